@@ -1,0 +1,30 @@
+import { BunContext } from "@effect/platform-bun"
+import { Layer } from "effect"
+import { Settings } from "./config.ts"
+import * as Postgres from "./db/postgres.ts"
+import { HttpServer } from "./http/server.ts"
+import { Providers } from "./openai/client.ts"
+import * as CleanUp from "./sessions/clean-up.ts"
+import { Conversation } from "./sessions/conversation.ts"
+import { Sessions } from "./sessions/sessions.ts"
+import * as Telemetry from "./telemetry.ts"
+import * as Ffmpeg from "./turn/ffmpeg.ts"
+import { Turns } from "./turn/take-turn.ts"
+import { Users } from "./users/users.ts"
+
+/** Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. */
+export const layer = Layer.mergeAll(HttpServer.layer, CleanUp.layer).pipe(
+  Layer.provideMerge(Turns.layer),
+  Layer.provideMerge(Layer.mergeAll(Users.layer, Sessions.layer, Conversation.layer)),
+  Layer.provideMerge(Layer.mergeAll(Postgres.layer, Providers.layer, Ffmpeg.layer)),
+  Layer.provideMerge(Telemetry.layer),
+  Layer.provideMerge(Settings.layer),
+  Layer.provideMerge(BunContext.layer),
+)
+
+/** The database alone: building it brings the schema up to date. */
+export const migrationsOnly = Postgres.layer.pipe(
+  Layer.provide(Telemetry.layer),
+  Layer.provide(Settings.layer),
+  Layer.provide(BunContext.layer),
+)

@@ -1,0 +1,123 @@
+import { Database, SQLiteError } from "bun:sqlite"
+import { FileSystem } from "@effect/platform"
+import { Effect, Redacted } from "effect"
+import { findHome, makeFolder, partialFolder, type ServerHome, tidy } from "./embedded-home.ts"
+import { EmbeddedDatabaseFailed, failed, run } from "./embedded-programs.ts"
+import { serve } from "./embedded-server.ts"
+
+export { EmbeddedDatabaseFailed }
+
+/** The name of the role and of the database. */
+const name = "voice_agent"
+
+/**
+ * Starts the PostgreSQL server of `dataDir` (absolute), or adopts the one that a killed process of ours left
+ * running; it stops with the scope. Succeeds with its connection URL when it takes connections.
+ *
+ * On disk, in `dataDir` (for root elsewhere, see `serverFolder`): `lock`, `postgres.log` (of the current run), and
+ * `postgres` (mode 0700) with `cluster` (the data) and `password`.
+ *
+ * Fails where this machine cannot run it, where its folder cannot be used, and where another process uses it.
+ */
+export const startEmbedded = Effect.fn("EmbeddedDatabase.start")(
+  function* (options: { readonly dataDir: string }) {
+    const fs = yield* FileSystem.FileSystem
+    const folder = yield* makeFolder(options.dataDir)
+    yield* holdLock(folder, options.dataDir)
+    const home = yield* findHome(folder)
+    if (!(yield* fs.exists(`${folder}/postgres`))) yield* createCluster(home)
+    const password = yield* fs.readFileString(`${folder}/postgres/password`)
+    const { port, adopted } = yield* serve(home)
+    yield* tidy(home)
+    yield* Effect.logInfo("embedded database ready").pipe(
+      Effect.annotateLogs({ folder: `${folder}/postgres`, port, adopted }),
+    )
+    return Redacted.make(`postgres://${name}:${password}@127.0.0.1:${port}/${name}`)
+  },
+  (effect, { dataDir }) =>
+    Effect.catchTags(effect, {
+      BadArgument: (error) => Effect.die(error),
+      SystemError: (error) =>
+        failed(
+          `The embedded database cannot use its folder: ${error.message}`,
+          `Give this user the right to write there and enough free space, choose another DATA_DIR than ${dataDir}`,
+        ),
+    }),
+)
+
+/**
+ * Held from before the first look at the folder until after the server has stopped, so that nothing here has to think
+ * of a second process doing the same.
+ *
+ * The lock is SQLite's exclusive lock on an empty file, because that is the one way in which Bun can take a lock of
+ * the kernel (fcntl): it ends with the process, `kill -9` included; there is no stale owner to recognise and no race to take
+ * over; it works on Linux and macOS, and between containers that share a volume, whose process ids mean nothing to each other.
+ * A PostgreSQL advisory lock would have to wait for the server, and would be lost whenever PostgreSQL restarts its backends.
+ */
+const holdLock = (folder: string, dataDir: string) =>
+  Effect.acquireRelease(
+    Effect.try({
+      try: () => {
+        const file = new Database(`${folder}/lock`)
+        try {
+          file.run("PRAGMA journal_mode = MEMORY")
+          file.run("BEGIN EXCLUSIVE")
+          return file
+        } catch (cause) {
+          file.close()
+          throw cause
+        }
+      },
+      catch: (cause) =>
+        cause instanceof SQLiteError && cause.code === "SQLITE_BUSY"
+          ? failed(
+              `Another running process of this service already uses the embedded database of ${dataDir}`,
+              "Stop that one, give this one another DATA_DIR",
+            )
+          : failed(
+              `The lock file ${folder}/lock cannot be used: ${cause}`,
+              `Choose another DATA_DIR than ${dataDir}`,
+            ),
+    }),
+    (file) => Effect.sync(() => file.close()),
+  )
+
+/** initdb in a folder of its own, which gets its real name when all is done: a half-made one is never adopted. */
+const createCluster = Effect.fn("EmbeddedDatabase.createCluster")(function* (home: ServerHome) {
+  const fs = yield* FileSystem.FileSystem
+  const folder = yield* partialFolder(home.folder)
+  const passwordFile = `${folder}/password`
+  const file = yield* fs.open(passwordFile, { flag: "wx", mode: 0o600 })
+  yield* file.writeAll(new TextEncoder().encode(crypto.randomUUID().replaceAll("-", "")))
+  // Without it a power cut could leave a good cluster whose password nobody knows.
+  yield* file.sync
+  const { uid, gid } = home.runAs
+  if (uid !== undefined && gid !== undefined) {
+    // The folder last: in a folder of another user, root should write nothing by name.
+    yield* fs.chown(passwordFile, uid, gid)
+    yield* fs.chown(folder, uid, gid)
+  }
+  const place = { cwd: folder, runAs: home.runAs }
+  const initdb = [`${home.bin}/initdb`, `--pgdata=${folder}/cluster`]
+  const settings = [
+    `--username=${name}`,
+    `--pwfile=${passwordFile}`,
+    "--auth=scram-sha-256",
+    // The builtin provider: the same UTF-8 rules on every system, whichever locales it has installed.
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+  ]
+  yield* run([...initdb, ...settings, "--no-sync"], place)
+  // In single-user mode, so that a cluster without the database never exists under the real name.
+  const settled = ["-c", "exit_on_error=on", "-c", "fsync=off"]
+  const single = [`${home.bin}/postgres`, "--single", "-D", `${folder}/cluster`, ...settled, "postgres"]
+  yield* run(single, { ...place, stdin: `CREATE DATABASE ${name}\n` })
+  // All of it is written to the disk now, once: file by file it would take seconds where a flush takes milliseconds.
+  yield* run(
+    [...initdb, "--sync-only", ...(process.platform === "linux" ? ["--sync-method=syncfs"] : [])],
+    place,
+  )
+  yield* fs.rename(folder, `${home.folder}/postgres`)
+}, Effect.scoped)

@@ -1,0 +1,55 @@
+import { FileSystem, Path } from "@effect/platform"
+import { Migrator } from "@effect/sql"
+import { SqlClient } from "@effect/sql/SqlClient"
+import { Effect, Schema } from "effect"
+import { isSqlError } from "./errors.ts"
+
+/** A migration could not be carried out; nothing of it is left in the database. */
+export class MigrationFailed extends Schema.TaggedError<MigrationFailed>()("MigrationFailed", {
+  message: Schema.String,
+}) {}
+
+const folder = new URL("../../migrations", import.meta.url)
+
+/** The files of `migrations/` in the order of their numbers: `0001_initial_schema.sql` is number 1. */
+const load = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const root = yield* path.fromFileUrl(folder)
+  const files = (yield* fs.readDirectory(root)).toSorted()
+  return files.flatMap((file): ReadonlyArray<Migrator.ResolvedMigration> => {
+    const [, number, name] = /^(\d+)_(\w+)\.sql$/.exec(file) ?? []
+    if (number === undefined || name === undefined) return []
+    const run = Effect.gen(function* () {
+      const sql = yield* SqlClient
+      yield* sql.unsafe(yield* fs.readFileString(path.join(root, file)))
+    })
+    return [[Number(number), name, Effect.succeed(run)]]
+  })
+}).pipe(Effect.orDie)
+
+/**
+ * Brings the schema up to date, in one transaction that locks the migrator's table, so several processes may start
+ * at once. The one moment the lock cannot cover is the making of that table, hence the second try. Answers the names
+ * of what it carried out.
+ */
+export const migrate = Migrator.make({})({ loader: load, table: "schema_migrations" }).pipe(
+  Effect.retry({ times: 3, while: isSqlError }),
+  Effect.map((done) => done.map(([id, name]) => `${String(id).padStart(4, "0")}_${name}`)),
+  Effect.tap((done) =>
+    done.length === 0 ? Effect.void : Effect.logInfo("migrated").pipe(Effect.annotateLogs({ done })),
+  ),
+  Effect.catchAllDefect(Effect.fail),
+  Effect.mapError(
+    (error) =>
+      new MigrationFailed({
+        message: `The database's schema could not be brought up to date: ${reasons(error)}`,
+      }),
+  ),
+)
+
+/** An error's message and those of its causes: the migrator names the file, the driver what was wrong in it. */
+const reasons = (error: unknown): string =>
+  error instanceof Error
+    ? [error.message, ...(error.cause === undefined ? [] : [reasons(error.cause)])].join(": ")
+    : `${error}`

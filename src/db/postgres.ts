@@ -1,0 +1,98 @@
+import { type FileSystem, Path } from "@effect/platform"
+import type { SqlClient } from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import { PgClient } from "@effect/sql-pg"
+import { Duration, Effect, Layer, Option, Schedule, Schema, String as Str } from "effect"
+import { Settings } from "../config.ts"
+import { startEmbedded } from "./embedded.ts"
+import {
+  type DatabaseError,
+  isConnectionLost,
+  isDatabaseAway,
+  isSqlError,
+  translateSqlError,
+} from "./errors.ts"
+import { migrate } from "./migrations.ts"
+
+/** The start gave up: the sentence says what is wrong and what to do. */
+export class DatabaseNotReady extends Schema.TaggedError<DatabaseNotReady>()("DatabaseNotReady", {
+  message: Schema.String,
+}) {}
+
+/** How long the start waits for a server that is itself starting (a compose file starts both at once). */
+const startPatience = Duration.seconds(30)
+
+const connect = (settings: Settings["Type"], url: PgClient.PgClientConfig["url"]) =>
+  PgClient.layer({
+    url,
+    maxConnections: settings.databasePoolSize,
+    idleTimeout: Duration.seconds(30),
+    connectTimeout: Duration.seconds(2),
+    applicationName: "voice-agent",
+    transformResultNames: Str.snakeToCamel,
+    transformQueryNames: Str.camelToSnake,
+    transformJson: false,
+  }).pipe(
+    Layer.retry(
+      Schedule.spaced("500 millis").pipe(Schedule.upTo(startPatience), Schedule.whileInput(isDatabaseAway)),
+    ),
+    Layer.catchAll((error) => Layer.fail(notReady(error))),
+  )
+
+const notReady = (error: SqlError) => {
+  const said = error.cause instanceof Error ? error.cause.message || error.cause.name : error.message
+  return new DatabaseNotReady({
+    message: isDatabaseAway(error)
+      ? `The database did not answer within ${Duration.toSeconds(startPatience)} s (${said}): check DATABASE_URL and that PostgreSQL runs there.`
+      : `The database refused the service (${said}): check the user, password and database name in DATABASE_URL.`,
+  })
+}
+
+/**
+ * One pool of connections to the one PostgreSQL of the service, its schema up to date: DATABASE_URL where it is
+ * given, else the embedded server, which then stops with this layer.
+ */
+export const layer: Layer.Layer<SqlClient, unknown, Settings | FileSystem.FileSystem | Path.Path> =
+  Layer.unwrapScoped(
+    Effect.gen(function* () {
+      const settings = yield* Settings
+      const path = yield* Path.Path
+      const url = Option.isSome(settings.databaseUrl)
+        ? settings.databaseUrl.value
+        : yield* startEmbedded({ dataDir: path.resolve(settings.dataDir) })
+      return Layer.tap(connect(settings, url), (context) => Effect.provide(migrate, context))
+    }),
+  )
+
+/** A read: tried once more on a lost connection, so that the request after a database restart works. */
+export const read = <A, E, R>(
+  effect: Effect.Effect<A, E | SqlError, R>,
+): Effect.Effect<A, Exclude<E, SqlError> | DatabaseError, R> =>
+  effect.pipe(
+    Effect.retry({ times: 1, while: isConnectionLost }),
+    Effect.catchIf(isSqlError, translateSqlError),
+  )
+
+/**
+ * All or nothing. Tried once more only where BEGIN itself failed on a lost connection: past that a statement, or
+ * the COMMIT, may have been carried out.
+ */
+export const transaction = <A, E, R>(
+  sql: SqlClient,
+  effect: Effect.Effect<A, E | SqlError, R>,
+): Effect.Effect<A, Exclude<E, SqlError> | DatabaseError, R> =>
+  Effect.suspend(() => {
+    let begun = false
+    const marked = Effect.zipRight(
+      Effect.sync(() => {
+        begun = true
+      }),
+      effect,
+    )
+    return sql
+      .withTransaction(marked)
+      .pipe(
+        Effect.retry({ times: 1, while: (error) => !begun && isConnectionLost(error) }),
+        Effect.catchIf(isSqlError, translateSqlError),
+      )
+  })

@@ -1,0 +1,35 @@
+import { Effect, Option, Redacted } from "effect"
+import { Elysia } from "elysia"
+import { type User, Users } from "../users/users.ts"
+import { Unauthorized } from "./errors.ts"
+import { makeRun } from "./run.ts"
+
+/** The key of an Authorization header; the scheme in any letter case, as RFC 7235 has it. */
+const bearer = (header: string | null) =>
+  Option.map(Option.fromNullable(/^bearer +(\S+)\s*$/i.exec(header ?? "")?.[1]), (key) => Redacted.make(key))
+
+/**
+ * Routes that use this plugin know their `user`, and are refused without one. The key is checked before the body is
+ * read: Elysia parses before it derives, so the parse hook asks first, and both share one look-up.
+ */
+export const signedIn = Effect.gen(function* () {
+  const run = yield* makeRun
+  const users = yield* Users
+  const asked = new WeakMap<Request, Promise<User>>()
+  const authenticate = (request: Request): Promise<User> => {
+    const known = asked.get(request)
+    if (known !== undefined) return known
+    const key = bearer(request.headers.get("authorization"))
+    const user = run(
+      request,
+      Option.isNone(key) ? Effect.fail(new Unauthorized()) : users.authenticate(key.value),
+    )
+    asked.set(request, user)
+    return user
+  }
+  return new Elysia({ name: "signed-in" })
+    .onParse({ as: "scoped" }, async ({ request }) => {
+      await authenticate(request)
+    })
+    .derive({ as: "scoped" }, async ({ request }) => ({ user: await authenticate(request) }))
+})

@@ -1,0 +1,55 @@
+import { Effect } from "effect"
+import { Elysia } from "elysia"
+import { PayloadTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
+import { makeRun } from "./run.ts"
+
+/** 1 MB: the largest JSON or form body. */
+const maxBytes = 1024 * 1024
+
+/** The bytes of a body; what is past the limit is not read. */
+const readBytes = (request: Request): Effect.Effect<Uint8Array, PayloadTooLarge | ValidationFailed> => {
+  const tooLarge = new PayloadTooLarge({ maxBytes })
+  if (Number(request.headers.get("content-length") ?? 0) > maxBytes) return Effect.fail(tooLarge)
+  return Effect.tryPromise({
+    try: async () => {
+      const chunks: Array<Uint8Array> = []
+      let size = 0
+      for await (const chunk of request.body ?? []) {
+        size += chunk.length
+        if (size > maxBytes) throw tooLarge
+        chunks.push(chunk)
+      }
+      return Buffer.concat(chunks)
+    },
+    catch: (error) =>
+      error === tooLarge ? tooLarge : new ValidationFailed({ message: "The body broke off before its end." }),
+  })
+}
+
+/** A body of named fields, as JSON or as a form; an empty one has no fields. */
+const readFields = Effect.fn("readFields")(function* (request: Request) {
+  const type = (request.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase()
+  const isForm = type === "application/x-www-form-urlencoded"
+  if (type !== "" && type !== "application/json" && !isForm) {
+    return yield* new UnsupportedMediaType({ supported: "application/json" })
+  }
+  const bytes = yield* readBytes(request)
+  if (bytes.length === 0) return {}
+  if (type === "") return yield* new UnsupportedMediaType({ supported: "application/json" })
+  const text = yield* Effect.try({
+    try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),
+    catch: () => new ValidationFailed({ message: "The body is not valid UTF-8." }),
+  })
+  if (isForm) return Object.fromEntries(new URLSearchParams(text))
+  return yield* Effect.try({
+    try: (): unknown => JSON.parse(text),
+    catch: () => new ValidationFailed({ message: "The body is not valid JSON." }),
+  })
+})
+
+/** Routes that use this plugin get their `body` from here; its Schema is the route's. */
+export const fields = Effect.map(makeRun, (run) =>
+  new Elysia({ name: "fields" }).onParse({ as: "scoped" }, ({ request }) =>
+    run(request, readFields(request)),
+  ),
+)

@@ -1,0 +1,53 @@
+import { Schema } from "effect"
+import type { UnknownPosition } from "../sessions/model.ts"
+import type { TurnError } from "../turn/errors.ts"
+import type { EmailTaken, InvalidApiKey } from "../users/users.ts"
+
+/** No Authorization header, or one that is no Bearer. */
+export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {}) {}
+
+/** A field, a parameter or a whole body is missing or wrong; the message names it. */
+export class ValidationFailed extends Schema.TaggedError<ValidationFailed>()("ValidationFailed", {
+  message: Schema.String,
+}) {}
+
+/** The audio is over MAX_AUDIO_SIZE_MB. */
+export class AudioTooLarge extends Schema.TaggedError<AudioTooLarge>()("AudioTooLarge", {
+  maxBytes: Schema.Number,
+}) {}
+
+/** A JSON or form body is over its limit. */
+export class PayloadTooLarge extends Schema.TaggedError<PayloadTooLarge>()("PayloadTooLarge", {
+  maxBytes: Schema.Number,
+}) {}
+
+export class UnsupportedMediaType extends Schema.TaggedError<UnsupportedMediaType>()("UnsupportedMediaType", {
+  /** What is taken instead. */
+  supported: Schema.String,
+}) {}
+
+/** Nothing that the Accept header allows can be made. */
+export class NotAcceptable extends Schema.TaggedError<NotAcceptable>()("NotAcceptable", {
+  available: Schema.String,
+}) {}
+
+export class PathNotFound extends Schema.TaggedError<PathNotFound>()("PathNotFound", {}) {}
+
+export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>()("MethodNotAllowed", {
+  allowed: Schema.Array(Schema.String),
+}) {}
+
+/** All that a request can fail with. */
+export type AppError =
+  | TurnError
+  | EmailTaken
+  | InvalidApiKey
+  | UnknownPosition
+  | Unauthorized
+  | ValidationFailed
+  | AudioTooLarge
+  | PayloadTooLarge
+  | UnsupportedMediaType
+  | NotAcceptable
+  | PathNotFound
+  | MethodNotAllowed

@@ -1,0 +1,61 @@
+import { SqlClient } from "@effect/sql"
+import { Duration, Effect } from "effect"
+import { Elysia } from "elysia"
+import { Settings } from "../config.ts"
+import { type Provider, Providers } from "../openai/client.ts"
+import { isInstalled } from "../turn/ffmpeg.ts"
+import { makeRun } from "./run.ts"
+
+/** Long enough that a monitor's storm costs one query a second, short enough for a load balancer. */
+const cachedFor = Duration.seconds(1)
+const databasePatience = Duration.seconds(2)
+
+const ok = { status: "ok" }
+const unavailable = { status: "unavailable" }
+
+/** Whether the process lives, and whether it can take turns. Neither ever asks a provider. */
+export const healthRoutes = Effect.gen(function* () {
+  const run = yield* makeRun
+  const sql = yield* SqlClient.SqlClient
+  const { ffmpegPath } = yield* Settings
+  const { stt, llm, tts } = yield* Providers
+
+  const database = sql`select 1`.pipe(
+    Effect.timeout(databasePatience),
+    Effect.match({ onFailure: () => unavailable, onSuccess: () => ok }),
+  )
+  const ffmpeg = Effect.sync(() => (isInstalled(ffmpegPath) ? ok : unavailable))
+  const provider = ({ engine, model }: Provider) => ({
+    ...ok,
+    engine,
+    ...(engine === "offline" ? {} : { model }),
+  })
+
+  const readiness = yield* Effect.cachedWithTTL(
+    Effect.gen(function* () {
+      const checks = { database: yield* database, ffmpeg: yield* ffmpeg }
+      const ready = Object.values(checks).every((check) => check === ok)
+      return {
+        ready,
+        body: {
+          status: ready ? "ready" : "unavailable",
+          checks: { ...checks, stt: provider(stt), llm: provider(llm), tts: provider(tts) },
+        },
+      }
+    }),
+    cachedFor,
+  )
+
+  return new Elysia()
+    .get("/health", () => ({
+      status: "ok",
+      timestamp: new Date().toISOString(),
+      service: "voice-agent-api",
+    }))
+    .get("/ready", ({ request }) =>
+      run(
+        request,
+        Effect.map(readiness, ({ ready, body }) => Response.json(body, { status: ready ? 200 : 503 })),
+      ),
+    )
+})

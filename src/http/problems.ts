@@ -1,0 +1,123 @@
+import { Duration, Match, Option } from "effect"
+import { acceptedFormats } from "../turn/validate.ts"
+import type { AppError } from "./errors.ts"
+
+/** What a caller is told of an error. */
+export interface Problem {
+  readonly status: number
+  readonly code: string
+  /** For a person, and what to do. */
+  readonly message: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** Seconds. On every 429 and 503. */
+  readonly retryAfter?: number
+}
+
+const problem = (status: number, code: string, message: string, more?: Partial<Problem>): Problem => ({
+  status,
+  code,
+  message,
+  ...(status === 429 || status === 503 ? { retryAfter: 1 } : {}),
+  ...more,
+})
+
+const stageFailed = {
+  stt: problem(500, "STT_FAILED", "Your speech could not be transcribed. Please try again."),
+  llm: problem(500, "LLM_FAILED", "No reply could be generated. Please try again."),
+  tts: problem(500, "TTS_FAILED", "The reply could not be spoken. Please try again."),
+} as const
+
+const megabytes = (bytes: number) => Number((bytes / 1024 / 1024).toFixed(3))
+
+/** Every error of the service and its answer: an error without a line here does not compile. */
+export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>()({
+  Unauthorized: () =>
+    problem(
+      401,
+      "UNAUTHORIZED",
+      "Missing or invalid authorization header. Use: Authorization: Bearer <api-key>",
+      { headers: { "www-authenticate": "Bearer" } },
+    ),
+  InvalidApiKey: () =>
+    problem(401, "INVALID_API_KEY", "Unknown API key. Register to get one.", {
+      headers: { "www-authenticate": 'Bearer error="invalid_token"' },
+    }),
+  EmailTaken: () =>
+    problem(409, "EMAIL_TAKEN", "This e-mail is registered already. Use the key you were given then."),
+  ValidationFailed: ({ message }) => problem(400, "VALIDATION_ERROR", message),
+  UnknownPosition: ({ field }) =>
+    problem(
+      400,
+      "VALIDATION_ERROR",
+      `${field}: names no place in this list. Use one that an earlier page gave.`,
+    ),
+  InvalidAudio: () =>
+    problem(400, "INVALID_AUDIO", `This is no audio that can be decoded. Send one of ${acceptedFormats}.`),
+  AudioTooLarge: ({ maxBytes }) =>
+    problem(
+      400,
+      "AUDIO_TOO_LARGE",
+      `The audio is larger than ${megabytes(maxBytes)} MB. Send a shorter recording.`,
+    ),
+  AudioTooLong: ({ maxSeconds }) =>
+    problem(
+      400,
+      "AUDIO_TOO_LONG",
+      `The audio is longer than ${maxSeconds} seconds. Send a shorter recording.`,
+    ),
+  NoSpeechDetected: () =>
+    problem(
+      400,
+      "NO_SPEECH_DETECTED",
+      "No speech was detected in the audio. Please speak closer to the microphone.",
+    ),
+  PayloadTooLarge: ({ maxBytes }) =>
+    problem(413, "PAYLOAD_TOO_LARGE", `The body is larger than ${megabytes(maxBytes)} MB.`),
+  UnsupportedMediaType: ({ supported }) =>
+    problem(
+      415,
+      "UNSUPPORTED_MEDIA_TYPE",
+      `The body's Content-Type is not supported here. Use ${supported}.`,
+    ),
+  NotAcceptable: ({ available }) =>
+    problem(
+      406,
+      "NOT_ACCEPTABLE",
+      `Nothing that the Accept header allows is available. Accept one of ${available}.`,
+    ),
+  PathNotFound: () => problem(404, "NOT_FOUND", "There is nothing at this path."),
+  MethodNotAllowed: ({ allowed }) =>
+    problem(405, "METHOD_NOT_ALLOWED", `This path takes ${allowed.join(", ")}.`, {
+      headers: { allow: allowed.join(", ") },
+    }),
+  SessionNotFound: () => problem(404, "SESSION_NOT_FOUND", "There is no such session."),
+  ProviderRateLimited: ({ retryAfter }) =>
+    problem(429, "RATE_LIMIT_EXCEEDED", "OpenAI API rate limit exceeded. Please try again later.", {
+      retryAfter: Option.match(retryAfter, {
+        onNone: () => 1,
+        onSome: (wait) => Math.max(1, Math.ceil(Duration.toSeconds(wait))),
+      }),
+    }),
+  ProviderRefusedKey: () =>
+    problem(
+      500,
+      "INVALID_OPENAI_KEY",
+      "This server's own key for its speech provider was refused. Tell its operator.",
+    ),
+  ProviderRefusedRequest: ({ reason }) => problem(400, "INVALID_REQUEST", reason),
+  ProviderUnusable: ({ stage }) => stageFailed[stage],
+  DatabaseUnavailable: () =>
+    problem(503, "DATABASE_UNAVAILABLE", "The database is not available at the moment. Please try again."),
+  ConstraintViolated: () =>
+    problem(400, "DATABASE_ERROR", "This could not be stored: it conflicts with what is there."),
+})
+
+/** A defect: the cause is in the log, and told to nobody but a developer. */
+export const defect = (error: unknown, environment: string): Problem =>
+  problem(
+    500,
+    "INTERNAL_SERVER_ERROR",
+    environment === "development" && error instanceof Error
+      ? error.message
+      : "Something went wrong on our side. Please try again, and report the request id if it persists.",
+  )

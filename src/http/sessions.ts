@@ -1,0 +1,95 @@
+import { Effect, Option, Schema } from "effect"
+import { Elysia } from "elysia"
+import { Conversation } from "../sessions/conversation.ts"
+import { Message, Session, SessionDetails } from "../sessions/model.ts"
+import { Sessions } from "../sessions/sessions.ts"
+import { signedIn } from "./auth.ts"
+import { fields } from "./body.ts"
+import { makeRun } from "./run.ts"
+
+const limit = (most: number) =>
+  Schema.optionalWith(
+    Schema.NumberFromString.pipe(
+      Schema.int(),
+      Schema.between(1, most, { message: () => `must be a whole number from 1 to ${most}` }),
+    ),
+    { default: () => 20 },
+  )
+
+const SessionPage = Schema.standardSchemaV1(
+  Schema.Struct({ limit: limit(100), cursor: Schema.optionalWith(Schema.String, { as: "Option" }) }),
+)
+
+const MessagePage = Schema.standardSchemaV1(
+  Schema.Struct({ limit: limit(200), before: Schema.optionalWith(Schema.UUID, { as: "Option" }) }),
+)
+
+const body = Schema.standardSchemaV1(SessionDetails)
+
+const encodeSession = Schema.encodeSync(Session)
+const encodeMessage = Schema.encodeSync(Message)
+
+/** Sessions and what was said in them. */
+export const sessionsRoutes = Effect.gen(function* () {
+  const run = yield* makeRun
+  const sessions = yield* Sessions
+  const conversation = yield* Conversation
+
+  return new Elysia({ prefix: "/sessions" })
+    .use(yield* signedIn)
+    .use(yield* fields)
+    .post(
+      "/",
+      ({ request, user, body }) =>
+        run(
+          request,
+          Effect.map(sessions.create(user.id, body ?? {}), ({ id, createdAt }) =>
+            Response.json({ sessionId: id, createdAt }, { status: 201 }),
+          ),
+        ),
+      { body: Schema.standardSchemaV1(Schema.UndefinedOr(SessionDetails)) },
+    )
+    .get(
+      "/",
+      ({ request, user, query }) =>
+        run(
+          request,
+          Effect.map(sessions.list(user.id, query), (page) => ({
+            sessions: page.sessions.map((session) => encodeSession(session)),
+            nextCursor: Option.getOrNull(page.nextCursor),
+          })),
+        ),
+      { query: SessionPage },
+    )
+    .get("/:id", ({ request, user, params }) =>
+      run(
+        request,
+        Effect.map(sessions.get(user.id, params.id), (session) => ({ session: encodeSession(session) })),
+      ),
+    )
+    .patch(
+      "/:id",
+      ({ request, user, params, body }) =>
+        run(
+          request,
+          Effect.map(sessions.update(user.id, params.id, body), (session) => ({
+            session: encodeSession(session),
+          })),
+        ),
+      { body },
+    )
+    .delete("/:id", ({ request, user, params }) =>
+      run(request, Effect.as(sessions.remove(user.id, params.id), new Response(null, { status: 204 }))),
+    )
+    .get(
+      "/:id/messages",
+      ({ request, user, params, query }) =>
+        run(
+          request,
+          Effect.map(conversation.messages(user.id, params.id, query), (messages) => ({
+            messages: messages.map((message) => encodeMessage(message)),
+          })),
+        ),
+      { query: MessagePage },
+    )
+})

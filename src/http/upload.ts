@@ -1,0 +1,99 @@
+import { FileSystem } from "@effect/platform"
+import busboy from "busboy"
+import { Effect, Option } from "effect"
+import type { Upload } from "../turn/model.ts"
+import { AudioTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
+import { requestInfo } from "./run.ts"
+
+interface Form {
+  readonly upload: Upload
+  readonly sessionId: Option.Option<string>
+}
+
+/** What a form may hold beside the audio: boundaries, headers, small fields. */
+const formBytes = 64 * 1024
+
+const broken = () =>
+  new ValidationFailed({ message: "The multipart body is malformed or broke off before its end." })
+
+/**
+ * Writes the form's `audio` into a folder of its own, which goes with the scope, without ever holding it in memory.
+ * The rest of a body that is too large is not read.
+ */
+export const receiveUpload = Effect.fn("receiveUpload")(function* (request: Request, maxBytes: number) {
+  const type = request.headers.get("content-type") ?? ""
+  if (!/^multipart\/form-data\b/i.test(type)) {
+    return yield* new UnsupportedMediaType({ supported: "multipart/form-data with a file named audio" })
+  }
+  if (Number(request.headers.get("content-length") ?? 0) > maxBytes + formBytes) {
+    return yield* new AudioTooLarge({ maxBytes })
+  }
+  const fs = yield* FileSystem.FileSystem
+  const folder = yield* Effect.orDie(fs.makeTempDirectoryScoped({ prefix: "voice-agent-" }))
+  const path = `${folder}/upload`
+  const form = yield* Effect.tryPromise({
+    try: (signal) => readForm({ request, type, path, maxBytes, signal }),
+    catch: (error) =>
+      error instanceof AudioTooLarge || error instanceof ValidationFailed ? error : broken(),
+  })
+  const upload = {
+    folder,
+    path,
+    bytes: form.bytes,
+    uploadMs: performance.now() - requestInfo(request).startedAt,
+  }
+  return { upload, sessionId: form.sessionId } satisfies Form
+})
+
+interface FormSource {
+  readonly request: Request
+  readonly type: string
+  readonly path: string
+  readonly maxBytes: number
+  readonly signal: AbortSignal
+}
+
+const readForm = async ({ request, type, path, maxBytes, signal }: FormSource) => {
+  const limits = { fields: 20, fieldSize: 1024, files: 20, parts: 40, headerPairs: 100 }
+  // Without utf8 a file name in another script would be read as Latin-1.
+  const parser = busboy({ headers: { "content-type": type }, defParamCharset: "utf8", limits })
+  const parsed = new Promise<void>((resolve, reject) => {
+    parser.once("close", resolve).once("error", reject)
+  })
+  // Awaited only after the body was read; until then a rejection is not an unhandled one.
+  parsed.catch(() => undefined)
+  const sink = Bun.file(path).writer()
+  let sessionId = Option.none<string>()
+  let hasAudio = false
+  let bytes = 0
+  parser.on("field", (name, value) => {
+    if (name === "sessionId" && value !== "") sessionId = Option.some(value)
+  })
+  parser.on("file", (name, file) => {
+    file.on("error", () => undefined)
+    if (name !== "audio" || hasAudio) return file.resume()
+    hasAudio = true
+    return file.on("data", (chunk: Uint8Array) => {
+      bytes += chunk.length
+      if (bytes <= maxBytes) sink.write(chunk)
+    })
+  })
+  try {
+    let received = 0
+    for await (const chunk of request.body ?? []) {
+      received += chunk.length
+      parser.write(chunk)
+      await sink.flush()
+      if (bytes > maxBytes || received > maxBytes + formBytes) throw new AudioTooLarge({ maxBytes })
+      if (parser.errored !== null || signal.aborted) throw broken()
+    }
+    parser.end()
+    await parsed
+  } finally {
+    parser.destroy()
+    await sink.end()
+  }
+  if (bytes > maxBytes) throw new AudioTooLarge({ maxBytes })
+  if (!hasAudio) throw new ValidationFailed({ message: "Audio file is required" })
+  return { bytes, sessionId }
+}

@@ -1,0 +1,88 @@
+import { Context, Duration, Effect, Layer, Option, Redacted, Stream } from "effect"
+import OpenAI from "openai"
+import { Settings, type StageSettings } from "../config.ts"
+import { startOfflineEngines } from "../offline/server.ts"
+import { type ProviderError, type Stage, timedOut, toProviderError } from "./errors.ts"
+
+interface Ask {
+  readonly sdk: OpenAI
+  readonly model: string
+  /** Pass it on: it closes the connection when nobody waits for the answer any more. */
+  readonly signal: AbortSignal
+}
+
+/** The server that one stage asks: OpenAI, anything that speaks its API, or the offline engines. */
+export interface Provider {
+  readonly stage: Stage
+  readonly engine: StageSettings["engine"]
+  readonly model: string
+  /** An answer read whole, within the stage's time-out. One try: retries are the stage's own. */
+  readonly request: <A>(ask: (with_: Ask) => Promise<A>) => Effect.Effect<A, ProviderError>
+  /** An answer read as it comes; the stage's time-out spans the time to the first element and each silence after. */
+  readonly stream: <A>(ask: (with_: Ask) => Promise<AsyncIterable<A>>) => Stream.Stream<A, ProviderError>
+}
+
+const makeProvider = (stage: Stage, settings: StageSettings, baseURL: string): Provider => {
+  const sdk = new OpenAI({
+    apiKey: Redacted.value(settings.apiKey),
+    baseURL,
+    maxRetries: 0,
+    // The stage's time-out, below, spans more than the SDK's own, which ends with the answer's headers.
+    timeout: 2 * Duration.toMillis(settings.timeout),
+    logLevel: "off",
+  })
+  const { model, timeout, engine } = settings
+  const onTimeout = () => timedOut(stage, timeout)
+
+  const request = <A>(ask: (with_: Ask) => Promise<A>) =>
+    Effect.tryPromise({
+      try: (signal) => ask({ sdk, model, signal }),
+      catch: toProviderError(stage),
+    }).pipe(Effect.timeoutFail({ duration: timeout, onTimeout }))
+
+  const stream = <A>(ask: (with_: Ask) => Promise<AsyncIterable<A>>) =>
+    Effect.gen(function* () {
+      const abort = yield* Effect.acquireRelease(
+        Effect.sync(() => new AbortController()),
+        (controller) => Effect.sync(() => controller.abort()),
+      )
+      const attempt = <B>(evaluate: () => Promise<B>) =>
+        Effect.tryPromise({ try: evaluate, catch: toProviderError(stage) })
+      const answer = yield* attempt(() => ask({ sdk, model, signal: abort.signal }))
+      const elements = answer[Symbol.asyncIterator]()
+      // Not Stream.fromAsyncIterable: it would wait for a pending element before it lets go of the connection.
+      return Stream.repeatEffectOption(
+        attempt(() => elements.next()).pipe(
+          Effect.mapError(Option.some),
+          Effect.flatMap((next) =>
+            next.done === true ? Effect.fail(Option.none()) : Effect.succeed(next.value),
+          ),
+        ),
+      )
+    }).pipe(Stream.unwrapScoped, Stream.timeoutFail(onTimeout, timeout))
+
+  return { stage, engine, model, request, stream }
+}
+
+/** Who is asked by each stage; the offline engines run for as long as this layer where a stage needs them. */
+export class Providers extends Context.Tag("Providers")<
+  Providers,
+  { readonly [stage in Stage]: Provider }
+>() {
+  static readonly layer = Layer.scoped(
+    Providers,
+    Effect.gen(function* () {
+      const settings = yield* Settings
+      const offline = [settings.stt, settings.llm, settings.tts].some(({ engine }) => engine === "offline")
+        ? (yield* startOfflineEngines({ ffmpegPath: settings.ffmpegPath })).baseUrl
+        : ""
+      const provider = (stage: Stage) =>
+        makeProvider(
+          stage,
+          settings[stage],
+          Option.getOrElse(settings[stage].baseUrl, () => offline),
+        )
+      return { stt: provider("stt"), llm: provider("llm"), tts: provider("tts") }
+    }),
+  )
+}

@@ -1,0 +1,98 @@
+import { Duration, Option, Schema } from "effect"
+import { APIConnectionTimeoutError, APIError } from "openai"
+
+/** The three stages of a turn that ask a provider. */
+export const Stage = Schema.Literal("stt", "llm", "tts")
+export type Stage = typeof Stage.Type
+
+/** As the provider gave it; None where it gave none. */
+const retryAfter = Schema.OptionFromSelf(Schema.DurationFromSelf)
+
+/** The provider's 429. `exhausted`: the account's quota is spent, so that no pause will help. */
+export class ProviderRateLimited extends Schema.TaggedError<ProviderRateLimited>()("ProviderRateLimited", {
+  stage: Stage,
+  retryAfter,
+  exhausted: Schema.Boolean,
+}) {}
+
+/** The provider's 401 or 403: this server's key is wrong, not the caller's. */
+export class ProviderRefusedKey extends Schema.TaggedError<ProviderRefusedKey>()("ProviderRefusedKey", {
+  stage: Stage,
+}) {}
+
+/** The provider's 400, in its own words. */
+export class ProviderRefusedRequest extends Schema.TaggedError<ProviderRefusedRequest>()(
+  "ProviderRefusedRequest",
+  {
+    stage: Stage,
+    reason: Schema.String,
+  },
+) {}
+
+/** No usable answer: a network error, a time-out, a 5xx, another 4xx, or an answer that is not what was asked for. */
+export class ProviderUnusable extends Schema.TaggedError<ProviderUnusable>()("ProviderUnusable", {
+  stage: Stage,
+  /** For the log. */
+  reason: Schema.String,
+  retryable: Schema.Boolean,
+  retryAfter,
+}) {}
+
+export type ProviderError =
+  | ProviderRateLimited
+  | ProviderRefusedKey
+  | ProviderRefusedRequest
+  | ProviderUnusable
+
+/** An answer came, but not the one asked for: HTML for audio, cut-off JSON, a stream without its end mark. */
+export const wrongAnswer = (stage: Stage, reason: string) =>
+  new ProviderUnusable({ stage, reason, retryable: true, retryAfter: Option.none() })
+
+export const timedOut = (stage: Stage, after: Duration.Duration) =>
+  wrongAnswer(stage, `no answer within ${Duration.toSeconds(after)} s`)
+
+/** Whatever the SDK throws, as a value. */
+export const toProviderError =
+  (stage: Stage) =>
+  (cause: unknown): ProviderError => {
+    if (!(cause instanceof APIError) || cause.status === undefined) {
+      return wrongAnswer(stage, describe(cause))
+    }
+    const wait = parseRetryAfter(cause.headers)
+    switch (cause.status) {
+      case 400:
+        return new ProviderRefusedRequest({ stage, reason: cause.message })
+      case 401:
+      case 403:
+        return new ProviderRefusedKey({ stage })
+      case 429:
+        return new ProviderRateLimited({
+          stage,
+          retryAfter: wait,
+          exhausted: cause.code === "insufficient_quota",
+        })
+      default:
+        return new ProviderUnusable({
+          stage,
+          reason: `status ${cause.status}`,
+          retryable: cause.status >= 500 || cause.status === 408 || cause.status === 409,
+          retryAfter: wait,
+        })
+    }
+  }
+
+/** The innermost cause says most: the SDK's own sentence for it is always "Connection error." */
+const describe = (cause: unknown): string => {
+  if (cause instanceof APIConnectionTimeoutError || !(cause instanceof Error)) return `${cause}`
+  return cause.cause instanceof Error ? describe(cause.cause) : cause.message || cause.name
+}
+
+/** Seconds, milliseconds (OpenAI's own header), or a date. */
+const parseRetryAfter = (headers: Headers | undefined): Option.Option<Duration.Duration> => {
+  const ms = Number(headers?.get("retry-after-ms") ?? Number.NaN)
+  if (ms >= 0) return Option.some(Duration.millis(ms))
+  const given = headers?.get("retry-after")
+  if (given === null || given === undefined) return Option.none()
+  const seconds = /^\d+(\.\d+)?$/.test(given) ? Number(given) : (Date.parse(given) - Date.now()) / 1000
+  return Number.isNaN(seconds) ? Option.none() : Option.some(Duration.seconds(Math.max(0, seconds)))
+}

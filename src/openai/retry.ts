@@ -1,0 +1,43 @@
+import { Duration, Effect, Option, Schedule } from "effect"
+import type { ProviderError } from "./errors.ts"
+
+/** A longer Retry-After is never waited for: nobody listens to silence for that long. */
+const longestRetryAfter = Duration.seconds(5)
+
+const retryAfter = (error: ProviderError): Duration.Duration =>
+  "retryAfter" in error ? Option.getOrElse(error.retryAfter, () => Duration.zero) : Duration.zero
+
+const isRetryable = (error: ProviderError): boolean => {
+  if (Duration.greaterThan(retryAfter(error), longestRetryAfter)) return false
+  switch (error._tag) {
+    case "ProviderRateLimited":
+      return !error.exhausted
+    case "ProviderUnusable":
+      return error.retryable
+    default:
+      return false
+  }
+}
+
+/**
+ * The one retry policy: at most 2 tries after the first, after 1 s then 2 s (give or take 20 %), or after the
+ * provider's Retry-After where that is longer. Each retry is a warning in the log.
+ */
+export const retryPolicy: Schedule.Schedule<unknown, ProviderError> = Schedule.identity<ProviderError>().pipe(
+  Schedule.intersect(Schedule.exponential("1 second").pipe(Schedule.jittered)),
+  Schedule.map(([error]) => error),
+  Schedule.intersect(Schedule.recurs(2)),
+  Schedule.whileInput(isRetryable),
+  Schedule.modifyDelayEffect(([error, retriesBefore], delay) => {
+    const pause = Duration.max(delay, retryAfter(error))
+    return Effect.logWarning("retry").pipe(
+      Effect.annotateLogs({
+        stage: error.stage,
+        attempt: retriesBefore + 2,
+        delayMs: Math.round(Duration.toMillis(pause)),
+        reason: error._tag === "ProviderUnusable" ? error.reason : error._tag,
+      }),
+      Effect.as(pause),
+    )
+  }),
+)

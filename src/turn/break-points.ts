@@ -1,0 +1,75 @@
+/** Where to cut a sentence that is too long, or not complete in time: at a clause, at a word, at a grapheme. */
+
+/** Longest text cut as one, in UTF-16 units. OpenAI takes 4096 characters a call; cleaning can at worst double a text. */
+const UNITS_MAX = 2000
+/** How much text round a cut is segmented, in UTF-16 units; longer words are split. */
+const WINDOW = 64
+/** A Chinese, Japanese or Korean character takes about as long to say as three Latin ones (5 against 15 a second). */
+const WIDE_SIZE = 3
+
+const wide = (unit: number): boolean =>
+  unit >= 0x1100 && (unit < 0x1200 || (unit >= 0x2e80 && unit < 0xa4d0) || (unit >= 0xac00 && unit < 0xd7b0))
+
+/** How long a text takes to say, in Latin characters (about 65 ms each). */
+export const measure = (text: string): number => {
+  let size = text.length
+  for (let i = 0; i < text.length; i++) if (wide(text.charCodeAt(i))) size += WIDE_SIZE - 1
+  return size
+}
+
+/** The most units of `text` that measure at most `size`. */
+const unitsFor = (text: string, size: number): number => {
+  let left = size
+  for (let i = 0; i < text.length; i++) {
+    left -= wide(text.charCodeAt(i)) ? WIDE_SIZE : 1
+    if (left < 0) return i
+  }
+  return text.length
+}
+
+/** A comma, semicolon, colon or dash that ends a clause, not one inside "1,000" or "10:30". */
+const CLAUSE = /[,;:](?=\s)|[，、；：،؛]|\s[-–](?=\s)|—/gu
+
+const lastClause = (text: string, least: number): number => {
+  let cut = 0
+  for (const found of text.matchAll(CLAUSE)) cut = found.index + found[0].length
+  return measure(text.slice(0, cut)) >= least ? cut : 0
+}
+
+const words = new Intl.Segmenter(undefined, { granularity: "word" })
+const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" })
+
+/** The start of the last word (or space, or mark) of `text`: what stands before it is whole. 0 if there is none. */
+const lastWord = (text: string): number => {
+  const from = Math.max(0, text.length - WINDOW)
+  const last = words.segment(text.slice(from)).containing(text.length - from - 1)
+  return last === undefined || last.index === 0 ? 0 : from + last.index
+}
+
+/** The last place at or before `at` that does not split a character as a reader sees it. */
+const graphemeStart = (text: string, at: number): number => {
+  const from = Math.max(0, at - WINDOW)
+  const found = graphemes.segment(text.slice(from, at + WINDOW)).containing(at - from)
+  if (found !== undefined && found.index > 0) return from + found.index
+  const low = text.charCodeAt(at)
+  return low >= 0xdc00 && low < 0xe000 ? at - 1 : at
+}
+
+/**
+ * Where to cut `text`, which measures `size` and should measure at most `most`: after its last clause of at least
+ * `least`; past twice `most` at a word; past all patience at a grapheme. 0: not yet.
+ */
+export const clauseEnd = (text: string, size: number, most: number, least: number): number => {
+  const clause = lastClause(text.slice(0, unitsFor(text, most)), least)
+  if (clause > 0) return clause
+  if (size <= 2 * most) return 0
+  const word = lastWord(text.slice(0, unitsFor(text, 2 * most)))
+  if (word > 0) return word
+  return text.length > UNITS_MAX ? graphemeStart(text, UNITS_MAX) : 0
+}
+
+/** Where to cut the unfinished sentence `text` when time is up: its last clause of at least `least`, or last word. */
+export const wordEnd = (text: string, least: number): number => {
+  if (/[\p{Sentence_Terminal}…]\s*$/u.test(text)) return text.length
+  return lastClause(text, least) || lastWord(text)
+}

@@ -1,0 +1,27 @@
+import { Schema } from "effect"
+import type { DatabaseError } from "../db/errors.ts"
+import type { ProviderError } from "../openai/errors.ts"
+import type { SessionNotFound } from "../sessions/model.ts"
+
+/** Not one of the formats by its content, or nothing in it decodes to a sample. */
+export class InvalidAudio extends Schema.TaggedError<InvalidAudio>()("InvalidAudio", {
+  /** For the log. */
+  reason: Schema.String,
+}) {}
+
+/** Decodes to more than MAX_AUDIO_DURATION_SECONDS. */
+export class AudioTooLong extends Schema.TaggedError<AudioTooLong>()("AudioTooLong", {
+  maxSeconds: Schema.Number,
+}) {}
+
+/** The transcript is empty. */
+export class NoSpeechDetected extends Schema.TaggedError<NoSpeechDetected>()("NoSpeechDetected", {}) {}
+
+/** All that a turn can fail with. */
+export type TurnError =
+  | InvalidAudio
+  | AudioTooLong
+  | NoSpeechDetected
+  | ProviderError
+  | SessionNotFound
+  | DatabaseError

@@ -1,0 +1,96 @@
+import { Option, Stream } from "effect"
+import type { Provider } from "../openai/client.ts"
+import { type ProviderError, wrongAnswer } from "../openai/errors.ts"
+import type { Message } from "../sessions/model.ts"
+
+/** How the model is asked; the settings of the same names. */
+export interface ResponseSettings {
+  readonly systemPrompt: string
+  readonly contextTokens: number
+  readonly llmMaxTokens: number
+  readonly llmTemperature: number
+}
+
+export interface Tokens {
+  readonly inputTokens: number
+  readonly outputTokens: number
+}
+
+/** What the model writes, as it writes it, and last what it counted. */
+export type ResponsePart = { readonly text: string } | { readonly tokens: Tokens }
+
+/** About 4 characters a token in English, fewer elsewhere. */
+export const estimateTokens = (text: string) => Math.ceil(text.length / 4)
+
+/** The newest whole turns that fit the budget, in order. */
+export const fitContext = (history: ReadonlyArray<Message>, budget: number): ReadonlyArray<Message> => {
+  const turns = Object.values(Object.groupBy(history, ({ turnId }) => turnId)).map((turn) => turn ?? [])
+  let left = budget
+  const oldest = turns.findLastIndex((turn) => {
+    left -= turn.reduce((sum, { content }) => sum + estimateTokens(content), 0)
+    return left < 0
+  })
+  return turns.slice(oldest + 1).flat()
+}
+
+/**
+ * The model's reply to the transcript. A stream without its end mark, and one without a word, is a wrong answer.
+ * One try: what was passed on decides whether another is allowed, and only the caller knows.
+ */
+export const respond = (
+  llm: Provider,
+  settings: ResponseSettings,
+  history: ReadonlyArray<Message>,
+  transcript: string,
+): Stream.Stream<ResponsePart, ProviderError> =>
+  Stream.suspend(() => {
+    const messages = [
+      { role: "system" as const, content: settings.systemPrompt },
+      ...fitContext(history, settings.contextTokens).map(({ role, content }) => ({ role, content })),
+      { role: "user" as const, content: transcript },
+    ]
+    const estimate = messages.reduce((sum, { content }) => sum + estimateTokens(content), 0)
+    let written = ""
+    let ended = false
+    let tokens = Option.none<Tokens>()
+    const text = llm
+      .stream(({ sdk, model, signal }) =>
+        sdk.chat.completions.create(
+          {
+            model,
+            messages,
+            max_tokens: settings.llmMaxTokens,
+            temperature: settings.llmTemperature,
+            stream: true,
+            stream_options: { include_usage: true },
+          },
+          { signal },
+        ),
+      )
+      .pipe(
+        Stream.mapConcat((chunk) => {
+          const [choice] = chunk.choices ?? []
+          if (choice?.finish_reason) ended = true
+          if (chunk.usage) {
+            tokens = Option.some({
+              inputTokens: chunk.usage.prompt_tokens,
+              outputTokens: chunk.usage.completion_tokens,
+            })
+          }
+          const delta = (choice?.delta?.content ?? "").replaceAll("\0", "")
+          written += delta
+          return delta === "" ? [] : [{ text: delta }]
+        }),
+      )
+    const end = Stream.suspend(() => {
+      if (!ended) return Stream.fail(wrongAnswer("llm", "the stream ended without its end mark"))
+      if (written.trim() === "") return Stream.fail(wrongAnswer("llm", "no text in it"))
+      return Stream.make({
+        tokens: Option.getOrElse(tokens, () => ({
+          inputTokens: estimate,
+          outputTokens: estimateTokens(written),
+        })),
+      })
+    })
+    return Stream.concat(text, end)
+  }).pipe(Stream.withSpan("respond"))

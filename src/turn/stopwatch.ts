@@ -1,0 +1,65 @@
+import { Clock, Effect } from "effect"
+import type { Stage } from "../openai/errors.ts"
+import type { Timings } from "./model.ts"
+
+type Part = keyof Timings | "persist"
+
+/** The times of one turn, in ms. */
+export interface Stopwatch {
+  /** Times a stage, and logs a line for it whatever its end. */
+  readonly stage: <A, E, R>(name: Part, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Starts a clock now. The effect it gives stops it, once; later calls change nothing. */
+  readonly begin: (name: keyof Timings) => Effect.Effect<Effect.Effect<void>>
+  /** What was stopped so far; 0 for all else. */
+  readonly read: Effect.Effect<Timings>
+  /** The provider asked last, which is the one that an overdue turn waits for. */
+  readonly atWork: Effect.Effect<Stage>
+}
+
+const providers: Partial<Record<Part, Stage>> = { stt: "stt", llmTtft: "llm", ttsTtfb: "tts" }
+
+export const makeStopwatch = (uploadMs: number): Stopwatch => {
+  const times = new Map<Part, number>([["upload", Math.round(uploadMs)]])
+
+  let atWork: Stage = "stt"
+  const start = (name: Part) =>
+    Effect.tap(Clock.currentTimeMillis, () => {
+      atWork = providers[name] ?? atWork
+    })
+
+  const stop = (name: Part, since: number) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      times.set(name, now - since)
+      return now - since
+    })
+
+  const stage: Stopwatch["stage"] = (name, effect) =>
+    Effect.flatMap(start(name), (since) =>
+      Effect.onExit(effect, (exit) =>
+        Effect.flatMap(stop(name, since), (ms) =>
+          Effect.logInfo("stage").pipe(Effect.annotateLogs({ stage: name, ms, ok: exit._tag === "Success" })),
+        ),
+      ),
+    )
+
+  const begin: Stopwatch["begin"] = (name) =>
+    Effect.map(start(name), (since) =>
+      Effect.suspend(() => (times.has(name) ? Effect.void : Effect.asVoid(stop(name, since)))),
+    )
+
+  const read = Effect.sync(() => {
+    const at = (name: keyof Timings) => times.get(name) ?? 0
+    return {
+      upload: at("upload"),
+      validate: at("validate"),
+      transcode: at("transcode"),
+      stt: at("stt"),
+      llmTtft: at("llmTtft"),
+      ttsTtfb: at("ttsTtfb"),
+      firstAudio: at("firstAudio"),
+      total: at("total"),
+    }
+  })
+
+  return { stage, begin, read, atWork: Effect.sync(() => atWork) }
+}

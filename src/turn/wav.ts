@@ -1,0 +1,105 @@
+import { Either } from "effect"
+
+/** Size of a plain PCM header, in bytes: RIFF (12), fmt (8 + 16), data (8). */
+export const WAV_HEADER_BYTES = 44
+/** Stands for "not known yet" in a size field; players and ffmpeg then read to the end. */
+const UNKNOWN_SIZE = 0xffffffff
+const FORMAT_PCM = 1
+const FORMAT_EXTENSIBLE = 0xfffe
+/** The last 12 bytes of every sub-format GUID that stands for a plain format tag (after its first 2, then 00 00). */
+const SUBFORMAT_TAIL = [0x00, 0x00, 0x10, 0x00, 0x80, 0x00, 0x00, 0xaa, 0x00, 0x38, 0x9b, 0x71]
+
+export interface WavShape {
+  /** Hz. */
+  readonly sampleRate: number
+  readonly channels: number
+  readonly bitsPerSample: number
+}
+
+/** The 44-byte header of a PCM WAV. Without `dataBytes` (or past 4 GiB) its sizes say "unknown", for streaming. */
+export const wavHeader = (wav: WavShape & { readonly dataBytes?: number }): Uint8Array => {
+  const blockAlign = (wav.channels * wav.bitsPerSample) / 8
+  const known = wav.dataBytes !== undefined && wav.dataBytes <= UNKNOWN_SIZE - WAV_HEADER_BYTES
+  const dataBytes = known && wav.dataBytes !== undefined ? wav.dataBytes : UNKNOWN_SIZE
+  const header = new Uint8Array(WAV_HEADER_BYTES)
+  const view = new DataView(header.buffer)
+  const text = (at: number, value: string) => header.set(new TextEncoder().encode(value), at)
+  text(0, "RIFF")
+  view.setUint32(4, known ? dataBytes + WAV_HEADER_BYTES - 8 : UNKNOWN_SIZE, true)
+  text(8, "WAVEfmt ")
+  view.setUint32(16, 16, true)
+  view.setUint16(20, FORMAT_PCM, true)
+  view.setUint16(22, wav.channels, true)
+  view.setUint32(24, wav.sampleRate, true)
+  view.setUint32(28, wav.sampleRate * blockAlign, true)
+  view.setUint16(32, blockAlign, true)
+  view.setUint16(34, wav.bitsPerSample, true)
+  text(36, "data")
+  view.setUint32(40, dataBytes, true)
+  return header
+}
+
+export interface WavInfo extends WavShape {
+  /** 1 PCM, 3 float, 6 A-law, 7 µ-law …; of WAVE_FORMAT_EXTENSIBLE the sub-format's. */
+  readonly formatTag: number
+  /** Where the samples start, in bytes from the start of the file. */
+  readonly dataOffset: number
+  /** The samples' size in bytes, whole blocks only, never past the end of the file. */
+  readonly dataBytes: number
+}
+
+/**
+ * not-wav: no RIFF/WAVE at the start. rf64: RF64 or BW64 (64-bit sizes). truncated: the bytes end before the
+ * samples begin. no-format: the samples come before any format. bad-format: the format makes no sense.
+ */
+export type WavProblem = "not-wav" | "rf64" | "truncated" | "no-format" | "bad-format"
+
+type Format = Omit<WavInfo, "dataOffset" | "dataBytes"> & { readonly blockAlign: number }
+
+const readFormat = (view: DataView, at: number, size: number): Format | undefined => {
+  if (size < 16) return undefined
+  const tag = view.getUint16(at, true)
+  const plain = SUBFORMAT_TAIL.every((byte, i) => size >= 40 && view.getUint8(at + 28 + i) === byte)
+  const format = {
+    formatTag: tag === FORMAT_EXTENSIBLE && plain ? view.getUint16(at + 24, true) : tag,
+    channels: view.getUint16(at + 2, true),
+    sampleRate: view.getUint32(at + 4, true),
+    blockAlign: view.getUint16(at + 12, true),
+    bitsPerSample: view.getUint16(at + 14, true),
+  }
+  return format.channels > 0 && format.sampleRate > 0 && format.blockAlign > 0 ? format : undefined
+}
+
+/**
+ * Reads a WAV's header from `bytes`, the whole file or its beginning; `fileBytes` is the whole file's size. Chunks
+ * before the samples (LIST, JUNK, bext …) are skipped; a data size of 0, 0xffffffff or more than there is means
+ * "to the end of the file", which is what writers to a pipe leave behind.
+ */
+export const parseWav = (bytes: Uint8Array, fileBytes = bytes.length): Either.Either<WavInfo, WavProblem> => {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const id = (at: number) => String.fromCharCode(...bytes.subarray(at, at + 4))
+  if (bytes.length < 12) return Either.left("RIFF".startsWith(id(0)) ? "truncated" : "not-wav")
+  if (id(8) !== "WAVE") return Either.left("not-wav")
+  if (id(0) === "RF64" || id(0) === "BW64") return Either.left("rf64")
+  if (id(0) !== "RIFF") return Either.left("not-wav")
+  let format: Format | undefined
+  // Every round moves on by the 8 bytes of a chunk's header at least.
+  for (let at = 12; at + 8 <= bytes.length; ) {
+    const size = view.getUint32(at + 4, true)
+    const start = at + 8
+    if (id(at) === "data") {
+      if (format === undefined) return Either.left("no-format")
+      const there = Math.max(0, fileBytes - start)
+      const dataBytes = size === 0 || size > there ? there : size
+      const { blockAlign, ...shape } = format
+      return Either.right({ ...shape, dataOffset: start, dataBytes: dataBytes - (dataBytes % blockAlign) })
+    }
+    if (id(at) === "fmt ") {
+      if (start + Math.min(size, 16) > bytes.length) return Either.left("truncated")
+      format = readFormat(view, start, Math.min(size, bytes.length - start))
+      if (format === undefined) return Either.left("bad-format")
+    }
+    at = start + size + (size % 2)
+  }
+  return Either.left("truncated")
+}

@@ -1,0 +1,241 @@
+import { afterAll, describe, expect, test } from "bun:test"
+import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, statSync } from "node:fs"
+import { rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { BunContext } from "@effect/platform-bun"
+import { Effect, Exit, Logger, LogLevel, Redacted, type Scope } from "effect"
+import { startEmbedded } from "../../src/db/embedded.ts"
+import { serverFolder } from "../../src/db/embedded-home.ts"
+
+const asRoot = process.getuid?.() === 0
+/** A user that every system has; for "and as an ordinary user" where the tests themselves run as root. */
+const nobody = 65534
+const checkout = join(import.meta.dir, "../..")
+const folders: Array<string> = []
+
+/** The data folder of a checkout that, being a mkdtemp folder, nobody else may enter (mode 0700). */
+const newDataDir = (owner?: number): string => {
+  const folder = mkdtempSync(join(tmpdir(), "voice-agent-db-"))
+  if (owner !== undefined) chownSync(folder, owner, owner)
+  folders.push(folder)
+  return join(folder, ".data")
+}
+
+afterAll(async () => {
+  const all = folders.flatMap((folder) => [serverFolder(join(folder, ".data")), folder])
+  // At the same time: one by one, a disk mounted with `discard` takes seconds for each.
+  await Promise.all(all.map((folder) => rm(folder, { recursive: true, force: true })))
+}, 60_000)
+
+const run = <A, E>(effect: Effect.Effect<A, E, BunContext.BunContext | Scope.Scope>): Promise<A> =>
+  effect.pipe(
+    Effect.scoped,
+    Logger.withMinimumLogLevel(LogLevel.None),
+    Effect.provide(BunContext.layer),
+    Effect.runPromise,
+  )
+
+const started = (dataDir: string) => Effect.map(startEmbedded({ dataDir }), Redacted.value)
+
+const query = (url: string, statement: string): Effect.Effect<unknown> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => new Bun.SQL(url, { max: 1 })),
+    (sql) => Effect.promise(async () => [...(await sql.unsafe(statement).values())].flat()),
+    (sql) => Effect.promise(() => sql.close()),
+  )
+
+/** Every living process with the data folder in its arguments. */
+const processesOf = async (dataDir: string): Promise<ReadonlyArray<string>> => {
+  const folder = `${serverFolder(dataDir)}/postgres/cluster`
+  const list = await Bun.spawn(["ps", "-eo", "pid=,args=", "-ww"]).stdout.text()
+  return list.split("\n").filter((line) => line.includes(folder))
+}
+
+const serverPid = async (dataDir: string): Promise<number> =>
+  Number.parseInt(await Bun.file(`${serverFolder(dataDir)}/postgres/cluster/postmaster.pid`).text(), 10)
+
+/** Another process of the service; `said` is its first line. */
+const hold = (dataDir: string, options: { uid?: number; gid?: number; detached?: boolean } = {}) => {
+  const child = Bun.spawn(
+    [process.execPath, join(import.meta.dir, "../support/embedded-holder.ts"), dataDir],
+    {
+      ...options,
+      stdout: "pipe",
+      stderr: "inherit",
+      env: { PATH: process.env.PATH ?? "", HOME: tmpdir() },
+    },
+  )
+  const said = (async () => {
+    let text = ""
+    for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+      text += chunk
+      if (text.includes("\n")) break
+    }
+    return text.trim()
+  })()
+  return { child, said }
+}
+
+describe("the embedded database", () => {
+  const dataDir = newDataDir()
+
+  test("speaks UTF-8, keeps time in UTC, listens on loopback only and asks for the password", async () => {
+    const seen = await run(
+      Effect.gen(function* () {
+        const url = yield* started(dataDir)
+        const settings = yield* query(
+          url,
+          `select current_setting('server_encoding'), current_setting('TimeZone'), current_setting('listen_addresses'),
+             current_setting('fsync'), current_setting('max_connections'), upper('žluťoučký'), current_database(), current_user`,
+        )
+        const stranger = new URL(url)
+        stranger.password = "guess"
+        const refused = yield* Effect.exit(query(stranger.href, "select 1"))
+        return { settings, refused: Exit.isFailure(refused) }
+      }),
+    )
+    expect(seen).toEqual({
+      settings: ["UTF8", "UTC", "127.0.0.1", "on", "200", "ŽLUŤOUČKÝ", "voice_agent", "voice_agent"],
+      refused: true,
+    })
+    expect(statSync(`${serverFolder(dataDir)}/postgres`).mode & 0o777).toBe(0o700)
+    expect(statSync(`${serverFolder(dataDir)}/postgres/password`).mode & 0o777).toBe(0o600)
+  }, 30_000)
+
+  test("keeps its data from one start to the next, and leaves no process behind", async () => {
+    await run(
+      Effect.flatMap(started(dataDir), (url) => query(url, "create table kept as select 'ahoj 👋' as word")),
+    )
+    expect(await processesOf(dataDir)).toEqual([])
+    const words = await run(Effect.flatMap(started(dataDir), (url) => query(url, "select word from kept")))
+    expect(words).toEqual(["ahoj 👋"])
+    expect(await processesOf(dataDir)).toEqual([])
+  }, 30_000)
+
+  test("a server left behind by kill -9 is adopted with its data, and stops with the one that adopted it", async () => {
+    const first = hold(dataDir)
+    await run(query(await first.said, "insert into kept values ('said before the kill')"))
+    const pid = await serverPid(dataDir)
+    first.child.kill("SIGKILL")
+    await first.child.exited
+
+    const words = await run(
+      Effect.gen(function* () {
+        const url = yield* started(dataDir)
+        expect(url).toBe(yield* Effect.promise(() => first.said))
+        expect(yield* Effect.promise(() => serverPid(dataDir))).toBe(pid)
+        return yield* query(url, "select word from kept order by word desc limit 1")
+      }),
+    )
+    expect(words).toEqual(["said before the kill"])
+    expect(await processesOf(dataDir)).toEqual([])
+  }, 30_000)
+
+  test("a second live start is refused with a sentence, in the same process and in another", async () => {
+    const first = hold(dataDir)
+    const url = await first.said
+    const second = hold(dataDir)
+    const message = await second.said
+    expect(message).toContain("Another running process")
+    expect(message).toContain(dataDir)
+    expect(message).toContain("DATABASE_URL")
+    expect(await second.child.exited).toBe(0)
+    // It did the first no harm.
+    expect(await run(query(url, "select 1"))).toEqual([1])
+
+    first.child.kill("SIGTERM")
+    await first.child.exited
+    expect(await processesOf(dataDir)).toEqual([])
+    const same = await run(Effect.zipRight(started(dataDir), Effect.flip(startEmbedded({ dataDir }))))
+    expect(same.message).toBe(message)
+  }, 30_000)
+
+  test("is not reached by a Ctrl-C in the service's terminal: the service stops it itself", async () => {
+    const first = hold(dataDir, { detached: true })
+    const url = await first.said
+    const pid = await serverPid(dataDir)
+    const group = async (of: number) =>
+      (await Bun.spawn(["ps", "-o", "pgid=", "-p", String(of)]).stdout.text()).trim()
+    expect(await group(pid)).toBe(String(pid))
+    expect(await run(query(url, "select 1"))).toEqual([1])
+    process.kill(-first.child.pid, "SIGINT")
+    await first.child.exited
+    expect(await processesOf(dataDir)).toEqual([])
+  }, 30_000)
+
+  test("starts over a record of a server that no longer runs, whoever has its pid now", async () => {
+    const pidFile = `${serverFolder(dataDir)}/postgres/cluster/postmaster.pid`
+    const { uid, gid } = statSync(`${serverFolder(dataDir)}/postgres`)
+    const left = hold(dataDir)
+    await left.said
+    const record = await Bun.file(pidFile).text()
+    left.child.kill("SIGTERM")
+    await left.child.exited
+    // As after a crash of the machine: the pid belongs to a process of the same user, which PostgreSQL would respect.
+    const somebody = Bun.spawn(["sleep", "600"], asRoot ? { uid, gid } : {})
+    const vacant = Bun.spawn(["true"])
+    await vacant.exited
+    for (const pid of [somebody.pid, vacant.pid]) {
+      await Bun.write(pidFile, record.replace(/^\d+/, String(pid)))
+      chownSync(pidFile, uid, gid)
+      chmodSync(pidFile, 0o600)
+      expect(await run(Effect.flatMap(started(dataDir), (url) => query(url, "select 1")))).toEqual([1])
+    }
+    expect(somebody.exitCode).toBeNull()
+    somebody.kill()
+    await somebody.exited
+  }, 30_000)
+
+  test.if(asRoot)("as root it runs as somebody else, from a copy that this user can reach", async () => {
+    const folder = serverFolder(dataDir)
+    expect(existsSync(dataDir)).toBe(false)
+    expect(statSync(`${folder}/postgres`).uid).not.toBe(0)
+    const [command] = await run(
+      Effect.zipRight(
+        started(dataDir),
+        Effect.promise(() => processesOf(dataDir)),
+      ),
+    )
+    expect(command).toContain(` ${folder}/postgresql-`)
+  })
+})
+
+test("a first start that was killed half-way is done again from the beginning", async () => {
+  const dataDir = newDataDir()
+  const first = hold(dataDir, { detached: true })
+  const files = () =>
+    existsSync(serverFolder(dataDir)) ? readdirSync(serverFolder(dataDir), { recursive: true }) : []
+  while (!files().some((file) => String(file).endsWith("cluster/PG_VERSION"))) await Bun.sleep(2)
+  process.kill(-first.child.pid, "SIGKILL")
+  await first.child.exited
+  expect(files()).not.toContain("postgres")
+
+  expect(await run(Effect.flatMap(started(dataDir), (url) => query(url, "select 1")))).toEqual([1])
+  expect(files().filter((file) => String(file).startsWith(".partial-"))).toEqual([])
+}, 30_000)
+
+const reachable = Bun.spawnSync(
+  [process.execPath, "-e", `await import("${checkout}/src/db/embedded-home.ts")`],
+  {
+    ...(asRoot && { uid: nobody, gid: nobody }),
+    cwd: "/",
+    env: { HOME: tmpdir() },
+    stderr: "ignore",
+  },
+).success
+
+test.if(asRoot && reachable)(
+  "as an ordinary user it runs in the data folder itself",
+  async () => {
+    const dataDir = newDataDir(nobody)
+    const first = hold(dataDir, { uid: nobody, gid: nobody })
+    expect(await run(query(await first.said, "select 1"))).toEqual([1])
+    expect(readdirSync(dataDir).toSorted()).toEqual(["lock", "postgres", "postgres.log"])
+    expect(statSync(`${dataDir}/postgres`).uid).toBe(nobody)
+    first.child.kill("SIGTERM")
+    await first.child.exited
+    expect(existsSync(`${dataDir}/postgres/cluster/postmaster.pid`)).toBe(false)
+  },
+  30_000,
+)

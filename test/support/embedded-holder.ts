@@ -1,0 +1,19 @@
+/**
+ * A process of its own that runs the embedded database of the folder in its first argument until it is ended.
+ * Prints the connection URL, or the sentence of the failure, as its only line.
+ */
+import { BunContext, BunRuntime } from "@effect/platform-bun"
+import { Console, Effect, Logger, LogLevel, Redacted } from "effect"
+import { startEmbedded } from "../../src/db/embedded.ts"
+
+const program = startEmbedded({ dataDir: process.argv[2] ?? "" }).pipe(
+  Effect.matchEffect({
+    onSuccess: (url) => Effect.zipRight(Console.log(Redacted.value(url)), Effect.never),
+    onFailure: (error) => Console.log(error.message),
+  }),
+  Effect.scoped,
+  Logger.withMinimumLogLevel(LogLevel.None),
+  Effect.provide(BunContext.layer),
+)
+
+BunRuntime.runMain(program)

@@ -1,0 +1,126 @@
+/** The machine's real ffmpeg and ffprobe, for making fixtures and for judging what a server sent. */
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+const FFMPEG = process.env.FFMPEG_PATH ?? "ffmpeg"
+const FFPROBE = process.env.FFPROBE_PATH ?? "ffprobe"
+
+const run = async (command: readonly string[], input: Uint8Array = new Uint8Array()) => {
+  const child = Bun.spawn([...command], { stdin: input, stdout: "pipe", stderr: "pipe" })
+  const [out, log, code] = await Promise.all([child.stdout.bytes(), child.stderr.text(), child.exited])
+  return { out, log: log.trim(), code }
+}
+
+/** A folder for the length of `use`; nothing is left behind, whatever happens in it. */
+export const withTempDir = async <A>(use: (dir: string) => Promise<A>): Promise<A> => {
+  const dir = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
+  try {
+    return await use(dir)
+  } finally {
+    await rm(dir, { recursive: true, force: true })
+  }
+}
+
+/** Runs ffmpeg with `input` on stdin; what it writes to `pipe:1` is the result. Throws with its log on failure. */
+export const ffmpeg = async (args: readonly string[], input?: Uint8Array): Promise<Uint8Array> => {
+  const { out, log, code } = await run([FFMPEG, "-hide_banner", "-v", "error", "-y", ...args], input)
+  if (code !== 0) throw new Error(`ffmpeg ${args.join(" ")}: ${log}`)
+  return out
+}
+
+/** As `ffmpeg`, for formats that must seek in their output: writes `name` in a temporary folder and reads it. */
+export const ffmpegToFile = (
+  args: readonly string[],
+  name: string,
+  input?: Uint8Array,
+): Promise<Uint8Array> =>
+  withTempDir(async (dir) => {
+    const path = join(dir, name)
+    await ffmpeg([...args, path], input)
+    return Bun.file(path).bytes()
+  })
+
+export interface Probe {
+  /** ffprobe's name of the demuxer, such as "matroska,webm". */
+  readonly format: string
+  /** As the header claims, in seconds; undefined where it claims nothing. */
+  readonly duration: number | undefined
+  readonly streams: ReadonlyArray<{
+    readonly kind: string
+    readonly codec: string
+    readonly sampleRate: number | undefined
+    readonly channels: number | undefined
+  }>
+}
+
+/** What ffprobe reads in these bytes, or undefined when it finds no media in them. */
+export const probe = (bytes: Uint8Array): Promise<Probe | undefined> =>
+  withTempDir(async (dir) => {
+    const path = join(dir, "probed")
+    await Bun.write(path, bytes)
+    const show = [
+      "-v",
+      "error",
+      "-of",
+      "json",
+      "-show_format",
+      "-show_streams",
+      "-protocol_whitelist",
+      "file",
+    ]
+    const { out, code } = await run([FFPROBE, ...show, path])
+    if (code !== 0) return undefined
+    const found: unknown = JSON.parse(new TextDecoder().decode(out))
+    const format = field(found, "format")
+    const duration = field(format, "duration")
+    const streams = field(found, "streams")
+    return {
+      format: String(field(format, "format_name")),
+      duration: duration === undefined ? undefined : Number(duration),
+      streams: (Array.isArray(streams) ? streams : []).map((stream: unknown) => ({
+        kind: String(field(stream, "codec_type")),
+        codec: String(field(stream, "codec_name")),
+        sampleRate: numberOf(field(stream, "sample_rate")),
+        channels: numberOf(field(stream, "channels")),
+      })),
+    }
+  })
+
+const field = (value: unknown, name: string): unknown =>
+  typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined
+
+const numberOf = (value: unknown) => (value === undefined ? undefined : Number(value))
+
+export interface Decoded {
+  /** Mono. */
+  readonly samples: Int16Array
+  /** ffmpeg's warnings and errors; empty for a clean file. */
+  readonly log: string
+  readonly exitCode: number
+}
+
+/**
+ * Decodes to mono samples at `rate` Hz (24 kHz unless told), from a pipe, as a player does with a stream; from a file,
+ * ffmpeg also honours the padding that an Info frame declares at the end. Raw PCM needs
+ * `inputArgs: ["-f", "s16le", "-ar", "24000", "-ac", "1"]`.
+ */
+export const decode = (
+  bytes: Uint8Array,
+  options: {
+    readonly rate?: number
+    readonly inputArgs?: readonly string[]
+    readonly from?: "pipe" | "file"
+  } = {},
+): Promise<Decoded> =>
+  withTempDir(async (dir) => {
+    const { rate = 24_000, inputArgs = [], from = "pipe" } = options
+    const file = join(dir, "decoded")
+    if (from === "file") await Bun.write(file, bytes)
+    const input = [...inputArgs, "-i", from === "file" ? file : "pipe:0"]
+    const output = ["-map", "0:a:0", "-f", "s16le", "-ac", "1", "-ar", String(rate), "pipe:1"]
+    const command = [FFMPEG, "-hide_banner", "-v", "warning", ...input, ...output]
+    const { out, log, code } = await run(command, from === "file" ? undefined : bytes)
+    const whole = out.byteLength - (out.byteLength % 2)
+    return { samples: new Int16Array(out.slice(0, whole).buffer), log, exitCode: code }
+  })

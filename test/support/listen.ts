@@ -1,0 +1,55 @@
+/** Hears which of the upstream's tones a piece of sound is made of, and where they meet. */
+import { TONES } from "./upstream-audio.ts"
+
+export interface Heard {
+  /** Undefined for silence. */
+  readonly hz: number | undefined
+  readonly fromMs: number
+  readonly ms: number
+}
+
+/** Long enough to tell tones 125 Hz apart. */
+const WINDOW_MS = 16
+const STEP_MS = 4
+/** -40 dB below full scale counts as silence. */
+const SILENCE = 327
+
+/** The sequence of tones in mono samples, to about 10 ms; a change of tone shorter than that is not reported. */
+export const heardIn = (samples: Int16Array, rate = 24_000): readonly Heard[] => {
+  const window = (WINDOW_MS * rate) / 1000
+  const step = (STEP_MS * rate) / 1000
+  const heard: { hz: number | undefined; fromMs: number; ms: number }[] = []
+  for (let at = 0; at + window <= samples.length; at += step) {
+    const hz = toneOf(samples.subarray(at, at + window), rate)
+    const last = heard.at(-1)
+    if (last !== undefined && last.hz === hz) last.ms += STEP_MS
+    else heard.push({ hz, fromMs: (at / rate) * 1000, ms: STEP_MS })
+  }
+  return heard.filter(({ ms }) => ms > STEP_MS)
+}
+
+/** Only the order of the tones: what was spoken first, second and so on. */
+export const tonesIn = (samples: Int16Array, rate = 24_000): readonly number[] =>
+  heardIn(samples, rate)
+    .flatMap(({ hz, ms }) => (hz === undefined || ms < 40 ? [] : [hz]))
+    .filter((hz, index, all) => hz !== all[index - 1])
+
+const toneOf = (samples: Int16Array, rate: number): number | undefined => {
+  const level = Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length)
+  if (level < SILENCE) return undefined
+  const powers = TONES.map((hz) => ({ hz, power: goertzel(samples, hz, rate) }))
+  return powers.reduce((loudest, tone) => (tone.power > loudest.power ? tone : loudest)).hz
+}
+
+/** The power of one frequency. */
+const goertzel = (samples: Int16Array, hz: number, rate: number): number => {
+  const factor = 2 * Math.cos((2 * Math.PI * hz) / rate)
+  let last = 0
+  let before = 0
+  for (const sample of samples) {
+    const now = sample + factor * last - before
+    before = last
+    last = now
+  }
+  return last * last + before * before - factor * last * before
+}

@@ -1,0 +1,109 @@
+/** Reads what a client asks of the scripted upstream, as strictly as OpenAI does where a client can get it wrong. */
+import { Readable } from "node:stream"
+import busboy from "busboy"
+import { Either, ParseResult, Schema } from "effect"
+import type { Incoming } from "./http-socket.ts"
+
+export interface SttRequest {
+  readonly file: { readonly name: string; readonly type: string; readonly bytes: Uint8Array }
+  readonly model: string
+  readonly language: string | undefined
+  readonly responseFormat: "json" | "text" | "verbose_json"
+  /** All fields of the form, as sent. */
+  readonly fields: Readonly<Record<string, string>>
+}
+
+const ChatMessage = Schema.Struct({
+  role: Schema.Literal("system", "developer", "user", "assistant", "tool"),
+  content: Schema.String,
+})
+
+const LlmRequest = Schema.Struct({
+  model: Schema.NonEmptyString,
+  messages: Schema.NonEmptyArray(ChatMessage),
+  stream: Schema.optional(Schema.Boolean),
+  stream_options: Schema.optional(Schema.Struct({ include_usage: Schema.optional(Schema.Boolean) })),
+  max_tokens: Schema.optional(Schema.Positive),
+  max_completion_tokens: Schema.optional(Schema.Positive),
+  temperature: Schema.optional(Schema.Number.pipe(Schema.between(0, 2))),
+})
+export type LlmRequest = typeof LlmRequest.Type
+
+const TtsRequest = Schema.Struct({
+  model: Schema.NonEmptyString,
+  input: Schema.NonEmptyString.pipe(Schema.maxLength(4096)),
+  voice: Schema.NonEmptyString,
+  response_format: Schema.optionalWith(Schema.Literal("mp3", "wav", "pcm"), {
+    default: () => "mp3" as const,
+  }),
+  speed: Schema.optional(Schema.Number.pipe(Schema.between(0.25, 4))),
+})
+export type TtsRequest = typeof TtsRequest.Type
+
+/** The client's own mistake: answered with a 4xx and kept in `upstream.refusals()`. */
+export class Refused extends Error {
+  readonly status: number
+  constructor(status: number, message: string) {
+    super(message)
+    this.status = status
+  }
+}
+
+const readJson =
+  <A, I>(schema: Schema.Schema<A, I>) =>
+  (request: Incoming): A => {
+    if (!request.headers["content-type"]?.startsWith("application/json"))
+      throw new Refused(400, "JSON expected")
+    const decoded = decode(schema, new TextDecoder().decode(request.body))
+    if (Either.isRight(decoded)) return decoded.right
+    const [issue] = ParseResult.ArrayFormatter.formatErrorSync(decoded.left)
+    throw new Refused(400, `${issue?.path.join(".") || "body"}: ${issue?.message}`)
+  }
+
+const decode = <A, I>(schema: Schema.Schema<A, I>, text: string) =>
+  Schema.decodeUnknownEither(Schema.parseJson(schema))(text)
+
+export const readLlmRequest = readJson(LlmRequest)
+export const readTtsRequest = readJson(TtsRequest)
+
+/** The real one goes by the file's name as well, never by its type. */
+const KNOWN_EXTENSION = /\.(flac|m4a|mp3|mp4|mpeg|mpga|oga|ogg|wav|webm)$/i
+
+export const readSttRequest = async (request: Incoming): Promise<SttRequest> => {
+  const { file, fields } = await readForm(request)
+  if (file === undefined) throw new Refused(400, "file is required")
+  if (!KNOWN_EXTENSION.test(file.name)) throw new Refused(400, `Invalid file format: ${file.name}`)
+  if (file.bytes.length === 0)
+    throw new Refused(400, "Audio file is too short. Minimum audio length is 0.1 seconds.")
+  if (file.bytes.length > 25 * 1024 ** 2)
+    throw new Refused(413, "Maximum content size limit (26214400) exceeded")
+  if (!fields.model) throw new Refused(400, "you must provide a model parameter")
+  const responseFormat = fields.response_format ?? "json"
+  if (responseFormat !== "json" && responseFormat !== "text" && responseFormat !== "verbose_json") {
+    throw new Refused(400, `response_format ${responseFormat} is not supported here`)
+  }
+  return { file, model: fields.model, language: fields.language, responseFormat, fields }
+}
+
+/** By busboy, since `Response.formData()` forgets the type that a part declares. */
+const readForm = (request: Incoming) =>
+  new Promise<{ file: SttRequest["file"] | undefined; fields: Record<string, string> }>((resolve, reject) => {
+    const refuse = () => reject(new Refused(400, "multipart/form-data expected"))
+    if (!request.headers["content-type"]?.startsWith("multipart/form-data")) return refuse()
+    let file: SttRequest["file"] | undefined
+    const fields: Record<string, string> = {}
+    const form = busboy({ headers: { ...request.headers }, defParamCharset: "utf8" })
+    form.on("field", (name, value) => {
+      fields[name] = value
+    })
+    form.on("file", (name, stream, info) => {
+      const chunks: Uint8Array[] = []
+      stream.on("data", (chunk: Uint8Array) => chunks.push(chunk))
+      stream.on("end", () => {
+        if (name === "file") file = { name: info.filename, type: info.mimeType, bytes: Buffer.concat(chunks) }
+      })
+    })
+    form.on("error", refuse)
+    form.on("close", () => resolve({ file, fields }))
+    Readable.from([Buffer.from(request.body)]).pipe(form)
+  })
