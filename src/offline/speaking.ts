@@ -1,4 +1,4 @@
-import { Effect, Schema, Stream } from "effect"
+import { Effect, Mailbox, Schema, type Scope, Stream } from "effect"
 import { type Command, pipeline, type TakeSlot } from "./children.ts"
 import { voiceOptions } from "./voices.ts"
 import { readJson } from "./wire.ts"
@@ -45,6 +45,26 @@ const tone = (text: string) => {
   return ["-f", "lavfi", "-i", `${source},tremolo=f=3:d=0.9,volume=2`]
 }
 
+/**
+ * The programs run at their own pace, into memory (4096 characters are about 15 MB of samples): a client that
+ * reads slowly, or waits for another piece first, must keep neither them nor their slot.
+ */
+const readAhead = <E>(
+  takeSlot: TakeSlot,
+  chunks: Effect.Effect<Stream.Stream<Uint8Array, E>, never, Scope.Scope>,
+): Stream.Stream<Uint8Array, E> =>
+  Stream.unwrapScoped(
+    Effect.gen(function* () {
+      const made = yield* Mailbox.make<Uint8Array, E>()
+      const job = Effect.zipRight(takeSlot, chunks).pipe(
+        Effect.flatMap(Stream.runForEach((chunk) => made.offer(chunk))),
+        Effect.scoped,
+      )
+      yield* Effect.forkScoped(Mailbox.into(job, made))
+      return Mailbox.toStream(made)
+    }),
+  )
+
 export const makeSpeaking = (options: {
   readonly ffmpeg: string
   readonly searchPath: string
@@ -59,17 +79,11 @@ export const makeSpeaking = (options: {
     const input = espeak === null ? tone(asked.input) : ["-f", "wav", "-i", "pipe:0"]
     const output = ["-af", `apad=whole_dur=${shortest}`, "-ac", "1", "-ar", "24000", ...encode]
     const convert: Command = [options.ffmpeg, "-nostdin", "-v", "error", ...input, ...output, "pipe:1"]
-    const audio = Stream.unwrapScoped(
-      Effect.zipRight(
-        options.takeSlot,
-        espeak === null
-          ? pipeline([convert], "ignore")
-          : pipeline([synthesise(espeak, asked), convert], new TextEncoder().encode(asked.input)),
-      ),
-    )
-    // Unbounded (15 MB at most): a client that reads slowly must not keep its programs and its slot.
-    const buffered = Stream.buffer(audio, { capacity: "unbounded" })
-    const body = Stream.toReadableStreamRuntime(buffered, yield* Effect.runtime<never>())
+    const chunks =
+      espeak === null
+        ? pipeline([convert], "ignore")
+        : pipeline([synthesise(espeak, asked), convert], new TextEncoder().encode(asked.input))
+    const body = Stream.toReadableStreamRuntime(readAhead(options.takeSlot, chunks), yield* Effect.runtime())
     return new Response(body, { headers: { "content-type": type } })
   })
 

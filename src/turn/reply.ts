@@ -63,8 +63,6 @@ export const reply = Effect.fn("reply")(function* (
         const sent = wantsText ? send(TurnEvent.ReplyDelta(part)) : Effect.void
         return Effect.as(Effect.zipRight(firstToken, sent), part.text)
       }),
-      // The model writes at its own pace, however long its first sentence takes to say.
-      Stream.buffer({ capacity: "unbounded" }),
     )
 
     let firstSpeech = Effect.void

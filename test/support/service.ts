@@ -1,0 +1,119 @@
+import { Clock, ConfigProvider, Duration, Effect, Exit, Layer, Scope } from "effect"
+import * as Context from "effect/Context"
+import { layer } from "../../src/app.ts"
+import { HttpServer } from "../../src/http/server.ts"
+import { makeDatabase, type TestDatabase } from "./database.ts"
+import { startUpstream, type Upstream } from "./upstream.ts"
+
+/** The whole service, as in production, on a port of its own; only OpenAI is replaced. */
+export interface Service {
+  /** Ends without a slash: `http://127.0.0.1:PORT/api/v1`. */
+  readonly url: string
+  readonly database: TestDatabase
+  readonly upstream: Upstream
+  /** A new user's key. */
+  readonly register: () => Promise<string>
+  /** A turn; the answer as it comes. */
+  readonly converse: (key: string, audio: Blob, options?: ConverseOptions) => Promise<Response>
+  /** Any other call; `key` and a JSON `body` where given. */
+  readonly call: (method: string, path: string, options?: CallOptions) => Promise<Response>
+  readonly stop: () => Promise<void>
+}
+
+export interface ConverseOptions {
+  readonly sessionId?: string
+  readonly accept?: string
+  readonly headers?: Record<string, string>
+  readonly signal?: AbortSignal
+}
+
+export interface CallOptions {
+  readonly key?: string
+  readonly body?: unknown
+  readonly headers?: Record<string, string>
+}
+
+export interface ServiceOptions {
+  /** Variables beside those that every test has. */
+  readonly env?: Record<string, string>
+  /** How many times faster the service's clock runs: its pauses and time-outs, not the network. */
+  readonly speed?: number
+  /** A database of the test's own, which is then the test's to drop. */
+  readonly database?: TestDatabase
+}
+
+/** The real clock, with every sleep made shorter: a retry after 1 s or a time-out of 30 s without the waiting. */
+const fastClock = (speed: number): Clock.Clock => {
+  const clock = Clock.make()
+  return {
+    [Clock.ClockTypeId]: Clock.ClockTypeId,
+    unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis(),
+    unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
+    currentTimeMillis: clock.currentTimeMillis,
+    currentTimeNanos: clock.currentTimeNanos,
+    sleep: (wait) => clock.sleep(Duration.times(wait, 1 / speed)),
+  }
+}
+
+export const startService = async ({
+  env = {},
+  speed = 1,
+  database: given,
+}: ServiceOptions = {}): Promise<Service> => {
+  const upstream = await startUpstream()
+  const database = given ?? (await makeDatabase())
+  const variables = {
+    NODE_ENV: "test",
+    DATABASE_URL: database.url,
+    OPENAI_API_KEY: "sk-test",
+    OPENAI_BASE_URL: upstream.baseUrl,
+    HOST: "127.0.0.1",
+    PORT: "0",
+    LOG_LEVEL: "none",
+    LOG_DIR: "",
+    ...env,
+  }
+  const provider = ConfigProvider.fromMap(new Map(Object.entries(variables)))
+  const scope = Effect.runSync(Scope.make())
+  const environment = Layer.merge(Layer.setConfigProvider(provider), Layer.setClock(fastClock(speed)))
+  const built = await Effect.runPromise(Layer.buildWithScope(Layer.provide(layer, environment), scope))
+  const url = `${Context.get(built, HttpServer).url}/api/v1`
+
+  const call: Service["call"] = (method, path, { key, body, headers } = {}) =>
+    fetch(`${url}${path}`, {
+      method,
+      headers: {
+        ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+
+  const register = async () => {
+    const answer = await call("POST", "/users/register", {
+      body: { email: `${crypto.randomUUID()}@example.com` },
+    })
+    const { apiKey } = (await answer.json()) as { readonly apiKey: string }
+    return apiKey
+  }
+
+  const converse: Service["converse"] = (key, audio, { sessionId, accept, headers, signal } = {}) => {
+    const form = new FormData()
+    if (sessionId !== undefined) form.append("sessionId", sessionId)
+    form.append("audio", audio, "recording")
+    return fetch(`${url}/voice/conversation`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${key}`, ...(accept === undefined ? {} : { accept }), ...headers },
+      body: form,
+      ...(signal === undefined ? {} : { signal }),
+    })
+  }
+
+  const stop = async () => {
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+    await upstream.stop()
+    if (given === undefined) await database.drop()
+  }
+  return { url, database, upstream, register, converse, call, stop }
+}
