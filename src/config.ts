@@ -12,14 +12,20 @@ export interface StageSettings {
   readonly timeout: Duration.Duration
 }
 
+/** The value, or what it must be. */
 type Check<A> = (text: string) => Either.Either<A, string>
+
+/** What a wrong value is called in the sentence that stops the start. */
+const quoted = (text: string) => `, but it is ${JSON.stringify(text.slice(0, 100))}`
+/** For a value that is a secret, or may hold one: logs keep what is printed at a start. */
+const unquoted = () => ""
 
 /** One variable: its name, its default, and a check that answers what the value must be. */
 const variable = <A>(name: string, check: Check<A>, fallback: A): Config.Config<A> =>
   optional(name, check).pipe(Config.map(Option.getOrElse(() => fallback)))
 
 /** As `variable`, but None when unset. An empty value counts as unset, since compose files pass those on. */
-const optional = <A>(name: string, check: Check<A>): Config.Config<Option.Option<A>> =>
+const optional = <A>(name: string, check: Check<A>, quote = quoted): Config.Config<Option.Option<A>> =>
   Config.string(name).pipe(
     Config.withDefault(""),
     Config.mapOrFail((text) =>
@@ -27,7 +33,7 @@ const optional = <A>(name: string, check: Check<A>): Config.Config<Option.Option
         ? Either.right(Option.none<A>())
         : Either.mapBoth(check(text.trim()), {
             onLeft: (must) =>
-              ConfigError.InvalidData([name], `${name} must be ${must}, but it is "${text}".`),
+              ConfigError.InvalidData([name], `${name} must be ${must}${quote(text.trim())}.`),
             onRight: Option.some,
           }),
     ),
@@ -35,7 +41,13 @@ const optional = <A>(name: string, check: Check<A>): Config.Config<Option.Option
 
 const text: Check<string> = (value) => Either.right(value)
 
-const secret: Check<Redacted.Redacted> = (value) => Either.right(Redacted.make(value))
+/** Whatever else is in it could not be sent in a header, and the error would quote it at every turn. */
+const visible: Check<Redacted.Redacted> = (value) =>
+  /^[!-~]+$/.test(value)
+    ? Either.right(Redacted.make(value))
+    : Either.left("one word of visible ASCII characters")
+
+const secret = (name: string) => optional(name, visible, unquoted)
 
 const number =
   (least: number, most: number, options?: { readonly whole: boolean }): Check<number> =>
@@ -64,9 +76,33 @@ const flag: Check<boolean> = (value) =>
 const url =
   (...protocols: ReadonlyArray<string>): Check<string> =>
   (value) =>
-    URL.canParse(value) && protocols.includes(new URL(value).protocol)
+    URL.canParse(value) && protocols.some((each) => value.toLowerCase().startsWith(`${each}//`))
       ? Either.right(value.replace(/\/+$/, ""))
       : Either.left(`a URL that starts with ${protocols.map((each) => `${each}//`).join(" or ")}`)
+
+/** A base URL may hold a password, too. */
+const webUrl = (name: string) => optional(name, url("http:", "https:"), unquoted)
+
+const decodes = (text: string) => {
+  try {
+    return decodeURIComponent(text) !== ""
+  } catch {
+    return false
+  }
+}
+
+/** What a password breaks that is not percent-encoded: the driver would look for the server at a wrong place. */
+const databaseUrl: Check<Redacted.Redacted> = (value) =>
+  Either.filterOrLeft(
+    url("postgres:", "postgresql:")(value),
+    (valid) => decodes(valid) && !valid.includes("#"),
+    () => "",
+  ).pipe(
+    Either.mapBoth({
+      onLeft: () => "postgres://user:password@host:5432/database, special characters in it percent-encoded",
+      onRight: (valid) => Redacted.make(valid),
+    }),
+  )
 
 const origins: Check<ReadonlyArray<string>> = (value) => {
   const list = value.split(",").map((each) => each.trim().replace(/\/+$/, ""))
@@ -79,8 +115,8 @@ const timeout = (name: string, seconds: number) =>
   variable(name, number(0.1, 600), seconds).pipe(Config.map(Duration.seconds))
 
 const shared = Config.all({
-  apiKey: optional("OPENAI_API_KEY", secret),
-  baseUrl: optional("OPENAI_BASE_URL", url("http:", "https:")),
+  apiKey: secret("OPENAI_API_KEY"),
+  baseUrl: webUrl("OPENAI_BASE_URL"),
   environment: variable("NODE_ENV", oneOf("development", "production", "test"), "development"),
   offlineEngines: optional("OFFLINE_ENGINES", flag),
 })
@@ -97,8 +133,8 @@ const stage = (
 ) =>
   Config.all({
     shared,
-    apiKey: optional(`${prefix}_API_KEY`, secret),
-    baseUrl: optional(`${prefix}_BASE_URL`, url("http:", "https:")),
+    apiKey: secret(`${prefix}_API_KEY`),
+    baseUrl: webUrl(`${prefix}_BASE_URL`),
     model: variable(`${prefix}_MODEL`, text, defaults.model),
     timeout: timeout(`${prefix}_TIMEOUT_SECONDS`, defaults.seconds),
   }).pipe(
@@ -110,22 +146,29 @@ const stage = (
         model,
         timeout,
       }
-      if (Option.isSome(givenUrl) || Option.isSome(givenKey)) {
-        const chosen = Option.getOrElse(givenUrl, () => openAiUrl)
+      const chosen = Option.getOrElse(givenUrl, () => openAiUrl)
+      if (chosen !== openAiUrl || Option.isSome(givenKey)) {
         const engine = chosen === openAiUrl ? "openai" : "compatible"
         return Either.right<StageSettings>({ ...common, engine, baseUrl: Option.some(chosen) })
       }
-      if (Option.getOrElse(shared.offlineEngines, () => shared.environment !== "production")) {
+      const mayBeOffline = Option.getOrElse(shared.offlineEngines, () => shared.environment !== "production")
+      if (Option.isNone(givenUrl) && mayBeOffline) {
         return Either.right<StageSettings>({ ...common, engine: "offline", baseUrl: Option.none() })
       }
-      return Either.left(
-        ConfigError.InvalidData(
-          ["OPENAI_API_KEY"],
-          `OPENAI_API_KEY must be set (or ${prefix}_API_KEY, or ${prefix}_BASE_URL for another server, or ` +
-            "OFFLINE_ENGINES=true to try the service without any).",
-        ),
-      )
+      return Either.left(Option.isSome(baseUrl) ? ownKeyMissing(prefix) : keyMissing)
     }),
+  )
+
+/** The same for each stage, so that it is said once. */
+const keyMissing = ConfigError.InvalidData(
+  ["OPENAI_API_KEY"],
+  "OPENAI_API_KEY must be set, or each of the stages STT, LLM and TTS needs an API_KEY or BASE_URL of its own, such as STT_API_KEY; OFFLINE_ENGINES=true tries the service without any.",
+)
+
+const ownKeyMissing = (prefix: string) =>
+  ConfigError.InvalidData(
+    [`${prefix}_API_KEY`],
+    `${prefix}_API_KEY must be set where ${prefix}_BASE_URL is OpenAI's own: a stage with its own base URL is never sent OPENAI_API_KEY.`,
   )
 
 const systemPrompt =
@@ -148,13 +191,13 @@ const all = Config.all({
   contextTokens: variable("CONTEXT_TOKENS", whole(0, 1_000_000), 3000),
   /** From the end of the upload to the first audio. */
   turnTimeout: timeout("TURN_TIMEOUT_SECONDS", 60),
-  databaseUrl: optional("DATABASE_URL", url("postgres:", "postgresql:")).pipe(
-    Config.map(Option.map((value) => Redacted.make(value))),
-  ),
+  databaseUrl: optional("DATABASE_URL", databaseUrl, unquoted),
   databasePoolSize: variable("DATABASE_POOL_SIZE", whole(1, 1000), 20),
   dataDir: variable("DATA_DIR", text, ".data"),
   port: variable("PORT", whole(0, 65_535), 3000),
   host: variable("HOST", text, "0.0.0.0"),
+  /** How long turns in flight may take to finish once the service is told to stop. */
+  shutdownTimeout: timeout("SHUTDOWN_TIMEOUT_SECONDS", 30),
   corsOrigins: variable("CORS_ORIGIN", origins, ["*"]),
   logLevel: variable("LOG_LEVEL", oneOf("debug", "info", "warn", "error", "none"), "info"),
   /** None: no log files. The one variable whose empty value means something. */
@@ -179,13 +222,17 @@ export class Settings extends Context.Tag("Settings")<Settings, Config.Config.Su
   static readonly layer = Layer.effect(Settings, all)
 }
 
-/** The sentences of a ConfigError, without the library's paths and brackets. */
-export const explainConfigError = (error: ConfigError.ConfigError): string =>
-  ConfigError.reduceWithContext(error, undefined, {
-    andCase: (_, left: string, right: string) => (left === right ? left : `${left} ${right}`),
-    orCase: (_, left, right) => (left === right ? left : `${left} ${right}`),
-    invalidDataCase: (_, __, message) => message,
-    missingDataCase: (_, __, message) => message,
-    sourceUnavailableCase: (_, __, message) => message,
-    unsupportedCase: (_, __, message) => message,
+/** The sentences of a ConfigError, each once, without the library's paths and brackets. */
+export const explainConfigError = (error: ConfigError.ConfigError): string => {
+  const both = (_: unknown, left: ReadonlyArray<string>, right: ReadonlyArray<string>) => [...left, ...right]
+  const one = (_: unknown, __: unknown, message: string) => [message]
+  const sentences = ConfigError.reduceWithContext<unknown, ReadonlyArray<string>>(error, undefined, {
+    andCase: both,
+    orCase: both,
+    invalidDataCase: one,
+    missingDataCase: one,
+    sourceUnavailableCase: one,
+    unsupportedCase: one,
   })
+  return [...new Set(sentences)].join(" ")
+}

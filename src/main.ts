@@ -1,23 +1,47 @@
 import { BunRuntime } from "@effect/platform-bun"
-import { ConfigError, Console, Effect, Layer, Predicate } from "effect"
+import { Cause, Chunk, ConfigError, Console, Effect, Layer, Predicate } from "effect"
 import { layer, migrationsOnly } from "./app.ts"
 import { explainConfigError } from "./config.ts"
+
+const usage = `Usage: bun src/main.ts [command]
+
+  serve     run the service (the default)
+  migrate   bring the database's schema up to date, and end
+  --help    this text
+
+It is configured by environment variables, or by a file .env in the folder it is started in; .env.example has all.`
 
 const commands: Record<string, Effect.Effect<unknown, unknown>> = {
   serve: Layer.launch(layer),
   migrate: Effect.scoped(Layer.build(migrationsOnly)),
+  "--help": Console.log(usage),
+  "-h": Console.log(usage),
+  help: Console.log(usage),
 }
+
+const [name = "serve", ...more] = process.argv.slice(2)
+const command =
+  (more.length === 0 && Object.hasOwn(commands, name) ? commands[name] : undefined) ??
+  Effect.fail(
+    new Error(
+      `There is no command "${[name, ...more].join(" ")}": use serve (the default), migrate or --help.`,
+    ),
+  )
 
 const explain = (error: unknown) => {
   if (ConfigError.isConfigError(error)) return explainConfigError(error)
   return Predicate.hasProperty(error, "message") ? `${error.message}` : `${error}`
 }
 
-const name = process.argv[2] ?? "serve"
-const command =
-  commands[name] ?? Effect.fail(new Error(`Unknown command "${name}": use serve (the default) or migrate.`))
+/** What is wrong in one sentence; only a defect, which is a mistake in the service itself, comes with its stack. */
+const report = (cause: Cause.Cause<unknown>) => {
+  if (Cause.isInterruptedOnly(cause)) return Effect.void
+  const failures = Chunk.toReadonlyArray(Cause.failures(cause))
+  const what = failures.length > 0 ? failures.map(explain).join(" ") : Cause.pretty(cause)
+  return Console.error(`The service did not start. ${what}`)
+}
 
-BunRuntime.runMain(
-  Effect.tapError(command, (error) => Console.error(`The service did not start. ${explain(error)}`)),
-  { disableErrorReporting: true, disablePrettyLogger: true },
-)
+BunRuntime.runMain(Effect.tapErrorCause(command, report), {
+  disableErrorReporting: true,
+  disablePrettyLogger: true,
+})

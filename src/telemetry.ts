@@ -1,6 +1,11 @@
-import { Array as Arr, Cause, Effect, Inspectable, Layer, Logger, LogLevel, Option } from "effect"
-import { createStream } from "rotating-file-stream"
+import { Array as Arr, Cause, Effect, Inspectable, Layer, Logger, LogLevel, Option, Schema } from "effect"
+import { createStream, type RotatingFileStream } from "rotating-file-stream"
 import { Settings } from "./config.ts"
+
+/** A log file can't be opened. */
+export class LogNotWritable extends Schema.TaggedError<LogNotWritable>()("LogNotWritable", {
+  message: Schema.String,
+}) {}
 
 const levels = {
   debug: LogLevel.Debug,
@@ -10,48 +15,108 @@ const levels = {
   none: LogLevel.None,
 } as const
 
-/** 10 MB a file and 5 old files: a few days of a busy service in 60 MB a log. */
-const rotation = { size: "10M", maxFiles: 5 } as const
+/** What a record says, flat: `{time, level, event, requestId, …}`, and where something failed its `stack`. */
+const fieldsOf = ({ annotations, cause, date, logLevel, message }: Logger.Logger.Options<unknown>) => {
+  const parts = Arr.ensure(message)
+  const failures = [
+    ...parts.filter((part) => part instanceof Error).map(Cause.fail),
+    ...(Cause.isEmpty(cause) ? [] : [cause]),
+  ].map((each) => Cause.pretty(each, { renderErrorCause: true }))
+  const own = {
+    time: date.toISOString(),
+    level: logLevel === LogLevel.Warning ? "warn" : logLevel.label.toLowerCase(),
+    event: parts
+      .filter((part) => !(part instanceof Error))
+      .map((part) => Inspectable.toStringUnknown(part, 0))
+      .join(" "),
+  }
+  return {
+    // First in the line, and never replaced by an annotation of the same name.
+    ...own,
+    ...Object.fromEntries(annotations),
+    ...own,
+    ...(failures.length === 0 ? {} : { stack: failures.join("\n") }),
+  }
+}
 
-/** A file that grows by a line per record, and is rotated by size. What can't be written never ends the service. */
-const openFile = (folder: string, name: string) =>
+/** What a terminal or a viewer of logs would obey, or take for the end of a line, as JSON may write it too. */
+const escaped = (text: string) =>
+  text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+    Array.from(
+      { length: character.length },
+      (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`,
+    ).join(""),
+  )
+
+/** One line of JSON. */
+export const jsonLogger = Logger.map(Logger.make(fieldsOf), (fields) =>
+  escaped(Inspectable.stringifyCircular(fields)),
+)
+
+const isPlain = (text: string) => /^[^\s"=\p{C}]+$/u.test(text)
+
+const shown = (value: unknown) => {
+  const text = Inspectable.toStringUnknown(value, 0)
+  return isPlain(text) ? text : escaped(JSON.stringify(text))
+}
+
+/** A line for a person: `12:00:00.000 INFO stage stage=stt ms=612`, and what failed, indented, below it. */
+export const readableLogger = Logger.map(Logger.make(fieldsOf), ({ time, level, event, stack, ...fields }) =>
+  [
+    [
+      time.slice(11, 23),
+      level.toUpperCase(),
+      escaped(event),
+      ...Object.entries(fields).map(([name, value]) => `${name}=${shown(value)}`),
+    ].join(" "),
+    ...(stack === undefined ? [] : stack.split("\n").map((line) => `    ${escaped(line)}`)),
+  ].join("\n"),
+)
+
+/** 10 MB a file and 5 old files (`combined.log.1` is the newest): a few days of a busy service in 60 MB a log. */
+const rotation = { size: "10M", rotate: 5 } as const
+
+/** A file that grows by a line per record, and is rotated by size. It is complete when the scope has closed. */
+const openFile = (folder: string, name: string, size: string) =>
   Effect.acquireRelease(
-    Effect.sync(() => {
-      const file = createStream(name, { ...rotation, path: folder })
-      file.on("error", (error) =>
-        process.stderr.write(`The log ${folder}/${name} can't be written: ${error.message}\n`),
-      )
-      return file
+    Effect.async<RotatingFileStream, LogNotWritable>((resume) => {
+      const file = createStream(name, { ...rotation, size, path: folder })
+      let started = false
+      file.once("open", () => {
+        started = true
+        resume(Effect.succeed(file))
+      })
+      file.on("error", (error) => {
+        const message = `The log ${folder}/${name} can't be written (${error.message}): let this user write there, or set LOG_DIR to another folder, or to nothing for no files.`
+        resume(new LogNotWritable({ message }))
+        // A disk that is full, say, is no reason to end a service that runs; the console still has every line.
+        if (started) process.stderr.write(`${message} It gets no more lines until the next start.\n`)
+      })
     }),
     (file) => Effect.async<void>((resume) => void file.end(() => resume(Effect.void))),
   )
 
-const fileLogger = (folder: string) =>
+/** `combined.log`, and of errors also `error.log`. `size`: of a file until it is rotated, as `10M`. */
+export const fileLogger = (folder: string, size: string = rotation.size) =>
   Effect.gen(function* () {
-    const combined = yield* openFile(folder, "combined.log")
-    const errors = yield* openFile(folder, "error.log")
+    const combined = yield* openFile(folder, "combined.log", size)
+    const errors = yield* openFile(folder, "error.log", size)
     return Logger.make<unknown, void>((record) => {
-      const line = `${Logger.jsonLogger.log(record)}\n`
-      combined.write(line)
-      if (LogLevel.greaterThanEqual(record.logLevel, LogLevel.Error)) errors.write(line)
+      const line = `${jsonLogger.log(record)}\n`
+      if (combined.writable) combined.write(line)
+      if (errors.writable && LogLevel.greaterThanEqual(record.logLevel, LogLevel.Error)) errors.write(line)
     })
   })
-
-/** A line for a person: `12:00:00.000 INFO stage  stage=stt ms=612`, and the cause below it. */
-const readable = Logger.make<unknown, void>(({ annotations, cause, date, logLevel, message }) => {
-  const fields = Array.from(annotations, ([key, value]) => `${key}=${Inspectable.toStringUnknown(value, 0)}`)
-  const said = Arr.ensure(message).map((part) => Inspectable.toStringUnknown(part, 0))
-  const line = [date.toISOString().slice(11, 23), logLevel.label, ...said, ...fields].join(" ")
-  const why = Cause.isEmpty(cause) ? "" : `\n${Cause.pretty(cause, { renderErrorCause: true })}`
-  globalThis.console.log(`${line}${why}`)
-})
 
 /** JSON on the console in production, readable elsewhere; and JSON in LOG_DIR. */
 export const layer = Layer.unwrapEffect(
   Effect.map(Settings, ({ environment, logDir, logLevel }) => {
-    const console = environment === "production" ? Logger.withConsoleLog(Logger.jsonLogger) : readable
+    const line = environment === "production" ? jsonLogger : readableLogger
     return Layer.mergeAll(
-      Logger.replace(Logger.defaultLogger, console),
+      Logger.replace(
+        Logger.defaultLogger,
+        Logger.map(line, (text) => globalThis.console.log(text)),
+      ),
       Option.match(logDir, {
         onNone: () => Layer.empty,
         onSome: (folder) => Logger.addScoped(fileLogger(folder)),

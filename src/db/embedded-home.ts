@@ -117,7 +117,16 @@ const linkLibraries = Effect.fnUntraced(function* (folder: string) {
   const links = yield* Schema.decode(Symlinks)(list).pipe(Effect.orDie)
   for (const { source, target } of links) {
     if (yield* fs.exists(`${folder}/${target}`)) continue
-    yield* fs.symlink(basename(source), `${folder}/${target}`)
+    yield* fs
+      .symlink(basename(source), `${folder}/${target}`)
+      .pipe(
+        Effect.mapError((error) =>
+          failed(
+            `The embedded database's package was installed without its scripts, and its links cannot be made now: ${error.message}`,
+            "Run `bun install` with its scripts as the owner of that folder",
+          ),
+        ),
+      )
   }
 })
 

@@ -1,5 +1,5 @@
 import { cors } from "@elysiajs/cors"
-import { Cause, Context, Duration, Effect, Layer, Runtime, Schema } from "effect"
+import { Cause, Context, type Duration, Effect, identity, Layer, Runtime, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
 import { conversationRoutes } from "./conversation.ts"
@@ -15,8 +15,6 @@ export class ServerNotStarted extends Schema.TaggedError<ServerNotStarted>()("Se
   message: Schema.String,
 }) {}
 
-/** How long turns in flight may take to finish once the service was told to stop. */
-const drainTime = Duration.seconds(30)
 /** Seconds without a byte: more than a turn may take to its first sound, which is silent time for its connection. */
 const idleTimeout = 120
 
@@ -109,13 +107,44 @@ const makeApp = Effect.gen(function* () {
   return app
 })
 
+/** For a person to open. */
+const addressOf = (host: string, port: number | undefined) => {
+  const everywhere = host === "0.0.0.0" || host === "::"
+  return `http://${everywhere ? "localhost" : host.includes(":") ? `[${host}]` : host}:${port}`
+}
+
+/** The operator does not want to wait for the turns in flight. Whoever runs this process took the first signal. */
+const askedAgain = Effect.async<void>((resume) => {
+  const asked = () => resume(Effect.void)
+  const signals = ["SIGINT", "SIGTERM"] as const
+  for (const signal of signals) process.once(signal, asked)
+  return Effect.sync(() => {
+    for (const signal of signals) process.removeListener(signal, asked)
+  })
+})
+
+/** Takes no new connections, lets what is in flight finish for as long as it may, and breaks off the rest. */
+const stop = Effect.fnUntraced(function* (server: Bun.Server<unknown>, patience: Duration.Duration) {
+  yield* Effect.logInfo("stopping")
+  const finished = yield* Effect.promise(() => server.stop(false)).pipe(
+    Effect.as(true),
+    Effect.raceFirst(Effect.as(askedAgain, false)),
+    Effect.timeoutTo({ duration: patience, onTimeout: () => false, onSuccess: identity }),
+    Effect.interruptible,
+  )
+  if (!finished) {
+    yield* Effect.logWarning("broken off").pipe(Effect.annotateLogs({ requests: server.pendingRequests }))
+  }
+  yield* Effect.promise(() => server.stop(true))
+})
+
 /** The running server. */
 export class HttpServer extends Context.Tag("HttpServer")<HttpServer, { readonly url: string }>() {
   /** Listens, and at its end takes no new connections, lets turns in flight finish, and stops. */
   static readonly layer = Layer.scoped(
     HttpServer,
     Effect.gen(function* () {
-      const { host, port } = yield* Settings
+      const { host, port, shutdownTimeout } = yield* Settings
       const app = yield* makeApp
       const server = yield* Effect.acquireRelease(
         Effect.try({
@@ -126,17 +155,12 @@ export class HttpServer extends Context.Tag("HttpServer")<HttpServer, { readonly
           },
           catch: (error) =>
             new ServerNotStarted({
-              message: `Port ${port} could not be opened (${error instanceof Error ? error.message : error}): stop what uses it, or set PORT to another one.`,
+              message: `${addressOf(host, port)} could not be opened (${error instanceof Error ? error.message : error}): stop what uses the port, or set PORT or HOST to another.`,
             }),
         }),
-        (server) =>
-          Effect.logInfo("stopping").pipe(
-            Effect.zipRight(Effect.promise(() => server.stop(false)).pipe(Effect.interruptible)),
-            Effect.timeoutOption(drainTime),
-            Effect.zipRight(Effect.promise(() => server.stop(true))),
-          ),
+        (server) => stop(server, shutdownTimeout),
       )
-      const url = `http://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${server.port}`
+      const url = addressOf(host, server.port)
       yield* Effect.logInfo("listening").pipe(Effect.annotateLogs({ url }))
       return { url }
     }),

@@ -58,7 +58,11 @@ const readForm = async ({ request, type, path, maxBytes, signal }: FormSource) =
   // Without utf8 a file name in another script would be read as Latin-1.
   const parser = busboy({ headers: { "content-type": type }, defParamCharset: "utf8", limits })
   const parsed = new Promise<void>((resolve, reject) => {
-    parser.once("close", resolve).once("error", reject)
+    // It may fail twice: over what is in the body, and over being dropped before the body's end.
+    parser.once("close", resolve).on("error", reject)
+    for (const limit of ["partsLimit", "filesLimit", "fieldsLimit"]) {
+      parser.once(limit, () => reject(new ValidationFailed({ message: "The form has too many parts." })))
+    }
   })
   // Awaited only after the body was read; until then a rejection is not an unhandled one.
   parsed.catch(() => undefined)

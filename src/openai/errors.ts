@@ -1,4 +1,4 @@
-import { Duration, Option, Schema } from "effect"
+import { Duration, Option, Predicate, Schema } from "effect"
 import { APIConnectionTimeoutError, APIError } from "openai"
 
 /** The three stages of a turn that ask a provider. */
@@ -61,7 +61,7 @@ export const toProviderError =
     const wait = parseRetryAfter(cause.headers)
     switch (cause.status) {
       case 400:
-        return new ProviderRefusedRequest({ stage, reason: cause.message })
+        return new ProviderRefusedRequest({ stage, reason: wordsOf(cause) })
       case 401:
       case 403:
         return new ProviderRefusedKey({ stage })
@@ -80,6 +80,12 @@ export const toProviderError =
         })
     }
   }
+
+/** The provider's own sentence; the SDK's has the status before it. */
+const wordsOf = ({ error }: APIError): string =>
+  Predicate.hasProperty(error, "message") && typeof error.message === "string" && error.message !== ""
+    ? error.message
+    : "The provider refused the request."
 
 /** The innermost cause says most: the SDK's own sentence for it is always "Connection error." */
 const describe = (cause: unknown): string => {

@@ -63,6 +63,7 @@ export const reply = Effect.fn("reply")(function* (
         const sent = wantsText ? send(TurnEvent.ReplyDelta(part)) : Effect.void
         return Effect.as(Effect.zipRight(firstToken, sent), part.text)
       }),
+      Stream.ensuringWith((exit) => watch.ended("llm", exit)),
     )
 
     let firstSpeech = Effect.void
@@ -80,6 +81,10 @@ export const reply = Effect.fn("reply")(function* (
       Stream.runForEach((bytes) => {
         audible = true
         return Effect.zipRight(firstSpeech, send(TurnEvent.Audio({ bytes })))
+      }),
+      Effect.onExit((exit) => {
+        const { charactersSpoken } = written
+        return watch.ended("tts", exit, { charactersSpoken })
       }),
     )
     yield* Effect.raceFirst(speech, Deferred.await(broken))

@@ -1,4 +1,4 @@
-import { Effect, Mailbox, type Scope, Stream } from "effect"
+import { Effect, identity, Mailbox, type Scope, Stream } from "effect"
 import type { Provider } from "../openai/client.ts"
 import { type ProviderError, wrongAnswer } from "../openai/errors.ts"
 import { retryPolicy } from "../openai/retry.ts"
@@ -26,7 +26,7 @@ export const speak = <E, R>(
   Stream.unwrapScoped(
     Effect.gen(function* () {
       const scope = yield* Effect.scope
-      const join = options.format === "mp3" ? joinMp3() : joinSamples()
+      const join = options.format === "mp3" ? joinMp3() : identity
       return pieces.pipe(
         Stream.filter(({ spoken }) => spoken !== ""),
         Stream.mapEffect((piece) => prepare(scope, askFor(tts, piece, options))),
@@ -38,36 +38,51 @@ export const speak = <E, R>(
     }),
   ).pipe(Stream.withSpan("speak"))
 
-/** One try at one piece: its bytes as they arrive, once they look like audio at all. */
+/** One try at one piece: what can be played of it, as it arrives. An answer without any of that is a wrong one. */
 const askFor = (tts: Provider, piece: Piece, { voice, format }: SpeakOptions) =>
   Stream.suspend(() => {
-    let bytes = 0
-    const audio = tts.stream(async ({ sdk, model, signal }) => {
-      const answer = await sdk.audio.speech.create(
-        { model, voice, input: piece.spoken, response_format: format },
-        { signal },
+    const playable = format === "mp3" ? wholeFrames() : wholeSamples()
+    return tts
+      .stream(async ({ sdk, model, signal }) => {
+        const answer = await sdk.audio.speech.create(
+          { model, voice, input: piece.spoken, response_format: format },
+          { signal },
+        )
+        const type = answer.headers.get("content-type") ?? ""
+        if (/^(text|application\/(json|xml))/.test(type) || answer.body === null) {
+          throw new TypeError(`not audio but ${type}`)
+        }
+        return answer.body
+      })
+      .pipe(
+        Stream.map(playable.push),
+        Stream.concat(Stream.sync(playable.end)),
+        Stream.filter((bytes) => bytes.length > 0),
+        Stream.orElseIfEmptyStream(() => Stream.fail(wrongAnswer("tts", "no audio in it"))),
       )
-      const type = answer.headers.get("content-type") ?? ""
-      if (/^(text|application\/(json|xml))/.test(type) || answer.body === null) {
-        throw new TypeError(`not audio but ${type}`)
-      }
-      return answer.body
-    })
-    const checked = Stream.mapEffect(audio, (chunk) => {
-      const isFirst = bytes === 0
-      bytes += chunk.length
-      return isFirst && format === "mp3" && isText(chunk)
-        ? wrongAnswer("tts", "text where the audio should be")
-        : Effect.succeed(chunk)
-    })
-    const end = Stream.suspend(() =>
-      bytes === 0 ? Stream.fail(wrongAnswer("tts", "no audio in it")) : Stream.empty,
-    )
-    return Stream.concat(checked, end)
   })
 
-/** HTML or JSON, whatever its declared type; no MP3 begins so. */
-const isText = (chunk: Uint8Array) => chunk[0] === "<".charCodeAt(0) || chunk[0] === "{".charCodeAt(0)
+/** Keeps back what can't be played before more has come; at a piece's end that is left out. */
+interface Playable {
+  readonly push: (chunk: Uint8Array) => Uint8Array
+  readonly end: () => Uint8Array
+}
+
+const wholeFrames = (): Playable => {
+  const { push, endPiece } = makeMp3Joiner()
+  return { push, end: endPiece }
+}
+
+/** Half a sample would turn all that follows into noise. */
+const wholeSamples = (): Playable => {
+  let half: Uint8Array = new Uint8Array(0)
+  const push = (chunk: Uint8Array) => {
+    const bytes = half.length === 0 ? chunk : Buffer.concat([half, chunk])
+    half = bytes.slice(bytes.length - (bytes.length % 2))
+    return bytes.subarray(0, bytes.length - half.length)
+  }
+  return { push, end: () => new Uint8Array(0) }
+}
 
 /**
  * Starts to fetch a piece at once, and gives what arrives. A try that fails is repeated unless the listener may have
@@ -101,6 +116,7 @@ const prepare = Effect.fnUntraced(function* (
 
 type Join = (piece: Stream.Stream<Uint8Array, ProviderError>) => Stream.Stream<Uint8Array, ProviderError>
 
+/** The pieces' frames as one stream of the first one's format: a decoder would stumble over a change of it. */
 const joinMp3 = (): Join => {
   const joiner = makeMp3Joiner()
   return (piece) =>
@@ -109,19 +125,8 @@ const joinMp3 = (): Join => {
       Stream.suspend(() => {
         const last = joiner.endPiece()
         return joiner.piece().frames === 0
-          ? Stream.fail(wrongAnswer("tts", "no MP3 in it"))
+          ? Stream.fail(wrongAnswer("tts", "MP3 of another format than the pieces before"))
           : Stream.make(last)
       }),
     )
 }
-
-/** A piece cut within a sample would turn all that follows into noise, so half a sample is left out. */
-const joinSamples = (): Join => (piece) =>
-  Stream.suspend(() => {
-    let half: Uint8Array = new Uint8Array(0)
-    return Stream.map(piece, (chunk) => {
-      const bytes = half.length === 0 ? chunk : Buffer.concat([half, chunk])
-      half = bytes.slice(bytes.length - (bytes.length % 2))
-      return bytes.subarray(0, bytes.length - half.length)
-    })
-  })

@@ -1,4 +1,4 @@
-import { Clock, Effect } from "effect"
+import { Clock, Effect, type Exit } from "effect"
 import type { Stage } from "../openai/errors.ts"
 import type { Timings } from "./model.ts"
 
@@ -10,20 +10,38 @@ export interface Stopwatch {
   readonly stage: <A, E, R>(name: Part, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Starts a clock now. The effect it gives stops it, once; later calls change nothing. */
   readonly begin: (name: keyof Timings) => Effect.Effect<Effect.Effect<void>>
+  /**
+   * Logs the line of a stage whose answer is read as it comes, `fields` with it, when that has ended: `ms` since `begin`,
+   * and the time to the first of it. Nothing where it never began.
+   */
+  readonly ended: (
+    stage: "llm" | "tts",
+    exit: Exit.Exit<unknown, unknown>,
+    fields?: Readonly<Record<string, unknown>>,
+  ) => Effect.Effect<void>
   /** What was stopped so far; 0 for all else. */
   readonly read: Effect.Effect<Timings>
   /** The provider asked last, which is the one that an overdue turn waits for. */
   readonly atWork: Effect.Effect<Stage>
 }
 
+/** The stages whose answer is read as it comes: what times their first part, and its name in the log. */
+const first = {
+  llm: { part: "llmTtft", field: "ttftMs" },
+  tts: { part: "ttsTtfb", field: "ttfbMs" },
+} as const
+
 const providers: Partial<Record<Part, Stage>> = { stt: "stt", llmTtft: "llm", ttsTtfb: "tts" }
 
 export const makeStopwatch = (uploadMs: number): Stopwatch => {
   const times = new Map<Part, number>([["upload", Math.round(uploadMs)]])
 
+  const starts = new Map<Part, number>()
+
   let atWork: Stage = "stt"
   const start = (name: Part) =>
-    Effect.tap(Clock.currentTimeMillis, () => {
+    Effect.tap(Clock.currentTimeMillis, (now) => {
+      starts.set(name, now)
       atWork = providers[name] ?? atWork
     })
 
@@ -47,6 +65,23 @@ export const makeStopwatch = (uploadMs: number): Stopwatch => {
       Effect.suspend(() => (times.has(name) ? Effect.void : Effect.asVoid(stop(name, since)))),
     )
 
+  const ended: Stopwatch["ended"] = (stage, exit, fields = {}) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const { part, field } = first[stage]
+      const since = starts.get(part)
+      if (since === undefined) return Effect.void
+      starts.delete(part)
+      return Effect.logInfo("stage").pipe(
+        Effect.annotateLogs({
+          stage,
+          ms: now - since,
+          [field]: times.get(part),
+          ...fields,
+          ok: exit._tag === "Success",
+        }),
+      )
+    })
+
   const read = Effect.sync(() => {
     const at = (name: keyof Timings) => times.get(name) ?? 0
     return {
@@ -61,5 +96,5 @@ export const makeStopwatch = (uploadMs: number): Stopwatch => {
     }
   })
 
-  return { stage, begin, read, atWork: Effect.sync(() => atWork) }
+  return { stage, begin, ended, read, atWork: Effect.sync(() => atWork) }
 }

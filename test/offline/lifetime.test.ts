@@ -22,7 +22,7 @@ describe("nothing outlives its request", () => {
   test("a hang-up while speaking ends both programs", async () => {
     const controller = new AbortController()
     const response = await engines().client.audio.speech.create(
-      { model: "tts-1", voice: "alloy", input: long, response_format: "wav" },
+      { model: "tts-1", voice: "alloy", input: long, response_format: "mp3" },
       { signal: controller.signal },
     )
     await response.body?.getReader().read()
@@ -90,7 +90,7 @@ describe("nothing outlives its request", () => {
       model: "tts-1",
       voice: "alloy",
       input: long,
-      response_format: "wav",
+      response_format: "mp3",
     })
     await speech.body?.getReader().read()
     await own.stop()

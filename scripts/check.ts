@@ -1,0 +1,39 @@
+/**
+ * Sets up, then runs all that must hold before a change lands: format and lint, types, Effect's own diagnostics,
+ * tests. Arguments go to `bun test`.
+ */
+import { bun, run, setUp } from "./setup.ts"
+
+const tests = async () => {
+  const child = Bun.spawn([bun, "test", ...process.argv.slice(2)], {
+    cwd: new URL("..", import.meta.url).pathname,
+    stdio: ["inherit", "inherit", "pipe"],
+  })
+  let said = ""
+  for await (const chunk of child.stderr.pipeThrough(new TextDecoderStream())) {
+    process.stderr.write(chunk)
+    said += chunk
+  }
+  const count = (word: string) => Number(new RegExp(`^ *(\\d+) ${word}$`, "m").exec(said)?.[1] ?? 0)
+  return { code: await child.exited, passed: count("pass"), failed: count("fail") }
+}
+
+await setUp()
+const steps = [
+  [bun, "x", "--no-install", "biome", "check", "--error-on-warnings", "."],
+  [bun, "x", "--no-install", "tsc", "--noEmit"],
+  [bun, "x", "--no-install", "effect-tsgo", "diagnostics", "--project", "tsconfig.json"],
+]
+let broken = 0
+for (const step of steps) {
+  console.log(`$ ${step.slice(3).join(" ")}`)
+  if ((await run(step)) !== 0) broken += 1
+}
+const { code, passed, failed } = await tests()
+const good = code === 0 && broken === 0 && passed > 0
+console.log(
+  good
+    ? `\nAll good: ${steps.length} checks and ${passed} tests passed.`
+    : `\nNot good: ${broken} of ${steps.length} checks and ${failed} of ${passed + failed} tests failed.`,
+)
+process.exit(good ? 0 : 1)

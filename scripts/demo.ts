@@ -1,0 +1,40 @@
+/** Sets up, starts the service, and shows how to talk to it. */
+import { bun, setUp } from "./setup.ts"
+
+await setUp()
+
+const port = process.env.PORT ?? "3000"
+const api = `http://localhost:${port}/api/v1`
+const service = Bun.spawn([bun, "src/main.ts"], {
+  cwd: new URL("..", import.meta.url).pathname,
+  env: { ...process.env, PORT: port },
+  stdio: ["inherit", "inherit", "inherit"],
+})
+let ended = false
+const exited = service.exited.then((code) => {
+  ended = true
+  return code
+})
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => service.kill(signal))
+
+const isReady = async () => {
+  const answer = await fetch(`${api}/ready`).catch(() => undefined)
+  return answer?.ok === true
+}
+while (!ended && !(await isReady())) await Bun.sleep(100)
+
+if (!ended) {
+  console.log(`
+The service runs at ${api} (Ctrl-C stops it). In another terminal, in this folder:
+
+  # 1. Register, and keep the key that it shows.
+  export KEY=$(curl -s ${api}/users/register -d email=me@example.com | sed 's/.*"apiKey":"\\([^"]*\\)".*/\\1/')
+
+  # 2. Send a recording of any common format; the spoken answer comes back as an MP3.
+  curl -s -D - -o answer.mp3 ${api}/voice/conversation -H "Authorization: Bearer $KEY" -F audio=@examples/question.wav
+
+  # 3. Listen.
+  ffplay -autoexit -nodisp answer.mp3
+`)
+}
+process.exit(await exited)

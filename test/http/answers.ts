@@ -1,0 +1,91 @@
+/** What the answers of the REST API look like, for tests: each reader fails where a key is missing or too many. */
+import { expect } from "bun:test"
+import { Schema } from "effect"
+
+const exact = { onExcessProperty: "error" } as const
+
+/** The JSON of an answer, as the Schema says, without a key more or less. */
+export const readAs = async <A, I>(schema: Schema.Schema<A, I>, response: Response): Promise<A> =>
+  Schema.decodeUnknownSync(schema, exact)(await response.json())
+
+export const Registered = Schema.Struct({
+  userId: Schema.UUID,
+  apiKey: Schema.String.pipe(Schema.pattern(/^sk_[0-9a-f]{64}$/)),
+  message: Schema.Literal("API key created. Save this key securely - it will not be shown again."),
+})
+
+export const LoggedIn = Schema.Struct({ token: Schema.String, userId: Schema.UUID, email: Schema.String })
+
+/** ISO 8601 in UTC. */
+const Time = Schema.String.pipe(Schema.pattern(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/))
+
+export const Created = Schema.Struct({ sessionId: Schema.UUID, createdAt: Time })
+
+export const Session = Schema.Struct({
+  id: Schema.UUID,
+  userId: Schema.UUID,
+  title: Schema.NullOr(Schema.String),
+  metadata: Schema.Record({ key: Schema.String, value: Schema.Unknown }),
+  createdAt: Time,
+  lastActivityAt: Time,
+  expired: Schema.Boolean,
+})
+
+export const OneSession = Schema.Struct({ session: Session })
+
+export const SessionList = Schema.Struct({
+  sessions: Schema.Array(Session),
+  nextCursor: Schema.NullOr(Schema.String),
+})
+
+export const MessageList = Schema.Struct({
+  messages: Schema.Array(
+    Schema.Struct({
+      id: Schema.UUID,
+      turnId: Schema.UUID,
+      role: Schema.String,
+      content: Schema.String,
+      interrupted: Schema.Boolean,
+      createdAt: Time,
+    }),
+  ),
+})
+
+const Problem = Schema.Struct({
+  error: Schema.String,
+  message: Schema.String,
+  requestId: Schema.UUID,
+  retryAfter: Schema.optional(Schema.Number),
+})
+
+/** A stack, a file, a statement of SQL, a key, or the inside of a validator. */
+const secrets =
+  /\bat \w|\.ts\b|node_modules|\/\w+\/|\b(select|insert into|update \w+ set|delete from|relation)\b|sk_[0-9a-f]|readonly|\bactual\b/i
+
+interface Expected {
+  readonly status: number
+  readonly code: string
+  /** The whole message, or what is to be found in it. */
+  readonly message?: string | RegExp
+}
+
+/** Checks an error's status, code, envelope and headers, and that it tells nothing of the inside. Answers its message. */
+export const expectProblem = async (
+  response: Pick<Response, "status" | "headers" | "text">,
+  { status, code, message }: Expected,
+): Promise<string> => {
+  const text = await response.text()
+  expect({ status: response.status, text }).toEqual({ status, text: expect.stringContaining(`"${code}"`) })
+  expect(response.headers.get("content-type")).toStartWith("application/json")
+  const problem = Schema.decodeUnknownSync(Schema.parseJson(Problem), exact)(text)
+  expect(problem.error).toBe(code)
+  expect(response.headers.get("x-request-id")).toBe(problem.requestId)
+  expect(response.headers.get("retry-after")).toBe(
+    problem.retryAfter === undefined ? null : `${problem.retryAfter}`,
+  )
+  expect(problem.retryAfter).toBe(status === 503 || status === 429 ? 1 : undefined)
+  if (typeof message === "string") expect(problem.message).toBe(message)
+  if (message instanceof RegExp) expect(problem.message).toMatch(message)
+  expect(problem.message).not.toMatch(secrets)
+  return problem.message
+}

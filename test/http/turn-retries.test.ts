@@ -1,0 +1,171 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { wav16k } from "../support/audio.ts"
+import { startTurns, type TurnService } from "../support/turns.ts"
+import { fail, type Stage, type Step } from "../support/upstream.ts"
+
+const SPEED = 50
+
+let service: TurnService
+let key = ""
+let recording: Blob
+beforeAll(async () => {
+  service = await startTurns({ speed: SPEED, env: { TURN_TIMEOUT_SECONDS: "300" } })
+  key = await service.register()
+  recording = new Blob([await wav16k()])
+})
+afterAll(() => service.stop())
+beforeEach(() => {
+  service.reset()
+  // One sentence is one piece, and so one call for its speech.
+  service.upstream.default("llm", { text: "Yes, I can hear you quite well." })
+})
+afterEach(() => service.nothingLeft())
+
+const stages = ["stt", "llm", "tts"] as const
+const stageFailed = { stt: "STT_FAILED", llm: "LLM_FAILED", tts: "TTS_FAILED" } as const
+
+const raw = (body: string, contentType: string): Step => ({ raw: { body, contentType } })
+
+/** How each stage may be let down in a way that another try may mend. */
+const mendable: Record<Stage, Record<string, Step>> = {
+  stt: {
+    "cut-off JSON": fail.cutJson(),
+    "JSON of another shape": fail.wrongShape(),
+    "a null transcript": raw('{"text":null}', "application/json"),
+    "a reset within the body": fail.reset({ bytes: 10 }),
+    "a body short of its length": fail.cutOff({ bytes: 10 }),
+  },
+  llm: {
+    "JSON instead of a stream": fail.cutJson(),
+    "content: null": fail.nullContent(),
+    "no choices": fail.noChoices(),
+    "an empty reply": { text: "" },
+    "a blank reply": { text: " \n " },
+    "no end mark": fail.withoutDone(),
+    "no end mark after a token": fail.withoutDone({ tokens: 1 }),
+    "an error event": fail.errorEvent({ tokens: 0 }),
+    "an error event after tokens": fail.errorEvent({ tokens: 2 }),
+    "a reset after tokens": fail.reset({ tokens: 2 }),
+    "a close after tokens": fail.cutOff({ tokens: 2 }),
+    "broken JSON in the stream": raw("data: {\"choices\":[{\n\n", "text/event-stream"),
+  },
+  tts: {
+    "JSON as audio": raw('{"error":"busy"}', "application/json"),
+    "HTML called audio": raw("<html>busy</html>", "audio/mpeg"),
+    "JSON called audio": raw('{"error":"busy"}', "audio/mpeg"),
+    "bytes that are no MP3": { audio: new Uint8Array(3000).fill(7) },
+    "a tag without sound": { audio: Buffer.from("ID3\x04\0\0\0\0\0\x0a0123456789") },
+    "a reset within the first frame": fail.reset({ bytes: 60 }),
+    "a close within the first frame": fail.cutOff({ bytes: 60 }),
+  },
+}
+for (const stage of stages) {
+  for (const status of [408, 409, 500, 502, 503, 504, 529]) mendable[stage][`a ${status}`] = fail.status(status)
+  Object.assign(mendable[stage], {
+    "a 429": fail.rateLimited(),
+    "a 429 with a wait of 2 s": fail.rateLimited(2),
+    "a 502 as HTML": fail.html(502),
+    "HTML with a 200": fail.html(),
+    "no bytes": fail.empty(stage === "tts" ? "audio/mpeg" : "application/json"),
+    "a reset before the status": fail.reset(),
+    "a close before the status": fail.cutOff(),
+    "a reset after the headers": fail.reset("headers"),
+    "a close after the headers": fail.cutOff("headers"),
+  } satisfies Record<string, Step>)
+}
+
+const converse = (accept = "audio/mpeg") => service.converse(key, recording, { accept })
+
+describe.each(stages)("%s", (stage) => {
+  test.each(Object.entries(mendable[stage]))("%s is tried again", async (_, step) => {
+    service.upstream.script(stage, [step, step])
+    const answer = await converse()
+    expect(answer.status).toBe(200)
+    expect((await answer.bytes()).length).toBeGreaterThan(1000)
+    expect(service.upstream.calls(stage)).toHaveLength(3)
+    expect(service.upstream.refusals()).toEqual([])
+  })
+
+  test.each(Object.entries(mendable[stage]).filter(([name]) => !name.includes("429")))(
+    "%s, thrice, is the stage's failure",
+    async (_, step) => {
+      const before = await service.stored()
+      service.upstream.script(stage, [step, step, step])
+      const answer = await converse()
+      expect(answer.status).toBe(500)
+      expect(await answer.json()).toMatchObject({ error: stageFailed[stage] })
+      expect(service.upstream.calls(stage)).toHaveLength(3)
+      expect(await service.stored()).toEqual(before)
+    },
+  )
+
+  test.each([
+    ["a 400", fail.badRequest("Try it otherwise."), 400, "INVALID_REQUEST"],
+    ["a 401", fail.unauthorized(), 500, "INVALID_OPENAI_KEY"],
+    ["a 403", fail.forbidden(), 500, "INVALID_OPENAI_KEY"],
+    ["a 404", fail.notFound(), 500, stageFailed[stage]],
+    ["a 413", fail.status(413), 500, stageFailed[stage]],
+    ["a 422", fail.status(422), 500, stageFailed[stage]],
+    ["a spent quota", fail.quota(), 429, "RATE_LIMIT_EXCEEDED"],
+    ["a 429 with a wait of 30 s", fail.rateLimited(30), 429, "RATE_LIMIT_EXCEEDED"],
+  ] as const)("%s is not", async (_, step, status, error) => {
+    service.upstream.script(stage, [step])
+    const answer = await converse()
+    expect(answer.status).toBe(status)
+    expect(await answer.json()).toMatchObject({ error })
+    expect(service.upstream.calls(stage)).toHaveLength(1)
+  })
+
+  test("a 400 is told in the provider's words", async () => {
+    service.upstream.script(stage, [fail.badRequest("The voice is not known.")])
+    expect(await (await converse()).json()).toMatchObject({ message: "The voice is not known." })
+  })
+
+  test.each([
+    ["three without a wait", [fail.rateLimited(), fail.rateLimited(), fail.rateLimited()], 3, 1],
+    ["three with one of 2 s", [fail.rateLimited(2), fail.rateLimited(2), fail.rateLimited(2)], 3, 2],
+    ["one with 30 s", [fail.rateLimited(30)], 1, 30],
+    ["one with a date", [fail.rateLimited(new Date(Date.now() + 3_600_000).toUTCString())], 1, expect.any(Number)],
+    ["a spent quota", [fail.quota()], 1, 1],
+  ] as const)("429, %s: passed on with the provider's wait", async (_, steps, calls, seconds) => {
+    service.upstream.script(stage, steps)
+    const answer = await converse()
+    expect(await answer.json()).toMatchObject({
+      error: "RATE_LIMIT_EXCEEDED",
+      message: "OpenAI API rate limit exceeded. Please try again later.",
+      retryAfter: seconds,
+    })
+    expect(Number(answer.headers.get("retry-after"))).toEqual(seconds)
+    expect(service.upstream.calls(stage)).toHaveLength(calls)
+  })
+})
+
+describe("an empty transcript", () => {
+  test.each(["", " ", "\n\t", "\0"])("%j is an answer, not a failure", async (text) => {
+    service.upstream.script("stt", [{ text }])
+    const answer = await converse()
+    expect(answer.status).toBe(400)
+    expect(await answer.json()).toMatchObject({ error: "NO_SPEECH_DETECTED" })
+    expect(service.upstream.calls("stt")).toHaveLength(1)
+    expect(service.upstream.calls("llm")).toEqual([])
+  })
+})
+
+describe("time-outs", () => {
+  const silences: ReadonlyArray<readonly [string, Stage, Step]> = [
+    ["the transcript", "stt", fail.hang()],
+    ["the transcript's body", "stt", fail.hang("headers")],
+    ["the reply", "llm", fail.hang()],
+    ["the first token", "llm", fail.hang("headers")],
+    ["the next token", "llm", fail.hang({ tokens: 2 })],
+    ["the speech", "tts", fail.hang()],
+    ["the first byte of speech", "tts", fail.hang("headers")],
+  ]
+  test.each(silences)("%s does not come: asked again", async (_, stage, step) => {
+    service.upstream.script(stage, [step])
+    const answer = await converse()
+    expect(answer.status).toBe(200)
+    await answer.bytes()
+    expect(service.upstream.calls(stage).map(({ outcome }) => outcome)).toEqual(["aborted by client", "answered"])
+  })
+})

@@ -1,0 +1,231 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { wav16k } from "../support/audio.ts"
+import { wavOfSize } from "../support/audio-hostile.ts"
+import { BOUNDARY, formEnd, multipart, multipartType, type Part, partHead } from "../support/multipart.ts"
+import { connectRaw, type RawClient } from "../support/raw-http.ts"
+import { startTurns, type TurnService } from "../support/turns.ts"
+
+const MB = 1024 ** 2
+
+let service: TurnService
+let key = ""
+let recording: Uint8Array = new Uint8Array()
+let good: Part
+beforeAll(async () => {
+  service = await startTurns()
+  key = await service.register()
+  recording = await wav16k()
+  good = { name: "audio", filename: "a.wav", type: "audio/wav", content: recording }
+})
+afterAll(() => service.stop())
+beforeEach(() => service.reset())
+afterEach(() => service.nothingLeft())
+
+const post = (body: Uint8Array, headers: Record<string, string> = {}) =>
+  fetch(`${service.url}/voice/conversation`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": multipartType, ...headers },
+    body,
+  })
+
+const audioHead = partHead({ name: "audio", filename: "a.wav", type: "audio/wav" })
+
+/** A client that has sent its headers and waits. */
+const begin = async (headers: Record<string, string>): Promise<RawClient> => {
+  const client = await connectRaw(service.url)
+  const lines = Object.entries({ host: "localhost", "content-type": multipartType, ...headers })
+  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")
+  await client.send(`POST /api/v1/voice/conversation HTTP/1.1\r\n${head}\r\n`)
+  return client
+}
+
+const authorized = () => ({ authorization: `Bearer ${key}` })
+
+const chunk = (bytes: Uint8Array | string) =>
+  Buffer.concat([Buffer.from(`${Buffer.from(bytes).length.toString(16)}\r\n`), Buffer.from(bytes), Buffer.from("\r\n")])
+
+const problem = (body: Buffer): unknown => JSON.parse(body.toString())
+
+describe("forms", () => {
+  const note = (name: string, content = "x"): Part => ({ name, content })
+  const forms: ReadonlyArray<readonly [string, () => ReadonlyArray<Part>]> = [
+    ["the audio alone", () => [good]],
+    ["fields that nobody asked for", () => [note("model"), good, note("language")]],
+    ["a name in another script", () => [{ ...good, filename: "Aufnahme – グリーンティー 🍵.wav" }]],
+    ["a name with quotes", () => [{ ...good, filename: '\\"; filename=\\"b.exe' }]],
+    ["a name with a path", () => [{ ...good, filename: "../../../etc/cron.d/a.wav" }]],
+    ["a Windows path", () => [{ ...good, filename: "C:\\Users\\me\\a.wav" }]],
+    ["a name of 4 KB", () => [{ ...good, filename: "a".repeat(4096) }]],
+    ["a wrong type", () => [{ ...good, filename: "a.txt", type: "text/plain" }]],
+    ["no type", () => [{ name: "audio", filename: "a", content: recording }]],
+    ["another file before it", () => [{ ...good, name: "cover", content: "no audio at all" }, good]],
+    ["an empty sessionId", () => [note("sessionId", ""), good]],
+    ["a sessionId of 50 KB", () => [note("sessionId", "x".repeat(50_000)), good]],
+  ]
+  test.each(forms)("%s: a turn", async (_, parts) => {
+    const answer = await post(multipart(parts()))
+    expect(answer.status).toBe(200)
+    expect((await answer.bytes()).length).toBeGreaterThan(0)
+    expect(service.upstream.calls("stt")[0]?.request.file.bytes.length).toBe(recording.length)
+  })
+
+  test.each([
+    ["before", (id: string) => [{ name: "sessionId", content: id }, good]],
+    ["after", (id: string) => [good, { name: "sessionId", content: id }]],
+  ])("the sessionId may come %s the audio", async (_, parts) => {
+    const created = await service.call("POST", "/sessions", { key })
+    const { sessionId } = (await created.json()) as { readonly sessionId: string }
+    const answer = await post(multipart(parts(sessionId)))
+    await answer.bytes()
+    expect(answer.headers.get("x-session-id")).toBe(sessionId)
+  })
+
+  const required = "Audio file is required"
+  const wrong: ReadonlyArray<readonly [string, () => ReadonlyArray<Part>, string]> = [
+    ["no part at all", () => [], required],
+    ["another name", () => [{ ...good, name: "file" }], required],
+    ["a file with an empty name, as of a form in which none was chosen", () => [{ ...good, filename: "" }], required],
+    ["audio as a text field", () => [{ name: "audio", content: "UklGRg==" }], required],
+    ["hundreds of fields", () => [...Array.from({ length: 300 }, (_, i) => note(`f${i}`)), good], "parts"],
+    ["hundreds of files", () => Array.from({ length: 300 }, (_, i) => ({ ...good, name: `f${i}`, content: "" })), "parts"],
+  ]
+  test.each(wrong)("%s: refused by name", async (_, parts, said) => {
+    const answer = await post(multipart(parts()))
+    expect(answer.status).toBe(400)
+    expect(await answer.json()).toMatchObject({ error: "VALIDATION_ERROR", message: expect.stringContaining(said) })
+    expect(service.upstream.calls("stt")).toEqual([])
+  })
+
+  test("of two audio parts the first counts", async () => {
+    const answer = await post(multipart([good, { ...good, content: "no audio at all" }]))
+    await answer.bytes()
+    expect(service.upstream.calls("stt")[0]?.request.file.bytes.length).toBe(recording.length)
+  })
+})
+
+describe("bodies", () => {
+  const cut = () => multipart([good]).subarray(0, -formEnd.length)
+  const bodies: ReadonlyArray<readonly [string, () => Uint8Array]> = [
+    ["ends without its last boundary", cut],
+    ["ends within the last boundary", () => multipart([good]).subarray(0, -6)],
+    ["ends within a part's headers", () => Buffer.from(audioHead.slice(0, -20))],
+    ["is empty", () => new Uint8Array()],
+    ["is noise", () => Buffer.from("not a form, whatever its type says")],
+    ["has part headers without end", () => Buffer.from(`--${BOUNDARY}\r\nx: ${"y".repeat(100_000)}`)],
+  ]
+  test.each(bodies)("one that %s is malformed", async (_, make) => {
+    const answer = await post(make())
+    expect(answer.status).toBe(400)
+    expect(await answer.json()).toMatchObject({
+      error: "VALIDATION_ERROR",
+      message: expect.stringContaining("multipart"),
+    })
+    expect(service.upstream.calls("stt")).toEqual([])
+  })
+
+  test("one without a boundary in its type is malformed", async () => {
+    const answer = await post(multipart([good]), { "content-type": "multipart/form-data" })
+    expect(await answer.json()).toMatchObject({ error: "VALIDATION_ERROR" })
+  })
+
+  test.each(["application/json", "audio/wav", "application/x-www-form-urlencoded", "multipart/mixed; boundary=x"])(
+    "one of type %s is not taken",
+    async (type) => {
+      const answer = await post(recording, { "content-type": type })
+      expect(answer.status).toBe(415)
+      expect(await answer.json()).toMatchObject({ error: "UNSUPPORTED_MEDIA_TYPE" })
+    },
+  )
+
+  test("one that comes byte by byte is read as well", async () => {
+    const client = await begin({ ...authorized(), "transfer-encoding": "chunked", accept: "audio/mpeg" })
+    const body = multipart([{ name: "sessionId", content: "x" }, good])
+    const edges = [...body.subarray(0, 300)].map((byte) => chunk(Uint8Array.of(byte)))
+    for (const part of edges) await client.send(part)
+    await client.send(Buffer.concat([chunk(body.subarray(300)), Buffer.from("0\r\n\r\n")]))
+    const answer = await client.answer()
+    expect({ status: answer.status, whole: answer.whole }).toEqual({ status: 200, whole: true })
+    client.leave()
+    expect(service.upstream.calls("stt")[0]?.request.file.bytes.length).toBe(recording.length)
+  })
+})
+
+describe("size", () => {
+  const tooLarge = { error: "AUDIO_TOO_LARGE", message: expect.stringContaining("25 MB") }
+
+  test("26 MB are refused by their Content-Length, unread", async () => {
+    const client = await begin({ ...authorized(), "content-length": `${26 * MB}` })
+    await client.send(audioHead)
+    const answer = await client.answer()
+    expect({ status: answer.status, body: problem(answer.body) }).toMatchObject({ status: 400, body: tooLarge })
+    client.leave()
+  })
+
+  test("26 MB without a Content-Length are refused as they arrive", async () => {
+    const client = await begin({ ...authorized(), "transfer-encoding": "chunked" })
+    await client.send(chunk(audioHead))
+    const piece = chunk(new Uint8Array(MB))
+    for (let sent = 0; sent < 26; sent++) await client.send(piece)
+    const answer = await client.answer()
+    expect({ status: answer.status, body: problem(answer.body) }).toMatchObject({ status: 400, body: tooLarge })
+    client.leave()
+  })
+
+  test("a field of 26 MB is as little read", async () => {
+    const client = await begin({ ...authorized(), "transfer-encoding": "chunked" })
+    await client.send(chunk(partHead({ name: "sessionId" })))
+    const piece = chunk(new Uint8Array(MB))
+    for (let sent = 0; sent < 26; sent++) await client.send(piece)
+    const answer = await client.answer()
+    expect({ status: answer.status, body: problem(answer.body) }).toMatchObject({ status: 400, body: tooLarge })
+    client.leave()
+  })
+
+  test("exactly 25 MB are taken, and a byte more is not", async () => {
+    const most = await post(multipart([{ ...good, content: wavOfSize(25 * MB) }]))
+    expect(most.status).toBe(200)
+    await most.bytes()
+    const more = await post(multipart([{ ...good, content: wavOfSize(25 * MB + 1) }]))
+    expect(await more.json()).toMatchObject(tooLarge)
+  })
+})
+
+describe("order", () => {
+  test.each([
+    ["no key", {}, "UNAUTHORIZED"],
+    ["a wrong key", { authorization: "Bearer sk_wrong" }, "INVALID_API_KEY"],
+  ] as const)("%s is told before a byte of the body is read", async (_, headers, code) => {
+    const client = await begin({ ...headers, "content-length": `${20 * MB}` })
+    const answer = await client.answer()
+    expect({ status: answer.status, body: problem(answer.body) }).toMatchObject({ status: 401, body: { error: code } })
+    client.leave()
+  })
+
+  test.each([
+    ["the key", {}, { "content-type": "text/plain", accept: "image/png" }, 401],
+    ["what is accepted", authorized, { "content-type": "text/plain", accept: "image/png" }, 406],
+    ["the body's type", authorized, { "content-type": "text/plain", "content-length": `${26 * MB}` }, 415],
+    ["its size", authorized, { "content-length": `${26 * MB}` }, 400],
+  ] as const)("%s is looked at before all that follows", async (_, key, headers, status) => {
+    const client = await begin({ "content-length": "100", ...(typeof key === "function" ? key() : key), ...headers })
+    expect((await client.answer()).status).toBe(status)
+    client.leave()
+  })
+})
+
+describe("the client leaves while it sends", () => {
+  const framings: ReadonlyArray<readonly [string, Record<string, string>, (bytes: Uint8Array) => Uint8Array]> = [
+    ["with a Content-Length", { "content-length": `${MB}` }, (bytes) => bytes],
+    ["in chunks", { "transfer-encoding": "chunked" }, chunk],
+  ]
+  for (const [name, headers, frame] of framings) {
+    test.each(["close", "reset"] as const)(`${name}, by a %s: nothing is left`, async (how) => {
+      const client = await begin({ ...authorized(), ...headers })
+      await client.send(frame(Buffer.concat([Buffer.from(audioHead), recording])))
+      await service.turnsInHand(1)
+      client.leave(how)
+      await service.nothingLeft()
+      expect(service.upstream.calls("stt")).toEqual([])
+    })
+  }
+})

@@ -1,0 +1,137 @@
+/**
+ * The service as its operator meets it: `bun src/main.ts`, a process of its own. What a test waits for is what the
+ * process says.
+ *
+ *     const service = startProcess({ env: { DATABASE_URL: database.url } })
+ *     const url = await service.url()
+ *     service.signal("SIGTERM")
+ *     expect(await service.ended).toBe(0)
+ */
+import { mkdtempSync } from "node:fs"
+import { rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { serverFolder } from "../../src/db/embedded-home.ts"
+import { Watch } from "./upstream-calls.ts"
+
+export interface ProcessOptions {
+  /** All of its environment beside PATH, HOME, HOST, PORT (any free one) and LOG_DIR (no files). */
+  readonly env?: Record<string, string>
+  /** What follows `bun`; the service itself unless told. */
+  readonly args?: ReadonlyArray<string>
+  /** Where it runs; a new, empty folder unless told. */
+  readonly cwd?: string
+}
+
+/** One line of the log, where that is JSON. */
+export type LogRecord = Readonly<Record<string, unknown>>
+
+export interface ServiceProcess {
+  readonly pid: number
+  readonly cwd: string
+  readonly stdout: () => string
+  readonly stderr: () => string
+  /** The log on its console, for NODE_ENV=production. */
+  readonly records: () => ReadonlyArray<LogRecord>
+  /** Resolves with the first match in what it says, once there are so many (1); rejects where it ends without. */
+  readonly says: (what: RegExp, times?: number) => Promise<RegExpMatchArray>
+  /** `http://127.0.0.1:PORT`, once it listens. */
+  readonly url: () => Promise<string>
+  readonly signal: (signal: NodeJS.Signals) => void
+  /** Its exit code, or the signal that ended it, once all that it said is read. */
+  readonly ended: Promise<number | NodeJS.Signals>
+}
+
+export const mainFile = join(import.meta.dir, "../../src/main.ts")
+/** For a line that is sure to come, on a machine that has much else to do. */
+const patienceMs = 20_000
+
+const running = new Set<Bun.Subprocess>()
+const folders = new Set<string>()
+
+export const newFolder = (): string => {
+  const folder = mkdtempSync(join(tmpdir(), "voice-agent-process-"))
+  folders.add(folder)
+  return folder
+}
+
+/** For `afterAll`: ends what a failed test left running, and removes the folders with their databases. */
+export const cleanUpProcesses = async (): Promise<void> => {
+  for (const child of running) child.kill("SIGKILL")
+  await Promise.all([...running].map((child) => child.exited))
+  const all = [...folders].flatMap((folder) => [serverFolder(join(folder, ".data")), folder])
+  await Promise.all(all.map((folder) => rm(folder, { recursive: true, force: true })))
+  folders.clear()
+}
+
+/** Every line of JSON; throws where one is not. */
+export const parseLog = (text: string): ReadonlyArray<LogRecord> =>
+  text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line))
+
+export const startProcess = ({
+  env = {},
+  args = [mainFile],
+  cwd = newFolder(),
+}: ProcessOptions = {}): ServiceProcess => {
+  const said = { stdout: "", stderr: "" }
+  const watch = new Watch()
+  let over = false
+  const child = Bun.spawn([process.execPath, ...args], {
+    cwd,
+    env: {
+      PATH: process.env.PATH ?? "",
+      HOME: tmpdir(),
+      HOST: "127.0.0.1",
+      PORT: "0",
+      LOG_DIR: "",
+      ...env,
+    },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  })
+  running.add(child)
+
+  const read = async (from: "stdout" | "stderr") => {
+    for await (const text of child[from].pipeThrough(new TextDecoderStream())) {
+      said[from] += text
+      watch.changed()
+    }
+  }
+  const ended = Promise.all([child.exited, read("stdout"), read("stderr")]).then(([code]) => {
+    running.delete(child)
+    over = true
+    watch.changed()
+    return child.signalCode ?? code
+  })
+
+  const says: ServiceProcess["says"] = async (what, times = 1) => {
+    const look = () => {
+      const matches = [...`${said.stdout}${said.stderr}`.matchAll(new RegExp(what, `${what.flags}g`))]
+      return matches.length >= times || over ? matches : undefined
+    }
+    const matches = await watch
+      .for(look, `${what}`, patienceMs)
+      .catch((): ReadonlyArray<RegExpExecArray> => [])
+    const [first] = matches
+    if (first === undefined || matches.length < times) {
+      throw new Error(`The process did not say ${what} (${times}) but:\n${said.stdout}${said.stderr}`)
+    }
+    return first
+  }
+
+  return {
+    pid: child.pid,
+    cwd,
+    stdout: () => said.stdout,
+    stderr: () => said.stderr,
+    records: () => parseLog(said.stdout),
+    says,
+    url: async () => (await says(/listening\b.*?(http:\/\/[\w.:[\]-]+)/))[1] ?? "",
+    signal: (signal) => child.kill(signal),
+    ended,
+  }
+}

@@ -1,0 +1,158 @@
+/** The whole service with witnesses beside it: what a turn started, and what it left behind. */
+import { appendFileSync, chmodSync, existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { makeDatabase, type TestDatabase } from "./database.ts"
+import { type Service, type ServiceOptions, startService } from "./service.ts"
+
+export interface TurnService extends Service {
+  /** The process ids of all ffmpegs started since the last reset. */
+  readonly ffmpegs: () => ReadonlyArray<number>
+  /** From now on an ffmpeg never ends by itself, or does again. */
+  readonly ffmpegHangs: (hangs: boolean) => void
+  /** What is stored of sessions and messages, over all users. */
+  readonly stored: () => Promise<{ readonly sessions: number; readonly messages: number }>
+  /** Resolves once so many turns have begun to receive their upload and are not over. */
+  readonly turnsInHand: (count: number) => Promise<void>
+  /** Resolves once nothing of any turn is left; rejects naming what is. */
+  readonly nothingLeft: () => Promise<void>
+  /** Forgets scripts, calls and starts: for use before each test. */
+  readonly reset: () => void
+}
+
+/** Resolves with the first truthy value; looks every few ms for up to 5 s, and then names what was missed. */
+export const until = async <T>(look: () => T | Promise<T>, what: string | (() => string)): Promise<T> => {
+  const deadline = performance.now() + 5000
+  for (;;) {
+    const found = await look()
+    if (found) return found
+    if (performance.now() > deadline) {
+      throw new Error(`waited 5 s in vain for ${typeof what === "string" ? what : what()}`)
+    }
+    await Bun.sleep(3)
+  }
+}
+
+export const startTurns = async (options: ServiceOptions = {}): Promise<TurnService> => {
+  // Before TMPDIR changes: the test run's own server outlives this service.
+  const database = options.database ?? (await makeDatabase())
+  const folder = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
+  const restoreTmpdir = setTmpdir(folder)
+  const ffmpeg = await witnessFfmpeg(folder)
+  const service = await startService({
+    ...options,
+    database,
+    env: { FFMPEG_PATH: ffmpeg.path, ...options.env },
+  })
+
+  const leftovers = async (): Promise<ReadonlyArray<string>> => [
+    ...ffmpeg
+      .starts()
+      .filter(isAlive)
+      .map((pid) => `ffmpeg ${pid}`),
+    ...readdirSync(folder)
+      .filter(isTurnFolder)
+      .map((name) => `folder ${name}`),
+    ...openFiles(folder).map((path) => `open file ${path}`),
+    ...(service.upstream.openCalls() > 0 ? [`${service.upstream.openCalls()} calls upstream`] : []),
+    ...(await busyConnections(database)),
+  ]
+
+  return {
+    ...service,
+    ffmpegs: ffmpeg.starts,
+    ffmpegHangs: ffmpeg.hangs,
+    stored: async () => {
+      const [counts] = await database.sql`
+        select (select count(*)::int from sessions) as sessions, (select count(*)::int from messages) as messages`
+      return counts
+    },
+    turnsInHand: async (count) => {
+      await until(() => readdirSync(folder).filter(isTurnFolder).length === count, `${count} turns in hand`)
+    },
+    nothingLeft: async () => {
+      let last: ReadonlyArray<string> = []
+      await until(
+        async () => {
+          last = await leftovers()
+          return last.length === 0
+        },
+        () => `an end of: ${last.join(", ")}`,
+      )
+    },
+    reset: () => {
+      service.upstream.reset()
+      ffmpeg.reset()
+    },
+    stop: async () => {
+      await service.stop()
+      restoreTmpdir()
+      await rm(folder, { recursive: true, force: true })
+      if (options.database === undefined) await database.drop()
+    },
+  }
+}
+
+const setTmpdir = (folder: string) => {
+  const before = process.env.TMPDIR
+  process.env.TMPDIR = folder
+  return () => {
+    if (before === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = before
+  }
+}
+
+/** The machine's ffmpeg behind a script that notes each start by the process id that ffmpeg then has. */
+const witnessFfmpeg = async (folder: string) => {
+  const path = join(folder, "ffmpeg")
+  const log = join(folder, "ffmpeg-starts")
+  const flag = join(folder, "ffmpeg-hangs")
+  const real = Bun.which(process.env.FFMPEG_PATH ?? "ffmpeg")
+  await Bun.write(
+    path,
+    `#!/bin/sh\necho $$ >> ${log}\n[ -e ${flag} ] && exec ${Bun.which("sleep")} 600\nexec ${real} "$@"\n`,
+  )
+  chmodSync(path, 0o755)
+  const starts = () =>
+    existsSync(log) ? readFileSync(log, "utf8").trim().split("\n").filter(Boolean).map(Number) : []
+  const hangs = (yes: boolean) => (yes ? appendFileSync(flag, "") : rmSync(flag, { force: true }))
+  const reset = () => {
+    rmSync(log, { force: true })
+    hangs(false)
+  }
+  return { path, starts, hangs, reset }
+}
+
+const isAlive = (pid: number) => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+/** The tests' own folders begin with more than that. */
+const isTurnFolder = (name: string) => name.startsWith("voice-agent-") && !name.startsWith("voice-agent-test-")
+
+/** Files of turns that this process holds open, deleted or not; where the system tells. */
+const openFiles = (folder: string): ReadonlyArray<string> =>
+  existsSync("/proc/self/fd")
+    ? readdirSync("/proc/self/fd").flatMap((fd) => {
+        try {
+          const path = readlinkSync(`/proc/self/fd/${fd}`)
+          return path.startsWith(`${folder}/voice-agent-`) && !path.includes("voice-agent-test-", folder.length)
+            ? [path]
+            : []
+        } catch {
+          return []
+        }
+      })
+    : []
+
+const busyConnections = async ({ sql }: TestDatabase): Promise<ReadonlyArray<string>> => {
+  const rows: ReadonlyArray<{ readonly state: string; readonly query: string }> = await sql`
+    select state, query from pg_stat_activity
+    where datname = current_database() and application_name = 'voice-agent' and state <> 'idle'`
+  return rows.map(({ state, query }) => `database connection, ${state}: ${query}`)
+}
