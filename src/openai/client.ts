@@ -42,27 +42,71 @@ const makeProvider = (stage: Stage, settings: StageSettings, baseURL: string): P
 
   const stream = <A>(ask: (with_: Ask) => Promise<AsyncIterable<A>>) =>
     Effect.gen(function* () {
-      const abort = yield* Effect.acquireRelease(
-        Effect.sync(() => new AbortController()),
-        (controller) => Effect.sync(() => controller.abort()),
-      )
+      const silence = yield* limitSilence(timeout)
       const attempt = <B>(evaluate: () => Promise<B>) =>
-        Effect.tryPromise({ try: evaluate, catch: toProviderError(stage) })
-      const answer = yield* attempt(() => ask({ sdk, model, signal: abort.signal }))
+        Effect.tryPromise({
+          try: () => silence.during(evaluate()),
+          catch: (cause) => (silence.isOver() ? onTimeout() : toProviderError(stage)(cause)),
+        })
+      const answer = yield* attempt(() => ask({ sdk, model, signal: silence.signal }))
       const elements = answer[Symbol.asyncIterator]()
       // Not Stream.fromAsyncIterable: it would wait for a pending element before it lets go of the connection.
-      return Stream.repeatEffectOption(
-        attempt(() => elements.next()).pipe(
-          Effect.mapError(Option.some),
-          Effect.flatMap((next) =>
-            next.done === true ? Effect.fail(Option.none()) : Effect.succeed(next.value),
-          ),
-        ),
+      const next = attempt(() => elements.next()).pipe(
+        Effect.mapError(Option.some),
+        Effect.flatMap((element) => {
+          if (element.done !== true) return Effect.succeed(element.value)
+          // An aborted stream of the SDK ends as if it were whole.
+          return Effect.fail(silence.isOver() ? Option.some(onTimeout()) : Option.none())
+        }),
       )
-    }).pipe(Stream.unwrapScoped, Stream.timeoutFail(onTimeout, timeout))
+      return Stream.repeatEffectOption(next)
+    }).pipe(Stream.unwrapScoped)
 
   return { stage, engine, model, request, stream }
 }
+
+/** Into how many looks a time-out is divided: it ends at most an eighth late. */
+const looks = 8
+
+/**
+ * Aborts its signal when one wait lasts longer than `timeout`, and when the scope ends. One fibre for the whole
+ * stream: a time-out of Effect's own on every element costs ten times what reading it costs.
+ */
+const limitSilence = Effect.fnUntraced(function* (timeout: Duration.Duration) {
+  const abort = yield* Effect.acquireRelease(
+    Effect.sync(() => new AbortController()),
+    (controller) => Effect.sync(() => controller.abort()),
+  )
+  let waits = 0
+  let waiting = false
+  let over = false
+  const watch = Effect.gen(function* () {
+    let seen = 0
+    let quiet = 0
+    while (quiet < looks) {
+      yield* Effect.sleep(Duration.times(timeout, 1 / looks))
+      quiet = waiting && waits === seen ? quiet + 1 : 0
+      seen = waits
+    }
+    over = true
+    abort.abort()
+  })
+  yield* Effect.forkScoped(watch)
+  return {
+    signal: abort.signal,
+    isOver: () => over,
+    /** Counts one wait, which should end within the time-out. */
+    during: async <A>(wait: Promise<A>): Promise<A> => {
+      waits += 1
+      waiting = true
+      try {
+        return await wait
+      } finally {
+        waiting = false
+      }
+    },
+  }
+})
 
 /** Who is asked by each stage; the offline engines run for as long as this layer where a stage needs them. */
 export class Providers extends Context.Tag("Providers")<
