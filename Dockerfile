@@ -1,6 +1,6 @@
 # The whole service: Bun, the source, and the programs it starts. PostgreSQL is not in it: set DATABASE_URL.
 
-# Debian 13 without what only a desktop needs. The version is that of "packageManager" in package.json.
+# Debian 13 without manuals and translations. The version is that of "packageManager" in package.json.
 FROM oven/bun:1.4.5-slim AS base
 WORKDIR /app
 

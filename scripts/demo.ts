@@ -28,7 +28,7 @@ if (!ended) {
 The service runs at ${api} (Ctrl-C stops it). In another terminal, in this folder:
 
   # 1. Register, and keep the key that it shows.
-  export KEY=$(curl -s ${api}/users/register -d email=me@example.com | sed 's/.*"apiKey":"\\([^"]*\\)".*/\\1/')
+  export KEY=$(curl -s ${api}/users/register -d email=$(date +%s)@example.com | sed 's/.*"apiKey":"\\([^"]*\\)".*/\\1/')
 
   # 2. Send a recording of any common format; the spoken answer comes back as an MP3.
   curl -s -D - -o answer.mp3 ${api}/voice/conversation -H "Authorization: Bearer $KEY" -F audio=@examples/question.wav

@@ -1,4 +1,5 @@
-import { BunContext } from "@effect/platform-bun"
+// By its own path, as all of this family: the whole of a package is 10 to 20 MB of memory.
+import * as BunContext from "@effect/platform-bun/BunContext"
 import { Layer } from "effect"
 import { Settings } from "./config.ts"
 import * as Postgres from "./db/postgres.ts"
@@ -17,14 +18,15 @@ export const layer = Layer.mergeAll(HttpServer.layer, CleanUp.layer).pipe(
   Layer.provideMerge(Turns.layer),
   Layer.provideMerge(Layer.mergeAll(Users.layer, Sessions.layer, Conversation.layer)),
   Layer.provideMerge(Layer.mergeAll(Postgres.layer, Providers.layer, Ffmpeg.layer)),
+  Layer.provideMerge(Telemetry.lastLine),
   Layer.provideMerge(Telemetry.layer),
   Layer.provideMerge(Settings.layer),
   Layer.provideMerge(BunContext.layer),
 )
 
-/** The database alone: building it brings the schema up to date. */
+/** The database and the log alone: building it brings the schema up to date. */
 export const migrationsOnly = Postgres.layer.pipe(
-  Layer.provide(Telemetry.layer),
+  Layer.provideMerge(Telemetry.layer),
   Layer.provide(Settings.layer),
   Layer.provide(BunContext.layer),
 )

@@ -1,4 +1,4 @@
-import { BunRuntime } from "@effect/platform-bun"
+import * as BunRuntime from "@effect/platform-bun/BunRuntime"
 import { Cause, Chunk, ConfigError, Console, Effect, Layer, Predicate } from "effect"
 import { layer, migrationsOnly } from "./app.ts"
 import { explainConfigError } from "./config.ts"
@@ -13,7 +13,7 @@ It is configured by environment variables, or by a file .env in the folder it is
 
 const commands: Record<string, Effect.Effect<unknown, unknown>> = {
   serve: Layer.launch(layer),
-  migrate: Effect.scoped(Layer.build(migrationsOnly)),
+  migrate: Effect.provide(Effect.logInfo("schema up to date"), migrationsOnly),
   "--help": Console.log(usage),
   "-h": Console.log(usage),
   help: Console.log(usage),
@@ -22,11 +22,9 @@ const commands: Record<string, Effect.Effect<unknown, unknown>> = {
 const [name = "serve", ...more] = process.argv.slice(2)
 const command =
   (more.length === 0 && Object.hasOwn(commands, name) ? commands[name] : undefined) ??
-  Effect.fail(
-    new Error(
-      `There is no command "${[name, ...more].join(" ")}": use serve (the default), migrate or --help.`,
-    ),
-  )
+  Effect.fail({
+    message: `There is no command "${[name, ...more].join(" ")}": use serve (the default), migrate or --help.`,
+  })
 
 const explain = (error: unknown) => {
   if (ConfigError.isConfigError(error)) return explainConfigError(error)

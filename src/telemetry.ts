@@ -1,4 +1,16 @@
-import { Array as Arr, Cause, Effect, Inspectable, Layer, Logger, LogLevel, Option, Schema } from "effect"
+import {
+  Array as Arr,
+  Cause,
+  Effect,
+  Exit,
+  Inspectable,
+  Layer,
+  Logger,
+  LogLevel,
+  Option,
+  Predicate,
+  Schema,
+} from "effect"
 import { createStream, type RotatingFileStream } from "rotating-file-stream"
 import { Settings } from "./config.ts"
 
@@ -15,13 +27,40 @@ const levels = {
   none: LogLevel.None,
 } as const
 
+/** As JSON has it, without depth; whatever it is, no line fails to be written. */
+const flat = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(flat)
+  const isPlain = typeof value === "number" || typeof value === "boolean" || value === null
+  return isPlain ? value : Inspectable.toStringUnknown(value, 0)
+}
+
+const framesOf = (error: unknown) =>
+  Cause.prettyErrors(Cause.fail(error)).flatMap(({ stack }) =>
+    (stack ?? "").split("\n").filter((line) => line.startsWith("    at ")),
+  )
+
+/**
+ * An error by its name, its own message and its stack, with its causes. Never by its fields, which the library would
+ * print: what people said may be in them (PostgreSQL's `detail` quotes the row that it refused).
+ */
+const stackOf = (error: unknown): string => {
+  if (Predicate.isTagged(error, "ChannelException") && "error" in error) return stackOf(error.error)
+  if (!(error instanceof Error))
+    return Predicate.hasProperty(error, "_tag") ? `${error._tag}` : `a thrown ${typeof error}`
+  // A tagged error without a message of its own makes one of its fields.
+  const message = Object.hasOwn(error, "message") && error.message !== "" ? `: ${error.message}` : ""
+  const because = error.cause === undefined ? [] : [`because of ${stackOf(error.cause)}`]
+  return [`${error.name}${message}`, ...framesOf(error), ...because].join("\n")
+}
+
 /** What a record says, flat: `{time, level, event, requestId, …}`, and where something failed its `stack`. */
 const fieldsOf = ({ annotations, cause, date, logLevel, message }: Logger.Logger.Options<unknown>) => {
   const parts = Arr.ensure(message)
   const failures = [
-    ...parts.filter((part) => part instanceof Error).map(Cause.fail),
-    ...(Cause.isEmpty(cause) ? [] : [cause]),
-  ].map((each) => Cause.pretty(each, { renderErrorCause: true }))
+    ...parts.filter((part) => part instanceof Error),
+    ...Cause.failures(cause),
+    ...Cause.defects(cause),
+  ].map(stackOf)
   const own = {
     time: date.toISOString(),
     level: logLevel === LogLevel.Warning ? "warn" : logLevel.label.toLowerCase(),
@@ -33,7 +72,9 @@ const fieldsOf = ({ annotations, cause, date, logLevel, message }: Logger.Logger
   return {
     // First in the line, and never replaced by an annotation of the same name.
     ...own,
-    ...Object.fromEntries(annotations),
+    ...Object.fromEntries(
+      [...annotations].filter(([, value]) => value !== undefined).map(([name, value]) => [name, flat(value)]),
+    ),
     ...own,
     ...(failures.length === 0 ? {} : { stack: failures.join("\n") }),
   }
@@ -49,15 +90,11 @@ const escaped = (text: string) =>
   )
 
 /** One line of JSON. */
-export const jsonLogger = Logger.map(Logger.make(fieldsOf), (fields) =>
-  escaped(Inspectable.stringifyCircular(fields)),
-)
-
-const isPlain = (text: string) => /^[^\s"=\p{C}]+$/u.test(text)
+export const jsonLogger = Logger.map(Logger.make(fieldsOf), (fields) => escaped(JSON.stringify(fields)))
 
 const shown = (value: unknown) => {
   const text = Inspectable.toStringUnknown(value, 0)
-  return isPlain(text) ? text : escaped(JSON.stringify(text))
+  return /^[^\s"=\p{C}]+$/u.test(text) ? text : escaped(JSON.stringify(text))
 }
 
 /** A line for a person: `12:00:00.000 INFO stage stage=stt ms=612`, and what failed, indented, below it. */
@@ -124,4 +161,11 @@ export const layer = Layer.unwrapEffect(
       Logger.minimumLogLevel(levels[logLevel]),
     )
   }),
+)
+
+/** The last line of a service that did start: by then all of it is over, except for the log itself. */
+export const lastLine = Layer.scopedDiscard(
+  Effect.addFinalizer((exit) =>
+    Exit.isFailure(exit) && !Exit.isInterrupted(exit) ? Effect.void : Effect.logInfo("stopped"),
+  ),
 )

@@ -16,11 +16,14 @@ export type DatabaseError = DatabaseUnavailable | ConstraintViolated
 
 export const isSqlError = (error: unknown): error is SqlError => error instanceof SqlError
 
-/** The SQLSTATE of a failed statement; undefined where no server answered (a lost or refused connection). */
+/**
+ * The SQLSTATE of a failed statement; undefined where no server answered (a lost or refused connection). Only a
+ * server's words have a severity: a code alone may be the system's, such as EPIPE.
+ */
 const sqlState = (error: SqlError): string | undefined =>
+  Predicate.hasProperty(error.cause, "severity") &&
   Predicate.hasProperty(error.cause, "code") &&
-  typeof error.cause.code === "string" &&
-  /^[0-9A-Z]{5}$/.test(error.cause.code)
+  typeof error.cause.code === "string"
     ? error.cause.code
     : undefined
 
@@ -29,11 +32,11 @@ const isUnavailable = (state: string | undefined) =>
   state === undefined || state.startsWith("08") || state.startsWith("53") || state.startsWith("57P")
 
 /** What sql-pg says where the pool gave no connection; its error carries nothing else to tell that by. */
-const notAcquired = "Failed to acquire connection"
+const isNotAcquired = (error: SqlError) => error.message.startsWith("Failed to acquire connection")
 
 /** A connection that was there and broke, which another may replace; not one that could not be had at all. */
 export const isConnectionLost = (error: unknown): boolean =>
-  isSqlError(error) && isUnavailable(sqlState(error)) && error.message.startsWith(notAcquired) === false
+  isSqlError(error) && isUnavailable(sqlState(error)) && !isNotAcquired(error)
 
 /** The server is away or starting, so that a later try may succeed. */
 export const isDatabaseAway = (error: SqlError) => isUnavailable(sqlState(error))
@@ -41,7 +44,8 @@ export const isDatabaseAway = (error: SqlError) => isUnavailable(sqlState(error)
 /** Gives what a caller can act on a type; all else (a wrong statement, say) is a defect. */
 export const translateSqlError = (error: SqlError): Effect.Effect<never, DatabaseError> => {
   const state = sqlState(error)
-  if (isUnavailable(state)) return new DatabaseUnavailable({ cause: error })
+  // Without a connection it is away, whatever the server said: a changed password, say, or a dropped database.
+  if (isUnavailable(state) || isNotAcquired(error)) return new DatabaseUnavailable({ cause: error })
   if (state?.startsWith("23") === true) {
     const constraint =
       Predicate.hasProperty(error.cause, "constraint") && typeof error.cause.constraint === "string"

@@ -64,12 +64,18 @@ export const layer: Layer.Layer<SqlClient, unknown, Settings | FileSystem.FileSy
     }),
   )
 
+/**
+ * Once more, a moment later: what ends one connection ends the others of the pool too, and a second try at once could
+ * be given another one of which that is not yet known.
+ */
+const onceMore = Schedule.intersect(Schedule.recurs(1), Schedule.spaced("50 millis"))
+
 /** A read: tried once more on a lost connection, so that the request after a database restart works. */
 export const read = <A, E, R>(
   effect: Effect.Effect<A, E | SqlError, R>,
 ): Effect.Effect<A, Exclude<E, SqlError> | DatabaseError, R> =>
   effect.pipe(
-    Effect.retry({ times: 1, while: isConnectionLost }),
+    Effect.retry({ schedule: onceMore, while: isConnectionLost }),
     Effect.catchIf(isSqlError, translateSqlError),
   )
 
@@ -89,10 +95,12 @@ export const transaction = <A, E, R>(
       }),
       effect,
     )
-    return sql
-      .withTransaction(marked)
-      .pipe(
-        Effect.retry({ times: 1, while: (error) => !begun && isConnectionLost(error) }),
-        Effect.catchIf(isSqlError, translateSqlError),
-      )
+    return sql.withTransaction(marked).pipe(
+      // The library dies of a COMMIT or a ROLLBACK that fails, as each does on a connection that is gone.
+      Effect.catchSomeDefect((defect) =>
+        Option.map(Option.liftPredicate(isSqlError)(defect), (error) => Effect.fail(error)),
+      ),
+      Effect.retry({ schedule: onceMore, while: (error) => !begun && isConnectionLost(error) }),
+      Effect.catchIf(isSqlError, translateSqlError),
+    )
   })

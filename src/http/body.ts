@@ -5,6 +5,14 @@ import { makeRun } from "./run.ts"
 
 /** 1 MB: the largest JSON or form body. */
 const maxBytes = 1024 * 1024
+/** Far more than anyone writes by hand, far less than the stack of what walks over a value. */
+const maxLevels = 100
+
+/** Whether a value has at most so many objects and lists within each other. */
+const isNestedWithin = (levels: number, value: unknown): boolean =>
+  typeof value !== "object" ||
+  value === null ||
+  (levels > 0 && Object.values(value).every((each) => isNestedWithin(levels - 1, each)))
 
 /** The bytes of a body; what is past the limit is not read. */
 const readBytes = (request: Request): Effect.Effect<Uint8Array, PayloadTooLarge | ValidationFailed> => {
@@ -41,13 +49,15 @@ const readFields = Effect.fn("readFields")(function* (request: Request) {
     catch: () => new ValidationFailed({ message: "The body is not valid UTF-8." }),
   })
   if (isForm) return Object.fromEntries(new URLSearchParams(text))
-  return yield* Effect.try({
+  const value = yield* Effect.try({
     try: (): unknown => JSON.parse(text),
     catch: () => new ValidationFailed({ message: "The body is not valid JSON." }),
   })
+  if (isNestedWithin(maxLevels, value)) return value
+  return yield* new ValidationFailed({ message: `body: must be nested at most ${maxLevels} deep` })
 })
 
-/** Routes that use this plugin get their `body` from here; its Schema is the route's. */
+/** Routes that follow the use of this plugin get their `body` from here; its Schema is the route's. */
 export const fields = Effect.map(makeRun, (run) =>
   new Elysia({ name: "fields" }).onParse({ as: "scoped" }, ({ request }) =>
     run(request, readFields(request)),

@@ -21,6 +21,8 @@ export const healthRoutes = Effect.gen(function* () {
   const { stt, llm, tts } = yield* Providers
 
   const database = sql`select 1`.pipe(
+    // A query that is given up is cancelled by way of the same silent server: nobody waits for that.
+    Effect.disconnect,
     Effect.timeout(databasePatience),
     Effect.match({ onFailure: () => unavailable, onSuccess: () => ok }),
   )

@@ -104,13 +104,16 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       "INVALID_OPENAI_KEY",
       "This server's own key for its speech provider was refused. Tell its operator.",
     ),
-  ProviderRefusedRequest: ({ reason }) => problem(400, "INVALID_REQUEST", reason),
+  ProviderRefusedRequest: ({ message }) => problem(400, "INVALID_REQUEST", message),
   ProviderUnusable: ({ stage }) => stageFailed[stage],
   DatabaseUnavailable: () =>
     problem(503, "DATABASE_UNAVAILABLE", "The database is not available at the moment. Please try again."),
   ConstraintViolated: () =>
     problem(400, "DATABASE_ERROR", "This could not be stored: it conflicts with what is there."),
 })
+
+/** Nobody reads it but the request's line in the log, in which it is no error of this service. 499 as nginx has it. */
+export const clientLeft = problem(499, "CLIENT_LEFT", "The client left before the answer.")
 
 /** A defect: the cause is in the log, and told to nobody but a developer. */
 export const defect = (error: unknown, environment: string): Problem =>

@@ -1,7 +1,7 @@
 import { Cause, Effect, Exit, Option, Runtime } from "effect"
 import { Settings } from "../config.ts"
 import type { AppError } from "./errors.ts"
-import { defect, type Problem, toProblem } from "./problems.ts"
+import { clientLeft, defect, type Problem, toProblem } from "./problems.ts"
 
 /** Who is asking, as far as the log and the answer name it. */
 export interface RequestInfo {
@@ -54,6 +54,7 @@ export const makeRun = Effect.gen(function* () {
     )
     const exit = await runExit(logged, { signal: request.signal })
     if (Exit.isSuccess(exit)) return exit.value
+    if (Cause.isInterruptedOnly(exit.cause)) throw new Refused(clientLeft)
     throw new Refused(
       Option.match(Cause.failureOption(exit.cause), {
         onSome: toProblem,

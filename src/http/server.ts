@@ -1,8 +1,8 @@
-import { cors } from "@elysiajs/cors"
 import { Cause, Context, type Duration, Effect, identity, Layer, Runtime, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
 import { conversationRoutes } from "./conversation.ts"
+import { crossOrigin } from "./cross-origin.ts"
 import { healthRoutes } from "./health.ts"
 import { problemOf, unknownRoute } from "./on-error.ts"
 import { defect } from "./problems.ts"
@@ -18,49 +18,43 @@ export class ServerNotStarted extends Schema.TaggedError<ServerNotStarted>()("Se
 /** Seconds without a byte: more than a turn may take to its first sound, which is silent time for its connection. */
 const idleTimeout = 120
 
-/** Credentials for a listed origin only. */
-const crossOrigin = (origins: ReadonlyArray<string>) => {
-  const anyone = origins.includes("*")
-  return new Elysia({ name: "cross-origin" })
-    .use(
-      cors({
-        origin: anyone ? "*" : [...origins],
-        credentials: !anyone,
-        methods: ["GET", "POST", "PATCH", "DELETE"],
-        allowedHeaders: ["Authorization", "Content-Type", "Idempotency-Key"],
-        exposeHeaders: [
-          "X-Session-Id",
-          "X-Turn-Id",
-          "X-Transcript",
-          "X-Transcript-Truncated",
-          "X-Request-Id",
-          "Retry-After",
-          "Server-Timing",
-        ],
-        maxAge: 600,
-      }),
-    )
-    .onRequest(({ set }) => {
-      if (set.headers["access-control-allow-origin"] === undefined) {
-        delete set.headers["access-control-allow-credentials"]
-      }
-    })
-}
+/** What proxies log where nobody was left to answer. */
+const clientLeft = 499
+
+/** The path as it was asked for: what Elysia calls so is the route's. */
+const pathOf = (url: string) => url.replace(/^\w+:\/\/[^/]*/, "").replace(/[?#].*$/s, "")
 
 /** The whole HTTP interface; it is not listening yet. */
 const makeApp = Effect.gen(function* () {
-  const { corsOrigins, environment, maxAudioBytes } = yield* Settings
+  const { corsOrigins, environment } = yield* Settings
   const runFork = Runtime.runFork(yield* Effect.runtime())
   const log = (line: Effect.Effect<void>, fields: Record<string, unknown>) =>
     runFork(Effect.annotateLogs(line, fields))
 
+  /** The line of a request, once its answer begins: also of one that no route sees, such as a preflight. */
+  const noteAnswer = (request: Request, status: number) => {
+    const { id, startedAt, ip } = requestInfo(request)
+    log(Effect.logInfo("request"), {
+      requestId: id,
+      method: request.method,
+      path: pathOf(request.url),
+      status: request.signal.aborted ? clientLeft : status,
+      ip,
+      ms: Math.round(performance.now() - startedAt),
+    })
+  }
+
   const app = new Elysia({
+    // Paths begin where they begin, however short the host's name.
+    handler: { standardHostname: false },
     serve: {
+      // Without Bun's own page for an error, which shows the source.
+      development: false,
       // Two services on one port would each get a part of the requests, silently.
       reusePort: false,
       idleTimeout,
       // Bun's own answer to a larger body is empty: the routes count for themselves, and say what is wrong.
-      maxRequestBodySize: 4 * maxAudioBytes + 1024 ** 3,
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     },
   })
     .onRequest(({ request, set, server }) => {
@@ -85,16 +79,10 @@ const makeApp = Effect.gen(function* () {
         ...(retryAfter === undefined ? {} : { retryAfter }),
       }
     })
-    .onAfterResponse(({ request, path, set, responseValue }) => {
-      const { id, startedAt, ip } = requestInfo(request)
-      log(Effect.logInfo("request"), {
-        requestId: id,
-        method: request.method,
-        path,
-        status: responseValue instanceof Response ? responseValue.status : (set.status ?? 200),
-        ip,
-        ms: Math.round(performance.now() - startedAt),
-      })
+    .wrap((answer) => async (request: Request) => {
+      const response: unknown = await answer(request)
+      if (response instanceof Response) noteAnswer(request, response.status)
+      return response
     })
     .use(crossOrigin(corsOrigins))
     .use(
@@ -113,22 +101,30 @@ const addressOf = (host: string, port: number | undefined) => {
   return `http://${everywhere ? "localhost" : host.includes(":") ? `[${host}]` : host}:${port}`
 }
 
-/** The operator does not want to wait for the turns in flight. Whoever runs this process took the first signal. */
-const askedAgain = Effect.async<void>((resume) => {
-  const asked = () => resume(Effect.void)
-  const signals = ["SIGINT", "SIGTERM"] as const
-  for (const signal of signals) process.once(signal, asked)
-  return Effect.sync(() => {
-    for (const signal of signals) process.removeListener(signal, asked)
-  })
-})
+/**
+ * Settles with the next signal: the operator does not want to wait for what is in flight. Whoever runs the process took
+ * the signal before, and left the next one to kill it.
+ */
+const askedAgain = Effect.acquireRelease(
+  Effect.sync(() => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const asked = () => resolve()
+    process.once("SIGINT", asked).once("SIGTERM", asked)
+    return { promise, asked }
+  }),
+  ({ asked }) =>
+    Effect.sync(() => {
+      process.removeListener("SIGINT", asked).removeListener("SIGTERM", asked)
+    }),
+).pipe(Effect.map(({ promise }) => Effect.promise(() => promise)))
 
 /** Takes no new connections, lets what is in flight finish for as long as it may, and breaks off the rest. */
 const stop = Effect.fnUntraced(function* (server: Bun.Server<unknown>, patience: Duration.Duration) {
+  const again = yield* askedAgain
   yield* Effect.logInfo("stopping")
   const finished = yield* Effect.promise(() => server.stop(false)).pipe(
     Effect.as(true),
-    Effect.raceFirst(Effect.as(askedAgain, false)),
+    Effect.raceFirst(Effect.as(again, false)),
     Effect.timeoutTo({ duration: patience, onTimeout: () => false, onSuccess: identity }),
     Effect.interruptible,
   )
@@ -136,7 +132,7 @@ const stop = Effect.fnUntraced(function* (server: Bun.Server<unknown>, patience:
     yield* Effect.logWarning("broken off").pipe(Effect.annotateLogs({ requests: server.pendingRequests }))
   }
   yield* Effect.promise(() => server.stop(true))
-})
+}, Effect.scoped)
 
 /** The running server. */
 export class HttpServer extends Context.Tag("HttpServer")<HttpServer, { readonly url: string }>() {

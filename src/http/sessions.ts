@@ -9,19 +9,25 @@ import { makeRun } from "./run.ts"
 
 const limit = (most: number) =>
   Schema.optionalWith(
-    Schema.NumberFromString.pipe(
-      Schema.int(),
-      Schema.between(1, most, { message: () => `must be a whole number from 1 to ${most}` }),
+    Schema.compose(Schema.String.pipe(Schema.pattern(/^\d+$/)), Schema.NumberFromString).pipe(
+      Schema.between(1, most, {
+        message: () => ({ message: `must be a whole number from 1 to ${most}`, override: true }),
+      }),
     ),
     { default: () => 20 },
   )
 
+const Cursor = Schema.String.annotations({ message: () => "must be the nextCursor of an earlier page" })
+const MessageId = Schema.UUID.annotations({
+  message: () => ({ message: "must be the id of a message", override: true }),
+})
+
 const SessionPage = Schema.standardSchemaV1(
-  Schema.Struct({ limit: limit(100), cursor: Schema.optionalWith(Schema.String, { as: "Option" }) }),
+  Schema.Struct({ limit: limit(100), cursor: Schema.optionalWith(Cursor, { as: "Option" }) }),
 )
 
 const MessagePage = Schema.standardSchemaV1(
-  Schema.Struct({ limit: limit(200), before: Schema.optionalWith(Schema.UUID, { as: "Option" }) }),
+  Schema.Struct({ limit: limit(200), before: Schema.optionalWith(MessageId, { as: "Option" }) }),
 )
 
 const body = Schema.standardSchemaV1(SessionDetails)
@@ -37,20 +43,8 @@ export const sessionsRoutes = Effect.gen(function* () {
 
   return new Elysia({ prefix: "/sessions" })
     .use(yield* signedIn)
-    .use(yield* fields)
-    .post(
-      "/",
-      ({ request, user, body }) =>
-        run(
-          request,
-          Effect.map(sessions.create(user.id, body ?? {}), ({ id, createdAt }) =>
-            Response.json({ sessionId: id, createdAt }, { status: 201 }),
-          ),
-        ),
-      { body: Schema.standardSchemaV1(Schema.UndefinedOr(SessionDetails)) },
-    )
     .get(
-      "/",
+      "",
       ({ request, user, query }) =>
         run(
           request,
@@ -67,19 +61,12 @@ export const sessionsRoutes = Effect.gen(function* () {
         Effect.map(sessions.get(user.id, params.id), (session) => ({ session: encodeSession(session) })),
       ),
     )
-    .patch(
+    .delete(
       "/:id",
-      ({ request, user, params, body }) =>
-        run(
-          request,
-          Effect.map(sessions.update(user.id, params.id, body), (session) => ({
-            session: encodeSession(session),
-          })),
-        ),
-      { body },
-    )
-    .delete("/:id", ({ request, user, params }) =>
-      run(request, Effect.as(sessions.remove(user.id, params.id), new Response(null, { status: 204 }))),
+      ({ request, user, params }) =>
+        run(request, Effect.as(sessions.remove(user.id, params.id), new Response(null, { status: 204 }))),
+      // Without this Elysia would parse a body that nobody asks for, and refuse what it can't.
+      { parse: () => null },
     )
     .get(
       "/:id/messages",
@@ -91,5 +78,28 @@ export const sessionsRoutes = Effect.gen(function* () {
           })),
         ),
       { query: MessagePage },
+    )
+    .use(yield* fields)
+    .post(
+      "",
+      ({ request, user, body }) =>
+        run(
+          request,
+          Effect.map(sessions.create(user.id, body), ({ id, createdAt }) =>
+            Response.json({ sessionId: id, createdAt }, { status: 201 }),
+          ),
+        ),
+      { body },
+    )
+    .patch(
+      "/:id",
+      ({ request, user, params, body }) =>
+        run(
+          request,
+          Effect.map(sessions.update(user.id, params.id, body), (session) => ({
+            session: encodeSession(session),
+          })),
+        ),
+      { body },
     )
 })

@@ -4,7 +4,15 @@ import { Registration, Users } from "../users/users.ts"
 import { fields } from "./body.ts"
 import { makeRun } from "./run.ts"
 
-const Login = Schema.Struct({ apiKey: Schema.NonEmptyTrimmedString })
+/** What a wrong field is told never repeats it: it may be a key. */
+const ApiKey = Schema.Trim.pipe(
+  Schema.minLength(1, { message: () => ({ message: "must be an API key", override: true }) }),
+)
+
+const Login = Schema.Struct({ apiKey: ApiKey }).annotations({ message: () => "must be an object" })
+
+/** Answers with a key in them are kept nowhere. */
+const headers = { "cache-control": "no-store" }
 
 const keyNotice = "API key created. Save this key securely - it will not be shown again."
 
@@ -18,7 +26,10 @@ export const usersRoutes = Effect.gen(function* () {
     run(
       request,
       Effect.map(users.register(email), ({ userId, apiKey }) =>
-        Response.json({ userId, apiKey: Redacted.value(apiKey), message: keyNotice }, { status: 201 }),
+        Response.json(
+          { userId, apiKey: Redacted.value(apiKey), message: keyNotice },
+          { status: 201, headers },
+        ),
       ),
     )
 
@@ -31,11 +42,9 @@ export const usersRoutes = Effect.gen(function* () {
       ({ request, body: { apiKey } }) =>
         run(
           request,
-          Effect.map(users.authenticate(Redacted.make(apiKey)), (user) => ({
-            token: apiKey,
-            userId: user.id,
-            email: user.email,
-          })),
+          Effect.map(users.authenticate(Redacted.make(apiKey)), ({ id, email }) =>
+            Response.json({ token: apiKey, userId: id, email }, { headers }),
+          ),
         ),
       { body: Schema.standardSchemaV1(Login) },
     )

@@ -1,5 +1,5 @@
 import { Duration, Option, Predicate, Schema } from "effect"
-import { APIConnectionTimeoutError, APIError } from "openai"
+import { APIError } from "openai"
 
 /** The three stages of a turn that ask a provider. */
 export const Stage = Schema.Literal("stt", "llm", "tts")
@@ -25,7 +25,8 @@ export class ProviderRefusedRequest extends Schema.TaggedError<ProviderRefusedRe
   "ProviderRefusedRequest",
   {
     stage: Stage,
-    reason: Schema.String,
+    /** May quote what was said: for the caller, never for the log. */
+    message: Schema.String,
   },
 ) {}
 
@@ -55,13 +56,14 @@ export const timedOut = (stage: Stage, after: Duration.Duration) =>
 export const toProviderError =
   (stage: Stage) =>
   (cause: unknown): ProviderError => {
+    if (cause instanceof ProviderUnusable) return cause
     if (!(cause instanceof APIError) || cause.status === undefined) {
       return wrongAnswer(stage, describe(cause))
     }
     const wait = parseRetryAfter(cause.headers)
     switch (cause.status) {
       case 400:
-        return new ProviderRefusedRequest({ stage, reason: wordsOf(cause) })
+        return new ProviderRefusedRequest({ stage, message: wordsOf(cause) })
       case 401:
       case 403:
         return new ProviderRefusedKey({ stage })
@@ -87,10 +89,13 @@ const wordsOf = ({ error }: APIError): string =>
     ? error.message
     : "The provider refused the request."
 
-/** The innermost cause says most: the SDK's own sentence for it is always "Connection error." */
+/**
+ * The innermost cause's code or name, for the log. Never a message: those quote the answer, and so what people said.
+ */
 const describe = (cause: unknown): string => {
-  if (cause instanceof APIConnectionTimeoutError || !(cause instanceof Error)) return `${cause}`
-  return cause.cause instanceof Error ? describe(cause.cause) : cause.message || cause.name
+  if (!(cause instanceof Error)) return typeof cause
+  if (cause.cause instanceof Error) return describe(cause.cause)
+  return "code" in cause && typeof cause.code === "string" ? cause.code : cause.constructor.name
 }
 
 /** Seconds, milliseconds (OpenAI's own header), or a date. */

@@ -1,24 +1,43 @@
 import { Schema } from "effect"
 
-/** PostgreSQL keeps no NUL in text, so one is refused where it comes in. */
-const storable = (text: string) => !text.includes("\0")
+/** Why PostgreSQL could not keep a text; undefined where it can. */
+const flaw = (text: string) => {
+  if (text.includes("\0")) return "must not contain a NUL character"
+  return text.isWellFormed() ? undefined : "must not contain half a character (a lone surrogate)"
+}
 
-const Title = Schema.String.pipe(
-  Schema.maxLength(200, { message: () => "must have at most 200 characters" }),
-  Schema.filter(storable, { message: () => "must not contain a NUL character" }),
-)
+const flawWithin = (value: unknown): string | undefined => {
+  if (typeof value === "string") return flaw(value)
+  if (typeof value !== "object" || value === null) return undefined
+  for (const [name, each] of Object.entries(value)) {
+    const found = flaw(name) ?? flawWithin(each)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
 
-const Metadata = Schema.Record({ key: Schema.String, value: Schema.Unknown }).pipe(
-  Schema.filter((value) => !JSON.stringify(value).includes("\\u0000"), {
-    message: () => "must not contain a NUL character",
+const Title = Schema.String.annotations({ message: () => "must be a text or null" }).pipe(
+  // Characters as PostgreSQL counts them.
+  Schema.filter((text) => [...text].length <= 200 || "must have at most 200 characters", {
+    jsonSchema: { maxLength: 200 },
   }),
+  Schema.filter(flaw),
 )
+
+/** Taken as it is: a Record would be copied, and lose a member by the name of `__proto__`. */
+const JsonObject = Schema.declare(
+  (value): value is Readonly<Record<string, unknown>> =>
+    typeof value === "object" && value !== null && !Array.isArray(value),
+  { message: () => "must be an object", jsonSchema: { type: "object" } },
+)
+
+const Metadata = JsonObject.pipe(Schema.filter(flawWithin))
 
 export const Session = Schema.Struct({
   id: Schema.UUID,
   userId: Schema.UUID,
   title: Schema.NullOr(Schema.String),
-  metadata: Schema.Record({ key: Schema.String, value: Schema.Unknown }),
+  metadata: JsonObject,
   createdAt: Schema.Date,
   lastActivityAt: Schema.Date,
   /** Idle for longer than SESSION_TIMEOUT_MINUTES: readable, but no turn joins it any more. */
@@ -30,7 +49,7 @@ export type Session = typeof Session.Type
 export const SessionDetails = Schema.Struct({
   title: Schema.optional(Schema.NullOr(Title)),
   metadata: Schema.optional(Metadata),
-})
+}).annotations({ message: () => "must be an object" })
 export type SessionDetails = typeof SessionDetails.Type
 
 export const Role = Schema.Literal("user", "assistant", "system")

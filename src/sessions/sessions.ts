@@ -12,10 +12,11 @@ export interface SessionPage {
   readonly nextCursor: Option.Option<string>
 }
 
-/** Where a page ended: the last session's activity (as PostgreSQL writes it, to the microsecond) and its id. */
-const Cursor = Schema.parseJson(
-  Schema.Tuple(Schema.String.pipe(Schema.pattern(/^[\d :.+-]{19,40}$/)), Schema.UUID),
-)
+/**
+ * Where a page ended: the last session's activity, in microseconds since 1970, and its id. Each number of
+ * up to 16 digits is a time that PostgreSQL knows, and exact in the double by which it multiplies an interval, until 2255.
+ */
+const Cursor = Schema.parseJson(Schema.Tuple(Schema.String.pipe(Schema.pattern(/^\d{1,16}$/)), Schema.UUID))
 
 const isId = Schema.is(Schema.UUID)
 
@@ -78,11 +79,12 @@ export class Sessions extends Context.Tag("Sessions")<
         )
         const where = Option.match(after, {
           onNone: () => sql`user_id = ${userId}`,
-          onSome: ([activity, id]) =>
-            sql`user_id = ${userId} and (last_activity_at, id) < (${activity}::timestamptz, ${id}::uuid)`,
+          onSome: ([activity, id]) => sql`user_id = ${userId} and (last_activity_at, id) <
+            (timestamptz 'epoch' + ${activity}::bigint * interval '1 microsecond', ${id}::uuid)`,
         })
         const rows = yield* read(sql<{ readonly position: string; readonly id: string }>`
-          select ${columns}, last_activity_at::text as position from sessions where ${where}
+          select ${columns}, (extract(epoch from last_activity_at) * 1000000)::bigint as position
+          from sessions where ${where}
           order by last_activity_at desc, id desc limit ${page.limit + 1}`)
         const last = rows.length > page.limit ? rows[page.limit - 1] : undefined
         return {

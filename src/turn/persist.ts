@@ -8,6 +8,8 @@ const timeout = Duration.seconds(10)
 /** Both messages in one transaction, and the session with them where it is new. */
 export const persist = Effect.fn("persist")((conversation: Conversation["Type"], turn: SaidTurn) =>
   conversation.save(turn).pipe(
+    // A transaction that is given up is rolled back, and a database that hangs would be waited for with that as well.
+    Effect.disconnect,
     Effect.timeoutFail({
       duration: timeout,
       onTimeout: () =>

@@ -50,7 +50,7 @@ const askFor = (tts: Provider, piece: Piece, { voice, format }: SpeakOptions) =>
         )
         const type = answer.headers.get("content-type") ?? ""
         if (/^(text|application\/(json|xml))/.test(type) || answer.body === null) {
-          throw new TypeError(`not audio but ${type}`)
+          throw wrongAnswer("tts", "text where the audio should be")
         }
         return answer.body
       })

@@ -3,13 +3,24 @@ import { Array as Arr, Context, Effect, Layer, Redacted, Schema } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
 import { read, transaction } from "../db/postgres.ts"
 
+/** A name, an @ and a domain of two labels or more; without space, control, invisible and half characters. */
+const emailPattern = /^[^\s\p{C}@"(),:;<>[\\\]]+@[^\s\p{C}@"(),:;<>[\\\].]+(\.[^\s\p{C}@"(),:;<>[\\\].]+)+$/u
+
+/** In characters, as PostgreSQL counts them. */
+const isAtMost = (most: number) => (text: string) => [...text].length <= most
+
 const Email = Schema.Trim.pipe(
-  Schema.pattern(/^[^\s@\0]+@[^\s@\0]+\.[^\s@\0]+$/, { message: () => "must be an e-mail address" }),
-  Schema.maxLength(255, { message: () => "must have at most 255 characters" }),
+  Schema.pattern(emailPattern),
+  Schema.filter(isAtMost(255), {
+    jsonSchema: { maxLength: 255 },
+    message: () => ({ message: "must be an e-mail address of at most 255 characters", override: true }),
+  }),
 )
 
 /** The body of a registration. */
-export const Registration = Schema.Struct({ email: Email })
+export const Registration = Schema.Struct({ email: Email }).annotations({
+  message: () => "must be an object",
+})
 
 export const User = Schema.Struct({ id: Schema.UUID, email: Schema.String })
 export type User = typeof User.Type

@@ -60,7 +60,7 @@ const Problem = Schema.Struct({
 
 /** A stack, a file, a statement of SQL, a key, or the inside of a validator. */
 const secrets =
-  /\bat \w|\.ts\b|node_modules|\/\w+\/|\b(select|insert into|update \w+ set|delete from|relation)\b|sk_[0-9a-f]|readonly|\bactual\b/i
+  /\n|\bat \S+ \(|\.ts\b|node_modules|\/\w+\/|\b(select|insert into|update \w+ set|delete from|relation)\b|sk_[0-9a-f]|readonly|\bactual\b/i
 
 interface Expected {
   readonly status: number

@@ -21,7 +21,7 @@ export const openRaw = async (url: string): Promise<RawConnection> => {
   let received = Buffer.alloc(0)
   let ended = false
   let wake = () => {}
-  socket.on("data", (bytes) => {
+  socket.on("data", (bytes: Buffer) => {
     received = Buffer.concat([received, bytes])
     wake()
   })

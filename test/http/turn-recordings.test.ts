@@ -78,16 +78,25 @@ describe("what people's devices record", () => {
 
   test.each([
     ["a WAV that is right already", (wav: Uint8Array) => Promise.resolve(wav)],
-    ["48 kHz stereo", (wav: Uint8Array) => ffmpeg(["-i", "pipe:0", "-ar", "48000", "-ac", "2", "-f", "wav", "pipe:1"], wav)],
+    [
+      "48 kHz stereo",
+      (wav: Uint8Array) => ffmpeg(["-i", "pipe:0", "-ar", "48000", "-ac", "2", "-f", "wav", "pipe:1"], wav),
+    ],
     ["Opus", (wav: Uint8Array) => ffmpeg(["-i", "pipe:0", "-c:a", "libopus", "-f", "webm", "pipe:1"], wav)],
     ["MP3", (wav: Uint8Array) => ffmpeg(["-i", "pipe:0", "-f", "mp3", "pipe:1"], wav)],
   ])("a tone of 1 kHz is one of 1 kHz for Whisper: %s", async (_, encode) => {
     await send(await encode(wavOf(tone(1.5, 1000))))
-    const { samples } = await decode(service.upstream.calls("stt")[0]?.request.file.bytes ?? new Uint8Array(), {
-      rate: 16_000,
-    })
+    const { samples } = await decode(
+      service.upstream.calls("stt")[0]?.request.file.bytes ?? new Uint8Array(),
+      {
+        rate: 16_000,
+      },
+    )
     const middle = samples.subarray(4000, 20_000)
-    const rises = middle.reduce((sum, sample, at) => sum + (sample >= 0 && (middle[at - 1] ?? 0) < 0 ? 1 : 0), 0)
+    const rises = middle.reduce(
+      (sum, sample, at) => sum + (sample >= 0 && (middle[at - 1] ?? 0) < 0 ? 1 : 0),
+      0,
+    )
     expect(Math.abs(rises - 1000)).toBeLessThanOrEqual(2)
   })
 })
@@ -108,14 +117,28 @@ describe("what is no audio", () => {
     ["DASH", dashManifest],
     ["RIFF, then HLS", riffPlaylist],
     ["ffconcat", (url: string) => Buffer.from(`ffconcat version 1.0\nfile ${url}\n`)],
-    ["SDP", (url: string) => Buffer.from(`v=0\nc=IN IP4 127.0.0.1\na=control:${url}\nm=audio ${new URL(url).port} RTP/AVP 0\n`)],
-    ["an MP4's reference", (url: string) => Buffer.concat([Buffer.from("\0\0\0\x18ftypM4A \0\0\0\0M4A isom"), Buffer.from(url)])],
-    ["an ID3 tag, then HLS", (url: string) => Buffer.concat([Buffer.from("ID3\x04\0\0\0\0\0\0"), hlsPlaylist(url)])],
+    [
+      "SDP",
+      (url: string) =>
+        Buffer.from(`v=0\nc=IN IP4 127.0.0.1\na=control:${url}\nm=audio ${new URL(url).port} RTP/AVP 0\n`),
+    ],
+    [
+      "an MP4's reference",
+      (url: string) => Buffer.concat([Buffer.from("\0\0\0\x18ftypM4A \0\0\0\0M4A isom"), Buffer.from(url)]),
+    ],
+    [
+      "an ID3 tag, then HLS",
+      (url: string) => Buffer.concat([Buffer.from("ID3\x04\0\0\0\0\0\0"), hlsPlaylist(url)]),
+    ],
     ["WebM, then HLS", (url: string) => Buffer.concat([Buffer.from("1a45dfa3", "hex"), hlsPlaylist(url)])],
     ["OGG, then HLS", (url: string) => Buffer.concat([Buffer.from("OggS"), hlsPlaylist(url)])],
   ])("%s that names a URL: nothing is ever fetched", async (_, make) => {
     let connections = 0
-    using bait = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { open: () => void connections++, data: () => {} } })
+    using bait = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: { open: () => void connections++, data: () => {} },
+    })
     const answer = await send(make(`http://127.0.0.1:${bait.port}/secret.mp3`), "audio/mpeg")
     expect(await problemOf(answer)).toMatchObject({ error: "INVALID_AUDIO" })
     expect(connections).toBe(0)
@@ -137,7 +160,10 @@ describe("what is too long", () => {
   ])("%s is refused, and nobody is asked", async (_, make) => {
     const answer = await send(await make(), "audio/mpeg")
     expect(answer.status).toBe(400)
-    expect(await problemOf(answer)).toMatchObject({ error: "AUDIO_TOO_LONG", message: expect.stringContaining("300") })
+    expect(await problemOf(answer)).toMatchObject({
+      error: "AUDIO_TOO_LONG",
+      message: expect.stringContaining("300"),
+    })
     expect(service.upstream.calls("stt")).toEqual([])
   })
 
@@ -149,13 +175,16 @@ describe("what is too long", () => {
 
 describe("what broke off", () => {
   const shares = [0.03, 0.3, 0.7, 0.97]
-  test.each(Object.entries(recordings))("%s, cut off anywhere, is a turn or the client's error", async (_, { make }) => {
-    for (const share of shares) {
-      const answer = await send(truncated(await make(), share))
-      const body = await answer.json()
-      if (answer.status !== 200) expect(body).toMatchObject({ error: "INVALID_AUDIO" })
-    }
-  })
+  test.each(Object.entries(recordings))(
+    "%s, cut off anywhere, is a turn or the client's error",
+    async (_, { make }) => {
+      for (const share of shares) {
+        const answer = await send(truncated(await make(), share))
+        const body = await answer.json()
+        if (answer.status !== 200) expect(body).toMatchObject({ error: "INVALID_AUDIO" })
+      }
+    },
+  )
 
   test.each([
     ["more", wavClaimingMore, 2],

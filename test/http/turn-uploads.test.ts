@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { Schema } from "effect"
 import { wav16k } from "../support/audio.ts"
 import { wavOfSize } from "../support/audio-hostile.ts"
 import { BOUNDARY, formEnd, multipart, multipartType, type Part, partHead } from "../support/multipart.ts"
@@ -6,6 +7,7 @@ import { connectRaw, type RawClient } from "../support/raw-http.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 
 const MB = 1024 ** 2
+const Created = Schema.Struct({ sessionId: Schema.UUID })
 
 let service: TurnService
 let key = ""
@@ -42,7 +44,11 @@ const begin = async (headers: Record<string, string>): Promise<RawClient> => {
 const authorized = () => ({ authorization: `Bearer ${key}` })
 
 const chunk = (bytes: Uint8Array | string) =>
-  Buffer.concat([Buffer.from(`${Buffer.from(bytes).length.toString(16)}\r\n`), Buffer.from(bytes), Buffer.from("\r\n")])
+  Buffer.concat([
+    Buffer.from(`${Buffer.from(bytes).length.toString(16)}\r\n`),
+    Buffer.from(bytes),
+    Buffer.from("\r\n"),
+  ])
 
 const problem = (body: Buffer): unknown => JSON.parse(body.toString())
 
@@ -74,7 +80,7 @@ describe("forms", () => {
     ["after", (id: string) => [good, { name: "sessionId", content: id }]],
   ])("the sessionId may come %s the audio", async (_, parts) => {
     const created = await service.call("POST", "/sessions", { key })
-    const { sessionId } = (await created.json()) as { readonly sessionId: string }
+    const { sessionId } = Schema.decodeUnknownSync(Created)(await created.json())
     const answer = await post(multipart(parts(sessionId)))
     await answer.bytes()
     expect(answer.headers.get("x-session-id")).toBe(sessionId)
@@ -84,15 +90,26 @@ describe("forms", () => {
   const wrong: ReadonlyArray<readonly [string, () => ReadonlyArray<Part>, string]> = [
     ["no part at all", () => [], required],
     ["another name", () => [{ ...good, name: "file" }], required],
-    ["a file with an empty name, as of a form in which none was chosen", () => [{ ...good, filename: "" }], required],
+    [
+      "a file with an empty name, as of a form in which none was chosen",
+      () => [{ ...good, filename: "" }],
+      required,
+    ],
     ["audio as a text field", () => [{ name: "audio", content: "UklGRg==" }], required],
     ["hundreds of fields", () => [...Array.from({ length: 300 }, (_, i) => note(`f${i}`)), good], "parts"],
-    ["hundreds of files", () => Array.from({ length: 300 }, (_, i) => ({ ...good, name: `f${i}`, content: "" })), "parts"],
+    [
+      "hundreds of files",
+      () => Array.from({ length: 300 }, (_, i) => ({ ...good, name: `f${i}`, content: "" })),
+      "parts",
+    ],
   ]
   test.each(wrong)("%s: refused by name", async (_, parts, said) => {
     const answer = await post(multipart(parts()))
     expect(answer.status).toBe(400)
-    expect(await answer.json()).toMatchObject({ error: "VALIDATION_ERROR", message: expect.stringContaining(said) })
+    expect(await answer.json()).toMatchObject({
+      error: "VALIDATION_ERROR",
+      message: expect.stringContaining(said),
+    })
     expect(service.upstream.calls("stt")).toEqual([])
   })
 
@@ -128,14 +145,16 @@ describe("bodies", () => {
     expect(await answer.json()).toMatchObject({ error: "VALIDATION_ERROR" })
   })
 
-  test.each(["application/json", "audio/wav", "application/x-www-form-urlencoded", "multipart/mixed; boundary=x"])(
-    "one of type %s is not taken",
-    async (type) => {
-      const answer = await post(recording, { "content-type": type })
-      expect(answer.status).toBe(415)
-      expect(await answer.json()).toMatchObject({ error: "UNSUPPORTED_MEDIA_TYPE" })
-    },
-  )
+  test.each([
+    "application/json",
+    "audio/wav",
+    "application/x-www-form-urlencoded",
+    "multipart/mixed; boundary=x",
+  ])("one of type %s is not taken", async (type) => {
+    const answer = await post(recording, { "content-type": type })
+    expect(answer.status).toBe(415)
+    expect(await answer.json()).toMatchObject({ error: "UNSUPPORTED_MEDIA_TYPE" })
+  })
 
   test("one that comes byte by byte is read as well", async () => {
     const client = await begin({ ...authorized(), "transfer-encoding": "chunked", accept: "audio/mpeg" })
@@ -157,7 +176,10 @@ describe("size", () => {
     const client = await begin({ ...authorized(), "content-length": `${26 * MB}` })
     await client.send(audioHead)
     const answer = await client.answer()
-    expect({ status: answer.status, body: problem(answer.body) }).toMatchObject({ status: 400, body: tooLarge })
+    expect({ status: answer.status, body: problem(answer.body) }).toMatchObject({
+      status: 400,
+      body: tooLarge,
+    })
     client.leave()
   })
 
@@ -167,7 +189,10 @@ describe("size", () => {
     const piece = chunk(new Uint8Array(MB))
     for (let sent = 0; sent < 26; sent++) await client.send(piece)
     const answer = await client.answer()
-    expect({ status: answer.status, body: problem(answer.body) }).toMatchObject({ status: 400, body: tooLarge })
+    expect({ status: answer.status, body: problem(answer.body) }).toMatchObject({
+      status: 400,
+      body: tooLarge,
+    })
     client.leave()
   })
 
@@ -177,7 +202,10 @@ describe("size", () => {
     const piece = chunk(new Uint8Array(MB))
     for (let sent = 0; sent < 26; sent++) await client.send(piece)
     const answer = await client.answer()
-    expect({ status: answer.status, body: problem(answer.body) }).toMatchObject({ status: 400, body: tooLarge })
+    expect({ status: answer.status, body: problem(answer.body) }).toMatchObject({
+      status: 400,
+      body: tooLarge,
+    })
     client.leave()
   })
 
@@ -197,7 +225,10 @@ describe("order", () => {
   ] as const)("%s is told before a byte of the body is read", async (_, headers, code) => {
     const client = await begin({ ...headers, "content-length": `${20 * MB}` })
     const answer = await client.answer()
-    expect({ status: answer.status, body: problem(answer.body) }).toMatchObject({ status: 401, body: { error: code } })
+    expect({ status: answer.status, body: problem(answer.body) }).toMatchObject({
+      status: 401,
+      body: { error: code },
+    })
     client.leave()
   })
 
@@ -207,14 +238,20 @@ describe("order", () => {
     ["the body's type", authorized, { "content-type": "text/plain", "content-length": `${26 * MB}` }, 415],
     ["its size", authorized, { "content-length": `${26 * MB}` }, 400],
   ] as const)("%s is looked at before all that follows", async (_, key, headers, status) => {
-    const client = await begin({ "content-length": "100", ...(typeof key === "function" ? key() : key), ...headers })
+    const client = await begin({
+      "content-length": "100",
+      ...(typeof key === "function" ? key() : key),
+      ...headers,
+    })
     expect((await client.answer()).status).toBe(status)
     client.leave()
   })
 })
 
 describe("the client leaves while it sends", () => {
-  const framings: ReadonlyArray<readonly [string, Record<string, string>, (bytes: Uint8Array) => Uint8Array]> = [
+  const framings: ReadonlyArray<
+    readonly [string, Record<string, string>, (bytes: Uint8Array) => Uint8Array]
+  > = [
     ["with a Content-Length", { "content-length": `${MB}` }, (bytes) => bytes],
     ["in chunks", { "transfer-encoding": "chunked" }, chunk],
   ]

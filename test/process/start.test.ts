@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { mkdirSync } from "node:fs"
+import { connect, createServer } from "node:net"
 import { join } from "node:path"
+import { ConfigProvider, Effect, Fiber, Layer, Option, TestClock, TestContext } from "effect"
+import { migrationsOnly } from "../../src/app.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
 
@@ -65,29 +68,183 @@ describe("a start that cannot be is refused with one sentence", () => {
   })
 
   test("for a wrong password and a wrong database, at once and without the password", async () => {
-    const url = new URL(database.url)
-    url.password = "hush"
-    const password = await refusal({ DATABASE_URL: url.href })
-    expect(password).toContain("check the user, password and database name in DATABASE_URL")
-    expect(password).not.toContain("hush")
-    const other = new URL(database.url)
-    other.pathname = "/nowhere"
-    expect(await refusal({ DATABASE_URL: other.href })).toContain('"nowhere" does not exist')
+    const [password, name] = [new URL(database.url), new URL(database.url)]
+    password.password = "hush"
+    name.pathname = "/nowhere"
+    const said = await Promise.all([password, name].map((url) => refusal({ DATABASE_URL: url.href })))
+    expect(said[0]).toContain("check the user, password and database name in DATABASE_URL")
+    expect(said[0]).not.toContain("hush")
+    expect(said[1]).toContain('"nowhere" does not exist')
+  })
+
+  test("for a database that stays away for 30 s of the service's clock, and not before", async () => {
+    const gate = await startGate("127.0.0.1", 1)
+    const settings = ConfigProvider.fromMap(
+      new Map([
+        ["DATABASE_URL", `postgres://voice:hush@127.0.0.1:${gate.port}/voice`],
+        ["LOG_LEVEL", "none"],
+        ["LOG_DIR", ""],
+      ]),
+    )
+    const said = Effect.gen(function* () {
+      const start = yield* Effect.fork(Effect.flip(Layer.build(migrationsOnly)))
+      yield* Effect.promise(() => gate.refused)
+      for (let second = 0; second < 29; second++) {
+        yield* TestClock.adjust("1 second")
+        yield* settle
+      }
+      expect(yield* Fiber.poll(start)).toEqual(Option.none())
+      yield* Effect.fork(Effect.forever(Effect.zipRight(TestClock.adjust("1 second"), settle)))
+      return yield* Fiber.join(start)
+    })
+    const message = await said.pipe(
+      Effect.provide(Layer.merge(TestContext.TestContext, Layer.setConfigProvider(settings))),
+      Effect.scoped,
+      Effect.runPromise,
+    )
+    expect(`${message}`).toContain("The database did not answer within 30 s")
+    expect(`${message}`).toContain("check DATABASE_URL")
+    expect(`${message}`).not.toContain("hush")
+    gate.stop()
   })
 
   test("for logs that cannot be written", async () => {
     const file = join(newFolder(), "logs")
     await Bun.write(file, "a file, where the folder should be")
-    const said = await refusal({ LOG_DIR: file })
-    expect(said).toContain(`${file}/combined.log can't be written`)
-    expect(said).toContain("set LOG_DIR to another folder")
     const folder = newFolder()
     mkdirSync(join(folder, "error.log"))
-    expect(await refusal({ LOG_DIR: folder })).toContain(`${folder}/error.log can't be written`)
+    const said = await Promise.all([file, folder].map((logs) => refusal({ LOG_DIR: logs })))
+    expect(said[0]).toContain(`${file}/combined.log can't be written`)
+    expect(said[0]).toContain("set LOG_DIR to another folder")
+    expect(said[1]).toContain(`${folder}/error.log can't be written`)
   })
 
   test("for a command that does not exist", async () => {
-    expect(await refusal({}, ["toString"])).toContain('There is no command "toString": use serve')
-    expect(await refusal({}, ["serve", "now"])).toContain('There is no command "serve now"')
+    const said = await Promise.all([["toString"], ["serve", "now"]].map((args) => refusal({}, args)))
+    expect(said[0]).toContain('There is no command "toString": use serve')
+    expect(said[1]).toContain('There is no command "serve now"')
   })
 })
+
+describe("a start", () => {
+  test("says where it listens, in production as JSON", async () => {
+    const service = startProcess({
+      env: { NODE_ENV: "production", OFFLINE_ENGINES: "on", DATABASE_URL: database.url },
+    })
+    const url = await service.url()
+    expect((await fetch(`${url}/api/v1/ready`)).status).toBe(200)
+    service.signal("SIGTERM")
+    expect(await service.ended).toBe(0)
+    expect(service.records().filter(({ event }) => event === "listening")).toEqual([
+      { time: expect.any(String), level: "info", event: "listening", url },
+    ])
+    expect(service.stderr()).toBe("")
+  })
+
+  test("waits for a database that is not there yet", async () => {
+    const { hostname, port } = new URL(database.url)
+    const proxy = await startGate(hostname, Number(port))
+    const url = new URL(database.url)
+    url.hostname = "127.0.0.1"
+    url.port = `${proxy.port}`
+    const service = startProcess({ env: { DATABASE_URL: url.href, OPENAI_API_KEY: "sk-test" } })
+    await proxy.refused
+    proxy.open()
+    const answer = await fetch(`${await service.url()}/api/v1/ready`)
+    expect(await answer.json()).toMatchObject({ status: "ready", checks: { database: { status: "ok" } } })
+    service.signal("SIGTERM")
+    expect(await service.ended).toBe(0)
+    proxy.stop()
+  })
+
+  test("that waits for its database can be told to stop", async () => {
+    const gate = await startGate("127.0.0.1", 1)
+    const service = startProcess({
+      env: { DATABASE_URL: `postgres://voice@127.0.0.1:${gate.port}/voice`, OPENAI_API_KEY: "sk-test" },
+    })
+    await gate.refused
+    service.signal("SIGTERM")
+    expect(await service.ended).toBe(0)
+    expect(service.stderr()).toBe("")
+    gate.stop()
+  })
+
+  test("takes its settings from .env where it is started, and what the environment says over it", async () => {
+    const cwd = newFolder()
+    await Bun.write(
+      join(cwd, ".env"),
+      `# copied from the example\nDATABASE_URL=${database.url}\nLOG_LEVEL=loud\nSTT_LANGUAGE=\nNODE_ENV=production\n`,
+    )
+    const environment = { LOG_LEVEL: "info" }
+    const wrong = startProcess({ cwd })
+    const keyless = startProcess({ cwd, env: environment })
+    const right = startProcess({
+      cwd,
+      env: { ...environment, NODE_ENV: "test" },
+      args: [mainFile, "migrate"],
+    })
+    expect(await Promise.all([wrong.ended, keyless.ended, right.ended])).toEqual([1, 1, 0])
+    expect(wrong.stderr()).toContain(
+      'LOG_LEVEL must be one of debug, info, warn, error, none, but it is "loud"',
+    )
+    expect(keyless.stderr()).toContain("OPENAI_API_KEY must be set")
+  })
+})
+
+test("migrate brings the schema up to date and ends, the second time too", async () => {
+  const empty = await makeDatabase()
+  const migrate = async () => {
+    const migration = startProcess({ env: { DATABASE_URL: empty.url }, args: [mainFile, "migrate"] })
+    expect(await migration.ended).toBe(0)
+    expect(migration.stderr()).toBe("")
+    return migration.stdout()
+  }
+  expect(await migrate()).toContain("0001_initial_schema")
+  expect([...(await empty.sql`select * from users`)]).toEqual([])
+  const second = await migrate()
+  expect(second).not.toContain("0001_initial_schema")
+  expect(second).toContain("schema up to date")
+  await empty.drop()
+})
+
+test("--help says how it is used, with whatever is in the environment", async () => {
+  const help = startProcess({ env: { PORT: "wrong" }, args: [mainFile, "--help"] })
+  expect(await help.ended).toBe(0)
+  expect(help.stdout()).toContain("migrate")
+  expect(help.stderr()).toBe("")
+})
+
+/** Lets a connection that was refused be noticed: the network has a clock of its own. */
+const settle = Effect.promise(() => Bun.sleep(10))
+
+/** Stands before a server: it drops every connection until it is opened, then passes them on. */
+const startGate = async (host: string, port: number) => {
+  let isOpen = false
+  const refused = Promise.withResolvers<void>()
+  const server = createServer((client) => {
+    client.on("error", () => undefined)
+    if (!isOpen) {
+      client.destroy()
+      return refused.resolve()
+    }
+    const upstream = connect(port, host)
+    upstream.on("error", () => client.destroy())
+    client.on("close", () => upstream.destroy())
+    upstream.on("close", () => client.destroy())
+    client.pipe(upstream)
+    upstream.pipe(client)
+  })
+  const listening = Promise.withResolvers<void>()
+  server.listen(0, "127.0.0.1", listening.resolve)
+  await listening.promise
+  const address = server.address()
+  return {
+    port: typeof address === "object" && address !== null ? address.port : 0,
+    /** Settles with the first connection that was dropped. */
+    refused: refused.promise,
+    open: () => {
+      isOpen = true
+    },
+    stop: () => server.close(),
+  }
+}

@@ -101,7 +101,8 @@ const readChunks = (bytes: Buffer): Pick<RawAnswer, "body" | "whole"> => {
     const size = lineEnd < 0 ? Number.NaN : Number.parseInt(bytes.toString("latin1", at, lineEnd), 16)
     if (size === 0) return { body: Buffer.concat(chunks), whole: true }
     const start = lineEnd + 2
-    if (Number.isNaN(size) || start + size > bytes.length) return { body: Buffer.concat(chunks), whole: false }
+    if (Number.isNaN(size) || start + size > bytes.length)
+      return { body: Buffer.concat(chunks), whole: false }
     chunks.push(bytes.subarray(start, start + size))
     at = start + size + 2
   }

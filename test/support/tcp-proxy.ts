@@ -18,9 +18,9 @@ export interface TcpProxy {
   readonly drop: () => void
   /**
    * Ends the one connection on which the next such statement comes by: `before` the server sees it, or `after` it was
-   * carried out, its answer lost.
+   * carried out, its answer lost. So too with the statements after that, `times` in all (1).
    */
-  readonly breakOn: (statement: RegExp, when: "before" | "after") => void
+  readonly breakOn: (statement: RegExp, when: "before" | "after", times?: number) => void
   readonly stop: () => Promise<void>
 }
 
@@ -28,8 +28,10 @@ export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
   const target = new URL(databaseUrl)
   const open = new Set<Socket>()
   const statements: Array<string> = []
+  /** What waits for the end of a stall. */
+  const held: Array<() => void> = []
   let way: "open" | "cut" | "stalled" = "open"
-  let trap: { readonly statement: RegExp; readonly when: "before" | "after" } | undefined
+  let trap: { readonly statement: RegExp; readonly when: "before" | "after"; times: number } | undefined
 
   const server = createServer({ noDelay: true }, (client) => {
     if (way === "cut") return void client.resetAndDestroy()
@@ -43,30 +45,21 @@ export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
     for (const socket of [client, upstream]) socket.on("error", end).on("close", end)
     const read = statementReader()
     let answerIsLost = false
-    const holdUp = () => {
-      if (way !== "stalled") return false
-      client.pause()
-      upstream.pause()
-      return true
+    const pass = (to: Socket, bytes: Buffer) => {
+      if (way === "stalled") held.push(() => to.write(bytes))
+      else to.write(bytes)
     }
-    client.on("data", (bytes) => {
-      if (holdUp()) return client.unshift(bytes)
+    client.on("data", (bytes: Buffer) => {
       const said = read(bytes)
       statements.push(...said)
-      const sprung = trap !== undefined && said.some((statement) => trap?.statement.test(statement))
-      if (!sprung) return upstream.write(bytes)
-      answerIsLost = trap?.when === "after"
-      trap = undefined
-      return answerIsLost ? upstream.write(bytes) : end()
+      if (trap !== undefined && trap.times > 0 && said.some((each) => trap?.statement.test(each))) {
+        trap.times--
+        if (trap.when === "before") return end()
+        answerIsLost = true
+      }
+      return pass(upstream, bytes)
     })
-    upstream.on("data", (bytes) => {
-      if (holdUp()) return upstream.unshift(bytes)
-      return answerIsLost ? end() : client.write(bytes)
-    })
-    client.on("restored", () => {
-      client.resume()
-      upstream.resume()
-    })
+    upstream.on("data", (bytes: Buffer) => (answerIsLost ? end() : pass(client, bytes)))
   })
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   const address = server.address()
@@ -94,11 +87,11 @@ export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
     },
     restore: () => {
       way = "open"
-      for (const socket of open) socket.emit("restored")
+      for (const send of held.splice(0)) send()
     },
     drop,
-    breakOn: (statement, when) => {
-      trap = { statement, when }
+    breakOn: (statement, when, times = 1) => {
+      trap = { statement, when, times }
     },
     stop: async () => {
       const closed = new Promise((resolve) => server.close(resolve))

@@ -1,12 +1,24 @@
 /** The whole service with witnesses beside it: what a turn started, and what it left behind. */
-import { appendFileSync, chmodSync, existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs"
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+} from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { makeDatabase, type TestDatabase } from "./database.ts"
+import { multipart, multipartType } from "./multipart.ts"
+import { connectRaw, type RawClient } from "./raw-http.ts"
 import { type Service, type ServiceOptions, startService } from "./service.ts"
 
 export interface TurnService extends Service {
+  /** As `converse`, on a bare socket that has sent all of it. */
+  readonly converseRaw: (key: string, audio: Uint8Array, accept?: string) => Promise<RawClient>
   /** The process ids of all ffmpegs started since the last reset. */
   readonly ffmpegs: () => ReadonlyArray<number>
   /** From now on an ffmpeg never ends by itself, or does again. */
@@ -61,6 +73,23 @@ export const startTurns = async (options: ServiceOptions = {}): Promise<TurnServ
 
   return {
     ...service,
+    converseRaw: async (key, audio, accept = "audio/mpeg") => {
+      const client = await connectRaw(service.url)
+      const body = multipart([{ name: "audio", filename: "a.wav", content: audio }])
+      const head = {
+        host: "localhost",
+        authorization: `Bearer ${key}`,
+        accept,
+        "content-type": multipartType,
+        "content-length": `${body.length}`,
+      }
+      const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}\r\n`)
+      await client.send(
+        `POST ${new URL(service.url).pathname}/voice/conversation HTTP/1.1\r\n${lines.join("")}\r\n`,
+      )
+      await client.send(body)
+      return client
+    },
     ffmpegs: ffmpeg.starts,
     ffmpegHangs: ffmpeg.hangs,
     stored: async () => {
@@ -133,7 +162,8 @@ const isAlive = (pid: number) => {
 }
 
 /** The tests' own folders begin with more than that. */
-const isTurnFolder = (name: string) => name.startsWith("voice-agent-") && !name.startsWith("voice-agent-test-")
+const isTurnFolder = (name: string) =>
+  name.startsWith("voice-agent-") && !name.startsWith("voice-agent-test-")
 
 /** Files of turns that this process holds open, deleted or not; where the system tells. */
 const openFiles = (folder: string): ReadonlyArray<string> =>
@@ -141,7 +171,8 @@ const openFiles = (folder: string): ReadonlyArray<string> =>
     ? readdirSync("/proc/self/fd").flatMap((fd) => {
         try {
           const path = readlinkSync(`/proc/self/fd/${fd}`)
-          return path.startsWith(`${folder}/voice-agent-`) && !path.includes("voice-agent-test-", folder.length)
+          return path.startsWith(`${folder}/voice-agent-`) &&
+            !path.includes("voice-agent-test-", folder.length)
             ? [path]
             : []
         } catch {

@@ -1,0 +1,345 @@
+import { describe, expect, test } from "bun:test"
+import { ConfigProvider, Context, Duration, Effect, Either, Layer, Option, Redacted } from "effect"
+import { explainConfigError, Settings, type StageSettings } from "../src/config.ts"
+import { wav16k } from "./support/audio.ts"
+import { startService } from "./support/service.ts"
+import { startUpstream } from "./support/upstream.ts"
+
+/** The settings from these variables alone, or what is said of them. */
+const read = (env: Record<string, string>): Either.Either<Settings["Type"], string> =>
+  Layer.build(Settings.layer).pipe(
+    Effect.map(Context.get(Settings)),
+    Effect.mapError(explainConfigError),
+    Effect.withConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(env)))),
+    Effect.scoped,
+    Effect.either,
+    Effect.runSync,
+  )
+
+const settings = (env: Record<string, string> = {}) =>
+  Either.getOrThrowWith(read(env), (said) => new Error(said))
+const refusal = (env: Record<string, string>) => Either.getOrThrow(Either.flip(read(env)))
+
+const offline = (model: string, seconds: number) => ({
+  engine: "offline",
+  baseUrl: Option.none(),
+  model,
+  timeout: Duration.seconds(seconds),
+})
+const defaults = {
+  environment: "development",
+  stt: offline("whisper-1", 30),
+  sttLanguage: Option.none(),
+  llm: offline("gpt-3.5-turbo", 10),
+  llmMaxTokens: 500,
+  llmTemperature: 0.7,
+  tts: offline("tts-1", 10),
+  ttsVoice: "alloy",
+  systemPrompt:
+    "You are a helpful voice assistant. Keep responses concise and natural for voice conversation. Maximum 2-3 sentences.",
+  contextMessages: 20,
+  contextTokens: 3000,
+  turnTimeout: Duration.seconds(60),
+  databaseUrl: Option.none(),
+  databasePoolSize: 20,
+  dataDir: ".data",
+  port: 3000,
+  host: "0.0.0.0",
+  shutdownTimeout: Duration.seconds(30),
+  corsOrigins: ["*"],
+  logLevel: "info",
+  logDir: Option.some("logs"),
+  ffmpegPath: "ffmpeg",
+  maxAudioBytes: 25 * 1024 * 1024,
+  maxAudioSeconds: 300,
+  sessionTimeout: Duration.minutes(30),
+  sessionRetentionDays: 0,
+}
+
+test("without a variable there is a default for everything", () => {
+  expect(settings()).toMatchObject(defaults)
+  expect(Object.keys(settings()).toSorted()).toEqual(Object.keys(defaults).toSorted())
+})
+
+/** Each variable: a value that is right with what becomes of it, and values that are wrong with what is said. */
+const variables: Record<
+  string,
+  { readonly right: readonly [string, object]; readonly wrong?: readonly [ReadonlyArray<string>, string] }
+> = {
+  OPENAI_API_KEY: {
+    right: [" sk-1 ", { stt: { engine: "openai" } }],
+    wrong: [["sk 1", "sk-ключ", "sk\n1"], "one word of visible ASCII"],
+  },
+  OPENAI_BASE_URL: {
+    right: [
+      "http://localhost:11434/v1/",
+      { llm: { engine: "compatible", baseUrl: Option.some("http://localhost:11434/v1") } },
+    ],
+    wrong: [
+      ["localhost:11434", "ftp://localhost", "http:localhost", "https://"],
+      "a URL that starts with http:// or https://",
+    ],
+  },
+  STT_MODEL: { right: ["large-v3", { stt: { model: "large-v3" } }] },
+  STT_LANGUAGE: { right: ["de", { sttLanguage: Option.some("de") }] },
+  STT_TIMEOUT_SECONDS: {
+    right: ["2.5", { stt: { timeout: Duration.seconds(2.5) } }],
+    wrong: [["0", "-1", "601", "ten", "1s", "NaN", "Infinity"], "a number from 0.1 to 600"],
+  },
+  LLM_MODEL: { right: ["llama3.2:3b", { llm: { model: "llama3.2:3b" } }] },
+  LLM_TIMEOUT_SECONDS: {
+    right: ["3", { llm: { timeout: Duration.seconds(3) } }],
+    wrong: [["x"], "a number"],
+  },
+  LLM_MAX_TOKENS: {
+    right: ["1", { llmMaxTokens: 1 }],
+    wrong: [["0", "1.5", "many"], "a whole number from 1 to 100000"],
+  },
+  LLM_TEMPERATURE: {
+    right: ["0", { llmTemperature: 0 }],
+    wrong: [["-0.1", "2.1", "hot"], "a number from 0 to 2"],
+  },
+  TTS_MODEL: { right: ["kokoro", { tts: { model: "kokoro" } }] },
+  TTS_TIMEOUT_SECONDS: {
+    right: ["3", { tts: { timeout: Duration.seconds(3) } }],
+    wrong: [["x"], "a number"],
+  },
+  TTS_VOICE: { right: ["nova", { ttsVoice: "nova" }] },
+  SYSTEM_PROMPT: { right: ["Be brief.", { systemPrompt: "Be brief." }] },
+  CONTEXT_MESSAGES: {
+    right: ["0", { contextMessages: 0 }],
+    wrong: [["-2", "1001"], "a whole number from 0 to 1000"],
+  },
+  CONTEXT_TOKENS: { right: ["0", { contextTokens: 0 }], wrong: [["-2"], "a whole number from 0 to 1000000"] },
+  TURN_TIMEOUT_SECONDS: {
+    right: ["90", { turnTimeout: Duration.seconds(90) }],
+    wrong: [["0"], "a number from 0.1 to 600"],
+  },
+  OFFLINE_ENGINES: {
+    right: ["ON", { stt: { engine: "offline" } }],
+    wrong: [["maybe"], "one of true, false, 1, 0, on, off, yes, no"],
+  },
+  DATABASE_POOL_SIZE: {
+    right: ["5", { databasePoolSize: 5 }],
+    wrong: [["0", "1001"], "a whole number from 1 to 1000"],
+  },
+  DATA_DIR: { right: ["/data", { dataDir: "/data" }] },
+  PORT: {
+    right: ["0", { port: 0 }],
+    wrong: [["65536", "-1", "80.5", "http"], "a whole number from 0 to 65535"],
+  },
+  HOST: { right: ["::1", { host: "::1" }] },
+  SHUTDOWN_TIMEOUT_SECONDS: {
+    right: ["8", { shutdownTimeout: Duration.seconds(8) }],
+    wrong: [["0"], "a number from 0.1 to 600"],
+  },
+  CORS_ORIGIN: {
+    right: [
+      "https://a.example/, http://b.example:8080",
+      { corsOrigins: ["https://a.example", "http://b.example:8080"] },
+    ],
+    wrong: [
+      ["a.example", "https://a.example/path", "https://a.example,"],
+      '"*" or a comma-separated list of origins',
+    ],
+  },
+  NODE_ENV: {
+    right: ["Test", { environment: "test" }],
+    wrong: [["prod"], "one of development, production, test"],
+  },
+  LOG_LEVEL: {
+    right: ["WARN", { logLevel: "warn" }],
+    wrong: [["loud"], "one of debug, info, warn, error, none"],
+  },
+  LOG_DIR: { right: ["/var/log/voice", { logDir: Option.some("/var/log/voice") }] },
+  FFMPEG_PATH: { right: ["/opt/ffmpeg", { ffmpegPath: "/opt/ffmpeg" }] },
+  MAX_AUDIO_SIZE_MB: {
+    right: ["0.5", { maxAudioBytes: 512 * 1024 }],
+    wrong: [["0", "2049"], "a number from 0.001 to 2048"],
+  },
+  MAX_AUDIO_DURATION_SECONDS: {
+    right: ["10", { maxAudioSeconds: 10 }],
+    wrong: [["0"], "a number from 0.1 to 86400"],
+  },
+  SESSION_TIMEOUT_MINUTES: {
+    right: ["0.5", { sessionTimeout: Duration.seconds(30) }],
+    wrong: [["0"], "a number from 0.001 to 525600"],
+  },
+  SESSION_RETENTION_DAYS: {
+    right: ["30", { sessionRetentionDays: 30 }],
+    wrong: [["-1", "never"], "a number from 0 to 36500"],
+  },
+}
+
+const each = Object.entries(variables).map(([name, { right, wrong }]) => ({ name, right, wrong }))
+
+test.each(each)("$name is taken, and unset where it is empty", ({ name, right: [value, expected] }) => {
+  expect(settings({ [name]: value })).toMatchObject(expected)
+  if (name === "LOG_DIR") return
+  for (const empty of ["", "  "]) expect(settings({ [name]: empty })).toMatchObject(defaults)
+})
+
+test.each(each.flatMap(({ name, wrong }) => (wrong === undefined ? [] : [{ name, wrong }])))(
+  "$name stops the start where it is wrong, with one sentence",
+  ({ name, wrong: [values, must] }) => {
+    for (const value of values) {
+      const said = refusal({ [name]: value })
+      expect(said).toStartWith(`${name} must be ${must}`)
+      expect(said).toEndWith(".")
+      expect(said).not.toContain("\n")
+    }
+  },
+)
+
+test("LOG_DIR alone means something when it is empty: no files", () => {
+  for (const empty of ["", " "]) expect(settings({ LOG_DIR: empty }).logDir).toEqual(Option.none())
+})
+
+describe("DATABASE_URL", () => {
+  test("is kept as given, and as a secret", () => {
+    const url = "postgresql://voice:p%40ss@db.example:5433/voice?sslmode=require"
+    const { databaseUrl } = settings({ DATABASE_URL: url })
+    expect(Option.map(databaseUrl, Redacted.value)).toEqual(Option.some(url))
+    expect(JSON.stringify(databaseUrl)).not.toContain("p%40ss")
+  })
+
+  test.each([
+    "postgres//voice:hush@db/voice",
+    "mysql://voice:hush@db/voice",
+    "postgres://voice:hush%zz@db/voice",
+    "postgres://voice:5#hush@db/voice",
+    "postgres://voice:hush@db:port/voice",
+  ])("%s is refused without its password", (url) => {
+    const said = refusal({ DATABASE_URL: url })
+    expect(said).toBe(
+      "DATABASE_URL must be postgres://user:password@host:5432/database, special characters in it percent-encoded.",
+    )
+  })
+})
+
+test("all that is wrong is said at once, each thing once, and no secret of it", () => {
+  const said = refusal({
+    PORT: "x".repeat(1000),
+    OPENAI_API_KEY: "hush hush",
+    STT_API_KEY: "hush hush",
+    TTS_BASE_URL: "voice:hush@tts.example",
+    NODE_ENV: "prod\nforged",
+  })
+  expect(said).not.toContain("hush")
+  expect(said).not.toContain("\n")
+  expect(said.length).toBeLessThan(800)
+  const named = ["PORT", "OPENAI_API_KEY", "STT_API_KEY", "TTS_BASE_URL", "NODE_ENV"]
+  for (const name of named) expect(said.split(`${name} must be `)).toHaveLength(2)
+})
+
+describe("what a stage runs on", () => {
+  const stages = (env: Record<string, string>) => {
+    const { stt, llm, tts } = settings(env)
+    return [stt, llm, tts].map(
+      ({ engine, baseUrl, apiKey }: StageSettings) =>
+        `${engine} ${Option.getOrElse(baseUrl, () => "-")} ${Redacted.value(apiKey)}`,
+    )
+  }
+  const openAi = "openai https://api.openai.com/v1 sk-1"
+  const nothing = "offline - none"
+
+  test.each([
+    ["nothing given", {}, [nothing, nothing, nothing]],
+    ["a key", { OPENAI_API_KEY: "sk-1" }, [openAi, openAi, openAi]],
+    ["a key in production", { OPENAI_API_KEY: "sk-1", NODE_ENV: "production" }, [openAi, openAi, openAi]],
+    [
+      "a key, and the offline engines on",
+      { OPENAI_API_KEY: "sk-1", OFFLINE_ENGINES: "1" },
+      [openAi, openAi, openAi],
+    ],
+    [
+      "the offline engines in production",
+      { NODE_ENV: "production", OFFLINE_ENGINES: "on" },
+      [nothing, nothing, nothing],
+    ],
+    ["a key for one stage", { LLM_API_KEY: "sk-1" }, [nothing, openAi, nothing]],
+    [
+      "one server for all",
+      { OPENAI_BASE_URL: "https://ai.example/v1/", OPENAI_API_KEY: "sk-1", TTS_API_KEY: "sk-2" },
+      [
+        "compatible https://ai.example/v1 sk-1",
+        "compatible https://ai.example/v1 sk-1",
+        "compatible https://ai.example/v1 sk-2",
+      ],
+    ],
+    [
+      "a server for one stage never gets the key for OpenAI",
+      { OPENAI_API_KEY: "sk-1", STT_BASE_URL: "http://stt:8000/v1///" },
+      ["compatible http://stt:8000/v1 none", openAi, openAi],
+    ],
+    [
+      "a server for one stage gets the stage's own key",
+      {
+        OPENAI_API_KEY: "sk-1",
+        OPENAI_BASE_URL: "https://ai.example/v1",
+        STT_BASE_URL: "http://stt/v1",
+        STT_API_KEY: "sk-2",
+      },
+      [
+        "compatible http://stt/v1 sk-2",
+        "compatible https://ai.example/v1 sk-1",
+        "compatible https://ai.example/v1 sk-1",
+      ],
+    ],
+    [
+      "OpenAI's own base URL",
+      { OPENAI_BASE_URL: "https://api.openai.com/v1/", OPENAI_API_KEY: "sk-1" },
+      [openAi, openAi, openAi],
+    ],
+    [
+      "empty values",
+      { OPENAI_API_KEY: "", STT_BASE_URL: "", TTS_API_KEY: "", OFFLINE_ENGINES: "" },
+      [nothing, nothing, nothing],
+    ],
+  ])("%s", (_, env, expected) => {
+    expect(stages(env)).toEqual(expected)
+  })
+
+  test.each([
+    ["production", { NODE_ENV: "production" }],
+    ["the offline engines off", { OFFLINE_ENGINES: "no" }],
+    ["one stage left out", { NODE_ENV: "production", STT_API_KEY: "sk-1", LLM_BASE_URL: "http://llm/v1" }],
+    ["OpenAI's own base URL without a key", { OPENAI_BASE_URL: "https://api.openai.com/v1" }],
+  ])("without a key the start stops, and names it: %s", (_, env) => {
+    const said = refusal(env)
+    expect(said).toStartWith("OPENAI_API_KEY must be set")
+    expect(said.split("OPENAI_API_KEY must be set")).toHaveLength(2)
+  })
+
+  test("OpenAI's URL for one stage needs that stage's key", () => {
+    expect(refusal({ OPENAI_API_KEY: "sk-1", TTS_BASE_URL: "https://api.openai.com/v1" })).toStartWith(
+      "TTS_API_KEY must be set",
+    )
+  })
+})
+
+test("a stage's own server is sent the stage's own key only, and the others the one for all", async () => {
+  const own = await startUpstream()
+  const env = {
+    OPENAI_API_KEY: "sk-for-openai",
+    STT_BASE_URL: `${own.baseUrl}/`,
+    TTS_BASE_URL: own.baseUrl,
+    TTS_API_KEY: "sk-for-tts",
+  }
+  const service = await startService({ env })
+  const turn = await service.converse(await service.register(), new Blob([await wav16k()]))
+  expect(turn.status).toBe(200)
+  await turn.bytes()
+  expect(own.calls("stt").map(({ headers }) => headers.authorization)).toEqual(["Bearer none"])
+  expect(new Set(own.calls("tts").map(({ headers }) => headers.authorization))).toEqual(
+    new Set(["Bearer sk-for-tts"]),
+  )
+  expect(service.upstream.calls("llm").map(({ headers }) => headers.authorization)).toEqual([
+    "Bearer sk-for-openai",
+  ])
+  expect(
+    [...own.calls("stt"), ...own.calls("tts")].map(({ headers }) => JSON.stringify(headers)).join(),
+  ).not.toContain("sk-for-openai")
+  await service.stop()
+  await own.stop()
+})

@@ -1,0 +1,81 @@
+import { describe, expect, test } from "bun:test"
+import { SqlError } from "@effect/sql/SqlError"
+import { Effect, Exit } from "effect"
+import { isConnectionLost, isDatabaseAway, translateSqlError } from "../../src/db/errors.ts"
+
+/** What the driver throws: an error with members of its own. */
+const thrown = (members: object, message = "it failed") => Object.assign(new Error(message), members)
+const failed = (cause: unknown, message = "Failed to execute statement") => new SqlError({ cause, message })
+/** A server's own words always have a severity. */
+const answered = (code: string, more: object = {}) => failed(thrown({ code, severity: "ERROR", ...more }))
+const translated = (error: SqlError) =>
+  Exit.match(Effect.runSyncExit(Effect.flip(translateSqlError(error))), {
+    onSuccess: ({ _tag }) => _tag,
+    onFailure: ({ _tag }) => _tag,
+  })
+
+describe("where no server answered, the database is unavailable, and away", () => {
+  test.each([
+    ["ECONNREFUSED", failed(thrown({ code: "ECONNREFUSED", errno: -111 }))],
+    ["ECONNRESET", failed(thrown({ code: "ECONNRESET" }))],
+    // Five letters like an SQLSTATE.
+    ["EPIPE", failed(thrown({ code: "EPIPE", syscall: "write" }))],
+    ["ENOTFOUND", failed(thrown({ code: "ENOTFOUND" }))],
+    ["a connection that ended", failed(new Error("Connection terminated unexpectedly"))],
+    [
+      "a time-out",
+      failed(new Error("timeout exceeded when trying to connect"), "Failed to acquire connection"),
+    ],
+    ["no cause", failed(undefined)],
+  ])("%s", (_, error) => {
+    expect(translated(error)).toBe("DatabaseUnavailable")
+    expect(isDatabaseAway(error)).toBe(true)
+  })
+})
+
+test.each([
+  ["08006", "connection failure"],
+  ["53300", "too many connections"],
+  ["53200", "out of memory"],
+  ["57P01", "shut down by its administrator"],
+  ["57P02", "crashed"],
+  ["57P03", "starting"],
+])("SQLSTATE %s (%s): the database is unavailable, and away", (code) => {
+  const error = answered(code)
+  expect(translated(error)).toBe("DatabaseUnavailable")
+  expect(isDatabaseAway(error)).toBe(true)
+})
+
+test.each([
+  ["28P01", "the password was changed"],
+  ["3D000", "the database was dropped"],
+  ["42501", "the user may not connect"],
+])("SQLSTATE %s (%s) where a connection was asked for: unavailable, but not to be waited for", (code) => {
+  for (const message of ["Failed to acquire connection", "Failed to acquire connection for transaction"]) {
+    const error = failed(thrown({ code, severity: "FATAL" }), message)
+    expect(translated(error)).toBe("DatabaseUnavailable")
+    expect(isDatabaseAway(error)).toBe(false)
+    expect(isConnectionLost(error)).toBe(false)
+  }
+})
+
+test.each(["23502", "23503", "23505", "23514"])("SQLSTATE %s: a constraint is violated", (code) => {
+  const error = Effect.runSync(
+    Effect.flip(translateSqlError(answered(code, { constraint: "users_email_key" }))),
+  )
+  expect(error).toMatchObject({ _tag: "ConstraintViolated", constraint: "users_email_key" })
+})
+
+test.each(["42P01", "42601", "22P02", "22021", "XX000", "P0001"])("SQLSTATE %s: a defect", (code) => {
+  expect(translated(answered(code))).toBe("Die")
+})
+
+test("only a connection that broke is worth a second try at once", () => {
+  expect(isConnectionLost(failed(thrown({ code: "ECONNRESET" })))).toBe(true)
+  expect(isConnectionLost(answered("57P01"))).toBe(true)
+  expect(isConnectionLost(failed(thrown({ code: "ECONNREFUSED" }), "Failed to acquire connection"))).toBe(
+    false,
+  )
+  expect(isConnectionLost(answered("23505"))).toBe(false)
+  expect(isConnectionLost(new Error("Connection terminated unexpectedly"))).toBe(false)
+})

@@ -1,0 +1,113 @@
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test"
+import { readdir } from "node:fs/promises"
+import { join } from "node:path"
+import { ConfigProvider, Effect, Exit, Layer } from "effect"
+import { migrationsOnly } from "../../src/app.ts"
+import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { cleanUpProcesses, mainFile, startProcess } from "../support/process.ts"
+
+let database: TestDatabase
+beforeEach(async () => {
+  database = await makeDatabase()
+})
+afterEach(() => database.drop())
+afterAll(cleanUpProcesses)
+
+const folder = join(import.meta.dir, "../../migrations")
+const files = (await readdir(folder)).toSorted()
+const env = () => ({
+  DATABASE_URL: database.url,
+  OPENAI_API_KEY: "sk-test",
+  NODE_ENV: "production",
+  LOG_LEVEL: "none",
+})
+
+/** Brings the database up to date as `migrate` and the start of the service do. */
+const migrate = () => {
+  const provider = ConfigProvider.fromMap(new Map(Object.entries({ ...env(), LOG_DIR: "" })))
+  return Effect.runPromiseExit(
+    Effect.scoped(Layer.build(Layer.provide(migrationsOnly, Layer.setConfigProvider(provider)))),
+  )
+}
+const tables = async () => {
+  const rows: ReadonlyArray<{ readonly name: string }> = await database.sql`
+    select table_name as name from information_schema.tables where table_schema = 'public' order by 1`
+  return rows.map(({ name }) => name)
+}
+const done = async () => {
+  const rows: ReadonlyArray<{ readonly migration_id: number; readonly name: string }> =
+    await database.sql`select migration_id, name from schema_migrations order by 1`
+  return rows.map(({ migration_id, name }) => `${String(migration_id).padStart(4, "0")}_${name}.sql`)
+}
+
+test("the files are numbered from 1 without a gap", () => {
+  expect(files.map((file) => Number.parseInt(file, 10))).toEqual(files.map((_, i) => i + 1))
+  for (const file of files) expect(file).toMatch(/^\d{4}_\w+\.sql$/)
+})
+
+test("an empty database gets all of them, once", async () => {
+  expect(Exit.isSuccess(await migrate())).toBe(true)
+  expect(await done()).toEqual(files)
+  const before = await tables()
+  expect(before).toEqual(expect.arrayContaining(["messages", "sessions", "users"]))
+  await database.sql`insert into users (email, api_key_hash) values ('ada@example.com', ${"0".repeat(64)})`
+  expect(Exit.isSuccess(await migrate())).toBe(true)
+  expect(await done()).toEqual(files)
+  expect(await tables()).toEqual(before)
+  expect(await database.sql`select 1 from users`).toHaveLength(1)
+})
+
+test("many may start at once on an empty database", async () => {
+  const exits = await Promise.all(Array.from({ length: 6 }, migrate))
+  expect(exits.filter(Exit.isFailure)).toEqual([])
+  expect(await done()).toEqual(files)
+})
+
+test("so may three processes", async () => {
+  const processes = Array.from({ length: 3 }, () => startProcess({ args: [mainFile, "migrate"], env: env() }))
+  expect(await Promise.all(processes.map(({ ended }) => ended))).toEqual([0, 0, 0])
+  expect(await done()).toEqual(files)
+}, 30_000)
+
+describe("a migration that fails", () => {
+  // The first one makes a table of this name, after others.
+  beforeEach(async () => {
+    await database.sql`create table messages (mine text)`
+  })
+
+  test("leaves nothing of it, and works once what was wrong is put right", async () => {
+    expect(Exit.isFailure(await migrate())).toBe(true)
+    expect((await tables()).filter((name) => name !== "schema_migrations")).toEqual(["messages"])
+    expect(await done()).toEqual([])
+    const functions = await database.sql`select 1 from pg_proc where pronamespace = 'public'::regnamespace`
+    expect(functions).toHaveLength(0)
+    await database.sql`drop table messages`
+    expect(Exit.isSuccess(await migrate())).toBe(true)
+    expect(await done()).toEqual(files)
+  })
+
+  test.each([["migrate"], ["serve"]])(
+    "stops %s with one sentence that says what is wrong",
+    async (command) => {
+      const service = startProcess({ args: [mainFile, command], env: env() })
+      expect(await service.ended).toBe(1)
+      expect(service.stdout()).toBe("")
+      expect(service.stderr().trim()).toMatch(
+        /^The service did not start\. The database's schema could not be brought up to date: .*initial_schema.*: relation "messages" already exists\.?$/,
+      )
+    },
+  )
+})
+
+test("a database that is not there stops the start with one sentence, without the password", async () => {
+  const url = new URL(database.url)
+  url.pathname = "/nowhere"
+  url.password = "s3cret"
+  const service = startProcess({ args: [mainFile, "migrate"], env: { ...env(), DATABASE_URL: url.href } })
+  expect(await service.ended).toBe(1)
+  expect(service.stderr().trim()).toMatch(
+    /^The service did not start\. The database refused the service \(.*\): check /,
+  )
+  expect(service.stderr().trim().split("\n")).toHaveLength(1)
+  expect(`${service.stdout()}${service.stderr()}`).not.toContain("s3cret")
+})

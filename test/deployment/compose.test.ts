@@ -1,0 +1,75 @@
+import { expect, test } from "bun:test"
+import { ConfigProvider, Duration, Effect, Layer } from "effect"
+import { Settings } from "../../src/config.ts"
+import { api, db, local, localApi, main, variablesIn } from "./compose.ts"
+
+const seconds = (text = "") => {
+  const [, count] = /^(\d+)s$/.exec(text) ?? []
+  return Number(count)
+}
+
+const settings = Effect.runSync(
+  Effect.provide(
+    Settings,
+    Layer.provide(Settings.layer, Layer.setConfigProvider(ConfigProvider.fromMap(new Map()))),
+  ),
+)
+
+test("the database is published to this machine only, the service on PORT", () => {
+  // biome-ignore-start lint/suspicious/noTemplateCurlyInString: the compose file's own syntax
+  expect(db.ports).toEqual(["127.0.0.1:${POSTGRES_PORT:-5432}:5432"])
+  expect(api.ports).toEqual([`\${PORT:-${settings.port}}:${api.environment.PORT}`])
+  // biome-ignore-end lint/suspicious/noTemplateCurlyInString: the compose file's own syntax
+})
+
+test("the service starts when the database takes connections by TCP", () => {
+  expect(api.depends_on).toEqual({ db: { condition: "service_healthy" } })
+  expect(db.healthcheck?.test?.slice(0, 2)).toEqual(["CMD", "pg_isready"])
+  expect(db.healthcheck?.test).toContain("--host=127.0.0.1")
+})
+
+test("user, database and password are the same on both sides", () => {
+  const { POSTGRES_USER, POSTGRES_DB, POSTGRES_PASSWORD } = db.environment
+  expect(api.environment.DATABASE_URL).toBe(
+    `postgres://${POSTGRES_USER}:${POSTGRES_PASSWORD}@db:5432/${POSTGRES_DB}`,
+  )
+  expect(db.image).toBe("postgres:15-alpine")
+})
+
+test("both come back by themselves, are watched, and have time to stop", () => {
+  for (const { restart, healthcheck, stop_grace_period } of [api, db]) {
+    expect(restart).toBe("unless-stopped")
+    expect(healthcheck).toBeDefined()
+    expect(seconds(stop_grace_period)).toBeGreaterThan(10)
+  }
+  expect(seconds(api.stop_grace_period)).toBeGreaterThan(Duration.toSeconds(settings.shutdownTimeout))
+})
+
+test("what is stored is in named volumes", () => {
+  const { DATA_DIR, LOG_DIR } = api.environment
+  expect(api.volumes).toEqual([`data:${DATA_DIR}`, `logs:${LOG_DIR}`])
+  expect(db.volumes).toEqual(["db:/var/lib/postgresql/data"])
+  expect(Object.keys(main.volumes)).toEqual(["data", "logs", "db"])
+})
+
+test("with compose.local.yml every stage has a server of its own, which is up and has its models", () => {
+  const { environment, depends_on } = localApi
+  for (const stage of ["STT", "LLM", "TTS"]) {
+    const { hostname, pathname } = new URL(`${environment[`${stage}_BASE_URL`]}`)
+    expect(pathname).toBe("/v1")
+    expect(local.services[hostname]?.healthcheck).toBeDefined()
+    const loader = Object.entries(local.services).find(([, { depends_on }]) => hostname in depends_on)
+    expect(loader?.[1].depends_on[hostname]?.condition).toBe("service_healthy")
+    expect(loader?.[1].restart).toBe("no")
+    expect(depends_on[loader?.[0] ?? ""]?.condition).toBe("service_completed_successfully")
+    const models = variablesIn(Object.values(loader?.[1].environment ?? {}).join(" "))
+    expect([...models.keys()]).toContain(`LOCAL_${stage}_MODEL`)
+  }
+  const known = Object.keys(api.environment)
+  expect(Object.keys(environment).filter((name) => !known.includes(name))).toEqual([])
+})
+
+test("every image is pinned to a version", () => {
+  const images = [main, local].flatMap(({ services }) => Object.values(services).map(({ image }) => image))
+  expect(images.filter((image) => image !== undefined && !/:v?\d+/.test(image))).toEqual([])
+})

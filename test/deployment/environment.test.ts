@@ -1,0 +1,105 @@
+import { expect, test } from "bun:test"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { ConfigProvider, Effect, Layer, Schema } from "effect"
+import { Settings } from "../../src/config.ts"
+import { api, composeFiles, variablesIn } from "./compose.ts"
+
+const example = await Bun.file(new URL("../../.env.example", import.meta.url)).text()
+const lines = example.split("\n")
+
+/** `NAME=value`, or `#NAME=value` for what is the default anyway; prose has a space after its `#`. */
+const assignment = /^(#?)([A-Z][A-Z0-9_]*)=(.*)$/
+const assignments = lines.flatMap((line, index) => {
+  const [, off, name = ""] = assignment.exec(line) ?? []
+  return off === undefined ? [] : [{ name, active: off === "", before: lines[index - 1] ?? "" }]
+})
+const named = assignments.map(({ name }) => name)
+
+/** The settings of an environment, and the names of all variables that were asked for. */
+const load = (environment: Record<string, string>) => {
+  const asked = new Set<string>()
+  const values = ConfigProvider.fromMap(new Map(Object.entries(environment))).flattened
+  const provider = ConfigProvider.fromFlat(
+    ConfigProvider.makeFlat({
+      load: (path, config, split) => {
+        asked.add(path.join("_"))
+        return values.load(path, config, split)
+      },
+      enumerateChildren: values.enumerateChildren,
+      patch: values.patch,
+    }),
+  )
+  const layer = Layer.provide(Settings.layer, Layer.setConfigProvider(provider))
+  return { settings: Effect.runSync(Effect.provide(Settings, layer)), asked: [...asked].toSorted() }
+}
+
+const Environment = Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.String }))
+
+/** Bun's own reading of a .env file. */
+const readByBun = async (text: string) => {
+  const folder = await mkdtemp(join(tmpdir(), "voice-agent-env-"))
+  try {
+    await Bun.write(join(folder, "file"), text)
+    const print = "process.stdout.write(JSON.stringify(process.env))"
+    const child = Bun.spawnSync([process.execPath, `--env-file=${join(folder, "file")}`, "-e", print], {
+      cwd: folder,
+      env: {},
+    })
+    return Schema.decodeSync(Environment)(child.stdout.toString())
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}
+
+const { settings: defaults, asked } = load({})
+const composeVariables = variablesIn(composeFiles)
+const ofComposeOnly = [...composeVariables.keys()].filter((name) => !asked.includes(name)).toSorted()
+
+test(".env.example names every variable of the service and of the compose files once, and no other", () => {
+  expect(named.toSorted()).toEqual([...asked, ...ofComposeOnly].toSorted())
+})
+
+test("every variable in .env.example is explained on the line above it", () => {
+  expect(assignments.filter(({ before }) => !/^# \S/.test(before))).toEqual([])
+})
+
+test("a copy of .env.example changes nothing: only the empty key is not commented out", async () => {
+  expect(assignments.filter(({ active }) => active).map(({ name }) => name)).toEqual(["OPENAI_API_KEY"])
+  const environment = await readByBun(example)
+  expect(environment.OPENAI_API_KEY).toBe("")
+  expect(load(environment).settings).toEqual(defaults)
+})
+
+test("the values in .env.example are the defaults of the code and of the compose files", async () => {
+  const environment = await readByBun(lines.map((line) => line.replace(assignment, "$2=$3")).join("\n"))
+  expect(load(environment).settings).toEqual(defaults)
+
+  const empty = named.filter((name) => environment[name] === "")
+  expect(empty.filter((name) => !/_API_KEY$|_BASE_URL$|^STT_LANGUAGE$|^DATABASE_URL$/.test(name))).toEqual([])
+
+  for (const name of ofComposeOnly) {
+    expect([name, ...(composeVariables.get(name) ?? [])]).toEqual([name, environment[name] ?? ""])
+  }
+})
+
+test("docker-compose.yml hands every variable to the service, and no other", () => {
+  expect(Object.keys(api.environment).toSorted()).toEqual(asked)
+})
+
+test("what the container does not decide is passed on as it is: unset stays unset", () => {
+  const decided = Object.entries(api.environment).filter(([, value]) => value !== null)
+  expect(Object.fromEntries(decided)).toEqual({
+    NODE_ENV: "production",
+    HOST: "0.0.0.0",
+    PORT: 3000,
+    DATA_DIR: "/app/data",
+    LOG_DIR: "/app/logs",
+    FFMPEG_PATH: "ffmpeg",
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the compose file's own syntax
+    DATABASE_URL: "postgres://voice_agent:${POSTGRES_PASSWORD:-voicepass}@db:5432/voice_agent",
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the compose file's own syntax
+    OFFLINE_ENGINES: "${OFFLINE_ENGINES:-true}",
+  })
+})

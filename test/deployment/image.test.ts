@@ -1,0 +1,120 @@
+import { afterAll, describe, expect, test } from "bun:test"
+import { Schema } from "effect"
+import manifest from "../../package.json"
+import { api } from "./compose.ts"
+
+const root = new URL("../../", import.meta.url)
+const textOf = (name: string) => Bun.file(new URL(name, root)).text()
+
+/** Keyword and arguments of each instruction, continued lines joined. */
+const instructions = (await textOf("Dockerfile"))
+  .replace(/^#.*\n/gm, "")
+  .replace(/\\\n\s*/g, "")
+  .split("\n")
+  .flatMap((line) => {
+    const [, keyword = "", text = ""] = /^([A-Z]+)\s+(.*)$/.exec(line) ?? []
+    return keyword === "" ? [] : [{ keyword, text }]
+  })
+
+const all = (keyword: string) =>
+  instructions.filter((each) => each.keyword === keyword).map(({ text }) => text)
+const last = (keyword: string) => all(keyword).at(-1) ?? ""
+const words = Schema.decodeSync(Schema.parseJson(Schema.Array(Schema.String)))
+
+/** What is copied from the project's folder, not from another stage. */
+const copied = all("COPY")
+  .filter((text) => !text.startsWith("--from="))
+  .flatMap((text) => text.split(" ").slice(0, -1))
+
+describe("the image", () => {
+  test("has the project's Bun, on Debian, whose packages are installed", () => {
+    const images = all("FROM").map((text) => text.split(" ")[0])
+    expect(images[0]).toBe(`oven/${manifest.packageManager.replace("@", ":")}-slim`)
+    expect(images.slice(1)).toEqual(["base", "base"])
+    expect(last("LABEL")).toContain(`base.name="docker.io/${images[0]}"`)
+  })
+
+  test("runs as a user that can write its two folders only, and gets its signals", () => {
+    expect(last("USER")).toMatch(/^[1-9]\d*:[1-9]\d*$/)
+    expect(instructions.findLastIndex(({ keyword }) => keyword === "RUN")).toBeLessThan(
+      instructions.findIndex(({ keyword }) => keyword === "USER"),
+    )
+    expect(last("RUN")).toBe("install -d -o bun -g bun data logs")
+    const { NODE_ENV, DATA_DIR, LOG_DIR, PORT } = api.environment
+    for (const each of [`NODE_ENV=${NODE_ENV}`, `DATA_DIR=${DATA_DIR}`, `LOG_DIR=${LOG_DIR}`]) {
+      expect(last("ENV").split(" ")).toContain(each)
+    }
+    expect(words(last("CMD"))).toEqual(manifest.scripts.start.split(" "))
+    expect(last("STOPSIGNAL")).toBe("SIGTERM")
+    expect(last("EXPOSE")).toBe(`${PORT}`)
+  })
+
+  test("has no development dependencies, and src needs none", async () => {
+    expect(all("RUN")[0]).toMatch(/^bun install --frozen-lockfile --production /)
+    const installed = Object.keys(manifest.dependencies)
+    const transpiler = new Bun.Transpiler({ loader: "ts" })
+    const missing = new Set<string>()
+    for await (const path of new Bun.Glob("src/**/*.ts").scan(root.pathname)) {
+      for (const { path: imported } of transpiler.scanImports(await textOf(path))) {
+        const [, name] = /^(@[^/]+\/[^/]+|[^./][^/]*)/.exec(imported) ?? []
+        if (name !== undefined && !/^(node|bun)(:|$)/.test(name) && !installed.includes(name))
+          missing.add(name)
+      }
+    }
+    expect([...missing]).toEqual([])
+  })
+
+  test("has every file that src reads beside itself", async () => {
+    const missing: string[] = []
+    for await (const path of new Bun.Glob("src/**/*.ts").scan(root.pathname)) {
+      for (const [, target = ""] of (await textOf(path)).matchAll(
+        /new URL\("(\.[^"]*)", import\.meta\.url\)/g,
+      )) {
+        const read = new URL(target, new URL(path, root)).pathname.slice(root.pathname.length)
+        if (!copied.some((each) => read === each || read.startsWith(`${each}/`))) missing.push(read)
+      }
+    }
+    expect(missing).toEqual([])
+  })
+
+  test("is built from what it copies, and the builder is sent nothing else", async () => {
+    const [first, ...allowed] = (await textOf(".dockerignore"))
+      .split("\n")
+      .filter((line) => /^[^#]/.test(line))
+    expect(first).toBe("*")
+    expect(allowed.toSorted()).toEqual([...new Set(copied)].map((each) => `!${each}`).toSorted())
+  })
+})
+
+describe("the health check", () => {
+  let status = 200
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: ({ url }) =>
+      new Response(null, { status: new URL(url).pathname === "/api/v1/health" ? status : 404 }),
+  })
+  afterAll(() => server.stop(true))
+
+  const [, command = "[]"] = /^.*? CMD (\[.*\])$/.exec(last("HEALTHCHECK")) ?? []
+  const check = (port: number | undefined) => {
+    const [program = "", ...rest] = words(command)
+    expect(program).toBe("bun")
+    return Bun.spawn([process.execPath, ...rest], { env: { PORT: `${port}` }, stderr: "inherit" }).exited
+  }
+
+  test("succeeds where the service answers", async () => {
+    expect(await check(server.port)).toBe(0)
+  })
+
+  test("fails where it answers that it cannot serve", async () => {
+    status = 503
+    expect(await check(server.port)).toBe(1)
+  })
+
+  test("fails where nobody listens", async () => {
+    const closed = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() })
+    await closed.stop(true)
+    expect(await check(closed.port)).toBe(1)
+  })
+})

@@ -1,0 +1,54 @@
+import { describe, expect, test } from "bun:test"
+import { Effect } from "effect"
+import { negotiate } from "../../src/http/accept.ts"
+
+const rendering = (accept: string | null) =>
+  Effect.runSync(Effect.catchAll(negotiate(accept), ({ _tag }) => Effect.succeed(_tag)))
+
+describe("an Accept header", () => {
+  test.each([
+    [null, "audio/mpeg"],
+    ["", "audio/mpeg"],
+    ["*/*", "audio/mpeg"],
+    ["audio/*", "audio/mpeg"],
+    ["audio/mpeg", "audio/mpeg"],
+    ["audio/wav", "audio/wav"],
+    ["audio/pcm", "audio/pcm"],
+    ["application/json", "application/json"],
+    ["application/*", "application/json"],
+    ["AUDIO/WAV", "audio/wav"],
+    ["audio/wav;charset=utf-8", "audio/wav"],
+    ["audio/wav; Q=0.5, audio/pcm; q=0.6", "audio/pcm"],
+    ["text/html, application/json", "application/json"],
+    ["text/html,application/xhtml+xml,*/*;q=0.8", "audio/mpeg"],
+    ["audio/*;q=0.5, application/json", "application/json"],
+    ["application/json;q=0.5, audio/*;q=0.9", "audio/mpeg"],
+    ["*/*;q=0.1, audio/wav", "audio/wav"],
+    ["audio/mpeg;q=0, audio/*", "audio/wav"],
+    ["audio/mpeg;q=0, */*;q=0.1", "audio/wav"],
+    ["audio/wav, audio/mpeg", "audio/mpeg"],
+    ["audio/mpeg;q=0.1, audio/*;q=0.9", "audio/wav"],
+    ["application/json;q=1.0000, audio/mpeg;q=0.9999", "application/json"],
+    ["audio/wav;q=high", "audio/wav"],
+    ["audio/wav;q=7, application/json", "audio/wav"],
+    [" , audio/wav , ", "audio/wav"],
+    ["audio/wav;level=1;q=0.3, application/json;q=0.2", "audio/wav"],
+  ])("%p asks for %s", (accept, expected) => {
+    expect<string>(rendering(accept)).toBe(expected)
+  })
+
+  test.each([
+    "text/html",
+    "audio/ogg",
+    "image/*",
+    "*/*;q=0",
+    "audio/*;q=0",
+    "application/json;q=0",
+    "application/json;q=0, text/plain",
+    "audio",
+    "*",
+    "json",
+  ])("%p asks for nothing that there is", (accept) => {
+    expect(rendering(accept)).toBe("NotAcceptable")
+  })
+})

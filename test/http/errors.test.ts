@@ -1,0 +1,315 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test"
+import { type Service, startService } from "../support/service.ts"
+import { expectProblem } from "./answers.ts"
+import { head, openRaw, type RawAnswer, type RawConnection } from "./raw-http.ts"
+
+let service: Service
+let key: string
+beforeAll(async () => {
+  service = await startService()
+  key = await service.register()
+})
+afterAll(() => service.stop())
+
+let raw: RawConnection | undefined
+const open = async () => {
+  raw = await openRaw(service.url)
+  return raw
+}
+afterEach(() => raw?.close())
+
+const asResponse = ({ status, headers, body }: RawAnswer) => ({ status, headers, text: async () => body })
+/** A request's first line and headers, byte by byte as given here. */
+const rawly = async (line: string, headers?: Record<string, string>) => {
+  const connection = await open()
+  connection.send(head(line, headers))
+  return asResponse(await connection.answer())
+}
+const invalid = (message: string | RegExp) => ({ status: 400, code: "VALIDATION_ERROR", message })
+const pathNotFound = { status: 404, code: "NOT_FOUND", message: "There is nothing at this path." }
+
+describe("a path that is none", () => {
+  test.each([
+    "/api/v1/nope",
+    "/api/v1",
+    "/api/v1/",
+    "/api",
+    "/",
+    "/health",
+    "/api/v1/Health",
+    "/API/v1/health",
+    "/api/v2/health",
+    "/api/v1/health/x",
+    "//api/v1/health",
+    "/api//v1/health",
+    "/api/v1//health",
+    "/api/v1/health//",
+    "/api/v1/%68ealth",
+    "/api/v1%2Fhealth",
+    "/api/v1/sessions//",
+    "/api/v1/sessions//messages",
+    "/api/v1/sessions%2Fabc",
+    "/api/v1/sessions/abc/messages/abc",
+    "/api/v1/sessions/%2e%2e%2fhealth/x",
+    "/api/v1/voice",
+    "/api/v1/users",
+    "/%",
+    "/%00",
+    "/..%2f..%2fetc/passwd",
+    "/__proto__",
+    `/${"x".repeat(8000)}`,
+  ])("is 404: %s", async (path) => {
+    await expectProblem(await rawly(`GET ${path}`), pathNotFound)
+    await expectProblem(await rawly(`POST ${path}`, { "content-length": "0" }), pathNotFound)
+  })
+
+  test("is 404 whoever asks, by whatever method, without a body of an answer to HEAD", async () => {
+    for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"]) {
+      await expectProblem(await rawly(`${method} /api/v1/nope`, { "content-length": "0" }), pathNotFound)
+    }
+    const answer = await service.call("HEAD", "/nope")
+    expect({ status: answer.status, body: await answer.text() }).toEqual({ status: 404, body: "" })
+    expect(answer.headers.get("x-request-id")).toBeString()
+  })
+})
+
+describe("a method that a path does not take", () => {
+  const id = crypto.randomUUID()
+  test.each([
+    ["/health", "GET, HEAD, OPTIONS", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"]],
+    ["/ready", "GET, HEAD, OPTIONS", ["POST", "DELETE"]],
+    ["/users/register", "OPTIONS, POST", ["GET", "PUT", "DELETE"]],
+    ["/auth/register", "OPTIONS, POST", ["GET"]],
+    ["/auth/login", "OPTIONS, POST", ["GET", "TRACE"]],
+    ["/sessions", "GET, HEAD, OPTIONS, POST", ["PUT", "PATCH", "DELETE", "TRACE"]],
+    [`/sessions/${id}`, "DELETE, GET, HEAD, OPTIONS, PATCH", ["POST", "PUT"]],
+    ["/sessions/nope", "DELETE, GET, HEAD, OPTIONS, PATCH", ["POST"]],
+    [`/sessions/${id}/messages`, "GET, HEAD, OPTIONS", ["POST", "DELETE"]],
+    ["/voice/conversation", "OPTIONS, POST", ["GET", "PUT"]],
+  ])("of %s is 405, and told which it takes", async (path, allow, methods) => {
+    for (const method of methods) {
+      for (const host of ["localhost", "a"]) {
+        const line = `${method} /api/v1${path}`
+        const answer = await rawly(line, { host, "content-length": "0", authorization: `Bearer ${key}` })
+        expect(answer.headers.get("allow")).toBe(allow)
+        await expectProblem(answer, {
+          status: 405,
+          code: "METHOD_NOT_ALLOWED",
+          message: `This path takes ${allow}.`,
+        })
+      }
+    }
+  })
+
+  test("is 405 for a HEAD of what can't be got", async () => {
+    const answer = await service.call("HEAD", "/auth/login")
+    expect({ status: answer.status, body: await answer.text() }).toEqual({ status: 405, body: "" })
+  })
+})
+
+test.each(["/health", "/ready", "/sessions", "/sessions?limit=1"])(
+  "HEAD of %s is its GET without the body",
+  async (path) => {
+    const answer = await service.call("HEAD", path, { key })
+    expect({ status: answer.status, body: await answer.text() }).toEqual({ status: 200, body: "" })
+    expect(answer.headers.get("content-type")).toStartWith("application/json")
+  },
+)
+
+test("a slash at the end, and dots that lead nowhere, change nothing", async () => {
+  for (const path of ["/health/", "/health?x=1", "/./health", "/sessions/../health"]) {
+    expect((await rawly(`GET /api/v1${path}`)).status).toBe(200)
+  }
+  expect((await service.call("GET", "/sessions/", { key })).status).toBe(200)
+})
+
+describe("a request id", () => {
+  test("of the client's own is kept where it can do no harm", async () => {
+    const asked = crypto.randomUUID()
+    const answer = await service.call("GET", "/health", { headers: { "x-request-id": asked } })
+    expect(answer.headers.get("x-request-id")).toBe(asked)
+  })
+
+  test.each(["", "a b", "x".repeat(65), '"', "a,b"])("is made where it asks for %j", async (asked) => {
+    const answer = await service.call("GET", "/health", { headers: { "x-request-id": asked } })
+    expect(answer.headers.get("x-request-id")).toMatch(/^[0-9a-f]{8}-[0-9a-f-]{27}$/)
+  })
+
+  test("is on answers of every kind", async () => {
+    const answers = await Promise.all([
+      service.call("GET", "/health"),
+      service.call("GET", "/ready"),
+      service.call("OPTIONS", "/sessions"),
+      service.call("POST", "/sessions", { key }),
+      service.call("GET", "/sessions", { key }),
+      service.call("DELETE", "/sessions/nope", { key }),
+      service.call("PUT", "/nope"),
+    ])
+    const ids = answers.map(({ headers }) => headers.get("x-request-id"))
+    expect(new Set(ids).size).toBe(answers.length)
+    expect(ids).not.toContain(null)
+  })
+})
+
+/** Each takes JSON and forms, and refuses the same bodies. */
+const takers: ReadonlyArray<[string, string]> = [
+  ["POST", "/users/register"],
+  ["POST", "/auth/register"],
+  ["POST", "/auth/login"],
+  ["POST", "/sessions"],
+  ["PATCH", `/sessions/${crypto.randomUUID()}`],
+]
+
+describe.each(takers)("the body of %s %s", (method, path) => {
+  const send = (body: string | Uint8Array<ArrayBuffer>, type: string) =>
+    fetch(`${service.url}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${key}`, "content-type": type },
+      body,
+    })
+
+  test.each([
+    ["text/plain", "{}"],
+    ["application/xml", "<a/>"],
+    ["multipart/form-data; boundary=x", "--x--"],
+    ["application/jsonp", "{}"],
+    ["application/json-patch+json", "[]"],
+    ["json", "{}"],
+  ])("is 415 as %s", async (type, body) => {
+    await expectProblem(await send(body, type), {
+      status: 415,
+      code: "UNSUPPORTED_MEDIA_TYPE",
+      message: /application\/json/,
+    })
+  })
+
+  test("is 415 without a type", async () => {
+    const connection = await open()
+    connection.send(
+      head(`${method} /api/v1${path}`, { authorization: `Bearer ${key}`, "content-length": "2" }),
+    )
+    connection.send("{}")
+    await expectProblem(asResponse(await connection.answer()), {
+      status: 415,
+      code: "UNSUPPORTED_MEDIA_TYPE",
+    })
+  })
+
+  test.each([
+    ["cut off", "{", "The body is not valid JSON."],
+    ["JavaScript", "{a:1}", "The body is not valid JSON."],
+    ["with a comma too many", '{"a":1,}', "The body is not valid JSON."],
+    ["two values", "{}{}", "The body is not valid JSON."],
+    ["only space", " ", "The body is not valid JSON."],
+    ["a list", "[]", "body: must be an object"],
+    ["null", "null", "body: must be an object"],
+    ["a text", '"email"', "body: must be an object"],
+    ["a number", "1", "body: must be an object"],
+    ["true", "true", "body: must be an object"],
+    ["not UTF-8", Buffer.from('{"a":"\xff"}', "latin1"), "The body is not valid UTF-8."],
+    ["UTF-16", Buffer.from("{}", "utf16le"), "The body is not valid JSON."],
+  ])("is 400 where it is %s", async (_, body, message) => {
+    for (const type of ["application/json", "Application/JSON; charset=utf-8"]) {
+      await expectProblem(await send(body, type), invalid(message))
+    }
+  })
+
+  test("is 400 as a form that is not UTF-8", async () => {
+    const body = Buffer.from("title=\xff&email=\xff&apiKey=\xff", "latin1")
+    await expectProblem(
+      await send(body, "application/x-www-form-urlencoded"),
+      invalid("The body is not valid UTF-8."),
+    )
+  })
+})
+
+test("the last of two members or fields by one name counts", async () => {
+  const register = (body: string, type: string) =>
+    fetch(`${service.url}/users/register`, { method: "POST", headers: { "content-type": type }, body })
+  const emails = ["json", "form"].map((kind) => `${kind}-${crypto.randomUUID()}@example.com`)
+  expect((await register(`{"email":"no","email":"${emails[0]}"}`, "application/json")).status).toBe(201)
+  const form = await register(`email=no&email=${emails[1]}`, "application/x-www-form-urlencoded")
+  expect(form.status).toBe(201)
+  await expectProblem(await register('{"email":"no"}', "application/json"), invalid(/^email: /))
+})
+
+describe("a body over 1 MB", () => {
+  const tooLarge = { status: 413, code: "PAYLOAD_TOO_LARGE", message: "The body is larger than 1 MB." }
+  const megabyte = 1024 * 1024
+  const headers = () => ({ authorization: `Bearer ${key}`, "content-type": "application/json" })
+  const chunk = (bytes: string) => `${bytes.length.toString(16)}\r\n${bytes}\r\n`
+  /** JSON of exactly so many bytes. */
+  const title = (bytes: number) => '{"title":"x"}'.padEnd(bytes)
+  const stillServes = async (connection: RawConnection) => {
+    connection.send(head("GET /api/v1/health"))
+    expect((await connection.answer()).status).toBe(200)
+  }
+
+  test("is refused by its Content-Length, unread, and the connection serves on", async () => {
+    const connection = await open()
+    connection.send(head("POST /api/v1/sessions", { ...headers(), "content-length": `${megabyte + 1}` }))
+    await expectProblem(asResponse(await connection.answer()), tooLarge)
+    connection.send(title(megabyte + 1))
+    await stillServes(connection)
+  })
+
+  test("is refused where it is sent in chunks, before its end, and the connection serves on", async () => {
+    const connection = await open()
+    connection.send(head("POST /api/v1/sessions", { ...headers(), "transfer-encoding": "chunked" }))
+    connection.send(chunk(title(megabyte)))
+    connection.send(chunk(" "))
+    await expectProblem(asResponse(await connection.answer()), tooLarge)
+    connection.send(`${chunk("more")}0\r\n\r\n`)
+    await stillServes(connection)
+  })
+
+  test.each(["chunked", "with a length"])("is one byte more than what is taken, %s", async (how) => {
+    const connection = await open()
+    const chunked = how === "chunked"
+    const framing: Record<string, string> = chunked
+      ? { "transfer-encoding": "chunked" }
+      : { "content-length": `${megabyte}` }
+    connection.send(head("POST /api/v1/sessions", { ...headers(), ...framing }))
+    connection.send(chunked ? `${chunk(title(megabyte))}0\r\n\r\n` : title(megabyte))
+    expect((await connection.answer()).status).toBe(201)
+  })
+
+  test.each(takers)("is refused by %s %s", async (method, path) => {
+    const body = title(megabyte + 1)
+    const call = await fetch(`${service.url}${path}`, { method, headers: headers(), body })
+    await expectProblem(call, tooLarge)
+  })
+})
+
+describe("a wrong key is answered before the body comes", () => {
+  test.each([
+    ["POST", "/sessions", "application/json"],
+    ["PATCH", `/sessions/${crypto.randomUUID()}`, "application/json"],
+    ["POST", "/sessions", "application/x-www-form-urlencoded"],
+    ["POST", "/sessions", "text/plain"],
+    ["POST", "/voice/conversation", "multipart/form-data; boundary=x"],
+  ])("%s %s as %s", async (method, path, type) => {
+    for (const framing of [{ "content-length": `${2 ** 40}` }, { "transfer-encoding": "chunked" }]) {
+      const connection = await open()
+      const line = `${method} /api/v1${path}`
+      const headers = { ...framing, "content-type": type, authorization: "Bearer sk_unknown" }
+      connection.send(head(line, headers))
+      await expectProblem(asResponse(await connection.answer()), { status: 401, code: "INVALID_API_KEY" })
+      connection.close()
+    }
+  })
+})
+
+test("what is no HTTP ends its own connection only", async () => {
+  for (const garbage of [
+    "GARBAGE\r\n\r\n",
+    "FOO /api/v1/health HTTP/1.1\r\nhost: x\r\n\r\n",
+    "\0\0\0\0\r\n\r\n",
+  ]) {
+    const connection = await open()
+    connection.send(garbage)
+    const answer = await connection.answer().catch(() => undefined)
+    expect([undefined, 400]).toContain(answer?.status)
+  }
+  expect((await service.call("GET", "/health")).status).toBe(200)
+})

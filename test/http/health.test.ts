@@ -1,0 +1,182 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test"
+import { mkdtemp, rename, rm, symlink } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { BunContext } from "@effect/platform-bun"
+import { ConfigProvider, Effect, Layer, Schema, TestClock } from "effect"
+import { Settings } from "../../src/config.ts"
+import * as Postgres from "../../src/db/postgres.ts"
+import { healthRoutes } from "../../src/http/health.ts"
+import { Providers } from "../../src/openai/client.ts"
+import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { effectTest } from "../support/effect.ts"
+import { type Service, startService } from "../support/service.ts"
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts"
+import { until } from "../support/turns.ts"
+import { readAs } from "./answers.ts"
+
+const Check = Schema.Struct({
+  status: Schema.Literal("ok", "unavailable"),
+  engine: Schema.optional(Schema.String),
+  model: Schema.optional(Schema.String),
+})
+const Readiness = Schema.Struct({
+  status: Schema.Literal("ready", "unavailable"),
+  checks: Schema.Struct({ database: Check, ffmpeg: Check, stt: Check, llm: Check, tts: Check }),
+})
+const Health = Schema.Struct({
+  status: Schema.Literal("ok"),
+  timestamp: Schema.Date,
+  service: Schema.Literal("voice-agent-api"),
+})
+
+let database: TestDatabase
+let proxy: TcpProxy
+let service: Service
+let folder: string
+beforeAll(async () => {
+  database = await makeDatabase()
+  proxy = await startTcpProxy(database.url)
+  folder = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
+  await symlink(Bun.which("ffmpeg") ?? "", ffmpeg())
+  service = await startService({
+    database: { ...database, url: proxy.url },
+    env: { FFMPEG_PATH: ffmpeg(), STT_BASE_URL: "http://127.0.0.1:9/v1", LLM_MODEL: "gpt-test" },
+  })
+})
+afterAll(async () => {
+  await service.stop()
+  await proxy.stop()
+  await database.drop()
+  await rm(folder, { recursive: true })
+})
+afterEach(() => proxy.restore())
+
+const ffmpeg = () => join(folder, "ffmpeg")
+const ready = () => service.call("GET", "/ready")
+const asked = () => proxy.statements().filter((statement) => statement === "select 1").length
+const becomes = (status: number) =>
+  until(async () => (await ready()).status === status, `/ready to be ${status}`)
+
+test("GET /health says that the process lives, whatever else does not", async () => {
+  proxy.cut()
+  proxy.forget()
+  const answer = await service.call("GET", "/health")
+  expect(answer.status).toBe(200)
+  const { timestamp } = await readAs(Health, answer)
+  expect(timestamp.getTime()).toBeCloseTo(Date.now(), -5)
+  expect(proxy.statements()).toEqual([])
+})
+
+test("GET /ready tells of each part, and on what the stages run", async () => {
+  await becomes(200)
+  expect(await readAs(Readiness, await ready())).toEqual({
+    status: "ready",
+    checks: {
+      database: { status: "ok" },
+      ffmpeg: { status: "ok" },
+      stt: { status: "ok", engine: "compatible", model: "whisper-1" },
+      llm: { status: "ok", engine: "compatible", model: "gpt-test" },
+      tts: { status: "ok", engine: "compatible", model: "tts-1" },
+    },
+  })
+})
+
+test("GET /ready asks the database once, however many ask, and a provider never", async () => {
+  await becomes(200)
+  proxy.forget()
+  await Promise.all(Array.from({ length: 50 }, ready))
+  expect(asked()).toBeLessThanOrEqual(1)
+  for (const stage of ["stt", "llm", "tts"] as const) expect(service.upstream.calls(stage)).toEqual([])
+  expect(service.upstream.openConnections()).toBe(0)
+})
+
+test("GET /ready is 503 without the database or ffmpeg, and 200 once they are back", async () => {
+  proxy.cut()
+  await rename(ffmpeg(), `${ffmpeg()}-away`)
+  await becomes(503)
+  expect(await readAs(Readiness, await ready())).toMatchObject({
+    status: "unavailable",
+    checks: { database: { status: "unavailable" }, ffmpeg: { status: "unavailable" }, stt: { status: "ok" } },
+  })
+  proxy.restore()
+  await rename(`${ffmpeg()}-away`, ffmpeg())
+  await becomes(200)
+})
+
+test("GET /ready says which stages run on the offline engines", async () => {
+  const offline = await startService({
+    database,
+    env: { OPENAI_API_KEY: "", OPENAI_BASE_URL: "", LLM_BASE_URL: "http://127.0.0.1:9/v1" },
+  })
+  expect(await readAs(Readiness, await offline.call("GET", "/ready"))).toMatchObject({
+    status: "ready",
+    checks: {
+      stt: { status: "ok", engine: "offline" },
+      llm: { status: "ok", engine: "compatible", model: "gpt-3.5-turbo" },
+      tts: { status: "ok", engine: "offline" },
+    },
+  })
+  await offline.stop()
+})
+
+describe("what GET /ready found", () => {
+  /** The routes alone on a clock of the test's own, so that a second passes when the test says. */
+  const routes = Effect.gen(function* () {
+    const app = yield* healthRoutes
+    return {
+      ready: () => app.handle(new Request("http://localhost/ready")),
+      asked: (times: number) => Effect.promise(() => until(() => asked() === times, `${times} queries`)),
+    }
+  })
+  const parts = Layer.suspend(() =>
+    Layer.merge(Postgres.layer, Providers.layer).pipe(
+      Layer.provideMerge(Settings.layer),
+      Layer.provideMerge(BunContext.layer),
+      Layer.provide(
+        Layer.setConfigProvider(
+          ConfigProvider.fromMap(
+            new Map([
+              ["DATABASE_URL", proxy.url],
+              ["OPENAI_API_KEY", "sk-test"],
+            ]),
+          ),
+        ),
+      ),
+    ),
+  )
+
+  effectTest(
+    "is asked anew after a second",
+    Effect.gen(function* () {
+      const { ready, asked } = yield* routes
+      proxy.forget()
+      for (const [pass, times] of [
+        ["0 millis", 1],
+        ["999 millis", 1],
+        ["1 millis", 2],
+        ["1 hour", 3],
+      ] as const) {
+        yield* TestClock.adjust(pass)
+        expect((yield* Effect.promise(ready)).status).toBe(200)
+        yield* asked(times)
+      }
+    }).pipe(Effect.provide(parts)),
+  )
+
+  effectTest(
+    "is 503 after 2 s where the database says nothing",
+    Effect.gen(function* () {
+      const { ready, asked } = yield* routes
+      proxy.forget()
+      yield* Effect.promise(ready)
+      proxy.stall()
+      yield* TestClock.adjust("1 second")
+      const silent = ready()
+      yield* asked(2)
+      yield* TestClock.adjust("2 seconds")
+      expect((yield* Effect.promise(() => silent)).status).toBe(503)
+      proxy.restore()
+    }).pipe(Effect.provide(parts)),
+  )
+})

@@ -1,0 +1,131 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { mp3, wav16k } from "../support/audio.ts"
+import { startTurns, type TurnService, until } from "../support/turns.ts"
+import { fail, type Stage, type Step } from "../support/upstream.ts"
+
+let service: TurnService
+let key = ""
+let speechWav: Uint8Array = new Uint8Array()
+beforeAll(async () => {
+  service = await startTurns()
+  key = await service.register()
+  speechWav = await wav16k()
+})
+afterAll(() => service.stop())
+beforeEach(() => {
+  service.reset()
+  // One sentence is one piece, and so one call for its speech.
+  service.upstream.default("llm", { text: "Yes, I can hear you quite well." })
+})
+afterEach(() => service.nothingLeft())
+
+const ways = ["audio/mpeg", "application/json"].flatMap((accept) =>
+  (["close", "reset"] as const).map((how) => [accept, how] as const),
+)
+
+describe.each(ways)("a listener of %s who leaves by a %s", (accept, how) => {
+  const begin = (audio = speechWav) => service.converseRaw(key, audio, accept)
+
+  const waits: ReadonlyArray<readonly [string, Stage, Step]> = [
+    ["the transcript", "stt", fail.hang()],
+    ["the transcript's body", "stt", fail.hang("headers")],
+    ["the reply", "llm", fail.hang()],
+    ["the next token", "llm", fail.hang({ tokens: 2 })],
+    ["the speech", "tts", fail.hang()],
+    ["the first byte of speech", "tts", fail.hang("headers")],
+  ]
+  test.each(waits)("while waiting for %s stops all of it", async (_, stage, step) => {
+    const before = await service.stored()
+    service.upstream.script(stage, [step])
+    const client = await begin()
+    const call = await service.upstream.waitFor(() => service.upstream.calls(stage)[0], `a call of ${stage}`)
+    client.leave(how)
+    await service.nothingLeft()
+    expect(call.outcome).toBe("aborted by client")
+    expect(service.upstream.calls(stage)).toHaveLength(1)
+    expect(await service.stored()).toEqual(before)
+  })
+
+  test("while ffmpeg works stops it", async () => {
+    service.ffmpegHangs(true)
+    const client = await begin(await mp3())
+    await until(() => service.ffmpegs().length === 1, "a start of ffmpeg")
+    client.leave(how)
+    await service.nothingLeft()
+    expect(service.upstream.calls("stt")).toEqual([])
+  })
+
+  test("in the pause before another try: there is none", async () => {
+    service.upstream.script("stt", [fail.status(500)])
+    const client = await begin()
+    await service.upstream.waitFor(() => service.upstream.calls("stt")[0]?.outcome === "failed")
+    client.leave(how)
+    await service.nothingLeft()
+    expect(service.upstream.calls("stt")).toHaveLength(1)
+  })
+
+  test("while the turn is being saved: all of it is, or nothing", async () => {
+    const before = await service.stored()
+    const lock = await service.database.sql.reserve()
+    try {
+      await lock`begin`
+      await lock`lock table messages in exclusive mode`
+      const client = await begin()
+      const waiting = () => lock`select 1 from pg_locks where not granted and relation = 'messages'::regclass`
+      await until(async () => (await waiting()).length > 0, "a turn that waits to be saved")
+      client.leave(how)
+      await until(async () => (await waiting()).length === 0, "an end of waiting")
+    } finally {
+      await lock`rollback`
+      lock.release()
+    }
+    await service.nothingLeft()
+    expect(await service.stored()).toEqual(before)
+  })
+})
+
+describe.each(["audio/mpeg", "audio/wav", "audio/pcm"])("a listener of %s", (accept) => {
+  const long = "This is a reply of several sentences. ".repeat(40).trim()
+
+  test("who leaves while listening stops the model and the voice", async () => {
+    const before = await service.stored()
+    service.upstream.script("llm", [{ text: long, chunkDelayMs: 20 }])
+    service.upstream.default("tts", { chunkDelayMs: 20, chunkBytes: 2000 })
+    const client = await service.converseRaw(key, speechWav, accept)
+    await client.until(({ body }) => body.length > 10_000)
+    client.leave()
+    await service.nothingLeft()
+    expect(service.upstream.calls("llm")[0]?.outcome).toBe("aborted by client")
+    expect(service.upstream.calls("tts").at(-1)?.outcome).toBe("aborted by client")
+    expect(await service.stored()).toEqual(before)
+  })
+})
+
+test("many who leave at any moment leave nothing", async () => {
+  service.upstream.latency({ sttMs: 10, llmFirstTokenMs: 10, llmTokensPerSecond: 500, ttsFirstByteMs: 10 })
+  await Promise.all(
+    Array.from({ length: 40 }, async (_, n) => {
+      const client = await service.converseRaw(key, speechWav)
+      await Promise.race([client.answer(), Bun.sleep(n * 3)])
+      client.leave(n % 2 === 0 ? "close" : "reset")
+    }),
+  )
+  await service.nothingLeft()
+  const { messages, sessions } = await service.stored()
+  expect(messages).toBe(2 * sessions)
+})
+
+test("a listener who leaves while more is sent than it took in leaves nothing", async () => {
+  // Half a minute of samples, at once: more than the sockets and all that lies between hold.
+  const [one, two] = [
+    "This is the first sentence of the reply.",
+    "The second one is a good deal longer. ".repeat(10),
+  ]
+  service.upstream.default("llm", { text: `${one} ${two}` })
+  for (let n = 0; n < 20; n++) {
+    const client = await service.converseRaw(key, speechWav, "audio/pcm")
+    await client.until(({ body }) => body.length >= n * 500)
+    client.leave(n % 2 === 0 ? "close" : "reset")
+    await service.nothingLeft()
+  }
+}, 20_000)

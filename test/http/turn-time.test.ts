@@ -1,0 +1,106 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { recordings, wav16k } from "../support/audio.ts"
+import { startTurns, type TurnService } from "../support/turns.ts"
+import { fail, type Stage, type Step } from "../support/upstream.ts"
+
+/** What it takes to let one stage down by silence. */
+type Silence = readonly [string, Stage, Step]
+
+const silences: ReadonlyArray<Silence> = [
+  ["the transcript", "stt", fail.hang()],
+  ["the transcript's body", "stt", fail.hang("headers")],
+  ["the reply", "llm", fail.hang()],
+  ["the first token", "llm", fail.hang("headers")],
+  ["the next token", "llm", fail.hang({ tokens: 2 })],
+  ["the speech", "tts", fail.hang()],
+  ["the first byte of speech", "tts", fail.hang("headers")],
+]
+const stageFailed = { stt: "STT_FAILED", llm: "LLM_FAILED", tts: "TTS_FAILED" } as const
+
+let recording: Blob
+let service: TurnService
+let key = ""
+
+const serve = async (env: Record<string, string>) => {
+  recording = new Blob([await wav16k()])
+  service = await startTurns({ speed: 20, env })
+  key = await service.register()
+}
+const prepare = () => {
+  service.reset()
+  service.upstream.default("llm", { text: "Yes, I can hear you quite well." })
+}
+
+describe("a stage's own time-out", () => {
+  beforeAll(() => serve({ STT_TIMEOUT_SECONDS: "10", TURN_TIMEOUT_SECONDS: "300" }))
+  afterAll(() => service.stop())
+  beforeEach(prepare)
+  afterEach(() => service.nothingLeft())
+
+  test.each(silences)("%s does not come: it is asked for again", async (_, stage, step) => {
+    service.upstream.script(stage, [step])
+    const answer = await service.converse(key, recording)
+    expect(answer.status).toBe(200)
+    await answer.bytes()
+    expect(service.upstream.calls(stage).map(({ outcome }) => outcome)).toEqual([
+      "aborted by client",
+      "answered",
+    ])
+  })
+
+  test("never comes: the stage's failure, after three calls", async () => {
+    service.upstream.default("llm", fail.hang())
+    const answer = await service.converse(key, recording)
+    expect(answer.status).toBe(500)
+    expect(await answer.json()).toMatchObject({ error: "LLM_FAILED" })
+    expect(service.upstream.calls("llm")).toHaveLength(3)
+  })
+
+  test("ffmpeg's: a recording that can't be decoded in time is none", async () => {
+    service.ffmpegHangs(true)
+    const answer = await service.converse(key, new Blob([await recordings.mp3.make()]))
+    expect(answer.status).toBe(400)
+    expect(await answer.json()).toMatchObject({ error: "INVALID_AUDIO" })
+    expect(service.ffmpegs()).toHaveLength(1)
+  })
+})
+
+describe("the turn's time to its first sound", () => {
+  beforeAll(() =>
+    serve({
+      STT_TIMEOUT_SECONDS: "600",
+      LLM_TIMEOUT_SECONDS: "600",
+      TTS_TIMEOUT_SECONDS: "600",
+      TURN_TIMEOUT_SECONDS: "10",
+    }),
+  )
+  afterAll(() => service.stop())
+  beforeEach(prepare)
+  afterEach(() => service.nothingLeft())
+
+  test.each(silences)("%s does not come: the stage at work is named", async (_, stage, step) => {
+    service.upstream.script(stage, [step])
+    const answer = await service.converse(key, recording)
+    expect(answer.status).toBe(500)
+    expect(await answer.json()).toMatchObject({ error: stageFailed[stage] })
+    await service.nothingLeft()
+    expect(service.upstream.calls(stage).map(({ outcome }) => outcome)).toEqual(["aborted by client"])
+    expect(await service.stored()).toEqual({ sessions: 0, messages: 0 })
+  })
+
+  test("covers pauses between tries as well", async () => {
+    service.upstream.default("stt", { ...fail.status(500), delayMs: 200 })
+    const answer = await service.converse(key, recording)
+    expect(await answer.json()).toMatchObject({ error: "STT_FAILED" })
+    expect(service.upstream.calls("stt").length).toBeLessThanOrEqual(3)
+  })
+
+  test("does not bound a reply that is being heard", async () => {
+    service.upstream.default("tts", { seconds: 1, chunkBytes: 1500, chunkDelayMs: 60 })
+    const answer = await service.converse(key, recording)
+    expect(answer.status).toBe(200)
+    // 14 chunks, so over 800 ms: the 500 ms to the first sound are long past.
+    expect((await answer.bytes()).length).toBeGreaterThan(18_000)
+    expect(service.upstream.calls("tts").map(({ outcome }) => outcome)).toEqual(["answered"])
+  })
+})

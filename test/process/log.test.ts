@@ -1,0 +1,352 @@
+import { afterAll, afterEach, beforeAll, describe, expect, mock, spyOn, test } from "bun:test"
+import { readFileSync } from "node:fs"
+import { connect } from "node:net"
+import { join } from "node:path"
+import { wav16k } from "../support/audio.ts"
+import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { cleanUpProcesses, type LogRecord, newFolder, parseLog } from "../support/process.ts"
+import { type Service, startService } from "../support/service.ts"
+import { fail, type Stage, type Step } from "../support/upstream.ts"
+
+/** What must never be in a log; each is in all that could bring it there. */
+const key = "sk_hushkey"
+const heard = "hushheard"
+const reply = "hushreply"
+/** Words of the provider, which may quote any of these. */
+const quoted = "hushquoted"
+const secret = /hush/i
+
+/** Each stage as it goes well, with marked words. */
+const well: Record<Stage, Step> = {
+  stt: { text: `You ${heard} me.` },
+  llm: { text: `I ${reply}. And I ${reply} again!` },
+  tts: {},
+}
+
+const folder = newFolder()
+/** All that the console got, and what of it no test has looked through yet. */
+const all: Array<string> = []
+const unseen: Array<string> = []
+const listen = (...said: ReadonlyArray<unknown>) => {
+  all.push(said.join(" "))
+  unseen.push(said.join(" "))
+}
+let service: Service
+let userKey: string
+let database: TestDatabase
+beforeAll(async () => {
+  database = await makeDatabase()
+  for (const name of ["log", "error", "warn"] as const) spyOn(console, name).mockImplementation(listen)
+  service = await startService({
+    database,
+    // Retries at once, and time-outs (150 s) after 0.5 s.
+    speed: 300,
+    env: {
+      NODE_ENV: "production",
+      LOG_LEVEL: "info",
+      LOG_DIR: folder,
+      OPENAI_API_KEY: key,
+      STT_TIMEOUT_SECONDS: "150",
+      LLM_TIMEOUT_SECONDS: "150",
+      TTS_TIMEOUT_SECONDS: "150",
+      TURN_TIMEOUT_SECONDS: "600",
+    },
+  })
+  userKey = await service.register()
+})
+afterEach(() => {
+  service.upstream.reset()
+})
+afterAll(async () => {
+  mock.restore()
+  await database.drop()
+  await cleanUpProcesses()
+})
+
+const records = () => parseLog(all.join("\n"))
+/** All that was logged of one request. */
+const recordsOf = async (requestId: string): Promise<ReadonlyArray<LogRecord>> => {
+  for (;;) {
+    const own = records().filter((record) => record.requestId === requestId)
+    if (own.some(({ event }) => event === "request")) return own
+    await Bun.sleep(1)
+  }
+}
+
+/** A turn, each stage going well once its scripted steps are used up; its status and what was logged of it. */
+const takeTurn = async (
+  script: Partial<Record<Stage, ReadonlyArray<Step>>> = {},
+  { accept = "application/json", audio }: { readonly accept?: string; readonly audio?: Uint8Array } = {},
+) => {
+  for (const stage of ["stt", "llm", "tts"] as const) {
+    service.upstream.default(stage, well[stage])
+    service.upstream.script(stage, script[stage] ?? [])
+  }
+  const answer = await service.converse(userKey, new Blob([audio ?? (await wav16k())]), { accept })
+  await answer.bytes().catch(() => undefined)
+  return { status: answer.status, log: await recordsOf(answer.headers.get("x-request-id") ?? "") }
+}
+const pick = (log: ReadonlyArray<LogRecord>, event: string) => log.filter((record) => record.event === event)
+
+describe("a turn's lines", () => {
+  const time = expect.any(String)
+  const ms = expect.any(Number)
+
+  test("one for each stage, one for the turn, one for the request", async () => {
+    const { status, log } = await takeTurn()
+    expect(status).toBe(200)
+    const [turn] = pick(log, "turn")
+    const common = { time, level: "info", requestId: turn?.requestId, turnId: turn?.turnId }
+    const stage = { ...common, event: "stage", ms, ok: true }
+    const byName = (a: LogRecord, b: LogRecord) => `${a.stage}`.localeCompare(`${b.stage}`)
+    expect(pick(log, "stage").toSorted(byName)).toEqual([
+      { ...stage, stage: "llm", ttftMs: ms },
+      { ...stage, stage: "persist" },
+      { ...stage, stage: "stt" },
+      { ...stage, stage: "transcode" },
+      { ...stage, stage: "tts", ttfbMs: ms, charactersSpoken: (well.llm.text ?? "").length - 1 },
+      { ...stage, stage: "validate" },
+    ])
+    expect(turn).toMatchObject({
+      ...common,
+      sessionId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      bytes: (await wav16k()).length,
+      type: "wav",
+      transcriptLength: well.stt.text?.length,
+      responseLength: well.llm.text?.length,
+      total: ms,
+    })
+    expect(pick(log, "request")).toEqual([
+      {
+        time,
+        level: "info",
+        event: "request",
+        requestId: turn?.requestId,
+        method: "POST",
+        path: "/api/v1/voice/conversation",
+        status: 200,
+        ip: "127.0.0.1",
+        ms,
+      },
+    ])
+  })
+
+  test("a warning for each retry; the stage that failed is not ok; an error with its stack", async () => {
+    const failing = { stt: [fail.status(503), fail.status(503), fail.status(503)] }
+    const { status, log } = await takeTurn(failing)
+    expect(status).toBe(500)
+    const retry = { level: "warn", stage: "stt", delayMs: ms, turnId: expect.any(String) }
+    expect(pick(log, "retry")).toMatchObject([
+      { ...retry, attempt: 2 },
+      { ...retry, attempt: 3 },
+    ])
+    expect(pick(log, "stage").at(-1)).toMatchObject({ stage: "stt", ok: false })
+    expect(pick(log, "failed")).toMatchObject([
+      { level: "error", code: "STT_FAILED", stage: "stt", stack: time },
+    ])
+    expect(pick(log, "turn")).toEqual([])
+    expect(pick(log, "request")).toMatchObject([{ status: 500 }])
+  })
+
+  test("the model's stage and the speech's, where they fail", async () => {
+    const llm = await takeTurn({ llm: Array(3).fill(fail.cutOff({ tokens: 0 })) })
+    expect(llm.status).toBe(500)
+    expect(
+      pick(llm.log, "stage")
+        .filter(({ stage }) => stage === "llm")
+        .at(-1),
+    ).toMatchObject({ ok: false })
+    const tts = await takeTurn({ tts: Array(6).fill(fail.status(500)) })
+    expect(tts.status).toBe(500)
+    expect(pick(tts.log, "stage").filter(({ stage }) => stage === "tts")).toMatchObject([{ ok: false }])
+  })
+})
+
+/** Ways to fail, with the words that each brings. */
+const failures: Record<string, Partial<Record<Stage, ReadonlyArray<Step>>>> = {
+  "STT: 429": { stt: [fail.rateLimited()] },
+  "STT: 400 that quotes": { stt: [fail.badRequest(`No ${quoted} here`)] },
+  "STT: 500 that quotes": { stt: Array(3).fill(fail.status(500, `No ${quoted} here`)) },
+  "STT: 404 that quotes": { stt: [fail.status(404, `No ${quoted} here`)] },
+  "STT: 401 that quotes the key": {
+    stt: [{ error: { status: 401, message: `Incorrect API key provided: ${key}.` } }],
+  },
+  "STT: the transcript as text": { stt: Array(3).fill({ raw: { body: heard, contentType: "text/plain" } }) },
+  "STT: the transcript as bad JSON": { stt: Array(3).fill({ raw: { body: `{"text": ${heard}` } }) },
+  "STT: the transcript as cut JSON": { stt: Array(3).fill({ raw: { body: `{"text":"${heard}` } }) },
+  "STT: the transcript in another shape": { stt: Array(3).fill({ raw: { body: `{"result":"${heard}"}` } }) },
+  "STT: HTML that quotes": {
+    stt: Array(3).fill({ raw: { body: `<p>${quoted}`, contentType: "text/html" } }),
+  },
+  "LLM: 400 that quotes": { llm: [fail.badRequest(`${heard} is not allowed`)] },
+  "LLM: 500 that quotes": { llm: Array(3).fill(fail.status(500, `${heard} broke it`)) },
+  "LLM: an error in the stream that quotes": {
+    llm: Array(3).fill({
+      raw: { body: `data: {"error":{"message":"${heard}"}}\n\n`, contentType: "text/event-stream" },
+    }),
+  },
+  "LLM: a stream that is no JSON": {
+    llm: Array(3).fill({ raw: { body: `data: ${reply}\n\n`, contentType: "text/event-stream" } }),
+  },
+  "LLM: a stream of bad JSON": {
+    llm: Array(3).fill({
+      raw: {
+        body: `data: {"choices":[{"delta":{"content":${reply}}}]}\n\n`,
+        contentType: "text/event-stream",
+      },
+    }),
+  },
+  "LLM: a whole answer for a stream": {
+    llm: Array(3).fill({ raw: { body: `{"choices":[{"message":{"content":"${reply}"}}]}` } }),
+  },
+  "LLM: broken off": { llm: Array(3).fill({ ...fail.cutOff({ tokens: 0 }), ...well.llm }) },
+  "LLM: reset in the middle": { llm: Array(3).fill({ ...fail.reset({ tokens: 2 }), ...well.llm }) },
+  "TTS: 400 that quotes": { tts: Array(2).fill(fail.badRequest(`${reply} can't be spoken`)) },
+  "TTS: 500 that quotes": { tts: Array(6).fill(fail.status(500, `${reply} can't be spoken`)) },
+  "TTS: text for audio": { tts: Array(6).fill({ raw: { body: reply, contentType: "audio/mpeg" } }) },
+  "TTS: a content type that quotes": {
+    tts: Array(6).fill({ raw: { body: reply, contentType: `text/${quoted}` } }),
+  },
+  "TTS: broken off": { tts: Array(6).fill(fail.cutOff({ bytes: 2000 })) },
+}
+
+describe("what people said, and keys, are in no line", () => {
+  /** In none of the lines since the last look. */
+  const noSecret = () => {
+    expect(unseen.splice(0).filter((line) => secret.test(line))).toEqual([])
+  }
+
+  test("of a turn that goes well, however it is rendered", async () => {
+    for (const accept of ["audio/mpeg", "audio/wav", "application/json"]) {
+      expect((await takeTurn({}, { accept })).status).toBe(200)
+    }
+    noSecret()
+  })
+
+  test.each(Object.entries(failures))("%s", async (_, script) => {
+    const { log } = await takeTurn(script)
+    expect(pick(log, "request")).toHaveLength(1)
+    expect(log.some(({ event }) => ["retry", "failed", "refused"].includes(`${event}`))).toBe(true)
+    noSecret()
+  })
+
+  test("a time-out", async () => {
+    const { status } = await takeTurn({ llm: Array(3).fill({ ...well.llm, ...fail.hang({ tokens: 1 }) }) })
+    expect(status).toBe(500)
+    noSecret()
+  })
+
+  test("an answer that breaks off: at the second piece, and at the end where nothing can be saved", async () => {
+    const spoken = {
+      llm: [{ text: `I ${reply} this, as the first sentence. ${`And I ${reply} that. `.repeat(20)}` }],
+    }
+    const tts = await takeTurn(
+      { ...spoken, tts: [{}, fail.badRequest(`${reply} can't be spoken`)] },
+      { accept: "audio/mpeg" },
+    )
+    expect(tts.status).toBe(200)
+    expect(pick(tts.log, "answer broke off")).toMatchObject([{ level: "warn" }])
+    await database.sql.unsafe(
+      `alter table messages add constraint mute check (content not like '%hush%') not valid`,
+    )
+    const saving = await takeTurn({}, { accept: "audio/mpeg" })
+    expect(saving.status).toBe(200)
+    expect(pick(saving.log, "answer broke off")).toMatchObject([{ level: "warn" }])
+    await database.sql.unsafe(`alter table messages drop constraint mute`)
+    noSecret()
+  })
+
+  test("a database that refuses what was said, or has changed", async () => {
+    await database.sql.unsafe(
+      `alter table messages add constraint mute check (content not like '%hush%') not valid`,
+    )
+    expect((await takeTurn()).status).toBe(400)
+    await database.sql.unsafe(`alter table messages drop constraint mute`)
+    await database.sql.unsafe(`alter table messages rename column content to words`)
+    const { status, log } = await takeTurn()
+    expect(status).toBe(500)
+    expect(pick(log, "defect")).toMatchObject([{ level: "error", stack: expect.stringContaining("column") }])
+    await database.sql.unsafe(`alter table messages rename column words to content`)
+    noSecret()
+  })
+
+  test("requests that are refused", async () => {
+    const refused = [
+      service.call("POST", "/auth/login", { body: { apiKey: key } }),
+      service.call("GET", `/sessions?limit=${key}&cursor=${heard}`, { key: userKey }),
+      service.call("GET", `/health?key=${key}`),
+      service.call("GET", "/sessions", { key }),
+      service.call("GET", "/sessions", { headers: { authorization: `Basic ${key}` } }),
+      service.call("POST", "/sessions", { key: userKey, body: { title: { text: heard } } }),
+      service.call("POST", "/users/register", {
+        headers: { "content-type": "application/json" },
+        body: { email: `${heard} at example` },
+      }),
+    ]
+    for (const answer of await Promise.all(refused)) await recordsOf(answer.headers.get("x-request-id") ?? "")
+    noSecret()
+  })
+})
+
+describe("a request's line", () => {
+  const lineOf = async (answer: Response) =>
+    pick(await recordsOf(answer.headers.get("x-request-id") ?? ""), "request")
+
+  test("has the path as it was asked for, without the query", async () => {
+    const answer = await fetch(`${service.url}/nope%0a%1b[31m/%C3%A9?${key}`)
+    expect(await lineOf(answer)).toMatchObject([{ path: "/api/v1/nope%0a%1b[31m/%C3%A9", status: 404 }])
+  })
+
+  test.each([
+    ["OPTIONS", "/sessions", 204],
+    ["HEAD", "/health", 200],
+    ["PUT", "/health", 405],
+    ["GET", "/sessions", 401],
+  ])("is there once for %s %s", async (method, path, status) => {
+    const answer = await service.call(method, path, { headers: { origin: "https://app.example" } })
+    expect(await lineOf(answer)).toMatchObject([{ method, path: `/api/v1${path}`, status }])
+  })
+
+  test("cannot be forged by what a client sends", async () => {
+    const before = records().length
+    const forged = '{"level":"info","event":"forged"}'
+    const answers = await Promise.all([
+      askRaw(
+        `GET /api/v1/health/\u001b[2J${forged} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
+      ),
+      askRaw(`GET /api/v1/health/\u2028${forged} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`),
+      askRaw(`GET /api/v1/health\r\n${forged} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`),
+      askRaw(
+        `GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: a\u001b[2J${forged}\r\nConnection: close\r\n\r\n`,
+      ),
+    ])
+    for (const answer of answers) expect(answer).toStartWith("HTTP/1.1 ")
+    await lineOf(await service.call("GET", "/health"))
+    for (const line of all) expect(line).toMatch(/^[ -~]+$/)
+    const added = records().slice(before)
+    expect(added.length).toBeLessThanOrEqual(answers.length + 1)
+    expect(added.filter(({ event }) => event !== "request")).toEqual([])
+  })
+})
+
+/** What the service answers to these bytes. */
+const askRaw = async (text: string): Promise<string> => {
+  const { hostname, port } = new URL(service.url)
+  const socket = connect(Number(port), hostname)
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  let got = ""
+  socket.on("data", (data) => {
+    got += data
+  })
+  socket.on("close", () => resolve()).on("error", reject)
+  socket.write(text)
+  await promise
+  return got
+}
+
+test("the files have the console's lines, and the errors among them once more", async () => {
+  await service.stop()
+  const read = (file: string) => parseLog(readFileSync(join(folder, file), "utf8"))
+  expect(read("combined.log")).toEqual([...records()])
+  expect(read("error.log")).toEqual(records().filter(({ level }) => level === "error"))
+})

@@ -1,0 +1,234 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import type { ReservedSQL } from "bun"
+import { Schema } from "effect"
+import { recordings } from "../support/audio.ts"
+import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { type Service, startService } from "../support/service.ts"
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts"
+
+let database: TestDatabase
+let proxy: TcpProxy
+let service: Service
+beforeAll(async () => {
+  database = await makeDatabase()
+  proxy = await startTcpProxy(database.url)
+  service = await startService({
+    database: { ...database, url: proxy.url },
+    env: { SESSION_RETENTION_DAYS: "365" },
+  })
+  // Enough rows that reading a whole table would be the worse plan: 2000 users of 10 sessions each, one of them long.
+  await database.sql.unsafe(`
+    insert into users (id, email, api_key_hash)
+    select md5(n::text)::uuid, n || '@example.com', md5(n::text) || md5(n::text) from generate_series(1, 2000) n;
+    insert into sessions (id, user_id, title, last_activity_at)
+    select md5(u.email || n)::uuid, u.id, n::text, now() - n * interval '1 minute' from users u, generate_series(1, 10) n;
+    insert into messages (session_id, turn_id, role, content)
+    select id, gen_random_uuid(), 'user', 'Hi' from sessions where title in ('1', '2');
+    insert into messages (session_id, turn_id, role, content)
+    select md5('1@example.com1')::uuid, gen_random_uuid(), 'user', 'message ' || n from generate_series(1, 10000) n;
+    analyze;`)
+})
+afterAll(async () => {
+  await service.stop()
+  await proxy.stop()
+  await database.drop()
+})
+
+const Plan: Schema.Schema<Plan> = Schema.Struct({
+  "Node Type": Schema.String,
+  "Index Name": Schema.optional(Schema.String),
+  "Relation Name": Schema.optional(Schema.String),
+  Plans: Schema.optional(Schema.Array(Schema.suspend(() => Plan))),
+})
+interface Plan {
+  readonly "Node Type": string
+  readonly "Index Name"?: string | undefined
+  readonly "Relation Name"?: string | undefined
+  readonly Plans?: ReadonlyArray<Plan> | undefined
+}
+const Explained = Schema.Struct({ "QUERY PLAN": Schema.Tuple(Schema.Struct({ Plan })) })
+
+const nodes = (plan: Plan): ReadonlyArray<Plan> => [plan, ...(plan.Plans ?? []).flatMap(nodes)]
+
+/** How the server would carry a statement out that it knows nothing of the parameters of. */
+const planOf = async (statement: string, sql: ReservedSQL) => {
+  const parameters = new Set(statement.match(/\$\d+/g)).size
+  await sql.unsafe(`prepare asked as ${statement}`)
+  const nulls = parameters === 0 ? "" : `(${Array(parameters).fill("null").join(", ")})`
+  const rows: ReadonlyArray<unknown> = await sql.unsafe(`explain (format json) execute asked${nulls}`)
+  await sql.unsafe("deallocate asked")
+  return nodes(Schema.decodeUnknownSync(Explained)(rows[0])["QUERY PLAN"][0].Plan)
+}
+
+describe("every query of the service", () => {
+  let statements: ReadonlyArray<string>
+  let sql: ReservedSQL
+  beforeAll(async () => {
+    const key = await service.register()
+    const call = async (method: string, path: string, body?: unknown) => {
+      const answer = await service.call(method, path, { key, ...(body === undefined ? {} : { body }) })
+      expect(answer.ok).toBe(true)
+      return answer
+    }
+    const { sessionId } = Schema.decodeUnknownSync(Schema.Struct({ sessionId: Schema.String }))(
+      await (await call("POST", "/sessions", { title: "Mine" })).json(),
+    )
+    await call("POST", "/sessions")
+    await call("POST", "/auth/login", { apiKey: key })
+    const { nextCursor } = Schema.decodeUnknownSync(Schema.Struct({ nextCursor: Schema.String }))(
+      await (await call("GET", "/sessions?limit=1")).json(),
+    )
+    await call("GET", `/sessions?cursor=${nextCursor}`)
+    await call("GET", `/sessions/${sessionId}`)
+    await call("PATCH", `/sessions/${sessionId}`, { title: "Ours", metadata: {} })
+    const audio = new Blob([await recordings.wav16k.make()])
+    for (const options of [{ sessionId }, {}]) {
+      await (await service.converse(key, audio, options)).bytes()
+    }
+    const { messages } = Schema.decodeUnknownSync(
+      Schema.Struct({ messages: Schema.Array(Schema.Struct({ id: Schema.String })) }),
+    )(await (await call("GET", `/sessions/${sessionId}/messages`)).json())
+    await call("GET", `/sessions/${sessionId}/messages?before=${messages[1]?.id}`)
+    await call("DELETE", `/sessions/${sessionId}`)
+    await call("GET", "/ready")
+    statements = [...new Set(proxy.statements())].filter(
+      (statement) => /\b(sessions|messages|users)\b/.test(statement) && !/^\s*(create|--)/i.test(statement),
+    )
+    sql = await database.sql.reserve()
+    await sql`set plan_cache_mode = force_generic_plan`
+  })
+  afterAll(() => sql.release())
+
+  test("finds its rows by an index, and sorts none", async () => {
+    expect(statements.length).toBeGreaterThan(12)
+    for (const statement of statements) {
+      const plan = await planOf(statement, sql)
+      const scans = plan.filter((node) => /Seq Scan|Sort/.test(node["Node Type"]))
+      expect({ statement, scans }).toEqual({ statement, scans: [] })
+    }
+  })
+
+  test("has its index, and no index is besides", async () => {
+    const used = new Set<string | undefined>()
+    for (const statement of statements) {
+      for (const node of await planOf(statement, sql)) used.add(node["Index Name"])
+    }
+    const made: ReadonlyArray<{ readonly name: string }> = await database.sql`
+      select c.relname as name from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
+      where t.relname in ('users', 'sessions', 'messages') and not i.indisunique`
+    expect(made.map(({ name }) => name).filter((name) => !used.has(name))).toEqual([])
+  })
+})
+
+describe("within a transaction", () => {
+  let sql: ReservedSQL
+  beforeEach(async () => {
+    sql = await database.sql.reserve()
+    await sql`begin`
+  })
+  afterEach(async () => {
+    await sql`rollback`
+    sql.release()
+  })
+  /** How often this transaction has read a whole table so far. */
+  const wholeReads = async (table: string) =>
+    Number((await sql`select seq_scan from pg_stat_xact_user_tables where relname = ${table}`)[0].seq_scan)
+  const sessionOf = async (email: string) =>
+    (
+      await sql`select s.* from sessions s join users u on u.id = user_id where email = ${email} order by s.id limit 1`
+    )[0]
+  const say = (id: string, count = 1) => sql`
+    insert into messages (session_id, turn_id, role, content)
+    select ${id}, gen_random_uuid(), 'user', 'Hi' from generate_series(1, ${count}::int)`
+
+  test("what is said is its session's last activity, and no other's", async () => {
+    const mine = await sessionOf("2@example.com")
+    const theirs = await sessionOf("3@example.com")
+    await sql`update sessions set last_activity_at = now() - interval '1 day' where id in (${mine.id}, ${theirs.id})`
+    const before = await wholeReads("sessions")
+    await say(mine.id, 3)
+    expect(await wholeReads("sessions")).toBe(before)
+    const recent = await sql`select id from sessions
+      where id in (${mine.id}, ${theirs.id}) and last_activity_at >= now()`
+    expect([...recent]).toEqual([{ id: mine.id }])
+  })
+
+  test("a clock that goes back never takes activity back", async () => {
+    const { id } = await sessionOf("2@example.com")
+    await sql`update sessions set last_activity_at = now() + interval '1 day' where id = ${id}`
+    await say(id)
+    expect(
+      await sql`select 1 from sessions where id = ${id} and last_activity_at > now() + interval '23 hours'`,
+    ).toHaveLength(1)
+  })
+
+  test("messages of several sessions in one statement are activity of each", async () => {
+    const ids = [(await sessionOf("2@example.com")).id, (await sessionOf("3@example.com")).id]
+    await sql`update sessions set last_activity_at = now() - interval '1 day' where id in ${sql(ids)}`
+    await sql`insert into messages (session_id, turn_id, role, content)
+      select id, gen_random_uuid(), 'user', 'Hi' from sessions where id in ${sql(ids)}`
+    expect(
+      await sql`select 1 from sessions where id in ${sql(ids)} and last_activity_at >= now()`,
+    ).toHaveLength(2)
+  })
+
+  test("a user's end is its sessions' and messages', found by their indexes", async () => {
+    const before = [await wholeReads("sessions"), await wholeReads("messages")]
+    await sql`delete from users where email = '1@example.com'`
+    expect([await wholeReads("sessions"), await wholeReads("messages")]).toEqual(before)
+    const [left] = await sql`
+      select (select count(*)::int from sessions where user_id = md5('1')::uuid) as sessions,
+        (select count(*)::int from messages where session_id = md5('1@example.com1')::uuid) as messages`
+    expect(left).toEqual({ sessions: 0, messages: 0 })
+  })
+
+  test("a change of a user is noted", async () => {
+    await sql`update users set updated_at = 'epoch' where email = '2@example.com'`
+    expect(
+      (await sql`select updated_at = now() as noted from users where email = '2@example.com'`)[0].noted,
+    ).toBe(true)
+  })
+
+  const message = (role: string, more = "") =>
+    `insert into messages (session_id, turn_id, role, content ${more === "" ? "" : ", audio_url"})
+     values (md5('1@example.com1')::uuid, gen_random_uuid(), '${role}', 'Hi' ${more})`
+  test.each(["user", "assistant", "system"])("a message may be by the %s", async (role) => {
+    await sql.unsafe(message(role))
+  })
+
+  test.each([
+    ["a role that is none", message("tool"), "messages_role_check"],
+    ["a session that is none", message("user").replace("1@example.com1", "none"), "messages_session_id_fkey"],
+    ["an address of 501 characters", message("user", `, '${"x".repeat(501)}'`), ""],
+    ["metadata that is no object", "update sessions set metadata = '[]'", "sessions_metadata_check"],
+    [
+      "an e-mail in another letter case",
+      "update users set email = '1@EXAMPLE.com' where email = '2@example.com'",
+      "users_email_key",
+    ],
+    [
+      "two users of one key",
+      "update users set api_key_hash = md5('1') || md5('1')",
+      "users_api_key_hash_key",
+    ],
+    ["an e-mail of 256 characters", `update users set email = '${"x".repeat(256)}'`, ""],
+  ])("%s is refused", async (_, statement, constraint) => {
+    const refused = await sql.unsafe(statement).then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+    expect(refused).toMatchObject(constraint === "" ? { errno: "22001" } : { constraint })
+  })
+})
+
+test("every time has its zone, and the columns are as the API says", async () => {
+  const columns: ReadonlyArray<{ readonly name: string; readonly type: string }> = await database.sql`
+    select table_name || '.' || column_name as name, data_type as type from information_schema.columns
+    where table_schema = 'public'`
+  const types = new Map(columns.map(({ name, type }) => [name, type]))
+  expect(
+    [...types].filter(([name, type]) => name.endsWith("_at") && type !== "timestamp with time zone"),
+  ).toEqual([])
+  for (const table of ["users", "sessions", "messages"]) expect(types.get(`${table}.id`)).toBe("uuid")
+  expect(types.get("sessions.metadata")).toBe("jsonb")
+})
