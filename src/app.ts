@@ -1,9 +1,9 @@
-// By its own path, as all of this family: the whole of a package is 10 to 20 MB of memory.
 import * as BunContext from "@effect/platform-bun/BunContext"
 import { Layer } from "effect"
 import { Settings } from "./config.ts"
 import * as Postgres from "./db/postgres.ts"
 import { HttpServer } from "./http/server.ts"
+import * as Upload from "./http/upload.ts"
 import { Providers } from "./openai/client.ts"
 import * as CleanUp from "./sessions/clean-up.ts"
 import { Conversation } from "./sessions/conversation.ts"
@@ -17,7 +17,7 @@ import { Users } from "./users/users.ts"
 export const layer = Layer.mergeAll(HttpServer.layer, CleanUp.layer).pipe(
   Layer.provideMerge(Turns.layer),
   Layer.provideMerge(Layer.mergeAll(Users.layer, Sessions.layer, Conversation.layer)),
-  Layer.provideMerge(Layer.mergeAll(Postgres.layer, Providers.layer, Ffmpeg.layer)),
+  Layer.provideMerge(Layer.mergeAll(Postgres.layer, Providers.layer, Ffmpeg.layer, Upload.layer)),
   Layer.provideMerge(Telemetry.lastLine),
   Layer.provideMerge(Telemetry.layer),
   Layer.provideMerge(Settings.layer),

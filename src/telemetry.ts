@@ -40,15 +40,15 @@ const framesOf = (error: unknown) =>
   )
 
 /**
- * An error by its name, its own message and its stack, with its causes. Never by its fields, which the library would
- * print: what people said may be in them (PostgreSQL's `detail` quotes the row that it refused).
+ * An error by its name and stack, with its causes; a defect or a foreign error by its message too. Never by its fields,
+ * which the library would print: what people said may be in them (PostgreSQL's `detail` quotes the row that it
+ * refused), as in the message of a tagged error, which is for the caller.
  */
 const stackOf = (error: unknown): string => {
   if (Predicate.isTagged(error, "ChannelException") && "error" in error) return stackOf(error.error)
   if (!(error instanceof Error))
     return Predicate.hasProperty(error, "_tag") ? `${error._tag}` : `a thrown ${typeof error}`
-  // A tagged error without a message of its own makes one of its fields.
-  const message = Object.hasOwn(error, "message") && error.message !== "" ? `: ${error.message}` : ""
+  const message = "_tag" in error || error.message === "" ? "" : `: ${error.message}`
   const because = error.cause === undefined ? [] : [`because of ${stackOf(error.cause)}`]
   return [`${error.name}${message}`, ...framesOf(error), ...because].join("\n")
 }

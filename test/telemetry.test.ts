@@ -79,13 +79,15 @@ describe("a line of JSON", () => {
     expect(cause?.event).toBe("defect")
   })
 
-  test("names an error by its own message, never by its fields", () => {
+  test("names a tagged error by its cause's message, never by its own fields", () => {
     class RowRefused extends Schema.TaggedError<RowRefused>()("RowRefused", {
       row: Schema.String,
+      message: Schema.String,
       cause: Schema.Defect,
     }) {}
     const refused = new RowRefused({
       row: "what was said",
+      message: "what was said, for the caller",
       cause: Object.assign(new Error("a rule"), { detail: "what was said" }),
     })
     const [error, failed, died, odd] = json(

@@ -1,5 +1,5 @@
 import { basename, dirname } from "node:path"
-import { FileSystem } from "@effect/platform"
+import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Option, Schema } from "effect"
 import { failed, type RunAs, run } from "./embedded-programs.ts"
 

@@ -1,4 +1,4 @@
-import { FileSystem } from "@effect/platform"
+import * as FileSystem from "@effect/platform/FileSystem"
 import { type Duration, Effect, Option, Schedule } from "effect"
 import type { ServerHome } from "./embedded-home.ts"
 import { cannotStart, failed, lastWords, serverEnvironment } from "./embedded-programs.ts"

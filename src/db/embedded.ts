@@ -1,5 +1,5 @@
 import { Database, SQLiteError } from "bun:sqlite"
-import { FileSystem } from "@effect/platform"
+import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Redacted } from "effect"
 import { findHome, makeFolder, partialFolder, type ServerHome, tidy } from "./embedded-home.ts"
 import { EmbeddedDatabaseFailed, failed, run } from "./embedded-programs.ts"

@@ -1,5 +1,6 @@
-import { FileSystem, Path } from "@effect/platform"
-import { Migrator } from "@effect/sql"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Migrator from "@effect/sql/Migrator"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect, Schema } from "effect"
 import { isSqlError } from "./errors.ts"

@@ -1,7 +1,7 @@
-import { type FileSystem, Path } from "@effect/platform"
+import * as Path from "@effect/platform/Path"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
-import { PgClient } from "@effect/sql-pg"
+import * as PgClient from "@effect/sql-pg/PgClient"
 import { Duration, Effect, Layer, Option, Schedule, Schema, String as Str } from "effect"
 import { Settings } from "../config.ts"
 import { startEmbedded } from "./embedded.ts"
@@ -33,6 +33,9 @@ const connect = (settings: Settings["Type"], url: PgClient.PgClientConfig["url"]
     transformQueryNames: Str.camelToSnake,
     transformJson: false,
   }).pipe(
+    Layer.tapError((error) =>
+      isDatabaseAway(error) ? Effect.logInfo("waiting for the database") : Effect.void,
+    ),
     Layer.retry(
       Schedule.spaced("500 millis").pipe(Schedule.upTo(startPatience), Schedule.whileInput(isDatabaseAway)),
     ),
@@ -52,17 +55,16 @@ const notReady = (error: SqlError) => {
  * One pool of connections to the one PostgreSQL of the service, its schema up to date: DATABASE_URL where it is
  * given, else the embedded server, which then stops with this layer.
  */
-export const layer: Layer.Layer<SqlClient, unknown, Settings | FileSystem.FileSystem | Path.Path> =
-  Layer.unwrapScoped(
-    Effect.gen(function* () {
-      const settings = yield* Settings
-      const path = yield* Path.Path
-      const url = Option.isSome(settings.databaseUrl)
-        ? settings.databaseUrl.value
-        : yield* startEmbedded({ dataDir: path.resolve(settings.dataDir) })
-      return Layer.tap(connect(settings, url), (context) => Effect.provide(migrate, context))
-    }),
-  )
+export const layer = Layer.unwrapScoped(
+  Effect.gen(function* () {
+    const settings = yield* Settings
+    const path = yield* Path.Path
+    const url = Option.isSome(settings.databaseUrl)
+      ? settings.databaseUrl.value
+      : yield* startEmbedded({ dataDir: path.resolve(settings.dataDir) })
+    return Layer.tap(connect(settings, url), (context) => Effect.provide(migrate, context))
+  }),
+)
 
 /**
  * Once more, a moment later: what ends one connection ends the others of the pool too, and a second try at once could

@@ -39,31 +39,26 @@ const readable = <E extends Failure>(
     const chunks = yield* Scope.extend(Stream.toPull(logged), scope)
     const next = Effect.repeat(chunks, { until: Chunk.isNonEmpty })
     const run = Runtime.runPromiseExit(yield* Effect.runtime())
-    const release = () => run(Scope.close(scope, Exit.void))
-    const gone = new AbortController()
-    const leave = () => {
-      gone.abort()
-      return release()
+    const release = async () => {
+      await run(Scope.close(scope, Exit.void))
     }
     if (signal.aborted) yield* Scope.close(scope, Exit.void)
-    else signal.addEventListener("abort", leave, { once: true })
+    else signal.addEventListener("abort", release, { once: true })
 
     return new ReadableStream<Uint8Array>({
       pull: async (controller) => {
-        const exit = await run(next, { signal: gone.signal })
+        const exit = await run(next, { signal })
         if (Exit.isSuccess(exit)) {
           for (const bytes of exit.value) controller.enqueue(bytes)
           return
         }
         await release()
-        signal.removeEventListener("abort", leave)
+        signal.removeEventListener("abort", release)
         const hasEnded = Option.exists(Cause.failureOption(exit.cause), Option.isNone)
         if (hasEnded) controller.close()
         else controller.error(new Error("the answer broke off"))
       },
-      cancel: async () => {
-        await leave()
-      },
+      cancel: release,
     })
   })
 

@@ -1,9 +1,15 @@
-import { FileSystem } from "@effect/platform"
+import { tmpdir } from "node:os"
+import * as FileSystem from "@effect/platform/FileSystem"
 import busboy from "busboy"
-import { Effect, Option } from "effect"
+import { Effect, Layer, Option, Schema } from "effect"
 import type { Upload } from "../turn/model.ts"
 import { AudioTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
 import { requestInfo } from "./run.ts"
+
+/** Uploads have nowhere to lie. */
+export class TempFolderUnusable extends Schema.TaggedError<TempFolderUnusable>()("TempFolderUnusable", {
+  message: Schema.String,
+}) {}
 
 interface Form {
   readonly upload: Upload
@@ -15,6 +21,21 @@ const formBytes = 64 * 1024
 
 const broken = () =>
   new ValidationFailed({ message: "The multipart body is malformed or broke off before its end." })
+
+const makeFolder = Effect.flatMap(FileSystem.FileSystem, (fs) =>
+  fs.makeTempDirectoryScoped({ prefix: "voice-agent-" }),
+)
+
+/** Refuses to start where no upload could be taken: a read-only disk, say. */
+export const layer = Layer.scopedDiscard(
+  Effect.mapError(
+    makeFolder,
+    () =>
+      new TempFolderUnusable({
+        message: `No folder can be made in ${tmpdir()}, where uploads lie while they are worked on: make it writable, or set TMPDIR.`,
+      }),
+  ).pipe(Effect.scoped),
+)
 
 /**
  * Writes the form's `audio` into a folder of its own, which goes with the scope, without ever holding it in memory.
@@ -28,8 +49,7 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (request: Requ
   if (Number(request.headers.get("content-length") ?? 0) > maxBytes + formBytes) {
     return yield* new AudioTooLarge({ maxBytes })
   }
-  const fs = yield* FileSystem.FileSystem
-  const folder = yield* Effect.orDie(fs.makeTempDirectoryScoped({ prefix: "voice-agent-" }))
+  const folder = yield* Effect.orDie(makeFolder)
   const path = `${folder}/upload`
   const form = yield* Effect.tryPromise({
     try: (signal) => readForm({ request, type, path, maxBytes, signal }),

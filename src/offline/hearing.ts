@@ -1,4 +1,4 @@
-import { FileSystem } from "@effect/platform"
+import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect } from "effect"
 import { type Command, run, type TakeSlot } from "./children.ts"
 import { refuse } from "./wire.ts"

@@ -1,4 +1,4 @@
-import { BunFileSystem } from "@effect/platform-bun"
+import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
 import { Cause, Effect, Exit, Runtime, Schema, type Scope } from "effect"
 import { complete } from "./chat.ts"
 import { makeSlots } from "./children.ts"
@@ -100,6 +100,13 @@ const toFetch =
     return Exit.isSuccess(exit) ? exit.value : new Response(null, { status: 499 })
   }
 
+/** A proxy that the environment names would be asked for this machine's own ports too. */
+const bypassProxy = Effect.sync(() => {
+  const hosts = [process.env.NO_PROXY, process.env.no_proxy, "127.0.0.1"].filter(Boolean).join(",")
+  process.env.NO_PROXY = hosts
+  process.env.no_proxy = hosts
+})
+
 /**
  * Starts the engines' server; it ends with the scope, and every child process with it.
  * `searchPath` is where the programs are looked for, PATH unless given.
@@ -116,6 +123,7 @@ export const startOfflineEngines: (options: {
         message: `The offline engines need ffmpeg, and "${options.ffmpegPath}" is not a program here.`,
       })
     }
+    yield* bypassProxy
     const takeSlot = yield* makeSlots
     const hearing = yield* makeHearing({ ffmpeg, searchPath, takeSlot })
     const speaking = makeSpeaking({ ffmpeg, searchPath, takeSlot })

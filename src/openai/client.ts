@@ -2,7 +2,7 @@ import { Context, Duration, Effect, Layer, Option, Redacted, Stream } from "effe
 import OpenAI from "openai"
 import { Settings, type StageSettings } from "../config.ts"
 import { startOfflineEngines } from "../offline/server.ts"
-import { type ProviderError, type Stage, timedOut, toProviderError } from "./errors.ts"
+import { type ProviderError, Stage, timedOut, toProviderError } from "./errors.ts"
 
 interface Ask {
   readonly sdk: OpenAI
@@ -27,6 +27,8 @@ const makeProvider = (stage: Stage, settings: StageSettings, baseURL: string): P
     apiKey: Redacted.value(settings.apiKey),
     baseURL,
     maxRetries: 0,
+    // The SDK reads these from the environment, and would send them to whatever server it asks.
+    ...(settings.engine === "openai" ? {} : { organization: null, project: null }),
     // The stage's time-out, below, spans more than the SDK's own, which ends with the answer's headers.
     timeout: 2 * Duration.toMillis(settings.timeout),
     logLevel: "off",
@@ -108,6 +110,14 @@ const limitSilence = Effect.fnUntraced(function* (timeout: Duration.Duration) {
   }
 })
 
+const startOffline = Effect.fnUntraced(function* (ffmpegPath: string, stages: ReadonlyArray<Stage>) {
+  const { baseUrl, hearing, speaking } = yield* startOfflineEngines({ ffmpegPath })
+  yield* Effect.logWarning("offline engines: for trying the service, not for use; set OPENAI_API_KEY").pipe(
+    Effect.annotateLogs({ stages: stages.join(","), hearing, speaking }),
+  )
+  return baseUrl
+})
+
 /** Who is asked by each stage; the offline engines run for as long as this layer where a stage needs them. */
 export class Providers extends Context.Tag("Providers")<
   Providers,
@@ -117,9 +127,8 @@ export class Providers extends Context.Tag("Providers")<
     Providers,
     Effect.gen(function* () {
       const settings = yield* Settings
-      const offline = [settings.stt, settings.llm, settings.tts].some(({ engine }) => engine === "offline")
-        ? (yield* startOfflineEngines({ ffmpegPath: settings.ffmpegPath })).baseUrl
-        : ""
+      const stages = Stage.literals.filter((stage) => settings[stage].engine === "offline")
+      const offline = stages.length === 0 ? "" : yield* startOffline(settings.ffmpegPath, stages)
       const provider = (stage: Stage) =>
         makeProvider(
           stage,

@@ -1,4 +1,5 @@
-import { SqlClient, type Statement } from "@effect/sql"
+import * as SqlClient from "@effect/sql/SqlClient"
+import type * as Statement from "@effect/sql/Statement"
 import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
 import type { DatabaseError } from "../db/errors.ts"

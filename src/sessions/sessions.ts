@@ -1,5 +1,5 @@
-import { SqlClient } from "@effect/sql"
-import { PgClient } from "@effect/sql-pg"
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as PgClient from "@effect/sql-pg/PgClient"
 import { Array as Arr, Context, Duration, Effect, Encoding, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
 import type { DatabaseError } from "../db/errors.ts"

@@ -1,4 +1,4 @@
-import { SqlClient } from "@effect/sql"
+import * as SqlClient from "@effect/sql/SqlClient"
 import { Array as Arr, Context, Effect, Layer, Redacted, Schema } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
 import { read, transaction } from "../db/postgres.ts"

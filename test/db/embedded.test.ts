@@ -3,7 +3,7 @@ import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, statSync } 
 import { rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { BunContext } from "@effect/platform-bun"
+import * as BunContext from "@effect/platform-bun/BunContext"
 import { Effect, Exit, Logger, LogLevel, Redacted, type Scope } from "effect"
 import { startEmbedded } from "../../src/db/embedded.ts"
 import { serverFolder } from "../../src/db/embedded-home.ts"

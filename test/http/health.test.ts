@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { mkdtemp, rename, rm, symlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { BunContext } from "@effect/platform-bun"
+import * as BunContext from "@effect/platform-bun/BunContext"
 import { ConfigProvider, Effect, Layer, Schema, TestClock } from "effect"
 import { Settings } from "../../src/config.ts"
 import * as Postgres from "../../src/db/postgres.ts"

@@ -9,7 +9,7 @@ let service: TurnService
 let key = ""
 let recording: Uint8Array = new Uint8Array()
 beforeAll(async () => {
-  service = await startTurns({ speed: 20, env: { LLM_MAX_TOKENS: "5000" } })
+  service = await startTurns({ speed: 30, env: { LLM_MAX_TOKENS: "5000" } })
   key = await service.register()
   recording = await wav16k()
 })

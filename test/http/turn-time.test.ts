@@ -23,7 +23,7 @@ let key = ""
 
 const serve = async (env: Record<string, string>) => {
   recording = new Blob([await wav16k()])
-  service = await startTurns({ speed: 20, env })
+  service = await startTurns({ speed: 30, env })
   key = await service.register()
 }
 const prepare = () => {
@@ -99,7 +99,7 @@ describe("the turn's time to its first sound", () => {
     service.upstream.default("tts", { seconds: 1, chunkBytes: 1500, chunkDelayMs: 60 })
     const answer = await service.converse(key, recording)
     expect(answer.status).toBe(200)
-    // 14 chunks, so over 800 ms: the 500 ms to the first sound are long past.
+    // 14 chunks, so over 800 ms: the 333 ms to the first sound are long past.
     expect((await answer.bytes()).length).toBeGreaterThan(18_000)
     expect(service.upstream.calls("tts").map(({ outcome }) => outcome)).toEqual(["answered"])
   })

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect } from "bun:test"
-import { BunContext } from "@effect/platform-bun"
+import * as BunContext from "@effect/platform-bun/BunContext"
 import { ConfigProvider, Effect, Layer, Logger, Queue, TestClock } from "effect"
 import { Settings } from "../../src/config.ts"
 import * as Postgres from "../../src/db/postgres.ts"

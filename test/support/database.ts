@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { BunContext } from "@effect/platform-bun"
+import * as BunContext from "@effect/platform-bun/BunContext"
 import { SQL } from "bun"
 import { Effect, Exit, Redacted, Scope } from "effect"
 import { startEmbedded } from "../../src/db/embedded.ts"

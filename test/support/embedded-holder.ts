@@ -2,7 +2,8 @@
  * A process of its own that runs the embedded database of the folder in its first argument until it is ended.
  * Prints the connection URL, or the sentence of the failure, as its only line.
  */
-import { BunContext, BunRuntime } from "@effect/platform-bun"
+import * as BunContext from "@effect/platform-bun/BunContext"
+import * as BunRuntime from "@effect/platform-bun/BunRuntime"
 import { Console, Effect, Logger, LogLevel, Redacted } from "effect"
 import { startEmbedded } from "../../src/db/embedded.ts"
 
