@@ -128,14 +128,16 @@ for (const [modelName, model] of Object.entries(models)) {
     )
     for (const [type, recording] of Object.entries(recordings)) {
       const turn = () => takeTurn(service.api, apiKey, recording)
-      await takeTurns(20, 4, turn)
+      // Until the runtime has compiled what is hot.
+      await takeTurns(model === models.hosted ? 8 : 60, 8, turn)
       for (const clients of clientCounts) {
-        const turns = Math.max(20, turnsPerClient * clients)
+        const turns = turnsPerClient * Math.max(clients, model === models.hosted ? 1 : 8)
         const before = costOf(service.pid)
         const started = performance.now()
         const heard = await takeTurns(turns, clients, turn)
         const wallMs = performance.now() - started
         const name = `${modelName}, ${type}, ${clients} client${clients === 1 ? "" : "s"}`
+        console.error(name)
         rows.push(row(name, heard, floorMs(model), wallMs, before, costOf(service.pid)))
       }
     }

@@ -108,7 +108,7 @@ describe("a reply in pieces", () => {
 
   test("a model that dribbles without an end of sentence is spoken nonetheless", async () => {
     const words = Array.from({ length: 20 }, () => " and")
-    service.upstream.script("llm", [{ tokens: words, chunkDelayMs: 80 }])
+    service.upstream.script("llm", [{ tokens: words, chunkDelayMs: 60 }])
     const client = await service.converseRaw(key, recording)
     await client.until(({ body }) => body.length > 0)
     expect(service.upstream.calls("llm")[0]?.outcome).toBe("open")
@@ -173,7 +173,7 @@ describe("what fails unheard is repeated unheard", () => {
     const failing = once(/number 1/, step)
     service.upstream.script("llm", [{ text: reply }])
     service.upstream.default("tts", (request) =>
-      /number 0/.test(request.input) ? { ...brief, chunkBytes: 1500, chunkDelayMs: 100 } : failing(request),
+      /number 0/.test(request.input) ? { ...brief, chunkBytes: 1500, chunkDelayMs: 70 } : failing(request),
     )
     const answer = await converse()
     await expectSpoken(await answer.bytes(), reply)

@@ -18,7 +18,7 @@ const limited = (wait?: number) =>
 const unusable = (wait?: number) =>
   new ProviderUnusable({ stage: "tts", reason: "status 503", retryable: true, retryAfter: seconds(wait) })
 
-/** How often a call that always fails so is made at all, as the clock moves on in steps of 100 ms to 11 s. */
+/** How often a call that always fails so is made at all, as the clock moves on in steps of 1 s to 12 s. */
 const triesOf = (error: ProviderError) =>
   Effect.gen(function* () {
     const triedAt: Array<number> = []
@@ -27,7 +27,7 @@ const triesOf = (error: ProviderError) =>
       return Effect.fail(error)
     })
     const fiber = yield* Effect.fork(Effect.exit(Effect.retry(call, retryPolicy)))
-    yield* Effect.replicateEffect(TestClock.adjust("100 millis"), 110)
+    yield* Effect.replicateEffect(TestClock.adjust("1 second"), 12)
     expect(yield* Fiber.join(fiber)).toEqual(Exit.fail(error))
     return triedAt.map((at, index) => at - (triedAt[index - 1] ?? at))
   })
