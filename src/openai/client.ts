@@ -1,4 +1,4 @@
-import { Context, Duration, Effect, Layer, Option, Redacted, Stream } from "effect"
+import { Context, Duration, Effect, Layer, Option, Redacted } from "effect"
 import OpenAI from "openai"
 import { Settings, type StageSettings } from "../config.ts"
 import { startOfflineEngines } from "../offline/server.ts"
@@ -18,8 +18,15 @@ export interface Provider {
   readonly model: string
   /** An answer read whole, within the stage's time-out. One try: retries are the stage's own. */
   readonly request: <A>(ask: (with_: Ask) => Promise<A>) => Effect.Effect<A, ProviderError>
-  /** An answer read as it comes; the stage's time-out spans the time to the first element and each silence after. */
-  readonly stream: <A>(ask: (with_: Ask) => Promise<AsyncIterable<A>>) => Stream.Stream<A, ProviderError>
+  /**
+   * An answer read as it comes, each element handed on in turn; the stage's time-out spans the time to the first one
+   * and each silence after it. What `use` throws ends it. Plain JavaScript within, since this runs for every token and
+   * every chunk of audio.
+   */
+  readonly each: <A>(
+    ask: (with_: Ask) => Promise<AsyncIterable<A>>,
+    use: (element: A) => void,
+  ) => Effect.Effect<void, ProviderError>
 }
 
 const makeProvider = (stage: Stage, settings: StageSettings, baseURL: string): Provider => {
@@ -42,29 +49,29 @@ const makeProvider = (stage: Stage, settings: StageSettings, baseURL: string): P
       catch: toProviderError(stage),
     }).pipe(Effect.timeoutFail({ duration: timeout, onTimeout }))
 
-  const stream = <A>(ask: (with_: Ask) => Promise<AsyncIterable<A>>) =>
+  const each = <A>(ask: (with_: Ask) => Promise<AsyncIterable<A>>, use: (element: A) => void) =>
     Effect.gen(function* () {
-      const silence = yield* limitSilence(timeout)
-      const attempt = <B>(evaluate: () => Promise<B>) =>
-        Effect.tryPromise({
-          try: () => silence.during(evaluate()),
-          catch: (cause) => (silence.isOver() ? onTimeout() : toProviderError(stage)(cause)),
-        })
-      const answer = yield* attempt(() => ask({ sdk, model, signal: silence.signal }))
-      const elements = answer[Symbol.asyncIterator]()
-      // Not Stream.fromAsyncIterable: it would wait for a pending element before it lets go of the connection.
-      const next = attempt(() => elements.next()).pipe(
-        Effect.mapError(Option.some),
-        Effect.flatMap((element) => {
-          if (element.done !== true) return Effect.succeed(element.value)
+      const { signal, during, isOver } = yield* limitSilence(timeout)
+      yield* Effect.tryPromise({
+        try: async () => {
+          const answer = await during(ask({ sdk, model, signal }))
+          const elements = answer[Symbol.asyncIterator]()
+          for (
+            let next = await during(elements.next());
+            next.done !== true;
+            next = await during(elements.next())
+          ) {
+            if (signal.aborted) break
+            use(next.value)
+          }
           // An aborted stream of the SDK ends as if it were whole.
-          return Effect.fail(silence.isOver() ? Option.some(onTimeout()) : Option.none())
-        }),
-      )
-      return Stream.repeatEffectOption(next)
-    }).pipe(Stream.unwrapScoped)
+          if (isOver()) throw onTimeout()
+        },
+        catch: (cause) => (isOver() ? onTimeout() : toProviderError(stage)(cause)),
+      })
+    }).pipe(Effect.scoped)
 
-  return { stage, engine, model, request, stream }
+  return { stage, engine, model, request, each }
 }
 
 /** Into how many looks a time-out is divided: it ends at most an eighth late. */

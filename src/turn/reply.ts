@@ -1,4 +1,4 @@
-import { Deferred, Effect, Stream } from "effect"
+import { Deferred, Effect, Mailbox, Stream } from "effect"
 import type { Provider } from "../openai/client.ts"
 import { type ProviderError, wrongAnswer } from "../openai/errors.ts"
 import { retryPolicy } from "../openai/retry.ts"
@@ -51,23 +51,25 @@ export const reply = Effect.fn("reply")(function* (
     const broken = yield* Deferred.make<never, ProviderError>()
     const firstToken = yield* watch.begin("llmTtft")
 
-    const tokens = respond(llm, settings, history, transcript).pipe(
-      Stream.tapError((error) => (heard ? Effect.void : Deferred.fail(broken, error))),
-      Stream.mapEffect((part) => {
-        if ("tokens" in part)
-          return Effect.as(
-            Effect.sync(() => Object.assign(written, part.tokens)),
-            "",
-          )
-        written.text += part.text
-        const sent = wantsText ? send(TurnEvent.ReplyDelta(part)) : Effect.void
-        return Effect.as(Effect.zipRight(firstToken, sent), part.text)
-      }),
-      Stream.ensuringWith((exit) => watch.ended("llm", exit)),
+    const texts = yield* Mailbox.make<string, ProviderError>()
+    const thinking = respond(llm, settings, history, transcript, (text) => {
+      written.text += text
+      texts.unsafeOffer(text)
+    }).pipe(
+      Effect.tap((tokens) => Effect.sync(() => Object.assign(written, tokens))),
+      Effect.asVoid,
+      Effect.tapError((error) => (heard ? Effect.void : Deferred.fail(broken, error))),
+      Effect.onExit((exit) => watch.ended("llm", exit)),
     )
+    yield* Effect.forkScoped(Mailbox.into(thinking, texts))
 
     let firstSpeech = Effect.void
-    const pieces = toPieces(tokens).pipe(
+    const pieces = Mailbox.toStream(texts).pipe(
+      Stream.tap((text) => {
+        const sent = wantsText ? send(TurnEvent.ReplyDelta({ text })) : Effect.void
+        return Effect.zipRight(firstToken, sent)
+      }),
+      toPieces,
       Stream.tap(({ spoken }) =>
         Effect.gen(function* () {
           if (written.charactersSpoken === 0) firstSpeech = yield* watch.begin("ttsTtfb")
@@ -77,11 +79,10 @@ export const reply = Effect.fn("reply")(function* (
     )
 
     let audible = false
-    const speech = speak(pieces, tts, { format, voice: settings.ttsVoice }).pipe(
-      Stream.runForEach((bytes) => {
-        audible = true
-        return Effect.zipRight(firstSpeech, send(TurnEvent.Audio({ bytes })))
-      }),
+    const speech = speak(pieces, tts, { format, voice: settings.ttsVoice }, (bytes) => {
+      audible = true
+      return Effect.zipRight(firstSpeech, send(TurnEvent.Audio({ bytes })))
+    }).pipe(
       Effect.onExit((exit) => {
         const { charactersSpoken } = written
         return watch.ended("tts", exit, { charactersSpoken })
@@ -90,7 +91,7 @@ export const reply = Effect.fn("reply")(function* (
     yield* Effect.raceFirst(speech, Deferred.await(broken))
     if (!audible) return yield* wrongAnswer("llm", "nothing in the reply can be spoken")
     return written satisfies Reply
-  })
+  }).pipe(Effect.scoped)
 
   return yield* Effect.retry(once, {
     schedule: retryPolicy,

@@ -1,6 +1,6 @@
-import { Option, Stream } from "effect"
+import { Effect, Option } from "effect"
 import type { Provider } from "../openai/client.ts"
-import { type ProviderError, wrongAnswer } from "../openai/errors.ts"
+import { wrongAnswer } from "../openai/errors.ts"
 import type { Message } from "../sessions/model.ts"
 
 /** How the model is asked; the settings of the same names. */
@@ -15,9 +15,6 @@ export interface Tokens {
   readonly inputTokens: number
   readonly outputTokens: number
 }
-
-/** What the model writes, as it writes it, and last what it counted. */
-export type ResponsePart = { readonly text: string } | { readonly tokens: Tokens }
 
 /** About 4 characters a token in English, fewer elsewhere. */
 export const estimateTokens = (text: string) => Math.ceil(text.length / 4)
@@ -34,63 +31,55 @@ export const fitContext = (history: ReadonlyArray<Message>, budget: number): Rea
 }
 
 /**
- * The model's reply to the transcript. A stream without its end mark, and one without a word, is a wrong answer.
- * One try: what was passed on decides whether another is allowed, and only the caller knows.
+ * The model's reply to the transcript, handed on as it is written; answers what it cost. A stream without its end mark,
+ * and one without a word, is a wrong answer. One try: what was passed on decides whether another is allowed, and only
+ * the caller knows.
  */
-export const respond = (
+export const respond = Effect.fn("respond")(function* (
   llm: Provider,
   settings: ResponseSettings,
   history: ReadonlyArray<Message>,
   transcript: string,
-): Stream.Stream<ResponsePart, ProviderError> =>
-  Stream.suspend(() => {
-    const messages = [
-      { role: "system" as const, content: settings.systemPrompt },
-      ...fitContext(history, settings.contextTokens).map(({ role, content }) => ({ role, content })),
-      { role: "user" as const, content: transcript },
-    ]
-    const estimate = messages.reduce((sum, { content }) => sum + estimateTokens(content), 0)
-    let written = ""
-    let ended = false
-    let tokens = Option.none<Tokens>()
-    const text = llm
-      .stream(({ sdk, model, signal }) =>
-        sdk.chat.completions.create(
-          {
-            model,
-            messages,
-            max_tokens: settings.llmMaxTokens,
-            temperature: settings.llmTemperature,
-            stream: true,
-            stream_options: { include_usage: true },
-          },
-          { signal },
-        ),
-      )
-      .pipe(
-        Stream.mapConcat((chunk) => {
-          const [choice] = chunk.choices ?? []
-          if (choice?.finish_reason) ended = true
-          if (chunk.usage) {
-            tokens = Option.some({
-              inputTokens: chunk.usage.prompt_tokens,
-              outputTokens: chunk.usage.completion_tokens,
-            })
-          }
-          const delta = (choice?.delta?.content ?? "").replaceAll("\0", "")
-          written += delta
-          return delta === "" ? [] : [{ text: delta }]
-        }),
-      )
-    const end = Stream.suspend(() => {
-      if (!ended) return Stream.fail(wrongAnswer("llm", "the stream ended without its end mark"))
-      if (written.trim() === "") return Stream.fail(wrongAnswer("llm", "no text in it"))
-      return Stream.make({
-        tokens: Option.getOrElse(tokens, () => ({
-          inputTokens: estimate,
-          outputTokens: estimateTokens(written),
-        })),
-      })
-    })
-    return Stream.concat(text, end)
-  }).pipe(Stream.withSpan("respond"))
+  write: (text: string) => void,
+) {
+  const messages = [
+    { role: "system" as const, content: settings.systemPrompt },
+    ...fitContext(history, settings.contextTokens).map(({ role, content }) => ({ role, content })),
+    { role: "user" as const, content: transcript },
+  ]
+  let written = ""
+  let ended = false
+  let tokens = Option.none<Tokens>()
+  yield* llm.each(
+    ({ sdk, model, signal }) =>
+      sdk.chat.completions.create(
+        {
+          model,
+          messages,
+          max_tokens: settings.llmMaxTokens,
+          temperature: settings.llmTemperature,
+          stream: true,
+          stream_options: { include_usage: true },
+        },
+        { signal },
+      ),
+    (chunk) => {
+      const [choice] = chunk.choices ?? []
+      if (choice?.finish_reason) ended = true
+      if (chunk.usage) {
+        const { prompt_tokens: inputTokens, completion_tokens: outputTokens } = chunk.usage
+        tokens = Option.some({ inputTokens, outputTokens })
+      }
+      // PostgreSQL keeps no NUL in text.
+      const delta = (choice?.delta?.content ?? "").replaceAll("\0", "")
+      written += delta
+      if (delta !== "") write(delta)
+    },
+  )
+  if (!ended) return yield* wrongAnswer("llm", "the stream ended without its end mark")
+  if (written.trim() === "") return yield* wrongAnswer("llm", "no text in it")
+  return Option.getOrElse(tokens, () => ({
+    inputTokens: messages.reduce((sum, { content }) => sum + estimateTokens(content), 0),
+    outputTokens: estimateTokens(written),
+  }))
+})

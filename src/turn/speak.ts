@@ -1,4 +1,4 @@
-import { Effect, identity, Mailbox, type Scope, Stream } from "effect"
+import { type Chunk, Effect, Mailbox, Stream } from "effect"
 import type { Provider } from "../openai/client.ts"
 import { type ProviderError, wrongAnswer } from "../openai/errors.ts"
 import { retryPolicy } from "../openai/retry.ts"
@@ -15,35 +15,61 @@ interface SpeakOptions {
 }
 
 /**
- * The pieces' speech in their order, as one stream: the audio of the first goes out as it arrives while the next two
- * are already asked for. MP3 pieces become one continuous MP3.
+ * Speaks the pieces in their order: the audio of the first is emitted as it arrives while the next two are already
+ * asked for. MP3 pieces become one continuous MP3. Ends when the last was emitted.
  */
-export const speak = <E, R>(
+export const speak = Effect.fn("speak")(function* <E, R>(
   pieces: Stream.Stream<Piece, E, R>,
   tts: Provider,
   options: SpeakOptions,
-): Stream.Stream<Uint8Array, E | ProviderError, R> =>
-  Stream.unwrapScoped(
+  emit: (bytes: Uint8Array) => Effect.Effect<unknown>,
+) {
+  // One piece waits in here and one to get in, which makes the two.
+  const ahead = yield* Mailbox.make<PieceInTheMaking, E>({ capacity: piecesAhead - 1 })
+  const prepareAll = pieces.pipe(
+    Stream.filter(({ spoken }) => spoken !== ""),
+    Stream.runForEach((piece) =>
+      Effect.flatMap(prepare(tts, piece, options), (prepared) => ahead.offer(prepared)),
+    ),
+  )
+  yield* Effect.forkScoped(Mailbox.into(prepareAll, ahead))
+  const stream = makePlayable(options.format)
+  const send = (bytes: Uint8Array) => (bytes.length === 0 ? Effect.void : emit(bytes))
+  yield* drain(ahead.takeN(1), (piece) =>
     Effect.gen(function* () {
-      const scope = yield* Effect.scope
-      const join = options.format === "mp3" ? joinMp3() : identity
-      return pieces.pipe(
-        Stream.filter(({ spoken }) => spoken !== ""),
-        Stream.mapEffect((piece) => prepare(scope, askFor(tts, piece, options))),
-        // One piece waits in the buffer and one to get into it, which makes the two.
-        Stream.buffer({ capacity: piecesAhead - 1 }),
-        Stream.flatMap(join),
-        Stream.filter((bytes) => bytes.length > 0),
-      )
+      let sent = 0
+      yield* drain(piece.take(), (bytes) => {
+        const joined = stream.push(bytes)
+        sent += joined.length
+        return send(joined)
+      })
+      const last = stream.end()
+      if (sent + last.length === 0)
+        return yield* wrongAnswer("tts", "MP3 of another format than the pieces before")
+      yield* send(last)
     }),
-  ).pipe(Stream.withSpan("speak"))
+  )
+}, Effect.scoped)
 
-/** One try at one piece: what can be played of it, as it arrives. An answer without any of that is a wrong one. */
-const askFor = (tts: Provider, piece: Piece, { voice, format }: SpeakOptions) =>
-  Stream.suspend(() => {
-    const playable = format === "mp3" ? wholeFrames() : wholeSamples()
-    return tts
-      .stream(async ({ sdk, model, signal }) => {
+/** A piece whose speech is on its way. `take` begins to hand it on: from then on what arrived is not asked for again. */
+interface PieceInTheMaking {
+  readonly take: () => Take<Uint8Array, ProviderError>
+}
+
+/** Asks for a piece at once. A try that fails is repeated unless the listener may have got a part of it. */
+const prepare = Effect.fnUntraced(function* (tts: Provider, piece: Piece, { voice, format }: SpeakOptions) {
+  const arrived = yield* Mailbox.make<Uint8Array, ProviderError>()
+  let itsTurn = false
+  let started = false
+  const keep = (bytes: Uint8Array) => {
+    if (bytes.length === 0) return
+    started = true
+    arrived.unsafeOffer(bytes)
+  }
+  const fetch = Effect.suspend(() => {
+    const playable = makePlayable(format)
+    const audio = tts.each(
+      async ({ sdk, model, signal }) => {
         const answer = await sdk.audio.speech.create(
           { model, voice, input: piece.spoken, response_format: format },
           { signal },
@@ -53,53 +79,14 @@ const askFor = (tts: Provider, piece: Piece, { voice, format }: SpeakOptions) =>
           throw wrongAnswer("tts", "text where the audio should be")
         }
         return answer.body
-      })
-      .pipe(
-        Stream.map(playable.push),
-        Stream.concat(Stream.sync(playable.end)),
-        Stream.filter((bytes) => bytes.length > 0),
-        Stream.orElseIfEmptyStream(() => Stream.fail(wrongAnswer("tts", "no audio in it"))),
-      )
-  })
-
-/** Keeps back what can't be played before more has come; at a piece's end that is left out. */
-interface Playable {
-  readonly push: (chunk: Uint8Array) => Uint8Array
-  readonly end: () => Uint8Array
-}
-
-const wholeFrames = (): Playable => {
-  const { push, endPiece } = makeMp3Joiner()
-  return { push, end: endPiece }
-}
-
-/** Half a sample would turn all that follows into noise. */
-const wholeSamples = (): Playable => {
-  let half: Uint8Array = new Uint8Array(0)
-  const push = (chunk: Uint8Array) => {
-    const bytes = half.length === 0 ? chunk : Buffer.concat([half, chunk])
-    half = bytes.slice(bytes.length - (bytes.length % 2))
-    return bytes.subarray(0, bytes.length - half.length)
-  }
-  return { push, end: () => new Uint8Array(0) }
-}
-
-/**
- * Starts to fetch a piece at once, and gives what arrives. A try that fails is repeated unless the listener may have
- * got a part of it: once this piece's turn has come, its bytes go out as they arrive.
- */
-const prepare = Effect.fnUntraced(function* (
-  scope: Scope.Scope,
-  audio: Stream.Stream<Uint8Array, ProviderError>,
-) {
-  const arrived = yield* Mailbox.make<Uint8Array, ProviderError>()
-  let itsTurn = false
-  let started = false
-  const fetch = audio.pipe(
-    Stream.runForEach((bytes) => {
-      started = true
-      return arrived.offer(bytes)
-    }),
+      },
+      (chunk) => keep(playable.push(chunk)),
+    )
+    return Effect.flatMap(audio, () => {
+      keep(playable.end())
+      return started ? Effect.void : wrongAnswer("tts", "no audio in it")
+    })
+  }).pipe(
     Effect.tapError(() => {
       if (itsTurn) return Effect.void
       started = false
@@ -107,26 +94,49 @@ const prepare = Effect.fnUntraced(function* (
     }),
     Effect.retry({ schedule: retryPolicy, while: () => !(itsTurn && started) }),
   )
-  yield* Mailbox.into(fetch, arrived).pipe(Effect.forkIn(scope))
-  return Stream.suspend(() => {
+  yield* Effect.forkScoped(Mailbox.into(fetch, arrived))
+  const take = () => {
     itsTurn = true
-    return Mailbox.toStream(arrived)
-  })
+    return arrived.takeAll
+  }
+  return { take } satisfies PieceInTheMaking
 })
 
-type Join = (piece: Stream.Stream<Uint8Array, ProviderError>) => Stream.Stream<Uint8Array, ProviderError>
-
-/** The pieces' frames as one stream of the first one's format: a decoder would stumble over a change of it. */
-const joinMp3 = (): Join => {
-  const joiner = makeMp3Joiner()
-  return (piece) =>
-    Stream.concat(
-      Stream.map(piece, joiner.push),
-      Stream.suspend(() => {
-        const last = joiner.endPiece()
-        return joiner.piece().frames === 0
-          ? Stream.fail(wrongAnswer("tts", "MP3 of another format than the pieces before"))
-          : Stream.make(last)
-      }),
-    )
+/** Keeps back what can't be played before more has come; at a piece's end that is left out. */
+interface Playable {
+  readonly push: (chunk: Uint8Array) => Uint8Array
+  readonly end: () => Uint8Array
 }
+
+const nothing = new Uint8Array(0)
+
+/** Whole MP3 frames, or whole samples: half a sample would turn all that follows into noise. */
+const makePlayable = (format: SpeechFormat): Playable => {
+  if (format === "mp3") {
+    const { push, endPiece } = makeMp3Joiner()
+    return { push, end: endPiece }
+  }
+  let half = nothing
+  const push = (chunk: Uint8Array) => {
+    const bytes = half.length === 0 ? chunk : Buffer.concat([half, chunk])
+    half = bytes.slice(bytes.length - (bytes.length % 2))
+    return bytes.subarray(0, bytes.length - half.length)
+  }
+  const end = () => {
+    half = nothing
+    return nothing
+  }
+  return { push, end }
+}
+
+type Take<A, E> = Effect.Effect<readonly [batch: Chunk.Chunk<A>, done: boolean], E>
+
+/** Uses all that a mailbox gives, in order, until it is done. */
+const drain = <A, E, E2, R>(take: Take<A, E>, use: (element: A) => Effect.Effect<unknown, E2, R>) =>
+  Effect.gen(function* () {
+    for (let isDone = false; !isDone; ) {
+      const [batch, done] = yield* take
+      for (const element of batch) yield* use(element)
+      isDone = done
+    }
+  })
