@@ -7,6 +7,7 @@ import { Settings } from "../config.ts"
 import { startEmbedded } from "./embedded.ts"
 import {
   type DatabaseError,
+  DatabaseUnavailable,
   isConnectionLost,
   isDatabaseAway,
   isSqlError,
@@ -72,6 +73,20 @@ export const layer = Layer.unwrapScoped(
  */
 const onceMore = Schedule.intersect(Schedule.recurs(1), Schedule.spaced("50 millis"))
 
+/** The service's statements take milliseconds; one that takes longer than this has a database that hangs. */
+const patience = Duration.seconds(10)
+
+/** A statement that is given up is cancelled, and one on a dead connection would be waited for with that as well. */
+const withPatience = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  effect.pipe(
+    Effect.disconnect,
+    Effect.timeoutFail({
+      duration: patience,
+      onTimeout: () =>
+        new DatabaseUnavailable({ cause: `no answer within ${Duration.toSeconds(patience)} s` }),
+    }),
+  )
+
 /** A read: tried once more on a lost connection, so that the request after a database restart works. */
 export const read = <A, E, R>(
   effect: Effect.Effect<A, E | SqlError, R>,
@@ -79,6 +94,7 @@ export const read = <A, E, R>(
   effect.pipe(
     Effect.retry({ schedule: onceMore, while: isConnectionLost }),
     Effect.catchIf(isSqlError, translateSqlError),
+    withPatience,
   )
 
 /**
@@ -104,5 +120,6 @@ export const transaction = <A, E, R>(
       ),
       Effect.retry({ schedule: onceMore, while: (error) => !begun && isConnectionLost(error) }),
       Effect.catchIf(isSqlError, translateSqlError),
+      withPatience,
     )
   })

@@ -1,7 +1,6 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { Effect, Layer, Schedule } from "effect"
 import { Settings } from "../config.ts"
-import { read } from "../db/postgres.ts"
 
 /**
  * Deletes sessions without a message that are idle for 24 h and, with SESSION_RETENTION_DAYS above 0, all that are
@@ -14,8 +13,8 @@ export const cleanUpSessions = Effect.gen(function* () {
     and not exists (select 1 from messages m where m.session_id = s.id) returning 1`
   const old = sql`delete from sessions
     where last_activity_at < now() - make_interval(secs => ${sessionRetentionDays * 86_400}) returning 1`
-  const emptied = yield* read(empty)
-  const aged = sessionRetentionDays > 0 ? yield* read(old) : []
+  const emptied = yield* empty
+  const aged = sessionRetentionDays > 0 ? yield* old : []
   return { empty: emptied.length, old: aged.length }
 }).pipe(Effect.withSpan("Sessions.cleanUp"))
 

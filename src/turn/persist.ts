@@ -1,19 +1,10 @@
-import { Duration, Effect } from "effect"
-import { DatabaseUnavailable } from "../db/errors.ts"
+import { Effect } from "effect"
 import type { Conversation, SaidTurn } from "../sessions/conversation.ts"
 
-/** Two inserts take milliseconds; a database that needs longer than this is away. */
-const timeout = Duration.seconds(10)
-
-/** Both messages in one transaction, and the session with them where it is new. */
+/**
+ * Both messages in one transaction, and the session with them where it is new. The last stage: what is saved was heard
+ * whole, and what fails here is not saved at all.
+ */
 export const persist = Effect.fn("persist")((conversation: Conversation["Type"], turn: SaidTurn) =>
-  conversation.save(turn).pipe(
-    // A transaction that is given up is rolled back, and a database that hangs would be waited for with that as well.
-    Effect.disconnect,
-    Effect.timeoutFail({
-      duration: timeout,
-      onTimeout: () =>
-        new DatabaseUnavailable({ cause: `not saved within ${Duration.toSeconds(timeout)} s` }),
-    }),
-  ),
+  conversation.save(turn),
 )

@@ -45,6 +45,7 @@ export class Turns extends Context.Tag("Turns")<
 
         const turn = Effect.gen(function* () {
           const session = yield* conversation.join(userId, input.sessionId)
+          yield* Effect.annotateLogsScoped({ sessionId: session.id })
           yield* emit(TurnEvent.Started({ sessionId: session.id, turnId }))
           const recording = yield* watch.stage("validate", validate(upload))
           const speech = yield* watch.stage("transcode", transcode(recording, settings))
@@ -71,7 +72,6 @@ export class Turns extends Context.Tag("Turns")<
           const timings = yield* watch.read
           yield* Effect.logInfo("turn").pipe(
             Effect.annotateLogs({
-              sessionId: session.id,
               bytes: upload.bytes,
               type: recording.demuxer,
               transcriptLength: transcript.length,
@@ -87,7 +87,7 @@ export class Turns extends Context.Tag("Turns")<
               usage: { audioSeconds: speech.seconds, ...usage },
             }),
           )
-        })
+        }).pipe(Effect.scoped)
 
         const overdue = Effect.sleep(settings.turnTimeout).pipe(
           Effect.zipRight(watch.atWork),

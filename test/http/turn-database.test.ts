@@ -86,3 +86,16 @@ test("a connection that was lost between turns is not noticed", async () => {
   expect(answer.status).toBe(200)
   await answer.bytes()
 })
+
+test("a database that hangs is given up before the turn begins, and for every other request", async () => {
+  proxy.stall()
+  const answers = await Promise.all([
+    service.converse(key, new Blob([recording])),
+    service.call("GET", "/sessions", { key }),
+  ])
+  for (const answer of answers) {
+    expect(answer.status).toBe(503)
+    expect(await answer.json()).toMatchObject({ error: "DATABASE_UNAVAILABLE", retryAfter: 1 })
+  }
+  expect(service.upstream.calls("stt")).toEqual([])
+})
