@@ -5,26 +5,7 @@ await setUp()
 
 const port = process.env.PORT ?? "3000"
 const api = `http://localhost:${port}/api/v1`
-const service = Bun.spawn([bun, "src/main.ts"], {
-  cwd: new URL("..", import.meta.url).pathname,
-  env: { ...process.env, PORT: port },
-  stdio: ["inherit", "inherit", "inherit"],
-})
-let ended = false
-const exited = service.exited.then((code) => {
-  ended = true
-  return code
-})
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => service.kill(signal))
-
-const isReady = async () => {
-  const answer = await fetch(`${api}/ready`).catch(() => undefined)
-  return answer?.ok === true
-}
-while (!ended && !(await isReady())) await Bun.sleep(100)
-
-if (!ended) {
-  console.log(`
+const guide = `
 The service runs at ${api} (Ctrl-C stops it). In another terminal, in this folder:
 
   # 1. Register, and keep the key that it shows.
@@ -35,6 +16,21 @@ The service runs at ${api} (Ctrl-C stops it). In another terminal, in this folde
 
   # 3. Listen.
   ffplay -autoexit -nodisp answer.mp3
-`)
+`
+
+const service = Bun.spawn([bun, "src/main.ts"], {
+  cwd: new URL("..", import.meta.url).pathname,
+  env: { ...process.env, PORT: port },
+  stdio: ["inherit", "pipe", "inherit"],
+})
+// The service ignores a signal that the terminal has sent it already.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => service.kill(signal))
+
+let isListening = false
+for await (const text of service.stdout.pipeThrough(new TextDecoderStream())) {
+  process.stdout.write(text)
+  if (isListening || !/\blistening\b/.test(text)) continue
+  isListening = true
+  console.log(guide)
 }
-process.exit(await exited)
+process.exit(await service.exited)

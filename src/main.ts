@@ -36,8 +36,13 @@ const report = (cause: Cause.Cause<unknown>) => {
   if (Cause.isInterruptedOnly(cause)) return Effect.void
   const failures = Chunk.toReadonlyArray(Cause.failures(cause))
   const what = failures.length > 0 ? failures.map(explain).join(" ") : Cause.pretty(cause)
-  return Console.error(`The service did not start. ${what}`)
+  return Console.error(
+    `${name === "migrate" ? "The database was not migrated" : "The service did not start"}. ${what}`,
+  )
 }
+
+// runMain takes the first signal; without a listener the next one would kill the process in the middle of its stop.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => undefined)
 
 BunRuntime.runMain(Effect.tapErrorCause(command, report), {
   disableErrorReporting: true,

@@ -1,8 +1,8 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { Duration, Effect } from "effect"
 import { Elysia } from "elysia"
-import { Settings } from "../config.ts"
-import { type Provider, Providers } from "../openai/client.ts"
+import { Settings, type StageSettings } from "../config.ts"
+import { read } from "../db/postgres.ts"
 import { isInstalled } from "../turn/ffmpeg.ts"
 import { makeRun } from "./run.ts"
 
@@ -17,17 +17,15 @@ const unavailable = { status: "unavailable" }
 export const healthRoutes = Effect.gen(function* () {
   const run = yield* makeRun
   const sql = yield* SqlClient.SqlClient
-  const { ffmpegPath } = yield* Settings
-  const { stt, llm, tts } = yield* Providers
+  const { ffmpegPath, stt, llm, tts } = yield* Settings
 
-  const database = sql`select 1`.pipe(
-    // A query that is given up is cancelled by way of the same silent server: nobody waits for that.
+  const database = read(sql`select 1`).pipe(
     Effect.disconnect,
     Effect.timeout(databasePatience),
     Effect.match({ onFailure: () => unavailable, onSuccess: () => ok }),
   )
   const ffmpeg = Effect.sync(() => (isInstalled(ffmpegPath) ? ok : unavailable))
-  const provider = ({ engine, model }: Provider) => ({
+  const provider = ({ engine, model }: StageSettings) => ({
     ...ok,
     engine,
     ...(engine === "offline" ? {} : { model }),

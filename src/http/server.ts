@@ -5,7 +5,7 @@ import { conversationRoutes } from "./conversation.ts"
 import { crossOrigin } from "./cross-origin.ts"
 import { healthRoutes } from "./health.ts"
 import { problemOf, unknownRoute } from "./on-error.ts"
-import { defect } from "./problems.ts"
+import { clientLeft, defect } from "./problems.ts"
 import { noteRequest, requestInfo } from "./run.ts"
 import { sessionsRoutes } from "./sessions.ts"
 import { usersRoutes } from "./users.ts"
@@ -17,9 +17,6 @@ export class ServerNotStarted extends Schema.TaggedError<ServerNotStarted>()("Se
 
 /** Seconds without a byte: more than a turn may take to its first sound, which is silent time for its connection. */
 const idleTimeout = 120
-
-/** What proxies log where nobody was left to answer. */
-const clientLeft = 499
 
 /** The path as it was asked for: what Elysia calls so is the route's. */
 const pathOf = (url: string) => url.replace(/^\w+:\/\/[^/]*/, "").replace(/[?#].*$/s, "")
@@ -38,7 +35,7 @@ const makeApp = Effect.gen(function* () {
       requestId: id,
       method: request.method,
       path: pathOf(request.url),
-      status: request.signal.aborted ? clientLeft : status,
+      status: request.signal.aborted ? clientLeft.status : status,
       ip,
       ms: Math.round(performance.now() - startedAt),
     })
@@ -102,29 +99,26 @@ const addressOf = (host: string, port: number | undefined) => {
 }
 
 /**
- * Settles with the next signal: the operator does not want to wait for what is in flight. Whoever runs the process took
- * the signal before, and left the next one to kill it.
+ * Settles with a signal that comes a second after the first, or later: the operator does not want to wait for what is
+ * in flight. One that comes at once is the same one again: a terminal sends it to the whole group, and what started
+ * the service (bun run, npx) passes it on as well.
  */
-const askedAgain = Effect.acquireRelease(
-  Effect.sync(() => {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const asked = () => resolve()
-    process.once("SIGINT", asked).once("SIGTERM", asked)
-    return { promise, asked }
-  }),
-  ({ asked }) =>
-    Effect.sync(() => {
-      process.removeListener("SIGINT", asked).removeListener("SIGTERM", asked)
+const askedAgain = Effect.sleep("1 second").pipe(
+  Effect.zipRight(
+    Effect.async<void>((resume) => {
+      const asked = () => resume(Effect.void)
+      process.once("SIGINT", asked).once("SIGTERM", asked)
+      return Effect.sync(() => process.removeListener("SIGINT", asked).removeListener("SIGTERM", asked))
     }),
-).pipe(Effect.map(({ promise }) => Effect.promise(() => promise)))
+  ),
+)
 
 /** Takes no new connections, lets what is in flight finish for as long as it may, and breaks off the rest. */
 const stop = Effect.fnUntraced(function* (server: Bun.Server<unknown>, patience: Duration.Duration) {
-  const again = yield* askedAgain
   yield* Effect.logInfo("stopping")
   const finished = yield* Effect.promise(() => server.stop(false)).pipe(
     Effect.as(true),
-    Effect.raceFirst(Effect.as(again, false)),
+    Effect.raceFirst(Effect.as(askedAgain, false)),
     Effect.timeoutTo({ duration: patience, onTimeout: () => false, onSuccess: identity }),
     Effect.interruptible,
   )
@@ -132,7 +126,7 @@ const stop = Effect.fnUntraced(function* (server: Bun.Server<unknown>, patience:
     yield* Effect.logWarning("broken off").pipe(Effect.annotateLogs({ requests: server.pendingRequests }))
   }
   yield* Effect.promise(() => server.stop(true))
-}, Effect.scoped)
+})
 
 /** The running server. */
 export class HttpServer extends Context.Tag("HttpServer")<HttpServer, { readonly url: string }>() {

@@ -1,3 +1,4 @@
+import { open } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as FileSystem from "@effect/platform/FileSystem"
 import busboy from "busboy"
@@ -10,11 +11,6 @@ import { requestInfo } from "./run.ts"
 export class TempFolderUnusable extends Schema.TaggedError<TempFolderUnusable>()("TempFolderUnusable", {
   message: Schema.String,
 }) {}
-
-interface Form {
-  readonly upload: Upload
-  readonly sessionId: Option.Option<string>
-}
 
 /** What a form may hold beside the audio: boundaries, headers, small fields. */
 const formBytes = 64 * 1024
@@ -53,16 +49,21 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (request: Requ
   const path = `${folder}/upload`
   const form = yield* Effect.tryPromise({
     try: (signal) => readForm({ request, type, path, maxBytes, signal }),
-    catch: (error) =>
-      error instanceof AudioTooLarge || error instanceof ValidationFailed ? error : broken(),
-  })
-  const upload = {
+    catch: (error) => error,
+  }).pipe(
+    // The rest is ours: a full disk, say.
+    Effect.catchAll(
+      (error): Effect.Effect<never, AudioTooLarge | ValidationFailed> =>
+        error instanceof AudioTooLarge || error instanceof ValidationFailed ? error : Effect.die(error),
+    ),
+  )
+  const upload: Upload = {
     folder,
     path,
     bytes: form.bytes,
     uploadMs: performance.now() - requestInfo(request).startedAt,
   }
-  return { upload, sessionId: form.sessionId } satisfies Form
+  return { upload, sessionId: form.sessionId }
 })
 
 interface FormSource {
@@ -73,51 +74,67 @@ interface FormSource {
   readonly signal: AbortSignal
 }
 
-const readForm = async ({ request, type, path, maxBytes, signal }: FormSource) => {
+/** The parts of a form as they are found; fails as the caller may be told. */
+const parseForm = (type: string, onAudio: (chunk: Uint8Array) => void) => {
   const limits = { fields: 20, fieldSize: 1024, files: 20, parts: 40, headerPairs: 100 }
-  // Without utf8 a file name in another script would be read as Latin-1.
+  const found = { sessionId: Option.none<string>(), hasAudio: false }
   const parser = busboy({ headers: { "content-type": type }, defParamCharset: "utf8", limits })
   const parsed = new Promise<void>((resolve, reject) => {
     // It may fail twice: over what is in the body, and over being dropped before the body's end.
-    parser.once("close", resolve).on("error", reject)
+    parser.once("close", resolve).on("error", () => reject(broken()))
     for (const limit of ["partsLimit", "filesLimit", "fieldsLimit"]) {
       parser.once(limit, () => reject(new ValidationFailed({ message: "The form has too many parts." })))
     }
   })
   // Awaited only after the body was read; until then a rejection is not an unhandled one.
   parsed.catch(() => undefined)
-  const sink = Bun.file(path).writer()
-  let sessionId = Option.none<string>()
-  let hasAudio = false
-  let bytes = 0
   parser.on("field", (name, value) => {
-    if (name === "sessionId" && value !== "") sessionId = Option.some(value)
+    if (name === "sessionId" && value !== "") found.sessionId = Option.some(value)
   })
   parser.on("file", (name, file) => {
     file.on("error", () => undefined)
-    if (name !== "audio" || hasAudio) return file.resume()
-    hasAudio = true
-    return file.on("data", (chunk: Uint8Array) => {
-      bytes += chunk.length
-      if (bytes <= maxBytes) sink.write(chunk)
-    })
+    if (name !== "audio" || found.hasAudio) return file.resume()
+    found.hasAudio = true
+    return file.on("data", onAudio)
   })
+  return { parser, parsed, found }
+}
+
+const readForm = async ({ request, type, path, maxBytes, signal }: FormSource) => {
+  if (!/;\s*boundary=/i.test(type)) throw broken()
+  let bytes = 0
+  const waiting: Array<Uint8Array> = []
+  const { parser, parsed, found } = parseForm(type, (chunk) => {
+    bytes += chunk.length
+    if (bytes <= maxBytes) waiting.push(chunk)
+  })
+  const body = request.body?.getReader()
+  const file = await open(path, "w")
+  const store = async () => {
+    for (const chunk of waiting.splice(0)) await file.writeFile(chunk)
+  }
   try {
     let received = 0
-    for await (const chunk of request.body ?? []) {
-      received += chunk.length
-      parser.write(chunk)
-      await sink.flush()
+    while (body !== undefined) {
+      const next = await body.read().catch(() => {
+        throw broken()
+      })
+      if (next.done) break
+      received += next.value.length
+      parser.write(next.value)
+      await store()
       if (bytes > maxBytes || received > maxBytes + formBytes) throw new AudioTooLarge({ maxBytes })
       if (parser.errored !== null || signal.aborted) throw broken()
     }
     parser.end()
     await parsed
+    await store()
   } finally {
     parser.destroy()
-    await sink.end()
+    // What is left of a body that was refused is not read.
+    await Promise.allSettled([body?.cancel(), file.close()])
   }
   if (bytes > maxBytes) throw new AudioTooLarge({ maxBytes })
-  if (!hasAudio) throw new ValidationFailed({ message: "Audio file is required" })
-  return { bytes, sessionId }
+  if (!found.hasAudio) throw new ValidationFailed({ message: "Audio file is required" })
+  return { bytes, sessionId: found.sessionId }
 }

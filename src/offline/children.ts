@@ -14,7 +14,8 @@ export type Command = readonly [program: string, ...args: string[]]
 type Stdin = Uint8Array | ReadableStream<Uint8Array> | "ignore"
 
 const spawn = (command: Command, stdin: Stdin) =>
-  Bun.spawn({ cmd: [...command], stdin, stdout: "pipe", stderr: "pipe" })
+  // No environment: it holds keys, and these programs read what strangers send.
+  Bun.spawn({ cmd: [...command], stdin, stdout: "pipe", stderr: "pipe", env: {} })
 
 /** The child is killed, if it still runs, and gone when the scope has closed. */
 const scopedChild = (command: Command, stdin: Stdin) =>

@@ -1,10 +1,10 @@
-import { Context, Duration, Effect, Layer, Option, Redacted } from "effect"
+import { Context, Duration, Effect, Either, Layer, Option, Redacted } from "effect"
 import OpenAI from "openai"
 import { Settings, type StageSettings } from "../config.ts"
 import { startOfflineEngines } from "../offline/server.ts"
 import { type ProviderError, Stage, timedOut, toProviderError } from "./errors.ts"
 
-interface Ask {
+interface Call {
   readonly sdk: OpenAI
   readonly model: string
   /** Pass it on: it closes the connection when nobody waits for the answer any more. */
@@ -13,19 +13,16 @@ interface Ask {
 
 /** The server that one stage asks: OpenAI, anything that speaks its API, or the offline engines. */
 export interface Provider {
-  readonly stage: Stage
-  readonly engine: StageSettings["engine"]
-  readonly model: string
   /** An answer read whole, within the stage's time-out. One try: retries are the stage's own. */
-  readonly request: <A>(ask: (with_: Ask) => Promise<A>) => Effect.Effect<A, ProviderError>
+  readonly request: <A>(ask: (call: Call) => Promise<A>) => Effect.Effect<A, ProviderError>
   /**
-   * An answer read as it comes, each element handed on in turn; the stage's time-out spans the time to the first one
-   * and each silence after it. What `use` throws ends it. Plain JavaScript within, since this runs for every token and
-   * every chunk of audio.
+   * An answer read as it comes, each element handed on in turn; `use` says whether it was what is waited for. The
+   * stage's time-out spans the time to the first such element and each silence after it. Plain JavaScript within, since
+   * this runs for every token and every chunk of audio.
    */
   readonly each: <A>(
-    ask: (with_: Ask) => Promise<AsyncIterable<A>>,
-    use: (element: A) => void,
+    ask: (call: Call) => Promise<AsyncIterable<A>>,
+    use: (element: A) => boolean,
   ) => Effect.Effect<void, ProviderError>
 }
 
@@ -40,62 +37,63 @@ const makeProvider = (stage: Stage, settings: StageSettings, baseURL: string): P
     timeout: 2 * Duration.toMillis(settings.timeout),
     logLevel: "off",
   })
-  const { model, timeout, engine } = settings
+  const { model, timeout } = settings
   const onTimeout = () => timedOut(stage, timeout)
 
-  const request = <A>(ask: (with_: Ask) => Promise<A>) =>
+  const request = <A>(ask: (call: Call) => Promise<A>) =>
     Effect.tryPromise({
       try: (signal) => ask({ sdk, model, signal }),
       catch: toProviderError(stage),
     }).pipe(Effect.timeoutFail({ duration: timeout, onTimeout }))
 
-  const each = <A>(ask: (with_: Ask) => Promise<AsyncIterable<A>>, use: (element: A) => void) =>
+  const each = <A>(ask: (call: Call) => Promise<AsyncIterable<A>>, use: (element: A) => boolean) =>
     Effect.gen(function* () {
-      const { signal, during, isOver } = yield* limitSilence(timeout)
-      yield* Effect.tryPromise({
-        try: async () => {
-          const answer = await during(ask({ sdk, model, signal }))
-          const elements = answer[Symbol.asyncIterator]()
-          for (
-            let next = await during(elements.next());
-            next.done !== true;
-            next = await during(elements.next())
-          ) {
-            if (signal.aborted) break
-            use(next.value)
-          }
-          // An aborted stream of the SDK ends as if it were whole.
-          if (isOver()) throw onTimeout()
-        },
-        catch: (cause) => (isOver() ? onTimeout() : toProviderError(stage)(cause)),
+      const { signal, isOver, progress } = yield* watchSilence(timeout)
+      const attempt = <B>(evaluate: () => Promise<B>) =>
+        Effect.tryPromise({
+          try: evaluate,
+          catch: (cause) => (isOver() ? onTimeout() : toProviderError(stage)(cause)),
+        })
+      const elements = yield* attempt(async () => {
+        const answer = await ask({ sdk, model, signal })
+        return answer[Symbol.asyncIterator]()
       })
+      // One promise for the whole stream, which ends with the first thing that goes wrong in `use`.
+      const failed = yield* attempt(async () => {
+        for (let next = await elements.next(); next.done !== true; next = await elements.next()) {
+          if (signal.aborted) break
+          const used = Either.try(() => use(next.value))
+          if (Either.isLeft(used)) return Option.some(used.left)
+          if (used.right) progress()
+        }
+        return Option.none()
+      })
+      if (Option.isSome(failed)) return yield* Effect.die(failed.value)
+      // An aborted stream of the SDK ends as if it were whole.
+      if (isOver()) return yield* onTimeout()
     }).pipe(Effect.scoped)
 
-  return { stage, engine, model, request, each }
+  return { request, each }
 }
 
 /** Into how many looks a time-out is divided: it ends at most an eighth late. */
 const looks = 8
 
 /**
- * Aborts its signal when one wait lasts longer than `timeout`, and when the scope ends. One fibre for the whole
- * stream: a time-out of Effect's own on every element costs ten times what reading it costs.
+ * Aborts its signal when nothing has come on for `timeout`, and when the scope ends. One fibre for the whole stream: a
+ * time-out of Effect's own on every element costs ten times what reading it costs.
  */
-const limitSilence = Effect.fnUntraced(function* (timeout: Duration.Duration) {
+const watchSilence = Effect.fnUntraced(function* (timeout: Duration.Duration) {
   const abort = yield* Effect.acquireRelease(
     Effect.sync(() => new AbortController()),
     (controller) => Effect.sync(() => controller.abort()),
   )
-  let waits = 0
-  let waiting = false
+  let quietLooks = 0
   let over = false
   const watch = Effect.gen(function* () {
-    let seen = 0
-    let quiet = 0
-    while (quiet < looks) {
+    while (quietLooks < looks) {
       yield* Effect.sleep(Duration.times(timeout, 1 / looks))
-      quiet = waiting && waits === seen ? quiet + 1 : 0
-      seen = waits
+      quietLooks += 1
     }
     over = true
     abort.abort()
@@ -104,15 +102,9 @@ const limitSilence = Effect.fnUntraced(function* (timeout: Duration.Duration) {
   return {
     signal: abort.signal,
     isOver: () => over,
-    /** Counts one wait, which should end within the time-out. */
-    during: async <A>(wait: Promise<A>): Promise<A> => {
-      waits += 1
-      waiting = true
-      try {
-        return await wait
-      } finally {
-        waiting = false
-      }
+    progress: () => {
+      // The look under way has begun before.
+      quietLooks = -1
     },
   }
 })

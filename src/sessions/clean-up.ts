@@ -1,5 +1,5 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Effect, Layer, Schedule } from "effect"
+import { Duration, Effect, Layer, Schedule } from "effect"
 import { Settings } from "../config.ts"
 
 /**
@@ -18,9 +18,14 @@ export const cleanUpSessions = Effect.gen(function* () {
   return { empty: emptied.length, old: aged.length }
 }).pipe(Effect.withSpan("Sessions.cleanUp"))
 
+/** A large retention sweep takes minutes; a database that hangs takes for ever. */
+const roundTimeout = Duration.minutes(10)
+
 /** Cleans up at start and every hour, for as long as the service runs; a failed round is logged, the next one comes. */
 export const layer = Layer.scopedDiscard(
   cleanUpSessions.pipe(
+    Effect.disconnect,
+    Effect.timeout(roundTimeout),
     Effect.tap((deleted) => Effect.logInfo("sessions cleaned up").pipe(Effect.annotateLogs(deleted))),
     Effect.catchAllCause((cause) => Effect.logWarning("sessions not cleaned up", cause)),
     Effect.repeat(Schedule.spaced("1 hour")),

@@ -19,9 +19,11 @@ export interface Tokens {
 /** About 4 characters a token in English, fewer elsewhere. */
 export const estimateTokens = (text: string) => Math.ceil(text.length / 4)
 
-/** The newest whole turns that fit the budget, in order. */
+/** The newest whole turns that fit the budget, in order; of a turn that the history begins within, nothing. */
 export const fitContext = (history: ReadonlyArray<Message>, budget: number): ReadonlyArray<Message> => {
-  const turns = Object.values(Object.groupBy(history, ({ turnId }) => turnId)).map((turn) => turn ?? [])
+  const turns = Object.values(Object.groupBy(history, ({ turnId }) => turnId))
+    .map((turn) => turn ?? [])
+    .filter(([first]) => first?.role !== "assistant")
   let left = budget
   const oldest = turns.findLastIndex((turn) => {
     left -= turn.reduce((sum, { content }) => sum + estimateTokens(content), 0)
@@ -74,6 +76,7 @@ export const respond = Effect.fn("respond")(function* (
       const delta = (choice?.delta?.content ?? "").replaceAll("\0", "")
       written += delta
       if (delta !== "") write(delta)
+      return delta !== "" || ended
     },
   )
   if (!ended) return yield* wrongAnswer("llm", "the stream ended without its end mark")

@@ -62,9 +62,9 @@ const prepare = Effect.fnUntraced(function* (tts: Provider, piece: Piece, { voic
   let itsTurn = false
   let started = false
   const keep = (bytes: Uint8Array) => {
-    if (bytes.length === 0) return
+    if (bytes.length === 0) return false
     started = true
-    arrived.unsafeOffer(bytes)
+    return arrived.unsafeOffer(bytes)
   }
   const fetch = Effect.suspend(() => {
     const playable = makePlayable(format)

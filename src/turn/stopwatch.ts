@@ -1,4 +1,4 @@
-import { Clock, Effect, type Exit } from "effect"
+import { Clock, Effect, type Exit, Option } from "effect"
 import type { Stage } from "../openai/errors.ts"
 import type { Timings } from "./model.ts"
 
@@ -21,8 +21,8 @@ export interface Stopwatch {
   ) => Effect.Effect<void>
   /** What was stopped so far; 0 for all else. */
   readonly read: Effect.Effect<Timings>
-  /** The provider asked last, which is the one that an overdue turn waits for. */
-  readonly atWork: Effect.Effect<Stage>
+  /** The provider asked last, which is the one that an overdue turn waits for; none before the first. */
+  readonly atWork: Effect.Effect<Option.Option<Stage>>
 }
 
 /** The stages whose answer is read as it comes: what times their first part, and its name in the log. */
@@ -38,11 +38,12 @@ export const makeStopwatch = (uploadMs: number): Stopwatch => {
 
   const starts = new Map<Part, number>()
 
-  let atWork: Stage = "stt"
+  let atWork = Option.none<Stage>()
   const start = (name: Part) =>
     Effect.tap(Clock.currentTimeMillis, (now) => {
       starts.set(name, now)
-      atWork = providers[name] ?? atWork
+      times.delete(name)
+      atWork = Option.orElse(Option.fromNullable(providers[name]), () => atWork)
     })
 
   const stop = (name: Part, since: number) =>

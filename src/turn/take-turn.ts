@@ -1,5 +1,6 @@
-import { Context, Effect, Layer, Mailbox, Stream } from "effect"
+import { Context, Effect, Layer, Mailbox, Option, Stream } from "effect"
 import { Settings } from "../config.ts"
+import { DatabaseUnavailable } from "../db/errors.ts"
 import { Providers } from "../openai/client.ts"
 import { timedOut } from "../openai/errors.ts"
 import { Conversation } from "../sessions/conversation.ts"
@@ -89,10 +90,15 @@ export class Turns extends Context.Tag("Turns")<
           )
         }).pipe(Effect.scoped)
 
-        const overdue = Effect.sleep(settings.turnTimeout).pipe(
-          Effect.zipRight(watch.atWork),
-          Effect.flatMap((stage) => (heard ? Effect.never : timedOut(stage, settings.turnTimeout))),
-        )
+        const overdue = Effect.gen(function* () {
+          yield* Effect.sleep(settings.turnTimeout)
+          if (heard) return yield* Effect.never
+          return yield* Option.match(yield* watch.atWork, {
+            onNone: () =>
+              new DatabaseUnavailable({ cause: "the turn's time ran out before a provider was asked" }),
+            onSome: (stage) => timedOut(stage, settings.turnTimeout),
+          })
+        })
         yield* Effect.raceFirst(turn, overdue).pipe(Effect.annotateLogs({ turnId }))
       })
 

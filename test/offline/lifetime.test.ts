@@ -14,7 +14,10 @@ const speak = async (input: string, response_format: "mp3" | "wav" | "pcm") =>
     await engines().client.audio.speech.create({ model: "tts-1", voice: "alloy", input, response_format })
   ).bytes()
 
-const leftBehind = () => readdirSync(tmpdir()).filter((name) => name.startsWith("voice-agent-hearing-"))
+const hearingFolders = () => readdirSync(tmpdir()).filter((name) => name.startsWith("voice-agent-hearing-"))
+/** Of other processes of this machine, which may come and go. */
+const before = new Set(hearingFolders())
+const leftBehind = () => hearingFolders().filter((name) => !before.has(name))
 
 describe("nothing outlives its request", () => {
   const long = "This is a rather long sentence that takes a while to be spoken by anyone. ".repeat(40)

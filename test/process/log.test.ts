@@ -7,6 +7,7 @@ import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { cleanUpProcesses, type LogRecord, newFolder, parseLog } from "../support/process.ts"
 import { type Service, startService } from "../support/service.ts"
 import { fail, type Stage, type Step } from "../support/upstream.ts"
+import type { TtsRequest } from "../support/upstream-requests.ts"
 
 /** What must never be in a log; each is in all that could bring it there. */
 const key = "sk_hushkey"
@@ -75,13 +76,17 @@ const recordsOf = async (requestId: string): Promise<ReadonlyArray<LogRecord>> =
 
 /** A turn, each stage going well once its scripted steps are used up; its status and what was logged of it. */
 const takeTurn = async (
-  script: Partial<Record<Stage, ReadonlyArray<Step>>> = {},
+  script: {
+    readonly stt?: ReadonlyArray<Step>
+    readonly llm?: ReadonlyArray<Step>
+    readonly tts?: ReadonlyArray<Step | ((request: TtsRequest) => Step)>
+  } = {},
   { accept = "application/json", audio }: { readonly accept?: string; readonly audio?: Uint8Array } = {},
 ) => {
-  for (const stage of ["stt", "llm", "tts"] as const) {
-    service.upstream.default(stage, well[stage])
-    service.upstream.script(stage, script[stage] ?? [])
-  }
+  for (const stage of ["stt", "llm", "tts"] as const) service.upstream.default(stage, well[stage])
+  service.upstream.script("stt", script.stt ?? [])
+  service.upstream.script("llm", script.llm ?? [])
+  service.upstream.script("tts", script.tts ?? [])
   const answer = await service.converse(userKey, new Blob([audio ?? (await wav16k())]), { accept })
   await answer.bytes().catch(() => undefined)
   return { status: answer.status, log: await recordsOf(answer.headers.get("x-request-id") ?? "") }
@@ -96,7 +101,8 @@ describe("a turn's lines", () => {
     const { status, log } = await takeTurn()
     expect(status).toBe(200)
     const [turn] = pick(log, "turn")
-    const common = { time, level: "info", requestId: turn?.requestId, turnId: turn?.turnId }
+    const { requestId, turnId, sessionId } = turn ?? {}
+    const common = { time, level: "info", requestId, turnId, sessionId }
     const stage = { ...common, event: "stage", ms, ok: true }
     const byName = (a: LogRecord, b: LogRecord) => `${a.stage}`.localeCompare(`${b.stage}`)
     expect(pick(log, "stage").toSorted(byName)).toEqual([
@@ -240,8 +246,11 @@ describe("what people said, and keys, are in no line", () => {
     const spoken = {
       llm: [{ text: `I ${reply} this, as the first sentence. ${`And I ${reply} that. `.repeat(20)}` }],
     }
+    const firstOnly = ({ input }: TtsRequest): Step =>
+      input.includes("first sentence") ? {} : { ...fail.badRequest(`${reply} can't be spoken`), delayMs: 300 }
     const tts = await takeTurn(
-      { ...spoken, tts: [{}, fail.badRequest(`${reply} can't be spoken`)] },
+      // By what is asked, since the two may come in either order; and the first is heard before the second fails.
+      { ...spoken, tts: [firstOnly, firstOnly] },
       { accept: "audio/mpeg" },
     )
     expect(tts.status).toBe(200)

@@ -5,6 +5,7 @@ import * as BunContext from "@effect/platform-bun/BunContext"
 import { SQL } from "bun"
 import { Effect, Exit, Redacted, Scope } from "effect"
 import { startEmbedded } from "../../src/db/embedded.ts"
+import { serverFolder } from "../../src/db/embedded-home.ts"
 
 interface Cluster {
   readonly url: string
@@ -24,7 +25,8 @@ const startCluster = async (): Promise<Cluster> => {
   )
   const stop = async () => {
     await Effect.runPromise(Scope.close(scope, Exit.void))
-    await rm(dataDir, { recursive: true, force: true })
+    // As root the server lies elsewhere.
+    for (const folder of [serverFolder(dataDir), dataDir]) await rm(folder, { recursive: true, force: true })
   }
   return { url: Redacted.value(url), stop }
 }
