@@ -19,15 +19,10 @@ const tests = async () => {
 }
 
 await setUp()
-const steps = [
-  [bun, "x", "--no-install", "biome", "check", "--error-on-warnings", "."],
-  [bun, "x", "--no-install", "tsc", "--noEmit"],
-  [bun, "x", "--no-install", "effect-tsgo", "diagnostics", "--project", "tsconfig.json"],
-]
+const steps = ["lint", "types"]
 let broken = 0
 for (const step of steps) {
-  console.log(`$ ${step.slice(3).join(" ")}`)
-  if ((await run(step)) !== 0) broken += 1
+  if ((await run([bun, "run", step])) !== 0) broken += 1
 }
 const { code, passed, failed } = await tests()
 const good = code === 0 && broken === 0 && passed > 0

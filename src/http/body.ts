@@ -1,5 +1,6 @@
 import { Effect } from "effect"
 import { Elysia } from "elysia"
+import { chunksOf } from "./chunks.ts"
 import { PayloadTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
 import { makeRun } from "./run.ts"
 
@@ -22,7 +23,7 @@ const readBytes = (request: Request): Effect.Effect<Uint8Array, PayloadTooLarge 
     try: async () => {
       const chunks: Array<Uint8Array> = []
       let size = 0
-      for await (const chunk of request.body ?? []) {
+      for await (const chunk of chunksOf(request)) {
         size += chunk.length
         if (size > maxBytes) throw tooLarge
         chunks.push(chunk)

@@ -19,7 +19,8 @@ const preflight = {
 
 /**
  * What browsers let the pages of other origins do, on every answer, errors included: all origins where the list has
- * `*`, then without credentials; else the listed ones, with credentials.
+ * `*`, then without credentials; else the listed ones, with credentials. Not @elysiajs/cors: it sends credentials to
+ * unlisted origins too, `Vary: *`, and takes an origin for listed by its host alone.
  */
 export const crossOrigin = (origins: ReadonlyArray<string>) => {
   const anyone = origins.includes("*")

@@ -4,6 +4,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import busboy from "busboy"
 import { Effect, Layer, Option, Schema } from "effect"
 import type { Upload } from "../turn/model.ts"
+import { BodyBrokeOff, chunksOf } from "./chunks.ts"
 import { AudioTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
 import { requestInfo } from "./run.ts"
 
@@ -49,7 +50,7 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (request: Requ
   const path = `${folder}/upload`
   const form = yield* Effect.tryPromise({
     try: (signal) => readForm({ request, type, path, maxBytes, signal }),
-    catch: (error) => error,
+    catch: (error) => (error instanceof BodyBrokeOff ? broken() : error),
   }).pipe(
     // The rest is ours: a full disk, say.
     Effect.catchAll(
@@ -108,20 +109,15 @@ const readForm = async ({ request, type, path, maxBytes, signal }: FormSource) =
     bytes += chunk.length
     if (bytes <= maxBytes) waiting.push(chunk)
   })
-  const body = request.body?.getReader()
   const file = await open(path, "w")
   const store = async () => {
     for (const chunk of waiting.splice(0)) await file.writeFile(chunk)
   }
   try {
     let received = 0
-    while (body !== undefined) {
-      const next = await body.read().catch(() => {
-        throw broken()
-      })
-      if (next.done) break
-      received += next.value.length
-      parser.write(next.value)
+    for await (const chunk of chunksOf(request)) {
+      received += chunk.length
+      parser.write(chunk)
       await store()
       if (bytes > maxBytes || received > maxBytes + formBytes) throw new AudioTooLarge({ maxBytes })
       if (parser.errored !== null || signal.aborted) throw broken()
@@ -131,8 +127,7 @@ const readForm = async ({ request, type, path, maxBytes, signal }: FormSource) =
     await store()
   } finally {
     parser.destroy()
-    // What is left of a body that was refused is not read.
-    await Promise.allSettled([body?.cancel(), file.close()])
+    await file.close()
   }
   if (bytes > maxBytes) throw new AudioTooLarge({ maxBytes })
   if (!found.hasAudio) throw new ValidationFailed({ message: "Audio file is required" })

@@ -31,6 +31,8 @@ const makeProvider = (stage: Stage, settings: StageSettings, baseURL: string): P
     apiKey: Redacted.value(settings.apiKey),
     baseURL,
     maxRetries: 0,
+    // A redirect would take what people said to a server that nobody configured.
+    fetchOptions: { redirect: "error" },
     // The SDK reads these from the environment, and would send them to whatever server it asks.
     ...(settings.engine === "openai" ? {} : { organization: null, project: null }),
     // The stage's time-out, below, spans more than the SDK's own, which ends with the answer's headers.

@@ -86,7 +86,7 @@ export const toProviderError =
 /** The provider's own sentence; the SDK's has the status before it. */
 const wordsOf = ({ error }: APIError): string =>
   Predicate.hasProperty(error, "message") && typeof error.message === "string" && error.message !== ""
-    ? error.message
+    ? error.message.slice(0, 500)
     : "The provider refused the request."
 
 /**
@@ -98,12 +98,17 @@ const describe = (cause: unknown): string => {
   return "code" in cause && typeof cause.code === "string" ? cause.code : cause.constructor.name
 }
 
+/** A day: what asks for more is no answer to "when". */
+const longestSeconds = 86_400
+
 /** Seconds, milliseconds (OpenAI's own header), or a date. */
 const parseRetryAfter = (headers: Headers | undefined): Option.Option<Duration.Duration> => {
   const ms = Number(headers?.get("retry-after-ms") ?? Number.NaN)
-  if (ms >= 0) return Option.some(Duration.millis(ms))
+  if (ms >= 0) return Option.some(Duration.millis(Math.min(ms, 1000 * longestSeconds)))
   const given = headers?.get("retry-after")
   if (given === null || given === undefined) return Option.none()
   const seconds = /^\d+(\.\d+)?$/.test(given) ? Number(given) : (Date.parse(given) - Date.now()) / 1000
-  return Number.isNaN(seconds) ? Option.none() : Option.some(Duration.seconds(Math.max(0, seconds)))
+  return Number.isNaN(seconds)
+    ? Option.none()
+    : Option.some(Duration.seconds(Math.min(Math.max(0, seconds), longestSeconds)))
 }

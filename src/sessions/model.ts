@@ -31,7 +31,15 @@ const JsonObject = Schema.declare(
   { message: () => "must be an object", jsonSchema: { type: "object" } },
 )
 
-const Metadata = JsonObject.pipe(Schema.filter(flawWithin))
+/** As JSON, in characters: a list has up to 100 of them, and PostgreSQL may write a number as 309 digits. */
+const metadataLength = 16_384
+
+const Metadata = JsonObject.pipe(
+  Schema.filter(flawWithin),
+  Schema.filter((value) => JSON.stringify(value).length <= metadataLength, {
+    message: () => "must have at most 16 KB as JSON",
+  }),
+)
 
 export const Session = Schema.Struct({
   id: Schema.UUID,

@@ -16,6 +16,7 @@ export interface FfmpegSettings {
 
 /** Hz, of what speech recognition hears best. */
 export const sampleRate = 16_000
+export const bytesPerSecond = sampleRate * 2
 
 const timeout = Duration.seconds(20)
 
@@ -34,14 +35,20 @@ export const layer = Layer.effectDiscard(
 
 /**
  * Decodes the recording's first audio track into the turn's folder. The upload is data, never instructions: the one
- * demuxer is named, nothing but plain files is opened, and what is past the limit by a second is not decoded.
+ * demuxer is named, nothing but plain files is opened, memory, CPU time and output are bounded, and what is past the
+ * limit by a second is not decoded. Answers the path of a 16 kHz mono 16-bit WAV; fails with InvalidAudio where nothing
+ * decodes, or not within 20 s.
  */
 export const decode = Effect.fn("decode")(function* (recording: Recording, settings: FfmpegSettings) {
   const { upload, demuxer } = recording
   const output = `${upload.folder}/speech.wav`
-  const input = ["-protocol_whitelist", "file", "-f", demuxer, "-i", `file:${upload.path}`]
+  // Cover art is decoded while the file is probed, whatever is asked of it: 16,000 pixels square take 780 MB.
+  const opened = ["-max_pixels", "1000000", "-protocol_whitelist", "file", "-f", demuxer]
   const track = ["-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-fflags", "+bitexact"]
-  const bounds = ["-threads", "1", "-t", `${settings.maxAudioSeconds + 1}`]
+  // -t counts timestamps, which a file may repeat or skip: they are made anew, from the samples.
+  const seconds = settings.maxAudioSeconds + 1
+  const anew = ["-af", "asetpts=N/SR/TB"]
+  const bounds = ["-threads", "1", "-t", `${seconds}`, "-fs", `${Math.ceil(seconds * bytesPerSecond) + 4096}`]
   const target = ["-ac", "1", "-ar", `${sampleRate}`, "-c:a", "pcm_s16le", "-f", "wav", `file:${output}`]
   const command = [
     settings.ffmpegPath,
@@ -49,8 +56,13 @@ export const decode = Effect.fn("decode")(function* (recording: Recording, setti
     "-hide_banner",
     "-v",
     "error",
-    ...input,
+    "-timelimit",
+    `${Duration.toSeconds(timeout)}`,
+    ...opened,
+    "-i",
+    `file:${upload.path}`,
     ...track,
+    ...anew,
     ...bounds,
     ...target,
   ]

@@ -1,4 +1,4 @@
-import { Effect, Option } from "effect"
+import { Effect, Option, Schema } from "effect"
 import type { Provider } from "../openai/client.ts"
 import { wrongAnswer } from "../openai/errors.ts"
 import type { Message } from "../sessions/model.ts"
@@ -15,6 +15,11 @@ export interface Tokens {
   readonly inputTokens: number
   readonly outputTokens: number
 }
+
+/** Compatible servers count in ways of their own. */
+const isUsage = Schema.is(
+  Schema.Struct({ prompt_tokens: Schema.NonNegativeInt, completion_tokens: Schema.NonNegativeInt }),
+)
 
 /** About 4 characters a token in English, fewer elsewhere. */
 export const estimateTokens = (text: string) => Math.ceil(text.length / 4)
@@ -68,7 +73,7 @@ export const respond = Effect.fn("respond")(function* (
     (chunk) => {
       const [choice] = chunk.choices ?? []
       if (choice?.finish_reason) ended = true
-      if (chunk.usage) {
+      if (isUsage(chunk.usage)) {
         const { prompt_tokens: inputTokens, completion_tokens: outputTokens } = chunk.usage
         tokens = Option.some({ inputTokens, outputTokens })
       }

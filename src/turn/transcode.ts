@@ -1,6 +1,6 @@
 import { Effect, Either, Option } from "effect"
 import { AudioTooLong, InvalidAudio } from "./errors.ts"
-import { decode, type FfmpegSettings, sampleRate } from "./ffmpeg.ts"
+import { bytesPerSecond, decode, type FfmpegSettings, sampleRate } from "./ffmpeg.ts"
 import type { Recording } from "./validate.ts"
 import { parseWav, type WavInfo, wavHeader } from "./wav.ts"
 
@@ -9,8 +9,6 @@ export interface Speech {
   readonly wav: Uint8Array
   readonly seconds: number
 }
-
-const bytesPerSecond = sampleRate * 2
 
 /**
  * To 16 kHz mono 16-bit, by at most one start of ffmpeg; a WAV that is so already needs none. The length is that of

@@ -1,0 +1,73 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test"
+import { ffmpeg, ffmpegToFile } from "../support/ffmpeg.ts"
+import { startTurns, type TurnService } from "../support/turns.ts"
+import { openRaw } from "./raw-http.ts"
+
+/** Recordings that are small to send and large to hear, or to look at. */
+let service: TurnService
+let key = ""
+beforeAll(async () => {
+  service = await startTurns({ env: { MAX_AUDIO_DURATION_SECONDS: "20" } })
+  key = await service.register()
+})
+afterAll(() => service.stop())
+beforeEach(() => service.reset())
+afterEach(() => service.nothingLeft())
+
+const tone = (seconds: number) => ["-f", "lavfi", "-i", `sine=d=${seconds}:r=16000`]
+const answerTo = (recording: Uint8Array) =>
+  service.converse(key, new Blob([recording]), { accept: "application/json" })
+
+test("packets that all claim the same time are counted by their samples", async () => {
+  const flac = await ffmpeg([
+    ...tone(600),
+    "-c:a",
+    "flac",
+    "-f",
+    "matroska",
+    "-live",
+    "1",
+    "-bsf:a",
+    "setts=ts=0",
+    "pipe:1",
+  ])
+  const answer = await answerTo(flac)
+  expect(await answer.json()).toMatchObject({ error: "AUDIO_TOO_LONG" })
+  expect(service.upstream.calls("stt")).toEqual([])
+})
+
+test("recordings in one file, one after the other, are heard as one", async () => {
+  const ogg = await ffmpeg([...tone(3), "-c:a", "libvorbis", "-f", "ogg", "pipe:1"])
+  const chained = await answerTo(Buffer.concat(Array(10).fill(ogg)))
+  expect(await chained.json()).toMatchObject({ error: "AUDIO_TOO_LONG" })
+})
+
+test("a pause that a recorder left out is not heard, and what follows it is", async () => {
+  const paused = await ffmpeg([
+    ...tone(10),
+    ...["-c:a", "libopus", "-f", "webm", "-bsf:a", "setts=ts='if(gt(N,200),TS+600000,TS)'", "pipe:1"],
+  ])
+  const answer = await answerTo(paused)
+  expect(await answer.json()).toMatchObject({ usage: { audioSeconds: expect.closeTo(10, 0) } })
+})
+
+test("a large picture in an MP3 is not looked at", async () => {
+  const picture = ["-f", "lavfi", "-i", "color=c=red:s=3000x3000:d=0.04:r=25", "-map", "0:a", "-map", "1:v"]
+  const cover = ["-frames:v", "1", "-c:v", "png", "-disposition:v", "attached_pic"]
+  const answer = await answerTo(await ffmpegToFile([...tone(2), ...picture, ...cover], "a.mp3"))
+  expect(answer.status).toBe(200)
+})
+
+test("a body of very many tiny chunks leaves others their turn", async () => {
+  const raw = await openRaw(service.url)
+  const other = await openRaw(service.url)
+  const host = { host: "localhost" }
+  raw.send(
+    `POST /api/v1/users/register HTTP/1.1\r\nhost: ${host.host}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n`,
+  )
+  raw.send("1\r\n \r\n".repeat(200_000))
+  other.send(`GET /api/v1/health HTTP/1.1\r\nhost: ${host.host}\r\n\r\n`)
+  expect((await other.answer()).status).toBe(200)
+  raw.close()
+  other.close()
+})
