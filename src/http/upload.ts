@@ -2,7 +2,7 @@ import { open } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as FileSystem from "@effect/platform/FileSystem"
 import busboy from "busboy"
-import { Effect, Layer, Option, Schema } from "effect"
+import { Data, Effect, Layer, Option, Schema } from "effect"
 import type { Upload } from "../turn/model.ts"
 import { BodyBrokeOff, chunksOf } from "./chunks.ts"
 import { AudioTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
@@ -18,6 +18,9 @@ const formBytes = 64 * 1024
 
 const broken = () =>
   new ValidationFailed({ message: "The multipart body is malformed or broke off before its end." })
+
+/** What is ours and no caller's: a full disk, say. */
+class NotStored extends Data.TaggedError("NotStored")<{ readonly cause: unknown }> {}
 
 const makeFolder = Effect.flatMap(FileSystem.FileSystem, (fs) =>
   fs.makeTempDirectoryScoped({ prefix: "voice-agent-" }),
@@ -50,14 +53,13 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (request: Requ
   const path = `${folder}/upload`
   const form = yield* Effect.tryPromise({
     try: (signal) => readForm({ request, type, path, maxBytes, signal }),
-    catch: (error) => (error instanceof BodyBrokeOff ? broken() : error),
-  }).pipe(
-    // The rest is ours: a full disk, say.
-    Effect.catchAll(
-      (error): Effect.Effect<never, AudioTooLarge | ValidationFailed> =>
-        error instanceof AudioTooLarge || error instanceof ValidationFailed ? error : Effect.die(error),
-    ),
-  )
+    catch: (error) => {
+      if (error instanceof BodyBrokeOff) return broken()
+      return error instanceof AudioTooLarge || error instanceof ValidationFailed
+        ? error
+        : new NotStored({ cause: error })
+    },
+  }).pipe(Effect.catchTag("NotStored", ({ cause }) => Effect.die(cause)))
   const upload: Upload = {
     folder,
     path,

@@ -93,7 +93,7 @@ describe("a migration that fails", () => {
       expect(await service.ended).toBe(1)
       expect(service.stdout()).toBe("")
       expect(service.stderr().trim()).toMatch(
-        /^The service did not start\. The database's schema could not be brought up to date: .*initial_schema.*: relation "messages" already exists\.?$/,
+        /^The database was not migrated\. The database's schema could not be brought up to date: .*initial_schema.*: relation "messages" already exists\.?$/,
       )
     },
   )
@@ -106,7 +106,7 @@ test("a database that is not there stops the start with one sentence, without th
   const service = startProcess({ args: [mainFile, "migrate"], env: { ...env(), DATABASE_URL: url.href } })
   expect(await service.ended).toBe(1)
   expect(service.stderr().trim()).toMatch(
-    /^The service did not start\. The database refused the service \(.*\): check /,
+    /^The database was not migrated\. The database refused the service \(.*\): check /,
   )
   expect(service.stderr().trim().split("\n")).toHaveLength(1)
   expect(`${service.stdout()}${service.stderr()}`).not.toContain("s3cret")
