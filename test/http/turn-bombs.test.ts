@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test"
 import { ffmpeg, ffmpegToFile } from "../support/ffmpeg.ts"
+import { connectRaw, head } from "../support/raw-http.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
-import { openRaw } from "./raw-http.ts"
 
 /** Recordings that are small to send and large to hear, or to look at. */
 let service: TurnService
@@ -59,15 +59,17 @@ test("a large picture in an MP3 is not looked at", async () => {
 })
 
 test("a body of very many tiny chunks leaves others their turn", async () => {
-  const raw = await openRaw(service.url)
-  const other = await openRaw(service.url)
-  const host = { host: "localhost" }
+  const raw = await connectRaw(service.url)
+  const other = await connectRaw(service.url)
   raw.send(
-    `POST /api/v1/users/register HTTP/1.1\r\nhost: ${host.host}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n`,
+    head("POST /api/v1/users/register", {
+      "content-type": "application/json",
+      "transfer-encoding": "chunked",
+    }),
   )
   raw.send("1\r\n \r\n".repeat(200_000))
-  other.send(`GET /api/v1/health HTTP/1.1\r\nhost: ${host.host}\r\n\r\n`)
+  other.send(head("GET /api/v1/health"))
   expect((await other.answer()).status).toBe(200)
-  raw.close()
-  other.close()
+  raw.leave()
+  other.leave()
 })

@@ -5,9 +5,9 @@
 import { connect } from "node:net"
 
 export interface RawAnswer {
+  /** 0 where the connection was gone before an answer began. */
   readonly status: number
-  /** Names in lower case. */
-  readonly headers: ReadonlyMap<string, string>
+  readonly headers: Headers
   /** Without the marks of its chunks. */
   readonly body: Buffer
   /** False where the connection was gone before the body's end. */
@@ -19,7 +19,7 @@ export interface RawClient {
   readonly send: (bytes: string | Uint8Array) => Promise<void>
   /** The answer so far as soon as `isEnough`, or at its end. */
   readonly until: (isEnough: (answer: RawAnswer) => boolean) => Promise<RawAnswer>
-  /** The answer when it is whole or the connection is gone. */
+  /** The answer when it is whole or the connection is gone; asked again, the one after it. */
   readonly answer: () => Promise<RawAnswer>
   /** Leaves: a FIN after what was sent, or a reset at once. */
   readonly leave: (how?: "close" | "reset") => void
@@ -29,7 +29,7 @@ export const connectRaw = (url: string): Promise<RawClient> =>
   new Promise((resolve, reject) => {
     const { hostname, port } = new URL(url)
     const socket = connect({ host: hostname, port: Number(port), noDelay: true })
-    const received: Array<Buffer> = []
+    let received: Buffer = Buffer.alloc(0)
     let gone = false
     let wake = () => {}
     const settle = () => {
@@ -37,7 +37,7 @@ export const connectRaw = (url: string): Promise<RawClient> =>
       wake()
     }
     socket.on("data", (chunk: Buffer) => {
-      received.push(chunk)
+      received = Buffer.concat([received, chunk])
       wake()
     })
     socket.on("close", settle)
@@ -45,9 +45,9 @@ export const connectRaw = (url: string): Promise<RawClient> =>
     socket.once("error", reject)
     socket.on("error", settle)
 
-    const until: RawClient["until"] = async (isEnough) => {
+    const until = async (isEnough: (answer: RawAnswer) => boolean) => {
       for (;;) {
-        const answer = readAnswer(Buffer.concat(received))
+        const answer = readAnswer(received)
         if (answer.whole || gone || (answer.status !== 0 && isEnough(answer))) return answer
         await new Promise<void>((next) => {
           wake = next
@@ -68,41 +68,71 @@ export const connectRaw = (url: string): Promise<RawClient> =>
       resolve({
         send,
         until,
-        answer: () => until(() => false),
+        answer: async () => {
+          const answer = await until(() => false)
+          received = received.subarray(answer.size)
+          return answer
+        },
         leave: (how = "close") => (how === "reset" ? socket.resetAndDestroy() : socket.destroy()),
       }),
     )
   })
 
-const nothing: RawAnswer = { status: 0, headers: new Map(), body: Buffer.alloc(0), whole: false }
+/** The lines of a request and its headers, with the empty line that ends them. */
+export const head = (line: string, headers: Record<string, string> = {}): string =>
+  [
+    `${line} HTTP/1.1`,
+    ...Object.entries({ host: "localhost", ...headers }).map(([name, value]) => `${name}: ${value}`),
+    "",
+    "",
+  ].join("\r\n")
 
-const readAnswer = (bytes: Buffer): RawAnswer => {
+/** `size`: how many bytes it took, its head included. */
+type Parsed = RawAnswer & { readonly size: number }
+
+const nothing: Parsed = { status: 0, headers: new Headers(), body: Buffer.alloc(0), whole: false, size: 0 }
+
+const readAnswer = (bytes: Buffer): Parsed => {
   const headEnd = bytes.indexOf("\r\n\r\n")
   if (headEnd < 0) return nothing
   const [statusLine = "", ...lines] = bytes.toString("latin1", 0, headEnd).split("\r\n")
   const status = Number(statusLine.split(" ")[1])
-  if (status === 100) return readAnswer(bytes.subarray(headEnd + 4))
-  const headers = new Map(
+  const start = headEnd + 4
+  const rest = bytes.subarray(start)
+  if (status === 100) {
+    const next = readAnswer(rest)
+    return { ...next, size: start + next.size }
+  }
+  const headers = new Headers(
     lines.map((line): [string, string] => {
       const colon = line.indexOf(":")
-      return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()]
+      return [line.slice(0, colon), line.slice(colon + 1).trim()]
     }),
   )
-  const rest = bytes.subarray(headEnd + 4)
-  if (headers.get("transfer-encoding") === "chunked") return { status, headers, ...readChunks(rest) }
+  if (headers.get("transfer-encoding") === "chunked") {
+    const { body, whole, size } = readChunks(rest)
+    return { status, headers, body, whole, size: start + size }
+  }
   const length = Number(headers.get("content-length") ?? 0)
-  return { status, headers, body: rest.subarray(0, length), whole: rest.length >= length }
+  return {
+    status,
+    headers,
+    body: rest.subarray(0, length),
+    whole: rest.length >= length,
+    size: Math.min(bytes.length, start + length),
+  }
 }
 
-const readChunks = (bytes: Buffer): Pick<RawAnswer, "body" | "whole"> => {
+const readChunks = (bytes: Buffer): Pick<Parsed, "body" | "whole" | "size"> => {
   const chunks: Array<Buffer> = []
   for (let at = 0; ; ) {
     const lineEnd = bytes.indexOf("\r\n", at)
     const size = lineEnd < 0 ? Number.NaN : Number.parseInt(bytes.toString("latin1", at, lineEnd), 16)
-    if (size === 0) return { body: Buffer.concat(chunks), whole: true }
     const start = lineEnd + 2
-    if (Number.isNaN(size) || start + size > bytes.length)
-      return { body: Buffer.concat(chunks), whole: false }
+    if (size === 0) return { body: Buffer.concat(chunks), whole: true, size: start + 2 }
+    if (Number.isNaN(size) || start + size > bytes.length) {
+      return { body: Buffer.concat(chunks), whole: false, size: bytes.length }
+    }
     chunks.push(bytes.subarray(start, start + size))
     at = start + size + 2
   }
