@@ -2,10 +2,8 @@ import { Database, SQLiteError } from "bun:sqlite"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Redacted } from "effect"
 import { findHome, makeFolder, partialFolder, type ServerHome, tidy } from "./embedded-home.ts"
-import { EmbeddedDatabaseFailed, failed, run } from "./embedded-programs.ts"
+import { failed, run } from "./embedded-programs.ts"
 import { serve } from "./embedded-server.ts"
-
-export { EmbeddedDatabaseFailed }
 
 /** The name of the role and of the database. */
 const name = "voice_agent"

@@ -31,7 +31,7 @@ const load = Effect.gen(function* () {
 
 /**
  * Brings the schema up to date, in one transaction that locks the migrator's table, so several processes may start
- * at once. The one moment the lock cannot cover is the making of that table, hence the second try. Answers the names
+ * at once. The one moment the lock cannot cover is the making of that table, hence the further tries. Answers the names
  * of what it carried out.
  */
 export const migrate = Migrator.make({})({ loader: load, table: "schema_migrations" }).pipe(
