@@ -48,6 +48,18 @@ describe("a stage's own time-out", () => {
     ])
   })
 
+  test.each(["llm", "tts"] as const)("of %s spans headers and first element together", async (stage) => {
+    // 10 s are 333 ms here: neither delay is over them, both are.
+    service.upstream.script(stage, [{ delayMs: 230, firstChunkDelayMs: 230 }])
+    const answer = await service.converse(key, recording)
+    expect(answer.status).toBe(200)
+    await answer.bytes()
+    expect(service.upstream.calls(stage).map(({ outcome }) => outcome)).toEqual([
+      "aborted by client",
+      "answered",
+    ])
+  })
+
   test("never comes: the stage's failure, after three calls", async () => {
     service.upstream.default("llm", fail.hang())
     const answer = await service.converse(key, recording)

@@ -37,3 +37,8 @@ test("a single turn over the budget is not shown, nor is what was before it", ()
   expect(fitContext(turns.slice(0, 2).flat(), 10)).toEqual([])
   expect(fitContext([], 10)).toEqual([])
 })
+
+test("of a turn that the history begins within, nothing is shown", () => {
+  const turns = [turnOf(["a", "b"]), turnOf(["c", "d"])].flat()
+  expect(fitContext(turns.slice(1), 100).map(({ content }) => content)).toEqual(["c", "d"])
+})
