@@ -77,11 +77,21 @@ interface FormSource {
   readonly signal: AbortSignal
 }
 
+/** It throws where the type names no boundary. */
+const openParser = (type: string, limits: busboy.Limits) => {
+  try {
+    // Without utf8 a file name in another script would be read as Latin-1.
+    return busboy({ headers: { "content-type": type }, defParamCharset: "utf8", limits })
+  } catch {
+    throw broken()
+  }
+}
+
 /** The parts of a form as they are found; fails as the caller may be told. */
 const parseForm = (type: string, onAudio: (chunk: Uint8Array) => void) => {
   const limits = { fields: 20, fieldSize: 1024, files: 20, parts: 40, headerPairs: 100 }
   const found = { sessionId: Option.none<string>(), hasAudio: false }
-  const parser = busboy({ headers: { "content-type": type }, defParamCharset: "utf8", limits })
+  const parser = openParser(type, limits)
   const parsed = new Promise<void>((resolve, reject) => {
     // It may fail twice: over what is in the body, and over being dropped before the body's end.
     parser.once("close", resolve).on("error", () => reject(broken()))
@@ -104,7 +114,6 @@ const parseForm = (type: string, onAudio: (chunk: Uint8Array) => void) => {
 }
 
 const readForm = async ({ request, type, path, maxBytes, signal }: FormSource) => {
-  if (!/;\s*boundary=/i.test(type)) throw broken()
   let bytes = 0
   const waiting: Array<Uint8Array> = []
   const { parser, parsed, found } = parseForm(type, (chunk) => {
