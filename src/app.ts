@@ -7,7 +7,9 @@ import * as Upload from "./http/upload.ts"
 import { Providers } from "./openai/client.ts"
 import * as CleanUp from "./sessions/clean-up.ts"
 import { Conversation } from "./sessions/conversation.ts"
+import { RunningTurns } from "./sessions/running-turns.ts"
 import { Sessions } from "./sessions/sessions.ts"
+import { TurnRecords } from "./sessions/turn-records.ts"
 import * as Telemetry from "./telemetry.ts"
 import * as Ffmpeg from "./turn/ffmpeg.ts"
 import { Turns } from "./turn/take-turn.ts"
@@ -16,6 +18,8 @@ import { Users } from "./users/users.ts"
 /** Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. */
 export const layer = Layer.mergeAll(HttpServer.layer, CleanUp.layer).pipe(
   Layer.provideMerge(Turns.layer),
+  Layer.provideMerge(RunningTurns.layer),
+  Layer.provideMerge(TurnRecords.layer),
   Layer.provideMerge(Layer.mergeAll(Users.layer, Sessions.layer, Conversation.layer)),
   Layer.provideMerge(Layer.mergeAll(Postgres.layer, Providers.layer, Ffmpeg.layer, Upload.layer)),
   Layer.provideMerge(Telemetry.lastLine),

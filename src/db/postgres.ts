@@ -2,7 +2,7 @@ import * as Path from "@effect/platform/Path"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { Duration, Effect, Layer, Option, Schedule, Schema, String as Str } from "effect"
+import { Duration, Effect, Fiber, Layer, Option, Schedule, Schema, String as Str } from "effect"
 import { Settings } from "../config.ts"
 import { startEmbedded } from "./embedded.ts"
 import {
@@ -87,8 +87,11 @@ const withPatience = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     }),
   )
 
-/** A read: tried once more on a lost connection, so that the request after a database restart works. */
-export const read = <A, E, R>(
+/**
+ * One statement that may be carried out twice, as a read may: tried once more on a lost connection, so that the request
+ * after a database restart works.
+ */
+export const query = <A, E, R>(
   effect: Effect.Effect<A, E | SqlError, R>,
 ): Effect.Effect<A, Exclude<E, SqlError> | DatabaseError, R> =>
   effect.pipe(
@@ -123,3 +126,10 @@ export const transaction = <A, E, R>(
       withPatience,
     )
   })
+
+/**
+ * Not to be interrupted from outside, as `Effect.uninterruptible` has it; but what gives up on itself within, as all
+ * here do after 10 s, still can.
+ */
+export const undisturbed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.uninterruptible(Effect.flatMap(Effect.forkDaemon(Effect.interruptible(effect)), Fiber.join))

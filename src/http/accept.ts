@@ -2,7 +2,13 @@ import { Effect } from "effect"
 import { NotAcceptable } from "./errors.ts"
 
 /** What a turn can be rendered as, in the order of preference where the client has none. */
-export const mediaTypes = ["audio/mpeg", "audio/wav", "audio/pcm", "application/json"] as const
+export const mediaTypes = [
+  "audio/mpeg",
+  "audio/wav",
+  "audio/pcm",
+  "application/json",
+  "text/event-stream",
+] as const
 export type MediaType = (typeof mediaTypes)[number]
 
 interface Range {
@@ -22,20 +28,30 @@ const parse = (header: string): ReadonlyArray<Range> =>
     })
     .filter(({ type }) => type !== "")
 
-/** The q of the most exact range that a type falls into; 0 where it falls into none. */
-const quality = (ranges: ReadonlyArray<Range>, type: MediaType) =>
+interface Choice {
+  readonly type: MediaType
+  readonly q: number
+  /** 0: the type itself was named; 1: its family; 2: anything. */
+  readonly vagueness: number
+}
+
+/** What the most exact range that a type falls into says of it; none where it falls into none. */
+const choicesOf = (ranges: ReadonlyArray<Range>, type: MediaType): ReadonlyArray<Choice> =>
   [type, `${type.split("/")[0]}/*`, "*/*"]
-    .map((wanted) => ranges.find((range) => range.type === wanted))
-    .find((range) => range !== undefined)?.q ?? 0
+    .flatMap((wanted, vagueness) =>
+      ranges.filter((range) => range.type === wanted).map(({ q }) => ({ type, q, vagueness })),
+    )
+    .slice(0, 1)
 
 /** The rendering that an Accept header asks for. */
 export const negotiate = (header: string | null): Effect.Effect<MediaType, NotAcceptable> => {
   const ranges = parse(header ?? "*/*")
   if (ranges.length === 0) return Effect.succeed(mediaTypes[0])
   const [best] = mediaTypes
-    .map((type) => ({ type, q: quality(ranges, type) }))
+    .flatMap((type) => choicesOf(ranges, type))
     .filter(({ q }) => q > 0)
-    .toSorted((a, b) => b.q - a.q)
+    // What is named was thought of: axios asks for "application/json, text/plain, */*" by itself.
+    .toSorted((a, b) => b.q - a.q || a.vagueness - b.vagueness)
   return best === undefined
     ? Effect.fail(new NotAcceptable({ available: mediaTypes.join(", ") }))
     : Effect.succeed(best.type)

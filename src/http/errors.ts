@@ -1,5 +1,6 @@
 import { Schema } from "effect"
 import type { UnknownPosition } from "../sessions/model.ts"
+import type { TurnNotFound } from "../sessions/stored-turn.ts"
 import type { TurnError } from "../turn/errors.ts"
 import type { EmailTaken, InvalidApiKey } from "../users/users.ts"
 
@@ -43,6 +44,7 @@ export type AppError =
   | EmailTaken
   | InvalidApiKey
   | UnknownPosition
+  | TurnNotFound
   | Unauthorized
   | ValidationFailed
   | AudioTooLarge

@@ -2,7 +2,7 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import { Duration, Effect } from "effect"
 import { Elysia } from "elysia"
 import { Settings, type StageSettings } from "../config.ts"
-import { read } from "../db/postgres.ts"
+import { query } from "../db/postgres.ts"
 import { isInstalled } from "../turn/ffmpeg.ts"
 import { makeRun } from "./run.ts"
 
@@ -19,7 +19,7 @@ export const healthRoutes = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const { ffmpegPath, stt, llm, tts } = yield* Settings
 
-  const database = read(sql`select 1`).pipe(
+  const database = query(sql`select 1`).pipe(
     Effect.disconnect,
     Effect.timeout(databasePatience),
     Effect.match({ onFailure: () => unavailable, onSuccess: () => ok }),

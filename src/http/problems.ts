@@ -91,6 +91,20 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       headers: { allow: allowed.join(", ") },
     }),
   SessionNotFound: () => problem(404, "SESSION_NOT_FOUND", "There is no such session."),
+  SessionBusy: () =>
+    problem(
+      409,
+      "SESSION_BUSY",
+      "Earlier turns of this session are still running. Wait for their end, or cancel them.",
+    ),
+  IdempotencyKeyReused: () =>
+    problem(
+      422,
+      "IDEMPOTENCY_KEY_REUSED",
+      "This Idempotency-Key came with another recording before. Use a new key for each turn.",
+    ),
+  TurnCancelled: () => problem(409, "TURN_CANCELLED", "The turn was cancelled."),
+  TurnNotFound: () => problem(404, "TURN_NOT_FOUND", "There is no such turn."),
   ProviderRateLimited: ({ retryAfter }) =>
     problem(429, "RATE_LIMIT_EXCEEDED", "OpenAI API rate limit exceeded. Please try again later.", {
       retryAfter: Option.match(retryAfter, {

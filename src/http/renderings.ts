@@ -1,15 +1,15 @@
 import { Array as Arr, Chunk, Effect, Option, type Scope, Sink, Stream } from "effect"
-import { type SpeechFormat, TurnEvent } from "../turn/model.ts"
+import type { Timings } from "../sessions/stored-turn.ts"
+import type { TurnError } from "../turn/errors.ts"
+import { type Listening, TurnEvent } from "../turn/model.ts"
 import { wavHeader } from "../turn/wav.ts"
 import type { MediaType } from "./accept.ts"
+import { asEvents } from "./event-stream.ts"
+import type { Rendered } from "./streaming.ts"
 
-/** An answer whose body may still be in the making. */
-export interface Rendered<E> {
-  readonly headers: Record<string, string>
-  readonly body: Stream.Stream<Uint8Array, E>
-}
-
-type Rendering = <E>(events: Stream.Stream<TurnEvent, E>) => Effect.Effect<Rendered<E>, E, Scope.Scope>
+type Rendering = (
+  events: Stream.Stream<TurnEvent, TurnError>,
+) => Effect.Effect<Rendered<TurnError>, TurnError, Scope.Scope>
 
 /** The longest X-Transcript, in bytes as encoded: proxies refuse answers with more than 4 to 8 KB of headers. */
 const transcriptHeaderBytes = 2048
@@ -30,13 +30,33 @@ export const encodeTranscript = (
   return { value, truncated: false }
 }
 
-const headersOf = (events: Iterable<TurnEvent>) => {
+const metrics: ReadonlyArray<readonly [name: string, part: keyof Timings]> = [
+  ["upload", "upload"],
+  ["validate", "validate"],
+  ["transcode", "transcode"],
+  ["stt", "stt"],
+  ["llm_ttft", "llmTtft"],
+  ["tts_ttfb", "ttsTtfb"],
+  ["first_audio", "firstAudio"],
+]
+
+/** The times known so far as a Server-Timing header, which browsers show beside the request. */
+const serverTiming = (timings: Partial<Timings>) =>
+  metrics
+    .filter(([, part]) => timings[part] !== undefined)
+    .map(([name, part]) => `${name};dur=${timings[part]}`)
+    .join(", ")
+
+/** Of a turn that began so. */
+export const headersOf = (events: Iterable<TurnEvent>) => {
   const headers: Record<string, string> = { "cache-control": "no-store", "x-accel-buffering": "no" }
   for (const event of events) {
     if (event._tag === "Started") {
       headers["x-session-id"] = event.sessionId
       headers["x-turn-id"] = event.turnId
+      if (event.isReplay) headers["idempotent-replayed"] = "true"
     }
+    if (event._tag === "Timed") headers["server-timing"] = serverTiming(event.timings)
     if (event._tag === "Transcript") {
       const { value, truncated } = encodeTranscript(event.text)
       headers["x-transcript"] = value
@@ -87,15 +107,19 @@ const asJson: Rendering = (events) =>
 
 const nothing = new Uint8Array(0)
 
-/** Each media type's rendering of the very same turn, and the speech that it is made from. */
+const heard: Listening = { format: "mp3", wantsText: false, isLive: true }
+const heardAsSamples: Listening = { ...heard, format: "pcm" }
+
+/** Each media type's rendering of the very same turn, and how that is listened to. */
 export const renderings: {
-  readonly [type in MediaType]: { readonly speech: SpeechFormat; readonly render: Rendering }
+  readonly [type in MediaType]: { readonly listening: Listening; readonly render: Rendering }
 } = {
-  "audio/mpeg": { speech: "mp3", render: asAudio("audio/mpeg", nothing) },
+  "audio/mpeg": { listening: heard, render: asAudio("audio/mpeg", nothing) },
   "audio/wav": {
-    speech: "pcm",
+    listening: heardAsSamples,
     render: asAudio("audio/wav", wavHeader({ sampleRate: 24_000, channels: 1, bitsPerSample: 16 })),
   },
-  "audio/pcm": { speech: "pcm", render: asAudio("audio/pcm", nothing) },
-  "application/json": { speech: "mp3", render: asJson },
+  "audio/pcm": { listening: heardAsSamples, render: asAudio("audio/pcm", nothing) },
+  "application/json": { listening: { ...heard, isLive: false }, render: asJson },
+  "text/event-stream": { listening: { ...heard, wantsText: true }, render: asEvents(headersOf) },
 }

@@ -1,4 +1,4 @@
-import { Cause, Context, type Duration, Effect, identity, Layer, Runtime, Schema } from "effect"
+import { Cause, Context, type Duration, Effect, FiberSet, identity, Layer, Runtime, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
 import { conversationRoutes } from "./conversation.ts"
@@ -21,8 +21,8 @@ const idleTimeout = 120
 /** The path as it was asked for: what Elysia calls so is the route's. */
 const pathOf = (url: string) => url.replace(/^\w+:\/\/[^/]*/, "").replace(/[?#].*$/s, "")
 
-/** The whole HTTP interface; it is not listening yet. */
-const makeApp = Effect.gen(function* () {
+/** The whole HTTP interface; it is not listening yet. `unattended`: what goes on where its client has left. */
+const makeApp = Effect.fnUntraced(function* (unattended: FiberSet.FiberSet) {
   const { corsOrigins, environment } = yield* Settings
   const runFork = Runtime.runFork(yield* Effect.runtime())
   const log = (line: Effect.Effect<void>, fields: Record<string, unknown>) =>
@@ -87,7 +87,7 @@ const makeApp = Effect.gen(function* () {
         .use(yield* healthRoutes)
         .use(yield* usersRoutes)
         .use(yield* sessionsRoutes)
-        .use(yield* conversationRoutes),
+        .use(yield* conversationRoutes(unattended)),
     )
   return app
 })
@@ -114,9 +114,14 @@ const askedAgain = Effect.sleep("1 second").pipe(
 )
 
 /** Takes no new connections, lets what is in flight finish for as long as it may, and breaks off the rest. */
-const stop = Effect.fnUntraced(function* (server: Bun.Server<unknown>, patience: Duration.Duration) {
+const stop = Effect.fnUntraced(function* (
+  server: Bun.Server<unknown>,
+  unattended: FiberSet.FiberSet,
+  patience: Duration.Duration,
+) {
   yield* Effect.logInfo("stopping")
   const finished = yield* Effect.promise(() => server.stop(false)).pipe(
+    Effect.zipRight(FiberSet.awaitEmpty(unattended)),
     Effect.as(true),
     Effect.raceFirst(Effect.as(askedAgain, false)),
     Effect.timeoutTo({ duration: patience, onTimeout: () => false, onSuccess: identity }),
@@ -124,6 +129,7 @@ const stop = Effect.fnUntraced(function* (server: Bun.Server<unknown>, patience:
   )
   if (!finished) {
     yield* Effect.logWarning("broken off").pipe(Effect.annotateLogs({ requests: server.pendingRequests }))
+    yield* FiberSet.clear(unattended)
   }
   yield* Effect.promise(() => server.stop(true))
 })
@@ -135,7 +141,8 @@ export class HttpServer extends Context.Tag("HttpServer")<HttpServer, { readonly
     HttpServer,
     Effect.gen(function* () {
       const { host, port, shutdownTimeout } = yield* Settings
-      const app = yield* makeApp
+      const unattended = yield* FiberSet.make()
+      const app = yield* makeApp(unattended)
       const server = yield* Effect.acquireRelease(
         Effect.try({
           try: () => {
@@ -148,7 +155,7 @@ export class HttpServer extends Context.Tag("HttpServer")<HttpServer, { readonly
               message: `${addressOf(host, port)} could not be opened (${error instanceof Error ? error.message : error}): stop what uses the port, or set PORT or HOST to another.`,
             }),
         }),
-        (server) => stop(server, shutdownTimeout),
+        (server) => stop(server, unattended, shutdownTimeout),
       )
       const url = addressOf(host, server.port)
       yield* Effect.logInfo("listening").pipe(Effect.annotateLogs({ url }))

@@ -1,5 +1,22 @@
-import { Cause, Chunk, Effect, Exit, Option, Runtime, Scope, Stream } from "effect"
-import type { Rendered } from "./renderings.ts"
+import {
+  Cause,
+  Chunk,
+  Deferred,
+  Effect,
+  Exit,
+  FiberSet,
+  Mailbox,
+  Option,
+  Runtime,
+  Scope,
+  Stream,
+} from "effect"
+
+/** An answer whose body may still be in the making. */
+export interface Rendered<E> {
+  readonly headers: Record<string, string>
+  readonly body: Stream.Stream<Uint8Array, E>
+}
 
 interface Failure {
   readonly _tag: string
@@ -24,6 +41,37 @@ export const streamed = <E extends Failure>(
       return new Response(yield* readable(body, scope, signal), { headers })
     }),
   )
+
+/**
+ * An answer that is made to its end even when the client leaves: by a fibre of `fibers`, ahead of who reads it. What is
+ * read of it is kept until then.
+ */
+export const runsOn = <E>(
+  fibers: FiberSet.FiberSet,
+  make: Effect.Effect<Rendered<E>, E, Scope.Scope>,
+): Effect.Effect<Rendered<E>, E> =>
+  Effect.gen(function* () {
+    const rendered = yield* Deferred.make<Rendered<E>, E>()
+    yield* make.pipe(
+      Effect.flatMap(({ headers, body }) =>
+        Effect.gen(function* () {
+          const bytes = yield* Mailbox.make<Uint8Array, E>()
+          yield* Deferred.succeed(rendered, { headers, body: Mailbox.toStream(bytes) })
+          yield* Mailbox.into(
+            Stream.runForEach(body, (each) => bytes.offer(each)),
+            bytes,
+          )
+        }),
+      ),
+      Effect.scoped,
+      Effect.onExit((exit) =>
+        Exit.isFailure(exit) ? Deferred.failCause(rendered, exit.cause) : Effect.void,
+      ),
+      Effect.ignore,
+      FiberSet.run(fibers),
+    )
+    return yield* Deferred.await(rendered)
+  })
 
 /**
  * Effect's own way to a ReadableStream learns of a client that left from the stream's `cancel` alone, which Bun
@@ -63,7 +111,7 @@ const readable = <E extends Failure>(
   })
 
 /** By name: a provider's own words may quote what was said. A client that left breaks nothing. */
-const logBreak = (cause: Cause.Cause<Failure>) => {
+export const logBreak = (cause: Cause.Cause<Failure>) => {
   if (Cause.isInterruptedOnly(cause)) return Effect.void
   return Option.match(Cause.failureOption(cause), {
     onNone: () => Effect.logError("answer broke off", cause),

@@ -64,6 +64,7 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (request: Requ
     folder,
     path,
     bytes: form.bytes,
+    sha256: form.sha256,
     uploadMs: performance.now() - requestInfo(request).startedAt,
   }
   return { upload, sessionId: form.sessionId }
@@ -115,10 +116,13 @@ const parseForm = (type: string, onAudio: (chunk: Uint8Array) => void) => {
 
 const readForm = async ({ request, type, path, maxBytes, signal }: FormSource) => {
   let bytes = 0
+  const hash = new Bun.CryptoHasher("sha256")
   const waiting: Array<Uint8Array> = []
   const { parser, parsed, found } = parseForm(type, (chunk) => {
     bytes += chunk.length
-    if (bytes <= maxBytes) waiting.push(chunk)
+    if (bytes > maxBytes) return
+    hash.update(chunk)
+    waiting.push(chunk)
   })
   const file = await open(path, "w")
   const store = async () => {
@@ -142,5 +146,5 @@ const readForm = async ({ request, type, path, maxBytes, signal }: FormSource) =
   }
   if (bytes > maxBytes) throw new AudioTooLarge({ maxBytes })
   if (!found.hasAudio) throw new ValidationFailed({ message: "Audio file is required" })
-  return { bytes, sessionId: found.sessionId }
+  return { bytes, sha256: hash.digest("hex"), sessionId: found.sessionId }
 }

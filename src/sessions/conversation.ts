@@ -3,23 +3,9 @@ import type * as Statement from "@effect/sql/Statement"
 import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
 import type { DatabaseError } from "../db/errors.ts"
-import { read, transaction } from "../db/postgres.ts"
+import { query } from "../db/postgres.ts"
 import { Message, SessionNotFound, UnknownPosition } from "./model.ts"
-
-/** The session that a turn belongs to. A new one is stored together with the turn, so a failed turn leaves none. */
-export interface TurnSession {
-  readonly id: string
-  readonly isNew: boolean
-}
-
-/** What was said and heard in one turn. */
-export interface SaidTurn {
-  readonly turnId: string
-  readonly userId: string
-  readonly session: TurnSession
-  readonly transcript: string
-  readonly response: string
-}
+import type { TurnSession } from "./stored-turn.ts"
 
 const isId = Schema.is(Schema.UUID)
 
@@ -37,8 +23,6 @@ export class Conversation extends Context.Tag("Conversation")<
     readonly join: (userId: string, asked: Option.Option<string>) => Effect.Effect<TurnSession, DatabaseError>
     /** The newest messages of the session for the model, oldest first. */
     readonly context: (sessionId: string) => Effect.Effect<ReadonlyArray<Message>, DatabaseError>
-    /** Both messages, and the session where it is new, or nothing. Fails where the session was deleted meanwhile. */
-    readonly save: (turn: SaidTurn) => Effect.Effect<void, SessionNotFound | DatabaseError>
   }
 >() {
   static readonly layer = Layer.effect(
@@ -51,7 +35,7 @@ export class Conversation extends Context.Tag("Conversation")<
 
       const newest = (where: Statement.Fragment, limit: number) =>
         Effect.flatMap(
-          read(sql`select id, turn_id, role, content, interrupted, created_at from messages
+          query(sql`select id, turn_id, role, content, interrupted, created_at from messages
             where ${where} order by sequence desc limit ${limit}`),
           (rows) => decode(rows.toReversed()),
         )
@@ -62,10 +46,10 @@ export class Conversation extends Context.Tag("Conversation")<
         page: { readonly limit: number; readonly before: Option.Option<string> },
       ) {
         if (!isId(sessionId)) return yield* new SessionNotFound()
-        const mine = yield* read(sql`select 1 from sessions where id = ${sessionId} and user_id = ${userId}`)
+        const mine = yield* query(sql`select 1 from sessions where id = ${sessionId} and user_id = ${userId}`)
         if (mine.length === 0) return yield* new SessionNotFound()
         if (Option.isNone(page.before)) return yield* newest(sql`session_id = ${sessionId}`, page.limit)
-        const [position] = yield* read(sql<{ readonly sequence: string }>`
+        const [position] = yield* query(sql<{ readonly sequence: string }>`
           select sequence from messages where id = ${page.before.value} and session_id = ${sessionId}`)
         if (position === undefined) return yield* new UnknownPosition({ field: "before" })
         return yield* newest(sql`session_id = ${sessionId} and sequence < ${position.sequence}`, page.limit)
@@ -74,34 +58,23 @@ export class Conversation extends Context.Tag("Conversation")<
       const join = Effect.fn("Conversation.join")(function* (userId: string, asked: Option.Option<string>) {
         const fresh: TurnSession = { id: crypto.randomUUID(), isNew: true }
         if (Option.isNone(asked) || !isId(asked.value)) return fresh
-        const rows = yield* read(sql`select id from sessions where id = ${asked.value} and user_id = ${userId}
-          and last_activity_at >= now() - make_interval(secs => ${Duration.toSeconds(sessionTimeout)})`)
-        return rows.length === 0 ? fresh : { id: asked.value.toLowerCase(), isNew: false }
+        const id = asked.value.toLowerCase()
+        // A session is there, too, while its first turn still runs: who speaks into it goes on with it.
+        const [found] = yield* query(sql<{ readonly isStored: boolean }>`
+          select true as is_stored from sessions where id = ${id} and user_id = ${userId}
+            and last_activity_at >= now() - make_interval(secs => ${Duration.toSeconds(sessionTimeout)})
+          union all
+          select false from turns where session_id = ${id} and user_id = ${userId} and state = 'running'
+            and lease_until > now() and not exists (select 1 from sessions where id = ${id})
+          limit 1`)
+        return found === undefined ? fresh : { id, isNew: !found.isStored }
       })
 
       const context = Effect.fn("Conversation.context")((sessionId: string) =>
         newest(sql`session_id = ${sessionId}`, contextMessages),
       )
 
-      const save = Effect.fn("Conversation.save")((turn: SaidTurn) => {
-        const { turnId, userId, session } = turn
-        const message = { sessionId: session.id, turnId }
-        const both = sql`insert into messages ${sql.insert([
-          { ...message, role: "user", content: turn.transcript },
-          { ...message, role: "assistant", content: turn.response },
-        ])}`
-        const opened = sql`insert into sessions ${sql.insert({ id: session.id, userId })}`
-        return transaction(sql, session.isNew ? Effect.zipRight(opened, both) : both).pipe(
-          Effect.mapError((error) =>
-            error._tag === "ConstraintViolated" && error.constraint === "messages_session_id_fkey"
-              ? new SessionNotFound()
-              : error,
-          ),
-          Effect.asVoid,
-        )
-      })
-
-      return { messages, join, context, save }
+      return { messages, join, context }
     }),
   )
 }

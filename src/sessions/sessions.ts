@@ -3,7 +3,7 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import { Array as Arr, Context, Duration, Effect, Encoding, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
 import type { DatabaseError } from "../db/errors.ts"
-import { read, transaction } from "../db/postgres.ts"
+import { query, transaction } from "../db/postgres.ts"
 import { Session, type SessionDetails, SessionNotFound, UnknownPosition } from "./model.ts"
 
 export interface SessionPage {
@@ -82,7 +82,7 @@ export class Sessions extends Context.Tag("Sessions")<
           onSome: ([activity, id]) => sql`user_id = ${userId} and (last_activity_at, id) <
             (timestamptz 'epoch' + ${activity}::bigint * interval '1 microsecond', ${id}::uuid)`,
         })
-        const rows = yield* read(sql<{ readonly position: string; readonly id: string }>`
+        const rows = yield* query(sql<{ readonly position: string; readonly id: string }>`
           select ${columns}, (extract(epoch from last_activity_at) * 1000000)::bigint as position
           from sessions where ${where}
           order by last_activity_at desc, id desc limit ${page.limit + 1}`)
@@ -97,7 +97,7 @@ export class Sessions extends Context.Tag("Sessions")<
 
       const get = Effect.fn("Sessions.get")(function* (userId: string, id: string) {
         const mine = yield* owned(userId, id)
-        return yield* one(yield* read(sql`select ${columns} from sessions where ${mine}`))
+        return yield* one(yield* query(sql`select ${columns} from sessions where ${mine}`))
       })
 
       const update = Effect.fn("Sessions.update")(function* (

@@ -2,6 +2,7 @@ import { Schema } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
 import type { ProviderError } from "../openai/errors.ts"
 import type { SessionNotFound } from "../sessions/model.ts"
+import type { IdempotencyKeyReused, SessionBusy, TurnCancelled } from "../sessions/stored-turn.ts"
 
 /** Not one of the formats by its content, or nothing in it decodes to a sample. */
 export class InvalidAudio extends Schema.TaggedError<InvalidAudio>()("InvalidAudio", {
@@ -24,4 +25,7 @@ export type TurnError =
   | NoSpeechDetected
   | ProviderError
   | SessionNotFound
+  | SessionBusy
+  | IdempotencyKeyReused
+  | TurnCancelled
   | DatabaseError

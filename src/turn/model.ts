@@ -1,4 +1,5 @@
-import { Data, type Option, Schema } from "effect"
+import { Data, type Option } from "effect"
+import type { SpeechFormat, Timings, Usage } from "../sessions/stored-turn.ts"
 
 /** An upload as it lies in the turn's own folder, which goes with the turn. */
 export interface Upload {
@@ -6,55 +7,40 @@ export interface Upload {
   readonly folder: string
   readonly path: string
   readonly bytes: number
+  /** In hex. */
+  readonly sha256: string
   /** From the request's headers to its last byte. */
   readonly uploadMs: number
 }
 
-/** What the speech is delivered as: one continuous MP3, or 24 kHz mono 16-bit little-endian samples. */
-export type SpeechFormat = "mp3" | "pcm"
+/** How a turn is listened to. */
+export interface Listening {
+  readonly format: SpeechFormat
+  /** Whether the reply's text is wanted as it is written. */
+  readonly wantsText: boolean
+  /** Whether audio is heard as it comes; else all of it is kept until the end, so that a turn cut short is not heard. */
+  readonly isLive: boolean
+}
 
 export interface TurnInput {
   readonly turnId: string
   readonly userId: string
   /** The session asked for. */
   readonly sessionId: Option.Option<string>
+  /** With it, a repeated request gets the first one's answer. */
+  readonly idempotencyKey: Option.Option<string>
   readonly upload: Upload
-  readonly format: SpeechFormat
-  /** Whether the reply's text is wanted as it is written. */
-  readonly wantsText: boolean
+  readonly listening: Listening
 }
 
-const Milliseconds = Schema.NonNegativeInt
-
 /**
- * Milliseconds. `upload`: from the request's headers to the end of its body. `validate`, `transcode`, `stt`: what the
- * stage took. `llmTtft`: from asking the model to its first token. `ttsTtfb`: from asking for the first piece's
- * speech to its first byte. `firstAudio`, `total`: from the end of the upload.
+ * A turn as it happens. `Timed` says, right before the transcript and right before the first audio, what took how long
+ * so far. `Completed` is the last, and means that the turn is saved.
  */
-export const Timings = Schema.Struct({
-  upload: Milliseconds,
-  validate: Milliseconds,
-  transcode: Milliseconds,
-  stt: Milliseconds,
-  llmTtft: Milliseconds,
-  ttsTtfb: Milliseconds,
-  firstAudio: Milliseconds,
-  total: Milliseconds,
-})
-export type Timings = typeof Timings.Type
-
-/** What the turn consumed. Tokens as the provider counts them, else estimated at 4 characters a token. */
-export const Usage = Schema.Struct({
-  audioSeconds: Schema.Number,
-  inputTokens: Schema.NonNegativeInt,
-  outputTokens: Schema.NonNegativeInt,
-  charactersSpoken: Schema.NonNegativeInt,
-})
-export type Usage = typeof Usage.Type
-
-/** A turn as it happens. `Completed` is the last, and means that the turn is saved. */
 export type TurnEvent = Data.TaggedEnum<{
-  Started: { readonly sessionId: string; readonly turnId: string }
+  /** `isReplay`: an earlier request with the same Idempotency-Key took this turn. */
+  Started: { readonly sessionId: string; readonly turnId: string; readonly isReplay: boolean }
+  Timed: { readonly timings: Partial<Timings> }
   Transcript: { readonly text: string }
   ReplyDelta: { readonly text: string }
   Audio: { readonly bytes: Uint8Array }

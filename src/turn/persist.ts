@@ -1,10 +1,66 @@
-import { Effect } from "effect"
-import type { Conversation, SaidTurn } from "../sessions/conversation.ts"
+import { Effect, Option } from "effect"
+import type { DatabaseError } from "../db/errors.ts"
+import { undisturbed } from "../db/postgres.ts"
+import type { SessionNotFound } from "../sessions/model.ts"
+import type { HeardTurn, SpeechFormat, Timings, TurnSession } from "../sessions/stored-turn.ts"
+import type { TurnRecords } from "../sessions/turn-records.ts"
+import type { Tally } from "./tally.ts"
+
+/** Whose turn it is, and what it came to. */
+interface Ending {
+  readonly turnId: string
+  readonly userId: string
+  readonly session: TurnSession
+  readonly tally: Tally
+  readonly timings: Partial<Timings>
+  readonly speechFormat: SpeechFormat
+}
+
+const heardTurn = ({ turnId, userId, session, tally, timings, speechFormat }: Ending) => ({
+  id: turnId,
+  userId,
+  session,
+  transcript: tally.transcript,
+  response: tally.response,
+  timings,
+  usage: tally.usage,
+  speechFormat,
+})
 
 /**
- * Both messages in one transaction, and the session with them where it is new. The last stage: what is saved was heard
- * whole, and what fails here is not saved at all.
+ * A turn that came to its end: both messages in one transaction, and the session with them where it is new. What was
+ * heard whole is saved even where the listener leaves meanwhile. The speech is kept where a retry may ask for it.
  */
-export const persist = Effect.fn("persist")((conversation: Conversation["Type"], turn: SaidTurn) =>
-  conversation.save(turn),
+export const persist = Effect.fn("persist")(
+  (records: TurnRecords["Type"], ending: Ending, speech: Option.Option<Uint8Array>) => {
+    const { tally } = ending
+    const turn: HeardTurn = { ...heardTurn(ending), state: "completed", heard: tally.response, speech }
+    const saved = Effect.tap(records.save(turn), () =>
+      Effect.sync(() => {
+        tally.isSaved = true
+      }),
+    )
+    return tally.isHeard ? undisturbed(saved) : saved
+  },
+)
+
+/**
+ * The end of a turn that was cut short or failed. What was heard of it is saved, up to its last whole sentence; of one
+ * that nobody heard only the cost.
+ */
+export const settle = Effect.fn("settle")(
+  (
+    records: TurnRecords["Type"],
+    ending: Ending,
+    state: "interrupted" | "cancelled",
+  ): Effect.Effect<void, SessionNotFound | DatabaseError> => {
+    const { tally, turnId, timings } = ending
+    if (tally.isSaved) return Effect.void
+    const heard = tally.response.slice(0, tally.heardTo).trimEnd()
+    return undisturbed(
+      tally.isHeard
+        ? records.save({ ...heardTurn(ending), state, heard, speech: Option.none() })
+        : records.fail({ id: turnId, timings, usage: tally.usage }),
+    )
+  },
 )

@@ -3,19 +3,12 @@ import type { Provider } from "../openai/client.ts"
 import { type ProviderError, wrongAnswer } from "../openai/errors.ts"
 import { retryPolicy } from "../openai/retry.ts"
 import type { Message } from "../sessions/model.ts"
-import { TurnEvent, type TurnInput } from "./model.ts"
+import { type Listening, TurnEvent } from "./model.ts"
 import { type ResponseSettings, respond } from "./respond.ts"
-import { toPieces } from "./sentences.ts"
+import { type Piece, toPieces } from "./sentences.ts"
 import { speak } from "./speak.ts"
 import type { Stopwatch } from "./stopwatch.ts"
-
-export interface Reply {
-  /** As the model wrote it. */
-  readonly text: string
-  readonly inputTokens: number
-  readonly outputTokens: number
-  readonly charactersSpoken: number
-}
+import type { Tally } from "./tally.ts"
 
 interface Speakers {
   readonly llm: Provider
@@ -23,9 +16,19 @@ interface Speakers {
   readonly settings: ResponseSettings & { readonly ttsVoice: string }
 }
 
+/** What the reply answers, how it is listened to, and where its progress is noted. */
 interface Question {
   readonly history: ReadonlyArray<Message>
   readonly transcript: string
+  readonly listening: Listening
+  readonly watch: Stopwatch
+  readonly tally: Tally
+}
+
+interface Listener {
+  readonly emit: (event: TurnEvent) => Effect.Effect<unknown>
+  /** The reply was handed on as speech up to here, in UTF-16 units. */
+  readonly spoken: (to: number) => Effect.Effect<unknown>
 }
 
 /**
@@ -34,11 +37,10 @@ interface Question {
  */
 export const reply = Effect.fn("reply")(function* (
   { llm, tts, settings }: Speakers,
-  { history, transcript }: Question,
-  { format, wantsText }: TurnInput,
-  watch: Stopwatch,
-  emit: (event: TurnEvent) => Effect.Effect<unknown>,
+  { history, transcript, listening, watch, tally }: Question,
+  { emit, spoken }: Listener,
 ) {
+  const { format, wantsText } = listening
   let heard = false
   const send = (event: TurnEvent) =>
     Effect.suspend(() => {
@@ -47,17 +49,19 @@ export const reply = Effect.fn("reply")(function* (
     })
 
   const once = Effect.gen(function* () {
-    const written = { text: "", inputTokens: 0, outputTokens: 0, charactersSpoken: 0 }
+    tally.response = ""
+    tally.usage.charactersSpoken = 0
     const broken = yield* Deferred.make<never, ProviderError>()
     const firstToken = yield* watch.begin("llmTtft")
 
     const texts = yield* Mailbox.make<string, ProviderError>()
-    const thinking = respond(llm, settings, history, transcript, (text) => {
-      written.text += text
-      texts.unsafeOffer(text)
+    const thinking = respond(llm, settings, history, transcript, {
+      spent: (tokens) => Object.assign(tally.usage, tokens),
+      wrote: (text) => {
+        tally.response += text
+        texts.unsafeOffer(text)
+      },
     }).pipe(
-      Effect.tap((tokens) => Effect.sync(() => Object.assign(written, tokens))),
-      Effect.asVoid,
       Effect.tapError((error) => (heard ? Effect.void : Deferred.fail(broken, error))),
       Effect.onExit((exit) => watch.ended("llm", exit)),
     )
@@ -70,30 +74,41 @@ export const reply = Effect.fn("reply")(function* (
         return Effect.zipRight(firstToken, sent)
       }),
       toPieces,
-      Stream.tap(({ spoken }) =>
+      Stream.tap((piece) =>
         Effect.gen(function* () {
-          if (written.charactersSpoken === 0) firstSpeech = yield* watch.begin("ttsTtfb")
-          written.charactersSpoken += spoken.length
+          if (tally.usage.charactersSpoken === 0) firstSpeech = yield* watch.begin("ttsTtfb")
+          tally.usage.charactersSpoken += piece.spoken.length
         }),
       ),
+      Stream.mapAccum(0, (start, piece): readonly [number, Piece & { readonly end: number }] => {
+        const end = start + piece.text.length
+        return [end, { ...piece, end }]
+      }),
     )
 
     let audible = false
-    const speech = speak(pieces, tts, { format, voice: settings.ttsVoice }, (bytes) => {
-      audible = true
-      return Effect.zipRight(firstSpeech, send(TurnEvent.Audio({ bytes })))
-    }).pipe(
+    const speech = speak(
+      pieces,
+      tts,
+      { format, voice: settings.ttsVoice },
+      {
+        hear: (bytes) => {
+          audible = true
+          return Effect.zipRight(firstSpeech, send(TurnEvent.Audio({ bytes })))
+        },
+        heard: ({ end }) => spoken(end),
+      },
+    ).pipe(
       Effect.onExit((exit) => {
-        const { charactersSpoken } = written
+        const { charactersSpoken } = tally.usage
         return watch.ended("tts", exit, { charactersSpoken })
       }),
     )
     yield* Effect.raceFirst(speech, Deferred.await(broken))
     if (!audible) return yield* wrongAnswer("llm", "nothing in the reply can be spoken")
-    return written satisfies Reply
   }).pipe(Effect.scoped)
 
-  return yield* Effect.retry(once, {
+  yield* Effect.retry(once, {
     schedule: retryPolicy,
     while: (error) => error.stage === "llm" && !heard,
   })

@@ -1,4 +1,4 @@
-import { Effect, Option, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import type { Provider } from "../openai/client.ts"
 import { wrongAnswer } from "../openai/errors.ts"
 import type { Message } from "../sessions/model.ts"
@@ -11,9 +11,11 @@ export interface ResponseSettings {
   readonly llmTemperature: number
 }
 
-export interface Tokens {
-  readonly inputTokens: number
-  readonly outputTokens: number
+/** What is to be known while the model answers; plain JavaScript, since `wrote` runs for every token. */
+export interface Progress {
+  /** Estimated, until the provider says better. */
+  readonly spent: (tokens: { readonly inputTokens: number; readonly outputTokens: number }) => void
+  readonly wrote: (text: string) => void
 }
 
 /** Compatible servers count in ways of their own. */
@@ -29,6 +31,8 @@ export const fitContext = (history: ReadonlyArray<Message>, budget: number): Rea
   const turns = Object.values(Object.groupBy(history, ({ turnId }) => turnId))
     .map((turn) => turn ?? [])
     .filter(([first]) => first?.role !== "assistant")
+    // Of a reply that was cut short in its first sentence nothing is left, and models refuse an empty message.
+    .map((turn) => turn.filter(({ content }) => content.trim() !== ""))
   let left = budget
   const oldest = turns.findLastIndex((turn) => {
     left -= turn.reduce((sum, { content }) => sum + estimateTokens(content), 0)
@@ -38,7 +42,7 @@ export const fitContext = (history: ReadonlyArray<Message>, budget: number): Rea
 }
 
 /**
- * The model's reply to the transcript, handed on as it is written; answers what it cost. A stream without its end mark,
+ * The model's reply to the transcript, handed on as it is written, with what it cost. A stream without its end mark,
  * and one without a word, is a wrong answer. One try: what was passed on decides whether another is allowed, and only
  * the caller knows.
  */
@@ -47,16 +51,17 @@ export const respond = Effect.fn("respond")(function* (
   settings: ResponseSettings,
   history: ReadonlyArray<Message>,
   transcript: string,
-  write: (text: string) => void,
+  { spent, wrote }: Progress,
 ) {
   const messages = [
     { role: "system" as const, content: settings.systemPrompt },
     ...fitContext(history, settings.contextTokens).map(({ role, content }) => ({ role, content })),
     { role: "user" as const, content: transcript },
   ]
+  const inputTokens = messages.reduce((sum, { content }) => sum + estimateTokens(content), 0)
+  spent({ inputTokens, outputTokens: 0 })
   let written = ""
   let ended = false
-  let tokens = Option.none<Tokens>()
   yield* llm.each(
     ({ sdk, model, signal }) =>
       sdk.chat.completions.create(
@@ -73,21 +78,19 @@ export const respond = Effect.fn("respond")(function* (
     (chunk) => {
       const [choice] = chunk.choices ?? []
       if (choice?.finish_reason) ended = true
-      if (isUsage(chunk.usage)) {
-        const { prompt_tokens: inputTokens, completion_tokens: outputTokens } = chunk.usage
-        tokens = Option.some({ inputTokens, outputTokens })
-      }
       // PostgreSQL keeps no NUL in text.
       const delta = (choice?.delta?.content ?? "").replaceAll("\0", "")
       written += delta
-      if (delta !== "") write(delta)
+      if (delta !== "") {
+        wrote(delta)
+        spent({ inputTokens, outputTokens: estimateTokens(written) })
+      }
+      if (isUsage(chunk.usage)) {
+        spent({ inputTokens: chunk.usage.prompt_tokens, outputTokens: chunk.usage.completion_tokens })
+      }
       return delta !== "" || ended
     },
   )
   if (!ended) return yield* wrongAnswer("llm", "the stream ended without its end mark")
   if (written.trim() === "") return yield* wrongAnswer("llm", "no text in it")
-  return Option.getOrElse(tokens, () => ({
-    inputTokens: messages.reduce((sum, { content }) => sum + estimateTokens(content), 0),
-    outputTokens: estimateTokens(written),
-  }))
 })

@@ -2,7 +2,7 @@ import { type Chunk, Effect, Mailbox, Stream } from "effect"
 import type { Provider } from "../openai/client.ts"
 import { type ProviderError, wrongAnswer } from "../openai/errors.ts"
 import { retryPolicy } from "../openai/retry.ts"
-import type { SpeechFormat } from "./model.ts"
+import type { SpeechFormat } from "../sessions/stored-turn.ts"
 import { makeMp3Joiner } from "./mp3.ts"
 import type { Piece } from "./sentences.ts"
 
@@ -14,18 +14,24 @@ interface SpeakOptions {
   readonly format: SpeechFormat
 }
 
+interface Listener<P> {
+  readonly hear: (bytes: Uint8Array) => Effect.Effect<unknown>
+  /** All of the audio of a piece was heard. */
+  readonly heard: (piece: P) => Effect.Effect<unknown>
+}
+
 /**
- * Speaks the pieces in their order: the audio of the first is emitted as it arrives while the next two are already
- * asked for. MP3 pieces become one continuous MP3. Ends when the last was emitted.
+ * Speaks the pieces in their order: the audio of the first is handed on as it arrives while the next two are already
+ * asked for. MP3 pieces become one continuous MP3. Ends when the last was handed on.
  */
-export const speak = Effect.fn("speak")(function* <E, R>(
-  pieces: Stream.Stream<Piece, E, R>,
+export const speak = Effect.fn("speak")(function* <P extends Piece, E, R>(
+  pieces: Stream.Stream<P, E, R>,
   tts: Provider,
   options: SpeakOptions,
-  emit: (bytes: Uint8Array) => Effect.Effect<unknown>,
+  { hear, heard }: Listener<P>,
 ) {
   // One piece waits in here and one to get in, which makes the two.
-  const ahead = yield* Mailbox.make<PieceInTheMaking, E>({ capacity: piecesAhead - 1 })
+  const ahead = yield* Mailbox.make<PieceInTheMaking<P>, E>({ capacity: piecesAhead - 1 })
   const prepareAll = pieces.pipe(
     Stream.filter(({ spoken }) => spoken !== ""),
     Stream.runForEach((piece) =>
@@ -34,11 +40,11 @@ export const speak = Effect.fn("speak")(function* <E, R>(
   )
   yield* Effect.forkScoped(Mailbox.into(prepareAll, ahead))
   const stream = makePlayable(options.format)
-  const send = (bytes: Uint8Array) => (bytes.length === 0 ? Effect.void : emit(bytes))
-  yield* drain(ahead.takeN(1), (piece) =>
+  const send = (bytes: Uint8Array) => (bytes.length === 0 ? Effect.void : hear(bytes))
+  yield* drain(ahead.takeN(1), ({ piece, take }) =>
     Effect.gen(function* () {
       let sent = 0
-      yield* drain(piece.take(), (bytes) => {
+      yield* drain(take(), (bytes) => {
         const joined = stream.push(bytes)
         sent += joined.length
         return send(joined)
@@ -47,17 +53,23 @@ export const speak = Effect.fn("speak")(function* <E, R>(
       if (sent + last.length === 0)
         return yield* wrongAnswer("tts", "MP3 of another format than the pieces before")
       yield* send(last)
+      yield* heard(piece)
     }),
   )
 }, Effect.scoped)
 
 /** A piece whose speech is on its way. `take` begins to hand it on: from then on what arrived is not asked for again. */
-interface PieceInTheMaking {
+interface PieceInTheMaking<P> {
+  readonly piece: P
   readonly take: () => Take<Uint8Array, ProviderError>
 }
 
 /** Asks for a piece at once. A try that fails is repeated unless the listener may have got a part of it. */
-const prepare = Effect.fnUntraced(function* (tts: Provider, piece: Piece, { voice, format }: SpeakOptions) {
+const prepare = Effect.fnUntraced(function* <P extends Piece>(
+  tts: Provider,
+  piece: P,
+  { voice, format }: SpeakOptions,
+) {
   const arrived = yield* Mailbox.make<Uint8Array, ProviderError>()
   let itsTurn = false
   let started = false
@@ -99,7 +111,7 @@ const prepare = Effect.fnUntraced(function* (tts: Provider, piece: Piece, { voic
     itsTurn = true
     return arrived.takeAll
   }
-  return { take } satisfies PieceInTheMaking
+  return { piece, take } satisfies PieceInTheMaking<P>
 })
 
 /** Keeps back what can't be played before more has come; at a piece's end that is left out. */

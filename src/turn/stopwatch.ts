@@ -1,6 +1,6 @@
 import { Clock, Effect, type Exit, Option } from "effect"
 import type { Stage } from "../openai/errors.ts"
-import type { Timings } from "./model.ts"
+import type { Timings } from "../sessions/stored-turn.ts"
 
 type Part = keyof Timings | "persist"
 
@@ -19,8 +19,8 @@ export interface Stopwatch {
     exit: Exit.Exit<unknown, unknown>,
     fields?: Readonly<Record<string, unknown>>,
   ) => Effect.Effect<void>
-  /** What was stopped so far; 0 for all else. */
-  readonly read: Effect.Effect<Timings>
+  /** What was stopped so far. */
+  readonly soFar: Effect.Effect<Partial<Timings>>
   /** The provider asked last, which is the one that an overdue turn waits for; none before the first. */
   readonly atWork: Effect.Effect<Option.Option<Stage>>
 }
@@ -83,19 +83,10 @@ export const makeStopwatch = (uploadMs: number): Stopwatch => {
       )
     })
 
-  const read = Effect.sync(() => {
-    const at = (name: keyof Timings) => times.get(name) ?? 0
-    return {
-      upload: at("upload"),
-      validate: at("validate"),
-      transcode: at("transcode"),
-      stt: at("stt"),
-      llmTtft: at("llmTtft"),
-      ttsTtfb: at("ttsTtfb"),
-      firstAudio: at("firstAudio"),
-      total: at("total"),
-    }
+  const soFar = Effect.sync((): Partial<Timings> => {
+    const { persist: _, ...known }: Partial<Record<Part, number>> = Object.fromEntries(times)
+    return known
   })
 
-  return { stage, begin, ended, read, atWork: Effect.sync(() => atWork) }
+  return { stage, begin, ended, soFar, atWork: Effect.sync(() => atWork) }
 }

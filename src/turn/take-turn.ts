@@ -1,14 +1,19 @@
-import { Context, Effect, Layer, Mailbox, Option, Stream } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Mailbox, Option, Stream } from "effect"
 import { Settings } from "../config.ts"
 import { DatabaseUnavailable } from "../db/errors.ts"
 import { Providers } from "../openai/client.ts"
 import { timedOut } from "../openai/errors.ts"
 import { Conversation } from "../sessions/conversation.ts"
+import { type Place, RunningTurns } from "../sessions/running-turns.ts"
+import { SessionBusy, type Timings, type TurnSession } from "../sessions/stored-turn.ts"
+import { TurnRecords } from "../sessions/turn-records.ts"
 import type { TurnError } from "./errors.ts"
 import { TurnEvent, type TurnInput } from "./model.ts"
-import { persist } from "./persist.ts"
+import { persist, settle } from "./persist.ts"
+import { replay } from "./replay.ts"
 import { reply } from "./reply.ts"
-import { makeStopwatch } from "./stopwatch.ts"
+import { makeStopwatch, type Stopwatch } from "./stopwatch.ts"
+import { makeTally, type Tally } from "./tally.ts"
 import { transcode } from "./transcode.ts"
 import { transcribe } from "./transcribe.ts"
 import { validate } from "./validate.ts"
@@ -16,13 +21,37 @@ import { validate } from "./validate.ts"
 /** Events that wait for a slow listener; past these the turn waits too. */
 const eventsAhead = 16
 
+/** On its way to the listener: what happens, and how much of the reply was spoken with what went before. */
+type Passing = TurnEvent | { readonly _tag: "Spoken"; readonly to: number }
+
+const noTimes: Timings = {
+  upload: 0,
+  validate: 0,
+  transcode: 0,
+  stt: 0,
+  llmTtft: 0,
+  ttsTtfb: 0,
+  firstAudio: 0,
+  total: 0,
+}
+
+/** A turn under way. */
+interface Begun {
+  readonly input: TurnInput
+  readonly session: TurnSession
+  readonly place: Place
+  readonly watch: Stopwatch
+  readonly tally: Tally
+}
+
 /** Turns: audio in, its transcript, the reply, the reply's speech, both messages saved. */
 export class Turns extends Context.Tag("Turns")<
   Turns,
   {
     /**
      * One turn as a stream of events. It begins when the stream is run, and all of it (fibres, ffmpeg, requests to
-     * providers) ends with the stream. `Completed` comes last, once the turn is saved; one that fails saves nothing.
+     * providers) ends with the stream. `Completed` comes last, once the turn is saved; of one that ends before, what
+     * was heard is saved as interrupted.
      */
     readonly take: (input: TurnInput) => Stream.Stream<TurnEvent, TurnError>
   }
@@ -33,84 +62,132 @@ export class Turns extends Context.Tag("Turns")<
       const settings = yield* Settings
       const { stt, llm, tts } = yield* Providers
       const conversation = yield* Conversation
+      const running = yield* RunningTurns
+      const records = yield* TurnRecords
 
+      /** The pipeline, top to bottom. */
       const run = Effect.fn("turn")(function* (
-        input: TurnInput,
-        emit: (event: TurnEvent) => Effect.Effect<unknown>,
+        { input, session, place, watch, tally }: Begun,
+        emit: (event: Passing) => Effect.Effect<unknown>,
       ) {
-        const { turnId, userId, upload } = input
-        const watch = makeStopwatch(upload.uploadMs)
+        const { turnId, userId, upload, listening } = input
         const firstAudio = yield* watch.begin("firstAudio")
         const total = yield* watch.begin("total")
-        let heard = false
+        const emitTimes = Effect.flatMap(watch.soFar, (timings) => emit(TurnEvent.Timed({ timings })))
+        const speech: Array<Uint8Array> = []
+        let isSounding = false
 
         const turn = Effect.gen(function* () {
-          const session = yield* conversation.join(userId, input.sessionId)
-          yield* Effect.annotateLogsScoped({ sessionId: session.id })
-          yield* emit(TurnEvent.Started({ sessionId: session.id, turnId }))
-          const recording = yield* watch.stage("validate", validate(upload))
-          const speech = yield* watch.stage("transcode", transcode(recording, settings))
-          const transcript = yield* watch.stage("stt", transcribe(stt, speech, settings.sttLanguage))
-          yield* emit(TurnEvent.Transcript({ text: transcript }))
-          const history = session.isNew ? [] : yield* conversation.context(session.id)
-          const answer = yield* reply(
+          yield* emit(TurnEvent.Started({ sessionId: session.id, turnId, isReplay: false }))
+          const hear = Effect.gen(function* () {
+            const recording = yield* watch.stage("validate", validate(upload))
+            const speech = yield* watch.stage("transcode", transcode(recording, settings))
+            tally.usage.audioSeconds = speech.seconds
+            tally.transcript = yield* watch.stage("stt", transcribe(stt, speech, settings.sttLanguage))
+            return recording.demuxer
+          })
+          // While the turns ahead in the session come to their end, since it has to know what they said.
+          const remember = Effect.zipRight(place.reached, conversation.context(session.id))
+          const [type, history] = yield* Effect.all([hear, remember], { concurrency: 2 })
+          yield* emitTimes
+          yield* emit(TurnEvent.Transcript({ text: tally.transcript }))
+          yield* reply(
             { llm, tts, settings },
-            { history, transcript },
-            input,
-            watch,
-            (event) => {
-              if (event._tag !== "Audio") return emit(event)
-              heard = true
-              return Effect.zipRight(firstAudio, emit(event))
+            { history, transcript: tally.transcript, listening, watch, tally },
+            {
+              emit: (event) => {
+                if (event._tag !== "Audio") return emit(event)
+                if (Option.isSome(input.idempotencyKey)) speech.push(event.bytes)
+                if (isSounding) return emit(event)
+                isSounding = true
+                return Effect.all([firstAudio, emitTimes, emit(event)])
+              },
+              spoken: (to) => emit({ _tag: "Spoken", to }),
             },
           )
-          const { text: response, ...usage } = answer
-          yield* watch.stage(
-            "persist",
-            persist(conversation, { turnId, userId, session, transcript, response }),
-          )
           yield* total
-          const timings = yield* watch.read
+          const timings: Timings = { ...noTimes, ...(yield* watch.soFar) }
+          const ending = { turnId, userId, session, tally, timings, speechFormat: listening.format }
+          const kept = Option.as(input.idempotencyKey, Buffer.concat(speech))
+          yield* watch.stage("persist", persist(records, ending, kept))
+          const { transcript, response, usage } = tally
           yield* Effect.logInfo("turn").pipe(
             Effect.annotateLogs({
               bytes: upload.bytes,
-              type: recording.demuxer,
+              type,
               transcriptLength: transcript.length,
               responseLength: response.length,
               ...timings,
             }),
           )
-          yield* emit(
-            TurnEvent.Completed({
-              transcript,
-              response,
-              timings,
-              usage: { audioSeconds: speech.seconds, ...usage },
-            }),
-          )
-        }).pipe(Effect.scoped)
+          yield* emit(TurnEvent.Completed({ transcript, response, timings, usage }))
+        })
 
         const overdue = Effect.gen(function* () {
           yield* Effect.sleep(settings.turnTimeout)
-          if (heard) return yield* Effect.never
-          return yield* Option.match(yield* watch.atWork, {
-            onNone: () =>
-              new DatabaseUnavailable({ cause: "the turn's time ran out before a provider was asked" }),
-            onSome: (stage) => timedOut(stage, settings.turnTimeout),
-          })
+          if (isSounding) return yield* Effect.never
+          const stage = Option.getOrUndefined(yield* watch.atWork)
+          if (stage === undefined) {
+            return yield* new DatabaseUnavailable({
+              cause: "the turn's time ran out before a provider was asked",
+            })
+          }
+          if (stage === "stt" && tally.transcript !== "") return yield* new SessionBusy()
+          return yield* timedOut(stage, settings.turnTimeout)
         })
-        yield* Effect.raceFirst(turn, overdue).pipe(Effect.annotateLogs({ turnId }))
+        yield* Effect.raceFirst(turn, overdue)
       })
 
-      const take = (input: TurnInput) =>
+      /** What is to be done where a turn ends before its end. */
+      const settleUnlessWhole =
+        ({ input, session, place, watch, tally }: Begun) =>
+        (exit: Exit.Exit<void, TurnError>) =>
+          Effect.gen(function* () {
+            if (Exit.isSuccess(exit)) return
+            yield* place.settled
+            const timings = yield* watch.soFar
+            const { turnId, userId, listening } = input
+            const isCancelled = Option.exists(
+              Cause.failureOption(exit.cause),
+              ({ _tag }) => _tag === "TurnCancelled",
+            )
+            yield* settle(
+              records,
+              { turnId, userId, session, tally, timings, speechFormat: listening.format },
+              isCancelled ? "cancelled" : "interrupted",
+            )
+          }).pipe(Effect.catchAllCause((cause) => Effect.logWarning("turn not settled", cause)))
+
+      const take: Turns["Type"]["take"] = (input) =>
         Stream.unwrapScoped(
           Effect.gen(function* () {
-            const events = yield* Mailbox.make<TurnEvent, TurnError>({ capacity: eventsAhead })
-            yield* Mailbox.into(
-              run(input, (event) => events.offer(event)),
-              events,
-            ).pipe(Effect.forkScoped)
-            return Mailbox.toStream(events)
+            const { turnId, userId, listening, upload } = input
+            yield* Effect.annotateLogsScoped({ turnId })
+            const watch = makeStopwatch(upload.uploadMs)
+            const tally = makeTally()
+            const cancelled = yield* running.register(turnId)
+            const session = yield* conversation.join(userId, input.sessionId)
+            yield* Effect.annotateLogsScoped({ sessionId: session.id })
+            const idempotency = Option.map(input.idempotencyKey, (key) => ({ key, audioHash: upload.sha256 }))
+            const claim = yield* running.claim({ id: turnId, userId, session, idempotency })
+            if (claim._tag === "Answered") return replay(claim.turn, listening)
+            const begun = { input, session, place: claim.place, watch, tally }
+            const events = yield* Mailbox.make<Passing, TurnError>({ capacity: eventsAhead })
+            yield* Effect.uninterruptibleMask((restore) =>
+              restore(
+                Effect.raceFirst(
+                  run(begun, (event) => events.offer(event)),
+                  cancelled,
+                ),
+              ).pipe(Effect.onExit(settleUnlessWhole(begun)), Mailbox.into(events), Effect.forkScoped),
+            )
+            return Mailbox.toStream(events).pipe(
+              Stream.filterMap((event) => {
+                if (event._tag === "Spoken") tally.heardTo = event.to
+                if (event._tag === "Audio") tally.isHeard = listening.isLive
+                return event._tag === "Spoken" ? Option.none() : Option.some(event)
+              }),
+            )
           }),
         )
 

@@ -1,7 +1,7 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { Array as Arr, Context, Effect, Layer, Redacted, Schema } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
-import { read, transaction } from "../db/postgres.ts"
+import { query, transaction } from "../db/postgres.ts"
 
 /** A name, an @ and a domain of two labels or more; without space, control, invisible and half characters. */
 const emailPattern = /^[^\s\p{C}@"(),:;<>[\\\]]+@[^\s\p{C}@"(),:;<>[\\\].]+(\.[^\s\p{C}@"(),:;<>[\\\].]+)+$/u
@@ -77,7 +77,7 @@ export class Users extends Context.Tag("Users")<
       })
 
       const authenticate = Effect.fn("Users.authenticate")(function* (apiKey: Redacted.Redacted) {
-        const rows = yield* read(sql`select id, email from users where api_key_hash = ${hashApiKey(apiKey)}`)
+        const rows = yield* query(sql`select id, email from users where api_key_hash = ${hashApiKey(apiKey)}`)
         const users = yield* Effect.orDie(decode(rows))
         return yield* Effect.mapError(Arr.head(users), () => new InvalidApiKey())
       })

@@ -51,7 +51,12 @@ describe.each(losses)("the database %s when the turn is to be saved", (_, lose) 
     expect({ status: answer.status, whole: answer.whole }).toEqual({ status: 200, whole: false })
     proxy.restore()
     await service.nothingLeft()
-    expect(await service.stored()).toEqual(before)
+    const { sessions, messages } = await service.stored()
+    // What was heard is saved as soon as the database is back, if that is soon.
+    expect([0, 1]).toContain(sessions - before.sessions)
+    expect(messages - before.messages).toBe(2 * (sessions - before.sessions))
+    const whole = await database.sql`select 1 from messages where role = 'assistant' and not interrupted`
+    expect(whole).toHaveLength(0)
   })
 
   test("JSON has its status instead", async () => {

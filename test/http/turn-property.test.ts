@@ -51,7 +51,7 @@ interface Draw {
 }
 
 const draw: fc.Arbitrary<Draw> = fc.record({
-  accept: fc.constantFrom("audio/mpeg", "audio/pcm", "application/json"),
+  accept: fc.constantFrom("audio/mpeg", "audio/pcm", "application/json", "text/event-stream"),
   scripts: fc.record({
     stt: fc.array(step, { maxLength: 1 }),
     llm: fc.array(step, { maxLength: 2 }),
@@ -80,8 +80,13 @@ const play = async ({ accept, scripts, pace, leavesAt }: Draw) => {
   await service.nothingLeft()
   const { messages, sessions } = await service.stored()
   const saved = { messages: messages - before.messages, sessions: sessions - before.sessions }
-  return { answer, saved, left: leavesAt !== undefined && !answer.whole }
+  const newest = await service.database.sql`
+    select role, content, interrupted from messages order by sequence desc limit ${saved.messages}`
+  return { answer, saved, newest, left: leavesAt !== undefined && !answer.whole }
 }
+
+/** The last event of a stream. */
+const lastEvent = (body: string) => /event: (\S+)\ndata: .*\n\n(?:: .*\n\n)*$/.exec(body)?.[1]
 
 describe("whatever fails, and whenever", () => {
   test(
@@ -89,16 +94,27 @@ describe("whatever fails, and whenever", () => {
     () =>
       fc.assert(
         fc.asyncProperty(draw, async (drawn) => {
-          const { answer, saved, left } = await play(drawn)
+          const { answer, saved, newest, left } = await play(drawn)
           const isSaved = saved.messages === 2
           expect(saved).toEqual(isSaved ? { messages: 2, sessions: 1 } : { messages: 0, sessions: 0 })
-          if (answer.whole) expect({ ok: answer.status === 200 }).toEqual({ ok: isSaved })
-          else if (!left) expect(isSaved).toBe(false)
+          const [reply] = newest
+          const isWhole = isSaved && !reply.interrupted
+          // What was heard in part is the beginning of what was said; of what was not heard as it came, nothing.
+          if (isSaved) expect(REPLY.startsWith(reply.content)).toBe(true)
+          if (isWhole) expect(reply.content).toBe(REPLY)
+          if (isSaved && !isWhole) expect(drawn.accept).not.toBe("application/json")
+          const body = answer.body.toString()
+          const isEvents = answer.status === 200 && drawn.accept === "text/event-stream"
+          if (answer.whole && isEvents) {
+            expect(lastEvent(body)).toBe(isWhole ? "turn.completed" : "error")
+            expect(body.match(/^event: (turn\.completed|error)$/gm)).toHaveLength(1)
+          } else if (answer.whole) expect({ ok: answer.status === 200 }).toEqual({ ok: isWhole })
+          else if (!left) expect(isWhole).toBe(false)
           if (answer.whole && answer.status !== 200) {
-            expect(JSON.parse(answer.body.toString())).toMatchObject({ error: expect.any(String) })
+            expect(JSON.parse(body)).toMatchObject({ error: expect.any(String) })
           }
         }),
-        { seed: SEED, numRuns: 40, endOnFailure: true },
+        { seed: SEED, numRuns: 60, endOnFailure: true },
       ),
     60_000,
   )

@@ -221,14 +221,29 @@ describe("what fails once it is heard breaks the answer off", () => {
   ]
   beforeEach(() => service.upstream.default("llm", { text: reply }))
 
-  test.each(failures)("%s: no clean end on the socket, and nothing saved", async (_, letDown) => {
-    const before = await service.stored()
-    letDown()
-    const client = await service.converseRaw(key, recording)
-    expect((await client.answer()).whole).toBe(false)
-    await service.nothingLeft()
-    expect(await service.stored()).toEqual(before)
-  })
+  test.each(failures)(
+    "%s: no clean end on the socket, and what was heard is saved",
+    async (what, letDown) => {
+      const before = await service.stored()
+      letDown()
+      const client = await service.converseRaw(key, recording)
+      expect((await client.answer()).whole).toBe(false)
+      await service.nothingLeft()
+      const { sessions, messages } = await service.stored()
+      expect({ sessions, messages }).toEqual({ sessions: before.sessions + 1, messages: before.messages + 2 })
+      const [turn] = await service.database.sql`
+      select t.state, t.response, t.usage, m.content, m.interrupted from turns t join messages m on turn_id = t.id
+      where role = 'assistant' order by t.sequence desc limit 1`
+      expect(turn).toMatchObject({ state: "interrupted", interrupted: true })
+      // The whole sentences of it; the turn keeps all that was written.
+      expect(turn.content).toBe(what.startsWith("speech") ? "" : turn.response.slice(0, turn.content.length))
+      if (/later piece|model (silent|reset)/.test(what)) expect(turn.content).toBe(sentences(1)[0])
+      expect(reply.startsWith(turn.response)).toBe(true)
+      expect(turn.usage).toMatchObject({ audioSeconds: expect.any(Number), inputTokens: expect.any(Number) })
+      expect(turn.usage.outputTokens).toBeGreaterThan(0)
+      expect(turn.usage.charactersSpoken > 0).toBe(true)
+    },
+  )
 
   test.each(failures.slice(0, 2))("%s: fetch rejects", async (_, letDown) => {
     letDown()

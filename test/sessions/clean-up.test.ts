@@ -68,9 +68,9 @@ effectTest(
       ["said", 24.1],
       ["said", 9000],
     )
-    expect(yield* CleanUp.cleanUpSessions).toEqual({ empty: 2, old: 0 })
+    expect(yield* CleanUp.cleanUp).toMatchObject({ empty: 2, old: 0 })
     expect(yield* kept).toEqual(["empty 0", "empty 23.9", "said 24.1", "said 9000"])
-    expect(yield* CleanUp.cleanUpSessions).toEqual({ empty: 0, old: 0 })
+    expect(yield* CleanUp.cleanUp).toMatchObject({ empty: 0, old: 0 })
   }).pipe(Effect.provide(parts())),
 )
 
@@ -78,7 +78,7 @@ effectTest(
   "with SESSION_RETENTION_DAYS deletes all that are idle for longer, with their messages",
   Effect.gen(function* () {
     yield* insert(["empty", 0], ["empty", 25], ["said", 25], ["said", 59.9], ["said", 60.1], ["said", 9000])
-    expect(yield* CleanUp.cleanUpSessions).toEqual({ empty: 1, old: 2 })
+    expect(yield* CleanUp.cleanUp).toMatchObject({ empty: 1, old: 2 })
     expect(yield* kept).toEqual(["empty 0", "said 25", "said 59.9"])
     expect(yield* Effect.promise(() => database.sql`select 1 from messages`)).toHaveLength(2)
   }).pipe(Effect.provide(parts("2.5"))),
@@ -89,7 +89,7 @@ effectTest(
   Effect.gen(function* () {
     yield* insert(["empty", 25], ["empty", 30], ["said", 9000], ["said", 1])
     const done = yield* Effect.all(
-      Array.from({ length: 8 }, () => CleanUp.cleanUpSessions),
+      Array.from({ length: 8 }, () => CleanUp.cleanUp),
       { concurrency: 8 },
     )
     expect(done.reduce((sum, { empty, old }) => sum + empty + old, 0)).toBe(3)
@@ -108,7 +108,7 @@ effectTest(
     yield* Effect.gen(function* () {
       yield* insert(["empty", 25])
       yield* Layer.build(CleanUp.layer)
-      expect(yield* round).toBe("INFO sessions cleaned up")
+      expect(yield* round).toBe("INFO cleaned up")
       expect(yield* kept).toEqual([])
 
       yield* insert(["empty", 30])
@@ -116,16 +116,16 @@ effectTest(
       expect(yield* Queue.size(rounds)).toBe(0)
       expect(yield* kept).toEqual(["empty 30"])
       yield* TestClock.adjust("1 minute")
-      expect(yield* round).toBe("INFO sessions cleaned up")
+      expect(yield* round).toBe("INFO cleaned up")
       expect(yield* kept).toEqual([])
 
       yield* run("alter table sessions rename to elsewhere")
       yield* TestClock.adjust("1 hour")
-      expect(yield* round).toBe("WARN sessions not cleaned up")
+      expect(yield* round).toBe("WARN not cleaned up")
       yield* run("alter table elsewhere rename to sessions")
       yield* insert(["empty", 40])
       yield* TestClock.adjust("1 hour")
-      expect(yield* round).toBe("INFO sessions cleaned up")
+      expect(yield* round).toBe("INFO cleaned up")
       expect(yield* kept).toEqual([])
     }).pipe(Effect.provide(Layer.merge(parts(), Logger.add(logger))))
   }),

@@ -26,6 +26,9 @@ beforeAll(async () => {
     select id, gen_random_uuid(), 'user', 'Hi' from sessions where title in ('1', '2');
     insert into messages (session_id, turn_id, role, content)
     select md5('1@example.com1')::uuid, gen_random_uuid(), 'user', 'message ' || n from generate_series(1, 10000) n;
+    insert into turns (id, user_id, session_id, state, idempotency_key, created_at, ended_at)
+    select gen_random_uuid(), user_id, id, case title when '3' then 'failed' else 'completed' end,
+      case title when '4' then 'key' end, last_activity_at, last_activity_at from sessions;
     analyze;`)
 })
 afterAll(async () => {
@@ -82,9 +85,11 @@ describe("every query of the service", () => {
     await call("GET", `/sessions/${sessionId}`)
     await call("PATCH", `/sessions/${sessionId}`, { title: "Ours", metadata: {} })
     const audio = new Blob([await recordings.wav16k.make()])
-    for (const options of [{ sessionId }, {}]) {
+    const headers = { "idempotency-key": "again" }
+    for (const options of [{ sessionId }, {}, { headers }, { headers }]) {
       await (await service.converse(key, audio, options)).bytes()
     }
+    await service.call("DELETE", `/voice/turns/${crypto.randomUUID()}`, { key })
     const { messages } = Schema.decodeUnknownSync(
       Schema.Struct({ messages: Schema.Array(Schema.Struct({ id: Schema.String })) }),
     )(await (await call("GET", `/sessions/${sessionId}/messages`)).json())
@@ -92,7 +97,8 @@ describe("every query of the service", () => {
     await call("DELETE", `/sessions/${sessionId}`)
     await call("GET", "/ready")
     statements = [...new Set(proxy.statements())].filter(
-      (statement) => /\b(sessions|messages|users)\b/.test(statement) && !/^\s*(create|--)/i.test(statement),
+      (statement) =>
+        /\b(sessions|messages|users|turns)\b/.test(statement) && !/^\s*(create|--)/i.test(statement),
     )
     sql = await database.sql.reserve()
     await sql`set plan_cache_mode = force_generic_plan`
@@ -110,12 +116,13 @@ describe("every query of the service", () => {
 
   test("has its index, and no index is besides", async () => {
     const used = new Set<string | undefined>()
-    for (const statement of statements) {
+    // What the trigger of a session's end does is no statement of the service's own.
+    for (const statement of [...statements, "delete from turns where session_id = $1"]) {
       for (const node of await planOf(statement, sql)) used.add(node["Index Name"])
     }
     const made: ReadonlyArray<{ readonly name: string }> = await database.sql`
       select c.relname as name from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
-      where t.relname in ('users', 'sessions', 'messages') and not i.indisunique`
+      where t.relname in ('users', 'sessions', 'messages', 'turns') and not i.indisunique`
     expect(made.map(({ name }) => name).filter((name) => !used.has(name))).toEqual([])
   })
 })

@@ -1,0 +1,100 @@
+import { type Option, Schema } from "effect"
+
+/** What the speech is delivered as: one continuous MP3, or 24 kHz mono 16-bit little-endian samples. */
+export const SpeechFormat = Schema.Literal("mp3", "pcm")
+export type SpeechFormat = typeof SpeechFormat.Type
+
+const Milliseconds = Schema.NonNegativeInt
+
+/**
+ * Milliseconds. `upload`: from the request's headers to the end of its body. `validate`, `transcode`, `stt`: what the
+ * stage took. `llmTtft`: from asking the model to its first token. `ttsTtfb`: from asking for the first piece's
+ * speech to its first byte. `firstAudio`, `total`: from the end of the upload; `total` ends with the last of the audio.
+ */
+export const Timings = Schema.Struct({
+  upload: Milliseconds,
+  validate: Milliseconds,
+  transcode: Milliseconds,
+  stt: Milliseconds,
+  llmTtft: Milliseconds,
+  ttsTtfb: Milliseconds,
+  firstAudio: Milliseconds,
+  total: Milliseconds,
+})
+export type Timings = typeof Timings.Type
+
+/** What the turn consumed. Tokens as the provider counts them, else estimated at 4 characters a token. */
+export const Usage = Schema.Struct({
+  audioSeconds: Schema.Number,
+  inputTokens: Schema.NonNegativeInt,
+  outputTokens: Schema.NonNegativeInt,
+  charactersSpoken: Schema.NonNegativeInt,
+})
+export type Usage = typeof Usage.Type
+
+/** The session that a turn belongs to. The row of a new one is stored together with the turn. */
+export interface TurnSession {
+  readonly id: string
+  /** Whether its row may have to be made. */
+  readonly isNew: boolean
+}
+
+/** What makes a repeated request the same: the client's key, and the recording's SHA-256 in hex. */
+export interface Idempotency {
+  readonly key: string
+  readonly audioHash: string
+}
+
+/** A turn that begins. */
+export interface NewTurn {
+  readonly id: string
+  readonly userId: string
+  readonly session: TurnSession
+  readonly idempotency: Option.Option<Idempotency>
+}
+
+/** A turn that was heard, whole or in part. */
+export interface HeardTurn {
+  readonly id: string
+  readonly userId: string
+  readonly session: TurnSession
+  readonly state: "completed" | "interrupted" | "cancelled"
+  readonly transcript: string
+  /** As the model wrote it. */
+  readonly response: string
+  /** What was heard of it; all of it where the turn is completed. */
+  readonly heard: string
+  /** All of the speech, for a retry; None where there can be none. */
+  readonly speech: Option.Option<Uint8Array>
+  readonly speechFormat: SpeechFormat
+  readonly timings: Partial<Timings>
+  readonly usage: Usage
+}
+
+/** A completed turn, as a retry of it is answered. */
+export const StoredTurn = Schema.Struct({
+  id: Schema.UUID,
+  sessionId: Schema.UUID,
+  transcript: Schema.String,
+  response: Schema.String,
+  speech: Schema.Uint8ArrayFromSelf,
+  speechFormat: SpeechFormat,
+  timings: Timings,
+  usage: Usage,
+})
+export type StoredTurn = typeof StoredTurn.Type
+
+/** Earlier turns of the session took longer than a turn may wait for them. */
+export class SessionBusy extends Schema.TaggedError<SessionBusy>()("SessionBusy", {}) {}
+
+/** The client's key came with another recording before. */
+export class IdempotencyKeyReused extends Schema.TaggedError<IdempotencyKeyReused>()(
+  "IdempotencyKeyReused",
+  {},
+) {}
+
+/** Its user asked for its end. */
+export class TurnCancelled extends Schema.TaggedError<TurnCancelled>()("TurnCancelled", {}) {}
+
+/** No such turn, or another user's: a caller can't tell which. */
+export class TurnNotFound extends Schema.TaggedError<TurnNotFound>()("TurnNotFound", {}) {}

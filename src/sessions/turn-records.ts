@@ -1,0 +1,198 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { Array as Arr, Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import type { DatabaseError } from "../db/errors.ts"
+import { query, transaction } from "../db/postgres.ts"
+import { SessionNotFound } from "./model.ts"
+import { type HeardTurn, type NewTurn, StoredTurn, type Timings, type Usage } from "./stored-turn.ts"
+
+/** How long a turn counts as running without another word from its process. Renewed every second; a pause of 10 s is a database that hangs. */
+const lease = Duration.seconds(15)
+
+/** How long a retry with the same Idempotency-Key finds its turn. */
+const keyLifetime = Duration.hours(24)
+
+const KeyedTurn = Schema.Struct({
+  id: Schema.UUID,
+  audioHash: Schema.String,
+  state: Schema.Literal("running", "completed", "interrupted", "cancelled", "failed"),
+  /** Running, by a process that is gone. */
+  isDead: Schema.Boolean,
+  isExpired: Schema.Boolean,
+})
+
+/** A turn that was asked for with an Idempotency-Key. */
+export type KeyedTurn = typeof KeyedTurn.Type
+
+const Watched = Schema.Struct({ id: Schema.UUID, cancelRequested: Schema.Boolean })
+
+const rowsOf = <A, I>(schema: Schema.Schema<A, I>, rows: unknown) =>
+  Effect.orDie(Schema.decodeUnknown(Schema.Array(Schema.typeSchema(schema)))(rows))
+
+const firstOf = <A, I>(schema: Schema.Schema<A, I>, rows: unknown) =>
+  Effect.map(rowsOf(schema, rows), (found) => Arr.head(found))
+
+/** The turns that run or ran, in any process of the service. */
+export class TurnRecords extends Context.Tag("TurnRecords")<
+  TurnRecords,
+  {
+    /** Gives a turn its place, after all of its session that came before. None where its Idempotency-Key is in use. */
+    readonly open: (turn: NewTurn) => Effect.Effect<Option.Option<string>, DatabaseError>
+    /** The turn that is nearest ahead of this place in the session, and still running. */
+    readonly ahead: (sessionId: string, place: string) => Effect.Effect<Option.Option<string>, DatabaseError>
+    /** Keeps turns alive; answers those of them whose end was asked for. */
+    readonly renew: (ids: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string>, DatabaseError>
+    /** Both messages, the session where it is new, and the turn's end, or nothing. Fails where the session was deleted. */
+    readonly save: (turn: HeardTurn) => Effect.Effect<void, SessionNotFound | DatabaseError>
+    /** The end of a turn of which nothing was heard. Its key is free again; it is forgotten where it cost nothing. */
+    readonly fail: (turn: {
+      readonly id: string
+      readonly timings: Partial<Timings>
+      readonly usage: Usage
+    }) => Effect.Effect<void, DatabaseError>
+    readonly keyed: (userId: string, key: string) => Effect.Effect<Option.Option<KeyedTurn>, DatabaseError>
+    /** Takes the key from a turn that is expired or dead. */
+    readonly freeKey: (id: string) => Effect.Effect<void, DatabaseError>
+    /** What a completed turn is answered with once more. */
+    readonly stored: (id: string) => Effect.Effect<Option.Option<StoredTurn>, DatabaseError>
+    /** Asks for a turn's end. False where there is no such turn. */
+    readonly requestCancel: (userId: string, id: string) => Effect.Effect<boolean, DatabaseError>
+    readonly isRunning: (id: string) => Effect.Effect<boolean, DatabaseError>
+  }
+>() {
+  static readonly layer = Layer.effect(
+    TurnRecords,
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const pg = yield* PgClient.PgClient
+      const nextLease = sql`now() + make_interval(secs => ${Duration.toSeconds(lease)})`
+      const ended = { leaseUntil: null, cancelRequested: false }
+
+      const open = Effect.fn("TurnRecords.open")(function* (turn: NewTurn) {
+        const { key, audioHash } = Option.getOrElse(turn.idempotency, () => ({ key: null, audioHash: null }))
+        // The lock makes the order of places that in which they become visible: none is seen before those ahead of it.
+        const rows = yield* transaction(
+          sql,
+          sql<{ readonly sequence: string }>`
+            insert into turns (id, user_id, session_id, idempotency_key, audio_hash, lease_until)
+            select ${turn.id}::uuid, ${turn.userId}::uuid, ${turn.session.id}::uuid, ${key}, ${audioHash}, ${nextLease}
+            from (select pg_advisory_xact_lock(hashtextextended(${turn.session.id}::text, 0))) as in_order
+            on conflict (user_id, idempotency_key) do nothing
+            returning sequence`,
+        )
+        return Option.map(Arr.head(rows), ({ sequence }) => sequence)
+      })
+
+      const ahead = Effect.fn("TurnRecords.ahead")(function* (sessionId: string, place: string) {
+        const rows = yield* query(sql<{ readonly id: string }>`select id from turns
+          where session_id = ${sessionId} and sequence < ${place} and state = 'running' and lease_until > now()
+          order by sequence desc limit 1`)
+        return Option.map(Arr.head(rows), ({ id }) => id)
+      })
+
+      const renew = Effect.fn("TurnRecords.renew")(function* (ids: ReadonlyArray<string>) {
+        const rows = yield* query(sql`update turns set lease_until = ${nextLease}
+          where ${sql.in("id", ids)} and state = 'running' returning id, cancel_requested`)
+        const watched = yield* rowsOf(Watched, rows)
+        return watched.filter(({ cancelRequested }) => cancelRequested).map(({ id }) => id)
+      })
+
+      /** It was saved by a COMMIT whose answer was lost; or it went with its session. */
+      const alreadyClosed = (id: string) =>
+        Effect.flatMap(sql`select 1 from turns where id = ${id}`, (rows) =>
+          rows.length > 0 ? Effect.void : new SessionNotFound(),
+        )
+
+      const save = Effect.fn("TurnRecords.save")((turn: HeardTurn) => {
+        const { id, userId, session, state, transcript, response, heard } = turn
+        const isWhole = state === "completed"
+        const message = { sessionId: session.id, turnId: id }
+        const opened = sql`insert into sessions ${sql.insert({ id: session.id, userId })} on conflict (id) do nothing`
+        const said = sql`insert into messages ${sql.insert([
+          { ...message, role: "user", content: transcript, interrupted: false },
+          { ...message, role: "assistant", content: heard, interrupted: !isWhole },
+        ])}`
+        const kept = Option.match(turn.speech, {
+          onNone: () => ({ idempotencyKey: null, audioHash: null }),
+          onSome: (speech) => ({ speech, speechFormat: turn.speechFormat }),
+        })
+        const closed = sql`update turns set ${sql.update({
+          ...ended,
+          ...kept,
+          state,
+          transcript,
+          response,
+          timings: pg.json(turn.timings),
+          usage: pg.json(turn.usage),
+        })}, ended_at = now() where id = ${id} and state = 'running' returning 1`
+        const all = Effect.gen(function* () {
+          if ((yield* closed).length === 0) return yield* alreadyClosed(id)
+          if (session.isNew) yield* opened
+          yield* said
+        })
+        return transaction(sql, all).pipe(
+          Effect.mapError((error) =>
+            error._tag === "ConstraintViolated" && error.constraint === "messages_session_id_fkey"
+              ? new SessionNotFound()
+              : error,
+          ),
+        )
+      })
+
+      const fail: TurnRecords["Type"]["fail"] = Effect.fn("TurnRecords.fail")(function* ({
+        id,
+        timings,
+        usage,
+      }) {
+        const failed = {
+          ...ended,
+          state: "failed",
+          idempotencyKey: null,
+          audioHash: null,
+          timings: pg.json(timings),
+          usage: pg.json(usage),
+        }
+        const cost = Object.values(usage).some((amount) => amount > 0)
+        yield* query(
+          cost
+            ? sql`update turns set ${sql.update(failed)}, ended_at = now() where id = ${id} and state = 'running'`
+            : sql`delete from turns where id = ${id} and state = 'running'`,
+        )
+      })
+
+      const keyed = Effect.fn("TurnRecords.keyed")(function* (userId: string, key: string) {
+        const rows = yield* query(sql`select id, audio_hash, state,
+            state = 'running' and lease_until <= now() as is_dead,
+            created_at < now() - make_interval(secs => ${Duration.toSeconds(keyLifetime)}) as is_expired
+          from turns where user_id = ${userId} and idempotency_key = ${key}`)
+        return yield* firstOf(KeyedTurn, rows)
+      })
+
+      const freeKey = Effect.fn("TurnRecords.freeKey")((id: string) =>
+        Effect.asVoid(query(sql`update turns set idempotency_key = null where id = ${id}`)),
+      )
+
+      const stored = Effect.fn("TurnRecords.stored")(function* (id: string) {
+        const rows =
+          yield* query(sql`select id, session_id, transcript, response, speech, speech_format, timings, usage
+          from turns where id = ${id} and state = 'completed' and speech is not null`)
+        return yield* firstOf(StoredTurn, rows)
+      })
+
+      const requestCancel = Effect.fn("TurnRecords.requestCancel")(function* (userId: string, id: string) {
+        const rows = yield* query(sql`update turns set cancel_requested = state = 'running'
+          where id = ${id} and user_id = ${userId} returning 1`)
+        return rows.length > 0
+      })
+
+      const isRunning = Effect.fn("TurnRecords.isRunning")(function* (id: string) {
+        const rows = yield* query(
+          sql`select 1 from turns where id = ${id} and state = 'running' and lease_until > now()`,
+        )
+        return rows.length > 0
+      })
+
+      return { open, ahead, renew, save, fail, keyed, freeKey, stored, requestCancel, isRunning }
+    }),
+  )
+}

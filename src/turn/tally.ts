@@ -1,0 +1,24 @@
+import type { Usage } from "../sessions/stored-turn.ts"
+
+/** What a turn came to so far, whatever its end will be: its stages write here as they go. */
+export interface Tally {
+  transcript: string
+  /** As the model has written it so far. */
+  response: string
+  /** Whether any audio was handed to a listener who hears it as it comes. */
+  isHeard: boolean
+  /** How much of the response was wholly handed on as speech, in UTF-16 units. */
+  heardTo: number
+  /** Whether it is stored. */
+  isSaved: boolean
+  readonly usage: { -readonly [part in keyof Usage]: Usage[part] }
+}
+
+export const makeTally = (): Tally => ({
+  transcript: "",
+  response: "",
+  isHeard: false,
+  heardTo: 0,
+  isSaved: false,
+  usage: { audioSeconds: 0, inputTokens: 0, outputTokens: 0, charactersSpoken: 0 },
+})
