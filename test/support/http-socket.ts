@@ -19,6 +19,8 @@ export type Framing = { readonly length: number } | "chunked"
 /** One request and the means to answer it, well or badly. */
 export interface Exchange {
   readonly request: Incoming
+  /** The connection it came by: in the order in which they were opened, from 0. */
+  readonly connection: number
   /** Aborted when the connection is lost before the answer is complete, by whomever. */
   readonly lost: AbortSignal
   /** True when it was the client who closed the connection. */
@@ -51,6 +53,7 @@ export const listenHttp = async (
   options: HttpSocketOptions = {},
 ): Promise<HttpSocketServer> => {
   const connections = new Map<Socket, { busy: boolean; dropped: boolean }>()
+  let opened = 0
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     const state = { busy: false, dropped: false }
     connections.set(socket, state)
@@ -60,6 +63,7 @@ export const listenHttp = async (
     })
     void serveConnection(
       socket,
+      opened++,
       () => state.dropped,
       async (exchange) => {
         state.busy = true
@@ -102,6 +106,7 @@ const portOf = (server: Server): number => {
 
 const serveConnection = async (
   socket: Socket,
+  connection: number,
   dropped: () => boolean,
   handle: (exchange: Exchange) => Promise<void>,
 ) => {
@@ -109,14 +114,14 @@ const serveConnection = async (
   for (;;) {
     const request = await readRequest(reader, socket)
     if (request === undefined) break
-    const exchange = openExchange(socket, dropped, request)
+    const exchange = openExchange(socket, connection, dropped, request)
     await handle(exchange)
     if (!exchange.reusable()) return
   }
   socket.end()
 }
 
-const openExchange = (socket: Socket, dropped: () => boolean, request: Incoming) => {
+const openExchange = (socket: Socket, connection: number, dropped: () => boolean, request: Incoming) => {
   const lost = new AbortController()
   let state: "open" | "ended" | "broken" = "open"
   let clientLeft = false
@@ -135,6 +140,7 @@ const openExchange = (socket: Socket, dropped: () => boolean, request: Incoming)
   const keepAlive = request.headers.connection?.toLowerCase() !== "close"
   return {
     request,
+    connection,
     lost: lost.signal,
     clientLeft: () => clientLeft,
     reusable: () => state === "ended" && keepAlive,

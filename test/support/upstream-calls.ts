@@ -22,6 +22,8 @@ export interface Call<R = SttRequest | LlmRequest | TtsRequest> {
   /** In order of arrival, over all stages, from 0. */
   readonly id: number
   readonly stage: Stage
+  /** The connection it came by, in the order in which they were opened, from 0. */
+  readonly connection: number
   readonly request: R
   readonly headers: Readonly<Record<string, string>>
   /** When the request was complete. */

@@ -46,6 +46,7 @@ const perform = async (
     changed()
   }
   if (breakOff !== undefined) return giveUp(exchange, breakOff)
+  await sleep(step.endDelayMs, lost)
   exchange.end()
   return answer.status < 400 ? "answered" : "failed"
 }

@@ -30,6 +30,8 @@ export interface Step {
   readonly firstChunkDelayMs?: number
   /** Between two chunks (LLM: tokens). */
   readonly chunkDelayMs?: number
+  /** From the last chunk to the end of the HTTP body. */
+  readonly endDelayMs?: number
   /** Cuts the body into chunks of so many bytes, through characters and events alike. */
   readonly chunkBytes?: number
   /** Speech comes at so many times the speed at which it plays, after the first chunk. */

@@ -92,12 +92,23 @@ export const startUpstream = async (options: UpstreamOptions = {}): Promise<Upst
       return answer(request, step, state.index++)
     }
     const serve = async (exchange: Exchange) => {
-      const { headers } = exchange.request
-      const request = await read(exchange.request)
+      const { connection, request: incoming } = exchange
+      const { headers } = incoming
+      const request = await read(incoming)
       const at = performance.now()
       const scripted = state.queue.shift() ?? state.fallback
       const step = { ...state.pace, ...(typeof scripted === "function" ? scripted(request) : scripted) }
-      const call: Call<Requests[S]> = { id: nextId++, stage, request, headers, at, outcome: "open", sent: [] }
+      const id = nextId++
+      const call: Call<Requests[S]> = {
+        id,
+        stage,
+        connection,
+        request,
+        headers,
+        at,
+        outcome: "open",
+        sent: [],
+      }
       if (keepLog) state.calls.push(call)
       open.add(call)
       watch.changed()
