@@ -80,10 +80,12 @@ export class RunningTurns extends Context.Tag("RunningTurns")<
         return turn === undefined ? Effect.void : Deferred.fail(turn.cancelled, new TurnCancelled())
       }
 
-      /** A turn of this process says itself when it has ended. */
+      /** A turn of this process says itself when it has ended, which may be a while after it was saved. */
       const untilEnded = (id: string) => {
         const turn = running.get(id)
-        return turn === undefined ? Effect.sleep(lookAgain) : Deferred.await(turn.ended)
+        return turn === undefined
+          ? Effect.sleep(lookAgain)
+          : Effect.timeoutOption(Deferred.await(turn.ended), beat)
       }
 
       yield* Effect.suspend(() =>
