@@ -170,7 +170,10 @@ export class Turns extends Context.Tag("Turns")<
             yield* Effect.annotateLogsScoped({ sessionId: session.id })
             const idempotency = Option.map(input.idempotencyKey, (key) => ({ key, audioHash: upload.sha256 }))
             const claim = yield* running.claim({ id: turnId, userId, session, idempotency })
-            if (claim._tag === "Answered") return replay(claim.turn, listening)
+            if (claim._tag === "Answered") {
+              yield* Effect.annotateLogs(Effect.logInfo("turn replayed"), { turnId: claim.turn.id })
+              return replay(claim.turn, listening)
+            }
             const begun = { input, session, place: claim.place, watch, tally }
             const events = yield* Mailbox.make<Passing, TurnError>({ capacity: eventsAhead })
             yield* Effect.uninterruptibleMask((restore) =>
