@@ -3,7 +3,7 @@ import OpenAI from "openai"
 import { Settings, type StageSettings } from "../config.ts"
 import { startOfflineEngines } from "../offline/server.ts"
 import { type ProviderError, Stage, timedOut, toProviderError } from "./errors.ts"
-import { fetchKeepingAlive } from "./keep-alive.ts"
+import { providerFetch } from "./fetch.ts"
 
 interface Call {
   readonly sdk: OpenAI
@@ -34,7 +34,7 @@ const makeProvider = (stage: Stage, settings: StageSettings, baseURL: string): P
     maxRetries: 0,
     // A redirect would take what people said to a server that nobody configured.
     fetchOptions: { redirect: "error" },
-    fetch: fetchKeepingAlive,
+    fetch: providerFetch,
     // The SDK reads these from the environment, and would send them to whatever server it asks.
     ...(settings.engine === "openai" ? {} : { organization: null, project: null }),
     // The stage's time-out, below, spans more than the SDK's own, which ends with the answer's headers.

@@ -1,13 +1,13 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
 import { wav16k } from "../support/audio.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
-import { fail, type Step } from "../support/upstream.ts"
+import { fail, type Stage, type Step } from "../support/upstream.ts"
 
 let service: TurnService
 let key = ""
 let recording: Uint8Array = new Uint8Array()
 beforeAll(async () => {
-  service = await startTurns()
+  service = await startTurns({ speed: 20 })
   key = await service.register()
   recording = await wav16k()
 })
@@ -42,6 +42,27 @@ test.each([
     const opened = calls().flatMap((all) => all.map(({ connection }) => connection))
     for (const connection of await converse()) expect(opened).toContain(connection ?? Number.NaN)
   }
+})
+
+describe("an answer without end is given up", () => {
+  const much = "x".repeat(17 * 1024 * 1024)
+  const answers: ReadonlyArray<readonly [Stage, Step]> = [
+    ["stt", { raw: { body: JSON.stringify({ text: much }) } }],
+    ["stt", { raw: { body: much, status: 503 } }],
+    ["llm", { tokens: ["a", much], chunkDelayMs: 1 }],
+    ["llm", { raw: { body: `data: ${much}`, contentType: "text/event-stream" } }],
+    ["tts", { audio: Buffer.from(much) }],
+  ]
+  test.each(answers)(
+    "of %s",
+    async (stage, step) => {
+      service.upstream.default(stage, step)
+      const answer = await service.converse(key, new Blob([recording]), { accept: "application/json" })
+      expect(answer.status).toBe(500)
+      expect(await answer.json()).toMatchObject({ error: `${stage.toUpperCase()}_FAILED` })
+    },
+    20_000,
+  )
 })
 
 test("a model's stream that does not end after its last word is a whole reply at the price of its connection", async () => {
