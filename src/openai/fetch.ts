@@ -30,7 +30,10 @@ export const providerFetch = async (input: string | URL | Request, init?: Reques
   return new Response(bounded(answer.body, isEvents ? readToItsEnd : leave), answer)
 }
 
-type Reader = Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel">
+interface Reader {
+  readonly read: () => Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>
+  readonly cancel: () => Promise<void>
+}
 
 const leave = (reader: Reader) => reader.cancel()
 
