@@ -1,7 +1,7 @@
 import { Config, ConfigError, Context, Duration, Either, Layer, Option, Redacted } from "effect"
 
-/** What one stage of the turn (hearing, thinking, speaking) runs on. */
-export interface StageSettings {
+/** A server that one stage of the turn (hearing, thinking, speaking) can ask. */
+export interface ServerSettings {
   /** `offline`: the service's own engines; `openai`: api.openai.com; `compatible`: any other base URL. */
   readonly engine: "openai" | "compatible" | "offline"
   /** None for the offline engines, whose port is known only once they run. */
@@ -10,6 +10,11 @@ export interface StageSettings {
   readonly model: string
   /** Per try; what it spans is said at each stage (api.md's "Time-outs per try"). */
   readonly timeout: Duration.Duration
+}
+
+/** What one stage runs on; the fallback is asked where the first server gives nothing. */
+export interface StageSettings extends ServerSettings {
+  readonly fallback: Option.Option<ServerSettings>
 }
 
 /** The value, or what it must be. */
@@ -123,6 +128,8 @@ const shared = Config.all({
 
 const openAiUrl = "https://api.openai.com/v1"
 
+const noKey = Redacted.make("none")
+
 /**
  * A stage's own base URL is asked with the stage's own key only: a key for OpenAI is never sent to another
  * server by accident.
@@ -137,15 +144,24 @@ const stage = (
     baseUrl: webUrl(`${prefix}_BASE_URL`),
     model: variable(`${prefix}_MODEL`, text, defaults.model),
     timeout: timeout(`${prefix}_TIMEOUT_SECONDS`, defaults.seconds),
+    fallbackUrl: webUrl(`${prefix}_FALLBACK_BASE_URL`),
+    fallbackKey: secret(`${prefix}_FALLBACK_API_KEY`),
+    fallbackModel: optional(`${prefix}_FALLBACK_MODEL`, text),
   }).pipe(
-    Config.mapOrFail(({ shared, apiKey, baseUrl, model, timeout }) => {
+    Config.mapOrFail(({ shared, apiKey, baseUrl, model, timeout, ...given }) => {
       const givenUrl = Option.orElse(baseUrl, () => shared.baseUrl)
       const givenKey = Option.isSome(baseUrl) ? apiKey : Option.orElse(apiKey, () => shared.apiKey)
-      const common = {
-        apiKey: Option.getOrElse(givenKey, () => Redacted.make("none")),
-        model,
-        timeout,
-      }
+      const fallback = Option.map(
+        given.fallbackUrl,
+        (url): ServerSettings => ({
+          engine: url === openAiUrl ? "openai" : "compatible",
+          baseUrl: Option.some(url),
+          apiKey: Option.getOrElse(given.fallbackKey, () => noKey),
+          model: Option.getOrElse(given.fallbackModel, () => model),
+          timeout,
+        }),
+      )
+      const common = { apiKey: Option.getOrElse(givenKey, () => noKey), model, timeout, fallback }
       const chosen = Option.getOrElse(givenUrl, () => openAiUrl)
       if (chosen !== openAiUrl || Option.isSome(givenKey)) {
         const engine = chosen === openAiUrl ? "openai" : "compatible"
@@ -189,6 +205,9 @@ const all = Config.all({
   contextMessages: variable("CONTEXT_MESSAGES", whole(0, 1000), 20),
   /** Estimated tokens of history that the model sees. */
   contextTokens: variable("CONTEXT_TOKENS", whole(0, 1_000_000), 3000),
+  /** Failures of a provider in a row, and for how long it is then not asked; 0 failures: it is always asked. */
+  breakerFailures: variable("BREAKER_FAILURES", whole(0, 1000), 5),
+  breakerPause: timeout("BREAKER_SECONDS", 10),
   /** From the end of the upload to the first audio. */
   turnTimeout: timeout("TURN_TIMEOUT_SECONDS", 60),
   databaseUrl: optional("DATABASE_URL", databaseUrl, unquoted),
@@ -209,6 +228,8 @@ const all = Config.all({
   maxAudioBytes: variable("MAX_AUDIO_SIZE_MB", number(0.001, 2048), 25).pipe(
     Config.map((size) => Math.floor(size * megabyte)),
   ),
+  /** What is nowhere louder is no speech, in dB below full scale; 0 lets everything pass. */
+  silenceDbfs: variable("SILENCE_DBFS", number(-120, 0), -60),
   maxAudioSeconds: variable("MAX_AUDIO_DURATION_SECONDS", number(0.1, 86_400), 300),
   sessionTimeout: variable("SESSION_TIMEOUT_MINUTES", number(0.001, 525_600), 30).pipe(
     Config.map(Duration.minutes),

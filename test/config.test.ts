@@ -54,6 +54,9 @@ const defaults = {
   maxAudioSeconds: 300,
   sessionTimeout: Duration.minutes(30),
   sessionRetentionDays: 0,
+  breakerFailures: 5,
+  breakerPause: Duration.seconds(10),
+  silenceDbfs: -60,
 }
 
 test("without a variable there is a default for everything", () => {
@@ -111,6 +114,14 @@ const variables: Record<
     wrong: [["-2", "1001"], "a whole number from 0 to 1000"],
   },
   CONTEXT_TOKENS: { right: ["0", { contextTokens: 0 }], wrong: [["-2"], "a whole number from 0 to 1000000"] },
+  BREAKER_FAILURES: {
+    right: ["0", { breakerFailures: 0 }],
+    wrong: [["-1", "1001"], "a whole number from 0 to 1000"],
+  },
+  BREAKER_SECONDS: {
+    right: ["3", { breakerPause: Duration.seconds(3) }],
+    wrong: [["0"], "a number from 0.1 to 600"],
+  },
   TURN_TIMEOUT_SECONDS: {
     right: ["90", { turnTimeout: Duration.seconds(90) }],
     wrong: [["0"], "a number from 0.1 to 600"],
@@ -156,6 +167,10 @@ const variables: Record<
   MAX_AUDIO_SIZE_MB: {
     right: ["0.5", { maxAudioBytes: 512 * 1024 }],
     wrong: [["0", "2049"], "a number from 0.001 to 2048"],
+  },
+  SILENCE_DBFS: {
+    right: ["-42.5", { silenceDbfs: -42.5 }],
+    wrong: [["1", "-121", "quiet"], "a number from -120 to 0"],
   },
   MAX_AUDIO_DURATION_SECONDS: {
     right: ["10", { maxAudioSeconds: 10 }],

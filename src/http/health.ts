@@ -1,8 +1,10 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { Duration, Effect } from "effect"
 import { Elysia } from "elysia"
-import { Settings, type StageSettings } from "../config.ts"
+import { Settings } from "../config.ts"
 import { query } from "../db/postgres.ts"
+import { Providers } from "../openai/client.ts"
+import type { Stage } from "../openai/errors.ts"
 import { isInstalled } from "../turn/ffmpeg.ts"
 import { makeRun } from "./run.ts"
 
@@ -12,12 +14,14 @@ const databasePatience = Duration.seconds(2)
 
 const ok = { status: "ok" }
 const unavailable = { status: "unavailable" }
+const failing = { status: "failing" }
 
 /** Whether the process lives, and whether it can take turns. Neither ever asks a provider. */
 export const healthRoutes = Effect.gen(function* () {
   const run = yield* makeRun
   const sql = yield* SqlClient.SqlClient
-  const { ffmpegPath, stt, llm, tts } = yield* Settings
+  const settings = yield* Settings
+  const { ffmpegPath } = settings
 
   const database = query(sql`select 1`).pipe(
     Effect.disconnect,
@@ -25,11 +29,12 @@ export const healthRoutes = Effect.gen(function* () {
     Effect.match({ onFailure: () => unavailable, onSuccess: () => ok }),
   )
   const ffmpeg = Effect.sync(() => (isInstalled(ffmpegPath) ? ok : unavailable))
-  const provider = ({ engine, model }: StageSettings) => ({
-    ...ok,
-    engine,
-    ...(engine === "offline" ? {} : { model }),
-  })
+  const providers = yield* Providers
+  const provider = (stage: Stage) =>
+    Effect.map(providers[stage].isDown, (isDown) => {
+      const { engine, model } = settings[stage]
+      return { ...(isDown ? failing : ok), engine, ...(engine === "offline" ? {} : { model }) }
+    })
 
   const readiness = yield* Effect.cachedWithTTL(
     Effect.gen(function* () {
@@ -39,7 +44,13 @@ export const healthRoutes = Effect.gen(function* () {
         ready,
         body: {
           status: ready ? "ready" : "unavailable",
-          checks: { ...checks, stt: provider(stt), llm: provider(llm), tts: provider(tts) },
+          // One that fails is the same for every instance: none would be left to take turns once it is back.
+          checks: {
+            ...checks,
+            stt: yield* provider("stt"),
+            llm: yield* provider("llm"),
+            tts: yield* provider("tts"),
+          },
         },
       }
     }),

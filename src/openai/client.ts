@@ -1,7 +1,8 @@
 import { Context, Duration, Effect, Either, Layer, Option, Redacted } from "effect"
 import OpenAI from "openai"
-import { Settings, type StageSettings } from "../config.ts"
+import { type ServerSettings, Settings } from "../config.ts"
 import { startOfflineEngines } from "../offline/server.ts"
+import { type Breaker, makeBreaker } from "./breaker.ts"
 import { type ProviderError, Stage, timedOut, toProviderError } from "./errors.ts"
 import { providerFetch } from "./fetch.ts"
 
@@ -25,9 +26,16 @@ export interface Provider {
     ask: (call: Call) => Promise<AsyncIterable<A>>,
     use: (element: A) => boolean,
   ) => Effect.Effect<void, ProviderError>
+  /** Whether it has failed too often in a row to be asked at the moment. */
+  readonly isDown: Effect.Effect<boolean>
 }
 
-const makeProvider = (stage: Stage, settings: StageSettings, baseURL: string): Provider => {
+const makeProvider = (
+  stage: Stage,
+  settings: ServerSettings,
+  baseURL: string,
+  { guard, isOpen }: Breaker,
+): Provider => {
   const sdk = new OpenAI({
     apiKey: Redacted.value(settings.apiKey),
     baseURL,
@@ -48,7 +56,7 @@ const makeProvider = (stage: Stage, settings: StageSettings, baseURL: string): P
     Effect.tryPromise({
       try: (signal) => ask({ sdk, model, signal }),
       catch: toProviderError(stage),
-    }).pipe(Effect.timeoutFail({ duration: timeout, onTimeout }))
+    }).pipe(Effect.timeoutFail({ duration: timeout, onTimeout }), guard)
 
   const each = <A>(ask: (call: Call) => Promise<AsyncIterable<A>>, use: (element: A) => boolean) =>
     Effect.gen(function* () {
@@ -75,9 +83,41 @@ const makeProvider = (stage: Stage, settings: StageSettings, baseURL: string): P
       if (Option.isSome(failed)) return yield* Effect.die(failed.value)
       // An aborted stream of the SDK ends as if it were whole.
       if (isOver()) return yield* onTimeout()
-    }).pipe(Effect.scoped)
+    }).pipe(Effect.scoped, guard)
 
-  return { request, each }
+  return { request, each, isDown: isOpen }
+}
+
+/** What another server may do better: all but a request that is itself wrong. */
+const isWorthAnother = (error: ProviderError) => error._tag !== "ProviderRefusedRequest"
+
+/** Two servers for one stage: the second is asked where the first gave nothing, within the same try. */
+const withFallback = (first: Provider, second: Provider): Provider => {
+  const insteadOf = (error: ProviderError) =>
+    Effect.annotateLogs(Effect.logWarning("fallback"), {
+      stage: error.stage,
+      reason: error._tag === "ProviderUnusable" ? error.reason : error._tag,
+    })
+  const request: Provider["request"] = (ask) =>
+    Effect.catchIf(first.request(ask), isWorthAnother, (error) =>
+      Effect.zipRight(insteadOf(error), second.request(ask)),
+    )
+  const each: Provider["each"] = (ask, use) =>
+    Effect.suspend(() => {
+      let isUsed = false
+      const noted: typeof use = (element) => {
+        const wasUseful = use(element)
+        isUsed ||= wasUseful
+        return wasUseful
+      }
+      return Effect.catchIf(
+        first.each(ask, noted),
+        (error) => !isUsed && isWorthAnother(error),
+        (error) => Effect.zipRight(insteadOf(error), second.each(ask, use)),
+      )
+    })
+  const isDown = Effect.zipWith(first.isDown, second.isDown, (one, other) => one && other)
+  return { request, each, isDown }
 }
 
 /** Into how many looks a time-out is divided: it ends at most an eighth late. */
@@ -132,12 +172,17 @@ export class Providers extends Context.Tag("Providers")<
       const settings = yield* Settings
       const stages = Stage.literals.filter((stage) => settings[stage].engine === "offline")
       const offline = stages.length === 0 ? "" : yield* startOffline(settings.ffmpegPath, stages)
-      const provider = (stage: Stage) =>
-        makeProvider(
-          stage,
-          settings[stage],
-          Option.getOrElse(settings[stage].baseUrl, () => offline),
-        )
+      const server = (stage: Stage, server: ServerSettings) => {
+        const baseUrl = Option.getOrElse(server.baseUrl, () => offline)
+        return makeProvider(stage, server, baseUrl, makeBreaker(stage, settings))
+      }
+      const provider = (stage: Stage) => {
+        const first = server(stage, settings[stage])
+        return Option.match(settings[stage].fallback, {
+          onNone: () => first,
+          onSome: (fallback) => withFallback(first, server(stage, fallback)),
+        })
+      }
       return { stt: provider("stt"), llm: provider("llm"), tts: provider("tts") }
     }),
   )

@@ -8,6 +8,7 @@ import { type Place, RunningTurns } from "../sessions/running-turns.ts"
 import { SessionBusy, type Timings, type TurnSession } from "../sessions/stored-turn.ts"
 import { TurnRecords } from "../sessions/turn-records.ts"
 import type { TurnError } from "./errors.ts"
+import { requireSound } from "./loudness.ts"
 import { TurnEvent, type TurnInput } from "./model.ts"
 import { persist, settle } from "./persist.ts"
 import { replay } from "./replay.ts"
@@ -82,6 +83,7 @@ export class Turns extends Context.Tag("Turns")<
           const hear = Effect.gen(function* () {
             const recording = yield* watch.stage("validate", validate(upload))
             const speech = yield* watch.stage("transcode", transcode(recording, settings))
+            yield* requireSound(speech, settings.silenceDbfs)
             tally.usage.audioSeconds = speech.seconds
             tally.transcript = yield* watch.stage("stt", transcribe(stt, speech, settings.sttLanguage))
             return recording.demuxer

@@ -19,7 +19,7 @@ import { tone, wavOf } from "../support/wav.ts"
 let service: TurnService
 let key = ""
 beforeAll(async () => {
-  service = await startTurns()
+  service = await startTurns({ env: { SILENCE_DBFS: "0" } })
   key = await service.register()
 })
 afterAll(() => service.stop())

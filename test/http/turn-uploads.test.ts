@@ -14,7 +14,7 @@ let key = ""
 let recording: Uint8Array = new Uint8Array()
 let good: Part
 beforeAll(async () => {
-  service = await startTurns()
+  service = await startTurns({ env: { SILENCE_DBFS: "0" } })
   key = await service.register()
   recording = await wav16k()
   good = { name: "audio", filename: "a.wav", type: "audio/wav", content: recording }

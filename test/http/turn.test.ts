@@ -84,7 +84,7 @@ test("the providers are asked as configured", async () => {
     llm: service.upstream.calls("llm")[0],
     tts: service.upstream.calls("tts")[0],
   }
-  expect(stt?.request.fields).toEqual({ model: "whisper-1", response_format: "json" })
+  expect(stt?.request.fields).toEqual({ model: "whisper-1", response_format: "verbose_json" })
   expect(llm?.request).toMatchObject({
     model: "gpt-3.5-turbo",
     max_tokens: 500,

@@ -34,7 +34,11 @@ test("each stage asks its own server, with its own key, as it is set", async () 
 
   const [stt] = service.upstream.calls("stt")
   expect(stt?.headers.authorization).toBe("Bearer sk-stt")
-  expect(stt?.request.fields).toEqual({ model: "whisper-large", language: "de", response_format: "json" })
+  expect(stt?.request.fields).toEqual({
+    model: "whisper-large",
+    language: "de",
+    response_format: "verbose_json",
+  })
 
   expect(service.upstream.calls("llm")).toEqual([])
   const [llm] = own.calls("llm")

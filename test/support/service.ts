@@ -71,6 +71,8 @@ export const startService = async ({
     PORT: "0",
     LOG_LEVEL: "none",
     LOG_DIR: "",
+    // A test's failures are not the next one's.
+    BREAKER_FAILURES: "0",
     ...env,
   }
   const provider = ConfigProvider.fromMap(new Map(Object.entries(variables)))

@@ -1,0 +1,65 @@
+import { Cause, Clock, Duration, Effect, Exit, Option } from "effect"
+import { type ProviderError, ProviderUnusable, type Stage } from "./errors.ts"
+
+/** Settings of the same names. */
+export interface BreakerSettings {
+  /** Failures in a row after which a provider is no longer asked; 0: it is always asked. */
+  readonly breakerFailures: number
+  /** For how long; then one request tries it. */
+  readonly breakerPause: Duration.Duration
+}
+
+/** Keeps a provider that does not answer from costing each turn its time-outs. */
+export interface Breaker {
+  /** The request; where the provider has just failed too often in a row, its failure at once. */
+  readonly guard: <A>(request: Effect.Effect<A, ProviderError>) => Effect.Effect<A, ProviderError>
+  readonly isOpen: Effect.Effect<boolean>
+}
+
+/** A provider that says no is there; one that is silent, unreachable or talks nonsense is not. */
+const isDown = (error: ProviderError) => error._tag === "ProviderUnusable" && error.retryable
+
+export const makeBreaker = (stage: Stage, settings: BreakerSettings): Breaker => {
+  const { breakerFailures, breakerPause } = settings
+  let failures = 0
+  /** In ms of the clock. */
+  let openUntil = Option.none<number>()
+  let isTrying = false
+
+  const open = new ProviderUnusable({
+    stage,
+    reason: "not asked: it failed too often in a row",
+    retryable: false,
+    retryAfter: Option.none(),
+  })
+
+  const note = (exit: Exit.Exit<unknown, ProviderError>, wasTry: boolean) =>
+    Effect.gen(function* () {
+      if (wasTry) isTrying = false
+      if (Exit.isSuccess(exit)) {
+        failures = 0
+        if (Option.isSome(openUntil)) yield* say("provider is back")
+        openUntil = Option.none()
+        return
+      }
+      if (!Option.exists(Cause.failureOption(exit.cause), isDown)) return
+      failures += 1
+      if (failures < breakerFailures) return
+      if (Option.isNone(openUntil)) yield* say("provider is not asked for a while")
+      openUntil = Option.some((yield* Clock.currentTimeMillis) + Duration.toMillis(breakerPause))
+    })
+
+  const say = (what: string) => Effect.annotateLogs(Effect.logWarning(what), { stage, failures })
+
+  const guard: Breaker["guard"] = (request) => {
+    if (breakerFailures === 0) return request
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const isPast = Option.exists(openUntil, (until) => now >= until)
+      if (Option.isSome(openUntil) && (!isPast || isTrying)) return open
+      if (isPast) isTrying = true
+      return Effect.onExit(request, (exit) => note(exit, isPast))
+    })
+  }
+
+  return { guard, isOpen: Effect.sync(() => Option.isSome(openUntil)) }
+}
