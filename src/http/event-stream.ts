@@ -46,8 +46,8 @@ const failed = (cause: Cause.Cause<TurnError>): Stream.Stream<Sent, TurnError> =
   )
 }
 
-/** Of silence, after which a comment keeps proxies from ending the connection; they do after 30 s or more. */
-const silence = "10 seconds"
+/** Seconds of silence after which a comment keeps proxies from ending the connection; they do after 30 s or more. */
+const longestSilence = 10
 
 /** As it goes over the wire: `id` counts from 1. */
 const encode = ({ event, data }: Sent, id: number) =>
@@ -66,16 +66,25 @@ export const asEvents =
         Sink.collectAllWhile((event: TurnEvent) => event._tag !== "Transcript"),
       )
       let last = 0
+      let silence = 0
       const lines = Stream.fromIterable(before).pipe(
         Stream.concat(rest),
         Stream.filterMap(toSent),
         Stream.catchAllCause(failed),
         Stream.map((sent) => {
           last += 1
+          silence = 0
           return encode(sent, last)
         }),
       )
-      const comments = Stream.as(Stream.tick(silence), ": the turn goes on\n\n").pipe(Stream.drop(1))
+      const comments = Stream.tick("1 second").pipe(
+        Stream.drop(1),
+        Stream.filter(() => {
+          silence += 1
+          return silence % longestSilence === 0
+        }),
+        Stream.as(": the turn goes on\n\n"),
+      )
       const { "x-transcript": _, "x-transcript-truncated": __, ...headers } = headersOf(before)
       return {
         headers: { ...headers, "content-type": "text/event-stream; charset=utf-8" },

@@ -1,0 +1,69 @@
+import { expect } from "bun:test"
+import { Effect, Fiber, Mailbox, Ref, Stream, TestClock } from "effect"
+import { asEvents } from "../../src/http/event-stream.ts"
+import type { TurnError } from "../../src/turn/errors.ts"
+import { TurnEvent } from "../../src/turn/model.ts"
+import { effectTest } from "../support/effect.ts"
+import { commentsIn, eventsIn } from "../support/events.ts"
+
+/** A turn that has told its transcript; what it tells further is up to the test. */
+const begun = Effect.gen(function* () {
+  const turn = yield* Mailbox.make<TurnEvent, TurnError>()
+  yield* turn.offer(TurnEvent.Started({ sessionId: "s", turnId: "t", isReplay: false }))
+  yield* turn.offer(TurnEvent.Transcript({ text: "Hi" }))
+  const { body } = yield* asEvents(() => ({}))(Mailbox.toStream(turn))
+  const sent = yield* Ref.make<Uint8Array>(new Uint8Array())
+  const reading = yield* Effect.fork(
+    Stream.runForEach(body, (bytes) => Ref.update(sent, (before) => Buffer.concat([before, bytes]))),
+  )
+  const heard = (text: string) => turn.offer(TurnEvent.ReplyDelta({ text }))
+  /** What was sent once nothing more is to be sent now. */
+  const comments = Effect.map(Effect.zipRight(TestClock.adjust("0 millis"), Ref.get(sent)), commentsIn)
+  return { turn, sent, reading, heard, comments }
+})
+
+effectTest(
+  "a comment comes after ten seconds of silence, and again after ten more",
+  Effect.gen(function* () {
+    const { comments } = yield* begun
+    yield* TestClock.adjust("9 seconds")
+    expect(yield* comments).toBe(0)
+    yield* TestClock.adjust("2 seconds")
+    expect(yield* comments).toBe(1)
+    yield* TestClock.adjust("10 seconds")
+    expect(yield* comments).toBe(2)
+  }),
+)
+
+effectTest(
+  "no comment comes between events that are close",
+  Effect.gen(function* () {
+    const { comments, heard } = yield* begun
+    for (let n = 0; n < 20; n++) {
+      yield* TestClock.adjust("3 seconds")
+      yield* heard("word ")
+    }
+    expect(yield* comments).toBe(0)
+    yield* TestClock.adjust("12 seconds")
+    expect(yield* comments).toBe(1)
+  }),
+)
+
+effectTest(
+  "comments end with the events, and are none of them",
+  Effect.gen(function* () {
+    const { turn, sent, reading, heard } = yield* begun
+    yield* TestClock.adjust("25 seconds")
+    yield* heard("word")
+    yield* TestClock.adjust("25 seconds")
+    yield* turn.end
+    yield* Fiber.join(reading)
+    const body = yield* Ref.get(sent)
+    expect(commentsIn(body)).toBe(4)
+    expect(eventsIn(body).map(({ id, event }) => `${id} ${event}`)).toEqual([
+      "1 turn.started",
+      "2 transcript",
+      "3 reply.delta",
+    ])
+  }),
+)
