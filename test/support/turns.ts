@@ -14,11 +14,16 @@ import { join } from "node:path"
 import { makeDatabase, type TestDatabase } from "./database.ts"
 import { multipart, multipartType } from "./multipart.ts"
 import { connectRaw, type RawClient } from "./raw-http.ts"
-import { type Service, type ServiceOptions, startService } from "./service.ts"
+import { type ConverseOptions, type Service, type ServiceOptions, startService } from "./service.ts"
 
 export interface TurnService extends Service {
   /** As `converse`, on a bare socket that has sent all of it. */
-  readonly converseRaw: (key: string, audio: Uint8Array, accept?: string) => Promise<RawClient>
+  readonly converseRaw: (
+    key: string,
+    audio: Uint8Array,
+    accept?: string,
+    options?: Pick<ConverseOptions, "sessionId" | "headers">,
+  ) => Promise<RawClient>
   /** The process ids of all ffmpegs started since the last reset. */
   readonly ffmpegs: () => ReadonlyArray<number>
   /** From now on an ffmpeg never ends by itself, or does again. */
@@ -73,15 +78,19 @@ export const startTurns = async (options: ServiceOptions = {}): Promise<TurnServ
 
   return {
     ...service,
-    converseRaw: async (key, audio, accept = "audio/mpeg") => {
+    converseRaw: async (key, audio, accept = "audio/mpeg", { sessionId, headers } = {}) => {
       const client = await connectRaw(service.url)
-      const body = multipart([{ name: "audio", filename: "a.wav", content: audio }])
+      const body = multipart([
+        ...(sessionId === undefined ? [] : [{ name: "sessionId", content: sessionId }]),
+        { name: "audio", filename: "a.wav", content: audio },
+      ])
       const head = {
         host: "localhost",
         authorization: `Bearer ${key}`,
         accept,
         "content-type": multipartType,
         "content-length": `${body.length}`,
+        ...headers,
       }
       const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}\r\n`)
       await client.send(
