@@ -1,8 +1,8 @@
-import { Cause, Effect, Option, type Scope, Sink, Stream } from "effect"
+import { Cause, Effect, Option, type Scope, Stream } from "effect"
 import type { TurnError } from "../turn/errors.ts"
 import type { TurnEvent } from "../turn/model.ts"
 import { defect, toProblem } from "./problems.ts"
-import { logBreak, type Rendered } from "./streaming.ts"
+import { logBreak, type Rendered, splitBefore } from "./streaming.ts"
 
 interface Sent {
   readonly event: string
@@ -61,10 +61,7 @@ export const asEvents =
   (headersOf: (events: Iterable<TurnEvent>) => Record<string, string>) =>
   (events: Stream.Stream<TurnEvent, TurnError>): Effect.Effect<Rendered<TurnError>, TurnError, Scope.Scope> =>
     Effect.gen(function* () {
-      const [before, rest] = yield* Stream.peel(
-        events,
-        Sink.collectAllWhile((event: TurnEvent) => event._tag !== "Transcript"),
-      )
+      const [before, rest] = yield* splitBefore(events, ({ _tag }) => _tag === "Transcript")
       let last = 0
       let silence = 0
       const lines = Stream.fromIterable(before).pipe(

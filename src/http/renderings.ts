@@ -1,11 +1,11 @@
-import { Array as Arr, Chunk, Effect, Option, type Scope, Sink, Stream } from "effect"
+import { Array as Arr, Chunk, Effect, Option, type Scope, Stream } from "effect"
 import type { Timings } from "../sessions/stored-turn.ts"
 import type { TurnError } from "../turn/errors.ts"
 import { type Listening, TurnEvent } from "../turn/model.ts"
 import { wavHeader } from "../turn/wav.ts"
 import type { MediaType } from "./accept.ts"
 import { asEvents } from "./event-stream.ts"
-import type { Rendered } from "./streaming.ts"
+import { type Rendered, splitBefore } from "./streaming.ts"
 
 type Rendering = (
   events: Stream.Stream<TurnEvent, TurnError>,
@@ -73,10 +73,7 @@ const asAudio =
   (contentType: string, start: Uint8Array): Rendering =>
   (events) =>
     Effect.map(
-      Stream.peel(
-        events,
-        Sink.collectAllWhile((event: TurnEvent) => event._tag !== "Audio"),
-      ),
+      splitBefore(events, ({ _tag }) => _tag === "Audio"),
       ([before, rest]) => ({
         headers: { ...headersOf(before), "content-type": contentType },
         body: Stream.concat(Stream.make(start), Stream.filterMap(rest, audioOf)),

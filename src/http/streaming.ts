@@ -25,6 +25,31 @@ interface Failure {
 }
 
 /**
+ * The elements before the first such one, once that has come, and the stream of it and all others. Stream.peel would do,
+ * but what fails after its sink is done comes as a defect.
+ */
+export const splitBefore = <A, E>(
+  stream: Stream.Stream<A, E>,
+  isFirst: (element: A) => boolean,
+): Effect.Effect<readonly [before: Chunk.Chunk<A>, rest: Stream.Stream<A, E>], E, Scope.Scope> =>
+  Effect.gen(function* () {
+    const pull = yield* Stream.toPull(stream)
+    const next = Effect.catchAll(
+      Effect.asSome(pull),
+      Option.match({ onNone: () => Effect.succeedNone, onSome: (error: E) => Effect.fail(error) }),
+    )
+    let before = Chunk.empty<A>()
+    for (;;) {
+      const chunk = yield* next
+      if (Option.isNone(chunk)) return [before, Stream.empty]
+      const [others, found] = Chunk.splitWhere(chunk.value, isFirst)
+      before = Chunk.appendAll(before, others)
+      if (Chunk.isEmpty(found)) continue
+      return [before, Stream.concat(Stream.fromChunk(found), Stream.repeatEffectChunkOption(pull))]
+    }
+  })
+
+/**
  * An answer whose body is still in the making when it is given. What `make` acquires is released when the body has
  * ended, broke, or the client has left; a body that fails is reset, never ended cleanly.
  */

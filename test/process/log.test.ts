@@ -254,13 +254,17 @@ describe("what people said, and keys, are in no line", () => {
       { accept: "audio/mpeg" },
     )
     expect(tts.status).toBe(200)
-    expect(pick(tts.log, "answer broke off")).toHaveLength(1)
+    expect(pick(tts.log, "answer broke off")).toMatchObject([
+      { level: "warn", error: "ProviderRefusedRequest" },
+    ])
     await database.sql.unsafe(
       `alter table messages add constraint mute check (content not like '%hush%') not valid`,
     )
     const saving = await takeTurn({}, { accept: "audio/mpeg" })
     expect(saving.status).toBe(200)
-    expect(pick(saving.log, "answer broke off")).toHaveLength(1)
+    expect(pick(saving.log, "answer broke off")).toMatchObject([
+      { level: "warn", error: "ConstraintViolated" },
+    ])
     await database.sql.unsafe(`alter table messages drop constraint mute`)
     noSecret()
   })
