@@ -225,6 +225,9 @@ const all = Config.all({
     Config.map((folder) => (folder.trim() === "" ? Option.none<string>() : Option.some(folder.trim()))),
   ),
   ffmpegPath: variable("FFMPEG_PATH", text, "ffmpeg"),
+  /** How long the body of an upload may take, and how long a listener may take nothing of an answer. */
+  uploadTimeout: timeout("UPLOAD_TIMEOUT_SECONDS", 120),
+  listenerTimeout: timeout("LISTENER_TIMEOUT_SECONDS", 60),
   maxAudioBytes: variable("MAX_AUDIO_SIZE_MB", number(0.001, 2048), 25).pipe(
     Config.map((size) => Math.floor(size * megabyte)),
   ),

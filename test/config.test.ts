@@ -57,6 +57,8 @@ const defaults = {
   breakerFailures: 5,
   breakerPause: Duration.seconds(10),
   silenceDbfs: -60,
+  uploadTimeout: Duration.seconds(120),
+  listenerTimeout: Duration.seconds(60),
 }
 
 test("without a variable there is a default for everything", () => {
@@ -167,6 +169,14 @@ const variables: Record<
   MAX_AUDIO_SIZE_MB: {
     right: ["0.5", { maxAudioBytes: 512 * 1024 }],
     wrong: [["0", "2049"], "a number from 0.001 to 2048"],
+  },
+  UPLOAD_TIMEOUT_SECONDS: {
+    right: ["9", { uploadTimeout: Duration.seconds(9) }],
+    wrong: [["0"], "a number from 0.1 to 600"],
+  },
+  LISTENER_TIMEOUT_SECONDS: {
+    right: ["9", { listenerTimeout: Duration.seconds(9) }],
+    wrong: [["0"], "a number from 0.1 to 600"],
   },
   SILENCE_DBFS: {
     right: ["-42.5", { silenceDbfs: -42.5 }],

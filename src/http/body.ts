@@ -1,11 +1,13 @@
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import { Elysia } from "elysia"
-import { chunksOf } from "./chunks.ts"
-import { PayloadTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
+import { chunksOf, inTime } from "./chunks.ts"
+import { PayloadTooLarge, type RequestTimeout, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
 import { makeRun } from "./run.ts"
 
 /** 1 MB: the largest JSON or form body. */
 const maxBytes = 1024 * 1024
+/** For 1 MB: a line of 280 kbit/s. */
+const timeout = Duration.seconds(30)
 /** Far more than anyone writes by hand, far less than the stack of what walks over a value. */
 const maxLevels = 100
 
@@ -16,14 +18,16 @@ const isNestedWithin = (levels: number, value: unknown): boolean =>
   (levels > 0 && Object.values(value).every((each) => isNestedWithin(levels - 1, each)))
 
 /** The bytes of a body; what is past the limit is not read. */
-const readBytes = (request: Request): Effect.Effect<Uint8Array, PayloadTooLarge | ValidationFailed> => {
+const readBytes = (
+  request: Request,
+): Effect.Effect<Uint8Array, PayloadTooLarge | ValidationFailed | RequestTimeout> => {
   const tooLarge = new PayloadTooLarge({ maxBytes })
   if (Number(request.headers.get("content-length") ?? 0) > maxBytes) return Effect.fail(tooLarge)
   return Effect.tryPromise({
-    try: async () => {
+    try: async (signal) => {
       const chunks: Array<Uint8Array> = []
       let size = 0
-      for await (const chunk of chunksOf(request)) {
+      for await (const chunk of chunksOf(request, signal)) {
         size += chunk.length
         if (size > maxBytes) throw tooLarge
         chunks.push(chunk)
@@ -32,7 +36,7 @@ const readBytes = (request: Request): Effect.Effect<Uint8Array, PayloadTooLarge 
     },
     catch: (error) =>
       error === tooLarge ? tooLarge : new ValidationFailed({ message: "The body broke off before its end." }),
-  })
+  }).pipe(inTime(timeout))
 }
 
 /** A body of named fields, as JSON or as a form; an empty one has no fields. */

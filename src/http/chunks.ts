@@ -1,13 +1,21 @@
+import { type Duration, Effect } from "effect"
+import { RequestTimeout } from "./errors.ts"
+
 /** The client, or the network, ended the body before its end. */
 export class BodyBrokeOff extends Error {}
 
 /** After so many chunks others get their turn: a body of a million tiny ones would keep the event loop for seconds. */
 const chunksInARow = 64
 
-/** A request's body as it comes. What the reader does not want is not read. */
-export async function* chunksOf(request: Request): AsyncGenerator<Uint8Array, void, void> {
+/** A request's body as it comes, until the signal. What the reader does not want is not read. */
+export async function* chunksOf(
+  request: Request,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, void> {
   const body = request.body?.getReader()
   if (body === undefined) return
+  const giveUp = () => void body.cancel().catch(() => undefined)
+  signal.addEventListener("abort", giveUp, { once: true })
   try {
     for (let count = 1; ; count += 1) {
       const next = await body.read().catch(() => {
@@ -18,6 +26,13 @@ export async function* chunksOf(request: Request): AsyncGenerator<Uint8Array, vo
       if (count % chunksInARow === 0) await new Promise((resolve) => setImmediate(resolve))
     }
   } finally {
+    signal.removeEventListener("abort", giveUp)
     await body.cancel().catch(() => undefined)
   }
 }
+
+/** Who sends a body byte by byte holds a connection, and a part of what there is of them. */
+export const inTime =
+  (timeout: Duration.Duration) =>
+  <A, E, R>(body: Effect.Effect<A, E, R>): Effect.Effect<A, E | RequestTimeout, R> =>
+    Effect.timeoutFail(body, { duration: timeout, onTimeout: () => new RequestTimeout({ timeout }) })

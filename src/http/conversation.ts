@@ -30,7 +30,7 @@ export const conversationRoutes = Effect.fnUntraced(function* (unattended: Fiber
   const turns = yield* Turns
   const running = yield* RunningTurns
   const fs = yield* FileSystem.FileSystem
-  const { maxAudioBytes } = yield* Settings
+  const settings = yield* Settings
 
   return new Elysia({ prefix: "/voice" })
     .use(yield* signedIn)
@@ -43,13 +43,14 @@ export const conversationRoutes = Effect.fnUntraced(function* (unattended: Fiber
             const { listening, render } = renderings[yield* negotiate(request.headers.get("accept"))]
             const key = yield* idempotencyKey(request)
             const turn = Effect.gen(function* () {
-              const { upload, sessionId } = yield* receiveUpload(request, maxAudioBytes)
+              const { upload, sessionId } = yield* receiveUpload(request, settings)
               const turnId = crypto.randomUUID()
               return yield* render(
                 turns.take({ turnId, userId: user.id, sessionId, idempotencyKey: key, upload, listening }),
               )
             }).pipe(Effect.provideService(FileSystem.FileSystem, fs))
-            return yield* streamed(request.signal, Option.isSome(key) ? runsOn(unattended, turn) : turn)
+            const client = { signal: request.signal, patience: settings.listenerTimeout }
+            return yield* streamed(client, Option.isSome(key) ? runsOn(unattended, turn) : turn)
           }),
         ),
       // The body is read by the turn itself, as it comes.

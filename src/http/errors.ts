@@ -22,6 +22,11 @@ export class PayloadTooLarge extends Schema.TaggedError<PayloadTooLarge>()("Payl
   maxBytes: Schema.Number,
 }) {}
 
+/** A body did not come to its end in time. */
+export class RequestTimeout extends Schema.TaggedError<RequestTimeout>()("RequestTimeout", {
+  timeout: Schema.DurationFromSelf,
+}) {}
+
 export class UnsupportedMediaType extends Schema.TaggedError<UnsupportedMediaType>()("UnsupportedMediaType", {
   /** What is taken instead. */
   supported: Schema.String,
@@ -49,6 +54,7 @@ export type AppError =
   | ValidationFailed
   | AudioTooLarge
   | PayloadTooLarge
+  | RequestTimeout
   | UnsupportedMediaType
   | NotAcceptable
   | PathNotFound

@@ -73,6 +73,12 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     ),
   PayloadTooLarge: ({ maxBytes }) =>
     problem(413, "PAYLOAD_TOO_LARGE", `The body is larger than ${megabytes(maxBytes)} MB.`),
+  RequestTimeout: ({ timeout }) =>
+    problem(
+      408,
+      "REQUEST_TIMEOUT",
+      `The body did not arrive within ${Duration.toSeconds(timeout)} seconds. Send it faster, or less of it.`,
+    ),
   UnsupportedMediaType: ({ supported }) =>
     problem(
       415,

@@ -7,6 +7,7 @@ import { healthRoutes } from "./health.ts"
 import { problemOf, unknownRoute } from "./on-error.ts"
 import { clientLeft, defect } from "./problems.ts"
 import { noteRequest, requestInfo } from "./run.ts"
+import { securityHeaders } from "./security-headers.ts"
 import { sessionsRoutes } from "./sessions.ts"
 import { usersRoutes } from "./users.ts"
 
@@ -81,6 +82,7 @@ const makeApp = Effect.fnUntraced(function* (unattended: FiberSet.FiberSet) {
       if (response instanceof Response) noteAnswer(request, response.status)
       return response
     })
+    .use(securityHeaders)
     .use(crossOrigin(corsOrigins))
     .use(
       new Elysia({ prefix: "/api/v1" })

@@ -2,6 +2,7 @@ import {
   Cause,
   Chunk,
   Deferred,
+  Duration,
   Effect,
   Exit,
   FiberSet,
@@ -49,12 +50,20 @@ export const splitBefore = <A, E>(
     }
   })
 
+/** Who an answer goes to. */
+interface Client {
+  /** Aborts when it leaves. */
+  readonly signal: AbortSignal
+  /** One that takes nothing for so long has left without a word. */
+  readonly patience: Duration.Duration
+}
+
 /**
  * An answer whose body is still in the making when it is given. What `make` acquires is released when the body has
  * ended, broke, or the client has left; a body that fails is reset, never ended cleanly.
  */
 export const streamed = <E extends Failure>(
-  signal: AbortSignal,
+  client: Client,
   make: Effect.Effect<Rendered<E>, E, Scope.Scope>,
 ): Effect.Effect<Response, E> =>
   Effect.uninterruptibleMask((restore) =>
@@ -63,7 +72,7 @@ export const streamed = <E extends Failure>(
       const { headers, body } = yield* restore(Scope.extend(make, scope)).pipe(
         Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
       )
-      return new Response(yield* readable(body, scope, signal), { headers })
+      return new Response(yield* readable(body, scope, client), { headers })
     }),
   )
 
@@ -105,14 +114,16 @@ export const runsOn = <E>(
 const readable = <E extends Failure>(
   body: Stream.Stream<Uint8Array, E>,
   scope: Scope.CloseableScope,
-  signal: AbortSignal,
+  { signal, patience }: Client,
 ) =>
   Effect.gen(function* () {
     const logged = Stream.tapErrorCause(body, logBreak)
     const chunks = yield* Scope.extend(Stream.toPull(logged), scope)
     const next = Effect.repeat(chunks, { until: Chunk.isNonEmpty })
     const run = Runtime.runPromiseExit(yield* Effect.runtime())
+    let stalled: ReturnType<typeof setTimeout> | undefined
     const release = async () => {
+      clearTimeout(stalled)
       await run(Scope.close(scope, Exit.void))
     }
     if (signal.aborted) yield* Scope.close(scope, Exit.void)
@@ -120,9 +131,14 @@ const readable = <E extends Failure>(
 
     return new ReadableStream<Uint8Array>({
       pull: async (controller) => {
+        clearTimeout(stalled)
         const exit = await run(next, { signal })
         if (Exit.isSuccess(exit)) {
           for (const bytes of exit.value) controller.enqueue(bytes)
+          stalled = setTimeout(() => {
+            void release()
+            controller.error(new Error("the listener takes nothing"))
+          }, Duration.toMillis(patience))
           return
         }
         await release()

@@ -2,9 +2,9 @@ import { open } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as FileSystem from "@effect/platform/FileSystem"
 import busboy from "busboy"
-import { Data, Effect, Layer, Option, Schema } from "effect"
+import { Data, type Duration, Effect, Layer, Option, Schema } from "effect"
 import type { Upload } from "../turn/model.ts"
-import { BodyBrokeOff, chunksOf } from "./chunks.ts"
+import { BodyBrokeOff, chunksOf, inTime } from "./chunks.ts"
 import { AudioTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
 import { requestInfo } from "./run.ts"
 
@@ -22,14 +22,42 @@ const broken = () =>
 /** What is ours and no caller's: a full disk, say. */
 class NotStored extends Data.TaggedError("NotStored")<{ readonly cause: unknown }> {}
 
+/** The process is in its name, so that a later start knows whose it was. */
 const makeFolder = Effect.flatMap(FileSystem.FileSystem, (fs) =>
-  fs.makeTempDirectoryScoped({ prefix: "voice-agent-" }),
+  fs.makeTempDirectoryScoped({ prefix: `voice-agent-${process.pid}-` }),
 )
+
+const isAlive = (pid: number) => {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    // It is another user's.
+    return error instanceof Error && "code" in error && error.code === "EPERM"
+  }
+}
+
+/**
+ * Removes the folders of processes that were killed. A container gives its process the number that the one before had;
+ * what is older than this process is not its own.
+ */
+const removeOrphans = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  for (const name of yield* fs.readDirectory(tmpdir())) {
+    const pid = Number(/^voice-agent-(\d+)-/.exec(name)?.[1])
+    if (Number.isNaN(pid)) continue
+    const path = `${tmpdir()}/${name}`
+    const { mtime } = yield* fs.stat(path)
+    const isOlder = Option.exists(mtime, (at) => at.getTime() < performance.timeOrigin)
+    if (pid === process.pid ? isOlder : !isAlive(pid)) {
+      yield* Effect.ignore(fs.remove(path, { recursive: true, force: true }))
+    }
+  }
+}).pipe(Effect.ignore)
 
 /** Refuses to start where no upload could be taken: a read-only disk, say. */
 export const layer = Layer.scopedDiscard(
   Effect.mapError(
-    makeFolder,
+    Effect.zipRight(removeOrphans, makeFolder),
     () =>
       new TempFolderUnusable({
         message: `No folder can be made in ${tmpdir()}, where uploads lie while they are worked on: make it writable, or set TMPDIR.`,
@@ -37,11 +65,20 @@ export const layer = Layer.scopedDiscard(
   ).pipe(Effect.scoped),
 )
 
+/** The settings of the same names. */
+interface UploadSettings {
+  readonly maxAudioBytes: number
+  readonly uploadTimeout: Duration.Duration
+}
+
 /**
  * Writes the form's `audio` into a folder of its own, which goes with the scope, without ever holding it in memory.
  * The rest of a body that is too large is not read.
  */
-export const receiveUpload = Effect.fn("receiveUpload")(function* (request: Request, maxBytes: number) {
+export const receiveUpload = Effect.fn("receiveUpload")(function* (
+  request: Request,
+  { maxAudioBytes: maxBytes, uploadTimeout }: UploadSettings,
+) {
   const type = request.headers.get("content-type") ?? ""
   if (!/^multipart\/form-data\b/i.test(type)) {
     return yield* new UnsupportedMediaType({ supported: "multipart/form-data with a file named audio" })
@@ -59,7 +96,10 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (request: Requ
         ? error
         : new NotStored({ cause: error })
     },
-  }).pipe(Effect.catchTag("NotStored", ({ cause }) => Effect.die(cause)))
+  }).pipe(
+    Effect.catchTag("NotStored", ({ cause }) => Effect.die(cause)),
+    inTime(uploadTimeout),
+  )
   const upload: Upload = {
     folder,
     path,
@@ -130,7 +170,7 @@ const readForm = async ({ request, type, path, maxBytes, signal }: FormSource) =
   }
   try {
     let received = 0
-    for await (const chunk of chunksOf(request)) {
+    for await (const chunk of chunksOf(request, signal)) {
       received += chunk.length
       parser.write(chunk)
       await store()
