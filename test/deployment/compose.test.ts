@@ -69,6 +69,16 @@ test("with compose.local.yml every stage has a server of its own, which is up an
   expect(Object.keys(environment).filter((name) => !known.includes(name))).toEqual([])
 })
 
+test("each container has the least privilege that it works with", () => {
+  for (const { cap_drop, security_opt } of [api, db]) {
+    expect(cap_drop).toEqual(["ALL"])
+    expect(security_opt).toEqual(["no-new-privileges:true"])
+  }
+  expect(api.cap_add).toBeUndefined()
+  expect(api.read_only).toBe(true)
+  expect(api.tmpfs).toStartWith("/tmp:size=")
+})
+
 test("every image is pinned to a version", () => {
   const images = [main, local].flatMap(({ services }) => Object.values(services).map(({ image }) => image))
   expect(images.filter((image) => image !== undefined && !/:v?\d+/.test(image))).toEqual([])

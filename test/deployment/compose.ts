@@ -27,6 +27,11 @@ const Service = Schema.Struct({
   ),
   healthcheck: Schema.optional(Healthcheck),
   stop_grace_period: Schema.optional(Schema.String),
+  read_only: Schema.optional(Schema.Boolean),
+  tmpfs: Schema.optional(Schema.String),
+  cap_drop: Schema.optional(Schema.Array(Schema.String)),
+  cap_add: Schema.optional(Schema.Array(Schema.String)),
+  security_opt: Schema.optional(Schema.Array(Schema.String)),
 })
 
 export type Service = typeof Service.Type
