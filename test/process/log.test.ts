@@ -40,17 +40,17 @@ beforeAll(async () => {
   for (const name of ["log", "error", "warn"] as const) spyOn(console, name).mockImplementation(listen)
   service = await startService({
     database,
-    // Retries at once, and time-outs (150 s) after 0.5 s.
-    speed: 300,
+    // Retries soon, and time-outs (15 s) after 0.5 s.
+    speed: 30,
     env: {
       NODE_ENV: "production",
       LOG_LEVEL: "info",
       LOG_DIR: folder,
       OPENAI_API_KEY: key,
-      STT_TIMEOUT_SECONDS: "150",
-      LLM_TIMEOUT_SECONDS: "150",
-      TTS_TIMEOUT_SECONDS: "150",
-      TURN_TIMEOUT_SECONDS: "600",
+      STT_TIMEOUT_SECONDS: "15",
+      LLM_TIMEOUT_SECONDS: "15",
+      TTS_TIMEOUT_SECONDS: "15",
+      TURN_TIMEOUT_SECONDS: "60",
     },
   })
   userKey = await service.register()
