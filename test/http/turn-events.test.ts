@@ -231,7 +231,7 @@ describe("a listener who leaves", () => {
 })
 
 test("silence is filled with comments, so that no proxy ends the connection", async () => {
-  const patient = await startTurns({ speed: 100, env: { LLM_TIMEOUT_SECONDS: "60" } })
+  const patient = await startTurns({ speed: 20, env: { LLM_TIMEOUT_SECONDS: "60" } })
   try {
     patient.upstream.script("llm", [fail.hang()])
     const client = await patient.converseRaw(await patient.register(), recording, "text/event-stream")
