@@ -1,4 +1,4 @@
-import { Cause, Context, Effect, Exit, Layer, Mailbox, Option, Stream } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Layer, Mailbox, Option, Stream } from "effect"
 import { Settings } from "../config.ts"
 import { DatabaseUnavailable } from "../db/errors.ts"
 import { Providers } from "../openai/client.ts"
@@ -35,6 +35,10 @@ const noTimes: Timings = {
   firstAudio: 0,
   total: 0,
 }
+
+/** In a fibre of its own: where one of `Effect.all` fails, the others are not interrupted within a time-out of theirs. */
+const apart = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.scoped(Effect.flatMap(Effect.forkScoped(effect), Fiber.join))
 
 /** A turn under way. */
 interface Begun {
@@ -90,7 +94,7 @@ export class Turns extends Context.Tag("Turns")<
           })
           // While the turns ahead in the session come to their end, since it has to know what they said.
           const remember = Effect.zipRight(place.reached, conversation.context(session.id))
-          const [type, history] = yield* Effect.all([hear, remember], { concurrency: 2 })
+          const [type, history] = yield* Effect.all([apart(hear), apart(remember)], { concurrency: 2 })
           yield* emitTimes
           yield* emit(TurnEvent.Transcript({ text: tally.transcript }))
           yield* reply(
