@@ -172,7 +172,7 @@ const isAlive = (pid: number) => {
 
 /** The tests' own folders begin with more than that. */
 const isTurnFolder = (name: string) =>
-  name.startsWith("voice-agent-") && !name.startsWith("voice-agent-test-")
+  name.startsWith("voice-agent-") && !/^voice-agent-(test|process)-/.test(name)
 
 /** Files of turns that this process holds open, deleted or not; where the system tells. */
 const openFiles = (folder: string): ReadonlyArray<string> =>

@@ -1,0 +1,80 @@
+/** A session of a test's own: its turns begun one by one, and what is stored of them. */
+import { Created, MessageList, readAs } from "../http/answers.ts"
+import type { RawClient } from "./raw-http.ts"
+import type { ConverseOptions } from "./service.ts"
+import { type TurnService, until } from "./turns.ts"
+import type { Step } from "./upstream.ts"
+
+export interface StoredTurn {
+  readonly id: string
+  readonly state: string
+  readonly response: string | null
+  readonly usage: Readonly<Record<string, number>> | null
+  readonly timings: Readonly<Record<string, number>> | null
+  readonly key: string | null
+}
+
+export interface TestSession {
+  readonly id: string
+  /** Sends a turn; resolves once it has its place in the session. */
+  readonly begin: (accept?: string, options?: BeginOptions) => Promise<RawClient>
+  /** Sends a turn; resolves with its answer. */
+  readonly take: (accept?: string) => Promise<Response>
+  /** The rows of its turns, in the order of their places. */
+  readonly turns: () => Promise<ReadonlyArray<StoredTurn>>
+  /** As its user gets to see them. */
+  readonly messages: () => Promise<(typeof MessageList.Type)["messages"]>
+  readonly contents: () => Promise<ReadonlyArray<string>>
+}
+
+export interface BeginOptions {
+  readonly headers?: ConverseOptions["headers"]
+  /** Another one on the same database. */
+  readonly by?: TurnService
+}
+
+/** The session of this id, or a new one. */
+export const openSession = async (
+  service: TurnService,
+  key: string,
+  recording: Uint8Array,
+  given?: string,
+): Promise<TestSession> => {
+  const id = given ?? (await readAs(Created, await service.call("POST", "/sessions", { key }))).sessionId
+  const { sql } = service.database
+  const messages = async () =>
+    (await readAs(MessageList, await service.call("GET", `/sessions/${id}/messages?limit=200`, { key })))
+      .messages
+  return {
+    id,
+    begin: async (accept, { headers = {}, by = service } = {}) => {
+      const places = () => sql`select id from turns where session_id = ${id}`
+      const begun = (await places()).length
+      const client = await by.converseRaw(key, recording, accept, { sessionId: id, headers })
+      await until(async () => (await places()).length > begun, "a turn with a place in its session")
+      return client
+    },
+    take: (accept = "application/json") =>
+      service.converse(key, new Blob([recording]), { sessionId: id, accept }),
+    turns: async () => [
+      ...(await sql`select id, state, response, usage, timings, idempotency_key as key from turns
+        where session_id = ${id} order by sequence`),
+    ],
+    messages,
+    contents: async () => (await messages()).map(({ content }) => content),
+  }
+}
+
+/** The model answers every question by its words, so that it shows in what is stored who was answered. */
+export const answerByName = ({ upstream }: TurnService, more: Step = {}) =>
+  upstream.default("llm", ({ messages }) => ({ ...more, text: answerTo(messages.at(-1)?.content ?? "") }))
+
+export const answerTo = (question: string) => `This answers ${question}, and no other.`
+
+/** Resolves once no turn counts as running, which nothing but a database that is away may hinder. */
+export const noTurnRuns = async ({ database }: TurnService) => {
+  await until(
+    async () => (await database.sql`select 1 from turns where state = 'running'`).length === 0,
+    "an end of all turns",
+  )
+}
