@@ -51,7 +51,7 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
       readonly usage: Usage
     }) => Effect.Effect<void, DatabaseError>
     readonly keyed: (userId: string, key: string) => Effect.Effect<Option.Option<KeyedTurn>, DatabaseError>
-    /** Takes the key from a turn that is expired or dead. */
+    /** Takes the key from a turn that is expired or dead, and the speech that was kept for it. */
     readonly freeKey: (id: string) => Effect.Effect<void, DatabaseError>
     /** What a completed turn is answered with once more. */
     readonly stored: (id: string) => Effect.Effect<Option.Option<StoredTurn>, DatabaseError>
@@ -169,7 +169,10 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
       })
 
       const freeKey = Effect.fn("TurnRecords.freeKey")((id: string) =>
-        Effect.asVoid(query(sql`update turns set idempotency_key = null where id = ${id}`)),
+        Effect.asVoid(
+          query(sql`update turns
+            set idempotency_key = null, audio_hash = null, speech = null, speech_format = null where id = ${id}`),
+        ),
       )
 
       const stored = Effect.fn("TurnRecords.stored")(function* (id: string) {
