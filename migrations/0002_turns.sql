@@ -14,14 +14,14 @@ create table turns (
   lease_until timestamptz,
   cancel_requested boolean not null default false,
   idempotency_key varchar(255),
-  -- SHA-256 of the recording, in hex: the same key with another one is a mistake.
-  audio_hash char(64),
+  -- SHA-256 of what was said, in hex: the same key with something else is a mistake.
+  content_hash char(64),
   transcript text,
   -- As the model wrote it; the messages hold what was heard of it.
   response text,
   -- The speech, for as long as a retry may ask for it.
   speech bytea,
-  speech_format text check (speech_format in ('mp3', 'pcm')),
+  speech_format text check (speech_format in ('mp3', 'pcm', 'none')),
   timings jsonb,
   usage jsonb,
   created_at timestamptz not null default now(),

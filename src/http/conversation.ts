@@ -1,65 +1,81 @@
 import * as FileSystem from "@effect/platform/FileSystem"
-import { Effect, type FiberSet, Option } from "effect"
+import { Effect, type FiberSet, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
+import { storable } from "../sessions/model.ts"
 import { RunningTurns } from "../sessions/running-turns.ts"
-import { Turns } from "../turn/take-turn.ts"
-import { negotiate } from "./accept.ts"
+import { Saying, Whereto } from "../turn/model.ts"
 import { signedIn } from "./auth.ts"
-import { ValidationFailed } from "./errors.ts"
-import { renderings } from "./renderings.ts"
+import { fields } from "./body.ts"
 import { makeRun } from "./run.ts"
-import { runsOn, streamed } from "./streaming.ts"
+import { makeTurnAnswer } from "./turn-answer.ts"
 import { receiveUpload } from "./upload.ts"
 
-/** As long as Stripe's, and of characters that every log and header can hold. */
-const isKey = (key: string) => /^[!-~]{1,255}$/.test(key)
+/** Five minutes of speech, which is what a recording may have, are about as many characters. */
+const longestText = 4096
 
-const idempotencyKey = (request: Request) =>
-  Effect.transposeOption(
-    Option.map(Option.fromNullable(request.headers.get("idempotency-key")), (key) =>
-      isKey(key)
-        ? Effect.succeed(key)
-        : new ValidationFailed({ message: "Idempotency-Key: must be 1 to 255 visible ASCII characters" }),
+const SaidText = Schema.standardSchemaV1(
+  Schema.Struct({
+    text: Schema.Trim.annotations({ message: () => "must be a text" }).pipe(
+      Schema.filter(
+        (text) =>
+          (text.length > 0 && text.length <= longestText) || `must have 1 to ${longestText} characters`,
+      ),
+      Schema.filter(storable),
     ),
-  )
+  }).annotations({ message: () => ({ message: "must be an object", override: false }) }),
+)
 
-/** A turn: the recording comes in, and the reply goes out as the client asked for it. */
+const Spoken = Schema.standardSchemaV1(
+  Schema.Struct({
+    audio: Schema.optionalWith(
+      Schema.Literal("true", "false").annotations({ message: () => "must be true or false" }),
+      { default: () => "true" as const },
+    ),
+  }),
+)
+
+/** Turns, from a recording or from a text: what was said comes in, and the reply goes out as the client asked for it. */
 export const conversationRoutes = Effect.fnUntraced(function* (unattended: FiberSet.FiberSet) {
   const run = yield* makeRun
-  const turns = yield* Turns
+  const answer = yield* makeTurnAnswer(unattended)
   const running = yield* RunningTurns
   const fs = yield* FileSystem.FileSystem
   const settings = yield* Settings
 
-  return new Elysia({ prefix: "/voice" })
+  return new Elysia()
     .use(yield* signedIn)
     .post(
-      "/conversation",
-      ({ request, user }) =>
-        run(
-          request,
-          Effect.gen(function* () {
-            const { listening, render } = renderings[yield* negotiate(request.headers.get("accept"))]
-            const key = yield* idempotencyKey(request)
-            const turn = Effect.gen(function* () {
-              const { upload, sessionId } = yield* receiveUpload(request, settings)
-              const turnId = crypto.randomUUID()
-              return yield* render(
-                turns.take({ turnId, userId: user.id, sessionId, idempotencyKey: key, upload, listening }),
-              )
-            }).pipe(Effect.provideService(FileSystem.FileSystem, fs))
-            const client = { signal: request.signal, patience: settings.listenerTimeout }
-            return yield* streamed(client, Option.isSome(key) ? runsOn(unattended, turn) : turn)
-          }),
-        ),
+      "/voice/conversation",
+      ({ request, user }) => {
+        const said = receiveUpload(request, settings).pipe(
+          Effect.map(({ upload, sessionId }) => ({
+            saying: Saying.Recording({ upload }),
+            whereto: Whereto.Asked({ sessionId }),
+          })),
+          Effect.provideService(FileSystem.FileSystem, fs),
+        )
+        return run(request, answer({ request, userId: user.id, isSpoken: true, said }))
+      },
       // The body is read by the turn itself, as it comes.
       { parse: () => null },
     )
     .delete(
-      "/turns/:turnId",
+      "/voice/turns/:turnId",
       ({ request, user, params }) =>
         run(request, Effect.as(running.cancel(user.id, params.turnId), new Response(null, { status: 204 }))),
       { parse: () => null },
+    )
+    .use(yield* fields)
+    .post(
+      "/sessions/:id/messages",
+      ({ request, user, params, query, body }) => {
+        const said = Effect.succeed({
+          saying: Saying.Text(body),
+          whereto: Whereto.Given({ sessionId: params.id }),
+        })
+        return run(request, answer({ request, userId: user.id, isSpoken: query.audio === "true", said }))
+      },
+      { body: SaidText, query: Spoken },
     )
 })

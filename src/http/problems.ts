@@ -97,6 +97,12 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       headers: { allow: allowed.join(", ") },
     }),
   SessionNotFound: () => problem(404, "SESSION_NOT_FOUND", "There is no such session."),
+  SessionExpired: () =>
+    problem(
+      409,
+      "SESSION_EXPIRED",
+      "The session was idle for too long: it can be read, but not gone on with. Create a new one.",
+    ),
   SessionBusy: () =>
     problem(
       409,
@@ -107,7 +113,7 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     problem(
       422,
       "IDEMPOTENCY_KEY_REUSED",
-      "This Idempotency-Key came with another recording before. Use a new key for each turn.",
+      "This Idempotency-Key came with another turn before. Use a new key for each turn.",
     ),
   TurnCancelled: () => problem(409, "TURN_CANCELLED", "The turn was cancelled."),
   TurnNotFound: () => problem(404, "TURN_NOT_FOUND", "There is no such turn."),

@@ -92,7 +92,7 @@ const asJson: Rendering = (events) =>
       turnId: started?.turnId,
       transcript: completed?.transcript,
       response: completed?.response,
-      audio: { format: "mp3", base64: audio.toString("base64") },
+      audio: audio.length === 0 ? null : { format: "mp3", base64: audio.toString("base64") },
       timings: completed?.timings,
       usage: completed?.usage,
     }

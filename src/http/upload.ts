@@ -6,7 +6,6 @@ import { Data, type Duration, Effect, Layer, Option, Schema } from "effect"
 import type { Upload } from "../turn/model.ts"
 import { BodyBrokeOff, chunksOf, inTime } from "./chunks.ts"
 import { AudioTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
-import { requestInfo } from "./run.ts"
 
 /** Uploads have nowhere to lie. */
 export class TempFolderUnusable extends Schema.TaggedError<TempFolderUnusable>()("TempFolderUnusable", {
@@ -105,7 +104,6 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (
     path,
     bytes: form.bytes,
     sha256: form.sha256,
-    uploadMs: performance.now() - requestInfo(request).startedAt,
   }
   return { upload, sessionId: form.sessionId }
 })

@@ -14,10 +14,10 @@ export const cleanUp = Effect.gen(function* () {
   const empty = yield* sql`delete from sessions s where last_activity_at < now() - interval '24 hours'
     and not exists (select 1 from messages m where m.session_id = s.id) returning 1`
   const dead = yield* sql`update turns
-    set state = 'failed', lease_until = null, idempotency_key = null, audio_hash = null, ended_at = now()
+    set state = 'failed', lease_until = null, idempotency_key = null, content_hash = null, ended_at = now()
     where state = 'running' and lease_until < now() - interval '1 minute' returning 1`
   const keys = yield* sql`update turns
-    set idempotency_key = null, audio_hash = null, speech = null, speech_format = null
+    set idempotency_key = null, content_hash = null, speech = null, speech_format = null
     where idempotency_key is not null and created_at < now() - interval '24 hours' returning 1`
   const counts = { empty: empty.length, dead: dead.length, keys: keys.length }
   if (sessionRetentionDays === 0) return { ...counts, old: 0 }

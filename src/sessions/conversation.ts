@@ -4,7 +4,7 @@ import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
-import { Message, SessionNotFound, UnknownPosition } from "./model.ts"
+import { Message, SessionExpired, SessionNotFound, UnknownPosition } from "./model.ts"
 import type { TurnSession } from "./stored-turn.ts"
 
 const isId = Schema.is(Schema.UUID)
@@ -21,6 +21,11 @@ export class Conversation extends Context.Tag("Conversation")<
     ) => Effect.Effect<ReadonlyArray<Message>, SessionNotFound | UnknownPosition | DatabaseError>
     /** The session asked for; a new one where that is unknown, another user's, expired, or not an id. */
     readonly join: (userId: string, asked: Option.Option<string>) => Effect.Effect<TurnSession, DatabaseError>
+    /** That session and no other. Fails where there is none such, or where no turn may join it any more. */
+    readonly rejoin: (
+      userId: string,
+      id: string,
+    ) => Effect.Effect<TurnSession, SessionNotFound | SessionExpired | DatabaseError>
     /** The newest messages of the session for the model, oldest first. */
     readonly context: (sessionId: string) => Effect.Effect<ReadonlyArray<Message>, DatabaseError>
   }
@@ -70,11 +75,20 @@ export class Conversation extends Context.Tag("Conversation")<
         return found === undefined ? fresh : { id, isNew: !found.isStored }
       })
 
+      const rejoin = Effect.fn("Conversation.rejoin")(function* (userId: string, id: string) {
+        const session = yield* join(userId, Option.some(id))
+        if (session.id === id.toLowerCase()) return session
+        const mine = isId(id)
+          ? yield* query(sql`select 1 from sessions where id = ${id} and user_id = ${userId}`)
+          : []
+        return yield* mine.length === 0 ? new SessionNotFound() : new SessionExpired()
+      })
+
       const context = Effect.fn("Conversation.context")((sessionId: string) =>
         newest(sql`session_id = ${sessionId}`, contextMessages),
       )
 
-      return { messages, join, context }
+      return { messages, join, rejoin, context }
     }),
   )
 }

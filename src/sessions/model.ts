@@ -1,16 +1,16 @@
 import { Schema } from "effect"
 
 /** Why PostgreSQL could not keep a text; undefined where it can. */
-const flaw = (text: string) => {
+export const storable = (text: string) => {
   if (text.includes("\0")) return "must not contain a NUL character"
   return text.isWellFormed() ? undefined : "must not contain half a character (a lone surrogate)"
 }
 
 const flawWithin = (value: unknown): string | undefined => {
-  if (typeof value === "string") return flaw(value)
+  if (typeof value === "string") return storable(value)
   if (typeof value !== "object" || value === null) return undefined
   for (const [name, each] of Object.entries(value)) {
-    const found = flaw(name) ?? flawWithin(each)
+    const found = storable(name) ?? flawWithin(each)
     if (found !== undefined) return found
   }
   return undefined
@@ -21,7 +21,7 @@ const Title = Schema.String.annotations({ message: () => "must be a text or null
   Schema.filter((text) => [...text].length <= 200 || "must have at most 200 characters", {
     jsonSchema: { maxLength: 200 },
   }),
-  Schema.filter(flaw),
+  Schema.filter(storable),
 )
 
 /** Taken as it is: a Record would be copied, and lose a member by the name of `__proto__`. */
@@ -75,6 +75,9 @@ export type Message = typeof Message.Type
 
 /** No such session, or another user's: a caller can't tell which. */
 export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()("SessionNotFound", {}) {}
+
+/** It was idle for longer than SESSION_TIMEOUT_MINUTES. */
+export class SessionExpired extends Schema.TaggedError<SessionExpired>()("SessionExpired", {}) {}
 
 /** A cursor or message id that this list did not give out. */
 export class UnknownPosition extends Schema.TaggedError<UnknownPosition>()("UnknownPosition", {

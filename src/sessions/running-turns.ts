@@ -132,7 +132,7 @@ export class RunningTurns extends Context.Tag("RunningTurns")<
         return { reached, settled: Fiber.await(entering) } satisfies Place
       })
 
-      const claimKey = Effect.fnUntraced(function* (turn: NewTurn, { key, audioHash }: Idempotency) {
+      const claimKey = Effect.fnUntraced(function* (turn: NewTurn, { key, contentHash }: Idempotency) {
         for (;;) {
           const place = yield* enter(turn)
           if (Option.isSome(place)) {
@@ -145,7 +145,7 @@ export class RunningTurns extends Context.Tag("RunningTurns")<
             yield* records.freeKey(other.id)
             continue
           }
-          if (other.audioHash !== audioHash) return yield* new IdempotencyKeyReused()
+          if (other.contentHash !== contentHash) return yield* new IdempotencyKeyReused()
           const answer = yield* records.stored(other.id)
           if (Option.isSome(answer)) return { _tag: "Answered", turn: answer.value } satisfies Claim
           yield* untilEnded(other.id)

@@ -1,7 +1,7 @@
 import { type Option, Schema } from "effect"
 
-/** What the speech is delivered as: one continuous MP3, or 24 kHz mono 16-bit little-endian samples. */
-export const SpeechFormat = Schema.Literal("mp3", "pcm")
+/** What the speech is delivered as: one continuous MP3, 24 kHz mono 16-bit little-endian samples, or not at all. */
+export const SpeechFormat = Schema.Literal("mp3", "pcm", "none")
 export type SpeechFormat = typeof SpeechFormat.Type
 
 const Milliseconds = Schema.NonNegativeInt
@@ -39,10 +39,10 @@ export interface TurnSession {
   readonly isNew: boolean
 }
 
-/** What makes a repeated request the same: the client's key, and the recording's SHA-256 in hex. */
+/** What makes a repeated request the same: the client's key, and the SHA-256 of what was said, in hex. */
 export interface Idempotency {
   readonly key: string
-  readonly audioHash: string
+  readonly contentHash: string
 }
 
 /** A turn that begins. */
@@ -87,7 +87,7 @@ export type StoredTurn = typeof StoredTurn.Type
 /** Earlier turns of the session took longer than a turn may wait for them. */
 export class SessionBusy extends Schema.TaggedError<SessionBusy>()("SessionBusy", {}) {}
 
-/** The client's key came with another recording before. */
+/** The client's key came with another recording or text before. */
 export class IdempotencyKeyReused extends Schema.TaggedError<IdempotencyKeyReused>()(
   "IdempotencyKeyReused",
   {},

@@ -14,7 +14,7 @@ const keyLifetime = Duration.hours(24)
 
 const KeyedTurn = Schema.Struct({
   id: Schema.UUID,
-  audioHash: Schema.String,
+  contentHash: Schema.String,
   state: Schema.Literal("running", "completed", "interrupted", "cancelled", "failed"),
   /** Running, by a process that is gone. */
   isDead: Schema.Boolean,
@@ -69,13 +69,16 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
       const ended = { leaseUntil: null, cancelRequested: false }
 
       const open = Effect.fn("TurnRecords.open")(function* (turn: NewTurn) {
-        const { key, audioHash } = Option.getOrElse(turn.idempotency, () => ({ key: null, audioHash: null }))
+        const { key, contentHash } = Option.getOrElse(turn.idempotency, () => ({
+          key: null,
+          contentHash: null,
+        }))
         // The lock makes the order of places that in which they become visible: none is seen before those ahead of it.
         const rows = yield* transaction(
           sql,
           sql<{ readonly sequence: string }>`
-            insert into turns (id, user_id, session_id, idempotency_key, audio_hash, lease_until)
-            select ${turn.id}::uuid, ${turn.userId}::uuid, ${turn.session.id}::uuid, ${key}, ${audioHash}, ${nextLease}
+            insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until)
+            select ${turn.id}::uuid, ${turn.userId}::uuid, ${turn.session.id}::uuid, ${key}, ${contentHash}, ${nextLease}
             from (select pg_advisory_xact_lock(hashtextextended(${turn.session.id}::text, 0))) as in_order
             on conflict (user_id, idempotency_key) do nothing
             returning sequence`,
@@ -113,7 +116,7 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
           { ...message, role: "assistant", content: heard, interrupted: !isWhole },
         ])}`
         const kept = Option.match(turn.speech, {
-          onNone: () => ({ idempotencyKey: null, audioHash: null }),
+          onNone: () => ({ idempotencyKey: null, contentHash: null }),
           onSome: (speech) => ({ speech, speechFormat: turn.speechFormat }),
         })
         const closed = sql`update turns set ${sql.update({
@@ -148,7 +151,7 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
           ...ended,
           state: "failed",
           idempotencyKey: null,
-          audioHash: null,
+          contentHash: null,
           timings: pg.json(timings),
           usage: pg.json(usage),
         }
@@ -161,7 +164,7 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
       })
 
       const keyed = Effect.fn("TurnRecords.keyed")(function* (userId: string, key: string) {
-        const rows = yield* query(sql`select id, audio_hash, state,
+        const rows = yield* query(sql`select id, content_hash, state,
             state = 'running' and lease_until <= now() as is_dead,
             created_at < now() - make_interval(secs => ${Duration.toSeconds(keyLifetime)}) as is_expired
           from turns where user_id = ${userId} and idempotency_key = ${key}`)
@@ -171,7 +174,7 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
       const freeKey = Effect.fn("TurnRecords.freeKey")((id: string) =>
         Effect.asVoid(
           query(sql`update turns
-            set idempotency_key = null, audio_hash = null, speech = null, speech_format = null where id = ${id}`),
+            set idempotency_key = null, content_hash = null, speech = null, speech_format = null where id = ${id}`),
         ),
       )
 

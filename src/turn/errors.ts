@@ -1,7 +1,7 @@
 import { Schema } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
 import type { ProviderError } from "../openai/errors.ts"
-import type { SessionNotFound } from "../sessions/model.ts"
+import type { SessionExpired, SessionNotFound } from "../sessions/model.ts"
 import type { IdempotencyKeyReused, SessionBusy, TurnCancelled } from "../sessions/stored-turn.ts"
 
 /** Not one of the formats by its content, or nothing in it decodes to a sample. */
@@ -25,6 +25,7 @@ export type TurnError =
   | NoSpeechDetected
   | ProviderError
   | SessionNotFound
+  | SessionExpired
   | SessionBusy
   | IdempotencyKeyReused
   | TurnCancelled

@@ -9,9 +9,24 @@ export interface Upload {
   readonly bytes: number
   /** In hex. */
   readonly sha256: string
-  /** From the request's headers to its last byte. */
-  readonly uploadMs: number
 }
+
+/** What the user says: a recording, or a text that needs no hearing. */
+export type Saying = Data.TaggedEnum<{
+  Recording: { readonly upload: Upload }
+  Text: { readonly text: string }
+}>
+export const Saying = Data.taggedEnum<Saying>()
+
+/**
+ * Where a turn goes on. `Asked`: the session asked for, and a new one where that can't be joined. `Given`: that session
+ * and no other.
+ */
+export type Whereto = Data.TaggedEnum<{
+  Asked: { readonly sessionId: Option.Option<string> }
+  Given: { readonly sessionId: string }
+}>
+export const Whereto = Data.taggedEnum<Whereto>()
 
 /** How a turn is listened to. */
 export interface Listening {
@@ -25,11 +40,12 @@ export interface Listening {
 export interface TurnInput {
   readonly turnId: string
   readonly userId: string
-  /** The session asked for. */
-  readonly sessionId: Option.Option<string>
+  readonly whereto: Whereto
   /** With it, a repeated request gets the first one's answer. */
   readonly idempotencyKey: Option.Option<string>
-  readonly upload: Upload
+  readonly saying: Saying
+  /** From the request's headers to its last byte. */
+  readonly uploadMs: number
   readonly listening: Listening
 }
 

@@ -10,7 +10,7 @@ export const replay = (turn: StoredTurn, { wantsText }: Listening): Stream.Strea
     TurnEvent.Timed({ timings }),
     TurnEvent.Transcript({ text: transcript }),
     ...(wantsText ? [TurnEvent.ReplyDelta({ text: response })] : []),
-    TurnEvent.Audio({ bytes: turn.speech }),
+    ...(turn.speech.length > 0 ? [TurnEvent.Audio({ bytes: turn.speech })] : []),
     TurnEvent.Completed({ transcript, response, timings, usage }),
   )
 }

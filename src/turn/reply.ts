@@ -16,6 +16,12 @@ interface Speakers {
   readonly settings: ResponseSettings & { readonly ttsVoice: string }
 }
 
+/** A reply that is read only: what was handed on was read. */
+const read = <E, R>(
+  pieces: Stream.Stream<{ readonly end: number }, E, R>,
+  wasRead: (to: number) => Effect.Effect<unknown>,
+) => Stream.runForEach(pieces, ({ end }) => wasRead(end))
+
 /** What the reply answers, how it is listened to, and where its progress is noted. */
 interface Question {
   readonly history: ReadonlyArray<Message>
@@ -76,6 +82,7 @@ export const reply = Effect.fn("reply")(function* (
       toPieces,
       Stream.tap((piece) =>
         Effect.gen(function* () {
+          if (format === "none") return
           if (tally.usage.charactersSpoken === 0) firstSpeech = yield* watch.begin("ttsTtfb")
           tally.usage.charactersSpoken += piece.spoken.length
         }),
@@ -85,6 +92,8 @@ export const reply = Effect.fn("reply")(function* (
         return [end, { ...piece, end }]
       }),
     )
+
+    if (format === "none") return yield* read(pieces, spoken)
 
     let audible = false
     const speech = speak(

@@ -9,9 +9,11 @@ import type { Piece } from "./sentences.ts"
 /** Pieces asked for ahead of the one that is being sent. */
 const piecesAhead = 2
 
+type SpokenFormat = Exclude<SpeechFormat, "none">
+
 interface SpeakOptions {
   readonly voice: string
-  readonly format: SpeechFormat
+  readonly format: SpokenFormat
 }
 
 interface Listener<P> {
@@ -123,7 +125,7 @@ interface Playable {
 const nothing = new Uint8Array(0)
 
 /** Whole MP3 frames, or whole samples: half a sample would turn all that follows into noise. */
-const makePlayable = (format: SpeechFormat): Playable => {
+const makePlayable = (format: SpokenFormat): Playable => {
   if (format === "mp3") {
     const { push, endPiece } = makeMp3Joiner()
     return { push, end: endPiece }

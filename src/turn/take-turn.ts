@@ -9,7 +9,7 @@ import { SessionBusy, type Timings, type TurnSession } from "../sessions/stored-
 import { TurnRecords } from "../sessions/turn-records.ts"
 import type { TurnError } from "./errors.ts"
 import { requireSound } from "./loudness.ts"
-import { TurnEvent, type TurnInput } from "./model.ts"
+import { Saying, TurnEvent, type TurnInput, Whereto } from "./model.ts"
 import { persist, settle } from "./persist.ts"
 import { replay } from "./replay.ts"
 import { reply } from "./reply.ts"
@@ -39,6 +39,14 @@ const noTimes: Timings = {
 /** In a fibre of its own: where one of `Effect.all` fails, the others are not interrupted within a time-out of theirs. */
 const apart = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.scoped(Effect.flatMap(Effect.forkScoped(effect), Fiber.join))
+
+/** Of what was said: a text that is answered aloud is another request than one that is not. */
+const hashOf = ({ saying, listening }: TurnInput) =>
+  Saying.$match(saying, {
+    Recording: ({ upload }) => upload.sha256,
+    Text: ({ text }) =>
+      new Bun.CryptoHasher("sha256").update(`${listening.format === "none"}:${text}`).digest("hex"),
+  })
 
 /** A turn under way. */
 interface Begun {
@@ -75,7 +83,7 @@ export class Turns extends Context.Tag("Turns")<
         { input, session, place, watch, tally }: Begun,
         emit: (event: Passing) => Effect.Effect<unknown>,
       ) {
-        const { turnId, userId, upload, listening } = input
+        const { turnId, userId, saying, listening } = input
         const firstAudio = yield* watch.begin("firstAudio")
         const total = yield* watch.begin("total")
         const emitTimes = Effect.flatMap(watch.soFar, (timings) => emit(TurnEvent.Timed({ timings })))
@@ -85,16 +93,21 @@ export class Turns extends Context.Tag("Turns")<
         const turn = Effect.gen(function* () {
           yield* emit(TurnEvent.Started({ sessionId: session.id, turnId, isReplay: false }))
           const hear = Effect.gen(function* () {
+            if (saying._tag === "Text") {
+              tally.transcript = saying.text
+              return { bytes: Buffer.byteLength(saying.text), type: "text" }
+            }
+            const { upload } = saying
             const recording = yield* watch.stage("validate", validate(upload))
             const speech = yield* watch.stage("transcode", transcode(recording, settings))
             yield* requireSound(speech, settings.silenceDbfs)
             tally.usage.audioSeconds = speech.seconds
             tally.transcript = yield* watch.stage("stt", transcribe(stt, speech, settings.sttLanguage))
-            return recording.demuxer
+            return { bytes: upload.bytes, type: recording.demuxer }
           })
           // While the turns ahead in the session come to their end, since it has to know what they said.
           const remember = Effect.zipRight(place.reached, conversation.context(session.id))
-          const [type, history] = yield* Effect.all([apart(hear), apart(remember)], { concurrency: 2 })
+          const [said, history] = yield* Effect.all([apart(hear), apart(remember)], { concurrency: 2 })
           yield* emitTimes
           yield* emit(TurnEvent.Transcript({ text: tally.transcript }))
           yield* reply(
@@ -102,6 +115,7 @@ export class Turns extends Context.Tag("Turns")<
             { history, transcript: tally.transcript, listening, watch, tally },
             {
               emit: (event) => {
+                if (event._tag === "ReplyDelta" && listening.format === "none") isSounding = true
                 if (event._tag !== "Audio") return emit(event)
                 if (Option.isSome(input.idempotencyKey)) speech.push(event.bytes)
                 if (isSounding) return emit(event)
@@ -119,8 +133,7 @@ export class Turns extends Context.Tag("Turns")<
           const { transcript, response, usage } = tally
           yield* Effect.logInfo("turn").pipe(
             Effect.annotateLogs({
-              bytes: upload.bytes,
-              type,
+              ...said,
               transcriptLength: transcript.length,
               responseLength: response.length,
               ...timings,
@@ -167,14 +180,20 @@ export class Turns extends Context.Tag("Turns")<
       const take: Turns["Type"]["take"] = (input) =>
         Stream.unwrapScoped(
           Effect.gen(function* () {
-            const { turnId, userId, listening, upload } = input
+            const { turnId, userId, listening, whereto } = input
             yield* Effect.annotateLogsScoped({ turnId })
-            const watch = makeStopwatch(upload.uploadMs)
+            const watch = makeStopwatch(input.uploadMs)
             const tally = makeTally()
             const cancelled = yield* running.register(turnId)
-            const session = yield* conversation.join(userId, input.sessionId)
+            const session = yield* Whereto.$match(whereto, {
+              Asked: ({ sessionId }) => conversation.join(userId, sessionId),
+              Given: ({ sessionId }) => conversation.rejoin(userId, sessionId),
+            })
             yield* Effect.annotateLogsScoped({ sessionId: session.id })
-            const idempotency = Option.map(input.idempotencyKey, (key) => ({ key, audioHash: upload.sha256 }))
+            const idempotency = Option.map(input.idempotencyKey, (key) => ({
+              key,
+              contentHash: hashOf(input),
+            }))
             const claim = yield* running.claim({ id: turnId, userId, session, idempotency })
             if (claim._tag === "Answered") {
               yield* Effect.annotateLogs(Effect.logInfo("turn replayed"), { turnId: claim.turn.id })
@@ -190,10 +209,11 @@ export class Turns extends Context.Tag("Turns")<
                 ),
               ).pipe(Effect.onExit(settleUnlessWhole(begun)), Mailbox.into(events), Effect.forkScoped),
             )
+            const heardAs = listening.format === "none" ? "ReplyDelta" : "Audio"
             return Mailbox.toStream(events).pipe(
               Stream.filterMap((event) => {
                 if (event._tag === "Spoken") tally.heardTo = event.to
-                if (event._tag === "Audio") tally.isHeard = listening.isLive
+                if (event._tag === heardAs) tally.isHeard = listening.isLive
                 return event._tag === "Spoken" ? Option.none() : Option.some(event)
               }),
             )

@@ -58,7 +58,7 @@ const heard = async (answer: Response) => {
 
 const turnOf = async (id: string | null) => {
   const [turn] = await database.sql`
-    select state, idempotency_key, audio_hash, octet_length(speech) as speech, speech_format, transcript, response,
+    select state, idempotency_key, content_hash, octet_length(speech) as speech, speech_format, transcript, response,
       timings, usage
     from turns where id = ${id}`
   return turn
@@ -198,7 +198,7 @@ describe("a key is free again", () => {
     await age(first.turnId)
     await expectAnew(first)
     expect(await turnOf(first.turnId)).toMatchObject({
-      ...{ state: "completed", idempotency_key: null, audio_hash: null, speech: null, speech_format: null },
+      ...{ state: "completed", idempotency_key: null, content_hash: null, speech: null, speech_format: null },
       response: expect.stringMatching(/./),
     })
   })
@@ -217,7 +217,7 @@ describe("a key is free again", () => {
     const third = await startTurns({ database })
     await until(async () => (await turnOf(first.turnId)).idempotency_key === null, "the clean-up")
     await third.stop()
-    const forgotten = { idempotency_key: null, audio_hash: null, speech: null, speech_format: null }
+    const forgotten = { idempotency_key: null, content_hash: null, speech: null, speech_format: null }
     expect(await turnOf(first.turnId)).toMatchObject({
       ...{ ...forgotten, state: "completed", transcript, response, timings, usage },
     })
@@ -236,7 +236,7 @@ describe("a key is free again", () => {
   test("when the process that ran the turn is gone", async () => {
     const turnId = crypto.randomUUID()
     const hash = new Bun.CryptoHasher("sha256").update(user).digest("hex")
-    await database.sql`insert into turns (id, user_id, session_id, idempotency_key, audio_hash, lease_until)
+    await database.sql`insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until)
       select ${turnId}, id, gen_random_uuid(), ${key}, repeat('0', 64), now() - interval '1 millisecond'
       from users where api_key_hash = ${hash}`
     await expectAnew({ turnId })

@@ -11,7 +11,7 @@ const validated = (bytes: Uint8Array) =>
   withTempDir(async (folder) => {
     const path = join(folder, "upload")
     await Bun.write(path, bytes)
-    return Effect.runPromiseExit(validate({ folder, path, bytes: bytes.length, sha256: "", uploadMs: 0 }))
+    return Effect.runPromiseExit(validate({ folder, path, bytes: bytes.length, sha256: "" }))
   })
 
 const demuxerOf = async (bytes: Uint8Array) =>

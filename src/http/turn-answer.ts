@@ -1,0 +1,66 @@
+import { Effect, type FiberSet, Option, type Scope } from "effect"
+import { Settings } from "../config.ts"
+import type { Listening, Saying, Whereto } from "../turn/model.ts"
+import { Turns } from "../turn/take-turn.ts"
+import { negotiate } from "./accept.ts"
+import { type AppError, ValidationFailed } from "./errors.ts"
+import { renderings } from "./renderings.ts"
+import { requestInfo } from "./run.ts"
+import { runsOn, streamed } from "./streaming.ts"
+
+/** As long as Stripe's, and of characters that every log and header can hold. */
+const isKey = (key: string) => /^[!-~]{1,255}$/.test(key)
+
+const idempotencyKey = (request: Request) =>
+  Effect.transposeOption(
+    Option.map(Option.fromNullable(request.headers.get("idempotency-key")), (key) =>
+      isKey(key)
+        ? Effect.succeed(key)
+        : new ValidationFailed({ message: "Idempotency-Key: must be 1 to 255 visible ASCII characters" }),
+    ),
+  )
+
+/** For a reply that is read only. Its text is wanted as it comes by all who are live, and noticed by none else. */
+const unspoken = (listening: Listening): Listening => ({ ...listening, format: "none", wantsText: true })
+
+interface Asked {
+  readonly request: Request
+  readonly userId: string
+  /** Whether the reply is to be spoken. */
+  readonly isSpoken: boolean
+  /** What is said, and where; it is taken in before the turn begins. */
+  readonly said: Effect.Effect<{ readonly saying: Saying; readonly whereto: Whereto }, AppError, Scope.Scope>
+}
+
+/** A turn, answered as its request's headers ask. `unattended`: what goes on where its client has left. */
+export const makeTurnAnswer = Effect.fnUntraced(function* (unattended: FiberSet.FiberSet) {
+  const turns = yield* Turns
+  const { listenerTimeout } = yield* Settings
+
+  return Effect.fnUntraced(function* ({ request, userId, isSpoken, said }: Asked) {
+    const type = yield* negotiate(request.headers.get("accept"))
+    if (!isSpoken && type.startsWith("audio/")) {
+      return yield* new ValidationFailed({
+        message: "audio: can be false for application/json and text/event-stream only; Accept one of these",
+      })
+    }
+    const { listening, render } = renderings[type]
+    const key = yield* idempotencyKey(request)
+    const turn = Effect.gen(function* () {
+      const { saying, whereto } = yield* said
+      return yield* render(
+        turns.take({
+          turnId: crypto.randomUUID(),
+          userId,
+          whereto,
+          idempotencyKey: key,
+          saying,
+          uploadMs: performance.now() - requestInfo(request).startedAt,
+          listening: isSpoken ? listening : unspoken(listening),
+        }),
+      )
+    })
+    const client = { signal: request.signal, patience: listenerTimeout }
+    return yield* streamed(client, Option.isSome(key) ? runsOn(unattended, turn) : turn)
+  })
+})
