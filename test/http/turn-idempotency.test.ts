@@ -1,0 +1,223 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { wav16k } from "../support/audio.ts"
+import { eventsIn, soundIn, writtenIn } from "../support/events.ts"
+import { startTurns, type TurnService, until } from "../support/turns.ts"
+import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT, fail, type Stage, type Step } from "../support/upstream.ts"
+import { expectProblem } from "./answers.ts"
+
+let service: TurnService
+let user = ""
+let recording: Uint8Array = new Uint8Array()
+beforeAll(async () => {
+  service = await startTurns({ speed: 10 })
+  user = await service.register()
+  recording = await wav16k()
+})
+afterAll(() => service.stop())
+
+/** A new key for each test. */
+let key = ""
+beforeEach(() => {
+  service.reset()
+  key = crypto.randomUUID()
+})
+afterEach(() => service.nothingLeft())
+
+interface Asked {
+  readonly accept?: string
+  readonly audio?: Uint8Array
+  readonly as?: string
+}
+const ask = ({ accept = "audio/mpeg", audio = recording, as = user }: Asked = {}) =>
+  service.converse(as, new Blob([audio]), { accept, headers: { "idempotency-key": key } })
+const askRaw = (accept = "audio/mpeg") =>
+  service.converseRaw(user, recording, accept, { headers: { "idempotency-key": key } })
+
+/** What a turn was answered with, however it was rendered. */
+const heard = async (answer: Response) => {
+  expect(answer.status).toBe(200)
+  const { headers } = answer
+  const type = headers.get("content-type") ?? ""
+  const bytes = Buffer.from(await answer.bytes())
+  const events = type.startsWith("text/event-stream") ? eventsIn(bytes) : []
+  const json = type === "application/json" ? JSON.parse(bytes.toString()) : undefined
+  return {
+    turnId: headers.get("x-turn-id"),
+    sessionId: headers.get("x-session-id"),
+    isReplay: headers.get("idempotent-replayed"),
+    serverTiming: headers.get("server-timing"),
+    transcript: headers.get("x-transcript"),
+    // What JSON and the last of the events have, each in its own way.
+    told: json ?? events.at(-1)?.data,
+    events,
+    sound: Buffer.from(json?.audio.base64 ?? (events.length > 0 ? soundIn(events) : bytes), json && "base64"),
+  }
+}
+
+const calls = () =>
+  (["stt", "llm", "tts"] as const).map((stage) => service.upstream.calls(stage).map(({ id }) => id))
+
+/** The messages of the turn and its session, and how the turn ended. */
+const stored = async (turnId: string | null) => {
+  const messages = await service.database.sql`
+    select role, content, interrupted from messages
+    where session_id = (select session_id from turns where id = ${turnId}) order by sequence`
+  return messages.map(({ role, content, interrupted }: Record<string, unknown>) => [
+    role,
+    content,
+    interrupted,
+  ])
+}
+const whole = [
+  ["user", DEFAULT_TRANSCRIPT, false],
+  ["assistant", DEFAULT_REPLY, false],
+]
+
+const renderings = ["audio/mpeg", "application/json", "text/event-stream"]
+
+describe("the same key and recording", () => {
+  test("are the same answer, and cost nothing", async () => {
+    const first = await heard(await ask())
+    const paid = calls()
+    const again = await heard(await ask())
+    expect(first.isReplay).toBeNull()
+    expect(again).toEqual({ ...first, isReplay: "true" })
+    expect(again.transcript).toBe(DEFAULT_TRANSCRIPT)
+    expect(again.serverTiming).toMatch(/^upload;dur=\d+, .*first_audio;dur=\d+$/)
+    expect(calls()).toEqual(paid)
+    expect(await stored(first.turnId)).toEqual(whole)
+  })
+
+  const pairs = renderings.flatMap((first) => renderings.map((again) => [first, again] as const))
+  test.each(pairs)("asked for as %s, and again as %s", async (accept, acceptAgain) => {
+    const first = await heard(await ask({ accept }))
+    const paid = calls()
+    const again = await heard(await ask({ accept: acceptAgain }))
+    const { turnId, sessionId, sound } = first
+    expect(again).toMatchObject({ turnId, sessionId, isReplay: "true" })
+    expect(again.sound.equals(sound)).toBe(true)
+    expect(calls()).toEqual(paid)
+    const said = { transcript: DEFAULT_TRANSCRIPT, response: DEFAULT_REPLY }
+    if (acceptAgain !== "audio/mpeg") expect(again.told).toMatchObject(said)
+    if (accept === acceptAgain) expect(again.told).toEqual(first.told)
+    const names = again.events.map(({ id, event }) => `${id} ${event}`)
+    if (acceptAgain === "text/event-stream") {
+      expect(names).toEqual([
+        "1 turn.started",
+        "2 transcript",
+        "3 reply.delta",
+        "4 audio",
+        "5 turn.completed",
+      ])
+      expect(again.events[0]?.data).toEqual({ turnId, sessionId })
+      expect(writtenIn(again.events)).toBe(DEFAULT_REPLY)
+    }
+  })
+
+  test("ten at once are one turn", async () => {
+    const answers = await Promise.all(Array.from({ length: 10 }, async () => heard(await ask())))
+    expect(answers.filter(({ isReplay }) => isReplay === "true")).toHaveLength(9)
+    const same = answers.map(({ isReplay: _, ...answer }) => answer)
+    expect(new Set(same.map((answer) => JSON.stringify(answer))).size).toBe(1)
+    expect(service.upstream.calls("stt")).toHaveLength(1)
+    expect(service.upstream.calls("llm")).toHaveLength(1)
+    expect(await stored(same[0]?.turnId ?? null)).toEqual(whole)
+  })
+
+  const moments: ReadonlyArray<readonly [string, Stage, Step]> = [
+    ["is heard", "stt", { delayMs: 200 }],
+    ["is thought about", "llm", { firstChunkDelayMs: 200 }],
+    ["is written", "llm", { chunkDelayMs: 20 }],
+    ["is spoken", "tts", { chunkBytes: 4000, chunkDelayMs: 20 }],
+  ]
+  test.each(moments)("while the first %s, the second waits for it", async (_, stage, step) => {
+    service.upstream.script(stage, [step])
+    const first = ask()
+    await service.upstream.waitFor(() => service.upstream.calls(stage)[0], "the first")
+    const [one, two] = await Promise.all([first.then(heard), ask().then(heard)])
+    expect(two).toEqual({ ...one, isReplay: "true" })
+    expect(service.upstream.calls("stt")).toHaveLength(1)
+    expect(service.upstream.calls("llm")).toHaveLength(1)
+  })
+})
+
+/** As far as the first request gets before its client leaves. */
+const moments: ReadonlyArray<readonly [string, Stage, Step, bytes: number]> = [
+  ["before it is heard", "stt", { delayMs: 100 }, 0],
+  ["before the reply's first word", "llm", { firstChunkDelayMs: 100 }, 0],
+  ["in mid-reply", "llm", { chunkDelayMs: 10 }, 0],
+  ["before any sound", "tts", { delayMs: 100 }, 0],
+  ["in the middle of the sound", "tts", { chunkBytes: 4000, chunkDelayMs: 20 }, 9000],
+  ["after all of it", "tts", {}, Number.POSITIVE_INFINITY],
+]
+const leavings = moments.flatMap((moment) => [[...moment, "close"] as const, [...moment, "reset"] as const])
+
+describe.each(["audio/mpeg", "text/event-stream"])("a client of %s who leaves", (accept) => {
+  test.each(leavings)("%s, and asks again, has the whole answer", async (_, stage, step, bytes, how) => {
+    service.upstream.script(stage, [step])
+    const client = await askRaw(accept)
+    await service.upstream.waitFor(() => service.upstream.calls(stage)[0], "the turn")
+    if (bytes > 0) await client.until(({ body }) => body.length > bytes)
+    client.leave(how)
+    const again = await heard(await ask({ accept }))
+    expect(again.isReplay).toBe("true")
+    const paid = calls()
+    expect(paid.map((ids) => ids.length)).toEqual([1, 1, 2])
+    expect((await heard(await ask({ accept }))).sound.equals(again.sound)).toBe(true)
+    expect(calls()).toEqual(paid)
+    expect(await stored(again.turnId)).toEqual(whole)
+  })
+
+  test("and never asks again, leaves a turn that is whole", async () => {
+    const before = await service.stored()
+    service.upstream.script("llm", [{ chunkDelayMs: 10 }])
+    const client = await askRaw(accept)
+    await service.upstream.waitFor(() => service.upstream.calls("llm")[0], "the turn")
+    client.leave()
+    await until(async () => (await service.stored()).messages === before.messages + 2, "the turn")
+    const [turn] = await service.database
+      .sql`select state, response from turns where idempotency_key = ${key}`
+    expect(turn).toEqual({ state: "completed", response: DEFAULT_REPLY })
+  })
+})
+
+describe("a turn that fails frees its key", () => {
+  const onePiece = { text: "This is said in one piece." }
+  const failures: ReadonlyArray<readonly [string, Stage, Step]> = [
+    ["unheard", "stt", fail.badRequest()],
+    ["unanswered", "llm", fail.badRequest()],
+    ["unspoken", "tts", fail.badRequest()],
+  ]
+  test.each(failures)("%s", async (_, stage, step) => {
+    if (stage === "tts") service.upstream.script("llm", [onePiece])
+    service.upstream.script(stage, [step])
+    await expectProblem(await ask(), { status: 400, code: "INVALID_REQUEST" })
+    const again = await heard(await ask())
+    expect(again.isReplay).toBeNull()
+    expect(await stored(again.turnId)).toEqual(whole)
+  })
+
+  test("after a part of it was heard: that stays, and the retry is another turn", async () => {
+    service.upstream.script("llm", [onePiece])
+    service.upstream.script("tts", [fail.reset({ bytes: 9000 })])
+    const first = await (await askRaw()).answer()
+    expect(first.whole).toBe(false)
+    const again = await heard(await ask())
+    expect(again.isReplay).toBeNull()
+    expect(again.turnId).not.toBe(first.headers.get("x-turn-id"))
+    expect(await stored(first.headers.get("x-turn-id"))).toEqual([whole[0], ["assistant", "", true]])
+    expect(await stored(again.turnId)).toEqual(whole)
+  })
+
+  test("who waited for it takes the turn anew", async () => {
+    service.upstream.script("llm", [{ ...fail.badRequest(), delayMs: 200 }])
+    const first = ask()
+    await service.upstream.waitFor(() => service.upstream.calls("llm")[0], "the first")
+    const waiting = [ask(), ask(), ask()]
+    expect((await first).status).toBe(400)
+    const answers = await Promise.all(waiting.map(async (each) => heard(await each)))
+    expect(answers.map(({ isReplay }) => isReplay).toSorted()).toEqual([null, "true", "true"])
+    expect(new Set(answers.map(({ turnId }) => turnId)).size).toBe(1)
+    expect(service.upstream.calls("llm")).toHaveLength(2)
+  })
+})
