@@ -1,6 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
 import { wav16k } from "../support/audio.ts"
 import { eventsIn, soundIn, writtenIn } from "../support/events.ts"
+import { multipart, multipartType } from "../support/multipart.ts"
+import { connectRaw, head } from "../support/raw-http.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT, fail, type Stage, type Step } from "../support/upstream.ts"
 import { expectProblem } from "./answers.ts"
@@ -179,6 +181,39 @@ describe.each(["audio/mpeg", "text/event-stream"])("a client of %s who leaves", 
       .sql`select state, response from turns where idempotency_key = ${key}`
     expect(turn).toEqual({ state: "completed", response: DEFAULT_REPLY })
   })
+})
+
+test("a client who leaves in mid-upload has begun no turn", async () => {
+  const client = await connectRaw(service.url)
+  const body = multipart([{ name: "audio", filename: "a.wav", content: recording }])
+  const headers = {
+    authorization: `Bearer ${user}`,
+    "idempotency-key": key,
+    "content-type": multipartType,
+    "content-length": `${body.length}`,
+  }
+  await client.send(head(`POST ${new URL(service.url).pathname}/voice/conversation`, headers))
+  await client.send(body.subarray(0, body.length / 2))
+  await service.turnsInHand(1)
+  client.leave()
+  await service.nothingLeft()
+  expect(service.upstream.calls("stt")).toEqual([])
+  expect((await heard(await ask())).isReplay).toBeNull()
+})
+
+test("a session that is deleted meanwhile takes the turn along: the retry is another", async () => {
+  const { sessionId } = await heard(await ask())
+  key = crypto.randomUUID()
+  service.upstream.script("llm", [{ chunkDelayMs: 60 }])
+  const headers = { "idempotency-key": key }
+  const first = service.converse(user, new Blob([recording]), { headers, sessionId: sessionId ?? "" })
+  await service.upstream.waitFor(() => service.upstream.calls("llm")[1], "the turn")
+  await service.call("DELETE", `/sessions/${sessionId}`, { key: user })
+  const again = await heard(await ask())
+  expect(again.isReplay).toBeNull()
+  expect(again.sessionId).not.toBe(sessionId)
+  expect(await stored(again.turnId)).toEqual(whole)
+  await expect(first.then((answer) => answer.bytes())).rejects.toThrow()
 })
 
 describe("a turn that fails frees its key", () => {
