@@ -1,0 +1,252 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { FastCheck as fc } from "effect"
+import { mp3, wav16k } from "../support/audio.ts"
+import { eventsIn, soundIn, writtenIn } from "../support/events.ts"
+import type { RawAnswer } from "../support/raw-http.ts"
+import { noTurnRuns, openSession, type TestSession } from "../support/sessions.ts"
+import { startTurns, type TurnService, until } from "../support/turns.ts"
+import { fail, type Requests, type Step } from "../support/upstream.ts"
+
+let service: TurnService
+let key = ""
+let recording: Uint8Array = new Uint8Array()
+let session: TestSession
+beforeAll(async () => {
+  service = await startTurns()
+  key = await service.register()
+  recording = await wav16k()
+})
+afterAll(() => service.stop())
+beforeEach(async () => {
+  service.reset()
+  service.upstream.default("llm", { text: reply })
+  service.upstream.default("tts", brief)
+  session = await openSession(service, key, recording)
+})
+afterEach(async () => {
+  await service.nothingLeft()
+  await noTurnRuns(service)
+})
+
+/** Each is long enough to be a piece of its own, and so one call for its speech. */
+const sentences = [50, 90, 140, 210].map(
+  (length, n) => `Sentence number ${n} ${"says a little more of it, ".repeat(9).slice(0, length - 19)}.`,
+)
+const reply = sentences.join(" ")
+const brief: Step = { seconds: 0.3 }
+const question = "Hello, can you hear me?"
+
+/** The speech of one sentence stops when some of it was sent. */
+const hangIn =
+  (sentence: number) =>
+  ({ input }: Requests["tts"]): Step => ({
+    ...brief,
+    ...(input.includes(`number ${sentence}`) ? fail.hang({ bytes: 6000 }) : {}),
+  })
+
+const live = ["audio/mpeg", "audio/pcm", "text/event-stream"]
+
+/** How many bytes of speech came. */
+const heardBytes = (accept: string, { body }: RawAnswer) =>
+  accept === "text/event-stream" ? soundIn(eventsIn(body)).length : body.length
+
+/** The speech of the first sentences alone, in bytes. */
+const speechOf = async (count: number, accept: string) => {
+  if (count === 0) return 0
+  service.upstream.script("llm", [{ text: sentences.slice(0, count).join(" ") }])
+  const client = await service.converseRaw(key, recording, accept)
+  const answer = await client.answer()
+  client.leave()
+  expect(answer.whole).toBe(true)
+  service.upstream.reset()
+  service.upstream.default("llm", { text: reply })
+  return heardBytes(accept, answer)
+}
+
+/** Leaves once so many sentences, and some of the next, were heard. */
+const leaveWithin = async (sentence: number, accept: string, how: "close" | "reset" = "close") => {
+  const enough = await speechOf(sentence, accept)
+  service.upstream.default("tts", hangIn(sentence))
+  const client = await session.begin(accept)
+  await client.until((answer) => heardBytes(accept, answer) > enough)
+  client.leave(how)
+  await service.nothingLeft()
+  await noTurnRuns(service)
+}
+
+const messagesOf = (content: string, interrupted = true) => [
+  { role: "user", content: question, interrupted: false },
+  { role: "assistant", content, interrupted },
+]
+
+describe.each(live)("a listener of %s who leaves", (accept) => {
+  test.each([1, 2, 3])("after %d sentences: these are what was said", async (count) => {
+    await leaveWithin(count, accept, count % 2 === 0 ? "reset" : "close")
+    expect(await session.messages()).toMatchObject(messagesOf(sentences.slice(0, count).join(" ")))
+    const [turn, ...others] = await session.turns()
+    expect(others).toEqual([])
+    expect(turn).toMatchObject({ state: "interrupted", response: reply })
+    const { audioSeconds, inputTokens = 0, outputTokens = 0, charactersSpoken = 0 } = turn?.usage ?? {}
+    expect(audioSeconds).toBe(2)
+    expect(Math.min(inputTokens, outputTokens, charactersSpoken)).toBeGreaterThan(0)
+    expect(Object.keys(turn?.timings ?? {})).toEqual(
+      expect.arrayContaining(["upload", "validate", "stt", "llmTtft", "ttsTtfb", "firstAudio"]),
+    )
+    expect(Object.keys(turn?.timings ?? {})).not.toContain("total")
+  })
+
+  test("while the model still writes: its row has what was written so far", async () => {
+    const enough = await speechOf(1, accept)
+    service.upstream.script("llm", [{ ...fail.hang({ tokens: 30 }), text: reply }])
+    service.upstream.default("tts", hangIn(1))
+    const client = await session.begin(accept)
+    const written = () => {
+      const [call] = service.upstream.calls("llm")
+      return (call?.sent ?? []).map(({ token = "" }) => token).join("")
+    }
+    await client.until((answer) => {
+      const isWritten = accept !== "text/event-stream" || writtenIn(eventsIn(answer.body)) === written()
+      return heardBytes(accept, answer) >= enough && isWritten
+    })
+    await Bun.sleep(60)
+    client.leave()
+    await service.nothingLeft()
+    const [turn] = await session.turns()
+    expect(turn).toMatchObject({ state: "interrupted", response: written() })
+    expect(reply.startsWith(written()) && written().length < reply.length).toBe(true)
+    expect(await session.messages()).toMatchObject(messagesOf(sentences[0] ?? ""))
+  })
+
+  test("within the first sentence: nothing of it was said, and models are spared the empty message", async () => {
+    await leaveWithin(0, accept)
+    expect(await session.messages()).toMatchObject(messagesOf(""))
+    expect(await session.turns()).toMatchObject([{ state: "interrupted", response: reply }])
+    service.upstream.reset()
+    expect((await session.take()).status).toBe(200)
+    const asked = service.upstream.calls("llm")[0]?.request.messages.slice(1)
+    expect(asked).toEqual([
+      { role: "user", content: question },
+      { role: "user", content: question },
+    ])
+    expect(await session.messages()).toHaveLength(4)
+  })
+
+  test("before the first of the speech: nothing is saved but what it cost", async () => {
+    service.upstream.default("tts", fail.hang())
+    const before = await service.stored()
+    const client = await service.converseRaw(key, recording, accept)
+    await service.upstream.waitFor(() => service.upstream.calls("tts")[0])
+    client.leave()
+    await service.nothingLeft()
+    expect(await service.stored()).toEqual(before)
+    const [turn] = await service.database.sql`select state, usage from turns order by sequence desc limit 1`
+    expect(turn).toMatchObject({ state: "failed", usage: { audioSeconds: 2 } })
+    expect(turn.usage.inputTokens).toBeGreaterThan(0)
+  })
+
+  test("before anything was spent: nothing is saved at all", async () => {
+    service.ffmpegHangs(true)
+    const [{ before }] = await service.database.sql`select count(*)::int as before from turns`
+    const stored = await service.stored()
+    const client = await service.converseRaw(key, await mp3(), accept)
+    await until(() => service.ffmpegs().length === 1, "a start of ffmpeg")
+    client.leave()
+    await service.nothingLeft()
+    const [{ after }] = await service.database.sql`select count(*)::int as after from turns`
+    expect({ ...(await service.stored()), turns: after }).toEqual({ ...stored, turns: before })
+  })
+})
+
+test("who waits for JSON and leaves has heard nothing: nothing is saved", async () => {
+  service.upstream.default("tts", hangIn(2))
+  const client = await session.begin("application/json")
+  await service.upstream.waitFor(() => service.upstream.calls("tts")[2]?.sent.length)
+  client.leave()
+  await service.nothingLeft()
+  expect(await session.messages()).toEqual([])
+  expect(await session.turns()).toMatchObject([{ state: "failed", usage: { audioSeconds: 2 } }])
+})
+
+describe("a session that is deleted while its turn runs", () => {
+  test.each([...live, "application/json"])("as %s: the turn does not bring it back", async (accept) => {
+    service.upstream.default("tts", (request) => ({
+      ...hangIn(-1)(request),
+      chunkDelayMs: 40,
+      chunkBytes: 2000,
+    }))
+    const client = await session.begin(accept)
+    await service.upstream.waitFor(() => service.upstream.calls("tts")[1])
+    const waiting = await session.begin("application/json")
+    expect((await service.call("DELETE", `/sessions/${session.id}`, { key })).status).toBe(204)
+    const answer = await client.answer()
+    if (accept === "text/event-stream") {
+      expect(eventsIn(answer.body).at(-1)).toMatchObject({
+        event: "error",
+        data: { error: "SESSION_NOT_FOUND" },
+      })
+    } else if (accept === "application/json") expect(answer.status).toBe(404)
+    else expect(answer.whole).toBe(false)
+    expect((await waiting.answer()).status).toBe(404)
+    await service.nothingLeft()
+    expect((await service.call("GET", `/sessions/${session.id}`, { key })).status).toBe(404)
+    const left = await service.database.sql`select 1 from turns where session_id = ${session.id}`
+    expect([...left]).toEqual([])
+    for (const each of [client, waiting]) each.leave()
+  })
+})
+
+/** Of all bytes that the body will have, or after so many ms. */
+const moment = fc.oneof(
+  fc.record({ share: fc.double({ min: 0, max: 1.01, noNaN: true }) }),
+  // Around the end, which comes with the saving.
+  fc.record({ share: fc.double({ min: 0.98, max: 1.01, noNaN: true }) }),
+  fc.record({ ms: fc.nat(150) }),
+)
+const draw = fc.record({
+  accept: fc.constantFrom(...live, "audio/wav"),
+  moment,
+  how: fc.constantFrom("close" as const, "reset" as const),
+  pace: fc.nat(3),
+})
+
+test("at whatever moment a listener leaves, the turn is saved once or not at all, and the next works", async () => {
+  const sizes = new Map<string, number>()
+  for (const accept of [...live, "audio/wav"]) {
+    const client = await service.converseRaw(key, recording, accept)
+    sizes.set(accept, (await client.answer()).body.length)
+    client.leave()
+  }
+  await fc.assert(
+    fc.asyncProperty(draw, async ({ accept, moment, how, pace }) => {
+      service.upstream.reset()
+      service.upstream.default("llm", { text: reply, chunkDelayMs: pace / 4 })
+      service.upstream.default("tts", { ...brief, chunkDelayMs: pace, chunkBytes: 1500 })
+      session = await openSession(service, key, recording)
+      const client = await service.converseRaw(key, recording, accept, { sessionId: session.id })
+      if ("ms" in moment) await Promise.race([client.answer(), Bun.sleep(moment.ms)])
+      else {
+        const enough = Math.floor(moment.share * (sizes.get(accept) ?? 0))
+        await client.until(({ body }) => body.length >= enough)
+      }
+      client.leave(how)
+      service.upstream.default("llm", { text: "And on it goes." })
+      const next = await session.take()
+      expect(next.status).toBe(200)
+      const all = await session.messages()
+      const saved = all.slice(0, -2)
+      expect([0, 2]).toContain(saved.length)
+      const [, assistant] = saved
+      if (assistant !== undefined) {
+        expect(saved).toMatchObject(messagesOf(assistant.content, assistant.interrupted))
+        expect(reply.startsWith(assistant.content)).toBe(true)
+        if (!assistant.interrupted) expect(assistant.content).toBe(reply)
+      }
+      const [state] = (await session.turns()).toReversed().slice(1)
+      if (saved.length === 2) expect(state?.state).toBe(assistant?.interrupted ? "interrupted" : "completed")
+      else expect(state?.state ?? "failed").toBe("failed")
+      await service.nothingLeft()
+      await noTurnRuns(service)
+    }),
+    { seed: 7, numRuns: 60, endOnFailure: true },
+  )
+}, 60_000)
