@@ -1,0 +1,62 @@
+/** Turns of which some count: those with the load on them that is to be measured. */
+export interface Taken<A> {
+  readonly counted: ReadonlyArray<A>
+  /** How many there were, with those before and after the measured time. */
+  readonly turns: number
+  readonly wallMs: number
+}
+
+export interface Steady {
+  readonly clients: number
+  /**
+   * Over how many ms the clients begin, each at a moment of its own: people do not speak in step, but clients that
+   * begin together stay so with an upstream that always takes as long.
+   */
+  readonly spreadMs: number
+  /** Turns are counted from when all clients have begun, until there are so many and so much time has passed. */
+  readonly least: { readonly turns: number; readonly ms: number }
+}
+
+/**
+ * So many clients, each taking its next turn when its last has ended. All turns that begin within the measured time
+ * count, and the load lasts until the last of those has ended.
+ */
+export const takeSteadily = async <A>(
+  { clients, spreadMs, least }: Steady,
+  turn: () => Promise<A>,
+): Promise<Taken<A>> => {
+  const counted: Array<A> = []
+  const begun = performance.now()
+  const from = begun + spreadMs
+  let turns = 0
+  let begunInTime = 0
+  const isOpen = (now: number) => begunInTime < least.turns || now < from + least.ms
+  const isOver = () => !isOpen(performance.now()) && counted.length === begunInTime
+  const client = async () => {
+    await Bun.sleep(clients === 1 ? 0 : Math.random() * spreadMs)
+    while (!isOver()) {
+      const now = performance.now()
+      const counts = now >= from && isOpen(now)
+      if (counts) begunInTime += 1
+      turns += 1
+      const taken = await turn()
+      if (counts) counted.push(taken)
+    }
+  }
+  await Promise.all(Array.from({ length: clients }, client))
+  return { counted, turns, wallMs: performance.now() - begun }
+}
+
+/** The worst that so many clients can do: all speak in the same instant, and again when the last has been answered. */
+export const takeTogether = async <A>(
+  clients: number,
+  rounds: number,
+  turn: () => Promise<A>,
+): Promise<Taken<A>> => {
+  const counted: Array<A> = []
+  const begun = performance.now()
+  for (let round = 0; round < rounds; round += 1) {
+    counted.push(...(await Promise.all(Array.from({ length: clients }, turn))))
+  }
+  return { counted, turns: counted.length, wallMs: performance.now() - begun }
+}

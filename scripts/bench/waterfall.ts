@@ -1,0 +1,66 @@
+import type { Timings } from "../../src/turn/model.ts"
+import { type Latency, sequentialStages } from "./latency.ts"
+import { median } from "./statistics.ts"
+
+/** A stage on the time axis, in ms from the moment the request was sent. */
+export interface Bar {
+  readonly label: string
+  readonly startMs: number
+  readonly ms: number
+}
+
+export interface Lane {
+  readonly title: string
+  readonly bars: ReadonlyArray<Bar>
+  /** When the listener hears the first sound. */
+  readonly firstSoundMs: number
+}
+
+/** Bars end to end. */
+const inARow = (stages: ReadonlyArray<readonly [label: string, ms: number]>): ReadonlyArray<Bar> => {
+  let at = 0
+  return stages.map(([label, ms]) => {
+    const bar = { label, startMs: at, ms: Math.max(0, ms) }
+    at += bar.ms
+    return bar
+  })
+}
+
+/**
+ * The turn's stages one after the other. What the service does not time by itself (reading the session, passing
+ * events on, fractions of a ms) lies in the bar of the first sentence, which is what the others leave up to the first
+ * sound.
+ */
+export const turnLane = (timings: Timings): Lane => {
+  const { upload, validate, transcode, stt, llmTtft, ttsTtfb, firstAudio, total } = timings
+  const bars = inARow([
+    ["upload", upload],
+    ["validate", validate],
+    ["transcode", transcode],
+    ["speech to text", stt],
+    ["model's first token", llmTtft],
+    ["rest of the first sentence", firstAudio - validate - transcode - stt - llmTtft - ttsTtfb],
+    ["its first speech", ttsTtfb],
+    ["streaming, saving", total - firstAudio],
+  ])
+  return { title: "This service", bars, firstSoundMs: upload + firstAudio }
+}
+
+/** A server that takes one step after the other on the same upstream, and costs nothing itself. */
+export const sequentialLane = (latency: Latency, reply: string): Lane => {
+  const { sttMs, llmMs, ttsMs } = sequentialStages(latency, reply)
+  const bars = inARow([
+    ["speech to text", sttMs],
+    ["whole reply", llmMs],
+    ["whole speech", ttsMs],
+  ])
+  return { title: "A sequential server, at its best", bars, firstSoundMs: sttMs + llmMs + ttsMs }
+}
+
+/** The turn whose first sound came at the median time. Throws where there is none. */
+export const medianTurn = (turns: ReadonlyArray<Timings>): Timings => {
+  const middle = median(turns.map(({ firstAudio }) => firstAudio))
+  const found = turns.find(({ firstAudio }) => firstAudio === middle)
+  if (found === undefined) throw new Error("There is no turn to choose from.")
+  return found
+}

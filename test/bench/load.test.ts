@@ -1,0 +1,58 @@
+import { describe, expect, test } from "bun:test"
+import { takeSteadily, takeTogether } from "../../scripts/bench/load.ts"
+
+/** Turns of `ms` each, and what is seen of them: how many there were, and how many at once at most. */
+const turnsOf = (ms: number) => {
+  const seen = { begun: 0, running: 0, most: 0 }
+  const turn = async () => {
+    seen.begun += 1
+    seen.running += 1
+    seen.most = Math.max(seen.most, seen.running)
+    await Bun.sleep(ms)
+    seen.running -= 1
+    return seen.begun
+  }
+  return { seen, turn }
+}
+
+describe("steady clients", () => {
+  test("take as many turns as are asked for, one after the other when there is one client", async () => {
+    const { seen, turn } = turnsOf(1)
+    const taken = await takeSteadily({ clients: 1, spreadMs: 0, least: { turns: 7, ms: 0 } }, turn)
+    expect(taken.counted).toEqual([1, 2, 3, 4, 5, 6, 7])
+    expect(taken.turns).toBe(7)
+    expect(seen.most).toBe(1)
+  })
+
+  test("keep the load up until the last counted turn has ended", async () => {
+    const { seen, turn } = turnsOf(10)
+    const taken = await takeSteadily({ clients: 4, spreadMs: 20, least: { turns: 6, ms: 0 } }, turn)
+    expect(taken.counted.length).toBe(6)
+    expect(taken.turns).toBe(seen.begun)
+    expect(taken.turns).toBeGreaterThan(6)
+    expect(seen.most).toBe(4)
+    expect(seen.running).toBe(0)
+  })
+
+  test("go on for the least time", async () => {
+    const { turn } = turnsOf(5)
+    const taken = await takeSteadily({ clients: 2, spreadMs: 0, least: { turns: 1, ms: 60 } }, turn)
+    expect(taken.wallMs).toBeGreaterThanOrEqual(60)
+    expect(taken.counted.length).toBeGreaterThan(2)
+  })
+
+  test("fail with a turn that fails", async () => {
+    const failing = () => Promise.reject(new Error("no speech"))
+    await expect(
+      takeSteadily({ clients: 2, spreadMs: 0, least: { turns: 4, ms: 0 } }, failing),
+    ).rejects.toThrow("no speech")
+  })
+})
+
+test("clients together begin each round at once, and all of their turns count", async () => {
+  const { seen, turn } = turnsOf(5)
+  const taken = await takeTogether(5, 3, turn)
+  expect(taken.counted).toHaveLength(15)
+  expect(taken.turns).toBe(15)
+  expect(seen.most).toBe(5)
+})
