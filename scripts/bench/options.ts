@@ -1,0 +1,72 @@
+import { parseArgs } from "node:util"
+import { defaultReply, hosted, type Latency } from "./latency.ts"
+import type { latencyOptions } from "./programs.ts"
+
+export interface Options {
+  readonly clients: ReadonlyArray<number>
+  /** What a row measures at least: so many turns, and so long in ms. */
+  readonly least: { readonly turns: number; readonly ms: number }
+  readonly latency: Latency
+  readonly reply: string
+  /** Whether the results are written to docs. */
+  readonly write: boolean
+}
+
+export const usage = `Usage: bun run bench [options]
+
+  --write                      write docs/benchmarks.md and docs/turn-waterfall.svg
+  --clients 1,16,32,64         how many take turns at once
+  --turns 20, --seconds 6      a row measures at least so many turns, and at least so long
+  --stt-ms 600                 the upstream: to the transcript,
+  --llm-first-token-ms 350     to the model's first token,
+  --llm-tokens-per-second 60   its pace from then on,
+  --tts-first-byte-ms 400      to the first byte of speech,
+  --tts-real-time-factor 8     whose rest comes at so many times the speed at which it plays
+  --reply "…"                  what the model answers (three sentences, 60 tokens)`
+
+/** Throws a sentence where an option is unknown or wrong. */
+export const readOptions = (args: ReadonlyArray<string>): Options => {
+  const text = (value: string) => ({ type: "string", default: value }) as const
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      write: { type: "boolean", default: false },
+      clients: text("1,16,32,64"),
+      turns: text("20"),
+      seconds: text("6"),
+      reply: text(defaultReply),
+      "stt-ms": text(`${hosted.sttMs}`),
+      "llm-first-token-ms": text(`${hosted.llmFirstTokenMs}`),
+      "llm-tokens-per-second": text(`${hosted.llmTokensPerSecond}`),
+      "tts-first-byte-ms": text(`${hosted.ttsFirstByteMs}`),
+      "tts-real-time-factor": text(`${hosted.ttsRealTimeFactor}`),
+    },
+  })
+  const number = (name: string, value: string, least: number) => {
+    const parsed = Number(value)
+    if (value.trim() === "" || !(parsed >= least))
+      throw new Error(`--${name} must be a number from ${least}.`)
+    return parsed
+  }
+  const whole = (name: string, value: string) => {
+    const parsed = number(name, value, 1)
+    if (!Number.isInteger(parsed)) throw new Error(`--${name} must be whole.`)
+    return parsed
+  }
+  const duration = (name: keyof typeof latencyOptions) => number(name, values[name], 0)
+  // A pace of 0 would never end.
+  const pace = (name: keyof typeof latencyOptions) => number(name, values[name], 0.1)
+  return {
+    write: values.write,
+    clients: values.clients.split(",").map((count) => whole("clients", count)),
+    least: { turns: whole("turns", values.turns), ms: number("seconds", values.seconds, 0) * 1000 },
+    reply: values.reply,
+    latency: {
+      sttMs: duration("stt-ms"),
+      llmFirstTokenMs: duration("llm-first-token-ms"),
+      llmTokensPerSecond: pace("llm-tokens-per-second"),
+      ttsFirstByteMs: duration("tts-first-byte-ms"),
+      ttsRealTimeFactor: pace("tts-real-time-factor"),
+    },
+  }
+}

@@ -1,0 +1,122 @@
+import { tokensOf } from "../../test/support/upstream-answers.ts"
+import { type Measured, verdictsOf } from "./budgets.ts"
+import type { Floors } from "./figures.ts"
+import { type Latency, speechMs } from "./latency.ts"
+import { atOnceColumns, type Column, pacedColumns, tableOf } from "./table.ts"
+
+/** All that one run has found. */
+export interface Report extends Measured {
+  readonly machine: string
+  /** How much of the machine's CPU other programs took just before and just after, 0 to 1. */
+  readonly othersBefore: number
+  readonly othersAfter: number
+  /** The command that makes this report again. */
+  readonly command: string
+  readonly latency: Latency
+  readonly reply: string
+  readonly floors: Floors
+  /** Resident memory in MB when all turns of the paced upstream were taken and the service had rested, and their number. */
+  readonly after: { readonly residentMb: number; readonly turns: number }
+}
+
+/** More than this in use by others, 0 to 1, and the figures are not the service's alone. */
+const quietShare = 0.05
+
+export const describeOthers = ({ othersBefore, othersAfter }: Report): string => {
+  const percent = (share: number) => `${(share * 100).toFixed(0)} %`
+  const shares = `other programs took ${percent(othersBefore)} of the CPU just before, ${percent(othersAfter)} just after`
+  return Math.max(othersBefore, othersAfter) > quietShare
+    ? `${shares}: the figures are provisional, worse than they would be by themselves`
+    : shares
+}
+
+export const describeLatency = (latency: Latency): string =>
+  `speech to text ${latency.sttMs} ms; the model ${latency.llmFirstTokenMs} ms to its first token, then ${latency.llmTokensPerSecond} tokens a second; speech ${latency.ttsFirstByteMs} ms to its first byte, then ${latency.ttsRealTimeFactor} times the speed at which it plays`
+
+export const describeReply = (reply: string): string =>
+  `${tokensOf(reply).length} tokens, ${(speechMs(reply) / 1000).toFixed(1)} s of speech`
+
+export const describeFloors = ({ pipelinedMs, sequentialMs }: Floors): string =>
+  `floor ${pipelinedMs.toFixed(0)} ms, for a sequential server ${sequentialMs.toFixed(0)} ms`
+
+export const describeMemory = ({ idleMb, after }: Report): string =>
+  `${idleMb.toFixed(0)} MB idle before the first turn, ${after.residentMb.toFixed(0)} MB at rest after ${after.turns} turns`
+
+/** In Markdown; `cells` in the order of `titles`. */
+const plainTable = (titles: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>) =>
+  [titles, titles.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n")
+
+export const budgetTable = (measured: Measured): string =>
+  plainTable(
+    ["budget", "limit", "measured", ""],
+    verdictsOf(measured).map(({ budget, limit, figure, verdict }) => [budget, limit, figure, verdict]),
+  )
+
+const legend = (columns: ReadonlyArray<Column>) =>
+  columns.map(({ title, meaning }) => `- **${title}**: ${meaning}`).join("\n")
+
+export const pacedTable = ({ rows }: Measured): string =>
+  tableOf(
+    pacedColumns,
+    rows.filter(({ upstream }) => upstream === "paced"),
+  )
+
+export const atOnceTable = ({ rows }: Measured): string =>
+  tableOf(
+    atOnceColumns,
+    rows.filter(({ upstream }) => upstream === "at once"),
+  )
+
+const allColumns = [...pacedColumns, ...atOnceColumns.filter((column) => !pacedColumns.includes(column))]
+
+/** docs/benchmarks.md, whole. */
+export const writeReport = (report: Report): string => `# Benchmarks
+
+Most of a turn's time is the providers'. So the service runs here against a scripted provider whose time is known, and is
+measured by what it adds to that. \`${report.command}\` measures all of it again and writes this page, in about five
+minutes (on Linux; nothing else should run meanwhile).
+
+- Machine: ${report.machine}.
+- In use meanwhile: ${describeOthers(report)}.
+- The scripted upstream: ${describeLatency(report.latency)}.
+- Its reply: ${describeReply(report.reply)}.
+- What that allows at best, to the first byte of speech: ${describeFloors(report.floors)}.
+- Resident memory, without PostgreSQL's: ${describeMemory(report)}.
+
+Service, PostgreSQL, upstream and clients are processes on the same machine and share its cores.
+
+## Budgets
+
+${budgetTable(report)}
+
+## One turn
+
+![Stages of one turn on a time axis, and those of a sequential server below](turn-waterfall.svg)
+
+The median of a few turns with the WebM recording and one client, by the service's own clock
+(\`Accept: application/json\` gives its times). What it does not time by itself, such as reading the session, is in the bar
+of the first sentence. The sequential server below was not measured: it is the best that this upstream allows to a server
+that takes one step after the other.
+
+## With the upstream's latency
+
+${pacedTable(report)}
+
+## With an upstream that answers at once
+
+What is left is the service's own time, and how many turns the cores can do.
+
+${atOnceTable(report)}
+
+## What the columns mean
+
+${legend(allColumns)}
+
+## To repeat it
+
+\`\`\`sh
+bun run bench            # prints the tables
+bun run bench --write    # and writes this page and its picture
+bun run bench --help     # another latency, other numbers of clients, longer rows
+\`\`\`
+`

@@ -1,0 +1,116 @@
+import type { Timings } from "../../src/turn/model.ts"
+import { formOf, isHeard, type Outcome, type Speaker, takeTurn, timeTurn } from "./client.ts"
+import { costOf } from "./cost.ts"
+import { type Figures, type Floors, figuresOf, type Load, type Meter } from "./figures.ts"
+import { atOnce, floorMs, type Latency, sequentialFloorMs, speechMs } from "./latency.ts"
+import { type Taken, takeSteadily, takeTogether } from "./load.ts"
+import type { Options } from "./options.ts"
+import { register, type Service, startService, startUpstream, stopAll } from "./programs.ts"
+import { makeRecordings } from "./recordings.ts"
+import { median } from "./statistics.ts"
+import { medianTurn } from "./waterfall.ts"
+
+type Recording = Load["recording"]
+const recordings: ReadonlyArray<Recording> = ["WAV", "WebM"]
+
+/** A service with its upstream, ready to be spoken to. */
+interface Bench {
+  readonly service: Service
+  readonly speakers: Readonly<Record<Recording, Speaker>>
+  /** Puts it to a load and takes the figures. */
+  readonly measure: (load: Load, take: () => Promise<Taken<Outcome>>) => Promise<Figures>
+}
+
+export const floorsOf = (latency: Latency, reply: string): Floors => ({
+  pipelinedMs: floorMs(latency, reply),
+  sequentialMs: sequentialFloorMs(latency, reply),
+})
+
+/** Ends both programs when `use` has ended, or failed. */
+const withBench = async <A>(latency: Latency, reply: string, use: (bench: Bench) => Promise<A>) => {
+  try {
+    const upstream = await startUpstream(latency, reply)
+    const service = await startService(upstream.line)
+    const { WAV, WebM } = await makeRecordings()
+    const common = { api: service.api, key: await register(service.api), speechMs: speechMs(reply) }
+    const read = (): Meter => {
+      const { user, system } = process.cpuUsage()
+      return { service: costOf(service.pid), benchMs: costOf(upstream.pid).ownMs + (user + system) / 1000 }
+    }
+    const measure: Bench["measure"] = async (load, take) => {
+      const before = read()
+      return figuresOf(load, floorsOf(latency, reply), await take(), before, read())
+    }
+    const speakers = { WAV: { ...common, form: formOf(WAV) }, WebM: { ...common, form: formOf(WebM) } }
+    return await use({ service, speakers, measure })
+  } finally {
+    await stopAll()
+  }
+}
+
+/** How long a process rests before its memory is read, in ms: a collection of garbage comes within the second. */
+const restMs = 3000
+
+/** Of clients that speak in the same instant, and how often they do. */
+const together = { clients: 32, rounds: 2 }
+
+/** Turns whose stages are timed, at one client each: the median of so few is a turn that was. */
+const timedTurns = 3
+
+export interface PacedRun {
+  readonly idleMb: number
+  readonly after: { readonly residentMb: number; readonly turns: number }
+  /** The stages of the median turn of a few with WebM. */
+  readonly timed: Timings
+}
+
+/** All rows of an upstream that takes its time, each given to `onRow` as it is measured. */
+export const runPaced = (options: Options, onRow: (row: Figures) => void): Promise<PacedRun> =>
+  withBench(options.latency, options.reply, async ({ service, speakers, measure }) => {
+    await Bun.sleep(restMs)
+    const idleMb = costOf(service.pid).residentMb
+    const timed: Array<Timings> = []
+    let turns = 0
+    for (const recording of recordings) {
+      const turn = () => {
+        turns += 1
+        return takeTurn(speakers[recording])
+      }
+      // Until the runtime has compiled what is hot: about a hundred turns.
+      const warm = await takeTogether(recording === "WAV" ? 64 : 16, 2, turn)
+      const spreadMs = median(warm.counted.filter(isHeard).map(({ lastByteMs }) => lastByteMs))
+      if (Number.isNaN(spreadMs)) throw new Error(`All turns fail: ${JSON.stringify(warm.counted[0])}`)
+      for (const clients of options.clients) {
+        const load: Load = { upstream: "paced", recording, clients, together: false }
+        const steady = { clients, spreadMs: clients === 1 ? 0 : spreadMs, least: options.least }
+        onRow(await measure(load, () => takeSteadily(steady, turn)))
+      }
+      const { clients, rounds } = together
+      const load: Load = { upstream: "paced", recording, clients, together: true }
+      onRow(await measure(load, () => takeTogether(clients, rounds, turn)))
+    }
+    for (let i = 0; i < timedTurns; i += 1) timed.push(await timeTurn(speakers.WebM))
+    await Bun.sleep(restMs)
+    return {
+      idleMb,
+      timed: medianTurn(timed),
+      after: { residentMb: costOf(service.pid).residentMb, turns: turns + timed.length },
+    }
+  })
+
+/** With an upstream that answers at once: how long a turn takes then, and how many the cores can do. */
+const atOnceClients = [1, 32]
+const atOnceLeast = { turns: 50, ms: 3000 }
+
+export const runAtOnce = (reply: string, onRow: (row: Figures) => void): Promise<void> =>
+  withBench(atOnce, reply, async ({ speakers, measure }) => {
+    for (const recording of recordings) {
+      const turn = () => takeTurn(speakers[recording])
+      await takeTogether(32, recording === "WAV" ? 8 : 2, turn)
+      for (const clients of atOnceClients) {
+        const load: Load = { upstream: "at once", recording, clients, together: false }
+        const steady = { clients, spreadMs: 0, least: atOnceLeast }
+        onRow(await measure(load, () => takeSteadily(steady, turn)))
+      }
+    }
+  })

@@ -1,0 +1,88 @@
+import { describe, expect, test } from "bun:test"
+import { type Measured, verdictsOf } from "../../scripts/bench/budgets.ts"
+import { rowOf } from "./rows.ts"
+
+const verdictOn = (part: string, measured: Partial<Measured>) => {
+  const found = verdictsOf({ rows: [], idleMb: 100, ...measured }).filter(({ budget }) =>
+    budget.includes(part),
+  )
+  expect(found).toHaveLength(1)
+  return found[0]
+}
+
+describe("a budget", () => {
+  test("is met or not by what was measured", () => {
+    const at = (p50: number) => ({ rows: [rowOf({}, { firstByteMs: { p50, p95: 9999 } })] })
+    expect(verdictOn("floor: WAV, 1 client", at(1025))).toMatchObject({ figure: "25.0 ms", verdict: "met" })
+    expect(verdictOn("floor: WAV, 1 client", at(1026))).toMatchObject({
+      figure: "26.0 ms",
+      verdict: "not met",
+    })
+  })
+
+  test("is held against the very number, not the rounded one", () => {
+    const rows = [rowOf({}, { firstByteMs: { p50: 1025.04, p95: 1030 } })]
+    expect(verdictOn("floor: WAV, 1 client", { rows })).toMatchObject({
+      figure: "25.0 ms",
+      verdict: "not met",
+    })
+  })
+
+  test("of WebM is wider, and looks at WebM's row alone", () => {
+    const rows = [
+      rowOf({}, { firstByteMs: { p50: 1500, p95: 1500 } }),
+      rowOf({ recording: "WebM" }, { firstByteMs: { p50: 1059, p95: 1500 } }),
+    ]
+    expect(verdictOn("floor: WebM, 1 client", { rows })).toMatchObject({
+      limit: "at most 60.0 ms",
+      verdict: "met",
+    })
+    expect(verdictOn("floor: WAV, 1 client", { rows })?.verdict).toBe("not met")
+  })
+
+  test("of many clients is a share of the floor, whether they speak together or not", () => {
+    const rows = [
+      rowOf({ clients: 32 }, { firstByteMs: { p50: 1149, p95: 2000 } }),
+      rowOf({ clients: 32, together: true }, { firstByteMs: { p50: 1151, p95: 2000 } }),
+    ]
+    expect(verdictOn("WAV, 32 clients, median", { rows })).toMatchObject({
+      figure: "1.149 x",
+      verdict: "met",
+    })
+    expect(verdictOn("WAV, 32 clients together", { rows })).toMatchObject({
+      figure: "1.151 x",
+      verdict: "not met",
+    })
+  })
+
+  test("may be a least", () => {
+    const at = (turnsPerSecond: number) => ({
+      rows: [rowOf({ upstream: "at once", clients: 32 }, { turnsPerSecond })],
+    })
+    expect(verdictOn("Turns per second", at(60))).toMatchObject({ limit: "at least 60.0 /s", verdict: "met" })
+    expect(verdictOn("Turns per second", at(59.9))?.verdict).toBe("not met")
+  })
+
+  test("is not met by a row without an answered turn", () => {
+    const rows = [rowOf({}, { turns: 0, firstByteMs: { p50: Number.NaN, p95: Number.NaN } })]
+    expect(verdictOn("floor: WAV, 1 client", { rows })?.verdict).toBe("not met")
+  })
+
+  test("of failed turns looks at every row", () => {
+    const rows = [rowOf({}), rowOf({ clients: 7 }, { failures: new Map([["ECONNRESET", 2]]) })]
+    expect(verdictOn("failed", { rows })).toMatchObject({ figure: "2", verdict: "not met" })
+    expect(verdictOn("failed", { rows: [rowOf({})] })?.verdict).toBe("met")
+  })
+
+  test("of idle memory needs no row", () => {
+    expect(verdictOn("Resident memory", { idleMb: 150 })?.verdict).toBe("met")
+    expect(verdictOn("Resident memory", { idleMb: 151 })?.verdict).toBe("not met")
+  })
+
+  test("that this run did not measure is not met by that", () => {
+    expect(verdictOn("CPU per turn: WAV, 1 client", {})).toMatchObject({
+      figure: "-",
+      verdict: "not measured",
+    })
+  })
+})
