@@ -1,17 +1,10 @@
 /** The whole service with witnesses beside it: what a turn started, and what it left behind. */
-import {
-  appendFileSync,
-  chmodSync,
-  existsSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-} from "node:fs"
+import { existsSync, readdirSync, readlinkSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { makeDatabase, type TestDatabase } from "./database.ts"
+import { type FfmpegWitness, witnessFfmpeg } from "./ffmpeg-witness.ts"
 import { multipart, multipartType } from "./multipart.ts"
 import { connectRaw, type RawClient } from "./raw-http.ts"
 import { type ConverseOptions, type Service, type ServiceOptions, startService } from "./service.ts"
@@ -24,10 +17,9 @@ export interface TurnService extends Service {
     accept?: string,
     options?: Pick<ConverseOptions, "sessionId" | "headers">,
   ) => Promise<RawClient>
-  /** The process ids of all ffmpegs started since the last reset. */
-  readonly ffmpegs: () => ReadonlyArray<number>
-  /** From now on an ffmpeg never ends by itself, or does again. */
-  readonly ffmpegHangs: (hangs: boolean) => void
+  readonly ffmpegs: FfmpegWitness["starts"]
+  readonly ffmpegsAlive: FfmpegWitness["alive"]
+  readonly ffmpegHangs: FfmpegWitness["hangs"]
   /** What is stored of sessions and messages, over all users. */
   readonly stored: () => Promise<{ readonly sessions: number; readonly messages: number }>
   /** Resolves once so many turns have begun to receive their upload and are not over. */
@@ -64,10 +56,7 @@ export const startTurns = async (options: ServiceOptions = {}): Promise<TurnServ
   })
 
   const leftovers = async (): Promise<ReadonlyArray<string>> => [
-    ...ffmpeg
-      .starts()
-      .filter(isAlive)
-      .map((pid) => `ffmpeg ${pid}`),
+    ...ffmpeg.alive().map((pid) => `ffmpeg ${pid}`),
     ...readdirSync(folder)
       .filter(isTurnFolder)
       .map((name) => `folder ${name}`),
@@ -100,6 +89,7 @@ export const startTurns = async (options: ServiceOptions = {}): Promise<TurnServ
       return client
     },
     ffmpegs: ffmpeg.starts,
+    ffmpegsAlive: ffmpeg.alive,
     ffmpegHangs: ffmpeg.hangs,
     stored: async () => {
       const [counts] = await database.sql`
@@ -138,35 +128,6 @@ const setTmpdir = (folder: string) => {
   return () => {
     if (before === undefined) delete process.env.TMPDIR
     else process.env.TMPDIR = before
-  }
-}
-
-/** The machine's ffmpeg behind a script that notes each start by the process id that ffmpeg then has. */
-const witnessFfmpeg = async (folder: string) => {
-  const path = join(folder, "ffmpeg")
-  const log = join(folder, "ffmpeg-starts")
-  const flag = join(folder, "ffmpeg-hangs")
-  const real = Bun.which(process.env.FFMPEG_PATH ?? "ffmpeg")
-  await Bun.write(
-    path,
-    `#!/bin/sh\necho $$ >> ${log}\n[ -e ${flag} ] && exec ${Bun.which("sleep")} 600\nexec ${real} "$@"\n`,
-  )
-  chmodSync(path, 0o755)
-  const starts = () =>
-    existsSync(log) ? readFileSync(log, "utf8").trim().split("\n").filter(Boolean).map(Number) : []
-  const hangs = (yes: boolean) => (yes ? appendFileSync(flag, "") : rmSync(flag, { force: true }))
-  const reset = () => {
-    rmSync(log, { force: true })
-    hangs(false)
-  }
-  return { path, starts, hangs, reset }
-}
-
-const isAlive = (pid: number) => {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
   }
 }
 
