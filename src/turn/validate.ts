@@ -2,12 +2,18 @@ import { Effect, Either, Option } from "effect"
 import { InvalidAudio } from "./errors.ts"
 import type { Upload } from "./model.ts"
 import { frameAt } from "./mp3-frame.ts"
+import { indexIsFirst } from "./mp4.ts"
 import { parseWav, type WavInfo } from "./wav.ts"
 
-/** An upload that is what its first bytes say, by ffmpeg's name of the one demuxer that may open it. */
+/** ffmpeg's names of those that may open an upload. */
+export type Demuxer = "wav" | "mp3" | "matroska" | "ogg" | "flac" | "mov"
+
+/** An upload that is what its first bytes say. */
 export interface Recording {
   readonly upload: Upload
-  readonly demuxer: "wav" | "mp3" | "matroska" | "ogg" | "flac" | "mov"
+  readonly demuxer: Demuxer
+  /** `file`: an MP4 whose index comes after its sound has to be searched. All else is read from beginning to end. */
+  readonly readFrom: "pipe" | "file"
   /** Where a WAV's samples are; None for all else, and for a WAV whose samples start past the first 64 KiB. */
   readonly wav: Option.Option<WavInfo>
 }
@@ -24,7 +30,8 @@ export const validate = Effect.fn("validate")(function* (upload: Upload) {
   const head = yield* readAt(upload.path, 0, headBytes)
   const demuxer = yield* sniff(upload.path, head)
   const parsed = demuxer === "wav" ? parseWav(head, upload.bytes) : Either.left("not-wav")
-  const recording: Recording = { upload, demuxer, wav: Either.getRight(parsed) }
+  const readFrom = demuxer === "mov" && !indexIsFirst(head) ? "file" : "pipe"
+  const recording: Recording = { upload, demuxer, readFrom, wav: Either.getRight(parsed) }
   if (Option.exists(recording.wav, ({ dataBytes }) => dataBytes === 0)) {
     return yield* new InvalidAudio({ reason: "a WAV without samples" })
   }

@@ -14,6 +14,12 @@ const validated = (bytes: Uint8Array) =>
     return Effect.runPromiseExit(validate({ folder, path, bytes: bytes.length, sha256: "" }))
   })
 
+const readFrom = async (bytes: Uint8Array) =>
+  Exit.match(await validated(bytes), {
+    onFailure: () => undefined,
+    onSuccess: (recording): Recording["readFrom"] | undefined => recording.readFrom,
+  })
+
 const demuxerOf = async (bytes: Uint8Array) =>
   Exit.match(await validated(bytes), {
     onFailure: () => undefined,
@@ -32,6 +38,43 @@ const demuxers: Record<string, Recording["demuxer"]> = {
 
 test.each(Object.entries(recordings))("%s is known by its bytes", async (_, { make, format }) => {
   expect(Option.fromNullable(await demuxerOf(await make()))).toEqual(Option.fromNullable(demuxers[format]))
+})
+
+test("only an MP4 whose index comes last is read from its file", async () => {
+  const found = await Promise.all(
+    Object.entries(recordings).map(async ([name, { make }]) => [name, await readFrom(await make())]),
+  )
+  const fromFile = found.filter(([, from]) => from !== "pipe")
+  expect(fromFile).toEqual([
+    ["m4a", "file"],
+    ["m4aLonger", "file"],
+    ["mp4WithVideo", "file"],
+  ])
+})
+
+describe("where the boxes of an MP4", () => {
+  const box = (kind: string, size = 8, content = Math.max(0, size - 8)) => {
+    const header = Buffer.from(`\0\0\0\0${kind}`, "latin1")
+    header.writeUInt32BE(size)
+    return Buffer.concat([header, Buffer.alloc(content)])
+  }
+  const ftyp = box("ftyp", 24)
+
+  test.each([
+    ["have the index first", [box("moov", 500), box("mdat", 900)], "pipe"],
+    ["have something before the index", [box("wide"), box("free", 4000), box("moov", 500)], "pipe"],
+    ["have an index of 64 bits of size", [box("moov", 1, 500)], "pipe"],
+    ["have the sound first", [box("mdat", 900), box("moov", 500)], "file"],
+    ["have sound of 64 bits of size first", [box("mdat", 1, 900), box("moov", 500)], "file"],
+    ["have sound to the end of the file", [box("mdat", 0, 900)], "file"],
+    ["have the index within another", [box("free", 508, 0), box("moov", 500), box("mdat", 900)], "file"],
+    ["have much before the index", [box("free", 70_000), box("moov", 500)], "file"],
+    ["end at once", [], "file"],
+    ["have no sense", [box("free", 3, 900), box("moov", 500)], "file"],
+    ["are very many", [Buffer.concat(Array(300_000).fill(box("free"))), box("moov", 500)], "file"],
+  ] as const)("%s", async (_, boxes, expected) => {
+    expect(await readFrom(Buffer.concat([ftyp, ...boxes]))).toBe(expected)
+  })
 })
 
 /** An ID3v2 tag of so many bytes. */
