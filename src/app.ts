@@ -11,7 +11,7 @@ import { RunningTurns } from "./sessions/running-turns.ts"
 import { Sessions } from "./sessions/sessions.ts"
 import { TurnRecords } from "./sessions/turn-records.ts"
 import * as Telemetry from "./telemetry.ts"
-import * as Ffmpeg from "./turn/ffmpeg.ts"
+import { Ffmpeg } from "./turn/ffmpeg.ts"
 import { Turns } from "./turn/take-turn.ts"
 import { Users } from "./users/users.ts"
 

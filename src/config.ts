@@ -228,6 +228,8 @@ const all = Config.all({
   /** How long the body of an upload may take, and how long a listener may take nothing of an answer. */
   uploadTimeout: timeout("UPLOAD_TIMEOUT_SECONDS", 120),
   listenerTimeout: timeout("LISTENER_TIMEOUT_SECONDS", 60),
+  /** Processes that wait for a recording. */
+  ffmpegWarm: variable("FFMPEG_WARM", whole(0, 2), 2),
   maxAudioBytes: variable("MAX_AUDIO_SIZE_MB", number(0.001, 2048), 25).pipe(
     Config.map((size) => Math.floor(size * megabyte)),
   ),

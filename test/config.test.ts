@@ -50,6 +50,7 @@ const defaults = {
   logLevel: "info",
   logDir: Option.some("logs"),
   ffmpegPath: "ffmpeg",
+  ffmpegWarm: 2,
   maxAudioBytes: 25 * 1024 * 1024,
   maxAudioSeconds: 300,
   sessionTimeout: Duration.minutes(30),
@@ -166,6 +167,10 @@ const variables: Record<
   },
   LOG_DIR: { right: ["/var/log/voice", { logDir: Option.some("/var/log/voice") }] },
   FFMPEG_PATH: { right: ["/opt/ffmpeg", { ffmpegPath: "/opt/ffmpeg" }] },
+  FFMPEG_WARM: {
+    right: ["0", { ffmpegWarm: 0 }],
+    wrong: [["-1", "3", "1.5", "on"], "a whole number from 0 to 2"],
+  },
   MAX_AUDIO_SIZE_MB: {
     right: ["0.5", { maxAudioBytes: 512 * 1024 }],
     wrong: [["0", "2049"], "a number from 0.001 to 2048"],

@@ -1,92 +1,77 @@
-import { Duration, Effect, Layer, Schema } from "effect"
+import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
+import { startDecoder } from "./decoder.ts"
 import { InvalidAudio } from "./errors.ts"
-import type { Recording } from "./validate.ts"
+import type { Demuxer, Recording } from "./validate.ts"
+import { makeWarmDecoders } from "./warm-decoders.ts"
 
 /** There is no ffmpeg to run. */
 export class FfmpegMissing extends Schema.TaggedError<FfmpegMissing>()("FfmpegMissing", {
   message: Schema.String,
 }) {}
 
-/** The settings of the same names. */
-export interface FfmpegSettings {
-  readonly ffmpegPath: string
-  readonly maxAudioSeconds: number
-}
-
-/** Hz, of what speech recognition hears best. */
-export const sampleRate = 16_000
-export const bytesPerSecond = sampleRate * 2
-
+/** Of decoding, and of the CPU that it may use. */
 const timeout = Duration.seconds(20)
+
+/** What a browser records, but for Safari. */
+const usual: Demuxer = "matroska"
 
 export const isInstalled = (ffmpegPath: string) => Bun.which(ffmpegPath) !== null
 
-/** Refuses to start without ffmpeg: the first turn would be too late to learn that. */
-export const layer = Layer.effectDiscard(
-  Effect.flatMap(Settings, ({ ffmpegPath }) =>
-    isInstalled(ffmpegPath)
-      ? Effect.void
-      : new FfmpegMissing({
-          message: `There is no ffmpeg at "${ffmpegPath}": install it (apt-get install ffmpeg, brew install ffmpeg), or set FFMPEG_PATH.`,
-        }),
-  ),
-)
-
 /**
- * Decodes the recording's first audio track into the turn's folder. The upload is data, never instructions: the one
- * demuxer is named, nothing but plain files is opened, memory, CPU time and output are bounded, and what is past the
- * limit by a second is not decoded. Answers the path of a 16 kHz mono 16-bit WAV; fails with InvalidAudio where nothing
- * decodes, or not within 20 s.
+ * Recordings to samples, by ffmpeg. To start one takes 60 to 130 ms, nearly all of it for its 200 libraries: up to
+ * FFMPEG_WARM of them wait for the next recording, and are as good for one turn as those started for it.
  */
-export const decode = Effect.fn("decode")(function* (recording: Recording, settings: FfmpegSettings) {
-  const { upload, demuxer } = recording
-  const output = `${upload.folder}/speech.wav`
-  // Cover art is decoded while the file is probed, whatever is asked of it: 16,000 pixels square take 780 MB.
-  const opened = ["-max_pixels", "1000000", "-protocol_whitelist", "file", "-f", demuxer]
-  const track = ["-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-fflags", "+bitexact"]
-  // -t counts timestamps, which a file may repeat or skip: they are made anew, from the samples.
-  const seconds = settings.maxAudioSeconds + 1
-  const anew = ["-af", "asetpts=N/SR/TB"]
-  const bounds = ["-threads", "1", "-t", `${seconds}`, "-fs", `${Math.ceil(seconds * bytesPerSecond) + 4096}`]
-  const target = ["-ac", "1", "-ar", `${sampleRate}`, "-c:a", "pcm_s16le", "-f", "wav", `file:${output}`]
-  const command = [
-    settings.ffmpegPath,
-    "-nostdin",
-    "-hide_banner",
-    "-v",
-    "error",
-    "-timelimit",
-    `${Duration.toSeconds(timeout)}`,
-    ...opened,
-    "-i",
-    `file:${upload.path}`,
-    ...track,
-    ...anew,
-    ...bounds,
-    ...target,
-  ]
-  const { code, said } = yield* Effect.acquireUseRelease(
-    Effect.sync(() =>
-      Bun.spawn(command, { cwd: upload.folder, stdin: "ignore", stdout: "ignore", stderr: "pipe", env: {} }),
-    ),
-    (child) =>
-      Effect.promise(async () => {
-        const [said, code] = await Promise.all([new Response(child.stderr).text(), child.exited])
-        return { code, said }
-      }),
-    (child) =>
-      Effect.promise(() => {
-        child.kill("SIGKILL")
-        return child.exited
-      }),
-  ).pipe(
-    Effect.timeoutFail({
-      duration: timeout,
-      onTimeout: () => new InvalidAudio({ reason: `not decoded within ${Duration.toSeconds(timeout)} s` }),
+export class Ffmpeg extends Context.Tag("Ffmpeg")<
+  Ffmpeg,
+  {
+    /**
+     * The first audio track as 16 kHz mono 16-bit little-endian samples; where it is longer than
+     * MAX_AUDIO_DURATION_SECONDS, at least as much as tells that, and little more than a second more. Fails with
+     * InvalidAudio where nothing decodes, or not within 20 s.
+     */
+    readonly decode: (recording: Recording) => Effect.Effect<Uint8Array, InvalidAudio>
+  }
+>() {
+  /** Refuses to start without ffmpeg: the first turn would be too late to learn that. */
+  static readonly layer = Layer.scoped(
+    Ffmpeg,
+    Effect.gen(function* () {
+      const { ffmpegPath, ffmpegWarm, maxAudioSeconds } = yield* Settings
+      if (!isInstalled(ffmpegPath)) {
+        return yield* new FfmpegMissing({
+          message: `There is no ffmpeg at "${ffmpegPath}": install it (apt-get install ffmpeg, brew install ffmpeg), or set FFMPEG_PATH.`,
+        })
+      }
+      const settings = { ffmpegPath, maxAudioSeconds, maxCpuSeconds: Duration.toSeconds(timeout) }
+      const fromPipe = (demuxer: Demuxer) => startDecoder(settings, demuxer, "pipe:0")
+      const warm = yield* makeWarmDecoders(ffmpegWarm, fromPipe)
+      yield* warm.keep(usual)
+
+      const decode = Effect.fn("Ffmpeg.decode")(function* (recording: Recording) {
+        const { upload, demuxer, readFrom } = recording
+        const isFed = readFrom === "pipe"
+        const outcome = yield* Effect.acquireUseRelease(
+          Effect.sync(() =>
+            isFed
+              ? Option.getOrElse(warm.take(demuxer), () => fromPipe(demuxer))
+              : startDecoder(settings, demuxer, `file:${upload.path}`),
+          ),
+          (decoder) => Effect.promise(() => decoder.decode(upload.path)),
+          (decoder) => Effect.promise(decoder.kill),
+        ).pipe(
+          Effect.timeoutFail({
+            duration: timeout,
+            onTimeout: () =>
+              new InvalidAudio({ reason: `not decoded within ${Duration.toSeconds(timeout)} s` }),
+          }),
+          // Not before: its start would compete with the decoding for the CPU.
+          Effect.ensuring(isFed ? warm.keep(demuxer) : Effect.void),
+        )
+        return yield* Effect.mapError(outcome, (reason) => new InvalidAudio({ reason }))
+      })
+
+      return { decode }
     }),
   )
-  if (code !== 0)
-    return yield* new InvalidAudio({ reason: said.trim().slice(-500) || `ffmpeg ended with ${code}` })
-  return output
-})
+}

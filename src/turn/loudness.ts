@@ -1,6 +1,6 @@
 import { Effect } from "effect"
+import { sampleRate } from "./decoder.ts"
 import { NoSpeechDetected } from "./errors.ts"
-import { sampleRate } from "./ffmpeg.ts"
 import type { Speech } from "./transcode.ts"
 import { WAV_HEADER_BYTES } from "./wav.ts"
 

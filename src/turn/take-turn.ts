@@ -8,6 +8,7 @@ import { type Place, RunningTurns } from "../sessions/running-turns.ts"
 import { SessionBusy, type Timings, type TurnSession } from "../sessions/stored-turn.ts"
 import { TurnRecords } from "../sessions/turn-records.ts"
 import type { TurnError } from "./errors.ts"
+import { Ffmpeg } from "./ffmpeg.ts"
 import { requireSound } from "./loudness.ts"
 import { Saying, TurnEvent, type TurnInput, Whereto } from "./model.ts"
 import { persist, settle } from "./persist.ts"
@@ -77,6 +78,7 @@ export class Turns extends Context.Tag("Turns")<
       const conversation = yield* Conversation
       const running = yield* RunningTurns
       const records = yield* TurnRecords
+      const ffmpeg = yield* Ffmpeg
 
       /** The pipeline, top to bottom. */
       const run = Effect.fn("turn")(function* (
@@ -99,7 +101,10 @@ export class Turns extends Context.Tag("Turns")<
             }
             const { upload } = saying
             const recording = yield* watch.stage("validate", validate(upload))
-            const speech = yield* watch.stage("transcode", transcode(recording, settings))
+            const speech = yield* watch.stage(
+              "transcode",
+              transcode(ffmpeg, recording, settings.maxAudioSeconds),
+            )
             yield* requireSound(speech, settings.silenceDbfs)
             tally.usage.audioSeconds = speech.seconds
             tally.transcript = yield* watch.stage("stt", transcribe(stt, speech, settings.sttLanguage))

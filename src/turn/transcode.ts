@@ -1,8 +1,9 @@
-import { Effect, Either, Option } from "effect"
+import { Effect, Option } from "effect"
+import { bytesPerSecond, sampleRate } from "./decoder.ts"
 import { AudioTooLong, InvalidAudio } from "./errors.ts"
-import { bytesPerSecond, decode, type FfmpegSettings, sampleRate } from "./ffmpeg.ts"
+import type { Ffmpeg } from "./ffmpeg.ts"
 import type { Recording } from "./validate.ts"
-import { parseWav, type WavInfo, wavHeader } from "./wav.ts"
+import { WAV_HEADER_BYTES, type WavInfo, wavHeader } from "./wav.ts"
 
 /** What speech recognition hears best: 16 kHz mono 16-bit. */
 export interface Speech {
@@ -11,32 +12,34 @@ export interface Speech {
 }
 
 /**
- * To 16 kHz mono 16-bit, by at most one start of ffmpeg; a WAV that is so already needs none. The length is that of
- * the decoded samples, since browser recordings carry no duration and a header may lie.
+ * To 16 kHz mono 16-bit, by one ffmpeg; a WAV that is so already needs none. The length is that of the samples, since
+ * browser recordings carry no duration and a header may lie.
  */
-export const transcode = Effect.fn("transcode")(function* (recording: Recording, settings: FfmpegSettings) {
+export const transcode = Effect.fn("transcode")(function* (
+  ffmpeg: Ffmpeg["Type"],
+  recording: Recording,
+  maxSeconds: number,
+) {
   const asIs = Option.filter(recording.wav, isSpeechWav)
-  const path = Option.isSome(asIs) ? recording.upload.path : yield* decode(recording, settings)
-  const file = Bun.file(path)
   const samples = Option.isSome(asIs)
-    ? asIs.value
-    : yield* Effect.mapError(yield* readInfo(file), (reason) => new InvalidAudio({ reason }))
-  const seconds = samples.dataBytes / bytesPerSecond
+    ? yield* readSamples(recording.upload.path, asIs.value, maxSeconds + 1)
+    : yield* ffmpeg.decode(recording)
+  const seconds = samples.length / bytesPerSecond
   if (seconds === 0) return yield* new InvalidAudio({ reason: "no samples" })
-  if (seconds > settings.maxAudioSeconds)
-    return yield* new AudioTooLong({ maxSeconds: settings.maxAudioSeconds })
-  const wav = new Uint8Array(44 + samples.dataBytes)
-  wav.set(wavHeader({ sampleRate, channels: 1, bitsPerSample: 16, dataBytes: samples.dataBytes }))
-  const { dataOffset, dataBytes } = samples
-  wav.set(yield* Effect.promise(() => file.slice(dataOffset, dataOffset + dataBytes).bytes()), 44)
+  if (seconds > maxSeconds) return yield* new AudioTooLong({ maxSeconds })
+  const wav = new Uint8Array(WAV_HEADER_BYTES + samples.length)
+  wav.set(wavHeader({ sampleRate, channels: 1, bitsPerSample: 16, dataBytes: samples.length }))
+  wav.set(samples, WAV_HEADER_BYTES)
   return { wav, seconds } satisfies Speech
 })
 
 const isSpeechWav = (wav: WavInfo) =>
   wav.formatTag === 1 && wav.sampleRate === sampleRate && wav.channels === 1 && wav.bitsPerSample === 16
 
-const readInfo = (file: Bun.BunFile) =>
-  Effect.map(
-    Effect.promise(() => file.slice(0, 4096).bytes()),
-    (head) => Either.mapLeft(parseWav(head, file.size), (problem) => `ffmpeg wrote a WAV that is ${problem}`),
+/** No more of them than tell that they are too many. */
+const readSamples = (path: string, { dataOffset, dataBytes }: WavInfo, mostSeconds: number) =>
+  Effect.promise(() =>
+    Bun.file(path)
+      .slice(dataOffset, dataOffset + Math.min(dataBytes, Math.ceil(mostSeconds * bytesPerSecond)))
+      .bytes(),
   )

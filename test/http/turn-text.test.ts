@@ -52,7 +52,10 @@ test("a text is answered as speech is, and nobody is asked to hear it", async ()
     role: "user",
     content: "How are you?",
   })
-  expect([...(await messages())]).toMatchObject([{ role: "user", content: "How are you?" }, { role: "assistant" }])
+  expect([...(await messages())]).toMatchObject([
+    { role: "user", content: "How are you?" },
+    { role: "assistant" },
+  ])
 })
 
 test.each(["audio/mpeg", "audio/wav", "text/event-stream"])("as %s", async (accept) => {

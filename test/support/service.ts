@@ -73,6 +73,8 @@ export const startService = async ({
     LOG_DIR: "",
     // A test's failures are not the next one's.
     BREAKER_FAILURES: "0",
+    // One that waits would be counted as a turn's own, and its start take CPU from a service whose time runs fast.
+    FFMPEG_WARM: "0",
     ...env,
   }
   const provider = ConfigProvider.fromMap(new Map(Object.entries(variables)))

@@ -1,0 +1,68 @@
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { webmOpus } from "../support/audio.ts"
+import { isAlive } from "../support/ffmpeg-witness.ts"
+import { startTurns, type TurnService, until } from "../support/turns.ts"
+
+/** Turns of a service whose ffmpegs wait for them. */
+let service: TurnService
+let key = ""
+let recording: Uint8Array = new Uint8Array()
+beforeAll(async () => {
+  recording = await webmOpus()
+})
+beforeEach(async () => {
+  service = await startTurns({ env: { FFMPEG_WARM: "2" } })
+  key = await service.register()
+  await until(() => service.ffmpegsAlive().length === 1, "one that waits")
+})
+afterEach(async () => {
+  const all = service.ffmpegs()
+  await service.stop()
+  expect(all.filter(isAlive)).toEqual([])
+})
+
+const converse = () => service.converse(key, new Blob([recording]))
+
+test("a turn needs none started for it, and another waits for the next", async () => {
+  const [first = 0] = service.ffmpegs()
+  // One that is started from here on decodes nothing.
+  service.ffmpegHangs(true)
+  const answer = await converse()
+  expect({ status: answer.status, bytes: (await answer.bytes()).length }).toMatchObject({ status: 200 })
+  expect(service.upstream.calls("stt")).toHaveLength(1)
+  expect(isAlive(first)).toBe(false)
+  await until(() => service.ffmpegs().length === 2, "the next")
+})
+
+describe.each(["close", "reset"] as const)("a listener who leaves by a %s", (how) => {
+  test("while one decodes ends it, and leaves those that wait", async () => {
+    const [first = 0] = service.ffmpegs()
+    process.kill(first, "SIGSTOP")
+    const client = await service.converseRaw(key, recording)
+    await service.turnsInHand(1)
+    await Bun.sleep(50)
+    client.leave(how)
+    await until(() => !isAlive(first), "its end")
+    await service.turnsInHand(0)
+    await until(() => service.ffmpegsAlive().length === 1, "the next")
+    expect(service.upstream.calls("stt")).toEqual([])
+    expect((await converse()).status).toBe(200)
+  })
+})
+
+test("one that has died is not missed", async () => {
+  const [first = 0] = service.ffmpegs()
+  process.kill(first, "SIGKILL")
+  await until(() => !isAlive(first), "its end")
+  expect((await converse()).status).toBe(200)
+})
+
+test("after 20 turns at once two wait at most", async () => {
+  const answers = await Promise.all(Array.from({ length: 20 }, converse))
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+  await Promise.all(answers.map((answer) => answer.bytes()))
+  expect(service.ffmpegs().length).toBeGreaterThanOrEqual(21)
+  await until(() => service.ffmpegsAlive().length <= 2, "an end of all others")
+  await Bun.sleep(200)
+  expect(service.ffmpegsAlive().length).toBeLessThanOrEqual(2)
+})

@@ -1,0 +1,42 @@
+/** The service's decoding alone, with a witness of its ffmpegs; both end with the test's scope. */
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { ConfigProvider, Context, Effect, Exit, Layer, Scope } from "effect"
+import { Settings } from "../../src/config.ts"
+import { Ffmpeg } from "../../src/turn/ffmpeg.ts"
+import { validate } from "../../src/turn/validate.ts"
+import { witnessFfmpeg } from "./ffmpeg-witness.ts"
+
+export const startDecoding = (env: Record<string, string> = {}) =>
+  Effect.gen(function* () {
+    const folder = yield* Effect.acquireRelease(
+      Effect.promise(() => mkdtemp(join(tmpdir(), "voice-agent-test-"))),
+      (path) => Effect.promise(() => rm(path, { recursive: true, force: true })),
+    )
+    const witness = yield* Effect.promise(() => witnessFfmpeg(folder))
+    const variables = new Map(Object.entries({ FFMPEG_PATH: witness.path, ...env }))
+    const settings = Layer.provide(Settings.layer, Layer.setConfigProvider(ConfigProvider.fromMap(variables)))
+    const scope = yield* Scope.make()
+    const stop = Scope.close(scope, Exit.void)
+    yield* Effect.addFinalizer(() => stop)
+    const built = yield* Layer.buildWithScope(Layer.provide(Ffmpeg.layer, settings), scope)
+    const ffmpeg = Context.get(built, Ffmpeg)
+
+    /** A recording as a turn hands it on. */
+    const uploaded = Effect.fnUntraced(function* (bytes: Uint8Array) {
+      const path = join(folder, crypto.randomUUID())
+      yield* Effect.promise(() => Bun.write(path, bytes))
+      return yield* validate({ folder, path, bytes: bytes.length, sha256: "" })
+    })
+    const decode = (bytes: Uint8Array) => Effect.flatMap(uploaded(bytes), ffmpeg.decode)
+
+    /** The demuxers that the living ffmpegs are for, in the order of their starts. */
+    const waiting = async (): Promise<string> => {
+      const lines = witness.alive().map((pid) => Bun.spawn(["ps", "-ww", "-o", "args=", "-p", `${pid}`]))
+      const args = await Promise.all(lines.map(({ stdout }) => stdout.text()))
+      return args.map((text) => / -f (\w+) -i pipe:0 /.exec(text)?.[1] ?? "none").join(", ")
+    }
+
+    return { ...witness, decode, uploaded, waiting, stop }
+  })
