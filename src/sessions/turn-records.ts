@@ -115,19 +115,20 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
           { ...message, role: "user", content: transcript, interrupted: false },
           { ...message, role: "assistant", content: heard, interrupted: !isWhole },
         ])}`
-        const kept = Option.match(turn.speech, {
-          onNone: () => ({ idempotencyKey: null, contentHash: null }),
-          onSome: (speech) => ({ speech, speechFormat: turn.speechFormat }),
-        })
+        const freed = { idempotencyKey: null, contentHash: null }
+        const speech = Option.getOrNull(turn.speech)
+        // One that was taken for dead has lost its key meanwhile, and nobody can ask for its speech any more.
         const closed = sql`update turns set ${sql.update({
           ...ended,
-          ...kept,
+          ...(speech === null ? freed : {}),
           state,
           transcript,
           response,
+          speechFormat: turn.speechFormat,
           timings: pg.json(turn.timings),
           usage: pg.json(turn.usage),
-        })}, ended_at = now() where id = ${id} and state = 'running' returning 1`
+        })}, speech = case when idempotency_key is not null then ${speech}::bytea end, ended_at = now()
+          where id = ${id} and state = 'running' returning 1`
         const all = Effect.gen(function* () {
           if ((yield* closed).length === 0) return yield* alreadyClosed(id)
           if (session.isNew) yield* opened
@@ -174,7 +175,8 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
       const freeKey = Effect.fn("TurnRecords.freeKey")((id: string) =>
         Effect.asVoid(
           query(sql`update turns
-            set idempotency_key = null, content_hash = null, speech = null, speech_format = null where id = ${id}`),
+            set idempotency_key = null, content_hash = null, speech = null, speech_format = null
+            where id = ${id} and (state <> 'running' or lease_until <= now())`),
         ),
       )
 

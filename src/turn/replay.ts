@@ -1,16 +1,23 @@
-import { Stream } from "effect"
+import { Effect, Stream } from "effect"
 import type { StoredTurn } from "../sessions/stored-turn.ts"
 import { type Listening, TurnEvent } from "./model.ts"
+import { reformat } from "./reformat.ts"
 
-/** A saved turn once more, as it would be heard now. */
-export const replay = (turn: StoredTurn, { wantsText }: Listening): Stream.Stream<TurnEvent> => {
+/** A saved turn once more, as it is listened to now. What was not spoken then is not spoken now. */
+export const replay = Effect.fn("replay")(function* (
+  turn: StoredTurn,
+  { format, wantsText }: Listening,
+  ffmpegPath: string,
+) {
   const { sessionId, transcript, response, timings, usage } = turn
+  const isSpoken = turn.speechFormat !== "none" && format !== "none"
+  const bytes = isSpoken ? yield* reformat(ffmpegPath, turn.speech, turn.speechFormat, format) : turn.speech
   return Stream.make(
     TurnEvent.Started({ sessionId, turnId: turn.id, isReplay: true }),
     TurnEvent.Timed({ timings }),
     TurnEvent.Transcript({ text: transcript }),
     ...(wantsText ? [TurnEvent.ReplyDelta({ text: response })] : []),
-    ...(turn.speech.length > 0 ? [TurnEvent.Audio({ bytes: turn.speech })] : []),
+    ...(isSpoken ? [TurnEvent.Audio({ bytes })] : []),
     TurnEvent.Completed({ transcript, response, timings, usage }),
   )
-}
+})

@@ -9,7 +9,7 @@ import type { Piece } from "./sentences.ts"
 /** Pieces asked for ahead of the one that is being sent. */
 const piecesAhead = 2
 
-type SpokenFormat = Exclude<SpeechFormat, "none">
+export type SpokenFormat = Exclude<SpeechFormat, "none">
 
 interface SpeakOptions {
   readonly voice: string

@@ -202,7 +202,7 @@ export class Turns extends Context.Tag("Turns")<
             const claim = yield* running.claim({ id: turnId, userId, session, idempotency })
             if (claim._tag === "Answered") {
               yield* Effect.annotateLogs(Effect.logInfo("turn replayed"), { turnId: claim.turn.id })
-              return replay(claim.turn, listening)
+              return yield* replay(claim.turn, listening, settings.ffmpegPath)
             }
             const begun = { input, session, place: claim.place, watch, tally }
             const events = yield* Mailbox.make<Passing, TurnError>({ capacity: eventsAhead })

@@ -1,6 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
 import { wav16k } from "../support/audio.ts"
 import { eventsIn, soundIn, writtenIn } from "../support/events.ts"
+import { ffmpeg } from "../support/ffmpeg.ts"
+import { tonesIn } from "../support/listen.ts"
 import { multipart, multipartType } from "../support/multipart.ts"
 import { connectRaw, head } from "../support/raw-http.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
@@ -114,6 +116,33 @@ describe("the same key and recording", () => {
       expect(again.events[0]?.data).toEqual({ turnId, sessionId })
       expect(writtenIn(again.events)).toBe(DEFAULT_REPLY)
     }
+  })
+
+  /** The tones of a sound in any of the formats, which tell its pieces by their number. */
+  const tones = async (accept: string, sound: Uint8Array) => {
+    const form = accept === "audio/pcm" ? ["-f", "s16le", "-ar", "24000", "-ac", "1"] : []
+    const samples = await ffmpeg(
+      [...form, "-i", "pipe:0", "-f", "s16le", "-ar", "24000", "-ac", "1", "pipe:1"],
+      sound,
+    )
+    return tonesIn(
+      new Int16Array(samples.buffer.slice(samples.byteOffset, samples.byteOffset + samples.length)),
+    )
+  }
+  test.each([
+    ["audio/mpeg", "audio/wav"],
+    ["audio/mpeg", "audio/pcm"],
+    ["audio/wav", "audio/mpeg"],
+    ["audio/pcm", "audio/wav"],
+  ])("asked for as %s, and again as %s: the same sound", async (accept, acceptAgain) => {
+    const first = await heard(await ask({ accept }))
+    const paid = calls()
+    const again = await heard(await ask({ accept: acceptAgain }))
+    expect(again).toMatchObject({ turnId: first.turnId, isReplay: "true" })
+    expect(calls()).toEqual(paid)
+    const spoken = await tones(accept, first.sound)
+    expect(spoken.length).toBeGreaterThan(0)
+    expect(await tones(acceptAgain, again.sound)).toEqual(spoken)
   })
 
   test("ten at once are one turn", async () => {

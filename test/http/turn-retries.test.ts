@@ -3,7 +3,7 @@ import { wav16k } from "../support/audio.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { fail, type Stage, type Step } from "../support/upstream.ts"
 
-const SPEED = 50
+const SPEED = 20
 
 let service: TurnService
 let key = ""
