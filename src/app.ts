@@ -12,7 +12,7 @@ import { Sessions } from "./sessions/sessions.ts"
 import { TurnRecords } from "./sessions/turn-records.ts"
 import * as Telemetry from "./telemetry.ts"
 import { Ffmpeg } from "./turn/ffmpeg.ts"
-import { Turns } from "./turn/take-turn.ts"
+import { Turns } from "./turn/turns.ts"
 import { Users } from "./users/users.ts"
 
 /** Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. */

@@ -1,7 +1,7 @@
 import { Effect, type FiberSet, Option, type Scope } from "effect"
 import { Settings } from "../config.ts"
 import type { Listening, Saying, Whereto } from "../turn/model.ts"
-import { Turns } from "../turn/take-turn.ts"
+import { Turns } from "../turn/turns.ts"
 import { negotiate } from "./accept.ts"
 import { type AppError, ValidationFailed } from "./errors.ts"
 import { renderings } from "./renderings.ts"

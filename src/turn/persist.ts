@@ -2,29 +2,28 @@ import { Effect, Option } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
 import { undisturbed } from "../db/postgres.ts"
 import type { SessionNotFound } from "../sessions/model.ts"
-import type { HeardTurn, SpeechFormat, Timings, TurnSession } from "../sessions/stored-turn.ts"
+import type { HeardTurn, Timings, TurnSession } from "../sessions/stored-turn.ts"
 import type { TurnRecords } from "../sessions/turn-records.ts"
+import type { TurnInput } from "./model.ts"
 import type { Tally } from "./tally.ts"
 
-/** Whose turn it is, and what it came to. */
+/** A turn, and what it came to. */
 interface Ending {
-  readonly turnId: string
-  readonly userId: string
+  readonly input: TurnInput
   readonly session: TurnSession
   readonly tally: Tally
   readonly timings: Partial<Timings>
-  readonly speechFormat: SpeechFormat
 }
 
-const heardTurn = ({ turnId, userId, session, tally, timings, speechFormat }: Ending) => ({
-  id: turnId,
-  userId,
+const heardTurn = ({ input, session, tally, timings }: Ending) => ({
+  id: input.turnId,
+  userId: input.userId,
   session,
   transcript: tally.transcript,
   response: tally.response,
   timings,
   usage: tally.usage,
-  speechFormat,
+  speechFormat: input.listening.format,
 })
 
 /**
@@ -54,13 +53,13 @@ export const settle = Effect.fn("settle")(
     ending: Ending,
     state: "interrupted" | "cancelled",
   ): Effect.Effect<void, SessionNotFound | DatabaseError> => {
-    const { tally, turnId, timings } = ending
+    const { input, tally, timings } = ending
     if (tally.isSaved) return Effect.void
     const heard = tally.response.slice(0, tally.heardTo).trimEnd()
     return undisturbed(
       tally.isHeard
         ? records.save({ ...heardTurn(ending), state, heard, speech: Option.none() })
-        : records.fail({ id: turnId, timings, usage: tally.usage }),
+        : records.fail({ id: input.turnId, timings, usage: tally.usage }),
     )
   },
 )

@@ -1,0 +1,111 @@
+import { Cause, Context, Effect, Exit, Layer, Mailbox, Option, Stream } from "effect"
+import { Settings } from "../config.ts"
+import { Conversation } from "../sessions/conversation.ts"
+import { RunningTurns } from "../sessions/running-turns.ts"
+import { TurnRecords } from "../sessions/turn-records.ts"
+import type { TurnError } from "./errors.ts"
+import { Saying, type TurnEvent, type TurnInput, Whereto } from "./model.ts"
+import { settle } from "./persist.ts"
+import { replay } from "./replay.ts"
+import { makeStopwatch } from "./stopwatch.ts"
+import { type Begun, makeTakeTurn, type Passing } from "./take-turn.ts"
+import { makeTally } from "./tally.ts"
+
+/** Events that wait for a slow listener; past these the turn waits too. */
+const eventsAhead = 16
+
+/** Of what was said: a text that is answered aloud is another request than one that is not. */
+const hashOf = ({ saying, listening }: TurnInput) =>
+  Saying.$match(saying, {
+    Recording: ({ upload }) => upload.sha256,
+    Text: ({ text }) =>
+      new Bun.CryptoHasher("sha256").update(`${listening.format === "none"}:${text}`).digest("hex"),
+  })
+
+/** Turns: audio in, its transcript, the reply, the reply's speech, both messages saved. */
+export class Turns extends Context.Tag("Turns")<
+  Turns,
+  {
+    /**
+     * One turn as a stream of events. It begins when the stream is run, and all of it (fibres, ffmpeg, requests to
+     * providers) ends with the stream. `Completed` comes last, once the turn is saved; of one that ends before, what
+     * was heard is saved as interrupted.
+     */
+    readonly take: (input: TurnInput) => Stream.Stream<TurnEvent, TurnError>
+  }
+>() {
+  static readonly layer = Layer.effect(
+    Turns,
+    Effect.gen(function* () {
+      const { ffmpegPath } = yield* Settings
+      const conversation = yield* Conversation
+      const running = yield* RunningTurns
+      const records = yield* TurnRecords
+      const takeTurn = yield* makeTakeTurn
+
+      /** What is to be done where a turn ends before its end. */
+      const settleUnlessWhole =
+        ({ input, session, place, watch, tally }: Begun) =>
+        (exit: Exit.Exit<void, TurnError>) =>
+          Effect.gen(function* () {
+            if (Exit.isSuccess(exit)) return
+            yield* place.settled
+            const timings = yield* watch.soFar
+            const isCancelled = Option.exists(
+              Cause.failureOption(exit.cause),
+              ({ _tag }) => _tag === "TurnCancelled",
+            )
+            yield* settle(
+              records,
+              { input, session, tally, timings },
+              isCancelled ? "cancelled" : "interrupted",
+            )
+          }).pipe(Effect.catchAllCause((cause) => Effect.logWarning("turn not settled", cause)))
+
+      const take: Turns["Type"]["take"] = (input) =>
+        Stream.unwrapScoped(
+          Effect.gen(function* () {
+            const { turnId, userId, listening, whereto } = input
+            yield* Effect.annotateLogsScoped({ turnId })
+            const watch = makeStopwatch(input.uploadMs)
+            const tally = makeTally()
+            const cancelled = yield* running.register(turnId)
+            const session = yield* Whereto.$match(whereto, {
+              Asked: ({ sessionId }) => conversation.join(userId, sessionId),
+              Given: ({ sessionId }) => conversation.rejoin(userId, sessionId),
+            })
+            yield* Effect.annotateLogsScoped({ sessionId: session.id })
+            const idempotency = Option.map(input.idempotencyKey, (key) => ({
+              key,
+              contentHash: hashOf(input),
+            }))
+            const claim = yield* running.claim({ id: turnId, userId, session, idempotency })
+            if (claim._tag === "Answered") {
+              yield* Effect.annotateLogs(Effect.logInfo("turn replayed"), { turnId: claim.turn.id })
+              return yield* replay(claim.turn, listening, ffmpegPath)
+            }
+            const begun = { input, session, place: claim.place, watch, tally }
+            const events = yield* Mailbox.make<Passing, TurnError>({ capacity: eventsAhead })
+            yield* Effect.uninterruptibleMask((restore) =>
+              restore(
+                Effect.raceFirst(
+                  takeTurn(begun, (event) => events.offer(event)),
+                  cancelled,
+                ),
+              ).pipe(Effect.onExit(settleUnlessWhole(begun)), Mailbox.into(events), Effect.forkScoped),
+            )
+            const heardAs = listening.format === "none" ? "ReplyDelta" : "Audio"
+            return Mailbox.toStream(events).pipe(
+              Stream.filterMap((event) => {
+                if (event._tag === "HandedOn") tally.heardTo = event.to
+                if (event._tag === heardAs) tally.isHeard = listening.isLive
+                return event._tag === "HandedOn" ? Option.none() : Option.some(event)
+              }),
+            )
+          }),
+        )
+
+      return { take }
+    }),
+  )
+}
