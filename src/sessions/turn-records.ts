@@ -129,7 +129,10 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
           usage: pg.json(turn.usage),
         })}, speech = case when idempotency_key is not null then ${speech}::bytea end, ended_at = now()
           where id = ${id} and state = 'running' returning 1`
+        // First the session's row and then the turn's, as its deletion takes them: else each could wait for the other.
+        const held = sql`select 1 from sessions where id = ${session.id} for key share`
         const all = Effect.gen(function* () {
+          yield* held
           if ((yield* closed).length === 0) return yield* alreadyClosed(id)
           if (session.isNew) yield* opened
           yield* said
