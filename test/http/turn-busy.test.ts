@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { wav16k } from "../support/audio.ts"
 import type { RawClient } from "../support/raw-http.ts"
 import { answerByName, noTurnRuns, openSession, type TestSession } from "../support/sessions.ts"
-import { startTurns, type TurnService } from "../support/turns.ts"
+import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { fail } from "../support/upstream.ts"
 import { expectProblem } from "./answers.ts"
 
@@ -14,7 +14,8 @@ let key = ""
 let recording: Uint8Array = new Uint8Array()
 let session: TestSession
 beforeAll(async () => {
-  service = await startTurns({ speed: 30, env: patient })
+  // No faster: its patience with a busy database is shorter, too.
+  service = await startTurns({ speed: 10, env: patient })
   key = await service.register()
   recording = await wav16k()
 })
@@ -39,31 +40,54 @@ describe("a turn that would wait for more than 30 s", () => {
     await service.upstream.waitFor(() => service.upstream.calls("llm")[0])
   })
 
-  test.each(renderings)("is refused as %s, and the session is as it was", async (accept) => {
-    await expectProblem(await session.take(accept), {
-      status: 409,
-      code: "SESSION_BUSY",
-      message: /still running/,
-    })
-    // It was heard, which has its price, but never answered.
-    expect((await session.turns()).map(({ state }) => state)).toEqual(["running", "failed"])
+  test("is refused in whatever rendering, and the session is as it was", async () => {
+    const answers = await Promise.all(renderings.map((accept) => session.take(accept)))
+    for (const answer of answers) {
+      await expectProblem(answer, { status: 409, code: "SESSION_BUSY", message: /still running/ })
+    }
+    // They were heard, which has its price, but never answered.
+    const states = (await session.turns()).map(({ state }) => state)
+    expect(states).toEqual(["running", ...renderings.map(() => "failed")])
     expect(service.upstream.calls("llm")).toHaveLength(1)
     first.leave()
-    await (await session.take(accept)).bytes()
-    expect(await session.messages()).toHaveLength(2)
-  })
-
-  test("is refused with all that wait, and each is refused", async () => {
-    const answers = await Promise.all(renderings.map((accept) => session.take(accept)))
-    expect(answers.map(({ status }) => status)).toEqual(renderings.map(() => 409))
-    first.leave()
-    expect((await session.take()).status).toBe(200)
-  })
+    for (const accept of renderings) await (await session.take(accept)).bytes()
+    expect(await session.messages()).toHaveLength(2 * renderings.length)
+  }, 20_000)
 
   test("is refused though its own speech is still being recognised", async () => {
     service.upstream.script("stt", [fail.hang()])
     await expectProblem(await session.take(), { status: 409, code: "SESSION_BUSY" })
     await service.upstream.waitFor(() => service.upstream.calls("stt")[1]?.outcome === "aborted by client")
     first.leave()
+  }, 20_000)
+})
+
+describe("a service with two connections to its database", () => {
+  let small: TurnService
+  beforeAll(async () => {
+    small = await startTurns({ database: service.database, env: { DATABASE_POOL_SIZE: "2" } })
   })
+  afterAll(() => small.stop())
+
+  test("has twenty turns wait, and none of them keeps one", async () => {
+    const own = await openSession(small, key, recording)
+    small.upstream.script("llm", [fail.hang()])
+    const first = await own.begin()
+    await small.upstream.waitFor(() => small.upstream.calls("llm")[0])
+    const others = Array.from({ length: 20 }, () => own.take())
+    await until(async () => (await own.turns()).length === 21, "a place for each")
+    const heard = () => small.upstream.calls("stt").filter(({ outcome }) => outcome === "answered")
+    await small.upstream.waitFor(() => heard().length === 21)
+    for (let look = 0; look < 20; look++) {
+      const held = await small.database.sql`select state, query from pg_stat_activity
+        where datname = current_database() and application_name = 'voice-agent' and state like 'idle in%'`
+      expect([...held]).toEqual([])
+      expect((await small.call("GET", `/sessions/${own.id}`, { key })).status).toBe(200)
+    }
+    expect(small.upstream.calls("llm")).toHaveLength(1)
+    first.leave()
+    expect((await Promise.all(others)).map(({ status }) => status)).toEqual(others.map(() => 200))
+    expect(await own.messages()).toHaveLength(40)
+    await small.nothingLeft()
+  }, 20_000)
 })

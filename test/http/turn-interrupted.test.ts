@@ -167,34 +167,6 @@ test("who waits for JSON and leaves has heard nothing: nothing is saved", async 
   expect(await session.turns()).toMatchObject([{ state: "failed", usage: { audioSeconds: 2 } }])
 })
 
-describe("a session that is deleted while its turn runs", () => {
-  test.each([...live, "application/json"])("as %s: the turn does not bring it back", async (accept) => {
-    service.upstream.default("tts", (request) => ({
-      ...hangIn(-1)(request),
-      chunkDelayMs: 40,
-      chunkBytes: 2000,
-    }))
-    const client = await session.begin(accept)
-    await service.upstream.waitFor(() => service.upstream.calls("tts")[1])
-    const waiting = await session.begin("application/json")
-    expect((await service.call("DELETE", `/sessions/${session.id}`, { key })).status).toBe(204)
-    const answer = await client.answer()
-    if (accept === "text/event-stream") {
-      expect(eventsIn(answer.body).at(-1)).toMatchObject({
-        event: "error",
-        data: { error: "SESSION_NOT_FOUND" },
-      })
-    } else if (accept === "application/json") expect(answer.status).toBe(404)
-    else expect(answer.whole).toBe(false)
-    expect((await waiting.answer()).status).toBe(404)
-    await service.nothingLeft()
-    expect((await service.call("GET", `/sessions/${session.id}`, { key })).status).toBe(404)
-    const left = await service.database.sql`select 1 from turns where session_id = ${session.id}`
-    expect([...left]).toEqual([])
-    for (const each of [client, waiting]) each.leave()
-  })
-})
-
 /** Of all bytes that the body will have, or after so many ms. */
 const moment = fc.oneof(
   fc.record({ share: fc.double({ min: 0, max: 1.01, noNaN: true }) }),
@@ -241,9 +213,10 @@ test("at whatever moment a listener leaves, the turn is saved once or not at all
         expect(reply.startsWith(assistant.content)).toBe(true)
         if (!assistant.interrupted) expect(assistant.content).toBe(reply)
       }
-      const [state] = (await session.turns()).toReversed().slice(1)
-      if (saved.length === 2) expect(state?.state).toBe(assistant?.interrupted ? "interrupted" : "completed")
-      else expect(state?.state ?? "failed").toBe("failed")
+      // Of one that left very early there may be no row, or one behind the next.
+      const [left] = (await session.turns()).filter(({ id }) => id !== next.headers.get("x-turn-id"))
+      const state = assistant?.interrupted ? "interrupted" : "completed"
+      expect(left?.state ?? "failed").toBe(assistant === undefined ? "failed" : state)
       await service.nothingLeft()
       await noTurnRuns(service)
     }),

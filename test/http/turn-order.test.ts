@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
 import { wav16k } from "../support/audio.ts"
 import { answerByName, answerTo, noTurnRuns, openSession, type TestSession } from "../support/sessions.ts"
-import { startTurns, type TurnService, until } from "../support/turns.ts"
+import { startTurns, type TurnService } from "../support/turns.ts"
 import { fail } from "../support/upstream.ts"
 import { expectProblem } from "./answers.ts"
 
@@ -10,7 +10,7 @@ let key = ""
 let recording: Uint8Array = new Uint8Array()
 let session: TestSession
 beforeAll(async () => {
-  service = await startTurns({ env: { DATABASE_POOL_SIZE: "2" } })
+  service = await startTurns()
   key = await service.register()
   recording = await wav16k()
 })
@@ -116,26 +116,6 @@ describe("turns of one session", () => {
     expect(service.upstream.calls("llm")).toHaveLength(2)
     third.leave()
   })
-
-  test("twenty of them wait without a connection to the database", async () => {
-    const first = await beginHanging()
-    service.upstream.default("stt", { text: "more" })
-    const others = Array.from({ length: 20 }, () => session.take())
-    await service.upstream.waitFor(
-      () => service.upstream.calls("stt").filter(({ outcome }) => outcome === "answered").length === 21,
-    )
-    await until(async () => (await session.turns()).length === 21, "a place for each")
-    for (let look = 0; look < 20; look++) {
-      const held = await service.database.sql`select state, query from pg_stat_activity
-        where datname = current_database() and application_name = 'voice-agent' and state like 'idle in%'`
-      expect([...held]).toEqual([])
-      expect((await service.call("GET", `/sessions/${session.id}`, { key })).status).toBe(200)
-    }
-    expect(service.upstream.calls("llm")).toHaveLength(1)
-    first.leave()
-    expect((await Promise.all(others)).map(({ status }) => status)).toEqual(others.map(() => 200))
-    expect(await session.contents()).toHaveLength(40)
-  }, 20_000)
 })
 
 describe("a turn goes on when the one ahead", () => {
