@@ -163,6 +163,12 @@ export const layer = Layer.unwrapEffect(
   }),
 )
 
+/** For a command whose output is its answer: what went wrong, on stderr, and no files. */
+export const onlyWarnings = Layer.merge(
+  Logger.replace(Logger.defaultLogger, Logger.withConsoleError(readableLogger)),
+  Logger.minimumLogLevel(LogLevel.Warning),
+)
+
 /** The last line of a service that did start: by then all of it is over, except for the log itself. */
 export const lastLine = Layer.scopedDiscard(
   Effect.addFinalizer((exit) =>

@@ -7,12 +7,22 @@ export class EmbeddedDatabaseFailed extends Schema.TaggedError<EmbeddedDatabaseF
   { message: Schema.String },
 ) {}
 
+/** Another process of ours has the server: a start beside it is refused with this sentence. */
+export class EmbeddedDatabaseInUse extends Schema.TaggedError<EmbeddedDatabaseInUse>()(
+  "EmbeddedDatabaseInUse",
+  { message: Schema.String },
+) {}
+
 /** `what` happened, the `advice` that fits it (no full stop), and the way out that always works. */
-export const failed = (what: string, advice?: string): EmbeddedDatabaseFailed => {
+export const explained = (what: string, advice?: string): { readonly message: string } => {
   const orElse = advice === undefined ? "Set" : `${advice}, or set`
-  const message = `${what.replace(/[.\s]+$/, "")}. ${orElse} DATABASE_URL to a PostgreSQL server of your own.`
-  return new EmbeddedDatabaseFailed({ message })
+  return {
+    message: `${what.replace(/[.\s]+$/, "")}. ${orElse} DATABASE_URL to a PostgreSQL server of your own.`,
+  }
 }
+
+export const failed = (what: string, advice?: string): EmbeddedDatabaseFailed =>
+  new EmbeddedDatabaseFailed(explained(what, advice))
 
 /** Spread into every spawn: empty for an ordinary user, the ids of an unprivileged user for root. */
 export interface RunAs {

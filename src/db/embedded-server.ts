@@ -14,8 +14,7 @@ interface Server {
 export const serve = Effect.fn("EmbeddedDatabase.serve")(function* (home: ServerHome) {
   const recorded = yield* readPidFile(home)
   if (recorded !== undefined) {
-    const isAlive = Effect.map(commandLine(recorded.pid), (line) => line.includes(` -D ${clusterOf(home)} `))
-    const server: Server = { ...recorded, isAlive }
+    const server: Server = { ...recorded, isAlive: isServer(home, recorded.pid) }
     const asWeWould = (yield* commandLine(server.pid)) === serverCommand(home, server.port).join(" ")
     if (asWeWould && recorded.status !== "stopping") {
       yield* Effect.addFinalizer(() => stop(server))
@@ -30,6 +29,17 @@ export const serve = Effect.fn("EmbeddedDatabase.serve")(function* (home: Server
     schedule: Schedule.intersect(Schedule.recurs(2), Schedule.spaced("100 millis")),
   })
   return { port, adopted: false }
+})
+
+/** The port of the server that another process runs; waits for up to 30 s where it is only starting. */
+export const runningPort = Effect.fn("EmbeddedDatabase.runningPort")(function* (home: Folder) {
+  const look = Effect.gen(function* () {
+    const recorded = yield* readPidFile(home)
+    const isReady = recorded?.status === "ready" && (yield* isServer(home, recorded.pid))
+    return isReady ? Option.some(recorded.port) : Option.none()
+  })
+  const found = yield* poll(look, Option.isSome).pipe(Effect.timeoutOption("30 seconds"))
+  return Option.flatten(found)
 })
 
 /**
@@ -88,7 +98,12 @@ const serverCommand = (home: ServerHome, port: number): Array<string> => [
   ].flatMap((setting) => ["-c", setting]),
 ]
 
-const clusterOf = (home: ServerHome): string => `${home.folder}/postgres/cluster`
+type Folder = Pick<ServerHome, "folder">
+
+const isServer = (home: Folder, pid: number) =>
+  Effect.map(commandLine(pid), (line) => line.includes(` -D ${clusterOf(home)} `))
+
+const clusterOf = (home: Folder): string => `${home.folder}/postgres/cluster`
 
 const freePort = (): number => {
   const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } })
@@ -150,7 +165,7 @@ const commandLine = Effect.fnUntraced(function* (pid: number) {
 })
 
 /** PostgreSQL's own record of its server: a line each for pid, folder, start time, port, …, and on the 8th its state. */
-const readPidFile = Effect.fnUntraced(function* (home: ServerHome) {
+const readPidFile = Effect.fnUntraced(function* (home: Folder) {
   const fs = yield* FileSystem.FileSystem
   const text = yield* fs
     .readFileString(`${clusterOf(home)}/postmaster.pid`)

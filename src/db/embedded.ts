@@ -1,9 +1,10 @@
 import { Database, SQLiteError } from "bun:sqlite"
+import { BadArgument, type PlatformError, SystemError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
-import { Effect, Redacted } from "effect"
+import { Effect, Option, Redacted } from "effect"
 import { findHome, makeFolder, partialFolder, type ServerHome, tidy } from "./embedded-home.ts"
-import { failed, run } from "./embedded-programs.ts"
-import { serve } from "./embedded-server.ts"
+import { EmbeddedDatabaseInUse, explained, failed, run } from "./embedded-programs.ts"
+import { runningPort, serve } from "./embedded-server.ts"
 
 /** The name of the role and of the database. */
 const name = "voice_agent"
@@ -30,18 +31,46 @@ export const startEmbedded = Effect.fn("EmbeddedDatabase.start")(
     yield* Effect.logInfo("embedded database ready").pipe(
       Effect.annotateLogs({ folder: `${folder}/postgres`, port, adopted }),
     )
-    return Redacted.make(`postgres://${name}:${password}@127.0.0.1:${port}/${name}`)
+    return urlOf(password, port)
   },
-  (effect, { dataDir }) =>
-    Effect.catchTags(effect, {
-      BadArgument: (error) => Effect.die(error),
-      SystemError: (error) =>
-        failed(
+  (effect, { dataDir }) => explainFolder(effect, dataDir),
+)
+
+/** As `startEmbedded`; but where another process has the server running, that one is used, and goes on after the scope. */
+export const joinEmbedded = (options: { readonly dataDir: string }) =>
+  Effect.catchTag(startEmbedded(options), "EmbeddedDatabaseInUse", () => runningUrl(options))
+
+const runningUrl = Effect.fn("EmbeddedDatabase.runningUrl")(
+  function* (options: { readonly dataDir: string }) {
+    const fs = yield* FileSystem.FileSystem
+    const folder = yield* makeFolder(options.dataDir)
+    const port = yield* runningPort({ folder })
+    if (Option.isNone(port)) {
+      return yield* failed(
+        `The process that uses the embedded database of ${options.dataDir} has no server running there`,
+        "Wait until it has started, or has ended",
+      )
+    }
+    return urlOf(yield* fs.readFileString(`${folder}/postgres/password`), port.value)
+  },
+  (effect, { dataDir }) => explainFolder(effect, dataDir),
+)
+
+const urlOf = (password: string, port: number) =>
+  Redacted.make(`postgres://${name}:${password}@127.0.0.1:${port}/${name}`)
+
+const explainFolder = <A, E, R>(effect: Effect.Effect<A, E | PlatformError, R>, dataDir: string) =>
+  Effect.catchIf(effect, isPlatformError, (error) =>
+    error._tag === "BadArgument"
+      ? Effect.die(error)
+      : failed(
           `The embedded database cannot use its folder: ${error.message}`,
           `Give this user the right to write there and enough free space, choose another DATA_DIR than ${dataDir}`,
         ),
-    }),
-)
+  )
+
+const isPlatformError = (error: unknown): error is PlatformError =>
+  error instanceof BadArgument || error instanceof SystemError
 
 /**
  * Held from before the first look at the folder until after the server has stopped, so that nothing here has to think
@@ -68,9 +97,11 @@ const holdLock = (folder: string, dataDir: string) =>
       },
       catch: (cause) =>
         cause instanceof SQLiteError && cause.code === "SQLITE_BUSY"
-          ? failed(
-              `Another running process of this service already uses the embedded database of ${dataDir}`,
-              "Stop that one, give this one another DATA_DIR",
+          ? new EmbeddedDatabaseInUse(
+              explained(
+                `Another running process of this service already uses the embedded database of ${dataDir}`,
+                "Stop that one, give this one another DATA_DIR",
+              ),
             )
           : failed(
               `The lock file ${folder}/lock cannot be used: ${cause}`,

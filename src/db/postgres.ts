@@ -2,9 +2,19 @@ import * as Path from "@effect/platform/Path"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { Duration, Effect, Fiber, Layer, Option, Schedule, Schema, String as Str } from "effect"
+import {
+  Duration,
+  Effect,
+  Fiber,
+  Layer,
+  Option,
+  type Redacted,
+  Schedule,
+  Schema,
+  String as Str,
+} from "effect"
 import { Settings } from "../config.ts"
-import { startEmbedded } from "./embedded.ts"
+import { joinEmbedded, startEmbedded } from "./embedded.ts"
 import {
   type DatabaseError,
   DatabaseUnavailable,
@@ -52,20 +62,28 @@ const notReady = (error: SqlError) => {
   })
 }
 
+const layerOn = <E, R>(
+  embedded: (options: { readonly dataDir: string }) => Effect.Effect<Redacted.Redacted, E, R>,
+) =>
+  Layer.unwrapScoped(
+    Effect.gen(function* () {
+      const settings = yield* Settings
+      const path = yield* Path.Path
+      const url = Option.isSome(settings.databaseUrl)
+        ? settings.databaseUrl.value
+        : yield* embedded({ dataDir: path.resolve(settings.dataDir) })
+      return Layer.tap(connect(settings, url), (context) => Effect.provide(migrate, context))
+    }),
+  )
+
 /**
  * One pool of connections to the one PostgreSQL of the service, its schema up to date: DATABASE_URL where it is
  * given, else the embedded server, which then stops with this layer.
  */
-export const layer = Layer.unwrapScoped(
-  Effect.gen(function* () {
-    const settings = yield* Settings
-    const path = yield* Path.Path
-    const url = Option.isSome(settings.databaseUrl)
-      ? settings.databaseUrl.value
-      : yield* startEmbedded({ dataDir: path.resolve(settings.dataDir) })
-    return Layer.tap(connect(settings, url), (context) => Effect.provide(migrate, context))
-  }),
-)
+export const layer = layerOn(startEmbedded)
+
+/** The same for a command that may run beside the service: it uses the embedded server of a service that runs. */
+export const layerBeside = layerOn(joinEmbedded)
 
 /**
  * Once more, a moment later: what ends one connection ends the others of the pool too, and a second try at once could

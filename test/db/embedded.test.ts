@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as BunContext from "@effect/platform-bun/BunContext"
 import { Effect, Exit, Logger, LogLevel, Redacted, type Scope } from "effect"
-import { startEmbedded } from "../../src/db/embedded.ts"
+import { joinEmbedded, startEmbedded } from "../../src/db/embedded.ts"
 import { serverFolder } from "../../src/db/embedded-home.ts"
 
 const asRoot = process.getuid?.() === 0
@@ -163,6 +163,21 @@ describe("the embedded database", () => {
     expect(await processesOf(dataDir)).toEqual([])
     const same = await run(Effect.zipRight(started(dataDir), Effect.flip(startEmbedded({ dataDir }))))
     expect(same.message).toBe(message)
+  }, 30_000)
+
+  test("a command beside the service uses its server and leaves it running, and without one starts its own", async () => {
+    const join = Effect.flatMap(joinEmbedded({ dataDir }), (url) =>
+      Effect.map(query(Redacted.value(url), "select 1"), (rows) => ({ url: Redacted.value(url), rows })),
+    )
+    const first = hold(dataDir)
+    const url = await first.said
+    expect(await run(join)).toEqual({ url, rows: [1] })
+    expect(await run(query(url, "select 1"))).toEqual([1])
+    first.child.kill("SIGTERM")
+    await first.child.exited
+    expect(await processesOf(dataDir)).toEqual([])
+    expect((await run(join)).rows).toEqual([1])
+    expect(await processesOf(dataDir)).toEqual([])
   }, 30_000)
 
   test("is not reached by a Ctrl-C in the service's terminal: the service stops it itself", async () => {
