@@ -13,14 +13,18 @@ import { TurnRecords } from "./sessions/turn-records.ts"
 import * as Telemetry from "./telemetry.ts"
 import { Ffmpeg } from "./turn/ffmpeg.ts"
 import { Turns } from "./turn/turns.ts"
+import { AccountExport } from "./users/export.ts"
+import { Keys } from "./users/keys.ts"
 import { Users } from "./users/users.ts"
+
+const account = Layer.provideMerge(AccountExport.layer, Keys.layer)
 
 /** Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. */
 export const layer = Layer.mergeAll(HttpServer.layer, CleanUp.layer).pipe(
   Layer.provideMerge(Turns.layer),
   Layer.provideMerge(RunningTurns.layer),
   Layer.provideMerge(TurnRecords.layer),
-  Layer.provideMerge(Layer.mergeAll(Users.layer, Sessions.layer, Conversation.layer)),
+  Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, Conversation.layer)),
   Layer.provideMerge(Layer.mergeAll(Postgres.layer, Providers.layer, Ffmpeg.layer, Upload.layer)),
   Layer.provideMerge(Telemetry.lastLine),
   Layer.provideMerge(Telemetry.layer),

@@ -190,6 +190,29 @@ const ownKeyMissing = (prefix: string) =>
 const systemPrompt =
   "You are a helpful voice assistant. Keep responses concise and natural for voice conversation. Maximum 2-3 sentences."
 
+/** Who may register: anybody, whoever has the token, or nobody by themselves. */
+export type Registration =
+  | { readonly mode: "open" }
+  | { readonly mode: "closed" }
+  | { readonly mode: "token"; readonly token: Redacted.Redacted }
+
+const registration = Config.all({
+  mode: variable("REGISTRATION", oneOf("open", "token", "closed"), "open"),
+  token: secret("REGISTRATION_TOKEN"),
+}).pipe(
+  Config.mapOrFail(({ mode, token }): Either.Either<Registration, ConfigError.ConfigError> => {
+    if (mode !== "token") return Either.right({ mode })
+    return Either.fromOption(
+      Option.map(token, (token) => ({ mode, token })),
+      () =>
+        ConfigError.InvalidData(
+          ["REGISTRATION_TOKEN"],
+          "REGISTRATION_TOKEN must be set where REGISTRATION is token: who registers has to know it.",
+        ),
+    )
+  }),
+)
+
 const megabyte = 1024 * 1024
 
 const all = Config.all({
@@ -217,6 +240,7 @@ const all = Config.all({
   host: variable("HOST", text, "0.0.0.0"),
   /** How long turns in flight may take to finish once the service is told to stop. */
   shutdownTimeout: timeout("SHUTDOWN_TIMEOUT_SECONDS", 30),
+  registration,
   corsOrigins: variable("CORS_ORIGIN", origins, ["*"]),
   logLevel: variable("LOG_LEVEL", oneOf("debug", "info", "warn", "error", "none"), "info"),
   /** None: no log files. The one variable whose empty value means something. */

@@ -46,6 +46,7 @@ const defaults = {
   port: 3000,
   host: "0.0.0.0",
   shutdownTimeout: Duration.seconds(30),
+  registration: { mode: "open" },
   corsOrigins: ["*"],
   logLevel: "info",
   logDir: Option.some("logs"),
@@ -147,6 +148,14 @@ const variables: Record<
     right: ["8", { shutdownTimeout: Duration.seconds(8) }],
     wrong: [["0"], "a number from 0.1 to 600"],
   },
+  REGISTRATION: {
+    right: ["Closed", { registration: { mode: "closed" } }],
+    wrong: [["maybe"], "one of open, token, closed"],
+  },
+  REGISTRATION_TOKEN: {
+    right: ["hush", { registration: { mode: "open" } }],
+    wrong: [["hush hush", "тише"], "one word of visible ASCII"],
+  },
   CORS_ORIGIN: {
     right: [
       "https://a.example/, http://b.example:8080",
@@ -223,6 +232,22 @@ test.each(each.flatMap(({ name, wrong }) => (wrong === undefined ? [] : [{ name,
 
 test("LOG_DIR alone means something when it is empty: no files", () => {
   for (const empty of ["", " "]) expect(settings({ LOG_DIR: empty }).logDir).toEqual(Option.none())
+})
+
+describe("REGISTRATION=token", () => {
+  test("keeps its token as a secret", () => {
+    const { registration } = settings({ REGISTRATION: "token", REGISTRATION_TOKEN: " hush " })
+    expect(registration).toEqual({ mode: "token", token: Redacted.make("hush") })
+    expect(JSON.stringify(registration)).not.toContain("hush")
+  })
+
+  test("without a token stops the start, and names it", () => {
+    for (const token of [{}, { REGISTRATION_TOKEN: " " }]) {
+      expect(refusal({ REGISTRATION: "token", ...token })).toBe(
+        "REGISTRATION_TOKEN must be set where REGISTRATION is token: who registers has to know it.",
+      )
+    }
+  })
 })
 
 describe("DATABASE_URL", () => {

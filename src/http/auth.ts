@@ -1,6 +1,7 @@
 import { Effect, Option, Redacted } from "effect"
 import { Elysia } from "elysia"
-import { type User, Users } from "../users/users.ts"
+import { Keys } from "../users/keys.ts"
+import type { SignedIn } from "../users/model.ts"
 import { Unauthorized } from "./errors.ts"
 import { makeRun } from "./run.ts"
 
@@ -14,15 +15,15 @@ const bearer = (header: string | null) =>
  */
 export const signedIn = Effect.gen(function* () {
   const run = yield* makeRun
-  const users = yield* Users
-  const asked = new WeakMap<Request, Promise<User>>()
-  const authenticate = (request: Request): Promise<User> => {
+  const keys = yield* Keys
+  const asked = new WeakMap<Request, Promise<SignedIn>>()
+  const authenticate = (request: Request): Promise<SignedIn> => {
     const known = asked.get(request)
     if (known !== undefined) return known
     const key = bearer(request.headers.get("authorization"))
     const user = run(
       request,
-      Option.isNone(key) ? Effect.fail(new Unauthorized()) : users.authenticate(key.value),
+      Option.isNone(key) ? Effect.fail(new Unauthorized()) : keys.authenticate(key.value),
     )
     asked.set(request, user)
     return user

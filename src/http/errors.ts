@@ -2,7 +2,8 @@ import { Schema } from "effect"
 import type { UnknownPosition } from "../sessions/model.ts"
 import type { TurnNotFound } from "../sessions/stored-turn.ts"
 import type { TurnError } from "../turn/errors.ts"
-import type { EmailTaken, InvalidApiKey } from "../users/users.ts"
+import type { InvalidRegistrationToken, RegistrationClosed } from "../users/admission.ts"
+import type { ApiKeyNotFound, EmailTaken, InvalidApiKey, LastApiKey, TooManyApiKeys } from "../users/model.ts"
 
 /** No Authorization header, or one that is no Bearer. */
 export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {}) {}
@@ -48,6 +49,11 @@ export type AppError =
   | TurnError
   | EmailTaken
   | InvalidApiKey
+  | RegistrationClosed
+  | InvalidRegistrationToken
+  | ApiKeyNotFound
+  | LastApiKey
+  | TooManyApiKeys
   | UnknownPosition
   | TurnNotFound
   | Unauthorized

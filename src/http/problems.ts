@@ -27,6 +27,12 @@ const stageFailed = {
   tts: problem(500, "TTS_FAILED", "The reply could not be spoken. Please try again."),
 } as const
 
+const invalidKey = {
+  unknown: "Unknown API key. Register to get one.",
+  expired: "This API key has expired. Use another of your keys, or ask the operator for a new one.",
+  revoked: "This API key was revoked. Use another of your keys, or ask the operator for a new one.",
+} as const
+
 const megabytes = (bytes: number) => Number((bytes / 1024 / 1024).toFixed(3))
 
 /** Every error of the service and its answer: an error without a line here does not compile. */
@@ -38,10 +44,28 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       "Missing or invalid authorization header. Use: Authorization: Bearer <api-key>",
       { headers: { "www-authenticate": "Bearer" } },
     ),
-  InvalidApiKey: () =>
-    problem(401, "INVALID_API_KEY", "Unknown API key. Register to get one.", {
+  InvalidApiKey: ({ reason }) =>
+    problem(401, "INVALID_API_KEY", invalidKey[reason], {
       headers: { "www-authenticate": 'Bearer error="invalid_token"' },
     }),
+  RegistrationClosed: () =>
+    problem(403, "REGISTRATION_CLOSED", "Nobody can register here. Ask the operator for an API key."),
+  InvalidRegistrationToken: () =>
+    problem(
+      403,
+      "INVALID_REGISTRATION_TOKEN",
+      "To register here takes the operator's token. Send it as registrationToken.",
+    ),
+  ApiKeyNotFound: () =>
+    problem(404, "API_KEY_NOT_FOUND", "You have no such API key, or it has ended already."),
+  LastApiKey: () =>
+    problem(
+      409,
+      "LAST_API_KEY",
+      "This is your last API key, and without one you could not come back. Make another first, or rotate this one.",
+    ),
+  TooManyApiKeys: ({ most }) =>
+    problem(409, "TOO_MANY_API_KEYS", `You have ${most} API keys already. Revoke one that you do not need.`),
   EmailTaken: () =>
     problem(409, "EMAIL_TAKEN", "This e-mail is registered already. Use the key you were given then."),
   ValidationFailed: ({ message }) => problem(400, "VALIDATION_ERROR", message),

@@ -1,6 +1,7 @@
 import { Cause, Context, type Duration, Effect, FiberSet, identity, Layer, Runtime, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
+import { accountRoutes } from "./account.ts"
 import { conversationRoutes } from "./conversation.ts"
 import { crossOrigin } from "./cross-origin.ts"
 import { healthRoutes } from "./health.ts"
@@ -88,6 +89,7 @@ const makeApp = Effect.fnUntraced(function* (unattended: FiberSet.FiberSet) {
       new Elysia({ prefix: "/api/v1" })
         .use(yield* healthRoutes)
         .use(yield* usersRoutes)
+        .use(yield* accountRoutes)
         .use(yield* sessionsRoutes)
         .use(yield* conversationRoutes(unattended)),
     )

@@ -1,6 +1,8 @@
-import { Effect, Redacted, Schema } from "effect"
+import { Effect, Option, Redacted, Schema } from "effect"
 import { Elysia } from "elysia"
-import { Registration, Users } from "../users/users.ts"
+import { makeAdmission, Registration } from "../users/admission.ts"
+import { Keys } from "../users/keys.ts"
+import { Users } from "../users/users.ts"
 import { fields } from "./body.ts"
 import { makeRun } from "./run.ts"
 
@@ -12,38 +14,40 @@ const ApiKey = Schema.Trim.pipe(
 const Login = Schema.Struct({ apiKey: ApiKey }).annotations({ message: () => "must be an object" })
 
 /** Answers with a key in them are kept nowhere. */
-const headers = { "cache-control": "no-store" }
+export const notKept = { "cache-control": "no-store" }
 
-const keyNotice = "API key created. Save this key securely - it will not be shown again."
+export const keyNotice = "API key created. Save this key securely - it will not be shown again."
 
 /** Registration, on both its paths, and login. */
 export const usersRoutes = Effect.gen(function* () {
   const run = yield* makeRun
   const users = yield* Users
+  const keys = yield* Keys
+  const admit = yield* makeAdmission
   const body = Schema.standardSchemaV1(Registration)
 
-  const register = (request: Request, email: string) =>
+  const register = (request: Request, { email, registrationToken }: typeof Registration.Type) =>
     run(
       request,
-      Effect.map(users.register(email), ({ userId, apiKey }) =>
-        Response.json(
-          { userId, apiKey: Redacted.value(apiKey), message: keyNotice },
-          { status: 201, headers },
-        ),
-      ),
+      Effect.gen(function* () {
+        yield* admit(Option.fromNullable(registrationToken ?? request.headers.get("x-registration-token")))
+        const { userId, apiKey } = yield* users.register(email)
+        const answer = { userId, apiKey: Redacted.value(apiKey), message: keyNotice }
+        return Response.json(answer, { status: 201, headers: notKept })
+      }),
     )
 
   return new Elysia()
     .use(yield* fields)
-    .post("/users/register", ({ request, body }) => register(request, body.email), { body })
-    .post("/auth/register", ({ request, body }) => register(request, body.email), { body })
+    .post("/users/register", ({ request, body }) => register(request, body), { body })
+    .post("/auth/register", ({ request, body }) => register(request, body), { body })
     .post(
       "/auth/login",
       ({ request, body: { apiKey } }) =>
         run(
           request,
-          Effect.map(users.authenticate(Redacted.make(apiKey)), ({ id, email }) =>
-            Response.json({ token: apiKey, userId: id, email }, { headers }),
+          Effect.map(keys.authenticate(Redacted.make(apiKey)), ({ id, email }) =>
+            Response.json({ token: apiKey, userId: id, email }, { headers: notKept }),
           ),
         ),
       { body: Schema.standardSchemaV1(Login) },

@@ -1,88 +1,89 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Array as Arr, Context, Effect, Layer, Redacted, Schema } from "effect"
+import { Array as Arr, Context, Effect, Layer, type Redacted, Schema } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
-import { query, transaction } from "../db/postgres.ts"
+import { query, transaction, undisturbed } from "../db/postgres.ts"
+import { makeApiKey } from "./api-key.ts"
+import { EmailTaken, User, UserNotFound, unnamed } from "./model.ts"
 
-/** A name, an @ and a domain of two labels or more; without space, control, invisible and half characters. */
-const emailPattern = /^[^\s\p{C}@"(),:;<>[\\\]]+@[^\s\p{C}@"(),:;<>[\\\].]+(\.[^\s\p{C}@"(),:;<>[\\\].]+)+$/u
+/** Sessions that are deleted at once: with a few thousand messages each, well within the time that a statement has. */
+const sessionsAtOnce = 20
 
-/** In characters, as PostgreSQL counts them. */
-const isAtMost = (most: number) => (text: string) => [...text].length <= most
+/** Users in a page of `list`. */
+const pageSize = 500
 
-const Email = Schema.Trim.pipe(
-  Schema.pattern(emailPattern),
-  Schema.filter(isAtMost(255), {
-    jsonSchema: { maxLength: 255 },
-    message: () => ({ message: "must be an e-mail address of at most 255 characters", override: true }),
-  }),
-)
-
-/** The body of a registration. */
-export const Registration = Schema.Struct({ email: Email }).annotations({
-  message: () => "must be an object",
-})
-
-export const User = Schema.Struct({ id: Schema.UUID, email: Schema.String })
-export type User = typeof User.Type
-
-export class EmailTaken extends Schema.TaggedError<EmailTaken>()("EmailTaken", {}) {}
-
-export class InvalidApiKey extends Schema.TaggedError<InvalidApiKey>()("InvalidApiKey", {}) {}
-
-/** `sk_` and 32 random bytes in hex. */
-const makeApiKey = Effect.sync(() =>
-  Redacted.make(`sk_${Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex")}`),
-)
-
-/**
- * SHA-256 in hex. A key has 256 random bits, so a slow hash would add nothing; and as it is the hash that is looked
- * up, the look-up's time tells nothing of the key.
- */
-const hashApiKey = (apiKey: Redacted.Redacted) =>
-  new Bun.CryptoHasher("sha256").update(Redacted.value(apiKey)).digest("hex")
-
-/** Who uses the service, and by which key they are known. */
+/** Who uses the service. */
 export class Users extends Context.Tag("Users")<
   Users,
   {
-    /** Makes a user and the one key that is ever shown of it. */
+    /** Makes a user, with a first key. `email`: as the Email schema gives it. */
     readonly register: (
       email: string,
     ) => Effect.Effect<
-      { readonly userId: string; readonly apiKey: Redacted.Redacted },
+      { readonly userId: string; readonly keyId: string; readonly apiKey: Redacted.Redacted },
       EmailTaken | DatabaseError
     >
-    /** The same work whatever the key looks like: one hash, one look-up. */
-    readonly authenticate: (apiKey: Redacted.Redacted) => Effect.Effect<User, InvalidApiKey | DatabaseError>
+    readonly find: (email: string) => Effect.Effect<User, UserNotFound | DatabaseError>
+    /** The users whose addresses come after this one ("" for the first), in their order; none at the end. */
+    readonly list: (after: string) => Effect.Effect<ReadonlyArray<User>, DatabaseError>
+    /** With all that there is of them. Not to be interrupted; once begun and failed, to be asked for again. */
+    readonly remove: (userId: string) => Effect.Effect<void, DatabaseError>
   }
 >() {
   static readonly layer = Layer.effect(
     Users,
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      const decode = Schema.decodeUnknown(Schema.Array(User))
+      const decode = (rows: unknown) =>
+        Effect.orDie(Schema.decodeUnknown(Schema.Array(Schema.typeSchema(User)))(rows))
 
       const register = Effect.fn("Users.register")(function* (email: string) {
-        const apiKey = yield* makeApiKey
-        const userId = crypto.randomUUID()
-        const row = { id: userId, email, apiKeyHash: hashApiKey(apiKey) }
-        yield* transaction(sql, sql`insert into users ${sql.insert(row)}`).pipe(
+        const { apiKey, traces } = yield* makeApiKey
+        const [userId, keyId] = [crypto.randomUUID(), crypto.randomUUID()]
+        const key = { id: keyId, userId, name: unnamed, ...traces }
+        const both = Effect.zipRight(
+          sql`insert into users ${sql.insert({ id: userId, email })}`,
+          sql`insert into api_keys ${sql.insert(key)}`,
+        )
+        yield* transaction(sql, both).pipe(
           Effect.mapError((error) =>
             error._tag === "ConstraintViolated" && error.constraint === "users_email_key"
               ? new EmailTaken()
               : error,
           ),
         )
-        return { userId, apiKey }
+        return { userId, keyId, apiKey }
       })
 
-      const authenticate = Effect.fn("Users.authenticate")(function* (apiKey: Redacted.Redacted) {
-        const rows = yield* query(sql`select id, email from users where api_key_hash = ${hashApiKey(apiKey)}`)
-        const users = yield* Effect.orDie(decode(rows))
-        return yield* Effect.mapError(Arr.head(users), () => new InvalidApiKey())
+      const find = Effect.fn("Users.find")(function* (email: string) {
+        const rows = yield* query(
+          sql`select id, email, created_at from users where lower(email) = lower(${email})`,
+        )
+        return yield* Effect.mapError(Arr.head(yield* decode(rows)), () => new UserNotFound())
       })
 
-      return { register, authenticate }
+      const list = Effect.fn("Users.list")(function* (after: string) {
+        const rows = yield* query(sql`select id, email, created_at from users
+          where lower(email) > lower(${after}) order by lower(email) limit ${pageSize}`)
+        return yield* decode(rows)
+      })
+
+      /** Not in one statement with the user: what somebody said in years may take longer than one may. */
+      const removeSessions = (userId: string) =>
+        transaction(
+          sql,
+          sql`delete from sessions
+            where id = any(array(select id from sessions where user_id = ${userId} limit ${sessionsAtOnce})) returning 1`,
+        ).pipe(Effect.repeat({ while: (rows) => rows.length === sessionsAtOnce }))
+
+      const remove = Effect.fn("Users.remove")((userId: string) =>
+        removeSessions(userId).pipe(
+          Effect.zipRight(transaction(sql, sql`delete from users where id = ${userId}`)),
+          Effect.asVoid,
+          undisturbed,
+        ),
+      )
+
+      return { register, find, list, remove }
     }),
   )
 }

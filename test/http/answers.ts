@@ -19,6 +19,33 @@ export const LoggedIn = Schema.Struct({ token: Schema.String, userId: Schema.UUI
 /** ISO 8601 in UTC. */
 const Time = Schema.String.pipe(Schema.pattern(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/))
 
+const KeyTime = Schema.NullOr(Time)
+
+export const NewApiKey = Schema.Struct({
+  id: Schema.UUID,
+  name: Schema.String,
+  apiKey: Registered.fields.apiKey,
+  expiresAt: KeyTime,
+  message: Registered.fields.message,
+})
+
+export const ApiKeyList = Schema.Struct({
+  keys: Schema.Array(
+    Schema.Struct({
+      id: Schema.UUID,
+      name: Schema.String,
+      prefix: Schema.NullOr(Schema.String.pipe(Schema.pattern(/^sk_[0-9a-f]{4}$/))),
+      createdAt: Time,
+      lastUsedAt: KeyTime,
+      expiresAt: KeyTime,
+      revokedAt: KeyTime,
+      current: Schema.Boolean,
+    }),
+  ),
+})
+
+export const Account = Schema.Struct({ userId: Schema.UUID, email: Schema.String, createdAt: Time })
+
 export const Created = Schema.Struct({ sessionId: Schema.UUID, createdAt: Time })
 
 export const Session = Schema.Struct({
@@ -49,6 +76,30 @@ export const MessageList = Schema.Struct({
       createdAt: Time,
     }),
   ),
+})
+
+const message = MessageList.fields.messages.value
+
+const ExportedTurn = Schema.Struct({
+  id: Schema.UUID,
+  sessionId: Schema.UUID,
+  state: Schema.String,
+  transcript: Schema.NullOr(Schema.String),
+  response: Schema.NullOr(Schema.String),
+  timings: Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.Number })),
+  usage: Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.Number })),
+  createdAt: Time,
+  endedAt: KeyTime,
+})
+
+export const Exported = Schema.Struct({
+  exportedAt: Time,
+  user: Account,
+  keys: Schema.Array(ApiKeyList.fields.keys.value.omit("current")),
+  sessions: Schema.Array(
+    Schema.Struct({ ...Session.omit("userId", "expired").fields, messages: Schema.Array(message) }),
+  ),
+  turns: Schema.Array(ExportedTurn),
 })
 
 const Problem = Schema.Struct({

@@ -13,7 +13,11 @@ const register = (email: unknown, path = "/users/register") => service.call("POS
 const sendForm = (path: string, fields: Record<string, string>) =>
   fetch(`${service.url}${path}`, { method: "POST", body: new URLSearchParams(fields) })
 const stored = async (email: string) =>
-  (await service.database.sql`select id, email, api_key_hash from users where email = ${email}`)[0]
+  (
+    await service.database
+      .sql`select u.id, email, key_hash, prefix from users u join api_keys k on k.user_id = u.id
+      where email = ${email}`
+  )[0]
 
 describe.each(["/users/register", "/auth/register"])("POST %s", (path) => {
   test("makes a user and shows the one key, of which only the hash is stored", async () => {
@@ -23,7 +27,12 @@ describe.each(["/users/register", "/auth/register"])("POST %s", (path) => {
     expect(answer.headers.get("cache-control")).toBe("no-store")
     const { userId, apiKey } = await readAs(Registered, answer)
     const hash = new Bun.CryptoHasher("sha256").update(apiKey).digest("hex")
-    expect(await stored(email)).toEqual({ id: userId, email, api_key_hash: hash })
+    expect(await stored(email)).toEqual({
+      id: userId,
+      email,
+      key_hash: hash,
+      prefix: apiKey.slice(0, 7),
+    })
   })
 
   test("takes a form, too", async () => {

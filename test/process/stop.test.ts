@@ -156,7 +156,7 @@ describe("a turn that does not end", () => {
       expect(readdirSync(temporary)).toEqual([])
       expect([
         ...(await database.sql`select * from messages m join sessions s on s.id = m.session_id
-        join users u on u.id = s.user_id where u.api_key_hash = ${new Bun.CryptoHasher("sha256").update(key).digest("hex")}`),
+        join api_keys k on k.user_id = s.user_id where k.key_hash = ${new Bun.CryptoHasher("sha256").update(key).digest("hex")}`),
       ]).toEqual([])
     }
     return { service, nothingLeft }

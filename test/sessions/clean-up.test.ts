@@ -35,7 +35,7 @@ const parts = (retentionDays?: string) =>
 const insert = (...sessions: ReadonlyArray<readonly [said: "empty" | "said", idleHours: number]>) =>
   run(`
     with sitting as (
-      insert into users (email, api_key_hash) values (gen_random_uuid() || '@example.com', md5(random()::text)) returning id
+      insert into users (email) values (gen_random_uuid() || '@example.com') returning id
     ), made as (
       insert into sessions (user_id, title)
       select id, title from sitting, unnest(array['${sessions.map(([said, hours]) => `${said} ${hours}`).join("','")}']) title

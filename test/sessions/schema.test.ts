@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
 import type { ReservedSQL } from "bun"
 import { Schema } from "effect"
+import { Registered, readAs } from "../http/answers.ts"
 import { recordings } from "../support/audio.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { type Service, startService } from "../support/service.ts"
@@ -18,8 +19,9 @@ beforeAll(async () => {
   })
   // Enough rows that reading a whole table would be the worse plan: 2000 users of 10 sessions each, one of them long.
   await database.sql.unsafe(`
-    insert into users (id, email, api_key_hash)
-    select md5(n::text)::uuid, n || '@example.com', md5(n::text) || md5(n::text) from generate_series(1, 2000) n;
+    insert into users (id, email) select md5(n::text)::uuid, n || '@example.com' from generate_series(1, 2000) n;
+    insert into api_keys (user_id, name, key_hash)
+    select id, 'API key', md5(email || n) || md5(n::text) from users, generate_series(1, 5) n;
     insert into sessions (id, user_id, title, last_activity_at)
     select md5(u.email || n)::uuid, u.id, n::text, now() - n * interval '1 minute' from users u, generate_series(1, 10) n;
     insert into messages (session_id, turn_id, role, content)
@@ -67,7 +69,11 @@ describe("every query of the service", () => {
   let statements: ReadonlyArray<string>
   let sql: ReservedSQL
   beforeAll(async () => {
-    const key = await service.register()
+    const email = "asker@example.com"
+    const { apiKey: key } = await readAs(
+      Registered,
+      await service.call("POST", "/users/register", { body: { email } }),
+    )
     const call = async (method: string, path: string, body?: unknown) => {
       const answer = await service.call(method, path, { key, ...(body === undefined ? {} : { body }) })
       expect(answer.ok).toBe(true)
@@ -95,10 +101,18 @@ describe("every query of the service", () => {
     )(await (await call("GET", `/sessions/${sessionId}/messages`)).json())
     await call("GET", `/sessions/${sessionId}/messages?before=${messages[1]?.id}`)
     await call("DELETE", `/sessions/${sessionId}`)
+    const { id } = Schema.decodeUnknownSync(Schema.Struct({ id: Schema.String }))(
+      await (await call("POST", "/users/me/keys", {})).json(),
+    )
+    await call("POST", `/users/me/keys/${id}/rotate`, { graceSeconds: 60 })
+    await call("DELETE", `/users/me/keys/${id}`)
+    await call("GET", "/users/me/keys")
+    await (await call("GET", "/users/me/export")).text()
+    await call("DELETE", "/users/me", { email })
     await call("GET", "/ready")
     statements = [...new Set(proxy.statements())].filter(
       (statement) =>
-        /\b(sessions|messages|users|turns)\b/.test(statement) && !/^\s*(create|--)/i.test(statement),
+        /\b(sessions|messages|users|turns|api_keys)\b/.test(statement) && !/^\s*(create|--)/i.test(statement),
     )
     sql = await database.sql.reserve()
     await sql`set plan_cache_mode = force_generic_plan`
@@ -122,7 +136,7 @@ describe("every query of the service", () => {
     }
     const made: ReadonlyArray<{ readonly name: string }> = await database.sql`
       select c.relname as name from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
-      where t.relname in ('users', 'sessions', 'messages', 'turns') and not i.indisunique`
+      where t.relname in ('users', 'sessions', 'messages', 'turns', 'api_keys') and not i.indisunique`
     expect(made.map(({ name }) => name).filter((name) => !used.has(name))).toEqual([])
   })
 })
@@ -213,11 +227,8 @@ describe("within a transaction", () => {
       "update users set email = '1@EXAMPLE.com' where email = '2@example.com'",
       "users_email_key",
     ],
-    [
-      "two users of one key",
-      "update users set api_key_hash = md5('1') || md5('1')",
-      "users_api_key_hash_key",
-    ],
+    ["two users of one key", "update api_keys set key_hash = md5('1') || md5('1')", "api_keys_key_hash_key"],
+    ["a key's name of 101 characters", `update api_keys set name = '${"x".repeat(101)}'`, ""],
     ["an e-mail of 256 characters", `update users set email = '${"x".repeat(256)}'`, ""],
   ])("%s is refused", async (_, statement, constraint) => {
     const refused = await sql.unsafe(statement).then(
@@ -236,6 +247,7 @@ test("every time has its zone, and the columns are as the API says", async () =>
   expect(
     [...types].filter(([name, type]) => name.endsWith("_at") && type !== "timestamp with time zone"),
   ).toEqual([])
-  for (const table of ["users", "sessions", "messages"]) expect(types.get(`${table}.id`)).toBe("uuid")
+  for (const table of ["users", "sessions", "messages", "turns", "api_keys"])
+    expect(types.get(`${table}.id`)).toBe("uuid")
   expect(types.get("sessions.metadata")).toBe("jsonb")
 })

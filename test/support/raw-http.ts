@@ -21,6 +21,9 @@ export interface RawClient {
   readonly until: (isEnough: (answer: RawAnswer) => boolean) => Promise<RawAnswer>
   /** The answer when it is whole or the connection is gone; asked again, the one after it. */
   readonly answer: () => Promise<RawAnswer>
+  /** Reads no more until `resume`: what comes waits in the system's buffers, and then with the server. */
+  readonly pause: () => void
+  readonly resume: () => void
   /** Leaves: a FIN after what was sent, or a reset at once. */
   readonly leave: (how?: "close" | "reset") => void
 }
@@ -73,6 +76,8 @@ export const connectRaw = (url: string): Promise<RawClient> =>
           received = received.subarray(answer.size)
           return answer
         },
+        pause: () => socket.pause(),
+        resume: () => socket.resume(),
         leave: (how = "close") => (how === "reset" ? socket.resetAndDestroy() : socket.destroy()),
       }),
     )

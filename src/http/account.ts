@@ -1,0 +1,94 @@
+import { Effect, Redacted, Schema } from "effect"
+import { Elysia } from "elysia"
+import { isSameEmail } from "../users/email.ts"
+import { AccountExport } from "../users/export.ts"
+import { Keys, type NewApiKey } from "../users/keys.ts"
+import { ApiKey, KeyDetails, Rotation } from "../users/model.ts"
+import { Users } from "../users/users.ts"
+import { signedIn } from "./auth.ts"
+import { fields } from "./body.ts"
+import { ValidationFailed } from "./errors.ts"
+import { makeRun } from "./run.ts"
+import { streamed } from "./streaming.ts"
+import { keyNotice, notKept } from "./users.ts"
+
+const confirmation = "must be the e-mail address of this account, to confirm that all of it goes"
+
+const Confirmation = Schema.Struct({
+  email: Schema.String.annotations({ message: () => confirmation, missingMessage: () => confirmation }),
+}).annotations({ message: () => "must be an object" })
+
+const encodeKey = Schema.encodeSync(ApiKey)
+
+const shownOnce = ({ id, name, apiKey, expiresAt }: NewApiKey) =>
+  Response.json(
+    { id, name, apiKey: Redacted.value(apiKey), expiresAt, message: keyNotice },
+    { status: 201, headers: notKept },
+  )
+
+const nothing = () => new Response(null, { status: 204 })
+
+/** Who one is, one's keys, and all that is stored of one. */
+export const accountRoutes = Effect.gen(function* () {
+  const run = yield* makeRun
+  const users = yield* Users
+  const keys = yield* Keys
+  const exports = yield* AccountExport
+
+  return new Elysia({ prefix: "/users/me" })
+    .use(yield* signedIn)
+    .get("", ({ user: { id, email, createdAt } }) => ({ userId: id, email, createdAt }))
+    .get("/export", ({ request, user }) =>
+      run(
+        request,
+        streamed(
+          request.signal,
+          Effect.map(exports.of(user), (body) => ({
+            headers: {
+              ...notKept,
+              "content-type": "application/json",
+              "content-disposition": 'attachment; filename="voice-agent-export.json"',
+            },
+            body,
+          })),
+        ),
+      ),
+    )
+    .get("/keys", ({ request, user }) =>
+      run(
+        request,
+        Effect.map(keys.list(user.id), (list) => ({
+          keys: list.map((key) => ({ ...encodeKey(key), current: key.id === user.keyId })),
+        })),
+      ),
+    )
+    .delete(
+      "/keys/:id",
+      ({ request, user, params }) => run(request, Effect.map(keys.revoke(user.id, params.id), nothing)),
+      // Without this Elysia would parse a body that nobody asks for, and refuse what it can't.
+      { parse: () => null },
+    )
+    .use(yield* fields)
+    .post(
+      "/keys",
+      ({ request, user, body }) => run(request, Effect.map(keys.create(user.id, body), shownOnce)),
+      { body: Schema.standardSchemaV1(KeyDetails) },
+    )
+    .post(
+      "/keys/:id/rotate",
+      ({ request, user, params, body }) =>
+        run(request, Effect.map(keys.rotate(user.id, params.id, body.graceSeconds), shownOnce)),
+      { body: Schema.standardSchemaV1(Rotation) },
+    )
+    .delete(
+      "",
+      ({ request, user, body }) =>
+        run(
+          request,
+          isSameEmail(body.email, user.email)
+            ? Effect.map(users.remove(user.id), nothing)
+            : new ValidationFailed({ message: `email: ${confirmation}` }),
+        ),
+      { body: Schema.standardSchemaV1(Confirmation) },
+    )
+})

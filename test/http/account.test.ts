@@ -1,0 +1,265 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { Schema } from "effect"
+import { wav16k } from "../support/audio.ts"
+import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { connectRaw, head } from "../support/raw-http.ts"
+import { type Service, startService } from "../support/service.ts"
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts"
+import { Account, Exported, expectProblem, Registered, readAs } from "./answers.ts"
+
+let database: TestDatabase
+let proxy: TcpProxy
+let service: Service
+beforeAll(async () => {
+  database = await makeDatabase()
+  proxy = await startTcpProxy(database.url)
+  service = await startService({ database: { ...database, url: proxy.url } })
+})
+afterAll(async () => {
+  await service.stop()
+  await proxy.stop()
+  await database.drop()
+})
+
+const register = async () => {
+  const email = `Ada.${crypto.randomUUID()}@example.com`
+  const answer = await service.call("POST", "/users/register", { body: { email } })
+  return { email, ...(await readAs(Registered, answer)) }
+}
+/** A turn that is saved; answers its session. */
+const converse = async (key: string, options: { readonly headers?: Record<string, string> } = {}) => {
+  const turn = await service.converse(key, new Blob([await wav16k()]), options)
+  expect(turn.status).toBe(200)
+  await turn.bytes()
+  return turn.headers.get("x-session-id") ?? ""
+}
+const exported = async (key: string) => {
+  const answer = await service.call("GET", "/users/me/export", { key })
+  expect(answer.status).toBe(200)
+  return readAs(Exported, answer)
+}
+/** Sessions of so many messages each, a minute apart. */
+const fill = (userId: string, sessions: number, messages: number) =>
+  database.sql.unsafe(`
+    insert into sessions (user_id, title, created_at)
+    select '${userId}', 'session ' || n, now() + n * interval '1 minute' from generate_series(1, ${sessions}) n;
+    insert into messages (session_id, turn_id, role, content)
+    select s.id, gen_random_uuid(), 'user', 'message "' || n || E'"\\n' || repeat('é', 30)
+    from sessions s, generate_series(1, ${messages}) n where user_id = '${userId}' order by s.created_at, n;`)
+
+test("GET /users/me says who one is", async () => {
+  const { apiKey, userId, email } = await register()
+  const answer = await service.call("GET", "/users/me", { key: apiKey })
+  expect(answer.status).toBe(200)
+  expect(await readAs(Account, answer)).toMatchObject({ userId, email })
+})
+
+describe("GET /users/me/export", () => {
+  test("is a download of all that is stored of one, and nothing of others", async () => {
+    const [mine, theirs] = [await register(), await register()]
+    const first = await converse(mine.apiKey, { headers: { "idempotency-key": "once" } })
+    const second = await converse(mine.apiKey)
+    await converse(theirs.apiKey)
+    await service.call("PATCH", `/sessions/${first}`, {
+      key: mine.apiKey,
+      body: { title: '"Title"', metadata: { snake_case: [1, null] } },
+    })
+    const answer = await service.call("GET", "/users/me/export", { key: mine.apiKey })
+    expect(answer.headers.get("content-type")).toBe("application/json")
+    expect(answer.headers.get("content-disposition")).toBe('attachment; filename="voice-agent-export.json"')
+    expect(answer.headers.get("cache-control")).toBe("no-store")
+    const { user, keys, sessions, turns } = await readAs(Exported, answer)
+    expect(user).toMatchObject({ userId: mine.userId, email: mine.email })
+    expect(keys).toMatchObject([{ name: "API key", prefix: mine.apiKey.slice(0, 7) }])
+    expect(sessions.map(({ id }) => id)).toEqual([first, second])
+    expect(sessions[0]).toMatchObject({ title: '"Title"', metadata: { snake_case: [1, null] } })
+    for (const { messages } of sessions)
+      expect(messages.map(({ role }) => role)).toEqual(["user", "assistant"])
+    expect(turns.map(({ sessionId, state }) => [sessionId, state])).toEqual([
+      [first, "completed"],
+      [second, "completed"],
+    ])
+    expect(turns[0]).toMatchObject({
+      id: sessions[0]?.messages[0]?.turnId,
+      transcript: sessions[0]?.messages[0]?.content,
+      timings: { total: expect.any(Number) },
+      usage: { audioSeconds: expect.any(Number) },
+    })
+  })
+
+  test("of one who never said a word has nothing in it", async () => {
+    expect(await exported((await register()).apiKey)).toMatchObject({ sessions: [], turns: [] })
+  })
+
+  // The pages have 200: one short of them, full ones, and one more.
+  test.each([1, 199, 200, 201, 400])("is whole with %d sessions, messages and turns", async (count) => {
+    const { apiKey, userId } = await register()
+    await fill(userId, count, 1)
+    await database.sql.unsafe(`
+      insert into messages (session_id, turn_id, role, content) select id, gen_random_uuid(), 'user', n::text as said
+      from sessions, generate_series(2, ${count}) n where user_id = '${userId}' and title = 'session 1' order by n;
+      insert into turns (id, user_id, session_id, state, ended_at)
+      select gen_random_uuid(), '${userId}', gen_random_uuid(), 'failed', now() from generate_series(1, ${count})`)
+    const { sessions, turns } = await exported(apiKey)
+    expect(sessions.map(({ title }) => title)).toEqual(
+      Array.from({ length: count }, (_, n) => `session ${n + 1}`),
+    )
+    expect(sessions[0]?.messages.slice(1).map(({ content }) => content)).toEqual(
+      Array.from({ length: count - 1 }, (_, n) => `${n + 2}`),
+    )
+    for (const { messages } of sessions.slice(1)) expect(messages).toHaveLength(1)
+    expect(new Set(turns.map(({ id }) => id)).size).toBe(count)
+  })
+
+  test("of 50,000 messages comes page by page, no faster than it is read", async () => {
+    const { apiKey, userId } = await register()
+    await fill(userId, 10, 5000)
+    proxy.forget()
+    const pages = () => proxy.statements().filter((statement) => /from messages/.test(statement)).length
+    const client = await connectRaw(service.url)
+    const { pathname } = new URL(service.url)
+    await client.send(head(`GET ${pathname}/users/me/export`, { authorization: `Bearer ${apiKey}` }))
+    await client.until(({ body }) => body.length > 0)
+    client.pause()
+    let seen = -1
+    // Until no page is asked for any more.
+    while (pages() > seen) {
+      seen = pages()
+      await Bun.sleep(500)
+    }
+    expect(seen).toBeLessThan(150)
+    expect(await service.call("GET", "/health").then(({ status }) => status)).toBe(200)
+    client.resume()
+    const answer = await client.answer()
+    expect(answer.whole).toBe(true)
+    const { sessions } = Schema.decodeUnknownSync(Exported)(JSON.parse(answer.body.toString()))
+    const contents = sessions.flatMap(({ messages }) => messages.map(({ content }) => content))
+    expect(contents).toHaveLength(50_000)
+    expect(new Set(sessions.map(({ messages }) => messages.length))).toEqual(new Set([5000]))
+    client.leave()
+  }, 30_000)
+
+  test("that the database breaks off does not end cleanly, and is a status where it had not begun", async () => {
+    const { apiKey, userId } = await register()
+    await fill(userId, 2, 1000)
+    proxy.breakOn(/from turns where user_id/, "before", 2)
+    const client = await connectRaw(service.url)
+    const request = head(`GET ${new URL(service.url).pathname}/users/me/export`, {
+      authorization: `Bearer ${apiKey}`,
+    })
+    await client.send(request)
+    const answer = await client.answer()
+    expect({ status: answer.status, whole: answer.whole }).toEqual({ status: 200, whole: false })
+    client.leave()
+    proxy.breakOn(/from api_keys\s+where user_id/, "before", 2)
+    await expectProblem(await service.call("GET", "/users/me/export", { key: apiKey }), {
+      status: 503,
+      code: "DATABASE_UNAVAILABLE",
+    })
+    expect((await exported(apiKey)).sessions).toHaveLength(2)
+  })
+
+  test("whose client leaves asks for no further page", async () => {
+    const { apiKey, userId } = await register()
+    await fill(userId, 1, 50_000)
+    const client = await connectRaw(service.url)
+    await client.send(
+      head(`GET ${new URL(service.url).pathname}/users/me/export`, { authorization: `Bearer ${apiKey}` }),
+    )
+    await client.until(({ body }) => body.length > 100_000)
+    client.pause()
+    client.leave("reset")
+    proxy.forget()
+    await exported((await register()).apiKey)
+    const pages = proxy.statements().filter((statement) => /from messages/.test(statement)).length
+    // What was under way when it left, in the time that a whole other export takes.
+    expect(pages).toBeLessThan(50)
+  }, 30_000)
+})
+
+describe("DELETE /users/me", () => {
+  const remove = (key: string, body?: unknown) =>
+    service.call("DELETE", "/users/me", { key, ...(body === undefined ? {} : { body }) })
+  const left = async (userId: string) => {
+    const [rows] = await database.sql`select
+      (select count(*)::int from users where id = ${userId}) as users,
+      (select count(*)::int from api_keys where user_id = ${userId}) as keys,
+      (select count(*)::int from sessions where user_id = ${userId}) as sessions,
+      (select count(*)::int from messages m join sessions s on s.id = m.session_id where user_id = ${userId}) as messages,
+      (select count(*)::int from turns where user_id = ${userId}) as turns`
+    return rows
+  }
+  const nothing = { users: 0, keys: 0, sessions: 0, messages: 0, turns: 0 }
+
+  test("takes all that there is of one along, and nothing of others", async () => {
+    const [mine, theirs] = [await register(), await register()]
+    for (const key of [mine.apiKey, theirs.apiKey]) {
+      await converse(key)
+      await converse(key, { headers: { "idempotency-key": "once" } })
+    }
+    await fill(mine.userId, 45, 2)
+    await database.sql`insert into turns (id, user_id, session_id, state, ended_at)
+      values (gen_random_uuid(), ${mine.userId}, gen_random_uuid(), 'failed', now())`
+    expect(await left(mine.userId)).toMatchObject({ sessions: 47, messages: 98, turns: 3 })
+    const messages = async () => (await database.sql`select count(*)::int as count from messages`)[0].count
+    const before = await messages()
+    const theirsBefore = await left(theirs.userId)
+
+    const answer = await remove(mine.apiKey, { email: mine.email })
+    expect(answer.status).toBe(204)
+    expect(await answer.text()).toBe("")
+    expect(await left(mine.userId)).toEqual(nothing)
+    expect(await messages()).toBe(before - 98)
+    expect(await left(theirs.userId)).toEqual(theirsBefore)
+    await expectProblem(await service.call("GET", "/users/me", { key: mine.apiKey }), {
+      status: 401,
+      code: "INVALID_API_KEY",
+    })
+    // The address is free again, for somebody new.
+    const again = await service.call("POST", "/users/register", { body: { email: mine.email } })
+    expect(again.status).toBe(201)
+  })
+
+  test("takes one's own address in other letters, and by a form", async () => {
+    const [upper, form] = [await register(), await register()]
+    expect((await remove(upper.apiKey, { email: ` ${upper.email.toUpperCase()} ` })).status).toBe(204)
+    const answer = await fetch(`${service.url}/users/me`, {
+      method: "DELETE",
+      headers: { authorization: `Bearer ${form.apiKey}` },
+      body: new URLSearchParams({ email: form.email }),
+    })
+    expect(answer.status).toBe(204)
+  })
+
+  test.each([
+    [undefined],
+    [{}],
+    [{ email: "" }],
+    [{ email: "bob@example.com" }],
+    [{ email: null }],
+    [{ email: ["a"] }],
+  ])("without one's own address deletes nothing: %j", async (body) => {
+    const { apiKey, userId } = await register()
+    await expectProblem(await remove(apiKey, body), {
+      status: 400,
+      code: "VALIDATION_ERROR",
+      message:
+        /^email: (is missing|must be the e-mail address of this account, to confirm that all of it goes)$/,
+    })
+    expect(await left(userId)).toMatchObject({ users: 1, keys: 1 })
+  })
+
+  test("while a turn runs leaves nothing of it, nor is the turn answered as if it were saved", async () => {
+    const { apiKey, userId, email } = await register()
+    service.upstream.script("llm", [{ delayMs: 300 }])
+    const asked = service.upstream.calls("llm").length
+    const turn = service.converse(apiKey, new Blob([await wav16k()]), { accept: "application/json" })
+    await service.upstream.waitFor(
+      () => service.upstream.calls("llm")[asked],
+      "the turn's question to the model",
+    )
+    expect((await remove(apiKey, { email })).status).toBe(204)
+    await expectProblem(await turn, { status: 404, code: "SESSION_NOT_FOUND" })
+    expect(await left(userId)).toEqual(nothing)
+  })
+})
