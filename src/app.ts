@@ -32,6 +32,14 @@ export const layer = Layer.mergeAll(HttpServer.layer, CleanUp.layer).pipe(
   Layer.provideMerge(BunContext.layer),
 )
 
+/** What the operator's commands for users need; it may be built while the service runs. */
+export const administration = Layer.mergeAll(Users.layer, Keys.layer).pipe(
+  Layer.provide(Postgres.layerBeside),
+  Layer.provideMerge(Telemetry.onlyWarnings),
+  Layer.provide(Settings.layer),
+  Layer.provide(BunContext.layer),
+)
+
 /** The database and the log alone: building it brings the schema up to date. */
 export const migrationsOnly = Postgres.layer.pipe(
   Layer.provideMerge(Telemetry.layer),

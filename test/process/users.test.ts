@@ -1,0 +1,244 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { Schema } from "effect"
+import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await makeDatabase()
+})
+afterAll(async () => {
+  await cleanUpProcesses()
+  await database.drop()
+})
+
+/** For a test of several processes, each of which starts in half a second, on a machine that has much else to do. */
+const patienceMs = 30_000
+
+interface Place {
+  readonly cwd?: string
+  readonly env?: Record<string, string>
+}
+
+const users = async (
+  args: ReadonlyArray<string>,
+  { cwd, env = { DATABASE_URL: database.url } }: Place = {},
+) => {
+  const command = startProcess({
+    env: { OPENAI_API_KEY: "sk-test", ...env },
+    args: [mainFile, "users", ...args],
+    ...(cwd === undefined ? {} : { cwd }),
+  })
+  const code = await command.ended
+  return { code, stdout: command.stdout(), stderr: command.stderr() }
+}
+/** What a command prints for machines, a line each. */
+const lines = async <A, I>(schema: Schema.Schema<A, I>, args: ReadonlyArray<string>, place?: Place) => {
+  const { code, stdout, stderr } = await users([...args, "--json"], place)
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+  return stdout
+    .trim()
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => Schema.decodeUnknownSync(Schema.parseJson(schema))(line))
+}
+const Made = Schema.Struct({
+  userId: Schema.UUID,
+  email: Schema.String,
+  keyId: Schema.UUID,
+  apiKey: Schema.String.pipe(Schema.pattern(/^sk_[0-9a-f]{64}$/)),
+})
+const Listed = Schema.Struct({
+  userId: Schema.UUID,
+  email: Schema.String,
+  createdAt: Schema.Date,
+  keys: Schema.Array(
+    Schema.Struct({ id: Schema.UUID, name: Schema.String, revokedAt: Schema.NullOr(Schema.String) }),
+  ),
+})
+const newEmail = () => `${crypto.randomUUID()}@example.com`
+const create = async (email = newEmail(), place?: Place) => {
+  const [made] = await lines(Made, ["create", email], place)
+  if (made === undefined) throw new Error("nothing was printed")
+  return made
+}
+/** Whether a key is one that may be used. */
+const works = async (apiKey: string) => {
+  const hash = new Bun.CryptoHasher("sha256").update(apiKey).digest("hex")
+  return (
+    (await database.sql`select 1 from api_keys where key_hash = ${hash} and revoked_at is null`).length > 0
+  )
+}
+/** A command that fails: one sentence on stderr, nothing else. */
+const refusal = async (args: ReadonlyArray<string>, code: number) => {
+  const answer = await users(args)
+  expect(answer).toMatchObject({ code, stdout: "" })
+  expect(answer.stderr.trimEnd().split("\n")).toHaveLength(1)
+  expect(answer.stderr).not.toContain("    at ")
+  return answer.stderr
+}
+
+describe("users", () => {
+  test(
+    "create prints the key of a new user, for people and for machines, also where registration is closed",
+    async () => {
+      const made = await create(" Ada@example.com ", {
+        env: { DATABASE_URL: database.url, REGISTRATION: "closed" },
+      })
+      expect(made.email).toBe("Ada@example.com")
+      expect(await works(made.apiKey)).toBe(true)
+      const { code, stdout, stderr } = await users(["create", newEmail()])
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+      expect(stdout).toMatch(/^User \S+ \([\w-]{36}\)\nAPI key, shown this once: sk_[0-9a-f]{64}\n$/)
+      expect(await refusal(["create", "ada@EXAMPLE.com"], 1)).toContain("registered already")
+    },
+    patienceMs,
+  )
+
+  test(
+    "list shows users and their keys in the order of their addresses, and no key",
+    async () => {
+      const made = await create()
+      const listed = await lines(Listed, ["list"])
+      const emails = listed.map(({ email }) => email.toLowerCase())
+      expect(emails).toEqual(emails.toSorted())
+      expect(listed.find(({ userId }) => userId === made.userId)).toMatchObject({
+        email: made.email,
+        keys: [{ id: made.keyId, name: "API key", revokedAt: null }],
+      })
+      const { stdout } = await users(["list"])
+      expect(stdout).toContain(`${made.email}  ${made.userId}  since `)
+      expect(stdout).toContain(`  ${made.keyId}  ${made.apiKey.slice(0, 7)}…  API key, never used\n`)
+      expect(stdout).not.toContain(made.apiKey)
+    },
+    patienceMs,
+  )
+
+  test(
+    "list goes on past its first page",
+    async () => {
+      const many = await makeDatabase()
+      const place = { env: { DATABASE_URL: many.url } }
+      expect(await lines(Listed, ["list"], place)).toEqual([])
+      await many.sql`insert into users (email) select 'User' || n || '@example.com' from generate_series(1, 1001) n`
+      const listed = await lines(Listed, ["list"], place)
+      expect(new Set(listed.map(({ userId }) => userId)).size).toBe(1001)
+      await many.drop()
+    },
+    patienceMs,
+  )
+
+  test(
+    "rotate gives a new key in place of all, or of those with a name",
+    async () => {
+      const { email, apiKey, userId } = await create()
+      await database.sql`insert into api_keys (user_id, name, key_hash)
+      select ${userId}, 'Phone', md5(${userId} || n) || md5(n::text) from generate_series(1, 2) n`
+      const [phone] = await lines(Made, ["rotate", email.toUpperCase(), "--name", "Phone"])
+      expect(phone?.userId).toBe(userId)
+      expect([await works(apiKey), await works(phone?.apiKey ?? "")]).toEqual([true, true])
+      const [all] = await lines(Made, ["rotate", email])
+      expect([await works(apiKey), await works(phone?.apiKey ?? "")]).toEqual([false, false])
+      expect(await works(all?.apiKey ?? "")).toBe(true)
+      expect(await refusal(["rotate", email, "--name", "Fridge"], 1)).toContain("no such API key")
+    },
+    patienceMs,
+  )
+
+  test(
+    "revoke ends one key, or all, and rotate brings the user back",
+    async () => {
+      const { email, apiKey, keyId, userId } = await create()
+      await database.sql`insert into api_keys (user_id, name, key_hash)
+      select ${userId}, 'Phone', md5(${userId} || n) || md5(n::text) from generate_series(1, 2) n`
+      const Revoked = Schema.Struct({ revoked: Schema.Number })
+      expect(await lines(Revoked, ["revoke", email, keyId])).toEqual([{ revoked: 1 }])
+      expect(await works(apiKey)).toBe(false)
+      expect(await refusal(["revoke", email, keyId], 1)).toContain("no such API key")
+      expect(await refusal(["revoke", email, "none"], 1)).toContain("no such API key")
+      expect(await lines(Revoked, ["revoke", email])).toEqual([{ revoked: 2 }])
+      const [back] = await lines(Made, ["rotate", email])
+      expect(await works(back?.apiKey ?? "")).toBe(true)
+    },
+    patienceMs,
+  )
+
+  test(
+    "delete takes all along that there is of the user",
+    async () => {
+      const { email, userId } = await create()
+      await database.sql`insert into sessions (user_id) values (${userId})`
+      const { code, stdout } = await users(["delete", email])
+      expect({ code, stdout }).toEqual({
+        code: 0,
+        stdout: `Deleted ${email} (${userId}) with all that was stored of them.\n`,
+      })
+      expect(await database.sql`select 1 from users where id = ${userId}`).toHaveLength(0)
+      expect(await database.sql`select 1 from sessions where user_id = ${userId}`).toHaveLength(0)
+      expect(await refusal(["delete", email], 1)).toContain("no user with this e-mail address")
+    },
+    patienceMs,
+  )
+
+  test.each([
+    [["promote", "ada@example.com"], 'no command "users promote"'],
+    [["toString"], 'no command "users toString"'],
+    [["create"], "needs an e-mail address"],
+    [["create", "ada"], '"ada" is no e-mail address'],
+    [["create", "ada@example.com", "bob@example.com"], "fewer words"],
+    [["list", "ada@example.com"], "fewer words"],
+    [["list", "--name", "Phone"], "takes no --name"],
+    [["rotate", "ada@example.com", "--name", ""], "--name must be"],
+    [["list", "--loud"], "Unknown option '--loud'. See: bun src/main.ts users --help."],
+  ])(
+    "%j is not understood: code 2",
+    async (args, said) => {
+      expect(await refusal(args, 2)).toContain(said)
+    },
+    patienceMs,
+  )
+
+  test.each([[[]], [["--help"]], [["create", "--help"]]])(
+    "%j is answered with help",
+    async (args) => {
+      const { code, stdout, stderr } = await users(args, { env: { PORT: "wrong" } })
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+      expect(stdout).toContain("rotate EMAIL")
+    },
+    patienceMs,
+  )
+
+  test(
+    "without a database fails with one sentence",
+    async () => {
+      const url = new URL(database.url)
+      url.pathname = "/nowhere"
+      const { code, stderr } = await users(["list"], { env: { DATABASE_URL: url.href } })
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/^The command failed\. The database refused the service .*\n$/)
+    },
+    patienceMs,
+  )
+})
+
+test(
+  "users works on the embedded database, while the service runs on it and while it does not",
+  async () => {
+    const place = { cwd: newFolder(), env: { OFFLINE_ENGINES: "on" } }
+    const before = await create(undefined, place)
+    const service = startProcess(place)
+    const url = await service.url()
+    const meanwhile = await create(undefined, place)
+    const me = (apiKey: string) =>
+      fetch(`${url}/api/v1/users/me`, { headers: { authorization: `Bearer ${apiKey}` } })
+    expect((await me(before.apiKey)).status).toBe(200)
+    expect(await (await me(meanwhile.apiKey)).json()).toMatchObject({ email: meanwhile.email })
+    expect((await users(["revoke", before.email], place)).code).toBe(0)
+    expect((await me(before.apiKey)).status).toBe(401)
+    expect((await fetch(`${url}/api/v1/ready`)).status).toBe(200)
+    service.signal("SIGTERM")
+    expect(await service.ended).toBe(0)
+    expect(await lines(Listed, ["list"], place)).toHaveLength(2)
+  },
+  2 * patienceMs,
+)
