@@ -1,5 +1,6 @@
 import { Effect, Redacted, Schema } from "effect"
 import { Elysia } from "elysia"
+import { Settings } from "../config.ts"
 import { isSameEmail } from "../users/email.ts"
 import { AccountExport } from "../users/export.ts"
 import { Keys, type NewApiKey } from "../users/keys.ts"
@@ -34,6 +35,7 @@ export const accountRoutes = Effect.gen(function* () {
   const users = yield* Users
   const keys = yield* Keys
   const exports = yield* AccountExport
+  const { listenerTimeout } = yield* Settings
 
   return new Elysia({ prefix: "/users/me" })
     .use(yield* signedIn)
@@ -42,7 +44,7 @@ export const accountRoutes = Effect.gen(function* () {
       run(
         request,
         streamed(
-          request.signal,
+          { signal: request.signal, patience: listenerTimeout },
           Effect.map(exports.of(user), (body) => ({
             headers: {
               ...notKept,
