@@ -1,4 +1,5 @@
 import { Config, ConfigError, Context, Duration, Either, Layer, Option, Redacted } from "effect"
+import { thisMachine, turnsCarriedBy } from "./machine.ts"
 
 /** A server that one stage of the turn (hearing, thinking, speaking) can ask. */
 export interface ServerSettings {
@@ -260,6 +261,14 @@ const all = Config.all({
   /** What is nowhere louder is no speech, in dB below full scale; 0 lets everything pass. */
   silenceDbfs: variable("SILENCE_DBFS", number(-120, 0), -60),
   maxAudioSeconds: variable("MAX_AUDIO_DURATION_SECONDS", number(0.1, 86_400), 300),
+  /** At a time, of all users; 0: no bound. */
+  maxTurns: variable("MAX_TURNS", whole(0, 100_000), turnsCarriedBy(thisMachine())),
+  /** At a time, of one user; 0: no bound. */
+  maxTurnsPerUser: variable("MAX_TURNS_PER_USER", whole(0, 100_000), 4),
+  /** How long a turn over one of these bounds waits for the end of another; 0: not at all. */
+  turnQueuePatience: variable("TURN_QUEUE_SECONDS", number(0, 60), 2).pipe(Config.map(Duration.seconds)),
+  /** How many such turns wait at a time; 0: none. */
+  turnQueueLength: variable("TURN_QUEUE_LENGTH", whole(0, 100_000), 64),
   sessionTimeout: variable("SESSION_TIMEOUT_MINUTES", number(0.001, 525_600), 30).pipe(
     Config.map(Duration.minutes),
   ),

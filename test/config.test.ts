@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { ConfigProvider, Context, Duration, Effect, Either, Layer, Option, Redacted } from "effect"
 import { explainConfigError, Settings, type StageSettings } from "../src/config.ts"
+import { thisMachine, turnsCarriedBy } from "../src/machine.ts"
 import { wav16k } from "./support/audio.ts"
 import { startService } from "./support/service.ts"
 import { startUpstream } from "./support/upstream.ts"
@@ -54,6 +55,10 @@ const defaults = {
   ffmpegWarm: 2,
   maxAudioBytes: 25 * 1024 * 1024,
   maxAudioSeconds: 300,
+  maxTurns: turnsCarriedBy(thisMachine()),
+  maxTurnsPerUser: 4,
+  turnQueuePatience: Duration.seconds(2),
+  turnQueueLength: 64,
   sessionTimeout: Duration.minutes(30),
   sessionRetentionDays: 0,
   breakerFailures: 5,
@@ -199,6 +204,19 @@ const variables: Record<
   MAX_AUDIO_DURATION_SECONDS: {
     right: ["10", { maxAudioSeconds: 10 }],
     wrong: [["0"], "a number from 0.1 to 86400"],
+  },
+  MAX_TURNS: { right: ["0", { maxTurns: 0 }], wrong: [["-1", "1.5"], "a whole number from 0 to 100000"] },
+  MAX_TURNS_PER_USER: {
+    right: ["0", { maxTurnsPerUser: 0 }],
+    wrong: [["-1", "many"], "a whole number from 0 to 100000"],
+  },
+  TURN_QUEUE_SECONDS: {
+    right: ["0", { turnQueuePatience: Duration.zero }],
+    wrong: [["-1", "61"], "a number from 0 to 60"],
+  },
+  TURN_QUEUE_LENGTH: {
+    right: ["0", { turnQueueLength: 0 }],
+    wrong: [["-1"], "a whole number from 0 to 100000"],
   },
   SESSION_TIMEOUT_MINUTES: {
     right: ["0.5", { sessionTimeout: Duration.seconds(30) }],

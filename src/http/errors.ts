@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import type { Overloaded, TooManyTurns } from "../limits/admission.ts"
 import type { UnknownPosition } from "../sessions/model.ts"
 import type { TurnNotFound } from "../sessions/stored-turn.ts"
 import type { TurnError } from "../turn/errors.ts"
@@ -56,6 +57,8 @@ export type AppError =
   | TooManyApiKeys
   | UnknownPosition
   | TurnNotFound
+  | Overloaded
+  | TooManyTurns
   | Unauthorized
   | ValidationFailed
   | AudioTooLarge

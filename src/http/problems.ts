@@ -141,6 +141,22 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     ),
   TurnCancelled: () => problem(409, "TURN_CANCELLED", "The turn was cancelled."),
   TurnNotFound: () => problem(404, "TURN_NOT_FOUND", "There is no such turn."),
+  Overloaded: ({ retryAfter }) =>
+    problem(
+      503,
+      "OVERLOADED",
+      "As many turns as this server carries are in progress. Please try again shortly.",
+      {
+        retryAfter,
+      },
+    ),
+  TooManyTurns: ({ most, retryAfter }) =>
+    problem(
+      429,
+      "RATE_LIMIT_EXCEEDED",
+      `You have ${most} turns in progress, which is as many as one user may have. Wait for one to end, or cancel one.`,
+      { retryAfter },
+    ),
   ProviderRateLimited: ({ retryAfter }) =>
     problem(429, "RATE_LIMIT_EXCEEDED", "OpenAI API rate limit exceeded. Please try again later.", {
       retryAfter: Option.match(retryAfter, {

@@ -68,7 +68,11 @@ export const makeRun = Effect.gen(function* () {
 /** What the operator needs to know of a failed request and the caller must not be told. */
 const logFailure = (error: AppError) => {
   const { status, code } = toProblem(error)
-  const log = status >= 500 ? Effect.logError("failed", error) : Effect.logInfo("refused")
+  // A load that is refused is no failure, and a line with its stack for each would be a load of its own.
+  const log =
+    status >= 500 && error._tag !== "Overloaded"
+      ? Effect.logError("failed", error)
+      : Effect.logInfo("refused")
   const reason = "reason" in error ? { reason: error.reason } : {}
   const stage = "stage" in error ? { stage: error.stage } : {}
   return Effect.annotateLogs(log, { code, ...stage, ...reason })

@@ -1,5 +1,6 @@
 import { Effect, type FiberSet, Option, type Scope } from "effect"
 import { Settings } from "../config.ts"
+import { Admission } from "../limits/admission.ts"
 import type { Listening, Saying, Whereto } from "../turn/model.ts"
 import { Turns } from "../turn/turns.ts"
 import { negotiate } from "./accept.ts"
@@ -35,6 +36,7 @@ interface Asked {
 /** A turn, answered as its request's headers ask. `unattended`: what goes on where its client has left. */
 export const makeTurnAnswer = Effect.fnUntraced(function* (unattended: FiberSet.FiberSet) {
   const turns = yield* Turns
+  const admission = yield* Admission
   const { listenerTimeout } = yield* Settings
 
   return Effect.fnUntraced(function* ({ request, userId, isSpoken, said }: Asked) {
@@ -60,7 +62,12 @@ export const makeTurnAnswer = Effect.fnUntraced(function* (unattended: FiberSet.
         }),
       )
     })
+    const admitted = Effect.gen(function* () {
+      // Before a recording is read: a refused one costs neither memory nor disk.
+      const place = yield* admission.enter(userId)
+      return yield* Option.isSome(key) ? runsOn(unattended, Effect.zipRight(place.keep, turn)) : turn
+    })
     const client = { signal: request.signal, patience: listenerTimeout }
-    return yield* streamed(client, Option.isSome(key) ? runsOn(unattended, turn) : turn)
+    return yield* streamed(client, admitted)
   })
 })

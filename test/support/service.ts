@@ -55,6 +55,12 @@ const fastClock = (speed: number): Clock.Clock => {
   }
 }
 
+/** Tests register hundreds of users, and take hundreds of turns, from one address: what a test limits it turns on. */
+const withoutLimits = {
+  MAX_TURNS: "0",
+  MAX_TURNS_PER_USER: "0",
+}
+
 export const startService = async ({
   env = {},
   speed = 1,
@@ -71,6 +77,7 @@ export const startService = async ({
     PORT: "0",
     LOG_LEVEL: "none",
     LOG_DIR: "",
+    ...withoutLimits,
     // A test's failures are not the next one's.
     BREAKER_FAILURES: "0",
     // One that waits would be counted as a turn's own, and its start take CPU from a service whose time runs fast.

@@ -1,0 +1,29 @@
+import { availableParallelism, totalmem } from "node:os"
+
+/** What a process may use. */
+export interface Machine {
+  readonly cores: number
+  /** In bytes. */
+  readonly memory: number
+}
+
+/** A container's own bounds where it has some. */
+export const thisMachine = (): Machine => {
+  const constrained = process.constrainedMemory()
+  return {
+    cores: availableParallelism(),
+    // What is not constrained is told as 0, or as more than there is.
+    memory: constrained > 0 ? Math.min(constrained, totalmem()) : totalmem(),
+  }
+}
+
+/** Measured by `bun scripts/overload.ts` (README, "Limits"). */
+const turnsPerCore = 32
+/** The one thread that everything but ffmpeg runs on is the bound from here on, however many cores there are. */
+const coresUsed = 4
+/** In bytes: an upload on its way to the disk, and a recording of five minutes on its way to speech recognition. */
+const memoryPerTurn = 32 * 1024 * 1024
+
+/** How many turns at a time a process carries at their normal pace, in half of the memory. */
+export const turnsCarriedBy = ({ cores, memory }: Machine): number =>
+  Math.max(1, Math.min(turnsPerCore * Math.min(cores, coresUsed), Math.floor(memory / 2 / memoryPerTurn)))
