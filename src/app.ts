@@ -5,6 +5,7 @@ import * as Postgres from "./db/postgres.ts"
 import { HttpServer } from "./http/server.ts"
 import * as Upload from "./http/upload.ts"
 import { Admission } from "./limits/admission.ts"
+import { RateLimits } from "./limits/rate-limits.ts"
 import { Providers } from "./openai/client.ts"
 import * as CleanUp from "./sessions/clean-up.ts"
 import { Conversation } from "./sessions/conversation.ts"
@@ -25,7 +26,9 @@ export const layer = Layer.mergeAll(HttpServer.layer, CleanUp.layer).pipe(
   Layer.provideMerge(Turns.layer),
   Layer.provideMerge(RunningTurns.layer),
   Layer.provideMerge(TurnRecords.layer),
-  Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, Conversation.layer)),
+  Layer.provideMerge(
+    Layer.mergeAll(Users.layer, account, Sessions.layer, Conversation.layer, RateLimits.layer),
+  ),
   Layer.provideMerge(
     Layer.mergeAll(Postgres.layer, Providers.layer, Ffmpeg.layer, Upload.layer, Admission.layer),
   ),

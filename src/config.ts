@@ -1,3 +1,4 @@
+import { isIP } from "node:net"
 import { Config, ConfigError, Context, Duration, Either, Layer, Option, Redacted } from "effect"
 import { thisMachine, turnsCarriedBy } from "./machine.ts"
 
@@ -115,6 +116,20 @@ const origins: Check<ReadonlyArray<string>> = (value) => {
   return list.every((each) => each === "*" || (URL.canParse(each) && new URL(each).origin === each))
     ? Either.right(list)
     : Either.left('"*" or a comma-separated list of origins such as https://app.example.com')
+}
+
+const isNetwork = (text: string) => {
+  const [address = "", bits, ...more] = text.split("/")
+  const version = isIP(address)
+  if (version === 0 || more.length > 0) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
+}
+
+const networks: Check<ReadonlyArray<string>> = (value) => {
+  const list = value.split(",").map((each) => each.trim())
+  return list.every(isNetwork)
+    ? Either.right(list)
+    : Either.left("a comma-separated list of addresses and networks such as 10.0.0.0/8")
 }
 
 const timeout = (name: string, seconds: number) =>
@@ -265,6 +280,16 @@ const all = Config.all({
   maxTurns: variable("MAX_TURNS", whole(0, 100_000), turnsCarriedBy(thisMachine())),
   /** At a time, of one user; 0: no bound. */
   maxTurnsPerUser: variable("MAX_TURNS_PER_USER", whole(0, 100_000), 4),
+  /** Per minute (registrations: per hour), by user or by client network; 0: not limited. */
+  rateLimits: Config.all({
+    turns: variable("RATE_LIMIT_TURNS_PER_MINUTE", whole(0, 1_000_000), 30),
+    requests: variable("RATE_LIMIT_REQUESTS_PER_MINUTE", whole(0, 1_000_000), 300),
+    registrations: variable("RATE_LIMIT_REGISTRATIONS_PER_HOUR", whole(0, 1_000_000), 20),
+    logins: variable("RATE_LIMIT_LOGINS_PER_MINUTE", whole(0, 1_000_000), 30),
+    wrongKeys: variable("RATE_LIMIT_WRONG_KEYS_PER_MINUTE", whole(0, 1_000_000), 20),
+  }),
+  /** Whose word is taken for whom they were asked by. */
+  trustedProxies: variable("TRUSTED_PROXIES", networks, []),
   /** How long a turn over one of these bounds waits for the end of another; 0: not at all. */
   turnQueuePatience: variable("TURN_QUEUE_SECONDS", number(0, 60), 2).pipe(Config.map(Duration.seconds)),
   /** How many such turns wait at a time; 0: none. */

@@ -18,7 +18,7 @@ export const thisMachine = (): Machine => {
 }
 
 /** Measured by `bun scripts/overload.ts` (README, "Limits"). */
-const turnsPerCore = 32
+const turnsPerCore = 16
 /** The one thread that everything but ffmpeg runs on is the bound from here on, however many cores there are. */
 const coresUsed = 4
 /** In bytes: an upload on its way to the disk, and a recording of five minutes on its way to speech recognition. */

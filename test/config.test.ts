@@ -57,6 +57,8 @@ const defaults = {
   maxAudioSeconds: 300,
   maxTurns: turnsCarriedBy(thisMachine()),
   maxTurnsPerUser: 4,
+  rateLimits: { turns: 30, requests: 300, registrations: 20, logins: 30, wrongKeys: 20 },
+  trustedProxies: [],
   turnQueuePatience: Duration.seconds(2),
   turnQueueLength: 64,
   sessionTimeout: Duration.minutes(30),
@@ -209,6 +211,33 @@ const variables: Record<
   MAX_TURNS_PER_USER: {
     right: ["0", { maxTurnsPerUser: 0 }],
     wrong: [["-1", "many"], "a whole number from 0 to 100000"],
+  },
+  RATE_LIMIT_TURNS_PER_MINUTE: {
+    right: ["0", { rateLimits: { turns: 0 } }],
+    wrong: [["-1", "0.5"], "a whole number from 0 to 1000000"],
+  },
+  RATE_LIMIT_REQUESTS_PER_MINUTE: {
+    right: ["1", { rateLimits: { requests: 1 } }],
+    wrong: [["-1"], "a whole number"],
+  },
+  RATE_LIMIT_REGISTRATIONS_PER_HOUR: {
+    right: ["2", { rateLimits: { registrations: 2 } }],
+    wrong: [["-1"], "a whole number"],
+  },
+  RATE_LIMIT_LOGINS_PER_MINUTE: {
+    right: ["3", { rateLimits: { logins: 3 } }],
+    wrong: [["-1"], "a whole number"],
+  },
+  RATE_LIMIT_WRONG_KEYS_PER_MINUTE: {
+    right: ["4", { rateLimits: { wrongKeys: 4 } }],
+    wrong: [["-1"], "a whole number"],
+  },
+  TRUSTED_PROXIES: {
+    right: ["10.0.0.0/8, ::1,fd00::/8", { trustedProxies: ["10.0.0.0/8", "::1", "fd00::/8"] }],
+    wrong: [
+      ["*", "proxy.internal", "10.0.0.0/33", "fd00::/129", "10.0.0.1,", "10.0.0.0/8/8", "10.0.0.0/"],
+      "a comma-separated list of addresses and networks",
+    ],
   },
   TURN_QUEUE_SECONDS: {
     right: ["0", { turnQueuePatience: Duration.zero }],

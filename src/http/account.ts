@@ -38,7 +38,7 @@ export const accountRoutes = Effect.gen(function* () {
   const { listenerTimeout } = yield* Settings
 
   return new Elysia({ prefix: "/users/me" })
-    .use(yield* signedIn)
+    .use(yield* signedIn({ isCounted: true }))
     .get("", ({ user: { id, email, createdAt } }) => ({ userId: id, email, createdAt }))
     .get("/export", ({ request, user }) =>
       run(

@@ -1,36 +1,49 @@
 import { Effect, Option, Redacted } from "effect"
 import { Elysia } from "elysia"
+import { RateLimits } from "../limits/rate-limits.ts"
 import { Keys } from "../users/keys.ts"
 import type { SignedIn } from "../users/model.ts"
+import { networkOf } from "./client-address.ts"
 import { Unauthorized } from "./errors.ts"
-import { makeRun } from "./run.ts"
+import { type Answering, counted } from "./rate-headers.ts"
+import { makeRun, requestInfo } from "./run.ts"
+import { makeWrongKeys } from "./wrong-keys.ts"
 
 /** The key of an Authorization header; the scheme in any letter case, as RFC 7235 has it. */
 const bearer = (header: string | null) =>
   Option.map(Option.fromNullable(/^bearer +(\S+)\s*$/i.exec(header ?? "")?.[1]), (key) => Redacted.make(key))
 
 /**
- * Routes that use this plugin know their `user`, and are refused without one. The key is checked before the body is
- * read: Elysia parses before it derives, so the parse hook asks first, and both share one look-up.
+ * Routes that use this plugin know their `user`, and are refused without one, or after too many requests; `isCounted` is
+ * false where they count for themselves. The key is checked before the body is read: Elysia parses before it derives, so
+ * the parse hook asks first, and both share one look-up.
  */
-export const signedIn = Effect.gen(function* () {
+export const signedIn = Effect.fnUntraced(function* ({ isCounted }: { readonly isCounted: boolean }) {
   const run = yield* makeRun
   const keys = yield* Keys
+  const limits = yield* RateLimits
+  const wrongKeys = makeWrongKeys(limits)
   const asked = new WeakMap<Request, Promise<SignedIn>>()
-  const authenticate = (request: Request): Promise<SignedIn> => {
+  const authenticate = (request: Request, answer: Answering): Promise<SignedIn> => {
     const known = asked.get(request)
     if (known !== undefined) return known
     const key = bearer(request.headers.get("authorization"))
     const user = run(
       request,
-      Option.isNone(key) ? Effect.fail(new Unauthorized()) : keys.authenticate(key.value),
+      Effect.gen(function* () {
+        if (Option.isNone(key)) return yield* new Unauthorized()
+        const network = networkOf(requestInfo(request).ip)
+        const user = yield* wrongKeys.guard(answer, network, key.value, keys.authenticate(key.value))
+        if (isCounted) yield* counted(limits, answer, "requests", user.id)
+        return user
+      }),
     )
     asked.set(request, user)
     return user
   }
   return new Elysia({ name: "signed-in" })
-    .onParse({ as: "scoped" }, async ({ request }) => {
-      await authenticate(request)
+    .onParse({ as: "scoped" }, async ({ request, set }) => {
+      await authenticate(request, set)
     })
-    .derive({ as: "scoped" }, async ({ request }) => ({ user: await authenticate(request) }))
+    .derive({ as: "scoped" }, async ({ request, set }) => ({ user: await authenticate(request, set) }))
 })

@@ -2,11 +2,13 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, type FiberSet, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
+import { RateLimits } from "../limits/rate-limits.ts"
 import { storable } from "../sessions/model.ts"
 import { RunningTurns } from "../sessions/running-turns.ts"
 import { Saying, Whereto } from "../turn/model.ts"
 import { signedIn } from "./auth.ts"
 import { fields } from "./body.ts"
+import { counted } from "./rate-headers.ts"
 import { makeRun } from "./run.ts"
 import { makeTurnAnswer } from "./turn-answer.ts"
 import { receiveUpload } from "./upload.ts"
@@ -40,14 +42,15 @@ export const conversationRoutes = Effect.fnUntraced(function* (unattended: Fiber
   const run = yield* makeRun
   const answer = yield* makeTurnAnswer(unattended)
   const running = yield* RunningTurns
+  const limits = yield* RateLimits
   const fs = yield* FileSystem.FileSystem
   const settings = yield* Settings
 
   return new Elysia()
-    .use(yield* signedIn)
+    .use(yield* signedIn({ isCounted: false }))
     .post(
       "/voice/conversation",
-      ({ request, user }) => {
+      ({ request, user, set }) => {
         const said = receiveUpload(request, settings).pipe(
           Effect.map(({ upload, sessionId }) => ({
             saying: Saying.Recording({ upload }),
@@ -55,26 +58,35 @@ export const conversationRoutes = Effect.fnUntraced(function* (unattended: Fiber
           })),
           Effect.provideService(FileSystem.FileSystem, fs),
         )
-        return run(request, answer({ request, userId: user.id, isSpoken: true, said }))
+        return run(request, answer({ request, answering: set, userId: user.id, isSpoken: true, said }))
       },
       // The body is read by the turn itself, as it comes.
       { parse: () => null },
     )
     .delete(
       "/voice/turns/:turnId",
-      ({ request, user, params }) =>
-        run(request, Effect.as(running.cancel(user.id, params.turnId), new Response(null, { status: 204 }))),
+      ({ request, user, params, set }) =>
+        run(
+          request,
+          counted(limits, set, "requests", user.id).pipe(
+            Effect.zipRight(running.cancel(user.id, params.turnId)),
+            Effect.as(new Response(null, { status: 204 })),
+          ),
+        ),
       { parse: () => null },
     )
     .use(yield* fields)
     .post(
       "/sessions/:id/messages",
-      ({ request, user, params, query, body }) => {
+      ({ request, user, params, query, body, set }) => {
         const said = Effect.succeed({
           saying: Saying.Text(body),
           whereto: Whereto.Given({ sessionId: params.id }),
         })
-        return run(request, answer({ request, userId: user.id, isSpoken: query.audio === "true", said }))
+        return run(
+          request,
+          answer({ request, answering: set, userId: user.id, isSpoken: query.audio === "true", said }),
+        )
       },
       { body: SaidText, query: Spoken },
     )

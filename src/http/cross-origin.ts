@@ -7,6 +7,8 @@ const exposed = [
   "X-Transcript-Truncated",
   "X-Request-Id",
   "Retry-After",
+  "RateLimit-Policy",
+  "RateLimit",
   "Server-Timing",
 ].join(", ")
 

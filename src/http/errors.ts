@@ -1,10 +1,11 @@
 import { Schema } from "effect"
 import type { Overloaded, TooManyTurns } from "../limits/admission.ts"
+import type { RateLimited } from "../limits/rate-limits.ts"
 import type { UnknownPosition } from "../sessions/model.ts"
 import type { TurnNotFound } from "../sessions/stored-turn.ts"
 import type { TurnError } from "../turn/errors.ts"
-import type { InvalidRegistrationToken, RegistrationClosed } from "../users/admission.ts"
 import type { ApiKeyNotFound, EmailTaken, InvalidApiKey, LastApiKey, TooManyApiKeys } from "../users/model.ts"
+import type { InvalidRegistrationToken, RegistrationClosed } from "../users/registration.ts"
 
 /** No Authorization header, or one that is no Bearer. */
 export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {}) {}
@@ -59,6 +60,7 @@ export type AppError =
   | TurnNotFound
   | Overloaded
   | TooManyTurns
+  | RateLimited
   | Unauthorized
   | ValidationFailed
   | AudioTooLarge

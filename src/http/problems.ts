@@ -1,6 +1,8 @@
 import { Duration, Match, Option } from "effect"
+import type { RateLimited } from "../limits/rate-limits.ts"
 import { acceptedFormats } from "../turn/validate.ts"
 import type { AppError } from "./errors.ts"
+import { limitHeaders } from "./rate-headers.ts"
 
 /** What a caller is told of an error. */
 export interface Problem {
@@ -34,6 +36,9 @@ const invalidKey = {
 } as const
 
 const megabytes = (bytes: number) => Number((bytes / 1024 / 1024).toFixed(3))
+
+const tooMany = ({ policy: { name, limit, windowSeconds }, retryAfter }: RateLimited) =>
+  `Too many ${name.replace("-", " ")}: ${limit} ${windowSeconds === 60 ? "a minute" : "an hour"} are allowed. Please try again in ${retryAfter} s.`
 
 /** Every error of the service and its answer: an error without a line here does not compile. */
 export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>()({
@@ -157,6 +162,11 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       `You have ${most} turns in progress, which is as many as one user may have. Wait for one to end, or cancel one.`,
       { retryAfter },
     ),
+  RateLimited: (error) =>
+    problem(429, "RATE_LIMIT_EXCEEDED", tooMany(error), {
+      retryAfter: error.retryAfter,
+      headers: limitHeaders(error),
+    }),
   ProviderRateLimited: ({ retryAfter }) =>
     problem(429, "RATE_LIMIT_EXCEEDED", "OpenAI API rate limit exceeded. Please try again later.", {
       retryAfter: Option.match(retryAfter, {

@@ -2,6 +2,7 @@ import { Cause, Context, type Duration, Effect, FiberSet, identity, Layer, Runti
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
 import { accountRoutes } from "./account.ts"
+import { makeClientAddress } from "./client-address.ts"
 import { conversationRoutes } from "./conversation.ts"
 import { crossOrigin } from "./cross-origin.ts"
 import { healthRoutes } from "./health.ts"
@@ -25,7 +26,8 @@ const pathOf = (url: string) => url.replace(/^\w+:\/\/[^/]*/, "").replace(/[?#].
 
 /** The whole HTTP interface; it is not listening yet. `unattended`: what goes on where its client has left. */
 const makeApp = Effect.fnUntraced(function* (unattended: FiberSet.FiberSet) {
-  const { corsOrigins, environment } = yield* Settings
+  const { corsOrigins, environment, trustedProxies } = yield* Settings
+  const clientAddress = makeClientAddress(trustedProxies)
   const runFork = Runtime.runFork(yield* Effect.runtime())
   const log = (line: Effect.Effect<void>, fields: Record<string, unknown>) =>
     runFork(Effect.annotateLogs(line, fields))
@@ -57,7 +59,8 @@ const makeApp = Effect.fnUntraced(function* (unattended: FiberSet.FiberSet) {
     },
   })
     .onRequest(({ request, set, server }) => {
-      set.headers["x-request-id"] = noteRequest(request, server?.requestIP(request)?.address ?? "unknown").id
+      const ip = clientAddress(server?.requestIP(request)?.address, request.headers)
+      set.headers["x-request-id"] = noteRequest(request, ip).id
     })
     .onError(({ request, code, error, set, path }) => {
       const { id } = requestInfo(request)

@@ -42,7 +42,7 @@ export const sessionsRoutes = Effect.gen(function* () {
   const conversation = yield* Conversation
 
   return new Elysia({ prefix: "/sessions" })
-    .use(yield* signedIn)
+    .use(yield* signedIn({ isCounted: true }))
     .get(
       "",
       ({ request, user, query }) =>

@@ -1,10 +1,12 @@
 import { Effect, type FiberSet, Option, type Scope } from "effect"
 import { Settings } from "../config.ts"
 import { Admission } from "../limits/admission.ts"
+import { RateLimits } from "../limits/rate-limits.ts"
 import type { Listening, Saying, Whereto } from "../turn/model.ts"
 import { Turns } from "../turn/turns.ts"
 import { negotiate } from "./accept.ts"
 import { type AppError, ValidationFailed } from "./errors.ts"
+import { type Answering, counted } from "./rate-headers.ts"
 import { renderings } from "./renderings.ts"
 import { requestInfo } from "./run.ts"
 import { runsOn, streamed } from "./streaming.ts"
@@ -26,6 +28,8 @@ const unspoken = (listening: Listening): Listening => ({ ...listening, format: "
 
 interface Asked {
   readonly request: Request
+  /** Where its headers are set. */
+  readonly answering: Answering
   readonly userId: string
   /** Whether the reply is to be spoken. */
   readonly isSpoken: boolean
@@ -37,9 +41,10 @@ interface Asked {
 export const makeTurnAnswer = Effect.fnUntraced(function* (unattended: FiberSet.FiberSet) {
   const turns = yield* Turns
   const admission = yield* Admission
+  const limits = yield* RateLimits
   const { listenerTimeout } = yield* Settings
 
-  return Effect.fnUntraced(function* ({ request, userId, isSpoken, said }: Asked) {
+  return Effect.fnUntraced(function* ({ request, answering, userId, isSpoken, said }: Asked) {
     const type = yield* negotiate(request.headers.get("accept"))
     if (!isSpoken && type.startsWith("audio/")) {
       return yield* new ValidationFailed({
@@ -65,6 +70,7 @@ export const makeTurnAnswer = Effect.fnUntraced(function* (unattended: FiberSet.
     const admitted = Effect.gen(function* () {
       // Before a recording is read: a refused one costs neither memory nor disk.
       const place = yield* admission.enter(userId)
+      yield* counted(limits, answering, "turns", userId)
       return yield* Option.isSome(key) ? runsOn(unattended, Effect.zipRight(place.keep, turn)) : turn
     })
     const client = { signal: request.signal, patience: listenerTimeout }

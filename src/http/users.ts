@@ -1,10 +1,13 @@
 import { Effect, Option, Redacted, Schema } from "effect"
 import { Elysia } from "elysia"
-import { makeAdmission, Registration } from "../users/admission.ts"
+import { RateLimits } from "../limits/rate-limits.ts"
 import { Keys } from "../users/keys.ts"
+import { makeAdmission, Registration } from "../users/registration.ts"
 import { Users } from "../users/users.ts"
 import { fields } from "./body.ts"
-import { makeRun } from "./run.ts"
+import { networkOf } from "./client-address.ts"
+import { type Answering, counted } from "./rate-headers.ts"
+import { makeRun, requestInfo } from "./run.ts"
 
 /** What a wrong field is told never repeats it: it may be a key. */
 const ApiKey = Schema.Trim.pipe(
@@ -24,12 +27,20 @@ export const usersRoutes = Effect.gen(function* () {
   const users = yield* Users
   const keys = yield* Keys
   const admit = yield* makeAdmission
+  const limits = yield* RateLimits
+  const countedByNetwork = (request: Request, answer: Answering, what: "registrations" | "logins") =>
+    counted(limits, answer, what, networkOf(requestInfo(request).ip))
   const body = Schema.standardSchemaV1(Registration)
 
-  const register = (request: Request, { email, registrationToken }: typeof Registration.Type) =>
+  const register = (
+    request: Request,
+    answering: Answering,
+    { email, registrationToken }: typeof Registration.Type,
+  ) =>
     run(
       request,
       Effect.gen(function* () {
+        yield* countedByNetwork(request, answering, "registrations")
         yield* admit(Option.fromNullable(registrationToken ?? request.headers.get("x-registration-token")))
         const { userId, apiKey } = yield* users.register(email)
         const answer = { userId, apiKey: Redacted.value(apiKey), message: keyNotice }
@@ -39,15 +50,19 @@ export const usersRoutes = Effect.gen(function* () {
 
   return new Elysia()
     .use(yield* fields)
-    .post("/users/register", ({ request, body }) => register(request, body), { body })
-    .post("/auth/register", ({ request, body }) => register(request, body), { body })
+    .post("/users/register", ({ request, set, body }) => register(request, set, body), { body })
+    .post("/auth/register", ({ request, set, body }) => register(request, set, body), { body })
     .post(
       "/auth/login",
-      ({ request, body: { apiKey } }) =>
+      ({ request, set, body: { apiKey } }) =>
         run(
           request,
-          Effect.map(keys.authenticate(Redacted.make(apiKey)), ({ id, email }) =>
-            Response.json({ token: apiKey, userId: id, email }, { headers: notKept }),
+          Effect.map(
+            Effect.zipRight(
+              countedByNetwork(request, set, "logins"),
+              keys.authenticate(Redacted.make(apiKey)),
+            ),
+            ({ id, email }) => Response.json({ token: apiKey, userId: id, email }, { headers: notKept }),
           ),
         ),
       { body: Schema.standardSchemaV1(Login) },

@@ -5,7 +5,7 @@ import { Settings } from "../config.ts"
 /**
  * Deletes sessions without a message that are idle for 24 h and, with SESSION_RETENTION_DAYS above 0, all that are
  * idle for longer than that; their turns go with them. Forgets Idempotency-Keys, and the speech kept for them, after 24 h,
- * and ends turns whose process is gone. Answers how many. Safe twice, and on several processes at once.
+ * and allowances that are whole again; ends turns whose process is gone. Answers how many. Safe twice, and on several processes at once.
  */
 export const cleanUp = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -19,7 +19,8 @@ export const cleanUp = Effect.gen(function* () {
   const keys = yield* sql`update turns
     set idempotency_key = null, content_hash = null, speech = null, speech_format = null
     where idempotency_key is not null and created_at < now() - interval '24 hours' returning 1`
-  const counts = { empty: empty.length, dead: dead.length, keys: keys.length }
+  const whole = yield* sql`delete from rate_limits where whole_at < now() returning 1`
+  const counts = { empty: empty.length, dead: dead.length, keys: keys.length, limits: whole.length }
   if (sessionRetentionDays === 0) return { ...counts, old: 0 }
   const old = yield* sql`delete from sessions where last_activity_at < now() - ${retention} returning 1`
   yield* sql`delete from turns where state = 'failed' and ended_at < now() - ${retention}`

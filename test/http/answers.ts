@@ -118,12 +118,14 @@ interface Expected {
   readonly code: string
   /** The whole message, or what is to be found in it. */
   readonly message?: string | RegExp
+  /** Seconds; on a 429 or 503, and 1 unless told. */
+  readonly retryAfter?: number
 }
 
 /** Checks an error's status, code, envelope and headers, and that it tells nothing of the inside. Answers its message. */
 export const expectProblem = async (
   response: Pick<Response, "status" | "headers" | "text">,
-  { status, code, message }: Expected,
+  { status, code, message, retryAfter = 1 }: Expected,
 ): Promise<string> => {
   const text = await response.text()
   expect({ status: response.status, text }).toEqual({ status, text: expect.stringContaining(`"${code}"`) })
@@ -134,7 +136,7 @@ export const expectProblem = async (
   expect(response.headers.get("retry-after")).toBe(
     problem.retryAfter === undefined ? null : `${problem.retryAfter}`,
   )
-  expect(problem.retryAfter).toBe(status === 503 || status === 429 ? 1 : undefined)
+  expect(problem.retryAfter).toBe(status === 503 || status === 429 ? retryAfter : undefined)
   if (typeof message === "string") expect(problem.message).toBe(message)
   if (message instanceof RegExp) expect(problem.message).toMatch(message)
   expect(problem.message).not.toMatch(secrets)

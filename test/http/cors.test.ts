@@ -16,7 +16,7 @@ afterAll(async () => {
 })
 
 const exposed =
-  "X-Session-Id, X-Turn-Id, X-Transcript, X-Transcript-Truncated, X-Request-Id, Retry-After, Server-Timing"
+  "X-Session-Id, X-Turn-Id, X-Transcript, X-Transcript-Truncated, X-Request-Id, Retry-After, RateLimit-Policy, RateLimit, Server-Timing"
 
 /** Each kind of answer: with and without a body, errors from before, in and after the routes. */
 const calls: ReadonlyArray<readonly [method: string, path: string, status: number]> = [

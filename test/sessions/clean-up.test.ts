@@ -85,6 +85,16 @@ effectTest(
 )
 
 effectTest(
+  "forgets allowances that are whole again",
+  Effect.gen(function* () {
+    yield* run(`insert into rate_limits values
+      ('turns', 'a', now() - interval '1 second'), ('turns', 'b', now() + interval '1 minute')`)
+    expect(yield* CleanUp.cleanUp).toMatchObject({ limits: 1 })
+    expect(yield* Effect.promise(() => database.sql`select who from rate_limits`)).toHaveLength(1)
+  }).pipe(Effect.provide(parts())),
+)
+
+effectTest(
   "may run many times at once",
   Effect.gen(function* () {
     yield* insert(["empty", 25], ["empty", 30], ["said", 9000], ["said", 1])

@@ -12,10 +12,11 @@ import { rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { serverFolder } from "../../src/db/embedded-home.ts"
+import { withoutLimits } from "./limits.ts"
 import { Watch } from "./upstream-calls.ts"
 
 export interface ProcessOptions {
-  /** All of its environment beside PATH, HOME, HOST, PORT (any free one) and LOG_DIR (no files). */
+  /** All of its environment beside PATH, HOME, HOST, PORT (any free one), LOG_DIR (no files) and the limits (none). */
   readonly env?: Record<string, string>
   /** What follows `bun`; the service itself unless told. */
   readonly args?: ReadonlyArray<string>
@@ -87,6 +88,7 @@ export const startProcess = ({
       HOST: "127.0.0.1",
       PORT: "0",
       LOG_DIR: "",
+      ...withoutLimits,
       ...env,
     },
     stdin: "ignore",

@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import { layer } from "../../src/app.ts"
 import { HttpServer } from "../../src/http/server.ts"
 import { makeDatabase, type TestDatabase } from "./database.ts"
+import { withoutLimits } from "./limits.ts"
 import { startUpstream, type Upstream } from "./upstream.ts"
 
 /** The whole service, as in production, on a port of its own; only OpenAI is replaced. */
@@ -53,12 +54,6 @@ const fastClock = (speed: number): Clock.Clock => {
     currentTimeNanos: clock.currentTimeNanos,
     sleep: (wait) => clock.sleep(Duration.times(wait, 1 / speed)),
   }
-}
-
-/** Tests register hundreds of users, and take hundreds of turns, from one address: what a test limits it turns on. */
-const withoutLimits = {
-  MAX_TURNS: "0",
-  MAX_TURNS_PER_USER: "0",
 }
 
 export const startService = async ({
