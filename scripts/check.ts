@@ -4,8 +4,11 @@
  */
 import { bun, run, setUp } from "./setup.ts"
 
+/** In ms. By the command line: what test/support/preload.ts sets holds for the first file only, after it 5 s again. */
+const timeout = 30_000
+
 const tests = async () => {
-  const child = Bun.spawn([bun, "test", ...process.argv.slice(2)], {
+  const child = Bun.spawn([bun, "test", "--timeout", `${timeout}`, ...process.argv.slice(2)], {
     cwd: new URL("..", import.meta.url).pathname,
     stdio: ["inherit", "inherit", "pipe"],
   })

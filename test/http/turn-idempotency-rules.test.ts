@@ -238,7 +238,7 @@ describe("a key is free again", () => {
     const hash = new Bun.CryptoHasher("sha256").update(user).digest("hex")
     await database.sql`insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until)
       select ${turnId}, id, gen_random_uuid(), ${key}, repeat('0', 64), now() - interval '1 millisecond'
-      from users where api_key_hash = ${hash}`
+      from api_keys where key_hash = ${hash}`
     await expectAnew({ turnId })
   })
 })
