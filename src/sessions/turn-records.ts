@@ -94,8 +94,11 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
       })
 
       const renew = Effect.fn("TurnRecords.renew")(function* (ids: ReadonlyArray<string>) {
+        // One that is being saved is not waited for, lest the others go without.
         const rows = yield* query(sql`update turns set lease_until = ${nextLease}
-          where ${sql.in("id", ids)} and state = 'running' returning id, cancel_requested`)
+          where id in (
+            select id from turns where ${sql.in("id", ids)} and state = 'running' order by id for update skip locked
+          ) returning id, cancel_requested`)
         const watched = yield* rowsOf(Watched, rows)
         return watched.filter(({ cancelRequested }) => cancelRequested).map(({ id }) => id)
       })

@@ -88,7 +88,7 @@ describe("a method that a path does not take", () => {
     ["/sessions", "GET, HEAD, OPTIONS, POST", ["PUT", "PATCH", "DELETE", "TRACE"]],
     [`/sessions/${id}`, "DELETE, GET, HEAD, OPTIONS, PATCH", ["POST", "PUT"]],
     ["/sessions/nope", "DELETE, GET, HEAD, OPTIONS, PATCH", ["POST"]],
-    [`/sessions/${id}/messages`, "GET, HEAD, OPTIONS", ["POST", "DELETE"]],
+    [`/sessions/${id}/messages`, "GET, HEAD, OPTIONS, POST", ["PATCH", "DELETE"]],
     ["/voice/conversation", "OPTIONS, POST", ["GET", "PUT"]],
   ])("of %s is 405, and told which it takes", async (path, allow, methods) => {
     for (const method of methods) {

@@ -237,7 +237,7 @@ describe("a key is free again", () => {
     const turnId = crypto.randomUUID()
     const hash = new Bun.CryptoHasher("sha256").update(user).digest("hex")
     await database.sql`insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until)
-      select ${turnId}, id, gen_random_uuid(), ${key}, repeat('0', 64), now() - interval '1 millisecond'
+      select ${turnId}, user_id, gen_random_uuid(), ${key}, repeat('0', 64), now() - interval '1 millisecond'
       from api_keys where key_hash = ${hash}`
     await expectAnew({ turnId })
   })
