@@ -29,7 +29,7 @@ export interface Figures extends Load {
   readonly floors: Floors
   /** How many turns the percentiles are of. */
   readonly turns: number
-  /** Why turns failed, each with how many did: of those that were to be measured. */
+  /** Why turns failed, each with how many did: of all, those before and after the measured time too. */
   readonly failures: ReadonlyMap<string, number>
   readonly firstByteMs: Spread
   readonly lastByteMs: Spread
@@ -66,13 +66,14 @@ const spreadOf = (values: ReadonlyArray<number>): Spread => ({
 export const figuresOf = (
   load: Load,
   floors: Floors,
-  { counted, turns, wallMs }: Taken<Outcome>,
+  { counted, others, wallMs }: Taken<Outcome>,
   before: Meter,
   after: Meter,
 ): Figures => {
+  const turns = counted.length + others.length
   const heard = counted.filter(isHeard)
   const failures = new Map<string, number>()
-  for (const outcome of counted) {
+  for (const outcome of [...counted, ...others]) {
     if (!isHeard(outcome)) failures.set(outcome.failure, (failures.get(outcome.failure) ?? 0) + 1)
   }
   const gaps = heard.map(({ gapMs }) => gapMs).filter((gapMs) => gapMs >= leastGapMs)

@@ -1,8 +1,8 @@
 /** Turns of which some count: those with the load on them that is to be measured. */
 export interface Taken<A> {
   readonly counted: ReadonlyArray<A>
-  /** How many there were, with those before and after the measured time. */
-  readonly turns: number
+  /** Those that began before or after the measured time. */
+  readonly others: ReadonlyArray<A>
   readonly wallMs: number
 }
 
@@ -26,9 +26,9 @@ export const takeSteadily = async <A>(
   turn: () => Promise<A>,
 ): Promise<Taken<A>> => {
   const counted: Array<A> = []
+  const others: Array<A> = []
   const begun = performance.now()
   const from = begun + spreadMs
-  let turns = 0
   let begunInTime = 0
   const isOpen = (now: number) => begunInTime < least.turns || now < from + least.ms
   const isOver = () => !isOpen(performance.now()) && counted.length === begunInTime
@@ -38,13 +38,13 @@ export const takeSteadily = async <A>(
       const now = performance.now()
       const counts = now >= from && isOpen(now)
       if (counts) begunInTime += 1
-      turns += 1
       const taken = await turn()
-      if (counts) counted.push(taken)
+      const list = counts ? counted : others
+      list.push(taken)
     }
   }
   await Promise.all(Array.from({ length: clients }, client))
-  return { counted, turns, wallMs: performance.now() - begun }
+  return { counted, others, wallMs: performance.now() - begun }
 }
 
 /** The worst that so many clients can do: all speak in the same instant, and again when the last has been answered. */
@@ -58,5 +58,5 @@ export const takeTogether = async <A>(
   for (let round = 0; round < rounds; round += 1) {
     counted.push(...(await Promise.all(Array.from({ length: clients }, turn))))
   }
-  return { counted, turns: counted.length, wallMs: performance.now() - begun }
+  return { counted, others: [], wallMs: performance.now() - begun }
 }

@@ -31,7 +31,8 @@ const load: ReadonlyArray<Column> = [
   },
   {
     title: "failed",
-    meaning: "how many turns failed beside those.",
+    meaning:
+      "how many turns failed, among those and among the ones just before and after that keep the load up.",
     of: (figures) => `${failedTurns(figures)}`,
   },
 ]

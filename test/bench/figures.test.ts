@@ -16,7 +16,7 @@ describe("figures", () => {
   const figures = figuresOf(
     load,
     floors,
-    { counted, turns: 8, wallMs: 4000 },
+    { counted, others: Array(4).fill(heard(9000, 9999, 99)), wallMs: 4000 },
     meter(100, 50, 10, 120),
     meter(500, 690, 90, 180),
   )
@@ -35,12 +35,12 @@ describe("figures", () => {
     expect(figures).toMatchObject({ turnsWithGap: 2, longestGapMs: 30 })
   })
 
-  test("are of answered turns alone, and count the others by what became of them", () => {
+  test("are of answered turns alone, and count all that failed by what became of them", () => {
     const failed = [{ failure: "503 OVERLOADED" }, { failure: "ECONNRESET" }, { failure: "503 OVERLOADED" }]
     const some = figuresOf(
       load,
       floors,
-      { counted: [...failed, heard(1600, 3400)], turns: 4, wallMs: 4000 },
+      { counted: [...failed, heard(1600, 3400)], others: [{ failure: "ECONNRESET" }], wallMs: 4000 },
       meter(0, 0, 0, 0),
       meter(40, 0, 0, 0),
     )
@@ -49,10 +49,10 @@ describe("figures", () => {
     expect(some.failures).toEqual(
       new Map([
         ["503 OVERLOADED", 2],
-        ["ECONNRESET", 1],
+        ["ECONNRESET", 2],
       ]),
     )
-    expect(failedTurns(some)).toBe(3)
+    expect(failedTurns(some)).toBe(4)
     expect(failedTurns(figures)).toBe(0)
   })
 
