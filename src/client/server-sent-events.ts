@@ -1,0 +1,65 @@
+/** Server-sent events, as the HTML standard has them (section 9.2.6, "Interpreting an event stream"). */
+
+export interface ServerEvent {
+  /** "message" where the stream names none. */
+  readonly event: string
+  readonly data: string
+  /** The last id that the stream gave; empty before the first. */
+  readonly id: string
+}
+
+/**
+ * Takes the text as it comes, cut anywhere, and gives each event to `onEvent` when its empty line has come. An event
+ * without its empty line at the stream's end is none.
+ */
+export const makeEventParser = (onEvent: (event: ServerEvent) => void): ((text: string) => void) => {
+  let rest = ""
+  let isFirst = true
+  let endsInReturn = false
+  let name = ""
+  let data: Array<string> = []
+  let id = ""
+
+  const dispatch = () => {
+    if (data.length > 0) onEvent({ event: name === "" ? "message" : name, data: data.join("\n"), id })
+    name = ""
+    data = []
+  }
+
+  const readLine = (line: string) => {
+    if (line === "") return dispatch()
+    const colon = line.indexOf(":")
+    const field = colon === -1 ? line : line.slice(0, colon)
+    const value = colon === -1 ? "" : line.slice(colon + 1).replace(/^ /, "")
+    if (field === "event") name = value
+    if (field === "data") data.push(value)
+    if (field === "id" && !value.includes("\0")) id = value
+  }
+
+  return (text) => {
+    if (text === "") return
+    // The line feed of a pair that was cut: its carriage return has ended the line already.
+    let fresh = endsInReturn && text.startsWith("\n") ? text.slice(1) : text
+    endsInReturn = text.endsWith("\r")
+    if (isFirst) fresh = fresh.replace(/^\ufeff/, "")
+    isFirst = false
+    // Only what is new is looked through, so that a long line in many cuts costs no more than in one.
+    let [head = "", ...more] = fresh.split(/\r\n|\r|\n/)
+    for (const next of more) {
+      readLine(rest + head)
+      rest = ""
+      head = next
+    }
+    rest += head
+  }
+}
+
+/** The events of a text that is still coming. */
+export async function* eventsOf(chunks: AsyncIterable<string>): AsyncGenerator<ServerEvent, void, void> {
+  const found: Array<ServerEvent> = []
+  const push = makeEventParser((event) => found.push(event))
+  for await (const chunk of chunks) {
+    push(chunk)
+    yield* found.splice(0)
+  }
+}

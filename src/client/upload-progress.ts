@@ -1,0 +1,108 @@
+/** XMLHttpRequest, which is all that tells how much of an upload is sent; browsers have it, Bun and Node do not. */
+import { networkLost } from "./errors.ts"
+import { lostBy, type Send } from "./transport.ts"
+
+/** Bytes of the whole request, of which the recording is nearly all. */
+export interface UploadProgress {
+  readonly sent: number
+  readonly total: number
+}
+
+interface ProgressEvent {
+  readonly loaded: number
+  readonly total: number
+}
+
+/** As much of it as is used here, since the types of browsers are not everywhere. */
+interface Xhr {
+  readonly readyState: number
+  readonly status: number
+  readonly responseText: string
+  readonly upload: {
+    onprogress: ((event: ProgressEvent) => void) | null
+    onload: ((event: ProgressEvent) => void) | null
+  }
+  onreadystatechange: (() => void) | null
+  onprogress: (() => void) | null
+  onload: (() => void) | null
+  onerror: (() => void) | null
+  onabort: (() => void) | null
+  open: (method: string, url: string) => void
+  setRequestHeader: (name: string, value: string) => void
+  getResponseHeader: (name: string) => string | null
+  send: (body?: FormData | string) => void
+  abort: () => void
+}
+
+const isXhr = (value: unknown): value is new () => Xhr => typeof value === "function"
+
+/** What becomes true later, for any number of looks. */
+const makeBell = () => {
+  let ring: () => void = () => undefined
+  let rung = new Promise<void>((resolve) => {
+    ring = resolve
+  })
+  return {
+    ring: () => {
+      ring()
+      rung = new Promise((resolve) => {
+        ring = resolve
+      })
+    },
+    next: () => rung,
+  }
+}
+
+/** The way that reports progress; undefined where there is none. */
+export const sendByXhr = (onProgress: (progress: UploadProgress) => void): Send | undefined => {
+  const Request: unknown = Reflect.get(globalThis, "XMLHttpRequest")
+  if (!isXhr(Request)) return undefined
+
+  return ({ method, url, headers, body, signal }) =>
+    new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(lostBy(signal, signal.reason))
+      const xhr = new Request()
+      const bell = makeBell()
+      let state: "open" | "whole" | "lost" = "open"
+      const become = (next: "whole" | "lost") => () => {
+        state = next
+        signal.removeEventListener("abort", stop)
+        bell.ring()
+        reject(lostBy(signal, "the request failed"))
+      }
+      const stop = () => xhr.abort()
+
+      async function* text() {
+        let given = 0
+        try {
+          for (;;) {
+            const rung = bell.next()
+            const isOver = state !== "open"
+            const fresh = xhr.responseText.slice(given)
+            given += fresh.length
+            if (fresh !== "") yield fresh
+            if (state === "lost") throw lostBy(signal, networkLost())
+            if (isOver) return
+            if (fresh === "") await rung
+          }
+        } finally {
+          stop()
+        }
+      }
+
+      xhr.open(method, url)
+      for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value)
+      xhr.upload.onprogress = xhr.upload.onload = ({ loaded, total }) => onProgress({ sent: loaded, total })
+      xhr.onreadystatechange = () => {
+        // 2: its headers are there.
+        if (xhr.readyState !== 2) return
+        resolve({ status: xhr.status, header: (name) => xhr.getResponseHeader(name), text: text() })
+      }
+      xhr.onprogress = bell.ring
+      xhr.onload = become("whole")
+      xhr.onerror = become("lost")
+      xhr.onabort = become("lost")
+      signal.addEventListener("abort", stop, { once: true })
+      xhr.send(body)
+    })
+}

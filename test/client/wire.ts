@@ -1,0 +1,77 @@
+/** A wire between a client and the service that breaks when told. */
+import { connect, createServer, type Socket } from "node:net"
+
+export interface Wire {
+  /** The API's root, by way of the wire. */
+  readonly url: string
+  /** Resets each of the next connections (1 unless told) once so many bytes of answers went by on it. */
+  readonly breakAfter: (bytes: number, times?: number) => void
+  /** How many were reset since the last reset of the wire. */
+  readonly broken: () => number
+  readonly connections: () => number
+  /** Bytes of answers on the latest connection. */
+  readonly received: () => number
+  readonly reset: () => void
+  readonly stop: () => Promise<void>
+}
+
+export const startWire = async (serviceUrl: string): Promise<Wire> => {
+  const target = new URL(serviceUrl)
+  const open = new Set<Socket>()
+  let limit = Number.POSITIVE_INFINITY
+  let times = 0
+  let broken = 0
+  let connections = 0
+  let received = 0
+
+  const server = createServer({ noDelay: true }, (client) => {
+    connections += 1
+    let passed = 0
+    const upstream = connect({ port: Number(target.port), host: target.hostname, noDelay: true })
+    open.add(client)
+    const end = () => {
+      open.delete(client)
+      client.destroy()
+      upstream.destroy()
+    }
+    for (const socket of [client, upstream]) socket.on("error", end).on("close", end)
+    client.on("data", (bytes) => upstream.write(bytes))
+    upstream.on("data", (bytes: Buffer) => {
+      const before = passed
+      passed += bytes.length
+      received = passed
+      if (times === 0 || passed < limit) return void client.write(bytes)
+      times -= 1
+      broken += 1
+      // The rest of what may pass is sent before the end, as a real line does it.
+      client.write(bytes.subarray(0, Math.max(0, limit - before)), () => client.resetAndDestroy())
+      return undefined
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  const address = server.address()
+  if (address === null || typeof address === "string") throw new Error("the wire has no TCP port")
+
+  const drop = () => {
+    for (const socket of [...open]) socket.destroy()
+  }
+  return {
+    url: `http://127.0.0.1:${address.port}${target.pathname}`,
+    breakAfter: (bytes, count = 1) => {
+      limit = bytes
+      times = count
+    },
+    broken: () => broken,
+    connections: () => connections,
+    received: () => received,
+    reset: () => {
+      drop()
+      times = broken = connections = 0
+    },
+    stop: async () => {
+      const closed = new Promise((resolve) => server.close(resolve))
+      drop()
+      await closed
+    },
+  }
+}
