@@ -7,6 +7,7 @@ import { conversationRoutes } from "./conversation.ts"
 import { crossOrigin } from "./cross-origin.ts"
 import { healthRoutes } from "./health.ts"
 import { problemOf, unknownRoute } from "./on-error.ts"
+import { pageRoutes } from "./page.ts"
 import { clientLeft, defect } from "./problems.ts"
 import { noteRequest, requestInfo } from "./run.ts"
 import { securityHeaders } from "./security-headers.ts"
@@ -88,6 +89,7 @@ const makeApp = Effect.fnUntraced(function* (unattended: FiberSet.FiberSet) {
     })
     .use(securityHeaders)
     .use(crossOrigin(corsOrigins))
+    .use(yield* pageRoutes)
     .use(
       new Elysia({ prefix: "/api/v1" })
         .use(yield* healthRoutes)

@@ -1,0 +1,127 @@
+import type { Client, Message, Timings } from "../client/client.ts"
+import { button, byId } from "./dom.ts"
+import { latencyPlot } from "./plot.ts"
+import { makeTurnView, type TurnView } from "./turn-view.ts"
+
+/** Messages to a page of history: 25 turns. */
+const pageSize = 50
+
+/** What was said in the session that is open, oldest first. */
+export interface Conversation {
+  /** Undefined before the first turn of a new one. */
+  readonly sessionId: () => string | undefined
+  /** Empties it; a session's history is read into it. Fails as the client does. */
+  readonly open: (client: Client, sessionId: string | undefined) => Promise<void>
+  /** The turn that runs has this session; nothing is read. */
+  readonly join: (sessionId: string) => void
+  readonly begin: () => TurnView
+  readonly remove: (view: TurnView) => void
+  readonly timed: (timings: Timings) => void
+}
+
+/** Both sides of each turn; a message without its other side stands alone. */
+const turnsOf = (messages: ReadonlyArray<Message>) => [
+  ...Map.groupBy(messages, ({ turnId }) => turnId).values(),
+]
+
+const viewOf = (messages: ReadonlyArray<Message>) => {
+  const view = makeTurnView()
+  view.says("")
+  for (const { role, content, interrupted } of messages) {
+    if (role === "user") view.says(content)
+    if (role === "assistant") view.adds(content)
+    if (interrupted) queueMicrotask(view.interrupts)
+  }
+  view.completes(undefined, undefined)
+  return view.element
+}
+
+export const makeConversation = (onFailure: (error: unknown) => void): Conversation => {
+  const log = byId("log", HTMLElement)
+  const turns = byId("turns", HTMLElement)
+  const welcome = byId("welcome", HTMLElement)
+  const plot = byId("plot", HTMLElement)
+  const earlier = button("earlier")
+  /** Of each session, as long as the page is open: the service does not tell them later. */
+  const latencies = new Map<string, ReadonlyArray<number>>()
+  let sessionId: string | undefined
+  let oldest: string | undefined
+  let reads = 0
+
+  const toEnd = () => log.scrollTo({ top: log.scrollHeight })
+  const showWelcome = () => {
+    welcome.hidden = turns.childElementCount > 0
+  }
+  const showPlot = () => {
+    const known = latencies.get(sessionId ?? "") ?? []
+    plot.hidden = known.length === 0
+    plot.replaceChildren(...(known.length === 0 ? [] : latencyPlot(known)))
+  }
+  // What grows stays in sight, unless its reader has gone up.
+  let isAtEnd = true
+  // What scrolls has to scroll by the keyboard too.
+  log.tabIndex = 0
+  log.addEventListener("scroll", () => {
+    isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60
+  })
+  new ResizeObserver(() => isAtEnd && toEnd()).observe(turns)
+
+  const read = async (client: Client, id: string, before?: string) => {
+    const mine = ++reads
+    const messages = await client.sessions.messages(id, {
+      limit: pageSize,
+      ...(before === undefined ? {} : { before }),
+    })
+    if (mine !== reads) return
+    turns.prepend(...turnsOf(messages).map(viewOf))
+    oldest = messages[0]?.id
+    earlier.hidden = messages.length < pageSize
+    showWelcome()
+  }
+  let readEarlier: () => Promise<void> = async () => undefined
+  earlier.addEventListener("click", () => {
+    const height = log.scrollHeight
+    readEarlier()
+      .then(() => log.scrollBy({ top: log.scrollHeight - height }))
+      .catch(onFailure)
+  })
+
+  return {
+    sessionId: () => sessionId,
+    open: async (client, id) => {
+      sessionId = id
+      reads += 1
+      turns.replaceChildren()
+      earlier.hidden = true
+      showPlot()
+      showWelcome()
+      if (id === undefined) return
+      welcome.hidden = true
+      readEarlier = () => read(client, id, oldest)
+      await read(client, id)
+      toEnd()
+    },
+    join: (id) => {
+      sessionId = id
+      showPlot()
+    },
+    begin: () => {
+      for (const each of turns.querySelectorAll("details[open]")) each.removeAttribute("open")
+      const view = makeTurnView()
+      turns.append(view.element)
+      showWelcome()
+      isAtEnd = true
+      toEnd()
+      return view
+    },
+    remove: ({ element }) => {
+      element.remove()
+      showWelcome()
+    },
+    timed: ({ firstAudio }) => {
+      const id = sessionId ?? ""
+      latencies.set(id, [...(latencies.get(id) ?? []), firstAudio])
+      showPlot()
+    },
+  }
+}

@@ -1,0 +1,99 @@
+import { button, byId, make } from "./dom.ts"
+import { type Problem, problemOf } from "./problems.ts"
+import { makeRing, type Ring } from "./ring.ts"
+
+/** What the service, or the person, is doing. */
+export type State = "idle" | "opening" | "listening" | "sending" | "thinking" | "speaking"
+
+const sentences: { readonly [state in State]: string } = {
+  idle: "Hold to talk",
+  opening: "Opening the microphone…",
+  listening: "Listening. Let go to send",
+  sending: "Sending…",
+  thinking: "Thinking…",
+  speaking: "Speaking. Hold to interrupt",
+}
+
+/** The button, the line below it, and the notice above. */
+export interface Display {
+  readonly ring: Ring
+  readonly show: (state: State) => void
+  readonly state: () => State
+  /** Seconds recorded; none: no clock. */
+  readonly clock: (seconds: number | undefined) => void
+  readonly level: (level: number) => void
+  /** For those who hear the page. */
+  readonly announce: (text: string) => void
+  readonly clearNotice: () => void
+  /** A sentence, what to do, and a button for it. */
+  readonly notice: (problem: Problem, onRemedy?: () => void) => void
+  readonly fail: (error: unknown, onRemedy?: () => void) => void
+}
+
+const remedies = { "send again": "Send again", "sign in": "Sign in" } as const
+
+export const makeDisplay = (): Display => {
+  const orb = byId("orb", HTMLElement)
+  const status = byId("status", HTMLElement)
+  const clock = byId("clock", HTMLElement)
+  const meter = byId("level", HTMLMeterElement)
+  const spoken = byId("spoken", HTMLElement)
+  const notice = byId("notice", HTMLElement)
+  const name = byId("talk-name", HTMLElement)
+  const ring = makeRing(byId("ring", HTMLCanvasElement))
+  let state: State = "idle"
+
+  const show = (next: State) => {
+    state = next
+    orb.dataset.state = next
+    status.textContent = sentences[next]
+    name.textContent = next === "listening" ? "Send" : "Hold to talk"
+    button("stop").disabled = next === "idle"
+    if (next === "idle" || next === "sending" || next === "thinking") ring.rest()
+    if (next !== "listening") meter.value = 0
+  }
+
+  const showNotice: Display["notice"] = ({ what, next, remedy }, onRemedy) => {
+    const close = make(
+      "button",
+      { type: "button", class: "close-notice", "aria-label": "Close this message" },
+      "✕",
+    )
+    close.addEventListener("click", () => {
+      notice.hidden = true
+    })
+    const parts: Array<Node> = [make("p", {}, make("strong", {}, what), ` ${next}`)]
+    if (remedy !== undefined && onRemedy !== undefined) {
+      const act = make("button", { type: "button", class: "remedy" }, remedies[remedy])
+      act.addEventListener("click", onRemedy)
+      parts.push(act)
+    }
+    // Shown before it is filled, or screen readers miss it.
+    notice.hidden = false
+    notice.replaceChildren(...parts, close)
+  }
+
+  return {
+    ring,
+    show,
+    state: () => state,
+    clock: (seconds) => {
+      clock.textContent =
+        seconds === undefined
+          ? ""
+          : `${Math.floor(seconds / 60)}:${`${Math.floor(seconds % 60)}`.padStart(2, "0")}`
+    },
+    level: (level) => {
+      meter.value = level
+    },
+    announce: (text) => {
+      spoken.textContent = text
+    },
+    clearNotice: () => {
+      notice.hidden = true
+      notice.replaceChildren()
+    },
+    notice: showNotice,
+    fail: (error, onRemedy) => showNotice(problemOf(error), onRemedy),
+  }
+}

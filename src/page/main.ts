@@ -1,0 +1,105 @@
+/** The page: who is there, their conversations, and the one that is open. */
+import { type Client, makeClient, type Session, type Turn } from "../client/client.ts"
+import { makeConversation } from "./conversation.ts"
+import { makeDisplay } from "./display.ts"
+import { button, byId } from "./dom.ts"
+import { makeSessionList } from "./session-list.ts"
+import { type Account, baseUrl, copyText, forgetKey, watchSignIn } from "./sign-in.ts"
+import { makeVoice } from "./voice.ts"
+
+const app = byId("app", HTMLElement)
+const title = byId("title", HTMLElement)
+const engines = byId("engines", HTMLElement)
+const newTitle = "New conversation"
+/** Of a conversation, made of its first words; the service takes up to 200. */
+const longestTitle = 60
+
+let account: Account | undefined
+let client: Client = makeClient({ baseUrl })
+
+/** The one element that all replies are played on: iPhones let no other play. */
+const player = new Audio()
+const display = makeDisplay()
+const conversation = makeConversation(display.fail)
+const isShown = () => !app.hidden
+
+const open = async (session: Session | undefined) => {
+  voice.stop()
+  display.clearNotice()
+  title.textContent = session === undefined ? newTitle : (session.title ?? "Untitled")
+  sessions.mark(session?.id)
+  await conversation.open(client, session?.id)
+  if (session?.expired) {
+    display.notice({ what: "This conversation has ended.", next: "Speaking begins a new one." })
+  }
+}
+
+const sessions = makeSessionList(() => client, {
+  onOpen: (session) => open(session).catch(display.fail),
+  onDeleted: (id) => {
+    if (id === conversation.sessionId()) open(undefined).catch(display.fail)
+  },
+  onFailure: display.fail,
+})
+
+/** A conversation is called after its first words. */
+const nameAfter = async ({ sessionId, transcript }: Turn) => {
+  const session = await client.sessions.get(sessionId)
+  const words =
+    transcript.length > longestTitle ? `${transcript.slice(0, longestTitle).trimEnd()}…` : transcript
+  const name = session.title ?? (await client.sessions.update(sessionId, { title: words })).title
+  if (conversation.sessionId() === sessionId) title.textContent = name
+  sessions.mark(conversation.sessionId())
+  await sessions.refresh()
+}
+
+const signOut = () => {
+  voice.stop()
+  forgetKey()
+  account = undefined
+  client = makeClient({ baseUrl })
+  app.hidden = true
+  sessions.close()
+  signIn.show()
+}
+
+const voice = makeVoice(
+  () => ({
+    client,
+    conversation,
+    display,
+    player,
+    // The turn itself is whole: a list that could not be read is no failure of it.
+    onTurn: (turn) => nameAfter(turn).catch(() => undefined),
+    onSignIn: signOut,
+  }),
+  isShown,
+)
+
+const stageNames = { stt: "hears", llm: "answers", tts: "speaks" } as const
+
+/** Says plainly what is a toy. */
+const showEngines = async () => {
+  const { stages } = await client.ready()
+  const offline = (["stt", "llm", "tts"] as const).filter((stage) => stages[stage].engine === "offline")
+  engines.hidden = offline.length === 0
+  const verbs = offline.map((stage) => stageNames[stage])
+  const list = verbs.length > 1 ? `${verbs.slice(0, -1).join(", ")} and ${verbs.at(-1)}` : verbs.join("")
+  engines.textContent = `For trying only: a simple engine on this machine ${list}. Set OPENAI_API_KEY for the real thing.`
+}
+
+const signIn = watchSignIn((entered) => {
+  account = entered
+  client = makeClient({ baseUrl, apiKey: entered.apiKey })
+  byId("who", HTMLElement).textContent = entered.email
+  app.hidden = false
+  open(undefined).catch(display.fail)
+  sessions.refresh().catch(display.fail)
+  showEngines().catch(() => undefined)
+  button("talk").focus()
+})
+
+button("sign-out").addEventListener("click", signOut)
+button("copy-key").addEventListener("click", () => copyText(account?.apiKey ?? "", button("copy-key")))
+// A page that is left lets go of the microphone by itself; a reply that nobody hears is not worth its cost.
+window.addEventListener("pagehide", voice.stop)

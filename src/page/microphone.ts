@@ -1,0 +1,114 @@
+import type { Problem } from "./problems.ts"
+
+const orFile = "You can also send a recording from a file."
+
+const problems = {
+  insecure: {
+    what: "This browser gives no microphone to a page on a plain http:// address.",
+    next: `Open it by https:// or as http://localhost. ${orFile}`,
+  },
+  refused: {
+    what: "The microphone is not allowed here.",
+    next: `Allow it in the site’s settings, beside the address, then hold the button again. ${orFile}`,
+  },
+  absent: { what: "No microphone was found.", next: `Connect one, then hold the button again. ${orFile}` },
+  busy: {
+    what: "Another program uses the microphone.",
+    next: `Close that, then hold the button again. ${orFile}`,
+  },
+  noRecorder: { what: "This browser can’t record sound.", next: `Use a newer one. ${orFile}` },
+} as const satisfies Record<string, Problem>
+
+/** Why there is no recording. */
+export class MicrophoneProblem extends Error {
+  readonly problem: Problem
+  constructor(kind: keyof typeof problems, cause?: unknown) {
+    super(problems[kind].what, { cause })
+    this.problem = problems[kind]
+  }
+}
+
+/** As DOMException names them. */
+const kinds: Readonly<Record<string, keyof typeof problems>> = {
+  NotAllowedError: "refused",
+  SecurityError: "insecure",
+  NotFoundError: "absent",
+  OverconstrainedError: "absent",
+  NotReadableError: "busy",
+  AbortError: "busy",
+}
+
+/** Chromium and Firefox write WebM, Safari MP4. */
+const types = ["audio/webm;codecs=opus", "audio/mp4", "audio/ogg;codecs=opus"]
+
+/** iPhones play through the ear piece while a microphone is open; no other browser has this class alone. */
+const isPhoneOfApple = "ManagedMediaSource" in globalThis && !("MediaSource" in globalThis)
+
+/** Opening one takes a moment in which the first word is lost, so it stays open between turns, for so many ms. */
+const warmMs = isPhoneOfApple ? 0 : 20_000
+
+let open: MediaStream | undefined
+let closing: ReturnType<typeof setTimeout> | undefined
+
+const isLive = (stream: MediaStream | undefined): stream is MediaStream =>
+  stream?.getAudioTracks().some(({ readyState }) => readyState === "live") ?? false
+
+/** The microphone; fails with a MicrophoneProblem. */
+export const openMicrophone = async (): Promise<MediaStream> => {
+  clearTimeout(closing)
+  // Absent, whatever the types say, where the page's address is not secure.
+  const devices: MediaDevices | undefined = navigator.mediaDevices
+  if (devices?.getUserMedia === undefined) throw new MicrophoneProblem("insecure")
+  if (!("MediaRecorder" in globalThis)) throw new MicrophoneProblem("noRecorder")
+  if (isLive(open)) return open
+  try {
+    open = await devices.getUserMedia({
+      audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+    })
+    return open
+  } catch (error) {
+    const name = error instanceof Error ? error.name : ""
+    throw new MicrophoneProblem(kinds[name] ?? "absent", error)
+  }
+}
+
+/** Lets go of it, unless it is wanted again soon. */
+export const restMicrophone = (): void => {
+  clearTimeout(closing)
+  closing = setTimeout(() => {
+    for (const track of open?.getTracks() ?? []) track.stop()
+    open = undefined
+  }, warmMs)
+}
+
+export interface Recording {
+  /** All of it. */
+  readonly end: () => Promise<Blob>
+  readonly drop: () => void
+}
+
+/** Records from now on. */
+export const record = (stream: MediaStream): Recording => {
+  const type = types.find((each) => MediaRecorder.isTypeSupported(each))
+  const recorder = new MediaRecorder(stream, type === undefined ? {} : { mimeType: type })
+  const parts: Array<Blob> = []
+  recorder.ondataavailable = ({ data }) => parts.push(data)
+  const stopped = new Promise<void>((resolve, reject) => {
+    recorder.onstop = () => resolve()
+    recorder.onerror = () => reject(new MicrophoneProblem("busy"))
+  })
+  // Whoever drops it does not wait for its end.
+  stopped.catch(() => undefined)
+  recorder.start()
+  const stop = () => {
+    if (recorder.state !== "inactive") recorder.stop()
+  }
+  return {
+    end: async () => {
+      stop()
+      await stopped
+      return new Blob(parts, { type: recorder.mimeType })
+    },
+    drop: stop,
+  }
+}

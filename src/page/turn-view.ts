@@ -1,0 +1,84 @@
+import type { Timings } from "../client/client.ts"
+import { icon, make } from "./dom.ts"
+import { waterfall } from "./waterfall.ts"
+
+/** A turn as it is seen: what was said, and the reply. */
+export interface TurnView {
+  readonly element: HTMLElement
+  /** What the words are waiting for. */
+  readonly waits: (text: string) => void
+  /** 0 to 1. */
+  readonly uploads: (share: number) => void
+  readonly says: (transcript: string) => void
+  /** The reply's next words. */
+  readonly adds: (text: string) => void
+  /** All of the reply that there is. */
+  readonly reply: () => string
+  /** The reply begins anew. */
+  readonly restarts: () => void
+  readonly interrupts: () => void
+  /** Shows where the time went, and the button that plays the reply again. */
+  readonly completes: (timings: Timings | undefined, onPlay: (() => void) | undefined) => void
+}
+
+const playIcon = "M8 5.5v13l10.5-6.5z"
+
+/** An empty turn. Screen readers are told of it elsewhere, whole: word by word nobody could listen to it. */
+export const makeTurnView = (): TurnView => {
+  const waiting = make("span", { class: "waiting" })
+  const progress = make("progress", { max: "1", value: "0", "aria-label": "Sent" })
+  progress.hidden = true
+  const said = make("p", { class: "said" }, waiting, progress)
+  const words = make("p", { class: "reply" })
+  const foot = make("div", { class: "turn-foot" })
+  const element = make("article", { class: "turn" }, said, words, foot)
+  words.hidden = true
+  let text = ""
+  let isInterrupted = false
+
+  const show = () => {
+    words.textContent = text
+    words.hidden = text === ""
+  }
+
+  return {
+    element,
+    waits: (text) => {
+      waiting.textContent = text
+      progress.hidden = true
+    },
+    uploads: (share) => {
+      progress.hidden = share >= 1
+      progress.value = share
+    },
+    says: (transcript) => {
+      said.replaceChildren(transcript)
+      element.dataset.waits = "reply"
+    },
+    adds: (more) => {
+      delete element.dataset.waits
+      text += more
+      show()
+    },
+    reply: () => text,
+    restarts: () => {
+      text = ""
+      show()
+    },
+    interrupts: () => {
+      delete element.dataset.waits
+      if (isInterrupted || !element.isConnected) return
+      isInterrupted = true
+      foot.prepend(make("span", { class: "tag" }, "Interrupted"))
+    },
+    completes: (timings, onPlay) => {
+      delete element.dataset.waits
+      if (onPlay !== undefined) {
+        const again = make("button", { type: "button", class: "again" }, icon(playIcon), "Play again")
+        again.addEventListener("click", onPlay)
+        foot.append(again)
+      }
+      if (timings !== undefined) foot.append(waterfall(timings, true))
+    },
+  }
+}
