@@ -21,7 +21,7 @@ const tests = async () => {
   return { code: await child.exited, passed: count("pass"), failed: count("fail") }
 }
 
-await setUp()
+await setUp("tests")
 const steps = ["lint", "types"]
 let broken = 0
 for (const step of steps) {

@@ -16,7 +16,17 @@ const programs = [
   },
 ] as const
 
-type Program = (typeof programs)[number]
+/** What only the tests of the page call; CHROMIUM_PATH names another than Debian's. */
+const testPrograms = [
+  {
+    name: "chromium",
+    commands: [process.env.CHROMIUM_PATH ?? "chromium"],
+    packages: ["chromium"],
+    need: "tests of the page",
+  },
+] as const
+
+type Program = (typeof programs | typeof testPrograms)[number]
 
 const isThere = ({ commands }: Program) => commands.some((command) => Bun.which(command) !== null)
 
@@ -53,8 +63,8 @@ const installCommand = (missing: ReadonlyArray<Program>): string => {
   return `your package manager, for: ${names.join(", ")}`
 }
 
-const installPrograms = async () => {
-  const missing = programs.filter((program) => !isThere(program))
+const installPrograms = async (wanted: ReadonlyArray<Program>) => {
+  const missing = wanted.filter((program) => !isThere(program))
   if (missing.length === 0) return
   const list = missing.map(({ name, need }) => `${name} (${need})`).join(", ")
   if (process.getuid?.() === 0 && Bun.which("apt-get") !== null) {
@@ -70,8 +80,8 @@ const installPrograms = async () => {
   if (missing.some(({ need }) => need === "required")) process.exit(1)
 }
 
-/** Installs what is missing. Ends the process where something needed can't be had. */
-export const setUp = async () => {
+/** Installs what is missing for the service, or for its tests as well. Ends the process where something needed can't be had. */
+export const setUp = async (purpose: "service" | "tests" = "service") => {
   await must([bun, "install", "--frozen-lockfile", "--silent"])
-  await installPrograms()
+  await installPrograms(purpose === "tests" ? [...programs, ...testPrograms] : programs)
 }

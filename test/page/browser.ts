@@ -1,0 +1,143 @@
+/**
+ * The page in Debian's Chromium, with a microphone that hears a recording. What a browser complains of (the console,
+ * an uncaught error, a violation of the content security policy) is kept, and fails `close`.
+ */
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core"
+import type { Service } from "../support/service.ts"
+
+/** As much of a browser as the functions below use, which run in it. */
+declare const window: { loudest: number; readonly player?: { readonly paused: boolean } }
+declare const document: { readonly querySelector: (selector: string) => { readonly value: number } | null }
+
+const question = new URL("../../examples/question.wav", import.meta.url).pathname
+
+/** Runs before the page's own code, and hears what the page plays. */
+const listener = { path: new URL("listener.js", import.meta.url).pathname }
+
+const found = Bun.which(process.env.CHROMIUM_PATH ?? "chromium")
+
+/** Fails where there is none: tests of the page are never skipped. */
+export const startBrowser = (): Promise<Browser> => {
+  if (found === null) {
+    throw new Error("These tests need Chromium: apt-get install -y chromium, or set CHROMIUM_PATH.")
+  }
+  return chromium.launch({
+    executablePath: found,
+    args: [
+      // Chromium refuses to run as root with it.
+      "--no-sandbox",
+      "--use-fake-device-for-media-stream",
+      `--use-file-for-fake-audio-capture=${question}`,
+    ],
+  })
+}
+
+export interface Visit {
+  readonly page: Page
+  /** What the browser complained of so far. */
+  readonly complaints: ReadonlyArray<string>
+  /** Throws where the browser complained. */
+  readonly close: () => Promise<void>
+}
+
+export interface VisitOptions extends BrowserContextOptions {
+  /** Runs in the page before its own code: for browsers that lack something. */
+  readonly before?: string
+  /** Complaints that belong to the test. */
+  readonly expected?: RegExp
+}
+
+/** Where the service's page is. */
+export const pageUrl = ({ url }: Service): string => url.replace(/api\/v1$/, "")
+
+export const visit = async (
+  browser: Browser,
+  service: Service,
+  options: VisitOptions = {},
+): Promise<Visit> => {
+  const { before, expected, ...more } = options
+  const context = await browser.newContext({ permissions: ["microphone"], reducedMotion: "reduce", ...more })
+  const page = await context.newPage()
+  page.setDefaultTimeout(20_000)
+  const complaints: Array<string> = []
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") complaints.push(message.text())
+  })
+  page.on("pageerror", (error) => complaints.push(`${error}`))
+  await page.addInitScript(listener)
+  if (before !== undefined) await page.addInitScript({ content: before })
+  await page.goto(pageUrl(service))
+  return {
+    page,
+    complaints,
+    close: async () => {
+      await context.close()
+      const unexpected = complaints.filter((each) => expected === undefined || !expected.test(each))
+      if (unexpected.length > 0) throw new Error(`the browser complained: ${unexpected.join("; ")}`)
+    },
+  }
+}
+
+/** Registers by the page's own form, and goes on to the conversation; gives the key. */
+export const register = async (page: Page): Promise<string> => {
+  await page.getByLabel("Your e-mail").fill(`${crypto.randomUUID()}@example.com`)
+  await page.getByRole("button", { name: "Get a key" }).click()
+  const key = (await page.locator("#new-key[open] #new-key-text").textContent()) ?? ""
+  await page.getByRole("button", { name: "Start talking" }).click()
+  await page.locator("#talk").waitFor()
+  return key
+}
+
+/** Resolves once the page is in this state. */
+export const reaches = (page: Page, state: string): Promise<void> =>
+  page.locator(`#orb[data-state="${state}"]`).waitFor()
+
+/** Until what is recorded is no slip of the finger, in ms. */
+const phrase = 1200
+
+/** Holds the space bar while the microphone hears the recording. */
+export const speak = async (page: Page): Promise<void> => {
+  await page.keyboard.down(" ")
+  await reaches(page, "listening")
+  await page.waitForTimeout(phrase)
+  await page.keyboard.up(" ")
+}
+
+/** Resolves once the page plays sound: louder than a whisper, 0 to 1. */
+export const sounds = async (page: Page): Promise<void> => {
+  await page.waitForFunction(() => window.loudest > 0.05)
+}
+
+/** Sound that was played until now does not count. */
+export const forgetSound = (page: Page): Promise<unknown> =>
+  page.evaluate(() => {
+    window.loudest = 0
+  })
+
+/** Resolves once the page plays nothing. */
+export const quiet = async (page: Page): Promise<void> => {
+  await page.waitForFunction(() => window.player?.paused)
+}
+
+/** Resolves once the value of a meter or progress bar is between these. */
+export const valueBetween = async (
+  page: Page,
+  selector: string,
+  low: number,
+  high: number,
+): Promise<void> => {
+  await page.waitForFunction(
+    ([selector, low, high]) => {
+      const value = document.querySelector(selector)?.value ?? Number.NaN
+      return value > low && value < high
+    },
+    [selector, low, high] as const,
+  )
+}
+
+/** The notice that is shown. */
+export const notice = async (page: Page): Promise<string> => {
+  const shown = page.locator("#notice:not(:empty)")
+  await shown.waitFor()
+  return (await shown.locator("p").textContent()) ?? ""
+}

@@ -1,0 +1,204 @@
+/** Browsers that lack something, people who refuse something, and files. */
+import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
+import type { Browser } from "playwright-core"
+import { startTurns, type TurnService } from "../support/turns.ts"
+import { DEFAULT_REPLY } from "../support/upstream.ts"
+import { speechLike, wavOf } from "../support/wav.ts"
+import {
+  notice,
+  reaches,
+  register,
+  sounds,
+  speak,
+  startBrowser,
+  type VisitOptions,
+  valueBetween,
+  visit,
+} from "./browser.ts"
+
+/** Of the browser, where a function below runs. */
+declare const DataTransfer: new () => { readonly items: { readonly add: (file: File) => void } }
+
+// A browser beside all else, on a machine that may be busy.
+setDefaultTimeout(60_000)
+
+let service: TurnService
+let browser: Browser
+
+beforeAll(async () => {
+  service = await startTurns()
+  browser = await startBrowser()
+})
+beforeEach(() => service.reset())
+afterAll(async () => {
+  await browser?.close()
+  await service?.stop()
+})
+
+const fails = (name: string) => `
+  navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", ${JSON.stringify(name)}))`
+
+describe("no recording", () => {
+  const cases: ReadonlyArray<readonly [string, VisitOptions, RegExp]> = [
+    [
+      "where the microphone is refused",
+      { permissions: [] },
+      /not allowed here.*Allow it in the site’s settings/,
+    ],
+    ["where there is none", { before: fails("NotFoundError") }, /No microphone was found/],
+    ["where another program has it", { before: fails("NotReadableError") }, /Another program/],
+    [
+      "on a plain http address",
+      { before: 'Object.defineProperty(navigator, "mediaDevices", { value: undefined })' },
+      /plain http:\/\/.*https:\/\//,
+    ],
+    ["without MediaRecorder", { before: "delete window.MediaRecorder" }, /can’t record sound/],
+  ]
+  for (const [name, options, said] of cases) {
+    test(`${name} says so, and offers a file`, async () => {
+      const { page, close } = await visit(browser, service, options)
+      await register(page)
+      await page.locator("#talk").click({ delay: 400 })
+      expect(await notice(page)).toMatch(said)
+      expect(await notice(page)).toContain("from a file")
+      await reaches(page, "idle")
+      await close()
+    })
+  }
+
+  test("of a press that is too short", async () => {
+    const { page, close } = await visit(browser, service)
+    await register(page)
+    await page.clock.install()
+    await page.clock.pauseAt(Date.now() + 1000)
+    await page.keyboard.down(" ")
+    await reaches(page, "listening")
+    await page.keyboard.up(" ")
+    expect(await notice(page)).toMatch(/^Hold to talk\./)
+    await reaches(page, "idle")
+    expect(service.upstream.calls("stt")).toHaveLength(0)
+    await close()
+  })
+
+  test("goes on for more than five minutes: then it is sent", async () => {
+    const { page, close } = await visit(browser, service)
+    await register(page)
+    await page.clock.install()
+    await page.keyboard.down(" ")
+    await reaches(page, "listening")
+    await page.waitForTimeout(500)
+    await page.clock.fastForward("04:59")
+    expect(await notice(page)).toMatch(/Five minutes/)
+    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await page.keyboard.up(" ")
+    await close()
+  })
+})
+
+describe("other browsers", () => {
+  test("that record MP4", async () => {
+    const { page, close } = await visit(browser, service, {
+      before: `
+        const { isTypeSupported } = MediaRecorder
+        MediaRecorder.isTypeSupported = (type) => !type.includes("webm") && isTypeSupported.call(MediaRecorder, type)`,
+    })
+    await register(page)
+    await speak(page)
+    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await reaches(page, "idle")
+    await close()
+  })
+
+  test("that have no MediaSource hear the reply once it is whole", async () => {
+    const { page, close } = await visit(browser, service, {
+      before: "delete window.MediaSource; delete window.ManagedMediaSource",
+    })
+    await register(page)
+    await speak(page)
+    await sounds(page)
+    await reaches(page, "idle")
+    await close()
+  })
+
+  test("that play no sound unasked say what to press", async () => {
+    const { page, close } = await visit(browser, service, {
+      before: `
+        const { play } = HTMLMediaElement.prototype
+        let times = 0
+        HTMLMediaElement.prototype.play = function () {
+          times += 1
+          return times > 2 ? play.call(this) : Promise.reject(new DOMException("", "NotAllowedError"))
+        }`,
+    })
+    await register(page)
+    await page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: wav(2) })
+    expect(await notice(page)).toMatch(/Play again/)
+    await page.locator(".again").click()
+    await sounds(page)
+    await close()
+  })
+})
+
+const wav = (seconds: number) => Buffer.from(wavOf(speechLike(seconds)))
+
+describe("a file", () => {
+  test("is sent, and the progress of that is shown", async () => {
+    const { page, close } = await visit(browser, service)
+    await register(page)
+    const session = await page.context().newCDPSession(page)
+    await session.send("Network.enable")
+    // Bytes a second.
+    const slow = { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 1_000_000 }
+    await session.send("Network.emulateNetworkConditions", slow)
+    await page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: wav(60) })
+    await valueBetween(page, "progress", 0, 1)
+    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await reaches(page, "idle")
+    await close()
+  })
+
+  test("can be dropped onto the page", async () => {
+    const { page, close } = await visit(browser, service)
+    await register(page)
+    const data = await page.evaluateHandle(
+      (bytes) => {
+        const transfer = new DataTransfer()
+        transfer.items.add(new File([Uint8Array.from(bytes)], "a.wav", { type: "audio/wav" }))
+        return transfer
+      },
+      [...wav(1)],
+    )
+    await page.dispatchEvent("#log", "dragover", { dataTransfer: data })
+    await page.locator("#drop").waitFor()
+    await page.dispatchEvent("#log", "drop", { dataTransfer: data })
+    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await reaches(page, "idle")
+    await close()
+  })
+
+  test("that is no recording, or too large, is refused with what to do", async () => {
+    const { page, close } = await visit(browser, service, { expected: /400/ })
+    await register(page)
+    const send = (buffer: Buffer) =>
+      page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer })
+    await send(Buffer.from("These are no sounds at all, whatever the name says."))
+    expect(await notice(page)).toBe(
+      "That is no recording that can be read. Send a WAV, MP3, WebM, OGG, FLAC or M4A file.",
+    )
+    await send(Buffer.alloc(25 * 1024 * 1024 + 1))
+    expect(await notice(page)).toMatch(/^That file is over 25 MB/)
+    await send(Buffer.alloc(0))
+    expect(await notice(page)).toMatch(/^That file is empty/)
+    expect(await page.locator(".turn").count()).toBe(0)
+    await close()
+  })
+})
+
+test("a plain sentence for what the service could not do", async () => {
+  const { page, close } = await visit(browser, service, { expected: /500/ })
+  await register(page)
+  service.upstream.script("stt", [{ error: { status: 401, message: "no" } }])
+  await speak(page)
+  expect(await notice(page)).toMatch(/own key was refused.*operator/)
+  await close()
+})

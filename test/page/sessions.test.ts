@@ -1,0 +1,192 @@
+import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test"
+import type { Browser, Page } from "playwright-core"
+import { makeClient } from "../../src/client/client.ts"
+import { wav16k } from "../support/audio.ts"
+import { startTurns, type TurnService } from "../support/turns.ts"
+import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "../support/upstream.ts"
+import { notice, pageUrl, reaches, register, speak, startBrowser, visit } from "./browser.ts"
+
+// A browser beside all else, on a machine that may be busy.
+setDefaultTimeout(60_000)
+
+let service: TurnService
+let browser: Browser
+
+beforeAll(async () => {
+  service = await startTurns()
+  browser = await startBrowser()
+})
+beforeEach(() => service.reset())
+afterAll(async () => {
+  await browser?.close()
+  await service?.stop()
+})
+
+const names = (page: Page) => page.locator(".session .name").allTextContents()
+
+const signIn = async (page: Page, key: string) => {
+  await page.getByLabel("A key that you have").fill(key)
+  await page.getByRole("button", { name: "Sign in" }).click()
+}
+
+test("a wrong key, a missing one and a taken e-mail are told what to do", async () => {
+  const { page, close } = await visit(browser, service, { expected: /40[19]/ })
+  const said = page.locator("#sign-in-problem")
+  await signIn(page, "sk_wrong")
+  await said.filter({ hasText: "This key is not known here." }).waitFor()
+  await signIn(page, "")
+  await said.filter({ hasText: "Paste a key first." }).waitFor()
+  await page.getByLabel("Your e-mail").fill("nobody")
+  await page.getByRole("button", { name: "Get a key" }).click()
+  await said.filter({ hasText: "Type an e-mail address" }).waitFor()
+  const email = `${crypto.randomUUID()}@example.com`
+  await makeClient({ baseUrl: service.url }).register(email)
+  await page.getByLabel("Your e-mail").fill(email)
+  await page.getByRole("button", { name: "Get a key" }).click()
+  await said.filter({ hasText: "This e-mail has a key already." }).waitFor()
+  await close()
+})
+
+test("the key is kept for the tab: over a reload, not in another tab, not after signing out", async () => {
+  const { page, close } = await visit(browser, service)
+  const key = await register(page)
+  expect(key).toMatch(/^sk_[0-9a-f]{64}$/)
+  await page.reload()
+  await page.locator("#talk").waitFor()
+  const other = await page.context().newPage()
+  await other.goto(pageUrl(service))
+  await other.getByLabel("Your e-mail").waitFor()
+  await page.getByRole("button", { name: "Sign out" }).click()
+  await page.getByLabel("Your e-mail").waitFor()
+  await page.reload()
+  await page.getByLabel("Your e-mail").waitFor()
+  await signIn(page, key)
+  await page.locator("#talk").waitFor()
+  await close()
+})
+
+test("conversations are listed, searched, read, gone on with, and deleted when confirmed", async () => {
+  const apiKey = await service.register()
+  const client = makeClient({ baseUrl: service.url, apiKey })
+  const recording = new Blob([new Uint8Array(await wav16k())])
+  const { sessionId } = await client.sessions.create({ title: "About <b>boats</b>" })
+  for (let turn = 0; turn < 27; turn += 1) await client.converse(recording, { sessionId })
+  await client.sessions.create({ title: "Trains" })
+
+  const { page, close } = await visit(browser, service)
+  await signIn(page, apiKey)
+  await page.locator(".session").nth(1).waitFor()
+  expect(await names(page)).toEqual(["Trains", "About <b>boats</b>"])
+  await page.getByLabel("Search conversations").fill("BOAT")
+  expect(await names(page)).toEqual(["About <b>boats</b>"])
+  await page.getByLabel("Search conversations").fill("planes")
+  await page.getByText("Nothing by that name.").waitFor()
+  await page.getByLabel("Search conversations").fill("")
+
+  await page.getByRole("button", { name: "About <b>boats</b>", exact: false }).first().click()
+  await page.locator("h1", { hasText: "About <b>boats</b>" }).waitFor()
+  await page.locator(".turn").nth(24).waitFor()
+  await page.getByRole("button", { name: "Show what was said before" }).click()
+  await page.locator(".turn").nth(26).waitFor()
+  expect(await page.locator("#earlier").isVisible()).toBe(false)
+  expect(new Set(await page.locator(".said").allTextContents())).toEqual(new Set([DEFAULT_TRANSCRIPT]))
+  expect(new Set(await page.locator(".reply").allTextContents())).toEqual(new Set([DEFAULT_REPLY]))
+  await speak(page)
+  await page.locator(".turn").nth(27).waitFor()
+  await reaches(page, "speaking")
+  await reaches(page, "idle")
+  expect(await client.sessions.messages(sessionId, { limit: 200 })).toHaveLength(56)
+
+  await page.getByRole("button", { name: "New conversation" }).click()
+  await page.getByText("What’s on your mind?").waitFor()
+  expect(await page.locator(".turn").count()).toBe(0)
+
+  const remove = page.getByRole("button", { name: "Delete “Trains”" })
+  await remove.click()
+  await page.getByRole("button", { name: "Keep it" }).click()
+  expect(await names(page)).toHaveLength(2)
+  await remove.click()
+  await page.getByRole("button", { name: "Delete", exact: true }).click()
+  await page.locator(".session").nth(1).waitFor({ state: "detached" })
+  expect(await names(page)).toEqual(["About <b>boats</b>"])
+  expect((await client.sessions.list()).sessions).toHaveLength(1)
+  await close()
+})
+
+test("one that is deleted elsewhere begins anew, and says so", async () => {
+  const { page, close } = await visit(browser, service, { expected: /404/ })
+  const client = makeClient({ baseUrl: service.url, apiKey: await register(page) })
+  await speak(page)
+  await page.locator(".session").waitFor()
+  await reaches(page, "idle")
+  const { sessions } = await client.sessions.list()
+  await client.sessions.delete(sessions[0]?.id ?? "")
+  await speak(page)
+  expect(await notice(page)).toMatch(/A new one has begun/)
+  await reaches(page, "idle")
+  await close()
+})
+
+test("all of it by the keyboard alone, with the focus in sight", async () => {
+  const { page, close } = await visit(browser, service)
+  const press = (key: string) => page.keyboard.press(key)
+  const focused = () => page.locator(":focus-visible")
+  await focused().and(page.locator("#email")).waitFor()
+  await page.keyboard.type(`${crypto.randomUUID()}@example.com`)
+  await press("Enter")
+  await page.locator("#new-key[open]").waitFor()
+  await press("Tab")
+  await press("Enter")
+  await focused().and(page.locator("#talk")).waitFor()
+
+  await press("Enter")
+  await reaches(page, "listening")
+  await page.waitForTimeout(800)
+  await press("Enter")
+  await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+  await reaches(page, "idle")
+
+  await page.locator(".session").focus()
+  await press("Tab")
+  await focused().and(page.locator(".drop-session")).waitFor()
+  await press("Enter")
+  await focused()
+    .and(page.getByRole("button", { name: "Keep it" }))
+    .waitFor()
+  await press("Escape")
+  await page
+    .locator("#confirm[open]")
+    .waitFor({ state: "detached" })
+    .catch(() => undefined)
+  expect(await names(page)).toHaveLength(1)
+  await page.locator("#log").focus()
+  await page.keyboard.down(" ")
+  await reaches(page, "listening")
+  await press("Escape")
+  await page.keyboard.up(" ")
+  await reaches(page, "idle")
+  await page.getByLabel("Search conversations").focus()
+  await page.keyboard.type("a b")
+  expect(await page.getByLabel("Search conversations").inputValue()).toBe("a b")
+  expect(await page.locator("#orb").getAttribute("data-state")).toBe("idle")
+  await close()
+})
+
+test("says which stages run on the offline engines", async () => {
+  const { page, close } = await visit(browser, service)
+  await page.route("**/api/v1/ready", (route) =>
+    route.fulfill({
+      json: {
+        status: "ready",
+        checks: {
+          stt: { status: "ok", engine: "offline" },
+          llm: { status: "ok", engine: "openai", model: "gpt" },
+          tts: { status: "ok", engine: "offline" },
+        },
+      },
+    }),
+  )
+  await register(page)
+  await page.getByText("a simple engine on this machine hears and speaks.").waitFor()
+  await close()
+})

@@ -1,0 +1,167 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
+import type { Browser } from "playwright-core"
+import { startTurns, type TurnService, until } from "../support/turns.ts"
+import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "../support/upstream.ts"
+import {
+  forgetSound,
+  quiet,
+  reaches,
+  register,
+  sounds,
+  speak,
+  startBrowser,
+  valueBetween,
+  visit,
+} from "./browser.ts"
+
+// A browser beside all else, on a machine that may be busy.
+setDefaultTimeout(60_000)
+
+let service: TurnService
+let browser: Browser
+
+beforeAll(async () => {
+  service = await startTurns()
+  browser = await startBrowser()
+})
+beforeEach(() => service.reset())
+afterAll(async () => {
+  await browser?.close()
+  await service?.stop()
+})
+
+/** The loudest of the 16-bit samples that speech recognition got, 0 to 1. */
+const heardLoudness = () => {
+  const [call] = service.upstream.calls("stt")
+  const bytes = call?.request.file.bytes ?? new Uint8Array()
+  const samples = new Int16Array(bytes.slice(44, bytes.length - (bytes.length % 2)).buffer)
+  return samples.reduce((most, each) => Math.max(most, Math.abs(each)), 0) / 0x8000
+}
+
+const long = "This is a sentence of a long reply. ".repeat(30)
+
+describe("talking", () => {
+  test("is heard, seen as it is written, and answered aloud; a second turn knows the first", async () => {
+    const { page, close } = await visit(browser, service)
+    await register(page)
+    await speak(page)
+    await page.locator(".said", { hasText: DEFAULT_TRANSCRIPT }).waitFor()
+    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await sounds(page)
+    expect(heardLoudness()).toBeGreaterThan(0.05)
+    await reaches(page, "idle")
+    const rows = await page.locator(".waterfall tbody th").allTextContents()
+    expect(rows.slice(0, 6)).toEqual([
+      "Upload",
+      "Checks",
+      "Speech to text",
+      "First word",
+      "First sound",
+      "Whole reply",
+    ])
+    for (const number of await page.locator(".waterfall .number").allTextContents()) {
+      expect(number).toMatch(/^\d+(\.\d)? m?s$|^ms$/)
+    }
+    expect(await page.locator("#plot svg").getAttribute("aria-label")).toMatch(/turn by turn: \d/)
+
+    await speak(page)
+    await page.locator(".turn:nth-child(2) .reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await reaches(page, "idle")
+    const [, second] = service.upstream.calls("llm")
+    expect(second?.request.messages.map(({ content }) => content).slice(1)).toEqual([
+      DEFAULT_TRANSCRIPT,
+      DEFAULT_REPLY,
+      DEFAULT_TRANSCRIPT,
+    ])
+    expect(await page.locator(".session .name").allTextContents()).toEqual([DEFAULT_TRANSCRIPT])
+    expect(await page.locator("#plot circle").count()).toBe(2)
+    await close()
+  })
+
+  test("by the button, whose meter shows the voice; the reply can be played again", async () => {
+    const { page, close } = await visit(browser, service)
+    await register(page)
+    await page.locator("#talk").hover()
+    await page.mouse.down()
+    await reaches(page, "listening")
+    await valueBetween(page, "#level", 30, 101)
+    await page.waitForTimeout(500)
+    await page.mouse.up()
+    await page.locator(".again").waitFor()
+    await reaches(page, "idle")
+    await forgetSound(page)
+    await page.locator(".again").click()
+    await sounds(page)
+    await reaches(page, "idle")
+    expect(await page.locator(".tag").count()).toBe(0)
+    await close()
+  })
+
+  test("over a reply stops it, here and on the service, and goes on", async () => {
+    const { page, close } = await visit(browser, service)
+    await register(page)
+    service.upstream.script("llm", [{ text: long, chunkDelayMs: 40 }])
+    await speak(page)
+    await reaches(page, "speaking")
+    await page.keyboard.down(" ")
+    await quiet(page)
+    await until(() => service.upstream.calls("llm")[0]?.outcome === "aborted by client", "the model's end")
+    await reaches(page, "listening")
+    await page.waitForTimeout(800)
+    await page.keyboard.up(" ")
+    await page.locator(".turn:nth-child(2) .reply", { hasText: DEFAULT_REPLY }).waitFor()
+    expect(await page.locator(".turn:first-child .tag").textContent()).toBe("Interrupted")
+    await reaches(page, "idle")
+    await close()
+  })
+
+  test("while the answer is still being thought of drops that answer", async () => {
+    const { page, close } = await visit(browser, service)
+    await register(page)
+    service.upstream.script("stt", [{ text: "Never mind.", delayMs: 1500 }])
+    service.upstream.default("llm", ({ messages }) =>
+      messages.at(-1)?.content === "Never mind." ? { text: long, chunkDelayMs: 40 } : {},
+    )
+    await speak(page)
+    await reaches(page, "thinking")
+    await speak(page)
+    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await reaches(page, "idle")
+    expect(await page.locator(".said").allTextContents()).not.toContain("Never mind.")
+    await close()
+  })
+
+  test("Escape and the stop button end it", async () => {
+    const { page, close } = await visit(browser, service)
+    await register(page)
+    service.upstream.default("llm", { text: long, chunkDelayMs: 40 })
+    for (const stop of [() => page.keyboard.press("Escape"), () => page.locator("#stop").click()]) {
+      await speak(page)
+      await reaches(page, "speaking")
+      await stop()
+      await reaches(page, "idle")
+      await quiet(page)
+    }
+    await service.nothingLeft()
+    await page.keyboard.down(" ")
+    await reaches(page, "listening")
+    await page.keyboard.press("Escape")
+    await reaches(page, "idle")
+    await page.keyboard.up(" ")
+    expect(service.upstream.calls("stt")).toHaveLength(2)
+    await close()
+  })
+
+  test("a connection that is lost says so, and what was said is sent again", async () => {
+    const { page, close } = await visit(browser, service, { expected: /ERR_|Failed to load/ })
+    await register(page)
+    await page.route("**/voice/conversation", (route) => route.abort("connectionreset"), { times: 3 })
+    await speak(page)
+    await page.locator("#notice", { hasText: "The connection was lost." }).waitFor()
+    await page.getByRole("button", { name: "Send again" }).click()
+    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await reaches(page, "idle")
+    expect(await page.locator(".turn").count()).toBe(1)
+    await close()
+  })
+})
