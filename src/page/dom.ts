@@ -38,7 +38,3 @@ export const draw = <K extends keyof SVGElementTagNameMap>(
 /** One of the page's line icons, 24 by 24. */
 export const icon = (path: string): SVGElement =>
   draw("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, draw("path", { d: path }))
-
-/** 640 ms, 1.9 s. */
-export const duration = (ms: number): string =>
-  ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 9950 ? 1 : 0)} s`

@@ -1,4 +1,5 @@
-import { draw, duration, make } from "./dom.ts"
+import { draw, make } from "./dom.ts"
+import { duration } from "./duration.ts"
 
 /** Of the drawing, in its own units. */
 const width = 132
@@ -44,7 +45,7 @@ export const latencyPlot = (latencies: ReadonlyArray<number>): ReadonlyArray<Nod
     "span",
     { class: "plot-text" },
     make("b", {}, duration(median(latencies))),
-    " to the first sound",
+    make("span", { class: "plot-words" }, "to the first sound"),
   )
   return [picture, text]
 }

@@ -1,0 +1,52 @@
+"""One turn with Python's own library: the transcript, and the spoken reply in answer.mp3 while it comes.
+
+    python3 examples/talk.py examples/question.wav
+
+VOICE_AGENT_URL names another service than http://localhost:3000, VOICE_AGENT_KEY a key (else it registers).
+"""
+
+import json
+import os
+import sys
+import time
+import uuid
+from urllib.error import HTTPError
+from urllib.parse import unquote
+from urllib.request import Request, urlopen
+
+API = os.environ.get("VOICE_AGENT_URL", "http://localhost:3000") + "/api/v1"
+
+
+def register():
+    body = json.dumps({"email": f"{time.time_ns()}@example.com"}).encode()
+    request = Request(f"{API}/users/register", body, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=30) as answer:
+        return json.load(answer)["apiKey"]
+
+
+def multipart(audio):
+    boundary = uuid.uuid4().hex
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="audio"; filename="audio"\r\n\r\n'
+    body = head.encode() + audio + f"\r\n--{boundary}--\r\n".encode()
+    return body, f"multipart/form-data; boundary={boundary}"
+
+
+def main(recording="examples/question.wav", answer="answer.mp3"):
+    key = os.environ.get("VOICE_AGENT_KEY") or register()
+    with open(recording, "rb") as file:
+        body, content_type = multipart(file.read())
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": content_type, "Accept": "audio/mpeg"}
+    # A reply may take 90 s to its first byte: 30 s behind the turn before it, and 60 s of its own.
+    with urlopen(Request(f"{API}/voice/conversation", body, headers), timeout=100) as reply:
+        print("You:  ", unquote(reply.headers["X-Transcript"]), flush=True)
+        with open(answer, "wb") as file:
+            while chunk := reply.read1(65536):
+                file.write(chunk)
+        print(f"{answer}: go on in session", reply.headers["X-Session-Id"])
+
+
+try:
+    main(*sys.argv[1:])
+except HTTPError as error:
+    problem = json.load(error)
+    sys.exit(f"{problem['error']}: {problem['message']}")

@@ -1,0 +1,26 @@
+#!/bin/sh
+# One turn with curl: the transcript, and the spoken reply in answer.mp3.
+#
+#     sh examples/talk.sh examples/question.wav
+#
+# VOICE_AGENT_URL names another service than http://localhost:3000, VOICE_AGENT_KEY a key (else it registers).
+set -eu
+api=${VOICE_AGENT_URL:-http://localhost:3000}/api/v1
+recording=${1:-examples/question.wav}
+answer=${2:-answer.mp3}
+headers=$(mktemp)
+trap 'rm -f "$headers"' EXIT
+
+field() { sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
+key=${VOICE_AGENT_KEY:-$(curl -sS --fail-with-body "$api/users/register" -d "email=$(date +%s)-$$@example.com" | field apiKey)}
+
+# With an error the answer is its JSON, and curl ends with 22.
+if ! curl -sS --fail-with-body -D "$headers" -o "$answer" "$api/voice/conversation" \
+  -H "Authorization: Bearer $key" -H "Accept: audio/mpeg" -F "audio=@$recording"; then
+  cat "$answer" >&2
+  rm -f "$answer"
+  exit 1
+fi
+# Percent-encoded where a header must be.
+echo "You:   $(sed -n 's/^[Xx]-[Tt]ranscript: //p' "$headers" | tr -d '\r')"
+echo "$answer: go on in session $(sed -n 's/^[Xx]-[Ss]ession-[Ii]d: //p' "$headers" | tr -d '\r')"

@@ -1,0 +1,30 @@
+/**
+ * One turn with the client: what was said, the reply as it is written, and its speech in answer.mp3.
+ *
+ *     bun examples/talk.ts examples/question.wav
+ *
+ * VOICE_AGENT_URL names another service than http://localhost:3000, VOICE_AGENT_KEY a key (else it registers).
+ */
+import { makeClient, VoiceAgentError } from "../src/client/client.ts"
+
+const [recording = "examples/question.wav", answer = "answer.mp3"] = process.argv.slice(2)
+const baseUrl = process.env.VOICE_AGENT_URL ?? "http://localhost:3000"
+
+try {
+  const apiKey =
+    process.env.VOICE_AGENT_KEY ??
+    (await makeClient({ baseUrl }).register(`${Date.now()}@example.com`)).apiKey
+  const client = makeClient({ baseUrl, apiKey })
+  const speech = Bun.file(answer).writer()
+  const { sessionId, timings } = await client.converse(Bun.file(recording), {
+    onTranscript: (text) => process.stdout.write(`You:   ${text}\nReply: `),
+    onText: (text) => process.stdout.write(text),
+    onAudio: (bytes) => speech.write(bytes),
+  })
+  await speech.end()
+  console.log(`\n${answer}: first sound after ${timings.firstAudio} ms; go on in session ${sessionId}`)
+} catch (error) {
+  if (!(error instanceof VoiceAgentError)) throw error
+  console.error(`${error.code}: ${error.message}`)
+  process.exit(1)
+}

@@ -1,0 +1,87 @@
+/** Each example does what it says, against the service. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
+import type { Browser } from "playwright-core"
+import { startBrowser } from "./page/browser.ts"
+import { cleanUpProcesses, newFolder } from "./support/process.ts"
+import { startTurns, type TurnService } from "./support/turns.ts"
+import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "./support/upstream.ts"
+
+// A browser beside all else, on a machine that may be busy.
+setDefaultTimeout(60_000)
+
+const root = new URL("..", import.meta.url).pathname
+const question = `${root}examples/question.wav`
+let service: TurnService
+let browser: Browser
+
+beforeAll(async () => {
+  service = await startTurns()
+  browser = await startBrowser()
+})
+afterAll(async () => {
+  await browser?.close()
+  await service?.stop()
+  await cleanUpProcesses()
+})
+
+const run = async (program: ReadonlyArray<string>, env: Record<string, string> = {}) => {
+  const child = Bun.spawn([...program], {
+    cwd: newFolder(),
+    env: { ...process.env, VOICE_AGENT_URL: service.url.replace("/api/v1", ""), ...env },
+    stdout: "pipe",
+    stderr: "pipe",
+  })
+  const [said, problem, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
+  return { said, problem, code }
+}
+
+for (const program of [
+  [process.execPath, "talk.ts"],
+  ["python3", "talk.py"],
+  ["sh", "talk.sh"],
+] as const) {
+  const [interpreter, file] = program
+  test(`examples/${file}`, async () => {
+    const answer = `${newFolder()}/answer.mp3`
+    const { said, problem, code } = await run([interpreter, `${root}examples/${file}`, question, answer])
+    expect({ problem, code }).toEqual({ problem: "", code: 0 })
+    expect(said).toContain(`You:   ${DEFAULT_TRANSCRIPT}\n`)
+    expect(said).toMatch(/go on in session [0-9a-f-]{36}\n$/)
+    expect(Bun.file(answer).size).toBeGreaterThan(5000)
+    const refused = await run([interpreter, `${root}examples/${file}`, question, answer], {
+      VOICE_AGENT_KEY: "sk_wrong",
+    })
+    expect(refused.code).not.toBe(0)
+    expect(refused.problem).toContain("INVALID_API_KEY")
+  })
+}
+
+test("examples/browser.html, from another origin", async () => {
+  const html = Bun.file(`${root}examples/browser.html`)
+  const elsewhere = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(html) })
+  const page = await browser.newPage()
+  await page.goto(elsewhere.url.href)
+  await page.getByLabel("Service").fill(service.url.replace("/api/v1", ""))
+  await page.getByLabel("Recording").setInputFiles(question)
+  await page.locator("#said", { hasText: DEFAULT_TRANSCRIPT }).waitFor()
+  await page.locator("#reply", { hasText: DEFAULT_REPLY }).waitFor()
+  await page.locator("audio[src^=blob]").waitFor()
+  await page.close()
+  await elsewhere.stop(true)
+})
+
+test("Node runs the client as the service gives it", async () => {
+  const module = `${newFolder()}/client.mjs`
+  await Bun.write(module, await fetch(service.url.replace("/api/v1", "/client.js")))
+  const script = `
+    import { readFileSync } from "node:fs"
+    import { makeClient } from ${JSON.stringify(module)}
+    const baseUrl = process.env.VOICE_AGENT_URL
+    const { apiKey } = await makeClient({ baseUrl }).register("node@example.com")
+    let bytes = 0
+    const recording = new Blob([readFileSync(${JSON.stringify(question)})])
+    const turn = await makeClient({ baseUrl, apiKey }).converse(recording, { onAudio: (each) => { bytes += each.length } })
+    console.log(turn.response, bytes > 5000)`
+  const { said, problem, code } = await run(["node", "--input-type=module", "-e", script])
+  expect({ said, problem, code }).toEqual({ said: `${DEFAULT_REPLY} true\n`, problem: "", code: 0 })
+})

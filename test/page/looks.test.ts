@@ -1,0 +1,115 @@
+/**
+ * Every state of the page, in both themes, on a phone and on a desk: axe finds nothing wrong with it. With SCREENSHOTS
+ * naming a folder, each is kept there as a picture.
+ */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
+import axe, { type AxeResults } from "axe-core"
+import type { Browser, Page } from "playwright-core"
+import { startTurns, type TurnService } from "../support/turns.ts"
+import { notice, reaches, startBrowser, visit } from "./browser.ts"
+
+// A browser beside all else, on a machine that may be busy.
+setDefaultTimeout(120_000)
+
+/** Of the browser, where axe runs. */
+declare const window: { readonly axe: { readonly run: () => Promise<AxeResults> } }
+
+const folder = process.env.SCREENSHOTS
+
+let service: TurnService
+let browser: Browser
+
+beforeAll(async () => {
+  service = await startTurns()
+  browser = await startBrowser()
+})
+afterAll(async () => {
+  await browser?.close()
+  await service?.stop()
+})
+
+const said = ["What is Lisbon like in May?", "And what should I wear for a walk along the river?"]
+const replies = [
+  "Lovely, most of the time. Expect about 22 degrees by day, a breeze from the Atlantic, and long, bright evenings.",
+  "Light clothes and good shoes, since the hills are steep. Take a thin jacket along for when the sun goes down. And leave room in your bag: you will pass more bakeries than you can resist.",
+]
+
+const violations = async (page: Page) => {
+  const { violations } = await page.evaluate(() => window.axe.run())
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`)
+}
+
+const views = [
+  { name: "desktop", viewport: { width: 1280, height: 800 } },
+  { name: "phone", viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true },
+] as const
+
+for (const { name, ...view } of views) {
+  for (const theme of ["light", "dark"] as const) {
+    test(`on a ${name}, ${theme}`, async () => {
+      service.reset()
+      service.upstream.latency({
+        sttMs: 320,
+        llmFirstTokenMs: 240,
+        llmTokensPerSecond: 25,
+        ttsFirstByteMs: 210,
+      })
+      const { page, close } = await visit(browser, service, { ...view, colorScheme: theme, expected: /40\d/ })
+      const found: Array<string> = []
+      const look = async (state: string) => {
+        if (folder !== undefined) await page.screenshot({ path: `${folder}/${name}-${theme}-${state}.png` })
+        found.push(...(await violations(page)).map((each) => `${state}: ${each}`))
+      }
+      await page.evaluate(axe.source)
+      await page.locator("#email").waitFor()
+      await look("1 sign-in")
+      await page.getByLabel("A key that you have").fill("sk_wrong")
+      await page.getByRole("button", { name: "Sign in" }).click()
+      await page.locator("#sign-in-problem", { hasText: "not known" }).waitFor()
+      await look("2 wrong key")
+      await page.getByLabel("Your e-mail").fill(`${crypto.randomUUID().slice(0, 8)}@example.com`)
+      await page.getByRole("button", { name: "Get a key" }).click()
+      await page.locator("#new-key[open]").waitFor()
+      await look("3 new key")
+      await page.getByRole("button", { name: "Start talking" }).click()
+      await page.locator("#talk").waitFor()
+      await look("4 empty")
+
+      for (const [at, reply] of replies.entries()) {
+        service.upstream.script("stt", [{ text: said[at] ?? "", ...(at === 1 ? { delayMs: 1200 } : {}) }])
+        service.upstream.script("llm", [{ text: reply }])
+        await page.keyboard.down(" ")
+        await reaches(page, "listening")
+        await page.waitForTimeout(1000)
+        if (at === 1) await look("5 listening")
+        await page.keyboard.up(" ")
+        if (at === 1) {
+          await reaches(page, "thinking")
+          await look("6 thinking")
+        }
+        await reaches(page, "speaking")
+        if (at === 1) await look("7 speaking")
+        await reaches(page, "idle")
+      }
+      await page.locator(".session").waitFor({ state: "attached" })
+      await look("8 done")
+
+      await page
+        .locator("#file")
+        .setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: Buffer.from("none") })
+      expect(await notice(page)).toMatch(/no recording/)
+      await look("9 notice")
+      if (name === "phone") {
+        await page.getByRole("button", { name: "Conversations" }).click()
+        await page.locator("#side[data-open]").waitFor()
+        await look("10 list")
+      }
+      await page.locator(".drop-session").click()
+      await page.locator("#confirm[open]").waitFor()
+      await look("11 delete")
+      expect(found).toEqual([])
+      expect(await page.evaluate("document.documentElement.scrollWidth <= innerWidth")).toBe(true)
+      await close()
+    })
+  }
+}
