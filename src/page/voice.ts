@@ -1,4 +1,5 @@
-import { button, byId } from "./dom.ts"
+import { button } from "./dom.ts"
+import { watchFiles } from "./files.ts"
 import { openMicrophone, type Recording, record, restMicrophone } from "./microphone.ts"
 import type { Problem } from "./problems.ts"
 import { hearMicrophone, unlockSound } from "./sound.ts"
@@ -157,36 +158,4 @@ export const makeVoice = (place: () => TurnPlace, isShown: () => boolean): Voice
     } else send(newlySaid(file))
   }, isShown)
   return { stop }
-}
-
-/** Recordings that are chosen, or dropped onto the page. */
-const watchFiles = (onFile: (file: File) => void, isShown: () => boolean) => {
-  const input = byId("file", HTMLInputElement)
-  const drop = byId("drop", HTMLElement)
-  const take = (files: FileList | null | undefined) => {
-    const file = files?.item(0)
-    if (file) onFile(file)
-  }
-  button("choose-file").addEventListener("click", () => input.click())
-  input.addEventListener("change", () => {
-    take(input.files)
-    // So that the same file can be chosen once more.
-    input.value = ""
-  })
-  const isFile = ({ dataTransfer }: DragEvent) =>
-    isShown() && (dataTransfer?.types.includes("Files") ?? false)
-  document.addEventListener("dragover", (event) => {
-    if (!isFile(event)) return
-    event.preventDefault()
-    drop.hidden = false
-  })
-  document.addEventListener("dragleave", ({ relatedTarget }) => {
-    if (relatedTarget === null) drop.hidden = true
-  })
-  document.addEventListener("drop", (event) => {
-    drop.hidden = true
-    if (!isFile(event)) return
-    event.preventDefault()
-    take(event.dataTransfer?.files)
-  })
 }
