@@ -6,7 +6,7 @@ await setUp()
 const port = process.env.PORT ?? "3000"
 const api = `http://localhost:${port}/api/v1`
 const guide = `
-The service runs at ${api} (Ctrl-C stops it). In another terminal, in this folder:
+Open http://localhost:${port} in a browser to talk (Ctrl-C here stops the service). Or in another terminal, in this folder:
 
   # 1. Register, and keep the key that it shows.
   export KEY=$(curl -s ${api}/users/register -d email=$(date +%s)@example.com | sed 's/.*"apiKey":"\\([^"]*\\)".*/\\1/')

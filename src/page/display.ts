@@ -94,6 +94,11 @@ export const makeDisplay = (): Display => {
       notice.replaceChildren()
     },
     notice: showNotice,
-    fail: (error, onRemedy) => showNotice(problemOf(error), onRemedy),
+    fail: (error, onRemedy) => {
+      const problem = problemOf(error)
+      // Nothing was said that could be sent again.
+      const isReading = problem.remedy === "send again" && onRemedy === undefined
+      showNotice(isReading ? { what: problem.what, next: "Try again in a moment." } : problem, onRemedy)
+    },
   }
 }

@@ -1,4 +1,4 @@
-import { makeClient } from "../client/client.ts"
+import { makeClient, VoiceAgentError } from "../client/client.ts"
 import { button, byId } from "./dom.ts"
 import { problemOf } from "./problems.ts"
 
@@ -105,7 +105,8 @@ export const watchSignIn = (onEnter: (account: Account) => void): { readonly sho
   if (kept === null) show()
   else {
     enter(kept).then(onEnter, (error: unknown) => {
-      forgetKey()
+      // Of a service that is away nothing is known: the next reload tries the key again.
+      if (error instanceof VoiceAgentError && error.status === 401) forgetKey()
       show()
       problem.textContent = problemOf(error).what
     })

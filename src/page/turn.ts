@@ -117,9 +117,10 @@ export const takeTurn = (place: TurnPlace, said: Said, resend: (said: Said) => v
   display.show("sending")
   view.waits("Sending…")
   run().catch((error: unknown) => {
-    playback.stop()
     isAnswered = true
-    if (isCurrent) display.show("idle")
+    // What came of it may be heard to its end.
+    playback.end()
+    if (isCurrent && isSilent) display.show("idle")
     if (error instanceof VoiceAgentError && error.code === "ABORTED") return
     if (view.reply() === "") conversation.remove(view)
     else view.interrupts()

@@ -48,9 +48,13 @@ test("a wrong key, a missing one and a taken e-mail are told what to do", async 
 })
 
 test("the key is kept for the tab: over a reload, not in another tab, not after signing out", async () => {
-  const { page, close } = await visit(browser, service)
+  const { page, close } = await visit(browser, service, { expected: /ERR_/ })
   const key = await register(page)
   expect(key).toMatch(/^sk_[0-9a-f]{64}$/)
+  await page.route("**/auth/login", (route) => route.abort("connectionreset"))
+  await page.reload()
+  await page.locator("#sign-in-problem", { hasText: "The connection was lost." }).waitFor()
+  await page.unroute("**/auth/login")
   await page.reload()
   await page.locator("#talk").waitFor()
   const other = await page.context().newPage()

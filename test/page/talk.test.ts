@@ -152,6 +152,22 @@ describe("talking", () => {
     await close()
   })
 
+  test("a reply that breaks off is heard as far as it came, and said to have broken off", async () => {
+    const { page, close } = await visit(browser, service)
+    await register(page)
+    const text = "One sentence that was fine. Another that was not."
+    service.upstream.script("llm", [
+      { text, chunkDelayMs: 30, breakOff: { how: "reset", after: { tokens: 8 } } },
+    ])
+    await speak(page)
+    await page.locator("#notice", { hasText: "No answer could be found." }).waitFor()
+    await sounds(page)
+    await reaches(page, "idle")
+    expect(await page.locator(".reply").textContent()).toStartWith("One sentence that was fine.")
+    expect(await page.locator(".tag").textContent()).toBe("Interrupted")
+    await close()
+  })
+
   test("a connection that is lost says so, and what was said is sent again", async () => {
     const { page, close } = await visit(browser, service, { expected: /ERR_|Failed to load/ })
     await register(page)
