@@ -38,7 +38,6 @@ describe("a path that is none", () => {
     "/api/v1",
     "/api/v1/",
     "/api",
-    "/",
     "/health",
     "/api/v1/Health",
     "/API/v1/health",

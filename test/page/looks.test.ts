@@ -54,6 +54,7 @@ for (const { name, ...view } of views) {
         llmTokensPerSecond: 25,
         ttsFirstByteMs: 210,
       })
+      service.upstream.default("tts", { seconds: 2 })
       const { page, close } = await visit(browser, service, { ...view, colorScheme: theme, expected: /40\d/ })
       const found: Array<string> = []
       const look = async (state: string) => {
