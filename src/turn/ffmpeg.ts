@@ -13,6 +13,12 @@ export class FfmpegMissing extends Schema.TaggedError<FfmpegMissing>()("FfmpegMi
 /** Of decoding, and of the CPU that it may use. */
 const timeout = Duration.seconds(20)
 
+/**
+ * Decodings at a time for each core. They take CPU and nothing else: more of them at once would all end late, fewer
+ * would let a handful of files made to be slow hold up everyone.
+ */
+const decodingsPerCore = 4
+
 /** What a browser records, but for Safari. */
 const usual: Demuxer = "matroska"
 
@@ -48,6 +54,8 @@ export class Ffmpeg extends Context.Tag("Ffmpeg")<
       const warm = yield* makeWarmDecoders(ffmpegWarm, fromPipe)
       yield* warm.keep(usual)
 
+      const places = yield* Effect.makeSemaphore(decodingsPerCore * navigator.hardwareConcurrency)
+
       const decode = Effect.fn("Ffmpeg.decode")(function* (recording: Recording) {
         const { upload, demuxer, readFrom } = recording
         const isFed = readFrom === "pipe"
@@ -67,6 +75,7 @@ export class Ffmpeg extends Context.Tag("Ffmpeg")<
           }),
           // Not before: its start would compete with the decoding for the CPU.
           Effect.ensuring(isFed ? warm.keep(demuxer) : Effect.void),
+          places.withPermits(1),
         )
         return yield* Effect.mapError(outcome, (reason) => new InvalidAudio({ reason }))
       })
