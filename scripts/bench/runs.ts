@@ -77,7 +77,7 @@ export const runPaced = (options: Options, onRow: (row: Figures) => void): Promi
         return takeTurn(speakers[recording])
       }
       // Until the runtime has compiled what is hot: about a hundred turns.
-      const warm = await takeTogether(recording === "WAV" ? 64 : 16, 2, turn)
+      const warm = await (recording === "WAV" ? takeTogether(64, 2, turn) : takeTogether(32, 1, turn))
       const spreadMs = median(warm.counted.filter(isHeard).map(({ lastByteMs }) => lastByteMs))
       if (Number.isNaN(spreadMs)) throw new Error(`All turns fail: ${JSON.stringify(warm.counted[0])}`)
       for (const clients of options.clients) {
