@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import { withoutLimits } from "../../test/support/limits.ts"
 import type { Latency } from "./latency.ts"
 
 /** A program of ours that runs for the bench, and the line that said that it is ready. */
@@ -112,7 +113,10 @@ export interface Service extends Program {
 }
 
 /** The service as it runs in production, on the embedded PostgreSQL. */
-export const startService = async (upstreamUrl: string): Promise<Service> => {
+export const startService = async (
+  upstreamUrl: string,
+  limits: Record<string, string> = withoutLimits,
+): Promise<Service> => {
   const service = await startProgram(
     ["src/main.ts"],
     {
@@ -123,6 +127,7 @@ export const startService = async (upstreamUrl: string): Promise<Service> => {
       HOST: "127.0.0.1",
       PORT: "0",
       LOG_DIR: "",
+      ...limits,
       // Whoever presses Ctrl-C does not want to wait for the turns in flight.
       SHUTDOWN_TIMEOUT_SECONDS: "1",
     },
