@@ -48,6 +48,8 @@ const makeFeed = (source: MediaSource, onReady: () => void) => {
   source.addEventListener(
     "sourceopen",
     () => {
+      // Stopped before it was opened: the event was under way already.
+      if (source.readyState !== "open") return
       buffer = source.addSourceBuffer(type)
       buffer.addEventListener("updateend", () => {
         onReady()
