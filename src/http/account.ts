@@ -10,7 +10,7 @@ import { signedIn } from "./auth.ts"
 import { fields } from "./body.ts"
 import { ValidationFailed } from "./errors.ts"
 import { makeRun } from "./run.ts"
-import { streamed } from "./streaming.ts"
+import { type Answers, streamed } from "./streaming.ts"
 import { keyNotice, notKept } from "./users.ts"
 
 const confirmation = "must be the e-mail address of this account, to confirm that all of it goes"
@@ -30,7 +30,7 @@ const shownOnce = ({ id, name, apiKey, expiresAt }: NewApiKey) =>
 const nothing = () => new Response(null, { status: 204 })
 
 /** Who one is, one's keys, and all that is stored of one. */
-export const accountRoutes = Effect.gen(function* () {
+export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
   const run = yield* makeRun
   const users = yield* Users
   const keys = yield* Keys
@@ -44,7 +44,7 @@ export const accountRoutes = Effect.gen(function* () {
       run(
         request,
         streamed(
-          { signal: request.signal, patience: listenerTimeout },
+          { signal: request.signal, patience: listenerTimeout, open },
           Effect.map(exports.of(user), (body) => ({
             headers: {
               ...notKept,

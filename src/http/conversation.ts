@@ -1,5 +1,5 @@
 import * as FileSystem from "@effect/platform/FileSystem"
-import { Effect, type FiberSet, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
 import { RateLimits } from "../limits/rate-limits.ts"
@@ -10,6 +10,7 @@ import { signedIn } from "./auth.ts"
 import { fields } from "./body.ts"
 import { counted } from "./rate-headers.ts"
 import { makeRun } from "./run.ts"
+import type { Answers } from "./streaming.ts"
 import { makeTurnAnswer } from "./turn-answer.ts"
 import { receiveUpload } from "./upload.ts"
 
@@ -38,9 +39,9 @@ const Spoken = Schema.standardSchemaV1(
 )
 
 /** Turns, from a recording or from a text: what was said comes in, and the reply goes out as the client asked for it. */
-export const conversationRoutes = Effect.fnUntraced(function* (unattended: FiberSet.FiberSet) {
+export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers) {
   const run = yield* makeRun
-  const answer = yield* makeTurnAnswer(unattended)
+  const answer = yield* makeTurnAnswer(answers)
   const running = yield* RunningTurns
   const limits = yield* RateLimits
   const fs = yield* FileSystem.FileSystem

@@ -1,4 +1,4 @@
-import { Cause, Context, type Duration, Effect, FiberSet, identity, Layer, Runtime, Schema } from "effect"
+import { Cause, Context, Duration, Effect, FiberSet, identity, Layer, Runtime, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
 import { accountRoutes } from "./account.ts"
@@ -12,6 +12,7 @@ import { clientLeft, defect } from "./problems.ts"
 import { noteRequest, requestInfo } from "./run.ts"
 import { securityHeaders } from "./security-headers.ts"
 import { sessionsRoutes } from "./sessions.ts"
+import type { Answers } from "./streaming.ts"
 import { usersRoutes } from "./users.ts"
 
 /** The port could not be opened. */
@@ -25,8 +26,8 @@ const idleTimeout = 120
 /** The path as it was asked for: what Elysia calls so is the route's. */
 const pathOf = (url: string) => url.replace(/^\w+:\/\/[^/]*/, "").replace(/[?#].*$/s, "")
 
-/** The whole HTTP interface; it is not listening yet. `unattended`: what goes on where its client has left. */
-const makeApp = Effect.fnUntraced(function* (unattended: FiberSet.FiberSet) {
+/** The whole HTTP interface; it is not listening yet. */
+const makeApp = Effect.fnUntraced(function* (answers: Answers) {
   const { corsOrigins, environment, trustedProxies } = yield* Settings
   const clientAddress = makeClientAddress(trustedProxies)
   const runFork = Runtime.runFork(yield* Effect.runtime())
@@ -94,9 +95,9 @@ const makeApp = Effect.fnUntraced(function* (unattended: FiberSet.FiberSet) {
       new Elysia({ prefix: "/api/v1" })
         .use(yield* healthRoutes)
         .use(yield* usersRoutes)
-        .use(yield* accountRoutes)
+        .use(yield* accountRoutes(answers))
         .use(yield* sessionsRoutes)
-        .use(yield* conversationRoutes(unattended)),
+        .use(yield* conversationRoutes(answers)),
     )
   return app
 })
@@ -122,10 +123,13 @@ const askedAgain = Effect.sleep("1 second").pipe(
   ),
 )
 
+/** The longest of what a turn does at its end is to ask the database, which has 10 s. */
+const releasePatience = Duration.seconds(12)
+
 /** Takes no new connections, lets what is in flight finish for as long as it may, and breaks off the rest. */
 const stop = Effect.fnUntraced(function* (
   server: Bun.Server<unknown>,
-  unattended: FiberSet.FiberSet,
+  { open, unattended }: Answers,
   patience: Duration.Duration,
 ) {
   yield* Effect.logInfo("stopping")
@@ -141,6 +145,8 @@ const stop = Effect.fnUntraced(function* (
     yield* FiberSet.clear(unattended)
   }
   yield* Effect.promise(() => server.stop(true))
+  // What was broken off has ended when what it held is released; the parts that it stands on go after this.
+  yield* FiberSet.awaitEmpty(open).pipe(Effect.timeoutOption(releasePatience), Effect.interruptible)
 })
 
 /** The running server. */
@@ -150,8 +156,8 @@ export class HttpServer extends Context.Tag("HttpServer")<HttpServer, { readonly
     HttpServer,
     Effect.gen(function* () {
       const { host, port, shutdownTimeout } = yield* Settings
-      const unattended = yield* FiberSet.make()
-      const app = yield* makeApp(unattended)
+      const answers = { open: yield* FiberSet.make(), unattended: yield* FiberSet.make() }
+      const app = yield* makeApp(answers)
       const server = yield* Effect.acquireRelease(
         Effect.try({
           try: () => {
@@ -164,7 +170,7 @@ export class HttpServer extends Context.Tag("HttpServer")<HttpServer, { readonly
               message: `${addressOf(host, port)} could not be opened (${error instanceof Error ? error.message : error}): stop what uses the port, or set PORT or HOST to another.`,
             }),
         }),
-        (server) => stop(server, unattended, shutdownTimeout),
+        (server) => stop(server, answers, shutdownTimeout),
       )
       const url = addressOf(host, server.port)
       yield* Effect.logInfo("listening").pipe(Effect.annotateLogs({ url }))

@@ -50,12 +50,22 @@ export const splitBefore = <A, E>(
     }
   })
 
+/** The answers that are being made. */
+export interface Answers {
+  /** A fibre for each whose client is there; it waits for the end. */
+  readonly open: FiberSet.FiberSet
+  /** What goes on where its client has left. */
+  readonly unattended: FiberSet.FiberSet
+}
+
 /** Who an answer goes to. */
 interface Client {
   /** Aborts when it leaves. */
   readonly signal: AbortSignal
   /** One that takes nothing for so long has left without a word. */
   readonly patience: Duration.Duration
+  /** Has a fibre until all that the answer held is released. */
+  readonly open: FiberSet.FiberSet
 }
 
 /**
@@ -69,6 +79,9 @@ export const streamed = <E extends Failure>(
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
+      const closed = yield* Deferred.make<void>()
+      yield* FiberSet.run(client.open, Deferred.await(closed))
+      yield* Scope.addFinalizer(scope, Deferred.succeed(closed, undefined))
       const { headers, body } = yield* restore(Scope.extend(make, scope)).pipe(
         Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
       )

@@ -1,4 +1,4 @@
-import { Effect, type FiberSet, Option, type Scope } from "effect"
+import { Effect, Option, type Scope } from "effect"
 import { Settings } from "../config.ts"
 import { Admission } from "../limits/admission.ts"
 import { RateLimits } from "../limits/rate-limits.ts"
@@ -9,7 +9,7 @@ import { type AppError, ValidationFailed } from "./errors.ts"
 import { type Answering, counted } from "./rate-headers.ts"
 import { renderings } from "./renderings.ts"
 import { requestInfo } from "./run.ts"
-import { runsOn, streamed } from "./streaming.ts"
+import { type Answers, runsOn, streamed } from "./streaming.ts"
 
 /** As long as Stripe's, and of characters that every log and header can hold. */
 const isKey = (key: string) => /^[!-~]{1,255}$/.test(key)
@@ -37,8 +37,8 @@ interface Asked {
   readonly said: Effect.Effect<{ readonly saying: Saying; readonly whereto: Whereto }, AppError, Scope.Scope>
 }
 
-/** A turn, answered as its request's headers ask. `unattended`: what goes on where its client has left. */
-export const makeTurnAnswer = Effect.fnUntraced(function* (unattended: FiberSet.FiberSet) {
+/** A turn, answered as its request's headers ask. */
+export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }: Answers) {
   const turns = yield* Turns
   const admission = yield* Admission
   const limits = yield* RateLimits
@@ -73,7 +73,7 @@ export const makeTurnAnswer = Effect.fnUntraced(function* (unattended: FiberSet.
       yield* counted(limits, answering, "turns", userId)
       return yield* Option.isSome(key) ? runsOn(unattended, Effect.zipRight(place.keep, turn)) : turn
     })
-    const client = { signal: request.signal, patience: listenerTimeout }
+    const client = { signal: request.signal, patience: listenerTimeout, open }
     return yield* streamed(client, admitted)
   })
 })
