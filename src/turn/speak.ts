@@ -6,16 +6,6 @@ import type { SpeechFormat } from "../sessions/stored-turn.ts"
 import { makeMp3Joiner } from "./mp3.ts"
 import type { Piece } from "./sentences.ts"
 
-/**
- * How long speech is gathered before it is handed on, in ms, while the listener has more than `comfortMs` of it ahead:
- * to hand each chunk on by itself costs more CPU than all else in a turn.
- */
-const gatherMs = 50
-const comfortMs = 500
-
-/** The most that a ms of speech takes, in bytes: an MP3 has up to 320 kbit/s. */
-const bytesPerMs = { mp3: 40, pcm: 48 } as const
-
 /** Pieces asked for ahead of the one that is being sent. */
 const piecesAhead = 2
 
@@ -52,22 +42,11 @@ export const speak = Effect.fn("speak")(function* <P extends Piece, E, R>(
   )
   yield* Effect.forkScoped(Mailbox.into(prepareAll, ahead))
   const stream = makePlayable(options.format)
-  let handedOn = 0
-  let since = 0
-  const send = (bytes: Uint8Array) => {
-    if (bytes.length === 0) return Effect.void
-    if (handedOn === 0) since = performance.now()
-    handedOn += bytes.length
-    return hear(bytes)
-  }
-  const gather = Effect.suspend(() => {
-    const aheadMs = handedOn / bytesPerMs[options.format] - (performance.now() - since)
-    return handedOn > 0 && aheadMs > comfortMs ? Effect.sleep(gatherMs) : Effect.void
-  })
+  const send = (bytes: Uint8Array) => (bytes.length === 0 ? Effect.void : hear(bytes))
   yield* drain(ahead.takeN(1), ({ piece, take }) =>
     Effect.gen(function* () {
       let sent = 0
-      yield* drain(Effect.zipRight(gather, Effect.suspend(take)), (bytes) => {
+      yield* drain(take(), (bytes) => {
         const joined = stream.push(bytes)
         sent += joined.length
         return send(joined)
