@@ -1,6 +1,7 @@
 import { Effect, Redacted, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
+import { keyNotice } from "../users/api-key.ts"
 import { isSameEmail } from "../users/email.ts"
 import { AccountExport } from "../users/export.ts"
 import { Keys, type NewApiKey } from "../users/keys.ts"
@@ -9,9 +10,10 @@ import { Users } from "../users/users.ts"
 import { signedIn } from "./auth.ts"
 import { fields } from "./body.ts"
 import { ValidationFailed } from "./errors.ts"
+import * as operations from "./openapi/operations/account.ts"
 import { makeRun } from "./run.ts"
 import { type Answers, streamed } from "./streaming.ts"
-import { keyNotice, notKept } from "./users.ts"
+import { notKept } from "./users.ts"
 
 const confirmation = "must be the e-mail address of this account, to confirm that all of it goes"
 
@@ -39,48 +41,56 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
 
   return new Elysia({ prefix: "/users/me" })
     .use(yield* signedIn({ isCounted: true }))
-    .get("", ({ user: { id, email, createdAt } }) => ({ userId: id, email, createdAt }))
-    .get("/export", ({ request, user }) =>
-      run(
-        request,
-        streamed(
-          { signal: request.signal, patience: listenerTimeout, open },
-          Effect.map(exports.of(user), (body) => ({
-            headers: {
-              ...notKept,
-              "content-type": "application/json",
-              "content-disposition": 'attachment; filename="voice-agent-export.json"',
-            },
-            body,
+    .get("", ({ user: { id, email, createdAt } }) => ({ userId: id, email, createdAt }), {
+      detail: operations.me,
+    })
+    .get(
+      "/export",
+      ({ request, user }) =>
+        run(
+          request,
+          streamed(
+            { signal: request.signal, patience: listenerTimeout, open },
+            Effect.map(exports.of(user), (body) => ({
+              headers: {
+                ...notKept,
+                "content-type": "application/json",
+                "content-disposition": 'attachment; filename="voice-agent-export.json"',
+              },
+              body,
+            })),
+          ),
+        ),
+      { detail: operations.exportAll },
+    )
+    .get(
+      "/keys",
+      ({ request, user }) =>
+        run(
+          request,
+          Effect.map(keys.list(user.id), (list) => ({
+            keys: list.map((key) => ({ ...encodeKey(key), current: key.id === user.keyId })),
           })),
         ),
-      ),
-    )
-    .get("/keys", ({ request, user }) =>
-      run(
-        request,
-        Effect.map(keys.list(user.id), (list) => ({
-          keys: list.map((key) => ({ ...encodeKey(key), current: key.id === user.keyId })),
-        })),
-      ),
+      { detail: operations.listKeys },
     )
     .delete(
       "/keys/:id",
       ({ request, user, params }) => run(request, Effect.map(keys.revoke(user.id, params.id), nothing)),
       // Without this Elysia would parse a body that nobody asks for, and refuse what it can't.
-      { parse: () => null },
+      { parse: () => null, detail: operations.revokeKey },
     )
     .use(yield* fields)
     .post(
       "/keys",
       ({ request, user, body }) => run(request, Effect.map(keys.create(user.id, body), shownOnce)),
-      { body: Schema.standardSchemaV1(KeyDetails) },
+      { body: Schema.standardSchemaV1(KeyDetails), detail: operations.createKey },
     )
     .post(
       "/keys/:id/rotate",
       ({ request, user, params, body }) =>
         run(request, Effect.map(keys.rotate(user.id, params.id, body.graceSeconds), shownOnce)),
-      { body: Schema.standardSchemaV1(Rotation) },
+      { body: Schema.standardSchemaV1(Rotation), detail: operations.rotateKey },
     )
     .delete(
       "",
@@ -91,6 +101,6 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
             ? Effect.map(users.remove(user.id), nothing)
             : new ValidationFailed({ message: `email: ${confirmation}` }),
         ),
-      { body: Schema.standardSchemaV1(Confirmation) },
+      { body: Schema.standardSchemaV1(Confirmation), detail: operations.remove },
     )
 })

@@ -8,6 +8,7 @@ import { RunningTurns } from "../sessions/running-turns.ts"
 import { Saying, Whereto } from "../turn/model.ts"
 import { signedIn } from "./auth.ts"
 import { fields } from "./body.ts"
+import * as operations from "./openapi/operations/voice.ts"
 import { counted } from "./rate-headers.ts"
 import { makeRun } from "./run.ts"
 import type { Answers } from "./streaming.ts"
@@ -23,6 +24,7 @@ const SaidText = Schema.standardSchemaV1(
       Schema.filter(
         (text) =>
           (text.length > 0 && text.length <= longestText) || `must have 1 to ${longestText} characters`,
+        { jsonSchema: { type: "string", minLength: 1, maxLength: longestText } },
       ),
       Schema.filter(storable),
     ),
@@ -32,7 +34,16 @@ const SaidText = Schema.standardSchemaV1(
 const Spoken = Schema.standardSchemaV1(
   Schema.Struct({
     audio: Schema.optionalWith(
-      Schema.Literal("true", "false").annotations({ message: () => "must be true or false" }),
+      Schema.Literal("true", "false").annotations({
+        message: () => "must be true or false",
+        jsonSchema: {
+          type: "string",
+          enum: ["true", "false"],
+          default: "true",
+          description:
+            "Whether the reply is spoken. `false` with application/json and text/event-stream only.",
+        },
+      }),
       { default: () => "true" as const },
     ),
   }),
@@ -62,7 +73,7 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
         return run(request, answer({ request, answering: set, userId: user.id, isSpoken: true, said }))
       },
       // The body is read by the turn itself, as it comes.
-      { parse: () => null },
+      { parse: () => null, detail: operations.converse },
     )
     .delete(
       "/voice/turns/:turnId",
@@ -74,7 +85,7 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
             Effect.as(new Response(null, { status: 204 })),
           ),
         ),
-      { parse: () => null },
+      { parse: () => null, detail: operations.cancel },
     )
     .use(yield* fields)
     .post(
@@ -89,6 +100,6 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
           answer({ request, answering: set, userId: user.id, isSpoken: query.audio === "true", said }),
         )
       },
-      { body: SaidText, query: Spoken },
+      { body: SaidText, query: Spoken, detail: operations.say },
     )
 })

@@ -6,6 +6,7 @@ import { query } from "../db/postgres.ts"
 import { Providers } from "../openai/client.ts"
 import type { Stage } from "../openai/errors.ts"
 import { isInstalled } from "../turn/ffmpeg.ts"
+import * as operations from "./openapi/operations/health.ts"
 import { makeRun } from "./run.ts"
 
 /** Long enough that a monitor's storm costs one query a second, short enough for a load balancer. */
@@ -58,15 +59,22 @@ export const healthRoutes = Effect.gen(function* () {
   )
 
   return new Elysia()
-    .get("/health", () => ({
-      status: "ok",
-      timestamp: new Date().toISOString(),
-      service: "voice-agent-api",
-    }))
-    .get("/ready", ({ request }) =>
-      run(
-        request,
-        Effect.map(readiness, ({ ready, body }) => Response.json(body, { status: ready ? 200 : 503 })),
-      ),
+    .get(
+      "/health",
+      () => ({
+        status: "ok",
+        timestamp: new Date().toISOString(),
+        service: "voice-agent-api",
+      }),
+      { detail: operations.health },
+    )
+    .get(
+      "/ready",
+      ({ request }) =>
+        run(
+          request,
+          Effect.map(readiness, ({ ready, body }) => Response.json(body, { status: ready ? 200 : 503 })),
+        ),
+      { detail: operations.ready },
     )
 })

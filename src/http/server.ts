@@ -7,6 +7,7 @@ import { conversationRoutes } from "./conversation.ts"
 import { crossOrigin } from "./cross-origin.ts"
 import { healthRoutes } from "./health.ts"
 import { problemOf, unknownRoute } from "./on-error.ts"
+import { documentRoutes } from "./openapi/routes.ts"
 import { pageRoutes } from "./page.ts"
 import { clientLeft, defect } from "./problems.ts"
 import { noteRequest, requestInfo } from "./run.ts"
@@ -99,7 +100,7 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers) {
         .use(yield* sessionsRoutes)
         .use(yield* conversationRoutes(answers)),
     )
-  return app
+  return app.use(yield* documentRoutes(() => app.routes))
 })
 
 /** For a person to open. */

@@ -5,20 +5,34 @@ import { Message, Session, SessionDetails } from "../sessions/model.ts"
 import { Sessions } from "../sessions/sessions.ts"
 import { signedIn } from "./auth.ts"
 import { fields } from "./body.ts"
+import * as operations from "./openapi/operations/sessions.ts"
 import { makeRun } from "./run.ts"
+
+const defaultLimit = 20
 
 const limit = (most: number) =>
   Schema.optionalWith(
-    Schema.compose(Schema.String.pipe(Schema.pattern(/^\d+$/)), Schema.NumberFromString).pipe(
+    Schema.compose(
+      Schema.String.pipe(
+        Schema.pattern(/^\d+$/, {
+          jsonSchema: { type: "integer", minimum: 1, maximum: most, default: defaultLimit },
+        }),
+      ),
+      Schema.NumberFromString,
+    ).pipe(
       Schema.between(1, most, {
         message: () => ({ message: `must be a whole number from 1 to ${most}`, override: true }),
       }),
     ),
-    { default: () => 20 },
+    { default: () => defaultLimit },
   )
 
-const Cursor = Schema.String.annotations({ message: () => "must be the nextCursor of an earlier page" })
+const Cursor = Schema.String.annotations({
+  message: () => "must be the nextCursor of an earlier page",
+  description: "The nextCursor of an earlier page: asks for the one after it.",
+})
 const MessageId = Schema.UUID.annotations({
+  description: "The id of a message: asks for those before it.",
   message: () => ({ message: "must be the id of a message", override: true }),
 })
 
@@ -53,20 +67,23 @@ export const sessionsRoutes = Effect.gen(function* () {
             nextCursor: Option.getOrNull(page.nextCursor),
           })),
         ),
-      { query: SessionPage },
+      { query: SessionPage, detail: operations.list },
     )
-    .get("/:id", ({ request, user, params }) =>
-      run(
-        request,
-        Effect.map(sessions.get(user.id, params.id), (session) => ({ session: encodeSession(session) })),
-      ),
+    .get(
+      "/:id",
+      ({ request, user, params }) =>
+        run(
+          request,
+          Effect.map(sessions.get(user.id, params.id), (session) => ({ session: encodeSession(session) })),
+        ),
+      { detail: operations.get },
     )
     .delete(
       "/:id",
       ({ request, user, params }) =>
         run(request, Effect.as(sessions.remove(user.id, params.id), new Response(null, { status: 204 }))),
       // Without this Elysia would parse a body that nobody asks for, and refuse what it can't.
-      { parse: () => null },
+      { parse: () => null, detail: operations.remove },
     )
     .get(
       "/:id/messages",
@@ -77,7 +94,7 @@ export const sessionsRoutes = Effect.gen(function* () {
             messages: messages.map((message) => encodeMessage(message)),
           })),
         ),
-      { query: MessagePage },
+      { query: MessagePage, detail: operations.messages },
     )
     .use(yield* fields)
     .post(
@@ -89,7 +106,7 @@ export const sessionsRoutes = Effect.gen(function* () {
             Response.json({ sessionId: id, createdAt }, { status: 201 }),
           ),
         ),
-      { body },
+      { body, detail: operations.create },
     )
     .patch(
       "/:id",
@@ -100,6 +117,6 @@ export const sessionsRoutes = Effect.gen(function* () {
             session: encodeSession(session),
           })),
         ),
-      { body },
+      { body, detail: operations.update },
     )
 })

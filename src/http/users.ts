@@ -1,11 +1,13 @@
 import { Effect, Option, Redacted, Schema } from "effect"
 import { Elysia } from "elysia"
 import { RateLimits } from "../limits/rate-limits.ts"
+import { keyNotice } from "../users/api-key.ts"
 import { Keys } from "../users/keys.ts"
 import { makeAdmission, Registration } from "../users/registration.ts"
 import { Users } from "../users/users.ts"
 import { fields } from "./body.ts"
 import { networkOf } from "./client-address.ts"
+import * as operations from "./openapi/operations/users.ts"
 import { type Answering, counted } from "./rate-headers.ts"
 import { makeRun, requestInfo } from "./run.ts"
 
@@ -18,8 +20,6 @@ const Login = Schema.Struct({ apiKey: ApiKey }).annotations({ message: () => "mu
 
 /** Answers with a key in them are kept nowhere. */
 export const notKept = { "cache-control": "no-store" }
-
-export const keyNotice = "API key created. Save this key securely - it will not be shown again."
 
 /** Registration, on both its paths, and login. */
 export const usersRoutes = Effect.gen(function* () {
@@ -50,8 +50,14 @@ export const usersRoutes = Effect.gen(function* () {
 
   return new Elysia()
     .use(yield* fields)
-    .post("/users/register", ({ request, set, body }) => register(request, set, body), { body })
-    .post("/auth/register", ({ request, set, body }) => register(request, set, body), { body })
+    .post("/users/register", ({ request, set, body }) => register(request, set, body), {
+      body,
+      detail: operations.register,
+    })
+    .post("/auth/register", ({ request, set, body }) => register(request, set, body), {
+      body,
+      detail: operations.registerToo,
+    })
     .post(
       "/auth/login",
       ({ request, set, body: { apiKey } }) =>
@@ -65,6 +71,6 @@ export const usersRoutes = Effect.gen(function* () {
             ({ id, email }) => Response.json({ token: apiKey, userId: id, email }, { headers: notKept }),
           ),
         ),
-      { body: Schema.standardSchemaV1(Login) },
+      { body: Schema.standardSchemaV1(Login), detail: operations.login },
     )
 })

@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import { Time } from "../time.ts"
 
 /** Why PostgreSQL could not keep a text; undefined where it can. */
 export const storable = (text: string) => {
@@ -46,10 +47,11 @@ export const Session = Schema.Struct({
   userId: Schema.UUID,
   title: Schema.NullOr(Schema.String),
   metadata: JsonObject,
-  createdAt: Schema.Date,
-  lastActivityAt: Schema.Date,
-  /** Idle for longer than SESSION_TIMEOUT_MINUTES: readable, but no turn joins it any more. */
-  expired: Schema.Boolean,
+  createdAt: Time,
+  lastActivityAt: Time,
+  expired: Schema.Boolean.annotations({
+    description: "Idle for longer than SESSION_TIMEOUT_MINUTES: readable, but no turn joins it any more.",
+  }),
 })
 export type Session = typeof Session.Type
 
@@ -67,9 +69,8 @@ export const Message = Schema.Struct({
   turnId: Schema.UUID,
   role: Role,
   content: Schema.String,
-  /** The listener heard a part of it only. */
-  interrupted: Schema.Boolean,
-  createdAt: Schema.Date,
+  interrupted: Schema.Boolean.annotations({ description: "The listener heard a part of it only." }),
+  createdAt: Time,
 })
 export type Message = typeof Message.Type
 

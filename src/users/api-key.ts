@@ -24,3 +24,6 @@ export const makeApiKey = Effect.sync(
     return { apiKey, traces: { keyHash: hashApiKey(apiKey), prefix: text.slice(0, prefixLength) } }
   },
 )
+
+/** Comes with each key that is shown. */
+export const keyNotice = "API key created. Save this key securely - it will not be shown again."

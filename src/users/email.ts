@@ -21,7 +21,7 @@ const Normal = Schema.transform(Schema.String, Schema.String, {
 
 export const Email = Normal.pipe(
   Schema.filter((email) => pattern.test(email) && [...email].length <= longest, {
-    jsonSchema: { format: "email", maxLength: longest },
+    jsonSchema: { type: "string", format: "email", maxLength: longest },
     message: () => ({
       message: `must be an e-mail address of at most ${longest} characters`,
       override: true,

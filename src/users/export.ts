@@ -3,6 +3,7 @@ import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { Message, Session } from "../sessions/model.ts"
+import { Time } from "../time.ts"
 import { Keys } from "./keys.ts"
 import { ApiKey, type User } from "./model.ts"
 
@@ -22,8 +23,17 @@ const ExportedTurn = Schema.Struct({
   // As they are: what an earlier version wrote there is no reason to break an export off.
   timings: Schema.Unknown,
   usage: Schema.Unknown,
-  createdAt: Schema.Date,
-  endedAt: Schema.NullOr(Schema.Date),
+  createdAt: Time,
+  endedAt: Schema.NullOr(Time),
+})
+
+/** The whole of an export. */
+export const Exported = Schema.Struct({
+  exportedAt: Time,
+  user: Schema.Struct({ userId: Schema.UUID, email: Schema.String, createdAt: Time }),
+  keys: Schema.Array(ApiKey),
+  sessions: Schema.Array(Schema.Struct({ ...ExportedSession.fields, messages: Schema.Array(Message) })),
+  turns: Schema.Array(ExportedTurn),
 })
 
 /** A row as JSON, of it what the Schema has. */

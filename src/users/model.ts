@@ -1,6 +1,7 @@
 import { Duration, Schema } from "effect"
+import { Time } from "../time.ts"
 
-export const User = Schema.Struct({ id: Schema.UUID, email: Schema.String, createdAt: Schema.Date })
+export const User = Schema.Struct({ id: Schema.UUID, email: Schema.String, createdAt: Time })
 export type User = typeof User.Type
 
 /** A user, known by one of their keys. */
@@ -11,14 +12,15 @@ export type SignedIn = typeof SignedIn.Type
 export const ApiKey = Schema.Struct({
   id: Schema.UUID,
   name: Schema.String,
-  /** How the key begins; null for one from before that was kept. */
-  prefix: Schema.NullOr(Schema.String),
-  createdAt: Schema.Date,
-  /** To the minute. */
-  lastUsedAt: Schema.NullOr(Schema.Date),
-  expiresAt: Schema.NullOr(Schema.Date),
-  /** Ahead of now where the key was replaced, and its grace is not over. */
-  revokedAt: Schema.NullOr(Schema.Date),
+  prefix: Schema.NullOr(Schema.String).annotations({
+    description: "How the key begins; null for one from before that was kept.",
+  }),
+  createdAt: Time,
+  lastUsedAt: Schema.NullOr(Time).annotations({ description: "To the minute." }),
+  expiresAt: Schema.NullOr(Time),
+  revokedAt: Schema.NullOr(Time).annotations({
+    description: "Ahead of now where the key was replaced, and its grace is not over.",
+  }),
 })
 export type ApiKey = typeof ApiKey.Type
 
@@ -28,7 +30,7 @@ export const unnamed = "API key"
 export const KeyName = Schema.Trim.pipe(
   // Characters as PostgreSQL counts them.
   Schema.filter((name) => /^\P{C}+$/u.test(name) && [...name].length <= 100, {
-    jsonSchema: { minLength: 1, maxLength: 100 },
+    jsonSchema: { type: "string", minLength: 1, maxLength: 100 },
     message: () => ({
       message: "must be a text of 1 to 100 characters, none of them a control or invisible character",
       override: true,
@@ -57,6 +59,11 @@ const FutureTime = Schema.String.pipe(
     message: "must be a time to come as ISO 8601, such as 2035-01-31T12:00:00Z",
     override: true,
   }),
+  jsonSchema: {
+    type: "string",
+    description: "A day or a time to come, as ISO 8601.",
+    pattern: iso8601.source,
+  },
 })
 
 /** The body that asks for a key; one without a time to end goes on until it is revoked. */
@@ -77,6 +84,13 @@ export const Rotation = Schema.Struct({
       .pipe(Schema.between(0, longestGraceSeconds))
       .annotations({
         message: () => ({ message: `must be a number from 0 to ${longestGraceSeconds}`, override: true }),
+        jsonSchema: {
+          type: "number",
+          description: "How long the old key goes on.",
+          minimum: 0,
+          maximum: longestGraceSeconds,
+          default: 0,
+        },
       }),
     { default: () => 0 },
   ),

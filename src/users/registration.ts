@@ -8,7 +8,10 @@ export const Registration = Schema.Struct({
   email: Email,
   registrationToken: Schema.optional(
     // What a wrong field is told never repeats it: it may be the token.
-    Schema.String.annotations({ message: () => ({ message: "must be a text", override: true }) }),
+    Schema.String.annotations({
+      message: () => ({ message: "must be a text", override: true }),
+      description: "The operator's, where registration takes one. May come as X-Registration-Token instead.",
+    }),
   ),
 }).annotations({ message: () => "must be an object" })
 

@@ -1,0 +1,99 @@
+import { Duration, Option } from "effect"
+import type { Settings } from "../../config.ts"
+import { ConstraintViolated, DatabaseUnavailable } from "../../db/errors.ts"
+import { Overloaded, TooManyTurns } from "../../limits/admission.ts"
+import { RateLimited } from "../../limits/rate-limits.ts"
+import {
+  ProviderRateLimited,
+  ProviderRefusedKey,
+  ProviderRefusedRequest,
+  ProviderUnusable,
+} from "../../openai/errors.ts"
+import { SessionExpired, SessionNotFound, UnknownPosition } from "../../sessions/model.ts"
+import { IdempotencyKeyReused, SessionBusy, TurnCancelled, TurnNotFound } from "../../sessions/stored-turn.ts"
+import { AudioTooLong, InvalidAudio, NoSpeechDetected } from "../../turn/errors.ts"
+import { ApiKeyNotFound, EmailTaken, InvalidApiKey, LastApiKey, TooManyApiKeys } from "../../users/model.ts"
+import { InvalidRegistrationToken, RegistrationClosed } from "../../users/registration.ts"
+import { mediaTypes } from "../accept.ts"
+import {
+  type AppError,
+  AudioTooLarge,
+  MethodNotAllowed,
+  NotAcceptable,
+  PathNotFound,
+  PayloadTooLarge,
+  RequestTimeout,
+  Unauthorized,
+  UnsupportedMediaType,
+  ValidationFailed,
+} from "../errors.ts"
+
+type Tag = AppError["_tag"]
+
+/** Of each error one that is as it comes by default, or several where it has several codes. */
+export type Examples = {
+  readonly [tag in Tag]: ReadonlyArray<Extract<AppError, { readonly _tag: tag }>>
+}
+
+const overLimit = (name: string, limit: number, windowSeconds: number) =>
+  new RateLimited({ policy: { name, limit, windowSeconds }, retryAfter: Math.ceil(windowSeconds / limit) })
+
+/** By the defaults. */
+export const rateLimited = {
+  turns: overLimit("turns", 30, 60),
+  requests: overLimit("requests", 300, 60),
+  registrations: overLimit("registrations", 20, 3600),
+  logins: overLimit("logins", 30, 60),
+} as const
+
+const stages = ["stt", "llm", "tts"] as const
+
+/** An error without an example does not compile. Where this service sets a bound, it is the example's. */
+export const makeExamples = ({
+  maxAudioBytes,
+  maxAudioSeconds,
+  maxTurnsPerUser,
+}: Pick<Settings["Type"], "maxAudioBytes" | "maxAudioSeconds" | "maxTurnsPerUser">): Examples => ({
+  Unauthorized: [new Unauthorized()],
+  InvalidApiKey: [new InvalidApiKey({ reason: "unknown" })],
+  RegistrationClosed: [new RegistrationClosed()],
+  InvalidRegistrationToken: [new InvalidRegistrationToken()],
+  ApiKeyNotFound: [new ApiKeyNotFound()],
+  LastApiKey: [new LastApiKey()],
+  TooManyApiKeys: [new TooManyApiKeys({ most: 20 })],
+  EmailTaken: [new EmailTaken()],
+  ValidationFailed: [new ValidationFailed({ message: "body: must be an object" })],
+  UnknownPosition: [new UnknownPosition({ field: "cursor" })],
+  InvalidAudio: [new InvalidAudio({ reason: "an example" })],
+  AudioTooLarge: [new AudioTooLarge({ maxBytes: maxAudioBytes })],
+  AudioTooLong: [new AudioTooLong({ maxSeconds: maxAudioSeconds })],
+  NoSpeechDetected: [new NoSpeechDetected()],
+  PayloadTooLarge: [new PayloadTooLarge({ maxBytes: 1024 ** 2 })],
+  RequestTimeout: [new RequestTimeout({ timeout: Duration.seconds(30) })],
+  UnsupportedMediaType: [new UnsupportedMediaType({ supported: "application/json" })],
+  NotAcceptable: [new NotAcceptable({ available: mediaTypes.join(", ") })],
+  PathNotFound: [new PathNotFound()],
+  MethodNotAllowed: [new MethodNotAllowed({ allowed: ["GET", "HEAD", "OPTIONS"] })],
+  SessionNotFound: [new SessionNotFound()],
+  SessionExpired: [new SessionExpired()],
+  SessionBusy: [new SessionBusy()],
+  IdempotencyKeyReused: [new IdempotencyKeyReused()],
+  TurnCancelled: [new TurnCancelled()],
+  TurnNotFound: [new TurnNotFound()],
+  Overloaded: [new Overloaded({ retryAfter: 2 })],
+  TooManyTurns: [new TooManyTurns({ most: maxTurnsPerUser || 4, retryAfter: 2 })],
+  RateLimited: [rateLimited.requests],
+  ProviderRateLimited: [
+    new ProviderRateLimited({ stage: "llm", retryAfter: Option.none(), exhausted: false }),
+  ],
+  ProviderRefusedKey: [new ProviderRefusedKey({ stage: "llm" })],
+  ProviderRefusedRequest: [
+    new ProviderRefusedRequest({ stage: "llm", message: "The provider refused the request." }),
+  ],
+  ProviderUnusable: stages.map(
+    (stage) =>
+      new ProviderUnusable({ stage, reason: "an example", retryable: true, retryAfter: Option.none() }),
+  ),
+  DatabaseUnavailable: [new DatabaseUnavailable({ cause: "an example" })],
+  ConstraintViolated: [new ConstraintViolated({ constraint: "an example", cause: "an example" })],
+})

@@ -1,0 +1,54 @@
+import { JSONSchema, Predicate, type Schema } from "effect"
+
+/** JSON as a schema or a whole document is made of. */
+export type JsonSchema = { readonly [key: string]: unknown }
+
+/** Effect names and describes its own types, such as "an integer"; what this project says begins as a sentence does. */
+const isNoise = (key: string, value: unknown): boolean =>
+  key === "$id" ||
+  key === "title" ||
+  // The service takes members that it does not know, and later versions may give such.
+  (key === "additionalProperties" && value === false) ||
+  (key === "description" && typeof value === "string" && /^an? /.test(value))
+
+const clean = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(clean)
+  if (!Predicate.isRecord(value)) return value
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, each]) => {
+      if (key === "pattern" && value.format === "uuid") return []
+      if (key === "properties" && Predicate.isRecord(each)) {
+        // Here the keys are a client's: one may be called "title".
+        return [[key, Object.fromEntries(Object.entries(each).map(([name, of]) => [name, clean(of)]))]]
+      }
+      const isEmptyList = key === "required" && Array.isArray(each) && each.length === 0
+      return isNoise(key, each) || isEmptyList ? [] : [[key, clean(each)]]
+    }),
+  )
+}
+
+/** What a value is on the wire, as JSON Schema 2020-12 says it; without references. */
+export const toJsonSchema = (schema: Schema.Schema.All): JsonSchema => {
+  const cleaned = clean(
+    JSONSchema.fromAST(schema.ast, {
+      definitions: {},
+      definitionPath: "#/components/schemas/",
+      target: "openApi3.1",
+      topLevelReferenceStrategy: "skip",
+    }),
+  )
+  return Predicate.isRecord(cleaned) ? cleaned : {}
+}
+
+/** The value with each part that is one of the components replaced by a reference to it. */
+export const withReferences = (value: unknown, components: ReadonlyMap<string, string>): unknown => {
+  if (Array.isArray(value)) return value.map((each) => withReferences(each, components))
+  if (!Predicate.isRecord(value)) return value
+  const name = components.get(JSON.stringify(value))
+  if (name !== undefined) return { $ref: `#/components/schemas/${name}` }
+  return partsWithReferences(value, components)
+}
+
+/** The same for what is a component itself. */
+export const partsWithReferences = (value: JsonSchema, components: ReadonlyMap<string, string>): JsonSchema =>
+  Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withReferences(each, components)]))

@@ -1,0 +1,98 @@
+import { UnknownPosition } from "../../../sessions/model.ts"
+import { ValidationFailed } from "../../errors.ts"
+import { MessagePage, OneSession, SessionCreated, SessionPage } from "../answers.ts"
+import { describe, json } from "../operation.ts"
+
+const session = {
+  id: "8c7d6d39-5a54-4b0d-8f3c-6a1f2e9b7c33",
+  userId: "0b6ad0f4-8a5c-4a4e-8f3b-7d5a1b7d0e11",
+  title: "Holiday",
+  metadata: { device: "kitchen" },
+  createdAt: "2026-01-31T12:00:00.000Z",
+  lastActivityAt: "2026-01-31T12:05:00.000Z",
+  expired: false,
+}
+const message = {
+  id: "c2b1a098-7f6e-4d5c-8b4a-39281706f544",
+  turnId: "d3c2b1a0-8e7f-4c6d-9a5b-4a3928170655",
+  role: "user",
+  content: "My name is Ada.",
+  interrupted: false,
+  createdAt: "2026-01-31T12:04:00.000Z",
+} as const
+const path = { id: "The session's id. One that is no UUID is unknown: 404." }
+const ofSessions = { tag: "Sessions", countedAs: "requests" } as const
+const details = { title: session.title, metadata: session.metadata }
+const wrongTitle = new ValidationFailed({ message: "title: must have at most 200 characters" })
+const wrongLimit = (most: number) =>
+  new ValidationFailed({ message: `limit: must be a whole number from 1 to ${most}` })
+
+export const list = describe({
+  ...ofSessions,
+  id: "listSessions",
+  summary: "One's sessions, latest activity first",
+  answers: [
+    {
+      status: 200,
+      description: "A page of sessions.",
+      content: json(SessionPage, { sessions: [session], nextCursor: null }),
+    },
+  ],
+  failures: [wrongLimit(100), "UnknownPosition"],
+})
+
+export const create = describe({
+  ...ofSessions,
+  id: "createSession",
+  summary: "Open a session",
+  description: "Not needed: a turn without one opens its own. The body may be left out.",
+  example: details,
+  answers: [
+    {
+      status: 201,
+      description: "The session.",
+      content: json(SessionCreated, { sessionId: session.id, createdAt: session.createdAt }),
+    },
+  ],
+  failures: [wrongTitle, "ConstraintViolated"],
+})
+
+export const get = describe({
+  ...ofSessions,
+  id: "getSession",
+  summary: "A session",
+  path,
+  answers: [{ status: 200, description: "The session.", content: json(OneSession, { session }) }],
+  failures: ["SessionNotFound"],
+})
+
+export const update = describe({
+  ...ofSessions,
+  id: "updateSession",
+  summary: "Give a session another title or metadata",
+  description: "What is left out stays. `metadata` is replaced as a whole; a null title clears it.",
+  path,
+  example: details,
+  answers: [{ status: 200, description: "The session.", content: json(OneSession, { session }) }],
+  failures: [wrongTitle, "SessionNotFound", "ConstraintViolated"],
+})
+
+export const remove = describe({
+  ...ofSessions,
+  id: "deleteSession",
+  summary: "Delete a session with its messages",
+  path,
+  answers: [{ status: 204, description: "It is gone." }],
+  failures: ["SessionNotFound", "ConstraintViolated"],
+})
+
+export const messages = describe({
+  ...ofSessions,
+  id: "listMessages",
+  summary: "The newest messages of a session, oldest of them first",
+  path,
+  answers: [
+    { status: 200, description: "The messages.", content: json(MessagePage, { messages: [message] }) },
+  ],
+  failures: [wrongLimit(200), new UnknownPosition({ field: "before" }), "SessionNotFound"],
+})

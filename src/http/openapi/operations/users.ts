@@ -1,0 +1,66 @@
+import { keyNotice } from "../../../users/api-key.ts"
+import { ValidationFailed } from "../../errors.ts"
+import { LoggedIn, Registered } from "../answers.ts"
+import { registrationToken } from "../headers.ts"
+import { describe, json } from "../operation.ts"
+
+const userId = "0b6ad0f4-8a5c-4a4e-8f3b-7d5a1b7d0e11"
+const email = "ada@example.com"
+/** Of the shape of a key, and none. */
+export const exampleKey = `sk_${"0123456789abcdef".repeat(4)}`
+
+const registration = (id: string, description: string) =>
+  describe({
+    id,
+    tag: "Access",
+    isPublic: true,
+    countedAs: "registrations",
+    summary: "Register, and get an API key",
+    description,
+    headers: [registrationToken],
+    example: { email },
+    answers: [
+      {
+        status: 201,
+        description: "The user, with a first key that is shown this once.",
+        headers: ["Cache-Control"],
+        content: json(Registered, { userId, apiKey: exampleKey, message: keyNotice }),
+      },
+    ],
+    failures: [
+      new ValidationFailed({ message: "email: must be an e-mail address of at most 255 characters" }),
+      "RegistrationClosed",
+      "InvalidRegistrationToken",
+      "EmailTaken",
+      "DatabaseUnavailable",
+      "ConstraintViolated",
+    ],
+  })
+
+export const register = registration(
+  "registerUser",
+  "Who may register is the operator's choice: anybody, who has a token, or nobody.",
+)
+export const registerToo = registration("registerByAuth", "The same as `POST /users/register`.")
+
+export const login = describe({
+  id: "login",
+  tag: "Access",
+  isPublic: true,
+  countedAs: "logins",
+  summary: "Whose key this is",
+  example: { apiKey: exampleKey },
+  answers: [
+    {
+      status: 200,
+      description: "The key is right; it is the token as well.",
+      headers: ["Cache-Control"],
+      content: json(LoggedIn, { token: exampleKey, userId, email }),
+    },
+  ],
+  failures: [
+    new ValidationFailed({ message: "apiKey: must be an API key" }),
+    "InvalidApiKey",
+    "DatabaseUnavailable",
+  ],
+})
