@@ -36,7 +36,8 @@ const problemsOf = ({ described }: Operation, asks: Asks, examples: Examples): R
       .flatMap((tag): ReadonlyArray<AppError> => examples[tag]),
     ...given,
   ]
-  return [...all.map(toProblem), defect(undefined, "production")]
+  // What asks nothing of anybody can't fail either.
+  return all.length === 0 ? [] : [...all.map(toProblem), defect(undefined, "production")]
 }
 
 /** Its example names no real request. */
@@ -59,6 +60,7 @@ const problemContent = (problems: ReadonlyArray<Problem>) => {
       schema: {
         allOf: [toJsonSchema(components.Problem)],
         type: "object",
+        required: ["error"],
         properties: { error: { type: "string", enum: codes } },
       },
       examples: Object.fromEntries(named),

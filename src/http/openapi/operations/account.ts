@@ -67,6 +67,7 @@ export const remove = describe({
     new ValidationFailed({
       message: "email: must be the e-mail address of this account, to confirm that all of it goes",
     }),
+    "ConstraintViolated",
   ],
 })
 

@@ -144,7 +144,7 @@ export const say = describe({
   tag: "Voice",
   countedAs: "turns",
   summary: "Write something, and hear or read the reply",
-  description: "The same turn from a text, in this very session. `timings.stt` is 0.",
+  description: "The same turn from a text, in this very session: nothing is to be heard, nor transcribed.",
   path: { id: "The session's id. One that is no UUID is unknown: 404." },
   headers: [idempotencyKey],
   example: { text: transcript },

@@ -1,0 +1,448 @@
+/** Every operation of the document, and every status and code that it names, got from the real service and checked. */
+import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { Schema } from "effect"
+import { wav16k } from "../support/audio.ts"
+import { randomBytes } from "../support/audio-hostile.ts"
+import { makeDatabase } from "../support/database.ts"
+import { multipartType } from "../support/multipart.ts"
+import { connectRaw, head, type RawClient } from "../support/raw-http.ts"
+import type { Service } from "../support/service.ts"
+import { openSession } from "../support/sessions.ts"
+import { startTcpProxy } from "../support/tcp-proxy.ts"
+import { startTurns, type TurnService } from "../support/turns.ts"
+import { fail, type Step } from "../support/upstream.ts"
+import { silence, speechLike, wavOf } from "../support/wav.ts"
+import { type Contract, readContract } from "./contract.ts"
+
+setDefaultTimeout(60_000)
+
+let service: TurnService
+let contract: Contract
+let key = ""
+let recording: Uint8Array = new Uint8Array()
+beforeAll(async () => {
+  recording = await wav16k()
+  service = await startTurns({
+    env: {
+      MAX_AUDIO_SIZE_MB: "0.5",
+      MAX_AUDIO_DURATION_SECONDS: "5",
+      RATE_LIMIT_REQUESTS_PER_MINUTE: "100000",
+    },
+  })
+  contract = await readContract(service.url)
+  key = await service.register()
+})
+afterAll(() => service.stop())
+beforeEach(() => service.reset())
+
+interface Ask {
+  readonly at?: Service
+  readonly key?: string
+  /** In place of the id in the path. */
+  readonly id?: string
+  readonly query?: string
+  readonly headers?: Record<string, string>
+  /** In place of the document's own example. */
+  readonly body?: string | FormData
+  readonly audio?: Uint8Array
+}
+
+const turns = ["takeTurn", "takeTextTurn"] as const
+
+const formOf = (audio: Uint8Array) => {
+  const form = new FormData()
+  form.append("audio", new Blob([new Uint8Array(audio)]), "recording")
+  return form
+}
+
+/** Sends what the document has as an example. */
+const ask = (id: string, options: Ask = {}): Promise<Response> => {
+  const { at = service, query = "", headers = {}, audio = recording } = options
+  const { method, path, operation } = contract.operationOf(id)
+  const content = operation.requestBody?.content
+  const isJson = content?.["application/json"] !== undefined
+  const example = isJson ? JSON.stringify(content["application/json"]?.example) : formOf(audio)
+  const body = options.body ?? (content === undefined ? undefined : example)
+  return fetch(`${at.url}${path.replace(/\{\w+\}/, options.id ?? crypto.randomUUID())}${query}`, {
+    method,
+    headers: {
+      ...(options.key === undefined ? {} : { authorization: `Bearer ${options.key}` }),
+      ...(isJson ? { "content-type": "application/json" } : {}),
+      ...headers,
+    },
+    ...(body === undefined ? {} : { body }),
+  })
+}
+
+/** Asks, and expects this outcome as the document has it: a code of an error, or a status. */
+const expectOutcome = async (id: string, outcome: string | number, options: Ask = {}): Promise<unknown> => {
+  const answer = await ask(id, options)
+  const { status } = answer
+  const body = await contract.check(id, answer)
+  if (typeof outcome === "number") expect([id, status]).toEqual([id, outcome])
+  else expect(body).toMatchObject({ error: outcome })
+  return body
+}
+
+/** The same of every operation that has this outcome. */
+const expectOfAll = async (outcome: string, options: Ask) => {
+  const all = contract.having(outcome)
+  expect(all.length).toBeGreaterThan(0)
+  for (const { id } of all) await expectOutcome(id, outcome.replace(/^\d+ /, ""), options)
+}
+
+const read = <A, I>(schema: Schema.Schema<A, I>, value: unknown) => Schema.decodeUnknownSync(schema)(value)
+const json = (value: unknown) => JSON.stringify(value)
+const Made = Schema.Struct({ id: Schema.String, apiKey: Schema.String })
+const email = () => `${crypto.randomUUID()}@example.com`
+const newSession = async (by = key) => {
+  const made = await expectOutcome("createSession", 201, { key: by })
+  return read(Schema.Struct({ sessionId: Schema.String }), made).sessionId
+}
+const newKey = async (by = key, name = "one more") =>
+  read(Made, await expectOutcome("createApiKey", 201, { key: by, body: json({ name }) }))
+
+describe("what goes well", () => {
+  test("to get a key, and to use it", async () => {
+    await expectOutcome("getHealth", 200)
+    await expectOutcome("getReadiness", 200)
+    const registered = await expectOutcome("registerUser", 201, { body: json({ email: email() }) })
+    const { apiKey } = read(Schema.Struct({ apiKey: Schema.String }), registered)
+    await expectOutcome("registerByAuth", 201, { body: json({ email: email() }) })
+    await expectOutcome("login", 200, { body: json({ apiKey }) })
+  })
+
+  test("with one's account", async () => {
+    const mail = email()
+    const registered = await expectOutcome("registerUser", 201, { body: json({ email: mail }) })
+    const own = read(Schema.Struct({ apiKey: Schema.String }), registered).apiKey
+    await expectOutcome("getAccount", 200, { key: own })
+    const session = await newSession(own)
+    await expectOutcome("takeTextTurn", 200, { key: own, id: session })
+    const made = await newKey(own)
+    await expectOutcome("rotateApiKey", 201, { key: own, id: made.id })
+    await expectOutcome("revokeApiKey", 204, { key: own, id: (await newKey(own)).id })
+    await expectOutcome("listApiKeys", 200, { key: own })
+    await expectOutcome("exportAccount", 200, { key: own })
+    await expectOutcome("deleteAccount", 204, { key: own, body: json({ email: mail }) })
+  })
+
+  test("with sessions", async () => {
+    const id = await newSession()
+    await expectOutcome("takeTextTurn", 200, { key, id })
+    await expectOutcome("listSessions", 200, { key, query: "?limit=1" })
+    await expectOutcome("getSession", 200, { key, id })
+    await expectOutcome("updateSession", 200, { key, id })
+    await expectOutcome("listMessages", 200, { key, id, query: "?limit=2" })
+    await expectOutcome("deleteSession", 204, { key, id })
+  })
+
+  test.each(turns)("with %s, in every rendering", async (turn) => {
+    const id = await newSession()
+    for (const accept of ["audio/mpeg", "audio/wav", "audio/pcm", "application/json", "text/event-stream"]) {
+      await expectOutcome(turn, 200, { key, id, headers: { accept } })
+    }
+    const headers = { accept: "application/json", "idempotency-key": crypto.randomUUID() }
+    for (const replayed of [null, "true"]) {
+      const answer = await ask(turn, { key, id, headers })
+      expect(answer.headers.get("idempotent-replayed")).toBe(replayed)
+      await contract.check(turn, answer)
+    }
+    service.upstream.script("stt", [{ text: "é".repeat(2000) }])
+    await expectOutcome(turn, 200, {
+      key,
+      id,
+      body: turn === "takeTurn" ? formOf(recording) : json({ text: "é".repeat(2000) }),
+    })
+  })
+
+  test("with a reply that is only read", async () => {
+    const id = await newSession()
+    for (const accept of ["application/json", "text/event-stream"]) {
+      await expectOutcome("takeTextTurn", 200, { key, id, query: "?audio=false", headers: { accept } })
+    }
+  })
+
+  test("with events of a turn that fails at last", async () => {
+    service.upstream.script("tts", [fail.notFound()])
+    const answer = await ask("takeTurn", { key, headers: { accept: "text/event-stream" } })
+    expect(await contract.check("takeTurn", answer)).toContain("event: error\n")
+  })
+})
+
+describe("whoever is not let in", () => {
+  test("has no key", () => expectOfAll("401 UNAUTHORIZED", {}))
+  test("has a wrong one", () => expectOfAll("401 INVALID_API_KEY", { key: "sk_wrong" }))
+
+  test.each(["closed", "token"])("where registration is %s", async (mode) => {
+    const at = await startTurns({
+      env: {
+        REGISTRATION: mode,
+        ...(mode === "token" ? { REGISTRATION_TOKEN: "correct-horse" } : {}),
+      },
+    })
+    const code = mode === "closed" ? "REGISTRATION_CLOSED" : "INVALID_REGISTRATION_TOKEN"
+    await expectOfAll(`403 ${code}`, { at })
+    await at.stop()
+  })
+
+  test("asks too often", async () => {
+    const limits = ["TURNS_PER_MINUTE", "REQUESTS_PER_MINUTE", "REGISTRATIONS_PER_HOUR", "LOGINS_PER_MINUTE"]
+    const at = await startTurns({
+      env: Object.fromEntries(limits.map((each) => [`RATE_LIMIT_${each}`, "2"])),
+    })
+    const [own, id] = [await at.register(), crypto.randomUUID()]
+    await at.register()
+    for (const _ of [1, 2]) {
+      await expectOutcome("getAccount", 200, { at, key: own })
+      await expectOutcome("login", 200, { at, body: json({ apiKey: own }) })
+      await expectOutcome("takeTurn", 200, { at, key: own })
+    }
+    await expectOfAll("429 RATE_LIMIT_EXCEEDED", { at, key: own, id })
+    await at.stop()
+  })
+})
+
+describe("a body", () => {
+  test("of another type", async () => {
+    await expectOfAll("415 UNSUPPORTED_MEDIA_TYPE", {
+      key,
+      headers: { "content-type": "text/plain" },
+      body: "hello",
+    })
+  })
+
+  test("or a query that is wrong", async () => {
+    const id = await newSession()
+    for (const { id: operation, method } of contract.having("400 VALIDATION_ERROR")) {
+      const body = operation === "takeTurn" ? new FormData() : "[]"
+      const wrong = method === "GET" ? { query: "?limit=0" } : { body }
+      await expectOutcome(operation, "VALIDATION_ERROR", { key, id, ...wrong })
+    }
+    await expectOutcome("listSessions", "VALIDATION_ERROR", { key, query: "?cursor=x" })
+  })
+
+  test("that is too large", () =>
+    expectOfAll("413 PAYLOAD_TOO_LARGE", { key, body: "x".repeat(1024 ** 2 + 1) }))
+
+  test("that does not come", async () => {
+    const at = await startTurns({ speed: 20, env: { UPLOAD_TIMEOUT_SECONDS: "10" } })
+    const own = await at.register()
+    const send = async ({ id, method, path }: (typeof contract.operations)[number]) => {
+      const client = await connectRaw(at.url)
+      const where = path.replace(/\{\w+\}/, crypto.randomUUID())
+      await client.send(
+        head(`${method} ${new URL(at.url).pathname}${where}`, {
+          authorization: `Bearer ${own}`,
+          "content-type": id === "takeTurn" ? multipartType : "application/json",
+          "content-length": "100",
+        }),
+      )
+      const { status, headers, body } = await client.answer()
+      expect(await contract.check(id, { status, headers, text: async () => `${body}` })).toMatchObject({
+        error: "REQUEST_TIMEOUT",
+      })
+      client.leave()
+    }
+    await Promise.all(contract.having("408 REQUEST_TIMEOUT").map(send))
+    await at.stop()
+  })
+
+  test("that is no recording, too much of one, or says nothing", async () => {
+    await expectOutcome("takeTurn", "INVALID_AUDIO", { key, audio: randomBytes() })
+    await expectOutcome("takeTurn", "AUDIO_TOO_LARGE", { key, audio: randomBytes(600_000) })
+    await expectOutcome("takeTurn", "AUDIO_TOO_LONG", { key, audio: wavOf(speechLike(6)) })
+    await expectOutcome("takeTurn", "NO_SPEECH_DETECTED", { key, audio: wavOf(silence(1)) })
+  })
+})
+
+describe("what is not there, or in the way", () => {
+  test("of a user", async () => {
+    const own = await service.register()
+    const { email: taken } = read(
+      Schema.Struct({ email: Schema.String }),
+      await expectOutcome("getAccount", 200, { key: own }),
+    )
+    for (const id of ["registerUser", "registerByAuth"]) {
+      await expectOutcome(id, "EMAIL_TAKEN", { body: json({ email: taken }) })
+    }
+    await expectOfAll("404 API_KEY_NOT_FOUND", { key: own })
+    const { keys } = read(
+      Schema.Struct({ keys: Schema.Array(Schema.Struct({ id: Schema.String })) }),
+      await expectOutcome("listApiKeys", 200, { key: own }),
+    )
+    const id = keys[0]?.id ?? ""
+    await expectOutcome("revokeApiKey", "LAST_API_KEY", { key: own, id })
+    for (let count = 1; count < 20; count++) await newKey(own)
+    await expectOutcome("createApiKey", "TOO_MANY_API_KEYS", { key: own })
+    await expectOutcome("rotateApiKey", "TOO_MANY_API_KEYS", {
+      key: own,
+      id,
+      body: json({ graceSeconds: 60 }),
+    })
+  })
+
+  test("of sessions", async () => {
+    for (const { id } of contract.having("404 SESSION_NOT_FOUND")) {
+      if (id !== "takeTurn") await expectOutcome(id, "SESSION_NOT_FOUND", { key })
+    }
+    const id = await newSession()
+    await service.database
+      .sql`update sessions set last_activity_at = now() - interval '1 day' where id = ${id}`
+    await expectOutcome("takeTextTurn", "SESSION_EXPIRED", { key, id })
+  })
+
+  /** A turn of a recording that waits for its model. */
+  const hold = async (step: Step = fail.hang()) => {
+    const session = await openSession(service, key, recording)
+    service.reset()
+    service.upstream.script("llm", [step])
+    const client = await session.begin("application/json")
+    await service.upstream.waitFor(() => service.upstream.calls("llm")[0])
+    const [turn] = await session.turns()
+    return { session, client, turnId: turn?.id ?? "" }
+  }
+  const answerOf = async (client: RawClient) => {
+    const { status, headers, body } = await client.answer()
+    return { status, headers, text: async () => `${body}` }
+  }
+
+  test("of turns", async () => {
+    await expectOutcome("cancelTurn", "TURN_NOT_FOUND", { key })
+    for (const id of turns)
+      await expectOutcome(id, "NOT_ACCEPTABLE", { key, headers: { accept: "image/png" } })
+    const held = await hold()
+    await expectOutcome("cancelTurn", 204, { key, id: held.turnId })
+    expect(await contract.check("takeTurn", await answerOf(held.client))).toMatchObject({
+      error: "TURN_CANCELLED",
+    })
+    const gone = await hold({ delayMs: 500 })
+    await expectOutcome("deleteSession", 204, { key, id: gone.session.id })
+    expect(await contract.check("takeTurn", await answerOf(gone.client))).toMatchObject({
+      error: "SESSION_NOT_FOUND",
+    })
+  })
+
+  test("of a turn from a text", async () => {
+    const { session, client } = await hold()
+    client.leave()
+    service.reset()
+    service.upstream.script("llm", [fail.hang()])
+    const answer = ask("takeTextTurn", { key, id: session.id, headers: { accept: "application/json" } })
+    await service.upstream.waitFor(() => service.upstream.calls("llm")[0])
+    const turn = (await session.turns()).at(-1)
+    await expectOutcome("cancelTurn", 204, { key, id: turn?.id ?? "" })
+    expect(await contract.check("takeTextTurn", await answer)).toMatchObject({ error: "TURN_CANCELLED" })
+  })
+
+  test("of a turn with an Idempotency-Key", async () => {
+    const id = await newSession()
+    for (const turn of turns) {
+      const headers = { "idempotency-key": crypto.randomUUID() }
+      await expectOutcome(turn, 200, { key, id, headers })
+      await expectOutcome(turn, "IDEMPOTENCY_KEY_REUSED", {
+        key,
+        id,
+        headers,
+        ...(turn === "takeTurn" ? { audio: wavOf(speechLike(1)) } : { body: json({ text: "Another." }) }),
+      })
+    }
+  })
+
+  test("of a session that is busy", async () => {
+    const patient = { STT_TIMEOUT_SECONDS: "600", LLM_TIMEOUT_SECONDS: "600", TURN_TIMEOUT_SECONDS: "600" }
+    const at = await startTurns({ speed: 10, env: patient })
+    const own = await at.register()
+    const session = await openSession(at, own, recording)
+    at.upstream.script("llm", [fail.hang()])
+    const first = await session.begin()
+    await at.upstream.waitFor(() => at.upstream.calls("llm")[0])
+    const waiting = [
+      session.take().then((answer) => contract.check("takeTurn", answer)),
+      expectOutcome("takeTextTurn", "SESSION_BUSY", { at, key: own, id: session.id }),
+    ]
+    for (const body of await Promise.all(waiting)) expect(body).toMatchObject({ error: "SESSION_BUSY" })
+    first.leave()
+    await at.nothingLeft()
+    await at.stop()
+  })
+
+  test("of a place for a turn", async () => {
+    const at = await startTurns({ env: { MAX_TURNS: "1", TURN_QUEUE_SECONDS: "0" } })
+    const [own, other] = [await at.register(), await at.register()]
+    at.upstream.script("stt", [fail.hang()])
+    const client = await at.converseRaw(own, recording)
+    await at.upstream.waitFor(() => at.upstream.calls("stt")[0])
+    await expectOfAll("503 OVERLOADED", { at, key: other })
+    client.leave()
+    await at.stop()
+  })
+})
+
+describe("a turn whose provider", () => {
+  const failures: ReadonlyArray<readonly [code: string, stage: "stt" | "llm" | "tts", step: Step]> = [
+    ["INVALID_REQUEST", "llm", fail.badRequest()],
+    ["RATE_LIMIT_EXCEEDED", "llm", fail.rateLimited(60)],
+    ["INVALID_OPENAI_KEY", "llm", fail.unauthorized()],
+    ["STT_FAILED", "stt", fail.notFound()],
+    ["LLM_FAILED", "llm", fail.notFound()],
+    ["TTS_FAILED", "tts", fail.notFound()],
+  ]
+  test.each(failures)("fails: %s", async (code, stage, step) => {
+    const id = await newSession()
+    for (const turn of turns) {
+      if (turn === "takeTextTurn" && stage === "stt") continue
+      service.upstream.script(stage, [step])
+      await expectOutcome(turn, code, { key, id })
+    }
+  })
+})
+
+describe("a database", () => {
+  test("that is away", async () => {
+    const database = await makeDatabase()
+    const proxy = await startTcpProxy(database.url)
+    const at = await startTurns({ database: { ...database, url: proxy.url } })
+    proxy.cut()
+    await expectOutcome("getReadiness", 503, { at })
+    await expectOfAll("503 DATABASE_UNAVAILABLE", { at, key })
+    await at.stop()
+    await proxy.stop()
+    await database.drop()
+  })
+
+  test("that refuses a row", async () => {
+    const at = await startTurns()
+    const { sql } = at.database
+    const own = await at.register()
+    const session = await openSession(at, own, recording)
+    const made = read(Made, await contract.check("createApiKey", await ask("createApiKey", { at, key: own })))
+    // Every row that is there, and none that is new or changed.
+    for (const table of ["users", "api_keys", "sessions", "messages"]) {
+      await sql.unsafe(`alter table ${table} add constraint refused check (false) not valid`)
+    }
+    await sql.unsafe("create table holders (id uuid references sessions)")
+    await sql`insert into holders values (${session.id})`
+    for (const { id } of contract.having("400 DATABASE_ERROR")) {
+      const inPath = id.endsWith("ApiKey") ? made.id : session.id
+      const me = await contract.check("getAccount", await ask("getAccount", { at, key: own }))
+      const mail = read(Schema.Struct({ email: Schema.String }), me).email
+      const body = id === "deleteAccount" ? { body: json({ email: mail }) } : {}
+      const accept = { accept: "application/json" }
+      await expectOutcome(id, "DATABASE_ERROR", { at, key: own, id: inPath, headers: accept, ...body })
+    }
+    await at.stop()
+  })
+
+  test("that is not as it should be", async () => {
+    const at = await startTurns()
+    const own = await at.register()
+    await at.database.sql`alter table api_keys rename to lost`
+    await expectOfAll("500 INTERNAL_SERVER_ERROR", { at, key: own })
+    await at.stop()
+  })
+})
+
+test("nothing that is documented was left out", () => {
+  expect(contract.unseen()).toEqual([])
+})
