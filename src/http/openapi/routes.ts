@@ -1,19 +1,64 @@
 import { Effect } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../../config.ts"
+import { makeRun } from "../run.ts"
+import { makeDocs } from "./docs.ts"
 import { makeDocument, type Route } from "./document.ts"
 import { makeExamples } from "./failures.ts"
+import { Html } from "./html.ts"
 
-/** What the API is, for programs. `routes` is asked when the document is, by when there are all. */
+const stylesheet = new URL("./docs.css", import.meta.url)
+
+/** Nothing but the page's own styles, which are in it and named here by their hash: it has no script, and loads nothing. */
+const contentSecurity = (styles: string) =>
+  [
+    "default-src 'none'",
+    `style-src 'sha256-${new Bun.CryptoHasher("sha256").update(styles).digest("base64")}'`,
+    "img-src data:",
+    "frame-ancestors 'none'",
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join("; ")
+
+/** What the API is, for programs and for people. `routes` is asked when the document is, by when there are all. */
 export const documentRoutes = Effect.fnUntraced(function* (routes: () => ReadonlyArray<Route>) {
+  const run = yield* makeRun
   const examples = makeExamples(yield* Settings)
-  let made: string | undefined
-  const document = () => {
-    made ??= JSON.stringify(makeDocument(routes(), examples))
-    return made
-  }
-  return new Elysia().get(
-    "/openapi.json",
-    () => new Response(document(), { headers: { "content-type": "application/json" } }),
+  const document = yield* Effect.cached(Effect.sync(() => makeDocument(routes(), examples)))
+  const json = yield* Effect.cached(Effect.map(document, (made) => JSON.stringify(made)))
+  const docs = yield* Effect.cached(
+    Effect.gen(function* () {
+      const styles = yield* Effect.promise(() => Bun.file(stylesheet).text())
+      return { page: makeDocs(yield* document, new Html(styles)), policy: contentSecurity(styles) }
+    }),
   )
+  const headers = { "cache-control": "no-cache", "x-content-type-options": "nosniff" }
+
+  return new Elysia()
+    .get("/openapi.json", ({ request }) =>
+      run(
+        request,
+        Effect.map(
+          json,
+          (text) => new Response(text, { headers: { ...headers, "content-type": "application/json" } }),
+        ),
+      ),
+    )
+    .get("/docs", ({ request }) =>
+      run(
+        request,
+        Effect.map(
+          docs,
+          ({ page, policy }) =>
+            new Response(page, {
+              headers: {
+                ...headers,
+                "content-type": "text/html; charset=utf-8",
+                "content-security-policy": policy,
+                "referrer-policy": "no-referrer",
+              },
+            }),
+        ),
+      ),
+    )
 })

@@ -1,0 +1,69 @@
+import { Predicate } from "effect"
+import { code, type Html, html, prose } from "./html.ts"
+import type { JsonSchema } from "./json-schema.ts"
+
+const schemas = (value: unknown): ReadonlyArray<JsonSchema> =>
+  Array.isArray(value) ? value.filter(Predicate.isRecord) : []
+
+const joined = (parts: ReadonlyArray<Html>, by: string): Html =>
+  parts.reduce((before, part) => html`${before}${by}${part}`)
+
+const bounds: ReadonlyArray<readonly [key: string, said: string]> = [
+  ["minimum", "from"],
+  ["maximum", "to"],
+  ["minLength", "at least"],
+  ["maxLength", "at most"],
+  ["default", "by default"],
+]
+
+/** A schema in a few words; what is a component is a link to it. */
+export const typeOf = (schema: JsonSchema): Html => {
+  const { $ref, type, format, items } = schema
+  if (typeof $ref === "string") {
+    const name = $ref.replace(/^.*\//, "")
+    return html`<a href="#schema-${name}">${name}</a>`
+  }
+  const [first, ...others] = schemas(schema.anyOf ?? schema.allOf)
+  if (first !== undefined) {
+    return joined([first, ...(schema.anyOf === undefined ? [] : others)].map(typeOf), " or ")
+  }
+  if (Array.isArray(schema.enum))
+    return joined(
+      schema.enum.map((each) => code(JSON.stringify(each))),
+      " or ",
+    )
+  if (Predicate.isRecord(items)) return html`list of ${typeOf(items)}`
+  const said = bounds.flatMap(([key, words]) =>
+    schema[key] === undefined ? [] : [`${words} ${schema[key]}`],
+  )
+  const kind = typeof format === "string" ? format : typeof type === "string" ? type : "anything"
+  return html`${[kind, ...said].join(", ")}`
+}
+
+const own = (schema: JsonSchema): Html | undefined => {
+  const { properties, required } = schema
+  if (!Predicate.isRecord(properties)) return undefined
+  const names = Array.isArray(required) ? required : []
+  const rows = Object.entries(properties).flatMap(([name, each]) =>
+    Predicate.isRecord(each)
+      ? [
+          html`<dt>${code(name)} <small>${typeOf(each)}${names.includes(name) ? "" : ", may be left out"}</small></dt>
+            <dd>${schemaDetails(each)}</dd>`,
+        ]
+      : [],
+  )
+  return html`<dl>${rows}</dl>`
+}
+
+const nested = (schema: JsonSchema): ReadonlyArray<JsonSchema> => [
+  ...schemas(schema.anyOf),
+  ...(Predicate.isRecord(schema.items) ? [schema.items] : []),
+]
+
+/** What is said of a schema, and its members; those of a component are where that is. */
+export const schemaDetails = (schema: JsonSchema): Html => {
+  const { description, "x-events": events } = schema
+  return html`${typeof description === "string" ? prose(description) : undefined}
+    ${own(schema)}${nested(schema).map(schemaDetails)}
+    ${Predicate.isRecord(events) ? own({ properties: events, required: Object.keys(events) }) : undefined}`
+}

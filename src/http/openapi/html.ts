@@ -1,0 +1,32 @@
+/** Text that is HTML already. */
+export class Html {
+  readonly text: string
+  constructor(text: string) {
+    this.text = text
+  }
+}
+
+type Part = string | number | Html | undefined | ReadonlyArray<Html>
+
+const entities: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" }
+const asText = (text: string) => text.replace(/[&<>"]/g, (each) => entities[each] ?? each)
+
+const textOf = (part: Part): string => {
+  if (part === undefined) return ""
+  if (part instanceof Html) return part.text
+  return typeof part === "object" ? part.map(({ text }) => text).join("") : asText(`${part}`)
+}
+
+/** HTML whose inserted texts are texts, whatever is in them. */
+export const html = (strings: TemplateStringsArray, ...parts: ReadonlyArray<Part>): Html =>
+  new Html(String.raw({ raw: strings }, ...parts.map(textOf)))
+
+/** A sentence with `code` in it. */
+export const inline = (text: string): ReadonlyArray<Html> =>
+  text.split("`").map((each, index) => (index % 2 === 0 ? html`${each}` : code(each)))
+
+/** Paragraphs of such sentences. */
+export const prose = (text: string): ReadonlyArray<Html> =>
+  text === "" ? [] : text.split("\n\n").map((paragraph) => html`<p>${inline(paragraph)}</p>`)
+
+export const code = (text: string): Html => html`<code>${text}</code>`

@@ -1,0 +1,103 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { createConfig, lintFromString } from "@redocly/openapi-core"
+import type { Browser } from "playwright-core"
+import { makeDocument } from "../../src/http/openapi/document.ts"
+import { makeExamples } from "../../src/http/openapi/failures.ts"
+import { startBrowser } from "../page/browser.ts"
+import { type Service, startService } from "../support/service.ts"
+import { type Contract, readContract } from "./contract.ts"
+
+// A browser beside all else, on a machine that may be busy.
+setDefaultTimeout(60_000)
+
+let service: Service
+let contract: Contract
+beforeAll(async () => {
+  service = await startService()
+  contract = await readContract(service.url)
+})
+afterAll(() => service.stop())
+
+describe("the document", () => {
+  test("is valid OpenAPI 3.1, and a linter finds nothing wrong with it", async () => {
+    const config = await createConfig({
+      extends: ["recommended-strict"],
+      // Whoever asks how the service is has done nothing wrong.
+      rules: { "operation-4xx-response": "off" },
+    })
+    const source = JSON.stringify(contract.raw)
+    const problems = await lintFromString({ source, absoluteRef: "/openapi.json", config })
+    expect(
+      problems.map(({ ruleId, message, location }) => `${ruleId}: ${message} ${location[0]?.pointer}`),
+    ).toEqual([])
+  })
+
+  test("has every route, and none besides", async () => {
+    const byPath = Map.groupBy(contract.operations, ({ path }) => path)
+    expect(byPath.size).toBeGreaterThan(10)
+    for (const [path, operations] of byPath) {
+      const asked = path.replace(/\{\w+\}/, crypto.randomUUID())
+      const methods = operations.map(({ method }) => method)
+      const allowed = [...methods, ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"].toSorted()
+      // What the router knows of the path.
+      const answer = await service.call("PUT", asked)
+      expect([path, answer.status, answer.headers.get("allow")]).toEqual([path, 405, allowed.join(", ")])
+    }
+  })
+
+  test("is not made where a route is not described", () => {
+    const examples = makeExamples({ maxAudioBytes: 1, maxAudioSeconds: 1, maxTurnsPerUser: 1 })
+    const route = { method: "GET", path: "/api/v1/secret", hooks: {} }
+    expect(() => makeDocument([route], examples)).toThrow("GET /api/v1/secret is not described")
+  })
+
+  test("names each operation once, and begins where the API does", () => {
+    const ids = contract.operations.map(({ id }) => id)
+    expect(new Set(ids).size).toBe(ids.length)
+    expect(contract.raw).toMatchObject({ servers: [{ url: new URL(service.url).pathname }] })
+  })
+})
+
+describe("the page of documents", () => {
+  let browser: Browser
+  beforeAll(async () => {
+    browser = await startBrowser()
+  })
+  afterAll(() => browser?.close())
+
+  test("shows every operation, asks nobody else for anything, and no browser complains", async () => {
+    const page = await browser.newPage({ reducedMotion: "reduce" })
+    const complaints: Array<string> = []
+    const asked: Array<string> = []
+    page.on("console", (message) => complaints.push(message.text()))
+    page.on("pageerror", (error) => complaints.push(`${error}`))
+    page.on("request", (request) => asked.push(request.url()))
+    const url = new URL("/docs", service.url).href
+    await page.goto(url, { waitUntil: "networkidle" })
+    for (const { id, path } of contract.operations) {
+      const shown = page.locator(`section[id="${id}"]`)
+      expect(await shown.locator(".route").textContent()).toContain(`/api/v1${path}`)
+    }
+    // A link that leads nowhere, or markup that was a text.
+    const dangling = `[...document.querySelectorAll('a[href^="#"]')].map(({ hash }) => hash.slice(1))
+      .filter((id) => document.getElementById(id) === null)`
+    expect(await page.evaluate(dangling)).toEqual([])
+    expect(await page.locator("main").textContent()).not.toMatch(/undefined|\[object|&lt;|`/)
+    // Its styles are let in.
+    expect(await page.evaluate("getComputedStyle(document.body).display")).toBe("grid")
+    expect({ complaints, asked: asked.filter((each) => each !== url && !each.startsWith("data:")) }).toEqual({
+      complaints: [],
+      asked: [],
+    })
+    await page.close()
+  })
+
+  test("has no script, and may load nothing", async () => {
+    const answer = await fetch(new URL("/docs", service.url))
+    expect(answer.headers.get("content-type")).toBe("text/html; charset=utf-8")
+    expect(answer.headers.get("content-security-policy")).toMatch(
+      /^default-src 'none'; style-src 'sha256-[\w+/=]+'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'$/,
+    )
+    expect(await answer.text()).not.toMatch(/<script| on\w+=| style=|src=/)
+  })
+})
