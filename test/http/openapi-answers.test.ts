@@ -6,18 +6,21 @@ import { randomBytes } from "../support/audio-hostile.ts"
 import { makeDatabase } from "../support/database.ts"
 import { multipartType } from "../support/multipart.ts"
 import { connectRaw, head, type RawClient } from "../support/raw-http.ts"
-import type { Service } from "../support/service.ts"
 import { openSession } from "../support/sessions.ts"
 import { startTcpProxy } from "../support/tcp-proxy.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { fail, type Step } from "../support/upstream.ts"
 import { silence, speechLike, wavOf } from "../support/wav.ts"
+import { type Asking, formOf, makeAsking } from "./asking.ts"
 import { type Contract, readContract } from "./contract.ts"
 
 setDefaultTimeout(60_000)
 
 let service: TurnService
 let contract: Contract
+let ask: Asking["ask"]
+let expectOutcome: Asking["expectOutcome"]
+let expectOfAll: Asking["expectOfAll"]
 let key = ""
 let recording: Uint8Array = new Uint8Array()
 beforeAll(async () => {
@@ -30,66 +33,13 @@ beforeAll(async () => {
     },
   })
   contract = await readContract(service.url)
+  ;({ ask, expectOutcome, expectOfAll } = makeAsking(contract, service, recording))
   key = await service.register()
 })
 afterAll(() => service.stop())
 beforeEach(() => service.reset())
 
-interface Ask {
-  readonly at?: Service
-  readonly key?: string
-  /** In place of the id in the path. */
-  readonly id?: string
-  readonly query?: string
-  readonly headers?: Record<string, string>
-  /** In place of the document's own example. */
-  readonly body?: string | FormData
-  readonly audio?: Uint8Array
-}
-
 const turns = ["takeTurn", "takeTextTurn"] as const
-
-const formOf = (audio: Uint8Array) => {
-  const form = new FormData()
-  form.append("audio", new Blob([new Uint8Array(audio)]), "recording")
-  return form
-}
-
-/** Sends what the document has as an example. */
-const ask = (id: string, options: Ask = {}): Promise<Response> => {
-  const { at = service, query = "", headers = {}, audio = recording } = options
-  const { method, path, operation } = contract.operationOf(id)
-  const content = operation.requestBody?.content
-  const isJson = content?.["application/json"] !== undefined
-  const example = isJson ? JSON.stringify(content["application/json"]?.example) : formOf(audio)
-  const body = options.body ?? (content === undefined ? undefined : example)
-  return fetch(`${at.url}${path.replace(/\{\w+\}/, options.id ?? crypto.randomUUID())}${query}`, {
-    method,
-    headers: {
-      ...(options.key === undefined ? {} : { authorization: `Bearer ${options.key}` }),
-      ...(isJson ? { "content-type": "application/json" } : {}),
-      ...headers,
-    },
-    ...(body === undefined ? {} : { body }),
-  })
-}
-
-/** Asks, and expects this outcome as the document has it: a code of an error, or a status. */
-const expectOutcome = async (id: string, outcome: string | number, options: Ask = {}): Promise<unknown> => {
-  const answer = await ask(id, options)
-  const { status } = answer
-  const body = await contract.check(id, answer)
-  if (typeof outcome === "number") expect([id, status]).toEqual([id, outcome])
-  else expect(body).toMatchObject({ error: outcome })
-  return body
-}
-
-/** The same of every operation that has this outcome. */
-const expectOfAll = async (outcome: string, options: Ask) => {
-  const all = contract.having(outcome)
-  expect(all.length).toBeGreaterThan(0)
-  for (const { id } of all) await expectOutcome(id, outcome.replace(/^\d+ /, ""), options)
-}
 
 const read = <A, I>(schema: Schema.Schema<A, I>, value: unknown) => Schema.decodeUnknownSync(schema)(value)
 const json = (value: unknown) => JSON.stringify(value)

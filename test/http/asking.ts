@@ -1,0 +1,64 @@
+/** Asks the operations of the document with its own examples, and has the document judge the answers. */
+import { expect } from "bun:test"
+import type { Service } from "../support/service.ts"
+import type { Contract } from "./contract.ts"
+
+export interface Ask {
+  /** Another service than the usual one. */
+  readonly at?: Service
+  readonly key?: string
+  /** In place of the id in the path. */
+  readonly id?: string
+  readonly query?: string
+  readonly headers?: Record<string, string>
+  /** In place of the document's own example. */
+  readonly body?: string | FormData
+  readonly audio?: Uint8Array
+}
+
+export const formOf = (audio: Uint8Array): FormData => {
+  const form = new FormData()
+  form.append("audio", new Blob([new Uint8Array(audio)]), "recording")
+  return form
+}
+
+export const makeAsking = (contract: Contract, service: Service, recording: Uint8Array) => {
+  /** Sends what the document has as an example. */
+  const ask = (id: string, options: Ask = {}): Promise<Response> => {
+    const { at = service, query = "", headers = {}, audio = recording } = options
+    const { method, path, operation } = contract.operationOf(id)
+    const content = operation.requestBody?.content
+    const json = content?.["application/json"]
+    const example = json === undefined ? formOf(audio) : JSON.stringify(json.example)
+    const body = options.body ?? (content === undefined ? undefined : example)
+    return fetch(`${at.url}${path.replace(/\{\w+\}/, options.id ?? crypto.randomUUID())}${query}`, {
+      method,
+      headers: {
+        ...(options.key === undefined ? {} : { authorization: `Bearer ${options.key}` }),
+        ...(json === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body }),
+    })
+  }
+
+  /** Asks, and expects this outcome as the document has it: a code of an error, or a status. */
+  const expectOutcome = async (id: string, outcome: string | number, options: Ask = {}): Promise<unknown> => {
+    const answer = await ask(id, options)
+    const { status } = answer
+    const body = await contract.check(id, answer)
+    if (typeof outcome === "number") expect([id, status]).toEqual([id, outcome])
+    else expect(body).toMatchObject({ error: outcome })
+    return body
+  }
+
+  /** The same of every operation that has this outcome: "401 UNAUTHORIZED". */
+  const expectOfAll = async (outcome: string, options: Ask): Promise<void> => {
+    const all = contract.having(outcome)
+    expect(all.length).toBeGreaterThan(0)
+    for (const { id } of all) await expectOutcome(id, outcome.replace(/^\d+ /, ""), options)
+  }
+
+  return { ask, expectOutcome, expectOfAll }
+}
+export type Asking = ReturnType<typeof makeAsking>
