@@ -1,39 +1,26 @@
+#!/usr/bin/env bun
 import { defaultTeardown, type Teardown } from "@effect/platform/Runtime"
 import * as BunRuntime from "@effect/platform-bun/BunRuntime"
-import { Cause, Chunk, ConfigError, Console, Effect, Exit, Layer, Option, Predicate } from "effect"
-import { administration, layer, migrationsOnly } from "./app.ts"
+import { Cause, Chunk, ConfigError, Console, Effect, Exit, Option, Predicate } from "effect"
+import { Ended } from "./cli/outcome.ts"
+import { serve } from "./cli/serve.ts"
 import { explainConfigError } from "./config.ts"
-import { administer } from "./users/command-line.ts"
 
-const usage = `Usage: bun src/main.ts [command]
+const args = process.argv.slice(2)
+const isService = args.length === 0 || (args.length === 1 && args[0] === "serve")
 
-  serve     run the service (the default)
-  migrate   bring the database's schema up to date, and end
-  users     create, list and delete users, and replace lost API keys (users --help)
-  --help    this text
-
-It is configured by environment variables, or by a file .env in the folder it is started in; .env.example has all.`
-
-const commands: Record<string, Effect.Effect<unknown, unknown>> = {
-  serve: Layer.launch(layer),
-  migrate: Effect.provide(Effect.logInfo("schema up to date"), migrationsOnly),
-  "--help": Console.log(usage),
-  "-h": Console.log(usage),
-  help: Console.log(usage),
-}
-
-const [name = "serve", ...more] = process.argv.slice(2)
-const command =
-  (name === "users" ? administer(more, administration) : undefined) ??
-  (more.length === 0 && Object.hasOwn(commands, name) ? commands[name] : undefined) ??
-  Effect.fail({
-    message: `There is no command "${[name, ...more].join(" ")}": use serve (the default), migrate, users or --help.`,
-  })
+/** The service does without what reads command lines, which costs 50 ms and 5 MB. */
+const command = isService
+  ? serve
+  : Effect.flatMap(
+      Effect.promise(() => import("./cli/command-line.ts")),
+      ({ commandLine }) => commandLine(args),
+    )
 
 /** What the start of each command's sentence of failure is. */
-const openings: Record<string, string> = {
-  migrate: "The database was not migrated",
-  users: "The command failed",
+const opening = (name: string) => {
+  if (name === "migrate") return "The database was not migrated"
+  return isService ? "The service did not start" : "The command failed"
 }
 
 const explain = (error: unknown) => {
@@ -41,18 +28,21 @@ const explain = (error: unknown) => {
   return Predicate.hasProperty(error, "message") ? `${error.message}` : `${error}`
 }
 
+const isEnded = Predicate.isTagged("Ended")
+
 /** What is wrong in one sentence; only a defect, which is a mistake in the service itself, comes with its stack. */
 const report = (cause: Cause.Cause<unknown>) => {
-  if (Cause.isInterruptedOnly(cause)) return Effect.void
   const failures = Chunk.toReadonlyArray(Cause.failures(cause))
+  if (Cause.isInterruptedOnly(cause) || failures.some(isEnded)) return Effect.void
   const what = failures.length > 0 ? failures.map(explain).join(" ") : Cause.pretty(cause)
-  return Console.error(`${openings[name] ?? "The service did not start"}. ${what}`)
+  return Console.error(`${opening(args[0] ?? "serve")}. ${what}`)
 }
 
 /** 0 done, 1 failed, 2 a command line that was not understood. */
 const teardown: Teardown = (exit, onExit) => {
   const failure = Option.flatMap(Exit.causeOption(exit), Cause.failureOption)
   if (Option.exists(failure, Predicate.isTagged("NotUnderstood"))) onExit(2)
+  else if (Option.isSome(failure) && failure.value instanceof Ended) onExit(failure.value.code)
   else defaultTeardown(exit, onExit)
 }
 

@@ -10,6 +10,10 @@ export class MigrationFailed extends Schema.TaggedError<MigrationFailed>()("Migr
   message: Schema.String,
 }) {}
 
+const table = "schema_migrations"
+
+const nameOf = (id: number, name: string) => `${String(id).padStart(4, "0")}_${name}`
+
 const folder = new URL("../../migrations", import.meta.url)
 
 /** The files of `migrations/` in the order of their numbers: `0001_initial_schema.sql` is number 1. */
@@ -34,9 +38,9 @@ const load = Effect.gen(function* () {
  * at once. The one moment the lock cannot cover is the making of that table, hence the further tries. Answers the names
  * of what it carried out.
  */
-export const migrate = Migrator.make({})({ loader: load, table: "schema_migrations" }).pipe(
+export const migrate = Migrator.make({})({ loader: load, table }).pipe(
   Effect.retry({ times: 3, while: isSqlError }),
-  Effect.map((done) => done.map(([id, name]) => `${String(id).padStart(4, "0")}_${name}`)),
+  Effect.map((done) => done.map(([id, name]) => nameOf(id, name))),
   Effect.tap((done) =>
     done.length === 0 ? Effect.void : Effect.logInfo("migrated").pipe(Effect.annotateLogs({ done })),
   ),
@@ -48,6 +52,28 @@ export const migrate = Migrator.make({})({ loader: load, table: "schema_migratio
       }),
   ),
 )
+
+/**
+ * Migrations that this database lacks, and those that it has of a later version of the service: their names. Reads only.
+ */
+export const pending = Effect.gen(function* () {
+  const sql = yield* SqlClient
+  const known = yield* load
+  const [found] = yield* sql<{ isThere: boolean }>`select to_regclass(${table}) is not null as "isThere"`
+  const done =
+    found?.isThere === true
+      ? yield* sql<{
+          id: number
+          name: string
+        }>`select migration_id as id, name from ${sql(table)} order by 1`
+      : []
+  const doneIds = new Set(done.map(({ id }) => id))
+  const knownIds = new Set(known.map(([id]) => id))
+  return {
+    missing: known.filter(([id]) => !doneIds.has(id)).map(([id, name]) => nameOf(id, name)),
+    foreign: done.filter(({ id }) => !knownIds.has(id)).map(({ id, name }) => nameOf(id, name)),
+  }
+})
 
 /** An error's message and those of its causes: the migrator names the file, the driver what was wrong in it. */
 const reasons = (error: unknown): string =>

@@ -1,0 +1,38 @@
+import type { Settings } from "../../config.ts"
+import { Stage } from "../../openai/errors.ts"
+import { type Finding, ok, warning } from "./finding.ts"
+
+/** What each of the offline engines' programs is for. */
+const programs = [
+  { check: "espeak-ng", program: "espeak-ng", stage: "tts", without: "replies are a tone instead of speech" },
+  {
+    check: "pocketsphinx",
+    program: "pocketsphinx_batch",
+    stage: "stt",
+    without: "no word of a recording is understood",
+  },
+] as const
+
+/** The offline engines, where a stage runs on them. */
+export const checkEngines = (settings: Settings["Type"]): ReadonlyArray<Finding> => {
+  const offline = Stage.literals.filter((stage) => settings[stage].engine === "offline")
+  if (offline.length === 0) return []
+  return [
+    warning(
+      "engines",
+      `${offline.join(", ")} on the offline engines`,
+      "They are for trying the service, not for use: set OPENAI_API_KEY.",
+    ),
+    ...programs
+      .filter(({ stage }) => offline.includes(stage))
+      .map(({ check, program, without }) =>
+        Bun.which(program) === null
+          ? warning(
+              check,
+              `not installed: ${without}`,
+              `Install it (apt-get install ${check}), or set a key.`,
+            )
+          : ok(check, "installed"),
+      ),
+  ]
+}

@@ -1,0 +1,68 @@
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { createInterface } from "node:readline/promises"
+import { Console, Effect } from "effect"
+import { CommandFailed } from "./outcome.ts"
+
+/** What speech recognition wants: 16 kHz mono 16-bit. */
+const sox = ["-q", "-c", "1", "-r", "16000", "-b", "16"]
+const ffmpeg = ["ffmpeg", "-nostdin", "-v", "error"]
+const output = ["-ac", "1", "-ar", "16000"]
+
+/** The first that this machine has; each writes a WAV, and completes it when it is interrupted. */
+const recorder = (path: string): ReadonlyArray<string> | undefined => {
+  if (Bun.which("rec") !== null) return ["rec", ...sox, path]
+  if (Bun.which("sox") !== null) return ["sox", "-d", ...sox, path]
+  if (Bun.which("ffmpeg") === null) return undefined
+  if (process.platform === "darwin") return [...ffmpeg, "-f", "avfoundation", "-i", ":0", ...output, path]
+  return [...ffmpeg, "-f", Bun.which("pactl") === null ? "alsa" : "pulse", "-i", "default", ...output, path]
+}
+
+const enter = async (signal: AbortSignal) => {
+  const lines = createInterface({ input: process.stdin })
+  try {
+    // The end of the input is as good as a line.
+    await new Promise<void>((resolve) => {
+      lines.once("line", () => resolve()).once("close", () => resolve())
+      signal.addEventListener("abort", () => resolve(), { once: true })
+    })
+  } finally {
+    lines.close()
+  }
+}
+
+/** Records until Enter; the file goes with the scope. */
+export const record = Effect.gen(function* () {
+  const folder = yield* Effect.acquireRelease(
+    Effect.promise(() => mkdtemp(join(tmpdir(), "voice-agent-talk-"))),
+    (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true })),
+  )
+  const path = join(folder, "speech.wav")
+  const command = recorder(path)
+  if (command === undefined) {
+    return yield* new CommandFailed({
+      message:
+        "There is nothing to record with: install sox (apt-get install sox, brew install sox), or name a FILE.",
+    })
+  }
+  const child = yield* Effect.acquireRelease(
+    Effect.sync(() => Bun.spawn([...command], { stdin: "ignore", stdout: "ignore", stderr: "pipe" })),
+    (child) =>
+      Effect.promise(() => {
+        child.kill("SIGKILL")
+        return child.exited
+      }),
+  )
+  yield* Console.error("Speak; Enter ends it.")
+  yield* Effect.promise((signal) => Promise.race([enter(signal), child.exited]))
+  child.kill("SIGINT")
+  yield* Effect.promise(() => child.exited)
+  if (!(yield* Effect.promise(() => Bun.file(path).exists()))) {
+    const said = yield* Effect.promise(() => child.stderr.text())
+    return yield* new CommandFailed({
+      message: `${command[0]} recorded nothing (${said.trim().split("\n")[0]}): see whether there is a microphone, or name a FILE.`,
+    })
+  }
+  return path
+})

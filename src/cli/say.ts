@@ -1,0 +1,62 @@
+import { extname } from "node:path"
+import * as Args from "@effect/cli/Args"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import { Console, Effect, Stream } from "effect"
+import { CommandFailed, Ended } from "./outcome.ts"
+import { json, print } from "./print.ts"
+
+const text = Args.text({ name: "TEXT" }).pipe(Args.withDescription("What is to be said"))
+const output = Options.file("output").pipe(
+  Options.withAlias("o"),
+  Options.withDescription("Where to: .mp3, .wav, or .pcm (24 kHz mono 16-bit)"),
+)
+
+/** By the file's ending. */
+const formats: Readonly<Record<string, "mp3" | "pcm">> = { ".mp3": "mp3", ".wav": "pcm", ".pcm": "pcm" }
+
+/** The configured speech synthesis alone, in pieces as a reply is spoken. */
+const speech = Effect.fnUntraced(function* (text: string, format: "mp3" | "pcm") {
+  const [{ Settings }, { Providers }, { toPieces }, { speak }] = yield* Effect.promise(() =>
+    Promise.all([
+      import("../config.ts"),
+      import("../openai/client.ts"),
+      import("../turn/sentences.ts"),
+      import("../turn/speak.ts"),
+    ]),
+  )
+  const { ttsVoice } = yield* Settings
+  const { tts } = yield* Providers
+  const chunks: Array<Uint8Array> = []
+  yield* speak(
+    toPieces(Stream.make(text)),
+    tts,
+    { voice: ttsVoice, format },
+    { hear: (bytes) => Effect.sync(() => chunks.push(bytes)), heard: () => Effect.void },
+  )
+  return Buffer.concat(chunks)
+})
+
+export const say = Command.make("say", { text, output, json }, ({ text, output, json }) =>
+  Effect.gen(function* () {
+    const ending = extname(output).toLowerCase()
+    const format = Object.hasOwn(formats, ending) ? formats[ending] : undefined
+    if (format === undefined) {
+      yield* Console.error("--output must end in .mp3, .wav or .pcm.")
+      return yield* new Ended({ code: 2 })
+    }
+    const [{ explain, layer }, { wavHeader }] = yield* Effect.promise(() =>
+      Promise.all([import("./stages.ts"), import("../turn/wav.ts")]),
+    )
+    const spoken = yield* Effect.provide(Effect.mapError(speech(text, format), explain), layer)
+    if (spoken.length === 0)
+      return yield* new CommandFailed({ message: "There is nothing in it that can be spoken." })
+    const shape = { sampleRate: 24_000, channels: 1, bitsPerSample: 16, dataBytes: spoken.length }
+    const bytes = ending === ".wav" ? Buffer.concat([wavHeader(shape), spoken]) : spoken
+    yield* Effect.tryPromise({
+      try: () => Bun.write(output, bytes),
+      catch: () => new CommandFailed({ message: `${output} can't be written.` }),
+    })
+    yield* print(json, [`${output}: ${bytes.length} bytes`], { output, bytes: bytes.length })
+  }),
+).pipe(Command.withDescription("Speak a text into a file, by the configured speech synthesis alone"))

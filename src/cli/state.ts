@@ -1,0 +1,53 @@
+import { chmod, mkdir, rename } from "node:fs/promises"
+import { homedir } from "node:os"
+import { dirname, join } from "node:path"
+import { Effect, Option, Schema } from "effect"
+import { CommandFailed } from "./outcome.ts"
+
+/** What is kept of one service from one call to the next. */
+const Account = Schema.Struct({
+  apiKey: Schema.optional(Schema.String),
+  email: Schema.optional(Schema.String),
+  sessionId: Schema.optional(Schema.String),
+})
+export type Account = typeof Account.Type
+
+/** By the service's URL. */
+const State = Schema.parseJson(
+  Schema.Struct({ services: Schema.Record({ key: Schema.String, value: Account }) }),
+)
+
+/** As the XDG Base Directory Specification has it. */
+const path = () =>
+  join(process.env.XDG_STATE_HOME || join(homedir(), ".local/state"), "voice-agent", "state.json")
+
+/** One that nobody can read is as good as none. */
+const read = Effect.tryPromise(() => Bun.file(path()).text()).pipe(
+  Effect.flatMap(Schema.decode(State)),
+  Effect.orElseSucceed((): typeof State.Type => ({ services: {} })),
+)
+
+export const recall = (url: string) =>
+  Effect.map(
+    read,
+    ({ services }): Account => Option.getOrElse(Option.fromNullable(services[url]), () => ({})),
+  )
+
+/** Whole or not at all, and for this user's eyes alone: a key is in it. */
+export const remember = (url: string, account: Account) =>
+  Effect.gen(function* () {
+    const { services } = yield* read
+    const text = yield* Schema.encode(State)({ services: { ...services, [url]: account } })
+    yield* Effect.tryPromise(async () => {
+      await mkdir(dirname(path()), { recursive: true, mode: 0o700 })
+      const partial = `${path()}.${process.pid}`
+      await Bun.write(partial, text, { mode: 0o600 })
+      await chmod(partial, 0o600)
+      await rename(partial, path())
+    })
+  }).pipe(
+    Effect.mapError(
+      () =>
+        new CommandFailed({ message: `${path()} can't be written: set XDG_STATE_HOME to another folder.` }),
+    ),
+  )
