@@ -1,6 +1,7 @@
 import * as Command from "@effect/cli/Command"
-import { ConfigError, Console, Effect } from "effect"
+import { ConfigError, Console, Effect, Layer } from "effect"
 import { explainConfigError, Settings } from "../config.ts"
+import * as Telemetry from "../telemetry.ts"
 import { checkClock } from "./doctor/clock.ts"
 import { type Finding, problem } from "./doctor/finding.ts"
 import { Ended } from "./outcome.ts"
@@ -38,7 +39,8 @@ const checks = Effect.gen(function* () {
 
 /** Settings that are wrong leave nothing else to look at. */
 const examine = checks.pipe(
-  Effect.provide(Settings.layer),
+  // What is said beside the findings would be no JSON.
+  Effect.provide(Layer.merge(Settings.layer, Telemetry.onlyWarnings)),
   Effect.catchIf(ConfigError.isConfigError, (error) =>
     Effect.succeed([
       problem("settings", explainConfigError(error), "Correct the environment, or .env; then look again."),

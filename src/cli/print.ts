@@ -9,14 +9,20 @@ export const json = Options.boolean("json").pipe(
 export const print = (asJson: boolean, lines: ReadonlyArray<string>, object: object) =>
   Console.log(asJson ? JSON.stringify(object) : lines.join("\n"))
 
-/** Colours and bold are for a terminal; in a file or a pipe they would be noise. */
+/**
+ * Colours and bold are for a terminal; in a file or a pipe they would be noise. What the library prints ends in an empty
+ * line of its own.
+ */
 export const withoutColoursInPipes = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.consoleWith((console) => {
-    const strip = (isTerminal: boolean | undefined, parts: ReadonlyArray<unknown>) =>
-      parts.map((part) => (typeof part === "string" && isTerminal !== true ? Bun.stripANSI(part) : part))
+    const tidy = (isTerminal: boolean | undefined, parts: ReadonlyArray<unknown>) =>
+      parts.map((part) => {
+        if (typeof part !== "string") return part
+        return (isTerminal === true ? part : Bun.stripANSI(part)).replace(/\n+$/, "")
+      })
     return Effect.withConsole(effect, {
       ...console,
-      log: (...parts) => console.log(...strip(process.stdout.isTTY, parts)),
-      error: (...parts) => console.error(...strip(process.stderr.isTTY, parts)),
+      log: (...parts) => console.log(...tidy(process.stdout.isTTY, parts)),
+      error: (...parts) => console.error(...tidy(process.stderr.isTTY, parts)),
     })
   })

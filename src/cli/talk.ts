@@ -1,7 +1,7 @@
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
-import { Console, Effect, Option } from "effect"
+import { Console, Duration, Effect, Option } from "effect"
 import { makeClient } from "../client/client.ts"
 import { accountOptions, call, identify } from "./account.ts"
 import { record } from "./microphone.ts"
@@ -38,31 +38,42 @@ interface Turn {
 
 const seconds = (ms: number) => `${(ms / 1000).toFixed(2)} s`
 
+/** What a terminal would obey does not belong in what was said. */
+const harmless = (text: string) => text.replaceAll(/[^\P{Cc}\n\t]/gu, "")
+
+/** Of the service's end of a turn that is no longer wanted, which otherwise goes on: it has an Idempotency-Key. */
+const cancelPatience = Duration.seconds(2)
+
 /** One turn: both texts on stdout as they come, what takes how long on stderr, the speech to the ear or to a file. */
 const takeTurn = Effect.fnUntraced(function* ({ path, url, apiKey, sessionId, output, json }: Turn) {
   const speech: Array<Uint8Array> = []
   const player = Option.isSome(output) || json ? undefined : yield* startPlayer
   const startedAt = performance.now()
   const note = (what: string) => (json ? undefined : process.stderr.write(`  ${what}\n`))
-  const say = (text: string) => (json ? undefined : process.stdout.write(text))
+  const show = (text: string) => (json ? undefined : process.stdout.write(harmless(text)))
   note(`sending ${path} (${Math.ceil(Bun.file(path).size / 1024)} KB)`)
   const client = makeClient({ baseUrl: url, apiKey })
+  let turnId: string | undefined
+  const cancel = Effect.suspend(() =>
+    turnId === undefined ? Effect.void : Effect.ignore(call(() => client.cancel(turnId ?? ""), url)),
+  ).pipe(Effect.timeoutOption(cancelPatience))
   const turn = yield* call(
     (signal) =>
       client.converse(Bun.file(path), {
         sessionId,
         signal,
-        onStarted: ({ isRestart }) => {
-          if (!isRestart) return
+        onStarted: (started) => {
+          turnId = started.turnId
+          if (!started.isRestart) return
           speech.length = 0
-          say("\n(The service began anew.)\n")
+          show("\n(The service began anew.)\n")
         },
         onTranscript: (text) => {
           note(`heard after ${seconds(performance.now() - startedAt)}`)
-          say(`You:   ${text}\nReply: `)
+          show(`You:   ${text}\nReply: `)
         },
         onText: (text) => {
-          say(text)
+          show(text)
         },
         onAudio: (bytes) => {
           speech.push(bytes)
@@ -70,8 +81,8 @@ const takeTurn = Effect.fnUntraced(function* ({ path, url, apiKey, sessionId, ou
         },
       }),
     url,
-  )
-  say("\n")
+  ).pipe(Effect.onInterrupt(() => cancel))
+  show("\n")
   const { stt, llmTtft, ttsTtfb, firstAudio, total } = turn.timings
   note(`speech recognition took ${seconds(stt)}`)
   note(`the model its first word ${seconds(llmTtft)}`)
@@ -91,8 +102,7 @@ const takeTurn = Effect.fnUntraced(function* ({ path, url, apiKey, sessionId, ou
     const saved = Option.isSome(output) ? { output: output.value } : {}
     yield* Console.log(JSON.stringify({ file: path, ...turn, ...saved }))
   }
-  if (player !== undefined) yield* player.ended
-  return turn.sessionId
+  return { sessionId: turn.sessionId, heard: player?.ended ?? Effect.void }
 })
 
 /** With several turns, each has a file of its own: answer.mp3, answer-2.mp3, … */
@@ -103,12 +113,16 @@ export const talk = Command.make("talk", options, (asked) =>
   Effect.gen(function* () {
     const { url, apiKey, account } = yield* identify(asked)
     let sessionId = asked.isNew ? undefined : account.sessionId
-    const paths = asked.files.length > 0 ? asked.files : [yield* record]
-    for (const [index, path] of paths.entries()) {
+    const one = Effect.fnUntraced(function* (path: string, index: number) {
       const output = Option.map(asked.output, (each) => numbered(each, index))
-      sessionId = yield* Effect.scoped(takeTurn({ path, url, apiKey, sessionId, output, json: asked.json }))
+      const turn = yield* takeTurn({ path, url, apiKey, sessionId, output, json: asked.json })
+      sessionId = turn.sessionId
+      // Before it is heard to its end: whoever ends that goes on with the session all the same.
       yield* remember(url, { ...(yield* recall(url)), sessionId })
-    }
+      yield* turn.heard
+    }, Effect.scoped)
+    const paths = asked.files.length > 0 ? asked.files : [yield* record]
+    yield* Effect.forEach(paths, one, { discard: true })
   }).pipe(Effect.scoped),
 ).pipe(
   Command.withDescription(

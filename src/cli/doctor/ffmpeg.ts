@@ -42,7 +42,7 @@ export const checkFfmpeg = Effect.fn("doctor.ffmpeg")(function* ({
       Effect.succeed(
         problem(
           check,
-          `"${ffmpegPath}" did not start: ${wordsOf(error)}`,
+          `"${ffmpegPath}" did not start: ${wordsOf(error._tag === "UnknownException" ? error.error : error)}`,
           "Install another, or set FFMPEG_PATH.",
         ),
       ),

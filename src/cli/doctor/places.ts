@@ -9,6 +9,8 @@ import { type Finding, ok, problem, warning, wordsOf } from "./finding.ts"
 interface Place {
   readonly check: string
   readonly folder: string
+  /** Whether the service makes it where it is missing. */
+  readonly isMade: boolean
   /** In bytes: with less free nothing works, and with less it may not for long. */
   readonly least: number
   readonly enough: number
@@ -29,9 +31,15 @@ const nearest = async (folder: string): Promise<string> => {
   return nearest(dirname(folder))
 }
 
+/** Uploads get a folder in TMPDIR, which itself is not made. */
+const existing = async (folder: string) => {
+  if (!(await stat(folder)).isDirectory()) throw new Error(`${folder} is a file`)
+  return folder
+}
+
 /** Writes, since permissions alone tell root nothing, and nobody whether the disk is read-only. */
-const look = async ({ check, folder, least, enough }: Place): Promise<Finding> => {
-  const there = await nearest(folder)
+const look = async ({ check, folder, isMade, least, enough }: Place): Promise<Finding> => {
+  const there = await (isMade ? nearest(folder) : existing(folder))
   await rm(await mkdtemp(join(there, ".voice-agent-doctor-")), { recursive: true })
   const { bavail, bsize } = await statfs(there)
   const free = bavail * bsize
@@ -50,6 +58,7 @@ export const checkPlaces = (settings: Settings["Type"]) => {
     {
       check: "TMPDIR",
       folder: tmpdir(),
+      isMade: false,
       least: maxAudioBytes,
       enough: maxAudioBytes * Math.max(maxTurns, 1),
     },
@@ -60,6 +69,7 @@ export const checkPlaces = (settings: Settings["Type"]) => {
           {
             check: "DATA_DIR",
             folder: serverFolder(resolve(dataDir)),
+            isMade: true,
             least: 100 * megabyte,
             enough: 2048 * megabyte,
           },
@@ -68,7 +78,7 @@ export const checkPlaces = (settings: Settings["Type"]) => {
     ...Option.match(logDir, {
       onNone: () => [],
       onSome: (folder) => [
-        { check: "LOG_DIR", folder: resolve(folder), least: megabyte, enough: 120 * megabyte },
+        { check: "LOG_DIR", folder: resolve(folder), isMade: true, least: megabyte, enough: 120 * megabyte },
       ],
     }),
   ]

@@ -85,7 +85,7 @@ const checkServer = (stage: Stage, server: ServerSettings, isFallback: boolean) 
       return Effect.tryPromise(() => look(check, stage, server, baseUrl)).pipe(
         Effect.catchAll(({ error }) => {
           const found = `${new URL(baseUrl).host} could not be reached: ${wordsOf(error)}`
-          const advice = `See whether the network and ${stage.toUpperCase()}_${isFallback ? "FALLBACK_" : ""}BASE_URL are right.`
+          const advice = `See whether the network is there, and ${isFallback ? `${stage.toUpperCase()}_FALLBACK_BASE_URL` : `${stage.toUpperCase()}_BASE_URL or OPENAI_BASE_URL`} right.`
           return Effect.succeed((isFallback ? warning : problem)(check, found, advice))
         }),
         Effect.map((finding) => [

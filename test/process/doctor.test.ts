@@ -1,0 +1,249 @@
+/** `doctor` with all well, and with each thing broken. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test"
+import { existsSync, symlinkSync } from "node:fs"
+import { join } from "node:path"
+import { Schema } from "effect"
+import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
+
+let database: TestDatabase
+
+/** A server with the list of models, and nothing else; what it is asked is kept. */
+const allWell = () => Response.json({ data: ["whisper-1", "gpt-3.5-turbo", "tts-1"].map((id) => ({ id })) })
+let answer: () => Response = allWell
+let asked: Array<string> = []
+const provider = Bun.serve({
+  hostname: "127.0.0.1",
+  port: 0,
+  fetch: ({ method, url, headers }) => {
+    asked.push(`${method} ${new URL(url).pathname} ${headers.get("authorization")}`)
+    return answer()
+  },
+})
+const baseUrl = `${provider.url.href}v1`
+
+const migrate = async (url: string) => {
+  const migration = startProcess({ env: { DATABASE_URL: url }, args: [mainFile, "migrate"] })
+  expect(await migration.ended).toBe(0)
+}
+
+beforeAll(async () => {
+  database = await makeDatabase()
+  await migrate(database.url)
+})
+afterEach(() => {
+  answer = allWell
+  asked = []
+})
+afterAll(async () => {
+  await cleanUpProcesses()
+  await database.drop()
+  await provider.stop(true)
+})
+
+const Report = Schema.parseJson(
+  Schema.Struct({
+    ok: Schema.Boolean,
+    checks: Schema.Array(
+      Schema.Struct({
+        check: Schema.String,
+        state: Schema.Literal("ok", "warning", "problem"),
+        found: Schema.String,
+        advice: Schema.optional(Schema.String),
+      }),
+    ),
+  }),
+)
+
+interface Place {
+  readonly env?: Record<string, string>
+  readonly cwd?: string
+}
+
+const onProvider = () => ({ DATABASE_URL: database.url, OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: baseUrl })
+
+const doctor = async ({ env = {}, cwd }: Place = {}) => {
+  const process = startProcess({
+    env: { ...onProvider(), ...env },
+    args: [mainFile, "doctor", "--json"],
+    ...(cwd === undefined ? {} : { cwd }),
+  })
+  const code = await process.ended
+  expect(process.stderr()).toBe("")
+  const { ok, checks } = Schema.decodeSync(Report)(process.stdout())
+  expect(code).toBe(ok ? 0 : 1)
+  // Whoever is told of something is told what to do about it.
+  expect(checks.filter(({ state, advice }) => (state === "ok") !== (advice === undefined))).toEqual([])
+  return { ok, checks, states: Object.fromEntries(checks.map(({ check, state }) => [check, state])) }
+}
+
+/** What stands out, where one thing is broken. */
+const complaints = async (place: Place) => {
+  const { ok, checks } = await doctor(place)
+  return {
+    ok,
+    said: checks
+      .filter(({ state }) => state !== "ok")
+      .map(({ check, state, found }) => ({ check, state, found })),
+  }
+}
+
+const problem = (check: string, found: RegExp) => ({
+  ok: false,
+  said: [{ check, state: "problem" as const, found: expect.stringMatching(found) }],
+})
+
+describe("doctor", () => {
+  test("finds nothing where all is well, and asks providers for their list of models only", async () => {
+    const { ok, states } = await doctor()
+    expect(ok).toBe(true)
+    expect(states).toEqual({
+      ffmpeg: "ok",
+      database: "ok",
+      stt: "ok",
+      llm: "ok",
+      tts: "ok",
+      TMPDIR: "ok",
+      port: "ok",
+      clock: "ok",
+    })
+    expect(asked).toEqual(Array(3).fill("GET /v1/models Bearer sk-test"))
+  })
+
+  test("says it in lines for a person, with what to do below", async () => {
+    const process = startProcess({
+      env: { ...onProvider(), FFMPEG_PATH: "/no/ffmpeg" },
+      args: [mainFile, "doctor"],
+    })
+    expect(await process.ended).toBe(1)
+    expect(process.stdout()).toMatch(/^problem {2}ffmpeg {7}there is no "\/no\/ffmpeg"\n {22}Install it \(/m)
+    expect(process.stdout()).toMatch(/^ok {7}database {5}PostgreSQL \d+\S* at \S+, schema up to date$/m)
+    expect(process.stdout()).not.toContain("\u001b")
+  })
+
+  test("settings that are wrong are all that there is to say", async () => {
+    expect(await complaints({ env: { PORT: "http" } })).toEqual(problem("settings", /PORT must be .*"http"/))
+  })
+
+  test.each([
+    ["/no/ffmpeg", /there is no/],
+    [Bun.which("true") ?? "true", /is no ffmpeg/],
+  ])("ffmpeg that is %s", async (FFMPEG_PATH, found) => {
+    expect(await complaints({ env: { FFMPEG_PATH } })).toEqual(problem("ffmpeg", found))
+  })
+
+  test("a database that is away, or is not there, without the password", async () => {
+    const [away, name] = [new URL(database.url), new URL(database.url)]
+    Object.assign(away, { hostname: "127.0.0.1", port: "1", password: "hush" })
+    name.pathname = "/nowhere"
+    const isAway = await complaints({ env: { DATABASE_URL: away.href } })
+    expect(isAway).toEqual(problem("database", /^127\.0\.0\.1:1\/.*ECONNREFUSED/))
+    expect(JSON.stringify(isAway)).not.toContain("hush")
+    expect(await complaints({ env: { DATABASE_URL: name.href } })).toEqual(
+      problem("database", /"nowhere" does not exist/),
+    )
+  })
+
+  test("a schema that is older or newer than the service: the start helps, or a newer service", async () => {
+    const other = await makeDatabase()
+    const env = { DATABASE_URL: other.url }
+    const older = await complaints({ env })
+    expect(older).toMatchObject({ ok: true, said: [{ check: "database", state: "warning" }] })
+    expect(older.said[0]?.found).toContain("lacks 0001_initial_schema")
+    await migrate(other.url)
+    expect(await complaints({ env })).toEqual({ ok: true, said: [] })
+    await other.sql`insert into schema_migrations (migration_id, name) values (9999, 'later')`
+    expect((await complaints({ env })).said[0]?.found).toContain("newer than this service")
+    await other.drop()
+  })
+
+  test("the embedded database: none is made, and one in use is looked at", async () => {
+    const cwd = newFolder()
+    const env = { DATABASE_URL: "" }
+    const before = await doctor({ env, cwd })
+    expect(before.checks.find(({ check }) => check === "database")?.found).toContain(
+      "made at the first start",
+    )
+    expect(before.states).toMatchObject({ database: "ok", DATA_DIR: "ok" })
+    expect(existsSync(join(cwd, ".data"))).toBe(false)
+    const service = startProcess({ env: { OPENAI_API_KEY: "sk-test" }, cwd })
+    const { port } = new URL(await service.url())
+    const meanwhile = await doctor({ env: { ...env, PORT: port }, cwd })
+    expect(meanwhile.ok).toBe(true)
+    const found = (name: string) => meanwhile.checks.find(({ check }) => check === name)?.found
+    expect(found("database")).toContain("embedded, schema up to date")
+    expect(found("port")).toContain("the service runs there")
+    service.signal("SIGTERM")
+    expect(await service.ended).toBe(0)
+    expect((await doctor({ env, cwd })).states.database).toBe("ok")
+  })
+
+  test("a key that is refused", async () => {
+    answer = () => Response.json({ error: { message: "no" } }, { status: 401 })
+    const { ok, said } = await complaints({})
+    expect(ok).toBe(false)
+    expect(said.map(({ check, state }) => `${check} ${state}`)).toEqual([
+      "stt problem",
+      "llm problem",
+      "tts problem",
+    ])
+    expect(said[0]?.found).toContain("refuses the key (401)")
+  })
+
+  test("a provider that is away is a problem; as a fallback, a warning", async () => {
+    const away = "http://127.0.0.1:1/v1"
+    expect(await complaints({ env: { LLM_BASE_URL: away } })).toEqual(problem("llm", /could not be reached/))
+    expect(await complaints({ env: { LLM_FALLBACK_BASE_URL: away } })).toMatchObject({
+      ok: true,
+      said: [{ check: "llm fallback", state: "warning" }],
+    })
+  })
+
+  test("a model that the server does not list, and a server that is none", async () => {
+    expect(await complaints({ env: { TTS_MODEL: "tts-9" } })).toMatchObject({
+      ok: true,
+      said: [
+        { check: "tts", state: "warning", found: expect.stringContaining('does not list the model "tts-9"') },
+      ],
+    })
+    answer = () => new Response("<html>")
+    expect((await complaints({})).said[0]?.found).toContain("answers with no list of models")
+    answer = () => new Response("", { status: 404 })
+    expect(await complaints({})).toEqual({ ok: true, said: [] })
+  })
+
+  test("the offline engines without their programs", async () => {
+    const bin = newFolder()
+    symlinkSync(Bun.which("ffmpeg") ?? "", join(bin, "ffmpeg"))
+    const env = { OPENAI_API_KEY: "", OPENAI_BASE_URL: "", OFFLINE_ENGINES: "on", PATH: bin }
+    const { ok, states } = await doctor({ env })
+    expect(ok).toBe(true)
+    expect(states).toMatchObject({ engines: "warning", "espeak-ng": "warning", pocketsphinx: "warning" })
+    expect((await doctor({ env: { ...env, PATH: process.env.PATH ?? "" } })).states).toMatchObject({
+      "espeak-ng": "ok",
+      pocketsphinx: "ok",
+    })
+  })
+
+  test("folders that can't be written to", async () => {
+    const file = join(newFolder(), "file")
+    await Bun.write(file, "a file, where a folder should be")
+    expect(await complaints({ env: { TMPDIR: join(file, "..", "none") } })).toEqual(
+      problem("TMPDIR", /none can't be written to/),
+    )
+    expect(await complaints({ env: { LOG_DIR: file } })).toEqual(problem("LOG_DIR", /is a file/))
+    const fresh = await doctor({ env: { LOG_DIR: join(newFolder(), "a/b") } })
+    expect(fresh.states.LOG_DIR).toBe("ok")
+  })
+
+  test("a port that another program has", async () => {
+    const { port } = provider
+    expect(await complaints({ env: { PORT: `${port}` } })).toEqual(problem("port", /could not be opened/))
+  })
+
+  test("a clock that is an hour late by the others' word", async () => {
+    const date = new Date(Date.now() + 3_600_000).toUTCString()
+    answer = () => new Response(allWell().body, { headers: { date } })
+    expect(await complaints({})).toMatchObject({ ok: true, said: [{ check: "clock", state: "warning" }] })
+  })
+})

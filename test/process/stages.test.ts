@@ -1,0 +1,79 @@
+/** `transcribe` and `say` on the offline engines, which need neither a key nor a database. */
+import { afterAll, describe, expect, test } from "bun:test"
+import { existsSync } from "node:fs"
+import { join } from "node:path"
+import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
+
+afterAll(cleanUpProcesses)
+
+const question = new URL("../../examples/question.wav", import.meta.url).pathname
+const offline = { OFFLINE_ENGINES: "on" }
+
+const run = async (args: ReadonlyArray<string>, env: Record<string, string> = offline, cwd = newFolder()) => {
+  const child = startProcess({ args: [mainFile, ...args], env, cwd })
+  const code = await child.ended
+  // Neither of them has anything to store.
+  expect(existsSync(join(cwd, ".data"))).toBe(false)
+  return { code, stdout: child.stdout(), stderr: child.stderr() }
+}
+
+describe("transcribe", () => {
+  test("prints the words of a recording", async () => {
+    const { code, stdout } = await run(["transcribe", question])
+    expect(code).toBe(0)
+    expect(stdout.toLowerCase()).toContain("my name is")
+  })
+
+  test("as JSON, with its length", async () => {
+    const { code, stdout } = await run(["transcribe", "--json", question])
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toEqual({
+      file: question,
+      text: expect.any(String),
+      seconds: expect.any(Number),
+    })
+  })
+
+  test("says what is wrong with a file, and with a provider", async () => {
+    const text = new URL("../../README.md", import.meta.url).pathname
+    const noAudio = await run(["transcribe", text])
+    expect(noAudio).toMatchObject({ code: 1, stdout: "" })
+    expect(noAudio.stderr).toContain("INVALID_AUDIO: ")
+    const away = await run(["transcribe", question], {
+      OPENAI_API_KEY: "sk-test",
+      OPENAI_BASE_URL: "http://127.0.0.1:1/v1",
+    })
+    expect(away).toMatchObject({ code: 1, stdout: "" })
+    expect(away.stderr).toContain("STT_FAILED: ")
+    expect((await run(["transcribe", "/no/such.wav"])).code).toBe(2)
+  })
+})
+
+describe("say", () => {
+  test.each(["mp3", "wav", "pcm"])("speaks a text into an .%s", async (ending) => {
+    const output = join(newFolder(), `said.${ending}`)
+    const { code, stdout } = await run([
+      "say",
+      "My name is Robert. What is your name?",
+      "--output",
+      output,
+      "--json",
+    ])
+    expect(code).toBe(0)
+    const bytes = Bun.file(output).size
+    expect(JSON.parse(stdout)).toEqual({ output, bytes })
+    expect(bytes).toBeGreaterThan(5000)
+    if (ending === "pcm") return
+    const heard = await run(["transcribe", output])
+    expect(heard.code).toBe(0)
+    expect(heard.stdout.toLowerCase()).toContain("name")
+  })
+
+  test("says what it does not understand", async () => {
+    const output = join(newFolder(), "said.ogg")
+    const unknown = await run(["say", "Hello.", "--output", output])
+    expect(unknown).toMatchObject({ code: 2, stdout: "" })
+    expect(unknown.stderr).toContain("must end in .mp3, .wav or .pcm")
+    expect((await run(["say", "Hello."])).code).toBe(2)
+  })
+})

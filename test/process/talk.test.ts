@@ -1,0 +1,182 @@
+/** `talk` and `login` as processes of their own, against the service. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { statSync } from "node:fs"
+import { chmod } from "node:fs/promises"
+import { join } from "node:path"
+import { Schema } from "effect"
+import { cleanUpProcesses, mainFile, newFolder } from "../support/process.ts"
+import { startTurns, type TurnService } from "../support/turns.ts"
+import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "../support/upstream.ts"
+
+// The client's own pauses, where there is no service, take 4 s.
+setDefaultTimeout(60_000)
+
+const question = new URL("../../examples/question.wav", import.meta.url).pathname
+const followUp = new URL("../../examples/follow-up.wav", import.meta.url).pathname
+let service: TurnService
+let url: string
+
+beforeAll(async () => {
+  service = await startTurns()
+  url = service.url.replace("/api/v1", "")
+})
+afterAll(async () => {
+  await service.stop()
+  await cleanUpProcesses()
+})
+
+interface Options {
+  /** Its state lies here. */
+  readonly home?: string
+  readonly env?: Record<string, string>
+  /** Written to its stdin once it has said this on stderr. */
+  readonly enterAfter?: string
+}
+
+const run = async (
+  args: ReadonlyArray<string>,
+  { home = newFolder(), env = {}, enterAfter }: Options = {},
+) => {
+  const child = Bun.spawn([process.execPath, mainFile, ...args], {
+    cwd: home,
+    env: { PATH: process.env.PATH ?? "", XDG_STATE_HOME: home, VOICE_AGENT_URL: url, ...env },
+    stdin: enterAfter === undefined ? "ignore" : "pipe",
+    stdout: "pipe",
+    stderr: "pipe",
+  })
+  const readProblem = async () => {
+    let said = ""
+    let isEntered = false
+    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+      said += text
+      if (isEntered || enterAfter === undefined || !said.includes(enterAfter)) continue
+      isEntered = true
+      child.stdin?.write("\n")
+      child.stdin?.flush()
+    }
+    return said
+  }
+  const [stdout, stderr, code] = await Promise.all([child.stdout.text(), readProblem(), child.exited])
+  return { code, stdout, stderr, home }
+}
+
+const Turn = Schema.parseJson(
+  Schema.Struct({
+    file: Schema.String,
+    sessionId: Schema.UUID,
+    turnId: Schema.UUID,
+    transcript: Schema.String,
+    response: Schema.String,
+    timings: Schema.Record({ key: Schema.String, value: Schema.Number }),
+    output: Schema.optional(Schema.String),
+  }),
+)
+
+const turns = async (args: ReadonlyArray<string>, options: Options) => {
+  const { code, stdout, stderr } = await run(["talk", ...args, "--json"], options)
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+  return stdout
+    .trim()
+    .split("\n")
+    .map((line) => Schema.decodeSync(Turn)(line))
+}
+
+const newEmail = () => `${crypto.randomUUID()}@example.com`
+
+describe("talk", () => {
+  test("registers itself, and goes on with its session until another is asked for", async () => {
+    const home = newFolder()
+    const [first] = await turns([question, "--email", newEmail()], { home })
+    const [second] = await turns([followUp], { home })
+    const [third] = await turns([question, "--new"], { home })
+    const [fourth] = await turns([question], { home })
+    expect(first).toMatchObject({ transcript: DEFAULT_TRANSCRIPT, response: DEFAULT_REPLY, file: question })
+    expect(second?.sessionId).toBe(first?.sessionId ?? "")
+    expect(third?.sessionId).not.toBe(first?.sessionId ?? "")
+    expect(fourth?.sessionId).toBe(third?.sessionId ?? "")
+    // The key is nobody else's to read.
+    expect(statSync(join(home, "voice-agent/state.json")).mode & 0o777).toBe(0o600)
+    expect((service.upstream.calls("llm")[1]?.request.messages ?? []).length).toBeGreaterThan(2)
+  })
+
+  test("prints what was said as it comes, what took how long beside it, and saves the answer", async () => {
+    const home = newFolder()
+    const output = join(home, "answer.mp3")
+    const { code, stdout, stderr } = await run(["talk", question, "--email", newEmail(), "-o", output], {
+      home,
+    })
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: `You:   ${DEFAULT_TRANSCRIPT}\nReply: ${DEFAULT_REPLY}\n`,
+    })
+    expect(stderr).toMatch(/^ {2}sending \S+question\.wav \(\d+ KB\)\n {2}heard after \d+\.\d\d s\n/)
+    expect(stderr).toMatch(
+      /speech recognition took .*\n.*first word .*\n.*first sound .*\n {2}all of it .*\n$/,
+    )
+    expect(Bun.file(output).size).toBeGreaterThan(5000)
+  })
+
+  test("takes several files as turns of one session, each with an answer of its own", async () => {
+    const home = newFolder()
+    const all = await turns([question, followUp, "--email", newEmail(), "-o", join(home, "a.mp3")], { home })
+    expect(new Set(all.map(({ sessionId }) => sessionId)).size).toBe(1)
+    expect(all.map(({ output }) => output)).toEqual([join(home, "a.mp3"), join(home, "a-2.mp3")])
+    expect(Bun.file(join(home, "a-2.mp3")).size).toBeGreaterThan(5000)
+  })
+
+  test("records until Enter, and plays the answer", async () => {
+    const home = newFolder()
+    const bin = newFolder()
+    const programs = {
+      // As sox's: the file is its last word, and whole once it was interrupted.
+      rec: `for file; do :; done\ntrap 'cp "${question}" "$file"; exit 0' INT\nwhile :; do sleep 0.05; done`,
+      ffplay: `cat > "${home}/played"`,
+    }
+    for (const [name, script] of Object.entries(programs)) {
+      await Bun.write(join(bin, name), `#!/bin/sh\n${script}\n`)
+      await chmod(join(bin, name), 0o755)
+    }
+    const { code, stdout } = await run(["talk", "--email", newEmail()], {
+      home,
+      env: { PATH: `${bin}:${process.env.PATH}` },
+      enterAfter: "Enter ends it.",
+    })
+    expect(code).toBe(0)
+    expect(stdout).toContain(`You:   ${DEFAULT_TRANSCRIPT}\n`)
+    expect(Bun.file(join(home, "played")).size).toBeGreaterThan(5000)
+  })
+
+  test("says in one sentence what is wrong", async () => {
+    const keyless = await run(["talk", question])
+    expect(keyless).toMatchObject({ code: 1, stdout: "" })
+    expect(keyless.stderr).toContain("There is no API key for this service: register with --email")
+    const wrong = await run(["talk", question], { env: { VOICE_AGENT_KEY: "sk_wrong" } })
+    expect(wrong.code).toBe(1)
+    expect(wrong.stderr).toContain("INVALID_API_KEY: ")
+    const nowhere = "http://127.0.0.1:1"
+    const away = await run(["talk", question, "--url", nowhere, "--key", "sk_any"])
+    expect(away.code).toBe(1)
+    expect(away.stderr).toContain(`Does it run at ${nowhere}?`)
+    const noFile = await run(["talk", "/no/such.wav"])
+    expect(noFile).toMatchObject({ code: 2, stdout: "" })
+    expect(noFile.stderr).toContain("/no/such.wav")
+  })
+})
+
+describe("login", () => {
+  test("keeps a key that the service knows, for talk", async () => {
+    const home = newFolder()
+    const key = await service.register()
+    const { code, stdout } = await run(["login", "--json"], { home, env: { VOICE_AGENT_KEY: key } })
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ url, email: expect.stringContaining("@") })
+    expect(await turns([question], { home })).toHaveLength(1)
+  })
+
+  test("keeps none that is nobody's", async () => {
+    const { code, stderr, home } = await run(["login", "--key", "sk_wrong"])
+    expect(code).toBe(1)
+    expect(stderr).toContain("INVALID_API_KEY")
+    expect(await Bun.file(join(home, "voice-agent/state.json")).exists()).toBe(false)
+  })
+})
