@@ -1,0 +1,145 @@
+/** The proxies of docs/deploying.md: their programs accept what stands there, and a turn streams through. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { join } from "node:path"
+import { makeClient } from "../../src/client/client.ts"
+import { wav16k } from "../support/audio.ts"
+import { cleanUpProcesses, newFolder } from "../support/process.ts"
+import { startTurns, type TurnService, until } from "../support/turns.ts"
+import { fail } from "../support/upstream.ts"
+
+setDefaultTimeout(60_000)
+
+const page = await Bun.file(new URL("../../docs/deploying.md", import.meta.url)).text()
+const blockOf = (language: string) =>
+  new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, "ms").exec(page)?.[1] ?? ""
+
+let service: TurnService
+let host: string
+const running: Array<Bun.Subprocess> = []
+
+beforeAll(async () => {
+  service = await startTurns()
+  host = new URL(service.url).host
+})
+afterAll(async () => {
+  for (const proxy of running) proxy.kill()
+  await Promise.all(running.map((proxy) => proxy.exited))
+  await service.stop()
+  await cleanUpProcesses()
+})
+
+const freePort = async () => {
+  const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() })
+  const { port } = server
+  await server.stop(true)
+  return port
+}
+
+const run = (command: ReadonlyArray<string>) => {
+  const { exitCode, stderr } = Bun.spawnSync([...command], { stderr: "pipe" })
+  return { exitCode, said: exitCode === 0 ? "" : stderr.toString() }
+}
+
+const accepted = { exitCode: 0, said: "" }
+
+/** Of a certificate that nobody knows. */
+const insecure = (url: string, init: RequestInit) =>
+  fetch(url, { ...init, tls: { rejectUnauthorized: false } })
+
+const start = async (command: ReadonlyArray<string>, url: string) => {
+  running.push(Bun.spawn([...command], { stdout: "ignore", stderr: "ignore" }))
+  await until(
+    async () => (await insecure(`${url}/api/v1/health`, {}).catch(() => undefined))?.ok === true,
+    `an answer of ${command[0]}`,
+  )
+}
+
+/** The model says a few words and then nothing more: they come through, or never would. */
+const streams = async (url: string) => {
+  service.reset()
+  service.upstream.script("llm", [
+    { ...fail.hang({ tokens: 3 }), text: "One moment, please. This takes a while." },
+  ])
+  const leaving = new AbortController()
+  const client = makeClient({ baseUrl: url, apiKey: await service.register(), fetch: insecure })
+  const heard = Promise.withResolvers<string>()
+  const turn = client.converse(new Blob([await wav16k()]), {
+    signal: leaving.signal,
+    onText: heard.resolve,
+  })
+  turn.catch(heard.reject)
+  expect(await heard.promise).toContain("One")
+  leaving.abort()
+  await turn.catch(() => undefined)
+  service.reset()
+}
+
+/** As large as is allowed: it is the service that answers, and not the proxy. */
+const takesLargeBodies = async (url: string) => {
+  const form = new FormData()
+  form.append("audio", new Blob([new Uint8Array(25 * 1024 * 1024)]), "zeros")
+  const answer = await insecure(`${url}/api/v1/voice/conversation`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${await service.register()}` },
+    body: form,
+  })
+  expect(await answer.json()).toMatchObject({ error: "INVALID_AUDIO" })
+}
+
+describe.skipIf(Bun.which("nginx") === null)("nginx", () => {
+  let url: string
+
+  beforeAll(async () => {
+    const folder = newFolder()
+    const port = await freePort()
+    url = `https://127.0.0.1:${port}`
+    const [certificate, key] = [join(folder, "cert.pem"), join(folder, "key.pem")]
+    const subject = ["-subj", "/CN=voice.example.com", "-days", "1", "-keyout", key, "-out", certificate]
+    expect(run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", ...subject])).toEqual(accepted)
+    const server = blockOf("nginx")
+      .replace("listen 443 ssl", `listen 127.0.0.1:${port} ssl`)
+      .replace("server 127.0.0.1:3000", `server ${host}`)
+      .replace(/(ssl_certificate) .*;/, `$1 ${certificate};`)
+      .replace(/(ssl_certificate_key) .*;/, `$1 ${key};`)
+    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
+      (each) => `${each}_temp_path ${folder}/${each};`,
+    )
+    const config = join(folder, "nginx.conf")
+    const main = `daemon off; pid ${folder}/pid; error_log ${folder}/error.log; events {}`
+    await Bun.write(config, `${main}\nhttp { access_log off; ${temporary.join(" ")}\n${server}\n}\n`)
+    expect(run(["nginx", "-t", "-q", "-p", folder, "-c", config])).toEqual(accepted)
+    await start(["nginx", "-p", folder, "-c", config], url)
+  })
+
+  test("streams a turn's events", () => streams(url))
+  test("takes the largest recording", () => takesLargeBodies(url))
+})
+
+describe.skipIf(Bun.which("caddy") === null)("Caddy", () => {
+  let url: string
+
+  beforeAll(async () => {
+    url = `http://127.0.0.1:${await freePort()}`
+    const site = blockOf("caddy").replace("voice.example.com", url).replace("127.0.0.1:3000", host)
+    const config = join(newFolder(), "Caddyfile")
+    await Bun.write(config, `{\n\tadmin off\n}\n${site}`)
+    expect(run(["caddy", "validate", "--adapter", "caddyfile", "--config", config])).toEqual(accepted)
+    await start(["caddy", "run", "--adapter", "caddyfile", "--config", config], url)
+  })
+
+  test("streams a turn's events", () => streams(url))
+  test("takes the largest recording", () => takesLargeBodies(url))
+})
+
+test("the numbers of both are those of the service", () => {
+  const [nginx, caddy] = [blockOf("nginx"), blockOf("caddy")]
+  // 25 MB of audio, and a form around it.
+  expect(nginx).toContain("client_max_body_size 26m;")
+  expect(caddy).toContain("max_size 26MiB")
+  // More than the 90 s that an answer may take to its first byte.
+  expect(nginx).toContain("proxy_read_timeout 120s;")
+  expect(caddy).toContain("response_header_timeout 120s")
+  for (const config of [nginx, caddy]) {
+    expect(config.split("{").length).toBe(config.split("}").length)
+  }
+})
