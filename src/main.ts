@@ -38,11 +38,16 @@ const report = (cause: Cause.Cause<unknown>) => {
   return Console.error(`${opening(args[0] ?? "serve")}. ${what}`)
 }
 
-/** 0 done, 1 failed, 2 a command line that was not understood. */
+/** Of a service, to be told to stop is no failure; of what was asked for and not done, it is. */
+const isBrokenOff = (exit: Exit.Exit<unknown, unknown>) =>
+  args[0] !== undefined && args[0] !== "serve" && !args[0].startsWith("-") && Exit.isInterrupted(exit)
+
+/** 0 done, 1 failed, 2 a command line that was not understood, 130 (as shells have it) broken off. */
 const teardown: Teardown = (exit, onExit) => {
   const failure = Option.flatMap(Exit.causeOption(exit), Cause.failureOption)
   if (Option.exists(failure, Predicate.isTagged("NotUnderstood"))) onExit(2)
   else if (Option.isSome(failure) && failure.value instanceof Ended) onExit(failure.value.code)
+  else if (isBrokenOff(exit)) onExit(130)
   else defaultTeardown(exit, onExit)
 }
 

@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { Schema } from "effect"
 import { cleanUpProcesses, mainFile, newFolder } from "../support/process.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
-import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "../support/upstream.ts"
+import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT, fail } from "../support/upstream.ts"
 
 // The client's own pauses, where there is no service, take 4 s.
 setDefaultTimeout(60_000)
@@ -144,6 +144,28 @@ describe("talk", () => {
     expect(code).toBe(0)
     expect(stdout).toContain(`You:   ${DEFAULT_TRANSCRIPT}\n`)
     expect(Bun.file(join(home, "played")).size).toBeGreaterThan(5000)
+  })
+
+  test("Ctrl-C ends the turn on the service too", async () => {
+    service.upstream.script("llm", [{ ...fail.hang({ tokens: 3 }), text: "One moment, please." }])
+    const child = Bun.spawn([process.execPath, mainFile, "talk", question], {
+      env: {
+        PATH: process.env.PATH ?? "",
+        XDG_STATE_HOME: newFolder(),
+        VOICE_AGENT_URL: url,
+        VOICE_AGENT_KEY: await service.register(),
+      },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "ignore",
+    })
+    let said = ""
+    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+      said += text
+      if (said.includes("One")) child.kill("SIGINT")
+    }
+    expect(await child.exited).toBe(130)
+    await service.nothingLeft()
   })
 
   test("says in one sentence what is wrong", async () => {
