@@ -124,8 +124,8 @@ const askedAgain = Effect.sleep("1 second").pipe(
   ),
 )
 
-/** The longest of what a turn does at its end is to ask the database, which has 10 s. */
-const releasePatience = Duration.seconds(12)
+/** At its end a turn asks the database twice at most, which has 10 s each time. */
+const releasePatience = Duration.seconds(25)
 
 /** Takes no new connections, lets what is in flight finish for as long as it may, and breaks off the rest. */
 const stop = Effect.fnUntraced(function* (

@@ -80,7 +80,7 @@ export const streamed = <E extends Failure>(
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const closed = yield* Deferred.make<void>()
-      yield* FiberSet.run(client.open, Deferred.await(closed))
+      yield* FiberSet.run(client.open, Effect.interruptible(Deferred.await(closed)))
       yield* Scope.addFinalizer(scope, Deferred.succeed(closed, undefined))
       const { headers, body } = yield* restore(Scope.extend(make, scope)).pipe(
         Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),

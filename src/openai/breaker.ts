@@ -11,8 +11,13 @@ export interface BreakerSettings {
 
 /** Keeps a provider that does not answer from costing each turn its time-outs. */
 export interface Breaker {
-  /** The request; where the provider has just failed too often in a row, its failure at once. */
-  readonly guard: <A>(request: Effect.Effect<A, ProviderError>) => Effect.Effect<A, ProviderError>
+  /**
+   * The request; where the provider has just failed too often in a row, its failure at once. It may say that the provider
+   * has answered before it has ended, as a stream does with its first element: others need not wait for its end.
+   */
+  readonly guard: <A>(
+    request: (answered: () => void) => Effect.Effect<A, ProviderError>,
+  ) => Effect.Effect<A, ProviderError>
   readonly isOpen: Effect.Effect<boolean>
 }
 
@@ -33,16 +38,19 @@ export const makeBreaker = (stage: Stage, settings: BreakerSettings): Breaker =>
     retryAfter: Option.none(),
   })
 
+  const close = () => {
+    failures = 0
+    isTrying = false
+    openUntil = Option.none()
+  }
+
   const note = (exit: Exit.Exit<unknown, ProviderError>, wasTry: boolean) =>
     Effect.gen(function* () {
       if (wasTry) isTrying = false
-      if (Exit.isSuccess(exit)) {
-        failures = 0
-        if (Option.isSome(openUntil)) yield* say("provider is back")
-        openUntil = Option.none()
-        return
-      }
-      if (!Option.exists(Cause.failureOption(exit.cause), isDown)) return
+      const failure = Exit.isFailure(exit) ? Cause.failureOption(exit.cause) : Option.none()
+      // Interrupted: nothing is known of it.
+      if (Exit.isFailure(exit) && Option.isNone(failure)) return
+      if (!Option.exists(failure, isDown)) return close()
       failures += 1
       if (failures < breakerFailures) return
       if (Option.isNone(openUntil)) yield* say("provider is not asked for a while")
@@ -52,12 +60,12 @@ export const makeBreaker = (stage: Stage, settings: BreakerSettings): Breaker =>
   const say = (what: string) => Effect.annotateLogs(Effect.logWarning(what), { stage, failures })
 
   const guard: Breaker["guard"] = (request) => {
-    if (breakerFailures === 0) return request
+    if (breakerFailures === 0) return request(() => undefined)
     return Effect.flatMap(Clock.currentTimeMillis, (now) => {
       const isPast = Option.exists(openUntil, (until) => now >= until)
       if (Option.isSome(openUntil) && (!isPast || isTrying)) return open
       if (isPast) isTrying = true
-      return Effect.onExit(request, (exit) => note(exit, isPast))
+      return Effect.onExit(request(close), (exit) => note(exit, isPast))
     })
   }
 

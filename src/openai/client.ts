@@ -53,37 +53,44 @@ const makeProvider = (
   const onTimeout = () => timedOut(stage, timeout)
 
   const request = <A>(ask: (call: Call) => Promise<A>) =>
-    Effect.tryPromise({
-      try: (signal) => ask({ sdk, model, signal }),
-      catch: toProviderError(stage),
-    }).pipe(Effect.timeoutFail({ duration: timeout, onTimeout }), guard)
+    guard(() =>
+      Effect.tryPromise({
+        try: (signal) => ask({ sdk, model, signal }),
+        catch: toProviderError(stage),
+      }).pipe(Effect.timeoutFail({ duration: timeout, onTimeout })),
+    )
 
   const each = <A>(ask: (call: Call) => Promise<AsyncIterable<A>>, use: (element: A) => boolean) =>
-    Effect.gen(function* () {
-      const { signal, isOver, progress } = yield* watchSilence(timeout)
-      const attempt = <B>(evaluate: () => Promise<B>) =>
-        Effect.tryPromise({
-          try: evaluate,
-          catch: (cause) => (isOver() ? onTimeout() : toProviderError(stage)(cause)),
+    guard((answered) =>
+      Effect.gen(function* () {
+        const { signal, isOver, progress } = yield* watchSilence(timeout)
+        const attempt = <B>(evaluate: () => Promise<B>) =>
+          Effect.tryPromise({
+            try: evaluate,
+            catch: (cause) => (isOver() ? onTimeout() : toProviderError(stage)(cause)),
+          })
+        const elements = yield* attempt(async () => {
+          const answer = await ask({ sdk, model, signal })
+          return answer[Symbol.asyncIterator]()
         })
-      const elements = yield* attempt(async () => {
-        const answer = await ask({ sdk, model, signal })
-        return answer[Symbol.asyncIterator]()
-      })
-      // One promise for the whole stream, which ends with the first thing that goes wrong in `use`.
-      const failed = yield* attempt(async () => {
-        for (let next = await elements.next(); next.done !== true; next = await elements.next()) {
-          if (signal.aborted) break
-          const used = Either.try(() => use(next.value))
-          if (Either.isLeft(used)) return Option.some(used.left)
-          if (used.right) progress()
-        }
-        return Option.none()
-      })
-      if (Option.isSome(failed)) return yield* Effect.die(failed.value)
-      // An aborted stream of the SDK ends as if it were whole.
-      if (isOver()) return yield* onTimeout()
-    }).pipe(Effect.scoped, guard)
+        // One promise for the whole stream, which ends with the first thing that goes wrong in `use`.
+        const failed = yield* attempt(async () => {
+          for (let next = await elements.next(); next.done !== true; next = await elements.next()) {
+            if (signal.aborted) break
+            const used = Either.try(() => use(next.value))
+            if (Either.isLeft(used)) return Option.some(used.left)
+            if (used.right) {
+              answered()
+              progress()
+            }
+          }
+          return Option.none()
+        })
+        if (Option.isSome(failed)) return yield* Effect.die(failed.value)
+        // An aborted stream of the SDK ends as if it were whole.
+        if (isOver()) return yield* onTimeout()
+      }).pipe(Effect.scoped),
+    )
 
   return { request, each, isDown: isOpen }
 }

@@ -81,9 +81,11 @@ const prepare = Effect.fnUntraced(function* <P extends Piece>(
     return arrived.unsafeOffer(bytes)
   }
   const fetch = Effect.suspend(() => {
-    const playable = makePlayable(format)
+    let playable = makePlayable(format)
     const audio = tts.each(
       async ({ sdk, model, signal }) => {
+        // What another server has begun is none of this one's.
+        playable = makePlayable(format)
         const answer = await sdk.audio.speech.create(
           { model, voice, input: piece.spoken, response_format: format },
           { signal },

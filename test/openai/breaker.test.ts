@@ -16,8 +16,8 @@ const make = (breakerFailures = settings.breakerFailures) => {
       Effect.sync(() => (asked += 1)),
       answer,
     )
-  const fail = Effect.flip(breaker.guard(ask(Effect.fail(silent))))
-  const succeed = breaker.guard(ask(Effect.succeed("heard")))
+  const fail = Effect.flip(breaker.guard(() => ask(Effect.fail(silent))))
+  const succeed = breaker.guard(() => ask(Effect.succeed("heard")))
   return { breaker, fail, succeed, ask, asked: () => asked }
 }
 
@@ -47,7 +47,9 @@ effectTest(
     const { breaker, fail, ask, asked } = make()
     for (let n = 0; n < 3; n++) yield* fail
     yield* TestClock.adjust("10 seconds")
-    const trying = yield* Effect.fork(breaker.guard(ask(Effect.delay(Effect.fail(silent), "5 seconds"))))
+    const trying = yield* Effect.fork(
+      breaker.guard(() => ask(Effect.delay(Effect.fail(silent), "5 seconds"))),
+    )
     yield* TestClock.adjust("1 second")
     expect(yield* fail).toMatchObject({ retryable: false })
     expect(asked()).toBe(4)
@@ -66,12 +68,14 @@ effectTest(
     for (let n = 0; n < 3; n++) yield* fail
     yield* TestClock.adjust("10 seconds")
     expect(
-      yield* breaker.guard(Effect.never).pipe(
-        Effect.timeoutOption("1 second"),
-        Effect.fork,
-        Effect.tap(() => TestClock.adjust("1 second")),
-        Effect.flatMap((fiber) => fiber.await),
-      ),
+      yield* breaker
+        .guard(() => Effect.never)
+        .pipe(
+          Effect.timeoutOption("1 second"),
+          Effect.fork,
+          Effect.tap(() => TestClock.adjust("1 second")),
+          Effect.flatMap((fiber) => fiber.await),
+        ),
     ).toEqual(Exit.succeed(Option.none()))
     expect(yield* succeed).toBe("heard")
   }),
@@ -85,9 +89,39 @@ effectTest(
       yield* fail
       yield* fail
       yield* succeed
-      yield* Effect.flip(breaker.guard(ask(Effect.fail(new ProviderRefusedKey({ stage: "stt" })))))
+      yield* Effect.flip(breaker.guard(() => ask(Effect.fail(new ProviderRefusedKey({ stage: "stt" })))))
     }
     expect(yield* breaker.isOpen).toBe(false)
+  }),
+)
+
+effectTest(
+  "a try whose answer has begun lets others ask before it has ended",
+  Effect.gen(function* () {
+    const { breaker, fail, succeed } = make()
+    for (let n = 0; n < 3; n++) yield* fail
+    yield* TestClock.adjust("10 seconds")
+    const trying = yield* Effect.fork(
+      breaker.guard((answered) =>
+        Effect.zipRight(Effect.sync(answered), Effect.delay(Effect.void, "1 minute")),
+      ),
+    )
+    yield* TestClock.adjust("1 second")
+    expect(yield* succeed).toBe("heard")
+    yield* TestClock.adjust("1 minute")
+    expect(Exit.isSuccess(yield* trying.await)).toBe(true)
+  }),
+)
+
+effectTest(
+  "a provider that says no when it is tried is there",
+  Effect.gen(function* () {
+    const { breaker, fail, succeed, ask } = make()
+    for (let n = 0; n < 3; n++) yield* fail
+    yield* TestClock.adjust("10 seconds")
+    yield* Effect.flip(breaker.guard(() => ask(Effect.fail(new ProviderRefusedKey({ stage: "stt" })))))
+    expect(yield* breaker.isOpen).toBe(false)
+    expect(yield* succeed).toBe("heard")
   }),
 )
 
