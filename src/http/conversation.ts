@@ -49,6 +49,12 @@ const Spoken = Schema.standardSchemaV1(
   }),
 )
 
+/**
+ * The server's own time-out does not hold for a turn: JSON is silent until all of it is there, and every part of a turn,
+ * its upload and its listener have time-outs of their own.
+ */
+const noIdleTimeout = 0
+
 /** Turns, from a recording or from a text: what was said comes in, and the reply goes out as the client asked for it. */
 export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers) {
   const run = yield* makeRun
@@ -62,7 +68,8 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
     .use(yield* signedIn({ isCounted: false }))
     .post(
       "/voice/conversation",
-      ({ request, user, set }) => {
+      ({ request, user, set, server }) => {
+        server?.timeout(request, noIdleTimeout)
         const said = receiveUpload(request, settings).pipe(
           Effect.map(({ upload, sessionId }) => ({
             saying: Saying.Recording({ upload }),
@@ -90,7 +97,8 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
     .use(yield* fields)
     .post(
       "/sessions/:id/messages",
-      ({ request, user, params, query, body, set }) => {
+      ({ request, user, params, query, body, set, server }) => {
+        server?.timeout(request, noIdleTimeout)
         const said = Effect.succeed({
           saying: Saying.Text(body),
           whereto: Whereto.Given({ sessionId: params.id }),

@@ -99,7 +99,15 @@ const answer = (request: Request, { content, type, etag, cacheControl, headers }
 /** The page at `/`, bundled when it is first asked for. */
 export const pageRoutes = Effect.gen(function* () {
   const run = yield* makeRun
-  const files = yield* Effect.cached(Effect.promise(makeFiles))
+  // Once they are there: what fails is tried again by the next.
+  let made: Promise<ReadonlyMap<string, File>> | undefined
+  const files = Effect.promise(() => {
+    made ??= makeFiles().catch((error: unknown) => {
+      made = undefined
+      throw error
+    })
+    return made
+  })
   const give = (path: string) => (context: { readonly request: Request }) =>
     run(
       context.request,

@@ -21,7 +21,7 @@ export class ServerNotStarted extends Schema.TaggedError<ServerNotStarted>()("Se
   message: Schema.String,
 }) {}
 
-/** Seconds without a byte: more than a turn may take to its first sound, which is silent time for its connection. */
+/** Seconds without a byte; turns have time-outs of their own. */
 const idleTimeout = 120
 
 /** The path as it was asked for: what Elysia calls so is the route's. */

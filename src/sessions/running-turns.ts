@@ -59,6 +59,11 @@ export class RunningTurns extends Context.Tag("RunningTurns")<
      * that is done meanwhile. With one the turn waits for the end of another that has the same.
      */
     readonly claim: (turn: NewTurn) => Effect.Effect<Claim, IdempotencyKeyReused | DatabaseError, Scope.Scope>
+    /** The answer of a completed turn that was asked for with the same key and recording. */
+    readonly answered: (
+      userId: string,
+      idempotency: Idempotency,
+    ) => Effect.Effect<Option.Option<StoredTurn>, DatabaseError>
     /** Ends a user's turn, whichever process runs it; done when it has ended. */
     readonly cancel: (userId: string, id: string) => Effect.Effect<void, TurnNotFound | DatabaseError>
   }
@@ -152,6 +157,15 @@ export class RunningTurns extends Context.Tag("RunningTurns")<
         }
       })
 
+      const answered = Effect.fn("RunningTurns.answered")(function* (
+        userId: string,
+        { key, contentHash }: Idempotency,
+      ) {
+        const other = yield* records.keyed(userId, key)
+        const isSame = Option.exists(other, (turn) => !turn.isExpired && turn.contentHash === contentHash)
+        return isSame && Option.isSome(other) ? yield* records.stored(other.value.id) : Option.none()
+      })
+
       const claim = Effect.fn("RunningTurns.claim")((turn: NewTurn) =>
         Option.match(turn.idempotency, {
           onNone: () => Effect.map(enterMeanwhile(turn), (place): Claim => ({ _tag: "First", place })),
@@ -171,7 +185,7 @@ export class RunningTurns extends Context.Tag("RunningTurns")<
           )
       })
 
-      return { register, claim, cancel }
+      return { register, answered, claim, cancel }
     }),
   )
 }

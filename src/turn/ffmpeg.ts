@@ -1,7 +1,10 @@
 import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
+import { thisMachine } from "../machine.ts"
 import { startDecoder } from "./decoder.ts"
 import { InvalidAudio } from "./errors.ts"
+import { reformat } from "./reformat.ts"
+import type { SpokenFormat } from "./speak.ts"
 import type { Demuxer, Recording } from "./validate.ts"
 import { makeWarmDecoders } from "./warm-decoders.ts"
 
@@ -37,6 +40,8 @@ export class Ffmpeg extends Context.Tag("Ffmpeg")<
      * InvalidAudio where nothing decodes, or not within 20 s.
      */
     readonly decode: (recording: Recording) => Effect.Effect<Uint8Array, InvalidAudio>
+    /** Speech of our own in the other format. */
+    readonly reformat: (speech: Uint8Array, from: SpokenFormat, to: SpokenFormat) => Effect.Effect<Uint8Array>
   }
 >() {
   /** Refuses to start without ffmpeg: the first turn would be too late to learn that. */
@@ -54,7 +59,7 @@ export class Ffmpeg extends Context.Tag("Ffmpeg")<
       const warm = yield* makeWarmDecoders(ffmpegWarm, fromPipe)
       yield* warm.keep(usual)
 
-      const places = yield* Effect.makeSemaphore(decodingsPerCore * navigator.hardwareConcurrency)
+      const places = yield* Effect.makeSemaphore(decodingsPerCore * thisMachine().cores)
 
       const decode = Effect.fn("Ffmpeg.decode")(function* (recording: Recording) {
         const { upload, demuxer, readFrom } = recording
@@ -80,7 +85,16 @@ export class Ffmpeg extends Context.Tag("Ffmpeg")<
         return yield* Effect.mapError(outcome, (reason) => new InvalidAudio({ reason }))
       })
 
-      return { decode }
+      const reformatting = Effect.fn("Ffmpeg.reformat")(
+        (speech: Uint8Array, from: SpokenFormat, to: SpokenFormat) =>
+          reformat(ffmpegPath, speech, from, to).pipe(
+            Effect.timeout(timeout),
+            Effect.orDie,
+            places.withPermits(1),
+          ),
+      )
+
+      return { decode, reformat: reformatting }
     }),
   )
 }

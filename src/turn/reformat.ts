@@ -18,11 +18,17 @@ export const reformat = (
   to: SpokenFormat,
 ): Effect.Effect<Uint8Array> => {
   if (from === to) return Effect.succeed(speech)
-  const quiet = ["-hide_banner", "-v", "error"]
+  const quiet = ["-nostdin", "-hide_banner", "-v", "error", "-threads", "1"]
   const command = [ffmpegPath, ...quiet, ...told[from], "-i", "pipe:0", ...told[to], "pipe:1"]
   return Effect.acquireUseRelease(
     Effect.sync(() =>
-      Bun.spawn(command, { stdin: Buffer.from(speech), stdout: "pipe", stderr: "ignore", env: {} }),
+      Bun.spawn(command, {
+        stdin: Buffer.from(speech),
+        stdout: "pipe",
+        stderr: "ignore",
+        env: {},
+        detached: true,
+      }),
     ),
     (child) =>
       Effect.promise(async () => {

@@ -1,10 +1,11 @@
 import { Cause, Context, Effect, Exit, Layer, Mailbox, Option, Stream } from "effect"
-import { Settings } from "../config.ts"
 import { Conversation } from "../sessions/conversation.ts"
 import { RunningTurns } from "../sessions/running-turns.ts"
+import type { StoredTurn } from "../sessions/stored-turn.ts"
 import { TurnRecords } from "../sessions/turn-records.ts"
 import type { TurnError } from "./errors.ts"
-import { Saying, type TurnEvent, type TurnInput, Whereto } from "./model.ts"
+import { Ffmpeg } from "./ffmpeg.ts"
+import { type Listening, Saying, type TurnEvent, type TurnInput, Whereto } from "./model.ts"
 import { settle } from "./persist.ts"
 import { replay } from "./replay.ts"
 import { makeStopwatch } from "./stopwatch.ts"
@@ -37,7 +38,7 @@ export class Turns extends Context.Tag("Turns")<
   static readonly layer = Layer.effect(
     Turns,
     Effect.gen(function* () {
-      const { ffmpegPath } = yield* Settings
+      const ffmpeg = yield* Ffmpeg
       const conversation = yield* Conversation
       const running = yield* RunningTurns
       const records = yield* TurnRecords
@@ -62,6 +63,15 @@ export class Turns extends Context.Tag("Turns")<
             )
           }).pipe(Effect.catchAllCause((cause) => Effect.logWarning("turn not settled", cause)))
 
+      const again = (turn: StoredTurn, listening: Listening) =>
+        Effect.zipRight(
+          Effect.annotateLogs(Effect.logInfo("turn replayed"), {
+            turnId: turn.id,
+            sessionId: turn.sessionId,
+          }),
+          replay(turn, listening, ffmpeg),
+        )
+
       const take: Turns["Type"]["take"] = (input) =>
         Stream.unwrapScoped(
           Effect.gen(function* () {
@@ -70,20 +80,23 @@ export class Turns extends Context.Tag("Turns")<
             const watch = makeStopwatch(input.uploadMs)
             const tally = makeTally()
             const cancelled = yield* running.register(turnId)
+            const idempotency = Option.map(input.idempotencyKey, (key) => ({
+              key,
+              contentHash: hashOf(input),
+            }))
+            // First of all: a retry gets its answer also where no turn may join the session any more.
+            const earlier = yield* Effect.transposeMapOption(idempotency, (key) =>
+              running.answered(userId, key),
+            )
+            const answer = Option.flatten(earlier)
+            if (Option.isSome(answer)) return yield* again(answer.value, listening)
             const session = yield* Whereto.$match(whereto, {
               Asked: ({ sessionId }) => conversation.join(userId, sessionId),
               Given: ({ sessionId }) => conversation.rejoin(userId, sessionId),
             })
             yield* Effect.annotateLogsScoped({ sessionId: session.id })
-            const idempotency = Option.map(input.idempotencyKey, (key) => ({
-              key,
-              contentHash: hashOf(input),
-            }))
             const claim = yield* running.claim({ id: turnId, userId, session, idempotency })
-            if (claim._tag === "Answered") {
-              yield* Effect.annotateLogs(Effect.logInfo("turn replayed"), { turnId: claim.turn.id })
-              return yield* replay(claim.turn, listening, ffmpegPath)
-            }
+            if (claim._tag === "Answered") return yield* again(claim.turn, listening)
             const begun = { input, session, place: claim.place, watch, tally }
             const events = yield* Mailbox.make<Passing, TurnError>({ capacity: eventsAhead })
             yield* Effect.uninterruptibleMask((restore) =>

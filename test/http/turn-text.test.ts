@@ -159,6 +159,17 @@ test("an Idempotency-Key is for one text, aloud or not", async () => {
   expect((await say("Hello.", { headers })).status).toBe(422)
 })
 
+test("a retry is answered also where no turn may join the session any more", async () => {
+  const headers = { "idempotency-key": crypto.randomUUID() }
+  const first = await (await say("Hello.", { headers })).json()
+  await service.database
+    .sql`update sessions set last_activity_at = now() - interval '2 hours' where id = ${sessionId}`
+  const again = await say("Hello.", { headers })
+  expect(again.headers.get("idempotent-replayed")).toBe("true")
+  expect(await again.json()).toEqual(first)
+  expect((await say("Hello.")).status).toBe(409)
+})
+
 test("a form is taken too, another type is not", async () => {
   const send = (type: string, body: string) =>
     fetch(`${service.url}/sessions/${sessionId}/messages?audio=false`, {
