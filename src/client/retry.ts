@@ -33,7 +33,7 @@ export const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
     else signal.addEventListener("abort", stop, { once: true })
   })
 
-/** Tries again what may soon succeed; `mayRetry` says so of an error, once the pause before it is over. */
+/** Tries again what may soon succeed; `mayRetry` says so of an error, before the pause and once more after it. */
 export const retrying = async <A>(
   attempt: () => Promise<A>,
   { retries = 2, pauseMs = 1000 }: RetryOptions,
@@ -48,6 +48,7 @@ export const retrying = async <A>(
       // Up to a quarter more, so that clients that were cut off together do not return together.
       const pause = pauseMs * 2 ** retry * (1 + Math.random() / 4)
       await sleep(Math.max(pause, (error.retryAfter ?? 0) * 1000), signal)
+      if (!mayRetry(error)) throw error
     }
   }
 }
