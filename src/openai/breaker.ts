@@ -21,12 +21,22 @@ export interface Breaker {
   readonly isOpen: Effect.Effect<boolean>
 }
 
+/** What the failures of one turn count for at most: those of one request with its retries, not of every piece of a reply. */
+const mostOfOneTurn = 3
+
+/** Of the turn, or of whatever else asks. */
+const traceId = Effect.match(Effect.currentParentSpan, {
+  onSuccess: (span) => span.traceId,
+  onFailure: () => "",
+})
+
 /** A provider that says no is there; one that is silent, unreachable or talks nonsense is not. */
 const isDown = (error: ProviderError) => error._tag === "ProviderUnusable" && error.retryable
 
 export const makeBreaker = (stage: Stage, settings: BreakerSettings): Breaker => {
   const { breakerFailures, breakerPause } = settings
-  let failures = 0
+  /** In a row, by the trace of the turn that met them. */
+  const failures = new Map<string, number>()
   /** In ms of the clock. */
   let openUntil = Option.none<number>()
   let isTrying = false
@@ -39,10 +49,13 @@ export const makeBreaker = (stage: Stage, settings: BreakerSettings): Breaker =>
   })
 
   const close = () => {
-    failures = 0
+    failures.clear()
     isTrying = false
     openUntil = Option.none()
   }
+
+  const counted = () =>
+    failures.values().reduce((sum, ofOneTurn) => sum + Math.min(ofOneTurn, mostOfOneTurn), 0)
 
   const note = (exit: Exit.Exit<unknown, ProviderError>, wasTry: boolean) =>
     Effect.gen(function* () {
@@ -51,13 +64,16 @@ export const makeBreaker = (stage: Stage, settings: BreakerSettings): Breaker =>
       // Interrupted: nothing is known of it.
       if (Exit.isFailure(exit) && Option.isNone(failure)) return
       if (!Option.exists(failure, isDown)) return close()
-      failures += 1
-      if (failures < breakerFailures) return
+      if (Option.isNone(openUntil)) {
+        const turn = yield* traceId
+        failures.set(turn, (failures.get(turn) ?? 0) + 1)
+      }
+      if (counted() < breakerFailures) return
       if (Option.isNone(openUntil)) yield* say("provider is not asked for a while")
       openUntil = Option.some((yield* Clock.currentTimeMillis) + Duration.toMillis(breakerPause))
     })
 
-  const say = (what: string) => Effect.annotateLogs(Effect.logWarning(what), { stage, failures })
+  const say = (what: string) => Effect.annotateLogs(Effect.logWarning(what), { stage, failures: counted() })
 
   const guard: Breaker["guard"] = (request) => {
     if (breakerFailures === 0) return request(() => undefined)

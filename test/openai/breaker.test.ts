@@ -16,9 +16,11 @@ const make = (breakerFailures = settings.breakerFailures) => {
       Effect.sync(() => (asked += 1)),
       answer,
     )
-  const fail = Effect.flip(breaker.guard(() => ask(Effect.fail(silent))))
+  const inVain = Effect.flip(breaker.guard(() => ask(Effect.fail(silent))))
+  /** Each in a turn of its own. */
+  const fail = Effect.withSpan(inVain, "turn", { root: true })
   const succeed = breaker.guard(() => ask(Effect.succeed("heard")))
-  return { breaker, fail, succeed, ask, asked: () => asked }
+  return { breaker, inVain, fail, succeed, ask, asked: () => asked }
 }
 
 effectTest(
@@ -27,7 +29,7 @@ effectTest(
     const { breaker, fail, succeed, asked } = make()
     for (let n = 0; n < 3; n++) {
       expect(yield* breaker.isOpen).toBe(false)
-      expect(yield* fail).toBe(silent)
+      expect(yield* fail).toEqual(silent)
     }
     expect(yield* breaker.isOpen).toBe(true)
     for (let n = 0; n < 5; n++)
@@ -122,6 +124,19 @@ effectTest(
     yield* Effect.flip(breaker.guard(() => ask(Effect.fail(new ProviderRefusedKey({ stage: "stt" })))))
     expect(yield* breaker.isOpen).toBe(false)
     expect(yield* succeed).toBe("heard")
+  }),
+)
+
+effectTest(
+  "one turn alone does not close the way for all, however many pieces of its reply fail",
+  Effect.gen(function* () {
+    const { breaker, inVain, fail } = make(5)
+    yield* Effect.withSpan(Effect.repeatN(inVain, 8), "turn", { root: true })
+    expect(yield* breaker.isOpen).toBe(false)
+    yield* fail
+    expect(yield* breaker.isOpen).toBe(false)
+    yield* fail
+    expect(yield* breaker.isOpen).toBe(true)
   }),
 )
 
