@@ -31,7 +31,7 @@ const speech = Effect.fnUntraced(function* (text: string, format: "mp3" | "pcm")
   yield* speak(
     toPieces(Stream.make(text)),
     tts,
-    { voice: ttsVoice, format },
+    { voice: ttsVoice, format, isLive: false },
     { hear: (bytes) => Effect.sync(() => chunks.push(bytes)), heard: () => Effect.void },
   )
   return Buffer.concat(chunks)

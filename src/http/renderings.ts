@@ -84,7 +84,7 @@ const asAudio =
 const asJson: Rendering = (events) =>
   Effect.gen(function* () {
     const all = Chunk.toReadonlyArray(yield* Stream.runCollect(events))
-    const audio = Buffer.concat(Array.from(Arr.filterMap(all, audioOf)))
+    const [audio] = Arr.filterMap(all, audioOf)
     const [started] = Arr.filter(all, TurnEvent.$is("Started"))
     const [completed] = Arr.filter(all, TurnEvent.$is("Completed"))
     const answer = {
@@ -92,7 +92,7 @@ const asJson: Rendering = (events) =>
       turnId: started?.turnId,
       transcript: completed?.transcript,
       response: completed?.response,
-      audio: audio.length === 0 ? null : { format: "mp3", base64: audio.toString("base64") },
+      audio: audio === undefined ? null : { format: "mp3", base64: audio.toBase64() },
       timings: completed?.timings,
       usage: completed?.usage,
     }

@@ -21,23 +21,27 @@ const isRetryable = (error: ProviderError): boolean => {
 
 /**
  * The one retry policy: at most 2 tries after the first, after 1 s then 2 s (give or take 20 %), or after the
- * provider's Retry-After where that is longer. Each retry is a warning in the log.
+ * provider's Retry-After where that is longer; and only while `isAllowed`. Each retry is a warning in the log.
  */
-export const retryPolicy: Schedule.Schedule<unknown, ProviderError> = Schedule.identity<ProviderError>().pipe(
-  Schedule.intersect(Schedule.exponential("1 second").pipe(Schedule.jittered)),
-  Schedule.map(([error]) => error),
-  Schedule.intersect(Schedule.recurs(2)),
-  Schedule.whileInput(isRetryable),
-  Schedule.modifyDelayEffect(([error, retriesBefore], delay) => {
-    const pause = Duration.max(delay, retryAfter(error))
-    return Effect.logWarning("retry").pipe(
-      Effect.annotateLogs({
-        stage: error.stage,
-        attempt: retriesBefore + 2,
-        delayMs: Math.round(Duration.toMillis(pause)),
-        reason: error._tag === "ProviderUnusable" ? error.reason : error._tag,
-      }),
-      Effect.as(pause),
-    )
-  }),
-)
+export const retryPolicy = (
+  isAllowed: (error: ProviderError) => boolean = () => true,
+): Schedule.Schedule<unknown, ProviderError> =>
+  Schedule.identity<ProviderError>().pipe(
+    Schedule.intersect(Schedule.exponential("1 second").pipe(Schedule.jittered)),
+    Schedule.map(([error]) => error),
+    Schedule.intersect(Schedule.recurs(2)),
+    // Before the warning, which a `while` of Effect.retry would come after.
+    Schedule.whileInput((error: ProviderError) => isRetryable(error) && isAllowed(error)),
+    Schedule.modifyDelayEffect(([error, retriesBefore], delay) => {
+      const pause = Duration.max(delay, retryAfter(error))
+      return Effect.logWarning("retry").pipe(
+        Effect.annotateLogs({
+          stage: error.stage,
+          attempt: retriesBefore + 2,
+          delayMs: Math.round(Duration.toMillis(pause)),
+          reason: error._tag === "ProviderUnusable" ? error.reason : error._tag,
+        }),
+        Effect.as(pause),
+      )
+    }),
+  )

@@ -1,4 +1,4 @@
-import { Deferred, Effect, Mailbox, Stream } from "effect"
+import { Deferred, Effect, Mailbox, Option, Stream } from "effect"
 import type { Provider } from "../openai/client.ts"
 import { type ProviderError, wrongAnswer } from "../openai/errors.ts"
 import { retryPolicy } from "../openai/retry.ts"
@@ -39,30 +39,36 @@ interface Listener {
 
 /**
  * The model's reply, spoken while it is being written. The model is asked again only as long as the listener got
- * nothing: no audio, and no text where text is wanted. If it breaks before that, speech already asked for is dropped.
+ * nothing: no audio, and no text where text is wanted; who is not live gets all at the end. If it breaks before that,
+ * speech already there is dropped.
  */
 export const reply = Effect.fn("reply")(function* (
   { llm, tts, settings }: Speakers,
   { history, transcript, listening, watch, tally }: Question,
   { emit, spoken }: Listener,
 ) {
-  const { format, wantsText } = listening
+  const { format, wantsText, isLive } = listening
   let heard = false
   const send = (event: TurnEvent) =>
     Effect.suspend(() => {
-      heard = true
+      heard = isLive
       return emit(event)
     })
 
   const once = Effect.gen(function* () {
     tally.response = ""
-    tally.usage.charactersSpoken = 0
+    tally.speech = []
+    const { inputTokens, outputTokens } = tally.usage
     const broken = yield* Deferred.make<never, ProviderError>()
     const firstToken = yield* watch.begin("llmTtft")
 
     const texts = yield* Mailbox.make<string, ProviderError>()
     const thinking = respond(llm, settings, history, transcript, {
-      spent: (tokens) => Object.assign(tally.usage, tokens),
+      // To be paid as well as what was spent in vain before.
+      spent: (tokens) => {
+        tally.usage.inputTokens = inputTokens + tokens.inputTokens
+        tally.usage.outputTokens = outputTokens + tokens.outputTokens
+      },
       wrote: (text) => {
         tally.response += text
         texts.unsafeOffer(text)
@@ -73,7 +79,7 @@ export const reply = Effect.fn("reply")(function* (
     )
     yield* Effect.forkScoped(Mailbox.into(thinking, texts))
 
-    let firstSpeech = Effect.void
+    let firstSpeech = Option.none<Effect.Effect<void>>()
     const pieces = Mailbox.toStream(texts).pipe(
       Stream.tap((text) => {
         const sent = wantsText ? send(TurnEvent.ReplyDelta({ text })) : Effect.void
@@ -83,7 +89,7 @@ export const reply = Effect.fn("reply")(function* (
       Stream.tap((piece) =>
         Effect.gen(function* () {
           if (format === "none") return
-          if (tally.usage.charactersSpoken === 0) firstSpeech = yield* watch.begin("ttsTtfb")
+          if (Option.isNone(firstSpeech)) firstSpeech = Option.some(yield* watch.begin("ttsTtfb"))
           tally.usage.charactersSpoken += piece.spoken.length
         }),
       ),
@@ -99,11 +105,14 @@ export const reply = Effect.fn("reply")(function* (
     const speech = speak(
       pieces,
       tts,
-      { format, voice: settings.ttsVoice },
+      { format, isLive, voice: settings.ttsVoice },
       {
         hear: (bytes) => {
           audible = true
-          return Effect.zipRight(firstSpeech, send(TurnEvent.Audio({ bytes })))
+          return Effect.zipRight(
+            Option.getOrElse(firstSpeech, () => Effect.void),
+            send(TurnEvent.Audio({ bytes })),
+          )
         },
         heard: ({ end }) => spoken(end),
       },
@@ -117,8 +126,8 @@ export const reply = Effect.fn("reply")(function* (
     if (!audible) return yield* wrongAnswer("llm", "nothing in the reply can be spoken")
   }).pipe(Effect.scoped)
 
-  yield* Effect.retry(once, {
-    schedule: retryPolicy,
-    while: (error) => error.stage === "llm" && !heard,
-  })
+  yield* Effect.retry(
+    once,
+    retryPolicy(({ stage }) => stage === "llm" && !heard),
+  )
 })

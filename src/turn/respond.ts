@@ -13,7 +13,7 @@ export interface ResponseSettings {
 
 /** What is to be known while the model answers; plain JavaScript, since `wrote` runs for every token. */
 export interface Progress {
-  /** Estimated, until the provider says better. */
+  /** Of this try, once its answer has begun. Estimated, until the provider says better. */
   readonly spent: (tokens: { readonly inputTokens: number; readonly outputTokens: number }) => void
   readonly wrote: (text: string) => void
 }
@@ -59,7 +59,6 @@ export const respond = Effect.fn("respond")(function* (
     { role: "user" as const, content: transcript },
   ]
   const inputTokens = messages.reduce((sum, { content }) => sum + estimateTokens(content), 0)
-  spent({ inputTokens, outputTokens: 0 })
   let written = ""
   let ended = false
   yield* llm.each(
@@ -81,10 +80,8 @@ export const respond = Effect.fn("respond")(function* (
       // PostgreSQL keeps no NUL in text.
       const delta = (choice?.delta?.content ?? "").replaceAll("\0", "")
       written += delta
-      if (delta !== "") {
-        wrote(delta)
-        spent({ inputTokens, outputTokens: estimateTokens(written) })
-      }
+      if (delta !== "") wrote(delta)
+      if (delta !== "" || written === "") spent({ inputTokens, outputTokens: estimateTokens(written) })
       if (isUsage(chunk.usage)) {
         spent({ inputTokens: chunk.usage.prompt_tokens, outputTokens: chunk.usage.completion_tokens })
       }

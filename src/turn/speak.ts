@@ -1,4 +1,4 @@
-import { type Chunk, Effect, Mailbox, Stream } from "effect"
+import { type Chunk, Effect, Fiber, Mailbox, Stream } from "effect"
 import type { Provider } from "../openai/client.ts"
 import { type ProviderError, wrongAnswer } from "../openai/errors.ts"
 import { retryPolicy } from "../openai/retry.ts"
@@ -14,6 +14,8 @@ export type SpokenFormat = Exclude<SpeechFormat, "none">
 interface SpeakOptions {
   readonly voice: string
   readonly format: SpokenFormat
+  /** Whether each piece is handed on as it arrives; else whole, so that one that broke can be asked for again. */
+  readonly isLive: boolean
 }
 
 interface Listener<P> {
@@ -43,8 +45,9 @@ export const speak = Effect.fn("speak")(function* <P extends Piece, E, R>(
   yield* Effect.forkScoped(Mailbox.into(prepareAll, ahead))
   const stream = makePlayable(options.format)
   const send = (bytes: Uint8Array) => (bytes.length === 0 ? Effect.void : hear(bytes))
-  yield* drain(ahead.takeN(1), ({ piece, take }) =>
+  yield* drain(ahead.takeN(1), ({ piece, whole, take }) =>
     Effect.gen(function* () {
+      if (!options.isLive) yield* whole
       let sent = 0
       yield* drain(take(), (bytes) => {
         const joined = stream.push(bytes)
@@ -63,6 +66,8 @@ export const speak = Effect.fn("speak")(function* <P extends Piece, E, R>(
 /** A piece whose speech is on its way. `take` begins to hand it on: from then on what arrived is not asked for again. */
 interface PieceInTheMaking<P> {
   readonly piece: P
+  /** Resolves when all of it has arrived, or no further try is allowed. */
+  readonly whole: Effect.Effect<unknown>
   readonly take: () => Take<Uint8Array, ProviderError>
 }
 
@@ -108,14 +113,14 @@ const prepare = Effect.fnUntraced(function* <P extends Piece>(
       started = false
       return arrived.clear
     }),
-    Effect.retry({ schedule: retryPolicy, while: () => !(itsTurn && started) }),
+    Effect.retry(retryPolicy(() => !(itsTurn && started))),
   )
-  yield* Effect.forkScoped(Mailbox.into(fetch, arrived))
+  const fetching = yield* Effect.forkScoped(Mailbox.into(fetch, arrived))
   const take = () => {
     itsTurn = true
     return arrived.takeAll
   }
-  return { piece, take } satisfies PieceInTheMaking<P>
+  return { piece, whole: Fiber.await(fetching), take } satisfies PieceInTheMaking<P>
 })
 
 /** Keeps back what can't be played before more has come; at a piece's end that is left out. */

@@ -90,17 +90,18 @@ export const makeTakeTurn = Effect.gen(function* () {
     const firstAudio = yield* watch.begin("firstAudio")
     const total = yield* watch.begin("total")
     const emitTimes = Effect.flatMap(watch.soFar, (timings) => emit(TurnEvent.Timed({ timings })))
-    const speech: Array<Uint8Array> = []
+    const isKept = Option.isSome(input.idempotencyKey) || !listening.isLive
     let isSounding = false
 
-    /** On to the listener; the first sound with the times until then. */
+    /** On to the listener, where that is live; the first sound with the times until then. */
     const pass = (event: TurnEvent) => {
       if (event._tag === "ReplyDelta" && listening.format === "none") isSounding = true
       if (event._tag !== "Audio") return emit(event)
-      if (Option.isSome(input.idempotencyKey)) speech.push(event.bytes)
-      if (isSounding) return emit(event)
+      if (isKept) tally.speech.push(event.bytes)
+      const passed = listening.isLive ? emit(event) : Effect.void
+      if (isSounding) return passed
       isSounding = true
-      return Effect.all([firstAudio, emitTimes, emit(event)])
+      return Effect.all([firstAudio, emitTimes, passed])
     }
 
     const turn = Effect.gen(function* () {
@@ -115,9 +116,11 @@ export const makeTakeTurn = Effect.gen(function* () {
         { history, transcript: tally.transcript, listening, watch, tally },
         { emit: pass, spoken: (to) => emit({ _tag: "HandedOn", to }) },
       )
+      const speech = Buffer.concat(tally.speech)
+      if (!listening.isLive && speech.length > 0) yield* emit(TurnEvent.Audio({ bytes: speech }))
       yield* total
       const timings: Timings = { ...noTimes, ...(yield* watch.soFar) }
-      const kept = Option.as(input.idempotencyKey, Buffer.concat(speech))
+      const kept = Option.as(input.idempotencyKey, speech)
       yield* watch.stage("persist", persist(records, { input, session, tally, timings }, kept))
       const { transcript, response, usage } = tally
       yield* Effect.logInfo("turn").pipe(

@@ -5,6 +5,8 @@ export interface Tally {
   transcript: string
   /** As the model has written it so far. */
   response: string
+  /** Of the reply, in the order of its being handed on; where it is given at the end, or kept for a retry. */
+  speech: Array<Uint8Array>
   /** Whether any audio was handed to a listener who hears it as it comes. */
   isHeard: boolean
   /** How much of the response was wholly handed on as speech, in UTF-16 units. */
@@ -17,6 +19,7 @@ export interface Tally {
 export const makeTally = (): Tally => ({
   transcript: "",
   response: "",
+  speech: [],
   isHeard: false,
   heardTo: 0,
   isSaved: false,

@@ -59,7 +59,7 @@ export const transcribe = Effect.fn("transcribe")(function* (
           ? Effect.succeed(spokenPart(body))
           : wrongAnswer("stt", "no transcript in it"),
       ),
-      Effect.retry(retryPolicy),
+      Effect.retry(retryPolicy()),
     )
   // PostgreSQL keeps no NUL in text.
   const transcript = answer.replaceAll("\0", "").trim()

@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { Schema } from "effect"
 import { wav16k } from "../support/audio.ts"
+import { decode } from "../support/ffmpeg.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { fail, type Stage, type Step } from "../support/upstream.ts"
 
@@ -165,5 +167,61 @@ describe("an empty transcript", () => {
     expect(await answer.json()).toMatchObject({ error: "NO_SPEECH_DETECTED" })
     expect(service.upstream.calls("stt")).toHaveLength(1)
     expect(service.upstream.calls("llm")).toEqual([])
+  })
+})
+
+describe("JSON, of which nothing is sent before its end", () => {
+  const text = "Yes, I can hear you. It is a fine day, and I would go for a walk in it."
+  const inPauses = { text, chunkDelayMs: 100 }
+  const Answer = Schema.Struct({
+    response: Schema.String,
+    audio: Schema.NullOr(Schema.Struct({ base64: Schema.String })),
+    usage: Schema.Struct({ charactersSpoken: Schema.Number, outputTokens: Schema.Number }),
+  })
+  const answerOf = async (answer: Response) => {
+    expect(answer.status).toBe(200)
+    return Schema.decodeUnknownSync(Answer)(await answer.json())
+  }
+  /** How many of them, at 24 kHz. */
+  const samplesOf = async ({ audio }: typeof Answer.Type) =>
+    (await decode(Buffer.from(audio?.base64 ?? "", "base64"))).samples.length
+
+  test("a model that breaks off behind its first spoken sentence is asked again, and only the whole is told", async () => {
+    service.upstream.default("llm", { text })
+    const undisturbed = await answerOf(await converse("application/json"))
+    service.upstream.reset()
+    service.upstream.default("llm", { text })
+    service.upstream.script("llm", [{ ...inPauses, ...fail.reset({ tokens: 12 }) }])
+    const answer = await answerOf(await converse("application/json"))
+    expect(service.upstream.calls("tts").length).toBeGreaterThan(2)
+    expect(answer.response).toBe(text)
+    expect(await samplesOf(answer)).toBe(await samplesOf(undisturbed))
+    // What was spent in vain was spent.
+    expect(answer.usage.charactersSpoken).toBeGreaterThan(undisturbed.usage.charactersSpoken)
+    expect(answer.usage.outputTokens).toBeGreaterThan(undisturbed.usage.outputTokens)
+  })
+
+  test("speech that breaks off within a piece is asked for again", async () => {
+    const undisturbed = await answerOf(await converse("application/json"))
+    service.upstream.script("tts", [fail.reset({ bytes: 6000 }), fail.cutOff({ bytes: 6000 })])
+    const answer = await answerOf(await converse("application/json"))
+    expect(service.upstream.calls("tts")).toHaveLength(4)
+    expect(await samplesOf(answer)).toBe(await samplesOf(undisturbed))
+  })
+
+  test("so is a reply that is only read", async () => {
+    const made = await service.call("POST", "/sessions", { key })
+    const { sessionId } = Schema.decodeUnknownSync(Schema.Struct({ sessionId: Schema.String }))(
+      await made.json(),
+    )
+    service.upstream.default("llm", { text })
+    service.upstream.script("llm", [{ text, ...fail.errorEvent({ tokens: 9 }) }])
+    const answer = await service.call("POST", `/sessions/${sessionId}/messages?audio=false`, {
+      key,
+      body: { text: "Well?" },
+      headers: { accept: "application/json" },
+    })
+    expect((await answerOf(answer)).response).toBe(text)
+    expect(service.upstream.calls("llm")).toHaveLength(2)
   })
 })

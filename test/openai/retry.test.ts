@@ -19,14 +19,14 @@ const unusable = (wait?: number) =>
   new ProviderUnusable({ stage: "tts", reason: "status 503", retryable: true, retryAfter: seconds(wait) })
 
 /** How often a call that always fails so is made at all, as the clock moves on in steps of 1 s to 12 s. */
-const triesOf = (error: ProviderError) =>
+const triesOf = (error: ProviderError, policy = retryPolicy()) =>
   Effect.gen(function* () {
     const triedAt: Array<number> = []
     const call = Effect.flatMap(TestClock.currentTimeMillis, (now) => {
       triedAt.push(now)
       return Effect.fail(error)
     })
-    const fiber = yield* Effect.fork(Effect.exit(Effect.retry(call, retryPolicy)))
+    const fiber = yield* Effect.fork(Effect.exit(Effect.retry(call, policy)))
     yield* Effect.replicateEffect(TestClock.adjust("1 second"), 12)
     expect(yield* Fiber.join(fiber)).toEqual(Exit.fail(error))
     return triedAt.map((at, index) => at - (triedAt[index - 1] ?? at))
@@ -89,18 +89,31 @@ describe("no further try", () => {
 })
 
 describe("each retry is a warning", () => {
+  const linesOf = Effect.fnUntraced(function* (tries: ReturnType<typeof triesOf>) {
+    const lines: Array<Record<string, unknown>> = []
+    const logger = Logger.make(({ annotations, logLevel }) =>
+      lines.push({ level: logLevel.label, ...Object.fromEntries(annotations) }),
+    )
+    yield* Effect.provide(tries, Logger.replace(Logger.defaultLogger, logger))
+    return lines
+  })
+
   effectTest(
     "with its stage, its number and its pause",
     Effect.gen(function* () {
-      const lines: Array<Record<string, unknown>> = []
-      const logger = Logger.make(({ annotations, logLevel }) =>
-        lines.push({ level: logLevel.label, ...Object.fromEntries(annotations) }),
-      )
-      yield* Effect.provide(triesOf(unusable(3)), Logger.replace(Logger.defaultLogger, logger))
-      expect(lines).toEqual([
+      expect(yield* linesOf(triesOf(unusable(3)))).toEqual([
         { level: "WARN", stage: "tts", attempt: 2, delayMs: 3000, reason: "status 503" },
         { level: "WARN", stage: "tts", attempt: 3, delayMs: 3000, reason: "status 503" },
       ])
+    }),
+  )
+
+  effectTest(
+    "and one that is not made is none",
+    Effect.gen(function* () {
+      const none = retryPolicy(() => false)
+      expect(yield* linesOf(triesOf(unusable(), none))).toEqual([])
+      expect(yield* quietly(triesOf(unusable(), none))).toEqual([0])
     }),
   )
 })
