@@ -91,23 +91,24 @@ export const streamed = <E extends Failure>(
 
 /**
  * An answer that is made to its end even when the client leaves: by a fibre of `fibers`, ahead of who reads it. What is
- * read of it is kept until then.
+ * read of it is kept until then. `left` aborts when nobody is there any more who could be told of a failure.
  */
-export const runsOn = <E>(
+export const runsOn = <E extends Failure>(
   fibers: FiberSet.FiberSet,
+  left: AbortSignal,
   make: Effect.Effect<Rendered<E>, E, Scope.Scope>,
 ): Effect.Effect<Rendered<E>, E> =>
   Effect.gen(function* () {
     const rendered = yield* Deferred.make<Rendered<E>, E>()
+    const logged = <A, R>(effect: Effect.Effect<A, E, R>) =>
+      Effect.tapErrorCause(effect, (cause) => (left.aborted ? logBreak(cause) : Effect.void))
     yield* make.pipe(
+      logged,
       Effect.flatMap(({ headers, body }) =>
         Effect.gen(function* () {
           const bytes = yield* Mailbox.make<Uint8Array, E>()
           yield* Deferred.succeed(rendered, { headers, body: Mailbox.toStream(bytes) })
-          yield* Mailbox.into(
-            Stream.runForEach(body, (each) => bytes.offer(each)),
-            bytes,
-          )
+          yield* Mailbox.into(logged(Stream.runForEach(body, (each) => bytes.offer(each))), bytes)
         }),
       ),
       Effect.scoped,

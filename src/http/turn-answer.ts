@@ -71,7 +71,9 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
       // Before a recording is read: a refused one costs neither memory nor disk.
       const place = yield* admission.enter(userId)
       yield* counted(limits, answering, "turns", userId)
-      return yield* Option.isSome(key) ? runsOn(unattended, Effect.zipRight(place.keep, turn)) : turn
+      return yield* Option.isSome(key)
+        ? runsOn(unattended, request.signal, Effect.zipRight(place.keep, turn))
+        : turn
     })
     const client = { signal: request.signal, patience: listenerTimeout, open }
     return yield* streamed(client, admitted)

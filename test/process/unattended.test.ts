@@ -97,6 +97,16 @@ test("a stop that can't wait ends the turn, and frees its key", async () => {
   await again.bytes()
 })
 
+test.each([
+  ["before its first sound", { ...fail.badRequest(), delayMs: 1500 }, "ProviderRefusedRequest"],
+  ["in the midst of its answer", { ...fail.reset({ tokens: 30 }), chunkDelayMs: 60 }, "ProviderUnusable"],
+])("a turn that fails %s with nobody there is in the log all the same", async (_, step, error) => {
+  upstream.script("llm", [step])
+  upstream.default("llm", fail.badRequest())
+  const service = await unattended()
+  await service.says(new RegExp(`"event":"answer broke off".*"error":"${error}"`))
+})
+
 test("a turn whose process was killed is waited for until its lease ends, and then taken anew", async () => {
   upstream.script("llm", [fail.hang()])
   const service = await unattended()
