@@ -13,7 +13,7 @@ const fields = ({ name, limit, windowSeconds }: Policy, remaining: number, secon
 })
 
 /** Of an answer whose request was counted: what is left, and when all of it is there again. */
-export const quotaHeaders = ({ policy, remaining, secondsToWhole }: Quota) =>
+const quotaHeaders = ({ policy, remaining, secondsToWhole }: Quota) =>
   fields(policy, remaining, secondsToWhole)
 
 /** Of a refusal: when there is one again, which Retry-After says as well. */

@@ -18,9 +18,7 @@ const transcriptHeaderBytes = 2048
  * Percent-encoded where a header must be: `%`, control characters and all that is not printable ASCII, as UTF-8.
  * decodeURIComponent gives the text back; what is too long is cut between characters.
  */
-export const encodeTranscript = (
-  transcript: string,
-): { readonly value: string; readonly truncated: boolean } => {
+const encodeTranscript = (transcript: string): { readonly value: string; readonly truncated: boolean } => {
   let value = ""
   for (const character of transcript.toWellFormed()) {
     const encoded = /^[ -$&-~]$/.test(character) ? character : encodeURIComponent(character)

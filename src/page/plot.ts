@@ -14,9 +14,7 @@ const median = (numbers: ReadonlyArray<number>): number => {
 }
 
 /** Where each number lies in the drawing; the axis begins at 0, so that heights can be compared. */
-export const pointsOf = (
-  latencies: ReadonlyArray<number>,
-): ReadonlyArray<readonly [x: number, y: number]> => {
+const pointsOf = (latencies: ReadonlyArray<number>): ReadonlyArray<readonly [x: number, y: number]> => {
   const most = Math.max(1, ...latencies)
   const step = latencies.length > 1 ? (width - 2 * edge) / (latencies.length - 1) : 0
   return latencies.map((ms, at) => [
