@@ -61,19 +61,23 @@ export const makeBreaker = (stage: Stage, settings: BreakerSettings): Breaker =>
     Effect.gen(function* () {
       if (wasTry) isTrying = false
       const failure = Exit.isFailure(exit) ? Cause.failureOption(exit.cause) : Option.none()
-      // Interrupted: nothing is known of it.
-      if (Exit.isFailure(exit) && Option.isNone(failure)) return
-      if (!Option.exists(failure, isDown)) return close()
+      // Interrupted before it was answered: nothing is known of it.
+      const isUnknown = Exit.isFailure(exit) && Option.isNone(failure)
+      const hasFailed = Option.exists(failure, isDown)
+      if (!isUnknown && !hasFailed) close()
+      if (wasTry && Option.isNone(openUntil)) yield* say("provider is back")
+      if (!hasFailed) return
       if (Option.isNone(openUntil)) {
         const turn = yield* traceId
         failures.set(turn, (failures.get(turn) ?? 0) + 1)
       }
       if (counted() < breakerFailures) return
-      if (Option.isNone(openUntil)) yield* say("provider is not asked for a while")
+      if (Option.isNone(openUntil)) yield* say("provider is not asked for a while", { failures: counted() })
       openUntil = Option.some((yield* Clock.currentTimeMillis) + Duration.toMillis(breakerPause))
     })
 
-  const say = (what: string) => Effect.annotateLogs(Effect.logWarning(what), { stage, failures: counted() })
+  const say = (what: string, fields = {}) =>
+    Effect.annotateLogs(Effect.logWarning(what), { stage, ...fields })
 
   const guard: Breaker["guard"] = (request) => {
     if (breakerFailures === 0) return request(() => undefined)

@@ -1,5 +1,5 @@
 import { expect } from "bun:test"
-import { Duration, Effect, Exit, Option, TestClock } from "effect"
+import { Duration, Effect, Exit, Logger, Option, TestClock } from "effect"
 import { makeBreaker } from "../../src/openai/breaker.ts"
 import { ProviderRefusedKey, timedOut } from "../../src/openai/errors.ts"
 import { effectTest } from "../support/effect.ts"
@@ -137,6 +137,24 @@ effectTest(
     expect(yield* breaker.isOpen).toBe(false)
     yield* fail
     expect(yield* breaker.isOpen).toBe(true)
+  }),
+)
+
+effectTest(
+  "the log says when a provider is not asked, and when it is back, each once",
+  Effect.gen(function* () {
+    const said: Array<unknown> = []
+    const logger = Logger.make(({ message }) => said.push(message))
+    yield* Effect.gen(function* () {
+      const { fail, succeed } = make()
+      for (let n = 0; n < 3; n++) yield* fail
+      yield* TestClock.adjust("10 seconds")
+      yield* fail
+      yield* TestClock.adjust("10 seconds")
+      yield* succeed
+      yield* succeed
+    }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+    expect(said.flat()).toEqual(["provider is not asked for a while", "provider is back"])
   }),
 )
 
