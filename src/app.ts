@@ -7,6 +7,7 @@ import * as Upload from "./http/upload.ts"
 import { Admission } from "./limits/admission.ts"
 import { RateLimits } from "./limits/rate-limits.ts"
 import { Providers } from "./openai/client.ts"
+import * as Otlp from "./otlp.ts"
 import * as CleanUp from "./sessions/clean-up.ts"
 import { Conversation } from "./sessions/conversation.ts"
 import { RunningTurns } from "./sessions/running-turns.ts"
@@ -33,6 +34,7 @@ export const layer = Layer.mergeAll(HttpServer.layer, CleanUp.layer).pipe(
     Layer.mergeAll(Postgres.layer, Providers.layer, Ffmpeg.layer, Upload.layer, Admission.layer),
   ),
   Layer.provideMerge(Telemetry.lastLine),
+  Layer.provideMerge(Otlp.layer),
   Layer.provideMerge(Telemetry.layer),
   Layer.provideMerge(Settings.layer),
   Layer.provideMerge(BunContext.layer),

@@ -10,8 +10,8 @@ const quoted = (text: string) => `, but it is ${JSON.stringify(text.slice(0, 100
 export const unquoted = () => ""
 
 /** One variable: its name, its default, and a check that answers what the value must be. */
-export const variable = <A>(name: string, check: Check<A>, fallback: A): Config.Config<A> =>
-  optional(name, check).pipe(Config.map(Option.getOrElse(() => fallback)))
+export const variable = <A>(name: string, check: Check<A>, fallback: A, quote = quoted): Config.Config<A> =>
+  optional(name, check, quote).pipe(Config.map(Option.getOrElse(() => fallback)))
 
 /** As `variable`, but None when unset. An empty value counts as unset, since compose files pass those on. */
 export const optional = <A>(name: string, check: Check<A>, quote = quoted): Config.Config<Option.Option<A>> =>
@@ -98,6 +98,19 @@ export const origins: Check<ReadonlyArray<string>> = (value) => {
   return list.every((each) => each === "*" || (URL.canParse(each) && new URL(each).origin === each))
     ? Either.right(list)
     : Either.left('"*" or a comma-separated list of origins such as https://app.example.com')
+}
+
+/** Headers as OpenTelemetry writes them: `name=value,…`, values percent-encoded. Keys are among them. */
+export const headerList: Check<Redacted.Redacted<Readonly<Record<string, string>>>> = (value) => {
+  const list = value.split(",").map((each) => /^\s*([\w-]+)\s*=\s*([!-~]+)\s*$/.exec(each))
+  const isRight = list.every((each) => each !== null && decodes(each[2] ?? ""))
+  return isRight
+    ? Either.right(
+        Redacted.make(
+          Object.fromEntries(list.map((each) => [each?.[1] ?? "", decodeURIComponent(each?.[2] ?? "")])),
+        ),
+      )
+    : Either.left("a comma-separated list of name=value, special characters in it percent-encoded")
 }
 
 const isNetwork = (text: string) => {

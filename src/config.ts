@@ -2,6 +2,7 @@ import { Config, ConfigError, Context, Duration, Either, Layer, Option, Redacted
 import {
   databaseUrl,
   flag,
+  headerList,
   networks,
   number,
   oneOf,
@@ -163,6 +164,12 @@ const all = Config.all({
     Config.withDefault("logs"),
     Config.map((folder) => (folder.trim() === "" ? Option.none<string>() : Option.some(folder.trim()))),
   ),
+  /** Where traces and metrics go, by the names that OpenTelemetry gives these variables; None: nowhere. */
+  otlp: Config.all({
+    endpoint: webUrl("OTEL_EXPORTER_OTLP_ENDPOINT"),
+    headers: variable("OTEL_EXPORTER_OTLP_HEADERS", headerList, Redacted.make({}), unquoted),
+    serviceName: variable("OTEL_SERVICE_NAME", text, "voice-agent"),
+  }),
   ffmpegPath: variable("FFMPEG_PATH", text, "ffmpeg"),
   /** How long the body of an upload may take, and how long a listener may take nothing of an answer. */
   uploadTimeout: timeout("UPLOAD_TIMEOUT_SECONDS", 120),

@@ -44,7 +44,7 @@ const framesOf = (error: unknown) =>
  * which the library would print: what people said may be in them (PostgreSQL's `detail` quotes the row that it
  * refused), as in the message of a tagged error, which is for the caller.
  */
-const stackOf = (error: unknown): string => {
+export const stackOf = (error: unknown): string => {
   if (Predicate.isTagged(error, "ChannelException") && "error" in error) return stackOf(error.error)
   if (!(error instanceof Error))
     return Predicate.hasProperty(error, "_tag") ? `${error._tag}` : `a thrown ${typeof error}`

@@ -66,6 +66,7 @@ const defaults = {
   breakerFailures: 5,
   breakerPause: Duration.seconds(10),
   silenceDbfs: -60,
+  otlp: { endpoint: Option.none(), headers: Redacted.make({}), serviceName: "voice-agent" },
   uploadTimeout: Duration.seconds(120),
   listenerTimeout: Duration.seconds(60),
 }
@@ -181,6 +182,18 @@ const variables: Record<
     right: ["WARN", { logLevel: "warn" }],
     wrong: [["loud"], "one of debug, info, warn, error, none"],
   },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    right: ["http://collector:4318/", { otlp: { endpoint: Option.some("http://collector:4318") } }],
+    wrong: [["collector:4318"], "a URL that starts with http:// or https://"],
+  },
+  OTEL_EXPORTER_OTLP_HEADERS: {
+    right: [
+      "authorization=Bearer%20k%3D, x-team = voice",
+      { otlp: { headers: Redacted.make({ authorization: "Bearer k=", "x-team": "voice" }) } },
+    ],
+    wrong: [["authorization", "a=1,,b=2", "a=%", "a b=1"], "a comma-separated list of name=value"],
+  },
+  OTEL_SERVICE_NAME: { right: ["speaker", { otlp: { serviceName: "speaker" } }] },
   LOG_DIR: { right: ["/var/log/voice", { logDir: Option.some("/var/log/voice") }] },
   FFMPEG_PATH: { right: ["/opt/ffmpeg", { ffmpegPath: "/opt/ffmpeg" }] },
   FFMPEG_WARM: {

@@ -1,3 +1,5 @@
+import * as Headers from "@effect/platform/Headers"
+import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
 import { Cause, Effect, Exit, Option, Runtime } from "effect"
 import { Settings } from "../config.ts"
 import type { AppError } from "./errors.ts"
@@ -52,7 +54,7 @@ export const makeRun = Effect.gen(function* () {
       Effect.tapDefect((cause) => Effect.logError("defect", cause)),
       Effect.annotateLogs({ requestId: requestInfo(request).id }),
     )
-    const exit = await runExit(logged, { signal: request.signal })
+    const exit = await runExit(spanned(request, logged), { signal: request.signal })
     if (Exit.isSuccess(exit)) return exit.value
     if (Cause.isInterruptedOnly(exit.cause)) throw new Refused(clientLeft)
     throw new Refused(
@@ -64,6 +66,23 @@ export const makeRun = Effect.gen(function* () {
   }
   return run
 })
+
+/** The route, so that all its requests have one name: what differs between them are ids. */
+const routeOf = (url: string) =>
+  new URL(url).pathname.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi, ":id")
+
+/** In a span of its own, which goes on from the caller's where that names one (W3C's `traceparent`). */
+const spanned = <A, E>(request: Request, effect: Effect.Effect<A, E>) => {
+  const { method, url } = request
+  const caller = HttpTraceContext.w3c(
+    Headers.fromInput({ traceparent: request.headers.get("traceparent") ?? "" }),
+  )
+  return Effect.withSpan(effect, `${method} ${routeOf(url)}`, {
+    kind: "server",
+    attributes: { "http.request.method": method, requestId: requestInfo(request).id },
+    ...Option.match(caller, { onNone: () => ({ root: true }), onSome: (parent) => ({ parent }) }),
+  })
+}
 
 /** What the operator needs to know of a failed request and the caller must not be told. */
 const logFailure = (error: AppError) => {

@@ -1,6 +1,7 @@
 import { Cause, Context, Duration, Effect, FiberSet, identity, Layer, Runtime, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
+import { countRequest } from "../metrics.ts"
 import { accountRoutes } from "./account.ts"
 import { makeClientAddress } from "./client-address.ts"
 import { conversationRoutes } from "./conversation.ts"
@@ -38,11 +39,12 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers) {
   /** The line of a request, once its answer begins: also of one that no route sees, such as a preflight. */
   const noteAnswer = (request: Request, status: number) => {
     const { id, startedAt, ip } = requestInfo(request)
-    log(Effect.logInfo("request"), {
+    const answered = request.signal.aborted ? clientLeft.status : status
+    log(Effect.zipRight(Effect.logInfo("request"), countRequest(request.method, answered)), {
       requestId: id,
       method: request.method,
       path: pathOf(request.url),
-      status: request.signal.aborted ? clientLeft.status : status,
+      status: answered,
       ip,
       ms: Math.round(performance.now() - startedAt),
     })

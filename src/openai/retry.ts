@@ -1,4 +1,5 @@
 import { Duration, Effect, Option, Schedule } from "effect"
+import { countRetry } from "../metrics.ts"
 import type { ProviderError } from "./errors.ts"
 
 /** A longer Retry-After is never waited for: nobody listens to silence for that long. */
@@ -41,6 +42,7 @@ export const retryPolicy = (
           delayMs: Math.round(Duration.toMillis(pause)),
           reason: error._tag === "ProviderUnusable" ? error.reason : error._tag,
         }),
+        Effect.zipRight(countRetry(error.stage)),
         Effect.as(pause),
       )
     }),

@@ -1,6 +1,7 @@
 import { Effect, Fiber, Option } from "effect"
 import { Settings } from "../config.ts"
 import { DatabaseUnavailable } from "../db/errors.ts"
+import { noteTimes } from "../metrics.ts"
 import { Providers } from "../openai/client.ts"
 import { timedOut } from "../openai/errors.ts"
 import { Conversation } from "../sessions/conversation.ts"
@@ -87,6 +88,7 @@ export const makeTakeTurn = Effect.gen(function* () {
   return Effect.fn("turn")(function* (begun: Begun, emit: (event: Passing) => Effect.Effect<unknown>) {
     const { input, session, watch, tally } = begun
     const { turnId, listening } = input
+    yield* Effect.annotateCurrentSpan({ turnId, sessionId: session.id })
     const firstAudio = yield* watch.begin("firstAudio")
     const total = yield* watch.begin("total")
     const emitTimes = Effect.flatMap(watch.soFar, (timings) => emit(TurnEvent.Timed({ timings })))
@@ -123,6 +125,7 @@ export const makeTakeTurn = Effect.gen(function* () {
       const kept = Option.as(input.idempotencyKey, speech)
       yield* watch.stage("persist", persist(records, { input, session, tally, timings }, kept))
       const { transcript, response, usage } = tally
+      yield* noteTimes({ ...timings })
       yield* Effect.logInfo("turn").pipe(
         Effect.annotateLogs({
           ...said,

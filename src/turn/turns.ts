@@ -1,4 +1,5 @@
 import { Cause, Context, Effect, Exit, Layer, Mailbox, Option, Stream } from "effect"
+import { countTurn } from "../metrics.ts"
 import { Conversation } from "../sessions/conversation.ts"
 import { RunningTurns } from "../sessions/running-turns.ts"
 import type { StoredTurn } from "../sessions/stored-turn.ts"
@@ -21,6 +22,16 @@ const hashOf = ({ saying, listening }: TurnInput) =>
     Recording: ({ upload }) => upload.sha256,
     Text: ({ text }) =>
       new Bun.CryptoHasher("sha256").update(`${listening.format === "none"}:${text}`).digest("hex"),
+  })
+
+const outcomeOf = (exit: Exit.Exit<void, TurnError>) =>
+  Exit.match(exit, {
+    onSuccess: () => "completed",
+    onFailure: (cause) =>
+      Option.match(Cause.failureOption(cause), {
+        onSome: ({ _tag }) => _tag,
+        onNone: () => (Cause.isInterruptedOnly(cause) ? "interrupted" : "defect"),
+      }),
   })
 
 /** Turns: audio in, its transcript, the reply, the reply's speech, both messages saved. */
@@ -49,6 +60,7 @@ export class Turns extends Context.Tag("Turns")<
         ({ input, session, place, watch, tally }: Begun) =>
         (exit: Exit.Exit<void, TurnError>) =>
           Effect.gen(function* () {
+            yield* countTurn(outcomeOf(exit))
             if (Exit.isSuccess(exit)) return
             yield* place.settled
             const timings = yield* watch.soFar
