@@ -1,4 +1,4 @@
-import { Effect, Schema } from "effect"
+import { Array as Arr, Effect, Schema } from "effect"
 import type { Provider } from "../openai/client.ts"
 import { wrongAnswer } from "../openai/errors.ts"
 import type { Message } from "../sessions/model.ts"
@@ -41,6 +41,18 @@ export const fitContext = (history: ReadonlyArray<Message>, budget: number): Rea
   return turns.slice(oldest + 1).flat()
 }
 
+interface Said {
+  readonly role: Message["role"]
+  readonly content: string
+}
+
+/** Messages of one role in a row as one: after a reply that nobody heard, models that want the roles to alternate refuse. */
+export const alternating = (messages: ReadonlyArray<Said>): ReadonlyArray<Said> => {
+  if (!Arr.isNonEmptyReadonlyArray(messages)) return []
+  const inARow = Arr.groupWith(messages, (one, next) => one.role === next.role)
+  return inARow.map((row) => ({ role: row[0].role, content: row.map(({ content }) => content).join("\n") }))
+}
+
 /**
  * The model's reply to the transcript, handed on as it is written, with what it cost. A stream without its end mark,
  * and one without a word, is a wrong answer. One try: what was passed on decides whether another is allowed, and only
@@ -53,11 +65,11 @@ export const respond = Effect.fn("respond")(function* (
   transcript: string,
   { spent, wrote }: Progress,
 ) {
-  const messages = [
-    { role: "system" as const, content: settings.systemPrompt },
-    ...fitContext(history, settings.contextTokens).map(({ role, content }) => ({ role, content })),
-    { role: "user" as const, content: transcript },
-  ]
+  const messages = alternating([
+    { role: "system", content: settings.systemPrompt },
+    ...fitContext(history, settings.contextTokens),
+    { role: "user", content: transcript },
+  ])
   const inputTokens = messages.reduce((sum, { content }) => sum + estimateTokens(content), 0)
   let written = ""
   let ended = false
@@ -66,7 +78,7 @@ export const respond = Effect.fn("respond")(function* (
       sdk.chat.completions.create(
         {
           model,
-          messages,
+          messages: [...messages],
           max_tokens: settings.llmMaxTokens,
           temperature: settings.llmTemperature,
           stream: true,

@@ -117,17 +117,14 @@ describe.each(live)("a listener of %s who leaves", (accept) => {
     expect(await session.messages()).toMatchObject(messagesOf(sentences[0] ?? ""))
   })
 
-  test("within the first sentence: nothing of it was said, and models are spared the empty message", async () => {
+  test("within the first sentence: nothing of it was said, and models get the two questions as one message", async () => {
     await leaveWithin(0, accept)
     expect(await session.messages()).toMatchObject(messagesOf(""))
     expect(await session.turns()).toMatchObject([{ state: "interrupted", response: reply }])
     service.upstream.reset()
     expect((await session.take()).status).toBe(200)
     const asked = service.upstream.calls("llm")[0]?.request.messages.slice(1)
-    expect(asked).toEqual([
-      { role: "user", content: question },
-      { role: "user", content: question },
-    ])
+    expect(asked).toEqual([{ role: "user", content: `${question}\n${question}` }])
     expect(await session.messages()).toHaveLength(4)
   })
 

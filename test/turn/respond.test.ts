@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test"
 import { FastCheck as fc } from "effect"
 import type { Message } from "../../src/sessions/model.ts"
-import { estimateTokens, fitContext } from "../../src/turn/respond.ts"
+import { alternating, estimateTokens, fitContext } from "../../src/turn/respond.ts"
 
 const turnOf = (contents: readonly [string, string]): ReadonlyArray<Message> => {
   const common = { turnId: crypto.randomUUID(), interrupted: false, createdAt: new Date(0) }
@@ -42,4 +42,19 @@ test("a single turn over the budget is not shown, nor is what was before it", ()
 test("of a turn that the history begins within, nothing is shown", () => {
   const turns = [turnOf(["a", "b"]), turnOf(["c", "d"])].flat()
   expect(fitContext(turns.slice(1), 100).map(({ content }) => content)).toEqual(["c", "d"])
+})
+
+test("the roles that the model sees alternate, and nothing that was said is lost", () => {
+  const said = fc.array(
+    fc.record({ role: fc.constantFrom("user" as const, "assistant" as const), content: fc.string() }),
+  )
+  fc.assert(
+    fc.property(said, (messages) => {
+      const shown = alternating(messages)
+      expect(shown.some(({ role }, n) => role === shown[n + 1]?.role)).toBe(false)
+      expect(shown.map(({ content }) => content).join("\n")).toBe(
+        messages.map(({ content }) => content).join("\n"),
+      )
+    }),
+  )
 })
