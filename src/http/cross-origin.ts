@@ -10,12 +10,14 @@ const exposed = [
   "RateLimit-Policy",
   "RateLimit",
   "Server-Timing",
+  "Idempotent-Replayed",
 ].join(", ")
 
 /** What a browser may ask for after its preflight, and for how many seconds it need not ask again. */
 const preflight = {
   "access-control-allow-methods": "GET, POST, PATCH, DELETE",
-  "access-control-allow-headers": "Authorization, Content-Type, Idempotency-Key",
+  "access-control-allow-headers":
+    "Authorization, Content-Type, Idempotency-Key, X-Registration-Token, X-Request-Id",
   "access-control-max-age": "600",
 }
 

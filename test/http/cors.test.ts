@@ -16,7 +16,7 @@ afterAll(async () => {
 })
 
 const exposed =
-  "X-Session-Id, X-Turn-Id, X-Transcript, X-Transcript-Truncated, X-Request-Id, Retry-After, RateLimit-Policy, RateLimit, Server-Timing"
+  "X-Session-Id, X-Turn-Id, X-Transcript, X-Transcript-Truncated, X-Request-Id, Retry-After, RateLimit-Policy, RateLimit, Server-Timing, Idempotent-Replayed"
 
 /** Each kind of answer: with and without a body, errors from before, in and after the routes. */
 const calls: ReadonlyArray<readonly [method: string, path: string, status: number]> = [
@@ -64,7 +64,8 @@ const crossOriginOf = ({ headers }: Response) =>
 
 const permissions = {
   "access-control-allow-methods": "GET, POST, PATCH, DELETE",
-  "access-control-allow-headers": "Authorization, Content-Type, Idempotency-Key",
+  "access-control-allow-headers":
+    "Authorization, Content-Type, Idempotency-Key, X-Registration-Token, X-Request-Id",
   "access-control-max-age": "600",
 }
 
