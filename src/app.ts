@@ -3,9 +3,10 @@ import { Layer } from "effect"
 import { Settings } from "./config.ts"
 import * as Postgres from "./db/postgres.ts"
 import { HttpServer } from "./http/server.ts"
-import * as Upload from "./http/upload.ts"
+import * as UploadFolder from "./http/upload-folder.ts"
 import { Admission } from "./limits/admission.ts"
 import { RateLimits } from "./limits/rate-limits.ts"
+import { Uploads } from "./limits/uploads.ts"
 import { Providers } from "./openai/client.ts"
 import * as Otlp from "./otlp.ts"
 import * as CleanUp from "./sessions/clean-up.ts"
@@ -31,7 +32,14 @@ export const layer = Layer.mergeAll(HttpServer.layer, CleanUp.layer).pipe(
     Layer.mergeAll(Users.layer, account, Sessions.layer, Conversation.layer, RateLimits.layer),
   ),
   Layer.provideMerge(
-    Layer.mergeAll(Postgres.layer, Providers.layer, Ffmpeg.layer, Upload.layer, Admission.layer),
+    Layer.mergeAll(
+      Postgres.layer,
+      Providers.layer,
+      Ffmpeg.layer,
+      UploadFolder.layer,
+      Admission.layer,
+      Uploads.layer,
+    ),
   ),
   Layer.provideMerge(Telemetry.lastLine),
   Layer.provideMerge(Otlp.layer),

@@ -16,7 +16,7 @@ import {
   webUrl,
   whole,
 } from "./config-checks.ts"
-import { thisMachine, turnsCarriedBy } from "./machine.ts"
+import { thisMachine, turnsCarriedBy, uploadsCarriedBy } from "./machine.ts"
 
 /** A server that one stage of the turn (hearing, thinking, speaking) can ask. */
 export interface ServerSettings {
@@ -129,7 +129,8 @@ const registration = Config.all({
   }),
 )
 
-const megabyte = 1024 * 1024
+const kilobyte = 1024
+const megabyte = 1024 * kilobyte
 
 const all = Config.all({
   environment: Config.map(shared, ({ environment }) => environment),
@@ -174,6 +175,17 @@ const all = Config.all({
   /** How long the body of an upload may take, and how long a listener may take nothing of an answer. */
   uploadTimeout: timeout("UPLOAD_TIMEOUT_SECONDS", 120),
   listenerTimeout: timeout("LISTENER_TIMEOUT_SECONDS", 60),
+  /** Bytes per second below which an upload is ended; 0: as slow as it likes, within its time. */
+  uploadMinRate: variable("UPLOAD_MIN_KB_PER_SECOND", number(0, 1024), 1).pipe(
+    Config.map((rate) => rate * kilobyte),
+  ),
+  /** That arrive at a time, of all users; 0: no bound. */
+  maxUploads: variable("MAX_UPLOADS", whole(0, 100_000), uploadsCarriedBy(thisMachine())),
+  /** Bytes that recordings may take of TMPDIR; 0: no bound; None: half of what is free there at the start. */
+  uploadSpace: Config.map(
+    optional("UPLOAD_SPACE_MB", number(0, 100_000_000)),
+    Option.map((size) => Math.floor(size * megabyte)),
+  ),
   /** Processes that wait for a recording. */
   ffmpegWarm: variable("FFMPEG_WARM", whole(0, 2), 2),
   maxAudioBytes: variable("MAX_AUDIO_SIZE_MB", number(0.001, 2048), 25).pipe(

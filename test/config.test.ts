@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { ConfigProvider, Context, Duration, Effect, Either, Layer, Option, Redacted } from "effect"
 import { explainConfigError, Settings, type StageSettings } from "../src/config.ts"
-import { thisMachine, turnsCarriedBy } from "../src/machine.ts"
+import { thisMachine, turnsCarriedBy, uploadsCarriedBy } from "../src/machine.ts"
 import { wav16k } from "./support/audio.ts"
 import { startService } from "./support/service.ts"
 import { startUpstream } from "./support/upstream.ts"
@@ -68,6 +68,9 @@ const defaults = {
   silenceDbfs: -60,
   otlp: { endpoint: Option.none(), headers: Redacted.make({}), serviceName: "voice-agent" },
   uploadTimeout: Duration.seconds(120),
+  uploadMinRate: 1024,
+  maxUploads: uploadsCarriedBy(thisMachine()),
+  uploadSpace: Option.none(),
   listenerTimeout: Duration.seconds(60),
 }
 
@@ -207,6 +210,15 @@ const variables: Record<
   UPLOAD_TIMEOUT_SECONDS: {
     right: ["9", { uploadTimeout: Duration.seconds(9) }],
     wrong: [["0"], "a number from 0.1 to 600"],
+  },
+  UPLOAD_MIN_KB_PER_SECOND: {
+    right: ["0.5", { uploadMinRate: 512 }],
+    wrong: [["-1", "slow"], "a number from 0 to 1024"],
+  },
+  MAX_UPLOADS: { right: ["0", { maxUploads: 0 }], wrong: [["-1", "1.5"], "a whole number from 0 to 100000"] },
+  UPLOAD_SPACE_MB: {
+    right: ["1", { uploadSpace: Option.some(1024 ** 2) }],
+    wrong: [["-1", "all"], "a number from 0 to 100000000"],
   },
   LISTENER_TIMEOUT_SECONDS: {
     right: ["9", { listenerTimeout: Duration.seconds(9) }],

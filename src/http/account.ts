@@ -40,7 +40,7 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
   const { listenerTimeout } = yield* Settings
 
   return new Elysia({ prefix: "/users/me" })
-    .use(yield* signedIn({ isCounted: true }))
+    .use(yield* signedIn("requests"))
     .get("", ({ user: { id, email, createdAt } }) => ({ userId: id, email, createdAt }), {
       detail: operations.me,
     })
@@ -80,7 +80,7 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
       // Without this Elysia would parse a body that nobody asks for, and refuse what it can't.
       { parse: () => null, detail: operations.revokeKey },
     )
-    .use(yield* fields)
+    .use(yield* fields())
     .post(
       "/keys",
       ({ request, user, body }) => run(request, Effect.map(keys.create(user.id, body), shownOnce)),

@@ -14,11 +14,11 @@ const bearer = (header: string | null) =>
   Option.map(Option.fromNullable(/^bearer +(\S+)\s*$/i.exec(header ?? "")?.[1]), (key) => Redacted.make(key))
 
 /**
- * Routes that use this plugin know their `user`, and are refused without one, or after too many requests; `isCounted` is
- * false where they count for themselves. The key is checked before the body is read: Elysia parses before it derives, so
- * the parse hook asks first, and both share one look-up.
+ * Routes that use this plugin know their `user`, and are refused without one, or after too many of what they are counted
+ * as. Both before the body is read: Elysia parses before it derives, so the parse hook asks first, and both share one
+ * look-up.
  */
-export const signedIn = Effect.fnUntraced(function* ({ isCounted }: { readonly isCounted: boolean }) {
+export const signedIn = Effect.fnUntraced(function* (countedAs: "turns" | "requests") {
   const run = yield* makeRun
   const keys = yield* Keys
   const limits = yield* RateLimits
@@ -34,14 +34,14 @@ export const signedIn = Effect.fnUntraced(function* ({ isCounted }: { readonly i
         if (Option.isNone(key)) return yield* new Unauthorized()
         const network = networkOf(requestInfo(request).ip)
         const user = yield* wrongKeys.guard(answer, network, key.value, keys.authenticate(key.value))
-        if (isCounted) yield* counted(limits, answer, "requests", user.id)
+        yield* counted(limits, answer, countedAs, user.id)
         return user
       }),
     )
     asked.set(request, user)
     return user
   }
-  return new Elysia({ name: "signed-in" })
+  return new Elysia({ name: "signed-in", seed: countedAs })
     .onParse({ as: "scoped" }, async ({ request, set }) => {
       await authenticate(request, set)
     })

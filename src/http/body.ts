@@ -4,8 +4,10 @@ import { chunksOf, inTime } from "./chunks.ts"
 import { PayloadTooLarge, type RequestTimeout, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
 import { makeRun } from "./run.ts"
 
-/** 1 MB: the largest JSON or form body. */
-const maxBytes = 1024 * 1024
+/** 1 MB: the largest JSON or form body of a user. */
+const mostOfUsers = 1024 * 1024
+/** Of anybody else: an e-mail address, a key and a token take a tenth of it. */
+export const mostOfAnyone = 8 * 1024
 /** For 1 MB: a line of 280 kbit/s. */
 const timeout = Duration.seconds(30)
 /** Far more than anyone writes by hand, far less than the stack of what walks over a value. */
@@ -20,6 +22,7 @@ const isNestedWithin = (levels: number, value: unknown): boolean =>
 /** The bytes of a body; what is past the limit is not read. */
 const readBytes = (
   request: Request,
+  maxBytes: number,
 ): Effect.Effect<Uint8Array, PayloadTooLarge | ValidationFailed | RequestTimeout> => {
   const tooLarge = new PayloadTooLarge({ maxBytes })
   if (Number(request.headers.get("content-length") ?? 0) > maxBytes) return Effect.fail(tooLarge)
@@ -40,13 +43,13 @@ const readBytes = (
 }
 
 /** A body of named fields, as JSON or as a form; an empty one has no fields. */
-const readFields = Effect.fn("readFields")(function* (request: Request) {
+const readFields = Effect.fn("readFields")(function* (request: Request, maxBytes: number) {
   const type = (request.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase()
   const isForm = type === "application/x-www-form-urlencoded"
   if (type !== "" && type !== "application/json" && !isForm) {
     return yield* new UnsupportedMediaType({ supported: "application/json" })
   }
-  const bytes = yield* readBytes(request)
+  const bytes = yield* readBytes(request, maxBytes)
   if (bytes.length === 0) return {}
   if (type === "") return yield* new UnsupportedMediaType({ supported: "application/json" })
   const text = yield* Effect.try({
@@ -63,8 +66,9 @@ const readFields = Effect.fn("readFields")(function* (request: Request) {
 })
 
 /** Routes that follow the use of this plugin get their `body` from here; its Schema is the route's. */
-export const fields = Effect.map(makeRun, (run) =>
-  new Elysia({ name: "fields" }).onParse({ as: "scoped" }, ({ request }) =>
-    run(request, readFields(request)),
-  ),
-)
+export const fields = (maxBytes = mostOfUsers) =>
+  Effect.map(makeRun, (run) =>
+    new Elysia({ name: "fields", seed: maxBytes }).onParse({ as: "scoped" }, ({ request }) =>
+      run(request, readFields(request, maxBytes)),
+    ),
+  )

@@ -1,5 +1,5 @@
-import { type Duration, Effect } from "effect"
-import { RequestTimeout } from "./errors.ts"
+import { Duration, Effect } from "effect"
+import { RequestTimeout, UploadTooSlow } from "./errors.ts"
 
 /** The client, or the network, ended the body before its end. */
 export class BodyBrokeOff extends Error {}
@@ -36,3 +36,28 @@ export const inTime =
   (timeout: Duration.Duration) =>
   <A, E, R>(body: Effect.Effect<A, E, R>): Effect.Effect<A, E | RequestTimeout, R> =>
     Effect.timeoutFail(body, { duration: timeout, onTimeout: () => new RequestTimeout({ timeout }) })
+
+/** How much of a body has come. */
+export interface Progress {
+  received: number
+}
+
+/** A dead spot on the way, in a lift say, takes seconds; the first of these is the time that a sender has to begin. */
+const window = Duration.seconds(15)
+
+/** Of which no less may come within each window than `least` (bytes per second) makes of it; 0: as slow as it likes. */
+export const keepsUp =
+  (progress: Progress, least: number) =>
+  <A, E, R>(body: Effect.Effect<A, E, R>): Effect.Effect<A, E | UploadTooSlow, R> => {
+    if (least === 0) return body
+    const watch = Effect.gen(function* () {
+      for (;;) {
+        const before = progress.received
+        yield* Effect.sleep(window)
+        if (progress.received - before < least * Duration.toSeconds(window)) {
+          return yield* new UploadTooSlow({ least, window })
+        }
+      }
+    })
+    return Effect.raceFirst(body, watch)
+  }

@@ -2,14 +2,14 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
-import { RateLimits } from "../limits/rate-limits.ts"
+import { Admission } from "../limits/admission.ts"
+import { Uploads } from "../limits/uploads.ts"
 import { storable } from "../sessions/model.ts"
 import { RunningTurns } from "../sessions/running-turns.ts"
 import { Saying, Whereto } from "../turn/model.ts"
 import { signedIn } from "./auth.ts"
 import { fields } from "./body.ts"
 import * as operations from "./openapi/operations/voice.ts"
-import { counted } from "./rate-headers.ts"
 import { makeRun } from "./run.ts"
 import type { Answers } from "./streaming.ts"
 import { makeTurnAnswer } from "./turn-answer.ts"
@@ -60,53 +60,51 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
   const run = yield* makeRun
   const answer = yield* makeTurnAnswer(answers)
   const running = yield* RunningTurns
-  const limits = yield* RateLimits
+  const admission = yield* Admission
+  const uploads = yield* Uploads
   const fs = yield* FileSystem.FileSystem
   const settings = yield* Settings
 
+  const cancelling = new Elysia()
+    .use(yield* signedIn("requests"))
+    .delete(
+      "/voice/turns/:turnId",
+      ({ request, user, params }) =>
+        run(request, Effect.as(running.cancel(user.id, params.turnId), new Response(null, { status: 204 }))),
+      { parse: () => null, detail: operations.cancel },
+    )
+
   return new Elysia()
-    .use(yield* signedIn({ isCounted: false }))
+    .use(cancelling)
+    .use(yield* signedIn("turns"))
     .post(
       "/voice/conversation",
-      ({ request, user, set, server }) => {
+      ({ request, user, server }) => {
         server?.timeout(request, noIdleTimeout)
-        const said = receiveUpload(request, settings).pipe(
+        const asked = { request, userId: user.id }
+        const said = admission.knock(user.id).pipe(
+          Effect.zipRight(receiveUpload(asked, uploads, settings)),
           Effect.map(({ upload, sessionId }) => ({
             saying: Saying.Recording({ upload }),
             whereto: Whereto.Asked({ sessionId }),
           })),
           Effect.provideService(FileSystem.FileSystem, fs),
         )
-        return run(request, answer({ request, answering: set, userId: user.id, isSpoken: true, said }))
+        return run(request, answer({ ...asked, isSpoken: true, said }))
       },
       // The body is read by the turn itself, as it comes.
       { parse: () => null, detail: operations.converse },
     )
-    .delete(
-      "/voice/turns/:turnId",
-      ({ request, user, params, set }) =>
-        run(
-          request,
-          counted(limits, set, "requests", user.id).pipe(
-            Effect.zipRight(running.cancel(user.id, params.turnId)),
-            Effect.as(new Response(null, { status: 204 })),
-          ),
-        ),
-      { parse: () => null, detail: operations.cancel },
-    )
-    .use(yield* fields)
+    .use(yield* fields())
     .post(
       "/sessions/:id/messages",
-      ({ request, user, params, query, body, set, server }) => {
+      ({ request, user, params, query, body, server }) => {
         server?.timeout(request, noIdleTimeout)
         const said = Effect.succeed({
           saying: Saying.Text(body),
           whereto: Whereto.Given({ sessionId: params.id }),
         })
-        return run(
-          request,
-          answer({ request, answering: set, userId: user.id, isSpoken: query.audio === "true", said }),
-        )
+        return run(request, answer({ request, userId: user.id, isSpoken: query.audio === "true", said }))
       },
       { body: SaidText, query: Spoken, detail: operations.say },
     )

@@ -30,6 +30,14 @@ export class RequestTimeout extends Schema.TaggedError<RequestTimeout>()("Reques
   timeout: Schema.DurationFromSelf,
 }) {}
 
+/** An upload came more slowly than UPLOAD_MIN_KB_PER_SECOND. */
+export class UploadTooSlow extends Schema.TaggedError<UploadTooSlow>()("UploadTooSlow", {
+  /** Bytes per second. */
+  least: Schema.Number,
+  /** For which it came more slowly. */
+  window: Schema.DurationFromSelf,
+}) {}
+
 export class UnsupportedMediaType extends Schema.TaggedError<UnsupportedMediaType>()("UnsupportedMediaType", {
   /** What is taken instead. */
   supported: Schema.String,
@@ -66,6 +74,7 @@ export type AppError =
   | AudioTooLarge
   | PayloadTooLarge
   | RequestTimeout
+  | UploadTooSlow
   | UnsupportedMediaType
   | NotAcceptable
   | PathNotFound

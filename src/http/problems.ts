@@ -101,12 +101,22 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       "No speech was detected in the audio. Please speak closer to the microphone.",
     ),
   PayloadTooLarge: ({ maxBytes }) =>
-    problem(413, "PAYLOAD_TOO_LARGE", `The body is larger than ${megabytes(maxBytes)} MB.`),
+    problem(
+      413,
+      "PAYLOAD_TOO_LARGE",
+      `The body is larger than ${maxBytes < 1024 ** 2 ? `${maxBytes / 1024} KB` : `${megabytes(maxBytes)} MB`}.`,
+    ),
   RequestTimeout: ({ timeout }) =>
     problem(
       408,
       "REQUEST_TIMEOUT",
       `The body did not arrive within ${Duration.toSeconds(timeout)} seconds. Send it faster, or less of it.`,
+    ),
+  UploadTooSlow: ({ least, window }) =>
+    problem(
+      408,
+      "REQUEST_TIMEOUT",
+      `The body came at less than ${Number((least / 1024).toFixed(3))} KB a second for ${Duration.toSeconds(window)} seconds. Send it faster, or when the network is better.`,
     ),
   UnsupportedMediaType: ({ supported }) =>
     problem(

@@ -56,7 +56,7 @@ export const sessionsRoutes = Effect.gen(function* () {
   const conversation = yield* Conversation
 
   return new Elysia({ prefix: "/sessions" })
-    .use(yield* signedIn({ isCounted: true }))
+    .use(yield* signedIn("requests"))
     .get(
       "",
       ({ request, user, query }) =>
@@ -96,7 +96,7 @@ export const sessionsRoutes = Effect.gen(function* () {
         ),
       { query: MessagePage, detail: operations.messages },
     )
-    .use(yield* fields)
+    .use(yield* fields())
     .post(
       "",
       ({ request, user, body }) =>

@@ -1,12 +1,10 @@
-import { Effect, Option, type Scope } from "effect"
+import { Effect, Option, Scope } from "effect"
 import { Settings } from "../config.ts"
 import { Admission } from "../limits/admission.ts"
-import { RateLimits } from "../limits/rate-limits.ts"
 import type { Listening, Saying, Whereto } from "../turn/model.ts"
 import { Turns } from "../turn/turns.ts"
 import { negotiate } from "./accept.ts"
 import { type AppError, ValidationFailed } from "./errors.ts"
-import { type Answering, counted } from "./rate-headers.ts"
 import { renderings } from "./renderings.ts"
 import { requestInfo } from "./run.ts"
 import { type Answers, runsOn, streamed } from "./streaming.ts"
@@ -28,12 +26,10 @@ const unspoken = (listening: Listening): Listening => ({ ...listening, format: "
 
 interface Asked {
   readonly request: Request
-  /** Where its headers are set. */
-  readonly answering: Answering
   readonly userId: string
   /** Whether the reply is to be spoken. */
   readonly isSpoken: boolean
-  /** What is said, and where; it is taken in before the turn begins. */
+  /** What is said, and where; it is taken in before the turn takes its place, since it comes as slowly as it likes. */
   readonly said: Effect.Effect<{ readonly saying: Saying; readonly whereto: Whereto }, AppError, Scope.Scope>
 }
 
@@ -41,10 +37,9 @@ interface Asked {
 export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }: Answers) {
   const turns = yield* Turns
   const admission = yield* Admission
-  const limits = yield* RateLimits
   const { listenerTimeout } = yield* Settings
 
-  return Effect.fnUntraced(function* ({ request, answering, userId, isSpoken, said }: Asked) {
+  return Effect.fnUntraced(function* ({ request, userId, isSpoken, said }: Asked) {
     const type = yield* negotiate(request.headers.get("accept"))
     if (!isSpoken && type.startsWith("audio/")) {
       return yield* new ValidationFailed({
@@ -53,8 +48,11 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
     }
     const { listening, render } = renderings[type]
     const key = yield* idempotencyKey(request)
-    const turn = Effect.gen(function* () {
+    const turnOf = Effect.fnUntraced(function* (answer: Scope.Scope) {
       const { saying, whereto } = yield* said
+      const place = yield* admission.enter(userId)
+      // Until the turn is over and its answer is read, whichever is last.
+      yield* Scope.extend(place.keep, answer)
       return yield* render(
         turns.take({
           turnId: crypto.randomUUID(),
@@ -67,15 +65,12 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
         }),
       )
     })
-    const admitted = Effect.gen(function* () {
-      // Before a recording is read: a refused one costs neither memory nor disk.
-      const place = yield* admission.enter(userId)
-      yield* counted(limits, answering, "turns", userId)
-      return yield* Option.isSome(key)
-        ? runsOn(unattended, request.signal, Effect.zipRight(place.keep, turn))
-        : turn
-    })
     const client = { signal: request.signal, patience: listenerTimeout, open }
-    return yield* streamed(client, admitted)
+    return yield* streamed(
+      client,
+      Effect.flatMap(Effect.scope, (scope) =>
+        Option.isSome(key) ? runsOn(unattended, request.signal, turnOf(scope)) : turnOf(scope),
+      ),
+    )
   })
 })

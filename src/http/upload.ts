@@ -1,16 +1,12 @@
 import { open } from "node:fs/promises"
-import { tmpdir } from "node:os"
-import * as FileSystem from "@effect/platform/FileSystem"
 import busboy from "busboy"
-import { Data, type Duration, Effect, Layer, Option, Schema } from "effect"
+import { Data, type Duration, Effect, Option } from "effect"
+import { Overloaded } from "../limits/admission.ts"
+import type { Room, Uploads } from "../limits/uploads.ts"
 import type { Upload } from "../turn/model.ts"
-import { BodyBrokeOff, chunksOf, inTime } from "./chunks.ts"
+import { BodyBrokeOff, chunksOf, inTime, keepsUp, type Progress } from "./chunks.ts"
 import { AudioTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
-
-/** Uploads have nowhere to lie. */
-export class TempFolderUnusable extends Schema.TaggedError<TempFolderUnusable>()("TempFolderUnusable", {
-  message: Schema.String,
-}) {}
+import { makeFolder } from "./upload-folder.ts"
 
 /** What a form may hold beside the audio: boundaries, headers, small fields. */
 const formBytes = 64 * 1024
@@ -21,83 +17,54 @@ const broken = () =>
 /** What is ours and no caller's: a full disk, say. */
 class NotStored extends Data.TaggedError("NotStored")<{ readonly cause: unknown }> {}
 
-/** The process is in its name, so that a later start knows whose it was. */
-const makeFolder = Effect.flatMap(FileSystem.FileSystem, (fs) =>
-  fs.makeTempDirectoryScoped({ prefix: `voice-agent-${process.pid}-` }),
-)
-
-const isAlive = (pid: number) => {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    // It is another user's.
-    return error instanceof Error && "code" in error && error.code === "EPERM"
-  }
-}
-
-/**
- * Removes the folders of processes that were killed. A container gives its process the number that the one before had;
- * what is older than this process is not its own.
- */
-const removeOrphans = Effect.gen(function* () {
-  const fs = yield* FileSystem.FileSystem
-  for (const name of yield* fs.readDirectory(tmpdir())) {
-    const pid = Number(/^voice-agent-(\d+)-/.exec(name)?.[1])
-    if (Number.isNaN(pid)) continue
-    const path = `${tmpdir()}/${name}`
-    const { mtime } = yield* fs.stat(path)
-    const isOlder = Option.exists(mtime, (at) => at.getTime() < performance.timeOrigin)
-    if (pid === process.pid ? isOlder : !isAlive(pid)) {
-      yield* Effect.ignore(fs.remove(path, { recursive: true, force: true }))
-    }
-  }
-}).pipe(Effect.ignore)
-
-/** Refuses to start where no upload could be taken: a read-only disk, say. */
-export const layer = Layer.scopedDiscard(
-  Effect.mapError(
-    Effect.zipRight(removeOrphans, makeFolder),
-    () =>
-      new TempFolderUnusable({
-        message: `No folder can be made in ${tmpdir()}, where uploads lie while they are worked on: make it writable, or set TMPDIR.`,
-      }),
-  ).pipe(Effect.scoped),
-)
-
 /** The settings of the same names. */
 interface UploadSettings {
   readonly maxAudioBytes: number
   readonly uploadTimeout: Duration.Duration
+  readonly uploadMinRate: number
+}
+
+interface Asked {
+  readonly request: Request
+  readonly userId: string
 }
 
 /**
  * Writes the form's `audio` into a folder of its own, which goes with the scope, without ever holding it in memory.
- * The rest of a body that is too large is not read.
+ * The rest of a body that is too large, or for which there is no room, is not read.
  */
 export const receiveUpload = Effect.fn("receiveUpload")(function* (
-  request: Request,
-  { maxAudioBytes: maxBytes, uploadTimeout }: UploadSettings,
+  { request, userId }: Asked,
+  uploads: Uploads["Type"],
+  { maxAudioBytes: maxBytes, uploadTimeout, uploadMinRate }: UploadSettings,
 ) {
   const type = request.headers.get("content-type") ?? ""
   if (!/^multipart\/form-data\b/i.test(type)) {
     return yield* new UnsupportedMediaType({ supported: "multipart/form-data with a file named audio" })
   }
-  if (Number(request.headers.get("content-length") ?? 0) > maxBytes + formBytes) {
-    return yield* new AudioTooLarge({ maxBytes })
-  }
+  const announced = Number(request.headers.get("content-length") ?? 0)
+  if (announced > maxBytes + formBytes) return yield* new AudioTooLarge({ maxBytes })
+  // Before its folder: it is given back when that is gone.
+  const room = yield* uploads.room(userId)
+  if (!room.has(announced)) return yield* room.refusal
   const folder = yield* Effect.orDie(makeFolder)
   const path = `${folder}/upload`
+  const progress = { received: 0 }
   const form = yield* Effect.tryPromise({
-    try: (signal) => readForm({ request, type, path, maxBytes, signal }),
+    try: (signal) => readForm({ request, type, path, maxBytes, room, progress, signal }),
     catch: (error) => {
       if (error instanceof BodyBrokeOff) return broken()
-      return error instanceof AudioTooLarge || error instanceof ValidationFailed
+      return error instanceof AudioTooLarge ||
+        error instanceof ValidationFailed ||
+        error instanceof Overloaded
         ? error
         : new NotStored({ cause: error })
     },
   }).pipe(
     Effect.catchTag("NotStored", ({ cause }) => Effect.die(cause)),
+    keepsUp(progress, uploadMinRate),
     inTime(uploadTimeout),
+    (arriving) => Effect.scoped(Effect.zipRight(uploads.arrive(userId), arriving)),
   )
   const upload: Upload = {
     folder,
@@ -113,6 +80,8 @@ interface FormSource {
   readonly type: string
   readonly path: string
   readonly maxBytes: number
+  readonly room: Room
+  readonly progress: Progress
   readonly signal: AbortSignal
 }
 
@@ -152,13 +121,15 @@ const parseForm = (type: string, onAudio: (chunk: Uint8Array) => void) => {
   return { parser, parsed, found }
 }
 
-const readForm = async ({ request, type, path, maxBytes, signal }: FormSource) => {
+const readForm = async ({ request, type, path, maxBytes, room, progress, signal }: FormSource) => {
   let bytes = 0
+  let hasRoom = true
   const hash = new Bun.CryptoHasher("sha256")
   const waiting: Array<Uint8Array> = []
   const { parser, parsed, found } = parseForm(type, (chunk) => {
     bytes += chunk.length
-    if (bytes > maxBytes) return
+    hasRoom = hasRoom && room.take(chunk.length)
+    if (bytes > maxBytes || !hasRoom) return
     hash.update(chunk)
     waiting.push(chunk)
   })
@@ -167,12 +138,12 @@ const readForm = async ({ request, type, path, maxBytes, signal }: FormSource) =
     for (const chunk of waiting.splice(0)) await file.writeFile(chunk)
   }
   try {
-    let received = 0
     for await (const chunk of chunksOf(request, signal)) {
-      received += chunk.length
+      progress.received += chunk.length
       parser.write(chunk)
       await store()
-      if (bytes > maxBytes || received > maxBytes + formBytes) throw new AudioTooLarge({ maxBytes })
+      if (bytes > maxBytes || progress.received > maxBytes + formBytes) throw new AudioTooLarge({ maxBytes })
+      if (!hasRoom) throw room.refusal
       if (parser.errored !== null || signal.aborted) throw broken()
     }
     parser.end()

@@ -5,10 +5,10 @@ import { keyNotice } from "../users/api-key.ts"
 import { Keys } from "../users/keys.ts"
 import { makeAdmission, Registration } from "../users/registration.ts"
 import { Users } from "../users/users.ts"
-import { fields } from "./body.ts"
+import { fields, mostOfAnyone } from "./body.ts"
 import { networkOf } from "./client-address.ts"
 import * as operations from "./openapi/operations/users.ts"
-import { type Answering, counted } from "./rate-headers.ts"
+import { counted } from "./rate-headers.ts"
 import { makeRun, requestInfo } from "./run.ts"
 
 /** What a wrong field is told never repeats it: it may be a key. */
@@ -28,19 +28,20 @@ export const usersRoutes = Effect.gen(function* () {
   const keys = yield* Keys
   const admit = yield* makeAdmission
   const limits = yield* RateLimits
-  const countedByNetwork = (request: Request, answer: Answering, what: "registrations" | "logins") =>
-    counted(limits, answer, what, networkOf(requestInfo(request).ip))
+  /** Before their body is read: nobody there has shown a key. */
+  const countedAs = (what: "registrations" | "logins") =>
+    new Elysia({ name: "counted-by-network", seed: what }).onParse(
+      { as: "scoped" },
+      async ({ request, set }) => {
+        await run(request, counted(limits, set, what, networkOf(requestInfo(request).ip)))
+      },
+    )
   const body = Schema.standardSchemaV1(Registration)
 
-  const register = (
-    request: Request,
-    answering: Answering,
-    { email, registrationToken }: typeof Registration.Type,
-  ) =>
+  const register = (request: Request, { email, registrationToken }: typeof Registration.Type) =>
     run(
       request,
       Effect.gen(function* () {
-        yield* countedByNetwork(request, answering, "registrations")
         yield* admit(Option.fromNullable(registrationToken ?? request.headers.get("x-registration-token")))
         const { userId, apiKey } = yield* users.register(email)
         const answer = { userId, apiKey: Redacted.value(apiKey), message: keyNotice }
@@ -48,29 +49,32 @@ export const usersRoutes = Effect.gen(function* () {
       }),
     )
 
-  return new Elysia()
-    .use(yield* fields)
-    .post("/users/register", ({ request, set, body }) => register(request, set, body), {
+  const registering = new Elysia()
+    .use(countedAs("registrations"))
+    .use(yield* fields(mostOfAnyone))
+    .post("/users/register", ({ request, body }) => register(request, body), {
       body,
       detail: operations.register,
     })
-    .post("/auth/register", ({ request, set, body }) => register(request, set, body), {
+    .post("/auth/register", ({ request, body }) => register(request, body), {
       body,
       detail: operations.registerToo,
     })
+
+  const loggingIn = new Elysia()
+    .use(countedAs("logins"))
+    .use(yield* fields(mostOfAnyone))
     .post(
       "/auth/login",
-      ({ request, set, body: { apiKey } }) =>
+      ({ request, body: { apiKey } }) =>
         run(
           request,
-          Effect.map(
-            Effect.zipRight(
-              countedByNetwork(request, set, "logins"),
-              keys.authenticate(Redacted.make(apiKey)),
-            ),
-            ({ id, email }) => Response.json({ token: apiKey, userId: id, email }, { headers: notKept }),
+          Effect.map(keys.authenticate(Redacted.make(apiKey)), ({ id, email }) =>
+            Response.json({ token: apiKey, userId: id, email }, { headers: notKept }),
           ),
         ),
       { body: Schema.standardSchemaV1(Login), detail: operations.login },
     )
+
+  return new Elysia().use(registering).use(loggingIn)
 })

@@ -1,6 +1,6 @@
 import { Context, Deferred, Duration, Effect, Layer, Option, Schema, type Scope } from "effect"
 import { Settings } from "../config.ts"
-import { makeFairQueue, type Obstacle } from "./fair-queue.ts"
+import { type Arrival, makeFairQueue, type Obstacle } from "./fair-queue.ts"
 
 /** MAX_TURNS are in hand already, and none of them ended while this one waited. */
 export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
@@ -17,10 +17,7 @@ export class TooManyTurns extends Schema.TaggedError<TooManyTurns>()("TooManyTur
 
 /** A turn's place among those in hand; given back at the end of the scope that it was taken in. */
 export interface Place {
-  /**
-   * Keeps the place until the end of one more scope: of a turn that goes on without its client. Interrupts where the
-   * place was given back before.
-   */
+  /** Keeps the place until the end of one more scope. Interrupts where the place was given back before. */
   readonly keep: Effect.Effect<void, never, Scope.Scope>
 }
 
@@ -31,10 +28,16 @@ export class Admission extends Context.Tag("Admission")<
   Admission,
   {
     /**
-     * A place for a turn of the user: at once, or when one is free within TURN_QUEUE_SECONDS. Whoever is interrupted
-     * while it waits waits no more.
+     * A place for a turn of the user, until the end of the scope: at once, or when one is free within
+     * TURN_QUEUE_SECONDS. Whoever is interrupted while it waits waits no more.
      */
     readonly enter: (userId: string) => Effect.Effect<Place, Overloaded | TooManyTurns, Scope.Scope>
+    /**
+     * Done when there is room for a turn of the user, at once or within TURN_QUEUE_SECONDS; no place is taken. Asked
+     * before a recording is read, so that one for which there is no room is refused unread, and one that comes slowly
+     * keeps nobody from a place.
+     */
+    readonly knock: (userId: string) => Effect.Effect<void, Overloaded | TooManyTurns>
     /** How many turns are in hand, how many wait, and of how many users anything is known. */
     readonly size: Effect.Effect<{
       readonly inHand: number
@@ -61,41 +64,42 @@ export class Admission extends Context.Tag("Admission")<
 
       const finish = (userId: string) =>
         Effect.suspend(() =>
-          Option.match(queue.finish(userId), {
-            onNone: () => Effect.void,
-            onSome: (waiter) => Deferred.succeed(waiter, undefined),
+          Effect.forEach(queue.finish(userId), (waiter) => Deferred.succeed(waiter, undefined), {
+            discard: true,
           }),
         )
 
-      /** Done once there is a place, which is then the caller's to give back. */
-      const place = (
+      /**
+       * Done once it is admitted; `giveBack` where that was in the same moment in which it was interrupted. To be called
+       * uninterruptibly: only the waiting may be.
+       */
+      const admitted = (
         userId: string,
-        restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>,
+        ask: (userId: string, waiter: Deferred.Deferred<void>) => Arrival,
+        giveBack: Effect.Effect<void>,
       ) =>
         Effect.gen(function* () {
-          const admitted = yield* Deferred.make<void>()
-          const arrival = queue.arrive(userId, admitted)
+          const waiter = yield* Deferred.make<void>()
+          const arrival = ask(userId, waiter)
           if (arrival === "admitted") return
           if (arrival !== "waits") return yield* refusal(arrival)
-          const inTime = yield* restore(
-            Effect.timeoutOption(Deferred.await(admitted), turnQueuePatience),
+          const inTime = yield* Effect.interruptible(
+            Effect.timeoutOption(Deferred.await(waiter), turnQueuePatience),
           ).pipe(
             Effect.onInterrupt(() =>
-              Effect.suspend(() =>
-                Option.isSome(queue.leave(userId, admitted)) ? Effect.void : finish(userId),
-              ),
+              Effect.suspend(() => (Option.isSome(queue.leave(userId, waiter)) ? Effect.void : giveBack)),
             ),
           )
           if (Option.isSome(inTime)) return
           // None where it was admitted in the same moment: then it goes on.
-          const obstacle = queue.leave(userId, admitted)
+          const obstacle = queue.leave(userId, waiter)
           if (Option.isSome(obstacle)) return yield* refusal(obstacle.value)
         })
 
       const enter = Effect.fn("Admission.enter")((userId: string) =>
-        Effect.uninterruptibleMask((restore) =>
+        Effect.uninterruptible(
           Effect.gen(function* () {
-            yield* place(userId, restore)
+            yield* admitted(userId, queue.arrive, finish(userId))
             let holders = 0
             const hold = Effect.acquireRelease(
               Effect.sync(() => {
@@ -108,12 +112,16 @@ export class Admission extends Context.Tag("Admission")<
                 }),
             )
             yield* hold
-            return { keep: Effect.suspend(() => (holders === 0 ? Effect.interrupt : hold)) }
+            const place: Place = { keep: Effect.suspend(() => (holders === 0 ? Effect.interrupt : hold)) }
+            return place
           }),
         ),
       )
+      const knock = Effect.fn("Admission.knock")((userId: string) =>
+        Effect.uninterruptible(admitted(userId, queue.knock, Effect.void)),
+      )
 
-      return { enter, size: Effect.sync(queue.size) }
+      return { enter, knock, size: Effect.sync(queue.size) }
     }),
   )
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import { ConfigProvider, Duration, Effect, Layer } from "effect"
+import { ConfigProvider, Duration, Effect, Layer, Option } from "effect"
 import { Settings } from "../../src/config.ts"
 import { api, db, local, localApi, main, variablesIn } from "./compose.ts"
 
@@ -77,6 +77,13 @@ test("each container has the least privilege that it works with", () => {
   expect(api.cap_add).toBeUndefined()
   expect(api.read_only).toBe(true)
   expect(api.tmpfs).toStartWith("/tmp:size=")
+})
+
+test("the memory that recordings lie in has room for several of the largest of one user", () => {
+  const [, gigabytes] = /^\/tmp:size=(\d+)g,/.exec(`${api.tmpfs}`) ?? []
+  // Of half of it, UPLOAD_SPACE_MB, one user may have half.
+  expect((Number(gigabytes) * 1024 ** 3) / 4 / settings.maxAudioBytes).toBeGreaterThanOrEqual(4)
+  expect(settings.uploadSpace).toEqual(Option.none())
 })
 
 test("every image is pinned to a version", () => {

@@ -80,7 +80,7 @@ test("the values in .env.example are the defaults of the code and of the compose
   expect(
     empty.filter(
       (name) =>
-        !/_API_KEY$|_BASE_URL$|^REGISTRATION_TOKEN$|_FALLBACK_MODEL$|^MAX_TURNS$|^TRUSTED_PROXIES$|^OTEL_EXPORTER_OTLP_(ENDPOINT|HEADERS)$|^STT_LANGUAGE$|^DATABASE_URL$/.test(
+        !/_API_KEY$|_BASE_URL$|^REGISTRATION_TOKEN$|_FALLBACK_MODEL$|^MAX_TURNS$|^MAX_UPLOADS$|^UPLOAD_SPACE_MB$|^TRUSTED_PROXIES$|^OTEL_EXPORTER_OTLP_(ENDPOINT|HEADERS)$|^STT_LANGUAGE$|^DATABASE_URL$/.test(
           name,
         ),
     ),

@@ -237,7 +237,12 @@ test("the last of two members or fields by one name counts", async () => {
 })
 
 describe("a body over 1 MB", () => {
-  const tooLarge = { status: 413, code: "PAYLOAD_TOO_LARGE", message: "The body is larger than 1 MB." }
+  const larger = (size: string) => ({
+    status: 413,
+    code: "PAYLOAD_TOO_LARGE",
+    message: `The body is larger than ${size}.`,
+  })
+  const tooLarge = larger("1 MB")
   const megabyte = 1024 * 1024
   const headers = () => ({ authorization: `Bearer ${key}`, "content-type": "application/json" })
   const chunk = (bytes: string) => `${bytes.length.toString(16)}\r\n${bytes}\r\n`
@@ -280,7 +285,16 @@ describe("a body over 1 MB", () => {
   test.each(takers)("is refused by %s %s", async (method, path) => {
     const body = title(megabyte + 1)
     const call = await fetch(`${service.url}${path}`, { method, headers: headers(), body })
-    await expectProblem(call, tooLarge)
+    await expectProblem(call, /register|login/.test(path) ? larger("8 KB") : tooLarge)
+  })
+
+  test("is refused at 8 KB where no key was looked at", async () => {
+    const send = (path: string, body: string) =>
+      fetch(`${service.url}${path}`, { method: "POST", headers: headers(), body })
+    for (const path of ["/users/register", "/auth/register", "/auth/login"]) {
+      await expectProblem(await send(path, title(8 * 1024 + 1)), larger("8 KB"))
+      expect((await send(path, title(8 * 1024))).status).toBe(400)
+    }
   })
 })
 

@@ -99,6 +99,39 @@ describe("turns", () => {
     client.leave()
   })
 
+  test("that are refused for what they are count as well, and before their body is read", async () => {
+    const noTurn: ReadonlyArray<readonly [string, Record<string, string>, string, number]> = [
+      ["/voice/conversation", { accept: "image/png" }, "", 406],
+      ["/voice/conversation", { "idempotency-key": "é" }, "", 400],
+      ["/voice/conversation", { "content-type": "text/plain" }, "x", 415],
+      ["/voice/conversation", { "content-type": multipartType }, "x", 400],
+      [`/sessions/${crypto.randomUUID()}/messages`, { "content-type": "application/json" }, "{}", 400],
+      [`/sessions/${crypto.randomUUID()}/messages`, { "content-type": "application/json" }, "{", 400],
+      [`/sessions/${crypto.randomUUID()}/messages?audio=loud`, {}, "", 400],
+    ]
+    for (const [path, headers, body, status] of noTurn) {
+      const key = await newKey()
+      const authorization = `Bearer ${key}`
+      const answer = await fetch(`${service.url}${path}`, {
+        method: "POST",
+        headers: { authorization, ...headers },
+        body,
+      })
+      expect([path, answer.status, answer.headers.get("ratelimit")]).toEqual([
+        path,
+        status,
+        '"turns";r=2;t=20',
+      ])
+      for (let turn = 0; turn < 2; turn++) await converse(key)
+      const client = await connectRaw(service.url)
+      const length = { "content-length": `${2 ** 20}` }
+      const type = { "content-type": "application/json" }
+      await client.send(head(`POST /api/v1${path}`, { authorization, ...type, ...headers, ...length }))
+      expect((await client.answer()).status).toBe(429)
+      client.leave()
+    }
+  })
+
   test("of one user, and other calls, are counted apart", async () => {
     const [key, other] = [await newKey(), await newKey()]
     for (let turn = 0; turn < 3; turn++) await converse(key)
@@ -190,6 +223,50 @@ describe("registrations and logins", () => {
       retryAfter: 1800,
     })
     expect((await registerFrom(newClient())).status).toBe(201)
+  })
+
+  test("count before their body is read, whatever is in it", async () => {
+    const bodies: ReadonlyArray<readonly [string, string]> = [
+      ["application/json", "{"],
+      ["application/json", "[]"],
+      ["application/json", ""],
+      ["text/plain", "x"],
+      ["application/json", `{"email":"${"x".repeat(2 ** 20)}"}`],
+    ]
+    for (const [path, policy] of [
+      ["/users/register", "registrations"],
+      ["/auth/register", "registrations"],
+      ["/auth/login", "logins"],
+    ]) {
+      for (const [type, body] of bodies) {
+        const client = newClient()
+        const send = () =>
+          fetch(`${service.url}${path}`, {
+            method: "POST",
+            headers: { "content-type": type, ...client },
+            body,
+          })
+        const first = await send()
+        expect([path, type, first.status >= 400, first.headers.get("ratelimit")]).toEqual([
+          path,
+          type,
+          true,
+          expect.stringContaining(`"${policy}";r=1;`),
+        ])
+        await send()
+        expect((await send()).status).toBe(429)
+        const slow = await connectRaw(service.url)
+        await slow.send(
+          head(`POST /api/v1${path}`, { ...client, "content-type": type, "content-length": "1000" }),
+        )
+        expect((await slow.answer()).status).toBe(429)
+        slow.leave()
+      }
+      // Without a body and a type, too.
+      const client = newClient()
+      const empty = await fetch(`${service.url}${path}`, { method: "POST", headers: client })
+      expect(empty.headers.get("ratelimit")).toStartWith(`"${policy}";r=1;`)
+    }
   })
 
   test("right or wrong, logins count", async () => {

@@ -134,7 +134,7 @@ describe("POST /auth/login", () => {
     ["an unknown key", "sk_unknown"],
     ["a key in other letters", "SK_UNKNOWN"],
     ["a NUL", "sk_\0"],
-    ["a very long one", "s".repeat(100_000)],
+    ["a very long one", "s".repeat(8000)],
     ["half a character", "sk_\ud800"],
   ])("refuses %s", async (_, apiKey) => {
     await expectProblem(await login({ apiKey }), { status: 401, code: "INVALID_API_KEY" })

@@ -103,6 +103,31 @@ effectTest(
   }),
 )
 
+effectTest(
+  "who knocks takes no place, waits as long as who enters, and is told the same",
+  Effect.gen(function* () {
+    const to = yield* admission({ MAX_TURNS: "1", TURN_QUEUE_SECONDS: "2" })
+    yield* to.knock("a")
+    expect(yield* to.size).toEqual(idle)
+    yield* Effect.fork(turn(to, "a", 3000))
+    yield* Effect.yieldNow()
+    const [vain, left, late] = yield* Effect.forEach([0, 0, 1500], (ms, i) =>
+      Effect.zipLeft(Effect.fork(Effect.either(Effect.delay(to.knock(`${i}`), ms))), Effect.yieldNow()),
+    )
+    yield* TestClock.adjust("1 seconds")
+    expect(yield* to.size).toEqual({ inHand: 1, waiting: 2, users: 3 })
+    yield* Fiber.interrupt(left ?? Fiber.never)
+    expect(yield* to.size).toEqual({ inHand: 1, waiting: 1, users: 2 })
+    yield* TestClock.adjust("1 seconds")
+    expect(yield* Fiber.join(vain ?? Fiber.never)).toMatchObject({
+      left: { _tag: "Overloaded", retryAfter: 2 },
+    })
+    yield* TestClock.adjust("1 seconds")
+    expect(yield* Fiber.join(late ?? Fiber.never)).toMatchObject({ _tag: "Right" })
+    expect(yield* to.size).toEqual(idle)
+  }),
+)
+
 /** In ms: the clock of these tests moves by so much at a time, since each move costs real time. */
 const grid = 500
 const upTo = (ms: number) => fc.nat(ms / grid).map((steps) => steps * grid)

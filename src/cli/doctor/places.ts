@@ -52,15 +52,15 @@ const look = async ({ check, folder, isMade, least, enough }: Place): Promise<Fi
 
 /** The folders that the service writes to. */
 export const checkPlaces = (settings: Settings["Type"]) => {
-  const { maxAudioBytes, maxTurns, logDir, dataDir, databaseUrl } = settings
+  const { maxAudioBytes, uploadSpace, logDir, dataDir, databaseUrl } = settings
   const places: ReadonlyArray<Place> = [
-    // Each turn in hand keeps its upload there.
+    // Half of what is free is for uploads unless told, and one user may have half of that.
     {
       check: "TMPDIR",
       folder: tmpdir(),
       isMade: false,
       least: maxAudioBytes,
-      enough: maxAudioBytes * Math.max(maxTurns, 1),
+      enough: Option.getOrElse(uploadSpace, () => 16 * maxAudioBytes),
     },
     ...(Option.isSome(databaseUrl)
       ? []

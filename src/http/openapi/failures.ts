@@ -25,6 +25,7 @@ import {
   RequestTimeout,
   Unauthorized,
   UnsupportedMediaType,
+  UploadTooSlow,
   ValidationFailed,
 } from "../errors.ts"
 
@@ -70,6 +71,7 @@ export const makeExamples = ({
   NoSpeechDetected: [new NoSpeechDetected()],
   PayloadTooLarge: [new PayloadTooLarge({ maxBytes: 1024 ** 2 })],
   RequestTimeout: [new RequestTimeout({ timeout: Duration.seconds(30) })],
+  UploadTooSlow: [new UploadTooSlow({ least: 1024, window: Duration.seconds(15) })],
   UnsupportedMediaType: [new UnsupportedMediaType({ supported: "application/json" })],
   NotAcceptable: [new NotAcceptable({ available: mediaTypes.join(", ") })],
   PathNotFound: [new PathNotFound()],

@@ -1,9 +1,11 @@
 import { keyNotice } from "../../../users/api-key.ts"
-import { ValidationFailed } from "../../errors.ts"
+import { mostOfAnyone } from "../../body.ts"
+import { PayloadTooLarge, ValidationFailed } from "../../errors.ts"
 import { LoggedIn, Registered } from "../answers.ts"
 import { registrationToken } from "../headers.ts"
 import { describe, json } from "../operation.ts"
 
+const tooLarge = new PayloadTooLarge({ maxBytes: mostOfAnyone })
 const userId = "0b6ad0f4-8a5c-4a4e-8f3b-7d5a1b7d0e11"
 const email = "ada@example.com"
 /** Of the shape of a key, and none. */
@@ -28,6 +30,7 @@ const registration = (id: string, description: string) =>
       },
     ],
     failures: [
+      tooLarge,
       new ValidationFailed({ message: "email: must be an e-mail address of at most 255 characters" }),
       "RegistrationClosed",
       "InvalidRegistrationToken",
@@ -59,6 +62,7 @@ export const login = describe({
     },
   ],
   failures: [
+    tooLarge,
     new ValidationFailed({ message: "apiKey: must be an API key" }),
     "InvalidApiKey",
     "DatabaseUnavailable",

@@ -134,6 +134,7 @@ export const converse = describe({
     "NoSpeechDetected",
     "UnsupportedMediaType",
     "RequestTimeout",
+    "UploadTooSlow",
     "ProviderUnusable",
     ...ofTurns,
   ],

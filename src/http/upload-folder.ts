@@ -1,0 +1,51 @@
+import { tmpdir } from "node:os"
+import * as FileSystem from "@effect/platform/FileSystem"
+import { Effect, Layer, Option, Schema } from "effect"
+
+/** Uploads have nowhere to lie. */
+export class TempFolderUnusable extends Schema.TaggedError<TempFolderUnusable>()("TempFolderUnusable", {
+  message: Schema.String,
+}) {}
+
+/** The process is in its name, so that a later start knows whose it was. */
+export const makeFolder = Effect.flatMap(FileSystem.FileSystem, (fs) =>
+  fs.makeTempDirectoryScoped({ prefix: `voice-agent-${process.pid}-` }),
+)
+
+const isAlive = (pid: number) => {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    // It is another user's.
+    return error instanceof Error && "code" in error && error.code === "EPERM"
+  }
+}
+
+/**
+ * Removes the folders of processes that were killed. A container gives its process the number that the one before had;
+ * what is older than this process is not its own.
+ */
+const removeOrphans = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  for (const name of yield* fs.readDirectory(tmpdir())) {
+    const pid = Number(/^voice-agent-(\d+)-/.exec(name)?.[1])
+    if (Number.isNaN(pid)) continue
+    const path = `${tmpdir()}/${name}`
+    const { mtime } = yield* fs.stat(path)
+    const isOlder = Option.exists(mtime, (at) => at.getTime() < performance.timeOrigin)
+    if (pid === process.pid ? isOlder : !isAlive(pid)) {
+      yield* Effect.ignore(fs.remove(path, { recursive: true, force: true }))
+    }
+  }
+}).pipe(Effect.ignore)
+
+/** Refuses to start where no upload could be taken: a read-only disk, say. */
+export const layer = Layer.scopedDiscard(
+  Effect.mapError(
+    Effect.zipRight(removeOrphans, makeFolder),
+    () =>
+      new TempFolderUnusable({
+        message: `No folder can be made in ${tmpdir()}, where uploads lie while they are worked on: make it writable, or set TMPDIR.`,
+      }),
+  ).pipe(Effect.scoped),
+)

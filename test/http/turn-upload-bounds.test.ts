@@ -1,0 +1,323 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { readdirSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { wav16k } from "../support/audio.ts"
+import { formEnd, multipart, multipartType, partHead } from "../support/multipart.ts"
+import { connectRaw, head, type RawClient } from "../support/raw-http.ts"
+import { startTurns, type TurnService, until } from "../support/turns.ts"
+import { fail } from "../support/upstream.ts"
+import { expectProblem } from "./answers.ts"
+
+const MB = 1024 ** 2
+const overloaded = { status: 503, code: "OVERLOADED", message: /turns/ }
+
+let recording: Uint8Array = new Uint8Array()
+beforeAll(async () => {
+  recording = await wav16k()
+})
+
+const audioHead = partHead({ name: "audio", filename: "a.wav" })
+const chunk = (bytes: Uint8Array | string) =>
+  Buffer.concat([
+    Buffer.from(`${Buffer.from(bytes).length.toString(16)}\r\n`),
+    Buffer.from(bytes),
+    Buffer.from("\r\n"),
+  ])
+
+/** A client that has sent its headers, and so much of an upload. */
+const begin = async (
+  service: TurnService,
+  key: string,
+  headers: Record<string, string> = { "transfer-encoding": "chunked" },
+  first: Uint8Array = chunk(audioHead),
+): Promise<RawClient> => {
+  const client = await connectRaw(service.url)
+  const own = { authorization: `Bearer ${key}`, "content-type": multipartType, accept: "audio/pcm" }
+  await client.send(head("POST /api/v1/voice/conversation", { ...own, ...headers }))
+  await client.send(first)
+  return client
+}
+const codeOf = async (client: RawClient) => {
+  const { status, body } = await client.answer()
+  return `${status} ${/"error":"(\w+)"/.exec(body.toString())?.[1]}`
+}
+const converse = async (service: TurnService, key: string) => {
+  const answer = await service.converse(key, new Blob([recording]))
+  return answer.status === 200 ? { status: 200, bytes: (await answer.bytes()).length } : answer
+}
+const keysOf = (service: TurnService, count: number) =>
+  Promise.all(Array.from({ length: count }, service.register))
+const folders = () => readdirSync(tmpdir()).filter((name) => /^voice-agent-(?!test)/.test(name))
+
+describe("uploads that dribble", () => {
+  let service: TurnService
+  beforeAll(async () => {
+    service = await startTurns({
+      env: { MAX_TURNS: "8", MAX_TURNS_PER_USER: "4", TURN_QUEUE_SECONDS: "0", MAX_UPLOADS: "512" },
+    })
+  })
+  afterAll(() => service.stop())
+
+  test("64 of 8 users take no place from another user's turn, nor from their own", async () => {
+    const keys = await keysOf(service, 9)
+    const dribbling = await Promise.all(
+      Array.from({ length: 64 }, (_, i) => begin(service, keys[i % 8] ?? "")),
+    )
+    await service.turnsInHand(64)
+    // Without a queue, whoever had to wait for a place would be refused.
+    for (const key of [keys[8] ?? "", keys[0] ?? ""]) {
+      expect((await converse(service, key)).status).toBe(200)
+    }
+    // And each of them is still taken in when it comes to its end.
+    const [first, ...others] = dribbling
+    await first?.send(Buffer.concat([chunk(recording), chunk(formEnd), Buffer.from("0\r\n\r\n")]))
+    expect(await first?.answer()).toMatchObject({ status: 200, whole: true })
+    for (const client of [first, ...others]) client?.leave("reset")
+    await service.nothingLeft()
+  })
+})
+
+describe("a floor", () => {
+  let service: TurnService
+  beforeAll(async () => {
+    // A window of 15 s is over in 300 ms.
+    service = await startTurns({ speed: 50, env: { UPLOAD_MIN_KB_PER_SECOND: "4" } })
+  })
+  afterAll(() => service.stop())
+
+  test("ends an upload that goes on, but dribbles", async () => {
+    const client = await begin(service, await service.register())
+    let answered = false
+    const answer = client.answer().then((each) => {
+      answered = true
+      return each
+    })
+    while (!answered) {
+      await client.send(chunk("x"))
+      await Bun.sleep(5)
+    }
+    const { status, body } = await answer
+    expect({ status, body: JSON.parse(body.toString()) }).toMatchObject({
+      status: 408,
+      body: {
+        error: "REQUEST_TIMEOUT",
+        message:
+          "The body came at less than 4 KB a second for 15 seconds. Send it faster, or when the network is better.",
+      },
+    })
+    client.leave()
+    await service.nothingLeft()
+  })
+
+  test("lets one pass that is slow, but keeps above it", async () => {
+    const client = await begin(service, await service.register())
+    const long = Buffer.concat([recording, new Uint8Array(600_000)])
+    for (let at = 0; at < long.length; at += 16_000) {
+      await client.send(chunk(long.subarray(at, at + 16_000)))
+      await Bun.sleep(20)
+    }
+    await client.send(Buffer.concat([chunk(formEnd), Buffer.from("0\r\n\r\n")]))
+    expect(await client.answer()).toMatchObject({ status: 200, whole: true })
+    client.leave()
+    await service.nothingLeft()
+  })
+})
+
+describe("a number of uploads", () => {
+  let service: TurnService
+  let keys: ReadonlyArray<string> = []
+  beforeAll(async () => {
+    service = await startTurns({ env: { MAX_UPLOADS: "4" } })
+    keys = await keysOf(service, 3)
+  })
+  afterAll(() => service.stop())
+
+  test("is shared among users; over it an upload is refused unread, and each gives its place back", async () => {
+    const [a = "", b = "", c = ""] = keys
+    const own = [await begin(service, a), await begin(service, a)]
+    await service.turnsInHand(2)
+    const third = await begin(service, a, { "content-length": `${20 * MB}` }, Buffer.from(audioHead))
+    expect(await codeOf(third)).toBe("503 OVERLOADED")
+    const other = await begin(service, b)
+    await service.turnsInHand(3)
+    expect(await codeOf(await begin(service, b))).toBe("503 OVERLOADED")
+    const last = await begin(service, c)
+    await service.turnsInHand(4)
+    const refused = await service.converse(c, new Blob([recording]))
+    expect(refused.headers.get("retry-after")).toBe("2")
+    await expectProblem(refused, { ...overloaded, retryAfter: 2 })
+
+    // By leaving, by being malformed, by being whole.
+    own[0]?.leave("reset")
+    await other.send("0\r\n\r\n")
+    expect(await codeOf(other)).toBe("400 VALIDATION_ERROR")
+    await last.send(Buffer.concat([chunk(recording), chunk(formEnd), Buffer.from("0\r\n\r\n")]))
+    expect((await last.answer()).status).toBe(200)
+    for (const client of [...own, other, last]) client.leave()
+    await service.nothingLeft()
+    const again = [await begin(service, a), await begin(service, a), await begin(service, b)]
+    await service.turnsInHand(3)
+    for (const client of again) client.leave()
+    await service.nothingLeft()
+  })
+
+  test("does not count turns whose upload is whole", async () => {
+    const [a = ""] = keys
+    service.upstream.script("stt", [fail.hang(), fail.hang(), fail.hang()])
+    const held = await Promise.all(
+      Array.from({ length: 3 }, async (_, i) => {
+        await until(() => service.upstream.calls("stt").length >= i, "the turn before")
+        return service.converseRaw(a, recording)
+      }),
+    )
+    await service.upstream.waitFor(() => service.upstream.calls("stt").length === 3, "three turns")
+    const client = await begin(service, a)
+    await service.turnsInHand(4)
+    for (const each of [...held, client]) each.leave()
+    await service.nothingLeft()
+    service.reset()
+  })
+})
+
+describe("room on the disk", () => {
+  let service: TurnService
+  let keys: ReadonlyArray<string> = []
+  beforeAll(async () => {
+    service = await startTurns({ env: { UPLOAD_SPACE_MB: "4" } })
+    keys = await keysOf(service, 2)
+  })
+  afterAll(() => service.stop())
+  beforeEach(() => service.reset())
+  afterEach(() => service.nothingLeft())
+
+  test("is looked at before an upload that says its size is read", async () => {
+    const client = await begin(
+      service,
+      keys[0] ?? "",
+      { "content-length": `${5 * MB}` },
+      Buffer.from(audioHead),
+    )
+    expect(await codeOf(client)).toBe("503 OVERLOADED")
+    client.leave()
+  })
+
+  test("is shared among users, and is there again when the turns that hold it are over", async () => {
+    const [a = "", b = ""] = keys
+    const piece = chunk(new Uint8Array(MB))
+    for (let round = 0; round < 3; round++) {
+      const greedy = await begin(service, a)
+      for (let sent = 0; sent < 2; sent++) await greedy.send(piece)
+      await until(async () => {
+        const sizes = await Promise.all(folders().map((name) => Bun.file(`${tmpdir()}/${name}/upload`).size))
+        return sizes.some((size) => size >= 2 * MB - 65_536)
+      }, "2 MB on the disk")
+      expect((await converse(service, b)).status).toBe(200)
+      await greedy.send(piece)
+      expect(await codeOf(greedy)).toBe("503 OVERLOADED")
+      greedy.leave()
+      await service.nothingLeft()
+    }
+  })
+})
+
+describe("an upload that is whole while all places are taken", () => {
+  let service: TurnService
+  let keys: ReadonlyArray<string> = []
+  beforeAll(async () => {
+    service = await startTurns({ env: { MAX_TURNS: "1", TURN_QUEUE_SECONDS: "0.5", TURN_QUEUE_LENGTH: "1" } })
+    keys = await keysOf(service, 3)
+  })
+  afterAll(() => service.stop())
+  beforeEach(() => service.reset())
+  afterEach(() => service.nothingLeft())
+
+  /** One that has begun while there was room, and a turn that then took it. */
+  const late = async (headers: Record<string, string> = {}) => {
+    const client = await begin(service, keys[0] ?? "", { "transfer-encoding": "chunked", ...headers })
+    await service.turnsInHand(1)
+    service.upstream.script("stt", [fail.hang()])
+    const holder = await service.converseRaw(keys[1] ?? "", recording)
+    await service.upstream.waitFor(() => service.upstream.calls("stt").length === 1, "a held turn")
+    const finish = () =>
+      client.send(Buffer.concat([chunk(recording), chunk(formEnd), Buffer.from("0\r\n\r\n")]))
+    return { client, holder, finish }
+  }
+
+  test("waits, and begins when one is free, before who only asks for room", async () => {
+    const { client, holder, finish } = await late()
+    const asking = converse(service, keys[2] ?? "")
+    await finish()
+    await Bun.sleep(50)
+    holder.leave()
+    expect(await client.answer()).toMatchObject({ status: 200, whole: true })
+    expect((await asking).status).toBe(200)
+    client.leave()
+  })
+
+  test("is refused when that takes too long", async () => {
+    const { client, holder, finish } = await late()
+    await finish()
+    const answer = await client.answer()
+    expect(answer.headers.get("retry-after")).toBe("1")
+    expect({ status: answer.status, body: JSON.parse(answer.body.toString()) }).toMatchObject({
+      status: 503,
+      body: { error: "OVERLOADED", retryAfter: 1 },
+    })
+    for (const each of [client, holder]) each.leave()
+  })
+
+  test.each(["close", "reset"] as const)("gives all back when its client leaves by a %s", async (how) => {
+    const { client, holder, finish } = await late()
+    await finish()
+    await Bun.sleep(50)
+    client.leave(how)
+    await service.turnsInHand(1)
+    holder.leave()
+    await service.nothingLeft()
+    expect(service.upstream.calls("stt")).toHaveLength(1)
+    expect((await converse(service, keys[2] ?? "")).status).toBe(200)
+  })
+
+  test("goes on without its client where it has an Idempotency-Key, once there is a place", async () => {
+    const idempotency = { "idempotency-key": crypto.randomUUID() }
+    const { client, holder, finish } = await late(idempotency)
+    await finish()
+    await Bun.sleep(50)
+    client.leave()
+    await Bun.sleep(50)
+    holder.leave()
+    await until(() => service.upstream.calls("tts")[0]?.outcome === "answered", "the turn's end")
+    await service.nothingLeft()
+    const again = await service.converse(keys[0] ?? "", new Blob([recording]), {
+      accept: "audio/pcm",
+      headers: idempotency,
+    })
+    expect(again.headers.get("idempotent-replayed")).toBe("true")
+    await again.bytes()
+    expect(service.upstream.calls("stt")).toHaveLength(2)
+  })
+})
+
+describe("an upload with an Idempotency-Key whose client leaves", () => {
+  let service: TurnService
+  beforeAll(async () => {
+    service = await startTurns()
+  })
+  afterAll(() => service.stop())
+
+  test.each(["close", "reset"] as const)(
+    "by a %s before its end leaves nothing, and its key free",
+    async (how) => {
+      const key = await service.register()
+      const headers = { "idempotency-key": crypto.randomUUID() }
+      const client = await begin(service, key, { "transfer-encoding": "chunked", ...headers })
+      await service.turnsInHand(1)
+      client.leave(how)
+      await service.nothingLeft()
+      const answer = await service.converse(key, new Blob([multipart([]), recording]), { headers })
+      expect(answer.headers.get("idempotent-replayed")).toBeNull()
+      await answer.bytes()
+      await service.nothingLeft()
+    },
+  )
+})
