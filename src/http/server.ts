@@ -7,6 +7,7 @@ import { makeClientAddress } from "./client-address.ts"
 import { conversationRoutes } from "./conversation.ts"
 import { crossOrigin } from "./cross-origin.ts"
 import { healthRoutes } from "./health.ts"
+import { requireHost } from "./host.ts"
 import { problemOf, unknownRoute } from "./on-error.ts"
 import { documentRoutes } from "./openapi/routes.ts"
 import { pageRoutes } from "./page.ts"
@@ -92,6 +93,7 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers) {
       return response
     })
     .use(securityHeaders)
+    .use(requireHost)
     .use(crossOrigin(corsOrigins))
     .use(yield* pageRoutes)
     .use(

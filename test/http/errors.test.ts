@@ -316,16 +316,3 @@ describe("a wrong key is answered before the body comes", () => {
     }
   })
 })
-
-test("what is no HTTP ends its own connection only", async () => {
-  for (const garbage of [
-    "GARBAGE\r\n\r\n",
-    "FOO /api/v1/health HTTP/1.1\r\nhost: x\r\n\r\n",
-    "\0\0\0\0\r\n\r\n",
-  ]) {
-    const connection = await open()
-    connection.send(garbage)
-    expect([0, 400]).toContain((await connection.answer()).status)
-  }
-  expect((await service.call("GET", "/health")).status).toBe(200)
-})
