@@ -1,6 +1,7 @@
-import { Context, Deferred, Duration, Effect, Layer, Option, Schema, type Scope } from "effect"
+import { Context, Duration, Effect, Layer, Schema, type Scope } from "effect"
 import { Settings } from "../config.ts"
-import { type Arrival, makeFairQueue, type Obstacle } from "./fair-queue.ts"
+import type { Obstacle } from "./fair-queue.ts"
+import { makePlaces, type Places } from "./places.ts"
 
 /** MAX_TURNS are in hand already, and none of them ended while this one waited. */
 export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
@@ -39,22 +40,23 @@ export class Admission extends Context.Tag("Admission")<
      */
     readonly knock: (userId: string) => Effect.Effect<void, Overloaded | TooManyTurns>
     /** How many turns are in hand, how many wait, and of how many users anything is known. */
-    readonly size: Effect.Effect<{
-      readonly inHand: number
-      readonly waiting: number
-      readonly users: number
-    }>
+    readonly size: Places["size"]
   }
 >() {
   static readonly layer = Layer.effect(
     Admission,
     Effect.gen(function* () {
       const { maxTurns, maxTurnsPerUser, turnQueueLength, turnQueuePatience } = yield* Settings
-      const queue = makeFairQueue<Deferred.Deferred<void>>({
-        all: unbounded(maxTurns),
-        perUser: unbounded(maxTurnsPerUser),
-        waiting: Duration.toMillis(turnQueuePatience) === 0 ? 0 : turnQueueLength,
-      })
+      const places = makePlaces(
+        {
+          all: unbounded(maxTurns),
+          perUser: unbounded(maxTurnsPerUser),
+          waiting: Duration.toMillis(turnQueuePatience) === 0 ? 0 : turnQueueLength,
+          // As many may wait as may be in hand.
+          waitingPerUser: unbounded(maxTurnsPerUser),
+        },
+        turnQueuePatience,
+      )
       const retryAfter = Math.max(1, Math.ceil(Duration.toSeconds(turnQueuePatience)))
 
       const refusal = (obstacle: Obstacle) =>
@@ -62,44 +64,10 @@ export class Admission extends Context.Tag("Admission")<
           ? new TooManyTurns({ most: maxTurnsPerUser, retryAfter })
           : new Overloaded({ retryAfter })
 
-      const finish = (userId: string) =>
-        Effect.suspend(() =>
-          Effect.forEach(queue.finish(userId), (waiter) => Deferred.succeed(waiter, undefined), {
-            discard: true,
-          }),
-        )
-
-      /**
-       * Done once it is admitted; `giveBack` where that was in the same moment in which it was interrupted. To be called
-       * uninterruptibly: only the waiting may be.
-       */
-      const admitted = (
-        userId: string,
-        ask: (userId: string, waiter: Deferred.Deferred<void>) => Arrival,
-        giveBack: Effect.Effect<void>,
-      ) =>
-        Effect.gen(function* () {
-          const waiter = yield* Deferred.make<void>()
-          const arrival = ask(userId, waiter)
-          if (arrival === "admitted") return
-          if (arrival !== "waits") return yield* refusal(arrival)
-          const inTime = yield* Effect.interruptible(
-            Effect.timeoutOption(Deferred.await(waiter), turnQueuePatience),
-          ).pipe(
-            Effect.onInterrupt(() =>
-              Effect.suspend(() => (Option.isSome(queue.leave(userId, waiter)) ? Effect.void : giveBack)),
-            ),
-          )
-          if (Option.isSome(inTime)) return
-          // None where it was admitted in the same moment: then it goes on.
-          const obstacle = queue.leave(userId, waiter)
-          if (Option.isSome(obstacle)) return yield* refusal(obstacle.value)
-        })
-
       const enter = Effect.fn("Admission.enter")((userId: string) =>
-        Effect.uninterruptible(
+        Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
-            yield* admitted(userId, queue.arrive, finish(userId))
+            yield* Effect.mapError(places.enter(userId, restore), refusal)
             let holders = 0
             const hold = Effect.acquireRelease(
               Effect.sync(() => {
@@ -108,20 +76,20 @@ export class Admission extends Context.Tag("Admission")<
               () =>
                 Effect.suspend(() => {
                   holders -= 1
-                  return holders === 0 ? finish(userId) : Effect.void
+                  return holders === 0 ? places.leave(userId) : Effect.void
                 }),
             )
             yield* hold
-            const place: Place = { keep: Effect.suspend(() => (holders === 0 ? Effect.interrupt : hold)) }
-            return place
+            return { keep: Effect.suspend(() => (holders === 0 ? Effect.interrupt : hold)) }
           }),
         ),
       )
+
       const knock = Effect.fn("Admission.knock")((userId: string) =>
-        Effect.uninterruptible(admitted(userId, queue.knock, Effect.void)),
+        Effect.mapError(places.knock(userId), refusal),
       )
 
-      return { enter, knock, size: Effect.sync(queue.size) }
+      return { enter, knock, size: places.size }
     }),
   )
 }

@@ -5,8 +5,9 @@ export interface Bounds {
   /** In hand at a time, of all users and of one. */
   readonly all: number
   readonly perUser: number
-  /** Waiting at a time to begin, and as many to hear of room, of all users; of one user as many as may be in hand. */
+  /** Waiting at a time to begin, and as many to hear of room, of all users and of one. */
   readonly waiting: number
+  readonly waitingPerUser: number
 }
 
 /** Which bound stands in the way: the user's own, or the one for all. */
@@ -111,7 +112,7 @@ export const makeFairQueue = <Waiter>(bounds: Bounds): FairQueue<Waiter> => {
   }
 
   const waits = (line: Lines<Waiter>, user: string, waiter: Waiter, hindered: Obstacle): Arrival => {
-    if (line.of(user) >= bounds.perUser) return "own"
+    if (line.of(user) >= bounds.waitingPerUser) return "own"
     return line.add(user, waiter) ? "waits" : hindered
   }
 

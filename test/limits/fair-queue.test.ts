@@ -5,7 +5,12 @@ import { type Bounds, makeFairQueue } from "../../src/limits/fair-queue.ts"
 /** The same draws in every run. */
 const SEED = 21
 
-const bounds = (all: number, perUser: number, waiting: number): Bounds => ({ all, perUser, waiting })
+const bounds = (all: number, perUser: number, waiting: number): Bounds => ({
+  all,
+  perUser,
+  waiting,
+  waitingPerUser: perUser,
+})
 const none = Number.POSITIVE_INFINITY
 
 test("within a user the first to come is the first to begin; among users one after the other", () => {
@@ -102,9 +107,10 @@ test("whatever comes: no bound is passed, nobody waits in vain or is overtaken t
       bound,
       bound,
       fc.nat(6),
+      bound,
       fc.array(step, { maxLength: 120 }),
-      (all, perUser, waiting, steps) => {
-        const queue = makeFairQueue<Turn>({ all, perUser, waiting })
+      (all, perUser, waiting, waitingPerUser, steps) => {
+        const queue = makeFairQueue<Turn>({ all, perUser, waiting, waitingPerUser })
         const turns: Array<Turn> = []
         const having = (state: Turn["state"], user?: string) =>
           turns.filter((turn) => turn.state === state && (user === undefined || turn.user === user))
@@ -166,7 +172,9 @@ test("whatever comes: no bound is passed, nobody waits in vain or is overtaken t
             }
             const arrival = queue[does](turn.user, turn)
             if (arrival === "own")
-              expect(isAtOwnBound(turn.user) || perUser <= having(turn.state, turn.user).length).toBe(true)
+              expect(isAtOwnBound(turn.user) || waitingPerUser <= having(turn.state, turn.user).length).toBe(
+                true,
+              )
             if (arrival === "all") expect(having("inHand").length).toBe(all)
             if (arrival === "admitted") turn.state = does === "arrive" ? "inHand" : "over"
             if (arrival === "admitted" || arrival === "waits") turns.push(turn)
