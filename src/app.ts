@@ -3,7 +3,6 @@ import { Layer } from "effect"
 import { Settings } from "./config.ts"
 import * as Postgres from "./db/postgres.ts"
 import { HttpServer } from "./http/server.ts"
-import * as UploadFolder from "./http/upload-folder.ts"
 import { Admission } from "./limits/admission.ts"
 import { RateLimits } from "./limits/rate-limits.ts"
 import { Uploads } from "./limits/uploads.ts"
@@ -15,6 +14,7 @@ import { RunningTurns } from "./sessions/running-turns.ts"
 import { Sessions } from "./sessions/sessions.ts"
 import { TurnRecords } from "./sessions/turn-records.ts"
 import * as Telemetry from "./telemetry.ts"
+import * as TempFolder from "./temp-folder.ts"
 import { Ffmpeg } from "./turn/ffmpeg.ts"
 import { Turns } from "./turn/turns.ts"
 import { AccountExport } from "./users/export.ts"
@@ -32,15 +32,9 @@ export const layer = Layer.mergeAll(HttpServer.layer, CleanUp.layer).pipe(
     Layer.mergeAll(Users.layer, account, Sessions.layer, Conversation.layer, RateLimits.layer),
   ),
   Layer.provideMerge(
-    Layer.mergeAll(
-      Postgres.layer,
-      Providers.layer,
-      Ffmpeg.layer,
-      UploadFolder.layer,
-      Admission.layer,
-      Uploads.layer,
-    ),
+    Layer.mergeAll(Postgres.layer, Providers.layer, Ffmpeg.layer, Admission.layer, Uploads.layer),
   ),
+  Layer.provideMerge(TempFolder.layer),
   Layer.provideMerge(Telemetry.lastLine),
   Layer.provideMerge(Otlp.layer),
   Layer.provideMerge(Telemetry.layer),

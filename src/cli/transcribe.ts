@@ -29,7 +29,9 @@ const hear = Effect.fnUntraced(function* (path: string) {
   const settings = yield* Settings
   const { stt } = yield* Providers
   const upload = { folder: "", path, bytes: Bun.file(path).size, sha256: "" }
-  const speech = yield* transcode(yield* Ffmpeg, yield* validate(upload), settings.maxAudioSeconds)
+  const decoding = { userId: "", begins: Effect.void }
+  const recording = yield* validate(upload)
+  const speech = yield* transcode(yield* Ffmpeg, recording, settings.maxAudioSeconds, decoding)
   yield* requireSound(speech, settings.silenceDbfs)
   const text = yield* transcribe(stt, speech, settings.sttLanguage)
   return { text, seconds: speech.seconds }

@@ -1,5 +1,5 @@
 import { Schema } from "effect"
-import type { Overloaded, TooManyTurns } from "../limits/admission.ts"
+import type { TooManyTurns } from "../limits/admission.ts"
 import type { RateLimited } from "../limits/rate-limits.ts"
 import type { UnknownPosition } from "../sessions/model.ts"
 import type { TurnNotFound } from "../sessions/stored-turn.ts"
@@ -66,7 +66,6 @@ export type AppError =
   | TooManyApiKeys
   | UnknownPosition
   | TurnNotFound
-  | Overloaded
   | TooManyTurns
   | RateLimited
   | Unauthorized

@@ -80,8 +80,14 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       "VALIDATION_ERROR",
       `${field}: names no place in this list. Use one that an earlier page gave.`,
     ),
-  InvalidAudio: () =>
-    problem(400, "INVALID_AUDIO", `This is no audio that can be decoded. Send one of ${acceptedFormats}.`),
+  InvalidAudio: ({ isTooCostly }) =>
+    problem(
+      400,
+      "INVALID_AUDIO",
+      isTooCostly
+        ? `Decoding this takes more time or memory than it may. Send a shorter recording, or a plain one of ${acceptedFormats}.`
+        : `This is no audio that can be decoded. Send one of ${acceptedFormats}.`,
+    ),
   AudioTooLarge: ({ maxBytes }) =>
     problem(
       400,

@@ -3,10 +3,10 @@ import busboy from "busboy"
 import { Data, type Duration, Effect, Option } from "effect"
 import { Overloaded } from "../limits/admission.ts"
 import type { Room, Uploads } from "../limits/uploads.ts"
+import { tempFolder } from "../temp-folder.ts"
 import type { Upload } from "../turn/model.ts"
 import { BodyBrokeOff, chunksOf, inTime, keepsUp, type Progress } from "./chunks.ts"
 import { AudioTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
-import { makeFolder } from "./upload-folder.ts"
 
 /** What a form may hold beside the audio: boundaries, headers, small fields. */
 const formBytes = 64 * 1024
@@ -47,7 +47,7 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (
   // Before its folder: it is given back when that is gone.
   const room = yield* uploads.room(userId)
   if (!room.has(announced)) return yield* room.refusal
-  const folder = yield* Effect.orDie(makeFolder)
+  const folder = yield* Effect.orDie(tempFolder())
   const path = `${folder}/upload`
   const progress = { received: 0 }
   const form = yield* Effect.tryPromise({

@@ -1,13 +1,16 @@
 import { Schema } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
+import type { Overloaded } from "../limits/admission.ts"
 import type { ProviderError } from "../openai/errors.ts"
 import type { SessionExpired, SessionNotFound } from "../sessions/model.ts"
 import type { IdempotencyKeyReused, SessionBusy, TurnCancelled } from "../sessions/stored-turn.ts"
 
-/** Not one of the formats by its content, or nothing in it decodes to a sample. */
+/** Not one of the formats by its content, or nothing in it decodes to a sample within the bounds. */
 export class InvalidAudio extends Schema.TaggedError<InvalidAudio>()("InvalidAudio", {
   /** For the log. */
   reason: Schema.String,
+  /** Whether it may be audio, and decoding it took more time or memory than it may. */
+  isTooCostly: Schema.optionalWith(Schema.Boolean, { default: () => false }),
 }) {}
 
 /** Decodes to more than MAX_AUDIO_DURATION_SECONDS. */
@@ -23,6 +26,7 @@ export type TurnError =
   | InvalidAudio
   | AudioTooLong
   | NoSpeechDetected
+  | Overloaded
   | ProviderError
   | SessionNotFound
   | SessionExpired

@@ -1,6 +1,9 @@
-import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import { Context, Duration, Effect, Layer, Match, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
+import { Overloaded } from "../limits/admission.ts"
+import { makePlaces } from "../limits/places.ts"
 import { thisMachine } from "../machine.ts"
+import { type Ending, makeStartFfmpeg } from "./confinement.ts"
 import { startDecoder } from "./decoder.ts"
 import { InvalidAudio } from "./errors.ts"
 import { reformat } from "./reformat.ts"
@@ -13,7 +16,7 @@ export class FfmpegMissing extends Schema.TaggedError<FfmpegMissing>()("FfmpegMi
   message: Schema.String,
 }) {}
 
-/** Of decoding, and of the CPU that it may use. */
+/** Of decoding, once it has a place. */
 const timeout = Duration.seconds(20)
 
 /**
@@ -21,11 +24,29 @@ const timeout = Duration.seconds(20)
  * would let a handful of files made to be slow hold up everyone.
  */
 const decodingsPerCore = 4
+/** Of one user: enough to keep the CPU busy, and half of them are left to all others. */
+const decodingsPerCoreAndUser = 2
 
 /** What a browser records, but for Safari. */
 const usual: Demuxer = "matroska"
 
 export const isInstalled = (ffmpegPath: string) => Bun.which(ffmpegPath) !== null
+
+/** Whose recording is decoded. */
+export interface Decoding {
+  readonly userId: string
+  /** Done when its place is reached. */
+  readonly begins: Effect.Effect<void>
+}
+
+const failure = Match.typeTags<Ending>()({
+  Failed: ({ said }) => new InvalidAudio({ reason: said, isTooCostly: false }),
+  OverBounds: ({ said }) => new InvalidAudio({ reason: said, isTooCostly: true }),
+  Killed: () => overloaded,
+})
+
+/** Nothing tells how long the others will take. */
+const overloaded = new Overloaded({ retryAfter: 1 })
 
 /**
  * Recordings to samples, by ffmpeg. To start one takes 60 to 130 ms, nearly all of it for its 200 libraries: up to
@@ -37,38 +58,61 @@ export class Ffmpeg extends Context.Tag("Ffmpeg")<
     /**
      * The first audio track as 16 kHz mono 16-bit little-endian samples; where it is longer than
      * MAX_AUDIO_DURATION_SECONDS, at least as much as tells that, and little more than a second more. Fails with
-     * InvalidAudio where nothing decodes, or not within 20 s.
+     * InvalidAudio where nothing decodes, or not within 20 s and the bounds on memory; with Overloaded where no place
+     * is free within TURN_TIMEOUT_SECONDS, or somebody else ended ffmpeg.
      */
-    readonly decode: (recording: Recording) => Effect.Effect<Uint8Array, InvalidAudio>
-    /** Speech of our own in the other format. */
-    readonly reformat: (speech: Uint8Array, from: SpokenFormat, to: SpokenFormat) => Effect.Effect<Uint8Array>
+    readonly decode: (
+      recording: Recording,
+      decoding: Decoding,
+    ) => Effect.Effect<Uint8Array, InvalidAudio | Overloaded>
+    /** A user's speech, of our own making, in the other format. */
+    readonly reformat: (
+      userId: string,
+      speech: Uint8Array,
+      from: SpokenFormat,
+      to: SpokenFormat,
+    ) => Effect.Effect<Uint8Array, Overloaded>
   }
 >() {
   /** Refuses to start without ffmpeg: the first turn would be too late to learn that. */
   static readonly layer = Layer.scoped(
     Ffmpeg,
     Effect.gen(function* () {
-      const { ffmpegPath, ffmpegWarm, maxAudioSeconds } = yield* Settings
+      const { ffmpegPath, ffmpegWarm, maxAudioSeconds, turnTimeout } = yield* Settings
       if (!isInstalled(ffmpegPath)) {
         return yield* new FfmpegMissing({
           message: `There is no ffmpeg at "${ffmpegPath}": install it (apt-get install ffmpeg, brew install ffmpeg), or set FFMPEG_PATH.`,
         })
       }
-      const settings = { ffmpegPath, maxAudioSeconds, maxCpuSeconds: Duration.toSeconds(timeout) }
-      const fromPipe = (demuxer: Demuxer) => startDecoder(settings, demuxer, "pipe:0")
+      const start = yield* makeStartFfmpeg(ffmpegPath)
+      const fromPipe = (demuxer: Demuxer) => startDecoder(start, maxAudioSeconds, demuxer, "pipe:0")
       const warm = yield* makeWarmDecoders(ffmpegWarm, fromPipe)
       yield* warm.keep(usual)
 
-      const places = yield* Effect.makeSemaphore(decodingsPerCore * thisMachine().cores)
+      const { cores } = thisMachine()
+      const places = makePlaces(
+        {
+          all: decodingsPerCore * cores,
+          perUser: decodingsPerCoreAndUser * cores,
+          waiting: Number.POSITIVE_INFINITY,
+          waitingPerUser: Number.POSITIVE_INFINITY,
+        },
+        turnTimeout,
+      )
+      const inPlace = <A, E>(userId: string, effect: Effect.Effect<A, E>) =>
+        Effect.flatten(Effect.mapError(places.within(userId, Effect.either(effect)), () => overloaded))
 
-      const decode = Effect.fn("Ffmpeg.decode")(function* (recording: Recording) {
+      const decode = Effect.fn("Ffmpeg.decode")(function* (
+        recording: Recording,
+        { userId, begins }: Decoding,
+      ) {
         const { upload, demuxer, readFrom } = recording
         const isFed = readFrom === "pipe"
-        const outcome = yield* Effect.acquireUseRelease(
+        const decoding = Effect.acquireUseRelease(
           Effect.sync(() =>
             isFed
               ? Option.getOrElse(warm.take(demuxer), () => fromPipe(demuxer))
-              : startDecoder(settings, demuxer, `file:${upload.path}`),
+              : startDecoder(start, maxAudioSeconds, demuxer, `file:${upload.path}`),
           ),
           (decoder) => Effect.promise(() => decoder.decode(upload.path)),
           (decoder) => Effect.promise(decoder.kill),
@@ -76,22 +120,23 @@ export class Ffmpeg extends Context.Tag("Ffmpeg")<
           Effect.timeoutFail({
             duration: timeout,
             onTimeout: () =>
-              new InvalidAudio({ reason: `not decoded within ${Duration.toSeconds(timeout)} s` }),
+              new InvalidAudio({
+                reason: `not decoded within ${Duration.toSeconds(timeout)} s`,
+                isTooCostly: true,
+              }),
           }),
           // Not before: its start would compete with the decoding for the CPU.
           Effect.ensuring(isFed ? warm.keep(demuxer) : Effect.void),
-          places.withPermits(1),
         )
-        return yield* Effect.mapError(outcome, (reason) => new InvalidAudio({ reason }))
+        const outcome = yield* inPlace(userId, Effect.zipRight(begins, decoding))
+        return yield* Effect.mapError(outcome, failure)
       })
 
       const reformatting = Effect.fn("Ffmpeg.reformat")(
-        (speech: Uint8Array, from: SpokenFormat, to: SpokenFormat) =>
-          reformat(ffmpegPath, speech, from, to).pipe(
-            Effect.timeout(timeout),
-            Effect.orDie,
-            places.withPermits(1),
-          ),
+        (userId: string, speech: Uint8Array, from: SpokenFormat, to: SpokenFormat) =>
+          from === to
+            ? Effect.succeed(speech)
+            : inPlace(userId, reformat(start, speech, from, to).pipe(Effect.timeout(timeout), Effect.orDie)),
       )
 
       return { decode, reformat: reformatting }

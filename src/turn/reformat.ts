@@ -1,4 +1,5 @@
-import { Effect } from "effect"
+import { Effect, Either } from "effect"
+import { feed, type StartFfmpeg } from "./confinement.ts"
 import type { SpokenFormat } from "./speak.ts"
 
 /** ffmpeg's words for each: how it is told in, and how it is made. */
@@ -12,34 +13,24 @@ const told = {
  * that ffmpeg can't fail on it but by a defect.
  */
 export const reformat = (
-  ffmpegPath: string,
+  start: StartFfmpeg,
   speech: Uint8Array,
   from: SpokenFormat,
   to: SpokenFormat,
-): Effect.Effect<Uint8Array> => {
-  if (from === to) return Effect.succeed(speech)
-  const quiet = ["-nostdin", "-hide_banner", "-v", "error", "-threads", "1"]
-  const command = [ffmpegPath, ...quiet, ...told[from], "-i", "pipe:0", ...told[to], "pipe:1"]
-  return Effect.acquireUseRelease(
+): Effect.Effect<Uint8Array> =>
+  Effect.acquireUseRelease(
     Effect.sync(() =>
-      Bun.spawn(command, {
-        stdin: Buffer.from(speech),
-        stdout: "pipe",
-        stderr: "ignore",
-        env: {},
-        detached: true,
-      }),
+      start(["-threads", "1", ...told[from], "-i", "pipe:0", "-threads", "1", ...told[to], "pipe:1"]),
     ),
-    (child) =>
+    (ffmpeg) =>
       Effect.promise(async () => {
-        const [bytes, code] = await Promise.all([new Response(child.stdout).bytes(), child.exited])
-        if (code !== 0) throw new Error(`ffmpeg ended with ${code}`)
+        const [bytes, ending] = await Promise.all([
+          new Response(ffmpeg.stdout).bytes(),
+          ffmpeg.ended(),
+          feed(ffmpeg.stdin, [speech]),
+        ])
+        if (Either.isLeft(ending)) throw new Error(`ffmpeg failed on speech of ours: ${ending.left._tag}`)
         return bytes
       }),
-    (child) =>
-      Effect.promise(() => {
-        child.kill("SIGKILL")
-        return child.exited
-      }),
+    (ffmpeg) => Effect.promise(ffmpeg.kill),
   )
-}

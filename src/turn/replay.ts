@@ -1,17 +1,19 @@
 import { Effect, Stream } from "effect"
 import type { StoredTurn } from "../sessions/stored-turn.ts"
 import type { Ffmpeg } from "./ffmpeg.ts"
-import { type Listening, TurnEvent } from "./model.ts"
+import { TurnEvent, type TurnInput } from "./model.ts"
 
 /** A saved turn once more, as it is listened to now. What was not spoken then is not spoken now. */
 export const replay = Effect.fn("replay")(function* (
   turn: StoredTurn,
-  { format, wantsText }: Listening,
+  { userId, listening: { format, wantsText } }: Pick<TurnInput, "userId" | "listening">,
   ffmpeg: Ffmpeg["Type"],
 ) {
   const { sessionId, transcript, response, timings, usage } = turn
   const isSpoken = turn.speechFormat !== "none" && format !== "none"
-  const bytes = isSpoken ? yield* ffmpeg.reformat(turn.speech, turn.speechFormat, format) : turn.speech
+  const bytes = isSpoken
+    ? yield* ffmpeg.reformat(userId, turn.speech, turn.speechFormat, format)
+    : turn.speech
   return Stream.make(
     TurnEvent.Started({ sessionId, turnId: turn.id, isReplay: true }),
     TurnEvent.Timed({ timings }),

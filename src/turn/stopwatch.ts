@@ -4,6 +4,9 @@ import type { Timings } from "../sessions/stored-turn.ts"
 
 type Part = keyof Timings | "persist"
 
+/** What takes long: the decoding, with the wait for a place to do it, and the providers. */
+export type AtWork = "transcode" | Stage
+
 /** The times of one turn, in ms. */
 export interface Stopwatch {
   /** Times a stage, and logs a line for it whatever its end. */
@@ -21,8 +24,8 @@ export interface Stopwatch {
   ) => Effect.Effect<void>
   /** What was stopped so far. */
   readonly soFar: Effect.Effect<Partial<Timings>>
-  /** The provider asked last, which is the one that an overdue turn waits for; none before the first. */
-  readonly atWork: Effect.Effect<Option.Option<Stage>>
+  /** What was begun last, which is what an overdue turn waits for; none before the first. */
+  readonly atWork: Effect.Effect<Option.Option<AtWork>>
 }
 
 /** The stages whose answer is read as it comes: what times their first part, and its name in the log. */
@@ -31,19 +34,24 @@ const first = {
   tts: { part: "ttsTtfb", field: "ttfbMs" },
 } as const
 
-const providers: Partial<Record<Part, Stage>> = { stt: "stt", llmTtft: "llm", ttsTtfb: "tts" }
+const workers: Partial<Record<Part, AtWork>> = {
+  transcode: "transcode",
+  stt: "stt",
+  llmTtft: "llm",
+  ttsTtfb: "tts",
+}
 
 export const makeStopwatch = (uploadMs: number): Stopwatch => {
   const times = new Map<Part, number>([["upload", Math.round(uploadMs)]])
 
   const starts = new Map<Part, number>()
 
-  let atWork = Option.none<Stage>()
+  let atWork = Option.none<AtWork>()
   const start = (name: Part) =>
     Effect.tap(Clock.currentTimeMillis, (now) => {
       starts.set(name, now)
       times.delete(name)
-      atWork = Option.orElse(Option.fromNullable(providers[name]), () => atWork)
+      atWork = Option.orElse(Option.fromNullable(workers[name]), () => atWork)
     })
 
   const stop = (name: Part, since: number) =>

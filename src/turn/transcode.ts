@@ -1,7 +1,7 @@
 import { Effect, Option } from "effect"
 import { bytesPerSecond, sampleRate } from "./decoder.ts"
 import { AudioTooLong, InvalidAudio } from "./errors.ts"
-import type { Ffmpeg } from "./ffmpeg.ts"
+import type { Decoding, Ffmpeg } from "./ffmpeg.ts"
 import type { Recording } from "./validate.ts"
 import { WAV_HEADER_BYTES, type WavInfo, wavHeader } from "./wav.ts"
 
@@ -19,11 +19,12 @@ export const transcode = Effect.fn("transcode")(function* (
   ffmpeg: Ffmpeg["Type"],
   recording: Recording,
   maxSeconds: number,
+  decoding: Decoding,
 ) {
   const asIs = Option.filter(recording.wav, isSpeechWav)
   const samples = Option.isSome(asIs)
     ? yield* readSamples(recording.upload.path, asIs.value, maxSeconds + 1)
-    : yield* ffmpeg.decode(recording)
+    : yield* ffmpeg.decode(recording, decoding)
   const seconds = samples.length / bytesPerSecond
   if (seconds === 0) return yield* new InvalidAudio({ reason: "no samples" })
   if (seconds > maxSeconds) return yield* new AudioTooLong({ maxSeconds })

@@ -6,7 +6,7 @@ import type { StoredTurn } from "../sessions/stored-turn.ts"
 import { TurnRecords } from "../sessions/turn-records.ts"
 import type { TurnError } from "./errors.ts"
 import { Ffmpeg } from "./ffmpeg.ts"
-import { type Listening, Saying, type TurnEvent, type TurnInput, Whereto } from "./model.ts"
+import { Saying, type TurnEvent, type TurnInput, Whereto } from "./model.ts"
 import { settle } from "./persist.ts"
 import { replay } from "./replay.ts"
 import { makeStopwatch } from "./stopwatch.ts"
@@ -75,13 +75,13 @@ export class Turns extends Context.Tag("Turns")<
             )
           }).pipe(Effect.catchAllCause((cause) => Effect.logWarning("turn not settled", cause)))
 
-      const again = (turn: StoredTurn, listening: Listening) =>
+      const again = (turn: StoredTurn, input: TurnInput) =>
         Effect.zipRight(
           Effect.annotateLogs(Effect.logInfo("turn replayed"), {
             turnId: turn.id,
             sessionId: turn.sessionId,
           }),
-          replay(turn, listening, ffmpeg),
+          replay(turn, input, ffmpeg),
         )
 
       const take: Turns["Type"]["take"] = (input) =>
@@ -101,14 +101,14 @@ export class Turns extends Context.Tag("Turns")<
               running.answered(userId, key),
             )
             const answer = Option.flatten(earlier)
-            if (Option.isSome(answer)) return yield* again(answer.value, listening)
+            if (Option.isSome(answer)) return yield* again(answer.value, input)
             const session = yield* Whereto.$match(whereto, {
               Asked: ({ sessionId }) => conversation.join(userId, sessionId),
               Given: ({ sessionId }) => conversation.rejoin(userId, sessionId),
             })
             yield* Effect.annotateLogsScoped({ sessionId: session.id })
             const claim = yield* running.claim({ id: turnId, userId, session, idempotency })
-            if (claim._tag === "Answered") return yield* again(claim.turn, listening)
+            if (claim._tag === "Answered") return yield* again(claim.turn, input)
             const begun = { input, session, place: claim.place, watch, tally }
             const events = yield* Mailbox.make<Passing, TurnError>({ capacity: eventsAhead })
             yield* Effect.uninterruptibleMask((restore) =>

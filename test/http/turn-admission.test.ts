@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { wav16k } from "../support/audio.ts"
 import { multipart, multipartType, partHead } from "../support/multipart.ts"
 import { connectRaw, head, type RawClient } from "../support/raw-http.ts"
-import { startTurns, type TurnService, until } from "../support/turns.ts"
+import { isTurnFolder, startTurns, type TurnService, until } from "../support/turns.ts"
 import { fail } from "../support/upstream.ts"
 import { expectProblem } from "./answers.ts"
 
@@ -71,7 +71,7 @@ describe("all places taken", () => {
       body: { error: "OVERLOADED", retryAfter: 1 },
     })
     // Nothing of it was stored.
-    expect(readdirSync(tmpdir()).filter((name) => /^voice-agent-(?!test)/.test(name))).toHaveLength(2)
+    expect(readdirSync(tmpdir()).filter(isTurnFolder)).toHaveLength(2)
     for (const client of [late, ...held]) client.leave()
   })
 

@@ -1,7 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { thisMachine } from "../../src/machine.ts"
 import { recordings, wav16k } from "../support/audio.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { fail, type Stage, type Step } from "../support/upstream.ts"
+import { expectProblem } from "./answers.ts"
 
 /** What it takes to let one stage down by silence. */
 type Silence = readonly [string, Stage, Step]
@@ -93,6 +95,48 @@ describe("the turn's time to its first sound", () => {
     await service.nothingLeft()
     expect(service.upstream.calls(stage).map(({ outcome }) => outcome)).toEqual(["aborted by client"])
     expect(await service.stored()).toEqual({ sessions: 0, messages: 0 })
+  })
+
+  describe("while the recording is decoded", () => {
+    const { cores } = thisMachine()
+    const holds = async (user: string, count: number) => {
+      const mp3 = new Blob([await recordings.mp3.make()])
+      service.ffmpegHangs(true)
+      return Array.from({ length: count }, () => service.converse(user, mp3))
+    }
+    const codes = async (answers: ReadonlyArray<Promise<Response>>) => {
+      const problems = await Promise.all(answers.map(async (answer) => (await answer).json()))
+      return Map.groupBy(problems, (problem) => (problem as { readonly error: string }).error)
+    }
+
+    test("it is the recording's fault, and says so", async () => {
+      const [answer = Promise.reject(new Error("no answer"))] = await holds(key, 1)
+      await expectProblem(await answer, {
+        status: 400,
+        code: "INVALID_AUDIO",
+        message: /more time or memory/,
+      })
+    })
+
+    test("and waits for its place: too much load, and none of the database's", async () => {
+      const found = await codes(await holds(key, 3 * cores))
+      expect([...found.keys()].toSorted()).toEqual(["INVALID_AUDIO", "OVERLOADED"])
+      expect(found.get("INVALID_AUDIO")).toHaveLength(2 * cores)
+      expect(found.get("OVERLOADED")?.[0]).toMatchObject({ retryAfter: 1 })
+    })
+  })
+
+  test("waits for the end of an earlier turn of the session: that is named", async () => {
+    const created = await service.call("POST", "/sessions", { key })
+    const { sessionId } = (await created.json()) as { readonly sessionId: string }
+    service.upstream.default("tts", { seconds: 1, chunkBytes: 1500, chunkDelayMs: 60 })
+    const earlier = await service.converse(key, recording, { sessionId })
+    const answer = await service.call("POST", `/sessions/${sessionId}/messages`, {
+      key,
+      body: { text: "And now?" },
+    })
+    await expectProblem(answer, { status: 409, code: "SESSION_BUSY" })
+    await earlier.bytes()
   })
 
   test("covers pauses between tries as well", async () => {

@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
 import { ConfigProvider, Context, Effect, Exit, Layer, Scope } from "effect"
 import { Settings } from "../../src/config.ts"
 import { Ffmpeg } from "../../src/turn/ffmpeg.ts"
@@ -20,7 +21,10 @@ export const startDecoding = (env: Record<string, string> = {}) =>
     const scope = yield* Scope.make()
     const stop = Scope.close(scope, Exit.void)
     yield* Effect.addFinalizer(() => stop)
-    const built = yield* Layer.buildWithScope(Layer.provide(Ffmpeg.layer, settings), scope)
+    const built = yield* Layer.buildWithScope(
+      Layer.provide(Ffmpeg.layer, Layer.merge(settings, BunFileSystem.layer)),
+      scope,
+    )
     const ffmpeg = Context.get(built, Ffmpeg)
 
     /** A recording as a turn hands it on. */
@@ -29,7 +33,10 @@ export const startDecoding = (env: Record<string, string> = {}) =>
       yield* Effect.promise(() => Bun.write(path, bytes))
       return yield* validate({ folder, path, bytes: bytes.length, sha256: "" })
     })
-    const decode = (bytes: Uint8Array) => Effect.flatMap(uploaded(bytes), ffmpeg.decode)
+    const decode = (bytes: Uint8Array, userId = "") =>
+      Effect.flatMap(uploaded(bytes), (recording) =>
+        ffmpeg.decode(recording, { userId, begins: Effect.void }),
+      )
 
     /** The demuxers that the living ffmpegs are for, in the order of their starts. */
     const waiting = async (): Promise<string> => {

@@ -1,5 +1,5 @@
 /** The machine's ffmpeg behind a script that notes each start by the process id that ffmpeg then has. */
-import { appendFileSync, chmodSync, existsSync, readFileSync, rmSync } from "node:fs"
+import { appendFileSync, chmodSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
 
 export interface FfmpegWitness {
@@ -16,7 +16,9 @@ export interface FfmpegWitness {
 
 export const witnessFfmpeg = async (folder: string): Promise<FfmpegWitness> => {
   const path = join(folder, "ffmpeg")
-  const log = join(folder, "ffmpeg-starts")
+  // An empty file for each: the service lets nothing be written into one.
+  const notes = join(folder, "ffmpeg-starts")
+  mkdirSync(notes)
   const flag = join(folder, "ffmpeg-hangs")
   const real = Bun.which(process.env.FFMPEG_PATH ?? "ffmpeg")
   // Noted last, so that what is noted has passed the flag.
@@ -25,16 +27,21 @@ export const witnessFfmpeg = async (folder: string): Promise<FfmpegWitness> => {
     `#!/bin/sh
 program=${real}
 [ -e ${flag} ] && { program=${Bun.which("sleep")}; set -- 600; }
-echo $$ >> ${log}
+: > ${notes}/$$
 exec $program "$@"
 `,
   )
   chmodSync(path, 0o755)
+  const startedAt = (pid: number) =>
+    statSync(join(notes, `${pid}`), { bigint: true, throwIfNoEntry: false })?.mtimeNs ?? 0n
   const starts = () =>
-    existsSync(log) ? readFileSync(log, "utf8").trim().split("\n").filter(Boolean).map(Number) : []
+    readdirSync(notes)
+      .map((name) => ({ pid: Number(name), at: startedAt(Number(name)) }))
+      .toSorted((one, other) => Number(one.at - other.at) || one.pid - other.pid)
+      .map(({ pid }) => pid)
   const hangs = (yes: boolean) => (yes ? appendFileSync(flag, "") : rmSync(flag, { force: true }))
   const reset = () => {
-    rmSync(log, { force: true })
+    for (const name of readdirSync(notes)) rmSync(join(notes, name), { force: true })
     hangs(false)
   }
   return { path, starts, alive: () => starts().filter(isAlive), hangs, reset }

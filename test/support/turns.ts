@@ -131,9 +131,8 @@ const setTmpdir = (folder: string) => {
   }
 }
 
-/** The tests' own folders begin with more than that. */
-const isTurnFolder = (name: string) =>
-  name.startsWith("voice-agent-") && !/^voice-agent-(test|process)-/.test(name)
+/** Neither the tests' own folders nor the one that all ffmpegs run in. */
+export const isTurnFolder = (name: string) => /^voice-agent-\d+-(?!ffmpeg-)/.test(name)
 
 /** Files of turns that this process holds open, deleted or not; where the system tells. */
 const openFiles = (folder: string): ReadonlyArray<string> =>

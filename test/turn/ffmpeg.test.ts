@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test"
 import { Effect, Either, Fiber, TestClock } from "effect"
+import { thisMachine } from "../../src/machine.ts"
 import {
   chromiumWebm,
   flac,
@@ -138,7 +139,7 @@ describe("those that wait", () => {
       const recordings = yield* Effect.forEach([webmOpus, oggOpus, flac], made)
       const most = { waiting: 0 }
       const rounds = Array.from({ length: 20 }, (_, n) => recordings[n % 3] ?? new Uint8Array())
-      yield* Effect.forEach(rounds, decoding.decode, { concurrency: "unbounded" })
+      yield* Effect.forEach(rounds, (bytes) => decoding.decode(bytes), { concurrency: "unbounded" })
       yield* Effect.promise(async () => {
         for (let look = 0; look < 50; look++) {
           most.waiting = Math.max(most.waiting, decoding.alive().length)
@@ -223,6 +224,64 @@ describe("one that a recording was handed to", () => {
     patience,
   )
 })
+
+describe("places to decode in", () => {
+  effectTest(
+    "are not all of one user's, however many recordings of it are slow",
+    Effect.gen(function* () {
+      const { cores } = thisMachine()
+      const decoding = yield* startDecoding({ FFMPEG_WARM: "0" })
+      const recording = yield* made(flac)
+      decoding.hangs(true)
+      const slow = Effect.replicateEffect(decoding.decode(recording, "slow"), 8 * cores, {
+        concurrency: "unbounded",
+      })
+      const running = yield* Effect.fork(slow)
+      yield* waitFor(() => decoding.starts().length === 2 * cores, "as many as one user may have")
+      decoding.hangs(false)
+      expect(yield* decoding.decode(recording, "other")).toHaveLength(64_000)
+      expect(decoding.starts()).toHaveLength(2 * cores + 1)
+      yield* Fiber.interrupt(running)
+      expect(decoding.alive()).toEqual([])
+    }),
+    patience,
+  )
+
+  effectTest(
+    "are waited for no longer than a turn has in all",
+    Effect.gen(function* () {
+      const { cores } = thisMachine()
+      const decoding = yield* startDecoding({ FFMPEG_WARM: "0", TURN_TIMEOUT_SECONDS: "5" })
+      const recording = yield* made(flac)
+      decoding.hangs(true)
+      const held = yield* Effect.fork(
+        Effect.replicateEffect(decoding.decode(recording, "slow"), 2 * cores, { concurrency: "unbounded" }),
+      )
+      yield* waitFor(() => decoding.starts().length === 2 * cores, "as many as one user may have")
+      const late = yield* Effect.fork(Effect.either(decoding.decode(recording, "slow")))
+      yield* Effect.promise(() => Bun.sleep(100))
+      yield* TestClock.adjust("5 seconds")
+      expect(yield* Fiber.join(late)).toMatchObject({ left: { _tag: "Overloaded", retryAfter: 1 } })
+      yield* Fiber.interrupt(held)
+    }),
+    patience,
+  )
+})
+
+effectTest(
+  "one that the system kills is not the recording's fault",
+  Effect.gen(function* () {
+    const decoding = yield* startDecoding()
+    yield* restarted(decoding, 1)
+    const [first = 0] = decoding.starts()
+    process.kill(first, "SIGSTOP")
+    const running = yield* Effect.fork(Effect.either(decoding.decode(yield* made(chromiumWebm))))
+    yield* Effect.promise(() => Bun.sleep(100))
+    process.kill(first, "SIGKILL")
+    expect(yield* Fiber.join(running)).toMatchObject({ left: { _tag: "Overloaded", retryAfter: 1 } })
+  }),
+  patience,
+)
 
 test("without an ffmpeg there is no start", async () => {
   const said = await Effect.runPromise(

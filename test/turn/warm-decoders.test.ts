@@ -13,7 +13,7 @@ const fakes = () => {
     alive.add(self)
     return {
       isAlive: () => alive.has(self),
-      decode: () => Promise.resolve(Either.left(demuxer)),
+      decode: () => Promise.resolve(Either.right(new Uint8Array())),
       kill: () => Bun.sleep(Math.random() * 3).then(() => void alive.delete(self)),
     }
   }

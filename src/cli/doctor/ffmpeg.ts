@@ -1,5 +1,6 @@
 import { Effect } from "effect"
 import type { Settings } from "../../config.ts"
+import { confined, findPrlimit } from "../../turn/confinement.ts"
 import { isInstalled } from "../../turn/ffmpeg.ts"
 import { ok, problem, warning, wordsOf } from "./finding.ts"
 
@@ -22,7 +23,12 @@ export const checkFfmpeg = Effect.fn("doctor.ffmpeg")(function* ({
   }
   return yield* Effect.tryPromise(async (signal) => {
     const startedAt = performance.now()
-    const child = Bun.spawn([ffmpegPath, "-version"], { stdout: "pipe", stderr: "pipe", env: {}, signal })
+    const child = Bun.spawn([...confined(ffmpegPath), "-version"], {
+      stdout: "pipe",
+      stderr: "pipe",
+      env: {},
+      signal,
+    })
     const [said, code] = await Promise.all([child.stdout.text(), child.exited])
     const ms = Math.round(performance.now() - startedAt)
     const version = /^ffmpeg version (\S+)/.exec(said)?.[1]
@@ -34,6 +40,13 @@ export const checkFfmpeg = Effect.fn("doctor.ffmpeg")(function* ({
       )
     }
     const found = `${version}, starts in ${ms} ms`
+    if (findPrlimit() === null) {
+      return warning(
+        check,
+        `${found}, without bounds on its memory: there is no prlimit`,
+        "Where strangers upload, run the service on Linux (apt-get install util-linux).",
+      )
+    }
     if (ms < slowStartMs || ffmpegWarm > 0) return ok(check, found)
     return warning(check, found, "Set FFMPEG_WARM=2, so that a turn does not wait for that.")
   }).pipe(

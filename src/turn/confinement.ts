@@ -1,0 +1,156 @@
+import { resolve } from "node:path"
+import * as FileSystem from "@effect/platform/FileSystem"
+import { Effect, Either } from "effect"
+import { tempFolder } from "../temp-folder.ts"
+
+/**
+ * In bytes, of what an ffmpeg may write to. 25 MB of every format, five minutes long or with pictures, take 91 MB of it
+ * with Debian 13's 7.1, 43 with Debian 12's 5.1 and 19 with a static build, nearly all of which is its start.
+ */
+const mostData = 256 * 1024 ** 2
+/**
+ * In bytes, with the libraries and what is only set aside: 299 MB, 267 and 83 of these builds. It is there for kernels
+ * that count no more than the heap as data (Linux before 4.7, gVisor).
+ */
+const mostAddresses = 1024 ** 3
+/** It has 4 open at a time, those of its libraries included. */
+const mostFiles = 64
+
+/** In s of CPU, not of waiting: one that is kept for hours has used up its start only. */
+export const maxCpuSeconds = 20
+
+/** What bounds a program on this machine; null where it has none, as macOS. */
+export const findPrlimit = () => Bun.which("prlimit")
+
+/**
+ * ffmpeg with what any of them is told, and behind prlimit, which becomes it. No file of a size above 0 is written, and
+ * no core. Processes are not counted: their bound is one of the user, whom the service itself is.
+ */
+export const confined = (ffmpegPath: string, prlimit = findPrlimit()): ReadonlyArray<string> => [
+  ...(prlimit === null
+    ? []
+    : [
+        prlimit,
+        `--data=${mostData}`,
+        `--as=${mostAddresses}`,
+        ...["--fsize=0", "--core=0", `--nofile=${mostFiles}`, "--"],
+      ]),
+  // It runs in another folder, and without a PATH.
+  resolve(Bun.which(ffmpegPath) ?? ffmpegPath),
+  ...["-nostdin", "-hide_banner", "-v", "error", "-timelimit", `${maxCpuSeconds}`, "-filter_threads", "1"],
+]
+
+/** How one ended that did not do what it was told to. */
+export type Ending =
+  /** By what it was fed; what it said. */
+  | { readonly _tag: "Failed"; readonly said: string }
+  /** By its bounds on memory or CPU; what it said. */
+  | { readonly _tag: "OverBounds"; readonly said: string }
+  /** By somebody else: the system, where the machine has no memory left. */
+  | { readonly _tag: "Killed" }
+
+/** One ffmpeg. */
+export interface FfmpegProcess {
+  readonly pid: number
+  readonly stdin: Bun.FileSink
+  readonly stdout: ReadableStream<Uint8Array<ArrayBuffer>>
+  readonly isAlive: () => boolean
+  /** Once. Rejects where there is no ffmpeg that runs here: nobody's upload is at fault then. */
+  readonly ended: () => Promise<Either.Either<void, Ending>>
+  /** With whatever it has started. Resolves when it is gone. */
+  readonly kill: () => Promise<void>
+}
+
+export type StartFfmpeg = (args: ReadonlyArray<string>) => FfmpegProcess
+
+/**
+ * How any ffmpeg is started: with bounds, without an environment, in an empty folder in which nothing can be made, and
+ * in a session of its own. It reads and writes nothing but pipes, unless told to read a file. Gone with the scope is
+ * only the folder: whoever starts one ends it.
+ */
+export const makeStartFfmpeg = Effect.fnUntraced(function* (ffmpegPath: string, prlimit = findPrlimit()) {
+  const fs = yield* FileSystem.FileSystem
+  const cwd = yield* tempFolder("ffmpeg-")
+  yield* Effect.orDie(fs.chmod(cwd, 0o555))
+  if (prlimit === null) {
+    yield* Effect.logInfo("ffmpeg runs without bounds on its memory: there is no prlimit")
+  }
+  const command = confined(ffmpegPath, prlimit)
+
+  const start: StartFfmpeg = (args) => {
+    const child = Bun.spawn([...command, ...args], {
+      stdio: ["pipe", "pipe", "pipe"],
+      env: {},
+      cwd,
+      // A Ctrl-C in the terminal goes to the whole process group, and turns in flight may finish. What outlives a
+      // service that was killed has its input closed, or nobody to write to, and ends.
+      detached: true,
+      // The number is the group's until nobody is left in it: what it has started ends with it.
+      onExit: ({ pid }) => killGroup(pid),
+    })
+    const isAlive = () => child.exitCode === null && child.signalCode === null
+    return {
+      pid: child.pid,
+      stdin: child.stdin,
+      stdout: child.stdout,
+      isAlive,
+      ended: async () => {
+        const [said, code] = await Promise.all([lastWords(child.stderr), child.exited])
+        return endingOf(child, code, said.trim())
+      },
+      kill: async () => {
+        if (isAlive()) killGroup(child.pid)
+        await child.exited
+      },
+    }
+  }
+  return start
+})
+
+const killGroup = (pid: number) => {
+  try {
+    process.kill(-pid, "SIGKILL")
+  } catch {
+    // There is nobody in it.
+  }
+}
+
+const endingOf = (child: Bun.Subprocess, code: number, said: string): Either.Either<void, Ending> => {
+  if (code === 0) return Either.right(undefined)
+  const words = said || `ffmpeg ended with ${child.signalCode ?? code}`
+  // As shells, prlimit and the system's loader have it: it could not be run.
+  if (code === 126 || code === 127) throw new Error(`ffmpeg can't be run: ${words}`)
+  const cpuSeconds = Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1e6
+  if (cpuSeconds >= maxCpuSeconds || outOfMemory.test(said)) {
+    return Either.left({ _tag: "OverBounds", said: words })
+  }
+  return Either.left(child.signalCode === "SIGKILL" ? { _tag: "Killed" } : { _tag: "Failed", said: words })
+}
+
+/** The system's words for ENOMEM, and for EAGAIN of a thread: ffmpeg 5 tells them by no number. */
+const outOfMemory = /Cannot allocate memory|Resource temporarily unavailable/
+
+/** The last 500 characters; a broken file can be complained about for each of its frames. */
+const lastWords = async (stderr: ReadableStream<Uint8Array<ArrayBuffer>>) => {
+  let words = ""
+  for await (const text of stderr.pipeThrough(new TextDecoderStream())) words = `${words}${text}`.slice(-500)
+  return words
+}
+
+/** Writes all of it, as fast as it is read. Ends early where ffmpeg has all that it wants, or has failed. */
+export const feed = async (stdin: Bun.FileSink, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) => {
+  for await (const chunk of chunks) {
+    if (!(await isTaken(() => stdin.write(chunk)))) return
+  }
+  await isTaken(() => stdin.end())
+}
+
+/** False where ffmpeg reads no further; why, its ending tells. */
+const isTaken = async (write: () => unknown) => {
+  try {
+    await write()
+    return true
+  } catch {
+    return false
+  }
+}
