@@ -1,5 +1,5 @@
 import * as FileSystem from "@effect/platform/FileSystem"
-import { type Duration, Effect, Option, Schedule } from "effect"
+import { Duration, Effect, Option, Schedule } from "effect"
 import type { ServerHome } from "./embedded-home.ts"
 import { cannotStart, failed, lastWords, serverEnvironment } from "./embedded-programs.ts"
 
@@ -10,8 +10,23 @@ interface Server {
   readonly isAlive: Effect.Effect<boolean, never, FileSystem.FileSystem>
 }
 
-/** Adopts or starts the server and waits until it takes connections; it stops with the scope. */
+/** How often a look is taken whether the server still runs. */
+const lookEvery = Duration.millis(250)
+
+/** Before the server is started again: at first, and at most where it ends or fails to start each time. */
+const [firstPause, longestPause] = [Duration.millis(100), Duration.seconds(30)]
+
+/**
+ * Adopts or starts the server and waits until it takes connections. It runs until the scope ends: where it ended before
+ * (a crash, the system's out-of-memory killer), it is started again on the same port.
+ */
 export const serve = Effect.fn("EmbeddedDatabase.serve")(function* (home: ServerHome) {
+  const { server, adopted } = yield* adoptOrLaunch(home)
+  yield* Effect.forkScoped(supervise(home, server))
+  return { port: server.port, adopted }
+})
+
+const adoptOrLaunch = Effect.fnUntraced(function* (home: ServerHome) {
   const recorded = yield* readPidFile(home)
   if (recorded !== undefined) {
     const server: Server = { ...recorded, isAlive: isServer(home, recorded.pid) }
@@ -19,16 +34,50 @@ export const serve = Effect.fn("EmbeddedDatabase.serve")(function* (home: Server
     if (asWeWould && recorded.status !== "stopping") {
       yield* Effect.addFinalizer(() => stop(server))
       yield* awaitReady(home, server)
-      return { port: server.port, adopted: true }
+      return { server, adopted: true }
     }
     // If it runs at all, it is of another version or other settings of this service, or on its way out.
     yield* stop(server)
   }
-  const { port } = yield* Effect.retry(launch(home, recorded?.pid), {
+  const server = yield* Effect.retry(
+    Effect.suspend(() => launch(home, freePort())),
     // Somebody may take the free port before the server does, and the processes of one that was killed need a moment.
-    schedule: Schedule.intersect(Schedule.recurs(2), Schedule.spaced("100 millis")),
-  })
-  return { port, adopted: false }
+    { schedule: Schedule.intersect(Schedule.recurs(2), Schedule.spaced("100 millis")) },
+  )
+  return { server, adopted: false }
+})
+
+/** Never ends: to be interrupted before the server is stopped, so that this is not taken for a crash. */
+const supervise = Effect.fn("EmbeddedDatabase.supervise")(function* (home: ServerHome, first: Server) {
+  const untilEnded = (server: Server) =>
+    Effect.gen(function* () {
+      yield* poll(server.isAlive, (is) => !is, lookEvery)
+      const reason = lastWords(yield* readLog(home))
+      yield* Effect.logWarning("embedded database ended").pipe(
+        Effect.annotateLogs({ pid: server.pid, reason }),
+      )
+    })
+  const again = Effect.scoped(
+    Effect.gen(function* () {
+      const server = yield* launch(home, first.port)
+      yield* Effect.logInfo("embedded database ready").pipe(
+        Effect.annotateLogs({ folder: `${home.folder}/postgres`, port: server.port, adopted: false }),
+      )
+      yield* untilEnded(server)
+    }),
+  ).pipe(
+    Effect.catchAllCause((cause) => Effect.logError("embedded database not started", cause)),
+    Effect.timed,
+  )
+  yield* untilEnded(first)
+  let pause = firstPause
+  while (true) {
+    yield* Effect.sleep(pause)
+    const [ran] = yield* again
+    pause = Duration.greaterThan(ran, longestPause)
+      ? firstPause
+      : Duration.min(Duration.times(pause, 2), longestPause)
+  }
 })
 
 /** The port of the server that another process runs; waits for up to 30 s where it is only starting. */
@@ -46,12 +95,9 @@ export const runningPort = Effect.fn("EmbeddedDatabase.runningPort")(function* (
  * In a session of its own: a Ctrl-C in the terminal goes to the whole process group, and the server must outlive the
  * requests that are being finished.
  */
-const launch = Effect.fn("EmbeddedDatabase.launch")(function* (
-  home: ServerHome,
-  stalePid: number | undefined,
-) {
+const launch = Effect.fn("EmbeddedDatabase.launch")(function* (home: ServerHome, port: number) {
   const fs = yield* FileSystem.FileSystem
-  const port = freePort()
+  const stalePid = (yield* readPidFile(home))?.pid
   const command = serverCommand(home, port)
   const spawn = Effect.gen(function* () {
     const log = yield* fs.open(`${home.folder}/postgres.log`, { flag: "w", mode: 0o600 })
@@ -112,7 +158,6 @@ const freePort = (): number => {
 }
 
 const awaitReady = Effect.fn("EmbeddedDatabase.awaitReady")(function* (home: ServerHome, server: Server) {
-  const fs = yield* FileSystem.FileSystem
   const look = Effect.gen(function* () {
     const recorded = yield* readPidFile(home)
     // The port too: in a container, a crashed server's pid is likely to come up again.
@@ -123,11 +168,16 @@ const awaitReady = Effect.fn("EmbeddedDatabase.awaitReady")(function* (home: Ser
   // Two minutes: replaying 1 GB of WAL (max_wal_size) after a crash, on a slow disk.
   const outcome = yield* poll(look, (state) => state !== "starting").pipe(Effect.timeoutOption("2 minutes"))
   if (Option.contains(outcome, "ready")) return
-  const log = yield* fs.readFileString(`${home.folder}/postgres.log`).pipe(Effect.orElseSucceed(() => ""))
+  const said = lastWords(yield* readLog(home))
   return yield* failed(
-    `The embedded database in ${home.folder}/postgres ${Option.isNone(outcome) ? "was not ready after two minutes" : "did not start"}: ${lastWords(log)}`,
+    `The embedded database in ${home.folder}/postgres ${Option.isNone(outcome) ? "was not ready after two minutes" : "did not start"}: ${said}`,
   )
 })
+
+const readLog = (home: Folder) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) =>
+    Effect.orElseSucceed(fs.readFileString(`${home.folder}/postgres.log`), () => ""),
+  )
 
 /** Fast shutdown: open transactions are rolled back, what was committed is on disk. Takes 16 s at the very most. */
 const stop = Effect.fn("EmbeddedDatabase.stop")(function* (server: Server) {
@@ -143,11 +193,15 @@ const stop = Effect.fn("EmbeddedDatabase.stop")(function* (server: Server) {
   yield* Effect.logWarning("embedded database did not stop").pipe(Effect.annotateLogs({ pid: server.pid }))
 })
 
-const poll = Effect.fnUntraced(function* <A, R>(look: Effect.Effect<A, never, R>, done: (a: A) => boolean) {
+const poll = Effect.fnUntraced(function* <A, R>(
+  look: Effect.Effect<A, never, R>,
+  done: (a: A) => boolean,
+  pause: Duration.DurationInput = "5 millis",
+) {
   while (true) {
     const seen = yield* look
     if (done(seen)) return seen
-    yield* Effect.sleep("5 millis")
+    yield* Effect.sleep(pause)
   }
 })
 

@@ -1,10 +1,10 @@
 import { afterAll, describe, expect, test } from "bun:test"
-import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, statSync } from "node:fs"
+import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, renameSync, statSync } from "node:fs"
 import { rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as BunContext from "@effect/platform-bun/BunContext"
-import { Effect, Exit, Logger, LogLevel, Redacted, type Scope } from "effect"
+import { Effect, Exit, Layer, Logger, LogLevel, Redacted, Schedule, type Scope } from "effect"
 import { joinEmbedded, startEmbedded } from "../../src/db/embedded.ts"
 import { serverFolder } from "../../src/db/embedded-home.ts"
 
@@ -227,6 +227,120 @@ describe("the embedded database", () => {
       ),
     )
     expect(command).toStartWith(`${folder}/postgresql-`)
+  })
+})
+
+describe("a server that ended unasked", () => {
+  const dataDir = newDataDir()
+  const pid = Effect.promise(() => serverPid(dataDir))
+  const answers = (url: string) =>
+    query(url, "select 1").pipe(Effect.sandbox, Effect.retry(Schedule.spaced("20 millis")))
+  const untilAnother = (than: number) =>
+    pid.pipe(
+      // There is no record between the end of the one and the start of the other.
+      Effect.catchAllDefect(() => Effect.succeed(than)),
+      Effect.repeat({ until: (now) => now !== than && !Number.isNaN(now) }),
+    )
+
+  /** What was logged, with its fields. */
+  const listen = () => {
+    const lines: Array<Readonly<Record<string, unknown>>> = []
+    const logger = Logger.make(({ message, annotations }) => {
+      lines.push({ event: `${message}`, ...Object.fromEntries(annotations) })
+    })
+    return { lines, layer: Logger.replace(Logger.defaultLogger, logger) }
+  }
+  const heard = <A, E>(effect: Effect.Effect<A, E, BunContext.BunContext | Scope.Scope>) => {
+    const { lines, layer } = listen()
+    return effect.pipe(
+      Effect.scoped,
+      Effect.as(lines),
+      Effect.provide(Layer.merge(layer, BunContext.layer)),
+      Effect.runPromise,
+    )
+  }
+  const events = (lines: ReadonlyArray<Readonly<Record<string, unknown>>>) => lines.map(({ event }) => event)
+
+  test("is started again, every time, under the same URL, with what was in it", async () => {
+    const lines = await heard(
+      Effect.gen(function* () {
+        const url = yield* started(dataDir)
+        yield* query(url, "create table kept as select 'said before the crash' as word")
+        for (const signal of ["SIGKILL", "SIGQUIT", "SIGKILL"] as const) {
+          const before = yield* pid
+          process.kill(before, signal)
+          yield* untilAnother(before)
+          yield* answers(url)
+          expect(yield* query(url, "select word from kept")).toEqual(["said before the crash"])
+        }
+      }),
+    )
+    expect(events(lines).filter((event) => event === "embedded database ended")).toHaveLength(3)
+    expect(lines).toContainEqual({
+      event: "embedded database ended",
+      pid: expect.any(Number),
+      reason: expect.any(String),
+    })
+    expect(lines.at(-1)).toMatchObject({ event: "embedded database ready", adopted: false })
+    expect(await processesOf(dataDir)).toEqual([])
+  })
+
+  test("is started again where it was adopted, too", async () => {
+    const left = hold(dataDir)
+    const url = await left.said
+    left.child.kill("SIGKILL")
+    await left.child.exited
+    await run(
+      Effect.gen(function* () {
+        expect(yield* started(dataDir)).toBe(url)
+        const before = yield* pid
+        process.kill(before, "SIGKILL")
+        yield* untilAnother(before)
+        yield* answers(url)
+      }),
+    )
+    expect(await processesOf(dataDir)).toEqual([])
+  })
+
+  test("is tried again until it can be started, with an error each time", async () => {
+    const cluster = `${serverFolder(dataDir)}/postgres/cluster`
+    const lines = await heard(
+      Effect.gen(function* () {
+        const url = yield* started(dataDir)
+        renameSync(`${cluster}/global`, `${cluster}/elsewhere`)
+        process.kill(yield* pid, "SIGKILL")
+        const postgresLog = Effect.promise(() => Bun.file(`${serverFolder(dataDir)}/postgres.log`).text())
+        yield* postgresLog.pipe(
+          Effect.zipLeft(Effect.sleep("20 millis")),
+          Effect.repeat({ until: (text) => text.includes("global") }),
+        )
+        renameSync(`${cluster}/elsewhere`, `${cluster}/global`)
+        yield* answers(url)
+      }),
+    )
+    expect(events(lines)).toContain("embedded database not started")
+    expect(events(lines).at(-1)).toBe("embedded database ready")
+    expect(await processesOf(dataDir)).toEqual([])
+  })
+
+  test("is not one that was stopped: nothing is logged, and none is started", async () => {
+    const lines = await heard(Effect.zipRight(started(dataDir), Effect.sleep("300 millis")))
+    expect(events(lines)).toEqual(["embedded database ready"])
+    expect(await processesOf(dataDir)).toEqual([])
+  })
+
+  test("is not one of which a single connection was killed: that one restarts the others by itself", async () => {
+    const lines = await heard(
+      Effect.gen(function* () {
+        const url = yield* started(dataDir)
+        const server = yield* pid
+        const killed = yield* Effect.exit(query(url, "copy (select 1) to program 'kill -9 $PPID; sleep 1'"))
+        expect(Exit.isFailure(killed)).toBe(true)
+        yield* answers(url)
+        expect(yield* pid).toBe(server)
+      }),
+    )
+    expect(events(lines)).toEqual(["embedded database ready"])
   })
 })
 
