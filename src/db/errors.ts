@@ -27,9 +27,14 @@ const sqlState = (error: SqlError): string | undefined =>
     ? error.cause.code
     : undefined
 
-/** Class 08: connection; 53: no resources; 57P: shutting down, crashed, starting. */
-const isUnavailable = (state: string | undefined) =>
-  state === undefined || state.startsWith("08") || state.startsWith("53") || state.startsWith("57P")
+/**
+ * Nothing is wrong with the statement, and later or on another server it may be carried out. Classes 08: connection; 53:
+ * no resources; 57P: shutting down, crashed, starting; 58: its disk. By themselves 25006: a standby, which only reads;
+ * 25P03: idle for too long; 40001, 40P01: in the way of another; 55P03, 57014: took longer than its operator allows.
+ */
+const unavailable = /^(08|53|57P|58|25006|25P03|40001|40P01|55P03|57014)/
+
+const isUnavailable = (state: string | undefined) => state === undefined || unavailable.test(state)
 
 /** What sql-pg says where the pool gave no connection; its error carries nothing else to tell that by. */
 const isNotAcquired = (error: SqlError) => error.message.startsWith("Failed to acquire connection")

@@ -24,6 +24,7 @@ import {
   translateSqlError,
 } from "./errors.ts"
 import { migrate } from "./migrations.ts"
+import { makePool } from "./pool.ts"
 
 /** The start gave up: the sentence says what is wrong and what to do. */
 export class DatabaseNotReady extends Schema.TaggedError<DatabaseNotReady>()("DatabaseNotReady", {
@@ -33,13 +34,9 @@ export class DatabaseNotReady extends Schema.TaggedError<DatabaseNotReady>()("Da
 /** How long the start waits for a server that is itself starting (a compose file starts both at once). */
 const startPatience = Duration.seconds(30)
 
-const connect = (settings: Settings["Type"], url: PgClient.PgClientConfig["url"]) =>
-  PgClient.layer({
-    url,
-    maxConnections: settings.databasePoolSize,
-    idleTimeout: Duration.seconds(30),
-    connectTimeout: Duration.seconds(2),
-    applicationName: "voice-agent",
+const connect = (settings: Settings["Type"], url: Redacted.Redacted) =>
+  PgClient.layerFromPool({
+    acquire: makePool({ url, size: settings.databasePoolSize }),
     transformResultNames: Str.snakeToCamel,
     transformQueryNames: Str.camelToSnake,
     transformJson: false,

@@ -40,6 +40,12 @@ test.each([
   ["57P01", "shut down by its administrator"],
   ["57P02", "crashed"],
   ["57P03", "starting"],
+  ["25006", "a standby"],
+  ["40001", "in the way of another transaction"],
+  ["40P01", "in a deadlock"],
+  ["55P03", "no lock in the time that its operator allows"],
+  ["57014", "cancelled by its operator, or by his statement_timeout"],
+  ["58030", "its disk fails"],
 ])("SQLSTATE %s (%s): the database is unavailable, and away", (code) => {
   const error = answered(code)
   expect(translated(error)).toBe("DatabaseUnavailable")

@@ -14,27 +14,42 @@ export interface TcpProxy {
   /** Nothing comes through any more, and nobody is told, until `restore`. */
   readonly stall: () => void
   readonly restore: () => void
+  /** As where the server's machine loses its power: on what is open now nothing comes through ever more; what is opened from now on does. */
+  readonly vanish: () => void
+  /** What is opened from now on leads to another server, or to what answers every connection with this SQLSTATE; none: back again. */
+  readonly redirect: (to?: string | { readonly refusal: string }) => void
+  /** Everything takes so many ms longer in each direction, until `restore`. */
+  readonly slow: (ms: number) => void
   /** Ends every connection that is open now. */
   readonly drop: () => void
   /**
    * Ends the one connection on which the next such statement comes by: `before` the server sees it, or `after` it was
-   * carried out, its answer lost. So too with the statements after that, `times` in all (1).
+   * carried out, its answer lost; or lets all `vanish`. So too with the statements after that, `times` in all (1).
    */
-  readonly breakOn: (statement: RegExp, when: "before" | "after", times?: number) => void
+  readonly breakOn: (statement: RegExp, when: "before" | "after" | "vanish", times?: number) => void
   readonly stop: () => Promise<void>
 }
 
 export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
-  const target = new URL(databaseUrl)
+  let target: URL | { readonly refusal: string } = new URL(databaseUrl)
   const open = new Set<Socket>()
+  /** On which nothing comes through any more. */
+  const silent = new WeakSet<Socket>()
+  let delayMs = 0
   const statements: Array<string> = []
   /** What waits for the end of a stall. */
   const held: Array<() => void> = []
   let way: "open" | "cut" | "stalled" = "open"
-  let trap: { readonly statement: RegExp; readonly when: "before" | "after"; times: number } | undefined
+  let trap:
+    | { readonly statement: RegExp; readonly when: "before" | "after" | "vanish"; times: number }
+    | undefined
 
+  const vanish = () => {
+    for (const socket of open) silent.add(socket)
+  }
   const server = createServer({ noDelay: true }, (client) => {
     if (way === "cut") return void client.resetAndDestroy()
+    if ("refusal" in target) return refuse(client, target.refusal)
     const upstream = connect({ port: Number(target.port), host: target.hostname, noDelay: true })
     open.add(client)
     const end = () => {
@@ -46,7 +61,9 @@ export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
     const read = statementReader()
     let answerIsLost = false
     const pass = (to: Socket, bytes: Buffer) => {
+      if (silent.has(client)) return
       if (way === "stalled") held.push(() => to.write(bytes))
+      else if (delayMs > 0) setTimeout(() => to.write(bytes), delayMs)
       else to.write(bytes)
     }
     client.on("data", (bytes: Buffer) => {
@@ -55,6 +72,7 @@ export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
       if (trap !== undefined && trap.times > 0 && said.some((each) => trap?.statement.test(each))) {
         trap.times--
         if (trap.when === "before") return end()
+        if (trap.when === "vanish") return vanish()
         answerIsLost = true
       }
       return pass(upstream, bytes)
@@ -85,8 +103,16 @@ export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
     stall: () => {
       way = "stalled"
     },
+    vanish,
+    redirect: (to = databaseUrl) => {
+      target = typeof to === "string" ? new URL(to) : to
+    },
+    slow: (ms) => {
+      delayMs = ms
+    },
     restore: () => {
       way = "open"
+      delayMs = 0
       for (const send of held.splice(0)) send()
     },
     drop,
@@ -99,6 +125,17 @@ export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
       await closed
     },
   }
+}
+
+/** What a server that takes nobody in says, whoever asks for whatever. */
+const refuse = (client: Socket, state: string) => {
+  const fields = `SFATAL\0VFATAL\0C${state}\0Mthe test lets nobody in\0\0`
+  const message = Buffer.alloc(5 + fields.length)
+  message.write("E")
+  message.writeUInt32BE(4 + fields.length, 1)
+  message.write(fields, 5)
+  client.on("error", () => undefined)
+  client.once("data", () => client.end(message))
 }
 
 const QUERY = "Q".charCodeAt(0)

@@ -1,0 +1,170 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test"
+import { SQL } from "bun"
+import { expectProblem } from "../http/answers.ts"
+import { wav16k } from "../support/audio.ts"
+import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts"
+import { startTurns, type TurnService, until } from "../support/turns.ts"
+
+let database: TestDatabase
+let proxy: TcpProxy
+let service: TurnService
+let key = ""
+let recording: Uint8Array = new Uint8Array()
+const poolSize = 4
+beforeAll(async () => {
+  database = await makeDatabase()
+  proxy = await startTcpProxy(database.url)
+  service = await startTurns({
+    database,
+    // No faster: it would have no time to connect, on a machine that has much else to do.
+    speed: 5,
+    env: { DATABASE_URL: proxy.url, DATABASE_POOL_SIZE: `${poolSize}` },
+  })
+  key = await service.register()
+  recording = await wav16k()
+})
+afterAll(async () => {
+  await service.stop()
+  await proxy.stop()
+  await database.drop()
+})
+afterEach(async () => {
+  proxy.redirect()
+  proxy.restore()
+  await service.nothingLeft()
+})
+
+const list = () => service.call("GET", "/sessions", { key })
+const create = () => service.call("POST", "/sessions", { key, body: {} })
+const turn = () => service.converse(key, new Blob([recording]), { accept: "application/json" })
+/** All that was asked for at once, to its end. */
+const all = (ask: () => Promise<Response>, times: number) =>
+  Promise.all(Array.from({ length: times }, ask)).then((answers) =>
+    Promise.all(answers.map(async (answer) => ({ status: answer.status, body: await answer.text() }))),
+  )
+const statusesOf = (answers: ReadonlyArray<{ readonly status: number }>) =>
+  [...new Set(answers.map(({ status }) => status))].toSorted()
+const fillPool = () => all(list, poolSize)
+const unavailable = { status: 503, code: "DATABASE_UNAVAILABLE" }
+const works = async () => {
+  expect((await list()).status).toBe(200)
+  expect((await create()).status).toBe(201)
+  expect((await turn()).status).toBe(200)
+}
+
+describe("a server that vanishes without a word", () => {
+  test("is noticed, and who asked it is answered by the one after it", async () => {
+    await fillPool()
+    proxy.vanish()
+    expect(statusesOf(await all(list, 20))).toEqual([200])
+    await works()
+    await until(() => proxy.connections() <= poolSize, "the dead connections to be given up")
+  })
+
+  test("in a transaction: 503, as nobody knows what became of it; and nobody is held up after that", async () => {
+    await fillPool()
+    proxy.breakOn(/insert into "?sessions/i, "vanish")
+    await expectProblem(await create(), unavailable)
+    expect(statusesOf(await all(list, 20))).toEqual([200])
+    await works()
+  })
+
+  test("in the middle of a turn: it is saved on the connection after that", async () => {
+    await fillPool()
+    service.upstream.script("tts", [{ seconds: 1, chunkBytes: 2000, chunkDelayMs: 15 }])
+    const client = await service.converseRaw(key, recording)
+    await client.until(({ body }) => body.length > 0)
+    proxy.vanish()
+    const { status, whole } = await client.answer()
+    expect({ status, whole }).toEqual({ status: 200, whole: true })
+    await works()
+  })
+})
+
+describe("a server that fails over", () => {
+  const elsewhere = () => new SQL(new URL("/template1", database.url).href, { max: 1 })
+  const setReadOnly = async (value: "on" | "off") => {
+    const admin = elsewhere()
+    const name = new URL(database.url).pathname.slice(1)
+    await admin.unsafe(`alter database ${name} set default_transaction_read_only = ${value}`)
+    await admin.close()
+  }
+
+  test("to a standby: what only reads is answered, the rest is 503 until it is promoted, and then all at once", async () => {
+    await setReadOnly("on")
+    proxy.drop()
+    await fillPool()
+    expect((await list()).status).toBe(200)
+    for (const ask of [create, turn]) await expectProblem(await ask(), unavailable)
+    // Full of connections that only read.
+    await fillPool()
+    await setReadOnly("off")
+    await all(create, 1)
+    expect(statusesOf(await all(create, 20))).toEqual([201])
+    await works()
+  })
+
+  test.each(["57P03", "57P01", "53300", "08006", "28P01"])(
+    "and says %s to who connects meanwhile: 503, and all is well once it takes connections again",
+    async (refusal) => {
+      await fillPool()
+      proxy.redirect({ refusal })
+      proxy.drop()
+      for (const ask of [list, create, turn]) await expectProblem(await ask(), unavailable)
+      expect(statusesOf(await all(list, 20))).toEqual([503])
+      proxy.redirect()
+      await works()
+    },
+  )
+})
+
+describe("a pool smaller than the load", () => {
+  test("answers everyone, or says 503; afterwards all connections are there", async () => {
+    const asked = [
+      ...Array.from({ length: 50 }, turn),
+      ...Array.from({ length: 100 }, list),
+      ...Array.from({ length: 100 }, create),
+    ]
+    const answers = await Promise.all(asked)
+    await Promise.all(answers.map((answer) => answer.bytes()))
+    for (const status of statusesOf(answers)) expect([200, 201, 503]).toContain(status)
+    expect(answers.filter(({ ok }) => ok).length).toBeGreaterThan(0)
+    await service.nothingLeft()
+    await fillPool()
+    await works()
+  })
+
+  test("of callers who leave at any moment loses no connection", async () => {
+    const leave = async (ask: (signal: AbortSignal) => Promise<Response>, afterMs: number) => {
+      const left = new AbortController()
+      setTimeout(() => left.abort(), afterMs)
+      await ask(left.signal).then(
+        (answer) => answer.bytes(),
+        () => undefined,
+      )
+    }
+    const post = (signal: AbortSignal) =>
+      fetch(`${service.url}/sessions`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+        body: "{}",
+        signal,
+      })
+    const converse = (signal: AbortSignal) => service.converse(key, new Blob([recording]), { signal })
+    await Promise.allSettled(
+      Array.from({ length: 300 }, (_, n) => leave(n % 5 === 0 ? converse : post, (n * 7) % 60)),
+    )
+    await service.nothingLeft()
+    expect(proxy.connections()).toBeLessThanOrEqual(poolSize)
+    expect(statusesOf(await all(create, poolSize))).toEqual([201])
+    await works()
+  })
+})
+
+test("a database of which each answer takes 500 ms makes everything slow, and nothing fail", async () => {
+  // Both ways, by the service's clock.
+  proxy.slow(50)
+  const answers = await Promise.all([list(), create(), turn()])
+  expect(answers.map(({ status }) => status)).toEqual([200, 201, 200])
+})
