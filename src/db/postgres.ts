@@ -116,12 +116,13 @@ export const query = <A, E, R>(
   )
 
 /**
- * All or nothing. Tried once more only where BEGIN itself failed on a lost connection: past that a statement, or
- * the COMMIT, may have been carried out.
+ * All or nothing. Tried once more on a lost connection, but for one that is not repeatable only where BEGIN itself failed:
+ * past that a statement, or the COMMIT, may have been carried out. A repeatable one finds out itself that it was.
  */
 export const transaction = <A, E, R>(
   sql: SqlClient,
   effect: Effect.Effect<A, E | SqlError, R>,
+  { isRepeatable } = { isRepeatable: false },
 ): Effect.Effect<A, Exclude<E, SqlError> | DatabaseError, R> =>
   Effect.suspend(() => {
     let begun = false
@@ -136,7 +137,10 @@ export const transaction = <A, E, R>(
       Effect.catchSomeDefect((defect) =>
         Option.map(Option.liftPredicate(isSqlError)(defect), (error) => Effect.fail(error)),
       ),
-      Effect.retry({ schedule: onceMore, while: (error) => !begun && isConnectionLost(error) }),
+      Effect.retry({
+        schedule: onceMore,
+        while: (error) => (isRepeatable || !begun) && isConnectionLost(error),
+      }),
       Effect.catchIf(isSqlError, translateSqlError),
       withPatience,
     )

@@ -128,8 +128,8 @@ const askedAgain = Effect.sleep("1 second").pipe(
   ),
 )
 
-/** At its end a turn asks the database twice at most, which has 10 s each time. */
-const releasePatience = Duration.seconds(25)
+/** At its end a turn asks the database, which has 10 s, and then waits up to 2 s for what follows. */
+const releasePatience = Duration.seconds(15)
 
 /** Takes no new connections, lets what is in flight finish for as long as it may, and breaks off the rest. */
 const stop = Effect.fnUntraced(function* (

@@ -10,7 +10,7 @@ import {
   Schema,
   type Scope,
 } from "effect"
-import type { DatabaseError } from "../db/errors.ts"
+import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { undisturbed } from "../db/postgres.ts"
 import {
   type Idempotency,
@@ -19,6 +19,7 @@ import {
   SessionBusy,
   type StoredTurn,
   TurnCancelled,
+  TurnLost,
   TurnNotFound,
 } from "./stored-turn.ts"
 import { TurnRecords } from "./turn-records.ts"
@@ -52,8 +53,10 @@ export type Claim =
 export class RunningTurns extends Context.Tag("RunningTurns")<
   RunningTurns,
   {
-    /** From here to the end of the scope a turn can be waited for and cancelled; the effect fails once it is. */
-    readonly register: (id: string) => Effect.Effect<Effect.Effect<never, TurnCancelled>, never, Scope.Scope>
+    /** From here to the end of the scope a turn can be waited for and cancelled; the effect fails once it has to end. */
+    readonly register: (
+      id: string,
+    ) => Effect.Effect<Effect.Effect<never, TurnCancelled | DatabaseUnavailable>, never, Scope.Scope>
     /**
      * Gives a registered turn its place, which it holds until it is saved or has failed; without an Idempotency-Key
      * that is done meanwhile. With one the turn waits for the end of another that has the same.
@@ -76,13 +79,13 @@ export class RunningTurns extends Context.Tag("RunningTurns")<
         string,
         {
           readonly ended: Deferred.Deferred<void>
-          readonly cancelled: Deferred.Deferred<never, TurnCancelled>
+          readonly doomed: Deferred.Deferred<never, TurnCancelled | DatabaseUnavailable>
         }
       >()
 
-      const end = (id: string) => {
+      const end = (id: string, reason: TurnCancelled | DatabaseUnavailable) => {
         const turn = running.get(id)
-        return turn === undefined ? Effect.void : Deferred.fail(turn.cancelled, new TurnCancelled())
+        return turn === undefined ? Effect.void : Deferred.fail(turn.doomed, reason)
       }
 
       /** A turn of this process says itself when it has ended, which may be a while after it was saved. */
@@ -96,7 +99,11 @@ export class RunningTurns extends Context.Tag("RunningTurns")<
       yield* Effect.suspend(() =>
         running.size === 0 ? Effect.succeed([]) : records.renew([...running.keys()]),
       ).pipe(
-        Effect.flatMap(Effect.forEach(end)),
+        Effect.flatMap((doomed) =>
+          Effect.forEach(doomed, ({ id, isLost }) =>
+            end(id, isLost ? new DatabaseUnavailable({ cause: new TurnLost() }) : new TurnCancelled()),
+          ),
+        ),
         Effect.catchAllCause((cause) => Effect.logWarning("turns not renewed", cause)),
         Effect.repeat(Schedule.spaced(beat)),
         Effect.forkScoped,
@@ -107,7 +114,7 @@ export class RunningTurns extends Context.Tag("RunningTurns")<
           Effect.gen(function* () {
             const turn = {
               ended: yield* Deferred.make<void>(),
-              cancelled: yield* Deferred.make<never, TurnCancelled>(),
+              doomed: yield* Deferred.make<never, TurnCancelled | DatabaseUnavailable>(),
             }
             running.set(id, turn)
             return turn
@@ -116,7 +123,7 @@ export class RunningTurns extends Context.Tag("RunningTurns")<
             running.delete(id)
             return Deferred.succeed(ended, undefined)
           },
-        ).pipe(Effect.map(({ cancelled }) => Deferred.await(cancelled))),
+        ).pipe(Effect.map(({ doomed }) => Deferred.await(doomed))),
       )
 
       const waitFor = (sessionId: string, place: string) =>
@@ -174,9 +181,10 @@ export class RunningTurns extends Context.Tag("RunningTurns")<
       )
 
       const cancel = Effect.fn("RunningTurns.cancel")(function* (userId: string, id: string) {
-        const isKnown = Schema.is(Schema.UUID)(id) && (yield* records.requestCancel(userId, id))
-        if (!isKnown) return yield* new TurnNotFound()
-        yield* end(id.toLowerCase())
+        const found = Schema.is(Schema.UUID)(id) ? yield* records.requestCancel(userId, id) : "unknown"
+        if (found === "unknown") return yield* new TurnNotFound()
+        // What was saved meanwhile is answered to its end.
+        if (found === "running") yield* end(id.toLowerCase(), new TurnCancelled())
         yield* records
           .isRunning(id)
           .pipe(

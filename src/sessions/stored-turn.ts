@@ -96,5 +96,10 @@ export class IdempotencyKeyReused extends Schema.TaggedError<IdempotencyKeyReuse
 /** Its user asked for its end. */
 export class TurnCancelled extends Schema.TaggedError<TurnCancelled>()("TurnCancelled", {}) {}
 
+/** Its process could not reach the database for a whole lease: others count it as dead, and it may not be saved. */
+export class TurnLost extends Schema.TaggedError<TurnLost>()("TurnLost", {}) {
+  override readonly message = "the turn's lease ran out"
+}
+
 /** No such turn, or another user's: a caller can't tell which. */
 export class TurnNotFound extends Schema.TaggedError<TurnNotFound>()("TurnNotFound", {}) {}

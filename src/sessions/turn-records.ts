@@ -4,7 +4,15 @@ import { Array as Arr, Context, Duration, Effect, Layer, Option, Schema } from "
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { SessionNotFound } from "./model.ts"
-import { type HeardTurn, type NewTurn, StoredTurn, type Timings, type Usage } from "./stored-turn.ts"
+import {
+  type HeardTurn,
+  type NewTurn,
+  StoredTurn,
+  type Timings,
+  TurnCancelled,
+  TurnLost,
+  type Usage,
+} from "./stored-turn.ts"
 
 /** How long a turn counts as running without another word from its process. Renewed every second; a pause of 10 s is a database that hangs. */
 const lease = Duration.seconds(15)
@@ -24,7 +32,14 @@ const KeyedTurn = Schema.Struct({
 /** A turn that was asked for with an Idempotency-Key. */
 export type KeyedTurn = typeof KeyedTurn.Type
 
-const Watched = Schema.Struct({ id: Schema.UUID, cancelRequested: Schema.Boolean })
+const Doomed = Schema.Struct({
+  id: Schema.UUID,
+  /** Nothing was heard of it for a whole lease: the turns behind it do not wait for it any more. */
+  isLost: Schema.Boolean,
+})
+
+/** A running turn that has to end. Where it is not lost, its user asked for that. */
+export type Doomed = typeof Doomed.Type
 
 const rowsOf = <A, I>(schema: Schema.Schema<A, I>, rows: unknown) =>
   Effect.orDie(Schema.decodeUnknown(Schema.Array(Schema.typeSchema(schema)))(rows))
@@ -40,10 +55,15 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
     readonly open: (turn: NewTurn) => Effect.Effect<Option.Option<string>, DatabaseError>
     /** The turn that is nearest ahead of this place in the session, and still running. */
     readonly ahead: (sessionId: string, place: string) => Effect.Effect<Option.Option<string>, DatabaseError>
-    /** Keeps turns alive; answers those of them whose end was asked for. */
-    readonly renew: (ids: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string>, DatabaseError>
-    /** Both messages, the session where it is new, and the turn's end, or nothing. Fails where the session was deleted. */
-    readonly save: (turn: HeardTurn) => Effect.Effect<void, SessionNotFound | DatabaseError>
+    /** Keeps turns alive; answers those of them that have to end. */
+    readonly renew: (ids: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Doomed>, DatabaseError>
+    /**
+     * Both messages, the session where it is new, and the turn's end, or nothing. Fails where the session was deleted, where
+     * the turn is lost, and where one that is to be saved as completed was cancelled before. May be repeated.
+     */
+    readonly save: (
+      turn: HeardTurn,
+    ) => Effect.Effect<void, SessionNotFound | TurnCancelled | TurnLost | DatabaseError>
     /** The end of a turn of which nothing was heard. Its key is free again; it is forgotten where it cost nothing. */
     readonly fail: (turn: {
       readonly id: string
@@ -55,8 +75,11 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
     readonly freeKey: (id: string) => Effect.Effect<void, DatabaseError>
     /** What a completed turn is answered with once more. */
     readonly stored: (id: string) => Effect.Effect<Option.Option<StoredTurn>, DatabaseError>
-    /** Asks for a turn's end. False where there is no such turn. */
-    readonly requestCancel: (userId: string, id: string) => Effect.Effect<boolean, DatabaseError>
+    /** Asks for a turn's end; it is not saved as completed after this, unless it has ended already. */
+    readonly requestCancel: (
+      userId: string,
+      id: string,
+    ) => Effect.Effect<"running" | "ended" | "unknown", DatabaseError>
     readonly isRunning: (id: string) => Effect.Effect<boolean, DatabaseError>
   }
 >() {
@@ -74,15 +97,16 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
           contentHash: null,
         }))
         // The lock makes the order of places that in which they become visible: none is seen before those ahead of it.
-        const rows = yield* transaction(
-          sql,
-          sql<{ readonly sequence: string }>`
-            insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until)
-            select ${turn.id}::uuid, ${turn.userId}::uuid, ${turn.session.id}::uuid, ${key}, ${contentHash}, ${nextLease}
-            from (select pg_advisory_xact_lock(hashtextextended(${turn.session.id}::text, 0))) as in_order
-            on conflict (user_id, idempotency_key) do nothing
-            returning sequence`,
-        )
+        const inserted = sql<{ readonly sequence: string }>`
+          insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until)
+          select ${turn.id}::uuid, ${turn.userId}::uuid, ${turn.session.id}::uuid, ${key}, ${contentHash}, ${nextLease}
+          from (select pg_advisory_xact_lock(hashtextextended(${turn.session.id}::text, 0))) as in_order
+          on conflict do nothing
+          returning sequence`
+        // By a COMMIT whose answer was lost.
+        const earlier = sql<{ readonly sequence: string }>`select sequence from turns where id = ${turn.id}`
+        const placed = Effect.filterOrElse(inserted, Arr.isNonEmptyReadonlyArray, () => earlier)
+        const rows = yield* transaction(sql, placed, { isRepeatable: true })
         return Option.map(Arr.head(rows), ({ sequence }) => sequence)
       })
 
@@ -94,20 +118,27 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
       })
 
       const renew = Effect.fn("TurnRecords.renew")(function* (ids: ReadonlyArray<string>) {
-        // One that is being saved is not waited for, lest the others go without.
-        const rows = yield* query(sql`update turns set lease_until = ${nextLease}
-          where id in (
-            select id from turns where ${sql.in("id", ids)} and state = 'running' order by id for update skip locked
-          ) returning id, cancel_requested`)
-        const watched = yield* rowsOf(Watched, rows)
-        return watched.filter(({ cancelRequested }) => cancelRequested).map(({ id }) => id)
+        // One that is being saved is not waited for, lest the others go without. One that is lost stays so: another may run
+        // in its place already.
+        const rows = yield* query(sql`with mine as (
+            select id, cancel_requested, lease_until <= now() as is_lost from turns
+            where ${sql.in("id", ids)} and state = 'running' order by id for update skip locked
+          ), renewed as (
+            update turns set lease_until = ${nextLease} from mine where turns.id = mine.id and not is_lost
+          )
+          select id, is_lost from mine where cancel_requested or is_lost`)
+        return yield* rowsOf(Doomed, rows)
       })
 
-      /** It was saved by a COMMIT whose answer was lost; or it went with its session. */
-      const alreadyClosed = (id: string) =>
-        Effect.flatMap(sql`select 1 from turns where id = ${id}`, (rows) =>
-          rows.length > 0 ? Effect.void : new SessionNotFound(),
-        )
+      /** Why a turn could not be saved; nothing where it was before, by a COMMIT whose answer was lost. */
+      const whyNotClosed = Effect.fnUntraced(function* (id: string) {
+        const [turn] = yield* sql<{ readonly state: KeyedTurn["state"]; readonly isCancelled: boolean }>`
+          select state, cancel_requested and lease_until > clock_timestamp() as is_cancelled
+          from turns where id = ${id}`
+        if (turn === undefined) return yield* new SessionNotFound()
+        if (turn.isCancelled) return yield* new TurnCancelled()
+        if (turn.state === "running" || turn.state === "failed") return yield* new TurnLost()
+      })
 
       const save = Effect.fn("TurnRecords.save")((turn: HeardTurn) => {
         const { id, userId, session, state, transcript, response, heard } = turn
@@ -131,16 +162,18 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
           timings: pg.json(turn.timings),
           usage: pg.json(turn.usage),
         })}, speech = case when idempotency_key is not null then ${speech}::bytea end, ended_at = now()
-          where id = ${id} and state = 'running' returning 1`
+          where id = ${id} and state = 'running' and lease_until > clock_timestamp()
+            and ${isWhole ? sql`not cancel_requested` : sql`true`}
+          returning 1`
         // First the session's row and then the turn's, as its deletion takes them: else each could wait for the other.
         const held = sql`select 1 from sessions where id = ${session.id} for key share`
         const all = Effect.gen(function* () {
           yield* held
-          if ((yield* closed).length === 0) return yield* alreadyClosed(id)
+          if ((yield* closed).length === 0) return yield* whyNotClosed(id)
           if (session.isNew) yield* opened
           yield* said
         })
-        return transaction(sql, all).pipe(
+        return transaction(sql, all, { isRepeatable: true }).pipe(
           Effect.mapError((error) =>
             error._tag === "ConstraintViolated" && error.constraint === "messages_session_id_fkey"
               ? new SessionNotFound()
@@ -194,9 +227,11 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
       })
 
       const requestCancel = Effect.fn("TurnRecords.requestCancel")(function* (userId: string, id: string) {
-        const rows = yield* query(sql`update turns set cancel_requested = state = 'running'
-          where id = ${id} and user_id = ${userId} returning 1`)
-        return rows.length > 0
+        const [turn] = yield* query(sql<{ readonly isRunning: boolean }>`
+          update turns set cancel_requested = state = 'running'
+          where id = ${id} and user_id = ${userId} returning state = 'running' as is_running`)
+        if (turn === undefined) return "unknown"
+        return turn.isRunning ? "running" : "ended"
       })
 
       const isRunning = Effect.fn("TurnRecords.isRunning")(function* (id: string) {

@@ -1,8 +1,8 @@
 import { Effect, Option } from "effect"
-import type { DatabaseError } from "../db/errors.ts"
+import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { undisturbed } from "../db/postgres.ts"
 import type { SessionNotFound } from "../sessions/model.ts"
-import type { HeardTurn, Timings, TurnSession } from "../sessions/stored-turn.ts"
+import type { HeardTurn, Timings, TurnCancelled, TurnSession } from "../sessions/stored-turn.ts"
 import type { TurnRecords } from "../sessions/turn-records.ts"
 import type { TurnInput } from "./model.ts"
 import type { Tally } from "./tally.ts"
@@ -38,28 +38,26 @@ export const persist = Effect.fn("persist")(
       Effect.sync(() => {
         tally.isSaved = true
       }),
-    )
+    ).pipe(Effect.catchTag("TurnLost", (cause) => new DatabaseUnavailable({ cause })))
     return tally.isHeard ? undisturbed(saved) : saved
   },
 )
 
 /**
  * The end of a turn that was cut short or failed. What was heard of it is saved, up to its last whole sentence; of one
- * that nobody heard only the cost.
+ * that nobody heard, or that is lost, only the cost. May be repeated.
  */
 export const settle = Effect.fn("settle")(
   (
     records: TurnRecords["Type"],
     ending: Ending,
     state: "interrupted" | "cancelled",
-  ): Effect.Effect<void, SessionNotFound | DatabaseError> => {
+  ): Effect.Effect<void, SessionNotFound | TurnCancelled | DatabaseError> => {
     const { input, tally, timings } = ending
     if (tally.isSaved) return Effect.void
     const heard = tally.response.slice(0, tally.heardTo).trimEnd()
-    return undisturbed(
-      tally.isHeard
-        ? records.save({ ...heardTurn(ending), state, heard, speech: Option.none() })
-        : records.fail({ id: input.turnId, timings, usage: tally.usage }),
-    )
+    const failed = records.fail({ id: input.turnId, timings, usage: tally.usage })
+    const saved = records.save({ ...heardTurn(ending), state, heard, speech: Option.none() })
+    return undisturbed(tally.isHeard ? Effect.catchTag(saved, "TurnLost", () => failed) : failed)
   },
 )

@@ -1,4 +1,18 @@
-import { Cause, Context, Effect, Exit, Layer, Mailbox, Option, Stream } from "effect"
+import {
+  Cause,
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  FiberSet,
+  Layer,
+  Mailbox,
+  Option,
+  Schedule,
+  Stream,
+} from "effect"
+import { undisturbed } from "../db/postgres.ts"
 import { countTurn } from "../metrics.ts"
 import { Conversation } from "../sessions/conversation.ts"
 import { RunningTurns } from "../sessions/running-turns.ts"
@@ -12,6 +26,15 @@ import { replay } from "./replay.ts"
 import { makeStopwatch } from "./stopwatch.ts"
 import { type Begun, makeTakeTurn, type Passing } from "./take-turn.ts"
 import { makeTally } from "./tally.ts"
+
+/** How long an answer that failed waits for its turn's end to be noted, so that who asks again at once finds it over. */
+const settlePatience = Duration.seconds(2)
+
+/** While the database is away that is tried again, by itself. Later on the hourly clean-up does it. */
+const settleAgain = Schedule.spaced("500 millis").pipe(Schedule.upTo("1 minute"))
+
+/** How long the service's own stop waits for it. */
+const stopPatience = Duration.seconds(5)
 
 /** Events that wait for a slow listener; past these the turn waits too. */
 const eventsAhead = 16
@@ -46,7 +69,7 @@ export class Turns extends Context.Tag("Turns")<
     readonly take: (input: TurnInput) => Stream.Stream<TurnEvent, TurnError>
   }
 >() {
-  static readonly layer = Layer.effect(
+  static readonly layer = Layer.scoped(
     Turns,
     Effect.gen(function* () {
       const ffmpeg = yield* Ffmpeg
@@ -55,6 +78,11 @@ export class Turns extends Context.Tag("Turns")<
       const records = yield* TurnRecords
       const takeTurn = yield* makeTakeTurn
 
+      const settling = yield* FiberSet.make()
+      yield* Effect.addFinalizer(() =>
+        FiberSet.awaitEmpty(settling).pipe(Effect.timeoutOption(stopPatience), Effect.interruptible),
+      )
+
       /** What is to be done where a turn ends before its end. */
       const settleUnlessWhole =
         ({ input, session, place, watch, tally }: Begun) =>
@@ -62,18 +90,20 @@ export class Turns extends Context.Tag("Turns")<
           Effect.gen(function* () {
             yield* countTurn(outcomeOf(exit))
             if (Exit.isSuccess(exit)) return
-            yield* place.settled
             const timings = yield* watch.soFar
-            const isCancelled = Option.exists(
-              Cause.failureOption(exit.cause),
-              ({ _tag }) => _tag === "TurnCancelled",
+            const failure = Option.map(Cause.failureOption(exit.cause), ({ _tag }) => _tag)
+            const state = Option.contains(failure, "TurnCancelled") ? "cancelled" : "interrupted"
+            const settled = yield* place.settled.pipe(
+              Effect.zipRight(settle(records, { input, session, tally, timings }, state)),
+              Effect.retry({ schedule: settleAgain, while: ({ _tag }) => _tag === "DatabaseUnavailable" }),
+              Effect.catchAllCause((cause) => Effect.logWarning("turn not settled", cause)),
+              Effect.interruptible,
+              FiberSet.run(settling),
             )
-            yield* settle(
-              records,
-              { input, session, tally, timings },
-              isCancelled ? "cancelled" : "interrupted",
-            )
-          }).pipe(Effect.catchAllCause((cause) => Effect.logWarning("turn not settled", cause)))
+            // Who is told that the database is away is told so at once.
+            if (Option.contains(failure, "DatabaseUnavailable")) return
+            yield* undisturbed(Effect.timeoutOption(Fiber.await(settled), settlePatience))
+          })
 
       const again = (turn: StoredTurn, input: TurnInput) =>
         Effect.zipRight(
@@ -91,7 +121,7 @@ export class Turns extends Context.Tag("Turns")<
             yield* Effect.annotateLogsScoped({ turnId })
             const watch = makeStopwatch(input.uploadMs)
             const tally = makeTally()
-            const cancelled = yield* running.register(turnId)
+            const doomed = yield* running.register(turnId)
             const idempotency = Option.map(input.idempotencyKey, (key) => ({
               key,
               contentHash: hashOf(input),
@@ -115,7 +145,7 @@ export class Turns extends Context.Tag("Turns")<
               restore(
                 Effect.raceFirst(
                   takeTurn(begun, (event) => events.offer(event)),
-                  cancelled,
+                  doomed,
                 ),
               ).pipe(Effect.onExit(settleUnlessWhole(begun)), Mailbox.into(events), Effect.forkScoped),
             )

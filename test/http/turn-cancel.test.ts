@@ -4,7 +4,7 @@ import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { eventsIn } from "../support/events.ts"
 import type { RawAnswer } from "../support/raw-http.ts"
 import { answerByName, answerTo, noTurnRuns, openSession, type TestSession } from "../support/sessions.ts"
-import { startTurns, type TurnService } from "../support/turns.ts"
+import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { fail, type Stage } from "../support/upstream.ts"
 import { expectProblem } from "./answers.ts"
 
@@ -210,6 +210,83 @@ test("a turn that waits is cancelled; those before and behind it are not", async
   expect((await third.answer()).whole).toBe(true)
   expect(await session.contents()).toEqual(["three", answerTo("three")])
   for (const client of [second, third]) client.leave()
+})
+
+describe("a cancellation that comes while the turn is being saved", () => {
+  /** Holds up the save where it needs the session's row in that way; gives back the end of it. */
+  const holdUp = async (lock: "for update" | "for no key update") => {
+    const locks = await database.sql.reserve()
+    await locks`begin`
+    await locks.unsafe(`select 1 from sessions where id = '${session.id}' ${lock}`)
+    return async () => {
+      await locks`rollback`
+      locks.release()
+    }
+  }
+  const waiting = (count: number) =>
+    until(async () => {
+      const found = await database.sql`select 1 from pg_stat_activity where datname = current_database()
+        and application_name = 'voice-agent' and wait_event_type = 'Lock'`
+      return found.length === count
+    }, `${count} to wait for a lock`)
+  const beginSaving = async (accept: string) => {
+    const client = await session.begin(accept)
+    await waiting(1)
+    return client
+  }
+
+  test.each(["audio/mpeg", "application/json", "text/event-stream"])(
+    "as %s, too late: the turn is whole, and the answer ends cleanly",
+    async (accept) => {
+      // It is closed already, and waits to note the session's activity.
+      const letGo = await holdUp("for no key update")
+      const client = await beginSaving(accept)
+      const cancelled = cancel((await newest())?.id)
+      await waiting(2)
+      await letGo()
+      expect((await cancelled).status).toBe(204)
+      const answer = await client.answer()
+      expect({ status: answer.status, whole: answer.whole }).toEqual({ status: 200, whole: true })
+      if (accept === "text/event-stream") {
+        expect(eventsIn(answer.body).at(-1)).toMatchObject({ event: "turn.completed" })
+      }
+      expect(await newest()).toMatchObject({ state: "completed" })
+      expect(await session.messages()).toMatchObject([{ role: "user" }, { interrupted: false }])
+      client.leave()
+    },
+  )
+
+  test.each(["its own service", "another"])(
+    "in time, to %s: the turn is not whole, and does not end as if it were",
+    async (by) => {
+      const letGo = await holdUp("for update")
+      const client = await beginSaving("audio/mpeg")
+      const cancelled = cancel((await newest())?.id, by === "another" ? other : service)
+      await until(async () => {
+        const [turn] = await database.sql`select cancel_requested as asked from turns
+          where session_id = ${session.id}`
+        return turn.asked
+      }, "the cancellation to be noted")
+      await letGo()
+      expect((await cancelled).status).toBe(204)
+      expect((await client.answer()).whole).toBe(false)
+      expect(await newest()).toMatchObject({ state: "cancelled" })
+      expect(await session.messages()).toMatchObject([{ role: "user" }, { interrupted: true }])
+      client.leave()
+    },
+  )
+
+  test("in time, where nothing was heard: 409, and nothing is saved", async () => {
+    const letGo = await holdUp("for update")
+    const client = await beginSaving("application/json")
+    const cancelled = cancel((await newest())?.id)
+    await expectProblem(problemOf(await client.answer()), { status: 409, code: "TURN_CANCELLED" })
+    await letGo()
+    expect((await cancelled).status).toBe(204)
+    expect(await newest()).toMatchObject({ state: "failed" })
+    expect(await session.messages()).toEqual([])
+    client.leave()
+  })
 })
 
 describe("what is no running turn", () => {

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
 import { wav16k } from "../support/audio.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { noTurnRuns } from "../support/sessions.ts"
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 
@@ -28,17 +29,45 @@ beforeEach(() => {
 afterEach(async () => {
   proxy.restore()
   await service.nothingLeft()
+  await noTurnRuns(service)
 })
+
+const saving = [
+  ["goes before the session is stored", /insert into "?sessions/i, "before"],
+  ["goes after the session is stored", /insert into "?sessions/i, "after"],
+  ["goes before the messages are stored", /insert into "?messages/i, "before"],
+  ["goes after the messages are stored", /insert into "?messages/i, "after"],
+  ["goes before the commit", /^commit/i, "before"],
+] as const
+
+describe.each([...saving, ["goes with the commit's answer", /^commit/i, "after"] as const])(
+  "the database %s, once",
+  (_, statement, when) => {
+    test.each(["audio/mpeg", "application/json"])("%s is whole, and saved once", async (accept) => {
+      const before = await service.stored()
+      const client = await service.converseRaw(key, recording, accept)
+      await service.upstream.waitFor(() => service.upstream.calls("tts")[0])
+      proxy.breakOn(statement, when)
+      const { status, whole, headers } = await client.answer()
+      expect({ status, whole }).toEqual({ status: 200, whole: true })
+      const { sessions, messages } = await service.stored()
+      expect([sessions - before.sessions, messages - before.messages]).toEqual([1, 2])
+      const [turn] =
+        await database.sql`select state from turns where session_id = ${headers.get("x-session-id")}`
+      expect(turn).toEqual({ state: "completed" })
+      client.leave()
+    })
+  },
+)
 
 /** What can happen to the database when the turn is to be saved. */
 const losses: ReadonlyArray<readonly [string, () => void]> = [
   ["is gone", () => proxy.cut()],
   ["does not answer", () => proxy.stall()],
-  ["goes before the session is stored", () => proxy.breakOn(/insert into "?sessions/i, "before")],
-  ["goes after the session is stored", () => proxy.breakOn(/insert into "?sessions/i, "after")],
-  ["goes before the messages are stored", () => proxy.breakOn(/insert into "?messages/i, "before")],
-  ["goes after the messages are stored", () => proxy.breakOn(/insert into "?messages/i, "after")],
-  ["goes before the commit", () => proxy.breakOn(/^commit/i, "before")],
+  ...saving.map(
+    ([what, statement, when]) =>
+      [`${what}, and again when that is repeated`, () => proxy.breakOn(statement, when, 2)] as const,
+  ),
 ]
 
 describe.each(losses)("the database %s when the turn is to be saved", (_, lose) => {
@@ -50,13 +79,14 @@ describe.each(losses)("the database %s when the turn is to be saved", (_, lose) 
     const answer = await client.answer()
     expect({ status: answer.status, whole: answer.whole }).toEqual({ status: 200, whole: false })
     proxy.restore()
-    await service.nothingLeft()
+    // What was heard is saved as soon as the database is back.
+    await noTurnRuns(service)
     const { sessions, messages } = await service.stored()
-    // What was heard is saved as soon as the database is back, if that is soon.
-    expect([0, 1]).toContain(sessions - before.sessions)
-    expect(messages - before.messages).toBe(2 * (sessions - before.sessions))
-    const whole = await database.sql`select 1 from messages where role = 'assistant' and not interrupted`
-    expect(whole).toHaveLength(0)
+    expect([sessions - before.sessions, messages - before.messages]).toEqual([1, 2])
+    const [turn] =
+      await database.sql`select turns.state, interrupted from turns join messages on turn_id = turns.id
+      where turns.id = ${answer.headers.get("x-turn-id")} and role = 'assistant'`
+    expect(turn).toEqual({ state: "interrupted", interrupted: true })
   })
 
   test("JSON has its status instead", async () => {
@@ -69,20 +99,43 @@ describe.each(losses)("the database %s when the turn is to be saved", (_, lose) 
     expect(answer.headers.get("retry-after")).toBe("1")
     expect(await answer.json()).toMatchObject({ error: "DATABASE_UNAVAILABLE", retryAfter: 1 })
     proxy.restore()
-    await service.nothingLeft()
+    await noTurnRuns(service)
     expect(await service.stored()).toEqual(before)
   })
 })
 
-test("the commit's answer is lost: the end is not clean, and the turn is saved whole or not at all", async () => {
-  const before = await service.stored()
-  const client = await service.converseRaw(key, recording)
-  await client.until(({ body }) => body.length > 0)
-  proxy.breakOn(/^commit/i, "after")
-  expect((await client.answer()).whole).toBe(false)
-  const after = await service.stored()
-  expect([0, 2]).toContain(after.messages - before.messages)
-  expect(after.messages - before.messages).toBe(2 * (after.sessions - before.sessions))
+describe("nobody can tell that the turn is saved, since the commit's answer is lost twice", () => {
+  test.each(["audio/mpeg", "application/json"])(
+    "%s: the end is not clean, and a retry with its key gets the saved answer",
+    async (accept) => {
+      const before = await service.stored()
+      const headers = { "idempotency-key": crypto.randomUUID() }
+      const client = await service.converseRaw(key, recording, accept, { headers })
+      await service.upstream.waitFor(() => service.upstream.calls("tts")[0])
+      proxy.breakOn(/^commit/i, "after", 2)
+      const { status, whole } = await client.answer()
+      expect({ status, whole }).not.toEqual({ status: 200, whole: true })
+      const again = await service.converse(key, new Blob([recording]), { accept, headers })
+      expect(again.status).toBe(200)
+      expect(again.headers.get("idempotent-replayed")).toBe("true")
+      await again.bytes()
+      expect((await service.stored()).messages - before.messages).toBe(2)
+      client.leave()
+    },
+  )
+})
+
+describe("a turn's begin of which nobody can tell whether it was noted", () => {
+  test.each(["before", "after"] as const)("%s the commit: is noted once", async (when) => {
+    proxy.breakOn(/^commit/i, when)
+    const headers = { "idempotency-key": crypto.randomUUID() }
+    const answer = await service.converse(key, new Blob([recording]), { headers })
+    expect(answer.status).toBe(200)
+    await answer.bytes()
+    const turns =
+      await database.sql`select state from turns where session_id = ${answer.headers.get("x-session-id")}`
+    expect([...turns]).toEqual([{ state: "completed" }])
+  })
 })
 
 test("a connection that was lost between turns is not noticed", async () => {
