@@ -8,6 +8,7 @@ export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>
 
 /** A rule of the schema refused a row. */
 export class ConstraintViolated extends Schema.TaggedError<ConstraintViolated>()("ConstraintViolated", {
+  /** Its name; of a column that must not be null, that of the column. */
   constraint: Schema.String,
   cause: Schema.Defect,
 }) {}
@@ -46,16 +47,19 @@ export const isConnectionLost = (error: unknown): boolean =>
 /** The server is away or starting, so that a later try may succeed. */
 export const isDatabaseAway = (error: SqlError) => isUnavailable(sqlState(error))
 
+/** What the server names as concerned. Its words, by contrast, may quote what was to be stored. */
+const nameOf = ({ cause }: SqlError, what: "constraint" | "column"): string | undefined => {
+  const name = Predicate.hasProperty(cause, what) ? cause[what] : undefined
+  return typeof name === "string" ? name : undefined
+}
+
 /** Gives what a caller can act on a type; all else (a wrong statement, say) is a defect. */
 export const translateSqlError = (error: SqlError): Effect.Effect<never, DatabaseError> => {
   const state = sqlState(error)
   // Without a connection it is away, whatever the server said: a changed password, say, or a dropped database.
   if (isUnavailable(state) || isNotAcquired(error)) return new DatabaseUnavailable({ cause: error })
   if (state?.startsWith("23") === true) {
-    const constraint =
-      Predicate.hasProperty(error.cause, "constraint") && typeof error.cause.constraint === "string"
-        ? error.cause.constraint
-        : "unknown"
+    const constraint = nameOf(error, "constraint") ?? nameOf(error, "column") ?? "unknown"
     return new ConstraintViolated({ constraint, cause: error })
   }
   return Effect.die(error)

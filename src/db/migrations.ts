@@ -34,26 +34,6 @@ const load = Effect.gen(function* () {
 }).pipe(Effect.orDie)
 
 /**
- * Brings the schema up to date, in one transaction that locks the migrator's table, so several processes may start
- * at once. The one moment the lock cannot cover is the making of that table, hence the further tries. Answers the names
- * of what it carried out.
- */
-export const migrate = Migrator.make({})({ loader: load, table }).pipe(
-  Effect.retry({ times: 3, while: isSqlError }),
-  Effect.map((done) => done.map(([id, name]) => nameOf(id, name))),
-  Effect.tap((done) =>
-    done.length === 0 ? Effect.void : Effect.logInfo("migrated").pipe(Effect.annotateLogs({ done })),
-  ),
-  Effect.catchAllDefect(Effect.fail),
-  Effect.mapError(
-    (error) =>
-      new MigrationFailed({
-        message: `The database's schema could not be brought up to date: ${reasons(error)}`,
-      }),
-  ),
-)
-
-/**
  * Migrations that this database lacks, and those that it has of a later version of the service: their names. Reads only.
  */
 export const pending = Effect.gen(function* () {
@@ -74,6 +54,34 @@ export const pending = Effect.gen(function* () {
     foreign: done.filter(({ id }) => !knownIds.has(id)).map(({ id, name }) => nameOf(id, name)),
   }
 })
+
+/**
+ * Brings the schema up to date, in one transaction that locks the migrator's table, so several processes may start
+ * at once. The one moment the lock cannot cover is the making of that table, hence the further tries. Answers the names
+ * of what it carried out.
+ */
+export const migrate = Migrator.make({})({ loader: load, table }).pipe(
+  Effect.retry({ times: 3, while: isSqlError }),
+  Effect.map((done) => done.map(([id, name]) => nameOf(id, name))),
+  Effect.tap((done) =>
+    done.length === 0 ? Effect.void : Effect.logInfo("migrated").pipe(Effect.annotateLogs({ done })),
+  ),
+  // An older version may go on where a newer one has only added to the schema, as while it is replaced.
+  Effect.tap(() =>
+    Effect.flatMap(pending, ({ foreign }) =>
+      foreign.length === 0
+        ? Effect.void
+        : Effect.annotateLogs(Effect.logWarning("schema is newer than this version"), { foreign }),
+    ),
+  ),
+  Effect.catchAllDefect(Effect.fail),
+  Effect.mapError(
+    (error) =>
+      new MigrationFailed({
+        message: `The database's schema could not be brought up to date: ${reasons(error)}`,
+      }),
+  ),
+)
 
 /** An error's message and those of its causes: the migrator names the file, the driver what was wrong in it. */
 const reasons = (error: unknown): string =>

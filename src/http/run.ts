@@ -94,5 +94,6 @@ const logFailure = (error: AppError) => {
       : Effect.logInfo("refused")
   const reason = "reason" in error ? { reason: error.reason } : {}
   const stage = "stage" in error ? { stage: error.stage } : {}
-  return Effect.annotateLogs(log, { code, ...stage, ...reason })
+  const constraint = "constraint" in error ? { constraint: error.constraint } : {}
+  return Effect.annotateLogs(log, { code, ...stage, ...reason, ...constraint })
 }

@@ -21,8 +21,9 @@ export interface Rendered<E> {
 
 interface Failure {
   readonly _tag: string
-  /** For the log. */
+  /** Both for the log. */
   readonly reason?: string
+  readonly constraint?: string
 }
 
 /**
@@ -170,10 +171,11 @@ export const logBreak = (cause: Cause.Cause<Failure>) => {
   if (Cause.isInterruptedOnly(cause)) return Effect.void
   return Option.match(Cause.failureOption(cause), {
     onNone: () => Effect.logError("answer broke off", cause),
-    onSome: ({ _tag, reason }) =>
+    onSome: ({ _tag, reason, constraint }) =>
       Effect.annotateLogs(Effect.logWarning("answer broke off"), {
         error: _tag,
         ...(reason === undefined ? {} : { reason }),
+        ...(constraint === undefined ? {} : { constraint }),
       }),
   })
 }

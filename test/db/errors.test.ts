@@ -72,6 +72,11 @@ test.each(["23502", "23503", "23505", "23514"])("SQLSTATE %s: a constraint is vi
   expect(error).toMatchObject({ _tag: "ConstraintViolated", constraint: "users_email_key" })
 })
 
+test("a column that must not be null is named in its place", () => {
+  const error = Effect.runSync(Effect.flip(translateSqlError(answered("23502", { column: "email" }))))
+  expect(error).toMatchObject({ _tag: "ConstraintViolated", constraint: "email" })
+})
+
 test.each(["42P01", "42601", "22P02", "22021", "XX000", "P0001"])("SQLSTATE %s: a defect", (code) => {
   expect(translated(answered(code))).toBe("Die")
 })

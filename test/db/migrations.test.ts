@@ -69,6 +69,24 @@ test("so may three processes", async () => {
   expect(await done()).toEqual(files)
 }, 30_000)
 
+test("an older version goes on with the schema of a newer one, and says so", async () => {
+  expect(Exit.isSuccess(await migrate())).toBe(true)
+  await database.sql`insert into schema_migrations (migration_id, name) values (9999, 'of_later')`
+  await database.sql`alter table turns add column of_later text`
+  const older = startProcess({ env: { ...env(), LOG_LEVEL: "info" } })
+  const url = await older.url()
+  expect(older.records()).toContainEqual(
+    expect.objectContaining({
+      event: "schema is newer than this version",
+      level: "warn",
+      foreign: ["9999_of_later"],
+    }),
+  )
+  expect((await fetch(`${url}/api/v1/ready`)).status).toBe(200)
+  older.signal("SIGTERM")
+  expect(await older.ended).toBe(0)
+})
+
 describe("a migration that fails", () => {
   // The first one makes a table of this name, after others.
   beforeEach(async () => {

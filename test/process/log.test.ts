@@ -263,7 +263,7 @@ describe("what people said, and keys, are in no line", () => {
     const saving = await takeTurn({}, { accept: "audio/mpeg" })
     expect(saving.status).toBe(200)
     expect(pick(saving.log, "answer broke off")).toMatchObject([
-      { level: "warn", error: "ConstraintViolated" },
+      { level: "warn", error: "ConstraintViolated", constraint: "mute" },
     ])
     await database.sql.unsafe(`alter table messages drop constraint mute`)
     noSecret()
@@ -273,7 +273,9 @@ describe("what people said, and keys, are in no line", () => {
     await database.sql.unsafe(
       `alter table messages add constraint mute check (content not like '%hush%') not valid`,
     )
-    expect((await takeTurn()).status).toBe(400)
+    const refused = await takeTurn()
+    expect(refused.status).toBe(400)
+    expect(pick(refused.log, "refused")).toMatchObject([{ code: "DATABASE_ERROR", constraint: "mute" }])
     await database.sql.unsafe(`alter table messages drop constraint mute`)
     await database.sql.unsafe(`alter table messages rename column content to words`)
     const { status, log } = await takeTurn()
