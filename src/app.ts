@@ -13,6 +13,7 @@ import { Conversation } from "./sessions/conversation.ts"
 import { RunningTurns } from "./sessions/running-turns.ts"
 import { Sessions } from "./sessions/sessions.ts"
 import { TurnRecords } from "./sessions/turn-records.ts"
+import * as Status from "./status.ts"
 import * as Telemetry from "./telemetry.ts"
 import * as TempFolder from "./temp-folder.ts"
 import { Ffmpeg } from "./turn/ffmpeg.ts"
@@ -27,6 +28,7 @@ const account = Layer.provideMerge(AccountExport.layer, Keys.layer)
 export const layer = Layer.mergeAll(HttpServer.layer, CleanUp.layer).pipe(
   Layer.provideMerge(Turns.layer),
   Layer.provideMerge(RunningTurns.layer),
+  Layer.provideMerge(Status.layer),
   Layer.provideMerge(TurnRecords.layer),
   Layer.provideMerge(
     Layer.mergeAll(Users.layer, account, Sessions.layer, Conversation.layer, RateLimits.layer),

@@ -51,8 +51,9 @@ const teardown: Teardown = (exit, onExit) => {
   else defaultTeardown(exit, onExit)
 }
 
-// runMain takes the first signal; without a listener the next one would kill the process in the middle of its stop.
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => undefined)
+// runMain takes the first signal; without a listener the next one would kill the process in the middle of its stop, as
+// would one that asks for the status before the service listens to it, or when it does no more.
+for (const signal of ["SIGINT", "SIGTERM", "SIGUSR2"] as const) process.on(signal, () => undefined)
 
 BunRuntime.runMain(Effect.tapErrorCause(command, report), {
   disableErrorReporting: true,
