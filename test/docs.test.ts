@@ -12,7 +12,7 @@ import {
 } from "./support/process.ts"
 
 const root = new URL("..", import.meta.url).pathname
-const names = ["how-it-works", "deploying", "operating", "changing"]
+const names = ["how-it-works", "deploying", "operating", "changing", "reliability"]
 const pages = new Map(
   await Promise.all(
     [...names.map((name) => `docs/${name}.md`), "README.md"].map(

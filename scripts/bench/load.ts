@@ -60,3 +60,27 @@ export const takeTogether = async <A>(
   }
   return { counted, others: [], wallMs: performance.now() - begun }
 }
+
+/** Visits that come at a steady rate, whether or not those before are over. */
+export interface Arrivals {
+  readonly perSecond: number
+  /** So many at a time at most: past these the next one is late, and the load is what the machine carries. */
+  readonly mostAtATime: number
+}
+
+/** Begins visits until `isOver`, asked with how many have begun; resolves once all have ended. */
+export const arrive = async (
+  { perSecond, mostAtATime }: Arrivals,
+  visit: () => Promise<void>,
+  isOver: (begun: number) => boolean,
+): Promise<void> => {
+  const inHand = new Set<Promise<void>>()
+  const started = performance.now()
+  for (let begun = 0; !isOver(begun); begun += 1) {
+    await Bun.sleep(Math.max(0, started + (begun * 1000) / perSecond - performance.now()))
+    if (inHand.size >= mostAtATime) await Promise.race(inHand)
+    const one: Promise<void> = visit().finally(() => inHand.delete(one))
+    inHand.add(one)
+  }
+  await Promise.all(inHand)
+}

@@ -18,10 +18,13 @@ const readTimes = () => {
   }
 }
 
-/** How much of the machine's CPU is in use, 0 to 1, over so many ms. */
-export const busyShare = async (ms: number): Promise<number> => {
+/** How long it is watched what else runs, in ms. */
+const watchedMs = 2000
+
+/** How much of the machine's CPU is in use, 0 to 1. */
+export const busyShare = async (): Promise<number> => {
   const before = readTimes()
-  await Bun.sleep(ms)
+  await Bun.sleep(watchedMs)
   const after = readTimes()
   return 1 - (after.idle - before.idle) / (after.all - before.all)
 }

@@ -4,46 +4,27 @@
  */
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
+import { runCommand } from "./command.ts"
 import type { Figures } from "./figures.ts"
 import { busyShare, describeMachine } from "./machine.ts"
 import { type Options, readOptions, usage } from "./options.ts"
-import { close, takeWarnings } from "./programs.ts"
+import { takeWarnings } from "./programs.ts"
 import * as text from "./report.ts"
 import { floorsOf, runAtOnce, runPaced } from "./runs.ts"
+import { docs } from "./section.ts"
 import { drawWaterfall } from "./svg.ts"
 import { atOnceColumns, type Column, headOf, pacedColumns, rowOf } from "./table.ts"
 import { sequentialLane, turnLane } from "./waterfall.ts"
-
-const args = process.argv.slice(2)
-const docs = join(import.meta.dir, "../../docs")
-
-const parsed = (): Options => {
-  try {
-    return readOptions(args)
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\n\n${usage}`)
-    process.exit(1)
-  }
-}
-
-if (args.includes("--help")) {
-  console.log(usage)
-  process.exit()
-}
-const options = parsed()
-const { latency, reply } = options
-
-/** How long it is watched what else runs, in ms. */
-const sampleMs = 2000
 
 /** Below a row, what went wrong in it. */
 const printTrouble = (what: string, counts: ReadonlyMap<string, number>) => {
   for (const [text, count] of counts) console.log(`  ${count} x ${what}: ${text}`)
 }
 
-const bench = async () => {
+const bench = async (options: Options, command: string) => {
+  const { latency, reply } = options
   const machine = describeMachine()
-  const othersBefore = await busyShare(sampleMs)
+  const othersBefore = await busyShare()
   const floors = floorsOf(latency, reply)
   console.log(`Machine: ${machine}
 Upstream: ${text.describeLatency(latency)}
@@ -65,9 +46,8 @@ First byte at best: ${text.describeFloors(floors)}
   console.log("\nWith an upstream that answers at once:\n")
   await runAtOnce(reply, printing(atOnceColumns))
 
-  const othersAfter = await busyShare(sampleMs)
+  const othersAfter = await busyShare()
 
-  const command = ["bun run bench", ...args.map(Bun.$.escape)].join(" ")
   const results = { machine, othersBefore, othersAfter, command, latency, reply, floors, rows, idleMb, after }
   console.log(`
 ${text.pacedTable(results)}
@@ -79,29 +59,13 @@ Meanwhile ${text.describeOthers(results)}
 
 ${text.budgetTable(results)}`)
 
-  if (!options.write) return
+  if (!options.write) return 0
   const lanes = [turnLane(timed), sequentialLane(latency, reply)]
   await mkdir(docs, { recursive: true })
   await Bun.write(join(docs, "turn-waterfall.svg"), drawWaterfall("The stages of one spoken turn", lanes))
   await Bun.write(join(docs, "benchmarks.md"), text.writeReport(results))
   console.log("\nWritten: docs/benchmarks.md, docs/turn-waterfall.svg")
+  return 0
 }
 
-let isStopped = false
-for (const [signal, code] of [
-  ["SIGINT", 130],
-  ["SIGTERM", 143],
-] as const) {
-  process.on(signal, async () => {
-    isStopped = true
-    await close()
-    process.exit(code)
-  })
-}
-
-try {
-  await bench()
-} catch (error) {
-  // The turns in flight fail when their service is stopped: that is no news.
-  if (!isStopped) throw error
-}
+await runCommand("bench", { usage, read: readOptions, run: bench })

@@ -2,29 +2,41 @@ import { Schema } from "effect"
 import { withoutLimits } from "../../test/support/limits.ts"
 import type { Latency } from "./latency.ts"
 
-/** A program of ours that runs for the bench, and the line that said that it is ready. */
-interface Program {
+/** A program of ours that runs for the bench. */
+export interface Program {
   readonly pid: number
+  /** That said that it is ready. */
   readonly line: string
+  /** The next line that `isWanted` accepts; rejects where the program ends without. */
+  readonly says: (isWanted: (line: string) => boolean) => Promise<string>
+  /** Ends it, and resolves once it is gone. */
+  readonly stop: () => Promise<void>
 }
 
 const running = new Set<Bun.Subprocess>()
 
-let isStopping = false
+/** Those that were told to end. */
+const stopping = new WeakSet<Bun.Subprocess>()
+
+const stop = async (child: Bun.Subprocess) => {
+  stopping.add(child)
+  child.kill("SIGTERM")
+  await child.exited
+}
 
 /** Ends all that was started, and resolves once it is gone. */
 export const stopAll = async (): Promise<void> => {
-  isStopping = true
-  for (const child of running) child.kill("SIGTERM")
-  await Promise.all([...running].map((child) => child.exited))
-  isStopping = false
+  await Promise.all([...running].map(stop))
 }
 
-let isClosed = false
+let closed = false
+
+/** Whether `close` was called. */
+export const isClosed = (): boolean => closed
 
 /** As `stopAll`, and nothing is started any more. */
 export const close = (): Promise<void> => {
-  isClosed = true
+  closed = true
   return stopAll()
 }
 
@@ -32,12 +44,13 @@ const warnings = new Map<string, number>()
 
 /** Counts a line of the service's log that tells of a turn tried again, or broken: its figures are not what they seem. */
 const noteWarning = (line: string) => {
-  const isOne = !isStopping && /"level":"(warn|error|fatal)"/.test(line)
-  if (!isOne) return
+  if (!/"level":"(warn|error|fatal)"/.test(line)) return
   const fields = ["event", "stage", "code", "reason"].map(
     (name) => RegExp(`"${name}":"([^"]*)"`).exec(line)?.[1],
   )
-  const text = fields.filter((field) => field !== undefined).join(" ")
+  // Of a mistake in the service, what there is to know.
+  const stack = /"event":"defect".*"stack":"((?:[^"\\]|\\.){0,600})/.exec(line)?.[1]
+  const text = [...fields, stack].filter((field) => field !== undefined).join(" ")
   warnings.set(text, (warnings.get(text) ?? 0) + 1)
 }
 
@@ -52,12 +65,12 @@ export const takeWarnings = (): ReadonlyMap<string, number> => {
 const passedOn = ["PATH", "HOME", "TMPDIR", "FFMPEG_PATH"]
 
 /** Starts a program and waits until it has printed a line that `isReady` accepts. */
-const startProgram = async (
+export const startProgram = async (
   command: ReadonlyArray<string>,
   env: Record<string, string>,
   isReady: (line: string) => boolean,
 ): Promise<Program> => {
-  if (isClosed) throw new Error("The bench was stopped.")
+  if (closed) throw new Error("The bench was stopped.")
   const kept = Object.fromEntries(passedOn.map((name) => [name, process.env[name]]))
   const child = Bun.spawn([process.execPath, "--no-env-file", ...command], {
     cwd: new URL("../..", import.meta.url).pathname,
@@ -66,10 +79,21 @@ const startProgram = async (
   })
   running.add(child)
   void child.exited.then((code) => {
-    if (!isStopping) console.error(`${command.join(" ")} ended unasked, with ${child.signalCode ?? code}.`)
+    if (!stopping.has(child))
+      console.error(`${command.join(" ")} ended unasked, with ${child.signalCode ?? code}.`)
     running.delete(child)
   })
-  const ready = Promise.withResolvers<Program>()
+  const waiting = new Set<{
+    readonly isWanted: (line: string) => boolean
+    readonly said: PromiseWithResolvers<string>
+  }>()
+  let isOver = false
+  const says: Program["says"] = (isWanted) => {
+    const said = Promise.withResolvers<string>()
+    if (isOver) said.reject(new Error(`${command.join(" ")} has ended.`))
+    else waiting.add({ isWanted, said })
+    return said.promise
+  }
   // To the end, so that the program never waits for a full pipe.
   const read = async () => {
     let rest = ""
@@ -77,14 +101,20 @@ const startProgram = async (
       const lines = `${rest}${text}`.split("\n")
       rest = lines.pop() ?? ""
       for (const line of lines) {
-        if (isReady(line)) ready.resolve({ pid: child.pid, line })
-        noteWarning(line)
+        for (const each of waiting) {
+          if (!each.isWanted(line)) continue
+          waiting.delete(each)
+          each.said.resolve(line)
+        }
+        if (!stopping.has(child)) noteWarning(line)
       }
     }
-    ready.reject(new Error(`${command.join(" ")} ended before it was ready.`))
+    isOver = true
+    for (const { said } of waiting) said.reject(new Error(`${command.join(" ")} ended.`))
   }
+  const ready = says(isReady)
   void read()
-  return ready.promise
+  return { pid: child.pid, line: await ready, says, stop: () => stop(child) }
 }
 
 /** The options by which both the bench and the upstream are told a latency. */
@@ -112,10 +142,10 @@ export interface Service extends Program {
   readonly api: string
 }
 
-/** The service as it runs in production, on the embedded PostgreSQL. */
+/** The service as it runs in production, on the embedded PostgreSQL and without limits, unless `env` says otherwise. */
 export const startService = async (
   upstreamUrl: string,
-  limits: Record<string, string> = withoutLimits,
+  env: Record<string, string> = {},
 ): Promise<Service> => {
   const service = await startProgram(
     ["src/main.ts"],
@@ -127,9 +157,10 @@ export const startService = async (
       HOST: "127.0.0.1",
       PORT: "0",
       LOG_DIR: "",
-      ...limits,
+      ...withoutLimits,
       // Whoever presses Ctrl-C does not want to wait for the turns in flight.
       SHUTDOWN_TIMEOUT_SECONDS: "1",
+      ...env,
     },
     (line) => line.includes("listening"),
   )
@@ -140,10 +171,15 @@ export const startService = async (
 const Registered = Schema.Struct({ apiKey: Schema.String })
 
 /** A new user's key. */
-export const register = async (api: string): Promise<string> => {
+export const register = async (
+  api: string,
+  email = `bench-${crypto.randomUUID()}@example.com`,
+): Promise<string> => {
   const answer = await fetch(`${api}/users/register`, {
     method: "POST",
-    body: new URLSearchParams({ email: `bench-${crypto.randomUUID()}@example.com` }),
+    // A connection that waits for another call would be counted as one that is left.
+    headers: { connection: "close" },
+    body: new URLSearchParams({ email }),
   })
   return Schema.decodeUnknownSync(Registered)(await answer.json()).apiKey
 }

@@ -1,15 +1,18 @@
 import { tokensOf } from "../../test/support/upstream-answers.ts"
-import { type Measured, verdictsOf } from "./budgets.ts"
+import { type Measured, type Verdict, verdictsOf } from "./budgets.ts"
 import type { Floors } from "./figures.ts"
 import { type Latency, speechMs } from "./latency.ts"
 import { atOnceColumns, type Column, pacedColumns, tableOf } from "./table.ts"
 
-/** All that one run has found. */
-export interface Report extends Measured {
-  readonly machine: string
-  /** How much of the machine's CPU other programs took just before and just after, 0 to 1. */
+/** How much of the machine's CPU other programs took just before and just after, 0 to 1. */
+export interface Others {
   readonly othersBefore: number
   readonly othersAfter: number
+}
+
+/** All that one run has found. */
+export interface Report extends Measured, Others {
+  readonly machine: string
   /** The command that makes this report again. */
   readonly command: string
   readonly latency: Latency
@@ -22,7 +25,7 @@ export interface Report extends Measured {
 /** More than this in use by others, 0 to 1, and the figures are not the service's alone. */
 const quietShare = 0.05
 
-export const describeOthers = ({ othersBefore, othersAfter }: Report): string => {
+export const describeOthers = ({ othersBefore, othersAfter }: Others): string => {
   const percent = (share: number) => `${(share * 100).toFixed(0)} %`
   const shares = `other programs took ${percent(othersBefore)} of the CPU just before, ${percent(othersAfter)} just after`
   return Math.max(othersBefore, othersAfter) > quietShare
@@ -43,14 +46,16 @@ export const describeMemory = ({ idleMb, after }: Report): string =>
   `${idleMb.toFixed(0)} MB idle before the first turn, ${after.residentMb.toFixed(0)} MB at rest after ${after.turns} turns`
 
 /** In Markdown; `cells` in the order of `titles`. */
-const plainTable = (titles: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>) =>
+export const plainTable = (titles: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>) =>
   [titles, titles.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n")
 
-export const budgetTable = (measured: Measured): string =>
+export const verdictTable = (verdicts: ReadonlyArray<Verdict>): string =>
   plainTable(
     ["budget", "limit", "measured", ""],
-    verdictsOf(measured).map(({ budget, limit, figure, verdict }) => [budget, limit, figure, verdict]),
+    verdicts.map(({ budget, limit, figure, verdict }) => [budget, limit, figure, verdict]),
   )
+
+export const budgetTable = (measured: Measured): string => verdictTable(verdictsOf(measured))
 
 const legend = (columns: ReadonlyArray<Column>) =>
   columns.map(({ title, meaning }) => `- **${title}**: ${meaning}`).join("\n")

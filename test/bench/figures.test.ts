@@ -9,7 +9,13 @@ const meter = (ownMs: number, childrenMs: number, benchMs: number, residentMb: n
   service: { ownMs, childrenMs, residentMb },
   benchMs,
 })
-const heard = (firstByteMs: number, lastByteMs: number, gapMs = 0) => ({ firstByteMs, lastByteMs, gapMs })
+const heard = (firstByteMs: number, lastByteMs: number, gapMs = 0) => ({
+  firstByteMs,
+  lastByteMs,
+  gapMs,
+  ownFirstAudioMs: firstByteMs - 5,
+})
+const failed = (failure: string) => ({ failure, failedMs: 2000, hasRetryAfter: true })
 
 describe("figures", () => {
   const counted = [heard(1610, 3400), heard(1600, 3300, 12), heard(1620, 3500, 0.4), heard(1900, 3900, 30)]
@@ -36,11 +42,11 @@ describe("figures", () => {
   })
 
   test("are of answered turns alone, and count all that failed by what became of them", () => {
-    const failed = [{ failure: "503 OVERLOADED" }, { failure: "ECONNRESET" }, { failure: "503 OVERLOADED" }]
+    const three = [failed("503 OVERLOADED"), failed("ECONNRESET"), failed("503 OVERLOADED")]
     const some = figuresOf(
       load,
       floors,
-      { counted: [...failed, heard(1600, 3400)], others: [{ failure: "ECONNRESET" }], wallMs: 4000 },
+      { counted: [...three, heard(1600, 3400)], others: [failed("ECONNRESET")], wallMs: 4000 },
       meter(0, 0, 0, 0),
       meter(40, 0, 0, 0),
     )

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test"
-import { takeSteadily, takeTogether } from "../../scripts/bench/load.ts"
+import { arrive, takeSteadily, takeTogether } from "../../scripts/bench/load.ts"
 
 /** Turns of `ms` each, and what is seen of them: how many there were, and how many at once at most. */
 const turnsOf = (ms: number) => {
@@ -55,4 +55,40 @@ test("clients together begin each round at once, and all of their turns count", 
   expect(taken.counted).toHaveLength(15)
   expect(taken.others).toEqual([])
   expect(seen.most).toBe(5)
+})
+
+describe("visits that come at a rate", () => {
+  test("begin until it is over, and all of them end", async () => {
+    const seen = { begun: 0, ended: 0 }
+    const visit = async () => {
+      seen.begun += 1
+      await Bun.sleep(5)
+      seen.ended += 1
+    }
+    await arrive({ perSecond: 10_000, mostAtATime: 100 }, visit, (begun) => begun === 12)
+    expect(seen).toEqual({ begun: 12, ended: 12 })
+  })
+
+  test("begin while those before them go on, so many at a time at most", async () => {
+    let inHand = 0
+    let most = 0
+    const visit = async () => {
+      inHand += 1
+      most = Math.max(most, inHand)
+      await Bun.sleep(20)
+      inHand -= 1
+    }
+    await arrive({ perSecond: 10_000, mostAtATime: 3 }, visit, (begun) => begun === 20)
+    expect(most).toBe(3)
+  })
+
+  test("come at their rate, not earlier", async () => {
+    const started = performance.now()
+    await arrive(
+      { perSecond: 100, mostAtATime: 10 },
+      async () => undefined,
+      (begun) => begun === 6,
+    )
+    expect(performance.now() - started).toBeGreaterThanOrEqual(45)
+  })
 })

@@ -1,0 +1,64 @@
+/**
+ * What goes wrong at the provider is planned by the client: its recording, or its text, tells the scripted upstream by a
+ * mark which stage fails, and how. So it is known of every answer whether it was provoked.
+ */
+import type { PCGRandom } from "effect/Utils"
+import { fail, type Stage, type Step } from "../../../test/support/upstream-steps.ts"
+
+const stages: ReadonlyArray<Stage> = ["stt", "llm", "tts"]
+
+const faults = ["rate limited", "server error", "hangs", "cut off", "HTML", "empty", "slow"] as const
+
+export interface Fault {
+  readonly stage: Stage
+  readonly how: (typeof faults)[number]
+}
+
+/** The mark of a turn is its place in here; at 0 all goes well. */
+export const plans: ReadonlyArray<Fault | undefined> = [
+  undefined,
+  ...stages.flatMap((stage) => faults.map((how): Fault => ({ stage, how }))),
+]
+
+/** What a recording of a mark lasts, in s: far enough apart for what encoders add, which is up to 0.1 s. */
+export const secondsOf = (mark: number): number => 1 + mark * 0.2
+
+/** By the size of a 16 kHz mono 16-bit WAV. */
+export const markOfWav = (bytes: number): number => Math.round((bytes / 32_000 - 1) / 0.2)
+
+export const markOfText = (text: string): number => Number(/\bmark (\d+)\b/i.exec(text)?.[1] ?? 0)
+
+/** What is said in a turn of this mark. */
+export const questionOf = (mark: number): string => `With mark ${mark} I ask what there is to see.`
+
+/** Two sentences, each spoken for itself, and so each with the mark. */
+export const replyOf = (mark: number): string =>
+  `There is a museum by the river, and mark ${mark} is on its door. It opens at nine, says mark ${mark}, and it is worth the walk.`
+
+const ways: { readonly [how in Fault["how"]]: (random: PCGRandom, stage: Stage) => Step } = {
+  "rate limited": () => fail.rateLimited(),
+  "server error": () => fail.status(500),
+  hangs: (random) => fail.hang(random.integer(2) === 0 ? undefined : { bytes: random.integer(20_000) }),
+  "cut off": (random) => fail.cutOff({ bytes: random.integer(20_000) }),
+  HTML: () => fail.html(),
+  empty: (_, stage) => fail.empty(stage === "tts" ? "audio/mpeg" : "application/json"),
+  slow: (_, stage) => (stage === "stt" ? { delayMs: 1500 } : { chunkDelayMs: 60, realTimeFactor: 3 }),
+}
+
+/** How often a call fails that is meant to: less than always, so that some turns are saved by a retry. */
+const share = 0.75
+
+/** What the upstream does with a call of this mark. */
+export const stepOf = (stage: Stage, mark: number, random: PCGRandom): Step => {
+  const plan = plans[mark]
+  const text = stage === "stt" ? { text: questionOf(mark) } : stage === "llm" ? { text: replyOf(mark) } : {}
+  if (plan?.stage !== stage || random.number() > share) return text
+  return { ...text, ...ways[plan.how](random, stage) }
+}
+
+/** The errors with which a turn of this mark may end: none where all goes well, or only slowly. */
+export const provokedCodes = (mark: number): ReadonlyArray<string> => {
+  const plan = plans[mark]
+  if (plan === undefined || plan.how === "slow") return []
+  return plan.how === "rate limited" ? ["RATE_LIMIT_EXCEEDED"] : [`${plan.stage.toUpperCase()}_FAILED`]
+}

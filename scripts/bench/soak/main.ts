@@ -1,0 +1,33 @@
+/**
+ * Drives the service with all that clients and providers do to it, at random and for long, and looks whether everything
+ * comes back to where it was. `bun run soak --help` shows the options.
+ */
+import { join } from "node:path"
+import { runCommand } from "../command.ts"
+import { busyShare, describeMachine } from "../machine.ts"
+import { docs, writeSection } from "../section.ts"
+import { type Options, readOptions, usage } from "./options.ts"
+import { describe, picture } from "./report.ts"
+import { soak } from "./run.ts"
+import { isGood, verdictsOf } from "./verdict.ts"
+
+/** The exit code: 0 where all is as it should be. */
+const main = async (options: Options, command: string) => {
+  const machine = describeMachine()
+  console.log(`Machine: ${machine}\nSeed: ${options.seed}`)
+  const othersBefore = await busyShare()
+  const run = await soak(options, console.log)
+  const report = { run, machine, seed: options.seed, command, othersBefore, othersAfter: await busyShare() }
+  const text = describe(report)
+  console.log(`\n${text}`)
+  if (options.write) {
+    await Bun.write(join(docs, "soak-memory.svg"), picture(run))
+    await writeSection("soak", text)
+    console.log("\nWritten: docs/reliability.md, docs/soak-memory.svg")
+  }
+  const good = isGood(verdictsOf(run))
+  console.log(good ? "\nAll as it should be." : "\nNot all is as it should be.")
+  return good ? 0 : 1
+}
+
+await runCommand("soak", { usage, read: readOptions, run: main })

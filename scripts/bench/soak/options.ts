@@ -1,0 +1,60 @@
+import { parseArgs } from "node:util"
+
+export interface Options {
+  /** How long the load lasts: so many ms, or until so many turns have begun. */
+  readonly length: { readonly ms: number } | { readonly turns: number }
+  readonly perSecond: number
+  readonly seed: number
+  readonly restMs: number
+  /** Whether the results are written to docs. */
+  readonly write: boolean
+}
+
+export const usage = `Usage: bun run soak [minutes] [options]
+
+  minutes             how long the load lasts (10)
+  --turns 10000       instead: until so many turns were taken
+  --per-second 16     how many visits begin each second; 100 of them are 104 turns
+  --seed 1            the same visits in the same order; a random one otherwise
+  --rest-seconds 40   how long the service rests before it is looked at: it keeps connections to the database for 30 s
+  --write             write the section of docs/reliability.md, and its picture`
+
+/** Throws a sentence where an option is unknown or wrong. */
+export const readOptions = (args: ReadonlyArray<string>): Options => {
+  const text = { type: "string" } as const
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      turns: text,
+      "per-second": { ...text, default: "16" },
+      seed: text,
+      "rest-seconds": { ...text, default: "40" },
+      write: { type: "boolean", default: false },
+    },
+  })
+  const number = (name: string, value: string, least: number) => {
+    const parsed = Number(value)
+    if (value.trim() === "" || !(parsed >= least)) throw new Error(`${name} must be a number from ${least}.`)
+    return parsed
+  }
+  const whole = (name: string, value: string) => {
+    const parsed = number(name, value, 1)
+    if (!Number.isInteger(parsed)) throw new Error(`${name} must be whole.`)
+    return parsed
+  }
+  const [minutes, ...more] = positionals
+  if (more.length > 0) throw new Error("minutes must be one number.")
+  if (minutes !== undefined && values.turns !== undefined)
+    throw new Error("minutes or --turns: give one of them.")
+  return {
+    length:
+      values.turns === undefined
+        ? { ms: number("minutes", minutes ?? "10", 0.1) * 60_000 }
+        : { turns: whole("--turns", values.turns) },
+    perSecond: number("--per-second", values["per-second"], 0.1),
+    seed: values.seed === undefined ? 1 + Math.floor(Math.random() * 2 ** 31) : whole("--seed", values.seed),
+    restMs: number("--rest-seconds", values["rest-seconds"], 0) * 1000,
+    write: values.write,
+  }
+}

@@ -1,0 +1,92 @@
+/** What the system knows of a process. Linux only: read from /proc. */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs"
+
+export interface ProcessStat {
+  readonly name: string
+  readonly parent: number
+  /** Ended, and not yet asked for its exit code. */
+  readonly isZombie: boolean
+}
+
+/** Of /proc/PID/stat. The name stands in brackets, and may itself hold blanks and brackets. */
+export const parseStat = (text: string): ProcessStat => {
+  const open = text.indexOf("(")
+  const close = text.lastIndexOf(")")
+  const [state = "", parent = ""] = text.slice(close + 2).split(" ")
+  return { name: text.slice(open + 1, close), parent: Number(parent), isZombie: state === "Z" }
+}
+
+export interface Connection {
+  readonly localPort: number
+  readonly remotePort: number
+  readonly inode: string
+}
+
+/** "01" in the kernel's own list of TCP states. */
+const established = "01"
+
+const portOf = (address = "") => Number.parseInt(address.split(":")[1] ?? "", 16)
+
+/** The established connections of /proc/PID/net/tcp or tcp6, which lists those of all processes. */
+export const parseTcp = (text: string): ReadonlyArray<Connection> =>
+  text
+    .split("\n")
+    .slice(1)
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , , state]) => state === established)
+    .map(([, local, remote, , , , , , , inode = ""]) => ({
+      localPort: portOf(local),
+      remotePort: portOf(remote),
+      inode,
+    }))
+
+/** The inode of a socket by where its descriptor leads: `socket:[12345]`. */
+export const socketInode = (link: string): string | undefined => /^socket:\[(\d+)\]$/.exec(link)?.[1]
+
+export interface Ports {
+  /** Where the service listens. */
+  readonly own: number
+  readonly upstream: number
+}
+
+export type Peer = "client" | "upstream" | "database"
+
+/** Who is at the other end. The service connects to nobody else. */
+export const peerOf = ({ localPort, remotePort }: Connection, { own, upstream }: Ports): Peer => {
+  if (localPort === own) return "client"
+  return remotePort === upstream ? "upstream" : "database"
+}
+
+/** What is gone before it could be read counts for nothing. */
+const orNone = <A>(read: () => A, none: A): A => {
+  try {
+    return read()
+  } catch {
+    return none
+  }
+}
+
+/** Where the descriptors of a process lead. */
+export const openFiles = (pid: number): ReadonlyArray<string> =>
+  readdirSync(`/proc/${pid}/fd`).map((fd) => orNone(() => readlinkSync(`/proc/${pid}/fd/${fd}`), ""))
+
+export const childrenOf = (pid: number): ReadonlyArray<ProcessStat> =>
+  readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((other) => orNone(() => [parseStat(readFileSync(`/proc/${other}/stat`, "utf8"))], []))
+    .filter(({ parent }) => parent === pid)
+
+/** The connections that a process with these files holds, by who is at the other end. */
+export const connectionsOf = (
+  pid: number,
+  files: ReadonlyArray<string>,
+  ports: Ports,
+): Readonly<Record<Peer, number>> => {
+  const own = new Set(files.map(socketInode))
+  const counts = { client: 0, upstream: 0, database: 0 }
+  for (const table of ["tcp", "tcp6"]) {
+    const text = orNone(() => readFileSync(`/proc/${pid}/net/${table}`, "utf8"), "")
+    for (const each of parseTcp(text)) if (own.has(each.inode)) counts[peerOf(each, ports)] += 1
+  }
+  return counts
+}

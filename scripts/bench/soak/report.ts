@@ -1,0 +1,101 @@
+import { describeOthers, type Others, plainTable, verdictTable } from "../report.ts"
+import { median } from "../statistics.ts"
+import { drawMemory, type Level } from "./chart.ts"
+import { kinds } from "./mix.ts"
+import type { Run } from "./run.ts"
+import type { Sample } from "./sample.ts"
+import { early, late, verdictsOf, windowOf } from "./verdict.ts"
+
+/** A run, and what it was made on. */
+export interface Report extends Others {
+  readonly run: Run
+  readonly machine: string
+  readonly seed: number
+  /** The command that makes this report again. */
+  readonly command: string
+}
+
+const rows: ReadonlyArray<readonly [name: keyof Sample, what: string]> = [
+  ["residentMb", "resident memory, MB"],
+  ["heapMb", "heap, MB, with garbage"],
+  ["externalMb", "held outside of the heap, MB"],
+  ["files", "open files"],
+  ["ffmpegs", "ffmpegs, with the 2 at most that wait for a recording"],
+  ["otherChildren", "other child processes"],
+  ["clients", "connections of clients"],
+  ["upstream", "connections to the provider"],
+  ["database", "connections to the database"],
+  ["tempFiles", "temporary files and folders"],
+  ["fibres", "fibres"],
+  ["turns", "turns in hand"],
+]
+
+/** What there was at the start, before, during and after. */
+const levelsTable = ({ started, before, during, after }: Run): string =>
+  plainTable(
+    ["", "just started", "before", "during, median", "during, most", "after"],
+    rows.map(([name, what]) => {
+      const all = during.map((sample) => sample[name])
+      const cells = [started[name], before[name], median(all), Math.max(...all), after[name]]
+      return [what, ...cells.map((value) => value.toFixed(0))]
+    }),
+  )
+
+/** How often each kind of visit was paid, and how its requests ended. */
+const visitsTable = ({ met }: Run): string =>
+  plainTable(
+    ["visit", "times", "its requests ended"],
+    Object.keys(kinds).map((kind) => {
+      const those = met.filter((each) => each.kind === kind)
+      const ends = Map.groupBy(
+        those.flatMap(({ ends }) => ends),
+        (end) => end,
+      )
+      const told = [...ends].toSorted(([, a], [, b]) => b.length - a.length)
+      return [kind, `${those.length}`, told.map(([end, { length }]) => `${end} ${length}`).join(", ")]
+    }),
+  )
+
+const minutes = (ms: number) => (ms / 60_000).toFixed(1)
+
+const levelOf = (during: ReadonlyArray<Sample>, [from, to]: readonly [number, number]): Level => {
+  const part = windowOf(during, from, to)
+  return {
+    from: part[0]?.seconds ?? 0,
+    to: part.at(-1)?.seconds ?? 0,
+    residentMb: median(part.map(({ residentMb }) => residentMb)),
+  }
+}
+
+export const picture = ({ during }: Run): string =>
+  drawMemory(
+    "Memory of the service under a mixed load",
+    during.map(({ seconds, residentMb, heapMb, externalMb }) => ({
+      seconds,
+      residentMb,
+      heldMb: heapMb + externalMb,
+    })),
+    [levelOf(during, early), levelOf(during, late)],
+  )
+
+/** The figures of a run: a section of docs/reliability.md. */
+export const describe = (report: Report): string => {
+  const { run, machine, seed, command } = report
+  const times = ({ p50, p99, max }: Run["health"]) =>
+    `p50 ${p50.toFixed(0)} ms, p99 ${p99.toFixed(0)} ms, longest ${max.toFixed(0)} ms`
+  const wrong = [...run.wrong, ...run.inconsistencies, ...run.defects]
+  return `\`${command}\`, with the seed ${seed}:
+
+- Machine: ${machine}.
+- In use meanwhile: ${describeOthers(report)}.
+- ${run.turns} turns in ${minutes(run.wallMs)} minutes, ${(run.turns / (run.wallMs / 1000)).toFixed(1)} a second.
+- \`/health\` answered in ${times(run.health)}; \`/ready\` in ${times(run.ready)}.
+
+${verdictTable(verdictsOf(run))}
+${wrong.length === 0 ? "" : `\nWhat was wrong:\n\n${[...new Set(wrong)].map((what) => `- ${what}`).join("\n")}\n`}
+![The service's memory over the time of the load](soak-memory.svg)
+
+${levelsTable(run)}
+
+${visitsTable(run)}`
+}

@@ -1,0 +1,136 @@
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { makeDatabase, stopCluster } from "../../../test/support/database.ts"
+import { arrive } from "../load.ts"
+import { type Probed, startProbe } from "../probing.ts"
+import { type Program, startProgram, startService, stopAll, takeWarnings } from "../programs.ts"
+import { makeAccounts } from "./account.ts"
+import { firstOfAll, makeMix, type Visit } from "./mix.ts"
+import type { Options } from "./options.ts"
+import { makeSayings } from "./said.ts"
+import { makeSampler, type Sample } from "./sample.ts"
+import { inconsistencies } from "./stored.ts"
+import type { Seen } from "./verdict.ts"
+import { type Met, maxAudioMb, pay } from "./visits.ts"
+
+/** All that one run has found. */
+export interface Run extends Seen {
+  /** Just started, without a turn taken. */
+  readonly started: Sample
+  readonly health: Probed
+  readonly ready: Probed
+  /** Of the load. */
+  readonly turns: number
+  readonly wallMs: number
+}
+
+/** At a time; more than the load has on a machine that carries it. */
+const mostAtATime = 64
+const accounts = 24
+
+/** Of the service: a call that hangs costs seconds, and a turn fails by nothing but what was planned for it. */
+const settings = {
+  STT_TIMEOUT_SECONDS: "4",
+  LLM_TIMEOUT_SECONDS: "4",
+  TTS_TIMEOUT_SECONDS: "4",
+  BREAKER_FAILURES: "0",
+  MAX_AUDIO_SIZE_MB: `${maxAudioMb}`,
+}
+
+/** At a port, where it was there before. */
+const startUpstream = (seed: number, port = 0) =>
+  startProgram(["scripts/bench/soak/upstream.ts", `${seed}`, `${port}`], {}, (line) =>
+    line.startsWith("http"),
+  )
+
+const portOf = (url: string) => Number(new URL(url).port)
+
+const describeSample = ({ seconds, residentMb, fibres, turns }: Sample, taken: number) =>
+  `After ${seconds.toFixed(0)} s: ${taken} turns taken, ${turns} in hand, ${residentMb.toFixed(0)} MB, ${fibres} fibres`
+
+/** Runs the soak, telling `tell` how it goes on; nothing that it started is left afterwards. */
+export const soak = async (options: Options, tell: (line: string) => void): Promise<Run> => {
+  const sayings = await makeSayings()
+  // Before the folder for uploads is made: the database lies beside it.
+  const database = await makeDatabase()
+  const folder = await mkdtemp(join(tmpdir(), "soak-"))
+  try {
+    const first = await startUpstream(options.seed)
+    const service = await startService(first.line, {
+      ...settings,
+      DATABASE_URL: database.url,
+      TMPDIR: folder,
+    })
+    const ports = { own: portOf(service.api), upstream: portOf(first.line) }
+    const sample = makeSampler({ service, ports, folder })
+    const place = { api: service.api, sayings }
+    const met: Array<Met> = []
+    let turns = 0
+
+    await Bun.sleep(3000)
+    const started = await sample()
+    tell("Everything once")
+    const users = await makeAccounts(service.api, accounts)
+    const visit = async (one: Visit) => {
+      const what = await users.use((account) => pay(place, account, one))
+      turns += what.turns
+      met.push(what)
+      for (const each of what.wrong) tell(`Wrong: ${each}`)
+    }
+    /** Without the upstream, and so without the connections to it that wait for another call. */
+    const rest = async (upstream: Program) => {
+      await upstream.stop()
+      tell(`At rest for ${options.restMs / 1000} s`)
+      await Bun.sleep(options.restMs)
+      return sample()
+    }
+    await Promise.all(firstOfAll().map(visit))
+    const before = await rest(first)
+    const upstream = await startUpstream(options.seed, ports.upstream)
+    const turnsBefore = turns
+
+    const [health, ready] = [
+      await startProbe(`${service.api}/health`),
+      await startProbe(`${service.api}/ready`),
+    ]
+    const during: Array<Sample> = []
+    const begun = performance.now()
+    const { length, perSecond } = options
+    const isOver = () =>
+      "turns" in length ? turns - turnsBefore >= length.turns : performance.now() - begun >= length.ms
+    const watch = async () => {
+      while (!isOver()) {
+        const next = await sample()
+        during.push(next)
+        if (during.length % 30 === 0) tell(describeSample(next, turns - turnsBefore))
+        await Bun.sleep(begun + during.length * 1000 - performance.now())
+      }
+      return performance.now() - begun
+    }
+    const watching = watch()
+    const next = makeMix(options.seed)
+    await arrive({ perSecond, mostAtATime }, () => visit(next()), isOver)
+    const wallMs = await watching
+    const probed = { health: await health(), ready: await ready() }
+    const after = await rest(upstream)
+    return {
+      started,
+      before,
+      during,
+      after,
+      met,
+      wrong: [...met.flatMap(({ wrong }) => wrong), ...users.wrong()],
+      inconsistencies: await inconsistencies(database.sql, users.answered()),
+      defects: [...takeWarnings().keys()].filter((text) => text.startsWith("defect")),
+      ...probed,
+      turns: turns - turnsBefore,
+      wallMs,
+    }
+  } finally {
+    await stopAll()
+    await database.drop()
+    await stopCluster()
+    await rm(folder, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,38 @@
+import type { SQL } from "bun"
+
+/** What is wrong with what is stored, each with a sentence; `answered`: the turns that were answered whole. */
+export const inconsistencies = async (
+  sql: SQL,
+  answered: ReadonlyArray<string>,
+): Promise<ReadonlyArray<string>> => {
+  const [running] = await sql`select count(*)::int as count from turns where state = 'running'`
+  const [unpaired] = await sql`
+    select count(*)::int as count from (
+      select turn_id from messages
+      group by turn_id
+      having array_agg(role::text order by sequence) <> array['user', 'assistant']
+        or count(distinct session_id) <> 1
+    ) as odd`
+  const [unowned] = await sql`
+    select count(*)::int as count from messages
+    where not exists (
+      select 1 from turns
+      where turns.id = messages.turn_id and turns.session_id = messages.session_id
+        and turns.state in ('completed', 'interrupted', 'cancelled')
+    )`
+  const [unsaid] = await sql`
+    select count(*)::int as count from turns
+    where state = 'completed' and not exists (select 1 from messages where messages.turn_id = turns.id)`
+  const [lost] = await sql`
+    select count(*)::int as count from unnest(${sql.array([...answered], "uuid")}::uuid[]) as answered (id)
+    where not exists (select 1 from turns where turns.id = answered.id and turns.state = 'completed')`
+  return (
+    [
+      [running, "still running"],
+      [unpaired, "without a question and one answer"],
+      [unowned, "messages without their turn"],
+      [unsaid, "completed without messages"],
+      [lost, "answered whole and not saved"],
+    ] as const
+  ).flatMap(([{ count }, what]) => (count === 0 ? [] : [`${count} ${what}`]))
+}

@@ -1,0 +1,81 @@
+import { describe, expect, test } from "bun:test"
+import { PCGRandom } from "effect/Utils"
+import {
+  markOfText,
+  markOfWav,
+  plans,
+  provokedCodes,
+  questionOf,
+  replyOf,
+  secondsOf,
+  stepOf,
+} from "../../../scripts/bench/soak/faults.ts"
+import { makeSayings } from "../../../scripts/bench/soak/said.ts"
+import { decode } from "../../support/ffmpeg.ts"
+
+const marks = [...plans.keys()]
+
+describe("a mark", () => {
+  test("is read from what is said, and from every sentence of the reply", () => {
+    for (const mark of marks) {
+      expect(markOfText(questionOf(mark))).toBe(mark)
+      const sentences = replyOf(mark)
+        .split(". ")
+        .map((sentence) => markOfText(sentence))
+      expect(sentences).toEqual([mark, mark])
+    }
+    expect(markOfText("What is a bookmark 3?")).toBe(0)
+  })
+
+  test("is read from a recording's length, in every container as it is decoded", async () => {
+    const { recordings } = await makeSayings()
+    for (const made of Object.values(recordings)) {
+      expect(made).toHaveLength(plans.length)
+      for (const mark of [0, 1, plans.length - 1]) {
+        const { samples } = await decode(made[mark] ?? new Uint8Array(), { rate: 16_000, from: "file" })
+        expect(markOfWav(44 + samples.length * 2)).toBe(mark)
+      }
+    }
+  })
+
+  test("bears what encoders add", () => {
+    for (const mark of marks) expect(markOfWav((secondsOf(mark) + 0.09) * 32_000)).toBe(mark)
+  })
+})
+
+const ways = (stage: "stt" | "llm" | "tts", mark: number) => {
+  const random = new PCGRandom(1)
+  return Array.from({ length: 40 }, () => stepOf(stage, mark, random))
+}
+
+const isWell = (step: object) => Object.keys(step).every((name) => name === "text")
+
+describe("a call", () => {
+  test("of a turn without a fault goes well, in every stage", () => {
+    for (const stage of ["stt", "llm", "tts"] as const) expect(ways(stage, 0).every(isWell)).toBe(true)
+  })
+
+  test("goes wrong mostly, but not always, in the stage that is meant to, and in no other", () => {
+    for (const [mark, plan] of plans.entries()) {
+      if (plan === undefined) continue
+      for (const stage of ["stt", "llm", "tts"] as const) {
+        const well = ways(stage, mark).filter(isWell).length
+        if (stage !== plan.stage) expect(well).toBe(40)
+        else {
+          expect(well).toBeGreaterThan(0)
+          expect(well).toBeLessThan(20)
+        }
+      }
+    }
+  })
+})
+
+test("a turn may say no with its own stage's code only, and a slow one not at all", () => {
+  const codesOf = (stage: string, how: string) =>
+    provokedCodes(plans.findIndex((plan) => plan?.stage === stage && plan.how === how))
+  expect(provokedCodes(0)).toEqual([])
+  expect(codesOf("llm", "slow")).toEqual([])
+  expect(codesOf("llm", "hangs")).toEqual(["LLM_FAILED"])
+  expect(codesOf("tts", "cut off")).toEqual(["TTS_FAILED"])
+  expect(codesOf("stt", "rate limited")).toEqual(["RATE_LIMIT_EXCEEDED"])
+})

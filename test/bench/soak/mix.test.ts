@@ -1,0 +1,55 @@
+import { describe, expect, test } from "bun:test"
+import { plans } from "../../../scripts/bench/soak/faults.ts"
+import { accepts, firstOfAll, kinds, makeMix, sayings, type Visit } from "../../../scripts/bench/soak/mix.ts"
+
+const draw = (seed: number, count: number): ReadonlyArray<Visit> => {
+  const next = makeMix(seed)
+  return Array.from({ length: count }, next)
+}
+
+const share = (visits: ReadonlyArray<Visit>, is: (visit: Visit) => boolean) =>
+  visits.filter(is).length / visits.length
+
+describe("the mix", () => {
+  const many = draw(1, 10_000)
+
+  test("is the same for the same seed, and another for another", () => {
+    expect(draw(7, 50)).toEqual(draw(7, 50))
+    expect(draw(8, 50)).not.toEqual(draw(7, 50))
+  })
+
+  test("has every kind as often as it is meant to be", () => {
+    expect(Object.values(kinds).reduce((sum, { share }) => sum + share, 0)).toBe(100)
+    for (const [kind, { share: wanted }] of Object.entries(kinds)) {
+      expect(Math.abs(share(many, (visit) => visit.kind === kind) - wanted / 100)).toBeLessThan(0.012)
+    }
+  })
+
+  test("has every container and rendering equally often", () => {
+    for (const each of sayings)
+      expect(share(many, ({ saidAs }) => saidAs === each)).toBeCloseTo(1 / sayings.length, 1)
+    for (const each of accepts)
+      expect(share(many, ({ accept }) => accept === each)).toBeCloseTo(1 / accepts.length, 1)
+  })
+
+  test("has every fault, and none but in turns that are meant to meet one", () => {
+    const faulty = many.filter(({ kind }) => kind === "fault at the provider")
+    expect(new Set(faulty.map(({ mark }) => mark)).size).toBe(plans.length - 1)
+    expect(faulty.every(({ mark }) => plans[mark] !== undefined)).toBe(true)
+    const others = many.filter(({ kind }) => kind !== "fault at the provider")
+    expect(others.every(({ mark }) => mark === 0)).toBe(true)
+  })
+
+  test("has 104 turns in 100 visits, as the options say", () => {
+    const turns = many.reduce((sum, { kind }) => sum + kinds[kind].turns, 0)
+    expect(Math.abs(turns / many.length - 1.04)).toBeLessThan(0.02)
+  })
+})
+
+test("the first of all is everything once", () => {
+  const first = firstOfAll()
+  expect(new Set<string>(first.map(({ kind }) => kind))).toEqual(new Set<string>(Object.keys(kinds)))
+  expect(new Set(first.map(({ mark }) => mark)).size).toBe(plans.length)
+  const pairs = new Set(first.map(({ saidAs, accept }) => `${saidAs} ${accept}`))
+  expect(pairs.size).toBe(sayings.length * accepts.length)
+})

@@ -1,0 +1,74 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test"
+import { inconsistencies } from "../../../scripts/bench/soak/stored.ts"
+import { type Service, startService } from "../../support/service.ts"
+
+let service: Service
+let user: string
+const session = "00000000-0000-4000-8000-000000000001"
+beforeAll(async () => {
+  service = await startService()
+  await service.register()
+})
+beforeEach(async () => {
+  const { sql } = service.database
+  await sql`delete from turns`
+  await sql`delete from sessions`
+  ;[{ id: user }] = await sql`select id from users`
+  await sql`insert into sessions (id, user_id) values (${session}, ${user})`
+})
+afterAll(() => service.stop())
+
+const turn = async (state: string) => {
+  const id = crypto.randomUUID()
+  const lease = state === "running" ? new Date() : null
+  await service.database.sql`
+    insert into turns (id, user_id, session_id, state, lease_until) values (${id}, ${user}, ${session}, ${state}, ${lease})`
+  return id
+}
+
+const say = async (id: string, ...roles: ReadonlyArray<string>) => {
+  for (const role of roles) {
+    await service.database.sql`
+      insert into messages (session_id, turn_id, role, content) values (${session}, ${id}, ${role}, '…')`
+  }
+}
+
+const found = (...answered: ReadonlyArray<string>) => inconsistencies(service.database.sql, answered)
+
+test("nothing is wrong with turns that are saved, interrupted or failed as they should be", async () => {
+  const done = await turn("completed")
+  await say(done, "user", "assistant")
+  await say(await turn("interrupted"), "user", "assistant")
+  await turn("failed")
+  expect(await found(done)).toEqual([])
+  expect(await found()).toEqual([])
+})
+
+test("a turn that still runs is", async () => {
+  await turn("running")
+  expect(await found()).toEqual(["1 still running"])
+})
+
+test("a question without its answer is, as are two answers, and an answer before its question", async () => {
+  await say(await turn("completed"), "user")
+  await say(await turn("completed"), "user", "assistant", "assistant")
+  await say(await turn("completed"), "assistant", "user")
+  expect(await found()).toEqual(["3 without a question and one answer"])
+})
+
+test("messages of a turn that failed, or that is not there, are", async () => {
+  await say(await turn("failed"), "user", "assistant")
+  await say(crypto.randomUUID(), "user", "assistant")
+  expect(await found()).toEqual(["4 messages without their turn"])
+})
+
+test("a completed turn without messages is", async () => {
+  await turn("completed")
+  expect(await found()).toEqual(["1 completed without messages"])
+})
+
+test("an answer that was heard whole and is not saved as such is", async () => {
+  const cut = await turn("interrupted")
+  await say(cut, "user", "assistant")
+  expect(await found(cut, crypto.randomUUID())).toEqual(["2 answered whole and not saved"])
+})
