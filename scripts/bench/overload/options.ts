@@ -1,0 +1,47 @@
+import { parseArgs } from "node:util"
+import { thisMachine, turnsCarriedBy } from "../../../src/machine.ts"
+
+export interface Options {
+  /** How much more comes than the service carries. */
+  readonly times: number
+  /** How long each load lasts. */
+  readonly ms: number
+  readonly maxTurns: number
+  /** Whether the results are written to docs. */
+  readonly write: boolean
+}
+
+export const usage = `Usage: bun run overload [options]
+
+  --times 3        how many times as many turns come as the service carries
+  --seconds 30     how long each of the four loads lasts
+  --max-turns 32   MAX_TURNS of the service (its own default for this machine)
+  --write          write the section of docs/reliability.md`
+
+/** Throws a sentence where an option is unknown or wrong. */
+export const readOptions = (args: ReadonlyArray<string>): Options => {
+  const text = (value: string) => ({ type: "string", default: value }) as const
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      times: text("3"),
+      seconds: text("30"),
+      "max-turns": text(`${turnsCarriedBy(thisMachine())}`),
+      write: { type: "boolean", default: false },
+    },
+  })
+  const number = (name: "times" | "seconds" | "max-turns", least: number) => {
+    const parsed = Number(values[name])
+    if (values[name].trim() === "" || !(parsed >= least))
+      throw new Error(`--${name} must be a number from ${least}.`)
+    return parsed
+  }
+  const maxTurns = number("max-turns", 1)
+  if (!Number.isInteger(maxTurns)) throw new Error("--max-turns must be whole.")
+  return {
+    times: number("times", 1),
+    ms: number("seconds", 1) * 1000,
+    maxTurns,
+    write: values.write,
+  }
+}

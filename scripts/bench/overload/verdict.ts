@@ -1,0 +1,64 @@
+import type { Verdict } from "../budgets.ts"
+import type { Figures } from "./figures.ts"
+
+/** The loads of one run. */
+export interface Loads {
+  /** A few clients: the service's normal pace. */
+  readonly calm: Figures
+  /** As many clients as it takes turns at a time. */
+  readonly full: Figures
+  /** Turns that come at a multiple of the rate of that. */
+  readonly over: Figures
+  readonly afterwards: Figures
+}
+
+/** How much slower the pace may be and still be the normal one: what budgets allow to 32 clients. */
+const mostPace = 1.15
+/** Of what asks whether it lives, in ms. */
+const mostProbeMs = 50
+/** How much more memory it may take than at full load: what waits for a place, and what is refused. */
+const mostMemory = 1.25
+
+const ms = (value: number) => `${value.toFixed(0)} ms`
+
+/** A figure that is none (NaN) meets nothing. */
+const atMost = (budget: string, value: number, bound: number, show: (value: number) => string): Verdict => ({
+  budget,
+  limit: `at most ${show(bound)}`,
+  figure: show(value),
+  verdict: value <= bound ? "met" : "not met",
+})
+
+const none = (budget: string, value: number): Verdict => ({
+  budget,
+  limit: "none",
+  figure: `${value}`,
+  verdict: value === 0 ? "met" : "not met",
+})
+
+export const verdictsOf = ({ calm, full, over, afterwards }: Loads): ReadonlyArray<Verdict> => {
+  const pace = (when: string, { ownFirstAudio }: Figures) =>
+    (["p50", "p95"] as const).map((p) =>
+      atMost(
+        `First audio of accepted turns ${when}, ${p}`,
+        ownFirstAudio[p],
+        calm.ownFirstAudio[p] * mostPace,
+        ms,
+      ),
+    )
+  return [
+    ...pace("under overload", over),
+    ...pace("afterwards", afterwards),
+    atMost("/health under overload, p99", over.health.p99, mostProbeMs, ms),
+    atMost("/ready under overload, p99", over.ready.p99, mostProbeMs, ms),
+    none("/health and /ready that were not 200", over.health.refused + over.ready.refused),
+    none("Turns that broke, or were refused without 503 or 429 and Retry-After", over.improper),
+    none("Turns that failed with a load that it carries", calm.asked + full.asked - calm.heard - full.heard),
+    atMost(
+      "Peak of resident memory under overload",
+      over.peakMb,
+      full.peakMb * mostMemory,
+      (mb) => `${mb.toFixed(0)} MB`,
+    ),
+  ]
+}

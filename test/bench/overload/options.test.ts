@@ -1,0 +1,33 @@
+import { describe, expect, test } from "bun:test"
+import { readOptions } from "../../../scripts/bench/overload/options.ts"
+import { thisMachine, turnsCarriedBy } from "../../../src/machine.ts"
+
+describe("the options of the overload", () => {
+  test("have defaults: three times what this machine carries", () => {
+    expect(readOptions([])).toEqual({
+      times: 3,
+      ms: 30_000,
+      maxTurns: turnsCarriedBy(thisMachine()),
+      write: false,
+    })
+  })
+
+  test("set each by itself", () => {
+    expect(readOptions(["--times", "4.5", "--seconds=10", "--max-turns", "8", "--write"])).toEqual({
+      times: 4.5,
+      ms: 10_000,
+      maxTurns: 8,
+      write: true,
+    })
+  })
+
+  for (const [wrong, sentence] of [
+    [["--times", "0.5"], "--times must be a number from 1."],
+    [["--seconds", "soon"], "--seconds must be a number from 1."],
+    [["--max-turns", "0"], "--max-turns must be a number from 1."],
+    [["--max-turns", "1.5"], "--max-turns must be whole."],
+    [["--clients", "1"], "--clients"],
+  ] as const) {
+    test(`refuse ${wrong.join(" ")}`, () => expect(() => readOptions(wrong)).toThrow(sentence))
+  }
+})

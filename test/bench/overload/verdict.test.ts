@@ -1,0 +1,114 @@
+import { describe, expect, test } from "bun:test"
+import type { Outcome } from "../../../scripts/bench/client.ts"
+import { type Figures, figuresOf, type Witnessed } from "../../../scripts/bench/overload/figures.ts"
+import { describeRow } from "../../../scripts/bench/overload/report.ts"
+import { type Loads, verdictsOf } from "../../../scripts/bench/overload/verdict.ts"
+
+const probed = { asked: 100, refused: 0, p50: 1, p99: 20, max: 60 }
+const witnessed: Witnessed = {
+  load: "a load",
+  wallMs: 2000,
+  health: probed,
+  ready: probed,
+  ownCpu: 0.8,
+  peakMb: 300,
+}
+
+const heard = (ownFirstAudioMs: number): Outcome => ({
+  firstByteMs: ownFirstAudioMs + 10,
+  lastByteMs: 3400,
+  gapMs: 0,
+  ownFirstAudioMs,
+})
+const failed = (failure: string, failedMs = 2000, hasRetryAfter = true): Outcome => ({
+  failure,
+  failedMs,
+  hasRetryAfter,
+})
+
+describe("the figures of a load", () => {
+  const figures = figuresOf(witnessed, [
+    heard(1600),
+    heard(1610),
+    heard(1700),
+    failed("503 OVERLOADED", 2001),
+    failed("503 OVERLOADED", 3),
+    failed("429 RATE_LIMIT_EXCEEDED", 2003),
+  ])
+
+  test("are of the turns that were accepted, and of those that were refused", () => {
+    expect(figures).toMatchObject({ asked: 6, heard: 3, turnsPerSecond: 1.5, refusedAfter: 2001 })
+    expect(figures.ownFirstAudio).toEqual({ p50: 1610, p95: 1700 })
+    expect(figures.firstByte).toEqual({ p50: 1620, p95: 1710 })
+    expect(figures.failures).toEqual(
+      new Map([
+        ["503 OVERLOADED", 2],
+        ["429 RATE_LIMIT_EXCEEDED", 1],
+      ]),
+    )
+  })
+
+  test("know a proper refusal: 503 or 429, with Retry-After", () => {
+    expect(figures.improper).toBe(0)
+    const improper = (outcome: Outcome) => figuresOf(witnessed, [outcome]).improper
+    expect(improper(failed("503 OVERLOADED", 5, false))).toBe(1)
+    expect(improper(failed("500 TTS_FAILED"))).toBe(1)
+    expect(improper(failed("ECONNRESET", 5, false))).toBe(1)
+  })
+
+  test("are told in a line", () => {
+    expect(describeRow(figures)).toContain("refused 2 503 OVERLOADED, 1 429 RATE_LIMIT_EXCEEDED; of all 50 %")
+    expect(describeRow(figuresOf(witnessed, [heard(1)]))).toContain("refused -; of all 0 %; after -")
+  })
+})
+
+const calm = figuresOf(
+  witnessed,
+  Array.from({ length: 20 }, () => heard(1600)),
+)
+const row = (changed: Partial<Figures> = {}): Figures => ({ ...calm, ...changed })
+
+/** What is not met. */
+const missed = (changed: Partial<Loads>) =>
+  verdictsOf({ calm, full: calm, over: calm, afterwards: calm, ...changed })
+    .filter(({ verdict }) => verdict !== "met")
+    .map(({ budget }) => budget)
+
+describe("a service that is asked for too much", () => {
+  test("is good as it was when it is not", () => expect(missed({})).toEqual([]))
+
+  test("keeps its pace for what it accepts, then and afterwards", () => {
+    expect(missed({ over: row({ ownFirstAudio: { p50: 1839, p95: 1841 } }) })).toEqual([
+      "First audio of accepted turns under overload, p95",
+    ])
+    expect(missed({ afterwards: row({ ownFirstAudio: { p50: 1841, p95: 1600 } }) })).toEqual([
+      "First audio of accepted turns afterwards, p50",
+    ])
+  })
+
+  test("that accepts nothing keeps no pace", () => {
+    const none = { p50: Number.NaN, p95: Number.NaN }
+    expect(missed({ over: row({ heard: 0, ownFirstAudio: none }) })).toHaveLength(2)
+  })
+
+  test("says that it lives, in 50 ms", () => {
+    expect(missed({ over: row({ health: { ...probed, p99: 50 } }) })).toEqual([])
+    expect(missed({ over: row({ health: { ...probed, p99: 50.1 } }) })).toEqual([
+      "/health under overload, p99",
+    ])
+    expect(missed({ over: row({ ready: { ...probed, p99: 51 } }) })).toEqual(["/ready under overload, p99"])
+    expect(missed({ over: row({ ready: { ...probed, refused: 1 } }) })).toEqual([
+      "/health and /ready that were not 200",
+    ])
+  })
+
+  test("refuses properly, and nothing at a load that it carries", () => {
+    expect(missed({ over: row({ improper: 1 }) })).toHaveLength(1)
+    expect(missed({ full: row({ heard: 19 }) })).toEqual(["Turns that failed with a load that it carries"])
+  })
+
+  test("takes a quarter more memory at most", () => {
+    expect(missed({ over: row({ peakMb: 375 }) })).toEqual([])
+    expect(missed({ over: row({ peakMb: 376 }) })).toEqual(["Peak of resident memory under overload"])
+  })
+})
