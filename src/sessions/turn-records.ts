@@ -165,9 +165,12 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
           where id = ${id} and state = 'running' and lease_until > clock_timestamp()
             and ${isWhole ? sql`not cancel_requested` : sql`true`}
           returning 1`
-        // First the session's row and then the turn's, as its deletion takes them: else each could wait for the other.
+        // The user's row, the session's and then the turn's, as their deletion takes them: else each could wait for the
+        // other. A session that is there is held by itself: its user does not go before it.
+        const heldUser = sql`select 1 from users where id = ${userId} for key share`
         const held = sql`select 1 from sessions where id = ${session.id} for key share`
         const all = Effect.gen(function* () {
+          if (session.isNew) yield* heldUser
           yield* held
           if ((yield* closed).length === 0) return yield* whyNotClosed(id)
           if (session.isNew) yield* opened

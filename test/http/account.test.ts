@@ -5,6 +5,7 @@ import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { connectRaw, head } from "../support/raw-http.ts"
 import { type Service, startService } from "../support/service.ts"
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts"
+import { until } from "../support/turns.ts"
 import { Account, Exported, expectProblem, Registered, readAs } from "./answers.ts"
 
 let database: TestDatabase
@@ -259,6 +260,40 @@ describe("DELETE /users/me", () => {
       "the turn's question to the model",
     )
     expect((await remove(apiKey, { email })).status).toBe(204)
+    await expectProblem(await turn, { status: 404, code: "SESSION_NOT_FOUND" })
+    expect(await left(userId)).toEqual(nothing)
+  })
+
+  test("in the very moment in which a turn is saved is no defect of either", async () => {
+    const { apiKey, userId, email } = await register()
+    service.upstream.script("llm", [{ delayMs: 300 }])
+    const asked = service.upstream.calls("llm").length
+    const spoken = service.upstream.calls("tts").length
+    // The deletion has come to the user's turns, and to this one of them first, when the other is saved.
+    await database.sql`insert into turns (id, user_id, session_id, state, ended_at)
+      values (gen_random_uuid(), ${userId}, gen_random_uuid(), 'failed', now())`
+    const turn = service.converse(apiKey, new Blob([await wav16k()]), { accept: "application/json" })
+    await service.upstream.waitFor(
+      () => service.upstream.calls("llm")[asked],
+      "the turn's question to the model",
+    )
+    const waiting = async (query: string) => {
+      const rows = await database.sql`select 1 from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and query like ${query}`
+      return rows.length > 0
+    }
+    const removed = await database.sql.begin(async (other) => {
+      await other`select 1 from turns where user_id = ${userId} and state = 'failed' for update`
+      const answer = remove(apiKey, { email })
+      await until(() => waiting("delete from users%"), "a deletion that waits for the older turn")
+      await service.upstream.waitFor(() => service.upstream.calls("tts")[spoken], "the turn's speech")
+      await until(
+        async () => (await waiting("%into%sessions%")) || (await waiting("%from users%key share")),
+        "a turn that waits for its user",
+      )
+      return { answer }
+    })
+    expect((await removed.answer).status).toBe(204)
     await expectProblem(await turn, { status: 404, code: "SESSION_NOT_FOUND" })
     expect(await left(userId)).toEqual(nothing)
   })
