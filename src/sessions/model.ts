@@ -9,6 +9,8 @@ export const storable = (text: string) => {
 
 const flawWithin = (value: unknown): string | undefined => {
   if (typeof value === "string") return storable(value)
+  // 1e400 is read as infinite, and would be kept as null.
+  if (typeof value === "number" && !Number.isFinite(value)) return "must not contain a number over 1.8e308"
   if (typeof value !== "object" || value === null) return undefined
   for (const [name, each] of Object.entries(value)) {
     const found = storable(name) ?? flawWithin(each)

@@ -92,6 +92,8 @@ const wrongTexts: ReadonlyArray<[string, string, RegExp]> = [
   ["half a character in a name", '{"metadata":{"\\ud800":1}}', /^metadata: .*half/],
   ["metadata nested 101 deep", `{"metadata":${nested(100)}}`, /^body: .*100/],
   ["metadata nested 100,000 deep", `{"metadata":${nested(100_000)}}`, /^body: .*100/],
+  ["a number that is too large", '{"metadata":{"a":[{"b":1e400}]}}', /^metadata: .*number/],
+  ["a number that is too small", '{"metadata":{"a":-1e309}}', /^metadata: .*number/],
   ["lists nested 500,000 deep", "[".repeat(500_000), /valid JSON|100/],
   ["JSON that breaks off", '{"title":', /valid JSON/],
 ]

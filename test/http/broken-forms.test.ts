@@ -1,0 +1,262 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { wav16k } from "../support/audio.ts"
+import { startTurns, type TurnService } from "../support/turns.ts"
+import { expectProblem } from "./answers.ts"
+
+let service: TurnService
+let key = ""
+let recording: Buffer = Buffer.alloc(0)
+beforeAll(async () => {
+  service = await startTurns({ env: { SILENCE_DBFS: "0", NODE_ENV: "production" } })
+  key = await service.register()
+  recording = Buffer.from(await wav16k())
+})
+afterAll(() => service.stop())
+beforeEach(() => service.reset())
+afterEach(() => service.nothingLeft())
+
+type Piece = string | Uint8Array
+/** Bytes of Latin-1, so that a case can write each by its number. */
+const bytesOf = (...pieces: ReadonlyArray<Piece>) =>
+  Buffer.concat(pieces.map((piece) => (typeof piece === "string" ? Buffer.from(piece, "latin1") : piece)))
+
+/** A part of whatever headers and content. */
+const part = (headers: string, content: Piece, boundary = "x") =>
+  bytesOf(`--${boundary}\r\n${headers}\r\n\r\n`, content, "\r\n")
+const end = "--x--\r\n"
+const audio = (boundary?: string) =>
+  part('Content-Disposition: form-data; name="audio"; filename="a.wav"', recording, boundary)
+const field = (name: string, value: Piece) => part(`Content-Disposition: form-data; name="${name}"`, value)
+
+const send = (body: Uint8Array, type = "multipart/form-data; boundary=x") =>
+  fetch(`${service.url}/voice/conversation`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": type },
+    body,
+  })
+
+/** Each beside a good recording, which is the first thing that is heard. */
+const beside: ReadonlyArray<readonly [name: string, more: () => Uint8Array]> = [
+  ["a part without a name", () => part("Content-Disposition: form-data", "content")],
+  ["a part that is no form's", () => part('Content-Disposition: attachment; filename="b.wav"', "content")],
+  ["a name that is not UTF-8", () => field("\xff\xfe", "content")],
+  ["the name __proto__", () => field("__proto__", "content")],
+  ["a name of 10 KB", () => field("n".repeat(10_000), "content")],
+  ["a sessionId that is not UTF-8", () => field("sessionId", "\xff\xfe")],
+  ["a sessionId with a NUL", () => field("sessionId", "\0")],
+  ["a sessionId with line breaks", () => field("sessionId", "a\r\nb: c")],
+  ["a sessionId with half a character", () => field("sessionId", "\xed\xa0\x80")],
+  ["two sessionIds", () => bytesOf(field("sessionId", "a"), field("sessionId", "b"))],
+  [
+    "a sessionId that is a file",
+    () => part('Content-Disposition: form-data; name="sessionId"; filename="s"', "a"),
+  ],
+  [
+    "a sessionId of a charset that there is not",
+    () =>
+      part('Content-Disposition: form-data; name="sessionId"\r\nContent-Type: text/plain; charset=nope', "a"),
+  ],
+  [
+    "a sessionId in UTF-16 and base64",
+    () =>
+      part(
+        'Content-Disposition: form-data; name="sessionId"\r\nContent-Type: text/plain; charset=utf-16le\r\nContent-Transfer-Encoding: base64',
+        "YQ==",
+      ),
+  ],
+  ["a field that names a charset for all", () => field("_charset_", "utf-7")],
+  [
+    "a file name in a charset that there is not",
+    () => part("Content-Disposition: form-data; name=\"b\"; filename*=nope''%ff%00", "a"),
+  ],
+  [
+    "a file name that is not UTF-8",
+    () => part("Content-Disposition: form-data; name=\"b\"; filename*=utf-8''%ff%c0%af", "a"),
+  ],
+  [
+    "a form within it",
+    () =>
+      part(
+        'Content-Disposition: form-data; name="b"\r\nContent-Type: multipart/mixed; boundary=y',
+        bytesOf(part('Content-Disposition: file; filename="audio"', "content", "y"), "--y--\r\n"),
+      ),
+  ],
+]
+
+describe("a recording is heard", () => {
+  test.each(beside)("beside %s, before and after it", async (_, more) => {
+    for (const body of [bytesOf(audio(), more(), end), bytesOf(more(), audio(), end)]) {
+      const answer = await send(body)
+      const text = answer.status === 200 ? "" : await answer.clone().text()
+      expect({ status: answer.status, text }).toEqual({ status: 200, text: "" })
+      await answer.bytes()
+      expect(service.upstream.calls("stt")[0]?.request.file.bytes.length).toBe(recording.length)
+      service.reset()
+    }
+  })
+
+  test.each<readonly [name: string, type: string, boundary: string]>([
+    ["of 70 characters", `multipart/form-data; boundary=${"b".repeat(70)}`, "b".repeat(70)],
+    ["longer than there should be", `multipart/form-data; boundary=${"b".repeat(200)}`, "b".repeat(200)],
+    ["in quotes", 'multipart/form-data; charset=utf-8; boundary="a b?=(c)"', "a b?=(c)"],
+    ["in other letters", "Multipart/Form-Data; BOUNDARY=AbC", "AbC"],
+    ["of dashes", "multipart/form-data; boundary=----", "----"],
+  ])("with a boundary %s", async (_, type, boundary) => {
+    const answer = await send(bytesOf(audio(boundary), `--${boundary}--\r\n`), type)
+    expect(answer.status).toBe(200)
+    await answer.bytes()
+  })
+
+  test("with words before the first boundary and after the last", async () => {
+    const answer = await send(bytesOf("This is a form.\r\n", audio(), end, "It was a form.\r\n"))
+    expect(answer.status).toBe(200)
+    await answer.bytes()
+  })
+})
+
+const malformed = /^The multipart body is malformed/
+const refused: ReadonlyArray<readonly [name: string, body: () => Uint8Array, code: string, message: RegExp]> =
+  [
+    [
+      "a part without headers",
+      () => bytesOf(bytesOf("--x\r\n\r\ncontent\r\n"), audio(), end),
+      "VALIDATION_ERROR",
+      malformed,
+    ],
+    [
+      "a name with a NUL",
+      () => bytesOf(field("a\0b", "content"), audio(), end),
+      "VALIDATION_ERROR",
+      malformed,
+    ],
+    [
+      "a name with an escape",
+      () => bytesOf(field("\x1b[31m", "content"), audio(), end),
+      "VALIDATION_ERROR",
+      malformed,
+    ],
+    [
+      "a file name with a path and a NUL",
+      () =>
+        bytesOf(
+          part('Content-Disposition: form-data; name="b"; filename="../../\0/etc/passwd"', "a"),
+          audio(),
+          end,
+        ),
+      "VALIDATION_ERROR",
+      malformed,
+    ],
+    [
+      "a boundary that is almost its own",
+      () => bytesOf(field("b", "--x-\r\n--xx\r\n -- x\r\n--\r\n"), audio(), end),
+      "VALIDATION_ERROR",
+      malformed,
+    ],
+    [
+      "10,000 tiny parts",
+      () => bytesOf(...Array.from({ length: 10_000 }, () => field("a", "b")), audio(), end),
+      "VALIDATION_ERROR",
+      /too many parts/,
+    ],
+    [
+      "10,000 parts without a name",
+      () => bytesOf(...Array.from({ length: 10_000 }, () => part("X: y", "")), audio(), end),
+      "VALIDATION_ERROR",
+      /parts|malformed/,
+    ],
+    [
+      "a header of 100 KB in a part",
+      () => bytesOf(part(`X: ${"y".repeat(100_000)}`, "a"), audio(), end),
+      "VALIDATION_ERROR",
+      malformed,
+    ],
+    [
+      "10,000 headers in a part",
+      () =>
+        bytesOf(part(Array.from({ length: 10_000 }, (_, i) => `X${i}: y`).join("\r\n"), "a"), audio(), end),
+      "VALIDATION_ERROR",
+      malformed,
+    ],
+    ["another boundary than it says", () => bytesOf(audio("y"), "--y--\r\n"), "VALIDATION_ERROR", malformed],
+    [
+      "line ends without a CR",
+      () => Buffer.from(bytesOf(audio(), end).toString("latin1").replaceAll("\r\n", "\n"), "latin1"),
+      "VALIDATION_ERROR",
+      malformed,
+    ],
+    [
+      "a NUL in a part's header",
+      () =>
+        bytesOf(
+          part('Content-Disposition: form-data; name="audio"; filename="a\0.wav"\r\nX\0: y', recording),
+          end,
+        ),
+      "VALIDATION_ERROR",
+      malformed,
+    ],
+    [
+      "an audio without a file name's end",
+      () => bytesOf(part('Content-Disposition: form-data; name="audio"; filename="a.wav', recording), end),
+      "VALIDATION_ERROR",
+      /Audio file is required|malformed/,
+    ],
+    [
+      "an audio by another case of its name",
+      () => bytesOf(part('Content-Disposition: form-data; name="Audio"; filename="a.wav"', recording), end),
+      "VALIDATION_ERROR",
+      /^Audio file is required$/,
+    ],
+    [
+      "an audio in base64",
+      () =>
+        bytesOf(
+          part(
+            'Content-Disposition: form-data; name="audio"; filename="a.wav"\r\nContent-Transfer-Encoding: base64',
+            recording.toString("base64"),
+          ),
+          end,
+        ),
+      "INVALID_AUDIO",
+      /WAV/,
+    ],
+    [
+      "an audio that is a form",
+      () =>
+        bytesOf(
+          part(
+            'Content-Disposition: form-data; name="audio"; filename="a.wav"\r\nContent-Type: multipart/mixed; boundary=y',
+            bytesOf(audio("y"), "--y--\r\n"),
+          ),
+          end,
+        ),
+      "INVALID_AUDIO",
+      /WAV/,
+    ],
+    [
+      "an empty audio",
+      () => bytesOf(part('Content-Disposition: form-data; name="audio"; filename="a.wav"', ""), end),
+      "INVALID_AUDIO",
+      /WAV/,
+    ],
+    ["nothing but dashes", () => bytesOf("-".repeat(100_000)), "VALIDATION_ERROR", malformed],
+    ["its end and nothing else", () => bytesOf(end), "VALIDATION_ERROR", /^Audio file is required$/],
+  ]
+
+test.each(refused)("a form is refused that has %s", async (_, body, code, message) => {
+  await expectProblem(await send(body()), { status: 400, code, message })
+  expect(service.upstream.calls("stt")).toEqual([])
+})
+
+test.each([
+  "multipart/form-data; boundary",
+  "multipart/form-data; boundary=x\u00ff",
+  'multipart/form-data; boundary="x',
+  "multipart/form-data boundary=x",
+  "multipart/form-data; boundary=x, multipart/form-data; boundary=y",
+])("a form of the type %j is refused", async (type) => {
+  await expectProblem(await send(bytesOf(audio("z"), "--z--\r\n"), type), {
+    status: 400,
+    code: "VALIDATION_ERROR",
+    message: malformed,
+  })
+})
