@@ -29,8 +29,13 @@ const idleTimeout = 120
 /** The path as it was asked for: what Elysia calls so is the route's. */
 const pathOf = (url: string) => url.replace(/^\w+:\/\/[^/]*/, "").replace(/[?#].*$/s, "")
 
+/** What the stop tells the answers. */
+interface Running {
+  isStopping: boolean
+}
+
 /** The whole HTTP interface; it is not listening yet. */
-const makeApp = Effect.fnUntraced(function* (answers: Answers) {
+const makeApp = Effect.fnUntraced(function* (answers: Answers, running: Readonly<Running>) {
   const { corsOrigins, environment, trustedProxies } = yield* Settings
   const clientAddress = makeClientAddress(trustedProxies)
   const runFork = Runtime.runFork(yield* Effect.runtime())
@@ -89,7 +94,10 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers) {
     })
     .wrap((answer) => async (request: Request) => {
       const response: unknown = await answer(request)
-      if (response instanceof Response) noteAnswer(request, response.status)
+      if (!(response instanceof Response)) return response
+      // Its connection is ended after it, and whoever keeps connections should not take another request to it.
+      if (running.isStopping) response.headers.set("connection", "close")
+      noteAnswer(request, response.status)
       return response
     })
     .use(securityHeaders)
@@ -135,8 +143,10 @@ const releasePatience = Duration.seconds(15)
 const stop = Effect.fnUntraced(function* (
   server: Bun.Server<unknown>,
   { open, unattended }: Answers,
+  running: Running,
   patience: Duration.Duration,
 ) {
+  running.isStopping = true
   yield* Effect.logInfo("stopping")
   const finished = yield* Effect.promise(() => server.stop(false)).pipe(
     Effect.zipRight(FiberSet.awaitEmpty(unattended)),
@@ -162,7 +172,8 @@ export class HttpServer extends Context.Tag("HttpServer")<HttpServer, { readonly
     Effect.gen(function* () {
       const { host, port, shutdownTimeout } = yield* Settings
       const answers = { open: yield* FiberSet.make(), unattended: yield* FiberSet.make() }
-      const app = yield* makeApp(answers)
+      const running = { isStopping: false }
+      const app = yield* makeApp(answers, running)
       const server = yield* Effect.acquireRelease(
         Effect.try({
           try: () => {
@@ -175,7 +186,7 @@ export class HttpServer extends Context.Tag("HttpServer")<HttpServer, { readonly
               message: `${addressOf(host, port)} could not be opened (${error instanceof Error ? error.message : error}): stop what uses the port, or set PORT or HOST to another.`,
             }),
         }),
-        (server) => stop(server, answers, shutdownTimeout),
+        (server) => stop(server, answers, running, shutdownTimeout),
       )
       const url = addressOf(host, server.port)
       yield* Effect.logInfo("listening").pipe(Effect.annotateLogs({ url }))

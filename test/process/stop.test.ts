@@ -7,6 +7,7 @@ import { serverFolder } from "../../src/db/embedded-home.ts"
 import { wav16k } from "../support/audio.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { decode } from "../support/ffmpeg.ts"
+import { multipart, multipartType } from "../support/multipart.ts"
 import {
   cleanUpProcesses,
   mainFile,
@@ -15,6 +16,7 @@ import {
   parseLog,
   startProcess,
 } from "../support/process.ts"
+import { connectRaw, head } from "../support/raw-http.ts"
 import { fail, startUpstream, type Upstream } from "../support/upstream.ts"
 
 let database: TestDatabase
@@ -93,6 +95,8 @@ describe.each(["SIGTERM", "SIGINT"] as const)("%s", (signal) => {
 
     const answer = await turn
     expect(answer.status).toBe(200)
+    // Nobody sends another request by this connection, which ends with the answer.
+    expect(answer.headers.get("connection")).toBe("close")
     const heard = await decode(await answer.bytes(), { from: "pipe" })
     expect(heard.log).toBe("")
     expect(await service.ended).toBe(0)
@@ -105,6 +109,32 @@ describe.each(["SIGTERM", "SIGINT"] as const)("%s", (signal) => {
     expect(service.records().at(-1)).toMatchObject({ event: "stopped", level: "info" })
     expect(service.stderr()).toBe("")
   })
+})
+
+test("a connection that is kept alive is closed, not reset, once what is in flight on it is answered", async () => {
+  upstream.script("stt", [{ delayMs: 300 }])
+  const service = start({ env: { SHUTDOWN_TIMEOUT_SECONDS: "600" } })
+  const url = await service.url()
+  const key = await register(url)
+  const [idle, busy] = [await connectRaw(url), await connectRaw(url)]
+  for (const client of [idle, busy]) {
+    await client.send(head("GET /api/v1/health"))
+    const answer = await client.answer()
+    expect([answer.status, answer.headers.get("connection")]).toEqual([200, null])
+  }
+  const body = multipart([{ name: "audio", filename: "a.wav", content: await wav16k() }])
+  const headers = { "content-type": multipartType, "content-length": `${body.length}` }
+  await busy.send(head("POST /api/v1/voice/conversation", { authorization: `Bearer ${key}`, ...headers }))
+  await busy.send(body)
+  await upstream.waitFor(() => upstream.calls("stt")[0], "the turn")
+  service.signal("SIGTERM")
+  await service.says(/"event":"stopping"/)
+  expect(await idle.answer()).toMatchObject({ status: 0, whole: false })
+  const answer = await busy.answer()
+  expect([answer.status, answer.whole, answer.headers.get("connection")]).toEqual([200, true, "close"])
+  await busy.send(head("GET /api/v1/health"))
+  expect(await busy.answer()).toMatchObject({ status: 0 })
+  expect(await service.ended).toBe(0)
 })
 
 test("connections without a request do not hold up the end", async () => {
