@@ -49,12 +49,6 @@ const Spoken = Schema.standardSchemaV1(
   }),
 )
 
-/**
- * The server's own time-out does not hold for a turn: JSON is silent until all of it is there, and every part of a turn,
- * its upload and its listener have time-outs of their own.
- */
-const noIdleTimeout = 0
-
 /** Turns, from a recording or from a text: what was said comes in, and the reply goes out as the client asked for it. */
 export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers) {
   const run = yield* makeRun
@@ -80,8 +74,7 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
     .post(
       "/voice/conversation",
       ({ request, user, server }) => {
-        server?.timeout(request, noIdleTimeout)
-        const asked = { request, userId: user.id }
+        const asked = { request, server, userId: user.id }
         const said = admission.knock(user.id).pipe(
           Effect.zipRight(receiveUpload(asked, uploads, settings)),
           Effect.map(({ upload, sessionId }) => ({
@@ -99,12 +92,14 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
     .post(
       "/sessions/:id/messages",
       ({ request, user, params, query, body, server }) => {
-        server?.timeout(request, noIdleTimeout)
         const said = Effect.succeed({
           saying: Saying.Text(body),
           whereto: Whereto.Given({ sessionId: params.id }),
         })
-        return run(request, answer({ request, userId: user.id, isSpoken: query.audio === "true", said }))
+        return run(
+          request,
+          answer({ request, server, userId: user.id, isSpoken: query.audio === "true", said }),
+        )
       },
       { body: SaidText, query: Spoken, detail: operations.say },
     )

@@ -8,6 +8,7 @@ import { conversationRoutes } from "./conversation.ts"
 import { crossOrigin } from "./cross-origin.ts"
 import { healthRoutes } from "./health.ts"
 import { requireHost } from "./host.ts"
+import { idleTimeout } from "./idle.ts"
 import { problemOf, unknownRoute } from "./on-error.ts"
 import { documentRoutes } from "./openapi/routes.ts"
 import { pageRoutes } from "./page.ts"
@@ -22,9 +23,6 @@ import { usersRoutes } from "./users.ts"
 export class ServerNotStarted extends Schema.TaggedError<ServerNotStarted>()("ServerNotStarted", {
   message: Schema.String,
 }) {}
-
-/** Seconds without a byte; turns have time-outs of their own. */
-const idleTimeout = 120
 
 /** The path as it was asked for: what Elysia calls so is the route's. */
 const pathOf = (url: string) => url.replace(/^\w+:\/\/[^/]*/, "").replace(/[?#].*$/s, "")

@@ -5,6 +5,7 @@ import type { Listening, Saying, Whereto } from "../turn/model.ts"
 import { Turns } from "../turn/turns.ts"
 import { negotiate } from "./accept.ts"
 import { type AppError, ValidationFailed } from "./errors.ts"
+import { mayBeSilent } from "./idle.ts"
 import { renderings } from "./renderings.ts"
 import { requestInfo } from "./run.ts"
 import { type Answers, runsOn, streamed } from "./streaming.ts"
@@ -26,6 +27,7 @@ const unspoken = (listening: Listening): Listening => ({ ...listening, format: "
 
 interface Asked {
   readonly request: Request
+  readonly server: Bun.Server<unknown> | null
   readonly userId: string
   /** Whether the reply is to be spoken. */
   readonly isSpoken: boolean
@@ -39,7 +41,7 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
   const admission = yield* Admission
   const { listenerTimeout } = yield* Settings
 
-  return Effect.fnUntraced(function* ({ request, userId, isSpoken, said }: Asked) {
+  return Effect.fnUntraced(function* ({ request, server, userId, isSpoken, said }: Asked) {
     const type = yield* negotiate(request.headers.get("accept"))
     if (!isSpoken && type.startsWith("audio/")) {
       return yield* new ValidationFailed({
@@ -68,9 +70,11 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
     const client = { signal: request.signal, patience: listenerTimeout, open }
     return yield* streamed(
       client,
-      Effect.flatMap(Effect.scope, (scope) =>
-        Option.isSome(key) ? runsOn(unattended, request.signal, turnOf(scope)) : turnOf(scope),
-      ),
+      Effect.gen(function* () {
+        yield* mayBeSilent(server, request)
+        const turn = turnOf(yield* Effect.scope)
+        return yield* Option.isSome(key) ? runsOn(unattended, request.signal, turn) : turn
+      }),
     )
   })
 })
