@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test"
 import { SQL } from "bun"
-import { expectProblem } from "../http/answers.ts"
+import { Created, expectProblem, readAs } from "../http/answers.ts"
 import { wav16k } from "../support/audio.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts"
@@ -167,4 +167,25 @@ test("a database of which each answer takes 500 ms makes everything slow, and no
   proxy.slow(50)
   const answers = await Promise.all([list(), create(), turn()])
   expect(answers.map(({ status }) => status)).toEqual([200, 201, 200])
+})
+
+test("a statement that takes long is left alone, as long as the server works on it", async () => {
+  const { sessionId } = await readAs(Created, await create())
+  const locks = await database.sql.reserve()
+  await locks`begin`
+  await locks`select 1 from sessions where id = ${sessionId} for update`
+  const patched = service.call("PATCH", `/sessions/${sessionId}`, { key, body: { title: "late" } })
+  const waiting = async () => {
+    const rows: ReadonlyArray<{ readonly pid: number }> = await database.sql`
+      select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+    return rows[0]?.pid
+  }
+  const pid = await until(waiting, "it to wait")
+  const asked = () => proxy.statements().filter((each) => each.includes("pg_stat_activity where pid")).length
+  proxy.forget()
+  await until(() => asked() > 0, "the server to be asked about it")
+  expect(await waiting()).toBe(pid)
+  await locks`rollback`
+  locks.release()
+  expect((await patched).status).toBe(200)
 })
