@@ -83,6 +83,15 @@ export class Turns extends Context.Tag("Turns")<
         FiberSet.awaitEmpty(settling).pipe(Effect.timeoutOption(stopPatience), Effect.interruptible),
       )
 
+      /** Notes the end of a turn, by a fibre that outlives it. */
+      const note = (end: Effect.Effect<void, TurnError>) =>
+        end.pipe(
+          Effect.retry({ schedule: settleAgain, while: ({ _tag }) => _tag === "DatabaseUnavailable" }),
+          Effect.catchAllCause((cause) => Effect.logWarning("turn not settled", cause)),
+          Effect.interruptible,
+          FiberSet.run(settling),
+        )
+
       /** What is to be done where a turn ends before its end. */
       const settleUnlessWhole =
         ({ input, session, place, watch, tally }: Begun) =>
@@ -93,16 +102,11 @@ export class Turns extends Context.Tag("Turns")<
             const timings = yield* watch.soFar
             const failure = Option.map(Cause.failureOption(exit.cause), ({ _tag }) => _tag)
             const state = Option.contains(failure, "TurnCancelled") ? "cancelled" : "interrupted"
-            const settled = yield* place.settled.pipe(
-              Effect.zipRight(settle(records, { input, session, tally, timings }, state)),
-              Effect.retry({ schedule: settleAgain, while: ({ _tag }) => _tag === "DatabaseUnavailable" }),
-              Effect.catchAllCause((cause) => Effect.logWarning("turn not settled", cause)),
-              Effect.interruptible,
-              FiberSet.run(settling),
-            )
+            const ending = { input, session, tally, timings }
+            const noted = yield* note(Effect.zipRight(place.settled, settle(records, ending, state)))
             // Who is told that the database is away is told so at once.
             if (Option.contains(failure, "DatabaseUnavailable")) return
-            yield* undisturbed(Effect.timeoutOption(Fiber.await(settled), settlePatience))
+            yield* undisturbed(Effect.timeoutOption(Fiber.await(noted), settlePatience))
           })
 
       const again = (turn: StoredTurn, input: TurnInput) =>
@@ -137,7 +141,12 @@ export class Turns extends Context.Tag("Turns")<
               Given: ({ sessionId }) => conversation.rejoin(userId, sessionId),
             })
             yield* Effect.annotateLogsScoped({ sessionId: session.id })
-            const claim = yield* running.claim({ id: turnId, userId, session, idempotency })
+            // One that failed may have begun all the same.
+            const unclaimed = records.fail({ id: turnId, timings: {}, usage: tally.usage })
+            const claim = yield* Effect.onError(
+              running.claim({ id: turnId, userId, session, idempotency }),
+              () => note(unclaimed),
+            )
             if (claim._tag === "Answered") return yield* again(claim.turn, input)
             const begun = { input, session, place: claim.place, watch, tally }
             const events = yield* Mailbox.make<Passing, TurnError>({ capacity: eventsAhead })

@@ -119,6 +119,29 @@ describe("a server that fails over", () => {
   )
 })
 
+test("a server that has fewer connections to give than the pool may have: all are answered, or told so", async () => {
+  const limited = await makeDatabase()
+  const role = new URL(limited.url).pathname.slice(1)
+  await limited.sql.unsafe(`create role ${role} login password 'secret' connection limit 3`)
+  await limited.sql.unsafe(`alter schema public owner to ${role}`)
+  const url = new URL(limited.url)
+  Object.assign(url, { username: role, password: "secret" })
+  const small = await startTurns({
+    database: { ...limited, url: url.href },
+    env: { DATABASE_POOL_SIZE: "10" },
+  })
+  const own = await small.register()
+  const ask = () => small.call("POST", "/sessions", { key: own, body: {} })
+  const statuses = statusesOf(await all(ask, 50))
+  expect(statuses).toContain(201)
+  for (const status of statuses) expect([201, 503]).toContain(status)
+  for (let time = 0; time < 10; time++) expect((await ask()).status).toBe(201)
+  await small.stop()
+  await limited.sql.unsafe(`drop owned by ${role} cascade`)
+  await limited.sql.unsafe(`drop role ${role}`)
+  await limited.drop()
+})
+
 describe("a pool smaller than the load", () => {
   test("answers everyone, or says 503; afterwards all connections are there", async () => {
     const asked = [

@@ -126,6 +126,19 @@ describe("nobody can tell that the turn is saved, since the commit's answer is l
 })
 
 describe("a turn's begin of which nobody can tell whether it was noted", () => {
+  test("the answer of its commit being lost twice: 503, and its key is free as soon as the database is back", async () => {
+    const headers = { "idempotency-key": crypto.randomUUID() }
+    proxy.breakOn(/^commit/i, "after", 2)
+    const answer = await service.converse(key, new Blob([recording]), { headers })
+    expect(answer.status).toBe(503)
+    expect(await answer.json()).toMatchObject({ error: "DATABASE_UNAVAILABLE" })
+    await noTurnRuns(service)
+    const again = await service.converse(key, new Blob([recording]), { headers })
+    expect(again.status).toBe(200)
+    await again.bytes()
+    expect(service.upstream.calls("stt")).toHaveLength(1)
+  })
+
   test.each(["before", "after"] as const)("%s the commit: is noted once", async (when) => {
     proxy.breakOn(/^commit/i, when)
     const headers = { "idempotency-key": crypto.randomUUID() }
@@ -145,7 +158,7 @@ test("a connection that was lost between turns is not noticed", async () => {
   await answer.bytes()
 })
 
-test("a database that hangs is given up before the turn begins, and for every other request", async () => {
+test("a database that hangs is given up before the turn begins, and for every other request, until it goes on", async () => {
   proxy.stall()
   const answers = await Promise.all([
     service.converse(key, new Blob([recording])),
@@ -156,4 +169,10 @@ test("a database that hangs is given up before the turn begins, and for every ot
     expect(await answer.json()).toMatchObject({ error: "DATABASE_UNAVAILABLE", retryAfter: 1 })
   }
   expect(service.upstream.calls("stt")).toEqual([])
+  proxy.restore()
+  for (const accept of ["audio/mpeg", "application/json"]) {
+    const answer = await service.converse(key, new Blob([recording]), { accept })
+    expect(answer.status).toBe(200)
+    await answer.bytes()
+  }
 })
