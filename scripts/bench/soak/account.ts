@@ -18,7 +18,8 @@ export interface Account {
 /** One that has come so often leaves: what is stored of one user stays bounded. */
 const visitsEach = 60
 
-const open = async (api: string): Promise<Account> => {
+/** A new one. */
+export const openAccount = async (api: string): Promise<Account> => {
   const email = `soak-${crypto.randomUUID()}@example.com`
   return {
     key: await register(api, email),
@@ -63,6 +64,10 @@ export const call = async (
   return { status: answer.status, body: text === "" ? undefined : JSON.parse(text) }
 }
 
+/** Deletes an account with all that is stored of it; answers the status. */
+export const closeAccount = async (api: string, { key, email }: Account): Promise<number> =>
+  (await call(api, key, "DELETE", "/users/me", { email })).status
+
 const Opened = Schema.Struct({ sessionId: Schema.UUID })
 
 /** A new session of the account. */
@@ -71,7 +76,7 @@ export const openSession = async (api: string, { key }: Account): Promise<string
 
 /** So many accounts that take turns; those that have come often leave, every second of them with all that is theirs. */
 export const makeAccounts = async (api: string, count: number) => {
-  const all = await Promise.all(Array.from({ length: count }, () => open(api)))
+  const all = await Promise.all(Array.from({ length: count }, () => openAccount(api)))
   /** Turns of accounts that left and kept their data. */
   const answered = new Set<string>()
   const wrong: Array<string> = []
@@ -84,7 +89,7 @@ export const makeAccounts = async (api: string, count: number) => {
       for (const id of account.answered) answered.add(id)
       return
     }
-    const { status } = await call(api, account.key, "DELETE", "/users/me", { email: account.email })
+    const status = await closeAccount(api, account)
     if (status !== 204) wrong.push(`an account's end: ${status}`)
   }
 
@@ -98,7 +103,7 @@ export const makeAccounts = async (api: string, count: number) => {
     // Another visit is about to replace it.
     if (found.isLeaving) return choose()
     found.isLeaving = true
-    const fresh = await open(api)
+    const fresh = await openAccount(api)
     all[place] = fresh
     if (found.inHand === 0) await leave(found)
     return fresh

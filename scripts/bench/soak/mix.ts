@@ -3,7 +3,7 @@ import { plans } from "./faults.ts"
 
 /** What clients do: how often of 100 times, and how many turns that takes. What is refused unheard is no turn. */
 export const kinds = {
-  "whole turn": { share: 40, turns: 1 },
+  "whole turn": { share: 38, turns: 1 },
   "fault at the provider": { share: 13, turns: 1 },
   "hang-up in the upload": { share: 5, turns: 1 },
   "hang-up before the answer": { share: 6, turns: 1 },
@@ -16,6 +16,7 @@ export const kinds = {
   "wrong key": { share: 2, turns: 0 },
   "upload too large": { share: 1, turns: 0 },
   "session's life": { share: 4, turns: 1 },
+  "account that leaves in its turn": { share: 2, turns: 1 },
   export: { share: 1, turns: 0 },
 } as const
 

@@ -1,6 +1,6 @@
 /** What each kind of visit does, and what it must not meet. */
 import type { RawAnswer } from "../../../test/support/raw-http.ts"
-import { type Account, call, openSession } from "./account.ts"
+import { type Account, call, closeAccount, openAccount, openSession } from "./account.ts"
 import { plans, provokedCodes } from "./faults.ts"
 import { type Kind, kinds, type Visit } from "./mix.ts"
 import type { Sayings } from "./said.ts"
@@ -204,6 +204,20 @@ const sessionLife: Way = async ({ api, sayings }, account, visit) => {
   return { ends, wrong: [...wrong, ...calls.filter((text) => text !== "")] }
 }
 
+const leavesForGood: Way = async ({ api, sayings }, _, visit) => {
+  const account = await openAccount(api)
+  const client = await send(api, await askOf(api, sayings, account, visit))
+  await Bun.sleep(visit.when * longestWaitMs)
+  const status = await closeAccount(api, account)
+  const end = endOf(await waitFor(client), visit.accept)
+  client.leave()
+  const { ends, wrong } = oneOf(
+    [end],
+    ["whole", "broke off", "broke off SESSION_NOT_FOUND", "404 SESSION_NOT_FOUND"],
+  )
+  return { ends, wrong: status === 204 ? wrong : [...wrong, `DELETE of an account: ${status}`] }
+}
+
 const exported: Way = async ({ api }, account) => {
   const { status } = await call(api, account.key, "GET", "/users/me/export")
   return oneOf([`${status}`], ["200"])
@@ -223,6 +237,7 @@ const ways: { readonly [kind in Kind]: Way } = {
   "wrong key": wrongKey,
   "upload too large": tooLarge,
   "session's life": sessionLife,
+  "account that leaves in its turn": leavesForGood,
   export: exported,
 }
 
