@@ -18,10 +18,10 @@ import { type Met, maxAudioMb, pay } from "./visits.ts"
 export interface Run extends Seen {
   /** Just started, without a turn taken. */
   readonly started: Sample
+  readonly met: ReadonlyArray<Met>
   readonly health: Probed
   readonly ready: Probed
   /** Of the load. */
-  readonly turns: number
   readonly wallMs: number
 }
 

@@ -25,7 +25,7 @@ const seen = (changed: Partial<Seen> = {}): Seen => ({
   before: sample(),
   after: sample(),
   during: at(200, 100),
-  met: [{ kind: "whole turn", turns: 1, ends: ["whole"], wrong: [] }],
+  turns: 1000,
   wrong: [],
   inconsistencies: [],
   defects: [],
@@ -106,7 +106,7 @@ describe("what clients met", () => {
     expect(missed({ wrong: ["export: no answer (late)"] })).toEqual(["Requests without an answer"])
   })
 
-  test("is nothing where no turn was taken", () => expect(missed({ met: [] })).toEqual(["Turns"]))
+  test("is nothing where no turn was taken", () => expect(missed({ turns: 0 })).toEqual(["Turns taken"]))
 })
 
 test("a defect in the log, and a turn that is stored wrong, are no good", () => {
