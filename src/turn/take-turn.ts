@@ -1,15 +1,12 @@
 import { Clock, Effect, Fiber, Option } from "effect"
 import { Settings } from "../config.ts"
-import { DatabaseUnavailable } from "../db/errors.ts"
-import { Overloaded } from "../limits/admission.ts"
 import { noteTimes } from "../metrics.ts"
 import { Providers } from "../openai/client.ts"
-import { timedOut } from "../openai/errors.ts"
 import { Conversation } from "../sessions/conversation.ts"
 import type { Place } from "../sessions/running-turns.ts"
-import { SessionBusy, type Timings, type TurnSession } from "../sessions/stored-turn.ts"
+import type { Timings, TurnSession } from "../sessions/stored-turn.ts"
 import { TurnRecords } from "../sessions/turn-records.ts"
-import { InvalidAudio } from "./errors.ts"
+import { deadline } from "./deadline.ts"
 import { Ffmpeg } from "./ffmpeg.ts"
 import { requireSound } from "./loudness.ts"
 import { TurnEvent, type TurnInput } from "./model.ts"
@@ -32,16 +29,6 @@ export interface Begun {
 
 /** On its way to the listener: what happens, and how much of the reply was handed on with what went before. */
 export type Passing = TurnEvent | { readonly _tag: "HandedOn"; readonly to: number }
-
-/** How far it has come. */
-interface Progress {
-  /** No turn ahead of it in its session runs any more. */
-  isFirst: boolean
-  /** In ms since 1970; Infinity until the decoding has a place. */
-  decodingSince: number
-  /** Some of the reply was handed on, as it is listened to. */
-  isSounding: boolean
-}
 
 const noTimes: Timings = {
   upload: 0,
@@ -67,10 +54,7 @@ export const makeTakeTurn = Effect.gen(function* () {
   const ffmpeg = yield* Ffmpeg
 
   /** What was said, as text; and what it came as, for the log. */
-  const hear = Effect.fnUntraced(function* (
-    { input: { saying, userId }, watch, tally }: Begun,
-    progress: Progress,
-  ) {
+  const hear = Effect.fnUntraced(function* ({ input: { saying, userId }, watch, tally }: Begun) {
     if (saying._tag === "Text") {
       tally.transcript = saying.text
       return { bytes: Buffer.byteLength(saying.text), type: "text" }
@@ -78,7 +62,7 @@ export const makeTakeTurn = Effect.gen(function* () {
     const { upload } = saying
     const recording = yield* watch.stage("validate", validate(upload))
     const begins = Effect.map(Clock.currentTimeMillis, (now) => {
-      progress.decodingSince = now
+      tally.decodingSince = now
     })
     const speech = yield* watch.stage(
       "transcode",
@@ -91,33 +75,12 @@ export const makeTakeTurn = Effect.gen(function* () {
   })
 
   /** What was said before, once the turns ahead in the session have come to their end. */
-  const remember = ({ place, session }: Begun, progress: Progress) =>
+  const remember = ({ place, session, tally }: Begun) =>
     Effect.gen(function* () {
       yield* place.reached
-      progress.isFirst = true
+      tally.isFirst = true
       return yield* conversation.context(session.id)
     })
-
-  /** Fails when the time to the first sound is over, as what is at work or waited for. */
-  const deadline = Effect.fnUntraced(function* ({ watch, tally }: Begun, progress: Progress) {
-    const startedAt = yield* Clock.currentTimeMillis
-    yield* Effect.sleep(settings.turnTimeout)
-    if (progress.isSounding) return yield* Effect.never
-    const atWork = Option.getOrElse(yield* watch.atWork, () => "transcode" as const)
-    if (atWork === "llm" || atWork === "tts") return yield* timedOut(atWork, settings.turnTimeout)
-    if (tally.transcript !== "") {
-      return yield* progress.isFirst
-        ? new DatabaseUnavailable({ cause: "the turn's time ran out before its history was read" })
-        : new SessionBusy()
-    }
-    if (atWork === "stt") return yield* timedOut(atWork, settings.turnTimeout)
-    // One that waited for its place for longer than it was decoded is not at fault.
-    const now = yield* Clock.currentTimeMillis
-    const { decodingSince } = progress
-    return yield* now - decodingSince > decodingSince - startedAt
-      ? new InvalidAudio({ reason: "not decoded within the turn's time", isTooCostly: true })
-      : new Overloaded({ retryAfter: 1 })
-  })
 
   return Effect.fn("turn")(function* (begun: Begun, emit: (event: Passing) => Effect.Effect<unknown>) {
     const { input, session, watch, tally } = begun
@@ -127,31 +90,23 @@ export const makeTakeTurn = Effect.gen(function* () {
     const total = yield* watch.begin("total")
     const emitTimes = Effect.flatMap(watch.soFar, (timings) => emit(TurnEvent.Timed({ timings })))
     const isKept = Option.isSome(input.idempotencyKey) || !listening.isLive
-    const progress: Progress = {
-      isFirst: false,
-      decodingSince: Number.POSITIVE_INFINITY,
-      isSounding: false,
-    }
 
     /** On to the listener, where that is live; the first sound with the times until then. */
     const pass = (event: TurnEvent) => {
-      if (event._tag === "ReplyDelta" && listening.format === "none") progress.isSounding = true
+      if (event._tag === "ReplyDelta" && listening.format === "none") tally.isSounding = true
       if (event._tag !== "Audio") return emit(event)
       if (isKept) tally.speech.push(event.bytes)
       const passed = listening.isLive ? emit(event) : Effect.void
-      if (progress.isSounding) return passed
-      progress.isSounding = true
+      if (tally.isSounding) return passed
+      tally.isSounding = true
       return Effect.all([firstAudio, emitTimes, passed])
     }
 
     const turn = Effect.gen(function* () {
       yield* emit(TurnEvent.Started({ sessionId: session.id, turnId, isReplay: false }))
-      const [said, history] = yield* Effect.all(
-        [apart(hear(begun, progress)), apart(remember(begun, progress))],
-        {
-          concurrency: 2,
-        },
-      )
+      const [said, history] = yield* Effect.all([apart(hear(begun)), apart(remember(begun))], {
+        concurrency: 2,
+      })
       yield* emitTimes
       yield* emit(TurnEvent.Transcript({ text: tally.transcript }))
       yield* reply(
@@ -178,6 +133,6 @@ export const makeTakeTurn = Effect.gen(function* () {
       yield* emit(TurnEvent.Completed({ transcript, response, timings, usage }))
     })
 
-    yield* Effect.raceFirst(turn, deadline(begun, progress))
+    yield* Effect.raceFirst(turn, deadline(begun, settings.turnTimeout))
   })
 })

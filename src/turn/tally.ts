@@ -7,6 +7,12 @@ export interface Tally {
   response: string
   /** Of the reply, in the order of its being handed on; where it is given at the end, or kept for a retry. */
   speech: Array<Uint8Array>
+  /** No turn ahead of it in its session runs any more. */
+  isFirst: boolean
+  /** In ms since 1970; Infinity until the decoding has a place. */
+  decodingSince: number
+  /** Some of the reply is there, as it is listened to. */
+  isSounding: boolean
   /** Whether any audio was handed to a listener who hears it as it comes. */
   isHeard: boolean
   /** How much of the response was wholly handed on as speech, in UTF-16 units. */
@@ -20,6 +26,9 @@ export const makeTally = (): Tally => ({
   transcript: "",
   response: "",
   speech: [],
+  isFirst: false,
+  decodingSince: Number.POSITIVE_INFINITY,
+  isSounding: false,
   isHeard: false,
   heardTo: 0,
   isSaved: false,
