@@ -24,8 +24,8 @@ export interface TurnService extends Service {
   readonly stored: () => Promise<{ readonly sessions: number; readonly messages: number }>
   /** Resolves once so many turns have begun to receive their upload and are not over. */
   readonly turnsInHand: (count: number) => Promise<void>
-  /** Resolves once nothing of any turn is left; rejects naming what is. */
-  readonly nothingLeft: () => Promise<void>
+  /** Resolves once nothing of any turn is left, but for so many ffmpegs (0) that wait; rejects naming what is. */
+  readonly nothingLeft: (waiting?: number) => Promise<void>
   /** Forgets scripts, calls and starts: for use before each test. */
   readonly reset: () => void
 }
@@ -55,8 +55,11 @@ export const startTurns = async (options: ServiceOptions = {}): Promise<TurnServ
     env: { FFMPEG_PATH: ffmpeg.path, ...options.env },
   })
 
-  const leftovers = async (): Promise<ReadonlyArray<string>> => [
-    ...ffmpeg.alive().map((pid) => `ffmpeg ${pid}`),
+  const leftovers = async (waiting: number): Promise<ReadonlyArray<string>> => [
+    ...ffmpeg
+      .alive()
+      .slice(waiting)
+      .map((pid) => `ffmpeg ${pid}`),
     ...readdirSync(folder)
       .filter(isTurnFolder)
       .map((name) => `folder ${name}`),
@@ -99,11 +102,11 @@ export const startTurns = async (options: ServiceOptions = {}): Promise<TurnServ
     turnsInHand: async (count) => {
       await until(() => readdirSync(folder).filter(isTurnFolder).length === count, `${count} turns in hand`)
     },
-    nothingLeft: async () => {
+    nothingLeft: async (waiting = 0) => {
       let last: ReadonlyArray<string> = []
       await until(
         async () => {
-          last = await leftovers()
+          last = await leftovers(waiting)
           return last.length === 0
         },
         () => `an end of: ${last.join(", ")}`,
