@@ -1,7 +1,7 @@
 import { close, isClosed } from "./programs.ts"
 
 /** How long what a command has begun may take to end when it is told to stop, in ms. */
-const patienceMs = 5000
+const patienceMs = 15_000
 
 interface Command<Options> {
   readonly usage: string

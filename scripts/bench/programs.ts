@@ -30,6 +30,9 @@ export const stopAll = async (): Promise<void> => {
 }
 
 let closed = false
+const closing = Promise.withResolvers<never>()
+// Nobody may be waiting.
+closing.promise.catch(() => undefined)
 
 /** Whether `close` was called. */
 export const isClosed = (): boolean => closed
@@ -37,8 +40,12 @@ export const isClosed = (): boolean => closed
 /** As `stopAll`, and nothing is started any more. */
 export const close = (): Promise<void> => {
   closed = true
+  closing.reject(new Error("The bench was stopped."))
   return stopAll()
 }
+
+/** Waits for so many ms; rejects when `close` was called, or is. */
+export const pause = (ms: number): Promise<void> => Promise.race([closing.promise, Bun.sleep(ms)])
 
 const warnings = new Map<string, number>()
 
@@ -70,7 +77,7 @@ export const startProgram = async (
   env: Record<string, string>,
   isReady: (line: string) => boolean,
 ): Promise<Program> => {
-  if (closed) throw new Error("The bench was stopped.")
+  await pause(0)
   const kept = Object.fromEntries(passedOn.map((name) => [name, process.env[name]]))
   const child = Bun.spawn([process.execPath, "--no-env-file", ...command], {
     cwd: new URL("../..", import.meta.url).pathname,

@@ -123,7 +123,8 @@ export const makeAccounts = async (api: string, count: number) => {
 
   return {
     use,
-    wrong: () => wrong,
+    /** Sentences on what must not be. */
+    wrong,
     /** All turns that were answered whole, and whose user has not left with all data. */
     answered: () => [...answered, ...all.flatMap((account) => [...account.answered])],
   }

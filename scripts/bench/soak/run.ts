@@ -4,7 +4,15 @@ import { join } from "node:path"
 import { makeDatabase, stopCluster } from "../../../test/support/database.ts"
 import { arrive } from "../load.ts"
 import { type Probed, startProbe } from "../probing.ts"
-import { type Program, startProgram, startService, stopAll, takeWarnings } from "../programs.ts"
+import {
+  isClosed,
+  type Program,
+  pause,
+  startProgram,
+  startService,
+  stopAll,
+  takeWarnings,
+} from "../programs.ts"
 import { makeAccounts } from "./account.ts"
 import { firstOfAll, makeMix, type Visit } from "./mix.ts"
 import type { Options } from "./options.ts"
@@ -52,6 +60,7 @@ const describeSample = ({ seconds, residentMb, fibres, turns }: Sample, taken: n
 /** Runs the soak, telling `tell` how it goes on; nothing that it started is left afterwards. */
 export const soak = async (options: Options, tell: (line: string) => void): Promise<Run> => {
   const sayings = await makeSayings()
+  await pause(0)
   // Before the folder for uploads is made: the database lies beside it.
   const database = await makeDatabase()
   const folder = await mkdtemp(join(tmpdir(), "soak-"))
@@ -68,21 +77,25 @@ export const soak = async (options: Options, tell: (line: string) => void): Prom
     const met: Array<Met> = []
     let turns = 0
 
-    await Bun.sleep(3000)
+    await pause(3000)
     const started = await sample()
     tell("Everything once")
     const users = await makeAccounts(service.api, accounts)
     const visit = async (one: Visit) => {
-      const what = await users.use((account) => pay(place, account, one))
-      turns += what.turns
-      met.push(what)
-      for (const each of what.wrong) tell(`Wrong: ${each}`)
+      try {
+        const what = await users.use((account) => pay(place, account, one))
+        turns += what.turns
+        met.push(what)
+        for (const each of what.wrong) tell(`Wrong: ${each}`)
+      } catch (error) {
+        if (!isClosed()) users.wrong.push(`no answer to an account that opens or leaves (${error})`)
+      }
     }
     /** Without the upstream, and so without the connections to it that wait for another call. */
     const rest = async (upstream: Program) => {
       await upstream.stop()
       tell(`At rest for ${options.restMs / 1000} s`)
-      await Bun.sleep(options.restMs)
+      await pause(options.restMs)
       return sample()
     }
     await Promise.all(firstOfAll().map(visit))
@@ -98,20 +111,21 @@ export const soak = async (options: Options, tell: (line: string) => void): Prom
     const begun = performance.now()
     const { length, perSecond } = options
     const isOver = () =>
-      "turns" in length ? turns - turnsBefore >= length.turns : performance.now() - begun >= length.ms
+      isClosed() ||
+      ("turns" in length ? turns - turnsBefore >= length.turns : performance.now() - begun >= length.ms)
     const watch = async () => {
       while (!isOver()) {
         const next = await sample()
         during.push(next)
         if (during.length % 30 === 0) tell(describeSample(next, turns - turnsBefore))
-        await Bun.sleep(begun + during.length * 1000 - performance.now())
+        await pause(begun + during.length * 1000 - performance.now())
       }
       return performance.now() - begun
     }
-    const watching = watch()
     const next = makeMix(options.seed)
-    await arrive({ perSecond, mostAtATime }, () => visit(next()), isOver)
-    const wallMs = await watching
+    const arriving = arrive({ perSecond, mostAtATime }, () => visit(next()), isOver)
+    // A service that ends meanwhile ends the run: there is nothing left to look at.
+    const [wallMs] = await Promise.all([watch(), arriving])
     const probed = { health: await health(), ready: await ready() }
     const after = await rest(upstream)
     return {
@@ -120,7 +134,7 @@ export const soak = async (options: Options, tell: (line: string) => void): Prom
       during,
       after,
       met,
-      wrong: [...met.flatMap(({ wrong }) => wrong), ...users.wrong()],
+      wrong: [...met.flatMap(({ wrong }) => wrong), ...users.wrong],
       inconsistencies: await inconsistencies(database.sql, users.answered()),
       defects: [...takeWarnings().keys()].filter((text) => text.startsWith("defect")),
       ...probed,

@@ -204,6 +204,15 @@ const sessionLife: Way = async ({ api, sayings }, account, visit) => {
   return { ends, wrong: [...wrong, ...calls.filter((text) => text !== "")] }
 }
 
+/** How a turn may end whose user is gone: as one whose session is, or as one that was not let in any more. */
+const withoutUser = [
+  "404 SESSION_NOT_FOUND",
+  "400 DATABASE_ERROR",
+  "broke off",
+  "broke off SESSION_NOT_FOUND",
+  "broke off DATABASE_ERROR",
+]
+
 const leavesForGood: Way = async ({ api, sayings }, _, visit) => {
   const account = await openAccount(api)
   const client = await send(api, await askOf(api, sayings, account, visit))
@@ -211,10 +220,7 @@ const leavesForGood: Way = async ({ api, sayings }, _, visit) => {
   const status = await closeAccount(api, account)
   const end = endOf(await waitFor(client), visit.accept)
   client.leave()
-  const { ends, wrong } = oneOf(
-    [end],
-    ["whole", "broke off", "broke off SESSION_NOT_FOUND", "404 SESSION_NOT_FOUND"],
-  )
+  const { ends, wrong } = oneOf([end], ["whole", ...withoutUser])
   return { ends, wrong: status === 204 ? wrong : [...wrong, `DELETE of an account: ${status}`] }
 }
 
