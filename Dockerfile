@@ -12,7 +12,8 @@ COPY package.json bun.lock ./
 RUN bun install --frozen-lockfile --production --omit=optional --ignore-scripts
 
 FROM base
-# ffmpeg decodes what clients send; espeak-ng and pocketsphinx are the offline engines.
+# ffmpeg decodes what clients send, behind prlimit, which Debian's base has (util-linux); espeak-ng and pocketsphinx are
+# the offline engines.
 RUN apt-get update \
   && apt-get install -y --no-install-recommends ffmpeg espeak-ng pocketsphinx pocketsphinx-en-us \
   && rm -rf /var/lib/apt/lists/*

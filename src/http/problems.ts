@@ -80,12 +80,12 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       "VALIDATION_ERROR",
       `${field}: names no place in this list. Use one that an earlier page gave.`,
     ),
-  InvalidAudio: ({ isTooCostly }) =>
+  InvalidAudio: ({ isTooSlow }) =>
     problem(
       400,
       "INVALID_AUDIO",
-      isTooCostly
-        ? `Decoding this takes more time or memory than it may. Send a shorter recording, or a plain one of ${acceptedFormats}.`
+      isTooSlow
+        ? `Decoding this takes longer than it may. Send a shorter recording, or a plainer one of ${acceptedFormats}.`
         : `This is no audio that can be decoded. Send one of ${acceptedFormats}.`,
     ),
   AudioTooLarge: ({ maxBytes }) =>

@@ -4,8 +4,9 @@ import { Effect, Either } from "effect"
 import { tempFolder } from "../temp-folder.ts"
 
 /**
- * In bytes, of what an ffmpeg may write to. 25 MB of every format, five minutes long or with pictures, take 91 MB of it
- * with Debian 13's 7.1, 43 with Debian 12's 5.1 and 19 with a static build, nearly all of which is its start.
+ * In bytes, of what an ffmpeg may write to. The largest recordings of every format (25 MB or five minutes, covers of
+ * 20 MB, films of phones) were decoded with 91 MB of it by Debian 13's 7.1, with 43 by Debian 12's 5.1 and with 19 by a
+ * static build; nearly all of that is its start.
  */
 const mostData = 256 * 1024 ** 2
 /**
@@ -16,17 +17,24 @@ const mostAddresses = 1024 ** 3
 /** It has 4 open at a time, those of its libraries included. */
 const mostFiles = 64
 
-/** In s of CPU, not of waiting: one that is kept for hours has used up its start only. */
-export const maxCpuSeconds = 20
+/** What differs between machines, and in tests. */
+export interface Bounds {
+  /** What bounds a program on this machine; null where it has none, as macOS. */
+  readonly prlimit: string | null
+  /** Of CPU, not of waiting: one that is kept for hours has used up its start only. */
+  readonly cpuSeconds: number
+}
 
-/** What bounds a program on this machine; null where it has none, as macOS. */
-export const findPrlimit = () => Bun.which("prlimit")
+export const boundsHere = (): Bounds => ({ prlimit: Bun.which("prlimit"), cpuSeconds: 20 })
 
 /**
  * ffmpeg with what any of them is told, and behind prlimit, which becomes it. No file of a size above 0 is written, and
  * no core. Processes are not counted: their bound is one of the user, whom the service itself is.
  */
-export const confined = (ffmpegPath: string, prlimit = findPrlimit()): ReadonlyArray<string> => [
+export const confined = (
+  ffmpegPath: string,
+  { prlimit, cpuSeconds }: Bounds = boundsHere(),
+): ReadonlyArray<string> => [
   ...(prlimit === null
     ? []
     : [
@@ -37,15 +45,15 @@ export const confined = (ffmpegPath: string, prlimit = findPrlimit()): ReadonlyA
       ]),
   // It runs in another folder, and without a PATH.
   resolve(Bun.which(ffmpegPath) ?? ffmpegPath),
-  ...["-nostdin", "-hide_banner", "-v", "error", "-timelimit", `${maxCpuSeconds}`, "-filter_threads", "1"],
+  ...["-nostdin", "-hide_banner", "-v", "error", "-timelimit", `${cpuSeconds}`, "-filter_threads", "1"],
 ]
 
 /** How one ended that did not do what it was told to. */
 export type Ending =
-  /** By what it was fed; what it said. */
+  /** By what it was fed, or for want of memory within its bounds; what it said. */
   | { readonly _tag: "Failed"; readonly said: string }
-  /** By its bounds on memory or CPU; what it said. */
-  | { readonly _tag: "OverBounds"; readonly said: string }
+  /** By its bound on CPU; what it said. */
+  | { readonly _tag: "TooSlow"; readonly said: string }
   /** By somebody else: the system, where the machine has no memory left. */
   | { readonly _tag: "Killed" }
 
@@ -68,14 +76,14 @@ export type StartFfmpeg = (args: ReadonlyArray<string>) => FfmpegProcess
  * in a session of its own. It reads and writes nothing but pipes, unless told to read a file. Gone with the scope is
  * only the folder: whoever starts one ends it.
  */
-export const makeStartFfmpeg = Effect.fnUntraced(function* (ffmpegPath: string, prlimit = findPrlimit()) {
+export const makeStartFfmpeg = Effect.fnUntraced(function* (ffmpegPath: string, bounds = boundsHere()) {
   const fs = yield* FileSystem.FileSystem
   const cwd = yield* tempFolder("ffmpeg-")
   yield* Effect.orDie(fs.chmod(cwd, 0o555))
-  if (prlimit === null) {
+  if (bounds.prlimit === null) {
     yield* Effect.logInfo("ffmpeg runs without bounds on its memory: there is no prlimit")
   }
-  const command = confined(ffmpegPath, prlimit)
+  const command = confined(ffmpegPath, bounds)
 
   const start: StartFfmpeg = (args) => {
     const child = Bun.spawn([...command, ...args], {
@@ -96,7 +104,16 @@ export const makeStartFfmpeg = Effect.fnUntraced(function* (ffmpegPath: string, 
       isAlive,
       ended: async () => {
         const [said, code] = await Promise.all([lastWords(child.stderr), child.exited])
-        return endingOf(child, code, said.trim())
+        if (code === 0) return Either.right(undefined)
+        const words = said.trim() || `ffmpeg ended with ${child.signalCode ?? code}`
+        // As shells, prlimit and the system's loader have it: it could not be run.
+        if (code === 126 || code === 127) throw new Error(`ffmpeg can't be run: ${words}`)
+        const cpuSeconds = Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1e6
+        // What bounds it is counted in ticks, and on a busy machine up to a sixth more than what is read here.
+        if (cpuSeconds >= bounds.cpuSeconds / 2) return Either.left({ _tag: "TooSlow", said: words })
+        return Either.left(
+          child.signalCode === "SIGKILL" ? { _tag: "Killed" } : { _tag: "Failed", said: words },
+        )
       },
       kill: async () => {
         if (isAlive()) killGroup(child.pid)
@@ -114,21 +131,6 @@ const killGroup = (pid: number) => {
     // There is nobody in it.
   }
 }
-
-const endingOf = (child: Bun.Subprocess, code: number, said: string): Either.Either<void, Ending> => {
-  if (code === 0) return Either.right(undefined)
-  const words = said || `ffmpeg ended with ${child.signalCode ?? code}`
-  // As shells, prlimit and the system's loader have it: it could not be run.
-  if (code === 126 || code === 127) throw new Error(`ffmpeg can't be run: ${words}`)
-  const cpuSeconds = Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1e6
-  if (cpuSeconds >= maxCpuSeconds || outOfMemory.test(said)) {
-    return Either.left({ _tag: "OverBounds", said: words })
-  }
-  return Either.left(child.signalCode === "SIGKILL" ? { _tag: "Killed" } : { _tag: "Failed", said: words })
-}
-
-/** The system's words for ENOMEM, and for EAGAIN of a thread: ffmpeg 5 tells them by no number. */
-const outOfMemory = /Cannot allocate memory|Resource temporarily unavailable/
 
 /** The last 500 characters; a broken file can be complained about for each of its frames. */
 const lastWords = async (stderr: ReadableStream<Uint8Array<ArrayBuffer>>) => {

@@ -29,6 +29,6 @@ export const deadline = Effect.fnUntraced(function* ({ watch, tally }: Turn, tim
   const now = yield* Clock.currentTimeMillis
   const { decodingSince } = tally
   return yield* now - decodingSince > decodingSince - startedAt
-    ? new InvalidAudio({ reason: "not decoded within the turn's time", isTooCostly: true })
+    ? new InvalidAudio({ reason: "not decoded within the turn's time", isTooSlow: true })
     : new Overloaded({ retryAfter: 1 })
 })

@@ -5,12 +5,12 @@ import type { ProviderError } from "../openai/errors.ts"
 import type { SessionExpired, SessionNotFound } from "../sessions/model.ts"
 import type { IdempotencyKeyReused, SessionBusy, TurnCancelled } from "../sessions/stored-turn.ts"
 
-/** Not one of the formats by its content, or nothing in it decodes to a sample within the bounds. */
+/** Not one of the formats by its content, or nothing in it decodes to a sample within the bounds on time and memory. */
 export class InvalidAudio extends Schema.TaggedError<InvalidAudio>()("InvalidAudio", {
   /** For the log. */
   reason: Schema.String,
-  /** Whether it may be audio, and decoding it took more time or memory than it may. */
-  isTooCostly: Schema.optionalWith(Schema.Boolean, { default: () => false }),
+  /** Whether it may be audio, and its decoding took longer than it may. */
+  isTooSlow: Schema.optionalWith(Schema.Boolean, { default: () => false }),
 }) {}
 
 /** Decodes to more than MAX_AUDIO_DURATION_SECONDS. */

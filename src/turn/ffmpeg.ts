@@ -40,8 +40,8 @@ export interface Decoding {
 }
 
 const failure = Match.typeTags<Ending>()({
-  Failed: ({ said }) => new InvalidAudio({ reason: said, isTooCostly: false }),
-  OverBounds: ({ said }) => new InvalidAudio({ reason: said, isTooCostly: true }),
+  Failed: ({ said }) => new InvalidAudio({ reason: said, isTooSlow: false }),
+  TooSlow: ({ said }) => new InvalidAudio({ reason: said, isTooSlow: true }),
   Killed: () => overloaded,
 })
 
@@ -122,7 +122,7 @@ export class Ffmpeg extends Context.Tag("Ffmpeg")<
             onTimeout: () =>
               new InvalidAudio({
                 reason: `not decoded within ${Duration.toSeconds(timeout)} s`,
-                isTooCostly: true,
+                isTooSlow: true,
               }),
           }),
           // Not before: its start would compete with the decoding for the CPU.

@@ -86,6 +86,8 @@ const send = async (name: string): Promise<ReadonlyArray<string>> => {
     const answer = await service.converse(key, new Blob([file]), { signal: AbortSignal.timeout(hang) })
     tally.set(`${answer.status}`, (tally.get(`${answer.status}`) ?? 0) + 1)
     const fault = await faultOf(answer)
+    // What is made by hand is bad for what it says of itself, and for nothing else.
+    if (/that is right\b/.test(name) && answer.status !== 200) return [`${name}: ${answer.status}`]
     return fault === undefined ? [] : [`${name}: ${fault}`]
   } catch (error) {
     return [`${name}: ${error}`]

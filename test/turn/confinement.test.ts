@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
 import { Effect, Either, Layer, Logger, LogLevel } from "effect"
-import { type FfmpegProcess, findPrlimit, makeStartFfmpeg } from "../../src/turn/confinement.ts"
+import { boundsHere, type FfmpegProcess, makeStartFfmpeg } from "../../src/turn/confinement.ts"
 import { isAlive } from "../support/ffmpeg-witness.ts"
 import { until } from "../support/turns.ts"
 
@@ -50,14 +50,18 @@ describe("how one ended that did not do what it was told to", () => {
     ["an error of its own", "echo bad >&2; exit 1", Either.left({ _tag: "Failed", said: "bad" })],
     ["nothing said", "exit 187", Either.left({ _tag: "Failed", said: "ffmpeg ended with 187" })],
     ["a crash", "kill -SEGV $$", Either.left({ _tag: "Failed", said: "ffmpeg ended with SIGSEGV" })],
-    [
-      "no memory",
-      "echo pipe:0: Cannot allocate memory >&2; exit 1",
-      Either.left({ _tag: "OverBounds", said: "pipe:0: Cannot allocate memory" }),
-    ],
     ["killed by another", "kill -KILL $$", Either.left({ _tag: "Killed" })],
   ] as const)("%s", async (_, script, expected) => {
     expect(await ending(script)).toEqual(expected as Either.Either<void, never>)
+  })
+
+  test("out of CPU", async () => {
+    const ended = await Effect.gen(function* () {
+      const start = yield* makeStartFfmpeg("ffmpeg", { ...boundsHere(), cpuSeconds: 1 })
+      const endless = start(["-f", "lavfi", "-i", "anoisesrc", "-f", "null", "-"])
+      return yield* Effect.ensuring(Effect.promise(endless.ended), Effect.promise(endless.kill))
+    }).pipe(Effect.scoped, Effect.provide(BunFileSystem.layer), Effect.runPromise)
+    expect(ended).toMatchObject({ left: { _tag: "TooSlow" } })
   })
 
   test.each([
@@ -107,7 +111,7 @@ const isGone = (pid: number) => {
   }
 }
 
-describe.skipIf(findPrlimit() === null)("where there is a prlimit", () => {
+describe.skipIf(boundsHere().prlimit === null)("where there is a prlimit", () => {
   test("ffmpeg itself has these bounds, and one thread's worth of everything", async () => {
     const found = await withProcess(undefined, async ({ pid, stdin }) => {
       await until(() => readlinkSync(`/proc/${pid}/exe`).includes("ffmpeg"), "ffmpeg in prlimit's place")
@@ -152,7 +156,7 @@ test("without a prlimit it runs all the same, and the log says so once", async (
     Logger.make(({ message }) => said.push(message)),
   )
   const samples = await Effect.gen(function* () {
-    const start = yield* makeStartFfmpeg("ffmpeg", null)
+    const start = yield* makeStartFfmpeg("ffmpeg", { ...boundsHere(), prlimit: null })
     const sine = () => start(["-f", "lavfi", "-i", "sine=d=1:r=16000", "-f", "s16le", "pipe:1"])
     return yield* Effect.promise(() =>
       Promise.all([sine(), sine()].map(({ stdout }) => new Response(stdout).bytes())),

@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import type { Settings } from "../../config.ts"
-import { confined, findPrlimit } from "../../turn/confinement.ts"
+import { boundsHere, confined } from "../../turn/confinement.ts"
 import { isInstalled } from "../../turn/ffmpeg.ts"
 import { ok, problem, warning, wordsOf } from "./finding.ts"
 
@@ -40,7 +40,7 @@ export const checkFfmpeg = Effect.fn("doctor.ffmpeg")(function* ({
       )
     }
     const found = `${version}, starts in ${ms} ms`
-    if (findPrlimit() === null) {
+    if (boundsHere().prlimit === null) {
       return warning(
         check,
         `${found}, without bounds on its memory: there is no prlimit`,

@@ -24,10 +24,21 @@ const streamInfo = ({
     ),
     Buffer.alloc(16),
   )
-/** A frame of one constant, its sums left out. */
-const frame = Buffer.from("fff8c50800c20000000000", "hex")
+const crc = (bits: number, polynomial: number, bytes: Uint8Array) =>
+  bytes.reduce((sum, byte) => {
+    let next = sum ^ (byte << (bits - 8))
+    for (let n = 0; n < 8; n++) next = (next << 1) ^ (next & (1 << (bits - 1)) ? polynomial : 0)
+    return next & (2 ** bits - 1)
+  }, 0)
+/** 4096 samples of one value, at 16 kHz, mono, in 16 bits. */
+const frameOf = (number: number) => {
+  const head = join(Buffer.from("fff8c508", "hex"), u8(number))
+  const all = join(head, u8(crc(8, 0x07, head)), u8(0), be(2, 4096))
+  return join(all, be(2, crc(16, 0x8005, all)))
+}
+const sound = join(...Array.from({ length: 20 }, (_, number) => frameOf(number)))
 const flacOf = (...blocks: ReadonlyArray<Uint8Array>) =>
-  join(text("fLaC"), ...blocks, block(last | 1, Buffer.alloc(8)), times(20, frame))
+  join(text("fLaC"), ...blocks, block(last | 1, Buffer.alloc(8)), sound)
 const info = block(0, streamInfo())
 const picture = (type: string, content: Uint8Array, { width = 1, height = 1, size = content.length } = {}) =>
   block(

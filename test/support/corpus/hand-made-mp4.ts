@@ -69,20 +69,24 @@ const searched = (...moov: ReadonlyArray<Uint8Array>) => join(ftyp, sound, box("
 const streamed = (...moov: ReadonlyArray<Uint8Array>) => join(ftyp, box("moov", mvhd(), ...moov), sound)
 
 const references = ({ url, file }: Lures): Readonly<Record<string, Buffer>> => {
+  const even = (value: string) => join(be(2, value.length), text(value), Buffer.alloc(value.length % 2))
   const alias = (path: string) =>
     join(
-      Buffer.alloc(8),
-      Buffer.alloc(1, 4),
+      Buffer.alloc(10),
+      u8(4),
       text("disk".padEnd(27, "\0")),
-      Buffer.alloc(14),
-      text("\x0acanary.wav".padEnd(64, "\0")),
-      Buffer.alloc(32),
+      Buffer.alloc(12),
+      u8(10),
+      text("canary.wav".padEnd(63, "\0")),
+      Buffer.alloc(16),
+      be(2, 1),
+      be(2, 1),
+      Buffer.alloc(16),
+      // The whole path, and the folder's name.
       be(2, 2),
-      be(2, path.length),
-      text(path.padEnd(path.length + (path.length % 2), "\0")),
-      be(2, 18),
-      be(2, path.length),
-      text(path.padEnd(path.length + (path.length % 2), "\0")),
+      even(path),
+      be(2, 0),
+      even("canary.wav"),
       be(2, 0xffff),
     )
   return {
