@@ -22,9 +22,14 @@ export const withTempDir = async <A>(use: (dir: string) => Promise<A>): Promise<
   }
 }
 
-/** Runs ffmpeg with `input` on stdin; what it writes to `pipe:1` is the result. Throws with its log on failure. */
+/**
+ * Runs ffmpeg with `input` on stdin; what it writes to `pipe:1` is the result, the same in every run. The last argument
+ * is its output. Throws with its log on failure.
+ */
 export const ffmpeg = async (args: readonly string[], input?: Uint8Array): Promise<Uint8Array> => {
-  const { out, log, code } = await run([FFMPEG, "-hide_banner", "-v", "error", "-y", ...args], input)
+  // Without it an OGG's serial number and a WebM's ids are random.
+  const same = [...args.slice(0, -1), "-fflags", "+bitexact", ...args.slice(-1)]
+  const { out, log, code } = await run([FFMPEG, "-hide_banner", "-v", "error", "-y", ...same], input)
   if (code !== 0) throw new Error(`ffmpeg ${args.join(" ")}: ${log}`)
   return out
 }
