@@ -10,6 +10,7 @@ import { Users } from "../users/users.ts"
 import { signedIn } from "./auth.ts"
 import { fields } from "./body.ts"
 import { ValidationFailed } from "./errors.ts"
+import { hangUp } from "./idle.ts"
 import * as operations from "./openapi/operations/account.ts"
 import { makeRun } from "./run.ts"
 import { type Answers, streamed } from "./streaming.ts"
@@ -46,11 +47,16 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
     })
     .get(
       "/export",
-      ({ request, user }) =>
+      ({ request, user, server }) =>
         run(
           request,
           streamed(
-            { signal: request.signal, patience: listenerTimeout, open },
+            {
+              signal: request.signal,
+              patience: listenerTimeout,
+              hangUp: hangUp(server, request),
+              open,
+            },
             Effect.map(exports.of(user), (body) => ({
               headers: {
                 ...notKept,

@@ -65,6 +65,8 @@ interface Client {
   readonly signal: AbortSignal
   /** One that takes nothing for so long has left without a word. */
   readonly patience: Duration.Duration
+  /** Ends its connection, where an answer broke off or is not taken. */
+  readonly hangUp: () => void
   /** Has a fibre until all that the answer held is released. */
   readonly open: FiberSet.FiberSet
 }
@@ -129,7 +131,7 @@ export const runsOn = <E extends Failure>(
 const readable = <E extends Failure>(
   body: Stream.Stream<Uint8Array, E>,
   scope: Scope.CloseableScope,
-  { signal, patience }: Client,
+  { signal, patience, hangUp }: Client,
 ) =>
   Effect.gen(function* () {
     const logged = Stream.tapErrorCause(body, logBreak)
@@ -151,7 +153,7 @@ const readable = <E extends Failure>(
         if (Exit.isSuccess(exit)) {
           for (const bytes of exit.value) controller.enqueue(bytes)
           stalled = setTimeout(() => {
-            void release()
+            void release().then(hangUp)
             controller.error(new Error("the listener takes nothing"))
           }, Duration.toMillis(patience))
           return
@@ -159,8 +161,9 @@ const readable = <E extends Failure>(
         await release()
         signal.removeEventListener("abort", release)
         const hasEnded = Option.exists(Cause.failureOption(exit.cause), Option.isNone)
-        if (hasEnded) controller.close()
-        else controller.error(new Error("the answer broke off"))
+        if (hasEnded) return controller.close()
+        controller.error(new Error("the answer broke off"))
+        return hangUp()
       },
       cancel: release,
     })

@@ -5,7 +5,7 @@ import type { Listening, Saying, Whereto } from "../turn/model.ts"
 import { Turns } from "../turn/turns.ts"
 import { negotiate } from "./accept.ts"
 import { type AppError, ValidationFailed } from "./errors.ts"
-import { mayBeSilent } from "./idle.ts"
+import { hangUp, mayBeSilent } from "./idle.ts"
 import { renderings } from "./renderings.ts"
 import { requestInfo } from "./run.ts"
 import { type Answers, runsOn, streamed } from "./streaming.ts"
@@ -67,7 +67,12 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
         }),
       )
     })
-    const client = { signal: request.signal, patience: listenerTimeout, open }
+    const client = {
+      signal: request.signal,
+      patience: listenerTimeout,
+      hangUp: hangUp(server, request),
+      open,
+    }
     return yield* streamed(
       client,
       Effect.gen(function* () {
