@@ -1,4 +1,4 @@
-import { Schema } from "effect"
+import { Option, Schema } from "effect"
 import { withoutLimits } from "../../test/support/limits.ts"
 import type { Latency } from "./latency.ts"
 
@@ -49,15 +49,26 @@ export const pause = (ms: number): Promise<void> => Promise.race([closing.promis
 
 const warnings = new Map<string, number>()
 
+const Defect = Schema.parseJson(Schema.Struct({ event: Schema.Literal("defect"), stack: Schema.String }))
+
+/** Of a mistake in the service what there is to know: the errors, and where in its own code. */
+const told = (line: string): ReadonlyArray<string> =>
+  Option.match(Schema.decodeUnknownOption(Defect)(line), {
+    onNone: () => [],
+    onSome: ({ stack }) =>
+      stack
+        .split("\n")
+        .filter((each) => !each.startsWith("    at ") || each.includes("/src/"))
+        .map((each) => each.trim()),
+  })
+
 /** Counts a line of the service's log that tells of a turn tried again, or broken: its figures are not what they seem. */
 const noteWarning = (line: string) => {
   if (!/"level":"(warn|error|fatal)"/.test(line)) return
   const fields = ["event", "stage", "code", "reason"].map(
     (name) => RegExp(`"${name}":"([^"]*)"`).exec(line)?.[1],
   )
-  // Of a mistake in the service, what there is to know.
-  const stack = /"event":"defect".*"stack":"((?:[^"\\]|\\.){0,600})/.exec(line)?.[1]
-  const text = [...fields, stack].filter((field) => field !== undefined).join(" ")
+  const text = [...fields, ...told(line)].filter((field) => field !== undefined).join(" ")
   warnings.set(text, (warnings.get(text) ?? 0) + 1)
 }
 

@@ -1,7 +1,7 @@
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Predicate, Schema } from "effect"
 
-/** The database can't be reached, is starting or stopping, or has no connection to spare. */
+/** The database can't be reached, is starting or stopping, has no connection to spare, or undid what was asked. */
 export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>()("DatabaseUnavailable", {
   cause: Schema.Defect,
 }) {}
@@ -46,6 +46,16 @@ export const isConnectionLost = (error: unknown): boolean =>
 
 /** The server is away or starting, so that a later try may succeed. */
 export const isDatabaseAway = (error: SqlError) => isUnavailable(sqlState(error))
+
+/**
+ * The server undid the statement, and the transaction around it: class 40, as of two that wait for each other; or 57014,
+ * cancelled, which may have been meant for another. The library cancels the statement of a caller who left by the number
+ * of its connection, and on that the next one may run by then.
+ */
+export const isRolledBack = (error: unknown): boolean => {
+  const state = isSqlError(error) ? sqlState(error) : undefined
+  return state === "57014" || state?.startsWith("40") === true
+}
 
 /** What the server names as concerned. Its words, by contrast, may quote what was to be stored. */
 const nameOf = ({ cause }: SqlError, what: "constraint" | "column"): string | undefined => {

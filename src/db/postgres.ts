@@ -20,6 +20,7 @@ import {
   DatabaseUnavailable,
   isConnectionLost,
   isDatabaseAway,
+  isRolledBack,
   isSqlError,
   translateSqlError,
 } from "./errors.ts"
@@ -104,20 +105,21 @@ const withPatience = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 
 /**
  * One statement that may be carried out twice, as a read may: tried once more on a lost connection, so that the request
- * after a database restart works.
+ * after a database restart works, and where the server undid it.
  */
 export const query = <A, E, R>(
   effect: Effect.Effect<A, E | SqlError, R>,
 ): Effect.Effect<A, Exclude<E, SqlError> | DatabaseError, R> =>
   effect.pipe(
-    Effect.retry({ schedule: onceMore, while: isConnectionLost }),
+    Effect.retry({ schedule: onceMore, while: (error) => isConnectionLost(error) || isRolledBack(error) }),
     Effect.catchIf(isSqlError, translateSqlError),
     withPatience,
   )
 
 /**
- * All or nothing. Tried once more on a lost connection, but for one that is not repeatable only where BEGIN itself failed:
- * past that a statement, or the COMMIT, may have been carried out. A repeatable one finds out itself that it was.
+ * All or nothing. Tried once more where the server undid it, and on a lost connection: one that is not repeatable only
+ * where BEGIN itself failed, since past that a statement, or the COMMIT, may have been carried out. A repeatable one finds
+ * out itself that it was.
  */
 export const transaction = <A, E, R>(
   sql: SqlClient,
@@ -139,7 +141,7 @@ export const transaction = <A, E, R>(
       ),
       Effect.retry({
         schedule: onceMore,
-        while: (error) => (isRepeatable || !begun) && isConnectionLost(error),
+        while: (error) => isRolledBack(error) || ((isRepeatable || !begun) && isConnectionLost(error)),
       }),
       Effect.catchIf(isSqlError, translateSqlError),
       withPatience,

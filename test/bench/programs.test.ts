@@ -57,7 +57,11 @@ describe("a program of the bench", () => {
       { level: "warn", event: "retry", stage: "tts", reason: "HTML" },
       { level: "warn", event: "retry", stage: "tts", reason: "HTML" },
       { level: "info", event: "turn" },
-      { level: "error", event: "defect", stack: 'SqlError: "deadlock"\n    at save' },
+      {
+        level: "error",
+        event: "defect",
+        stack: "SqlError\n    at library.js\n    at /src/a.ts:1\nbecause of X",
+      },
     ]
     const program = await start(
       `for (const line of ${JSON.stringify(lines)}) console.log(JSON.stringify(line)); console.log("ready"); setInterval(() => undefined, 1000)`,
@@ -65,7 +69,7 @@ describe("a program of the bench", () => {
     await program.stop()
     expect([...takeWarnings()]).toEqual([
       ["retry tts HTML", 2],
-      [String.raw`defect SqlError: \"deadlock\"\n    at save`, 1],
+      ["defect SqlError at /src/a.ts:1 because of X", 1],
     ])
   })
 })

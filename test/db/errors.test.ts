@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Exit } from "effect"
-import { isConnectionLost, isDatabaseAway, translateSqlError } from "../../src/db/errors.ts"
+import { isConnectionLost, isDatabaseAway, isRolledBack, translateSqlError } from "../../src/db/errors.ts"
 
 /** What the driver throws: an error with members of its own. */
 const thrown = (members: object, message = "it failed") => Object.assign(new Error(message), members)
@@ -79,6 +79,21 @@ test("a column that must not be null is named in its place", () => {
 
 test.each(["42P01", "42601", "22P02", "22021", "XX000", "P0001"])("SQLSTATE %s: a defect", (code) => {
   expect(translated(answered(code))).toBe("Die")
+})
+
+test.each([
+  ["40P01", "two waited for each other"],
+  ["40001", "two changed the same"],
+  ["57014", "cancelled"],
+])("SQLSTATE %s (%s): nothing was done, and it may be tried again", (code) => {
+  expect(isRolledBack(answered(code))).toBe(true)
+  expect(isConnectionLost(answered(code))).toBe(false)
+  expect(isDatabaseAway(answered(code))).toBe(false)
+  expect(translated(answered(code))).toBe("DatabaseUnavailable")
+})
+
+test.each(["23505", "57P01", "08006", "42P01"])("SQLSTATE %s: not known to be undone", (code) => {
+  expect(isRolledBack(answered(code))).toBe(false)
 })
 
 test("only a connection that broke is worth a second try at once", () => {

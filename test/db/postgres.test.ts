@@ -233,6 +233,38 @@ test("a caller who leaves takes the query along, and the connection serves on", 
   expect((await list()).status).toBe(200)
 })
 
+/**
+ * What the library sends to end the statement of a caller who left may come when that has ended already, and hit the
+ * next one on its connection.
+ */
+describe("a statement that is cancelled for another one's sake", () => {
+  test.each([
+    ["a query", "PATCH", 200],
+    ["a transaction", "DELETE", 204],
+  ] as const)("is done all the same: %s", async (_, method, status) => {
+    const { sessionId } = await readAs(Created, await create("hit"))
+    const locks = await database.sql.reserve()
+    await locks`begin`
+    await locks`select 1 from sessions where id = ${sessionId} for update`
+    const body = method === "PATCH" ? { body: { title: "hit again" } } : {}
+    const answer = service.call(method, `/sessions/${sessionId}`, { key, ...body })
+    const cancelled = await until(async () => {
+      const [hit] =
+        await database.sql`select query_start, pg_cancel_backend(pid) as was_hit from pg_stat_activity
+        where datname = current_database() and application_name = 'voice-agent' and wait_event_type = 'Lock'`
+      return hit
+    }, "a statement to wait")
+    await until(async () => {
+      const [next] = await database.sql`select query_start from pg_stat_activity
+        where datname = current_database() and application_name = 'voice-agent' and wait_event_type = 'Lock'`
+      return next !== undefined && next.query_start > cancelled.query_start
+    }, "its second try")
+    await locks`rollback`
+    locks.release()
+    expect((await answer).status).toBe(status)
+  })
+})
+
 test("the same work is done for a key whatever it looks like", async () => {
   const work = []
   for (const apiKey of [key, `sk_${"0".repeat(64)}`, "x", "x".repeat(5000), "sk_\0"]) {
