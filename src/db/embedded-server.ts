@@ -16,6 +16,9 @@ const lookEvery = Duration.millis(250)
 /** Before the server is started again: at first, and at most where it ends or fails to start each time. */
 const [firstPause, longestPause] = [Duration.millis(100), Duration.seconds(30)]
 
+/** A server that ran for so long was well: its end is a first one. */
+const steady = Duration.seconds(5)
+
 /**
  * Adopts or starts the server and waits until it takes connections. It runs until the scope ends: where it ended before
  * (a crash, the system's out-of-memory killer), it is started again on the same port.
@@ -74,7 +77,7 @@ const supervise = Effect.fn("EmbeddedDatabase.supervise")(function* (home: Serve
   while (true) {
     yield* Effect.sleep(pause)
     const [ran] = yield* again
-    pause = Duration.greaterThan(ran, longestPause)
+    pause = Duration.greaterThan(ran, steady)
       ? firstPause
       : Duration.min(Duration.times(pause, 2), longestPause)
   }

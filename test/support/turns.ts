@@ -30,14 +30,18 @@ export interface TurnService extends Service {
   readonly reset: () => void
 }
 
-/** Resolves with the first truthy value; looks every few ms for up to 5 s, and then names what was missed. */
-export const until = async <T>(look: () => T | Promise<T>, what: string | (() => string)): Promise<T> => {
-  const deadline = performance.now() + 5000
+/** Resolves with the first truthy value; looks every few ms for up to 5 s, unless told, and then names what was missed. */
+export const until = async <T>(
+  look: () => T | Promise<T>,
+  what: string | (() => string),
+  patienceMs = 5000,
+): Promise<T> => {
+  const deadline = performance.now() + patienceMs
   for (;;) {
     const found = await look()
     if (found) return found
     if (performance.now() > deadline) {
-      throw new Error(`waited 5 s in vain for ${typeof what === "string" ? what : what()}`)
+      throw new Error(`waited ${patienceMs / 1000} s in vain for ${typeof what === "string" ? what : what()}`)
     }
     await Bun.sleep(3)
   }
