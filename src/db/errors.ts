@@ -31,9 +31,9 @@ const sqlState = (error: SqlError): string | undefined =>
 /**
  * Nothing is wrong with the statement, and later or on another server it may be carried out. Classes 08: connection; 53:
  * no resources; 57P: shutting down, crashed, starting; 58: its disk. By themselves 25006: a standby, which only reads;
- * 25P03: idle for too long; 40001, 40P01: in the way of another; 55P03, 57014: took longer than its operator allows.
+ * 25P03: idle for too long; 55P03: waited for longer than its operator allows.
  */
-const unavailable = /^(08|53|57P|58|25006|25P03|40001|40P01|55P03|57014)/
+const unavailable = /^(08|53|57P|58|25006|25P03|55P03)/
 
 const isUnavailable = (state: string | undefined) => state === undefined || unavailable.test(state)
 
@@ -49,7 +49,7 @@ export const isDatabaseAway = (error: SqlError) => isUnavailable(sqlState(error)
 
 /**
  * The server undid the statement, and the transaction around it: class 40, as of two that wait for each other; or 57014,
- * cancelled, which may have been meant for another. The library cancels the statement of a caller who left by the number
+ * cancelled, by its operator, his statement_timeout, or in place of another. The library cancels the statement of a caller who left by the number
  * of its connection, and on that the next one may run by then.
  */
 export const isRolledBack = (error: unknown): boolean => {
@@ -67,7 +67,9 @@ const nameOf = ({ cause }: SqlError, what: "constraint" | "column"): string | un
 export const translateSqlError = (error: SqlError): Effect.Effect<never, DatabaseError> => {
   const state = sqlState(error)
   // Without a connection it is away, whatever the server said: a changed password, say, or a dropped database.
-  if (isUnavailable(state) || isNotAcquired(error)) return new DatabaseUnavailable({ cause: error })
+  if (isUnavailable(state) || isNotAcquired(error) || isRolledBack(error)) {
+    return new DatabaseUnavailable({ cause: error })
+  }
   if (state?.startsWith("23") === true) {
     const constraint = nameOf(error, "constraint") ?? nameOf(error, "column") ?? "unknown"
     return new ConstraintViolated({ constraint, cause: error })

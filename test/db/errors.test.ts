@@ -41,10 +41,7 @@ test.each([
   ["57P02", "crashed"],
   ["57P03", "starting"],
   ["25006", "a standby"],
-  ["40001", "in the way of another transaction"],
-  ["40P01", "in a deadlock"],
   ["55P03", "no lock in the time that its operator allows"],
-  ["57014", "cancelled by its operator, or by his statement_timeout"],
   ["58030", "its disk fails"],
 ])("SQLSTATE %s (%s): the database is unavailable, and away", (code) => {
   const error = answered(code)
@@ -84,7 +81,7 @@ test.each(["42P01", "42601", "22P02", "22021", "XX000", "P0001"])("SQLSTATE %s: 
 test.each([
   ["40P01", "two waited for each other"],
   ["40001", "two changed the same"],
-  ["57014", "cancelled"],
+  ["57014", "cancelled by its operator, or by his statement_timeout"],
 ])("SQLSTATE %s (%s): nothing was done, and it may be tried again", (code) => {
   expect(isRolledBack(answered(code))).toBe(true)
   expect(isConnectionLost(answered(code))).toBe(false)
