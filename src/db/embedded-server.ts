@@ -44,8 +44,9 @@ const adoptOrLaunch = Effect.fnUntraced(function* (home: ServerHome) {
   }
   const server = yield* Effect.retry(
     Effect.suspend(() => launch(home, freePort())),
-    // Somebody may take the free port before the server does, and the processes of one that was killed need a moment.
-    { schedule: Schedule.intersect(Schedule.recurs(2), Schedule.spaced("100 millis")) },
+    // Somebody may take the free port before the server does, and the processes of one that was killed need a moment, which
+    // on a machine that has much else to do is a second.
+    { schedule: Schedule.intersect(Schedule.recurs(10), Schedule.spaced("200 millis")) },
   )
   return { server, adopted: false }
 })
