@@ -15,7 +15,7 @@ import {
 import { undisturbed } from "../db/postgres.ts"
 import { countTurn } from "../metrics.ts"
 import { Conversation } from "../sessions/conversation.ts"
-import { RunningTurns } from "../sessions/running-turns.ts"
+import { type Place, RunningTurns } from "../sessions/running-turns.ts"
 import type { StoredTurn } from "../sessions/stored-turn.ts"
 import { TurnRecords } from "../sessions/turn-records.ts"
 import type { TurnError } from "./errors.ts"
@@ -141,23 +141,28 @@ export class Turns extends Context.Tag("Turns")<
               Given: ({ sessionId }) => conversation.rejoin(userId, sessionId),
             })
             yield* Effect.annotateLogsScoped({ sessionId: session.id })
-            // One that failed may have begun all the same.
-            const unclaimed = records.fail({ id: turnId, timings: {}, usage: tally.usage })
-            const claim = yield* Effect.onError(
-              running.claim({ id: turnId, userId, session, idempotency }),
-              () => note(unclaimed),
-            )
-            if (claim._tag === "Answered") return yield* again(claim.turn, input)
-            const begun = { input, session, place: claim.place, watch, tally }
             const events = yield* Mailbox.make<Passing, TurnError>({ capacity: eventsAhead })
-            yield* Effect.uninterruptibleMask((restore) =>
-              restore(
+            const turn = (place: Place, restore: typeof Effect.interruptible) => {
+              const begun = { input, session, place, watch, tally }
+              return restore(
                 Effect.raceFirst(
                   takeTurn(begun, (event) => events.offer(event)),
                   doomed,
                 ),
-              ).pipe(Effect.onExit(settleUnlessWhole(begun)), Mailbox.into(events), Effect.forkScoped),
+              ).pipe(Effect.onExit(settleUnlessWhole(begun)), Mailbox.into(events))
+            }
+            // One that failed, or whose listener left, may have begun all the same.
+            const unclaimed = records.fail({ id: turnId, timings: {}, usage: tally.usage })
+            // What has a place is never without the fibre that gives it back.
+            const claim = yield* Effect.uninterruptibleMask((restore) =>
+              restore(running.claim({ id: turnId, userId, session, idempotency })).pipe(
+                Effect.onError(() => note(unclaimed)),
+                Effect.tap((claimed) =>
+                  claimed._tag === "First" ? Effect.forkScoped(turn(claimed.place, restore)) : Effect.void,
+                ),
+              ),
             )
+            if (claim._tag === "Answered") return yield* again(claim.turn, input)
             const heardAs = listening.format === "none" ? "ReplyDelta" : "Audio"
             return Mailbox.toStream(events).pipe(
               Stream.filterMap((event) => {
