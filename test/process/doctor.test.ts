@@ -132,6 +132,15 @@ describe("doctor", () => {
     expect(await complaints({ env: { FFMPEG_PATH } })).toEqual(problem("ffmpeg", found))
   })
 
+  test("an ffmpeg that nothing bounds", async () => {
+    const bin = newFolder()
+    symlinkSync(Bun.which("ffmpeg") ?? "", join(bin, "ffmpeg"))
+    expect(await complaints({ env: { PATH: bin } })).toEqual({
+      ok: true,
+      said: [{ check: "ffmpeg", state: "warning", found: expect.stringContaining("no prlimit") }],
+    })
+  })
+
   test("a database that is away, or is not there, without the password", async () => {
     const [away, name] = [new URL(database.url), new URL(database.url)]
     Object.assign(away, { hostname: "127.0.0.1", port: "1", password: "hush" })
