@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { makeClient } from "../../src/client/client.ts"
+import { wav16k } from "../support/audio.ts"
 import { type Service, startService } from "../support/service.ts"
 
 const listed = "https://app.example.com"
@@ -143,4 +145,37 @@ test("a list that has * is *", async () => {
   expect(answer).toMatchObject({ "access-control-allow-origin": "*" })
   expect(answer).not.toHaveProperty("access-control-allow-credentials")
   await service.stop()
+})
+
+test("a page of another origin may send every header that the typed client sends, and by its methods", async () => {
+  const sent = new Set<string>()
+  const methods = new Set<string>()
+  const key = await open.register()
+  const client = makeClient({
+    baseUrl: open.url,
+    apiKey: key,
+    fetch: (url, init) => {
+      methods.add(init.method ?? "GET")
+      for (const [name] of new Headers(init.headers)) sent.add(name)
+      return fetch(url, init)
+    },
+  })
+  const { sessionId } = await client.sessions.create({ title: "A" })
+  await client.sessions.update(sessionId, { title: "B" })
+  await client.converse(new Blob([await wav16k()]), { sessionId })
+  await client.sessions.delete(sessionId)
+  expect([...sent]).toContain("idempotency-key")
+  const answer = await open.call("OPTIONS", "/voice/conversation", {
+    headers: {
+      origin: "https://anyone.example",
+      "access-control-request-method": "POST",
+      "access-control-request-headers": [...sent].toSorted().join(","),
+    },
+  })
+  const listOf = (name: string) => (answer.headers.get(name) ?? "").toLowerCase().split(", ")
+  // What a page may always send.
+  const allowed = [...listOf("access-control-allow-headers"), "accept"]
+  expect([...sent].filter((name) => !allowed.includes(name))).toEqual([])
+  const ofMethods = listOf("access-control-allow-methods")
+  expect([...methods].filter((method) => !ofMethods.includes(method.toLowerCase()))).toEqual([])
 })
