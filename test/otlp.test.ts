@@ -112,6 +112,18 @@ test("a turn is a trace that goes on from the caller's, with a span for each of 
   expect(turn?.attributes.map(({ key }) => key)).toEqual(expect.arrayContaining(["turnId", "sessionId"]))
 })
 
+test("a request that names no trace is one of its own, with all that is done for it below one span", () => {
+  const roots = spans().filter(({ parentSpanId }) => parentSpanId === undefined)
+  const turns = roots.filter(({ name }) => name === "POST /api/v1/voice/conversation")
+  expect(turns).toHaveLength(1)
+  const below = spans().filter(({ traceId }) => traceId === turns[0]?.traceId)
+  expect(below.map(({ name }) => name)).toEqual(expect.arrayContaining(["Keys.authenticate", "turn"]))
+  expect(turns[0]?.attributes).toContainEqual({
+    key: "http.response.status_code",
+    value: { intValue: 400 },
+  })
+})
+
 test("a failure has its name and where it happened, and not what it says", () => {
   const failed = spans().filter(({ name, status }) => name === "respond" && status.code === 2)
   expect(failed).toMatchObject([

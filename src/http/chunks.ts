@@ -16,6 +16,7 @@ export async function* chunksOf(
   if (body === undefined) return
   const giveUp = () => void body.cancel().catch(() => undefined)
   signal.addEventListener("abort", giveUp, { once: true })
+  if (signal.aborted) giveUp()
   try {
     for (let count = 1; ; count += 1) {
       const next = await body.read().catch(() => {

@@ -163,14 +163,9 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
   TurnCancelled: () => problem(409, "TURN_CANCELLED", "The turn was cancelled."),
   TurnNotFound: () => problem(404, "TURN_NOT_FOUND", "There is no such turn."),
   Overloaded: ({ retryAfter }) =>
-    problem(
-      503,
-      "OVERLOADED",
-      "As many turns as this server carries are in progress. Please try again shortly.",
-      {
-        retryAfter,
-      },
-    ),
+    problem(503, "OVERLOADED", "This server has as much in hand as it carries. Please try again shortly.", {
+      retryAfter,
+    }),
   TooManyTurns: ({ most, retryAfter }) =>
     problem(
       429,

@@ -1,6 +1,6 @@
 import * as Headers from "@effect/platform/Headers"
 import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
-import { Cause, Effect, Exit, Option, Runtime } from "effect"
+import { Cause, Clock, Effect, Exit, Option, Runtime, type Tracer } from "effect"
 import { Settings } from "../config.ts"
 import type { AppError } from "./errors.ts"
 import { clientLeft, defect, type Problem, toProblem } from "./problems.ts"
@@ -11,6 +11,8 @@ export interface RequestInfo {
   /** performance.now() when its headers were read. */
   readonly startedAt: number
   readonly ip: string
+  /** From the first of what is done for it to its answer. */
+  span?: Tracer.Span
 }
 
 const requests = new WeakMap<Request, RequestInfo>()
@@ -21,7 +23,11 @@ const isSafeId = (id: string) => /^[\w.-]{1,64}$/.test(id)
 /** Notes a request when it comes. */
 export const noteRequest = (request: Request, ip: string): RequestInfo => {
   const asked = request.headers.get("x-request-id") ?? ""
-  const info = { id: isSafeId(asked) ? asked : crypto.randomUUID(), startedAt: performance.now(), ip }
+  const info: RequestInfo = {
+    id: isSafeId(asked) ? asked : crypto.randomUUID(),
+    startedAt: performance.now(),
+    ip,
+  }
   requests.set(request, info)
   return info
 }
@@ -54,7 +60,8 @@ export const makeRun = Effect.gen(function* () {
       Effect.tapDefect((cause) => Effect.logError("defect", cause)),
       Effect.annotateLogs({ requestId: requestInfo(request).id }),
     )
-    const exit = await runExit(spanned(request, logged), { signal: request.signal })
+    const spanned = Effect.flatMap(spanOf(request), (span) => Effect.withParentSpan(logged, span))
+    const exit = await runExit(spanned, { signal: request.signal })
     if (Exit.isSuccess(exit)) return exit.value
     if (Cause.isInterruptedOnly(exit.cause)) throw new Refused(clientLeft)
     throw new Refused(
@@ -67,22 +74,33 @@ export const makeRun = Effect.gen(function* () {
   return run
 })
 
-/** The route, so that all its requests have one name: what differs between them are ids. */
-const routeOf = (url: string) =>
-  new URL(url).pathname.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi, ":id")
+/** The path as it was asked for: what Elysia calls so is the route's. */
+export const pathOf = (url: string) => url.replace(/^\w+:\/\/[^/]*/, "").replace(/[?#].*$/s, "")
 
-/** In a span of its own, which goes on from the caller's where that names one (W3C's `traceparent`). */
-const spanned = <A, E>(request: Request, effect: Effect.Effect<A, E>) => {
-  const { method, url } = request
-  const caller = HttpTraceContext.w3c(
-    Headers.fromInput({ traceparent: request.headers.get("traceparent") ?? "" }),
-  )
-  return Effect.withSpan(effect, `${method} ${routeOf(url)}`, {
+/** The route, so that all its requests have one name: what differs between them are ids. */
+const routeOf = (url: string) => pathOf(url).replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi, ":id")
+
+/** The request's span, which all that is done for it is below. It goes on from the caller's (W3C's `traceparent`). */
+const spanOf = Effect.fnUntraced(function* (request: Request) {
+  const info = requestInfo(request)
+  if (info.span !== undefined) return info.span
+  const { method, url, headers } = request
+  const caller = HttpTraceContext.w3c(Headers.fromInput({ traceparent: headers.get("traceparent") ?? "" }))
+  info.span = yield* Effect.makeSpan(`${method} ${routeOf(url)}`, {
     kind: "server",
-    attributes: { "http.request.method": method, requestId: requestInfo(request).id },
+    attributes: { "http.request.method": method, requestId: info.id },
     ...Option.match(caller, { onNone: () => ({ root: true }), onSome: (parent) => ({ parent }) }),
   })
-}
+  return info.span
+})
+
+/** Its span ends with the answer's begin. Only what is this side's fault is a failure. */
+export const endSpan = (request: Request, status: number) =>
+  Effect.map(Clock.currentTimeNanos, (now) => {
+    const { span } = requestInfo(request)
+    span?.attribute("http.response.status_code", status)
+    span?.end(now, status < 500 ? Exit.void : Exit.die(new Error(`status ${status}`)))
+  })
 
 /** What the operator needs to know of a failed request and the caller must not be told. */
 const logFailure = (error: AppError) => {

@@ -13,7 +13,7 @@ import { problemOf, unknownRoute } from "./on-error.ts"
 import { documentRoutes } from "./openapi/routes.ts"
 import { pageRoutes } from "./page.ts"
 import { clientLeft, defect } from "./problems.ts"
-import { noteRequest, requestInfo } from "./run.ts"
+import { endSpan, noteRequest, pathOf, requestInfo } from "./run.ts"
 import { securityHeaders } from "./security-headers.ts"
 import { sessionsRoutes } from "./sessions.ts"
 import type { Answers } from "./streaming.ts"
@@ -23,9 +23,6 @@ import { usersRoutes } from "./users.ts"
 export class ServerNotStarted extends Schema.TaggedError<ServerNotStarted>()("ServerNotStarted", {
   message: Schema.String,
 }) {}
-
-/** The path as it was asked for: what Elysia calls so is the route's. */
-const pathOf = (url: string) => url.replace(/^\w+:\/\/[^/]*/, "").replace(/[?#].*$/s, "")
 
 /** What the stop tells the answers. */
 interface Running {
@@ -44,7 +41,12 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, running: Readonly
   const noteAnswer = (request: Request, status: number) => {
     const { id, startedAt, ip } = requestInfo(request)
     const answered = request.signal.aborted ? clientLeft.status : status
-    log(Effect.zipRight(Effect.logInfo("request"), countRequest(request.method, answered)), {
+    const noted = [
+      Effect.logInfo("request"),
+      countRequest(request.method, answered),
+      endSpan(request, answered),
+    ]
+    log(Effect.all(noted, { discard: true }), {
       requestId: id,
       method: request.method,
       path: pathOf(request.url),

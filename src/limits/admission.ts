@@ -3,8 +3,10 @@ import { Settings } from "../config.ts"
 import type { Obstacle } from "./fair-queue.ts"
 import { makePlaces, type Places } from "./places.ts"
 
-/** MAX_TURNS are in hand already, and none of them ended while this one waited. */
+/** There is no room for what was asked, and in the time that it waited none came free. */
 export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
+  /** Of what, for the log. */
+  reason: Schema.Literal("turns", "uploads", "upload space", "decoding", "memory"),
   /** Seconds. */
   retryAfter: Schema.Number,
 }) {}
@@ -22,7 +24,12 @@ export interface Place {
   readonly keep: Effect.Effect<void, never, Scope.Scope>
 }
 
-const unbounded = (most: number) => (most === 0 ? Number.POSITIVE_INFINITY : most)
+/** Of a setting. */
+export const unbounded = (most: number) => (most === 0 ? Number.POSITIVE_INFINITY : most)
+
+/** Seconds after which it is worth another try: as long as it would have waited. */
+export const retryAfterOf = (patience: Duration.Duration) =>
+  Math.max(1, Math.ceil(Duration.toSeconds(patience)))
 
 /** How many turns this process has in hand at a time, of all users and of each. Every process counts for itself. */
 export class Admission extends Context.Tag("Admission")<
@@ -57,12 +64,12 @@ export class Admission extends Context.Tag("Admission")<
         },
         turnQueuePatience,
       )
-      const retryAfter = Math.max(1, Math.ceil(Duration.toSeconds(turnQueuePatience)))
+      const retryAfter = retryAfterOf(turnQueuePatience)
 
       const refusal = (obstacle: Obstacle) =>
         obstacle === "own"
           ? new TooManyTurns({ most: maxTurnsPerUser, retryAfter })
-          : new Overloaded({ retryAfter })
+          : new Overloaded({ reason: "turns", retryAfter })
 
       const enter = Effect.fn("Admission.enter")((userId: string) =>
         Effect.uninterruptibleMask((restore) =>

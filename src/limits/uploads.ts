@@ -1,8 +1,8 @@
 import { statfsSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { Context, Duration, Effect, Layer, Option, type Scope } from "effect"
+import { Context, Effect, Layer, Option, type Scope } from "effect"
 import { Settings } from "../config.ts"
-import { Overloaded } from "./admission.ts"
+import { Overloaded, retryAfterOf, unbounded } from "./admission.ts"
 import { makeShares } from "./shares.ts"
 
 /** What the recordings of one turn take of the disk; given back at the end of the scope that it was opened in. */
@@ -18,13 +18,14 @@ export interface Room {
 /** Of the free space at start: others write there as well, other processes of the service among them. */
 const partOfFree = 1 / 2
 
+/** In bytes: one user alone gets a half, in which the largest recording has to fit. */
+export const leastSpace = (maxAudioBytes: number) => 2 * maxAudioBytes
+
 /** In bytes. A folder that can't be looked at stops the start elsewhere. */
 const halfOfFree = Effect.sync(() => {
   const { bavail, bsize } = statfsSync(tmpdir())
   return Math.floor(bavail * bsize * partOfFree)
 })
-
-const unbounded = (most: number) => (most === 0 ? Number.POSITIVE_INFINITY : most)
 
 /**
  * Recordings on their way: how many arrive at a time, and what they take of the disk until their turns are over. Both
@@ -48,33 +49,44 @@ export class Uploads extends Context.Tag("Uploads")<
   static readonly layer = Layer.effect(
     Uploads,
     Effect.gen(function* () {
-      const { maxUploads, uploadSpace, turnQueuePatience } = yield* Settings
+      const { maxUploads, maxAudioBytes, uploadSpace, turnQueuePatience } = yield* Settings
       const arriving = makeShares(unbounded(maxUploads))
-      const space = makeShares(
-        unbounded(yield* Option.getOrElse(Option.map(uploadSpace, Effect.succeed), () => halfOfFree)),
-      )
-      const refusal = new Overloaded({
-        retryAfter: Math.max(1, Math.ceil(Duration.toSeconds(turnQueuePatience))),
+      const bytes = yield* Option.match(uploadSpace, {
+        onNone: () => halfOfFree,
+        onSome: (most) => Effect.succeed(unbounded(most)),
       })
+      if (bytes < leastSpace(maxAudioBytes)) {
+        yield* Effect.annotateLogs(Effect.logWarning("too little room for the largest recordings"), { bytes })
+      }
+      const space = makeShares(bytes)
+      const retryAfter = retryAfterOf(turnQueuePatience)
+      const tooMany = new Overloaded({ reason: "uploads", retryAfter })
+      const noRoom = new Overloaded({ reason: "upload space", retryAfter })
 
       const arrive = (userId: string) =>
         Effect.acquireRelease(
-          Effect.suspend(() => (arriving.take(userId, 1) ? Effect.void : refusal)),
+          Effect.suspend(() => (arriving.take(userId, 1) ? Effect.void : tooMany)),
           () => Effect.sync(() => arriving.giveBack(userId, 1)),
         )
 
       const room = (userId: string) =>
         Effect.gen(function* () {
           let taken = 0
-          yield* Effect.addFinalizer(() => Effect.sync(() => space.giveBack(userId, taken)))
+          let isOpen = true
+          yield* Effect.addFinalizer(() =>
+            Effect.sync(() => {
+              isOpen = false
+              space.giveBack(userId, taken)
+            }),
+          )
           const opened: Room = {
             has: (bytes) => space.has(userId, bytes),
             take: (bytes) => {
-              if (!space.take(userId, bytes)) return false
+              if (!isOpen || !space.take(userId, bytes)) return false
               taken += bytes
               return true
             },
-            refusal,
+            refusal: noRoom,
           }
           return opened
         })

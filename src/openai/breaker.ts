@@ -1,4 +1,4 @@
-import { Cause, Clock, Duration, Effect, Exit, Option } from "effect"
+import { Cause, Clock, Duration, Effect, Exit, Option, type Tracer } from "effect"
 import { type ProviderError, ProviderUnusable, type Stage } from "./errors.ts"
 
 /** Settings of the same names. */
@@ -24,22 +24,27 @@ export interface Breaker {
 /** What the failures of one turn count for at most: those of one request with its retries, not of every piece of a reply. */
 const mostOfOneTurn = 3
 
+/** The outermost span of this service around one: the request's. A trace is the caller's to name. */
+const outermost = (span: Tracer.AnySpan): string =>
+  span._tag === "Span" && Option.exists(span.parent, ({ _tag }) => _tag === "Span")
+    ? Option.match(span.parent, { onNone: () => span.spanId, onSome: outermost })
+    : span.spanId
+
 /** Of the turn, or of whatever else asks. */
-const traceId = Effect.match(Effect.currentParentSpan, {
-  onSuccess: (span) => span.traceId,
-  onFailure: () => "",
-})
+const askerId = Effect.match(Effect.currentParentSpan, { onSuccess: outermost, onFailure: () => "" })
 
 /** A provider that says no is there; one that is silent, unreachable or talks nonsense is not. */
 const isDown = (error: ProviderError) => error._tag === "ProviderUnusable" && error.retryable
 
 export const makeBreaker = (stage: Stage, settings: BreakerSettings): Breaker => {
   const { breakerFailures, breakerPause } = settings
-  /** In a row, by the trace of the turn that met them. */
+  /** In a row, by the turn that met them. */
   const failures = new Map<string, number>()
   /** In ms of the clock. */
   let openUntil = Option.none<number>()
   let isTrying = false
+  /** It answered again, which is not said yet. */
+  let isBack = false
 
   const open = new ProviderUnusable({
     stage,
@@ -49,6 +54,7 @@ export const makeBreaker = (stage: Stage, settings: BreakerSettings): Breaker =>
   })
 
   const close = () => {
+    isBack ||= Option.isSome(openUntil)
     failures.clear()
     isTrying = false
     openUntil = Option.none()
@@ -65,10 +71,13 @@ export const makeBreaker = (stage: Stage, settings: BreakerSettings): Breaker =>
       const isUnknown = Exit.isFailure(exit) && Option.isNone(failure)
       const hasFailed = Option.exists(failure, isDown)
       if (!isUnknown && !hasFailed) close()
-      if (wasTry && Option.isNone(openUntil)) yield* say("provider is back")
+      if (isBack) {
+        isBack = false
+        yield* say("provider is back")
+      }
       if (!hasFailed) return
       if (Option.isNone(openUntil)) {
-        const turn = yield* traceId
+        const turn = yield* askerId
         failures.set(turn, (failures.get(turn) ?? 0) + 1)
       }
       if (counted() < breakerFailures) return

@@ -30,5 +30,5 @@ export const deadline = Effect.fnUntraced(function* ({ watch, tally }: Turn, tim
   const { decodingSince } = tally
   return yield* now - decodingSince > decodingSince - startedAt
     ? new InvalidAudio({ reason: "not decoded within the turn's time", isTooSlow: true })
-    : new Overloaded({ retryAfter: 1 })
+    : new Overloaded({ reason: "decoding", retryAfter: 1 })
 })

@@ -42,11 +42,11 @@ export interface Decoding {
 const failure = Match.typeTags<Ending>()({
   Failed: ({ said }) => new InvalidAudio({ reason: said, isTooSlow: false }),
   TooSlow: ({ said }) => new InvalidAudio({ reason: said, isTooSlow: true }),
-  Killed: () => overloaded,
+  Killed: () => new Overloaded({ reason: "memory", retryAfter: 1 }),
 })
 
 /** Nothing tells how long the others will take. */
-const overloaded = new Overloaded({ retryAfter: 1 })
+const noPlace = new Overloaded({ reason: "decoding", retryAfter: 1 })
 
 /**
  * Recordings to samples, by ffmpeg. To start one takes 60 to 130 ms, nearly all of it for its 200 libraries: up to
@@ -100,7 +100,7 @@ export class Ffmpeg extends Context.Tag("Ffmpeg")<
         turnTimeout,
       )
       const inPlace = <A, E>(userId: string, effect: Effect.Effect<A, E>) =>
-        Effect.flatten(Effect.mapError(places.within(userId, Effect.either(effect)), () => overloaded))
+        Effect.flatten(Effect.mapError(places.within(userId, Effect.either(effect)), () => noPlace))
 
       const decode = Effect.fn("Ffmpeg.decode")(function* (
         recording: Recording,

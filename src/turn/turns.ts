@@ -149,7 +149,12 @@ export class Turns extends Context.Tag("Turns")<
                   takeTurn(begun, (event) => events.offer(event)),
                   doomed,
                 ),
-              ).pipe(Effect.onExit(settleUnlessWhole(begun)), Mailbox.into(events))
+              ).pipe(
+                // What waits for a slow listener would be heard after it is settled what was heard.
+                Effect.onError(() => Effect.ignore(events.clear)),
+                Effect.onExit(settleUnlessWhole(begun)),
+                Mailbox.into(events),
+              )
             }
             // One that failed, or whose listener left, may have begun all the same.
             const unclaimed = records.fail({ id: turnId, timings: {}, usage: tally.usage })

@@ -195,6 +195,11 @@ test.each([
   "[::1",
   "x:y",
   "x:123456",
+  "x:99999",
+  "256.256.256.256",
+  "1.2.3.4.5",
+  "[::::]",
+  "a%zz",
   "x\r\nHost: y",
 ])("the Host %j is none: it is refused, and leads to no other path", async (host) => {
   for (const path of ["/api/v1/health", "/aaaaaa/api/v1/sessions", "/api/v1/sessions", "/"]) {

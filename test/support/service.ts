@@ -2,6 +2,7 @@ import { Clock, ConfigProvider, Duration, Effect, Exit, Layer, Scope } from "eff
 import * as Context from "effect/Context"
 import { layer } from "../../src/app.ts"
 import { HttpServer } from "../../src/http/server.ts"
+import { Turns } from "../../src/turn/turns.ts"
 import { makeDatabase, type TestDatabase } from "./database.ts"
 import { withoutLimits } from "./limits.ts"
 import { startUpstream, type Upstream } from "./upstream.ts"
@@ -18,6 +19,8 @@ export interface Service {
   readonly converse: (key: string, audio: Blob, options?: ConverseOptions) => Promise<Response>
   /** Any other call; `key` and a JSON `body` where given. */
   readonly call: (method: string, path: string, options?: CallOptions) => Promise<Response>
+  /** What the routes take turns by. */
+  readonly turns: Turns["Type"]
   readonly stop: () => Promise<void>
 }
 
@@ -121,5 +124,6 @@ export const startService = async ({
     await upstream.stop()
     if (given === undefined) await database.drop()
   }
-  return { url, database, upstream, register, converse, call, stop }
+  const turns = Context.get(built, Turns)
+  return { url, database, upstream, register, converse, call, turns, stop }
 }

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from "node:path"
 import { Effect, Option } from "effect"
 import type { Settings } from "../../config.ts"
 import { serverFolder } from "../../db/embedded-home.ts"
+import { leastSpace } from "../../limits/uploads.ts"
 import { type Finding, ok, problem, warning, wordsOf } from "./finding.ts"
 
 interface Place {
@@ -59,8 +60,8 @@ export const checkPlaces = (settings: Settings["Type"]) => {
       check: "TMPDIR",
       folder: tmpdir(),
       isMade: false,
-      least: maxAudioBytes,
-      enough: Option.getOrElse(uploadSpace, () => 16 * maxAudioBytes),
+      least: Option.getOrElse(uploadSpace, () => 2 * leastSpace(maxAudioBytes)),
+      enough: Option.getOrElse(uploadSpace, () => 8 * leastSpace(maxAudioBytes)),
     },
     ...(Option.isSome(databaseUrl)
       ? []

@@ -82,7 +82,7 @@ export const makeExamples = ({
   IdempotencyKeyReused: [new IdempotencyKeyReused()],
   TurnCancelled: [new TurnCancelled()],
   TurnNotFound: [new TurnNotFound()],
-  Overloaded: [new Overloaded({ retryAfter: 2 })],
+  Overloaded: [new Overloaded({ reason: "turns", retryAfter: 2 })],
   TooManyTurns: [new TooManyTurns({ most: maxTurnsPerUser || 4, retryAfter: 2 })],
   RateLimited: [rateLimited.requests],
   ProviderRateLimited: [
