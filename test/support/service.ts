@@ -2,6 +2,7 @@ import { Clock, ConfigProvider, Duration, Effect, Exit, Layer, Scope } from "eff
 import * as Context from "effect/Context"
 import { layer } from "../../src/app.ts"
 import { HttpServer } from "../../src/http/server.ts"
+import { Admission } from "../../src/limits/admission.ts"
 import { Turns } from "../../src/turn/turns.ts"
 import { makeDatabase, type TestDatabase } from "./database.ts"
 import { withoutLimits } from "./limits.ts"
@@ -19,6 +20,8 @@ export interface Service {
   readonly converse: (key: string, audio: Blob, options?: ConverseOptions) => Promise<Response>
   /** Any other call; `key` and a JSON `body` where given. */
   readonly call: (method: string, path: string, options?: CallOptions) => Promise<Response>
+  /** How many turns wait for a place, or to hear of room for one. */
+  readonly waiting: () => number
   /** What the routes take turns by. */
   readonly turns: Turns["Type"]
   readonly stop: () => Promise<void>
@@ -125,5 +128,7 @@ export const startService = async ({
     if (given === undefined) await database.drop()
   }
   const turns = Context.get(built, Turns)
-  return { url, database, upstream, register, converse, call, turns, stop }
+  const { size } = Context.get(built, Admission)
+  const waiting = () => Effect.runSync(size).waiting
+  return { url, database, upstream, register, converse, call, waiting, turns, stop }
 }

@@ -24,6 +24,8 @@ export interface TurnService extends Service {
   readonly stored: () => Promise<{ readonly sessions: number; readonly messages: number }>
   /** Resolves once so many turns have begun to receive their upload and are not over. */
   readonly turnsInHand: (count: number) => Promise<void>
+  /** Resolves once so many turns wait for a place. */
+  readonly turnsWaiting: (count: number) => Promise<void>
   /** Resolves once nothing of any turn is left, but for so many ffmpegs (0) that wait; rejects naming what is. */
   readonly nothingLeft: (waiting?: number) => Promise<void>
   /** Forgets scripts, calls and starts: for use before each test. */
@@ -105,6 +107,9 @@ export const startTurns = async (options: ServiceOptions = {}): Promise<TurnServ
     },
     turnsInHand: async (count) => {
       await until(() => readdirSync(folder).filter(isTurnFolder).length === count, `${count} turns in hand`)
+    },
+    turnsWaiting: async (count) => {
+      await until(() => service.waiting() === count, `${count} turns that wait`)
     },
     nothingLeft: async (waiting = 0) => {
       let last: ReadonlyArray<string> = []
