@@ -13,11 +13,11 @@ export interface Bounds {
 /** Which bound stands in the way: the user's own, or the one for all. */
 export type Obstacle = "own" | "all"
 
-/** What becomes of a turn that arrives. */
+/** What becomes of a turn, or other work, that arrives. */
 export type Arrival = "admitted" | "waits" | Obstacle
 
 /**
- * Who may begin a turn, and who is next: within a user in the order of arrival, among users in turn, so that one who
+ * Who may begin a turn (or whatever else there are places for), and who is next: within a user in the order of arrival, among users in turn, so that one who
  * asks a hundred times stands in nobody's way. It knows no time and no fibre; a waiter is whatever the caller calls so.
  *
  * At all times nobody waits who could begin, so an arrival never overtakes one who waits.
