@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { wav16k } from "../support/audio.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { eventsIn, orderOf, writtenIn } from "../support/events.ts"
+import { noTurnRuns } from "../support/sessions.ts"
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { fail, type Step } from "../support/upstream.ts"
@@ -218,6 +219,8 @@ test.each(losses)("no turn is completed that is not saved: the database %s", asy
   expect(events.filter(({ event }) => event === "turn.completed")).toEqual([])
   proxy.restore()
   await service.nothingLeft()
+  // It is settled by itself, now that the database is back.
+  await noTurnRuns(service)
   const { turn, messages } = await stored()
   expect(turn.state).not.toBe("completed")
   expect(messages.every(({ role, interrupted }) => role === "user" || interrupted)).toBe(true)
