@@ -7,21 +7,17 @@ export class TempFolderUnusable extends Schema.TaggedError<TempFolderUnusable>()
   message: Schema.String,
 }) {}
 
-/**
- * A folder in TMPDIR that goes with the scope. The process is in its name, so that a later start knows whose it was;
- * `purpose` is for whoever looks.
- */
-export const tempFolder = (purpose = "") =>
-  Effect.flatMap(FileSystem.FileSystem, (fs) =>
-    fs.makeTempDirectoryScoped({ prefix: `voice-agent-${process.pid}-${purpose}` }),
-  ).pipe(
-    Effect.mapError(
-      () =>
-        new TempFolderUnusable({
-          message: `No folder can be made in ${tmpdir()}, where uploads lie while they are worked on: make it writable, or set TMPDIR.`,
-        }),
-    ),
-  )
+/** A folder in TMPDIR that goes with the scope. The process is in its name, so that a later start knows whose it was. */
+export const tempFolder = Effect.flatMap(FileSystem.FileSystem, (fs) =>
+  fs.makeTempDirectoryScoped({ prefix: `voice-agent-${process.pid}-` }),
+).pipe(
+  Effect.mapError(
+    () =>
+      new TempFolderUnusable({
+        message: `No folder can be made in ${tmpdir()}, where uploads lie while they are worked on: make it writable, or set TMPDIR.`,
+      }),
+  ),
+)
 
 const isAlive = (pid: number) => {
   try {
@@ -51,4 +47,4 @@ const removeOrphans = Effect.gen(function* () {
 }).pipe(Effect.ignore)
 
 /** Refuses to start where no upload could be taken: a read-only disk, say. */
-export const layer = Layer.scopedDiscard(Effect.scoped(Effect.zipRight(removeOrphans, tempFolder())))
+export const layer = Layer.scopedDiscard(Effect.scoped(Effect.zipRight(removeOrphans, tempFolder)))

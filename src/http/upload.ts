@@ -47,7 +47,7 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (
   // Before its folder: it is given back when that is gone.
   const room = yield* uploads.room(userId)
   if (!room.has(announced)) return yield* room.refusal
-  const folder = yield* Effect.orDie(tempFolder())
+  const folder = yield* Effect.orDie(tempFolder)
   const path = `${folder}/upload`
   const progress = { received: 0 }
   const form = yield* Effect.tryPromise({

@@ -1,5 +1,5 @@
 import { Either } from "effect"
-import { type Ending, feed, type StartFfmpeg } from "./confinement.ts"
+import { type Ending, feed, type StartFfmpeg } from "../confinement.ts"
 import type { Demuxer } from "./validate.ts"
 
 /** Hz, of what speech recognition hears best. */

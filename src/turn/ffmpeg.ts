@@ -1,17 +1,18 @@
 import { Context, Duration, Effect, Layer, Match, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
+import { boundsHere, type Ending, makeStartFfmpeg } from "../confinement.ts"
 import { Overloaded } from "../limits/admission.ts"
 import { makePlaces } from "../limits/places.ts"
 import { thisMachine } from "../machine.ts"
-import { type Ending, makeStartFfmpeg } from "./confinement.ts"
 import { startDecoder } from "./decoder.ts"
 import { InvalidAudio } from "./errors.ts"
 import { reformat } from "./reformat.ts"
 import type { SpokenFormat } from "./speak.ts"
+import { tryFfmpeg } from "./try-ffmpeg.ts"
 import type { Demuxer, Recording } from "./validate.ts"
 import { makeWarmDecoders } from "./warm-decoders.ts"
 
-/** There is no ffmpeg to run. */
+/** There is no ffmpeg that runs here. */
 export class FfmpegMissing extends Schema.TaggedError<FfmpegMissing>()("FfmpegMissing", {
   message: Schema.String,
 }) {}
@@ -39,14 +40,14 @@ export interface Decoding {
   readonly begins: Effect.Effect<void>
 }
 
+/** Nothing tells how long the others will take. */
+const noPlace = new Overloaded({ reason: "decoding", retryAfter: 1 })
+
 const failure = Match.typeTags<Ending>()({
   Failed: ({ said }) => new InvalidAudio({ reason: said, isTooSlow: false }),
   TooSlow: ({ said }) => new InvalidAudio({ reason: said, isTooSlow: true }),
   Killed: () => new Overloaded({ reason: "memory", retryAfter: 1 }),
 })
-
-/** Nothing tells how long the others will take. */
-const noPlace = new Overloaded({ reason: "decoding", retryAfter: 1 })
 
 /**
  * Recordings to samples, by ffmpeg. To start one takes 60 to 130 ms, nearly all of it for its 200 libraries: up to
@@ -74,7 +75,7 @@ export class Ffmpeg extends Context.Tag("Ffmpeg")<
     ) => Effect.Effect<Uint8Array, Overloaded>
   }
 >() {
-  /** Refuses to start without ffmpeg: the first turn would be too late to learn that. */
+  /** Refuses to start without an ffmpeg that runs: the first turn would be too late to learn that. */
   static readonly layer = Layer.scoped(
     Ffmpeg,
     Effect.gen(function* () {
@@ -84,7 +85,17 @@ export class Ffmpeg extends Context.Tag("Ffmpeg")<
           message: `There is no ffmpeg at "${ffmpegPath}": install it (apt-get install ffmpeg, brew install ffmpeg), or set FFMPEG_PATH.`,
         })
       }
-      const start = yield* makeStartFfmpeg(ffmpegPath)
+      const start = makeStartFfmpeg(ffmpegPath)
+      yield* Effect.mapError(
+        tryFfmpeg(start),
+        (reason) =>
+          new FfmpegMissing({
+            message: `The ffmpeg at "${ffmpegPath}" does not run here: ${reason}. Install another, or set FFMPEG_PATH.`,
+          }),
+      )
+      if (boundsHere().prlimit === null) {
+        yield* Effect.logInfo("ffmpeg runs without bounds on its memory: there is no prlimit")
+      }
       const fromPipe = (demuxer: Demuxer) => startDecoder(start, maxAudioSeconds, demuxer, "pipe:0")
       const warm = yield* makeWarmDecoders(ffmpegWarm, fromPipe)
       yield* warm.keep(usual)

@@ -1,5 +1,5 @@
 import { Effect, Either } from "effect"
-import { feed, type StartFfmpeg } from "./confinement.ts"
+import { feed, type StartFfmpeg } from "../confinement.ts"
 import type { SpokenFormat } from "./speak.ts"
 
 /** ffmpeg's words for each: how it is told in, and how it is made. */
@@ -20,7 +20,10 @@ export const reformat = (
 ): Effect.Effect<Uint8Array> =>
   Effect.acquireUseRelease(
     Effect.sync(() =>
-      start(["-threads", "1", ...told[from], "-i", "pipe:0", "-threads", "1", ...told[to], "pipe:1"]),
+      start([
+        ...["-threads", "1", "-protocol_whitelist", "pipe", ...told[from], "-i", "pipe:0"],
+        ...["-threads", "1", ...told[to], "pipe:1"],
+      ]),
     ),
     (ffmpeg) =>
       Effect.promise(async () => {

@@ -1,6 +1,6 @@
 /** `doctor` with all well, and with each thing broken. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test"
-import { existsSync, symlinkSync } from "node:fs"
+import { chmodSync, existsSync, symlinkSync } from "node:fs"
 import { join } from "node:path"
 import { Schema } from "effect"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
@@ -127,9 +127,22 @@ describe("doctor", () => {
 
   test.each([
     ["/no/ffmpeg", /there is no/],
-    [Bun.which("true") ?? "true", /is no ffmpeg/],
+    [Bun.which("true") ?? "true", /does not run here: it does not tell its version/],
   ])("ffmpeg that is %s", async (FFMPEG_PATH, found) => {
     expect(await complaints({ env: { FFMPEG_PATH } })).toEqual(problem("ffmpeg", found))
+  })
+
+  test("an ffmpeg that can't be bounded", async () => {
+    const bin = newFolder()
+    symlinkSync(Bun.which("ffmpeg") ?? "", join(bin, "ffmpeg"))
+    await Bun.write(
+      join(bin, "prlimit"),
+      "#!/bin/sh\necho 'failed to set the DATA resource limit' >&2; exit 1\n",
+    )
+    chmodSync(join(bin, "prlimit"), 0o755)
+    expect(await complaints({ env: { PATH: bin } })).toEqual(
+      problem("ffmpeg", /"ffmpeg" does not run here: failed to set the DATA/),
+    )
   })
 
   test("an ffmpeg that nothing bounds", async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
-import { mkdirSync } from "node:fs"
+import { mkdirSync, symlinkSync } from "node:fs"
 import { connect, createServer } from "node:net"
 import { join } from "node:path"
 import { ConfigProvider, Effect, Fiber, Layer, Option, TestClock, TestContext } from "effect"
@@ -65,6 +65,11 @@ describe("a start that cannot be is refused with one sentence", () => {
   test("without ffmpeg", async () => {
     const said = await refusal({ FFMPEG_PATH: "/no/ffmpeg", OPENAI_API_KEY: "sk-test" })
     expect(said).toContain('There is no ffmpeg at "/no/ffmpeg"')
+  })
+
+  test("with an ffmpeg that does not run", async () => {
+    const said = await refusal({ FFMPEG_PATH: Bun.which("true") ?? "true", OPENAI_API_KEY: "sk-test" })
+    expect(said).toMatch(/did not start\. The ffmpeg at "\S+" does not run here: .* set FFMPEG_PATH\.$/)
   })
 
   test("for a wrong password and a wrong database, at once and without the password", async () => {
@@ -139,6 +144,17 @@ describe("a start", () => {
       { time: expect.any(String), level: "info", event: "listening", url },
     ])
     expect(service.stderr()).toBe("")
+  })
+
+  test("says once that nothing bounds ffmpeg's memory, where there is no prlimit", async () => {
+    const bin = newFolder()
+    symlinkSync(Bun.which("ffmpeg") ?? "", join(bin, "ffmpeg"))
+    const env = { NODE_ENV: "production", OFFLINE_ENGINES: "on", DATABASE_URL: database.url, PATH: bin }
+    const service = startProcess({ env })
+    await service.url()
+    service.signal("SIGTERM")
+    expect(await service.ended).toBe(0)
+    expect(service.records().filter(({ event }) => /prlimit/.test(`${event}`))).toHaveLength(1)
   })
 
   test("waits for a database that is not there yet", async () => {

@@ -1,4 +1,7 @@
-/** The machine's ffmpeg behind a script that notes each start by the process id that ffmpeg then has. */
+/**
+ * The machine's ffmpeg behind a script that notes each start by the process id that ffmpeg then has, but for that which
+ * only asks whether it runs.
+ */
 import { appendFileSync, chmodSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
 
@@ -26,6 +29,7 @@ export const witnessFfmpeg = async (folder: string): Promise<FfmpegWitness> => {
     path,
     `#!/bin/sh
 program=${real}
+case "$*" in *-version) exec $program "$@" ;; esac
 [ -e ${flag} ] && { program=${Bun.which("sleep")}; set -- 600; }
 : > ${notes}/$$
 exec $program "$@"

@@ -143,8 +143,8 @@ const setTmpdir = (folder: string) => {
   }
 }
 
-/** Neither the tests' own folders nor the one that all ffmpegs run in. */
-export const isTurnFolder = (name: string) => /^voice-agent-\d+-(?!ffmpeg-)/.test(name)
+/** None of the tests' own folders. */
+export const isTurnFolder = (name: string) => /^voice-agent-\d+-/.test(name)
 
 /** Files of turns that this process holds open, deleted or not; where the system tells. */
 const openFiles = (folder: string): ReadonlyArray<string> =>

@@ -1,5 +1,10 @@
-import { describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { chmodSync } from "node:fs"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { Effect, Either, Fiber, TestClock } from "effect"
+import { boundsHere } from "../../src/confinement.ts"
 import { thisMachine } from "../../src/machine.ts"
 import {
   chromiumWebm,
@@ -283,11 +288,49 @@ effectTest(
   patience,
 )
 
-test("without an ffmpeg there is no start", async () => {
-  const said = await Effect.runPromise(
-    Effect.flip(Effect.scoped(startDecoding({ FFMPEG_PATH: "/no/ffmpeg" }))),
-  )
-  expect(said).toMatchObject({
-    message: expect.stringContaining('There is no ffmpeg at "/no/ffmpeg"'),
+describe("there is no start", () => {
+  const refusal = async (FFMPEG_PATH: string) => {
+    const said = await Effect.runPromise(Effect.flip(Effect.scoped(startDecoding({ FFMPEG_PATH }))))
+    return said.message
+  }
+  const program = async (text: string) => {
+    const path = join(folder, crypto.randomUUID())
+    await Bun.write(path, text)
+    chmodSync(path, 0o755)
+    return path
+  }
+  let folder = ""
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
+  })
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+
+  test("without an ffmpeg", async () => {
+    expect(await refusal("/no/ffmpeg")).toContain('There is no ffmpeg at "/no/ffmpeg"')
+  })
+
+  test.each([
+    ["says why", "echo 'no room for it' >&2; exit 1", "no room for it"],
+    ["says it on two lines", "echo 'no room' >&2; echo 'for it' >&2; exit 1", "no room for it"],
+    ["misses a library", "echo no such library >&2; exit 127", "ffmpeg can't be run: no such library"],
+    ["says nothing", "exit 3", "ffmpeg ended with 3"],
+    ["is killed", "kill -KILL $$", "it was killed"],
+    ["is another program", "echo hello", "it does not tell its version"],
+  ])("with one that does not run: it %s", async (_, script, reason) => {
+    const path = await program(`#!/bin/sh\n${script}\n`)
+    expect(await refusal(path)).toBe(
+      `The ffmpeg at "${path}" does not run here: ${reason}. Install another, or set FFMPEG_PATH.`,
+    )
+  })
+
+  test("with one that is no program", async () => {
+    const path = await program("\0")
+    expect(await refusal(path)).toContain(`The ffmpeg at "${path}" does not run here: `)
+  })
+
+  test.skipIf(boundsHere().prlimit === null)("with one that needs more than its bounds", async () => {
+    const hungry = "exec dd if=/dev/zero of=/dev/null bs=300M count=1"
+    const path = await program(`#!/bin/sh\n${hungry}\n`)
+    expect(await refusal(path)).toMatch(/does not run here: .*memory exhausted/)
   })
 })

@@ -1,7 +1,5 @@
 import { resolve } from "node:path"
-import * as FileSystem from "@effect/platform/FileSystem"
-import { Effect, Either } from "effect"
-import { tempFolder } from "../temp-folder.ts"
+import { Either } from "effect"
 
 /**
  * In bytes, of what an ffmpeg may write to. The largest recordings of every format (25 MB or five minutes, covers of
@@ -18,23 +16,20 @@ const mostAddresses = 1024 ** 3
 const mostFiles = 64
 
 /** What differs between machines, and in tests. */
-export interface Bounds {
+export interface FfmpegBounds {
   /** What bounds a program on this machine; null where it has none, as macOS. */
   readonly prlimit: string | null
   /** Of CPU, not of waiting: one that is kept for hours has used up its start only. */
   readonly cpuSeconds: number
 }
 
-export const boundsHere = (): Bounds => ({ prlimit: Bun.which("prlimit"), cpuSeconds: 20 })
+export const boundsHere = (): FfmpegBounds => ({ prlimit: Bun.which("prlimit"), cpuSeconds: 20 })
 
 /**
  * ffmpeg with what any of them is told, and behind prlimit, which becomes it. No file of a size above 0 is written, and
  * no core. Processes are not counted: their bound is one of the user, whom the service itself is.
  */
-export const confined = (
-  ffmpegPath: string,
-  { prlimit, cpuSeconds }: Bounds = boundsHere(),
-): ReadonlyArray<string> => [
+const confined = (ffmpegPath: string, { prlimit, cpuSeconds }: FfmpegBounds): ReadonlyArray<string> => [
   ...(prlimit === null
     ? []
     : [
@@ -72,24 +67,19 @@ export interface FfmpegProcess {
 export type StartFfmpeg = (args: ReadonlyArray<string>) => FfmpegProcess
 
 /**
- * How any ffmpeg is started: with bounds, without an environment, in an empty folder in which nothing can be made, and
- * in a session of its own. It reads and writes nothing but pipes, unless told to read a file. Gone with the scope is
- * only the folder: whoever starts one ends it.
+ * How any ffmpeg is started: with bounds, without an environment, at the root, and in a session of its own. It reads and
+ * writes nothing but pipes, unless told to read a file. Nobody removes the root from under a service that runs for
+ * weeks, as what is old is removed from TMPDIR; and none but root could make a file there, an empty one within the
+ * bounds. Whoever starts one ends it; throws where nothing can be started.
  */
-export const makeStartFfmpeg = Effect.fnUntraced(function* (ffmpegPath: string, bounds = boundsHere()) {
-  const fs = yield* FileSystem.FileSystem
-  const cwd = yield* tempFolder("ffmpeg-")
-  yield* Effect.orDie(fs.chmod(cwd, 0o555))
-  if (bounds.prlimit === null) {
-    yield* Effect.logInfo("ffmpeg runs without bounds on its memory: there is no prlimit")
-  }
+export const makeStartFfmpeg = (ffmpegPath: string, bounds = boundsHere()): StartFfmpeg => {
   const command = confined(ffmpegPath, bounds)
 
-  const start: StartFfmpeg = (args) => {
+  return (args) => {
     const child = Bun.spawn([...command, ...args], {
       stdio: ["pipe", "pipe", "pipe"],
       env: {},
-      cwd,
+      cwd: "/",
       // A Ctrl-C in the terminal goes to the whole process group, and turns in flight may finish. What outlives a
       // service that was killed has its input closed, or nobody to write to, and ends.
       detached: true,
@@ -103,7 +93,7 @@ export const makeStartFfmpeg = Effect.fnUntraced(function* (ffmpegPath: string, 
       stdout: child.stdout,
       isAlive,
       ended: async () => {
-        const [said, code] = await Promise.all([lastWords(child.stderr), child.exited])
+        const [said, code] = await Promise.all([tailOf(child.stderr), child.exited])
         if (code === 0) return Either.right(undefined)
         const words = said.trim() || `ffmpeg ended with ${child.signalCode ?? code}`
         // As shells, prlimit and the system's loader have it: it could not be run.
@@ -121,8 +111,7 @@ export const makeStartFfmpeg = Effect.fnUntraced(function* (ffmpegPath: string, 
       },
     }
   }
-  return start
-})
+}
 
 const killGroup = (pid: number) => {
   try {
@@ -133,7 +122,7 @@ const killGroup = (pid: number) => {
 }
 
 /** The last 500 characters; a broken file can be complained about for each of its frames. */
-const lastWords = async (stderr: ReadableStream<Uint8Array<ArrayBuffer>>) => {
+const tailOf = async (stderr: ReadableStream<Uint8Array<ArrayBuffer>>) => {
   let words = ""
   for await (const text of stderr.pipeThrough(new TextDecoderStream())) words = `${words}${text}`.slice(-500)
   return words
