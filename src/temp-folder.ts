@@ -30,20 +30,22 @@ const isAlive = (pid: number) => {
 
 /**
  * Removes the folders of processes that were killed. A container gives its process the number that the one before had;
- * what is older than this process is not its own.
+ * what is older than this process is not its own. Of what can't be looked at or removed (another start was faster; a
+ * link to nothing, which anyone may have put there) the rest does not suffer.
  */
 const removeOrphans = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
-  for (const name of yield* fs.readDirectory(tmpdir())) {
+  const removeOrphan = Effect.fnUntraced(function* (name: string) {
     const pid = Number(/^voice-agent-(\d+)-/.exec(name)?.[1])
-    if (Number.isNaN(pid)) continue
+    if (Number.isNaN(pid)) return
     const path = `${tmpdir()}/${name}`
-    const { mtime } = yield* fs.stat(path)
-    const isOlder = Option.exists(mtime, (at) => at.getTime() < performance.timeOrigin)
-    if (pid === process.pid ? isOlder : !isAlive(pid)) {
-      yield* Effect.ignore(fs.remove(path, { recursive: true, force: true }))
-    }
-  }
+    if (pid === process.pid) {
+      const { mtime } = yield* fs.stat(path)
+      if (!Option.exists(mtime, (at) => at.getTime() < performance.timeOrigin)) return
+    } else if (isAlive(pid)) return
+    yield* fs.remove(path, { recursive: true, force: true })
+  }, Effect.ignore)
+  yield* Effect.forEach(yield* fs.readDirectory(tmpdir()), removeOrphan, { discard: true })
 }).pipe(Effect.ignore)
 
 /** Refuses to start where no upload could be taken: a read-only disk, say. */

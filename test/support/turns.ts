@@ -134,7 +134,8 @@ export const startTurns = async (options: ServiceOptions = {}): Promise<TurnServ
   }
 }
 
-const setTmpdir = (folder: string) => {
+/** For this process, until what it gives is called. */
+export const setTmpdir = (folder: string) => {
   const before = process.env.TMPDIR
   process.env.TMPDIR = folder
   return () => {

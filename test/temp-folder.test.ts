@@ -1,0 +1,33 @@
+import { expect, test } from "bun:test"
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
+import { Effect, Layer } from "effect"
+import * as TempFolder from "../src/temp-folder.ts"
+import { setTmpdir } from "./support/turns.ts"
+
+test("a start removes what processes left that are gone, whatever else lies there", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "voice-agent-test-"))
+  const gone = Bun.spawn(["true"])
+  await gone.exited
+  const orphan = `voice-agent-${gone.pid}-orphan`
+  const before = `voice-agent-${process.pid}-before`
+  const others = [`voice-agent-${process.ppid}-living`, `voice-agent-${process.pid}-own`, "voice-agent-none"]
+  const link = `voice-agent-${process.pid}-link`
+  const links = () => {
+    for (let at = 0; at < 20; at++) symlinkSync("/nowhere", join(folder, `${link}-${crypto.randomUUID()}`))
+  }
+  // A folder's names come in an order of their own: some links stand before the orphans.
+  links()
+  for (const name of [orphan, before, ...others]) mkdirSync(join(folder, name))
+  links()
+  utimesSync(join(folder, before), 1, 1)
+  const restore = setTmpdir(folder)
+  await Effect.runPromise(
+    Effect.scoped(Layer.build(Layer.provide(TempFolder.layer, BunFileSystem.layer))),
+  ).finally(restore)
+  const left = readdirSync(folder).filter((name) => !name.startsWith(link))
+  expect(left.toSorted()).toEqual(others.toSorted())
+  rmSync(folder, { recursive: true })
+})
