@@ -1,87 +1,111 @@
 import { availableParallelism } from "node:os"
-import { Data, Effect, type Scope, Stream } from "effect"
+import { Data, Effect, Either, type Scope, Stream } from "effect"
+import { feed, type StartFfmpeg } from "../confinement.ts"
 
-/** A child process ended with an exit code other than 0; `stderr` is what it said about it. */
-export class ChildFailed extends Data.TaggedError("ChildFailed")<{
-  readonly command: string
-  readonly exitCode: number
-  readonly stderr: string
+/** A program did not do what it was told to; `reason` is what it said about it. */
+export class ProgramFailed extends Data.TaggedError("ProgramFailed")<{
+  readonly program: string
+  readonly reason: string
 }> {}
 
-/** A program and its arguments. What a user sent never stands here: it goes in by stdin or by a file. */
-export type Command = readonly [program: string, ...args: string[]]
+/** What a program reads: all of it at once, or as it comes. */
+type Input = ReadonlyArray<Uint8Array> | ReadableStream<Uint8Array>
 
-type Stdin = Uint8Array | ReadableStream<Uint8Array> | "ignore"
+interface Child {
+  readonly stdout: ReadableStream<Uint8Array>
+  /** Why it failed, if it did, once it has ended. */
+  readonly failure: Promise<string | undefined>
+  /** Resolves when it is gone. */
+  readonly kill: () => Promise<unknown>
+}
 
-const spawn = (command: Command, stdin: Stdin) =>
-  // No environment: it holds keys, and these programs read what strangers send.
-  Bun.spawn({ cmd: [...command], stdin, stdout: "pipe", stderr: "pipe", env: {} })
+/** Something to run. What a user sent never stands among its arguments: it goes in by stdin or by a file. */
+export interface Program {
+  readonly name: string
+  readonly start: (input: Input) => Child
+}
 
-/** The child is killed, if it still runs, and gone when the scope has closed. */
-const scopedChild = (command: Command, stdin: Stdin) =>
-  Effect.acquireRelease(
-    Effect.sync(() => spawn(command, stdin)),
-    (child) =>
-      Effect.promise(() => {
+/** A program and its arguments. */
+export const command = (name: string, args: ReadonlyArray<string>): Program => ({
+  name,
+  start: (input) => {
+    // No environment: it holds keys, and these programs read what strangers send.
+    const child = Bun.spawn([name, ...args], { stdio: ["pipe", "pipe", "pipe"], env: {} })
+    const ended = Promise.all([new Response(child.stderr).text(), child.exited, feed(child.stdin, input)])
+    return {
+      stdout: child.stdout,
+      failure: ended.then(([said, code]) =>
+        code === 0 ? undefined : said.slice(-500) || `exit code ${code}`,
+      ),
+      kill: () => {
         child.kill("SIGKILL")
         return child.exited
-      }),
-  )
-
-const succeeded = Effect.fnUntraced(function* (
-  command: Command,
-  child: ReturnType<typeof spawn>,
-  stderr: string,
-) {
-  const exitCode = yield* Effect.promise(() => child.exited)
-  if (exitCode !== 0) {
-    return yield* new ChildFailed({ command: command[0], exitCode, stderr: stderr.slice(-2000) })
-  }
+      },
+    }
+  },
 })
 
-/** Runs one program to its end and gives all that it wrote to stdout. Interruption kills it. */
-export const run = Effect.fn("Children.run")(function* (command: Command, stdin: Stdin) {
-  const child = yield* scopedChild(command, stdin)
-  const [stdout, stderr] = yield* Effect.promise(() =>
-    Promise.all([new Response(child.stdout).bytes(), new Response(child.stderr).text()]),
+/** ffmpeg, confined as the one that decodes uploads. */
+export const ffmpegCommand = (startFfmpeg: StartFfmpeg, args: ReadonlyArray<string>): Program => ({
+  name: "ffmpeg",
+  start: (input) => {
+    const child = startFfmpeg(args)
+    const ended = Promise.all([child.ended(), feed(child.stdin, input)])
+    return {
+      stdout: child.stdout,
+      failure: ended.then(([ending]) =>
+        Either.isRight(ending) ? undefined : "said" in ending.left ? ending.left.said : ending.left._tag,
+      ),
+      kill: child.kill,
+    }
+  },
+})
+
+/** The child is killed, if it still runs, and gone when the scope has closed. */
+const scopedChild = ({ name, start }: Program, input: Input) =>
+  Effect.acquireRelease(
+    Effect.sync(() => start(input)),
+    ({ kill }) => Effect.promise(kill),
+  ).pipe(
+    Effect.map(({ stdout, failure }) => {
+      // Where nobody asks for it any more.
+      failure.catch(() => undefined)
+      const succeeded = Effect.flatMap(
+        Effect.promise(() => failure),
+        (reason) => (reason === undefined ? Effect.void : new ProgramFailed({ program: name, reason })),
+      )
+      return { stdout, succeeded }
+    }),
   )
-  yield* succeeded(command, child, stderr)
+
+/** Runs one program to its end and gives all that it wrote to stdout. Interruption kills it. */
+export const run = Effect.fn("Children.run")(function* (program: Program, input: Input) {
+  const child = yield* scopedChild(program, input)
+  const stdout = yield* Effect.promise(() => new Response(child.stdout).bytes())
+  yield* child.succeeded
   return stdout
 }, Effect.scoped)
 
 /**
- * Streams what the last of the programs writes, each reading from the one before it; the first reads `stdin`.
+ * Streams what the last of the programs writes, each reading from the one before it; the first reads `input`.
  * All of them are gone when the scope has closed. The stream fails where one of them did.
  */
 export const pipeline = Effect.fn("Children.pipeline")(function* (
-  commands: readonly [Command, ...Command[]],
-  stdin: Stdin,
+  programs: readonly [Program, ...Program[]],
+  input: Input,
 ) {
-  const [first, ...rest] = commands
-  let last = yield* scopedChild(first, stdin)
-  const running = [{ command: first, child: last, stderr: new Response(last.stderr).text() }]
-  for (const command of rest) {
-    last = yield* scopedChild(command, last.stdout)
-    running.push({ command, child: last, stderr: new Response(last.stderr).text() })
+  const [first, ...rest] = programs
+  let last = yield* scopedChild(first, input)
+  const running = [last]
+  for (const program of rest) {
+    last = yield* scopedChild(program, last.stdout)
+    running.push(last)
   }
-  const output = last.stdout
-  const ended = Effect.forEach(
-    running,
-    ({ command, child, stderr }) =>
-      Effect.flatMap(
-        Effect.promise(() => stderr),
-        (said) => succeeded(command, child, said),
-      ),
-    { discard: true },
-  )
+  const { stdout } = last
+  const ended = Effect.forEach(running, ({ succeeded }) => succeeded, { discard: true })
   return Stream.fromReadableStream(
-    () => output,
-    (cause) =>
-      new ChildFailed({
-        command: commands[commands.length - 1]?.[0] ?? "",
-        exitCode: -1,
-        stderr: String(cause),
-      }),
+    () => stdout,
+    (cause) => new ProgramFailed({ program: programs.at(-1)?.name ?? "", reason: `${cause}` }),
   ).pipe(Stream.concat(Stream.drain(Stream.fromEffect(ended))))
 })
 

@@ -1,6 +1,7 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect } from "effect"
-import { type Command, run, type TakeSlot } from "./children.ts"
+import type { StartFfmpeg } from "../confinement.ts"
+import { command, ffmpegCommand, run, type TakeSlot } from "./children.ts"
 import { refuse } from "./wire.ts"
 
 /** What the recogniser and our own WAVs use: 16 kHz mono, 16-bit little-endian. */
@@ -16,7 +17,10 @@ const paddingMs = 400
 /** A peak under this (-46 dB of full scale) is a quiet room: the recogniser would hear words in its noise. */
 const silentPeak = 164
 
-/** The containers that ffmpeg may open here; playlists and scripts are not among them. */
+/**
+ * The containers that ffmpeg may open here; playlists and scripts are not among them. The service itself sends WAVs that
+ * need no ffmpeg: it is for others of this machine that find the port.
+ */
 const containers = "wav,mp3,ogg,flac,matroska,webm,mov,mp4,m4a,aac,w64,aiff"
 
 /** The longest speech that is listened to, in seconds: a compressed file of 25 MB could hold hours. */
@@ -77,7 +81,7 @@ const asSentence = (words: string): string => {
 }
 
 export const makeHearing = Effect.fn("Hearing.make")(function* (options: {
-  readonly ffmpeg: string
+  readonly startFfmpeg: StartFfmpeg
   readonly searchPath: string
   readonly takeSlot: TakeSlot
 }) {
@@ -87,12 +91,14 @@ export const makeHearing = Effect.fn("Hearing.make")(function* (options: {
   const decode = Effect.fn("Hearing.decode")(function* (audio: Uint8Array) {
     const ready = samplesOfWav(audio)
     if (ready !== undefined) return ready
-    const input = ["-format_whitelist", containers, "-protocol_whitelist", "pipe", "-i", "pipe:0"]
-    const output = ["-vn", "-ac", "1", "-ar", `${samplesPerSecond}`, "-f", "s16le", "pipe:1"]
-    const limit = ["-t", `${longestSeconds}`]
-    const command: Command = [options.ffmpeg, "-nostdin", "-v", "error", ...input, ...limit, ...output]
-    return yield* run(command, audio).pipe(
-      Effect.catchTag("ChildFailed", () =>
+    const decoder = ffmpegCommand(options.startFfmpeg, [
+      ...["-max_pixels", "1000000", "-threads", "1"],
+      ...["-format_whitelist", containers, "-protocol_whitelist", "pipe", "-i", "pipe:0"],
+      ...["-vn", "-threads", "1", "-t", `${longestSeconds}`],
+      ...["-ac", "1", "-ar", `${samplesPerSecond}`, "-f", "s16le", "pipe:1"],
+    ])
+    return yield* run(decoder, [audio]).pipe(
+      Effect.catchTag("ProgramFailed", () =>
         refuse(
           "The audio file could not be decoded or its format is not supported.",
           "file",
@@ -113,7 +119,7 @@ export const makeHearing = Effect.fn("Hearing.make")(function* (options: {
     yield* files.writeFileString(`${folder}/list`, "speech\n")
     const input = ["-adcin", "yes", "-cepdir", folder, "-cepext", ".raw", "-ctl", `${folder}/list`]
     const output = ["-hyp", `${folder}/heard`, "-logfn", "/dev/null"]
-    yield* run([program, ...input, "-remove_noise", "yes", ...output], "ignore")
+    yield* run(command(program, [...input, "-remove_noise", "yes", ...output]), [])
     const line = yield* files.readFileString(`${folder}/heard`)
     return line.replace(/\(speech [^)]*\)\s*$/, "")
   }, Effect.scoped)

@@ -1,5 +1,6 @@
 import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
 import { Cause, Effect, Exit, Runtime, Schema, type Scope } from "effect"
+import { makeStartFfmpeg } from "../confinement.ts"
 import { complete } from "./chat.ts"
 import { makeSlots } from "./children.ts"
 import { makeHearing } from "./hearing.ts"
@@ -123,10 +124,11 @@ export const startOfflineEngines: (options: {
         message: `The offline engines need ffmpeg, and "${options.ffmpegPath}" is not a program here.`,
       })
     }
+    const startFfmpeg = makeStartFfmpeg(ffmpeg)
     yield* bypassProxy
     const takeSlot = yield* makeSlots
-    const hearing = yield* makeHearing({ ffmpeg, searchPath, takeSlot })
-    const speaking = makeSpeaking({ ffmpeg, searchPath, takeSlot })
+    const hearing = yield* makeHearing({ startFfmpeg, searchPath, takeSlot })
+    const speaking = makeSpeaking({ startFfmpeg, searchPath, takeSlot })
     const routes: Routes = new Map([
       ["/v1/audio/transcriptions", { method: "POST", handler: transcription(hearing) }],
       ["/v1/chat/completions", { method: "POST", handler: complete }],

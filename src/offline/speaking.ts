@@ -1,5 +1,6 @@
 import { Effect, Mailbox, Schema, type Scope, Stream } from "effect"
-import { type Command, pipeline, type TakeSlot } from "./children.ts"
+import type { StartFfmpeg } from "../confinement.ts"
+import { command, ffmpegCommand, pipeline, type TakeSlot } from "./children.ts"
 import { voiceOptions } from "./voices.ts"
 import { readJson } from "./wire.ts"
 
@@ -33,9 +34,10 @@ const SpeechRequest = Schema.Struct({
 /** Text that espeak-ng reads as silence (an ellipsis) still has to give some audio, in seconds. */
 const shortest = 0.25
 
-const synthesise = (espeak: string, asked: typeof SpeechRequest.Type): Command => {
+const synthesise = (espeak: string, asked: typeof SpeechRequest.Type) => {
   const voice = typeof asked.voice === "string" ? asked.voice : asked.voice.id
-  return [espeak, "--stdin", "--stdout", "-b", "1", ...voiceOptions(asked.input, voice, asked.speed)]
+  const options = voiceOptions(asked.input, voice, asked.speed)
+  return command(espeak, ["--stdin", "--stdout", "-b", "1", ...options])
 }
 
 /** Without espeak-ng: a soft pulsing tone, a third of a second for each word. */
@@ -66,7 +68,7 @@ const readAhead = <E>(
   )
 
 export const makeSpeaking = (options: {
-  readonly ffmpeg: string
+  readonly startFfmpeg: StartFfmpeg
   readonly searchPath: string
   readonly takeSlot: TakeSlot
 }) => {
@@ -76,13 +78,17 @@ export const makeSpeaking = (options: {
   const speak = Effect.fn("Speaking.speak")(function* (request: Request) {
     const asked = yield* readJson(request, SpeechRequest)
     const { type, encode } = formats[asked.response_format]
-    const input = espeak === null ? tone(asked.input) : ["-f", "wav", "-i", "pipe:0"]
+    const input =
+      espeak === null ? tone(asked.input) : ["-protocol_whitelist", "pipe", "-f", "wav", "-i", "pipe:0"]
     const output = ["-af", `apad=whole_dur=${shortest}`, "-ac", "1", "-ar", "24000", ...encode]
-    const convert: Command = [options.ffmpeg, "-nostdin", "-v", "error", ...input, ...output, "pipe:1"]
+    const convert = ffmpegCommand(options.startFfmpeg, [
+      ...["-threads", "1", ...input],
+      ...["-threads", "1", ...output, "pipe:1"],
+    ])
     const chunks =
       espeak === null
-        ? pipeline([convert], "ignore")
-        : pipeline([synthesise(espeak, asked), convert], new TextEncoder().encode(asked.input))
+        ? pipeline([convert], [])
+        : pipeline([synthesise(espeak, asked), convert], [new TextEncoder().encode(asked.input)])
     const body = Stream.toReadableStreamRuntime(readAhead(options.takeSlot, chunks), yield* Effect.runtime())
     return new Response(body, { headers: { "content-type": type } })
   })

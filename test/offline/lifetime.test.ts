@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test"
-import { mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { Cause, Effect, Exit, Option } from "effect"
 import OpenAI from "openai"
+import { boundsHere } from "../../src/confinement.ts"
 import { startOfflineEngines } from "../../src/offline/server.ts"
 import { children, eventually, peakOf, samples, start, wav, withEngines } from "./engines.ts"
 
@@ -100,6 +101,19 @@ describe("nothing outlives its request", () => {
     expect(children()).toEqual([])
     await expect(fetch(`${own.baseUrl}/models`)).rejects.toThrow()
   })
+})
+
+test.skipIf(boundsHere().prlimit === null)("ffmpeg is confined as the one that decodes uploads", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "voice-agent-test-"))
+  const ffmpegPath = join(folder, "ffmpeg")
+  await Bun.write(ffmpegPath, "#!/bin/sh\ncat > /dev/null; pwd; ulimit -n; ulimit -d\n")
+  chmodSync(ffmpegPath, 0o755)
+  const own = await start({ ffmpegPath })
+  const speech = { model: "tts-1", voice: "alloy", input: "Hello.", response_format: "pcm" } as const
+  const said = await own.client.audio.speech.create(speech).then((response) => response.text())
+  await own.stop()
+  rmSync(folder, { recursive: true })
+  expect(said.split("\n")).toEqual(["/", "64", `${256 * 1024}`, ""])
 })
 
 describe("a machine without the programs", () => {
