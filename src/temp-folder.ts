@@ -1,4 +1,5 @@
 import { tmpdir } from "node:os"
+import { resolve } from "node:path"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Layer, Option, Schema } from "effect"
 
@@ -7,10 +8,14 @@ export class TempFolderUnusable extends Schema.TaggedError<TempFolderUnusable>()
   message: Schema.String,
 }) {}
 
-/** A folder in TMPDIR that goes with the scope. The process is in its name, so that a later start knows whose it was. */
+/**
+ * A folder in TMPDIR that goes with the scope. The process is in its name, so that a later start knows whose it was.
+ * The path is whole, whatever TMPDIR is: ffmpeg runs elsewhere.
+ */
 export const tempFolder = Effect.flatMap(FileSystem.FileSystem, (fs) =>
   fs.makeTempDirectoryScoped({ prefix: `voice-agent-${process.pid}-` }),
 ).pipe(
+  Effect.map((path) => resolve(path)),
   Effect.mapError(
     () =>
       new TempFolderUnusable({

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test"
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { join, relative } from "node:path"
 import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
 import { Effect, Layer } from "effect"
 import * as TempFolder from "../src/temp-folder.ts"
@@ -30,4 +30,13 @@ test("a start removes what processes left that are gone, whatever else lies ther
   const left = readdirSync(folder).filter((name) => !name.startsWith(link))
   expect(left.toSorted()).toEqual(others.toSorted())
   rmSync(folder, { recursive: true })
+})
+
+test("a folder's path is whole, where TMPDIR is not", async () => {
+  const whole = tmpdir()
+  const restore = setTmpdir(relative(process.cwd(), whole))
+  const path = await Effect.runPromise(
+    Effect.scoped(Effect.provide(TempFolder.tempFolder, BunFileSystem.layer)),
+  ).finally(restore)
+  expect(path).toStartWith(`${whole}/voice-agent-${process.pid}-`)
 })
