@@ -1,15 +1,15 @@
 import { SqlError } from "@effect/sql/SqlError"
 import { Duration, Effect, FiberSet, Predicate, Redacted } from "effect"
-import { Client, Pool, type PoolClient } from "pg"
+import { Client, DatabaseError, Pool, type PoolClient } from "pg"
 
 /** To be given a connection, made anew or free again. */
 const connectPatience = Duration.seconds(2)
 
 /** How often a look is taken at the connections that wait for an answer. */
-const round = Duration.seconds(2)
+const lookEvery = Duration.seconds(2)
 
 /**
- * In rounds: the server is then asked whether it works on that answer. A statement has 10 s (`patience` in postgres.ts): it
+ * In looks: the server is then asked whether it works on that answer. A statement has 10 s (`patience` in postgres.ts): it
  * still can be tried once more on another connection.
  */
 const suspicious = 3
@@ -48,7 +48,7 @@ export const makePool = Effect.fnUntraced(function* ({ url, size }: PoolSettings
   // It is out of the pool already when this is told.
   pool.on("error", () => undefined)
   const runFork = yield* FiberSet.makeRuntime()
-  retireDead(pool, { runFork, isAtWork: (client) => isAtWork(connectionString, client) })
+  retireDead(pool, { runFork, notAtWork: (clients) => notAtWork(connectionString, clients) })
   yield* Effect.tryPromise({
     try: () => pool.query("select 1"),
     catch: (cause) => new SqlError({ cause, message: "Failed to connect" }),
@@ -69,33 +69,39 @@ const isWaiting = (client: PoolClient) =>
 const destroy = (client: PoolClient) => client.connection.stream.destroy()
 
 interface Means {
-  readonly isAtWork: (client: PoolClient) => Effect.Effect<boolean>
+  readonly notAtWork: (clients: ReadonlyArray<PoolClient>) => Effect.Effect<ReadonlyArray<PoolClient>>
   readonly runFork: (effect: Effect.Effect<unknown>) => unknown
 }
 
 /** Lets no dead connection be handed out, as far as their answers tell. */
-const retireDead = (pool: Pool, { isAtWork, runFork }: Means) => {
+const retireDead = (pool: Pool, { notAtWork, runFork }: Means) => {
   const idle = new Set<PoolClient>()
-  /** And for how many rounds without an answer. */
+  /** And for how many looks without an answer. */
   const held = new Map<PoolClient, number>()
+  /** Their statement was refused: that was the answer, and only the word that the next one may come is still under way. */
+  const refused = new WeakSet<PoolClient>()
 
   /** Where one is dead, the others are hardly alive. */
   const destroyWithIdle = (client: PoolClient) => {
     for (const each of [client, ...idle]) destroy(each)
   }
-  const look = Effect.fnUntraced(function* (client: PoolClient) {
-    if (!isWaiting(client)) return
-    const count = (held.get(client) ?? 0) + 1
-    held.set(client, count)
-    if (count % suspicious !== 0 || (yield* isAtWork(client))) return
-    if (held.get(client) === count) destroyWithIdle(client)
+  const look = Effect.gen(function* () {
+    const suspects = new Map<PoolClient, number>()
+    for (const [client, before] of held) {
+      if (!isWaiting(client)) continue
+      const count = before + 1
+      held.set(client, count)
+      if (count % suspicious === 0) suspects.set(client, count)
+    }
+    if (suspects.size === 0) return
+    for (const client of yield* notAtWork([...suspects.keys()])) {
+      if (held.get(client) === suspects.get(client)) destroyWithIdle(client)
+    }
   })
   let isLooking = false
   /** Until none is held any more. */
-  const rounds = Effect.sleep(round).pipe(
-    Effect.zipRight(
-      Effect.suspend(() => Effect.forEach([...held.keys()], look, { concurrency: "unbounded" })),
-    ),
+  const looks = Effect.sleep(lookEvery).pipe(
+    Effect.zipRight(look),
     Effect.repeat({
       while: () => {
         isLooking = held.size > 0
@@ -106,10 +112,14 @@ const retireDead = (pool: Pool, { isAtWork, runFork }: Means) => {
 
   pool.on("connect", (client) => {
     client.connection.on("readyForQuery", () => {
+      refused.delete(client)
       if (held.has(client)) held.set(client, 0)
     })
-    client.connection.on("errorMessage", ({ code }: { readonly code?: string }) => {
+    // Before pg hears of it, which tells the caller at once, who gives the connection back.
+    client.connection.prependListener("errorMessage", ({ code, severity }: DatabaseError) => {
       if (code === readOnly) destroyWithIdle(client)
+      // FATAL ends the connection. Where a server says it in words of another language, a refusal costs one.
+      else if (severity === "ERROR") refused.add(client)
     })
   })
   pool.on("acquire", (client) => {
@@ -117,12 +127,12 @@ const retireDead = (pool: Pool, { isAtWork, runFork }: Means) => {
     held.set(client, 0)
     if (isLooking) return
     isLooking = true
-    runFork(rounds)
+    runFork(looks)
   })
   pool.on("release", (error, client) => {
     held.delete(client)
     // What is in the middle of an answer is not given to anyone else: by this the pool does not take it back.
-    if (isWaiting(client)) void client.end()
+    if (isWaiting(client) && !refused.has(client)) void client.end()
     else if (!error) idle.add(client)
   })
   pool.on("remove", (client) => {
@@ -131,12 +141,30 @@ const retireDead = (pool: Pool, { isAtWork, runFork }: Means) => {
   })
 }
 
+interface Answer {
+  readonly isPooled: boolean
+  readonly atWork: ReadonlyArray<number>
+}
+
+/** All that is not idle: where an operator switched track_activities off, every state is `disabled`. */
+const question = `
+  select pg_backend_pid() <> $1 as "isPooled",
+    array(select pid from pg_stat_activity where pid = any($2) and state not like 'idle%') as "atWork"`
+
+/** The server process at the other end; -1, which is no process, where none was told. */
+const processId = (client: Client | PoolClient): number =>
+  Predicate.hasProperty(client, "processID") && typeof client.processID === "number" ? client.processID : -1
+
 /**
- * Whether the server works on what this connection asked for, as it may for minutes (the clean-up's deletions, a
- * migration). Asked by a connection of its own: no other says whether the server can still be reached.
+ * Those for which the server does not work on what they asked for, as it may for minutes (the clean-up's deletions, a
+ * migration). Asked by one connection of its own: no other says whether the server can still be reached.
+ *
+ * None where the answer is an error: who refuses another connection (`too many connections`) is alive, and may well be at
+ * work. None behind a pooler either, which invents the process ids that it tells its clients: the server's own are not to
+ * be compared with them, and connections that are dead are the pooler's to notice.
  */
-const isAtWork = (connectionString: string, client: PoolClient) =>
-  Effect.promise(async () => {
+const notAtWork = (connectionString: string, clients: ReadonlyArray<PoolClient>) =>
+  Effect.promise(async (): Promise<ReadonlyArray<PoolClient>> => {
     const patience = Duration.toMillis(connectPatience)
     const asking = new Client({
       connectionString,
@@ -144,13 +172,14 @@ const isAtWork = (connectionString: string, client: PoolClient) =>
       query_timeout: patience,
     })
     asking.on("error", () => undefined)
-    const pid = Predicate.hasProperty(client, "processID") ? client.processID : undefined
     try {
       await asking.connect()
-      const isActive = "select 1 from pg_stat_activity where pid = $1 and state = 'active'"
-      return (await asking.query(isActive, [pid])).rows.length > 0
-    } catch {
-      return false
+      const { rows } = await asking.query<Answer>(question, [processId(asking), clients.map(processId)])
+      const [answer] = rows
+      if (answer === undefined || answer.isPooled) return []
+      return clients.filter((client) => !answer.atWork.includes(processId(client)))
+    } catch (error) {
+      return error instanceof DatabaseError ? [] : clients
     } finally {
       asking.connection.stream.destroy()
     }

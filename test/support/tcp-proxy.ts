@@ -18,6 +18,10 @@ export interface TcpProxy {
   readonly vanish: () => void
   /** What is opened from now on leads to another server, or to what answers every connection with this SQLSTATE; none: back again. */
   readonly redirect: (to?: string | { readonly refusal: string }) => void
+  /** How many were answered so. */
+  readonly refused: () => number
+  /** As a pooler does: whoever connects is told a process id that no process has, until `restore`. */
+  readonly inventProcessIds: () => void
   /** Everything takes so many ms longer in each direction, until `restore`. */
   readonly slow: (ms: number) => void
   /** Ends every connection that is open now. */
@@ -37,6 +41,8 @@ export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
   const silent = new WeakSet<Socket>()
   let delayMs = 0
   const statements: Array<string> = []
+  let refused = 0
+  let processIdsAreInvented = false
   /** What waits for the end of a stall. */
   const held: Array<() => void> = []
   let way: "open" | "cut" | "stalled" = "open"
@@ -49,7 +55,10 @@ export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
   }
   const server = createServer({ noDelay: true }, (client) => {
     if (way === "cut") return void client.resetAndDestroy()
-    if ("refusal" in target) return refuse(client, target.refusal)
+    if ("refusal" in target) {
+      refused++
+      return refuse(client, target.refusal)
+    }
     const upstream = connect({ port: Number(target.port), host: target.hostname, noDelay: true })
     open.add(client)
     const end = () => {
@@ -77,6 +86,7 @@ export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
       }
       return pass(upstream, bytes)
     })
+    if (processIdsAreInvented) upstream.on("data", inventProcessId)
     upstream.on("data", (bytes: Buffer) => (answerIsLost ? end() : pass(client, bytes)))
   })
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
@@ -107,12 +117,17 @@ export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
     redirect: (to = databaseUrl) => {
       target = typeof to === "string" ? new URL(to) : to
     },
+    refused: () => refused,
+    inventProcessIds: () => {
+      processIdsAreInvented = true
+    },
     slow: (ms) => {
       delayMs = ms
     },
     restore: () => {
       way = "open"
       delayMs = 0
+      processIdsAreInvented = false
       for (const send of held.splice(0)) send()
     },
     drop,
@@ -136,6 +151,15 @@ const refuse = (client: Socket, state: string) => {
   message.write(fields, 5)
   client.on("error", () => undefined)
   client.once("data", () => client.end(message))
+}
+
+const BACKEND_KEY_DATA = "K".charCodeAt(0)
+
+/** Of a start-up's answer, in which each message comes whole: overwrites the number of the process. */
+const inventProcessId = (messages: Buffer) => {
+  for (let at = 0; at + 9 <= messages.length; at += 1 + messages.readUInt32BE(at + 1)) {
+    if (messages[at] === BACKEND_KEY_DATA) messages.writeUInt32BE(0x7fffffff, at + 5)
+  }
 }
 
 const QUERY = "Q".charCodeAt(0)
