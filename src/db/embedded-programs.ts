@@ -64,11 +64,11 @@ export const serverEnvironment = (): Record<string, string> => ({
   PATH: process.env.PATH ?? "/usr/local/bin:/usr/bin:/bin",
 })
 
-/** What a PostgreSQL program complained of, else its last words, on one line without time stamps and process ids. */
+/** What a PostgreSQL program complained of at last, else its last words, on one line without time stamps and process ids. */
 export const lastWords = (text: string): string => {
   const lines = text.trim().split("\n")
   const complaints = lines.filter((line) => /\b(ERROR|FATAL|PANIC|DETAIL|HINT|error|detail|hint):/.test(line))
-  return (complaints.length > 0 ? complaints.slice(0, 4) : lines.slice(-3))
+  return (complaints.length > 0 ? complaints.slice(-4) : lines.slice(-3))
     .map((line) => line.replace(/^\S+ \S+ \w+ \[\d+\] /, "").trim())
     .join(" | ")
 }

@@ -1,17 +1,28 @@
 import * as FileSystem from "@effect/platform/FileSystem"
-import { Duration, Effect, Option, Schedule } from "effect"
+import { Duration, Effect, Option, Schedule, Schema } from "effect"
 import type { ServerHome } from "./embedded-home.ts"
-import { cannotStart, failed, lastWords, serverEnvironment } from "./embedded-programs.ts"
+import {
+  cannotStart,
+  EmbeddedDatabaseFailed,
+  explained,
+  failed,
+  lastWords,
+  serverEnvironment,
+} from "./embedded-programs.ts"
+import {
+  clusterOf,
+  commandLine,
+  type Folder,
+  isServer,
+  poll,
+  readPidFile,
+  runningServer,
+  type Server,
+  seemsAlive,
+} from "./embedded-record.ts"
 
-/** A running server. Its pid alone would not do: once the server has ended, the pid may be somebody else's. */
-interface Server {
-  readonly pid: number
-  readonly port: number
-  readonly isAlive: Effect.Effect<boolean, never, FileSystem.FileSystem>
-}
-
-/** How often a look is taken whether the server still runs. */
-const lookEvery = Duration.millis(250)
+/** It ended before it took connections. What was in its way may be gone at the next try. */
+class ServerEnded extends Schema.TaggedError<ServerEnded>()("ServerEnded", { message: Schema.String }) {}
 
 /** Before the server is started again: at first, and at most where it ends or fails to start each time. */
 const [firstPause, longestPause] = [Duration.millis(100), Duration.seconds(30)]
@@ -24,38 +35,41 @@ const steady = Duration.seconds(5)
  * (a crash, the system's out-of-memory killer), it is started again on the same port.
  */
 export const serve = Effect.fn("EmbeddedDatabase.serve")(function* (home: ServerHome) {
-  const { server, adopted } = yield* adoptOrLaunch(home)
+  const { server, adopted } = yield* adoptOrLaunch(home).pipe(
+    // Somebody may take the free port before the server does, and the processes of one that was killed need a moment, which
+    // on a machine that has much else to do is a second. One that is not ready yet still runs, and is not started twice.
+    Effect.retry({
+      schedule: Schedule.intersect(Schedule.recurs(10), Schedule.spaced("200 millis")),
+      while: (error) => error instanceof ServerEnded,
+    }),
+    Effect.catchTag("ServerEnded", ({ message }) => new EmbeddedDatabaseFailed({ message })),
+  )
   yield* Effect.forkScoped(supervise(home, server))
   return { port: server.port, adopted }
 })
 
-const adoptOrLaunch = Effect.fnUntraced(function* (home: ServerHome) {
+/** The server that runs, if one runs as it would be started (on the given port, else on any), else a new one. */
+const adoptOrLaunch = Effect.fnUntraced(function* (home: ServerHome, port?: number) {
   const recorded = yield* readPidFile(home)
-  if (recorded !== undefined) {
-    const server: Server = { ...recorded, isAlive: isServer(home, recorded.pid) }
-    const asWeWould = (yield* commandLine(server.pid)) === serverCommand(home, server.port).join(" ")
-    if (asWeWould && recorded.status !== "stopping") {
+  if (recorded !== undefined && (yield* isServer(home, recorded.pid))) {
+    const server = runningServer(home, recorded)
+    const command = serverCommand(home, port ?? server.port).join(" ")
+    if ((yield* commandLine(server.pid)) === command && recorded.status !== "stopping") {
       yield* Effect.addFinalizer(() => stop(server))
       yield* awaitReady(home, server)
       return { server, adopted: true }
     }
-    // If it runs at all, it is of another version or other settings of this service, or on its way out.
+    // Of another version or other settings of this service, or on its way out.
     yield* stop(server)
   }
-  const server = yield* Effect.retry(
-    Effect.suspend(() => launch(home, freePort())),
-    // Somebody may take the free port before the server does, and the processes of one that was killed need a moment, which
-    // on a machine that has much else to do is a second.
-    { schedule: Schedule.intersect(Schedule.recurs(10), Schedule.spaced("200 millis")) },
-  )
-  return { server, adopted: false }
+  return { server: yield* launch(home, port ?? freePort()), adopted: false }
 })
 
 /** Never ends: to be interrupted before the server is stopped, so that this is not taken for a crash. */
 const supervise = Effect.fn("EmbeddedDatabase.supervise")(function* (home: ServerHome, first: Server) {
   const untilEnded = (server: Server) =>
     Effect.gen(function* () {
-      yield* poll(server.isAlive, (is) => !is, lookEvery)
+      yield* server.ended
       const reason = lastWords(yield* readLog(home))
       yield* Effect.logWarning("embedded database ended").pipe(
         Effect.annotateLogs({ pid: server.pid, reason }),
@@ -63,9 +77,9 @@ const supervise = Effect.fn("EmbeddedDatabase.supervise")(function* (home: Serve
     })
   const again = Effect.scoped(
     Effect.gen(function* () {
-      const server = yield* launch(home, first.port)
+      const { server, adopted } = yield* adoptOrLaunch(home, first.port)
       yield* Effect.logInfo("embedded database ready").pipe(
-        Effect.annotateLogs({ folder: `${home.folder}/postgres`, port: server.port, adopted: false }),
+        Effect.annotateLogs({ folder: `${home.folder}/postgres`, port: server.port, adopted }),
       )
       yield* untilEnded(server)
     }),
@@ -90,7 +104,7 @@ export const runningPort = Effect.fn("EmbeddedDatabase.runningPort")(function* (
     const recorded = yield* readPidFile(home)
     const isReady = recorded?.status === "ready" && (yield* isServer(home, recorded.pid))
     return isReady ? Option.some(recorded.port) : Option.none()
-  })
+  }).pipe(Effect.orElseSucceed(() => Option.none()))
   const found = yield* poll(look, Option.isSome).pipe(Effect.timeoutOption("30 seconds"))
   return Option.flatten(found)
 })
@@ -124,7 +138,7 @@ const launch = Effect.fn("EmbeddedDatabase.launch")(function* (home: ServerHome,
     // A server that would not stop must not keep this process from ending: the next start adopts it.
     child.unref()
     const isAlive = Effect.sync(() => child.exitCode === null && child.signalCode === null)
-    return { pid: child.pid, port, isAlive }
+    return { pid: child.pid, port, isAlive, ended: Effect.promise(() => child.exited) }
   })
   const server = yield* Effect.acquireRelease(start, stop)
   yield* awaitReady(home, server)
@@ -148,13 +162,6 @@ const serverCommand = (home: ServerHome, port: number): Array<string> => [
   ].flatMap((setting) => ["-c", setting]),
 ]
 
-type Folder = Pick<ServerHome, "folder">
-
-const isServer = (home: Folder, pid: number) =>
-  Effect.map(commandLine(pid), (line) => line.includes(` -D ${clusterOf(home)} `))
-
-const clusterOf = (home: Folder): string => `${home.folder}/postgres/cluster`
-
 const freePort = (): number => {
   const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } })
   listener.stop(true)
@@ -163,19 +170,19 @@ const freePort = (): number => {
 
 const awaitReady = Effect.fn("EmbeddedDatabase.awaitReady")(function* (home: ServerHome, server: Server) {
   const look = Effect.gen(function* () {
-    const recorded = yield* readPidFile(home)
+    const recorded = yield* Effect.orElseSucceed(readPidFile(home), () => undefined)
     // The port too: in a container, a crashed server's pid is likely to come up again.
     if (recorded?.pid === server.pid && recorded.port === server.port && recorded.status === "ready")
       return "ready"
-    return (yield* server.isAlive) ? "starting" : "ended"
+    return (yield* seemsAlive(server)) ? "starting" : "ended"
   })
   // Two minutes: replaying 1 GB of WAL (max_wal_size) after a crash, on a slow disk.
   const outcome = yield* poll(look, (state) => state !== "starting").pipe(Effect.timeoutOption("2 minutes"))
   if (Option.contains(outcome, "ready")) return
   const said = lastWords(yield* readLog(home))
-  return yield* failed(
-    `The embedded database in ${home.folder}/postgres ${Option.isNone(outcome) ? "was not ready after two minutes" : "did not start"}: ${said}`,
-  )
+  const what = `The embedded database in ${home.folder}/postgres`
+  if (Option.isNone(outcome)) return yield* failed(`${what} was not ready after two minutes: ${said}`)
+  return yield* new ServerEnded(explained(`${what} did not start: ${said}`))
 })
 
 const readLog = (home: Folder) =>
@@ -186,49 +193,18 @@ const readLog = (home: Folder) =>
 /** Fast shutdown: open transactions are rolled back, what was committed is on disk. Takes 16 s at the very most. */
 const stop = Effect.fn("EmbeddedDatabase.stop")(function* (server: Server) {
   const ask = Effect.fnUntraced(function* (signal: "SIGINT" | "SIGQUIT", patience: Duration.DurationInput) {
-    if (!(yield* server.isAlive)) return true
-    yield* Effect.ignore(Effect.try(() => process.kill(server.pid, signal)))
-    const ended = poll(server.isAlive, (is) => !is).pipe(Effect.interruptible, Effect.timeoutOption(patience))
+    const isAlive = yield* Effect.option(server.isAlive)
+    if (Option.contains(isAlive, false)) return true
+    // Whoever cannot be told to be the server is sent nothing.
+    if (Option.isSome(isAlive)) yield* Effect.ignore(Effect.try(() => process.kill(server.pid, signal)))
+    const ended = poll(seemsAlive(server), (is) => !is).pipe(
+      Effect.interruptible,
+      Effect.timeoutOption(patience),
+    )
     return Option.isSome(yield* ended)
   })
   if (yield* ask("SIGINT", "10 seconds")) return
   // Immediate shutdown: it gives its processes 5 s, then kills them, and the next start recovers from the WAL.
   if (yield* ask("SIGQUIT", "6 seconds")) return
   yield* Effect.logWarning("embedded database did not stop").pipe(Effect.annotateLogs({ pid: server.pid }))
-})
-
-const poll = Effect.fnUntraced(function* <A, R>(
-  look: Effect.Effect<A, never, R>,
-  done: (a: A) => boolean,
-  pause: Duration.DurationInput = "5 millis",
-) {
-  while (true) {
-    const seen = yield* look
-    if (done(seen)) return seen
-    yield* Effect.sleep(pause)
-  }
-})
-
-/** Of a living process, its arguments joined by blanks; empty where there is none (a zombie has none either). */
-const commandLine = Effect.fnUntraced(function* (pid: number) {
-  const fs = yield* FileSystem.FileSystem
-  if (process.platform === "linux") {
-    const line = yield* fs.readFileString(`/proc/${pid}/cmdline`).pipe(Effect.orElseSucceed(() => ""))
-    return line.replaceAll("\0", " ").trim()
-  }
-  const ps = Effect.tryPromise(() =>
-    Bun.spawn(["ps", "-ww", "-o", "command=", "-p", String(pid)], { stderr: "ignore" }).stdout.text(),
-  )
-  return (yield* Effect.orElseSucceed(ps, () => "")).trim()
-})
-
-/** PostgreSQL's own record of its server: a line each for pid, folder, start time, port, …, and on the 8th its state. */
-const readPidFile = Effect.fnUntraced(function* (home: Folder) {
-  const fs = yield* FileSystem.FileSystem
-  const text = yield* fs
-    .readFileString(`${clusterOf(home)}/postmaster.pid`)
-    .pipe(Effect.orElseSucceed(() => ""))
-  const lines = text.split("\n").map((line) => line.trim())
-  const pid = Number(lines[0])
-  return pid > 0 ? { pid, port: Number(lines[3]), status: lines[7] ?? "starting" } : undefined
 })

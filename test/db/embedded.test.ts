@@ -3,8 +3,24 @@ import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, renameSync,
 import { rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { SystemError } from "@effect/platform/Error"
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as BunContext from "@effect/platform-bun/BunContext"
-import { Effect, Exit, Layer, Logger, LogLevel, Redacted, Schedule, type Scope } from "effect"
+import {
+  Chunk,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Logger,
+  LogLevel,
+  Option,
+  Redacted,
+  Schedule,
+  Scope,
+  TestClock,
+  TestContext,
+} from "effect"
 import { joinEmbedded, startEmbedded } from "../../src/db/embedded.ts"
 import { serverFolder } from "../../src/db/embedded-home.ts"
 
@@ -39,6 +55,24 @@ const run = <A, E>(effect: Effect.Effect<A, E, BunContext.BunContext | Scope.Sco
     Effect.provide(BunContext.layer),
     Effect.runPromise,
   )
+
+/** The file system, but for what is put in its place. */
+const withFiles =
+  (change: (files: FileSystem.FileSystem) => Partial<FileSystem.FileSystem>) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.provideServiceEffect(
+      effect,
+      FileSystem.FileSystem,
+      Effect.map(FileSystem.FileSystem, (files) => ({ ...files, ...change(files) })),
+    )
+
+/** What a process meets that has all the files open that it may have. */
+const noFileLeft = new SystemError({
+  module: "FileSystem",
+  method: "open",
+  reason: "Unknown",
+  description: "EMFILE: too many open files",
+})
 
 const started = (dataDir: string) => Effect.map(startEmbedded({ dataDir }), Redacted.value)
 
@@ -264,17 +298,21 @@ describe("a server that ended unasked", () => {
     )
   }
   const events = (lines: ReadonlyArray<Readonly<Record<string, unknown>>>) => lines.map(({ event }) => event)
+  /** It takes connections a moment before that is known. */
+  const untilLogged = (holds: () => boolean) =>
+    Effect.repeat(Effect.sleep("20 millis"), { until: () => holds() })
 
   test("is started again, every time, under the same URL, with what was in it", async () => {
-    const lines = await heard(() =>
+    const lines = await heard((lines) =>
       Effect.gen(function* () {
         const url = yield* started(dataDir)
         yield* query(url, "create table kept as select 'said before the crash' as word")
         for (const signal of ["SIGKILL", "SIGQUIT", "SIGKILL"] as const) {
           const before = yield* pid
+          const seen = lines.length
           process.kill(before, signal)
-          yield* untilAnother(before)
-          yield* answers(url)
+          yield* untilLogged(() => events(lines.slice(seen)).includes("embedded database ready"))
+          expect(yield* pid).not.toBe(before)
           expect(yield* query(url, "select word from kept")).toEqual(["said before the crash"])
         }
       }),
@@ -313,14 +351,114 @@ describe("a server that ended unasked", () => {
         const url = yield* started(dataDir)
         renameSync(`${cluster}/global`, `${cluster}/elsewhere`)
         process.kill(yield* pid, "SIGKILL")
-        yield* Effect.repeat(Effect.sleep("20 millis"), {
-          until: () => events(lines).includes("embedded database not started"),
-        })
+        yield* untilLogged(() => events(lines).includes("embedded database not started"))
         renameSync(`${cluster}/elsewhere`, `${cluster}/global`)
-        yield* answers(url)
+        yield* untilLogged(() => events(lines).at(-1) === "embedded database ready")
+        expect(yield* query(url, "select 1")).toEqual([1])
       }),
     )
-    expect(events(lines).at(-1)).toBe("embedded database ready")
+    expect(events(lines).slice(0, 3)).toEqual([
+      "embedded database ready",
+      "embedded database ended",
+      "embedded database not started",
+    ])
+    expect(await processesOf(dataDir)).toEqual([])
+  })
+
+  test("is not started beside one that runs, which is taken over", async () => {
+    const folder = serverFolder(dataDir)
+    let isFull = false
+    const lines = await heard((lines) =>
+      Effect.gen(function* () {
+        const url = yield* started(dataDir)
+        const [command = ""] = yield* Effect.promise(() => processesOf(dataDir))
+        const { uid, gid } = statSync(`${folder}/postgres`)
+        const byHand = () => {
+          const child = Bun.spawn(command.trim().split(" "), {
+            ...(asRoot ? { uid, gid } : {}),
+            cwd: `${folder}/postgres/cluster`,
+            env: { LC_ALL: "C" },
+            stdio: ["ignore", "ignore", "ignore"],
+          })
+          children.push(child)
+          return child
+        }
+        isFull = true
+        process.kill(yield* pid, "SIGKILL")
+        yield* untilLogged(() => events(lines).includes("embedded database not started"))
+        let server = byHand()
+        yield* untilLogged(() => {
+          // The processes of the one that was killed may still be in its way.
+          if (server.exitCode !== null) server = byHand()
+          return events(lines).at(-1) === "embedded database ready"
+        })
+        expect(yield* pid).toBe(server.pid)
+        expect(yield* query(url, "select 1")).toEqual([1])
+      }).pipe(
+        withFiles((files) => ({
+          open: (path, options) =>
+            isFull && path.endsWith("postgres.log") ? noFileLeft : files.open(path, options),
+        })),
+      ),
+    )
+    expect(lines.at(-1)).toMatchObject({ event: "embedded database ready", adopted: true })
+    expect(await processesOf(dataDir)).toEqual([])
+  })
+
+  test.if(process.platform === "linux")("is not one of which that cannot be told", async () => {
+    const left = hold(dataDir)
+    const url = await left.said
+    const server = await serverPid(dataDir)
+    left.child.kill("SIGKILL")
+    await left.child.exited
+    const blind = Effect.flip(startEmbedded({ dataDir })).pipe(
+      withFiles((files) => ({
+        readFileString: (path, encoding) =>
+          path.endsWith("/cmdline") ? noFileLeft : files.readFileString(path, encoding),
+      })),
+    )
+    expect((await run(blind)).message).toContain("cannot be told whether the embedded database still runs")
+    await run(
+      Effect.gen(function* () {
+        expect(yield* started(dataDir)).toBe(url)
+        expect(yield* pid).toBe(server)
+      }),
+    )
+    expect(await processesOf(dataDir)).toEqual([])
+  })
+
+  test("is not one that takes too long to start: that one is stopped, and the start says so", async () => {
+    const moment = Effect.promise(() => Bun.sleep(2))
+    const message = await run(
+      Effect.gen(function* () {
+        let isLaunched = false
+        const scope = yield* Scope.make()
+        const starting = yield* startEmbedded({ dataDir }).pipe(
+          // Nothing is ever heard of it.
+          withFiles((files) => ({
+            open: (path, options) => {
+              isLaunched ||= path.endsWith("postgres.log")
+              return files.open(path, options)
+            },
+            readFileString: (path, encoding) =>
+              isLaunched && path.endsWith("postmaster.pid")
+                ? Effect.never
+                : files.readFileString(path, encoding),
+          })),
+          Scope.extend(scope),
+          Effect.flip,
+          Effect.fork,
+        )
+        while (!Chunk.contains(yield* TestClock.sleeps(), 120_000)) yield* moment
+        yield* TestClock.adjust("2 minutes")
+        const failure = yield* Fiber.join(starting)
+        const stopping = yield* Effect.fork(Scope.close(scope, Exit.void))
+        while (Option.isNone(yield* Fiber.poll(stopping)))
+          yield* Effect.zip(TestClock.adjust("5 millis"), moment)
+        return failure.message
+      }).pipe(Effect.provide(TestContext.TestContext)),
+    )
+    expect(message).toContain("was not ready after two minutes")
     expect(await processesOf(dataDir)).toEqual([])
   })
 
