@@ -107,8 +107,8 @@ describe("a service that is asked for too much", () => {
     expect(missed({ full: row({ heard: 19 }) })).toEqual(["Turns that failed with a load that it carries"])
   })
 
-  test("takes a quarter more memory at most", () => {
-    expect(missed({ over: row({ peakMb: 375 }) })).toEqual([])
-    expect(missed({ over: row({ peakMb: 376 }) })).toEqual(["Peak of resident memory under overload"])
+  test("takes half as much memory more at most", () => {
+    expect(missed({ over: row({ peakMb: 450 }) })).toEqual([])
+    expect(missed({ over: row({ peakMb: 451 }) })).toEqual(["Peak of resident memory under overload"])
   })
 })
