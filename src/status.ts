@@ -1,5 +1,6 @@
 import { Effect, Fiber, Layer, Runtime } from "effect"
 import { Admission } from "./limits/admission.ts"
+import { Uploads } from "./limits/uploads.ts"
 
 /** The signal that asks for it. What listens to SIGUSR1 is the debugger. */
 const signal = "SIGUSR2"
@@ -24,6 +25,7 @@ const megabytes = (bytes: number) => Math.round((bytes / 1024 / 1024) * 10) / 10
 const readStatus = Effect.gen(function* () {
   const { rss, heapUsed, external } = process.memoryUsage()
   const { inHand, waiting } = yield* Effect.flatMap(Admission, ({ size }) => size)
+  const { arriving, bytes } = yield* Effect.flatMap(Uploads, ({ size }) => size)
   return {
     uptimeSeconds: Math.round(process.uptime()),
     residentMb: megabytes(rss),
@@ -32,6 +34,8 @@ const readStatus = Effect.gen(function* () {
     fibres: yield* countFibres,
     turns: inHand,
     waiting,
+    uploads: arriving,
+    uploadMb: megabytes(bytes),
   }
 })
 
@@ -41,7 +45,7 @@ const readStatus = Effect.gen(function* () {
  */
 export const layer = Layer.scopedDiscard(
   Effect.gen(function* () {
-    const runFork = Runtime.runFork(yield* Effect.runtime<Admission>())
+    const runFork = Runtime.runFork(yield* Effect.runtime<Admission | Uploads>())
     const note = Effect.flatMap(readStatus, (status) => Effect.annotateLogs(Effect.logInfo("status"), status))
     yield* Effect.acquireRelease(
       Effect.sync(() => {

@@ -38,12 +38,8 @@ export class Uploads extends Context.Tag("Uploads")<
     readonly arrive: (userId: string) => Effect.Effect<void, Overloaded, Scope.Scope>
     /** Room for what is written of it, until the end of the scope. */
     readonly room: (userId: string) => Effect.Effect<Room, never, Scope.Scope>
-    /** How many arrive, how many bytes are taken, and of how many users anything is known. */
-    readonly size: Effect.Effect<{
-      readonly arriving: number
-      readonly bytes: number
-      readonly users: number
-    }>
+    /** How many arrive, and how many bytes are taken. */
+    readonly size: Effect.Effect<{ readonly arriving: number; readonly bytes: number }>
   }
 >() {
   static readonly layer = Layer.effect(
@@ -94,7 +90,6 @@ export class Uploads extends Context.Tag("Uploads")<
       const size = Effect.sync(() => ({
         arriving: arriving.size().taken,
         bytes: space.size().taken,
-        users: Math.max(arriving.size().users, space.size().users),
       }))
       return { arrive, room, size }
     }),

@@ -61,7 +61,7 @@ test("the service says what it has in hand when it is sent SIGUSR2", async () =>
   const url = await service.url()
   const key = await register(url)
   const idle = await statusOf(service)
-  expect(idle).toMatchObject({ level: "info", turns: 0, waiting: 0 })
+  expect(idle).toMatchObject({ level: "info", turns: 0, waiting: 0, uploads: 0, uploadMb: 0 })
   expect(Number(idle.residentMb)).toBeGreaterThan(20)
   expect(Number(idle.heapMb)).toBeGreaterThan(1)
   expect(Number(idle.externalMb)).toBeGreaterThanOrEqual(0)
@@ -72,14 +72,16 @@ test("the service says what it has in hand when it is sent SIGUSR2", async () =>
   const turns = Array.from({ length: 3 }, () => converse(url, key, leave.signal))
   await upstream.waitFor(() => upstream.openCalls() === 3, "three turns that hear")
   const busy = await statusOf(service)
-  expect(busy.turns).toBe(3)
+  // Each recording is whole, and lies there until its turn is over.
+  expect(busy).toMatchObject({ turns: 3, uploads: 0 })
+  expect(Number(busy.uploadMb)).toBeGreaterThan(0)
   // Each has several: the turn's own, its place in the session, what watches the provider.
   expect(Number(busy.fibres)).toBeGreaterThanOrEqual(Number(idle.fibres) + 9)
 
   leave.abort()
   await Promise.all(turns)
   await until(async () => (await statusOf(service)).fibres === idle.fibres, "as many fibres as before")
-  expect((await statusOf(service)).turns).toBe(0)
+  expect(await statusOf(service)).toMatchObject({ turns: 0, uploads: 0, uploadMb: 0 })
 })
 
 test("a service that is stopping still says it", async () => {
