@@ -1,4 +1,5 @@
 import { Config, ConfigError, Context, Duration, Either, Layer, Option, Redacted } from "effect"
+import { thisMachine, turnsCarriedBy, uploadsCarriedBy } from "./capacity.ts"
 import {
   databaseUrl,
   flag,
@@ -16,7 +17,6 @@ import {
   webUrl,
   whole,
 } from "./config-checks.ts"
-import { thisMachine, turnsCarriedBy, uploadsCarriedBy } from "./machine.ts"
 
 /** A server that one stage of the turn (hearing, thinking, speaking) can ask. */
 export interface ServerSettings {

@@ -2,7 +2,7 @@
 import { defaultTeardown, type Teardown } from "@effect/platform/Runtime"
 import * as BunRuntime from "@effect/platform-bun/BunRuntime"
 import { Cause, Chunk, ConfigError, Console, Effect, Exit, Option, Predicate } from "effect"
-import { Ended } from "./cli/outcome.ts"
+import { Ended } from "./cli/exit-code.ts"
 import { serve } from "./cli/serve.ts"
 import { explainConfigError } from "./config.ts"
 

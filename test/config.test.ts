@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { ConfigProvider, Context, Duration, Effect, Either, Layer, Option, Redacted } from "effect"
+import { thisMachine, turnsCarriedBy, uploadsCarriedBy } from "../src/capacity.ts"
 import { explainConfigError, Settings, type StageSettings } from "../src/config.ts"
-import { thisMachine, turnsCarriedBy, uploadsCarriedBy } from "../src/machine.ts"
 import { wav16k } from "./support/audio.ts"
 import { startService } from "./support/service.ts"
 import { startUpstream } from "./support/upstream.ts"

@@ -1,7 +1,7 @@
 import * as Options from "@effect/cli/Options"
 import { Config, Effect, Option, Redacted } from "effect"
 import { makeClient, VoiceAgentError } from "../client/client.ts"
-import { CommandFailed } from "./outcome.ts"
+import { CommandFailed } from "./exit-code.ts"
 import { type Account, recall, remember } from "./state.ts"
 
 /** Where the service is, and who asks. */

@@ -4,7 +4,7 @@ import { explainConfigError, Settings } from "../config.ts"
 import * as Telemetry from "../telemetry.ts"
 import { checkClock } from "./doctor/clock.ts"
 import { type Finding, problem } from "./doctor/finding.ts"
-import { Ended } from "./outcome.ts"
+import { Ended } from "./exit-code.ts"
 import { json } from "./print.ts"
 
 /** The checks themselves are loaded with what they check, the database's driver before all, and only here. */
@@ -22,7 +22,7 @@ const checks = Effect.gen(function* () {
       import("./doctor/database.ts"),
       import("./doctor/providers.ts"),
       import("./doctor/engines.ts"),
-      import("./doctor/places.ts"),
+      import("./doctor/folders.ts"),
       import("./doctor/port.ts"),
     ]),
   )

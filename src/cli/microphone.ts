@@ -3,7 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline/promises"
 import { Console, Effect } from "effect"
-import { CommandFailed } from "./outcome.ts"
+import { CommandFailed } from "./exit-code.ts"
 
 /** What speech recognition wants: 16 kHz mono 16-bit. */
 const sox = ["-q", "-c", "1", "-r", "16000", "-b", "16"]

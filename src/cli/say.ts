@@ -3,7 +3,7 @@ import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import { Console, Effect, Stream } from "effect"
-import { CommandFailed, Ended } from "./outcome.ts"
+import { CommandFailed, Ended } from "./exit-code.ts"
 import { json, print } from "./print.ts"
 
 const text = Args.text({ name: "TEXT" }).pipe(Args.withDescription("What is to be said"))
@@ -20,8 +20,8 @@ const speech = Effect.fnUntraced(function* (text: string, format: "mp3" | "pcm")
   const [{ Settings }, { Providers }, { toPieces }, { speak }] = yield* Effect.promise(() =>
     Promise.all([
       import("../config.ts"),
-      import("../openai/client.ts"),
-      import("../turn/sentences.ts"),
+      import("../providers/openai/client.ts"),
+      import("../text/sentences.ts"),
       import("../turn/speak.ts"),
     ]),
   )
@@ -46,7 +46,7 @@ export const say = Command.make("say", { text, output, json }, ({ text, output, 
       return yield* new Ended({ code: 2 })
     }
     const [{ explain, layer }, { wavHeader }] = yield* Effect.promise(() =>
-      Promise.all([import("./stages.ts"), import("../turn/wav.ts")]),
+      Promise.all([import("./stages.ts"), import("../audio/wav.ts")]),
     )
     const spoken = yield* Effect.provide(Effect.mapError(speech(text, format), explain), layer)
     if (spoken.length === 0)

@@ -18,6 +18,6 @@ export const migrate = Effect.flatMap(
 /** `users …`, whose command line is its own. */
 export const users = (args: ReadonlyArray<string>) =>
   Effect.flatMap(
-    Effect.promise(() => Promise.all([import("../app.ts"), import("../users/command-line.ts")])),
+    Effect.promise(() => Promise.all([import("../app.ts"), import("../accounts/command-line.ts")])),
     ([{ administration }, { administer }]) => administer(args, administration),
   )

@@ -1,12 +1,12 @@
 import * as BunContext from "@effect/platform-bun/BunContext"
 import { Effect, Layer, Option } from "effect"
 import { Settings } from "../config.ts"
+import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { toProblem } from "../http/problems.ts"
-import { Providers } from "../openai/client.ts"
+import { Providers } from "../providers/openai/client.ts"
 import * as Telemetry from "../telemetry.ts"
 import type { TurnError } from "../turn/errors.ts"
-import { Ffmpeg } from "../turn/ffmpeg.ts"
-import { CommandFailed } from "./outcome.ts"
+import { CommandFailed } from "./exit-code.ts"
 
 /** For one recording, which none has waited for. */
 const settings = Layer.effect(

@@ -2,7 +2,7 @@ import { chmod, mkdir, rename } from "node:fs/promises"
 import { homedir } from "node:os"
 import { dirname, join } from "node:path"
 import { Effect, Option, Schema } from "effect"
-import { CommandFailed } from "./outcome.ts"
+import { CommandFailed } from "./exit-code.ts"
 
 /** What is kept of one service from one call to the next. */
 const Account = Schema.Struct({

@@ -18,11 +18,11 @@ const hear = Effect.fnUntraced(function* (path: string) {
   ] = yield* Effect.promise(() =>
     Promise.all([
       import("../config.ts"),
-      import("../openai/client.ts"),
-      import("../turn/ffmpeg.ts"),
-      import("../turn/validate.ts"),
+      import("../providers/openai/client.ts"),
+      import("../ffmpeg/ffmpeg.ts"),
+      import("../audio/container.ts"),
       import("../turn/transcode.ts"),
-      import("../turn/loudness.ts"),
+      import("../audio/silence.ts"),
       import("../turn/transcribe.ts"),
     ]),
   )

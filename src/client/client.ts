@@ -8,8 +8,8 @@
  * that is busy or starts) is tried again where that can do no harm.
  */
 import { type ConverseOptions, converse } from "./converse.ts"
+import { answerMs, makePatience } from "./idle-timeout.ts"
 import type { Message, Readiness, Session, SessionDetails, SessionPage, Turn } from "./model.ts"
-import { answerMs, makePatience } from "./patience.ts"
 import {
   fieldsOf,
   messages,
@@ -25,7 +25,7 @@ import { isPassing, type RetryOptions, retrying } from "./retry.ts"
 import { type Fetch, sendByFetch, wholeText } from "./transport.ts"
 
 export type { ConverseOptions } from "./converse.ts"
-export type { Started, TurnListener } from "./delivery.ts"
+export type { Started, TurnListener } from "./deduplicate.ts"
 export { type Code, type KnownCode, VoiceAgentError } from "./errors.ts"
 export type * from "./model.ts"
 export type { Fetch } from "./transport.ts"

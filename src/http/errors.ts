@@ -1,11 +1,17 @@
 import { Schema } from "effect"
+import type {
+  ApiKeyNotFound,
+  EmailTaken,
+  InvalidApiKey,
+  LastApiKey,
+  TooManyApiKeys,
+} from "../accounts/model.ts"
+import type { InvalidRegistrationToken, RegistrationClosed } from "../accounts/registration.ts"
+import type { UnknownPosition } from "../conversation/model.ts"
+import type { TurnNotFound } from "../conversation/stored-turn.ts"
 import type { TooManyTurns } from "../limits/admission.ts"
 import type { RateLimited } from "../limits/rate-limits.ts"
-import type { UnknownPosition } from "../sessions/model.ts"
-import type { TurnNotFound } from "../sessions/stored-turn.ts"
 import type { TurnError } from "../turn/errors.ts"
-import type { ApiKeyNotFound, EmailTaken, InvalidApiKey, LastApiKey, TooManyApiKeys } from "../users/model.ts"
-import type { InvalidRegistrationToken, RegistrationClosed } from "../users/registration.ts"
 
 /** No Authorization header, or one that is no Bearer. */
 export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {}) {}

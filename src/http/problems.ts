@@ -1,6 +1,6 @@
 import { Duration, Match, Option } from "effect"
+import { acceptedFormats } from "../audio/container.ts"
 import type { RateLimited } from "../limits/rate-limits.ts"
-import { acceptedFormats } from "../turn/validate.ts"
 import type { AppError } from "./errors.ts"
 import { limitHeaders } from "./rate-headers.ts"
 

@@ -1,6 +1,6 @@
 import { Clock, Effect, Redacted } from "effect"
+import { InvalidApiKey } from "../accounts/model.ts"
 import { RateLimited, type RateLimits } from "../limits/rate-limits.ts"
-import { InvalidApiKey } from "../users/model.ts"
 import { type Answering, counted } from "./rate-headers.ts"
 
 /** Networks and keys that are remembered at a time; the first to come is the first to be forgotten. */

@@ -1,7 +1,7 @@
 import { Context, Duration, Effect, Layer, Schema, type Scope } from "effect"
 import { Settings } from "../config.ts"
 import type { Obstacle } from "./fair-queue.ts"
-import { makePlaces, type Places } from "./places.ts"
+import { makePlaces, type Places } from "./fair-semaphore.ts"
 
 /** There is no room for what was asked, and in the time that it waited none came free. */
 export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {

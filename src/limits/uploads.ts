@@ -3,7 +3,7 @@ import { tmpdir } from "node:os"
 import { Context, Effect, Layer, Option, type Scope } from "effect"
 import { Settings } from "../config.ts"
 import { Overloaded, retryAfterOf, unbounded } from "./admission.ts"
-import { makeShares } from "./shares.ts"
+import { makeShares } from "./fair-budget.ts"
 
 /** What the recordings of one turn take of the disk; given back at the end of the scope that it was opened in. */
 export interface Room {

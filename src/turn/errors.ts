@@ -1,9 +1,9 @@
 import { Schema } from "effect"
+import type { SessionExpired, SessionNotFound } from "../conversation/model.ts"
+import type { IdempotencyKeyReused, SessionBusy, TurnCancelled } from "../conversation/stored-turn.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import type { Overloaded } from "../limits/admission.ts"
-import type { ProviderError } from "../openai/errors.ts"
-import type { SessionExpired, SessionNotFound } from "../sessions/model.ts"
-import type { IdempotencyKeyReused, SessionBusy, TurnCancelled } from "../sessions/stored-turn.ts"
+import type { ProviderError } from "../providers/errors.ts"
 
 /** Not one of the formats by its content, or nothing in it decodes to a sample within the bounds on time and memory. */
 export class InvalidAudio extends Schema.TaggedError<InvalidAudio>()("InvalidAudio", {

@@ -1,6 +1,6 @@
 import { Effect, Stream } from "effect"
-import type { StoredTurn } from "../sessions/stored-turn.ts"
-import type { Ffmpeg } from "./ffmpeg.ts"
+import type { StoredTurn } from "../conversation/stored-turn.ts"
+import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { TurnEvent, type TurnInput } from "./model.ts"
 
 /** A saved turn once more, as it is listened to now. What was not spoken then is not spoken now. */

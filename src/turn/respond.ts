@@ -1,7 +1,7 @@
 import { Array as Arr, Effect, Schema } from "effect"
-import type { Provider } from "../openai/client.ts"
-import { wrongAnswer } from "../openai/errors.ts"
-import type { Message } from "../sessions/model.ts"
+import type { Message } from "../conversation/model.ts"
+import { wrongAnswer } from "../providers/errors.ts"
+import type { Provider } from "../providers/openai/client.ts"
 
 /** How the model is asked; the settings of the same names. */
 export interface ResponseSettings {

@@ -1,10 +1,10 @@
 import { type Chunk, Effect, Fiber, Mailbox, Stream } from "effect"
-import type { Provider } from "../openai/client.ts"
-import { type ProviderError, wrongAnswer } from "../openai/errors.ts"
-import { retryPolicy } from "../openai/retry.ts"
-import type { SpeechFormat } from "../sessions/stored-turn.ts"
-import { makeMp3Joiner } from "./mp3.ts"
-import type { Piece } from "./sentences.ts"
+import { makeMp3Joiner } from "../audio/mp3.ts"
+import type { SpeechFormat } from "../conversation/stored-turn.ts"
+import { type ProviderError, wrongAnswer } from "../providers/errors.ts"
+import type { Provider } from "../providers/openai/client.ts"
+import { retryPolicy } from "../providers/retry.ts"
+import type { Piece } from "../text/sentences.ts"
 
 /** Pieces asked for ahead of the one that is being sent. */
 const piecesAhead = 2

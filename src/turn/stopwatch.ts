@@ -1,6 +1,6 @@
 import { Clock, Effect, type Exit, Option } from "effect"
-import type { Stage } from "../openai/errors.ts"
-import type { Timings } from "../sessions/stored-turn.ts"
+import type { Timings } from "../conversation/stored-turn.ts"
+import type { Stage } from "../providers/errors.ts"
 
 type Part = keyof Timings | "persist"
 

@@ -1,9 +1,9 @@
 import { Effect, Option } from "effect"
-import { bytesPerSecond, sampleRate } from "./decoder.ts"
+import type { Recording } from "../audio/container.ts"
+import { WAV_HEADER_BYTES, type WavInfo, wavHeader } from "../audio/wav.ts"
+import { bytesPerSecond, sampleRate } from "../ffmpeg/decoder.ts"
+import type { Decoding, Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { AudioTooLong, InvalidAudio } from "./errors.ts"
-import type { Decoding, Ffmpeg } from "./ffmpeg.ts"
-import type { Recording } from "./validate.ts"
-import { WAV_HEADER_BYTES, type WavInfo, wavHeader } from "./wav.ts"
 
 /** What speech recognition hears best: 16 kHz mono 16-bit. */
 export interface Speech {

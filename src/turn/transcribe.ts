@@ -1,7 +1,7 @@
 import { Effect, Option, Schema } from "effect"
-import type { Provider } from "../openai/client.ts"
-import { wrongAnswer } from "../openai/errors.ts"
-import { retryPolicy } from "../openai/retry.ts"
+import { wrongAnswer } from "../providers/errors.ts"
+import type { Provider } from "../providers/openai/client.ts"
+import { retryPolicy } from "../providers/retry.ts"
 import { NoSpeechDetected } from "./errors.ts"
 import type { Speech } from "./transcode.ts"
 

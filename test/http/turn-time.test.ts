@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
-import { thisMachine } from "../../src/machine.ts"
+import { thisMachine } from "../../src/capacity.ts"
 import { recordings, wav16k } from "../support/audio.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { fail, type Stage, type Step } from "../support/upstream.ts"

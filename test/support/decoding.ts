@@ -4,9 +4,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
 import { ConfigProvider, Context, Effect, Exit, Layer, Scope } from "effect"
+import { validate } from "../../src/audio/container.ts"
 import { Settings } from "../../src/config.ts"
-import { Ffmpeg } from "../../src/turn/ffmpeg.ts"
-import { validate } from "../../src/turn/validate.ts"
+import { Ffmpeg } from "../../src/ffmpeg/ffmpeg.ts"
 import { witnessFfmpeg } from "./ffmpeg-witness.ts"
 
 export const startDecoding = (env: Record<string, string> = {}) =>

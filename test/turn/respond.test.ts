@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test"
 import { FastCheck as fc } from "effect"
-import type { Message } from "../../src/sessions/model.ts"
+import type { Message } from "../../src/conversation/model.ts"
 import { alternating, estimateTokens, fitContext } from "../../src/turn/respond.ts"
 
 const turnOf = (contents: readonly [string, string]): ReadonlyArray<Message> => {

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util"
-import { thisMachine, turnsCarriedBy } from "../../../src/machine.ts"
+import { thisMachine, turnsCarriedBy } from "../../../src/capacity.ts"
 
 export interface Options {
   /** How much more comes than the service carries. */

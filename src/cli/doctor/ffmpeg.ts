@@ -1,8 +1,8 @@
 import { Duration, Effect, Either } from "effect"
 import type { Settings } from "../../config.ts"
-import { boundsHere, makeStartFfmpeg } from "../../confinement.ts"
-import { isInstalled } from "../../turn/ffmpeg.ts"
-import { tryFfmpeg } from "../../turn/try-ffmpeg.ts"
+import { isInstalled } from "../../ffmpeg/ffmpeg.ts"
+import { tryFfmpeg } from "../../ffmpeg/probe.ts"
+import { boundsHere, makeStartFfmpeg } from "../../ffmpeg/sandbox.ts"
 import { ok, problem, warning } from "./finding.ts"
 
 const check = "ffmpeg"

@@ -1,5 +1,20 @@
 import { Duration, Option } from "effect"
+import {
+  ApiKeyNotFound,
+  EmailTaken,
+  InvalidApiKey,
+  LastApiKey,
+  TooManyApiKeys,
+} from "../../accounts/model.ts"
+import { InvalidRegistrationToken, RegistrationClosed } from "../../accounts/registration.ts"
 import type { Settings } from "../../config.ts"
+import { SessionExpired, SessionNotFound, UnknownPosition } from "../../conversation/model.ts"
+import {
+  IdempotencyKeyReused,
+  SessionBusy,
+  TurnCancelled,
+  TurnNotFound,
+} from "../../conversation/stored-turn.ts"
 import { ConstraintViolated, DatabaseUnavailable } from "../../db/errors.ts"
 import { Overloaded, TooManyTurns } from "../../limits/admission.ts"
 import { RateLimited } from "../../limits/rate-limits.ts"
@@ -8,12 +23,8 @@ import {
   ProviderRefusedKey,
   ProviderRefusedRequest,
   ProviderUnusable,
-} from "../../openai/errors.ts"
-import { SessionExpired, SessionNotFound, UnknownPosition } from "../../sessions/model.ts"
-import { IdempotencyKeyReused, SessionBusy, TurnCancelled, TurnNotFound } from "../../sessions/stored-turn.ts"
+} from "../../providers/errors.ts"
 import { AudioTooLong, InvalidAudio, NoSpeechDetected } from "../../turn/errors.ts"
-import { ApiKeyNotFound, EmailTaken, InvalidApiKey, LastApiKey, TooManyApiKeys } from "../../users/model.ts"
-import { InvalidRegistrationToken, RegistrationClosed } from "../../users/registration.ts"
 import { mediaTypes } from "../accept.ts"
 import {
   type AppError,

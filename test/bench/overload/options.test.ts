@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test"
 import { readOptions } from "../../../scripts/bench/overload/options.ts"
-import { thisMachine, turnsCarriedBy } from "../../../src/machine.ts"
+import { thisMachine, turnsCarriedBy } from "../../../src/capacity.ts"
 
 describe("the options of the overload", () => {
   test("have defaults: three times what this machine carries", () => {

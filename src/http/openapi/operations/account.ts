@@ -1,5 +1,5 @@
-import { keyNotice } from "../../../users/api-key.ts"
-import { Exported } from "../../../users/export.ts"
+import { keyNotice } from "../../../accounts/api-key.ts"
+import { Exported } from "../../../accounts/export.ts"
 import { ValidationFailed } from "../../errors.ts"
 import { Account, ApiKeyList, NewApiKey } from "../answers.ts"
 import { describe, json } from "../operation.ts"

@@ -1,4 +1,4 @@
-import { UnknownPosition } from "../../../sessions/model.ts"
+import { UnknownPosition } from "../../../conversation/model.ts"
 import { ValidationFailed } from "../../errors.ts"
 import { MessagePage, OneSession, SessionCreated, SessionPage } from "../answers.ts"
 import { describe, json } from "../operation.ts"

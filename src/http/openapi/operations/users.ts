@@ -1,4 +1,4 @@
-import { keyNotice } from "../../../users/api-key.ts"
+import { keyNotice } from "../../../accounts/api-key.ts"
 import { mostOfAnyone } from "../../body.ts"
 import { PayloadTooLarge, ValidationFailed } from "../../errors.ts"
 import { LoggedIn, Registered } from "../answers.ts"

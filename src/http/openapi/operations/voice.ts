@@ -1,4 +1,4 @@
-import { wrongAnswer } from "../../../openai/errors.ts"
+import { wrongAnswer } from "../../../providers/errors.ts"
 import { ValidationFailed } from "../../errors.ts"
 import { events, Turn } from "../answers.ts"
 import { idempotencyKey } from "../headers.ts"

@@ -1,0 +1,28 @@
+import { expect, test } from "bun:test"
+import { isLouderThan } from "../../src/audio/silence.ts"
+
+/** 16 kHz mono 16-bit samples of a tone: seconds, and its level as root mean square in dB below full scale. */
+const tone = (seconds: number, dbfs: number) => {
+  const amplitude = 32_768 * 10 ** (dbfs / 20) * Math.SQRT2
+  const samples = Int16Array.from({ length: seconds * 16_000 }, (_, n) =>
+    Math.round(amplitude * Math.sin((2 * Math.PI * 440 * n) / 16_000)),
+  )
+  return new Uint8Array(samples.buffer)
+}
+
+test.each([
+  [-40, true],
+  [-58, true],
+  [-62, false],
+  [-80, false],
+])("a tone of %d dBFS", (dbfs, isLoud) => {
+  expect(isLouderThan(tone(1, dbfs), -60)).toBe(isLoud)
+})
+
+test("a short word in a long silence is enough", () => {
+  expect(isLouderThan(Buffer.concat([tone(10, -120), tone(0.1, -40), tone(5, -120)]), -60)).toBe(true)
+})
+
+test.each([0, 1, 2, 3])("%d bytes are no speech", (length) => {
+  expect(isLouderThan(new Uint8Array(length), -60)).toBe(false)
+})

@@ -1,0 +1,61 @@
+import { afterAll, beforeAll, expect } from "bun:test"
+import * as BunContext from "@effect/platform-bun/BunContext"
+import { ConfigProvider, Effect, Fiber, Layer, Logger, Option } from "effect"
+import { Settings } from "../../src/config.ts"
+import { TurnRecords } from "../../src/conversation/ledger.ts"
+import { RunningTurns } from "../../src/conversation/running-turns.ts"
+import * as Postgres from "../../src/db/postgres.ts"
+import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { effectTest } from "../support/effect.ts"
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await makeDatabase()
+})
+afterAll(() => database.drop())
+
+/** As the service has it, on a database of its own. */
+const parts = Layer.suspend(() => {
+  const env = new Map([
+    ["DATABASE_URL", database.url],
+    ["OPENAI_API_KEY", "sk-test"],
+  ])
+  return RunningTurns.layer.pipe(
+    Layer.provide(TurnRecords.layer),
+    Layer.provide(Postgres.layer),
+    Layer.provide(Settings.layer),
+    Layer.provide(BunContext.layer),
+    Layer.provide(Logger.remove(Logger.defaultLogger)),
+    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env))),
+  )
+})
+
+/** A turn of a new user, registered here; what it is told while it is so. */
+const begin = Effect.fnUntraced(function* (state: "running" | "completed") {
+  const running = yield* RunningTurns
+  const [turn] = yield* Effect.promise(
+    () => database.sql`with ada as (
+        insert into users (email) values (gen_random_uuid() || '@example.com') returning id
+      )
+      insert into turns (id, user_id, session_id, state, lease_until)
+      select gen_random_uuid(), id, gen_random_uuid(), ${state},
+        case ${state} when 'running' then now() + interval '15 seconds' end
+      from ada returning id, user_id`,
+  )
+  const told = yield* Effect.fork(Effect.flip(yield* running.register(turn.id)))
+  return { id: `${turn.id}`, cancel: running.cancel(turn.user_id, turn.id), told }
+})
+
+effectTest(
+  "a turn that is saved, and not yet answered to its end, is not told of a cancellation; one that runs is",
+  Effect.gen(function* () {
+    const saved = yield* begin("completed")
+    yield* saved.cancel
+    expect(yield* Fiber.poll(saved.told)).toEqual(Option.none())
+
+    const running = yield* begin("running")
+    const cancelled = yield* Effect.fork(running.cancel)
+    expect(yield* Fiber.join(running.told)).toMatchObject({ _tag: "TurnCancelled" })
+    yield* Fiber.interrupt(cancelled)
+  }).pipe(Effect.provide(parts)),
+)

@@ -1,0 +1,187 @@
+import { describe, expect } from "bun:test"
+import {
+  Chunk,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  FastCheck,
+  Fiber,
+  Queue,
+  Ref,
+  Stream,
+  TestClock,
+} from "effect"
+import { type Piece, toPieces } from "../../src/text/sentences.ts"
+import { effectTest } from "../support/effect.ts"
+
+/** A reply that the test writes token by token, and the pieces heard of it so far. */
+const conversation = Effect.gen(function* () {
+  const tokens = yield* Queue.unbounded<string>()
+  const heard = yield* Ref.make<ReadonlyArray<Piece>>([])
+  const fiber = yield* Stream.fromQueue(tokens).pipe(
+    toPieces,
+    Stream.runForEach((piece) => Ref.update(heard, (pieces) => [...pieces, piece])),
+    Effect.forkScoped,
+  )
+  /** Lets every fibre run until it waits; no time passes on the test clock. */
+  const settle = TestClock.adjust(0)
+  return {
+    say: (...parts: ReadonlyArray<string>) => Effect.zipRight(Queue.offerAll(tokens, parts), settle),
+    pass: (ms: number) => TestClock.adjust(Duration.millis(ms)),
+    end: Effect.zipRight(Queue.shutdown(tokens), Fiber.join(fiber)),
+    heard: Effect.map(Ref.get(heard), (pieces) => pieces.map((piece) => piece.spoken)),
+  }
+})
+
+describe("pieces of a reply", () => {
+  effectTest(
+    "the first sentence leaves with its last token, with no time passing",
+    Effect.gen(function* () {
+      const { say, heard } = yield* conversation
+      yield* say("The sky", " is blue")
+      expect(yield* heard).toEqual([])
+      yield* say(".")
+      expect(yield* heard).toEqual(["The sky is blue."])
+    }),
+  )
+
+  effectTest(
+    "the end lets everything go",
+    Effect.gen(function* () {
+      const tokens = Stream.make("Yes.", " It is", " so.", " And", " so on")
+      const pieces = Chunk.toReadonlyArray(yield* Stream.runCollect(toPieces(tokens)))
+      expect(pieces).toEqual([
+        { index: 0, text: "Yes. It is so.", spoken: "Yes. It is so." },
+        { index: 1, text: " And so on", spoken: "And so on" },
+      ])
+    }),
+  )
+
+  effectTest(
+    "a reply without a token has no pieces",
+    Effect.gen(function* () {
+      expect(yield* Stream.runCount(toPieces(Stream.empty))).toBe(0)
+    }),
+  )
+
+  effectTest(
+    "a failure of the model comes through, after what was complete before it",
+    Effect.gen(function* () {
+      const heard = yield* Ref.make<ReadonlyArray<string>>([])
+      const tokens = Stream.concat(Stream.make("The sky is blue.", " It"), Stream.fail("gone"))
+      const exit = yield* toPieces(tokens).pipe(
+        Stream.runForEach((piece) => Ref.update(heard, (all) => [...all, piece.text])),
+        Effect.exit,
+      )
+      expect(exit).toEqual(Exit.fail("gone"))
+      expect(yield* heard).toEqual(["The sky is blue."])
+    }),
+  )
+
+  effectTest(
+    "when nobody takes the pieces any more, the tokens are let go of at once",
+    Effect.gen(function* () {
+      const released = yield* Deferred.make<void>()
+      const tokens = Stream.make("The sky is blue.").pipe(
+        Stream.concat(Stream.never),
+        Stream.ensuring(Deferred.succeed(released, undefined)),
+      )
+      expect(yield* toPieces(tokens).pipe(Stream.take(1), Stream.runCount)).toBe(1)
+      yield* Deferred.await(released)
+    }),
+  )
+
+  effectTest(
+    "for any tokens the pieces' texts are the reply",
+    Effect.promise(() =>
+      FastCheck.assert(
+        FastCheck.asyncProperty(FastCheck.array(FastCheck.string({ unit: "grapheme" })), async (tokens) => {
+          const pieces = await Effect.runPromise(Stream.runCollect(toPieces(Stream.fromIterable(tokens))))
+          expect(
+            Chunk.join(
+              Chunk.map(pieces, (piece) => piece.text),
+              "",
+            ),
+          ).toBe(tokens.join(""))
+        }),
+      ),
+    ),
+  )
+})
+
+describe("the timer", () => {
+  effectTest(
+    "lets words go whose sentence does not end",
+    Effect.gen(function* () {
+      const { say, pass, heard } = yield* conversation
+      yield* say("The capital of France", " is Par")
+      yield* pass(600)
+      expect(yield* heard).toEqual([])
+      yield* pass(100)
+      expect(yield* heard).toEqual(["The capital of France is"])
+      yield* say("is.")
+      yield* pass(700)
+      expect(yield* heard).toEqual(["The capital of France is", "Paris."])
+    }),
+  )
+
+  effectTest(
+    "counts from the first waiting word, not from the last: a model that dribbles is heard too",
+    Effect.gen(function* () {
+      const { say, pass, heard } = yield* conversation
+      for (const word of ["It", " was", " a", " long", " and", " very", " winding"]) {
+        yield* say(word)
+        yield* pass(100)
+      }
+      expect(yield* heard).toEqual(["It was a long and very"])
+    }),
+  )
+
+  effectTest(
+    "does not count the silence before the first word",
+    Effect.gen(function* () {
+      const { say, pass, heard } = yield* conversation
+      yield* pass(3_000)
+      yield* say("The capital of France is")
+      yield* pass(500)
+      expect(yield* heard).toEqual([])
+    }),
+  )
+
+  effectTest(
+    "waits while the speech handed on still lasts, and lets whole sentences go first",
+    Effect.gen(function* () {
+      const { say, pass, heard } = yield* conversation
+      // 100 characters take at least 5 s to say; the next piece must leave 1 s before that.
+      const first = `S${"o".repeat(98)}.`
+      yield* say(first, " It is so.", " And then we")
+      yield* pass(3900)
+      expect(yield* heard).toEqual([first])
+      yield* pass(200)
+      expect(yield* heard).toEqual([first, "It is so."])
+    }),
+  )
+
+  effectTest(
+    "leaves a scrap of a sentence, for any time",
+    Effect.gen(function* () {
+      const { say, pass, heard, end } = yield* conversation
+      yield* say("I think")
+      yield* pass(10_000)
+      expect(yield* heard).toEqual([])
+      yield* end
+      expect(yield* heard).toEqual(["I think"])
+    }),
+  )
+
+  effectTest(
+    "does not speak code",
+    Effect.gen(function* () {
+      const { say, pass, heard } = yield* conversation
+      yield* say("```js\n", "let some = value that is long\n", "and more of it")
+      yield* pass(5000)
+      expect(yield* heard).toEqual([])
+    }),
+  )
+})

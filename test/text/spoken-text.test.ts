@@ -1,0 +1,161 @@
+import { describe, expect, test } from "bun:test"
+import { FastCheck } from "effect"
+import { speakable } from "../../src/text/spoken-text.ts"
+
+const table = (name: string, cases: ReadonlyArray<readonly [text: string, spoken: string]>): void =>
+  describe(name, () => {
+    for (const [text, spoken] of cases) {
+      test(JSON.stringify(text), () => expect(speakable(text)).toBe(spoken))
+    }
+  })
+
+table("formatting is taken away", [
+  ["**Hello** *you*, ***both*** of __you__ and _me_.", "Hello you, both of you and me."],
+  ["~~old~~ new", "old new"],
+  ["这是**重要**的，*真的*。", "这是重要的，真的。"],
+  ["`code` and ``a`b``", "code and ab"],
+  ["## A title ##\n", "A title."],
+  ["Title\n=====\nText", "Title. Text"],
+  ["**Ingredients**\n", "Ingredients."],
+  ["> quoted text\n", "quoted text."],
+  ["\\*not bold\\* and 1\\. not a list", "*not bold* and 1. not a list"],
+  ["a<br>b <b>bold</b><!-- no -->", "a b bold"],
+  ["Tom &amp; Jerry&#39;s", "Tom & Jerry's"],
+])
+
+table("half of a pair, left by a cut in mid-sentence", [
+  ["**Hello there.", "Hello there."],
+  ["How are you?**", "How are you?"],
+  ["_Well then.", "Well then."],
+  ["[Read this", "Read this"],
+  ["article](https://x.y/z).", "article."],
+  ["” she said.", "she said."],
+  ['" she said.', "she said."],
+  [") And so on.", "And so on."],
+  ["...and then", "and then"],
+])
+
+table("links give their text, addresses their host", [
+  ["[the page](https://a.b/c_(d)) here", "the page here"],
+  ['[the page](https://a.b/c "Title")', "the page"],
+  ["![a cat](cat.png)", "a cat"],
+  ["[the page][1]", "the page"],
+  ["See https://www.example.com/a/b?x=1.", "See example.com."],
+  ["(see http://user:pw@a.example:8080/b).", "(see a.example)."],
+  ["<https://a.b/c>", "a.b"],
+  ["www.example.org/x, please", "example.org, please"],
+  ["请访问https://example.com/a。谢谢", "请访问example.com。谢谢"],
+  ["me@example.com", "me@example.com"],
+  ["It is so【4†source】.", "It is so."],
+])
+
+table("a list item or row without an end mark gets a stop", [
+  ["- apples\n", "apples."],
+  ["* apples, and *more*\n", "apples, and more."],
+  ["- [x] done\n", "done."],
+  ["1. **Bold** item\n", "1. Bold item."],
+  ["2) second", "2) second."],
+  ["- is it?\n", "is it?"],
+  ["- (is it?)\n", "(is it?)"],
+  ["- as follows:\n", "as follows:"],
+  ["- 买菜\n", "买菜。"],
+  ["- दूध\n", "दूध।"],
+  ["- حليب\n", "حليب."],
+  ["| Name | Age |\n|------|:---:|\n| Ann | 30 |\n", "Name, Age. Ann, 30."],
+  ["Roses are red\nViolets are blue\n", "Roses are red. Violets are blue."],
+])
+
+table("what looks like formatting but is not stays", [
+  ["snake_case and a_b_c", "snake_case and a_b_c"],
+  ["2*3 and 2 * 3 and 2**3", "2*3 and 2 * 3 and 2**3"],
+  ["#1 in C#, F# and C++", "#1 in C#, F# and C++"],
+  ["€5, $3.50, 20%, 5°", "€5, $3.50, 20%, 5°"],
+  ["It's the dogs' 'thing', don't", "It's the dogs' 'thing', don't"],
+  ["x < y > z, List<String>", "x < y > z, List<String>"],
+  ["-5 degrees and ~5 minutes", "-5 degrees and ~5 minutes"],
+  ["“Hi” «hé»", "“Hi” «hé»"],
+  ["© 2024 Acme™", "© 2024 Acme™"],
+])
+
+table("scripts are left intact", [
+  ["¿Qué tal, señor?", "¿Qué tal, señor?"],
+  ["こんにちは、世界。", "こんにちは、世界。"],
+  ["안녕하세요 여러분", "안녕하세요 여러분"],
+  ["मैं ठीक हूँ।", "मैं ठीक हूँ।"],
+  // Zero-width joiners are part of the spelling.
+  ["می\u200cخواهم", "می\u200cخواهم"],
+  ["क्\u200dष", "क्\u200dष"],
+  ["ສະບາຍດີ สวัสดี", "ສະບາຍດີ สวัสดี"],
+])
+
+table("emoji are not read", [
+  ["Great 🎉! Yes 👍🏽.", "Great! Yes."],
+  ["👨‍👩‍👧‍👦 family 🏳️‍🌈 🏴󠁧󠁢󠁥󠁮󠁧󠁿 flags 🇫🇷🇩🇪", "family flags"],
+  ["I ❤️ you", "I you"],
+  ["1️⃣ first", "1 first"],
+  ["Hi😀there", "Hi there"],
+  ["Done ✅", "Done"],
+])
+
+table("nothing to say gives nothing", [
+  ["", ""],
+  [" \n\n ", ""],
+  ["**", ""],
+  ["---\n", ""],
+  ["* * *", ""],
+  ["😀👍🏽🇫🇷", ""],
+  ["|---|---|\n", ""],
+  ["...!", ""],
+  ["```js\nconst a = 1\n```", ""],
+  ["~~~\nopen", ""],
+])
+
+table("code blocks are left out", [
+  ["Before.\n```js\nlet a = 1.\n```\nAfter.", "Before. After."],
+  ["Before:\n  ~~~~\n```\n~~~~\nAfter.", "Before: After."],
+  ["Before.\n```\nnever closed", "Before."],
+])
+
+const markdown = FastCheck.array(
+  FastCheck.oneof(
+    FastCheck.string({ unit: "grapheme", maxLength: 5 }),
+    FastCheck.constantFrom(..."*_`~#>|-[]()!<&.\n \\"),
+    FastCheck.constantFrom(
+      "```",
+      "https://",
+      "www.",
+      "**",
+      "- ",
+      "1. ",
+      "</b>",
+      "😀",
+      "\u200d",
+      "\ufe0f",
+      "字",
+    ),
+  ),
+).map((parts) => parts.join(""))
+
+describe("for any text", () => {
+  test("the result is one line, trimmed, and at most twice as long", () => {
+    FastCheck.assert(
+      FastCheck.property(markdown, (text) => {
+        const spoken = speakable(text)
+        expect(spoken).not.toMatch(/\n|^\s|\s$/)
+        expect(spoken.length).toBeLessThanOrEqual(2 * text.length)
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  test("plain words are kept as they are", () => {
+    const word = FastCheck.array(FastCheck.constantFrom(..."abcXYZ019éßøяЖωאבعم字語かカ한글कสጀ"), {
+      minLength: 1,
+    }).map((w) => w.join(""))
+    FastCheck.assert(
+      FastCheck.property(FastCheck.array(word, { minLength: 1 }), (words) => {
+        expect(speakable(`A ${words.join(" ")}`)).toBe(`A ${words.join(" ")}`)
+      }),
+    )
+  })
+})
