@@ -1,5 +1,5 @@
 import { Schema } from "effect"
-import { Timings } from "../../src/conversation/stored-turn.ts"
+import { Timings } from "../../src/schema.ts"
 import { multipart, multipartType } from "../../test/support/multipart.ts"
 import { mp3BytesPerMs } from "./latency.ts"
 import { type Arrival, longestGapMs } from "./statistics.ts"

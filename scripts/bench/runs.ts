@@ -1,4 +1,4 @@
-import type { Timings } from "../../src/conversation/stored-turn.ts"
+import type { Timings } from "../../src/schema.ts"
 import { formOf, isHeard, type Outcome, type Speaker, takeTurn, timeTurn } from "./client.ts"
 import { costOf } from "./cost.ts"
 import { type Figures, type Floors, figuresOf, type Load, type Meter } from "./figures.ts"

@@ -1,4 +1,4 @@
-import type { Timings } from "../../src/conversation/stored-turn.ts"
+import type { Timings } from "../../src/schema.ts"
 import { type Latency, sequentialStages } from "./latency.ts"
 import { median } from "./statistics.ts"
 

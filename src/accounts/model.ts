@@ -1,16 +1,16 @@
 import { Duration, Schema } from "effect"
-import { Time } from "../schema.ts"
+import { ApiKeyId, Time, UserId } from "../schema.ts"
 
-export const User = Schema.Struct({ id: Schema.UUID, email: Schema.String, createdAt: Time })
+export const User = Schema.Struct({ id: UserId, email: Schema.String, createdAt: Time })
 export type User = typeof User.Type
 
 /** A user, known by one of their keys. */
-export const SignedIn = Schema.Struct({ ...User.fields, keyId: Schema.UUID })
+export const SignedIn = Schema.Struct({ ...User.fields, keyId: ApiKeyId })
 export type SignedIn = typeof SignedIn.Type
 
 /** What is shown of a key. */
 export const ApiKey = Schema.Struct({
-  id: Schema.UUID,
+  id: ApiKeyId,
   name: Schema.String,
   prefix: Schema.NullOr(Schema.String).annotations({
     description: "How the key begins; null for one from before that was kept.",

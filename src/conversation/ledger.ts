@@ -3,16 +3,9 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import { Array as Arr, Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
+import type { Timings, Usage } from "../schema.ts"
 import { SessionNotFound } from "./model.ts"
-import {
-  type HeardTurn,
-  type NewTurn,
-  StoredTurn,
-  type Timings,
-  TurnCancelled,
-  TurnLost,
-  type Usage,
-} from "./stored-turn.ts"
+import { type HeardTurn, type NewTurn, StoredTurn, TurnCancelled, TurnLost } from "./stored-turn.ts"
 
 /** How long a turn counts as running without another word from its process. Renewed every second; a pause of 10 s is a database that hangs. */
 const lease = Duration.seconds(15)

@@ -1,5 +1,5 @@
 import { Schema } from "effect"
-import { Time } from "../schema.ts"
+import { ItemId, SessionId, Time, TurnId, UserId } from "../schema.ts"
 
 /** Why PostgreSQL could not keep a text; undefined where it can. */
 export const storable = (text: string) => {
@@ -45,8 +45,8 @@ const Metadata = JsonObject.pipe(
 )
 
 export const Session = Schema.Struct({
-  id: Schema.UUID,
-  userId: Schema.UUID,
+  id: SessionId,
+  userId: UserId,
   title: Schema.NullOr(Schema.String),
   metadata: JsonObject,
   createdAt: Time,
@@ -67,8 +67,8 @@ export type SessionDetails = typeof SessionDetails.Type
 export const Role = Schema.Literal("user", "assistant", "system")
 
 export const Message = Schema.Struct({
-  id: Schema.UUID,
-  turnId: Schema.UUID,
+  id: ItemId,
+  turnId: TurnId,
   role: Role,
   content: Schema.String,
   interrupted: Schema.Boolean.annotations({ description: "The listener heard a part of it only." }),

@@ -1,36 +1,5 @@
 import { type Option, Schema } from "effect"
-
-/** What the speech is delivered as: one continuous MP3, 24 kHz mono 16-bit little-endian samples, or not at all. */
-export const SpeechFormat = Schema.Literal("mp3", "pcm", "none")
-export type SpeechFormat = typeof SpeechFormat.Type
-
-const Milliseconds = Schema.NonNegativeInt
-
-/**
- * Milliseconds. `upload`: from the request's headers to the end of its body. `validate`, `transcode`, `stt`: what the
- * stage took. `llmTtft`: from asking the model to its first token. `ttsTtfb`: from asking for the first piece's
- * speech to its first byte. `firstAudio`, `total`: from the end of the upload; `total` ends with the last of the audio.
- */
-export const Timings = Schema.Struct({
-  upload: Milliseconds,
-  validate: Milliseconds,
-  transcode: Milliseconds,
-  stt: Milliseconds,
-  llmTtft: Milliseconds,
-  ttsTtfb: Milliseconds,
-  firstAudio: Milliseconds,
-  total: Milliseconds,
-})
-export type Timings = typeof Timings.Type
-
-/** What the turn consumed. Tokens as the provider counts them, else estimated at 4 characters a token. */
-export const Usage = Schema.Struct({
-  audioSeconds: Schema.Number,
-  inputTokens: Schema.NonNegativeInt,
-  outputTokens: Schema.NonNegativeInt,
-  charactersSpoken: Schema.NonNegativeInt,
-})
-export type Usage = typeof Usage.Type
+import { SpeechFormat, Timings, Usage } from "../schema.ts"
 
 /** The session that a turn belongs to. The row of a new one is stored together with the turn. */
 export interface TurnSession {

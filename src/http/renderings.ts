@@ -1,6 +1,6 @@
 import { Array as Arr, Chunk, Effect, Option, type Scope, Stream } from "effect"
 import { wavHeader } from "../audio/wav.ts"
-import type { Timings } from "../conversation/stored-turn.ts"
+import type { Timings } from "../schema.ts"
 import type { TurnError } from "../turn/errors.ts"
 import { type Listening, TurnEvent } from "../turn/model.ts"
 import type { MediaType } from "./accept.ts"

@@ -1,5 +1,6 @@
 import { Cause, Clock, Duration, Effect, Exit, Option, type Tracer } from "effect"
-import { type ProviderError, ProviderUnusable, type Stage } from "./errors.ts"
+import type { Stage } from "../schema.ts"
+import { type ProviderError, ProviderUnusable } from "./errors.ts"
 
 /** Settings of the same names. */
 export interface BreakerSettings {

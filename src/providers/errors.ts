@@ -1,9 +1,6 @@
 import { Duration, Option, Predicate, Schema } from "effect"
 import { APIError } from "openai"
-
-/** The three stages of a turn that ask a provider. */
-export const Stage = Schema.Literal("stt", "llm", "tts")
-export type Stage = typeof Stage.Type
+import { Stage } from "../schema.ts"
 
 /** As the provider gave it; None where it gave none. */
 const retryAfter = Schema.OptionFromSelf(Schema.DurationFromSelf)

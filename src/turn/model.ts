@@ -1,5 +1,5 @@
 import { Data, type Option } from "effect"
-import type { SpeechFormat, Timings, Usage } from "../conversation/stored-turn.ts"
+import type { SpeechFormat, Timings, Usage } from "../schema.ts"
 
 /** An upload as it lies in the turn's own folder, which goes with the turn. */
 export interface Upload {

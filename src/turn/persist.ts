@@ -1,9 +1,10 @@
 import { Effect, Option } from "effect"
 import type { TurnRecords } from "../conversation/ledger.ts"
 import type { SessionNotFound } from "../conversation/model.ts"
-import type { HeardTurn, Timings, TurnCancelled, TurnSession } from "../conversation/stored-turn.ts"
+import type { HeardTurn, TurnCancelled, TurnSession } from "../conversation/stored-turn.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { undisturbed } from "../db/postgres.ts"
+import type { Timings } from "../schema.ts"
 import type { TurnInput } from "./model.ts"
 import type { Tally } from "./tally.ts"
 

@@ -1,9 +1,9 @@
 import { type Chunk, Effect, Fiber, Mailbox, Stream } from "effect"
 import { makeMp3Joiner } from "../audio/mp3.ts"
-import type { SpeechFormat } from "../conversation/stored-turn.ts"
 import { type ProviderError, wrongAnswer } from "../providers/errors.ts"
 import type { Provider } from "../providers/openai/client.ts"
 import { retryPolicy } from "../providers/retry.ts"
+import type { SpeechFormat } from "../schema.ts"
 import type { Piece } from "../text/sentences.ts"
 
 /** Pieces asked for ahead of the one that is being sent. */

@@ -1,6 +1,5 @@
 import { Clock, Effect, type Exit, Option } from "effect"
-import type { Timings } from "../conversation/stored-turn.ts"
-import type { Stage } from "../providers/errors.ts"
+import type { Stage, Timings } from "../schema.ts"
 
 type Part = keyof Timings | "persist"
 

@@ -1,4 +1,4 @@
-import type { Usage } from "../conversation/stored-turn.ts"
+import type { Usage } from "../schema.ts"
 
 /** What a turn came to so far, whatever its end will be: its stages write here as they go. */
 export interface Tally {

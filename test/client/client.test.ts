@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { makeClient, VoiceAgentError } from "../../src/client/client.ts"
 import { serviceCodes } from "../../src/client/errors.ts"
 import type { Timings, Usage } from "../../src/client/model.ts"
-import type { Timings as ServiceTimings, Usage as ServiceUsage } from "../../src/conversation/stored-turn.ts"
+import type { Timings as ServiceTimings, Usage as ServiceUsage } from "../../src/schema.ts"
 import { wav16k } from "../support/audio.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "../support/upstream.ts"

@@ -1,13 +1,14 @@
 import { expect, test } from "bun:test"
 import { FastCheck as fc } from "effect"
 import type { Message } from "../../src/conversation/model.ts"
+import { ItemId, newId, TurnId } from "../../src/schema.ts"
 import { alternating, estimateTokens, fitContext } from "../../src/turn/respond.ts"
 
 const turnOf = (contents: readonly [string, string]): ReadonlyArray<Message> => {
-  const common = { turnId: crypto.randomUUID(), interrupted: false, createdAt: new Date(0) }
+  const common = { turnId: newId(TurnId), interrupted: false, createdAt: new Date(0) }
   return contents.map((content, n) => ({
     ...common,
-    id: crypto.randomUUID(),
+    id: newId(ItemId),
     role: n === 0 ? "user" : "assistant",
     content,
   }))

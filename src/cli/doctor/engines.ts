@@ -1,5 +1,5 @@
 import type { Settings } from "../../config.ts"
-import { Stage } from "../../providers/errors.ts"
+import { Stage } from "../../schema.ts"
 import { type Finding, ok, warning } from "./finding.ts"
 
 /** What each of the offline engines' programs is for. */

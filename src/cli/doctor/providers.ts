@@ -1,6 +1,6 @@
 import { Effect, Option, Redacted } from "effect"
 import type { ServerSettings, Settings } from "../../config.ts"
-import { Stage } from "../../providers/errors.ts"
+import { Stage } from "../../schema.ts"
 import { type Finding, ok, problem, warning, wordsOf } from "./finding.ts"
 
 /** In ms. */

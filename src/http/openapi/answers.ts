@@ -1,10 +1,10 @@
 /** What the API answers with, in JSON. Each of the named ones becomes a component of the document. */
+
 import { Schema } from "effect"
 import { Exported } from "../../accounts/export.ts"
 import { ApiKey } from "../../accounts/model.ts"
 import { Message, Session } from "../../conversation/model.ts"
-import { Timings, Usage } from "../../conversation/stored-turn.ts"
-import { Time } from "../../schema.ts"
+import { Time, Timings, Usage } from "../../schema.ts"
 
 export const Health = Schema.Struct({
   status: Schema.Literal("ok"),

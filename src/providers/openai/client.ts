@@ -1,8 +1,9 @@
 import { Context, Duration, Effect, Either, Layer, Option, Redacted } from "effect"
 import OpenAI from "openai"
 import { type ServerSettings, Settings } from "../../config.ts"
+import { Stage } from "../../schema.ts"
 import { type Breaker, makeBreaker } from "../breaker.ts"
-import { type ProviderError, Stage, timedOut, toProviderError } from "../errors.ts"
+import { type ProviderError, timedOut, toProviderError } from "../errors.ts"
 import { startOfflineEngines } from "../offline/server.ts"
 import { providerFetch } from "./fetch.ts"
 

@@ -1,0 +1,12 @@
+/** Hz. Speech recognition works on 16 kHz mono 16-bit little-endian samples. */
+export const sampleRate = 16_000
+export const bytesPerSecond = sampleRate * 2
+
+/** Samples that a recognizer takes as they are. */
+export interface Pcm16k {
+  /** 16 kHz mono 16-bit little-endian. */
+  readonly bytes: Uint8Array
+  readonly seconds: number
+}
+
+export const pcm16k = (bytes: Uint8Array): Pcm16k => ({ bytes, seconds: bytes.length / bytesPerSecond })

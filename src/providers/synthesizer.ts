@@ -1,0 +1,39 @@
+import { Context, type Effect } from "effect"
+import type { SpeechFormat, TurnId } from "../schema.ts"
+import type { ProviderError } from "./errors.ts"
+
+/** The formats that speech is asked for in: MP3, or 24 kHz mono 16-bit little-endian samples. */
+export type SpokenFormat = Exclude<SpeechFormat, "none">
+
+export interface SpeakOptions {
+  /** The turn that asks. The circuit breaker counts the failures of one turn together. */
+  readonly turnId: TurnId
+  readonly model: string
+  readonly voice: string
+  readonly format: SpokenFormat
+}
+
+/**
+ * Takes a chunk of audio as it arrives; a plain function, since it runs once per chunk. Answers whether anything can be
+ * played by now: until then another server may be tried instead, and the time-out is that of the first byte.
+ */
+export type OnAudio = (audio: Uint8Array) => boolean
+
+/** Text to speech. */
+export class Synthesizer extends Context.Tag("voice-agent/Synthesizer")<
+  Synthesizer,
+  {
+    /**
+     * One try. `open` is called for each server that is tried, and gives the function that takes its audio. Succeeds with
+     * the format of the audio once all of it has arrived. Whether it may be tried again, only the caller knows: see
+     * `retryPolicy`.
+     */
+    readonly speak: (
+      text: string,
+      options: SpeakOptions,
+      open: () => OnAudio,
+    ) => Effect.Effect<SpokenFormat, ProviderError>
+    /** True while the circuit breaker keeps requests from every server of this stage. */
+    readonly isDown: Effect.Effect<boolean>
+  }
+>() {}
