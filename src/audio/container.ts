@@ -1,12 +1,21 @@
 import { Effect, Either, Option } from "effect"
-import { InvalidAudio } from "../turn/errors.ts"
-import type { Upload } from "../turn/model.ts"
+import { InvalidAudio } from "./errors.ts"
 import { frameAt } from "./mp3-frame.ts"
 import { indexIsFirst } from "./mp4.ts"
 import { parseWav, type WavInfo } from "./wav.ts"
 
 /** ffmpeg's names of those that may open an upload. */
 export type Demuxer = "wav" | "mp3" | "matroska" | "ogg" | "flac" | "mov"
+
+/** An upload as it lies in the turn's own folder, which goes with the turn. */
+export interface Upload {
+  /** Absolute. */
+  readonly folder: string
+  readonly path: string
+  readonly bytes: number
+  /** In hex. */
+  readonly sha256: string
+}
 
 /** An upload that is what its first bytes say. */
 export interface Recording {

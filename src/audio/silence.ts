@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import { sampleRate } from "../ffmpeg/decoder.ts"
-import { NoSpeechDetected } from "../turn/errors.ts"
 import type { Speech } from "../turn/transcode.ts"
+import { NoSpeechDetected } from "./errors.ts"
 import { WAV_HEADER_BYTES } from "./wav.ts"
 
 /** As voice detectors have it: long enough for two periods of a deep voice, shorter than any syllable. */

@@ -1,9 +1,9 @@
 import { Clock, type Duration, Effect, Option } from "effect"
+import { InvalidAudio } from "../audio/errors.ts"
 import { SessionBusy } from "../conversation/stored-turn.ts"
 import { DatabaseUnavailable } from "../db/errors.ts"
 import { Overloaded } from "../limits/admission.ts"
 import { timedOut } from "../providers/errors.ts"
-import { InvalidAudio } from "./errors.ts"
 import type { Stopwatch } from "./stopwatch.ts"
 import type { Tally } from "./tally.ts"
 

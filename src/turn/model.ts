@@ -1,15 +1,6 @@
 import { Data, type Option } from "effect"
+import type { Upload } from "../audio/container.ts"
 import type { SpeechFormat, Timings, Usage } from "../schema.ts"
-
-/** An upload as it lies in the turn's own folder, which goes with the turn. */
-export interface Upload {
-  /** Absolute. */
-  readonly folder: string
-  readonly path: string
-  readonly bytes: number
-  /** In hex. */
-  readonly sha256: string
-}
 
 /** What the user says: a recording, or a text that needs no hearing. */
 export type Saying = Data.TaggedEnum<{

@@ -1,9 +1,9 @@
 import { Effect, Option } from "effect"
 import type { Recording } from "../audio/container.ts"
+import { AudioTooLong, InvalidAudio } from "../audio/errors.ts"
 import { WAV_HEADER_BYTES, type WavInfo, wavHeader } from "../audio/wav.ts"
 import { bytesPerSecond, sampleRate } from "../ffmpeg/decoder.ts"
 import type { Decoding, Ffmpeg } from "../ffmpeg/ffmpeg.ts"
-import { AudioTooLong, InvalidAudio } from "./errors.ts"
 
 /** What speech recognition hears best: 16 kHz mono 16-bit. */
 export interface Speech {

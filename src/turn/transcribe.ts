@@ -1,8 +1,8 @@
 import { Effect, Option, Schema } from "effect"
+import { NoSpeechDetected } from "../audio/errors.ts"
 import { wrongAnswer } from "../providers/errors.ts"
 import type { Provider } from "../providers/openai/client.ts"
 import { retryPolicy } from "../providers/retry.ts"
-import { NoSpeechDetected } from "./errors.ts"
 import type { Speech } from "./transcode.ts"
 
 const Segment = Schema.Struct({

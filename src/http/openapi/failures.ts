@@ -7,6 +7,7 @@ import {
   TooManyApiKeys,
 } from "../../accounts/model.ts"
 import { InvalidRegistrationToken, RegistrationClosed } from "../../accounts/registration.ts"
+import { AudioTooLong, InvalidAudio, NoSpeechDetected } from "../../audio/errors.ts"
 import type { Settings } from "../../config.ts"
 import { SessionExpired, SessionNotFound, UnknownPosition } from "../../conversation/model.ts"
 import {
@@ -24,7 +25,6 @@ import {
   ProviderRefusedRequest,
   ProviderUnusable,
 } from "../../providers/errors.ts"
-import { AudioTooLong, InvalidAudio, NoSpeechDetected } from "../../turn/errors.ts"
 import { mediaTypes } from "../accept.ts"
 import {
   type AppError,
