@@ -32,7 +32,7 @@ export const countTurn = (outcome: string) => Metric.increment(Metric.tagged(tur
 export const countRetry = (stage: string) => Metric.increment(Metric.tagged(retries, "stage", stage))
 
 /** Of a whole turn, in ms; each as a series of its own. */
-export const noteTimes = (timings: Readonly<Record<string, number>>) =>
+export const recordTimings = (timings: Readonly<Record<string, number>>) =>
   Effect.forEach(
     Object.entries(timings),
     ([part, ms]) => Metric.update(Metric.tagged(times, "part", part), ms),

@@ -1,34 +1,41 @@
-import { Clock, type Duration, Effect, Option } from "effect"
+import { type Duration, Effect, Option } from "effect"
 import { InvalidAudio } from "../audio/errors.ts"
 import { SessionBusy } from "../conversation/stored-turn.ts"
 import { DatabaseUnavailable } from "../db/errors.ts"
 import { Overloaded } from "../limits/admission.ts"
 import { timedOut } from "../providers/errors.ts"
-import type { Stopwatch } from "./stopwatch.ts"
-import type { Tally } from "./tally.ts"
+import type { TurnError } from "./errors.ts"
+import type { TurnStage, TurnState } from "./events.ts"
+import type { TurnLog } from "./log.ts"
 
-interface Turn {
-  readonly watch: Stopwatch
-  readonly tally: Tally
-}
+const isRunning = ({ stages }: TurnState, stage: TurnStage) =>
+  stages[stage] !== undefined && Option.isNone(stages[stage].endedAt)
 
-/** Fails when the time to the first sound is over, as what is at work then or waited for. */
-export const deadline = Effect.fnUntraced(function* ({ watch, tally }: Turn, timeout: Duration.Duration) {
-  const startedAt = yield* Clock.currentTimeMillis
-  yield* Effect.sleep(timeout)
-  if (tally.isSounding) return yield* Effect.never
-  const atWork = Option.getOrElse(yield* watch.atWork, () => "transcode" as const)
-  if (atWork === "llm" || atWork === "tts") return yield* timedOut(atWork, timeout)
-  if (tally.transcript !== "") {
-    return yield* tally.isFirst
-      ? new DatabaseUnavailable({ cause: "the turn's time ran out before its history was read" })
-      : new SessionBusy()
-  }
-  if (atWork === "stt") return yield* timedOut(atWork, timeout)
-  // One that waited for its place for longer than it was decoded is not at fault.
-  const now = yield* Clock.currentTimeMillis
-  const { decodingSince } = tally
-  return yield* now - decodingSince > decodingSince - startedAt
+/** A recording that waited for a slot for longer than it was decoded is not at fault. */
+const decodingOverdue = ({ stages }: TurnState, now: number) => {
+  const { decodingSlot, transcode } = stages
+  if (transcode === undefined) return new Overloaded({ reason: "decoding", retryAfter: 1 })
+  const waited = transcode.startedAt - (decodingSlot?.startedAt ?? transcode.startedAt)
+  return now - transcode.startedAt > waited
     ? new InvalidAudio({ reason: "not decoded within the turn's time", isTooSlow: true })
     : new Overloaded({ reason: "decoding", retryAfter: 1 })
+}
+
+/** The error of a turn without any output when its time is over: that of the stage that runs. */
+export const overdue = (state: TurnState, timeout: Duration.Duration, now: number): TurnError => {
+  const { stages } = state
+  if (isRunning(state, "tts")) return timedOut("tts", timeout)
+  // Also in the pause before the round is tried again.
+  if (stages.llm !== undefined) return timedOut("llm", timeout)
+  if (isRunning(state, "stt")) return timedOut("stt", timeout)
+  if (stages.validate !== undefined && stages.stt === undefined) return decodingOverdue(state, now)
+  if (isRunning(state, "turnOrder")) return new SessionBusy()
+  return new DatabaseUnavailable({ cause: "the turn's time ran out before its history was read" })
+}
+
+/** Fails when the turn has no output within the timeout; never ends otherwise. */
+export const deadline = Effect.fnUntraced(function* (log: TurnLog, timeout: Duration.Duration) {
+  yield* Effect.sleep(timeout)
+  const state = log.state()
+  return yield* Option.isSome(state.firstOutput) ? Effect.never : overdue(state, timeout, log.now())
 })

@@ -1,25 +1,36 @@
-import { Effect, Stream } from "effect"
+import { Effect, Option } from "effect"
 import type { StoredTurn } from "../conversation/stored-turn.ts"
-import type { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
-import { TurnEvent, type TurnInput } from "./model.ts"
+import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
+import { DecodingSlots } from "../limits/decoding-slots.ts"
+import { makeTurnLog } from "./log.ts"
+import type { TurnRequest } from "./request.ts"
 
-/** A saved turn once more, as it is listened to now. What was not spoken then is not spoken now. */
-export const replay = Effect.fn("replay")(function* (
-  turn: StoredTurn,
-  { userId, listening: { format, wantsText } }: Pick<TurnInput, "userId" | "listening">,
-  ffmpeg: Ffmpeg["Type"],
-) {
-  const { sessionId, transcript, response, timings, usage } = turn
-  const isSpoken = turn.speechFormat !== "none" && format !== "none"
-  const bytes = isSpoken
-    ? yield* ffmpeg.reformat(userId, turn.speech, turn.speechFormat, format)
-    : turn.speech
-  return Stream.make(
-    TurnEvent.Started({ sessionId, turnId: turn.id, isReplay: true }),
-    TurnEvent.Timed({ timings }),
-    TurnEvent.Transcript({ text: transcript }),
-    ...(wantsText ? [TurnEvent.ReplyDelta({ text: response })] : []),
-    ...(isSpoken ? [TurnEvent.Audio({ bytes })] : []),
-    TurnEvent.Completed({ transcript, response, timings, usage }),
-  )
+/**
+ * A saved turn once more, as its client wants it now: the events of a turn that is over, in its log. A reply that was not
+ * spoken then is not spoken now.
+ */
+export const makeReplay = Effect.gen(function* () {
+  const ffmpeg = yield* Ffmpeg
+  const slots = yield* DecodingSlots
+
+  return Effect.fn("replay")(function* (stored: StoredTurn, { userId, output, uploadMs }: TurnRequest) {
+    const { id: turnId, sessionId, transcript, response, speech, speechFormat, timings, usage } = stored
+    yield* Effect.annotateLogs(Effect.logInfo("turn.replayed"), { turnId, sessionId })
+    const log = yield* makeTurnLog({ output, keepsAudio: !output.streaming, uploadMs })
+    log.push({ _tag: "Started", sessionId, turnId, replayOf: Option.some(timings) })
+    log.push({ _tag: "Heard", text: transcript, source: { bytes: 0, type: "replay" } })
+    log.push({ _tag: "TextDelta", text: response })
+    if (speechFormat !== "none" && output.format !== "none") {
+      const bytes =
+        speechFormat === output.format
+          ? speech
+          : yield* slots.withSlot(userId, ffmpeg.reencode(speech, speechFormat, output.format))
+      log.push({ _tag: "Audio", bytes, ms: timings.total })
+    }
+    log.push({ _tag: "SpokenTo", text: response.length, ms: log.state().audioMs })
+    log.push({ _tag: "Used", usage })
+    log.push({ _tag: "Completed" })
+    yield* log.end
+    return log
+  })
 })

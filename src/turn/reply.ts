@@ -1,133 +1,153 @@
-import { Deferred, Effect, Mailbox, Option, Stream } from "effect"
-import type { Message } from "../conversation/model.ts"
+import { Deferred, Effect, Mailbox, Stream } from "effect"
+import type { Agent } from "../agent/agent.ts"
+import { promptTokens } from "../agent/prompt.ts"
 import { type ProviderError, wrongAnswer } from "../providers/errors.ts"
-import type { Provider } from "../providers/openai/client.ts"
+import type { LanguageModel, Prompt } from "../providers/language-model.ts"
 import { retryPolicy } from "../providers/retry.ts"
-import { type Piece, toPieces } from "../text/sentences.ts"
-import { type Listening, TurnEvent } from "./model.ts"
-import { type ResponseSettings, respond } from "./respond.ts"
+import type { Synthesizer } from "../providers/synthesizer.ts"
+import { estimateTokens } from "../providers/tokens.ts"
+import type { TurnId } from "../schema.ts"
+import type { Segment } from "../text/segmenter.ts"
+import { toSegments } from "../text/segments.ts"
+import type { TurnLog } from "./log.ts"
 import { speak } from "./speak.ts"
-import type { Stopwatch } from "./stopwatch.ts"
-import type { Tally } from "./tally.ts"
 
 interface Speakers {
-  readonly llm: Provider
-  readonly tts: Provider
-  readonly settings: ResponseSettings & { readonly ttsVoice: string }
+  readonly model: LanguageModel["Type"]
+  readonly synthesizer: Synthesizer["Type"]
 }
 
-/** A reply that is read only: what was handed on was read. */
-const read = <E, R>(
-  pieces: Stream.Stream<{ readonly end: number }, E, R>,
-  wasRead: (to: number) => Effect.Effect<unknown>,
-) => Stream.runForEach(pieces, ({ end }) => wasRead(end))
-
-/** What the reply answers, how it is listened to, and where its progress is noted. */
 interface Question {
-  readonly history: ReadonlyArray<Message>
-  readonly transcript: string
-  readonly listening: Listening
-  readonly watch: Stopwatch
-  readonly tally: Tally
+  readonly turnId: TurnId
+  readonly agent: Agent
+  readonly prompt: Prompt
+  readonly log: TurnLog
 }
 
-interface Listener {
-  readonly emit: (event: TurnEvent) => Effect.Effect<unknown>
-  /** The reply was handed on as speech up to here, in UTF-16 units. */
-  readonly spoken: (to: number) => Effect.Effect<unknown>
-}
-
-/**
- * The model's reply, spoken while it is being written. The model is asked again only as long as the listener got
- * nothing: no audio, and no text where text is wanted; who is not live gets all at the end. If it breaks before that,
- * speech already there is dropped.
- */
-export const reply = Effect.fn("reply")(function* (
-  { llm, tts, settings }: Speakers,
-  { history, transcript, listening, watch, tally }: Question,
-  { emit, spoken }: Listener,
-) {
-  const { format, wantsText, isLive } = listening
-  let heard = false
-  const send = (event: TurnEvent) =>
-    Effect.suspend(() => {
-      heard = isLive
-      return emit(event)
+/** Logs the line of a stage whose answer is read as it arrives, with the time to its first part. */
+const logStage = (stage: "llm" | "tts", { log }: Question, ok: boolean) =>
+  Effect.suspend(() => {
+    const { stages, firstTokenAt, firstSpeechAt, usage } = log.state()
+    const startedAt = stages[stage]?.startedAt
+    if (startedAt === undefined) return Effect.void
+    const since = (at: typeof firstTokenAt) => (at._tag === "Some" ? at.value - startedAt : undefined)
+    const first =
+      stage === "llm"
+        ? { ttftMs: since(firstTokenAt) }
+        : { ttfbMs: since(firstSpeechAt), charactersSpoken: usage.charactersSpoken }
+    return Effect.annotateLogs(Effect.logInfo("turn.stage"), {
+      stage,
+      ms: log.now() - startedAt,
+      ...first,
+      ok,
     })
+  })
 
-  const once = Effect.gen(function* () {
-    tally.response = ""
-    tally.speech = []
-    const { inputTokens, outputTokens } = tally.usage
-    const broken = yield* Deferred.make<never, ProviderError>()
-    const firstToken = yield* watch.begin("llmTtft")
-
-    const texts = yield* Mailbox.make<string, ProviderError>()
-    const thinking = respond(llm, settings, history, transcript, {
-      // To be paid as well as what was spent in vain before.
-      spent: (tokens) => {
-        tally.usage.inputTokens = inputTokens + tokens.inputTokens
-        tally.usage.outputTokens = outputTokens + tokens.outputTokens
-      },
-      wrote: (text) => {
-        tally.response += text
-        texts.unsafeOffer(text)
-      },
-    }).pipe(
-      Effect.tapError((error) => (heard ? Effect.void : Deferred.fail(broken, error))),
-      Effect.onExit((exit) => watch.ended("llm", exit)),
-    )
-    yield* Effect.forkScoped(Mailbox.into(thinking, texts))
-
-    let firstSpeech = Option.none<Effect.Effect<void>>()
-    const pieces = Mailbox.toStream(texts).pipe(
-      Stream.tap((text) => {
-        const sent = wantsText ? send(TurnEvent.ReplyDelta({ text })) : Effect.void
-        return Effect.zipRight(firstToken, sent)
-      }),
-      toPieces,
-      Stream.tap((piece) =>
-        Effect.gen(function* () {
-          if (format === "none") return
-          if (Option.isNone(firstSpeech)) firstSpeech = Option.some(yield* watch.begin("ttsTtfb"))
-          tally.usage.charactersSpoken += piece.spoken.length
+/** One try of the model's answer: its text goes to the log and to `onText`, and at its end its cost to the log. */
+const generate = ({ model }: Speakers, question: Question, onText: (text: string) => void) =>
+  Effect.suspend(() => {
+    const { turnId, agent, prompt, log } = question
+    let written = ""
+    let hasBegun = false
+    let counted: { readonly inputTokens: number; readonly outputTokens: number } | undefined
+    log.push({ _tag: "StageStarted", stage: "llm" })
+    return model
+      .generate(prompt, { turnId, ...agent.thinking }, (event) => {
+        hasBegun = true
+        if (event._tag === "Usage") counted = event
+        if (event._tag !== "Text") return
+        written += event.text
+        log.push({ _tag: "TextDelta", text: event.text })
+        onText(event.text)
+      })
+      .pipe(
+        Effect.onExit(({ _tag }) => {
+          const { inputTokens, outputTokens } = counted ?? {
+            inputTokens: promptTokens(prompt),
+            outputTokens: estimateTokens(written),
+          }
+          if (hasBegun) log.push({ _tag: "Used", usage: { inputTokens, outputTokens } })
+          const ok = _tag === "Success"
+          log.push({ _tag: "StageEnded", stage: "llm", ok })
+          return logStage("llm", question, ok)
         }),
+      )
+  })
+
+/** A segment, and where it ends in the reply, in UTF-16 units. */
+type PlacedSegment = Segment & { readonly end: number }
+
+const placed = <E, R>(segments: Stream.Stream<Segment, E, R>): Stream.Stream<PlacedSegment, E, R> =>
+  Stream.mapAccum(segments, 0, (start, segment) => {
+    const end = start + segment.text.length
+    return [end, { ...segment, end }]
+  })
+
+/** Speaks the segments as they are written. Fails where nothing of them can be spoken. */
+const speakSegments = <E>(
+  { synthesizer }: Speakers,
+  question: Question,
+  segments: Stream.Stream<PlacedSegment, E>,
+) => {
+  const { turnId, agent, log } = question
+  const { format, streaming } = log.state().output
+  if (format === "none") return Effect.void
+  const requested = Stream.tap(segments, ({ index, spoken }) =>
+    Effect.sync(() => {
+      if (index === 0) log.push({ _tag: "StageStarted", stage: "tts" })
+      log.push({ _tag: "Used", usage: { charactersSpoken: spoken.length } })
+    }),
+  )
+  return speak(
+    requested,
+    synthesizer,
+    { turnId, format, streaming, ...agent.speaking },
+    {
+      onAudio: (bytes, ms) => log.append({ _tag: "Audio", bytes, ms }),
+      onSegmentDone: ({ end }) => log.append({ _tag: "SpokenTo", text: end, ms: log.state().audioMs }),
+    },
+  ).pipe(
+    Effect.onExit(({ _tag }) => {
+      const ok = _tag === "Success"
+      if (log.state().stages.tts !== undefined) log.push({ _tag: "StageEnded", stage: "tts", ok })
+      return logStage("tts", question, ok)
+    }),
+    Effect.zipRight(
+      Effect.suspend(() =>
+        log.state().audioMs === 0 ? wrongAnswer("llm", "nothing in the reply can be spoken") : Effect.void,
       ),
-      Stream.mapAccum(0, (start, piece): readonly [number, Piece & { readonly end: number }] => {
-        const end = start + piece.text.length
-        return [end, { ...piece, end }]
-      }),
-    )
+    ),
+  )
+}
 
-    if (format === "none") return yield* read(pieces, spoken)
-
-    let audible = false
-    const speech = speak(
-      pieces,
-      tts,
-      { format, isLive, voice: settings.ttsVoice },
-      {
-        hear: (bytes) => {
-          audible = true
-          return Effect.zipRight(
-            Option.getOrElse(firstSpeech, () => Effect.void),
-            send(TurnEvent.Audio({ bytes })),
-          )
-        },
-        heard: ({ end }) => spoken(end),
-      },
-    ).pipe(
-      Effect.onExit((exit) => {
-        const { charactersSpoken } = tally.usage
-        return watch.ended("tts", exit, { charactersSpoken })
-      }),
+/** One try of a model round: the model's answer, spoken while the model writes it. */
+const tryRound = (speakers: Speakers, question: Question) =>
+  Effect.gen(function* () {
+    const { log } = question
+    log.push({ _tag: "RoundStarted" })
+    const texts = yield* Mailbox.make<string, ProviderError>()
+    /** Fails when the model does, as long as the round can be tried again: speech on its way is then dropped. */
+    const broken = yield* Deferred.make<never, ProviderError>()
+    const generating = generate(speakers, question, (text) => texts.unsafeOffer(text)).pipe(
+      Effect.tapError((error) => (log.state().isSent ? Effect.void : Deferred.fail(broken, error))),
     )
-    yield* Effect.raceFirst(speech, Deferred.await(broken))
-    if (!audible) return yield* wrongAnswer("llm", "nothing in the reply can be spoken")
+    yield* Effect.forkScoped(Mailbox.into(generating, texts))
+    const segments = placed(toSegments(Mailbox.toStream(texts)))
+    if (log.state().output.format === "none") {
+      return yield* Stream.runForEach(segments, ({ end }) =>
+        log.append({ _tag: "SpokenTo", text: end, ms: 0 }),
+      )
+    }
+    yield* Effect.raceFirst(speakSegments(speakers, question, segments), Deferred.await(broken))
   }).pipe(Effect.scoped)
 
-  yield* Effect.retry(
-    once,
-    retryPolicy(({ stage }) => stage === "llm" && !heard),
-  )
-})
+/**
+ * The agent's reply. A model round that fails is tried again as long as its client got nothing of it; what an
+ * earlier try wrote and spoke is dropped.
+ */
+export const reply = Effect.fn("reply")((speakers: Speakers, question: Question) =>
+  Effect.retry(
+    tryRound(speakers, question),
+    retryPolicy(({ stage }) => stage === "llm" && !question.log.state().isSent),
+  ),
+)

@@ -1,158 +1,117 @@
 import { type Chunk, Effect, Fiber, Mailbox, Stream } from "effect"
-import { makeMp3Joiner } from "../audio/mp3.ts"
+import { makeSpeechJoiner } from "../audio/speech-joiner.ts"
 import { type ProviderError, wrongAnswer } from "../providers/errors.ts"
-import type { Provider } from "../providers/openai/client.ts"
 import { retryPolicy } from "../providers/retry.ts"
-import type { SpeechFormat } from "../schema.ts"
-import type { Piece } from "../text/sentences.ts"
+import type { SpeakOptions, Synthesizer } from "../providers/synthesizer.ts"
+import type { Segment } from "../text/segmenter.ts"
 
-/** Pieces asked for ahead of the one that is being sent. */
-const piecesAhead = 2
+/** Segments whose speech is requested ahead of the one that is being sent. */
+const segmentsAhead = 2
 
-export type SpokenFormat = Exclude<SpeechFormat, "none">
-
-interface SpeakOptions {
-  readonly voice: string
-  readonly format: SpokenFormat
-  /** Whether each piece is handed on as it arrives; else whole, so that one that broke can be asked for again. */
-  readonly isLive: boolean
+interface Listener<S> {
+  /** `ms`: the playing time of the bytes. */
+  readonly onAudio: (bytes: Uint8Array, ms: number) => Effect.Effect<unknown>
+  /** All audio of the segment was passed to `onAudio`. */
+  readonly onSegmentDone: (segment: S) => Effect.Effect<unknown>
 }
 
-interface Listener<P> {
-  readonly hear: (bytes: Uint8Array) => Effect.Effect<unknown>
-  /** All of the audio of a piece was heard. */
-  readonly heard: (piece: P) => Effect.Effect<unknown>
+export interface SpeechOptions extends SpeakOptions {
+  /**
+   * True: a segment's audio is passed on as it arrives. False: once all of it has arrived, so that a segment that breaks
+   * can be requested again.
+   */
+  readonly streaming: boolean
 }
 
 /**
- * Speaks the pieces in their order: the audio of the first is handed on as it arrives while the next two are already
- * asked for. MP3 pieces become one continuous MP3. Ends when the last was handed on.
+ * Speaks the segments in order: the audio of the first is passed on as it arrives, while the next two are requested. The
+ * audio of all segments joins to one continuous stream. Ends when the last of it was passed on.
  */
-export const speak = Effect.fn("speak")(function* <P extends Piece, E, R>(
-  pieces: Stream.Stream<P, E, R>,
-  tts: Provider,
-  options: SpeakOptions,
-  { hear, heard }: Listener<P>,
+export const speak = Effect.fn("speak")(function* <S extends Segment, E, R>(
+  segments: Stream.Stream<S, E, R>,
+  synthesizer: Synthesizer["Type"],
+  options: SpeechOptions,
+  { onAudio, onSegmentDone }: Listener<S>,
 ) {
-  // One piece waits in here and one to get in, which makes the two.
-  const ahead = yield* Mailbox.make<PieceInTheMaking<P>, E>({ capacity: piecesAhead - 1 })
-  const prepareAll = pieces.pipe(
+  // One segment waits in the mailbox and one to enter it, which makes two.
+  const ahead = yield* Mailbox.make<RequestedSegment<S>, E>({ capacity: segmentsAhead - 1 })
+  const requestAll = segments.pipe(
     Stream.filter(({ spoken }) => spoken !== ""),
-    Stream.runForEach((piece) =>
-      Effect.flatMap(prepare(tts, piece, options), (prepared) => ahead.offer(prepared)),
+    Stream.runForEach((segment) =>
+      Effect.flatMap(request(synthesizer, segment, options), (requested) => ahead.offer(requested)),
     ),
   )
-  yield* Effect.forkScoped(Mailbox.into(prepareAll, ahead))
-  const stream = makePlayable(options.format)
-  const send = (bytes: Uint8Array) => (bytes.length === 0 ? Effect.void : hear(bytes))
-  yield* drain(ahead.takeN(1), ({ piece, whole, take }) =>
+  yield* Effect.forkScoped(Mailbox.into(requestAll, ahead))
+  const joiner = makeSpeechJoiner(options.format)
+  yield* drain(ahead.takeN(1), ({ segment, whole, take }) =>
     Effect.gen(function* () {
-      if (!options.isLive) yield* whole
+      if (!options.streaming) yield* whole
       let sent = 0
-      yield* drain(take(), (bytes) => {
-        const joined = stream.push(bytes)
-        sent += joined.length
-        return send(joined)
-      })
-      const last = stream.end()
-      if (sent + last.length === 0)
-        return yield* wrongAnswer("tts", "MP3 of another format than the pieces before")
-      yield* send(last)
-      yield* heard(piece)
+      const send = ({ bytes, ms }: ReturnType<typeof joiner.push>) => {
+        sent += bytes.length
+        return bytes.length === 0 ? Effect.void : onAudio(bytes, ms)
+      }
+      yield* drain(take(), (bytes) => send(joiner.push(bytes)))
+      yield* send(joiner.endSegment())
+      if (sent === 0) return yield* wrongAnswer("tts", "MP3 of another format than the segments before")
+      yield* onSegmentDone(segment)
     }),
   )
 }, Effect.scoped)
 
-/** A piece whose speech is on its way. `take` begins to hand it on: from then on what arrived is not asked for again. */
-interface PieceInTheMaking<P> {
-  readonly piece: P
-  /** Resolves when all of it has arrived, or no further try is allowed. */
+/** A segment whose speech is on its way. */
+interface RequestedSegment<S> {
+  readonly segment: S
+  /** Resolves when all audio has arrived, or no further try is allowed. */
   readonly whole: Effect.Effect<unknown>
+  /** Starts to take the audio. What was taken is not requested again. */
   readonly take: () => Take<Uint8Array, ProviderError>
 }
 
-/** Asks for a piece at once. A try that fails is repeated unless the listener may have got a part of it. */
-const prepare = Effect.fnUntraced(function* <P extends Piece>(
-  tts: Provider,
-  piece: P,
-  { voice, format }: SpeakOptions,
+/** Requests a segment's speech now. A try that fails is repeated unless some of its audio may have been taken. */
+const request = Effect.fnUntraced(function* <S extends Segment>(
+  synthesizer: Synthesizer["Type"],
+  segment: S,
+  options: SpeechOptions,
 ) {
   const arrived = yield* Mailbox.make<Uint8Array, ProviderError>()
-  let itsTurn = false
-  let started = false
-  const keep = (bytes: Uint8Array) => {
-    if (bytes.length === 0) return false
-    started = true
-    return arrived.unsafeOffer(bytes)
-  }
+  let isTaken = false
+  let hasAudio = false
   const fetch = Effect.suspend(() => {
-    let playable = makePlayable(format)
-    const audio = tts.each(
-      async ({ sdk, model, signal }) => {
-        // What another server has begun is none of this one's.
-        playable = makePlayable(format)
-        const answer = await sdk.audio.speech.create(
-          { model, voice, input: piece.spoken, response_format: format },
-          { signal },
-        )
-        const type = answer.headers.get("content-type") ?? ""
-        if (/^(text|application\/(json|xml))/.test(type) || answer.body === null) {
-          throw wrongAnswer("tts", "text where the audio should be")
-        }
-        return answer.body
-      },
-      (chunk) => keep(playable.push(chunk)),
-    )
-    return Effect.flatMap(audio, () => {
-      keep(playable.end())
-      return started ? Effect.void : wrongAnswer("tts", "no audio in it")
+    // Another server does not continue what the one before began.
+    let joiner = makeSpeechJoiner(options.format)
+    const keep = ({ bytes }: ReturnType<typeof joiner.push>) => {
+      if (bytes.length === 0) return false
+      hasAudio = true
+      return arrived.unsafeOffer(bytes)
+    }
+    const open = () => {
+      joiner = makeSpeechJoiner(options.format)
+      return (chunk: Uint8Array) => keep(joiner.push(chunk))
+    }
+    return Effect.flatMap(synthesizer.speak(segment.spoken, options, open), () => {
+      keep(joiner.endSegment())
+      return hasAudio ? Effect.void : wrongAnswer("tts", "no audio in it")
     })
   }).pipe(
     Effect.tapError(() => {
-      if (itsTurn) return Effect.void
-      started = false
+      if (isTaken) return Effect.void
+      hasAudio = false
       return arrived.clear
     }),
-    Effect.retry(retryPolicy(() => !(itsTurn && started))),
+    Effect.retry(retryPolicy(() => !(isTaken && hasAudio))),
   )
   const fetching = yield* Effect.forkScoped(Mailbox.into(fetch, arrived))
   const take = () => {
-    itsTurn = true
+    isTaken = true
     return arrived.takeAll
   }
-  return { piece, whole: Fiber.await(fetching), take } satisfies PieceInTheMaking<P>
+  return { segment, whole: Fiber.await(fetching), take } satisfies RequestedSegment<S>
 })
-
-/** Keeps back what can't be played before more has come; at a piece's end that is left out. */
-interface Playable {
-  readonly push: (chunk: Uint8Array) => Uint8Array
-  readonly end: () => Uint8Array
-}
-
-const nothing = new Uint8Array(0)
-
-/** Whole MP3 frames, or whole samples: half a sample would turn all that follows into noise. */
-const makePlayable = (format: SpokenFormat): Playable => {
-  if (format === "mp3") {
-    const { push, endPiece } = makeMp3Joiner()
-    return { push, end: endPiece }
-  }
-  let half = nothing
-  const push = (chunk: Uint8Array) => {
-    const bytes = half.length === 0 ? chunk : Buffer.concat([half, chunk])
-    half = bytes.slice(bytes.length - (bytes.length % 2))
-    return bytes.subarray(0, bytes.length - half.length)
-  }
-  const end = () => {
-    half = nothing
-    return nothing
-  }
-  return { push, end }
-}
 
 type Take<A, E> = Effect.Effect<readonly [batch: Chunk.Chunk<A>, done: boolean], E>
 
-/** Uses all that a mailbox gives, in order, until it is done. */
+/** Uses everything that a mailbox gives, in order, until it is done. */
 const drain = <A, E, E2, R>(take: Take<A, E>, use: (element: A) => Effect.Effect<unknown, E2, R>) =>
   Effect.gen(function* () {
     for (let isDone = false; !isDone; ) {

@@ -1,55 +1,59 @@
 import {
   Cause,
   Context,
+  Deferred,
   Duration,
   Effect,
   Exit,
   Fiber,
   FiberSet,
   Layer,
-  Mailbox,
   Option,
   Schedule,
+  type Scope,
   Stream,
 } from "effect"
-import { Conversation } from "../conversation/history.ts"
-import { TurnRecords } from "../conversation/ledger.ts"
-import { type Place, RunningTurns } from "../conversation/running-turns.ts"
+import { Ledger } from "../conversation/ledger.ts"
+import { RunningTurns, type TurnTicket } from "../conversation/running-turns.ts"
+import { Sessions } from "../conversation/sessions.ts"
 import type { StoredTurn } from "../conversation/stored-turn.ts"
-import { undisturbed } from "../db/postgres.ts"
-import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
+import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { countTurn } from "../metrics.ts"
+import { ItemId, newId } from "../schema.ts"
 import type { TurnError } from "./errors.ts"
-import { Saying, type TurnEvent, type TurnInput, Whereto } from "./model.ts"
-import { settle } from "./persist.ts"
-import { replay } from "./replay.ts"
-import { makeStopwatch } from "./stopwatch.ts"
-import { type Begun, makeTakeTurn, type Passing } from "./take-turn.ts"
-import { makeTally } from "./tally.ts"
+import type { HeardUpTo, TurnEvent, TurnState } from "./events.ts"
+import { makeTurnLog, type TurnLog } from "./log.ts"
+import { makePipeline, type RunningTurn } from "./pipeline.ts"
+import { makeReplay } from "./replay.ts"
+import { SessionTarget, type TurnRequest } from "./request.ts"
+import { saveCutShort } from "./saving.ts"
 
-/** How long an answer that failed waits for its turn's end to be noted, so that who asks again at once finds it over. */
-const settlePatience = Duration.seconds(2)
+/** How long a failed turn's client waits for its end to be saved, so that an immediate retry does not find it running. */
+const finalizeTimeout = Duration.seconds(2)
 
-/** While the database is away that is tried again, by itself. Later on the hourly clean-up does it. */
-const settleAgain = Schedule.spaced("500 millis").pipe(Schedule.upTo("1 minute"))
+/** While the database is away, the end of a turn is saved again and again. After that the hourly clean-up ends it. */
+const finalizeSchedule = Schedule.spaced("500 millis").pipe(Schedule.upTo("1 minute"))
 
-/** How long the service's own stop waits for it. */
-const stopPatience = Duration.seconds(5)
+/** How long the stop of the service waits for turns to be finalized. */
+const stopTimeout = Duration.seconds(5)
 
-/** Events that wait for a slow listener; past these the turn waits too. */
-const eventsAhead = 16
+/** A turn that runs, or the replay of one that is saved. */
+export interface Turn {
+  /** What the client gets, as it happens. The last event is Completed or Interrupted, or the stream fails. Can be read once. */
+  readonly events: Stream.Stream<TurnEvent, TurnError>
+  /** The fold of all events so far. */
+  readonly state: Effect.Effect<TurnState>
+  /**
+   * Ends the turn now, as the user interrupts the reply. What the client heard of it is saved, and is what the next
+   * turn's prompt contains. Returns once it is saved; the events then end with Interrupted. Has no effect on a turn that
+   * has ended.
+   */
+  readonly interrupt: (heardUpTo: HeardUpTo) => Effect.Effect<void>
+}
 
-/** Of what was said: a text that is answered aloud is another request than one that is not. */
-const hashOf = ({ saying, listening }: TurnInput) =>
-  Saying.$match(saying, {
-    Recording: ({ upload }) => upload.sha256,
-    Text: ({ text }) =>
-      new Bun.CryptoHasher("sha256").update(`${listening.format === "none"}:${text}`).digest("hex"),
-  })
-
-const outcomeOf = (exit: Exit.Exit<void, TurnError>) =>
+const outcomeOf = (exit: Exit.Exit<Option.Option<HeardUpTo>, TurnError>) =>
   Exit.match(exit, {
-    onSuccess: () => "completed",
+    onSuccess: (interrupted) => (Option.isSome(interrupted) ? "interrupted" : "completed"),
     onFailure: (cause) =>
       Option.match(Cause.failureOption(cause), {
         onSome: ({ _tag }) => _tag,
@@ -57,129 +61,154 @@ const outcomeOf = (exit: Exit.Exit<void, TurnError>) =>
       }),
   })
 
-/** Turns: audio in, its transcript, the reply, the reply's speech, both messages saved. */
-export class Turns extends Context.Tag("Turns")<
+/** Turns: what the user says in, a spoken reply out, and both saved. */
+export class Turns extends Context.Tag("voice-agent/Turns")<
   Turns,
   {
     /**
-     * One turn as a stream of events. It begins when the stream is run, and all of it (fibres, ffmpeg, requests to
-     * providers) ends with the stream. `Completed` comes last, once the turn is saved; of one that ends before, what
-     * was heard is saved as interrupted.
+     * Begins a turn, or replays the one that the same Idempotency-Key got before. All of it (fibers, ffmpeg, requests
+     * to providers) ends with the scope; a turn that ends before it is complete is saved as far as its client heard it.
      */
-    readonly take: (input: TurnInput) => Stream.Stream<TurnEvent, TurnError>
+    readonly begin: (request: TurnRequest) => Effect.Effect<Turn, TurnError, Scope.Scope>
+    /** `begin` as a stream: the turn begins when the stream is run, and ends with it. */
+    readonly take: (request: TurnRequest) => Stream.Stream<TurnEvent, TurnError>
   }
 >() {
   static readonly layer = Layer.scoped(
     Turns,
     Effect.gen(function* () {
-      const ffmpeg = yield* Ffmpeg
-      const conversation = yield* Conversation
+      const sessions = yield* Sessions
       const running = yield* RunningTurns
-      const records = yield* TurnRecords
-      const takeTurn = yield* makeTakeTurn
+      const ledger = yield* Ledger
+      const runPipeline = yield* makePipeline
+      const replay = yield* makeReplay
 
-      const settling = yield* FiberSet.make()
+      const finalizing = yield* FiberSet.make()
       yield* Effect.addFinalizer(() =>
-        FiberSet.awaitEmpty(settling).pipe(Effect.timeoutOption(stopPatience), Effect.interruptible),
+        FiberSet.awaitEmpty(finalizing).pipe(Effect.timeoutOption(stopTimeout), Effect.interruptible),
       )
 
-      /** Notes the end of a turn, by a fibre that outlives it. */
-      const note = (end: Effect.Effect<void, TurnError>) =>
+      /** Saves the end of a turn, in a fiber that outlives it. */
+      const finalizeInBackground = (end: Effect.Effect<void, TurnError>) =>
         end.pipe(
-          Effect.retry({ schedule: settleAgain, while: ({ _tag }) => _tag === "DatabaseUnavailable" }),
-          Effect.catchAllCause((cause) => Effect.logWarning("turn not settled", cause)),
+          Effect.retry({ schedule: finalizeSchedule, while: ({ _tag }) => _tag === "DatabaseUnavailable" }),
+          Effect.catchAllCause((cause) => Effect.logWarning("turn.finalize_failed", cause)),
           Effect.interruptible,
-          FiberSet.run(settling),
+          FiberSet.run(finalizing),
         )
 
-      /** What is to be done where a turn ends before its end. */
-      const settleUnlessWhole =
-        ({ input, session, place, watch, tally }: Begun) =>
-        (exit: Exit.Exit<void, TurnError>) =>
+      /** Saves a turn that ended before it was complete, in the background. */
+      const finalize = (turn: RunningTurn, upTo: HeardUpTo, ending: "interrupted" | "cancelled") =>
+        finalizeInBackground(
+          Effect.zipRight(
+            turn.ticket.opened,
+            Effect.suspend(() => saveCutShort(ledger, turn, turn.log.state(), upTo, ending)),
+          ),
+        )
+
+      const awaitFinalized = (saving: Fiber.Fiber<void>) =>
+        uninterruptibleWithTimeout(Effect.timeoutOption(Fiber.await(saving), finalizeTimeout))
+
+      /** The end of a turn that did not complete, for its rows and for its client. */
+      const endWithFailure = Effect.fnUntraced(function* (turn: RunningTurn, cause: Cause.Cause<TurnError>) {
+        const { log } = turn
+        yield* log.drop
+        const failure = Option.map(Cause.failureOption(cause), ({ _tag }) => _tag)
+        const ending = Option.contains(failure, "TurnCancelled") ? "cancelled" : "interrupted"
+        const saving = yield* finalize(turn, { delivered: log.delivered() }, ending)
+        // While the database is away, the client hears of that at once.
+        if (!Option.contains(failure, "DatabaseUnavailable")) yield* awaitFinalized(saving)
+        yield* log.fail(cause)
+      })
+
+      const endWithInterruption = Effect.fnUntraced(function* (turn: RunningTurn, upTo: HeardUpTo) {
+        yield* turn.log.drop
+        yield* awaitFinalized(yield* finalize(turn, upTo, "interrupted"))
+        yield* turn.log.append({ _tag: "Interrupted" })
+        yield* turn.log.end
+      })
+
+      /** Runs a turn to its end, whatever that is. Not to be interrupted, except for what `restore` wraps. */
+      const run = Effect.fnUntraced(function* (
+        turn: RunningTurn,
+        ends: { readonly cancelled: Effect.Effect<never, TurnError>; readonly interrupted: Effect.Effect<HeardUpTo> },
+        restore: typeof Effect.interruptible,
+      ) {
+        const exit = yield* Effect.exit(
+          restore(
+            runPipeline(turn).pipe(
+              Effect.as(Option.none<HeardUpTo>()),
+              Effect.raceFirst(ends.cancelled),
+              Effect.raceFirst(Effect.asSome(ends.interrupted)),
+            ),
+          ),
+        )
+        yield* countTurn(outcomeOf(exit))
+        if (Exit.isFailure(exit)) return yield* endWithFailure(turn, exit.cause)
+        if (Option.isSome(exit.value)) return yield* endWithInterruption(turn, exit.value.value)
+        return yield* turn.log.end
+      })
+
+      const begin = Effect.fn("Turns.begin")(function* (request: TurnRequest) {
+        const { turnId, userId, input, output, target, idempotencyKey } = request
+        yield* Effect.annotateLogsScoped({ turnId })
+        const log = yield* makeTurnLog({
+          output,
+          keepsAudio: Option.isSome(idempotencyKey) || !output.streaming,
+          uploadMs: request.uploadMs,
+        })
+        const cancelled = yield* running.register(turnId)
+        const idempotency = Option.map(idempotencyKey, (key) => ({
+          key,
+          contentHash: input.fingerprint(output),
+        }))
+        const replayed = (stored: StoredTurn) => Effect.map(replay(stored, request), overTurn)
+        // First of all: a retry gets its answer even where no further turn may join the session.
+        const earlier = yield* Effect.transposeMapOption(idempotency, (key) => running.answered(userId, key))
+        const answer = Option.flatten(earlier)
+        if (Option.isSome(answer)) return yield* replayed(answer.value)
+        const session = yield* SessionTarget.$match(target, {
+          Preferred: ({ sessionId }) => sessions.join(userId, sessionId),
+          Required: ({ sessionId }) => sessions.rejoin(userId, sessionId),
+        })
+        yield* Effect.annotateLogsScoped({ sessionId: session.id })
+        log.push({ _tag: "Started", sessionId: session.id, turnId, replayOf: Option.none() })
+        const interruption = yield* Deferred.make<HeardUpTo>()
+        const items = { user: newId(ItemId), assistant: newId(ItemId) }
+        const start = (ticket: TurnTicket, restore: typeof Effect.interruptible) => {
+          const turn = { request, session, items, ticket, log }
+          return run(turn, { cancelled, interrupted: Deferred.await(interruption) }, restore)
+        }
+        // A claim that failed, or whose client left, may have opened the turn all the same.
+        const unclaimed = Effect.suspend(() =>
+          ledger.fail({ id: turnId, timings: {}, usage: log.state().usage }),
+        )
+        // A turn that has its place always has the fiber that gives it up.
+        const claimed = yield* Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
-            yield* countTurn(outcomeOf(exit))
-            if (Exit.isSuccess(exit)) return
-            const timings = yield* watch.soFar
-            const failure = Option.map(Cause.failureOption(exit.cause), ({ _tag }) => _tag)
-            const state = Option.contains(failure, "TurnCancelled") ? "cancelled" : "interrupted"
-            const ending = { input, session, tally, timings }
-            const noted = yield* note(Effect.zipRight(place.settled, settle(records, ending, state)))
-            // Who is told that the database is away is told so at once.
-            if (Option.contains(failure, "DatabaseUnavailable")) return
-            yield* undisturbed(Effect.timeoutOption(Fiber.await(noted), settlePatience))
+            const claim = yield* restore(running.claim({ id: turnId, userId, session, idempotency })).pipe(
+              Effect.onError(() => finalizeInBackground(unclaimed)),
+            )
+            if (claim._tag === "Answered") return claim
+            return { _tag: "Begun" as const, fiber: yield* Effect.forkScoped(start(claim.ticket, restore)) }
+          }),
+        )
+        if (claimed._tag === "Answered") return yield* replayed(claimed.turn)
+        const interrupt = (upTo: HeardUpTo) =>
+          Effect.gen(function* () {
+            if (yield* Deferred.succeed(interruption, upTo)) yield* Fiber.await(claimed.fiber)
           })
+        return { events: log.events, state: Effect.sync(log.state), interrupt } satisfies Turn
+      })
 
-      const again = (turn: StoredTurn, input: TurnInput) =>
-        Effect.zipRight(
-          Effect.annotateLogs(Effect.logInfo("turn replayed"), {
-            turnId: turn.id,
-            sessionId: turn.sessionId,
-          }),
-          replay(turn, input, ffmpeg),
-        )
-
-      const take: Turns["Type"]["take"] = (input) =>
-        Stream.unwrapScoped(
-          Effect.gen(function* () {
-            const { turnId, userId, listening, whereto } = input
-            yield* Effect.annotateLogsScoped({ turnId })
-            const watch = makeStopwatch(input.uploadMs)
-            const tally = makeTally()
-            const doomed = yield* running.register(turnId)
-            const idempotency = Option.map(input.idempotencyKey, (key) => ({
-              key,
-              contentHash: hashOf(input),
-            }))
-            // First of all: a retry gets its answer also where no turn may join the session any more.
-            const earlier = yield* Effect.transposeMapOption(idempotency, (key) =>
-              running.answered(userId, key),
-            )
-            const answer = Option.flatten(earlier)
-            if (Option.isSome(answer)) return yield* again(answer.value, input)
-            const session = yield* Whereto.$match(whereto, {
-              Asked: ({ sessionId }) => conversation.join(userId, sessionId),
-              Given: ({ sessionId }) => conversation.rejoin(userId, sessionId),
-            })
-            yield* Effect.annotateLogsScoped({ sessionId: session.id })
-            const events = yield* Mailbox.make<Passing, TurnError>({ capacity: eventsAhead })
-            const turn = (place: Place, restore: typeof Effect.interruptible) => {
-              const begun = { input, session, place, watch, tally }
-              return restore(
-                Effect.raceFirst(
-                  takeTurn(begun, (event) => events.offer(event)),
-                  doomed,
-                ),
-              ).pipe(
-                // What waits for a slow listener would be heard after it is settled what was heard.
-                Effect.onError(() => Effect.ignore(events.clear)),
-                Effect.onExit(settleUnlessWhole(begun)),
-                Mailbox.into(events),
-              )
-            }
-            // One that failed, or whose listener left, may have begun all the same.
-            const unclaimed = records.fail({ id: turnId, timings: {}, usage: tally.usage })
-            // What has a place is never without the fibre that gives it back.
-            const claim = yield* Effect.uninterruptibleMask((restore) =>
-              restore(running.claim({ id: turnId, userId, session, idempotency })).pipe(
-                Effect.onError(() => note(unclaimed)),
-                Effect.tap((claimed) =>
-                  claimed._tag === "First" ? Effect.forkScoped(turn(claimed.place, restore)) : Effect.void,
-                ),
-              ),
-            )
-            if (claim._tag === "Answered") return yield* again(claim.turn, input)
-            const heardAs = listening.format === "none" ? "ReplyDelta" : "Audio"
-            return Mailbox.toStream(events).pipe(
-              Stream.filterMap((event) => {
-                if (event._tag === "HandedOn") tally.heardTo = event.to
-                if (event._tag === heardAs) tally.isHeard = listening.isLive
-                return event._tag === "HandedOn" ? Option.none() : Option.some(event)
-              }),
-            )
-          }),
-        )
-
-      return { take }
+      return { begin, take: (request) => Stream.unwrapScoped(Effect.map(begin(request), ({ events }) => events)) }
     }),
   )
 }
+
+/** A turn that is over. */
+const overTurn = (log: TurnLog): Turn => ({
+  events: log.events,
+  state: Effect.sync(log.state),
+  interrupt: () => Effect.void,
+})

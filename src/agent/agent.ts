@@ -1,0 +1,61 @@
+import { Context, type Duration, Effect, Layer, type Option } from "effect"
+import { Settings } from "../config.ts"
+import type { SessionId } from "../schema.ts"
+
+/** What answers a turn: a value that is resolved once per turn and passed to each stage. No stage reads global settings. */
+export interface Agent {
+  /** The system prompt. */
+  readonly instructions: string
+  readonly hearing: {
+    readonly model: string
+    /** ISO 639-1. None: the recognizer detects the language. */
+    readonly language: Option.Option<string>
+    /** A recording with no 30 ms above this level is rejected as silent, in dB below full scale; 0 disables the check. */
+    readonly silenceDbfs: number
+    readonly maxSeconds: number
+  }
+  readonly thinking: {
+    readonly model: string
+    readonly temperature: number
+    readonly maxTokens: number
+  }
+  readonly speaking: { readonly model: string; readonly voice: string }
+  /** How much of the session's history the model sees: the newest items, as long as they fit the estimated tokens. */
+  readonly history: { readonly maxItems: number; readonly maxTokens: number }
+  /** From the end of the upload to the first audio, or to the first text of a reply that is not spoken. */
+  readonly firstOutputTimeout: Duration.Duration
+}
+
+export class Agents extends Context.Tag("voice-agent/Agents")<
+  Agents,
+  {
+    /** The agent that answers in this session. */
+    readonly resolve: (sessionId: SessionId) => Effect.Effect<Agent>
+    /** The agent of the configuration. */
+    readonly configured: Agent
+  }
+>() {
+  static readonly layer = Layer.effect(
+    Agents,
+    Effect.map(Settings, (settings) => {
+      const configured: Agent = {
+        instructions: settings.systemPrompt,
+        hearing: {
+          model: settings.stt.model,
+          language: settings.sttLanguage,
+          silenceDbfs: settings.silenceDbfs,
+          maxSeconds: settings.maxAudioSeconds,
+        },
+        thinking: {
+          model: settings.llm.model,
+          temperature: settings.llmTemperature,
+          maxTokens: settings.llmMaxTokens,
+        },
+        speaking: { model: settings.tts.model, voice: settings.ttsVoice },
+        history: { maxItems: settings.contextMessages, maxTokens: settings.contextTokens },
+        firstOutputTimeout: settings.turnTimeout,
+      }
+      return { configured, resolve: () => Effect.succeed(configured) }
+    }),
+  )
+}

@@ -1,0 +1,55 @@
+import { Array as Arr } from "effect"
+import type { Item } from "../conversation/item.ts"
+import type { Prompt, PromptMessage } from "../providers/language-model.ts"
+import { estimateTokens } from "../providers/tokens.ts"
+import type { Agent } from "./agent.ts"
+
+/** A turn's items as the model sees them. An empty message is left out: models refuse one. */
+const messagesOf = (items: ReadonlyArray<Item>): ReadonlyArray<PromptMessage> =>
+  items.flatMap(({ payload }) =>
+    payload.type === "message" && payload.role !== "system" && payload.text.trim() !== ""
+      ? [{ role: payload.role, content: payload.text }]
+      : [],
+  )
+
+const isUsers = ({ payload }: Item) => payload.type === "message" && payload.role === "user"
+
+/**
+ * The newest whole turns that fit the estimated tokens, oldest first. A turn that was cut off by the start of the history
+ * (it does not begin with the user's message) is dropped.
+ */
+export const fitHistory = (history: ReadonlyArray<Item>, maxTokens: number): ReadonlyArray<PromptMessage> => {
+  const turns = Object.values(Object.groupBy(history, ({ turnId }) => turnId))
+    .map((turn) => turn ?? [])
+    .filter(([first]) => first !== undefined && isUsers(first))
+    .map(messagesOf)
+  let left = maxTokens
+  const tooOld = turns.findLastIndex((turn) => {
+    left -= turn.reduce((sum, { content }) => sum + estimateTokens(content), 0)
+    return left < 0
+  })
+  return turns.slice(tooOld + 1).flat()
+}
+
+/** Consecutive messages of one role as one. After a reply that nobody heard, some models refuse two in a row. */
+export const alternating = (messages: ReadonlyArray<PromptMessage>): ReadonlyArray<PromptMessage> => {
+  if (!Arr.isNonEmptyReadonlyArray(messages)) return []
+  const runs = Arr.groupWith(messages, (one, next) => one.role === next.role)
+  return runs.map((run) => ({ role: run[0].role, content: run.map(({ content }) => content).join("\n") }))
+}
+
+/** What the model sees when the user has said `transcript`. */
+export const makePrompt = (agent: Agent, history: ReadonlyArray<Item>, transcript: string): Prompt => ({
+  instructions: agent.instructions,
+  messages: alternating([
+    ...fitHistory(history, agent.history.maxTokens),
+    { role: "user", content: transcript },
+  ]),
+})
+
+/** The prompt's size, estimated. */
+export const promptTokens = ({ instructions, messages }: Prompt): number =>
+  [instructions, ...messages.map(({ content }) => content)].reduce(
+    (sum, text) => sum + estimateTokens(text),
+    0,
+  )

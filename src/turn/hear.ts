@@ -1,0 +1,35 @@
+import { Effect } from "effect"
+import type { Agent } from "../agent/agent.ts"
+import { NoSpeechDetected } from "../audio/errors.ts"
+import { rejectSilence } from "../audio/silence.ts"
+import type { Transcriber } from "../providers/transcriber.ts"
+import type { TurnId, UserId } from "../schema.ts"
+import type { Input } from "./input.ts"
+import type { TurnLog } from "./log.ts"
+
+interface Hearing {
+  readonly turnId: TurnId
+  readonly userId: UserId
+  readonly agent: Agent
+  readonly log: TurnLog
+}
+
+/**
+ * What the user said, as text. Silence is rejected before a provider is paid (Whisper invents text for it), and so is
+ * an empty transcript.
+ */
+export const hear = Effect.fn("hear")(function* (
+  transcriber: Transcriber["Type"],
+  input: Input,
+  { turnId, userId, agent, log }: Hearing,
+) {
+  const utterance = yield* input.hear({ userId, agent, log })
+  const { source } = utterance
+  if (utterance._tag === "Text") return { text: utterance.text, source }
+  const { pcm } = utterance
+  const { language, model, silenceDbfs } = agent.hearing
+  yield* rejectSilence(pcm, silenceDbfs)
+  log.push({ _tag: "Used", usage: { audioSeconds: pcm.seconds } })
+  const { text } = yield* log.stage("stt", transcriber.transcribe(pcm, { turnId, model, language }))
+  return text === "" ? yield* new NoSpeechDetected() : { text, source }
+})

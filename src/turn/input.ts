@@ -1,0 +1,79 @@
+import { Data, Effect, type Scope } from "effect"
+import type { Agent } from "../agent/agent.ts"
+import { identify, type Upload } from "../audio/container.ts"
+import { type AudioTooLong, InvalidAudio } from "../audio/errors.ts"
+import { checkDuration, type Pcm16k } from "../audio/pcm.ts"
+import { Ffmpeg, needsDecoder } from "../ffmpeg/ffmpeg.ts"
+import { sha256 } from "../hash.ts"
+import { Overloaded } from "../limits/admission.ts"
+import { DecodingSlots } from "../limits/decoding-slots.ts"
+import type { UserId } from "../schema.ts"
+import type { OutputOptions, Source } from "./events.ts"
+import type { TurnLog } from "./log.ts"
+
+/** What the user says: speech that is still to be transcribed, or a text. */
+export type Utterance = Data.TaggedEnum<{
+  Speech: { readonly pcm: Pcm16k; readonly source: Source }
+  Text: { readonly text: string; readonly source: Source }
+}>
+export const Utterance = Data.taggedEnum<Utterance>()
+
+/** What an input needs of its turn. */
+export interface HearContext {
+  readonly userId: UserId
+  readonly agent: Agent
+  readonly log: Pick<TurnLog, "push" | "stage">
+}
+
+/** Where a user's words come from: an upload, samples from a socket or a file, or a text. */
+export interface Input {
+  /** Identifies the request for its Idempotency-Key: a SHA-256 in hex. */
+  readonly fingerprint: (output: OutputOptions) => string
+  readonly hear: (
+    context: HearContext,
+  ) => Effect.Effect<Utterance, InvalidAudio | AudioTooLong | Overloaded, Scope.Scope>
+}
+
+/** A recording in any supported container, decoded by ffmpeg where it is not 16 kHz mono PCM already. */
+export const makeFromFile = Effect.gen(function* () {
+  const ffmpeg = yield* Ffmpeg
+  const slots = yield* DecodingSlots
+
+  return (upload: Upload): Input => ({
+    fingerprint: () => upload.sha256,
+    hear: Effect.fnUntraced(function* ({ userId, agent, log }) {
+      const recording = yield* log.stage("validate", identify(upload))
+      const decode = Effect.catchTag(
+        log.stage("transcode", ffmpeg.decode(recording)),
+        "FfmpegKilled",
+        () => new Overloaded({ reason: "memory", retryAfter: 1 }),
+      )
+      const waited = Effect.sync(() => log.push({ _tag: "StageEnded", stage: "decodingSlot", ok: true }))
+      const decodeInSlot = Effect.suspend(() => {
+        log.push({ _tag: "StageStarted", stage: "decodingSlot" })
+        return slots.withSlot(userId, Effect.zipRight(waited, decode))
+      })
+      const pcm = yield* needsDecoder(recording) ? decodeInSlot : decode
+      yield* checkDuration(pcm, agent.hearing.maxSeconds)
+      return Utterance.Speech({ pcm, source: { bytes: upload.bytes, type: recording.demuxer } })
+    }),
+  })
+})
+
+/** Samples that are ready for recognition. */
+export const fromPcm = (pcm: Pcm16k): Input => ({
+  fingerprint: () => sha256(pcm.bytes),
+  hear: ({ agent }) =>
+    Effect.as(
+      checkDuration(pcm, agent.hearing.maxSeconds),
+      Utterance.Speech({ pcm, source: { bytes: pcm.bytes.length, type: "pcm" } }),
+    ),
+})
+
+/** Words that need no recognition. */
+export const fromText = (text: string): Input => ({
+  // The same text with and without a spoken reply are two different requests.
+  fingerprint: ({ format }) => sha256(`${format === "none"}:${text}`),
+  hear: () =>
+    Effect.succeed(Utterance.Text({ text, source: { bytes: Buffer.byteLength(text), type: "text" } })),
+})

@@ -1,0 +1,130 @@
+import { type Cause, Chunk, Clock, Effect, Mailbox, Option, Stream } from "effect"
+import type { TurnError } from "./errors.ts"
+import { initialState, type NewTurnEvent, step, type TurnEvent, type TurnStage, type TurnState } from "./events.ts"
+
+/** Events that wait for a slow client; beyond these the turn waits too. */
+const maxWaitingEvents = 16
+
+/** The event log of one turn: the one record of it. Everything else reads its state or its events. */
+export interface TurnLog {
+  readonly state: () => TurnState
+  /** The event log's clock, in ms since 1970. */
+  readonly now: () => number
+  /** Adds an event, and offers it to the client. Waits while too many events wait for the client. */
+  readonly append: (event: NewTurnEvent) => Effect.Effect<void>
+  /** Adds an event without waiting: a plain function, since it runs once per token. */
+  readonly push: (event: NewTurnEvent) => void
+  /** Runs a stage, and adds its start and its end. */
+  readonly timed: <A, E, R>(stage: TurnStage, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** The same, with a line in the service's log at its end. */
+  readonly stage: <A, E, R>(stage: TurnStage, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** The `seq` of the last event that the client took. */
+  readonly delivered: () => number
+  /** The client's events. Can be read once. */
+  readonly events: Stream.Stream<TurnEvent, TurnError>
+  /** Ends the client's events after those that wait. */
+  readonly end: Effect.Effect<void>
+  /** Drops the events that wait: a slow client must not hear more of a turn than what is saved of it. */
+  readonly drop: Effect.Effect<void>
+  /** Fails the client's events. */
+  readonly fail: (cause: Cause.Cause<TurnError>) => Effect.Effect<void>
+}
+
+/** The events that a client gets; the others are for the state alone. */
+const isOffered = ({ output }: TurnState, event: NewTurnEvent): boolean => {
+  switch (event._tag) {
+    case "TextDelta":
+      return output.streamsText
+    case "Audio":
+      return output.streaming
+    case "Started":
+    case "Heard":
+    case "Completed":
+    case "Interrupted":
+      return true
+    default:
+      return false
+  }
+}
+
+export const makeTurnLog = (begin: Omit<Parameters<typeof initialState>[0], "beganAt">): Effect.Effect<TurnLog> =>
+  Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    const now = () => clock.unsafeCurrentTimeMillis()
+    const waiting = yield* Mailbox.make<TurnEvent, TurnError>()
+    const room = Effect.unsafeMakeLatch(true)
+    let state = initialState({ ...begin, beganAt: now() })
+    let offered = 0
+    let taken = 0
+
+    const push = (event: NewTurnEvent) => {
+      const isForClient = isOffered(state, event)
+      if (isForClient) offered += 1
+      const numbered: TurnEvent = { ...event, seq: offered, at: now() }
+      state = step(state, numbered)
+      if (isForClient) waiting.unsafeOffer(numbered)
+    }
+
+    const append = (event: NewTurnEvent) =>
+      Effect.suspend(() => {
+        push(event)
+        if (offered - taken <= maxWaitingEvents) return Effect.void
+        room.unsafeClose()
+        return room.await
+      })
+
+    const timed: TurnLog["timed"] = (stage, effect) =>
+      Effect.suspend(() => {
+        push({ _tag: "StageStarted", stage })
+        return Effect.onExit(effect, ({ _tag }) =>
+          Effect.sync(() => push({ _tag: "StageEnded", stage, ok: _tag === "Success" })),
+        )
+      })
+
+    const stage: TurnLog["stage"] = (name, effect) =>
+      Effect.suspend(() => {
+        const startedAt = now()
+        return Effect.onExit(timed(name, effect), ({ _tag }) =>
+          Effect.annotateLogs(Effect.logInfo("turn.stage"), {
+            stage: name,
+            ms: now() - startedAt,
+            ok: _tag === "Success",
+          }),
+        )
+      })
+
+    const take = Effect.map(waiting.takeAll, ([events, isDone]) => {
+      taken = Option.match(Chunk.last(events), { onNone: () => taken, onSome: ({ seq }) => seq })
+      room.unsafeOpen()
+      return [events, isDone] as const
+    })
+
+    return {
+      state: () => state,
+      now,
+      append,
+      push,
+      timed,
+      stage,
+      delivered: () => taken,
+      events: Stream.fromPull(
+        Effect.sync(() => {
+          let isDone = false
+          return Effect.suspend(() =>
+            isDone
+              ? Effect.fail(Option.none())
+              : Effect.mapBoth(take, {
+                  onFailure: Option.some,
+                  onSuccess: ([events, done]) => {
+                    isDone = done
+                    return events
+                  },
+                }),
+          )
+        }),
+      ),
+      end: Effect.asVoid(waiting.end),
+      drop: Effect.ignore(waiting.clear),
+      fail: (cause) => Effect.asVoid(waiting.failCause(cause)),
+    }
+  })

@@ -1,0 +1,86 @@
+import { Effect, Fiber, Option } from "effect"
+import { type Agent, Agents } from "../agent/agent.ts"
+import { makePrompt } from "../agent/prompt.ts"
+import { Ledger } from "../conversation/ledger.ts"
+import { History } from "../conversation/history.ts"
+import type { TurnTicket } from "../conversation/running-turns.ts"
+import { recordTimings } from "../metrics.ts"
+import { LanguageModel } from "../providers/language-model.ts"
+import { Synthesizer } from "../providers/synthesizer.ts"
+import { Transcriber } from "../providers/transcriber.ts"
+import { deadline } from "./deadline.ts"
+import { finalTimings, transcriptOf } from "./events.ts"
+import { hear } from "./hear.ts"
+import type { TurnLog } from "./log.ts"
+import { reply } from "./reply.ts"
+import { saveCompleted, type TurnIdentity } from "./saving.ts"
+
+/** A turn that has its place in the order of its session, or is about to get it. */
+export interface RunningTurn extends TurnIdentity {
+  readonly ticket: TurnTicket
+  readonly log: TurnLog
+}
+
+/**
+ * Runs in a child fiber, so that a sibling in `Effect.all` that fails interrupts this one even inside its own time-out.
+ */
+const forkJoin = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.scoped(Effect.flatMap(Effect.forkScoped(effect), Fiber.join))
+
+/** What follows the save: the turn's metrics, its line in the log, and its last event. */
+const complete = (log: TurnLog) =>
+  Effect.suspend(() => {
+    const state = log.state()
+    const timings = finalTimings(state)
+    const source = Option.map(state.heard, ({ source }) => source)
+    return recordTimings({ ...timings }).pipe(
+      Effect.zipRight(Effect.logInfo("turn.completed")),
+      Effect.annotateLogs({
+        ...Option.getOrElse(source, () => ({})),
+        transcriptLength: transcriptOf(state).length,
+        responseLength: state.reply.length,
+        ...timings,
+      }),
+      Effect.zipRight(log.append({ _tag: "Completed" })),
+    )
+  })
+
+/** All of a turn, from what the user says to the saved items, top to bottom. */
+export const makePipeline = Effect.gen(function* () {
+  const transcriber = yield* Transcriber
+  const model = yield* LanguageModel
+  const synthesizer = yield* Synthesizer
+  const agents = yield* Agents
+  const history = yield* History
+  const ledger = yield* Ledger
+
+  /** What was said before, once the turns ahead in the session have ended. */
+  const loadHistory = (turn: RunningTurn, agent: Agent) =>
+    Effect.zipRight(
+      turn.log.timed("turnOrder", turn.ticket.reached),
+      turn.log.timed("history", history.newest(turn.session.id, agent.history.maxItems)),
+    )
+
+  return Effect.fn("turn")(function* (turn: RunningTurn) {
+    const { request, session, log } = turn
+    const { turnId, userId, input } = request
+    yield* Effect.annotateCurrentSpan({ turnId, sessionId: session.id })
+    const agent = yield* agents.resolve(session.id)
+
+    const run = Effect.gen(function* () {
+      const [heard, earlier] = yield* Effect.all(
+        [
+          forkJoin(hear(transcriber, input, { turnId, userId, agent, log })),
+          forkJoin(loadHistory(turn, agent)),
+        ],
+        { concurrency: 2 },
+      )
+      yield* log.append({ _tag: "Heard", ...heard })
+      const prompt = makePrompt(agent, earlier, heard.text)
+      yield* reply({ model, synthesizer }, { turnId, agent, prompt, log })
+      const upTo = { delivered: log.delivered() }
+      yield* log.stage("persist", saveCompleted(ledger, turn, log.state(), { upTo, onSaved: complete(log) }))
+    })
+    yield* Effect.raceFirst(run, deadline(log, agent.firstOutputTimeout))
+  })
+})

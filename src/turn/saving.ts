@@ -1,0 +1,110 @@
+import { type Array as Arr, Chunk, Effect, Option } from "effect"
+import { type NewItem, newItem } from "../conversation/item.ts"
+import type { Ledger } from "../conversation/ledger.ts"
+import type { SessionNotFound } from "../conversation/model.ts"
+import type { TurnCancelled, TurnSession } from "../conversation/stored-turn.ts"
+import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
+import { uninterruptibleWithTimeout } from "../db/postgres.ts"
+import type { ItemId } from "../schema.ts"
+import {
+  finalTimings,
+  type HeardReply,
+  type HeardUpTo,
+  heardReply,
+  isHeard,
+  type TurnState,
+  timingsOf,
+  transcriptOf,
+} from "./events.ts"
+import type { TurnRequest } from "./request.ts"
+
+/** What identifies a turn's rows. */
+export interface TurnIdentity {
+  readonly request: TurnRequest
+  readonly session: TurnSession
+  readonly items: { readonly user: ItemId; readonly assistant: ItemId }
+}
+
+/** The items that a turn adds: what the user said, and what the client heard of the reply. */
+const itemsOf = (
+  { items }: TurnIdentity,
+  state: TurnState,
+  { text, ms }: HeardReply,
+  interrupted: boolean,
+): Arr.NonEmptyReadonlyArray<NewItem> => [
+  { ...newItem({ type: "message", role: "user", text: transcriptOf(state) }), id: items.user },
+  {
+    ...newItem(
+      { type: "message", role: "assistant", text },
+      { interrupted, heardMs: state.output.format === "none" ? null : Math.round(ms) },
+    ),
+    id: items.assistant,
+  },
+]
+
+const endedTurn = ({ request, session }: TurnIdentity, state: TurnState) => ({
+  id: request.turnId,
+  userId: request.userId,
+  session,
+  transcript: transcriptOf(state),
+  response: state.reply,
+  timings: timingsOf(state),
+  usage: state.usage,
+  speechFormat: state.output.format,
+})
+
+/**
+ * Saves a turn that came to its end: its items in one transaction, and the session where it is new. A reply that was
+ * heard is saved even if the client leaves meanwhile. The speech is kept where a retry with the same key may need it.
+ * `onSaved` runs once the turn is saved.
+ */
+export const saveCompleted = Effect.fn("saveCompleted")(
+  (
+    ledger: Ledger["Type"],
+    turn: TurnIdentity,
+    state: TurnState,
+    { upTo, onSaved }: { readonly upTo: HeardUpTo; readonly onSaved: Effect.Effect<void> },
+  ): Effect.Effect<void, SessionNotFound | TurnCancelled | DatabaseError> => {
+    const saved = ledger
+      .save({
+        ...endedTurn(turn, state),
+        state: "completed",
+        items: itemsOf(turn, state, { text: state.reply, ms: state.audioMs }, false),
+        timings: finalTimings(state),
+        speech: Option.as(turn.request.idempotencyKey, Buffer.concat(Chunk.toReadonlyArray(state.audio))),
+      })
+      .pipe(
+        Effect.catchTag("TurnLost", (cause) => new DatabaseUnavailable({ cause })),
+        // In one uninterruptible step with the save: a turn that is saved must not be saved as cut short.
+        Effect.zipRight(onSaved),
+      )
+    return isHeard(state, upTo) ? uninterruptibleWithTimeout(saved) : saved
+  },
+)
+
+/**
+ * Saves the end of a turn that was cut short or failed: what the client heard of it, up to the last whole segment. Of a
+ * turn that nobody heard, or that is lost, only the cost is saved. May be repeated.
+ */
+export const saveCutShort = Effect.fn("saveCutShort")(
+  (
+    ledger: Ledger["Type"],
+    turn: TurnIdentity,
+    state: TurnState,
+    upTo: HeardUpTo,
+    ending: "interrupted" | "cancelled",
+  ): Effect.Effect<void, SessionNotFound | TurnCancelled | DatabaseError> => {
+    if (state.isSaved) return Effect.void
+    const { timings, usage } = endedTurn(turn, state)
+    const failed = ledger.fail({ id: turn.request.turnId, timings, usage })
+    const saved = ledger.save({
+      ...endedTurn(turn, state),
+      state: ending,
+      items: itemsOf(turn, state, heardReply(state, upTo), true),
+      speech: Option.none(),
+    })
+    return uninterruptibleWithTimeout(
+      isHeard(state, upTo) ? Effect.catchTag(saved, "TurnLost", () => failed) : failed,
+    )
+  },
+)
