@@ -94,7 +94,9 @@ export class Ffmpeg extends Context.Tag("Ffmpeg")<
           }),
       )
       if (boundsHere().prlimit === null) {
-        yield* Effect.logInfo("ffmpeg runs without bounds on its memory: there is no prlimit")
+        yield* Effect.annotateLogs(Effect.logInfo("ffmpeg.unsandboxed"), {
+          hint: "prlimit is missing, so ffmpeg's memory has no limit. On Linux, install util-linux.",
+        })
       }
       const fromPipe = (demuxer: Demuxer) => startDecoder(start, maxAudioSeconds, demuxer, "pipe:0")
       const warm = yield* makeWarmDecoders(ffmpegWarm, fromPipe)

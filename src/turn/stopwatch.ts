@@ -63,7 +63,9 @@ export const makeStopwatch = (uploadMs: number): Stopwatch => {
     Effect.flatMap(start(name), (since) =>
       Effect.onExit(effect, (exit) =>
         Effect.flatMap(stop(name, since), (ms) =>
-          Effect.logInfo("stage").pipe(Effect.annotateLogs({ stage: name, ms, ok: exit._tag === "Success" })),
+          Effect.logInfo("turn.stage").pipe(
+            Effect.annotateLogs({ stage: name, ms, ok: exit._tag === "Success" }),
+          ),
         ),
       ),
     )
@@ -79,7 +81,7 @@ export const makeStopwatch = (uploadMs: number): Stopwatch => {
       const since = starts.get(part)
       if (since === undefined) return Effect.void
       starts.delete(part)
-      return Effect.logInfo("stage").pipe(
+      return Effect.logInfo("turn.stage").pipe(
         Effect.annotateLogs({
           stage,
           ms: now - since,

@@ -123,7 +123,7 @@ export const makeTakeTurn = Effect.gen(function* () {
       yield* watch.stage("persist", persist(records, { input, session, tally, timings }, kept))
       const { transcript, response, usage } = tally
       yield* noteTimes({ ...timings })
-      yield* Effect.logInfo("turn").pipe(
+      yield* Effect.logInfo("turn.completed").pipe(
         Effect.annotateLogs({
           ...said,
           transcriptLength: transcript.length,

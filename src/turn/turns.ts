@@ -87,7 +87,7 @@ export class Turns extends Context.Tag("Turns")<
       const note = (end: Effect.Effect<void, TurnError>) =>
         end.pipe(
           Effect.retry({ schedule: settleAgain, while: ({ _tag }) => _tag === "DatabaseUnavailable" }),
-          Effect.catchAllCause((cause) => Effect.logWarning("turn not settled", cause)),
+          Effect.catchAllCause((cause) => Effect.logWarning("turn.finalize_failed", cause)),
           Effect.interruptible,
           FiberSet.run(settling),
         )
@@ -111,7 +111,7 @@ export class Turns extends Context.Tag("Turns")<
 
       const again = (turn: StoredTurn, input: TurnInput) =>
         Effect.zipRight(
-          Effect.annotateLogs(Effect.logInfo("turn replayed"), {
+          Effect.annotateLogs(Effect.logInfo("turn.replayed"), {
             turnId: turn.id,
             sessionId: turn.sessionId,
           }),
