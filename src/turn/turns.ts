@@ -18,6 +18,7 @@ import { type Place, RunningTurns } from "../conversation/running-turns.ts"
 import type { StoredTurn } from "../conversation/stored-turn.ts"
 import { undisturbed } from "../db/postgres.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
+import { sha256 } from "../hash.ts"
 import { countTurn } from "../metrics.ts"
 import type { TurnError } from "./errors.ts"
 import { Saying, type TurnEvent, type TurnInput, Whereto } from "./model.ts"
@@ -43,8 +44,7 @@ const eventsAhead = 16
 const hashOf = ({ saying, listening }: TurnInput) =>
   Saying.$match(saying, {
     Recording: ({ upload }) => upload.sha256,
-    Text: ({ text }) =>
-      new Bun.CryptoHasher("sha256").update(`${listening.format === "none"}:${text}`).digest("hex"),
+    Text: ({ text }) => sha256(`${listening.format === "none"}:${text}`),
   })
 
 const outcomeOf = (exit: Exit.Exit<void, TurnError>) =>
