@@ -1,15 +1,12 @@
 import { type Chunk, Effect, Fiber, Mailbox, Stream } from "effect"
-import { makeMp3Joiner } from "../audio/mp3.ts"
+import { makeSpeechJoiner, type SpokenFormat } from "../audio/speech-joiner.ts"
 import { type ProviderError, wrongAnswer } from "../providers/errors.ts"
 import type { Provider } from "../providers/openai/client.ts"
 import { retryPolicy } from "../providers/retry.ts"
-import type { SpeechFormat } from "../schema.ts"
 import type { Piece } from "../text/sentences.ts"
 
 /** Pieces asked for ahead of the one that is being sent. */
 const piecesAhead = 2
-
-export type SpokenFormat = Exclude<SpeechFormat, "none">
 
 interface SpeakOptions {
   readonly voice: string
@@ -43,18 +40,18 @@ export const speak = Effect.fn("speak")(function* <P extends Piece, E, R>(
     ),
   )
   yield* Effect.forkScoped(Mailbox.into(prepareAll, ahead))
-  const stream = makePlayable(options.format)
+  const stream = makeSpeechJoiner(options.format)
   const send = (bytes: Uint8Array) => (bytes.length === 0 ? Effect.void : hear(bytes))
   yield* drain(ahead.takeN(1), ({ piece, whole, take }) =>
     Effect.gen(function* () {
       if (!options.isLive) yield* whole
       let sent = 0
-      yield* drain(take(), (bytes) => {
-        const joined = stream.push(bytes)
-        sent += joined.length
-        return send(joined)
+      yield* drain(take(), (chunk) => {
+        const { bytes } = stream.push(chunk)
+        sent += bytes.length
+        return send(bytes)
       })
-      const last = stream.end()
+      const last = stream.endSegment().bytes
       if (sent + last.length === 0)
         return yield* wrongAnswer("tts", "MP3 of another format than the pieces before")
       yield* send(last)
@@ -86,11 +83,11 @@ const prepare = Effect.fnUntraced(function* <P extends Piece>(
     return arrived.unsafeOffer(bytes)
   }
   const fetch = Effect.suspend(() => {
-    let playable = makePlayable(format)
+    let playable = makeSpeechJoiner(format)
     const audio = tts.each(
       async ({ sdk, model, signal }) => {
         // What another server has begun is none of this one's.
-        playable = makePlayable(format)
+        playable = makeSpeechJoiner(format)
         const answer = await sdk.audio.speech.create(
           { model, voice, input: piece.spoken, response_format: format },
           { signal },
@@ -101,10 +98,10 @@ const prepare = Effect.fnUntraced(function* <P extends Piece>(
         }
         return answer.body
       },
-      (chunk) => keep(playable.push(chunk)),
+      (chunk) => keep(playable.push(chunk).bytes),
     )
     return Effect.flatMap(audio, () => {
-      keep(playable.end())
+      keep(playable.endSegment().bytes)
       return started ? Effect.void : wrongAnswer("tts", "no audio in it")
     })
   }).pipe(
@@ -122,33 +119,6 @@ const prepare = Effect.fnUntraced(function* <P extends Piece>(
   }
   return { piece, whole: Fiber.await(fetching), take } satisfies PieceInTheMaking<P>
 })
-
-/** Keeps back what can't be played before more has come; at a piece's end that is left out. */
-interface Playable {
-  readonly push: (chunk: Uint8Array) => Uint8Array
-  readonly end: () => Uint8Array
-}
-
-const nothing = new Uint8Array(0)
-
-/** Whole MP3 frames, or whole samples: half a sample would turn all that follows into noise. */
-const makePlayable = (format: SpokenFormat): Playable => {
-  if (format === "mp3") {
-    const { push, endPiece } = makeMp3Joiner()
-    return { push, end: endPiece }
-  }
-  let half = nothing
-  const push = (chunk: Uint8Array) => {
-    const bytes = half.length === 0 ? chunk : Buffer.concat([half, chunk])
-    half = bytes.slice(bytes.length - (bytes.length % 2))
-    return bytes.subarray(0, bytes.length - half.length)
-  }
-  const end = () => {
-    half = nothing
-    return nothing
-  }
-  return { push, end }
-}
 
 type Take<A, E> = Effect.Effect<readonly [batch: Chunk.Chunk<A>, done: boolean], E>
 
