@@ -29,7 +29,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => se
 let isListening = false
 for await (const text of service.stdout.pipeThrough(new TextDecoderStream())) {
   process.stdout.write(text)
-  if (isListening || !/\blistening\b/.test(text)) continue
+  if (isListening || !/\bserver\.listening\b/.test(text)) continue
   isListening = true
   console.log(guide)
 }

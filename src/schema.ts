@@ -35,31 +35,37 @@ export type Stage = typeof Stage.Type
 export const SpeechFormat = Schema.Literal("mp3", "pcm", "none")
 export type SpeechFormat = typeof SpeechFormat.Type
 
-const Milliseconds = Schema.NonNegativeInt
+/** `example` is a typical value, which the API's documentation shows. */
+const milliseconds = (description: string, example: number) =>
+  Schema.NonNegativeInt.annotations({ description, examples: [example] })
 
-/**
- * Milliseconds. `upload`: from the request's headers to the end of its body. `validate`, `transcode`, `stt`: the
- * duration of the stage. `llmTtft`: from the request to the model to its first token. `ttsTtfb`: from the request for
- * the first segment's speech to its first byte. `firstAudio`, `total`: from the end of the upload; `total` ends with
- * the last audio.
- */
+/** How long the parts of a turn took, in the order in which they end. */
 export const Timings = Schema.Struct({
-  upload: Milliseconds,
-  validate: Milliseconds,
-  transcode: Milliseconds,
-  stt: Milliseconds,
-  llmTtft: Milliseconds,
-  ttsTtfb: Milliseconds,
-  firstAudio: Milliseconds,
-  total: Milliseconds,
-})
+  upload: milliseconds("From the request's headers to the end of its body.", 41),
+  validate: milliseconds("The check of the recording.", 1),
+  transcode: milliseconds("The conversion of the recording to 16 kHz samples.", 24),
+  stt: milliseconds("The transcription.", 412),
+  llmTtft: milliseconds("From the request to the language model to its first token.", 231),
+  ttsTtfb: milliseconds("From the request for the first segment's speech to its first byte.", 305),
+  firstAudio: milliseconds("From the end of the upload to the first audio.", 1002),
+  total: milliseconds("From the end of the upload to the last audio.", 1840),
+}).annotations({ description: "How long the parts of a turn took, in milliseconds." })
 export type Timings = typeof Timings.Type
 
-/** What a turn consumed. Tokens as the provider counts them, or estimated at 4 characters a token. */
+const count = (description: string, example: number) =>
+  Schema.NonNegativeInt.annotations({ description, examples: [example] })
+
+/** What a turn consumed. */
 export const Usage = Schema.Struct({
-  audioSeconds: Schema.Number,
-  inputTokens: Schema.NonNegativeInt,
-  outputTokens: Schema.NonNegativeInt,
-  charactersSpoken: Schema.NonNegativeInt,
-})
+  audioSeconds: Schema.Number.annotations({
+    description: "The length of the recording, in seconds.",
+    examples: [2.1],
+  }),
+  inputTokens: count(
+    "Tokens of the prompt. Estimated at 4 characters a token where the provider sends no count.",
+    61,
+  ),
+  outputTokens: count("Tokens of the reply, counted or estimated in the same way.", 8),
+  charactersSpoken: count("Characters sent to speech synthesis.", 22),
+}).annotations({ description: "What a turn consumed." })
 export type Usage = typeof Usage.Type

@@ -46,7 +46,9 @@ const readStatus = Effect.gen(function* () {
 export const layer = Layer.scopedDiscard(
   Effect.gen(function* () {
     const runFork = Runtime.runFork(yield* Effect.runtime<Admission | Uploads>())
-    const note = Effect.flatMap(readStatus, (status) => Effect.annotateLogs(Effect.logInfo("status"), status))
+    const note = Effect.flatMap(readStatus, (status) =>
+      Effect.annotateLogs(Effect.logInfo("server.status"), status),
+    )
     yield* Effect.acquireRelease(
       Effect.sync(() => {
         const asked = () => void runFork(note)

@@ -97,7 +97,7 @@ const shown = (value: unknown) => {
   return /^[^\s"=\p{C}]+$/u.test(text) ? text : escaped(JSON.stringify(text))
 }
 
-/** A line for a person: `12:00:00.000 INFO stage stage=stt ms=612`, and what failed, indented, below it. */
+/** A line for a person: `12:00:00.000 INFO turn.stage stage=stt ms=612`, and what failed, indented, below it. */
 export const readableLogger = Logger.map(Logger.make(fieldsOf), ({ time, level, event, stack, ...fields }) =>
   [
     [
@@ -172,6 +172,6 @@ export const onlyWarnings = Layer.merge(
 /** The last line of a service that did start: by then all of it is over, except for the log itself. */
 export const lastLine = Layer.scopedDiscard(
   Effect.addFinalizer((exit) =>
-    Exit.isFailure(exit) && !Exit.isInterrupted(exit) ? Effect.void : Effect.logInfo("stopped"),
+    Exit.isFailure(exit) && !Exit.isInterrupted(exit) ? Effect.void : Effect.logInfo("server.stopped"),
   ),
 )

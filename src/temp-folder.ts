@@ -2,6 +2,7 @@ import { tmpdir } from "node:os"
 import { resolve } from "node:path"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Layer, Option, Schema } from "effect"
+import { processExists } from "./process.ts"
 
 /** Uploads have nowhere to lie. */
 export class TempFolderUnusable extends Schema.TaggedError<TempFolderUnusable>()("TempFolderUnusable", {
@@ -24,15 +25,6 @@ export const tempFolder = Effect.flatMap(FileSystem.FileSystem, (fs) =>
   ),
 )
 
-const isAlive = (pid: number) => {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    // It is another user's.
-    return error instanceof Error && "code" in error && error.code === "EPERM"
-  }
-}
-
 /**
  * Removes the folders of processes that were killed. A container gives its process the number that the one before had;
  * what is older than this process is not its own. Of what can't be looked at or removed (another start was faster; a
@@ -47,7 +39,7 @@ const removeOrphans = Effect.gen(function* () {
     if (pid === process.pid) {
       const { mtime } = yield* fs.stat(path)
       if (!Option.exists(mtime, (at) => at.getTime() < performance.timeOrigin)) return
-    } else if (isAlive(pid)) return
+    } else if (processExists(pid)) return
     yield* fs.remove(path, { recursive: true, force: true })
   }, Effect.ignore)
   yield* Effect.forEach(yield* fs.readDirectory(tmpdir()), removeOrphan, { discard: true })

@@ -38,7 +38,7 @@ describe("a line of JSON", () => {
   test("is flat: time, level, event, then the fields", () => {
     const [line = ""] = logged(
       jsonLogger,
-      Effect.logInfo("stage").pipe(
+      Effect.logInfo("turn.stage").pipe(
         Effect.annotateLogs({ stage: "stt", ms: 612, ok: true, parts: ["a", "b"] }),
       ),
     )
@@ -46,7 +46,7 @@ describe("a line of JSON", () => {
     expect(JSON.parse(line)).toEqual({
       time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       level: "info",
-      event: "stage",
+      event: "turn.stage",
       stage: "stt",
       ms: 612,
       ok: true,

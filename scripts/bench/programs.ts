@@ -49,7 +49,9 @@ export const pause = (ms: number): Promise<void> => Promise.race([closing.promis
 
 const warnings = new Map<string, number>()
 
-const Defect = Schema.parseJson(Schema.Struct({ event: Schema.Literal("defect"), stack: Schema.String }))
+const Defect = Schema.parseJson(
+  Schema.Struct({ event: Schema.Literal("request.defect"), stack: Schema.String }),
+)
 
 /** Of a mistake in the service what there is to know: the errors, and where in its own code. */
 const told = (line: string): ReadonlyArray<string> =>
@@ -180,7 +182,7 @@ export const startService = async (
       SHUTDOWN_TIMEOUT_SECONDS: "1",
       ...env,
     },
-    (line) => line.includes("listening"),
+    (line) => line.includes("server.listening"),
   )
   const url = /http:\/\/[\w.]+:\d+/.exec(service.line)?.[0]
   return { ...service, api: `${url}/api/v1` }

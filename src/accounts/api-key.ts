@@ -1,4 +1,5 @@
 import { Effect, Redacted } from "effect"
+import { sha256 } from "../hash.ts"
 
 /** What is stored of a key. */
 export interface KeyTraces {
@@ -13,8 +14,7 @@ const prefixLength = 7
  * SHA-256 in hex. A key has 256 random bits, so a slow hash would add nothing; and as it is the hash that is looked
  * up, the look-up's time tells nothing of the key.
  */
-export const hashApiKey = (apiKey: Redacted.Redacted): string =>
-  new Bun.CryptoHasher("sha256").update(Redacted.value(apiKey)).digest("hex")
+export const hashApiKey = (apiKey: Redacted.Redacted): string => sha256(Redacted.value(apiKey))
 
 /** A new key, `sk_` and 32 random bytes in hex, and what may be stored of it. */
 export const makeApiKey = Effect.sync(

@@ -119,7 +119,7 @@ export class Keys extends Context.Tag("Keys")<
           noting.add(keyId)
           return query(sql`update api_keys set last_used_at = now()
             where id = ${keyId} and (last_used_at is null or last_used_at < now() - interval '1 minute')`).pipe(
-            Effect.catchAllCause((cause) => Effect.logDebug("use of a key not noted", cause)),
+            Effect.catchAllCause((cause) => Effect.logDebug("key.last_use_not_recorded", cause)),
             Effect.ensuring(Effect.sync(() => noting.delete(keyId))),
             Effect.forkIn(scope),
           )

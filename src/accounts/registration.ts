@@ -1,6 +1,7 @@
 import { timingSafeEqual } from "node:crypto"
 import { Effect, Option, Redacted, Schema } from "effect"
 import { Settings } from "../config.ts"
+import { sha256 } from "../hash.ts"
 import { Email } from "./email.ts"
 
 /** The body of a registration. The token may come in a header instead. */
@@ -24,7 +25,7 @@ export class InvalidRegistrationToken extends Schema.TaggedError<InvalidRegistra
   {},
 ) {}
 
-const hash = (text: string) => new Bun.CryptoHasher("sha256").update(text).digest()
+const hash = (text: string) => Buffer.from(sha256(text))
 
 /** As long for any guess: their hashes are of one length, which the comparison needs, and tell nothing of the tokens. */
 const isSame = (given: string, token: Redacted.Redacted) =>

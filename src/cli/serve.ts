@@ -12,7 +12,7 @@ export const serve = Effect.flatMap(
 /** The database and the log alone. */
 export const migrate = Effect.flatMap(
   Effect.promise(() => import("../app.ts")),
-  ({ migrationsOnly }) => Effect.provide(Effect.logInfo("schema up to date"), migrationsOnly),
+  ({ migrationsOnly }) => Effect.provide(Effect.logInfo("migration.completed"), migrationsOnly),
 )
 
 /** `users …`, whose command line is its own. */

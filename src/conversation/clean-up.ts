@@ -35,8 +35,8 @@ export const layer = Layer.scopedDiscard(
   cleanUp.pipe(
     Effect.disconnect,
     Effect.timeout(roundTimeout),
-    Effect.tap((deleted) => Effect.logInfo("cleaned up").pipe(Effect.annotateLogs(deleted))),
-    Effect.catchAllCause((cause) => Effect.logWarning("not cleaned up", cause)),
+    Effect.tap((deleted) => Effect.logInfo("cleanup.completed").pipe(Effect.annotateLogs(deleted))),
+    Effect.catchAllCause((cause) => Effect.logWarning("cleanup.failed", cause)),
     Effect.repeat(Schedule.spaced("1 hour")),
     Effect.forkScoped,
   ),

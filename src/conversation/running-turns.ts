@@ -104,7 +104,7 @@ export class RunningTurns extends Context.Tag("RunningTurns")<
             end(id, isLost ? new DatabaseUnavailable({ cause: new TurnLost() }) : new TurnCancelled()),
           ),
         ),
-        Effect.catchAllCause((cause) => Effect.logWarning("turns not renewed", cause)),
+        Effect.catchAllCause((cause) => Effect.logWarning("turn.lease_renewal_failed", cause)),
         Effect.repeat(Schedule.spaced(beat)),
         Effect.forkScoped,
       )

@@ -1,6 +1,7 @@
 import { basename, dirname } from "node:path"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Option, Schema } from "effect"
+import { sha256 } from "../hash.ts"
 import { failed, type RunAs, run } from "./embedded-programs.ts"
 
 /** Where the server's files lie, where its programs are and as whom they run. */
@@ -24,7 +25,7 @@ const isRoot = process.getuid?.() === 0
 export const serverFolder = (dataDir: string): string => {
   if (!isRoot) return dataDir
   const name = basename(dirname(dataDir)).replace(/[^\w.-]/g, "_")
-  const hash = new Bun.CryptoHasher("sha256").update(dataDir).digest("hex").slice(0, 10)
+  const hash = sha256(dataDir).slice(0, 10)
   return `${stateFolder}/${name}-${hash}`
 }
 

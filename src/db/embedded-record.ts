@@ -1,6 +1,7 @@
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { Duration, Effect, Option } from "effect"
+import { processExists } from "../process.ts"
 import type { ServerHome } from "./embedded-home.ts"
 import { type EmbeddedDatabaseFailed, failed } from "./embedded-programs.ts"
 
@@ -40,7 +41,7 @@ export const runningServer = (
 ) => {
   const isAlive = isServer(home, pid)
   const gone = poll(
-    Effect.sync(() => isTaken(pid)),
+    Effect.sync(() => processExists(pid)),
     (is) => !is,
     lookEvery,
   )
@@ -50,16 +51,6 @@ export const runningServer = (
     }
   })
   return { pid, port, isAlive, ended } satisfies Server
-}
-
-/** Whether there is a process of this pid, be it a zombie. */
-const isTaken = (pid: number): boolean => {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    // EPERM: somebody else's.
-    return !(error instanceof Error && "code" in error && error.code === "ESRCH")
-  }
 }
 
 /** A look that fails, as for want of file descriptors, tells nothing: the next one may. */

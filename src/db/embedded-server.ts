@@ -71,20 +71,18 @@ const supervise = Effect.fn("EmbeddedDatabase.supervise")(function* (home: Serve
     Effect.gen(function* () {
       yield* server.ended
       const reason = lastWords(yield* readLog(home))
-      yield* Effect.logWarning("embedded database ended").pipe(
-        Effect.annotateLogs({ pid: server.pid, reason }),
-      )
+      yield* Effect.logWarning("database.ended").pipe(Effect.annotateLogs({ pid: server.pid, reason }))
     })
   const again = Effect.scoped(
     Effect.gen(function* () {
       const { server, adopted } = yield* adoptOrLaunch(home, first.port)
-      yield* Effect.logInfo("embedded database ready").pipe(
+      yield* Effect.logInfo("database.ready").pipe(
         Effect.annotateLogs({ folder: `${home.folder}/postgres`, port: server.port, adopted }),
       )
       yield* untilEnded(server)
     }),
   ).pipe(
-    Effect.catchAllCause((cause) => Effect.logError("embedded database not started", cause)),
+    Effect.catchAllCause((cause) => Effect.logError("database.start_failed", cause)),
     Effect.timed,
   )
   yield* untilEnded(first)
@@ -206,5 +204,5 @@ const stop = Effect.fn("EmbeddedDatabase.stop")(function* (server: Server) {
   if (yield* ask("SIGINT", "10 seconds")) return
   // Immediate shutdown: it gives its processes 5 s, then kills them, and the next start recovers from the WAL.
   if (yield* ask("SIGQUIT", "6 seconds")) return
-  yield* Effect.logWarning("embedded database did not stop").pipe(Effect.annotateLogs({ pid: server.pid }))
+  yield* Effect.logWarning("database.stop_failed").pipe(Effect.annotateLogs({ pid: server.pid }))
 })

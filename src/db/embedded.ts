@@ -28,7 +28,7 @@ export const startEmbedded = Effect.fn("EmbeddedDatabase.start")(
     const password = yield* fs.readFileString(`${folder}/postgres/password`)
     const { port, adopted } = yield* serve(home)
     yield* tidy(home)
-    yield* Effect.logInfo("embedded database ready").pipe(
+    yield* Effect.logInfo("database.ready").pipe(
       Effect.annotateLogs({ folder: `${folder}/postgres`, port, adopted }),
     )
     return urlOf(password, port)

@@ -64,14 +64,14 @@ export const migrate = Migrator.make({})({ loader: load, table }).pipe(
   Effect.retry({ times: 3, while: isSqlError }),
   Effect.map((done) => done.map(([id, name]) => nameOf(id, name))),
   Effect.tap((done) =>
-    done.length === 0 ? Effect.void : Effect.logInfo("migrated").pipe(Effect.annotateLogs({ done })),
+    done.length === 0 ? Effect.void : Effect.logInfo("migration.applied").pipe(Effect.annotateLogs({ done })),
   ),
   // An older version may go on where a newer one has only added to the schema, as while it is replaced.
   Effect.tap(() =>
     Effect.flatMap(pending, ({ foreign }) =>
       foreign.length === 0
         ? Effect.void
-        : Effect.annotateLogs(Effect.logWarning("schema is newer than this version"), { foreign }),
+        : Effect.annotateLogs(Effect.logWarning("migration.schema_newer"), { foreign }),
     ),
   ),
   Effect.catchAllDefect(Effect.fail),

@@ -42,9 +42,7 @@ const connect = (settings: Settings["Type"], url: Redacted.Redacted) =>
     transformQueryNames: Str.camelToSnake,
     transformJson: false,
   }).pipe(
-    Layer.tapError((error) =>
-      isDatabaseAway(error) ? Effect.logInfo("waiting for the database") : Effect.void,
-    ),
+    Layer.tapError((error) => (isDatabaseAway(error) ? Effect.logInfo("database.waiting") : Effect.void)),
     Layer.retry(
       Schedule.spaced("500 millis").pipe(Schedule.upTo(startPatience), Schedule.whileInput(isDatabaseAway)),
     ),

@@ -1,11 +1,11 @@
 import { Context, Duration, Effect, Layer, Match, Option, Schema } from "effect"
 import type { Demuxer, Recording } from "../audio/container.ts"
 import { InvalidAudio } from "../audio/errors.ts"
+import type { SpokenFormat } from "../audio/speech-joiner.ts"
 import { thisMachine } from "../capacity.ts"
 import { Settings } from "../config.ts"
 import { Overloaded } from "../limits/admission.ts"
 import { makePlaces } from "../limits/fair-semaphore.ts"
-import type { SpokenFormat } from "../turn/speak.ts"
 import { startDecoder } from "./decoder.ts"
 import { tryFfmpeg } from "./probe.ts"
 import { reformat } from "./reencode.ts"
@@ -94,7 +94,9 @@ export class Ffmpeg extends Context.Tag("Ffmpeg")<
           }),
       )
       if (boundsHere().prlimit === null) {
-        yield* Effect.logInfo("ffmpeg runs without bounds on its memory: there is no prlimit")
+        yield* Effect.annotateLogs(Effect.logInfo("ffmpeg.unsandboxed"), {
+          hint: "prlimit is missing, so ffmpeg's memory has no limit. On Linux, install util-linux.",
+        })
       }
       const fromPipe = (demuxer: Demuxer) => startDecoder(start, maxAudioSeconds, demuxer, "pipe:0")
       const warm = yield* makeWarmDecoders(ffmpegWarm, fromPipe)

@@ -1,5 +1,5 @@
 import { Effect, Either } from "effect"
-import type { SpokenFormat } from "../turn/speak.ts"
+import type { SpokenFormat } from "../audio/speech-joiner.ts"
 import { feed, type StartFfmpeg } from "./sandbox.ts"
 
 /** ffmpeg's words for each: how it is told in, and how it is made. */

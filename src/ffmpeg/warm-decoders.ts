@@ -51,7 +51,7 @@ export const makeWarmDecoders = Effect.fnUntraced(function* (
       )
     }).pipe(
       oneAtATime.withPermits(1),
-      Effect.catchAllCause((cause) => Effect.logWarning("ffmpeg not kept warm", cause)),
+      Effect.catchAllCause((cause) => Effect.logWarning("ffmpeg.warm_start_failed", cause)),
       Effect.uninterruptible,
       Effect.forkIn(scope),
       Effect.asVoid,

@@ -1,10 +1,10 @@
 import { Array as Arr, Chunk, Effect, Option, type Scope, Stream } from "effect"
 import { wavHeader } from "../audio/wav.ts"
-import type { Timings } from "../schema.ts"
 import type { TurnError } from "../turn/errors.ts"
 import { type Listening, TurnEvent } from "../turn/model.ts"
 import type { MediaType } from "./accept.ts"
 import { asEvents } from "./event-stream.ts"
+import { serverTiming } from "./payloads.ts"
 import { type Rendered, splitBefore } from "./streaming.ts"
 
 type Rendering = (
@@ -27,23 +27,6 @@ const encodeTranscript = (transcript: string): { readonly value: string; readonl
   }
   return { value, truncated: false }
 }
-
-const metrics: ReadonlyArray<readonly [name: string, part: keyof Timings]> = [
-  ["upload", "upload"],
-  ["validate", "validate"],
-  ["transcode", "transcode"],
-  ["stt", "stt"],
-  ["llm_ttft", "llmTtft"],
-  ["tts_ttfb", "ttsTtfb"],
-  ["first_audio", "firstAudio"],
-]
-
-/** The times known so far as a Server-Timing header, which browsers show beside the request. */
-const serverTiming = (timings: Partial<Timings>) =>
-  metrics
-    .filter(([, part]) => timings[part] !== undefined)
-    .map(([name, part]) => `${name};dur=${timings[part]}`)
-    .join(", ")
 
 /** Of a turn that began so. */
 export const headersOf = (events: Iterable<TurnEvent>) => {

@@ -57,7 +57,7 @@ export const makeRun = Effect.gen(function* () {
   const run: Run = async (request, effect) => {
     const logged = effect.pipe(
       Effect.tapError(logFailure),
-      Effect.tapDefect((cause) => Effect.logError("defect", cause)),
+      Effect.tapDefect((cause) => Effect.logError("request.defect", cause)),
       Effect.annotateLogs({ requestId: requestInfo(request).id }),
     )
     const spanned = Effect.flatMap(spanOf(request), (span) => Effect.withParentSpan(logged, span))
@@ -108,8 +108,8 @@ const logFailure = (error: AppError) => {
   // A load that is refused is no failure, and a line with its stack for each would be a load of its own.
   const log =
     status >= 500 && error._tag !== "Overloaded"
-      ? Effect.logError("failed", error)
-      : Effect.logInfo("refused")
+      ? Effect.logError("request.failed", error)
+      : Effect.logInfo("request.refused")
   const reason = "reason" in error ? { reason: error.reason } : {}
   const stage = "stage" in error ? { stage: error.stage } : {}
   const constraint = "constraint" in error ? { constraint: error.constraint } : {}

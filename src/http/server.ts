@@ -42,7 +42,7 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, running: Readonly
     const { id, startedAt, ip } = requestInfo(request)
     const answered = request.signal.aborted ? clientLeft.status : status
     const noted = [
-      Effect.logInfo("request"),
+      Effect.logInfo("request.completed"),
       countRequest(request.method, answered),
       endSpan(request, answered),
     ]
@@ -76,7 +76,7 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, running: Readonly
     .onError(({ request, code, error, set, path }) => {
       const { id } = requestInfo(request)
       const known = code === "NOT_FOUND" ? unknownRoute(app.routes, path) : problemOf(error)
-      if (known === undefined) log(Effect.logError("defect", Cause.die(error)), { requestId: id })
+      if (known === undefined) log(Effect.logError("request.defect", Cause.die(error)), { requestId: id })
       const problem = known ?? defect(error, environment)
       const { retryAfter } = problem
       set.status = problem.status
@@ -147,7 +147,7 @@ const stop = Effect.fnUntraced(function* (
   patience: Duration.Duration,
 ) {
   running.isStopping = true
-  yield* Effect.logInfo("stopping")
+  yield* Effect.logInfo("server.stopping")
   const finished = yield* Effect.promise(() => server.stop(false)).pipe(
     Effect.zipRight(FiberSet.awaitEmpty(unattended)),
     Effect.as(true),
@@ -156,7 +156,9 @@ const stop = Effect.fnUntraced(function* (
     Effect.interruptible,
   )
   if (!finished) {
-    yield* Effect.logWarning("broken off").pipe(Effect.annotateLogs({ requests: server.pendingRequests }))
+    yield* Effect.logWarning("shutdown.requests_aborted").pipe(
+      Effect.annotateLogs({ requests: server.pendingRequests }),
+    )
     yield* FiberSet.clear(unattended)
   }
   yield* Effect.promise(() => server.stop(true))
@@ -189,7 +191,7 @@ export class HttpServer extends Context.Tag("HttpServer")<HttpServer, { readonly
         (server) => stop(server, answers, running, shutdownTimeout),
       )
       const url = addressOf(host, server.port)
-      yield* Effect.logInfo("listening").pipe(Effect.annotateLogs({ url }))
+      yield* Effect.logInfo("server.listening").pipe(Effect.annotateLogs({ url }))
       return { url }
     }),
   )

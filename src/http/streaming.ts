@@ -173,9 +173,9 @@ const readable = <E extends Failure>(
 export const logBreak = (cause: Cause.Cause<Failure>) => {
   if (Cause.isInterruptedOnly(cause)) return Effect.void
   return Option.match(Cause.failureOption(cause), {
-    onNone: () => Effect.logError("answer broke off", cause),
+    onNone: () => Effect.logError("response.aborted", cause),
     onSome: ({ _tag, reason, constraint }) =>
-      Effect.annotateLogs(Effect.logWarning("answer broke off"), {
+      Effect.annotateLogs(Effect.logWarning("response.aborted"), {
         error: _tag,
         ...(reason === undefined ? {} : { reason }),
         ...(constraint === undefined ? {} : { constraint }),

@@ -1,4 +1,5 @@
-import { Clock, Effect, Redacted } from "effect"
+import { Clock, Effect, type Redacted } from "effect"
+import { hashApiKey } from "../accounts/api-key.ts"
 import { InvalidApiKey } from "../accounts/model.ts"
 import { RateLimited, type RateLimits } from "../limits/rate-limits.ts"
 import { type Answering, counted } from "./rate-headers.ts"
@@ -23,8 +24,6 @@ export const makeWrongKeys = (limits: RateLimits["Type"]) => {
   const barred = new Map<string, { readonly until: number; readonly refusal: RateLimited }>()
   /** Hashes of keys that were right. */
   const right = new Map<string, true>()
-  const hashOf = (key: Redacted.Redacted) =>
-    new Bun.CryptoHasher("sha256").update(Redacted.value(key)).digest("hex")
 
   const guard = <A, E>(
     answer: Answering,
@@ -33,7 +32,7 @@ export const makeWrongKeys = (limits: RateLimits["Type"]) => {
     authenticate: Effect.Effect<A, E | InvalidApiKey>,
   ): Effect.Effect<A, E | InvalidApiKey | RateLimited> =>
     Effect.gen(function* () {
-      const hash = hashOf(key)
+      const hash = hashApiKey(key)
       const bar = right.has(hash) ? undefined : barred.get(network)
       const left = bar === undefined ? 0 : bar.until - (yield* Clock.currentTimeMillis)
       if (bar !== undefined && left > 0) {

@@ -86,7 +86,7 @@ export class RateLimits extends Context.Tag("RateLimits")<
           Effect.disconnect,
           Effect.timeout(patience),
           Effect.tapErrorCause((cause) =>
-            Effect.annotateLogs(Effect.logWarning("not counted", cause), { policy: policy.name }),
+            Effect.annotateLogs(Effect.logWarning("ratelimit.unavailable", cause), { policy: policy.name }),
           ),
           Effect.option,
         )

@@ -52,7 +52,7 @@ export class Uploads extends Context.Tag("Uploads")<
         onSome: (most) => Effect.succeed(unbounded(most)),
       })
       if (bytes < leastSpace(maxAudioBytes)) {
-        yield* Effect.annotateLogs(Effect.logWarning("too little room for the largest recordings"), { bytes })
+        yield* Effect.annotateLogs(Effect.logWarning("upload.space_low"), { bytes })
       }
       const space = makeShares(bytes)
       const retryAfter = retryAfterOf(turnQueuePatience)

@@ -74,7 +74,7 @@ export const makeBreaker = (stage: Stage, settings: BreakerSettings): Breaker =>
       if (!isUnknown && !hasFailed) close()
       if (isBack) {
         isBack = false
-        yield* say("provider is back")
+        yield* say("provider.circuit_closed")
       }
       if (!hasFailed) return
       if (Option.isNone(openUntil)) {
@@ -82,7 +82,7 @@ export const makeBreaker = (stage: Stage, settings: BreakerSettings): Breaker =>
         failures.set(turn, (failures.get(turn) ?? 0) + 1)
       }
       if (counted() < breakerFailures) return
-      if (Option.isNone(openUntil)) yield* say("provider is not asked for a while", { failures: counted() })
+      if (Option.isNone(openUntil)) yield* say("provider.circuit_opened", { failures: counted() })
       openUntil = Option.some((yield* Clock.currentTimeMillis) + Duration.toMillis(breakerPause))
     })
 

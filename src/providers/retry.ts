@@ -35,7 +35,7 @@ export const retryPolicy = (
     Schedule.whileInput((error: ProviderError) => isRetryable(error) && isAllowed(error)),
     Schedule.modifyDelayEffect(([error, retriesBefore], delay) => {
       const pause = Duration.max(delay, retryAfter(error))
-      return Effect.logWarning("retry").pipe(
+      return Effect.logWarning("provider.retry").pipe(
         Effect.annotateLogs({
           stage: error.stage,
           attempt: retriesBefore + 2,

@@ -54,12 +54,12 @@ describe("a program of the bench", () => {
   test("warns, and is heard: of a defect with what there is to know", async () => {
     takeWarnings()
     const lines = [
-      { level: "warn", event: "retry", stage: "tts", reason: "HTML" },
-      { level: "warn", event: "retry", stage: "tts", reason: "HTML" },
-      { level: "info", event: "turn" },
+      { level: "warn", event: "provider.retry", stage: "tts", reason: "HTML" },
+      { level: "warn", event: "provider.retry", stage: "tts", reason: "HTML" },
+      { level: "info", event: "turn.completed" },
       {
         level: "error",
-        event: "defect",
+        event: "request.defect",
         stack: "SqlError\n    at library.js\n    at /src/a.ts:1\nbecause of X",
       },
     ]
@@ -68,8 +68,8 @@ describe("a program of the bench", () => {
     )
     await program.stop()
     expect([...takeWarnings()]).toEqual([
-      ["retry tts HTML", 2],
-      ["defect SqlError at /src/a.ts:1 because of X", 1],
+      ["provider.retry tts HTML", 2],
+      ["request.defect SqlError at /src/a.ts:1 because of X", 1],
     ])
   })
 })

@@ -112,13 +112,13 @@ effectTest(
   Effect.gen(function* () {
     const rounds = yield* Queue.unbounded<string>()
     const logger = Logger.make(({ message, logLevel }) => {
-      if (`${message}`.includes("cleaned up")) Queue.unsafeOffer(rounds, `${logLevel.label} ${message}`)
+      if (`${message}`.startsWith("cleanup.")) Queue.unsafeOffer(rounds, `${logLevel.label} ${message}`)
     })
     const round = Queue.take(rounds)
     yield* Effect.gen(function* () {
       yield* insert(["empty", 25])
       yield* Layer.build(CleanUp.layer)
-      expect(yield* round).toBe("INFO cleaned up")
+      expect(yield* round).toBe("INFO cleanup.completed")
       expect(yield* kept).toEqual([])
 
       yield* insert(["empty", 30])
@@ -126,16 +126,16 @@ effectTest(
       expect(yield* Queue.size(rounds)).toBe(0)
       expect(yield* kept).toEqual(["empty 30"])
       yield* TestClock.adjust("1 minute")
-      expect(yield* round).toBe("INFO cleaned up")
+      expect(yield* round).toBe("INFO cleanup.completed")
       expect(yield* kept).toEqual([])
 
       yield* run("alter table sessions rename to elsewhere")
       yield* TestClock.adjust("1 hour")
-      expect(yield* round).toBe("WARN not cleaned up")
+      expect(yield* round).toBe("WARN cleanup.failed")
       yield* run("alter table elsewhere rename to sessions")
       yield* insert(["empty", 40])
       yield* TestClock.adjust("1 hour")
-      expect(yield* round).toBe("INFO cleaned up")
+      expect(yield* round).toBe("INFO cleanup.completed")
       expect(yield* kept).toEqual([])
     }).pipe(Effect.provide(Layer.merge(parts(), Logger.add(logger))))
   }),

@@ -311,19 +311,19 @@ describe("a server that ended unasked", () => {
           const before = yield* pid
           const seen = lines.length
           process.kill(before, signal)
-          yield* untilLogged(() => events(lines.slice(seen)).includes("embedded database ready"))
+          yield* untilLogged(() => events(lines.slice(seen)).includes("database.ready"))
           expect(yield* pid).not.toBe(before)
           expect(yield* query(url, "select word from kept")).toEqual(["said before the crash"])
         }
       }),
     )
-    expect(events(lines).filter((event) => event === "embedded database ended")).toHaveLength(3)
+    expect(events(lines).filter((event) => event === "database.ended")).toHaveLength(3)
     expect(lines).toContainEqual({
-      event: "embedded database ended",
+      event: "database.ended",
       pid: expect.any(Number),
       reason: expect.any(String),
     })
-    expect(lines.at(-1)).toMatchObject({ event: "embedded database ready", adopted: false })
+    expect(lines.at(-1)).toMatchObject({ event: "database.ready", adopted: false })
     expect(await processesOf(dataDir)).toEqual([])
   })
 
@@ -351,17 +351,13 @@ describe("a server that ended unasked", () => {
         const url = yield* started(dataDir)
         renameSync(`${cluster}/global`, `${cluster}/elsewhere`)
         process.kill(yield* pid, "SIGKILL")
-        yield* untilLogged(() => events(lines).includes("embedded database not started"))
+        yield* untilLogged(() => events(lines).includes("database.start_failed"))
         renameSync(`${cluster}/elsewhere`, `${cluster}/global`)
-        yield* untilLogged(() => events(lines).at(-1) === "embedded database ready")
+        yield* untilLogged(() => events(lines).at(-1) === "database.ready")
         expect(yield* query(url, "select 1")).toEqual([1])
       }),
     )
-    expect(events(lines).slice(0, 3)).toEqual([
-      "embedded database ready",
-      "embedded database ended",
-      "embedded database not started",
-    ])
+    expect(events(lines).slice(0, 3)).toEqual(["database.ready", "database.ended", "database.start_failed"])
     expect(await processesOf(dataDir)).toEqual([])
   })
 
@@ -385,12 +381,12 @@ describe("a server that ended unasked", () => {
         }
         isFull = true
         process.kill(yield* pid, "SIGKILL")
-        yield* untilLogged(() => events(lines).includes("embedded database not started"))
+        yield* untilLogged(() => events(lines).includes("database.start_failed"))
         let server = byHand()
         yield* untilLogged(() => {
           // The processes of the one that was killed may still be in its way.
           if (server.exitCode !== null) server = byHand()
-          return events(lines).at(-1) === "embedded database ready"
+          return events(lines).at(-1) === "database.ready"
         })
         expect(yield* pid).toBe(server.pid)
         expect(yield* query(url, "select 1")).toEqual([1])
@@ -401,7 +397,7 @@ describe("a server that ended unasked", () => {
         })),
       ),
     )
-    expect(lines.at(-1)).toMatchObject({ event: "embedded database ready", adopted: true })
+    expect(lines.at(-1)).toMatchObject({ event: "database.ready", adopted: true })
     expect(await processesOf(dataDir)).toEqual([])
   })
 
@@ -464,7 +460,7 @@ describe("a server that ended unasked", () => {
 
   test("is not one that was stopped: nothing is logged, and none is started", async () => {
     const lines = await heard(() => Effect.zipRight(started(dataDir), Effect.sleep("300 millis")))
-    expect(events(lines)).toEqual(["embedded database ready"])
+    expect(events(lines)).toEqual(["database.ready"])
     expect(await processesOf(dataDir)).toEqual([])
   })
 
@@ -479,7 +475,7 @@ describe("a server that ended unasked", () => {
         expect(yield* pid).toBe(server)
       }),
     )
-    expect(events(lines)).toEqual(["embedded database ready"])
+    expect(events(lines)).toEqual(["database.ready"])
   })
 })
 

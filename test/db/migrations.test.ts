@@ -77,7 +77,7 @@ test("an older version goes on with the schema of a newer one, and says so", asy
   const url = await older.url()
   expect(older.records()).toContainEqual(
     expect.objectContaining({
-      event: "schema is newer than this version",
+      event: "migration.schema_newer",
       level: "warn",
       foreign: ["9999_of_later"],
     }),

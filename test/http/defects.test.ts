@@ -129,7 +129,7 @@ describe.each(["production", "development"])("in %s", (environment) => {
     }, "the query to wait")
     leave.abort()
     expect(await left).toBe("AbortError")
-    await service.says(/request\b.*DELETE.*\b499\b|request\b.*\b499\b.*DELETE/)
+    await service.says(/request\.completed\b.*DELETE.*\b499\b|request\.completed\b.*\b499\b.*DELETE/)
     await locks`rollback`
     locks.release()
   })

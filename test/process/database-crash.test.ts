@@ -89,8 +89,8 @@ test("killed while a turn runs: 503 for all that needs it, and soon all is as be
   await until(async () => (await get("/ready")) === 200, "the database to be back", restart)
   expect(await get("/sessions")).toBe(200)
   expect((await converse()).status).toBe(200)
-  expect(events("embedded database ended")).toMatchObject([{ level: "warn", pid: expect.any(Number) }])
-  expect(events("embedded database ready")).toMatchObject([{}, { adopted: false }])
+  expect(events("database.ended")).toMatchObject([{ level: "warn", pid: expect.any(Number) }])
+  expect(events("database.ready")).toMatchObject([{}, { adopted: false }])
 }, 30_000)
 
 test.if(process.platform === "linux")(

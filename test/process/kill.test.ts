@@ -174,7 +174,7 @@ const postmasters = () =>
   processes().filter((each) => each.isAlive && each.command.includes(` -D ${home}/postgres/cluster `))
 
 const databaseOf = (service: ServiceProcess) => {
-  const ready = service.records().findLast(({ event }) => event === "embedded database ready")
+  const ready = service.records().findLast(({ event }) => event === "database.ready")
   const password = readFileSync(`${home}/postgres/password`, "utf8")
   return new SQL(`postgres://voice_agent:${password}@127.0.0.1:${ready?.port}/voice_agent`, { max: 1 })
 }

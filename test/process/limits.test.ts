@@ -27,7 +27,7 @@ test("an allowance outlives the service and its database; the log names whom it 
     }
     service.signal("SIGTERM")
     expect(await service.ended).toBe(0)
-    const lines = service.records().filter(({ event }) => event === "request")
+    const lines = service.records().filter(({ event }) => event === "request.completed")
     expect(lines.map(({ ip }) => ip)).toEqual(Array(attempts).fill("198.51.100.1"))
   }
   expect(statuses).toEqual([201, 429, 429])

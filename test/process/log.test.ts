@@ -69,7 +69,7 @@ const records = () => parseLog(all.join("\n"))
 const recordsOf = async (requestId: string): Promise<ReadonlyArray<LogRecord>> => {
   for (;;) {
     const own = records().filter((record) => record.requestId === requestId)
-    if (own.some(({ event }) => event === "request")) return own
+    if (own.some(({ event }) => event === "request.completed")) return own
     await Bun.sleep(1)
   }
 }
@@ -100,12 +100,12 @@ describe("a turn's lines", () => {
   test("one for each stage, one for the turn, one for the request", async () => {
     const { status, log } = await takeTurn()
     expect(status).toBe(200)
-    const [turn] = pick(log, "turn")
+    const [turn] = pick(log, "turn.completed")
     const { requestId, turnId, sessionId } = turn ?? {}
     const common = { time, level: "info", requestId, turnId, sessionId }
-    const stage = { ...common, event: "stage", ms, ok: true }
+    const stage = { ...common, event: "turn.stage", ms, ok: true }
     const byName = (a: LogRecord, b: LogRecord) => `${a.stage}`.localeCompare(`${b.stage}`)
-    expect(pick(log, "stage").toSorted(byName)).toEqual([
+    expect(pick(log, "turn.stage").toSorted(byName)).toEqual([
       { ...stage, stage: "llm", ttftMs: ms },
       { ...stage, stage: "persist" },
       { ...stage, stage: "stt" },
@@ -122,11 +122,11 @@ describe("a turn's lines", () => {
       responseLength: well.llm.text?.length,
       total: ms,
     })
-    expect(pick(log, "request")).toEqual([
+    expect(pick(log, "request.completed")).toEqual([
       {
         time,
         level: "info",
-        event: "request",
+        event: "request.completed",
         requestId: turn?.requestId,
         method: "POST",
         path: "/api/v1/voice/conversation",
@@ -142,29 +142,29 @@ describe("a turn's lines", () => {
     const { status, log } = await takeTurn(failing)
     expect(status).toBe(500)
     const retry = { level: "warn", stage: "stt", delayMs: ms, turnId: expect.any(String) }
-    expect(pick(log, "retry")).toMatchObject([
+    expect(pick(log, "provider.retry")).toMatchObject([
       { ...retry, attempt: 2 },
       { ...retry, attempt: 3 },
     ])
-    expect(pick(log, "stage").at(-1)).toMatchObject({ stage: "stt", ok: false })
-    expect(pick(log, "failed")).toMatchObject([
+    expect(pick(log, "turn.stage").at(-1)).toMatchObject({ stage: "stt", ok: false })
+    expect(pick(log, "request.failed")).toMatchObject([
       { level: "error", code: "STT_FAILED", stage: "stt", stack: time },
     ])
-    expect(pick(log, "turn")).toEqual([])
-    expect(pick(log, "request")).toMatchObject([{ status: 500 }])
+    expect(pick(log, "turn.completed")).toEqual([])
+    expect(pick(log, "request.completed")).toMatchObject([{ status: 500 }])
   })
 
   test("the model's stage and the speech's, where they fail", async () => {
     const llm = await takeTurn({ llm: Array(3).fill(fail.cutOff({ tokens: 0 })) })
     expect(llm.status).toBe(500)
     expect(
-      pick(llm.log, "stage")
+      pick(llm.log, "turn.stage")
         .filter(({ stage }) => stage === "llm")
         .at(-1),
     ).toMatchObject({ ok: false })
     const tts = await takeTurn({ tts: Array(6).fill(fail.status(500)) })
     expect(tts.status).toBe(500)
-    expect(pick(tts.log, "stage").filter(({ stage }) => stage === "tts")).toMatchObject([{ ok: false }])
+    expect(pick(tts.log, "turn.stage").filter(({ stage }) => stage === "tts")).toMatchObject([{ ok: false }])
   })
 })
 
@@ -231,8 +231,10 @@ describe("what people said, and keys, are in no line", () => {
 
   test.each(Object.entries(failures))("%s", async (_, script) => {
     const { log } = await takeTurn(script)
-    expect(pick(log, "request")).toHaveLength(1)
-    expect(log.some(({ event }) => ["retry", "failed", "refused"].includes(`${event}`))).toBe(true)
+    expect(pick(log, "request.completed")).toHaveLength(1)
+    expect(
+      log.some(({ event }) => ["provider.retry", "request.failed", "request.refused"].includes(`${event}`)),
+    ).toBe(true)
     noSecret()
   })
 
@@ -254,7 +256,7 @@ describe("what people said, and keys, are in no line", () => {
       { accept: "audio/mpeg" },
     )
     expect(tts.status).toBe(200)
-    expect(pick(tts.log, "answer broke off")).toMatchObject([
+    expect(pick(tts.log, "response.aborted")).toMatchObject([
       { level: "warn", error: "ProviderRefusedRequest" },
     ])
     await database.sql.unsafe(
@@ -262,7 +264,7 @@ describe("what people said, and keys, are in no line", () => {
     )
     const saving = await takeTurn({}, { accept: "audio/mpeg" })
     expect(saving.status).toBe(200)
-    expect(pick(saving.log, "answer broke off")).toMatchObject([
+    expect(pick(saving.log, "response.aborted")).toMatchObject([
       { level: "warn", error: "ConstraintViolated", constraint: "mute" },
     ])
     await database.sql.unsafe(`alter table messages drop constraint mute`)
@@ -275,12 +277,16 @@ describe("what people said, and keys, are in no line", () => {
     )
     const refused = await takeTurn()
     expect(refused.status).toBe(400)
-    expect(pick(refused.log, "refused")).toMatchObject([{ code: "DATABASE_ERROR", constraint: "mute" }])
+    expect(pick(refused.log, "request.refused")).toMatchObject([
+      { code: "DATABASE_ERROR", constraint: "mute" },
+    ])
     await database.sql.unsafe(`alter table messages drop constraint mute`)
     await database.sql.unsafe(`alter table messages rename column content to words`)
     const { status, log } = await takeTurn()
     expect(status).toBe(500)
-    expect(pick(log, "defect")).toMatchObject([{ level: "error", stack: expect.stringContaining("column") }])
+    expect(pick(log, "request.defect")).toMatchObject([
+      { level: "error", stack: expect.stringContaining("column") },
+    ])
     await database.sql.unsafe(`alter table messages rename column words to content`)
     noSecret()
   })
@@ -305,7 +311,7 @@ describe("what people said, and keys, are in no line", () => {
 
 describe("a request's line", () => {
   const lineOf = async (answer: Response) =>
-    pick(await recordsOf(answer.headers.get("x-request-id") ?? ""), "request")
+    pick(await recordsOf(answer.headers.get("x-request-id") ?? ""), "request.completed")
 
   test("has the path as it was asked for, without the query", async () => {
     const answer = await fetch(`${service.url}/nope%0a%1b[31m/%C3%A9?${key}`)
@@ -340,7 +346,7 @@ describe("a request's line", () => {
     for (const line of all) expect(line).toMatch(/^[ -~]+$/)
     const added = records().slice(before)
     expect(added.length).toBeLessThanOrEqual(answers.length + 1)
-    expect(added.filter(({ event }) => event !== "request")).toEqual([])
+    expect(added.filter(({ event }) => event !== "request.completed")).toEqual([])
   })
 })
 

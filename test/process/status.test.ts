@@ -31,7 +31,7 @@ const start = (env: Record<string, string> = {}) =>
     },
   })
 
-const lines = (service: ServiceProcess) => service.records().filter(({ event }) => event === "status")
+const lines = (service: ServiceProcess) => service.records().filter(({ event }) => event === "server.status")
 
 /** What it says of itself when it is asked once more. */
 const statusOf = async (service: ServiceProcess) => {
@@ -91,7 +91,7 @@ test("a service that is stopping still says it", async () => {
   const turn = converse(url, await register(url))
   await upstream.waitFor(() => upstream.openCalls() === 1, "a turn that hears")
   service.signal("SIGTERM")
-  await service.says(/"stopping"/)
+  await service.says(/"server\.stopping"/)
   expect(await statusOf(service)).toMatchObject({ turns: 1 })
   upstream.reset()
   await turn
@@ -100,9 +100,9 @@ test("a service that is stopping still says it", async () => {
 
 test("SIGUSR2 does not end a service that is still waiting for its database", async () => {
   const service = start({ DATABASE_URL: "postgres://nobody@127.0.0.1:9/none" })
-  await service.says(/waiting for the database/)
+  await service.says(/database\.waiting/)
   service.signal("SIGUSR2")
-  await service.says(/waiting for the database/, 2)
+  await service.says(/database\.waiting/, 2)
   service.signal("SIGTERM")
   await service.ended
   expect(lines(service)).toEqual([])

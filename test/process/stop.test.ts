@@ -90,7 +90,7 @@ describe.each(["SIGTERM", "SIGINT"] as const)("%s", (signal) => {
     const turn = converse(url, key)
     await upstream.waitFor(() => upstream.calls("stt")[0], "the turn")
     service.signal(signal)
-    await service.says(/"event":"stopping"/)
+    await service.says(/"event":"server.stopping"/)
     await expect(fetch(`${url}/api/v1/health`)).rejects.toThrow("connect")
 
     const answer = await turn
@@ -106,7 +106,7 @@ describe.each(["SIGTERM", "SIGINT"] as const)("%s", (signal) => {
       { role: "user" },
       { role: "assistant", content: "One moment. Here it is!" },
     ])
-    expect(service.records().at(-1)).toMatchObject({ event: "stopped", level: "info" })
+    expect(service.records().at(-1)).toMatchObject({ event: "server.stopped", level: "info" })
     expect(service.stderr()).toBe("")
   })
 })
@@ -128,7 +128,7 @@ test("a connection that is kept alive is closed, not reset, once what is in flig
   await busy.send(body)
   await upstream.waitFor(() => upstream.calls("stt")[0], "the turn")
   service.signal("SIGTERM")
-  await service.says(/"event":"stopping"/)
+  await service.says(/"event":"server.stopping"/)
   expect(await idle.answer()).toMatchObject({ status: 0, whole: false })
   const answer = await busy.answer()
   expect([answer.status, answer.whole, answer.headers.get("connection")]).toEqual([200, true, "close"])
@@ -143,10 +143,10 @@ test("connections without a request do not hold up the end", async () => {
   const silent = await open(url)
   const keptAlive = await open(url)
   keptAlive.write("GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-  await service.says(/"event":"request"/)
+  await service.says(/"event":"request.completed"/)
   service.signal("SIGTERM")
   expect(await service.ended).toBe(0)
-  expect(service.stdout()).not.toContain("broken off")
+  expect(service.stdout()).not.toContain("shutdown.requests_aborted")
   for (const socket of [silent, keptAlive]) socket.destroy()
 })
 
@@ -176,11 +176,11 @@ describe("a turn that does not end", () => {
     const nothingLeft = async () => {
       expect(await turn).toBe("broken off")
       expect(await service.ended).toBe(0)
-      expect(service.records().find(({ event }) => event === "broken off")).toMatchObject({
+      expect(service.records().find(({ event }) => event === "shutdown.requests_aborted")).toMatchObject({
         level: "warn",
         requests: 1,
       })
-      expect(service.records().at(-1)).toMatchObject({ event: "stopped" })
+      expect(service.records().at(-1)).toMatchObject({ event: "server.stopped" })
       await upstream.waitFor(() => upstream.openCalls() === 0, "the end of the turn's request")
       expect(upstream.calls("stt")[0]?.outcome).toBe("aborted by client")
       expect(readdirSync(temporary)).toEqual([])
@@ -201,7 +201,7 @@ describe("a turn that does not end", () => {
   test("is broken off by a second signal", async () => {
     const { service, nothingLeft } = await stuck({ SHUTDOWN_TIMEOUT_SECONDS: "600" })
     service.signal("SIGINT")
-    await service.says(/"event":"stopping"/)
+    await service.says(/"event":"server.stopping"/)
     let ended = false
     const end = service.ended.then(() => {
       ended = true
@@ -244,7 +244,7 @@ describe("with the embedded database", () => {
     // The files hold all that the console got, to the last line.
     const file = parseLog(await Bun.file(join(cwd, "logs/combined.log")).text())
     expect(file).toEqual([...early.records(), ...next.records()])
-    expect(file.at(-1)).toMatchObject({ event: "stopped" })
+    expect(file.at(-1)).toMatchObject({ event: "server.stopped" })
   }, 30_000)
 
   test("the start after a kill -9 adopts the database with all that is in it", async () => {
@@ -257,7 +257,7 @@ describe("with the embedded database", () => {
     const second = embedded()
     expect(await signIn(await second.url(), key)).toBe(200)
     expect(second.records()).toContainEqual(
-      expect.objectContaining({ event: "embedded database ready", adopted: true }),
+      expect.objectContaining({ event: "database.ready", adopted: true }),
     )
     second.signal("SIGTERM")
     expect(await second.ended).toBe(0)
@@ -272,7 +272,7 @@ describe("with the embedded database", () => {
     const url = await service.url()
     const key = await register(url)
     await Bun.write(part, "// changed")
-    await service.says(/"event":"listening"/, 2)
+    await service.says(/"event":"server.listening"/, 2)
     // One change may be noticed twice, and the second new start then ends the first.
     const signedIn = () => signIn(url, key).catch(() => "starting again")
     while ((await signedIn()) !== 200) await Bun.sleep(10)

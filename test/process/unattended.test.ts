@@ -74,7 +74,7 @@ test("a stop waits for a turn whose client has left, and the retry elsewhere has
   const service = await unattended({ SHUTDOWN_TIMEOUT_SECONDS: "600" })
   service.signal("SIGTERM")
   expect(await service.ended).toBe(0)
-  expect(service.stdout()).not.toContain("broken off")
+  expect(service.stdout()).not.toContain("shutdown.requests_aborted")
   const [turn] = await database.sql`select state, response from turns where idempotency_key = ${key}`
   expect(turn).toEqual({ state: "completed", response: DEFAULT_REPLY })
   const again = await retry()
@@ -104,7 +104,7 @@ test.each([
   upstream.script("llm", [step])
   upstream.default("llm", fail.badRequest())
   const service = await unattended()
-  await service.says(new RegExp(`"event":"answer broke off".*"error":"${error}"`))
+  await service.says(new RegExp(`"event":"response.aborted".*"error":"${error}"`))
 })
 
 test("a turn whose process was killed is waited for until its lease ends, and then taken anew", async () => {

@@ -154,7 +154,7 @@ effectTest(
       yield* succeed
       yield* succeed
     }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
-    expect(said.flat()).toEqual(["provider is not asked for a while", "provider is back"])
+    expect(said.flat()).toEqual(["provider.circuit_opened", "provider.circuit_closed"])
   }),
 )
 

@@ -132,7 +132,7 @@ export const startProcess = ({
     stderr: () => said.stderr,
     records: () => parseLog(said.stdout),
     says,
-    url: async () => (await says(/listening\b.*?(http:\/\/[\w.:[\]-]+)/))[1] ?? "",
+    url: async () => (await says(/server\.listening\b.*?(http:\/\/[\w.:[\]-]+)/))[1] ?? "",
     signal: (signal) => child.kill(signal),
     ended,
   }

@@ -136,7 +136,7 @@ export const soak = async (options: Options, tell: (line: string) => void): Prom
       met,
       wrong: [...met.flatMap(({ wrong }) => wrong), ...users.wrong],
       inconsistencies: await inconsistencies(database.sql, users.answered()),
-      defects: [...takeWarnings().keys()].filter((text) => text.startsWith("defect")),
+      defects: [...takeWarnings().keys()].filter((text) => text.startsWith("request.defect")),
       ...probed,
       turns: turns - turnsBefore,
       wallMs,

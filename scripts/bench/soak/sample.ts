@@ -27,7 +27,7 @@ export interface Sample {
 
 const Status = Schema.parseJson(
   Schema.Struct({
-    event: Schema.Literal("status"),
+    event: Schema.Literal("server.status"),
     heapMb: Schema.Number,
     externalMb: Schema.Number,
     fibres: Schema.Number,
@@ -35,7 +35,7 @@ const Status = Schema.parseJson(
   }),
 )
 
-const isStatus = (line: string) => line.includes('"event":"status"')
+const isStatus = (line: string) => line.includes('"event":"server.status"')
 
 export interface Watched {
   readonly service: Service

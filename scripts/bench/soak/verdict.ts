@@ -14,7 +14,7 @@ export interface Seen {
   /** What clients met that must not be, and what is wrong with what is stored. */
   readonly wrong: ReadonlyArray<string>
   readonly inconsistencies: ReadonlyArray<string>
-  /** What the lines `defect` of the service's log say, each once. */
+  /** What the `request.defect` events in the service's log say, each once. */
   readonly defects: ReadonlyArray<string>
 }
 

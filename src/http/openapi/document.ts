@@ -1,6 +1,6 @@
 import { Predicate, Schema } from "effect"
 import manifest from "../../../package.json" with { type: "json" }
-import { components } from "./answers.ts"
+import { components } from "../payloads.ts"
 import type { Examples } from "./failures.ts"
 import { answerHeaders, requestId } from "./headers.ts"
 import { type JsonSchema, partsWithReferences, toJsonSchema, withReferences } from "./json-schema.ts"

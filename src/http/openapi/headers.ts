@@ -1,3 +1,4 @@
+import { serverTimingNames } from "../payloads.ts"
 import type { HeaderParameter } from "./operation.ts"
 
 const text = { type: "string" }
@@ -28,8 +29,7 @@ export const answerHeaders = {
     schema: { type: "string", enum: ["true"] },
   },
   "Server-Timing": {
-    description:
-      "What took how many ms so far: upload, validate, transcode, stt, llm_ttft, tts_ttfb, first_audio.",
+    description: `The timings known when the headers leave, in milliseconds: ${serverTimingNames.join(", ")}.`,
     schema: text,
   },
   "Idempotent-Replayed": {

@@ -1,4 +1,4 @@
-import { JSONSchema, Predicate, type Schema } from "effect"
+import { JSONSchema, Predicate, Schema } from "effect"
 
 /** JSON as a schema or a whole document is made of. */
 export type JsonSchema = { readonly [key: string]: unknown }
@@ -38,6 +38,19 @@ export const toJsonSchema = (schema: Schema.Schema.All): JsonSchema => {
     }),
   )
   return Predicate.isRecord(cleaned) ? cleaned : {}
+}
+
+/** A value of a struct whose fields each have an example. */
+export const exampleOf = <A, I>(schema: Schema.Schema<A, I>): A => {
+  const { properties } = toJsonSchema(schema)
+  const fields = Predicate.isRecord(properties) ? Object.entries(properties) : []
+  return Schema.decodeUnknownSync(schema)(
+    Object.fromEntries(
+      fields.flatMap(([name, field]) =>
+        Predicate.isRecord(field) && Array.isArray(field.examples) ? [[name, field.examples[0]]] : [],
+      ),
+    ),
+  )
 }
 
 /** The value with each part that is one of the components replaced by a reference to it. */

@@ -1,7 +1,7 @@
 import { Schema } from "effect"
 import type { AppError } from "../errors.ts"
+import { components } from "../payloads.ts"
 import { defect, type Problem, toProblem } from "../problems.ts"
-import { components } from "./answers.ts"
 import { type Examples, rateLimited } from "./failures.ts"
 import { type AnswerHeader, headerNamed } from "./headers.ts"
 import { type JsonSchema, toJsonSchema } from "./json-schema.ts"
@@ -58,7 +58,7 @@ const problemContent = (problems: ReadonlyArray<Problem>) => {
   return {
     "application/json": {
       schema: {
-        allOf: [toJsonSchema(components.Problem)],
+        allOf: [toJsonSchema(components.Error)],
         type: "object",
         required: ["error"],
         properties: { error: { type: "string", enum: codes } },

@@ -1,6 +1,7 @@
 import { Effect } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../../config.ts"
+import { sha256 } from "../../hash.ts"
 import { makeRun } from "../run.ts"
 import { makeDocs } from "./docs.ts"
 import { makeDocument, type Route } from "./document.ts"
@@ -13,7 +14,7 @@ const stylesheet = new URL("./docs.css", import.meta.url)
 const contentSecurity = (styles: string) =>
   [
     "default-src 'none'",
-    `style-src 'sha256-${new Bun.CryptoHasher("sha256").update(styles).digest("base64")}'`,
+    `style-src 'sha256-${sha256(styles, "base64")}'`,
     "img-src data:",
     "frame-ancestors 'none'",
     "base-uri 'none'",

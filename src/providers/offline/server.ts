@@ -87,7 +87,7 @@ const failed = (cause: Cause.Cause<RequestRefused>) =>
   Effect.gen(function* () {
     const [refused] = Cause.failures(cause)
     if (refused !== undefined) return errorResponse(refused.status, refused)
-    yield* Effect.logError("An offline engine failed", cause)
+    yield* Effect.logError("provider.offline_failed", cause)
     return errorResponse(500, { message: "The offline engine failed.", param: null, code: null })
   })
 

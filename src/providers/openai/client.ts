@@ -102,7 +102,7 @@ const isWorthAnother = (error: ProviderError) => error._tag !== "ProviderRefused
 /** Two servers for one stage: the second is asked where the first gave nothing, within the same try. */
 const withFallback = (first: Provider, second: Provider): Provider => {
   const insteadOf = (error: ProviderError) =>
-    Effect.annotateLogs(Effect.logWarning("fallback"), {
+    Effect.annotateLogs(Effect.logWarning("provider.fallback"), {
       stage: error.stage,
       reason: error._tag === "ProviderUnusable" ? error.reason : error._tag,
     })
@@ -163,8 +163,13 @@ const watchSilence = Effect.fnUntraced(function* (timeout: Duration.Duration) {
 
 const startOffline = Effect.fnUntraced(function* (ffmpegPath: string, stages: ReadonlyArray<Stage>) {
   const { baseUrl, hearing, speaking } = yield* startOfflineEngines({ ffmpegPath })
-  yield* Effect.logWarning("offline engines: for trying the service, not for use; set OPENAI_API_KEY").pipe(
-    Effect.annotateLogs({ stages: stages.join(","), hearing, speaking }),
+  yield* Effect.logWarning("provider.offline").pipe(
+    Effect.annotateLogs({
+      hint: "The offline engines are for trying the service. Set OPENAI_API_KEY for better ones.",
+      stages: stages.join(","),
+      hearing,
+      speaking,
+    }),
   )
   return baseUrl
 })

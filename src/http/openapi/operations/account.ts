@@ -1,7 +1,7 @@
 import { keyNotice } from "../../../accounts/api-key.ts"
 import { Exported } from "../../../accounts/export.ts"
 import { ValidationFailed } from "../../errors.ts"
-import { Account, ApiKeyList, NewApiKey } from "../answers.ts"
+import { Account, ApiKeyList, NewApiKey } from "../../payloads.ts"
 import { describe, json } from "../operation.ts"
 import { exampleKey } from "./users.ts"
 

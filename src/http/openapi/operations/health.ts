@@ -1,4 +1,4 @@
-import { Health, Readiness } from "../answers.ts"
+import { Health, Readiness } from "../../payloads.ts"
 import { describe, json } from "../operation.ts"
 
 export const health = describe({

@@ -1,6 +1,6 @@
 import { UnknownPosition } from "../../../conversation/model.ts"
 import { ValidationFailed } from "../../errors.ts"
-import { MessagePage, OneSession, SessionCreated, SessionPage } from "../answers.ts"
+import { MessagePage, OneSession, SessionCreated, SessionPage } from "../../payloads.ts"
 import { describe, json } from "../operation.ts"
 
 const session = {

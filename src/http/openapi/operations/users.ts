@@ -1,7 +1,7 @@
 import { keyNotice } from "../../../accounts/api-key.ts"
 import { mostOfAnyone } from "../../body.ts"
 import { PayloadTooLarge, ValidationFailed } from "../../errors.ts"
-import { LoggedIn, Registered } from "../answers.ts"
+import { LoggedIn, Registered } from "../../payloads.ts"
 import { registrationToken } from "../headers.ts"
 import { describe, json } from "../operation.ts"
 

@@ -1,27 +1,19 @@
 import { wrongAnswer } from "../../../providers/errors.ts"
+import { Timings, Usage } from "../../../schema.ts"
 import { ValidationFailed } from "../../errors.ts"
-import { events, Turn } from "../answers.ts"
+import { sseEvents, TurnResponse } from "../../payloads.ts"
 import { idempotencyKey } from "../headers.ts"
-import { toJsonSchema } from "../json-schema.ts"
+import { exampleOf, toJsonSchema } from "../json-schema.ts"
 import { type Answer, describe } from "../operation.ts"
 
 const sessionId = "8c7d6d39-5a54-4b0d-8f3c-6a1f2e9b7c33"
 const turnId = "d3c2b1a0-8e7f-4c6d-9a5b-4a3928170655"
 const transcript = "Hello, my name is Ada."
 const response = "Nice to meet you, Ada."
-const timings = {
-  upload: 41,
-  validate: 1,
-  transcode: 24,
-  stt: 412,
-  llmTtft: 231,
-  ttsTtfb: 305,
-  firstAudio: 1002,
-  total: 1840,
-}
-const usage = { audioSeconds: 2.1, inputTokens: 61, outputTokens: 8, charactersSpoken: 22 }
+const timings = exampleOf(Timings)
+const usage = exampleOf(Usage)
 
-const event = (id: number, name: keyof typeof events, data: unknown) =>
+const event = (id: number, name: keyof typeof sseEvents, data: unknown) =>
   `id: ${id}\nevent: ${name}\ndata: ${JSON.stringify(data)}\n\n`
 
 const eventStream = {
@@ -32,7 +24,7 @@ const eventStream = {
 \`turn.completed\`, which means that the turn is saved, and \`error\`. A comment is sent where nothing was for 10 s.`,
     contentMediaType: "text/event-stream",
     "x-events": Object.fromEntries(
-      Object.entries(events).map(([name, schema]) => [name, toJsonSchema(schema)]),
+      Object.entries(sseEvents).map(([name, schema]) => [name, toJsonSchema(schema)]),
     ),
   },
   example: [
@@ -66,7 +58,7 @@ const rendered: Answer = {
     "audio/wav": sound(`The spoken reply. ${samples} Its header names no length.`),
     "audio/pcm": sound(`The spoken reply, without a header. ${samples}`),
     "application/json": {
-      schema: Turn,
+      schema: TurnResponse,
       example: {
         sessionId,
         turnId,

@@ -1,0 +1,195 @@
+/**
+ * The JSON on the wire, one Schema per payload. The routes, the server-sent events, the OpenAPI document and the
+ * client's model (`bun run generate`) all come from these.
+ */
+import { Schema, Struct } from "effect"
+import { Exported } from "../accounts/export.ts"
+import { ApiKey } from "../accounts/model.ts"
+import { Message, Session, SessionDetails } from "../conversation/model.ts"
+import { ApiKeyId, SessionId, Time, Timings, TurnId, Usage, UserId } from "../schema.ts"
+
+const text = (description: string) => Schema.String.annotations({ description })
+
+export const Health = Schema.Struct({
+  status: Schema.Literal("ok"),
+  timestamp: Time,
+  service: Schema.Literal("voice-agent-api"),
+})
+
+const Check = Schema.Struct({ status: Schema.Literal("ok", "unavailable") })
+
+const ProviderCheck = Schema.Struct({
+  status: Schema.Literal("ok", "failing").annotations({
+    description:
+      "`failing`: several requests in a row failed, and the service has paused calls to the provider.",
+  }),
+  engine: Schema.Literal("openai", "compatible", "offline"),
+  model: Schema.optional(text("The model's name. Absent for the offline engines.")),
+})
+
+export const Readiness = Schema.Struct({
+  status: Schema.Literal("ready", "unavailable"),
+  checks: Schema.Struct({
+    database: Check,
+    ffmpeg: Check,
+    stt: ProviderCheck,
+    llm: ProviderCheck,
+    tts: ProviderCheck,
+  }),
+}).annotations({ description: "Whether the service can take turns, and what each stage of a turn runs on." })
+
+const SecretKey = text("The API key. The service shows it only once.")
+
+export const Registered = Schema.Struct({
+  userId: UserId,
+  apiKey: SecretKey,
+  message: Schema.String,
+}).annotations({ description: "A new user." })
+
+export const LoggedIn = Schema.Struct({
+  token: text("The API key from the request."),
+  userId: UserId,
+  email: Schema.String,
+}).annotations({ description: "The owner of an API key." })
+
+export const Account = Schema.Struct({ userId: UserId, email: Schema.String, createdAt: Time })
+
+export const NewApiKey = Schema.Struct({
+  id: ApiKeyId,
+  name: Schema.String,
+  apiKey: SecretKey,
+  expiresAt: Schema.NullOr(Time),
+  message: Schema.String,
+})
+
+export const ListedApiKey = Schema.Struct({
+  ...ApiKey.fields,
+  current: Schema.Boolean.annotations({ description: "True for the key that authenticated this request." }),
+})
+
+export const ApiKeyList = Schema.Struct({ keys: Schema.Array(ListedApiKey) })
+
+export const SessionCreated = Schema.Struct({ sessionId: SessionId, createdAt: Time })
+
+export const OneSession = Schema.Struct({ session: Session })
+
+export const SessionPage = Schema.Struct({
+  sessions: Schema.Array(Session),
+  nextCursor: Schema.NullOr(Schema.String).annotations({
+    description: "The cursor of the next page. Null on the last page.",
+  }),
+})
+
+export const MessagePage = Schema.Struct({ messages: Schema.Array(Message) })
+
+export const TurnStarted = Schema.Struct({ sessionId: SessionId, turnId: TurnId }).annotations({
+  description: "The turn's ids, and the session it belongs to.",
+})
+
+export const Transcript = Schema.Struct({ text: Schema.String }).annotations({
+  description: "What the user said.",
+})
+
+export const ReplyDelta = Schema.Struct({ text: Schema.String }).annotations({
+  description: "The next part of the reply's text.",
+})
+
+const Audio = Schema.Struct({ base64: Schema.String, format: Schema.Literal("mp3") })
+
+export const AudioChunk = Audio.annotations({
+  description: "The next bytes of the spoken reply. A turn's chunks form one continuous file.",
+})
+
+export const TurnCompleted = Schema.Struct({
+  transcript: text("What the user said."),
+  response: text("The reply, as the model wrote it."),
+  timings: Timings,
+  usage: Usage,
+}).annotations({ description: "The turn is saved." })
+
+export const TurnFailed = Schema.Struct({
+  error: text("The error code, for programs."),
+  message: text("What went wrong and what to do, for people."),
+}).annotations({ description: "The turn did not complete." })
+
+/** The data of a turn's server-sent events, by event name, in the order in which they come. */
+export const sseEvents = {
+  "turn.started": TurnStarted,
+  transcript: Transcript,
+  "reply.delta": ReplyDelta,
+  audio: AudioChunk,
+  "turn.completed": TurnCompleted,
+  error: TurnFailed,
+} as const
+
+type Events = typeof sseEvents
+/** One server-sent event of a turn. Its data is JSON as it stands: no event holds a value that needs encoding. */
+export type SseEvent = {
+  readonly [Name in keyof Events]: { readonly event: Name; readonly data: Events[Name]["Type"] }
+}[keyof Events]
+
+/** A whole turn, as `application/json`. */
+export const TurnResponse = Schema.Struct({
+  ...TurnStarted.fields,
+  transcript: TurnCompleted.fields.transcript,
+  response: TurnCompleted.fields.response,
+  audio: Schema.NullOr(Audio).annotations({
+    description: "The whole spoken reply. Null where the request asked for text only.",
+  }),
+  timings: Timings,
+  usage: Usage,
+})
+export type TurnResponse = typeof TurnResponse.Type
+
+/** Every error response. */
+export const ErrorBody = Schema.Struct({
+  error: TurnFailed.fields.error,
+  message: TurnFailed.fields.message,
+  requestId: text("The request's id, as in the header X-Request-Id."),
+  retryAfter: Schema.optional(
+    Schema.Int.annotations({
+      description: "Seconds to wait before the next try, as in the header Retry-After. On every 429 and 503.",
+    }),
+  ),
+})
+export type ErrorBody = typeof ErrorBody.Type
+
+/** The named schemas of the OpenAPI document. */
+export const components = {
+  Health,
+  Readiness,
+  Registered,
+  LoggedIn,
+  Account,
+  ApiKey,
+  ListedApiKey,
+  ApiKeyList,
+  NewApiKey,
+  Export: Exported,
+  Session,
+  SessionDetails,
+  SessionCreated,
+  OneSession,
+  SessionPage,
+  Message,
+  MessagePage,
+  Timings,
+  Usage,
+  Turn: TurnResponse,
+  Error: ErrorBody,
+} as const
+
+/** The timings of a Server-Timing header. `total` is not one: headers leave before the turn ends. */
+const timed = Struct.keys(Struct.omit(Timings.fields, "total"))
+
+/** A timing's name in the header: `llmTtft` is `llm_ttft`. */
+const headerName = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+
+export const serverTimingNames: ReadonlyArray<string> = timed.map(headerName)
+
+/** The timings known so far as a Server-Timing header, which browsers show beside the request. */
+export const serverTiming = (timings: Partial<Timings>): string =>
+  timed
+    .filter((name) => timings[name] !== undefined)
+    .map((name) => `${headerName(name)};dur=${timings[name]}`)
+    .join(", ")
