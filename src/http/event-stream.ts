@@ -1,24 +1,21 @@
 import { Cause, Effect, Option, type Scope, Stream } from "effect"
 import type { TurnError } from "../turn/errors.ts"
-import type { TurnEvent } from "../turn/model.ts"
+import { finalTimings, type TurnEvent, type TurnState, transcriptOf } from "../turn/events.ts"
+import type { Turn } from "../turn/turns.ts"
+import type { SseEvent } from "./payloads.ts"
 import { defect, toProblem } from "./problems.ts"
 import { logBreak, type Rendered, splitBefore } from "./streaming.ts"
 
-interface Sent {
-  readonly event: string
-  readonly data: unknown
-}
-
-const toSent = (event: TurnEvent): Option.Option<Sent> => {
+/** A turn's event as the client gets it. `state` is that of the turn by now. */
+const toSse = (event: TurnEvent, state: () => TurnState): Option.Option<SseEvent> => {
   switch (event._tag) {
-    case "Started":
-      return Option.some({
-        event: "turn.started",
-        data: { sessionId: event.sessionId, turnId: event.turnId },
-      })
-    case "Transcript":
+    case "Started": {
+      const { sessionId, turnId } = event
+      return Option.some({ event: "turn.started", data: { sessionId, turnId } })
+    }
+    case "Heard":
       return Option.some({ event: "transcript", data: { text: event.text } })
-    case "ReplyDelta":
+    case "TextDelta":
       return Option.some({ event: "reply.delta", data: { text: event.text } })
     case "Audio":
       return Option.some({
@@ -26,65 +23,73 @@ const toSent = (event: TurnEvent): Option.Option<Sent> => {
         data: { base64: Buffer.from(event.bytes).toString("base64"), format: "mp3" },
       })
     case "Completed": {
-      const { transcript, response, timings, usage } = event
-      return Option.some({ event: "turn.completed", data: { transcript, response, timings, usage } })
+      const { reply, usage } = state()
+      const data = {
+        transcript: transcriptOf(state()),
+        response: reply,
+        timings: finalTimings(state()),
+        usage,
+      }
+      return Option.some({ event: "turn.completed", data })
     }
-    case "Timed":
+    default:
       return Option.none()
   }
 }
 
-/** The last event of a turn that did not complete. What was interrupted has nobody who listens. */
-const failed = (cause: Cause.Cause<TurnError>): Stream.Stream<Sent, TurnError> => {
+/** The last event of a turn that failed. A turn whose client left has nobody to send it to. */
+const toErrorEvent = (cause: Cause.Cause<TurnError>): Stream.Stream<SseEvent, TurnError> => {
   if (Cause.isInterruptedOnly(cause)) return Stream.failCause(cause)
   const { code, message } = Option.match(Cause.failureOption(cause), {
     onSome: toProblem,
     onNone: () => defect(Cause.squash(cause), "production"),
   })
-  return Stream.drain(Stream.fromEffect(logBreak(cause))).pipe(
-    Stream.concat(Stream.make({ event: "error", data: { error: code, message } })),
-  )
+  const event: SseEvent = { event: "error", data: { error: code, message } }
+  return Stream.concat(Stream.drain(Stream.fromEffect(logBreak(cause))), Stream.make(event))
 }
 
-/** Seconds of silence after which a comment keeps proxies from ending the connection; they do after 30 s or more. */
-const longestSilence = 10
+/** Seconds without an event after which a comment is sent: proxies close a silent connection after 30 s or more. */
+const commentAfterSeconds = 10
 
-/** As it goes over the wire: `id` counts from 1. */
-const encode = ({ event, data }: Sent, id: number) =>
+/** As it goes over the wire. `id` counts from 1. */
+const encode = ({ event, data }: SseEvent, id: number) =>
   `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
 
 /**
- * The turn as server-sent events, live from the transcript on: what fails before has a status, what fails later is the
- * last event.
+ * The turn as server-sent events, live from the transcript on. What fails before the transcript has a status; what fails
+ * later is the last event.
  */
 export const asEvents =
-  (headersOf: (events: Iterable<TurnEvent>) => Record<string, string>) =>
-  (events: Stream.Stream<TurnEvent, TurnError>): Effect.Effect<Rendered<TurnError>, TurnError, Scope.Scope> =>
+  (headersOf: (state: TurnState) => Record<string, string>) =>
+  ({ events, state }: Pick<Turn, "events" | "state">): Effect.Effect<
+    Rendered<TurnError>,
+    TurnError,
+    Scope.Scope
+  > =>
     Effect.gen(function* () {
-      const [before, rest] = yield* splitBefore(events, ({ _tag }) => _tag === "Transcript")
-      let last = 0
-      let silence = 0
+      const [before, rest] = yield* splitBefore(events, ({ _tag }) => _tag === "Heard")
+      let lastId = 0
+      let silentSeconds = 0
       const lines = Stream.fromIterable(before).pipe(
         Stream.concat(rest),
-        Stream.filterMap(toSent),
-        Stream.catchAllCause(failed),
-        Stream.map((sent) => {
-          last += 1
-          silence = 0
-          return encode(sent, last)
+        Stream.filterMap((event) => toSse(event, state)),
+        Stream.catchAllCause(toErrorEvent),
+        Stream.map((event) => {
+          lastId += 1
+          silentSeconds = 0
+          return encode(event, lastId)
         }),
       )
       const comments = Stream.tick("1 second").pipe(
         Stream.drop(1),
         Stream.filter(() => {
-          silence += 1
-          return silence % longestSilence === 0
+          silentSeconds += 1
+          return silentSeconds % commentAfterSeconds === 0
         }),
         Stream.as(": the turn goes on\n\n"),
       )
-      const { "x-transcript": _, "x-transcript-truncated": __, ...headers } = headersOf(before)
       return {
-        headers: { ...headers, "content-type": "text/event-stream; charset=utf-8" },
+        headers: { ...headersOf(state()), "content-type": "text/event-stream; charset=utf-8" },
         body: Stream.encodeText(Stream.merge(lines, comments, { haltStrategy: "left" })),
       }
     })

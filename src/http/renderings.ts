@@ -1,22 +1,28 @@
-import { Array as Arr, Chunk, Effect, Option, type Scope, Stream } from "effect"
+import { Chunk, Effect, Option, type Scope, Stream } from "effect"
 import { wavHeader } from "../audio/wav.ts"
 import type { TurnError } from "../turn/errors.ts"
-import { type Listening, TurnEvent } from "../turn/model.ts"
+import {
+  finalTimings,
+  type OutputOptions,
+  type TurnEvent,
+  type TurnState,
+  timingsOf,
+  transcriptOf,
+} from "../turn/events.ts"
+import type { Turn } from "../turn/turns.ts"
 import type { MediaType } from "./accept.ts"
 import { asEvents } from "./event-stream.ts"
-import { serverTiming } from "./payloads.ts"
+import { serverTiming, type TurnResponse } from "./payloads.ts"
 import { type Rendered, splitBefore } from "./streaming.ts"
 
-type Rendering = (
-  events: Stream.Stream<TurnEvent, TurnError>,
-) => Effect.Effect<Rendered<TurnError>, TurnError, Scope.Scope>
+type Rendering = (turn: Turn) => Effect.Effect<Rendered<TurnError>, TurnError, Scope.Scope>
 
-/** The longest X-Transcript, in bytes as encoded: proxies refuse answers with more than 4 to 8 KB of headers. */
+/** The longest X-Transcript, in bytes as encoded: proxies refuse responses with more than 4 to 8 KB of headers. */
 const transcriptHeaderBytes = 2048
 
 /**
- * Percent-encoded where a header must be: `%`, control characters and all that is not printable ASCII, as UTF-8.
- * decodeURIComponent gives the text back; what is too long is cut between characters.
+ * Percent-encodes, as UTF-8, what a header cannot hold: `%`, control characters and everything that is not printable
+ * ASCII. decodeURIComponent gives the text back. A text that is too long is cut between characters.
  */
 const encodeTranscript = (transcript: string): { readonly value: string; readonly truncated: boolean } => {
   let value = ""
@@ -28,76 +34,75 @@ const encodeTranscript = (transcript: string): { readonly value: string; readonl
   return { value, truncated: false }
 }
 
-/** Of a turn that began so. */
-export const headersOf = (events: Iterable<TurnEvent>) => {
-  const headers: Record<string, string> = { "cache-control": "no-store", "x-accel-buffering": "no" }
-  for (const event of events) {
-    if (event._tag === "Started") {
-      headers["x-session-id"] = event.sessionId
-      headers["x-turn-id"] = event.turnId
-      if (event.isReplay) headers["idempotent-replayed"] = "true"
-    }
-    if (event._tag === "Timed") headers["server-timing"] = serverTiming(event.timings)
-    if (event._tag === "Transcript") {
-      const { value, truncated } = encodeTranscript(event.text)
-      headers["x-transcript"] = value
-      if (truncated) headers["x-transcript-truncated"] = "true"
-    }
-  }
-  return headers
+/** The headers of a response to a turn, as far as the turn has come. */
+export const headersOf = (state: TurnState): Record<string, string> => ({
+  "cache-control": "no-store",
+  "x-accel-buffering": "no",
+  "server-timing": serverTiming(timingsOf(state)),
+  ...Option.match(state.ids, {
+    onNone: () => ({}),
+    onSome: ({ sessionId, turnId }) => ({ "x-session-id": sessionId, "x-turn-id": turnId }),
+  }),
+  ...(Option.isSome(state.replayOf) ? { "idempotent-replayed": "true" } : {}),
+})
+
+const transcriptHeaders = (state: TurnState): Record<string, string> => {
+  const { value, truncated } = encodeTranscript(transcriptOf(state))
+  return { "x-transcript": value, ...(truncated ? { "x-transcript-truncated": "true" } : {}) }
 }
 
 const audioOf = (event: TurnEvent) => (event._tag === "Audio" ? Option.some(event.bytes) : Option.none())
 
-/** The speech as it comes. Nothing is answered before the first of it exists, so what fails until then has a status. */
+/** Speech as it is made. The response starts with the first audio, so everything that fails before has a status. */
 const asAudio =
   (contentType: string, start: Uint8Array): Rendering =>
-  (events) =>
-    Effect.map(
-      splitBefore(events, ({ _tag }) => _tag === "Audio"),
-      ([before, rest]) => ({
-        headers: { ...headersOf(before), "content-type": contentType },
+  (turn) =>
+    Effect.gen(function* () {
+      const [, rest] = yield* splitBefore(turn.events, ({ _tag }) => _tag === "Audio")
+      const state = turn.state()
+      return {
+        headers: { ...headersOf(state), ...transcriptHeaders(state), "content-type": contentType },
         body: Stream.concat(Stream.make(start), Stream.filterMap(rest, audioOf)),
-      }),
-    )
+      }
+    })
 
-/** All of it at once, when it is saved. */
-const asJson: Rendering = (events) =>
+/** The whole turn at once, when it is saved. */
+const asJson: Rendering = (turn) =>
   Effect.gen(function* () {
-    const all = Chunk.toReadonlyArray(yield* Stream.runCollect(events))
-    const [audio] = Arr.filterMap(all, audioOf)
-    const [started] = Arr.filter(all, TurnEvent.$is("Started"))
-    const [completed] = Arr.filter(all, TurnEvent.$is("Completed"))
-    const answer = {
-      sessionId: started?.sessionId,
-      turnId: started?.turnId,
-      transcript: completed?.transcript,
-      response: completed?.response,
-      audio: audio === undefined ? null : { format: "mp3", base64: audio.toBase64() },
-      timings: completed?.timings,
-      usage: completed?.usage,
+    yield* Stream.runDrain(turn.events)
+    const state = turn.state()
+    const { sessionId, turnId } = yield* Effect.orDie(state.ids)
+    const audio = Buffer.concat(Chunk.toReadonlyArray(state.audio))
+    const response: TurnResponse = {
+      sessionId,
+      turnId,
+      transcript: transcriptOf(state),
+      response: state.reply,
+      audio: audio.length === 0 ? null : { format: "mp3", base64: audio.toString("base64") },
+      timings: finalTimings(state),
+      usage: state.usage,
     }
     return {
-      headers: { ...headersOf(all), "content-type": "application/json" },
-      body: Stream.make(new TextEncoder().encode(JSON.stringify(answer))),
+      headers: { ...headersOf(state), ...transcriptHeaders(state), "content-type": "application/json" },
+      body: Stream.make(new TextEncoder().encode(JSON.stringify(response))),
     }
   })
 
 const nothing = new Uint8Array(0)
 
-const heard: Listening = { format: "mp3", wantsText: false, isLive: true }
-const heardAsSamples: Listening = { ...heard, format: "pcm" }
+const mp3: OutputOptions = { format: "mp3", streamsText: false, streaming: true }
+const pcm: OutputOptions = { ...mp3, format: "pcm" }
 
-/** Each media type's rendering of the very same turn, and how that is listened to. */
+/** Each media type's rendering of the same turn, and the output that it needs. */
 export const renderings: {
-  readonly [type in MediaType]: { readonly listening: Listening; readonly render: Rendering }
+  readonly [type in MediaType]: { readonly output: OutputOptions; readonly render: Rendering }
 } = {
-  "audio/mpeg": { listening: heard, render: asAudio("audio/mpeg", nothing) },
+  "audio/mpeg": { output: mp3, render: asAudio("audio/mpeg", nothing) },
   "audio/wav": {
-    listening: heardAsSamples,
+    output: pcm,
     render: asAudio("audio/wav", wavHeader({ sampleRate: 24_000, channels: 1, bitsPerSample: 16 })),
   },
-  "audio/pcm": { listening: heardAsSamples, render: asAudio("audio/pcm", nothing) },
-  "application/json": { listening: { ...heard, isLive: false }, render: asJson },
-  "text/event-stream": { listening: { ...heard, wantsText: true }, render: asEvents(headersOf) },
+  "audio/pcm": { output: pcm, render: asAudio("audio/pcm", nothing) },
+  "application/json": { output: { ...mp3, streaming: false }, render: asJson },
+  "text/event-stream": { output: { ...mp3, streamsText: true }, render: asEvents(headersOf) },
 }

@@ -1,7 +1,10 @@
-import { Effect, Option, Scope } from "effect"
+import { Effect, Option, type Scope } from "effect"
 import { Settings } from "../config.ts"
-import { Admission } from "../limits/admission.ts"
-import type { Listening, Saying, Whereto } from "../turn/model.ts"
+import type { SlotOptions } from "../limits/admission.ts"
+import { newId, TurnId, type UserId } from "../schema.ts"
+import type { OutputOptions } from "../turn/events.ts"
+import type { Input } from "../turn/input.ts"
+import type { SessionTarget } from "../turn/request.ts"
 import { Turns } from "../turn/turns.ts"
 import { negotiate } from "./accept.ts"
 import { type AppError, ValidationFailed } from "./errors.ts"
@@ -22,54 +25,54 @@ const idempotencyKey = (request: Request) =>
     ),
   )
 
-/** For a reply that is read only. Its text is wanted as it comes by all who are live, and noticed by none else. */
-const unspoken = (listening: Listening): Listening => ({ ...listening, format: "none", wantsText: true })
+/** For a reply that is not spoken. A client that streams it gets its text as the model writes it. */
+const unspoken = (output: OutputOptions): OutputOptions => ({ ...output, format: "none", streamsText: true })
 
-interface Asked {
+interface TurnCall {
   readonly request: Request
   readonly server: Bun.Server<unknown> | null
-  readonly userId: string
-  /** Whether the reply is to be spoken. */
+  readonly userId: UserId
+  /** False for a reply in text only. */
   readonly isSpoken: boolean
-  /** What is said, and where; it is taken in before the turn takes its place, since it comes as slowly as it likes. */
-  readonly said: Effect.Effect<{ readonly saying: Saying; readonly whereto: Whereto }, AppError, Scope.Scope>
+  /** Reads the request's input and takes a slot for its turn. */
+  readonly read: (
+    slot: SlotOptions,
+  ) => Effect.Effect<{ readonly input: Input; readonly target: SessionTarget }, AppError, Scope.Scope>
 }
 
-/** A turn, answered as its request's headers ask. */
+/** A turn over HTTP: negotiate, read, take, render. */
 export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }: Answers) {
   const turns = yield* Turns
-  const admission = yield* Admission
   const { listenerTimeout } = yield* Settings
 
-  return Effect.fnUntraced(function* ({ request, server, userId, isSpoken, said }: Asked) {
+  return Effect.fnUntraced(function* ({ request, server, userId, isSpoken, read }: TurnCall) {
     const type = yield* negotiate(request.headers.get("accept"))
     if (!isSpoken && type.startsWith("audio/")) {
       return yield* new ValidationFailed({
         message: "audio: can be false for application/json and text/event-stream only; Accept one of these",
       })
     }
-    const { listening, render } = renderings[type]
+    const { output, render } = renderings[type]
     const key = yield* idempotencyKey(request)
-    const turnOf = Effect.fnUntraced(function* (answer: Scope.Scope) {
-      const { saying, whereto } = yield* said
-      const place = yield* admission.enter(userId)
-      // Until the turn is over and its answer is read, whichever is last.
-      yield* Scope.extend(place.keep, answer)
-      return yield* render(
-        turns.take({
-          turnId: crypto.randomUUID(),
-          userId,
-          whereto,
-          idempotencyKey: key,
-          saying,
-          uploadMs: performance.now() - requestInfo(request).startedAt,
-          listening: isSpoken ? listening : unspoken(listening),
-        }),
-      )
+
+    /** `response`: the scope of the response, which may end after the turn. */
+    const rendered = Effect.fnUntraced(function* (response: Scope.Scope) {
+      const { input, target } = yield* read({ alsoHeldBy: response })
+      const turn = yield* turns.begin({
+        turnId: newId(TurnId),
+        userId,
+        target,
+        input,
+        output: isSpoken ? output : unspoken(output),
+        idempotencyKey: key,
+        uploadMs: performance.now() - requestInfo(request).startedAt,
+      })
+      return yield* render(turn)
     })
+
     const client = {
       signal: request.signal,
-      patience: listenerTimeout,
+      timeout: listenerTimeout,
       hangUp: hangUp(server, request),
       open,
     }
@@ -77,7 +80,7 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
       client,
       Effect.gen(function* () {
         yield* mayBeSilent(server, request)
-        const turn = turnOf(yield* Effect.scope)
+        const turn = rendered(yield* Effect.scope)
         return yield* Option.isSome(key) ? runsOn(unattended, request.signal, turn) : turn
       }),
     )

@@ -17,11 +17,12 @@ import { Ledger } from "../conversation/ledger.ts"
 import { RunningTurns, type TurnTicket } from "../conversation/running-turns.ts"
 import { Sessions } from "../conversation/sessions.ts"
 import type { StoredTurn } from "../conversation/stored-turn.ts"
+import type { DatabaseError } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { countTurn } from "../metrics.ts"
 import { ItemId, newId } from "../schema.ts"
 import type { TurnError } from "./errors.ts"
-import type { HeardUpTo, TurnEvent, TurnState } from "./events.ts"
+import { type HeardUpTo, heardReply, type TurnEvent, type TurnState } from "./events.ts"
 import { makeTurnLog, type TurnLog } from "./log.ts"
 import { makePipeline, type RunningTurn } from "./pipeline.ts"
 import { makeReplay } from "./replay.ts"
@@ -42,13 +43,13 @@ export interface Turn {
   /** What the client gets, as it happens. The last event is Completed or Interrupted, or the stream fails. Can be read once. */
   readonly events: Stream.Stream<TurnEvent, TurnError>
   /** The fold of all events so far. */
-  readonly state: Effect.Effect<TurnState>
+  readonly state: () => TurnState
   /**
    * Ends the turn now, as the user interrupts the reply. What the client heard of it is saved, and is what the next
-   * turn's prompt contains. Returns once it is saved; the events then end with Interrupted. Has no effect on a turn that
-   * has ended.
+   * turn's prompt contains. Returns once it is saved; the events then end with Interrupted. The reply of a turn that is
+   * saved already is shortened to what the client heard.
    */
-  readonly interrupt: (heardUpTo: HeardUpTo) => Effect.Effect<void>
+  readonly interrupt: (heardUpTo: HeardUpTo) => Effect.Effect<void, DatabaseError>
 }
 
 const outcomeOf = (exit: Exit.Exit<Option.Option<HeardUpTo>, TurnError>) =>
@@ -143,10 +144,12 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
             ),
           ),
         )
-        yield* countTurn(outcomeOf(exit))
-        if (Exit.isFailure(exit)) return yield* endWithFailure(turn, exit.cause)
-        if (Option.isSome(exit.value)) return yield* endWithInterruption(turn, exit.value.value)
-        return yield* turn.log.end
+        const outcome = outcomeOf(exit)
+        yield* countTurn(outcome)
+        if (Exit.isFailure(exit)) yield* endWithFailure(turn, exit.cause)
+        else if (Option.isSome(exit.value)) yield* endWithInterruption(turn, exit.value.value)
+        else yield* turn.log.end
+        return outcome
       })
 
       const begin = Effect.fn("Turns.begin")(function* (request: TurnRequest) {
@@ -194,11 +197,16 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           }),
         )
         if (claimed._tag === "Answered") return yield* replayed(claimed.turn)
-        const interrupt = (upTo: HeardUpTo) =>
-          Effect.gen(function* () {
-            if (yield* Deferred.succeed(interruption, upTo)) yield* Fiber.await(claimed.fiber)
-          })
-        return { events: log.events, state: Effect.sync(log.state), interrupt } satisfies Turn
+        const interrupt = Effect.fn("Turn.interrupt")(function* (upTo: HeardUpTo) {
+          yield* Deferred.succeed(interruption, upTo)
+          const exit = yield* Fiber.await(claimed.fiber)
+          const isComplete = Exit.isSuccess(exit) && exit.value === "completed"
+          const heard = heardReply(log.state(), upTo)
+          if (!isComplete || heard.text === log.state().reply.trimEnd()) return
+          // The session may be deleted by now, and its items with it.
+          yield* Effect.catchTag(ledger.truncate(userId, items.assistant, heard), "ItemNotFound", () => Effect.void)
+        })
+        return { events: log.events, state: log.state, interrupt } satisfies Turn
       })
 
       return { begin, take: (request) => Stream.unwrapScoped(Effect.map(begin(request), ({ events }) => events)) }
@@ -209,6 +217,6 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
 /** A turn that is over. */
 const overTurn = (log: TurnLog): Turn => ({
   events: log.events,
-  state: Effect.sync(log.state),
+  state: log.state,
   interrupt: () => Effect.void,
 })
