@@ -1,6 +1,6 @@
-import { Effect, Option, Scope } from "effect"
+import { Effect, Option, type Scope } from "effect"
 import { Settings } from "../config.ts"
-import { Admission } from "../limits/admission.ts"
+import type { UserId } from "../schema.ts"
 import type { Listening, Saying, Whereto } from "../turn/model.ts"
 import { Turns } from "../turn/turns.ts"
 import { negotiate } from "./accept.ts"
@@ -28,17 +28,18 @@ const unspoken = (listening: Listening): Listening => ({ ...listening, format: "
 interface Asked {
   readonly request: Request
   readonly server: Bun.Server<unknown> | null
-  readonly userId: string
+  readonly userId: UserId
   /** Whether the reply is to be spoken. */
   readonly isSpoken: boolean
-  /** What is said, and where; it is taken in before the turn takes its place, since it comes as slowly as it likes. */
-  readonly said: Effect.Effect<{ readonly saying: Saying; readonly whereto: Whereto }, AppError, Scope.Scope>
+  /** What is said, and where. It takes the turn's slot, which the answer's scope also holds. */
+  readonly said: (
+    answer: Scope.Scope,
+  ) => Effect.Effect<{ readonly saying: Saying; readonly whereto: Whereto }, AppError, Scope.Scope>
 }
 
 /** A turn, answered as its request's headers ask. */
 export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }: Answers) {
   const turns = yield* Turns
-  const admission = yield* Admission
   const { listenerTimeout } = yield* Settings
 
   return Effect.fnUntraced(function* ({ request, server, userId, isSpoken, said }: Asked) {
@@ -51,10 +52,7 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
     const { listening, render } = renderings[type]
     const key = yield* idempotencyKey(request)
     const turnOf = Effect.fnUntraced(function* (answer: Scope.Scope) {
-      const { saying, whereto } = yield* said
-      const place = yield* admission.enter(userId)
-      // Until the turn is over and its answer is read, whichever is last.
-      yield* Scope.extend(place.keep, answer)
+      const { saying, whereto } = yield* said(answer)
       return yield* render(
         turns.take({
           turnId: crypto.randomUUID(),
