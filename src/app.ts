@@ -13,6 +13,7 @@ import * as Postgres from "./db/postgres.ts"
 import { Ffmpeg } from "./ffmpeg/ffmpeg.ts"
 import { HttpServer } from "./http/server.ts"
 import { Admission } from "./limits/admission.ts"
+import { DecodingSlots } from "./limits/decoding-slots.ts"
 import { RateLimits } from "./limits/rate-limits.ts"
 import { Uploads } from "./limits/uploads.ts"
 import * as Otlp from "./otlp.ts"
@@ -34,7 +35,14 @@ export const layer = Layer.mergeAll(HttpServer.layer, CleanUp.layer).pipe(
     Layer.mergeAll(Users.layer, account, Sessions.layer, Conversation.layer, RateLimits.layer),
   ),
   Layer.provideMerge(
-    Layer.mergeAll(Postgres.layer, Providers.layer, Ffmpeg.layer, Admission.layer, Uploads.layer),
+    Layer.mergeAll(
+      Postgres.layer,
+      Providers.layer,
+      Ffmpeg.layer,
+      Admission.layer,
+      DecodingSlots.layer,
+      Uploads.layer,
+    ),
   ),
   Layer.provideMerge(TempFolder.layer),
   Layer.provideMerge(Telemetry.lastLine),

@@ -1,5 +1,5 @@
 import { Config, ConfigError, Context, Duration, Either, Layer, Option, Redacted } from "effect"
-import { thisMachine, turnsCarriedBy, uploadsCarriedBy } from "./capacity.ts"
+import { defaultMaxTurns, defaultMaxUploads, hostResources } from "./capacity.ts"
 import {
   databaseUrl,
   flag,
@@ -180,7 +180,7 @@ const all = Config.all({
     Config.map((rate) => rate * kilobyte),
   ),
   /** That arrive at a time, of all users; 0: no bound. */
-  maxUploads: variable("MAX_UPLOADS", whole(0, 100_000), uploadsCarriedBy(thisMachine())),
+  maxUploads: variable("MAX_UPLOADS", whole(0, 100_000), defaultMaxUploads(hostResources())),
   /** Bytes that recordings may take of TMPDIR; 0: no bound; None: half of what is free there at the start. */
   uploadSpace: Config.map(
     optional("UPLOAD_SPACE_MB", number(0, 100_000_000)),
@@ -195,7 +195,7 @@ const all = Config.all({
   silenceDbfs: variable("SILENCE_DBFS", number(-120, 0), -60),
   maxAudioSeconds: variable("MAX_AUDIO_DURATION_SECONDS", number(0.1, 86_400), 300),
   /** At a time, of all users; 0: no bound. */
-  maxTurns: variable("MAX_TURNS", whole(0, 100_000), turnsCarriedBy(thisMachine())),
+  maxTurns: variable("MAX_TURNS", whole(0, 100_000), defaultMaxTurns(hostResources())),
   /** At a time, of one user; 0: no bound. */
   maxTurnsPerUser: variable("MAX_TURNS_PER_USER", whole(0, 100_000), 4),
   /** Per minute (registrations: per hour), by user or by client network; 0: not limited. */

@@ -24,7 +24,7 @@ const megabytes = (bytes: number) => Math.round((bytes / 1024 / 1024) * 10) / 10
 /** Collects no garbage first: that would stop all turns for as long as it takes, and hide how much there is. */
 const readStatus = Effect.gen(function* () {
   const { rss, heapUsed, external } = process.memoryUsage()
-  const { inHand, waiting } = yield* Effect.flatMap(Admission, ({ size }) => size)
+  const { taken, waiting } = yield* Effect.flatMap(Admission, ({ size }) => size)
   const { arriving, bytes } = yield* Effect.flatMap(Uploads, ({ size }) => size)
   return {
     uptimeSeconds: Math.round(process.uptime()),
@@ -32,7 +32,7 @@ const readStatus = Effect.gen(function* () {
     heapMb: megabytes(heapUsed),
     externalMb: megabytes(external),
     fibres: yield* countFibres,
-    turns: inHand,
+    turns: taken,
     waiting,
     uploads: arriving,
     uploadMb: megabytes(bytes),

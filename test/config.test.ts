@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test"
 import { ConfigProvider, Context, Duration, Effect, Either, Layer, Option, Redacted } from "effect"
-import { thisMachine, turnsCarriedBy, uploadsCarriedBy } from "../src/capacity.ts"
+import { defaultMaxTurns, defaultMaxUploads, hostResources } from "../src/capacity.ts"
 import { explainConfigError, Settings, type StageSettings } from "../src/config.ts"
 import { wav16k } from "./support/audio.ts"
 import { startService } from "./support/service.ts"
@@ -55,7 +55,7 @@ const defaults = {
   ffmpegWarm: 2,
   maxAudioBytes: 25 * 1024 * 1024,
   maxAudioSeconds: 300,
-  maxTurns: turnsCarriedBy(thisMachine()),
+  maxTurns: defaultMaxTurns(hostResources()),
   maxTurnsPerUser: 4,
   rateLimits: { turns: 30, requests: 300, registrations: 20, logins: 30, wrongKeys: 20 },
   trustedProxies: [],
@@ -69,7 +69,7 @@ const defaults = {
   otlp: { endpoint: Option.none(), headers: Redacted.make({}), serviceName: "voice-agent" },
   uploadTimeout: Duration.seconds(120),
   uploadMinRate: 1024,
-  maxUploads: uploadsCarriedBy(thisMachine()),
+  maxUploads: defaultMaxUploads(hostResources()),
   uploadSpace: Option.none(),
   listenerTimeout: Duration.seconds(60),
 }

@@ -1,5 +1,5 @@
 import * as FileSystem from "@effect/platform/FileSystem"
-import { Effect, Schema } from "effect"
+import { Effect, Schema, type Scope } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
 import { storable } from "../conversation/model.ts"
@@ -75,14 +75,14 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
       "/voice/conversation",
       ({ request, user, server }) => {
         const asked = { request, server, userId: user.id }
-        const said = admission.knock(user.id).pipe(
-          Effect.zipRight(receiveUpload(asked, uploads, settings)),
-          Effect.map(({ upload, sessionId }) => ({
-            saying: Saying.Recording({ upload }),
-            whereto: Whereto.Asked({ sessionId }),
-          })),
-          Effect.provideService(FileSystem.FileSystem, fs),
-        )
+        const said = (answer: Scope.Scope) =>
+          admission.admit(user.id, receiveUpload(asked, uploads, settings), { alsoHeldBy: answer }).pipe(
+            Effect.map(({ upload, sessionId }) => ({
+              saying: Saying.Recording({ upload }),
+              whereto: Whereto.Asked({ sessionId }),
+            })),
+            Effect.provideService(FileSystem.FileSystem, fs),
+          )
         return run(request, answer({ ...asked, isSpoken: true, said }))
       },
       // The body is read by the turn itself, as it comes.
@@ -92,10 +92,11 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
     .post(
       "/sessions/:id/messages",
       ({ request, user, params, query, body, server }) => {
-        const said = Effect.succeed({
-          saying: Saying.Text(body),
-          whereto: Whereto.Given({ sessionId: params.id }),
-        })
+        const said = (answer: Scope.Scope) =>
+          Effect.as(admission.acquire(user.id, { alsoHeldBy: answer }), {
+            saying: Saying.Text(body),
+            whereto: Whereto.Given({ sessionId: params.id }),
+          })
         return run(
           request,
           answer({ request, server, userId: user.id, isSpoken: query.audio === "true", said }),

@@ -3,7 +3,8 @@ import busboy from "busboy"
 import { Data, type Duration, Effect, Option } from "effect"
 import type { Upload } from "../audio/container.ts"
 import { Overloaded } from "../limits/admission.ts"
-import type { Room, Uploads } from "../limits/uploads.ts"
+import type { DiskQuota, Uploads } from "../limits/uploads.ts"
+import type { UserId } from "../schema.ts"
 import { tempFolder } from "../temp-folder.ts"
 import { BodyBrokeOff, chunksOf, inTime, keepsUp, type Progress } from "./chunks.ts"
 import { AudioTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
@@ -26,12 +27,12 @@ interface UploadSettings {
 
 interface Asked {
   readonly request: Request
-  readonly userId: string
+  readonly userId: UserId
 }
 
 /**
  * Writes the form's `audio` into a folder of its own, which goes with the scope, without ever holding it in memory.
- * The rest of a body that is too large, or for which there is no room, is not read.
+ * The rest of a body that is too large, or for which there is no quota, is not read.
  */
 export const receiveUpload = Effect.fn("receiveUpload")(function* (
   { request, userId }: Asked,
@@ -45,13 +46,13 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (
   const announced = Number(request.headers.get("content-length") ?? 0)
   if (announced > maxBytes + formBytes) return yield* new AudioTooLarge({ maxBytes })
   // Before its folder: it is given back when that is gone.
-  const room = yield* uploads.room(userId)
-  if (!room.has(announced)) return yield* room.refusal
+  const quota = yield* uploads.openQuota(userId)
+  if (!quota.canTake(announced)) return yield* quota.refusal
   const folder = yield* Effect.orDie(tempFolder)
   const path = `${folder}/upload`
   const progress = { received: 0 }
   const form = yield* Effect.tryPromise({
-    try: (signal) => readForm({ request, type, path, maxBytes, room, progress, signal }),
+    try: (signal) => readForm({ request, type, path, maxBytes, quota, progress, signal }),
     catch: (error) => {
       if (error instanceof BodyBrokeOff) return broken()
       return error instanceof AudioTooLarge ||
@@ -80,7 +81,7 @@ interface FormSource {
   readonly type: string
   readonly path: string
   readonly maxBytes: number
-  readonly room: Room
+  readonly quota: DiskQuota
   readonly progress: Progress
   readonly signal: AbortSignal
 }
@@ -121,15 +122,15 @@ const parseForm = (type: string, onAudio: (chunk: Uint8Array) => void) => {
   return { parser, parsed, found }
 }
 
-const readForm = async ({ request, type, path, maxBytes, room, progress, signal }: FormSource) => {
+const readForm = async ({ request, type, path, maxBytes, quota, progress, signal }: FormSource) => {
   let bytes = 0
-  let hasRoom = true
+  let fits = true
   const hash = new Bun.CryptoHasher("sha256")
   const waiting: Array<Uint8Array> = []
   const { parser, parsed, found } = parseForm(type, (chunk) => {
     bytes += chunk.length
-    hasRoom = hasRoom && room.take(chunk.length)
-    if (bytes > maxBytes || !hasRoom) return
+    fits = fits && quota.take(chunk.length)
+    if (bytes > maxBytes || !fits) return
     hash.update(chunk)
     waiting.push(chunk)
   })
@@ -143,7 +144,7 @@ const readForm = async ({ request, type, path, maxBytes, room, progress, signal 
       parser.write(chunk)
       await store()
       if (bytes > maxBytes || progress.received > maxBytes + formBytes) throw new AudioTooLarge({ maxBytes })
-      if (!hasRoom) throw room.refusal
+      if (!fits) throw quota.refusal
       if (parser.errored !== null || signal.aborted) throw broken()
     }
     parser.end()

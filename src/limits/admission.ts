@@ -1,102 +1,108 @@
-import { Context, Duration, Effect, Layer, Schema, type Scope } from "effect"
+import { Context, Duration, Effect, Layer, Schema, Scope } from "effect"
 import { Settings } from "../config.ts"
-import type { Obstacle } from "./fair-queue.ts"
-import { makePlaces, type Places } from "./fair-semaphore.ts"
+import type { UserId } from "../schema.ts"
+import type { Limit } from "./fair-permits.ts"
+import { type FairSemaphore, makeFairSemaphore } from "./fair-semaphore.ts"
 
-/** There is no room for what was asked, and in the time that it waited none came free. */
+/** The service is at capacity, and nothing became free while the request waited. */
 export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
-  /** Of what, for the log. */
+  /** The resource that ran out, for the log. */
   reason: Schema.Literal("turns", "uploads", "upload space", "decoding", "memory"),
   /** Seconds. */
   retryAfter: Schema.Number,
 }) {}
 
-/** The user has MAX_TURNS_PER_USER in hand already, and none of them ended while this one waited. */
+/** The user has MAX_TURNS_PER_USER turns running, and none of them ended while the request waited. */
 export class TooManyTurns extends Schema.TaggedError<TooManyTurns>()("TooManyTurns", {
   most: Schema.Number,
   /** Seconds. */
   retryAfter: Schema.Number,
 }) {}
 
-/** A turn's place among those in hand; given back at the end of the scope that it was taken in. */
-export interface Place {
-  /** Keeps the place until the end of one more scope. Interrupts where the place was given back before. */
-  readonly keep: Effect.Effect<void, never, Scope.Scope>
+/** The limit that a setting names: 0 means none. */
+export const limitOf = (setting: number) => (setting === 0 ? Number.POSITIVE_INFINITY : setting)
+
+/** Seconds after which a retry makes sense: as long as the request has waited. */
+export const retryAfterOf = (timeout: Duration.Duration) =>
+  Math.max(1, Math.ceil(Duration.toSeconds(timeout)))
+
+/** How long a turn keeps its slot. */
+export interface SlotOptions {
+  /** A second scope that holds the slot: it is free when both have closed, in either order. */
+  readonly alsoHeldBy?: Scope.Scope
 }
 
-/** Of a setting. */
-export const unbounded = (most: number) => (most === 0 ? Number.POSITIVE_INFINITY : most)
+type Refused = Overloaded | TooManyTurns
 
-/** Seconds after which it is worth another try: as long as it would have waited. */
-export const retryAfterOf = (patience: Duration.Duration) =>
-  Math.max(1, Math.ceil(Duration.toSeconds(patience)))
-
-/** How many turns this process has in hand at a time, of all users and of each. Every process counts for itself. */
-export class Admission extends Context.Tag("Admission")<
+/**
+ * Limits the turns that this process runs at a time: MAX_TURNS of all users, MAX_TURNS_PER_USER of each. A turn that
+ * finds no slot free waits up to TURN_QUEUE_SECONDS. Every process counts for itself.
+ */
+export class Admission extends Context.Tag("voice-agent/Admission")<
   Admission,
   {
     /**
-     * A place for a turn of the user, until the end of the scope: at once, or when one is free within
-     * TURN_QUEUE_SECONDS. Whoever is interrupted while it waits waits no more.
+     * Waits for capacity, reads the input, then takes a slot until the end of the scope. Without capacity the input is
+     * refused unread; while it is read, which may be slow, it holds no slot.
      */
-    readonly enter: (userId: string) => Effect.Effect<Place, Overloaded | TooManyTurns, Scope.Scope>
-    /**
-     * Done when there is room for a turn of the user, at once or within TURN_QUEUE_SECONDS; no place is taken. Asked
-     * before a recording is read, so that one for which there is no room is refused unread, and one that comes slowly
-     * keeps nobody from a place.
-     */
-    readonly knock: (userId: string) => Effect.Effect<void, Overloaded | TooManyTurns>
-    /** How many turns are in hand, how many wait, and of how many users anything is known. */
-    readonly size: Places["size"]
+    readonly admit: <A, E, R>(
+      userId: UserId,
+      read: Effect.Effect<A, E, R>,
+      options?: SlotOptions,
+    ) => Effect.Effect<A, E | Refused, R | Scope.Scope>
+    /** Takes a slot until the end of the scope, for a turn whose input is there already. */
+    readonly acquire: (userId: UserId, options?: SlotOptions) => Effect.Effect<void, Refused, Scope.Scope>
+    /** Slots taken, requests waiting (for a slot or for capacity), and users with either. */
+    readonly size: Effect.Effect<ReturnType<FairSemaphore["size"]>>
   }
 >() {
   static readonly layer = Layer.effect(
     Admission,
     Effect.gen(function* () {
-      const { maxTurns, maxTurnsPerUser, turnQueueLength, turnQueuePatience } = yield* Settings
-      const places = makePlaces(
+      const { maxTurns, maxTurnsPerUser, turnQueueLength, turnQueuePatience: timeout } = yield* Settings
+      const slots = makeFairSemaphore(
         {
-          all: unbounded(maxTurns),
-          perUser: unbounded(maxTurnsPerUser),
-          waiting: Duration.toMillis(turnQueuePatience) === 0 ? 0 : turnQueueLength,
-          // As many may wait as may be in hand.
-          waitingPerUser: unbounded(maxTurnsPerUser),
+          total: limitOf(maxTurns),
+          perUser: limitOf(maxTurnsPerUser),
+          queue: {
+            total: Duration.toMillis(timeout) === 0 ? 0 : turnQueueLength,
+            // A user may have as many turns waiting as running.
+            perUser: limitOf(maxTurnsPerUser),
+          },
         },
-        turnQueuePatience,
+        timeout,
       )
-      const retryAfter = retryAfterOf(turnQueuePatience)
+      const retryAfter = retryAfterOf(timeout)
 
-      const refusal = (obstacle: Obstacle) =>
-        obstacle === "own"
+      const refused = (limit: Limit) =>
+        limit === "user"
           ? new TooManyTurns({ most: maxTurnsPerUser, retryAfter })
           : new Overloaded({ reason: "turns", retryAfter })
 
-      const enter = Effect.fn("Admission.enter")((userId: string) =>
+      const acquire = Effect.fn("Admission.acquire")((userId: UserId, { alsoHeldBy }: SlotOptions = {}) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
-            yield* Effect.mapError(places.enter(userId, restore), refusal)
-            let holders = 0
-            const hold = Effect.acquireRelease(
-              Effect.sync(() => {
-                holders += 1
-              }),
-              () =>
-                Effect.suspend(() => {
-                  holders -= 1
-                  return holders === 0 ? places.leave(userId) : Effect.void
-                }),
-            )
-            yield* hold
-            return { keep: Effect.suspend(() => (holders === 0 ? Effect.interrupt : hold)) }
+            yield* Effect.mapError(slots.acquire(userId, 1, restore), refused)
+            const scope = yield* Effect.scope
+            const holders = alsoHeldBy === undefined ? [scope] : [scope, alsoHeldBy]
+            let open = holders.length
+            const close = Effect.sync(() => {
+              open -= 1
+              if (open === 0) slots.giveBack(userId, 1)
+            })
+            yield* Effect.forEach(holders, (holder) => Scope.addFinalizer(holder, close), { discard: true })
           }),
         ),
       )
 
-      const knock = Effect.fn("Admission.knock")((userId: string) =>
-        Effect.mapError(places.knock(userId), refusal),
+      const waitForCapacity = Effect.fn("Admission.waitForCapacity")((userId: UserId) =>
+        Effect.mapError(slots.waitForCapacity(userId, 1), refused),
       )
 
-      return { enter, knock, size: places.size }
+      const admit: Admission["Type"]["admit"] = (userId, read, options) =>
+        waitForCapacity(userId).pipe(Effect.zipRight(read), Effect.zipLeft(acquire(userId, options)))
+
+      return { admit, acquire, size: Effect.sync(slots.size) }
     }),
   )
 }

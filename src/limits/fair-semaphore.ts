@@ -1,76 +1,112 @@
-import { Deferred, type Duration, Effect, Option } from "effect"
-import { type Arrival, type Bounds, makeFairQueue, type Obstacle } from "./fair-queue.ts"
+import { Deferred, type Duration, Effect, Exit, Option } from "effect"
+import { type FairLimits, type FairPermits, type Limit, makeFairPermits } from "./fair-permits.ts"
 
-/** Places for work of many users, handed out as `makeFairQueue` says. */
-export interface Places {
+/** Permits that users share fairly: turn slots, or bytes. `makeFairPermits` has the rules. */
+export interface FairSemaphore {
+  /** Whether `tryTake` would succeed. Reserves nothing. */
+  readonly canTake: (user: string, permits: number) => boolean
+  /** Takes the permits now and returns true, or takes none. The caller gives them back. */
+  readonly tryTake: (user: string, permits: number) => boolean
+  readonly giveBack: (user: string, permits: number) => void
   /**
-   * A place, at once or when one is free in time; it is then the caller's to give back. To be called where it can't be
-   * interrupted, with what makes the waiting interruptible: whoever is interrupted then waits no more.
+   * Takes the permits, waiting up to the time-out. Call inside `uninterruptibleMask` and pass `restore`; the caller
+   * gives them back.
    */
-  readonly enter: (
-    userId: string,
+  readonly acquire: (
+    user: string,
+    permits: number,
     restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>,
-  ) => Effect.Effect<void, Obstacle>
-  /** Done when there is room, at once or in time; no place is taken. */
-  readonly knock: (userId: string) => Effect.Effect<void, Obstacle>
-  /** Gives one back. */
-  readonly leave: (userId: string) => Effect.Effect<void>
-  /** Does something in a place. */
-  readonly within: <A, E, R>(
-    userId: string,
+  ) => Effect.Effect<void, Limit>
+  /** Waits up to the time-out until the permits are free, and takes none. */
+  readonly waitForCapacity: (user: string, permits: number) => Effect.Effect<void, Limit>
+  /** Runs the effect while holding the permits; fails with `onLimit` if they did not become free in time. */
+  readonly withPermits: <A, E, R, E2>(
+    user: string,
+    permits: number,
     effect: Effect.Effect<A, E, R>,
-  ) => Effect.Effect<A, E | Obstacle, R>
-  /** How many are taken, how many are waited for, and of how many users anything is known. */
-  readonly size: Effect.Effect<{
-    readonly inHand: number
-    readonly waiting: number
-    readonly users: number
-  }>
+    onLimit: (limit: Limit) => E2,
+  ) => Effect.Effect<A, E | E2, R>
+  readonly size: FairPermits<never>["size"]
 }
 
-/** Whoever waits longer than `patience` is told what stood in the way. */
-export const makePlaces = (bounds: Bounds, patience: Duration.Duration): Places => {
-  const queue = makeFairQueue<Deferred.Deferred<void>>(bounds)
+/** A request that has waited for `timeout` fails with the limit that it waited for. */
+export const makeFairSemaphore = (limits: FairLimits, timeout: Duration.Duration): FairSemaphore => {
+  type Waiter = Deferred.Deferred<void>
+  const permits = makeFairPermits<Waiter>(limits, (waiter) => Deferred.unsafeDone(waiter, Exit.void))
 
-  const leave: Places["leave"] = (userId) =>
-    Effect.suspend(() =>
-      Effect.forEach(queue.finish(userId), (waiter) => Deferred.succeed(waiter, undefined), {
-        discard: true,
-      }),
-    )
-
-  /** `giveBack`: where it was admitted in the same moment in which it was interrupted. */
-  const admission = (
-    userId: string,
-    ask: (userId: string, waiter: Deferred.Deferred<void>) => Arrival,
-    giveBack: Effect.Effect<void>,
-    restore: Parameters<Places["enter"]>[1],
+  /** `undo`: for a fiber that is interrupted in the moment of its admission. */
+  const waitFor = (
+    request: (waiter: Waiter) => ReturnType<FairPermits<Waiter>["request"]>,
+    cancel: (waiter: Waiter) => Limit | undefined,
+    undo: () => void,
+    restore: Parameters<FairSemaphore["acquire"]>[2],
   ) =>
     Effect.gen(function* () {
-      const admitted = yield* Deferred.make<void>()
-      const arrival = ask(userId, admitted)
-      if (arrival === "admitted") return
-      if (arrival !== "waits") return yield* Effect.fail(arrival)
-      const inTime = yield* restore(Effect.timeoutOption(Deferred.await(admitted), patience)).pipe(
+      const waiter = yield* Deferred.make<void>()
+      const outcome = request(waiter)
+      if (outcome === "admitted") return
+      if (outcome !== "queued") return yield* Effect.fail(outcome)
+      const inTime = yield* restore(Effect.timeoutOption(Deferred.await(waiter), timeout)).pipe(
         Effect.onInterrupt(() =>
-          Effect.suspend(() => (Option.isSome(queue.leave(userId, admitted)) ? Effect.void : giveBack)),
+          Effect.sync(() => {
+            if (cancel(waiter) === undefined) undo()
+          }),
         ),
       )
       if (Option.isSome(inTime)) return
-      // None where it was admitted in the same moment: then it goes on.
-      const obstacle = queue.leave(userId, admitted)
-      if (Option.isSome(obstacle)) return yield* Effect.fail(obstacle.value)
+      // Undefined: admitted in the moment of the time-out.
+      const limit = cancel(waiter)
+      if (limit !== undefined) return yield* Effect.fail(limit)
     })
 
-  const enter: Places["enter"] = (userId, restore) => admission(userId, queue.arrive, leave(userId), restore)
-
-  const knock: Places["knock"] = (userId) =>
-    Effect.uninterruptibleMask((restore) => admission(userId, queue.knock, Effect.void, restore))
-
-  const within: Places["within"] = (userId, effect) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.zipRight(enter(userId, restore), Effect.ensuring(restore(effect), leave(userId))),
+  const acquire: FairSemaphore["acquire"] = (user, count, restore) =>
+    waitFor(
+      (waiter) => permits.request(user, count, waiter),
+      (waiter) => permits.cancel(user, waiter),
+      () => permits.giveBack(user, count),
+      restore,
     )
 
-  return { enter, knock, leave, within, size: Effect.sync(queue.size) }
+  const waitForCapacity: FairSemaphore["waitForCapacity"] = (user, count) =>
+    Effect.uninterruptibleMask((restore) =>
+      waitFor(
+        (waiter) => permits.requestCapacity(user, count, waiter),
+        (waiter) => permits.cancel(user, waiter),
+        () => undefined,
+        restore,
+      ),
+    )
+
+  const withPermits: FairSemaphore["withPermits"] = (user, count, effect, onLimit) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.zipRight(
+        Effect.mapError(acquire(user, count, restore), onLimit),
+        Effect.ensuring(
+          restore(effect),
+          Effect.sync(() => permits.giveBack(user, count)),
+        ),
+      ),
+    )
+
+  return {
+    canTake: permits.canTake,
+    tryTake: permits.take,
+    giveBack: permits.giveBack,
+    acquire,
+    waitForCapacity,
+    withPermits,
+    size: permits.size,
+  }
+}
+
+/** Used by `Ffmpeg` until `DecodingSlots` replaces it there. */
+export const makePlaces = (
+  { all: total, perUser }: { readonly all: number; readonly perUser: number; readonly [_: string]: number },
+  timeout: Duration.Duration,
+) => {
+  const unbounded = { total: Number.POSITIVE_INFINITY, perUser: Number.POSITIVE_INFINITY }
+  const semaphore = makeFairSemaphore({ total, perUser, queue: unbounded }, timeout)
+  const within = <A, E, R>(userId: string, effect: Effect.Effect<A, E, R>) =>
+    semaphore.withPermits(userId, 1, effect, (limit) => limit)
+  return { within }
 }

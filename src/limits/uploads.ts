@@ -1,44 +1,48 @@
 import { statfsSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { Context, Effect, Layer, Option, type Scope } from "effect"
+import { Context, Duration, Effect, Layer, Option, type Scope } from "effect"
 import { Settings } from "../config.ts"
-import { Overloaded, retryAfterOf, unbounded } from "./admission.ts"
-import { makeShares } from "./fair-budget.ts"
+import type { UserId } from "../schema.ts"
+import { limitOf, Overloaded, retryAfterOf } from "./admission.ts"
+import { makeFairSemaphore } from "./fair-semaphore.ts"
 
-/** What the recordings of one turn take of the disk; given back at the end of the scope that it was opened in. */
-export interface Room {
-  /** Whether so many bytes more may be written; nothing is kept of it. */
-  readonly has: (bytes: number) => boolean
-  /** Called before so many bytes more are written: false where they may not be. */
+/** The disk space that the recordings of one turn take; given back at the end of the scope. */
+export interface DiskQuota {
+  /** Whether so many more bytes may be written. Reserves nothing. */
+  readonly canTake: (bytes: number) => boolean
+  /** Call before writing so many more bytes. False: they may not be written, for the reason `refusal`. */
   readonly take: (bytes: number) => boolean
-  /** What is told where they may not. */
   readonly refusal: Overloaded
 }
 
-/** Of the free space at start: others write there as well, other processes of the service among them. */
-const partOfFree = 1 / 2
+/** Others write to the same disk, other processes of this service among them. */
+const shareOfFreeSpace = 1 / 2
 
-/** In bytes: one user alone gets a half, in which the largest recording has to fit. */
+/** Bytes. A user alone gets half of the space, and the largest recording has to fit into it. */
 export const leastSpace = (maxAudioBytes: number) => 2 * maxAudioBytes
 
-/** In bytes. A folder that can't be looked at stops the start elsewhere. */
-const halfOfFree = Effect.sync(() => {
+/** Bytes. Without a temporary folder the service does not get this far. */
+const defaultSpace = Effect.sync(() => {
   const { bavail, bsize } = statfsSync(tmpdir())
-  return Math.floor(bavail * bsize * partOfFree)
+  return Math.floor(bavail * bsize * shareOfFreeSpace)
 })
 
+/** Shares `total` permits among users, without waiting. */
+const makeShares = (total: number) =>
+  makeFairSemaphore({ total, perUser: "dynamic", queue: { total: 0, perUser: 0 } }, Duration.zero)
+
 /**
- * Recordings on their way: how many arrive at a time, and what they take of the disk until their turns are over. Both
- * are shared among users. Neither has to do with places for turns: one that arrives slowly holds no such place.
+ * Limits the uploads that arrive at a time, and the disk space that recordings take until their turns are over. Users
+ * share both fairly. An upload holds no turn slot, so a slow one keeps nobody from starting a turn.
  */
-export class Uploads extends Context.Tag("Uploads")<
+export class Uploads extends Context.Tag("voice-agent/Uploads")<
   Uploads,
   {
-    /** A recording of the user arrives until the end of the scope. */
-    readonly arrive: (userId: string) => Effect.Effect<void, Overloaded, Scope.Scope>
-    /** Room for what is written of it, until the end of the scope. */
-    readonly room: (userId: string) => Effect.Effect<Room, never, Scope.Scope>
-    /** How many arrive, and how many bytes are taken. */
+    /** Counts an upload as arriving until the end of the scope. */
+    readonly arrive: (userId: UserId) => Effect.Effect<void, Overloaded, Scope.Scope>
+    /** Disk space for what is written until the end of the scope. */
+    readonly openQuota: (userId: UserId) => Effect.Effect<DiskQuota, never, Scope.Scope>
+    /** Uploads that arrive, and bytes on the disk. */
     readonly size: Effect.Effect<{ readonly arriving: number; readonly bytes: number }>
   }
 >() {
@@ -46,10 +50,10 @@ export class Uploads extends Context.Tag("Uploads")<
     Uploads,
     Effect.gen(function* () {
       const { maxUploads, maxAudioBytes, uploadSpace, turnQueuePatience } = yield* Settings
-      const arriving = makeShares(unbounded(maxUploads))
+      const arriving = makeShares(limitOf(maxUploads))
       const bytes = yield* Option.match(uploadSpace, {
-        onNone: () => halfOfFree,
-        onSome: (most) => Effect.succeed(unbounded(most)),
+        onNone: () => defaultSpace,
+        onSome: (most) => Effect.succeed(limitOf(most)),
       })
       if (bytes < leastSpace(maxAudioBytes)) {
         yield* Effect.annotateLogs(Effect.logWarning("upload.space_low"), { bytes })
@@ -57,41 +61,37 @@ export class Uploads extends Context.Tag("Uploads")<
       const space = makeShares(bytes)
       const retryAfter = retryAfterOf(turnQueuePatience)
       const tooMany = new Overloaded({ reason: "uploads", retryAfter })
-      const noRoom = new Overloaded({ reason: "upload space", retryAfter })
+      const noSpace = new Overloaded({ reason: "upload space", retryAfter })
 
-      const arrive = (userId: string) =>
+      const arrive = (userId: UserId) =>
         Effect.acquireRelease(
-          Effect.suspend(() => (arriving.take(userId, 1) ? Effect.void : tooMany)),
+          Effect.suspend(() => (arriving.tryTake(userId, 1) ? Effect.void : tooMany)),
           () => Effect.sync(() => arriving.giveBack(userId, 1)),
         )
 
-      const room = (userId: string) =>
-        Effect.gen(function* () {
-          let taken = 0
-          let isOpen = true
-          yield* Effect.addFinalizer(() =>
-            Effect.sync(() => {
-              isOpen = false
-              space.giveBack(userId, taken)
-            }),
-          )
-          const opened: Room = {
-            has: (bytes) => space.has(userId, bytes),
-            take: (bytes) => {
-              if (!isOpen || !space.take(userId, bytes)) return false
-              taken += bytes
-              return true
-            },
-            refusal: noRoom,
-          }
-          return opened
-        })
+      const openQuota = Effect.fnUntraced(function* (userId: UserId) {
+        let taken = 0
+        let isOpen = true
+        yield* Effect.addFinalizer(() =>
+          Effect.sync(() => {
+            isOpen = false
+            space.giveBack(userId, taken)
+          }),
+        )
+        const quota: DiskQuota = {
+          canTake: (count) => space.canTake(userId, count),
+          take: (count) => {
+            if (!isOpen || !space.tryTake(userId, count)) return false
+            taken += count
+            return true
+          },
+          refusal: noSpace,
+        }
+        return quota
+      })
 
-      const size = Effect.sync(() => ({
-        arriving: arriving.size().taken,
-        bytes: space.size().taken,
-      }))
-      return { arrive, room, size }
+      const size = Effect.sync(() => ({ arriving: arriving.size().taken, bytes: space.size().taken }))
+      return { arrive, openQuota, size }
     }),
   )
 }

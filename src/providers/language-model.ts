@@ -1,6 +1,7 @@
-import { Context, Data, type Effect } from "effect"
+import { Context, Data, Effect, Layer } from "effect"
 import type { TurnId } from "../schema.ts"
 import type { ProviderError } from "./errors.ts"
+import { makeScript, wait } from "./fake.ts"
 
 export interface PromptMessage {
   readonly role: "user" | "assistant"
@@ -16,6 +17,7 @@ export interface Prompt {
 
 /** One step of a model's answer. */
 export type ModelEvent = Data.TaggedEnum<{
+  /** Never empty. A refusal in words is text too. */
   Text: { readonly text: string }
   /** As the provider counts them. It may come more than once: the last one counts. */
   Usage: { readonly inputTokens: number; readonly outputTokens: number }
@@ -30,6 +32,18 @@ export interface GenerateOptions {
   readonly model: string
   readonly maxTokens: number
   readonly temperature: number
+}
+
+/** One round of the fake: the chunks, then `fail`, or `usage` and the end. */
+export interface FakeRound {
+  readonly chunks?: ReadonlyArray<{ readonly afterMs?: number; readonly text: string }>
+  readonly usage?: { readonly inputTokens: number; readonly outputTokens: number }
+  readonly end?: Extract<ModelEvent, { readonly _tag: "End" }>["reason"]
+  readonly fail?: ProviderError
+}
+
+export interface FakeGenerateCall extends GenerateOptions {
+  readonly prompt: Prompt
 }
 
 /** Text to text. */
@@ -49,4 +63,29 @@ export class LanguageModel extends Context.Tag("voice-agent/LanguageModel")<
     /** True while the circuit breaker keeps requests from every server of this stage. */
     readonly isDown: Effect.Effect<boolean>
   }
->() {}
+>() {
+  /** A fake for tests, and the calls that it gets. Each call takes the next round; the last round repeats. */
+  static makeFake(rounds: ReadonlyArray<FakeRound> = [{ chunks: [{ text: "Hello." }] }]) {
+    const calls: Array<FakeGenerateCall> = []
+    const next = makeScript(rounds)
+    const layer = Layer.succeed(LanguageModel, {
+      generate: Effect.fnUntraced(function* (prompt, options, on) {
+        calls.push({ ...options, prompt })
+        const { chunks = [], usage, end = "stop", fail } = next()
+        for (const { afterMs, text } of chunks) {
+          yield* wait(afterMs)
+          on(ModelEvent.Text({ text }))
+        }
+        if (fail !== undefined) return yield* fail
+        if (usage !== undefined) on(ModelEvent.Usage(usage))
+        on(ModelEvent.End({ reason: end }))
+      }),
+      isDown: Effect.succeed(false),
+    })
+    return { layer, calls }
+  }
+
+  static layerFake(rounds?: ReadonlyArray<FakeRound>) {
+    return Layer.suspend(() => LanguageModel.makeFake(rounds).layer)
+  }
+}

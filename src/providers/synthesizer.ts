@@ -1,6 +1,7 @@
-import { Context, type Effect } from "effect"
+import { Context, Effect, Layer } from "effect"
 import type { SpeechFormat, TurnId } from "../schema.ts"
 import type { ProviderError } from "./errors.ts"
+import { makeScript, wait } from "./fake.ts"
 
 /** The formats that speech is asked for in: MP3, or 24 kHz mono 16-bit little-endian samples. */
 export type SpokenFormat = Exclude<SpeechFormat, "none">
@@ -19,6 +20,16 @@ export interface SpeakOptions {
  */
 export type OnAudio = (audio: Uint8Array) => boolean
 
+/** The speech of one call of the fake: the chunks, then `fail` or the end. */
+export interface FakeSpeech {
+  readonly chunks?: ReadonlyArray<{ readonly afterMs?: number; readonly bytes: Uint8Array }>
+  readonly fail?: ProviderError
+}
+
+export interface FakeSpeakCall extends SpeakOptions {
+  readonly text: string
+}
+
 /** Text to speech. */
 export class Synthesizer extends Context.Tag("voice-agent/Synthesizer")<
   Synthesizer,
@@ -36,4 +47,28 @@ export class Synthesizer extends Context.Tag("voice-agent/Synthesizer")<
     /** True while the circuit breaker keeps requests from every server of this stage. */
     readonly isDown: Effect.Effect<boolean>
   }
->() {}
+>() {
+  /** A fake for tests, and the calls that it gets. Each call takes the next speech; the last speech repeats. */
+  static makeFake(speeches: ReadonlyArray<FakeSpeech> = [{ chunks: [{ bytes: new Uint8Array(4800) }] }]) {
+    const calls: Array<FakeSpeakCall> = []
+    const next = makeScript(speeches)
+    const layer = Layer.succeed(Synthesizer, {
+      speak: Effect.fnUntraced(function* (text, options, open) {
+        calls.push({ ...options, text })
+        const { chunks = [], fail } = next()
+        const take = open()
+        for (const { afterMs, bytes } of chunks) {
+          yield* wait(afterMs)
+          take(bytes)
+        }
+        return fail === undefined ? options.format : yield* fail
+      }),
+      isDown: Effect.succeed(false),
+    })
+    return { layer, calls }
+  }
+
+  static layerFake(speeches?: ReadonlyArray<FakeSpeech>) {
+    return Layer.suspend(() => Synthesizer.makeFake(speeches).layer)
+  }
+}

@@ -1,7 +1,8 @@
-import { Context, type Effect, type Option } from "effect"
+import { Context, Effect, Layer, type Option } from "effect"
 import type { Pcm16k } from "../audio/pcm.ts"
 import type { TurnId } from "../schema.ts"
 import type { ProviderError } from "./errors.ts"
+import { makeScript, wait } from "./fake.ts"
 
 /** What the recognizer understood. `text` is empty where it heard no speech: that is an answer, not a failure. */
 export interface Transcript {
@@ -16,10 +17,22 @@ export interface TranscribeOptions {
   readonly language: Option.Option<string>
 }
 
+/** One answer of the fake. */
+export interface FakeTranscript {
+  readonly afterMs?: number
+  readonly text?: string
+  readonly fail?: ProviderError
+}
+
+export interface FakeTranscribeCall extends TranscribeOptions {
+  readonly speech: Pcm16k
+}
+
 /** Speech to text. */
 export class Transcriber extends Context.Tag("voice-agent/Transcriber")<
   Transcriber,
   {
+    /** Retries by itself: nothing of a transcript is used before all of it is there. */
     readonly transcribe: (
       speech: Pcm16k,
       options: TranscribeOptions,
@@ -27,4 +40,24 @@ export class Transcriber extends Context.Tag("voice-agent/Transcriber")<
     /** True while the circuit breaker keeps requests from every server of this stage. */
     readonly isDown: Effect.Effect<boolean>
   }
->() {}
+>() {
+  /** A fake for tests, and the calls that it gets. Each call takes the next step; the last step repeats. */
+  static makeFake(steps: ReadonlyArray<FakeTranscript> = [{}]) {
+    const calls: Array<FakeTranscribeCall> = []
+    const next = makeScript(steps)
+    const layer = Layer.succeed(Transcriber, {
+      transcribe: Effect.fnUntraced(function* (speech, options) {
+        calls.push({ ...options, speech })
+        const { afterMs, text = "Hello.", fail } = next()
+        yield* wait(afterMs)
+        return fail === undefined ? { text } : yield* fail
+      }),
+      isDown: Effect.succeed(false),
+    })
+    return { layer, calls }
+  }
+
+  static layerFake(steps?: ReadonlyArray<FakeTranscript>) {
+    return Layer.suspend(() => Transcriber.makeFake(steps).layer)
+  }
+}

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
-import { thisMachine } from "../../src/capacity.ts"
+import { hostResources } from "../../src/capacity.ts"
 import { recordings, wav16k } from "../support/audio.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { fail, type Stage, type Step } from "../support/upstream.ts"
@@ -134,7 +134,7 @@ describe("the turn's time, while the recording is decoded", () => {
   beforeEach(prepare)
   afterEach(() => service.nothingLeft())
 
-  const { cores } = thisMachine()
+  const { cores } = hostResources()
   const holds = async (user: string, count: number) => {
     const mp3 = new Blob([await recordings.mp3.make()])
     service.ffmpegHangs(true)

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util"
-import { thisMachine, turnsCarriedBy } from "../../../src/capacity.ts"
+import { defaultMaxTurns, hostResources } from "../../../src/capacity.ts"
 
 export interface Options {
   /** How much more comes than the service carries. */
@@ -26,7 +26,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options => {
     options: {
       times: text("3"),
       seconds: text("30"),
-      "max-turns": text(`${turnsCarriedBy(thisMachine())}`),
+      "max-turns": text(`${defaultMaxTurns(hostResources())}`),
       write: { type: "boolean", default: false },
     },
   })

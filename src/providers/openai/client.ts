@@ -3,8 +3,9 @@ import OpenAI from "openai"
 import { type ServerSettings, Settings } from "../../config.ts"
 import { Stage } from "../../schema.ts"
 import { type Breaker, makeBreaker } from "../breaker.ts"
-import { type ProviderError, timedOut, toProviderError } from "../errors.ts"
+import { type ProviderError, timedOut } from "../errors.ts"
 import { startOfflineEngines } from "../offline/server.ts"
+import { toProviderError } from "./errors.ts"
 import { providerFetch } from "./fetch.ts"
 
 interface Call {

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test"
 import { readOptions } from "../../../scripts/bench/overload/options.ts"
-import { thisMachine, turnsCarriedBy } from "../../../src/capacity.ts"
+import { defaultMaxTurns, hostResources } from "../../../src/capacity.ts"
 
 describe("the options of the overload", () => {
   test("have defaults: three times what this machine carries", () => {
     expect(readOptions([])).toEqual({
       times: 3,
       ms: 30_000,
-      maxTurns: turnsCarriedBy(thisMachine()),
+      maxTurns: defaultMaxTurns(hostResources()),
       write: false,
     })
   })

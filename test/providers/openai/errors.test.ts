@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { Duration, Option } from "effect"
 import OpenAI from "openai"
-import { toProviderError } from "../../src/providers/errors.ts"
+import { toProviderError } from "../../../src/providers/openai/errors.ts"
 
 /** As the SDK reads an answer of this status. */
 const answered = (status: number, error: object = {}, headers: Record<string, string> = {}) =>

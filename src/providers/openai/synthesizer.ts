@@ -1,0 +1,37 @@
+import { Effect } from "effect"
+import type OpenAI from "openai"
+import { wrongAnswer } from "../errors.ts"
+import { readEach } from "../read-each.ts"
+import type { Synthesizer } from "../synthesizer.ts"
+import { toProviderError } from "./errors.ts"
+
+/** What a proxy's error page or a server's error message says that it is. */
+const isText = /^(text|application\/(json|xml))/
+
+export const speakWith =
+  (client: OpenAI): Synthesizer["Type"]["speak"] =>
+  (text, { model, voice, format }, open) =>
+    Effect.suspend(() => {
+      const take = open()
+      let received = 0
+      const audio = readEach(
+        async (signal) => {
+          const answer = await client.audio.speech.create(
+            { model, voice, input: text, response_format: format },
+            { signal },
+          )
+          if (isText.test(answer.headers.get("content-type") ?? "") || answer.body === null) {
+            throw wrongAnswer("tts", "text where the audio should be")
+          }
+          return answer.body
+        },
+        (chunk: Uint8Array) => {
+          received += chunk.length
+          take(chunk)
+        },
+        toProviderError("tts"),
+      )
+      return Effect.flatMap(audio, () =>
+        received > 0 ? Effect.succeed(format) : wrongAnswer("tts", "no audio in it"),
+      )
+    })

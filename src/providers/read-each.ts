@@ -1,0 +1,28 @@
+import { Effect, Either } from "effect"
+
+/**
+ * Passes each element of an answer to `use` as it arrives. Plain JavaScript inside one promise, since it runs once per
+ * token and per chunk of audio. The signal that `open` gets is aborted at the end, whatever the end is, and `use` is not
+ * called after an interruption. An error of `open` or of the elements fails with `onError`; an error of `use` is a defect.
+ */
+export const readEach = <A, E>(
+  open: (signal: AbortSignal) => Promise<AsyncIterable<A>>,
+  use: (element: A) => void,
+  onError: (cause: unknown) => E,
+): Effect.Effect<void, E> =>
+  Effect.suspend(() => {
+    const abort = new AbortController()
+    const { signal } = abort
+    const read = async () => {
+      for await (const element of await open(signal)) {
+        if (signal.aborted) break
+        const used = Either.try(() => use(element))
+        if (Either.isLeft(used)) return Effect.die(used.left)
+      }
+      return Effect.void
+    }
+    return Effect.tryPromise({ try: read, catch: onError }).pipe(
+      Effect.flatten,
+      Effect.ensuring(Effect.sync(() => abort.abort())),
+    )
+  })
