@@ -1,12 +1,14 @@
 import * as FileSystem from "@effect/platform/FileSystem"
-import { Effect, Schema, type Scope } from "effect"
+import { Effect, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
 import { storable } from "../conversation/model.ts"
 import { RunningTurns } from "../conversation/running-turns.ts"
-import { Admission } from "../limits/admission.ts"
+import { Admission, type SlotOptions } from "../limits/admission.ts"
 import { Uploads } from "../limits/uploads.ts"
-import { Saying, Whereto } from "../turn/model.ts"
+import type { UserId } from "../schema.ts"
+import { fromText, makeFromFile } from "../turn/input.ts"
+import { SessionTarget } from "../turn/request.ts"
 import { signedIn } from "./auth.ts"
 import { fields } from "./body.ts"
 import * as operations from "./openapi/operations/voice.ts"
@@ -49,15 +51,32 @@ const Spoken = Schema.standardSchemaV1(
   }),
 )
 
-/** Turns, from a recording or from a text: what was said comes in, and the reply goes out as the client asked for it. */
+/** Turns, from a recording or from a text. */
 export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers) {
   const run = yield* makeRun
-  const answer = yield* makeTurnAnswer(answers)
+  const answerTurn = yield* makeTurnAnswer(answers)
   const running = yield* RunningTurns
   const admission = yield* Admission
   const uploads = yield* Uploads
+  const fromFile = yield* makeFromFile
   const fs = yield* FileSystem.FileSystem
   const settings = yield* Settings
+
+  /** An upload, as slowly as the client sends it; it holds no slot meanwhile. */
+  const readRecording = (request: Request, userId: UserId) => (slot: SlotOptions) =>
+    admission.admit(userId, receiveUpload({ request, userId }, uploads, settings), slot).pipe(
+      Effect.map(({ upload, sessionId }) => ({
+        input: fromFile(upload),
+        target: SessionTarget.Preferred({ sessionId }),
+      })),
+      Effect.provideService(FileSystem.FileSystem, fs),
+    )
+
+  const readText = (text: string, sessionId: string, userId: UserId) => (slot: SlotOptions) =>
+    Effect.as(admission.acquire(userId, slot), {
+      input: fromText(text),
+      target: SessionTarget.Required({ sessionId }),
+    })
 
   const cancelling = new Elysia()
     .use(yield* signedIn("requests"))
@@ -73,35 +92,34 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
     .use(yield* signedIn("turns"))
     .post(
       "/voice/conversation",
-      ({ request, user, server }) => {
-        const asked = { request, server, userId: user.id }
-        const said = (answer: Scope.Scope) =>
-          admission.admit(user.id, receiveUpload(asked, uploads, settings), { alsoHeldBy: answer }).pipe(
-            Effect.map(({ upload, sessionId }) => ({
-              saying: Saying.Recording({ upload }),
-              whereto: Whereto.Asked({ sessionId }),
-            })),
-            Effect.provideService(FileSystem.FileSystem, fs),
-          )
-        return run(request, answer({ ...asked, isSpoken: true, said }))
-      },
-      // The body is read by the turn itself, as it comes.
+      ({ request, user, server }) =>
+        run(
+          request,
+          answerTurn({
+            request,
+            server,
+            userId: user.id,
+            isSpoken: true,
+            read: readRecording(request, user.id),
+          }),
+        ),
+      // The turn reads the body itself, as it arrives.
       { parse: () => null, detail: operations.converse },
     )
     .use(yield* fields())
     .post(
       "/sessions/:id/messages",
-      ({ request, user, params, query, body, server }) => {
-        const said = (answer: Scope.Scope) =>
-          Effect.as(admission.acquire(user.id, { alsoHeldBy: answer }), {
-            saying: Saying.Text(body),
-            whereto: Whereto.Given({ sessionId: params.id }),
-          })
-        return run(
+      ({ request, user, params, query, body, server }) =>
+        run(
           request,
-          answer({ request, server, userId: user.id, isSpoken: query.audio === "true", said }),
-        )
-      },
+          answerTurn({
+            request,
+            server,
+            userId: user.id,
+            isSpoken: query.audio === "true",
+            read: readText(body.text, params.id, user.id),
+          }),
+        ),
       { body: SaidText, query: Spoken, detail: operations.say },
     )
 })

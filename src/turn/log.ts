@@ -1,4 +1,4 @@
-import { type Cause, Chunk, Clock, Effect, Mailbox, Option, Stream } from "effect"
+import { type Cause, Chunk, Effect, Mailbox, Option, Stream } from "effect"
 import type { TurnError } from "./errors.ts"
 import { initialState, type NewTurnEvent, step, type TurnEvent, type TurnStage, type TurnState } from "./events.ts"
 
@@ -49,7 +49,7 @@ const isOffered = ({ output }: TurnState, event: NewTurnEvent): boolean => {
 
 export const makeTurnLog = (begin: Omit<Parameters<typeof initialState>[0], "beganAt">): Effect.Effect<TurnLog> =>
   Effect.gen(function* () {
-    const clock = yield* Clock.Clock
+    const clock = yield* Effect.clock
     const now = () => clock.unsafeCurrentTimeMillis()
     const waiting = yield* Mailbox.make<TurnEvent, TurnError>()
     const room = Effect.unsafeMakeLatch(true)
