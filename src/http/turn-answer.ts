@@ -1,6 +1,7 @@
 import { Effect, Option, Scope } from "effect"
 import { Settings } from "../config.ts"
 import { Admission } from "../limits/admission.ts"
+import { newId, TurnId, type UserId } from "../schema.ts"
 import type { Listening, Saying, Whereto } from "../turn/model.ts"
 import { Turns } from "../turn/turns.ts"
 import { negotiate } from "./accept.ts"
@@ -28,7 +29,7 @@ const unspoken = (listening: Listening): Listening => ({ ...listening, format: "
 interface Asked {
   readonly request: Request
   readonly server: Bun.Server<unknown> | null
-  readonly userId: string
+  readonly userId: UserId
   /** Whether the reply is to be spoken. */
   readonly isSpoken: boolean
   /** What is said, and where; it is taken in before the turn takes its place, since it comes as slowly as it likes. */
@@ -57,7 +58,7 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
       yield* Scope.extend(place.keep, answer)
       return yield* render(
         turns.take({
-          turnId: crypto.randomUUID(),
+          turnId: newId(TurnId),
           userId,
           whereto,
           idempotencyKey: key,

@@ -3,6 +3,7 @@ import * as BunContext from "@effect/platform-bun/BunContext"
 import { ConfigProvider, Effect, Layer, Logger, Queue, TestClock } from "effect"
 import { Settings } from "../../src/config.ts"
 import * as CleanUp from "../../src/conversation/clean-up.ts"
+import { Ledger } from "../../src/conversation/ledger.ts"
 import * as Postgres from "../../src/db/postgres.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
@@ -23,7 +24,8 @@ const parts = (retentionDays?: string) =>
       ["OPENAI_API_KEY", "sk-test"],
       ...(retentionDays === undefined ? [] : [["SESSION_RETENTION_DAYS", retentionDays] as const]),
     ])
-    return Postgres.layer.pipe(
+    return Ledger.layer.pipe(
+      Layer.provideMerge(Postgres.layer),
       Layer.provideMerge(Settings.layer),
       Layer.provideMerge(BunContext.layer),
       Layer.provide(Logger.remove(Logger.defaultLogger)),
@@ -112,13 +114,13 @@ effectTest(
   Effect.gen(function* () {
     const rounds = yield* Queue.unbounded<string>()
     const logger = Logger.make(({ message, logLevel }) => {
-      if (`${message}`.includes("cleaned up")) Queue.unsafeOffer(rounds, `${logLevel.label} ${message}`)
+      if (`${message}`.startsWith("cleanup.")) Queue.unsafeOffer(rounds, `${logLevel.label} ${message}`)
     })
     const round = Queue.take(rounds)
     yield* Effect.gen(function* () {
       yield* insert(["empty", 25])
       yield* Layer.build(CleanUp.layer)
-      expect(yield* round).toBe("INFO cleaned up")
+      expect(yield* round).toBe("INFO cleanup.done")
       expect(yield* kept).toEqual([])
 
       yield* insert(["empty", 30])
@@ -126,16 +128,16 @@ effectTest(
       expect(yield* Queue.size(rounds)).toBe(0)
       expect(yield* kept).toEqual(["empty 30"])
       yield* TestClock.adjust("1 minute")
-      expect(yield* round).toBe("INFO cleaned up")
+      expect(yield* round).toBe("INFO cleanup.done")
       expect(yield* kept).toEqual([])
 
       yield* run("alter table sessions rename to elsewhere")
       yield* TestClock.adjust("1 hour")
-      expect(yield* round).toBe("WARN not cleaned up")
+      expect(yield* round).toBe("WARN cleanup.failed")
       yield* run("alter table elsewhere rename to sessions")
       yield* insert(["empty", 40])
       yield* TestClock.adjust("1 hour")
-      expect(yield* round).toBe("INFO cleaned up")
+      expect(yield* round).toBe("INFO cleanup.done")
       expect(yield* kept).toEqual([])
     }).pipe(Effect.provide(Layer.merge(parts(), Logger.add(logger))))
   }),
