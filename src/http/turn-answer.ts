@@ -1,6 +1,6 @@
 import { Effect, Option, type Scope } from "effect"
 import { Settings } from "../config.ts"
-import type { UserId } from "../schema.ts"
+import { newId, TurnId, type UserId } from "../schema.ts"
 import type { Listening, Saying, Whereto } from "../turn/model.ts"
 import { Turns } from "../turn/turns.ts"
 import { negotiate } from "./accept.ts"
@@ -55,7 +55,7 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
       const { saying, whereto } = yield* said(answer)
       return yield* render(
         turns.take({
-          turnId: crypto.randomUUID(),
+          turnId: newId(TurnId),
           userId,
           whereto,
           idempotencyKey: key,

@@ -1,6 +1,6 @@
 import { Data, type Option } from "effect"
 import type { Upload } from "../audio/container.ts"
-import type { SpeechFormat, Timings, Usage } from "../schema.ts"
+import type { SpeechFormat, Timings, TurnId, Usage, UserId } from "../schema.ts"
 
 /** What the user says: a recording, or a text that needs no hearing. */
 export type Saying = Data.TaggedEnum<{
@@ -29,8 +29,8 @@ export interface Listening {
 }
 
 export interface TurnInput {
-  readonly turnId: string
-  readonly userId: string
+  readonly turnId: TurnId
+  readonly userId: UserId
   readonly whereto: Whereto
   /** With it, a repeated request gets the first one's answer. */
   readonly idempotencyKey: Option.Option<string>

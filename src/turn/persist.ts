@@ -1,7 +1,8 @@
 import { Effect, Option } from "effect"
-import type { TurnRecords } from "../conversation/ledger.ts"
+import { newItem } from "../conversation/item.ts"
+import type { Ledger } from "../conversation/ledger.ts"
 import type { SessionNotFound } from "../conversation/model.ts"
-import type { HeardTurn, TurnCancelled, TurnSession } from "../conversation/stored-turn.ts"
+import type { EndedTurn, TurnCancelled, TurnSession } from "../conversation/stored-turn.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { undisturbed } from "../db/postgres.ts"
 import type { Timings } from "../schema.ts"
@@ -16,7 +17,16 @@ interface Ending {
   readonly timings: Partial<Timings>
 }
 
-const heardTurn = ({ input, session, tally, timings }: Ending) => ({
+const endedTurn = (
+  { input, session, tally, timings }: Ending,
+  state: EndedTurn["state"],
+  heard: string,
+): Omit<EndedTurn, "speech"> => ({
+  state,
+  items: [
+    newItem({ type: "message", role: "user", text: tally.transcript }),
+    newItem({ type: "message", role: "assistant", text: heard }, { interrupted: state !== "completed" }),
+  ],
   id: input.turnId,
   userId: input.userId,
   session,
@@ -32,10 +42,10 @@ const heardTurn = ({ input, session, tally, timings }: Ending) => ({
  * heard whole is saved even where the listener leaves meanwhile. The speech is kept where a retry may ask for it.
  */
 export const persist = Effect.fn("persist")(
-  (records: TurnRecords["Type"], ending: Ending, speech: Option.Option<Uint8Array>) => {
+  (ledger: Ledger["Type"], ending: Ending, speech: Option.Option<Uint8Array>) => {
     const { tally } = ending
-    const turn: HeardTurn = { ...heardTurn(ending), state: "completed", heard: tally.response, speech }
-    const saved = Effect.tap(records.save(turn), () =>
+    const turn = { ...endedTurn(ending, "completed", tally.response), speech }
+    const saved = Effect.tap(ledger.save(turn), () =>
       Effect.sync(() => {
         tally.isSaved = true
       }),
@@ -50,15 +60,15 @@ export const persist = Effect.fn("persist")(
  */
 export const settle = Effect.fn("settle")(
   (
-    records: TurnRecords["Type"],
+    ledger: Ledger["Type"],
     ending: Ending,
     state: "interrupted" | "cancelled",
   ): Effect.Effect<void, SessionNotFound | TurnCancelled | DatabaseError> => {
     const { input, tally, timings } = ending
     if (tally.isSaved) return Effect.void
     const heard = tally.response.slice(0, tally.heardTo).trimEnd()
-    const failed = records.fail({ id: input.turnId, timings, usage: tally.usage })
-    const saved = records.save({ ...heardTurn(ending), state, heard, speech: Option.none() })
+    const failed = ledger.fail({ id: input.turnId, timings, usage: tally.usage })
+    const saved = ledger.save({ ...endedTurn(ending, state, heard), speech: Option.none() })
     return undisturbed(tally.isHeard ? Effect.catchTag(saved, "TurnLost", () => failed) : failed)
   },
 )

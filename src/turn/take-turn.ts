@@ -1,10 +1,12 @@
-import { Clock, Effect, Fiber, Option } from "effect"
+import { Array as Arr, Clock, Effect, Fiber, Option } from "effect"
 import { validate } from "../audio/container.ts"
 import { requireSound } from "../audio/silence.ts"
 import { Settings } from "../config.ts"
-import { Conversation } from "../conversation/history.ts"
-import { TurnRecords } from "../conversation/ledger.ts"
-import type { Place } from "../conversation/running-turns.ts"
+import { History } from "../conversation/history.ts"
+import type { Item } from "../conversation/item.ts"
+import { Ledger } from "../conversation/ledger.ts"
+import type { Message } from "../conversation/model.ts"
+import type { QueueTicket } from "../conversation/running-turns.ts"
 import type { TurnSession } from "../conversation/stored-turn.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { noteTimes } from "../metrics.ts"
@@ -23,7 +25,7 @@ import { transcribe } from "./transcribe.ts"
 export interface Begun {
   readonly input: TurnInput
   readonly session: TurnSession
-  readonly place: Place
+  readonly ticket: QueueTicket
   readonly watch: Stopwatch
   readonly tally: Tally
 }
@@ -46,12 +48,19 @@ const noTimes: Timings = {
 const apart = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.scoped(Effect.flatMap(Effect.forkScoped(effect), Fiber.join))
 
+const messagesOf = (items: ReadonlyArray<Item>): ReadonlyArray<Message> =>
+  Arr.filterMap(items, ({ payload, ...item }) =>
+    payload.type === "message"
+      ? Option.some({ ...item, role: payload.role, content: payload.text })
+      : Option.none(),
+  )
+
 /** The pipeline, top to bottom: all of a turn, from what was said to its being saved. */
 export const makeTakeTurn = Effect.gen(function* () {
   const settings = yield* Settings
   const { stt, llm, tts } = yield* Providers
-  const conversation = yield* Conversation
-  const records = yield* TurnRecords
+  const history = yield* History
+  const ledger = yield* Ledger
   const ffmpeg = yield* Ffmpeg
 
   /** What was said, as text; and what it came as, for the log. */
@@ -76,11 +85,11 @@ export const makeTakeTurn = Effect.gen(function* () {
   })
 
   /** What was said before, once the turns ahead in the session have come to their end. */
-  const remember = ({ place, session, tally }: Begun) =>
+  const remember = ({ ticket, session, tally }: Begun) =>
     Effect.gen(function* () {
-      yield* place.reached
+      yield* ticket.ready
       tally.isFirst = true
-      return yield* conversation.context(session.id)
+      return messagesOf(yield* history.newest(session.id, settings.contextMessages))
     })
 
   return Effect.fn("turn")(function* (begun: Begun, emit: (event: Passing) => Effect.Effect<unknown>) {
@@ -105,14 +114,14 @@ export const makeTakeTurn = Effect.gen(function* () {
 
     const turn = Effect.gen(function* () {
       yield* emit(TurnEvent.Started({ sessionId: session.id, turnId, isReplay: false }))
-      const [said, history] = yield* Effect.all([apart(hear(begun)), apart(remember(begun))], {
+      const [said, before] = yield* Effect.all([apart(hear(begun)), apart(remember(begun))], {
         concurrency: 2,
       })
       yield* emitTimes
       yield* emit(TurnEvent.Transcript({ text: tally.transcript }))
       yield* reply(
         { llm, tts, settings },
-        { history, transcript: tally.transcript, listening, watch, tally },
+        { history: before, transcript: tally.transcript, listening, watch, tally },
         { emit: pass, spoken: (to) => emit({ _tag: "HandedOn", to }) },
       )
       const speech = Buffer.concat(tally.speech)
@@ -120,7 +129,7 @@ export const makeTakeTurn = Effect.gen(function* () {
       yield* total
       const timings: Timings = { ...noTimes, ...(yield* watch.soFar) }
       const kept = Option.as(input.idempotencyKey, speech)
-      yield* watch.stage("persist", persist(records, { input, session, tally, timings }, kept))
+      yield* watch.stage("persist", persist(ledger, { input, session, tally, timings }, kept))
       const { transcript, response, usage } = tally
       yield* noteTimes({ ...timings })
       yield* Effect.logInfo("turn.completed").pipe(

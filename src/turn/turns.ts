@@ -12,9 +12,9 @@ import {
   Schedule,
   Stream,
 } from "effect"
-import { Conversation } from "../conversation/history.ts"
-import { TurnRecords } from "../conversation/ledger.ts"
-import { type Place, RunningTurns } from "../conversation/running-turns.ts"
+import { Ledger } from "../conversation/ledger.ts"
+import { type QueueTicket, RunningTurns } from "../conversation/running-turns.ts"
+import { Sessions } from "../conversation/sessions.ts"
 import type { StoredTurn } from "../conversation/stored-turn.ts"
 import { undisturbed } from "../db/postgres.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
@@ -73,9 +73,9 @@ export class Turns extends Context.Tag("Turns")<
     Turns,
     Effect.gen(function* () {
       const ffmpeg = yield* Ffmpeg
-      const conversation = yield* Conversation
+      const sessions = yield* Sessions
       const running = yield* RunningTurns
-      const records = yield* TurnRecords
+      const ledger = yield* Ledger
       const takeTurn = yield* makeTakeTurn
 
       const settling = yield* FiberSet.make()
@@ -94,7 +94,7 @@ export class Turns extends Context.Tag("Turns")<
 
       /** What is to be done where a turn ends before its end. */
       const settleUnlessWhole =
-        ({ input, session, place, watch, tally }: Begun) =>
+        ({ input, session, ticket, watch, tally }: Begun) =>
         (exit: Exit.Exit<void, TurnError>) =>
           Effect.gen(function* () {
             yield* countTurn(outcomeOf(exit))
@@ -103,7 +103,7 @@ export class Turns extends Context.Tag("Turns")<
             const failure = Option.map(Cause.failureOption(exit.cause), ({ _tag }) => _tag)
             const state = Option.contains(failure, "TurnCancelled") ? "cancelled" : "interrupted"
             const ending = { input, session, tally, timings }
-            const noted = yield* note(Effect.zipRight(place.settled, settle(records, ending, state)))
+            const noted = yield* note(Effect.zipRight(ticket.issued, settle(ledger, ending, state)))
             // Who is told that the database is away is told so at once.
             if (Option.contains(failure, "DatabaseUnavailable")) return
             yield* undisturbed(Effect.timeoutOption(Fiber.await(noted), settlePatience))
@@ -137,13 +137,13 @@ export class Turns extends Context.Tag("Turns")<
             const answer = Option.flatten(earlier)
             if (Option.isSome(answer)) return yield* again(answer.value, input)
             const session = yield* Whereto.$match(whereto, {
-              Asked: ({ sessionId }) => conversation.join(userId, sessionId),
-              Given: ({ sessionId }) => conversation.rejoin(userId, sessionId),
+              Asked: ({ sessionId }) => sessions.join(userId, sessionId),
+              Given: ({ sessionId }) => sessions.rejoin(userId, sessionId),
             })
             yield* Effect.annotateLogsScoped({ sessionId: session.id })
             const events = yield* Mailbox.make<Passing, TurnError>({ capacity: eventsAhead })
-            const turn = (place: Place, restore: typeof Effect.interruptible) => {
-              const begun = { input, session, place, watch, tally }
+            const turn = (ticket: QueueTicket, restore: typeof Effect.interruptible) => {
+              const begun = { input, session, ticket, watch, tally }
               return restore(
                 Effect.raceFirst(
                   takeTurn(begun, (event) => events.offer(event)),
@@ -157,13 +157,13 @@ export class Turns extends Context.Tag("Turns")<
               )
             }
             // One that failed, or whose listener left, may have begun all the same.
-            const unclaimed = records.fail({ id: turnId, timings: {}, usage: tally.usage })
+            const unclaimed = ledger.fail({ id: turnId, timings: {}, usage: tally.usage })
             // What has a place is never without the fibre that gives it back.
             const claim = yield* Effect.uninterruptibleMask((restore) =>
               restore(running.claim({ id: turnId, userId, session, idempotency })).pipe(
                 Effect.onError(() => note(unclaimed)),
                 Effect.tap((claimed) =>
-                  claimed._tag === "First" ? Effect.forkScoped(turn(claimed.place, restore)) : Effect.void,
+                  claimed._tag === "First" ? Effect.forkScoped(turn(claimed.ticket, restore)) : Effect.void,
                 ),
               ),
             )
