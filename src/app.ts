@@ -5,8 +5,8 @@ import { Keys } from "./accounts/keys.ts"
 import { Users } from "./accounts/users.ts"
 import { Settings } from "./config.ts"
 import * as CleanUp from "./conversation/clean-up.ts"
-import { Conversation } from "./conversation/history.ts"
-import { TurnRecords } from "./conversation/ledger.ts"
+import { History } from "./conversation/history.ts"
+import { Ledger } from "./conversation/ledger.ts"
 import { RunningTurns } from "./conversation/running-turns.ts"
 import { Sessions } from "./conversation/sessions.ts"
 import * as Postgres from "./db/postgres.ts"
@@ -30,10 +30,8 @@ export const layer = Layer.mergeAll(HttpServer.layer, CleanUp.layer).pipe(
   Layer.provideMerge(Turns.layer),
   Layer.provideMerge(RunningTurns.layer),
   Layer.provideMerge(Status.layer),
-  Layer.provideMerge(TurnRecords.layer),
-  Layer.provideMerge(
-    Layer.mergeAll(Users.layer, account, Sessions.layer, Conversation.layer, RateLimits.layer),
-  ),
+  Layer.provideMerge(Ledger.layer),
+  Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
   Layer.provideMerge(
     Layer.mergeAll(
       Postgres.layer,

@@ -316,7 +316,7 @@ describe("REGISTRATION=token", () => {
   test("without a token stops the start, and names it", () => {
     for (const token of [{}, { REGISTRATION_TOKEN: " " }]) {
       expect(refusal({ REGISTRATION: "token", ...token })).toBe(
-        "REGISTRATION_TOKEN must be set where REGISTRATION is token: who registers has to know it.",
+        "REGISTRATION_TOKEN must be set when REGISTRATION is token.",
       )
     }
   })

@@ -97,8 +97,9 @@ export class AccountExport extends Context.Tag("AccountExport")<
         listOf({
           open,
           page: (after) =>
-            query(sql<Placed>`select sequence, id, turn_id, role, content, interrupted, created_at
-              from messages where session_id = ${sessionId} and sequence > ${after}
+            query(sql<Placed>`select sequence, id, turn_id, payload ->> 'role' as role, payload ->> 'text' as content,
+                interrupted, created_at
+              from items where session_id = ${sessionId} and sequence > ${after} and type = 'message'
               order by sequence limit ${pageSize}`),
           json: messageJson,
           close: "]}",

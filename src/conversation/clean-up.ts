@@ -1,36 +1,34 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Duration, Effect, Layer, Schedule } from "effect"
+import { Duration, Effect, Layer, Option, Schedule } from "effect"
 import { Settings } from "../config.ts"
+import { Ledger } from "./ledger.ts"
 
 /**
- * Deletes sessions without a message that are idle for 24 h and, with SESSION_RETENTION_DAYS above 0, all that are
- * idle for longer than that; their turns go with them. Forgets Idempotency-Keys, and the speech kept for them, after 24 h,
- * and allowances that are whole again; ends turns whose process is gone. Answers how many. Safe twice, and on several processes at once.
+ * Deletes sessions without an item after 24 h without activity and, if SESSION_RETENTION_DAYS is above 0, every session
+ * after so many days without activity, with its turns. Deletes full rate-limit allowances. Ends the turns of processes that
+ * are gone and frees Idempotency-Keys: see `Ledger.expire`. Returns the number of each. May run in several processes at once.
  */
 export const cleanUp = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const ledger = yield* Ledger
   const { sessionRetentionDays } = yield* Settings
-  const retention = sql`make_interval(secs => ${sessionRetentionDays * 86_400})`
+  const retention =
+    sessionRetentionDays === 0 ? Option.none() : Option.some(Duration.days(sessionRetentionDays))
   const empty = yield* sql`delete from sessions s where last_activity_at < now() - interval '24 hours'
-    and not exists (select 1 from messages m where m.session_id = s.id) returning 1`
-  const dead = yield* sql`update turns
-    set state = 'failed', lease_until = null, idempotency_key = null, content_hash = null, ended_at = now()
-    where state = 'running' and lease_until < now() - interval '1 minute' returning 1`
-  const keys = yield* sql`update turns
-    set idempotency_key = null, content_hash = null, speech = null, speech_format = null
-    where idempotency_key is not null and created_at < now() - interval '24 hours' returning 1`
-  const whole = yield* sql`delete from rate_limits where whole_at < now() returning 1`
-  const counts = { empty: empty.length, dead: dead.length, keys: keys.length, limits: whole.length }
-  if (sessionRetentionDays === 0) return { ...counts, old: 0 }
-  const old = yield* sql`delete from sessions where last_activity_at < now() - ${retention} returning 1`
-  yield* sql`delete from turns where state = 'failed' and ended_at < now() - ${retention}`
-  return { ...counts, old: old.length }
+    and not exists (select 1 from items i where i.session_id = s.id) returning 1`
+  const turns = yield* ledger.expire(retention)
+  const limits = yield* sql`delete from rate_limits where whole_at < now() returning 1`
+  const old = Option.isNone(retention)
+    ? []
+    : yield* sql`delete from sessions
+        where last_activity_at < now() - make_interval(secs => ${Duration.toSeconds(retention.value)}) returning 1`
+  return { empty: empty.length, limits: limits.length, old: old.length, ...turns }
 }).pipe(Effect.withSpan("CleanUp"))
 
-/** A large retention sweep takes minutes; a database that hangs takes for ever. */
+/** A large retention sweep takes minutes. A database that hangs never ends it. */
 const roundTimeout = Duration.minutes(10)
 
-/** Cleans up at start and every hour, for as long as the service runs; a failed round is logged, the next one comes. */
+/** Cleans up at start and every hour. A failed round is logged; the next one follows an hour later. */
 export const layer = Layer.scopedDiscard(
   cleanUp.pipe(
     Effect.disconnect,

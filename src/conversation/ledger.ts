@@ -1,153 +1,196 @@
 import * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { Array as Arr, Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
-import type { Timings, Usage } from "../schema.ts"
-import { SessionNotFound } from "./model.ts"
-import { type HeardTurn, type NewTurn, StoredTurn, TurnCancelled, TurnLost } from "./stored-turn.ts"
+import { findAll, findFirst } from "../db/rows.ts"
+import { type ItemId, type SessionId, type Timings, TurnId, type Usage, type UserId } from "../schema.ts"
+import { toStorable } from "./item.ts"
+import { ItemNotFound, SessionNotFound } from "./model.ts"
+import {
+  type EndedTurn,
+  EndingTurn,
+  KeyedTurn,
+  type NewTurn,
+  StoredTurn,
+  TurnCancelled,
+  TurnLost,
+  TurnState,
+} from "./stored-turn.ts"
 
-/** How long a turn counts as running without another word from its process. Renewed every second; a pause of 10 s is a database that hangs. */
+/** How long a turn counts as running after its process last renewed it, which it does every second. A database that does not answer for 10 s counts as hung. */
 const lease = Duration.seconds(15)
 
 /** How long a retry with the same Idempotency-Key finds its turn. */
 const keyLifetime = Duration.hours(24)
 
-const KeyedTurn = Schema.Struct({
-  id: Schema.UUID,
-  contentHash: Schema.String,
-  state: Schema.Literal("running", "completed", "interrupted", "cancelled", "failed"),
-  /** Running, by a process that is gone. */
-  isDead: Schema.Boolean,
-  isExpired: Schema.Boolean,
-})
+/** How long after its lease a turn is marked as failed by the clean-up. */
+const deadAfter = Duration.minutes(1)
 
-/** A turn that was asked for with an Idempotency-Key. */
-export type KeyedTurn = typeof KeyedTurn.Type
+const Position = Schema.Struct({ sequence: Schema.String })
+const Turn = Schema.Struct({ id: TurnId })
+const Running = Schema.Struct({ isRunning: Schema.Boolean })
+const Refused = Schema.Struct({ state: TurnState, isCancelled: Schema.Boolean })
 
-const Doomed = Schema.Struct({
-  id: Schema.UUID,
-  /** Nothing was heard of it for a whole lease: the turns behind it do not wait for it any more. */
-  isLost: Schema.Boolean,
-})
-
-/** A running turn that has to end. Where it is not lost, its user asked for that. */
-export type Doomed = typeof Doomed.Type
-
-const rowsOf = <A, I>(schema: Schema.Schema<A, I>, rows: unknown) =>
-  Effect.orDie(Schema.decodeUnknown(Schema.Array(Schema.typeSchema(schema)))(rows))
-
-const firstOf = <A, I>(schema: Schema.Schema<A, I>, rows: unknown) =>
-  Effect.map(rowsOf(schema, rows), (found) => Arr.head(found))
-
-/** The turns that run or ran, in any process of the service. */
-export class TurnRecords extends Context.Tag("TurnRecords")<
-  TurnRecords,
+/** The record of every turn in every process of the service. Nothing else writes to the table `turns`. */
+export class Ledger extends Context.Tag("voice-agent/Ledger")<
+  Ledger,
   {
-    /** Gives a turn its place, after all of its session that came before. None where its Idempotency-Key is in use. */
-    readonly open: (turn: NewTurn) => Effect.Effect<Option.Option<string>, DatabaseError>
-    /** The turn that is nearest ahead of this place in the session, and still running. */
-    readonly ahead: (sessionId: string, place: string) => Effect.Effect<Option.Option<string>, DatabaseError>
-    /** Keeps turns alive; answers those of them that have to end. */
-    readonly renew: (ids: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Doomed>, DatabaseError>
     /**
-     * Both messages, the session where it is new, and the turn's end, or nothing. Fails where the session was deleted, where
-     * the turn is lost, and where one that is to be saved as completed was cancelled before. May be repeated.
+     * Adds a running turn at the end of its session's queue and returns its position there. None if the turn's
+     * Idempotency-Key is in use.
+     */
+    readonly open: (turn: NewTurn) => Effect.Effect<Option.Option<string>, DatabaseError>
+    /** The last running turn of the session before this position. */
+    readonly ahead: (
+      sessionId: SessionId,
+      position: string,
+    ) => Effect.Effect<Option.Option<TurnId>, DatabaseError>
+    /** Renews the leases of running turns; returns those that have to end. */
+    readonly renew: (ids: ReadonlyArray<TurnId>) => Effect.Effect<ReadonlyArray<EndingTurn>, DatabaseError>
+    /**
+     * Saves the items, the session if it is new, and the turn's end in one transaction. Fails if the session was
+     * deleted, if the turn is lost, and if a completed turn was cancelled before. May be repeated.
      */
     readonly save: (
-      turn: HeardTurn,
+      turn: EndedTurn,
     ) => Effect.Effect<void, SessionNotFound | TurnCancelled | TurnLost | DatabaseError>
-    /** The end of a turn of which nothing was heard. Its key is free again; it is forgotten where it cost nothing. */
+    /** Ends a turn of which the client heard nothing and frees its Idempotency-Key. A turn that cost nothing is deleted. */
     readonly fail: (turn: {
-      readonly id: string
+      readonly id: TurnId
       readonly timings: Partial<Timings>
       readonly usage: Usage
     }) => Effect.Effect<void, DatabaseError>
-    readonly keyed: (userId: string, key: string) => Effect.Effect<Option.Option<KeyedTurn>, DatabaseError>
-    /** Takes the key from a turn that is expired or dead, and the speech that was kept for it. */
-    readonly freeKey: (id: string) => Effect.Effect<void, DatabaseError>
-    /** What a completed turn is answered with once more. */
-    readonly stored: (id: string) => Effect.Effect<Option.Option<StoredTurn>, DatabaseError>
-    /** Asks for a turn's end; it is not saved as completed after this, unless it has ended already. */
+    /**
+     * Shortens a saved assistant message to what the client heard of it: `text`, which took `ms` milliseconds of audio.
+     * The message becomes interrupted.
+     */
+    readonly truncate: (
+      userId: UserId,
+      itemId: ItemId,
+      heard: { readonly text: string; readonly ms: number },
+    ) => Effect.Effect<void, ItemNotFound | DatabaseError>
+    readonly findByKey: (
+      userId: UserId,
+      key: string,
+    ) => Effect.Effect<Option.Option<KeyedTurn>, DatabaseError>
+    /** Removes the Idempotency-Key, and the speech stored for it, from a turn that is expired or dead. */
+    readonly freeKey: (id: TurnId) => Effect.Effect<void, DatabaseError>
+    /** A completed turn, if its speech is still stored. */
+    readonly findStored: (id: TurnId) => Effect.Effect<Option.Option<StoredTurn>, DatabaseError>
+    /** Requests the end of a turn. After this a running turn cannot be saved as completed. */
     readonly requestCancel: (
-      userId: string,
-      id: string,
+      userId: UserId,
+      id: TurnId,
     ) => Effect.Effect<"running" | "ended" | "unknown", DatabaseError>
-    readonly isRunning: (id: string) => Effect.Effect<boolean, DatabaseError>
+    readonly isRunning: (id: TurnId) => Effect.Effect<boolean, DatabaseError>
+    /**
+     * Marks turns without a process as failed and removes Idempotency-Keys after 24 h, with the speech stored for them.
+     * Deletes failed turns that ended longer ago than `retention`. Returns the number of turns of each kind. May take
+     * minutes on a large database.
+     */
+    readonly expire: (
+      retention: Option.Option<Duration.Duration>,
+    ) => Effect.Effect<{ readonly dead: number; readonly keys: number; readonly failed: number }, SqlError>
   }
 >() {
   static readonly layer = Layer.effect(
-    TurnRecords,
+    Ledger,
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const pg = yield* PgClient.PgClient
-      const nextLease = sql`now() + make_interval(secs => ${Duration.toSeconds(lease)})`
+      const interval = (duration: Duration.Duration) =>
+        sql`make_interval(secs => ${Duration.toSeconds(duration)})`
+      const nextLease = sql`now() + ${interval(lease)}`
       const ended = { leaseUntil: null, cancelRequested: false }
+      const keyFreed = { idempotencyKey: null, contentHash: null }
+      const speechFreed = { ...keyFreed, speech: null, speechFormat: null }
 
-      const open = Effect.fn("TurnRecords.open")(function* (turn: NewTurn) {
+      const open = Effect.fn("Ledger.open")((turn: NewTurn) => {
         const { key, contentHash } = Option.getOrElse(turn.idempotency, () => ({
           key: null,
           contentHash: null,
         }))
-        // The lock makes the order of places that in which they become visible: none is seen before those ahead of it.
-        const inserted = sql<{ readonly sequence: string }>`
-          insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until)
-          select ${turn.id}::uuid, ${turn.userId}::uuid, ${turn.session.id}::uuid, ${key}, ${contentHash}, ${nextLease}
-          from (select pg_advisory_xact_lock(hashtextextended(${turn.session.id}::text, 0))) as in_order
-          on conflict do nothing
-          returning sequence`
-        // By a COMMIT whose answer was lost.
-        const earlier = sql<{ readonly sequence: string }>`select sequence from turns where id = ${turn.id}`
-        const placed = Effect.filterOrElse(inserted, Arr.isNonEmptyReadonlyArray, () => earlier)
-        const rows = yield* transaction(sql, placed, { isRepeatable: true })
-        return Option.map(Arr.head(rows), ({ sequence }) => sequence)
+        // With the lock, positions become visible in their order: no turn is visible before those ahead of it.
+        const inserted = findFirst(
+          Position,
+          sql`insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until)
+            select ${turn.id}::uuid, ${turn.userId}::uuid, ${turn.session.id}::uuid, ${key}, ${contentHash}, ${nextLease}
+            from (select pg_advisory_xact_lock(hashtextextended(${turn.session.id}::text, 0))) as in_order
+            on conflict do nothing
+            returning sequence`,
+        )
+        // Inserted by an earlier try whose COMMIT was carried out, but not acknowledged.
+        const earlier = findFirst(Position, sql`select sequence from turns where id = ${turn.id}`)
+        const position = Effect.filterOrElse(inserted, Option.isSome, () => earlier)
+        return Effect.map(
+          transaction(sql, position, { isRepeatable: true }),
+          Option.map(({ sequence }) => sequence),
+        )
       })
 
-      const ahead = Effect.fn("TurnRecords.ahead")(function* (sessionId: string, place: string) {
-        const rows = yield* query(sql<{ readonly id: string }>`select id from turns
-          where session_id = ${sessionId} and sequence < ${place} and state = 'running' and lease_until > now()
-          order by sequence desc limit 1`)
-        return Option.map(Arr.head(rows), ({ id }) => id)
+      const ahead = Effect.fn("Ledger.ahead")((sessionId: SessionId, position: string) => {
+        const last = findFirst(
+          Turn,
+          sql`select id from turns
+            where session_id = ${sessionId} and sequence < ${position} and state = 'running' and lease_until > now()
+            order by sequence desc limit 1`,
+        )
+        return Effect.map(
+          query(last),
+          Option.map(({ id }) => id),
+        )
       })
 
-      const renew = Effect.fn("TurnRecords.renew")(function* (ids: ReadonlyArray<string>) {
-        // One that is being saved is not waited for, lest the others go without. One that is lost stays so: another may run
-        // in its place already.
-        const rows = yield* query(sql`with mine as (
-            select id, cancel_requested, lease_until <= now() as is_lost from turns
-            where ${sql.in("id", ids)} and state = 'running' order by id for update skip locked
-          ), renewed as (
-            update turns set lease_until = ${nextLease} from mine where turns.id = mine.id and not is_lost
-          )
-          select id, is_lost from mine where cancel_requested or is_lost`)
-        return yield* rowsOf(Doomed, rows)
+      const renew = Effect.fn("Ledger.renew")((ids: ReadonlyArray<TurnId>) =>
+        // Skips a turn that is being saved, so that the others do not wait for it. A lost turn stays lost: the next turn
+        // of its session may already run.
+        query(
+          findAll(
+            EndingTurn,
+            sql`with mine as (
+                select id, cancel_requested, lease_until <= now() as is_lost from turns
+                where ${sql.in("id", ids)} and state = 'running' order by id for update skip locked
+              ), renewed as (
+                update turns set lease_until = ${nextLease} from mine where turns.id = mine.id and not is_lost
+              )
+              select id, is_lost from mine where cancel_requested or is_lost`,
+          ),
+        ),
+      )
+
+      /** Why a turn was not saved. Succeeds if an earlier try saved it and only the acknowledgement of its COMMIT was lost. */
+      const whyNotSaved = Effect.fnUntraced(function* (id: TurnId) {
+        const turn = yield* findFirst(
+          Refused,
+          sql`select state, coalesce(cancel_requested and lease_until > clock_timestamp(), false) as is_cancelled
+            from turns where id = ${id}`,
+        )
+        if (Option.isNone(turn)) return yield* new SessionNotFound()
+        const { state, isCancelled } = turn.value
+        if (isCancelled) return yield* new TurnCancelled()
+        if (state === "running" || state === "failed") return yield* new TurnLost()
       })
 
-      /** Why a turn could not be saved; nothing where it was before, by a COMMIT whose answer was lost. */
-      const whyNotClosed = Effect.fnUntraced(function* (id: string) {
-        const [turn] = yield* sql<{ readonly state: KeyedTurn["state"]; readonly isCancelled: boolean }>`
-          select state, cancel_requested and lease_until > clock_timestamp() as is_cancelled
-          from turns where id = ${id}`
-        if (turn === undefined) return yield* new SessionNotFound()
-        if (turn.isCancelled) return yield* new TurnCancelled()
-        if (turn.state === "running" || turn.state === "failed") return yield* new TurnLost()
-      })
-
-      const save = Effect.fn("TurnRecords.save")((turn: HeardTurn) => {
-        const { id, userId, session, state, transcript, response, heard } = turn
-        const isWhole = state === "completed"
-        const message = { sessionId: session.id, turnId: id }
-        const opened = sql`insert into sessions ${sql.insert({ id: session.id, userId })} on conflict (id) do nothing`
-        const said = sql`insert into messages ${sql.insert([
-          { ...message, role: "user", content: transcript, interrupted: false },
-          { ...message, role: "assistant", content: heard, interrupted: !isWhole },
-        ])}`
-        const freed = { idempotencyKey: null, contentHash: null }
+      const save = Effect.fn("Ledger.save")((turn: EndedTurn) => {
+        const { id, userId, session, state, transcript, response } = turn
+        const isCompleted = state === "completed"
         const speech = Option.getOrNull(turn.speech)
-        // One that was taken for dead has lost its key meanwhile, and nobody can ask for its speech any more.
+        const sessionAdded = sql`insert into sessions ${sql.insert({ id: session.id, userId })} on conflict (id) do nothing`
+        const itemsAdded = sql`insert into items ${sql.insert(
+          turn.items.map(({ payload: { type, ...payload }, ...item }) => ({
+            ...item,
+            sessionId: session.id,
+            turnId: id,
+            type,
+            payload: pg.json(toStorable(payload)),
+          })),
+        )}`
+        // A turn that was taken for dead may have lost its key; then no retry can ask for its speech.
         const closed = sql`update turns set ${sql.update({
           ...ended,
-          ...(speech === null ? freed : {}),
+          ...(speech === null ? keyFreed : {}),
           state,
           transcript,
           response,
@@ -156,18 +199,18 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
           usage: pg.json(turn.usage),
         })}, speech = case when idempotency_key is not null then ${speech}::bytea end, ended_at = now()
           where id = ${id} and state = 'running' and lease_until > clock_timestamp()
-            and ${isWhole ? sql`not cancel_requested` : sql`true`}
+            and ${isCompleted ? sql`not cancel_requested` : sql`true`}
           returning 1`
-        // The user's row, the session's and then the turn's, as their deletion takes them: else each could wait for the
-        // other. A session that is there is held by itself: its user does not go before it.
-        const heldUser = sql`select 1 from users where id = ${userId} for key share`
-        const held = sql`select 1 from sessions where id = ${session.id} for key share`
+        // Locks the user's row, the session's, then the turn's: the order in which a deletion locks them, which rules out
+        // a deadlock. The lock of an existing session is enough: its user cannot be deleted before it.
+        const userLocked = sql`select 1 from users where id = ${userId} for key share`
+        const sessionLocked = sql`select 1 from sessions where id = ${session.id} for key share`
         const all = Effect.gen(function* () {
-          if (session.isNew) yield* heldUser
-          yield* held
-          if ((yield* closed).length === 0) return yield* whyNotClosed(id)
-          if (session.isNew) yield* opened
-          yield* said
+          if (session.isNew) yield* userLocked
+          yield* sessionLocked
+          if ((yield* closed).length === 0) return yield* whyNotSaved(id)
+          if (session.isNew) yield* sessionAdded
+          yield* itemsAdded
         })
         return transaction(sql, all, { isRepeatable: true }).pipe(
           Effect.mapError((error) =>
@@ -178,66 +221,108 @@ export class TurnRecords extends Context.Tag("TurnRecords")<
         )
       })
 
-      const fail: TurnRecords["Type"]["fail"] = Effect.fn("TurnRecords.fail")(function* ({
-        id,
-        timings,
-        usage,
-      }) {
+      const fail: Ledger["Type"]["fail"] = Effect.fn("Ledger.fail")(({ id, timings, usage }) => {
         const failed = {
           ...ended,
+          ...keyFreed,
           state: "failed",
-          idempotencyKey: null,
-          contentHash: null,
           timings: pg.json(timings),
           usage: pg.json(usage),
         }
         const cost = Object.values(usage).some((amount) => amount > 0)
-        yield* query(
-          cost
-            ? sql`update turns set ${sql.update(failed)}, ended_at = now() where id = ${id} and state = 'running'`
-            : sql`delete from turns where id = ${id} and state = 'running'`,
+        return Effect.asVoid(
+          query(
+            cost
+              ? sql`update turns set ${sql.update(failed)}, ended_at = now() where id = ${id} and state = 'running'`
+              : sql`delete from turns where id = ${id} and state = 'running'`,
+          ),
         )
       })
 
-      const keyed = Effect.fn("TurnRecords.keyed")(function* (userId: string, key: string) {
-        const rows = yield* query(sql`select id, content_hash, state,
-            state = 'running' and lease_until <= now() as is_dead,
-            created_at < now() - make_interval(secs => ${Duration.toSeconds(keyLifetime)}) as is_expired
-          from turns where user_id = ${userId} and idempotency_key = ${key}`)
-        return yield* firstOf(KeyedTurn, rows)
-      })
+      const truncate: Ledger["Type"]["truncate"] = Effect.fn("Ledger.truncate")(
+        function* (userId, itemId, heard) {
+          const shortened = sql`update items
+          set payload = payload || ${pg.json(toStorable({ text: heard.text }))}::jsonb,
+            interrupted = true, heard_ms = ${heard.ms}
+          from sessions
+          where items.id = ${itemId} and sessions.id = session_id and user_id = ${userId}
+            and type = 'message' and payload ->> 'role' = 'assistant'
+          returning 1`
+          if ((yield* query(shortened)).length === 0) return yield* new ItemNotFound()
+        },
+      )
 
-      const freeKey = Effect.fn("TurnRecords.freeKey")((id: string) =>
+      const findByKey = Effect.fn("Ledger.findByKey")((userId: UserId, key: string) =>
+        query(
+          findFirst(
+            KeyedTurn,
+            sql`select id, content_hash, state, state = 'running' and lease_until <= now() as is_dead,
+                created_at < now() - ${interval(keyLifetime)} as is_expired
+              from turns where user_id = ${userId} and idempotency_key = ${key}`,
+          ),
+        ),
+      )
+
+      const freeKey = Effect.fn("Ledger.freeKey")((id: TurnId) =>
         Effect.asVoid(
-          query(sql`update turns
-            set idempotency_key = null, content_hash = null, speech = null, speech_format = null
+          query(sql`update turns set ${sql.update(speechFreed)}
             where id = ${id} and (state <> 'running' or lease_until <= now())`),
         ),
       )
 
-      const stored = Effect.fn("TurnRecords.stored")(function* (id: string) {
-        const rows =
-          yield* query(sql`select id, session_id, transcript, response, speech, speech_format, timings, usage
-          from turns where id = ${id} and state = 'completed' and speech is not null`)
-        return yield* firstOf(StoredTurn, rows)
-      })
+      const findStored = Effect.fn("Ledger.findStored")((id: TurnId) =>
+        query(
+          findFirst(
+            StoredTurn,
+            sql`select id, session_id, transcript, response, speech, speech_format, timings, usage
+              from turns where id = ${id} and state = 'completed' and speech is not null`,
+          ),
+        ),
+      )
 
-      const requestCancel = Effect.fn("TurnRecords.requestCancel")(function* (userId: string, id: string) {
-        const [turn] = yield* query(sql<{ readonly isRunning: boolean }>`
-          update turns set cancel_requested = state = 'running'
-          where id = ${id} and user_id = ${userId} returning state = 'running' as is_running`)
-        if (turn === undefined) return "unknown"
-        return turn.isRunning ? "running" : "ended"
-      })
-
-      const isRunning = Effect.fn("TurnRecords.isRunning")(function* (id: string) {
-        const rows = yield* query(
-          sql`select 1 from turns where id = ${id} and state = 'running' and lease_until > now()`,
+      const requestCancel = Effect.fn("Ledger.requestCancel")(function* (userId: UserId, id: TurnId) {
+        const turn = yield* query(
+          findFirst(
+            Running,
+            sql`update turns set cancel_requested = state = 'running'
+              where id = ${id} and user_id = ${userId} returning state = 'running' as is_running`,
+          ),
         )
-        return rows.length > 0
+        if (Option.isNone(turn)) return "unknown"
+        return turn.value.isRunning ? "running" : "ended"
       })
 
-      return { open, ahead, renew, save, fail, keyed, freeKey, stored, requestCancel, isRunning }
+      const isRunning = Effect.fn("Ledger.isRunning")((id: TurnId) => {
+        const found = sql`select 1 from turns where id = ${id} and state = 'running' and lease_until > now()`
+        return Effect.map(query(found), ({ length }) => length > 0)
+      })
+
+      const expire = Effect.fn("Ledger.expire")(function* (retention: Option.Option<Duration.Duration>) {
+        const dead =
+          yield* sql`update turns set ${sql.update({ ...ended, ...keyFreed, state: "failed" })}, ended_at = now()
+          where state = 'running' and lease_until < now() - ${interval(deadAfter)} returning 1`
+        const keys = yield* sql`update turns set ${sql.update(speechFreed)}
+          where idempotency_key is not null and created_at < now() - ${interval(keyLifetime)} returning 1`
+        const failed = Option.isNone(retention)
+          ? []
+          : yield* sql`delete from turns where state = 'failed' and ended_at < now() - ${interval(retention.value)} returning 1`
+        return { dead: dead.length, keys: keys.length, failed: failed.length }
+      })
+
+      return {
+        open,
+        ahead,
+        renew,
+        save,
+        fail,
+        truncate,
+        findByKey,
+        freeKey,
+        findStored,
+        requestCancel,
+        isRunning,
+        expire,
+      }
     }),
   )
 }

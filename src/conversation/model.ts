@@ -1,7 +1,8 @@
 import { Schema } from "effect"
 import { ItemId, SessionId, Time, TurnId, UserId } from "../schema.ts"
+import { Role } from "./item.ts"
 
-/** Why PostgreSQL could not keep a text; undefined where it can. */
+/** Why PostgreSQL cannot store a text; undefined if it can. */
 export const storable = (text: string) => {
   if (text.includes("\0")) return "must not contain a NUL character"
   return text.isWellFormed() ? undefined : "must not contain half a character (a lone surrogate)"
@@ -9,7 +10,7 @@ export const storable = (text: string) => {
 
 const flawWithin = (value: unknown): string | undefined => {
   if (typeof value === "string") return storable(value)
-  // 1e400 is read as infinite, and would be kept as null.
+  // JSON.parse reads 1e400 as infinity, and JSON.stringify writes that as null.
   if (typeof value === "number" && !Number.isFinite(value)) return "must not contain a number over 1.8e308"
   if (typeof value !== "object" || value === null) return undefined
   for (const [name, each] of Object.entries(value)) {
@@ -27,19 +28,19 @@ const Title = Schema.String.annotations({ message: () => "must be a text or null
   Schema.filter(storable),
 )
 
-/** Taken as it is: a Record would be copied, and lose a member by the name of `__proto__`. */
+/** Not a `Schema.Record`, which copies the object and loses a member named `__proto__`. */
 const JsonObject = Schema.declare(
   (value): value is Readonly<Record<string, unknown>> =>
     typeof value === "object" && value !== null && !Array.isArray(value),
   { message: () => "must be an object", jsonSchema: { type: "object" } },
 )
 
-/** As JSON, in characters: a list has up to 100 of them, and PostgreSQL may write a number as 309 digits. */
-const metadataLength = 16_384
+/** In characters of JSON. Bounds a list of 100 sessions; PostgreSQL may expand a number to 309 digits. */
+const maxMetadataLength = 16_384
 
 const Metadata = JsonObject.pipe(
   Schema.filter(flawWithin),
-  Schema.filter((value) => JSON.stringify(value).length <= metadataLength, {
+  Schema.filter((value) => JSON.stringify(value).length <= maxMetadataLength, {
     message: () => "must have at most 16 KB as JSON",
   }),
 )
@@ -52,37 +53,40 @@ export const Session = Schema.Struct({
   createdAt: Time,
   lastActivityAt: Time,
   expired: Schema.Boolean.annotations({
-    description: "Idle for longer than SESSION_TIMEOUT_MINUTES: readable, but no turn joins it any more.",
+    description:
+      "True after SESSION_TIMEOUT_MINUTES without activity. An expired session can be read, but not continued.",
   }),
 })
 export type Session = typeof Session.Type
 
-/** What a client says of a session: `metadata` is kept as a whole, and replaced as a whole; a null title clears it. */
+/** What a client can set on a session. `metadata` replaces all earlier metadata; a null title removes the title. */
 export const SessionDetails = Schema.Struct({
   title: Schema.optional(Schema.NullOr(Title)),
   metadata: Schema.optional(Metadata),
 }).annotations({ message: () => "must be an object" })
 export type SessionDetails = typeof SessionDetails.Type
 
-export const Role = Schema.Literal("user", "assistant", "system")
-
+/** An item of type `message`, as the API returns it. */
 export const Message = Schema.Struct({
   id: ItemId,
   turnId: TurnId,
   role: Role,
   content: Schema.String,
-  interrupted: Schema.Boolean.annotations({ description: "The listener heard a part of it only." }),
+  interrupted: Schema.Boolean.annotations({ description: "True if the client heard only a part of it." }),
   createdAt: Time,
 })
 export type Message = typeof Message.Type
 
-/** No such session, or another user's: a caller can't tell which. */
+/** The session does not exist or belongs to another user; a caller cannot tell which. */
 export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()("SessionNotFound", {}) {}
 
-/** It was idle for longer than SESSION_TIMEOUT_MINUTES. */
+/** The session had no activity for longer than SESSION_TIMEOUT_MINUTES. */
 export class SessionExpired extends Schema.TaggedError<SessionExpired>()("SessionExpired", {}) {}
 
-/** A cursor or message id that this list did not give out. */
+/** The item does not exist, belongs to another user, or is not an assistant message; a caller cannot tell which. */
+export class ItemNotFound extends Schema.TaggedError<ItemNotFound>()("ItemNotFound", {}) {}
+
+/** A cursor or message id that does not come from this list. */
 export class UnknownPosition extends Schema.TaggedError<UnknownPosition>()("UnknownPosition", {
   field: Schema.String,
 }) {}

@@ -1,18 +1,8 @@
-import {
-  Context,
-  Deferred,
-  Duration,
-  Effect,
-  Fiber,
-  Layer,
-  Option,
-  Schedule,
-  Schema,
-  type Scope,
-} from "effect"
+import { Context, Deferred, Duration, Effect, Fiber, Layer, Option, Schedule, type Scope } from "effect"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { undisturbed } from "../db/postgres.ts"
-import { TurnRecords } from "./ledger.ts"
+import { parseId, type SessionId, TurnId, type UserId } from "../schema.ts"
+import { Ledger } from "./ledger.ts"
 import {
   type Idempotency,
   IdempotencyKeyReused,
@@ -25,96 +15,96 @@ import {
 } from "./stored-turn.ts"
 
 /** How long a turn waits for those ahead of it in its session. */
-const patience = Duration.seconds(30)
+const queueTimeout = Duration.seconds(30)
 
-/** How soon the end of a turn is seen that another process runs. */
-const lookAgain = Duration.millis(100)
+/** How often a turn of another process is checked for its end. */
+const pollInterval = Duration.millis(100)
 
-/** How often this process says that its turns live, and learns which of them another process was asked to end. */
-const beat = Duration.seconds(1)
+/** How often this process renews the leases of its turns and learns which of them were cancelled through another process. */
+const heartbeat = Duration.seconds(1)
 
-/** How long a cancelled turn may take to come to its end before its user is told that it will. */
-const cancelPatience = Duration.seconds(5)
+/** How long a cancellation waits for the turn's end before it is acknowledged anyway. */
+const cancelTimeout = Duration.seconds(5)
 
-/** A turn's place among the turns of its session, in whatever process those run. */
-export interface Place {
-  /** Done once no turn ahead runs any more; a turn waits up to 30 s for that. */
-  readonly reached: Effect.Effect<void, SessionBusy | DatabaseError>
-  /** Done once it is known whether there is a place to be given back. */
-  readonly settled: Effect.Effect<unknown>
+/** A turn's entry in the queue of its session, which spans all processes. */
+export interface QueueTicket {
+  /** Done once no turn ahead runs any more. Waits up to 30 s for that. */
+  readonly ready: Effect.Effect<void, SessionBusy | DatabaseError>
+  /** Done once it is known whether the turn entered the queue, so whether it has to be saved or failed. */
+  readonly issued: Effect.Effect<unknown>
 }
 
-/** The place of a turn to be taken; or the answer of an earlier one that was asked for with the same Idempotency-Key. */
+/** A turn's ticket, or the earlier turn with the same Idempotency-Key. */
 export type Claim =
-  | { readonly _tag: "First"; readonly place: Place }
+  | { readonly _tag: "First"; readonly ticket: QueueTicket }
   | { readonly _tag: "Answered"; readonly turn: StoredTurn }
 
-/** The turns that this process runs, each in its order, and each to be ended from any process. */
-export class RunningTurns extends Context.Tag("RunningTurns")<
+/** The turns that run in this process. Queues the turns of each session and cancels turns of any process. */
+export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
   RunningTurns,
   {
-    /** From here to the end of the scope a turn can be waited for and cancelled; the effect fails once it has to end. */
+    /** Makes a turn known until the scope closes. The returned effect fails when the turn has to end. */
     readonly register: (
-      id: string,
+      id: TurnId,
     ) => Effect.Effect<Effect.Effect<never, TurnCancelled | DatabaseUnavailable>, never, Scope.Scope>
     /**
-     * Gives a registered turn its place, which it holds until it is saved or has failed; without an Idempotency-Key
-     * that is done meanwhile. With one the turn waits for the end of another that has the same.
+     * Puts a registered turn into the queue of its session, where it stays until it is saved or failed. Without an
+     * Idempotency-Key this runs in the background. With a key, waits for the end of another turn that has the same.
      */
     readonly claim: (turn: NewTurn) => Effect.Effect<Claim, IdempotencyKeyReused | DatabaseError, Scope.Scope>
-    /** The answer of a completed turn that was asked for with the same key and recording. */
+    /** The completed turn of an earlier request with the same key and content. */
     readonly answered: (
-      userId: string,
+      userId: UserId,
       idempotency: Idempotency,
     ) => Effect.Effect<Option.Option<StoredTurn>, DatabaseError>
-    /** Ends a user's turn, whichever process runs it; done when it has ended. */
-    readonly cancel: (userId: string, id: string) => Effect.Effect<void, TurnNotFound | DatabaseError>
+    /** Cancels a turn of any process and waits up to 5 s for its end. `id` is the text that the client sent. */
+    readonly cancel: (userId: UserId, id: string) => Effect.Effect<void, TurnNotFound | DatabaseError>
   }
 >() {
   static readonly layer = Layer.scoped(
     RunningTurns,
     Effect.gen(function* () {
-      const records = yield* TurnRecords
+      const ledger = yield* Ledger
       const running = new Map<
-        string,
+        TurnId,
         {
           readonly ended: Deferred.Deferred<void>
-          readonly doomed: Deferred.Deferred<never, TurnCancelled | DatabaseUnavailable>
+          readonly cancelled: Deferred.Deferred<never, TurnCancelled | DatabaseUnavailable>
         }
       >()
 
-      const end = (id: string, reason: TurnCancelled | DatabaseUnavailable) => {
+      const end = (id: TurnId, reason: TurnCancelled | DatabaseUnavailable) => {
         const turn = running.get(id)
-        return turn === undefined ? Effect.void : Deferred.fail(turn.doomed, reason)
+        return turn === undefined ? Effect.void : Deferred.fail(turn.cancelled, reason)
       }
 
-      /** A turn of this process says itself when it has ended, which may be a while after it was saved. */
-      const untilEnded = (id: string) => {
+      /** Waits until a turn may have ended. A turn of this process signals its end, which may come after it was saved. */
+      const untilEnded = (id: TurnId) => {
         const turn = running.get(id)
         return turn === undefined
-          ? Effect.sleep(lookAgain)
-          : Effect.timeoutOption(Deferred.await(turn.ended), beat)
+          ? Effect.sleep(pollInterval)
+          : Effect.timeoutOption(Deferred.await(turn.ended), heartbeat)
       }
 
       yield* Effect.suspend(() =>
-        running.size === 0 ? Effect.succeed([]) : records.renew([...running.keys()]),
+        running.size === 0 ? Effect.succeed([]) : ledger.renew([...running.keys()]),
       ).pipe(
-        Effect.flatMap((doomed) =>
-          Effect.forEach(doomed, ({ id, isLost }) =>
+        Effect.flatMap((ending) =>
+          Effect.forEach(ending, ({ id, isLost }) =>
             end(id, isLost ? new DatabaseUnavailable({ cause: new TurnLost() }) : new TurnCancelled()),
           ),
         ),
         Effect.catchAllCause((cause) => Effect.logWarning("turn.lease_renewal_failed", cause)),
-        Effect.repeat(Schedule.spaced(beat)),
+        Effect.repeat(Schedule.spaced(heartbeat)),
         Effect.forkScoped,
       )
 
-      const register = Effect.fn("RunningTurns.register")((id: string) =>
+      const register = Effect.fn("RunningTurns.register")((id: TurnId) =>
         Effect.acquireRelease(
           Effect.gen(function* () {
             const turn = {
               ended: yield* Deferred.make<void>(),
-              doomed: yield* Deferred.make<never, TurnCancelled | DatabaseUnavailable>(),
+              cancelled: yield* Deferred.make<never, TurnCancelled | DatabaseUnavailable>(),
             }
             running.set(id, turn)
             return turn
@@ -123,73 +113,74 @@ export class RunningTurns extends Context.Tag("RunningTurns")<
             running.delete(id)
             return Deferred.succeed(ended, undefined)
           },
-        ).pipe(Effect.map(({ doomed }) => Deferred.await(doomed))),
+        ).pipe(Effect.map(({ cancelled }) => Deferred.await(cancelled))),
       )
 
-      const waitFor = (sessionId: string, place: string) =>
+      const waitFor = (sessionId: SessionId, position: string) =>
         Effect.gen(function* () {
-          let ahead = yield* records.ahead(sessionId, place)
+          let ahead = yield* ledger.ahead(sessionId, position)
           while (Option.isSome(ahead)) {
             yield* untilEnded(ahead.value)
-            ahead = yield* records.ahead(sessionId, place)
+            ahead = yield* ledger.ahead(sessionId, position)
           }
-        }).pipe(Effect.timeoutFail({ duration: patience, onTimeout: () => new SessionBusy() }))
+        }).pipe(Effect.timeoutFail({ duration: queueTimeout, onTimeout: () => new SessionBusy() }))
 
-      // What is begun here has to be ended: it must not be unknown whether it was begun.
-      const enter = (turn: NewTurn) => undisturbed(records.open(turn))
+      // Not interruptible: an opened turn has to be ended, so it must be known whether it was opened.
+      const open = (turn: NewTurn) => undisturbed(ledger.open(turn))
 
-      const enterMeanwhile = Effect.fnUntraced(function* (turn: NewTurn) {
-        const entering = yield* Effect.forkScoped(Effect.flatMap(enter(turn), Effect.orDie))
-        const reached = Effect.flatMap(Fiber.join(entering), (place) => waitFor(turn.session.id, place))
-        return { reached, settled: Fiber.await(entering) } satisfies Place
+      const openInBackground = Effect.fnUntraced(function* (turn: NewTurn) {
+        const opening = yield* Effect.forkScoped(Effect.flatMap(open(turn), Effect.orDie))
+        const ready = Effect.flatMap(Fiber.join(opening), (position) => waitFor(turn.session.id, position))
+        return { ready, issued: Fiber.await(opening) } satisfies QueueTicket
       })
 
       const claimKey = Effect.fnUntraced(function* (turn: NewTurn, { key, contentHash }: Idempotency) {
         for (;;) {
-          const place = yield* enter(turn)
-          if (Option.isSome(place)) {
-            const reached = waitFor(turn.session.id, place.value)
-            return { _tag: "First", place: { reached, settled: Effect.void } } satisfies Claim
+          const position = yield* open(turn)
+          if (Option.isSome(position)) {
+            const ready = waitFor(turn.session.id, position.value)
+            return { _tag: "First", ticket: { ready, issued: Effect.void } } satisfies Claim
           }
-          const other = Option.getOrUndefined(yield* records.keyed(turn.userId, key))
+          const other = Option.getOrUndefined(yield* ledger.findByKey(turn.userId, key))
           if (other === undefined) continue
           if (other.isDead || other.isExpired) {
-            yield* records.freeKey(other.id)
+            yield* ledger.freeKey(other.id)
             continue
           }
           if (other.contentHash !== contentHash) return yield* new IdempotencyKeyReused()
-          const answer = yield* records.stored(other.id)
-          if (Option.isSome(answer)) return { _tag: "Answered", turn: answer.value } satisfies Claim
+          const stored = yield* ledger.findStored(other.id)
+          if (Option.isSome(stored)) return { _tag: "Answered", turn: stored.value } satisfies Claim
           yield* untilEnded(other.id)
         }
       })
 
       const answered = Effect.fn("RunningTurns.answered")(function* (
-        userId: string,
+        userId: UserId,
         { key, contentHash }: Idempotency,
       ) {
-        const other = yield* records.keyed(userId, key)
+        const other = yield* ledger.findByKey(userId, key)
         const isSame = Option.exists(other, (turn) => !turn.isExpired && turn.contentHash === contentHash)
-        return isSame && Option.isSome(other) ? yield* records.stored(other.value.id) : Option.none()
+        return isSame && Option.isSome(other) ? yield* ledger.findStored(other.value.id) : Option.none()
       })
 
       const claim = Effect.fn("RunningTurns.claim")((turn: NewTurn) =>
         Option.match(turn.idempotency, {
-          onNone: () => Effect.map(enterMeanwhile(turn), (place): Claim => ({ _tag: "First", place })),
+          onNone: () => Effect.map(openInBackground(turn), (ticket): Claim => ({ _tag: "First", ticket })),
           onSome: (idempotency) => claimKey(turn, idempotency),
         }),
       )
 
-      const cancel = Effect.fn("RunningTurns.cancel")(function* (userId: string, id: string) {
-        const found = Schema.is(Schema.UUID)(id) ? yield* records.requestCancel(userId, id) : "unknown"
+      const cancel = Effect.fn("RunningTurns.cancel")(function* (userId: UserId, text: string) {
+        const id = yield* Effect.mapError(parseId(TurnId, text), () => new TurnNotFound())
+        const found = yield* ledger.requestCancel(userId, id)
         if (found === "unknown") return yield* new TurnNotFound()
-        // What was saved meanwhile is answered to its end.
-        if (found === "running") yield* end(id.toLowerCase(), new TurnCancelled())
-        yield* records
+        // A turn that is already saved still sends its response to the end.
+        if (found === "running") yield* end(id, new TurnCancelled())
+        yield* ledger
           .isRunning(id)
           .pipe(
-            Effect.repeat({ while: (isRunning) => isRunning, schedule: Schedule.spaced(lookAgain) }),
-            Effect.timeoutOption(cancelPatience),
+            Effect.repeat({ while: (isRunning) => isRunning, schedule: Schedule.spaced(pollInterval) }),
+            Effect.timeoutOption(cancelTimeout),
           )
       })
 

@@ -1,42 +1,63 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { Array as Arr, Context, Duration, Effect, Encoding, Layer, Option, Schema } from "effect"
+import { Context, Duration, Effect, Encoding, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
-import { Session, type SessionDetails, SessionNotFound, UnknownPosition } from "./model.ts"
+import { findAll, findFirst, findOne } from "../db/rows.ts"
+import { newId, parseId, SessionId, type UserId } from "../schema.ts"
+import { Session, type SessionDetails, SessionExpired, SessionNotFound, UnknownPosition } from "./model.ts"
+import type { TurnSession } from "./stored-turn.ts"
 
 export interface SessionPage {
+  readonly limit: number
+  readonly cursor: Option.Option<string>
+}
+
+export interface SessionList {
   readonly sessions: ReadonlyArray<Session>
-  /** Opaque; asks for the page after this one. None on the last. */
+  /** Opaque: the `cursor` of the next page. None on the last page. */
   readonly nextCursor: Option.Option<string>
 }
 
 /**
- * Where a page ended: the last session's activity, in microseconds since 1970, and its id. Each number of
- * up to 16 digits is a time that PostgreSQL knows, and exact in the double by which it multiplies an interval, until 2255.
+ * The end of a page: the last session's activity, in microseconds since 1970, and its id. PostgreSQL has a time for each
+ * number of up to 16 digits. It multiplies an interval by a double, which holds such a number exactly until 2255.
  */
 const Cursor = Schema.parseJson(Schema.Tuple(Schema.String.pipe(Schema.pattern(/^\d{1,16}$/)), Schema.UUID))
 
-const isId = Schema.is(Schema.UUID)
+const ListedSession = Schema.Struct({ ...Session.fields, position: Schema.String })
 
-/** The sessions of users, each seen by its owner only. */
-export class Sessions extends Context.Tag("Sessions")<
+const Joinable = Schema.Struct({ isStored: Schema.Boolean })
+
+/** The sessions of users. An `id` is the text that a client sent; a session of another user is not found. */
+export class Sessions extends Context.Tag("voice-agent/Sessions")<
   Sessions,
   {
-    readonly create: (userId: string, details: SessionDetails) => Effect.Effect<Session, DatabaseError>
+    readonly create: (userId: UserId, details: SessionDetails) => Effect.Effect<Session, DatabaseError>
+    /** Most recent activity first. */
     readonly list: (
-      userId: string,
-      page: { readonly limit: number; readonly cursor: Option.Option<string> },
-    ) => Effect.Effect<SessionPage, UnknownPosition | DatabaseError>
-    readonly get: (userId: string, id: string) => Effect.Effect<Session, SessionNotFound | DatabaseError>
+      userId: UserId,
+      page: SessionPage,
+    ) => Effect.Effect<SessionList, UnknownPosition | DatabaseError>
+    readonly get: (userId: UserId, id: string) => Effect.Effect<Session, SessionNotFound | DatabaseError>
     readonly update: (
-      userId: string,
+      userId: UserId,
       id: string,
       details: SessionDetails,
     ) => Effect.Effect<Session, SessionNotFound | DatabaseError>
-    /** Its messages go with it. */
-    readonly remove: (userId: string, id: string) => Effect.Effect<void, SessionNotFound | DatabaseError>
+    /** Deletes a session with its items and turns. */
+    readonly remove: (userId: UserId, id: string) => Effect.Effect<void, SessionNotFound | DatabaseError>
+    /** The session for a turn: the requested one, or a new one if that is unknown, expired, or not an id. */
+    readonly join: (
+      userId: UserId,
+      requested: Option.Option<string>,
+    ) => Effect.Effect<TurnSession, DatabaseError>
+    /** The session for a turn, or an error if a turn cannot use that one. */
+    readonly rejoin: (
+      userId: UserId,
+      id: string,
+    ) => Effect.Effect<TurnSession, SessionNotFound | SessionExpired | DatabaseError>
   }
 >() {
   static readonly layer = Layer.effect(
@@ -45,32 +66,25 @@ export class Sessions extends Context.Tag("Sessions")<
       const sql = yield* SqlClient.SqlClient
       const pg = yield* PgClient.PgClient
       const { sessionTimeout } = yield* Settings
-      const timeoutSeconds = Duration.toSeconds(sessionTimeout)
+      const timeout = sql`make_interval(secs => ${Duration.toSeconds(sessionTimeout)})`
       const columns = sql`id, user_id, title, metadata, created_at, last_activity_at,
-        last_activity_at < now() - make_interval(secs => ${timeoutSeconds}) as expired`
-      const decode = (rows: unknown) =>
-        Effect.orDie(Schema.decodeUnknown(Schema.Array(Schema.typeSchema(Session)))(rows))
-      const one = (rows: unknown) =>
-        Effect.flatMap(decode(rows), (found) => Effect.mapError(Arr.head(found), () => new SessionNotFound()))
-      const owned = (userId: string, id: string) =>
-        isId(id) ? Effect.succeed(sql`id = ${id} and user_id = ${userId}`) : new SessionNotFound()
-      const assigned = (details: SessionDetails) => ({
-        ...(details.title === undefined ? {} : { title: details.title }),
-        ...(details.metadata === undefined ? {} : { metadata: pg.json(details.metadata) }),
-      })
-
-      const create = Effect.fn("Sessions.create")(function* (userId: string, details: SessionDetails) {
-        const rows = yield* transaction(
-          sql,
-          sql`insert into sessions ${sql.insert({ userId, ...assigned(details) })} returning ${columns}`,
+        last_activity_at < now() - ${timeout} as expired`
+      const orNotFound = Effect.mapError(() => new SessionNotFound())
+      const owned = (userId: UserId, id: string) =>
+        orNotFound(
+          Effect.map(parseId(SessionId, id), (parsed) => sql`id = ${parsed} and user_id = ${userId}`),
         )
-        return yield* Effect.orDie(one(rows))
+      const assigned = ({ title, metadata }: SessionDetails) => ({
+        ...(title === undefined ? {} : { title }),
+        ...(metadata === undefined ? {} : { metadata: pg.json(metadata) }),
       })
 
-      const list = Effect.fn("Sessions.list")(function* (
-        userId: string,
-        page: { readonly limit: number; readonly cursor: Option.Option<string> },
-      ) {
+      const create = Effect.fn("Sessions.create")((userId: UserId, details: SessionDetails) => {
+        const values = sql.insert({ userId, ...assigned(details) })
+        return transaction(sql, findOne(Session, sql`insert into sessions ${values} returning ${columns}`))
+      })
+
+      const list = Effect.fn("Sessions.list")(function* (userId: UserId, page: SessionPage) {
         const after = yield* Effect.transposeMapOption(page.cursor, (cursor) =>
           Effect.mapError(
             Effect.flatMap(Encoding.decodeBase64UrlString(cursor), Schema.decode(Cursor)),
@@ -82,43 +96,77 @@ export class Sessions extends Context.Tag("Sessions")<
           onSome: ([activity, id]) => sql`user_id = ${userId} and (last_activity_at, id) <
             (timestamptz 'epoch' + ${activity}::bigint * interval '1 microsecond', ${id}::uuid)`,
         })
-        const rows = yield* query(sql<{ readonly position: string; readonly id: string }>`
-          select ${columns}, (extract(epoch from last_activity_at) * 1000000)::bigint as position
-          from sessions where ${where}
-          order by last_activity_at desc, id desc limit ${page.limit + 1}`)
+        const rows = yield* query(
+          findAll(
+            ListedSession,
+            sql`select ${columns}, (extract(epoch from last_activity_at) * 1000000)::bigint as position
+              from sessions where ${where}
+              order by last_activity_at desc, id desc limit ${page.limit + 1}`,
+          ),
+        )
         const last = rows.length > page.limit ? rows[page.limit - 1] : undefined
         return {
-          sessions: yield* decode(rows.slice(0, page.limit)),
+          sessions: rows.slice(0, page.limit),
           nextCursor: Option.map(Option.fromNullable(last), ({ position, id }) =>
             Encoding.encodeBase64Url(JSON.stringify([position, id])),
           ),
         }
       })
 
-      const get = Effect.fn("Sessions.get")(function* (userId: string, id: string) {
-        const mine = yield* owned(userId, id)
-        return yield* one(yield* query(sql`select ${columns} from sessions where ${mine}`))
+      const get = Effect.fn("Sessions.get")(function* (userId: UserId, id: string) {
+        const where = yield* owned(userId, id)
+        const found = yield* query(findFirst(Session, sql`select ${columns} from sessions where ${where}`))
+        return yield* orNotFound(found)
       })
 
       const update = Effect.fn("Sessions.update")(function* (
-        userId: string,
+        userId: UserId,
         id: string,
         details: SessionDetails,
       ) {
-        const mine = yield* owned(userId, id)
+        const where = yield* owned(userId, id)
         const values = assigned(details)
         if (Object.keys(values).length === 0) return yield* get(userId, id)
-        const statement = sql`update sessions set ${sql.update(values)} where ${mine} returning ${columns}`
-        return yield* one(yield* transaction(sql, statement))
+        const statement = sql`update sessions set ${sql.update(values)} where ${where} returning ${columns}`
+        return yield* orNotFound(yield* transaction(sql, findFirst(Session, statement)))
       })
 
-      const remove = Effect.fn("Sessions.remove")(function* (userId: string, id: string) {
-        const mine = yield* owned(userId, id)
-        const rows = yield* transaction(sql, sql`delete from sessions where ${mine} returning id`)
+      const remove = Effect.fn("Sessions.remove")(function* (userId: UserId, id: string) {
+        const where = yield* owned(userId, id)
+        const rows = yield* transaction(sql, sql`delete from sessions where ${where} returning id`)
         if (rows.length === 0) return yield* new SessionNotFound()
       })
 
-      return { create, list, get, update, remove }
+      const join = Effect.fn("Sessions.join")(function* (userId: UserId, requested: Option.Option<string>) {
+        const fresh: TurnSession = { id: newId(SessionId), isNew: true }
+        const id = Option.flatMap(requested, (text) => parseId(SessionId, text))
+        if (Option.isNone(id)) return fresh
+        // A new session has no row before its first turn is saved, but a second turn can already join it.
+        const found = yield* query(
+          findFirst(
+            Joinable,
+            sql`select true as is_stored from sessions where id = ${id.value} and user_id = ${userId}
+                and last_activity_at >= now() - ${timeout}
+              union all
+              select false from turns where session_id = ${id.value} and user_id = ${userId} and state = 'running'
+                and lease_until > now() and not exists (select 1 from sessions where id = ${id.value})
+              limit 1`,
+          ),
+        )
+        return Option.match(found, {
+          onNone: () => fresh,
+          onSome: ({ isStored }): TurnSession => ({ id: id.value, isNew: !isStored }),
+        })
+      })
+
+      const rejoin = Effect.fn("Sessions.rejoin")(function* (userId: UserId, id: string) {
+        const session = yield* join(userId, Option.some(id))
+        if (session.id === id.toLowerCase()) return session
+        yield* get(userId, id)
+        return yield* new SessionExpired()
+      })
+
+      return { create, list, get, update, remove, join, rejoin }
     }),
   )
 }

@@ -1,49 +1,71 @@
-import { type Option, Schema } from "effect"
-import { SpeechFormat, Timings, Usage } from "../schema.ts"
+import { type Array as Arr, type Option, Schema } from "effect"
+import { SessionId, SpeechFormat, Timings, TurnId, Usage, type UserId } from "../schema.ts"
+import type { NewItem } from "./item.ts"
 
-/** The session that a turn belongs to. The row of a new one is stored together with the turn. */
+/** The session that a turn belongs to. */
 export interface TurnSession {
-  readonly id: string
-  /** Whether its row may have to be made. */
+  readonly id: SessionId
+  /** True if the session may have no row yet: it is then created when the turn is saved. */
   readonly isNew: boolean
 }
 
-/** What makes a repeated request the same: the client's key, and the SHA-256 of what was said, in hex. */
+/** Identifies a repeated request: the client's key, and the SHA-256 of the input in hex. */
 export interface Idempotency {
   readonly key: string
   readonly contentHash: string
 }
 
-/** A turn that begins. */
+/** A turn at its start. */
 export interface NewTurn {
-  readonly id: string
-  readonly userId: string
+  readonly id: TurnId
+  readonly userId: UserId
   readonly session: TurnSession
   readonly idempotency: Option.Option<Idempotency>
 }
 
-/** A turn that was heard, whole or in part. */
-export interface HeardTurn {
-  readonly id: string
-  readonly userId: string
+/** A turn at its end, of which the client heard all or a part. */
+export interface EndedTurn {
+  readonly id: TurnId
+  readonly userId: UserId
   readonly session: TurnSession
   readonly state: "completed" | "interrupted" | "cancelled"
+  /** What the turn adds to the conversation, in order. */
+  readonly items: Arr.NonEmptyReadonlyArray<NewItem>
   readonly transcript: string
-  /** As the model wrote it. */
+  /** The whole reply of the model, also if the client heard only a part. */
   readonly response: string
-  /** What was heard of it; all of it where the turn is completed. */
-  readonly heard: string
-  /** All of the speech, for a retry; None where there can be none. */
+  /** All of the speech, stored for a retry with the same Idempotency-Key. */
   readonly speech: Option.Option<Uint8Array>
   readonly speechFormat: SpeechFormat
   readonly timings: Partial<Timings>
   readonly usage: Usage
 }
 
-/** A completed turn, as a retry of it is answered. */
+export const TurnState = Schema.Literal("running", "completed", "interrupted", "cancelled", "failed")
+
+/** A running turn that has to end. */
+export const EndingTurn = Schema.Struct({
+  id: TurnId,
+  /** True if its lease ran out, so that later turns of the session no longer wait for it. False if the user cancelled it. */
+  isLost: Schema.Boolean,
+})
+export type EndingTurn = typeof EndingTurn.Type
+
+/** A turn that was requested with an Idempotency-Key. */
+export const KeyedTurn = Schema.Struct({
+  id: TurnId,
+  contentHash: Schema.String,
+  state: TurnState,
+  /** True if the state is `running`, but the process of the turn is gone. */
+  isDead: Schema.Boolean,
+  isExpired: Schema.Boolean,
+})
+export type KeyedTurn = typeof KeyedTurn.Type
+
+/** A completed turn, as a retry with the same Idempotency-Key gets it. */
 export const StoredTurn = Schema.Struct({
-  id: Schema.UUID,
-  sessionId: Schema.UUID,
+  id: TurnId,
+  sessionId: SessionId,
   transcript: Schema.String,
   response: Schema.String,
   speech: Schema.Uint8ArrayFromSelf,
@@ -56,19 +78,19 @@ export type StoredTurn = typeof StoredTurn.Type
 /** Earlier turns of the session took longer than a turn may wait for them. */
 export class SessionBusy extends Schema.TaggedError<SessionBusy>()("SessionBusy", {}) {}
 
-/** The client's key came with another recording or text before. */
+/** An earlier request with this key had another recording or text. */
 export class IdempotencyKeyReused extends Schema.TaggedError<IdempotencyKeyReused>()(
   "IdempotencyKeyReused",
   {},
 ) {}
 
-/** Its user asked for its end. */
+/** The user cancelled the turn. */
 export class TurnCancelled extends Schema.TaggedError<TurnCancelled>()("TurnCancelled", {}) {}
 
-/** Its process could not reach the database for a whole lease: others count it as dead, and it may not be saved. */
+/** The turn's process did not renew its lease in time. Other processes count the turn as dead, so it may not be saved. */
 export class TurnLost extends Schema.TaggedError<TurnLost>()("TurnLost", {}) {
   override readonly message = "the turn's lease ran out"
 }
 
-/** No such turn, or another user's: a caller can't tell which. */
+/** The turn does not exist or belongs to another user; a caller cannot tell which. */
 export class TurnNotFound extends Schema.TaggedError<TurnNotFound>()("TurnNotFound", {}) {}

@@ -1,6 +1,6 @@
 import { Effect, Option, Schema } from "effect"
 import { Elysia } from "elysia"
-import { Conversation } from "../conversation/history.ts"
+import { History } from "../conversation/history.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
 import { Sessions } from "../conversation/sessions.ts"
 import { signedIn } from "./auth.ts"
@@ -53,7 +53,7 @@ const encodeMessage = Schema.encodeSync(Message)
 export const sessionsRoutes = Effect.gen(function* () {
   const run = yield* makeRun
   const sessions = yield* Sessions
-  const conversation = yield* Conversation
+  const history = yield* History
 
   return new Elysia({ prefix: "/sessions" })
     .use(yield* signedIn("requests"))
@@ -90,7 +90,7 @@ export const sessionsRoutes = Effect.gen(function* () {
       ({ request, user, params, query }) =>
         run(
           request,
-          Effect.map(conversation.messages(user.id, params.id, query), (messages) => ({
+          Effect.map(history.messages(user.id, params.id, query), (messages) => ({
             messages: messages.map((message) => encodeMessage(message)),
           })),
         ),

@@ -3,6 +3,7 @@ import * as BunContext from "@effect/platform-bun/BunContext"
 import { ConfigProvider, Effect, Layer, Logger, Queue, TestClock } from "effect"
 import { Settings } from "../../src/config.ts"
 import * as CleanUp from "../../src/conversation/clean-up.ts"
+import { Ledger } from "../../src/conversation/ledger.ts"
 import * as Postgres from "../../src/db/postgres.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
@@ -23,7 +24,8 @@ const parts = (retentionDays?: string) =>
       ["OPENAI_API_KEY", "sk-test"],
       ...(retentionDays === undefined ? [] : [["SESSION_RETENTION_DAYS", retentionDays] as const]),
     ])
-    return Postgres.layer.pipe(
+    return Ledger.layer.pipe(
+      Layer.provideMerge(Postgres.layer),
       Layer.provideMerge(Settings.layer),
       Layer.provideMerge(BunContext.layer),
       Layer.provide(Logger.remove(Logger.defaultLogger)),

@@ -24,10 +24,11 @@ beforeAll(async () => {
     select id, 'API key', md5(email || n) || md5(n::text) from users, generate_series(1, 5) n;
     insert into sessions (id, user_id, title, last_activity_at)
     select md5(u.email || n)::uuid, u.id, n::text, now() - n * interval '1 minute' from users u, generate_series(1, 10) n;
-    insert into messages (session_id, turn_id, role, content)
-    select id, gen_random_uuid(), 'user', 'Hi' from sessions where title in ('1', '2');
-    insert into messages (session_id, turn_id, role, content)
-    select md5('1@example.com1')::uuid, gen_random_uuid(), 'user', 'message ' || n from generate_series(1, 10000) n;
+    insert into items (session_id, turn_id, type, payload)
+    select id, gen_random_uuid(), 'message', '{"role": "user", "text": "Hi"}' from sessions where title in ('1', '2');
+    insert into items (session_id, turn_id, type, payload)
+    select md5('1@example.com1')::uuid, gen_random_uuid(), 'message', jsonb_build_object('role', 'user', 'text', n)
+    from generate_series(1, 10000) n;
     insert into turns (id, user_id, session_id, state, idempotency_key, created_at, ended_at)
     select gen_random_uuid(), user_id, id, case title when '3' then 'failed' else 'completed' end,
       case title when '4' then 'key' end, last_activity_at, last_activity_at from sessions;
@@ -112,7 +113,7 @@ describe("every query of the service", () => {
     await call("GET", "/ready")
     statements = [...new Set(proxy.statements())].filter(
       (statement) =>
-        /\b(sessions|messages|users|turns|api_keys)\b/.test(statement) && !/^\s*(create|--)/i.test(statement),
+        /\b(sessions|items|users|turns|api_keys)\b/.test(statement) && !/^\s*(create|--)/i.test(statement),
     )
     sql = await database.sql.reserve()
     await sql`set plan_cache_mode = force_generic_plan`
@@ -136,7 +137,7 @@ describe("every query of the service", () => {
     }
     const made: ReadonlyArray<{ readonly name: string }> = await database.sql`
       select c.relname as name from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
-      where t.relname in ('users', 'sessions', 'messages', 'turns', 'api_keys') and not i.indisunique`
+      where t.relname in ('users', 'sessions', 'items', 'turns', 'api_keys') and not i.indisunique`
     expect(made.map(({ name }) => name).filter((name) => !used.has(name))).toEqual([])
   })
 })
@@ -159,8 +160,8 @@ describe("within a transaction", () => {
       await sql`select s.* from sessions s join users u on u.id = user_id where email = ${email} order by s.id limit 1`
     )[0]
   const say = (id: string, count = 1) => sql`
-    insert into messages (session_id, turn_id, role, content)
-    select ${id}, gen_random_uuid(), 'user', 'Hi' from generate_series(1, ${count}::int)`
+    insert into items (session_id, turn_id, type, payload)
+    select ${id}, gen_random_uuid(), 'summary', '{"text": "Hi"}' from generate_series(1, ${count}::int)`
 
   test("what is said is its session's last activity, and no other's", async () => {
     const mine = await sessionOf("2@example.com")
@@ -186,21 +187,21 @@ describe("within a transaction", () => {
   test("messages of several sessions in one statement are activity of each", async () => {
     const ids = [(await sessionOf("2@example.com")).id, (await sessionOf("3@example.com")).id]
     await sql`update sessions set last_activity_at = now() - interval '1 day' where id in ${sql(ids)}`
-    await sql`insert into messages (session_id, turn_id, role, content)
-      select id, gen_random_uuid(), 'user', 'Hi' from sessions where id in ${sql(ids)}`
+    await sql`insert into items (session_id, turn_id, type, payload)
+      select id, gen_random_uuid(), 'summary', '{"text": "Hi"}' from sessions where id in ${sql(ids)}`
     expect(
       await sql`select 1 from sessions where id in ${sql(ids)} and last_activity_at >= now()`,
     ).toHaveLength(2)
   })
 
   test("a user's end is its sessions' and messages', found by their indexes", async () => {
-    const before = [await wholeReads("sessions"), await wholeReads("messages")]
+    const before = [await wholeReads("sessions"), await wholeReads("items")]
     await sql`delete from users where email = '1@example.com'`
-    expect([await wholeReads("sessions"), await wholeReads("messages")]).toEqual(before)
+    expect([await wholeReads("sessions"), await wholeReads("items")]).toEqual(before)
     const [left] = await sql`
       select (select count(*)::int from sessions where user_id = md5('1')::uuid) as sessions,
-        (select count(*)::int from messages where session_id = md5('1@example.com1')::uuid) as messages`
-    expect(left).toEqual({ sessions: 0, messages: 0 })
+        (select count(*)::int from items where session_id = md5('1@example.com1')::uuid) as items`
+    expect(left).toEqual({ sessions: 0, items: 0 })
   })
 
   test("a change of a user is noted", async () => {
@@ -210,17 +211,21 @@ describe("within a transaction", () => {
     ).toBe(true)
   })
 
-  const message = (role: string, more = "") =>
-    `insert into messages (session_id, turn_id, role, content ${more === "" ? "" : ", audio_url"})
-     values (md5('1@example.com1')::uuid, gen_random_uuid(), '${role}', 'Hi' ${more})`
+  const item = (type: string, payload: unknown, session = "1@example.com1") =>
+    `insert into items (session_id, turn_id, type, payload)
+     values (md5('${session}')::uuid, gen_random_uuid(), '${type}', '${JSON.stringify(payload)}')`
+  const message = (role: string, session?: string) => item("message", { role, text: "Hi" }, session)
   test.each(["user", "assistant", "system"])("a message may be by the %s", async (role) => {
     await sql.unsafe(message(role))
   })
 
   test.each([
-    ["a role that is none", message("tool"), "messages_role_check"],
-    ["a session that is none", message("user").replace("1@example.com1", "none"), "messages_session_id_fkey"],
-    ["an address of 501 characters", message("user", `, '${"x".repeat(501)}'`), ""],
+    ["a type that is none", item("thought", {}), "items_type_check"],
+    ["a role that is none", message("tool"), "items_payload_check"],
+    ["a message without a role", item("message", { text: "Hi" }), "items_payload_check"],
+    ["a message without a text", item("message", { role: "user" }), "items_payload_check"],
+    ["a payload that is no object", item("summary", "Hi"), "items_payload_check"],
+    ["a session that is none", message("user", "none"), "messages_session_id_fkey"],
     ["metadata that is no object", "update sessions set metadata = '[]'", "sessions_metadata_check"],
     [
       "an e-mail in another letter case",
@@ -247,7 +252,7 @@ test("every time has its zone, and the columns are as the API says", async () =>
   expect(
     [...types].filter(([name, type]) => name.endsWith("_at") && type !== "timestamp with time zone"),
   ).toEqual([])
-  for (const table of ["users", "sessions", "messages", "turns", "api_keys"])
+  for (const table of ["users", "sessions", "items", "turns", "api_keys"])
     expect(types.get(`${table}.id`)).toBe("uuid")
   expect(types.get("sessions.metadata")).toBe("jsonb")
 })

@@ -1,22 +1,23 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { Chunk, Effect, Exit, Option, Stream } from "effect"
+import { newId, TurnId, UserId } from "../../src/schema.ts"
 import { Saying, TurnEvent, type TurnInput, Whereto } from "../../src/turn/model.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { fail } from "../support/upstream.ts"
 
 let service: TurnService
-let userId = ""
+let userId: UserId
 beforeAll(async () => {
   service = await startTurns()
   await service.register()
-  userId = (await service.database.sql`select id from users`)[0].id
+  userId = UserId.make((await service.database.sql`select id from users`)[0].id)
 })
 afterAll(() => service.stop())
 
 const sentences = ["One sentence is here.", "Another follows it at once.", "And this is the third of them."]
 
 const input = (): TurnInput => ({
-  turnId: crypto.randomUUID(),
+  turnId: newId(TurnId),
   userId,
   whereto: Whereto.Asked({ sessionId: Option.none() }),
   idempotencyKey: Option.none(),

@@ -1,0 +1,144 @@
+import { isIP } from "node:net"
+import { Duration, Either, Option, Redacted } from "effect"
+
+/** How the text of a variable becomes its value. */
+export interface Check<A> {
+  readonly parse: (text: string) => Option.Option<A>
+  /** Completes the sentence "NAME must be …", and is the type in docs/reference/configuration.md. */
+  readonly mustBe: string
+  readonly unit?: string
+  /** A secret, or a value that can contain one, is not quoted in an error: logs keep what a start prints. */
+  readonly isSecret?: boolean
+}
+
+const mapCheck = <A, B>(check: Check<A>, convert: (value: A) => B): Check<B> => ({
+  ...check,
+  parse: (text) => Option.map(check.parse(text), convert),
+})
+
+export const text: Check<string> = { parse: Option.some, mustBe: "text" }
+
+/** Other characters cannot be sent in a header, and the error would quote the secret on every turn. */
+export const secret: Check<Redacted.Redacted> = {
+  parse: (text) => (/^[!-~]+$/.test(text) ? Option.some(Redacted.make(text)) : Option.none()),
+  mustBe: "one word of visible ASCII characters",
+  isSecret: true,
+}
+
+const numeric = (
+  least: number,
+  most: number,
+  kind: { readonly name: string; readonly isValid: (value: number) => boolean },
+): Check<number> => ({
+  parse: (text) =>
+    Option.liftPredicate(Number(text), (value) => value >= least && value <= most && kind.isValid(value)),
+  mustBe: `a ${kind.name} from ${least} to ${most}`,
+})
+
+export const number = (least: number, most: number) =>
+  numeric(least, most, { name: "number", isValid: () => true })
+
+export const whole = (least: number, most: number) =>
+  numeric(least, most, { name: "whole number", isValid: Number.isInteger })
+
+export const seconds = (least: number, most: number): Check<Duration.Duration> => ({
+  ...mapCheck(number(least, most), Duration.seconds),
+  unit: "seconds",
+})
+
+export const timeout = seconds(0.1, 600)
+
+export const minutes = (least: number, most: number): Check<Duration.Duration> => ({
+  ...mapCheck(number(least, most), Duration.minutes),
+  unit: "minutes",
+})
+
+const kilobyte = 1024
+const megabyte = 1024 * kilobyte
+
+/** In whole bytes. */
+export const megabytes = (least: number, most: number): Check<number> => ({
+  ...mapCheck(number(least, most), (size) => Math.floor(size * megabyte)),
+  unit: "MB",
+})
+
+/** In bytes per second. */
+export const kilobytesPerSecond = (least: number, most: number): Check<number> => ({
+  ...mapCheck(number(least, most), (rate) => rate * kilobyte),
+  unit: "KB per second",
+})
+
+export const oneOf = <const A extends string>(...values: ReadonlyArray<A>): Check<A> => ({
+  parse: (text) => Option.fromNullable(values.find((value) => value === text.toLowerCase())),
+  mustBe: `one of ${values.join(", ")}`,
+})
+
+export const flag = mapCheck(oneOf("true", "false", "1", "0", "on", "off", "yes", "no"), (word) =>
+  ["true", "1", "on", "yes"].includes(word),
+)
+
+const url = (...protocols: ReadonlyArray<string>): Check<string> => ({
+  parse: (text) =>
+    URL.canParse(text) && protocols.some((protocol) => text.toLowerCase().startsWith(`${protocol}//`))
+      ? Option.some(text.replace(/\/+$/, ""))
+      : Option.none(),
+  mustBe: `a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(" or ")}`,
+  isSecret: true,
+})
+
+export const webUrl = url("http:", "https:")
+
+const decode = (text: string) => Option.getRight(Either.try(() => decodeURIComponent(text)))
+
+/**
+ * Without percent-encoding, `#` or `%` in a password cuts the URL: the driver would connect to the wrong host.
+ */
+export const databaseUrl: Check<Redacted.Redacted> = {
+  parse: (text) =>
+    url("postgres:", "postgresql:")
+      .parse(text)
+      .pipe(
+        Option.filter((valid) => Option.isSome(decode(valid)) && !valid.includes("#")),
+        Option.map((valid) => Redacted.make(valid)),
+      ),
+  mustBe: "postgres://user:password@host:5432/database, special characters in it percent-encoded",
+  isSecret: true,
+}
+
+/** All parts of a comma-separated list, or none if one of them is wrong. */
+const list =
+  <A>(parse: (part: string) => Option.Option<A>) =>
+  (text: string): Option.Option<ReadonlyArray<A>> =>
+    Option.all(text.split(",").map((part) => parse(part.trim())))
+
+const isOrigin = (text: string) => text === "*" || (URL.canParse(text) && new URL(text).origin === text)
+
+export const origins: Check<ReadonlyArray<string>> = {
+  parse: list((part) => Option.liftPredicate(part.replace(/\/+$/, ""), isOrigin)),
+  mustBe: '"*" or a comma-separated list of origins such as https://app.example.com',
+}
+
+const header = (text: string): Option.Option<readonly [string, string]> => {
+  const [, name, encoded] = /^([\w-]+)\s*=\s*([!-~]+)$/.exec(text) ?? []
+  if (name === undefined || encoded === undefined) return Option.none()
+  return Option.map(decode(encoded), (value) => [name, value] as const)
+}
+
+/** Headers in OpenTelemetry's format: `name=value,…` with percent-encoded values. They often contain keys. */
+export const headerList: Check<Redacted.Redacted<Readonly<Record<string, string>>>> = {
+  parse: (text) => Option.map(list(header)(text), (headers) => Redacted.make(Object.fromEntries(headers))),
+  mustBe: "a comma-separated list of name=value, special characters in it percent-encoded",
+  isSecret: true,
+}
+
+const isNetwork = (text: string) => {
+  const [address = "", bits, ...more] = text.split("/")
+  const version = isIP(address)
+  if (version === 0 || more.length > 0) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
+}
+
+export const networks: Check<ReadonlyArray<string>> = {
+  parse: list((part) => Option.liftPredicate(part, isNetwork)),
+  mustBe: "a comma-separated list of addresses and networks such as 10.0.0.0/8",
+}

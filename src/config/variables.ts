@@ -1,0 +1,298 @@
+import { Redacted } from "effect"
+import { defaultMaxTurns, defaultMaxUploads, hostResources } from "../capacity.ts"
+import {
+  databaseUrl,
+  headerList,
+  kilobytesPerSecond,
+  megabytes,
+  minutes,
+  networks,
+  number,
+  oneOf,
+  origins,
+  seconds,
+  secret,
+  text,
+  timeout,
+  webUrl,
+  whole,
+} from "./checks.ts"
+import { environment, shared, stageVariables } from "./stages.ts"
+import { computed, emptyMeansNone, optional, type Section, variable } from "./variable.ts"
+
+export const breaker = {
+  breakerFailures: variable("BREAKER_FAILURES", whole(0, 1000), {
+    default: 5,
+    description:
+      "Failures in a row after which a server is not called for a while. A single turn counts as at most 3 failures. 0 turns the circuit breaker off.",
+  }),
+  breakerPause: variable("BREAKER_SECONDS", timeout, {
+    default: 10,
+    description: "How long a failing server is not called.",
+  }),
+}
+
+export const stt = stageVariables("STT", {
+  model: "whisper-1",
+  timeout: 30,
+  timeoutCovers: "the whole transcript",
+})
+export const sttOptions = {
+  sttLanguage: optional("STT_LANGUAGE", text, {
+    unset: "detected",
+    description: "The language of the speakers as an ISO 639-1 code, such as `en` or `de`.",
+  }),
+}
+
+export const llm = stageVariables("LLM", {
+  model: "gpt-3.5-turbo",
+  timeout: 10,
+  timeoutCovers: "to the first token, and for each silence after it",
+})
+export const llmOptions = {
+  llmMaxTokens: variable("LLM_MAX_TOKENS", whole(1, 100_000), {
+    default: 500,
+    description: "The maximum number of tokens in a reply.",
+  }),
+  llmTemperature: variable("LLM_TEMPERATURE", number(0, 2), {
+    default: 0.7,
+    description: "The sampling temperature.",
+  }),
+}
+
+export const tts = stageVariables("TTS", {
+  model: "tts-1",
+  timeout: 10,
+  timeoutCovers: "to the first byte, and for each silence after it",
+})
+export const ttsOptions = {
+  ttsVoice: variable("TTS_VOICE", text, { default: "alloy", description: "The voice." }),
+}
+
+export const conversation = {
+  systemPrompt: variable("SYSTEM_PROMPT", text, {
+    default:
+      "You are a helpful voice assistant. Keep responses concise and natural for voice conversation. Maximum 2-3 sentences.",
+    description: "The instructions for the language model.",
+  }),
+  contextMessages: variable("CONTEXT_MESSAGES", whole(0, 1000), {
+    default: 20,
+    description: "How many of the session's newest messages the model sees.",
+  }),
+  contextTokens: variable("CONTEXT_TOKENS", whole(0, 1_000_000), {
+    default: 3000,
+    description: "Estimated tokens of history that the model sees. Older turns are left out.",
+  }),
+  turnTimeout: variable("TURN_TIMEOUT_SECONDS", timeout, {
+    default: 60,
+    description: "The time limit from the end of the upload to the first audio, retries included.",
+  }),
+  sessionTimeout: variable("SESSION_TIMEOUT_MINUTES", minutes(0.001, 525_600), {
+    default: 30,
+    description: "Idle time after which a session expires: it can be read, but takes no further turns.",
+  }),
+  sessionRetentionDays: variable(
+    "SESSION_RETENTION_DAYS",
+    { ...number(0, 36_500), unit: "days" },
+    {
+      default: 0,
+      description: "Idle time after which a session is deleted. 0 keeps every session that has a message.",
+    },
+  ),
+}
+
+export const audio = {
+  maxAudioBytes: variable("MAX_AUDIO_SIZE_MB", megabytes(0.001, 2048), {
+    default: 25,
+    description: "The maximum size of a recording.",
+  }),
+  maxAudioSeconds: variable(
+    "MAX_AUDIO_DURATION_SECONDS",
+    { ...number(0.1, 86_400), unit: "seconds" },
+    {
+      default: 300,
+      description: "The maximum duration of a recording.",
+    },
+  ),
+  silenceDbfs: variable(
+    "SILENCE_DBFS",
+    { ...number(-120, 0), unit: "dBFS" },
+    {
+      default: -60,
+      description:
+        "A recording that is nowhere louder than this is rejected as silence before any provider is called. 0 accepts every recording.",
+    },
+  ),
+  uploadTimeout: variable("UPLOAD_TIMEOUT_SECONDS", timeout, {
+    default: 120,
+    description: "The time limit for the body of an upload.",
+  }),
+  uploadMinRate: variable("UPLOAD_MIN_KB_PER_SECOND", kilobytesPerSecond(0, 1024), {
+    default: 1,
+    description: "An upload that is slower than this for 15 s is ended. 0 turns the check off.",
+  }),
+  uploadSpace: optional("UPLOAD_SPACE_MB", megabytes(0, 100_000_000), {
+    unset: "half of the space that is free there at the start",
+    description: "How much of `TMPDIR` recordings may take. 0 turns the limit off.",
+  }),
+  listenerTimeout: variable("LISTENER_TIMEOUT_SECONDS", timeout, {
+    default: 60,
+    description: "A client that reads nothing of a response for this long counts as disconnected.",
+  }),
+  ffmpegPath: variable("FFMPEG_PATH", text, {
+    default: "ffmpeg",
+    description: "The ffmpeg program: a name on the PATH, or a path.",
+  }),
+  ffmpegWarm: variable("FFMPEG_WARM", whole(0, 2), {
+    default: 2,
+    description:
+      "How many ffmpeg processes are started before a recording arrives. Each takes about 10 MB of memory and saves a turn the start of ffmpeg.",
+  }),
+}
+
+export const concurrency = {
+  maxTurns: computed("MAX_TURNS", whole(0, 100_000), {
+    default: defaultMaxTurns(hostResources()),
+    unset: "16 per core for at most 4 cores, and at most one per 64 MB of memory",
+    description: "Concurrent turns of all users in one process. 0 turns the limit off.",
+  }),
+  maxTurnsPerUser: variable("MAX_TURNS_PER_USER", whole(0, 100_000), {
+    default: 4,
+    description: "Concurrent turns of one user in one process. 0 turns the limit off.",
+  }),
+  turnQueuePatience: variable("TURN_QUEUE_SECONDS", seconds(0, 60), {
+    default: 2,
+    description:
+      "How long a turn over one of these limits waits for another turn to end. 0 rejects it at once.",
+  }),
+  turnQueueLength: variable("TURN_QUEUE_LENGTH", whole(0, 100_000), {
+    default: 64,
+    description:
+      "How many turns wait at the same time. As many more wait to begin their upload. 0 rejects every turn over a limit at once.",
+  }),
+  maxUploads: computed("MAX_UPLOADS", whole(0, 100_000), {
+    default: defaultMaxUploads(hostResources()),
+    unset: "one per 16 MB of memory, at most 1024",
+    description: "Concurrent uploads of all users in one process. 0 turns the limit off.",
+  }),
+}
+
+const rate = whole(0, 1_000_000)
+
+export const rateLimits = {
+  turns: variable("RATE_LIMIT_TURNS_PER_MINUTE", rate, { default: 30, description: "Turns of one user." }),
+  requests: variable("RATE_LIMIT_REQUESTS_PER_MINUTE", rate, {
+    default: 300,
+    description: "Other requests of one user.",
+  }),
+  registrations: variable("RATE_LIMIT_REGISTRATIONS_PER_HOUR", rate, {
+    default: 20,
+    description: "Registrations from one client address (one /64 for IPv6).",
+  }),
+  logins: variable("RATE_LIMIT_LOGINS_PER_MINUTE", rate, {
+    default: 30,
+    description: "Logins from one client address.",
+  }),
+  wrongKeys: variable("RATE_LIMIT_WRONG_KEYS_PER_MINUTE", rate, {
+    default: 20,
+    description: "Requests with a wrong API key from one client address.",
+  }),
+}
+
+export const trustedProxies = computed("TRUSTED_PROXIES", networks, {
+  default: [],
+  unset: "none",
+  description:
+    "Addresses and networks of the proxies in front of the service. Their `X-Forwarded-For` or `Forwarded` header gives the client address.",
+})
+
+export const registration = {
+  mode: variable("REGISTRATION", oneOf("open", "token", "closed"), {
+    default: "open",
+    description:
+      "Who can register: `open` (everyone), `token` (clients that send `REGISTRATION_TOKEN`) or `closed` (only the operator, with `voice-agent users create`).",
+  }),
+  token: optional("REGISTRATION_TOKEN", secret, {
+    description: "The token that a client has to send to register. Required when `REGISTRATION` is `token`.",
+  }),
+}
+
+export const database = {
+  databaseUrl: optional("DATABASE_URL", databaseUrl, {
+    unset: "the embedded PostgreSQL in DATA_DIR",
+    description: "PostgreSQL 15 or newer: `postgres://user:password@host:5432/database`.",
+  }),
+  databasePoolSize: variable("DATABASE_POOL_SIZE", whole(1, 1000), {
+    default: 20,
+    description: "The maximum number of connections to the database.",
+  }),
+  dataDir: variable("DATA_DIR", text, {
+    default: ".data",
+    description: "The folder of the embedded database. As root, it is under `/var/lib/voice-agent` instead.",
+  }),
+}
+
+export const server = {
+  port: variable("PORT", whole(0, 65_535), {
+    default: 3000,
+    description: "The port to listen on. With docker-compose.yml, the port that is published on the host.",
+  }),
+  host: variable("HOST", text, {
+    default: "0.0.0.0",
+    description: "The address to listen on. `127.0.0.1` accepts connections from this machine only.",
+  }),
+  corsOrigins: variable("CORS_ORIGIN", origins, {
+    default: "*",
+    description:
+      "The origins of web pages that may call the API, separated by commas. A listed origin may send credentials; `*` allows every origin without credentials.",
+  }),
+  shutdownTimeout: variable("SHUTDOWN_TIMEOUT_SECONDS", timeout, {
+    default: 30,
+    description:
+      "How long running turns may take to finish after SIGTERM. Keep it 25 s below the stop time-out of the container or unit.",
+  }),
+}
+
+export const log = {
+  logLevel: variable("LOG_LEVEL", oneOf("debug", "info", "warn", "error", "none"), {
+    default: "info",
+    description: "The least severe level that is logged.",
+  }),
+  logDir: emptyMeansNone("LOG_DIR", text, {
+    default: "logs",
+    description: "The folder of `combined.log` and `error.log`. An empty value writes no files.",
+  }),
+}
+
+/** The names are OpenTelemetry's own. */
+export const otlp = {
+  endpoint: optional("OTEL_EXPORTER_OTLP_ENDPOINT", webUrl, {
+    unset: "no traces and metrics",
+    description: "An OpenTelemetry collector that accepts OTLP over HTTP, such as `http://localhost:4318`.",
+  }),
+  headers: computed("OTEL_EXPORTER_OTLP_HEADERS", headerList, {
+    default: Redacted.make({}),
+    unset: "none",
+    description: "Headers for the collector: `name=value,name=value`, with percent-encoded values.",
+  }),
+  serviceName: variable("OTEL_SERVICE_NAME", text, {
+    default: "voice-agent",
+    description: "The name of the service in traces and metrics.",
+  }),
+}
+
+/** All variables, in the order of .env.example and docs/reference/configuration.md. */
+export const sections: ReadonlyArray<Section> = [
+  { title: "Providers", variables: { ...shared, ...breaker } },
+  { title: "Speech to text", variables: { ...stt, ...sttOptions } },
+  { title: "Language model", variables: { ...llm, ...llmOptions } },
+  { title: "Text to speech", variables: { ...tts, ...ttsOptions } },
+  { title: "Conversation", variables: conversation },
+  { title: "Recordings and uploads", variables: audio },
+  { title: "Concurrency", variables: concurrency },
+  { title: "Rate limits", text: "0 turns a limit off.", variables: { ...rateLimits, trustedProxies } },
+  { title: "Registration", variables: registration },
+  { title: "Database", variables: database },
+  { title: "Server", variables: { environment, ...server } },
+  { title: "Logs, traces and metrics", variables: { ...log, ...otlp } },
+]

@@ -1,0 +1,59 @@
+import { Record, Schema } from "effect"
+import { ItemId, newId, Time, TurnId } from "../schema.ts"
+
+export const Role = Schema.Literal("user", "assistant", "system")
+
+/** What an item contains, tagged by `type`. */
+export const ItemPayload = Schema.Union(
+  /** An assistant's `text` is what the client heard of it. */
+  Schema.Struct({ type: Schema.Literal("message"), role: Role, text: Schema.String }),
+  /** `arguments` is the text that the model wrote; it may be invalid JSON. */
+  Schema.Struct({
+    type: Schema.Literal("tool_call"),
+    callId: Schema.String,
+    name: Schema.String,
+    arguments: Schema.String,
+  }),
+  Schema.Struct({ type: Schema.Literal("tool_result"), callId: Schema.String, output: Schema.String }),
+  /** Replaces the items before it in the model's prompt. */
+  Schema.Struct({ type: Schema.Literal("summary"), text: Schema.String }),
+)
+export type ItemPayload = typeof ItemPayload.Type
+
+/** One entry of a conversation, as a turn adds it. */
+export const NewItem = Schema.Struct({
+  /** Chosen by the turn, so that a client can refer to an item before it is saved. */
+  id: ItemId,
+  payload: ItemPayload,
+  /** True if the client heard only a part of it. */
+  interrupted: Schema.Boolean,
+  /** Milliseconds of audio that the client heard; null for an item without audio. */
+  heardMs: Schema.NullOr(Schema.NonNegativeInt),
+  /** The key of a recording that is stored elsewhere. */
+  audioKey: Schema.NullOr(Schema.String),
+})
+export type NewItem = typeof NewItem.Type
+
+/** One entry of a conversation. Items are ordered by the time at which they were saved. */
+export const Item = Schema.Struct({ ...NewItem.fields, turnId: TurnId, createdAt: Time })
+export type Item = typeof Item.Type
+
+/** A new item with a new id: complete and without audio unless `details` says otherwise. */
+export const newItem = (
+  payload: ItemPayload,
+  details: Partial<Pick<NewItem, "interrupted" | "heardMs" | "audioKey">> = {},
+): NewItem => ({
+  id: newId(ItemId),
+  payload,
+  interrupted: false,
+  heardMs: null,
+  audioKey: null,
+  ...details,
+})
+
+/**
+ * The texts without what PostgreSQL refuses in jsonb: NUL is removed, and a lone surrogate (half of a character, where a
+ * text was cut at any UTF-16 unit) becomes U+FFFD.
+ */
+export const toStorable = (texts: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
+  Record.map(texts, (text) => text.replaceAll("\0", "").toWellFormed())
