@@ -1,6 +1,6 @@
 import { Clock, Effect, Fiber, Option } from "effect"
-import { validate } from "../audio/container.ts"
-import { requireSound } from "../audio/silence.ts"
+import { identify } from "../audio/container.ts"
+import { rejectSilence } from "../audio/silence.ts"
 import { Settings } from "../config.ts"
 import { Conversation } from "../conversation/history.ts"
 import { TurnRecords } from "../conversation/ledger.ts"
@@ -11,6 +11,7 @@ import { noteTimes } from "../metrics.ts"
 import { Providers } from "../providers/openai/client.ts"
 import type { Timings } from "../schema.ts"
 import { deadline } from "./deadline.ts"
+import type { InDecodingPlace } from "./decoding-places.ts"
 import { TurnEvent, type TurnInput } from "./model.ts"
 import { persist } from "./persist.ts"
 import { reply } from "./reply.ts"
@@ -47,7 +48,7 @@ const apart = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.scoped(Effect.flatMap(Effect.forkScoped(effect), Fiber.join))
 
 /** The pipeline, top to bottom: all of a turn, from what was said to its being saved. */
-export const makeTakeTurn = Effect.gen(function* () {
+export const makeTakeTurn = Effect.fnUntraced(function* (inPlace: InDecodingPlace) {
   const settings = yield* Settings
   const { stt, llm, tts } = yield* Providers
   const conversation = yield* Conversation
@@ -61,15 +62,15 @@ export const makeTakeTurn = Effect.gen(function* () {
       return { bytes: Buffer.byteLength(saying.text), type: "text" }
     }
     const { upload } = saying
-    const recording = yield* watch.stage("validate", validate(upload))
+    const recording = yield* watch.stage("validate", identify(upload))
     const begins = Effect.map(Clock.currentTimeMillis, (now) => {
       tally.decodingSince = now
     })
     const speech = yield* watch.stage(
       "transcode",
-      transcode(ffmpeg, recording, settings.maxAudioSeconds, { userId, begins }),
+      transcode(ffmpeg, recording, settings.maxAudioSeconds, { userId, begins, inPlace }),
     )
-    yield* requireSound(speech, settings.silenceDbfs)
+    yield* rejectSilence(speech, settings.silenceDbfs)
     tally.usage.audioSeconds = speech.seconds
     tally.transcript = yield* watch.stage("stt", transcribe(stt, speech, settings.sttLanguage))
     return { bytes: upload.bytes, type: recording.demuxer }

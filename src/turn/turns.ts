@@ -12,6 +12,7 @@ import {
   Schedule,
   Stream,
 } from "effect"
+import { Settings } from "../config.ts"
 import { Conversation } from "../conversation/history.ts"
 import { TurnRecords } from "../conversation/ledger.ts"
 import { type Place, RunningTurns } from "../conversation/running-turns.ts"
@@ -19,6 +20,7 @@ import type { StoredTurn } from "../conversation/stored-turn.ts"
 import { undisturbed } from "../db/postgres.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { countTurn } from "../metrics.ts"
+import { makeDecodingPlaces } from "./decoding-places.ts"
 import type { TurnError } from "./errors.ts"
 import { Saying, type TurnEvent, type TurnInput, Whereto } from "./model.ts"
 import { settle } from "./persist.ts"
@@ -76,7 +78,9 @@ export class Turns extends Context.Tag("Turns")<
       const conversation = yield* Conversation
       const running = yield* RunningTurns
       const records = yield* TurnRecords
-      const takeTurn = yield* makeTakeTurn
+      const { turnTimeout } = yield* Settings
+      const inPlace = makeDecodingPlaces(turnTimeout)
+      const takeTurn = yield* makeTakeTurn(inPlace)
 
       const settling = yield* FiberSet.make()
       yield* Effect.addFinalizer(() =>
@@ -115,7 +119,9 @@ export class Turns extends Context.Tag("Turns")<
             turnId: turn.id,
             sessionId: turn.sessionId,
           }),
-          replay(turn, input, ffmpeg),
+          replay(turn, input, (speech, from, to) =>
+            from === to ? Effect.succeed(speech) : inPlace(input.userId, ffmpeg.reencode(speech, from, to)),
+          ),
         )
 
       const take: Turns["Type"]["take"] = (input) =>
