@@ -2,7 +2,7 @@ import { extname } from "node:path"
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
-import { Console, Effect, Stream } from "effect"
+import { Console, Effect } from "effect"
 import { CommandFailed, Ended } from "./exit-code.ts"
 import { json, print } from "./print.ts"
 
@@ -15,28 +15,6 @@ const output = Options.file("output").pipe(
 /** By the file's ending. */
 const formats: Readonly<Record<string, "mp3" | "pcm">> = { ".mp3": "mp3", ".wav": "pcm", ".pcm": "pcm" }
 
-/** The configured speech synthesis alone, in pieces as a reply is spoken. */
-const speech = Effect.fnUntraced(function* (text: string, format: "mp3" | "pcm") {
-  const [{ Settings }, { Providers }, { toPieces }, { speak }] = yield* Effect.promise(() =>
-    Promise.all([
-      import("../config.ts"),
-      import("../providers/openai/client.ts"),
-      import("../text/sentences.ts"),
-      import("../turn/speak.ts"),
-    ]),
-  )
-  const { ttsVoice } = yield* Settings
-  const { tts } = yield* Providers
-  const chunks: Array<Uint8Array> = []
-  yield* speak(
-    toPieces(Stream.make(text)),
-    tts,
-    { voice: ttsVoice, format, isLive: false },
-    { hear: (bytes) => Effect.sync(() => chunks.push(bytes)), heard: () => Effect.void },
-  )
-  return Buffer.concat(chunks)
-})
-
 export const say = Command.make("say", { text, output, json }, ({ text, output, json }) =>
   Effect.gen(function* () {
     const ending = extname(output).toLowerCase()
@@ -45,10 +23,10 @@ export const say = Command.make("say", { text, output, json }, ({ text, output, 
       yield* Console.error("--output must end in .mp3, .wav or .pcm.")
       return yield* new Ended({ code: 2 })
     }
-    const [{ explain, layer }, { wavHeader }] = yield* Effect.promise(() =>
+    const [{ explain, layer, speakText }, { wavHeader }] = yield* Effect.promise(() =>
       Promise.all([import("./stages.ts"), import("../audio/wav.ts")]),
     )
-    const spoken = yield* Effect.provide(Effect.mapError(speech(text, format), explain), layer)
+    const spoken = yield* speakText(text, format).pipe(Effect.mapError(explain), Effect.provide(layer))
     if (spoken.length === 0)
       return yield* new CommandFailed({ message: "There is nothing in it that can be spoken." })
     const shape = { sampleRate: 24_000, channels: 1, bitsPerSample: 16, dataBytes: spoken.length }

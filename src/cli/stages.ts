@@ -1,27 +1,69 @@
+import { resolve } from "node:path"
 import * as BunContext from "@effect/platform-bun/BunContext"
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer, Option, Stream } from "effect"
+import { Agents } from "../agent/agent.ts"
 import { Settings } from "../config.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { toProblem } from "../http/problems.ts"
-import { Providers } from "../providers/openai/client.ts"
+import { DecodingSlots } from "../limits/decoding-slots.ts"
+import * as Providers from "../providers/layer.ts"
+import { type SpokenFormat, Synthesizer } from "../providers/synthesizer.ts"
+import { Transcriber } from "../providers/transcriber.ts"
+import { newId, TurnId, UserId } from "../schema.ts"
 import * as Telemetry from "../telemetry.ts"
+import { toSegments } from "../text/segments.ts"
 import type { TurnError } from "../turn/errors.ts"
+import { hear } from "../turn/hear.ts"
+import { makeFromFile } from "../turn/input.ts"
+import { makeTurnLog } from "../turn/log.ts"
+import { speak } from "../turn/speak.ts"
 import { CommandFailed } from "./exit-code.ts"
 
-/** For one recording, which none has waited for. */
+/** No ffmpeg is started ahead: there is one recording at most. */
 const settings = Layer.effect(
   Settings,
   Effect.map(Settings, (all) => ({ ...all, ffmpegWarm: 0 })),
 ).pipe(Layer.provide(Settings.layer))
 
-/** A single stage needs neither the database nor the port. */
-export const layer = Layer.mergeAll(Providers.layer, Ffmpeg.layer).pipe(
+/** What a single stage of a turn needs: neither the database nor the port. */
+export const layer = Layer.mergeAll(Providers.layer, Ffmpeg.layer, DecodingSlots.layer, Agents.layer).pipe(
   Layer.provideMerge(Telemetry.onlyWarnings),
   Layer.provideMerge(settings),
   Layer.provideMerge(BunContext.layer),
 )
 
-/** What a caller of the service would be told, and to the operator the reason as well. */
+/** The transcript of a recording, as a turn hears it. */
+export const transcribeFile = Effect.fnUntraced(function* (path: string) {
+  const transcriber = yield* Transcriber
+  const fromFile = yield* makeFromFile
+  const { configured: agent } = yield* Agents
+  const log = yield* makeTurnLog({
+    output: { format: "none", streamsText: false, streaming: false },
+    keepsAudio: false,
+    uploadMs: 0,
+  })
+  // The idempotency key of a turn needs the hash; a command has none.
+  const input = fromFile({ path: resolve(path), bytes: Bun.file(path).size, sha256: "" })
+  const speaker = { turnId: newId(TurnId), userId: newId(UserId), agent, log }
+  const { text } = yield* hear(transcriber, input, speaker)
+  return { text, seconds: log.state().usage.audioSeconds }
+}, Effect.scoped)
+
+/** The speech of a text, segment by segment as a reply is spoken. Empty if nothing in the text can be spoken. */
+export const speakText = Effect.fnUntraced(function* (text: string, format: SpokenFormat) {
+  const synthesizer = yield* Synthesizer
+  const { configured } = yield* Agents
+  const chunks: Array<Uint8Array> = []
+  yield* speak(
+    toSegments(Stream.make(text)),
+    synthesizer,
+    { turnId: newId(TurnId), format, streaming: false, ...configured.speaking },
+    { onAudio: (bytes) => Effect.sync(() => chunks.push(bytes)), onSegmentDone: () => Effect.void },
+  )
+  return Buffer.concat(chunks)
+})
+
+/** What an API client would get, with the reason for the operator. */
 export const explain = (error: TurnError) => {
   const { code, message } = toProblem(error)
   const reason = "reason" in error ? Option.some(error.reason) : Option.none()

@@ -53,7 +53,7 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
           streamed(
             {
               signal: request.signal,
-              patience: listenerTimeout,
+              timeout: listenerTimeout,
               hangUp: hangUp(server, request),
               open,
             },

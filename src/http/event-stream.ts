@@ -61,11 +61,10 @@ const encode = ({ event, data }: SseEvent, id: number) =>
  */
 export const asEvents =
   (headersOf: (state: TurnState) => Record<string, string>) =>
-  ({ events, state }: Pick<Turn, "events" | "state">): Effect.Effect<
-    Rendered<TurnError>,
-    TurnError,
-    Scope.Scope
-  > =>
+  ({
+    events,
+    state,
+  }: Pick<Turn, "events" | "state">): Effect.Effect<Rendered<TurnError>, TurnError, Scope.Scope> =>
     Effect.gen(function* () {
       const [before, rest] = yield* splitBefore(events, ({ _tag }) => _tag === "Heard")
       let lastId = 0

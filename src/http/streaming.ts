@@ -64,7 +64,7 @@ interface Client {
   /** Aborts when it leaves. */
   readonly signal: AbortSignal
   /** One that takes nothing for so long has left without a word. */
-  readonly patience: Duration.Duration
+  readonly timeout: Duration.Duration
   /** Ends its connection, where an answer broke off or is not taken. */
   readonly hangUp: () => void
   /** Has a fibre until all that the answer held is released. */
@@ -131,7 +131,7 @@ export const runsOn = <E extends Failure>(
 const readable = <E extends Failure>(
   body: Stream.Stream<Uint8Array, E>,
   scope: Scope.CloseableScope,
-  { signal, patience, hangUp }: Client,
+  { signal, timeout, hangUp }: Client,
 ) =>
   Effect.gen(function* () {
     const logged = Stream.tapErrorCause(body, logBreak)
@@ -155,7 +155,7 @@ const readable = <E extends Failure>(
           stalled = setTimeout(() => {
             void release().then(hangUp)
             controller.error(new Error("the listener takes nothing"))
-          }, Duration.toMillis(patience))
+          }, Duration.toMillis(timeout))
           return
         }
         await release()

@@ -1,9 +1,9 @@
 import { Data, Effect, type Scope } from "effect"
 import type { Agent } from "../agent/agent.ts"
-import { identify, type Upload } from "../audio/container.ts"
-import { type AudioTooLong, InvalidAudio } from "../audio/errors.ts"
+import { type AudioFile, identify } from "../audio/container.ts"
+import type { AudioTooLong, InvalidAudio } from "../audio/errors.ts"
 import { checkDuration, type Pcm16k } from "../audio/pcm.ts"
-import { Ffmpeg, needsDecoder } from "../ffmpeg/ffmpeg.ts"
+import { Ffmpeg, needsFfmpeg } from "../ffmpeg/ffmpeg.ts"
 import { sha256 } from "../hash.ts"
 import { Overloaded } from "../limits/admission.ts"
 import { DecodingSlots } from "../limits/decoding-slots.ts"
@@ -23,6 +23,12 @@ export interface HearContext {
   readonly userId: UserId
   readonly agent: Agent
   readonly log: Pick<TurnLog, "push" | "stage">
+}
+
+/** A recording as a client uploaded it. */
+export interface Upload extends AudioFile {
+  /** In hex. */
+  readonly sha256: string
 }
 
 /** Where a user's words come from: an upload, samples from a socket or a file, or a text. */
@@ -53,7 +59,7 @@ export const makeFromFile = Effect.gen(function* () {
         log.push({ _tag: "StageStarted", stage: "decodingSlot" })
         return slots.withSlot(userId, Effect.zipRight(waited, decode))
       })
-      const pcm = yield* needsDecoder(recording) ? decodeInSlot : decode
+      const pcm = yield* needsFfmpeg(recording) ? decodeInSlot : decode
       yield* checkDuration(pcm, agent.hearing.maxSeconds)
       return Utterance.Speech({ pcm, source: { bytes: upload.bytes, type: recording.demuxer } })
     }),

@@ -1,6 +1,13 @@
 import { type Cause, Chunk, Effect, Mailbox, Option, Stream } from "effect"
 import type { TurnError } from "./errors.ts"
-import { initialState, type NewTurnEvent, step, type TurnEvent, type TurnStage, type TurnState } from "./events.ts"
+import {
+  initialState,
+  type NewTurnEvent,
+  step,
+  type TurnEvent,
+  type TurnStage,
+  type TurnState,
+} from "./events.ts"
 
 /** Events that wait for a slow client; beyond these the turn waits too. */
 const maxWaitingEvents = 16
@@ -47,7 +54,9 @@ const isOffered = ({ output }: TurnState, event: NewTurnEvent): boolean => {
   }
 }
 
-export const makeTurnLog = (begin: Omit<Parameters<typeof initialState>[0], "beganAt">): Effect.Effect<TurnLog> =>
+export const makeTurnLog = (
+  begin: Omit<Parameters<typeof initialState>[0], "beganAt">,
+): Effect.Effect<TurnLog> =>
   Effect.gen(function* () {
     const clock = yield* Effect.clock
     const now = () => clock.unsafeCurrentTimeMillis()

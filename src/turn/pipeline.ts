@@ -1,9 +1,9 @@
 import { Effect, Fiber, Option } from "effect"
 import { type Agent, Agents } from "../agent/agent.ts"
 import { makePrompt } from "../agent/prompt.ts"
-import { Ledger } from "../conversation/ledger.ts"
 import { History } from "../conversation/history.ts"
-import type { TurnTicket } from "../conversation/running-turns.ts"
+import { Ledger } from "../conversation/ledger.ts"
+import type { QueueTicket } from "../conversation/running-turns.ts"
 import { recordTimings } from "../metrics.ts"
 import { LanguageModel } from "../providers/language-model.ts"
 import { Synthesizer } from "../providers/synthesizer.ts"
@@ -17,7 +17,7 @@ import { saveCompleted, type TurnIdentity } from "./saving.ts"
 
 /** A turn that has its place in the order of its session, or is about to get it. */
 export interface RunningTurn extends TurnIdentity {
-  readonly ticket: TurnTicket
+  readonly ticket: QueueTicket
   readonly log: TurnLog
 }
 
@@ -57,7 +57,7 @@ export const makePipeline = Effect.gen(function* () {
   /** What was said before, once the turns ahead in the session have ended. */
   const loadHistory = (turn: RunningTurn, agent: Agent) =>
     Effect.zipRight(
-      turn.log.timed("turnOrder", turn.ticket.reached),
+      turn.log.timed("turnOrder", turn.ticket.ready),
       turn.log.timed("history", history.newest(turn.session.id, agent.history.maxItems)),
     )
 

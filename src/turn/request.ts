@@ -1,5 +1,5 @@
 import { Data, type Option } from "effect"
-import type { SessionId, TurnId, UserId } from "../schema.ts"
+import type { TurnId, UserId } from "../schema.ts"
 import type { OutputOptions } from "./events.ts"
 import type { Input } from "./input.ts"
 

@@ -103,8 +103,6 @@ export const saveCutShort = Effect.fn("saveCutShort")(
       items: itemsOf(turn, state, heardReply(state, upTo), true),
       speech: Option.none(),
     })
-    return undisturbed(
-      isHeard(state, upTo) ? Effect.catchTag(saved, "TurnLost", () => failed) : failed,
-    )
+    return undisturbed(isHeard(state, upTo) ? Effect.catchTag(saved, "TurnLost", () => failed) : failed)
   },
 )

@@ -14,7 +14,7 @@ import {
   Stream,
 } from "effect"
 import { Ledger } from "../conversation/ledger.ts"
-import { RunningTurns, type TurnTicket } from "../conversation/running-turns.ts"
+import { type QueueTicket, RunningTurns } from "../conversation/running-turns.ts"
 import { Sessions } from "../conversation/sessions.ts"
 import type { StoredTurn } from "../conversation/stored-turn.ts"
 import type { DatabaseError } from "../db/errors.ts"
@@ -102,7 +102,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
       const finalize = (turn: RunningTurn, upTo: HeardUpTo, ending: "interrupted" | "cancelled") =>
         finalizeInBackground(
           Effect.zipRight(
-            turn.ticket.opened,
+            turn.ticket.issued,
             Effect.suspend(() => saveCutShort(ledger, turn, turn.log.state(), upTo, ending)),
           ),
         )
@@ -132,7 +132,10 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
       /** Runs a turn to its end, whatever that is. Not to be interrupted, except for what `restore` wraps. */
       const run = Effect.fnUntraced(function* (
         turn: RunningTurn,
-        ends: { readonly cancelled: Effect.Effect<never, TurnError>; readonly interrupted: Effect.Effect<HeardUpTo> },
+        ends: {
+          readonly cancelled: Effect.Effect<never, TurnError>
+          readonly interrupted: Effect.Effect<HeardUpTo>
+        },
         restore: typeof Effect.interruptible,
       ) {
         const exit = yield* Effect.exit(
@@ -178,7 +181,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         log.push({ _tag: "Started", sessionId: session.id, turnId, replayOf: Option.none() })
         const interruption = yield* Deferred.make<HeardUpTo>()
         const items = { user: newId(ItemId), assistant: newId(ItemId) }
-        const start = (ticket: TurnTicket, restore: typeof Effect.interruptible) => {
+        const start = (ticket: QueueTicket, restore: typeof Effect.interruptible) => {
           const turn = { request, session, items, ticket, log }
           return run(turn, { cancelled, interrupted: Deferred.await(interruption) }, restore)
         }
@@ -204,12 +207,19 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           const heard = heardReply(log.state(), upTo)
           if (!isComplete || heard.text === log.state().reply.trimEnd()) return
           // The session may be deleted by now, and its items with it.
-          yield* Effect.catchTag(ledger.truncate(userId, items.assistant, heard), "ItemNotFound", () => Effect.void)
+          yield* Effect.catchTag(
+            ledger.truncate(userId, items.assistant, heard),
+            "ItemNotFound",
+            () => Effect.void,
+          )
         })
         return { events: log.events, state: log.state, interrupt } satisfies Turn
       })
 
-      return { begin, take: (request) => Stream.unwrapScoped(Effect.map(begin(request), ({ events }) => events)) }
+      return {
+        begin,
+        take: (request) => Stream.unwrapScoped(Effect.map(begin(request), ({ events }) => events)),
+      }
     }),
   )
 }

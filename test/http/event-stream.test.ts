@@ -1,25 +1,30 @@
 import { expect } from "bun:test"
-import { Effect, Fiber, Mailbox, Ref, Stream, TestClock } from "effect"
+import { Effect, Fiber, Option, Ref, Stream, TestClock } from "effect"
 import { asEvents } from "../../src/http/event-stream.ts"
-import type { TurnError } from "../../src/turn/errors.ts"
-import { TurnEvent } from "../../src/turn/model.ts"
+import { newId, SessionId, TurnId } from "../../src/schema.ts"
+import { makeTurnLog } from "../../src/turn/log.ts"
 import { effectTest } from "../support/effect.ts"
 import { commentsIn, eventsIn } from "../support/events.ts"
 
-/** A turn that has told its transcript; what it tells further is up to the test. */
+/** A turn with its transcript; the test adds what follows. */
 const begun = Effect.gen(function* () {
-  const turn = yield* Mailbox.make<TurnEvent, TurnError>()
-  yield* turn.offer(TurnEvent.Started({ sessionId: "s", turnId: "t", isReplay: false }))
-  yield* turn.offer(TurnEvent.Transcript({ text: "Hi" }))
-  const { body } = yield* asEvents(() => ({}))(Mailbox.toStream(turn))
+  const log = yield* makeTurnLog({
+    output: { format: "mp3", streamsText: true, streaming: true },
+    keepsAudio: false,
+    uploadMs: 0,
+  })
+  const ids = { sessionId: newId(SessionId), turnId: newId(TurnId) }
+  log.push({ _tag: "Started", ...ids, replayOf: Option.none() })
+  log.push({ _tag: "Heard", text: "Hi", source: { bytes: 2, type: "text" } })
+  const { body } = yield* asEvents(() => ({}))(log)
   const sent = yield* Ref.make<Uint8Array>(new Uint8Array())
   const reading = yield* Effect.fork(
     Stream.runForEach(body, (bytes) => Ref.update(sent, (before) => Buffer.concat([before, bytes]))),
   )
-  const heard = (text: string) => turn.offer(TurnEvent.ReplyDelta({ text }))
+  const heard = (text: string) => log.append({ _tag: "TextDelta", text })
   /** What was sent once nothing more is to be sent now. */
   const comments = Effect.map(Effect.zipRight(TestClock.adjust("0 millis"), Ref.get(sent)), commentsIn)
-  return { turn, sent, reading, heard, comments }
+  return { turn: log, sent, reading, heard, comments }
 })
 
 effectTest(

@@ -23,7 +23,11 @@ const stateOf = (events: ReadonlyArray<Timed>) =>
 /** What a turn of 60 s is answered with, from what happened before: the ms of its events. */
 const cases: ReadonlyArray<readonly [name: string, events: ReadonlyArray<Timed>, error: object]> = [
   ["stt runs", [...stage(1, "validate"), start(9, "stt")], { _tag: "ProviderUnusable", stage: "stt" }],
-  ["the model runs", [...stage(1, "stt"), heard, start(9, "llm")], { _tag: "ProviderUnusable", stage: "llm" }],
+  [
+    "the model runs",
+    [...stage(1, "stt"), heard, start(9, "llm")],
+    { _tag: "ProviderUnusable", stage: "llm" },
+  ],
   [
     "the model failed, and is about to be asked again",
     [...stage(1, "stt"), heard, start(9, "llm"), end(50_000, "llm", false)],

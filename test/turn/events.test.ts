@@ -23,17 +23,19 @@ const begin = (output = spoken, keepsAudio = false) =>
 const fold = (events: ReadonlyArray<NewTurnEvent>, from: TurnState = begin()): TurnState =>
   events.reduce((state, event, at) => step(state, { ...event, seq: at + 1, at: 1000 + 10 * at }), from)
 
-const text = fc.string({ minLength: 1, maxLength: 8 }).map((text): NewTurnEvent => ({ _tag: "TextDelta", text }))
-const audio = fc
-  .nat(400)
-  .map((ms): NewTurnEvent => ({ _tag: "Audio", bytes: new Uint8Array(ms), ms }))
+const text = fc
+  .string({ minLength: 1, maxLength: 8 })
+  .map((text): NewTurnEvent => ({ _tag: "TextDelta", text }))
+const audio = fc.nat(400).map((ms): NewTurnEvent => ({ _tag: "Audio", bytes: new Uint8Array(ms), ms }))
 const stage = fc
   .tuple(fc.constantFrom("stt" as const, "llm" as const, "tts" as const), fc.boolean())
   .map(
     ([stage, isStart]): NewTurnEvent =>
       isStart ? { _tag: "StageStarted", stage } : { _tag: "StageEnded", stage, ok: true },
   )
-const used = fc.nat(9).map((n): NewTurnEvent => ({ _tag: "Used", usage: { inputTokens: n, outputTokens: 1 } }))
+const used = fc
+  .nat(9)
+  .map((n): NewTurnEvent => ({ _tag: "Used", usage: { inputTokens: n, outputTokens: 1 } }))
 const round: fc.Arbitrary<NewTurnEvent> = fc.constant({ _tag: "RoundStarted" })
 
 /** A turn's events in any order, with marks that say what was spoken so far. */

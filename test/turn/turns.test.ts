@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { Chunk, Effect, Exit, Option, Stream } from "effect"
 import { newId, TurnId, UserId } from "../../src/schema.ts"
-import { Saying, TurnEvent, type TurnInput, Whereto } from "../../src/turn/model.ts"
+import type { TurnEvent } from "../../src/turn/events.ts"
+import { fromText } from "../../src/turn/input.ts"
+import { SessionTarget, type TurnRequest } from "../../src/turn/request.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { fail } from "../support/upstream.ts"
 
@@ -16,14 +18,14 @@ afterAll(() => service.stop())
 
 const sentences = ["One sentence is here.", "Another follows it at once.", "And this is the third of them."]
 
-const input = (): TurnInput => ({
+const request = (): TurnRequest => ({
   turnId: newId(TurnId),
   userId,
-  whereto: Whereto.Asked({ sessionId: Option.none() }),
+  target: SessionTarget.Preferred({ sessionId: Option.none() }),
   idempotencyKey: Option.none(),
-  saying: Saying.Text({ text: "Hello?" }),
+  input: fromText("Hello?"),
   uploadMs: 0,
-  listening: { format: "pcm", wantsText: false, isLive: true },
+  output: { format: "pcm", streamsText: false, streaming: true },
 })
 
 test("what a slow listener has not got yet when the turn fails is not handed on any more: it is not saved", async () => {
@@ -31,7 +33,7 @@ test("what a slow listener has not got yet when the turn fails is not handed on 
   service.upstream.default("tts", (request) =>
     request.input.includes("third") ? fail.badRequest() : { seconds: 0.1 },
   )
-  const turn = input()
+  const turn = request()
   const stateOf = async () =>
     (await service.database.sql`select state from turns where id = ${turn.turnId}`)[0]?.state
   const { end, later } = await Effect.runPromise(
@@ -48,5 +50,5 @@ test("what a slow listener has not got yet when the turn fails is not handed on 
     }).pipe(Effect.scoped),
   )
   expect(Exit.isFailure(end)).toBe(true)
-  expect(later.filter(TurnEvent.$is("Audio"))).toEqual([])
+  expect(later.filter(({ _tag }) => _tag === "Audio")).toEqual([])
 })
