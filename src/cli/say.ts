@@ -17,21 +17,22 @@ const formats: Readonly<Record<string, "mp3" | "pcm">> = { ".mp3": "mp3", ".wav"
 
 /** The configured speech synthesis alone, in pieces as a reply is spoken. */
 const speech = Effect.fnUntraced(function* (text: string, format: "mp3" | "pcm") {
-  const [{ Settings }, { Providers }, { toPieces }, { speak }] = yield* Effect.promise(() =>
-    Promise.all([
-      import("../config.ts"),
-      import("../providers/openai/client.ts"),
-      import("../text/sentences.ts"),
-      import("../turn/speak.ts"),
-    ]),
+  const [{ Settings }, { Synthesizer }, { newId, TurnId }, { toPieces }, { speak }] = yield* Effect.promise(
+    () =>
+      Promise.all([
+        import("../config.ts"),
+        import("../providers/synthesizer.ts"),
+        import("../schema.ts"),
+        import("../text/sentences.ts"),
+        import("../turn/speak.ts"),
+      ]),
   )
-  const { ttsVoice } = yield* Settings
-  const { tts } = yield* Providers
+  const { tts, ttsVoice } = yield* Settings
   const chunks: Array<Uint8Array> = []
   yield* speak(
     toPieces(Stream.make(text)),
-    tts,
-    { voice: ttsVoice, format, isLive: false },
+    yield* Synthesizer,
+    { turnId: newId(TurnId), model: tts.model, voice: ttsVoice, format, isLive: false },
     { hear: (bytes) => Effect.sync(() => chunks.push(bytes)), heard: () => Effect.void },
   )
   return Buffer.concat(chunks)

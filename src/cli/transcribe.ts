@@ -9,7 +9,8 @@ const file = Args.file({ name: "FILE", exists: "yes" }).pipe(Args.withDescriptio
 const hear = Effect.fnUntraced(function* (path: string) {
   const [
     { Settings },
-    { Providers },
+    { Transcriber },
+    { newId, TurnId },
     { Ffmpeg },
     { validate },
     { transcode },
@@ -18,7 +19,8 @@ const hear = Effect.fnUntraced(function* (path: string) {
   ] = yield* Effect.promise(() =>
     Promise.all([
       import("../config.ts"),
-      import("../providers/openai/client.ts"),
+      import("../providers/transcriber.ts"),
+      import("../schema.ts"),
       import("../ffmpeg/ffmpeg.ts"),
       import("../audio/container.ts"),
       import("../turn/transcode.ts"),
@@ -27,13 +29,16 @@ const hear = Effect.fnUntraced(function* (path: string) {
     ]),
   )
   const settings = yield* Settings
-  const { stt } = yield* Providers
   const upload = { folder: "", path, bytes: Bun.file(path).size, sha256: "" }
   const decoding = { userId: "", begins: Effect.void }
   const recording = yield* validate(upload)
   const speech = yield* transcode(yield* Ffmpeg, recording, settings.maxAudioSeconds, decoding)
   yield* requireSound(speech, settings.silenceDbfs)
-  const text = yield* transcribe(stt, speech, settings.sttLanguage)
+  const text = yield* transcribe(yield* Transcriber, speech, {
+    turnId: newId(TurnId),
+    model: settings.stt.model,
+    language: settings.sttLanguage,
+  })
   return { text, seconds: speech.seconds }
 })
 

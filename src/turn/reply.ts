@@ -1,8 +1,10 @@
 import { Deferred, Effect, Mailbox, Option, Stream } from "effect"
 import type { Message } from "../conversation/model.ts"
 import { type ProviderError, wrongAnswer } from "../providers/errors.ts"
-import type { Provider } from "../providers/openai/client.ts"
+import type { LanguageModel } from "../providers/language-model.ts"
 import { retryPolicy } from "../providers/retry.ts"
+import type { Synthesizer } from "../providers/synthesizer.ts"
+import type { TurnId } from "../schema.ts"
 import { type Piece, toPieces } from "../text/sentences.ts"
 import { type Listening, TurnEvent } from "./model.ts"
 import { type ResponseSettings, respond } from "./respond.ts"
@@ -11,9 +13,12 @@ import type { Stopwatch } from "./stopwatch.ts"
 import type { Tally } from "./tally.ts"
 
 interface Speakers {
-  readonly llm: Provider
-  readonly tts: Provider
-  readonly settings: ResponseSettings & { readonly ttsVoice: string }
+  readonly llm: LanguageModel["Type"]
+  readonly tts: Synthesizer["Type"]
+  readonly settings: ResponseSettings & {
+    readonly tts: { readonly model: string }
+    readonly ttsVoice: string
+  }
 }
 
 /** A reply that is read only: what was handed on was read. */
@@ -24,6 +29,7 @@ const read = <E, R>(
 
 /** What the reply answers, how it is listened to, and where its progress is noted. */
 interface Question {
+  readonly turnId: TurnId
   readonly history: ReadonlyArray<Message>
   readonly transcript: string
   readonly listening: Listening
@@ -44,7 +50,7 @@ interface Listener {
  */
 export const reply = Effect.fn("reply")(function* (
   { llm, tts, settings }: Speakers,
-  { history, transcript, listening, watch, tally }: Question,
+  { turnId, history, transcript, listening, watch, tally }: Question,
   { emit, spoken }: Listener,
 ) {
   const { format, wantsText, isLive } = listening
@@ -63,7 +69,7 @@ export const reply = Effect.fn("reply")(function* (
     const firstToken = yield* watch.begin("llmTtft")
 
     const texts = yield* Mailbox.make<string, ProviderError>()
-    const thinking = respond(llm, settings, history, transcript, {
+    const thinking = respond(llm, settings, turnId, history, transcript, {
       // To be paid as well as what was spent in vain before.
       spent: (tokens) => {
         tally.usage.inputTokens = inputTokens + tokens.inputTokens
@@ -105,7 +111,7 @@ export const reply = Effect.fn("reply")(function* (
     const speech = speak(
       pieces,
       tts,
-      { format, isLive, voice: settings.ttsVoice },
+      { turnId, format, isLive, model: settings.tts.model, voice: settings.ttsVoice },
       {
         hear: (bytes) => {
           audible = true

@@ -1,10 +1,11 @@
-import { Array as Arr, Effect, Schema } from "effect"
+import { Array as Arr, Effect } from "effect"
 import type { Message } from "../conversation/model.ts"
-import { wrongAnswer } from "../providers/errors.ts"
-import type { Provider } from "../providers/openai/client.ts"
+import type { LanguageModel } from "../providers/language-model.ts"
+import type { TurnId } from "../schema.ts"
 
 /** How the model is asked; the settings of the same names. */
 export interface ResponseSettings {
+  readonly llm: { readonly model: string }
   readonly systemPrompt: string
   readonly contextTokens: number
   readonly llmMaxTokens: number
@@ -17,11 +18,6 @@ export interface Progress {
   readonly spent: (tokens: { readonly inputTokens: number; readonly outputTokens: number }) => void
   readonly wrote: (text: string) => void
 }
-
-/** Compatible servers count in ways of their own. */
-const isUsage = Schema.is(
-  Schema.Struct({ prompt_tokens: Schema.NonNegativeInt, completion_tokens: Schema.NonNegativeInt }),
-)
 
 /** About 4 characters a token in English, fewer elsewhere. */
 export const estimateTokens = (text: string) => Math.ceil(text.length / 4)
@@ -42,7 +38,7 @@ export const fitContext = (history: ReadonlyArray<Message>, budget: number): Rea
 }
 
 interface Said {
-  readonly role: Message["role"]
+  readonly role: "user" | "assistant"
   readonly content: string
 }
 
@@ -53,53 +49,40 @@ export const alternating = (messages: ReadonlyArray<Said>): ReadonlyArray<Said> 
   return inARow.map((row) => ({ role: row[0].role, content: row.map(({ content }) => content).join("\n") }))
 }
 
-/**
- * The model's reply to the transcript, handed on as it is written, with what it cost. A stream without its end mark,
- * and one without a word, is a wrong answer. One try: what was passed on decides whether another is allowed, and only
- * the caller knows.
- */
+/** The model's reply to the transcript, handed on as it is written, with what it cost. One try. */
 export const respond = Effect.fn("respond")(function* (
-  llm: Provider,
+  llm: LanguageModel["Type"],
   settings: ResponseSettings,
+  turnId: TurnId,
   history: ReadonlyArray<Message>,
   transcript: string,
   { spent, wrote }: Progress,
 ) {
   const messages = alternating([
-    { role: "system", content: settings.systemPrompt },
-    ...fitContext(history, settings.contextTokens),
+    ...fitContext(history, settings.contextTokens).flatMap(({ role, content }) =>
+      role === "system" ? [] : [{ role, content }],
+    ),
     { role: "user", content: transcript },
   ])
-  const inputTokens = messages.reduce((sum, { content }) => sum + estimateTokens(content), 0)
+  const inputTokens = messages.reduce(
+    (sum, { content }) => sum + estimateTokens(content),
+    estimateTokens(settings.systemPrompt),
+  )
   let written = ""
-  let ended = false
-  yield* llm.each(
-    ({ sdk, model, signal }) =>
-      sdk.chat.completions.create(
-        {
-          model,
-          messages: [...messages],
-          max_tokens: settings.llmMaxTokens,
-          temperature: settings.llmTemperature,
-          stream: true,
-          stream_options: { include_usage: true },
-        },
-        { signal },
-      ),
-    (chunk) => {
-      const [choice] = chunk.choices ?? []
-      if (choice?.finish_reason) ended = true
-      // PostgreSQL keeps no NUL in text.
-      const delta = (choice?.delta?.content ?? "").replaceAll("\0", "")
-      written += delta
-      if (delta !== "") wrote(delta)
-      if (delta !== "" || written === "") spent({ inputTokens, outputTokens: estimateTokens(written) })
-      if (isUsage(chunk.usage)) {
-        spent({ inputTokens: chunk.usage.prompt_tokens, outputTokens: chunk.usage.completion_tokens })
-      }
-      return delta !== "" || ended
+  yield* llm.generate(
+    { instructions: settings.systemPrompt, messages },
+    {
+      turnId,
+      model: settings.llm.model,
+      maxTokens: settings.llmMaxTokens,
+      temperature: settings.llmTemperature,
+    },
+    (event) => {
+      if (event._tag === "Usage") spent(event)
+      if (event._tag !== "Text") return
+      written += event.text
+      wrote(event.text)
+      spent({ inputTokens, outputTokens: estimateTokens(written) })
     },
   )
-  if (!ended) return yield* wrongAnswer("llm", "the stream ended without its end mark")
-  if (written.trim() === "") return yield* wrongAnswer("llm", "no text in it")
 })

@@ -1,16 +1,14 @@
 import { type Chunk, Effect, Fiber, Mailbox, Stream } from "effect"
-import { makeSpeechJoiner, type SpokenFormat } from "../audio/speech-joiner.ts"
+import { makeSpeechJoiner } from "../audio/speech-joiner.ts"
 import { type ProviderError, wrongAnswer } from "../providers/errors.ts"
-import type { Provider } from "../providers/openai/client.ts"
 import { retryPolicy } from "../providers/retry.ts"
+import type { SpeakOptions, Synthesizer } from "../providers/synthesizer.ts"
 import type { Piece } from "../text/sentences.ts"
 
 /** Pieces asked for ahead of the one that is being sent. */
 const piecesAhead = 2
 
-interface SpeakOptions {
-  readonly voice: string
-  readonly format: SpokenFormat
+interface PieceOptions extends SpeakOptions {
   /** Whether each piece is handed on as it arrives; else whole, so that one that broke can be asked for again. */
   readonly isLive: boolean
 }
@@ -27,8 +25,8 @@ interface Listener<P> {
  */
 export const speak = Effect.fn("speak")(function* <P extends Piece, E, R>(
   pieces: Stream.Stream<P, E, R>,
-  tts: Provider,
-  options: SpeakOptions,
+  tts: Synthesizer["Type"],
+  options: PieceOptions,
   { hear, heard }: Listener<P>,
 ) {
   // One piece waits in here and one to get in, which makes the two.
@@ -70,10 +68,11 @@ interface PieceInTheMaking<P> {
 
 /** Asks for a piece at once. A try that fails is repeated unless the listener may have got a part of it. */
 const prepare = Effect.fnUntraced(function* <P extends Piece>(
-  tts: Provider,
+  tts: Synthesizer["Type"],
   piece: P,
-  { voice, format }: SpeakOptions,
+  options: SpeakOptions,
 ) {
+  const { format } = options
   const arrived = yield* Mailbox.make<Uint8Array, ProviderError>()
   let itsTurn = false
   let started = false
@@ -84,22 +83,11 @@ const prepare = Effect.fnUntraced(function* <P extends Piece>(
   }
   const fetch = Effect.suspend(() => {
     let playable = makeSpeechJoiner(format)
-    const audio = tts.each(
-      async ({ sdk, model, signal }) => {
-        // What another server has begun is none of this one's.
-        playable = makeSpeechJoiner(format)
-        const answer = await sdk.audio.speech.create(
-          { model, voice, input: piece.spoken, response_format: format },
-          { signal },
-        )
-        const type = answer.headers.get("content-type") ?? ""
-        if (/^(text|application\/(json|xml))/.test(type) || answer.body === null) {
-          throw wrongAnswer("tts", "text where the audio should be")
-        }
-        return answer.body
-      },
-      (chunk) => keep(playable.push(chunk).bytes),
-    )
+    const audio = tts.speak(piece.spoken, options, () => {
+      // What another server has begun is none of this one's.
+      playable = makeSpeechJoiner(format)
+      return (chunk) => keep(playable.push(chunk).bytes)
+    })
     return Effect.flatMap(audio, () => {
       keep(playable.endSegment().bytes)
       return started ? Effect.void : wrongAnswer("tts", "no audio in it")

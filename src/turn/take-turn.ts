@@ -8,8 +8,10 @@ import type { Place } from "../conversation/running-turns.ts"
 import type { TurnSession } from "../conversation/stored-turn.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { noteTimes } from "../metrics.ts"
-import { Providers } from "../providers/openai/client.ts"
-import type { Timings } from "../schema.ts"
+import { LanguageModel } from "../providers/language-model.ts"
+import { Synthesizer } from "../providers/synthesizer.ts"
+import { Transcriber } from "../providers/transcriber.ts"
+import { type Timings, TurnId } from "../schema.ts"
 import { deadline } from "./deadline.ts"
 import { TurnEvent, type TurnInput } from "./model.ts"
 import { persist } from "./persist.ts"
@@ -49,13 +51,15 @@ const apart = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 /** The pipeline, top to bottom: all of a turn, from what was said to its being saved. */
 export const makeTakeTurn = Effect.gen(function* () {
   const settings = yield* Settings
-  const { stt, llm, tts } = yield* Providers
+  const stt = yield* Transcriber
+  const llm = yield* LanguageModel
+  const tts = yield* Synthesizer
   const conversation = yield* Conversation
   const records = yield* TurnRecords
   const ffmpeg = yield* Ffmpeg
 
   /** What was said, as text; and what it came as, for the log. */
-  const hear = Effect.fnUntraced(function* ({ input: { saying, userId }, watch, tally }: Begun) {
+  const hear = Effect.fnUntraced(function* ({ input: { saying, userId, turnId }, watch, tally }: Begun) {
     if (saying._tag === "Text") {
       tally.transcript = saying.text
       return { bytes: Buffer.byteLength(saying.text), type: "text" }
@@ -71,7 +75,12 @@ export const makeTakeTurn = Effect.gen(function* () {
     )
     yield* requireSound(speech, settings.silenceDbfs)
     tally.usage.audioSeconds = speech.seconds
-    tally.transcript = yield* watch.stage("stt", transcribe(stt, speech, settings.sttLanguage))
+    const options = {
+      turnId: TurnId.make(turnId),
+      model: settings.stt.model,
+      language: settings.sttLanguage,
+    }
+    tally.transcript = yield* watch.stage("stt", transcribe(stt, speech, options))
     return { bytes: upload.bytes, type: recording.demuxer }
   })
 
@@ -112,7 +121,7 @@ export const makeTakeTurn = Effect.gen(function* () {
       yield* emit(TurnEvent.Transcript({ text: tally.transcript }))
       yield* reply(
         { llm, tts, settings },
-        { history, transcript: tally.transcript, listening, watch, tally },
+        { turnId: TurnId.make(turnId), history, transcript: tally.transcript, listening, watch, tally },
         { emit: pass, spoken: (to) => emit({ _tag: "HandedOn", to }) },
       )
       const speech = Buffer.concat(tally.speech)
