@@ -3,6 +3,7 @@ import { Layer } from "effect"
 import { AccountExport } from "./accounts/export.ts"
 import { Keys } from "./accounts/keys.ts"
 import { Users } from "./accounts/users.ts"
+import { Agents } from "./agent/agent.ts"
 import { Settings } from "./config.ts"
 import * as CleanUp from "./conversation/clean-up.ts"
 import { History } from "./conversation/history.ts"
@@ -17,7 +18,7 @@ import { DecodingSlots } from "./limits/decoding-slots.ts"
 import { RateLimits } from "./limits/rate-limits.ts"
 import { Uploads } from "./limits/uploads.ts"
 import * as Otlp from "./otlp.ts"
-import { Providers } from "./providers/openai/client.ts"
+import * as Providers from "./providers/layer.ts"
 import * as Status from "./status.ts"
 import * as Telemetry from "./telemetry.ts"
 import * as TempFolder from "./temp-folder.ts"
@@ -40,6 +41,7 @@ export const layer = Layer.mergeAll(HttpServer.layer, CleanUp.layer).pipe(
       Admission.layer,
       DecodingSlots.layer,
       Uploads.layer,
+      Agents.layer,
     ),
   ),
   Layer.provideMerge(TempFolder.layer),

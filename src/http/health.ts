@@ -4,20 +4,22 @@ import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
 import { query } from "../db/postgres.ts"
 import { isInstalled } from "../ffmpeg/ffmpeg.ts"
-import { Providers } from "../providers/openai/client.ts"
+import { LanguageModel } from "../providers/language-model.ts"
+import { Synthesizer } from "../providers/synthesizer.ts"
+import { Transcriber } from "../providers/transcriber.ts"
 import type { Stage } from "../schema.ts"
 import * as operations from "./openapi/operations/health.ts"
 import { makeRun } from "./run.ts"
 
-/** Long enough that a monitor's storm costs one query a second, short enough for a load balancer. */
+/** Many monitors cost one query a second, and a load balancer still learns soon enough. */
 const cachedFor = Duration.seconds(1)
-const databasePatience = Duration.seconds(2)
+const databaseTimeout = Duration.seconds(2)
 
 const ok = { status: "ok" }
 const unavailable = { status: "unavailable" }
 const failing = { status: "failing" }
 
-/** Whether the process lives, and whether it can take turns. Neither ever asks a provider. */
+/** `/health`: the process is alive. `/ready`: it can take turns. Neither sends a request to a provider. */
 export const healthRoutes = Effect.gen(function* () {
   const run = yield* makeRun
   const sql = yield* SqlClient.SqlClient
@@ -26,13 +28,13 @@ export const healthRoutes = Effect.gen(function* () {
 
   const database = query(sql`select 1`).pipe(
     Effect.disconnect,
-    Effect.timeout(databasePatience),
+    Effect.timeout(databaseTimeout),
     Effect.match({ onFailure: () => unavailable, onSuccess: () => ok }),
   )
   const ffmpeg = Effect.sync(() => (isInstalled(ffmpegPath) ? ok : unavailable))
-  const providers = yield* Providers
+  const ports = { stt: yield* Transcriber, llm: yield* LanguageModel, tts: yield* Synthesizer }
   const provider = (stage: Stage) =>
-    Effect.map(providers[stage].isDown, (isDown) => {
+    Effect.map(ports[stage].isDown, (isDown) => {
       const { engine, model } = settings[stage]
       return { ...(isDown ? failing : ok), engine, ...(engine === "offline" ? {} : { model }) }
     })
@@ -45,7 +47,7 @@ export const healthRoutes = Effect.gen(function* () {
         ready,
         body: {
           status: ready ? "ready" : "unavailable",
-          // One that fails is the same for every instance: none would be left to take turns once it is back.
+          // A failing provider fails for every instance: a 503 here would leave none to take turns once it is back.
           checks: {
             ...checks,
             stt: yield* provider("stt"),

@@ -1,15 +1,15 @@
 import { Duration, Effect, Option, Schedule } from "effect"
 import { countRetry } from "../metrics.ts"
-import type { ProviderError } from "./errors.ts"
+import { type ProviderError, reasonOf } from "./errors.ts"
 
-/** A longer Retry-After is never waited for: nobody listens to silence for that long. */
-const longestRetryAfter = Duration.seconds(5)
+/** A longer Retry-After is not waited for: the user would hear silence for that long. */
+const maxRetryAfter = Duration.seconds(5)
 
 const retryAfter = (error: ProviderError): Duration.Duration =>
   "retryAfter" in error ? Option.getOrElse(error.retryAfter, () => Duration.zero) : Duration.zero
 
 const isRetryable = (error: ProviderError): boolean => {
-  if (Duration.greaterThan(retryAfter(error), longestRetryAfter)) return false
+  if (Duration.greaterThan(retryAfter(error), maxRetryAfter)) return false
   switch (error._tag) {
     case "ProviderRateLimited":
       return !error.exhausted
@@ -21,18 +21,18 @@ const isRetryable = (error: ProviderError): boolean => {
 }
 
 /**
- * The one retry policy: at most 2 tries after the first, after 1 s then 2 s (give or take 20 %), or after the
- * provider's Retry-After where that is longer; and only while `isAllowed`. Each retry is a warning in the log.
+ * The one retry policy: at most 2 tries after the first, after 1 s then 2 s (± 20 %), or after the provider's
+ * Retry-After if that is longer. The caller's `mayRetry` is asked before each. Each retry is a warning in the log.
  */
 export const retryPolicy = (
-  isAllowed: (error: ProviderError) => boolean = () => true,
+  mayRetry: (error: ProviderError) => boolean = () => true,
 ): Schedule.Schedule<unknown, ProviderError> =>
   Schedule.identity<ProviderError>().pipe(
     Schedule.intersect(Schedule.exponential("1 second").pipe(Schedule.jittered)),
     Schedule.map(([error]) => error),
     Schedule.intersect(Schedule.recurs(2)),
-    // Before the warning, which a `while` of Effect.retry would come after.
-    Schedule.whileInput((error: ProviderError) => isRetryable(error) && isAllowed(error)),
+    // Here, since a `while` of Effect.retry runs after the warning.
+    Schedule.whileInput((error: ProviderError) => isRetryable(error) && mayRetry(error)),
     Schedule.modifyDelayEffect(([error, retriesBefore], delay) => {
       const pause = Duration.max(delay, retryAfter(error))
       return Effect.logWarning("provider.retry").pipe(
@@ -40,7 +40,7 @@ export const retryPolicy = (
           stage: error.stage,
           attempt: retriesBefore + 2,
           delayMs: Math.round(Duration.toMillis(pause)),
-          reason: error._tag === "ProviderUnusable" ? error.reason : error._tag,
+          reason: reasonOf(error),
         }),
         Effect.zipRight(countRetry(error.stage)),
         Effect.as(pause),

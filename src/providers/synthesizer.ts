@@ -1,10 +1,8 @@
 import { Context, Effect, Layer } from "effect"
-import type { SpeechFormat, TurnId } from "../schema.ts"
+import type { SpokenFormat } from "../audio/speech-joiner.ts"
+import type { TurnId } from "../schema.ts"
 import type { ProviderError } from "./errors.ts"
 import { makeScript, wait } from "./fake.ts"
-
-/** The formats that speech is asked for in: MP3, or 24 kHz mono 16-bit little-endian samples. */
-export type SpokenFormat = Exclude<SpeechFormat, "none">
 
 export interface SpeakOptions {
   /** The turn that asks. The circuit breaker counts the failures of one turn together. */

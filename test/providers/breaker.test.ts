@@ -1,40 +1,48 @@
 import { expect } from "bun:test"
 import { Duration, Effect, Exit, Logger, Option, TestClock } from "effect"
 import { makeBreaker } from "../../src/providers/breaker.ts"
-import { ProviderRefusedKey, timedOut } from "../../src/providers/errors.ts"
+import { type ProviderError, ProviderRefusedKey, timedOut } from "../../src/providers/errors.ts"
+import { newId, TurnId } from "../../src/schema.ts"
 import { effectTest } from "../support/effect.ts"
 
 const settings = { breakerFailures: 3, breakerPause: Duration.seconds(10) }
-const silent = timedOut("stt", Duration.seconds(30))
+const timeout = timedOut("stt", Duration.seconds(30))
+const refused = new ProviderRefusedKey({ stage: "stt" })
 
-/** A breaker, and a provider behind it that counts how often it is asked. */
+/** A breaker in front of a server that counts its requests. */
 const make = (breakerFailures = settings.breakerFailures) => {
   const breaker = makeBreaker("stt", { ...settings, breakerFailures })
-  let asked = 0
-  const ask = <A, E>(answer: Effect.Effect<A, E>) =>
-    Effect.zipRight(
-      Effect.sync(() => (asked += 1)),
-      answer,
+  let requests = 0
+  const answer = <A>(effect: Effect.Effect<A, ProviderError>, turnId = newId(TurnId)) =>
+    Effect.suspend(() =>
+      breaker.guard(turnId, () =>
+        Effect.suspend(() => {
+          requests += 1
+          return effect
+        }),
+      )(() => undefined),
     )
-  const inVain = Effect.flip(breaker.guard(() => ask(Effect.fail(silent))))
-  /** Each in a turn of its own. */
-  const fail = Effect.withSpan(inVain, "turn", { root: true })
-  const succeed = breaker.guard(() => ask(Effect.succeed("heard")))
-  return { breaker, inVain, fail, succeed, ask, asked: () => asked }
+  const failIn = (turnId: TurnId) => Effect.flip(answer(Effect.fail(timeout), turnId))
+  /** In a turn of its own. */
+  const fail = Effect.suspend(() => failIn(newId(TurnId)))
+  const succeed = answer(Effect.succeed("heard"))
+  return { breaker, answer, failIn, fail, succeed, requests: () => requests }
 }
 
+const failThrice = ({ fail }: ReturnType<typeof make>) => Effect.repeatN(fail, 2)
+
 effectTest(
-  "after so many failures in a row a provider is not asked, until a while later one request finds it back",
+  "opens after consecutive failures and closes with the first success after the pause",
   Effect.gen(function* () {
-    const { breaker, fail, succeed, asked } = make()
+    const { breaker, fail, succeed, requests } = make()
     for (let n = 0; n < 3; n++) {
       expect(yield* breaker.isOpen).toBe(false)
-      expect(yield* fail).toMatchObject({ reason: silent.reason })
+      expect(yield* fail).toMatchObject({ reason: timeout.reason })
     }
     expect(yield* breaker.isOpen).toBe(true)
     for (let n = 0; n < 5; n++)
       expect(yield* Effect.flip(succeed)).toMatchObject({ retryable: false, stage: "stt" })
-    expect(asked()).toBe(3)
+    expect(requests()).toBe(3)
 
     yield* TestClock.adjust("10 seconds")
     expect(yield* succeed).toBe("heard")
@@ -44,94 +52,85 @@ effectTest(
 )
 
 effectTest(
-  "the one request that tries it is alone, and its failure closes the way again",
+  "lets one request through after the pause, whose failure opens it again",
   Effect.gen(function* () {
-    const { breaker, fail, ask, asked } = make()
-    for (let n = 0; n < 3; n++) yield* fail
+    const its = make()
+    const { answer, fail, requests } = its
+    yield* failThrice(its)
     yield* TestClock.adjust("10 seconds")
-    const trying = yield* Effect.fork(
-      breaker.guard(() => ask(Effect.delay(Effect.fail(silent), "5 seconds"))),
-    )
+    const trying = yield* Effect.fork(answer(Effect.delay(Effect.fail(timeout), "5 seconds")))
     yield* TestClock.adjust("1 second")
     expect(yield* fail).toMatchObject({ retryable: false })
-    expect(asked()).toBe(4)
+    expect(requests()).toBe(4)
     yield* TestClock.adjust("4 seconds")
     expect(Exit.isFailure(yield* trying.await)).toBe(true)
     yield* TestClock.adjust("9 seconds")
     expect(yield* fail).toMatchObject({ retryable: false })
-    expect(asked()).toBe(4)
+    expect(requests()).toBe(4)
   }),
 )
 
 effectTest(
-  "a try that is interrupted leaves the way open for the next",
+  "stays half-open after an interrupted try",
   Effect.gen(function* () {
-    const { breaker, fail, succeed } = make()
-    for (let n = 0; n < 3; n++) yield* fail
+    const its = make()
+    yield* failThrice(its)
     yield* TestClock.adjust("10 seconds")
-    expect(
-      yield* breaker
-        .guard(() => Effect.never)
-        .pipe(
-          Effect.timeoutOption("1 second"),
-          Effect.fork,
-          Effect.tap(() => TestClock.adjust("1 second")),
-          Effect.flatMap((fiber) => fiber.await),
-        ),
-    ).toEqual(Exit.succeed(Option.none()))
-    expect(yield* succeed).toBe("heard")
+    const trying = yield* Effect.fork(Effect.timeoutOption(its.answer(Effect.never), "1 second"))
+    yield* TestClock.adjust("1 second")
+    expect(yield* trying.await).toEqual(Exit.succeed(Option.none()))
+    expect(yield* its.succeed).toBe("heard")
   }),
 )
 
 effectTest(
-  "a success in between, and a provider that says no, do not count",
+  "starts counting again after a success or a refusal",
   Effect.gen(function* () {
-    const { breaker, fail, succeed, ask } = make()
+    const { breaker, answer, fail, succeed } = make()
     for (let n = 0; n < 4; n++) {
       yield* fail
       yield* fail
       yield* succeed
-      yield* Effect.flip(breaker.guard(() => ask(Effect.fail(new ProviderRefusedKey({ stage: "stt" })))))
+      yield* Effect.flip(answer(Effect.fail(refused)))
     }
     expect(yield* breaker.isOpen).toBe(false)
   }),
 )
 
 effectTest(
-  "a try whose answer has begun lets others ask before it has ended",
+  "closes with the first progress of a stream, before its end",
   Effect.gen(function* () {
-    const { breaker, fail, succeed } = make()
-    for (let n = 0; n < 3; n++) yield* fail
+    const its = make()
+    yield* failThrice(its)
     yield* TestClock.adjust("10 seconds")
-    const trying = yield* Effect.fork(
-      breaker.guard((answered) =>
-        Effect.zipRight(Effect.sync(answered), Effect.delay(Effect.void, "1 minute")),
-      ),
+    const streaming = its.breaker.guard(newId(TurnId), (onProgress) =>
+      Effect.zipRight(Effect.sync(onProgress), Effect.sleep("1 minute")),
     )
+    const trying = yield* Effect.fork(streaming(() => undefined))
     yield* TestClock.adjust("1 second")
-    expect(yield* succeed).toBe("heard")
+    expect(yield* its.succeed).toBe("heard")
     yield* TestClock.adjust("1 minute")
     expect(Exit.isSuccess(yield* trying.await)).toBe(true)
   }),
 )
 
 effectTest(
-  "a provider that says no when it is tried is there",
+  "closes with a refusal: the server is up",
   Effect.gen(function* () {
-    const { breaker, fail, succeed, ask } = make()
-    for (let n = 0; n < 3; n++) yield* fail
+    const its = make()
+    yield* failThrice(its)
     yield* TestClock.adjust("10 seconds")
-    yield* Effect.flip(breaker.guard(() => ask(Effect.fail(new ProviderRefusedKey({ stage: "stt" })))))
-    expect(yield* breaker.isOpen).toBe(false)
-    expect(yield* succeed).toBe("heard")
+    yield* Effect.flip(its.answer(Effect.fail(refused)))
+    expect(yield* its.breaker.isOpen).toBe(false)
+    expect(yield* its.succeed).toBe("heard")
   }),
 )
 
 effectTest(
-  "one turn alone does not close the way for all, however many pieces of its reply fail",
+  "counts one turn as three failures at most",
   Effect.gen(function* () {
-    const { breaker, inVain, fail } = make(5)
-    yield* Effect.withSpan(Effect.repeatN(inVain, 8), "turn", { root: true })
+    const { breaker, failIn, fail } = make(5)
+    yield* Effect.repeatN(failIn(newId(TurnId)), 8)
     expect(yield* breaker.isOpen).toBe(false)
     yield* fail
     expect(yield* breaker.isOpen).toBe(false)
@@ -140,29 +139,41 @@ effectTest(
   }),
 )
 
-effectTest(
-  "the log says when a provider is not asked, and when it is back, each once",
+/** Five turns that fail once each. */
+const fiveTurns = (around: (turns: Effect.Effect<unknown>) => Effect.Effect<unknown>) =>
   Effect.gen(function* () {
-    const said: Array<unknown> = []
-    const logger = Logger.make(({ message }) => said.push(message))
+    const { breaker, fail } = make(5)
+    yield* around(Effect.repeatN(fail, 4))
+    expect(yield* breaker.isOpen).toBe(true)
+  })
+
+effectTest("opens without tracing", fiveTurns(Effect.withTracerEnabled(false)))
+
+effectTest("opens for turns of one long span", fiveTurns(Effect.withSpan("realtime session")))
+
+effectTest(
+  "logs once that it opens and once that it closes",
+  Effect.gen(function* () {
+    const events: Array<unknown> = []
+    const logger = Logger.make(({ message }) => events.push(message))
     yield* Effect.gen(function* () {
-      const { fail, succeed } = make()
-      for (let n = 0; n < 3; n++) yield* fail
+      const its = make()
+      yield* failThrice(its)
       yield* TestClock.adjust("10 seconds")
-      yield* fail
+      yield* its.fail
       yield* TestClock.adjust("10 seconds")
-      yield* succeed
-      yield* succeed
+      yield* its.succeed
+      yield* its.succeed
     }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
-    expect(said.flat()).toEqual(["provider.circuit_opened", "provider.circuit_closed"])
+    expect(events.flat()).toEqual(["provider.circuit_opened", "provider.circuit_closed"])
   }),
 )
 
 effectTest(
-  "0 failures: it is always asked",
+  "never opens with 0 failures",
   Effect.gen(function* () {
-    const { fail, asked } = make(0)
-    for (let n = 0; n < 50; n++) yield* fail
-    expect(asked()).toBe(50)
+    const { fail, requests } = make(0)
+    yield* Effect.repeatN(fail, 49)
+    expect(requests()).toBe(50)
   }),
 )

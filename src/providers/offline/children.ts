@@ -1,8 +1,9 @@
 import { availableParallelism } from "node:os"
-import { Data, Effect, Either, type Scope, Stream } from "effect"
+import { Data, Effect, Either, type Scope } from "effect"
 import { feed, type StartFfmpeg } from "../../ffmpeg/sandbox.ts"
+import { readEach } from "../read-each.ts"
 
-/** A program did not do what it was told to; `reason` is what it said about it. */
+/** A program ended with an error. `reason` is what it wrote about it. */
 export class ProgramFailed extends Data.TaggedError("ProgramFailed")<{
   readonly program: string
   readonly reason: string
@@ -19,7 +20,7 @@ interface Child {
   readonly kill: () => Promise<unknown>
 }
 
-/** Something to run. What a user sent never stands among its arguments: it goes in by stdin or by a file. */
+/** A program to run. User input is never one of its arguments: it goes in by stdin or by a file. */
 export interface Program {
   readonly name: string
   readonly start: (input: Input) => Child
@@ -29,13 +30,13 @@ export interface Program {
 export const command = (name: string, args: ReadonlyArray<string>): Program => ({
   name,
   start: (input) => {
-    // No environment: it holds keys, and these programs read what strangers send.
+    // No environment: it holds keys, and these programs read the input of strangers.
     const child = Bun.spawn([name, ...args], { stdio: ["pipe", "pipe", "pipe"], env: {} })
     const ended = Promise.all([new Response(child.stderr).text(), child.exited, feed(child.stdin, input)])
     return {
       stdout: child.stdout,
-      failure: ended.then(([said, code]) =>
-        code === 0 ? undefined : said.slice(-500) || `exit code ${code}`,
+      failure: ended.then(([stderr, code]) =>
+        code === 0 ? undefined : stderr.slice(-500) || `exit code ${code}`,
       ),
       kill: () => {
         child.kill("SIGKILL")
@@ -45,7 +46,7 @@ export const command = (name: string, args: ReadonlyArray<string>): Program => (
   },
 })
 
-/** ffmpeg, confined as the one that decodes uploads. */
+/** ffmpeg in the sandbox that decodes uploads. */
 export const ffmpegCommand = (startFfmpeg: StartFfmpeg, args: ReadonlyArray<string>): Program => ({
   name: "ffmpeg",
   start: (input) => {
@@ -61,14 +62,14 @@ export const ffmpegCommand = (startFfmpeg: StartFfmpeg, args: ReadonlyArray<stri
   },
 })
 
-/** The child is killed, if it still runs, and gone when the scope has closed. */
+/** Kills the child, if it still runs, and waits for its end when the scope closes. */
 const scopedChild = ({ name, start }: Program, input: Input) =>
   Effect.acquireRelease(
     Effect.sync(() => start(input)),
     ({ kill }) => Effect.promise(kill),
   ).pipe(
     Effect.map(({ stdout, failure }) => {
-      // Where nobody asks for it any more.
+      // After an interruption nothing awaits it.
       failure.catch(() => undefined)
       const succeeded = Effect.flatMap(
         Effect.promise(() => failure),
@@ -78,23 +79,15 @@ const scopedChild = ({ name, start }: Program, input: Input) =>
     }),
   )
 
-/** Runs one program to its end and gives all that it wrote to stdout. Interruption kills it. */
-export const run = Effect.fn("Children.run")(function* (program: Program, input: Input) {
-  const child = yield* scopedChild(program, input)
-  const stdout = yield* Effect.promise(() => new Response(child.stdout).bytes())
-  yield* child.succeeded
-  return stdout
-}, Effect.scoped)
-
 /**
- * Streams what the last of the programs writes, each reading from the one before it; the first reads `input`.
- * All of them are gone when the scope has closed. The stream fails where one of them did.
+ * Runs programs that each read from the one before; the first reads `input`. `use` takes what the last one writes, as it
+ * writes it. Fails when one of them failed. Interruption kills them, and none outlives the effect.
  */
 export const pipeline = Effect.fn("Children.pipeline")(function* (
-  programs: readonly [Program, ...Program[]],
+  [first, ...rest]: readonly [Program, ...Program[]],
   input: Input,
+  use: (bytes: Uint8Array) => void = () => undefined,
 ) {
-  const [first, ...rest] = programs
   let last = yield* scopedChild(first, input)
   const running = [last]
   for (const program of rest) {
@@ -102,17 +95,19 @@ export const pipeline = Effect.fn("Children.pipeline")(function* (
     running.push(last)
   }
   const { stdout } = last
-  const ended = Effect.forEach(running, ({ succeeded }) => succeeded, { discard: true })
-  return Stream.fromReadableStream(
-    () => stdout,
-    (cause) => new ProgramFailed({ program: programs.at(-1)?.name ?? "", reason: `${cause}` }),
-  ).pipe(Stream.concat(Stream.drain(Stream.fromEffect(ended))))
-})
+  const { name } = rest.at(-1) ?? first
+  yield* readEach(
+    () => Promise.resolve(stdout),
+    use,
+    (cause) => new ProgramFailed({ program: name, reason: `${cause}` }),
+  )
+  yield* Effect.forEach(running, ({ succeeded }) => succeeded, { discard: true })
+}, Effect.scoped)
 
-/** A place among the jobs that may run at once, held until the scope closes. A job has at most two children. */
+/** Waits for a slot and holds it until the scope closes. A job has two children at most. */
 export type TakeSlot = Effect.Effect<void, never, Scope.Scope>
 
-/** As many jobs at once as there are cores, two at least: a load test queues instead of starting them all. */
+/** One job per core, two at least: a load queues instead of starting all its programs at once. */
 const limit = Math.max(2, availableParallelism())
 
 /** When the scope closes, it waits until every job has ended. */

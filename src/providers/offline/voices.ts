@@ -1,15 +1,15 @@
-/** The espeak-ng voice variant and pitch (0 to 99, 50 is its usual) that stand for an OpenAI voice. */
+/** The espeak-ng voice variant and pitch (0 to 99, default 50) for an OpenAI voice. */
 interface Timbre {
   readonly variant: string
   readonly pitch: number
 }
 
 /**
- * Of 35 settings, the one that pocketsphinx understands best: 0.30 of the words wrong over 38 sentences, where
- * most others get 0.4 to 0.9. So the engines can be tried on their own speech.
+ * Of 35 settings, pocketsphinx understands this one best: 0.30 of the words wrong over 38 sentences, where most others
+ * get 0.4 to 0.9. So the engines understand their own speech.
  */
 const usual: Timbre = { variant: "f2", pitch: 60 }
-const usualWordsPerMinute = 155
+const wordsPerMinute = 155
 
 const timbres = new Map<string, Timbre>([
   ["alloy", usual],
@@ -78,9 +78,8 @@ export const languageOf = (text: string): string => {
   return ranked.reduce((best, next) => (next.score > best.score ? next : best)).language
 }
 
-/** `-v`, `-p` and `-s` for espeak-ng. `speed` is OpenAI's factor; espeak-ng speaks 80 to 450 words a minute. */
-export const voiceOptions = (text: string, voice: string, speed: number): readonly string[] => {
+/** `-v`, `-p` and `-s` for espeak-ng. An unknown voice has the usual timbre. */
+export const voiceOptions = (text: string, voice: string): readonly string[] => {
   const { variant, pitch } = timbres.get(voice) ?? usual
-  const wordsPerMinute = Math.round(Math.min(450, Math.max(80, usualWordsPerMinute * speed)))
   return ["-v", `${languageOf(text)}+${variant}`, "-p", `${pitch}`, "-s", `${wordsPerMinute}`]
 }

@@ -1,22 +1,57 @@
 import { afterAll, beforeAll } from "bun:test"
-import { Effect, Exit, Scope } from "effect"
-import OpenAI from "openai"
-import { type OfflineEngines, startOfflineEngines } from "../../../src/providers/offline/server.ts"
+import { Effect, Exit, Option, Scope } from "effect"
+import { pcm16k } from "../../../src/audio/pcm.ts"
+import type { SpokenFormat } from "../../../src/audio/speech-joiner.ts"
+import type { ModelEvent } from "../../../src/providers/language-model.ts"
+import { makeOfflineEngines } from "../../../src/providers/offline/engines.ts"
+import { newId, TurnId } from "../../../src/schema.ts"
 
-type Options = Parameters<typeof startOfflineEngines>[0]
+type Options = Parameters<typeof makeOfflineEngines>[0]
+const common = () => ({ turnId: newId(TurnId), model: "any" })
 
-export interface RunningEngines extends OfflineEngines {
-  readonly client: OpenAI
-  readonly stop: () => Promise<void>
+interface SpeakOptions {
+  readonly format?: SpokenFormat
+  readonly voice?: string
+  readonly signal?: AbortSignal
+  readonly onAudio?: (bytes: Uint8Array) => void
 }
 
-/** The engines as the service starts them, and OpenAI's own SDK pointed at them. */
-export const start = async (options: Options): Promise<RunningEngines> => {
+/** The engines as the service starts them, with a promise for each port. */
+export const start = async (options: Options) => {
   const scope = await Effect.runPromise(Scope.make())
-  const engines = await Effect.runPromise(Scope.extend(startOfflineEngines(options), scope))
-  const client = new OpenAI({ apiKey: "any", baseURL: engines.baseUrl, maxRetries: 0 })
-  return { ...engines, client, stop: () => Effect.runPromise(Scope.close(scope, Exit.void)) }
+  const engines = await Effect.runPromise(Scope.extend(makeOfflineEngines(options), scope))
+  const hear = (samples: Int16Array, signal?: AbortSignal) => {
+    const speech = pcm16k(new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength))
+    const heard = engines.transcribe(speech, { ...common(), language: Option.none() })
+    return Effect.runPromise(
+      Effect.map(heard, ({ text }) => text),
+      signal === undefined ? {} : { signal },
+    )
+  }
+  const think = async (...messages: Parameters<typeof engines.generate>[0]["messages"]) => {
+    const events: Array<ModelEvent> = []
+    const asked = { instructions: "Be brief.", messages }
+    const options = { ...common(), maxTokens: 100, temperature: 0 }
+    await Effect.runPromise(engines.generate(asked, options, (event) => events.push(event)))
+    return events
+  }
+  const speak = async (
+    text: string,
+    { format = "pcm", voice = "alloy", signal, onAudio }: SpeakOptions = {},
+  ) => {
+    const chunks: Array<Uint8Array> = []
+    const spoken = engines.speak(text, { ...common(), voice, format }, () => (bytes) => {
+      onAudio?.(bytes)
+      return chunks.push(bytes) > 0
+    })
+    const made = await Effect.runPromise(spoken, signal === undefined ? {} : { signal })
+    if (made !== format) throw new Error(`${format} was asked for, and ${made} came`)
+    return Buffer.concat(chunks)
+  }
+  const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))
+  return { hear, think, speak, stop, hearing: engines.hearing, speaking: engines.speaking }
 }
+export type RunningEngines = Awaited<ReturnType<typeof start>>
 
 /** One set of engines for a test file. */
 export const withEngines = (options: Options): (() => RunningEngines) => {
@@ -44,24 +79,12 @@ export const eventually = async (holds: () => boolean): Promise<boolean> => {
   return holds()
 }
 
-/** Any audio as 24 kHz mono samples, by way of ffmpeg; throws where it is no clean audio. */
-export const samples = async (audio: Uint8Array, input: readonly string[] = []): Promise<Int16Array> => {
-  const cmd = [
-    "ffmpeg",
-    "-nostdin",
-    "-v",
-    "error",
-    ...input,
-    "-i",
-    "pipe:0",
-    "-ac",
-    "1",
-    "-ar",
-    "24000",
-    "-f",
-    "s16le",
-    "pipe:1",
-  ]
+const inputs = { mp3: ["-f", "mp3"], pcm: ["-f", "s16le", "-ar", "24000", "-ac", "1"] }
+
+/** Speech as mono samples of this rate in Hz, by way of ffmpeg; throws where it is no clean audio. */
+export const samples = async (audio: Uint8Array, format: SpokenFormat, rate = 24_000) => {
+  const output = ["-ac", "1", "-ar", `${rate}`, "-f", "s16le", "pipe:1"]
+  const cmd = ["ffmpeg", "-nostdin", "-v", "error", ...inputs[format], "-i", "pipe:0", ...output]
   const child = Bun.spawn({ cmd, stdin: audio, stdout: "pipe", stderr: "pipe" })
   const [pcm, complaints] = await Promise.all([
     new Response(child.stdout).arrayBuffer(),
@@ -74,22 +97,3 @@ export const samples = async (audio: Uint8Array, input: readonly string[] = []):
 /** The loudest sample, of 32767. */
 export const peakOf = (pcm: Int16Array): number =>
   pcm.reduce((peak, sample) => Math.max(peak, Math.abs(sample)), 0)
-
-/** A 16-bit mono WAV of the given samples. */
-export const wav = (pcm: Int16Array, rate: number): Uint8Array<ArrayBuffer> => {
-  const bytes = new Uint8Array(44 + pcm.byteLength)
-  const view = new DataView(bytes.buffer)
-  bytes.set(new TextEncoder().encode("RIFF____WAVEfmt "), 0)
-  view.setUint32(4, 36 + pcm.byteLength, true)
-  view.setUint32(16, 16, true)
-  view.setUint16(20, 1, true)
-  view.setUint16(22, 1, true)
-  view.setUint32(24, rate, true)
-  view.setUint32(28, rate * 2, true)
-  view.setUint16(32, 2, true)
-  view.setUint16(34, 16, true)
-  bytes.set(new TextEncoder().encode("data"), 36)
-  view.setUint32(40, pcm.byteLength, true)
-  bytes.set(new Uint8Array(pcm.buffer, pcm.byteOffset, pcm.byteLength), 44)
-  return bytes
-}

@@ -1,22 +1,11 @@
 import { describe, expect, test } from "bun:test"
 import { existsSync } from "node:fs"
-import { peakOf, samples, wav, withEngines } from "./engines.ts"
+import { peakOf, samples, withEngines } from "./engines.ts"
 
 const engines = withEngines({ ffmpegPath: "ffmpeg" })
 
-const speak = async (
-  input: string,
-  response_format: "mp3" | "wav" | "pcm" | "opus" | "flac" | "aac",
-  voice = "alloy",
-) => (await engines().client.audio.speech.create({ model: "tts-1", voice, input, response_format })).bytes()
-
-const hear = async (audio: Uint8Array, name = "speech.wav") =>
-  (
-    await engines().client.audio.transcriptions.create({
-      model: "whisper-1",
-      file: new File([new Uint8Array(audio)], name),
-    })
-  ).text
+const hearSpoken = async (text: string) =>
+  engines().hear(await samples(await engines().speak(text), "pcm", 16_000))
 
 /** Wrong, missing and added words as a share of the words that were said. */
 const wordErrorRate = (said: string, heard: string): number => {
@@ -42,15 +31,8 @@ const wordErrorRate = (said: string, heard: string): number => {
 describe("speaking", () => {
   const sentence = "Hello there. I would like to know what time it is in London today."
 
-  test.each([
-    ["mp3", []],
-    ["wav", []],
-    ["opus", []],
-    ["flac", []],
-    ["aac", []],
-    ["pcm", ["-f", "s16le", "-ar", "24000", "-ac", "1"]],
-  ] as const)("%s is 24 kHz audio of a plausible length that can be heard", async (format, input) => {
-    const pcm = await samples(await speak(sentence, format), input)
+  test.each(["mp3", "pcm"] as const)("%s is 24 kHz audio of a plausible length", async (format) => {
+    const pcm = await samples(await engines().speak(sentence, { format }), format)
     expect(pcm.length / 24_000).toBeWithin(3, 7)
     expect(peakOf(pcm)).toBeGreaterThan(3000)
   })
@@ -68,7 +50,7 @@ describe("speaking", () => {
       "shimmer",
       "verse",
     ]) {
-      expect((await speak("Hello there.", "pcm", voice)).byteLength).toBeGreaterThan(20_000)
+      expect((await engines().speak("Hello there.", { voice })).byteLength).toBeGreaterThan(20_000)
     }
     for (const text of [
       "こんにちは、元気ですか。",
@@ -76,17 +58,17 @@ describe("speaking", () => {
       "नमस्ते, आप कैसे हैं?",
       "你好，今天天气很好。",
     ]) {
-      expect((await speak(text, "pcm")).byteLength).toBeGreaterThan(40_000)
+      expect((await engines().speak(text)).byteLength).toBeGreaterThan(40_000)
     }
   })
 
   test("what cannot be spoken still gives audio", async () => {
     for (const text of ["。", "\u0000", "  "])
-      expect((await speak(text, "pcm")).byteLength).toBeGreaterThan(1000)
+      expect((await engines().speak(text)).byteLength).toBeGreaterThan(1000)
   })
 
   test("text is text: options and markup in it reach no program", async () => {
-    const pcm = await speak("--help; $(touch /tmp/never) -w /tmp/never.wav", "pcm")
+    const pcm = await engines().speak("--help; $(touch /tmp/never) -w /tmp/never.wav")
     expect(pcm.byteLength).toBeGreaterThan(48_000)
     expect(existsSync("/tmp/never") || existsSync("/tmp/never.wav")).toBe(false)
   })
@@ -103,43 +85,19 @@ describe("hearing", () => {
       "We are going to the beach tomorrow.",
     ]
     const rates: number[] = []
-    for (const said of sentences) rates.push(wordErrorRate(said, await hear(await speak(said, "wav"))))
+    for (const said of sentences) rates.push(wordErrorRate(said, await hearSpoken(said)))
     // Measured: 0 on each of these, about 0.3 on sentences at large. The bound leaves room for other builds.
     expect(rates.reduce((sum, rate) => sum + rate, 0) / rates.length).toBeLessThan(0.25)
   }, 30_000)
 
   test("writes a sentence: a capital, I, and a mark by its opening word", async () => {
-    expect(await hear(await speak("What did I just say?", "mp3"), "speech.mp3")).toMatch(/^[A-Z].*[.?]$/)
+    expect(await hearSpoken("What did I just say?")).toMatch(/^[A-Z].*[.?]$/)
   })
 
   test("hears nothing in silence, in an empty recording and in a quiet room", async () => {
     const hiss = Int16Array.from({ length: 32_000 }, (_, index) => ((index * 7919) % 101) - 50)
-    for (const audio of [
-      wav(new Int16Array(32_000), 16_000),
-      wav(new Int16Array(0), 16_000),
-      wav(hiss, 16_000),
-    ]) {
-      expect(await hear(audio)).toBe("")
+    for (const audio of [new Int16Array(32_000), new Int16Array(0), hiss]) {
+      expect(await engines().hear(audio)).toBe("")
     }
-  })
-
-  test("other rates and the other formats of the answer", async () => {
-    const file = new File([wav(new Int16Array(88_200), 44_100)], "silence.wav")
-    const { audio } = engines().client
-    const verbose = await audio.transcriptions.create({
-      model: "whisper-1",
-      file,
-      response_format: "verbose_json",
-    })
-    expect(verbose.text).toBe("")
-    expect(verbose.duration).toBeCloseTo(2, 1)
-    expect(await audio.transcriptions.create({ model: "whisper-1", file, response_format: "text" })).toBe(
-      "\n",
-    )
-  })
-
-  test("a playlist is not opened", async () => {
-    const playlist = new TextEncoder().encode("#EXTM3U\n#EXTINF:1,\n/etc/passwd\n")
-    await expect(hear(playlist, "speech.wav")).rejects.toMatchObject({ status: 400, param: "file" })
   })
 })

@@ -1,0 +1,27 @@
+import { Effect } from "effect"
+import type { Attempt } from "./attempt.ts"
+import { type ProviderError, reasonOf } from "./errors.ts"
+
+/** Another server refuses a wrong request too. */
+const isWorthAnother = (error: ProviderError) => error._tag !== "ProviderRefusedRequest"
+
+/** Asks the second server, within the same try, when the first one fails and gave nothing useful. */
+export const withFallback =
+  <A>(first: Attempt<A>, second: Attempt<A>): Attempt<A> =>
+  (onProgress) =>
+    Effect.suspend(() => {
+      let hasProgress = false
+      const watched = first(() => {
+        hasProgress = true
+        onProgress()
+      })
+      return Effect.catchIf(
+        watched,
+        (error) => !hasProgress && isWorthAnother(error),
+        (error) =>
+          Effect.logWarning("provider.fallback").pipe(
+            Effect.annotateLogs({ stage: error.stage, reason: reasonOf(error) }),
+            Effect.zipRight(second(onProgress)),
+          ),
+      )
+    })

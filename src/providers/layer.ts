@@ -1,0 +1,91 @@
+import { Context, Effect, Layer } from "effect"
+import { type ServerSettings, Settings } from "../config.ts"
+import { Stage } from "../schema.ts"
+import { LanguageModel } from "./language-model.ts"
+import { makeOfflineEngines } from "./offline/engines.ts"
+import { makeClient } from "./openai/client.ts"
+import { generateWith } from "./openai/language-model.ts"
+import { speakWith } from "./openai/synthesizer.ts"
+import { transcribeWith } from "./openai/transcriber.ts"
+import { retryPolicy } from "./retry.ts"
+import { makeServers, type Servers } from "./servers.ts"
+import { Synthesizer } from "./synthesizer.ts"
+import { Transcriber } from "./transcriber.ts"
+
+type Transcribe = Transcriber["Type"]["transcribe"]
+type Generate = LanguageModel["Type"]["generate"]
+type Speak = Synthesizer["Type"]["speak"]
+
+const makeTranscriber = ({ attempt, isDown }: Servers<Transcribe>): Transcriber["Type"] => ({
+  transcribe: Effect.fn("Transcriber.transcribe")((speech, options) =>
+    attempt(options, (transcribe, its) => transcribe(speech, its)).pipe(Effect.retry(retryPolicy())),
+  ),
+  isDown,
+})
+
+const makeLanguageModel = ({ attempt, isDown }: Servers<Generate>): LanguageModel["Type"] => ({
+  generate: Effect.fn("LanguageModel.generate")((prompt, options, on) =>
+    attempt(options, (generate, its, onProgress) =>
+      generate(prompt, its, (event) => {
+        on(event)
+        if (event._tag === "Text") onProgress()
+      }),
+    ),
+  ),
+  isDown,
+})
+
+const makeSynthesizer = ({ attempt, isDown }: Servers<Speak>): Synthesizer["Type"] => ({
+  speak: Effect.fn("Synthesizer.speak")((text, options, open) =>
+    attempt(options, (speak, its, onProgress) =>
+      speak(text, its, () => {
+        const take = open()
+        return (audio) => {
+          const isPlayable = take(audio)
+          if (isPlayable) onProgress()
+          return isPlayable
+        }
+      }),
+    ),
+  ),
+  isDown,
+})
+
+const startOfflineEngines = Effect.fnUntraced(function* (settings: Settings["Type"]) {
+  const engines = yield* makeOfflineEngines(settings)
+  const stages = Stage.literals.filter((stage) => settings[stage].engine === "offline")
+  yield* Effect.logWarning("provider.offline").pipe(
+    Effect.annotateLogs({
+      hint: "The offline engines are for trying the service. Set OPENAI_API_KEY for better ones.",
+      stages: stages.join(","),
+      hearing: engines.hearing,
+      speaking: engines.speaking,
+    }),
+  )
+  return engines
+})
+
+/** The three ports on the servers of the settings. The offline engines start where a stage needs them. */
+export const layer = Layer.scopedContext(
+  Effect.gen(function* () {
+    const settings = yield* Settings
+    const engines = yield* Effect.cached(startOfflineEngines(settings))
+    const servers = <Call>(
+      stage: Stage,
+      openai: (client: ReturnType<typeof makeClient>) => Call,
+      offline: (engines: Effect.Effect.Success<ReturnType<typeof makeOfflineEngines>>) => Call,
+    ) =>
+      makeServers(stage, settings[stage], settings, (server: ServerSettings) =>
+        server.engine === "offline"
+          ? Effect.map(engines, offline)
+          : Effect.succeed(openai(makeClient(server))),
+      )
+    const transcribe = yield* servers("stt", transcribeWith, (own) => own.transcribe)
+    const generate = yield* servers("llm", generateWith, (own) => own.generate)
+    const speak = yield* servers("tts", speakWith, (own) => own.speak)
+    return Context.make(Transcriber, makeTranscriber(transcribe)).pipe(
+      Context.add(LanguageModel, makeLanguageModel(generate)),
+      Context.add(Synthesizer, makeSynthesizer(speak)),
+    )
+  }),
+)

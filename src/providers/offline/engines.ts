@@ -1,0 +1,40 @@
+import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
+import { Effect, Schema } from "effect"
+import { makeStartFfmpeg } from "../../ffmpeg/sandbox.ts"
+import { makeSlots } from "./children.ts"
+import { makeHearing } from "./hearing.ts"
+import { makeSpeaking } from "./speaking.ts"
+import { generate } from "./thinking.ts"
+
+/** The engines cannot run on this machine. The message is one sentence for the operator. */
+export class OfflineEnginesFailed extends Schema.TaggedError<OfflineEnginesFailed>()("OfflineEnginesFailed", {
+  message: Schema.String,
+}) {}
+
+/**
+ * The three stages on this machine's own programs. All of a request's child processes end with it; the scope ends once
+ * all have. `searchPath` is where the programs are looked for: PATH unless given.
+ */
+export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* (options: {
+  readonly ffmpegPath: string
+  readonly searchPath?: string
+}) {
+  const searchPath = options.searchPath ?? process.env.PATH ?? ""
+  const ffmpeg = Bun.which(options.ffmpegPath, { PATH: searchPath })
+  if (ffmpeg === null) {
+    return yield* new OfflineEnginesFailed({
+      message: `The offline engines need ffmpeg, and "${options.ffmpegPath}" is not a program here.`,
+    })
+  }
+  const takeSlot = yield* makeSlots
+  const hearing = yield* makeHearing({ searchPath, takeSlot })
+  const speaking = makeSpeaking({ startFfmpeg: makeStartFfmpeg(ffmpeg), searchPath, takeSlot })
+  return {
+    transcribe: hearing.transcribe,
+    generate,
+    speak: speaking.speak,
+    /** The programs that hear and speak. */
+    hearing: hearing.engine,
+    speaking: speaking.engine,
+  }
+}, Effect.provide(BunFileSystem.layer))

@@ -1,0 +1,67 @@
+import { Effect, Option } from "effect"
+import type { ServerSettings, StageSettings } from "../config.ts"
+import type { Stage, TurnId } from "../schema.ts"
+import type { Attempt } from "./attempt.ts"
+import { type BreakerSettings, makeBreaker } from "./breaker.ts"
+import type { ProviderError } from "./errors.ts"
+import { withFallback } from "./fallback.ts"
+import { withTimeout } from "./timeout.ts"
+
+interface Options {
+  readonly turnId: TurnId
+  readonly model: string
+}
+
+/** The servers of one stage. `Call` is the function of the stage's port. */
+export interface Servers<Call> {
+  /** One try: the first server behind its time-out and breaker, then the fallback behind its own. */
+  readonly attempt: <A, O extends Options>(
+    options: O,
+    request: (call: Call, options: O, onProgress: () => void) => Effect.Effect<A, ProviderError>,
+  ) => Effect.Effect<A, ProviderError>
+  readonly isDown: Effect.Effect<boolean>
+}
+
+export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
+  stage: Stage,
+  settings: StageSettings,
+  breakerSettings: BreakerSettings,
+  makeCall: (server: ServerSettings) => Effect.Effect<Call, E, R>,
+) {
+  const makeServer = Effect.fnUntraced(function* (server: ServerSettings) {
+    const call = yield* makeCall(server)
+    const { guard, isOpen } = makeBreaker(stage, breakerSettings)
+    const limit = withTimeout(stage, server.timeout)
+    const attempt = <A>(turnId: TurnId, request: (call: Call) => Attempt<A>) =>
+      guard(turnId, limit(request(call)))
+    return { attempt, isOpen, model: server.model }
+  })
+  const first = yield* makeServer(settings)
+  const fallback = yield* Effect.transposeMapOption(settings.fallback, makeServer)
+
+  const attempt: Servers<Call>["attempt"] = <A, O extends Options>(
+    options: O,
+    request: (call: Call, options: O, onProgress: () => void) => Effect.Effect<A, ProviderError>,
+  ) => {
+    const requestWith =
+      (its: O) =>
+      (call: Call): Attempt<A> =>
+      (onProgress) =>
+        request(call, its, onProgress)
+    const firstTry = first.attempt(options.turnId, requestWith(options))
+    const tried = Option.match(fallback, {
+      onNone: () => firstTry,
+      onSome: (second) => {
+        // Without a model of its own the fallback has the first server's in its settings.
+        const model = second.model === first.model ? options.model : second.model
+        return withFallback(firstTry, second.attempt(options.turnId, requestWith({ ...options, model })))
+      },
+    })
+    return tried(() => undefined)
+  }
+  const isDown = Option.match(fallback, {
+    onNone: () => first.isOpen,
+    onSome: ({ isOpen }) => Effect.zipWith(first.isOpen, isOpen, (one, other) => one && other),
+  })
+  return { attempt, isDown } satisfies Servers<Call>
+})

@@ -1,0 +1,134 @@
+import { describe, expect } from "bun:test"
+import { Duration, Effect, Exit, Fiber, Option, Redacted, TestClock } from "effect"
+import {
+  type ProviderError,
+  ProviderRateLimited,
+  ProviderRefusedKey,
+  ProviderRefusedRequest,
+  timedOut,
+  wrongAnswer,
+} from "../../src/providers/errors.ts"
+import { makeServers } from "../../src/providers/servers.ts"
+import { newId, TurnId } from "../../src/schema.ts"
+import { effectTest } from "../support/effect.ts"
+
+const server = (name: string, model: string) => ({
+  engine: "compatible" as const,
+  baseUrl: Option.some(`http://${name}/v1`),
+  apiKey: Redacted.make("none"),
+  model,
+  timeout: Duration.millis(100),
+})
+
+type Answer = (onProgress: () => void) => Effect.Effect<string, ProviderError>
+
+/** A first server and a fallback with these answers, and who was asked for which model. */
+const make = Effect.fnUntraced(function* (
+  first: Answer,
+  second: Answer,
+  { fallbackModel = "small", breakerFailures = 0 } = {},
+) {
+  const asked: Array<string> = []
+  const servers = yield* makeServers(
+    "llm",
+    { ...server("first", "small"), fallback: Option.some(server("second", fallbackModel)) },
+    { breakerFailures, breakerPause: Duration.seconds(10) },
+    ({ baseUrl }) => {
+      const isFirst = Option.contains(baseUrl, "http://first/v1")
+      return Effect.succeed((model: string, onProgress: () => void) => {
+        asked.push(`${isFirst ? "first" : "second"} ${model}`)
+        return isFirst ? first(onProgress) : second(onProgress)
+      })
+    },
+  )
+  const ask = Effect.suspend(() =>
+    servers.attempt({ turnId: newId(TurnId), model: "large" }, (call, { model }, onProgress) =>
+      call(model, onProgress),
+    ),
+  )
+  return { ask, asked, isDown: servers.isDown }
+})
+
+const broken = wrongAnswer("llm", "scripted")
+const fail = (error: ProviderError) => () => Effect.fail(error)
+const well: Answer = () => Effect.succeed("the second's")
+
+describe("the fallback", () => {
+  for (const error of [
+    broken,
+    new ProviderRefusedKey({ stage: "llm" }),
+    new ProviderRateLimited({ stage: "llm", retryAfter: Option.none(), exhausted: true }),
+  ]) {
+    effectTest(
+      `answers in the same try after ${error._tag}`,
+      Effect.gen(function* () {
+        const { ask, asked } = yield* make(fail(error), well)
+        expect(yield* ask).toBe("the second's")
+        expect(asked).toEqual(["first large", "second large"])
+      }),
+    )
+  }
+
+  effectTest(
+    "is asked for its own model, where it has one",
+    Effect.gen(function* () {
+      const { ask, asked } = yield* make(fail(broken), well, { fallbackModel: "tiny" })
+      yield* ask
+      expect(asked).toEqual(["first large", "second tiny"])
+    }),
+  )
+
+  effectTest(
+    "is asked after the time-out of the first server, and has a time-out of its own",
+    Effect.gen(function* () {
+      const never = () => Effect.never
+      const { ask, asked } = yield* make(never, never)
+      const fiber = yield* Effect.fork(ask)
+      yield* TestClock.adjust("100 millis")
+      expect(asked).toEqual(["first large", "second large"])
+      yield* TestClock.adjust("99 millis")
+      expect(yield* Fiber.poll(fiber)).toEqual(Option.none())
+      yield* TestClock.adjust("1 millis")
+      expect(yield* fiber.await).toEqual(Exit.fail(timedOut("llm", Duration.millis(100))))
+    }),
+  )
+
+  effectTest(
+    "is not asked when the first server gave something useful",
+    Effect.gen(function* () {
+      const breaksOff: Answer = (onProgress) => Effect.zipRight(Effect.sync(onProgress), Effect.fail(broken))
+      const { ask, asked } = yield* make(breaksOff, well)
+      expect(yield* Effect.exit(ask)).toEqual(Exit.fail(broken))
+      expect(asked).toEqual(["first large"])
+    }),
+  )
+
+  effectTest(
+    "is not asked when the request is wrong",
+    Effect.gen(function* () {
+      const refused = new ProviderRefusedRequest({ stage: "llm", message: "No." })
+      const { ask, asked } = yield* make(fail(refused), well)
+      expect(yield* Effect.exit(ask)).toEqual(Exit.fail(refused))
+      expect(asked).toEqual(["first large"])
+    }),
+  )
+
+  effectTest(
+    "is asked alone while the breaker of the first server is open; down is both",
+    Effect.gen(function* () {
+      let isWell = true
+      const second: Answer = (onProgress) => (isWell ? well(onProgress) : Effect.fail(broken))
+      const { ask, asked, isDown } = yield* make(fail(broken), second, { breakerFailures: 2 })
+      yield* ask
+      yield* ask
+      asked.length = 0
+      yield* ask
+      expect(asked).toEqual(["second large"])
+      expect(yield* isDown).toBe(false)
+      isWell = false
+      yield* Effect.exit(ask)
+      yield* Effect.exit(ask)
+      expect(yield* isDown).toBe(true)
+    }),
+  )
+})
