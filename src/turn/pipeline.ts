@@ -1,4 +1,4 @@
-import { Effect, Fiber, Option } from "effect"
+import { Effect, Option } from "effect"
 import { type Agent, Agents } from "../agent/agent.ts"
 import { makePrompt } from "../agent/prompt.ts"
 import { History } from "../conversation/history.ts"
@@ -10,6 +10,7 @@ import { Synthesizer } from "../providers/synthesizer.ts"
 import { Transcriber } from "../providers/transcriber.ts"
 import { deadline } from "./deadline.ts"
 import { finalTimings, transcriptOf } from "./events.ts"
+import { forkJoin, runUntil } from "./fork.ts"
 import { hear } from "./hear.ts"
 import type { TurnLog } from "./log.ts"
 import { reply } from "./reply.ts"
@@ -20,12 +21,6 @@ export interface RunningTurn extends TurnIdentity {
   readonly ticket: QueueTicket
   readonly log: TurnLog
 }
-
-/**
- * Runs in a child fiber, so that a sibling in `Effect.all` that fails interrupts this one even inside its own time-out.
- */
-const forkJoin = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.scoped(Effect.flatMap(Effect.forkScoped(effect), Fiber.join))
 
 /** What follows the save: the turn's metrics, its line in the log, and its last event. */
 const complete = (log: TurnLog) =>
@@ -81,6 +76,6 @@ export const makePipeline = Effect.gen(function* () {
       const upTo = { delivered: log.delivered() }
       yield* log.stage("persist", saveCompleted(ledger, turn, log.state(), { upTo, onSaved: complete(log) }))
     })
-    yield* Effect.raceFirst(run, deadline(log, agent.firstOutputTimeout))
+    yield* runUntil(run, deadline(log, agent.firstOutputTimeout))
   })
 })

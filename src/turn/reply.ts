@@ -9,6 +9,7 @@ import { estimateTokens } from "../providers/tokens.ts"
 import type { TurnId } from "../schema.ts"
 import type { Segment } from "../text/segmenter.ts"
 import { toSegments } from "../text/segments.ts"
+import { runUntil } from "./fork.ts"
 import type { TurnLog } from "./log.ts"
 import { speak } from "./speak.ts"
 
@@ -138,7 +139,7 @@ const tryRound = (speakers: Speakers, question: Question) =>
         log.append({ _tag: "SpokenTo", text: end, ms: 0 }),
       )
     }
-    yield* Effect.raceFirst(speakSegments(speakers, question, segments), Deferred.await(broken))
+    yield* runUntil(speakSegments(speakers, question, segments), Deferred.await(broken))
   }).pipe(Effect.scoped)
 
 /**

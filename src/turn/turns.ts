@@ -23,6 +23,7 @@ import { countTurn } from "../metrics.ts"
 import { ItemId, newId } from "../schema.ts"
 import type { TurnError } from "./errors.ts"
 import { type HeardUpTo, heardReply, type TurnEvent, type TurnState } from "./events.ts"
+import { runUntil } from "./fork.ts"
 import { makeTurnLog, type TurnLog } from "./log.ts"
 import { makePipeline, type RunningTurn } from "./pipeline.ts"
 import { makeReplay } from "./replay.ts"
@@ -140,10 +141,9 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
       ) {
         const exit = yield* Effect.exit(
           restore(
-            runPipeline(turn).pipe(
-              Effect.as(Option.none<HeardUpTo>()),
-              Effect.raceFirst(ends.cancelled),
-              Effect.raceFirst(Effect.asSome(ends.interrupted)),
+            runUntil(
+              Effect.as(runPipeline(turn), Option.none<HeardUpTo>()),
+              Effect.raceFirst(ends.cancelled, Effect.asSome(ends.interrupted)),
             ),
           ),
         )
