@@ -1,0 +1,163 @@
+import { Chunk, Context, Duration, Effect, Exit, Layer, Option, Scope, Stream } from "effect"
+import { type Agent, Agents } from "../../src/agent/agent.ts"
+import { pcm16k } from "../../src/audio/pcm.ts"
+import { History } from "../../src/conversation/history.ts"
+import type { Item, NewItem } from "../../src/conversation/item.ts"
+import { Ledger } from "../../src/conversation/ledger.ts"
+import { RunningTurns } from "../../src/conversation/running-turns.ts"
+import { Sessions } from "../../src/conversation/sessions.ts"
+import type { EndedTurn } from "../../src/conversation/stored-turn.ts"
+import { DatabaseUnavailable } from "../../src/db/errors.ts"
+import { Ffmpeg } from "../../src/ffmpeg/ffmpeg.ts"
+import { DecodingSlots } from "../../src/limits/decoding-slots.ts"
+import { type FakeRound, LanguageModel } from "../../src/providers/language-model.ts"
+import { type FakeSpeech, Synthesizer } from "../../src/providers/synthesizer.ts"
+import { type FakeTranscript, Transcriber } from "../../src/providers/transcriber.ts"
+import { newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
+import type { OutputOptions, TurnEvent } from "../../src/turn/events.ts"
+import { fromPcm, fromText, type Input } from "../../src/turn/input.ts"
+import { SessionTarget, type TurnRequest } from "../../src/turn/request.ts"
+import { Turns } from "../../src/turn/turns.ts"
+
+/** Each is long enough to be a segment of its own: the second segment takes 60 characters. */
+export const sentences = [
+  "One sentence is here now.",
+  "Another one follows it at once, and it is longer than the first was.",
+  "And this is the third of them.",
+]
+/** 100 ms of 24 kHz samples. */
+export const tenth = new Uint8Array(4800)
+/** A second of speech. */
+export const loud = fromPcm(pcm16k(new Uint8Array(32_000).fill(60)))
+
+export const agent: Agent = {
+  instructions: "Be brief.",
+  hearing: { model: "ears", language: Option.some("en"), silenceDbfs: -60, maxSeconds: 10 },
+  thinking: { model: "brain", temperature: 0.5, maxTokens: 50 },
+  speaking: { model: "mouth", voice: "calm" },
+  history: { maxItems: 20, maxTokens: 1000 },
+  firstOutputTimeout: Duration.seconds(60),
+}
+
+export interface FakeScript {
+  readonly hears?: ReadonlyArray<FakeTranscript>
+  readonly thinks?: ReadonlyArray<FakeRound>
+  readonly speaks?: ReadonlyArray<FakeSpeech>
+  readonly history?: ReadonlyArray<Item>
+  /** How many saves find the database away. */
+  readonly savesThatFail?: number
+}
+
+const unused = Effect.dieMessage("not used by these tests")
+
+/** Turns on the test clock: fakes of the three ports and of the database, and everything between them as in production. */
+export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {}) {
+  const transcriber = Transcriber.makeFake(script.hears)
+  const model = LanguageModel.makeFake(
+    script.thinks ?? [{ chunks: sentences.map((text) => ({ text: `${text} ` })) }],
+  )
+  const synthesizer = Synthesizer.makeFake(script.speaks ?? [{ chunks: [{ bytes: tenth }] }])
+  const saved: Array<EndedTurn> = []
+  const failed: Array<Parameters<Ledger["Type"]["fail"]>[0]> = []
+  const truncated: Array<{ readonly text: string; readonly ms: number }> = []
+  let savesThatFail = script.savesThatFail ?? 0
+
+  const ledger = Layer.succeed(Ledger, {
+    open: () => Effect.succeedSome("1"),
+    ahead: () => Effect.succeedNone,
+    renew: () => Effect.succeed([]),
+    save: (turn) =>
+      Effect.suspend(() => {
+        savesThatFail -= 1
+        if (savesThatFail >= 0) return new DatabaseUnavailable({ cause: "away" })
+        saved.push(turn)
+        return Effect.void
+      }),
+    fail: (turn) => Effect.sync(() => void failed.push(turn)),
+    truncate: (_user, _item, heard) => Effect.sync(() => void truncated.push(heard)),
+    findByKey: () => Effect.succeedNone,
+    freeKey: () => unused,
+    findStored: () => unused,
+    requestCancel: () => unused,
+    isRunning: () => unused,
+    expire: () => unused,
+  })
+  const layer = Turns.layer.pipe(
+    Layer.provide(RunningTurns.layer),
+    Layer.provide(
+      Layer.mergeAll(
+        ledger,
+        transcriber.layer,
+        model.layer,
+        synthesizer.layer,
+        Layer.succeed(Agents, { configured: agent, resolve: () => Effect.succeed(agent) }),
+        Layer.succeed(History, {
+          messages: () => unused,
+          newest: () => Effect.succeed(script.history ?? []),
+        }),
+        Layer.succeed(Sessions, {
+          join: () => Effect.succeed({ id: newId(SessionId), isNew: true }),
+          rejoin: () => unused,
+          create: () => unused,
+          list: () => unused,
+          get: () => unused,
+          update: () => unused,
+          remove: () => unused,
+        }),
+        Layer.succeed(Ffmpeg, { decode: () => unused, reencode: () => unused }),
+        Layer.succeed(DecodingSlots, { withSlot: (_, effect) => effect }),
+      ),
+    ),
+  )
+  const turns = Context.get(yield* Layer.build(layer), Turns)
+  return {
+    turns,
+    saved,
+    failed,
+    truncated,
+    heardSpeech: transcriber.calls,
+    prompts: model.calls,
+    spoken: synthesizer.calls,
+  }
+})
+
+export const streamed: OutputOptions = { format: "pcm", streamsText: true, streaming: true }
+export const whole: OutputOptions = { ...streamed, streaming: false, streamsText: false }
+
+export const requestOf = (
+  options: { readonly input?: Input; readonly output?: OutputOptions; readonly key?: string } = {},
+): TurnRequest => ({
+  turnId: newId(TurnId),
+  userId: newId(UserId),
+  target: SessionTarget.Preferred({ sessionId: Option.none() }),
+  input: options.input ?? fromText("What is the weather?"),
+  output: options.output ?? streamed,
+  idempotencyKey: Option.fromNullable(options.key),
+  uploadMs: 3,
+})
+
+/** Begins a turn and reads its events in a fiber; `leave` is the client's hang-up. */
+export const converse = Effect.fnUntraced(function* (turns: Turns["Type"], request: TurnRequest) {
+  const scope = yield* Scope.make()
+  const events: Array<TurnEvent> = []
+  const begun = yield* Scope.extend(turns.begin(request), scope)
+  const reading = yield* Effect.fork(
+    Effect.exit(
+      Stream.runForEachChunk(begun.events, (chunk) =>
+        Effect.sync(() => events.push(...Chunk.toReadonlyArray(chunk))),
+      ),
+    ),
+  )
+  return {
+    turn: begun,
+    events,
+    tags: () => events.map(({ _tag }) => _tag),
+    text: () => events.flatMap((event) => (event._tag === "TextDelta" ? [event.text] : [])).join(""),
+    audioBytes: () =>
+      events.reduce((sum, event) => sum + (event._tag === "Audio" ? event.bytes.length : 0), 0),
+    end: reading,
+    leave: Scope.close(scope, Exit.void),
+  }
+})
+
+export const textOf = ({ payload }: NewItem) => ("text" in payload ? payload.text : "")

@@ -1,0 +1,381 @@
+import { describe, expect } from "bun:test"
+import { Cause, Duration, Effect, Exit, Fiber, Option, TestClock } from "effect"
+import { newItem } from "../../src/conversation/item.ts"
+import { ProviderRefusedRequest, timedOut, wrongAnswer } from "../../src/providers/errors.ts"
+import { newId, TurnId } from "../../src/schema.ts"
+import { finalTimings } from "../../src/turn/events.ts"
+import { fromText } from "../../src/turn/input.ts"
+import { effectTest } from "../support/effect.ts"
+import {
+  converse,
+  type FakeScript,
+  loud,
+  makeFakeTurns,
+  requestOf,
+  sentences,
+  streamed,
+  tenth,
+  textOf,
+  whole,
+} from "../support/fake-turns.ts"
+
+const reply = `${sentences.join(" ")} `
+const chunks = sentences.map((text) => ({ text: `${text} ` }))
+const speech = { chunks: [{ bytes: tenth }] }
+
+/** A turn whose client stays to its end. */
+const run = Effect.fnUntraced(function* (script: FakeScript, request = requestOf()) {
+  const fakes = yield* makeFakeTurns(script)
+  const call = yield* converse(fakes.turns, request)
+  yield* TestClock.adjust("10 seconds")
+  yield* TestClock.adjust("1 minute")
+  const exit = yield* Effect.flatten(Fiber.join(call.end)).pipe(Effect.exit)
+  yield* call.leave
+  const failure = Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
+  return { ...fakes, ...call, exit, failure }
+})
+
+describe("a turn", () => {
+  effectTest(
+    "is heard, answered, spoken and saved, in this order",
+    Effect.gen(function* () {
+      const { tags, saved, text, audioBytes, failure } = yield* run({}, requestOf({ input: loud }))
+      expect(failure).toBeUndefined()
+      expect(tags()[0]).toBe("Started")
+      expect(tags()[1]).toBe("Heard")
+      expect(tags().at(-1)).toBe("Completed")
+      expect(tags().indexOf("TextDelta")).toBeLessThan(tags().indexOf("Audio"))
+      expect(text()).toBe(reply)
+      expect(audioBytes()).toBe(3 * tenth.length)
+      expect(saved).toHaveLength(1)
+      expect(saved[0]).toMatchObject({ state: "completed", transcript: "Hello.", response: reply })
+      expect(saved[0]?.items.map(textOf)).toEqual(["Hello.", reply])
+      expect(saved[0]?.items[1]).toMatchObject({ heardMs: 300, interrupted: false })
+    }),
+  )
+
+  effectTest(
+    "passes the agent to every stage, and the history to the model",
+    Effect.gen(function* () {
+      const earlier = { turnId: newId(TurnId), createdAt: new Date(0) }
+      const history = [
+        { ...earlier, ...newItem({ type: "message", role: "user", text: "Hi" }) },
+        { ...earlier, ...newItem({ type: "message", role: "assistant", text: "Hello" }) },
+      ]
+      const { heardSpeech, prompts, spoken } = yield* run({ history }, requestOf({ input: loud }))
+      expect(heardSpeech[0]).toMatchObject({ model: "ears", language: Option.some("en") })
+      expect(prompts[0]).toMatchObject({ model: "brain", temperature: 0.5, maxTokens: 50 })
+      expect(prompts[0]?.prompt).toEqual({
+        instructions: "Be brief.",
+        messages: [
+          { role: "user", content: "Hi" },
+          { role: "assistant", content: "Hello" },
+          { role: "user", content: "Hello." },
+        ],
+      })
+      expect(spoken.map(({ text, voice }) => `${voice}: ${text}`)).toEqual(
+        sentences.map((text) => `calm: ${text}`),
+      )
+    }),
+  )
+
+  effectTest(
+    "counts its time from its events",
+    Effect.gen(function* () {
+      const { turn } = yield* run(
+        {
+          hears: [{ afterMs: 600 }],
+          thinks: [{ chunks: chunks.map((chunk) => ({ ...chunk, afterMs: 350 })) }],
+          speaks: [{ chunks: [{ afterMs: 400, bytes: tenth }] }],
+        },
+        requestOf({ input: loud }),
+      )
+      expect(finalTimings(turn.state())).toMatchObject({ upload: 3, stt: 600, llmTtft: 350, ttsTtfb: 400 })
+      // The first sentence is whole with the first token, and its speech needs 400 ms.
+      expect(finalTimings(turn.state())).toMatchObject({ firstAudio: 1350, total: 2050 })
+    }),
+  )
+
+  effectTest(
+    "of silence, or with an empty transcript, is refused, and the model is not asked",
+    Effect.gen(function* () {
+      const { failure, prompts, failed } = yield* run({ hears: [{ text: "" }] }, requestOf({ input: loud }))
+      expect(failure).toMatchObject({ _tag: "NoSpeechDetected" })
+      expect(prompts).toEqual([])
+      expect(failed[0]?.usage).toMatchObject({ audioSeconds: 1, inputTokens: 0 })
+    }),
+  )
+
+  effectTest(
+    "without speech sends its text, and hears nothing of the synthesizer",
+    Effect.gen(function* () {
+      const { tags, spoken, saved } = yield* run({}, requestOf({ output: { ...streamed, format: "none" } }))
+      expect(spoken).toEqual([])
+      expect(tags()).not.toContain("Audio")
+      expect(saved[0]).toMatchObject({ state: "completed", speechFormat: "none" })
+      expect(saved[0]?.items[1]).toMatchObject({ heardMs: null })
+    }),
+  )
+
+  effectTest(
+    "keeps its speech where a retry may ask for it, and only there",
+    Effect.gen(function* () {
+      const keyed = yield* run({}, requestOf({ key: "k" }))
+      expect(keyed.saved[0]?.speech.pipe(Option.map(({ length }) => length))).toEqual(
+        Option.some(3 * tenth.length),
+      )
+      const other = yield* run({})
+      expect(other.saved[0]?.speech).toEqual(Option.none())
+    }),
+  )
+})
+
+describe("a model round", () => {
+  const broken = wrongAnswer("llm", "the stream ended without its end mark")
+
+  effectTest(
+    "that fails before its client got anything is tried again, and its cost counts",
+    Effect.gen(function* () {
+      const { saved, prompts, text } = yield* run({
+        thinks: [
+          { chunks: [], fail: broken },
+          { chunks, usage: { inputTokens: 7, outputTokens: 9 } },
+        ],
+      })
+      expect(prompts).toHaveLength(2)
+      expect(text()).toBe(reply)
+      expect(saved[0]).toMatchObject({ state: "completed", response: reply })
+      expect(saved[0]?.usage).toMatchObject({ inputTokens: 7, outputTokens: 9 })
+    }),
+  )
+
+  effectTest(
+    "that fails after some of it was sent is not tried again: what was heard is saved",
+    Effect.gen(function* () {
+      const { failure, prompts, saved, audioBytes } = yield* run({
+        thinks: [{ chunks: chunks.slice(0, 2), fail: broken }],
+      })
+      expect(failure).toMatchObject({ _tag: "ProviderUnusable", stage: "llm" })
+      expect(prompts).toHaveLength(1)
+      expect(audioBytes()).toBe(2 * tenth.length)
+      expect(saved[0]).toMatchObject({ state: "interrupted", response: `${sentences[0]} ${sentences[1]} ` })
+      expect(saved[0]?.items.map(textOf)[1]).toBe(`${sentences[0]} ${sentences[1]}`)
+      expect(saved[0]?.items[1]).toMatchObject({ interrupted: true, heardMs: 200 })
+    }),
+  )
+
+  effectTest(
+    "whose client gets all at the end is tried again after audio too, and nothing of the first try is left",
+    Effect.gen(function* () {
+      const { saved, turn, prompts, tags } = yield* run(
+        { thinks: [{ chunks: [{ text: "This is a first try of it. " }], fail: broken }, { chunks }] },
+        requestOf({ output: whole }),
+      )
+      expect(prompts).toHaveLength(2)
+      expect(tags()).toEqual(["Started", "Heard", "Completed"])
+      expect(turn.state().reply).toBe(reply)
+      expect(turn.state().audioMs).toBe(300)
+      expect(saved[0]).toMatchObject({ response: reply })
+      // Both tries are paid for.
+      expect(saved[0]?.usage.outputTokens).toBeGreaterThan(Math.ceil(reply.length / 4))
+    }),
+  )
+
+  effectTest(
+    "that is refused is not tried again",
+    Effect.gen(function* () {
+      const refused = new ProviderRefusedRequest({ stage: "llm", message: "no" })
+      const { failure, prompts, failed } = yield* run({ thinks: [{ fail: refused }] })
+      expect(failure).toMatchObject({ _tag: "ProviderRefusedRequest" })
+      expect(prompts).toHaveLength(1)
+      expect(failed).toHaveLength(1)
+    }),
+  )
+})
+
+describe("the deadline", () => {
+  effectTest(
+    "ends a turn without output, as the stage that runs, and counts what it cost",
+    Effect.gen(function* () {
+      const { failure, failed } = yield* run(
+        { thinks: [{ chunks: [{ afterMs: 600_000, text: "late" }] }] },
+        requestOf({ input: loud }),
+      )
+      expect(failure).toMatchObject({ ...timedOut("llm", Duration.seconds(60)) })
+      expect(failed[0]?.usage.audioSeconds).toBe(1)
+    }),
+  )
+
+  effectTest(
+    "leaves a turn alone that has output",
+    Effect.gen(function* () {
+      const fakes = yield* makeFakeTurns({
+        speaks: [speech, { chunks: [{ afterMs: 90_000, bytes: tenth }] }],
+      })
+      const call = yield* converse(fakes.turns, requestOf())
+      yield* TestClock.adjust("70 seconds")
+      expect(yield* Fiber.poll(call.end)).toEqual(Option.none())
+      yield* TestClock.adjust("5 minutes")
+      yield* Fiber.join(call.end)
+      expect(fakes.saved[0]).toMatchObject({ state: "completed" })
+    }),
+  )
+})
+
+describe("the end of a turn that is cut short", () => {
+  /** The second segment's speech never comes. */
+  const stuck = [speech, { chunks: [{ afterMs: Number.POSITIVE_INFINITY, bytes: tenth }] }]
+
+  effectTest(
+    "by its client: what was delivered is saved, up to the last whole segment",
+    Effect.gen(function* () {
+      const { turns, saved, failed } = yield* makeFakeTurns({ speaks: stuck })
+      const call = yield* converse(turns, requestOf())
+      yield* TestClock.adjust("1 second")
+      expect(call.audioBytes()).toBe(tenth.length)
+      yield* call.leave
+      expect(saved[0]).toMatchObject({ state: "interrupted", response: reply })
+      expect(saved[0]?.items.map(textOf)).toEqual(["What is the weather?", sentences[0] ?? ""])
+      expect(failed).toEqual([])
+    }),
+  )
+
+  effectTest(
+    "by a client that got nothing: only the cost is saved",
+    Effect.gen(function* () {
+      const { turns, saved, failed } = yield* makeFakeTurns({
+        thinks: [{ chunks: [{ text: "One " }, { afterMs: 60_000, text: "two" }] }],
+      })
+      const call = yield* converse(turns, requestOf({ input: loud }))
+      yield* TestClock.adjust("100 millis")
+      yield* call.leave
+      expect(saved).toEqual([])
+      expect(failed[0]?.usage).toMatchObject({ audioSeconds: 1, outputTokens: 1 })
+    }),
+  )
+
+  effectTest(
+    "by an interruption: what was played is saved, then the events end",
+    Effect.gen(function* () {
+      const { turns, saved } = yield* makeFakeTurns({
+        speaks: [speech, speech, { chunks: [{ afterMs: Number.POSITIVE_INFINITY, bytes: tenth }] }],
+      })
+      const call = yield* converse(turns, requestOf())
+      yield* TestClock.adjust("1 second")
+      expect(call.audioBytes()).toBe(2 * tenth.length)
+      yield* call.turn.interrupt({ playedMs: 150 })
+      expect(saved[0]?.items[1]).toMatchObject({ interrupted: true, heardMs: 100 })
+      expect(saved[0]?.items.map(textOf)[1]).toBe(sentences[0] ?? "")
+      yield* Fiber.join(call.end)
+      expect(call.tags().filter((tag) => tag === "Interrupted" || tag === "Completed")).toEqual([
+        "Interrupted",
+      ])
+      expect(call.tags().at(-1)).toBe("Interrupted")
+      yield* call.leave
+      expect(saved).toHaveLength(1)
+    }),
+  )
+
+  effectTest(
+    "by an interruption after it was saved: the saved reply is shortened",
+    Effect.gen(function* () {
+      const { turns, saved, truncated } = yield* makeFakeTurns()
+      const call = yield* converse(turns, requestOf())
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(call.end)
+      expect(saved[0]).toMatchObject({ state: "completed" })
+      yield* call.turn.interrupt({ playedMs: 250 })
+      expect(truncated).toEqual([{ text: `${sentences[0]} ${sentences[1]}`, ms: 200 }])
+      yield* call.turn.interrupt({ playedMs: 300 })
+      expect(truncated).toHaveLength(1)
+    }),
+  )
+
+  effectTest(
+    "while the database is away: the client hears of it, and the end is saved once it is back",
+    Effect.gen(function* () {
+      const fakes = yield* makeFakeTurns({ savesThatFail: 4 })
+      const call = yield* converse(fakes.turns, requestOf())
+      const ended = yield* Effect.fork(Fiber.join(call.end))
+      yield* TestClock.adjust("1 millis")
+      const exit = yield* Fiber.join(ended)
+      expect(Exit.isFailure(exit)).toBe(true)
+      expect(call.tags()).not.toContain("Completed")
+      expect(fakes.saved).toEqual([])
+      yield* TestClock.adjust("5 seconds")
+      expect(fakes.saved).toHaveLength(1)
+      expect(fakes.saved[0]).toMatchObject({ state: "interrupted" })
+      expect(fakes.saved[0]?.items.map(textOf)[1]).toBe(sentences.join(" "))
+      yield* call.leave
+    }),
+  )
+})
+
+describe("every turn ends exactly once", () => {
+  const failures = [
+    undefined,
+    wrongAnswer("llm", "broken"),
+    new ProviderRefusedRequest({ stage: "tts", message: "no" }),
+  ]
+  const waits = [0, 50, 700, 20_000]
+
+  /** All combinations of where a provider fails or is late, and of when the client leaves. */
+  const scripts = failures.flatMap((llm) =>
+    failures.flatMap((tts) =>
+      waits.flatMap((afterMs) =>
+        [whole, streamed].map((output) => ({ llm, tts, afterMs, output, input: fromText("Hi") })),
+      ),
+    ),
+  )
+
+  effectTest(
+    "with one terminal event or a failure, and with one row",
+    Effect.forEach(scripts, ({ llm, tts, afterMs, output, input }) =>
+      Effect.gen(function* () {
+        const { turns, saved, failed } = yield* makeFakeTurns({
+          thinks: [{ chunks: chunks.map((chunk) => ({ ...chunk, afterMs })), ...(llm && { fail: llm }) }],
+          speaks: [speech, { ...speech, ...(tts && { fail: tts }) }],
+        })
+        const call = yield* converse(turns, requestOf({ output, input }))
+        yield* TestClock.adjust("1 second")
+        yield* TestClock.adjust("5 minutes")
+        const exit = yield* Fiber.join(call.end)
+        yield* call.leave
+        const terminal = call.tags().filter((tag) => tag === "Completed" || tag === "Interrupted")
+        expect(terminal.length + (Exit.isFailure(exit) ? 1 : 0)).toBe(1)
+        if (terminal.length > 0) expect(call.tags().at(-1)).toBe(terminal[0])
+        expect(saved.length + failed.length).toBe(1)
+        expect(saved.some(({ state }) => state === "completed")).toBe(terminal.length === 1)
+      }),
+    ),
+    20_000,
+  )
+
+  effectTest(
+    "whenever the client leaves",
+    Effect.forEach(
+      Array.from({ length: 40 }, (_, n) => n * 37),
+      (leaveAfterMs) =>
+        Effect.gen(function* () {
+          const { turns, saved, failed } = yield* makeFakeTurns({
+            thinks: [{ chunks: chunks.map((chunk) => ({ ...chunk, afterMs: 200 })) }],
+            speaks: [
+              {
+                chunks: [
+                  { afterMs: 150, bytes: tenth },
+                  { afterMs: 150, bytes: tenth },
+                ],
+              },
+            ],
+          })
+          const call = yield* converse(turns, requestOf())
+          yield* TestClock.adjust(leaveAfterMs)
+          yield* call.leave
+          expect(saved.length + failed.length).toBe(1)
+          // Saved where any of the audio was delivered.
+          expect(saved.length).toBe(call.audioBytes() > 0 ? 1 : 0)
+        }),
+    ),
+    20_000,
+  )
+})
