@@ -1,4 +1,16 @@
-import { Chunk, Context, Duration, Effect, Exit, Layer, Option, Scope, Stream } from "effect"
+import {
+  Chunk,
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  FiberRef,
+  Layer,
+  LogLevel,
+  Option,
+  Scope,
+  Stream,
+} from "effect"
 import { type Agent, Agents } from "../../src/agent/agent.ts"
 import { pcm16k } from "../../src/audio/pcm.ts"
 import { History } from "../../src/conversation/history.ts"
@@ -52,6 +64,7 @@ const unused = Effect.dieMessage("not used by these tests")
 
 /** Turns on the test clock: fakes of the three ports and of the database, and everything between them as in production. */
 export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {}) {
+  yield* Effect.locallyScoped(FiberRef.currentMinimumLogLevel, LogLevel.None)
   const transcriber = Transcriber.makeFake(script.hears)
   const model = LanguageModel.makeFake(
     script.thinks ?? [{ chunks: sentences.map((text) => ({ text: `${text} ` })) }],

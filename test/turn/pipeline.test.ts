@@ -215,7 +215,7 @@ describe("the deadline", () => {
       const call = yield* converse(fakes.turns, requestOf())
       yield* TestClock.adjust("70 seconds")
       expect(yield* Fiber.poll(call.end)).toEqual(Option.none())
-      yield* TestClock.adjust("5 minutes")
+      yield* TestClock.adjust("100 seconds")
       yield* Fiber.join(call.end)
       expect(fakes.saved[0]).toMatchObject({ state: "completed" })
     }),
@@ -338,7 +338,7 @@ describe("every turn ends exactly once", () => {
         })
         const call = yield* converse(turns, requestOf({ output, input }))
         yield* TestClock.adjust("1 second")
-        yield* TestClock.adjust("5 minutes")
+        yield* TestClock.adjust("75 seconds")
         const exit = yield* Fiber.join(call.end)
         yield* call.leave
         const terminal = call.tags().filter((tag) => tag === "Completed" || tag === "Interrupted")
