@@ -104,7 +104,8 @@ const parseForm = (type: string, onAudio: (chunk: Uint8Array) => void) => {
   // It is awaited after the body was read; without this an earlier rejection would count as unhandled.
   parsed.catch(() => undefined)
   parser.on("field", (name, value) => {
-    if (name === "sessionId" && value !== "") found.sessionId = Option.some(value)
+    // busboy passes undefined for a field in an unknown charset, in spite of its type.
+    if (name === "sessionId" && value) found.sessionId = Option.some(value)
   })
   parser.on("file", (name, file) => {
     file.on("error", () => undefined)
