@@ -39,6 +39,3 @@ export const defaultMaxUploads = ({ memory }: HostResources): number =>
 /** The default of MAX_TURNS: as many as run at their normal speed and fit half of the memory. */
 export const defaultMaxTurns = ({ cores, memory }: HostResources): number =>
   Math.max(1, Math.min(turnsPerCore * Math.min(cores, maxUsedCores), Math.floor(memory / 2 / memoryPerTurn)))
-
-/** Used by `Ffmpeg` until `DecodingSlots` replaces it there. */
-export const thisMachine = hostResources

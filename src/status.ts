@@ -2,13 +2,10 @@ import { Effect, Fiber, Layer, Runtime } from "effect"
 import { Admission } from "./limits/admission.ts"
 import { Uploads } from "./limits/uploads.ts"
 
-/** The signal that asks for it. What listens to SIGUSR1 is the debugger. */
+/** SIGUSR1 is taken: it starts the debugger. */
 const signal = "SIGUSR2"
 
-/**
- * How many fibres live, without the one that counts. Effect keeps the set of those without a parent, and each its
- * children, whether anybody counts or not.
- */
+/** Counts the live fibers, without the one that counts. Effect keeps the roots, and each fiber its children, anyway. */
 const countFibres = Effect.gen(function* () {
   let count = -1
   let generation = yield* Fiber.roots
@@ -21,7 +18,7 @@ const countFibres = Effect.gen(function* () {
 
 const megabytes = (bytes: number) => Math.round((bytes / 1024 / 1024) * 10) / 10
 
-/** Collects no garbage first: that would stop all turns for as long as it takes, and hide how much there is. */
+/** Without a garbage collection first: it would stop all turns meanwhile, and hide how much garbage there is. */
 const readStatus = Effect.gen(function* () {
   const { rss, heapUsed, external } = process.memoryUsage()
   const { taken, waiting } = yield* Effect.flatMap(Admission, ({ size }) => size)
@@ -40,22 +37,22 @@ const readStatus = Effect.gen(function* () {
 })
 
 /**
- * A line of the log with what the process has in hand, whenever it is sent SIGUSR2: only whoever may end the process
- * can ask, no port is opened for it, and it costs nothing until then.
+ * Logs the load of this process on SIGUSR2. A signal needs no port and costs nothing until it comes, and only a user who
+ * may end the process can send it.
  */
 export const layer = Layer.scopedDiscard(
   Effect.gen(function* () {
     const runFork = Runtime.runFork(yield* Effect.runtime<Admission | Uploads>())
-    const note = Effect.flatMap(readStatus, (status) =>
+    const log = Effect.flatMap(readStatus, (status) =>
       Effect.annotateLogs(Effect.logInfo("server.status"), status),
     )
     yield* Effect.acquireRelease(
       Effect.sync(() => {
-        const asked = () => void runFork(note)
-        process.on(signal, asked)
-        return asked
+        const onSignal = () => void runFork(log)
+        process.on(signal, onSignal)
+        return onSignal
       }),
-      (asked) => Effect.sync(() => process.removeListener(signal, asked)),
+      (onSignal) => Effect.sync(() => process.removeListener(signal, onSignal)),
     )
   }),
 )

@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import { NotAcceptable } from "./errors.ts"
 
-/** What a turn can be rendered as, in the order of preference where the client has none. */
+/** The media types of a turn's response, in the order of preference where the client has none. */
 export const mediaTypes = [
   "audio/mpeg",
   "audio/wav",
@@ -16,7 +16,7 @@ interface Range {
   readonly q: number
 }
 
-/** "audio/*;q=0.5, application/json" as its parts; a q that is no number counts as 1, as browsers do it. */
+/** The ranges of a header such as "audio/*;q=0.5, application/json". A malformed q counts as 1, as in browsers. */
 const parse = (header: string): ReadonlyArray<Range> =>
   header
     .toLowerCase()
@@ -28,30 +28,23 @@ const parse = (header: string): ReadonlyArray<Range> =>
     })
     .filter(({ type }) => type !== "")
 
-interface Choice {
-  readonly type: MediaType
-  readonly q: number
-  /** 0: the type itself was named; 1: its family; 2: anything. */
-  readonly vagueness: number
-}
-
-/** What the most exact range that a type falls into says of it; none where it falls into none. */
-const choicesOf = (ranges: ReadonlyArray<Range>, type: MediaType): ReadonlyArray<Choice> =>
+/** The most specific range that the type matches. `wildcards`: 0 in audio/mpeg, 1 in audio/*, 2 in *\/*. */
+const matchOf = (ranges: ReadonlyArray<Range>, type: MediaType) =>
   [type, `${type.split("/")[0]}/*`, "*/*"]
-    .flatMap((wanted, vagueness) =>
-      ranges.filter((range) => range.type === wanted).map(({ q }) => ({ type, q, vagueness })),
+    .flatMap((wanted, wildcards) =>
+      ranges.filter((range) => range.type === wanted).map(({ q }) => ({ type, q, wildcards })),
     )
     .slice(0, 1)
 
-/** The rendering that an Accept header asks for. */
+/** Selects the media type that an Accept header prefers. */
 export const negotiate = (header: string | null): Effect.Effect<MediaType, NotAcceptable> => {
   const ranges = parse(header ?? "*/*")
   if (ranges.length === 0) return Effect.succeed(mediaTypes[0])
   const [best] = mediaTypes
-    .flatMap((type) => choicesOf(ranges, type))
+    .flatMap((type) => matchOf(ranges, type))
     .filter(({ q }) => q > 0)
-    // What is named was thought of: axios asks for "application/json, text/plain, */*" by itself.
-    .toSorted((a, b) => b.q - a.q || a.vagueness - b.vagueness)
+    // At equal q a named type wins: axios sends "application/json, text/plain, */*" and expects JSON.
+    .toSorted((a, b) => b.q - a.q || a.wildcards - b.wildcards)
   return best === undefined
     ? Effect.fail(new NotAcceptable({ available: mediaTypes.join(", ") }))
     : Effect.succeed(best.type)

@@ -13,7 +13,7 @@ const exposed = [
   "Idempotent-Replayed",
 ].join(", ")
 
-/** What a browser may ask for after its preflight, and for how many seconds it need not ask again. */
+/** What a browser may send after a preflight, which it may keep for so many seconds. */
 const preflight = {
   "access-control-allow-methods": "GET, POST, PATCH, DELETE",
   "access-control-allow-headers":
@@ -22,15 +22,15 @@ const preflight = {
 }
 
 /**
- * What browsers let the pages of other origins do, on every answer, errors included: all origins where the list has
- * `*`, then without credentials; else the listed ones, with credentials. Not @elysiajs/cors: it sends credentials to
- * unlisted origins too, `Vary: *`, and takes an origin for listed by its host alone.
+ * CORS headers on every response, errors included. `*` in the list allows all origins, without credentials; otherwise
+ * the listed origins are allowed, with credentials. Not @elysiajs/cors: it allows credentials for unlisted origins too,
+ * sends `Vary: *`, and compares the host of an origin only.
  */
 export const crossOrigin = (origins: ReadonlyArray<string>) => {
-  const anyone = origins.includes("*")
+  const allowsAll = origins.includes("*")
   const allow = (origin: string | null): Record<string, string> => {
-    if (anyone) return { "access-control-allow-origin": "*" }
-    // The answer is another one for another origin, which a cache has to know.
+    if (allowsAll) return { "access-control-allow-origin": "*" }
+    // Caches must keep the responses for different origins apart.
     if (origin === null || !origins.includes(origin)) return { vary: "Origin" }
     return {
       vary: "Origin",

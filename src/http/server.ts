@@ -24,29 +24,28 @@ export class ServerNotStarted extends Schema.TaggedError<ServerNotStarted>()("Se
   message: Schema.String,
 }) {}
 
-/** What the stop tells the answers. */
-interface Running {
+interface ServerState {
   isStopping: boolean
 }
 
-/** The whole HTTP interface; it is not listening yet. */
-const makeApp = Effect.fnUntraced(function* (answers: Answers, running: Readonly<Running>) {
+/** The whole HTTP interface, not listening yet. */
+const makeApp = Effect.fnUntraced(function* (answers: Answers, state: Readonly<ServerState>) {
   const { corsOrigins, environment, trustedProxies } = yield* Settings
   const clientAddress = makeClientAddress(trustedProxies)
   const runFork = Runtime.runFork(yield* Effect.runtime())
   const log = (line: Effect.Effect<void>, fields: Record<string, unknown>) =>
     runFork(Effect.annotateLogs(line, fields))
 
-  /** The line of a request, once its answer begins: also of one that no route sees, such as a preflight. */
-  const noteAnswer = (request: Request, status: number) => {
+  /** Logs a request when its response begins, also one that no route sees, such as a preflight. */
+  const logRequest = (request: Request, status: number) => {
     const { id, startedAt, ip } = requestInfo(request)
     const answered = request.signal.aborted ? clientLeft.status : status
-    const noted = [
+    const effects = [
       Effect.logInfo("request.completed"),
       countRequest(request.method, answered),
       endSpan(request, answered),
     ]
-    log(Effect.all(noted, { discard: true }), {
+    log(Effect.all(effects, { discard: true }), {
       requestId: id,
       method: request.method,
       path: pathOf(request.url),
@@ -57,15 +56,15 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, running: Readonly
   }
 
   const app = new Elysia({
-    // Paths begin where they begin, however short the host's name.
+    // Otherwise Elysia finds no path in a URL with a short host name.
     handler: { standardHostname: false },
     serve: {
-      // Without Bun's own page for an error, which shows the source.
+      // Bun's own error page shows the source.
       development: false,
-      // Two services on one port would each get a part of the requests, silently.
+      // With it a second service on the port starts silently and takes a part of the requests.
       reusePort: false,
       idleTimeout,
-      // Bun's own answer to a larger body is empty: the routes count for themselves, and say what is wrong.
+      // Bun's own response to a larger body is empty. The routes count the bytes and respond with an error.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     },
   })
@@ -95,9 +94,9 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, running: Readonly
     .wrap((answer) => async (request: Request) => {
       const response: unknown = await answer(request)
       if (!(response instanceof Response)) return response
-      // Its connection is ended after it, and whoever keeps connections should not take another request to it.
-      if (running.isStopping) response.headers.set("connection", "close")
-      noteAnswer(request, response.status)
+      // A client that keeps connections must not send another request on this one.
+      if (state.isStopping) response.headers.set("connection", "close")
+      logRequest(request, response.status)
       return response
     })
     .use(securityHeaders)
@@ -115,44 +114,43 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, running: Readonly
   return app.use(yield* documentRoutes(() => app.routes))
 })
 
-/** For a person to open. */
+/** The URL for a person to open. */
 const addressOf = (host: string, port: number | undefined) => {
   const everywhere = host === "0.0.0.0" || host === "::"
   return `http://${everywhere ? "localhost" : host.includes(":") ? `[${host}]` : host}:${port}`
 }
 
 /**
- * Settles with a signal that comes a second after the first, or later: the operator does not want to wait for what is
- * in flight. One that comes at once is the same one again: a terminal sends it to the whole group, and what started
- * the service (bun run, npx) passes it on as well.
+ * Resolves on a second signal: the operator does not want to wait for running requests. One within a second of the first
+ * is a copy of it: a terminal signals the whole process group, and bun run or npx pass the signal on as well.
  */
-const askedAgain = Effect.sleep("1 second").pipe(
+const secondSignal = Effect.sleep("1 second").pipe(
   Effect.zipRight(
     Effect.async<void>((resume) => {
-      const asked = () => resume(Effect.void)
-      process.once("SIGINT", asked).once("SIGTERM", asked)
-      return Effect.sync(() => process.removeListener("SIGINT", asked).removeListener("SIGTERM", asked))
+      const onSignal = () => resume(Effect.void)
+      process.once("SIGINT", onSignal).once("SIGTERM", onSignal)
+      return Effect.sync(() => process.removeListener("SIGINT", onSignal).removeListener("SIGTERM", onSignal))
     }),
   ),
 )
 
-/** At its end a turn asks the database, which has 10 s, and then waits up to 2 s for what follows. */
-const releasePatience = Duration.seconds(15)
+/** The end of a turn takes up to 10 s in the database, and up to 2 s for what follows. */
+const releaseTimeout = Duration.seconds(15)
 
-/** Takes no new connections, lets what is in flight finish for as long as it may, and breaks off the rest. */
+/** Refuses new connections, waits up to `timeout` for running requests, and aborts the rest. */
 const stop = Effect.fnUntraced(function* (
   server: Bun.Server<unknown>,
   { open, unattended }: Answers,
-  running: Running,
-  patience: Duration.Duration,
+  state: ServerState,
+  timeout: Duration.Duration,
 ) {
-  running.isStopping = true
+  state.isStopping = true
   yield* Effect.logInfo("server.stopping")
   const finished = yield* Effect.promise(() => server.stop(false)).pipe(
     Effect.zipRight(FiberSet.awaitEmpty(unattended)),
     Effect.as(true),
-    Effect.raceFirst(Effect.as(askedAgain, false)),
-    Effect.timeoutTo({ duration: patience, onTimeout: () => false, onSuccess: identity }),
+    Effect.raceFirst(Effect.as(secondSignal, false)),
+    Effect.timeoutTo({ duration: timeout, onTimeout: () => false, onSuccess: identity }),
     Effect.interruptible,
   )
   if (!finished) {
@@ -162,20 +160,23 @@ const stop = Effect.fnUntraced(function* (
     yield* FiberSet.clear(unattended)
   }
   yield* Effect.promise(() => server.stop(true))
-  // What was broken off has ended when what it held is released; the parts that it stands on go after this.
-  yield* FiberSet.awaitEmpty(open).pipe(Effect.timeoutOption(releasePatience), Effect.interruptible)
+  // Aborted requests still release what they hold; the layers below are released after this.
+  yield* FiberSet.awaitEmpty(open).pipe(Effect.timeoutOption(releaseTimeout), Effect.interruptible)
 })
 
 /** The running server. */
-export class HttpServer extends Context.Tag("HttpServer")<HttpServer, { readonly url: string }>() {
-  /** Listens, and at its end takes no new connections, lets turns in flight finish, and stops. */
+export class HttpServer extends Context.Tag("voice-agent/HttpServer")<
+  HttpServer,
+  { readonly url: string }
+>() {
+  /** Listens; on release refuses new connections and lets running turns finish. */
   static readonly layer = Layer.scoped(
     HttpServer,
     Effect.gen(function* () {
       const { host, port, shutdownTimeout } = yield* Settings
       const answers = { open: yield* FiberSet.make(), unattended: yield* FiberSet.make() }
-      const running = { isStopping: false }
-      const app = yield* makeApp(answers, running)
+      const state = { isStopping: false }
+      const app = yield* makeApp(answers, state)
       const server = yield* Effect.acquireRelease(
         Effect.try({
           try: () => {
@@ -188,7 +189,7 @@ export class HttpServer extends Context.Tag("HttpServer")<HttpServer, { readonly
               message: `${addressOf(host, port)} could not be opened (${error instanceof Error ? error.message : error}): stop what uses the port, or set PORT or HOST to another.`,
             }),
         }),
-        (server) => stop(server, answers, running, shutdownTimeout),
+        (server) => stop(server, answers, state, shutdownTimeout),
       )
       const url = addressOf(host, server.port)
       yield* Effect.logInfo("server.listening").pipe(Effect.annotateLogs({ url }))

@@ -8,7 +8,7 @@ import type { SessionTarget } from "../turn/request.ts"
 import { Turns } from "../turn/turns.ts"
 import { negotiate } from "./accept.ts"
 import { type AppError, ValidationFailed } from "./errors.ts"
-import { hangUp, mayBeSilent } from "./idle.ts"
+import { hangUp, withoutIdleTimeout } from "./idle.ts"
 import { renderings } from "./renderings.ts"
 import { requestInfo } from "./run.ts"
 import { type Answers, runsOn, streamed } from "./streaming.ts"
@@ -79,7 +79,7 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
     return yield* streamed(
       client,
       Effect.gen(function* () {
-        yield* mayBeSilent(server, request)
+        yield* withoutIdleTimeout(server, request)
         const turn = rendered(yield* Effect.scope)
         return yield* Option.isSome(key) ? runsOn(unattended, request.signal, turn) : turn
       }),

@@ -6,36 +6,34 @@ import type { DiskQuota, Uploads } from "../limits/uploads.ts"
 import type { UserId } from "../schema.ts"
 import { tempFolder } from "../temp-folder.ts"
 import type { Upload } from "../turn/input.ts"
-import { BodyBrokeOff, chunksOf, inTime, keepsUp, type Progress } from "./chunks.ts"
+import { BodyIncomplete, chunksOf, inTime, type Progress, requireRate } from "./chunks.ts"
 import { AudioTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
 
-/** What a form may hold beside the audio: boundaries, headers, small fields. */
-const formBytes = 64 * 1024
+/** Bytes for the rest of the form: boundaries, headers, small fields. */
+const formOverhead = 64 * 1024
 
-const broken = () =>
-  new ValidationFailed({ message: "The multipart body is malformed or broke off before its end." })
+const malformed = () => new ValidationFailed({ message: "The multipart body is malformed or incomplete." })
 
-/** What is ours and no caller's: a full disk, say. */
-class NotStored extends Data.TaggedError("NotStored")<{ readonly cause: unknown }> {}
+/** An internal I/O error (e.g. disk full); becomes a defect. */
+class WriteError extends Data.TaggedError("WriteError")<{ readonly cause: unknown }> {}
 
-/** The settings of the same names. */
 interface UploadSettings {
   readonly maxAudioBytes: number
   readonly uploadTimeout: Duration.Duration
   readonly uploadMinRate: number
 }
 
-interface Asked {
+interface UploadRequest {
   readonly request: Request
   readonly userId: UserId
 }
 
 /**
- * Writes the form's `audio` into a folder of its own, which goes with the scope, without ever holding it in memory.
- * The rest of a body that is too large, or for which there is no quota, is not read.
+ * Streams the form's `audio` to a file, in a folder that the scope removes. A body that is too large, or finds no disk
+ * space, is not read to its end.
  */
 export const receiveUpload = Effect.fn("receiveUpload")(function* (
-  { request, userId }: Asked,
+  { request, userId }: UploadRequest,
   uploads: Uploads["Type"],
   { maxAudioBytes: maxBytes, uploadTimeout, uploadMinRate }: UploadSettings,
 ) {
@@ -43,35 +41,31 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (
   if (!/^multipart\/form-data\b/i.test(type)) {
     return yield* new UnsupportedMediaType({ supported: "multipart/form-data with a file named audio" })
   }
-  const announced = Number(request.headers.get("content-length") ?? 0)
-  if (announced > maxBytes + formBytes) return yield* new AudioTooLarge({ maxBytes })
-  // Before its folder: it is given back when that is gone.
+  const contentLength = Number(request.headers.get("content-length") ?? 0)
+  if (contentLength > maxBytes + formOverhead) return yield* new AudioTooLarge({ maxBytes })
+  // Opened before the folder, so that the space is given back after the files are gone.
   const quota = yield* uploads.openQuota(userId)
-  if (!quota.canTake(announced)) return yield* quota.refusal
+  if (!quota.canTake(contentLength)) return yield* quota.refusal
   const folder = yield* Effect.orDie(tempFolder)
   const path = `${folder}/upload`
   const progress = { received: 0 }
   const form = yield* Effect.tryPromise({
     try: (signal) => readForm({ request, type, path, maxBytes, quota, progress, signal }),
     catch: (error) => {
-      if (error instanceof BodyBrokeOff) return broken()
+      if (error instanceof BodyIncomplete) return malformed()
       return error instanceof AudioTooLarge ||
         error instanceof ValidationFailed ||
         error instanceof Overloaded
         ? error
-        : new NotStored({ cause: error })
+        : new WriteError({ cause: error })
     },
   }).pipe(
-    Effect.catchTag("NotStored", ({ cause }) => Effect.die(cause)),
-    keepsUp(progress, uploadMinRate),
+    Effect.catchTag("WriteError", ({ cause }) => Effect.die(cause)),
+    requireRate(progress, uploadMinRate),
     inTime(uploadTimeout),
-    (arriving) => Effect.scoped(Effect.zipRight(uploads.arrive(userId), arriving)),
+    (receiving) => Effect.scoped(Effect.zipRight(uploads.arrive(userId), receiving)),
   )
-  const upload: Upload = {
-    path,
-    bytes: form.bytes,
-    sha256: form.sha256,
-  }
+  const upload: Upload = { path, bytes: form.bytes, sha256: form.sha256 }
   return { upload, sessionId: form.sessionId }
 })
 
@@ -85,32 +79,33 @@ interface FormSource {
   readonly signal: AbortSignal
 }
 
-/** It throws where the type names no boundary. */
+/** Throws if the content type has no boundary. */
 const openParser = (type: string, limits: busboy.Limits) => {
   try {
-    // Without utf8 a file name in another script would be read as Latin-1.
+    // The default, Latin-1, garbles a file name in another script.
     return busboy({ headers: { "content-type": type }, defParamCharset: "utf8", limits })
   } catch {
-    throw broken()
+    throw malformed()
   }
 }
 
-/** The parts of a form as they are found; fails as the caller may be told. */
+/** Passes the chunks of the first `audio` file to `onAudio`, and notes the fields. */
 const parseForm = (type: string, onAudio: (chunk: Uint8Array) => void) => {
   const limits = { fields: 20, fieldSize: 1024, files: 20, parts: 40, headerPairs: 100 }
   const found = { sessionId: Option.none<string>(), hasAudio: false }
   const parser = openParser(type, limits)
   const parsed = new Promise<void>((resolve, reject) => {
-    // It may fail twice: over what is in the body, and over being dropped before the body's end.
-    parser.once("close", resolve).on("error", () => reject(broken()))
+    // There may be a second error, when the parser is destroyed before the end of the body.
+    parser.once("close", resolve).on("error", () => reject(malformed()))
     for (const limit of ["partsLimit", "filesLimit", "fieldsLimit"]) {
       parser.once(limit, () => reject(new ValidationFailed({ message: "The form has too many parts." })))
     }
   })
-  // Awaited only after the body was read; until then a rejection is not an unhandled one.
+  // It is awaited after the body was read; without this an earlier rejection would count as unhandled.
   parsed.catch(() => undefined)
   parser.on("field", (name, value) => {
-    if (name === "sessionId" && value !== "") found.sessionId = Option.some(value)
+    // busboy passes undefined for a field in an unknown charset, in spite of its type.
+    if (name === "sessionId" && value) found.sessionId = Option.some(value)
   })
   parser.on("file", (name, file) => {
     file.on("error", () => undefined)
@@ -123,32 +118,33 @@ const parseForm = (type: string, onAudio: (chunk: Uint8Array) => void) => {
 
 const readForm = async ({ request, type, path, maxBytes, quota, progress, signal }: FormSource) => {
   let bytes = 0
-  let fits = true
+  let hasSpace = true
   const hash = new Bun.CryptoHasher("sha256")
-  const waiting: Array<Uint8Array> = []
+  const unwritten: Array<Uint8Array> = []
   const { parser, parsed, found } = parseForm(type, (chunk) => {
     bytes += chunk.length
-    fits = fits && quota.take(chunk.length)
-    if (bytes > maxBytes || !fits) return
+    hasSpace = hasSpace && quota.take(chunk.length)
+    if (bytes > maxBytes || !hasSpace) return
     hash.update(chunk)
-    waiting.push(chunk)
+    unwritten.push(chunk)
   })
   const file = await open(path, "w")
-  const store = async () => {
-    for (const chunk of waiting.splice(0)) await file.writeFile(chunk)
+  const write = async () => {
+    for (const chunk of unwritten.splice(0)) await file.writeFile(chunk)
   }
   try {
     for await (const chunk of chunksOf(request, signal)) {
       progress.received += chunk.length
       parser.write(chunk)
-      await store()
-      if (bytes > maxBytes || progress.received > maxBytes + formBytes) throw new AudioTooLarge({ maxBytes })
-      if (!fits) throw quota.refusal
-      if (parser.errored !== null || signal.aborted) throw broken()
+      await write()
+      if (bytes > maxBytes || progress.received > maxBytes + formOverhead)
+        throw new AudioTooLarge({ maxBytes })
+      if (!hasSpace) throw quota.refusal
+      if (parser.errored !== null || signal.aborted) throw malformed()
     }
     parser.end()
     await parsed
-    await store()
+    await write()
   } finally {
     parser.destroy()
     await file.close()

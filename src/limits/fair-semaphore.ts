@@ -98,15 +98,3 @@ export const makeFairSemaphore = (limits: FairLimits, timeout: Duration.Duration
     size: permits.size,
   }
 }
-
-/** Used by `Ffmpeg` until `DecodingSlots` replaces it there. */
-export const makePlaces = (
-  { all: total, perUser }: { readonly all: number; readonly perUser: number; readonly [_: string]: number },
-  timeout: Duration.Duration,
-) => {
-  const unbounded = { total: Number.POSITIVE_INFINITY, perUser: Number.POSITIVE_INFINITY }
-  const semaphore = makeFairSemaphore({ total, perUser, queue: unbounded }, timeout)
-  const within = <A, E, R>(userId: string, effect: Effect.Effect<A, E, R>) =>
-    semaphore.withPermits(userId, 1, effect, (limit) => limit)
-  return { within }
-}

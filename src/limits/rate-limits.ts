@@ -2,48 +2,50 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
 import { query } from "../db/postgres.ts"
+import { findFirst } from "../db/rows.ts"
 
-/** So many within so many seconds: all at once, or as they come back one by one. */
+/** A token bucket: `limit` requests at once, of which one comes back every `windowSeconds / limit` seconds. */
 export interface Policy {
   readonly name: string
-  /** 0: not limited. */
+  /** 0: no limit. */
   readonly limit: number
   readonly windowSeconds: number
 }
 
-/** What is limited, and by whom it is counted: the first two by user, the others by client network. */
+/** What is limited: the first two per user, the others per client network. */
 export type Limited = "turns" | "requests" | "registrations" | "logins" | "wrongKeys"
 
-/** What is left after a request was counted. */
+/** What is left of a policy after a request was counted. */
 export interface Quota {
   readonly policy: Policy
   readonly remaining: number
-  /** Until all of it is there again; rounded up. */
+  /** Seconds until the whole limit is available again; rounded up. */
   readonly secondsToWhole: number
 }
 
-/** Nothing is left. */
+/** The limit is used up. */
 export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited", {
   policy: Schema.Struct({ name: Schema.String, limit: Schema.Number, windowSeconds: Schema.Number }),
-  /** Seconds until there is one again; rounded up, at least 1. */
+  /** Seconds until the next request is allowed; rounded up, at least 1. */
   retryAfter: Schema.Number,
 }) {}
 
-const Taken = Schema.Array(Schema.Struct({ isTaken: Schema.Boolean, wholeIn: Schema.Number }))
+/** `wholeIn`: seconds until the whole limit is available again. */
+const Counted = Schema.Struct({ isTaken: Schema.Boolean, wholeIn: Schema.Number })
 
-/** In seconds. Times in PostgreSQL are whole µs, and so may sum up to a little more than the window. */
+/** Seconds. Times in PostgreSQL are whole µs, and so may add up to a little more than the window. */
 const tolerance = 0.001
 
-/** A count that takes longer is done without: what it counts for needs the database, too, and says so itself. */
-const patience = "1 second"
+/** A request that is not counted in time is allowed. It needs the database too, and reports its state itself. */
+const timeout = "1 second"
 
-/** Allowances that all processes share, in the database and by its clock. */
-export class RateLimits extends Context.Tag("RateLimits")<
+/** Rate limits that all processes share, in the database and by its clock. */
+export class RateLimits extends Context.Tag("voice-agent/RateLimits")<
   RateLimits,
   {
     /**
-     * Counts one, by one statement. None where it is not limited, or the database is away: who can't be counted is
-     * let through.
+     * Counts a request of a user or network. None if there is no limit, or if the database did not answer: the request
+     * is then allowed.
      */
     readonly take: (what: Limited, who: string) => Effect.Effect<Option.Option<Quota>, RateLimited>
   }
@@ -61,14 +63,14 @@ export class RateLimits extends Context.Tag("RateLimits")<
         wrongKeys: { name: "wrong-keys", limit: rateLimits.wrongKeys, windowSeconds: 60 },
       }
 
-      /** Nothing is written where nothing is left, so that who asks in vain never waits the longer for it. */
+      /** Writes nothing when the limit is used up, so that refused requests do not extend the wait. */
       const count = ({ name, limit, windowSeconds }: Policy, who: string) => {
         const each = sql`make_interval(secs => ${windowSeconds / limit}::float8)`
-        const most = sql`make_interval(secs => ${windowSeconds - windowSeconds / limit + tolerance}::float8)`
+        const latest = sql`make_interval(secs => ${windowSeconds - windowSeconds / limit + tolerance}::float8)`
         return sql`with taken as (
             insert into rate_limits as mine (policy, who, whole_at) values (${name}, ${who}, now() + ${each})
             on conflict (policy, who) do update set whole_at = greatest(mine.whole_at, now()) + ${each}
-              where mine.whole_at <= now() + ${most}
+              where mine.whole_at <= now() + ${latest}
             returning whole_at
           )
           select true as is_taken, extract(epoch from whole_at - now())::float8 as whole_in from taken
@@ -81,19 +83,21 @@ export class RateLimits extends Context.Tag("RateLimits")<
         const policy = policies[what]
         const { limit, windowSeconds } = policy
         if (limit === 0) return Option.none<Quota>()
-        const rows = yield* query(count(policy, who)).pipe(
-          Effect.flatMap(Schema.decodeUnknown(Taken)),
+        const counted = yield* query(findFirst(Counted, count(policy, who))).pipe(
           Effect.disconnect,
-          Effect.timeout(patience),
+          Effect.timeout(timeout),
           Effect.tapErrorCause((cause) =>
             Effect.annotateLogs(Effect.logWarning("ratelimit.unavailable", cause), { policy: policy.name }),
           ),
           Effect.option,
         )
-        if (Option.isNone(rows)) return Option.none<Quota>()
+        if (Option.isNone(counted)) return Option.none<Quota>()
         const secondsEach = windowSeconds / limit
-        // None: another used up the last one in the same moment.
-        const { isTaken, wholeIn } = rows.value[0] ?? { isTaken: false, wholeIn: windowSeconds }
+        // No row: another request took the last one at the same moment.
+        const { isTaken, wholeIn } = Option.getOrElse(counted.value, () => ({
+          isTaken: false,
+          wholeIn: windowSeconds,
+        }))
         if (!isTaken) {
           const wait = wholeIn + secondsEach - windowSeconds
           return yield* new RateLimited({ policy, retryAfter: Math.max(1, Math.ceil(wait - tolerance)) })

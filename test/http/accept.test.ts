@@ -20,6 +20,7 @@ describe("an Accept header", () => {
     ["audio/wav;charset=utf-8", "audio/wav"],
     ["audio/wav; Q=0.5, audio/pcm; q=0.6", "audio/pcm"],
     ["text/html, application/json", "application/json"],
+    ["application/json, text/plain, */*", "application/json"],
     ["text/html,application/xhtml+xml,*/*;q=0.8", "audio/mpeg"],
     ["audio/*;q=0.5, application/json", "application/json"],
     ["application/json;q=0.5, audio/*;q=0.9", "audio/mpeg"],

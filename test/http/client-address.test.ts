@@ -51,6 +51,23 @@ describe("a client's address", () => {
     ],
     ["the same, hidden", "10.1.2.3", { forwarded: "for=198.51.100.1, for=_hidden" }, "10.1.2.3"],
     [
+      "a beginning that is no header",
+      "10.1.2.3",
+      { forwarded: 'a b; ="for, for=198.51.100.1, for=10.9.9.9' },
+      "198.51.100.1",
+    ],
+    ["a port without quotes", "10.1.2.3", { forwarded: "for=198.51.100.1:4711" }, "198.51.100.1"],
+    ["proxies with ports", "10.1.2.3", { "x-forwarded-for": "198.51.100.1, 10.9.9.9:80" }, "198.51.100.1"],
+    ["an IPv4 address in another notation", "10.1.2.3", { "x-forwarded-for": "010.0.0.1" }, "10.1.2.3"],
+    ["an IPv6 address in capitals", "10.1.2.3", { "x-forwarded-for": "2001:DB8::A" }, "2001:db8::a"],
+    [
+      "IPv6 that ends as IPv4",
+      "10.1.2.3",
+      { "x-forwarded-for": "2001:db8:1:1::192.0.2.1" },
+      "2001:db8:1:1::c000:201",
+    ],
+    ["IPv4 mapped in hexadecimal", "10.1.2.3", { "x-forwarded-for": "::ffff:c633:6401" }, "198.51.100.1"],
+    [
       "both headers",
       "10.1.2.3",
       { "x-forwarded-for": "198.51.100.1", forwarded: "for=1.1.1.1" },
@@ -70,9 +87,9 @@ describe("a client's address", () => {
 
 test.each([
   ["192.0.2.1", "192.0.2.1"],
-  ["2001:db8::1", "2001:db8:0:0::/64"],
+  ["2001:db8::1", "2001:db8::/64"],
   ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"],
-  ["::1", "0:0:0:0::/64"],
+  ["::1", "::/64"],
   ["2001:db8:1:2::", "2001:db8:1:2::/64"],
   ["unknown", "unknown"],
 ])("%s is limited as %s", (address, network) => {

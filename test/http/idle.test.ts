@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, spyOn, test } from "bun:test"
 import { Effect } from "effect"
-import { idleTimeout, mayBeSilent } from "../../src/http/idle.ts"
+import { idleTimeout, withoutIdleTimeout } from "../../src/http/idle.ts"
 import { wav16k } from "../support/audio.ts"
 import { connectRaw, head } from "../support/raw-http.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
@@ -62,7 +62,7 @@ test("nor after a turn that fails, is refused, or loses its client", async () =>
   expect(told).toEqual([...twice, ...twice, ...twice])
 })
 
-test("a connection that may be silent no more is ended by Bun, and one that may is not", async () => {
+test("the idle timeout is restored when the scope closes", async () => {
   const seconds = 1
   const server = Bun.serve({
     hostname: "127.0.0.1",
@@ -70,7 +70,7 @@ test("a connection that may be silent no more is ended by Bun, and one that may 
     idleTimeout: seconds,
     fetch: async (request, self) => {
       const brief = { timeout: (of: Request, most: number) => self.timeout(of, Math.min(most, seconds)) }
-      const silent = mayBeSilent(brief, request)
+      const silent = withoutIdleTimeout(brief, request)
       if (request.url.endsWith("/ends")) await Effect.runPromise(Effect.scoped(silent))
       else self.timeout(request, 0)
       return new Response("x")

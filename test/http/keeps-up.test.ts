@@ -1,6 +1,6 @@
 import { expect } from "bun:test"
 import { Effect, Fiber, TestClock } from "effect"
-import { keepsUp } from "../../src/http/chunks.ts"
+import { requireRate } from "../../src/http/chunks.ts"
 import { effectTest } from "../support/effect.ts"
 
 const KB = 1024
@@ -18,7 +18,7 @@ const body = (progress: { received: number }, bytes: (second: number) => number,
 const sent = (least: number, bytes: (second: number) => number, seconds?: number) =>
   Effect.suspend(() => {
     const progress = { received: 0 }
-    return Effect.fork(Effect.either(keepsUp(progress, least)(body(progress, bytes, seconds))))
+    return Effect.fork(Effect.either(requireRate(progress, least)(body(progress, bytes, seconds))))
   })
 
 effectTest(

@@ -207,7 +207,7 @@ test.each([
     const { status, headers, body } = await answerTo(get(own, `GET ${path} HTTP/1.1`))
     await expectProblem(
       { status, headers, text: async () => body.toString() },
-      { status: 400, code: "VALIDATION_ERROR", message: "Host: must be one host and its port" },
+      { status: 400, code: "VALIDATION_ERROR", message: "Invalid Host header." },
     )
   }
 })
