@@ -4,45 +4,43 @@ import { frameAt } from "./mp3-frame.ts"
 import { indexIsFirst } from "./mp4.ts"
 import { parseWav, type WavInfo } from "./wav.ts"
 
-/** ffmpeg's names of those that may open an upload. */
+/** The ffmpeg demuxers that may open an upload, by their ffmpeg names. */
 export type Demuxer = "wav" | "mp3" | "matroska" | "ogg" | "flac" | "mov"
 
-/** An upload as it lies in the turn's own folder, which goes with the turn. */
-export interface Upload {
-  /** Absolute. */
-  readonly folder: string
+export interface AudioFile {
+  /** Absolute, because ffmpeg runs in another folder. */
   readonly path: string
   readonly bytes: number
-  /** In hex. */
-  readonly sha256: string
 }
 
-/** An upload that is what its first bytes say. */
-export interface Recording {
-  readonly upload: Upload
+/** A file of one of the accepted formats. */
+export interface Recording extends AudioFile {
   readonly demuxer: Demuxer
-  /** `file`: an MP4 whose index comes after its sound has to be searched. All else is read from beginning to end. */
+  /** `file` for an MP4 whose index follows its sound, because ffmpeg must seek in it; else `pipe`. */
   readonly readFrom: "pipe" | "file"
-  /** Where a WAV's samples are; None for all else, and for a WAV whose samples start past the first 64 KiB. */
+  /** Where a WAV's samples are. None for other formats, and for a WAV whose samples start after the first 64 KiB. */
   readonly wav: Option.Option<WavInfo>
 }
 
-/** For a person. */
+/** The formats, as API messages list them. */
 export const acceptedFormats = "WAV, MP3, WebM, OGG, FLAC, M4A/MP4"
 
-/** Enough of a file to tell its kind: an OGG or WebM says it in its first hundred bytes. */
+/** Bytes read to identify a file. OGG and WebM need a hundred; a WAV may have chunks before its samples. */
 const headBytes = 64 * 1024
 
-/** Declared types and names count for nothing: browsers and phones get them wrong, and attackers get them right. */
-export const validate = Effect.fn("validate")(function* (upload: Upload) {
-  if (upload.bytes === 0) return yield* new InvalidAudio({ reason: "empty" })
-  const head = yield* readAt(upload.path, 0, headBytes)
-  const demuxer = yield* sniff(upload.path, head)
-  const parsed = demuxer === "wav" ? parseWav(head, upload.bytes) : Either.left("not-wav")
+/**
+ * Identifies a file by its first bytes. Declared types and file names do not count: browsers and phones get them wrong,
+ * and attackers choose them. Fails with InvalidAudio for an empty file, an unknown format and a WAV without samples.
+ */
+export const identify = Effect.fn("identify")(function* ({ path, bytes }: AudioFile) {
+  if (bytes === 0) return yield* new InvalidAudio({ reason: "empty file" })
+  const head = yield* readAt(path, 0, headBytes)
+  const demuxer = yield* sniff(path, head)
+  const parsed = demuxer === "wav" ? parseWav(head, bytes) : Either.left("not-wav")
   const readFrom = demuxer === "mov" && !indexIsFirst(head) ? "file" : "pipe"
-  const recording: Recording = { upload, demuxer, readFrom, wav: Either.getRight(parsed) }
+  const recording: Recording = { path, bytes, demuxer, readFrom, wav: Either.getRight(parsed) }
   if (Option.exists(recording.wav, ({ dataBytes }) => dataBytes === 0)) {
-    return yield* new InvalidAudio({ reason: "a WAV without samples" })
+    return yield* new InvalidAudio({ reason: "WAV without samples" })
   }
   return recording
 })
@@ -67,20 +65,20 @@ const sniff = Effect.fnUntraced(function* (path: string, head: Uint8Array) {
   const audio = audioAt === 0 ? head : yield* readAt(path, audioAt, headBytes)
   if (Buffer.from(audio).toString("latin1", 0, 4) === "fLaC") return "flac"
   if (startsAsMp3(audio)) return "mp3"
-  return yield* new InvalidAudio({ reason: "an unknown kind of file" })
+  return yield* new InvalidAudio({ reason: "unknown format" })
 })
 
-/** An ID3v2 tag's size with its header (10 bytes) and footer: four bytes of 7 bits each, from the 7th on. */
+/** Bytes of an ID3v2 tag with its header (10) and footer (10 or 0). Bytes 6 to 9 hold its size, 7 bits each. */
 const id3Bytes = (head: Uint8Array) => {
   const [a = 0, b = 0, c = 0, d = 0] = head.subarray(6, 10)
   const footer = ((head[5] ?? 0) & 0x10) === 0 ? 0 : 10
   return 10 + footer + ((a & 0x7f) << 21) + ((b & 0x7f) << 14) + ((c & 0x7f) << 7) + (d & 0x7f)
 }
 
-/** How far into an MP3 its first frame may start: some encoders pad, and cut recordings start within a frame. */
+/** Bytes searched for the first MP3 frame: some encoders pad, and a cut recording starts inside a frame. */
 const mp3SearchBytes = 4096
 
-/** Two frames in a row: one alone is found by chance in much that is no MP3. */
+/** Requires two consecutive frames, because one alone occurs by chance in other formats. */
 const startsAsMp3 = (bytes: Uint8Array): boolean => {
   for (let at = bytes.indexOf(0xff); at >= 0 && at < mp3SearchBytes; at = bytes.indexOf(0xff, at + 1)) {
     const frame = frameAt(bytes, at)

@@ -1,14 +1,14 @@
 import { Schema } from "effect"
 
-/** Not one of the formats by its content, or nothing in it decodes to a sample within the bounds on time and memory. */
+/** The file has none of the accepted formats, or no sample of it decodes within the limits on time and memory. */
 export class InvalidAudio extends Schema.TaggedError<InvalidAudio>()("InvalidAudio", {
-  /** For the log. */
+  /** For the log only. */
   reason: Schema.String,
-  /** True where it may be audio, and decoding it took too long. */
+  /** True if the file may be audio, but decoding it took too long. */
   isTooSlow: Schema.optionalWith(Schema.Boolean, { default: () => false }),
 }) {}
 
-/** Decodes to more than MAX_AUDIO_DURATION_SECONDS. */
+/** The recording is longer than MAX_AUDIO_DURATION_SECONDS. */
 export class AudioTooLong extends Schema.TaggedError<AudioTooLong>()("AudioTooLong", {
   maxSeconds: Schema.Number,
 }) {}

@@ -1,3 +1,6 @@
+import { Effect } from "effect"
+import { AudioTooLong, InvalidAudio } from "./errors.ts"
+
 /** Hz. Speech recognition works on 16 kHz mono 16-bit little-endian samples. */
 export const sampleRate = 16_000
 export const bytesPerSecond = sampleRate * 2
@@ -10,3 +13,12 @@ export interface Pcm16k {
 }
 
 export const pcm16k = (bytes: Uint8Array): Pcm16k => ({ bytes, seconds: bytes.length / bytesPerSecond })
+
+/** Checks the decoded length. A header's duration does not count: browsers omit it, and it may be false. */
+export const checkDuration = (
+  { seconds }: Pcm16k,
+  maxSeconds: number,
+): Effect.Effect<void, InvalidAudio | AudioTooLong> => {
+  if (seconds === 0) return new InvalidAudio({ reason: "no samples" })
+  return seconds > maxSeconds ? new AudioTooLong({ maxSeconds }) : Effect.void
+}

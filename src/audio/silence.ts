@@ -1,23 +1,18 @@
 import { Effect } from "effect"
-import { sampleRate } from "../ffmpeg/decoder.ts"
-import type { Speech } from "../turn/transcode.ts"
 import { NoSpeechDetected } from "./errors.ts"
-import { WAV_HEADER_BYTES } from "./wav.ts"
+import { bytesPerSecond, type Pcm16k } from "./pcm.ts"
 
-/** As voice detectors have it: long enough for two periods of a deep voice, shorter than any syllable. */
+/** The usual frame of voice detectors: two periods of a deep voice, and less than a syllable. */
 const frameMs = 30
-const frameBytes = ((sampleRate * frameMs) / 1000) * 2
+const frameBytes = (bytesPerSecond * frameMs) / 1000
 
 /** Full scale of a 16-bit sample. */
 const fullScale = 32_768
 
-/**
- * Whether any 30 ms of these 16-bit samples (16 kHz mono, little-endian) are louder than `dbfs`, a level in dB below
- * full scale, as root mean square. Speech usually is so soon, and no more is read then.
- */
-export const isLouderThan = (samples: Uint8Array, dbfs: number): boolean => {
+/** Whether any 30 ms frame is louder than `dbfs`: its root mean square, in dB relative to full scale. */
+const isLouderThan = (samples: Uint8Array, dbfs: number): boolean => {
   const view = new DataView(samples.buffer, samples.byteOffset, samples.byteLength)
-  const enough = (fullScale * 10 ** (dbfs / 20)) ** 2
+  const minimum = (fullScale * 10 ** (dbfs / 20)) ** 2
   for (let start = 0; start + 1 < samples.length; start += frameBytes) {
     const end = Math.min(start + frameBytes, samples.length - 1)
     let energy = 0
@@ -26,14 +21,14 @@ export const isLouderThan = (samples: Uint8Array, dbfs: number): boolean => {
       energy += view.getInt16(at, true) ** 2
       count += 1
     }
-    if (energy > enough * count) return true
+    if (energy > minimum * count) return true
   }
   return false
 }
 
 /**
- * Refuses a recording that is silent throughout before anyone is paid to hear that; Whisper would even make words of it.
- * `dbfs`: SILENCE_DBFS, where 0 lets everything pass.
+ * Rejects a recording without a 30 ms frame louder than `dbfs`, before a recognizer is paid for it. Whisper invents text
+ * for silence. A `dbfs` of 0 accepts every recording.
  */
-export const requireSound = ({ wav }: Speech, dbfs: number): Effect.Effect<void, NoSpeechDetected> =>
-  dbfs === 0 || isLouderThan(wav.subarray(WAV_HEADER_BYTES), dbfs) ? Effect.void : new NoSpeechDetected()
+export const rejectSilence = ({ bytes }: Pcm16k, dbfs: number): Effect.Effect<void, NoSpeechDetected> =>
+  dbfs === 0 || isLouderThan(bytes, dbfs) ? Effect.void : new NoSpeechDetected()

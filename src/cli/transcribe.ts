@@ -11,9 +11,9 @@ const hear = Effect.fnUntraced(function* (path: string) {
     { Settings },
     { Providers },
     { Ffmpeg },
-    { validate },
+    { identify },
     { transcode },
-    { requireSound },
+    { rejectSilence },
     { transcribe },
   ] = yield* Effect.promise(() =>
     Promise.all([
@@ -28,11 +28,9 @@ const hear = Effect.fnUntraced(function* (path: string) {
   )
   const settings = yield* Settings
   const { stt } = yield* Providers
-  const upload = { folder: "", path, bytes: Bun.file(path).size, sha256: "" }
-  const decoding = { userId: "", begins: Effect.void }
-  const recording = yield* validate(upload)
-  const speech = yield* transcode(yield* Ffmpeg, recording, settings.maxAudioSeconds, decoding)
-  yield* requireSound(speech, settings.silenceDbfs)
+  const recording = yield* identify({ path, bytes: Bun.file(path).size })
+  const speech = yield* transcode(yield* Ffmpeg, recording, settings.maxAudioSeconds, (effect) => effect)
+  yield* rejectSilence(speech, settings.silenceDbfs)
   const text = yield* transcribe(stt, speech, settings.sttLanguage)
   return { text, seconds: speech.seconds }
 })

@@ -1,10 +1,7 @@
 import { Either } from "effect"
 import type { Demuxer } from "../audio/container.ts"
+import { bytesPerSecond, sampleRate } from "../audio/pcm.ts"
 import { type Ending, feed, type StartFfmpeg } from "./sandbox.ts"
-
-/** Hz, of what speech recognition hears best. */
-export const sampleRate = 16_000
-export const bytesPerSecond = sampleRate * 2
 
 /** One ffmpeg, for one recording. */
 export interface Decoder {

@@ -1,11 +1,11 @@
 import { open } from "node:fs/promises"
 import busboy from "busboy"
 import { Data, type Duration, Effect, Option } from "effect"
-import type { Upload } from "../audio/container.ts"
 import { Overloaded } from "../limits/admission.ts"
 import type { DiskQuota, Uploads } from "../limits/uploads.ts"
 import type { UserId } from "../schema.ts"
 import { tempFolder } from "../temp-folder.ts"
+import type { Upload } from "../turn/model.ts"
 import { BodyBrokeOff, chunksOf, inTime, keepsUp, type Progress } from "./chunks.ts"
 import { AudioTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
 
@@ -68,7 +68,6 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (
     (arriving) => Effect.scoped(Effect.zipRight(uploads.arrive(userId), arriving)),
   )
   const upload: Upload = {
-    folder,
     path,
     bytes: form.bytes,
     sha256: form.sha256,

@@ -1,6 +1,12 @@
 import { Data, type Option } from "effect"
-import type { Upload } from "../audio/container.ts"
+import type { AudioFile } from "../audio/container.ts"
 import type { SpeechFormat, Timings, TurnId, Usage, UserId } from "../schema.ts"
+
+/** An upload in the turn's own folder, which is removed with the turn. */
+export interface Upload extends AudioFile {
+  /** In hex. */
+  readonly sha256: string
+}
 
 /** What the user says: a recording, or a text that needs no hearing. */
 export type Saying = Data.TaggedEnum<{

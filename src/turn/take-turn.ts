@@ -1,6 +1,6 @@
 import { Array as Arr, Clock, Effect, Fiber, Option } from "effect"
-import { validate } from "../audio/container.ts"
-import { requireSound } from "../audio/silence.ts"
+import { identify } from "../audio/container.ts"
+import { rejectSilence } from "../audio/silence.ts"
 import { Settings } from "../config.ts"
 import { History } from "../conversation/history.ts"
 import type { Item } from "../conversation/item.ts"
@@ -9,6 +9,7 @@ import type { Message } from "../conversation/model.ts"
 import type { QueueTicket } from "../conversation/running-turns.ts"
 import type { TurnSession } from "../conversation/stored-turn.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
+import { DecodingSlots } from "../limits/decoding-slots.ts"
 import { noteTimes } from "../metrics.ts"
 import { Providers } from "../providers/openai/client.ts"
 import type { Timings } from "../schema.ts"
@@ -62,6 +63,7 @@ export const makeTakeTurn = Effect.gen(function* () {
   const history = yield* History
   const ledger = yield* Ledger
   const ffmpeg = yield* Ffmpeg
+  const slots = yield* DecodingSlots
 
   /** What was said, as text; and what it came as, for the log. */
   const hear = Effect.fnUntraced(function* ({ input: { saying, userId }, watch, tally }: Begun) {
@@ -70,15 +72,17 @@ export const makeTakeTurn = Effect.gen(function* () {
       return { bytes: Buffer.byteLength(saying.text), type: "text" }
     }
     const { upload } = saying
-    const recording = yield* watch.stage("validate", validate(upload))
+    const recording = yield* watch.stage("validate", identify(upload))
     const begins = Effect.map(Clock.currentTimeMillis, (now) => {
       tally.decodingSince = now
     })
     const speech = yield* watch.stage(
       "transcode",
-      transcode(ffmpeg, recording, settings.maxAudioSeconds, { userId, begins }),
+      transcode(ffmpeg, recording, settings.maxAudioSeconds, (effect) =>
+        slots.withSlot(userId, Effect.zipRight(begins, effect)),
+      ),
     )
-    yield* requireSound(speech, settings.silenceDbfs)
+    yield* rejectSilence(speech, settings.silenceDbfs)
     tally.usage.audioSeconds = speech.seconds
     tally.transcript = yield* watch.stage("stt", transcribe(stt, speech, settings.sttLanguage))
     return { bytes: upload.bytes, type: recording.demuxer }

@@ -19,6 +19,7 @@ import type { StoredTurn } from "../conversation/stored-turn.ts"
 import { undisturbed } from "../db/postgres.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { sha256 } from "../hash.ts"
+import { DecodingSlots } from "../limits/decoding-slots.ts"
 import { countTurn } from "../metrics.ts"
 import type { TurnError } from "./errors.ts"
 import { Saying, type TurnEvent, type TurnInput, Whereto } from "./model.ts"
@@ -73,6 +74,7 @@ export class Turns extends Context.Tag("Turns")<
     Turns,
     Effect.gen(function* () {
       const ffmpeg = yield* Ffmpeg
+      const slots = yield* DecodingSlots
       const sessions = yield* Sessions
       const running = yield* RunningTurns
       const ledger = yield* Ledger
@@ -115,7 +117,11 @@ export class Turns extends Context.Tag("Turns")<
             turnId: turn.id,
             sessionId: turn.sessionId,
           }),
-          replay(turn, input, ffmpeg),
+          replay(turn, input, (speech, from, to) =>
+            from === to
+              ? Effect.succeed(speech)
+              : slots.withSlot(input.userId, ffmpeg.reencode(speech, from, to)),
+          ),
         )
 
       const take: Turns["Type"]["take"] = (input) =>

@@ -1,27 +1,27 @@
 import { describe, expect, test } from "bun:test"
 import { join } from "node:path"
 import { Effect, Exit, Option } from "effect"
-import { type Recording, validate } from "../../src/audio/container.ts"
+import { identify, type Recording } from "../../src/audio/container.ts"
 import { flac, mp3, recordings } from "../support/audio.ts"
 import { notAudio } from "../support/audio-hostile.ts"
 import { withTempDir } from "../support/ffmpeg.ts"
 import { speechLike, wavOf } from "../support/wav.ts"
 
-const validated = (bytes: Uint8Array) =>
+const identified = (bytes: Uint8Array) =>
   withTempDir(async (folder) => {
     const path = join(folder, "upload")
     await Bun.write(path, bytes)
-    return Effect.runPromiseExit(validate({ folder, path, bytes: bytes.length, sha256: "" }))
+    return Effect.runPromiseExit(identify({ path, bytes: bytes.length }))
   })
 
 const readFrom = async (bytes: Uint8Array) =>
-  Exit.match(await validated(bytes), {
+  Exit.match(await identified(bytes), {
     onFailure: () => undefined,
     onSuccess: (recording): Recording["readFrom"] | undefined => recording.readFrom,
   })
 
 const demuxerOf = async (bytes: Uint8Array) =>
-  Exit.match(await validated(bytes), {
+  Exit.match(await identified(bytes), {
     onFailure: () => undefined,
     onSuccess: ({ demuxer }): Recording["demuxer"] | undefined => demuxer,
   })
@@ -107,7 +107,7 @@ test("a WAV's samples are found, unless they start past the first 64 KiB", async
     wavOf(speechLike(0.2), { before: [{ id: "JUNK", bytes: new Uint8Array(size) }] }),
   )
   const wavOfUpload = async (bytes: Uint8Array | undefined) =>
-    Exit.match(await validated(bytes ?? new Uint8Array()), {
+    Exit.match(await identified(bytes ?? new Uint8Array()), {
       onFailure: () => undefined,
       onSuccess: ({ wav }) => Option.isSome(wav),
     })

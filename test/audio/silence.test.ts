@@ -1,5 +1,10 @@
 import { expect, test } from "bun:test"
-import { isLouderThan } from "../../src/audio/silence.ts"
+import { Effect, Either } from "effect"
+import { pcm16k } from "../../src/audio/pcm.ts"
+import { rejectSilence } from "../../src/audio/silence.ts"
+
+const isAccepted = (samples: Uint8Array, dbfs: number) =>
+  Either.isRight(Effect.runSync(Effect.either(rejectSilence(pcm16k(samples), dbfs))))
 
 /** 16 kHz mono 16-bit samples of a tone: seconds, and its level as root mean square in dB below full scale. */
 const tone = (seconds: number, dbfs: number) => {
@@ -15,14 +20,18 @@ test.each([
   [-58, true],
   [-62, false],
   [-80, false],
-])("a tone of %d dBFS", (dbfs, isLoud) => {
-  expect(isLouderThan(tone(1, dbfs), -60)).toBe(isLoud)
+])("a tone of %d dBFS", (dbfs, accepted) => {
+  expect(isAccepted(tone(1, dbfs), -60)).toBe(accepted)
 })
 
 test("a short word in a long silence is enough", () => {
-  expect(isLouderThan(Buffer.concat([tone(10, -120), tone(0.1, -40), tone(5, -120)]), -60)).toBe(true)
+  expect(isAccepted(Buffer.concat([tone(10, -120), tone(0.1, -40), tone(5, -120)]), -60)).toBe(true)
 })
 
 test.each([0, 1, 2, 3])("%d bytes are no speech", (length) => {
-  expect(isLouderThan(new Uint8Array(length), -60)).toBe(false)
+  expect(isAccepted(new Uint8Array(length), -60)).toBe(false)
+})
+
+test("0 dBFS accepts silence", () => {
+  expect(isAccepted(tone(1, -120), 0)).toBe(true)
 })

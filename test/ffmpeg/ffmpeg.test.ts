@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Either, Fiber, TestClock } from "effect"
-import { thisMachine } from "../../src/capacity.ts"
+import { needsFfmpeg } from "../../src/ffmpeg/ffmpeg.ts"
 import { boundsHere } from "../../src/ffmpeg/sandbox.ts"
 import {
   chromiumWebm,
@@ -20,7 +20,7 @@ import { effectTest } from "../support/effect.ts"
 import { ffmpeg, decode as plainDecode } from "../support/ffmpeg.ts"
 import { isAlive } from "../support/ffmpeg-witness.ts"
 import { until } from "../support/turns.ts"
-import { silence, wavOf } from "../support/wav.ts"
+import { silence, speechLike, wavOf } from "../support/wav.ts"
 
 const patience = 30_000
 const made = (make: () => Promise<Uint8Array>) => Effect.promise(make)
@@ -52,7 +52,7 @@ describe("a recording is the same to one that waited, to one started for it, and
         const recording = yield* cold.uploaded(bytes)
         const first = yield* cold.decode(bytes)
         expect(yield* warm.decode(bytes)).toEqual(first)
-        if (recording.readFrom === "pipe") {
+        if (recording.readFrom === "pipe" && needsFfmpeg(recording)) {
           // From here on one that is started does not decode.
           yield* waitingAre(warm, recording.demuxer)
           warm.hangs(true)
@@ -230,49 +230,6 @@ describe("one that a recording was handed to", () => {
   )
 })
 
-describe("places to decode in", () => {
-  effectTest(
-    "are not all of one user's, however many recordings of it are slow",
-    Effect.gen(function* () {
-      const { cores } = thisMachine()
-      const decoding = yield* startDecoding({ FFMPEG_WARM: "0" })
-      const recording = yield* made(flac)
-      decoding.hangs(true)
-      const slow = Effect.replicateEffect(decoding.decode(recording, "slow"), 8 * cores, {
-        concurrency: "unbounded",
-      })
-      const running = yield* Effect.fork(slow)
-      yield* waitFor(() => decoding.starts().length === 2 * cores, "as many as one user may have")
-      decoding.hangs(false)
-      expect(yield* decoding.decode(recording, "other")).toHaveLength(64_000)
-      expect(decoding.starts()).toHaveLength(2 * cores + 1)
-      yield* Fiber.interrupt(running)
-      expect(decoding.alive()).toEqual([])
-    }),
-    patience,
-  )
-
-  effectTest(
-    "are waited for no longer than a turn has in all",
-    Effect.gen(function* () {
-      const { cores } = thisMachine()
-      const decoding = yield* startDecoding({ FFMPEG_WARM: "0", TURN_TIMEOUT_SECONDS: "5" })
-      const recording = yield* made(flac)
-      decoding.hangs(true)
-      const held = yield* Effect.fork(
-        Effect.replicateEffect(decoding.decode(recording, "slow"), 2 * cores, { concurrency: "unbounded" }),
-      )
-      yield* waitFor(() => decoding.starts().length === 2 * cores, "as many as one user may have")
-      const late = yield* Effect.fork(Effect.either(decoding.decode(recording, "slow")))
-      yield* Effect.promise(() => Bun.sleep(100))
-      yield* TestClock.adjust("5 seconds")
-      expect(yield* Fiber.join(late)).toMatchObject({ left: { _tag: "Overloaded", retryAfter: 1 } })
-      yield* Fiber.interrupt(held)
-    }),
-    patience,
-  )
-})
-
 effectTest(
   "one that the system kills is not the recording's fault",
   Effect.gen(function* () {
@@ -283,9 +240,20 @@ effectTest(
     const running = yield* Effect.fork(Effect.either(decoding.decode(yield* made(chromiumWebm))))
     yield* Effect.promise(() => Bun.sleep(100))
     process.kill(first, "SIGKILL")
-    expect(yield* Fiber.join(running)).toMatchObject({ left: { _tag: "Overloaded", retryAfter: 1 } })
+    expect(yield* Fiber.join(running)).toMatchObject({ left: { _tag: "FfmpegKilled" } })
   }),
   patience,
+)
+
+effectTest(
+  "a 16 kHz mono 16-bit WAV is read without ffmpeg, up to a second more than is allowed",
+  Effect.gen(function* () {
+    const decoding = yield* startDecoding({ FFMPEG_WARM: "0", MAX_AUDIO_DURATION_SECONDS: "2" })
+    const short = wavOf(speechLike(0.5))
+    expect(yield* decoding.decode(short)).toEqual(short.slice(44))
+    expect(yield* decoding.decode(wavOf(silence(10)))).toHaveLength(3 * 32_000)
+    expect(decoding.starts()).toEqual([])
+  }),
 )
 
 describe("there is no start", () => {

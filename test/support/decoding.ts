@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
 import { ConfigProvider, Context, Effect, Exit, Layer, Scope } from "effect"
-import { validate } from "../../src/audio/container.ts"
+import { identify } from "../../src/audio/container.ts"
 import { Settings } from "../../src/config.ts"
 import { Ffmpeg } from "../../src/ffmpeg/ffmpeg.ts"
 import { witnessFfmpeg } from "./ffmpeg-witness.ts"
@@ -31,11 +31,12 @@ export const startDecoding = (env: Record<string, string> = {}) =>
     const uploaded = Effect.fnUntraced(function* (bytes: Uint8Array) {
       const path = join(folder, crypto.randomUUID())
       yield* Effect.promise(() => Bun.write(path, bytes))
-      return yield* validate({ folder, path, bytes: bytes.length, sha256: "" })
+      return yield* identify({ path, bytes: bytes.length })
     })
-    const decode = (bytes: Uint8Array, userId = "") =>
-      Effect.flatMap(uploaded(bytes), (recording) =>
-        ffmpeg.decode(recording, { userId, begins: Effect.void }),
+    const decode = (bytes: Uint8Array) =>
+      uploaded(bytes).pipe(
+        Effect.flatMap(ffmpeg.decode),
+        Effect.map(({ bytes }) => bytes),
       )
 
     /** The demuxers that the living ffmpegs are for, in the order of their starts. */
