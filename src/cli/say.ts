@@ -17,11 +17,11 @@ const formats: Readonly<Record<string, "mp3" | "pcm">> = { ".mp3": "mp3", ".wav"
 
 /** The configured speech synthesis alone, in pieces as a reply is spoken. */
 const speech = Effect.fnUntraced(function* (text: string, format: "mp3" | "pcm") {
-  const [{ Settings }, { Providers }, { toPieces }, { speak }] = yield* Effect.promise(() =>
+  const [{ Settings }, { Providers }, { toSegments }, { speak }] = yield* Effect.promise(() =>
     Promise.all([
       import("../config.ts"),
       import("../providers/openai/client.ts"),
-      import("../text/sentences.ts"),
+      import("../text/segments.ts"),
       import("../turn/speak.ts"),
     ]),
   )
@@ -29,7 +29,7 @@ const speech = Effect.fnUntraced(function* (text: string, format: "mp3" | "pcm")
   const { tts } = yield* Providers
   const chunks: Array<Uint8Array> = []
   yield* speak(
-    toPieces(Stream.make(text)),
+    toSegments(Stream.make(text)),
     tts,
     { voice: ttsVoice, format, isLive: false },
     { hear: (bytes) => Effect.sync(() => chunks.push(bytes)), heard: () => Effect.void },

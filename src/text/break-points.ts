@@ -11,13 +11,13 @@ const wide = (unit: number): boolean =>
   unit >= 0x1100 && (unit < 0x1200 || (unit >= 0x2e80 && unit < 0xa4d0) || (unit >= 0xac00 && unit < 0xd7b0))
 
 /** How long a text takes to say, in Latin characters (about 65 ms each). */
-export const measure = (text: string): number => {
+export const spokenLength = (text: string): number => {
   let size = text.length
   for (let i = 0; i < text.length; i++) if (wide(text.charCodeAt(i))) size += WIDE_SIZE - 1
   return size
 }
 
-/** The most units of `text` that measure at most `size`. */
+/** The most units of `text` that spokenLength at most `size`. */
 const unitsFor = (text: string, size: number): number => {
   let left = size
   for (let i = 0; i < text.length; i++) {
@@ -33,7 +33,7 @@ const CLAUSE = /[,;:](?=\s)|[，、；：،؛]|\s[-–](?=\s)|—/gu
 const lastClause = (text: string, least: number): number => {
   let cut = 0
   for (const found of text.matchAll(CLAUSE)) cut = found.index + found[0].length
-  return measure(text.slice(0, cut)) >= least ? cut : 0
+  return spokenLength(text.slice(0, cut)) >= least ? cut : 0
 }
 
 const words = new Intl.Segmenter(undefined, { granularity: "word" })
@@ -56,7 +56,7 @@ const graphemeStart = (text: string, at: number): number => {
 }
 
 /**
- * Where to cut `text`, which measures `size` and should measure at most `most`: after its last clause of at least
+ * Where to cut `text`, which measures `size` and should spokenLength at most `most`: after its last clause of at least
  * `least`; past twice `most` at a word; past all patience at a grapheme. 0: not yet.
  */
 export const clauseEnd = (text: string, size: number, most: number, least: number): number => {

@@ -94,7 +94,7 @@ const LEFTOVER = /^(?:[\s.!?…,;:。！？，、；：।؟۔)\]}”’»」』
  * What is read aloud of `text`, a sentence or more of Markdown: its words without formatting, code blocks, link
  * targets, HTML and emoji, on one line. "" if there is nothing to say. It is at most twice as long as `text`.
  */
-export const speakable = (text: string): string => {
+export const toSpokenText = (text: string): string => {
   const lines = replaceAll(text.replace(FENCED, "\n"), LINKS).split("\n")
   const plain = lines.map((line, i) => plainLine(line, i < lines.length - 1)).join(" ")
   const words = replaceAll(plain, EMPHASIS).replace(

@@ -3,7 +3,7 @@ import type { Message } from "../conversation/model.ts"
 import { type ProviderError, wrongAnswer } from "../providers/errors.ts"
 import type { Provider } from "../providers/openai/client.ts"
 import { retryPolicy } from "../providers/retry.ts"
-import { type Piece, toPieces } from "../text/sentences.ts"
+import { type Segment, toSegments } from "../text/segments.ts"
 import { type Listening, TurnEvent } from "./model.ts"
 import { type ResponseSettings, respond } from "./respond.ts"
 import { speak } from "./speak.ts"
@@ -85,7 +85,7 @@ export const reply = Effect.fn("reply")(function* (
         const sent = wantsText ? send(TurnEvent.ReplyDelta({ text })) : Effect.void
         return Effect.zipRight(firstToken, sent)
       }),
-      toPieces,
+      toSegments,
       Stream.tap((piece) =>
         Effect.gen(function* () {
           if (format === "none") return
@@ -93,7 +93,7 @@ export const reply = Effect.fn("reply")(function* (
           tally.usage.charactersSpoken += piece.spoken.length
         }),
       ),
-      Stream.mapAccum(0, (start, piece): readonly [number, Piece & { readonly end: number }] => {
+      Stream.mapAccum(0, (start, piece): readonly [number, Segment & { readonly end: number }] => {
         const end = start + piece.text.length
         return [end, { ...piece, end }]
       }),

@@ -3,7 +3,7 @@ import { makeSpeechJoiner, type SpokenFormat } from "../audio/speech-joiner.ts"
 import { type ProviderError, wrongAnswer } from "../providers/errors.ts"
 import type { Provider } from "../providers/openai/client.ts"
 import { retryPolicy } from "../providers/retry.ts"
-import type { Piece } from "../text/sentences.ts"
+import type { Segment } from "../text/segments.ts"
 
 /** Pieces asked for ahead of the one that is being sent. */
 const piecesAhead = 2
@@ -25,7 +25,7 @@ interface Listener<P> {
  * Speaks the pieces in their order: the audio of the first is handed on as it arrives while the next two are already
  * asked for. MP3 pieces become one continuous MP3. Ends when the last was handed on.
  */
-export const speak = Effect.fn("speak")(function* <P extends Piece, E, R>(
+export const speak = Effect.fn("speak")(function* <P extends Segment, E, R>(
   pieces: Stream.Stream<P, E, R>,
   tts: Provider,
   options: SpeakOptions,
@@ -69,7 +69,7 @@ interface PieceInTheMaking<P> {
 }
 
 /** Asks for a piece at once. A try that fails is repeated unless the listener may have got a part of it. */
-const prepare = Effect.fnUntraced(function* <P extends Piece>(
+const prepare = Effect.fnUntraced(function* <P extends Segment>(
   tts: Provider,
   piece: P,
   { voice, format }: SpeakOptions,

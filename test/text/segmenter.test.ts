@@ -1,38 +1,46 @@
 import { describe, expect, test } from "bun:test"
 import { FastCheck } from "effect"
-import { type Cutting, finish, nothingYet, nudge, type Piece, write } from "../../src/text/segmenter.ts"
+import {
+  finish,
+  flush,
+  initialState,
+  push,
+  type Segment,
+  type SegmenterState,
+} from "../../src/text/segmenter.ts"
 
 /** OpenAI's limit for the input of one text-to-speech call, in characters. */
 const INPUT_MAX = 4096
 
-const cut = (tokens: ReadonlyArray<string>): ReadonlyArray<Piece> => {
-  let state = nothingYet
-  const pieces: Array<Piece> = []
+const cut = (tokens: ReadonlyArray<string>): ReadonlyArray<Segment> => {
+  let state = initialState
+  const segments: Array<Segment> = []
   for (const token of tokens) {
-    const [next, more] = write(state, token)
+    const [next, more] = push(state, token)
     state = next
-    pieces.push(...more)
+    segments.push(...more)
   }
-  return [...pieces, ...finish(state)[1]]
+  return [...segments, ...finish(state)[1]]
 }
 
-const written = (...tokens: ReadonlyArray<string>): Cutting =>
-  tokens.reduce((state, token) => write(state, token)[0], nothingYet)
+const written = (...tokens: ReadonlyArray<string>): SegmenterState =>
+  tokens.reduce((state, token) => push(state, token)[0], initialState)
 
-const spoken = (pieces: ReadonlyArray<Piece>): ReadonlyArray<string> => pieces.map((piece) => piece.spoken)
-const joined = (pieces: ReadonlyArray<Piece>): string => pieces.map((piece) => piece.text).join("")
+const spoken = (segments: ReadonlyArray<Segment>): ReadonlyArray<string> =>
+  segments.map((segment) => segment.spoken)
+const joined = (segments: ReadonlyArray<Segment>): string => segments.map((segment) => segment.text).join("")
 const words = (text: string): ReadonlyArray<string> => text.match(/\s?\S+|\s/g) ?? []
 
 const sentence = (length: number): string => ` S${"o".repeat(length - 3)}.`
 
-describe("the first piece", () => {
+describe("the first segment", () => {
   test("is the first sentence, and leaves with the token that ends it", () => {
-    const [state] = write(nothingYet, "The sky is blue")
-    expect(write(state, ".")[1]).toEqual([{ index: 0, text: "The sky is blue.", spoken: "The sky is blue." }])
+    const [state] = push(initialState, "The sky is blue")
+    expect(push(state, ".")[1]).toEqual([{ index: 0, text: "The sky is blue.", spoken: "The sky is blue." }])
   })
 
   test("may be tiny: sound starts early", () => {
-    expect(write(nothingYet, "Sure.")[1]).toHaveLength(1)
+    expect(push(initialState, "Sure.")[1]).toHaveLength(1)
     expect(spoken(cut(words("Hi! I am here to help you today, as always.")))).toEqual([
       "Hi!",
       "I am here to help you today, as always.",
@@ -40,11 +48,11 @@ describe("the first piece", () => {
   })
 
   test("takes a second sentence only if the first is tiny and the second is there already", () => {
-    expect(write(nothingYet, "Sure. Here it comes. And more")[1][0]?.spoken).toBe("Sure. Here it comes.")
-    expect(write(nothingYet, "This one is long enough. Here it comes.")[1][0]?.spoken).toBe(
+    expect(push(initialState, "Sure. Here it comes. And more")[1][0]?.spoken).toBe("Sure. Here it comes.")
+    expect(push(initialState, "This one is long enough. Here it comes.")[1][0]?.spoken).toBe(
       "This one is long enough.",
     )
-    expect(write(nothingYet, `Sure.${sentence(118)}`)[1][0]?.spoken).toBe("Sure.")
+    expect(push(initialState, `Sure.${sentence(118)}`)[1][0]?.spoken).toBe("Sure.")
   })
 
   test("is cut at its last clause past 120 characters", () => {
@@ -55,7 +63,7 @@ describe("the first piece", () => {
 
   test("is not cut inside numbers, and not at a scrap", () => {
     const text = `Well, at 10:30 it was 1,000 ${"and more ".repeat(12)}`
-    expect(write(nothingYet, text)[1]).toEqual([])
+    expect(push(initialState, text)[1]).toEqual([])
   })
 
   test("is cut at a word past 240 characters without a clause", () => {
@@ -76,20 +84,20 @@ describe("the first piece", () => {
   })
 })
 
-describe("later pieces", () => {
+describe("later segments", () => {
   test("grow to about 200 characters of whole sentences", () => {
-    const pieces = cut(words(`Yes.${sentence(45).repeat(20)}`))
-    expect(pieces.map((piece) => piece.text.length)).toEqual([4, 90, 135, 225, 225, 225])
+    const segments = cut(words(`Yes.${sentence(45).repeat(20)}`))
+    expect(segments.map((segment) => segment.text.length)).toEqual([4, 90, 135, 225, 225, 225])
   })
 
   test("do not take a sentence that would make them much larger", () => {
-    const pieces = cut(words(`Yes.${sentence(100)}${sentence(120)}${sentence(150)}${sentence(390)} End.`))
-    expect(pieces.map((piece) => piece.text.length)).toEqual([4, 100, 120, 150, 390, 5])
+    const segments = cut(words(`Yes.${sentence(100)}${sentence(120)}${sentence(150)}${sentence(390)} End.`))
+    expect(segments.map((segment) => segment.text.length)).toEqual([4, 100, 120, 150, 390, 5])
   })
 
   test("leave before a sentence under way that would not fit", () => {
     const state = written("Yes.", sentence(40))
-    expect(write(state, ` And ${"so on ".repeat(14)}`)[1].map((piece) => piece.text.length)).toEqual([40])
+    expect(push(state, ` And ${"so on ".repeat(14)}`)[1].map((segment) => segment.text.length)).toEqual([40])
   })
 })
 
@@ -100,7 +108,7 @@ describe("code fences", () => {
     expect(spoken(cut([...reply]))).toEqual(["Here it is:", "Run it now."])
     const before = written("Yes.", " Here it is:\n\n", "```")
     expect(before.spoken).toBe("Here it is:")
-    expect(spoken(write(before, "js\n")[1])).toEqual(["Here it is:"])
+    expect(spoken(push(before, "js\n")[1])).toEqual(["Here it is:"])
   })
 
   test("end at a fence as long as theirs, or with the reply", () => {
@@ -115,22 +123,22 @@ describe("code fences", () => {
   })
 })
 
-describe("a nudge", () => {
+describe("a flush", () => {
   test("lets whole sentences go and keeps the one under way", () => {
-    const [state, pieces] = nudge(written("Yes.", " It is so.", " And the next"))
-    expect(spoken(pieces)).toEqual(["It is so."])
+    const [state, segments] = flush(written("Yes.", " It is so.", " And the next"))
+    expect(spoken(segments)).toEqual(["It is so."])
     expect(state.tail).toBe(" And the next")
   })
 
   test("cuts the sentence under way at a clause, or before its last word", () => {
-    expect(spoken(nudge(written("When the sun comes up, we will"))[1])).toEqual(["When the sun comes up,"])
-    expect(spoken(nudge(written("The capital of France is Par"))[1])).toEqual(["The capital of France is"])
-    expect(spoken(nudge(written("今天的天气很好，我们一起去公园吧"))[1])).toEqual(["今天的天气很好，"])
-    expect(spoken(nudge(written("วันนี้อากาศดีมากเราไปเดินเล่นกันเถอะ"))[1])).toHaveLength(1)
+    expect(spoken(flush(written("When the sun comes up, we will"))[1])).toEqual(["When the sun comes up,"])
+    expect(spoken(flush(written("The capital of France is Par"))[1])).toEqual(["The capital of France is"])
+    expect(spoken(flush(written("今天的天气很好，我们一起去公园吧"))[1])).toEqual(["今天的天气很好，"])
+    expect(spoken(flush(written("วันนี้อากาศดีมากเราไปเดินเล่นกันเถอะ"))[1])).toHaveLength(1)
   })
 
   test("takes a stop that was waited on for the end", () => {
-    expect(spoken(nudge(written("The answer to all that is 42."))[1])).toEqual([
+    expect(spoken(flush(written("The answer to all that is 42."))[1])).toEqual([
       "The answer to all that is 42.",
     ])
   })
@@ -142,9 +150,9 @@ describe("a nudge", () => {
       "Supercalifragilisticexpialidocious",
       "```javascript of some kind",
     ]) {
-      expect(nudge(written(text))[1]).toEqual([])
+      expect(flush(written(text))[1]).toEqual([])
     }
-    expect(nudge(written("```\nsome code that goes on"))[1]).toEqual([])
+    expect(flush(written("```\nsome code that goes on"))[1]).toEqual([])
   })
 })
 
@@ -188,42 +196,42 @@ const tokens = FastCheck.tuple(reply, FastCheck.infiniteStream(FastCheck.integer
 )
 
 describe("for any reply in any tokens", () => {
-  test("the pieces' texts are the reply, numbered in order, none too long to speak", () => {
+  test("the segments' texts are the reply, numbered in order, none too long to speak", () => {
     FastCheck.assert(
       FastCheck.property(tokens, (parts) => {
-        const pieces = cut(parts)
-        expect(joined(pieces)).toBe(parts.join(""))
-        expect(pieces.map((piece) => piece.index)).toEqual(pieces.map((_, i) => i))
-        for (const piece of pieces) expect(piece.spoken.length).toBeLessThanOrEqual(INPUT_MAX)
+        const segments = cut(parts)
+        expect(joined(segments)).toBe(parts.join(""))
+        expect(segments.map((segment) => segment.index)).toEqual(segments.map((_, i) => i))
+        for (const segment of segments) expect(segment.spoken.length).toBeLessThanOrEqual(INPUT_MAX)
         // Only the last can have nothing to say, and none is empty.
-        for (const piece of pieces.slice(0, -1)) expect(piece.spoken).not.toBe("")
-        for (const piece of pieces) expect(piece.text).not.toBe("")
+        for (const segment of segments.slice(0, -1)) expect(segment.spoken).not.toBe("")
+        for (const segment of segments) expect(segment.text).not.toBe("")
       }),
       { numRuns: 500 },
     )
   })
 
-  test("nudges at any time lose and repeat nothing", () => {
+  test("flushes at any time lose and repeat nothing", () => {
     FastCheck.assert(
-      FastCheck.property(tokens, FastCheck.infiniteStream(FastCheck.boolean()), (parts, nudges) => {
-        let state = nothingYet
-        const pieces: Array<Piece> = []
+      FastCheck.property(tokens, FastCheck.infiniteStream(FastCheck.boolean()), (parts, flushes) => {
+        let state = initialState
+        const segments: Array<Segment> = []
         for (const part of parts) {
-          const [next, more] = write(state, part)
-          const [after, nudged] = nudges.next().value ? nudge(next) : ([next, []] as const)
-          pieces.push(...more, ...nudged)
+          const [next, more] = push(state, part)
+          const [after, flushed] = flushes.next().value ? flush(next) : ([next, []] as const)
+          segments.push(...more, ...flushed)
           state = after
         }
-        pieces.push(...finish(state)[1])
-        expect(joined(pieces)).toBe(parts.join(""))
-        expect(pieces.map((piece) => piece.index)).toEqual(pieces.map((_, i) => i))
+        segments.push(...finish(state)[1])
+        expect(joined(segments)).toBe(parts.join(""))
+        expect(segments.map((segment) => segment.index)).toEqual(segments.map((_, i) => i))
       }),
       { numRuns: 300 },
     )
   })
 
   test("no cut splits a character in two, if the tokens do not", () => {
-    const pieces = cut([..."👍🏽".repeat(3000), ..."e\u0301".repeat(3000)])
-    for (const piece of pieces) expect(piece.text).toMatch(/^(?:👍🏽|e\u0301)*$/u)
+    const segments = cut([..."👍🏽".repeat(3000), ..."e\u0301".repeat(3000)])
+    for (const segment of segments) expect(segment.text).toMatch(/^(?:👍🏽|e\u0301)*$/u)
   })
 })

@@ -1,15 +1,15 @@
 import { describe, expect, test } from "bun:test"
-import { nothingYet, write } from "../../src/text/segmenter.ts"
+import { initialState, push } from "../../src/text/segmenter.ts"
 import { CANDIDATE, judge } from "../../src/text/sentence-end.ts"
 
 /** The sentences of a reply that comes in these tokens, each as it was recognised. */
 const sentencesOf = (tokens: ReadonlyArray<string>): ReadonlyArray<string> => {
   const text = tokens.join("")
   const ends = new Set([text.length])
-  let state = nothingYet
+  let state = initialState
   let written = 0
   for (const token of tokens) {
-    state = write(state, token)[0]
+    state = push(state, token)[0]
     written += token.length
     ends.add(written - state.tail.length)
   }

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test"
 import { FastCheck } from "effect"
-import { speakable } from "../../src/text/spoken-text.ts"
+import { toSpokenText } from "../../src/text/spoken-text.ts"
 
 const table = (name: string, cases: ReadonlyArray<readonly [text: string, spoken: string]>): void =>
   describe(name, () => {
     for (const [text, spoken] of cases) {
-      test(JSON.stringify(text), () => expect(speakable(text)).toBe(spoken))
+      test(JSON.stringify(text), () => expect(toSpokenText(text)).toBe(spoken))
     }
   })
 
@@ -140,7 +140,7 @@ describe("for any text", () => {
   test("the result is one line, trimmed, and at most twice as long", () => {
     FastCheck.assert(
       FastCheck.property(markdown, (text) => {
-        const spoken = speakable(text)
+        const spoken = toSpokenText(text)
         expect(spoken).not.toMatch(/\n|^\s|\s$/)
         expect(spoken.length).toBeLessThanOrEqual(2 * text.length)
       }),
@@ -154,7 +154,7 @@ describe("for any text", () => {
     }).map((w) => w.join(""))
     FastCheck.assert(
       FastCheck.property(FastCheck.array(word, { minLength: 1 }), (words) => {
-        expect(speakable(`A ${words.join(" ")}`)).toBe(`A ${words.join(" ")}`)
+        expect(toSpokenText(`A ${words.join(" ")}`)).toBe(`A ${words.join(" ")}`)
       }),
     )
   })

@@ -12,16 +12,16 @@ import {
   Stream,
   TestClock,
 } from "effect"
-import { type Piece, toPieces } from "../../src/text/sentences.ts"
+import { type Segment, toSegments } from "../../src/text/segments.ts"
 import { effectTest } from "../support/effect.ts"
 
-/** A reply that the test writes token by token, and the pieces heard of it so far. */
+/** A reply that the test writes token by token, and the segments heard of it so far. */
 const conversation = Effect.gen(function* () {
   const tokens = yield* Queue.unbounded<string>()
-  const heard = yield* Ref.make<ReadonlyArray<Piece>>([])
+  const heard = yield* Ref.make<ReadonlyArray<Segment>>([])
   const fiber = yield* Stream.fromQueue(tokens).pipe(
-    toPieces,
-    Stream.runForEach((piece) => Ref.update(heard, (pieces) => [...pieces, piece])),
+    toSegments,
+    Stream.runForEach((segment) => Ref.update(heard, (segments) => [...segments, segment])),
     Effect.forkScoped,
   )
   /** Lets every fibre run until it waits; no time passes on the test clock. */
@@ -30,11 +30,11 @@ const conversation = Effect.gen(function* () {
     say: (...parts: ReadonlyArray<string>) => Effect.zipRight(Queue.offerAll(tokens, parts), settle),
     pass: (ms: number) => TestClock.adjust(Duration.millis(ms)),
     end: Effect.zipRight(Queue.shutdown(tokens), Fiber.join(fiber)),
-    heard: Effect.map(Ref.get(heard), (pieces) => pieces.map((piece) => piece.spoken)),
+    heard: Effect.map(Ref.get(heard), (segments) => segments.map((segment) => segment.spoken)),
   }
 })
 
-describe("pieces of a reply", () => {
+describe("segments of a reply", () => {
   effectTest(
     "the first sentence leaves with its last token, with no time passing",
     Effect.gen(function* () {
@@ -50,8 +50,8 @@ describe("pieces of a reply", () => {
     "the end lets everything go",
     Effect.gen(function* () {
       const tokens = Stream.make("Yes.", " It is", " so.", " And", " so on")
-      const pieces = Chunk.toReadonlyArray(yield* Stream.runCollect(toPieces(tokens)))
-      expect(pieces).toEqual([
+      const segments = Chunk.toReadonlyArray(yield* Stream.runCollect(toSegments(tokens)))
+      expect(segments).toEqual([
         { index: 0, text: "Yes. It is so.", spoken: "Yes. It is so." },
         { index: 1, text: " And so on", spoken: "And so on" },
       ])
@@ -59,9 +59,9 @@ describe("pieces of a reply", () => {
   )
 
   effectTest(
-    "a reply without a token has no pieces",
+    "a reply without a token has no segments",
     Effect.gen(function* () {
-      expect(yield* Stream.runCount(toPieces(Stream.empty))).toBe(0)
+      expect(yield* Stream.runCount(toSegments(Stream.empty))).toBe(0)
     }),
   )
 
@@ -70,8 +70,8 @@ describe("pieces of a reply", () => {
     Effect.gen(function* () {
       const heard = yield* Ref.make<ReadonlyArray<string>>([])
       const tokens = Stream.concat(Stream.make("The sky is blue.", " It"), Stream.fail("gone"))
-      const exit = yield* toPieces(tokens).pipe(
-        Stream.runForEach((piece) => Ref.update(heard, (all) => [...all, piece.text])),
+      const exit = yield* toSegments(tokens).pipe(
+        Stream.runForEach((segment) => Ref.update(heard, (all) => [...all, segment.text])),
         Effect.exit,
       )
       expect(exit).toEqual(Exit.fail("gone"))
@@ -80,27 +80,27 @@ describe("pieces of a reply", () => {
   )
 
   effectTest(
-    "when nobody takes the pieces any more, the tokens are let go of at once",
+    "when nobody takes the segments any more, the tokens are let go of at once",
     Effect.gen(function* () {
       const released = yield* Deferred.make<void>()
       const tokens = Stream.make("The sky is blue.").pipe(
         Stream.concat(Stream.never),
         Stream.ensuring(Deferred.succeed(released, undefined)),
       )
-      expect(yield* toPieces(tokens).pipe(Stream.take(1), Stream.runCount)).toBe(1)
+      expect(yield* toSegments(tokens).pipe(Stream.take(1), Stream.runCount)).toBe(1)
       yield* Deferred.await(released)
     }),
   )
 
   effectTest(
-    "for any tokens the pieces' texts are the reply",
+    "for any tokens the segments' texts are the reply",
     Effect.promise(() =>
       FastCheck.assert(
         FastCheck.asyncProperty(FastCheck.array(FastCheck.string({ unit: "grapheme" })), async (tokens) => {
-          const pieces = await Effect.runPromise(Stream.runCollect(toPieces(Stream.fromIterable(tokens))))
+          const segments = await Effect.runPromise(Stream.runCollect(toSegments(Stream.fromIterable(tokens))))
           expect(
             Chunk.join(
-              Chunk.map(pieces, (piece) => piece.text),
+              Chunk.map(segments, (segment) => segment.text),
               "",
             ),
           ).toBe(tokens.join(""))
@@ -153,7 +153,7 @@ describe("the timer", () => {
     "waits while the speech handed on still lasts, and lets whole sentences go first",
     Effect.gen(function* () {
       const { say, pass, heard } = yield* conversation
-      // 100 characters take at least 5 s to say; the next piece must leave 1 s before that.
+      // 100 characters take at least 5 s to say; the next segment must leave 1 s before that.
       const first = `S${"o".repeat(98)}.`
       yield* say(first, " It is so.", " And then we")
       yield* pass(3900)
