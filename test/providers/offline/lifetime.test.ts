@@ -4,7 +4,7 @@ import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { Cause, Effect, Exit, Option } from "effect"
 import OpenAI from "openai"
-import { boundsHere } from "../../../src/ffmpeg/sandbox.ts"
+import { hostBounds } from "../../../src/ffmpeg/sandbox.ts"
 import { startOfflineEngines } from "../../../src/providers/offline/server.ts"
 import { children, eventually, peakOf, samples, start, wav, withEngines } from "./engines.ts"
 
@@ -103,7 +103,7 @@ describe("nothing outlives its request", () => {
   })
 })
 
-test.skipIf(boundsHere().prlimit === null)("ffmpeg is confined as the one that decodes uploads", async () => {
+test.skipIf(hostBounds().prlimit === null)("ffmpeg is confined as the one that decodes uploads", async () => {
   const folder = mkdtempSync(join(tmpdir(), "voice-agent-test-"))
   const ffmpegPath = join(folder, "ffmpeg")
   await Bun.write(ffmpegPath, "#!/bin/sh\ncat > /dev/null; pwd; ulimit -n; ulimit -d\n")
