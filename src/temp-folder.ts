@@ -4,14 +4,14 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Layer, Option, Schema } from "effect"
 import { processExists } from "./process.ts"
 
-/** Uploads have nowhere to lie. */
+/** Uploads cannot be stored. */
 export class TempFolderUnusable extends Schema.TaggedError<TempFolderUnusable>()("TempFolderUnusable", {
   message: Schema.String,
 }) {}
 
 /**
- * A folder in TMPDIR that goes with the scope. The process is in its name, so that a later start knows whose it was.
- * The path is whole, whatever TMPDIR is: ffmpeg runs elsewhere.
+ * A folder in TMPDIR, removed with the scope. Its name contains the pid, so that a later start can tell whether its
+ * process still runs. The path is absolute even if TMPDIR is not, because ffmpeg runs in another folder.
  */
 export const tempFolder = Effect.flatMap(FileSystem.FileSystem, (fs) =>
   fs.makeTempDirectoryScoped({ prefix: `voice-agent-${process.pid}-` }),
@@ -20,15 +20,15 @@ export const tempFolder = Effect.flatMap(FileSystem.FileSystem, (fs) =>
   Effect.mapError(
     () =>
       new TempFolderUnusable({
-        message: `No folder can be made in ${tmpdir()}, where uploads lie while they are worked on: make it writable, or set TMPDIR.`,
+        message: `Cannot create a folder for uploads in ${tmpdir()}. Make it writable, or set TMPDIR.`,
       }),
   ),
 )
 
 /**
- * Removes the folders of processes that were killed. A container gives its process the number that the one before had;
- * what is older than this process is not its own. Of what can't be looked at or removed (another start was faster; a
- * link to nothing, which anyone may have put there) the rest does not suffer.
+ * Removes the folders of killed processes. A container reuses pids, so a folder with this process's pid that is older
+ * than the process is removed too. A folder that cannot be read or removed is skipped: another start may remove it at
+ * the same time, and anyone may place a broken link in TMPDIR.
  */
 const removeOrphans = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
@@ -45,5 +45,5 @@ const removeOrphans = Effect.gen(function* () {
   yield* Effect.forEach(yield* fs.readDirectory(tmpdir()), removeOrphan, { discard: true })
 }).pipe(Effect.ignore)
 
-/** Refuses to start where no upload could be taken: a read-only disk, say. */
+/** Fails if no upload could be stored, on a read-only disk for example. */
 export const layer = Layer.scopedDiscard(Effect.scoped(Effect.zipRight(removeOrphans, tempFolder)))

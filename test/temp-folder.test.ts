@@ -7,7 +7,7 @@ import { Effect, Layer } from "effect"
 import * as TempFolder from "../src/temp-folder.ts"
 import { setTmpdir } from "./support/turns.ts"
 
-test("a start removes what processes left that are gone, whatever else lies there", async () => {
+test("a start removes the folders of dead processes, and no others", async () => {
   const folder = mkdtempSync(join(tmpdir(), "voice-agent-test-"))
   const gone = Bun.spawn(["true"])
   await gone.exited
@@ -18,7 +18,7 @@ test("a start removes what processes left that are gone, whatever else lies ther
   const links = () => {
     for (let at = 0; at < 20; at++) symlinkSync("/nowhere", join(folder, `${link}-${crypto.randomUUID()}`))
   }
-  // A folder's names come in an order of their own: some links stand before the orphans.
+  // The file system decides the order of names: some links come before the orphans.
   links()
   for (const name of [orphan, before, ...others]) mkdirSync(join(folder, name))
   links()
@@ -32,7 +32,7 @@ test("a start removes what processes left that are gone, whatever else lies ther
   rmSync(folder, { recursive: true })
 })
 
-test("a folder's path is whole, where TMPDIR is not", async () => {
+test("the path is absolute if TMPDIR is not", async () => {
   const whole = tmpdir()
   const restore = setTmpdir(relative(process.cwd(), whole))
   const path = await Effect.runPromise(

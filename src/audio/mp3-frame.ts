@@ -2,10 +2,10 @@
 
 export const HEADER_BYTES = 4
 
-/** kbit/s by the header's 4-bit index; 0 stands for free format and for the forbidden index, both refused. */
+/** kbit/s by the header's 4-bit index. 0 marks the free format and the forbidden index, which are not supported. */
 const BITRATES_1 = [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0]
 const BITRATES_2 = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0]
-/** Hz by the header's 2-bit index, of MPEG-1; MPEG-2 has half, MPEG-2.5 a quarter. */
+/** Hz of MPEG-1 by the header's 2-bit index. MPEG-2 has half of it, MPEG-2.5 a quarter. */
 const SAMPLE_RATES = [44100, 48000, 32000, 0]
 
 export interface Mp3Format {
@@ -16,11 +16,11 @@ export interface Mp3Format {
 }
 
 export interface Mp3Frame extends Mp3Format {
-  /** The whole frame's size in bytes. */
+  /** Size of the frame, header included. */
   readonly bytes: number
   /** Samples per channel. */
   readonly samples: 576 | 1152
-  /** Where the side information starts, in bytes from the frame's start: 4, or 6 where a checksum stands before it. */
+  /** Offset of the side information in the frame: 4, or 6 after a checksum. */
   readonly sideInfoAt: number
   readonly sideInfoBytes: number
 }
@@ -28,7 +28,7 @@ export interface Mp3Frame extends Mp3Format {
 export const sameFormat = (a: Mp3Format, b: Mp3Format): boolean =>
   a.sampleRate === b.sampleRate && a.channels === b.channels && a.version === b.version
 
-/** The frame whose header stands at `at`; undefined if there is none, or fewer than 4 bytes. */
+/** The frame whose header is at `at`; undefined if there is no valid header. */
 export const frameAt = (data: Uint8Array, at: number): Mp3Frame | undefined => {
   const [b0 = 0, b1 = 0, b2 = 0, b3 = 0] = [data[at], data[at + 1], data[at + 2], data[at + 3]]
   if (at + HEADER_BYTES > data.length || b0 !== 0xff || (b1 & 0xe0) !== 0xe0) return undefined
@@ -57,18 +57,18 @@ export const frameAt = (data: Uint8Array, at: number): Mp3Frame | undefined => {
   }
 }
 
-/** Bytes of sound data in a frame: what later frames may draw on as their bit reservoir. */
+/** Bytes of main data in a frame, which later frames may use as their bit reservoir. */
 export const mainDataBytes = (frame: Mp3Frame): number => frame.bytes - frame.sideInfoAt - frame.sideInfoBytes
 
-/** How many bytes before its own the frame's sound data begins (`main_data_begin`: 9 bits, in MPEG-2 8). */
+/** How many bytes of earlier main data the frame uses (`main_data_begin`: 9 bits, 8 in MPEG-2). */
 export const reservoirBytes = (data: Uint8Array, at: number, frame: Mp3Frame): number => {
   const first = data[at + frame.sideInfoAt] ?? 0
   return frame.version === "1" ? (first << 1) | ((data[at + frame.sideInfoAt + 1] ?? 0) >> 7) : first
 }
 
 /**
- * Makes the frame at `at` silent, in place: all of its side information 0, so that it draws on no earlier bytes and
- * decodes to nothing, while its sound data stays for the frames after it. The checksum is given up.
+ * Silences the frame at `at`, in place. With side information of zeros it uses no earlier bytes and decodes to silence;
+ * its main data stays for the frames after it. Removes the checksum.
  */
 export const silence = (data: Uint8Array, at: number, frame: Mp3Frame): void => {
   data[at + 1] = (data[at + 1] ?? 0) | 1
@@ -80,14 +80,14 @@ const textAt = (data: Uint8Array, at: number, text: string): boolean => {
   return true
 }
 
-/** Whether the frame is no sound but a table for players (Xing, Info, VBRI): a second one spoils the duration. */
+/** Whether the frame is an index for players (Xing, Info, VBRI). A second one in a stream gives a wrong duration. */
 export const isIndexFrame = (data: Uint8Array, at: number, frame: Mp3Frame): boolean => {
-  // Some encoders put the table as if there were no checksum.
+  // Some encoders place the index as if the frame had no checksum.
   for (const sideInfoAt of [HEADER_BYTES, frame.sideInfoAt]) {
     const tag = at + sideInfoAt + frame.sideInfoBytes
     if (tag + 4 <= at + frame.bytes && (textAt(data, tag, "Xing") || textAt(data, tag, "Info"))) return true
   }
-  // VBRI stands 32 bytes after the header whatever the format.
+  // VBRI is 32 bytes after the header in every format.
   return frame.bytes >= HEADER_BYTES + 36 && textAt(data, at + HEADER_BYTES + 32, "VBRI")
 }
 
@@ -98,7 +98,7 @@ const TAGS = [
   { name: "APETAGEX", header: 32 },
 ] as const
 
-/** The size in bytes of the tag at `at`; 0: no tag; undefined: too few bytes to tell. */
+/** Size of the tag at `at`; 0 if there is none; undefined if there are too few bytes to tell. */
 export const tagAt = (data: Uint8Array, at: number): number | undefined => {
   for (const { name, header } of TAGS) {
     const there = Math.min(name.length, data.length - at)

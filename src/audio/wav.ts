@@ -2,11 +2,11 @@ import { Either } from "effect"
 
 /** Size of a plain PCM header, in bytes: RIFF (12), fmt (8 + 16), data (8). */
 export const WAV_HEADER_BYTES = 44
-/** Stands for "not known yet" in a size field; players and ffmpeg then read to the end. */
+/** A size field of a stream whose length is unknown. Players and ffmpeg then read to the end. */
 const UNKNOWN_SIZE = 0xffffffff
 const FORMAT_PCM = 1
 const FORMAT_EXTENSIBLE = 0xfffe
-/** The last 12 bytes of every sub-format GUID that stands for a plain format tag (after its first 2, then 00 00). */
+/** The last 12 bytes of a sub-format GUID that wraps a plain format tag. Its first 4 are the tag and 00 00. */
 const SUBFORMAT_TAIL = [0x00, 0x00, 0x10, 0x00, 0x80, 0x00, 0x00, 0xaa, 0x00, 0x38, 0x9b, 0x71]
 
 export interface WavShape {
@@ -16,7 +16,7 @@ export interface WavShape {
   readonly bitsPerSample: number
 }
 
-/** The 44-byte header of a PCM WAV. Without `dataBytes` (or past 4 GiB) its sizes say "unknown", for streaming. */
+/** The 44-byte header of a PCM WAV. Without `dataBytes`, or with more than 4 GiB, its sizes are "unknown". */
 export const wavHeader = (wav: WavShape & { readonly dataBytes?: number }): Uint8Array => {
   const blockAlign = (wav.channels * wav.bitsPerSample) / 8
   const known = wav.dataBytes !== undefined && wav.dataBytes <= UNKNOWN_SIZE - WAV_HEADER_BYTES
@@ -40,17 +40,17 @@ export const wavHeader = (wav: WavShape & { readonly dataBytes?: number }): Uint
 }
 
 export interface WavInfo extends WavShape {
-  /** 1 PCM, 3 float, 6 A-law, 7 µ-law …; of WAVE_FORMAT_EXTENSIBLE the sub-format's. */
+  /** 1 is PCM, 3 float, 6 A-law, 7 µ-law. For WAVE_FORMAT_EXTENSIBLE, the tag of its sub-format. */
   readonly formatTag: number
   /** Where the samples start, in bytes from the start of the file. */
   readonly dataOffset: number
-  /** The samples' size in bytes, whole blocks only, never past the end of the file. */
+  /** Size of the samples, in whole blocks, up to the end of the file. */
   readonly dataBytes: number
 }
 
 /**
- * not-wav: no RIFF/WAVE at the start. rf64: RF64 or BW64 (64-bit sizes). truncated: the bytes end before the
- * samples begin. no-format: the samples come before any format. bad-format: the format makes no sense.
+ * not-wav: no RIFF/WAVE at the start. rf64: RF64 or BW64, with 64-bit sizes. truncated: the bytes end before the samples
+ * start. no-format: the samples precede the format. bad-format: a field of the format is 0, or it is too short.
  */
 export type WavProblem = "not-wav" | "rf64" | "truncated" | "no-format" | "bad-format"
 
@@ -71,9 +71,9 @@ const readFormat = (view: DataView, at: number, size: number): Format | undefine
 }
 
 /**
- * Reads a WAV's header from `bytes`, the whole file or its beginning; `fileBytes` is the whole file's size. Chunks
- * before the samples (LIST, JUNK, bext …) are skipped; a data size of 0, 0xffffffff or more than there is means
- * "to the end of the file", which is what writers to a pipe leave behind.
+ * Reads the header of a WAV. `bytes` is the file or its start, and `fileBytes` the size of the file. Chunks before the
+ * samples (LIST, JUNK, bext) are skipped. A data size of 0, of 0xffffffff or beyond the end of the file means "to the end
+ * of the file": a program that writes to a pipe cannot fill it in.
  */
 export const parseWav = (bytes: Uint8Array, fileBytes = bytes.length): Either.Either<WavInfo, WavProblem> => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -83,7 +83,7 @@ export const parseWav = (bytes: Uint8Array, fileBytes = bytes.length): Either.Ei
   if (id(0) === "RF64" || id(0) === "BW64") return Either.left("rf64")
   if (id(0) !== "RIFF") return Either.left("not-wav")
   let format: Format | undefined
-  // Every round moves on by the 8 bytes of a chunk's header at least.
+  // Terminates: each round advances by at least the 8 bytes of a chunk's header.
   for (let at = 12; at + 8 <= bytes.length; ) {
     const size = view.getUint32(at + 4, true)
     const start = at + 8

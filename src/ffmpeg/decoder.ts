@@ -1,24 +1,24 @@
 import { Either } from "effect"
 import type { Demuxer } from "../audio/container.ts"
 import { bytesPerSecond, sampleRate } from "../audio/pcm.ts"
-import { type Ending, feed, type StartFfmpeg } from "./sandbox.ts"
+import { type FfmpegFailure, feed, type StartFfmpeg } from "./sandbox.ts"
 
-/** One ffmpeg, for one recording. */
+/** An ffmpeg process that decodes one recording. */
 export interface Decoder {
   readonly isAlive: () => boolean
   /**
-   * Once, with the upload's path: its 16 kHz mono 16-bit little-endian samples, of which a second and one chunk at most
-   * are past what is allowed. Left where ffmpeg failed.
+   * Call once. Decodes the file to 16 kHz mono 16-bit little-endian samples: at most one second and one chunk more than
+   * the limit.
    */
-  readonly decode: (path: string) => Promise<Either.Either<Uint8Array, Ending>>
-  /** Resolves when it is gone. */
+  readonly decode: (path: string) => Promise<Either.Either<Uint8Array, FfmpegFailure>>
+  /** Resolves once the process has exited. */
   readonly kill: () => Promise<void>
 }
 
 /**
- * Starts an ffmpeg that decodes the first audio track of `input` (`pipe:0`, where it waits until it is fed, or
- * `file:PATH`). The upload is data, never instructions: the one demuxer is named, and nothing but the input is opened.
- * What is past `maxAudioSeconds` by a second is not decoded.
+ * Starts an ffmpeg that decodes the first audio track of `input`. With `pipe:0` it waits for `decode`. An upload is data,
+ * never instructions: the demuxer is named, and only the input may be opened. Decoding stops one second after
+ * `maxAudioSeconds`.
  */
 export const startDecoder = (
   start: StartFfmpeg,
@@ -26,14 +26,14 @@ export const startDecoder = (
   demuxer: Demuxer,
   input: "pipe:0" | `file:${string}`,
 ): Decoder => {
-  // -t counts timestamps, which a file may repeat or skip: they are made anew, from the samples. Where the sampling rate
-  // changes in the midst of a file, both begin again: what comes out is counted as well.
+  // -t counts timestamps, which a file may repeat or skip, so asetpts numbers them anew. Both restart where the sampling
+  // rate changes inside a file, so the output is counted as well.
   const seconds = maxAudioSeconds + 1
-  const mostBytes = seconds * bytesPerSecond
+  const maxBytes = seconds * bytesPerSecond
   const ffmpeg = start([
-    // Cover art is decoded while the file is probed, whatever is asked of it: 16,000 pixels square take 780 MB.
+    // ffmpeg decodes cover art while it probes a file, whatever is mapped: 16,000 pixels square take 780 MB.
     ...["-max_pixels", "1000000"],
-    // Else one for each core, each of which has memory of its own.
+    // By default ffmpeg starts a thread for each core, and each takes memory.
     ...["-threads", "1"],
     ...["-protocol_whitelist", input === "pipe:0" ? "pipe" : "file", "-f", demuxer, "-i", input],
     ...["-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-af", "asetpts=N/SR/TB"],
@@ -47,23 +47,23 @@ export const startDecoder = (
     for await (const chunk of ffmpeg.stdout) {
       chunks.push(chunk)
       bytes += chunk.length
-      if (bytes <= mostBytes) continue
-      // Lest it waits for ever to be read; how it ends means nothing then.
+      if (bytes <= maxBytes) continue
+      // Otherwise it would block on its output for ever. Its exit status does not matter then.
       void ffmpeg.kill()
       break
     }
-    return { samples: Buffer.concat(chunks), isWhole: bytes <= mostBytes }
+    return { samples: Buffer.concat(chunks), isComplete: bytes <= maxBytes }
   }
 
   return {
     isAlive: ffmpeg.isAlive,
     decode: async (path) => {
-      const [{ samples, isWhole }, ending] = await Promise.all([
+      const [{ samples, isComplete }, ending] = await Promise.all([
         read(),
         ffmpeg.ended(),
         input === "pipe:0" ? feed(ffmpeg.stdin, Bun.file(path).stream()) : undefined,
       ])
-      return isWhole ? Either.map(ending, () => samples) : Either.right(samples)
+      return isComplete ? Either.map(ending, () => samples) : Either.right(samples)
     },
     kill: ffmpeg.kill,
   }

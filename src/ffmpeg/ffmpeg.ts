@@ -6,9 +6,9 @@ import type { SpokenFormat } from "../audio/speech-joiner.ts"
 import { Settings } from "../config.ts"
 import { startDecoder } from "./decoder.ts"
 import { directWav, readSamples } from "./direct-wav.ts"
-import { tryFfmpeg } from "./probe.ts"
+import { probeFfmpeg } from "./probe.ts"
 import { reencode } from "./reencode.ts"
-import { boundsHere, type Ending, makeStartFfmpeg } from "./sandbox.ts"
+import { type FfmpegFailure, hostBounds, makeStartFfmpeg } from "./sandbox.ts"
 import { makeWarmDecoders } from "./warm-decoders.ts"
 
 /** No ffmpeg runs on this machine. */
@@ -30,9 +30,9 @@ export const isInstalled = (ffmpegPath: string) => Bun.which(ffmpegPath) !== nul
 /** Whether `decode` starts an ffmpeg, or takes one that waits. A 16 kHz mono 16-bit WAV needs none. */
 export const needsFfmpeg = (recording: Recording) => Option.isNone(directWav(recording))
 
-const failure = Match.typeTags<Ending>()({
-  Failed: ({ said }) => new InvalidAudio({ reason: said, isTooSlow: false }),
-  TooSlow: ({ said }) => new InvalidAudio({ reason: said, isTooSlow: true }),
+const failure = Match.typeTags<FfmpegFailure>()({
+  Failed: ({ message }) => new InvalidAudio({ reason: message, isTooSlow: false }),
+  TooSlow: ({ message }) => new InvalidAudio({ reason: message, isTooSlow: true }),
   Killed: () => new FfmpegKilled(),
 })
 
@@ -52,13 +52,13 @@ const makeFfmpeg = Effect.fnUntraced(function* ({ ffmpegPath, ffmpegWarm, maxAud
   }
   const start = makeStartFfmpeg(ffmpegPath)
   yield* Effect.mapError(
-    tryFfmpeg(start),
+    probeFfmpeg(start),
     (reason) =>
       new FfmpegMissing({
         message: `The ffmpeg at "${ffmpegPath}" does not run here: ${reason}. Install another, or set FFMPEG_PATH.`,
       }),
   )
-  if (boundsHere().prlimit === null) {
+  if (hostBounds().prlimit === null) {
     yield* Effect.annotateLogs(Effect.logInfo("ffmpeg.unsandboxed"), {
       hint: "prlimit is missing, so ffmpeg's memory has no limit. On Linux, install util-linux.",
     })

@@ -1,31 +1,31 @@
 import { Effect, Either } from "effect"
 import type { StartFfmpeg } from "./sandbox.ts"
 
-/** Of a start, which takes 60 to 130 ms, and seconds from a slow disk on a busy machine. */
-const patience = "30 seconds"
+/** A start takes 60 to 130 ms, but seconds from a slow disk on a busy machine. */
+const timeout = "30 seconds"
 
 /**
- * The version of an ffmpeg that runs here, started as for a recording: what can't be had within its bounds, or can't be
- * bounded, is seen too. Fails with why not, in words that end no sentence.
+ * Runs `ffmpeg -version` in the sandbox, so that an ffmpeg that needs more than its limits fails here too. Returns the
+ * version. Fails with the reason, as a clause without a full stop.
  */
-export const tryFfmpeg = (start: StartFfmpeg): Effect.Effect<string, string> =>
+export const probeFfmpeg = (start: StartFfmpeg): Effect.Effect<string, string> =>
   Effect.acquireUseRelease(
-    Effect.try({ try: () => start(["-version"]), catch: wordsOf }),
+    Effect.try({ try: () => start(["-version"]), catch: messageOf }),
     ({ stdout, ended }) =>
       Effect.tryPromise({
         try: () => Promise.all([new Response(stdout).text(), ended()]),
-        catch: wordsOf,
+        catch: messageOf,
       }),
     ({ kill }) => Effect.promise(kill),
   ).pipe(
-    Effect.flatMap(([said, ending]) => {
-      const version = /^ffmpeg version (\S+)/.exec(said)?.[1]
-      if (Either.isRight(ending)) return Either.fromNullable(version, () => "it does not tell its version")
-      return Either.left("said" in ending.left ? wordsOf(ending.left.said) : "it was killed")
+    Effect.flatMap(([output, ending]) => {
+      const version = /^ffmpeg version (\S+)/.exec(output)?.[1]
+      if (Either.isRight(ending)) return Either.fromNullable(version, () => "it does not print its version")
+      return Either.left("message" in ending.left ? messageOf(ending.left.message) : "it was killed")
     }),
-    Effect.timeoutFail({ duration: patience, onTimeout: () => `it did not start within ${patience}` }),
+    Effect.timeoutFail({ duration: timeout, onTimeout: () => `it did not start within ${timeout}` }),
   )
 
 /** On one line. */
-const wordsOf = (error: unknown) =>
+const messageOf = (error: unknown) =>
   (error instanceof Error ? error.message : `${error}`).replaceAll(/\s+/g, " ").trim()

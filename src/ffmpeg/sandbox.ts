@@ -2,88 +2,89 @@ import { resolve } from "node:path"
 import { Either } from "effect"
 
 /**
- * In bytes, of what an ffmpeg may write to. The largest recordings of every format (25 MB or five minutes, covers of
- * 20 MB, films of phones) were decoded with 91 MB of it by Debian 13's 7.1, with 43 by Debian 12's 5.1 and with 19 by a
- * static build; nearly all of that is its start.
+ * Limit on ffmpeg's writable memory, in bytes. Measured with the largest recordings of every format (25 MB or five
+ * minutes, covers of 20 MB, phone videos): 91 MB with Debian 13's 7.1, 43 MB with Debian 12's 5.1, 19 MB with a static
+ * build. Nearly all of that is used at the start.
  */
-const mostData = 256 * 1024 ** 2
+const maxDataBytes = 256 * 1024 ** 2
 /**
- * In bytes, with the libraries and what is only set aside: 299 MB, 267 and 83 of these builds. It is there for kernels
- * that count no more than the heap as data (Linux before 4.7, gVisor).
+ * Limit on ffmpeg's address space, libraries included, in bytes. The same builds use 299 MB, 267 MB and 83 MB. It matters
+ * on kernels that count only the heap as data (Linux before 4.7, gVisor).
  */
-const mostAddresses = 1024 ** 3
-/** It has 4 open at a time, those of its libraries included. */
-const mostFiles = 64
+const maxAddressBytes = 1024 ** 3
+/** ffmpeg opens 4 files at a time, libraries included. */
+const maxOpenFiles = 64
 
-/** What differs between machines, and in tests. */
 export interface FfmpegBounds {
-  /** What bounds a program on this machine; null where it has none, as macOS. */
+  /** The path of prlimit, which sets the memory and file limits. Null if the machine has none, as macOS. */
   readonly prlimit: string | null
-  /** Of CPU, not of waiting: one that is kept for hours has used up its start only. */
+  /** CPU time of one ffmpeg. A warm one that waits for hours has used only that of its start. */
   readonly cpuSeconds: number
 }
 
-export const boundsHere = (): FfmpegBounds => ({ prlimit: Bun.which("prlimit"), cpuSeconds: 20 })
+export const hostBounds = (): FfmpegBounds => ({ prlimit: Bun.which("prlimit"), cpuSeconds: 20 })
 
 /**
- * ffmpeg with what any of them is told, and behind prlimit, which becomes it. No file of a size above 0 is written, and
- * no core. Processes are not counted: their bound is one of the user, whom the service itself is.
+ * The command of every ffmpeg. prlimit sets the limits and replaces itself with ffmpeg. No file can grow beyond 0 bytes.
+ * The number of processes has no limit, because that limit is per user and would include the service itself.
  */
-const confined = (ffmpegPath: string, { prlimit, cpuSeconds }: FfmpegBounds): ReadonlyArray<string> => [
+const sandboxedCommand = (
+  ffmpegPath: string,
+  { prlimit, cpuSeconds }: FfmpegBounds,
+): ReadonlyArray<string> => [
   ...(prlimit === null
     ? []
     : [
         prlimit,
-        `--data=${mostData}`,
-        `--as=${mostAddresses}`,
-        ...["--fsize=0", "--core=0", `--nofile=${mostFiles}`, "--"],
+        `--data=${maxDataBytes}`,
+        `--as=${maxAddressBytes}`,
+        ...["--fsize=0", "--core=0", `--nofile=${maxOpenFiles}`, "--"],
       ]),
-  // It runs in another folder, and without a PATH.
+  // Absolute, because ffmpeg runs in another folder and without a PATH.
   resolve(Bun.which(ffmpegPath) ?? ffmpegPath),
   ...["-nostdin", "-hide_banner", "-v", "error", "-timelimit", `${cpuSeconds}`, "-filter_threads", "1"],
 ]
 
-/** How one ended that did not do what it was told to. */
-export type Ending =
-  /** By what it was fed, or for want of memory within its bounds; what it said. */
-  | { readonly _tag: "Failed"; readonly said: string }
-  /** By its bound on CPU; what it said. */
-  | { readonly _tag: "TooSlow"; readonly said: string }
-  /** By somebody else: the system, where the machine has no memory left. */
+/** Why an ffmpeg did not succeed. */
+export type FfmpegFailure =
+  /** It rejected its input, or reached its memory limit. `message` is the end of its standard error. */
+  | { readonly _tag: "Failed"; readonly message: string }
+  /** It reached its CPU limit. */
+  | { readonly _tag: "TooSlow"; readonly message: string }
+  /** Another process killed it: the kernel, if the machine has no memory left. */
   | { readonly _tag: "Killed" }
 
-/** One ffmpeg. */
 export interface FfmpegProcess {
   readonly pid: number
   readonly stdin: Bun.FileSink
   readonly stdout: ReadableStream<Uint8Array<ArrayBuffer>>
   readonly isAlive: () => boolean
-  /** Once. Rejects where there is no ffmpeg that runs here: nobody's upload is at fault then. */
-  readonly ended: () => Promise<Either.Either<void, Ending>>
-  /** With whatever it has started. Resolves when it is gone. */
+  /** Call once. Rejects if ffmpeg could not be executed, for which no upload is at fault. */
+  readonly ended: () => Promise<Either.Either<void, FfmpegFailure>>
+  /** Kills ffmpeg and the processes that it started. Resolves once it has exited. */
   readonly kill: () => Promise<void>
 }
 
 export type StartFfmpeg = (args: ReadonlyArray<string>) => FfmpegProcess
 
 /**
- * How any ffmpeg is started: with bounds, without an environment, at the root, and in a session of its own. It reads and
- * writes nothing but pipes, unless told to read a file. Nobody removes the root from under a service that runs for
- * weeks, as what is old is removed from TMPDIR; and none but root could make a file there, an empty one within the
- * bounds. Whoever starts one ends it; throws where nothing can be started.
+ * Returns the one function that starts ffmpeg: with limits, without environment variables, in a session of its own. The
+ * caller must kill what it starts. It throws if no process can be started.
+ *
+ * `cwd` is `/`: tmp cleaners never delete it, and an unprivileged process cannot create files there.
  */
-export const makeStartFfmpeg = (ffmpegPath: string, bounds = boundsHere()): StartFfmpeg => {
-  const command = confined(ffmpegPath, bounds)
+export const makeStartFfmpeg = (ffmpegPath: string, bounds = hostBounds()): StartFfmpeg => {
+  const command = sandboxedCommand(ffmpegPath, bounds)
 
   return (args) => {
     const child = Bun.spawn([...command, ...args], {
       stdio: ["pipe", "pipe", "pipe"],
       env: {},
       cwd: "/",
-      // A Ctrl-C in the terminal goes to the whole process group, and turns in flight may finish. What outlives a
-      // service that was killed has its input closed, or nobody to write to, and ends.
+      // A Ctrl-C goes to the terminal's process group, and running turns may finish. If the service is killed, the pipes
+      // close, and ffmpeg exits.
       detached: true,
-      // The number is the group's until nobody is left in it: what it has started ends with it.
+      // The id of the group stays reserved while a process is in it, so this kills only what ffmpeg started.
       onExit: ({ pid }) => killGroup(pid),
     })
     const isAlive = () => child.exitCode === null && child.signalCode === null
@@ -93,17 +94,15 @@ export const makeStartFfmpeg = (ffmpegPath: string, bounds = boundsHere()): Star
       stdout: child.stdout,
       isAlive,
       ended: async () => {
-        const [said, code] = await Promise.all([tailOf(child.stderr), child.exited])
+        const [log, code] = await Promise.all([tailOf(child.stderr), child.exited])
         if (code === 0) return Either.right(undefined)
-        const words = said.trim() || `ffmpeg ended with ${child.signalCode ?? code}`
-        // As shells, prlimit and the system's loader have it: it could not be run.
-        if (code === 126 || code === 127) throw new Error(`ffmpeg can't be run: ${words}`)
+        const message = log.trim() || `ffmpeg ended with ${child.signalCode ?? code}`
+        // The exit codes of prlimit, shells and the dynamic loader for a program that cannot be executed.
+        if (code === 126 || code === 127) throw new Error(`ffmpeg can't be run: ${message}`)
         const cpuSeconds = Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1e6
-        // What bounds it is counted in ticks, and on a busy machine up to a sixth more than what is read here.
-        if (cpuSeconds >= bounds.cpuSeconds / 2) return Either.left({ _tag: "TooSlow", said: words })
-        return Either.left(
-          child.signalCode === "SIGKILL" ? { _tag: "Killed" } : { _tag: "Failed", said: words },
-        )
+        // The kernel counts the limit in ticks: on a busy machine up to a sixth more than this figure. Hence the half.
+        if (cpuSeconds >= bounds.cpuSeconds / 2) return Either.left({ _tag: "TooSlow", message })
+        return Either.left(child.signalCode === "SIGKILL" ? { _tag: "Killed" } : { _tag: "Failed", message })
       },
       kill: async () => {
         if (isAlive()) killGroup(child.pid)
@@ -117,27 +116,26 @@ const killGroup = (pid: number) => {
   try {
     process.kill(-pid, "SIGKILL")
   } catch {
-    // There is nobody in it.
+    // The group has no processes left.
   }
 }
 
-/** The last 500 characters; a broken file can be complained about for each of its frames. */
+/** The last 500 characters of standard error. For a broken file, ffmpeg may log a line for each frame. */
 const tailOf = async (stderr: ReadableStream<Uint8Array<ArrayBuffer>>) => {
-  let words = ""
-  for await (const text of stderr.pipeThrough(new TextDecoderStream())) words = `${words}${text}`.slice(-500)
-  return words
+  let tail = ""
+  for await (const text of stderr.pipeThrough(new TextDecoderStream())) tail = `${tail}${text}`.slice(-500)
+  return tail
 }
 
-/** Writes all of it, as fast as it is read. Ends early where ffmpeg has all that it wants, or has failed. */
+/** Writes all chunks at the speed of the reader. Returns early if the process stops reading: `ended` tells why. */
 export const feed = async (stdin: Bun.FileSink, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) => {
   for await (const chunk of chunks) {
-    if (!(await isTaken(() => stdin.write(chunk)))) return
+    if (!(await isWritten(() => stdin.write(chunk)))) return
   }
-  await isTaken(() => stdin.end())
+  await isWritten(() => stdin.end())
 }
 
-/** False where ffmpeg reads no further; why, its ending tells. */
-const isTaken = async (write: () => unknown) => {
+const isWritten = async (write: () => unknown) => {
   try {
     await write()
     return true

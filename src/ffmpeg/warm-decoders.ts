@@ -2,25 +2,22 @@ import { Effect, Option, type Scope } from "effect"
 import type { Demuxer } from "../audio/container.ts"
 import type { Decoder } from "./decoder.ts"
 
-/**
- * Decoders that wait for a recording, so that no turn has to wait for their start: one for each of the demuxers used
- * last.
- */
+/** Decoders that were started ahead of their recording: one for each of the last used demuxers. */
 export interface WarmDecoders {
-  /** The one that waits for such a recording, if it still lives. From now on it is the caller's. */
+  /** Takes the decoder for this demuxer, if it is alive. The caller then owns it. */
   readonly take: (demuxer: Demuxer) => Option.Option<Decoder>
-  /** Has one wait for the next such recording, in the place of the demuxer not used for longest. Waits for nothing. */
+  /** Starts a decoder for this demuxer in the background. It replaces the least recently used one. */
   readonly keep: (demuxer: Demuxer) => Effect.Effect<void>
 }
 
-/** At most so many wait. They end with the scope, as does what `keep` has begun. */
+/** Keeps at most `max` decoders. The end of the scope kills them. */
 export const makeWarmDecoders = Effect.fnUntraced(function* (
-  most: number,
+  max: number,
   start: (demuxer: Demuxer) => Decoder,
 ): Effect.fn.Return<WarmDecoders, never, Scope.Scope> {
   const scope = yield* Effect.scope
-  const oneAtATime = yield* Effect.makeSemaphore(1)
-  /** From the one not used for longest to the one used last. */
+  const mutex = yield* Effect.makeSemaphore(1)
+  /** From the least to the most recently used. */
   const waiting = new Map<Demuxer, Decoder>()
   let closed = false
 
@@ -30,7 +27,7 @@ export const makeWarmDecoders = Effect.fnUntraced(function* (
     return Option.filter(decoder, ({ isAlive }) => isAlive())
   }
 
-  /** From the one not used for longest, until no more than so many are left. */
+  /** Kills the least recently used until `left` remain. */
   const killDownTo = Effect.fnUntraced(function* (left: number) {
     for (const [demuxer, decoder] of waiting) {
       if (waiting.size <= left) return
@@ -41,16 +38,16 @@ export const makeWarmDecoders = Effect.fnUntraced(function* (
 
   const keep: WarmDecoders["keep"] = (demuxer) =>
     Effect.gen(function* () {
-      if (closed || most === 0) return
-      const there = take(demuxer)
-      // Before another starts, for there are never more.
-      yield* killDownTo(most - 1)
+      if (closed || max === 0) return
+      const existing = take(demuxer)
+      // Before the start, so that there are never more than `max`.
+      yield* killDownTo(max - 1)
       waiting.set(
         demuxer,
-        Option.getOrElse(there, () => start(demuxer)),
+        Option.getOrElse(existing, () => start(demuxer)),
       )
     }).pipe(
-      oneAtATime.withPermits(1),
+      mutex.withPermits(1),
       Effect.catchAllCause((cause) => Effect.logWarning("ffmpeg.warm_start_failed", cause)),
       Effect.uninterruptible,
       Effect.forkIn(scope),
@@ -59,7 +56,7 @@ export const makeWarmDecoders = Effect.fnUntraced(function* (
 
   yield* Effect.addFinalizer(() => {
     closed = true
-    return oneAtATime.withPermits(1)(killDownTo(0))
+    return mutex.withPermits(1)(killDownTo(0))
   })
   return { take, keep }
 })

@@ -1,23 +1,23 @@
-/** Where to cut a sentence that is too long, or not complete in time: at a clause, at a word, at a grapheme. */
+/** Where to cut a sentence that is too long or late: at a clause, a word or a grapheme. */
 
-/** Longest text cut as one, in UTF-16 units. OpenAI takes 4096 characters a call; cleaning can at worst double a text. */
+/** UTF-16 units of the longest text without a cut. OpenAI accepts 4096 characters, and cleaning may double a text. */
 const UNITS_MAX = 2000
-/** How much text round a cut is segmented, in UTF-16 units; longer words are split. */
+/** UTF-16 units around a cut that are searched for the edge of a word. Longer words are split. */
 const WINDOW = 64
-/** A Chinese, Japanese or Korean character takes about as long to say as three Latin ones (5 against 15 a second). */
+/** A Chinese, Japanese or Korean character takes as long to say as three Latin ones: 5 a second against 15. */
 const WIDE_SIZE = 3
 
 const wide = (unit: number): boolean =>
   unit >= 0x1100 && (unit < 0x1200 || (unit >= 0x2e80 && unit < 0xa4d0) || (unit >= 0xac00 && unit < 0xd7b0))
 
-/** How long a text takes to say, in Latin characters (about 65 ms each). */
+/** How long a text takes to say, in Latin characters of about 65 ms. */
 export const spokenLength = (text: string): number => {
   let size = text.length
   for (let i = 0; i < text.length; i++) if (wide(text.charCodeAt(i))) size += WIDE_SIZE - 1
   return size
 }
 
-/** The most units of `text` that spokenLength at most `size`. */
+/** The number of units of `text` whose spoken length is at most `size`. */
 const unitsFor = (text: string, size: number): number => {
   let left = size
   for (let i = 0; i < text.length; i++) {
@@ -27,7 +27,7 @@ const unitsFor = (text: string, size: number): number => {
   return text.length
 }
 
-/** A comma, semicolon, colon or dash that ends a clause, not one inside "1,000" or "10:30". */
+/** A comma, semicolon, colon or dash that ends a clause, but not those in "1,000" and "10:30". */
 const CLAUSE = /[,;:](?=\s)|[，、；：،؛]|\s[-–](?=\s)|—/gu
 
 const lastClause = (text: string, least: number): number => {
@@ -39,14 +39,14 @@ const lastClause = (text: string, least: number): number => {
 const words = new Intl.Segmenter(undefined, { granularity: "word" })
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" })
 
-/** The start of the last word (or space, or mark) of `text`: what stands before it is whole. 0 if there is none. */
+/** The start of the last word, space or mark of `text`, which may be incomplete. 0 if there is no other before it. */
 const lastWord = (text: string): number => {
   const from = Math.max(0, text.length - WINDOW)
   const last = words.segment(text.slice(from)).containing(text.length - from - 1)
   return last === undefined || last.index === 0 ? 0 : from + last.index
 }
 
-/** The last place at or before `at` that does not split a character as a reader sees it. */
+/** The last position at or before `at` that does not split a grapheme. */
 const graphemeStart = (text: string, at: number): number => {
   const from = Math.max(0, at - WINDOW)
   const found = graphemes.segment(text.slice(from, at + WINDOW)).containing(at - from)
@@ -56,8 +56,8 @@ const graphemeStart = (text: string, at: number): number => {
 }
 
 /**
- * Where to cut `text`, which measures `size` and should spokenLength at most `most`: after its last clause of at least
- * `least`; past twice `most` at a word; past all patience at a grapheme. 0: not yet.
+ * Where to cut `text`, whose spoken length is `size`, so that it is at most `most`: after the last clause that leaves at
+ * least `least`; from twice `most` on at a word; from UNITS_MAX on at a grapheme. 0 if it should not be cut yet.
  */
 export const clauseEnd = (text: string, size: number, most: number, least: number): number => {
   const clause = lastClause(text.slice(0, unitsFor(text, most)), least)
@@ -68,7 +68,7 @@ export const clauseEnd = (text: string, size: number, most: number, least: numbe
   return text.length > UNITS_MAX ? graphemeStart(text, UNITS_MAX) : 0
 }
 
-/** Where to cut the unfinished sentence `text` when time is up: its last clause of at least `least`, or last word. */
+/** Where to cut an incomplete sentence: after its last clause of at least `least`, or before its last word. */
 export const wordEnd = (text: string, least: number): number => {
   if (/[\p{Sentence_Terminal}…]\s*$/u.test(text)) return text.length
   return lastClause(text, least) || lastWord(text)

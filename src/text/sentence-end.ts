@@ -1,29 +1,29 @@
 import { abbreviationOf, followsOrdinal } from "./abbreviations.ts"
 
-/** Where a sentence can end: a terminal mark of any script, an ellipsis, the Greek question mark, a new line. */
+/** Where a sentence may end: a terminal mark of any script, an ellipsis, the Greek question mark, a line break. */
 export const CANDIDATE = /[\p{Sentence_Terminal}…\u037E\n]/gu
 
 const MARKS = /[\p{Sentence_Terminal}…\u037E]+/uy
-/** Belongs to the sentence when it touches its end mark: quotes, brackets, Markdown emphasis and code. */
+/** Quotes, brackets and Markdown marks directly after the end mark belong to the sentence. */
 const CLOSERS = /["'”’“‘»«›)\]}*_~`]*/uy
-/** After a full-width mark an opening quote may follow without a space, so only what closes is taken. */
+/** An opening quote may follow a full-width mark without a space, so only closing ones belong to it. */
 const WIDE_CLOSERS = /["'”’»)\]}」』）】〉》〕*_~`]*/uy
 const SPACE = /\s*/uy
 const WORD_AHEAD = /\p{L}*/uy
 const HAS_WORD = /[\p{L}\p{N}]/u
-/** Scripts written without spaces: a letter right after the mark starts a new sentence. */
+/** Scripts without spaces, and Hangul: a letter directly after the mark starts a new sentence. */
 const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Thai}]/u
 const LIST_NUMBER = /^[\s>#*+-]*\d{1,3}$/
-/** Part of a web address, a path, a mail address or a file name rather than a plain word. */
+/** Matches in a web address, a path, a mail address or a file name, but not in a plain word. */
 const ADDRESS = /[./\\@_=]|^www$/
 const LINK = /:\/\/|^www\./
-/** Longest word looked at before a stop, in UTF-16 units; a longer one is an address. */
+/** UTF-16 units of the longest word before a stop. A longer one is an address. */
 const WORD_MAX = 48
 
 export interface Judgement {
-  /** "wait": only the characters that follow can tell. */
+  /** "wait" if the verdict depends on the next characters. */
   readonly verdict: "end" | "inside" | "wait"
-  /** Just after the marks and what closes with them. */
+  /** The position after the marks and the closers that belong to them. */
   readonly end: number
 }
 
@@ -36,8 +36,8 @@ const wordBefore = (text: string, at: number): string =>
   (/\S*$/.exec(text.slice(Math.max(0, at - WORD_MAX), at))?.[0] ?? "").replace(/^[^\p{L}\p{N}]+/u, "")
 
 /**
- * Judges the mark (not a new line) at `at`. `text` starts where the sentence does; `startsLine` says whether a
- * line starts there too, which makes "1." a list number. What can be told without the next token is told.
+ * Whether the mark at `at`, which is not a line break, ends the sentence that `text` starts with. If the sentence
+ * `startsLine`, "1." is a list number. Answers "wait" only where the next token makes a difference.
  */
 export const judge = (text: string, at: number, startsLine: boolean): Judgement => {
   const marksEnd = skip(MARKS, text, at)
@@ -75,7 +75,7 @@ interface Ahead {
   readonly closed: boolean
 }
 
-/** A single full stop, with a space or nothing (yet) after it. */
+/** A single full stop before a space or the end of the text so far. */
 const judgeStop = (text: string, at: number, startsLine: boolean, ahead: Ahead): Judgement["verdict"] => {
   const word = wordBefore(text, at)
   const unknown = ahead.next === ""

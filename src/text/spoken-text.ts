@@ -1,16 +1,16 @@
 import { withoutEmoji } from "./emoji.ts"
 
-/** A fenced block, closed or not. */
+/** A fenced code block, closed or not. */
 const FENCED = /^[ \t>]*(`{3,}(?!`)|~{3,}(?!~))[^\n`]*\n[\s\S]*?(?:\n[ \t>]*\1[`~]*[ \t]*(?=\n|$)|$)/gm
 const RULE = /^(?:[-*_=~#>|+]\s*)+$/
 const TABLE_RULE = /^\|?\s*:?-{2,}:?\s*(?:\|\s*:?-*:?\s*)*$/
 const HEADER = /^#{1,6}\s+(.*?)(?:\s+#+)?$/
 const BULLET = /^(?:[-*+•‣◦▪●·]|[–—](?=\s))\s+(?:\[[ xX]\]\s+)?/
 const QUOTE = /^(?:>\s?)+/
-/** A mark after which a voice pauses by itself. Closing quotes, brackets and emphasis may follow it. */
+/** A mark at which a voice pauses, and closing quotes, brackets and emphasis after it. */
 const PAUSES = /[\p{Sentence_Terminal}…\u037E,;:，、；：،؛—–-]["'”’»)\]}」』）】*_~`]*$/u
 
-/** The full stop of the script that `text` ends in. */
+/** The full stop of the script of the last letter. */
 const fullStop = (text: string): string => {
   const last = /[\p{L}\p{N}](?=[^\p{L}\p{N}]*$)/u.exec(text)?.[0] ?? ""
   if (/[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/u.test(last)) return "。"
@@ -20,7 +20,7 @@ const fullStop = (text: string): string => {
 const stopped = (text: string): string =>
   PAUSES.test(text) || !/[\p{L}\p{N}]/u.test(text) ? text : text + fullStop(text)
 
-/** Takes the marks of one line's structure away; a line that ended without a mark gets a stop, so that the voice pauses. */
+/** Removes the block syntax of a line. A complete line without an end mark gets a stop, so that the voice pauses. */
 const plainLine = (line: string, ended: boolean): string => {
   const quoted = line.replace(/\s+/g, " ").trim().replace(QUOTE, "")
   if (RULE.test(quoted) || (quoted.includes("-") && TABLE_RULE.test(quoted))) return ""
@@ -39,15 +39,15 @@ const plainLine = (line: string, ended: boolean): string => {
 }
 
 const LINKS: ReadonlyArray<readonly [RegExp, string]> = [
-  // Images and links give their text, or nothing; "](…)" alone is the second half of a link cut in two.
+  // The text of images and links. "](…)" alone is the second half of a link that a cut split.
   [/!?\[([^\][\n]*)\]\((?:[^()\s]|\([^()\s]*\))*(?:\s+["'][^"'\n]*["'])?\)/g, "$1"],
   [/\]\((?:https?:|mailto:|www\.|[/#])[^()\s]*\)/g, ""],
   [/\[([^\][\n]+)\]\[[^\][\n]*\]/g, "$1"],
   [/\[(?![^\]]*\])/g, ""],
   [/<((?:https?|ftp|mailto):[^<>\s]+)>/gi, "$1"],
-  // Source marks of hosted models.
+  // Citations of hosted models.
   [/【[^【】]*†[^【】]*】/g, ""],
-  // A bare address gives its host; the mark that ends the sentence stays.
+  // The host of a bare address. The mark that ends the sentence stays.
   [
     /\b(?:https?|ftp):\/\/(?:[^\s/@]*@)?(?:www\.)?([\w.-]*\w)(?::\d+)?(?:[/?#](?:[!#-;=?-~]*[\w/=&#%~+$@-])?)?/gi,
     "$1",
@@ -63,7 +63,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   nbsp: " ",
 }
 
-/** Known names only: "List<String>" is no HTML. */
+/** HTML tags, by name: "List<String>" is not HTML. */
 const TAG =
   /<\/?(?:abbr|article|audio|blockquote|br|center|code|dd|del|details|div|d[lt]|em|font|h[1-6r]|img|ins|kbd|li|mark|ol|pre|section|small|span|strike|strong|su[bp]|summary|table|tbody|t[dhrt]|tfoot|thead|ul|var|video|[abipqsu])(?:\s[^<>]*)?\/?>/gi
 
@@ -72,9 +72,9 @@ const EMPHASIS: ReadonlyArray<readonly [RegExp, string]> = [
   [TAG, " "],
   [/`+/g, ""],
   [/~~/g, ""],
-  // Two stars or more are emphasis except between digits ("2**3") or alone ("2 ** 3").
+  // Two stars or more are emphasis, except between digits ("2**3") and alone ("2 ** 3").
   [/(?<!\d)\*{2,}(?=\S)|(?<=[^\s\\])\*{2,}(?!\d)/g, ""],
-  // One star or a run of underscores is emphasis at the edge of a word: not in "2*3", "2 * 3", "snake_case".
+  // One star or underscores are emphasis at the edge of a word, but not in "2*3", "2 * 3" and "snake_case".
   [/(?<=^|[\s("'“‘«¿¡[{_—–-])\*(?=\S)|(?<=[^\s\\])\*(?=$|[\s)"'”’»\]}.,;:!?…_—–-])/g, ""],
   [
     /(?<=[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}。！？，、])\*|\*(?=[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}])/gu,
@@ -87,12 +87,12 @@ const EMPHASIS: ReadonlyArray<readonly [RegExp, string]> = [
 const replaceAll = (text: string, rules: ReadonlyArray<readonly [RegExp, string]>): string =>
   rules.reduce((result, [pattern, by]) => result.replace(pattern, by), text)
 
-/** What is left over when the sentence before was cut: marks and closing quotes with no word before them. */
+/** Marks and closing quotes before the first word, left by the cut before this text. */
 const LEFTOVER = /^(?:[\s.!?…,;:。！？，、；：।؟۔)\]}”’»」』）】]|["'](?=\s|$))+/u
 
 /**
- * What is read aloud of `text`, a sentence or more of Markdown: its words without formatting, code blocks, link
- * targets, HTML and emoji, on one line. "" if there is nothing to say. It is at most twice as long as `text`.
+ * The words of `text`, one or more sentences of Markdown, on one line: without formatting, code blocks, link targets,
+ * HTML and emoji. "" if there are no words. At most twice as long as `text`.
  */
 export const toSpokenText = (text: string): string => {
   const lines = replaceAll(text.replace(FENCED, "\n"), LINKS).split("\n")

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Either, Fiber, TestClock } from "effect"
 import { needsFfmpeg } from "../../src/ffmpeg/ffmpeg.ts"
-import { boundsHere } from "../../src/ffmpeg/sandbox.ts"
+import { hostBounds } from "../../src/ffmpeg/sandbox.ts"
 import {
   chromiumWebm,
   flac,
@@ -283,7 +283,7 @@ describe("there is no start", () => {
     ["misses a library", "echo no such library >&2; exit 127", "ffmpeg can't be run: no such library"],
     ["says nothing", "exit 3", "ffmpeg ended with 3"],
     ["is killed", "kill -KILL $$", "it was killed"],
-    ["is another program", "echo hello", "it does not tell its version"],
+    ["is another program", "echo hello", "it does not print its version"],
   ])("with one that does not run: it %s", async (_, script, reason) => {
     const path = await program(`#!/bin/sh\n${script}\n`)
     expect(await refusal(path)).toBe(
@@ -296,7 +296,7 @@ describe("there is no start", () => {
     expect(await refusal(path)).toContain(`The ffmpeg at "${path}" does not run here: `)
   })
 
-  test.skipIf(boundsHere().prlimit === null)("with one that needs more than its bounds", async () => {
+  test.skipIf(hostBounds().prlimit === null)("with one that needs more than its bounds", async () => {
     const hungry = "exec dd if=/dev/zero of=/dev/null bs=300M count=1"
     const path = await program(`#!/bin/sh\n${hungry}\n`)
     expect(await refusal(path)).toMatch(/does not run here: .*memory exhausted/)

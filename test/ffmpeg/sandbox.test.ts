@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Either } from "effect"
-import { boundsHere, type FfmpegProcess, makeStartFfmpeg } from "../../src/ffmpeg/sandbox.ts"
+import { type FfmpegProcess, hostBounds, makeStartFfmpeg } from "../../src/ffmpeg/sandbox.ts"
 import { isAlive } from "../support/ffmpeg-witness.ts"
 import { until } from "../support/turns.ts"
 
@@ -36,16 +36,16 @@ const ending = (script: string) => withProcess(script, ({ ended }) => ended())
 describe("how one ended that did not do what it was told to", () => {
   test.each([
     ["0", "exit 0", Either.right(undefined)],
-    ["an error of its own", "echo bad >&2; exit 1", Either.left({ _tag: "Failed", said: "bad" })],
-    ["nothing said", "exit 187", Either.left({ _tag: "Failed", said: "ffmpeg ended with 187" })],
-    ["a crash", "kill -SEGV $$", Either.left({ _tag: "Failed", said: "ffmpeg ended with SIGSEGV" })],
+    ["an error of its own", "echo bad >&2; exit 1", Either.left({ _tag: "Failed", message: "bad" })],
+    ["nothing said", "exit 187", Either.left({ _tag: "Failed", message: "ffmpeg ended with 187" })],
+    ["a crash", "kill -SEGV $$", Either.left({ _tag: "Failed", message: "ffmpeg ended with SIGSEGV" })],
     ["killed by another", "kill -KILL $$", Either.left({ _tag: "Killed" })],
   ] as const)("%s", async (_, script, expected) => {
     expect(await ending(script)).toEqual(expected as Either.Either<void, never>)
   })
 
   test("out of CPU", async () => {
-    const start = makeStartFfmpeg("ffmpeg", { ...boundsHere(), cpuSeconds: 1 })
+    const start = makeStartFfmpeg("ffmpeg", { ...hostBounds(), cpuSeconds: 1 })
     const endless = start(["-f", "lavfi", "-i", "anoisesrc", "-f", "null", "-"])
     const ended = await endless.ended().finally(endless.kill)
     expect(ended).toMatchObject({ left: { _tag: "TooSlow" } })
@@ -96,7 +96,7 @@ const isGone = (pid: number) => {
   }
 }
 
-describe.skipIf(boundsHere().prlimit === null)("where there is a prlimit", () => {
+describe.skipIf(hostBounds().prlimit === null)("where there is a prlimit", () => {
   test("ffmpeg itself has these bounds, and one thread's worth of everything", async () => {
     const found = await withProcess(undefined, async ({ pid, stdin }) => {
       await until(() => readlinkSync(`/proc/${pid}/exe`).includes("ffmpeg"), "ffmpeg in prlimit's place")
@@ -135,7 +135,7 @@ describe.skipIf(boundsHere().prlimit === null)("where there is a prlimit", () =>
 })
 
 test("without a prlimit it runs all the same", async () => {
-  const start = makeStartFfmpeg("ffmpeg", { ...boundsHere(), prlimit: null })
+  const start = makeStartFfmpeg("ffmpeg", { ...hostBounds(), prlimit: null })
   const { stdout } = start(["-f", "lavfi", "-i", "sine=d=1:r=16000", "-f", "s16le", "pipe:1"])
   expect(await new Response(stdout).bytes()).toHaveLength(32_000)
 })

@@ -127,7 +127,7 @@ describe("doctor", () => {
 
   test.each([
     ["/no/ffmpeg", /there is no/],
-    [Bun.which("true") ?? "true", /does not run here: it does not tell its version/],
+    [Bun.which("true") ?? "true", /does not run here: it does not print its version/],
   ])("ffmpeg that is %s", async (FFMPEG_PATH, found) => {
     expect(await complaints({ env: { FFMPEG_PATH } })).toEqual(problem("ffmpeg", found))
   })

@@ -1,8 +1,8 @@
 import { Duration, Effect, Either } from "effect"
 import type { Settings } from "../../config.ts"
 import { isInstalled } from "../../ffmpeg/ffmpeg.ts"
-import { tryFfmpeg } from "../../ffmpeg/probe.ts"
-import { boundsHere, makeStartFfmpeg } from "../../ffmpeg/sandbox.ts"
+import { probeFfmpeg } from "../../ffmpeg/probe.ts"
+import { hostBounds, makeStartFfmpeg } from "../../ffmpeg/sandbox.ts"
 import { ok, problem, warning } from "./finding.ts"
 
 const check = "ffmpeg"
@@ -22,7 +22,7 @@ export const checkFfmpeg = Effect.fn("doctor.ffmpeg")(function* ({
       "Install it (apt-get install ffmpeg, brew install ffmpeg), or set FFMPEG_PATH.",
     )
   }
-  const [took, tried] = yield* Effect.timed(Effect.either(tryFfmpeg(makeStartFfmpeg(ffmpegPath))))
+  const [took, tried] = yield* Effect.timed(Effect.either(probeFfmpeg(makeStartFfmpeg(ffmpegPath))))
   if (Either.isLeft(tried)) {
     return problem(
       check,
@@ -32,7 +32,7 @@ export const checkFfmpeg = Effect.fn("doctor.ffmpeg")(function* ({
   }
   const ms = Math.round(Duration.toMillis(took))
   const found = `${tried.right}, starts in ${ms} ms`
-  if (boundsHere().prlimit === null) {
+  if (hostBounds().prlimit === null) {
     return warning(
       check,
       `${found}, without bounds on its memory: there is no prlimit`,

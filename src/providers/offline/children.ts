@@ -55,7 +55,11 @@ export const ffmpegCommand = (startFfmpeg: StartFfmpeg, args: ReadonlyArray<stri
     return {
       stdout: child.stdout,
       failure: ended.then(([ending]) =>
-        Either.isRight(ending) ? undefined : "said" in ending.left ? ending.left.said : ending.left._tag,
+        Either.isRight(ending)
+          ? undefined
+          : "message" in ending.left
+            ? ending.left.message
+            : ending.left._tag,
       ),
       kill: child.kill,
     }

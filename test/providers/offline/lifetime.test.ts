@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { Cause, Effect, Exit, Option } from "effect"
-import { boundsHere } from "../../../src/ffmpeg/sandbox.ts"
+import { hostBounds } from "../../../src/ffmpeg/sandbox.ts"
 import { makeOfflineEngines } from "../../../src/providers/offline/engines.ts"
 import { children, eventually, peakOf, samples, start, withEngines } from "./engines.ts"
 
@@ -81,7 +81,7 @@ describe("nothing outlives its request", () => {
   })
 })
 
-test.skipIf(boundsHere().prlimit === null)("ffmpeg is confined as the one that decodes uploads", async () => {
+test.skipIf(hostBounds().prlimit === null)("ffmpeg is confined as the one that decodes uploads", async () => {
   const folder = mkdtempSync(join(tmpdir(), "voice-agent-test-"))
   const ffmpegPath = join(folder, "ffmpeg")
   await Bun.write(ffmpegPath, "#!/bin/sh\ncat > /dev/null; pwd; ulimit -n; ulimit -d\n")
