@@ -1,0 +1,188 @@
+import { afterAll, beforeAll, expect } from "bun:test"
+import * as BunContext from "@effect/platform-bun/BunContext"
+import { ConfigProvider, Duration, Effect, Layer, Logger, Option } from "effect"
+import { Settings } from "../../src/config.ts"
+import { History } from "../../src/conversation/history.ts"
+import { type NewItem, newItem } from "../../src/conversation/item.ts"
+import { Ledger } from "../../src/conversation/ledger.ts"
+import type { EndedTurn } from "../../src/conversation/stored-turn.ts"
+import * as Postgres from "../../src/db/postgres.ts"
+import { ItemId, newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
+import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { effectTest } from "../support/effect.ts"
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await makeDatabase()
+})
+afterAll(() => database.drop())
+
+const parts = Layer.suspend(() => {
+  const env = new Map([
+    ["DATABASE_URL", database.url],
+    ["OPENAI_API_KEY", "sk-test"],
+  ])
+  return Layer.merge(Ledger.layer, History.layer).pipe(
+    Layer.provide(Postgres.layer),
+    Layer.provide(Settings.layer),
+    Layer.provide(BunContext.layer),
+    Layer.provide(Logger.remove(Logger.defaultLogger)),
+    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env))),
+  )
+})
+
+const addUser = Effect.promise(async () => {
+  const [{ id }] = await database.sql`
+    insert into users (email) values (gen_random_uuid() || '@example.com') returning id`
+  return UserId.make(id)
+})
+
+/** A turn that is open in a new session of a new user, and its end with these items. */
+const openTurn = Effect.fnUntraced(function* (...items: EndedTurn["items"]) {
+  const ledger = yield* Ledger
+  const turn = {
+    id: newId(TurnId),
+    userId: yield* addUser,
+    session: { id: newId(SessionId), isNew: true },
+    idempotency: Option.none(),
+  }
+  yield* ledger.open(turn)
+  const ended: EndedTurn = {
+    ...turn,
+    items,
+    state: "completed",
+    transcript: "",
+    response: "",
+    speech: Option.none(),
+    speechFormat: "none",
+    timings: {},
+    usage: { audioSeconds: 0, inputTokens: 0, outputTokens: 0, charactersSpoken: 0 },
+  }
+  return ended
+})
+
+const message = (role: "user" | "assistant", text: string) => newItem({ type: "message", role, text })
+const everyType = (text: string): EndedTurn["items"] => [
+  newItem({ type: "summary", text }),
+  newItem({ type: "message", role: "user", text }, { audioKey: "recordings/1" }),
+  newItem({ type: "tool_call", callId: "1", name: "weather", arguments: text }),
+  newItem({ type: "tool_result", callId: "1", output: text }),
+  newItem({ type: "message", role: "assistant", text }, { interrupted: true, heardMs: 1200 }),
+]
+const withTurn = (turnId: TurnId) => (item: NewItem) => ({ ...item, turnId, createdAt: expect.any(Date) })
+
+effectTest(
+  "a turn adds its items in order, once",
+  Effect.gen(function* () {
+    const [ledger, history] = [yield* Ledger, yield* History]
+    const turn = yield* openTurn(...everyType("Hi"))
+    yield* ledger.save(turn)
+    // As after a COMMIT that was carried out, but not acknowledged.
+    yield* ledger.save(turn)
+    expect(yield* history.newest(turn.session.id, 100)).toEqual(turn.items.map(withTurn(turn.id)))
+    expect(yield* history.newest(turn.session.id, 2)).toEqual(turn.items.slice(-2).map(withTurn(turn.id)))
+    const page = { limit: 100, before: Option.none() }
+    expect(yield* history.messages(turn.userId, turn.session.id, page)).toMatchObject([
+      { id: turn.items[1]?.id, role: "user", content: "Hi", interrupted: false },
+      { id: turn.items.at(-1)?.id, role: "assistant", content: "Hi", interrupted: true },
+    ])
+    const before = Option.some<string>(turn.items[2]?.id ?? "")
+    const unknown = yield* Effect.flip(history.messages(turn.userId, turn.session.id, { limit: 100, before }))
+    expect(unknown).toMatchObject({ _tag: "UnknownPosition", field: "before" })
+  }).pipe(Effect.provide(parts)),
+)
+
+effectTest(
+  "texts that jsonb refuses are stored without that",
+  Effect.gen(function* () {
+    const [ledger, history] = [yield* Ledger, yield* History]
+    const turn = yield* openTurn(...everyType('\0a\ud83d "\\u0000" \ud83d\ude00\ude00\0'))
+    yield* ledger.save(turn)
+    const stored = everyType('a\ufffd "\\u0000" \ud83d\ude00\ufffd')
+    const items = yield* history.newest(turn.session.id, 100)
+    expect(items.map(({ payload }) => payload)).toEqual(stored.map(({ payload }) => payload))
+  }).pipe(Effect.provide(parts)),
+)
+
+effectTest(
+  "truncate shortens an assistant message",
+  Effect.gen(function* () {
+    const [ledger, history] = [yield* Ledger, yield* History]
+    const reply = message("assistant", "One. Two \ud83d\ude00.")
+    const turn = yield* openTurn(message("user", "Count."), reply)
+    yield* ledger.save(turn)
+    yield* ledger.truncate(turn.userId, reply.id, { text: "One. \0Two \ud83d", ms: 900 })
+    const [question, shortened] = yield* history.newest(turn.session.id, 2)
+    expect(question).toMatchObject({ payload: { text: "Count." }, interrupted: false, heardMs: null })
+    expect(shortened).toMatchObject({
+      payload: { type: "message", role: "assistant", text: "One. Two \ufffd" },
+      interrupted: true,
+      heardMs: 900,
+    })
+  }).pipe(Effect.provide(parts)),
+)
+
+effectTest(
+  "truncate finds only the user's own assistant messages",
+  Effect.gen(function* () {
+    const [ledger, history] = [yield* Ledger, yield* History]
+    const turn = yield* openTurn(...everyType("Hi"))
+    yield* ledger.save(turn)
+    const stranger = yield* addUser
+    const wrong = [
+      ...turn.items.slice(0, -1).map(({ id }) => [turn.userId, id] as const),
+      [turn.userId, newId(ItemId)] as const,
+      ...turn.items.map(({ id }) => [stranger, id] as const),
+    ]
+    for (const [userId, id] of wrong) {
+      const error = yield* Effect.flip(ledger.truncate(userId, id, { text: "", ms: 0 }))
+      expect(error).toMatchObject({ _tag: "ItemNotFound" })
+    }
+    expect(yield* history.newest(turn.session.id, 100)).toEqual(turn.items.map(withTurn(turn.id)))
+  }).pipe(Effect.provide(parts)),
+)
+
+effectTest(
+  "a cancelled turn that the clean-up ended is lost",
+  Effect.gen(function* () {
+    const ledger = yield* Ledger
+    const turn = yield* openTurn(message("user", "Hi"))
+    // As the clean-up of version 0.1.0 leaves it: without a lease, the cancellation still requested.
+    yield* Effect.promise(
+      () => database.sql`update turns set state = 'failed', lease_until = null, cancel_requested = true
+        where id = ${turn.id}`,
+    )
+    expect(yield* Effect.flip(ledger.save(turn))).toMatchObject({ _tag: "TurnLost" })
+  }).pipe(Effect.provide(parts)),
+)
+
+effectTest(
+  "expire ends dead turns, frees keys, deletes old failures",
+  Effect.gen(function* () {
+    const ledger = yield* Ledger
+    const turns = yield* Effect.all(Array.from({ length: 5 }, () => openTurn(message("user", "Hi"))))
+    const [dead, late, keyed, failed, recent] = turns.map(({ id }) => id)
+    yield* Effect.promise(async () => {
+      await database.sql`update turns set lease_until = now() - interval '61 seconds' where id = ${dead}`
+      await database.sql`update turns set lease_until = now() - interval '59 seconds' where id = ${late}`
+      await database.sql`update turns set state = 'completed', lease_until = null, idempotency_key = 'k',
+        content_hash = 'h', speech = 'mp3', speech_format = 'mp3', created_at = now() - interval '24 hours 1 second'
+        where id = ${keyed}`
+      await database.sql`update turns set state = 'failed', lease_until = null, ended_at = now() - interval '2 days'
+        where id = ${failed}`
+      await database.sql`update turns set state = 'failed', lease_until = null, ended_at = now() - interval '1 day'
+        where id = ${recent}`
+    })
+    expect(yield* ledger.expire(Option.none())).toEqual({ dead: 1, keys: 1, failed: 0 })
+    expect(yield* ledger.expire(Option.some(Duration.hours(36)))).toEqual({ dead: 0, keys: 0, failed: 1 })
+    const rows = yield* Effect.promise(
+      () => database.sql`select id, state, lease_until, speech, speech_format from turns`,
+    )
+    const stateOf = (id?: TurnId) => rows.find((row: { readonly id: string }) => row.id === id)
+    expect(stateOf(dead)).toMatchObject({ state: "failed", lease_until: null })
+    expect(stateOf(late)).toMatchObject({ state: "running" })
+    expect(stateOf(keyed)).toMatchObject({ state: "completed", speech: null, speech_format: null })
+    expect(stateOf(failed)).toBeUndefined()
+    expect(stateOf(recent)).toMatchObject({ state: "failed" })
+  }).pipe(Effect.provide(parts)),
+)

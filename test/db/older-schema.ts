@@ -1,0 +1,16 @@
+import { readdir } from "node:fs/promises"
+import { join } from "node:path"
+import type { SQL } from "bun"
+
+const folder = join(import.meta.dir, "../../migrations")
+
+/** Brings an empty database to the schema of an earlier version, which had the first `count` migrations. */
+export const migrateTo = async (sql: SQL, count: number) => {
+  await sql`create table schema_migrations
+    (migration_id integer primary key, created_at timestamptz not null default now(), name varchar(255) not null)`
+  for (const file of (await readdir(folder)).toSorted().slice(0, count)) {
+    await sql.unsafe(await Bun.file(join(folder, file)).text())
+    const [, id, name] = /^(\d+)_(\w+)\.sql$/.exec(file) ?? []
+    await sql`insert into schema_migrations (migration_id, name) values (${Number(id)}, ${name})`
+  }
+}
