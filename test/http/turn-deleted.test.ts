@@ -69,7 +69,7 @@ describe("a session that is deleted", () => {
       }, `${count} that wait for a lock`)
     try {
       await lock`begin`
-      await lock`lock table messages in exclusive mode`
+      await lock`lock table items in exclusive mode`
       const client = await session.begin()
       await waitingFor(1)
       const removed = remove()

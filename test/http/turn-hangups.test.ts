@@ -69,9 +69,9 @@ describe.each(ways)("a listener of %s who leaves by a %s", (accept, how) => {
     const lock = await service.database.sql.reserve()
     try {
       await lock`begin`
-      await lock`lock table messages in exclusive mode`
+      await lock`lock table items in exclusive mode`
       const client = await begin()
-      const waiting = () => lock`select 1 from pg_locks where not granted and relation = 'messages'::regclass`
+      const waiting = () => lock`select 1 from pg_locks where not granted and relation = 'items'::regclass`
       await until(async () => (await waiting()).length > 0, "a turn that waits to be saved")
       client.leave(how)
       if (accept === "application/json") {

@@ -173,7 +173,7 @@ describe("a session whose first turn still runs", () => {
     const lock = await service.database.sql.reserve()
     try {
       await lock`begin`
-      await lock`lock table messages in exclusive mode`
+      await lock`lock table items in exclusive mode`
       const { client, joined } = await begun()
       hear("two")
       const second = await joined.begin("application/json")

@@ -260,34 +260,34 @@ describe("what people said, and keys, are in no line", () => {
       { level: "warn", error: "ProviderRefusedRequest" },
     ])
     await database.sql.unsafe(
-      `alter table messages add constraint mute check (content not like '%hush%') not valid`,
+      `alter table items add constraint mute check (payload ->> 'text' not like '%hush%') not valid`,
     )
     const saving = await takeTurn({}, { accept: "audio/mpeg" })
     expect(saving.status).toBe(200)
     expect(pick(saving.log, "response.aborted")).toMatchObject([
       { level: "warn", error: "ConstraintViolated", constraint: "mute" },
     ])
-    await database.sql.unsafe(`alter table messages drop constraint mute`)
+    await database.sql.unsafe(`alter table items drop constraint mute`)
     noSecret()
   })
 
   test("a database that refuses what was said, or has changed", async () => {
     await database.sql.unsafe(
-      `alter table messages add constraint mute check (content not like '%hush%') not valid`,
+      `alter table items add constraint mute check (payload ->> 'text' not like '%hush%') not valid`,
     )
     const refused = await takeTurn()
     expect(refused.status).toBe(400)
     expect(pick(refused.log, "request.refused")).toMatchObject([
       { code: "DATABASE_ERROR", constraint: "mute" },
     ])
-    await database.sql.unsafe(`alter table messages drop constraint mute`)
-    await database.sql.unsafe(`alter table messages rename column content to words`)
+    await database.sql.unsafe(`alter table items drop constraint mute`)
+    await database.sql.unsafe(`alter table items rename column payload to words`)
     const { status, log } = await takeTurn()
     expect(status).toBe(500)
     expect(pick(log, "request.defect")).toMatchObject([
       { level: "error", stack: expect.stringContaining("column") },
     ])
-    await database.sql.unsafe(`alter table messages rename column words to content`)
+    await database.sql.unsafe(`alter table items rename column words to payload`)
     noSecret()
   })
 

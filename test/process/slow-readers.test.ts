@@ -66,9 +66,10 @@ test.skipIf(!existsSync("/proc/self/status"))(
     // A history of 100 MB: far more than all the buffers between us hold.
     const [{ id }] = await database.sql`insert into sessions (user_id) select id from users returning id`
     // Without the trigger that keeps the session's time, for each row.
-    await database.sql`alter table messages disable trigger user`
-    await database.sql`insert into messages (session_id, turn_id, role, content)
-      select ${id}, gen_random_uuid(), 'user', repeat('x', 4096) from generate_series(1, 25000)`
+    await database.sql`alter table items disable trigger user`
+    await database.sql`insert into items (session_id, turn_id, type, payload)
+      select ${id}, gen_random_uuid(), 'message', jsonb_build_object('role', 'user', 'text', repeat('x', 4096))
+      from generate_series(1, 25000)`
 
     const residentMB = () =>
       Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${service.pid}/status`, "utf8"))?.[1]) / 1024
