@@ -280,14 +280,14 @@ describe("what people said, and keys, are in no line", () => {
     expect(pick(refused.log, "request.refused")).toMatchObject([
       { code: "DATABASE_ERROR", constraint: "mute" },
     ])
-    await database.sql.unsafe(`alter table messages drop constraint mute`)
-    await database.sql.unsafe(`alter table messages rename column content to words`)
+    await database.sql.unsafe(`alter table items drop constraint mute`)
+    await database.sql.unsafe(`alter table items rename column payload to words`)
     const { status, log } = await takeTurn()
     expect(status).toBe(500)
     expect(pick(log, "request.defect")).toMatchObject([
       { level: "error", stack: expect.stringContaining("column") },
     ])
-    await database.sql.unsafe(`alter table messages rename column words to content`)
+    await database.sql.unsafe(`alter table items rename column words to payload`)
     noSecret()
   })
 
