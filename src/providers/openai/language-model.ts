@@ -36,7 +36,7 @@ export const generateWith =
 
       /** A chunk is whatever JSON the server sent: the SDK does not check it. */
       const read = (chunk: OpenAI.ChatCompletionChunk) => {
-        const choice = Array.isArray(chunk?.choices) ? chunk.choices[0] : undefined
+        const choice = Array.isArray(chunk.choices) ? chunk.choices[0] : undefined
         const refusal = textOf(choice?.delta?.refusal)
         isRefusal ||= refusal !== ""
         // PostgreSQL stores no NUL in text.
@@ -46,7 +46,7 @@ export const generateWith =
           on(ModelEvent.Text({ text }))
         }
         if (choice?.finish_reason) finishReason = choice.finish_reason
-        const usage = chunk?.usage
+        const { usage } = chunk
         if (isUsage(usage)) {
           on(ModelEvent.Usage({ inputTokens: usage.prompt_tokens, outputTokens: usage.completion_tokens }))
         }
@@ -72,6 +72,7 @@ export const generateWith =
         if (finishReason === "") return wrongAnswer("llm", "the stream ended without its end mark")
         const reason = endReason(finishReason, isRefusal)
         if (!hasText) return reason === "filtered" ? declined : wrongAnswer("llm", "no text in it")
-        return Effect.sync(() => on(ModelEvent.End({ reason })))
+        on(ModelEvent.End({ reason }))
+        return Effect.void
       })
     })

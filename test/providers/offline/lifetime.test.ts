@@ -1,18 +1,23 @@
-import { describe, expect, test } from "bun:test"
+import { afterAll, describe, expect, test } from "bun:test"
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { Cause, Effect, Exit, Option } from "effect"
 import { hostBounds } from "../../../src/ffmpeg/sandbox.ts"
 import { makeOfflineEngines } from "../../../src/providers/offline/engines.ts"
+import { setTmpdir } from "../../support/turns.ts"
 import { children, eventually, peakOf, samples, start, withEngines } from "./engines.ts"
 
 const engines = withEngines({ ffmpegPath: "ffmpeg" })
 
-const hearingFolders = () => readdirSync(tmpdir()).filter((name) => name.startsWith("voice-agent-hearing-"))
-/** Of other processes of this machine, which may come and go. */
-const before = new Set(hearingFolders())
-const leftBehind = () => hearingFolders().filter((name) => !before.has(name))
+/** Of these engines alone: other processes of this machine have theirs elsewhere. */
+const folder = mkdtempSync(join(tmpdir(), "voice-agent-test-"))
+const restoreTmpdir = setTmpdir(folder)
+afterAll(() => {
+  restoreTmpdir()
+  rmSync(folder, { recursive: true })
+})
+const leftBehind = () => readdirSync(folder).filter((name) => name.startsWith("voice-agent-hearing-"))
 
 describe("nothing outlives its request", () => {
   const long = "This is a rather long sentence that takes a while to be spoken by anyone. ".repeat(40)
