@@ -339,7 +339,7 @@ describe("DATABASE_URL", () => {
   ])("%s is refused without quoting its password", (url) => {
     const said = refusal({ DATABASE_URL: url })
     expect(said).toBe(
-      "DATABASE_URL must be postgres://user:password@host:5432/database, special characters in it percent-encoded.",
+      "DATABASE_URL must be postgres://user:password@host:5432/database, with special characters percent-encoded.",
     )
   })
 })
