@@ -6,7 +6,7 @@ import { wav16k } from "./support/audio.ts"
 import { startService } from "./support/service.ts"
 import { startUpstream } from "./support/upstream.ts"
 
-/** The settings from these variables alone, or what is said of them. */
+/** The settings of these variables, or the error. */
 const read = (env: Record<string, string>): Either.Either<Settings["Type"], string> =>
   Layer.build(Settings.layer).pipe(
     Effect.map(Context.get(Settings)),
@@ -74,12 +74,12 @@ const defaults = {
   listenerTimeout: Duration.seconds(60),
 }
 
-test("without a variable there is a default for everything", () => {
+test("every setting has a default", () => {
   expect(settings()).toMatchObject(defaults)
   expect(Object.keys(settings()).toSorted()).toEqual(Object.keys(defaults).toSorted())
 })
 
-/** Each variable: a value that is right with what becomes of it, and values that are wrong with what is said. */
+/** Each variable: a valid value and its setting, and wrong values with the end of "NAME must be …". */
 const variables: Record<
   string,
   { readonly right: readonly [string, object]; readonly wrong?: readonly [ReadonlyArray<string>, string] }
@@ -284,14 +284,14 @@ const variables: Record<
 
 const each = Object.entries(variables).map(([name, { right, wrong }]) => ({ name, right, wrong }))
 
-test.each(each)("$name is taken, and unset where it is empty", ({ name, right: [value, expected] }) => {
+test.each(each)("$name is read, and an empty value is unset", ({ name, right: [value, expected] }) => {
   expect(settings({ [name]: value })).toMatchObject(expected)
   if (name === "LOG_DIR") return
   for (const empty of ["", "  "]) expect(settings({ [name]: empty })).toMatchObject(defaults)
 })
 
 test.each(each.flatMap(({ name, wrong }) => (wrong === undefined ? [] : [{ name, wrong }])))(
-  "$name stops the start where it is wrong, with one sentence",
+  "$name is refused with one sentence if it is wrong",
   ({ name, wrong: [values, must] }) => {
     for (const value of values) {
       const said = refusal({ [name]: value })
@@ -302,18 +302,18 @@ test.each(each.flatMap(({ name, wrong }) => (wrong === undefined ? [] : [{ name,
   },
 )
 
-test("LOG_DIR alone means something when it is empty: no files", () => {
+test("an empty LOG_DIR writes no files", () => {
   for (const empty of ["", " "]) expect(settings({ LOG_DIR: empty }).logDir).toEqual(Option.none())
 })
 
 describe("REGISTRATION=token", () => {
-  test("keeps its token as a secret", () => {
+  test("redacts its token", () => {
     const { registration } = settings({ REGISTRATION: "token", REGISTRATION_TOKEN: " hush " })
     expect(registration).toEqual({ mode: "token", token: Redacted.make("hush") })
     expect(JSON.stringify(registration)).not.toContain("hush")
   })
 
-  test("without a token stops the start, and names it", () => {
+  test("requires REGISTRATION_TOKEN", () => {
     for (const token of [{}, { REGISTRATION_TOKEN: " " }]) {
       expect(refusal({ REGISTRATION: "token", ...token })).toBe(
         "REGISTRATION_TOKEN must be set when REGISTRATION is token.",
@@ -323,7 +323,7 @@ describe("REGISTRATION=token", () => {
 })
 
 describe("DATABASE_URL", () => {
-  test("is kept as given, and as a secret", () => {
+  test("is kept as given, and redacted", () => {
     const url = "postgresql://voice:p%40ss@db.example:5433/voice?sslmode=require"
     const { databaseUrl } = settings({ DATABASE_URL: url })
     expect(Option.map(databaseUrl, Redacted.value)).toEqual(Option.some(url))
@@ -336,15 +336,15 @@ describe("DATABASE_URL", () => {
     "postgres://voice:hush%zz@db/voice",
     "postgres://voice:5#hush@db/voice",
     "postgres://voice:hush@db:port/voice",
-  ])("%s is refused without its password", (url) => {
+  ])("%s is refused without quoting its password", (url) => {
     const said = refusal({ DATABASE_URL: url })
     expect(said).toBe(
-      "DATABASE_URL must be postgres://user:password@host:5432/database, special characters in it percent-encoded.",
+      "DATABASE_URL must be postgres://user:password@host:5432/database, with special characters percent-encoded.",
     )
   })
 })
 
-test("all that is wrong is said at once, each thing once, and no secret of it", () => {
+test("all errors are reported at once, each once, without secrets", () => {
   const said = refusal({
     PORT: "x".repeat(1000),
     OPENAI_API_KEY: "hush hush",
@@ -359,7 +359,7 @@ test("all that is wrong is said at once, each thing once, and no secret of it", 
   for (const name of named) expect(said.split(`${name} must be `)).toHaveLength(2)
 })
 
-describe("what a stage runs on", () => {
+describe("the server of a stage", () => {
   const stages = (env: Record<string, string>) => {
     const { stt, llm, tts } = settings(env)
     return [stt, llm, tts].map(
@@ -432,20 +432,20 @@ describe("what a stage runs on", () => {
     ["the offline engines off", { OFFLINE_ENGINES: "no" }],
     ["one stage left out", { NODE_ENV: "production", STT_API_KEY: "sk-1", LLM_BASE_URL: "http://llm/v1" }],
     ["OpenAI's own base URL without a key", { OPENAI_BASE_URL: "https://api.openai.com/v1" }],
-  ])("without a key the start stops, and names it: %s", (_, env) => {
+  ])("a missing key is refused: %s", (_, env) => {
     const said = refusal(env)
     expect(said).toStartWith("OPENAI_API_KEY must be set")
     expect(said.split("OPENAI_API_KEY must be set")).toHaveLength(2)
   })
 
-  test("OpenAI's URL for one stage needs that stage's key", () => {
+  test("a stage with OpenAI's own URL needs its own key", () => {
     expect(refusal({ OPENAI_API_KEY: "sk-1", TTS_BASE_URL: "https://api.openai.com/v1" })).toStartWith(
       "TTS_API_KEY must be set",
     )
   })
 })
 
-test("a stage's own server is sent the stage's own key only, and the others the one for all", async () => {
+test("a stage's own server receives only its own key", async () => {
   const own = await startUpstream()
   const env = {
     OPENAI_API_KEY: "sk-for-openai",

@@ -1,7 +1,8 @@
-/** What docs/ says is so: its commands run, its links lead somewhere, and it names all that there is to name. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+/** The documentation is right: its commands run, its links lead somewhere, and its references are complete. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync, mkdirSync, symlinkSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
+import { scripts, version } from "../package.json"
 import { makeDatabase, type TestDatabase } from "./support/database.ts"
 import {
   cleanUpProcesses,
@@ -11,17 +12,17 @@ import {
   startProcess,
 } from "./support/process.ts"
 
+// A page runs up to ten commands, each a process, on a machine that may be busy.
+setDefaultTimeout(120_000)
+
 const root = new URL("..", import.meta.url).pathname
-const names = ["how-it-works", "deploying", "operating", "changing", "reliability", "reference/log-events"]
+const paths = ["*.md", "docs/**/*.md", ".github/**/*.md"]
+  .flatMap((pattern) => [...new Bun.Glob(pattern).scanSync({ cwd: root, dot: true })])
+  .toSorted()
 const pages = new Map(
-  await Promise.all(
-    [...names.map((name) => `docs/${name}.md`), "README.md"].map(
-      async (path) => [path, await Bun.file(join(root, path)).text()] as const,
-    ),
-  ),
+  await Promise.all(paths.map(async (path) => [path, await Bun.file(join(root, path)).text()] as const)),
 )
 const textOf = (path: string) => pages.get(path) ?? ""
-const operating = textOf("docs/operating.md")
 
 /** All of the service's own code. */
 const source = await Promise.all(
@@ -42,38 +43,87 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** The blocks that are marked to be run, as one script, against the service of this test. */
+/** The blocks of a page that are marked `sh run`, as one script. */
 const scriptOf = (text: string) =>
-  [...text.matchAll(/^```sh run\n(.*?)^```$/gms)]
-    .map(([, commands]) => commands)
-    .join("\n")
-    .replaceAll("http://localhost:3000", url)
+  [...text.matchAll(/^```sh run\n(.*?)^```$/gms)].map(([, commands]) => commands).join("\n")
+
+const withScript = paths.filter((path) => scriptOf(textOf(path)) !== "")
+
+/** Runs a page's script against the service of this test, and returns its output. */
+const runScript = async (path: string) => {
+  const folder = newFolder()
+  mkdirSync(join(folder, "bin"))
+  symlinkSync(mainFile, join(folder, "bin/voice-agent"))
+  for (const each of ["examples", "migrations"]) symlinkSync(join(root, each), join(folder, each))
+  const script = scriptOf(textOf(path)).replaceAll("http://localhost:3000", url)
+  const shell = Bun.spawn(["sh", "-euc", script], {
+    cwd: folder,
+    env: {
+      PATH: `${join(folder, "bin")}:${dirname(process.execPath)}:${process.env.PATH}`,
+      XDG_STATE_HOME: folder,
+      DATABASE_URL: database.url,
+      OFFLINE_ENGINES: "on",
+      LOG_DIR: "",
+      PORT: "0",
+      VOICE_AGENT_URL: url,
+    },
+    stdout: "pipe",
+    stderr: "pipe",
+  })
+  const [output, problem, code] = await Promise.all([shell.stdout.text(), shell.stderr.text(), shell.exited])
+  expect(code === 0 ? "" : problem).toBe("")
+  return output
+}
 
 describe("commands", () => {
-  test.each(names)("of %s run as they stand", async (name) => {
-    const script = scriptOf(textOf(`docs/${name}.md`))
-    if (script === "") return
-    const folder = newFolder()
-    mkdirSync(join(folder, "bin"))
-    symlinkSync(mainFile, join(folder, "bin/voice-agent"))
-    for (const each of ["examples", "migrations"]) symlinkSync(join(root, each), join(folder, each))
-    const shell = Bun.spawn(["sh", "-euc", script], {
-      cwd: folder,
-      env: {
-        PATH: `${join(folder, "bin")}:${dirname(process.execPath)}:${process.env.PATH}`,
-        XDG_STATE_HOME: folder,
-        DATABASE_URL: database.url,
-        OFFLINE_ENGINES: "on",
-        LOG_DIR: "",
-        PORT: "0",
-        VOICE_AGENT_URL: url,
-      },
-      stdout: "pipe",
-      stderr: "pipe",
-    })
-    const [, problem, code] = await Promise.all([shell.stdout.text(), shell.stderr.text(), shell.exited])
-    expect(code === 0 ? "" : problem).toBe("")
+  const checked = ["README.md", "docs/getting-started.md"]
+
+  test.each(withScript.filter((path) => !checked.includes(path)))("of %s run as they stand", async (path) => {
+    await runScript(path)
   })
+
+  test("of README.md hold a conversation", async () => {
+    expect(await runScript("README.md")).toMatch(
+      /event: turn\.started.*event: transcript.*event: turn\.completed/s,
+    )
+  })
+
+  test("of getting-started.md hold a conversation, and show the errors that they name", async () => {
+    const page = textOf("docs/getting-started.md")
+    const output = await runScript("docs/getting-started.md")
+    expect(output.match(/^x-turn-id: .*$/gim)).toHaveLength(3)
+    expect(output).toContain("event: turn.completed")
+    expect(output).toMatch(/^idempotent-replayed: true/im)
+    const errors = [...page.matchAll(/# ([A-Z_]+) \((\d{3})\)$/gm)]
+    expect(errors.length).toBeGreaterThan(4)
+    for (const [, code, status] of errors) {
+      expect(output).toMatch(new RegExp(`"error":"${code}".* \\(${status}\\)$`, "m"))
+    }
+  })
+
+  test("of package.json are named as they are", () => {
+    const names = paths.flatMap((path) =>
+      [...textOf(path).matchAll(/\bbun(?:@[\d.]+)? run ([a-z:]+)/g)].map(([, name = ""]) => name),
+    )
+    expect(names).toContain("demo")
+    expect(names).toContain("check")
+    expect(names.filter((name) => !Object.hasOwn(scripts, name))).toEqual([])
+  })
+})
+
+test("CHANGELOG.md begins with the version of package.json", () => {
+  expect(/^## \[([\d.]+)\]/m.exec(textOf("CHANGELOG.md"))?.[1]).toBe(version)
+})
+
+test("README.md has at most 150 lines", () => {
+  expect(textOf("README.md").split("\n").length).toBeLessThanOrEqual(150)
+})
+
+test("the index of decisions lists every record", () => {
+  const index = textOf("docs/decisions/README.md")
+  const records = paths.filter((path) => /^docs\/decisions\/(?!README)/.test(path))
+  expect(records.length).toBeGreaterThan(7)
+  expect(records.filter((path) => !index.includes(`](${path.split("/").at(-1)})`))).toEqual([])
 })
 
 /** As GitHub makes them of headings. */
@@ -85,7 +135,7 @@ const anchorsOf = (text: string) =>
       .replaceAll(" ", "-"),
   )
 
-test.each([...pages.keys()])("the links of %s lead somewhere", async (path) => {
+test.each(paths)("the links of %s lead somewhere", async (path) => {
   const broken: Array<string> = []
   for (const [, link = ""] of textOf(path).matchAll(/\]\(((?!https?:)[^)]+)\)/g)) {
     const [file = "", anchor] = link.split("#")
@@ -98,10 +148,11 @@ test.each([...pages.keys()])("the links of %s lead somewhere", async (path) => {
   expect(broken).toEqual([])
 })
 
-test("operating.md has every code that the service answers with", () => {
+test("errors.md has every error code", () => {
   const codes = [...source.matchAll(/\bproblem\(\s*\d{3},\s*"([A-Z_]+)"/g)].map(([, code = ""]) => code)
   expect(codes.length).toBeGreaterThan(30)
-  expect([...new Set(codes)].filter((code) => !operating.includes(`\`${code}\``))).toEqual([])
+  const page = textOf("docs/reference/errors.md")
+  expect([...new Set(codes)].filter((code) => !page.includes(`\`${code}\``))).toEqual([])
 })
 
 test("log-events.md has every log event", () => {
@@ -115,9 +166,9 @@ test("log-events.md has every log event", () => {
   for (const event of logged) expect(event).toMatch(/^[a-z]+\.[a-z]+(_[a-z]+)*$/)
 })
 
-test("the variables that docs/ names are there", async () => {
+test("docs/ names only variables that exist", async () => {
   const example = await Bun.file(join(root, ".env.example")).text()
-  /** The system's, the client's and the image's own. */
+  /** Of the system, the client, SQL and the tests. */
   const others = ["TMPDIR", "NAME", "CLIENT_LEFT", "VOICE_AGENT_KEY", "XDG_STATE_HOME"]
   const known = new Set([
     ...[...example.matchAll(/^#?([A-Z][A-Z0-9_]+)=/gm)].map(([, name]) => name),

@@ -4,7 +4,7 @@ import type { Floors } from "./figures.ts"
 import { type Latency, speechMs } from "./latency.ts"
 import { atOnceColumns, type Column, pacedColumns, tableOf } from "./table.ts"
 
-/** How much of the machine's CPU other programs took just before and just after, 0 to 1. */
+/** How much of the machine's CPU other programs used just before and just after, 0 to 1. */
 export interface Others {
   readonly othersBefore: number
   readonly othersAfter: number
@@ -27,9 +27,9 @@ const quietShare = 0.05
 
 export const describeOthers = ({ othersBefore, othersAfter }: Others): string => {
   const percent = (share: number) => `${(share * 100).toFixed(0)} %`
-  const shares = `other programs took ${percent(othersBefore)} of the CPU just before, ${percent(othersAfter)} just after`
+  const shares = `other programs used ${percent(othersBefore)} of the CPU just before, ${percent(othersAfter)} just after`
   return Math.max(othersBefore, othersAfter) > quietShare
-    ? `${shares}: the figures are provisional, worse than they would be by themselves`
+    ? `${shares}: the figures are provisional and too high`
     : shares
 }
 
@@ -77,18 +77,18 @@ const allColumns = [...pacedColumns, ...atOnceColumns.filter((column) => !pacedC
 /** docs/benchmarks.md, whole. */
 export const writeReport = (report: Report): string => `# Benchmarks
 
-Most of a turn's time is the providers'. So the service runs here against a scripted provider whose time is known, and is
-measured by what it adds to that. \`${report.command}\` measures all of it again and writes this page, in about five
-minutes (on Linux; nothing else should run meanwhile).
+Most of a turn's time is spent in the providers. The benchmark therefore runs the service against a scripted provider with known
+times, and measures what the service adds. \`${report.command}\` repeats the measurements and writes this page. It takes about
+five minutes, on Linux and on a quiet machine.
 
 - Machine: ${report.machine}.
-- In use meanwhile: ${describeOthers(report)}.
+- Other load: ${describeOthers(report)}.
 - The scripted upstream: ${describeLatency(report.latency)}.
 - Its reply: ${describeReply(report.reply)}.
-- What that allows at best, to the first byte of speech: ${describeFloors(report.floors)}.
+- The shortest possible time to the first byte of speech: ${describeFloors(report.floors)}.
 - Resident memory, without PostgreSQL's: ${describeMemory(report)}.
 
-Service, PostgreSQL, upstream and clients are processes on the same machine and share its cores.
+The service, PostgreSQL, the upstream and the clients are processes on the same machine and share its cores.
 
 ## Budgets
 
@@ -98,10 +98,10 @@ ${budgetTable(report)}
 
 ![Stages of one turn on a time axis, and those of a sequential server below](turn-waterfall.svg)
 
-The median of a few turns with the WebM recording and one client, by the service's own clock
-(\`Accept: application/json\` gives its times). What it does not time by itself, such as reading the session, is in the bar
-of the first sentence. The sequential server below was not measured: it is the best that this upstream allows to a server
-that takes one step after the other.
+The median of a few turns with the WebM recording and one client, measured by the service
+(\`Accept: application/json\` returns its timings). Parts without a timing of their own, such as loading the history, are in the
+bar of the first sentence. The sequential server below is not measured: it is the best possible result with this upstream for a server
+that runs one stage after the other.
 
 ## With the upstream's latency
 
@@ -109,7 +109,7 @@ ${pacedTable(report)}
 
 ## With an upstream that answers at once
 
-What is left is the service's own time, and how many turns the cores can do.
+This shows the service's own time, and how many turns the cores can carry.
 
 ${atOnceTable(report)}
 
@@ -117,11 +117,11 @@ ${atOnceTable(report)}
 
 ${legend(allColumns)}
 
-## To repeat it
+## Repeat the measurements
 
 \`\`\`sh
 bun run bench            # prints the tables
 bun run bench --write    # and writes this page and its picture
-bun run bench --help     # another latency, other numbers of clients, longer rows
+bun run bench --help     # other latencies, numbers of clients and durations
 \`\`\`
 `

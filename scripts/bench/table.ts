@@ -14,25 +14,24 @@ const ms = (value: number) => value.toFixed(0)
 const load: ReadonlyArray<Column> = [
   {
     title: "recording",
-    meaning: "5 s of sound: 16 kHz mono WAV (160 KB), or WebM/Opus as a browser records it.",
+    meaning: "5 s of audio: 16 kHz mono WAV (160 KB), or WebM/Opus as a browser records it.",
     of: ({ recording }) => recording,
   },
   {
     title: "clients",
     width: 11,
     meaning:
-      'how many take turns at once, each its next turn when its last has ended. They begin at random moments, as people do; "together" means that all send in the same instant.',
+      'concurrent clients. Each starts its next turn when its last one has ended. They start at random moments; "together" means that all send at the same instant.',
     of: ({ clients, together }) => `${clients}${together ? " together" : ""}`,
   },
   {
     title: "turns",
-    meaning: "how many turns the row's percentiles are of.",
+    meaning: "the number of turns behind the percentiles of the row.",
     of: ({ turns }) => `${turns}`,
   },
   {
     title: "failed",
-    meaning:
-      "how many turns failed, among those and among the ones just before and after that keep the load up.",
+    meaning: "failed turns, including those before and after the measured ones, which keep up the load.",
     of: (figures) => `${failedTurns(figures)}`,
   },
 ]
@@ -40,12 +39,12 @@ const load: ReadonlyArray<Column> = [
 const firstByte: ReadonlyArray<Column> = [
   {
     title: "first byte p50",
-    meaning: "ms from sending the request to the first byte of speech, in the median.",
+    meaning: "ms from sending the request to the first byte of speech, median.",
     of: ({ firstByteMs }) => ms(firstByteMs.p50),
   },
   {
     title: "first byte p95",
-    meaning: "the same for the slowest of twenty (nearest rank).",
+    meaning: "the same, 95th percentile (nearest rank).",
     of: ({ firstByteMs }) => ms(firstByteMs.p95),
   },
 ]
@@ -54,23 +53,23 @@ const floors: ReadonlyArray<Column> = [
   {
     title: "floor",
     meaning:
-      "ms to the first byte that this upstream allows to any server that speaks in sentences: transcript, first token, rest of the first sentence, its first speech.",
+      "the shortest possible time to the first byte with this upstream, in ms, for a server that speaks sentence by sentence: transcript, first token, rest of the first sentence, its first speech.",
     of: ({ floors }) => ms(floors.pipelinedMs),
   },
   {
     title: "over floor",
-    meaning: "ms of the median first byte above that floor: what the service itself adds.",
+    meaning: "ms by which the median first byte exceeds the floor: what the service itself adds.",
     of: ({ floors, firstByteMs }) => ms(firstByteMs.p50 - floors.pipelinedMs),
   },
   {
     title: "ratio",
-    meaning: "the median first byte divided by that floor.",
+    meaning: "the median first byte divided by the floor.",
     of: ({ floors, firstByteMs }) => (firstByteMs.p50 / floors.pipelinedMs).toFixed(3),
   },
   {
     title: "sequential",
     meaning:
-      "ms to the first byte that this upstream allows to a server that takes one step after the other: transcript, whole reply, whole speech.",
+      "the shortest possible time to the first byte, in ms, for a server that runs one stage after the other: transcript, whole reply, whole speech.",
     of: ({ floors }) => ms(floors.sequentialMs),
   },
 ]
@@ -78,18 +77,22 @@ const floors: ReadonlyArray<Column> = [
 const lastByte: ReadonlyArray<Column> = [
   {
     title: "last byte p50",
-    meaning: "ms from sending the request to the end of the answer, which comes once the turn is saved.",
+    meaning: "ms from sending the request to the end of the response, after the turn is saved.",
     of: ({ lastByteMs }) => ms(lastByteMs.p50),
   },
-  { title: "last byte p95", meaning: "the same for p95.", of: ({ lastByteMs }) => ms(lastByteMs.p95) },
+  {
+    title: "last byte p95",
+    meaning: "the same, 95th percentile.",
+    of: ({ lastByteMs }) => ms(lastByteMs.p95),
+  },
   {
     title: "turns with a gap",
-    meaning: "turns in which a player that starts at the first byte runs out of sound before the end.",
+    meaning: "turns in which a player that starts at the first byte runs out of audio before the end.",
     of: ({ turnsWithGap }) => `${turnsWithGap}`,
   },
   {
     title: "longest gap",
-    meaning: "the longest such silence in ms.",
+    meaning: "the longest such gap in ms.",
     of: ({ longestGapMs }) => ms(longestGapMs),
   },
 ]
@@ -98,23 +101,23 @@ const cost: ReadonlyArray<Column> = [
   {
     title: "own CPU",
     meaning:
-      "CPU of the service's process per turn in ms, with its compiler's and garbage collector's threads; without PostgreSQL's. With one client each part of the speech wakes the process by itself, which costs more.",
+      "CPU time of the service's process per turn in ms, including its compiler and garbage collector, without PostgreSQL. With one client, each chunk of speech wakes the process separately, which costs more.",
     of: ({ ownCpuMs }) => ownCpuMs.toFixed(1),
   },
   {
     title: "ffmpeg CPU",
-    meaning: "CPU of its ffmpeg processes per turn in ms.",
+    meaning: "CPU time of its ffmpeg processes per turn in ms.",
     of: ({ ffmpegCpuMs }) => ffmpegCpuMs.toFixed(1),
   },
   {
     title: "bench CPU",
     meaning:
-      "CPU of the scripted upstream and the clients per turn in ms: they run on the same cores, and take what the service could use.",
+      "CPU time of the scripted upstream and the clients per turn in ms. They share the cores with the service.",
     of: ({ benchCpuMs }) => benchCpuMs.toFixed(1),
   },
   {
     title: "memory",
-    meaning: "resident MB of the service's process after the row's last turn. Without PostgreSQL's.",
+    meaning: "resident MB of the service's process after the last turn of the row, without PostgreSQL.",
     of: ({ residentMb }) => residentMb.toFixed(0),
   },
 ]
@@ -125,7 +128,7 @@ export const pacedColumns: ReadonlyArray<Column> = [...load, ...firstByte, ...fl
 /** For one that answers at once: its floor is 0. */
 export const atOnceColumns: ReadonlyArray<Column> = [
   ...load,
-  { title: "turns/s", meaning: "turns a second.", of: ({ turnsPerSecond }) => turnsPerSecond.toFixed(1) },
+  { title: "turns/s", meaning: "turns per second.", of: ({ turnsPerSecond }) => turnsPerSecond.toFixed(1) },
   ...firstByte,
   ...cost,
 ]

@@ -101,7 +101,7 @@ export const databaseUrl: Check<Redacted.Redacted> = {
         Option.filter((valid) => Option.isSome(decode(valid)) && !valid.includes("#")),
         Option.map((valid) => Redacted.make(valid)),
       ),
-  mustBe: "postgres://user:password@host:5432/database, special characters in it percent-encoded",
+  mustBe: "postgres://user:password@host:5432/database, with special characters percent-encoded",
   isSecret: true,
 }
 
@@ -127,7 +127,7 @@ const header = (text: string): Option.Option<readonly [string, string]> => {
 /** Headers in OpenTelemetry's format: `name=value,…` with percent-encoded values. They often contain keys. */
 export const headerList: Check<Redacted.Redacted<Readonly<Record<string, string>>>> = {
   parse: (text) => Option.map(list(header)(text), (headers) => Redacted.make(Object.fromEntries(headers))),
-  mustBe: "a comma-separated list of name=value, special characters in it percent-encoded",
+  mustBe: "a comma-separated list of name=value, with special characters percent-encoded",
   isSecret: true,
 }
 

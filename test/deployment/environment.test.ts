@@ -59,26 +59,26 @@ const documented = sections.flatMap(({ variables }) => Object.values(variables).
 const composeVariables = variablesIn(composeFiles)
 const ofComposeOnly = [...composeVariables.keys()].filter((name) => !asked.includes(name)).toSorted()
 
-test("every variable that the service reads is documented once, and no other", () => {
+test("every variable that the service reads is documented", () => {
   expect(documented.toSorted()).toEqual(asked)
 })
 
-test(".env.example names every variable of the service and of the compose files once, and no other", () => {
+test(".env.example has every variable once", () => {
   expect(named.toSorted()).toEqual([...asked, ...ofComposeOnly].toSorted())
 })
 
-test("every variable in .env.example is explained on the line above it", () => {
+test(".env.example explains every variable", () => {
   expect(assignments.filter(({ before }) => !/^# \S/.test(before))).toEqual([])
 })
 
-test("a copy of .env.example changes nothing: only the empty key is not commented out", async () => {
+test("a copy of .env.example changes nothing", async () => {
   expect(assignments.filter(({ active }) => active).map(({ name }) => name)).toEqual(["OPENAI_API_KEY"])
   const environment = await readByBun(example)
   expect(environment.OPENAI_API_KEY).toBe("")
   expect(load(environment).settings).toEqual(defaults)
 })
 
-test("the values in .env.example are the defaults of the code and of the compose files", async () => {
+test(".env.example shows the defaults", async () => {
   const environment = await readByBun(lines.map((line) => line.replace(assignment, "$2=$3")).join("\n"))
   expect(load(environment).settings).toEqual(defaults)
 
@@ -87,14 +87,14 @@ test("the values in .env.example are the defaults of the code and of the compose
   }
 })
 
-test("docker-compose.yml hands every variable to the service, and no other", () => {
+test("docker-compose.yml passes on every variable", () => {
   expect(Object.keys(api.environment).toSorted()).toEqual(asked)
 })
 
 /** A variable with a default in the syntax of compose files. */
 const interpolated = (name: string, value: string) => `\${${name}:-${value}}`
 
-test("what the container does not decide is passed on as it is: unset stays unset", () => {
+test("docker-compose.yml sets only what its container needs", () => {
   const decided = Object.entries(api.environment).filter(([, value]) => value !== null)
   expect(Object.fromEntries(decided)).toEqual({
     NODE_ENV: "production",

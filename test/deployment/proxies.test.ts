@@ -1,4 +1,4 @@
-/** The proxies of docs/deploying.md: their programs accept what stands there, and a turn streams through. */
+/** The proxies of docs/guides/deploying.md: their programs accept what stands there, and a turn streams through. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { join } from "node:path"
 import { makeClient } from "../../src/client/client.ts"
@@ -9,7 +9,7 @@ import { fail } from "../support/upstream.ts"
 
 setDefaultTimeout(60_000)
 
-const page = await Bun.file(new URL("../../docs/deploying.md", import.meta.url)).text()
+const page = await Bun.file(new URL("../../docs/guides/deploying.md", import.meta.url)).text()
 const blockOf = (language: string) =>
   new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, "ms").exec(page)?.[1] ?? ""
 

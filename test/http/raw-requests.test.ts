@@ -1,6 +1,6 @@
 /**
  * What comes over a connection that no browser would send. Bun answers some of it by itself, before any code of the
- * service: docs/operating.md says which, and a Bun that does otherwise is noticed here.
+ * service: docs/guides/operating.md says which, and a Bun that does otherwise is noticed here.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test"
 import { connect } from "node:net"

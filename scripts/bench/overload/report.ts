@@ -49,7 +49,7 @@ export const describe = (report: Report): string => {
   return `\`${report.command}\`:
 
 - Machine: ${report.machine}.
-- In use meanwhile: ${describeOthers(report)}.
+- Other load: ${describeOthers(report)}.
 - The scripted upstream: ${describeLatency(hosted)}. Its reply: ${describeReply(defaultReply)}. What is said to it: 5 s of 16 kHz WAV.
 
 ${verdictTable(verdictsOf(report.loads))}

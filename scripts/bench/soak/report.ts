@@ -87,7 +87,7 @@ export const describe = (report: Report): string => {
   return `\`${command}\`, with the seed ${seed}:
 
 - Machine: ${machine}.
-- In use meanwhile: ${describeOthers(report)}.
+- Other load: ${describeOthers(report)}.
 - ${run.turns} turns in ${minutes(run.wallMs)} minutes, ${(run.turns / (run.wallMs / 1000)).toFixed(1)} a second.
 - \`/health\` answered in ${times(run.health)}; \`/ready\` in ${times(run.ready)}.
 
