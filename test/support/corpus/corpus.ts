@@ -46,7 +46,9 @@ export const corpusOf = (files: number, seed: number): ReadonlyArray<string> => 
 const spread = (names: ReadonlyArray<string>, count: number, seed: number): ReadonlyArray<string> => {
   const step = names.length / count
   const shift = seed % Math.ceil(step)
-  const chosen = new Set(Array.from({ length: count }, (_, n) => (Math.floor(n * step) + shift) % names.length))
+  const chosen = new Set(
+    Array.from({ length: count }, (_, n) => (Math.floor(n * step) + shift) % names.length),
+  )
   return names.filter((_, n) => chosen.has(n))
 }
 
