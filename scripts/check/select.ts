@@ -6,25 +6,22 @@ const root = join(import.meta.dir, "../..")
 
 const isTest = (file: string) => file.endsWith(".test.ts")
 
-const sourcesOfAll = () => readSources(["src", "test", "scripts", "examples"])
-
 /**
- * Test files that start a database and name SQL, or live in a folder whose subject is stored rows: those in which
- * another version of PostgreSQL can make a difference.
+ * Test files that start a database and name SQL, or whose folder is about stored rows: those in which another version
+ * of PostgreSQL can make a difference.
  */
 export const sqlTests = async (): Promise<ReadonlyArray<string>> => {
-  const sources = await sourcesOfAll()
-  const reach = dependents(graphOf(sources), ["test/support/database.ts"])
-  return [...reach].filter(
-    (file) =>
-      isTest(file) &&
-      !elsewhere.test(file) &&
-      (/^test\/(db|conversation|accounts)\//.test(file) || /\bsql\b/.test(sources.get(file) ?? "")),
-  )
+  const sources = await readSources(["test"])
+  return [...sources.keys()].filter(isTest).filter((file) => {
+    const source = sources.get(file) ?? ""
+    const startsDatabase = /\b(?:make(?:Empty)?Database|startService|startTurns)\(/.test(source)
+    const isAboutRows = /^test\/(?:accounts|conversation|db)\//.test(file) || /\bsql\b/.test(source)
+    return startsDatabase && isAboutRows && !isAboutPrograms.test(file)
+  })
 }
 
-/** What these test is not the service's statements: programs around it, or an embedded server of their own. */
-const elsewhere = /^test\/(page|deployment|bench|db\/embedded)/
+/** These test processes, the page and the bench programs. The statements that they reach are those of other tests. */
+const isAboutPrograms = /^test\/(?:bench|deployment|page|process\/(?!doctor|users))/
 
 /** Test files around what differs from `main`, or from HEAD where there is no `main`. */
 export const changedTests = async (): Promise<ReadonlyArray<string>> => {
@@ -33,7 +30,7 @@ export const changedTests = async (): Promise<ReadonlyArray<string>> => {
     git("diff", "--name-only", base),
     git("ls-files", "--others", "--exclude-standard"),
   ])
-  return testsAround(changed.flat(), await sourcesOfAll())
+  return testsAround(changed.flat(), await readSources(["src", "test", "scripts", "examples"]))
 }
 
 /** Every test that starts the service imports all of `src` through these, so an import of them says nothing. */
