@@ -1,34 +1,37 @@
 /**
- * Sets up, then runs all that must hold before a change lands: format and lint, types, Effect's own diagnostics,
- * tests. Arguments go to `bun test`.
+ * Sets up, then runs all that must hold before a change lands: format and lint, types, Effect's diagnostics, tests.
+ * `--changed` runs only the test files around what differs from `main`, `--sql` only tests that use PostgreSQL (and
+ * no other check). Every other argument goes to `bun test`.
  */
 import { bun, run, setUp } from "./setup.ts"
 
-/** In ms. By the command line: what test/support/preload.ts sets holds for the first file only, after it 5 s again. */
-const timeout = 30_000
-
-const tests = async () => {
-  const child = Bun.spawn([bun, "test", "--timeout", `${timeout}`, ...process.argv.slice(2)], {
-    cwd: new URL("..", import.meta.url).pathname,
-    stdio: ["inherit", "inherit", "pipe"],
-  })
-  let said = ""
-  for await (const chunk of child.stderr.pipeThrough(new TextDecoderStream())) {
-    process.stderr.write(chunk)
-    said += chunk
-  }
-  const count = (word: string) => Number(new RegExp(`^ *(\\d+) ${word}$`, "m").exec(said)?.[1] ?? 0)
-  return { code: await child.exited, passed: count("pass"), failed: count("fail") }
-}
+const changedFlag = "--changed"
+const sqlFlag = "--sql"
+const given = process.argv.slice(2)
+const passedOn = given.filter((argument) => argument !== changedFlag && argument !== sqlFlag)
 
 await setUp("tests")
-const steps = ["lint", "types"]
+// These import packages, which only `setUp` has installed.
+const { runTests } = await import("./check/tests.ts")
+const { changedTests, sqlTests } = await import("./check/select.ts")
+
+const steps = given.includes(sqlFlag) ? [] : ["lint", "types"]
 let broken = 0
 for (const step of steps) {
   if ((await run([bun, "run", step])) !== 0) broken += 1
 }
-const { code, passed, failed } = await tests()
-const good = code === 0 && broken === 0 && passed > 0
+
+const files = given.includes(changedFlag)
+  ? await changedTests()
+  : given.includes(sqlFlag)
+    ? await sqlTests()
+    : []
+const nothingToTest = given.includes(changedFlag) && files.length === 0
+const { code, passed, failed } = nothingToTest
+  ? { code: 0, passed: 0, failed: 0 }
+  : await runTests([...passedOn, ...files])
+
+const good = code === 0 && broken === 0 && (passed > 0 || nothingToTest)
 console.log(
   good
     ? `\nAll good: ${steps.length} checks and ${passed} tests passed.`

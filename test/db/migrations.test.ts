@@ -3,12 +3,12 @@ import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import { ConfigProvider, Effect, Exit, Layer } from "effect"
 import { migrationsOnly } from "../../src/app.ts"
-import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { makeEmptyDatabase, type TestDatabase } from "../support/database.ts"
 import { cleanUpProcesses, mainFile, startProcess } from "../support/process.ts"
 
 let database: TestDatabase
 beforeEach(async () => {
-  database = await makeDatabase()
+  database = await makeEmptyDatabase()
 })
 afterEach(() => database.drop())
 afterAll(cleanUpProcesses)

@@ -85,7 +85,7 @@ describe("all places taken", () => {
   test("one more begins when another ends meanwhile", async () => {
     const held = [await hold(0), await hold(1)]
     const late = converse(2)
-    await Bun.sleep(100)
+    await service.turnsWaiting(1)
     held[0]?.leave()
     expect((await late).status).toBe(200)
     held[1]?.leave()

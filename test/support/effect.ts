@@ -8,7 +8,7 @@ import { Effect, type Scope, TestContext, type TestServices } from "effect"
 export const effectTest = <A, E>(
   name: string,
   effect: Effect.Effect<A, E, Scope.Scope | TestServices.TestServices>,
-  timeoutMs = 5000,
+  timeoutMs = 30_000,
 ): void =>
   test(
     name,

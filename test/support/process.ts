@@ -45,7 +45,7 @@ export interface ServiceProcess {
 
 export const mainFile = join(import.meta.dir, "../../src/main.ts")
 /** For a line that is sure to come, on a machine that has much else to do. */
-const patienceMs = 20_000
+const timeoutMs = 20_000
 
 const running = new Set<Bun.Subprocess>()
 const folders = new Set<string>()
@@ -116,7 +116,7 @@ export const startProcess = ({
       return matches.length >= times || over ? matches : undefined
     }
     const matches = await watch
-      .for(look, `${what}`, patienceMs)
+      .for(look, `${what}`, timeoutMs)
       .catch((): ReadonlyArray<RegExpExecArray> => [])
     const [first] = matches
     if (first === undefined || matches.length < times) {

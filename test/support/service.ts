@@ -1,12 +1,14 @@
-import { Clock, ConfigProvider, Duration, Effect, Exit, Layer, Scope } from "effect"
+import { ConfigProvider, Effect, Exit, Layer, Scope } from "effect"
 import * as Context from "effect/Context"
 import { layer } from "../../src/app.ts"
 import { HttpServer } from "../../src/http/server.ts"
 import { Admission } from "../../src/limits/admission.ts"
 import { Turns } from "../../src/turn/turns.ts"
 import { makeDatabase, type TestDatabase } from "./database.ts"
+import { fastClock } from "./fast-clock.ts"
 import { withoutLimits } from "./limits.ts"
 import { startUpstream, type Upstream } from "./upstream.ts"
+import { prepareSpeech } from "./upstream-audio.ts"
 
 /** The whole service, as in production, on a port of its own; only OpenAI is replaced. */
 export interface Service {
@@ -49,25 +51,14 @@ export interface ServiceOptions {
   readonly database?: TestDatabase
 }
 
-/** The real clock, with every sleep made shorter: a retry after 1 s or a time-out of 30 s without the waiting. */
-const fastClock = (speed: number): Clock.Clock => {
-  const clock = Clock.make()
-  return {
-    [Clock.ClockTypeId]: Clock.ClockTypeId,
-    unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis(),
-    unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
-    currentTimeMillis: clock.currentTimeMillis,
-    currentTimeNanos: clock.currentTimeNanos,
-    sleep: (wait) => clock.sleep(Duration.times(wait, 1 / speed)),
-  }
-}
-
 export const startService = async ({
   env = {},
   speed = 1,
   database: given,
 }: ServiceOptions = {}): Promise<Service> => {
   const upstream = await startUpstream()
+  // Its first speech must not use up a time-out that is shorter than usual.
+  if (speed > 1) await prepareSpeech()
   const database = given ?? (await makeDatabase())
   const variables = {
     NODE_ENV: "test",
@@ -87,7 +78,10 @@ export const startService = async ({
   }
   const provider = ConfigProvider.fromMap(new Map(Object.entries(variables)))
   const scope = Effect.runSync(Scope.make())
-  const environment = Layer.merge(Layer.setConfigProvider(provider), Layer.setClock(fastClock(speed)))
+  const environment = Layer.merge(
+    Layer.setConfigProvider(provider),
+    speed === 1 ? Layer.empty : Layer.setClock(fastClock(speed)),
+  )
   const built = await Effect.runPromise(Layer.buildWithScope(Layer.provide(layer, environment), scope))
   const url = `${Context.get(built, HttpServer).url}/api/v1`
 

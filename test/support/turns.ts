@@ -32,18 +32,18 @@ export interface TurnService extends Service {
   readonly reset: () => void
 }
 
-/** Resolves with the first truthy value; looks every few ms for up to 5 s, unless told, and then names what was missed. */
+/** Resolves with the first truthy value; looks every few ms and rejects after `timeoutMs`, naming what was missed. */
 export const until = async <T>(
   look: () => T | Promise<T>,
   what: string | (() => string),
-  patienceMs = 5000,
+  timeoutMs = 20_000,
 ): Promise<T> => {
-  const deadline = performance.now() + patienceMs
+  const deadline = performance.now() + timeoutMs
   for (;;) {
     const found = await look()
     if (found) return found
     if (performance.now() > deadline) {
-      throw new Error(`waited ${patienceMs / 1000} s in vain for ${typeof what === "string" ? what : what()}`)
+      throw new Error(`waited ${timeoutMs / 1000} s in vain for ${typeof what === "string" ? what : what()}`)
     }
     await Bun.sleep(3)
   }

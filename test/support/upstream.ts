@@ -58,7 +58,7 @@ export interface Upstream {
   readonly openCalls: () => number
   /** TCP connections, idle ones included. */
   readonly openConnections: () => number
-  /** Resolves with the first truthy value, looked for after every event; rejects after `timeoutMs` (5000). */
+  /** Resolves with the first truthy value, looked for after every event; rejects after `timeoutMs` (20,000). */
   readonly waitFor: <T>(look: () => T, what?: string, timeoutMs?: number) => Promise<NonNullable<T>>
   /** Drops what is in flight, and forgets scripts, defaults, latency and log. */
   readonly reset: () => void
@@ -178,7 +178,7 @@ export const startUpstream = async (options: UpstreamOptions = {}): Promise<Upst
     refusals: () => refusals,
     openCalls: () => open.size,
     openConnections: server.openConnections,
-    waitFor: (look, what = String(look), timeoutMs = 5000) => watch.for(look, what, timeoutMs),
+    waitFor: (look, what = String(look), timeoutMs = 20_000) => watch.for(look, what, timeoutMs),
     reset: () => {
       server.drop("busy")
       for (const { state } of Object.values(endpoints)) Object.assign(state, fresh())

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { makeDatabase, stopCluster } from "../../../test/support/database.ts"
+import { makeDatabase, stopServer } from "../../../test/support/database.ts"
 import { arrive } from "../load.ts"
 import { type Probed, startProbe } from "../probing.ts"
 import {
@@ -144,7 +144,7 @@ export const soak = async (options: Options, tell: (line: string) => void): Prom
   } finally {
     await stopAll()
     await database.drop()
-    await stopCluster()
+    await stopServer()
     await rm(folder, { recursive: true, force: true })
   }
 }

@@ -7,7 +7,7 @@ const lures = { url: "http://127.0.0.1:9", file: "/etc/hostname" }
 const hashOf = async (seed: number, name: string) => Bun.hash(await makeFile(seed, name, lures))
 
 test("every name stands for a file of its own, and for the same one in every run", async () => {
-  const names = corpusOf(2000)
+  const names = corpusOf(2000, 1)
   expect(new Set(names).size).toBe(2000)
   const broken = names.filter((name) => name.startsWith("broken/"))
   const some = broken.filter((_, n) => n % 20 === 0)
@@ -18,6 +18,16 @@ test("every name stands for a file of its own, and for the same one in every run
   expect(alike.length).toBeLessThan(some.length / 5)
   expect(new Set(once).size).toBeGreaterThan(some.length * 0.9)
 }, 30_000)
+
+test("a short corpus has files of every kind, and other seeds have others", () => {
+  const all = new Set(corpusOf(1000, 1))
+  const [one, two, three] = [1, 2, 3].map((seed) => corpusOf(300, seed))
+  for (const names of [one, two, three]) expect(new Set(names).size).toBe(300)
+  const kinds = (names: Iterable<string> = []) => new Set([...names].map((name) => name.split("/")[0]))
+  expect(kinds(one)).toEqual(kinds(all))
+  const byHand = (names: Iterable<string> = []) => [...names].filter((name) => !name.startsWith("broken/"))
+  expect(new Set([one, two, three].flatMap(byHand)).size).toBeGreaterThan(byHand(all).length * 0.7)
+})
 
 test("a file is made again by its name on the command line, from recordings made anew", async () => {
   for (const name of ["broken/oggOpus/sizeThatLies/0", "broken/mkvAac/bitOfAHeader/0", "by hand/bw64"]) {

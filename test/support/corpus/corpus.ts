@@ -32,10 +32,24 @@ function* broken() {
   }
 }
 
-/** The names of all that is made by hand, and of broken recordings until there are so many files. */
-export const corpusOf = (files: number): ReadonlyArray<string> => {
+/**
+ * The names of so many files: all that are made by hand, then broken recordings. Where there is no room for all, a
+ * quarter are broken recordings, and the rest is spread evenly over those made by hand, shifted by the seed.
+ */
+export const corpusOf = (files: number, seed: number): ReadonlyArray<string> => {
   const byHand = [...tiny, ...Object.keys(handMade).map((name) => `by hand/${name}`)]
-  return [...byHand, ...broken().take(Math.max(0, files - byHand.length))]
+  const some = Math.min(byHand.length, Math.ceil(files * 0.75))
+  const picked = files < byHand.length ? spread(byHand, some, seed) : byHand
+  return [...picked, ...broken().take(files - picked.length)]
+}
+
+const spread = (names: ReadonlyArray<string>, count: number, seed: number): ReadonlyArray<string> => {
+  const step = names.length / count
+  const shift = seed % Math.ceil(step)
+  const chosen = new Set(
+    Array.from({ length: count }, (_, n) => (Math.floor(n * step) + shift) % names.length),
+  )
+  return names.filter((_, n) => chosen.has(n))
 }
 
 /** The file of that name. */

@@ -1,0 +1,83 @@
+/** Picks test files for a part of the check. */
+import { join } from "node:path"
+import { dependents, graphOf, readSources } from "./imports.ts"
+
+const root = join(import.meta.dir, "../..")
+
+const isTest = (file: string) => file.endsWith(".test.ts")
+
+/**
+ * Test files that start a database and name SQL, or whose folder is about stored rows: those in which another version
+ * of PostgreSQL can make a difference.
+ */
+export const sqlTests = async (): Promise<ReadonlyArray<string>> => {
+  const sources = await readSources(["test"])
+  return [...sources.keys()].filter(isTest).filter((file) => {
+    const source = sources.get(file) ?? ""
+    const startsDatabase = /\b(?:make(?:Empty)?Database|startService|startTurns)\(/.test(source)
+    const isAboutRows = /^test\/(?:accounts|conversation|db)\//.test(file) || /\bsql\b/.test(source)
+    return startsDatabase && isAboutRows && !isAboutPrograms.test(file)
+  })
+}
+
+/** These test processes, the page and the bench programs. The statements that they reach are those of other tests. */
+const isAboutPrograms = /^test\/(?:bench|deployment|page|process\/(?!doctor|users))/
+
+/** Test files around what differs from `main`, or from HEAD where there is no `main`. */
+export const changedTests = async (): Promise<ReadonlyArray<string>> => {
+  const [base = "HEAD"] = await git("merge-base", "main", "HEAD")
+  const changed = await Promise.all([
+    git("diff", "--name-only", base),
+    git("ls-files", "--others", "--exclude-standard"),
+  ])
+  return testsAround(changed.flat(), await readSources(["src", "test", "scripts", "examples"]))
+}
+
+/** Every test that starts the service imports all of `src` through these, so an import of them says nothing. */
+const importsAll = (file: string) => /^(src\/(app|main)\.ts$|test\/support\/)/.test(file)
+
+/**
+ * The test files that import a changed file, directly or through others, those of the folder that mirrors its own, and
+ * the tests of the whole service that are about it.
+ */
+export const testsAround = (
+  changed: ReadonlyArray<string>,
+  sources: ReadonlyMap<string, string>,
+): ReadonlyArray<string> => {
+  const all = graphOf(sources)
+  const graph = changed.some(importsAll) ? all : new Map([...all].filter(([file]) => !importsAll(file)))
+  const tests = [...sources.keys()].filter(isTest)
+  const mirrors = changed.flatMap((file) => mirrorsOf(file)).map((pattern) => new Bun.Glob(pattern))
+  const importers = dependents(graph, changed)
+  return tests.filter((file) => importers.has(file) || mirrors.some((mirror) => mirror.match(file)))
+}
+
+const turns = "test/http/turn*.test.ts"
+
+/** Tests through the service's front doors that are about a folder of `src`; one turn for those not named. */
+const blackBox: Readonly<Record<string, string>> = {
+  accounts: "test/http/{account,keys,registration,users}.test.ts",
+  agent: turns,
+  cli: "test/process/*.test.ts",
+  client: "test/{client,page}/*.test.ts",
+  conversation: turns,
+  limits: "test/http/{rate-limits,turn-admission,turn-busy}.test.ts",
+  page: "test/page/*.test.ts",
+  turn: turns,
+}
+
+const mirrorsOf = (file: string): ReadonlyArray<string> => {
+  const [top = "", folder = ""] = file.split("/")
+  if (top === "src") return [`test/${folder}/**/*.test.ts`, blackBox[folder] ?? "test/http/turn.test.ts"]
+  if (top === "migrations") return ["test/{db,conversation}/**/*.test.ts"]
+  if (top === "scripts") return ["test/bench/**/*.test.ts"]
+  if (file.endsWith(".md")) return ["test/docs.test.ts"]
+  if (/^(Dockerfile|.*compose.*\.yml|\.env\.example)$/.test(file)) return ["test/deployment/*.test.ts"]
+  return []
+}
+
+const git = async (...args: ReadonlyArray<string>): Promise<ReadonlyArray<string>> => {
+  const child = Bun.spawn(["git", ...args], { cwd: root, stdout: "pipe", stderr: "ignore" })
+  const output = await new Response(child.stdout).text()
+  return (await child.exited) === 0 ? output.split("\n").filter((line) => line !== "") : []
+}

@@ -1,0 +1,61 @@
+/** Runs test files in parallel processes on one PostgreSQL server. */
+import { availableParallelism } from "node:os"
+import { startPostgres } from "../../test/support/postgres.ts"
+import { makeTemplate } from "../../test/support/template.ts"
+import { bun } from "../setup.ts"
+
+/** In ms, for tests that set none. A preload's `setDefaultTimeout` would hold for a process's first file only. */
+const timeout = 30_000
+
+/** One more than cores: a test often waits for a child process, a timer or the database. */
+const workers = availableParallelism() + 1
+
+/** The time of each file on a past run. The slowest start first. `--update-timings` writes it. */
+const timings = "test/timings.json"
+
+export interface Outcome {
+  readonly code: number
+  readonly passed: number
+  readonly failed: number
+}
+
+/** `bun test` with these arguments. Shows the output of failing tests and the totals. */
+export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> => {
+  const server = await startPostgres()
+  const child = { kill: () => {} }
+  const stop = async (signal: NodeJS.Signals) => {
+    child.kill()
+    await server.stop()
+    process.exit(signal === "SIGINT" ? 130 : 143)
+  }
+  process.on("SIGINT", stop).on("SIGTERM", stop)
+  try {
+    await makeTemplate(server.url)
+    const tests = Bun.spawn(
+      [
+        bun,
+        "test",
+        `--timeout=${timeout}`,
+        `--parallel=${workers}`,
+        `--timings=${timings}`,
+        "--only-failures",
+        ...args,
+      ],
+      {
+        cwd: new URL("../..", import.meta.url).pathname,
+        env: { ...process.env, TEST_DATABASE_URL: server.url },
+        stdio: ["inherit", "inherit", "pipe"],
+      },
+    )
+    child.kill = () => tests.kill("SIGTERM")
+    let output = ""
+    for await (const chunk of tests.stderr.pipeThrough(new TextDecoderStream())) {
+      process.stderr.write(chunk)
+      output += chunk
+    }
+    const count = (word: string) => Number(new RegExp(`^ *(\\d+) ${word}$`, "m").exec(output)?.[1] ?? 0)
+    return { code: await tests.exited, passed: count("pass"), failed: count("fail") }
+  } finally {
+    await server.stop()
+  }
+}

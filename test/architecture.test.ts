@@ -1,0 +1,142 @@
+import { expect, test } from "bun:test"
+import { unusedExports } from "../scripts/check/exports.ts"
+import { graphOf, readSources } from "../scripts/check/imports.ts"
+
+/**
+ * The folders of `src` and the files beside them, from the top down: each imports of its own line and those below.
+ * Between parts of one line there is no cycle.
+ */
+const layers: ReadonlyArray<ReadonlyArray<string>> = [
+  ["main"],
+  ["cli"],
+  ["app"],
+  ["http"],
+  ["realtime"],
+  ["turn"],
+  ["agent", "tools"],
+  ["conversation", "status"],
+  ["accounts", "limits"],
+  ["providers"],
+  ["ffmpeg", "text", "audio"],
+  [
+    "capacity",
+    "config",
+    "config-checks",
+    "db",
+    "hash",
+    "metrics",
+    "otlp",
+    "process",
+    "schema",
+    "telemetry",
+    "temp-folder",
+  ],
+]
+
+/** Run in browsers, so they import nothing of the rest. */
+const apart: Readonly<Record<string, ReadonlyArray<string>>> = {
+  client: ["client"],
+  page: ["page", "client"],
+}
+
+/** Imports that still point upward, and parts that still form a cycle. The lists may only get shorter. */
+const knownUpward = [
+  "src/accounts/export.ts -> src/conversation/model.ts",
+  "src/audio/silence.ts -> src/turn/transcode.ts",
+  "src/ffmpeg/ffmpeg.ts -> src/limits/admission.ts",
+  "src/ffmpeg/ffmpeg.ts -> src/limits/fair-semaphore.ts",
+  "src/ffmpeg/ffmpeg.ts -> src/turn/speak.ts",
+  "src/ffmpeg/reencode.ts -> src/turn/speak.ts",
+]
+const knownCycles = ["audio ffmpeg providers turn"]
+
+/** Exports without an importer. The list may only get shorter. */
+const knownUnused = [
+  "src/audio/pcm.ts: bytesPerSecond",
+  "src/client/retry.ts: sleep",
+  "src/conversation/model.ts: Role",
+  "src/db/rows.ts: findAll",
+  "src/db/rows.ts: findFirst",
+  "src/db/rows.ts: findOne",
+  "src/http/openapi/document.ts: operationOf",
+  "src/http/openapi/document.ts: prefix",
+  "src/http/payloads.ts: AudioChunk",
+  "src/http/payloads.ts: ListedApiKey",
+  "src/http/payloads.ts: ReplyDelta",
+  "src/http/payloads.ts: SseEvent",
+  "src/http/payloads.ts: Transcript",
+  "src/http/payloads.ts: TurnCompleted",
+  "src/http/payloads.ts: TurnFailed",
+  "src/http/payloads.ts: TurnStarted",
+  "src/http/renderings.ts: headersOf",
+  "src/providers/errors.ts: reasonOf",
+  "src/providers/openai/fetch.ts: AnswerTooLarge",
+  "src/providers/openai/language-model.ts: generateWith",
+  "src/providers/openai/synthesizer.ts: speakWith",
+  "src/providers/openai/transcriber.ts: transcribeWith",
+  "src/schema.ts: parseId",
+]
+
+/** The package's `exports`: users of the package import them. */
+const isPublic = (each: string) => each.startsWith("src/client/client.ts: ")
+
+const sources = await readSources(["src", "test", "scripts", "examples"])
+const isCode = (file: string) => file.startsWith("src/") && sources.has(file)
+const graph = graphOf(new Map([...sources].filter(([file]) => isCode(file))))
+
+/** `src/http/errors.ts` is of `http`, `src/schema.ts` of `schema`. */
+const partOf = (file: string) => file.split("/")[1]?.replace(/\.ts$/, "") ?? ""
+
+const edges = [...graph].flatMap(([file, imports]) =>
+  [...imports].filter(isCode).map((path) => ({ file, path, from: partOf(file), to: partOf(path) })),
+)
+
+const rankOf = (part: string) => layers.findIndex((layer) => layer.includes(part))
+
+test("every part of src has its place in the order", () => {
+  const placed = [...layers.flat(), ...Object.keys(apart)]
+  expect([...new Set([...graph.keys()].map(partOf))].filter((part) => !placed.includes(part))).toEqual([])
+})
+
+test("no import points upward", () => {
+  const upward = edges
+    .filter(({ from, to }) => {
+      const own = apart[from]
+      if (own !== undefined) return !own.includes(to)
+      if (to in apart) return rankOf(from) > rankOf("http")
+      return rankOf(to) < rankOf(from)
+    })
+    .map(({ file, path }) => `${file} -> ${path}`)
+  expect(upward.filter((each) => !knownUpward.includes(each))).toEqual([])
+})
+
+test("no parts form an import cycle", () => {
+  const reach = new Map<string, Set<string>>()
+  for (const { from, to } of edges) if (from !== to) reach.set(from, (reach.get(from) ?? new Set()).add(to))
+  for (let grew = true; grew; ) {
+    grew = false
+    for (const found of reach.values()) {
+      const before = found.size
+      for (const part of [...found]) for (const next of reach.get(part) ?? []) found.add(next)
+      grew ||= found.size > before
+    }
+  }
+  const cycles = new Set(
+    [...reach]
+      .filter(([part, found]) => found.has(part))
+      .map(([part, found]) =>
+        [...found]
+          .filter((other) => reach.get(other)?.has(part))
+          .toSorted()
+          .join(" "),
+      ),
+  )
+  expect([...cycles].filter((each) => !knownCycles.includes(each))).toEqual([])
+})
+
+test("every export is imported", () => {
+  const unused = unusedExports(sources, "src").filter(
+    (each) => !isPublic(each) && !knownUnused.includes(each),
+  )
+  expect(unused).toEqual([])
+})
