@@ -80,8 +80,8 @@ const stageNames = { stt: "hears", llm: "answers", tts: "speaks" } as const
 
 /** Says plainly what is a toy. */
 const showEngines = async () => {
-  const { stages } = await client.ready()
-  const offline = (["stt", "llm", "tts"] as const).filter((stage) => stages[stage].engine === "offline")
+  const { checks } = await client.ready()
+  const offline = (["stt", "llm", "tts"] as const).filter((stage) => checks[stage].engine === "offline")
   engines.hidden = offline.length === 0
   const verbs = offline.map((stage) => stageNames[stage])
   const list = verbs.length > 1 ? `${verbs.slice(0, -1).join(", ")} and ${verbs.at(-1)}` : verbs.join("")
