@@ -13,10 +13,10 @@ const bounds: ReadonlyArray<readonly [key: string, said: string]> = [
   ["maximum", "to"],
   ["minLength", "at least"],
   ["maxLength", "at most"],
-  ["default", "by default"],
+  ["default", "default"],
 ]
 
-/** A schema in a few words; what is a component is a link to it. */
+/** A schema in a few words. A component becomes a link. */
 export const typeOf = (schema: JsonSchema): Html => {
   const { $ref, type, format, items } = schema
   if (typeof $ref === "string") {
@@ -32,11 +32,11 @@ export const typeOf = (schema: JsonSchema): Html => {
       schema.enum.map((each) => code(JSON.stringify(each))),
       " or ",
     )
-  if (Predicate.isRecord(items)) return html`list of ${typeOf(items)}`
+  if (Predicate.isRecord(items)) return html`array of ${typeOf(items)}`
   const said = bounds.flatMap(([key, words]) =>
     schema[key] === undefined ? [] : [`${words} ${schema[key]}`],
   )
-  const kind = typeof format === "string" ? format : typeof type === "string" ? type : "anything"
+  const kind = typeof format === "string" ? format : typeof type === "string" ? type : "any"
   return html`${[kind, ...said].join(", ")}`
 }
 
@@ -47,7 +47,7 @@ const own = (schema: JsonSchema): Html | undefined => {
   const rows = Object.entries(properties).flatMap(([name, each]) =>
     Predicate.isRecord(each)
       ? [
-          html`<dt>${code(name)} <small>${typeOf(each)}${names.includes(name) ? "" : ", may be left out"}</small></dt>
+          html`<dt>${code(name)} <small>${typeOf(each)}${names.includes(name) ? "" : ", optional"}</small></dt>
             <dd>${schemaDetails(each)}</dd>`,
         ]
       : [],
@@ -60,7 +60,7 @@ const nested = (schema: JsonSchema): ReadonlyArray<JsonSchema> => [
   ...(Predicate.isRecord(schema.items) ? [schema.items] : []),
 ]
 
-/** What is said of a schema, and its members; those of a component are where that is. */
+/** A schema's description and its fields. The fields of a component are in the section Schemas. */
 export const schemaDetails = (schema: JsonSchema): Html => {
   const { description, "x-events": events } = schema
   return html`${typeof description === "string" ? prose(description) : undefined}
