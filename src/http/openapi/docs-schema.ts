@@ -8,12 +8,20 @@ const schemas = (value: unknown): ReadonlyArray<JsonSchema> =>
 const joined = (parts: ReadonlyArray<Html>, by: string): Html =>
   parts.reduce((before, part) => html`${before}${by}${part}`)
 
-const bounds: ReadonlyArray<readonly [key: string, said: string]> = [
-  ["minimum", "from"],
-  ["maximum", "to"],
-  ["minLength", "at least"],
-  ["maxLength", "at most"],
-  ["default", "default"],
+const given = (value: unknown) => (typeof value === "number" ? value : undefined)
+
+/** "1 to 100", "at most 200 characters". */
+const range = (least: unknown, most: unknown, unit: string): ReadonlyArray<string> => {
+  const [from, to] = [given(least), given(most)]
+  if (from !== undefined && to !== undefined) return [`${from} to ${to}${unit}`]
+  if (to !== undefined) return [`at most ${to}${unit}`]
+  return from === undefined ? [] : [`at least ${from}${unit}`]
+}
+
+const boundsOf = (schema: JsonSchema): ReadonlyArray<string> => [
+  ...range(schema.minimum, schema.maximum, ""),
+  ...range(schema.minLength, schema.maxLength, " characters"),
+  ...(schema.default === undefined ? [] : [`default ${schema.default}`]),
 ]
 
 /** A schema in a few words. A component becomes a link. */
@@ -27,20 +35,17 @@ export const typeOf = (schema: JsonSchema): Html => {
   if (first !== undefined) {
     return joined([first, ...(schema.anyOf === undefined ? [] : others)].map(typeOf), " or ")
   }
-  if (Array.isArray(schema.enum))
-    return joined(
-      schema.enum.map((each) => code(JSON.stringify(each))),
-      " or ",
-    )
+  const bounds = boundsOf(schema)
+  if (Array.isArray(schema.enum)) {
+    const values = schema.enum.map((each) => code(JSON.stringify(each)))
+    return joined([joined(values, " or "), ...bounds.map((each) => html`${each}`)], ", ")
+  }
   if (Predicate.isRecord(items)) return html`array of ${typeOf(items)}`
-  const said = bounds.flatMap(([key, words]) =>
-    schema[key] === undefined ? [] : [`${words} ${schema[key]}`],
-  )
   const kind = typeof format === "string" ? format : typeof type === "string" ? type : "any"
-  return html`${[kind, ...said].join(", ")}`
+  return html`${[kind, ...bounds].join(", ")}`
 }
 
-const own = (schema: JsonSchema): Html | undefined => {
+const fieldList = (schema: JsonSchema): Html | undefined => {
   const { properties, required } = schema
   if (!Predicate.isRecord(properties)) return undefined
   const names = Array.isArray(required) ? required : []
@@ -64,6 +69,6 @@ const nested = (schema: JsonSchema): ReadonlyArray<JsonSchema> => [
 export const schemaDetails = (schema: JsonSchema): Html => {
   const { description, "x-events": events } = schema
   return html`${typeof description === "string" ? prose(description) : undefined}
-    ${own(schema)}${nested(schema).map(schemaDetails)}
-    ${Predicate.isRecord(events) ? own({ properties: events, required: Object.keys(events) }) : undefined}`
+    ${fieldList(schema)}${nested(schema).map(schemaDetails)}
+    ${Predicate.isRecord(events) ? fieldList({ properties: events, required: Object.keys(events) }) : undefined}`
 }

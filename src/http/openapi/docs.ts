@@ -146,16 +146,18 @@ export const makeDocs = (document: unknown, styles: Html): string => {
     <style>${styles}</style>
   </head>
   <body>
+    <header>
+      <h1>${info.title} API <small>${info.version}</small></h1>
+      ${prose(info.description)}
+      <p>The OpenAPI 3.1 document is at <a href="/openapi.json">openapi.json</a>. Send
+      ${code("Authorization: Bearer sk_…")} with every request, except to operations marked “no API key”.</p>
+    </header>
     <nav aria-label="Operations">
       ${groups.map(({ name, operations }) => html`<h2><a href="#${name}">${name}</a></h2><ul>${operations.map(link)}</ul>`)}
       <h2><a href="#headers">Headers</a></h2>
       <h2><a href="#schemas">Schemas</a></h2>
     </nav>
     <main>
-      <h1>${info.title} API <small>${info.version}</small></h1>
-      ${prose(info.description)}
-      <p>The OpenAPI 3.1 document is at <a href="/openapi.json">openapi.json</a>. Send
-      ${code("Authorization: Bearer sk_…")} with every request, except to operations marked “no API key”.</p>
       ${groups.map(group)}
       <h2 id="headers">Headers</h2>
       <dl>${Object.entries(components.headers).map(header)}</dl>

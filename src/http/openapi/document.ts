@@ -119,11 +119,16 @@ const namesBySchema = new Map(named.map(([name, schema]) => [JSON.stringify(sche
 
 /** The OpenAPI 3.1 document of the API's routes, from their Schemas and descriptions. Throws for a route without one. */
 export const makeDocument = (routes: ReadonlyArray<Route>, examples: Examples): JsonSchema => {
+  const described = routes
+    .filter(({ path }) => path.startsWith(prefix))
+    .map((route) => {
+      const operation = operationOf(route)
+      if (operation === undefined) throw new Error(`${route.method} ${route.path} is not described`)
+      return { route, operation }
+    })
+    .toSorted((a, b) => a.operation.position - b.operation.position)
   const paths: Record<string, Record<string, unknown>> = {}
-  for (const route of routes) {
-    if (!route.path.startsWith(prefix)) continue
-    const operation = operationOf(route)
-    if (operation === undefined) throw new Error(`${route.method} ${route.path} is not described`)
+  for (const { route, operation } of described) {
     const path = templateOf(route.path)
     paths[path] = {
       ...paths[path],

@@ -57,9 +57,13 @@ interface Described {
 
 /** The part of a route's description that its Schemas do not contain. */
 export class Operation {
+  private static count = 0
   readonly described: Described
+  /** The document lists operations in the order of their descriptions, not of their routes. */
+  readonly position: number
   constructor(described: Described) {
     this.described = described
+    this.position = Operation.count++
   }
 }
 

@@ -5,7 +5,7 @@ export const health = describe({
   id: "getHealth",
   tag: "Health",
   isPublic: true,
-  summary: "Check the process",
+  summary: "Check health",
   description: "Checks neither the database nor a provider.",
   answers: [
     {
@@ -31,7 +31,7 @@ export const ready = describe({
   id: "getReadiness",
   tag: "Health",
   isPublic: true,
-  summary: "Check that the service can take turns",
+  summary: "Check readiness",
   description:
     "The result is cached for one second. The check calls no provider: it reports the outcome of recent requests, and the engine of each stage. The service stays ready while a provider fails.",
   answers: [

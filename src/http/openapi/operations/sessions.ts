@@ -27,21 +27,6 @@ const wrongTitle = new ValidationFailed({ message: "title: must have at most 200
 const wrongLimit = (most: number) =>
   new ValidationFailed({ message: `limit: must be a whole number from 1 to ${most}` })
 
-export const list = describe({
-  ...inSessions,
-  id: "listSessions",
-  summary: "List sessions",
-  description: "Most recent activity first.",
-  answers: [
-    {
-      status: 200,
-      description: "A page of sessions.",
-      content: json(SessionPage, { sessions: [session], nextCursor: null }),
-    },
-  ],
-  failures: [wrongLimit(100), "UnknownPosition"],
-})
-
 export const create = describe({
   ...inSessions,
   id: "createSession",
@@ -56,6 +41,21 @@ export const create = describe({
     },
   ],
   failures: [wrongTitle, "ConstraintViolated"],
+})
+
+export const list = describe({
+  ...inSessions,
+  id: "listSessions",
+  summary: "List sessions",
+  description: "Most recent activity first.",
+  answers: [
+    {
+      status: 200,
+      description: "A page of sessions.",
+      content: json(SessionPage, { sessions: [session], nextCursor: null }),
+    },
+  ],
+  failures: [wrongLimit(100), "UnknownPosition"],
 })
 
 export const get = describe({
