@@ -46,6 +46,7 @@ export type ErrorCode =
   | "INTERNAL_SERVER_ERROR"
 
 export interface SessionDetails {
+  /** At most 200 characters. Null removes the title. */
   readonly title?: string | null | undefined
   readonly metadata?: Readonly<Record<string, unknown>> | undefined
 }
@@ -188,7 +189,7 @@ export interface Session {
   readonly metadata: Readonly<Record<string, unknown>>
   readonly createdAt: string
   readonly lastActivityAt: string
-  /** Idle for longer than SESSION_TIMEOUT_MINUTES: readable, but no turn joins it any more. */
+  /** True after SESSION_TIMEOUT_MINUTES without activity. An expired session can be read, but not continued. */
   readonly expired: boolean
 }
 
@@ -240,7 +241,7 @@ export interface Message {
   readonly turnId: string
   readonly role: Open<"user" | "assistant" | "system">
   readonly content: string
-  /** The listener heard a part of it only. */
+  /** True if the client heard only a part of it. */
   readonly interrupted: boolean
   readonly createdAt: string
 }

@@ -149,7 +149,7 @@ export const makeDocs = (document: unknown, styles: Html): string => {
     <header>
       <h1>${info.title} API <small>${info.version}</small></h1>
       ${prose(info.description)}
-      <p>The OpenAPI 3.1 document is at <a href="/openapi.json">openapi.json</a>. Send
+      <p>The OpenAPI 3.1 document is at <a href="openapi.json">openapi.json</a>. Send
       ${code("Authorization: Bearer sk_…")} with every request, except to operations marked “no API key”.</p>
     </header>
     <nav aria-label="Operations">
