@@ -1,4 +1,4 @@
-/** Each example does what it says, against the service. */
+/** Runs each example against the service. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import type { Browser } from "playwright-core"
 import { startBrowser } from "./page/browser.ts"
@@ -6,7 +6,7 @@ import { cleanUpProcesses, newFolder } from "./support/process.ts"
 import { startTurns, type TurnService } from "./support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "./support/upstream.ts"
 
-// A browser beside all else, on a machine that may be busy.
+// Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(60_000)
 
 const root = new URL("..", import.meta.url).pathname
@@ -70,7 +70,7 @@ test("examples/browser.html, from another origin", async () => {
   await elsewhere.stop(true)
 })
 
-test("Node runs the client as the service gives it", async () => {
+test("/client.js under Node", async () => {
   const module = `${newFolder()}/client.mjs`
   await Bun.write(module, await fetch(service.url.replace("/api/v1", "/client.js")))
   const script = `

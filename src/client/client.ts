@@ -1,30 +1,36 @@
 /**
- * A client of the voice agent, for browsers, Bun and Node 20 or newer. It needs nothing but `fetch`.
+ * A client of the voice agent, for browsers, Bun and Node 20 or newer. It depends on `fetch` alone.
  *
  *     const client = makeClient({ baseUrl: "http://localhost:3000", apiKey: "sk_…" })
  *     const turn = await client.converse(recording, { onText: show, onAudio: play })
  *
- * Every call fails with a VoiceAgentError, whose `code` says why. What passes by itself (a lost connection, a service
- * that is busy or starts) is tried again where that can do no harm.
+ * Every call fails with a VoiceAgentError, whose `code` names the reason. Transient errors (a lost connection, a busy
+ * or starting service) are retried where a retry is safe.
  */
-import { type ConverseOptions, converse } from "./converse.ts"
-import { answerMs, makePatience } from "./idle-timeout.ts"
-import type { Message, Readiness, Session, SessionDetails, SessionPage, Turn } from "./model.ts"
+import { type ConverseOptions, converse, type Turn } from "./converse.ts"
+import { responseMs, startIdleTimeout } from "./idle-timeout.ts"
 import {
-  fieldsOf,
-  messages,
-  parse,
-  problem,
-  type Reader,
-  readiness,
-  session,
-  sessionPage,
-  text,
-} from "./read.ts"
-import { isPassing, type RetryOptions, retrying } from "./retry.ts"
-import { type Fetch, sendByFetch, wholeText } from "./transport.ts"
+  type LoggedIn,
+  type Message,
+  type Readiness,
+  type Registered,
+  readLoggedIn,
+  readMessagePage,
+  readOneSession,
+  readReadiness,
+  readRegistered,
+  readSessionCreated,
+  readSessionPage,
+  type Session,
+  type SessionCreated,
+  type SessionDetails,
+  type SessionPage,
+} from "./model.ts"
+import { errorOf, parse, type Reader } from "./read.ts"
+import { isTransient, type RetryOptions, retrying } from "./retry.ts"
+import { type Fetch, readText, sendByFetch } from "./transport.ts"
 
-export type { ConverseOptions } from "./converse.ts"
+export type { ConverseOptions, Turn } from "./converse.ts"
 export type { Started, TurnListener } from "./deduplicate.ts"
 export { type Code, type KnownCode, VoiceAgentError } from "./errors.ts"
 export type * from "./model.ts"
@@ -32,49 +38,50 @@ export type { Fetch } from "./transport.ts"
 export type { UploadProgress } from "./upload-progress.ts"
 
 export interface ClientOptions extends RetryOptions {
-  /** Where the service is: `http://localhost:3000`, with or without `/api/v1`. */
+  /** The service's address: `http://localhost:3000`, with or without `/api/v1`. */
   readonly baseUrl: string
-  /** What `register` gave; without it only `register` and `ready` can be called. */
+  /** The key from `register`. Only `register` and `ready` work without one. */
   readonly apiKey?: string | undefined
+  /** Replaces the global `fetch`. */
   readonly fetch?: Fetch | undefined
 }
 
 export interface Client {
-  /** A new user, and the key that is shown this once. */
-  readonly register: (email: string) => Promise<{ readonly userId: string; readonly apiKey: string }>
-  /** Whose the client's key is; INVALID_API_KEY where it is nobody's. */
-  readonly login: () => Promise<{ readonly userId: string; readonly email: string }>
+  /** Creates a user. The response is the only one that contains the API key. */
+  readonly register: (email: string) => Promise<Registered>
+  /** Returns the owner of the client's API key. Fails with INVALID_API_KEY for an unknown key. */
+  readonly login: () => Promise<LoggedIn>
+  /** Returns the service's state, also while it is unavailable. */
   readonly ready: () => Promise<Readiness>
   readonly sessions: {
-    readonly create: (
-      details?: SessionDetails,
-    ) => Promise<{ readonly sessionId: string; readonly createdAt: string }>
-    /** Latest activity first; 20 unless `limit` (1 to 100) says otherwise. */
+    readonly create: (details?: SessionDetails) => Promise<SessionCreated>
+    /** Most recent activity first. `limit`: 1 to 100, 20 by default. */
     readonly list: (page?: { readonly limit?: number; readonly cursor?: string }) => Promise<SessionPage>
     readonly get: (id: string) => Promise<Session>
     readonly update: (id: string, details: SessionDetails) => Promise<Session>
     readonly delete: (id: string) => Promise<void>
-    /** The newest 20, or `limit` (1 to 200), in chronological order; `before` a message's id: those before it. */
+    /** The newest messages in chronological order. `limit`: 1 to 200, 20 by default. `before`: a message's id. */
     readonly messages: (
       id: string,
       page?: { readonly limit?: number; readonly before?: string },
     ) => Promise<ReadonlyArray<Message>>
   }
-  /** One turn: what was said, and the reply as it comes. */
-  readonly converse: (audio: Blob, options?: ConverseOptions) => Promise<Turn>
-  /** Ends a running turn, so that the next of its session need not wait. */
+  /** Runs one turn from a recording or a text, and delivers the reply as it arrives. */
+  readonly converse: (input: Blob | string, options?: ConverseOptions) => Promise<Turn>
+  /** Cancels a running turn. */
   readonly cancel: (turnId: string) => Promise<void>
 }
 
-interface Question<A> {
+interface Request<A> {
   readonly body?: unknown
   readonly read: Reader<A>
-  /** Whether asking twice does what asking once does; all but POST. */
-  readonly isRepeatable?: boolean
-  /** Statuses with an answer to be read; 2xx unless told. */
-  readonly answers?: ReadonlyArray<number>
+  /** Whether sending the request twice is safe. Default: true for every method but POST. */
+  readonly isIdempotent?: boolean
+  /** A status besides 2xx whose body is a result. */
+  readonly expectedStatus?: number
 }
 
+/** For responses without a body. */
 const nothing: Reader<undefined> = () => undefined
 
 const queryOf = (parameters: Readonly<Record<string, string | number | undefined>>) => {
@@ -84,81 +91,69 @@ const queryOf = (parameters: Readonly<Record<string, string | number | undefined
   return given.length === 0 ? "" : `?${given.join("&")}`
 }
 
-/** The API's root, without a slash at its end. */
-const rootOf = (baseUrl: string) => `${baseUrl.replace(/\/+$/, "").replace(/\/api\/v1$/, "")}/api/v1`
+/** The API's address, without a trailing slash. */
+const apiOf = (baseUrl: string) => `${baseUrl.replace(/\/+$/, "").replace(/\/api\/v1$/, "")}/api/v1`
 
 export const makeClient = ({ baseUrl, apiKey, fetch, ...retry }: ClientOptions): Client => {
-  const url = rootOf(baseUrl)
-  // Looked up at each call, and called as a function of nobody's, as browsers want it.
+  const url = apiOf(baseUrl)
+  // The global is read at each call, and called without a receiver: browsers refuse `fetch` as a method.
   const send = sendByFetch(fetch ?? ((...call) => globalThis.fetch(...call)))
   const headers: Record<string, string> = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }
   const never = new AbortController().signal
 
-  const ask = <A>(method: string, path: string, question: Question<A>): Promise<A> => {
-    const { body, read, isRepeatable = method !== "POST", answers } = question
+  const call = <A>(method: string, path: string, request: Request<A>): Promise<A> => {
+    const { body, read, isIdempotent = method !== "POST", expectedStatus } = request
     const attempt = async () => {
-      const patience = makePatience(answerMs)
+      const timeout = startIdleTimeout(responseMs)
       try {
-        const answer = await send({
+        const { status, header, text } = await send({
           method,
           url: `${url}${path}`,
           headers: { ...headers, ...(body === undefined ? {} : { "content-type": "application/json" }) },
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-          signal: patience.signal,
+          signal: timeout.signal,
         })
-        const json = await wholeText(answer.text)
-        const isGood = answers?.includes(answer.status) ?? (answer.status >= 200 && answer.status < 300)
-        if (!isGood) throw problem(answer.status, json, answer.header)
+        const json = await readText(text)
+        const isSuccess = (status >= 200 && status < 300) || status === expectedStatus
+        if (!isSuccess) throw errorOf(status, json, header)
         return read === nothing ? read(undefined) : parse(json, read)
       } finally {
-        patience.end()
+        timeout.clear()
       }
     }
-    return retrying(attempt, retry, never, (error) => isPassing(error) && isRepeatable)
+    return retrying(attempt, retry, never, (error) => isTransient(error) && isIdempotent)
   }
 
-  const one: Reader<Session> = (value) => fieldsOf(value)("session", session)
-  const at = (id: string) => `/sessions/${encodeURIComponent(id)}`
+  const sessionPath = (id: string) => `/sessions/${encodeURIComponent(id)}`
+  const createSession = (details: SessionDetails = {}) =>
+    call("POST", "/sessions", { body: details, read: readSessionCreated })
   const cancel = (turnId: string) =>
-    ask("DELETE", `/voice/turns/${encodeURIComponent(turnId)}`, { read: nothing })
+    call("DELETE", `/voice/turns/${encodeURIComponent(turnId)}`, { read: nothing })
+  const service = {
+    url,
+    send,
+    headers,
+    createSession: async () => (await createSession()).sessionId,
+    cancel,
+  }
 
   return {
-    register: (email) =>
-      ask("POST", "/users/register", {
-        body: { email },
-        read: (value) => {
-          const field = fieldsOf(value)
-          return { userId: field("userId", text), apiKey: field("apiKey", text) }
-        },
-      }),
+    register: (email) => call("POST", "/users/register", { body: { email }, read: readRegistered }),
     login: () =>
-      ask("POST", "/auth/login", {
-        body: { apiKey: apiKey ?? "" },
-        isRepeatable: true,
-        read: (value) => {
-          const field = fieldsOf(value)
-          return { userId: field("userId", text), email: field("email", text) }
-        },
-      }),
-    ready: () => ask("GET", "/ready", { read: readiness, answers: [200, 503] }),
+      call("POST", "/auth/login", { body: { apiKey: apiKey ?? "" }, read: readLoggedIn, isIdempotent: true }),
+    ready: () => call("GET", "/ready", { read: readReadiness, expectedStatus: 503 }),
     sessions: {
-      create: (details = {}) =>
-        ask("POST", "/sessions", {
-          body: details,
-          read: (value) => {
-            const field = fieldsOf(value)
-            return { sessionId: field("sessionId", text), createdAt: field("createdAt", text) }
-          },
-        }),
-      list: (page = {}) => ask("GET", `/sessions${queryOf({ ...page })}`, { read: sessionPage }),
-      get: (id) => ask("GET", at(id), { read: one }),
-      update: (id, details) => ask("PATCH", at(id), { body: details, read: one }),
-      delete: (id) => ask("DELETE", at(id), { read: nothing }),
-      messages: (id, page = {}) =>
-        ask("GET", `${at(id)}/messages${queryOf({ ...page })}`, { read: messages }),
+      create: createSession,
+      list: (page = {}) => call("GET", `/sessions${queryOf({ ...page })}`, { read: readSessionPage }),
+      get: async (id) => (await call("GET", sessionPath(id), { read: readOneSession })).session,
+      update: async (id, details) =>
+        (await call("PATCH", sessionPath(id), { body: details, read: readOneSession })).session,
+      delete: (id) => call("DELETE", sessionPath(id), { read: nothing }),
+      messages: async (id, page = {}) =>
+        (await call("GET", `${sessionPath(id)}/messages${queryOf({ ...page })}`, { read: readMessagePage }))
+          .messages,
     },
-    converse: (audio, options = {}) =>
-      converse({ url, send, headers, cancel }, audio, { ...retry, ...options }),
+    converse: (input, options = {}) => converse(service, input, { ...retry, ...options }),
     cancel,
   }
 }

@@ -1,162 +1,182 @@
-import { type Delivery, makeDelivery, type TurnListener } from "./deduplicate.ts"
+import { type Delivery, exactlyOnce, type TurnListener } from "./deduplicate.ts"
 import { aborted, badAnswer, networkLost, VoiceAgentError } from "./errors.ts"
-import { makePatience, type Patience, silenceMs, turnAnswerMs } from "./idle-timeout.ts"
-import type { Turn } from "./model.ts"
-import { fieldsOf, parse, problem, text, timings, usage } from "./read.ts"
-import { isPassing, type RetryOptions, retrying } from "./retry.ts"
+import { type IdleTimeout, silenceMs, startIdleTimeout, turnStartMs } from "./idle-timeout.ts"
+import {
+  readAudioChunk,
+  readReplyDelta,
+  readTranscript,
+  readTurnCompleted,
+  readTurnFailed,
+  readTurnStarted,
+  type TurnCompleted,
+  type TurnStarted,
+} from "./model.ts"
+import { errorOf, parse } from "./read.ts"
+import { isTransient, type RetryOptions, retrying } from "./retry.ts"
 import { eventsOf, type ServerEvent } from "./server-sent-events.ts"
-import { type Answer, type Send, wholeText } from "./transport.ts"
+import { type HttpResponse, readText, type Send } from "./transport.ts"
 import { sendByXhr, type UploadProgress } from "./upload-progress.ts"
 
+/** A completed turn. Both of its messages are saved. */
+export interface Turn extends TurnStarted, TurnCompleted {}
+
 export interface ConverseOptions extends TurnListener, RetryOptions {
-  /** Of a new session where there is none, or it has expired: `onStarted` tells. */
+  /**
+   * The session to continue. Without one, the turn opens a new session. So does a recording whose session is unknown or
+   * expired; a text fails instead. `onStarted` receives the session's id.
+   */
   readonly sessionId?: string | undefined
   /** Ends the turn, on the service too. */
   readonly signal?: AbortSignal | undefined
-  /** In browsers; elsewhere nobody knows. Begins anew with each try. */
+  /** Works in browsers only. Starts from zero with each retry. */
   readonly onUploadProgress?: ((progress: UploadProgress) => void) | undefined
-  /** Names the turn, 1 to 255 visible ASCII characters; a new one unless told. */
+  /** Identifies the turn across retries: 1 to 255 visible ASCII characters. Random by default. */
   readonly idempotencyKey?: string | undefined
 }
 
-/** What a turn needs of the client. */
+/** The parts of the client that a turn uses. */
 export interface Service {
   readonly url: string
   readonly send: Send
   readonly headers: Readonly<Record<string, string>>
+  readonly createSession: () => Promise<string>
   readonly cancel: (turnId: string) => Promise<void>
 }
 
-/** Not crypto.randomUUID: pages on a plain http:// address have none. */
+/** Not crypto.randomUUID: pages on a plain http:// address do not have it. */
 const newKey = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join(
     "",
   )
 
-const bytesOf = (base64: string): Uint8Array<ArrayBuffer> => {
+const decodeBase64 = (base64: string): Uint8Array<ArrayBuffer> => {
   const characters = atob(base64)
   const bytes = new Uint8Array(characters.length)
   for (let at = 0; at < bytes.length; at += 1) bytes[at] = characters.charCodeAt(at)
   return bytes
 }
 
-/** Hands an event over; gives the turn once that is whole. */
-const take = (
-  { event, data }: ServerEvent,
-  delivery: Delivery,
-): Omit<Turn, "sessionId" | "turnId"> | undefined => {
+/** Delivers an event's data. Returns the result when the turn has completed. */
+const deliver = ({ event, data }: ServerEvent, delivery: Delivery): TurnCompleted | undefined => {
   switch (event) {
     case "transcript":
-      delivery.transcript(parse(data, fieldsOf)("text", text))
+      delivery.transcript(parse(data, readTranscript).text)
       return undefined
     case "reply.delta":
-      delivery.text(parse(data, fieldsOf)("text", text))
+      delivery.text(parse(data, readReplyDelta).text)
       return undefined
     case "audio": {
-      const field = parse(data, fieldsOf)
-      delivery.audio(bytesOf(field("base64", text)), field("format", text))
+      const { base64, format } = parse(data, readAudioChunk)
+      delivery.audio(decodeBase64(base64), format)
       return undefined
     }
-    case "turn.completed": {
-      const field = parse(data, fieldsOf)
-      return {
-        transcript: field("transcript", text),
-        response: field("response", text),
-        timings: field("timings", timings),
-        usage: field("usage", usage),
-      }
-    }
+    case "turn.completed":
+      return parse(data, readTurnCompleted)
     case "error": {
-      const field = parse(data, fieldsOf)
-      throw new VoiceAgentError({ code: field("error", text), message: field("message", text) })
+      const { error, message } = parse(data, readTurnFailed)
+      throw new VoiceAgentError({ code: error, message })
     }
-    // A later service may have further events.
+    // A later version of the service may send further events.
     default:
       return undefined
   }
 }
 
-/** How long the end of an unwanted turn is waited for, before its id is known: by then it has sounded or failed. */
+/** How long an aborted turn without an id stays connected. By then it has sent audio or failed. */
 const lingerMs = 90_000
 
 /**
- * One turn. A connection that breaks is made again with the same Idempotency-Key, and the answer goes on where it broke
- * off; `signal` ends the turn at once for the caller, and on the service as soon as its id is known.
+ * Runs one turn. After a lost connection it sends the request again with the same Idempotency-Key, and the turn
+ * continues where it broke off. `signal` rejects the returned promise at once, and cancels the turn on the service as
+ * soon as its id is known.
  */
-export const converse = (service: Service, audio: Blob, options: ConverseOptions): Promise<Turn> => {
-  const { sessionId, signal, onUploadProgress, idempotencyKey = newKey() } = options
+export const converse = (service: Service, input: Blob | string, options: ConverseOptions): Promise<Turn> => {
+  const { signal, onUploadProgress, idempotencyKey = newKey() } = options
   const headers = { ...service.headers, accept: "text/event-stream", "idempotency-key": idempotencyKey }
-  const delivery = makeDelivery(options)
+  const delivery = exactlyOnce(options)
   const ending = new AbortController()
+  let sessionId = options.sessionId
   let turnId: string | undefined
-  let isUnwanted = signal?.aborted ?? false
+  let isAborted = signal?.aborted ?? false
   let isUploading = false
-  let patience: Patience | undefined
+  let timeout: IdleTimeout | undefined
 
   const progressed = (progress: UploadProgress) => {
     isUploading = progress.sent < progress.total
-    if (!isUnwanted) onUploadProgress?.(progress)
+    if (!isAborted) onUploadProgress?.(progress)
   }
   const send = (onUploadProgress === undefined ? undefined : sendByXhr(progressed)) ?? service.send
 
-  const leave = () => {
+  const hangUp = () => {
     if (turnId !== undefined) service.cancel(turnId).catch(() => undefined)
     ending.abort()
-    patience?.abort(aborted(signal?.reason))
+    timeout?.abort(aborted(signal?.reason))
   }
 
-  const begun = (data: string) => {
-    const field = parse(data, fieldsOf)
-    const started = { sessionId: field("sessionId", text), turnId: field("turnId", text) }
+  const start = (data: string) => {
+    const started = parse(data, readTurnStarted)
     turnId = started.turnId
-    if (isUnwanted) leave()
-    else delivery.started(started.sessionId, started.turnId)
+    if (isAborted) hangUp()
+    else delivery.started(started)
     return started
   }
 
-  const read = async ({ status, header, text: body }: Answer, { renew }: Patience): Promise<Turn> => {
-    if (status !== 200) throw problem(status, await wholeText(body), header)
-    let started: { readonly sessionId: string; readonly turnId: string } | undefined
-    const heard = async function* () {
-      for await (const chunk of body) {
-        renew(silenceMs)
+  const read = async ({ status, header, text }: HttpResponse, { restart }: IdleTimeout): Promise<Turn> => {
+    if (status !== 200) throw errorOf(status, await readText(text), header)
+    let started: TurnStarted | undefined
+    const chunks = async function* () {
+      for await (const chunk of text) {
+        restart(silenceMs)
         yield chunk
       }
     }
-    for await (const event of eventsOf(heard())) {
-      if (event.event === "turn.started") started = begun(event.data)
-      else if (started === undefined) throw badAnswer(`it begins with the event "${event.event}"`)
-      if (isUnwanted) throw aborted(signal?.reason)
-      const whole = take(event, delivery)
-      if (whole !== undefined && started !== undefined) return { ...started, ...whole }
+    for await (const event of eventsOf(chunks())) {
+      if (event.event === "turn.started") started = start(event.data)
+      else if (started === undefined) throw badAnswer(`its first event is "${event.event}"`)
+      if (isAborted) throw aborted(signal?.reason)
+      const completed = deliver(event, delivery)
+      if (completed !== undefined && started !== undefined) return { ...started, ...completed }
     }
-    throw networkLost("the answer ended before the turn did")
+    throw networkLost("the response ended before the turn did")
+  }
+
+  const requestOf = async () => {
+    if (typeof input === "string") {
+      // Kept for the retries: the same Idempotency-Key belongs to the same session.
+      sessionId ??= await service.createSession()
+      return {
+        url: `${service.url}/sessions/${encodeURIComponent(sessionId)}/messages`,
+        headers: { ...headers, "content-type": "application/json" },
+        body: JSON.stringify({ text: input }),
+      }
+    }
+    const body = new FormData()
+    if (sessionId !== undefined) body.append("sessionId", sessionId)
+    body.append("audio", input, "recording")
+    return { url: `${service.url}/voice/conversation`, headers, body }
   }
 
   const attempt = async () => {
-    const form = new FormData()
-    if (sessionId !== undefined) form.append("sessionId", sessionId)
-    form.append("audio", audio, "recording")
-    patience = makePatience(turnAnswerMs)
+    timeout = startIdleTimeout(turnStartMs)
     try {
-      const call = { method: "POST", url: `${service.url}/voice/conversation`, headers, body: form }
-      return await read(await send({ ...call, signal: patience.signal }), patience)
+      const request = await requestOf()
+      return await read(await send({ method: "POST", ...request, signal: timeout.signal }), timeout)
     } finally {
-      patience.end()
+      timeout.clear()
     }
   }
 
-  if (isUnwanted) return Promise.reject(aborted(signal?.reason))
-  const turn = retrying(attempt, options, ending.signal, (error) => !isUnwanted && isPassing(error))
+  if (isAborted) return Promise.reject(aborted(signal?.reason))
+  const turn = retrying(attempt, options, ending.signal, (error) => !isAborted && isTransient(error))
   if (signal === undefined) return turn
   return new Promise((resolve, reject) => {
     let lingering: ReturnType<typeof setTimeout> | undefined
     const stop = () => {
-      isUnwanted = true
+      isAborted = true
       reject(aborted(signal.reason))
-      // Hanging up does not end a turn that has a key, so its id is waited for, and the turn ended by that.
-      if (turnId === undefined && !isUploading) lingering = setTimeout(leave, lingerMs)
-      else leave()
+      // The Idempotency-Key keeps the turn running after a disconnect. So wait for the turn's id, then cancel it.
+      if (turnId === undefined && !isUploading) lingering = setTimeout(hangUp, lingerMs)
+      else hangUp()
     }
     signal.addEventListener("abort", stop, { once: true })
     turn.then(resolve, reject).finally(() => {

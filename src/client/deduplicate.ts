@@ -1,44 +1,43 @@
-/** Where a turn began. */
-export interface Started {
-  readonly sessionId: string
-  readonly turnId: string
-  /** The service lost the turn and took it anew: forget the text and the audio that came before. */
+import type { TurnStarted } from "./model.ts"
+
+export interface Started extends TurnStarted {
+  /** True when the service lost the turn and runs it again. Discard the text and audio received so far. */
   readonly isRestart: boolean
 }
 
-/** What hears of a turn while it is under way. */
+/** Callbacks for a turn in progress. */
 export interface TurnListener {
   readonly onStarted?: ((started: Started) => void) | undefined
   readonly onTranscript?: ((text: string) => void) | undefined
-  /** The reply's next words. */
+  /** Receives the next part of the reply's text. */
   readonly onText?: ((text: string) => void) | undefined
-  /** The speech's next bytes: all of a turn's make one continuous file of `format` ("mp3"). */
+  /** Receives the next bytes of the spoken reply. A turn's chunks form one continuous file of `format` ("mp3"). */
   readonly onAudio?: ((bytes: Uint8Array<ArrayBuffer>, format: string) => void) | undefined
 }
 
 /**
- * Hands a turn over exactly once, however often its answer begins anew: a saved answer comes again from its begin and
- * in other pieces, so what was handed over is skipped, text by characters and audio by the bytes of its format.
+ * Delivers a turn to its listener exactly once. After a reconnect the service sends a saved turn again from its start,
+ * and in other pieces, so the part already delivered is skipped: text by characters, audio by bytes per format.
  */
-export const makeDelivery = (listener: TurnListener) => {
+export const exactlyOnce = (listener: TurnListener) => {
   let turnId: string | undefined
   let hasTranscript = false
-  let textGiven = 0
-  let textSeen = 0
-  const audioGiven = new Map<string, number>()
-  const audioSeen = new Map<string, number>()
+  let textDelivered = 0
+  let textReceived = 0
+  const audioDelivered = new Map<string, number>()
+  const audioReceived = new Map<string, number>()
 
   return {
-    /** An answer begins. */
-    started: (sessionId: string, id: string) => {
+    /** A response begins. */
+    started: ({ sessionId, turnId: id }: TurnStarted) => {
       const isRestart = turnId !== undefined && turnId !== id
       if (isRestart) {
         hasTranscript = false
-        textGiven = 0
-        audioGiven.clear()
+        textDelivered = 0
+        audioDelivered.clear()
       }
-      textSeen = 0
-      audioSeen.clear()
+      textReceived = 0
+      audioReceived.clear()
       if (id === turnId) return
       turnId = id
       listener.onStarted?.({ sessionId, turnId: id, isRestart })
@@ -49,20 +48,20 @@ export const makeDelivery = (listener: TurnListener) => {
       listener.onTranscript?.(text)
     },
     text: (text: string) => {
-      const fresh = text.slice(Math.max(0, textGiven - textSeen))
-      textSeen += text.length
-      textGiven = Math.max(textGiven, textSeen)
+      const fresh = text.slice(Math.max(0, textDelivered - textReceived))
+      textReceived += text.length
+      textDelivered = Math.max(textDelivered, textReceived)
       if (fresh !== "") listener.onText?.(fresh)
     },
     audio: (bytes: Uint8Array<ArrayBuffer>, format: string) => {
-      const seen = audioSeen.get(format) ?? 0
-      const given = audioGiven.get(format) ?? 0
-      const fresh = bytes.subarray(Math.max(0, given - seen))
-      audioSeen.set(format, seen + bytes.length)
-      audioGiven.set(format, Math.max(given, seen + bytes.length))
+      const received = audioReceived.get(format) ?? 0
+      const delivered = audioDelivered.get(format) ?? 0
+      const fresh = bytes.subarray(Math.max(0, delivered - received))
+      audioReceived.set(format, received + bytes.length)
+      audioDelivered.set(format, Math.max(delivered, received + bytes.length))
       if (fresh.length > 0) listener.onAudio?.(fresh, format)
     },
   }
 }
 
-export type Delivery = ReturnType<typeof makeDelivery>
+export type Delivery = ReturnType<typeof exactlyOnce>

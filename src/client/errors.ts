@@ -1,65 +1,27 @@
-/** The codes that the service answers with. */
-export const serviceCodes = [
-  "UNAUTHORIZED",
-  "INVALID_API_KEY",
-  "REGISTRATION_CLOSED",
-  "INVALID_REGISTRATION_TOKEN",
-  "API_KEY_NOT_FOUND",
-  "LAST_API_KEY",
-  "TOO_MANY_API_KEYS",
-  "EMAIL_TAKEN",
-  "VALIDATION_ERROR",
-  "INVALID_AUDIO",
-  "AUDIO_TOO_LARGE",
-  "AUDIO_TOO_LONG",
-  "NO_SPEECH_DETECTED",
-  "PAYLOAD_TOO_LARGE",
-  "REQUEST_TIMEOUT",
-  "UNSUPPORTED_MEDIA_TYPE",
-  "NOT_ACCEPTABLE",
-  "NOT_FOUND",
-  "METHOD_NOT_ALLOWED",
-  "SESSION_NOT_FOUND",
-  "SESSION_EXPIRED",
-  "SESSION_BUSY",
-  "IDEMPOTENCY_KEY_REUSED",
-  "TURN_CANCELLED",
-  "TURN_NOT_FOUND",
-  "RATE_LIMIT_EXCEEDED",
-  "INVALID_OPENAI_KEY",
-  "INVALID_REQUEST",
-  "STT_FAILED",
-  "LLM_FAILED",
-  "TTS_FAILED",
-  "DATABASE_UNAVAILABLE",
-  "DATABASE_ERROR",
-  "OVERLOADED",
-  "INTERNAL_SERVER_ERROR",
-] as const
+import type { ErrorCode, Open } from "./model.ts"
 
 /**
- * What the client itself has to say. NETWORK_LOST: no answer, or one that broke off. ABORTED: the caller's signal.
- * BAD_ANSWER: it came from something that is not this service, such as a proxy's error page.
+ * The client's own codes. NETWORK_LOST: the connection failed or broke. ABORTED: the caller's signal ended the call.
+ * BAD_ANSWER: the response is not the service's, for example a proxy's error page.
  */
 export type ClientCode = "NETWORK_LOST" | "ABORTED" | "BAD_ANSWER"
-export type KnownCode = (typeof serviceCodes)[number] | ClientCode
-/** A later service may have further codes. */
-export type Code = KnownCode | (string & {})
+export type KnownCode = ErrorCode | ClientCode
+export type Code = Open<KnownCode>
 
 export interface ErrorDetails {
   readonly code: Code
-  /** For a person. */
+  /** For people. */
   readonly message: string
-  /** HTTP's; absent where there was no answer, and for what went wrong after its begin. */
+  /** The HTTP status. Absent without a response, and for an error after the response began. */
   readonly status?: number | undefined
-  /** What the service's operator finds it by in the log. */
+  /** Identifies the request in the service's log. */
   readonly requestId?: string | undefined
   /** Seconds. */
   readonly retryAfter?: number | undefined
   readonly cause?: unknown
 }
 
-/** Everything that a call of the client can fail with. */
+/** The error of every call. */
 export class VoiceAgentError extends Error {
   override readonly name = "VoiceAgentError"
   readonly code: Code
@@ -89,7 +51,7 @@ export const aborted = (cause?: unknown): VoiceAgentError =>
 export const badAnswer = (what: string, status?: number, cause?: unknown): VoiceAgentError =>
   new VoiceAgentError({
     code: "BAD_ANSWER",
-    message: `This is no answer of the service: ${what}.`,
+    message: `The response is not from the service: ${what}.`,
     status,
     cause,
   })

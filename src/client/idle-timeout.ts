@@ -1,36 +1,36 @@
 import { networkLost } from "./errors.ts"
 
-/** A signal that aborts with NETWORK_LOST when nothing was heard for too long. */
-export interface Patience {
+/** A signal that aborts with NETWORK_LOST when no bytes arrive for too long. */
+export interface IdleTimeout {
   readonly signal: AbortSignal
-  /** So many ms from now. */
-  readonly renew: (ms: number) => void
+  /** Starts again, with this many ms. */
+  readonly restart: (ms: number) => void
   readonly abort: (reason: unknown) => void
-  /** It waits no more. */
-  readonly end: () => void
+  /** Stops the timer. */
+  readonly clear: () => void
 }
 
-/** For answers that come whole. */
-export const answerMs = 30_000
+/** For a whole JSON response. */
+export const responseMs = 30_000
 
-/** For the first byte of a turn's answer: 25 MB at 1 Mbit/s are 210 s, and a turn then has up to 90 s. */
-export const turnAnswerMs = 300_000
+/** For the first byte of a turn: 25 MB at 1 Mbit/s take 210 s, and the turn itself up to 90 s. */
+export const turnStartMs = 300_000
 
-/** Within a turn's answer: the service sends a comment every 10 s, so this long without a byte is a dead line. */
+/** Between two bytes of a turn. The service sends a comment every 10 s, so the connection is dead by then. */
 export const silenceMs = 35_000
 
-export const makePatience = (ms: number): Patience => {
+export const startIdleTimeout = (ms: number): IdleTimeout => {
   const controller = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
-  const end = () => clearTimeout(timer)
-  const renew = (ms: number) => {
-    end()
-    timer = setTimeout(() => controller.abort(networkLost(`nothing heard for ${ms} ms`)), ms)
+  const clear = () => clearTimeout(timer)
+  const restart = (ms: number) => {
+    clear()
+    timer = setTimeout(() => controller.abort(networkLost(`no bytes for ${ms} ms`)), ms)
   }
-  renew(ms)
+  restart(ms)
   const abort = (reason: unknown) => {
-    end()
+    clear()
     controller.abort(reason)
   }
-  return { signal: controller.signal, renew, abort, end }
+  return { signal: controller.signal, restart, abort, clear }
 }

@@ -1,6 +1,5 @@
-/** Reading JSON without trusting it: each reader gives its type, or throws BAD_ANSWER. */
+/** Reading JSON without trusting it: each reader returns its type or throws BAD_ANSWER. */
 import { badAnswer, VoiceAgentError } from "./errors.ts"
-import type { Message, Readiness, Session, SessionPage, Timings, Usage } from "./model.ts"
 
 export type Reader<A> = (value: unknown) => A
 
@@ -11,18 +10,24 @@ const expected = (what: string): never => {
   throw badAnswer(`${what} was expected`)
 }
 
-export const text: Reader<string> = (value) => (typeof value === "string" ? value : expected("a text"))
-const number: Reader<number> = (value) => (typeof value === "number" ? value : expected("a number"))
-const truth: Reader<boolean> = (value) => (typeof value === "boolean" ? value : expected("true or false"))
-const object: Reader<Readonly<Record<string, unknown>>> = (value) =>
+export const text: Reader<string> = (value) => (typeof value === "string" ? value : expected("a string"))
+export const number: Reader<number> = (value) => (typeof value === "number" ? value : expected("a number"))
+export const boolean: Reader<boolean> = (value) =>
+  typeof value === "boolean" ? value : expected("a boolean")
+export const object: Reader<Readonly<Record<string, unknown>>> = (value) =>
   isObject(value) ? value : expected("an object")
 
-const orNull =
+export const orNull =
   <A>(read: Reader<A>): Reader<A | null> =>
   (value) =>
     value === null ? null : read(value)
 
-const listOf =
+export const optional =
+  <A>(read: Reader<A>): Reader<A | undefined> =>
+  (value) =>
+    value === undefined ? undefined : read(value)
+
+export const listOf =
   <A>(read: Reader<A>): Reader<ReadonlyArray<A>> =>
   (value) =>
     Array.isArray(value) ? value.map((each: unknown) => read(each)) : expected("a list")
@@ -39,78 +44,7 @@ export const fieldsOf = (value: unknown): (<A>(name: string, read: Reader<A>) =>
   }
 }
 
-export const session: Reader<Session> = (value) => {
-  const field = fieldsOf(value)
-  return {
-    id: field("id", text),
-    userId: field("userId", text),
-    title: field("title", orNull(text)),
-    metadata: field("metadata", object),
-    createdAt: field("createdAt", text),
-    lastActivityAt: field("lastActivityAt", text),
-    expired: field("expired", truth),
-  }
-}
-
-export const sessionPage: Reader<SessionPage> = (value) => {
-  const field = fieldsOf(value)
-  return { sessions: field("sessions", listOf(session)), nextCursor: field("nextCursor", orNull(text)) }
-}
-
-const message: Reader<Message> = (value) => {
-  const field = fieldsOf(value)
-  return {
-    id: field("id", text),
-    turnId: field("turnId", text),
-    role: field("role", text),
-    content: field("content", text),
-    interrupted: field("interrupted", truth),
-    createdAt: field("createdAt", text),
-  }
-}
-
-export const messages: Reader<ReadonlyArray<Message>> = (value) =>
-  fieldsOf(value)("messages", listOf(message))
-
-const stage = (value: unknown) => {
-  const { engine, model } = object(value)
-  return { engine: text(engine), ...(typeof model === "string" ? { model } : {}) }
-}
-
-export const readiness: Reader<Readiness> = (value) => {
-  const field = fieldsOf(value)
-  const checks = fieldsOf(field("checks", object))
-  return {
-    isReady: field("status", text) === "ready",
-    stages: { stt: checks("stt", stage), llm: checks("llm", stage), tts: checks("tts", stage) },
-  }
-}
-
-export const timings: Reader<Timings> = (value) => {
-  const field = fieldsOf(value)
-  return {
-    upload: field("upload", number),
-    validate: field("validate", number),
-    transcode: field("transcode", number),
-    stt: field("stt", number),
-    llmTtft: field("llmTtft", number),
-    ttsTtfb: field("ttsTtfb", number),
-    firstAudio: field("firstAudio", number),
-    total: field("total", number),
-  }
-}
-
-export const usage: Reader<Usage> = (value) => {
-  const field = fieldsOf(value)
-  return {
-    audioSeconds: field("audioSeconds", number),
-    inputTokens: field("inputTokens", number),
-    outputTokens: field("outputTokens", number),
-    charactersSpoken: field("charactersSpoken", number),
-  }
-}
-
-/** Parses JSON, and reads it. */
+/** Parses and reads JSON. */
 export const parse = <A>(json: string, read: Reader<A>): A => {
   let value: unknown
   try {
@@ -121,21 +55,21 @@ export const parse = <A>(json: string, read: Reader<A>): A => {
   return read(value)
 }
 
-/** What an answer that is no success says; `json` is its body. */
-export const problem = (status: number, json: string, header: (name: string) => string | null) => {
+/** The error of a response with a status other than 2xx. `json` is its body. */
+export const errorOf = (status: number, json: string, header: (name: string) => string | null) => {
   let body: Readonly<Record<string, unknown>> = {}
   try {
     const parsed: unknown = JSON.parse(json)
     if (isObject(parsed)) body = parsed
   } catch {
-    // Of a proxy, then: its status is all that counts.
+    // A proxy's error page. Only its status counts.
   }
-  const { error, message: said, requestId } = body
-  // In seconds; a date in its place is what nobody but a proxy sends.
+  const { error, message, requestId } = body
+  // In seconds. Proxies may send a date instead, which is ignored.
   const seconds = Number.parseFloat(header("retry-after") ?? "")
   return new VoiceAgentError({
     code: typeof error === "string" ? error : "BAD_ANSWER",
-    message: typeof said === "string" ? said : `The service could not be reached (HTTP ${status}).`,
+    message: typeof message === "string" ? message : `The service could not be reached (HTTP ${status}).`,
     status,
     requestId: typeof requestId === "string" ? requestId : (header("x-request-id") ?? undefined),
     retryAfter: Number.isFinite(seconds) ? seconds : undefined,

@@ -1,24 +1,26 @@
 import { aborted, VoiceAgentError } from "./errors.ts"
 
 export interface RetryOptions {
-  /** After the first try; 2 unless told. */
+  /** Retries after the first try. Default: 2. */
   readonly retries?: number | undefined
-  /** Before the first retry, in ms; twice as long before each further one. 1000 unless told. */
+  /** The pause before the first retry, in ms. Each further pause is twice as long. Default: 1000. */
   readonly pauseMs?: number | undefined
 }
 
-/** A Retry-After over so many seconds is not waited for: a person would have left. */
+/** A longer Retry-After, in seconds, is an error at once: nobody waits that long for a reply. */
 const longestWaitSeconds = 30
 
-/** Proxies answer these while the service starts or is away; its own 500 comes after retries of its own. */
-const passing = new Set([408, 429, 502, 503, 504])
+/** Proxies send these while the service starts. Not 500: the service has retried its provider already. */
+const transientStatuses = new Set([408, 429, 502, 503, 504])
 
-/** Whether the same question may be answered soon. */
-export const isPassing = ({ code, status, retryAfter = 0 }: VoiceAgentError): boolean =>
+/** Whether the same request may succeed soon. */
+export const isTransient = ({ code, status, retryAfter = 0 }: VoiceAgentError): boolean =>
   retryAfter <= longestWaitSeconds &&
-  (code === "NETWORK_LOST" || code === "SESSION_BUSY" || (status !== undefined && passing.has(status)))
+  (code === "NETWORK_LOST" ||
+    code === "SESSION_BUSY" ||
+    (status !== undefined && transientStatuses.has(status)))
 
-/** Settles after so long, or at once with ABORTED. */
+/** Resolves after `ms`. Rejects with ABORTED when the signal aborts. */
 export const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve, reject) => {
     const stop = () => {
@@ -33,19 +35,19 @@ export const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
     else signal.addEventListener("abort", stop, { once: true })
   })
 
-/** Tries again what may soon succeed; `mayRetry` says so of an error, before the pause and once more after it. */
+/** Retries an attempt while `mayRetry` allows its error. Asked before the pause and again after it. */
 export const retrying = async <A>(
   attempt: () => Promise<A>,
   { retries = 2, pauseMs = 1000 }: RetryOptions,
   signal: AbortSignal,
-  mayRetry: (error: VoiceAgentError) => boolean = isPassing,
+  mayRetry: (error: VoiceAgentError) => boolean = isTransient,
 ): Promise<A> => {
   for (let retry = 0; ; retry += 1) {
     try {
       return await attempt()
     } catch (error) {
       if (!(error instanceof VoiceAgentError) || retry >= retries || !mayRetry(error)) throw error
-      // Up to a quarter more, so that clients that were cut off together do not return together.
+      // Up to a quarter more, so that clients that lost their connection together do not return together.
       const pause = pauseMs * 2 ** retry * (1 + Math.random() / 4)
       await sleep(Math.max(pause, (error.retryAfter ?? 0) * 1000), signal)
       if (!mayRetry(error)) throw error

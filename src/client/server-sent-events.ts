@@ -1,16 +1,16 @@
-/** Server-sent events, as the HTML standard has them (section 9.2.6, "Interpreting an event stream"). */
+/** A parser of server-sent events, as in the HTML standard, section 9.2.6 ("Interpreting an event stream"). */
 
 export interface ServerEvent {
-  /** "message" where the stream names none. */
+  /** "message" by default. */
   readonly event: string
   readonly data: string
-  /** The last id that the stream gave; empty before the first. */
+  /** The last id in the stream. Empty before the first. */
   readonly id: string
 }
 
 /**
- * Takes the text as it comes, cut anywhere, and gives each event to `onEvent` when its empty line has come. An event
- * without its empty line at the stream's end is none.
+ * Takes the text in chunks of any size. Calls `onEvent` at the empty line that ends an event. An event without one at
+ * the end of the stream is dropped, as the standard demands.
  */
 export const makeEventParser = (onEvent: (event: ServerEvent) => void): ((text: string) => void) => {
   let rest = ""
@@ -38,12 +38,12 @@ export const makeEventParser = (onEvent: (event: ServerEvent) => void): ((text: 
 
   return (text) => {
     if (text === "") return
-    // The line feed of a pair that was cut: its carriage return has ended the line already.
+    // The previous chunk ended with the carriage return of this CRLF, which has ended the line already.
     let fresh = endsInReturn && text.startsWith("\n") ? text.slice(1) : text
     endsInReturn = text.endsWith("\r")
     if (isFirst) fresh = fresh.replace(/^\ufeff/, "")
     isFirst = false
-    // Only what is new is looked through, so that a long line in many cuts costs no more than in one.
+    // Only the new text is scanned, so that a long line costs the same in many chunks as in one.
     let [head = "", ...more] = fresh.split(/\r\n|\r|\n/)
     for (const next of more) {
       readLine(rest + head)
@@ -54,7 +54,7 @@ export const makeEventParser = (onEvent: (event: ServerEvent) => void): ((text: 
   }
 }
 
-/** The events of a text that is still coming. */
+/** The events of a stream of text. */
 export async function* eventsOf(chunks: AsyncIterable<string>): AsyncGenerator<ServerEvent, void, void> {
   const found: Array<ServerEvent> = []
   const push = makeEventParser((event) => found.push(event))

@@ -1,7 +1,6 @@
 import { aborted, networkLost, VoiceAgentError } from "./errors.ts"
 
-/** One HTTP request. */
-export interface Call {
+export interface HttpRequest {
   readonly method: string
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
@@ -9,18 +8,17 @@ export interface Call {
   readonly signal: AbortSignal
 }
 
-/** An answer whose body may still be coming. */
-export interface Answer {
+export interface HttpResponse {
   readonly status: number
   readonly header: (name: string) => string | null
-  /** The body as it comes; throws NETWORK_LOST where it breaks off. */
+  /** The body as it arrives. Throws NETWORK_LOST when the connection breaks. */
   readonly text: AsyncIterable<string>
 }
 
-/** Fails with NETWORK_LOST, or ABORTED by the signal. */
-export type Send = (call: Call) => Promise<Answer>
+/** Fails with NETWORK_LOST, or with ABORTED when the signal aborts. */
+export type Send = (request: HttpRequest) => Promise<HttpResponse>
 
-/** What a failed request is to the caller: why it was ended, or that the network ended it. */
+/** The error of a failed request: the signal's reason, or NETWORK_LOST. */
 export const lostBy = ({ aborted: isAborted, reason }: AbortSignal, cause: unknown): VoiceAgentError => {
   if (!isAborted) return networkLost(cause)
   return reason instanceof VoiceAgentError ? reason : aborted(reason)
@@ -43,7 +41,7 @@ async function* decoded(response: Response, signal: AbortSignal): AsyncGenerator
   }
 }
 
-/** Only the part that is needed: some runtimes' own `fetch` is a function with more on it. */
+/** Not `typeof fetch`: some runtimes give their own `fetch` further properties. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>
 
 export const sendByFetch =
@@ -60,9 +58,9 @@ export const sendByFetch =
     }
   }
 
-/** All of a body. */
-export const wholeText = async (chunks: AsyncIterable<string>): Promise<string> => {
-  let whole = ""
-  for await (const chunk of chunks) whole += chunk
-  return whole
+/** The whole of a body. */
+export const readText = async (chunks: AsyncIterable<string>): Promise<string> => {
+  let text = ""
+  for await (const chunk of chunks) text += chunk
+  return text
 }

@@ -1,8 +1,8 @@
-/** XMLHttpRequest, which is all that tells how much of an upload is sent; browsers have it, Bun and Node do not. */
+/** XMLHttpRequest, because `fetch` reports no upload progress. Browsers have it; Bun and Node do not. */
 import { networkLost } from "./errors.ts"
 import { lostBy, type Send } from "./transport.ts"
 
-/** Bytes of the whole request, of which the recording is nearly all. */
+/** Bytes of the whole request. Nearly all of them are the recording. */
 export interface UploadProgress {
   readonly sent: number
   readonly total: number
@@ -13,7 +13,7 @@ interface ProgressEvent {
   readonly total: number
 }
 
-/** As much of it as is used here, since the types of browsers are not everywhere. */
+/** The used part of XMLHttpRequest: outside browsers its type does not exist. */
 interface Xhr {
   readonly readyState: number
   readonly status: number
@@ -36,7 +36,7 @@ interface Xhr {
 
 const isXhr = (value: unknown): value is new () => Xhr => typeof value === "function"
 
-/** What becomes true later, for any number of looks. */
+/** Wakes its waiters each time it rings. */
 const makeBell = () => {
   let ring: () => void = () => undefined
   let rung = new Promise<void>((resolve) => {
@@ -53,7 +53,7 @@ const makeBell = () => {
   }
 }
 
-/** The way that reports progress; undefined where there is none. */
+/** A transport that reports progress. Undefined without XMLHttpRequest. */
 export const sendByXhr = (onProgress: (progress: UploadProgress) => void): Send | undefined => {
   const Request: unknown = Reflect.get(globalThis, "XMLHttpRequest")
   if (!isXhr(Request)) return undefined
@@ -63,8 +63,8 @@ export const sendByXhr = (onProgress: (progress: UploadProgress) => void): Send 
       if (signal.aborted) return reject(lostBy(signal, signal.reason))
       const xhr = new Request()
       const bell = makeBell()
-      let state: "open" | "whole" | "lost" = "open"
-      const become = (next: "whole" | "lost") => () => {
+      let state: "open" | "complete" | "lost" = "open"
+      const become = (next: "complete" | "lost") => () => {
         state = next
         signal.removeEventListener("abort", stop)
         bell.ring()
@@ -73,13 +73,13 @@ export const sendByXhr = (onProgress: (progress: UploadProgress) => void): Send 
       const stop = () => xhr.abort()
 
       async function* text() {
-        let given = 0
+        let yielded = 0
         try {
           for (;;) {
             const rung = bell.next()
             const isOver = state !== "open"
-            const fresh = xhr.responseText.slice(given)
-            given += fresh.length
+            const fresh = xhr.responseText.slice(yielded)
+            yielded += fresh.length
             if (fresh !== "") yield fresh
             if (state === "lost") throw lostBy(signal, networkLost())
             if (isOver) return
@@ -94,12 +94,12 @@ export const sendByXhr = (onProgress: (progress: UploadProgress) => void): Send 
       for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value)
       xhr.upload.onprogress = xhr.upload.onload = ({ loaded, total }) => onProgress({ sent: loaded, total })
       xhr.onreadystatechange = () => {
-        // 2: its headers are there.
+        // 2: HEADERS_RECEIVED.
         if (xhr.readyState !== 2) return
         resolve({ status: xhr.status, header: (name) => xhr.getResponseHeader(name), text: text() })
       }
       xhr.onprogress = bell.ring
-      xhr.onload = become("whole")
+      xhr.onload = become("complete")
       xhr.onerror = become("lost")
       xhr.onabort = become("lost")
       signal.addEventListener("abort", stop, { once: true })

@@ -61,8 +61,10 @@ export type Session = typeof Session.Type
 
 /** What a client can set on a session. `metadata` replaces all earlier metadata; a null title removes the title. */
 export const SessionDetails = Schema.Struct({
-  title: Schema.optional(Schema.NullOr(Title)),
-  metadata: Schema.optional(Metadata),
+  title: Schema.optional(
+    Schema.NullOr(Title).annotations({ description: "At most 200 characters. Null removes the title." }),
+  ),
+  metadata: Schema.optional(Metadata.annotations({ description: "Replaces the whole metadata." })),
 }).annotations({ message: () => "must be an object" })
 export type SessionDetails = typeof SessionDetails.Type
 

@@ -6,7 +6,7 @@ import { makeRun } from "./run.ts"
 const source = new URL("../page/", import.meta.url).pathname
 const clientSource = new URL("../client/client.ts", import.meta.url).pathname
 
-/** Nothing from elsewhere, nothing inline, in nobody's frame: only the page's own code runs in it. */
+/** Allows the page's own files only: no other origin, no inline code, no frame around the page. */
 const contentSecurity = [
   "default-src 'none'",
   "script-src 'self'",
@@ -25,10 +25,10 @@ const pageHeaders = {
   "permissions-policy": "microphone=(self), camera=(), geolocation=()",
 }
 
-/** A year, as RFC 9111 has it for what never changes: the name of such a file changes with its content. */
-const forEver = "public, max-age=31536000, immutable"
-/** Kept, but asked about each time. */
-const askedAbout = "no-cache"
+/** A year. The file's name contains the hash of its content, so the content never changes. */
+const immutable = "public, max-age=31536000, immutable"
+/** Caches revalidate the file with each request. */
+const revalidated = "no-cache"
 
 interface File {
   readonly content: string
@@ -52,15 +52,15 @@ const fileOf = (name: string, content: string, cacheControl: string, more: Parti
   ...more,
 })
 
-/** Bundled in memory: nothing is written, so that it works on a read-only disk. */
+/** Bundles in memory, so that it works on a read-only disk. */
 const bundle = async (entry: string) => {
   const { outputs } = await Bun.build({ entrypoints: [entry], target: "browser", minify: true })
   const [output] = outputs
-  if (output === undefined) throw new Error(`${entry} gave nothing`)
+  if (output === undefined) throw new Error(`Bun.build produced no output for ${entry}`)
   return output.text()
 }
 
-/** The page and all that it loads, by path; and the client as a module that any page can import. */
+/** The page and its assets by path, and the client as a module for other pages. */
 const makeFiles = async (): Promise<ReadonlyMap<string, File>> => {
   let html = await Bun.file(`${source}index.html`).text()
   const files = new Map<string, File>()
@@ -70,22 +70,22 @@ const makeFiles = async (): Promise<ReadonlyMap<string, File>> => {
   ] as const) {
     const content = await bundle(source + entry)
     const name = `assets/page-${Bun.hash(content).toString(36)}.${extension}`
-    files.set(`/${name}`, fileOf(name, content, forEver))
+    files.set(`/${name}`, fileOf(name, content, immutable))
     html = html.replace(`"${entry}"`, `"${name}"`)
   }
-  files.set("/", fileOf("index.html", html, askedAbout, { headers: pageHeaders }))
-  files.set("/client.js", fileOf("client.js", await bundle(clientSource), askedAbout))
+  files.set("/", fileOf("index.html", html, revalidated, { headers: pageHeaders }))
+  files.set("/client.js", fileOf("client.js", await bundle(clientSource), revalidated))
   return files
 }
 
-const answer = (request: Request, { content, type, etag, cacheControl, headers }: File) => {
-  const isKnown =
+const respond = (request: Request, { content, type, etag, cacheControl, headers }: File) => {
+  const isUnchanged =
     request.headers
       .get("if-none-match")
       ?.split(/\s*,\s*/)
       .includes(etag) ?? false
-  return new Response(isKnown ? null : content, {
-    status: isKnown ? 304 : 200,
+  return new Response(isUnchanged ? null : content, {
+    status: isUnchanged ? 304 : 200,
     headers: {
       "content-type": type,
       "cache-control": cacheControl,
@@ -96,31 +96,31 @@ const answer = (request: Request, { content, type, etag, cacheControl, headers }
   })
 }
 
-/** The page at `/`, bundled when it is first asked for. */
+/** The page at `/`. The first request bundles it. */
 export const pageRoutes = Effect.gen(function* () {
   const run = yield* makeRun
-  // Once they are there: what fails is tried again by the next.
-  let made: Promise<ReadonlyMap<string, File>> | undefined
+  // A failed bundle is tried again with the next request.
+  let bundled: Promise<ReadonlyMap<string, File>> | undefined
   const files = Effect.promise(() => {
-    made ??= makeFiles().catch((error: unknown) => {
-      made = undefined
+    bundled ??= makeFiles().catch((error: unknown) => {
+      bundled = undefined
       throw error
     })
-    return made
+    return bundled
   })
-  const give = (path: string) => (context: { readonly request: Request }) =>
+  const serve = (path: string) => (context: { readonly request: Request }) =>
     run(
       context.request,
       Effect.flatMap(files, (all) => {
         const file = all.get(path)
         return file === undefined
           ? Effect.fail(new PathNotFound())
-          : Effect.succeed(answer(context.request, file))
+          : Effect.succeed(respond(context.request, file))
       }),
     )
 
   return new Elysia()
-    .get("/", give("/"))
-    .get("/client.js", give("/client.js"))
-    .get("/assets/:name", (context) => give(`/assets/${context.params.name}`)(context))
+    .get("/", serve("/"))
+    .get("/client.js", serve("/client.js"))
+    .get("/assets/:name", (context) => serve(`/assets/${context.params.name}`)(context))
 })

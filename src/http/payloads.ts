@@ -16,9 +16,9 @@ export const Health = Schema.Struct({
   service: Schema.Literal("voice-agent-api"),
 })
 
-const Check = Schema.Struct({ status: Schema.Literal("ok", "unavailable") })
+export const Check = Schema.Struct({ status: Schema.Literal("ok", "unavailable") })
 
-const ProviderCheck = Schema.Struct({
+export const ProviderCheck = Schema.Struct({
   status: Schema.Literal("ok", "failing").annotations({
     description:
       "`failing`: several requests in a row failed, and the service has paused calls to the provider.",
@@ -157,6 +157,8 @@ export type ErrorBody = typeof ErrorBody.Type
 /** The named schemas of the OpenAPI document. */
 export const components = {
   Health,
+  Check,
+  ProviderCheck,
   Readiness,
   Registered,
   LoggedIn,

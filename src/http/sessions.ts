@@ -1,27 +1,29 @@
 import { Effect, Option, Schema } from "effect"
 import { Elysia } from "elysia"
 import { History } from "../conversation/history.ts"
-import { Message, Session, SessionDetails } from "../conversation/model.ts"
+import { SessionDetails } from "../conversation/model.ts"
 import { Sessions } from "../conversation/sessions.ts"
 import { signedIn } from "./auth.ts"
 import { fields } from "./body.ts"
 import * as operations from "./openapi/operations/sessions.ts"
+import { MessagePage, OneSession, SessionCreated, SessionPage } from "./payloads.ts"
 import { makeRun } from "./run.ts"
 
 const defaultLimit = 20
 
-const limit = (most: number) =>
+/** A query parameter from 1 to `max`. */
+const limit = (max: number) =>
   Schema.optionalWith(
     Schema.compose(
       Schema.String.pipe(
         Schema.pattern(/^\d+$/, {
-          jsonSchema: { type: "integer", minimum: 1, maximum: most, default: defaultLimit },
+          jsonSchema: { type: "integer", minimum: 1, maximum: max, default: defaultLimit },
         }),
       ),
       Schema.NumberFromString,
     ).pipe(
-      Schema.between(1, most, {
-        message: () => ({ message: `must be a whole number from 1 to ${most}`, override: true }),
+      Schema.between(1, max, {
+        message: () => ({ message: `must be a whole number from 1 to ${max}`, override: true }),
       }),
     ),
     { default: () => defaultLimit },
@@ -29,27 +31,29 @@ const limit = (most: number) =>
 
 const Cursor = Schema.String.annotations({
   message: () => "must be the nextCursor of an earlier page",
-  description: "The nextCursor of an earlier page: asks for the one after it.",
+  description: "The `nextCursor` of the previous page.",
 })
-const MessageId = Schema.UUID.annotations({
-  description: "The id of a message: asks for those before it.",
+const Before = Schema.UUID.annotations({
+  description: "The id of a message. Only earlier messages are returned.",
   message: () => ({ message: "must be the id of a message", override: true }),
 })
 
-const SessionPage = Schema.standardSchemaV1(
+const listQuery = Schema.standardSchemaV1(
   Schema.Struct({ limit: limit(100), cursor: Schema.optionalWith(Cursor, { as: "Option" }) }),
 )
 
-const MessagePage = Schema.standardSchemaV1(
-  Schema.Struct({ limit: limit(200), before: Schema.optionalWith(MessageId, { as: "Option" }) }),
+const messagesQuery = Schema.standardSchemaV1(
+  Schema.Struct({ limit: limit(200), before: Schema.optionalWith(Before, { as: "Option" }) }),
 )
 
 const body = Schema.standardSchemaV1(SessionDetails)
 
-const encodeSession = Schema.encodeSync(Session)
-const encodeMessage = Schema.encodeSync(Message)
+const encodePage = Schema.encodeSync(SessionPage)
+const encodeSession = Schema.encodeSync(OneSession)
+const encodeCreated = Schema.encodeSync(SessionCreated)
+const encodeMessages = Schema.encodeSync(MessagePage)
 
-/** Sessions and what was said in them. */
+/** Sessions and their messages. */
 export const sessionsRoutes = Effect.gen(function* () {
   const run = yield* makeRun
   const sessions = yield* Sessions
@@ -62,19 +66,18 @@ export const sessionsRoutes = Effect.gen(function* () {
       ({ request, user, query }) =>
         run(
           request,
-          Effect.map(sessions.list(user.id, query), (page) => ({
-            sessions: page.sessions.map((session) => encodeSession(session)),
-            nextCursor: Option.getOrNull(page.nextCursor),
-          })),
+          Effect.map(sessions.list(user.id, query), ({ sessions, nextCursor }) =>
+            encodePage({ sessions, nextCursor: Option.getOrNull(nextCursor) }),
+          ),
         ),
-      { query: SessionPage, detail: operations.list },
+      { query: listQuery, detail: operations.list },
     )
     .get(
       "/:id",
       ({ request, user, params }) =>
         run(
           request,
-          Effect.map(sessions.get(user.id, params.id), (session) => ({ session: encodeSession(session) })),
+          Effect.map(sessions.get(user.id, params.id), (session) => encodeSession({ session })),
         ),
       { detail: operations.get },
     )
@@ -82,7 +85,7 @@ export const sessionsRoutes = Effect.gen(function* () {
       "/:id",
       ({ request, user, params }) =>
         run(request, Effect.as(sessions.remove(user.id, params.id), new Response(null, { status: 204 }))),
-      // Without this Elysia would parse a body that nobody asks for, and refuse what it can't.
+      // Otherwise Elysia parses an unexpected body, and refuses what it cannot parse.
       { parse: () => null, detail: operations.remove },
     )
     .get(
@@ -90,11 +93,9 @@ export const sessionsRoutes = Effect.gen(function* () {
       ({ request, user, params, query }) =>
         run(
           request,
-          Effect.map(history.messages(user.id, params.id, query), (messages) => ({
-            messages: messages.map((message) => encodeMessage(message)),
-          })),
+          Effect.map(history.messages(user.id, params.id, query), (messages) => encodeMessages({ messages })),
         ),
-      { query: MessagePage, detail: operations.messages },
+      { query: messagesQuery, detail: operations.messages },
     )
     .use(yield* fields())
     .post(
@@ -103,7 +104,7 @@ export const sessionsRoutes = Effect.gen(function* () {
         run(
           request,
           Effect.map(sessions.create(user.id, body), ({ id, createdAt }) =>
-            Response.json({ sessionId: id, createdAt }, { status: 201 }),
+            Response.json(encodeCreated({ sessionId: id, createdAt }), { status: 201 }),
           ),
         ),
       { body, detail: operations.create },
@@ -113,9 +114,7 @@ export const sessionsRoutes = Effect.gen(function* () {
       ({ request, user, params, body }) =>
         run(
           request,
-          Effect.map(sessions.update(user.id, params.id, body), (session) => ({
-            session: encodeSession(session),
-          })),
+          Effect.map(sessions.update(user.id, params.id, body), (session) => encodeSession({ session })),
         ),
       { body, detail: operations.update },
     )

@@ -58,7 +58,7 @@ export const usersRoutes = Effect.gen(function* () {
     })
     .post("/auth/register", ({ request, body }) => register(request, body), {
       body,
-      detail: operations.registerToo,
+      detail: operations.registerByAuth,
     })
 
   const loggingIn = new Elysia()

@@ -3,23 +3,23 @@ import { button, byId } from "./dom.ts"
 import { latencyPlot } from "./plot.ts"
 import { makeTurnView, type TurnView } from "./turn-view.ts"
 
-/** Messages to a page of history: 25 turns. */
+/** Messages per page of history: 25 turns. */
 const pageSize = 50
 
-/** What was said in the session that is open, oldest first. */
+/** The turns of the open session, oldest first. */
 export interface Conversation {
-  /** Undefined before the first turn of a new one. */
+  /** Undefined before the first turn of a new session. */
   readonly sessionId: () => string | undefined
-  /** Empties it; a session's history is read into it. Fails as the client does. */
+  /** Shows a session's history, or nothing for a new session. Rejects with the client's error. */
   readonly open: (client: Client, sessionId: string | undefined) => Promise<void>
-  /** The turn that runs has this session; nothing is read. */
+  /** Sets the running turn's session, without reading its history. */
   readonly join: (sessionId: string) => void
   readonly begin: () => TurnView
   readonly remove: (view: TurnView) => void
   readonly timed: (timings: Timings) => void
 }
 
-/** Both sides of each turn; a message without its other side stands alone. */
+/** Groups the messages of each turn. */
 const turnsOf = (messages: ReadonlyArray<Message>) => [
   ...Map.groupBy(messages, ({ turnId }) => turnId).values(),
 ]
@@ -42,7 +42,7 @@ export const makeConversation = (onFailure: (error: unknown) => void): Conversat
   const welcome = byId("welcome", HTMLElement)
   const plot = byId("plot", HTMLElement)
   const earlier = button("earlier")
-  /** Of each session, as long as the page is open: the service does not tell them later. */
+  /** In ms, by session. The API returns no timings for earlier turns, so a reload loses them. */
   const latencies = new Map<string, ReadonlyArray<number>>()
   let sessionId: string | undefined
   let oldest: string | undefined
@@ -57,9 +57,9 @@ export const makeConversation = (onFailure: (error: unknown) => void): Conversat
     plot.hidden = known.length === 0
     plot.replaceChildren(...(known.length === 0 ? [] : latencyPlot(known)))
   }
-  // What grows stays in sight, unless its reader has gone up.
+  // Follow the growing reply, unless the person has scrolled up.
   let isAtEnd = true
-  // What scrolls has to scroll by the keyboard too.
+  // The keyboard can scroll it too.
   log.tabIndex = 0
   log.addEventListener("scroll", () => {
     isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60

@@ -2,7 +2,7 @@ import { button, byId, make } from "./dom.ts"
 import { type Problem, problemOf } from "./problems.ts"
 import { makeRing, type Ring } from "./ring.ts"
 
-/** What the service, or the person, is doing. */
+/** What the button shows. */
 export type State = "idle" | "opening" | "listening" | "sending" | "thinking" | "speaking"
 
 const sentences: { readonly [state in State]: string } = {
@@ -14,18 +14,18 @@ const sentences: { readonly [state in State]: string } = {
   speaking: "Speaking. Hold to interrupt",
 }
 
-/** The button, the line below it, and the notice above. */
+/** The talk button, the status line below it, and the notice above it. */
 export interface Display {
   readonly ring: Ring
   readonly show: (state: State) => void
   readonly state: () => State
-  /** Seconds recorded; none: no clock. */
+  /** Shows the seconds recorded. Undefined hides the clock. */
   readonly clock: (seconds: number | undefined) => void
   readonly level: (level: number) => void
-  /** For those who hear the page. */
+  /** Announces a text to screen readers. */
   readonly announce: (text: string) => void
   readonly clearNotice: () => void
-  /** A sentence, what to do, and a button for it. */
+  /** Shows a problem. `onRemedy` runs when its button is pressed. */
   readonly notice: (problem: Problem, onRemedy?: () => void) => void
   readonly fail: (error: unknown, onRemedy?: () => void) => void
 }
@@ -68,7 +68,7 @@ export const makeDisplay = (): Display => {
       act.addEventListener("click", onRemedy)
       parts.push(act)
     }
-    // Shown before it is filled, or screen readers miss it.
+    // Screen readers announce only what is added to a visible element.
     notice.hidden = false
     notice.replaceChildren(...parts, close)
   }
@@ -96,7 +96,7 @@ export const makeDisplay = (): Display => {
     notice: showNotice,
     fail: (error, onRemedy) => {
       const problem = problemOf(error)
-      // Nothing was said that could be sent again.
+      // The failed call was not a turn: there is no recording to send again.
       const isReading = problem.remedy === "send again" && onRemedy === undefined
       showNotice(isReading ? { what: problem.what, next: "Try again in a moment." } : problem, onRemedy)
     },

@@ -1,6 +1,6 @@
-/** The few things that the page does with its elements. */
+/** Helpers for the page's elements. */
 
-/** An element of index.html; throws where that has none of this kind. */
+/** An element of index.html. Throws if it is missing or of another type. */
 export const byId = <T extends HTMLElement>(id: string, type: new () => T): T => {
   const found = document.getElementById(id)
   if (found instanceof type) return found
@@ -21,7 +21,7 @@ const fill = <E extends Element>(
   return element
 }
 
-/** A new element. Not for `style`, which the content security policy forbids as an attribute. */
+/** Creates an element. The content security policy forbids the attribute `style`. */
 export const make = <K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Attributes = {},

@@ -1,6 +1,6 @@
 import { button, byId } from "./dom.ts"
 
-/** Recordings that are chosen, or dropped onto the page. */
+/** Takes a recording that the person chooses or drops onto the page. */
 export const watchFiles = (onFile: (file: File) => void, isShown: () => boolean): void => {
   const input = byId("file", HTMLInputElement)
   const drop = byId("drop", HTMLElement)
@@ -11,7 +11,7 @@ export const watchFiles = (onFile: (file: File) => void, isShown: () => boolean)
   button("choose-file").addEventListener("click", () => input.click())
   input.addEventListener("change", () => {
     take(input.files)
-    // So that the same file can be chosen once more.
+    // Otherwise choosing the same file again fires no event.
     input.value = ""
   })
   const isFile = ({ dataTransfer }: DragEvent) =>

@@ -1,4 +1,4 @@
-/** The page: who is there, their conversations, and the one that is open. */
+/** The page: the signed-in user, the list of conversations, and the open conversation. */
 import { type Client, makeClient, type Session, type Turn } from "../client/client.ts"
 import { makeConversation } from "./conversation.ts"
 import { makeDisplay } from "./display.ts"
@@ -11,13 +11,13 @@ const app = byId("app", HTMLElement)
 const title = byId("title", HTMLElement)
 const engines = byId("engines", HTMLElement)
 const newTitle = "New conversation"
-/** Of a conversation, made of its first words; the service takes up to 200. */
-const longestTitle = 60
+/** In characters. The service accepts up to 200. */
+const maxTitleLength = 60
 
 let account: Account | undefined
 let client: Client = makeClient({ baseUrl })
 
-/** The one element that all replies are played on: iPhones let no other play. */
+/** Plays every reply: iPhones allow sound only from the element that a tap has unlocked. */
 const player = new Audio()
 const display = makeDisplay()
 const conversation = makeConversation(display.fail)
@@ -42,11 +42,11 @@ const sessions = makeSessionList(() => client, {
   onFailure: display.fail,
 })
 
-/** A conversation is called after its first words. */
-const nameAfter = async ({ sessionId, transcript }: Turn) => {
+/** Gives a conversation without a title the first words of its first turn. */
+const nameSession = async ({ sessionId, transcript }: Turn) => {
   const session = await client.sessions.get(sessionId)
   const words =
-    transcript.length > longestTitle ? `${transcript.slice(0, longestTitle).trimEnd()}…` : transcript
+    transcript.length > maxTitleLength ? `${transcript.slice(0, maxTitleLength).trimEnd()}…` : transcript
   const name = session.title ?? (await client.sessions.update(sessionId, { title: words })).title
   if (conversation.sessionId() === sessionId) title.textContent = name
   sessions.mark(conversation.sessionId())
@@ -69,8 +69,8 @@ const voice = makeVoice(
     conversation,
     display,
     player,
-    // The turn itself is whole: a list that could not be read is no failure of it.
-    onTurn: (turn) => nameAfter(turn).catch(() => undefined),
+    // The turn is complete: a failed title or list is not its failure.
+    onTurn: (turn) => nameSession(turn).catch(() => undefined),
     onSignIn: signOut,
   }),
   isShown,
@@ -78,10 +78,10 @@ const voice = makeVoice(
 
 const stageNames = { stt: "hears", llm: "answers", tts: "speaks" } as const
 
-/** Says plainly what is a toy. */
+/** Shows which stages run on the offline engines. */
 const showEngines = async () => {
-  const { stages } = await client.ready()
-  const offline = (["stt", "llm", "tts"] as const).filter((stage) => stages[stage].engine === "offline")
+  const { checks } = await client.ready()
+  const offline = (["stt", "llm", "tts"] as const).filter((stage) => checks[stage].engine === "offline")
   engines.hidden = offline.length === 0
   const verbs = offline.map((stage) => stageNames[stage])
   const list = verbs.length > 1 ? `${verbs.slice(0, -1).join(", ")} and ${verbs.at(-1)}` : verbs.join("")
@@ -101,5 +101,5 @@ const signIn = watchSignIn((entered) => {
 
 button("sign-out").addEventListener("click", signOut)
 button("copy-key").addEventListener("click", () => copyText(account?.apiKey ?? "", button("copy-key")))
-// A page that is left lets go of the microphone by itself; a reply that nobody hears is not worth its cost.
+// The browser releases the microphone. This cancels the turn, whose reply nobody hears.
 window.addEventListener("pagehide", voice.stop)

@@ -4,22 +4,22 @@ const orFile = "You can also send a recording from a file."
 
 const problems = {
   insecure: {
-    what: "This browser gives no microphone to a page on a plain http:// address.",
-    next: `Open it by https:// or as http://localhost. ${orFile}`,
+    what: "This browser does not allow the microphone on a plain http:// address.",
+    next: `Open the page at an https:// address or at http://localhost. ${orFile}`,
   },
   refused: {
-    what: "The microphone is not allowed here.",
+    what: "The microphone is blocked.",
     next: `Allow it in the site’s settings, beside the address, then hold the button again. ${orFile}`,
   },
   absent: { what: "No microphone was found.", next: `Connect one, then hold the button again. ${orFile}` },
   busy: {
     what: "Another program uses the microphone.",
-    next: `Close that, then hold the button again. ${orFile}`,
+    next: `Close it, then hold the button again. ${orFile}`,
   },
-  noRecorder: { what: "This browser can’t record sound.", next: `Use a newer one. ${orFile}` },
+  noRecorder: { what: "This browser can’t record sound.", next: `Use a newer browser. ${orFile}` },
 } as const satisfies Record<string, Problem>
 
-/** Why there is no recording. */
+/** The reason for a missing recording. */
 export class MicrophoneProblem extends Error {
   readonly problem: Problem
   constructor(kind: keyof typeof problems, cause?: unknown) {
@@ -28,7 +28,7 @@ export class MicrophoneProblem extends Error {
   }
 }
 
-/** As DOMException names them. */
+/** By the name of the DOMException. */
 const kinds: Readonly<Record<string, keyof typeof problems>> = {
   NotAllowedError: "refused",
   SecurityError: "insecure",
@@ -41,10 +41,10 @@ const kinds: Readonly<Record<string, keyof typeof problems>> = {
 /** Chromium and Firefox write WebM, Safari MP4. */
 const types = ["audio/webm;codecs=opus", "audio/mp4", "audio/ogg;codecs=opus"]
 
-/** iPhones play through the ear piece while a microphone is open; no other browser has this class alone. */
+/** iPhones play through the earpiece while the microphone is open. Only they have this class alone. */
 const isPhoneOfApple = "ManagedMediaSource" in globalThis && !("MediaSource" in globalThis)
 
-/** Opening one takes a moment in which the first word is lost, so it stays open between turns, for so many ms. */
+/** How long the microphone stays open after a turn. Opening it takes a moment, in which the first word is lost. */
 const warmMs = isPhoneOfApple ? 0 : 20_000
 
 let open: MediaStream | undefined
@@ -53,10 +53,10 @@ let closing: ReturnType<typeof setTimeout> | undefined
 const isLive = (stream: MediaStream | undefined): stream is MediaStream =>
   stream?.getAudioTracks().some(({ readyState }) => readyState === "live") ?? false
 
-/** The microphone; fails with a MicrophoneProblem. */
+/** Opens the microphone. Rejects with a MicrophoneProblem. */
 export const openMicrophone = async (): Promise<MediaStream> => {
   clearTimeout(closing)
-  // Absent, whatever the types say, where the page's address is not secure.
+  // Missing on an insecure address, although its type says otherwise.
   const devices: MediaDevices | undefined = navigator.mediaDevices
   if (devices?.getUserMedia === undefined) throw new MicrophoneProblem("insecure")
   if (!("MediaRecorder" in globalThis)) throw new MicrophoneProblem("noRecorder")
@@ -72,7 +72,7 @@ export const openMicrophone = async (): Promise<MediaStream> => {
   }
 }
 
-/** Lets go of it, unless it is wanted again soon. */
+/** Closes the microphone, unless it opens again within `warmMs`. */
 export const restMicrophone = (): void => {
   clearTimeout(closing)
   closing = setTimeout(() => {
@@ -82,12 +82,12 @@ export const restMicrophone = (): void => {
 }
 
 export interface Recording {
-  /** All of it. */
+  /** Stops, and returns the whole recording. */
   readonly end: () => Promise<Blob>
   readonly drop: () => void
 }
 
-/** Records from now on. */
+/** Starts to record. */
 export const record = (stream: MediaStream): Recording => {
   const type = types.find((each) => MediaRecorder.isTypeSupported(each))
   const recorder = new MediaRecorder(stream, type === undefined ? {} : { mimeType: type })
@@ -97,7 +97,7 @@ export const record = (stream: MediaStream): Recording => {
     recorder.onstop = () => resolve()
     recorder.onerror = () => reject(new MicrophoneProblem("busy"))
   })
-  // Whoever drops it does not wait for its end.
+  // `drop` does not wait for it.
   stopped.catch(() => undefined)
   recorder.start()
   const stop = () => {

@@ -1,20 +1,20 @@
 import { hearPlayer } from "./sound.ts"
 
-/** A reply on its way to the ear. */
+/** A reply that is playing. */
 export interface Playback {
-  /** The next bytes of one continuous MP3. */
+  /** Appends bytes of one continuous MP3. */
   readonly push: (bytes: Uint8Array<ArrayBuffer>) => void
-  /** No more will come. */
+  /** The reply has no more bytes. */
   readonly end: () => void
   readonly stop: () => void
 }
 
 export interface PlaybackEvents {
-  /** Sound comes out from now on. */
+  /** Playback has started. */
   readonly onSounding: () => void
-  /** All was heard, or it was stopped. */
+  /** Playback has ended or was stopped. */
   readonly onOver: () => void
-  /** The browser wants a tap first. */
+  /** The browser needs a tap first. */
   readonly onBlocked: () => void
 }
 
@@ -27,14 +27,14 @@ interface SourceClass {
 
 const isSourceClass = (value: unknown): value is SourceClass => typeof value === "function"
 
-/** Safari on phones has the managed one alone; where there is neither, a reply is heard once it is whole. */
+/** iPhones have ManagedMediaSource only. Without either, a reply plays when it is complete. */
 const sourceClass = (): SourceClass | undefined =>
   ["MediaSource", "ManagedMediaSource"]
     .map((name): unknown => Reflect.get(globalThis, name))
     .filter(isSourceClass)
     .find((each) => each.isTypeSupported(type))
 
-/** Feeds a media source piece by piece: it takes one at a time. */
+/** Feeds a media source, which accepts one buffer at a time. */
 const makeFeed = (source: MediaSource, onReady: () => void) => {
   const waiting: Array<Uint8Array<ArrayBuffer>> = []
   let buffer: SourceBuffer | undefined
@@ -48,7 +48,7 @@ const makeFeed = (source: MediaSource, onReady: () => void) => {
   source.addEventListener(
     "sourceopen",
     () => {
-      // Stopped before it was opened: the event was under way already.
+      // Stopped while the event was queued.
       if (source.readyState !== "open") return
       buffer = source.addSourceBuffer(type)
       buffer.addEventListener("updateend", () => {
@@ -73,7 +73,7 @@ const makeFeed = (source: MediaSource, onReady: () => void) => {
 
 let current: Playback | undefined
 
-/** Plays on the page's one element, as the bytes come where the browser can; stops what played before. */
+/** Stops the previous reply and plays this one, while its bytes arrive if the browser can. */
 export const play = (player: HTMLAudioElement, events: PlaybackEvents): Playback => {
   current?.stop()
   const ends = new AbortController()
@@ -122,7 +122,7 @@ export const play = (player: HTMLAudioElement, events: PlaybackEvents): Playback
   }
   if (Source !== undefined) {
     const source = new Source()
-    // Without this Safari opens no managed source: the reply could be sent to a television.
+    // Safari opens a managed source only if remote playback is off.
     player.disableRemotePlayback = true
     feed = makeFeed(source, begin)
     attach(source)

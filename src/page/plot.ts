@@ -1,7 +1,7 @@
 import { draw, make } from "./dom.ts"
 import { duration } from "./duration.ts"
 
-/** Of the drawing, in its own units. */
+/** Size of the drawing, in its own units. */
 const width = 132
 const height = 32
 const edge = 4
@@ -13,7 +13,7 @@ const median = (numbers: ReadonlyArray<number>): number => {
   return (low + high) / 2
 }
 
-/** Where each number lies in the drawing; the axis begins at 0, so that heights can be compared. */
+/** The points of the line. The axis begins at 0, so that heights are comparable. */
 const pointsOf = (latencies: ReadonlyArray<number>): ReadonlyArray<readonly [x: number, y: number]> => {
   const most = Math.max(1, ...latencies)
   const step = latencies.length > 1 ? (width - 2 * edge) / (latencies.length - 1) : 0
@@ -23,7 +23,7 @@ const pointsOf = (latencies: ReadonlyArray<number>): ReadonlyArray<readonly [x: 
   ])
 }
 
-/** How long each turn of the session took to its first sound, in ms: a line, its numbers for those who can't see it. */
+/** A line of each turn's time to the first sound, in ms. Its label lists the numbers for screen readers. */
 export const latencyPlot = (latencies: ReadonlyArray<number>): ReadonlyArray<Node> => {
   const points = pointsOf(latencies)
   const line = points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ")

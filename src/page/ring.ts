@@ -1,22 +1,22 @@
 import { levelOf } from "./sound.ts"
 
-/** Bars around the button, the same on its left as on its right. */
+/** Bars around the button, symmetric left and right. */
 const bars = 72
-/** Of the canvas, which is twice as fine as it is shown. */
+/** Radii in canvas pixels, two for each CSS pixel. */
 const inner = 112
 const longest = 58
-/** Bands 2 to 38 of 187 Hz: from 370 Hz to 7 kHz, where voices have what tells them apart. */
+/** Bands 2 to 38 of 187 Hz each: 370 Hz to 7 kHz, the range that distinguishes voices. */
 const firstBand = 2
 
 const isCalm = matchMedia("(prefers-reduced-motion: reduce)")
 
 export interface Ring {
-  /** Moves with what it hears, until told otherwise; `onLevel` gets 0 to 100 with every frame. */
+  /** Follows a sound until `rest`. `onLevel` receives 0 to 100 with every frame. */
   readonly follow: (analyser: AnalyserNode, onLevel?: (level: number) => void) => void
   readonly rest: () => void
 }
 
-/** The ring of bars around the talk button: the microphone's level, and the reply's. */
+/** The ring of bars around the talk button. Shows the level of the microphone or of the reply. */
 export const makeRing = (canvas: HTMLCanvasElement): Ring => {
   const pen = canvas.getContext("2d")
   let frame = 0
@@ -54,10 +54,10 @@ export const makeRing = (canvas: HTMLCanvasElement): Ring => {
       onLevel?.(level)
       analyser.getByteFrequencyData(bands)
       heights = heights.map((before, at) => {
-        // Low voices at the top, high ones at the bottom, mirrored.
+        // Low frequencies at the top, high ones at the bottom, mirrored.
         const fromTop = Math.min(at, bars - 1 - at)
         const heard = isCalm.matches ? level / 140 : (bands[firstBand + fromTop] ?? 0) / 255
-        // Up at once, down at ease, as the eye likes it.
+        // Rises at once, falls slowly.
         return Math.max(heard ** 1.4, before * 0.86)
       })
       paint()

@@ -1,20 +1,20 @@
 import type { Client, Session } from "../client/client.ts"
 import { button, byId, icon, make } from "./dom.ts"
 
-/** To a page of the list. */
+/** Sessions per page. */
 const pageSize = 50
 
 export interface SessionListEvents {
-  /** Undefined: a new one. */
+  /** Undefined for a new conversation. */
   readonly onOpen: (session: Session | undefined) => void
   readonly onDeleted: (id: string) => void
   readonly onFailure: (error: unknown) => void
 }
 
 export interface SessionList {
-  /** Reads it anew. */
+  /** Reads the list again. */
   readonly refresh: () => Promise<void>
-  /** Which one is open. */
+  /** Marks the open session. */
   readonly mark: (sessionId: string | undefined) => void
   readonly close: () => void
 }
@@ -33,11 +33,11 @@ const ago = (time: string): string => {
 
 const nameOf = ({ title }: Session) => title ?? "Untitled"
 
-/** Asks before it is gone for good. */
+/** Asks before deleting. */
 const confirmDelete = (session: Session): Promise<boolean> => {
   const dialog = byId("confirm", HTMLDialogElement)
   byId("confirm-text", HTMLElement).textContent =
-    `“${nameOf(session)}” and all that was said in it will be gone for good.`
+    `“${nameOf(session)}” and all of its messages will be deleted for good.`
   const yes = button("confirm-yes")
   const no = button("confirm-no")
   return new Promise((resolve) => {
@@ -56,7 +56,7 @@ const confirmDelete = (session: Session): Promise<boolean> => {
   })
 }
 
-/** The conversations beside the one that is open; a drawer on small screens. */
+/** The list of conversations. A drawer on small screens. */
 export const makeSessionList = (client: () => Client, events: SessionListEvents): SessionList => {
   const { onOpen, onDeleted, onFailure } = events
   const list = byId("sessions", HTMLUListElement)

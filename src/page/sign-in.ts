@@ -2,7 +2,7 @@ import { makeClient, VoiceAgentError } from "../client/client.ts"
 import { button, byId } from "./dom.ts"
 import { problemOf } from "./problems.ts"
 
-/** Only as long as the tab is open, and only for this tab. */
+/** In sessionStorage: this tab only, until it closes. */
 const slot = "voice-agent-key"
 
 export interface Account {
@@ -10,19 +10,19 @@ export interface Account {
   readonly email: string
 }
 
-/** Where the service is: the page's own folder, so that it may lie behind a proxy's path. */
+/** The service's address: the page's folder, so that a proxy can serve it under a path. */
 export const baseUrl = new URL(".", location.href).href
 
 export const forgetKey = (): void => sessionStorage.removeItem(slot)
 
-/** Whose key it is; kept once it is known to be someone's. */
-const enter = async (apiKey: string): Promise<Account> => {
+/** Checks a key and stores it. */
+const checkKey = async (apiKey: string): Promise<Account> => {
   const { email } = await makeClient({ baseUrl, apiKey }).login()
   sessionStorage.setItem(slot, apiKey)
   return { apiKey, email }
 }
 
-/** Puts a text on the clipboard, and says so on the button; where that is forbidden the text is selected instead. */
+/** Copies a text, and shows the result on the button. */
 export const copyText = async (text: string, by: HTMLButtonElement): Promise<void> => {
   const name = by.textContent
   const said = await (navigator.clipboard?.writeText(text) ?? Promise.reject()).then(
@@ -35,7 +35,7 @@ export const copyText = async (text: string, by: HTMLButtonElement): Promise<voi
   }, 2000)
 }
 
-/** Shows the key this once; done when its owner goes on. */
+/** Shows a new key. Resolves when the person closes the dialog. */
 const showNewKey = (apiKey: string): Promise<void> => {
   const dialog = byId("new-key", HTMLDialogElement)
   byId("new-key-text", HTMLElement).textContent = apiKey
@@ -54,7 +54,7 @@ const showNewKey = (apiKey: string): Promise<void> => {
   })
 }
 
-/** The two ways in. `onEnter` is called with every account that is entered. */
+/** Shows the sign-in page. `onEnter` receives each account. */
 export const watchSignIn = (onEnter: (account: Account) => void): { readonly show: () => void } => {
   const section = byId("sign-in", HTMLElement)
   const register = byId("register", HTMLFormElement)
@@ -92,9 +92,9 @@ export const watchSignIn = (onEnter: (account: Account) => void): { readonly sho
     const address = email.value.trim()
     const { apiKey } = await makeClient({ baseUrl }).register(address)
     await showNewKey(apiKey)
-    return enter(apiKey)
+    return checkKey(apiKey)
   })
-  attempt(login, key, () => enter(key.value.trim()))
+  attempt(login, key, () => checkKey(key.value.trim()))
 
   const show = () => {
     section.hidden = false
@@ -104,8 +104,8 @@ export const watchSignIn = (onEnter: (account: Account) => void): { readonly sho
   const kept = sessionStorage.getItem(slot)
   if (kept === null) show()
   else {
-    enter(kept).then(onEnter, (error: unknown) => {
-      // Of a service that is away nothing is known: the next reload tries the key again.
+    checkKey(kept).then(onEnter, (error: unknown) => {
+      // Keep the key while the service is unavailable: the next reload tries it again.
       if (error instanceof VoiceAgentError && error.status === 401) forgetKey()
       show()
       problem.textContent = problemOf(error).what

@@ -1,12 +1,12 @@
-/** The page's one audio context, and what it hears. Browsers let it run only from within a tap or a key press. */
+/** The page's one AudioContext and its analysers. Browsers start it only within a tap or key press. */
 
 let context: AudioContext | undefined
-let ofPlayer: AnalyserNode | undefined
-let ofMicrophone: { readonly source: MediaStreamAudioSourceNode; readonly analyser: AnalyserNode } | undefined
+let playerAnalyser: AnalyserNode | undefined
+let microphone: { readonly source: MediaStreamAudioSourceNode; readonly analyser: AnalyserNode } | undefined
 
 const newAnalyser = (context: AudioContext) => {
   const analyser = context.createAnalyser()
-  // 128 bands, of 187 Hz each at 48 kHz: speech lies in the lower third.
+  // 128 bands of 187 Hz each at 48 kHz. Speech is in the lower third.
   analyser.fftSize = 256
   analyser.smoothingTimeConstant = 0.72
   return analyser
@@ -25,7 +25,7 @@ const silence = new Blob(
 
 let isUnlocked = false
 
-/** To be called in every tap and key press: iPhones let only an element play that has played in one. */
+/** Call this in every tap and key press: on iPhones an element can play only if it has played within one. */
 export const unlockSound = (player: HTMLAudioElement): void => {
   context ??= new AudioContext()
   if (context.state !== "running") context.resume().catch(() => undefined)
@@ -42,27 +42,27 @@ export const unlockSound = (player: HTMLAudioElement): void => {
 }
 
 /**
- * What the player plays. Its sound goes through the context from then on, so only where that runs; and not on Safari,
- * where a ManagedMediaSource is silent there.
+ * An analyser of the player's sound. It routes the sound through the context, so the context must run. Undefined on
+ * Safari, where a ManagedMediaSource is silent in a context.
  */
 export const hearPlayer = (player: HTMLAudioElement): AnalyserNode | undefined => {
-  if (ofPlayer !== undefined || "ManagedMediaSource" in globalThis) return ofPlayer
+  if (playerAnalyser !== undefined || "ManagedMediaSource" in globalThis) return playerAnalyser
   if (context?.state !== "running") return undefined
-  ofPlayer = newAnalyser(context)
-  context.createMediaElementSource(player).connect(ofPlayer).connect(context.destination)
-  return ofPlayer
+  playerAnalyser = newAnalyser(context)
+  context.createMediaElementSource(player).connect(playerAnalyser).connect(context.destination)
+  return playerAnalyser
 }
 
-/** What the microphone hears, which is not played. */
+/** An analyser of the microphone's sound, which is not played. */
 export const hearMicrophone = (stream: MediaStream): AnalyserNode | undefined => {
   if (context === undefined) return undefined
-  ofMicrophone?.source.disconnect()
-  ofMicrophone = { source: context.createMediaStreamSource(stream), analyser: newAnalyser(context) }
-  ofMicrophone.source.connect(ofMicrophone.analyser)
-  return ofMicrophone.analyser
+  microphone?.source.disconnect()
+  microphone = { source: context.createMediaStreamSource(stream), analyser: newAnalyser(context) }
+  microphone.source.connect(microphone.analyser)
+  return microphone.analyser
 }
 
-/** How loud it is, 0 to 100: the root mean square in decibels, from -60 on. */
+/** The level from 0 to 100: the root mean square, from -60 dB to 0 dB. */
 export const levelOf = (analyser: AnalyserNode): number => {
   const samples = new Float32Array(analyser.fftSize)
   analyser.getFloatTimeDomainData(samples)

@@ -1,15 +1,15 @@
-/** Holding the talk button, or the space bar; or Enter to begin and Enter to send, for those who can't hold. */
+/** Hold the talk button or the space bar. For people who cannot hold: Enter starts, Enter sends. */
 export interface Talking {
-  /** Begin to listen. Called from within the tap or key press. */
+  /** Starts to listen. Called within the tap or key press, as browsers require. */
   readonly onPress: () => void
   readonly onRelease: () => void
-  /** Let go of what was said; stop the reply. */
+  /** Discards the recording and stops the reply. */
   readonly onCancel: () => void
-  /** Whether it listens, or is about to. */
+  /** True while it listens or opens the microphone. */
   readonly isListening: () => boolean
 }
 
-/** Where the space bar and Enter have a use of their own. */
+/** Elements with their own use of the space bar and Enter. */
 const hasOwnKeys = (target: EventTarget | null) =>
   target instanceof Element &&
   target.closest("input, textarea, select, button, a, summary, dialog, [contenteditable]") !== null
@@ -34,14 +34,14 @@ export const watchTalking = (
 
   talk.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return
-    // So that letting go counts wherever the finger has moved to.
+    // The release counts wherever the finger has moved.
     talk.setPointerCapture(event.pointerId)
     hold("pointer")
   })
   talk.addEventListener("pointerup", () => letGo("pointer"))
   talk.addEventListener("pointercancel", () => letGo("pointer"))
   talk.addEventListener("contextmenu", (event) => event.preventDefault())
-  // A screen reader's click has no pointer before it: it begins, and the next one sends.
+  // A screen reader's click comes without a pointer: the first starts, the next sends.
   talk.addEventListener("click", ({ detail }) => {
     if (detail !== 0) return
     if (isListening()) onRelease()
@@ -52,7 +52,7 @@ export const watchTalking = (
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && isShown() && document.querySelector("dialog[open]") === null) onCancel()
     if (event.key !== " " || !isTalkKey(event)) return
-    // Not the click that a button makes of it, nor the scrolling of the page.
+    // Prevents the button's click and the scrolling of the page.
     event.preventDefault()
     if (!event.repeat) hold("space")
   })
@@ -61,7 +61,7 @@ export const watchTalking = (
     if (heldBy === "space") event.preventDefault()
     letGo("space")
   })
-  // The key or the finger comes up unseen where the window is left.
+  // A window without focus does not receive the release.
   window.addEventListener("blur", () => {
     if (heldBy !== undefined) letGo(heldBy)
   })

@@ -2,28 +2,28 @@ import type { Timings } from "../client/client.ts"
 import { icon, make } from "./dom.ts"
 import { waterfall } from "./waterfall.ts"
 
-/** A turn as it is seen: what was said, and the reply. */
+/** A turn on the page: the transcript and the reply. */
 export interface TurnView {
   readonly element: HTMLElement
-  /** What the words are waiting for. */
+  /** Shows a text in place of the transcript. */
   readonly waits: (text: string) => void
-  /** 0 to 1. */
+  /** Shows the upload's progress, 0 to 1. */
   readonly uploads: (share: number) => void
   readonly says: (transcript: string) => void
-  /** The reply's next words. */
+  /** Appends to the reply. */
   readonly adds: (text: string) => void
-  /** All of the reply that there is. */
+  /** The reply so far. */
   readonly reply: () => string
-  /** The reply begins anew. */
+  /** Clears the reply. */
   readonly restarts: () => void
   readonly interrupts: () => void
-  /** Shows where the time went, and the button that plays the reply again. */
+  /** Shows the timings, and a button that plays the reply again. */
   readonly completes: (timings: Timings | undefined, onPlay: (() => void) | undefined) => void
 }
 
 const playIcon = "M8 5.5v13l10.5-6.5z"
 
-/** An empty turn. Screen readers are told of it elsewhere, whole: word by word nobody could listen to it. */
+/** An empty turn. It is not a live region: `display.announce` reads a whole reply, not each word. */
 export const makeTurnView = (): TurnView => {
   const waiting = make("span", { class: "waiting" })
   const progress = make("progress", { max: "1", value: "0", "aria-label": "Sent" })

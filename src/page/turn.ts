@@ -4,7 +4,7 @@ import type { Display } from "./display.ts"
 import { type Playback, play } from "./player.ts"
 import { hearPlayer } from "./sound.ts"
 
-export interface TurnPlace {
+export interface TurnContext {
   readonly client: Client
   readonly conversation: Conversation
   readonly display: Display
@@ -15,32 +15,36 @@ export interface TurnPlace {
 }
 
 export interface RunningTurn {
-  /** Silence, at once; the service stops working on it too. */
+  /** Stops the playback at once, and cancels the turn on the service. */
   readonly stop: () => void
 }
 
 const blocked = {
-  what: "The browser wants a tap before it plays sound.",
+  what: "The browser needs a tap before it plays sound.",
   next: "Press “Play again” under the reply.",
 }
 
 const newSession = {
-  what: "That conversation had been idle for too long to go on.",
-  next: "A new one has begun; the old one stays in the list.",
+  what: "That conversation expired or was deleted.",
+  next: "This turn started a new one.",
 }
 
-/** What was said, and the name of its turn: sent twice, it is answered once. */
-export interface Said {
+/** A recording with its Idempotency-Key: sent twice, it becomes one turn. */
+export interface KeyedRecording {
   readonly sound: Blob
   readonly key: string
 }
 
-/** Sends a recording, and shows and plays what comes back while it comes; `resend` sends it once more. */
-export const takeTurn = (place: TurnPlace, said: Said, resend: (said: Said) => void): RunningTurn => {
-  const { client, conversation, display, player } = place
+/** Sends a recording, and shows and plays the reply as it arrives. The notice's button calls `resend`. */
+export const takeTurn = (
+  context: TurnContext,
+  recorded: KeyedRecording,
+  resend: (recorded: KeyedRecording) => void,
+): RunningTurn => {
+  const { client, conversation, display, player } = context
   const view = conversation.begin()
   const controller = new AbortController()
-  const asked = conversation.sessionId()
+  const requestedSession = conversation.sessionId()
   let speech: Array<Uint8Array<ArrayBuffer>> = []
   let isCurrent = true
   let isAnswered = false
@@ -75,14 +79,14 @@ export const takeTurn = (place: TurnPlace, said: Said, resend: (said: Said) => v
   startPlayback()
 
   const run = async () => {
-    const turn = await client.converse(said.sound, {
-      sessionId: asked,
-      idempotencyKey: said.key,
+    const turn = await client.converse(recorded.sound, {
+      sessionId: requestedSession,
+      idempotencyKey: recorded.key,
       signal: controller.signal,
       onUploadProgress: ({ sent, total }) => {
         view.uploads(sent / total)
         if (sent >= total) {
-          view.waits("Writing down your words…")
+          view.waits("Transcribing…")
           if (isCurrent) display.show("thinking")
         }
       },
@@ -92,7 +96,7 @@ export const takeTurn = (place: TurnPlace, said: Said, resend: (said: Said) => v
           speech = []
           startPlayback()
         }
-        if (asked !== undefined && asked !== sessionId) display.notice(newSession)
+        if (requestedSession !== undefined && requestedSession !== sessionId) display.notice(newSession)
         conversation.join(sessionId)
       },
       onTranscript: (text) => {
@@ -111,14 +115,14 @@ export const takeTurn = (place: TurnPlace, said: Said, resend: (said: Said) => v
     view.completes(turn.timings, again)
     display.announce(turn.response)
     conversation.timed(turn.timings)
-    place.onTurn(turn)
+    context.onTurn(turn)
   }
 
   display.show("sending")
   view.waits("Sending…")
   run().catch((error: unknown) => {
     isAnswered = true
-    // What came of it may be heard to its end.
+    // The audio received so far plays to its end.
     playback.end()
     if (isCurrent && isSilent) display.show("idle")
     if (error instanceof VoiceAgentError && error.code === "ABORTED") return
@@ -127,8 +131,8 @@ export const takeTurn = (place: TurnPlace, said: Said, resend: (said: Said) => v
     display.fail(error, () => {
       display.clearNotice()
       const isForbidden = error instanceof VoiceAgentError && error.status === 401
-      if (isForbidden) place.onSignIn()
-      else resend(said)
+      if (isForbidden) context.onSignIn()
+      else resend(recorded)
     })
   })
 

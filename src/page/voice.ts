@@ -4,14 +4,14 @@ import { openMicrophone, type Recording, record, restMicrophone } from "./microp
 import type { Problem } from "./problems.ts"
 import { hearMicrophone, unlockSound } from "./sound.ts"
 import { watchTalking } from "./talk-button.ts"
-import { type RunningTurn, type Said, type TurnPlace, takeTurn } from "./turn.ts"
+import { type KeyedRecording, type RunningTurn, type TurnContext, takeTurn } from "./turn.ts"
 
-/** A shorter press is a tap of someone who expects a switch. */
-const shortestMs = 300
-/** The service refuses more than 5 minutes: a second less, since recorders end a little late. */
-const longestMs = 299_000
-/** As the service has it, where nobody has set MAX_AUDIO_SIZE_MB. */
-const largestBytes = 25 * 1024 * 1024
+/** A shorter press is a tap, by a person who expects a switch. */
+const minHoldMs = 300
+/** One second under the service's default limit of 5 minutes: recorders stop a little late. */
+const maxRecordingMs = 299_000
+/** The service's default MAX_AUDIO_SIZE_MB. */
+const maxFileBytes = 25 * 1024 * 1024
 
 const tooShort: Problem = {
   what: "Hold to talk.",
@@ -19,8 +19,8 @@ const tooShort: Problem = {
 }
 const nowReady: Problem = { what: "The microphone is ready.", next: "Hold the button while you speak." }
 const tooLong: Problem = {
-  what: "Five minutes are the most at once.",
-  next: "What you said so far was sent.",
+  what: "A recording can have at most five minutes.",
+  next: "The first five minutes were sent.",
 }
 const tooLarge: Problem = {
   what: "That file is over 25 MB.",
@@ -28,21 +28,21 @@ const tooLarge: Problem = {
 }
 const emptyFile: Problem = { what: "That file is empty.", next: "Choose another recording." }
 
-const newlySaid = (sound: Blob): Said => ({
+const newRecording = (sound: Blob): KeyedRecording => ({
   sound,
   key: crypto.getRandomValues(new BigUint64Array(2)).join("-"),
 })
 
-/** From the press of a button, or a file, to a turn. */
+/** Turns a press of the button, or a file, into a turn. */
 export interface Voice {
-  /** Silence: nothing is recorded, sent or played any more. */
+  /** Stops the recording, the turn and its playback. */
   readonly stop: () => void
 }
 
-export const makeVoice = (place: () => TurnPlace, isShown: () => boolean): Voice => {
-  const { player } = place()
+export const makeVoice = (context: () => TurnContext, isShown: () => boolean): Voice => {
+  const { player } = context()
   let turn: RunningTurn | undefined
-  /** Of the press that is under way; a later one makes an earlier one's microphone void. */
+  /** Counts presses. A microphone that opens for an earlier press is not used. */
   let press = 0
   let isHeld = false
   let recording: { readonly sound: Recording; readonly since: number; readonly ends: () => void } | undefined
@@ -55,13 +55,13 @@ export const makeVoice = (place: () => TurnPlace, isShown: () => boolean): Voice
     recording = undefined
   }
 
-  const send = (said: Said) => {
+  const send = (recorded: KeyedRecording) => {
     turn?.stop()
-    turn = takeTurn(place(), said, send)
+    turn = takeTurn(context(), recorded, send)
   }
 
   const begin = async () => {
-    const { display } = place()
+    const { display } = context()
     silence()
     unlockSound(player)
     display.clearNotice()
@@ -72,7 +72,7 @@ export const makeVoice = (place: () => TurnPlace, isShown: () => boolean): Voice
       const stream = await openMicrophone()
       if (mine !== press || !isHeld) {
         restMicrophone()
-        // It took a question to the person, who had to let go to answer it.
+        // The browser asked for permission, and the person let go to answer.
         if (mine === press) {
           display.show("idle")
           display.notice(nowReady)
@@ -88,13 +88,13 @@ export const makeVoice = (place: () => TurnPlace, isShown: () => boolean): Voice
   }
 
   const listen = (stream: MediaStream) => {
-    const { display } = place()
+    const { display } = context()
     const since = performance.now()
     const clock = setInterval(() => display.clock((performance.now() - since) / 1000), 250)
     const limit = setTimeout(() => {
       end()
       display.notice(tooLong)
-    }, longestMs)
+    }, maxRecordingMs)
     const ends = () => {
       clearInterval(clock)
       clearTimeout(limit)
@@ -109,12 +109,12 @@ export const makeVoice = (place: () => TurnPlace, isShown: () => boolean): Voice
 
   const end = () => {
     isHeld = false
-    const { display } = place()
+    const { display } = context()
     if (recording === undefined) return
     const { sound, since, ends } = recording
     recording = undefined
     ends()
-    if (performance.now() - since < shortestMs) {
+    if (performance.now() - since < minHoldMs) {
       sound.drop()
       display.show("idle")
       display.notice(tooShort)
@@ -125,7 +125,7 @@ export const makeVoice = (place: () => TurnPlace, isShown: () => boolean): Voice
     const mine = press
     sound
       .end()
-      .then((blob) => mine === press && send(newlySaid(blob)))
+      .then((blob) => mine === press && send(newRecording(blob)))
       .catch((error: unknown) => {
         display.show("idle")
         display.fail(error)
@@ -136,7 +136,7 @@ export const makeVoice = (place: () => TurnPlace, isShown: () => boolean): Voice
     press += 1
     isHeld = false
     silence()
-    place().display.show("idle")
+    context().display.show("idle")
   }
 
   watchTalking(button("talk"), isShown, {
@@ -147,15 +147,15 @@ export const makeVoice = (place: () => TurnPlace, isShown: () => boolean): Voice
   })
   button("stop").addEventListener("click", stop)
   watchFiles((file) => {
-    const { display } = place()
+    const { display } = context()
     press += 1
     silence()
     unlockSound(player)
     display.clearNotice()
-    if (file.size > largestBytes || file.size === 0) {
+    if (file.size > maxFileBytes || file.size === 0) {
       display.show("idle")
       display.notice(file.size === 0 ? emptyFile : tooLarge)
-    } else send(newlySaid(file))
+    } else send(newRecording(file))
   }, isShown)
   return { stop }
 }

@@ -1,17 +1,17 @@
 import type { Timings } from "../client/client.ts"
 import { duration } from "./duration.ts"
 
-/** A stage of a turn on the time axis, in ms; 0 is the end of the upload. */
+/** A stage of a turn on the time axis, in ms. 0 is the end of the upload. */
 export interface Span {
   readonly name: string
   readonly kind: "upload" | "checks" | "hearing" | "thinking" | "speaking" | "rest"
   readonly from: number
   readonly to: number
-  /** What the row's number says: the span's length, or the moment of its end. */
+  /** The row's number. */
   readonly says: string
 }
 
-/** The stages in their order. Those that overlap begin where the service asked for them. */
+/** The stages in order. Overlapping stages begin with the request to their provider. */
 export const spansOf = (timings: Timings): ReadonlyArray<Span> => {
   const checked = timings.validate + timings.transcode
   const heard = checked + timings.stt
@@ -35,7 +35,7 @@ export const spansOf = (timings: Timings): ReadonlyArray<Span> => {
   ]
 }
 
-/** Round numbers for an axis from `from` to `to`, about five of them. */
+/** About five round numbers for an axis from `from` to `to`. */
 export const ticksOf = (from: number, to: number): ReadonlyArray<number> => {
   const rough = Math.max(1, (to - from) / 5)
   const power = 10 ** Math.floor(Math.log10(rough))

@@ -3,7 +3,7 @@ import { make } from "./dom.ts"
 import { duration } from "./duration.ts"
 import { spansOf, ticksOf } from "./waterfall-spans.ts"
 
-/** The turn's bars on a time axis, closed unless told; as a table, so that it can be heard as well. */
+/** The turn's stages as bars on a time axis, in a table so that screen readers can read it. */
 export const waterfall = (timings: Timings, isOpen: boolean): HTMLElement => {
   const spans = spansOf(timings)
   const from = Math.min(...spans.map((span) => span.from))
@@ -36,7 +36,7 @@ export const waterfall = (timings: Timings, isOpen: boolean): HTMLElement => {
   const table = make(
     "table",
     { class: "waterfall" },
-    make("caption", { class: "unseen" }, "Where the time went, from the end of the upload on"),
+    make("caption", { class: "unseen" }, "Duration of each stage, from the end of the upload"),
     make("tbody", {}, ...rows, axis),
   )
   const summary = make(

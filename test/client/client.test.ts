@@ -1,8 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { makeClientModel, modelFile } from "../../scripts/generate/client-model.ts"
 import { makeClient, VoiceAgentError } from "../../src/client/client.ts"
-import { serviceCodes } from "../../src/client/errors.ts"
-import type { Timings, Usage } from "../../src/client/model.ts"
-import type { Timings as ServiceTimings, Usage as ServiceUsage } from "../../src/schema.ts"
 import { wav16k } from "../support/audio.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "../support/upstream.ts"
@@ -30,18 +28,18 @@ afterAll(async () => {
 
 const make = () => makeClient({ baseUrl: wire.url, apiKey, pauseMs: 1 })
 
-/** What a call failed with. */
+/** The error of a call. */
 const failure = async (call: Promise<unknown>): Promise<VoiceAgentError> => {
   const error = await call.then(
     () => undefined,
     (error: unknown) => error,
   )
   if (error instanceof VoiceAgentError) return error
-  throw new Error(`it failed with ${error}, no VoiceAgentError`)
+  throw new Error(`not a VoiceAgentError: ${error}`)
 }
 
-/** Listens to a turn. */
-const makeEar = () => {
+/** A listener that records a turn. */
+const makeRecorder = () => {
   const heard = { text: "", audio: 0, events: [] as string[], turnId: "", sessionId: "" }
   const hash = new Bun.CryptoHasher("sha256")
   return {
@@ -65,26 +63,28 @@ const makeEar = () => {
   }
 }
 
-describe("the client's calls", () => {
+describe("calls", () => {
   test("register, login, ready", async () => {
     const anyone = makeClient({ baseUrl: service.url.replace("/api/v1", "/") })
     const email = `${crypto.randomUUID()}@example.com`
     const { userId, apiKey } = await anyone.register(email)
     const user = makeClient({ baseUrl: service.url, apiKey })
-    expect(await user.login()).toEqual({ userId, email })
+    expect(await user.login()).toEqual({ token: apiKey, userId, email })
     expect(await anyone.ready()).toEqual({
-      isReady: true,
-      stages: {
-        stt: { engine: expect.any(String), model: "whisper-1" },
-        llm: { engine: expect.any(String), model: "gpt-3.5-turbo" },
-        tts: { engine: expect.any(String), model: "tts-1" },
+      status: "ready",
+      checks: {
+        database: { status: "ok" },
+        ffmpeg: { status: "ok" },
+        stt: { status: "ok", engine: expect.any(String), model: "whisper-1" },
+        llm: { status: "ok", engine: expect.any(String), model: "gpt-3.5-turbo" },
+        tts: { status: "ok", engine: expect.any(String), model: "tts-1" },
       },
     })
     expect((await failure(anyone.register(email))).code).toBe("EMAIL_TAKEN")
     expect((await failure(anyone.sessions.list())).code).toBe("UNAUTHORIZED")
   })
 
-  test("sessions: create, list by pages, read, change, delete", async () => {
+  test("sessions", async () => {
     const { sessions } = makeClient({ baseUrl: service.url, apiKey: await service.register() })
     const first = await sessions.create({ title: "First", metadata: { a: 1 } })
     const second = await sessions.create()
@@ -103,20 +103,15 @@ describe("the client's calls", () => {
     const gone = await failure(sessions.get(first.sessionId))
     expect(gone).toMatchObject({ code: "SESSION_NOT_FOUND", status: 404, requestId: expect.any(String) })
   })
+})
 
-  test("know every code that the service has, and its model of a turn", async () => {
-    const source = await Bun.file(new URL("../../src/http/problems.ts", import.meta.url)).text()
-    const known: ReadonlyArray<string> = serviceCodes
-    const codes = [...source.matchAll(/"([A-Z]+(?:_[A-Z]+)+)"/g)].map(([, code = ""]) => code)
-    expect(codes.filter((code) => !known.includes(code))).toEqual(["CLIENT_LEFT"])
-    const same = (timings: ServiceTimings, usage: ServiceUsage): readonly [Timings, Usage] => [timings, usage]
-    expect(same).toBeFunction()
-  })
+test("src/client/model.ts is up to date: `bun run generate` writes it", async () => {
+  expect(await Bun.file(modelFile).text()).toBe(await makeClientModel())
 })
 
 describe("a turn", () => {
-  test("is heard as it comes, and given whole", async () => {
-    const { heard, listener } = makeEar()
+  test("arrives in parts and as a whole", async () => {
+    const { heard, listener } = makeRecorder()
     const turn = await make().converse(recording, listener)
     expect(turn).toMatchObject({
       transcript: DEFAULT_TRANSCRIPT,
@@ -135,20 +130,38 @@ describe("a turn", () => {
     expect(next.sessionId).toBe(turn.sessionId)
   })
 
-  test("whose connection breaks anywhere goes on where it broke off, once", async () => {
+  test("from a text opens a session, and continues where its connection broke", async () => {
+    const { heard, listener } = makeRecorder()
+    const turn = await make().converse("Hello there.", listener)
+    expect(turn).toMatchObject({ transcript: "Hello there.", response: DEFAULT_REPLY })
+    expect(heard).toMatchObject({ text: DEFAULT_REPLY, events: ["started", "Hello there."] })
+    wire.reset()
+    wire.breakAfter(Math.ceil(wire.received() * 0.9))
+    const next = await make().converse("And again.", { sessionId: turn.sessionId })
+    expect([wire.broken(), next.sessionId]).toEqual([1, turn.sessionId])
+    const messages = await make().sessions.messages(turn.sessionId)
+    expect(messages.map(({ content }) => content)).toEqual([
+      "Hello there.",
+      DEFAULT_REPLY,
+      "And again.",
+      DEFAULT_REPLY,
+    ])
+  })
+
+  test("continues where its connection broke", async () => {
     const text = "One sentence that is long enough to be spoken alone. Then another, höher und länger 😀."
     service.upstream.default("llm", { text })
-    const whole = makeEar()
+    const whole = makeRecorder()
     await make().converse(recording, whole.listener)
     const size = wire.received()
     for (const part of [0.001, 0.02, 0.05, 0.2, 0.5, 0.9, 0.999]) {
       wire.reset()
       wire.breakAfter(Math.ceil(size * part))
       const idempotencyKey = crypto.randomUUID()
-      const broken = makeEar()
+      const broken = makeRecorder()
       const turn = await make().converse(recording, { idempotencyKey, ...broken.listener })
       expect(wire.broken()).toBe(1)
-      const replayed = makeEar()
+      const replayed = makeRecorder()
       expect(await make().converse(recording, { idempotencyKey, ...replayed.listener })).toEqual(turn)
       expect(broken.heard).toEqual({ ...replayed.heard, text, events: ["started", DEFAULT_TRANSCRIPT] })
       expect(broken.hash()).toBe(replayed.hash())
@@ -156,14 +169,14 @@ describe("a turn", () => {
     }
   })
 
-  test("that never gets through is NETWORK_LOST after its tries", async () => {
+  test("without a connection is NETWORK_LOST after the retries", async () => {
     wire.breakAfter(1, Number.POSITIVE_INFINITY)
     const error = await failure(make().converse(recording))
     expect(error).toMatchObject({ code: "NETWORK_LOST", status: undefined })
     expect(wire.broken()).toBe(3)
   })
 
-  test("that is refused is not asked again", async () => {
+  test("with a permanent error is not retried", async () => {
     const error = await failure(make().converse(new Blob(["no audio at all"])))
     expect(error).toMatchObject({ code: "INVALID_AUDIO", status: 400, requestId: expect.any(String) })
     const stranger = makeClient({ baseUrl: wire.url, apiKey: "sk_wrong", pauseMs: 1 })
@@ -174,7 +187,7 @@ describe("a turn", () => {
     expect(wire.connections()).toBeLessThanOrEqual(2)
   })
 
-  test("that fails after its begin says so, with what was heard until then", async () => {
+  test("that fails midway rejects after its text and audio", async () => {
     service.upstream.script("llm", [
       {
         text: "One sentence that was fine. Another that was not.",
@@ -182,13 +195,13 @@ describe("a turn", () => {
         breakOff: { how: "reset", after: { tokens: 8 } },
       },
     ])
-    const { heard, listener } = makeEar()
+    const { heard, listener } = makeRecorder()
     const error = await failure(make().converse(recording, listener))
     expect([error.code, error.status]).toEqual(["LLM_FAILED", undefined])
     expect(heard.text).toStartWith("One sentence that was fine.")
   })
 
-  test("that is aborted while it sounds is ended on the service too", async () => {
+  test("aborted during its audio is cancelled on the service", async () => {
     service.upstream.default("llm", { text: "A sentence. And one more. ".repeat(20), chunkDelayMs: 20 })
     const controller = new AbortController()
     let textAfter = 0
@@ -206,13 +219,13 @@ describe("a turn", () => {
     expect(textAfter).toBe(0)
   })
 
-  test("that is aborted before it is known by an id is ended as soon as it is", async () => {
+  test("aborted before its id arrives is cancelled when it does", async () => {
     const client = make()
     const { sessionId } = await client.sessions.create()
     service.upstream.default("stt", { delayMs: 300 })
     service.upstream.default("llm", { text: "A sentence. And one more. ".repeat(20), chunkDelayMs: 50 })
     const controller = new AbortController()
-    const { heard, listener } = makeEar()
+    const { heard, listener } = makeRecorder()
     const turn = failure(client.converse(recording, { sessionId, signal: controller.signal, ...listener }))
     await until(() => service.upstream.calls("stt").length === 1, "the transcription")
     controller.abort()
@@ -222,7 +235,7 @@ describe("a turn", () => {
     expect(service.upstream.calls("llm").every(({ outcome }) => outcome === "aborted by client")).toBe(true)
   })
 
-  test("is not begun where its signal says so already", async () => {
+  test("with an aborted signal sends no request", async () => {
     expect((await failure(make().converse(recording, { signal: AbortSignal.abort() }))).code).toBe("ABORTED")
     expect(wire.connections()).toBe(0)
   })

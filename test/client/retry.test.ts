@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { FastCheck as fc } from "effect"
 import { type Fetch, makeClient, VoiceAgentError } from "../../src/client/client.ts"
-import { isPassing } from "../../src/client/retry.ts"
+import { isTransient } from "../../src/client/retry.ts"
 
 type Step = () => Response | Promise<Response>
 
@@ -63,7 +63,7 @@ const codeOf = (call: Promise<unknown>) =>
     (error: unknown) => (error instanceof VoiceAgentError ? error.code : `${error}`),
   )
 
-describe("a call is tried again", () => {
+describe("retries", () => {
   const again: ReadonlyArray<readonly [string, Step]> = [
     ["when the network lost it", lost],
     ["on 408", problem(408, "TIMEOUT")],
@@ -95,7 +95,7 @@ describe("a call is tried again", () => {
     ["429 with a long Retry-After", problem(429, "RATE_LIMIT_EXCEEDED", { "retry-after": "31" })],
   ]
   for (const [name, step] of never) {
-    test(`but not on ${name}`, async () => {
+    test(`not after ${name}`, async () => {
       const { client, asked } = scripted(step)
       expect(await codeOf(client.converse(audio))).not.toBe("fine")
       expect(asked).toHaveLength(1)
@@ -108,7 +108,7 @@ describe("a call is tried again", () => {
     expect(asked).toHaveLength(3)
   })
 
-  test("but not where asking twice would do it twice", async () => {
+  test("not a POST that is unsafe to repeat", async () => {
     for (const call of ["register", "create"] as const) {
       const { client, asked } = scripted(lost)
       const made = call === "register" ? client.register("a@example.com") : client.sessions.create()
@@ -117,16 +117,16 @@ describe("a call is tried again", () => {
     }
   })
 
-  test("never on any status from 400 to 407, or of success", () => {
+  test("no status from 200 to 407", () => {
     fc.assert(
       fc.property(fc.integer({ min: 200, max: 407 }), (status) => {
-        expect(isPassing(new VoiceAgentError({ code: "X", message: "", status }))).toBe(false)
+        expect(isTransient(new VoiceAgentError({ code: "X", message: "", status }))).toBe(false)
       }),
     )
   })
 })
 
-describe("an answer that is none of the service's", () => {
+describe("a response of something else", () => {
   const strange: ReadonlyArray<readonly [string, Step]> = [
     ["HTML", () => new Response("<h1>Welcome to the hotel</h1>")],
     ["JSON of another shape", () => Response.json({ sessions: [{ id: 1 }], nextCursor: null })],
@@ -138,7 +138,7 @@ describe("an answer that is none of the service's", () => {
     })
   }
 
-  test("a stream that begins in its middle is BAD_ANSWER, one that ends early is lost", async () => {
+  test("a stream without its start is BAD_ANSWER; one that ends early is NETWORK_LOST", async () => {
     const middle: Step = () => new Response('event: transcript\ndata: {"text":"Hi"}\n\n')
     expect(await codeOf(scripted(middle).client.converse(audio))).toBe("BAD_ANSWER")
     const early: Step = () => new Response(": nothing\n\n")
@@ -146,7 +146,7 @@ describe("an answer that is none of the service's", () => {
   })
 })
 
-test("what the caller's own callback throws reaches the caller as it is", async () => {
+test("a callback's own error reaches the caller unchanged", async () => {
   const { client, asked } = scripted(turn)
   const call = client.converse(audio, {
     onText: () => {
@@ -157,7 +157,7 @@ test("what the caller's own callback throws reaches the caller as it is", async 
   expect(asked).toHaveLength(1)
 })
 
-test("an error says all that the service said", async () => {
+test("an error has all of the service's fields", async () => {
   const { client } = scripted(problem(429, "RATE_LIMIT_EXCEEDED", { "retry-after": "60" }))
   const error: unknown = await client.converse(audio).catch((error: unknown) => error)
   expect(error).toBeInstanceOf(VoiceAgentError)

@@ -1,15 +1,15 @@
-/** A wire between a client and the service that breaks when told. */
+/** A TCP proxy between a client and the service that breaks connections on demand. */
 import { connect, createServer, type Socket } from "node:net"
 
 export interface Wire {
-  /** The API's root, by way of the wire. */
+  /** The API's address through the proxy. */
   readonly url: string
-  /** Resets each of the next connections (1 unless told) once so many bytes of answers went by on it. */
+  /** Resets each of the next `times` connections (default: 1) after this many bytes of responses. */
   readonly breakAfter: (bytes: number, times?: number) => void
-  /** How many were reset since the last reset of the wire. */
+  /** The number of connections broken since `reset`. */
   readonly broken: () => number
   readonly connections: () => number
-  /** Bytes of answers on the latest connection. */
+  /** Bytes of responses on the latest connection. */
   readonly received: () => number
   readonly reset: () => void
   readonly stop: () => Promise<void>
@@ -43,14 +43,14 @@ export const startWire = async (serviceUrl: string): Promise<Wire> => {
       if (times === 0 || passed < limit) return void client.write(bytes)
       times -= 1
       broken += 1
-      // The rest of what may pass is sent before the end, as a real line does it.
+      // Bytes up to the limit arrive before the reset, as on a real network.
       client.write(bytes.subarray(0, Math.max(0, limit - before)), () => client.resetAndDestroy())
       return undefined
     })
   })
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   const address = server.address()
-  if (address === null || typeof address === "string") throw new Error("the wire has no TCP port")
+  if (address === null || typeof address === "string") throw new Error("the proxy has no TCP port")
 
   const drop = () => {
     for (const socket of [...open]) socket.destroy()

@@ -1,17 +1,17 @@
-/** Asks the operations of the document with its own examples, and has the document judge the answers. */
+/** Sends the examples of the document, and checks the responses against it. */
 import { expect } from "bun:test"
 import type { Service } from "../support/service.ts"
 import type { Contract } from "./contract.ts"
 
 export interface Ask {
-  /** Another service than the usual one. */
+  /** The service to call. */
   readonly at?: Service
   readonly key?: string
-  /** In place of the id in the path. */
+  /** Replaces the id in the path. */
   readonly id?: string
   readonly query?: string
   readonly headers?: Record<string, string>
-  /** In place of the document's own example. */
+  /** Replaces the document's example. */
   readonly body?: string | FormData
   readonly audio?: Uint8Array
 }
@@ -23,7 +23,7 @@ export const formOf = (audio: Uint8Array): FormData => {
 }
 
 export const makeAsking = (contract: Contract, service: Service, recording: Uint8Array) => {
-  /** Sends what the document has as an example. */
+  /** Sends the document's example. */
   const ask = (id: string, options: Ask = {}): Promise<Response> => {
     const { at = service, query = "", headers = {}, audio = recording } = options
     const { method, path, operation } = contract.operationOf(id)
@@ -42,7 +42,7 @@ export const makeAsking = (contract: Contract, service: Service, recording: Uint
     })
   }
 
-  /** Asks, and expects this outcome as the document has it: a code of an error, or a status. */
+  /** Expects a documented outcome: an error code or a status. */
   const expectOutcome = async (id: string, outcome: string | number, options: Ask = {}): Promise<unknown> => {
     const answer = await ask(id, options)
     const { status } = answer
@@ -52,7 +52,7 @@ export const makeAsking = (contract: Contract, service: Service, recording: Uint
     return body
   }
 
-  /** The same of every operation that has this outcome: "401 UNAUTHORIZED". */
+  /** The same for every operation with this outcome: "401 UNAUTHORIZED". */
   const expectOfAll = async (outcome: string, options: Ask): Promise<void> => {
     const all = contract.having(outcome)
     expect(all.length).toBeGreaterThan(0)

@@ -1,4 +1,4 @@
-/** The OpenAPI document of a running service as the judge of its answers. */
+/** Checks a service's responses against its own OpenAPI document. */
 import { expect } from "bun:test"
 import { Ajv2020 } from "ajv/dist/2020.js"
 import addFormats from "ajv-formats"
@@ -34,22 +34,21 @@ const Document = Schema.Struct({
 
 export interface Documented {
   readonly id: string
-  /** In capitals. */
   readonly method: string
-  /** As in the document: "/sessions/{id}". */
+  /** For example "/sessions/{id}". */
   readonly path: string
   readonly operation: typeof Operation.Type
 }
 
 type Answered = Pick<Response, "status" | "headers" | "text">
 
-/** The codes that an answer with this schema may have; none where it is no error. */
+/** The error codes of a schema, if it is an error's. */
 const codesOf = ({ properties }: Json): ReadonlyArray<unknown> | undefined => {
   const error = Predicate.isRecord(properties) ? properties.error : undefined
   return Predicate.isRecord(error) && Array.isArray(error.enum) ? error.enum : undefined
 }
 
-/** Every outcome that an operation has by the document: "getSession 200 application/json", "getSession 404 NOT_FOUND". */
+/** Every documented outcome of an operation: "getSession 200 application/json", "getSession 404 NOT_FOUND". */
 const outcomesOf = ({ id, operation }: Documented): ReadonlyArray<string> =>
   Object.entries(operation.responses).flatMap(([status, { content }]) =>
     content === undefined
@@ -59,7 +58,7 @@ const outcomesOf = ({ id, operation }: Documented): ReadonlyArray<string> =>
         ),
   )
 
-/** The schema with no member allowed that it does not name: clients may get more, but not unmentioned. */
+/** A schema that forbids undocumented fields. Clients accept them, but the service must document what it sends. */
 const closed = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(closed)
   if (!Predicate.isRecord(value)) return value
@@ -67,7 +66,7 @@ const closed = (value: unknown): unknown => {
   return Predicate.isRecord(value.properties) ? { ...parts, unevaluatedProperties: false } : parts
 }
 
-/** A header that this API gives a meaning. */
+/** The API's own headers. */
 const isOwn = (name: string) =>
   /^(x-(?!accel|content)|ratelimit|retry-after|server-timing|idempotent|www-)/.test(name)
 
@@ -87,7 +86,7 @@ export const readContract = async (url: string) => {
 
   const ajv = new Ajv2020({ strict: false, allErrors: true })
   addFormats(ajv)
-  // Of the components the references of all other schemas are to.
+  // The references of all schemas point to this document.
   const absolute = (schema: unknown): Json =>
     JSON.parse(JSON.stringify(closed(schema)).replaceAll('"#/components/', '"document#/components/'))
   ajv.addSchema({ $id: "document", components: { schemas: absolute(document.components.schemas) } })
@@ -123,7 +122,7 @@ export const readContract = async (url: string) => {
   }
 
   const seen = new Set<string>()
-  /** Fails where an answer is not as documented; gives its body. */
+  /** Fails if a response differs from the document. Returns its body. */
   const check = async (id: string, answer: Answered): Promise<unknown> => {
     const text = await answer.text()
     const documented = operationOf(id).operation.responses[answer.status]

@@ -1,4 +1,4 @@
-/** Every operation of the document, and every status and code that it names, got from the real service and checked. */
+/** Every documented outcome of every operation, from the real service. */
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { Schema } from "effect"
 import { wav16k } from "../support/audio.ts"
@@ -242,7 +242,7 @@ describe("what is not there, or in the way", () => {
     await expectOutcome("takeTextTurn", "SESSION_EXPIRED", { key, id })
   })
 
-  /** A turn of a recording that waits for its model. */
+  /** A turn that waits for its model. */
   const hold = async (step: Step = fail.hang()) => {
     const session = await openSession(service, key, recording)
     service.reset()
@@ -367,8 +367,8 @@ describe("a database", () => {
     const own = await at.register()
     const session = await openSession(at, own, recording)
     const made = read(Made, await contract.check("createApiKey", await ask("createApiKey", { at, key: own })))
-    // Every row that is there, and none that is new or changed.
-    for (const table of ["users", "api_keys", "sessions", "messages"]) {
+    // Existing rows stay valid; every new or changed row is refused.
+    for (const table of ["users", "api_keys", "sessions", "items"]) {
       await sql.unsafe(`alter table ${table} add constraint refused check (false) not valid`)
     }
     await sql.unsafe("create table holders (id uuid references sessions)")

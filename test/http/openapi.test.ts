@@ -7,7 +7,7 @@ import { startBrowser } from "../page/browser.ts"
 import { type Service, startService } from "../support/service.ts"
 import { type Contract, readContract } from "./contract.ts"
 
-// A browser beside all else, on a machine that may be busy.
+// Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(60_000)
 
 let service: Service
@@ -19,10 +19,10 @@ beforeAll(async () => {
 afterAll(() => service.stop())
 
 describe("the document", () => {
-  test("is valid OpenAPI 3.1, and a linter finds nothing wrong with it", async () => {
+  test("is valid OpenAPI 3.1", async () => {
     const config = await createConfig({
       extends: ["recommended-strict"],
-      // Whoever asks how the service is has done nothing wrong.
+      // A health check has no client errors.
       rules: { "operation-4xx-response": "off" },
     })
     const source = JSON.stringify(contract.raw)
@@ -32,40 +32,40 @@ describe("the document", () => {
     ).toEqual([])
   })
 
-  test("has every route, and none besides", async () => {
+  test("has every route and no other", async () => {
     const byPath = Map.groupBy(contract.operations, ({ path }) => path)
     expect(byPath.size).toBeGreaterThan(10)
     for (const [path, operations] of byPath) {
       const asked = path.replace(/\{\w+\}/, crypto.randomUUID())
       const methods = operations.map(({ method }) => method)
       const allowed = [...methods, ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"].toSorted()
-      // What the router knows of the path.
+      // The methods that the router knows.
       const answer = await service.call("PUT", asked)
       expect([path, answer.status, answer.headers.get("allow")]).toEqual([path, 405, allowed.join(", ")])
     }
   })
 
-  test("is not made where a route is not described", () => {
+  test("refuses a route without a description", () => {
     const examples = makeExamples({ maxAudioBytes: 1, maxAudioSeconds: 1, maxTurnsPerUser: 1 })
     const route = { method: "GET", path: "/api/v1/secret", hooks: {} }
     expect(() => makeDocument([route], examples)).toThrow("GET /api/v1/secret is not described")
   })
 
-  test("names each operation once, and begins where the API does", () => {
+  test("has unique operation ids and the API's address", () => {
     const ids = contract.operations.map(({ id }) => id)
     expect(new Set(ids).size).toBe(ids.length)
     expect(contract.raw).toMatchObject({ servers: [{ url: new URL(service.url).pathname }] })
   })
 })
 
-describe("the page of documents", () => {
+describe("/docs", () => {
   let browser: Browser
   beforeAll(async () => {
     browser = await startBrowser()
   })
   afterAll(() => browser?.close())
 
-  test("shows every operation, asks nobody else for anything, and no browser complains", async () => {
+  test("shows every operation, without other requests or console messages", async () => {
     const page = await browser.newPage({ reducedMotion: "reduce" })
     const complaints: Array<string> = []
     const asked: Array<string> = []
@@ -78,12 +78,12 @@ describe("the page of documents", () => {
       const shown = page.locator(`section[id="${id}"]`)
       expect(await shown.locator(".route").textContent()).toContain(`/api/v1${path}`)
     }
-    // A link that leads nowhere, or markup that was a text.
+    // No dangling links, and no escaped markup.
     const dangling = `[...document.querySelectorAll('a[href^="#"]')].map(({ hash }) => hash.slice(1))
       .filter((id) => document.getElementById(id) === null)`
     expect(await page.evaluate(dangling)).toEqual([])
     expect(await page.locator("main").textContent()).not.toMatch(/undefined|\[object|&lt;|`/)
-    // Its styles are let in.
+    // The content security policy allows its styles.
     expect(await page.evaluate("getComputedStyle(document.body).display")).toBe("grid")
     expect({ complaints, asked: asked.filter((each) => each !== url && !each.startsWith("data:")) }).toEqual({
       complaints: [],
@@ -92,7 +92,7 @@ describe("the page of documents", () => {
     await page.close()
   })
 
-  test("has no script, and may load nothing", async () => {
+  test("has no script and loads nothing", async () => {
     const answer = await fetch(new URL("/docs", service.url))
     expect(answer.headers.get("content-type")).toBe("text/html; charset=utf-8")
     expect(answer.headers.get("content-security-policy")).toMatch(

@@ -1,22 +1,22 @@
 /**
- * The page in Debian's Chromium, with a microphone that hears a recording. What a browser complains of (the console,
- * an uncaught error, a violation of the content security policy) is kept, and fails `close`.
+ * The page in Chromium, with a fake microphone that plays a recording. Console messages, uncaught errors and violations
+ * of the content security policy fail `close`.
  */
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core"
 import type { Service } from "../support/service.ts"
 
-/** As much of a browser as the functions below use, which run in it. */
+/** The browser's globals, for the functions that run there. */
 declare const window: { loudest: number; readonly player?: { readonly paused: boolean } }
 declare const document: { readonly querySelector: (selector: string) => { readonly value: number } | null }
 
 const question = new URL("../../examples/question.wav", import.meta.url).pathname
 
-/** Runs before the page's own code, and hears what the page plays. */
+/** Runs before the page's own code, and measures what the page plays. */
 const listener = { path: new URL("listener.js", import.meta.url).pathname }
 
 const found = Bun.which(process.env.CHROMIUM_PATH ?? "chromium")
 
-/** Fails where there is none: tests of the page are never skipped. */
+/** Throws without Chromium: tests of the page are never skipped. */
 export const startBrowser = (): Promise<Browser> => {
   if (found === null) {
     throw new Error("These tests need Chromium: apt-get install -y chromium, or set CHROMIUM_PATH.")
@@ -24,7 +24,7 @@ export const startBrowser = (): Promise<Browser> => {
   return chromium.launch({
     executablePath: found,
     args: [
-      // Chromium refuses to run as root with it.
+      // Chromium's sandbox refuses to run as root.
       "--no-sandbox",
       "--use-fake-device-for-media-stream",
       `--use-file-for-fake-audio-capture=${question}`,
@@ -34,20 +34,20 @@ export const startBrowser = (): Promise<Browser> => {
 
 export interface Visit {
   readonly page: Page
-  /** What the browser complained of so far. */
+  /** The browser's messages so far. */
   readonly complaints: ReadonlyArray<string>
-  /** Throws where the browser complained. */
+  /** Throws if there are unexpected messages. */
   readonly close: () => Promise<void>
 }
 
 export interface VisitOptions extends BrowserContextOptions {
-  /** Runs in the page before its own code: for browsers that lack something. */
+  /** A script that runs before the page's code, for example to remove a feature. */
   readonly before?: string
-  /** Complaints that belong to the test. */
+  /** Messages that the test expects. */
   readonly expected?: RegExp
 }
 
-/** Where the service's page is. */
+/** The address of the page. */
 export const pageUrl = ({ url }: Service): string => url.replace(/api\/v1$/, "")
 
 export const visit = async (
@@ -78,7 +78,7 @@ export const visit = async (
   }
 }
 
-/** Registers by the page's own form, and goes on to the conversation; gives the key. */
+/** Registers with the page's form, opens the conversation, and returns the key. */
 export const register = async (page: Page): Promise<string> => {
   await page.getByLabel("Your e-mail").fill(`${crypto.randomUUID()}@example.com`)
   await page.getByRole("button", { name: "Get a key" }).click()
@@ -88,14 +88,14 @@ export const register = async (page: Page): Promise<string> => {
   return key
 }
 
-/** Resolves once the page is in this state. */
+/** Waits for a state of the talk button. */
 export const reaches = (page: Page, state: string): Promise<void> =>
   page.locator(`#orb[data-state="${state}"]`).waitFor()
 
-/** Until what is recorded is no slip of the finger, in ms. */
+/** Longer than the shortest recording, in ms. */
 const phrase = 1200
 
-/** Holds the space bar while the microphone hears the recording. */
+/** Holds the space bar while the fake microphone plays. */
 export const speak = async (page: Page): Promise<void> => {
   await page.keyboard.down(" ")
   await reaches(page, "listening")
@@ -103,23 +103,23 @@ export const speak = async (page: Page): Promise<void> => {
   await page.keyboard.up(" ")
 }
 
-/** Resolves once the page plays sound: louder than a whisper, 0 to 1. */
+/** Waits until the page plays sound above a whisper, 0 to 1. */
 export const sounds = async (page: Page): Promise<void> => {
   await page.waitForFunction(() => window.loudest > 0.05)
 }
 
-/** Sound that was played until now does not count. */
+/** Forgets the sound played so far. */
 export const forgetSound = (page: Page): Promise<unknown> =>
   page.evaluate(() => {
     window.loudest = 0
   })
 
-/** Resolves once the page plays nothing. */
+/** Waits until the page plays nothing. */
 export const quiet = async (page: Page): Promise<void> => {
   await page.waitForFunction(() => window.player?.paused)
 }
 
-/** Resolves once the value of a meter or progress bar is between these. */
+/** Waits for a value of a meter or progress bar. */
 export const valueBetween = async (
   page: Page,
   selector: string,
@@ -135,7 +135,7 @@ export const valueBetween = async (
   )
 }
 
-/** The notice that is shown. */
+/** The text of the notice. */
 export const notice = async (page: Page): Promise<string> => {
   const shown = page.locator("#notice:not(:empty)")
   await shown.waitFor()

@@ -15,7 +15,7 @@ const timings = fc.record({
 })
 
 describe("the waterfall", () => {
-  test("places each stage where it was", () => {
+  test("places each stage", () => {
     const spans = spansOf({
       upload: 40,
       validate: 2,
@@ -36,7 +36,7 @@ describe("the waterfall", () => {
     ])
   })
 
-  test("no span ends before it begins, whatever the times", () => {
+  test("no span ends before it begins", () => {
     fc.assert(
       fc.property(timings, (times) => {
         for (const { from, to } of spansOf(times)) expect(to).toBeGreaterThanOrEqual(from)
@@ -44,7 +44,7 @@ describe("the waterfall", () => {
     )
   })
 
-  test("the axis has a few round numbers, all within it", () => {
+  test("the axis has a few round numbers", () => {
     fc.assert(
       fc.property(fc.integer({ min: -60_000, max: 0 }), fc.integer({ min: 1, max: 120_000 }), (from, to) => {
         const ticks = ticksOf(from, to)

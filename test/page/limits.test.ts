@@ -1,4 +1,4 @@
-/** Browsers that lack something, people who refuse something, and files. */
+/** Browsers without a feature, refused permissions, and files. */
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import type { Browser } from "playwright-core"
 import { startTurns, type TurnService } from "../support/turns.ts"
@@ -16,10 +16,10 @@ import {
   visit,
 } from "./browser.ts"
 
-/** Of the browser, where a function below runs. */
+/** The browser's globals, for the functions that run there. */
 declare const DataTransfer: new () => { readonly items: { readonly add: (file: File) => void } }
 
-// A browser beside all else, on a machine that may be busy.
+// Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(60_000)
 
 let service: TurnService
@@ -43,7 +43,7 @@ describe("no recording", () => {
     [
       "where the microphone is refused",
       { permissions: [] },
-      /not allowed here.*Allow it in the site’s settings/,
+      /microphone is blocked.*Allow it in the site’s settings/,
     ],
     ["where there is none", { before: fails("NotFoundError") }, /No microphone was found/],
     ["where another program has it", { before: fails("NotReadableError") }, /Another program/],
@@ -55,7 +55,7 @@ describe("no recording", () => {
     ["without MediaRecorder", { before: "delete window.MediaRecorder" }, /can’t record sound/],
   ]
   for (const [name, options, said] of cases) {
-    test(`${name} says so, and offers a file`, async () => {
+    test(`${name}: explains it, and offers a file`, async () => {
       const { page, close } = await visit(browser, service, options)
       await register(page)
       await page.locator("#talk").click({ delay: 400 })
@@ -66,7 +66,7 @@ describe("no recording", () => {
     })
   }
 
-  test("of a press that is too short", async () => {
+  test("after a press that is too short", async () => {
     const { page, close } = await visit(browser, service)
     await register(page)
     await page.clock.install()
@@ -80,7 +80,7 @@ describe("no recording", () => {
     await close()
   })
 
-  test("goes on for more than five minutes: then it is sent", async () => {
+  test("is longer than five minutes: the page sends it", async () => {
     const { page, close } = await visit(browser, service)
     await register(page)
     await page.clock.install()
@@ -88,7 +88,7 @@ describe("no recording", () => {
     await reaches(page, "listening")
     await page.waitForTimeout(500)
     await page.clock.fastForward("04:59")
-    expect(await notice(page)).toMatch(/Five minutes/)
+    expect(await notice(page)).toMatch(/at most five minutes/)
     await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
     await page.keyboard.up(" ")
     await close()
@@ -96,7 +96,7 @@ describe("no recording", () => {
 })
 
 describe("other browsers", () => {
-  test("that record MP4", async () => {
+  test("record MP4", async () => {
     const { page, close } = await visit(browser, service, {
       before: `
         const { isTypeSupported } = MediaRecorder
@@ -109,7 +109,7 @@ describe("other browsers", () => {
     await close()
   })
 
-  test("that have no MediaSource hear the reply once it is whole", async () => {
+  test("without MediaSource play the complete reply", async () => {
     const { page, close } = await visit(browser, service, {
       before: "delete window.MediaSource; delete window.ManagedMediaSource",
     })
@@ -120,7 +120,7 @@ describe("other browsers", () => {
     await close()
   })
 
-  test("that play no sound unasked say what to press", async () => {
+  test("that block playback show what to press", async () => {
     const { page, close } = await visit(browser, service, {
       before: `
         const { play } = HTMLMediaElement.prototype
@@ -142,7 +142,7 @@ describe("other browsers", () => {
 const wav = (seconds: number) => Buffer.from(wavOf(speechLike(seconds)))
 
 describe("a file", () => {
-  test("is sent, and the progress of that is shown", async () => {
+  test("shows its upload progress", async () => {
     const { page, close } = await visit(browser, service)
     await register(page)
     const session = await page.context().newCDPSession(page)
@@ -157,7 +157,7 @@ describe("a file", () => {
     await close()
   })
 
-  test("can be dropped onto the page", async () => {
+  test("dropped onto the page", async () => {
     const { page, close } = await visit(browser, service)
     await register(page)
     const data = await page.evaluateHandle(
@@ -176,14 +176,14 @@ describe("a file", () => {
     await close()
   })
 
-  test("that is no recording, or too large, is refused with what to do", async () => {
+  test("that is not a recording, or too large, shows what to do", async () => {
     const { page, close } = await visit(browser, service, { expected: /400/ })
     await register(page)
     const send = (buffer: Buffer) =>
       page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer })
     await send(Buffer.from("These are no sounds at all, whatever the name says."))
     expect(await notice(page)).toBe(
-      "That is no recording that can be read. Send a WAV, MP3, WebM, OGG, FLAC or M4A file.",
+      "This file is not a recording that can be read. Send a WAV, MP3, WebM, OGG, FLAC or M4A file.",
     )
     await send(Buffer.alloc(25 * 1024 * 1024 + 1))
     expect(await notice(page)).toMatch(/^That file is over 25 MB/)
@@ -194,11 +194,11 @@ describe("a file", () => {
   })
 })
 
-test("a plain sentence for what the service could not do", async () => {
+test("an error of the service in plain words", async () => {
   const { page, close } = await visit(browser, service, { expected: /500/ })
   await register(page)
   service.upstream.script("stt", [{ error: { status: 401, message: "no" } }])
   await speak(page)
-  expect(await notice(page)).toMatch(/own key was refused.*operator/)
+  expect(await notice(page)).toMatch(/refused the service’s own key.*operator/)
   await close()
 })

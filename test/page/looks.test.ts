@@ -1,6 +1,6 @@
 /**
- * Every state of the page, in both themes, on a phone and on a desk: axe finds nothing wrong with it. With SCREENSHOTS
- * naming a folder, each is kept there as a picture.
+ * axe finds no violation in any state of the page, in both themes, on a phone and a desktop. SCREENSHOTS names a folder
+ * for a screenshot of each state.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import axe, { type AxeResults } from "axe-core"
@@ -8,10 +8,10 @@ import type { Browser, Page } from "playwright-core"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { notice, reaches, startBrowser, visit } from "./browser.ts"
 
-// A browser beside all else, on a machine that may be busy.
+// Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(120_000)
 
-/** Of the browser, where axe runs. */
+/** The browser's `window`, with axe. */
 declare const window: { readonly axe: { readonly run: () => Promise<AxeResults> } }
 
 const folder = process.env.SCREENSHOTS
@@ -64,9 +64,9 @@ for (const { name, ...view } of views) {
       await page.evaluate(axe.source)
       await page.locator("#email").waitFor()
       await look("1 sign-in")
-      await page.getByLabel("A key that you have").fill("sk_wrong")
+      await page.getByLabel("Your key").fill("sk_wrong")
       await page.getByRole("button", { name: "Sign in" }).click()
-      await page.locator("#sign-in-problem", { hasText: "not known" }).waitFor()
+      await page.locator("#sign-in-problem", { hasText: "not valid" }).waitFor()
       await look("2 wrong key")
       await page.getByLabel("Your e-mail").fill(`${crypto.randomUUID().slice(0, 8)}@example.com`)
       await page.getByRole("button", { name: "Get a key" }).click()
@@ -98,7 +98,7 @@ for (const { name, ...view } of views) {
       await page
         .locator("#file")
         .setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: Buffer.from("none") })
-      expect(await notice(page)).toMatch(/no recording/)
+      expect(await notice(page)).toMatch(/not a recording/)
       await look("9 notice")
       if (name === "phone") {
         await page.getByRole("button", { name: "Conversations" }).click()

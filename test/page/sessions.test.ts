@@ -6,7 +6,7 @@ import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "../support/upstream.ts"
 import { notice, pageUrl, reaches, register, speak, startBrowser, visit } from "./browser.ts"
 
-// A browser beside all else, on a machine that may be busy.
+// Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(60_000)
 
 let service: TurnService
@@ -25,15 +25,15 @@ afterAll(async () => {
 const names = (page: Page) => page.locator(".session .name").allTextContents()
 
 const signIn = async (page: Page, key: string) => {
-  await page.getByLabel("A key that you have").fill(key)
+  await page.getByLabel("Your key").fill(key)
   await page.getByRole("button", { name: "Sign in" }).click()
 }
 
-test("a wrong key, a missing one and a taken e-mail are told what to do", async () => {
+test("sign-in problems", async () => {
   const { page, close } = await visit(browser, service, { expected: /40[19]/ })
   const said = page.locator("#sign-in-problem")
   await signIn(page, "sk_wrong")
-  await said.filter({ hasText: "This key is not known here." }).waitFor()
+  await said.filter({ hasText: "This key is not valid here." }).waitFor()
   await signIn(page, "")
   await said.filter({ hasText: "Paste a key first." }).waitFor()
   await page.getByLabel("Your e-mail").fill("nobody")
@@ -43,11 +43,18 @@ test("a wrong key, a missing one and a taken e-mail are told what to do", async 
   await makeClient({ baseUrl: service.url }).register(email)
   await page.getByLabel("Your e-mail").fill(email)
   await page.getByRole("button", { name: "Get a key" }).click()
-  await said.filter({ hasText: "This e-mail has a key already." }).waitFor()
+  await said.filter({ hasText: "This e-mail already has a key." }).waitFor()
   await close()
 })
 
-test("the key is kept for the tab: over a reload, not in another tab, not after signing out", async () => {
+test("the sign-in page links to the API's documentation", async () => {
+  const { page, close } = await visit(browser, service)
+  await page.getByRole("link", { name: "the API" }).click()
+  await page.getByRole("heading", { name: "Voice Agent API" }).waitFor()
+  await close()
+})
+
+test("the key survives a reload, but not another tab or signing out", async () => {
   const { page, close } = await visit(browser, service, { expected: /ERR_/ })
   const key = await register(page)
   expect(key).toMatch(/^sk_[0-9a-f]{64}$/)
@@ -69,7 +76,7 @@ test("the key is kept for the tab: over a reload, not in another tab, not after 
   await close()
 })
 
-test("conversations are listed, searched, read, gone on with, and deleted when confirmed", async () => {
+test("list, search, open, continue and delete conversations", async () => {
   const apiKey = await service.register()
   const client = makeClient({ baseUrl: service.url, apiKey })
   const recording = new Blob([new Uint8Array(await wav16k())])
@@ -90,7 +97,7 @@ test("conversations are listed, searched, read, gone on with, and deleted when c
   await page.getByRole("button", { name: "About <b>boats</b>", exact: false }).first().click()
   await page.locator("h1", { hasText: "About <b>boats</b>" }).waitFor()
   await page.locator(".turn").nth(24).waitFor()
-  await page.getByRole("button", { name: "Show what was said before" }).click()
+  await page.getByRole("button", { name: "Show earlier messages" }).click()
   await page.locator(".turn").nth(26).waitFor()
   expect(await page.locator("#earlier").isVisible()).toBe(false)
   expect(new Set(await page.locator(".said").allTextContents())).toEqual(new Set([DEFAULT_TRANSCRIPT]))
@@ -117,7 +124,7 @@ test("conversations are listed, searched, read, gone on with, and deleted when c
   await close()
 })
 
-test("one that is deleted elsewhere begins anew, and says so", async () => {
+test("a conversation deleted elsewhere starts a new one", async () => {
   const { page, close } = await visit(browser, service, { expected: /404/ })
   const client = makeClient({ baseUrl: service.url, apiKey: await register(page) })
   await speak(page)
@@ -126,12 +133,12 @@ test("one that is deleted elsewhere begins anew, and says so", async () => {
   const { sessions } = await client.sessions.list()
   await client.sessions.delete(sessions[0]?.id ?? "")
   await speak(page)
-  expect(await notice(page)).toMatch(/A new one has begun/)
+  expect(await notice(page)).toMatch(/expired or was deleted.*started a new one/)
   await reaches(page, "idle")
   await close()
 })
 
-test("all of it by the keyboard alone, with the focus in sight", async () => {
+test("keyboard only, with a visible focus", async () => {
   const { page, close } = await visit(browser, service)
   const press = (key: string) => page.keyboard.press(key)
   const focused = () => page.locator(":focus-visible")
@@ -176,13 +183,15 @@ test("all of it by the keyboard alone, with the focus in sight", async () => {
   await close()
 })
 
-test("says which stages run on the offline engines", async () => {
+test("shows the stages on offline engines", async () => {
   const { page, close } = await visit(browser, service)
   await page.route("**/api/v1/ready", (route) =>
     route.fulfill({
       json: {
         status: "ready",
         checks: {
+          database: { status: "ok" },
+          ffmpeg: { status: "ok" },
           stt: { status: "ok", engine: "offline" },
           llm: { status: "ok", engine: "openai", model: "gpt" },
           tts: { status: "ok", engine: "offline" },

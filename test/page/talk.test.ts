@@ -14,7 +14,7 @@ import {
   visit,
 } from "./browser.ts"
 
-// A browser beside all else, on a machine that may be busy.
+// Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(60_000)
 
 let service: TurnService
@@ -30,7 +30,7 @@ afterAll(async () => {
   await service?.stop()
 })
 
-/** The loudest of the 16-bit samples that speech recognition got, 0 to 1. */
+/** The loudest 16-bit sample that the speech provider received, 0 to 1. */
 const heardLoudness = () => {
   const [call] = service.upstream.calls("stt")
   const bytes = call?.request.file.bytes ?? new Uint8Array()
@@ -41,7 +41,7 @@ const heardLoudness = () => {
 const long = "This is a sentence of a long reply. ".repeat(30)
 
 describe("talking", () => {
-  test("is heard, seen as it is written, and answered aloud; a second turn knows the first", async () => {
+  test("shows and speaks the reply; a second turn continues the session", async () => {
     const { page, close } = await visit(browser, service)
     await register(page)
     await speak(page)
@@ -78,7 +78,7 @@ describe("talking", () => {
     await close()
   })
 
-  test("by the button, whose meter shows the voice; the reply can be played again", async () => {
+  test("with the button, its meter, and Play again", async () => {
     const { page, close } = await visit(browser, service)
     await register(page)
     await page.locator("#talk").hover()
@@ -97,7 +97,7 @@ describe("talking", () => {
     await close()
   })
 
-  test("over a reply stops it, here and on the service, and goes on", async () => {
+  test("during a reply cancels it", async () => {
     const { page, close } = await visit(browser, service)
     await register(page)
     service.upstream.script("llm", [{ text: long, chunkDelayMs: 40 }])
@@ -115,7 +115,7 @@ describe("talking", () => {
     await close()
   })
 
-  test("while the answer is still being thought of drops that answer", async () => {
+  test("before the reply arrives cancels it", async () => {
     const { page, close } = await visit(browser, service)
     await register(page)
     service.upstream.script("stt", [{ text: "Never mind.", delayMs: 1500 }])
@@ -131,7 +131,7 @@ describe("talking", () => {
     await close()
   })
 
-  test("Escape and the stop button end it", async () => {
+  test("Escape and the stop button", async () => {
     const { page, close } = await visit(browser, service)
     await register(page)
     service.upstream.default("llm", { text: long, chunkDelayMs: 40 })
@@ -152,7 +152,7 @@ describe("talking", () => {
     await close()
   })
 
-  test("a reply that breaks off is heard as far as it came, and said to have broken off", async () => {
+  test("a reply that fails midway plays its first part", async () => {
     const { page, close } = await visit(browser, service)
     await register(page)
     const text = "One sentence that was fine. Another that was not."
@@ -160,7 +160,7 @@ describe("talking", () => {
       { text, chunkDelayMs: 30, breakOff: { how: "reset", after: { tokens: 8 } } },
     ])
     await speak(page)
-    await page.locator("#notice", { hasText: "No answer could be found." }).waitFor()
+    await page.locator("#notice", { hasText: "No reply could be generated." }).waitFor()
     await sounds(page)
     await reaches(page, "idle")
     expect(await page.locator(".reply").textContent()).toStartWith("One sentence that was fine.")
@@ -168,7 +168,7 @@ describe("talking", () => {
     await close()
   })
 
-  test("a connection that is lost says so, and what was said is sent again", async () => {
+  test("a lost connection offers to send again", async () => {
     const { page, close } = await visit(browser, service, { expected: /ERR_|Failed to load/ })
     await register(page)
     await page.route("**/voice/conversation", (route) => route.abort("connectionreset"), { times: 3 })

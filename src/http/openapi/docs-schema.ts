@@ -8,15 +8,23 @@ const schemas = (value: unknown): ReadonlyArray<JsonSchema> =>
 const joined = (parts: ReadonlyArray<Html>, by: string): Html =>
   parts.reduce((before, part) => html`${before}${by}${part}`)
 
-const bounds: ReadonlyArray<readonly [key: string, said: string]> = [
-  ["minimum", "from"],
-  ["maximum", "to"],
-  ["minLength", "at least"],
-  ["maxLength", "at most"],
-  ["default", "by default"],
+const given = (value: unknown) => (typeof value === "number" ? value : undefined)
+
+/** "1 to 100", "at most 200 characters". */
+const range = (least: unknown, most: unknown, unit: string): ReadonlyArray<string> => {
+  const [from, to] = [given(least), given(most)]
+  if (from !== undefined && to !== undefined) return [`${from} to ${to}${unit}`]
+  if (to !== undefined) return [`at most ${to}${unit}`]
+  return from === undefined ? [] : [`at least ${from}${unit}`]
+}
+
+const boundsOf = (schema: JsonSchema): ReadonlyArray<string> => [
+  ...range(schema.minimum, schema.maximum, ""),
+  ...range(schema.minLength, schema.maxLength, " characters"),
+  ...(schema.default === undefined ? [] : [`default ${schema.default}`]),
 ]
 
-/** A schema in a few words; what is a component is a link to it. */
+/** A schema in a few words. A component becomes a link. */
 export const typeOf = (schema: JsonSchema): Html => {
   const { $ref, type, format, items } = schema
   if (typeof $ref === "string") {
@@ -27,27 +35,24 @@ export const typeOf = (schema: JsonSchema): Html => {
   if (first !== undefined) {
     return joined([first, ...(schema.anyOf === undefined ? [] : others)].map(typeOf), " or ")
   }
-  if (Array.isArray(schema.enum))
-    return joined(
-      schema.enum.map((each) => code(JSON.stringify(each))),
-      " or ",
-    )
-  if (Predicate.isRecord(items)) return html`list of ${typeOf(items)}`
-  const said = bounds.flatMap(([key, words]) =>
-    schema[key] === undefined ? [] : [`${words} ${schema[key]}`],
-  )
-  const kind = typeof format === "string" ? format : typeof type === "string" ? type : "anything"
-  return html`${[kind, ...said].join(", ")}`
+  const bounds = boundsOf(schema)
+  if (Array.isArray(schema.enum)) {
+    const values = schema.enum.map((each) => code(JSON.stringify(each)))
+    return joined([joined(values, " or "), ...bounds.map((each) => html`${each}`)], ", ")
+  }
+  if (Predicate.isRecord(items)) return html`array of ${typeOf(items)}`
+  const kind = typeof format === "string" ? format : typeof type === "string" ? type : "any"
+  return html`${[kind, ...bounds].join(", ")}`
 }
 
-const own = (schema: JsonSchema): Html | undefined => {
+const fieldList = (schema: JsonSchema): Html | undefined => {
   const { properties, required } = schema
   if (!Predicate.isRecord(properties)) return undefined
   const names = Array.isArray(required) ? required : []
   const rows = Object.entries(properties).flatMap(([name, each]) =>
     Predicate.isRecord(each)
       ? [
-          html`<dt>${code(name)} <small>${typeOf(each)}${names.includes(name) ? "" : ", may be left out"}</small></dt>
+          html`<dt>${code(name)} <small>${typeOf(each)}${names.includes(name) ? "" : ", optional"}</small></dt>
             <dd>${schemaDetails(each)}</dd>`,
         ]
       : [],
@@ -60,10 +65,10 @@ const nested = (schema: JsonSchema): ReadonlyArray<JsonSchema> => [
   ...(Predicate.isRecord(schema.items) ? [schema.items] : []),
 ]
 
-/** What is said of a schema, and its members; those of a component are where that is. */
+/** A schema's description and its fields. The fields of a component are in the section Schemas. */
 export const schemaDetails = (schema: JsonSchema): Html => {
   const { description, "x-events": events } = schema
   return html`${typeof description === "string" ? prose(description) : undefined}
-    ${own(schema)}${nested(schema).map(schemaDetails)}
-    ${Predicate.isRecord(events) ? own({ properties: events, required: Object.keys(events) }) : undefined}`
+    ${fieldList(schema)}${nested(schema).map(schemaDetails)}
+    ${Predicate.isRecord(events) ? fieldList({ properties: events, required: Object.keys(events) }) : undefined}`
 }

@@ -1,4 +1,4 @@
-/** The document as a page to read: plain HTML, without a script. */
+/** The OpenAPI document as an HTML page without scripts. */
 import { Schema } from "effect"
 import { schemaDetails, typeOf } from "./docs-schema.ts"
 import { code, type Html, html, inline, prose } from "./html.ts"
@@ -48,8 +48,7 @@ const Document = Schema.Struct({
 type Operation = typeof OperationObject.Type
 type Media = typeof Media.Type
 
-/** An operation, and where it is. */
-interface Placed {
+interface Endpoint {
   readonly method: string
   readonly path: string
   readonly operation: Operation
@@ -83,7 +82,7 @@ const parametersOf = ({ parameters }: Operation) => {
 const requestOf = ({ requestBody }: Operation) =>
   requestBody === undefined
     ? undefined
-    : html`<h4>Body${requestBody.required ? "" : " (may be left out)"}</h4>${mediaOf(requestBody.content)}`
+    : html`<h4>Body${requestBody.required ? "" : " (optional)"}</h4>${mediaOf(requestBody.content)}`
 
 const headerLink = (name: string) => html`<a href="#header-${name}">${name}</a> `
 
@@ -101,33 +100,32 @@ const responsesOf = ({ responses }: Operation) =>
 
 const operationOf =
   (base: string) =>
-  ({ method, path, operation }: Placed) =>
+  ({ method, path, operation }: Endpoint) =>
     html`<section id="${operation.operationId}">
     <h3>${operation.summary}</h3>
     <p class="route"><b class="${method}">${method.toUpperCase()}</b> ${code(`${base}${path}`)}
-      ${operation.security === undefined ? undefined : html`<small>no key needed</small>`}</p>
+      ${operation.security === undefined ? undefined : html`<small>no API key</small>`}</p>
     ${prose(operation.description ?? "")}
     ${parametersOf(operation)}
     ${requestOf(operation)}
-    <h4>Answers</h4>
+    <h4>Responses</h4>
     ${responsesOf(operation)}
   </section>`
 
 const component = ([name, schema]: readonly [string, JsonSchema]) =>
   html`<section id="schema-${name}"><h3>${name}</h3>${schemaDetails({ ...schema })}</section>`
 
-/** `styles` as they are: they are this project's own. */
 export const makeDocs = (document: unknown, styles: Html): string => {
   const { info, servers, tags, paths, components } = Schema.decodeUnknownSync(Document)(document)
-  const placed = Object.entries(paths).flatMap(([path, methods]) =>
+  const endpoints = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ method, path, operation })),
   )
   const groups = tags.map((tag) => ({
     ...tag,
-    operations: placed.filter(({ operation }) => operation.tags.includes(tag.name)),
+    operations: endpoints.filter(({ operation }) => operation.tags.includes(tag.name)),
   }))
   const [{ url }] = servers
-  const link = ({ operation }: Placed) =>
+  const link = ({ operation }: Endpoint) =>
     html`<li><a href="#${operation.operationId}">${operation.summary}</a></li>`
   const group = ({ name, description, operations }: (typeof groups)[number]) =>
     html`<h2 id="${name}">${name}</h2>${prose(description)}${operations.map(operationOf(url))}`
@@ -148,16 +146,18 @@ export const makeDocs = (document: unknown, styles: Html): string => {
     <style>${styles}</style>
   </head>
   <body>
+    <header>
+      <h1>${info.title} API <small>${info.version}</small></h1>
+      ${prose(info.description)}
+      <p>The OpenAPI 3.1 document is at <a href="openapi.json">openapi.json</a>. Send
+      ${code("Authorization: Bearer sk_…")} with every request, except to operations marked “no API key”.</p>
+    </header>
     <nav aria-label="Operations">
       ${groups.map(({ name, operations }) => html`<h2><a href="#${name}">${name}</a></h2><ul>${operations.map(link)}</ul>`)}
       <h2><a href="#headers">Headers</a></h2>
       <h2><a href="#schemas">Schemas</a></h2>
     </nav>
     <main>
-      <h1>${info.title} API <small>${info.version}</small></h1>
-      ${prose(info.description)}
-      <p>The same for programs: <a href="/openapi.json">openapi.json</a> (OpenAPI 3.1). All but what says so wants
-      ${code("Authorization: Bearer sk_…")}.</p>
       ${groups.map(group)}
       <h2 id="headers">Headers</h2>
       <dl>${Object.entries(components.headers).map(header)}</dl>

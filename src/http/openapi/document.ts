@@ -7,28 +7,31 @@ import { type JsonSchema, partsWithReferences, toJsonSchema, withReferences } fr
 import { type HeaderParameter, Operation, tags } from "./operation.ts"
 import { bodyOf, responsesOf } from "./responses.ts"
 
-/** As much of one of Elysia's routes as the document needs. */
+/** The parts of an Elysia route that the document needs. */
 export interface Route {
   readonly method: string
   readonly path: string
   readonly hooks: { readonly body?: unknown; readonly query?: unknown; readonly detail?: unknown }
 }
 
-/** Where the API begins; what is elsewhere is for browsers. */
+/** The path prefix of the API. Routes outside it serve browsers and are not documented. */
 export const prefix = "/api/v1"
 
-const about = `Send speech, get a spoken answer: a turn hears a recording, thinks of a reply, speaks it, and remembers
-both in a session.
+const about = `Send speech and receive a spoken reply. A turn transcribes a recording, generates a reply, speaks it, and saves both
+messages in a session.
 
-Every answer has an X-Request-Id, and every error is \`{error, message, requestId}\`, on 429 and 503 with \`retryAfter\`.
-Beside the errors that each operation names, a path that is none is 404 \`NOT_FOUND\`, and a method that a path does not
-take 405 \`METHOD_NOT_ALLOWED\` with \`Allow\`; whatever can be got has its HEAD, too. Times are ISO 8601 in UTC. Members of
-a body that are not named here are ignored.
+**Errors.** Every error is \`{error, message, requestId}\`. Responses with status 429 and 503 also have \`retryAfter\`. Each
+operation lists its errors. In addition, an unknown path is 404 \`NOT_FOUND\`, and a method that a path does not support is
+405 \`METHOD_NOT_ALLOWED\` with the header \`Allow\`.
 
-Pages of any origin may ask, unless the operator has listed some (CORS_ORIGIN). An answer's body that ends cleanly, and
-of an event stream without an \`error\`, means that the turn is saved; one that could not be finished is broken off.`
+**Conventions.** Every response has an \`X-Request-Id\`. Every GET also works as HEAD. Times are ISO 8601 in UTC. The service
+ignores unknown fields in a request body. Browsers can call the API from any origin, unless the operator sets
+\`CORS_ORIGIN\`.
 
-/** What a route was described by; undefined where it was not. */
+**Completed turns.** A response body that ends normally means that the turn is saved. For an event stream, it also ends
+without an \`error\` event. The connection of a turn that fails midway is reset.`
+
+/** A route's description, if it has one. */
 export const operationOf = ({ hooks }: Route): Operation | undefined =>
   Predicate.hasProperty(hooks.detail, "operation") && hooks.detail.operation instanceof Operation
     ? hooks.detail.operation
@@ -73,7 +76,7 @@ const parametersOf = (path: string, query: JsonSchema | undefined, { described }
   { $ref: "#/components/parameters/RequestId" },
 ]
 
-/** A form holds texts: no objects. */
+/** A form cannot hold objects. */
 const asForm = (schema: JsonSchema): JsonSchema => ({
   ...schema,
   properties: Object.fromEntries(propertiesOf(schema).filter(([, { type }]) => type !== "object")),
@@ -108,23 +111,24 @@ const operationObject = (route: Route, operation: Operation, examples: Examples)
   }
 }
 
-/** "/sessions/:id/" as the document has it. */
+/** "/api/v1/sessions/:id" as "/sessions/{id}". */
 const templateOf = (path: string) => path.slice(prefix.length).replace(/:(\w+)/g, "{$1}")
 
 const named = Object.entries(components).map(([name, schema]) => [name, toJsonSchema(schema)] as const)
 const namesBySchema = new Map(named.map(([name, schema]) => [JSON.stringify(schema), name]))
 
-/**
- * The OpenAPI 3.1 document of the API's routes, from their Schemas and from what each is described by. Throws where one
- * is not described.
- */
+/** The OpenAPI 3.1 document of the API's routes, from their Schemas and descriptions. Throws for a route without one. */
 export const makeDocument = (routes: ReadonlyArray<Route>, examples: Examples): JsonSchema => {
+  const described = routes
+    .filter(({ path }) => path.startsWith(prefix))
+    .map((route) => {
+      const operation = operationOf(route)
+      if (operation === undefined) throw new Error(`${route.method} ${route.path} is not described`)
+      return { route, operation }
+    })
+    .toSorted((a, b) => a.operation.position - b.operation.position)
   const paths: Record<string, Record<string, unknown>> = {}
-  for (const route of routes) {
-    if (!route.path.startsWith(prefix)) continue
-    const operation = operationOf(route)
-    // A test asks for the document: no route goes without a word.
-    if (operation === undefined) throw new Error(`${route.method} ${route.path} is not described`)
+  for (const { route, operation } of described) {
     const path = templateOf(route.path)
     paths[path] = {
       ...paths[path],
@@ -140,7 +144,7 @@ export const makeDocument = (routes: ReadonlyArray<Route>, examples: Examples): 
       description: about,
       license: { name: "MIT", identifier: "MIT" },
     },
-    servers: [{ url: prefix, description: "The service that gave this document." }],
+    servers: [{ url: prefix, description: "This service." }],
     security: [{ apiKey: [] }],
     tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
     paths: withReferences(paths, namesBySchema),
@@ -155,7 +159,7 @@ export const makeDocument = (routes: ReadonlyArray<Route>, examples: Examples): 
           type: "http",
           scheme: "bearer",
           bearerFormat: "sk_…",
-          description: "The API key that a registration gives: `Authorization: Bearer sk_…`.",
+          description: "The API key from registration: `Authorization: Bearer sk_…`.",
         },
       },
     },

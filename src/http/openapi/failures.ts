@@ -42,7 +42,7 @@ import {
 
 type Tag = AppError["_tag"]
 
-/** Of each error one that is as it comes by default, or several where it has several codes. */
+/** Examples of each error: one for each of its codes. */
 export type Examples = {
   readonly [tag in Tag]: ReadonlyArray<Extract<AppError, { readonly _tag: tag }>>
 }
@@ -50,7 +50,7 @@ export type Examples = {
 const overLimit = (name: string, limit: number, windowSeconds: number) =>
   new RateLimited({ policy: { name, limit, windowSeconds }, retryAfter: Math.ceil(windowSeconds / limit) })
 
-/** By the defaults. */
+/** With the default limits. */
 export const rateLimited = {
   turns: overLimit("turns", 30, 60),
   requests: overLimit("requests", 300, 60),
@@ -60,7 +60,7 @@ export const rateLimited = {
 
 const stages = ["stt", "llm", "tts"] as const
 
-/** An error without an example does not compile. Where this service sets a bound, it is the example's. */
+/** An example of every error, with this service's limits. An error without an example does not compile. */
 export const makeExamples = ({
   maxAudioBytes,
   maxAudioSeconds,

@@ -1,4 +1,4 @@
-/** Text that is HTML already. */
+/** Text that needs no escaping. */
 export class Html {
   readonly text: string
   constructor(text: string) {
@@ -17,15 +17,18 @@ const textOf = (part: Part): string => {
   return typeof part === "object" ? part.map(({ text }) => text).join("") : asText(`${part}`)
 }
 
-/** HTML whose inserted texts are texts, whatever is in them. */
+/** A template that escapes the strings in it. */
 export const html = (strings: TemplateStringsArray, ...parts: ReadonlyArray<Part>): Html =>
   new Html(String.raw({ raw: strings }, ...parts.map(textOf)))
 
-/** A sentence with `code` in it. */
-export const inline = (text: string): ReadonlyArray<Html> =>
-  text.split("`").map((each, index) => (index % 2 === 0 ? html`${each}` : code(each)))
+const bold = (text: string): ReadonlyArray<Html> =>
+  text.split("**").map((part, index) => (index % 2 === 0 ? html`${part}` : html`<b>${part}</b>`))
 
-/** Paragraphs of such sentences. */
+/** A sentence with `code` and **bold** words. */
+export const inline = (text: string): ReadonlyArray<Html> =>
+  text.split("`").map((part, index) => (index % 2 === 0 ? html`${bold(part)}` : code(part)))
+
+/** Paragraphs, separated by empty lines. */
 export const prose = (text: string): ReadonlyArray<Html> =>
   text === "" ? [] : text.split("\n\n").map((paragraph) => html`<p>${inline(paragraph)}</p>`)
 

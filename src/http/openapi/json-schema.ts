@@ -3,11 +3,11 @@ import { JSONSchema, Predicate, Schema } from "effect"
 /** JSON as a schema or a whole document is made of. */
 export type JsonSchema = { readonly [key: string]: unknown }
 
-/** Effect names and describes its own types, such as "an integer"; what this project says begins as a sentence does. */
+/** Effect describes its own types ("an integer"). The project's descriptions begin with a capital letter. */
 const isNoise = (key: string, value: unknown): boolean =>
   key === "$id" ||
   key === "title" ||
-  // The service takes members that it does not know, and later versions may give such.
+  // The service ignores unknown fields, and a later version may send further ones.
   (key === "additionalProperties" && value === false) ||
   (key === "description" && typeof value === "string" && /^an? /.test(value))
 
@@ -18,7 +18,7 @@ const clean = (value: unknown): unknown => {
     Object.entries(value).flatMap(([key, each]) => {
       if (key === "pattern" && value.format === "uuid") return []
       if (key === "properties" && Predicate.isRecord(each)) {
-        // Here the keys are a client's: one may be called "title".
+        // A property may be called "title", so its name is not an annotation.
         return [[key, Object.fromEntries(Object.entries(each).map(([name, of]) => [name, clean(of)]))]]
       }
       const isEmptyList = key === "required" && Array.isArray(each) && each.length === 0
@@ -27,7 +27,7 @@ const clean = (value: unknown): unknown => {
   )
 }
 
-/** What a value is on the wire, as JSON Schema 2020-12 says it; without references. */
+/** A value's encoded form as JSON Schema 2020-12, without references. */
 export const toJsonSchema = (schema: Schema.Schema.All): JsonSchema => {
   const cleaned = clean(
     JSONSchema.fromAST(schema.ast, {
@@ -53,7 +53,7 @@ export const exampleOf = <A, I>(schema: Schema.Schema<A, I>): A => {
   )
 }
 
-/** The value with each part that is one of the components replaced by a reference to it. */
+/** Replaces each part that equals a component by a reference to it. */
 export const withReferences = (value: unknown, components: ReadonlyMap<string, string>): unknown => {
   if (Array.isArray(value)) return value.map((each) => withReferences(each, components))
   if (!Predicate.isRecord(value)) return value
@@ -62,6 +62,6 @@ export const withReferences = (value: unknown, components: ReadonlyMap<string, s
   return partsWithReferences(value, components)
 }
 
-/** The same for what is a component itself. */
+/** The same for the parts of a component. */
 export const partsWithReferences = (value: JsonSchema, components: ReadonlyMap<string, string>): JsonSchema =>
   Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withReferences(each, components)]))

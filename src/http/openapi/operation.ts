@@ -4,13 +4,13 @@ import type { AppError } from "../errors.ts"
 import type { AnswerHeader } from "./headers.ts"
 import type { JsonSchema } from "./json-schema.ts"
 
-/** What the operations are grouped by, and what is said of each group. */
+/** The groups of operations, with their descriptions. */
 export const tags = {
-  Voice: "Turns: speech or text in, the reply out, spoken or written.",
-  Sessions: "Conversations: what was said, in order, which the next turn goes on from.",
-  Account: "Who one is, one's keys, and all that is stored of one.",
-  Access: "A first key. No key is needed for these.",
-  Health: "For load balancers and monitors. No key is needed for these.",
+  Voice: "A turn takes speech or text and returns the reply, spoken or written.",
+  Sessions: "A session is a conversation: its messages in order, which are the context of its next turn.",
+  Account: "The account, its API keys, and its stored data.",
+  Access: "Register, and check an API key. These operations need no API key.",
+  Health: "For load balancers and monitors. These operations need no API key.",
 } as const
 
 /** One media type of a body. */
@@ -23,7 +23,7 @@ export interface Answer {
   readonly status: number
   readonly description: string
   readonly headers?: ReadonlyArray<AnswerHeader>
-  /** By media type; an answer without any has no body. */
+  /** By media type. Absent for a response without a body. */
   readonly content?: Readonly<Record<string, Content>>
 }
 
@@ -34,45 +34,46 @@ export interface HeaderParameter {
 }
 
 interface Described {
-  /** The operationId: what generated clients call it. */
+  /** The operationId, which generated clients use as the name. */
   readonly id: string
   readonly tag: keyof typeof tags
   readonly summary: string
   readonly description?: string
-  /** Needs no key. */
+  /** Whether it works without an API key. */
   readonly isPublic?: boolean
-  /** By which of the allowances its requests are counted. */
+  /** The rate limit that counts its requests. */
   readonly countedAs?: Exclude<Limited, "wrongKeys">
-  /** What each parameter of its path is. */
+  /** Descriptions of the path parameters. */
   readonly path?: Readonly<Record<string, string>>
   readonly headers?: ReadonlyArray<HeaderParameter>
-  /** A body that the route reads by itself; the schema of any other one is the route's own. */
+  /** The body, if the route reads it itself. Otherwise the route's own Schema describes it. */
   readonly body?: Readonly<Record<string, Content>>
-  /** Of the route's own body. */
+  /** An example of the route's own body. */
   readonly example?: unknown
   readonly answers: ReadonlyArray<Answer>
-  /**
-   * What it fails with beside what follows from its key, its body and its query: by name, or as an example that says
-   * more than the usual one.
-   */
+  /** Its errors, besides those of every key, body and query. A name stands for the usual example. */
   readonly failures?: ReadonlyArray<AppError["_tag"] | AppError>
 }
 
-/** What a route can't say by itself of what it does. */
+/** The part of a route's description that its Schemas do not contain. */
 export class Operation {
+  private static count = 0
   readonly described: Described
+  /** The document lists operations in the order of their descriptions, not of their routes. */
+  readonly position: number
   constructor(described: Described) {
     this.described = described
+    this.position = Operation.count++
   }
 }
 
-/** For a route's `detail`, where the document finds it; Elysia keeps what it does not know as it is. */
+/** For a route's `detail`, where the document finds it: Elysia keeps unknown fields there. */
 export const describe = (described: Described) => ({
   operationId: described.id,
   operation: new Operation(described),
 })
 
-/** A body of JSON. */
+/** A JSON body. */
 export const json = <A, I>(
   schema: Schema.Schema<A, I>,
   example: NoInfer<I>,

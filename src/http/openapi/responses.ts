@@ -7,25 +7,25 @@ import { type AnswerHeader, headerNamed } from "./headers.ts"
 import { type JsonSchema, toJsonSchema } from "./json-schema.ts"
 import type { Answer, Content, Operation } from "./operation.ts"
 
-/** What a request with a key may always fail with. */
-const ofKeys = ["Unauthorized", "InvalidApiKey", "DatabaseUnavailable"] as const
-/** What a body of JSON or of a form may always fail with. */
-const ofFields = ["ValidationFailed", "UnsupportedMediaType", "PayloadTooLarge", "RequestTimeout"] as const
+/** Errors of every request with an API key. */
+const keyErrors = ["Unauthorized", "InvalidApiKey", "DatabaseUnavailable"] as const
+/** Errors of every JSON or form body. */
+const bodyErrors = ["ValidationFailed", "UnsupportedMediaType", "PayloadTooLarge", "RequestTimeout"] as const
 
 interface Asks {
   readonly body: boolean
   readonly query: boolean
 }
 
-/** Everything that an operation fails with, as the caller is told of it. */
+/** All errors of an operation. */
 const problemsOf = ({ described }: Operation, asks: Asks, examples: Examples): ReadonlyArray<Problem> => {
   const { failures = [], isPublic = false, countedAs } = described
   const given = failures.flatMap(
     (each): ReadonlyArray<AppError> => (typeof each === "string" ? examples[each] : [each]),
   )
   const implied = [
-    ...(isPublic ? [] : ofKeys),
-    ...(asks.body ? ofFields : []),
+    ...(isPublic ? [] : keyErrors),
+    ...(asks.body ? bodyErrors : []),
     ...(asks.query ? (["ValidationFailed"] as const) : []),
   ]
   const isGiven = (tag: string) => given.some(({ _tag }) => _tag === tag)
@@ -36,11 +36,11 @@ const problemsOf = ({ described }: Operation, asks: Asks, examples: Examples): R
       .flatMap((tag): ReadonlyArray<AppError> => examples[tag]),
     ...given,
   ]
-  // What asks nothing of anybody can't fail either.
+  // An operation without a key, a body and a limit cannot fail.
   return all.length === 0 ? [] : [...all.map(toProblem), defect(undefined, "production")]
 }
 
-/** Its example names no real request. */
+/** An example. */
 const requestId = "6f1c0a52-0d0c-4f7b-9a55-3b1f6f1d2c11"
 
 const problemContent = (problems: ReadonlyArray<Problem>) => {
@@ -80,10 +80,10 @@ const contentOf = ({ schema, example }: Content): JsonSchema => ({
 export const bodyOf = (content: Readonly<Record<string, Content>>): JsonSchema =>
   Object.fromEntries(Object.entries(content).map(([type, each]) => [type, contentOf(each)]))
 
-/** On every answer of an operation whose requests are counted, unless the operator turned that off. */
+/** On every response of an operation with a rate limit, unless the operator disables rate limits. */
 const rateHeaders: ReadonlyArray<AnswerHeader> = ["RateLimit-Policy", "RateLimit"]
 
-/** The answers of an operation by status, what goes well first. */
+/** The responses of an operation by status, successes first. */
 export const responsesOf = (operation: Operation, asks: Asks, examples: Examples): JsonSchema => {
   const { answers, countedAs } = operation.described
   const always = ["X-Request-Id", ...(countedAs === undefined ? [] : rateHeaders)]

@@ -10,7 +10,7 @@ import { Html } from "./html.ts"
 
 const stylesheet = new URL("./docs.css", import.meta.url)
 
-/** Nothing but the page's own styles, which are in it and named here by their hash: it has no script, and loads nothing. */
+/** Allows the page's inline style sheet by its hash, and nothing else: the page has no script and loads nothing. */
 const contentSecurity = (styles: string) =>
   [
     "default-src 'none'",
@@ -21,7 +21,7 @@ const contentSecurity = (styles: string) =>
     "form-action 'none'",
   ].join("; ")
 
-/** What the API is, for programs and for people. `routes` is asked when the document is, by when there are all. */
+/** The OpenAPI document and its HTML page. `routes` is read with the first request: by then all routes exist. */
 export const documentRoutes = Effect.fnUntraced(function* (routes: () => ReadonlyArray<Route>) {
   const run = yield* makeRun
   const examples = makeExamples(yield* Settings)

@@ -19,32 +19,33 @@ const key = {
   expiresAt: null,
   revokedAt: null,
 }
-const madeKey = { id: key.id, name: key.name, apiKey: exampleKey, expiresAt: null, message: keyNotice }
-const shownOnce = {
+const newKey = { id: key.id, name: key.name, apiKey: exampleKey, expiresAt: null, message: keyNotice }
+const keyCreated = {
   status: 201,
-  description: "The key, which is shown this once.",
+  description: "The API key. The service shows it only once.",
   headers: ["Cache-Control"],
-  content: json(NewApiKey, madeKey),
+  content: json(NewApiKey, newKey),
 } as const
 const path = { id: "The key's id." }
-const ofAccount = { tag: "Account", countedAs: "requests" } as const
+const inAccount = { tag: "Account", countedAs: "requests" } as const
 
 export const me = describe({
-  ...ofAccount,
+  ...inAccount,
   id: "getAccount",
-  summary: "Who one is",
+  summary: "Get the account",
   answers: [{ status: 200, description: "The account.", content: json(Account, account) }],
 })
 
 export const exportAll = describe({
-  ...ofAccount,
+  ...inAccount,
   id: "exportAccount",
-  summary: "All that is stored of one",
-  description: "As a download, streamed however much it is. Without keys themselves, and without speech.",
+  summary: "Export all data",
+  description:
+    "Streams a JSON file with the account, its keys, its sessions with their messages, and its turns. The file contains no API key and no audio.",
   answers: [
     {
       status: 200,
-      description: "The account, its keys, sessions with their messages, and turns.",
+      description: "The export.",
       headers: ["Cache-Control", "Content-Disposition"],
       content: json(Exported, {
         exportedAt: "2026-02-01T09:00:00.000Z",
@@ -58,11 +59,13 @@ export const exportAll = describe({
 })
 
 export const remove = describe({
-  ...ofAccount,
+  ...inAccount,
   id: "deleteAccount",
-  summary: "Delete the account with all of its data",
+  summary: "Delete the account",
+  description:
+    "Deletes the account and all of its data for good. The body confirms it with the account's e-mail address.",
   example: { email: account.email },
-  answers: [{ status: 204, description: "It is gone." }],
+  answers: [{ status: 204, description: "The account is deleted." }],
   failures: [
     new ValidationFailed({
       message: "email: must be the e-mail address of this account, to confirm that all of it goes",
@@ -72,25 +75,26 @@ export const remove = describe({
 })
 
 export const listKeys = describe({
-  ...ofAccount,
+  ...inAccount,
   id: "listApiKeys",
-  summary: "One's keys",
-  description: "Also those that ended not long ago; the newest first. Not the keys themselves.",
+  summary: "List API keys",
+  description:
+    "Newest first, including recently revoked and expired keys. The list contains no API key itself, only its prefix.",
   answers: [
     {
       status: 200,
-      description: "The keys.",
+      description: "The API keys.",
       content: json(ApiKeyList, { keys: [{ ...key, current: true }] }),
     },
   ],
 })
 
 export const createKey = describe({
-  ...ofAccount,
+  ...inAccount,
   id: "createApiKey",
-  summary: "A further key",
+  summary: "Create an API key",
   example: { name: "Laptop", expiresAt: "2099-01-31T00:00:00Z" },
-  answers: [shownOnce],
+  answers: [keyCreated],
   failures: [
     new ValidationFailed({
       message: "expiresAt: must be a time to come as ISO 8601, such as 2035-01-31T12:00:00Z",
@@ -101,13 +105,14 @@ export const createKey = describe({
 })
 
 export const rotateKey = describe({
-  ...ofAccount,
+  ...inAccount,
   id: "rotateApiKey",
-  summary: "A key in place of another",
-  description: "Of the same name and lifetime. The old one goes on for `graceSeconds`, in which both work.",
+  summary: "Rotate an API key",
+  description:
+    "Creates a key with the same name and lifetime, and revokes the old one after `graceSeconds`. Until then both work.",
   path,
   example: { graceSeconds: 3600 },
-  answers: [shownOnce],
+  answers: [keyCreated],
   failures: [
     new ValidationFailed({ message: "graceSeconds: must be a number from 0 to 604800" }),
     "ApiKeyNotFound",
@@ -117,11 +122,11 @@ export const rotateKey = describe({
 })
 
 export const revokeKey = describe({
-  ...ofAccount,
+  ...inAccount,
   id: "revokeApiKey",
-  summary: "End a key at once",
-  description: "The last key cannot be ended, only rotated.",
+  summary: "Revoke an API key",
+  description: "The key stops working at once. The last key of an account can only be rotated.",
   path,
-  answers: [{ status: 204, description: "It has ended." }],
+  answers: [{ status: 204, description: "The key is revoked." }],
   failures: ["ApiKeyNotFound", "LastApiKey", "ConstraintViolated"],
 })

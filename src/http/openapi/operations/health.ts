@@ -5,12 +5,12 @@ export const health = describe({
   id: "getHealth",
   tag: "Health",
   isPublic: true,
-  summary: "Whether the process lives",
-  description: "Touches nothing else: neither the database nor a provider.",
+  summary: "Check health",
+  description: "Checks neither the database nor a provider.",
   answers: [
     {
       status: 200,
-      description: "It lives.",
+      description: "The process runs.",
       content: json(Health, {
         status: "ok",
         timestamp: "2026-01-31T12:00:00.000Z",
@@ -31,18 +31,18 @@ export const ready = describe({
   id: "getReadiness",
   tag: "Health",
   isPublic: true,
-  summary: "Whether it can take turns",
+  summary: "Check readiness",
   description:
-    "Kept for a second, so that any number of monitors cost one query a second. Asks no provider: it says how their last answers went, and which stages run on the offline engines. A failing provider leaves the service ready.",
+    "The result is cached for one second. The check calls no provider: it reports the outcome of recent requests, and the engine of each stage. The service stays ready while a provider fails.",
   answers: [
     {
       status: 200,
-      description: "It can take turns.",
+      description: "The service can take turns.",
       content: json(Readiness, { status: "ready", checks: { database: { status: "ok" }, ...checks } }),
     },
     {
       status: 503,
-      description: "Its database or ffmpeg is missing.",
+      description: "The database or ffmpeg is unavailable.",
       content: json(Readiness, {
         status: "unavailable",
         checks: { database: { status: "unavailable" }, ...checks },

@@ -20,32 +20,18 @@ const message = {
   interrupted: false,
   createdAt: "2026-01-31T12:04:00.000Z",
 } as const
-const path = { id: "The session's id. One that is no UUID is unknown: 404." }
-const ofSessions = { tag: "Sessions", countedAs: "requests" } as const
+const path = { id: "The session's id." }
+const inSessions = { tag: "Sessions", countedAs: "requests" } as const
 const details = { title: session.title, metadata: session.metadata }
 const wrongTitle = new ValidationFailed({ message: "title: must have at most 200 characters" })
 const wrongLimit = (most: number) =>
   new ValidationFailed({ message: `limit: must be a whole number from 1 to ${most}` })
 
-export const list = describe({
-  ...ofSessions,
-  id: "listSessions",
-  summary: "One's sessions, latest activity first",
-  answers: [
-    {
-      status: 200,
-      description: "A page of sessions.",
-      content: json(SessionPage, { sessions: [session], nextCursor: null }),
-    },
-  ],
-  failures: [wrongLimit(100), "UnknownPosition"],
-})
-
 export const create = describe({
-  ...ofSessions,
+  ...inSessions,
   id: "createSession",
-  summary: "Open a session",
-  description: "Not needed: a turn without one opens its own. The body may be left out.",
+  summary: "Create a session",
+  description: "Optional: a recording without a session opens a new one. The body can be empty.",
   example: details,
   answers: [
     {
@@ -57,20 +43,36 @@ export const create = describe({
   failures: [wrongTitle, "ConstraintViolated"],
 })
 
+export const list = describe({
+  ...inSessions,
+  id: "listSessions",
+  summary: "List sessions",
+  description: "Most recent activity first.",
+  answers: [
+    {
+      status: 200,
+      description: "A page of sessions.",
+      content: json(SessionPage, { sessions: [session], nextCursor: null }),
+    },
+  ],
+  failures: [wrongLimit(100), "UnknownPosition"],
+})
+
 export const get = describe({
-  ...ofSessions,
+  ...inSessions,
   id: "getSession",
-  summary: "A session",
+  summary: "Get a session",
   path,
   answers: [{ status: 200, description: "The session.", content: json(OneSession, { session }) }],
   failures: ["SessionNotFound"],
 })
 
 export const update = describe({
-  ...ofSessions,
+  ...inSessions,
   id: "updateSession",
-  summary: "Give a session another title or metadata",
-  description: "What is left out stays. `metadata` is replaced as a whole; a null title clears it.",
+  summary: "Update a session",
+  description:
+    "Fields that are not in the body stay as they are. `metadata` is replaced as a whole. A null title removes the title.",
   path,
   example: details,
   answers: [{ status: 200, description: "The session.", content: json(OneSession, { session }) }],
@@ -78,18 +80,20 @@ export const update = describe({
 })
 
 export const remove = describe({
-  ...ofSessions,
+  ...inSessions,
   id: "deleteSession",
-  summary: "Delete a session with its messages",
+  description: "Deletes the session and its messages for good.",
+  summary: "Delete a session",
   path,
-  answers: [{ status: 204, description: "It is gone." }],
+  answers: [{ status: 204, description: "The session is deleted." }],
   failures: ["SessionNotFound", "ConstraintViolated"],
 })
 
 export const messages = describe({
-  ...ofSessions,
+  ...inSessions,
   id: "listMessages",
-  summary: "The newest messages of a session, oldest of them first",
+  description: "The newest messages of a session, in chronological order. `before` pages back.",
+  summary: "List messages",
   path,
   answers: [
     { status: 200, description: "The messages.", content: json(MessagePage, { messages: [message] }) },

@@ -8,23 +8,23 @@ import { describe, json } from "../operation.ts"
 const tooLarge = new PayloadTooLarge({ maxBytes: mostOfAnyone })
 const userId = "0b6ad0f4-8a5c-4a4e-8f3b-7d5a1b7d0e11"
 const email = "ada@example.com"
-/** Of the shape of a key, and none. */
+/** Looks like a key, but is none. */
 export const exampleKey = `sk_${"0123456789abcdef".repeat(4)}`
 
-const registration = (id: string, description: string) =>
+const registration = (id: string, summary: string, description: string) =>
   describe({
     id,
     tag: "Access",
     isPublic: true,
     countedAs: "registrations",
-    summary: "Register, and get an API key",
+    summary,
     description,
     headers: [registrationToken],
     example: { email },
     answers: [
       {
         status: 201,
-        description: "The user, with a first key that is shown this once.",
+        description: "The user and the first API key. The service shows the key only once.",
         headers: ["Cache-Control"],
         content: json(Registered, { userId, apiKey: exampleKey, message: keyNotice }),
       },
@@ -42,21 +42,28 @@ const registration = (id: string, description: string) =>
 
 export const register = registration(
   "registerUser",
-  "Who may register is the operator's choice: anybody, who has a token, or nobody.",
+  "Register a user",
+  "Creates a user with an API key. The operator decides who can register: everyone, holders of a registration token, or nobody.",
 )
-export const registerToo = registration("registerByAuth", "The same as `POST /users/register`.")
+export const registerByAuth = registration(
+  "registerByAuth",
+  "Register a user (alias)",
+  "The same as `POST /users/register`.",
+)
 
 export const login = describe({
   id: "login",
   tag: "Access",
   isPublic: true,
   countedAs: "logins",
-  summary: "Whose key this is",
+  summary: "Check an API key",
+  description:
+    "Returns the owner of an API key. The key itself is the token: there is no other session to open.",
   example: { apiKey: exampleKey },
   answers: [
     {
       status: 200,
-      description: "The key is right; it is the token as well.",
+      description: "The key is valid.",
       headers: ["Cache-Control"],
       content: json(LoggedIn, { token: exampleKey, userId, email }),
     },

@@ -19,9 +19,10 @@ const event = (id: number, name: keyof typeof sseEvents, data: unknown) =>
 const eventStream = {
   schema: {
     type: "string",
-    description: `Server-sent events: an id that counts from 1, a name, and data in JSON as x-events has it by name.
-\`turn.started\` and \`transcript\` come first, then \`reply.delta\` and \`audio\` as they come, and last exactly one of
-\`turn.completed\`, which means that the turn is saved, and \`error\`. A comment is sent where nothing was for 10 s.`,
+    description: `Server-sent events. Each has an id that counts from 1, a name, and JSON data. \`x-events\` has the schema of the data
+by event name. \`turn.started\` and \`transcript\` come first, then \`reply.delta\` and \`audio\` in any order. The last event
+is \`turn.completed\`, which means that the turn is saved, or \`error\`. After 10 seconds without an event, the service
+sends a comment.`,
     contentMediaType: "text/event-stream",
     "x-events": Object.fromEntries(
       Object.entries(sseEvents).map(([name, schema]) => [name, toJsonSchema(schema)]),
@@ -39,11 +40,11 @@ const eventStream = {
 const sound = (description: string) => ({ schema: { type: "string", format: "binary", description } })
 const samples = "24 kHz, mono, 16-bit, little-endian."
 
-/** The same turn in every rendering. */
+/** A turn in every format. */
 const rendered: Answer = {
   status: 200,
   description:
-    "The turn, in the rendering that `Accept` asks for (q-values and `audio/*` count; audio/mpeg where all are alike). Nothing is sent before the first audio exists, of an event stream before the transcript: what fails until then has its status. What fails later breaks the body off, or is the event stream's `error`.",
+    "The turn, in the format of the `Accept` header: audio/mpeg by default. The response starts with the first audio, or with the transcript for an event stream. An error before that has its own status. A later error resets the connection, or is the `error` event of an event stream.",
   headers: [
     "X-Session-Id",
     "X-Turn-Id",
@@ -55,8 +56,8 @@ const rendered: Answer = {
   ],
   content: {
     "audio/mpeg": sound("The spoken reply as one continuous MP3."),
-    "audio/wav": sound(`The spoken reply. ${samples} Its header names no length.`),
-    "audio/pcm": sound(`The spoken reply, without a header. ${samples}`),
+    "audio/wav": sound(`The spoken reply: ${samples} The header contains no length.`),
+    "audio/pcm": sound(`The spoken reply as raw samples: ${samples}`),
     "application/json": {
       schema: TurnResponse,
       example: {
@@ -73,8 +74,8 @@ const rendered: Answer = {
   },
 }
 
-/** Of a turn, whatever it begins with. */
-const ofTurns = [
+/** The errors of every turn. */
+const turnErrors = [
   "NotAcceptable",
   "ProviderRefusedRequest",
   "ProviderRateLimited",
@@ -92,9 +93,9 @@ export const converse = describe({
   id: "takeTurn",
   tag: "Voice",
   countedAs: "turns",
-  summary: "Say something, and hear the reply",
+  summary: "Take a turn from a recording",
   description:
-    "The speech is sent while the model still writes. Who hangs up stops the turn at once, unless it has an `Idempotency-Key`. Turns of one session run one after the other.",
+    "Transcribes the recording and streams the reply while the model writes it. A disconnect cancels the turn, unless the request has an `Idempotency-Key`. The turns of a session run one after the other.",
   headers: [idempotencyKey],
   body: {
     "multipart/form-data": {
@@ -106,12 +107,12 @@ export const converse = describe({
             type: "string",
             format: "binary",
             description:
-              "A recording as a file: WAV, MP3, WebM, OGG, FLAC or M4A/MP4, told by its content alone; 25 MB and 5 minutes at most, unless the operator set other bounds.",
+              "The recording: a WAV, MP3, WebM, OGG, FLAC or M4A/MP4 file. The service detects the format from the content. By default at most 25 MB and 5 minutes.",
           },
           sessionId: {
             type: "string",
             description:
-              "The session to go on with. One that is unknown, expired or no id opens a new one: X-Session-Id says which it became.",
+              "The session to continue. An id that is missing, unknown or expired opens a new session. X-Session-Id returns the turn's session.",
           },
         },
       },
@@ -128,7 +129,7 @@ export const converse = describe({
     "RequestTimeout",
     "UploadTooSlow",
     "ProviderUnusable",
-    ...ofTurns,
+    ...turnErrors,
   ],
 })
 
@@ -136,9 +137,10 @@ export const say = describe({
   id: "takeTextTurn",
   tag: "Voice",
   countedAs: "turns",
-  summary: "Write something, and hear or read the reply",
-  description: "The same turn from a text, in this very session: nothing is to be heard, nor transcribed.",
-  path: { id: "The session's id. One that is no UUID is unknown: 404." },
+  summary: "Take a turn from a text",
+  description:
+    "Like a turn from a recording, without the transcription. The session must exist and must not be expired.",
+  path: { id: "The session's id." },
   headers: [idempotencyKey],
   example: { text: transcript },
   answers: [rendered],
@@ -147,7 +149,7 @@ export const say = describe({
     "SessionExpired",
     wrongAnswer("llm", "an example"),
     wrongAnswer("tts", "an example"),
-    ...ofTurns,
+    ...turnErrors,
   ],
 })
 
@@ -155,9 +157,10 @@ export const cancel = describe({
   id: "cancelTurn",
   tag: "Voice",
   countedAs: "requests",
-  summary: "End a running turn",
-  description: "On whichever process it runs. Answers when it has ended; what was heard of it is saved.",
-  path: { turnId: "The turn's id, as X-Turn-Id or `turn.started` gave it." },
-  answers: [{ status: 204, description: "It has ended." }],
+  summary: "Cancel a turn",
+  description:
+    "Works for a turn on any process of the service. Responds when the turn has ended. The part of the reply that was sent is saved.",
+  path: { turnId: "The turn's id, from X-Turn-Id or `turn.started`." },
+  answers: [{ status: 204, description: "The turn has ended." }],
   failures: ["TurnNotFound"],
 })

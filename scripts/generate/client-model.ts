@@ -1,0 +1,158 @@
+/** Writes the client's model: a TypeScript interface and a reader for each payload, from the Schemas of src/http/payloads.ts. */
+import { Predicate, type Schema } from "effect"
+import { makeExamples } from "../../src/http/openapi/failures.ts"
+import { type JsonSchema, partsWithReferences, toJsonSchema } from "../../src/http/openapi/json-schema.ts"
+import * as payloads from "../../src/http/payloads.ts"
+import { defect, toProblem } from "../../src/http/problems.ts"
+
+export const modelFile = new URL("../../src/client/model.ts", import.meta.url).pathname
+
+const { Check, ProviderCheck, Readiness, Registered, LoggedIn, Timings, Usage } = payloads.components
+const { Session, SessionDetails, SessionPage, SessionCreated, OneSession } = payloads.components
+const { Message, MessagePage } = payloads.components
+const { TurnStarted, Transcript, ReplyDelta, AudioChunk, TurnCompleted, TurnFailed } = payloads
+
+/** The payloads that the client sends; it reads all the others. */
+const requests: Readonly<Record<string, Schema.Schema.All>> = { SessionDetails }
+
+const responses: Readonly<Record<string, Schema.Schema.All>> = {
+  Timings,
+  Usage,
+  TurnStarted,
+  Transcript,
+  ReplyDelta,
+  AudioChunk,
+  TurnCompleted,
+  TurnFailed,
+  Session,
+  SessionPage,
+  SessionCreated,
+  OneSession,
+  Message,
+  MessagePage,
+  Check,
+  ProviderCheck,
+  Readiness,
+  Registered,
+  LoggedIn,
+}
+
+const schemas = Object.entries({ ...requests, ...responses }).map(
+  ([name, schema]) => [name, toJsonSchema(schema)] as const,
+)
+const namesBySchema = new Map(schemas.map(([name, schema]) => [JSON.stringify(schema), name]))
+
+const isObject = Predicate.isRecord
+const objects = (value: unknown): ReadonlyArray<JsonSchema> =>
+  Array.isArray(value) ? value.filter(isObject) : []
+const nameOf = ($ref: string) => $ref.replace(/^.*\//, "")
+
+interface Field {
+  readonly name: string
+  readonly schema: JsonSchema
+  readonly isOptional: boolean
+}
+
+const fieldsOf = ({ properties, required }: JsonSchema): ReadonlyArray<Field> | undefined =>
+  isObject(properties)
+    ? Object.entries(properties).flatMap(([name, schema]) =>
+        isObject(schema)
+          ? [{ name, schema, isOptional: !(Array.isArray(required) && required.includes(name)) }]
+          : [],
+      )
+    : undefined
+
+const isNull = ({ type }: JsonSchema) => type === "null"
+
+/** A schema as TypeScript: its type, and the expression that reads it. Fails on what no payload uses so far. */
+const translate = (schema: JsonSchema): { readonly type: string; readonly reader: string } => {
+  const { $ref, anyOf, enum: values, type, items } = schema
+  if (typeof $ref === "string") return { type: nameOf($ref), reader: `read${nameOf($ref)}` }
+  const [value, other, ...more] = objects(anyOf)
+  if (value !== undefined && other !== undefined && isNull(other) && more.length === 0) {
+    const inner = translate(value)
+    return { type: `${inner.type} | null`, reader: `orNull(${inner.reader})` }
+  }
+  if (Array.isArray(values)) {
+    return { type: `Open<${values.map((each) => JSON.stringify(each)).join(" | ")}>`, reader: "text" }
+  }
+  if (isObject(items)) {
+    const inner = translate(items)
+    return { type: `ReadonlyArray<${inner.type}>`, reader: `listOf(${inner.reader})` }
+  }
+  const fields = fieldsOf(schema)
+  if (fields !== undefined) return { type: bodyOf(fields), reader: readerOf(fields) }
+  if (type === "string") return { type: "string", reader: "text" }
+  if (type === "integer" || type === "number") return { type: "number", reader: "number" }
+  if (type === "boolean") return { type: "boolean", reader: "boolean" }
+  if (type === "object") return { type: "Readonly<Record<string, unknown>>", reader: "object" }
+  throw new Error(`the client's model has no translation of ${JSON.stringify(schema)}`)
+}
+
+const docOf = ({ description }: JsonSchema) =>
+  typeof description === "string" ? `/** ${description.replaceAll("*/", "*\\/")} */\n` : ""
+
+const bodyOf = (fields: ReadonlyArray<Field>): string => {
+  const lines = fields.map(({ name, schema, isOptional }) => {
+    const { type } = translate(schema)
+    return `${docOf(schema)}readonly ${name}${isOptional ? `?: ${type} | undefined` : `: ${type}`}`
+  })
+  return `{\n${lines.join("\n")}\n}`
+}
+
+const readerOf = (fields: ReadonlyArray<Field>): string => {
+  const lines = fields.map(({ name, schema, isOptional }) => {
+    const { reader } = translate(schema)
+    return `${name}: field(${JSON.stringify(name)}, ${isOptional ? `optional(${reader})` : reader})`
+  })
+  return `(value) => {\nconst field = fieldsOf(value)\nreturn { ${lines.join(",\n")} }\n}`
+}
+
+const declarationsOf = ([name, schema]: readonly [string, JsonSchema]) => {
+  const fields = fieldsOf(partsWithReferences(schema, namesBySchema)) ?? []
+  const type = `${docOf(schema)}export interface ${name} ${bodyOf(fields)}\n`
+  return name in requests
+    ? type
+    : `${type}\nexport const read${name}: Reader<${name}> = ${readerOf(fields)}\n`
+}
+
+/** The code of every error response. */
+const errorCodes = () => {
+  const examples = makeExamples({ maxAudioBytes: 1, maxAudioSeconds: 1, maxTurnsPerUser: 1 })
+  const problems = [...Object.values(examples).flat().map(toProblem), defect(undefined, "production")]
+  return [...new Set(problems.map(({ code }) => JSON.stringify(code)))]
+}
+
+const combinators = ["boolean", "fieldsOf", "listOf", "number", "object", "optional", "orNull", "text"]
+
+/** biome's formatting, so that the file passes the lint as it is written. */
+const formatted = async (source: string) => {
+  const biome = new URL("../../node_modules/.bin/biome", import.meta.url).pathname
+  const child = Bun.spawn([biome, "check", "--write", `--stdin-file-path=${modelFile}`], {
+    cwd: new URL("../..", import.meta.url).pathname,
+    stdin: new Blob([source]),
+    stdout: "pipe",
+  })
+  const text = await child.stdout.text()
+  if ((await child.exited) !== 0) throw new Error("biome could not format the client's model")
+  return text
+}
+
+/** The whole of src/client/model.ts. */
+export const makeClientModel = async (): Promise<string> => {
+  const declarations = schemas.map(declarationsOf).join("\n")
+  const used = combinators.filter((name) => new RegExp(`\\b${name}[(),]`).test(declarations))
+  return formatted(`/**
+ * The payloads of the API as they are on the wire: times are ISO 8601 in UTC, ids are UUIDs.
+ * Generated by \`bun run generate\` from src/http/payloads.ts. Do not edit.
+ */
+import { ${used.join(", ")}, type Reader } from "./read.ts"
+
+/** One of the known values, or one that a later version of the service adds. */
+export type Open<Known extends string> = Known | (string & {})
+
+/** The codes of the service's error responses. */
+export type ErrorCode = ${errorCodes().join(" | ")}
+
+${declarations}`)
+}

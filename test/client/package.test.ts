@@ -1,0 +1,102 @@
+/** The package of `bun run build:client`, packed and installed as a user does it. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
+import { join } from "node:path"
+import { buildClient } from "../../scripts/build-client.ts"
+import { cleanUpProcesses, newFolder } from "../support/process.ts"
+import { startTurns, type TurnService } from "../support/turns.ts"
+import { DEFAULT_REPLY } from "../support/upstream.ts"
+
+// npm and tsc, on a machine that may be busy.
+setDefaultTimeout(60_000)
+
+const root = new URL("../..", import.meta.url).pathname
+let service: TurnService
+let project: string
+
+const run = async (command: ReadonlyArray<string>, cwd: string) => {
+  const child = Bun.spawn([...command], {
+    cwd,
+    env: { ...process.env, VOICE_AGENT_URL: service.url },
+    stdout: "pipe",
+    stderr: "pipe",
+  })
+  const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
+  return code === 0 ? stdout.trim() : `${code}: ${stdout}${stderr}`
+}
+
+/** One turn from a text, with types that only the package's declarations can give. */
+const program = `
+import { type Client, makeClient, type Timings, type Turn, VoiceAgentError } from "voice-agent-client"
+declare const process: { readonly env: Readonly<Record<string, string | undefined>> }
+const baseUrl = process.env.VOICE_AGENT_URL ?? ""
+const { apiKey }: { readonly apiKey: string } =
+  await makeClient({ baseUrl }).register(\`\${crypto.randomUUID()}@example.com\`)
+const client: Client = makeClient({ baseUrl, apiKey })
+let [text, bytes] = ["", 0]
+const turn: Turn = await client.converse("Hello.", {
+  onText: (more) => { text += more },
+  onAudio: (mp3: Uint8Array) => { bytes += mp3.length },
+})
+const timings: Timings = turn.timings
+const failure: unknown = await client.sessions.get(apiKey).catch((error: unknown) => error)
+const code = failure instanceof VoiceAgentError && failure.code === "SESSION_NOT_FOUND" && failure.code
+console.log(JSON.stringify([text === turn.response && text, bytes > 1000, timings.total > 0, code]))
+`
+const output = JSON.stringify([DEFAULT_REPLY, true, true, "SESSION_NOT_FOUND"])
+
+beforeAll(async () => {
+  service = await startTurns()
+  project = newFolder()
+  const built = join(project, "built")
+  await buildClient(built)
+  await run(["npm", "pack", "--offline", "--pack-destination", project], built)
+  await Bun.write(join(project, "package.json"), JSON.stringify({ type: "module" }))
+  await Bun.write(join(project, "main.ts"), program)
+  await Bun.write(join(project, "main.js"), new Bun.Transpiler({ loader: "ts" }).transformSync(program))
+  const tarballs = [...new Bun.Glob("*.tgz").scanSync(project)]
+  expect(tarballs).toHaveLength(1)
+  await run(["npm", "install", "--offline", "--no-audit", "--no-fund", ...tarballs], project)
+})
+afterAll(async () => {
+  await service?.stop()
+  await cleanUpProcesses()
+})
+
+test.each(["nodenext", "bundler"])("types, moduleResolution %s", async (moduleResolution) => {
+  const compilerOptions = {
+    module: moduleResolution === "bundler" ? "esnext" : moduleResolution,
+    moduleResolution,
+    target: "es2022",
+    lib: ["es2023", "dom"],
+    types: [],
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noEmit: true,
+  }
+  const file = join(project, `tsconfig.${moduleResolution}.json`)
+  await Bun.write(file, JSON.stringify({ compilerOptions, files: ["main.ts"] }))
+  expect(await run([join(root, "node_modules/.bin/tsc"), "-p", file], project)).toBe("")
+})
+
+test("a turn under Node", async () => {
+  expect(await run(["node", "main.js"], project)).toBe(output)
+})
+
+test("a turn under Bun", async () => {
+  expect(await run([process.execPath, "main.ts"], project)).toBe(output)
+})
+
+test("a turn from a bundle for browsers", async () => {
+  const outdir = join(project, "bundle")
+  const { success } = await Bun.build({
+    entrypoints: [join(project, "main.ts")],
+    target: "browser",
+    minify: true,
+    outdir,
+  })
+  expect(success).toBe(true)
+  const bundle = await Bun.file(join(outdir, "main.js")).text()
+  expect(bundle).not.toMatch(/\bimport\b|\brequire\(/)
+  expect(bundle.length).toBeLessThan(20_000)
+  expect(await run(["node", join(outdir, "main.js")], project)).toBe(output)
+})
