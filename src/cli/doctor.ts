@@ -4,7 +4,7 @@ import { explainConfigError, Settings } from "../config.ts"
 import * as Telemetry from "../telemetry.ts"
 import { checkClock } from "./doctor/clock.ts"
 import { type Finding, problem } from "./doctor/finding.ts"
-import { Ended } from "./exit-code.ts"
+import { ExitWith } from "./exit-code.ts"
 import { json } from "./print.ts"
 
 /** The checks themselves are loaded with what they check, the database's driver before all, and only here. */
@@ -61,7 +61,7 @@ export const doctor = Command.make("doctor", { json }, ({ json }) =>
     const isWell = findings.every(({ state }) => state !== "problem")
     const checks = findings.map(({ aheadMs: _, ...finding }) => finding)
     yield* Console.log(json ? JSON.stringify({ ok: isWell, checks }) : checks.flatMap(lineOf).join("\n"))
-    if (!isWell) return yield* new Ended({ code: 1 })
+    if (!isWell) return yield* new ExitWith({ code: 1 })
   }),
 ).pipe(
   Command.withDescription(

@@ -8,7 +8,7 @@ import { Admission } from "../limits/admission.ts"
 import { Uploads } from "../limits/uploads.ts"
 import { Saying, Whereto } from "../turn/model.ts"
 import { signedIn } from "./auth.ts"
-import { fields } from "./body.ts"
+import { formOrJsonBody } from "./body.ts"
 import * as operations from "./openapi/operations/voice.ts"
 import { makeRun } from "./run.ts"
 import type { Answers } from "./streaming.ts"
@@ -88,7 +88,7 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
       // The body is read by the turn itself, as it comes.
       { parse: () => null, detail: operations.converse },
     )
-    .use(yield* fields())
+    .use(yield* formOrJsonBody())
     .post(
       "/sessions/:id/messages",
       ({ request, user, params, query, body, server }) => {
