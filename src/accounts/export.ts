@@ -47,23 +47,21 @@ const sessionJson = jsonOf(ExportedSession)
 const messageJson = jsonOf(Message)
 const turnJson = jsonOf(ExportedTurn)
 
-/** `sequence`: the start of the next page is after it. */
-interface Placed {
-  readonly sequence: string
-}
-
 const SessionRow = Schema.Struct({
   ...ExportedSession.fields,
   /** `createdAt` in microseconds; a Date has milliseconds only. */
   position: Schema.String,
 })
-const TurnRow = Schema.Struct({ ...ExportedTurn.fields, sequence: Schema.String })
+/** The next page of messages or turns begins after `sequence`. */
+const Position = Schema.Struct({ sequence: Schema.String })
+const MessageRow = Schema.Struct({ ...Message.fields, ...Position.fields })
+const TurnRow = Schema.Struct({ ...ExportedTurn.fields, ...Position.fields })
 
 /** Sorts before every other id. */
 const firstId = "00000000-0000-0000-0000-000000000000"
 
 /** A JSON list of the rows of all pages, between `open` and `close`; one string per page. */
-const listOf = <Row extends Placed, E>(options: {
+const listOf = <Row extends typeof Position.Type, E>(options: {
   readonly open: string
   readonly page: (after: string) => Effect.Effect<ReadonlyArray<Row>, E>
   readonly json: (row: unknown) => string
@@ -99,10 +97,15 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
         listOf({
           open,
           page: (after) =>
-            query(sql<Placed>`select sequence, id, turn_id, payload ->> 'role' as role, payload ->> 'text' as content,
-                interrupted, created_at
-              from items where session_id = ${sessionId} and sequence > ${after} and type = 'message'
-              order by sequence limit ${pageSize}`),
+            query(
+              findAll(
+                MessageRow,
+                sql`select sequence, id, turn_id, payload ->> 'role' as role, payload ->> 'text' as content,
+                    interrupted, created_at
+                  from items where session_id = ${sessionId} and sequence > ${after} and type = 'message'
+                  order by sequence limit ${pageSize}`,
+              ),
+            ),
           json: messageJson,
           close: "]}",
         })

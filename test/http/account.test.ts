@@ -44,8 +44,9 @@ const fill = (userId: string, sessions: number, messages: number) =>
   database.sql.unsafe(`
     insert into sessions (user_id, title, created_at)
     select '${userId}', 'session ' || n, now() + n * interval '1 minute' from generate_series(1, ${sessions}) n;
-    insert into messages (session_id, turn_id, role, content)
-    select s.id, gen_random_uuid(), 'user', 'message "' || n || E'"\\n' || repeat('é', 30)
+    insert into items (session_id, turn_id, type, payload)
+    select s.id, gen_random_uuid(), 'message',
+      jsonb_build_object('role', 'user', 'text', 'message "' || n || E'"\\n' || repeat('é', 30))
     from sessions s, generate_series(1, ${messages}) n where user_id = '${userId}' order by s.created_at, n;`)
 
 test("GET /users/me says who one is", async () => {
@@ -116,7 +117,7 @@ describe("GET /users/me/export", () => {
     const { apiKey, userId } = await register()
     await fill(userId, 10, 5000)
     proxy.forget()
-    const pages = () => proxy.statements().filter((statement) => /from messages/.test(statement)).length
+    const pages = () => proxy.statements().filter((statement) => /from items/.test(statement)).length
     const client = await connectRaw(service.url)
     const { pathname } = new URL(service.url)
     await client.send(head(`GET ${pathname}/users/me/export`, { authorization: `Bearer ${apiKey}` }))
@@ -172,7 +173,7 @@ describe("GET /users/me/export", () => {
     client.leave("reset")
     proxy.forget()
     await exported((await register()).apiKey)
-    const pages = proxy.statements().filter((statement) => /from messages/.test(statement)).length
+    const pages = proxy.statements().filter((statement) => /from items/.test(statement)).length
     // What was under way when it left, in the time that a whole other export takes.
     expect(pages).toBeLessThan(50)
   }, 30_000)

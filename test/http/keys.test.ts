@@ -212,7 +212,7 @@ describe("DELETE /users/me/keys/:id", () => {
     const refusal = {
       status: 409,
       code: "LAST_API_KEY",
-      message: /Make another first, or rotate this one\.$/,
+      message: /Create another one first, or rotate this one\.$/,
     }
     await expectProblem(await call(key, "DELETE", `/keys/${id}`), refusal)
     expect(await opens(key)).toBe(true)
