@@ -1,16 +1,17 @@
 import { Schema } from "effect"
 
 /**
- * A name, an @ and a domain of two labels or more; without space, control, half and invisible characters. Of these last
- * some count as letters or signs: what Unicode says to ignore where it can't be shown, and the empty pattern of Braille.
+ * A name, an @ and a domain of two or more labels, without whitespace, control characters, lone surrogates and invisible
+ * characters. Unicode counts some invisible ones as letters or symbols: default-ignorable code points (`\p{DI}`) and the
+ * blank Braille pattern (U+2800).
  */
 const pattern =
   /^[^\s\p{C}\p{DI}\u2800@"(),:;<>[\\\]]+@[^\s\p{C}\p{DI}\u2800@"(),:;<>[\\\].]+(\.[^\s\p{C}\p{DI}\u2800@"(),:;<>[\\\].]+)+$/u
 
-/** In characters, as PostgreSQL counts them. */
-const longest = 255
+/** In code points, as PostgreSQL counts characters. */
+const maxLength = 255
 
-/** However it is typed, an address has one form: without space around it, its accents composed. */
+/** The stored form of an address: trimmed, with composed accents (NFC). */
 export const normalEmail = (text: string): string => text.trim().normalize("NFC")
 
 const Normal = Schema.transform(Schema.String, Schema.String, {
@@ -20,15 +21,15 @@ const Normal = Schema.transform(Schema.String, Schema.String, {
 })
 
 export const Email = Normal.pipe(
-  Schema.filter((email) => pattern.test(email) && [...email].length <= longest, {
-    jsonSchema: { type: "string", format: "email", maxLength: longest },
+  Schema.filter((email) => pattern.test(email) && [...email].length <= maxLength, {
+    jsonSchema: { type: "string", format: "email", maxLength },
     message: () => ({
-      message: `must be an e-mail address of at most ${longest} characters`,
+      message: `must be an e-mail address of at most ${maxLength} characters`,
       override: true,
     }),
   }),
 )
 
-/** As the database compares them. */
+/** Ignores case, as the database's unique index does. */
 export const isSameEmail = (one: string, other: string): boolean =>
   normalEmail(one).toLowerCase() === normalEmail(other).toLowerCase()

@@ -3,40 +3,41 @@ import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { Message, Session } from "../conversation/model.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
-import { Time } from "../schema.ts"
+import { findAll } from "../db/rows.ts"
+import { SessionId, Time, TurnId, UserId } from "../schema.ts"
 import { Keys } from "./keys.ts"
 import { ApiKey, type User } from "./model.ts"
 
-/** Rows that are in memory at once, of sessions (16 KB at most, each) and of what was said in one. */
+/** Rows in memory at a time, of sessions (at most 16 KB each) and of one session's messages. */
 const pageSize = 200
 
 const ExportedSession = Session.pick("id", "title", "metadata", "createdAt", "lastActivityAt")
 
-/** Without the speech, which is kept for a retry, for a day. */
+/** Without the audio that is kept for 24 h for idempotent retries. */
 const ExportedTurn = Schema.Struct({
-  id: Schema.UUID,
-  sessionId: Schema.UUID,
+  id: TurnId,
+  sessionId: SessionId,
   state: Schema.String,
   transcript: Schema.NullOr(Schema.String),
-  /** As the model wrote it; the messages hold what was heard of it. */
+  /** As the model wrote it. The messages hold the part that was heard. */
   response: Schema.NullOr(Schema.String),
-  // As they are: what an earlier version wrote there is no reason to break an export off.
+  // Unchecked: a shape that an earlier version wrote must not fail the export.
   timings: Schema.Unknown,
   usage: Schema.Unknown,
   createdAt: Time,
   endedAt: Schema.NullOr(Time),
 })
 
-/** The whole of an export. */
+/** The exported document. */
 export const Exported = Schema.Struct({
   exportedAt: Time,
-  user: Schema.Struct({ userId: Schema.UUID, email: Schema.String, createdAt: Time }),
+  user: Schema.Struct({ userId: UserId, email: Schema.String, createdAt: Time }),
   keys: Schema.Array(ApiKey),
   sessions: Schema.Array(Schema.Struct({ ...ExportedSession.fields, messages: Schema.Array(Message) })),
   turns: Schema.Array(ExportedTurn),
 })
 
-/** A row as JSON, of it what the Schema has. */
+/** Encodes the fields of `schema` as JSON, without the row's other columns. */
 const jsonOf = <A, I>(schema: Schema.Schema<A, I>) => {
   const encode = Schema.encodeUnknownSync(schema)
   return (row: unknown) => JSON.stringify(encode(row))
@@ -46,22 +47,21 @@ const sessionJson = jsonOf(ExportedSession)
 const messageJson = jsonOf(Message)
 const turnJson = jsonOf(ExportedTurn)
 
-interface Placed {
-  /** Where the next page goes on. */
-  readonly sequence: string
-}
+const SessionRow = Schema.Struct({
+  ...ExportedSession.fields,
+  /** `createdAt` in microseconds; a Date has milliseconds only. */
+  position: Schema.String,
+})
+/** The next page of messages or turns begins after `sequence`. */
+const Position = Schema.Struct({ sequence: Schema.String })
+const MessageRow = Schema.Struct({ ...Message.fields, ...Position.fields })
+const TurnRow = Schema.Struct({ ...ExportedTurn.fields, ...Position.fields })
 
-interface PlacedSession {
-  /** Its time of creation to the microsecond, which a Date would not keep. */
-  readonly position: string
-  readonly id: string
-}
-
-/** Before every other. */
+/** Sorts before every other id. */
 const firstId = "00000000-0000-0000-0000-000000000000"
 
-/** `open`, the rows of all pages as the members of a JSON list, and `close`: a text for each page. */
-const listOf = <Row extends Placed, E>(options: {
+/** A JSON list of the rows of all pages, between `open` and `close`; one string per page. */
+const listOf = <Row extends typeof Position.Type, E>(options: {
   readonly open: string
   readonly page: (after: string) => Effect.Effect<ReadonlyArray<Row>, E>
   readonly json: (row: unknown) => string
@@ -76,13 +76,13 @@ const listOf = <Row extends Placed, E>(options: {
     }),
   )
 
-/** All that is stored of a user, as one JSON document that is never whole in memory. */
-export class AccountExport extends Context.Tag("AccountExport")<
+/** Everything stored of a user, as one JSON document, streamed page by page. */
+export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
   AccountExport,
   {
     /**
-     * `{exportedAt, user, keys, sessions: [{…, messages}], turns}` in UTF-8. Holds nothing of the database between one
-     * page and the next, however slowly it is read; what is said meanwhile may be in it or not.
+     * `{exportedAt, user, keys, sessions: [{…, messages}], turns}` in UTF-8. Holds no database connection between two
+     * pages, however slowly the client reads. Turns that are taken meanwhile may be missing.
      */
     readonly of: (user: User) => Effect.Effect<Stream.Stream<Uint8Array, DatabaseError>, DatabaseError>
   }
@@ -93,37 +93,52 @@ export class AccountExport extends Context.Tag("AccountExport")<
       const sql = yield* SqlClient.SqlClient
       const keys = yield* Keys
 
-      const messages = (sessionId: string, open: string) =>
+      const messages = (sessionId: SessionId, open: string) =>
         listOf({
           open,
           page: (after) =>
-            query(sql<Placed>`select sequence, id, turn_id, payload ->> 'role' as role, payload ->> 'text' as content,
-                interrupted, created_at
-              from items where session_id = ${sessionId} and sequence > ${after} and type = 'message'
-              order by sequence limit ${pageSize}`),
+            query(
+              findAll(
+                MessageRow,
+                sql`select sequence, id, turn_id, payload ->> 'role' as role, payload ->> 'text' as content,
+                    interrupted, created_at
+                  from items where session_id = ${sessionId} and sequence > ${after} and type = 'message'
+                  order by sequence limit ${pageSize}`,
+              ),
+            ),
           json: messageJson,
           close: "]}",
         })
 
-      const turns = (userId: string) =>
+      const turns = (userId: UserId) =>
         listOf({
           open: `],"turns":[`,
           page: (after) =>
-            query(sql<Placed>`select sequence, id, session_id, state, transcript, response, timings, usage, created_at, ended_at
-              from turns where user_id = ${userId} and sequence > ${after}
-              order by sequence limit ${pageSize}`),
+            query(
+              findAll(
+                TurnRow,
+                sql`select sequence, id, session_id, state, transcript, response, timings, usage, created_at, ended_at
+                  from turns where user_id = ${userId} and sequence > ${after}
+                  order by sequence limit ${pageSize}`,
+              ),
+            ),
           json: turnJson,
           close: "]}",
         })
 
-      /** In the order in which they were made: that of their activity changes under one who reads along it. */
-      const sessions = (userId: string) =>
+      /** Ordered by creation: the order by last activity may change between two pages. */
+      const sessions = (userId: UserId) =>
         Stream.paginateEffect({ position: "-infinity", id: firstId }, (after) =>
           Effect.map(
-            query(sql<PlacedSession>`select created_at::text as position, id, title, metadata, created_at, last_activity_at
-              from sessions where user_id = ${userId}
-                and (created_at, id) > (${after.position}::timestamptz, ${after.id}::uuid)
-              order by created_at, id limit ${pageSize}`),
+            query(
+              findAll(
+                SessionRow,
+                sql`select created_at::text as position, id, title, metadata, created_at, last_activity_at
+                  from sessions where user_id = ${userId}
+                    and (created_at, id) > (${after.position}::timestamptz, ${after.id}::uuid)
+                  order by created_at, id limit ${pageSize}`,
+              ),
+            ),
             (rows) => [rows, Option.fromNullable(rows.length < pageSize ? undefined : rows.at(-1))],
           ),
         ).pipe(
@@ -138,7 +153,7 @@ export class AccountExport extends Context.Tag("AccountExport")<
         )
 
       const of = Effect.fn("AccountExport.of")(function* (user: User) {
-        // Asked for before the answer begins, so that a database that is away has its status.
+        // The first query runs before the response begins, so that an unavailable database gives a 503.
         const own = yield* keys.list(user.id)
         const head = {
           exportedAt: new Date(),

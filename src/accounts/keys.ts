@@ -2,76 +2,68 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import { Context, Effect, Layer, Option, type Redacted, Schema } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
+import { findAll, findFirst, findOne } from "../db/rows.ts"
+import { ApiKeyId, newId, type UserId } from "../schema.ts"
 import { hashApiKey, makeApiKey } from "./api-key.ts"
-import {
-  ApiKey,
-  ApiKeyNotFound,
-  InvalidApiKey,
-  type KeyDetails,
-  LastApiKey,
-  SignedIn,
-  TooManyApiKeys,
-  unnamed,
-} from "./model.ts"
+import { ApiKeyNotFound, InvalidApiKey, LastApiKey, TooManyApiKeys } from "./errors.ts"
+import { ApiKey, defaultKeyName, type KeyDetails, SignedIn } from "./model.ts"
 
-/** Usable keys of one user: one for each device and deployment of somebody with many. */
-const most = 20
-/** Keys of one user with those that have ended, which are kept to be told of: a list that needs no pages. */
-const mostKept = 100
+/** Valid keys per user: enough for one per device and deployment. */
+const maxValid = 20
+/** Keys per user including those that have ended, so that the list needs no pages. The oldest ended ones are deleted. */
+const maxStored = 100
 
-/** A key, and the only time that it can be seen. */
+/** A key in the one response that contains it. */
 export type NewApiKey = ApiKey & { readonly apiKey: Redacted.Redacted }
 
-const Known = Schema.Struct({
+const KeyOwner = Schema.Struct({
   ...SignedIn.fields,
   isRevoked: Schema.Boolean,
   isExpired: Schema.Boolean,
-  /** Its last use is not known to the minute. */
-  isUnnoted: Schema.Boolean,
+  /** The recorded last use is more than a minute old. */
+  isUseOutdated: Schema.Boolean,
 })
 
-/** When a replaced key ended, and what its successor inherits: its name, and its lifetime from now on. */
-const Replaced = Schema.Struct({ name: Schema.String, expiresAt: Schema.NullOr(Schema.DateFromSelf) })
+/** What a new key inherits in a rotation: the name, and the lifetime counted from now. */
+const Rotated = Schema.Struct({ name: Schema.String, expiresAt: ApiKey.fields.expiresAt })
 
-const isId = Schema.is(Schema.UUID)
+const Count = Schema.Struct({ valid: Schema.Int, stored: Schema.Int })
+const Validity = Schema.Struct({ isValid: Schema.Boolean })
 
-const rowsOf = <A, I>(schema: Schema.Schema<A, I>, rows: unknown) =>
-  Effect.orDie(Schema.decodeUnknown(Schema.Array(Schema.typeSchema(schema)))(rows))
-
-/** The keys by which users are known. Each user's are seen and changed by nobody else. */
-export class Keys extends Context.Tag("Keys")<
+/** The API keys of users. A user's keys are seen and changed by that user and the operator only. */
+export class Keys extends Context.Tag("voice-agent/Keys")<
   Keys,
   {
-    /** Whose key this is. The same work whatever it looks like: one hash, one look-up. */
+    /** The owner of a key. Always one hash and one look-up, whatever the text is. */
     readonly authenticate: (
       apiKey: Redacted.Redacted,
     ) => Effect.Effect<SignedIn, InvalidApiKey | DatabaseError>
-    /** Also those that ended not long ago; the newest first. */
-    readonly list: (userId: string) => Effect.Effect<ReadonlyArray<ApiKey>, DatabaseError>
+    /** The user's keys, newest first, including those that have ended. */
+    readonly list: (userId: UserId) => Effect.Effect<ReadonlyArray<ApiKey>, DatabaseError>
     readonly create: (
-      userId: string,
+      userId: UserId,
       details: KeyDetails,
     ) => Effect.Effect<NewApiKey, InvalidApiKey | TooManyApiKeys | DatabaseError>
-    /** A key in place of this one, which goes on for `graceSeconds`. */
+    /** Replaces a key; the old one stays valid for `graceSeconds`. */
     readonly rotate: (
-      userId: string,
-      id: string,
+      userId: UserId,
+      id: ApiKeyId,
       graceSeconds: number,
     ) => Effect.Effect<NewApiKey, InvalidApiKey | ApiKeyNotFound | TooManyApiKeys | DatabaseError>
-    /** Ends a key at once, unless no other would remain; one that has ended stays as it is. */
+    /** Revokes a key at once, unless it is the last valid one. Does nothing to a key that has ended. */
     readonly revoke: (
-      userId: string,
-      id: string,
+      userId: UserId,
+      id: ApiKeyId,
     ) => Effect.Effect<void, InvalidApiKey | ApiKeyNotFound | LastApiKey | DatabaseError>
-    /** For the operator: a key in place of all of the user's, or of those by this name, which end at once. */
+    /** For the operator: revokes all keys of the user, or those with this name, and creates one. */
     readonly replace: (
-      userId: string,
+      userId: UserId,
       name: Option.Option<string>,
     ) => Effect.Effect<NewApiKey, InvalidApiKey | ApiKeyNotFound | TooManyApiKeys | DatabaseError>
-    /** For the operator: ends one key or all, also the last. Answers how many. */
+    /** For the operator: revokes one key or all, including the last. Returns how many. */
     readonly withdraw: (
-      userId: string,
-      id: Option.Option<string>,
+      userId: UserId,
+      id: Option.Option<ApiKeyId>,
     ) => Effect.Effect<number, ApiKeyNotFound | DatabaseError>
   }
 >() {
@@ -81,127 +73,146 @@ export class Keys extends Context.Tag("Keys")<
       const sql = yield* SqlClient.SqlClient
       const scope = yield* Effect.scope
       const columns = sql`id, name, prefix, created_at, last_used_at, expires_at, revoked_at`
-      const isUsable = sql`(revoked_at is null or revoked_at > now()) and (expires_at is null or expires_at > now())`
+      const isValid = sql`(revoked_at is null or revoked_at > now()) and (expires_at is null or expires_at > now())`
 
-      /** Changes of one user's keys come one after the other, so that what one has counted is so when it is done. */
-      const inTurn = <A, E>(userId: string, change: Effect.Effect<A, E>) =>
+      /** Locks the user's row, so that changes of one user's keys run one after the other and counts stay true. */
+      const withLock = <A, E>(userId: UserId, change: Effect.Effect<A, E>) =>
         transaction(
           sql,
           Effect.gen(function* () {
-            // Not `for update`: that would wait for turns that are just being stored.
+            // `for update` would wait for turns that are being stored: their foreign key locks the row too.
             const rows = yield* sql`select 1 from users where id = ${userId} for no key update`
             if (rows.length === 0) return yield* new InvalidApiKey({ reason: "unknown" })
             return yield* change
           }),
         )
 
-      const add = Effect.fnUntraced(function* (userId: string, name: string, expiresAt: Date | null) {
-        const { apiKey, traces } = yield* makeApiKey
-        const row = { id: crypto.randomUUID(), userId, name, expiresAt, ...traces }
-        const rows = yield* sql`insert into api_keys ${sql.insert(row)} returning ${columns}`
-        const [counted] = yield* sql<{ readonly usable: number; readonly all: number }>`
-          select count(*) filter (where ${isUsable})::int as usable, count(*)::int as all
-          from api_keys where user_id = ${userId}`
-        if (counted === undefined || counted.usable > most) return yield* new TooManyApiKeys({ most })
-        if (counted.all > mostKept) {
+      const add = Effect.fnUntraced(function* (userId: UserId, name: string, expiresAt: Date | null) {
+        const { apiKey, stored } = yield* makeApiKey
+        const row = { id: newId(ApiKeyId), userId, name, expiresAt, ...stored }
+        const added = yield* findOne(
+          ApiKey,
+          sql`insert into api_keys ${sql.insert(row)} returning ${columns}`,
+        )
+        const count = yield* findOne(
+          Count,
+          sql`select count(*) filter (where ${isValid})::int as valid, count(*)::int as stored
+            from api_keys where user_id = ${userId}`,
+        )
+        if (count.valid > maxValid) return yield* new TooManyApiKeys({ max: maxValid })
+        if (count.stored > maxStored) {
           yield* sql`delete from api_keys where id = (select id from api_keys
-            where user_id = ${userId} and not (${isUsable}) order by created_at, id limit 1)`
+            where user_id = ${userId} and not (${isValid}) order by created_at, id limit 1)`
         }
-        const [made] = yield* rowsOf(ApiKey, rows)
-        return made === undefined ? yield* Effect.dieMessage("an insert gave no row") : { ...made, apiKey }
+        return { ...added, apiKey }
       })
 
-      const noting = new Set<string>()
-      /** For its owner to see; a request does not wait for it, nor fail with it. */
-      const noteUse = (keyId: string) =>
+      const recording = new Set<ApiKeyId>()
+      /** In the background: a request neither waits for it nor fails with it. */
+      const recordUse = (keyId: ApiKeyId) =>
         Effect.suspend(() => {
-          if (noting.has(keyId)) return Effect.void
-          noting.add(keyId)
+          if (recording.has(keyId)) return Effect.void
+          recording.add(keyId)
           return query(sql`update api_keys set last_used_at = now()
             where id = ${keyId} and (last_used_at is null or last_used_at < now() - interval '1 minute')`).pipe(
             Effect.catchAllCause((cause) => Effect.logDebug("key.last_use_not_recorded", cause)),
-            Effect.ensuring(Effect.sync(() => noting.delete(keyId))),
+            Effect.ensuring(Effect.sync(() => recording.delete(keyId))),
             Effect.forkIn(scope),
           )
         })
 
       const authenticate = Effect.fn("Keys.authenticate")(function* (apiKey: Redacted.Redacted) {
-        const rows = yield* query(sql`select u.id, u.email, u.created_at, k.id as key_id,
-            coalesce(k.revoked_at <= now(), false) as is_revoked,
-            coalesce(k.expires_at <= now(), false) as is_expired,
-            coalesce(k.last_used_at < now() - interval '1 minute', true) as is_unnoted
-          from api_keys k join users u on u.id = k.user_id where k.key_hash = ${hashApiKey(apiKey)}`)
-        const [known] = yield* rowsOf(Known, rows)
-        if (known === undefined) return yield* new InvalidApiKey({ reason: "unknown" })
-        const { isRevoked, isExpired, isUnnoted, ...user } = known
+        const owner = yield* query(
+          findFirst(
+            KeyOwner,
+            sql`select u.id, u.email, u.created_at, k.id as key_id,
+                coalesce(k.revoked_at <= now(), false) as is_revoked,
+                coalesce(k.expires_at <= now(), false) as is_expired,
+                coalesce(k.last_used_at < now() - interval '1 minute', true) as is_use_outdated
+              from api_keys k join users u on u.id = k.user_id where k.key_hash = ${hashApiKey(apiKey)}`,
+          ),
+        )
+        if (Option.isNone(owner)) return yield* new InvalidApiKey({ reason: "unknown" })
+        const { isRevoked, isExpired, isUseOutdated, ...user } = owner.value
         if (isRevoked) return yield* new InvalidApiKey({ reason: "revoked" })
         if (isExpired) return yield* new InvalidApiKey({ reason: "expired" })
-        if (isUnnoted) yield* noteUse(user.keyId)
+        if (isUseOutdated) yield* recordUse(user.keyId)
         return user
       })
 
-      const list = Effect.fn("Keys.list")(function* (userId: string) {
-        const rows = yield* query(sql`select ${columns} from api_keys
-          where user_id = ${userId} order by created_at desc, id desc limit ${mostKept}`)
-        return yield* rowsOf(ApiKey, rows)
-      })
-
-      const create = Effect.fn("Keys.create")((userId: string, { name, expiresAt }: KeyDetails) =>
-        inTurn(userId, add(userId, name ?? unnamed, expiresAt ?? null)),
+      const list = Effect.fn("Keys.list")((userId: UserId) =>
+        query(
+          findAll(
+            ApiKey,
+            sql`select ${columns} from api_keys
+              where user_id = ${userId} order by created_at desc, id desc limit ${maxStored}`,
+          ),
+        ),
       )
 
-      const rotate = Effect.fn("Keys.rotate")(function* (userId: string, id: string, graceSeconds: number) {
-        if (!isId(id)) return yield* new ApiKeyNotFound()
-        const replaced = Effect.gen(function* () {
-          const rows = yield* sql`update api_keys
-            set revoked_at = least(revoked_at, now() + make_interval(secs => ${graceSeconds}))
-            where id = ${id} and user_id = ${userId} and ${isUsable}
-            returning name, now() + (expires_at - created_at) as expires_at`
-          const [old] = yield* rowsOf(Replaced, rows)
-          return old === undefined ? yield* new ApiKeyNotFound() : yield* add(userId, old.name, old.expiresAt)
-        })
-        return yield* inTurn(userId, replaced)
+      const create = Effect.fn("Keys.create")((userId: UserId, { name, expiresAt }: KeyDetails) =>
+        withLock(userId, add(userId, name ?? defaultKeyName, expiresAt ?? null)),
+      )
+
+      const rotate = Effect.fn("Keys.rotate")((userId: UserId, id: ApiKeyId, graceSeconds: number) =>
+        withLock(
+          userId,
+          Effect.gen(function* () {
+            const old = yield* findFirst(
+              Rotated,
+              sql`update api_keys
+                set revoked_at = least(revoked_at, now() + make_interval(secs => ${graceSeconds}))
+                where id = ${id} and user_id = ${userId} and ${isValid}
+                returning name, now() + (expires_at - created_at) as expires_at`,
+            )
+            if (Option.isNone(old)) return yield* new ApiKeyNotFound()
+            return yield* add(userId, old.value.name, old.value.expiresAt)
+          }),
+        ),
+      )
+
+      const revoke = Effect.fn("Keys.revoke")((userId: UserId, id: ApiKeyId) =>
+        withLock(
+          userId,
+          Effect.gen(function* () {
+            const key = yield* findFirst(
+              Validity,
+              sql`select ${isValid} as is_valid from api_keys where id = ${id} and user_id = ${userId}`,
+            )
+            if (Option.isNone(key)) return yield* new ApiKeyNotFound()
+            if (!key.value.isValid) return
+            yield* sql`update api_keys set revoked_at = now() where id = ${id}`
+            // A rotated key in its grace period ends soon, so it does not count as another key.
+            const others = yield* sql`select 1 from api_keys
+              where user_id = ${userId} and ${isValid} and revoked_at is null limit 1`
+            if (others.length === 0) return yield* new LastApiKey()
+          }),
+        ),
+      )
+
+      const replace = Effect.fn("Keys.replace")((userId: UserId, name: Option.Option<string>) => {
+        const isNamed = Option.match(name, { onNone: () => sql`true`, onSome: (name) => sql`name = ${name}` })
+        return withLock(
+          userId,
+          Effect.gen(function* () {
+            const ended = yield* sql`update api_keys set revoked_at = now()
+              where user_id = ${userId} and ${isValid} and ${isNamed} returning 1`
+            if (ended.length === 0 && Option.isSome(name)) return yield* new ApiKeyNotFound()
+            return yield* add(
+              userId,
+              Option.getOrElse(name, () => defaultKeyName),
+              null,
+            )
+          }),
+        )
       })
 
-      const revoke = Effect.fn("Keys.revoke")(function* (userId: string, id: string) {
-        if (!isId(id)) return yield* new ApiKeyNotFound()
-        const revoked = Effect.gen(function* () {
-          const rows = yield* sql<{ readonly wasUsable: boolean }>`
-            select ${isUsable} as was_usable from api_keys where id = ${id} and user_id = ${userId}`
-          const [key] = rows
-          if (key === undefined) return yield* new ApiKeyNotFound()
-          if (!key.wasUsable) return
-          yield* sql`update api_keys set revoked_at = now() where id = ${id}`
-          // One that was replaced ends by itself soon.
-          const others = yield* sql`select 1 from api_keys
-            where user_id = ${userId} and ${isUsable} and revoked_at is null limit 1`
-          if (others.length === 0) return yield* new LastApiKey()
-        })
-        yield* inTurn(userId, revoked)
-      })
-
-      const replace = Effect.fn("Keys.replace")((userId: string, name: Option.Option<string>) => {
-        const named = Option.match(name, { onNone: () => sql`true`, onSome: (name) => sql`name = ${name}` })
-        const replaced = Effect.gen(function* () {
-          const ended = yield* sql`update api_keys set revoked_at = now()
-            where user_id = ${userId} and ${isUsable} and ${named} returning 1`
-          if (ended.length === 0 && Option.isSome(name)) return yield* new ApiKeyNotFound()
-          return yield* add(
-            userId,
-            Option.getOrElse(name, () => unnamed),
-            null,
-          )
-        })
-        return inTurn(userId, replaced)
-      })
-
-      const withdraw = Effect.fn("Keys.withdraw")(function* (userId: string, id: Option.Option<string>) {
-        if (Option.exists(id, (id) => !isId(id))) return yield* new ApiKeyNotFound()
-        const which = Option.match(id, { onNone: () => sql`true`, onSome: (id) => sql`id = ${id}` })
+      const withdraw = Effect.fn("Keys.withdraw")(function* (userId: UserId, id: Option.Option<ApiKeyId>) {
+        const isChosen = Option.match(id, { onNone: () => sql`true`, onSome: (id) => sql`id = ${id}` })
         const rows = yield* transaction(
           sql,
           sql`update api_keys set revoked_at = now()
-            where user_id = ${userId} and ${isUsable} and ${which} returning 1`,
+            where user_id = ${userId} and ${isValid} and ${isChosen} returning 1`,
         )
         if (rows.length === 0 && Option.isSome(id)) return yield* new ApiKeyNotFound()
         return rows.length

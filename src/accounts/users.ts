@@ -1,45 +1,47 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Array as Arr, Context, Effect, Layer, type Redacted, Schema } from "effect"
+import { Context, Effect, Layer, type Redacted } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction, undisturbed } from "../db/postgres.ts"
+import { findAll, findFirst } from "../db/rows.ts"
+import { ApiKeyId, newId, UserId } from "../schema.ts"
 import { makeApiKey } from "./api-key.ts"
-import { EmailTaken, User, UserNotFound, unnamed } from "./model.ts"
+import { EmailTaken, UserNotFound } from "./errors.ts"
+import { defaultKeyName, User } from "./model.ts"
 
-/** Sessions that are deleted at once: with a few thousand messages each, well within the time that a statement has. */
-const sessionsAtOnce = 20
+/** Sessions per DELETE: with a few thousand messages each, well within the 10 s of a statement. */
+const sessionsPerDelete = 20
 
-/** Users in a page of `list`. */
+/** Users per page of `list`. */
 const pageSize = 500
 
-/** Who uses the service. */
-export class Users extends Context.Tag("Users")<
+export interface NewUser {
+  readonly userId: UserId
+  readonly keyId: ApiKeyId
+  readonly apiKey: Redacted.Redacted
+}
+
+export class Users extends Context.Tag("voice-agent/Users")<
   Users,
   {
-    /** Makes a user, with a first key. `email`: as the Email schema gives it. */
-    readonly register: (
-      email: string,
-    ) => Effect.Effect<
-      { readonly userId: string; readonly keyId: string; readonly apiKey: Redacted.Redacted },
-      EmailTaken | DatabaseError
-    >
+    /** Creates a user with a first key. `email`: as the Email schema decodes it. */
+    readonly register: (email: string) => Effect.Effect<NewUser, EmailTaken | DatabaseError>
     readonly find: (email: string) => Effect.Effect<User, UserNotFound | DatabaseError>
-    /** The users whose addresses come after this one ("" for the first), in their order; none at the end. */
+    /** The users with an address after `after`, ordered by address; "" starts the list. Empty at the end. */
     readonly list: (after: string) => Effect.Effect<ReadonlyArray<User>, DatabaseError>
-    /** With all that there is of them. Not to be interrupted; once begun and failed, to be asked for again. */
-    readonly remove: (userId: string) => Effect.Effect<void, DatabaseError>
+    /** Deletes a user and everything stored of them. Uninterruptible. May be repeated after a failure. */
+    readonly remove: (userId: UserId) => Effect.Effect<void, DatabaseError>
   }
 >() {
   static readonly layer = Layer.effect(
     Users,
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      const decode = (rows: unknown) =>
-        Effect.orDie(Schema.decodeUnknown(Schema.Array(Schema.typeSchema(User)))(rows))
+      const columns = sql`id, email, created_at`
 
       const register = Effect.fn("Users.register")(function* (email: string) {
-        const { apiKey, traces } = yield* makeApiKey
-        const [userId, keyId] = [crypto.randomUUID(), crypto.randomUUID()]
-        const key = { id: keyId, userId, name: unnamed, ...traces }
+        const { apiKey, stored } = yield* makeApiKey
+        const [userId, keyId] = [newId(UserId), newId(ApiKeyId)]
+        const key = { id: keyId, userId, name: defaultKeyName, ...stored }
         const both = Effect.zipRight(
           sql`insert into users ${sql.insert({ id: userId, email })}`,
           sql`insert into api_keys ${sql.insert(key)}`,
@@ -55,27 +57,32 @@ export class Users extends Context.Tag("Users")<
       })
 
       const find = Effect.fn("Users.find")(function* (email: string) {
-        const rows = yield* query(
-          sql`select id, email, created_at from users where lower(email) = lower(${email})`,
+        const user = yield* query(
+          findFirst(User, sql`select ${columns} from users where lower(email) = lower(${email})`),
         )
-        return yield* Effect.mapError(Arr.head(yield* decode(rows)), () => new UserNotFound())
+        return yield* Effect.mapError(user, () => new UserNotFound())
       })
 
-      const list = Effect.fn("Users.list")(function* (after: string) {
-        const rows = yield* query(sql`select id, email, created_at from users
-          where lower(email) > lower(${after}) order by lower(email) limit ${pageSize}`)
-        return yield* decode(rows)
-      })
+      const list = Effect.fn("Users.list")((after: string) =>
+        query(
+          findAll(
+            User,
+            sql`select ${columns} from users
+              where lower(email) > lower(${after}) order by lower(email) limit ${pageSize}`,
+          ),
+        ),
+      )
 
-      /** Not in one statement with the user: what somebody said in years may take longer than one may. */
-      const removeSessions = (userId: string) =>
+      /** In several transactions: deleting years of sessions in one statement could exceed its time limit. */
+      const removeSessions = (userId: UserId) =>
         transaction(
           sql,
           sql`delete from sessions
-            where id = any(array(select id from sessions where user_id = ${userId} limit ${sessionsAtOnce})) returning 1`,
-        ).pipe(Effect.repeat({ while: (rows) => rows.length === sessionsAtOnce }))
+            where id = any(array(select id from sessions where user_id = ${userId} limit ${sessionsPerDelete}))
+            returning 1`,
+        ).pipe(Effect.repeat({ while: (rows) => rows.length === sessionsPerDelete }))
 
-      const remove = Effect.fn("Users.remove")((userId: string) =>
+      const remove = Effect.fn("Users.remove")((userId: UserId) =>
         removeSessions(userId).pipe(
           Effect.zipRight(transaction(sql, sql`delete from users where id = ${userId}`)),
           Effect.asVoid,

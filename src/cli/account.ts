@@ -4,44 +4,45 @@ import { makeClient, VoiceAgentError } from "../client/client.ts"
 import { CommandFailed } from "./exit-code.ts"
 import { type Account, recall, remember } from "./state.ts"
 
-/** Where the service is, and who asks. */
+/** The options of every command that calls a service. */
 export const accountOptions = {
   url: Options.text("url").pipe(
     Options.withFallbackConfig(Config.string("VOICE_AGENT_URL")),
     Options.withDefault("http://localhost:3000"),
-    Options.withDescription("Where the service is; VOICE_AGENT_URL, else http://localhost:3000"),
+    Options.withDescription("The URL of the service. Default: VOICE_AGENT_URL, or http://localhost:3000"),
   ),
   key: Options.redacted("key").pipe(
     Options.withFallbackConfig(Config.redacted("VOICE_AGENT_KEY")),
     Options.optional,
     Options.withDescription(
-      "The API key; VOICE_AGENT_KEY, else the one kept by login. Other users of the machine see what stands on a command line",
+      "The API key. Default: VOICE_AGENT_KEY, or the key that login stored. Other users of this machine can see command lines",
     ),
   ),
   email: Options.text("email").pipe(
     Options.optional,
-    Options.withDescription("Register with this address where there is no key yet, and keep the key"),
+    Options.withDescription("Register this e-mail address if no key is stored for it, and store the new key"),
   ),
 }
 
-export interface Asked {
+export interface AccountOptions {
   readonly url: string
   readonly key: Option.Option<Redacted.Redacted>
   readonly email: Option.Option<string>
 }
 
-/** One call of the client; the fibre's interruption ends it. */
+/** Calls the client; interruption aborts the request. */
 export const call = <A>(ask: (signal: AbortSignal) => Promise<A>, url: string) =>
   Effect.tryPromise({
     try: ask,
     catch: (error) => {
       if (!(error instanceof VoiceAgentError)) return new CommandFailed({ message: `${error}` })
-      const hint = error.code === "NETWORK_LOST" ? ` Does it run at ${url}? --url names another place.` : ""
+      const hint =
+        error.code === "NETWORK_LOST" ? ` Does it run at ${url}? Set another address with --url.` : ""
       return new CommandFailed({ message: `${error.code}: ${error.message}${hint}` })
     },
   })
 
-/** Makes a user, and keeps the key at once: it is shown this once. */
+/** Registers a user, and stores the key at once, because it is shown only once. */
 const register = (url: string, email: string) =>
   Effect.gen(function* () {
     const { apiKey } = yield* call(() => makeClient({ baseUrl: url }).register(email), url)
@@ -50,20 +51,20 @@ const register = (url: string, email: string) =>
     return account
   })
 
-/** Whose calls these are: the key that was given, the one that is kept, or that of a new user. */
-export const identify = Effect.fnUntraced(function* (asked: Asked) {
-  const url = asked.url.replace(/\/+$/, "")
-  const kept = yield* recall(url)
-  const given = Option.map(asked.key, Redacted.value)
-  if (Option.isSome(given)) return { url, apiKey: given.value, account: kept }
-  const isAnother = Option.exists(asked.email, (email) => email !== kept.email)
-  if (kept.apiKey !== undefined && !isAnother) return { url, apiKey: kept.apiKey, account: kept }
-  if (Option.isSome(asked.email)) {
-    const account = yield* register(url, asked.email.value)
+/** The API key to use: the given one, the stored one, or that of a new user. */
+export const identify = Effect.fnUntraced(function* (options: AccountOptions) {
+  const url = options.url.replace(/\/+$/, "")
+  const stored = yield* recall(url)
+  const given = Option.map(options.key, Redacted.value)
+  if (Option.isSome(given)) return { url, apiKey: given.value, account: stored }
+  const isAnother = Option.exists(options.email, (email) => email !== stored.email)
+  if (stored.apiKey !== undefined && !isAnother) return { url, apiKey: stored.apiKey, account: stored }
+  if (Option.isSome(options.email)) {
+    const account = yield* register(url, options.email.value)
     return { url, apiKey: account.apiKey ?? "", account }
   }
   return yield* new CommandFailed({
     message:
-      "There is no API key for this service: register with --email ADDRESS, keep one with `voice-agent login`, or set VOICE_AGENT_KEY.",
+      "There is no API key for this service: register with --email ADDRESS, store one with `voice-agent login`, or set VOICE_AGENT_KEY.",
   })
 })

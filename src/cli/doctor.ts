@@ -4,17 +4,17 @@ import { explainConfigError, Settings } from "../config.ts"
 import * as Telemetry from "../telemetry.ts"
 import { checkClock } from "./doctor/clock.ts"
 import { type Finding, problem } from "./doctor/finding.ts"
-import { Ended } from "./exit-code.ts"
+import { ExitWith } from "./exit-code.ts"
 import { json } from "./print.ts"
 
-/** The checks themselves are loaded with what they check, the database's driver before all, and only here. */
+/** The checks load the modules that they check, such as the database driver, so they are imported on use. */
 const checks = Effect.gen(function* () {
   const [
     { checkFfmpeg },
     { checkDatabase },
     { checkProviders },
     { checkEngines },
-    { checkPlaces },
+    { checkFolders },
     { checkPort },
   ] = yield* Effect.promise(() =>
     Promise.all([
@@ -27,23 +27,27 @@ const checks = Effect.gen(function* () {
     ]),
   )
   const settings = yield* Settings
-  const [database, providers, places, port] = yield* Effect.all(
-    [checkDatabase(settings), checkProviders(settings), checkPlaces(settings), checkPort(settings)],
+  const [database, providers, folders, port] = yield* Effect.all(
+    [checkDatabase(settings), checkProviders(settings), checkFolders(settings), checkPort(settings)],
     { concurrency: "unbounded" },
   )
-  // After the others: beside them its start would take longer than in a turn.
+  // After the others: in parallel with them ffmpeg would start more slowly than in a turn.
   const ffmpeg = yield* checkFfmpeg(settings)
-  const findings = [ffmpeg, database, ...providers, ...checkEngines(settings), ...places, port]
+  const findings = [ffmpeg, database, ...providers, ...checkEngines(settings), ...folders, port]
   return [...findings, checkClock(findings)]
 })
 
-/** Settings that are wrong leave nothing else to look at. */
-const examine = checks.pipe(
-  // What is said beside the findings would be no JSON.
+/** Invalid settings are the only finding: no check can run. */
+const findings = checks.pipe(
+  // Log lines on stdout would break the JSON.
   Effect.provide(Layer.merge(Settings.layer, Telemetry.onlyWarnings)),
   Effect.catchIf(ConfigError.isConfigError, (error) =>
     Effect.succeed([
-      problem("settings", explainConfigError(error), "Correct the environment, or .env; then look again."),
+      problem(
+        "settings",
+        explainConfigError(error),
+        "Correct the environment or .env, and run doctor again.",
+      ),
     ]),
   ),
 )
@@ -57,14 +61,14 @@ const lineOf = ({ check, state, found, advice }: Finding) => [
 
 export const doctor = Command.make("doctor", { json }, ({ json }) =>
   Effect.gen(function* () {
-    const findings = yield* examine
-    const isWell = findings.every(({ state }) => state !== "problem")
-    const checks = findings.map(({ aheadMs: _, ...finding }) => finding)
+    const found = yield* findings
+    const isWell = found.every(({ state }) => state !== "problem")
+    const checks = found.map(({ aheadMs: _, ...finding }) => finding)
     yield* Console.log(json ? JSON.stringify({ ok: isWell, checks }) : checks.flatMap(lineOf).join("\n"))
-    if (!isWell) return yield* new Ended({ code: 1 })
+    if (!isWell) return yield* new ExitWith({ code: 1 })
   }),
 ).pipe(
   Command.withDescription(
-    "Say what is wrong on this machine or in the settings, and what to do about it. Nothing that costs is asked of a provider. Exit code 1 where the service would not start, or no turn would succeed.",
+    "Find problems of this machine and of the settings, and say how to fix them. It sends providers no request that costs money. Exit code 1 if the service would not start, or no turn would succeed.",
   ),
 )

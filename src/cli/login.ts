@@ -10,24 +10,25 @@ import { recall, remember } from "./state.ts"
 const key = Options.redacted("key").pipe(
   Options.withFallbackConfig(Config.redacted("VOICE_AGENT_KEY")),
   Options.optional,
-  Options.withDescription("The API key; VOICE_AGENT_KEY, else it is asked for"),
+  Options.withDescription("The API key. Default: VOICE_AGENT_KEY, or a prompt"),
 )
 
 const { url, email } = accountOptions
 
-/** Keeps a key for the next calls, once the service has said whose it is. */
-export const login = Command.make("login", { url, email, key, json }, (asked) =>
+/** Stores a key for later commands, once the service has accepted it. */
+export const login = Command.make("login", { url, email, key, json }, (options) =>
   Effect.gen(function* () {
     const given =
-      Option.isSome(asked.key) || Option.isSome(asked.email)
-        ? asked.key
+      Option.isSome(options.key) || Option.isSome(options.email)
+        ? options.key
         : Option.some(yield* Prompt.password({ message: "API key" }))
-    const { url, apiKey } = yield* identify({ ...asked, key: given })
+    const { url, apiKey } = yield* identify({ ...options, key: given })
     const { userId, email } = yield* call(() => makeClient({ baseUrl: url, apiKey }).login(), url)
-    const kept = yield* recall(url)
-    // Another user's session would be refused anyway.
-    const session = kept.email === email && kept.sessionId !== undefined ? { sessionId: kept.sessionId } : {}
+    const stored = yield* recall(url)
+    // The service would refuse another user's session.
+    const session =
+      stored.email === email && stored.sessionId !== undefined ? { sessionId: stored.sessionId } : {}
     yield* remember(url, { apiKey, email, ...session })
-    yield* print(asked.json, [`The key of ${email} at ${url} is kept.`], { url, userId, email })
+    yield* print(options.json, [`Stored the API key of ${email} at ${url}.`], { url, userId, email })
   }),
-).pipe(Command.withDescription("Keep an API key, or register with --email and keep the new one"))
+).pipe(Command.withDescription("Store an API key, or register with --email and store the new key"))

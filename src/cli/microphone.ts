@@ -5,12 +5,12 @@ import { createInterface } from "node:readline/promises"
 import { Console, Effect } from "effect"
 import { CommandFailed } from "./exit-code.ts"
 
-/** What speech recognition wants: 16 kHz mono 16-bit. */
+/** 16 kHz mono 16-bit, the input of speech recognition. */
 const sox = ["-q", "-c", "1", "-r", "16000", "-b", "16"]
 const ffmpeg = ["ffmpeg", "-nostdin", "-v", "error"]
 const output = ["-ac", "1", "-ar", "16000"]
 
-/** The first that this machine has; each writes a WAV, and completes it when it is interrupted. */
+/** The first installed recorder. Each writes a WAV, and completes it on SIGINT. */
 const recorder = (path: string): ReadonlyArray<string> | undefined => {
   if (Bun.which("rec") !== null) return ["rec", ...sox, path]
   if (Bun.which("sox") !== null) return ["sox", "-d", ...sox, path]
@@ -19,10 +19,10 @@ const recorder = (path: string): ReadonlyArray<string> | undefined => {
   return [...ffmpeg, "-f", Bun.which("pactl") === null ? "alsa" : "pulse", "-i", "default", ...output, path]
 }
 
-const enter = async (signal: AbortSignal) => {
+const enterPressed = async (signal: AbortSignal) => {
   const lines = createInterface({ input: process.stdin })
   try {
-    // The end of the input is as good as a line.
+    // The end of the input counts as Enter.
     await new Promise<void>((resolve) => {
       lines.once("line", () => resolve()).once("close", () => resolve())
       signal.addEventListener("abort", () => resolve(), { once: true })
@@ -32,7 +32,7 @@ const enter = async (signal: AbortSignal) => {
   }
 }
 
-/** Records until Enter; the file goes with the scope. */
+/** Records until Enter is pressed. The scope deletes the file. */
 export const record = Effect.gen(function* () {
   const folder = yield* Effect.acquireRelease(
     Effect.promise(() => mkdtemp(join(tmpdir(), "voice-agent-talk-"))),
@@ -43,7 +43,7 @@ export const record = Effect.gen(function* () {
   if (command === undefined) {
     return yield* new CommandFailed({
       message:
-        "There is nothing to record with: install sox (apt-get install sox, brew install sox), or name a FILE.",
+        "No recorder is installed. Install sox (apt-get install sox, brew install sox), or pass a FILE.",
     })
   }
   const child = yield* Effect.acquireRelease(
@@ -54,14 +54,14 @@ export const record = Effect.gen(function* () {
         return child.exited
       }),
   )
-  yield* Console.error("Speak; Enter ends it.")
-  yield* Effect.promise((signal) => Promise.race([enter(signal), child.exited]))
+  yield* Console.error("Speak now. Press Enter to stop.")
+  yield* Effect.promise((signal) => Promise.race([enterPressed(signal), child.exited]))
   child.kill("SIGINT")
   yield* Effect.promise(() => child.exited)
   if (!(yield* Effect.promise(() => Bun.file(path).exists()))) {
-    const said = yield* Effect.promise(() => child.stderr.text())
+    const stderr = yield* Effect.promise(() => child.stderr.text())
     return yield* new CommandFailed({
-      message: `${command[0]} recorded nothing (${said.trim().split("\n")[0]}): see whether there is a microphone, or name a FILE.`,
+      message: `${command[0]} recorded nothing (${stderr.trim().split("\n")[0]}). Check the microphone, or pass a FILE.`,
     })
   }
   return path

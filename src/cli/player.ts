@@ -1,15 +1,15 @@
 import { Effect } from "effect"
 
-/** In the order in which they are preferred. Each plays an MP3 from its stdin while it comes. */
+/** In order of preference. Each plays an MP3 from stdin while it arrives. */
 const players: ReadonlyArray<{
   readonly needs: ReadonlyArray<string>
   readonly command: ReadonlyArray<string>
 }> = [
   { needs: ["ffplay"], command: ["ffplay", "-nodisp", "-autoexit", "-loglevel", "quiet", "-i", "pipe:0"] },
   { needs: ["mpg123"], command: ["mpg123", "-q", "-"] },
-  // It plays no MP3 itself.
+  // aplay cannot decode MP3.
   { needs: ["aplay", "ffmpeg"], command: ["sh", "-c", "ffmpeg -v error -i pipe:0 -f wav pipe:1 | aplay -q"] },
-  // It reads files alone.
+  // afplay reads files only.
   {
     needs: ["afplay"],
     command: ["sh", "-c", 'f=$(mktemp) && trap \'rm -f "$f"\' EXIT && cat > "$f" && afplay "$f"'],
@@ -18,11 +18,11 @@ const players: ReadonlyArray<{
 
 export interface Player {
   readonly play: (bytes: Uint8Array) => void
-  /** Once all was played. */
+  /** Completes when everything has been played. */
   readonly ended: Effect.Effect<void>
 }
 
-/** Plays as it comes; undefined where this machine has nothing that does. It falls silent with the scope. */
+/** Starts a player; undefined if none is installed. Closing the scope stops it. */
 export const startPlayer = Effect.gen(function* () {
   const player = players.find(({ needs }) => needs.every((program) => Bun.which(program) !== null))
   if (player === undefined) return undefined
@@ -34,7 +34,7 @@ export const startPlayer = Effect.gen(function* () {
         return child.exited
       }),
   )
-  // One that is closed early is the listener's own wish.
+  // The listener may have closed the player.
   const quietly = async (write: () => unknown) => {
     try {
       await write()

@@ -1,18 +1,13 @@
 import * as Options from "@effect/cli/Options"
 import { Console, Effect } from "effect"
 
-export const json = Options.boolean("json").pipe(
-  Options.withDescription("Print JSON, an object a line, for machines"),
-)
+export const json = Options.boolean("json").pipe(Options.withDescription("Print JSON, one object per line"))
 
-/** One answer: lines for a person, or an object for a machine. */
+/** Prints a result as lines of text, or as one JSON object. */
 export const print = (asJson: boolean, lines: ReadonlyArray<string>, object: object) =>
   Console.log(asJson ? JSON.stringify(object) : lines.join("\n"))
 
-/**
- * Colours and bold are for a terminal; in a file or a pipe they would be noise. What the library prints ends in an empty
- * line of its own.
- */
+/** Strips ANSI codes unless the output is a terminal, and the empty line at the end of what @effect/cli prints. */
 export const withoutColoursInPipes = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.consoleWith((console) => {
     const tidy = (isTerminal: boolean | undefined, parts: ReadonlyArray<unknown>) =>

@@ -3,7 +3,7 @@ import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import { Console, Effect } from "effect"
-import { CommandFailed, Ended } from "./exit-code.ts"
+import { CommandFailed, ExitWith } from "./exit-code.ts"
 import { json, print } from "./print.ts"
 
 const text = Args.text({ name: "TEXT" }).pipe(Args.withDescription("What is to be said"))
@@ -21,7 +21,7 @@ export const say = Command.make("say", { text, output, json }, ({ text, output, 
     const format = Object.hasOwn(formats, ending) ? formats[ending] : undefined
     if (format === undefined) {
       yield* Console.error("--output must end in .mp3, .wav or .pcm.")
-      return yield* new Ended({ code: 2 })
+      return yield* new ExitWith({ code: 2 })
     }
     const [{ explain, layer, speakText }, { wavHeader }] = yield* Effect.promise(() =>
       Promise.all([import("./stages.ts"), import("../audio/wav.ts")]),

@@ -1,23 +1,12 @@
 import { Effect, Layer } from "effect"
 
-/**
- * The whole service, until it is told to stop. It is loaded here and not above, so that a command that talks to a
- * service elsewhere starts without it.
- */
-export const serve = Effect.flatMap(
-  Effect.promise(() => import("../app.ts")),
-  ({ layer }) => Layer.launch(layer),
-)
+/** Loaded on use: a command that calls a service elsewhere starts faster without the service's modules. */
+const app = Effect.promise(() => import("../app.ts"))
 
-/** The database and the log alone. */
-export const migrate = Effect.flatMap(
-  Effect.promise(() => import("../app.ts")),
-  ({ migrationsOnly }) => Effect.provide(Effect.logInfo("migration.completed"), migrationsOnly),
-)
+/** Runs the service until a signal stops it. */
+export const serve = Effect.flatMap(app, ({ layer }) => Layer.launch(layer))
 
-/** `users …`, whose command line is its own. */
-export const users = (args: ReadonlyArray<string>) =>
-  Effect.flatMap(
-    Effect.promise(() => Promise.all([import("../app.ts"), import("../accounts/command-line.ts")])),
-    ([{ administration }, { administer }]) => administer(args, administration),
-  )
+/** Building the layer migrates the database. */
+export const migrate = Effect.flatMap(app, ({ migrationsOnly }) =>
+  Effect.provide(Effect.logInfo("migration.completed"), migrationsOnly),
+)

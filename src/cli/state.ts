@@ -4,7 +4,7 @@ import { dirname, join } from "node:path"
 import { Effect, Option, Schema } from "effect"
 import { CommandFailed } from "./exit-code.ts"
 
-/** What is kept of one service from one call to the next. */
+/** Stored per service between two commands. */
 const Account = Schema.Struct({
   apiKey: Schema.optional(Schema.String),
   email: Schema.optional(Schema.String),
@@ -17,11 +17,11 @@ const State = Schema.parseJson(
   Schema.Struct({ services: Schema.Record({ key: Schema.String, value: Account }) }),
 )
 
-/** As the XDG Base Directory Specification has it. */
+/** By the XDG Base Directory Specification. */
 const path = () =>
   join(process.env.XDG_STATE_HOME || join(homedir(), ".local/state"), "voice-agent", "state.json")
 
-/** One that nobody can read is as good as none. */
+/** A missing or unreadable file counts as empty. */
 const read = Effect.tryPromise(() => Bun.file(path()).text()).pipe(
   Effect.flatMap(Schema.decode(State)),
   Effect.orElseSucceed((): typeof State.Type => ({ services: {} })),
@@ -33,7 +33,7 @@ export const recall = (url: string) =>
     ({ services }): Account => Option.getOrElse(Option.fromNullable(services[url]), () => ({})),
   )
 
-/** Whole or not at all, and for this user's eyes alone: a key is in it. */
+/** Written atomically, and readable by this user only, because it contains a key. */
 export const remember = (url: string, account: Account) =>
   Effect.gen(function* () {
     const { services } = yield* read
@@ -48,6 +48,6 @@ export const remember = (url: string, account: Account) =>
   }).pipe(
     Effect.mapError(
       () =>
-        new CommandFailed({ message: `${path()} can't be written: set XDG_STATE_HOME to another folder.` }),
+        new CommandFailed({ message: `${path()} cannot be written. Set XDG_STATE_HOME to another folder.` }),
     ),
   )

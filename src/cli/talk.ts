@@ -12,17 +12,17 @@ import { recall, remember } from "./state.ts"
 
 const files = Args.file({ name: "FILE", exists: "yes" }).pipe(
   Args.repeated,
-  Args.withDescription("Recordings, a turn each; without one the microphone is recorded until Enter"),
+  Args.withDescription("Recordings, one turn each. Default: the microphone, until Enter is pressed"),
 )
 
 const options = {
   files,
   ...accountOptions,
-  isNew: Options.boolean("new").pipe(Options.withDescription("Begin another session")),
+  isNew: Options.boolean("new").pipe(Options.withDescription("Start a new session")),
   output: Options.file("output").pipe(
     Options.withAlias("o"),
     Options.optional,
-    Options.withDescription("Save the spoken answer here, an MP3, instead of playing it"),
+    Options.withDescription("Save the spoken reply as an MP3 instead of playing it"),
   ),
   json,
 }
@@ -38,25 +38,25 @@ interface Turn {
 
 const seconds = (ms: number) => `${(ms / 1000).toFixed(2)} s`
 
-/** What a terminal would obey does not belong in what was said. */
-const harmless = (text: string) => text.replaceAll(/[^\P{Cc}\n\t]/gu, "")
+/** Removes control characters, which a terminal would execute. */
+const withoutControls = (text: string) => text.replaceAll(/[^\P{Cc}\n\t]/gu, "")
 
-/** Of the service's end of a turn that is no longer wanted, which otherwise goes on: it has an Idempotency-Key. */
-const cancelPatience = Duration.seconds(2)
+/** For the cancellation of an interrupted turn. Without it the turn continues, because it has an Idempotency-Key. */
+const cancelTimeout = Duration.seconds(2)
 
-/** One turn: both texts on stdout as they come, what takes how long on stderr, the speech to the ear or to a file. */
+/** One turn: transcript and reply on stdout as they arrive, durations on stderr, speech to the player or to a file. */
 const takeTurn = Effect.fnUntraced(function* ({ path, url, apiKey, sessionId, output, json }: Turn) {
   const speech: Array<Uint8Array> = []
   const player = Option.isSome(output) || json ? undefined : yield* startPlayer
   const startedAt = performance.now()
   const note = (what: string) => (json ? undefined : process.stderr.write(`  ${what}\n`))
-  const show = (text: string) => (json ? undefined : process.stdout.write(harmless(text)))
+  const show = (text: string) => (json ? undefined : process.stdout.write(withoutControls(text)))
   note(`sending ${path} (${Math.ceil(Bun.file(path).size / 1024)} KB)`)
   const client = makeClient({ baseUrl: url, apiKey })
   let turnId: string | undefined
   const cancel = Effect.suspend(() =>
     turnId === undefined ? Effect.void : Effect.ignore(call(() => client.cancel(turnId ?? ""), url)),
-  ).pipe(Effect.timeoutOption(cancelPatience))
+  ).pipe(Effect.timeoutOption(cancelTimeout))
   const turn = yield* call(
     (signal) =>
       client.converse(Bun.file(path), {
@@ -66,7 +66,7 @@ const takeTurn = Effect.fnUntraced(function* ({ path, url, apiKey, sessionId, ou
           turnId = started.turnId
           if (!started.isRestart) return
           speech.length = 0
-          show("\n(The service began anew.)\n")
+          show("\n(The service restarted the turn.)\n")
         },
         onTranscript: (text) => {
           note(`heard after ${seconds(performance.now() - startedAt)}`)
@@ -85,17 +85,17 @@ const takeTurn = Effect.fnUntraced(function* ({ path, url, apiKey, sessionId, ou
   show("\n")
   const { stt, llmTtft, ttsTtfb, firstAudio, total } = turn.timings
   note(`speech recognition took ${seconds(stt)}`)
-  note(`the model its first word ${seconds(llmTtft)}`)
-  note(`the voice its first sound ${seconds(ttsTtfb)}, ${seconds(firstAudio)} after the upload`)
-  note(`all of it ${seconds(total)}`)
+  note(`first word of the model after ${seconds(llmTtft)}`)
+  note(`first sound of the voice after ${seconds(ttsTtfb)}, ${seconds(firstAudio)} after the upload`)
+  note(`total ${seconds(total)}`)
   if (Option.isSome(output)) {
     yield* Effect.tryPromise({
       try: () => Bun.write(output.value, Buffer.concat(speech)),
-      catch: () => new CommandFailed({ message: `${output.value} can't be written.` }),
+      catch: () => new CommandFailed({ message: `${output.value} cannot be written.` }),
     })
   } else if (player === undefined && !json) {
     yield* Console.error(
-      "  There is nothing to play it with: install ffmpeg or mpg123, or save it with --output.",
+      "  No player is installed. Install ffmpeg or mpg123, or save the reply with --output.",
     )
   }
   if (json) {
@@ -105,27 +105,27 @@ const takeTurn = Effect.fnUntraced(function* ({ path, url, apiKey, sessionId, ou
   return { sessionId: turn.sessionId, heard: player?.ended ?? Effect.void }
 })
 
-/** With several turns, each has a file of its own: answer.mp3, answer-2.mp3, … */
+/** One file per turn: answer.mp3, answer-2.mp3, … */
 const numbered = (path: string, index: number) =>
   index === 0 ? path : path.replace(/(\.\w+)?$/, (ending) => `-${index + 1}${ending}`)
 
-export const talk = Command.make("talk", options, (asked) =>
+export const talk = Command.make("talk", options, (input) =>
   Effect.gen(function* () {
-    const { url, apiKey, account } = yield* identify(asked)
-    let sessionId = asked.isNew ? undefined : account.sessionId
+    const { url, apiKey, account } = yield* identify(input)
+    let sessionId = input.isNew ? undefined : account.sessionId
     const one = Effect.fnUntraced(function* (path: string, index: number) {
-      const output = Option.map(asked.output, (each) => numbered(each, index))
-      const turn = yield* takeTurn({ path, url, apiKey, sessionId, output, json: asked.json })
+      const output = Option.map(input.output, (each) => numbered(each, index))
+      const turn = yield* takeTurn({ path, url, apiKey, sessionId, output, json: input.json })
       sessionId = turn.sessionId
-      // Before it is heard to its end: whoever ends that goes on with the session all the same.
+      // Stored before playback ends, so that stopping the playback keeps the session.
       yield* remember(url, { ...(yield* recall(url)), sessionId })
       yield* turn.heard
     }, Effect.scoped)
-    const paths = asked.files.length > 0 ? asked.files : [yield* record]
+    const paths = input.files.length > 0 ? input.files : [yield* record]
     yield* Effect.forEach(paths, one, { discard: true })
   }).pipe(Effect.scoped),
 ).pipe(
   Command.withDescription(
-    "Talk to a service: send a recording, or what the microphone hears, and hear the answer. The session goes on with the next call.",
+    "Send a recording or the microphone to a service, and play the reply. The next call continues the session.",
   ),
 )

@@ -2,21 +2,23 @@ import { Effect, Redacted, Schema } from "effect"
 import { Elysia } from "elysia"
 import { keyNotice } from "../accounts/api-key.ts"
 import { isSameEmail } from "../accounts/email.ts"
+import { ApiKeyNotFound } from "../accounts/errors.ts"
 import { AccountExport } from "../accounts/export.ts"
 import { Keys, type NewApiKey } from "../accounts/keys.ts"
 import { ApiKey, KeyDetails, Rotation } from "../accounts/model.ts"
 import { Users } from "../accounts/users.ts"
 import { Settings } from "../config.ts"
+import { ApiKeyId, parseId } from "../schema.ts"
 import { signedIn } from "./auth.ts"
-import { fields } from "./body.ts"
+import { formOrJsonBody } from "./body.ts"
 import { ValidationFailed } from "./errors.ts"
 import { hangUp } from "./idle.ts"
 import * as operations from "./openapi/operations/account.ts"
 import { makeRun } from "./run.ts"
 import { type Answers, streamed } from "./streaming.ts"
-import { notKept } from "./users.ts"
+import { noStore } from "./users.ts"
 
-const confirmation = "must be the e-mail address of this account, to confirm that all of it goes"
+const confirmation = "must be this account's e-mail address, to confirm the deletion"
 
 const Confirmation = Schema.Struct({
   email: Schema.String.annotations({ message: () => confirmation, missingMessage: () => confirmation }),
@@ -24,15 +26,17 @@ const Confirmation = Schema.Struct({
 
 const encodeKey = Schema.encodeSync(ApiKey)
 
-const shownOnce = ({ id, name, apiKey, expiresAt }: NewApiKey) =>
+const newKeyResponse = ({ id, name, apiKey, expiresAt }: NewApiKey) =>
   Response.json(
     { id, name, apiKey: Redacted.value(apiKey), expiresAt, message: keyNotice },
-    { status: 201, headers: notKept },
+    { status: 201, headers: noStore },
   )
 
-const nothing = () => new Response(null, { status: 204 })
+const keyIdOf = (text: string) => Effect.mapError(parseId(ApiKeyId, text), () => new ApiKeyNotFound())
 
-/** Who one is, one's keys, and all that is stored of one. */
+const noContent = () => new Response(null, { status: 204 })
+
+/** The signed-in user's account, API keys and export. */
 export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
   const run = yield* makeRun
   const users = yield* Users
@@ -59,7 +63,7 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
             },
             Effect.map(exports.of(user), (body) => ({
               headers: {
-                ...notKept,
+                ...noStore,
                 "content-type": "application/json",
                 "content-disposition": 'attachment; filename="voice-agent-export.json"',
               },
@@ -82,20 +86,33 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
     )
     .delete(
       "/keys/:id",
-      ({ request, user, params }) => run(request, Effect.map(keys.revoke(user.id, params.id), nothing)),
-      // Without this Elysia would parse a body that nobody asks for, and refuse what it can't.
+      ({ request, user, params }) =>
+        run(
+          request,
+          Effect.map(
+            Effect.flatMap(keyIdOf(params.id), (id) => keys.revoke(user.id, id)),
+            noContent,
+          ),
+        ),
+      // Otherwise Elysia would parse an unused body, and refuse one that it cannot parse.
       { parse: () => null, detail: operations.revokeKey },
     )
-    .use(yield* fields())
+    .use(yield* formOrJsonBody())
     .post(
       "/keys",
-      ({ request, user, body }) => run(request, Effect.map(keys.create(user.id, body), shownOnce)),
+      ({ request, user, body }) => run(request, Effect.map(keys.create(user.id, body), newKeyResponse)),
       { body: Schema.standardSchemaV1(KeyDetails), detail: operations.createKey },
     )
     .post(
       "/keys/:id/rotate",
       ({ request, user, params, body }) =>
-        run(request, Effect.map(keys.rotate(user.id, params.id, body.graceSeconds), shownOnce)),
+        run(
+          request,
+          Effect.map(
+            Effect.flatMap(keyIdOf(params.id), (id) => keys.rotate(user.id, id, body.graceSeconds)),
+            newKeyResponse,
+          ),
+        ),
       { body: Schema.standardSchemaV1(Rotation), detail: operations.rotateKey },
     )
     .delete(
@@ -104,7 +121,7 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
         run(
           request,
           isSameEmail(body.email, user.email)
-            ? Effect.map(users.remove(user.id), nothing)
+            ? Effect.map(users.remove(user.id), noContent)
             : new ValidationFailed({ message: `email: ${confirmation}` }),
         ),
       { body: Schema.standardSchemaV1(Confirmation), detail: operations.remove },

@@ -5,27 +5,26 @@ import type { SignedIn } from "../accounts/model.ts"
 import { RateLimits } from "../limits/rate-limits.ts"
 import { networkOf } from "./client-address.ts"
 import { Unauthorized } from "./errors.ts"
-import { type Answering, counted } from "./rate-headers.ts"
+import { type ResponseHeaders, takeQuota } from "./rate-headers.ts"
 import { makeRun, requestInfo } from "./run.ts"
 import { makeWrongKeys } from "./wrong-keys.ts"
 
-/** The key of an Authorization header; the scheme in any letter case, as RFC 7235 has it. */
+/** The key in an Authorization header. The scheme is case-insensitive (RFC 9110). */
 const bearer = (header: string | null) =>
   Option.map(Option.fromNullable(/^bearer +(\S+)\s*$/i.exec(header ?? "")?.[1]), (key) => Redacted.make(key))
 
 /**
- * Routes that use this plugin know their `user`, and are refused without one, or after too many of what they are counted
- * as. Both before the body is read: Elysia parses before it derives, so the parse hook asks first, and both share one
- * look-up.
+ * Authenticates and rate-limits before the body is read, and gives the routes after it their `user`. Elysia runs `parse`
+ * before `derive`, so the parse hook does the look-up and `derive` reuses it.
  */
-export const signedIn = Effect.fnUntraced(function* (countedAs: "turns" | "requests") {
+export const signedIn = Effect.fnUntraced(function* (policy: "turns" | "requests") {
   const run = yield* makeRun
   const keys = yield* Keys
   const limits = yield* RateLimits
   const wrongKeys = makeWrongKeys(limits)
-  const asked = new WeakMap<Request, Promise<SignedIn>>()
-  const authenticate = (request: Request, answer: Answering): Promise<SignedIn> => {
-    const known = asked.get(request)
+  const lookups = new WeakMap<Request, Promise<SignedIn>>()
+  const authenticate = (request: Request, response: ResponseHeaders): Promise<SignedIn> => {
+    const known = lookups.get(request)
     if (known !== undefined) return known
     const key = bearer(request.headers.get("authorization"))
     const user = run(
@@ -33,15 +32,15 @@ export const signedIn = Effect.fnUntraced(function* (countedAs: "turns" | "reque
       Effect.gen(function* () {
         if (Option.isNone(key)) return yield* new Unauthorized()
         const network = networkOf(requestInfo(request).ip)
-        const user = yield* wrongKeys.guard(answer, network, key.value, keys.authenticate(key.value))
-        yield* counted(limits, answer, countedAs, user.id)
+        const user = yield* wrongKeys.guard(response, network, key.value, keys.authenticate(key.value))
+        yield* takeQuota(limits, response, policy, user.id)
         return user
       }),
     )
-    asked.set(request, user)
+    lookups.set(request, user)
     return user
   }
-  return new Elysia({ name: "signed-in", seed: countedAs })
+  return new Elysia({ name: "signed-in", seed: policy })
     .onParse({ as: "scoped" }, async ({ request, set }) => {
       await authenticate(request, set)
     })

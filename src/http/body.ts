@@ -4,22 +4,22 @@ import { chunksOf, inTime } from "./chunks.ts"
 import { PayloadTooLarge, type RequestTimeout, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
 import { makeRun } from "./run.ts"
 
-/** 1 MB: the largest JSON or form body of a user. */
-const mostOfUsers = 1024 * 1024
-/** Of anybody else: an e-mail address, a key and a token take a tenth of it. */
-export const mostOfAnyone = 8 * 1024
-/** For 1 MB: a line of 280 kbit/s. */
+/** The largest JSON or form body of a signed-in user. */
+const maxBodyBytes = 1024 * 1024
+/** The same without a key: an e-mail address, a key and a token take a tenth of it. */
+export const maxPublicBodyBytes = 8 * 1024
+/** 1 MB in this time needs 280 kbit/s. */
 const timeout = Duration.seconds(30)
-/** Far more than anyone writes by hand, far less than the stack of what walks over a value. */
-const maxLevels = 100
+/** Far below the depth at which a recursive function over the value overflows the stack. */
+const maxDepth = 100
 
-/** Whether a value has at most so many objects and lists within each other. */
-const isNestedWithin = (levels: number, value: unknown): boolean =>
+/** Whether objects and arrays are nested at most `depth` levels deep. */
+const isNestedWithin = (depth: number, value: unknown): boolean =>
   typeof value !== "object" ||
   value === null ||
-  (levels > 0 && Object.values(value).every((each) => isNestedWithin(levels - 1, each)))
+  (depth > 0 && Object.values(value).every((each) => isNestedWithin(depth - 1, each)))
 
-/** The bytes of a body; what is past the limit is not read. */
+/** Reads the body, up to the limit. */
 const readBytes = (
   request: Request,
   maxBytes: number,
@@ -38,12 +38,12 @@ const readBytes = (
       return Buffer.concat(chunks)
     },
     catch: (error) =>
-      error === tooLarge ? tooLarge : new ValidationFailed({ message: "The body broke off before its end." }),
+      error === tooLarge ? tooLarge : new ValidationFailed({ message: "The request body ended early." }),
   }).pipe(inTime(timeout))
 }
 
-/** A body of named fields, as JSON or as a form; an empty one has no fields. */
-const readFields = Effect.fn("readFields")(function* (request: Request, maxBytes: number) {
+/** The fields of a JSON or form body. An empty body has none. */
+const readBody = Effect.fn("readBody")(function* (request: Request, maxBytes: number) {
   const type = (request.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase()
   const isForm = type === "application/x-www-form-urlencoded"
   if (type !== "" && type !== "application/json" && !isForm) {
@@ -61,14 +61,14 @@ const readFields = Effect.fn("readFields")(function* (request: Request, maxBytes
     try: (): unknown => JSON.parse(text),
     catch: () => new ValidationFailed({ message: "The body is not valid JSON." }),
   })
-  if (isNestedWithin(maxLevels, value)) return value
-  return yield* new ValidationFailed({ message: `body: must be nested at most ${maxLevels} deep` })
+  if (isNestedWithin(maxDepth, value)) return value
+  return yield* new ValidationFailed({ message: `body: must be nested at most ${maxDepth} levels deep` })
 })
 
-/** Routes that follow the use of this plugin get their `body` from here; its Schema is the route's. */
-export const fields = (maxBytes = mostOfUsers) =>
+/** Parses the `body` of the routes after it; each route validates it with its own Schema. */
+export const formOrJsonBody = (maxBytes = maxBodyBytes) =>
   Effect.map(makeRun, (run) =>
-    new Elysia({ name: "fields", seed: maxBytes }).onParse({ as: "scoped" }, ({ request }) =>
-      run(request, readFields(request, maxBytes)),
+    new Elysia({ name: "form-or-json-body", seed: maxBytes }).onParse({ as: "scoped" }, ({ request }) =>
+      run(request, readBody(request, maxBytes)),
     ),
   )

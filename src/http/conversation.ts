@@ -10,7 +10,7 @@ import type { UserId } from "../schema.ts"
 import { fromText, makeFromFile } from "../turn/input.ts"
 import { SessionTarget } from "../turn/request.ts"
 import { signedIn } from "./auth.ts"
-import { fields } from "./body.ts"
+import { formOrJsonBody } from "./body.ts"
 import * as operations from "./openapi/operations/voice.ts"
 import { makeRun } from "./run.ts"
 import type { Answers } from "./streaming.ts"
@@ -106,7 +106,7 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
       // The turn reads the body itself, as it arrives.
       { parse: () => null, detail: operations.converse },
     )
-    .use(yield* fields())
+    .use(yield* formOrJsonBody())
     .post(
       "/sessions/:id/messages",
       ({ request, user, params, query, body, server }) =>

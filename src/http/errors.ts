@@ -1,55 +1,48 @@
 import { Schema } from "effect"
-import type {
-  ApiKeyNotFound,
-  EmailTaken,
-  InvalidApiKey,
-  LastApiKey,
-  TooManyApiKeys,
-} from "../accounts/model.ts"
-import type { InvalidRegistrationToken, RegistrationClosed } from "../accounts/registration.ts"
+import type { AccountError } from "../accounts/errors.ts"
 import type { UnknownPosition } from "../conversation/model.ts"
 import type { TurnNotFound } from "../conversation/stored-turn.ts"
 import type { TooManyTurns } from "../limits/admission.ts"
 import type { RateLimited } from "../limits/rate-limits.ts"
 import type { TurnError } from "../turn/errors.ts"
 
-/** No Authorization header, or one that is no Bearer. */
+/** The Authorization header is missing or has another scheme than Bearer. */
 export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {}) {}
 
-/** A field, a parameter or a whole body is missing or wrong; the message names it. */
+/** A field, a parameter or the body is missing or invalid; the message names it. */
 export class ValidationFailed extends Schema.TaggedError<ValidationFailed>()("ValidationFailed", {
   message: Schema.String,
 }) {}
 
-/** The audio is over MAX_AUDIO_SIZE_MB. */
+/** The audio exceeds MAX_AUDIO_SIZE_MB. */
 export class AudioTooLarge extends Schema.TaggedError<AudioTooLarge>()("AudioTooLarge", {
   maxBytes: Schema.Number,
 }) {}
 
-/** A JSON or form body is over its limit. */
+/** A JSON or form body exceeds its limit. */
 export class PayloadTooLarge extends Schema.TaggedError<PayloadTooLarge>()("PayloadTooLarge", {
   maxBytes: Schema.Number,
 }) {}
 
-/** A body did not come to its end in time. */
+/** The body did not arrive in time. */
 export class RequestTimeout extends Schema.TaggedError<RequestTimeout>()("RequestTimeout", {
   timeout: Schema.DurationFromSelf,
 }) {}
 
-/** An upload came more slowly than UPLOAD_MIN_KB_PER_SECOND. */
+/** An upload was slower than UPLOAD_MIN_KB_PER_SECOND. */
 export class UploadTooSlow extends Schema.TaggedError<UploadTooSlow>()("UploadTooSlow", {
   /** Bytes per second. */
   least: Schema.Number,
-  /** For which it came more slowly. */
+  /** The interval of the measurement. */
   window: Schema.DurationFromSelf,
 }) {}
 
 export class UnsupportedMediaType extends Schema.TaggedError<UnsupportedMediaType>()("UnsupportedMediaType", {
-  /** What is taken instead. */
+  /** The supported type. */
   supported: Schema.String,
 }) {}
 
-/** Nothing that the Accept header allows can be made. */
+/** The service cannot produce any type in the Accept header. */
 export class NotAcceptable extends Schema.TaggedError<NotAcceptable>()("NotAcceptable", {
   available: Schema.String,
 }) {}
@@ -60,16 +53,10 @@ export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>()("Me
   allowed: Schema.Array(Schema.String),
 }) {}
 
-/** All that a request can fail with. */
+/** Every error of a request. problems.ts maps each to a response. */
 export type AppError =
   | TurnError
-  | EmailTaken
-  | InvalidApiKey
-  | RegistrationClosed
-  | InvalidRegistrationToken
-  | ApiKeyNotFound
-  | LastApiKey
-  | TooManyApiKeys
+  | AccountError
   | UnknownPosition
   | TurnNotFound
   | TooManyTurns

@@ -8,37 +8,37 @@ export interface Route {
   readonly path: string
 }
 
-/** As Elysia routes: a slash at the end means nothing. */
+/** Elysia ignores a trailing slash. */
 const partsOf = (path: string) => path.replace(/\/$/, "").split("/")
 
 const matches = (pattern: ReadonlyArray<string>, parts: ReadonlyArray<string>) =>
   pattern.length === parts.length &&
   pattern.every((part, i) => (part.startsWith(":") ? parts[i] !== "" : part === parts[i]))
 
-/** Elysia answers 404 for a path that it knows by another method. */
+/** 404, or 405 for a known path with another method, for which Elysia also returns 404. */
 export const unknownRoute = (routes: ReadonlyArray<Route>, path: string): Problem => {
   const parts = partsOf(path)
   const methods = routes.filter((route) => matches(partsOf(route.path), parts)).map(({ method }) => method)
   if (methods.length === 0) return toProblem(new PathNotFound())
-  // Where there is something to GET there is its HEAD, and any path may be asked for its OPTIONS.
+  // Every GET route also answers HEAD, and every path answers OPTIONS.
   const allowed = [...methods, ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"].toSorted()
   return toProblem(new MethodNotAllowed({ allowed }))
 }
 
-/** The first thing that is wrong, by the name of its field. */
-const wrongField = (error: ValidationError): Problem => {
+/** Names the first invalid field. */
+const invalidField = (error: ValidationError): Problem => {
   const [first] = error.all
   const path = first !== undefined && "path" in first ? first.path : "root"
-  const what = first?.summary ?? "is not what is expected here"
+  const reason = first?.summary ?? "is not valid"
   return toProblem(
-    new ValidationFailed({ message: `${path === "root" ? error.type : path}: ${what.slice(0, 200)}` }),
+    new ValidationFailed({ message: `${path === "root" ? error.type : path}: ${reason.slice(0, 200)}` }),
   )
 }
 
-/** What an error that reached Elysia is answered with; undefined for a defect. */
+/** The response to an error that Elysia caught; undefined for a defect. */
 export const problemOf = (error: unknown): Problem | undefined => {
-  // Elysia wraps what its parse hooks throw.
+  // Elysia wraps errors of parse hooks.
   if (error instanceof ParseError) return problemOf(error.cause)
   if (error instanceof Refused) return error.problem
-  return error instanceof ValidationError ? wrongField(error) : undefined
+  return error instanceof ValidationError ? invalidField(error) : undefined
 }

@@ -4,14 +4,14 @@ import type { RateLimited } from "../limits/rate-limits.ts"
 import type { AppError } from "./errors.ts"
 import { limitHeaders } from "./rate-headers.ts"
 
-/** What a caller is told of an error. */
+/** The response to an error. */
 export interface Problem {
   readonly status: number
   readonly code: string
-  /** For a person, and what to do. */
+  /** For a person: what is wrong, and what to do. */
   readonly message: string
   readonly headers?: Readonly<Record<string, string>>
-  /** Seconds. On every 429 and 503. */
+  /** Seconds. Present on every 429 and 503. */
   readonly retryAfter?: number
 }
 
@@ -40,7 +40,7 @@ const megabytes = (bytes: number) => Number((bytes / 1024 / 1024).toFixed(3))
 const tooMany = ({ policy: { name, limit, windowSeconds }, retryAfter }: RateLimited) =>
   `Too many ${name.replace("-", " ")}: ${limit} ${windowSeconds === 60 ? "a minute" : "an hour"} are allowed. Please try again in ${retryAfter} s.`
 
-/** Every error of the service and its answer: an error without a line here does not compile. */
+/** Maps every error to a response. An error without an entry does not compile. */
 export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>()({
   Unauthorized: () =>
     problem(
@@ -54,39 +54,39 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       headers: { "www-authenticate": 'Bearer error="invalid_token"' },
     }),
   RegistrationClosed: () =>
-    problem(403, "REGISTRATION_CLOSED", "Nobody can register here. Ask the operator for an API key."),
+    problem(403, "REGISTRATION_CLOSED", "Registration is closed. Ask the operator for an API key."),
   InvalidRegistrationToken: () =>
     problem(
       403,
       "INVALID_REGISTRATION_TOKEN",
-      "To register here takes the operator's token. Send it as registrationToken.",
+      "Registration requires a token from the operator. Send it as registrationToken.",
     ),
   ApiKeyNotFound: () =>
-    problem(404, "API_KEY_NOT_FOUND", "You have no such API key, or it has ended already."),
+    problem(404, "API_KEY_NOT_FOUND", "You have no such API key, or it has expired or been revoked."),
   LastApiKey: () =>
+    problem(409, "LAST_API_KEY", "This is your last API key. Create another one first, or rotate this one."),
+  TooManyApiKeys: ({ max }) =>
+    problem(409, "TOO_MANY_API_KEYS", `You already have ${max} API keys. Revoke one first.`),
+  EmailTaken: () =>
     problem(
       409,
-      "LAST_API_KEY",
-      "This is your last API key, and without one you could not come back. Make another first, or rotate this one.",
+      "EMAIL_TAKEN",
+      "This e-mail address is already registered. Use the API key from its registration.",
     ),
-  TooManyApiKeys: ({ most }) =>
-    problem(409, "TOO_MANY_API_KEYS", `You have ${most} API keys already. Revoke one that you do not need.`),
-  EmailTaken: () =>
-    problem(409, "EMAIL_TAKEN", "This e-mail is registered already. Use the key you were given then."),
   ValidationFailed: ({ message }) => problem(400, "VALIDATION_ERROR", message),
   UnknownPosition: ({ field }) =>
     problem(
       400,
       "VALIDATION_ERROR",
-      `${field}: names no place in this list. Use one that an earlier page gave.`,
+      `${field}: not a ${field === "cursor" ? "cursor" : "message id"} returned by this endpoint.`,
     ),
   InvalidAudio: ({ isTooSlow }) =>
     problem(
       400,
       "INVALID_AUDIO",
       isTooSlow
-        ? `Decoding this takes longer than it may. Send a shorter recording, or a plainer one of ${acceptedFormats}.`
-        : `This is no audio that can be decoded. Send one of ${acceptedFormats}.`,
+        ? `Decoding took too long. Send a shorter recording, as ${acceptedFormats}.`
+        : `This file could not be decoded as audio. Send ${acceptedFormats}.`,
     ),
   AudioTooLarge: ({ maxBytes }) =>
     problem(
@@ -110,35 +110,35 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     problem(
       413,
       "PAYLOAD_TOO_LARGE",
-      `The body is larger than ${maxBytes < 1024 ** 2 ? `${maxBytes / 1024} KB` : `${megabytes(maxBytes)} MB`}.`,
+      `The request body is larger than ${maxBytes < 1024 ** 2 ? `${maxBytes / 1024} KB` : `${megabytes(maxBytes)} MB`}.`,
     ),
   RequestTimeout: ({ timeout }) =>
     problem(
       408,
       "REQUEST_TIMEOUT",
-      `The body did not arrive within ${Duration.toSeconds(timeout)} seconds. Send it faster, or less of it.`,
+      `The request body did not arrive within ${Duration.toSeconds(timeout)} seconds. Send a smaller body, or use a faster connection.`,
     ),
   UploadTooSlow: ({ least, window }) =>
     problem(
       408,
       "REQUEST_TIMEOUT",
-      `The body came at less than ${Number((least / 1024).toFixed(3))} KB a second for ${Duration.toSeconds(window)} seconds. Send it faster, or when the network is better.`,
+      `The upload was slower than ${Number((least / 1024).toFixed(3))} KB per second for ${Duration.toSeconds(window)} seconds. Use a faster connection.`,
     ),
   UnsupportedMediaType: ({ supported }) =>
     problem(
       415,
       "UNSUPPORTED_MEDIA_TYPE",
-      `The body's Content-Type is not supported here. Use ${supported}.`,
+      `The Content-Type of the request body is not supported. Use ${supported}.`,
     ),
   NotAcceptable: ({ available }) =>
     problem(
       406,
       "NOT_ACCEPTABLE",
-      `Nothing that the Accept header allows is available. Accept one of ${available}.`,
+      `None of the types in the Accept header is available. Accept one of ${available}.`,
     ),
   PathNotFound: () => problem(404, "NOT_FOUND", "There is nothing at this path."),
   MethodNotAllowed: ({ allowed }) =>
-    problem(405, "METHOD_NOT_ALLOWED", `This path takes ${allowed.join(", ")}.`, {
+    problem(405, "METHOD_NOT_ALLOWED", `This path supports ${allowed.join(", ")}.`, {
       headers: { allow: allowed.join(", ") },
     }),
   SessionNotFound: () => problem(404, "SESSION_NOT_FOUND", "There is no such session."),
@@ -146,31 +146,31 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     problem(
       409,
       "SESSION_EXPIRED",
-      "The session was idle for too long: it can be read, but not gone on with. Create a new one.",
+      "The session has expired. It can still be read; create a new one to continue.",
     ),
   SessionBusy: () =>
     problem(
       409,
       "SESSION_BUSY",
-      "Earlier turns of this session are still running. Wait for their end, or cancel them.",
+      "Earlier turns of this session are still running. Wait until they end, or cancel them.",
     ),
   IdempotencyKeyReused: () =>
     problem(
       422,
       "IDEMPOTENCY_KEY_REUSED",
-      "This Idempotency-Key came with another turn before. Use a new key for each turn.",
+      "This Idempotency-Key was already used for a different turn. Use a new key for each turn.",
     ),
   TurnCancelled: () => problem(409, "TURN_CANCELLED", "The turn was cancelled."),
   TurnNotFound: () => problem(404, "TURN_NOT_FOUND", "There is no such turn."),
   Overloaded: ({ retryAfter }) =>
-    problem(503, "OVERLOADED", "This server has as much in hand as it carries. Please try again shortly.", {
+    problem(503, "OVERLOADED", "The server is at capacity. Please try again shortly.", {
       retryAfter,
     }),
   TooManyTurns: ({ most, retryAfter }) =>
     problem(
       429,
       "RATE_LIMIT_EXCEEDED",
-      `You have ${most} turns in progress, which is as many as one user may have. Wait for one to end, or cancel one.`,
+      `You have ${most} turns in progress, the maximum per user. Wait until one ends, or cancel one.`,
       { retryAfter },
     ),
   RateLimited: (error) =>
@@ -189,20 +189,20 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     problem(
       500,
       "INVALID_OPENAI_KEY",
-      "This server's own key for its speech provider was refused. Tell its operator.",
+      "The speech provider refused this server's API key. Tell the operator.",
     ),
   ProviderRefusedRequest: ({ message }) => problem(400, "INVALID_REQUEST", message),
   ProviderUnusable: ({ stage }) => stageFailed[stage],
   DatabaseUnavailable: () =>
     problem(503, "DATABASE_UNAVAILABLE", "The database is not available at the moment. Please try again."),
   ConstraintViolated: () =>
-    problem(400, "DATABASE_ERROR", "This could not be stored: it conflicts with what is there."),
+    problem(400, "DATABASE_ERROR", "This could not be stored: it conflicts with stored data."),
 })
 
-/** Nobody reads it but the request's line in the log, in which it is no error of this service. 499 as nginx has it. */
-export const clientLeft = problem(499, "CLIENT_LEFT", "The client left before the answer.")
+/** For the log only: the client is gone. 499 is nginx's status for it. */
+export const clientLeft = problem(499, "CLIENT_LEFT", "The client disconnected before the response.")
 
-/** A defect: the cause is in the log, and told to nobody but a developer. */
+/** The log has the cause; the response has it in development only. */
 export const defect = (error: unknown, environment: string): Problem =>
   problem(
     500,

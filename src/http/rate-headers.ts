@@ -1,31 +1,31 @@
 import { Effect, Option } from "effect"
 import type { Limited, Policy, Quota, RateLimited, RateLimits } from "../limits/rate-limits.ts"
 
-/** Where Elysia takes the headers of an answer from, whatever the answer becomes. */
-export interface Answering {
+/** Elysia's `set`: its headers are added to the response, whatever it is. */
+export interface ResponseHeaders {
   readonly headers: Record<string, string | number>
 }
 
-/** As draft-ietf-httpapi-ratelimit-headers-10 has them; both are structured fields (RFC 9651). */
+/** As in draft-ietf-httpapi-ratelimit-headers-10; both are structured fields (RFC 9651). */
 const fields = ({ name, limit, windowSeconds }: Policy, remaining: number, seconds: number) => ({
   "ratelimit-policy": `"${name}";q=${limit};w=${windowSeconds}`,
   ratelimit: `"${name}";r=${remaining};t=${seconds}`,
 })
 
-/** Of an answer whose request was counted: what is left, and when all of it is there again. */
+/** For a response whose request was counted: the remaining requests, and when the quota is full again. */
 const quotaHeaders = ({ policy, remaining, secondsToWhole }: Quota) =>
   fields(policy, remaining, secondsToWhole)
 
-/** Of a refusal: when there is one again, which Retry-After says as well. */
+/** For a refusal: when the next request is allowed, which is also in Retry-After. */
 export const limitHeaders = ({ policy, retryAfter }: RateLimited) => fields(policy, 0, retryAfter)
 
-/** Counts one, and has the answer say what is left. */
-export const counted = (
+/** Takes one from the quota of `who`, and adds the remaining quota to the response's headers. */
+export const takeQuota = (
   limits: RateLimits["Type"],
-  answer: Answering,
+  response: ResponseHeaders,
   what: Limited,
   who: string,
 ): Effect.Effect<void, RateLimited> =>
   Effect.map(limits.take(what, who), (quota) => {
-    if (Option.isSome(quota)) Object.assign(answer.headers, quotaHeaders(quota.value))
+    if (Option.isSome(quota)) Object.assign(response.headers, quotaHeaders(quota.value))
   })

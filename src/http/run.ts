@@ -5,26 +5,26 @@ import { Settings } from "../config.ts"
 import type { AppError } from "./errors.ts"
 import { clientLeft, defect, type Problem, toProblem } from "./problems.ts"
 
-/** Who is asking, as far as the log and the answer name it. */
+/** For the log and the response. */
 export interface RequestInfo {
   readonly id: string
-  /** performance.now() when its headers were read. */
+  /** performance.now() when the headers were read. */
   readonly startedAt: number
   readonly ip: string
-  /** From the first of what is done for it to its answer. */
+  /** From the first Effect of the request to the start of the response. */
   span?: Tracer.Span
 }
 
 const requests = new WeakMap<Request, RequestInfo>()
 
-/** A client may name its own request, as long as the name can do no harm in a log or a header. */
+/** A client may choose the id of its request, if the id is safe in logs and headers. */
 const isSafeId = (id: string) => /^[\w.-]{1,64}$/.test(id)
 
-/** Notes a request when it comes. */
-export const noteRequest = (request: Request, ip: string): RequestInfo => {
-  const asked = request.headers.get("x-request-id") ?? ""
+/** Registers a new request. */
+export const registerRequest = (request: Request, ip: string): RequestInfo => {
+  const given = request.headers.get("x-request-id") ?? ""
   const info: RequestInfo = {
-    id: isSafeId(asked) ? asked : crypto.randomUUID(),
+    id: isSafeId(given) ? given : crypto.randomUUID(),
     startedAt: performance.now(),
     ip,
   }
@@ -33,9 +33,9 @@ export const noteRequest = (request: Request, ip: string): RequestInfo => {
 }
 
 export const requestInfo = (request: Request): RequestInfo =>
-  requests.get(request) ?? noteRequest(request, "unknown")
+  requests.get(request) ?? registerRequest(request, "unknown")
 
-/** What `run` throws, for the one `onError` to answer; its cause is in the log already. */
+/** `run` throws it for `onError` to turn into the response. Its cause is already logged. */
 export class Refused extends Error {
   readonly problem: Problem
   constructor(problem: Problem) {
@@ -47,8 +47,8 @@ export class Refused extends Error {
 export type Run = <A>(request: Request, effect: Effect.Effect<A, AppError>) => Promise<A>
 
 /**
- * The one way from an Effect to Elysia: interrupted when the client leaves; what it fails with is logged, and thrown
- * as the Problem that the caller is told.
+ * The one way from an Effect to Elysia. Interrupts the Effect when the client disconnects; logs its failure and throws it
+ * as a Problem.
  */
 export const makeRun = Effect.gen(function* () {
   const runtime = yield* Effect.runtime()
@@ -74,13 +74,13 @@ export const makeRun = Effect.gen(function* () {
   return run
 })
 
-/** The path as it was asked for: what Elysia calls so is the route's. */
+/** The path as the client sent it, which Elysia's `path` is not. */
 export const pathOf = (url: string) => url.replace(/^\w+:\/\/[^/]*/, "").replace(/[?#].*$/s, "")
 
-/** The route, so that all its requests have one name: what differs between them are ids. */
+/** The path without ids, so that all requests of a route have one span name. */
 const routeOf = (url: string) => pathOf(url).replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi, ":id")
 
-/** The request's span, which all that is done for it is below. It goes on from the caller's (W3C's `traceparent`). */
+/** The request's span, a child of the client's (W3C `traceparent`) if it sent one. */
 const spanOf = Effect.fnUntraced(function* (request: Request) {
   const info = requestInfo(request)
   if (info.span !== undefined) return info.span
@@ -94,7 +94,7 @@ const spanOf = Effect.fnUntraced(function* (request: Request) {
   return info.span
 })
 
-/** Its span ends with the answer's begin. Only what is this side's fault is a failure. */
+/** Ends the request's span when the response begins. Only a 5xx counts as failed. */
 export const endSpan = (request: Request, status: number) =>
   Effect.map(Clock.currentTimeNanos, (now) => {
     const { span } = requestInfo(request)
@@ -102,10 +102,10 @@ export const endSpan = (request: Request, status: number) =>
     span?.end(now, status < 500 ? Exit.void : Exit.die(new Error(`status ${status}`)))
   })
 
-/** What the operator needs to know of a failed request and the caller must not be told. */
+/** Logs the details that the response must not contain. */
 const logFailure = (error: AppError) => {
   const { status, code } = toProblem(error)
-  // A load that is refused is no failure, and a line with its stack for each would be a load of its own.
+  // Under overload, a stack for each refused request would add to the load.
   const log =
     status >= 500 && error._tag !== "Overloaded"
       ? Effect.logError("request.failed", error)

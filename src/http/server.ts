@@ -13,7 +13,7 @@ import { problemOf, unknownRoute } from "./on-error.ts"
 import { documentRoutes } from "./openapi/routes.ts"
 import { pageRoutes } from "./page.ts"
 import { clientLeft, defect } from "./problems.ts"
-import { endSpan, noteRequest, pathOf, requestInfo } from "./run.ts"
+import { endSpan, pathOf, registerRequest, requestInfo } from "./run.ts"
 import { securityHeaders } from "./security-headers.ts"
 import { sessionsRoutes } from "./sessions.ts"
 import type { Answers } from "./streaming.ts"
@@ -70,7 +70,7 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, state: Readonly<S
   })
     .onRequest(({ request, set, server }) => {
       const ip = clientAddress(server?.requestIP(request)?.address, request.headers)
-      set.headers["x-request-id"] = noteRequest(request, ip).id
+      set.headers["x-request-id"] = registerRequest(request, ip).id
     })
     .onError(({ request, code, error, set, path }) => {
       const { id } = requestInfo(request)

@@ -4,7 +4,7 @@ import { History } from "../conversation/history.ts"
 import { SessionDetails } from "../conversation/model.ts"
 import { Sessions } from "../conversation/sessions.ts"
 import { signedIn } from "./auth.ts"
-import { fields } from "./body.ts"
+import { formOrJsonBody } from "./body.ts"
 import * as operations from "./openapi/operations/sessions.ts"
 import { MessagePage, OneSession, SessionCreated, SessionPage } from "./payloads.ts"
 import { makeRun } from "./run.ts"
@@ -97,7 +97,7 @@ export const sessionsRoutes = Effect.gen(function* () {
         ),
       { query: messagesQuery, detail: operations.messages },
     )
-    .use(yield* fields())
+    .use(yield* formOrJsonBody())
     .post(
       "",
       ({ request, user, body }) =>

@@ -1,57 +1,57 @@
 import { Clock, Effect, type Redacted } from "effect"
 import { hashApiKey } from "../accounts/api-key.ts"
-import { InvalidApiKey } from "../accounts/model.ts"
+import { InvalidApiKey } from "../accounts/errors.ts"
 import { RateLimited, type RateLimits } from "../limits/rate-limits.ts"
-import { type Answering, counted } from "./rate-headers.ts"
+import { type ResponseHeaders, takeQuota } from "./rate-headers.ts"
 
-/** Networks and keys that are remembered at a time; the first to come is the first to be forgotten. */
-const remembered = 10_000
+/** Entries per map; the oldest is evicted first. */
+const maxEntries = 10_000
 
-const remember = <K, V>(memory: Map<K, V>, key: K, value: V) => {
-  memory.delete(key)
-  memory.set(key, value)
-  const [oldest] = memory.keys()
-  if (memory.size > remembered && oldest !== undefined) memory.delete(oldest)
+const put = <K, V>(map: Map<K, V>, key: K, value: V) => {
+  map.delete(key)
+  map.set(key, value)
+  const [oldest] = map.keys()
+  if (map.size > maxEntries && oldest !== undefined) map.delete(oldest)
 }
 
 /**
- * Keeps keys from being guessed at full speed. Whoever sent too many wrong ones is refused, right or wrong, without a
- * look at the database, until the next try is due. A key that was right before is no guess: others behind the same
- * address are not kept from theirs.
+ * Slows down the guessing of keys. After too many wrong keys, a network is refused without a database look-up until its
+ * next try is due. A key that was valid before still works, so that other users behind the same address are not locked
+ * out.
  */
 export const makeWrongKeys = (limits: RateLimits["Type"]) => {
-  /** By network: when its next try is due (ms), and what it is told until then. */
-  const barred = new Map<string, { readonly until: number; readonly refusal: RateLimited }>()
-  /** Hashes of keys that were right. */
-  const right = new Map<string, true>()
+  /** By network; `until`: when its next try is due, in ms since 1970. */
+  const blocked = new Map<string, { readonly until: number; readonly refusal: RateLimited }>()
+  /** Hashes of keys that were valid. */
+  const valid = new Map<string, true>()
 
   const guard = <A, E>(
-    answer: Answering,
+    response: ResponseHeaders,
     network: string,
     key: Redacted.Redacted,
     authenticate: Effect.Effect<A, E | InvalidApiKey>,
   ): Effect.Effect<A, E | InvalidApiKey | RateLimited> =>
     Effect.gen(function* () {
       const hash = hashApiKey(key)
-      const bar = right.has(hash) ? undefined : barred.get(network)
-      const left = bar === undefined ? 0 : bar.until - (yield* Clock.currentTimeMillis)
-      if (bar !== undefined && left > 0) {
-        const { policy } = bar.refusal
+      const block = valid.has(hash) ? undefined : blocked.get(network)
+      const left = block === undefined ? 0 : block.until - (yield* Clock.currentTimeMillis)
+      if (block !== undefined && left > 0) {
+        const { policy } = block.refusal
         return yield* new RateLimited({ policy, retryAfter: Math.max(1, Math.ceil(left / 1000)) })
       }
-      barred.delete(network)
+      blocked.delete(network)
       const user = yield* authenticate.pipe(
         Effect.tapError((error) => {
           if (!(error instanceof InvalidApiKey)) return Effect.void
-          right.delete(hash)
-          return Effect.tapError(counted(limits, answer, "wrongKeys", network), (refusal) =>
+          valid.delete(hash)
+          return Effect.tapError(takeQuota(limits, response, "wrongKeys", network), (refusal) =>
             Effect.map(Clock.currentTimeMillis, (now) =>
-              remember(barred, network, { until: now + refusal.retryAfter * 1000, refusal }),
+              put(blocked, network, { until: now + refusal.retryAfter * 1000, refusal }),
             ),
           )
         }),
       )
-      remember(right, hash, true)
+      put(valid, hash, true)
       return user
     })
   return { guard }

@@ -246,8 +246,7 @@ describe("DELETE /users/me", () => {
     await expectProblem(await remove(apiKey, body), {
       status: 400,
       code: "VALIDATION_ERROR",
-      message:
-        /^email: (is missing|must be the e-mail address of this account, to confirm that all of it goes)$/,
+      message: /^email: (is missing|must be this account's e-mail address, to confirm the deletion)$/,
     })
     expect(await left(userId)).toMatchObject({ users: 1, keys: 1 })
   })

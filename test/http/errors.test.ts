@@ -98,7 +98,7 @@ describe("a method that a path does not take", () => {
         await expectProblem(answer, {
           status: 405,
           code: "METHOD_NOT_ALLOWED",
-          message: `This path takes ${allow}.`,
+          message: `This path supports ${allow}.`,
         })
       }
     }
@@ -240,7 +240,7 @@ describe("a body over 1 MB", () => {
   const larger = (size: string) => ({
     status: 413,
     code: "PAYLOAD_TOO_LARGE",
-    message: `The body is larger than ${size}.`,
+    message: `The request body is larger than ${size}.`,
   })
   const tooLarge = larger("1 MB")
   const megabyte = 1024 * 1024

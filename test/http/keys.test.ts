@@ -125,7 +125,7 @@ describe("POST /users/me/keys", () => {
     await expectProblem(await call(await service.register(), "POST", "/keys", { expiresAt }), {
       status: 400,
       code: "VALIDATION_ERROR",
-      message: "expiresAt: must be a time to come as ISO 8601, such as 2035-01-31T12:00:00Z",
+      message: "expiresAt: must be a future time in ISO 8601, such as 2035-01-31T12:00:00Z",
     })
   })
 
@@ -135,7 +135,7 @@ describe("POST /users/me/keys", () => {
       await expectProblem(await call(await service.register(), "POST", "/keys", { name }), {
         status: 400,
         code: "VALIDATION_ERROR",
-        message: /^name: must be a text of 1 to 100 characters/,
+        message: /^name: must be a string of 1 to 100 characters/,
       })
     },
   )
@@ -212,7 +212,7 @@ describe("DELETE /users/me/keys/:id", () => {
     const refusal = {
       status: 409,
       code: "LAST_API_KEY",
-      message: /Make another first, or rotate this one\.$/,
+      message: /Create another one first, or rotate this one\.$/,
     }
     await expectProblem(await call(key, "DELETE", `/keys/${id}`), refusal)
     expect(await opens(key)).toBe(true)

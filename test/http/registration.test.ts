@@ -84,7 +84,7 @@ describe.each(paths)("POST %s", (path) => {
     })
     const wrong = await register(guarded, path, { email: newEmail(), registrationToken: [token] })
     const message = await expectProblem(wrong, { status: 400, code: "VALIDATION_ERROR" })
-    expect(message).toBe("registrationToken: must be a text")
+    expect(message).toBe("registrationToken: must be a string")
   })
 })
 

@@ -35,7 +35,8 @@ test.each([0, 100, 20_000])("an upload that stops after %d bytes is ended", asyn
   expect(answer.status).toBe(408)
   expect(JSON.parse(answer.body.toString())).toMatchObject({
     error: "REQUEST_TIMEOUT",
-    message: "The body did not arrive within 0.3 seconds. Send it faster, or less of it.",
+    message:
+      "The request body did not arrive within 0.3 seconds. Send a smaller body, or use a faster connection.",
   })
   client.leave()
 })

@@ -101,8 +101,7 @@ describe("a floor", () => {
       status: 408,
       body: {
         error: "REQUEST_TIMEOUT",
-        message:
-          "The body came at less than 4 KB a second for 15 seconds. Send it faster, or when the network is better.",
+        message: "The upload was slower than 4 KB per second for 15 seconds. Use a faster connection.",
       },
     })
     client.leave()

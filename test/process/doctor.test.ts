@@ -184,7 +184,7 @@ describe("doctor", () => {
     const env = { DATABASE_URL: "" }
     const before = await doctor({ env, cwd })
     expect(before.checks.find(({ check }) => check === "database")?.found).toContain(
-      "made at the first start",
+      "created at the first start",
     )
     expect(before.states).toMatchObject({ database: "ok", DATA_DIR: "ok" })
     expect(existsSync(join(cwd, ".data"))).toBe(false)

@@ -1,20 +1,20 @@
 import { type Finding, ok, warning } from "./finding.ts"
 
-/** In ms. Sessions expire and limits count by the clock; a few seconds are the network's and a header's. */
-const tolerableMs = 5000
+/** The network and the whole seconds of a Date header account for less. */
+const toleranceMs = 5000
 
-/** This machine's clock against those of the servers that were asked. */
+/** Compares this machine's clock with those of the servers in the other findings. */
 export const checkClock = (findings: ReadonlyArray<Finding>): Finding => {
   const seen = findings.flatMap(({ aheadMs }) => (aheadMs === undefined ? [] : [aheadMs]))
   const now = new Date().toISOString()
-  if (seen.length === 0) return ok("clock", `${now}; there was no other to compare it with`)
-  // The middle one: a single server may be wrong itself.
+  if (seen.length === 0) return ok("clock", `${now}; no other clock to compare it with`)
+  // The median, because one server may be wrong itself.
   const ahead = seen.toSorted((a, b) => a - b)[Math.floor(seen.length / 2)] ?? 0
-  if (Math.abs(ahead) < tolerableMs) return ok("clock", `${now}, as others have it`)
+  if (Math.abs(ahead) < toleranceMs) return ok("clock", `${now}, the same as on other servers`)
   const seconds = Math.round(Math.abs(ahead) / 1000)
   return warning(
     "clock",
     `${now}, ${seconds} s ${ahead > 0 ? "behind" : "ahead of"} other servers`,
-    "Set the clock by NTP: sessions expire, and certificates are checked, by it.",
+    "Synchronize the clock by NTP: the expiry of sessions and the check of certificates depend on it.",
   )
 }

@@ -7,10 +7,10 @@ import { ok, problem, warning } from "./finding.ts"
 
 const check = "ffmpeg"
 
-/** In ms. Starts of healthy machines take 60 to 130; without one in waiting a turn would be late by this. */
+/** Healthy machines take 60 to 130 ms. Without a warm ffmpeg each turn waits for the start. */
 const slowStartMs = 500
 
-/** Whether recordings can be decoded, and what a start costs. */
+/** Whether ffmpeg works, and how long it takes to start. */
 export const checkFfmpeg = Effect.fn("doctor.ffmpeg")(function* ({
   ffmpegPath,
   ffmpegWarm,
@@ -35,10 +35,10 @@ export const checkFfmpeg = Effect.fn("doctor.ffmpeg")(function* ({
   if (hostBounds().prlimit === null) {
     return warning(
       check,
-      `${found}, without bounds on its memory: there is no prlimit`,
-      "Where strangers upload, run the service on Linux (apt-get install util-linux).",
+      `${found}, without a memory limit: there is no prlimit`,
+      "If strangers can upload, run the service on Linux (apt-get install util-linux).",
     )
   }
   if (ms < slowStartMs || ffmpegWarm > 0) return ok(check, found)
-  return warning(check, found, "Set FFMPEG_WARM=2, so that a turn does not wait for that.")
+  return warning(check, found, "Set FFMPEG_WARM=2, so that turns do not wait for the start.")
 })

@@ -1,14 +1,14 @@
 /** `problem`: the service would not start, or no turn would succeed. */
 export type State = "ok" | "warning" | "problem"
 
-/** What one check found. */
+/** The result of one check. */
 export interface Finding {
   readonly check: string
   readonly state: State
   readonly found: string
-  /** What to do about it; none where all is well. */
+  /** How to fix it. Absent if the state is ok. */
   readonly advice?: string
-  /** By how much a server's clock is ahead of this machine's, in ms, where one was seen. */
+  /** How far a server's clock is ahead of this machine's, in ms, if the check saw one. */
   readonly aheadMs?: number
 }
 
@@ -28,6 +28,6 @@ export const problem = (check: string, found: string, advice: string): Finding =
   advice,
 })
 
-/** An error's own words, on one line. */
-export const wordsOf = (error: unknown): string =>
+/** An error's message, on one line. */
+export const messageOf = (error: unknown): string =>
   (error instanceof Error ? error.message || error.name : `${error}`).replaceAll(/\s+/g, " ").trim()

@@ -5,92 +5,100 @@ import { Effect, Option } from "effect"
 import type { Settings } from "../../config.ts"
 import { serverFolder } from "../../db/embedded-home.ts"
 import { leastSpace } from "../../limits/uploads.ts"
-import { type Finding, ok, problem, warning, wordsOf } from "./finding.ts"
+import { type Finding, messageOf, ok, problem, warning } from "./finding.ts"
 
-interface Place {
+interface Folder {
   readonly check: string
-  readonly folder: string
-  /** Whether the service makes it where it is missing. */
-  readonly isMade: boolean
-  /** In bytes: with less free nothing works, and with less it may not for long. */
-  readonly least: number
-  readonly enough: number
+  readonly path: string
+  /** Whether the service creates it. */
+  readonly isCreated: boolean
+  /** Free bytes below which nothing works. */
+  readonly minimum: number
+  /** Free bytes below which the disk may soon be full. */
+  readonly recommended: number
 }
 
 const megabyte = 1024 * 1024
 
-const shown = (bytes: number) =>
+const format = (bytes: number) =>
   bytes < 1024 * megabyte
     ? `${Math.floor(bytes / megabyte)} MB`
     : `${(bytes / megabyte / 1024).toFixed(1)} GB`
 
-/** The folder itself, or the nearest one above it that there is: in that it would be made. */
-const nearest = async (folder: string): Promise<string> => {
+/** The folder itself, or the nearest existing parent, in which the service would create it. */
+const nearestExisting = async (folder: string): Promise<string> => {
   const found = await stat(folder).catch(() => undefined)
   if (found?.isDirectory() === true) return folder
   if (found !== undefined) throw new Error(`${folder} is a file`)
-  return nearest(dirname(folder))
+  return nearestExisting(dirname(folder))
 }
 
-/** Uploads get a folder in TMPDIR, which itself is not made. */
+/** For TMPDIR, which the service does not create. */
 const existing = async (folder: string) => {
   if (!(await stat(folder)).isDirectory()) throw new Error(`${folder} is a file`)
   return folder
 }
 
-/** Writes, since permissions alone tell root nothing, and nobody whether the disk is read-only. */
-const look = async ({ check, folder, isMade, least, enough }: Place): Promise<Finding> => {
-  const there = await (isMade ? nearest(folder) : existing(folder))
+/** Writes a folder: for root, and on a read-only disk, permissions alone prove nothing. */
+const look = async ({ check, path, isCreated, minimum, recommended }: Folder): Promise<Finding> => {
+  const there = await (isCreated ? nearestExisting(path) : existing(path))
   await rm(await mkdtemp(join(there, ".voice-agent-doctor-")), { recursive: true })
   const { bavail, bsize } = await statfs(there)
   const free = bavail * bsize
-  const found = `${folder}${there === folder ? "" : " (will be made)"}, ${shown(free)} free`
-  if (free < least)
-    return problem(check, found, `Make room there, at least ${shown(least)}, or set ${check}.`)
-  if (free < enough) return warning(check, found, `Make room there: ${shown(enough)} are enough.`)
+  const found = `${path}${there === path ? "" : " (will be created)"}, ${format(free)} free`
+  if (free < minimum)
+    return problem(check, found, `Free at least ${format(minimum)} there, or set ${check} to another folder.`)
+  if (free < recommended)
+    return warning(check, found, `Free up space there: ${format(recommended)} are enough.`)
   return ok(check, found)
 }
 
 /** The folders that the service writes to. */
-export const checkPlaces = (settings: Settings["Type"]) => {
+export const checkFolders = (settings: Settings["Type"]) => {
   const { maxAudioBytes, uploadSpace, logDir, dataDir, databaseUrl } = settings
-  const places: ReadonlyArray<Place> = [
-    // Half of what is free is for uploads unless told, and one user may have half of that.
+  const folders: ReadonlyArray<Folder> = [
+    // Without UPLOAD_SPACE_MB, uploads may take half of the free space, and one user half of that.
     {
       check: "TMPDIR",
-      folder: tmpdir(),
-      isMade: false,
-      least: Option.getOrElse(uploadSpace, () => 2 * leastSpace(maxAudioBytes)),
-      enough: Option.getOrElse(uploadSpace, () => 8 * leastSpace(maxAudioBytes)),
+      path: tmpdir(),
+      isCreated: false,
+      minimum: Option.getOrElse(uploadSpace, () => 2 * leastSpace(maxAudioBytes)),
+      recommended: Option.getOrElse(uploadSpace, () => 8 * leastSpace(maxAudioBytes)),
     },
     ...(Option.isSome(databaseUrl)
       ? []
       : [
-          // An empty cluster takes 40 MB, and PostgreSQL keeps up to 1 GB of its log.
+          // An empty cluster takes 40 MB, and PostgreSQL's WAL up to 1 GB.
           {
             check: "DATA_DIR",
-            folder: serverFolder(resolve(dataDir)),
-            isMade: true,
-            least: 100 * megabyte,
-            enough: 2048 * megabyte,
+            path: serverFolder(resolve(dataDir)),
+            isCreated: true,
+            minimum: 100 * megabyte,
+            recommended: 2048 * megabyte,
           },
         ]),
-    // Two logs, each of 10 MB and five older files.
+    // Two logs of 10 MB, each with five older files.
     ...Option.match(logDir, {
       onNone: () => [],
       onSome: (folder) => [
-        { check: "LOG_DIR", folder: resolve(folder), isMade: true, least: megabyte, enough: 120 * megabyte },
+        {
+          check: "LOG_DIR",
+          path: resolve(folder),
+          isCreated: true,
+          minimum: megabyte,
+          recommended: 120 * megabyte,
+        },
       ],
     }),
   ]
-  return Effect.forEach(places, (place) =>
-    Effect.tryPromise(() => look(place)).pipe(
+  return Effect.forEach(folders, (folder) =>
+    Effect.tryPromise(() => look(folder)).pipe(
       Effect.catchAll(({ error }) =>
         Effect.succeed(
           problem(
-            place.check,
-            `${place.folder} can't be written to: ${wordsOf(error)}`,
-            `Make it writable for this user, or set ${place.check} to another folder.`,
+            folder.check,
+            `${folder.path} can't be written to: ${messageOf(error)}`,
+            `Make it writable for this user, or set ${folder.check} to another folder.`,
           ),
         ),
       ),

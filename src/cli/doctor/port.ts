@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import type { Settings } from "../../config.ts"
-import { type Finding, ok, problem, wordsOf } from "./finding.ts"
+import { type Finding, messageOf, ok, problem } from "./finding.ts"
 
 const check = "port"
 
@@ -15,9 +15,9 @@ const isThisService = async (host: string, port: number) => {
   }
 }
 
-/** Opens the port as the service does, and closes it at once. */
+/** Opens the port as the service would, and closes it at once. */
 const look = async ({ host, port }: Settings["Type"]): Promise<Finding> => {
-  if (port === 0) return ok(check, "any that is free")
+  if (port === 0) return ok(check, "any free port")
   try {
     const server = Bun.serve({ hostname: host, port, reusePort: false, fetch: () => new Response() })
     await server.stop(true)
@@ -26,8 +26,8 @@ const look = async ({ host, port }: Settings["Type"]): Promise<Finding> => {
     if (await isThisService(host, port)) return ok(check, `${port}: the service runs there`)
     return problem(
       check,
-      `${port} of ${host} could not be opened: ${wordsOf(error)}`,
-      "Stop what uses the port, or set PORT or HOST to another.",
+      `${port} of ${host} could not be opened: ${messageOf(error)}`,
+      "Stop the program that uses the port, or set PORT or HOST.",
     )
   }
 }

@@ -1,7 +1,7 @@
 import { Effect, Option, Redacted } from "effect"
 import type { ServerSettings, Settings } from "../../config.ts"
 import { Stage } from "../../schema.ts"
-import { type Finding, ok, problem, warning, wordsOf } from "./finding.ts"
+import { type Finding, messageOf, ok, problem, warning } from "./finding.ts"
 
 /** In ms. */
 const patienceMs = 5000
@@ -84,7 +84,7 @@ const checkServer = (stage: Stage, server: ServerSettings, isFallback: boolean) 
       const check = isFallback ? `${stage} fallback` : stage
       return Effect.tryPromise(() => look(check, stage, server, baseUrl)).pipe(
         Effect.catchAll(({ error }) => {
-          const found = `${new URL(baseUrl).host} could not be reached: ${wordsOf(error)}`
+          const found = `${new URL(baseUrl).host} could not be reached: ${messageOf(error)}`
           const advice = `See whether the network is there, and ${isFallback ? `${stage.toUpperCase()}_FALLBACK_BASE_URL` : `${stage.toUpperCase()}_BASE_URL or OPENAI_BASE_URL`} right.`
           return Effect.succeed((isFallback ? warning : problem)(check, found, advice))
         }),

@@ -3,10 +3,11 @@ import {
   ApiKeyNotFound,
   EmailTaken,
   InvalidApiKey,
+  InvalidRegistrationToken,
   LastApiKey,
+  RegistrationClosed,
   TooManyApiKeys,
-} from "../../accounts/model.ts"
-import { InvalidRegistrationToken, RegistrationClosed } from "../../accounts/registration.ts"
+} from "../../accounts/errors.ts"
 import { AudioTooLong, InvalidAudio, NoSpeechDetected } from "../../audio/errors.ts"
 import type { Settings } from "../../config.ts"
 import { SessionExpired, SessionNotFound, UnknownPosition } from "../../conversation/model.ts"
@@ -72,7 +73,7 @@ export const makeExamples = ({
   InvalidRegistrationToken: [new InvalidRegistrationToken()],
   ApiKeyNotFound: [new ApiKeyNotFound()],
   LastApiKey: [new LastApiKey()],
-  TooManyApiKeys: [new TooManyApiKeys({ most: 20 })],
+  TooManyApiKeys: [new TooManyApiKeys({ max: 20 })],
   EmailTaken: [new EmailTaken()],
   ValidationFailed: [new ValidationFailed({ message: "body: must be an object" })],
   UnknownPosition: [new UnknownPosition({ field: "cursor" })],

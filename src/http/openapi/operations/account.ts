@@ -68,7 +68,7 @@ export const remove = describe({
   answers: [{ status: 204, description: "The account is deleted." }],
   failures: [
     new ValidationFailed({
-      message: "email: must be the e-mail address of this account, to confirm that all of it goes",
+      message: "email: must be this account's e-mail address, to confirm the deletion",
     }),
     "ConstraintViolated",
   ],
@@ -97,7 +97,7 @@ export const createKey = describe({
   answers: [keyCreated],
   failures: [
     new ValidationFailed({
-      message: "expiresAt: must be a time to come as ISO 8601, such as 2035-01-31T12:00:00Z",
+      message: "expiresAt: must be a future time in ISO 8601, such as 2035-01-31T12:00:00Z",
     }),
     "TooManyApiKeys",
     "ConstraintViolated",

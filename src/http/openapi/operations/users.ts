@@ -1,11 +1,11 @@
 import { keyNotice } from "../../../accounts/api-key.ts"
-import { mostOfAnyone } from "../../body.ts"
+import { maxPublicBodyBytes } from "../../body.ts"
 import { PayloadTooLarge, ValidationFailed } from "../../errors.ts"
 import { LoggedIn, Registered } from "../../payloads.ts"
 import { registrationToken } from "../headers.ts"
 import { describe, json } from "../operation.ts"
 
-const tooLarge = new PayloadTooLarge({ maxBytes: mostOfAnyone })
+const tooLarge = new PayloadTooLarge({ maxBytes: maxPublicBodyBytes })
 const userId = "0b6ad0f4-8a5c-4a4e-8f3b-7d5a1b7d0e11"
 const email = "ada@example.com"
 /** Looks like a key, but is none. */

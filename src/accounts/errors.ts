@@ -1,0 +1,39 @@
+import { Schema } from "effect"
+
+export class EmailTaken extends Schema.TaggedError<EmailTaken>()("EmailTaken", {}) {}
+
+/** No user has this address. */
+export class UserNotFound extends Schema.TaggedError<UserNotFound>()("UserNotFound", {}) {}
+
+export class InvalidApiKey extends Schema.TaggedError<InvalidApiKey>()("InvalidApiKey", {
+  reason: Schema.Literal("unknown", "expired", "revoked"),
+}) {}
+
+/** The user has no such key, or it has expired or been revoked. */
+export class ApiKeyNotFound extends Schema.TaggedError<ApiKeyNotFound>()("ApiKeyNotFound", {}) {}
+
+/** Without this key its user could not sign in again. */
+export class LastApiKey extends Schema.TaggedError<LastApiKey>()("LastApiKey", {}) {}
+
+export class TooManyApiKeys extends Schema.TaggedError<TooManyApiKeys>()("TooManyApiKeys", {
+  max: Schema.Number,
+}) {}
+
+/** REGISTRATION is closed: only the operator creates users. */
+export class RegistrationClosed extends Schema.TaggedError<RegistrationClosed>()("RegistrationClosed", {}) {}
+
+/** REGISTRATION is token, and the token is missing or wrong. */
+export class InvalidRegistrationToken extends Schema.TaggedError<InvalidRegistrationToken>()(
+  "InvalidRegistrationToken",
+  {},
+) {}
+
+/** Every error of an account, except of the operator's commands. */
+export type AccountError =
+  | EmailTaken
+  | InvalidApiKey
+  | ApiKeyNotFound
+  | LastApiKey
+  | TooManyApiKeys
+  | RegistrationClosed
+  | InvalidRegistrationToken
