@@ -3,8 +3,8 @@
  * client's model (`bun run generate`) all come from these.
  */
 import { Schema, Struct } from "effect"
-import { Exported } from "../accounts/export.ts"
 import { ApiKey } from "../accounts/model.ts"
+import { Exported } from "../conversation/export.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
 import { ApiKeyId, SessionId, Time, Timings, TurnId, Usage, UserId } from "../schema.ts"
 

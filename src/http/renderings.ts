@@ -35,7 +35,7 @@ const encodeTranscript = (transcript: string): { readonly value: string; readonl
 }
 
 /** The headers of a response to a turn, as far as the turn has come. */
-export const headersOf = (state: TurnState): Record<string, string> => ({
+const headersOf = (state: TurnState): Record<string, string> => ({
   "cache-control": "no-store",
   "x-accel-buffering": "no",
   "server-timing": serverTiming(timingsOf(state)),

@@ -1,12 +1,12 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
-import { Message, Session } from "../conversation/model.ts"
+import { Keys } from "../accounts/keys.ts"
+import { ApiKey, type User } from "../accounts/model.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { findAll } from "../db/rows.ts"
 import { SessionId, Time, TurnId, UserId } from "../schema.ts"
-import { Keys } from "./keys.ts"
-import { ApiKey, type User } from "./model.ts"
+import { Message, Session } from "./model.ts"
 
 /** Rows in memory at a time, of sessions (at most 16 KB each) and of one session's messages. */
 const pageSize = 200
