@@ -1,6 +1,7 @@
 import { Cause, Effect, Option, type Scope, Stream } from "effect"
 import type { TurnError } from "../turn/errors.ts"
-import { finalTimings, type TurnEvent, type TurnState, transcriptOf } from "../turn/events.ts"
+import type { TurnEvent } from "../turn/events.ts"
+import { finalTimings, type TurnState, transcriptOf } from "../turn/state.ts"
 import type { Turn } from "../turn/turns.ts"
 import type { SseEvent } from "./payloads.ts"
 import { defect, toProblem } from "./problems.ts"

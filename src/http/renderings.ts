@@ -1,14 +1,8 @@
 import { Chunk, Effect, Option, type Scope, Stream } from "effect"
 import { wavHeader } from "../audio/wav.ts"
 import type { TurnError } from "../turn/errors.ts"
-import {
-  finalTimings,
-  type OutputOptions,
-  type TurnEvent,
-  type TurnState,
-  timingsOf,
-  transcriptOf,
-} from "../turn/events.ts"
+import type { OutputOptions, TurnEvent } from "../turn/events.ts"
+import { finalTimings, type TurnState, timingsOf, transcriptOf } from "../turn/state.ts"
 import type { Turn } from "../turn/turns.ts"
 import type { MediaType } from "./accept.ts"
 import { asEvents } from "./event-stream.ts"

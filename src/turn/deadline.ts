@@ -5,8 +5,9 @@ import { DatabaseUnavailable } from "../db/errors.ts"
 import { Overloaded } from "../limits/admission.ts"
 import { timedOut } from "../providers/errors.ts"
 import type { TurnError } from "./errors.ts"
-import type { TurnStage, TurnState } from "./events.ts"
+import type { TurnStage } from "./events.ts"
 import type { TurnLog } from "./log.ts"
+import type { TurnState } from "./state.ts"
 
 const isRunning = ({ stages }: TurnState, stage: TurnStage) =>
   stages[stage] !== undefined && Option.isNone(stages[stage].endedAt)

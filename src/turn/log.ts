@@ -1,13 +1,7 @@
 import { type Cause, Chunk, Effect, Mailbox, Option, Stream } from "effect"
 import type { TurnError } from "./errors.ts"
-import {
-  initialState,
-  type NewTurnEvent,
-  step,
-  type TurnEvent,
-  type TurnStage,
-  type TurnState,
-} from "./events.ts"
+import type { NewTurnEvent, TurnEvent, TurnStage } from "./events.ts"
+import { initialState, step, type TurnState } from "./state.ts"
 
 /** Events that wait for a slow client; beyond these the turn waits too. */
 const maxWaitingEvents = 16

@@ -9,12 +9,12 @@ import { LanguageModel } from "../providers/language-model.ts"
 import { Synthesizer } from "../providers/synthesizer.ts"
 import { Transcriber } from "../providers/transcriber.ts"
 import { deadline } from "./deadline.ts"
-import { finalTimings, transcriptOf } from "./events.ts"
 import { forkJoin, runUntil } from "./fork.ts"
 import { hear } from "./hear.ts"
 import type { TurnLog } from "./log.ts"
 import { reply } from "./reply.ts"
 import { saveCompleted, type TurnIdentity } from "./saving.ts"
+import { finalTimings, transcriptOf } from "./state.ts"
 
 /** A turn that has its place in the order of its session, or is about to get it. */
 export interface RunningTurn extends TurnIdentity {

@@ -6,6 +6,7 @@ import type { TurnCancelled, TurnSession } from "../conversation/stored-turn.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { undisturbed } from "../db/postgres.ts"
 import type { ItemId } from "../schema.ts"
+import type { TurnRequest } from "./request.ts"
 import {
   finalTimings,
   type HeardReply,
@@ -15,8 +16,7 @@ import {
   type TurnState,
   timingsOf,
   transcriptOf,
-} from "./events.ts"
-import type { TurnRequest } from "./request.ts"
+} from "./state.ts"
 
 /** What identifies a turn's rows. */
 export interface TurnIdentity {

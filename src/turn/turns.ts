@@ -22,13 +22,14 @@ import { undisturbed } from "../db/postgres.ts"
 import { countTurn } from "../metrics.ts"
 import { ItemId, newId } from "../schema.ts"
 import type { TurnError } from "./errors.ts"
-import { type HeardUpTo, heardReply, type TurnEvent, type TurnState } from "./events.ts"
+import type { TurnEvent } from "./events.ts"
 import { runUntil } from "./fork.ts"
 import { makeTurnLog, type TurnLog } from "./log.ts"
 import { makePipeline, type RunningTurn } from "./pipeline.ts"
 import { makeReplay } from "./replay.ts"
 import { SessionTarget, type TurnRequest } from "./request.ts"
 import { saveCutShort } from "./saving.ts"
+import { type HeardUpTo, heardReply, type TurnState } from "./state.ts"
 
 /** How long a failed turn's client waits for its end to be saved, so that an immediate retry does not find it running. */
 const finalizeTimeout = Duration.seconds(2)

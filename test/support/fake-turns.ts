@@ -16,7 +16,7 @@ import { pcm16k } from "../../src/audio/pcm.ts"
 import { History } from "../../src/conversation/history.ts"
 import type { Item, NewItem } from "../../src/conversation/item.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
-import { RunningTurns } from "../../src/conversation/running-turns.ts"
+import { type QueueTicket, RunningTurns } from "../../src/conversation/running-turns.ts"
 import { Sessions } from "../../src/conversation/sessions.ts"
 import type { EndedTurn } from "../../src/conversation/stored-turn.ts"
 import { DatabaseUnavailable } from "../../src/db/errors.ts"
@@ -56,6 +56,8 @@ export interface FakeScript {
   readonly thinks?: ReadonlyArray<FakeRound>
   readonly speaks?: ReadonlyArray<FakeSpeech>
   readonly history?: ReadonlyArray<Item>
+  /** Done once no turn ahead runs any more. */
+  readonly ready?: QueueTicket["ready"]
   /** How many saves find the database away. */
   readonly savesThatFail?: number
 }
@@ -76,9 +78,9 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
   let savesThatFail = script.savesThatFail ?? 0
 
   const ledger = Layer.succeed(Ledger, {
-    open: () => Effect.succeedSome("1"),
-    ahead: () => Effect.succeedNone,
-    renew: () => Effect.succeed([]),
+    open: () => unused,
+    ahead: () => unused,
+    renew: () => unused,
     save: (turn) =>
       Effect.suspend(() => {
         savesThatFail -= 1
@@ -88,18 +90,26 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
       }),
     fail: (turn) => Effect.sync(() => void failed.push(turn)),
     truncate: (_user, _item, heard) => Effect.sync(() => void truncated.push(heard)),
-    findByKey: () => Effect.succeedNone,
+    findByKey: () => unused,
     freeKey: () => unused,
     findStored: () => unused,
     requestCancel: () => unused,
     isRunning: () => unused,
     expire: () => unused,
   })
+  // Without the heartbeat: the test clock takes 10 ms of real time for every sleep that ends.
+  const running = Layer.succeed(RunningTurns, {
+    register: () => Effect.succeed(Effect.never),
+    claim: () =>
+      Effect.succeed({ _tag: "First", ticket: { ready: script.ready ?? Effect.void, issued: Effect.void } }),
+    answered: () => Effect.succeedNone,
+    cancel: () => unused,
+  })
   const layer = Turns.layer.pipe(
-    Layer.provide(RunningTurns.layer),
     Layer.provide(
       Layer.mergeAll(
         ledger,
+        running,
         transcriber.layer,
         model.layer,
         synthesizer.layer,

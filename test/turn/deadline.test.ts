@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test"
 import { Duration, Effect, Exit, Fiber, TestClock } from "effect"
 import { deadline, overdue } from "../../src/turn/deadline.ts"
-import { initialState, type NewTurnEvent, step, type TurnStage } from "../../src/turn/events.ts"
+import type { NewTurnEvent, TurnStage } from "../../src/turn/events.ts"
 import { makeTurnLog } from "../../src/turn/log.ts"
+import { initialState, step } from "../../src/turn/state.ts"
 import { effectTest } from "../support/effect.ts"
 
 const timeout = Duration.seconds(60)

@@ -1,0 +1,222 @@
+import { Chunk, Option } from "effect"
+import type { SessionId, Timings, TurnId, Usage } from "../schema.ts"
+import type { OutputOptions, Source, TurnEvent, TurnStage } from "./events.ts"
+
+interface StageTimes {
+  readonly startedAt: number
+  readonly endedAt: Option.Option<number>
+}
+
+/** Up to where the reply had been spoken after the event `seq`. */
+interface SpokenMark {
+  readonly seq: number
+  readonly text: number
+  readonly ms: number
+}
+
+/** Everything that is known of a turn: the fold of its events. */
+export interface TurnState {
+  readonly output: OutputOptions
+  /** True where the audio is kept: for the end of a reply that is not streamed, or for a retry with the same key. */
+  readonly keepsAudio: boolean
+  /** The end of the upload, in ms since 1970. */
+  readonly beganAt: number
+  readonly uploadMs: number
+  readonly ids: Option.Option<{ readonly sessionId: SessionId; readonly turnId: TurnId }>
+  readonly replayOf: Option.Option<Timings>
+  readonly stages: Readonly<Partial<Record<TurnStage, StageTimes>>>
+  readonly heard: Option.Option<{ readonly transcript: string; readonly source: Source }>
+  /** The reply as the model has written it so far. */
+  readonly reply: string
+  readonly firstTokenAt: Option.Option<number>
+  /** Of this round's speech. */
+  readonly firstSpeechAt: Option.Option<number>
+  /** Of the turn, whatever is tried again later. */
+  readonly firstAudioAt: Option.Option<number>
+  /** The event with the first part of the reply as its client gets it: audio, or text where it is not spoken. */
+  readonly firstOutput: Option.Option<number>
+  /** True where some of the reply went to a client that streams it: the round cannot be tried again. */
+  readonly isSent: boolean
+  /** Empty unless `keepsAudio`. */
+  readonly audio: Chunk.Chunk<Uint8Array>
+  /** The playing time of all audio so far. */
+  readonly audioMs: number
+  readonly spoken: ReadonlyArray<SpokenMark>
+  readonly lastSpokenAt: Option.Option<number>
+  readonly usage: Usage
+  readonly isSaved: boolean
+}
+
+export const initialState = (begin: {
+  readonly output: OutputOptions
+  readonly keepsAudio: boolean
+  readonly beganAt: number
+  readonly uploadMs: number
+}): TurnState => ({
+  ...begin,
+  ids: Option.none(),
+  replayOf: Option.none(),
+  stages: {},
+  heard: Option.none(),
+  reply: "",
+  firstTokenAt: Option.none(),
+  firstSpeechAt: Option.none(),
+  firstAudioAt: Option.none(),
+  firstOutput: Option.none(),
+  isSent: false,
+  audio: Chunk.empty(),
+  audioMs: 0,
+  spoken: [],
+  lastSpokenAt: Option.none(),
+  usage: { audioSeconds: 0, inputTokens: 0, outputTokens: 0, charactersSpoken: 0 },
+  isSaved: false,
+})
+
+const addUsage = (usage: Usage, more: Partial<Usage>): Usage => ({
+  audioSeconds: usage.audioSeconds + (more.audioSeconds ?? 0),
+  inputTokens: usage.inputTokens + (more.inputTokens ?? 0),
+  outputTokens: usage.outputTokens + (more.outputTokens ?? 0),
+  charactersSpoken: usage.charactersSpoken + (more.charactersSpoken ?? 0),
+})
+
+const orFirst = <A>(known: Option.Option<A>, now: A): Option.Option<A> =>
+  Option.isSome(known) ? known : Option.some(now)
+
+/** The state after one more event. Pure: the same events give the same state. */
+export const step = (state: TurnState, event: TurnEvent): TurnState => {
+  const { at, seq } = event
+  switch (event._tag) {
+    case "Started": {
+      const { sessionId, turnId, replayOf } = event
+      return { ...state, ids: Option.some({ sessionId, turnId }), replayOf }
+    }
+    case "StageStarted":
+      return {
+        ...state,
+        stages: { ...state.stages, [event.stage]: { startedAt: at, endedAt: Option.none() } },
+      }
+    case "StageEnded": {
+      const startedAt = state.stages[event.stage]?.startedAt ?? at
+      return { ...state, stages: { ...state.stages, [event.stage]: { startedAt, endedAt: Option.some(at) } } }
+    }
+    case "Heard":
+      return { ...state, heard: Option.some({ transcript: event.text, source: event.source }) }
+    case "RoundStarted": {
+      const { llm: _llm, tts: _tts, ...stages } = state.stages
+      return {
+        ...state,
+        stages,
+        reply: "",
+        firstTokenAt: Option.none(),
+        firstSpeechAt: Option.none(),
+        audio: Chunk.empty(),
+        audioMs: 0,
+        spoken: [],
+        lastSpokenAt: Option.none(),
+      }
+    }
+    case "TextDelta": {
+      const isOutput = state.output.format === "none"
+      return {
+        ...state,
+        reply: state.reply + event.text,
+        firstTokenAt: orFirst(state.firstTokenAt, at),
+        firstOutput: isOutput ? orFirst(state.firstOutput, seq) : state.firstOutput,
+        isSent: state.isSent || (state.output.streaming && state.output.streamsText),
+      }
+    }
+    case "Audio":
+      return {
+        ...state,
+        firstSpeechAt: orFirst(state.firstSpeechAt, at),
+        firstAudioAt: orFirst(state.firstAudioAt, at),
+        firstOutput: orFirst(state.firstOutput, seq),
+        isSent: state.isSent || state.output.streaming,
+        audio: state.keepsAudio ? Chunk.append(state.audio, event.bytes) : state.audio,
+        audioMs: state.audioMs + event.ms,
+      }
+    case "SpokenTo":
+      return {
+        ...state,
+        spoken: [...state.spoken, { seq, text: event.text, ms: event.ms }],
+        lastSpokenAt: Option.some(at),
+      }
+    case "Used":
+      return { ...state, usage: addUsage(state.usage, event.usage) }
+    case "Completed":
+    case "Interrupted":
+      return { ...state, isSaved: true }
+  }
+}
+
+/** How far the client came: the last event that it took, or the playing time of the audio that it played. */
+export type HeardUpTo = { readonly delivered: number } | { readonly playedMs: number }
+
+export interface HeardReply {
+  /** The reply up to its last segment whose audio was heard whole. */
+  readonly text: string
+  /** The playing time of that audio. */
+  readonly ms: number
+}
+
+const unheard: SpokenMark = { seq: 0, text: 0, ms: 0 }
+
+/** What the client heard of the reply, up to the last segment that was heard whole. */
+export const heardReply = (state: TurnState, upTo: HeardUpTo): HeardReply => {
+  const mark =
+    state.spoken.findLast(({ seq, ms }) =>
+      "delivered" in upTo ? seq <= upTo.delivered : ms <= upTo.playedMs,
+    ) ?? unheard
+  return { text: state.reply.slice(0, mark.text).trimEnd(), ms: Math.round(mark.ms) }
+}
+
+/** The text alone of what the client heard. */
+export const heardText = (state: TurnState, upTo: HeardUpTo): string => heardReply(state, upTo).text
+
+/** True where any of the reply reached the client, be it less than a segment. A reply sent at the end was not heard before. */
+export const isHeard = (state: TurnState, upTo: HeardUpTo): boolean =>
+  "delivered" in upTo
+    ? state.output.streaming && Option.exists(state.firstOutput, (seq) => seq <= upTo.delivered)
+    : upTo.playedMs > 0 && state.audioMs > 0
+
+export const transcriptOf = ({ heard }: TurnState): string =>
+  Option.match(heard, { onNone: () => "", onSome: ({ transcript }) => transcript })
+
+const known = (part: keyof Timings, to: Option.Option<number>, from: number | undefined) =>
+  Option.isSome(to) && from !== undefined ? { [part]: Math.max(0, Math.round(to.value - from)) } : {}
+
+/** The timed parts that are known so far, in ms. `total` is known at the end only. */
+export const timingsOf = (state: TurnState): Partial<Timings> => {
+  if (Option.isSome(state.replayOf)) return state.replayOf.value
+  const { beganAt, stages } = state
+  const duration = (stage: "validate" | "transcode" | "stt", since = stages[stage]) =>
+    known(stage, stages[stage]?.endedAt ?? Option.none(), since?.startedAt)
+  return {
+    upload: Math.round(state.uploadMs),
+    ...duration("validate"),
+    // With the wait for a slot, so that the parts up to the first audio add up.
+    ...duration("transcode", stages.decodingSlot ?? stages.transcode),
+    ...duration("stt"),
+    ...known("llmTtft", state.firstTokenAt, stages.llm?.startedAt),
+    ...known("ttsTtfb", state.firstSpeechAt, stages.tts?.startedAt),
+    ...known("firstAudio", state.firstAudioAt, beganAt),
+  }
+}
+
+const noTimes: Timings = {
+  upload: 0,
+  validate: 0,
+  transcode: 0,
+  stt: 0,
+  llmTtft: 0,
+  ttsTtfb: 0,
+  firstAudio: 0,
+  total: 0,
+}
+
+/** The times of a turn that came to its end; 0 for the parts that it did not have. */
+export const finalTimings = (state: TurnState): Timings => ({
+  ...noTimes,
+  ...known("total", state.lastSpokenAt, state.beganAt),
+  ...timingsOf(state),
+})
