@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { ApiKeyList, readAs } from "../http/answers.ts"
-import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { makeEmptyDatabase, type TestDatabase } from "../support/database.ts"
 import { type Service, startService } from "../support/service.ts"
 import { migrateTo } from "./older-schema.ts"
 
@@ -11,7 +11,7 @@ const [ada, bob, eve, mallory] = ["a", "b", "c", "d"].map((digit) => `sk_${digit
 const hash = (key = "") => new Bun.CryptoHasher("sha256").update(key).digest("hex")
 
 beforeAll(async () => {
-  database = await makeDatabase()
+  database = await makeEmptyDatabase()
   await migrateTo(database.sql, 2)
   await database.sql.unsafe(`
     insert into users (email, api_key_hash, created_at) values
