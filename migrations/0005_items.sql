@@ -1,7 +1,10 @@
 -- A conversation is a list of items: messages, tool calls, their results, summaries.
 --
--- Version 0.1.0 goes on beside this schema while it is replaced: it finds its table again as the view `messages`, and
--- the name of the foreign key, which its code looks for. One pass rewrites the table; statements wait meanwhile.
+-- Processes of version 0.1.0 may run during the update. For them the view `messages` takes the place of the table, and the
+-- foreign key keeps its name, messages_session_id_fkey, which their code compares.
+--
+-- The table is rewritten once, under an exclusive lock: statements on it wait. Measured on two busy cores: 12 s for
+-- 500,000 messages.
 
 alter table messages rename to items;
 alter table items rename constraint messages_pkey to items_pkey;
@@ -17,7 +20,7 @@ alter table items rename column audio_url to audio_key;
 alter table items drop column role;
 
 alter table items
-  -- The default is for the rows that are here already.
+  -- The type of the existing rows; PostgreSQL adds such a column without another rewrite.
   add column type text not null default 'message'
     constraint items_type_check check (type in ('message', 'tool_call', 'tool_result', 'summary')),
   -- Milliseconds of audio that the client heard.
@@ -29,7 +32,7 @@ alter table items
   );
 alter table items alter column type drop default;
 
--- For version 0.1.0.
+-- For version 0.1.0; nothing else uses it. A multi-row insert costs one trigger call a row, so fill `items` instead.
 create view messages as
   select id, session_id, sequence, turn_id, payload ->> 'role' as role, payload ->> 'text' as content, interrupted,
     audio_key as audio_url, created_at

@@ -19,7 +19,7 @@ import {
   TurnState,
 } from "./stored-turn.ts"
 
-/** How long a turn counts as running after its process last renewed it, which it does every second. A database that does not answer for 10 s counts as hung. */
+/** How long a turn runs on without a renewal. Its process renews it every second, and gives up on a statement after 10 s. */
 const lease = Duration.seconds(15)
 
 /** How long a retry with the same Idempotency-Key finds its turn. */
@@ -213,6 +213,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
           yield* itemsAdded
         })
         return transaction(sql, all, { isRepeatable: true }).pipe(
+          // The key's name from before migration 5, for version 0.1.0, which compares it too.
           Effect.mapError((error) =>
             error._tag === "ConstraintViolated" && error.constraint === "messages_session_id_fkey"
               ? new SessionNotFound()

@@ -1,27 +1,19 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { readdir } from "node:fs/promises"
-import { join } from "node:path"
 import { ApiKeyList, readAs } from "../http/answers.ts"
-import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { makeEmptyDatabase, type TestDatabase } from "../support/database.ts"
 import { type Service, startService } from "../support/service.ts"
+import { migrateTo } from "./older-schema.ts"
 
 let database: TestDatabase
 let service: Service
 /** Keys of users from before there were several. */
 const [ada, bob, eve, mallory] = ["a", "b", "c", "d"].map((digit) => `sk_${digit.repeat(64)}`)
 const hash = (key = "") => new Bun.CryptoHasher("sha256").update(key).digest("hex")
-const folder = join(import.meta.dir, "../../migrations")
 
 beforeAll(async () => {
-  database = await makeDatabase()
-  // As the service left it that knew the first two migrations only.
-  const [initial, turns] = (await readdir(folder)).toSorted()
-  for (const file of [initial, turns])
-    await database.sql.unsafe(await Bun.file(join(folder, `${file}`)).text())
+  database = await makeEmptyDatabase()
+  await migrateTo(database.sql, 2)
   await database.sql.unsafe(`
-    create table schema_migrations
-      (migration_id integer primary key, created_at timestamptz not null default now(), name varchar(255) not null);
-    insert into schema_migrations (migration_id, name) values (1, 'initial_schema'), (2, 'turns');
     insert into users (email, api_key_hash, created_at) values
       ('ada@example.com', '${hash(ada)}', '2024-02-29T12:00:00Z'),
       (U&'Bo\\0308b@example.com', '${hash(bob)}', now()),

@@ -8,7 +8,7 @@ import { Ledger } from "../../src/conversation/ledger.ts"
 import type { EndedTurn, NewTurn } from "../../src/conversation/stored-turn.ts"
 import * as Postgres from "../../src/db/postgres.ts"
 import { newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
-import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { makeEmptyDatabase, type TestDatabase } from "../support/database.ts"
 import { until } from "../support/turns.ts"
 import { migrateTo } from "./older-schema.ts"
 import * as Older from "./version-0-1-0.ts"
@@ -16,7 +16,7 @@ import * as Older from "./version-0-1-0.ts"
 let database: TestDatabase
 const cleanUps: Array<() => Promise<unknown>> = []
 beforeEach(async () => {
-  database = await makeDatabase()
+  database = await makeEmptyDatabase()
   await migrateTo(database.sql, 4)
 })
 afterEach(async () => {

@@ -20,7 +20,7 @@ const kills = Number(process.env.KILLS ?? 5)
 const seed = Number(process.env.KILL_SEED ?? Date.now() % 2 ** 31)
 /** Each so many times the whole lease of what was killed is waited for; else it is cut to half a second. */
 const wholeLeaseEvery = 10
-/** In seconds, as TurnRecords has it. */
+/** In seconds, as in ledger.ts. */
 const lease = 15
 
 /** Park and Miller's generator: the same seed, the same kills. */
