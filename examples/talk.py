@@ -1,8 +1,9 @@
-"""One turn with Python's own library: the transcript, and the spoken reply in answer.mp3 while it comes.
+"""One turn with Python's standard library: prints the transcript, and streams the spoken reply to answer.mp3.
 
     python3 examples/talk.py examples/question.wav
 
-VOICE_AGENT_URL names another service than http://localhost:3000, VOICE_AGENT_KEY a key (else it registers).
+VOICE_AGENT_URL is the service's address (default: http://localhost:3000). VOICE_AGENT_KEY is an API key; without one
+the example registers a new user.
 """
 
 import json
@@ -36,13 +37,13 @@ def main(recording="examples/question.wav", answer="answer.mp3"):
     with open(recording, "rb") as file:
         body, content_type = multipart(file.read())
     headers = {"Authorization": f"Bearer {key}", "Content-Type": content_type, "Accept": "audio/mpeg"}
-    # A reply may take 90 s to its first byte: 30 s behind the turn before it, and 60 s of its own.
+    # The first byte can take 90 s: 30 s of waiting for the previous turn, and 60 s for this one.
     with urlopen(Request(f"{API}/voice/conversation", body, headers), timeout=100) as reply:
         print("You:  ", unquote(reply.headers["X-Transcript"]), flush=True)
         with open(answer, "wb") as file:
             while chunk := reply.read1(65536):
                 file.write(chunk)
-        print(f"{answer}: go on in session", reply.headers["X-Session-Id"])
+        print(f"{answer}: session", reply.headers["X-Session-Id"])
 
 
 try:

@@ -1,9 +1,10 @@
 #!/bin/sh
-# One turn with curl: the transcript, and the spoken reply in answer.mp3.
+# One turn with curl: prints the transcript, and saves the spoken reply in answer.mp3.
 #
 #     sh examples/talk.sh examples/question.wav
 #
-# VOICE_AGENT_URL names another service than http://localhost:3000, VOICE_AGENT_KEY a key (else it registers).
+# VOICE_AGENT_URL is the service's address (default: http://localhost:3000). VOICE_AGENT_KEY is an API key; without one
+# the example registers a new user.
 set -eu
 api=${VOICE_AGENT_URL:-http://localhost:3000}/api/v1
 recording=${1:-examples/question.wav}
@@ -14,13 +15,13 @@ trap 'rm -f "$headers"' EXIT
 field() { sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
 key=${VOICE_AGENT_KEY:-$(curl -sS --fail-with-body "$api/users/register" -d "email=$(date +%s)-$$@example.com" | field apiKey)}
 
-# With an error the answer is its JSON, and curl ends with 22.
+# The body of an error is JSON, and curl exits with 22.
 if ! curl -sS --fail-with-body -D "$headers" -o "$answer" "$api/voice/conversation" \
   -H "Authorization: Bearer $key" -H "Accept: audio/mpeg" -F "audio=@$recording"; then
   cat "$answer" >&2
   rm -f "$answer"
   exit 1
 fi
-# Percent-encoded where a header must be.
+# The transcript is percent-encoded.
 echo "You:   $(sed -n 's/^[Xx]-[Tt]ranscript: //p' "$headers" | tr -d '\r')"
-echo "$answer: go on in session $(sed -n 's/^[Xx]-[Ss]ession-[Ii]d: //p' "$headers" | tr -d '\r')"
+echo "$answer: session $(sed -n 's/^[Xx]-[Ss]ession-[Ii]d: //p' "$headers" | tr -d '\r')"

@@ -1,9 +1,10 @@
 /**
- * One turn with the client: what was said, the reply as it is written, and its speech in answer.mp3.
+ * One turn with the client: prints the transcript and the reply as it arrives, and saves the speech in answer.mp3.
  *
  *     bun examples/talk.ts examples/question.wav
  *
- * VOICE_AGENT_URL names another service than http://localhost:3000, VOICE_AGENT_KEY a key (else it registers).
+ * VOICE_AGENT_URL is the service's address (default: http://localhost:3000). VOICE_AGENT_KEY is an API key; without one
+ * the example registers a new user.
  */
 import { makeClient, VoiceAgentError } from "../src/client/client.ts"
 
@@ -22,7 +23,7 @@ try {
     onAudio: (bytes) => speech.write(bytes),
   })
   await speech.end()
-  console.log(`\n${answer}: first sound after ${timings.firstAudio} ms; go on in session ${sessionId}`)
+  console.log(`\n${answer}: first audio after ${timings.firstAudio} ms; session ${sessionId}`)
 } catch (error) {
   if (!(error instanceof VoiceAgentError)) throw error
   console.error(`${error.code}: ${error.message}`)

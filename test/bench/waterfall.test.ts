@@ -2,8 +2,11 @@ import { describe, expect, test } from "bun:test"
 import { defaultReply, hosted, sequentialFloorMs } from "../../scripts/bench/latency.ts"
 import { drawWaterfall } from "../../scripts/bench/svg.ts"
 import { type Bar, type Lane, medianTurn, sequentialLane, turnLane } from "../../scripts/bench/waterfall.ts"
+import { exampleOf } from "../../src/http/openapi/json-schema.ts"
+import { Timings } from "../../src/schema.ts"
 
 const timings = {
+  ...exampleOf(Timings),
   upload: 4,
   validate: 1,
   transcode: 80,

@@ -1,22 +1,15 @@
 import { describe, expect, test } from "bun:test"
-import { FastCheck as fc } from "effect"
+import { Arbitrary, FastCheck as fc } from "effect"
+import { exampleOf } from "../../src/http/openapi/json-schema.ts"
 import { spansOf, ticksOf } from "../../src/page/waterfall-spans.ts"
+import { Timings } from "../../src/schema.ts"
 
-const ms = fc.nat(120_000)
-const timings = fc.record({
-  upload: ms,
-  validate: ms,
-  transcode: ms,
-  stt: ms,
-  llmTtft: ms,
-  ttsTtfb: ms,
-  firstAudio: ms,
-  total: ms,
-})
+const timings = Arbitrary.make(Timings)
 
 describe("the waterfall", () => {
   test("places each stage", () => {
     const spans = spansOf({
+      ...exampleOf(Timings),
       upload: 40,
       validate: 2,
       transcode: 98,

@@ -115,14 +115,17 @@ const operationOf =
 const component = ([name, schema]: readonly [string, JsonSchema]) =>
   html`<section id="schema-${name}"><h3>${name}</h3>${schemaDetails({ ...schema })}</section>`
 
-export const makeDocs = (document: unknown, styles: Html): string => {
+/** `order`: the operations' ids. */
+export const makeDocs = (document: unknown, order: ReadonlyArray<string>, styles: Html): string => {
   const { info, servers, tags, paths, components } = Schema.decodeUnknownSync(Document)(document)
   const endpoints = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ method, path, operation })),
   )
   const groups = tags.map((tag) => ({
     ...tag,
-    operations: endpoints.filter(({ operation }) => operation.tags.includes(tag.name)),
+    operations: endpoints
+      .filter(({ operation }) => operation.tags.includes(tag.name))
+      .toSorted((a, b) => order.indexOf(a.operation.operationId) - order.indexOf(b.operation.operationId)),
   }))
   const [{ url }] = servers
   const link = ({ operation }: Endpoint) =>

@@ -117,9 +117,9 @@ const templateOf = (path: string) => path.slice(prefix.length).replace(/:(\w+)/g
 const named = Object.entries(components).map(([name, schema]) => [name, toJsonSchema(schema)] as const)
 const namesBySchema = new Map(named.map(([name, schema]) => [JSON.stringify(schema), name]))
 
-/** The OpenAPI 3.1 document of the API's routes, from their Schemas and descriptions. Throws for a route without one. */
-export const makeDocument = (routes: ReadonlyArray<Route>, examples: Examples): JsonSchema => {
-  const described = routes
+/** The API's routes with their descriptions, in the order of the descriptions. Throws for a route without one. */
+const describedRoutes = (routes: ReadonlyArray<Route>) =>
+  routes
     .filter(({ path }) => path.startsWith(prefix))
     .map((route) => {
       const operation = operationOf(route)
@@ -127,8 +127,15 @@ export const makeDocument = (routes: ReadonlyArray<Route>, examples: Examples): 
       return { route, operation }
     })
     .toSorted((a, b) => a.operation.position - b.operation.position)
+
+/** The ids of all operations, in the order of their descriptions. `paths` groups them by path instead. */
+export const operationIds = (routes: ReadonlyArray<Route>): ReadonlyArray<string> =>
+  describedRoutes(routes).map(({ operation }) => operation.described.id)
+
+/** The OpenAPI 3.1 document of the API's routes, from their Schemas and descriptions. Throws for a route without one. */
+export const makeDocument = (routes: ReadonlyArray<Route>, examples: Examples): JsonSchema => {
   const paths: Record<string, Record<string, unknown>> = {}
-  for (const { route, operation } of described) {
+  for (const { route, operation } of describedRoutes(routes)) {
     const path = templateOf(route.path)
     paths[path] = {
       ...paths[path],

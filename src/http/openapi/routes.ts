@@ -4,7 +4,7 @@ import { Settings } from "../../config.ts"
 import { sha256 } from "../../hash.ts"
 import { makeRun } from "../run.ts"
 import { makeDocs } from "./docs.ts"
-import { makeDocument, type Route } from "./document.ts"
+import { makeDocument, operationIds, type Route } from "./document.ts"
 import { makeExamples } from "./failures.ts"
 import { Html } from "./html.ts"
 
@@ -30,7 +30,10 @@ export const documentRoutes = Effect.fnUntraced(function* (routes: () => Readonl
   const docs = yield* Effect.cached(
     Effect.gen(function* () {
       const styles = yield* Effect.promise(() => Bun.file(stylesheet).text())
-      return { page: makeDocs(yield* document, new Html(styles)), policy: contentSecurity(styles) }
+      return {
+        page: makeDocs(yield* document, operationIds(routes()), new Html(styles)),
+        policy: contentSecurity(styles),
+      }
     }),
   )
   const headers = { "cache-control": "no-cache", "x-content-type-options": "nosniff" }
