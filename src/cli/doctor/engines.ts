@@ -2,7 +2,7 @@ import type { Settings } from "../../config.ts"
 import { Stage } from "../../schema.ts"
 import { type Finding, ok, warning } from "./finding.ts"
 
-/** What each of the offline engines' programs is for. */
+/** The programs of the offline engines, and what is missing without each. */
 const programs = [
   { check: "espeak-ng", program: "espeak-ng", stage: "tts", without: "replies are a tone instead of speech" },
   {
@@ -13,7 +13,7 @@ const programs = [
   },
 ] as const
 
-/** The offline engines, where a stage runs on them. */
+/** The offline engines, if a stage runs on them. */
 export const checkEngines = (settings: Settings["Type"]): ReadonlyArray<Finding> => {
   const offline = Stage.literals.filter((stage) => settings[stage].engine === "offline")
   if (offline.length === 0) return []
@@ -21,7 +21,7 @@ export const checkEngines = (settings: Settings["Type"]): ReadonlyArray<Finding>
     warning(
       "engines",
       `${offline.join(", ")} on the offline engines`,
-      "They are for trying the service, not for use: set OPENAI_API_KEY.",
+      "They are for trying the service. Set OPENAI_API_KEY for better ones.",
     ),
     ...programs
       .filter(({ stage }) => offline.includes(stage))

@@ -3,9 +3,9 @@ import type { ServerSettings, Settings } from "../../config.ts"
 import { Stage } from "../../schema.ts"
 import { type Finding, messageOf, ok, problem, warning } from "./finding.ts"
 
-/** In ms. */
-const patienceMs = 5000
+const timeoutMs = 5000
 
+/** The ids of a list of models; undefined where it is no such list. */
 const idsOf = (body: unknown): ReadonlyArray<unknown> | undefined => {
   if (typeof body !== "object" || body === null || !("data" in body) || !Array.isArray(body.data))
     return undefined
@@ -14,25 +14,25 @@ const idsOf = (body: unknown): ReadonlyArray<unknown> | undefined => {
   )
 }
 
-/** The list of models costs nothing anywhere. A key is sent where the service would send it, and nowhere else. */
-const look = async (
+/** Requests the list of models, which is free at every provider. The key goes where the service would send it. */
+const listModels = async (
   check: string,
   stage: string,
   server: ServerSettings,
   baseUrl: string,
 ): Promise<Finding> => {
   const { host } = new URL(baseUrl)
-  const askedAt = Date.now()
+  const sentAt = Date.now()
   const answer = await fetch(`${baseUrl}/models`, {
     headers: { authorization: `Bearer ${Redacted.value(server.apiKey)}` },
     redirect: "error",
-    signal: AbortSignal.timeout(patienceMs),
+    signal: AbortSignal.timeout(timeoutMs),
   })
   const text = await answer.text()
   const now = Date.now()
   const date = Date.parse(answer.headers.get("date") ?? "")
-  // The header has whole seconds: half of one is the likeliest.
-  const ahead = Number.isNaN(date) ? {} : { aheadMs: date + 500 - (askedAt + now) / 2 }
+  // The header has whole seconds, so it is half a second early on average.
+  const ahead = Number.isNaN(date) ? {} : { aheadMs: date + 500 - (sentAt + now) / 2 }
   const finding = (): Finding => {
     const { status } = answer
     const name = stage.toUpperCase()
@@ -44,12 +44,12 @@ const look = async (
       )
     }
     if (status === 404 || status === 405)
-      return ok(check, `${host} answers; it lists no models, so that the key is not checked`)
+      return ok(check, `${host} answers; it lists no models, so the key is not checked`)
     if (!answer.ok) {
       return warning(
         check,
         `${host} answers with status ${status}`,
-        "Look at the provider's status page, and try again.",
+        "Check the provider's status page and try again.",
       )
     }
     let ids: ReadonlyArray<unknown> | undefined
@@ -62,17 +62,17 @@ const look = async (
       return warning(
         check,
         `${host} answers with no list of models`,
-        `See whether ${name}_BASE_URL ends as the server wants it, in /v1 mostly.`,
+        `Check the path of ${name}_BASE_URL. Most servers expect it to end in /v1.`,
       )
     }
     if (!ids.includes(server.model)) {
       return warning(
         check,
         `${host} does not list the model "${server.model}"`,
-        `See whether ${name}_MODEL is right; some servers list not all that they have.`,
+        `Check ${name}_MODEL. Some servers do not list all their models.`,
       )
     }
-    return ok(check, `${server.model} at ${host}, ${now - askedAt} ms`)
+    return ok(check, `${server.model} at ${host}, ${now - sentAt} ms`)
   }
   return { ...finding(), ...ahead }
 }
@@ -82,10 +82,12 @@ const checkServer = (stage: Stage, server: ServerSettings, isFallback: boolean) 
     onNone: () => Effect.succeed([]),
     onSome: (baseUrl) => {
       const check = isFallback ? `${stage} fallback` : stage
-      return Effect.tryPromise(() => look(check, stage, server, baseUrl)).pipe(
+      return Effect.tryPromise(() => listModels(check, stage, server, baseUrl)).pipe(
         Effect.catchAll(({ error }) => {
           const found = `${new URL(baseUrl).host} could not be reached: ${messageOf(error)}`
-          const advice = `See whether the network is there, and ${isFallback ? `${stage.toUpperCase()}_FALLBACK_BASE_URL` : `${stage.toUpperCase()}_BASE_URL or OPENAI_BASE_URL`} right.`
+          const name = stage.toUpperCase()
+          const variable = isFallback ? `${name}_FALLBACK_BASE_URL` : `${name}_BASE_URL or OPENAI_BASE_URL`
+          const advice = `Check the network and ${variable}.`
           return Effect.succeed((isFallback ? warning : problem)(check, found, advice))
         }),
         Effect.map((finding) => [
@@ -95,7 +97,7 @@ const checkServer = (stage: Stage, server: ServerSettings, isFallback: boolean) 
     },
   })
 
-/** Who each stage asks, but for the offline engines. */
+/** The servers of every stage. The offline engines have a check of their own. */
 export const checkProviders = (settings: Settings["Type"]) =>
   Effect.map(
     Effect.forEach(
