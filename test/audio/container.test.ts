@@ -26,7 +26,7 @@ const demuxerOf = async (bytes: Uint8Array) =>
     onSuccess: ({ demuxer }): Recording["demuxer"] | undefined => demuxer,
   })
 
-/** By ffprobe's names, of which a container may have more. */
+/** By ffprobe's names. */
 const demuxers: Record<string, Recording["demuxer"]> = {
   wav: "wav",
   mp3: "mp3",
@@ -36,11 +36,11 @@ const demuxers: Record<string, Recording["demuxer"]> = {
   "mov,mp4,m4a,3gp,3g2,mj2": "mov",
 }
 
-test.each(Object.entries(recordings))("%s is known by its bytes", async (_, { make, format }) => {
+test.each(Object.entries(recordings))("%s is identified by its bytes", async (_, { make, format }) => {
   expect(Option.fromNullable(await demuxerOf(await make()))).toEqual(Option.fromNullable(demuxers[format]))
 })
 
-test("only an MP4 whose index comes last is read from its file", async () => {
+test("only an MP4 with its index last is read from its file", async () => {
   const found = await Promise.all(
     Object.entries(recordings).map(async ([name, { make }]) => [name, await readFrom(await make())]),
   )
@@ -52,7 +52,7 @@ test("only an MP4 whose index comes last is read from its file", async () => {
   ])
 })
 
-describe("where the boxes of an MP4", () => {
+describe("an MP4 whose boxes", () => {
   const box = (kind: string, size = 8, content = Math.max(0, size - 8)) => {
     const header = Buffer.from(`\0\0\0\0${kind}`, "latin1")
     header.writeUInt32BE(size)
@@ -77,32 +77,32 @@ describe("where the boxes of an MP4", () => {
   })
 })
 
-/** An ID3v2 tag of so many bytes. */
+/** An ID3v2 tag with a body of `size` bytes. */
 const tag = (size: number) => {
   const header = Buffer.from("ID3\x04\0\0\0\0\0\0", "latin1")
   for (const at of [0, 1, 2, 3]) header[9 - at] = (size >> (7 * at)) & 0x7f
   return Buffer.concat([header, Buffer.alloc(size)])
 }
 
-describe("a tag before the sound", () => {
+describe("a tag before the audio", () => {
   test.each([0, 10, 5000, 70_000, 3_000_000])("of %d bytes, as covers are", async (size) => {
     expect(await demuxerOf(Buffer.concat([tag(size), await mp3()]))).toBe("mp3")
     expect(await demuxerOf(Buffer.concat([tag(size), await flac()]))).toBe("flac")
   })
 
-  test("that claims more than there is", async () => {
+  test("that claims more bytes than the file has", async () => {
     expect(await demuxerOf(Buffer.concat([tag(200_000).subarray(0, 10), await mp3()]))).toBeUndefined()
   })
 })
 
-test("an MP3 may begin within a frame, but not far from one", async () => {
+test("an MP3 may start inside a frame, but not far from one", async () => {
   const bytes = await mp3()
   expect(await demuxerOf(bytes.subarray(700))).toBe("mp3")
   expect(await demuxerOf(Buffer.concat([Buffer.alloc(4000), bytes]))).toBe("mp3")
   expect(await demuxerOf(Buffer.concat([Buffer.alloc(5000), bytes]))).toBeUndefined()
 })
 
-test("a WAV's samples are found, unless they start past the first 64 KiB", async () => {
+test("samples of a WAV are found within the first 64 KiB", async () => {
   const [near, far] = [1000, 70_000].map((size) =>
     wavOf(speechLike(0.2), { before: [{ id: "JUNK", bytes: new Uint8Array(size) }] }),
   )
@@ -119,6 +119,6 @@ test.each(
   Object.entries(notAudio).filter(([name]) =>
     /^(empty|oneByte|random|text|json|html|zip|hls|dash|ffconcat|sdp|wavHeaderOnly|id3Only)/.test(name),
   ),
-)("%s is refused unopened", async (_, make) => {
+)("%s is rejected", async (_, make) => {
   expect(await demuxerOf(await make())).toBeUndefined()
 })

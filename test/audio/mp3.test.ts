@@ -5,7 +5,7 @@ import { frameAt, isIndexFrame, tagAt } from "../../src/audio/mp3-frame.ts"
 import type { SpeechJoiner } from "../../src/audio/speech-joiner.ts"
 import { decode, ffmpeg, ffmpegToFile } from "../support/ffmpeg.ts"
 
-/** The most silence that a seam may add, in ms; and below which share of full scale a sample counts as silent. */
+/** The most silence that a seam may add, in ms, and the level below which a sample is silent. */
 const SEAM_MS_MAX = 150
 const SILENT = 0.002 * 32768
 
@@ -13,7 +13,7 @@ const ascii = (text: string): Uint8Array => new TextEncoder().encode(text)
 const concat = (...parts: ReadonlyArray<Uint8Array>): Uint8Array => new Uint8Array(Buffer.concat([...parts]))
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.from(a.buffer).equals(Buffer.from(b.buffer))
 
-/** A tone as an MP3 file with all that LAME and ffmpeg put into one: ID3v2, an Info frame, ID3v1. */
+/** A tone as an MP3 file with all that LAME and ffmpeg add: ID3v2, an Info frame, ID3v1. */
 const tone = (hz: number, seconds: number, ...encoder: ReadonlyArray<string>): Promise<Uint8Array> =>
   ffmpegToFile(
     ["-f", "lavfi", "-i", `sine=frequency=${hz}:duration=${seconds}`, "-write_id3v1", "1", ...encoder],
@@ -42,7 +42,7 @@ const silencedIn = (joined: Uint8Array) =>
     return sideInfo?.every((byte) => byte === 0)
   }).length
 
-/** Where the frames of a whole file begin, and which are tags or an index. */
+/** The offsets of the frames of a file, and the number of tags and index frames. */
 const layout = (file: Uint8Array) => {
   const frames: Array<number> = []
   let extras = 0
@@ -138,8 +138,8 @@ describe("segments become one stream", () => {
   })
 })
 
-describe("in whatever chunks", () => {
-  test("the joined bytes are the same", async () => {
+describe("chunks of any size", () => {
+  test("join to the same bytes", async () => {
     const [a, b] = await fixtures
     const segments = [concat(ascii("junk\xff\xfb"), a), b.subarray(0, -700), concat(b.subarray(3000), a)]
     const whole = joinAll(...segments).joined
@@ -160,7 +160,7 @@ describe("in whatever chunks", () => {
     )
   })
 
-  test("even byte by byte", async () => {
+  test("may be single bytes", async () => {
     const [a] = await fixtures
     const joiner = makeMp3Joiner()
     const byteByByte = Array.from(a, (_, i) => joiner.push(a.subarray(i, i + 1)).bytes)
@@ -168,7 +168,7 @@ describe("in whatever chunks", () => {
     expect(same(out, joinAll(a).joined)).toBe(true)
   })
 
-  test("every frame leaves with its last byte", async () => {
+  test("release a frame with its last byte", async () => {
     const [a] = await fixtures
     const joiner = makeMp3Joiner()
     for (const [index, at] of layout(a).frames.entries()) {
@@ -178,7 +178,7 @@ describe("in whatever chunks", () => {
     }
   })
 
-  test("what was given is not changed by later pushes, nor is the input", async () => {
+  test("do not change earlier results, nor the input", async () => {
     const [a] = await fixtures
     const input = Uint8Array.from(a)
     const joiner = makeMp3Joiner()
@@ -191,7 +191,7 @@ describe("in whatever chunks", () => {
   })
 })
 
-describe("what is no sound is dropped", () => {
+describe("what is not a frame is dropped", () => {
   const id3v2 = (bodyBytes: number, footer: boolean): Uint8Array => {
     const size = [21, 14, 7, 0].map((shift) => (bodyBytes >> shift) & 0x7f)
     const head = [4, 0, footer ? 0x10 : 0, ...size]
@@ -261,7 +261,7 @@ describe("what is no sound is dropped", () => {
     expect((await decode(joined)).log).toBe("")
   })
 
-  test("bodies that are no MP3 at all give nothing", async () => {
+  test("a body that is not MP3", async () => {
     const wav = await ffmpeg(["-f", "lavfi", "-i", "anoisesrc=d=2:c=white:a=0.1", "-f", "wav", "pipe:1"])
     const aac = await ffmpeg(["-f", "lavfi", "-i", "sine=d=2", "-f", "adts", "pipe:1"])
     const html = ascii(`<!doctype html><title>502</title>${"<p>Bad gateway</p>".repeat(200)}`)
@@ -283,7 +283,7 @@ describe("what is no sound is dropped", () => {
 })
 
 describe("the bit reservoir", () => {
-  test("of a segment that starts in mid-stream is not taken from the segment before", async () => {
+  test("is not taken from the segment before", async () => {
     const args = ["-ar", "44100", "-ac", "2", "-b:a", "128k"]
     const [a, b] = await Promise.all([tone(440, 1, ...args), tone(880, 1, ...args)])
     const cut = b.subarray(layout(b).frames[10])
@@ -301,7 +301,7 @@ describe("the bit reservoir", () => {
     expect(silences(decoded.samples, 44_100)[0]).toBeLessThan(SEAM_MS_MAX)
   })
 
-  test("of a segment with a hole in it does not reach across the hole", async () => {
+  test("does not reach across a hole in a segment", async () => {
     const [a] = await fixtures
     const { frames } = layout(a)
     const hole = concat(a.subarray(0, (frames[10] ?? 0) + 50), a.subarray(frames[12]))
@@ -365,7 +365,7 @@ describe("for any bytes", () => {
     )
   }
 
-  test("it ends, and gives nothing but whole frames of one format", () => {
+  test("the result is whole frames of one format", () => {
     FastCheck.assert(
       FastCheck.property(FastCheck.array(nearMp3, { maxLength: 3 }), (segments) => {
         const joiner = makeMp3Joiner()
@@ -375,7 +375,7 @@ describe("for any bytes", () => {
     )
   })
 
-  test("so it does for damaged files", async () => {
+  test("also of damaged files", async () => {
     const [a] = await fixtures
     const damage = FastCheck.array(FastCheck.tuple(FastCheck.nat(a.length - 1), FastCheck.nat(255)), {
       maxLength: 200,

@@ -6,7 +6,7 @@ import { rejectSilence } from "../../src/audio/silence.ts"
 const isAccepted = (samples: Uint8Array, dbfs: number) =>
   Either.isRight(Effect.runSync(Effect.either(rejectSilence(pcm16k(samples), dbfs))))
 
-/** 16 kHz mono 16-bit samples of a tone: seconds, and its level as root mean square in dB below full scale. */
+/** 16 kHz mono 16-bit samples of a tone. `dbfs` is its root mean square level. */
 const tone = (seconds: number, dbfs: number) => {
   const amplitude = 32_768 * 10 ** (dbfs / 20) * Math.SQRT2
   const samples = Int16Array.from({ length: seconds * 16_000 }, (_, n) =>

@@ -22,26 +22,26 @@ import { isAlive } from "../support/ffmpeg-witness.ts"
 import { until } from "../support/turns.ts"
 import { silence, speechLike, wavOf } from "../support/wav.ts"
 
-const patience = 30_000
+const timeout = 30_000
 const made = (make: () => Promise<Uint8Array>) => Effect.promise(make)
 const waitFor = (look: () => boolean | Promise<boolean>, what: string) =>
   Effect.promise(() => until(look, what))
 
 type Decoding = Effect.Effect.Success<ReturnType<typeof startDecoding>>
-/** The living ffmpegs are for these demuxers, the last for what was recorded last. */
+/** Waits until the live ffmpegs are for these demuxers, in the order of their starts. */
 const waitingAre = ({ waiting }: Decoding, ...demuxers: ReadonlyArray<string>) =>
   waitFor(async () => (await waiting()) === demuxers.join(", "), `those for ${demuxers.join(", ")}`)
-/** As many starts in all, and the last of them lives. */
+/** Waits until there were this many starts, and the last one is alive. */
 const restarted = ({ starts }: Decoding, times: number) =>
   waitFor(() => starts().length === times && isAlive(starts().at(-1) ?? 0), `${times} starts of ffmpeg`)
 
 /**
- * An MP3's Info frame says how much of its end is padding; ffmpeg heeds that only where it can search the file. Less
- * than a frame, in samples.
+ * Samples of padding at the end of an MP3: less than a frame. Its Info frame gives the number, but ffmpeg uses it only in
+ * a file that it can seek.
  */
 const mostPadding = 1152
 
-describe("a recording is the same to one that waited, to one started for it, and to plain ffmpeg", () => {
+describe("a warm decoder, a new one and plain ffmpeg agree on", () => {
   for (const [name, { make, format, seconds }] of Object.entries(recordings)) {
     effectTest(
       name,
@@ -53,7 +53,7 @@ describe("a recording is the same to one that waited, to one started for it, and
         const first = yield* cold.decode(bytes)
         expect(yield* warm.decode(bytes)).toEqual(first)
         if (recording.readFrom === "pipe" && needsFfmpeg(recording)) {
-          // From here on one that is started does not decode.
+          // From here on, only a warm ffmpeg decodes.
           yield* waitingAre(warm, recording.demuxer)
           warm.hangs(true)
           expect(yield* warm.decode(bytes)).toEqual(first)
@@ -64,14 +64,14 @@ describe("a recording is the same to one that waited, to one started for it, and
         else expect(samples).toBe(plain.samples.length)
         expect(samples / 16_000).toBeCloseTo(seconds, 0)
       }),
-      patience,
+      timeout,
     )
   }
 })
 
-describe("those that wait", () => {
+describe("warm decoders", () => {
   effectTest(
-    "are one for WebM at first, and then those for what was recorded last",
+    "are one for WebM at first, then those used last",
     Effect.gen(function* () {
       const decoding = yield* startDecoding()
       yield* waitingAre(decoding, "matroska")
@@ -83,11 +83,11 @@ describe("those that wait", () => {
       yield* waitingAre(decoding, "matroska", "flac")
       yield* decoding.decode(yield* made(m4aFaststart))
       yield* waitingAre(decoding, "flac", "mov")
-      // Read from its file: none can wait for it.
+      // Read from its file, so no decoder can wait for it.
       yield* decoding.decode(yield* made(m4aLonger))
       yield* waitingAre(decoding, "flac", "mov")
     }),
-    patience,
+    timeout,
   )
 
   effectTest(
@@ -102,11 +102,11 @@ describe("those that wait", () => {
       yield* waitingAre(one, "flac")
       expect(none.starts()).toHaveLength(1)
     }),
-    patience,
+    timeout,
   )
 
   effectTest(
-    "are replaced when the decoding is over, not during it",
+    "are replaced after the decoding, not during it",
     Effect.gen(function* () {
       const decoding = yield* startDecoding()
       yield* restarted(decoding, 1)
@@ -120,11 +120,11 @@ describe("those that wait", () => {
       expect(isAlive(first)).toBe(false)
       yield* restarted(decoding, 2)
     }),
-    patience,
+    timeout,
   )
 
   effectTest(
-    "are never handed out dead",
+    "are not used if they have died",
     Effect.gen(function* () {
       const decoding = yield* startDecoding()
       yield* restarted(decoding, 1)
@@ -134,11 +134,11 @@ describe("those that wait", () => {
       expect(yield* decoding.decode(yield* made(webmOpus))).toHaveLength(64_000)
       yield* restarted(decoding, 3)
     }),
-    patience,
+    timeout,
   )
 
   effectTest(
-    "are two at most, however many recordings come at once, and end with the service",
+    "are two at most, and end with the service",
     Effect.gen(function* () {
       const decoding = yield* startDecoding()
       const recordings = yield* Effect.forEach([webmOpus, oggOpus, flac], made)
@@ -155,11 +155,11 @@ describe("those that wait", () => {
       yield* decoding.stop
       expect(decoding.alive()).toEqual([])
     }),
-    patience,
+    timeout,
   )
 
   effectTest(
-    "are in no process group of the service's, whose terminal may send a Ctrl-C to it",
+    "are not in the service's process group, which gets a Ctrl-C",
     Effect.gen(function* () {
       const decoding = yield* startDecoding()
       yield* restarted(decoding, 1)
@@ -167,13 +167,13 @@ describe("those that wait", () => {
       const ps = Bun.spawn(["ps", "-o", "pgid=", "-p", `${first}`])
       expect(Number(yield* Effect.promise(() => ps.stdout.text()))).toBe(first ?? 0)
     }),
-    patience,
+    timeout,
   )
 })
 
-describe("one that a recording was handed to", () => {
+describe("a decoder with a recording", () => {
   effectTest(
-    "ends with it",
+    "ends when its turn is interrupted",
     Effect.gen(function* () {
       const decoding = yield* startDecoding()
       yield* restarted(decoding, 1)
@@ -185,11 +185,11 @@ describe("one that a recording was handed to", () => {
       expect(isAlive(first)).toBe(false)
       yield* restarted(decoding, 2)
     }),
-    patience,
+    timeout,
   )
 
   effectTest(
-    "has 20 s from then on, however long it has waited",
+    "has 20 s from its first input",
     Effect.gen(function* () {
       const decoding = yield* startDecoding()
       yield* restarted(decoding, 1)
@@ -197,7 +197,7 @@ describe("one that a recording was handed to", () => {
       const [first = 0] = decoding.starts()
       process.kill(first, "SIGSTOP")
       const running = yield* Effect.fork(Effect.either(decoding.decode(yield* made(webmOpus))))
-      // Validation reads the file in real time, and the clock must not move before the decoding has begun.
+      // `identify` reads the file in real time, and the clock must not move before the decoding starts.
       yield* Effect.promise(() => Bun.sleep(100))
       yield* TestClock.adjust("19 seconds")
       expect(yield* Fiber.poll(running)).toMatchObject({ _tag: "None" })
@@ -205,11 +205,11 @@ describe("one that a recording was handed to", () => {
       expect(Either.isLeft(yield* Fiber.join(running))).toBe(true)
       expect(isAlive(first)).toBe(false)
     }),
-    patience,
+    timeout,
   )
 
   effectTest(
-    "is read for a second more than is allowed, and not to its end",
+    "decodes one second more than the limit, and not to the end",
     Effect.gen(function* () {
       const decoding = yield* startDecoding({ MAX_AUDIO_DURATION_SECONDS: "5" })
       const long = wavOf(silence(140, 48_000), { rate: 48_000, channels: 2 })
@@ -221,17 +221,17 @@ describe("one that a recording was handed to", () => {
           ),
         ),
       )
-      // A new rate makes ffmpeg count anew.
+      // A new sampling rate restarts ffmpeg's count.
       const chained = yield* decoding.decode(Buffer.concat(Array(20).fill(pieces).flat()))
       expect(chained.length / 32_000).toBeGreaterThan(5)
       expect(chained.length / 32_000).toBeLessThan(10)
     }),
-    patience,
+    timeout,
   )
 })
 
 effectTest(
-  "one that the system kills is not the recording's fault",
+  "a killed ffmpeg is not the recording's fault",
   Effect.gen(function* () {
     const decoding = yield* startDecoding()
     yield* restarted(decoding, 1)
@@ -242,11 +242,11 @@ effectTest(
     process.kill(first, "SIGKILL")
     expect(yield* Fiber.join(running)).toMatchObject({ left: { _tag: "FfmpegKilled" } })
   }),
-  patience,
+  timeout,
 )
 
 effectTest(
-  "a 16 kHz mono 16-bit WAV is read without ffmpeg, up to a second more than is allowed",
+  "a 16 kHz mono 16-bit WAV is read without ffmpeg, up to one second more than the limit",
   Effect.gen(function* () {
     const decoding = yield* startDecoding({ FFMPEG_WARM: "0", MAX_AUDIO_DURATION_SECONDS: "2" })
     const short = wavOf(speechLike(0.5))
@@ -256,7 +256,7 @@ effectTest(
   }),
 )
 
-describe("there is no start", () => {
+describe("the service does not start", () => {
   const refusal = async (FFMPEG_PATH: string) => {
     const said = await Effect.runPromise(Effect.flip(Effect.scoped(startDecoding({ FFMPEG_PATH }))))
     return said.message
@@ -284,19 +284,19 @@ describe("there is no start", () => {
     ["says nothing", "exit 3", "ffmpeg ended with 3"],
     ["is killed", "kill -KILL $$", "it was killed"],
     ["is another program", "echo hello", "it does not print its version"],
-  ])("with one that does not run: it %s", async (_, script, reason) => {
+  ])("with an ffmpeg that %s", async (_, script, reason) => {
     const path = await program(`#!/bin/sh\n${script}\n`)
     expect(await refusal(path)).toBe(
       `The ffmpeg at "${path}" does not run here: ${reason}. Install another, or set FFMPEG_PATH.`,
     )
   })
 
-  test("with one that is no program", async () => {
+  test("with an ffmpeg that is not a program", async () => {
     const path = await program("\0")
     expect(await refusal(path)).toContain(`The ffmpeg at "${path}" does not run here: `)
   })
 
-  test.skipIf(hostBounds().prlimit === null)("with one that needs more than its bounds", async () => {
+  test.skipIf(hostBounds().prlimit === null)("with an ffmpeg that needs more than its limits", async () => {
     const hungry = "exec dd if=/dev/zero of=/dev/null bs=300M count=1"
     const path = await program(`#!/bin/sh\n${hungry}\n`)
     expect(await refusal(path)).toMatch(/does not run here: .*memory exhausted/)

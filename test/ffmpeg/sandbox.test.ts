@@ -4,7 +4,12 @@ import { mkdtemp, readdir, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Either } from "effect"
-import { type FfmpegProcess, hostBounds, makeStartFfmpeg } from "../../src/ffmpeg/sandbox.ts"
+import {
+  type FfmpegFailure,
+  type FfmpegProcess,
+  hostBounds,
+  makeStartFfmpeg,
+} from "../../src/ffmpeg/sandbox.ts"
 import { isAlive } from "../support/ffmpeg-witness.ts"
 import { until } from "../support/turns.ts"
 
@@ -14,7 +19,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-/** One of what the script says in ffmpeg's place; without a script it is ffmpeg. */
+/** Runs the script in place of ffmpeg, or ffmpeg itself without a script. */
 const withProcess = async <A>(script: string | undefined, use: (child: FfmpegProcess) => Promise<A>) => {
   const path = script === undefined ? "ffmpeg" : join(folder, crypto.randomUUID())
   if (script !== undefined) {
@@ -26,25 +31,31 @@ const withProcess = async <A>(script: string | undefined, use: (child: FfmpegPro
   return use(child).finally(child.kill)
 }
 
-/** What a script prints first, which goes on then. */
+/** The first line that a script prints. The script then goes on. */
 const firstLine = async ({ stdout }: FfmpegProcess) => {
   for await (const chunk of stdout) return new TextDecoder().decode(chunk).trim()
   return ""
 }
 const ending = (script: string) => withProcess(script, ({ ended }) => ended())
 
-describe("how one ended that did not do what it was told to", () => {
-  test.each([
-    ["0", "exit 0", Either.right(undefined)],
-    ["an error of its own", "echo bad >&2; exit 1", Either.left({ _tag: "Failed", message: "bad" })],
-    ["nothing said", "exit 187", Either.left({ _tag: "Failed", message: "ffmpeg ended with 187" })],
-    ["a crash", "kill -SEGV $$", Either.left({ _tag: "Failed", message: "ffmpeg ended with SIGSEGV" })],
-    ["killed by another", "kill -KILL $$", Either.left({ _tag: "Killed" })],
-  ] as const)("%s", async (_, script, expected) => {
-    expect(await ending(script)).toEqual(expected as Either.Either<void, never>)
+const failed = (message: string): FfmpegFailure => ({ _tag: "Failed", message })
+
+describe("the failure after", () => {
+  const failures: ReadonlyArray<readonly [string, string, FfmpegFailure]> = [
+    ["an error", "echo bad >&2; exit 1", failed("bad")],
+    ["an error without a message", "exit 187", failed("ffmpeg ended with 187")],
+    ["a crash", "kill -SEGV $$", failed("ffmpeg ended with SIGSEGV")],
+    ["a kill by another process", "kill -KILL $$", { _tag: "Killed" }],
+  ]
+  test.each(failures)("%s", async (_, script, expected) => {
+    expect(await ending(script)).toEqual(Either.left(expected))
   })
 
-  test("out of CPU", async () => {
+  test("exit code 0: none", async () => {
+    expect(await ending("exit 0")).toEqual(Either.right(undefined))
+  })
+
+  test("the CPU limit", async () => {
     const start = makeStartFfmpeg("ffmpeg", { ...hostBounds(), cpuSeconds: 1 })
     const endless = start(["-f", "lavfi", "-i", "anoisesrc", "-f", "null", "-"])
     const ended = await endless.ended().finally(endless.kill)
@@ -52,22 +63,22 @@ describe("how one ended that did not do what it was told to", () => {
   })
 
   test.each([
-    ["a loader that misses a library", "echo no such library >&2; exit 127", "no such library"],
-    ["what may not be run", "exit 126", "126"],
-  ])("%s: no recording's fault", async (_, script, said) => {
+    ["a missing library", "echo no such library >&2; exit 127", "no such library"],
+    ["a file that is not executable", "exit 126", "126"],
+  ])("%s is a rejection: no recording is at fault", async (_, script, said) => {
     await expect(ending(script)).rejects.toThrow(said)
   })
 })
 
-describe("whatever one is", () => {
-  test("it runs in no folder that could be removed while the service lives, and without an environment", async () => {
+describe("every ffmpeg", () => {
+  test("runs in / and without environment variables", async () => {
     const [cwd, variables] = (
       await withProcess('echo "$(pwd)|$(env | grep -vE "^(PWD|SHLVL|_|OLDPWD)=")"; cat', firstLine)
     ).split("|")
     expect({ cwd, variables }).toEqual({ cwd: "/", variables: "" })
   })
 
-  test("what it started ends with it", async () => {
+  test("is killed with the processes that it started", async () => {
     const child = await withProcess("sleep 600 & echo $!; wait", async (started) => {
       const pid = Number(await firstLine(started))
       expect(isAlive(pid)).toBe(true)
@@ -76,7 +87,7 @@ describe("whatever one is", () => {
     await until(() => isGone(child), "its end")
   })
 
-  test("what it started ends also when it ends by itself", async () => {
+  test("takes the processes that it started along when it exits", async () => {
     const child = await withProcess("sleep 600 > /dev/null 2>&1 & echo $!", async (started) => {
       const pid = Number(await firstLine(started))
       await started.ended()
@@ -86,7 +97,7 @@ describe("whatever one is", () => {
   })
 })
 
-/** One whose parent is gone may wait for whoever adopted it. */
+/** Also true for a zombie whose new parent has not reaped it. */
 const isGone = (pid: number) => {
   if (!isAlive(pid)) return true
   try {
@@ -96,8 +107,8 @@ const isGone = (pid: number) => {
   }
 }
 
-describe.skipIf(hostBounds().prlimit === null)("where there is a prlimit", () => {
-  test("ffmpeg itself has these bounds, and one thread's worth of everything", async () => {
+describe.skipIf(hostBounds().prlimit === null)("with prlimit", () => {
+  test("ffmpeg has these limits", async () => {
     const found = await withProcess(undefined, async ({ pid, stdin }) => {
       await until(() => readlinkSync(`/proc/${pid}/exe`).includes("ffmpeg"), "ffmpeg in prlimit's place")
       const limits = readFileSync(`/proc/${pid}/limits`, "utf8")
@@ -134,7 +145,7 @@ describe.skipIf(hostBounds().prlimit === null)("where there is a prlimit", () =>
   })
 })
 
-test("without a prlimit it runs all the same", async () => {
+test("without prlimit ffmpeg runs too", async () => {
   const start = makeStartFfmpeg("ffmpeg", { ...hostBounds(), prlimit: null })
   const { stdout } = start(["-f", "lavfi", "-i", "sine=d=1:r=16000", "-f", "s16le", "pipe:1"])
   expect(await new Response(stdout).bytes()).toHaveLength(32_000)

@@ -3,7 +3,7 @@ import { Effect, Either, Logger, LogLevel, Option } from "effect"
 import type { Demuxer } from "../../src/audio/container.ts"
 import { makeWarmDecoders } from "../../src/ffmpeg/warm-decoders.ts"
 
-/** Decoders that are gone a moment after they are killed, as processes are. */
+/** Decoders that exit a moment after they are killed, as processes do. */
 const fakes = () => {
   const alive = new Set<symbol>()
   let startsFail = false
@@ -28,7 +28,7 @@ const fakes = () => {
 
 const demuxers = ["wav", "mp3", "matroska", "ogg", "flac", "mov"] as const
 
-test.each([0, 1, 2])("whatever comes, %d wait at most, none is dead, and none outlives the scope", (most) => {
+test.each([0, 1, 2])("at most %d wait, none is dead, none outlives the scope", (most) => {
   const { start, alive } = fakes()
   const walk = Effect.gen(function* () {
     const warm = yield* makeWarmDecoders(most, start)
@@ -57,7 +57,7 @@ test.each([0, 1, 2])("whatever comes, %d wait at most, none is dead, and none ou
   )
 })
 
-test("what cannot be started is only not there", () =>
+test("a failed start leaves no decoder", () =>
   Effect.runPromise(
     Effect.gen(function* () {
       const { start, fail } = fakes()

@@ -9,7 +9,7 @@ import {
   type SegmenterState,
 } from "../../src/text/segmenter.ts"
 
-/** OpenAI's limit for the input of one text-to-speech call, in characters. */
+/** OpenAI's limit for the input of one text-to-speech request, in characters. */
 const INPUT_MAX = 4096
 
 const cut = (tokens: ReadonlyArray<string>): ReadonlyArray<Segment> => {
@@ -34,12 +34,12 @@ const words = (text: string): ReadonlyArray<string> => text.match(/\s?\S+|\s/g) 
 const sentence = (length: number): string => ` S${"o".repeat(length - 3)}.`
 
 describe("the first segment", () => {
-  test("is the first sentence, and leaves with the token that ends it", () => {
+  test("is the first sentence, released with its last token", () => {
     const [state] = push(initialState, "The sky is blue")
     expect(push(state, ".")[1]).toEqual([{ index: 0, text: "The sky is blue.", spoken: "The sky is blue." }])
   })
 
-  test("may be tiny: sound starts early", () => {
+  test("may be tiny", () => {
     expect(push(initialState, "Sure.")[1]).toHaveLength(1)
     expect(spoken(cut(words("Hi! I am here to help you today, as always.")))).toEqual([
       "Hi!",
@@ -47,7 +47,7 @@ describe("the first segment", () => {
     ])
   })
 
-  test("takes a second sentence only if the first is tiny and the second is there already", () => {
+  test("takes a second sentence only after a tiny one, in the same token", () => {
     expect(push(initialState, "Sure. Here it comes. And more")[1][0]?.spoken).toBe("Sure. Here it comes.")
     expect(push(initialState, "This one is long enough. Here it comes.")[1][0]?.spoken).toBe(
       "This one is long enough.",
@@ -55,29 +55,29 @@ describe("the first segment", () => {
     expect(push(initialState, `Sure.${sentence(118)}`)[1][0]?.spoken).toBe("Sure.")
   })
 
-  test("is cut at its last clause past 120 characters", () => {
+  test("is cut at its last clause from 120 characters on", () => {
     const clause = `${"some words ".repeat(6)}here, `
     const [first] = cut(words(`${clause}${clause}and ${"so on ".repeat(10)}.`))
     expect(first?.text).toBe((clause + clause).slice(0, -7).replace(/,[^,]*$/, ","))
   })
 
-  test("is not cut inside numbers, and not at a scrap", () => {
+  test("is not cut inside numbers, nor too short", () => {
     const text = `Well, at 10:30 it was 1,000 ${"and more ".repeat(12)}`
     expect(push(initialState, text)[1]).toEqual([])
   })
 
-  test("is cut at a word past 240 characters without a clause", () => {
+  test("is cut at a word from 240 characters on", () => {
     const [first] = cut(words(`${"word ".repeat(80)}end.`))
     expect(first?.text).toMatch(/word$/)
     expect(first?.text.length).toBeWithin(230, 241)
   })
 
-  test("is shorter in scripts that say more with a character", () => {
+  test("is shorter in Chinese", () => {
     const [first] = cut([..."我们今天要去公园散步，".repeat(8)])
     expect(first?.text).toBe("我们今天要去公园散步，".repeat(3))
   })
 
-  test("is never empty to the ear: what says nothing goes along with what follows", () => {
+  test("takes text without words along", () => {
     expect(cut(["👋\n\n", "---\n", "Hello there."])).toEqual([
       { index: 0, text: "👋\n\n---\nHello there.", spoken: "Hello there." },
     ])
@@ -90,12 +90,12 @@ describe("later segments", () => {
     expect(segments.map((segment) => segment.text.length)).toEqual([4, 90, 135, 225, 225, 225])
   })
 
-  test("do not take a sentence that would make them much larger", () => {
+  test("do not take a sentence that makes them too long", () => {
     const segments = cut(words(`Yes.${sentence(100)}${sentence(120)}${sentence(150)}${sentence(390)} End.`))
     expect(segments.map((segment) => segment.text.length)).toEqual([4, 100, 120, 150, 390, 5])
   })
 
-  test("leave before a sentence under way that would not fit", () => {
+  test("are released before an incomplete sentence that does not fit", () => {
     const state = written("Yes.", sentence(40))
     expect(push(state, ` And ${"so on ".repeat(14)}`)[1].map((segment) => segment.text.length)).toEqual([40])
   })
@@ -104,46 +104,46 @@ describe("later segments", () => {
 describe("code fences", () => {
   const reply = "Here it is:\n\n```js\nlet a = 1. // Really? Yes.\n```\n\nRun it now.\n"
 
-  test("are not spoken, and what stands before them does not wait for their end", () => {
+  test("are not spoken, and release the text before them", () => {
     expect(spoken(cut([...reply]))).toEqual(["Here it is:", "Run it now."])
     const before = written("Yes.", " Here it is:\n\n", "```")
     expect(before.spoken).toBe("Here it is:")
     expect(spoken(push(before, "js\n")[1])).toEqual(["Here it is:"])
   })
 
-  test("end at a fence as long as theirs, or with the reply", () => {
+  test("end at an equal fence, or with the reply", () => {
     expect(spoken(cut([..."````\na\n```\nb\n````\nDone."]))).toEqual(["Done."])
     expect(spoken(cut([..."~~~\na\n```\nb. "]))).toEqual([""])
     expect(spoken(cut([..."> ```\n> a\n> ```\nDone."]))).toEqual(["Done."])
     expect(spoken(cut([..."- ```sh\n  ls\n  ```\nDone."]))).toEqual(["Done."])
   })
 
-  test("are told from code within a line", () => {
+  test("are not inline code", () => {
     expect(spoken(cut([..."```npm i``` does it. Good."]))).toEqual(["npm i does it.", "Good."])
   })
 })
 
 describe("a flush", () => {
-  test("lets whole sentences go and keeps the one under way", () => {
+  test("releases complete sentences and keeps the incomplete one", () => {
     const [state, segments] = flush(written("Yes.", " It is so.", " And the next"))
     expect(spoken(segments)).toEqual(["It is so."])
     expect(state.tail).toBe(" And the next")
   })
 
-  test("cuts the sentence under way at a clause, or before its last word", () => {
+  test("cuts an incomplete sentence at a clause or its last word", () => {
     expect(spoken(flush(written("When the sun comes up, we will"))[1])).toEqual(["When the sun comes up,"])
     expect(spoken(flush(written("The capital of France is Par"))[1])).toEqual(["The capital of France is"])
     expect(spoken(flush(written("今天的天气很好，我们一起去公园吧"))[1])).toEqual(["今天的天气很好，"])
     expect(spoken(flush(written("วันนี้อากาศดีมากเราไปเดินเล่นกันเถอะ"))[1])).toHaveLength(1)
   })
 
-  test("takes a stop that was waited on for the end", () => {
+  test("takes an undecided stop for the end", () => {
     expect(spoken(flush(written("The answer to all that is 42."))[1])).toEqual([
       "The answer to all that is 42.",
     ])
   })
 
-  test("leaves scraps, halves of fences and code", () => {
+  test("keeps a few letters, possible fences and code", () => {
     for (const text of [
       "Well",
       "I think",
@@ -182,7 +182,7 @@ const fragment = FastCheck.oneof(
 )
 const reply = FastCheck.array(fragment).map((parts) => parts.join(""))
 
-/** A reply and some way to split it into tokens, in code units: a token may end inside an emoji. */
+/** A reply in tokens that may end anywhere, also inside an emoji. */
 const tokens = FastCheck.tuple(reply, FastCheck.infiniteStream(FastCheck.integer({ min: 1, max: 300 }))).map(
   ([text, sizes]) => {
     const parts: Array<string> = []
@@ -196,14 +196,14 @@ const tokens = FastCheck.tuple(reply, FastCheck.infiniteStream(FastCheck.integer
 )
 
 describe("for any reply in any tokens", () => {
-  test("the segments' texts are the reply, numbered in order, none too long to speak", () => {
+  test("segments join to the reply, in order, none too long", () => {
     FastCheck.assert(
       FastCheck.property(tokens, (parts) => {
         const segments = cut(parts)
         expect(joined(segments)).toBe(parts.join(""))
         expect(segments.map((segment) => segment.index)).toEqual(segments.map((_, i) => i))
         for (const segment of segments) expect(segment.spoken.length).toBeLessThanOrEqual(INPUT_MAX)
-        // Only the last can have nothing to say, and none is empty.
+        // Only the last may have no words, and none is empty.
         for (const segment of segments.slice(0, -1)) expect(segment.spoken).not.toBe("")
         for (const segment of segments) expect(segment.text).not.toBe("")
       }),
@@ -211,7 +211,7 @@ describe("for any reply in any tokens", () => {
     )
   })
 
-  test("flushes at any time lose and repeat nothing", () => {
+  test("flushes lose and repeat nothing", () => {
     FastCheck.assert(
       FastCheck.property(tokens, FastCheck.infiniteStream(FastCheck.boolean()), (parts, flushes) => {
         let state = initialState

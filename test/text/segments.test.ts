@@ -15,7 +15,7 @@ import {
 import { type Segment, toSegments } from "../../src/text/segments.ts"
 import { effectTest } from "../support/effect.ts"
 
-/** A reply that the test writes token by token, and the segments heard of it so far. */
+/** A reply that the test writes token by token, and its segments so far. */
 const conversation = Effect.gen(function* () {
   const tokens = yield* Queue.unbounded<string>()
   const heard = yield* Ref.make<ReadonlyArray<Segment>>([])
@@ -36,7 +36,7 @@ const conversation = Effect.gen(function* () {
 
 describe("segments of a reply", () => {
   effectTest(
-    "the first sentence leaves with its last token, with no time passing",
+    "the first sentence leaves with its last token, at once",
     Effect.gen(function* () {
       const { say, heard } = yield* conversation
       yield* say("The sky", " is blue")
@@ -47,7 +47,7 @@ describe("segments of a reply", () => {
   )
 
   effectTest(
-    "the end lets everything go",
+    "the end releases everything",
     Effect.gen(function* () {
       const tokens = Stream.make("Yes.", " It is", " so.", " And", " so on")
       const segments = Chunk.toReadonlyArray(yield* Stream.runCollect(toSegments(tokens)))
@@ -66,7 +66,7 @@ describe("segments of a reply", () => {
   )
 
   effectTest(
-    "a failure of the model comes through, after what was complete before it",
+    "a failure follows the complete segments",
     Effect.gen(function* () {
       const heard = yield* Ref.make<ReadonlyArray<string>>([])
       const tokens = Stream.concat(Stream.make("The sky is blue.", " It"), Stream.fail("gone"))
@@ -80,7 +80,7 @@ describe("segments of a reply", () => {
   )
 
   effectTest(
-    "when nobody takes the segments any more, the tokens are let go of at once",
+    "the tokens are released when nobody takes segments",
     Effect.gen(function* () {
       const released = yield* Deferred.make<void>()
       const tokens = Stream.make("The sky is blue.").pipe(
@@ -112,7 +112,7 @@ describe("segments of a reply", () => {
 
 describe("the timer", () => {
   effectTest(
-    "lets words go whose sentence does not end",
+    "releases words whose sentence does not end",
     Effect.gen(function* () {
       const { say, pass, heard } = yield* conversation
       yield* say("The capital of France", " is Par")
@@ -127,7 +127,7 @@ describe("the timer", () => {
   )
 
   effectTest(
-    "counts from the first waiting word, not from the last: a model that dribbles is heard too",
+    "counts from the first waiting word, not from the last",
     Effect.gen(function* () {
       const { say, pass, heard } = yield* conversation
       for (const word of ["It", " was", " a", " long", " and", " very", " winding"]) {
@@ -150,7 +150,7 @@ describe("the timer", () => {
   )
 
   effectTest(
-    "waits while the speech handed on still lasts, and lets whole sentences go first",
+    "waits while released speech lasts, and releases whole sentences first",
     Effect.gen(function* () {
       const { say, pass, heard } = yield* conversation
       // 100 characters take at least 5 s to say; the next segment must leave 1 s before that.
@@ -164,7 +164,7 @@ describe("the timer", () => {
   )
 
   effectTest(
-    "leaves a scrap of a sentence, for any time",
+    "never releases a few letters",
     Effect.gen(function* () {
       const { say, pass, heard, end } = yield* conversation
       yield* say("I think")

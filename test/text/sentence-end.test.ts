@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test"
 import { initialState, push } from "../../src/text/segmenter.ts"
 import { CANDIDATE, judge } from "../../src/text/sentence-end.ts"
 
-/** The sentences of a reply that comes in these tokens, each as it was recognised. */
+/** The sentences of a reply that arrives in these tokens. */
 const sentencesOf = (tokens: ReadonlyArray<string>): ReadonlyArray<string> => {
   const text = tokens.join("")
   const ends = new Set([text.length])
@@ -18,10 +18,10 @@ const sentencesOf = (tokens: ReadonlyArray<string>): ReadonlyArray<string> => {
 }
 
 const letters = (text: string): ReadonlyArray<string> => [...text]
-/** Tokens as hosted models cut them: a word with the space before it, and ".com" or ".ts" as one. */
+/** Tokens of hosted models: a word with the space before it, and ".com" or ".ts" as one. */
 const words = (text: string): ReadonlyArray<string> => text.match(/\s?[^\s.]+|\.[^\s.]*|\s/g) ?? []
 
-/** "|" stands where a sentence must be recognised to end; nowhere else may one. */
+/** "|" marks where a sentence ends, and nowhere else may one end. */
 const table = (
   name: string,
   tokens: (text: string) => ReadonlyArray<string>,
@@ -47,7 +47,7 @@ table("a sentence ends at its mark at once", letters, [
   "I don't.| You won't.|",
   "¿Qué tal?| ¡Muy bien!| Gracias.",
   "Line one\n|Line two\n|\n|Line three",
-  // The second mark comes too late to belong to the first sentence; it is not read aloud.
+  // The second mark arrives too late for the first sentence. It is not spoken.
   "Wait, what?|! No way.",
 ])
 
@@ -64,7 +64,7 @@ table("a stop after a number waits", letters, [
   "Room 12.\n|Door",
 ])
 
-table("list numbers are no ends, their lines are", letters, [
+table("a list number is not an end, its line is", letters, [
   "1. Mix the flour.| 2",
   "1. Mix\n|2. Bake\n|3. Eat\n|",
   "Steps:\n|  1. Mix\n|  10. Bake\n|",
@@ -72,7 +72,7 @@ table("list numbers are no ends, their lines are", letters, [
   "- first thing\n|- second thing\n|",
 ])
 
-table("abbreviations are no ends", letters, [
+table("abbreviations are not ends", letters, [
   "Dr. Smith and Mrs. Jones met Prof. Lee.| Good.",
   "Use e.g. apples, i.e. fruit.| Yes.",
   "The U.S. Army and J. R. R. Tolkien met.| Yes.",
@@ -117,7 +117,7 @@ table("every script's end marks", letters, [
   "မင်္ဂလာပါ။| ကောင်းပါတယ်။|",
 ])
 
-/** The sentences of a text that is there as a whole. */
+/** The sentences of a complete text. */
 const sentencesWhole = (text: string): ReadonlyArray<string> => {
   const sentences: Array<string> = []
   let rest = text
@@ -136,7 +136,7 @@ const sentencesWhole = (text: string): ReadonlyArray<string> => {
   }
 }
 
-describe("what follows the mark counts where it is there already", () => {
+describe("the text after the mark counts if it is known", () => {
   const cases = [
     '"Hello."| She left.',
     '"Really?" she asked.',
