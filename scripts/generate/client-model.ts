@@ -2,15 +2,22 @@
 import { Predicate, type Schema } from "effect"
 import { makeExamples } from "../../src/http/openapi/failures.ts"
 import { type JsonSchema, partsWithReferences, toJsonSchema } from "../../src/http/openapi/json-schema.ts"
-import * as payloads from "../../src/http/payloads.ts"
+import {
+  AudioChunk,
+  components,
+  ReplyDelta,
+  Transcript,
+  TurnCompleted,
+  TurnFailed,
+  TurnStarted,
+} from "../../src/http/payloads.ts"
 import { defect, toProblem } from "../../src/http/problems.ts"
 
 export const modelFile = new URL("../../src/client/model.ts", import.meta.url).pathname
 
-const { Check, ProviderCheck, Readiness, Registered, LoggedIn, Timings, Usage } = payloads.components
-const { Session, SessionDetails, SessionPage, SessionCreated, OneSession } = payloads.components
-const { Message, MessagePage } = payloads.components
-const { TurnStarted, Transcript, ReplyDelta, AudioChunk, TurnCompleted, TurnFailed } = payloads
+const { Check, ProviderCheck, Readiness, Registered, LoggedIn, Timings, Usage } = components
+const { Session, SessionDetails, SessionPage, SessionCreated, OneSession } = components
+const { Message, MessagePage } = components
 
 /** The payloads that the client sends; it reads all the others. */
 const requests: Readonly<Record<string, Schema.Schema.All>> = { SessionDetails }
@@ -108,12 +115,10 @@ const readerOf = (fields: ReadonlyArray<Field>): string => {
   return `(value) => {\nconst field = fieldsOf(value)\nreturn { ${lines.join(",\n")} }\n}`
 }
 
-const declarationsOf = ([name, schema]: readonly [string, JsonSchema]) => {
+const declarationOf = ([name, schema]: readonly [string, JsonSchema]) => {
   const fields = fieldsOf(partsWithReferences(schema, namesBySchema)) ?? []
   const type = `${docOf(schema)}export interface ${name} ${bodyOf(fields)}\n`
-  return name in requests
-    ? type
-    : `${type}\nexport const read${name}: Reader<${name}> = ${readerOf(fields)}\n`
+  return { name, type, reader: `const read${name}: Reader<${name}> = ${readerOf(fields)}\n` }
 }
 
 /** The code of every error response. */
@@ -140,7 +145,16 @@ const formatted = async (source: string) => {
 
 /** The whole of src/client/model.ts. */
 export const makeClientModel = async (): Promise<string> => {
-  const declarations = schemas.map(declarationsOf).join("\n")
+  const all = schemas.map(declarationOf)
+  /** A reader that only other readers call. */
+  const isInner = (name: string) =>
+    all.some((other) => other.name !== name && new RegExp(`\\bread${name}\\b`).test(other.reader))
+  const declarations = all
+    .map(({ name, type, reader }) => {
+      if (name in requests) return type
+      return `${type}\n${isInner(name) ? "" : "export "}${reader}`
+    })
+    .join("\n")
   const used = combinators.filter((name) => new RegExp(`\\b${name}[(),]`).test(declarations))
   return formatted(`/**
  * The payloads of the API as they are on the wire: times are ISO 8601 in UTC, ids are UUIDs.

@@ -71,7 +71,7 @@ export interface Timings {
   readonly total: number
 }
 
-export const readTimings: Reader<Timings> = (value) => {
+const readTimings: Reader<Timings> = (value) => {
   const field = fieldsOf(value)
   return {
     upload: field("upload", number),
@@ -97,7 +97,7 @@ export interface Usage {
   readonly charactersSpoken: number
 }
 
-export const readUsage: Reader<Usage> = (value) => {
+const readUsage: Reader<Usage> = (value) => {
   const field = fieldsOf(value)
   return {
     audioSeconds: field("audioSeconds", number),
@@ -193,7 +193,7 @@ export interface Session {
   readonly expired: boolean
 }
 
-export const readSession: Reader<Session> = (value) => {
+const readSession: Reader<Session> = (value) => {
   const field = fieldsOf(value)
   return {
     id: field("id", text),
@@ -246,7 +246,7 @@ export interface Message {
   readonly createdAt: string
 }
 
-export const readMessage: Reader<Message> = (value) => {
+const readMessage: Reader<Message> = (value) => {
   const field = fieldsOf(value)
   return {
     id: field("id", text),
@@ -271,7 +271,7 @@ export interface Check {
   readonly status: Open<"ok" | "unavailable">
 }
 
-export const readCheck: Reader<Check> = (value) => {
+const readCheck: Reader<Check> = (value) => {
   const field = fieldsOf(value)
   return { status: field("status", text) }
 }
@@ -284,7 +284,7 @@ export interface ProviderCheck {
   readonly model?: string | undefined
 }
 
-export const readProviderCheck: Reader<ProviderCheck> = (value) => {
+const readProviderCheck: Reader<ProviderCheck> = (value) => {
   const field = fieldsOf(value)
   return {
     status: field("status", text),

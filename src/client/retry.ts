@@ -21,7 +21,7 @@ export const isTransient = ({ code, status, retryAfter = 0 }: VoiceAgentError): 
     (status !== undefined && transientStatuses.has(status)))
 
 /** Resolves after `ms`. Rejects with ABORTED when the signal aborts. */
-export const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
+const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve, reject) => {
     const stop = () => {
       clearTimeout(timer)

@@ -16,9 +16,9 @@ export const Health = Schema.Struct({
   service: Schema.Literal("voice-agent-api"),
 })
 
-export const Check = Schema.Struct({ status: Schema.Literal("ok", "unavailable") })
+const Check = Schema.Struct({ status: Schema.Literal("ok", "unavailable") })
 
-export const ProviderCheck = Schema.Struct({
+const ProviderCheck = Schema.Struct({
   status: Schema.Literal("ok", "failing").annotations({
     description:
       "`failing`: several requests in a row failed, and the service has paused calls to the provider.",
@@ -62,7 +62,7 @@ export const NewApiKey = Schema.Struct({
   message: Schema.String,
 })
 
-export const ListedApiKey = Schema.Struct({
+const ListedApiKey = Schema.Struct({
   ...ApiKey.fields,
   current: Schema.Boolean.annotations({ description: "True for the key that authenticated this request." }),
 })

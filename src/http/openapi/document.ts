@@ -15,7 +15,7 @@ export interface Route {
 }
 
 /** The path prefix of the API. Routes outside it serve browsers and are not documented. */
-export const prefix = "/api/v1"
+const prefix = "/api/v1"
 
 const about = `Send speech and receive a spoken reply. A turn transcribes a recording, generates a reply, speaks it, and saves both
 messages in a session.
@@ -32,7 +32,7 @@ ignores unknown fields in a request body. Browsers can call the API from any ori
 without an \`error\` event. The connection of a turn that fails midway is reset.`
 
 /** A route's description, if it has one. */
-export const operationOf = ({ hooks }: Route): Operation | undefined =>
+const operationOf = ({ hooks }: Route): Operation | undefined =>
   Predicate.hasProperty(hooks.detail, "operation") && hooks.detail.operation instanceof Operation
     ? hooks.detail.operation
     : undefined

@@ -11,7 +11,7 @@ const maxAnswerBytes = 16 * 1024 * 1024
 const endWaitMs = 100
 
 /** A provider sent more than any answer can be. */
-export class AnswerTooLarge extends Error {}
+class AnswerTooLarge extends Error {}
 
 /**
  * `fetch` for the SDK: answers are read up to a limit, and streams of events to their end. The SDK leaves those at
