@@ -48,7 +48,7 @@ export const startDecoder = (
       chunks.push(chunk)
       bytes += chunk.length
       if (bytes <= maxBytes) continue
-      // Otherwise it would block on its output for ever. Its exit status does not matter then.
+      // Otherwise it would block on its output forever. Its exit status does not matter then.
       void ffmpeg.kill()
       break
     }

@@ -95,7 +95,7 @@ describe("parseWav reads", () => {
     expect(Either.getOrThrow(parseWav(unknown)).formatTag).toBe(0xfffe)
   })
 
-  test("the beginning of a file whose size is told", () => {
+  test("the start of a file, with the size of the file", () => {
     const file = wavOf(signal)
     expect(Either.getOrThrow(parseWav(file.subarray(0, 44), file.length)).dataBytes).toBe(2 * SAMPLES)
   })
