@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { SQL } from "bun"
 import { Created, expectProblem, readAs } from "../http/answers.ts"
 import { wav16k } from "../support/audio.ts"
-import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { makeDatabase, makeEmptyDatabase, type TestDatabase } from "../support/database.ts"
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 
@@ -120,7 +120,7 @@ describe("a server that fails over", () => {
 })
 
 test("a server that has fewer connections to give than the pool may have: all are answered, or told so", async () => {
-  const limited = await makeDatabase()
+  const limited = await makeEmptyDatabase()
   const role = new URL(limited.url).pathname.slice(1)
   await limited.sql.unsafe(`create role ${role} login password 'secret' connection limit 3`)
   await limited.sql.unsafe(`alter schema public owner to ${role}`)

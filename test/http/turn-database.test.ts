@@ -35,8 +35,8 @@ afterEach(async () => {
 const saving = [
   ["goes before the session is stored", /insert into "?sessions/i, "before"],
   ["goes after the session is stored", /insert into "?sessions/i, "after"],
-  ["goes before the messages are stored", /insert into "?messages/i, "before"],
-  ["goes after the messages are stored", /insert into "?messages/i, "after"],
+  ["goes before the items are stored", /insert into "?items/i, "before"],
+  ["goes after the items are stored", /insert into "?items/i, "after"],
   ["goes before the commit", /^commit/i, "before"],
 ] as const
 

@@ -202,7 +202,7 @@ describe("what fails before any text is told is repeated untold", () => {
 const losses: ReadonlyArray<readonly [string, () => void]> = [
   ["is gone", () => proxy.cut()],
   ["does not answer", () => proxy.stall()],
-  ["goes before the messages are stored", () => proxy.breakOn(/insert into "?messages/i, "before", 2)],
+  ["goes before the items are stored", () => proxy.breakOn(/insert into "?items/i, "before", 2)],
   ["goes before the commit", () => proxy.breakOn(/^commit/i, "before", 2)],
 ]
 

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { chmodSync, existsSync, symlinkSync } from "node:fs"
 import { join } from "node:path"
 import { Schema } from "effect"
-import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { makeDatabase, makeEmptyDatabase, type TestDatabase } from "../support/database.ts"
 import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
 
 let database: TestDatabase
@@ -29,7 +29,6 @@ const migrate = async (url: string) => {
 
 beforeAll(async () => {
   database = await makeDatabase()
-  await migrate(database.url)
 })
 afterEach(() => {
   answer = allWell
@@ -167,7 +166,7 @@ describe("doctor", () => {
   })
 
   test("a schema that is older or newer than the service: the start helps, or a newer service", async () => {
-    const other = await makeDatabase()
+    const other = await makeEmptyDatabase()
     const env = { DATABASE_URL: other.url }
     const older = await complaints({ env })
     expect(older).toMatchObject({ ok: true, said: [{ check: "database", state: "warning" }] })
