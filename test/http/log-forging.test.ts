@@ -71,44 +71,56 @@ const sendRaw = async (request: string) => {
 const targets: ReadonlyArray<
   readonly [where: string, send: (forged: string) => Promise<unknown>, events: RegExp]
 > = [
-  ["a path", (forged) => sendRaw(head(`GET /api/v1/health/${forged.replaceAll(" ", "+")}`)), / request /],
+  [
+    "a path",
+    (forged) => sendRaw(head(`GET /api/v1/health/${forged.replaceAll(" ", "+")}`)),
+    / request\.completed /,
+  ],
   [
     "a path, percent-encoded",
     (forged) => service.call("GET", `/${encodeURIComponent(forged)}`),
-    / request .*status=404/,
+    / request\.completed .*status=404/,
   ],
-  ["a request id", (forged) => sendRaw(head("GET /api/v1/health", { "x-request-id": forged })), / request /],
-  ["a user agent", (forged) => sendRaw(head("GET /api/v1/health", { "user-agent": forged })), / request /],
+  [
+    "a request id",
+    (forged) => sendRaw(head("GET /api/v1/health", { "x-request-id": forged })),
+    / request\.completed /,
+  ],
+  [
+    "a user agent",
+    (forged) => sendRaw(head("GET /api/v1/health", { "user-agent": forged })),
+    / request\.completed /,
+  ],
   [
     "whom a proxy names",
     (forged) => sendRaw(head("GET /api/v1/health", { "x-forwarded-for": forged })),
-    / request /,
+    / request\.completed /,
   ],
   [
     "an API key",
     (forged) => sendRaw(head("GET /api/v1/sessions", { authorization: `Bearer ${forged}` })),
-    / request /,
+    / request\.completed /,
   ],
   [
     "an Idempotency-Key",
     (forged) =>
       sendRaw(head("POST /api/v1/voice/conversation", { ...authorization(), "idempotency-key": forged })),
-    / request /,
+    / request\.completed /,
   ],
   [
     "an e-mail",
     (email) => service.call("POST", "/users/register", { body: { email } }),
-    / refused .*code=VALIDATION_ERROR| request .*status=400/,
+    / request\.refused .*code=VALIDATION_ERROR| request\.completed .*status=400/,
   ],
   [
     "a title",
     (title) => service.call("POST", "/sessions", { key, body: { title, metadata: { [title]: title } } }),
-    / request .*status=201/,
+    / request\.completed .*status=201/,
   ],
   [
     "a query",
     (forged) => service.call("GET", `/sessions?cursor=${encodeURIComponent(forged)}`, { key }),
-    / request .*status=400/,
+    / request\.completed .*status=400/,
   ],
   [
     "a text turn's session",
@@ -117,7 +129,7 @@ const targets: ReadonlyArray<
         key,
         body: { text: forged },
       }),
-    / request .*status=404/,
+    / request\.completed .*status=404/,
   ],
   [
     "a file's name and type",
@@ -137,7 +149,7 @@ const targets: ReadonlyArray<
       const headers = { ...authorization(), "content-type": multipartType }
       return fetch(`${service.url}/voice/conversation`, { method: "POST", headers, body })
     },
-    / refused .*code=INVALID_AUDIO/,
+    / request\.refused .*code=INVALID_AUDIO/,
   ],
   [
     "a provider's refusal",
@@ -145,7 +157,7 @@ const targets: ReadonlyArray<
       service.upstream.script("stt", [fail.badRequest(forged)])
       return service.converse(key, audio)
     },
-    / refused .*code=INVALID_REQUEST/,
+    / request\.refused .*code=INVALID_REQUEST/,
   ],
   [
     "a provider's failure",
@@ -153,7 +165,7 @@ const targets: ReadonlyArray<
       service.upstream.script("llm", Array(3).fill(fail.status(500, forged)))
       return service.converse(key, audio)
     },
-    / failed .*code=LLM_FAILED/,
+    / request\.failed .*code=LLM_FAILED/,
   ],
   [
     "what is heard and said",
@@ -162,7 +174,7 @@ const targets: ReadonlyArray<
       service.upstream.script("llm", [{ text: forged }])
       return (await service.converse(key, audio)).bytes()
     },
-    / turn /,
+    / turn\.completed /,
   ],
 ]
 
