@@ -27,7 +27,7 @@ beforeEach(() => service.reset())
 afterEach(() => service.nothingLeft())
 
 const keyOf = (user: number) => keys[user] ?? ""
-const overloaded = { status: 503, code: "OVERLOADED", message: /as it carries/ }
+const overloaded = { status: 503, code: "OVERLOADED", message: /at capacity/ }
 const ownBound = { status: 429, code: "RATE_LIMIT_EXCEEDED", message: /1 turns? in progress/ }
 
 /** A turn that hears nothing from its provider, until its client leaves. */

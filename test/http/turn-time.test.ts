@@ -150,7 +150,7 @@ describe("the turn's time, while the recording is decoded", () => {
     await expectProblem(await answer, {
       status: 400,
       code: "INVALID_AUDIO",
-      message: /longer than it may/,
+      message: /Decoding took too long/,
     })
   })
 

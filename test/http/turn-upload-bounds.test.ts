@@ -9,7 +9,7 @@ import { fail } from "../support/upstream.ts"
 import { expectProblem } from "./answers.ts"
 
 const MB = 1024 ** 2
-const overloaded = { status: 503, code: "OVERLOADED", message: /as it carries/ }
+const overloaded = { status: 503, code: "OVERLOADED", message: /at capacity/ }
 
 let recording: Uint8Array = new Uint8Array()
 beforeAll(async () => {
