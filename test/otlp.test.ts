@@ -100,13 +100,17 @@ test("a turn is a trace that goes on from the caller's, with a span for each of 
   )
   expect(parents).toMatchObject({
     turn: request?.name,
-    validate: "turn",
-    transcode: "turn",
-    transcribe: "turn",
+    hear: "turn",
+    identify: "hear",
+    "Ffmpeg.decode": "hear",
+    "Transcriber.transcribe": "hear",
+    "History.newest": "turn",
     reply: "turn",
-    respond: "reply",
+    "LanguageModel.generate": "reply",
     speak: "reply",
-    persist: "turn",
+    "Synthesizer.speak": "speak",
+    saveCompleted: "turn",
+    "Ledger.save": "saveCompleted",
   })
   const [turn] = trace.filter(({ name }) => name === "turn")
   expect(turn?.attributes.map(({ key }) => key)).toEqual(expect.arrayContaining(["turnId", "sessionId"]))
@@ -125,11 +129,11 @@ test("a request that names no trace is one of its own, with all that is done for
 })
 
 test("a failure has its name and where it happened, and not what it says", () => {
-  const failed = spans().filter(({ name, status }) => name === "respond" && status.code === 2)
+  const failed = spans().filter(({ name, status }) => name === "LanguageModel.generate" && status.code === 2)
   expect(failed).toMatchObject([
     { status: { message: "ProviderRefusedRequest" }, events: [{ name: "exception" }] },
   ])
-  expect(JSON.stringify(failed)).toMatch(/src\/openai\/errors\.ts:\d+/)
+  expect(JSON.stringify(failed)).toMatch(/src\/providers\/openai\/errors\.ts:\d+/)
 })
 
 test("nothing of what people said, and no key, is sent", () => {

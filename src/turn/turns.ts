@@ -156,7 +156,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         return outcome
       })
 
-      const begin = Effect.fn("Turns.begin")(function* (request: TurnRequest) {
+      const begin = Effect.fnUntraced(function* (request: TurnRequest) {
         const { turnId, userId, input, output, target, idempotencyKey } = request
         yield* Effect.annotateLogsScoped({ turnId })
         const log = yield* makeTurnLog({
