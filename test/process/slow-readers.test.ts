@@ -13,7 +13,7 @@ const exports = 10
 const lists = 10
 const turns = 4
 /** Of the service's own: the database's connections. */
-const slack = 4
+const slack = 8
 
 let database: TestDatabase
 let upstream: Upstream
@@ -51,7 +51,7 @@ test.skipIf(!existsSync("/proc/self/status"))(
         OPENAI_API_KEY: "sk-test",
         OPENAI_BASE_URL: upstream.baseUrl,
         LISTENER_TIMEOUT_SECONDS: "2",
-        DATABASE_POOL_SIZE: "4",
+        DATABASE_POOL_SIZE: `${slack}`,
         FFMPEG_WARM: "0",
         TMPDIR: temporary,
       },
@@ -104,8 +104,8 @@ test.skipIf(!existsSync("/proc/self/status"))(
       ...Array.from({ length: turns }, (_, i) => turn(i % 2 === 0 ? "audio/pcm" : "audio/wav")),
     ])
     // The turns by their own state, the exports by their connections; lists of messages fit the system's buffers.
-    const interrupted = () => database.sql`select 1 from turns where state = 'interrupted'`
-    while ((await interrupted()).length < turns) await Bun.sleep(20)
+    const ended = () => database.sql`select 1 from turns where state <> 'running'`
+    while ((await ended()).length < turns) await Bun.sleep(20)
     while (sockets() > before.sockets + lists + slack) await Bun.sleep(20)
     expect(readdirSync(temporary)).toEqual([])
     clearInterval(watching)
