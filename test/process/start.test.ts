@@ -4,7 +4,7 @@ import { connect, createServer } from "node:net"
 import { join } from "node:path"
 import { ConfigProvider, Effect, Fiber, Layer, Option, TestClock, TestContext } from "effect"
 import { migrationsOnly } from "../../src/app.ts"
-import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { makeDatabase, makeEmptyDatabase, type TestDatabase } from "../support/database.ts"
 import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
 
 let database: TestDatabase
@@ -208,7 +208,7 @@ describe("a start", () => {
 })
 
 test("migrate brings the schema up to date and ends, the second time too", async () => {
-  const empty = await makeDatabase()
+  const empty = await makeEmptyDatabase()
   const migrate = async () => {
     const migration = startProcess({ env: { DATABASE_URL: empty.url }, args: [mainFile, "migrate"] })
     expect(await migration.ended).toBe(0)
