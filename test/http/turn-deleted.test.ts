@@ -48,7 +48,7 @@ describe("a session that is deleted", () => {
   test.each(renderings)(
     "while its turn runs as %s is not brought back, nor by one that waits",
     async (accept) => {
-      service.upstream.default("tts", { seconds: 0.3, chunkDelayMs: 80, chunkBytes: 2000 })
+      service.upstream.default("tts", { seconds: 0.3, chunkDelayMs: 150, chunkBytes: 2000 })
       const client = await session.begin(accept)
       await service.upstream.waitFor(() => service.upstream.calls("tts")[1])
       const waiting = await session.begin("application/json")
