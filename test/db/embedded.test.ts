@@ -149,7 +149,7 @@ describe("the embedded database", () => {
     })
     expect(statSync(`${serverFolder(dataDir)}/postgres`).mode & 0o777).toBe(0o700)
     expect(statSync(`${serverFolder(dataDir)}/postgres/password`).mode & 0o777).toBe(0o600)
-  }, 30_000)
+  }, 60_000)
 
   test("keeps its data from one start to the next, and leaves no process behind", async () => {
     await run(
@@ -159,7 +159,7 @@ describe("the embedded database", () => {
     const words = await run(Effect.flatMap(started(dataDir), (url) => query(url, "select word from kept")))
     expect(words).toEqual(["ahoj 👋"])
     expect(await processesOf(dataDir)).toEqual([])
-  }, 30_000)
+  }, 60_000)
 
   test("a server left behind by kill -9 is adopted with its data, and stops with the one that adopted it", async () => {
     const first = hold(dataDir)
@@ -178,7 +178,7 @@ describe("the embedded database", () => {
     )
     expect(words).toEqual(["said before the kill"])
     expect(await processesOf(dataDir)).toEqual([])
-  }, 30_000)
+  }, 60_000)
 
   test("a second live start is refused with a sentence, in the same process and in another", async () => {
     const first = hold(dataDir)
@@ -197,7 +197,7 @@ describe("the embedded database", () => {
     expect(await processesOf(dataDir)).toEqual([])
     const same = await run(Effect.zipRight(started(dataDir), Effect.flip(startEmbedded({ dataDir }))))
     expect(same.message).toBe(message)
-  }, 30_000)
+  }, 60_000)
 
   test("a command beside the service uses its server and leaves it running, and without one starts its own", async () => {
     const join = Effect.flatMap(joinEmbedded({ dataDir }), (url) =>
@@ -212,7 +212,7 @@ describe("the embedded database", () => {
     expect(await processesOf(dataDir)).toEqual([])
     expect((await run(join)).rows).toEqual([1])
     expect(await processesOf(dataDir)).toEqual([])
-  }, 30_000)
+  }, 60_000)
 
   test("is not reached by a Ctrl-C in the service's terminal: the service stops it itself", async () => {
     const first = hold(dataDir, { detached: true })
@@ -224,7 +224,7 @@ describe("the embedded database", () => {
     process.kill(-first.child.pid, "SIGINT")
     await first.child.exited
     expect(await processesOf(dataDir)).toEqual([])
-  }, 30_000)
+  }, 60_000)
 
   test("starts over a record of a server that no longer runs, whoever has its pid now", async () => {
     const pidFile = `${serverFolder(dataDir)}/postgres/cluster/postmaster.pid`
@@ -248,7 +248,7 @@ describe("the embedded database", () => {
     expect(somebody.exitCode).toBeNull()
     somebody.kill()
     await somebody.exited
-  }, 30_000)
+  }, 60_000)
 
   test.if(asRoot)("as root it runs as somebody else, from a copy that this user can reach", async () => {
     const folder = serverFolder(dataDir)
@@ -491,7 +491,7 @@ test("a first start that was killed half-way is done again from the beginning", 
 
   expect(await run(Effect.flatMap(started(dataDir), (url) => query(url, "select 1")))).toEqual([1])
   expect(files().filter((file) => String(file).startsWith(".partial-"))).toEqual([])
-}, 30_000)
+}, 60_000)
 
 /** False where another user cannot enter the folder of bun or of the checkout: root's home, for example. */
 const isReachable = () => {
@@ -520,5 +520,5 @@ test.if(asRoot && isReachable())(
     await first.child.exited
     expect(existsSync(`${dataDir}/postgres/cluster/postmaster.pid`)).toBe(false)
   },
-  30_000,
+  60_000,
 )

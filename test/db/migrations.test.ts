@@ -67,7 +67,7 @@ test("so may three processes", async () => {
   const processes = Array.from({ length: 3 }, () => startProcess({ args: [mainFile, "migrate"], env: env() }))
   expect(await Promise.all(processes.map(({ ended }) => ended))).toEqual([0, 0, 0])
   expect(await done()).toEqual(files)
-}, 30_000)
+}, 60_000)
 
 test("an older version goes on with the schema of a newer one, and says so", async () => {
   expect(Exit.isSuccess(await migrate())).toBe(true)

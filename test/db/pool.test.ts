@@ -120,5 +120,5 @@ effectTest(
     expect((yield* Effect.flip(sql`select 1 / 0`))._tag).toBe("SqlError")
     expect(yield* pid).toEqual(before)
   }),
-  30_000,
+  60_000,
 )

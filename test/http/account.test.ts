@@ -140,7 +140,7 @@ describe("GET /users/me/export", () => {
     expect(contents).toHaveLength(50_000)
     expect(new Set(sessions.map(({ messages }) => messages.length))).toEqual(new Set([5000]))
     client.leave()
-  }, 30_000)
+  }, 60_000)
 
   test("that the database breaks off does not end cleanly, and is a status where it had not begun", async () => {
     const { apiKey, userId } = await register()
@@ -177,7 +177,7 @@ describe("GET /users/me/export", () => {
     const pages = proxy.statements().filter((statement) => /from items/.test(statement)).length
     // What was under way when it left, in the time that a whole other export takes.
     expect(pages).toBeLessThan(50)
-  }, 30_000)
+  }, 60_000)
 })
 
 describe("DELETE /users/me", () => {

@@ -48,7 +48,7 @@ describe("a session that is deleted", () => {
   test.each(renderings)(
     "while its turn runs as %s is not brought back, nor by one that waits",
     async (accept) => {
-      service.upstream.default("tts", { seconds: 0.3, chunkDelayMs: 40, chunkBytes: 2000 })
+      service.upstream.default("tts", { seconds: 0.3, chunkDelayMs: 150, chunkBytes: 2000 })
       const client = await session.begin(accept)
       await service.upstream.waitFor(() => service.upstream.calls("tts")[1])
       const waiting = await session.begin("application/json")
@@ -64,7 +64,9 @@ describe("a session that is deleted", () => {
     const lock = await service.database.sql.reserve()
     const waitingFor = (count: number) =>
       until(async () => {
-        const locks = await lock`select 1 from pg_locks where not granted`
+        const locks = await lock`select 1 from pg_locks where not granted and pid in (
+          select pid from pg_locks
+          where database = (select oid from pg_database where datname = current_database()))`
         return locks.length >= count
       }, `${count} that wait for a lock`)
     try {

@@ -71,7 +71,9 @@ describe.each(ways)("a listener of %s who leaves by a %s", (accept, how) => {
       await lock`begin`
       await lock`lock table items in exclusive mode`
       const client = await begin()
-      const waiting = () => lock`select 1 from pg_locks where not granted and relation = 'items'::regclass`
+      const waiting = () => lock`select 1 from pg_locks
+        where not granted and relation = 'items'::regclass
+          and database = (select oid from pg_database where datname = current_database())`
       await until(async () => (await waiting()).length > 0, "a turn that waits to be saved")
       client.leave(how)
       if (accept === "application/json") {

@@ -101,7 +101,7 @@ describe("turns of one session by two services on one database", () => {
     expect(histories.toSorted((a, b) => a.length - b.length)).toEqual(
       questions.map((_, n) => said.slice(0, 2 * n + 1)),
     )
-  }, 30_000)
+  }, 60_000)
 })
 
 describe("a process that died amid a turn", () => {
@@ -163,5 +163,5 @@ describe("a process that died amid a turn", () => {
     expect(await wentOnAfterLease()).toBe(true)
     await until(() => one.upstream.openCalls() === 0, "an end of the killed one's calls")
     second.leave()
-  }, 30_000)
+  }, 60_000)
 })

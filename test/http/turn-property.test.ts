@@ -168,5 +168,5 @@ test(
       }),
       { seed: SEED, numRuns: 100, endOnFailure: true },
     ),
-  30_000,
+  60_000,
 )

@@ -91,7 +91,7 @@ test("killed while a turn runs: 503 for all that needs it, and soon all is as be
   expect((await converse()).status).toBe(200)
   expect(events("database.ended")).toMatchObject([{ level: "warn", pid: expect.any(Number) }])
   expect(events("database.ready")).toMatchObject([{}, { adopted: false }])
-}, 30_000)
+}, 60_000)
 
 test.if(process.platform === "linux")(
   "a connection's process killed while a turn runs: the server starts the others again, and the turn is saved",
@@ -106,7 +106,7 @@ test.if(process.platform === "linux")(
     expect((await converse()).status).toBe(200)
     expect(serverPid()).toBe(before)
   },
-  30_000,
+  60_000,
 )
 
 test("what of it was said is saved once it is back", async () => {
@@ -124,4 +124,4 @@ test("what of it was said is saved once it is back", async () => {
   expect(await until(saved, "the turn to be saved", restart)).toMatchObject({
     messages: [{ role: "user" }, { role: "assistant" }],
   })
-}, 30_000)
+}, 60_000)

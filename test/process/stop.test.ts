@@ -245,7 +245,7 @@ describe("with the embedded database", () => {
     const file = parseLog(await Bun.file(join(cwd, "logs/combined.log")).text())
     expect(file).toEqual([...early.records(), ...next.records()])
     expect(file.at(-1)).toMatchObject({ event: "server.stopped" })
-  }, 30_000)
+  }, 60_000)
 
   test("the start after a kill -9 adopts the database with all that is in it", async () => {
     const first = embedded()
@@ -262,7 +262,7 @@ describe("with the embedded database", () => {
     second.signal("SIGTERM")
     expect(await second.ended).toBe(0)
     expect(await processesOf(cluster)).toEqual([])
-  }, 30_000)
+  }, 60_000)
 
   test("bun --watch starts anew on the same port with the same database when a file changes", async () => {
     const [watched, part] = [join(cwd, "watched.ts"), join(cwd, "part.ts")]
@@ -279,5 +279,5 @@ describe("with the embedded database", () => {
     service.signal("SIGINT")
     expect(await service.ended).toBe(0)
     expect(await processesOf(cluster)).toEqual([])
-  }, 30_000)
+  }, 60_000)
 })

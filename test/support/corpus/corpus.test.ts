@@ -17,7 +17,7 @@ test("every name stands for a file of its own, and for the same one in every run
   const alike = once.filter((hash, n) => hash === otherwise[n])
   expect(alike.length).toBeLessThan(some.length / 5)
   expect(new Set(once).size).toBeGreaterThan(some.length * 0.9)
-}, 30_000)
+}, 60_000)
 
 test("a short corpus has files of every kind, and other seeds have others", () => {
   const all = new Set(corpusOf(1000, 1))
@@ -34,9 +34,9 @@ test("a file is made again by its name on the command line, from recordings made
     const child = Bun.spawn([process.execPath, join(import.meta.dir, "corpus.ts"), "7", name])
     expect(Bun.hash(await child.stdout.bytes())).toBe(await hashOf(7, name))
   }
-}, 30_000)
+}, 60_000)
 
 test("all recordings are there to be broken", async () => {
   const made = await Promise.all(Object.values(seeds).map((make) => make()))
   expect(Math.min(...made.map(({ length }) => length))).toBeGreaterThan(1000)
-}, 30_000)
+}, 60_000)
