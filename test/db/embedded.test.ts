@@ -413,7 +413,7 @@ describe("a server that ended unasked", () => {
           path.endsWith("/cmdline") ? noFileLeft : files.readFileString(path, encoding),
       })),
     )
-    expect((await run(blind)).message).toContain("cannot be told whether the embedded database still runs")
+    expect((await run(blind)).message).toContain("state of the embedded database's process cannot be read")
     await run(
       Effect.gen(function* () {
         expect(yield* started(dataDir)).toBe(url)

@@ -113,7 +113,7 @@ describe("a migration that fails", () => {
     expect(service.stdout()).toBe("")
     expect(service.stderr()).toStartWith(opening)
     expect(service.stderr().trim()).toMatch(
-      /^[\w ]+\. The database's schema could not be brought up to date: .*initial_schema.*: relation "messages" already exists\.?$/,
+      /^[\w ]+\. The database could not be migrated: .*initial_schema.*: relation "messages" already exists\.?$/,
     )
   })
 })
@@ -125,7 +125,7 @@ test("a database that is not there stops the start with one sentence, without th
   const service = startProcess({ args: [mainFile, "migrate"], env: { ...env(), DATABASE_URL: url.href } })
   expect(await service.ended).toBe(1)
   expect(service.stderr().trim()).toMatch(
-    /^The database was not migrated\. The database refused the service \(.*\): check /,
+    /^The database was not migrated\. The database refused the connection \(.*\): check /,
   )
   expect(service.stderr().trim().split("\n")).toHaveLength(1)
   expect(`${service.stdout()}${service.stderr()}`).not.toContain("s3cret")

@@ -119,9 +119,9 @@ describe("a start that cannot be is refused with one sentence", () => {
     const folder = newFolder()
     mkdirSync(join(folder, "error.log"))
     const said = await Promise.all([file, folder].map((logs) => refusal({ LOG_DIR: logs })))
-    expect(said[0]).toContain(`${file}/combined.log can't be written`)
+    expect(said[0]).toContain(`${file}/combined.log cannot be written`)
     expect(said[0]).toContain("set LOG_DIR to another folder")
-    expect(said[1]).toContain(`${folder}/error.log can't be written`)
+    expect(said[1]).toContain(`${folder}/error.log cannot be written`)
   })
 
   test("for a command that does not exist", async () => {
