@@ -139,7 +139,10 @@ const openFile = (folder: string, name: string, size: string) =>
     (file) => Effect.async<void>((resume) => void file.end(() => resume(Effect.void))),
   )
 
-/** Writes all records to `combined.log`, and errors also to `error.log`. `size`: when a file is rotated, such as `10M`. */
+/**
+ * Writes all records to `combined.log`, and errors also to `error.log`. `size`: when a file is rotated, such as
+ * `10M`.
+ */
 export const fileLogger = (folder: string, size: string = rotation.size) =>
   Effect.gen(function* () {
     const combined = yield* openFile(folder, "combined.log", size)

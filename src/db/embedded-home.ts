@@ -42,7 +42,10 @@ export const makeFolder = Effect.fnUntraced(function* (dataDir: string) {
   return yield* fs.realPath(folder)
 })
 
-/** Finds the programs and the user for the server in `folder`. For root, copies the programs to a folder that this user can enter. */
+/**
+ * Finds the programs and the user for the server in `folder`. For root, copies the programs to a folder that this
+ * user can enter.
+ */
 export const findHome = Effect.fn("EmbeddedDatabase.findHome")(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
   const source = yield* installedBinaries
@@ -143,7 +146,10 @@ const copyBinaries = Effect.fn("EmbeddedDatabase.copyBinaries")(function* (from:
   yield* fs.rename(partial, to)
 }, Effect.scoped)
 
-/** The owner of the data folder, so that adding a system user later changes nothing; for a new one, postgres or nobody. */
+/**
+ * The owner of the data folder, so that adding a system user later changes nothing; for a new one, postgres or
+ * nobody.
+ */
 const unprivilegedUser = Effect.fnUntraced(function* (data: string) {
   const fs = yield* FileSystem.FileSystem
   const owner = yield* Effect.option(fs.stat(data))

@@ -13,7 +13,10 @@ export class EmbeddedDatabaseInUse extends Schema.TaggedError<EmbeddedDatabaseIn
   { message: Schema.String },
 ) {}
 
-/** The message of an error: the problem, the specific `advice` (without a full stop), and DATABASE_URL as the alternative. */
+/**
+ * The message of an error: the problem, the specific `advice` (without a full stop), and DATABASE_URL as the
+ * alternative.
+ */
 export const explain = (problem: string, advice?: string): { readonly message: string } => {
   const set = advice === undefined ? "Set" : `${advice}, or set`
   return {
@@ -64,7 +67,10 @@ export const serverEnvironment = (): Record<string, string> => ({
   PATH: process.env.PATH ?? "/usr/local/bin:/usr/bin:/bin",
 })
 
-/** The last error lines in the output of a PostgreSQL program, else its last lines; joined, without timestamps and pids. */
+/**
+ * The last error lines in the output of a PostgreSQL program, else its last lines; joined, without timestamps and
+ * pids.
+ */
 export const lastErrors = (output: string): string => {
   const lines = output.trim().split("\n")
   const errors = lines.filter((line) => /\b(ERROR|FATAL|PANIC|DETAIL|HINT|error|detail|hint):/.test(line))

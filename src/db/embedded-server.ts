@@ -48,7 +48,10 @@ export const serve = Effect.fn("EmbeddedDatabase.serve")(function* (home: Server
   return { port: server.port, adopted }
 })
 
-/** The running server if its command line is the one this version starts (on `port`, if given); otherwise a new server. */
+/**
+ * The running server if its command line is the one this version starts (on `port`, if given); otherwise a new
+ * server.
+ */
 const adoptOrLaunch = Effect.fnUntraced(function* (home: ServerHome, port?: number) {
   const recorded = yield* readPidFile(home)
   if (recorded !== undefined && (yield* isServer(home, recorded.pid))) {
@@ -122,9 +125,9 @@ const launch = Effect.fn("EmbeddedDatabase.launch")(function* (home: ServerHome,
         Bun.spawn(command, {
           ...home.runAs,
           cwd: clusterOf(home),
-          // After a crash of the machine, or in a new container, another process may have the recorded pid, and PostgreSQL
-          // would take its data for in use. With this variable, which pg_ctl sets too, PostgreSQL ignores the pid and still
-          // checks that no process is attached to the old server's shared memory. Deleting the file would skip that check.
+          // After a crash of the machine, or in a new container, another process may have the recorded pid, and
+          // PostgreSQL would refuse to start. With this variable, which pg_ctl sets too, it ignores the pid and still
+          // checks that no process uses the old server's shared memory. Deleting the file would skip that check.
           env: { ...serverEnvironment(), ...(stalePid && { PG_GRANDPARENT_PID: String(stalePid) }) },
           stdio: ["ignore", log.fd, log.fd],
           detached: true,

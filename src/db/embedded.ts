@@ -36,7 +36,10 @@ export const startEmbedded = Effect.fn("EmbeddedDatabase.start")(
   (effect, { dataDir }) => explainFolder(effect, dataDir),
 )
 
-/** Like `startEmbedded`, but uses the server of another process if one runs. That server keeps running after the scope. */
+/**
+ * Like `startEmbedded`, but uses the server of another process if one runs. That server keeps running after the
+ * scope.
+ */
 export const joinEmbedded = (options: { readonly dataDir: string }) =>
   Effect.catchTag(startEmbedded(options), "EmbeddedDatabaseInUse", () => runningUrl(options))
 

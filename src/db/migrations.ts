@@ -37,7 +37,10 @@ const load = Effect.gen(function* () {
 const TableExists = Schema.Struct({ tableExists: Schema.Boolean })
 const Applied = Schema.Struct({ id: Schema.Int, name: Schema.String })
 
-/** The names of the migrations that this database lacks, and of those that a later version of the service applied. Only reads. */
+/**
+ * The names of the migrations that this database lacks, and of those that a later version of the service applied.
+ * Only reads.
+ */
 export const pending = Effect.gen(function* () {
   const sql = yield* SqlClient
   const known = yield* load
