@@ -3,7 +3,7 @@ import { lastErrors } from "../../src/db/embedded-programs.ts"
 
 const line = (what: string) => `2026-11-23 06:00:00.000 UTC [4711] ${what}`
 
-test("a server's last words are what it complained of at last, without time stamps and process ids", () => {
+test("lastErrors: the last errors, without timestamps and pids", () => {
   const log = [
     ...Array.from({ length: 9 }, (_, n) => line(`FATAL:  refused number ${n}`)),
     line("LOG:  all server processes terminated; reinitializing"),
@@ -14,7 +14,7 @@ test("a server's last words are what it complained of at last, without time stam
   )
 })
 
-test("where it complained of nothing, they are its last lines", () => {
+test("lastErrors: the last lines if there is no error", () => {
   const log = ["one", "two", "three", "four"].map((word) => line(`LOG:  ${word}`)).join("\n")
   expect(lastErrors(log)).toBe("LOG:  two | LOG:  three | LOG:  four")
 })
