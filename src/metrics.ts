@@ -1,37 +1,39 @@
 import { Effect, Metric, MetricBoundaries } from "effect"
 
-/** In ms: from what nobody notices to the longest that a turn may take to its first sound. */
+/** In ms, from an unnoticeable time to the longest time to first audio. */
 const boundaries = MetricBoundaries.fromIterable([
   10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000,
 ])
 
 const requests = Metric.counter("voice_agent.requests", {
-  description: "Requests answered",
+  description: "HTTP requests by method and status",
   incremental: true,
 })
 const turns = Metric.counter("voice_agent.turns", {
-  description: "Turns by how they ended",
+  description: "Turns by outcome",
   incremental: true,
 })
-const times = Metric.histogram("voice_agent.turn.time", boundaries, "Times of whole turns").pipe(
-  Metric.tagged("unit", "ms"),
-)
+const times = Metric.histogram(
+  "voice_agent.turn.time",
+  boundaries,
+  "How long the parts of a completed turn took",
+).pipe(Metric.tagged("unit", "ms"))
 const retries = Metric.counter("voice_agent.retries", {
-  description: "Providers asked again",
+  description: "Retries of provider requests by stage",
   incremental: true,
 })
 
 export const countRequest = (method: string, status: number) => {
-  const ofMethod = Metric.tagged(requests, "http.request.method", method)
-  return Metric.increment(Metric.tagged(ofMethod, "http.response.status_code", `${status}`))
+  const withMethod = Metric.tagged(requests, "http.request.method", method)
+  return Metric.increment(Metric.tagged(withMethod, "http.response.status_code", `${status}`))
 }
 
-/** `completed`, `interrupted`, `defect`, or the name of the error. */
+/** `outcome`: `completed`, `interrupted`, `defect`, or the name of the error. */
 export const countTurn = (outcome: string) => Metric.increment(Metric.tagged(turns, "outcome", outcome))
 
 export const countRetry = (stage: string) => Metric.increment(Metric.tagged(retries, "stage", stage))
 
-/** Of a whole turn, in ms; each as a series of its own. */
+/** Records the timings of a completed turn, in ms. Each part is a series of its own. */
 export const recordTimings = (timings: Readonly<Record<string, number>>) =>
   Effect.forEach(
     Object.entries(timings),

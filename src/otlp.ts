@@ -6,17 +6,16 @@ import { Cause, Effect, Exit, Layer, Option, Redacted, Tracer } from "effect"
 import { Settings } from "./config.ts"
 import { stackOf } from "./telemetry.ts"
 
-/** An error as the log has it: its name and where it happened. Its message and fields may hold what people said. */
-const discreet = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> => {
+/** Reduces an error to its name and stack, as in the log: its message and fields may contain transcripts. */
+const redact = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> => {
   if (Cause.isInterruptedOnly(cause)) return cause
   const error = Cause.squash(cause)
   const [name = "Error"] = stackOf(error).split(/[:\n]/)
-  const shown = new Error(name)
-  return Cause.fail(Object.assign(shown, { name, stack: stackOf(error) }))
+  return Cause.fail(Object.assign(new Error(name), { name, stack: stackOf(error) }))
 }
 
-/** As the library's, but for how its spans say that they failed. */
-const withoutSecrets = (tracer: Tracer.Tracer) =>
+/** Redacts the errors of the tracer's spans. */
+const redactErrors = (tracer: Tracer.Tracer) =>
   Tracer.make({
     context: tracer.context,
     span: (...begin) => {
@@ -24,15 +23,15 @@ const withoutSecrets = (tracer: Tracer.Tracer) =>
       const end = span.end.bind(span)
       return Object.assign(span, {
         end: (endTime: bigint, exit: Exit.Exit<unknown, unknown>) =>
-          end(endTime, Exit.isFailure(exit) ? Exit.failCause(discreet(exit.cause)) : exit),
+          end(endTime, Exit.isFailure(exit) ? Exit.failCause(redact(exit.cause)) : exit),
       })
     },
   })
 
 /**
- * Traces and metrics to an OpenTelemetry collector, by OTLP over HTTP, where OTEL_EXPORTER_OTLP_ENDPOINT names one; what
- * is not sent yet is sent when the scope closes, for up to a second. One that is away is tried again after a minute. The
- * log is not sent: it is on the console, where a collector reads it.
+ * Sends traces and metrics to the OpenTelemetry collector of OTEL_EXPORTER_OTLP_ENDPOINT, by OTLP over HTTP. The rest is
+ * sent when the scope closes, for up to a second. After a failure, the next attempt is a minute later. The log is not
+ * sent: collectors read it from the console.
  */
 export const layer = Layer.unwrapScoped(
   Effect.map(Settings, ({ otlp: { endpoint, headers, serviceName } }) =>
@@ -46,7 +45,7 @@ export const layer = Layer.unwrapScoped(
           shutdownTimeout: "1 second" as const,
         })
         const traces = Layer.unwrapScoped(
-          Effect.map(OtlpTracer.make(to("traces")), (tracer) => Layer.setTracer(withoutSecrets(tracer))),
+          Effect.map(OtlpTracer.make(to("traces")), (tracer) => Layer.setTracer(redactErrors(tracer))),
         )
         return Layer.merge(traces, OtlpMetrics.layer(to("metrics"))).pipe(
           Layer.provide(OtlpSerialization.layerJson),

@@ -1,4 +1,4 @@
-/** Whether a process with this pid exists, also as a zombie. The pid may have been given to another program since. */
+/** True if a process with this pid exists, even a zombie. Another program may have got the pid since. */
 export const processExists = (pid: number): boolean => {
   try {
     return process.kill(pid, 0)

@@ -2,10 +2,10 @@ import { Effect, Fiber, Layer, Runtime } from "effect"
 import { Admission } from "./limits/admission.ts"
 import { Uploads } from "./limits/uploads.ts"
 
-/** SIGUSR1 is taken: it starts the debugger. */
+/** Not SIGUSR1, which starts the debugger. */
 const signal = "SIGUSR2"
 
-/** Counts the live fibers, without the one that counts. Effect keeps the roots, and each fiber its children, anyway. */
+/** Counts the live fibers, without the counting one. */
 const countFibres = Effect.gen(function* () {
   let count = -1
   let generation = yield* Fiber.roots
@@ -18,7 +18,7 @@ const countFibres = Effect.gen(function* () {
 
 const megabytes = (bytes: number) => Math.round((bytes / 1024 / 1024) * 10) / 10
 
-/** Without a garbage collection first: it would stop all turns meanwhile, and hide how much garbage there is. */
+/** Runs no garbage collection first: it would pause all turns, and hide the amount of garbage. */
 const readStatus = Effect.gen(function* () {
   const { rss, heapUsed, external } = process.memoryUsage()
   const { taken, waiting } = yield* Effect.flatMap(Admission, ({ size }) => size)
@@ -37,8 +37,7 @@ const readStatus = Effect.gen(function* () {
 })
 
 /**
- * Logs the load of this process on SIGUSR2. A signal needs no port and costs nothing until it comes, and only a user who
- * may end the process can send it.
+ * Logs the load of this process on SIGUSR2. A signal needs no port, and only a user who may end the process can send it.
  */
 export const layer = Layer.scopedDiscard(
   Effect.gen(function* () {

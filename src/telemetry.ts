@@ -14,7 +14,7 @@ import {
 import { createStream, type RotatingFileStream } from "rotating-file-stream"
 import { Settings } from "./config.ts"
 
-/** A log file can't be opened. */
+/** A log file cannot be opened. */
 export class LogNotWritable extends Schema.TaggedError<LogNotWritable>()("LogNotWritable", {
   message: Schema.String,
 }) {}
@@ -27,9 +27,9 @@ const levels = {
   none: LogLevel.None,
 } as const
 
-/** As JSON has it, without depth; whatever it is, no line fails to be written. */
-const flat = (value: unknown): unknown => {
-  if (Array.isArray(value)) return value.map(flat)
+/** A JSON value without nested objects. Accepts any value: writing a log line must not fail. */
+const flatten = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(flatten)
   const isPlain = typeof value === "number" || typeof value === "boolean" || value === null
   return isPlain ? value : Inspectable.toStringUnknown(value, 0)
 }
@@ -40,9 +40,9 @@ const framesOf = (error: unknown) =>
   )
 
 /**
- * An error by its name and stack, with its causes; a defect or a foreign error by its message too. Never by its fields,
- * which the library would print: what people said may be in them (PostgreSQL's `detail` quotes the row that it
- * refused), as in the message of a tagged error, which is for the caller.
+ * The name, stack and causes of an error, and of an untagged error also its message. Leaves out the fields, which Effect
+ * would print, and the message of a tagged error, which is for the client: both may contain transcripts (PostgreSQL's
+ * `detail` quotes the rejected row).
  */
 export const stackOf = (error: unknown): string => {
   if (Predicate.isTagged(error, "ChannelException") && "error" in error) return stackOf(error.error)
@@ -53,7 +53,7 @@ export const stackOf = (error: unknown): string => {
   return [`${error.name}${message}`, ...framesOf(error), ...because].join("\n")
 }
 
-/** What a record says, flat: `{time, level, event, requestId, …}`, and where something failed its `stack`. */
+/** The fields of a record: `{time, level, event, requestId, …}`, and `stack` if it has an error. */
 const fieldsOf = ({ annotations, cause, date, logLevel, message }: Logger.Logger.Options<unknown>) => {
   const parts = Arr.ensure(message)
   const failures = [
@@ -70,18 +70,20 @@ const fieldsOf = ({ annotations, cause, date, logLevel, message }: Logger.Logger
       .join(" "),
   }
   return {
-    // First in the line, and never replaced by an annotation of the same name.
+    // Spread twice: the first puts these fields first in the line, the second keeps annotations from replacing them.
     ...own,
     ...Object.fromEntries(
-      [...annotations].filter(([, value]) => value !== undefined).map(([name, value]) => [name, flat(value)]),
+      [...annotations]
+        .filter(([, value]) => value !== undefined)
+        .map(([name, value]) => [name, flatten(value)]),
     ),
     ...own,
     ...(failures.length === 0 ? {} : { stack: failures.join("\n") }),
   }
 }
 
-/** What a terminal or a viewer of logs would obey, or take for the end of a line, as JSON may write it too. */
-const escaped = (text: string) =>
+/** Replaces control, format and line-separator characters by JSON escapes. Prevents log forging and terminal commands. */
+const escapeControls = (text: string) =>
   text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
     Array.from(
       { length: character.length },
@@ -90,30 +92,33 @@ const escaped = (text: string) =>
   )
 
 /** One line of JSON. */
-export const jsonLogger = Logger.map(Logger.make(fieldsOf), (fields) => escaped(JSON.stringify(fields)))
+export const jsonLogger = Logger.map(Logger.make(fieldsOf), (fields) =>
+  escapeControls(JSON.stringify(fields)),
+)
 
-const shown = (value: unknown) => {
+/** Quoted if it contains spaces, quotes, `=` or control characters. */
+const readableValue = (value: unknown) => {
   const text = Inspectable.toStringUnknown(value, 0)
-  return /^[^\s"=\p{C}]+$/u.test(text) ? text : escaped(JSON.stringify(text))
+  return /^[^\s"=\p{C}]+$/u.test(text) ? text : escapeControls(JSON.stringify(text))
 }
 
-/** A line for a person: `12:00:00.000 INFO turn.stage stage=stt ms=612`, and what failed, indented, below it. */
+/** A readable line, `12:00:00.000 INFO turn.stage stage=stt ms=612`, followed by the stack, indented. */
 export const readableLogger = Logger.map(Logger.make(fieldsOf), ({ time, level, event, stack, ...fields }) =>
   [
     [
       time.slice(11, 23),
       level.toUpperCase(),
-      escaped(event),
-      ...Object.entries(fields).map(([name, value]) => `${name}=${shown(value)}`),
+      escapeControls(event),
+      ...Object.entries(fields).map(([name, value]) => `${name}=${readableValue(value)}`),
     ].join(" "),
-    ...(stack === undefined ? [] : stack.split("\n").map((line) => `    ${escaped(line)}`)),
+    ...(stack === undefined ? [] : stack.split("\n").map((line) => `    ${escapeControls(line)}`)),
   ].join("\n"),
 )
 
-/** 10 MB a file and 5 old files (`combined.log.1` is the newest): a few days of a busy service in 60 MB a log. */
+/** 10 MB a file and 5 old files (`combined.log.1` is the newest): 60 MB per log, a few days of a busy service. */
 const rotation = { size: "10M", rotate: 5 } as const
 
-/** A file that grows by a line per record, and is rotated by size. It is complete when the scope has closed. */
+/** A log file that is rotated by size. All lines are written when the scope has closed. */
 const openFile = (folder: string, name: string, size: string) =>
   Effect.acquireRelease(
     Effect.async<RotatingFileStream, LogNotWritable>((resume) => {
@@ -124,16 +129,20 @@ const openFile = (folder: string, name: string, size: string) =>
         resume(Effect.succeed(file))
       })
       file.on("error", (error) => {
-        const message = `The log ${folder}/${name} can't be written (${error.message}): let this user write there, or set LOG_DIR to another folder, or to nothing for no files.`
+        const message = `The log file ${folder}/${name} cannot be written (${error.message}). Make it writable for this user, set LOG_DIR to another folder, or leave LOG_DIR empty to write no log files.`
         resume(new LogNotWritable({ message }))
-        // A disk that is full, say, is no reason to end a service that runs; the console still has every line.
-        if (started) process.stderr.write(`${message} It gets no more lines until the next start.\n`)
+        // A full disk does not end a running service: the console still gets every line.
+        if (started)
+          process.stderr.write(`${message} No more lines are written to it until the service is restarted.\n`)
       })
     }),
     (file) => Effect.async<void>((resume) => void file.end(() => resume(Effect.void))),
   )
 
-/** `combined.log`, and of errors also `error.log`. `size`: of a file until it is rotated, as `10M`. */
+/**
+ * Writes all records to `combined.log`, and errors also to `error.log`. `size`: when a file is rotated, such as
+ * `10M`.
+ */
 export const fileLogger = (folder: string, size: string = rotation.size) =>
   Effect.gen(function* () {
     const combined = yield* openFile(folder, "combined.log", size)
@@ -145,7 +154,7 @@ export const fileLogger = (folder: string, size: string = rotation.size) =>
     })
   })
 
-/** JSON on the console in production, readable elsewhere; and JSON in LOG_DIR. */
+/** Logs to the console, as JSON in production and readable elsewhere, and to JSON files in LOG_DIR. */
 export const layer = Layer.unwrapEffect(
   Effect.map(Settings, ({ environment, logDir, logLevel }) => {
     const line = environment === "production" ? jsonLogger : readableLogger
@@ -163,13 +172,13 @@ export const layer = Layer.unwrapEffect(
   }),
 )
 
-/** For a command whose output is its answer: what went wrong, on stderr, and no files. */
+/** For commands whose stdout is their result: warnings and errors on stderr, and no log files. */
 export const onlyWarnings = Layer.merge(
   Logger.replace(Logger.defaultLogger, Logger.withConsoleError(readableLogger)),
   Logger.minimumLogLevel(LogLevel.Warning),
 )
 
-/** The last line of a service that did start: by then all of it is over, except for the log itself. */
+/** The last log line of a service that started: everything but the log has stopped. */
 export const lastLine = Layer.scopedDiscard(
   Effect.addFinalizer((exit) =>
     Exit.isFailure(exit) && !Exit.isInterrupted(exit) ? Effect.void : Effect.logInfo("server.stopped"),

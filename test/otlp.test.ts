@@ -44,11 +44,11 @@ const Metrics = Schema.Struct({
   ),
 })
 
-/** Said by nobody but in these turns. */
+/** Words that occur only in these turns. */
 const secrets = { transcript: "hushheard", reply: "hushreply", quoted: "hushquoted" }
 const caller = { traceId: "4bf92f3577b34da6a3ce929d0e0e4736", spanId: "00f067aa0ba902b7" }
 
-/** What a collector got of a service that took two turns, one of which failed, until it had stopped. */
+/** The collector's requests from a service that ran two turns, one of which failed, and stopped. */
 const received: Array<{ readonly path: string; readonly token: string | null; readonly body: string }> = []
 let key = ""
 beforeAll(async () => {
@@ -73,10 +73,10 @@ beforeAll(async () => {
   service.upstream.default("stt", { text: secrets.transcript })
   service.upstream.default("llm", { text: `I ${secrets.reply}.` })
   service.upstream.script("stt", [fail.status(503)])
-  const well = await service.converse(key, recording, {
+  const completed = await service.converse(key, recording, {
     headers: { traceparent: `00-${caller.traceId}-${caller.spanId}-01` },
   })
-  await well.bytes()
+  await completed.bytes()
   service.upstream.default("llm", fail.badRequest(`No ${secrets.quoted} here`))
   const failed = await service.converse(key, recording)
   expect(failed.status).toBe(400)
@@ -90,7 +90,7 @@ const spans = () =>
     .flatMap(({ body }) => Schema.decodeUnknownSync(Schema.parseJson(Traces))(body).resourceSpans)
     .flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans))
 
-test("a turn is a trace that goes on from the caller's, with a span for each of its stages", () => {
+test("a turn joins the client's trace, with a span per stage", () => {
   const trace = spans().filter(({ traceId }) => traceId === caller.traceId)
   const [request] = trace.filter(({ parentSpanId }) => parentSpanId === caller.spanId)
   expect(request?.name).toBe("POST /api/v1/voice/conversation")
@@ -116,7 +116,7 @@ test("a turn is a trace that goes on from the caller's, with a span for each of 
   expect(turn?.attributes.map(({ key }) => key)).toEqual(expect.arrayContaining(["turnId", "sessionId"]))
 })
 
-test("a request that names no trace is one of its own, with all that is done for it below one span", () => {
+test("a request without traceparent starts a trace of its own", () => {
   const roots = spans().filter(({ parentSpanId }) => parentSpanId === undefined)
   const turns = roots.filter(({ name }) => name === "POST /api/v1/voice/conversation")
   expect(turns).toHaveLength(1)
@@ -128,7 +128,7 @@ test("a request that names no trace is one of its own, with all that is done for
   })
 })
 
-test("a failure has its name and where it happened, and not what it says", () => {
+test("a failed span has the error's name and stack, not its message", () => {
   const failed = spans().filter(({ name, status }) => name === "LanguageModel.generate" && status.code === 2)
   expect(failed).toMatchObject([
     { status: { message: "ProviderRefusedRequest" }, events: [{ name: "exception" }] },
@@ -136,12 +136,12 @@ test("a failure has its name and where it happened, and not what it says", () =>
   expect(JSON.stringify(failed)).toMatch(/src\/providers\/openai\/errors\.ts:\d+/)
 })
 
-test("nothing of what people said, and no key, is sent", () => {
+test("no transcript and no key is sent", () => {
   const all = received.map(({ body }) => body).join()
   for (const secret of [...Object.values(secrets), key, "hush"]) expect(all).not.toContain(secret)
 })
 
-test("metrics count requests, turns and retries, and time the parts of whole turns", () => {
+test("metrics count requests, turns and retries, and time the turns", () => {
   const last = received.findLast(({ path }) => path === "/v1/metrics")?.body
   const metrics = Schema.decodeUnknownSync(Schema.parseJson(Metrics))(last)
     .resourceMetrics.flatMap(({ scopeMetrics }) => scopeMetrics)
@@ -164,7 +164,7 @@ test("metrics count requests, turns and retries, and time the parts of whole tur
   expect(metrics.find(({ name }) => name === "voice_agent.turn.time")?.unit).toBe("ms")
 })
 
-test("all of it goes to the endpoint, with the headers and the name that are set", () => {
+test("everything goes to OTEL_EXPORTER_OTLP_ENDPOINT with the headers", () => {
   expect(new Set(received.map(({ path }) => path))).toEqual(new Set(["/v1/traces", "/v1/metrics"]))
   expect(new Set(received.map(({ token }) => token))).toEqual(new Set(["hush key"]))
   for (const { body } of received) expect(body).toContain('"speaker"')

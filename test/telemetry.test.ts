@@ -16,7 +16,7 @@ afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true })
 })
 
-/** What a logger makes of what an effect logs. */
+/** The output of a logger for the log lines of an effect. */
 const logged = (
   logger: Logger.Logger<unknown, string>,
   effect: Effect.Effect<unknown>,
@@ -64,7 +64,7 @@ describe("a line of JSON", () => {
     expect(json(all).map(({ level }) => level)).toEqual(["debug", "info", "warn", "error"])
   })
 
-  test("has an error's stack, with those of its causes, under one key", () => {
+  test("has the stacks of an error and its causes in one field", () => {
     const [error, cause, both] = json(
       Effect.all([
         Effect.logError("failed", failure()),
@@ -79,7 +79,7 @@ describe("a line of JSON", () => {
     expect(cause?.event).toBe("defect")
   })
 
-  test("names a tagged error by its cause's message, never by its own fields", () => {
+  test("leaves out the fields of a tagged error", () => {
     class RowRefused extends Schema.TaggedError<RowRefused>()("RowRefused", {
       row: Schema.String,
       message: Schema.String,
@@ -105,14 +105,14 @@ describe("a line of JSON", () => {
     expect(JSON.stringify([error, failed, died, odd])).not.toContain("said")
   })
 
-  test("keeps its own fields, whatever else is called so", () => {
+  test("its own fields win over annotations", () => {
     const [record] = json(
       Effect.annotateLogs(Effect.logInfo("request"), { level: "x", time: "y", event: "z" }),
     )
     expect(record).toMatchObject({ level: "info", event: "request", time: expect.stringContaining("T") })
   })
 
-  test("is one line of visible characters", () => {
+  test("escapes line ends and control characters", () => {
     const [line = "", ...more] = logged(
       jsonLogger,
       Effect.annotateLogs(Effect.logInfo("a\nb"), {
@@ -132,7 +132,7 @@ describe("a line of JSON", () => {
 describe("a readable line", () => {
   const lines = (effect: Effect.Effect<unknown>) => logged(readableLogger, effect)
 
-  test("is time, level, event, fields", () => {
+  test("has time, level, event, fields", () => {
     const effect = Effect.annotateLogs(Effect.logWarning("retry"), {
       stage: "stt",
       why: "no answer",
@@ -150,7 +150,7 @@ describe("a readable line", () => {
     for (const line of stack) expect(line).toStartWith("    ")
   })
 
-  test("is not ended, coloured or turned round by what it quotes", () => {
+  test("escapes line ends, colours and bidi characters", () => {
     const forged = "x\n12:00:00.000 INFO forged\u001b[2J\u2028\u202e"
     const effect = Effect.annotateLogs(Effect.logError("failed", new Error(forged)), { path: forged })
     const [first, ...stack] = (lines(effect)[0] ?? "").split("\n")
@@ -159,7 +159,7 @@ describe("a readable line", () => {
   })
 })
 
-describe("the files", () => {
+describe("the log files", () => {
   const writeTo = (folder: string, effect: Effect.Effect<unknown>, size?: string) =>
     effect.pipe(
       Effect.provide(Logger.replaceScoped(Logger.defaultLogger, fileLogger(folder, size))),
@@ -167,7 +167,7 @@ describe("the files", () => {
     )
   const read = (folder: string, file: string) => parseLog(readFileSync(join(folder, file), "utf8"))
 
-  test("are made with their folder; error.log has the errors, with stacks; both grow from run to run", async () => {
+  test("are created in their folder and appended to", async () => {
     const folder = join(newFolder(), "var", "log")
     for (const run of [1, 2]) {
       await writeTo(folder, Effect.all([Effect.logInfo("fine"), Effect.logError("failed", failure())]))
@@ -181,7 +181,7 @@ describe("the files", () => {
     })
   })
 
-  test("are rotated by size: five old ones are kept, and no line is cut or lost on the way", async () => {
+  test("are rotated by size without losing a line", async () => {
     const folder = newFolder()
     const bytesOf = (file: string) => statSync(join(folder, file)).size
     const write = (from: number, count: number) =>

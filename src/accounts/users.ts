@@ -1,7 +1,7 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { Context, Effect, Layer, type Redacted } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
-import { query, transaction, undisturbed } from "../db/postgres.ts"
+import { query, transaction, uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
 import { ApiKeyId, newId, UserId } from "../schema.ts"
 import { makeApiKey } from "./api-key.ts"
@@ -86,7 +86,7 @@ export class Users extends Context.Tag("voice-agent/Users")<
         removeSessions(userId).pipe(
           Effect.zipRight(transaction(sql, sql`delete from users where id = ${userId}`)),
           Effect.asVoid,
-          undisturbed,
+          uninterruptibleWithTimeout,
         ),
       )
 

@@ -1,6 +1,6 @@
 import { Context, Deferred, Duration, Effect, Fiber, Layer, Option, Schedule, type Scope } from "effect"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
-import { undisturbed } from "../db/postgres.ts"
+import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { parseId, type SessionId, TurnId, type UserId } from "../schema.ts"
 import { Ledger } from "./ledger.ts"
 import {
@@ -126,7 +126,7 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
         }).pipe(Effect.timeoutFail({ duration: queueTimeout, onTimeout: () => new SessionBusy() }))
 
       // Not interruptible: an opened turn has to be ended, so it must be known whether it was opened.
-      const open = (turn: NewTurn) => undisturbed(ledger.open(turn))
+      const open = (turn: NewTurn) => uninterruptibleWithTimeout(ledger.open(turn))
 
       const openInBackground = Effect.fnUntraced(function* (turn: NewTurn) {
         const opening = yield* Effect.forkScoped(Effect.flatMap(open(turn), Effect.orDie))

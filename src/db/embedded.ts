@@ -2,21 +2,21 @@ import { Database, SQLiteError } from "bun:sqlite"
 import { BadArgument, type PlatformError, SystemError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Option, Redacted } from "effect"
-import { findHome, makeFolder, partialFolder, type ServerHome, tidy } from "./embedded-home.ts"
-import { EmbeddedDatabaseInUse, explained, failed, run } from "./embedded-programs.ts"
+import { findHome, makeFolder, partialFolder, removeLeftovers, type ServerHome } from "./embedded-home.ts"
+import { EmbeddedDatabaseInUse, explain, failed, run } from "./embedded-programs.ts"
 import { runningPort, serve } from "./embedded-server.ts"
 
 /** The name of the role and of the database. */
 const name = "voice_agent"
 
 /**
- * Starts the PostgreSQL server of `dataDir` (absolute), or adopts the one that a killed process of ours left
- * running; it stops with the scope. Succeeds with its connection URL when it takes connections.
+ * Starts the PostgreSQL server of `dataDir` (absolute), or adopts the one that a killed process of this service left
+ * running. Returns the connection URL when the server accepts connections. The server stops with the scope.
  *
- * On disk, in `dataDir` (for root elsewhere, see `serverFolder`): `lock`, `postgres.log` (of the current run), and
+ * Files in `dataDir` (for root elsewhere, see `serverFolder`): `lock`, `postgres.log` (of the current run), and
  * `postgres` (mode 0700) with `cluster` (the data) and `password`.
  *
- * Fails where this machine cannot run it, where its folder cannot be used, and where another process uses it.
+ * Fails if this machine cannot run the server, if its folder cannot be used, or if another process uses it.
  */
 export const startEmbedded = Effect.fn("EmbeddedDatabase.start")(
   function* (options: { readonly dataDir: string }) {
@@ -27,7 +27,7 @@ export const startEmbedded = Effect.fn("EmbeddedDatabase.start")(
     if (!(yield* fs.exists(`${folder}/postgres`))) yield* createCluster(home)
     const password = yield* fs.readFileString(`${folder}/postgres/password`)
     const { port, adopted } = yield* serve(home)
-    yield* tidy(home)
+    yield* removeLeftovers(home)
     yield* Effect.logInfo("database.ready").pipe(
       Effect.annotateLogs({ folder: `${folder}/postgres`, port, adopted }),
     )
@@ -36,7 +36,10 @@ export const startEmbedded = Effect.fn("EmbeddedDatabase.start")(
   (effect, { dataDir }) => explainFolder(effect, dataDir),
 )
 
-/** As `startEmbedded`; but where another process has the server running, that one is used, and goes on after the scope. */
+/**
+ * Like `startEmbedded`, but uses the server of another process if one runs. That server keeps running after the
+ * scope.
+ */
 export const joinEmbedded = (options: { readonly dataDir: string }) =>
   Effect.catchTag(startEmbedded(options), "EmbeddedDatabaseInUse", () => runningUrl(options))
 
@@ -47,8 +50,8 @@ const runningUrl = Effect.fn("EmbeddedDatabase.runningUrl")(
     const port = yield* runningPort({ folder })
     if (Option.isNone(port)) {
       return yield* failed(
-        `The process that uses the embedded database of ${options.dataDir} has no server running there`,
-        "Wait until it has started, or has ended",
+        `Another process uses the embedded database of ${options.dataDir}, but its server does not run`,
+        "Wait until that process has started or ended",
       )
     }
     return urlOf(yield* fs.readFileString(`${folder}/postgres/password`), port.value)
@@ -65,7 +68,7 @@ const explainFolder = <A, E, R>(effect: Effect.Effect<A, E | PlatformError, R>, 
       ? Effect.die(error)
       : failed(
           `The embedded database cannot use its folder: ${error.message}`,
-          `Give this user the right to write there and enough free space, choose another DATA_DIR than ${dataDir}`,
+          `Make sure that this user can write there and that the disk is not full, use another DATA_DIR than ${dataDir}`,
         ),
   )
 
@@ -73,13 +76,13 @@ const isPlatformError = (error: unknown): error is PlatformError =>
   error instanceof BadArgument || error instanceof SystemError
 
 /**
- * Held from before the first look at the folder until after the server has stopped, so that nothing here has to think
- * of a second process doing the same.
+ * Locks the folder from before it is first read until the server has stopped, so that no code here has to handle a
+ * second process.
  *
- * The lock is SQLite's exclusive lock on an empty file, because that is the one way in which Bun can take a lock of
- * the kernel (fcntl): it ends with the process, `kill -9` included; there is no stale owner to recognise and no race to take
- * over; it works on Linux and macOS, and between containers that share a volume, whose process ids mean nothing to each other.
- * A PostgreSQL advisory lock would have to wait for the server, and would be lost whenever PostgreSQL restarts its backends.
+ * The lock is SQLite's exclusive lock on an empty file, because Bun offers no other kernel lock (fcntl). The kernel
+ * releases it when the process ends, also after `kill -9`, so there is no stale owner to detect. It works on Linux and
+ * macOS, and between containers that share a volume, where process ids identify nothing. A PostgreSQL advisory lock would
+ * need a running server, and would be lost when PostgreSQL restarts its backends.
  */
 const holdLock = (folder: string, dataDir: string) =>
   Effect.acquireRelease(
@@ -98,35 +101,35 @@ const holdLock = (folder: string, dataDir: string) =>
       catch: (cause) =>
         cause instanceof SQLiteError && cause.code === "SQLITE_BUSY"
           ? new EmbeddedDatabaseInUse(
-              explained(
-                `Another running process of this service already uses the embedded database of ${dataDir}`,
-                "Stop that one, give this one another DATA_DIR",
+              explain(
+                `Another running process of this service uses the embedded database of ${dataDir}`,
+                "Stop that process, give this one another DATA_DIR",
               ),
             )
           : failed(
               `The lock file ${folder}/lock cannot be used: ${cause}`,
-              `Choose another DATA_DIR than ${dataDir}`,
+              `Use another DATA_DIR than ${dataDir}`,
             ),
     }),
     (file) => Effect.sync(() => file.close()),
   )
 
-/** initdb in a folder of its own, which gets its real name when all is done: a half-made one is never adopted. */
+/** Runs initdb in a temporary folder and renames it at the end, so that an incomplete cluster is never used. */
 const createCluster = Effect.fn("EmbeddedDatabase.createCluster")(function* (home: ServerHome) {
   const fs = yield* FileSystem.FileSystem
   const folder = yield* partialFolder(home.folder)
   const passwordFile = `${folder}/password`
   const file = yield* fs.open(passwordFile, { flag: "wx", mode: 0o600 })
   yield* file.writeAll(new TextEncoder().encode(crypto.randomUUID().replaceAll("-", "")))
-  // Without it a power cut could leave a good cluster whose password nobody knows.
+  // Without this, a power cut could leave a complete cluster and lose its password.
   yield* file.sync
   const { uid, gid } = home.runAs
   if (uid !== undefined && gid !== undefined) {
-    // The folder last: in a folder of another user, root should write nothing by name.
+    // The folder last: root must not open files by name in a folder of another user, who could replace them by links.
     yield* fs.chown(passwordFile, uid, gid)
     yield* fs.chown(folder, uid, gid)
   }
-  const place = { cwd: folder, runAs: home.runAs }
+  const options = { cwd: folder, runAs: home.runAs }
   const initdb = [`${home.bin}/initdb`, `--pgdata=${folder}/cluster`]
   const settings = [
     `--username=${name}`,
@@ -138,15 +141,15 @@ const createCluster = Effect.fn("EmbeddedDatabase.createCluster")(function* (hom
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
   ]
-  yield* run([...initdb, ...settings, "--no-sync"], place)
-  // In single-user mode, so that a cluster without the database never exists under the real name.
-  const settled = ["-c", "exit_on_error=on", "-c", "fsync=off"]
-  const single = [`${home.bin}/postgres`, "--single", "-D", `${folder}/cluster`, ...settled, "postgres"]
-  yield* run(single, { ...place, stdin: `CREATE DATABASE ${name}\n` })
-  // All of it is written to the disk now, once: file by file it would take seconds where a flush takes milliseconds.
+  yield* run([...initdb, ...settings, "--no-sync"], options)
+  // Single-user mode creates the database before the rename, so the final cluster always has it.
+  const flags = ["-c", "exit_on_error=on", "-c", "fsync=off"]
+  const singleUser = [`${home.bin}/postgres`, "--single", "-D", `${folder}/cluster`, ...flags, "postgres"]
+  yield* run(singleUser, { ...options, stdin: `CREATE DATABASE ${name}\n` })
+  // One flush at the end takes milliseconds; flushing each file takes seconds.
   yield* run(
     [...initdb, "--sync-only", ...(process.platform === "linux" ? ["--sync-method=syncfs"] : [])],
-    place,
+    options,
   )
   yield* fs.rename(folder, `${home.folder}/postgres`)
 }, Effect.scoped)

@@ -1,14 +1,14 @@
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Predicate, Schema } from "effect"
 
-/** The database can't be reached, is starting or stopping, has no connection to spare, or undid what was asked. */
+/** The database cannot be reached, is starting or stopping, has no free connection, or rolled the work back. */
 export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>()("DatabaseUnavailable", {
   cause: Schema.Defect,
 }) {}
 
-/** A rule of the schema refused a row. */
+/** A constraint of the schema rejected a row. */
 export class ConstraintViolated extends Schema.TaggedError<ConstraintViolated>()("ConstraintViolated", {
-  /** Its name; of a column that must not be null, that of the column. */
+  /** The name of the constraint; for a NOT NULL violation, the name of the column. */
   constraint: Schema.String,
   cause: Schema.Defect,
 }) {}
@@ -18,8 +18,8 @@ export type DatabaseError = DatabaseUnavailable | ConstraintViolated
 export const isSqlError = (error: unknown): error is SqlError => error instanceof SqlError
 
 /**
- * The SQLSTATE of a failed statement; undefined where no server answered (a lost or refused connection). Only a
- * server's words have a severity: a code alone may be the system's, such as EPIPE.
+ * The SQLSTATE of a failed statement; undefined if no server answered (a lost or refused connection). Only errors of a
+ * server have a severity; an error with a code alone may be the system's, such as EPIPE.
  */
 const sqlState = (error: SqlError): string | undefined =>
   Predicate.hasProperty(error.cause, "severity") &&
@@ -29,44 +29,44 @@ const sqlState = (error: SqlError): string | undefined =>
     : undefined
 
 /**
- * Nothing is wrong with the statement, and later or on another server it may be carried out. Classes 08: connection; 53:
- * no resources; 57P: shutting down, crashed, starting; 58: its disk. By themselves 25006: a standby, which only reads;
- * 25P03: idle for too long; 55P03: waited for longer than its operator allows.
+ * SQLSTATEs of a valid statement that may succeed later, or on another server. Classes: 08 connection; 53 insufficient
+ * resources; 57P shutting down, crashed or starting; 58 system error, such as the disk's. Single codes: 25006 read-only
+ * standby; 25P03 idle_in_transaction_session_timeout; 55P03 lock_timeout.
  */
 const unavailable = /^(08|53|57P|58|25006|25P03|55P03)/
 
 const isUnavailable = (state: string | undefined) => state === undefined || unavailable.test(state)
 
-/** What sql-pg says where the pool gave no connection; its error carries nothing else to tell that by. */
+/** The pool gave no connection. The message of sql-pg's error is the only sign of it. */
 const isNotAcquired = (error: SqlError) => error.message.startsWith("Failed to acquire connection")
 
-/** A connection that was there and broke, which another may replace; not one that could not be had at all. */
+/** An open connection broke, so a retry on another one may succeed. False if no connection could be opened. */
 export const isConnectionLost = (error: unknown): boolean =>
   isSqlError(error) && isUnavailable(sqlState(error)) && !isNotAcquired(error)
 
-/** The server is away or starting, so that a later try may succeed. */
+/** The server cannot be reached or is starting, so a later attempt may succeed. */
 export const isDatabaseAway = (error: SqlError) => isUnavailable(sqlState(error))
 
 /**
- * The server undid the statement, and the transaction around it: class 40, as of two that wait for each other; or 57014,
- * cancelled, by its operator, his statement_timeout, or in place of another. The library cancels the statement of a caller who left by the number
- * of its connection, and on that the next one may run by then.
+ * The server rolled the transaction back: class 40, such as a deadlock, or 57014, a cancelled statement. A statement is
+ * cancelled by an operator, by statement_timeout, or by mistake: sql-pg cancels the statement of an interrupted fiber by
+ * the pid of its connection, which may run the next statement by then.
  */
 export const isRolledBack = (error: unknown): boolean => {
   const state = isSqlError(error) ? sqlState(error) : undefined
   return state === "57014" || state?.startsWith("40") === true
 }
 
-/** What the server names as concerned. Its words, by contrast, may quote what was to be stored. */
+/** The name of the constraint or column. The error's message and detail may quote stored values, so they are not used. */
 const nameOf = ({ cause }: SqlError, what: "constraint" | "column"): string | undefined => {
   const name = Predicate.hasProperty(cause, what) ? cause[what] : undefined
   return typeof name === "string" ? name : undefined
 }
 
-/** Gives what a caller can act on a type; all else (a wrong statement, say) is a defect. */
+/** Translates the failures that a caller can act on. All others, such as an invalid statement, are defects. */
 export const translateSqlError = (error: SqlError): Effect.Effect<never, DatabaseError> => {
   const state = sqlState(error)
-  // Without a connection it is away, whatever the server said: a changed password, say, or a dropped database.
+  // Without a connection the database is unavailable, whatever the reason, such as a changed password.
   if (isUnavailable(state) || isNotAcquired(error) || isRolledBack(error)) {
     return new DatabaseUnavailable({ cause: error })
   }

@@ -4,8 +4,9 @@ import * as Migrator from "@effect/sql/Migrator"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { Effect, Schema } from "effect"
 import { isSqlError } from "./errors.ts"
+import { findAll, findOne } from "./rows.ts"
 
-/** A migration could not be carried out; nothing of it is left in the database. */
+/** A migration failed and was rolled back. */
 export class MigrationFailed extends Schema.TaggedError<MigrationFailed>()("MigrationFailed", {
   message: Schema.String,
 }) {}
@@ -16,7 +17,7 @@ const nameOf = (id: number, name: string) => `${String(id).padStart(4, "0")}_${n
 
 const folder = new URL("../../migrations", import.meta.url)
 
-/** The files of `migrations/` in the order of their numbers: `0001_initial_schema.sql` is number 1. */
+/** The files of `migrations/` in the order of their numbers. `0001_initial_schema.sql` has the number 1. */
 const load = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -33,32 +34,34 @@ const load = Effect.gen(function* () {
   })
 }).pipe(Effect.orDie)
 
+const TableExists = Schema.Struct({ tableExists: Schema.Boolean })
+const Applied = Schema.Struct({ id: Schema.Int, name: Schema.String })
+
 /**
- * Migrations that this database lacks, and those that it has of a later version of the service: their names. Reads only.
+ * The names of the migrations that this database lacks, and of those that a later version of the service applied.
+ * Only reads.
  */
 export const pending = Effect.gen(function* () {
   const sql = yield* SqlClient
   const known = yield* load
-  const [found] = yield* sql<{ isThere: boolean }>`select to_regclass(${table}) is not null as "isThere"`
-  const done =
-    found?.isThere === true
-      ? yield* sql<{
-          id: number
-          name: string
-        }>`select migration_id as id, name from ${sql(table)} order by 1`
-      : []
-  const doneIds = new Set(done.map(({ id }) => id))
+  const { tableExists } = yield* findOne(
+    TableExists,
+    sql`select to_regclass(${table}) is not null as table_exists`,
+  )
+  const applied = tableExists
+    ? yield* findAll(Applied, sql`select migration_id as id, name from ${sql(table)} order by 1`)
+    : []
+  const appliedIds = new Set(applied.map(({ id }) => id))
   const knownIds = new Set(known.map(([id]) => id))
   return {
-    missing: known.filter(([id]) => !doneIds.has(id)).map(([id, name]) => nameOf(id, name)),
-    foreign: done.filter(({ id }) => !knownIds.has(id)).map(({ id, name }) => nameOf(id, name)),
+    missing: known.filter(([id]) => !appliedIds.has(id)).map(([id, name]) => nameOf(id, name)),
+    foreign: applied.filter(({ id }) => !knownIds.has(id)).map(({ id, name }) => nameOf(id, name)),
   }
 })
 
 /**
- * Brings the schema up to date, in one transaction that locks the migrator's table, so several processes may start
- * at once. The one moment the lock cannot cover is the making of that table, hence the further tries. Answers the names
- * of what it carried out.
+ * Applies the missing migrations in one transaction, and returns their names. The transaction locks the migrator's
+ * table, so several processes may start at once. Creating that table happens before the lock, hence the retries.
  */
 export const migrate = Migrator.make({})({ loader: load, table }).pipe(
   Effect.retry({ times: 3, while: isSqlError }),
@@ -66,7 +69,7 @@ export const migrate = Migrator.make({})({ loader: load, table }).pipe(
   Effect.tap((done) =>
     done.length === 0 ? Effect.void : Effect.logInfo("migration.applied").pipe(Effect.annotateLogs({ done })),
   ),
-  // An older version may go on where a newer one has only added to the schema, as while it is replaced.
+  // An older version may run on a newer schema, for example during a rolling update: migrations only add to it.
   Effect.tap(() =>
     Effect.flatMap(pending, ({ foreign }) =>
       foreign.length === 0
@@ -78,13 +81,13 @@ export const migrate = Migrator.make({})({ loader: load, table }).pipe(
   Effect.mapError(
     (error) =>
       new MigrationFailed({
-        message: `The database's schema could not be brought up to date: ${reasons(error)}`,
+        message: `The database could not be migrated: ${messages(error)}`,
       }),
   ),
 )
 
-/** An error's message and those of its causes: the migrator names the file, the driver what was wrong in it. */
-const reasons = (error: unknown): string =>
+/** The messages of an error and its causes: the migrator's names the file, the driver's what is wrong in it. */
+const messages = (error: unknown): string =>
   error instanceof Error
-    ? [error.message, ...(error.cause === undefined ? [] : [reasons(error.cause)])].join(": ")
+    ? [error.message, ...(error.cause === undefined ? [] : [messages(error.cause)])].join(": ")
     : `${error}`

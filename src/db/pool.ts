@@ -2,33 +2,33 @@ import { SqlError } from "@effect/sql/SqlError"
 import { Duration, Effect, FiberSet, Predicate, Redacted } from "effect"
 import { Client, DatabaseError, Pool, type PoolClient } from "pg"
 
-/** To be given a connection, made anew or free again. */
-const connectPatience = Duration.seconds(2)
+/** How long to wait for a new or a free connection. */
+const connectTimeout = Duration.seconds(2)
 
-/** How often a look is taken at the connections that wait for an answer. */
-const lookEvery = Duration.seconds(2)
+/** How often the connections that wait for an answer are checked. */
+const checkEvery = Duration.seconds(2)
 
 /**
- * In looks: the server is then asked whether it works on that answer. A statement has 10 s (`patience` in postgres.ts): it
- * still can be tried once more on another connection.
+ * A connection without an answer for this many checks is suspect: the pool asks the server whether it works on it. After
+ * 6 s, because the statement's timeout (10 s, postgres.ts) must leave time for a retry on another connection.
  */
-const suspicious = 3
+const suspectAfter = 3
 
 /** SQLSTATE read_only_sql_transaction. */
 const readOnly = "25006"
 
 interface PoolSettings {
   readonly url: Redacted.Redacted
-  /** Connections at most. */
+  /** The most connections at a time. */
   readonly size: number
 }
 
 /**
- * A pool of connections that have a server at their other end which does its work. A server that vanishes without a word,
- * as one does whose machine or network fails, leaves connections on which the system waits a quarter of an hour for an
- * answer, and one that was demoted to a standby leaves some that can only read; the pool by itself would hand out both.
+ * A pool that closes dead connections. A server whose machine or network fails leaves connections on which the system
+ * waits 15 minutes for an answer, and a server that was demoted to a standby leaves connections that can only read. pg's
+ * own pool hands out both.
  *
- * Fails where no connection can be made; ends them with the scope.
+ * Fails if no connection can be opened. Closes its connections with the scope.
  */
 export const makePool = Effect.fnUntraced(function* ({ url, size }: PoolSettings) {
   const connectionString = Redacted.value(url)
@@ -39,148 +39,147 @@ export const makePool = Effect.fnUntraced(function* ({ url, size }: PoolSettings
           connectionString,
           max: size,
           idleTimeoutMillis: Duration.toMillis("30 seconds"),
-          connectionTimeoutMillis: Duration.toMillis(connectPatience),
+          connectionTimeoutMillis: Duration.toMillis(connectTimeout),
           application_name: "voice-agent",
         }),
     ),
     (pool) => Effect.promise(() => pool.end()).pipe(Effect.interruptible, Effect.timeoutOption("1 second")),
   )
-  // It is out of the pool already when this is told.
+  // The failed connection has left the pool already; without a listener, the event would throw.
   pool.on("error", () => undefined)
   const runFork = yield* FiberSet.makeRuntime()
-  retireDead(pool, { runFork, notAtWork: (clients) => notAtWork(connectionString, clients) })
+  closeDead(pool, { runFork, findDead: (clients) => findDead(connectionString, clients) })
   yield* Effect.tryPromise({
     try: () => pool.query("select 1"),
     catch: (cause) => new SqlError({ cause, message: "Failed to connect" }),
   }).pipe(
     Effect.timeoutFail({
-      duration: connectPatience,
+      duration: connectTimeout,
       onTimeout: () => new SqlError({ cause: new Error("no answer"), message: "Failed to connect" }),
     }),
   )
   return pool
 })
 
-/** Whether it waits for an answer. */
+/** The connection waits for an answer. */
 const isWaiting = (client: PoolClient) =>
   Predicate.hasProperty(client, "readyForQuery") && client.readyForQuery === false
 
-/** Whoever waits for its answer is told that the connection is gone, and the pool makes room for another. */
-const destroy = (client: PoolClient) => client.connection.stream.destroy()
+/** Fails the connection's running statement, and frees its slot in the pool. */
+const destroy = (client: Client | PoolClient) => client.connection.stream.destroy()
 
-interface Means {
-  readonly notAtWork: (clients: ReadonlyArray<PoolClient>) => Effect.Effect<ReadonlyArray<PoolClient>>
+interface Tools {
+  readonly findDead: (clients: ReadonlyArray<PoolClient>) => Effect.Effect<ReadonlyArray<PoolClient>>
   readonly runFork: (effect: Effect.Effect<unknown>) => unknown
 }
 
-/** Lets no dead connection be handed out, as far as their answers tell. */
-const retireDead = (pool: Pool, { notAtWork, runFork }: Means) => {
+/** Closes the connections that give no answer, and those that can only read. */
+const closeDead = (pool: Pool, { findDead, runFork }: Tools) => {
   const idle = new Set<PoolClient>()
-  /** And for how many looks without an answer. */
-  const held = new Map<PoolClient, number>()
-  /** Their statement was refused: that was the answer, and only the word that the next one may come is still under way. */
-  const refused = new WeakSet<PoolClient>()
+  /** The connections in use, each with the number of checks without an answer. */
+  const inUse = new Map<PoolClient, number>()
+  /** Connections whose statement failed. The error is the answer; only ReadyForQuery is still missing. */
+  const failed = new WeakSet<PoolClient>()
 
-  /** Where one is dead, the others are hardly alive. */
+  /** If one connection is dead, the idle ones probably are too. */
   const destroyWithIdle = (client: PoolClient) => {
     for (const each of [client, ...idle]) destroy(each)
   }
-  const look = Effect.gen(function* () {
+  const check = Effect.gen(function* () {
     const suspects = new Map<PoolClient, number>()
-    for (const [client, before] of held) {
+    for (const [client, before] of inUse) {
       if (!isWaiting(client)) continue
       const count = before + 1
-      held.set(client, count)
-      if (count % suspicious === 0) suspects.set(client, count)
+      inUse.set(client, count)
+      if (count % suspectAfter === 0) suspects.set(client, count)
     }
     if (suspects.size === 0) return
-    for (const client of yield* notAtWork([...suspects.keys()])) {
-      if (held.get(client) === suspects.get(client)) destroyWithIdle(client)
+    for (const client of yield* findDead([...suspects.keys()])) {
+      // An equal count: no answer has come meanwhile.
+      if (inUse.get(client) === suspects.get(client)) destroyWithIdle(client)
     }
   })
-  let isLooking = false
-  /** Until none is held any more. */
-  const looks = Effect.sleep(lookEvery).pipe(
-    Effect.zipRight(look),
+  let isChecking = false
+  const checkWhileInUse = Effect.sleep(checkEvery).pipe(
+    Effect.zipRight(check),
     Effect.repeat({
       while: () => {
-        isLooking = held.size > 0
-        return isLooking
+        isChecking = inUse.size > 0
+        return isChecking
       },
     }),
   )
 
   pool.on("connect", (client) => {
     client.connection.on("readyForQuery", () => {
-      refused.delete(client)
-      if (held.has(client)) held.set(client, 0)
+      failed.delete(client)
+      if (inUse.has(client)) inUse.set(client, 0)
     })
-    // Before pg hears of it, which tells the caller at once, who gives the connection back.
+    // Prepended: pg's own listener fails the statement at once, and its caller then releases the connection.
     client.connection.prependListener("errorMessage", ({ code, severity }: DatabaseError) => {
       if (code === readOnly) destroyWithIdle(client)
-      // FATAL ends the connection. Where a server says it in words of another language, a refusal costs one.
-      else if (severity === "ERROR") refused.add(client)
+      // FATAL ends the connection. A server may translate "ERROR"; a failed statement then costs a connection.
+      else if (severity === "ERROR") failed.add(client)
     })
   })
   pool.on("acquire", (client) => {
     idle.delete(client)
-    held.set(client, 0)
-    if (isLooking) return
-    isLooking = true
-    runFork(looks)
+    inUse.set(client, 0)
+    if (isChecking) return
+    isChecking = true
+    runFork(checkWhileInUse)
   })
   pool.on("release", (error, client) => {
-    held.delete(client)
-    // What is in the middle of an answer is not given to anyone else: by this the pool does not take it back.
-    if (isWaiting(client) && !refused.has(client)) void client.end()
+    inUse.delete(client)
+    // A connection in the middle of an answer is not reused. Ending it keeps the pool from taking it back.
+    if (isWaiting(client) && !failed.has(client)) void client.end()
     else if (!error) idle.add(client)
   })
   pool.on("remove", (client) => {
     idle.delete(client)
-    held.delete(client)
+    inUse.delete(client)
   })
 }
 
 interface Answer {
-  readonly isPooled: boolean
-  readonly atWork: ReadonlyArray<number>
+  readonly isPooler: boolean
+  readonly activePids: ReadonlyArray<number>
 }
 
-/** All that is not idle: where an operator switched track_activities off, every state is `disabled`. */
-const question = `
-  select pg_backend_pid() <> $1 as "isPooled",
-    array(select pid from pg_stat_activity where pid = any($2) and state not like 'idle%') as "atWork"`
+/** `not like 'idle%'`: every state is `disabled` if an operator switched track_activities off. */
+const activityQuery = `
+  select pg_backend_pid() <> $1 as "isPooler",
+    array(select pid from pg_stat_activity where pid = any($2) and state not like 'idle%') as "activePids"`
 
-/** The server process at the other end; -1, which is no process, where none was told. */
+/** The pid of the connection's server process; -1, which is no process, if the server sent none. */
 const processId = (client: Client | PoolClient): number =>
   Predicate.hasProperty(client, "processID") && typeof client.processID === "number" ? client.processID : -1
 
 /**
- * Those for which the server does not work on what they asked for, as it may for minutes (the clean-up's deletions, a
- * migration). Asked by one connection of its own: no other says whether the server can still be reached.
+ * The connections whose statement the server does not run. (A statement may run for minutes, such as a clean-up's
+ * deletion or a migration.) Asks over a new connection, because only that shows whether the server can be reached.
  *
- * None where the answer is an error: who refuses another connection (`too many connections`) is alive, and may well be at
- * work. None behind a pooler either, which invents the process ids that it tells its clients: the server's own are not to
- * be compared with them, and connections that are dead are the pooler's to notice.
+ * None if the server answers with an error such as `too many connections`: it is alive, and may run the statements. None
+ * behind a pooler either: it reports pids of its own to its clients, and notices dead connections itself.
  */
-const notAtWork = (connectionString: string, clients: ReadonlyArray<PoolClient>) =>
+const findDead = (connectionString: string, clients: ReadonlyArray<PoolClient>) =>
   Effect.promise(async (): Promise<ReadonlyArray<PoolClient>> => {
-    const patience = Duration.toMillis(connectPatience)
-    const asking = new Client({
+    const timeout = Duration.toMillis(connectTimeout)
+    const prober = new Client({
       connectionString,
-      connectionTimeoutMillis: patience,
-      query_timeout: patience,
+      connectionTimeoutMillis: timeout,
+      query_timeout: timeout,
     })
-    asking.on("error", () => undefined)
+    prober.on("error", () => undefined)
     try {
-      await asking.connect()
-      const { rows } = await asking.query<Answer>(question, [processId(asking), clients.map(processId)])
+      await prober.connect()
+      const { rows } = await prober.query<Answer>(activityQuery, [processId(prober), clients.map(processId)])
       const [answer] = rows
-      if (answer === undefined || answer.isPooled) return []
-      return clients.filter((client) => !answer.atWork.includes(processId(client)))
+      if (answer === undefined || answer.isPooler) return []
+      return clients.filter((client) => !answer.activePids.includes(processId(client)))
     } catch (error) {
       return error instanceof DatabaseError ? [] : clients
     } finally {
-      asking.connection.stream.destroy()
+      destroy(prober)
     }
   })

@@ -27,13 +27,13 @@ import {
 import { migrate } from "./migrations.ts"
 import { makePool } from "./pool.ts"
 
-/** The start gave up: the sentence says what is wrong and what to do. */
+/** The database cannot be used. `message` says why, and what to do. */
 export class DatabaseNotReady extends Schema.TaggedError<DatabaseNotReady>()("DatabaseNotReady", {
   message: Schema.String,
 }) {}
 
-/** How long the start waits for a server that is itself starting (a compose file starts both at once). */
-const startPatience = Duration.seconds(30)
+/** How long the start waits for a database that is starting too (a compose file starts both at once). */
+const startTimeout = Duration.seconds(30)
 
 const connect = (settings: Settings["Type"], url: Redacted.Redacted) =>
   PgClient.layerFromPool({
@@ -44,17 +44,17 @@ const connect = (settings: Settings["Type"], url: Redacted.Redacted) =>
   }).pipe(
     Layer.tapError((error) => (isDatabaseAway(error) ? Effect.logInfo("database.waiting") : Effect.void)),
     Layer.retry(
-      Schedule.spaced("500 millis").pipe(Schedule.upTo(startPatience), Schedule.whileInput(isDatabaseAway)),
+      Schedule.spaced("500 millis").pipe(Schedule.upTo(startTimeout), Schedule.whileInput(isDatabaseAway)),
     ),
     Layer.catchAll((error) => Layer.fail(notReady(error))),
   )
 
 const notReady = (error: SqlError) => {
-  const said = error.cause instanceof Error ? error.cause.message || error.cause.name : error.message
+  const reason = error.cause instanceof Error ? error.cause.message || error.cause.name : error.message
   return new DatabaseNotReady({
     message: isDatabaseAway(error)
-      ? `The database did not answer within ${Duration.toSeconds(startPatience)} s (${said}): check DATABASE_URL and that PostgreSQL runs there.`
-      : `The database refused the service (${said}): check the user, password and database name in DATABASE_URL.`,
+      ? `The database did not answer within ${Duration.toSeconds(startTimeout)} s (${reason}): check DATABASE_URL and that PostgreSQL runs there.`
+      : `The database refused the connection (${reason}): check the user, password and database name in DATABASE_URL.`,
   })
 }
 
@@ -73,51 +73,51 @@ const layerOn = <E, R>(
   )
 
 /**
- * One pool of connections to the one PostgreSQL of the service, its schema up to date: DATABASE_URL where it is
- * given, else the embedded server, which then stops with this layer.
+ * A pool of connections to the service's PostgreSQL, with the schema up to date. The database is DATABASE_URL if set,
+ * otherwise the embedded server, which stops with this layer.
  */
 export const layer = layerOn(startEmbedded)
 
-/** The same for a command that may run beside the service: it uses the embedded server of a service that runs. */
+/** Like `layer`, for a command that may run beside the service: it uses the embedded server of the running service. */
 export const layerBeside = layerOn(joinEmbedded)
 
 /**
- * Once more, a moment later: what ends one connection ends the others of the pool too, and a second try at once could
- * be given another one of which that is not yet known.
+ * The pause before the one retry. What breaks one connection of the pool usually breaks all of them, and an immediate
+ * retry could get one whose end is not yet known.
  */
-const onceMore = Schedule.intersect(Schedule.recurs(1), Schedule.spaced("50 millis"))
+const retryOnce = Schedule.intersect(Schedule.recurs(1), Schedule.spaced("50 millis"))
 
-/** The service's statements take milliseconds; one that takes longer than this has a database that hangs. */
-const patience = Duration.seconds(10)
+/** The service's statements take milliseconds. A longer one means that the database hangs. */
+const timeout = Duration.seconds(10)
 
-/** A statement that is given up is cancelled, and one on a dead connection would be waited for with that as well. */
-const withPatience = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+/** `disconnect`: interrupting a statement cancels it on the server, and on a dead connection that never returns. */
+const withTimeout = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   effect.pipe(
     Effect.disconnect,
     Effect.timeoutFail({
-      duration: patience,
+      duration: timeout,
       onTimeout: () =>
-        new DatabaseUnavailable({ cause: `no answer within ${Duration.toSeconds(patience)} s` }),
+        new DatabaseUnavailable({ cause: `no answer within ${Duration.toSeconds(timeout)} s` }),
     }),
   )
 
 /**
- * One statement that may be carried out twice, as a read may: tried once more on a lost connection, so that the request
- * after a database restart works, and where the server undid it.
+ * One statement that may run twice, such as a read. It is retried once if the server rolled it back, and on a lost
+ * connection, so that the first request after a database restart succeeds.
  */
 export const query = <A, E, R>(
   effect: Effect.Effect<A, E | SqlError, R>,
 ): Effect.Effect<A, Exclude<E, SqlError> | DatabaseError, R> =>
   effect.pipe(
-    Effect.retry({ schedule: onceMore, while: (error) => isConnectionLost(error) || isRolledBack(error) }),
+    Effect.retry({ schedule: retryOnce, while: (error) => isConnectionLost(error) || isRolledBack(error) }),
     Effect.catchIf(isSqlError, translateSqlError),
-    withPatience,
+    withTimeout,
   )
 
 /**
- * All or nothing. Tried once more where the server undid it, and on a lost connection: one that is not repeatable only
- * where BEGIN itself failed, since past that a statement, or the COMMIT, may have been carried out. A repeatable one finds
- * out itself that it was.
+ * A transaction. It is retried once if the server rolled it back, and on a lost connection if BEGIN failed: after BEGIN,
+ * a statement or the COMMIT may have succeeded. A repeatable one is retried on every lost connection, and must itself
+ * detect that it was committed.
  */
 export const transaction = <A, E, R>(
   sql: SqlClient,
@@ -126,29 +126,28 @@ export const transaction = <A, E, R>(
 ): Effect.Effect<A, Exclude<E, SqlError> | DatabaseError, R> =>
   Effect.suspend(() => {
     let begun = false
-    const marked = Effect.zipRight(
+    const body = Effect.zipRight(
       Effect.sync(() => {
         begun = true
       }),
       effect,
     )
-    return sql.withTransaction(marked).pipe(
-      // The library dies of a COMMIT or a ROLLBACK that fails, as each does on a connection that is gone.
+    return sql.withTransaction(body).pipe(
+      // @effect/sql turns a failed COMMIT or ROLLBACK into a defect; turn it back into an error.
       Effect.catchSomeDefect((defect) =>
         Option.map(Option.liftPredicate(isSqlError)(defect), (error) => Effect.fail(error)),
       ),
       Effect.retry({
-        schedule: onceMore,
+        schedule: retryOnce,
         while: (error) => isRolledBack(error) || ((isRepeatable || !begun) && isConnectionLost(error)),
       }),
       Effect.catchIf(isSqlError, translateSqlError),
-      withPatience,
+      withTimeout,
     )
   })
 
 /**
- * Not to be interrupted from outside, as `Effect.uninterruptible` has it; but what gives up on itself within, as all
- * here do after 10 s, still can.
+ * Like `Effect.uninterruptible`, but timeouts inside `effect` still work, such as the 10 s of `query` and `transaction`.
  */
-export const undisturbed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+export const uninterruptibleWithTimeout = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.uninterruptible(Effect.flatMap(Effect.forkDaemon(Effect.interruptible(effect)), Fiber.join))

@@ -4,7 +4,7 @@ import type { Ledger } from "../conversation/ledger.ts"
 import type { SessionNotFound } from "../conversation/model.ts"
 import type { TurnCancelled, TurnSession } from "../conversation/stored-turn.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
-import { undisturbed } from "../db/postgres.ts"
+import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import type { ItemId } from "../schema.ts"
 import type { TurnRequest } from "./request.ts"
 import {
@@ -78,7 +78,7 @@ export const saveCompleted = Effect.fn("saveCompleted")(
         // In one uninterruptible step with the save: a turn that is saved must not be saved as cut short.
         Effect.zipRight(onSaved),
       )
-    return isHeard(state, upTo) ? undisturbed(saved) : saved
+    return isHeard(state, upTo) ? uninterruptibleWithTimeout(saved) : saved
   },
 )
 
@@ -103,6 +103,8 @@ export const saveCutShort = Effect.fn("saveCutShort")(
       items: itemsOf(turn, state, heardReply(state, upTo), true),
       speech: Option.none(),
     })
-    return undisturbed(isHeard(state, upTo) ? Effect.catchTag(saved, "TurnLost", () => failed) : failed)
+    return uninterruptibleWithTimeout(
+      isHeard(state, upTo) ? Effect.catchTag(saved, "TurnLost", () => failed) : failed,
+    )
   },
 )

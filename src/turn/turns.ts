@@ -18,7 +18,7 @@ import { type QueueTicket, RunningTurns } from "../conversation/running-turns.ts
 import { Sessions } from "../conversation/sessions.ts"
 import type { StoredTurn } from "../conversation/stored-turn.ts"
 import type { DatabaseError } from "../db/errors.ts"
-import { undisturbed } from "../db/postgres.ts"
+import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { countTurn } from "../metrics.ts"
 import { ItemId, newId } from "../schema.ts"
 import type { TurnError } from "./errors.ts"
@@ -110,7 +110,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         )
 
       const awaitFinalized = (saving: Fiber.Fiber<void>) =>
-        undisturbed(Effect.timeoutOption(Fiber.await(saving), finalizeTimeout))
+        uninterruptibleWithTimeout(Effect.timeoutOption(Fiber.await(saving), finalizeTimeout))
 
       /** The end of a turn that did not complete, for its rows and for its client. */
       const endWithFailure = Effect.fnUntraced(function* (turn: RunningTurn, cause: Cause.Cause<TurnError>) {

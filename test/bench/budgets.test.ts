@@ -11,7 +11,7 @@ const verdictOn = (part: string, measured: Partial<Measured>) => {
 }
 
 describe("a budget", () => {
-  test("is met or not by what was measured", () => {
+  test("is met or missed by the measured figure", () => {
     const at = (p50: number) => ({ rows: [rowOf({}, { firstByteMs: { p50, p95: 9999 } })] })
     expect(verdictOn("floor: WAV, 1 client", at(1025))).toMatchObject({ figure: "25.0 ms", verdict: "met" })
     expect(verdictOn("floor: WAV, 1 client", at(1026))).toMatchObject({
@@ -20,7 +20,7 @@ describe("a budget", () => {
     })
   })
 
-  test("is held against the very number, not the rounded one", () => {
+  test("is compared with the unrounded figure", () => {
     const rows = [rowOf({}, { firstByteMs: { p50: 1025.04, p95: 1030 } })]
     expect(verdictOn("floor: WAV, 1 client", { rows })).toMatchObject({
       figure: "25.0 ms",
@@ -28,7 +28,7 @@ describe("a budget", () => {
     })
   })
 
-  test("of WebM is wider, and looks at WebM's row alone", () => {
+  test("for WebM: reads the WebM row only", () => {
     const rows = [
       rowOf({}, { firstByteMs: { p50: 1500, p95: 1500 } }),
       rowOf({ recording: "WebM" }, { firstByteMs: { p50: 1059, p95: 1500 } }),
@@ -40,7 +40,7 @@ describe("a budget", () => {
     expect(verdictOn("floor: WAV, 1 client", { rows })?.verdict).toBe("not met")
   })
 
-  test("of many clients is a share of the floor, whether they speak together or not", () => {
+  test("for many clients: a ratio to the floor", () => {
     const rows = [
       rowOf({ clients: 32 }, { firstByteMs: { p50: 1149, p95: 2000 } }),
       rowOf({ clients: 32, together: true }, { firstByteMs: { p50: 1151, p95: 2000 } }),
@@ -55,7 +55,7 @@ describe("a budget", () => {
     })
   })
 
-  test("may be a least", () => {
+  test("can be a minimum", () => {
     const at = (turnsPerSecond: number) => ({
       rows: [rowOf({ upstream: "at once", clients: 32 }, { turnsPerSecond })],
     })
@@ -63,23 +63,23 @@ describe("a budget", () => {
     expect(verdictOn("Turns per second", at(59.9))?.verdict).toBe("not met")
   })
 
-  test("is not met by a row without an answered turn", () => {
+  test("is missed by a row without a completed turn", () => {
     const rows = [rowOf({}, { turns: 0, firstByteMs: { p50: Number.NaN, p95: Number.NaN } })]
     expect(verdictOn("floor: WAV, 1 client", { rows })?.verdict).toBe("not met")
   })
 
-  test("of failed turns looks at every row", () => {
+  test("for failed turns: reads every row", () => {
     const rows = [rowOf({}), rowOf({ clients: 7 }, { failures: new Map([["ECONNRESET", 2]]) })]
     expect(verdictOn("failed", { rows })).toMatchObject({ figure: "2", verdict: "not met" })
     expect(verdictOn("failed", { rows: [rowOf({})] })?.verdict).toBe("met")
   })
 
-  test("of idle memory needs no row", () => {
+  test("for idle memory: needs no row", () => {
     expect(verdictOn("Resident memory", { idleMb: 150 })?.verdict).toBe("met")
     expect(verdictOn("Resident memory", { idleMb: 151 })?.verdict).toBe("not met")
   })
 
-  test("that this run did not measure is not met by that", () => {
+  test("that was not measured is missed", () => {
     expect(verdictOn("CPU per turn: WAV, 1 client", {})).toMatchObject({
       figure: "-",
       verdict: "not measured",

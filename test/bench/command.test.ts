@@ -14,13 +14,13 @@ const run = async (script: string, ...args: ReadonlyArray<string>) => {
 }
 
 describe.each(["bench", "soak", "overload"])("bun run %s", (name) => {
-  test("--help says how it is used, and starts nothing", async () => {
+  test("--help prints the usage and starts nothing", async () => {
     const { out, code } = await run(name, "--help")
     expect(out).toStartWith(`Usage: bun run ${name} `)
     expect(code).toBe(0)
   })
 
-  test("refuses what it does not know, and says how it is used", async () => {
+  test("an unknown option prints the usage", async () => {
     const { out, problem, code } = await run(name, "--faster")
     expect(problem).toContain("--faster")
     expect(problem).toContain(`Usage: bun run ${name} `)

@@ -27,21 +27,21 @@ describe("figures", () => {
     meter(500, 690, 90, 180),
   )
 
-  test("are percentiles of the turns that count", () => {
+  test("are percentiles of the counted turns", () => {
     expect(figures.turns).toBe(4)
     expect(figures.firstByteMs).toEqual({ p50: 1610, p95: 1900 })
     expect(figures.lastByteMs).toEqual({ p50: 3400, p95: 3900 })
   })
 
-  test("share the cost among all turns, those too that do not count", () => {
+  test("divide the cost by all turns, counted or not", () => {
     expect(figures).toMatchObject({ ownCpuMs: 50, ffmpegCpuMs: 80, benchCpuMs: 10, turnsPerSecond: 2 })
   })
 
-  test("know the longest gap, and take less than a ms for none", () => {
+  test("have the longest gap; under 1 ms is none", () => {
     expect(figures).toMatchObject({ turnsWithGap: 2, longestGapMs: 30 })
   })
 
-  test("are of answered turns alone, and count all that failed by what became of them", () => {
+  test("use completed turns; count failures by outcome", () => {
     const three = [failed("503 OVERLOADED"), failed("ECONNRESET"), failed("503 OVERLOADED")]
     const some = figuresOf(
       load,
@@ -62,7 +62,7 @@ describe("figures", () => {
     expect(failedTurns(figures)).toBe(0)
   })
 
-  test("keep the load, the floors, and the memory as it is after", () => {
+  test("keep the load, the floors and the final memory", () => {
     expect(figures).toMatchObject({ ...load, floors, residentMb: 180 })
   })
 })
@@ -70,7 +70,7 @@ describe("figures", () => {
 describe("the table", () => {
   const cells = (line: string | undefined) => line?.split("|").map((cell) => cell.trim())
 
-  test("is Markdown with a row for each load, under the right titles", () => {
+  test("is Markdown with a row per load", () => {
     const rows = [rowOf({}), rowOf({ recording: "WebM", clients: 32, together: true })]
     const [head, rule, first, second, ...rest] = tableOf(pacedColumns, rows).split("\n")
     const titles = cells(head) ?? []
@@ -89,7 +89,7 @@ describe("the table", () => {
     expect(rest).toEqual([])
   })
 
-  test("has lines of one length", () => {
+  test("has lines of equal length", () => {
     const rows = [
       rowOf({}),
       rowOf({ recording: "WebM", clients: 64, together: true }, { longestGapMs: 12_345 }),
@@ -105,7 +105,7 @@ describe("the table", () => {
     }
   })
 
-  test("says what each of its columns means", () => {
+  test("explains every column", () => {
     for (const { meaning } of [...pacedColumns, ...atOnceColumns]) expect(meaning).toMatch(/^.{10,}\.$/)
   })
 })

@@ -18,12 +18,12 @@ const speech = await answerTts(request, { realTimeFactor: hosted.ttsRealTimeFact
 const tokens = answerLlm(question, { text: defaultReply, chunkDelayMs: 1000 / hosted.llmTokensPerSecond })
 
 describe("the floor", () => {
-  test("is the transcript, the first sentence, and its first speech", () => {
+  test("is transcript + first sentence + its first audio", () => {
     // 600 + 350 + 14 tokens after the first at 60 a second + 400.
     expect(floorMs(hosted, defaultReply)).toBeCloseTo(1583.33, 1)
   })
 
-  test("waits for the very token with which the upstream ends the first sentence", () => {
+  test("ends with the last token of the first sentence", () => {
     const mark = tokens.parts.find(({ token }) => token === ".")
     const { sttMs, llmFirstTokenMs, ttsFirstByteMs } = hosted
     expect(floorMs(hosted, defaultReply)).toBeCloseTo(
@@ -31,23 +31,23 @@ describe("the floor", () => {
     )
   })
 
-  test("is 0 with an upstream that answers at once", () => {
+  test("is 0 for an upstream without latency", () => {
     expect(floorMs(atOnce, defaultReply)).toBe(0)
     expect(sequentialFloorMs(atOnce, defaultReply)).toBe(0)
   })
 
-  test("needs the whole of a reply that has no sentence end", () => {
+  test("covers the whole reply if it has no sentence end", () => {
     expect(floorMs({ ...atOnce, llmTokensPerSecond: 10 }, "one two three")).toBe(200)
   })
 
-  test("ends a sentence at its mark in other scripts, too", () => {
+  test("finds sentence ends in other scripts", () => {
     expect(floorMs({ ...atOnce, llmTokensPerSecond: 10 }, "好。谢谢")).toBe(100)
     expect(floorMs({ ...atOnce, llmTokensPerSecond: 10 }, "Why? Because.")).toBe(100)
   })
 })
 
 describe("the sequential floor", () => {
-  test("is the transcript, the whole reply and the whole speech, each as the upstream times it", () => {
+  test("is transcript + whole reply + whole speech", () => {
     const { sttMs, llmMs, ttsMs } = sequentialStages(hosted, defaultReply)
     expect(sttMs).toBe(600)
     expect(llmMs).toBeCloseTo(350 + (tokens.parts.at(-1)?.dueMs ?? Number.NaN))
@@ -58,7 +58,7 @@ describe("the sequential floor", () => {
     expect(sequentialFloorMs(hosted, defaultReply)).toBe(sttMs + llmMs + ttsMs)
   })
 
-  test("is 4634 ms with what hosted models take", () => {
+  test("is 4634 ms with the latencies of hosted models", () => {
     expect(sequentialFloorMs(hosted, defaultReply)).toBeCloseTo(600 + 1333.33 + 2701, 1)
   })
 
@@ -76,7 +76,7 @@ test("the default reply has three sentences, 60 tokens, and 18.5 s of speech", (
   expect(speechMs(defaultReply)).toBeCloseTo(18_528)
 })
 
-test("the upstream's MP3 plays at the rate that gaps are reckoned with", () => {
+test("the upstream's MP3 has the bit rate of the gap computation", () => {
   const bytes = speech.parts.reduce((sum, part) => sum + part.bytes.length, 0)
   expect(Math.abs(bytes / mp3BytesPerMs - speechMs(defaultReply))).toBeLessThan(100)
 })

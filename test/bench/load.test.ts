@@ -16,7 +16,7 @@ const turnsOf = (ms: number) => {
 }
 
 describe("steady clients", () => {
-  test("take as many turns as are asked for, one after the other when there is one client", async () => {
+  test("one client takes the turns one after the other", async () => {
     const { seen, turn } = turnsOf(1)
     const taken = await takeSteadily({ clients: 1, spreadMs: 0, least: { turns: 7, ms: 0 } }, turn)
     expect(taken.counted).toEqual([1, 2, 3, 4, 5, 6, 7])
@@ -24,7 +24,7 @@ describe("steady clients", () => {
     expect(seen.most).toBe(1)
   })
 
-  test("keep the load up until the last counted turn has ended", async () => {
+  test("keep up the load until the last counted turn ends", async () => {
     const { seen, turn } = turnsOf(10)
     const taken = await takeSteadily({ clients: 4, spreadMs: 20, least: { turns: 6, ms: 0 } }, turn)
     expect(taken.counted.length).toBe(6)
@@ -34,14 +34,14 @@ describe("steady clients", () => {
     expect(seen.running).toBe(0)
   })
 
-  test("go on for the least time", async () => {
+  test("run for at least the minimum time", async () => {
     const { turn } = turnsOf(5)
     const taken = await takeSteadily({ clients: 2, spreadMs: 0, least: { turns: 1, ms: 60 } }, turn)
     expect(taken.wallMs).toBeGreaterThanOrEqual(60)
     expect(taken.counted.length).toBeGreaterThan(2)
   })
 
-  test("fail with a turn that fails", async () => {
+  test("fail if a turn throws", async () => {
     const failing = () => Promise.reject(new Error("no speech"))
     await expect(
       takeSteadily({ clients: 2, spreadMs: 0, least: { turns: 4, ms: 0 } }, failing),
@@ -49,7 +49,7 @@ describe("steady clients", () => {
   })
 })
 
-test("clients together begin each round at once, and all of their turns count", async () => {
+test("simultaneous clients start each round together", async () => {
   const { seen, turn } = turnsOf(5)
   const taken = await takeTogether(5, 3, turn)
   expect(taken.counted).toHaveLength(15)
@@ -57,8 +57,8 @@ test("clients together begin each round at once, and all of their turns count", 
   expect(seen.most).toBe(5)
 })
 
-describe("visits that come at a rate", () => {
-  test("begin until it is over, and all of them end", async () => {
+describe("visits at a rate", () => {
+  test("start until the time is over, and all end", async () => {
     const seen = { begun: 0, ended: 0 }
     const visit = async () => {
       seen.begun += 1
@@ -69,7 +69,7 @@ describe("visits that come at a rate", () => {
     expect(seen).toEqual({ begun: 12, ended: 12 })
   })
 
-  test("begin while those before them go on, so many at a time at most", async () => {
+  test("overlap up to the limit", async () => {
     let inHand = 0
     let most = 0
     const visit = async () => {
@@ -82,7 +82,7 @@ describe("visits that come at a rate", () => {
     expect(most).toBe(3)
   })
 
-  test("come at their rate, not earlier", async () => {
+  test("start at the rate, not earlier", async () => {
     const started = performance.now()
     await arrive(
       { perSecond: 100, mostAtATime: 10 },

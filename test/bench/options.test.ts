@@ -3,7 +3,7 @@ import { defaultReply, hosted } from "../../scripts/bench/latency.ts"
 import { readOptions } from "../../scripts/bench/options.ts"
 
 describe("the options of the bench", () => {
-  test("have defaults, by which nothing is written", () => {
+  test("have defaults that write no files", () => {
     expect(readOptions([])).toEqual({
       clients: [1, 16, 32, 64],
       least: { turns: 20, ms: 6000 },
@@ -13,7 +13,7 @@ describe("the options of the bench", () => {
     })
   })
 
-  test("set each latency by itself", () => {
+  test("set each latency separately", () => {
     const { latency } = readOptions([
       "--stt-ms",
       "0",

@@ -15,7 +15,7 @@ const listening = `
   setInterval(() => undefined, 1000)`
 
 describe("a program of the bench", () => {
-  test("is there when it has said so, and says what it is asked", async () => {
+  test("is ready after its ready line, and answers commands", async () => {
     const program = await start(listening)
     expect(program.line).toBe("ready")
     for (const n of [1, 2]) {
@@ -28,17 +28,17 @@ describe("a program of the bench", () => {
     expect(await last).toBe("over")
   })
 
-  test("that ends before it is ready is told", async () => {
+  test("that ends before it is ready: an error", async () => {
     await expect(startProgram(["-e", "console.log('no')"], {}, () => false)).rejects.toThrow("ended")
   })
 
-  test("that has ended says nothing more", async () => {
+  test("that has ended gives no answers", async () => {
     const program = await start(`console.log("ready"); setTimeout(() => process.exit(3), 20)`)
     await expect(program.says(() => false)).rejects.toThrow("ended")
     await expect(program.says(() => true)).rejects.toThrow("has ended")
   })
 
-  test("sees nothing of the environment that could send turns to a real provider", async () => {
+  test("gets no variables that name a real provider", async () => {
     process.env.OPENAI_API_KEY = "sk-real"
     const program = await startProgram(
       ["-e", "console.log(JSON.stringify(process.env)); setInterval(() => undefined, 1000)"],
@@ -51,7 +51,7 @@ describe("a program of the bench", () => {
     await program.stop()
   })
 
-  test("warns, and is heard: of a defect with what there is to know", async () => {
+  test("its warnings and defects are collected", async () => {
     takeWarnings()
     const lines = [
       { level: "warn", event: "provider.retry", stage: "tts", reason: "HTML" },

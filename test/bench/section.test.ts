@@ -17,18 +17,18 @@ Between.
 <!-- two: end -->
 `
 
-test("a section is written anew, and all around it stays", () => {
+test("replaces a section and keeps the rest", () => {
   const once = replaceSection(page, "one", "new\n")
   expect(once).toBe(page.replace("\nold\n", "\nnew\n"))
   expect(replaceSection(once, "one", "new")).toBe(once)
 })
 
-test("one that was empty is filled", () => {
+test("fills an empty section", () => {
   expect(replaceSection(page, "two", "first")).toContain(
     "<!-- two: begin -->\n\nfirst\n\n<!-- two: end -->\n",
   )
 })
 
-test("a page without the section is not guessed at", () => {
+test("fails for a page without the section", () => {
   expect(() => replaceSection(page, "three", "x")).toThrow('no section "three"')
 })

@@ -4,58 +4,58 @@ import { longestGapMs, median, percentile } from "../../scripts/bench/statistics
 const upTo = (count: number) => Array.from({ length: count }, (_, i) => i + 1)
 
 describe("percentile", () => {
-  test("is the nearest rank, whatever the order", () => {
+  test("is the nearest rank in any order", () => {
     expect(percentile([30, 10, 20, 40], 0.5)).toBe(20)
     expect(percentile(upTo(20).toReversed(), 0.95)).toBe(19)
     expect(percentile(upTo(100), 0.95)).toBe(95)
     expect(percentile(upTo(100), 1)).toBe(100)
   })
 
-  test("of a few values is one of them", () => {
+  test("of a few values: one of them", () => {
     expect(percentile([7], 0.95)).toBe(7)
     expect(percentile([7, 9], 0)).toBe(7)
     expect(percentile(upTo(15), 0.95)).toBe(15)
     expect(median([5, 1, 9])).toBe(5)
   })
 
-  test("sorts numbers as numbers, and leaves the values as they are", () => {
+  test("sorts numerically and does not mutate", () => {
     const values = [100, 9, 20]
     expect(percentile(values, 0.5)).toBe(20)
     expect(values).toEqual([100, 9, 20])
   })
 
-  test("of nothing is none", () => {
+  test("of no values: undefined", () => {
     expect(percentile([], 0.95)).toBeNaN()
   })
 })
 
-describe("the longest gap of a player that starts at the first byte", () => {
+describe("longest gap of a player that starts at the first byte", () => {
   const gap = (...arrivals: ReadonlyArray<readonly [atMs: number, bytes: number]>) =>
     longestGapMs(
       arrivals.map(([atMs, bytes]) => ({ atMs, bytes })),
       20,
     )
 
-  test("is none while sound comes before it is needed, however late the first was", () => {
+  test("is 0 if audio arrives in time", () => {
     expect(gap([1600, 2400], [1720, 2400], [1840, 2400])).toBe(0)
     expect(gap([1600, 48_000], [3900, 2400])).toBe(0)
   })
 
-  test("is the time from the last sound's end to the next part", () => {
+  test("is the time from the end of the audio to the next part", () => {
     // 2400 bytes play for 120 ms: out at 1720.
     expect(gap([1600, 2400], [1750, 2400])).toBe(30)
   })
 
-  test("delays all that follows, so the next part has longer to come", () => {
+  test("delays everything after it", () => {
     // 50 ms of silence until 1770; that part plays until 1890.
     expect(gap([1600, 2400], [1770, 2400], [1890, 2400])).toBe(50)
   })
 
-  test("is the longest of several, not their sum", () => {
+  test("is the maximum, not the sum", () => {
     expect(gap([0, 2400], [150, 2400], [310, 2400], [435, 2400])).toBe(40)
   })
 
-  test("is none in an answer of one part, or of none", () => {
+  test("is 0 for one part or none", () => {
     expect(gap([1600, 20])).toBe(0)
     expect(gap()).toBe(0)
   })

@@ -23,17 +23,17 @@ const isInARow = (bars: ReadonlyArray<Bar>) =>
     return bar.startMs === (before === undefined ? 0 : before.startMs + before.ms)
   })
 
-describe("a turn's bars", () => {
+describe("the bars of a turn", () => {
   const { bars, firstSoundMs } = turnLane(timings)
   const bar = (label: string) => bars.find((each) => each.label === label)
 
-  test("stand end to end from the request to the last byte", () => {
+  test("join end to end, from the request to the last byte", () => {
     expect(isInARow(bars)).toBe(true)
     const last = bars.at(-1)
     expect(last).toEqual({ label: "streaming, saving", startMs: 4 + 1680, ms: 3420 - 1680 })
   })
 
-  test("are as long as the stages", () => {
+  test("have the lengths of the stages", () => {
     expect(bar("upload")).toEqual({ label: "upload", startMs: 0, ms: 4 })
     expect(bar("transcode")).toEqual({ label: "transcode", startMs: 5, ms: 80 })
     expect(bar("speech to text")).toEqual({ label: "speech to text", startMs: 85, ms: 604 })
@@ -41,27 +41,27 @@ describe("a turn's bars", () => {
     expect(bar("its first speech")?.ms).toBe(402)
   })
 
-  test("give the first sentence what the other stages leave up to the first sound", () => {
+  test("the first sentence gets the rest before first audio", () => {
     expect(bar("rest of the first sentence")?.ms).toBe(1680 - 1 - 80 - 604 - 355 - 402)
     expect(firstSoundMs).toBe(1684)
     const speech = bar("its first speech")
     expect((speech?.startMs ?? 0) + (speech?.ms ?? 0)).toBe(firstSoundMs)
   })
 
-  test("are never shorter than nothing, where rounding makes the stages longer than their sum", () => {
+  test("are never negative after rounding", () => {
     const rounded = turnLane({ ...timings, firstAudio: 1 + 80 + 604 + 355 + 402 - 1 })
     expect(rounded.bars.every(({ ms }) => ms >= 0)).toBe(true)
   })
 })
 
-test("a sequential server's bars end where its floor is", () => {
+test("the bars of a sequential server end at its floor", () => {
   const { bars, firstSoundMs } = sequentialLane(hosted, defaultReply)
   expect(isInARow(bars)).toBe(true)
   expect(bars.map(({ ms }) => Math.round(ms))).toEqual([600, 1333, 2701])
   expect(firstSoundMs).toBeCloseTo(sequentialFloorMs(hosted, defaultReply))
 })
 
-test("the median turn is the one in the middle by its first sound", () => {
+test("the median turn is the median by first audio", () => {
   const turns = [1700, 1650, 1900, 1660, 1680].map((firstAudio) => ({ ...timings, firstAudio }))
   expect(medianTurn(turns).firstAudio).toBe(1680)
   expect(() => medianTurn([])).toThrow("no turn")
@@ -75,7 +75,7 @@ describe("the picture", () => {
       ([, kind = "", x, y, width]) => ({ kind, x: Number(x), y: Number(y), width: Number(width) }),
     )
 
-  test("has a bar and a label for each stage, one below the other", () => {
+  test("has a bar and a label per stage", () => {
     const drawn = rects(svg)
     expect(drawn.map(({ kind }) => kind)).toEqual([...Array(8).fill("bar0"), ...Array(3).fill("bar1")])
     expect(drawn.every(({ y }, i) => i === 0 || y >= (drawn[i - 1]?.y ?? 0) + 20)).toBe(true)
@@ -85,7 +85,7 @@ describe("the picture", () => {
     }
   })
 
-  test("draws all bars to one scale, within its frame", () => {
+  test("draws all bars to scale inside the frame", () => {
     const drawn = rects(svg)
     const bars = lanes.flatMap(({ bars }) => bars)
     const pxPerMs = (drawn[3]?.width ?? 0) / (bars[3]?.ms ?? 1)
@@ -97,20 +97,20 @@ describe("the picture", () => {
     }
   })
 
-  test("keeps a stage of no time visible", () => {
+  test("keeps a stage of 0 ms visible", () => {
     const lane: Lane = { title: "One", bars: [{ label: "validate", startMs: 0, ms: 0 }], firstSoundMs: 0 }
     const drawn = drawWaterfall("One", [lane])
     expect(rects(drawn)[0]?.width).toBe(2)
     expect(drawn).toContain(">&lt;1 ms</text>")
   })
 
-  test("is told in words to those who do not see it", () => {
+  test("has a text alternative", () => {
     expect(svg).toContain('role="img" aria-labelledby="title desc"')
     expect(svg).toContain('<title id="title">One turn</title>')
     expect(svg).toMatch(/<desc id="desc">This service: upload 4 ms, .*; first sound after 1684 ms\./)
   })
 
-  test("holds no text that would be markup", () => {
+  test("escapes markup", () => {
     const lane: Lane = { title: "<a> & b", bars: [{ label: '"c"', startMs: 0, ms: 5 }], firstSoundMs: 5 }
     const drawn = drawWaterfall("x < y", [lane])
     expect(drawn).toContain("&lt;a&gt; &amp; b")

@@ -6,7 +6,7 @@ import { migrateTo } from "./older-schema.ts"
 
 let database: TestDatabase
 let service: Service
-/** Keys of users from before there were several. */
+/** Keys of users from before migration 3, which allows several keys per user. */
 const [ada, bob, eve, mallory] = ["a", "b", "c", "d"].map((digit) => `sk_${digit.repeat(64)}`)
 const hash = (key = "") => new Bun.CryptoHasher("sha256").update(key).digest("hex")
 
@@ -30,7 +30,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-test("the keys of users from before go on, each as its user's one key", async () => {
+test("keys from before migration 3 still work", async () => {
   for (const key of [ada, bob, eve, mallory]) {
     const answer = await service.call("GET", "/users/me/keys", { key: key ?? "" })
     expect(answer.status).toBe(200)
@@ -43,7 +43,7 @@ test("the keys of users from before go on, each as its user's one key", async ()
   expect((await service.call("POST", "/users/me/keys", { key: ada ?? "", body: {} })).status).toBe(201)
 })
 
-test("what they had is theirs", async () => {
+test("users keep their sessions", async () => {
   const answer = await service.call("GET", "/users/me/export", { key: ada ?? "" })
   expect(await answer.json()).toMatchObject({
     sessions: [{ title: "kept", messages: [{ content: "Hi" }] }],
@@ -51,7 +51,7 @@ test("what they had is theirs", async () => {
   })
 })
 
-test("addresses are composed, except for those that would then be another user's", async () => {
+test("addresses are normalized unless that makes a duplicate", async () => {
   const emailOf = async (key = "") => (await service.call("GET", "/users/me", { key })).json()
   expect(await emailOf(bob)).toMatchObject({
     email: "B\u00f6b@example.com",
@@ -60,7 +60,7 @@ test("addresses are composed, except for those that would then be another user's
   expect(await emailOf(mallory)).toMatchObject({ email: "\u00c9ve@example.com" })
 })
 
-test("no hash of a key is left beside its row", async () => {
+test("the users table keeps no key hash", async () => {
   const columns =
     await database.sql`select column_name as name from information_schema.columns where table_name = 'users'`
   expect(columns.map(({ name }: { readonly name: string }) => name).toSorted()).toEqual([

@@ -25,13 +25,13 @@ import { joinEmbedded, startEmbedded } from "../../src/db/embedded.ts"
 import { serverFolder } from "../../src/db/embedded-home.ts"
 
 const asRoot = process.getuid?.() === 0
-/** A user that every system has; for "and as an ordinary user" where the tests themselves run as root. */
+/** The user `nobody`, for tests of an ordinary user when the tests run as root. */
 const nobody = 65534
 const checkout = join(import.meta.dir, "../..")
 const folders: Array<string> = []
 const children: Array<Bun.Subprocess> = []
 
-/** The data folder of a checkout that, being a mkdtemp folder, nobody else may enter (mode 0700). */
+/** A data folder in a mkdtemp folder, which no other user may enter (mode 0700). */
 const newDataDir = (owner?: number): string => {
   const folder = mkdtempSync(join(tmpdir(), "voice-agent-db-"))
   if (owner !== undefined) chownSync(folder, owner, owner)
@@ -40,11 +40,11 @@ const newDataDir = (owner?: number): string => {
 }
 
 afterAll(async () => {
-  // Where a test failed before it ended them itself.
+  // Left over by tests that failed.
   for (const child of children) if (child.exitCode === null) child.kill()
   await Promise.all(children.map((child) => child.exited))
   const all = folders.flatMap((folder) => [serverFolder(join(folder, ".data")), folder])
-  // At the same time: one by one, a disk mounted with `discard` takes seconds for each.
+  // Concurrently: on a disk mounted with `discard`, each takes seconds.
   await Promise.all(all.map((folder) => rm(folder, { recursive: true, force: true })))
 }, 60_000)
 
@@ -56,7 +56,7 @@ const run = <A, E>(effect: Effect.Effect<A, E, BunContext.BunContext | Scope.Sco
     Effect.runPromise,
   )
 
-/** The file system, but for what is put in its place. */
+/** The real file system with some methods replaced. */
 const withFiles =
   (change: (files: FileSystem.FileSystem) => Partial<FileSystem.FileSystem>) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -66,8 +66,8 @@ const withFiles =
       Effect.map(FileSystem.FileSystem, (files) => ({ ...files, ...change(files) })),
     )
 
-/** What a process meets that has all the files open that it may have. */
-const noFileLeft = new SystemError({
+/** The error of a process that has reached its limit of open files. */
+const tooManyFiles = new SystemError({
   module: "FileSystem",
   method: "open",
   reason: "Unknown",
@@ -91,7 +91,7 @@ const processesOf = async (dataDir: string): Promise<ReadonlyArray<string>> => {
       .text()
       .then((line) => line.replaceAll("\0", " "))
       .catch(() => "")
-  // Not ps everywhere: small container images have none.
+  // Not ps on Linux: small container images have none.
   const lines =
     process.platform === "linux"
       ? await Promise.all(readdirSync("/proc").filter(Number).map(ofLinux))
@@ -102,7 +102,7 @@ const processesOf = async (dataDir: string): Promise<ReadonlyArray<string>> => {
 const serverPid = async (dataDir: string): Promise<number> =>
   Number.parseInt(await Bun.file(`${serverFolder(dataDir)}/postgres/cluster/postmaster.pid`).text(), 10)
 
-/** Another process of the service; `said` is its first line. */
+/** Another process that runs the embedded database. `firstLine` is its URL or its error message. */
 const hold = (dataDir: string, options: { uid?: number; gid?: number; detached?: boolean } = {}) => {
   const child = Bun.spawn(
     [process.execPath, join(import.meta.dir, "../support/embedded-holder.ts"), dataDir],
@@ -114,7 +114,7 @@ const hold = (dataDir: string, options: { uid?: number; gid?: number; detached?:
     },
   )
   children.push(child)
-  const said = (async () => {
+  const firstLine = (async () => {
     let text = ""
     for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
       text += chunk
@@ -122,13 +122,13 @@ const hold = (dataDir: string, options: { uid?: number; gid?: number; detached?:
     }
     return text.trim()
   })()
-  return { child, said }
+  return { child, firstLine }
 }
 
 describe("the embedded database", () => {
   const dataDir = newDataDir()
 
-  test("speaks UTF-8, keeps time in UTC, listens on loopback only and asks for the password", async () => {
+  test("uses UTF-8, UTC, loopback and a password", async () => {
     const seen = await run(
       Effect.gen(function* () {
         const url = yield* started(dataDir)
@@ -151,7 +151,7 @@ describe("the embedded database", () => {
     expect(statSync(`${serverFolder(dataDir)}/postgres/password`).mode & 0o777).toBe(0o600)
   }, 60_000)
 
-  test("keeps its data from one start to the next, and leaves no process behind", async () => {
+  test("keeps its data and leaves no process", async () => {
     await run(
       Effect.flatMap(started(dataDir), (url) => query(url, "create table kept as select 'ahoj 👋' as word")),
     )
@@ -161,9 +161,9 @@ describe("the embedded database", () => {
     expect(await processesOf(dataDir)).toEqual([])
   }, 60_000)
 
-  test("a server left behind by kill -9 is adopted with its data, and stops with the one that adopted it", async () => {
+  test("adopts the server of a killed process", async () => {
     const first = hold(dataDir)
-    await run(query(await first.said, "insert into kept values ('said before the kill')"))
+    await run(query(await first.firstLine, "insert into kept values ('said before the kill')"))
     const pid = await serverPid(dataDir)
     first.child.kill("SIGKILL")
     await first.child.exited
@@ -171,7 +171,7 @@ describe("the embedded database", () => {
     const words = await run(
       Effect.gen(function* () {
         const url = yield* started(dataDir)
-        expect(url).toBe(yield* Effect.promise(() => first.said))
+        expect(url).toBe(yield* Effect.promise(() => first.firstLine))
         expect(yield* Effect.promise(() => serverPid(dataDir))).toBe(pid)
         return yield* query(url, "select word from kept order by word desc limit 1")
       }),
@@ -180,16 +180,16 @@ describe("the embedded database", () => {
     expect(await processesOf(dataDir)).toEqual([])
   }, 60_000)
 
-  test("a second live start is refused with a sentence, in the same process and in another", async () => {
+  test("a second start fails while the first runs", async () => {
     const first = hold(dataDir)
-    const url = await first.said
+    const url = await first.firstLine
     const second = hold(dataDir)
-    const message = await second.said
+    const message = await second.firstLine
     expect(message).toContain("Another running process")
     expect(message).toContain(dataDir)
     expect(message).toContain("DATABASE_URL")
     expect(await second.child.exited).toBe(0)
-    // It did the first no harm.
+    // The first one still works.
     expect(await run(query(url, "select 1"))).toEqual([1])
 
     first.child.kill("SIGTERM")
@@ -199,12 +199,12 @@ describe("the embedded database", () => {
     expect(same.message).toBe(message)
   }, 60_000)
 
-  test("a command beside the service uses its server and leaves it running, and without one starts its own", async () => {
+  test("a command joins a running server or starts its own", async () => {
     const join = Effect.flatMap(joinEmbedded({ dataDir }), (url) =>
       Effect.map(query(Redacted.value(url), "select 1"), (rows) => ({ url: Redacted.value(url), rows })),
     )
     const first = hold(dataDir)
-    const url = await first.said
+    const url = await first.firstLine
     expect(await run(join)).toEqual({ url, rows: [1] })
     expect(await run(query(url, "select 1"))).toEqual([1])
     first.child.kill("SIGTERM")
@@ -214,9 +214,9 @@ describe("the embedded database", () => {
     expect(await processesOf(dataDir)).toEqual([])
   }, 60_000)
 
-  test("is not reached by a Ctrl-C in the service's terminal: the service stops it itself", async () => {
+  test("ignores a Ctrl-C in the service's terminal", async () => {
     const first = hold(dataDir, { detached: true })
-    const url = await first.said
+    const url = await first.firstLine
     const pid = await serverPid(dataDir)
     // It leads a process group of its own.
     expect(process.kill(-pid, 0)).toBe(true)
@@ -226,31 +226,31 @@ describe("the embedded database", () => {
     expect(await processesOf(dataDir)).toEqual([])
   }, 60_000)
 
-  test("starts over a record of a server that no longer runs, whoever has its pid now", async () => {
+  test("starts over a stale postmaster.pid", async () => {
     const pidFile = `${serverFolder(dataDir)}/postgres/cluster/postmaster.pid`
     const { uid, gid } = statSync(`${serverFolder(dataDir)}/postgres`)
     const left = hold(dataDir)
-    await left.said
+    await left.firstLine
     const record = await Bun.file(pidFile).text()
     left.child.kill("SIGTERM")
     await left.child.exited
-    // As after a crash of the machine: the pid belongs to a process of the same user, which PostgreSQL would respect.
-    const somebody = Bun.spawn(["sleep", "600"], asRoot ? { uid, gid } : {})
-    children.push(somebody)
+    // As after a crash of the machine: a process of the same user has the pid, so PostgreSQL would refuse to start.
+    const other = Bun.spawn(["sleep", "600"], asRoot ? { uid, gid } : {})
+    children.push(other)
     const vacant = Bun.spawn(["true"])
     await vacant.exited
-    for (const pid of [somebody.pid, vacant.pid]) {
+    for (const pid of [other.pid, vacant.pid]) {
       await Bun.write(pidFile, record.replace(/^\d+/, String(pid)))
       chownSync(pidFile, uid, gid)
       chmodSync(pidFile, 0o600)
       expect(await run(Effect.flatMap(started(dataDir), (url) => query(url, "select 1")))).toEqual([1])
     }
-    expect(somebody.exitCode).toBeNull()
-    somebody.kill()
-    await somebody.exited
+    expect(other.exitCode).toBeNull()
+    other.kill()
+    await other.exited
   }, 60_000)
 
-  test.if(asRoot)("as root it runs as somebody else, from a copy that this user can reach", async () => {
+  test.if(asRoot)("as root: runs as another user, from a copy", async () => {
     const folder = serverFolder(dataDir)
     expect(existsSync(dataDir)).toBe(false)
     expect(statSync(`${folder}/postgres`).uid).not.toBe(0)
@@ -264,19 +264,19 @@ describe("the embedded database", () => {
   })
 })
 
-describe("a server that ended unasked", () => {
+describe("supervision", () => {
   const dataDir = newDataDir()
   const pid = Effect.promise(() => serverPid(dataDir))
   const answers = (url: string) =>
     query(url, "select 1").pipe(Effect.sandbox, Effect.retry(Schedule.spaced("20 millis")))
   const untilAnother = (than: number) =>
     pid.pipe(
-      // There is no record between the end of the one and the start of the other.
+      // Between the end of the old server and the start of the new one, there is no postmaster.pid.
       Effect.catchAllDefect(() => Effect.succeed(than)),
       Effect.repeat({ until: (now) => now !== than && !Number.isNaN(now) }),
     )
 
-  /** What was logged, with its fields. */
+  /** A logger that collects the log lines with their fields. */
   const listen = () => {
     const lines: Array<Readonly<Record<string, unknown>>> = []
     const logger = Logger.make(({ message, annotations }) => {
@@ -284,7 +284,7 @@ describe("a server that ended unasked", () => {
     })
     return { lines, layer: Logger.replace(Logger.defaultLogger, logger) }
   }
-  const heard = <A, E>(
+  const logged = <A, E>(
     effect: (
       lines: ReadonlyArray<Readonly<Record<string, unknown>>>,
     ) => Effect.Effect<A, E, BunContext.BunContext | Scope.Scope>,
@@ -298,12 +298,12 @@ describe("a server that ended unasked", () => {
     )
   }
   const events = (lines: ReadonlyArray<Readonly<Record<string, unknown>>>) => lines.map(({ event }) => event)
-  /** It takes connections a moment before that is known. */
+  /** The server accepts connections a moment before `database.ready` is logged. */
   const untilLogged = (holds: () => boolean) =>
     Effect.repeat(Effect.sleep("20 millis"), { until: () => holds() })
 
-  test("is started again, every time, under the same URL, with what was in it", async () => {
-    const lines = await heard((lines) =>
+  test("restarts a crashed server with its URL and data", async () => {
+    const lines = await logged((lines) =>
       Effect.gen(function* () {
         const url = yield* started(dataDir)
         yield* query(url, "create table kept as select 'said before the crash' as word")
@@ -327,9 +327,9 @@ describe("a server that ended unasked", () => {
     expect(await processesOf(dataDir)).toEqual([])
   })
 
-  test("is started again where it was adopted, too", async () => {
+  test("restarts an adopted server", async () => {
     const left = hold(dataDir)
-    const url = await left.said
+    const url = await left.firstLine
     left.child.kill("SIGKILL")
     await left.child.exited
     await run(
@@ -344,9 +344,9 @@ describe("a server that ended unasked", () => {
     expect(await processesOf(dataDir)).toEqual([])
   })
 
-  test("is tried again until it can be started, with an error each time", async () => {
+  test("retries failed restarts and logs each failure", async () => {
     const cluster = `${serverFolder(dataDir)}/postgres/cluster`
-    const lines = await heard((lines) =>
+    const lines = await logged((lines) =>
       Effect.gen(function* () {
         const url = yield* started(dataDir)
         renameSync(`${cluster}/global`, `${cluster}/elsewhere`)
@@ -361,10 +361,10 @@ describe("a server that ended unasked", () => {
     expect(await processesOf(dataDir)).toEqual([])
   })
 
-  test("is not started beside one that runs, which is taken over", async () => {
+  test("adopts a server that another process started", async () => {
     const folder = serverFolder(dataDir)
     let isFull = false
-    const lines = await heard((lines) =>
+    const lines = await logged((lines) =>
       Effect.gen(function* () {
         const url = yield* started(dataDir)
         const [command = ""] = yield* Effect.promise(() => processesOf(dataDir))
@@ -384,7 +384,7 @@ describe("a server that ended unasked", () => {
         yield* untilLogged(() => events(lines).includes("database.start_failed"))
         let server = byHand()
         yield* untilLogged(() => {
-          // The processes of the one that was killed may still be in its way.
+          // The processes of the killed server may still hold its shared memory.
           if (server.exitCode !== null) server = byHand()
           return events(lines).at(-1) === "database.ready"
         })
@@ -393,7 +393,7 @@ describe("a server that ended unasked", () => {
       }).pipe(
         withFiles((files) => ({
           open: (path, options) =>
-            isFull && path.endsWith("postgres.log") ? noFileLeft : files.open(path, options),
+            isFull && path.endsWith("postgres.log") ? tooManyFiles : files.open(path, options),
         })),
       ),
     )
@@ -401,19 +401,19 @@ describe("a server that ended unasked", () => {
     expect(await processesOf(dataDir)).toEqual([])
   })
 
-  test.if(process.platform === "linux")("is not one of which that cannot be told", async () => {
+  test.if(process.platform === "linux")("a start fails if the process cannot be identified", async () => {
     const left = hold(dataDir)
-    const url = await left.said
+    const url = await left.firstLine
     const server = await serverPid(dataDir)
     left.child.kill("SIGKILL")
     await left.child.exited
     const blind = Effect.flip(startEmbedded({ dataDir })).pipe(
       withFiles((files) => ({
         readFileString: (path, encoding) =>
-          path.endsWith("/cmdline") ? noFileLeft : files.readFileString(path, encoding),
+          path.endsWith("/cmdline") ? tooManyFiles : files.readFileString(path, encoding),
       })),
     )
-    expect((await run(blind)).message).toContain("cannot be told whether the embedded database still runs")
+    expect((await run(blind)).message).toContain("state of the embedded database's process cannot be read")
     await run(
       Effect.gen(function* () {
         expect(yield* started(dataDir)).toBe(url)
@@ -423,14 +423,14 @@ describe("a server that ended unasked", () => {
     expect(await processesOf(dataDir)).toEqual([])
   })
 
-  test("is not one that takes too long to start: that one is stopped, and the start says so", async () => {
+  test("a start that takes too long fails", async () => {
     const moment = Effect.promise(() => Bun.sleep(2))
     const message = await run(
       Effect.gen(function* () {
         let isLaunched = false
         const scope = yield* Scope.make()
         const starting = yield* startEmbedded({ dataDir }).pipe(
-          // Nothing is ever heard of it.
+          // The server never becomes ready: its postmaster.pid cannot be read.
           withFiles((files) => ({
             open: (path, options) => {
               isLaunched ||= path.endsWith("postgres.log")
@@ -458,14 +458,14 @@ describe("a server that ended unasked", () => {
     expect(await processesOf(dataDir)).toEqual([])
   })
 
-  test("is not one that was stopped: nothing is logged, and none is started", async () => {
-    const lines = await heard(() => Effect.zipRight(started(dataDir), Effect.sleep("300 millis")))
+  test("a normal stop logs nothing and restarts nothing", async () => {
+    const lines = await logged(() => Effect.zipRight(started(dataDir), Effect.sleep("300 millis")))
     expect(events(lines)).toEqual(["database.ready"])
     expect(await processesOf(dataDir)).toEqual([])
   })
 
-  test("is not one of which a single connection was killed: that one restarts the others by itself", async () => {
-    const lines = await heard(() =>
+  test("a killed backend is left to PostgreSQL", async () => {
+    const lines = await logged(() =>
       Effect.gen(function* () {
         const url = yield* started(dataDir)
         const server = yield* pid
@@ -479,7 +479,7 @@ describe("a server that ended unasked", () => {
   })
 })
 
-test("a first start that was killed half-way is done again from the beginning", async () => {
+test("a killed first start is repeated", async () => {
   const dataDir = newDataDir()
   const first = hold(dataDir, { detached: true })
   const files = () =>
@@ -493,7 +493,7 @@ test("a first start that was killed half-way is done again from the beginning", 
   expect(files().filter((file) => String(file).startsWith(".partial-"))).toEqual([])
 }, 60_000)
 
-/** False where another user cannot enter the folder of bun or of the checkout: root's home, for example. */
+/** False if another user cannot enter the folder of bun or of the checkout, such as root's home. */
 const isReachable = () => {
   try {
     return Bun.spawnSync([process.execPath, "-e", `await import("${checkout}/src/db/embedded-home.ts")`], {
@@ -509,11 +509,11 @@ const isReachable = () => {
 }
 
 test.if(asRoot && isReachable())(
-  "as an ordinary user it runs in the data folder itself",
+  "as an ordinary user: runs in the data folder",
   async () => {
     const dataDir = newDataDir(nobody)
     const first = hold(dataDir, { uid: nobody, gid: nobody })
-    expect(await run(query(await first.said, "select 1"))).toEqual([1])
+    expect(await run(query(await first.firstLine, "select 1"))).toEqual([1])
     expect(readdirSync(dataDir).toSorted()).toEqual(["lock", "postgres", "postgres.log"])
     expect(statSync(`${dataDir}/postgres`).uid).toBe(nobody)
     first.child.kill("SIGTERM")

@@ -17,7 +17,7 @@ beforeAll(async () => {
   proxy = await startTcpProxy(database.url)
   service = await startTurns({
     database,
-    // No faster: it would have no time to connect, on a machine that has much else to do.
+    // No faster: on a busy machine, the connect timeout would be too short.
     speed: 5,
     env: { DATABASE_URL: proxy.url, DATABASE_POOL_SIZE: `${poolSize}` },
   })
@@ -38,7 +38,7 @@ afterEach(async () => {
 const list = () => service.call("GET", "/sessions", { key })
 const create = () => service.call("POST", "/sessions", { key, body: {} })
 const turn = () => service.converse(key, new Blob([recording]), { accept: "application/json" })
-/** All that was asked for at once, to its end. */
+/** Sends concurrent requests and awaits all of them. */
 const all = (ask: () => Promise<Response>, times: number) =>
   Promise.all(Array.from({ length: times }, ask)).then((answers) =>
     Promise.all(answers.map(async (answer) => ({ status: answer.status, body: await answer.text() }))),
@@ -53,8 +53,8 @@ const works = async () => {
   expect((await turn()).status).toBe(200)
 }
 
-describe("a server that vanishes without a word", () => {
-  test("is noticed, and who asked it is answered by the one after it", async () => {
+describe("a server that vanishes", () => {
+  test("a read: retried on the next server", async () => {
     await fillPool()
     proxy.vanish()
     expect(statusesOf(await all(list, 20))).toEqual([200])
@@ -62,7 +62,7 @@ describe("a server that vanishes without a word", () => {
     await until(() => proxy.connections() <= poolSize, "the dead connections to be given up")
   })
 
-  test("in a transaction: 503, as nobody knows what became of it; and nobody is held up after that", async () => {
+  test("a transaction: 503, later requests are not delayed", async () => {
     await fillPool()
     proxy.breakOn(/insert into "?sessions/i, "vanish")
     await expectProblem(await create(), unavailable)
@@ -70,7 +70,7 @@ describe("a server that vanishes without a word", () => {
     await works()
   })
 
-  test("in the middle of a turn: it is saved on the connection after that", async () => {
+  test("during a turn: saved on a new connection", async () => {
     await fillPool()
     service.upstream.script("tts", [{ seconds: 1, chunkBytes: 2000, chunkDelayMs: 15 }])
     const client = await service.converseRaw(key, recording)
@@ -91,13 +91,13 @@ describe("a server that fails over", () => {
     await admin.close()
   }
 
-  test("to a standby: what only reads is answered, the rest is 503 until it is promoted, and then all at once", async () => {
+  test("to a standby: reads work, writes are 503 until promotion", async () => {
     await setReadOnly("on")
     proxy.drop()
     await fillPool()
     expect((await list()).status).toBe(200)
     for (const ask of [create, turn]) await expectProblem(await ask(), unavailable)
-    // Full of connections that only read.
+    // Fills the pool with read-only connections.
     await fillPool()
     await setReadOnly("off")
     await all(create, 1)
@@ -106,7 +106,7 @@ describe("a server that fails over", () => {
   })
 
   test.each(["57P03", "57P01", "53300", "08006", "28P01"])(
-    "and says %s to who connects meanwhile: 503, and all is well once it takes connections again",
+    "while connections fail with %s: 503, then recovers",
     async (refusal) => {
       await fillPool()
       proxy.redirect({ refusal })
@@ -119,7 +119,7 @@ describe("a server that fails over", () => {
   )
 })
 
-test("a server that has fewer connections to give than the pool may have: all are answered, or told so", async () => {
+test("a server with fewer connections than the pool: 200 or 503", async () => {
   const limited = await makeEmptyDatabase()
   const role = new URL(limited.url).pathname.slice(1)
   await limited.sql.unsafe(`create role ${role} login password 'secret' connection limit 3`)
@@ -143,7 +143,7 @@ test("a server that has fewer connections to give than the pool may have: all ar
 })
 
 describe("a pool smaller than the load", () => {
-  test("answers everyone, or says 503; afterwards all connections are there", async () => {
+  test("answers 200 or 503 and loses no connection", async () => {
     const asked = [
       ...Array.from({ length: 50 }, turn),
       ...Array.from({ length: 100 }, list),
@@ -158,7 +158,7 @@ describe("a pool smaller than the load", () => {
     await works()
   })
 
-  test("of callers who leave at any moment loses no connection", async () => {
+  test("loses no connection when clients disconnect", async () => {
     const leave = async (ask: (signal: AbortSignal) => Promise<Response>, afterMs: number) => {
       const left = new AbortController()
       setTimeout(() => left.abort(), afterMs)
@@ -185,14 +185,14 @@ describe("a pool smaller than the load", () => {
   })
 })
 
-test("a database of which each answer takes 500 ms makes everything slow, and nothing fail", async () => {
-  // Both ways, by the service's clock.
+test("a database with 500 ms latency: slow, no failures", async () => {
+  // 50 ms each way in real time: 500 ms a round trip by the service's clock, which runs five times as fast.
   proxy.slow(50)
   const answers = await Promise.all([list(), create(), turn()])
   expect(answers.map(({ status }) => status)).toEqual([200, 201, 200])
 })
 
-test("a statement that takes long is left alone, as long as the server works on it", async () => {
+test("a long statement is not aborted", async () => {
   const { sessionId } = await readAs(Created, await create())
   const locks = await database.sql.reserve()
   await locks`begin`

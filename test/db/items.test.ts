@@ -24,7 +24,7 @@ afterEach(async () => {
   await database.drop()
 })
 
-/** This version on the test's database, which it migrates with the first effect that it runs. */
+/** This version on the test's database. The first effect that it runs migrates the database. */
 const startNew = () => {
   const env = new Map([
     ["DATABASE_URL", database.url],
@@ -57,7 +57,7 @@ const startNew = () => {
   }
 }
 
-/** Version 0.1.0 on the test's database: the statements that its code sends. */
+/** The statements of version 0.1.0 on the test's database. */
 const startOld = async () => {
   const runtime = ManagedRuntime.make(Older.connect(database.url))
   cleanUps.push(() => runtime.dispose())

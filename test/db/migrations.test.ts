@@ -22,7 +22,7 @@ const env = () => ({
   LOG_LEVEL: "none",
 })
 
-/** Brings the database up to date as `migrate` and the start of the service do. */
+/** Migrates the database as the start of the service does. */
 const migrate = () => {
   const provider = ConfigProvider.fromMap(new Map(Object.entries({ ...env(), LOG_DIR: "" })))
   return Effect.runPromiseExit(
@@ -45,7 +45,7 @@ test("the files are numbered from 1 without a gap", () => {
   for (const file of files) expect(file).toMatch(/^\d{4}_\w+\.sql$/)
 })
 
-test("an empty database gets all of them, once", async () => {
+test("an empty database gets every migration once", async () => {
   expect(Exit.isSuccess(await migrate())).toBe(true)
   expect(await done()).toEqual(files)
   const before = await tables()
@@ -57,19 +57,19 @@ test("an empty database gets all of them, once", async () => {
   expect(await database.sql`select 1 from users`).toHaveLength(1)
 })
 
-test("many may start at once on an empty database", async () => {
+test("six concurrent migrations of an empty database", async () => {
   const exits = await Promise.all(Array.from({ length: 6 }, migrate))
   expect(exits.filter(Exit.isFailure)).toEqual([])
   expect(await done()).toEqual(files)
 })
 
-test("so may three processes", async () => {
+test("three concurrent processes", async () => {
   const processes = Array.from({ length: 3 }, () => startProcess({ args: [mainFile, "migrate"], env: env() }))
   expect(await Promise.all(processes.map(({ ended }) => ended))).toEqual([0, 0, 0])
   expect(await done()).toEqual(files)
 }, 60_000)
 
-test("an older version goes on with the schema of a newer one, and says so", async () => {
+test("an older version runs on a newer schema and logs it", async () => {
   expect(Exit.isSuccess(await migrate())).toBe(true)
   await database.sql`insert into schema_migrations (migration_id, name) values (9999, 'of_later')`
   await database.sql`alter table turns add column of_later text`
@@ -88,12 +88,12 @@ test("an older version goes on with the schema of a newer one, and says so", asy
 })
 
 describe("a migration that fails", () => {
-  // The first one makes a table of this name, after others.
+  // The first migration creates other tables, then one of this name.
   beforeEach(async () => {
     await database.sql`create table messages (mine text)`
   })
 
-  test("leaves nothing of it, and works once what was wrong is put right", async () => {
+  test("is rolled back, and works after the cause is fixed", async () => {
     expect(Exit.isFailure(await migrate())).toBe(true)
     expect((await tables()).filter((name) => name !== "schema_migrations")).toEqual(["messages"])
     expect(await done()).toEqual([])
@@ -107,25 +107,25 @@ describe("a migration that fails", () => {
   test.each([
     ["migrate", "The database was not migrated."],
     ["serve", "The service did not start."],
-  ])("stops %s with one sentence that says what is wrong", async (command, opening) => {
+  ])("stops %s with one line that names the cause", async (command, opening) => {
     const service = startProcess({ args: [mainFile, command], env: env() })
     expect(await service.ended).toBe(1)
     expect(service.stdout()).toBe("")
     expect(service.stderr()).toStartWith(opening)
     expect(service.stderr().trim()).toMatch(
-      /^[\w ]+\. The database's schema could not be brought up to date: .*initial_schema.*: relation "messages" already exists\.?$/,
+      /^[\w ]+\. The database could not be migrated: .*initial_schema.*: relation "messages" already exists\.?$/,
     )
   })
 })
 
-test("a database that is not there stops the start with one sentence, without the password", async () => {
+test("a missing database: one line without the password", async () => {
   const url = new URL(database.url)
   url.pathname = "/nowhere"
   url.password = "s3cret"
   const service = startProcess({ args: [mainFile, "migrate"], env: { ...env(), DATABASE_URL: url.href } })
   expect(await service.ended).toBe(1)
   expect(service.stderr().trim()).toMatch(
-    /^The database was not migrated\. The database refused the service \(.*\): check /,
+    /^The database was not migrated\. The database refused the connection \(.*\): check /,
   )
   expect(service.stderr().trim().split("\n")).toHaveLength(1)
   expect(`${service.stdout()}${service.stderr()}`).not.toContain("s3cret")

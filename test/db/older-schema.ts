@@ -4,7 +4,7 @@ import type { SQL } from "bun"
 
 const folder = join(import.meta.dir, "../../migrations")
 
-/** Brings an empty database to the schema of an earlier version, which had the first `count` migrations. */
+/** Applies the first `count` migrations to an empty database. */
 export const migrateTo = async (sql: SQL, count: number) => {
   await sql`create table schema_migrations
     (migration_id integer primary key, created_at timestamptz not null default now(), name varchar(255) not null)`

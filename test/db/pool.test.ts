@@ -27,26 +27,26 @@ const connect = Effect.suspend(() =>
   Layer.build(PgClient.layerFromPool({ acquire: makePool({ url: Redacted.make(proxy.url), size: 3 }) })),
 ).pipe(Effect.map(Context.get(SqlClient)))
 
-/** On the real clock. */
-const awaited = (holds: () => Promise<boolean>, what: string) => Effect.promise(() => until(holds, what))
+/** Waits in real time. */
+const waitUntil = (holds: () => Promise<boolean>, what: string) => Effect.promise(() => until(holds, what))
 
-/** Lets the pool take one look, to its end: it then sleeps until the next. */
-const look = Effect.gen(function* () {
+/** Runs one check of the pool to its end; the pool then sleeps until the next. */
+const runCheck = Effect.gen(function* () {
   yield* TestClock.adjust("2 seconds")
   const next = (yield* Clock.currentTimeMillis) + 2000
   while (!Chunk.contains(yield* TestClock.sleeps(), next)) yield* Effect.promise(() => Bun.sleep(2))
 })
 
-describe("statements that take long", () => {
-  const questions = () => proxy.statements().filter((each) => each.includes("from pg_stat_activity")).length
+describe("a long statement", () => {
+  const probes = () => proxy.statements().filter((each) => each.includes("from pg_stat_activity")).length
   const waiting = async () =>
     (
       await database.sql`select 1 from pg_stat_activity
         where datname = current_database() and application_name = 'voice-agent' and wait_event_type = 'Lock'`
     ).length
 
-  /** Two at once, in vain for so long that the server is asked about them; then they may end. */
-  const takeLong = (meanwhile: (unlock: () => Promise<unknown>) => unknown) =>
+  /** Runs two statements that wait for a lock until the pool has asked the server about them, then unlocks them. */
+  const runLong = (meanwhile: (unlock: () => Promise<unknown>) => unknown) =>
     Effect.gen(function* () {
       proxy.forget()
       const sql = yield* connect
@@ -57,10 +57,10 @@ describe("statements that take long", () => {
       yield* Effect.promise(() => lock`select pg_advisory_lock(1)`.execute())
       const statement = sql`select 'done' as word from pg_advisory_xact_lock_shared(1)`
       const both = yield* Effect.fork(Effect.all([statement, statement], { concurrency: 2 }))
-      yield* awaited(async () => (await waiting()) === 2, "both to wait")
+      yield* waitUntil(async () => (await waiting()) === 2, "both statements waiting")
       const unlock = () => lock`select pg_advisory_unlock(1)`.execute()
       yield* Effect.promise(async () => meanwhile(unlock))
-      for (let time = 0; time < 3; time++) yield* look
+      for (let time = 0; time < 3; time++) yield* runCheck
       yield* Effect.promise(unlock)
       const answers: ReadonlyArray<unknown> = yield* Fiber.join(both)
       return answers
@@ -68,51 +68,51 @@ describe("statements that take long", () => {
   const done: ReadonlyArray<unknown> = [[{ word: "done" }], [{ word: "done" }]]
 
   effectTest(
-    "are left alone where the server works on them, as one question for all of them tells",
+    "continues while the server runs it",
     Effect.gen(function* () {
-      expect(yield* takeLong(() => undefined)).toEqual(done)
-      expect(questions()).toBe(1)
+      expect(yield* runLong(() => undefined)).toEqual(done)
+      expect(probes()).toBe(1)
     }),
     30_000,
   )
 
   effectTest(
-    "are left alone where the server has no connection to spare for the question",
+    "continues if the server refuses the probe",
     Effect.gen(function* () {
       const before = proxy.refused()
-      expect(yield* takeLong(() => proxy.redirect({ refusal: "53300" }))).toEqual(done)
+      expect(yield* runLong(() => proxy.redirect({ refusal: "53300" }))).toEqual(done)
       expect(proxy.refused() - before).toBe(1)
     }),
     30_000,
   )
 
   effectTest(
-    "fail where the server has done its work and the answer is lost",
+    "fails if its answer is lost",
     Effect.gen(function* () {
-      const lost = takeLong(async (unlock) => {
+      const lost = runLong(async (unlock) => {
         proxy.vanish()
         await unlock()
-        await until(async () => (await waiting()) === 0, "both to be done")
+        await until(async () => (await waiting()) === 0, "both statements done")
       })
       expect((yield* Effect.flip(lost))._tag).toBe("SqlError")
-      expect(questions()).toBe(1)
+      expect(probes()).toBe(1)
     }),
     30_000,
   )
 
   effectTest(
-    "are left alone behind a pooler, which tells process ids of its own invention",
+    "continues behind a pooler",
     Effect.gen(function* () {
       proxy.inventProcessIds()
-      expect(yield* takeLong(() => undefined)).toEqual(done)
-      expect(questions()).toBe(1)
+      expect(yield* runLong(() => undefined)).toEqual(done)
+      expect(probes()).toBe(1)
     }),
     30_000,
   )
 })
 
 effectTest(
-  "a statement that is refused does not cost its connection",
+  "a failed statement keeps its connection",
   Effect.gen(function* () {
     const sql = yield* connect
     const pid = sql`select pg_backend_pid() as pid`

@@ -34,22 +34,22 @@ const unavailable = {
 const list = () => service.call("GET", "/sessions", { key })
 const create = (title: string) => service.call("POST", "/sessions", { key, body: { title } })
 const titled = (title: string) => database.sql`select id from sessions where title = ${title}`
-/** How often such a statement was sent since the last `forget`. */
+/** How many matching statements were sent since the last `forget`. */
 const sent = (statement: RegExp) => proxy.statements().filter((each) => statement.test(each)).length
-/** How many connections of the service the server knows. */
+/** The number of the service's connections on the server. */
 const backends = async () =>
   (
     await database.sql`select 1 from pg_stat_activity
       where datname = current_database() and application_name = 'voice-agent'`
   ).length
-/** How many of the service's queries wait for a lock. */
+/** The number of the service's queries that wait for a lock. */
 const waiting = async () =>
   (
     await database.sql`select 1 from pg_stat_activity
       where datname = current_database() and application_name = 'voice-agent' and state = 'active'
         and wait_event_type = 'Lock'`
   ).length
-/** Resolves once all connections of the pool were made, and are idle. */
+/** Resolves when all connections of the pool are open and idle. */
 const fillPool = () => Promise.all(Array.from({ length: 4 }, list))
 
 describe("without a database", () => {
@@ -65,10 +65,10 @@ describe("without a database", () => {
     ["DELETE", `/sessions/${id}`, undefined],
     ["GET", `/sessions/${id}/messages`, undefined],
     ["POST", "/voice/conversation", undefined],
-  ])("%s %s is 503, and says when to try again", async (method, path, body) => {
+  ])("%s %s is 503 with Retry-After", async (method, path, body) => {
     await fillPool()
     proxy.cut()
-    // At first the pool still has connections, and then none: the same either way.
+    // With connections in the pool, and without.
     for (let time = 0; time < 3; time++) {
       const call = await service.call(method, path, { key, ...(body === undefined ? {} : { body }) })
       await expectProblem(call, unavailable)
@@ -77,7 +77,7 @@ describe("without a database", () => {
     expect((await list()).status).toBe(200)
   })
 
-  test("what asks nothing of it is answered as ever", async () => {
+  test("routes without a query still work", async () => {
     proxy.cut()
     expect((await service.call("GET", "/health")).status).toBe(200)
     expect((await service.call("GET", "/sessions")).status).toBe(401)
@@ -89,8 +89,8 @@ describe("without a database", () => {
   })
 })
 
-describe("once it is back", () => {
-  test("the very next request works, all pooled connections having been cut", async () => {
+describe("after it is back", () => {
+  test("the next request works on a new connection", async () => {
     for (const next of [
       list,
       () => create("next"),
@@ -103,14 +103,14 @@ describe("once it is back", () => {
     }
   })
 
-  test("so do many at once", async () => {
+  test("many concurrent requests work", async () => {
     await fillPool()
     proxy.drop()
     const answers = await Promise.all(Array.from({ length: 40 }, list))
     expect(answers.map(({ status }) => status)).toEqual(Array(40).fill(200))
   })
 
-  test("a connection ended by the server, too", async () => {
+  test("a connection ended by the server is replaced", async () => {
     await fillPool()
     await database.sql`select pg_terminate_backend(pid) from pg_stat_activity
       where datname = current_database() and application_name = 'voice-agent'`
@@ -120,18 +120,15 @@ describe("once it is back", () => {
   })
 })
 
-describe("a connection that breaks", () => {
-  test.each(["before", "after"] as const)(
-    "in a read, %s the server has it: it is read again, once",
-    async (when) => {
-      proxy.forget()
-      proxy.breakOn(/from sessions/, when)
-      expect((await list()).status).toBe(200)
-      expect(sent(/from sessions/)).toBe(2)
-    },
-  )
+describe("a connection breaks", () => {
+  test.each(["before", "after"] as const)("in a read, %s the server gets it: one retry", async (when) => {
+    proxy.forget()
+    proxy.breakOn(/from sessions/, when)
+    expect((await list()).status).toBe(200)
+    expect(sent(/from sessions/)).toBe(2)
+  })
 
-  test("in a read twice: 503", async () => {
+  test("twice during a read: 503", async () => {
     proxy.forget()
     proxy.breakOn(/from sessions/, "before", 2)
     await expectProblem(await list(), unavailable)
@@ -139,19 +136,16 @@ describe("a connection that breaks", () => {
     expect((await list()).status).toBe(200)
   })
 
-  test.each(["before", "after"] as const)(
-    "at BEGIN, %s the server has it: it begins again, once",
-    async (when) => {
-      const title = `begin ${when}`
-      proxy.forget()
-      proxy.breakOn(/^BEGIN/, when)
-      expect((await create(title)).status).toBe(201)
-      expect([sent(/^BEGIN/), sent(/insert into "?sessions/i), sent(/^COMMIT/)]).toEqual([2, 1, 1])
-      expect(await titled(title)).toHaveLength(1)
-    },
-  )
+  test.each(["before", "after"] as const)("at BEGIN, %s the server gets it: one retry", async (when) => {
+    const title = `begin ${when}`
+    proxy.forget()
+    proxy.breakOn(/^BEGIN/, when)
+    expect((await create(title)).status).toBe(201)
+    expect([sent(/^BEGIN/), sent(/insert into "?sessions/i), sent(/^COMMIT/)]).toEqual([2, 1, 1])
+    expect(await titled(title)).toHaveLength(1)
+  })
 
-  test("at BEGIN twice: 503", async () => {
+  test("twice at BEGIN: 503", async () => {
     proxy.forget()
     proxy.breakOn(/^BEGIN/, "before", 2)
     await expectProblem(await create("begin twice"), unavailable)
@@ -163,23 +157,20 @@ describe("a connection that breaks", () => {
     ["in the transaction", /insert into "?sessions/i, "before", 0],
     ["in the transaction", /insert into "?sessions/i, "after", 0],
     ["at COMMIT", /^COMMIT/, "before", 0],
-    // It was carried out, which the service cannot know.
+    // The statement succeeded, but the service cannot know that.
     ["at COMMIT", /^COMMIT/, "after", 1],
-  ] as const)(
-    "%s (%p), %s the server has it: 503, and nothing is done twice",
-    async (where, statement, when, rows) => {
-      const title = `${where} ${when}`
-      proxy.forget()
-      proxy.breakOn(statement, when)
-      await expectProblem(await create(title), unavailable)
-      expect([sent(/^BEGIN/), sent(/insert into/i)]).toEqual([1, 1])
-      expect(await titled(title)).toHaveLength(rows)
-      expect((await create("as ever")).status).toBe(201)
-    },
-  )
+  ] as const)("%s (%p), %s the server gets it: 503, no retry", async (where, statement, when, rows) => {
+    const title = `${where} ${when}`
+    proxy.forget()
+    proxy.breakOn(statement, when)
+    await expectProblem(await create(title), unavailable)
+    expect([sent(/^BEGIN/), sent(/insert into/i)]).toEqual([1, 1])
+    expect(await titled(title)).toHaveLength(rows)
+    expect((await create("as ever")).status).toBe(201)
+  })
 })
 
-test("a database that lets nobody in any more is away, until it does again", async () => {
+test("a database that refuses logins: 503 until it accepts them", async () => {
   const name = new URL(database.url).pathname.slice(1)
   const elsewhere = new SQL(new URL("/template1", database.url).href, { max: 1 })
   await elsewhere.unsafe(`alter database ${name} allow_connections false`)
@@ -192,8 +183,8 @@ test("a database that lets nobody in any more is away, until it does again", asy
   expect((await list()).status).toBe(200)
 })
 
-describe("a pool that is used up", () => {
-  test("is 503 after the time to connect, and serves on when a connection is free again", async () => {
+describe("an exhausted pool", () => {
+  test("is 503 after the connect timeout, then recovers", async () => {
     const { sessionId } = await readAs(Created, await create("locked"))
     const locks = await database.sql.reserve()
     await locks`begin`
@@ -212,7 +203,7 @@ describe("a pool that is used up", () => {
   })
 })
 
-test("a caller who leaves takes the query along, and the connection serves on", async () => {
+test("a client disconnect cancels the query, not the connection", async () => {
   const { sessionId } = await readAs(Created, await create("left"))
   const locks = await database.sql.reserve()
   await locks`begin`
@@ -234,14 +225,14 @@ test("a caller who leaves takes the query along, and the connection serves on", 
 })
 
 /**
- * What the library sends to end the statement of a caller who left may come when that has ended already, and hit the
- * next one on its connection.
+ * sql-pg cancels the statement of an interrupted fiber by the pid of its connection. The cancel may arrive late and hit
+ * the next statement on that connection.
  */
-describe("a statement that is cancelled for another one's sake", () => {
+describe("a statement cancelled in place of another", () => {
   test.each([
     ["a query", "PATCH", 200],
     ["a transaction", "DELETE", 204],
-  ] as const)("is done all the same: %s", async (_, method, status) => {
+  ] as const)("is retried: %s", async (_, method, status) => {
     const { sessionId } = await readAs(Created, await create("hit"))
     const locks = await database.sql.reserve()
     await locks`begin`
@@ -258,14 +249,14 @@ describe("a statement that is cancelled for another one's sake", () => {
       const [next] = await database.sql`select query_start from pg_stat_activity
         where datname = current_database() and application_name = 'voice-agent' and wait_event_type = 'Lock'`
       return next !== undefined && next.query_start > cancelled.query_start
-    }, "its second try")
+    }, "the retry to wait")
     await locks`rollback`
     locks.release()
     expect((await answer).status).toBe(status)
   })
 })
 
-test("the same work is done for a key whatever it looks like", async () => {
+test("well-formed and malformed keys cost the same queries", async () => {
   const work = []
   for (const apiKey of [key, `sk_${"0".repeat(64)}`, "x", "x".repeat(5000), "sk_\0"]) {
     proxy.forget()

@@ -20,9 +20,9 @@ interface Said {
   readonly isWhole: boolean
 }
 
-/** Every statement of version 0.1.0 on `messages`, word for word. */
+/** The statements of version 0.1.0 on `messages`, unchanged. */
 export const statements = Effect.map(SqlClient.SqlClient, (sql) => ({
-  /** What `save` does within its transaction, without the update of the turn's row. */
+  /** The transaction of `save`, without the update of the turn's row. */
   save: ({ id, userId, session, transcript, heard, isWhole }: Said) => {
     const message = { sessionId: session.id, turnId: id }
     const opened = sql`insert into sessions ${sql.insert({ id: session.id, userId })} on conflict (id) do nothing`

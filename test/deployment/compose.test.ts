@@ -15,20 +15,20 @@ const settings = Effect.runSync(
   ),
 )
 
-test("the database is published to this machine only, the service on PORT", () => {
+test("publishes PORT, and the database on loopback only", () => {
   // biome-ignore-start lint/suspicious/noTemplateCurlyInString: the compose file's own syntax
   expect(db.ports).toEqual(["127.0.0.1:${POSTGRES_PORT:-5432}:5432"])
   expect(api.ports).toEqual([`\${PORT:-${settings.port}}:${api.environment.PORT}`])
   // biome-ignore-end lint/suspicious/noTemplateCurlyInString: the compose file's own syntax
 })
 
-test("the service starts when the database takes connections by TCP", () => {
+test("the service waits for the database's TCP port", () => {
   expect(api.depends_on).toEqual({ db: { condition: "service_healthy" } })
   expect(db.healthcheck?.test?.slice(0, 2)).toEqual(["CMD", "pg_isready"])
   expect(db.healthcheck?.test).toContain("--host=127.0.0.1")
 })
 
-test("user, database and password are the same on both sides", () => {
+test("user, database and password match on both sides", () => {
   const { POSTGRES_USER, POSTGRES_DB, POSTGRES_PASSWORD } = db.environment
   expect(api.environment.DATABASE_URL).toBe(
     `postgres://${POSTGRES_USER}:${POSTGRES_PASSWORD}@db:5432/${POSTGRES_DB}`,
@@ -36,7 +36,7 @@ test("user, database and password are the same on both sides", () => {
   expect(db.image).toBe("postgres:15-alpine")
 })
 
-test("both come back by themselves, are watched, and have time to stop", () => {
+test("both restart, have health checks and time to stop", () => {
   for (const { restart, healthcheck, stop_grace_period } of [api, db]) {
     expect(restart).toBe("unless-stopped")
     expect(healthcheck).toBeDefined()
@@ -45,14 +45,14 @@ test("both come back by themselves, are watched, and have time to stop", () => {
   expect(seconds(api.stop_grace_period)).toBeGreaterThan(Duration.toSeconds(settings.shutdownTimeout))
 })
 
-test("what is stored is in named volumes", () => {
+test("data is in named volumes", () => {
   const { DATA_DIR, LOG_DIR } = api.environment
   expect(api.volumes).toEqual([`data:${DATA_DIR}`, `logs:${LOG_DIR}`])
   expect(db.volumes).toEqual(["db:/var/lib/postgresql/data"])
   expect(Object.keys(main.volumes)).toEqual(["data", "logs", "db"])
 })
 
-test("with compose.local.yml every stage has a server of its own, which is up and has its models", () => {
+test("compose.local.yml has a ready server for every stage", () => {
   const { environment, depends_on } = localApi
   for (const stage of ["STT", "LLM", "TTS"]) {
     const { hostname, pathname } = new URL(`${environment[`${stage}_BASE_URL`]}`)
@@ -69,7 +69,7 @@ test("with compose.local.yml every stage has a server of its own, which is up an
   expect(Object.keys(environment).filter((name) => !known.includes(name))).toEqual([])
 })
 
-test("each container has the least privilege that it works with", () => {
+test("containers run with the least privilege", () => {
   for (const { cap_drop, security_opt } of [api, db]) {
     expect(cap_drop).toEqual(["ALL"])
     expect(security_opt).toEqual(["no-new-privileges:true"])
@@ -79,7 +79,7 @@ test("each container has the least privilege that it works with", () => {
   expect(api.tmpfs).toStartWith("/tmp:size=")
 })
 
-test("the memory that recordings lie in has room for several of the largest of one user", () => {
+test("/tmp has room for several of the largest uploads", () => {
   const [, gigabytes] = /^\/tmp:size=(\d+)g,/.exec(`${api.tmpfs}`) ?? []
   // Of half of it, UPLOAD_SPACE_MB, one user may have half.
   expect((Number(gigabytes) * 1024 ** 3) / 4 / settings.maxAudioBytes).toBeGreaterThanOrEqual(4)

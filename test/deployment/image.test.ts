@@ -27,14 +27,14 @@ const copied = all("COPY")
   .flatMap((text) => text.split(" ").slice(0, -1))
 
 describe("the image", () => {
-  test("has the project's Bun, on Debian, whose packages are installed", () => {
+  test("is Debian with the pinned Bun and the packages", () => {
     const images = all("FROM").map((text) => text.split(" ")[0])
     expect(images[0]).toBe(`oven/${manifest.packageManager.replace("@", ":")}-slim`)
     expect(images.slice(1)).toEqual(["base", "base"])
     expect(last("LABEL")).toContain(`base.name="docker.io/${images[0]}"`)
   })
 
-  test("runs as a user that can write its two folders only, and gets its signals", () => {
+  test("runs as an unprivileged user and gets its signals", () => {
     expect(last("USER")).toMatch(/^[1-9]\d*:[1-9]\d*$/)
     expect(instructions.findLastIndex(({ keyword }) => keyword === "RUN")).toBeLessThan(
       instructions.findIndex(({ keyword }) => keyword === "USER"),
@@ -49,7 +49,7 @@ describe("the image", () => {
     expect(last("EXPOSE")).toBe(`${PORT}`)
   })
 
-  test("has no development dependencies, and src needs none", async () => {
+  test("has no development dependencies", async () => {
     expect(all("RUN")[0]).toMatch(/^bun install --frozen-lockfile --production /)
     const installed = Object.keys(manifest.dependencies)
     const transpiler = new Bun.Transpiler({ loader: "ts" })
@@ -66,7 +66,7 @@ describe("the image", () => {
     expect([...missing]).toEqual([])
   })
 
-  test("has every file that src reads beside itself", async () => {
+  test("has every file that src reads", async () => {
     const missing: string[] = []
     for await (const path of new Bun.Glob("src/**/*.ts").scan(root.pathname)) {
       for (const [, target = ""] of (await textOf(path)).matchAll(
@@ -79,7 +79,7 @@ describe("the image", () => {
     expect(missing).toEqual([])
   })
 
-  test("is built from what it copies, and the builder is sent nothing else", async () => {
+  test("the build context has only the copied files", async () => {
     const [first, ...allowed] = (await textOf(".dockerignore"))
       .split("\n")
       .filter((line) => /^[^#]/.test(line))
@@ -105,16 +105,16 @@ describe("the health check", () => {
     return Bun.spawn([process.execPath, ...rest], { env: { PORT: `${port}` }, stderr: "inherit" }).exited
   }
 
-  test("succeeds where the service answers", async () => {
+  test("succeeds if the service answers", async () => {
     expect(await check(server.port)).toBe(0)
   })
 
-  test("fails where it answers that it cannot serve", async () => {
+  test("fails if the service is not healthy", async () => {
     status = 503
     expect(await check(server.port)).toBe(1)
   })
 
-  test("fails where nobody listens", async () => {
+  test("fails if nothing listens", async () => {
     const closed = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() })
     await closed.stop(true)
     expect(await check(closed.port)).toBe(1)

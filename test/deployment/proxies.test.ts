@@ -112,7 +112,7 @@ describe.skipIf(Bun.which("nginx") === null)("nginx", () => {
   })
 
   test("streams a turn's events", () => streams(url))
-  test("takes the largest recording", () => takesLargeBodies(url))
+  test("accepts the largest recording", () => takesLargeBodies(url))
 })
 
 describe.skipIf(Bun.which("caddy") === null)("Caddy", () => {
@@ -128,10 +128,10 @@ describe.skipIf(Bun.which("caddy") === null)("Caddy", () => {
   })
 
   test("streams a turn's events", () => streams(url))
-  test("takes the largest recording", () => takesLargeBodies(url))
+  test("accepts the largest recording", () => takesLargeBodies(url))
 })
 
-test("the numbers of both are those of the service", () => {
+test("both have the limits of the service", () => {
   const [nginx, caddy] = [blockOf("nginx"), blockOf("caddy")]
   // 25 MB of audio, and a form around it.
   expect(nginx).toContain("client_max_body_size 26m;")

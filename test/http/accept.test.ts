@@ -34,7 +34,7 @@ describe("an Accept header", () => {
     ["audio/wav;q=7, application/json", "audio/wav"],
     [" , audio/wav , ", "audio/wav"],
     ["audio/wav;level=1;q=0.3, application/json;q=0.2", "audio/wav"],
-  ])("%p asks for %s", (accept, expected) => {
+  ])("%p selects %s", (accept, expected) => {
     expect<string>(rendering(accept)).toBe(expected)
   })
 
@@ -49,7 +49,7 @@ describe("an Accept header", () => {
     "audio",
     "*",
     "json",
-  ])("%p asks for nothing that there is", (accept) => {
+  ])("%p selects nothing", (accept) => {
     expect(rendering(accept)).toBe("NotAcceptable")
   })
 })

@@ -49,7 +49,7 @@ const fill = (userId: string, sessions: number, messages: number) =>
       jsonb_build_object('role', 'user', 'text', 'message "' || n || E'"\\n' || repeat('é', 30))
     from sessions s, generate_series(1, ${messages}) n where user_id = '${userId}' order by s.created_at, n;`)
 
-test("GET /users/me says who one is", async () => {
+test("GET /users/me returns the account", async () => {
   const { apiKey, userId, email } = await register()
   const answer = await service.call("GET", "/users/me", { key: apiKey })
   expect(answer.status).toBe(200)
@@ -57,7 +57,7 @@ test("GET /users/me says who one is", async () => {
 })
 
 describe("GET /users/me/export", () => {
-  test("is a download of all that is stored of one, and nothing of others", async () => {
+  test("is a download of the user's data only", async () => {
     const [mine, theirs] = [await register(), await register()]
     const first = await converse(mine.apiKey, { headers: { "idempotency-key": "once" } })
     const second = await converse(mine.apiKey)
@@ -89,12 +89,12 @@ describe("GET /users/me/export", () => {
     })
   })
 
-  test("of one who never said a word has nothing in it", async () => {
+  test("is empty for a new user", async () => {
     expect(await exported((await register()).apiKey)).toMatchObject({ sessions: [], turns: [] })
   })
 
   // The pages have 200: one short of them, full ones, and one more.
-  test.each([1, 199, 200, 201, 400])("is whole with %d sessions, messages and turns", async (count) => {
+  test.each([1, 199, 200, 201, 400])("is complete with %d sessions, messages and turns", async (count) => {
     const { apiKey, userId } = await register()
     await fill(userId, count, 1)
     await database.sql.unsafe(`
@@ -114,7 +114,7 @@ describe("GET /users/me/export", () => {
     expect(new Set(turns.map(({ id }) => id)).size).toBe(count)
   })
 
-  test("of 50,000 messages comes page by page, no faster than it is read", async () => {
+  test("streams 50,000 messages with backpressure", async () => {
     const { apiKey, userId } = await register()
     await fill(userId, 10, 5000)
     proxy.forget()
@@ -142,7 +142,7 @@ describe("GET /users/me/export", () => {
     client.leave()
   }, 60_000)
 
-  test("that the database breaks off does not end cleanly, and is a status where it had not begun", async () => {
+  test("a database failure: no clean end, or a status", async () => {
     const { apiKey, userId } = await register()
     await fill(userId, 2, 1000)
     proxy.breakOn(/from turns where user_id/, "before", 2)
@@ -162,7 +162,7 @@ describe("GET /users/me/export", () => {
     expect((await exported(apiKey)).sessions).toHaveLength(2)
   })
 
-  test("whose client leaves asks for no further page", async () => {
+  test("stops reading when the client disconnects", async () => {
     const { apiKey, userId } = await register()
     await fill(userId, 1, 50_000)
     const client = await connectRaw(service.url)
@@ -194,7 +194,7 @@ describe("DELETE /users/me", () => {
   }
   const nothing = { users: 0, keys: 0, sessions: 0, messages: 0, turns: 0 }
 
-  test("takes all that there is of one along, and nothing of others", async () => {
+  test("removes the user's data only", async () => {
     const [mine, theirs] = [await register(), await register()]
     for (const key of [mine.apiKey, theirs.apiKey]) {
       await converse(key)
@@ -223,7 +223,7 @@ describe("DELETE /users/me", () => {
     expect(again.status).toBe(201)
   })
 
-  test("takes one's own address in other letters, and by a form", async () => {
+  test("accepts the address in another case, and a form", async () => {
     const [upper, form] = [await register(), await register()]
     expect((await remove(upper.apiKey, { email: ` ${upper.email.toUpperCase()} ` })).status).toBe(204)
     const answer = await fetch(`${service.url}/users/me`, {
@@ -241,7 +241,7 @@ describe("DELETE /users/me", () => {
     [{ email: "bob@example.com" }],
     [{ email: null }],
     [{ email: ["a"] }],
-  ])("without one's own address deletes nothing: %j", async (body) => {
+  ])("deletes nothing without the user's address: %j", async (body) => {
     const { apiKey, userId } = await register()
     await expectProblem(await remove(apiKey, body), {
       status: 400,
@@ -251,7 +251,7 @@ describe("DELETE /users/me", () => {
     expect(await left(userId)).toMatchObject({ users: 1, keys: 1 })
   })
 
-  test("while a turn runs leaves nothing of it, nor is the turn answered as if it were saved", async () => {
+  test("during a turn: the turn is not saved", async () => {
     const { apiKey, userId, email } = await register()
     service.upstream.script("llm", [{ delayMs: 300 }])
     const asked = service.upstream.calls("llm").length
@@ -265,7 +265,7 @@ describe("DELETE /users/me", () => {
     expect(await left(userId)).toEqual(nothing)
   })
 
-  test("in the very moment in which a turn is saved is no defect of either", async () => {
+  test("while a turn is saved: no defect", async () => {
     const { apiKey, userId, email } = await register()
     service.upstream.script("llm", [{ delayMs: 300 }])
     const asked = service.upstream.calls("llm").length

@@ -38,7 +38,10 @@ const send = (body: Uint8Array, type = "multipart/form-data; boundary=x") =>
 /** Each beside a good recording, which is the first thing that is heard. */
 const beside: ReadonlyArray<readonly [name: string, more: () => Uint8Array]> = [
   ["a part without a name", () => part("Content-Disposition: form-data", "content")],
-  ["a part that is no form's", () => part('Content-Disposition: attachment; filename="b.wav"', "content")],
+  [
+    "a part of another Content-Disposition",
+    () => part('Content-Disposition: attachment; filename="b.wav"', "content"),
+  ],
   ["a name that is not UTF-8", () => field("\xff\xfe", "content")],
   ["the name __proto__", () => field("__proto__", "content")],
   ["a name of 10 KB", () => field("n".repeat(10_000), "content")],
@@ -52,7 +55,7 @@ const beside: ReadonlyArray<readonly [name: string, more: () => Uint8Array]> = [
     () => part('Content-Disposition: form-data; name="sessionId"; filename="s"', "a"),
   ],
   [
-    "a sessionId of a charset that there is not",
+    "a sessionId in an unknown charset",
     () =>
       part('Content-Disposition: form-data; name="sessionId"\r\nContent-Type: text/plain; charset=nope', "a"),
   ],
@@ -64,9 +67,9 @@ const beside: ReadonlyArray<readonly [name: string, more: () => Uint8Array]> = [
         "YQ==",
       ),
   ],
-  ["a field that names a charset for all", () => field("_charset_", "utf-7")],
+  ["a _charset_ field", () => field("_charset_", "utf-7")],
   [
-    "a file name in a charset that there is not",
+    "a file name in an unknown charset",
     () => part("Content-Disposition: form-data; name=\"b\"; filename*=nope''%ff%00", "a"),
   ],
   [
@@ -74,7 +77,7 @@ const beside: ReadonlyArray<readonly [name: string, more: () => Uint8Array]> = [
     () => part("Content-Disposition: form-data; name=\"b\"; filename*=utf-8''%ff%c0%af", "a"),
   ],
   [
-    "a form within it",
+    "a nested form",
     () =>
       part(
         'Content-Disposition: form-data; name="b"\r\nContent-Type: multipart/mixed; boundary=y',
@@ -83,7 +86,7 @@ const beside: ReadonlyArray<readonly [name: string, more: () => Uint8Array]> = [
   ],
 ]
 
-describe("a recording is heard", () => {
+describe("a recording is transcribed", () => {
   test.each(beside)("beside %s, before and after it", async (_, more) => {
     for (const body of [bytesOf(audio(), more(), end), bytesOf(more(), audio(), end)]) {
       const answer = await send(body)
@@ -107,7 +110,7 @@ describe("a recording is heard", () => {
     await answer.bytes()
   })
 
-  test("with words before the first boundary and after the last", async () => {
+  test("with text before the first boundary and after the last", async () => {
     const answer = await send(bytesOf("This is a form.\r\n", audio(), end, "It was a form.\r\n"))
     expect(answer.status).toBe(200)
     await answer.bytes()
@@ -147,7 +150,7 @@ const refused: ReadonlyArray<readonly [name: string, body: () => Uint8Array, cod
       malformed,
     ],
     [
-      "a boundary that is almost its own",
+      "a boundary that almost matches",
       () => bytesOf(field("b", "--x-\r\n--xx\r\n -- x\r\n--\r\n"), audio(), end),
       "VALIDATION_ERROR",
       malformed,
@@ -177,7 +180,12 @@ const refused: ReadonlyArray<readonly [name: string, body: () => Uint8Array, cod
       "VALIDATION_ERROR",
       malformed,
     ],
-    ["another boundary than it says", () => bytesOf(audio("y"), "--y--\r\n"), "VALIDATION_ERROR", malformed],
+    [
+      "a boundary other than the header's",
+      () => bytesOf(audio("y"), "--y--\r\n"),
+      "VALIDATION_ERROR",
+      malformed,
+    ],
     [
       "line ends without a CR",
       () => Buffer.from(bytesOf(audio(), end).toString("latin1").replaceAll("\r\n", "\n"), "latin1"),
@@ -195,13 +203,13 @@ const refused: ReadonlyArray<readonly [name: string, body: () => Uint8Array, cod
       malformed,
     ],
     [
-      "an audio without a file name's end",
+      "an audio file name without its closing quote",
       () => bytesOf(part('Content-Disposition: form-data; name="audio"; filename="a.wav', recording), end),
       "VALIDATION_ERROR",
       /Audio file is required|malformed/,
     ],
     [
-      "an audio by another case of its name",
+      "an audio field in another case",
       () => bytesOf(part('Content-Disposition: form-data; name="Audio"; filename="a.wav"', recording), end),
       "VALIDATION_ERROR",
       /^Audio file is required$/,
@@ -239,10 +247,10 @@ const refused: ReadonlyArray<readonly [name: string, body: () => Uint8Array, cod
       /WAV/,
     ],
     ["nothing but dashes", () => bytesOf("-".repeat(100_000)), "VALIDATION_ERROR", malformed],
-    ["its end and nothing else", () => bytesOf(end), "VALIDATION_ERROR", /^Audio file is required$/],
+    ["only its end", () => bytesOf(end), "VALIDATION_ERROR", /^Audio file is required$/],
   ]
 
-test.each(refused)("a form is refused that has %s", async (_, body, code, message) => {
+test.each(refused)("400 for a form with %s", async (_, body, code, message) => {
   await expectProblem(await send(body()), { status: 400, code, message })
   expect(service.upstream.calls("stt")).toEqual([])
 })
@@ -253,7 +261,7 @@ test.each([
   'multipart/form-data; boundary="x',
   "multipart/form-data boundary=x",
   "multipart/form-data; boundary=x, multipart/form-data; boundary=y",
-])("a form of the type %j is refused", async (type) => {
+])("400 for a form of type %j", async (type) => {
   await expectProblem(await send(bytesOf(audio("z"), "--z--\r\n"), type), {
     status: 400,
     code: "VALIDATION_ERROR",

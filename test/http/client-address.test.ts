@@ -5,7 +5,7 @@ const proxies = ["10.0.0.0/8", "fd00::/8", "203.0.113.7"]
 const clientAddress = makeClientAddress(proxies)
 const from = (peer: string, headers: Record<string, string> = {}) => clientAddress(peer, new Headers(headers))
 
-describe("a client's address", () => {
+describe("the client address", () => {
   test.each([
     ["nothing before it", "192.0.2.1", {}, "192.0.2.1"],
     ["of IPv4 by IPv6", "::ffff:192.0.2.1", {}, "192.0.2.1"],
@@ -78,7 +78,7 @@ describe("a client's address", () => {
     expect(from(peer, headers)).toBe(expected)
   })
 
-  test("without trusted proxies is the peer's", () => {
+  test("is the peer without trusted proxies", () => {
     expect(makeClientAddress([])("10.1.2.3", new Headers({ "x-forwarded-for": "198.51.100.1" }))).toBe(
       "10.1.2.3",
     )

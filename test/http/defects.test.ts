@@ -53,7 +53,7 @@ describe.each(["production", "development"])("in %s", (environment) => {
       ["PATCH", `/sessions/${crypto.randomUUID()}`, '{"title":"x"}'],
       ["DELETE", `/sessions/${crypto.randomUUID()}`, undefined],
       ["GET", `/sessions/${crypto.randomUUID()}/messages`, undefined],
-    ])("of %s %s is 500, and in the log with its cause", async (method, path, body) => {
+    ])("of %s %s is 500 and logged with its cause", async (method, path, body) => {
       const answer = await call(method, path, body)
       const id = answer.headers.get("x-request-id") ?? ""
       if (environment === "production") {
@@ -75,7 +75,7 @@ describe.each(["production", "development"])("in %s", (environment) => {
     })
   })
 
-  test("a wrong field is named, and its value not repeated", async () => {
+  test("names an invalid field and does not quote its value", async () => {
     for (const [path, body] of [
       ["/auth/login", `{"apiKey":["${key}"]}`],
       ["/sessions", `{"title":{"${key}":"${key}"}}`],
@@ -99,7 +99,7 @@ describe.each(["production", "development"])("in %s", (environment) => {
     }
   })
 
-  test("every error has its envelope, with headers for a browser", async () => {
+  test("every error has the envelope and CORS headers", async () => {
     for (const [answer, status, code] of [
       [await register("ada@example.com"), 409, "EMAIL_TAKEN"],
       [await call("GET", "/nope"), 404, "NOT_FOUND"],
@@ -111,7 +111,7 @@ describe.each(["production", "development"])("in %s", (environment) => {
     }
   })
 
-  test("a caller who leaves before the answer is no error of the service's", async () => {
+  test("a client disconnect is not a server error", async () => {
     const { sessionId } = await readAs(Created, await call("POST", "/sessions", "{}"))
     const locks = await database.sql.reserve()
     await locks`begin`
@@ -134,7 +134,7 @@ describe.each(["production", "development"])("in %s", (environment) => {
     locks.release()
   })
 
-  test("no key is in the log", () => {
+  test("no key is logged", () => {
     expect(`${service.stdout()}${service.stderr()}`).not.toContain(key)
   })
 })

@@ -32,7 +32,7 @@ const rawly = async (line: string, headers?: Record<string, string>) => {
 const invalid = (message: string | RegExp) => ({ status: 400, code: "VALIDATION_ERROR", message })
 const pathNotFound = { status: 404, code: "NOT_FOUND", message: "There is nothing at this path." }
 
-describe("a path that is none", () => {
+describe("an unknown path", () => {
   test.each([
     "/api/v1/nope",
     "/api/v1",
@@ -66,7 +66,7 @@ describe("a path that is none", () => {
     await expectProblem(await rawly(`POST ${path}`, { "content-length": "0" }), pathNotFound)
   })
 
-  test("is 404 whoever asks, by whatever method, without a body of an answer to HEAD", async () => {
+  test("is 404 for every client and method", async () => {
     for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"]) {
       await expectProblem(await rawly(`${method} /api/v1/nope`, { "content-length": "0" }), pathNotFound)
     }
@@ -76,7 +76,7 @@ describe("a path that is none", () => {
   })
 })
 
-describe("a method that a path does not take", () => {
+describe("an unsupported method", () => {
   const id = crypto.randomUUID()
   test.each([
     ["/health", "GET, HEAD, OPTIONS", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"]],
@@ -89,7 +89,7 @@ describe("a method that a path does not take", () => {
     ["/sessions/nope", "DELETE, GET, HEAD, OPTIONS, PATCH", ["POST"]],
     [`/sessions/${id}/messages`, "GET, HEAD, OPTIONS, POST", ["PATCH", "DELETE"]],
     ["/voice/conversation", "OPTIONS, POST", ["GET", "PUT"]],
-  ])("of %s is 405, and told which it takes", async (path, allow, methods) => {
+  ])("of %s is 405 with Allow", async (path, allow, methods) => {
     for (const method of methods) {
       for (const host of ["localhost", "a"]) {
         const line = `${method} /api/v1${path}`
@@ -104,7 +104,7 @@ describe("a method that a path does not take", () => {
     }
   })
 
-  test("is 405 for a HEAD of what can't be got", async () => {
+  test("is 405 for HEAD without a GET", async () => {
     const answer = await service.call("HEAD", "/auth/login")
     expect({ status: answer.status, body: await answer.text() }).toEqual({ status: 405, body: "" })
   })
@@ -119,7 +119,7 @@ test.each(["/health", "/ready", "/sessions", "/sessions?limit=1"])(
   },
 )
 
-test("a slash at the end, and dots that lead nowhere, change nothing", async () => {
+test("a trailing slash and dot segments are ignored", async () => {
   for (const path of ["/health/", "/health?x=1", "/./health", "/sessions/../health"]) {
     expect((await rawly(`GET /api/v1${path}`)).status).toBe(200)
   }
@@ -127,18 +127,18 @@ test("a slash at the end, and dots that lead nowhere, change nothing", async () 
 })
 
 describe("a request id", () => {
-  test("of the client's own is kept where it can do no harm", async () => {
+  test("from the client is kept if it is safe", async () => {
     const asked = crypto.randomUUID()
     const answer = await service.call("GET", "/health", { headers: { "x-request-id": asked } })
     expect(answer.headers.get("x-request-id")).toBe(asked)
   })
 
-  test.each(["", "a b", "x".repeat(65), '"', "a,b"])("is made where it asks for %j", async (asked) => {
+  test.each(["", "a b", "x".repeat(65), '"', "a,b"])("is generated instead of %j", async (asked) => {
     const answer = await service.call("GET", "/health", { headers: { "x-request-id": asked } })
     expect(answer.headers.get("x-request-id")).toMatch(/^[0-9a-f]{8}-[0-9a-f-]{27}$/)
   })
 
-  test("is on answers of every kind", async () => {
+  test("is on every response", async () => {
     const answers = await Promise.all([
       service.call("GET", "/health"),
       service.call("GET", "/ready"),
@@ -211,7 +211,7 @@ describe.each(takers)("the body of %s %s", (method, path) => {
     ["true", "true", "body: must be an object"],
     ["not UTF-8", Buffer.from('{"a":"\xff"}', "latin1"), "The body is not valid UTF-8."],
     ["UTF-16", Buffer.from("{}", "utf16le"), "The body is not valid JSON."],
-  ])("is 400 where it is %s", async (_, body, message) => {
+  ])("is 400 if it is %s", async (_, body, message) => {
     for (const type of ["application/json", "Application/JSON; charset=utf-8"]) {
       await expectProblem(await send(body, type), invalid(message))
     }
@@ -226,7 +226,7 @@ describe.each(takers)("the body of %s %s", (method, path) => {
   })
 })
 
-test("the last of two members or fields by one name counts", async () => {
+test("the last of two equal names counts", async () => {
   const register = (body: string, type: string) =>
     fetch(`${service.url}/users/register`, { method: "POST", headers: { "content-type": type }, body })
   const emails = ["json", "form"].map((kind) => `${kind}-${crypto.randomUUID()}@example.com`)
@@ -253,7 +253,7 @@ describe("a body over 1 MB", () => {
     expect((await connection.answer()).status).toBe(200)
   }
 
-  test("is refused by its Content-Length, unread, and the connection serves on", async () => {
+  test("is rejected by its Content-Length, unread", async () => {
     const connection = await open()
     connection.send(head("POST /api/v1/sessions", { ...headers(), "content-length": `${megabyte + 1}` }))
     await expectProblem(asResponse(await connection.answer()), tooLarge)
@@ -261,7 +261,7 @@ describe("a body over 1 MB", () => {
     await stillServes(connection)
   })
 
-  test("is refused where it is sent in chunks, before its end, and the connection serves on", async () => {
+  test("is rejected in chunks, before its end", async () => {
     const connection = await open()
     connection.send(head("POST /api/v1/sessions", { ...headers(), "transfer-encoding": "chunked" }))
     connection.send(chunk(title(megabyte)))
@@ -271,7 +271,7 @@ describe("a body over 1 MB", () => {
     await stillServes(connection)
   })
 
-  test.each(["chunked", "with a length"])("is one byte more than what is taken, %s", async (how) => {
+  test.each(["chunked", "with a length"])("starts one byte over the limit, %s", async (how) => {
     const connection = await open()
     const chunked = how === "chunked"
     const framing: Record<string, string> = chunked
@@ -282,13 +282,13 @@ describe("a body over 1 MB", () => {
     expect((await connection.answer()).status).toBe(201)
   })
 
-  test.each(takers)("is refused by %s %s", async (method, path) => {
+  test.each(takers)("is rejected by %s %s", async (method, path) => {
     const body = title(megabyte + 1)
     const call = await fetch(`${service.url}${path}`, { method, headers: headers(), body })
     await expectProblem(call, /register|login/.test(path) ? larger("8 KB") : tooLarge)
   })
 
-  test("is refused at 8 KB where no key was looked at", async () => {
+  test("is rejected at 8 KB on public routes", async () => {
     const send = (path: string, body: string) =>
       fetch(`${service.url}${path}`, { method: "POST", headers: headers(), body })
     for (const path of ["/users/register", "/auth/register", "/auth/login"]) {
@@ -298,7 +298,7 @@ describe("a body over 1 MB", () => {
   })
 })
 
-describe("a wrong key is answered before the body comes", () => {
+describe("a wrong key is rejected before the body is read", () => {
   test.each([
     ["POST", "/sessions", "application/json"],
     ["PATCH", `/sessions/${crypto.randomUUID()}`, "application/json"],

@@ -28,7 +28,7 @@ const begun = Effect.gen(function* () {
 })
 
 effectTest(
-  "a comment comes after ten seconds of silence, and again after ten more",
+  "a comment is sent after every ten seconds of silence",
   Effect.gen(function* () {
     const { comments } = yield* begun
     yield* TestClock.adjust("9 seconds")
@@ -41,7 +41,7 @@ effectTest(
 )
 
 effectTest(
-  "no comment comes between events that are close",
+  "no comment is sent between frequent events",
   Effect.gen(function* () {
     const { comments, heard } = yield* begun
     for (let n = 0; n < 20; n++) {
@@ -55,7 +55,7 @@ effectTest(
 )
 
 effectTest(
-  "comments end with the events, and are none of them",
+  "comments end with the events",
   Effect.gen(function* () {
     const { turn, sent, reading, heard } = yield* begun
     yield* TestClock.adjust("25 seconds")

@@ -58,7 +58,7 @@ const asked = () => proxy.statements().filter((statement) => statement === "sele
 const becomes = (status: number) =>
   until(async () => (await ready()).status === status, `/ready to be ${status}`)
 
-test("GET /health says that the process lives, whatever else does not", async () => {
+test("GET /health is 200 while the process runs", async () => {
   proxy.cut()
   proxy.forget()
   const answer = await service.call("GET", "/health")
@@ -68,7 +68,7 @@ test("GET /health says that the process lives, whatever else does not", async ()
   expect(proxy.statements()).toEqual([])
 })
 
-test("GET /ready tells of each part, and on what the stages run", async () => {
+test("GET /ready reports each part and the stages' providers", async () => {
   await becomes(200)
   expect(await readAs(Readiness, await ready())).toEqual({
     status: "ready",
@@ -82,7 +82,7 @@ test("GET /ready tells of each part, and on what the stages run", async () => {
   })
 })
 
-test("GET /ready asks the database once, however many ask, and a provider never", async () => {
+test("GET /ready shares one database query, and calls no provider", async () => {
   await becomes(200)
   proxy.forget()
   await Promise.all(Array.from({ length: 50 }, ready))
@@ -91,7 +91,7 @@ test("GET /ready asks the database once, however many ask, and a provider never"
   expect(service.upstream.openConnections()).toBe(0)
 })
 
-test("GET /ready is 503 without the database or ffmpeg, and 200 once they are back", async () => {
+test("GET /ready is 503 without the database or ffmpeg", async () => {
   proxy.cut()
   await rename(ffmpeg(), `${ffmpeg()}-away`)
   await becomes(503)
@@ -104,7 +104,7 @@ test("GET /ready is 503 without the database or ffmpeg, and 200 once they are ba
   await becomes(200)
 })
 
-test("GET /ready says which stages run on the offline engines", async () => {
+test("GET /ready names the stages on the offline engines", async () => {
   const offline = await startService({
     database,
     env: { OPENAI_API_KEY: "", OPENAI_BASE_URL: "", LLM_BASE_URL: "http://127.0.0.1:9/v1" },
@@ -120,7 +120,7 @@ test("GET /ready says which stages run on the offline engines", async () => {
   await offline.stop()
 })
 
-describe("what GET /ready found", () => {
+describe("the result of GET /ready", () => {
   /** The routes alone on a clock of the test's own, so that a second passes when the test says. */
   const routes = Effect.gen(function* () {
     const app = yield* healthRoutes
@@ -147,7 +147,7 @@ describe("what GET /ready found", () => {
   )
 
   effectTest(
-    "is asked anew after a second",
+    "is cached for a second",
     Effect.gen(function* () {
       const { ready, asked } = yield* routes
       proxy.forget()
@@ -165,7 +165,7 @@ describe("what GET /ready found", () => {
   )
 
   effectTest(
-    "is 503 after 2 s where the database says nothing",
+    "is 503 after 2 s without an answer of the database",
     Effect.gen(function* () {
       const { ready, asked } = yield* routes
       proxy.forget()

@@ -41,7 +41,7 @@ const twice = [
 ] as const
 
 test.each(["audio/mpeg", "application/json", "text/event-stream"])(
-  "after a turn as %s its connection may not be silent for ever",
+  "the idle timeout is restored after a turn as %s",
   async (accept) => {
     const answer = await service.converse(key, new Blob([recording]), { accept })
     await answer.bytes()
@@ -49,7 +49,7 @@ test.each(["audio/mpeg", "application/json", "text/event-stream"])(
   },
 )
 
-test("nor after a turn that fails, is refused, or loses its client", async () => {
+test("the idle timeout is restored after a failed turn", async () => {
   service.upstream.script("stt", [{ text: "" }])
   expect((await service.converse(key, new Blob([recording]))).status).toBe(400)
   expect((await service.converse(key, new Blob(["no audio"]))).status).toBe(400)

@@ -22,7 +22,7 @@ const sent = (least: number, bytes: (second: number) => number, seconds?: number
   })
 
 effectTest(
-  "a body that comes more slowly than the floor is ended after a window",
+  "a body under the rate limit is ended after a window",
   Effect.gen(function* () {
     for (const bytes of [() => 0, () => KB - 1, (second: number) => (second === 0 ? 14 * KB : 0)]) {
       const fiber = yield* sent(KB, bytes)
@@ -35,7 +35,7 @@ effectTest(
 )
 
 effectTest(
-  "one that comes like a phone's, in bursts or with a gap of some seconds, passes, however long it takes",
+  "bursts and short gaps pass",
   Effect.gen(function* () {
     const paces = [
       () => 30 * KB,
@@ -52,7 +52,7 @@ effectTest(
 )
 
 effectTest(
-  "one that stops later is ended a window later, two at most",
+  "a body that stops is ended within two windows",
   Effect.gen(function* () {
     const fiber = yield* sent(KB, (second) => (second < 100 ? 30 * KB : 0))
     yield* TestClock.adjust("100 seconds")
@@ -63,7 +63,7 @@ effectTest(
 )
 
 effectTest(
-  "a floor of 0 ends nothing",
+  "a rate of 0 ends nothing",
   Effect.gen(function* () {
     const fiber = yield* sent(0, () => 0, 60)
     yield* TestClock.adjust("60 seconds")

@@ -48,7 +48,7 @@ const change = (id: string, what: string) =>
 const daysFromNow = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString()
 
 describe("GET /users/me/keys", () => {
-  test("shows all of one's keys, the newest first, and never the key", async () => {
+  test("lists the keys, newest first, without their secrets", async () => {
     const key = await service.register()
     const expiresAt = daysFromNow(90)
     const made = await make(key, { name: "  Laptop ", expiresAt })
@@ -63,7 +63,7 @@ describe("GET /users/me/keys", () => {
     expect((await list(made.apiKey)).map(({ current }) => current)).toEqual([true, false])
   })
 
-  test("is of one's own keys only", async () => {
+  test("lists the user's own keys only", async () => {
     const [mine, theirs] = [await service.register(), await service.register()]
     const { id } = await make(theirs)
     expect((await list(mine)).map((key) => key.id)).toEqual([await idOf(mine)])
@@ -75,7 +75,7 @@ describe("GET /users/me/keys", () => {
 })
 
 describe("POST /users/me/keys", () => {
-  test("makes a key that works at once, on every process", async () => {
+  test("creates a key that works at once in every process", async () => {
     const key = await service.register()
     const made = await make(key)
     expect(made).toMatchObject({ name: "API key", expiresAt: null })
@@ -85,7 +85,7 @@ describe("POST /users/me/keys", () => {
     expect(JSON.stringify(stored)).not.toContain(made.apiKey)
   })
 
-  test("takes nothing, nulls and a form as well", async () => {
+  test("accepts no body, nulls and a form", async () => {
     const key = await service.register()
     expect((await call(key, "POST", "/keys")).status).toBe(201)
     expect(await make(key, { name: null, expiresAt: null })).toMatchObject({
@@ -107,7 +107,7 @@ describe("POST /users/me/keys", () => {
     ["2099-12-31T23:59:59+02:00", "2099-12-31T21:59:59.000Z"],
     ["2099-12-31T23:59Z", "2099-12-31T23:59:00.000Z"],
     ["9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"],
-  ])("reads the time %s", async (expiresAt, expected) => {
+  ])("accepts the time %s", async (expiresAt, expected) => {
     expect((await make(await service.register(), { expiresAt })).expiresAt).toBe(expected)
   })
 
@@ -121,7 +121,7 @@ describe("POST /users/me/keys", () => {
     [""],
     [4_102_444_800_000],
     [true],
-  ])("refuses to end at %j", async (expiresAt) => {
+  ])("rejects the expiry %j", async (expiresAt) => {
     await expectProblem(await call(await service.register(), "POST", "/keys", { expiresAt }), {
       status: 400,
       code: "VALIDATION_ERROR",
@@ -130,7 +130,7 @@ describe("POST /users/me/keys", () => {
   })
 
   test.each([[""], ["  "], ["x".repeat(101)], ["a\nb"], ["a\0"], ["a\u200bb"], ["\ud800"], [7], [["a"]]])(
-    "refuses the name %j",
+    "rejects the name %j",
     async (name) => {
       await expectProblem(await call(await service.register(), "POST", "/keys", { name }), {
         status: 400,
@@ -140,12 +140,12 @@ describe("POST /users/me/keys", () => {
     },
   )
 
-  test("takes a name of 100 characters", async () => {
+  test("accepts a name of 100 characters", async () => {
     const name = "😀".repeat(100)
     expect((await make(await service.register(), { name })).name).toBe(name)
   })
 
-  test("makes at most 20 usable ones, also where many are asked for at once", async () => {
+  test("creates at most 20 usable keys, also concurrently", async () => {
     const key = await service.register()
     const answers = await Promise.all(
       Array.from({ length: 24 }, (_, n) => (n % 2 === 0 ? service : second)).map((at) =>
@@ -173,7 +173,7 @@ describe("POST /users/me/keys", () => {
     expect((await call(key, "POST", "/keys", {})).status).toBe(409)
   })
 
-  test("forgets the oldest of many that have ended, and none that is usable", async () => {
+  test("deletes the oldest ended keys only", async () => {
     const key = await service.register()
     const first = await make(key)
     await database.sql`insert into api_keys (user_id, name, key_hash, created_at, revoked_at)
@@ -189,7 +189,7 @@ describe("POST /users/me/keys", () => {
 })
 
 describe("DELETE /users/me/keys/:id", () => {
-  test("ends a key at once, on every process, and stays so", async () => {
+  test("revokes a key at once in every process", async () => {
     const key = await service.register()
     const made = await make(key)
     expect(await opens(made.apiKey, second)).toBe(true)
@@ -206,7 +206,7 @@ describe("DELETE /users/me/keys/:id", () => {
     expect((await list(key))[0]).toMatchObject({ id: made.id, revokedAt: expect.any(String) })
   })
 
-  test("leaves the last key, and says what to do", async () => {
+  test("keeps the last key", async () => {
     const key = await service.register()
     const id = await idOf(key)
     const refusal = {
@@ -226,7 +226,7 @@ describe("DELETE /users/me/keys/:id", () => {
     expect(await opens(key)).toBe(false)
   })
 
-  test("leaves one where two go at once", async () => {
+  test("keeps one of two that are deleted concurrently", async () => {
     const key = await service.register()
     const made = await make(key)
     const answers = await Promise.all([
@@ -246,7 +246,7 @@ describe("DELETE /users/me/keys/:id", () => {
 })
 
 describe("POST /users/me/keys/:id/rotate", () => {
-  test("gives a key of the same name and lifetime; the old one ends at once", async () => {
+  test("creates a key of the same name and lifetime", async () => {
     const key = await service.register()
     const old = await make(key, { name: "Phone", expiresAt: daysFromNow(30) })
     await change(
@@ -265,7 +265,7 @@ describe("POST /users/me/keys/:id/rotate", () => {
     await expectProblem(await rotate(key, old.id), { status: 404, code: "API_KEY_NOT_FOUND" })
   })
 
-  test("with a grace lets the old one go on until that is over", async () => {
+  test("with a grace period: the old key works until its end", async () => {
     const key = await service.register()
     const id = await idOf(key)
     const next = await readAs(NewApiKey, await rotate(key, id, { graceSeconds: 604_800 }))
@@ -282,18 +282,21 @@ describe("POST /users/me/keys/:id/rotate", () => {
     expect(await opens(next.apiKey)).toBe(true)
   })
 
-  test.each([[-1], [604_801], ["long"], [true], [null]])("refuses a grace of %j", async (graceSeconds) => {
-    const key = await service.register()
-    await expectProblem(await rotate(key, await idOf(key), { graceSeconds }), {
-      status: 400,
-      code: "VALIDATION_ERROR",
-      message: "graceSeconds: must be a number from 0 to 604800",
-    })
-    expect(await opens(key)).toBe(true)
-  })
+  test.each([[-1], [604_801], ["long"], [true], [null]])(
+    "rejects the grace period %j",
+    async (graceSeconds) => {
+      const key = await service.register()
+      await expectProblem(await rotate(key, await idOf(key), { graceSeconds }), {
+        status: 400,
+        code: "VALIDATION_ERROR",
+        message: "graceSeconds: must be a number from 0 to 604800",
+      })
+      expect(await opens(key)).toBe(true)
+    },
+  )
 })
 
-test("a key that expires is refused from then on, everywhere", async () => {
+test("an expired key is rejected in every process", async () => {
   const key = await service.register()
   const made = await make(key, { expiresAt: daysFromNow(1) })
   expect(await opens(made.apiKey)).toBe(true)
@@ -312,7 +315,7 @@ describe("the last use of a key", () => {
     }
   }
 
-  test("is kept to the minute: one statement a minute, however many the requests", async () => {
+  test("is written once a minute", async () => {
     const key = await service.register()
     const id = await idOf(key)
     await noted(key)
@@ -328,7 +331,7 @@ describe("the last use of a key", () => {
     expect(asked).toBeWithin(1, 5)
   })
 
-  test("is not waited for", async () => {
+  test("does not delay the request", async () => {
     const key = await service.register()
     const lock = await database.sql.reserve()
     await lock`begin`
@@ -349,7 +352,7 @@ test.each([
   ["POST", "/keys"],
   ["DELETE", `/keys/${crypto.randomUUID()}`],
   ["POST", `/keys/${crypto.randomUUID()}/rotate`],
-])("%s /users/me%s wants a key, before anything else", async (method, path) => {
+])("%s /users/me%s requires a key first", async (method, path) => {
   await expectProblem(await service.call(method, `/users/me${path}`), { status: 401, code: "UNAUTHORIZED" })
   await expectProblem(await service.call(method, `/users/me${path}`, { key: "sk_unknown" }), {
     status: 401,

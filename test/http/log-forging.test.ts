@@ -92,7 +92,7 @@ const targets: ReadonlyArray<
     / request\.completed /,
   ],
   [
-    "whom a proxy names",
+    "a forwarded address",
     (forged) => sendRaw(head("GET /api/v1/health", { "x-forwarded-for": forged })),
     / request\.completed /,
   ],
@@ -168,7 +168,7 @@ const targets: ReadonlyArray<
     / request\.failed .*code=LLM_FAILED/,
   ],
   [
-    "what is heard and said",
+    "a transcript and a reply",
     async (forged) => {
       service.upstream.script("stt", [{ text: forged }])
       service.upstream.script("llm", [{ text: forged }])

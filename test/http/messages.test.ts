@@ -30,11 +30,11 @@ beforeAll(async () => {
 })
 afterAll(() => service.stop())
 
-test("an empty session has none", async () => {
+test("an empty session has no messages", async () => {
   expect(await messages(await create())).toEqual([])
 })
 
-test("a message is told as it is stored", async () => {
+test("returns a message as stored", async () => {
   const session = await create()
   const turn = crypto.randomUUID()
   const [row] = await service.database.sql`
@@ -58,11 +58,11 @@ test.each([
   ["?limit=1", 500],
   ["?limit=2", 499],
   ["?limit=200", 301],
-])("the newest come in the order in which they were said: %s", async (query, first) => {
+])("returns the newest messages in order: %s", async (query, first) => {
   expect(await texts(long, query)).toEqual(numbers(first, 500))
 })
 
-test("`before` walks back to the first, each message once", async () => {
+test("`before` pages back to the first message", async () => {
   const pages: Array<ReadonlyArray<string>> = []
   for (let query = "?limit=150"; ; ) {
     const page = await messages(long, query)
@@ -74,11 +74,11 @@ test("`before` walks back to the first, each message once", async () => {
   expect(pages.flat()).toEqual(numbers(1, 500))
 })
 
-test("`before` takes an id in capitals", async () => {
+test("`before` accepts an id in capitals", async () => {
   expect(await texts(long, `?limit=2&before=${longIds[99]?.toUpperCase()}`)).toEqual(numbers(98, 99))
 })
 
-test.each(["0", "-1", "201", "1.5", "ten", "", "1&limit=2"])("limit=%s is refused", async (limit) => {
+test.each(["0", "-1", "201", "1.5", "ten", "", "1&limit=2"])("limit=%s is rejected", async (limit) => {
   await expectProblem(await ask(long, `?limit=${limit}`), {
     status: 400,
     code: "VALIDATION_ERROR",
@@ -87,7 +87,7 @@ test.each(["0", "-1", "201", "1.5", "ten", "", "1&limit=2"])("limit=%s is refuse
 })
 
 test.each(["", "nope", "1", "%00", "%ff", `${crypto.randomUUID()}&before=${crypto.randomUUID()}`])(
-  "before=%s is no id",
+  "before=%s is rejected",
   async (before) => {
     await expectProblem(await ask(long, `?before=${before}`), {
       status: 400,
@@ -97,13 +97,13 @@ test.each(["", "nope", "1", "%00", "%ff", `${crypto.randomUUID()}&before=${crypt
   },
 )
 
-test("`before` is refused where it is no message of this session", async () => {
+test("`before` must be a message of this session", async () => {
   const unknown = { status: 400, code: "VALIDATION_ERROR", message: /^before: / }
   await expectProblem(await ask(long, `?before=${crypto.randomUUID()}`), unknown)
   await expectProblem(await ask(await create(), `?before=${longIds[0]}`), unknown)
 })
 
-test("another user's are not found, whatever else is asked", async () => {
+test("another user's messages are 404", async () => {
   const other = await service.register()
   const notFound = { status: 404, code: "SESSION_NOT_FOUND" }
   await expectProblem(await ask(long, "", other), notFound)
@@ -112,7 +112,7 @@ test("another user's are not found, whatever else is asked", async () => {
   await expectProblem(await ask("nope"), notFound)
 })
 
-test("those of an expired session stay readable", async () => {
+test("an expired session stays readable", async () => {
   await service.database
     .sql`update sessions set last_activity_at = now() - interval '400 days' where id = ${long}`
   expect(await texts(long, "?limit=1")).toEqual(numbers(500, 500))

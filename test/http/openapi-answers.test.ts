@@ -52,8 +52,8 @@ const newSession = async (by = key) => {
 const newKey = async (by = key, name = "one more") =>
   read(Made, await expectOutcome("createApiKey", 201, { key: by, body: json({ name }) }))
 
-describe("what goes well", () => {
-  test("to get a key, and to use it", async () => {
+describe("successes", () => {
+  test("registration and login", async () => {
     await expectOutcome("getHealth", 200)
     await expectOutcome("getReadiness", 200)
     const registered = await expectOutcome("registerUser", 201, { body: json({ email: email() }) })
@@ -62,7 +62,7 @@ describe("what goes well", () => {
     await expectOutcome("login", 200, { body: json({ apiKey }) })
   })
 
-  test("with one's account", async () => {
+  test("the account", async () => {
     const mail = email()
     const registered = await expectOutcome("registerUser", 201, { body: json({ email: mail }) })
     const own = read(Schema.Struct({ apiKey: Schema.String }), registered).apiKey
@@ -77,7 +77,7 @@ describe("what goes well", () => {
     await expectOutcome("deleteAccount", 204, { key: own, body: json({ email: mail }) })
   })
 
-  test("with sessions", async () => {
+  test("sessions", async () => {
     const id = await newSession()
     await expectOutcome("takeTextTurn", 200, { key, id })
     await expectOutcome("listSessions", 200, { key, query: "?limit=1" })
@@ -87,7 +87,7 @@ describe("what goes well", () => {
     await expectOutcome("deleteSession", 204, { key, id })
   })
 
-  test.each(turns)("with %s, in every rendering", async (turn) => {
+  test.each(turns)("turns from %s in every format", async (turn) => {
     const id = await newSession()
     for (const accept of ["audio/mpeg", "audio/wav", "audio/pcm", "application/json", "text/event-stream"]) {
       await expectOutcome(turn, 200, { key, id, headers: { accept } })
@@ -106,25 +106,25 @@ describe("what goes well", () => {
     })
   })
 
-  test("with a reply that is only read", async () => {
+  test("a turn without audio", async () => {
     const id = await newSession()
     for (const accept of ["application/json", "text/event-stream"]) {
       await expectOutcome("takeTextTurn", 200, { key, id, query: "?audio=false", headers: { accept } })
     }
   })
 
-  test("with events of a turn that fails at last", async () => {
+  test("the events of a failed turn", async () => {
     service.upstream.script("tts", [fail.notFound()])
     const answer = await ask("takeTurn", { key, headers: { accept: "text/event-stream" } })
     expect(await contract.check("takeTurn", answer)).toContain("event: error\n")
   })
 })
 
-describe("whoever is not let in", () => {
-  test("has no key", () => expectOfAll("401 UNAUTHORIZED", {}))
-  test("has a wrong one", () => expectOfAll("401 INVALID_API_KEY", { key: "sk_wrong" }))
+describe("authentication failures", () => {
+  test("without a key", () => expectOfAll("401 UNAUTHORIZED", {}))
+  test("with a wrong key", () => expectOfAll("401 INVALID_API_KEY", { key: "sk_wrong" }))
 
-  test.each(["closed", "token"])("where registration is %s", async (mode) => {
+  test.each(["closed", "token"])("with %s registration", async (mode) => {
     const at = await startTurns({
       env: {
         REGISTRATION: mode,
@@ -136,7 +136,7 @@ describe("whoever is not let in", () => {
     await at.stop()
   })
 
-  test("asks too often", async () => {
+  test("over a rate limit", async () => {
     const limits = ["TURNS_PER_MINUTE", "REQUESTS_PER_MINUTE", "REGISTRATIONS_PER_HOUR", "LOGINS_PER_MINUTE"]
     const at = await startTurns({
       env: Object.fromEntries(limits.map((each) => [`RATE_LIMIT_${each}`, "2"])),
@@ -153,8 +153,8 @@ describe("whoever is not let in", () => {
   })
 })
 
-describe("a body", () => {
-  test("of another type", async () => {
+describe("a rejected body", () => {
+  test("of an unsupported type", async () => {
     await expectOfAll("415 UNSUPPORTED_MEDIA_TYPE", {
       key,
       headers: { "content-type": "text/plain" },
@@ -162,7 +162,7 @@ describe("a body", () => {
     })
   })
 
-  test("or a query that is wrong", async () => {
+  test("or query that is invalid", async () => {
     const id = await newSession()
     for (const { id: operation, method } of contract.having("400 VALIDATION_ERROR")) {
       const body = operation === "takeTurn" ? new FormData() : "[]"
@@ -175,7 +175,7 @@ describe("a body", () => {
   test("that is too large", () =>
     expectOfAll("413 PAYLOAD_TOO_LARGE", { key, body: "x".repeat(1024 ** 2 + 1) }))
 
-  test("that does not come", async () => {
+  test("that is not sent", async () => {
     const at = await startTurns({ speed: 20, env: { UPLOAD_TIMEOUT_SECONDS: "10" } })
     const own = await at.register()
     const send = async ({ id, method, path }: (typeof contract.operations)[number]) => {
@@ -198,7 +198,7 @@ describe("a body", () => {
     await at.stop()
   })
 
-  test("that is no recording, too much of one, or says nothing", async () => {
+  test("without audio, too long, or silent", async () => {
     await expectOutcome("takeTurn", "INVALID_AUDIO", { key, audio: randomBytes() })
     await expectOutcome("takeTurn", "AUDIO_TOO_LARGE", { key, audio: randomBytes(600_000) })
     await expectOutcome("takeTurn", "AUDIO_TOO_LONG", { key, audio: wavOf(speechLike(6)) })
@@ -206,7 +206,7 @@ describe("a body", () => {
   })
 })
 
-describe("what is not there, or in the way", () => {
+describe("not found and conflicts", () => {
   test("of a user", async () => {
     const own = await service.register()
     const { email: taken } = read(
@@ -273,7 +273,7 @@ describe("what is not there, or in the way", () => {
     })
   })
 
-  test("of a turn from a text", async () => {
+  test("of a text turn", async () => {
     const { session, client } = await hold()
     client.leave()
     service.reset()
@@ -299,7 +299,7 @@ describe("what is not there, or in the way", () => {
     }
   })
 
-  test("of a session that is busy", async () => {
+  test("of a busy session", async () => {
     const patient = { STT_TIMEOUT_SECONDS: "600", LLM_TIMEOUT_SECONDS: "600", TURN_TIMEOUT_SECONDS: "600" }
     const at = await startTurns({ speed: 10, env: patient })
     const own = await at.register()
@@ -317,7 +317,7 @@ describe("what is not there, or in the way", () => {
     await at.stop()
   })
 
-  test("of a place for a turn", async () => {
+  test("at capacity", async () => {
     const at = await startTurns({ env: { MAX_TURNS: "1", TURN_QUEUE_SECONDS: "0" } })
     const [own, other] = [await at.register(), await at.register()]
     at.upstream.script("stt", [fail.hang()])
@@ -329,7 +329,7 @@ describe("what is not there, or in the way", () => {
   })
 })
 
-describe("a turn whose provider", () => {
+describe("a provider", () => {
   const failures: ReadonlyArray<readonly [code: string, stage: "stt" | "llm" | "tts", step: Step]> = [
     ["INVALID_REQUEST", "llm", fail.badRequest()],
     ["RATE_LIMIT_EXCEEDED", "llm", fail.rateLimited(60)],
@@ -338,7 +338,7 @@ describe("a turn whose provider", () => {
     ["LLM_FAILED", "llm", fail.notFound()],
     ["TTS_FAILED", "tts", fail.notFound()],
   ]
-  test.each(failures)("fails: %s", async (code, stage, step) => {
+  test.each(failures)("that fails: %s", async (code, stage, step) => {
     const id = await newSession()
     for (const turn of turns) {
       if (turn === "takeTextTurn" && stage === "stt") continue
@@ -348,8 +348,8 @@ describe("a turn whose provider", () => {
   })
 })
 
-describe("a database", () => {
-  test("that is away", async () => {
+describe("the database", () => {
+  test("is unavailable", async () => {
     const database = await makeDatabase()
     const proxy = await startTcpProxy(database.url)
     const at = await startTurns({ database: { ...database, url: proxy.url } })
@@ -361,7 +361,7 @@ describe("a database", () => {
     await database.drop()
   })
 
-  test("that refuses a row", async () => {
+  test("rejects a row", async () => {
     const at = await startTurns()
     const { sql } = at.database
     const own = await at.register()
@@ -384,7 +384,7 @@ describe("a database", () => {
     await at.stop()
   })
 
-  test("that is not as it should be", async () => {
+  test("has another schema", async () => {
     const at = await startTurns()
     const own = await at.register()
     await at.database.sql`alter table api_keys rename to lost`
@@ -393,6 +393,6 @@ describe("a database", () => {
   })
 })
 
-test("nothing that is documented was left out", () => {
+test("every documented response was tested", () => {
   expect(contract.unseen()).toEqual([])
 })

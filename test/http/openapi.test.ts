@@ -45,7 +45,7 @@ describe("the document", () => {
     }
   })
 
-  test("refuses a route without a description", () => {
+  test("requires a description of every route", () => {
     const examples = makeExamples({ maxAudioBytes: 1, maxAudioSeconds: 1, maxTurnsPerUser: 1 })
     const route = { method: "GET", path: "/api/v1/secret", hooks: {} }
     expect(() => makeDocument([route], examples)).toThrow("GET /api/v1/secret is not described")
@@ -65,7 +65,7 @@ describe("/docs", () => {
   })
   afterAll(() => browser?.close())
 
-  test("shows every operation, without other requests or console messages", async () => {
+  test("shows every operation, without external requests", async () => {
     const page = await browser.newPage({ reducedMotion: "reduce" })
     const complaints: Array<string> = []
     const asked: Array<string> = []

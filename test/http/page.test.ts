@@ -12,7 +12,7 @@ afterAll(() => service.stop())
 const paths = (html: string) =>
   [...html.matchAll(/(?:src|href)="(assets\/[^"]+)"/g)].map(([, path = ""]) => path)
 
-test("the page runs its own code only, and is asked about each time", async () => {
+test("the page is revalidated, and its CSP allows its own code", async () => {
   const answer = await fetch(`${root}/`)
   expect(answer.status).toBe(200)
   expect(answer.headers.get("content-type")).toBe("text/html; charset=utf-8")
@@ -30,7 +30,7 @@ test("the page runs its own code only, and is asked about each time", async () =
   expect(html).not.toMatch(/<style|style=|<script(?![^>]*src=)| on\w+=|https?:\/\/(?!www\.w3\.org)/)
 })
 
-test("what it loads is kept for ever, under names that change with its content", async () => {
+test("assets are cached forever under hashed names", async () => {
   const loaded = paths(await (await fetch(`${root}/`)).text())
   expect(loaded).toHaveLength(2)
   for (const path of loaded) {
@@ -46,7 +46,7 @@ test("what it loads is kept for ever, under names that change with its content",
   }
 })
 
-test("nothing else is there", async () => {
+test("other paths are 404", async () => {
   for (const path of ["/assets/main.ts", "/assets/..%2findex.html", "/index.html", "/assets/"]) {
     const answer = await fetch(`${root}${path}`)
     expect([path, answer.status]).toEqual([path, 404])
@@ -55,7 +55,7 @@ test("nothing else is there", async () => {
   expect((await fetch(`${root}/`, { method: "POST" })).status).toBe(405)
 })
 
-test("the page and the client need no package", async () => {
+test("the page and the client import no package", async () => {
   const transpiler = new Bun.Transpiler({ loader: "ts" })
   const src = new URL("../../src/", import.meta.url).pathname
   const foreign: Array<string> = []

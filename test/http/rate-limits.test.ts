@@ -56,7 +56,7 @@ const wholeIn = (seconds: number) =>
   database.sql`update rate_limits set whole_at = now() + make_interval(secs => ${seconds})`
 
 describe("turns", () => {
-  test("may come all at once, then one by one; each says what is left", async () => {
+  test("allow a burst, then the rate; headers tell the rest", async () => {
     const key = await newKey()
     const policy = '"turns";q=3;w=60'
     expect(said(await converse(key))).toEqual([policy, '"turns";r=2;t=20'])
@@ -85,7 +85,7 @@ describe("turns", () => {
     expect(said(await converse(key))).toEqual([policy, '"turns";r=2;t=20'])
   })
 
-  test("over the limit are refused before their body is read", async () => {
+  test("over the limit: 429 before the body is read", async () => {
     const key = await newKey()
     for (let turn = 0; turn < 3; turn++) await converse(key)
     const client = await connectRaw(service.url)
@@ -100,7 +100,7 @@ describe("turns", () => {
     client.leave()
   })
 
-  test("that are refused for what they are count as well, and before their body is read", async () => {
+  test("rejected requests count, before the body is read", async () => {
     const noTurn: ReadonlyArray<readonly [string, Record<string, string>, string, number]> = [
       ["/voice/conversation", { accept: "image/png" }, "", 406],
       ["/voice/conversation", { "idempotency-key": "é" }, "", 400],
@@ -133,7 +133,7 @@ describe("turns", () => {
     }
   })
 
-  test("of one user, and other calls, are counted apart", async () => {
+  test("turns and other requests are counted separately", async () => {
     const [key, other] = [await newKey(), await newKey()]
     for (let turn = 0; turn < 3; turn++) await converse(key)
     expect((await converse(key)).status).toBe(429)
@@ -145,7 +145,7 @@ describe("turns", () => {
 })
 
 describe("other calls", () => {
-  test("all take from one allowance, whatever becomes of them", async () => {
+  test("share one limit, whatever their result", async () => {
     const key = await newKey()
     const id = crypto.randomUUID()
     const calls: ReadonlyArray<readonly [string, string, number]> = [
@@ -166,14 +166,14 @@ describe("other calls", () => {
     }
   })
 
-  test("at once pass as many as are allowed, and no more", async () => {
+  test("concurrent: exactly the limit passes", async () => {
     const key = await newKey()
     const answers = await Promise.all(Array.from({ length: 40 }, () => list(key)))
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(10)
     expect(answers.filter(({ status }) => status === 429)).toHaveLength(30)
   })
 
-  test("cost one statement for it", async () => {
+  test("cost one SQL statement", async () => {
     const key = await newKey()
     await list(key)
     proxy.forget()
@@ -184,7 +184,7 @@ describe("other calls", () => {
     expect(proxy.statements().filter((each) => each.includes("rate_limits"))).toEqual([])
   })
 
-  test("pass uncounted where they can't be counted", async () => {
+  test("pass if they cannot be counted", async () => {
     const key = await newKey()
     proxy.breakOn(/rate_limits/, "before", 2)
     const answer = await list(key)
@@ -226,7 +226,7 @@ describe("registrations and logins", () => {
     expect((await registerFrom(newClient())).status).toBe(201)
   })
 
-  test("count before their body is read, whatever is in it", async () => {
+  test("count before the body is read", async () => {
     const bodies: ReadonlyArray<readonly [string, string]> = [
       ["application/json", "{"],
       ["application/json", "[]"],
@@ -270,7 +270,7 @@ describe("registrations and logins", () => {
     }
   })
 
-  test("right or wrong, logins count", async () => {
+  test("successful and failed logins count", async () => {
     const key = await newKey()
     const client = newClient()
     expect(said(await login(key, client))).toEqual(['"logins";q=2;w=60', '"logins";r=1;t=30'])
@@ -290,7 +290,7 @@ describe("registrations and logins", () => {
 })
 
 describe("wrong keys", () => {
-  test("are refused unseen after a few, but not the keys of others behind the same address", async () => {
+  test("block an address without blocking other keys", async () => {
     const [known, unknown] = [await newKey(), await newKey()]
     const client = newClient()
     expect((await list(known, client)).status).toBe(200)
@@ -324,7 +324,7 @@ describe("wrong keys", () => {
     expect((await service.call("GET", "/sessions", { headers: client })).status).toBe(401)
   })
 
-  test("are looked at again when the next is due", async () => {
+  test("are checked again when the next is due", async () => {
     const eager = await startService({ database, env: { ...limits, RATE_LIMIT_WRONG_KEYS_PER_MINUTE: "60" } })
     const client = newClient()
     expect((await list("sk_1", client, eager)).status).toBe(401)
@@ -335,8 +335,8 @@ describe("wrong keys", () => {
   })
 })
 
-describe("an allowance", () => {
-  test("is the same for all processes, and after a restart", async () => {
+describe("a limit", () => {
+  test("is shared by all processes and survives restarts", async () => {
     const key = await newKey()
     const other = await startService({ database, env: limits })
     expect((await converse(key, other)).headers.get("ratelimit")).toBe('"turns";r=2;t=20')
@@ -348,7 +348,7 @@ describe("an allowance", () => {
     await again.stop()
   })
 
-  test("of 0 is none: nothing is counted, and nothing said", async () => {
+  test("of 0 is off", async () => {
     const unlimited = await startService({ database })
     await database.sql`delete from rate_limits`
     const key = await unlimited.register()
@@ -360,7 +360,7 @@ describe("an allowance", () => {
   })
 })
 
-describe("whom a limit counts as one", () => {
+describe("the client address", () => {
   const isOne = async (...addresses: ReadonlyArray<string>) => {
     await database.sql`delete from rate_limits`
     const statuses = []
@@ -369,7 +369,7 @@ describe("whom a limit counts as one", () => {
     return statuses.at(-1) === 429
   }
 
-  test("is an address of IPv4, and a /64 of IPv6", async () => {
+  test("is an IPv4 address or an IPv6 /64", async () => {
     expect(await isOne("192.0.2.1", "192.0.2.1", "192.0.2.1")).toBe(true)
     expect(await isOne("192.0.2.1", "192.0.2.2", "192.0.2.3")).toBe(false)
     expect(await isOne("2001:db8::1", "2001:db8::2", "2001:DB8:0:0:ffff::3")).toBe(true)
@@ -377,7 +377,7 @@ describe("whom a limit counts as one", () => {
     expect(await isOne("::ffff:192.0.2.1", "192.0.2.1:1234", "::ffff:c000:201")).toBe(true)
   })
 
-  test("is not who somebody says to be who is trusted by nobody", async () => {
+  test("ignores headers of untrusted clients", async () => {
     const direct = await startService({ database, env: { ...limits, TRUSTED_PROXIES: "" } })
     await database.sql`delete from rate_limits`
     const statuses = []
@@ -389,7 +389,7 @@ describe("whom a limit counts as one", () => {
     await direct.stop()
   })
 
-  test("is not who a client says before its proxy does", async () => {
+  test("ignores addresses from before a trusted proxy", async () => {
     expect(await isOne("1.1.1.1, 192.0.2.1", "2.2.2.2, 192.0.2.1", "192.0.2.1")).toBe(true)
   })
 })

@@ -26,12 +26,12 @@ const register = (service: Service, path: string, body: object, headers: Record<
 const users = async () => (await database.sql`select count(*)::int as count from users`)[0].count
 
 describe.each(paths)("POST %s", (path) => {
-  test("is open to all unless told", async () => {
+  test("is open by default", async () => {
     const answer = await register(open, path, { email: newEmail(), registrationToken: "whatever" })
     expect(answer.status).toBe(201)
   })
 
-  test("where registration is closed is 403, whoever asks", async () => {
+  test("with closed registration: 403", async () => {
     const before = await users()
     const taken = newEmail()
     await register(open, path, { email: taken })
@@ -44,7 +44,7 @@ describe.each(paths)("POST %s", (path) => {
     expect(await users()).toBe(before + 1)
   })
 
-  test("where it takes a token lets in who has it, in the body or in a header", async () => {
+  test("with a token: accepts it in the body or a header", async () => {
     const attempts: ReadonlyArray<readonly [object, Record<string, string>]> = [
       [{ registrationToken: token }, {}],
       [{}, { "x-registration-token": token }],
@@ -66,7 +66,7 @@ describe.each(paths)("POST %s", (path) => {
     ["more than it", { registrationToken: `${token}n` }, {}],
     ["it in other letters", { registrationToken: token.toUpperCase() }, {}],
     ["another in the header", {}, { "x-registration-token": "another" }],
-  ])("where it takes a token refuses %s", async (_, body, headers) => {
+  ])("with a token: rejects %s", async (_, body, headers) => {
     const before = await users()
     await expectProblem(await register(guarded, path, { email: newEmail(), ...body }, headers), {
       status: 403,
@@ -75,7 +75,7 @@ describe.each(paths)("POST %s", (path) => {
     expect(await users()).toBe(before)
   })
 
-  test("tells nobody without the token which addresses are taken, and never repeats a token", async () => {
+  test("without the token: reveals no address and no token", async () => {
     const email = newEmail()
     await register(open, path, { email })
     await expectProblem(await register(guarded, path, { email }), {
@@ -89,7 +89,7 @@ describe.each(paths)("POST %s", (path) => {
 })
 
 describe("an e-mail address", () => {
-  test("is the same composed and decomposed, and stored composed", async () => {
+  test("is stored in NFC", async () => {
     const name = crypto.randomUUID()
     const answer = await register(open, "/users/register", { email: `e\u0301.${name}@example.com` })
     const { userId } = await readAs(Registered, answer)
@@ -117,7 +117,7 @@ describe("an e-mail address", () => {
     ["half a character", "a\udc00b"],
     ["a delete", "a\u007fb"],
     ["a line separator", "a\u2028b"],
-  ])("with %s in it is refused", async (_, name) => {
+  ])("with %s is rejected", async (_, name) => {
     for (const email of [`${name}@example.com`, `ada@${name}.com`, `ada@example.${name}`]) {
       await expectProblem(await register(open, "/users/register", { email }), {
         status: 400,

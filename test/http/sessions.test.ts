@@ -43,7 +43,7 @@ describe("POST /sessions", () => {
       { metadata: { aB: 1, a_b: 2 } },
       { title: null, metadata: { aB: 1, a_b: 2 } },
     ],
-  ])("with %s", async (_, body, details) => {
+  ])("accepts %s", async (_, body, details) => {
     const answer = await create(body)
     expect(answer.status).toBe(201)
     const { sessionId, createdAt } = await readAs(Created, answer)
@@ -58,7 +58,7 @@ describe("POST /sessions", () => {
     expect(row.created_at.toISOString()).toBe(createdAt)
   })
 
-  test("with a form", async () => {
+  test("accepts a form", async () => {
     const answer = await fetch(`${service.url}/sessions`, {
       method: "POST",
       headers: { authorization: `Bearer ${key}` },
@@ -98,7 +98,7 @@ const wrongTexts: ReadonlyArray<[string, string, RegExp]> = [
   ["JSON that breaks off", '{"title":', /valid JSON/],
 ]
 
-describe.each(["POST", "PATCH"])("%s refuses", (method) => {
+describe.each(["POST", "PATCH"])("%s rejects invalid bodies", (method) => {
   const path = async () => (method === "POST" ? "/sessions" : `/sessions/${await created()}`)
 
   test.each(wrongDetails)("%s", async (_, body, message) => {
@@ -110,7 +110,7 @@ describe.each(["POST", "PATCH"])("%s refuses", (method) => {
   })
 })
 
-test("metadata nested 99 deep, and names that JavaScript knows, come back as they went in", async () => {
+test("keeps metadata: 99 levels deep, and names like __proto__", async () => {
   const body = `{"metadata":{"__proto__":{"x":1},"constructor":2,"deep":${nested(98)}}}`
   const { sessionId } = await readAs(Created, await sendJson("POST", "/sessions", body))
   const text = await (await get(sessionId)).text()
@@ -120,7 +120,7 @@ test("metadata nested 99 deep, and names that JavaScript knows, come back as the
 })
 
 describe("PATCH /sessions/:id", () => {
-  test("changes what it names, and nothing else", async () => {
+  test("changes only the given fields", async () => {
     const id = await created({ title: "Old", metadata: { a: 1, b: 2 } })
     const before = await seen(await get(id))
     const changes: ReadonlyArray<[unknown, object]> = [
@@ -145,7 +145,7 @@ describe("PATCH /sessions/:id", () => {
 })
 
 describe("DELETE /sessions/:id", () => {
-  test("takes its messages with it, once", async () => {
+  test("deletes the messages, once", async () => {
     const id = await created()
     await service.database.sql`
       insert into messages (session_id, turn_id, role, content) values (${id}, ${crypto.randomUUID()}, 'user', 'Hi')`
@@ -157,7 +157,7 @@ describe("DELETE /sessions/:id", () => {
     await expectProblem(await get(id), notFound)
   })
 
-  test("does not mind a body of whatever kind", async () => {
+  test("ignores a body", async () => {
     for (const type of ["text/plain", "application/json"]) {
       const answer = await fetch(`${service.url}/sessions/${await created()}`, {
         method: "DELETE",
@@ -169,7 +169,7 @@ describe("DELETE /sessions/:id", () => {
   })
 })
 
-describe("a session that is not one's own", () => {
+describe("another user's session", () => {
   const calls: ReadonlyArray<[string, string]> = [
     ["GET", ""],
     ["PATCH", ""],
@@ -189,7 +189,7 @@ describe("a session that is not one's own", () => {
       ),
     )
 
-  test("is not found, and stays as it was", async () => {
+  test("is 404 and unchanged", async () => {
     const other = await service.register()
     const { sessionId } = await readAs(Created, await service.call("POST", "/sessions", { key: other }))
     await ask(sessionId)
@@ -211,13 +211,13 @@ describe("a session that is not one's own", () => {
     "x".repeat(5000),
   ])("is not found by the id %s", ask)
 
-  test("is found by its id in capitals", async () => {
+  test("an id in capitals is found", async () => {
     const id = await created()
     expect((await seen(await get(id.toUpperCase()))).id).toBe(id)
   })
 })
 
-test("a session is expired once it is idle for longer than SESSION_TIMEOUT_MINUTES, and readable still", async () => {
+test("a session expires after SESSION_TIMEOUT_MINUTES", async () => {
   const id = await created()
   for (const [idle, expired] of [
     ["29 minutes", false],
@@ -235,11 +235,11 @@ describe("GET /sessions", () => {
   const list = (user: string, query = "") => service.call("GET", `/sessions${query}`, { key: user })
   const page = async (user: string, query = "") => readAs(SessionList, await list(user, query))
 
-  test("of nobody's is an empty page", async () => {
+  test("is an empty page for a new user", async () => {
     expect(await page(await service.register())).toEqual({ sessions: [], nextCursor: null })
   })
 
-  test("walks over 45 sessions, each once, latest activity first, those of the same instant too", async () => {
+  test("pages over 45 sessions by latest activity", async () => {
     const user = await service.register()
     await service.call("POST", "/sessions", { key: user, body: { title: "latest" } })
     await service.database.sql`
@@ -289,7 +289,7 @@ describe("GET /sessions", () => {
     "NaN",
     "%zz",
     "1&limit=2",
-  ])("refuses limit=%s", async (limit) => {
+  ])("rejects limit=%s", async (limit) => {
     await expectProblem(
       await list(key, `?limit=${limit}`),
       wrong(/^limit: must be a whole number from 1 to 100$/),
@@ -308,17 +308,17 @@ describe("GET /sessions", () => {
     ["an object", forged({ id })],
     ["no id", forged(["1700000000000000", "nope"])],
     ["a time in words", forged(["yesterday", id])],
-    ["a month that is none", forged(["2020-13-45 00:00:00", id])],
-    ["a zone that is none", forged(["2020-01-01 00:00:00+99", id])],
+    ["an invalid month", forged(["2020-13-45 00:00:00", id])],
+    ["an unknown time zone", forged(["2020-01-01 00:00:00+99", id])],
     ["too many digits", forged(["9".repeat(30), id])],
     ["a number", forged([1700000000000000, id])],
     ["SQL", forged(["0'; drop table users; --", id])],
     ["a NUL", forged(["\0", id])],
-  ])("refuses a cursor of %s", async (_, cursor) => {
+  ])("rejects a cursor of %s", async (_, cursor) => {
     await expectProblem(await list(key, `?cursor=${cursor}`), wrong(/^cursor: /))
   })
 
-  test("starts at a forged cursor that is well-formed, and shows no one else's sessions", async () => {
+  test("a forged cursor shows no other user's sessions", async () => {
     const user = await service.register()
     const far = forged(["9".repeat(16), id])
     expect(await page(user, `?cursor=${far}`)).toEqual({ sessions: [], nextCursor: null })

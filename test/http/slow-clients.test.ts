@@ -41,7 +41,7 @@ test.each([0, 100, 20_000])("an upload that stops after %d bytes is ended", asyn
   client.leave()
 })
 
-test("a listener who takes nothing, and does not leave, is taken to have left", async () => {
+test("a client that does not read is disconnected", async () => {
   // Minutes of samples: more than all the buffers between us hold.
   service.upstream.default("tts", { seconds: 100 })
   service.upstream.default("llm", { text: "One sentence is here. And one more is here for you. ".repeat(6) })

@@ -188,25 +188,25 @@ describe("JSON, of which nothing is sent before its end", () => {
 
   test("a model that breaks off behind its first spoken sentence is asked again, and only the whole is told", async () => {
     service.upstream.default("llm", { text })
-    const undisturbed = await answerOf(await converse("application/json"))
+    const uninterrupted = await answerOf(await converse("application/json"))
     service.upstream.reset()
     service.upstream.default("llm", { text })
     service.upstream.script("llm", [{ ...inPauses, ...fail.reset({ tokens: 12 }) }])
     const answer = await answerOf(await converse("application/json"))
     expect(service.upstream.calls("tts").length).toBeGreaterThan(2)
     expect(answer.response).toBe(text)
-    expect(await samplesOf(answer)).toBe(await samplesOf(undisturbed))
+    expect(await samplesOf(answer)).toBe(await samplesOf(uninterrupted))
     // What was spent in vain was spent.
-    expect(answer.usage.charactersSpoken).toBeGreaterThan(undisturbed.usage.charactersSpoken)
-    expect(answer.usage.outputTokens).toBeGreaterThan(undisturbed.usage.outputTokens)
+    expect(answer.usage.charactersSpoken).toBeGreaterThan(uninterrupted.usage.charactersSpoken)
+    expect(answer.usage.outputTokens).toBeGreaterThan(uninterrupted.usage.outputTokens)
   })
 
   test("speech that breaks off within a piece is asked for again", async () => {
-    const undisturbed = await answerOf(await converse("application/json"))
+    const uninterrupted = await answerOf(await converse("application/json"))
     service.upstream.script("tts", [fail.reset({ bytes: 6000 }), fail.cutOff({ bytes: 6000 })])
     const answer = await answerOf(await converse("application/json"))
     expect(service.upstream.calls("tts")).toHaveLength(4)
-    expect(await samplesOf(answer)).toBe(await samplesOf(undisturbed))
+    expect(await samplesOf(answer)).toBe(await samplesOf(uninterrupted))
   })
 
   test("so is a reply that is only read", async () => {

@@ -73,7 +73,7 @@ const restart = 20_000
 
 const events = (name: string) => service.records().filter(({ event }) => event === name)
 
-test("killed while a turn runs: 503 for all that needs it, and soon all is as before", async () => {
+test("killed during a turn: 503, then recovers", async () => {
   upstream.script("llm", [{ delayMs: 200 }])
   const turn = converse()
   await upstream.waitFor(() => upstream.calls("llm")[0])
@@ -94,7 +94,7 @@ test("killed while a turn runs: 503 for all that needs it, and soon all is as be
 }, 60_000)
 
 test.if(process.platform === "linux")(
-  "a connection's process killed while a turn runs: the server starts the others again, and the turn is saved",
+  "a backend killed during a turn: the turn is saved",
   async () => {
     upstream.script("llm", [{ delayMs: 200 }])
     const before = serverPid()
@@ -109,7 +109,7 @@ test.if(process.platform === "linux")(
   60_000,
 )
 
-test("what of it was said is saved once it is back", async () => {
+test("the heard part is saved after the restart", async () => {
   upstream.script("llm", [{ text: "This is heard to its end. And this is not." }])
   upstream.script("tts", [{ seconds: 0.2 }, { seconds: 0.2, delayMs: 300 }])
   const answer = await converse("audio/mpeg")

@@ -93,7 +93,7 @@ const problem = (check: string, found: RegExp) => ({
 })
 
 describe("doctor", () => {
-  test("finds nothing where all is well, and asks providers for their list of models only", async () => {
+  test("finds no problem, and only lists the providers' models", async () => {
     const { ok, states } = await doctor()
     expect(ok).toBe(true)
     expect(states).toEqual({
@@ -109,7 +109,7 @@ describe("doctor", () => {
     expect(asked).toEqual(Array(3).fill("GET /v1/models Bearer sk-test"))
   })
 
-  test("says it in lines for a person, with what to do below", async () => {
+  test("prints problems with advice", async () => {
     const process = startProcess({
       env: { ...onProvider(), FFMPEG_PATH: "/no/ffmpeg" },
       args: [mainFile, "doctor"],
@@ -120,7 +120,7 @@ describe("doctor", () => {
     expect(process.stdout()).not.toContain("\u001b")
   })
 
-  test("settings that are wrong are all that there is to say", async () => {
+  test("reports only the invalid settings", async () => {
     expect(await complaints({ env: { PORT: "http" } })).toEqual(problem("settings", /PORT must be .*"http"/))
   })
 
@@ -131,7 +131,7 @@ describe("doctor", () => {
     expect(await complaints({ env: { FFMPEG_PATH } })).toEqual(problem("ffmpeg", found))
   })
 
-  test("an ffmpeg that can't be bounded", async () => {
+  test("ffmpeg that cannot be limited", async () => {
     const bin = newFolder()
     symlinkSync(Bun.which("ffmpeg") ?? "", join(bin, "ffmpeg"))
     await Bun.write(
@@ -144,7 +144,7 @@ describe("doctor", () => {
     )
   })
 
-  test("an ffmpeg that nothing bounds", async () => {
+  test("ffmpeg without limits", async () => {
     const bin = newFolder()
     symlinkSync(Bun.which("ffmpeg") ?? "", join(bin, "ffmpeg"))
     expect(await complaints({ env: { PATH: bin } })).toEqual({
@@ -153,7 +153,7 @@ describe("doctor", () => {
     })
   })
 
-  test("a database that is away, or is not there, without the password", async () => {
+  test("an unreachable or missing database, without the password", async () => {
     const [away, name] = [new URL(database.url), new URL(database.url)]
     Object.assign(away, { hostname: "127.0.0.1", port: "1", password: "hush" })
     name.pathname = "/nowhere"
@@ -165,7 +165,7 @@ describe("doctor", () => {
     )
   })
 
-  test("a schema that is older or newer than the service: the start helps, or a newer service", async () => {
+  test("an older or newer schema", async () => {
     const other = await makeEmptyDatabase()
     const env = { DATABASE_URL: other.url }
     const older = await complaints({ env })
@@ -178,7 +178,7 @@ describe("doctor", () => {
     await other.drop()
   })
 
-  test("the embedded database: none is made, and one in use is looked at", async () => {
+  test("the embedded database is read, not created", async () => {
     const cwd = newFolder()
     const env = { DATABASE_URL: "" }
     const before = await doctor({ env, cwd })
@@ -199,7 +199,7 @@ describe("doctor", () => {
     expect((await doctor({ env, cwd })).states.database).toBe("ok")
   })
 
-  test("a key that is refused", async () => {
+  test("a rejected key", async () => {
     answer = () => Response.json({ error: { message: "no" } }, { status: 401 })
     const { ok, said } = await complaints({})
     expect(ok).toBe(false)
@@ -211,7 +211,7 @@ describe("doctor", () => {
     expect(said[0]?.found).toContain("refuses the key (401)")
   })
 
-  test("a provider that is away is a problem; as a fallback, a warning", async () => {
+  test("an unreachable provider; a fallback is a warning", async () => {
     const away = "http://127.0.0.1:1/v1"
     expect(await complaints({ env: { LLM_BASE_URL: away } })).toEqual(problem("llm", /could not be reached/))
     expect(await complaints({ env: { LLM_FALLBACK_BASE_URL: away } })).toMatchObject({
@@ -220,7 +220,7 @@ describe("doctor", () => {
     })
   })
 
-  test("a model that the server does not list, and a server that is none", async () => {
+  test("a model that is not listed, and a wrong server", async () => {
     expect(await complaints({ env: { TTS_MODEL: "tts-9" } })).toMatchObject({
       ok: true,
       said: [
@@ -246,7 +246,7 @@ describe("doctor", () => {
     })
   })
 
-  test("folders that can't be written to", async () => {
+  test("folders that cannot be written", async () => {
     const file = join(newFolder(), "file")
     await Bun.write(file, "a file, where a folder should be")
     expect(await complaints({ env: { TMPDIR: join(file, "..", "none") } })).toEqual(
@@ -257,12 +257,12 @@ describe("doctor", () => {
     expect(fresh.states.LOG_DIR).toBe("ok")
   })
 
-  test("a port that another program has", async () => {
+  test("a port in use", async () => {
     const { port } = provider
     expect(await complaints({ env: { PORT: `${port}` } })).toEqual(problem("port", /could not be opened/))
   })
 
-  test("a clock that is an hour late by the others' word", async () => {
+  test("a clock that is an hour late", async () => {
     const date = new Date(Date.now() + 3_600_000).toUTCString()
     answer = () => new Response(allWell().body, { headers: { date } })
     expect(await complaints({})).toMatchObject({ ok: true, said: [{ check: "clock", state: "warning" }] })

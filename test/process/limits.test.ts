@@ -3,7 +3,7 @@ import { cleanUpProcesses, newFolder, startProcess } from "../support/process.ts
 
 afterAll(cleanUpProcesses)
 
-test("an allowance outlives the service and its database; the log names whom it was counted for", async () => {
+test("rate limits survive restarts, and the log names the client", async () => {
   const cwd = newFolder()
   const statuses: Array<number> = []
   for (const attempts of [2, 1]) {

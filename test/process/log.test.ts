@@ -93,11 +93,11 @@ const takeTurn = async (
 }
 const pick = (log: ReadonlyArray<LogRecord>, event: string) => log.filter((record) => record.event === event)
 
-describe("a turn's lines", () => {
+describe("the lines of a turn", () => {
   const time = expect.any(String)
   const ms = expect.any(Number)
 
-  test("one for each stage, one for the turn, one for the request", async () => {
+  test("one per stage, one for the turn, one for the request", async () => {
     const { status, log } = await takeTurn()
     expect(status).toBe(200)
     const [turn] = pick(log, "turn.completed")
@@ -137,7 +137,7 @@ describe("a turn's lines", () => {
     ])
   })
 
-  test("a warning for each retry; the stage that failed is not ok; an error with its stack", async () => {
+  test("a warning per retry, then the failed stage and its stack", async () => {
     const failing = { stt: [fail.status(503), fail.status(503), fail.status(503)] }
     const { status, log } = await takeTurn(failing)
     expect(status).toBe(500)
@@ -154,7 +154,7 @@ describe("a turn's lines", () => {
     expect(pick(log, "request.completed")).toMatchObject([{ status: 500 }])
   })
 
-  test("the model's stage and the speech's, where they fail", async () => {
+  test("failed llm and tts stages", async () => {
     const llm = await takeTurn({ llm: Array(3).fill(fail.cutOff({ tokens: 0 })) })
     expect(llm.status).toBe(500)
     expect(
@@ -216,13 +216,13 @@ const failures: Record<string, Partial<Record<Stage, ReadonlyArray<Step>>>> = {
   "TTS: broken off": { tts: Array(6).fill(fail.cutOff({ bytes: 2000 })) },
 }
 
-describe("what people said, and keys, are in no line", () => {
+describe("no transcript and no key is logged", () => {
   /** In none of the lines since the last look. */
   const noSecret = () => {
     expect(unseen.splice(0).filter((line) => secret.test(line))).toEqual([])
   }
 
-  test("of a turn that goes well, however it is rendered", async () => {
+  test("of a completed turn in any format", async () => {
     for (const accept of ["audio/mpeg", "audio/wav", "application/json"]) {
       expect((await takeTurn({}, { accept })).status).toBe(200)
     }
@@ -238,13 +238,13 @@ describe("what people said, and keys, are in no line", () => {
     noSecret()
   })
 
-  test("a time-out", async () => {
+  test("after a timeout", async () => {
     const { status } = await takeTurn({ llm: Array(3).fill({ ...well.llm, ...fail.hang({ tokens: 1 }) }) })
     expect(status).toBe(500)
     noSecret()
   })
 
-  test("an answer that breaks off: at the second piece, and at the end where nothing can be saved", async () => {
+  test("of an aborted response", async () => {
     const spoken = {
       llm: [{ text: `I ${reply} this, as the first sentence. ${`And I ${reply} that. `.repeat(20)}` }],
     }
@@ -271,7 +271,7 @@ describe("what people said, and keys, are in no line", () => {
     noSecret()
   })
 
-  test("a database that refuses what was said, or has changed", async () => {
+  test("after a database error", async () => {
     await database.sql.unsafe(
       `alter table items add constraint mute check (payload ->> 'text' not like '%hush%') not valid`,
     )
@@ -291,7 +291,7 @@ describe("what people said, and keys, are in no line", () => {
     noSecret()
   })
 
-  test("requests that are refused", async () => {
+  test("of rejected requests", async () => {
     const refused = [
       service.call("POST", "/auth/login", { body: { apiKey: key } }),
       service.call("GET", `/sessions?limit=${key}&cursor=${heard}`, { key: userKey }),
@@ -309,11 +309,11 @@ describe("what people said, and keys, are in no line", () => {
   })
 })
 
-describe("a request's line", () => {
+describe("the line of a request", () => {
   const lineOf = async (answer: Response) =>
     pick(await recordsOf(answer.headers.get("x-request-id") ?? ""), "request.completed")
 
-  test("has the path as it was asked for, without the query", async () => {
+  test("has the path as sent, without the query", async () => {
     const answer = await fetch(`${service.url}/nope%0a%1b[31m/%C3%A9?${key}`)
     expect(await lineOf(answer)).toMatchObject([{ path: "/api/v1/nope%0a%1b[31m/%C3%A9", status: 404 }])
   })
@@ -323,12 +323,12 @@ describe("a request's line", () => {
     ["HEAD", "/health", 200],
     ["PUT", "/health", 405],
     ["GET", "/sessions", 401],
-  ])("is there once for %s %s", async (method, path, status) => {
+  ])("exists once for %s %s", async (method, path, status) => {
     const answer = await service.call(method, path, { headers: { origin: "https://app.example" } })
     expect(await lineOf(answer)).toMatchObject([{ method, path: `/api/v1${path}`, status }])
   })
 
-  test("cannot be forged by what a client sends", async () => {
+  test("cannot be forged by a client", async () => {
     const before = records().length
     const forged = '{"level":"info","event":"forged"}'
     const answers = await Promise.all([
@@ -365,7 +365,7 @@ const askRaw = async (text: string): Promise<string> => {
   return got
 }
 
-test("the files have the console's lines, and the errors among them once more", async () => {
+test("the log files have the console's lines", async () => {
   await service.stop()
   const read = (file: string) => parseLog(readFileSync(join(folder, file), "utf8"))
   expect(read("combined.log")).toEqual([...records()])

@@ -41,7 +41,7 @@ const deaf = (url: string, request: string, body?: Uint8Array) =>
   })
 
 test.skipIf(!existsSync("/proc/self/status"))(
-  "readers who read nothing, of every kind of answer, cost little memory and are ended",
+  "clients that do not read cost little memory and are closed",
   async () => {
     const temporary = newFolder()
     const service = startProcess({

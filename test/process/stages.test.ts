@@ -18,13 +18,13 @@ const run = async (args: ReadonlyArray<string>, env: Record<string, string> = of
 }
 
 describe("transcribe", () => {
-  test("prints the words of a recording", async () => {
+  test("prints the transcript of a recording", async () => {
     const { code, stdout } = await run(["transcribe", question])
     expect(code).toBe(0)
     expect(stdout.toLowerCase()).toContain("my name is")
   })
 
-  test("as JSON, with its length", async () => {
+  test("prints JSON with the length", async () => {
     const { code, stdout } = await run(["transcribe", "--json", question])
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toEqual({
@@ -34,7 +34,7 @@ describe("transcribe", () => {
     })
   })
 
-  test("says what is wrong with a file, and with a provider", async () => {
+  test("reports a wrong file and a failing provider", async () => {
     const text = new URL("../../README.md", import.meta.url).pathname
     const noAudio = await run(["transcribe", text])
     expect(noAudio).toMatchObject({ code: 1, stdout: "" })
@@ -69,7 +69,7 @@ describe("say", () => {
     expect(heard.stdout.toLowerCase()).toContain("name")
   })
 
-  test("says what it does not understand", async () => {
+  test("reports invalid arguments", async () => {
     const output = join(newFolder(), "said.ogg")
     const unknown = await run(["say", "Hello.", "--output", output])
     expect(unknown).toMatchObject({ code: 2, stdout: "" })

@@ -25,8 +25,8 @@ const refusal = async (env: Record<string, string>, args: ReadonlyArray<string> 
   return failed.stderr().trimEnd()
 }
 
-describe("a start that cannot be is refused with one sentence", () => {
-  test("for values that are wrong, all of them, without quoting what may be secret", async () => {
+describe("a start fails with one line", () => {
+  test("for invalid settings: all of them, without secrets", async () => {
     const said = await refusal({
       PORT: "http",
       LOG_LEVEL: "loud",
@@ -42,13 +42,13 @@ describe("a start that cannot be is refused with one sentence", () => {
     expect(said).not.toContain("hush")
   })
 
-  test("for production without a provider", async () => {
+  test("in production without a provider", async () => {
     expect(await refusal({ NODE_ENV: "production", OPENAI_API_KEY: "" })).toContain(
       "OPENAI_API_KEY must be set",
     )
   })
 
-  test("for a port in use, so that two never share one", async () => {
+  test("for a port in use", async () => {
     const first = startProcess({ env: { DATABASE_URL: database.url } })
     const url = await first.url()
     const { port } = new URL(url)
@@ -58,7 +58,7 @@ describe("a start that cannot be is refused with one sentence", () => {
     expect(await first.ended).toBe(0)
   })
 
-  test("for an address that is not of this machine", async () => {
+  test("for an address of another machine", async () => {
     expect(await refusal({ HOST: "192.0.2.1" })).toContain("set PORT or HOST to another")
   })
 
@@ -67,12 +67,12 @@ describe("a start that cannot be is refused with one sentence", () => {
     expect(said).toContain('There is no ffmpeg at "/no/ffmpeg"')
   })
 
-  test("with an ffmpeg that does not run", async () => {
+  test("with a broken ffmpeg", async () => {
     const said = await refusal({ FFMPEG_PATH: Bun.which("true") ?? "true", OPENAI_API_KEY: "sk-test" })
     expect(said).toMatch(/did not start\. The ffmpeg at "\S+" does not run here: .* set FFMPEG_PATH\.$/)
   })
 
-  test("for a wrong password and a wrong database, at once and without the password", async () => {
+  test("for a wrong password or database, at once", async () => {
     const [password, name] = [new URL(database.url), new URL(database.url)]
     password.password = "hush"
     name.pathname = "/nowhere"
@@ -82,7 +82,7 @@ describe("a start that cannot be is refused with one sentence", () => {
     expect(said[1]).toContain('"nowhere" does not exist')
   })
 
-  test("for a database that stays away for 30 s of the service's clock, and not before", async () => {
+  test("for a database that is unreachable for 30 s", async () => {
     const gate = await startGate("127.0.0.1", 1)
     const settings = ConfigProvider.fromMap(
       new Map([
@@ -113,18 +113,18 @@ describe("a start that cannot be is refused with one sentence", () => {
     gate.stop()
   })
 
-  test("for logs that cannot be written", async () => {
+  test("for log files that cannot be written", async () => {
     const file = join(newFolder(), "logs")
     await Bun.write(file, "a file, where the folder should be")
     const folder = newFolder()
     mkdirSync(join(folder, "error.log"))
     const said = await Promise.all([file, folder].map((logs) => refusal({ LOG_DIR: logs })))
-    expect(said[0]).toContain(`${file}/combined.log can't be written`)
+    expect(said[0]).toContain(`${file}/combined.log cannot be written`)
     expect(said[0]).toContain("set LOG_DIR to another folder")
-    expect(said[1]).toContain(`${folder}/error.log can't be written`)
+    expect(said[1]).toContain(`${folder}/error.log cannot be written`)
   })
 
-  test("for a command that does not exist", async () => {
+  test("for an unknown command", async () => {
     const said = await Promise.all([["toString"], ["serve", "now"]].map((args) => refusal({}, args)))
     expect(said[0]).toContain('There is no command "toString": use serve')
     expect(said[1]).toContain('There is no command "serve now"')
@@ -132,7 +132,7 @@ describe("a start that cannot be is refused with one sentence", () => {
 })
 
 describe("a start", () => {
-  test("says where it listens, in production as JSON", async () => {
+  test("logs its address, in production as JSON", async () => {
     const service = startProcess({
       env: { NODE_ENV: "production", OFFLINE_ENGINES: "on", DATABASE_URL: database.url },
     })
@@ -146,7 +146,7 @@ describe("a start", () => {
     expect(service.stderr()).toBe("")
   })
 
-  test("says once that nothing bounds ffmpeg's memory, where there is no prlimit", async () => {
+  test("warns once without prlimit", async () => {
     const bin = newFolder()
     symlinkSync(Bun.which("ffmpeg") ?? "", join(bin, "ffmpeg"))
     const env = { NODE_ENV: "production", OFFLINE_ENGINES: "on", DATABASE_URL: database.url, PATH: bin }
@@ -157,7 +157,7 @@ describe("a start", () => {
     expect(service.records().filter(({ event }) => event === "ffmpeg.unsandboxed")).toHaveLength(1)
   })
 
-  test("waits for a database that is not there yet", async () => {
+  test("waits for its database", async () => {
     const { hostname, port } = new URL(database.url)
     const proxy = await startGate(hostname, Number(port))
     const url = new URL(database.url)
@@ -173,7 +173,7 @@ describe("a start", () => {
     proxy.stop()
   })
 
-  test("that waits for its database can be told to stop", async () => {
+  test("can be stopped while it waits for its database", async () => {
     const gate = await startGate("127.0.0.1", 1)
     const service = startProcess({
       env: { DATABASE_URL: `postgres://voice@127.0.0.1:${gate.port}/voice`, OPENAI_API_KEY: "sk-test" },
@@ -185,7 +185,7 @@ describe("a start", () => {
     gate.stop()
   })
 
-  test("takes its settings from .env where it is started, and what the environment says over it", async () => {
+  test("reads .env; the environment overrides it", async () => {
     const cwd = newFolder()
     await Bun.write(
       join(cwd, ".env"),
@@ -207,7 +207,7 @@ describe("a start", () => {
   })
 })
 
-test("migrate brings the schema up to date and ends, the second time too", async () => {
+test("migrate updates the schema and exits, twice", async () => {
   const empty = await makeEmptyDatabase()
   const migrate = async () => {
     const migration = startProcess({ env: { DATABASE_URL: empty.url }, args: [mainFile, "migrate"] })
@@ -223,7 +223,7 @@ test("migrate brings the schema up to date and ends, the second time too", async
   await empty.drop()
 })
 
-test("--help says how it is used, with whatever is in the environment", async () => {
+test("--help prints the usage with invalid settings", async () => {
   const help = startProcess({ env: { PORT: "wrong" }, args: [mainFile, "--help"] })
   expect(await help.ended).toBe(0)
   expect(help.stdout()).toContain("migrate")

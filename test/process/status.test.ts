@@ -56,7 +56,7 @@ const converse = (url: string, key: string, signal: AbortSignal | null = null) =
     signal,
   }).catch(() => undefined)
 
-test("the service says what it has in hand when it is sent SIGUSR2", async () => {
+test("SIGUSR2 logs the status", async () => {
   const service = start()
   const url = await service.url()
   const key = await register(url)
@@ -84,7 +84,7 @@ test("the service says what it has in hand when it is sent SIGUSR2", async () =>
   expect(await statusOf(service)).toMatchObject({ turns: 0, uploads: 0, uploadMb: 0 })
 })
 
-test("a service that is stopping still says it", async () => {
+test("SIGUSR2 logs the status during a stop", async () => {
   upstream.default("stt", fail.hang())
   const service = start()
   const url = await service.url()
@@ -98,7 +98,7 @@ test("a service that is stopping still says it", async () => {
   expect(await service.ended).toBe(0)
 })
 
-test("SIGUSR2 does not end a service that is still waiting for its database", async () => {
+test("SIGUSR2 does not end a starting service", async () => {
   const service = start({ DATABASE_URL: "postgres://nobody@127.0.0.1:9/none" })
   await service.says(/database\.waiting/)
   service.signal("SIGUSR2")

@@ -80,7 +80,7 @@ const processesOf = async (folder: string): Promise<ReadonlyArray<string>> => {
 }
 
 describe.each(["SIGTERM", "SIGINT"] as const)("%s", (signal) => {
-  test("lets the turn in flight finish, takes no more, and ends with 0", async () => {
+  test("finishes the running turn, accepts no more, exits with 0", async () => {
     upstream.script("stt", [{ delayMs: 300 }])
     upstream.script("llm", [{ text: "One moment. Here it is!" }])
     upstream.script("tts", [{ chunkBytes: 4000, chunkDelayMs: 20 }])
@@ -111,7 +111,7 @@ describe.each(["SIGTERM", "SIGINT"] as const)("%s", (signal) => {
   })
 })
 
-test("a connection that is kept alive is closed, not reset, once what is in flight on it is answered", async () => {
+test("keep-alive connections are closed, not reset", async () => {
   upstream.script("stt", [{ delayMs: 300 }])
   const service = start({ env: { SHUTDOWN_TIMEOUT_SECONDS: "600" } })
   const url = await service.url()
@@ -137,7 +137,7 @@ test("a connection that is kept alive is closed, not reset, once what is in flig
   expect(await service.ended).toBe(0)
 })
 
-test("connections without a request do not hold up the end", async () => {
+test("idle connections do not delay the exit", async () => {
   const service = start({ env: { SHUTDOWN_TIMEOUT_SECONDS: "600" } })
   const url = await service.url()
   const silent = await open(url)
@@ -161,7 +161,7 @@ const open = async (url: string): Promise<Socket> => {
   return socket
 }
 
-describe("a turn that does not end", () => {
+describe("a turn that hangs", () => {
   const stuck = async (env: Record<string, string>) => {
     upstream.script("stt", [fail.hang()])
     const temporary = newFolder()
@@ -192,13 +192,13 @@ describe("a turn that does not end", () => {
     return { service, nothingLeft }
   }
 
-  test("is broken off when the time for it is over", async () => {
+  test("is aborted after SHUTDOWN_TIMEOUT_SECONDS", async () => {
     const { service, nothingLeft } = await stuck({ SHUTDOWN_TIMEOUT_SECONDS: "0.3" })
     service.signal("SIGTERM")
     await nothingLeft()
   })
 
-  test("is broken off by a second signal", async () => {
+  test("is aborted by a second signal", async () => {
     const { service, nothingLeft } = await stuck({ SHUTDOWN_TIMEOUT_SECONDS: "600" })
     service.signal("SIGINT")
     await service.says(/"event":"server.stopping"/)
@@ -228,7 +228,7 @@ describe("with the embedded database", () => {
     })
     return answer.status
   }
-  test("a stop during the first start leaves nothing running, and the next start works", async () => {
+  test("a stop during the first start leaves no process", async () => {
     const early = embedded()
     while (!readdirSync(cwd).includes("logs")) await Bun.sleep(1)
     early.signal("SIGTERM")
@@ -247,7 +247,7 @@ describe("with the embedded database", () => {
     expect(file.at(-1)).toMatchObject({ event: "server.stopped" })
   }, 60_000)
 
-  test("the start after a kill -9 adopts the database with all that is in it", async () => {
+  test("a start after kill -9 adopts the database", async () => {
     const first = embedded()
     const key = await register(await first.url())
     first.signal("SIGKILL")
@@ -264,7 +264,7 @@ describe("with the embedded database", () => {
     expect(await processesOf(cluster)).toEqual([])
   }, 60_000)
 
-  test("bun --watch starts anew on the same port with the same database when a file changes", async () => {
+  test("bun --watch restarts on the same port and database", async () => {
     const [watched, part] = [join(cwd, "watched.ts"), join(cwd, "part.ts")]
     await Bun.write(part, "export {}")
     await Bun.write(watched, `import ${JSON.stringify(part)}\nimport ${JSON.stringify(mainFile)}\n`)

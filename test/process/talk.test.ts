@@ -84,7 +84,7 @@ const turns = async (args: ReadonlyArray<string>, options: Options) => {
 const newEmail = () => `${crypto.randomUUID()}@example.com`
 
 describe("talk", () => {
-  test("registers itself, and goes on with its session until another is asked for", async () => {
+  test("registers, and continues its session", async () => {
     const home = newFolder()
     const [first] = await turns([question, "--email", newEmail()], { home })
     const [second] = await turns([followUp], { home })
@@ -99,7 +99,7 @@ describe("talk", () => {
     expect((service.upstream.calls("llm")[1]?.request.messages ?? []).length).toBeGreaterThan(2)
   })
 
-  test("prints what was said as it comes, what took how long beside it, and saves the answer", async () => {
+  test("prints the turn live with timings, and saves the audio", async () => {
     const home = newFolder()
     const output = join(home, "answer.mp3")
     const { code, stdout, stderr } = await run(["talk", question, "--email", newEmail(), "-o", output], {
@@ -114,7 +114,7 @@ describe("talk", () => {
     expect(Bun.file(output).size).toBeGreaterThan(5000)
   })
 
-  test("takes several files as turns of one session, each with an answer of its own", async () => {
+  test("several files are turns of one session", async () => {
     const home = newFolder()
     const all = await turns([question, followUp, "--email", newEmail(), "-o", join(home, "a.mp3")], { home })
     expect(new Set(all.map(({ sessionId }) => sessionId)).size).toBe(1)
@@ -122,7 +122,7 @@ describe("talk", () => {
     expect(Bun.file(join(home, "a-2.mp3")).size).toBeGreaterThan(5000)
   })
 
-  test("records until Enter, and plays the answer", async () => {
+  test("records until Enter, and plays the reply", async () => {
     const home = newFolder()
     const bin = newFolder()
     const programs = {
@@ -144,7 +144,7 @@ describe("talk", () => {
     expect(Bun.file(join(home, "played")).size).toBeGreaterThan(5000)
   })
 
-  test("Ctrl-C ends the turn on the service too", async () => {
+  test("Ctrl-C also ends the turn on the server", async () => {
     service.upstream.script("llm", [{ ...fail.hang({ tokens: 3 }), text: "One moment, please." }])
     const child = Bun.spawn([process.execPath, mainFile, "talk", question], {
       env: {
@@ -166,7 +166,7 @@ describe("talk", () => {
     await service.nothingLeft()
   })
 
-  test("says in one sentence what is wrong", async () => {
+  test("reports problems in one line", async () => {
     const keyless = await run(["talk", question])
     expect(keyless).toMatchObject({ code: 1, stdout: "" })
     expect(keyless.stderr).toContain("There is no API key for this service: register with --email")
@@ -184,7 +184,7 @@ describe("talk", () => {
 })
 
 describe("login", () => {
-  test("keeps a key that the service knows, for talk", async () => {
+  test("stores a valid key for talk", async () => {
     const home = newFolder()
     const key = await service.register()
     const { code, stdout } = await run(["login", "--json"], { home, env: { VOICE_AGENT_KEY: key } })
@@ -193,7 +193,7 @@ describe("login", () => {
     expect(await turns([question], { home })).toHaveLength(1)
   })
 
-  test("keeps none that is nobody's", async () => {
+  test("stores no invalid key", async () => {
     const { code, stderr, home } = await run(["login", "--key", "sk_wrong"])
     expect(code).toBe(1)
     expect(stderr).toContain("INVALID_API_KEY")

@@ -69,7 +69,7 @@ const unattended = async (env: Record<string, string> = {}) => {
 
 const retry = () => staying.converse(user, new Blob([recording]), { headers: { "idempotency-key": key } })
 
-test("a stop waits for a turn whose client has left, and the retry elsewhere has all of it", async () => {
+test("a stop waits for a turn without its client", async () => {
   upstream.script("llm", [{ delayMs: 400, chunkDelayMs: 5 }])
   const service = await unattended({ SHUTDOWN_TIMEOUT_SECONDS: "600" })
   service.signal("SIGTERM")
@@ -83,7 +83,7 @@ test("a stop waits for a turn whose client has left, and the retry elsewhere has
   expect(staying.upstream.calls("stt")).toEqual([])
 })
 
-test("a stop that can't wait ends the turn, and frees its key", async () => {
+test("a stop that cannot wait ends the turn and frees its key", async () => {
   upstream.script("llm", [fail.hang()])
   const service = await unattended({ SHUTDOWN_TIMEOUT_SECONDS: "0.3" })
   service.signal("SIGTERM")
@@ -100,14 +100,14 @@ test("a stop that can't wait ends the turn, and frees its key", async () => {
 test.each([
   ["before its first sound", { ...fail.badRequest(), delayMs: 1500 }, "ProviderRefusedRequest"],
   ["in the midst of its answer", { ...fail.reset({ tokens: 30 }), chunkDelayMs: 60 }, "ProviderUnusable"],
-])("a turn that fails %s with nobody there is in the log all the same", async (_, step, error) => {
+])("a turn that fails %s without its client is logged", async (_, step, error) => {
   upstream.script("llm", [step])
   upstream.default("llm", fail.badRequest())
   const service = await unattended()
   await service.says(new RegExp(`"event":"response.aborted".*"error":"${error}"`))
 })
 
-test("a turn whose process was killed is waited for until its lease ends, and then taken anew", async () => {
+test("a killed process's turn is retried after its lease", async () => {
   upstream.script("llm", [fail.hang()])
   const service = await unattended()
   service.signal("SIGKILL")

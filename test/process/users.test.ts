@@ -80,7 +80,7 @@ const refusal = async (args: ReadonlyArray<string>, code: number) => {
 
 describe("users", () => {
   test(
-    "create prints the key of a new user, for people and for machines, also where registration is closed",
+    "create prints a new user's key, even with registration closed",
     async () => {
       const made = await create(" Ada@example.com ", {
         env: { DATABASE_URL: database.url, REGISTRATION: "closed" },
@@ -96,7 +96,7 @@ describe("users", () => {
   )
 
   test(
-    "list shows users and their keys in the order of their addresses, and no key",
+    "list shows users and their keys' names, sorted",
     async () => {
       const made = await create()
       const listed = await lines(Listed, ["list"])
@@ -115,7 +115,7 @@ describe("users", () => {
   )
 
   test(
-    "list goes on past its first page",
+    "list reads every page",
     async () => {
       const many = await makeDatabase()
       const place = { env: { DATABASE_URL: many.url } }
@@ -129,7 +129,7 @@ describe("users", () => {
   )
 
   test(
-    "rotate gives a new key in place of all, or of those with a name",
+    "rotate replaces all keys, or those with a name",
     async () => {
       const { email, apiKey, userId } = await create()
       await database.sql`insert into api_keys (user_id, name, key_hash)
@@ -146,7 +146,7 @@ describe("users", () => {
   )
 
   test(
-    "revoke ends one key, or all, and rotate brings the user back",
+    "revoke ends one key or all; rotate creates a new one",
     async () => {
       const { email, apiKey, keyId, userId } = await create()
       await database.sql`insert into api_keys (user_id, name, key_hash)
@@ -164,7 +164,7 @@ describe("users", () => {
   )
 
   test(
-    "delete takes all along that there is of the user",
+    "delete removes everything of the user",
     async () => {
       const { email, userId } = await create()
       await database.sql`insert into sessions (user_id) values (${userId})`
@@ -192,7 +192,7 @@ describe("users", () => {
     [["rotate", "ada@example.com", "--name", ""], "--name must be"],
     [["list", "--loud"], "unknown argument: '--loud'"],
   ])(
-    "%j is invalid: code 2",
+    "%j is invalid: exit code 2",
     async (args, said) => {
       expect(await refusal(args, 2)).toContain(said)
     },
@@ -215,20 +215,20 @@ describe("users", () => {
   )
 
   test(
-    "without a database fails with one sentence",
+    "fails with one line without a database",
     async () => {
       const url = new URL(database.url)
       url.pathname = "/nowhere"
       const { code, stderr } = await users(["list"], { env: { DATABASE_URL: url.href } })
       expect(code).toBe(1)
-      expect(stderr).toMatch(/^The command failed\. The database refused the service .*\n$/)
+      expect(stderr).toMatch(/^The command failed\. The database refused the connection .*\n$/)
     },
     patienceMs,
   )
 })
 
 test(
-  "users works on the embedded database, while the service runs on it and while it does not",
+  "users works on the embedded database beside the service",
   async () => {
     const place = { cwd: newFolder(), env: { OFFLINE_ENGINES: "on" } }
     const before = await create(undefined, place)

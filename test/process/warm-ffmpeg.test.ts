@@ -35,7 +35,7 @@ const living = async () => {
 }
 
 test.each(["SIGTERM", "SIGINT", "SIGKILL"] as const)(
-  "the ffmpeg that waits does not outlive a service that %s ends",
+  "the warm ffmpeg ends with a service ended by %s",
   async (signal) => {
     const service = start()
     await service.url()
@@ -46,7 +46,7 @@ test.each(["SIGTERM", "SIGINT", "SIGKILL"] as const)(
   },
 )
 
-test("a start that fails leaves none", async () => {
+test("a failed start leaves no ffmpeg", async () => {
   using taken = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } })
   const service = start({ PORT: `${taken.port}` })
   expect(await service.ended).toBe(1)

@@ -5,7 +5,7 @@ import { decode, probe } from "./ffmpeg.ts"
 import { heardIn, tonesIn } from "./listen.ts"
 import { silence, tone } from "./wav.ts"
 
-describe("recordings are what they say", () => {
+describe("recordings match their names", () => {
   test.each(Object.entries(recordings))("%s", async (_name, { make, format, codec, seconds }) => {
     const bytes = await make()
     const [found, sound] = await Promise.all([probe(bytes), decode(bytes, { rate: 16_000, from: "file" })])
@@ -16,7 +16,7 @@ describe("recordings are what they say", () => {
     expect(loudest(sound.samples)).toBeGreaterThan(3000)
   })
 
-  test("what a MediaRecorder makes has no duration, and clusters of unknown size", async () => {
+  test("MediaRecorder's WebM has no duration and no cluster sizes", async () => {
     for (const make of [webmOpus, chromiumWebm]) {
       const bytes = Buffer.from(await make())
       expect((await probe(bytes))?.duration).toBeUndefined()
@@ -24,7 +24,7 @@ describe("recordings are what they say", () => {
     }
   })
 
-  test("where an M4A or MP4 keeps its index", async () => {
+  test("the index of M4A and MP4 is at the end", async () => {
     const order = async (make: () => Promise<Uint8Array>) => {
       const bytes = Buffer.from(await make())
       return ["moov", "mdat", "moof"]
@@ -42,27 +42,27 @@ describe("recordings are what they say", () => {
     expect((await decode(bytes, { from: "pipe" })).samples).toHaveLength(0)
   })
 
-  test("the cover is a second stream, and only the video has one besides", async () => {
+  test("covers and videos have a second stream", async () => {
     const kinds = async (make: () => Promise<Uint8Array>) =>
       (await probe(await make()))?.streams.map(({ kind }) => kind).sort()
     expect(await kinds(recordings.mp3WithCover.make)).toEqual(["audio", "video"])
     expect(await kinds(recordings.mp4WithVideo.make)).toEqual(["audio", "video"])
   })
 
-  test("a second call makes nothing anew", async () => {
+  test("a second call returns the same files", async () => {
     expect(await recordings.flac.make()).toBe(await recordings.flac.make())
   })
 })
 
-describe("what must be refused", () => {
+describe("hostile files", () => {
   const { empty, oneByte, text, json, html, ...media } = hostile.notAudio
-  test.each(Object.entries(media))("%s has nothing to hear", async (_name, make) => {
+  test.each(Object.entries(media))("%s has no decodable audio", async (_name, make) => {
     const bytes = await make()
     const { samples } = await decode(bytes, { inputArgs: ["-protocol_whitelist", "pipe"] })
     expect(samples).toHaveLength(0)
   })
 
-  test("40 minutes are a small file, with their duration; 6 minutes of WebM have none", async () => {
+  test("40 minutes are a small file; WebM has no duration", async () => {
     const flac = await hostile.flacOf40Minutes()
     expect(flac.length).toBeLessThan(1024 ** 2)
     expect((await probe(flac))?.duration).toBe(2400)
@@ -71,13 +71,13 @@ describe("what must be refused", () => {
     expect((await decode(webm, { rate: 16_000 })).samples.length / 16_000).toBeCloseTo(360, 0)
   })
 
-  test("26 MB of good WAV is shorter than 300 s", async () => {
+  test("26 MB of WAV are shorter than 300 s", async () => {
     const bytes = hostile.wavOfSize()
     expect(bytes).toHaveLength(26 * 1024 ** 2)
     expect((await probe(bytes))?.duration).toBeCloseTo(142, 0)
   })
 
-  test("a WAV that lies gives what is there, or what it admits", async () => {
+  test("a WAV with a wrong size decodes to the smaller size", async () => {
     const seconds = async (bytes: Uint8Array) =>
       (await decode(bytes, { rate: 16_000 })).samples.length / 16_000
     expect(await seconds(hostile.wavClaimingMore())).toBe(2)
@@ -87,20 +87,20 @@ describe("what must be refused", () => {
   })
 
   test.each(["wav16k", "mp3", "webmOpus", "oggVorbis", "flac", "mp4Fragmented"] as const)(
-    "three quarters of %s still give sound",
+    "three quarters of %s can be decoded",
     async (name) => {
       const { samples } = await decode(hostile.truncated(await recordings[name].make(), 0.75))
       expect(samples.length).toBeGreaterThan(24_000)
     },
   )
 
-  test("an M4A that lost its index gives none", async () => {
+  test("an M4A without its index cannot be decoded", async () => {
     const { samples } = await decode(hostile.truncated(await recordings.m4a.make(), 0.75))
     expect(samples).toHaveLength(0)
   })
 })
 
-test("tones and the gap between them are heard", () => {
+test("tones and the gap between them are detected", () => {
   const parts = [
     tone(0.2, 250, 24_000),
     silence(0.1, 24_000),

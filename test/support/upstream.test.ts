@@ -72,7 +72,7 @@ const asking: Record<Stage, (signal?: AbortSignal) => Promise<unknown>> = {
 const stages: readonly Stage[] = ["stt", "llm", "tts"]
 
 describe("without a script", () => {
-  test("hears a file and logs it whole", async () => {
+  test("transcribes a file and logs the request", async () => {
     expect((await transcribe(undefined, "наме.wav")).text).toBe(DEFAULT_TRANSCRIPT)
     const [call] = upstream.calls("stt")
     expect(call).toMatchObject({
@@ -84,7 +84,7 @@ describe("without a script", () => {
     expect(call?.headers.authorization).toBe("Bearer sk-test")
   })
 
-  test("replies token by token with a usage, or in one piece", async () => {
+  test("replies token by token or in one piece, with usage", async () => {
     const got = await stream()
     expect(got.tokens.join("")).toBe(DEFAULT_REPLY)
     expect(got).toMatchObject({ finish: "stop", usage: got.tokens.length, error: undefined })
@@ -94,7 +94,7 @@ describe("without a script", () => {
     expect(call?.sent.flatMap(({ token }) => token ?? [])).toEqual(got.tokens)
   })
 
-  test("speaks each call in its own tone, as long as the text, in three formats", async () => {
+  test("speaks in a tone per call, as long as the text", async () => {
     const text = "x".repeat(45)
     const mp3 = await speak(text)
     const wav = await speak(text, "wav")
@@ -113,7 +113,7 @@ describe("without a script", () => {
     expect(upstream.calls("tts").map(({ spoken }) => spoken?.hz)).toEqual([...TONES.slice(0, 3)])
   })
 
-  test("an MP3 cut from the recording is the same sound as the PCM", async () => {
+  test("its MP3 has the same sound as its PCM", async () => {
     const mp3 = await speak("x".repeat(300))
     upstream.reset()
     const pcm = samplesOf(await speak("x".repeat(300), "pcm"))
@@ -125,7 +125,7 @@ describe("without a script", () => {
     expect(Math.max(...difference.subarray(1000, -1000))).toBeLessThan(150)
   })
 
-  test("refuses what the real one refuses", async () => {
+  test("refuses what OpenAI refuses", async () => {
     expect(await failureOf(transcribe(undefined, "a.txt"))).toBeInstanceOf(OpenAI.BadRequestError)
     expect(await failureOf(speak("x".repeat(4097)))).toBeInstanceOf(OpenAI.BadRequestError)
     expect(await failureOf(openai.models.list().then())).toBeInstanceOf(OpenAI.NotFoundError)
@@ -139,7 +139,7 @@ describe("without a script", () => {
 })
 
 describe("scripts", () => {
-  test("steps are used one per call, then the default", async () => {
+  test("use one step per call, then the default", async () => {
     upstream.default("stt", { text: "later" })
     upstream.script("stt", [{ text: "" }, { text: "Größe 漢字 🎉" }])
     expect([await transcribe(), await transcribe(), await transcribe()].map(({ text }) => text)).toEqual([
@@ -154,7 +154,7 @@ describe("scripts", () => {
     expect((await stream()).tokens.join("")).toBe("You said: Hi there")
   })
 
-  test("tokens are given as a list, max_tokens cuts them, network chunks fall anywhere", async () => {
+  test("tokens as a list, cut by max_tokens, in any chunks", async () => {
     const tokens = ["Grö", "ße ", "漢字", " 🎉"]
     upstream.script("llm", [
       { tokens },
@@ -169,7 +169,7 @@ describe("scripts", () => {
     expect(cut.choices[0]).toMatchObject({ finish_reason: "length", message: { content: "Größe " } })
   })
 
-  test("tokens lose nothing of the text", () => {
+  test("tokens keep the whole text", () => {
     for (const text of [
       "",
       "  a  b\n",
@@ -206,29 +206,29 @@ describe("errors in OpenAI's envelope", () => {
     }
   })
 
-  test("Retry-After comes with a 429", async () => {
+  test("a 429 has Retry-After", async () => {
     upstream.script("tts", [fail.rateLimited(7)])
     const error = await failureOf(speak("Hi"))
     expect(error instanceof OpenAI.APIError && error.headers?.get("retry-after")).toBe("7")
   })
 })
 
-describe("wrong answers with a 200", () => {
-  test("HTML is a string to the SDK, an empty stream, or audio that is none", async () => {
+describe("malformed responses with status 200", () => {
+  test("HTML: a string, an empty stream or invalid audio", async () => {
     for (const stage of stages) upstream.default(stage, fail.html())
     expect(String(await transcribe())).toStartWith("<!doctype html>")
     expect(await stream()).toMatchObject({ tokens: [], finish: "", error: undefined })
     expect(new TextDecoder().decode(await speak("Hi"))).toStartWith("<!doctype html>")
   })
 
-  test("an empty body is undefined, an empty stream, or no bytes", async () => {
+  test("an empty body: undefined, an empty stream or no bytes", async () => {
     for (const stage of stages) upstream.default(stage, fail.empty())
     expect(String(await transcribe())).toBe("undefined")
     expect(await stream()).toMatchObject({ tokens: [], finish: "", error: undefined })
     expect(await speak("Hi")).toHaveLength(0)
   })
 
-  test("JSON cut off is a SyntaxError, a wrong shape passes the SDK", async () => {
+  test("truncated JSON is a SyntaxError; a wrong shape passes", async () => {
     upstream.script("stt", [fail.cutJson(), fail.wrongShape()])
     expect(await failureOf(transcribe())).toBeInstanceOf(SyntaxError)
     expect((await transcribe()).text).toBeUndefined()
@@ -248,19 +248,16 @@ describe("broken connections", () => {
     ["reset", fail.reset()],
     ["closed", fail.cutOff()],
   ]
-  test.each(before)(
-    "%s before the headers: a connection error, one call, also on a connection used before",
-    async (_name, step) => {
-      for (const stage of stages) {
-        await asking[stage]()
-        upstream.script(stage, [step])
-        const error = await failureOf(asking[stage]())
-        expect(error).toBeInstanceOf(OpenAI.APIConnectionError)
-        expect(error).toMatchObject({ cause: { code: "ECONNRESET" } })
-        expect(upstream.calls(stage).map(({ outcome }) => outcome)).toEqual(["answered", "failed"])
-      }
-    },
-  )
+  test.each(before)("%s before the headers: one call, a connection error", async (_name, step) => {
+    for (const stage of stages) {
+      await asking[stage]()
+      upstream.script(stage, [step])
+      const error = await failureOf(asking[stage]())
+      expect(error).toBeInstanceOf(OpenAI.APIConnectionError)
+      expect(error).toMatchObject({ cause: { code: "ECONNRESET" } })
+      expect(upstream.calls(stage).map(({ outcome }) => outcome)).toEqual(["answered", "failed"])
+    }
+  })
 
   const during: ReadonlyArray<[string, (after: "headers" | { bytes: number }) => Step]> = [
     ["reset", fail.reset],
@@ -290,7 +287,7 @@ describe("broken connections", () => {
     }
   })
 
-  test("a stream without [DONE] ends as if all were well; only finish_reason is missing", async () => {
+  test("a stream without [DONE] ends without finish_reason", async () => {
     upstream.script("llm", [fail.withoutDone(), fail.withoutDone({ tokens: 1 })])
     expect((await stream()).tokens.join("")).toBe(DEFAULT_REPLY)
     expect(await stream()).toMatchObject({ tokens: ["Yes"], finish: "", error: undefined })
@@ -306,7 +303,7 @@ describe("broken connections", () => {
   })
 })
 
-describe("silence and hanging up", () => {
+describe("silence and aborts", () => {
   const hangs: ReadonlyArray<[string, Step]> = [
     ["before the headers", fail.hang()],
     ["after the headers", fail.hang("headers")],
@@ -314,7 +311,7 @@ describe("silence and hanging up", () => {
     ["by a long delay", { delayMs: 60_000 }],
     ["by a slow body", { firstChunkDelayMs: 60_000 }],
   ]
-  test.each(hangs)("%s: the client's abort is seen at once, at every stage", async (_name, step) => {
+  test.each(hangs)("%s: the client's abort is seen at every stage", async (_name, step) => {
     for (const stage of stages) {
       upstream.script(stage, [step])
       const hangUp = new AbortController()
@@ -338,7 +335,7 @@ describe("silence and hanging up", () => {
     await upstream.waitFor(() => upstream.calls("stt")[0]?.outcome === "aborted by client")
   })
 
-  test("reset() lets go of what hangs, and says that it was not the client", async () => {
+  test("reset() releases hanging calls", async () => {
     upstream.script("stt", [fail.hang()])
     const asked = failureOf(transcribe())
     const call = await upstream.waitFor(() => upstream.calls("stt")[0])
@@ -348,7 +345,7 @@ describe("silence and hanging up", () => {
     expect(upstream.calls("stt")).toEqual([])
   })
 
-  test("waitFor names what it waited for in vain", async () => {
+  test("waitFor names what did not happen", async () => {
     expect(await failureOf(upstream.waitFor(() => false, "a miracle", 5))).toMatchObject({
       message: "waited 5 ms in vain for a miracle",
     })
@@ -356,7 +353,7 @@ describe("silence and hanging up", () => {
 })
 
 describe("time", () => {
-  test("the latency model sets the pace; every token and chunk has its time in the log", async () => {
+  test("latencies apply, and the log has every time", async () => {
     upstream.latency({
       llmFirstTokenMs: 30,
       llmTokensPerSecond: 200,
@@ -376,7 +373,7 @@ describe("time", () => {
     expect(tts?.at).toBeLessThan(tokens.at(-1)?.at ?? 0)
   })
 
-  test("it runs as a process of its own", async () => {
+  test("runs as a process of its own", async () => {
     const args = ["--reply", "As told.", "--stt-ms", "1"]
     const child = Bun.spawn([process.execPath, `${import.meta.dir}/upstream.ts`, ...args], { stdout: "pipe" })
     const { value } = await child.stdout.getReader().read()
@@ -388,7 +385,7 @@ describe("time", () => {
   })
 })
 
-test("stop() leaves no connection", async () => {
+test("stop() closes every connection", async () => {
   const own = await startUpstream()
   await fetch(`${own.baseUrl}/models`)
   expect(own.openConnections()).toBe(1)

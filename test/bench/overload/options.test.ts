@@ -3,7 +3,7 @@ import { readOptions } from "../../../scripts/bench/overload/options.ts"
 import { defaultMaxTurns, hostResources } from "../../../src/capacity.ts"
 
 describe("the options of the overload", () => {
-  test("have defaults: three times what this machine carries", () => {
+  test("default to three times this machine's capacity", () => {
     expect(readOptions([])).toEqual({
       times: 3,
       ms: 30_000,
@@ -12,7 +12,7 @@ describe("the options of the overload", () => {
     })
   })
 
-  test("set each by itself", () => {
+  test("set each option", () => {
     expect(readOptions(["--times", "4.5", "--seconds=10", "--max-turns", "8", "--write"])).toEqual({
       times: 4.5,
       ms: 10_000,

@@ -26,7 +26,7 @@ const failed = (failure: string, failedMs = 2000, hasRetryAfter = true): Outcome
   hasRetryAfter,
 })
 
-describe("the figures of a load", () => {
+describe("the figures", () => {
   const figures = figuresOf(witnessed, [
     heard(1600),
     heard(1610),
@@ -36,7 +36,7 @@ describe("the figures of a load", () => {
     failed("429 RATE_LIMIT_EXCEEDED", 2003),
   ])
 
-  test("are of the turns that were accepted, and of those that were refused", () => {
+  test("cover accepted and refused turns", () => {
     expect(figures).toMatchObject({ asked: 6, heard: 3, turnsPerSecond: 1.5, refusedAfter: 2001 })
     expect(figures.ownFirstAudio).toEqual({ p50: 1610, p95: 1700 })
     expect(figures.firstByte).toEqual({ p50: 1620, p95: 1710 })
@@ -48,7 +48,7 @@ describe("the figures of a load", () => {
     )
   })
 
-  test("know a proper refusal: 503 or 429, with Retry-After", () => {
+  test("accept 503 and 429 with Retry-After as refusals", () => {
     expect(figures.improper).toBe(0)
     const improper = (outcome: Outcome) => figuresOf(witnessed, [outcome]).improper
     expect(improper(failed("503 OVERLOADED", 5, false))).toBe(1)
@@ -56,7 +56,7 @@ describe("the figures of a load", () => {
     expect(improper(failed("ECONNRESET", 5, false))).toBe(1)
   })
 
-  test("are told in a line", () => {
+  test("print in one line", () => {
     expect(describeRow(figures)).toContain("refused 2 503 OVERLOADED, 1 429 RATE_LIMIT_EXCEEDED; of all 50 %")
     expect(describeRow(figuresOf(witnessed, [heard(1)]))).toContain("refused -; of all 0 %; after -")
   })
@@ -74,10 +74,10 @@ const missed = (changed: Partial<Loads>) =>
     .filter(({ verdict }) => verdict !== "met")
     .map(({ budget }) => budget)
 
-describe("a service that is asked for too much", () => {
-  test("is good as it was when it is not", () => expect(missed({})).toEqual([]))
+describe("an overloaded service", () => {
+  test("passes with the figures of normal load", () => expect(missed({})).toEqual([]))
 
-  test("keeps its pace for what it accepts, then and afterwards", () => {
+  test("must stay fast for accepted turns", () => {
     expect(missed({ over: row({ ownFirstAudio: { p50: 1839, p95: 1841 } }) })).toEqual([
       "First audio of accepted turns under overload, p95",
     ])
@@ -86,12 +86,12 @@ describe("a service that is asked for too much", () => {
     ])
   })
 
-  test("that accepts nothing keeps no pace", () => {
+  test("fails if it accepts nothing", () => {
     const none = { p50: Number.NaN, p95: Number.NaN }
     expect(missed({ over: row({ heard: 0, ownFirstAudio: none }) })).toHaveLength(2)
   })
 
-  test("says that it lives, in 50 ms", () => {
+  test("must answer /health within 50 ms", () => {
     expect(missed({ over: row({ health: { ...probed, p99: 50 } }) })).toEqual([])
     expect(missed({ over: row({ health: { ...probed, p99: 50.1 } }) })).toEqual([
       "/health under overload, p99",
@@ -102,12 +102,12 @@ describe("a service that is asked for too much", () => {
     ])
   })
 
-  test("refuses properly, and nothing at a load that it carries", () => {
+  test("must refuse properly, and only under overload", () => {
     expect(missed({ over: row({ improper: 1 }) })).toHaveLength(1)
     expect(missed({ full: row({ heard: 19 }) })).toEqual(["Turns that failed with a load that it carries"])
   })
 
-  test("takes half as much memory more at most", () => {
+  test("may use 50 % more memory", () => {
     expect(missed({ over: row({ peakMb: 450 }) })).toEqual([])
     expect(missed({ over: row({ peakMb: 451 }) })).toEqual(["Peak of resident memory under overload"])
   })

@@ -13,8 +13,8 @@ const line = (kind: number) =>
     .split(" ")
     .map((pair) => pair.split(",").map(Number))
 
-describe("the picture of memory over time", () => {
-  test("begins at the left, and has every point within its frame, in the order of time", () => {
+describe("the memory chart", () => {
+  test("draws every point inside the frame, in order", () => {
     const drawn = line(0)
     expect(drawn).toHaveLength(points.length)
     expect(drawn[0]?.[0]).toBe(70)
@@ -22,26 +22,26 @@ describe("the picture of memory over time", () => {
     expect(drawn.every(([x = 0, y = 0]) => x >= 70 && x <= 876 && y >= 64 && y <= 330)).toBe(true)
   })
 
-  test("has more memory higher up", () => {
+  test("draws more memory higher", () => {
     const [first, second] = line(0)
     expect(second?.[1] ?? 0).toBeLessThan(first?.[1] ?? 0)
     expect(line(1)[0]?.[1] ?? 0).toBeGreaterThan(first?.[1] ?? 0)
   })
 
-  test("has the marks of its axes", () => {
+  test("labels its axes", () => {
     expect(svg).toContain(">0:00 min</text>")
     expect(svg).toContain(">2:00</text>")
     expect(svg).toContain(">250 MB</text>")
   })
 
-  test("says its levels in figures and in words", () => {
+  test("states its levels in figures and words", () => {
     expect(svg).toContain(">220 MB</text>")
     expect(svg).toContain("From 0:12 to 0:23 min the median is 220 MB.")
   })
 
-  test("holds no text that would be markup", () => expect(svg).toContain("Memory &lt;1&gt;"))
+  test("escapes markup", () => expect(svg).toContain("Memory &lt;1&gt;"))
 
-  test("of nothing is a picture still", () => {
+  test("is valid without samples", () => {
     expect(drawMemory("None", [], [])).not.toContain("NaN")
   })
 })

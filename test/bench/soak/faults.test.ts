@@ -16,7 +16,7 @@ import { decode } from "../../support/ffmpeg.ts"
 const marks = [...plans.keys()]
 
 describe("a mark", () => {
-  test("is read from what is said, and from every sentence of the reply", () => {
+  test("is read from the text and from every sentence", () => {
     for (const mark of marks) {
       expect(markOfText(questionOf(mark))).toBe(mark)
       const sentences = replyOf(mark)
@@ -27,7 +27,7 @@ describe("a mark", () => {
     expect(markOfText("What is a bookmark 3?")).toBe(0)
   })
 
-  test("is read from a recording's length, in every container as it is decoded", async () => {
+  test("is read from a recording's length in every container", async () => {
     const { recordings } = await makeSayings()
     for (const made of Object.values(recordings)) {
       expect(made).toHaveLength(plans.length)
@@ -38,7 +38,7 @@ describe("a mark", () => {
     }
   })
 
-  test("bears what encoders add", () => {
+  test("tolerates encoder padding", () => {
     for (const mark of marks) expect(markOfWav((secondsOf(mark) + 0.09) * 32_000)).toBe(mark)
   })
 })
@@ -51,11 +51,11 @@ const ways = (stage: "stt" | "llm" | "tts", mark: number) => {
 const isWell = (step: object) => Object.keys(step).every((name) => name === "text")
 
 describe("a call", () => {
-  test("of a turn without a fault goes well, in every stage", () => {
+  test("of a turn without a fault succeeds in every stage", () => {
     for (const stage of ["stt", "llm", "tts"] as const) expect(ways(stage, 0).every(isWell)).toBe(true)
   })
 
-  test("goes wrong mostly, but not always, in the stage that is meant to, and in no other", () => {
+  test("fails often, and only in its stage", () => {
     for (const [mark, plan] of plans.entries()) {
       if (plan === undefined) continue
       for (const stage of ["stt", "llm", "tts"] as const) {
@@ -70,7 +70,7 @@ describe("a call", () => {
   })
 })
 
-test("a turn may say no with its own stage's code only, and a slow one not at all", () => {
+test("a turn may fail only with its stage's code", () => {
   const codesOf = (stage: string, how: string) =>
     provokedCodes(plans.findIndex((plan) => plan?.stage === stage && plan.how === how))
   expect(provokedCodes(0)).toEqual([])

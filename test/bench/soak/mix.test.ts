@@ -13,26 +13,26 @@ const share = (visits: ReadonlyArray<Visit>, is: (visit: Visit) => boolean) =>
 describe("the mix", () => {
   const many = draw(1, 10_000)
 
-  test("is the same for the same seed, and another for another", () => {
+  test("depends on the seed only", () => {
     expect(draw(7, 50)).toEqual(draw(7, 50))
     expect(draw(8, 50)).not.toEqual(draw(7, 50))
   })
 
-  test("has every kind as often as it is meant to be", () => {
+  test("has every kind at its share", () => {
     expect(Object.values(kinds).reduce((sum, { share }) => sum + share, 0)).toBe(100)
     for (const [kind, { share: wanted }] of Object.entries(kinds)) {
       expect(Math.abs(share(many, (visit) => visit.kind === kind) - wanted / 100)).toBeLessThan(0.012)
     }
   })
 
-  test("has every container and rendering equally often", () => {
+  test("has containers and renderings equally often", () => {
     for (const each of sayings)
       expect(share(many, ({ saidAs }) => saidAs === each)).toBeCloseTo(1 / sayings.length, 1)
     for (const each of accepts)
       expect(share(many, ({ accept }) => accept === each)).toBeCloseTo(1 / accepts.length, 1)
   })
 
-  test("has every fault, and none but in turns that are meant to meet one", () => {
+  test("has every fault, only in faulty turns", () => {
     const faulty = many.filter(({ kind }) => kind === "fault at the provider")
     expect(new Set(faulty.map(({ mark }) => mark)).size).toBe(plans.length - 1)
     expect(faulty.every(({ mark }) => plans[mark] !== undefined)).toBe(true)
@@ -40,13 +40,13 @@ describe("the mix", () => {
     expect(others.every(({ mark }) => mark === 0)).toBe(true)
   })
 
-  test("has 104 turns in 100 visits, as the options say", () => {
+  test("has 104 turns in 100 visits", () => {
     const turns = many.reduce((sum, { kind }) => sum + kinds[kind].turns, 0)
     expect(Math.abs(turns / many.length - 1.04)).toBeLessThan(0.02)
   })
 })
 
-test("the first of all is everything once", () => {
+test("the first visits have every kind once", () => {
   const first = firstOfAll()
   expect(new Set<string>(first.map(({ kind }) => kind))).toEqual(new Set<string>(Object.keys(kinds)))
   expect(new Set(first.map(({ mark }) => mark)).size).toBe(plans.length)

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test"
 import { readOptions } from "../../../scripts/bench/soak/options.ts"
 
 describe("the options of the soak", () => {
-  test("have defaults: ten minutes, a seed of its own, and nothing is written", () => {
+  test("default to ten minutes and a new seed", () => {
     const options = readOptions([])
     expect(options).toMatchObject({
       length: { ms: 600_000 },
@@ -19,7 +19,7 @@ describe("the options of the soak", () => {
     expect(readOptions(["--turns", "10000"]).length).toEqual({ turns: 10_000 })
   })
 
-  test("set the rest", () => {
+  test("set the other options", () => {
     const options = readOptions(["1", "--per-second=4", "--seed", "7", "--rest-seconds", "5", "--write"])
     expect(options).toEqual({ length: { ms: 60_000 }, perSecond: 4, seed: 7, restMs: 5000, write: true })
   })

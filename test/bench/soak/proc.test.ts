@@ -9,7 +9,7 @@ import {
   socketInode,
 } from "../../../scripts/bench/soak/proc.ts"
 
-describe("a process's line", () => {
+describe("/proc/PID/stat", () => {
   test("has its name, its parent and its state", () => {
     expect(parseStat("8662 (ffmpeg) S 7142 8662 8662 0 -1 4194560")).toEqual({
       name: "ffmpeg",
@@ -18,11 +18,11 @@ describe("a process's line", () => {
     })
   })
 
-  test("of one that has ended says so", () => {
+  test("tells a process that has ended", () => {
     expect(parseStat("8662 (ffmpeg) Z 7142 0 0").isZombie).toBe(true)
   })
 
-  test("may have blanks and brackets in the name", () => {
+  test("may have spaces and brackets in the name", () => {
     expect(parseStat("9 (a) b (c)) R 4 9 9")).toEqual({ name: "a) b (c)", parent: 4, isZombie: false })
   })
 })
@@ -35,10 +35,10 @@ const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->whe
    4: 0100007F:C353 0100007F:1538 06 00000000:00000000 03:00000F00 00000000     0        0 0 3 0000000000000000
 `
 
-describe("the table of connections", () => {
+describe("/proc/net/tcp", () => {
   const connections = parseTcp(table)
 
-  test("has those that are established, with their ports", () => {
+  test("lists established connections with their ports", () => {
     expect(connections).toEqual([
       { localPort: 8080, remotePort: 50_000, inode: "222" },
       { localPort: 50_001, remotePort: 9000, inode: "333" },
@@ -46,7 +46,7 @@ describe("the table of connections", () => {
     ])
   })
 
-  test("tells who is at the other end", () => {
+  test("tells the peer", () => {
     expect(connections.map((each) => peerOf(each, { own: 8080, upstream: 9000 }))).toEqual([
       "client",
       "upstream",
@@ -54,20 +54,20 @@ describe("the table of connections", () => {
     ])
   })
 
-  test("that is empty has none", () => {
+  test("may be empty", () => {
     expect(parseTcp("  sl  local_address\n")).toEqual([])
     expect(parseTcp("")).toEqual([])
   })
 })
 
-test("a descriptor is a socket, or is not", () => {
+test("a descriptor is a socket or not", () => {
   expect(socketInode("socket:[222]")).toBe("222")
   expect(socketInode("pipe:[222]")).toBeUndefined()
   expect(socketInode("/dev/null")).toBeUndefined()
 })
 
-describe("of this very process", () => {
-  test("the files, and the connections by their peer", async () => {
+describe("this process", () => {
+  test("its files, and its connections by peer", async () => {
     const before = openFiles(process.pid).length
     using server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } })
     const socket = await Bun.connect({
@@ -85,7 +85,7 @@ describe("of this very process", () => {
     socket.end()
   })
 
-  test("the children, for as long as they live", async () => {
+  test("its children while they live", async () => {
     const child = Bun.spawn(["sleep", "30"])
     expect(childrenOf(process.pid).map(({ name }) => name)).toContain("sleep")
     child.kill()

@@ -35,7 +35,7 @@ const say = async (id: string, ...roles: ReadonlyArray<string>) => {
 
 const found = (...answered: ReadonlyArray<string>) => inconsistencies(service.database.sql, answered)
 
-test("nothing is wrong with turns that are saved, interrupted or failed as they should be", async () => {
+test("accepts saved, interrupted and failed turns", async () => {
   const done = await turn("completed")
   await say(done, "user", "assistant")
   await say(await turn("interrupted"), "user", "assistant")
@@ -44,30 +44,30 @@ test("nothing is wrong with turns that are saved, interrupted or failed as they 
   expect(await found()).toEqual([])
 })
 
-test("a turn that still runs is", async () => {
+test("reports a running turn", async () => {
   await turn("running")
   expect(await found()).toEqual(["1 still running"])
 })
 
-test("a question without its answer is, as are two answers, and an answer before its question", async () => {
+test("reports missing, doubled and misordered messages", async () => {
   await say(await turn("completed"), "user")
   await say(await turn("completed"), "user", "assistant", "assistant")
   await say(await turn("completed"), "assistant", "user")
   expect(await found()).toEqual(["3 without a question and one answer"])
 })
 
-test("messages of a turn that failed, or that is not there, are", async () => {
+test("reports messages of failed or missing turns", async () => {
   await say(await turn("failed"), "user", "assistant")
   await say(crypto.randomUUID(), "user", "assistant")
   expect(await found()).toEqual(["4 messages without their turn"])
 })
 
-test("a completed turn without messages is", async () => {
+test("reports a completed turn without messages", async () => {
   await turn("completed")
   expect(await found()).toEqual(["1 completed without messages"])
 })
 
-test("an answer that was heard whole and is not saved as such is", async () => {
+test("reports a heard answer that was not saved whole", async () => {
   const cut = await turn("interrupted")
   await say(cut, "user", "assistant")
   expect(await found(cut, crypto.randomUUID())).toEqual(["2 answered whole and not saved"])

@@ -8,19 +8,19 @@ const end = (status: number, body: string, whole: boolean, accept: Accept = "aud
 const event = (name: string, data: object) => `id: 1\nevent: ${name}\ndata: ${JSON.stringify(data)}\n\n`
 
 describe("the end of a turn", () => {
-  test("is whole where the body ends cleanly", () => {
+  test("is complete if the body ends cleanly", () => {
     expect(end(200, "sound", true)).toBe("whole")
     expect(end(200, "sound", false)).toBe("broke off")
   })
 
-  test("is the status and code of an answer that says no", () => {
+  test("is the status and code of an error response", () => {
     expect(end(500, '{"error":"STT_FAILED","message":"…"}', true)).toBe("500 STT_FAILED")
     expect(end(502, "<html>", true)).toBe("502 without a code")
   })
 
-  test("is none where the connection was gone before", () => expect(end(0, "", false)).toBe("no answer"))
+  test("is lost if the connection broke", () => expect(end(0, "", false)).toBe("no answer"))
 
-  test("of events is told by the last one", () => {
+  test("of an event stream is its last event", () => {
     const began = event("transcript", { text: "turn.completed" })
     const as = (last: string) => end(200, `${began}${last}`, true, "text/event-stream")
     expect(as(event("turn.completed", { response: "Yes." }))).toBe("whole")

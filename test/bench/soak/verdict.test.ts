@@ -41,29 +41,28 @@ const missed = (changed: Partial<Seen>) =>
 describe("a window", () => {
   const row = Array.from({ length: 100 }, (_, i) => i)
 
-  test("is a share of the samples", () => {
+  test("is a fraction of the samples", () => {
     expect(windowOf(row, 0.1, 0.2)).toEqual(row.slice(10, 20))
     expect(windowOf(row, 0.9, 1)).toEqual(row.slice(90))
   })
 
-  test("of few samples may be none", () => expect(windowOf([1, 2, 3], 0.1, 0.2)).toEqual([]))
+  test("may be empty for few samples", () => expect(windowOf([1, 2, 3], 0.1, 0.2)).toEqual([]))
 })
 
 describe("memory under load", () => {
   const under = "Resident memory under load, median of the second tenth and of the last"
   const grown = (late: number) => [...at(90), ...at(200), ...at(210, 70), ...at(late)]
 
-  test("is flat with a tenth more at the end, whatever the warm-up was", () => {
+  test("is flat with up to 10 % growth after warm-up", () => {
     expect(missed({ during: grown(220) })).toEqual([])
     expect(missed({ during: grown(100) })).toEqual([])
   })
 
-  test("is not with more", () => expect(missed({ during: grown(221) })).toEqual([under]))
+  test("is not flat with more growth", () => expect(missed({ during: grown(221) })).toEqual([under]))
 
-  test("is not known of a load that was too short", () =>
-    expect(missed({ during: at(200, 4) })).toEqual([under]))
+  test("is unknown for a short load", () => expect(missed({ during: at(200, 4) })).toEqual([under]))
 
-  test("is told by the median: one collection of garbage that is late is none", () => {
+  test("uses the median, so one late GC changes nothing", () => {
     expect(missed({ during: [...at(200, 95), ...at(900, 4), ...at(200, 1)] })).toEqual([])
     expect(missed({ during: [...at(200, 94), ...at(900, 6)] })).toEqual([under])
   })
@@ -88,33 +87,33 @@ describe("at rest", () => {
     })
   }
 
-  test("as many ffmpegs may be there as are kept warm", () => {
+  test("the warm ffmpeg processes may remain", () => {
     expect(missed({ before: sample({ ffmpegs: 1 }) })).toEqual([])
     expect(missed({ after: sample({ ffmpegs: 3 }) })).toEqual(["ffmpegs, at rest"])
   })
 
-  test("the heap counts with what it holds outside of itself", () => {
+  test("the heap includes external memory", () => {
     const what = "Heap and what it holds outside of itself at rest, before and after"
     expect(missed({ after: sample({ heapMb: 46, externalMb: 19 }) })).toEqual([])
     expect(missed({ after: sample({ heapMb: 33, externalMb: 33 }) })).toEqual([what])
   })
 })
 
-describe("what clients met", () => {
-  test("is wrong by one answer that nothing provoked, and by one that never came", () => {
+describe("the clients' results", () => {
+  test("fail with one unexpected or one missing response", () => {
     expect(missed({ wrong: ["whole turn: 500 TTS_FAILED"] })).toEqual(["Answers that nothing provoked"])
     expect(missed({ wrong: ["export: no answer (late)"] })).toEqual(["Requests without an answer"])
   })
 
-  test("is nothing where no turn was taken", () => expect(missed({ turns: 0 })).toEqual(["Turns taken"]))
+  test("fail without any turn", () => expect(missed({ turns: 0 })).toEqual(["Turns taken"]))
 })
 
-test("a defect in the log, and a turn that is stored wrong, are no good", () => {
+test("fails for a logged defect or a wrong row", () => {
   expect(missed({ defects: ["defect SqlError"] })).toEqual(["Defects in the log"])
   expect(missed({ inconsistencies: ["1 still running"] })).toEqual(["Turns and messages stored wrong"])
 })
 
-test("a run is good when all is met", () => {
+test("a run passes if every check passes", () => {
   expect(isGood(verdictsOf(seen()))).toBe(true)
   expect(isGood(verdictsOf(seen({ defects: ["defect SqlError"] })))).toBe(false)
 })
