@@ -34,6 +34,7 @@ const load = Effect.gen(function* () {
   })
 }).pipe(Effect.orDie)
 
+/** Named as it is decoded: the doctor reads with a connection that does not rename columns. */
 const TableExists = Schema.Struct({ tableExists: Schema.Boolean })
 const Applied = Schema.Struct({ id: Schema.Int, name: Schema.String })
 
@@ -46,7 +47,7 @@ export const pending = Effect.gen(function* () {
   const known = yield* load
   const { tableExists } = yield* findOne(
     TableExists,
-    sql`select to_regclass(${table}) is not null as table_exists`,
+    sql`select to_regclass(${table}) is not null as "tableExists"`,
   )
   const applied = tableExists
     ? yield* findAll(Applied, sql`select migration_id as id, name from ${sql(table)} order by 1`)
