@@ -40,7 +40,7 @@ describe("a turn that would wait for more than 30 s", () => {
     await service.upstream.waitFor(() => service.upstream.calls("llm")[0])
   })
 
-  test("is refused in whatever rendering, and the session is as it was", async () => {
+  test("is 409 in every format, and the session is unchanged", async () => {
     const answers = await Promise.all(renderings.map((accept) => session.take(accept)))
     for (const answer of answers) {
       await expectProblem(answer, { status: 409, code: "SESSION_BUSY", message: /still running/ })
@@ -54,7 +54,7 @@ describe("a turn that would wait for more than 30 s", () => {
     expect(await session.messages()).toHaveLength(2 * renderings.length)
   }, 20_000)
 
-  test("is refused though its own speech is still being recognised", async () => {
+  test("is 409 while its own transcription runs", async () => {
     service.upstream.script("stt", [fail.hang()])
     await expectProblem(await session.take(), { status: 409, code: "SESSION_BUSY" })
     await service.upstream.waitFor(() => service.upstream.calls("stt")[1]?.outcome === "aborted by client")
@@ -69,7 +69,7 @@ describe("a service with two connections to its database", () => {
   })
   afterAll(() => small.stop())
 
-  test("has twenty turns wait, and none of them keeps one", async () => {
+  test("twenty waiting turns hold no connection", async () => {
     const own = await openSession(small, key, recording)
     small.upstream.script("llm", [fail.hang()])
     const first = await own.begin()

@@ -96,7 +96,7 @@ const send = async (name: string): Promise<ReadonlyArray<string>> => {
 
 const heard = () => service.upstream.calls("stt").map(({ request }) => Buffer.from(request.file.bytes))
 
-test("the canary would be heard", async () => {
+test("the canary would be noticed", async () => {
   await (await service.converse(key, new Blob([await Bun.file(lures.file).bytes()]))).bytes()
   expect(heard().some((speech) => speech.includes(song))).toBe(true)
   service.upstream.reset()

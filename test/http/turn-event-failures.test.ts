@@ -52,7 +52,7 @@ const stored = async () => {
   return { turn, messages: [...messages] }
 }
 
-describe("what fails before the transcript has its status", () => {
+describe("failures before the transcript have a status", () => {
   const refused: ReadonlyArray<readonly [string, number, string, Step]> = [
     ["no speech in it", 400, "NO_SPEECH_DETECTED", { text: " \n" }],
     ["broken", 500, "STT_FAILED", fail.notFound()],
@@ -62,7 +62,7 @@ describe("what fails before the transcript has its status", () => {
     ["down at each try", 500, "STT_FAILED", fail.status(500)],
     ["silent at each try", 500, "STT_FAILED", fail.hang("headers")],
   ]
-  test.each(refused)("hearing: %s is a %d", async (_, status, error, step) => {
+  test.each(refused)("transcription: %s is a %d", async (_, status, error, step) => {
     const before = await service.stored()
     service.upstream.default("stt", step)
     const answer = await ask()
@@ -112,26 +112,26 @@ const write = (step: Step) => service.upstream.default("llm", { text: reply, ...
 type Failure = readonly [string, () => void, string, number, "transcript" | "reply.delta" | "audio"]
 
 const failures: ReadonlyArray<Failure> = [
-  ["the model refuses", () => write(fail.badRequest()), "INVALID_REQUEST", 1, "transcript"],
+  ["the model rejects the request", () => write(fail.badRequest()), "INVALID_REQUEST", 1, "transcript"],
   ["the model's key is wrong", () => write(fail.unauthorized()), "INVALID_OPENAI_KEY", 1, "transcript"],
-  ["the model is busy for long", () => write(fail.rateLimited(60)), "RATE_LIMIT_EXCEEDED", 1, "transcript"],
+  ["the model stays rate-limited", () => write(fail.rateLimited(60)), "RATE_LIMIT_EXCEEDED", 1, "transcript"],
   ["the model is down", () => write(fail.status(503)), "LLM_FAILED", 3, "transcript"],
-  ["the model says nothing", () => write({ text: "" }), "LLM_FAILED", 3, "transcript"],
+  ["the model's reply is empty", () => write({ text: "" }), "LLM_FAILED", 3, "transcript"],
   ["the model is silent", () => write(fail.hang("headers")), "LLM_FAILED", 3, "transcript"],
   ["the model breaks off in a word", () => write(fail.reset({ tokens: 1 })), "LLM_FAILED", 1, "reply.delta"],
   [
-    "the model falls silent in a sentence",
+    "the model stalls within a sentence",
     () => write(fail.hang({ tokens: 5 })),
     "LLM_FAILED",
     1,
     "reply.delta",
   ],
-  ["the model says what can't be spoken", () => write({ text: "🎉" }), "LLM_FAILED", 1, "reply.delta"],
-  ["the voice refuses", () => speak(0, fail.badRequest()), "INVALID_REQUEST", 1, "reply.delta"],
-  ["the voice is down", () => speak(0, fail.status(500)), "TTS_FAILED", 1, "reply.delta"],
-  ["the voice is silent", () => speak(0, fail.hang()), "TTS_FAILED", 1, "reply.delta"],
-  ["the voice breaks off", () => speak(0, fail.reset({ bytes: 9000 })), "TTS_FAILED", 1, "audio"],
-  ["the voice is down for a later piece", () => speak(1, fail.status(500)), "TTS_FAILED", 1, "audio"],
+  ["the reply has nothing to speak", () => write({ text: "🎉" }), "LLM_FAILED", 1, "reply.delta"],
+  ["TTS rejects the request", () => speak(0, fail.badRequest()), "INVALID_REQUEST", 1, "reply.delta"],
+  ["TTS is down", () => speak(0, fail.status(500)), "TTS_FAILED", 1, "reply.delta"],
+  ["TTS stalls", () => speak(0, fail.hang()), "TTS_FAILED", 1, "reply.delta"],
+  ["TTS breaks off", () => speak(0, fail.reset({ bytes: 9000 })), "TTS_FAILED", 1, "audio"],
+  ["TTS is down for a later segment", () => speak(1, fail.status(500)), "TTS_FAILED", 1, "audio"],
   ["the model falls silent", () => write(fail.hang({ tokens: 30 })), "LLM_FAILED", 1, "audio"],
   ["the model has no end mark", () => write(fail.withoutDone()), "LLM_FAILED", 1, "audio"],
   [
@@ -143,7 +143,7 @@ const failures: ReadonlyArray<Failure> = [
   ],
 ]
 
-describe("what fails after the transcript is the last event of a clean end", () => {
+describe("failures after the transcript are a last error event", () => {
   test.each(failures)("%s", async (_, letDown, error, tries, last) => {
     letDown()
     const answer = await ask()
@@ -175,7 +175,7 @@ describe("what fails after the transcript is the last event of a clean end", () 
   })
 })
 
-describe("what fails before any text is told is repeated untold", () => {
+describe("failures before the first text are retried silently", () => {
   test.each([
     ["refuses", fail.status(500)],
     ["is reset", fail.reset()],
@@ -190,7 +190,7 @@ describe("what fails before any text is told is repeated untold", () => {
     expect(service.upstream.calls("llm")).toHaveLength(2)
   })
 
-  test("a piece of speech of which nothing was told", async () => {
+  test("a segment without sent audio", async () => {
     service.upstream.script("tts", [fail.status(500), fail.empty("audio/mpeg")])
     const events = eventsIn((await ask()).body)
     expect(events.at(-1)?.event).toBe("turn.completed")
@@ -206,7 +206,7 @@ const losses: ReadonlyArray<readonly [string, () => void]> = [
   ["goes before the commit", () => proxy.breakOn(/^commit/i, "before", 2)],
 ]
 
-test.each(losses)("no turn is completed that is not saved: the database %s", async (_, lose) => {
+test.each(losses)("no turn.completed without a save: the database %s", async (_, lose) => {
   service.upstream.default("tts", { seconds: 1, chunkBytes: 2000, chunkDelayMs: 15 })
   const client = await service.converseRaw(key, recording, "text/event-stream")
   await client.until(({ body }) => body.includes("event: audio\n"))

@@ -79,8 +79,8 @@ const messagesOf = (content: string, interrupted = true) => [
   { role: "assistant", content, interrupted },
 ]
 
-describe.each(live)("a listener of %s who leaves", (accept) => {
-  test.each([1, 2, 3])("after %d sentences: these are what was said", async (count) => {
+describe.each(live)("a client of %s that disconnects", (accept) => {
+  test.each([1, 2, 3])("after %d sentences: these are saved", async (count) => {
     await leaveWithin(count, accept, count % 2 === 0 ? "reset" : "close")
     expect(await session.messages()).toMatchObject(messagesOf(sentences.slice(0, count).join(" ")))
     const [turn, ...others] = await session.turns()
@@ -95,7 +95,7 @@ describe.each(live)("a listener of %s who leaves", (accept) => {
     expect(Object.keys(turn?.timings ?? {})).not.toContain("total")
   })
 
-  test("while the model still writes: its row has what was written so far", async () => {
+  test("while the model writes: the row has the text so far", async () => {
     const enough = await speechOf(1, accept)
     service.upstream.script("llm", [{ ...fail.hang({ tokens: 30 }), text: reply }])
     service.upstream.default("tts", hangIn(1))
@@ -117,7 +117,7 @@ describe.each(live)("a listener of %s who leaves", (accept) => {
     expect(await session.messages()).toMatchObject(messagesOf(sentences[0] ?? ""))
   })
 
-  test("within the first sentence: nothing of it was said, and models get the two questions as one message", async () => {
+  test("in the first sentence: no reply is saved", async () => {
     await leaveWithin(0, accept)
     expect(await session.messages()).toMatchObject(messagesOf(""))
     expect(await session.turns()).toMatchObject([{ state: "interrupted", response: reply }])
@@ -128,7 +128,7 @@ describe.each(live)("a listener of %s who leaves", (accept) => {
     expect(await session.messages()).toHaveLength(4)
   })
 
-  test("before the first of the speech: nothing is saved but what it cost", async () => {
+  test("before the first audio: only the usage is saved", async () => {
     service.upstream.default("tts", fail.hang())
     const before = await service.stored()
     const client = await service.converseRaw(key, recording, accept)
@@ -141,7 +141,7 @@ describe.each(live)("a listener of %s who leaves", (accept) => {
     expect(turn.usage.inputTokens).toBeGreaterThan(0)
   })
 
-  test("before anything was spent: nothing is saved at all", async () => {
+  test("before any cost: nothing is saved", async () => {
     service.ffmpegHangs(true)
     const [{ before }] = await service.database.sql`select count(*)::int as before from turns`
     const stored = await service.stored()
@@ -154,7 +154,7 @@ describe.each(live)("a listener of %s who leaves", (accept) => {
   })
 })
 
-test("who waits for JSON and leaves has heard nothing: nothing is saved", async () => {
+test("a disconnect before the JSON: nothing is saved", async () => {
   service.upstream.default("tts", hangIn(2))
   const client = await session.begin("application/json")
   await service.upstream.waitFor(() => service.upstream.calls("tts")[2]?.sent.length)
@@ -178,7 +178,7 @@ const draw = fc.record({
   pace: fc.nat(3),
 })
 
-test("at whatever moment a listener leaves, the turn is saved once or not at all, and the next works", async () => {
+test("a disconnect at any moment: saved once or not at all", async () => {
   const sizes = new Map<string, number>()
   for (const accept of [...live, "audio/wav"]) {
     const client = await service.converseRaw(key, recording, accept)

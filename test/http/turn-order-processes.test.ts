@@ -50,7 +50,7 @@ const isHeard = ({ upstream }: TurnService) =>
   upstream.waitFor(() => upstream.calls("stt")[0]?.outcome === "answered")
 
 describe("turns of one session by two services on one database", () => {
-  test("run one after the other: a slow first is not overtaken", async () => {
+  test("run in order behind a slow first turn", async () => {
     one.upstream.script("stt", [{ text: "one", delayMs: 150 }])
     two.upstream.script("stt", [{ text: "two" }])
     const first = await session.begin()
@@ -63,7 +63,7 @@ describe("turns of one session by two services on one database", () => {
     for (const client of [first, second]) client.leave()
   })
 
-  test("go on where the one ahead leaves, and never wait for another session", async () => {
+  test("continue when the turn ahead is abandoned", async () => {
     one.upstream.script("llm", [fail.hang()])
     const first = await session.begin()
     await one.upstream.waitFor(() => one.upstream.calls("llm")[0])
@@ -76,7 +76,7 @@ describe("turns of one session by two services on one database", () => {
     second.leave()
   })
 
-  test("keep their order, fifty of them at once", async () => {
+  test("keep the order of fifty concurrent turns", async () => {
     for (const [name, { upstream }] of Object.entries({ one, two })) {
       upstream.script(
         "stt",
@@ -104,7 +104,7 @@ describe("turns of one session by two services on one database", () => {
   }, 30_000)
 })
 
-describe("a process that died amid a turn", () => {
+describe("a process that died during a turn", () => {
   /** Its turn, as the process would have left it behind. */
   const leaveBehind = (lease: string) => database.sql`
     insert into turns (id, user_id, session_id, lease_until)
@@ -118,13 +118,13 @@ describe("a process that died amid a turn", () => {
     return after
   }
 
-  test("holds up nobody once its word is out", async () => {
+  test("does not block after its lease", async () => {
     await leaveBehind("-1 ms")
     expect((await session.take()).status).toBe(200)
     expect(await wentOnAfterLease()).toBe(true)
   })
 
-  test("is waited for until then", async () => {
+  test("blocks until its lease ends", async () => {
     await leaveBehind("700 ms")
     const turn = session.take()
     await isHeard(one)
@@ -133,7 +133,7 @@ describe("a process that died amid a turn", () => {
     expect(await wentOnAfterLease()).toBe(true)
   })
 
-  test("killed: its session, of which it stored nothing, goes on", async () => {
+  test("killed: its new session continues", async () => {
     one.upstream.script("llm", [fail.hang({ tokens: 2 })])
     const { baseUrl } = one.upstream
     const child = startProcess({

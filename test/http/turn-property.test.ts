@@ -88,9 +88,9 @@ const play = async ({ accept, scripts, pace, leavesAt }: Draw) => {
 /** The last event of a stream. */
 const lastEvent = (body: string) => /event: (\S+)\ndata: .*\n\n(?:: .*\n\n)*$/.exec(body)?.[1]
 
-describe("whatever fails, and whenever", () => {
+describe("any failure at any time", () => {
   test(
-    "a clean end means that the turn is saved, and nothing is left",
+    "a clean end means saved, and nothing is left",
     () =>
       fc.assert(
         fc.asyncProperty(draw, async (drawn) => {
@@ -145,7 +145,7 @@ const mangled = fc
   })
 
 test(
-  "a mangled form is a turn or the client's error",
+  "a mangled form is a turn or a 4xx",
   () =>
     fc.assert(
       fc.asyncProperty(mangled, async (body) => {
