@@ -30,7 +30,7 @@ const keyOf = (user: number) => keys[user] ?? ""
 const overloaded = { status: 503, code: "OVERLOADED", message: /at capacity/ }
 const ownBound = { status: 429, code: "RATE_LIMIT_EXCEEDED", message: /1 turns? in progress/ }
 
-/** A turn that hears nothing from its provider, until its client leaves. */
+/** A turn that waits for its provider until its client disconnects. */
 const hold = async (user: number): Promise<RawClient> => {
   const calls = service.upstream.calls("stt").length
   service.upstream.script("stt", [fail.hang()])
@@ -47,7 +47,7 @@ const takesTurns = async (...users: ReadonlyArray<number>) => {
   for (const user of users) expect((await converse(user)).status).toBe(200)
 }
 
-/** A client that has sent its headers, and the beginning of an upload of so many bytes. */
+/** A client that has sent its headers and the first bytes of an upload. */
 const begin = async (user: number, bytes: number): Promise<RawClient> => {
   const client = await connectRaw(service.url)
   const headers = {
@@ -70,7 +70,7 @@ describe("all slots taken", () => {
       status: 503,
       body: { error: "OVERLOADED", retryAfter: 1 },
     })
-    // Nothing of it was stored.
+    // Nothing was stored.
     expect(readdirSync(tmpdir()).filter(isTurnFolder)).toHaveLength(2)
     for (const client of [late, ...held]) client.leave()
   })
@@ -96,7 +96,7 @@ describe("all slots taken", () => {
     const waiting = await begin(2, MB)
     await service.turnsWaiting(1)
     await expectProblem(await service.converse(keyOf(3), audio), overloaded)
-    // The one that may wait still does.
+    // The waiting request still waits.
     expect(service.waiting()).toBe(1)
     for (const client of [waiting, ...held]) client.leave()
   })

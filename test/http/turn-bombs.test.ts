@@ -3,7 +3,7 @@ import { ffmpeg, ffmpegToFile } from "../support/ffmpeg.ts"
 import { connectRaw, head } from "../support/raw-http.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 
-/** Recordings that are small to send and large to hear, or to look at. */
+/** Small recordings that are large when decoded. */
 let service: TurnService
 let key = ""
 beforeAll(async () => {

@@ -6,7 +6,7 @@ import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { fail } from "../support/upstream.ts"
 import { expectProblem } from "./answers.ts"
 
-/** The turn that is waited for must not run out of its own time first. */
+/** The turn ahead must not reach its own timeout first. */
 const patient = { STT_TIMEOUT_SECONDS: "600", LLM_TIMEOUT_SECONDS: "600", TURN_TIMEOUT_SECONDS: "600" }
 
 let service: TurnService
@@ -14,7 +14,7 @@ let key = ""
 let recording: Uint8Array = new Uint8Array()
 let session: TestSession
 beforeAll(async () => {
-  // No faster: its patience with a busy database is shorter, too.
+  // No faster: the database timeouts are shorter, too.
   service = await startTurns({ speed: 10, env: patient })
   key = await service.register()
   recording = await wav16k()
@@ -45,7 +45,7 @@ describe("a turn that would wait for more than 30 s", () => {
     for (const answer of answers) {
       await expectProblem(answer, { status: 409, code: "SESSION_BUSY", message: /still running/ })
     }
-    // They were heard, which has its price, but never answered.
+    // They were transcribed, which has a cost, but not answered.
     const states = (await session.turns()).map(({ state }) => state)
     expect(states).toEqual(["running", ...renderings.map(() => "failed")])
     expect(service.upstream.calls("llm")).toHaveLength(1)

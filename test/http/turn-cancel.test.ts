@@ -10,7 +10,7 @@ import { expectProblem } from "./answers.ts"
 
 let database: TestDatabase
 let service: TurnService
-/** Another one on the same database. */
+/** A second service on the same database. */
 let other: TurnService
 let key = ""
 let recording: Uint8Array = new Uint8Array()
@@ -65,7 +65,7 @@ const problemOf = ({ status, headers, body }: RawAnswer) => ({
 
 const cancelledEvent = { event: "error", data: { error: "TURN_CANCELLED", message: expect.any(String) } }
 
-/** A reply whose first sentence is heard, and whose second never is to its end. */
+/** A reply whose second sentence never completes. */
 const [heard, unheard] = ["This is heard to its end.", "And this is not heard to its end."]
 const audio = new Uint8Array(4800)
 const beginHeard = async (accept: string, headers: Record<string, string> = {}) => {
@@ -213,7 +213,7 @@ test("a waiting turn is cancelled alone", async () => {
 })
 
 describe("a cancellation during the save", () => {
-  /** Holds up the save where it needs the session's row in that way; gives back the end of it. */
+  /** Blocks the save with a lock on the session's row. Returns the release of the lock. */
   const holdUp = async (lock: "for update" | "for no key update") => {
     const locks = await database.sql.reserve()
     await locks`begin`
@@ -238,7 +238,7 @@ describe("a cancellation during the save", () => {
   test.each(["audio/mpeg", "application/json", "text/event-stream"])(
     "as %s, too late: the turn is complete",
     async (accept) => {
-      // It is closed already, and waits to note the session's activity.
+      // The turn is closed and waits to update the session.
       const letGo = await holdUp("for no key update")
       const client = await beginSaving(accept)
       const cancelled = cancel((await newest())?.id)
@@ -256,7 +256,7 @@ describe("a cancellation during the save", () => {
     },
   )
 
-  test.each(["its own service", "another"])("in time, as %s: no clean end", async (by) => {
+  test.each(["its own service", "another"])("in time, by %s: no clean end", async (by) => {
     const letGo = await holdUp("for update")
     const client = await beginSaving("audio/mpeg")
     const cancelled = cancel((await newest())?.id, by === "another" ? other : service)
@@ -324,7 +324,7 @@ describe("a turn that does not run", () => {
     }
     await Bun.sleep(60)
     expect(await newest()).toMatchObject({ state: "running" })
-    // In whatever case its letters are.
+    // Ids are case-insensitive.
     expect((await cancel(id.toUpperCase())).status).toBe(204)
     expect((await client.answer()).status).toBe(409)
     client.leave()

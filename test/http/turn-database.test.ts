@@ -60,7 +60,7 @@ describe.each([...saving, ["goes with the commit's answer", /^commit/i, "after"]
   },
 )
 
-/** What can happen to the database when the turn is to be saved. */
+/** Database failures during the save of a turn. */
 const losses: ReadonlyArray<readonly [string, () => void]> = [
   ["is gone", () => proxy.cut()],
   ["does not answer", () => proxy.stall()],
@@ -79,7 +79,7 @@ describe.each(losses)("the database %s during the save", (_, lose) => {
     const answer = await client.answer()
     expect({ status: answer.status, whole: answer.whole }).toEqual({ status: 200, whole: false })
     proxy.restore()
-    // What was heard is saved as soon as the database is back.
+    // The heard part is saved when the database is back.
     await noTurnRuns(service)
     const { sessions, messages } = await service.stored()
     expect([sessions - before.sessions, messages - before.messages]).toEqual([1, 2])

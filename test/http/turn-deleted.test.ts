@@ -35,7 +35,7 @@ const expectGone = async () => {
 
 const renderings = ["audio/mpeg", "audio/pcm", "text/event-stream", "application/json"]
 
-/** A turn that could not be saved, as it is told. */
+/** Expects the response of a turn that could not be saved. */
 const expectBroken = (accept: string, answer: RawAnswer) => {
   if (accept === "text/event-stream") {
     const data = { error: "SESSION_NOT_FOUND" }

@@ -27,7 +27,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** The first sentence is 18 tokens, and a piece of its own. */
+/** The first sentence has 18 tokens and is a segment of its own. */
 const sentences = [0, 1, 2].map(
   (n) => `Sentence number ${n} says a few words about the weather, the sea and the time of the day.`,
 )
@@ -44,7 +44,7 @@ afterEach(async () => {
 
 const ask = async (audio = recording) => (await service.converseRaw(key, audio, "text/event-stream")).answer()
 
-/** What is stored of the turn that began last. */
+/** The stored items of the newest turn. */
 const stored = async () => {
   const [turn] = await database.sql`select id, state, response from turns order by sequence desc limit 1`
   const messages = await database.sql`
@@ -78,7 +78,7 @@ describe("failures before the transcript have a status", () => {
     ["text", "INVALID_AUDIO", Buffer.from("This is no audio at all.".repeat(100))],
     ["nothing", "INVALID_AUDIO", new Uint8Array()],
   ])("an upload of %s is a %s", async (_, error, audio) => {
-    // Whisper makes up a phrase where there is silence; here it says what it heard.
+    // Whisper invents text for silence; this one does not.
     service.upstream.default("stt", { text: "" })
     const answer = await ask(audio)
     expect(answer.status).toBe(400)
@@ -101,14 +101,14 @@ describe("failures before the transcript have a status", () => {
   })
 })
 
-/** Only the speech of the sentence with this number goes so. */
+/** Fails only the TTS call of this sentence. */
 const speak = (number: number, step: Step) =>
   service.upstream.default("tts", ({ input }) =>
     input.includes(`number ${number}`) ? { seconds: 0.6, ...step } : { seconds: 0.6 },
   )
 const write = (step: Step) => service.upstream.default("llm", { text: reply, ...step })
 
-/** What fails, the error's code, how often the model is asked, and the last event before. */
+/** The failure, the error's code, the number of LLM calls, and the event before the error. */
 type Failure = readonly [string, () => void, string, number, "transcript" | "reply.delta" | "audio"]
 
 const failures: ReadonlyArray<Failure> = [
@@ -165,7 +165,7 @@ describe("failures after the transcript are a last error event", () => {
     expect(messages.map(({ role, interrupted }) => `${role} ${interrupted}`)).toEqual(
       isHeard ? ["user false", "assistant true"] : [],
     )
-    // The whole sentences that were heard; the turn keeps all that was written.
+    // The item has the heard sentences; the turn keeps the whole text.
     if (isHeard) {
       const heard = sentences.map((_, n) => sentences.slice(0, n).join(" "))
       expect(heard).toContain(assistant.content)
@@ -219,7 +219,7 @@ test.each(losses)("no turn.completed without a save: the database %s", async (_,
   expect(events.filter(({ event }) => event === "turn.completed")).toEqual([])
   proxy.restore()
   await service.nothingLeft()
-  // It is settled by itself, now that the database is back.
+  // The turn is finalized when the database is back.
   await noTurnRuns(service)
   const { turn, messages } = await stored()
   expect(turn.state).not.toBe("completed")

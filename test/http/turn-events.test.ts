@@ -21,7 +21,7 @@ afterEach(() => service.nothingLeft())
 const ask = () => service.converse(key, new Blob([recording]), { accept: "text/event-stream" })
 const askRaw = () => service.converseRaw(key, recording, "text/event-stream")
 
-/** All events of a turn that is heard to its end. */
+/** All events of a complete turn. */
 const listen = async () => eventsIn(await (await ask()).bytes())
 
 const UUID = expect.stringMatching(/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/)
@@ -43,7 +43,7 @@ describe("the events of a turn", () => {
       sessionId: headers.get("x-session-id"),
       turnId: headers.get("x-turn-id"),
     })
-    // What is known before the transcript is told.
+    // The headers that do not depend on the transcript.
     expect(headers.get("server-timing")).toMatch(
       /^upload;dur=\d+, validate;dur=\d+, transcode;dur=\d+, stt;dur=\d+$/,
     )
@@ -95,7 +95,7 @@ describe("the events of a turn", () => {
       timings: said.timings,
       usage: said.usage,
     })
-    // Without an Idempotency-Key nobody can ask for the speech again.
+    // Without an Idempotency-Key the audio is not kept.
     expect({ state, speech }).toEqual({ state: "completed", speech: null })
     const messages = await service.database.sql`
       select role, content, interrupted from messages where turn_id = ${turnId} order by sequence`
@@ -199,7 +199,7 @@ describe("a client that disconnects", () => {
     service.upstream.script("llm", [{ text: long, chunkDelayMs: 20 }])
     service.upstream.default("tts", { chunkDelayMs: 20, chunkBytes: 2000 })
     const client = await askRaw()
-    // The first sentence is wholly told, and a part of the second.
+    // The client has the first sentence and a part of the second.
     await client.until(({ body }) => soundIn(eventsIn(body)).length > 60_000)
     client.leave(how)
     await service.nothingLeft()

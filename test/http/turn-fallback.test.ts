@@ -100,7 +100,7 @@ test("the breaker skips a dead server; /ready names a dead second", async () => 
   }
   expect(service.upstream.calls("stt")).toHaveLength(4)
   expect(second.calls("stt").filter(({ outcome }) => outcome === "failed")).toHaveLength(4)
-  // What /ready says is up to a second old.
+  // /ready is cached for a second.
   await until(async () => (await readiness()).checks.stt.status === "failing", "a stage that is said to fail")
   expect(await readiness()).toMatchObject({ status: "ready", checks: { llm: { status: "ok" } } })
 })

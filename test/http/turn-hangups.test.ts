@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => service.stop())
 beforeEach(() => {
   service.reset()
-  // One sentence is one piece, and so one call for its speech.
+  // One sentence is one segment and one TTS call.
   service.upstream.default("llm", { text: "Yes, I can hear you quite well." })
 })
 afterEach(() => service.nothingLeft())
@@ -103,7 +103,7 @@ describe.each(["audio/mpeg", "audio/wav", "audio/pcm"])("a client of %s", (accep
     await service.nothingLeft()
     expect(service.upstream.calls("llm")[0]?.outcome).toBe("aborted by client")
     expect(service.upstream.calls("tts").at(-1)?.outcome).toBe("aborted by client")
-    // What was heard of it is saved.
+    // The heard part is saved.
     const { sessions, messages } = await service.stored()
     expect({ sessions, messages }).toEqual({ sessions: before.sessions + 1, messages: before.messages + 2 })
     const [{ content, interrupted }] = await service.database.sql`
@@ -128,7 +128,7 @@ test("many disconnects at any moment leave nothing", async () => {
 })
 
 test("a disconnect with unread data leaves nothing", async () => {
-  // Half a minute of samples, at once: more than the sockets and all that lies between hold.
+  // Half a minute of samples at once: more than all buffers on the way hold.
   const [one, two] = [
     "This is the first sentence of the reply.",
     "The second one is a good deal longer. ".repeat(10),

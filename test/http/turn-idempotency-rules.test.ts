@@ -6,7 +6,7 @@ import { fail } from "../support/upstream.ts"
 import { speechLike, wavOf } from "../support/wav.ts"
 import { expectProblem } from "./answers.ts"
 
-/** Two of many processes that share one database, each with an upstream of its own. */
+/** Two services on one database, each with its own upstream. */
 let database: TestDatabase
 let here: TurnService
 let there: TurnService
@@ -70,7 +70,7 @@ const expectAnew = async (first: { readonly turnId: string | null }) => {
   expect(again.isReplay).toBe(false)
   expect(again.turnId).not.toBe(first.turnId)
   expect(here.upstream.calls("stt")).toHaveLength(before + 1)
-  // And that one is now what the key stands for.
+  // The key now belongs to that turn.
   expect(await heard(await ask())).toEqual({ ...again, isReplay: true })
 }
 
@@ -163,7 +163,7 @@ describe("the format of a key", () => {
     ["another script", "schlüssel"],
     ["a tab", "one\ttwo"],
   ])("%s is a VALIDATION_ERROR without cost", async (_, wrong) => {
-    // fetch refuses to send some of these.
+    // fetch rejects some of these.
     const client = await here.converseRaw(user, recording, "audio/mpeg", {
       headers: { "idempotency-key": wrong },
     })
@@ -213,7 +213,7 @@ describe("a key is free again", () => {
     const [first, young] = [await heard(await ask()), await heard(await ask({ as: await here.register() }))]
     const { transcript, response, timings, usage } = await turnOf(first.turnId)
     await age(first.turnId)
-    // The clean-up runs at a start.
+    // The clean-up runs at the start.
     const third = await startTurns({ database })
     await until(async () => (await turnOf(first.turnId)).idempotency_key === null, "the clean-up")
     await third.stop()

@@ -37,7 +37,7 @@ const ask = ({ accept = "audio/mpeg", audio = recording, as = user }: Asked = {}
 const askRaw = (accept = "audio/mpeg") =>
   service.converseRaw(user, recording, accept, { headers: { "idempotency-key": key } })
 
-/** What a turn was answered with, however it was rendered. */
+/** The result of a turn, from any format. */
 const heard = async (answer: Response) => {
   expect(answer.status).toBe(200)
   const { headers } = answer
@@ -51,7 +51,7 @@ const heard = async (answer: Response) => {
     isReplay: headers.get("idempotent-replayed"),
     serverTiming: headers.get("server-timing"),
     transcript: headers.get("x-transcript"),
-    // What JSON and the last of the events have, each in its own way.
+    // The last event has the fields of the JSON response.
     told: json ?? events.at(-1)?.data,
     events,
     sound: Buffer.from(json?.audio.base64 ?? (events.length > 0 ? soundIn(events) : bytes), json && "base64"),
@@ -61,7 +61,7 @@ const heard = async (answer: Response) => {
 const calls = () =>
   (["stt", "llm", "tts"] as const).map((stage) => service.upstream.calls(stage).map(({ id }) => id))
 
-/** The messages of the turn and its session, and how the turn ended. */
+/** The turn's state, and the messages of the turn and its session. */
 const stored = async (turnId: string | null) => {
   const messages = await service.database.sql`
     select role, content, interrupted from messages
@@ -118,7 +118,7 @@ describe("the same key and recording", () => {
     }
   })
 
-  /** The tones of a sound in any of the formats, which tell its pieces by their number. */
+  /** The tones of the audio in any format; each segment has its own tone. */
   const tones = async (accept: string, sound: Uint8Array) => {
     const form = accept === "audio/pcm" ? ["-f", "s16le", "-ar", "24000", "-ac", "1"] : []
     const samples = await ffmpeg(
@@ -172,7 +172,7 @@ describe("the same key and recording", () => {
   })
 })
 
-/** As far as the first request gets before its client leaves. */
+/** How far the first request gets before its client disconnects. */
 const moments: ReadonlyArray<readonly [string, Stage, Step, bytes: number]> = [
   ["before it is heard", "stt", { delayMs: 100 }, 0],
   ["before the reply's first word", "llm", { firstChunkDelayMs: 100 }, 0],

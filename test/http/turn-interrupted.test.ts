@@ -28,7 +28,7 @@ afterEach(async () => {
   await noTurnRuns(service)
 })
 
-/** Each is long enough to be a piece of its own, and so one call for its speech. */
+/** Each is long enough to be a segment and a TTS call of its own. */
 const sentences = [50, 90, 140, 210].map(
   (length, n) => `Sentence number ${n} ${"says a little more of it, ".repeat(9).slice(0, length - 19)}.`,
 )
@@ -36,7 +36,7 @@ const reply = sentences.join(" ")
 const brief: Step = { seconds: 0.3 }
 const question = "Hello, can you hear me?"
 
-/** The speech of one sentence stops when some of it was sent. */
+/** The audio of one sentence stalls after its first bytes. */
 const hangIn =
   (sentence: number) =>
   ({ input }: Requests["tts"]): Step => ({
@@ -46,11 +46,11 @@ const hangIn =
 
 const live = ["audio/mpeg", "audio/pcm", "text/event-stream"]
 
-/** How many bytes of speech came. */
+/** The number of received audio bytes. */
 const heardBytes = (accept: string, { body }: RawAnswer) =>
   accept === "text/event-stream" ? soundIn(eventsIn(body)).length : body.length
 
-/** The speech of the first sentences alone, in bytes. */
+/** The audio of the first sentences, in bytes. */
 const speechOf = async (count: number, accept: string) => {
   if (count === 0) return 0
   service.upstream.script("llm", [{ text: sentences.slice(0, count).join(" ") }])
@@ -63,7 +63,7 @@ const speechOf = async (count: number, accept: string) => {
   return heardBytes(accept, answer)
 }
 
-/** Leaves once so many sentences, and some of the next, were heard. */
+/** Disconnects after this many sentences and a part of the next. */
 const leaveWithin = async (sentence: number, accept: string, how: "close" | "reset" = "close") => {
   const enough = await speechOf(sentence, accept)
   service.upstream.default("tts", hangIn(sentence))
@@ -164,10 +164,10 @@ test("a disconnect before the JSON: nothing is saved", async () => {
   expect(await session.turns()).toMatchObject([{ state: "failed", usage: { audioSeconds: 2 } }])
 })
 
-/** Of all bytes that the body will have, or after so many ms. */
+/** A part of the body's bytes, or a time in ms. */
 const moment = fc.oneof(
   fc.record({ share: fc.double({ min: 0, max: 1.01, noNaN: true }) }),
-  // Around the end, which comes with the saving.
+  // Around the end, where the save happens.
   fc.record({ share: fc.double({ min: 0.98, max: 1.01, noNaN: true }) }),
   fc.record({ ms: fc.nat(150) }),
 )
@@ -210,7 +210,7 @@ test("a disconnect at any moment: saved once or not at all", async () => {
         expect(reply.startsWith(assistant.content)).toBe(true)
         if (!assistant.interrupted) expect(assistant.content).toBe(reply)
       }
-      // Of one that left very early there may be no row, or one behind the next.
+      // After a very early disconnect there may be no row, or a row after the next turn's.
       const [left] = (await session.turns()).filter(({ id }) => id !== next.headers.get("x-turn-id"))
       const state = assistant?.interrupted ? "interrupted" : "completed"
       expect(left?.state ?? "failed").toBe(assistant === undefined ? "failed" : state)

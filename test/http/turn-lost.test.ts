@@ -8,7 +8,7 @@ import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { fail } from "../support/upstream.ts"
 import { expectProblem } from "./answers.ts"
 
-/** A turn whose lease ran out: others count it as dead, and one of them may run in its place already. */
+/** A turn whose lease expired counts as dead, and another turn may already run in its place. */
 let database: TestDatabase
 let service: TurnService
 let key = ""

@@ -12,7 +12,7 @@ let two: TurnService
 let key = ""
 let recording: Uint8Array = new Uint8Array()
 let session: TestSession
-/** All of a session of a hundred messages is history. */
+/** A history of a hundred messages. */
 const env = { CONTEXT_MESSAGES: "1000", CONTEXT_TOKENS: "1000000" }
 beforeAll(async () => {
   database = await makeDatabase()
@@ -42,7 +42,7 @@ afterEach(async () => {
 const contentsOf = (messages: ReadonlyArray<{ readonly content: string }> = []) =>
   messages.map(({ content }) => content)
 
-/** What the model was asked, without the system's prompt. */
+/** The messages of an LLM call without the system prompt. */
 const asked = ({ upstream }: TurnService, call = 0) =>
   contentsOf(upstream.calls("llm")[call]?.request.messages).slice(1)
 
@@ -105,12 +105,12 @@ describe("turns of one session by two services on one database", () => {
 })
 
 describe("a process that died during a turn", () => {
-  /** Its turn, as the process would have left it behind. */
+  /** Inserts the running turn of a dead process. */
   const leaveBehind = (lease: string) => database.sql`
     insert into turns (id, user_id, session_id, lease_until)
     select gen_random_uuid(), user_id, id, now() + ${lease}::interval from sessions where id = ${session.id}`
 
-  /** Whether it went on before it had to. */
+  /** True if the next turn ended after the lease. */
   const wentOnAfterLease = async () => {
     const [{ after }] = await database.sql`
       select max(ended_at) > max(lease_until) as after from turns where session_id = ${session.id}`
@@ -153,7 +153,7 @@ describe("a process that died during a turn", () => {
     child.signal("SIGKILL")
     expect(await child.ended).toBe("SIGKILL")
     expect(two.upstream.calls("llm")).toEqual([])
-    // Its word holds for 15 s; half a second tells as much.
+    // The lease is 15 s; half a second is enough for the test.
     await database.sql`update turns set lease_until = now() + interval '500 ms'
       where session_id = ${session.id} and lease_until > now() + interval '500 ms'
         and sequence = (select min(sequence) from turns where session_id = ${session.id})`

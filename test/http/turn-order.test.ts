@@ -25,14 +25,14 @@ afterEach(async () => {
   await noTurnRuns(service)
 })
 
-/** What is heard of the next turns, in the order in which they ask. */
+/** The transcripts of the next turns, in order. */
 const hear = (...transcripts: ReadonlyArray<string>) =>
   service.upstream.script(
     "stt",
     transcripts.map((text) => ({ text })),
   )
 
-/** What the model was asked, without the system's prompt. */
+/** The messages of an LLM call without the system prompt. */
 const asked = (call: number) =>
   service.upstream
     .calls("llm")
@@ -41,7 +41,7 @@ const asked = (call: number) =>
 
 const llmCall = (call: number) => service.upstream.waitFor(() => service.upstream.calls("llm")[call])
 
-/** A turn that has begun and waits for a model that says no more. */
+/** A running turn whose model stalls. */
 const beginHanging = async (accept?: string, step = fail.hang()) => {
   hear("one")
   service.upstream.script("llm", [step])
@@ -50,7 +50,7 @@ const beginHanging = async (accept?: string, step = fail.hang()) => {
   return client
 }
 
-/** Until what has to stay as it is had time enough to change. */
+/** Long enough for a change that must not happen. */
 const aMoment = () => Bun.sleep(60)
 
 describe("turns of one session", () => {

@@ -38,7 +38,7 @@ const send = (bytes: Uint8Array, accept = "application/json") =>
 
 const problemOf = async (answer: Response) => Schema.decodeUnknownSync(Problem)(await answer.json())
 
-/** How much an encoder may add or leave out. */
+/** The length that an encoder may add or drop. */
 const TOLERANCE_SECONDS = 0.15
 
 describe("recordings of real devices", () => {
@@ -148,7 +148,7 @@ describe("files without audio", () => {
 describe("too long", () => {
   test.each([
     ["40 minutes of FLAC in 100 KB", flacOf40Minutes],
-    ["6 minutes of WebM that says nothing of its length", webmOf6Minutes],
+    ["6 minutes of WebM without a duration", webmOf6Minutes],
     [
       "6 minutes of WebM with a duration",
       async () => {

@@ -31,14 +31,14 @@ afterEach(() => service.nothingLeft())
 const converse = (headers: Record<string, string> = {}) =>
   service.converse(key, new Blob([recording]), { headers })
 
-/** The tones of the pieces, in the reply's order. */
+/** The tones of the segments, in order. */
 const tones = () =>
   service.upstream
     .calls("tts")
     .toSorted((a, b) => REPLY.indexOf(a.request.input) - REPLY.indexOf(b.request.input))
     .flatMap(({ spoken }) => (spoken === undefined ? [] : [spoken.hz]))
 
-/** Samples at 24 kHz of all pieces together. */
+/** The samples of all segments, at 24 kHz. */
 const length = () =>
   service.upstream.calls("tts").reduce((sum, { spoken }) => sum + (spoken?.samples ?? 0), 0)
 
@@ -52,7 +52,7 @@ describe("Accept", () => {
     ["audio/pcm", "audio/pcm"],
     ["application/json", "application/json"],
     ["application/*", "application/json"],
-    // What axios sends unasked, also for audio.
+    // The default of axios.
     ["application/json, text/plain, */*", "application/json"],
     ["text/html, audio/wav;q=0.4, audio/mpeg;q=0.3", "audio/wav"],
     ["audio/mpeg;q=0.5, application/json", "application/json"],

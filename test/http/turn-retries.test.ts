@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => service.stop())
 beforeEach(() => {
   service.reset()
-  // One sentence is one piece, and so one call for its speech.
+  // One sentence is one segment and one TTS call.
   service.upstream.default("llm", { text: "Yes, I can hear you quite well." })
 })
 afterEach(() => service.nothingLeft())
@@ -28,7 +28,7 @@ const stageFailed = { stt: "STT_FAILED", llm: "LLM_FAILED", tts: "TTS_FAILED" } 
 
 const raw = (body: string, contentType: string): Step => ({ raw: { body, contentType } })
 
-/** How each stage may be let down in a way that another try may mend. */
+/** The failures of each stage that are retried. */
 const mendable: Record<Stage, Record<string, Step>> = {
   stt: {
     "cut-off JSON": fail.cutJson(),
@@ -76,7 +76,7 @@ for (const stage of stages) {
   } satisfies Record<string, Step>)
 }
 
-/** One of each kind is enough to see where the tries end. */
+/** One failure of each kind, to see where the retries end. */
 const hopeless = new Set([
   "a 500",
   "HTML with a 200",
@@ -182,7 +182,7 @@ describe("JSON", () => {
     expect(answer.status).toBe(200)
     return Schema.decodeUnknownSync(Answer)(await answer.json())
   }
-  /** How many of them, at 24 kHz. */
+  /** The number of samples, at 24 kHz. */
   const samplesOf = async ({ audio }: typeof Answer.Type) =>
     (await decode(Buffer.from(audio?.base64 ?? "", "base64"))).samples.length
 
@@ -196,7 +196,7 @@ describe("JSON", () => {
     expect(service.upstream.calls("tts").length).toBeGreaterThan(2)
     expect(answer.response).toBe(text)
     expect(await samplesOf(answer)).toBe(await samplesOf(uninterrupted))
-    // What was spent in vain was spent.
+    // The usage includes failed attempts.
     expect(answer.usage.charactersSpoken).toBeGreaterThan(uninterrupted.usage.charactersSpoken)
     expect(answer.usage.outputTokens).toBeGreaterThan(uninterrupted.usage.outputTokens)
   })

@@ -20,19 +20,19 @@ beforeEach(() => {
 })
 afterEach(() => service.nothingLeft())
 
-/** Sound enough to tell tones by, and few enough bytes to be quick. */
+/** Enough audio to detect tones, in few bytes. */
 const brief: Step = { seconds: 0.6 }
 
 const converse = (accept = "audio/mpeg") => service.converse(key, new Blob([recording]), { accept })
 
-/** So many sentences of about 90 characters, each of which names its number. */
+/** Sentences of about 90 characters with their numbers. */
 const sentences = (count: number) =>
   Array.from(
     { length: count },
     (_, n) => `Sentence number ${n} says a few words about the weather, the sea and the time of the day.`,
   )
 
-/** A step for the first call whose text is matched; all other calls are as usual. */
+/** A step for the first call whose text matches. Other calls use the default. */
 const once = (wanted: RegExp, step: Step) => {
   let left = 1
   return ({ input }: Requests["tts"]): Step => ({
@@ -41,7 +41,7 @@ const once = (wanted: RegExp, step: Step) => {
   })
 }
 
-/** What was spoken of this reply and not broken off, in the reply's order. */
+/** The completely spoken sentences of the reply, in order. */
 const spokenOf = (reply: string) =>
   service.upstream
     .calls("tts")
@@ -49,14 +49,14 @@ const spokenOf = (reply: string) =>
     .toSorted((a, b) => reply.indexOf(a.request.input) - reply.indexOf(b.request.input))
     .flatMap(({ spoken }) => (spoken === undefined ? [] : [spoken]))
 
-/** The audio is the whole reply, spoken in order, as one MP3 that no decoder stumbles over. */
+/** Expects the whole reply in order, as one MP3 that decodes without warnings. */
 const expectSpoken = async (audio: Uint8Array, reply: string) => {
   const spoken = spokenOf(reply)
   const { samples, log } = await decode(audio)
   expect(log).toBe("")
   expect(tonesIn(samples)).toEqual(spoken.map(({ hz }) => hz))
   const seconds = spoken.reduce((sum, { samples: length }) => sum + length, 0) / SAMPLE_RATE
-  // An encoder adds up to two frames of silence, of 24 ms each, to each piece.
+  // An encoder adds up to two frames of silence (24 ms each) to each segment.
   expect(Math.abs(samples.length / SAMPLE_RATE - seconds)).toBeLessThan(0.1 * spoken.length)
 }
 
@@ -183,11 +183,11 @@ describe("failures before any audio are retried", () => {
 })
 
 describe("failures after audio abort the response", () => {
-  /** The reply's first sentence is 18 tokens. */
+  /** The first sentence of the reply has 18 tokens. */
   const reply = sentences(3).join(" ")
   const speakFirst = (step: Step) => service.upstream.default("tts", once(/number 0/, step))
 
-  /** Each with what JSON comes to, of which nothing was sent: another try mends what fails once. */
+  /** Each with the result as JSON: nothing was sent yet, so a single failure is retried. */
   const failures: ReadonlyArray<readonly [string, () => void, string]> = [
     ["speech reset", () => speakFirst(fail.reset({ bytes: 9000 })), "completed"],
     ["speech closed", () => speakFirst(fail.cutOff({ bytes: 9000 })), "completed"],
@@ -234,7 +234,7 @@ describe("failures after audio abort the response", () => {
       select t.state, t.response, t.usage, m.content, m.interrupted from turns t join messages m on turn_id = t.id
       where role = 'assistant' order by t.sequence desc limit 1`
     expect(turn).toMatchObject({ state: "interrupted", interrupted: true })
-    // The whole sentences of it; the turn keeps all that was written.
+    // The item has whole sentences; the turn keeps the whole text.
     expect(turn.content).toBe(what.startsWith("speech") ? "" : turn.response.slice(0, turn.content.length))
     if (/later piece|model (silent|reset)/.test(what)) expect(turn.content).toBe(sentences(1)[0])
     expect(reply.startsWith(turn.response)).toBe(true)

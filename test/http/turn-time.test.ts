@@ -5,7 +5,7 @@ import { startTurns, type TurnService } from "../support/turns.ts"
 import { fail, type Stage, type Step } from "../support/upstream.ts"
 import { expectProblem } from "./answers.ts"
 
-/** What it takes to let one stage down by silence. */
+/** A step that makes a stage stall. */
 type Silence = readonly [string, Stage, Step]
 
 const silences: ReadonlyArray<Silence> = [
@@ -39,7 +39,7 @@ describe("the timeout of a stage", () => {
   beforeEach(prepare)
   afterEach(() => service.nothingLeft())
 
-  // 10 s are 333 ms here: neither delay is over them, both together are.
+  // 10 s are 333 ms here: each delay is shorter, both together are longer.
   const late: Step = { delayMs: 230, firstChunkDelayMs: 230 }
 
   test.each<Silence>([
@@ -121,14 +121,14 @@ describe("the turn timeout", () => {
     service.upstream.default("tts", { seconds: 1, chunkBytes: 1500, chunkDelayMs: 60 })
     const answer = await service.converse(key, recording)
     expect(answer.status).toBe(200)
-    // 14 chunks, so over 800 ms: the 333 ms to the first sound are long past.
+    // 14 chunks take over 800 ms, longer than the turn timeout of 333 ms.
     expect((await answer.bytes()).length).toBeGreaterThan(18_000)
     expect(service.upstream.calls("tts").map(({ outcome }) => outcome)).toEqual(["answered"])
   })
 })
 
 describe("the turn timeout during decoding", () => {
-  // No faster: all of them have to come at the same moment of that time.
+  // No faster: all requests must arrive within a fraction of the timeout.
   beforeAll(() => serve({ TURN_TIMEOUT_SECONDS: "15" }, 5))
   afterAll(() => service.stop())
   beforeEach(prepare)

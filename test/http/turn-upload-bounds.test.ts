@@ -24,7 +24,7 @@ const chunk = (bytes: Uint8Array | string) =>
     Buffer.from("\r\n"),
   ])
 
-/** A client that has sent its headers, and so much of an upload. */
+/** A client that has sent its headers and a part of an upload. */
 const begin = async (
   service: TurnService,
   key: string,
@@ -64,11 +64,11 @@ describe("slow uploads", () => {
       Array.from({ length: 64 }, (_, i) => begin(service, keys[i % 8] ?? "")),
     )
     await service.turnsInHand(64)
-    // Without a queue, whoever had to wait for a place would be refused.
+    // Without a queue, a turn that had to wait for a slot would get 503.
     for (const key of [keys[8] ?? "", keys[0] ?? ""]) {
       expect((await converse(service, key)).status).toBe(200)
     }
-    // And each of them is still taken in when it comes to its end.
+    // Each upload is still accepted when it completes.
     const [first, ...others] = dribbling
     await first?.send(Buffer.concat([chunk(recording), chunk(formEnd), Buffer.from("0\r\n\r\n")]))
     expect(await first?.answer()).toMatchObject({ status: 200, whole: true })
@@ -80,7 +80,7 @@ describe("slow uploads", () => {
 describe("a minimum upload rate", () => {
   let service: TurnService
   beforeAll(async () => {
-    // A window of 15 s is over in 1.5 s; no faster, or a machine that is busy for that long makes a client slow.
+    // The window of 15 s takes 1.5 s. No faster: a pause of a busy machine must not make a client slow.
     service = await startTurns({ speed: 10, env: { UPLOAD_MIN_KB_PER_SECOND: "4" } })
   })
   afterAll(() => service.stop())
@@ -111,7 +111,7 @@ describe("a minimum upload rate", () => {
   test("accepts a slow upload above it", async () => {
     const client = await begin(service, await service.register())
     const long = Buffer.concat([recording, new Uint8Array(600_000)])
-    // Two windows long, and four times as fast as it has to be.
+    // Two windows long, at four times the minimum rate.
     for (let at = 0; at < long.length; at += 16_000) {
       await client.send(chunk(long.subarray(at, at + 16_000)))
       await Bun.sleep(75)
@@ -147,7 +147,7 @@ describe("the upload limit", () => {
     expect(refused.headers.get("retry-after")).toBe("2")
     await expectProblem(refused, { ...overloaded, retryAfter: 2 })
 
-    // By leaving, by being malformed, by being whole.
+    // By a disconnect, a malformed form, and a complete upload.
     own[0]?.leave("reset")
     await other.send("0\r\n\r\n")
     expect(await codeOf(other)).toBe("400 VALIDATION_ERROR")
@@ -231,7 +231,7 @@ describe("a completed upload without a free slot", () => {
   beforeEach(() => service.reset())
   afterEach(() => service.nothingLeft())
 
-  /** One that has begun while there was room, and a turn that then took it. */
+  /** An upload that started with a free slot, and a turn that then took the slot. */
   const late = async (headers: Record<string, string> = {}) => {
     const client = await begin(service, keys[0] ?? "", { "transfer-encoding": "chunked", ...headers })
     await service.turnsInHand(1)

@@ -21,7 +21,7 @@ const sessionOf = (answer: Response) => answer.headers.get("x-session-id") ?? ""
 const messagesOf = async (sessionId: string, as = key) =>
   (await service.call("GET", `/sessions/${sessionId}/messages?limit=200`, { key: as })).json()
 
-/** What the model was last shown, without the system prompt. */
+/** The messages of the last LLM call without the system prompt. */
 const shown = () =>
   service.upstream
     .calls("llm")
@@ -29,7 +29,7 @@ const shown = () =>
     ?.request.messages.slice(1)
     .map(({ content }) => content)
 
-/** One turn, heard to its end. */
+/** Runs one complete turn. */
 const turn = async (said: string, replied: string, sessionId?: string, on = service, as = key) => {
   on.upstream.script("stt", [{ text: said }])
   on.upstream.script("llm", [{ text: replied }])
