@@ -81,7 +81,7 @@ test("containers run with the least privilege", () => {
 
 test("/tmp has room for several of the largest uploads", () => {
   const [, gigabytes] = /^\/tmp:size=(\d+)g,/.exec(`${api.tmpfs}`) ?? []
-  // Of half of it, UPLOAD_SPACE_MB, one user may have half.
+  // UPLOAD_SPACE_MB defaults to half of it, and one user may use half of that.
   expect((Number(gigabytes) * 1024 ** 3) / 4 / settings.maxAudioBytes).toBeGreaterThanOrEqual(4)
   expect(settings.uploadSpace).toEqual(Option.none())
 })

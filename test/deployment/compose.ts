@@ -65,7 +65,7 @@ export const api = service(main, "api")
 export const db = service(main, "db")
 export const localApi = service(local, "api")
 
-/** The variables that compose fills in itself, with their defaults: `${NAME:-default}`. */
+/** The variables in compose files, with their defaults: `${NAME:-default}`. */
 export const variablesIn = (text: string): ReadonlyMap<string, ReadonlyArray<string>> => {
   const found = Map.groupBy(text.matchAll(/(?<!\$)\$\{(\w+):-([^}]*)\}/g), ([, name = ""]) => name)
   return new Map(

@@ -10,7 +10,7 @@ import { api, composeFiles, variablesIn } from "./compose.ts"
 const example = await Bun.file(new URL("../../.env.example", import.meta.url)).text()
 const lines = example.split("\n")
 
-/** `NAME=value`, or `#NAME=value` for what is the default anyway; prose has a space after its `#`. */
+/** `NAME=value`, or `#NAME=value` for a default. Comments have a space after the `#`. */
 const assignment = /^(#?)([A-Z][A-Z0-9_]*)=(.*)$/
 const assignments = lines.flatMap((line, index) => {
   const [, off, name = ""] = assignment.exec(line) ?? []
@@ -18,7 +18,7 @@ const assignments = lines.flatMap((line, index) => {
 })
 const named = assignments.map(({ name }) => name)
 
-/** The settings of an environment, and the names of all variables that were asked for. */
+/** The settings of an environment, and the names of all variables that were read. */
 const load = (environment: Record<string, string>) => {
   const asked = new Set<string>()
   const values = ConfigProvider.fromMap(new Map(Object.entries(environment))).flattened
@@ -38,7 +38,7 @@ const load = (environment: Record<string, string>) => {
 
 const Environment = Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.String }))
 
-/** Bun's own reading of a .env file. */
+/** A .env file as Bun reads it. */
 const readByBun = async (text: string) => {
   const folder = await mkdtemp(join(tmpdir(), "voice-agent-env-"))
   try {

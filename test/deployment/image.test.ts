@@ -21,7 +21,7 @@ const all = (keyword: string) =>
 const last = (keyword: string) => all(keyword).at(-1) ?? ""
 const words = Schema.decodeSync(Schema.parseJson(Schema.Array(Schema.String)))
 
-/** What is copied from the project's folder, not from another stage. */
+/** Files copied from the project, not from another stage. */
 const copied = all("COPY")
   .filter((text) => !text.startsWith("--from="))
   .flatMap((text) => text.split(" ").slice(0, -1))
@@ -55,7 +55,7 @@ describe("the image", () => {
     const transpiler = new Bun.Transpiler({ loader: "ts" })
     const missing = new Set<string>()
     for await (const path of new Bun.Glob("src/**/*.ts").scan(root.pathname)) {
-      // It does not know the first line of a program.
+      // The parser does not support a `#!` line.
       const source = (await textOf(path)).replace(/^#!.*/, "")
       for (const { path: imported } of transpiler.scanImports(source)) {
         const [, name] = /^(@[^/]+\/[^/]+|[^./][^/]*)/.exec(imported) ?? []

@@ -1,4 +1,4 @@
-/** The proxies of docs/guides/deploying.md: their programs accept what stands there, and a turn streams through. */
+/** The proxy configurations of docs/guides/deploying.md are valid, and a turn streams through them. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { join } from "node:path"
 import { makeClient } from "../../src/client/client.ts"
@@ -42,7 +42,7 @@ const run = (command: ReadonlyArray<string>) => {
 
 const accepted = { exitCode: 0, said: "" }
 
-/** Of a certificate that nobody knows. */
+/** Accepts the self-signed certificate. */
 const insecure = (url: string, init: RequestInit) =>
   fetch(url, { ...init, tls: { rejectUnauthorized: false } })
 
@@ -54,7 +54,7 @@ const start = async (command: ReadonlyArray<string>, url: string) => {
   )
 }
 
-/** The model says a few words and then nothing more: they come through, or never would. */
+/** The model stalls after a few words, so they arrive only if the proxy does not buffer. */
 const streams = async (url: string) => {
   service.reset()
   service.upstream.script("llm", [
@@ -74,7 +74,7 @@ const streams = async (url: string) => {
   service.reset()
 }
 
-/** As large as is allowed: it is the service that answers, and not the proxy. */
+/** A recording of the maximum size is answered by the service, not by the proxy. */
 const takesLargeBodies = async (url: string) => {
   const form = new FormData()
   form.append("audio", new Blob([new Uint8Array(25 * 1024 * 1024)]), "zeros")
@@ -133,10 +133,10 @@ describe.skipIf(Bun.which("caddy") === null)("Caddy", () => {
 
 test("both have the limits of the service", () => {
   const [nginx, caddy] = [blockOf("nginx"), blockOf("caddy")]
-  // 25 MB of audio, and a form around it.
+  // 25 MB of audio in a form.
   expect(nginx).toContain("client_max_body_size 26m;")
   expect(caddy).toContain("max_size 26MiB")
-  // More than the 90 s that an answer may take to its first byte.
+  // More than the 90 s that a response may take to its first byte.
   expect(nginx).toContain("proxy_read_timeout 120s;")
   expect(caddy).toContain("response_header_timeout 120s")
   for (const config of [nginx, caddy]) {

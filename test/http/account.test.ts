@@ -27,7 +27,7 @@ const register = async () => {
   const answer = await service.call("POST", "/users/register", { body: { email } })
   return { email, ...(await readAs(Registered, answer)) }
 }
-/** A turn that is saved; answers its session. */
+/** Runs a turn and returns its session. */
 const converse = async (key: string, options: { readonly headers?: Record<string, string> } = {}) => {
   const turn = await service.converse(key, new Blob([await wav16k()]), options)
   expect(turn.status).toBe(200)
@@ -39,7 +39,7 @@ const exported = async (key: string) => {
   expect(answer.status).toBe(200)
   return readAs(Exported, answer)
 }
-/** Sessions of so many messages each, a minute apart. */
+/** Adds sessions with these numbers of messages, a minute apart. */
 const fill = (userId: string, sessions: number, messages: number) =>
   database.sql.unsafe(`
     insert into sessions (user_id, title, created_at)
@@ -93,7 +93,7 @@ describe("GET /users/me/export", () => {
     expect(await exported((await register()).apiKey)).toMatchObject({ sessions: [], turns: [] })
   })
 
-  // The pages have 200: one short of them, full ones, and one more.
+  // A page has 200 messages: one less, full pages, and one more.
   test.each([1, 199, 200, 201, 400])("is complete with %d sessions, messages and turns", async (count) => {
     const { apiKey, userId } = await register()
     await fill(userId, count, 1)
@@ -125,7 +125,7 @@ describe("GET /users/me/export", () => {
     await client.until(({ body }) => body.length > 0)
     client.pause()
     let seen = -1
-    // Until no page is asked for any more.
+    // Until no more pages are read.
     while (pages() > seen) {
       seen = pages()
       await Bun.sleep(500)
@@ -175,7 +175,7 @@ describe("GET /users/me/export", () => {
     proxy.forget()
     await exported((await register()).apiKey)
     const pages = proxy.statements().filter((statement) => /from items/.test(statement)).length
-    // What was under way when it left, in the time that a whole other export takes.
+    // Pages in flight at the disconnect; a whole other export gives them time to arrive.
     expect(pages).toBeLessThan(50)
   }, 60_000)
 })
@@ -218,7 +218,7 @@ describe("DELETE /users/me", () => {
       status: 401,
       code: "INVALID_API_KEY",
     })
-    // The address is free again, for somebody new.
+    // The address is free again for a new user.
     const again = await service.call("POST", "/users/register", { body: { email: mine.email } })
     expect(again.status).toBe(201)
   })
@@ -270,7 +270,7 @@ describe("DELETE /users/me", () => {
     service.upstream.script("llm", [{ delayMs: 300 }])
     const asked = service.upstream.calls("llm").length
     const spoken = service.upstream.calls("tts").length
-    // The deletion has come to the user's turns, and to this one of them first, when the other is saved.
+    // The deletion has reached this turn of the user when the other turn is saved.
     await database.sql`insert into turns (id, user_id, session_id, state, ended_at)
       values (gen_random_uuid(), ${userId}, gen_random_uuid(), 'failed', now())`
     const turn = service.converse(apiKey, new Blob([await wav16k()]), { accept: "application/json" })

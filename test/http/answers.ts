@@ -1,10 +1,10 @@
-/** What the answers of the REST API look like, for tests: each reader fails where a key is missing or too many. */
+/** Schemas of the API's responses. Reading fails if a key is missing or unknown. */
 import { expect } from "bun:test"
 import { Schema } from "effect"
 
 const exact = { onExcessProperty: "error" } as const
 
-/** The JSON of an answer, as the Schema says, without a key more or less. */
+/** Decodes the JSON of a response. Fails on missing or unknown keys. */
 export const readAs = async <A, I>(schema: Schema.Schema<A, I>, response: Response): Promise<A> =>
   Schema.decodeUnknownSync(schema, exact)(await response.json())
 
@@ -109,20 +109,20 @@ const Problem = Schema.Struct({
   retryAfter: Schema.optional(Schema.Number),
 })
 
-/** A stack, a file, a statement of SQL, a key, or the inside of a validator. */
+/** Matches stacks, file names, SQL, keys and validator internals. */
 const secrets =
   /\n|\bat \S+ \(|\.ts\b|node_modules|\/\w+\/|\b(select|insert into|update \w+ set|delete from|relation)\b|sk_[0-9a-f]|readonly|\bactual\b/i
 
 interface Expected {
   readonly status: number
   readonly code: string
-  /** The whole message, or what is to be found in it. */
+  /** The whole message, or a pattern. */
   readonly message?: string | RegExp
-  /** Seconds; on a 429 or 503, and 1 unless told. */
+  /** In seconds, on a 429 or 503. Default: 1. */
   readonly retryAfter?: number
 }
 
-/** Checks an error's status, code, envelope and headers, and that it tells nothing of the inside. Answers its message. */
+/** Checks an error's status, code, envelope and headers, and that it reveals no internals. Returns its message. */
 export const expectProblem = async (
   response: Pick<Response, "status" | "headers" | "text">,
   { status, code, message, retryAfter = 1 }: Expected,

@@ -16,11 +16,11 @@ beforeEach(() => service.reset())
 afterEach(() => service.nothingLeft())
 
 type Piece = string | Uint8Array
-/** Bytes of Latin-1, so that a case can write each by its number. */
+/** The bytes of a Latin-1 string, so that a test case can write any byte. */
 const bytesOf = (...pieces: ReadonlyArray<Piece>) =>
   Buffer.concat(pieces.map((piece) => (typeof piece === "string" ? Buffer.from(piece, "latin1") : piece)))
 
-/** A part of whatever headers and content. */
+/** A part with any headers and content. */
 const part = (headers: string, content: Piece, boundary = "x") =>
   bytesOf(`--${boundary}\r\n${headers}\r\n\r\n`, content, "\r\n")
 const end = "--x--\r\n"
@@ -35,7 +35,7 @@ const send = (body: Uint8Array, type = "multipart/form-data; boundary=x") =>
     body,
   })
 
-/** Each beside a good recording, which is the first thing that is heard. */
+/** Each is sent with a valid recording, which must be transcribed. */
 const beside: ReadonlyArray<readonly [name: string, more: () => Uint8Array]> = [
   ["a part without a name", () => part("Content-Disposition: form-data", "content")],
   [

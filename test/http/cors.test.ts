@@ -20,7 +20,7 @@ afterAll(async () => {
 const exposed =
   "X-Session-Id, X-Turn-Id, X-Transcript, X-Transcript-Truncated, X-Request-Id, Retry-After, RateLimit-Policy, RateLimit, Server-Timing, Idempotent-Replayed"
 
-/** Each kind of answer: with and without a body, errors from before, in and after the routes. */
+/** Every kind of response: with and without a body, and errors before, in and after the routes. */
 const calls: ReadonlyArray<readonly [method: string, path: string, status: number]> = [
   ["GET", "/health", 200],
   ["GET", "/ready", 200],
@@ -170,7 +170,7 @@ test("preflights allow the typed client's headers and methods", async () => {
     },
   })
   const listOf = (name: string) => (answer.headers.get(name) ?? "").toLowerCase().split(", ")
-  // What a page may always send.
+  // CORS-safelisted headers.
   const allowed = [...listOf("access-control-allow-headers"), "accept"]
   expect([...sent].filter((name) => !allowed.includes(name))).toEqual([])
   const ofMethods = listOf("access-control-allow-methods")

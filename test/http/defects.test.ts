@@ -4,10 +4,10 @@ import { cleanUpProcesses, type ServiceProcess, startProcess } from "../support/
 import { until } from "../support/turns.ts"
 import { Created, expectProblem, Registered, readAs } from "./answers.ts"
 
-/** For a process to start or stop on a machine that has much else to do. */
-const patienceMs = 30_000
+/** How long a process may take to start or stop on a busy machine. */
+const timeoutMs = 30_000
 
-/** What nobody may be told: it is what PostgreSQL says of the missing table. */
+/** PostgreSQL's message about the missing table, which no response may contain. */
 const inside = /relation|does not exist|from sessions|Failed to execute/
 
 describe.each(["production", "development"])("in %s", (environment) => {
@@ -21,13 +21,13 @@ describe.each(["production", "development"])("in %s", (environment) => {
     service = startProcess({ env })
     url = `${await service.url()}/api/v1`
     key = (await readAs(Registered, await register("ada@example.com"))).apiKey
-  }, patienceMs)
+  }, timeoutMs)
   afterAll(async () => {
     service.signal("SIGTERM")
     expect(await service.ended).toBe(0)
     await database.drop()
     await cleanUpProcesses()
-  }, patienceMs)
+  }, timeoutMs)
 
   const register = (email: string) =>
     fetch(`${url}/users/register`, { method: "POST", body: new URLSearchParams({ email }) })

@@ -23,7 +23,7 @@ const asResponse = ({ status, headers, body }: RawAnswer) => ({
   headers,
   text: async () => body.toString(),
 })
-/** A request's first line and headers, byte by byte as given here. */
+/** A request line and headers, sent unchanged. */
 const rawly = async (line: string, headers?: Record<string, string>) => {
   const connection = await open()
   connection.send(head(line, headers))
@@ -154,7 +154,7 @@ describe("a request id", () => {
   })
 })
 
-/** Each takes JSON and forms, and refuses the same bodies. */
+/** All of these accept JSON and forms and reject the same bodies. */
 const takers: ReadonlyArray<[string, string]> = [
   ["POST", "/users/register"],
   ["POST", "/auth/register"],
@@ -246,7 +246,7 @@ describe("a body over 1 MB", () => {
   const megabyte = 1024 * 1024
   const headers = () => ({ authorization: `Bearer ${key}`, "content-type": "application/json" })
   const chunk = (bytes: string) => `${bytes.length.toString(16)}\r\n${bytes}\r\n`
-  /** JSON of exactly so many bytes. */
+  /** JSON of exactly this many bytes. */
   const title = (bytes: number) => '{"title":"x"}'.padEnd(bytes)
   const stillServes = async (connection: RawClient) => {
     connection.send(head("GET /api/v1/health"))

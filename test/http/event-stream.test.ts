@@ -6,7 +6,7 @@ import { makeTurnLog } from "../../src/turn/log.ts"
 import { effectTest } from "../support/effect.ts"
 import { commentsIn, eventsIn } from "../support/events.ts"
 
-/** A turn with its transcript; the test adds what follows. */
+/** A turn with its transcript. The test appends the other events. */
 const begun = Effect.gen(function* () {
   const log = yield* makeTurnLog({
     output: { format: "mp3", streamsText: true, streaming: true },
@@ -22,7 +22,7 @@ const begun = Effect.gen(function* () {
     Stream.runForEach(body, (bytes) => Ref.update(sent, (before) => Buffer.concat([before, bytes]))),
   )
   const heard = (text: string) => log.append({ _tag: "TextDelta", text })
-  /** What was sent once nothing more is to be sent now. */
+  /** The text sent until the stream waits. */
   const comments = Effect.map(Effect.zipRight(TestClock.adjust("0 millis"), Ref.get(sent)), commentsIn)
   return { turn: log, sent, reading, heard, comments }
 })

@@ -121,7 +121,7 @@ test("GET /ready names the stages on the offline engines", async () => {
 })
 
 describe("the result of GET /ready", () => {
-  /** The routes alone on a clock of the test's own, so that a second passes when the test says. */
+  /** Only the routes, on a TestClock. */
   const routes = Effect.gen(function* () {
     const app = yield* healthRoutes
     return {

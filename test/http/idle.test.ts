@@ -6,7 +6,7 @@ import { connectRaw, head } from "../support/raw-http.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { fail } from "../support/upstream.ts"
 
-/** What Bun was told of the connections of requests, by path, in order. */
+/** The idle timeouts that were set on connections, by path, in order. */
 const told: Array<readonly [path: string, seconds: number]> = []
 const realServe = Bun.serve
 const watched = spyOn(Bun, "serve").mockImplementation(((options: Parameters<typeof Bun.serve>[0]) => {

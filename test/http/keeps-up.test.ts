@@ -5,7 +5,7 @@ import { effectTest } from "../support/effect.ts"
 
 const KB = 1024
 
-/** A body of which so many bytes come each second, for so many seconds, or for ever. */
+/** A body at a rate in bytes per second, for some seconds or forever. */
 const body = (progress: { received: number }, bytes: (second: number) => number, seconds = Infinity) =>
   Effect.gen(function* () {
     for (let second = 0; second < seconds; second += 1) {

@@ -7,7 +7,7 @@ import { ApiKeyList, expectProblem, NewApiKey, readAs } from "./answers.ts"
 let database: TestDatabase
 let proxy: TcpProxy
 let service: Service
-/** Another process of the service, on the same database. */
+/** A second service on the same database. */
 let second: Service
 beforeAll(async () => {
   database = await makeDatabase()
@@ -42,7 +42,7 @@ const refused = (key: string, message: RegExp, at = service) =>
   at
     .call("GET", "/sessions", { key })
     .then((answer) => expectProblem(answer, { status: 401, code: "INVALID_API_KEY", message }))
-/** Moves a key through time. */
+/** Changes the times of a key. */
 const change = (id: string, what: string) =>
   database.sql.unsafe(`update api_keys set ${what} where id = '${id}'`)
 const daysFromNow = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString()
@@ -161,7 +161,7 @@ describe("POST /users/me/keys", () => {
       message: /20/,
     })
     const [one, other, third] = await list(key)
-    // A replaced key that goes on counts; one that ends at once does not.
+    // A replaced key in its grace period counts; one without does not.
     const withGrace = await rotate(key, other?.id ?? "", { graceSeconds: 60 })
     await expectProblem(withGrace, { status: 409, code: "TOO_MANY_API_KEYS" })
     expect((await list(key)).find(({ id }) => id === other?.id)?.revokedAt).toBeNull()
@@ -216,7 +216,7 @@ describe("DELETE /users/me/keys/:id", () => {
     }
     await expectProblem(await call(key, "DELETE", `/keys/${id}`), refusal)
     expect(await opens(key)).toBe(true)
-    // Neither an expired key nor one that ends soon would let its user in again.
+    // Expired keys and keys in a grace period do not count as a way back in.
     const expired = await make(key)
     await change(expired.id, "expires_at = now() - interval '1 second'")
     await expectProblem(await call(key, "DELETE", `/keys/${id}`), refusal)
@@ -273,7 +273,7 @@ describe("POST /users/me/keys/:id/rotate", () => {
     expect(await opens(key)).toBe(true)
     const [, old] = await list(next.apiKey)
     expect(Math.abs(Date.parse(old?.revokedAt ?? "") - Date.parse(daysFromNow(7)))).toBeLessThan(60_000)
-    // Once more, for a client that never saw the answer: never a longer grace than before.
+    // A retry of a lost response: the grace period must not grow.
     await change(id, "revoked_at = now() + interval '1 hour'")
     expect((await rotate(key, id, { graceSeconds: 7200 })).status).toBe(201)
     expect(Date.parse((await list(key)).at(-1)?.revokedAt ?? "")).toBeLessThan(Date.now() + 3_660_000)
@@ -326,7 +326,7 @@ describe("the last use of a key", () => {
     const before = (await database.sql`select last_used_at from api_keys where id = ${id}`)[0].last_used_at
     await Promise.all(Array.from({ length: 20 }, () => opens(key)))
     await noted(key, (at) => Date.parse(at) > before.getTime())
-    // Who has read the old time just before the first was done asks once more, and changes nothing.
+    // A second request that read the old time before the first one wrote changes nothing.
     const asked = proxy.statements().filter((statement) => /update api_keys/.test(statement)).length
     expect(asked).toBeWithin(1, 5)
   })

@@ -1,4 +1,4 @@
-/** The console as a developer reads it: no line of it is anybody's but the service's. */
+/** No client or provider can write a line of the console's log. */
 import { afterAll, beforeAll, expect, mock, spyOn, test } from "bun:test"
 import { wav16k } from "../support/audio.ts"
 import { BOUNDARY, formEnd, multipartType, partHead } from "../support/multipart.ts"
@@ -6,7 +6,7 @@ import { connectRaw, head } from "../support/raw-http.ts"
 import { type Service, startService } from "../support/service.ts"
 import { fail } from "../support/upstream.ts"
 
-/** What ends a line, or is obeyed by a terminal, followed by a line as the service would write it. */
+/** Line ends and terminal commands, followed by a forged log line. */
 const line = "12:00:00.000 INFO forged=1"
 const forgeries = [
   "\n",
@@ -37,7 +37,7 @@ beforeAll(async () => {
   })
   key = await service.register()
   audio = new Blob([await wav16k()])
-  // The tests' own database says something at its start.
+  // The test's database logs at its start.
   said.length = 0
 })
 afterAll(async () => {
@@ -47,7 +47,7 @@ afterAll(async () => {
 
 const authorization = () => ({ authorization: `Bearer ${key}` })
 
-/** What was said since, once a last request has its line, which comes after all others. */
+/** The lines since then, up to the line of a last request. */
 const written = async (events: RegExp) => {
   const last = crypto.randomUUID()
   await service.call("GET", "/health", { headers: { "x-request-id": last } })
@@ -60,7 +60,7 @@ const written = async (events: RegExp) => {
   expect(lines.join("\n")).toMatch(events)
 }
 
-/** Bytes of UTF-8, as a client that minds no rule sends them. */
+/** The raw UTF-8 bytes of a header. */
 const sendRaw = async (request: string) => {
   const client = await connectRaw(service.url)
   await client.send(request)

@@ -4,7 +4,7 @@ import { Created, expectProblem, MessageList, readAs } from "./answers.ts"
 
 let service: Service
 let key: string
-/** 500 messages, all written in the same instant: only their sequence tells their order. */
+/** 500 messages with the same timestamp: only their sequence orders them. */
 let long: string
 let longIds: ReadonlyArray<string>
 

@@ -40,7 +40,7 @@ test("assets are cached forever under hashed names", async () => {
     expect(answer.headers.get("content-type")).toMatch(/^text\/(javascript|css); charset=utf-8$/)
     const text = await answer.text()
     expect(path).toContain(Bun.hash(text).toString(36))
-    // Small: a first visit costs less than a photograph.
+    // A small page: a first visit costs less than a photo.
     expect(text.length).toBeLessThan(60_000)
     expect(text).not.toMatch(/https?:\/\/(?!www\.w3\.org|localhost)\w/)
   }

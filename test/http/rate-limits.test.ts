@@ -33,7 +33,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** Each a client that nothing is known of. */
+/** A new client address each time. */
 let clients = 0
 const newClient = () => ({ "x-forwarded-for": `10.0.${clients >> 8}.${clients++ & 255}` })
 
@@ -51,7 +51,7 @@ const converse = async (key: string, at = service) => {
 }
 const said = ({ headers }: Response) => [headers.get("ratelimit-policy"), headers.get("ratelimit")]
 
-/** Uses up as much of every allowance as takes so many seconds to come back. */
+/** Uses the part of every limit that takes this many seconds to refill. */
 const wholeIn = (seconds: number) =>
   database.sql`update rate_limits set whole_at = now() + make_interval(secs => ${seconds})`
 
@@ -77,7 +77,7 @@ describe("turns", () => {
     })
     await wholeIn(48)
     await expectProblem(await converse(key), { status: 429, code: "RATE_LIMIT_EXCEEDED", retryAfter: 8 })
-    // A refusal uses nothing up.
+    // A 429 does not count.
     await wholeIn(40)
     expect((await converse(key)).status).toBe(200)
     await expectProblem(await converse(key), { status: 429, code: "RATE_LIMIT_EXCEEDED", retryAfter: 20 })
@@ -263,7 +263,7 @@ describe("registrations and logins", () => {
         expect((await slow.answer()).status).toBe(429)
         slow.leave()
       }
-      // Without a body and a type, too.
+      // Also without a body and a Content-Type.
       const client = newClient()
       const empty = await fetch(`${service.url}${path}`, { method: "POST", headers: client })
       expect(empty.headers.get("ratelimit")).toStartWith(`"${policy}";r=1;`)
@@ -310,7 +310,7 @@ describe("wrong keys", () => {
       retryAfter: 20,
     })
     proxy.forget()
-    // A right guess is told nothing else.
+    // A valid key gets the same response.
     for (const guess of ["sk_5", unknown]) {
       const answer = await list(guess, client)
       expect(answer.status).toBe(429)
@@ -320,7 +320,7 @@ describe("wrong keys", () => {
     await wholeIn(-1)
     expect((await list(known, client)).status).toBe(200)
     expect((await list(unknown, newClient())).status).toBe(200)
-    // Nor is a call without a key a guess.
+    // A request without a key does not count as a wrong key.
     expect((await service.call("GET", "/sessions", { headers: client })).status).toBe(401)
   })
 

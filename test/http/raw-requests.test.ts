@@ -1,6 +1,6 @@
 /**
- * What comes over a connection that no browser would send. Bun answers some of it by itself, before any code of the
- * service: docs/guides/operating.md says which, and a Bun that does otherwise is noticed here.
+ * Requests that no browser sends. Bun answers some of them itself, before any code of the
+ * service: docs/guides/operating.md lists them. These tests fail if a new version of Bun behaves differently.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test"
 import { connect } from "node:net"
@@ -15,12 +15,12 @@ beforeAll(async () => {
   key = await service.register()
 })
 afterAll(() => service.stop())
-/** Whatever one connection was, the next is served. */
+/** After each connection, the next one is served. */
 afterEach(async () => expect((await service.call("GET", "/health")).status).toBe(200))
 
 const get = (headers: string, line = "GET /api/v1/health HTTP/1.1") => `${line}\r\n${headers}\r\n`
 const withHeader = (line: string) => get(`Host: x\r\n${line}\r\n`)
-/** A request with a body, which makes a session where it is understood. */
+/** A request with a body; it creates a session if it is understood. */
 const post = (framing: string, body: string) =>
   `POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${key}\r\nContent-Type: application/json\r\n${framing}\r\n\r\n${body}`
 const chunked = (body: string) => post("Transfer-Encoding: chunked", body)

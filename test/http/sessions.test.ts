@@ -19,7 +19,7 @@ const created = async (body?: unknown) => (await readAs(Created, await create(bo
 const get = (id: string) => service.call("GET", `/sessions/${id}`, { key })
 const patch = (id: string, body: unknown) => service.call("PATCH", `/sessions/${id}`, { key, body })
 const seen = async (answer: Response) => (await readAs(OneSession, answer)).session
-/** A body as it is written here, which JSON.stringify would not write. */
+/** A raw body that JSON.stringify would not produce. */
 const sendJson = (method: string, path: string, body: string) =>
   fetch(`${service.url}${path}`, {
     method,
@@ -85,7 +85,7 @@ const wrongDetails: ReadonlyArray<[string, unknown, RegExp]> = [
   ["a text", "title", /^body: must be an object$/],
   ["a number", 7, /^body: must be an object$/],
 ]
-/** Of which JSON has more than JSON.stringify would write. */
+/** Raw JSON that JSON.stringify would not produce. */
 const wrongTexts: ReadonlyArray<[string, string, RegExp]> = [
   ["half a character in the title", '{"title":"\\ud800"}', /^title: .*half/],
   ["half a character in metadata", '{"metadata":{"a":["\\udc00"]}}', /^metadata: .*half/],

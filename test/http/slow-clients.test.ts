@@ -42,7 +42,7 @@ test.each([0, 100, 20_000])("an upload that stops after %d bytes is ended", asyn
 })
 
 test("a client that does not read is disconnected", async () => {
-  // Minutes of samples: more than all the buffers between us hold.
+  // Minutes of samples: more than all buffers on the way hold.
   service.upstream.default("tts", { seconds: 100 })
   service.upstream.default("llm", { text: "One sentence is here. And one more is here for you. ".repeat(6) })
   const body = form()

@@ -30,7 +30,7 @@ const keyOf = (user: number) => keys[user] ?? ""
 const overloaded = { status: 503, code: "OVERLOADED", message: /at capacity/ }
 const ownBound = { status: 429, code: "RATE_LIMIT_EXCEEDED", message: /1 turns? in progress/ }
 
-/** A turn that hears nothing from its provider, until its client leaves. */
+/** A turn that waits for its provider until its client disconnects. */
 const hold = async (user: number): Promise<RawClient> => {
   const calls = service.upstream.calls("stt").length
   service.upstream.script("stt", [fail.hang()])
@@ -47,7 +47,7 @@ const takesTurns = async (...users: ReadonlyArray<number>) => {
   for (const user of users) expect((await converse(user)).status).toBe(200)
 }
 
-/** A client that has sent its headers, and the beginning of an upload of so many bytes. */
+/** A client that has sent its headers and the first bytes of an upload. */
 const begin = async (user: number, bytes: number): Promise<RawClient> => {
   const client = await connectRaw(service.url)
   const headers = {
@@ -60,8 +60,8 @@ const begin = async (user: number, bytes: number): Promise<RawClient> => {
   return client
 }
 
-describe("all places taken", () => {
-  test("one more waits, and is told when that is in vain, before its body is read", async () => {
+describe("all slots taken", () => {
+  test("one more waits, then gets 503 before its body is read", async () => {
     const held = [await hold(0), await hold(1)]
     const late = await begin(2, 20 * MB)
     const answer = await late.answer()
@@ -70,19 +70,19 @@ describe("all places taken", () => {
       status: 503,
       body: { error: "OVERLOADED", retryAfter: 1 },
     })
-    // Nothing of it was stored.
+    // Nothing was stored.
     expect(readdirSync(tmpdir()).filter(isTurnFolder)).toHaveLength(2)
     for (const client of [late, ...held]) client.leave()
   })
 
-  test("a client that sends all of its body first gets the answer, too", async () => {
+  test("a client that sends its whole body first gets the 503", async () => {
     const held = [await hold(0), await hold(1)]
     const large = new Blob([new Uint8Array(20 * MB)])
     await expectProblem(await service.converse(keyOf(2), large), overloaded)
     for (const client of held) client.leave()
   })
 
-  test("one more begins when another ends meanwhile", async () => {
+  test("one more starts when another ends", async () => {
     const held = [await hold(0), await hold(1)]
     const late = converse(2)
     await service.turnsWaiting(1)
@@ -91,33 +91,30 @@ describe("all places taken", () => {
     held[1]?.leave()
   })
 
-  test("more than may wait are refused at once", async () => {
+  test("is 503 at once when the queue is full", async () => {
     const held = [await hold(0), await hold(1)]
     const waiting = await begin(2, MB)
     await service.turnsWaiting(1)
     await expectProblem(await service.converse(keyOf(3), audio), overloaded)
-    // The one that may wait still does.
+    // The waiting request still waits.
     expect(service.waiting()).toBe(1)
     for (const client of [waiting, ...held]) client.leave()
   })
 
-  test.each(["close", "reset"] as const)(
-    "who leaves by a %s while it waits gives up its place",
-    async (how) => {
-      const held = [await hold(0), await hold(1)]
-      const waiting = await service.converseRaw(keyOf(2), recording)
-      await service.turnsWaiting(1)
-      waiting.leave(how)
-      await service.turnsWaiting(0)
-      const late = converse(3)
-      await service.turnsWaiting(1)
-      for (const client of held) client.leave()
-      expect((await late).status).toBe(200)
-      expect(service.upstream.calls("stt")).toHaveLength(3)
-    },
-  )
+  test.each(["close", "reset"] as const)("a disconnect by %s leaves the queue", async (how) => {
+    const held = [await hold(0), await hold(1)]
+    const waiting = await service.converseRaw(keyOf(2), recording)
+    await service.turnsWaiting(1)
+    waiting.leave(how)
+    await service.turnsWaiting(0)
+    const late = converse(3)
+    await service.turnsWaiting(1)
+    for (const client of held) client.leave()
+    expect((await late).status).toBe(200)
+    expect(service.upstream.calls("stt")).toHaveLength(3)
+  })
 
-  test("whoever is no turn is answered", async () => {
+  test("other requests are answered", async () => {
     const held = [await hold(0), await hold(1)]
     for (const path of ["/health", "/ready"]) expect((await service.call("GET", path)).status).toBe(200)
     expect((await service.call("GET", "/sessions", { key: keyOf(2) })).status).toBe(200)
@@ -130,14 +127,14 @@ describe("all places taken", () => {
 })
 
 describe("a user", () => {
-  test("with as many turns as one may have is told so, and others are not kept", async () => {
+  test("with the most concurrent turns: 429, others run", async () => {
     const held = await hold(0)
     await expectProblem(await service.converse(keyOf(0), audio), ownBound)
     await takesTurns(1)
     held.leave()
   })
 
-  test("that waits for its own turn keeps nobody else from waiting", async () => {
+  test("that waits does not block other users", async () => {
     const held = await hold(0)
     const own = service.converse(keyOf(0), audio)
     await service.turnsWaiting(1)
@@ -148,8 +145,8 @@ describe("a user", () => {
   })
 })
 
-describe("a place is given back", () => {
-  test("by turns that complete, fail, are malformed or lose their client", async () => {
+describe("a slot is released", () => {
+  test("by turns that complete, fail or lose their client", async () => {
     service.upstream.script("stt", [{ text: "" }, {}, {}])
     service.upstream.script("tts", [fail.reset({ bytes: 9000 })])
     await expectProblem(await service.converse(keyOf(0), audio), { status: 400, code: "NO_SPEECH_DETECTED" })
@@ -165,7 +162,7 @@ describe("a place is given back", () => {
     await takesTurns(0, 0, 1, 1, 2)
   })
 
-  test("only when the body is sent: while a listener listens it is held", async () => {
+  test("when the response is sent", async () => {
     service.upstream.script("tts", [{ chunkDelayMs: 50, chunkBytes: 1000 }])
     const listener = await service.converseRaw(keyOf(0), recording)
     await listener.until(({ body }) => body.length > 0)
@@ -173,7 +170,7 @@ describe("a place is given back", () => {
     listener.leave()
   })
 
-  test("only at its end by a turn that goes on without its client", async () => {
+  test("at the end of a turn that continues without its client", async () => {
     service.upstream.script("stt", [{ delayMs: 1500 }])
     const body = multipart([{ name: "audio", filename: "a.wav", content: recording }])
     const client = await connectRaw(service.url)

@@ -3,7 +3,7 @@ import { ffmpeg, ffmpegToFile } from "../support/ffmpeg.ts"
 import { connectRaw, head } from "../support/raw-http.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 
-/** Recordings that are small to send and large to hear, or to look at. */
+/** Small recordings that are large when decoded. */
 let service: TurnService
 let key = ""
 beforeAll(async () => {
@@ -18,7 +18,7 @@ const tone = (seconds: number) => ["-f", "lavfi", "-i", `sine=d=${seconds}:r=160
 const answerTo = (recording: Uint8Array) =>
   service.converse(key, new Blob([recording]), { accept: "application/json" })
 
-test("packets that all claim the same time are counted by their samples", async () => {
+test("packets with equal timestamps are measured by their samples", async () => {
   const flac = await ffmpeg([
     ...tone(600),
     "-c:a",
@@ -36,13 +36,13 @@ test("packets that all claim the same time are counted by their samples", async 
   expect(service.upstream.calls("stt")).toEqual([])
 })
 
-test("recordings in one file, one after the other, are heard as one", async () => {
+test("concatenated recordings are one recording", async () => {
   const ogg = await ffmpeg([...tone(3), "-c:a", "libvorbis", "-f", "ogg", "pipe:1"])
   const chained = await answerTo(Buffer.concat(Array(10).fill(ogg)))
   expect(await chained.json()).toMatchObject({ error: "AUDIO_TOO_LONG" })
 })
 
-test("a pause that a recorder left out is not heard, and what follows it is", async () => {
+test("a gap in the timestamps adds no silence", async () => {
   const paused = await ffmpeg([
     ...tone(10),
     ...["-c:a", "libopus", "-f", "webm", "-bsf:a", "setts=ts='if(gt(N,200),TS+600000,TS)'", "pipe:1"],
@@ -51,14 +51,14 @@ test("a pause that a recorder left out is not heard, and what follows it is", as
   expect(await answer.json()).toMatchObject({ usage: { audioSeconds: expect.closeTo(10, 0) } })
 })
 
-test("a large picture in an MP3 is not looked at", async () => {
+test("a large picture in an MP3 is not decoded", async () => {
   const picture = ["-f", "lavfi", "-i", "color=c=red:s=3000x3000:d=0.04:r=25", "-map", "0:a", "-map", "1:v"]
   const cover = ["-frames:v", "1", "-c:v", "png", "-disposition:v", "attached_pic"]
   const answer = await answerTo(await ffmpegToFile([...tone(2), ...picture, ...cover], "a.mp3"))
   expect(answer.status).toBe(200)
 })
 
-test("a body of very many tiny chunks leaves others their turn", async () => {
+test("a body of many tiny chunks does not block others", async () => {
   const raw = await connectRaw(service.url)
   const other = await connectRaw(service.url)
   raw.send(

@@ -6,7 +6,7 @@ import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { fail } from "../support/upstream.ts"
 import { expectProblem } from "./answers.ts"
 
-/** The turn that is waited for must not run out of its own time first. */
+/** The turn ahead must not reach its own timeout first. */
 const patient = { STT_TIMEOUT_SECONDS: "600", LLM_TIMEOUT_SECONDS: "600", TURN_TIMEOUT_SECONDS: "600" }
 
 let service: TurnService
@@ -14,7 +14,7 @@ let key = ""
 let recording: Uint8Array = new Uint8Array()
 let session: TestSession
 beforeAll(async () => {
-  // No faster: its patience with a busy database is shorter, too.
+  // No faster: the database timeouts are shorter, too.
   service = await startTurns({ speed: 10, env: patient })
   key = await service.register()
   recording = await wav16k()
@@ -40,12 +40,12 @@ describe("a turn that would wait for more than 30 s", () => {
     await service.upstream.waitFor(() => service.upstream.calls("llm")[0])
   })
 
-  test("is refused in whatever rendering, and the session is as it was", async () => {
+  test("is 409 in every format, and the session is unchanged", async () => {
     const answers = await Promise.all(renderings.map((accept) => session.take(accept)))
     for (const answer of answers) {
       await expectProblem(answer, { status: 409, code: "SESSION_BUSY", message: /still running/ })
     }
-    // They were heard, which has its price, but never answered.
+    // They were transcribed, which has a cost, but not answered.
     const states = (await session.turns()).map(({ state }) => state)
     expect(states).toEqual(["running", ...renderings.map(() => "failed")])
     expect(service.upstream.calls("llm")).toHaveLength(1)
@@ -54,7 +54,7 @@ describe("a turn that would wait for more than 30 s", () => {
     expect(await session.messages()).toHaveLength(2 * renderings.length)
   }, 20_000)
 
-  test("is refused though its own speech is still being recognised", async () => {
+  test("is 409 while its own transcription runs", async () => {
     service.upstream.script("stt", [fail.hang()])
     await expectProblem(await session.take(), { status: 409, code: "SESSION_BUSY" })
     await service.upstream.waitFor(() => service.upstream.calls("stt")[1]?.outcome === "aborted by client")
@@ -69,7 +69,7 @@ describe("a service with two connections to its database", () => {
   })
   afterAll(() => small.stop())
 
-  test("has twenty turns wait, and none of them keeps one", async () => {
+  test("twenty waiting turns hold no connection", async () => {
     const own = await openSession(small, key, recording)
     small.upstream.script("llm", [fail.hang()])
     const first = await own.begin()

@@ -10,7 +10,7 @@ import { expectProblem } from "./answers.ts"
 
 let database: TestDatabase
 let service: TurnService
-/** Another one on the same database. */
+/** A second service on the same database. */
 let other: TurnService
 let key = ""
 let recording: Uint8Array = new Uint8Array()
@@ -65,7 +65,7 @@ const problemOf = ({ status, headers, body }: RawAnswer) => ({
 
 const cancelledEvent = { event: "error", data: { error: "TURN_CANCELLED", message: expect.any(String) } }
 
-/** A reply whose first sentence is heard, and whose second never is to its end. */
+/** A reply whose second sentence never completes. */
 const [heard, unheard] = ["This is heard to its end.", "And this is not heard to its end."]
 const audio = new Uint8Array(4800)
 const beginHeard = async (accept: string, headers: Record<string, string> = {}) => {
@@ -84,12 +84,12 @@ const beginHeard = async (accept: string, headers: Record<string, string> = {}) 
 const stages: ReadonlyArray<Stage> = ["stt", "llm", "tts"]
 const renderings = ["audio/mpeg", "audio/wav", "audio/pcm", "application/json"]
 
-describe("a turn of which nothing was heard yet", () => {
+describe("before anything was heard", () => {
   const cases = [
     ...renderings.flatMap((accept) => stages.map((stage) => [accept, stage] as const)),
     ["text/event-stream", "stt"] as const,
   ]
-  test.each(cases)("as %s, waiting for its %s: 409, and nothing of it is saved", async (accept, stage) => {
+  test.each(cases)("as %s, waiting for its %s: 409, nothing saved", async (accept, stage) => {
     const { client, call } = await begin(stage, accept)
     await cancelNewest()
     const turn = await newest()
@@ -112,7 +112,7 @@ describe("a turn of which nothing was heard yet", () => {
     client.leave()
   })
 
-  test("of a new session: there is none", async () => {
+  test("of a new session: no session is left", async () => {
     const before = await service.stored()
     service.upstream.script("llm", [fail.hang()])
     const client = await service.converseRaw(key, recording)
@@ -125,8 +125,8 @@ describe("a turn of which nothing was heard yet", () => {
   })
 })
 
-describe("a turn of which a part was heard", () => {
-  test.each(["audio/pcm", "text/event-stream"])("as %s: that is saved, and the rest ends", async (accept) => {
+describe("after a part was heard", () => {
+  test.each(["audio/pcm", "text/event-stream"])("as %s: the heard part is saved", async (accept) => {
     const { client, call } = await beginHeard(accept)
     await cancelNewest()
     expect(await newest()).toMatchObject({ state: "cancelled", response: `${heard} ${unheard}` })
@@ -142,14 +142,14 @@ describe("a turn of which a part was heard", () => {
     client.leave()
   })
 
-  test("by a cancellation that comes twice: once", async () => {
+  test("a second cancellation changes nothing", async () => {
     const { client } = await beginHeard("audio/pcm")
     await Promise.all([cancelNewest(), cancelNewest(), cancelNewest(other)])
     expect(await session.messages()).toHaveLength(2)
     client.leave()
   })
 
-  test("and that another service on the same database is told to cancel", async () => {
+  test("through another process", async () => {
     const { client, call } = await beginHeard("audio/pcm")
     await cancelNewest(other)
     expect(await newest()).toMatchObject({ state: "cancelled" })
@@ -160,10 +160,10 @@ describe("a turn of which a part was heard", () => {
   })
 })
 
-describe("a turn with an Idempotency-Key whose client left", () => {
+describe("a turn with an Idempotency-Key, without its client", () => {
   const headers = () => ({ "idempotency-key": crypto.randomUUID() })
 
-  test.each(["its own service", "another"])("ends when %s cancels it, and its key is free", async (by) => {
+  test.each(["its own service", "another"])("ends when %s cancels it, and frees its key", async (by) => {
     const own = headers()
     const { client, call } = await beginHeard("audio/pcm", own)
     client.leave()
@@ -178,7 +178,7 @@ describe("a turn with an Idempotency-Key whose client left", () => {
     await again.bytes()
   })
 
-  test("before it was heard, too", async () => {
+  test("also before it was heard", async () => {
     const own = headers()
     service.upstream.script("llm", [fail.hang()])
     const client = await session.begin("audio/mpeg", { headers: own })
@@ -192,7 +192,7 @@ describe("a turn with an Idempotency-Key whose client left", () => {
   })
 })
 
-test("a turn that waits is cancelled; those before and behind it are not", async () => {
+test("a waiting turn is cancelled alone", async () => {
   answerByName(service)
   service.upstream.script(
     "stt",
@@ -212,8 +212,8 @@ test("a turn that waits is cancelled; those before and behind it are not", async
   for (const client of [second, third]) client.leave()
 })
 
-describe("a cancellation that comes while the turn is being saved", () => {
-  /** Holds up the save where it needs the session's row in that way; gives back the end of it. */
+describe("a cancellation during the save", () => {
+  /** Blocks the save with a lock on the session's row. Returns the release of the lock. */
   const holdUp = async (lock: "for update" | "for no key update") => {
     const locks = await database.sql.reserve()
     await locks`begin`
@@ -236,9 +236,9 @@ describe("a cancellation that comes while the turn is being saved", () => {
   }
 
   test.each(["audio/mpeg", "application/json", "text/event-stream"])(
-    "as %s, too late: the turn is whole, and the answer ends cleanly",
+    "as %s, too late: the turn is complete",
     async (accept) => {
-      // It is closed already, and waits to note the session's activity.
+      // The turn is closed and waits to update the session.
       const letGo = await holdUp("for no key update")
       const client = await beginSaving(accept)
       const cancelled = cancel((await newest())?.id)
@@ -256,27 +256,24 @@ describe("a cancellation that comes while the turn is being saved", () => {
     },
   )
 
-  test.each(["its own service", "another"])(
-    "in time, to %s: the turn is not whole, and does not end as if it were",
-    async (by) => {
-      const letGo = await holdUp("for update")
-      const client = await beginSaving("audio/mpeg")
-      const cancelled = cancel((await newest())?.id, by === "another" ? other : service)
-      await until(async () => {
-        const [turn] = await database.sql`select cancel_requested as asked from turns
+  test.each(["its own service", "another"])("in time, by %s: no clean end", async (by) => {
+    const letGo = await holdUp("for update")
+    const client = await beginSaving("audio/mpeg")
+    const cancelled = cancel((await newest())?.id, by === "another" ? other : service)
+    await until(async () => {
+      const [turn] = await database.sql`select cancel_requested as asked from turns
           where session_id = ${session.id}`
-        return turn.asked
-      }, "the cancellation to be noted")
-      await letGo()
-      expect((await cancelled).status).toBe(204)
-      expect((await client.answer()).whole).toBe(false)
-      expect(await newest()).toMatchObject({ state: "cancelled" })
-      expect(await session.messages()).toMatchObject([{ role: "user" }, { interrupted: true }])
-      client.leave()
-    },
-  )
+      return turn.asked
+    }, "the cancellation to be noted")
+    await letGo()
+    expect((await cancelled).status).toBe(204)
+    expect((await client.answer()).whole).toBe(false)
+    expect(await newest()).toMatchObject({ state: "cancelled" })
+    expect(await session.messages()).toMatchObject([{ role: "user" }, { interrupted: true }])
+    client.leave()
+  })
 
-  test("in time, where nothing was heard: 409, and nothing is saved", async () => {
+  test("in time, with nothing heard: 409, nothing saved", async () => {
     const letGo = await holdUp("for update")
     const client = await beginSaving("application/json")
     const cancelled = cancel((await newest())?.id)
@@ -289,8 +286,8 @@ describe("a cancellation that comes while the turn is being saved", () => {
   })
 })
 
-describe("what is no running turn", () => {
-  test("has ended: 204, and nothing changes", async () => {
+describe("a turn that does not run", () => {
+  test("has ended: 204, nothing changes", async () => {
     await (await session.take()).json()
     const { client } = await beginHeard("audio/pcm")
     client.leave()
@@ -305,7 +302,7 @@ describe("what is no running turn", () => {
     expect(await session.messages()).toEqual(messages)
   })
 
-  test("is unknown, no id or another user's: 404, and the turn goes on", async () => {
+  test("unknown, invalid or another user's: 404", async () => {
     const { client } = await begin("llm")
     const id = (await newest())?.id ?? ""
     const stranger = await service.register()
@@ -327,7 +324,7 @@ describe("what is no running turn", () => {
     }
     await Bun.sleep(60)
     expect(await newest()).toMatchObject({ state: "running" })
-    // In whatever case its letters are.
+    // Ids are case-insensitive.
     expect((await cancel(id.toUpperCase())).status).toBe(204)
     expect((await client.answer()).status).toBe(409)
     client.leave()

@@ -10,19 +10,19 @@ import { isAlive } from "../support/ffmpeg-witness.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { wavOf } from "../support/wav.ts"
 
-/** The whole corpus, and more: VOICE_FUZZ_FILES=20000 VOICE_FUZZ_SEED=2 bun test test/http/turn-corpus.test.ts */
+/** A longer run: VOICE_FUZZ_FILES=20000 VOICE_FUZZ_SEED=2 bun test test/http/turn-corpus.test.ts */
 const files = Number(process.env.VOICE_FUZZ_FILES ?? 300)
 const seed = Number(process.env.VOICE_FUZZ_SEED ?? 1)
-/** At a time. */
+/** Files sent concurrently. */
 const clients = 4
-/** Files between two looks at what is left. */
+/** Files between two checks for leftovers. */
 const batch = 40
-/** Of one answer, in ms: three times what a turn may take in all. A hang, not a slow machine. */
+/** In ms: three times the longest turn. Only a hang takes longer, even on a slow machine. */
 const hang = 180_000
-/** What the service, its provider and the files may add to this process's memory. */
+/** The most that the service, its provider and the files may add to the memory. */
 const mostGrowth = 512 * 1024 ** 2
 
-/** The canary as it would be heard, or read: one letter, over and over. */
+/** The canary as it would be decoded: one repeated letter. */
 const song = "Z".repeat(64)
 
 let service: TurnService
@@ -56,7 +56,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-/** Frame after frame, to the last byte. */
+/** True if the bytes are whole MP3 frames to the end. */
 const isMp3 = (bytes: Uint8Array) => {
   let at = 0
   for (let frame = frameAt(bytes, at); frame !== undefined; frame = frameAt(bytes, at)) at += frame.bytes
@@ -65,7 +65,7 @@ const isMp3 = (bytes: Uint8Array) => {
 
 const isText = (value: unknown) => typeof value === "string" && value !== ""
 
-/** What is wrong with the answer to a file; undefined where nothing is. */
+/** The problem with the response to a file, if any. */
 const faultOf = async (answer: Response): Promise<string | undefined> => {
   if (answer.status === 200) {
     const named = ["x-session-id", "x-turn-id", "x-transcript"].every((name) => answer.headers.has(name))
@@ -86,7 +86,7 @@ const send = async (name: string): Promise<ReadonlyArray<string>> => {
     const answer = await service.converse(key, new Blob([file]), { signal: AbortSignal.timeout(hang) })
     tally.set(`${answer.status}`, (tally.get(`${answer.status}`) ?? 0) + 1)
     const fault = await faultOf(answer)
-    // What is made by hand is bad for what it says of itself, and for nothing else.
+    // Handmade files are invalid only in what their headers claim.
     if (/that is right\b/.test(name) && answer.status !== 200) return [`${name}: ${answer.status}`]
     return fault === undefined ? [] : [`${name}: ${fault}`]
   } catch (error) {
@@ -96,14 +96,14 @@ const send = async (name: string): Promise<ReadonlyArray<string>> => {
 
 const heard = () => service.upstream.calls("stt").map(({ request }) => Buffer.from(request.file.bytes))
 
-test("the canary would be heard", async () => {
+test("the canary would be noticed", async () => {
   await (await service.converse(key, new Blob([await Bun.file(lures.file).bytes()]))).bytes()
   expect(heard().some((speech) => speech.includes(song))).toBe(true)
   service.upstream.reset()
 })
 
 test(
-  `${files} bad files (VOICE_FUZZ_SEED=${seed}): each is refused or a turn, and nothing is left of any`,
+  `${files} invalid files are turns or 4xx (VOICE_FUZZ_SEED=${seed})`,
   async () => {
     const before = await service.stored()
     const names = corpusOf(files, seed)
@@ -122,7 +122,7 @@ test(
       if (heard().some((speech) => speech.includes(song))) {
         faults.push(`of ${names.slice(from, from + batch).join(", ")} one sang`)
       }
-      // The starts with it: in a long run another program gets the number of an ffmpeg that has ended.
+      // Compares start times too: in a long run, another process may get the pid of an ended ffmpeg.
       service.reset()
     }
     expect(faults).toEqual([])
@@ -132,7 +132,7 @@ test(
       sessions: before.sessions + turns,
       messages: before.messages + 2 * turns,
     })
-    // Both ends are there: the files are bad, and not all of them beyond hearing.
+    // Some files were rejected, and some were decoded.
     expect(turns).toBeGreaterThan(files / 20)
     expect(tally.get("400")).toBeGreaterThan(files / 4)
     Bun.gc(true)

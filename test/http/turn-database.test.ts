@@ -41,9 +41,9 @@ const saving = [
 ] as const
 
 describe.each([...saving, ["goes with the commit's answer", /^commit/i, "after"] as const])(
-  "the database %s, once",
+  "the database %s once",
   (_, statement, when) => {
-    test.each(["audio/mpeg", "application/json"])("%s is whole, and saved once", async (accept) => {
+    test.each(["audio/mpeg", "application/json"])("%s is complete and saved once", async (accept) => {
       const before = await service.stored()
       const client = await service.converseRaw(key, recording, accept)
       await service.upstream.waitFor(() => service.upstream.calls("tts")[0])
@@ -60,7 +60,7 @@ describe.each([...saving, ["goes with the commit's answer", /^commit/i, "after"]
   },
 )
 
-/** What can happen to the database when the turn is to be saved. */
+/** Database failures during the save of a turn. */
 const losses: ReadonlyArray<readonly [string, () => void]> = [
   ["is gone", () => proxy.cut()],
   ["does not answer", () => proxy.stall()],
@@ -70,8 +70,8 @@ const losses: ReadonlyArray<readonly [string, () => void]> = [
   ),
 ]
 
-describe.each(losses)("the database %s when the turn is to be saved", (_, lose) => {
-  test("the speech breaks off, and nothing is half saved", async () => {
+describe.each(losses)("the database %s during the save", (_, lose) => {
+  test("the audio is aborted, and nothing is half saved", async () => {
     const before = await service.stored()
     const client = await service.converseRaw(key, recording)
     await client.until(({ body }) => body.length > 0)
@@ -79,7 +79,7 @@ describe.each(losses)("the database %s when the turn is to be saved", (_, lose) 
     const answer = await client.answer()
     expect({ status: answer.status, whole: answer.whole }).toEqual({ status: 200, whole: false })
     proxy.restore()
-    // What was heard is saved as soon as the database is back.
+    // The heard part is saved when the database is back.
     await noTurnRuns(service)
     const { sessions, messages } = await service.stored()
     expect([sessions - before.sessions, messages - before.messages]).toEqual([1, 2])
@@ -89,7 +89,7 @@ describe.each(losses)("the database %s when the turn is to be saved", (_, lose) 
     expect(turn).toEqual({ state: "interrupted", interrupted: true })
   })
 
-  test("JSON has its status instead", async () => {
+  test("JSON gets the status", async () => {
     const before = await service.stored()
     const asked = service.converse(key, new Blob([recording]), { accept: "application/json" })
     await service.upstream.waitFor(() => service.upstream.calls("tts")[0])
@@ -104,9 +104,9 @@ describe.each(losses)("the database %s when the turn is to be saved", (_, lose) 
   })
 })
 
-describe("nobody can tell that the turn is saved, since the commit's answer is lost twice", () => {
+describe("the commit's answer is lost twice", () => {
   test.each(["audio/mpeg", "application/json"])(
-    "%s: the end is not clean, and a retry with its key gets the saved answer",
+    "%s: no clean end; a retry with the key gets the reply",
     async (accept) => {
       const before = await service.stored()
       const headers = { "idempotency-key": crypto.randomUUID() }
@@ -125,8 +125,8 @@ describe("nobody can tell that the turn is saved, since the commit's answer is l
   )
 })
 
-describe("a turn's begin of which nobody can tell whether it was noted", () => {
-  test("the answer of its commit being lost twice: 503, and its key is free as soon as the database is back", async () => {
+describe("the commit of a turn's start", () => {
+  test("answer lost twice: 503, and the key is free afterwards", async () => {
     const headers = { "idempotency-key": crypto.randomUUID() }
     proxy.breakOn(/^commit/i, "after", 2)
     const answer = await service.converse(key, new Blob([recording]), { headers })
@@ -139,7 +139,7 @@ describe("a turn's begin of which nobody can tell whether it was noted", () => {
     expect(service.upstream.calls("stt")).toHaveLength(1)
   })
 
-  test.each(["before", "after"] as const)("%s the commit: is noted once", async (when) => {
+  test.each(["before", "after"] as const)("lost %s the commit: the turn is recorded once", async (when) => {
     proxy.breakOn(/^commit/i, when)
     const headers = { "idempotency-key": crypto.randomUUID() }
     const answer = await service.converse(key, new Blob([recording]), { headers })
@@ -151,14 +151,14 @@ describe("a turn's begin of which nobody can tell whether it was noted", () => {
   })
 })
 
-test("a connection that was lost between turns is not noticed", async () => {
+test("a connection lost between turns is replaced", async () => {
   proxy.drop()
   const answer = await service.converse(key, new Blob([recording]))
   expect(answer.status).toBe(200)
   await answer.bytes()
 })
 
-test("a database that hangs is given up before the turn begins, and for every other request, until it goes on", async () => {
+test("a database that hangs: 503 until it continues", async () => {
   proxy.stall()
   const answers = await Promise.all([
     service.converse(key, new Blob([recording])),

@@ -35,7 +35,7 @@ const expectGone = async () => {
 
 const renderings = ["audio/mpeg", "audio/pcm", "text/event-stream", "application/json"]
 
-/** A turn that could not be saved, as it is told. */
+/** Expects the response of a turn that could not be saved. */
 const expectBroken = (accept: string, answer: RawAnswer) => {
   if (accept === "text/event-stream") {
     const data = { error: "SESSION_NOT_FOUND" }
@@ -44,23 +44,20 @@ const expectBroken = (accept: string, answer: RawAnswer) => {
   else expect(answer.whole).toBe(false)
 }
 
-describe("a session that is deleted", () => {
-  test.each(renderings)(
-    "while its turn runs as %s is not brought back, nor by one that waits",
-    async (accept) => {
-      service.upstream.default("tts", { seconds: 0.3, chunkDelayMs: 150, chunkBytes: 2000 })
-      const client = await session.begin(accept)
-      await service.upstream.waitFor(() => service.upstream.calls("tts")[1])
-      const waiting = await session.begin("application/json")
-      expect(await remove()).toBe(204)
-      expectBroken(accept, await client.answer())
-      expect((await waiting.answer()).status).toBe(404)
-      await expectGone()
-      for (const each of [client, waiting]) each.leave()
-    },
-  )
+describe("a deleted session", () => {
+  test.each(renderings)("is not restored by turns as %s", async (accept) => {
+    service.upstream.default("tts", { seconds: 0.3, chunkDelayMs: 150, chunkBytes: 2000 })
+    const client = await session.begin(accept)
+    await service.upstream.waitFor(() => service.upstream.calls("tts")[1])
+    const waiting = await session.begin("application/json")
+    expect(await remove()).toBe(204)
+    expectBroken(accept, await client.answer())
+    expect((await waiting.answer()).status).toBe(404)
+    await expectGone()
+    for (const each of [client, waiting]) each.leave()
+  })
 
-  test("at the very moment at which its turn is saved is gone", async () => {
+  test("is not restored by a save at the same time", async () => {
     const lock = await service.database.sql.reserve()
     const waitingFor = (count: number) =>
       until(async () => {

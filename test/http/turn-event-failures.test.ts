@@ -27,7 +27,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** The first sentence is 18 tokens, and a piece of its own. */
+/** The first sentence has 18 tokens and is a segment of its own. */
 const sentences = [0, 1, 2].map(
   (n) => `Sentence number ${n} says a few words about the weather, the sea and the time of the day.`,
 )
@@ -44,7 +44,7 @@ afterEach(async () => {
 
 const ask = async (audio = recording) => (await service.converseRaw(key, audio, "text/event-stream")).answer()
 
-/** What is stored of the turn that began last. */
+/** The stored items of the newest turn. */
 const stored = async () => {
   const [turn] = await database.sql`select id, state, response from turns order by sequence desc limit 1`
   const messages = await database.sql`
@@ -52,7 +52,7 @@ const stored = async () => {
   return { turn, messages: [...messages] }
 }
 
-describe("what fails before the transcript has its status", () => {
+describe("failures before the transcript have a status", () => {
   const refused: ReadonlyArray<readonly [string, number, string, Step]> = [
     ["no speech in it", 400, "NO_SPEECH_DETECTED", { text: " \n" }],
     ["broken", 500, "STT_FAILED", fail.notFound()],
@@ -62,7 +62,7 @@ describe("what fails before the transcript has its status", () => {
     ["down at each try", 500, "STT_FAILED", fail.status(500)],
     ["silent at each try", 500, "STT_FAILED", fail.hang("headers")],
   ]
-  test.each(refused)("hearing: %s is a %d", async (_, status, error, step) => {
+  test.each(refused)("transcription: %s is a %d", async (_, status, error, step) => {
     const before = await service.stored()
     service.upstream.default("stt", step)
     const answer = await ask()
@@ -78,7 +78,7 @@ describe("what fails before the transcript has its status", () => {
     ["text", "INVALID_AUDIO", Buffer.from("This is no audio at all.".repeat(100))],
     ["nothing", "INVALID_AUDIO", new Uint8Array()],
   ])("an upload of %s is a %s", async (_, error, audio) => {
-    // Whisper makes up a phrase where there is silence; here it says what it heard.
+    // Whisper invents text for silence; this one does not.
     service.upstream.default("stt", { text: "" })
     const answer = await ask(audio)
     expect(answer.status).toBe(400)
@@ -101,37 +101,37 @@ describe("what fails before the transcript has its status", () => {
   })
 })
 
-/** Only the speech of the sentence with this number goes so. */
+/** Fails only the TTS call of this sentence. */
 const speak = (number: number, step: Step) =>
   service.upstream.default("tts", ({ input }) =>
     input.includes(`number ${number}`) ? { seconds: 0.6, ...step } : { seconds: 0.6 },
   )
 const write = (step: Step) => service.upstream.default("llm", { text: reply, ...step })
 
-/** What fails, the error's code, how often the model is asked, and the last event before. */
+/** The failure, the error's code, the number of LLM calls, and the event before the error. */
 type Failure = readonly [string, () => void, string, number, "transcript" | "reply.delta" | "audio"]
 
 const failures: ReadonlyArray<Failure> = [
-  ["the model refuses", () => write(fail.badRequest()), "INVALID_REQUEST", 1, "transcript"],
+  ["the model rejects the request", () => write(fail.badRequest()), "INVALID_REQUEST", 1, "transcript"],
   ["the model's key is wrong", () => write(fail.unauthorized()), "INVALID_OPENAI_KEY", 1, "transcript"],
-  ["the model is busy for long", () => write(fail.rateLimited(60)), "RATE_LIMIT_EXCEEDED", 1, "transcript"],
+  ["the model stays rate-limited", () => write(fail.rateLimited(60)), "RATE_LIMIT_EXCEEDED", 1, "transcript"],
   ["the model is down", () => write(fail.status(503)), "LLM_FAILED", 3, "transcript"],
-  ["the model says nothing", () => write({ text: "" }), "LLM_FAILED", 3, "transcript"],
+  ["the model's reply is empty", () => write({ text: "" }), "LLM_FAILED", 3, "transcript"],
   ["the model is silent", () => write(fail.hang("headers")), "LLM_FAILED", 3, "transcript"],
   ["the model breaks off in a word", () => write(fail.reset({ tokens: 1 })), "LLM_FAILED", 1, "reply.delta"],
   [
-    "the model falls silent in a sentence",
+    "the model stalls within a sentence",
     () => write(fail.hang({ tokens: 5 })),
     "LLM_FAILED",
     1,
     "reply.delta",
   ],
-  ["the model says what can't be spoken", () => write({ text: "🎉" }), "LLM_FAILED", 1, "reply.delta"],
-  ["the voice refuses", () => speak(0, fail.badRequest()), "INVALID_REQUEST", 1, "reply.delta"],
-  ["the voice is down", () => speak(0, fail.status(500)), "TTS_FAILED", 1, "reply.delta"],
-  ["the voice is silent", () => speak(0, fail.hang()), "TTS_FAILED", 1, "reply.delta"],
-  ["the voice breaks off", () => speak(0, fail.reset({ bytes: 9000 })), "TTS_FAILED", 1, "audio"],
-  ["the voice is down for a later piece", () => speak(1, fail.status(500)), "TTS_FAILED", 1, "audio"],
+  ["the reply has nothing to speak", () => write({ text: "🎉" }), "LLM_FAILED", 1, "reply.delta"],
+  ["TTS rejects the request", () => speak(0, fail.badRequest()), "INVALID_REQUEST", 1, "reply.delta"],
+  ["TTS is down", () => speak(0, fail.status(500)), "TTS_FAILED", 1, "reply.delta"],
+  ["TTS stalls", () => speak(0, fail.hang()), "TTS_FAILED", 1, "reply.delta"],
+  ["TTS breaks off", () => speak(0, fail.reset({ bytes: 9000 })), "TTS_FAILED", 1, "audio"],
+  ["TTS is down for a later segment", () => speak(1, fail.status(500)), "TTS_FAILED", 1, "audio"],
   ["the model falls silent", () => write(fail.hang({ tokens: 30 })), "LLM_FAILED", 1, "audio"],
   ["the model has no end mark", () => write(fail.withoutDone()), "LLM_FAILED", 1, "audio"],
   [
@@ -143,7 +143,7 @@ const failures: ReadonlyArray<Failure> = [
   ],
 ]
 
-describe("what fails after the transcript is the last event of a clean end", () => {
+describe("failures after the transcript are a last error event", () => {
   test.each(failures)("%s", async (_, letDown, error, tries, last) => {
     letDown()
     const answer = await ask()
@@ -165,7 +165,7 @@ describe("what fails after the transcript is the last event of a clean end", () 
     expect(messages.map(({ role, interrupted }) => `${role} ${interrupted}`)).toEqual(
       isHeard ? ["user false", "assistant true"] : [],
     )
-    // The whole sentences that were heard; the turn keeps all that was written.
+    // The item has the heard sentences; the turn keeps the whole text.
     if (isHeard) {
       const heard = sentences.map((_, n) => sentences.slice(0, n).join(" "))
       expect(heard).toContain(assistant.content)
@@ -175,7 +175,7 @@ describe("what fails after the transcript is the last event of a clean end", () 
   })
 })
 
-describe("what fails before any text is told is repeated untold", () => {
+describe("failures before the first text are retried silently", () => {
   test.each([
     ["refuses", fail.status(500)],
     ["is reset", fail.reset()],
@@ -190,7 +190,7 @@ describe("what fails before any text is told is repeated untold", () => {
     expect(service.upstream.calls("llm")).toHaveLength(2)
   })
 
-  test("a piece of speech of which nothing was told", async () => {
+  test("a segment without sent audio", async () => {
     service.upstream.script("tts", [fail.status(500), fail.empty("audio/mpeg")])
     const events = eventsIn((await ask()).body)
     expect(events.at(-1)?.event).toBe("turn.completed")
@@ -206,7 +206,7 @@ const losses: ReadonlyArray<readonly [string, () => void]> = [
   ["goes before the commit", () => proxy.breakOn(/^commit/i, "before", 2)],
 ]
 
-test.each(losses)("no turn is completed that is not saved: the database %s", async (_, lose) => {
+test.each(losses)("no turn.completed without a save: the database %s", async (_, lose) => {
   service.upstream.default("tts", { seconds: 1, chunkBytes: 2000, chunkDelayMs: 15 })
   const client = await service.converseRaw(key, recording, "text/event-stream")
   await client.until(({ body }) => body.includes("event: audio\n"))
@@ -219,7 +219,7 @@ test.each(losses)("no turn is completed that is not saved: the database %s", asy
   expect(events.filter(({ event }) => event === "turn.completed")).toEqual([])
   proxy.restore()
   await service.nothingLeft()
-  // It is settled by itself, now that the database is back.
+  // The turn is finalized when the database is back.
   await noTurnRuns(service)
   const { turn, messages } = await stored()
   expect(turn.state).not.toBe("completed")

@@ -21,14 +21,14 @@ afterEach(() => service.nothingLeft())
 const ask = () => service.converse(key, new Blob([recording]), { accept: "text/event-stream" })
 const askRaw = () => service.converseRaw(key, recording, "text/event-stream")
 
-/** All events of a turn that is heard to its end. */
+/** All events of a complete turn. */
 const listen = async () => eventsIn(await (await ask()).bytes())
 
 const UUID = expect.stringMatching(/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/)
 const MS = expect.any(Number)
 
 describe("the events of a turn", () => {
-  test("come under headers that tell all but the transcript", async () => {
+  test("have every header but the transcript", async () => {
     const answer = await ask()
     const events = eventsIn(await answer.bytes())
     expect(answer.status).toBe(200)
@@ -43,13 +43,13 @@ describe("the events of a turn", () => {
       sessionId: headers.get("x-session-id"),
       turnId: headers.get("x-turn-id"),
     })
-    // What is known before the transcript is told.
+    // The headers that do not depend on the transcript.
     expect(headers.get("server-timing")).toMatch(
       /^upload;dur=\d+, validate;dur=\d+, transcode;dur=\d+, stt;dur=\d+$/,
     )
   })
 
-  test("are numbered, in order, and hold all of the turn", async () => {
+  test("are numbered and contain the whole turn", async () => {
     const events = await listen()
     expect(events.map(({ id }) => id)).toEqual(events.map((_, index) => `${index + 1}`))
     const order = orderOf(events)
@@ -80,7 +80,7 @@ describe("the events of a turn", () => {
     expect(calls.map(({ request }) => request.input).join(" ")).toBe(DEFAULT_REPLY)
   })
 
-  test("end with what is stored", async () => {
+  test("end with the stored turn", async () => {
     const events = await listen()
     const [started, last] = [events[0], events.at(-1)]
     const turnId = started?.data instanceof Object ? Reflect.get(started.data, "turnId") : undefined
@@ -95,7 +95,7 @@ describe("the events of a turn", () => {
       timings: said.timings,
       usage: said.usage,
     })
-    // Without an Idempotency-Key nobody can ask for the speech again.
+    // Without an Idempotency-Key the audio is not kept.
     expect({ state, speech }).toEqual({ state: "completed", speech: null })
     const messages = await service.database.sql`
       select role, content, interrupted from messages where turn_id = ${turnId} order by sequence`
@@ -115,7 +115,7 @@ describe("the events of a turn", () => {
     ["other scripts", "Größe, 東京, नमस्ते, \u2028 and \u0085.", ["Größe ", "東京\u2028", "नमस्ते", "\u0085."]],
     ["halves of a character", "Party 🎉!", ["Party ", "\ud83c", "\udf89", "!"]],
     ["quotes and control characters", '"\\" \u0001\t\u001b[0m', ['"', "\\", "\u0007\t", " said."]],
-  ])("hold %s as they were said", async (_, transcript, tokens) => {
+  ])("contain %s unchanged", async (_, transcript, tokens) => {
     service.upstream.script("stt", [{ text: transcript }])
     service.upstream.script("llm", [{ tokens }])
     const events = await listen()
@@ -129,7 +129,7 @@ describe("the events of a turn", () => {
     expect(events.at(-1)?.data).toMatchObject({ transcript: transcript.trim(), response: tokens.join("") })
   })
 
-  test("are numbered however many there are", async () => {
+  test("are numbered without a limit", async () => {
     const reply = "This is one of a great many sentences. ".repeat(50).trim()
     service.upstream.script("llm", [{ text: reply }])
     service.upstream.default("tts", { seconds: 0.4 })
@@ -141,7 +141,7 @@ describe("the events of a turn", () => {
 })
 
 describe("the events are live", () => {
-  test("the transcript is told before the model has answered", async () => {
+  test("the transcript comes before the model answers", async () => {
     service.upstream.script("llm", [fail.hang()])
     const client = await askRaw()
     const { status, body } = await client.until(({ body }) => body.includes("event: transcript\n"))
@@ -151,7 +151,7 @@ describe("the events are live", () => {
     client.leave()
   })
 
-  test("the text is told as it is written", async () => {
+  test("text comes as the model writes it", async () => {
     service.upstream.script("llm", [
       { ...fail.hang({ tokens: 3 }), tokens: ["Well", ", I", " think", " so."] },
     ])
@@ -162,7 +162,7 @@ describe("the events are live", () => {
     client.leave()
   })
 
-  test("all of the text is told before any of it is spoken", async () => {
+  test("all text comes before its audio", async () => {
     service.upstream.default("tts", fail.hang())
     const client = await askRaw()
     const { body } = await client.until(({ body }) => writtenIn(eventsIn(body)) === DEFAULT_REPLY)
@@ -171,7 +171,7 @@ describe("the events are live", () => {
     client.leave()
   })
 
-  test("speech is told while the model still writes", async () => {
+  test("audio comes while the model writes", async () => {
     service.upstream.script("llm", [
       { ...fail.hang({ tokens: 12 }), text: "This is said first. And more. ".repeat(5) },
     ])
@@ -182,7 +182,7 @@ describe("the events are live", () => {
     client.leave()
   })
 
-  test("speech is told while the voice still speaks", async () => {
+  test("audio comes while TTS speaks", async () => {
     service.upstream.script("tts", [fail.hang({ bytes: 9000 })])
     const client = await askRaw()
     const { body } = await client.until(({ body }) => soundIn(eventsIn(body)).length > 2000)
@@ -192,14 +192,14 @@ describe("the events are live", () => {
   })
 })
 
-describe("a listener who leaves", () => {
+describe("a client that disconnects", () => {
   const long = "This is a reply of several sentences. ".repeat(40).trim()
 
-  test.each(["close", "reset"] as const)("by a %s in mid-reply stops all of it", async (how) => {
+  test.each(["close", "reset"] as const)("by %s in mid-reply stops the turn", async (how) => {
     service.upstream.script("llm", [{ text: long, chunkDelayMs: 20 }])
     service.upstream.default("tts", { chunkDelayMs: 20, chunkBytes: 2000 })
     const client = await askRaw()
-    // The first sentence is wholly told, and a part of the second.
+    // The client has the first sentence and a part of the second.
     await client.until(({ body }) => soundIn(eventsIn(body)).length > 60_000)
     client.leave(how)
     await service.nothingLeft()
@@ -215,7 +215,7 @@ describe("a listener who leaves", () => {
     expect(usage.outputTokens).toBeGreaterThan(0)
   })
 
-  test("before any sound has heard nothing, and nothing is saved", async () => {
+  test("before any audio: nothing is saved", async () => {
     const before = await service.stored()
     service.upstream.script("llm", [{ ...fail.hang({ tokens: 3 }), text: long }])
     const client = await askRaw()
@@ -230,7 +230,7 @@ describe("a listener who leaves", () => {
   })
 })
 
-test("silence is filled with comments, so that no proxy ends the connection", async () => {
+test("comments fill silence, for proxies", async () => {
   const patient = await startTurns({ speed: 20, env: { LLM_TIMEOUT_SECONDS: "60" } })
   try {
     patient.upstream.script("llm", [fail.hang()])

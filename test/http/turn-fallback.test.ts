@@ -46,13 +46,13 @@ const readiness = async () =>
 
 const breaks: ReadonlyArray<readonly [string, Step]> = [
   ["refuses", fail.status(503)],
-  ["is over its limit", fail.rateLimited(60)],
-  ["refuses the key", fail.unauthorized()],
+  ["is rate-limited", fail.rateLimited(60)],
+  ["rejects the key", fail.unauthorized()],
   ["breaks off", fail.reset("headers")],
 ]
 
 describe.each(stages)("the first server of %s", (stage: Stage) => {
-  test.each(breaks)("%s: the second is asked at once, with its own key and model", async (_, step) => {
+  test.each(breaks)("%s: the second is called with its own key and model", async (_, step) => {
     service.upstream.script(stage, [step])
     second.default("llm", { text: "I am the second one." })
     const answer = await converse()
@@ -66,12 +66,12 @@ describe.each(stages)("the first server of %s", (stage: Stage) => {
     expect(JSON.stringify(asked?.request)).toContain("second-whisper")
   })
 
-  test("gives an answer: the second is never asked", async () => {
+  test("answers: the second is never called", async () => {
     expect((await converse()).status).toBe(200)
     expect(stages.flatMap((each) => second.calls(each))).toEqual([])
   })
 
-  test("says that the request is wrong: so would the second", async () => {
+  test("rejects the request: the second is not called", async () => {
     service.upstream.default(stage, fail.badRequest("No."))
     const answer = await converse()
     expect(answer.status).toBe(400)
@@ -80,13 +80,13 @@ describe.each(stages)("the first server of %s", (stage: Stage) => {
   })
 })
 
-test("what was heard of a reply is never asked for again", async () => {
+test("a heard reply is not generated again", async () => {
   service.upstream.default("tts", fail.reset({ bytes: 12_000 }))
   await expect(converse("audio/mpeg").then((answer) => answer.bytes())).rejects.toThrow()
   expect(second.calls("tts")).toEqual([])
 })
 
-test("a first server that is dead is soon not asked at all, and a dead second one is in /ready", async () => {
+test("the breaker skips a dead server; /ready names a dead second", async () => {
   expect(await readiness()).toMatchObject({ status: "ready", checks: { stt: { status: "ok" } } })
   service.upstream.default("stt", fail.status(500))
   for (let turn = 0; turn < 6; turn++) expect((await converse()).status).toBe(200)
@@ -100,7 +100,7 @@ test("a first server that is dead is soon not asked at all, and a dead second on
   }
   expect(service.upstream.calls("stt")).toHaveLength(4)
   expect(second.calls("stt").filter(({ outcome }) => outcome === "failed")).toHaveLength(4)
-  // What /ready says is up to a second old.
+  // /ready is cached for a second.
   await until(async () => (await readiness()).checks.stt.status === "failing", "a stage that is said to fail")
   expect(await readiness()).toMatchObject({ status: "ready", checks: { llm: { status: "ok" } } })
 })

@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => service.stop())
 beforeEach(() => {
   service.reset()
-  // One sentence is one piece, and so one call for its speech.
+  // One sentence is one segment and one TTS call.
   service.upstream.default("llm", { text: "Yes, I can hear you quite well." })
 })
 afterEach(() => service.nothingLeft())
@@ -23,7 +23,7 @@ const ways = ["audio/mpeg", "application/json"].flatMap((accept) =>
   (["close", "reset"] as const).map((how) => [accept, how] as const),
 )
 
-describe.each(ways)("a listener of %s who leaves by a %s", (accept, how) => {
+describe.each(ways)("a client of %s that disconnects by %s", (accept, how) => {
   const begin = (audio = speechWav) => service.converseRaw(key, audio, accept)
 
   const waits: ReadonlyArray<readonly [string, Stage, Step]> = [
@@ -34,7 +34,7 @@ describe.each(ways)("a listener of %s who leaves by a %s", (accept, how) => {
     ["the speech", "tts", fail.hang()],
     ["the first byte of speech", "tts", fail.hang("headers")],
   ]
-  test.each(waits)("while waiting for %s stops all of it", async (_, stage, step) => {
+  test.each(waits)("waiting for %s: stops the turn", async (_, stage, step) => {
     const before = await service.stored()
     service.upstream.script(stage, [step])
     const client = await begin()
@@ -46,7 +46,7 @@ describe.each(ways)("a listener of %s who leaves by a %s", (accept, how) => {
     expect(await service.stored()).toEqual(before)
   })
 
-  test("while ffmpeg works stops it", async () => {
+  test("during decoding: stops ffmpeg", async () => {
     service.ffmpegHangs(true)
     const client = await begin(await mp3())
     await until(() => service.ffmpegs().length === 1, "a start of ffmpeg")
@@ -55,7 +55,7 @@ describe.each(ways)("a listener of %s who leaves by a %s", (accept, how) => {
     expect(service.upstream.calls("stt")).toEqual([])
   })
 
-  test("in the pause before another try: there is none", async () => {
+  test("in the pause before a retry: stops the retry", async () => {
     service.upstream.script("stt", [fail.status(500)])
     const client = await begin()
     await service.upstream.waitFor(() => service.upstream.calls("stt")[0]?.outcome === "failed")
@@ -64,7 +64,7 @@ describe.each(ways)("a listener of %s who leaves by a %s", (accept, how) => {
     expect(service.upstream.calls("stt")).toHaveLength(1)
   })
 
-  test("while the turn is being saved: what was heard is saved whole, what was not is not", async () => {
+  test("during the save: saved as heard", async () => {
     const before = await service.stored()
     const lock = await service.database.sql.reserve()
     try {
@@ -92,10 +92,10 @@ describe.each(ways)("a listener of %s who leaves by a %s", (accept, how) => {
   })
 })
 
-describe.each(["audio/mpeg", "audio/wav", "audio/pcm"])("a listener of %s", (accept) => {
+describe.each(["audio/mpeg", "audio/wav", "audio/pcm"])("a client of %s", (accept) => {
   const long = "This is a reply of several sentences. ".repeat(40).trim()
 
-  test("who leaves while listening stops the model and the voice", async () => {
+  test("that disconnects while listening stops LLM and TTS", async () => {
     const before = await service.stored()
     service.upstream.script("llm", [{ text: long, chunkDelayMs: 20 }])
     service.upstream.default("tts", { chunkDelayMs: 20, chunkBytes: 2000 })
@@ -105,7 +105,7 @@ describe.each(["audio/mpeg", "audio/wav", "audio/pcm"])("a listener of %s", (acc
     await service.nothingLeft()
     expect(service.upstream.calls("llm")[0]?.outcome).toBe("aborted by client")
     expect(service.upstream.calls("tts").at(-1)?.outcome).toBe("aborted by client")
-    // What was heard of it is saved.
+    // The heard part is saved.
     const { sessions, messages } = await service.stored()
     expect({ sessions, messages }).toEqual({ sessions: before.sessions + 1, messages: before.messages + 2 })
     const [{ content, interrupted }] = await service.database.sql`
@@ -115,7 +115,7 @@ describe.each(["audio/mpeg", "audio/wav", "audio/pcm"])("a listener of %s", (acc
   })
 })
 
-test("many who leave at any moment leave nothing", async () => {
+test("many disconnects at any moment leave nothing", async () => {
   service.upstream.latency({ sttMs: 10, llmFirstTokenMs: 10, llmTokensPerSecond: 500, ttsFirstByteMs: 10 })
   await Promise.all(
     Array.from({ length: 40 }, async (_, n) => {
@@ -129,8 +129,8 @@ test("many who leave at any moment leave nothing", async () => {
   expect(messages).toBe(2 * sessions)
 })
 
-test("a listener who leaves while more is sent than it took in leaves nothing", async () => {
-  // Half a minute of samples, at once: more than the sockets and all that lies between hold.
+test("a disconnect with unread data leaves nothing", async () => {
+  // Half a minute of samples at once: more than all buffers on the way hold.
   const [one, two] = [
     "This is the first sentence of the reply.",
     "The second one is a good deal longer. ".repeat(10),

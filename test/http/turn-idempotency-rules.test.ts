@@ -6,7 +6,7 @@ import { fail } from "../support/upstream.ts"
 import { speechLike, wavOf } from "../support/wav.ts"
 import { expectProblem } from "./answers.ts"
 
-/** Two of many processes that share one database, each with an upstream of its own. */
+/** Two services on one database, each with its own upstream. */
 let database: TestDatabase
 let here: TurnService
 let there: TurnService
@@ -70,18 +70,18 @@ const expectAnew = async (first: { readonly turnId: string | null }) => {
   expect(again.isReplay).toBe(false)
   expect(again.turnId).not.toBe(first.turnId)
   expect(here.upstream.calls("stt")).toHaveLength(before + 1)
-  // And that one is now what the key stands for.
+  // The key now belongs to that turn.
   expect(await heard(await ask())).toEqual({ ...again, isReplay: true })
 }
 
 describe("two processes on one database", () => {
-  test("what one has answered, the other answers again", async () => {
+  test("the other replays a completed turn", async () => {
     const first = await heard(await ask())
     expect(await heard(await ask({ at: there }))).toEqual({ ...first, isReplay: true })
     for (const stage of ["stt", "llm", "tts"] as const) expect(there.upstream.calls(stage)).toEqual([])
   })
 
-  test("while one runs the turn, the other waits for it", async () => {
+  test("the other waits for a running turn", async () => {
     here.upstream.script("llm", [{ delayMs: 300 }])
     const first = ask()
     await here.upstream.waitFor(() => here.upstream.calls("llm")[0], "the first")
@@ -94,7 +94,7 @@ describe("two processes on one database", () => {
     expect(here.upstream.calls("stt")).toHaveLength(1)
   })
 
-  test("where the one fails, the other takes the turn", async () => {
+  test("the other takes a failed turn", async () => {
     here.upstream.script("llm", [{ ...fail.badRequest(), delayMs: 200 }])
     const first = ask()
     await here.upstream.waitFor(() => here.upstream.calls("llm")[0], "the first")
@@ -104,7 +104,7 @@ describe("two processes on one database", () => {
     expect(there.upstream.calls("stt")).toHaveLength(1)
   })
 
-  test("twenty requests at both at once are one turn", async () => {
+  test("twenty concurrent requests are one turn", async () => {
     const answers = await Promise.all(
       Array.from({ length: 20 }, async (_, n) => heard(await ask({ at: n % 2 === 0 ? here : there }))),
     )
@@ -117,7 +117,7 @@ describe("two processes on one database", () => {
 describe("the same key", () => {
   const reused = { status: 422, code: "IDEMPOTENCY_KEY_REUSED" }
 
-  test("with another recording is a mistake, and costs nothing", async () => {
+  test("with another recording is an error without cost", async () => {
     const first = await heard(await ask())
     await expectProblem(await ask({ audio: otherRecording }), reused)
     await expectProblem(await ask({ audio: otherRecording, at: there }), reused)
@@ -125,7 +125,7 @@ describe("the same key", () => {
     expect(await heard(await ask())).toEqual({ ...first, isReplay: true })
   })
 
-  test("with another recording is that while the first runs, too", async () => {
+  test("with another recording: also while the first runs", async () => {
     here.upstream.script("stt", [{ delayMs: 500 }])
     const first = ask()
     await here.upstream.waitFor(() => here.upstream.calls("stt")[0], "the first")
@@ -134,7 +134,7 @@ describe("the same key", () => {
     expect((await heard(await first)).isReplay).toBe(false)
   })
 
-  test("with another recording is fine once the first has failed", async () => {
+  test("with another recording: allowed after a failure", async () => {
     here.upstream.script("stt", [fail.badRequest()])
     expect((await ask()).status).toBe(400)
     expect((await heard(await ask({ audio: otherRecording }))).isReplay).toBe(false)
@@ -155,15 +155,15 @@ describe("the same key", () => {
   })
 })
 
-describe("a key's form", () => {
+describe("the format of a key", () => {
   test.each([
     ["nothing", ""],
     ["a space", "one two"],
     ["256 characters", "k".repeat(256)],
     ["another script", "schlüssel"],
     ["a tab", "one\ttwo"],
-  ])("%s is a VALIDATION_ERROR, before anything is paid for", async (_, wrong) => {
-    // fetch refuses to send some of these.
+  ])("%s is a VALIDATION_ERROR without cost", async (_, wrong) => {
+    // fetch rejects some of these.
     const client = await here.converseRaw(user, recording, "audio/mpeg", {
       headers: { "idempotency-key": wrong },
     })
@@ -181,7 +181,7 @@ describe("a key's form", () => {
     ["a digit", "0"],
     ["255 characters", "k".repeat(255)],
     ["marks", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"],
-  ])("%s is one", async (_, right) => {
+  ])("%s is valid", async (_, right) => {
     key = right
     const first = await heard(await ask())
     expect(first.isReplay).toBe(false)
@@ -193,7 +193,7 @@ describe("a key is free again", () => {
   const age = (id: string | null) =>
     database.sql`update turns set created_at = now() - interval '24 hours 1 second' where id = ${id}`
 
-  test("after 24 hours, and the speech that was kept for it is forgotten", async () => {
+  test("after 24 hours, and its audio is deleted", async () => {
     const first = await heard(await ask())
     await age(first.turnId)
     await expectAnew(first)
@@ -203,17 +203,17 @@ describe("a key is free again", () => {
     })
   })
 
-  test("not before: a minute less is still the same turn", async () => {
+  test("not a minute earlier", async () => {
     const first = await heard(await ask())
     await database.sql`update turns set created_at = now() - interval '23 hours 59 minutes' where id = ${first.turnId}`
     expect(await heard(await ask())).toEqual({ ...first, isReplay: true })
   })
 
-  test("when the clean-up forgot it, with the speech; the turn stays", async () => {
+  test("after the clean-up; the turn stays", async () => {
     const [first, young] = [await heard(await ask()), await heard(await ask({ as: await here.register() }))]
     const { transcript, response, timings, usage } = await turnOf(first.turnId)
     await age(first.turnId)
-    // The clean-up runs at a start.
+    // The clean-up runs at the start.
     const third = await startTurns({ database })
     await until(async () => (await turnOf(first.turnId)).idempotency_key === null, "the clean-up")
     await third.stop()

@@ -37,7 +37,7 @@ const ask = ({ accept = "audio/mpeg", audio = recording, as = user }: Asked = {}
 const askRaw = (accept = "audio/mpeg") =>
   service.converseRaw(user, recording, accept, { headers: { "idempotency-key": key } })
 
-/** What a turn was answered with, however it was rendered. */
+/** The result of a turn, from any format. */
 const heard = async (answer: Response) => {
   expect(answer.status).toBe(200)
   const { headers } = answer
@@ -51,7 +51,7 @@ const heard = async (answer: Response) => {
     isReplay: headers.get("idempotent-replayed"),
     serverTiming: headers.get("server-timing"),
     transcript: headers.get("x-transcript"),
-    // What JSON and the last of the events have, each in its own way.
+    // The last event has the fields of the JSON response.
     told: json ?? events.at(-1)?.data,
     events,
     sound: Buffer.from(json?.audio.base64 ?? (events.length > 0 ? soundIn(events) : bytes), json && "base64"),
@@ -61,7 +61,7 @@ const heard = async (answer: Response) => {
 const calls = () =>
   (["stt", "llm", "tts"] as const).map((stage) => service.upstream.calls(stage).map(({ id }) => id))
 
-/** The messages of the turn and its session, and how the turn ended. */
+/** The turn's state, and the messages of the turn and its session. */
 const stored = async (turnId: string | null) => {
   const messages = await service.database.sql`
     select role, content, interrupted from messages
@@ -80,7 +80,7 @@ const whole = [
 const renderings = ["audio/mpeg", "application/json", "text/event-stream"]
 
 describe("the same key and recording", () => {
-  test("are the same answer, and cost nothing", async () => {
+  test("replay the reply without cost", async () => {
     const first = await heard(await ask())
     const paid = calls()
     const again = await heard(await ask())
@@ -93,7 +93,7 @@ describe("the same key and recording", () => {
   })
 
   const pairs = renderings.flatMap((first) => renderings.map((again) => [first, again] as const))
-  test.each(pairs)("asked for as %s, and again as %s", async (accept, acceptAgain) => {
+  test.each(pairs)("as %s, replayed as %s", async (accept, acceptAgain) => {
     const first = await heard(await ask({ accept }))
     const paid = calls()
     const again = await heard(await ask({ accept: acceptAgain }))
@@ -118,7 +118,7 @@ describe("the same key and recording", () => {
     }
   })
 
-  /** The tones of a sound in any of the formats, which tell its pieces by their number. */
+  /** The tones of the audio in any format; each segment has its own tone. */
   const tones = async (accept: string, sound: Uint8Array) => {
     const form = accept === "audio/pcm" ? ["-f", "s16le", "-ar", "24000", "-ac", "1"] : []
     const samples = await ffmpeg(
@@ -134,7 +134,7 @@ describe("the same key and recording", () => {
     ["audio/mpeg", "audio/pcm"],
     ["audio/wav", "audio/mpeg"],
     ["audio/pcm", "audio/wav"],
-  ])("asked for as %s, and again as %s: the same sound", async (accept, acceptAgain) => {
+  ])("as %s, replayed as %s: the same audio", async (accept, acceptAgain) => {
     const first = await heard(await ask({ accept }))
     const paid = calls()
     const again = await heard(await ask({ accept: acceptAgain }))
@@ -161,7 +161,7 @@ describe("the same key and recording", () => {
     ["is written", "llm", { chunkDelayMs: 20 }],
     ["is spoken", "tts", { chunkBytes: 4000, chunkDelayMs: 20 }],
   ]
-  test.each(moments)("while the first %s, the second waits for it", async (_, stage, step) => {
+  test.each(moments)("the second waits while the first %s", async (_, stage, step) => {
     service.upstream.script(stage, [step])
     const first = ask()
     await service.upstream.waitFor(() => service.upstream.calls(stage)[0], "the first")
@@ -172,7 +172,7 @@ describe("the same key and recording", () => {
   })
 })
 
-/** As far as the first request gets before its client leaves. */
+/** How far the first request gets before its client disconnects. */
 const moments: ReadonlyArray<readonly [string, Stage, Step, bytes: number]> = [
   ["before it is heard", "stt", { delayMs: 100 }, 0],
   ["before the reply's first word", "llm", { firstChunkDelayMs: 100 }, 0],
@@ -183,8 +183,8 @@ const moments: ReadonlyArray<readonly [string, Stage, Step, bytes: number]> = [
 ]
 const leavings = moments.flatMap((moment) => [[...moment, "close"] as const, [...moment, "reset"] as const])
 
-describe.each(["audio/mpeg", "text/event-stream"])("a client of %s who leaves", (accept) => {
-  test.each(leavings)("%s, and asks again, has the whole answer", async (_, stage, step, bytes, how) => {
+describe.each(["audio/mpeg", "text/event-stream"])("a client of %s that disconnects", (accept) => {
+  test.each(leavings)("%s, and retries, gets the whole reply", async (_, stage, step, bytes, how) => {
     service.upstream.script(stage, [step])
     const client = await askRaw(accept)
     await service.upstream.waitFor(() => service.upstream.calls(stage)[0], "the turn")
@@ -199,7 +199,7 @@ describe.each(["audio/mpeg", "text/event-stream"])("a client of %s who leaves", 
     expect(await stored(again.turnId)).toEqual(whole)
   })
 
-  test("and never asks again, leaves a turn that is whole", async () => {
+  test("without a retry: the turn completes", async () => {
     const before = await service.stored()
     service.upstream.script("llm", [{ chunkDelayMs: 10 }])
     const client = await askRaw(accept)
@@ -212,7 +212,7 @@ describe.each(["audio/mpeg", "text/event-stream"])("a client of %s who leaves", 
   })
 })
 
-test("a client who leaves in mid-upload has begun no turn", async () => {
+test("a disconnect during the upload starts no turn", async () => {
   const client = await connectRaw(service.url)
   const body = multipart([{ name: "audio", filename: "a.wav", content: recording }])
   const headers = {
@@ -230,7 +230,7 @@ test("a client who leaves in mid-upload has begun no turn", async () => {
   expect((await heard(await ask())).isReplay).toBeNull()
 })
 
-test("a session that is deleted meanwhile takes the turn along: the retry is another", async () => {
+test("a deleted session: the retry is a new turn", async () => {
   const { sessionId } = await heard(await ask())
   key = crypto.randomUUID()
   service.upstream.script("llm", [{ chunkDelayMs: 60 }])
@@ -261,7 +261,7 @@ describe("a turn that fails frees its key", () => {
     expect(await stored(again.turnId)).toEqual(whole)
   })
 
-  test("after a part of it was heard: that stays, and the retry is another turn", async () => {
+  test("after a part was heard: it stays, the retry is a new turn", async () => {
     service.upstream.script("llm", [onePiece])
     service.upstream.script("tts", [fail.reset({ bytes: 9000 })])
     const first = await (await askRaw()).answer()
@@ -273,7 +273,7 @@ describe("a turn that fails frees its key", () => {
     expect(await stored(again.turnId)).toEqual(whole)
   })
 
-  test("who waited for it takes the turn anew", async () => {
+  test("the waiting request takes the turn", async () => {
     service.upstream.script("llm", [{ ...fail.badRequest(), delayMs: 200 }])
     const first = ask()
     await service.upstream.waitFor(() => service.upstream.calls("llm")[0], "the first")

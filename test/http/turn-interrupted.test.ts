@@ -28,7 +28,7 @@ afterEach(async () => {
   await noTurnRuns(service)
 })
 
-/** Each is long enough to be a piece of its own, and so one call for its speech. */
+/** Each is long enough to be a segment and a TTS call of its own. */
 const sentences = [50, 90, 140, 210].map(
   (length, n) => `Sentence number ${n} ${"says a little more of it, ".repeat(9).slice(0, length - 19)}.`,
 )
@@ -36,7 +36,7 @@ const reply = sentences.join(" ")
 const brief: Step = { seconds: 0.3 }
 const question = "Hello, can you hear me?"
 
-/** The speech of one sentence stops when some of it was sent. */
+/** The audio of one sentence stalls after its first bytes. */
 const hangIn =
   (sentence: number) =>
   ({ input }: Requests["tts"]): Step => ({
@@ -46,11 +46,11 @@ const hangIn =
 
 const live = ["audio/mpeg", "audio/pcm", "text/event-stream"]
 
-/** How many bytes of speech came. */
+/** The number of received audio bytes. */
 const heardBytes = (accept: string, { body }: RawAnswer) =>
   accept === "text/event-stream" ? soundIn(eventsIn(body)).length : body.length
 
-/** The speech of the first sentences alone, in bytes. */
+/** The audio of the first sentences, in bytes. */
 const speechOf = async (count: number, accept: string) => {
   if (count === 0) return 0
   service.upstream.script("llm", [{ text: sentences.slice(0, count).join(" ") }])
@@ -63,7 +63,7 @@ const speechOf = async (count: number, accept: string) => {
   return heardBytes(accept, answer)
 }
 
-/** Leaves once so many sentences, and some of the next, were heard. */
+/** Disconnects after this many sentences and a part of the next. */
 const leaveWithin = async (sentence: number, accept: string, how: "close" | "reset" = "close") => {
   const enough = await speechOf(sentence, accept)
   service.upstream.default("tts", hangIn(sentence))
@@ -79,8 +79,8 @@ const messagesOf = (content: string, interrupted = true) => [
   { role: "assistant", content, interrupted },
 ]
 
-describe.each(live)("a listener of %s who leaves", (accept) => {
-  test.each([1, 2, 3])("after %d sentences: these are what was said", async (count) => {
+describe.each(live)("a client of %s that disconnects", (accept) => {
+  test.each([1, 2, 3])("after %d sentences: these are saved", async (count) => {
     await leaveWithin(count, accept, count % 2 === 0 ? "reset" : "close")
     expect(await session.messages()).toMatchObject(messagesOf(sentences.slice(0, count).join(" ")))
     const [turn, ...others] = await session.turns()
@@ -95,7 +95,7 @@ describe.each(live)("a listener of %s who leaves", (accept) => {
     expect(Object.keys(turn?.timings ?? {})).not.toContain("total")
   })
 
-  test("while the model still writes: its row has what was written so far", async () => {
+  test("while the model writes: the row has the text so far", async () => {
     const enough = await speechOf(1, accept)
     service.upstream.script("llm", [{ ...fail.hang({ tokens: 30 }), text: reply }])
     service.upstream.default("tts", hangIn(1))
@@ -117,7 +117,7 @@ describe.each(live)("a listener of %s who leaves", (accept) => {
     expect(await session.messages()).toMatchObject(messagesOf(sentences[0] ?? ""))
   })
 
-  test("within the first sentence: nothing of it was said, and models get the two questions as one message", async () => {
+  test("in the first sentence: no reply is saved", async () => {
     await leaveWithin(0, accept)
     expect(await session.messages()).toMatchObject(messagesOf(""))
     expect(await session.turns()).toMatchObject([{ state: "interrupted", response: reply }])
@@ -128,7 +128,7 @@ describe.each(live)("a listener of %s who leaves", (accept) => {
     expect(await session.messages()).toHaveLength(4)
   })
 
-  test("before the first of the speech: nothing is saved but what it cost", async () => {
+  test("before the first audio: only the usage is saved", async () => {
     service.upstream.default("tts", fail.hang())
     const before = await service.stored()
     const client = await service.converseRaw(key, recording, accept)
@@ -141,7 +141,7 @@ describe.each(live)("a listener of %s who leaves", (accept) => {
     expect(turn.usage.inputTokens).toBeGreaterThan(0)
   })
 
-  test("before anything was spent: nothing is saved at all", async () => {
+  test("before any cost: nothing is saved", async () => {
     service.ffmpegHangs(true)
     const [{ before }] = await service.database.sql`select count(*)::int as before from turns`
     const stored = await service.stored()
@@ -154,7 +154,7 @@ describe.each(live)("a listener of %s who leaves", (accept) => {
   })
 })
 
-test("who waits for JSON and leaves has heard nothing: nothing is saved", async () => {
+test("a disconnect before the JSON: nothing is saved", async () => {
   service.upstream.default("tts", hangIn(2))
   const client = await session.begin("application/json")
   await service.upstream.waitFor(() => service.upstream.calls("tts")[2]?.sent.length)
@@ -164,10 +164,10 @@ test("who waits for JSON and leaves has heard nothing: nothing is saved", async 
   expect(await session.turns()).toMatchObject([{ state: "failed", usage: { audioSeconds: 2 } }])
 })
 
-/** Of all bytes that the body will have, or after so many ms. */
+/** A part of the body's bytes, or a time in ms. */
 const moment = fc.oneof(
   fc.record({ share: fc.double({ min: 0, max: 1.01, noNaN: true }) }),
-  // Around the end, which comes with the saving.
+  // Around the end, where the save happens.
   fc.record({ share: fc.double({ min: 0.98, max: 1.01, noNaN: true }) }),
   fc.record({ ms: fc.nat(150) }),
 )
@@ -178,7 +178,7 @@ const draw = fc.record({
   pace: fc.nat(3),
 })
 
-test("at whatever moment a listener leaves, the turn is saved once or not at all, and the next works", async () => {
+test("a disconnect at any moment: saved once or not at all", async () => {
   const sizes = new Map<string, number>()
   for (const accept of [...live, "audio/wav"]) {
     const client = await service.converseRaw(key, recording, accept)
@@ -210,7 +210,7 @@ test("at whatever moment a listener leaves, the turn is saved once or not at all
         expect(reply.startsWith(assistant.content)).toBe(true)
         if (!assistant.interrupted) expect(assistant.content).toBe(reply)
       }
-      // Of one that left very early there may be no row, or one behind the next.
+      // After a very early disconnect there may be no row, or a row after the next turn's.
       const [left] = (await session.turns()).filter(({ id }) => id !== next.headers.get("x-turn-id"))
       const state = assistant?.interrupted ? "interrupted" : "completed"
       expect(left?.state ?? "failed").toBe(assistant === undefined ? "failed" : state)

@@ -8,7 +8,7 @@ import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { fail } from "../support/upstream.ts"
 import { expectProblem } from "./answers.ts"
 
-/** A turn whose lease ran out: others count it as dead, and one of them may run in its place already. */
+/** A turn whose lease expired counts as dead, and another turn may already run in its place. */
 let database: TestDatabase
 let service: TurnService
 let key = ""
@@ -41,8 +41,8 @@ const newest = async () => (await session.turns()).at(-1)
 
 const unavailable = { status: 503, code: "DATABASE_UNAVAILABLE" }
 
-describe("a turn whose lease ran out", () => {
-  test("before anything was heard: 503, and only what it cost is kept", async () => {
+describe("a turn whose lease expired", () => {
+  test("before anything was heard: 503, only the usage is saved", async () => {
     service.upstream.script("llm", [fail.hang()])
     const client = await session.begin("audio/mpeg")
     const call = await service.upstream.waitFor(() => service.upstream.calls("llm")[0])
@@ -57,7 +57,7 @@ describe("a turn whose lease ran out", () => {
   })
 
   test.each(["audio/mpeg", "text/event-stream"])(
-    "after a part was heard, as %s: it breaks off, and is not saved",
+    "after a part was heard, as %s: aborted, not saved",
     async (accept) => {
       service.upstream.script("tts", [{ seconds: 1, ...fail.hang({ bytes: 6000 }) }])
       const client = await session.begin(accept)
@@ -76,7 +76,7 @@ describe("a turn whose lease ran out", () => {
   )
 
   test.each(["audio/mpeg", "application/json"])(
-    "while it was being saved, as %s: it is not saved, and does not end as if it were",
+    "during the save, as %s: no clean end, not saved",
     async (accept) => {
       const own = { "idempotency-key": crypto.randomUUID() }
       service.upstream.script("llm", [{ delayMs: 100 }])
@@ -112,7 +112,7 @@ describe("a turn whose lease ran out", () => {
   )
 })
 
-test("a process that was stopped for longer than a lease goes on with none of its turns", async () => {
+test("a process paused beyond its lease ends its turns", async () => {
   service.upstream.script("llm", [fail.hang({ tokens: 2 })])
   const stopped = startProcess({
     env: {

@@ -12,7 +12,7 @@ let two: TurnService
 let key = ""
 let recording: Uint8Array = new Uint8Array()
 let session: TestSession
-/** All of a session of a hundred messages is history. */
+/** A history of a hundred messages. */
 const env = { CONTEXT_MESSAGES: "1000", CONTEXT_TOKENS: "1000000" }
 beforeAll(async () => {
   database = await makeDatabase()
@@ -42,7 +42,7 @@ afterEach(async () => {
 const contentsOf = (messages: ReadonlyArray<{ readonly content: string }> = []) =>
   messages.map(({ content }) => content)
 
-/** What the model was asked, without the system's prompt. */
+/** The messages of an LLM call without the system prompt. */
 const asked = ({ upstream }: TurnService, call = 0) =>
   contentsOf(upstream.calls("llm")[call]?.request.messages).slice(1)
 
@@ -50,7 +50,7 @@ const isHeard = ({ upstream }: TurnService) =>
   upstream.waitFor(() => upstream.calls("stt")[0]?.outcome === "answered")
 
 describe("turns of one session by two services on one database", () => {
-  test("run one after the other: a slow first is not overtaken", async () => {
+  test("run in order behind a slow first turn", async () => {
     one.upstream.script("stt", [{ text: "one", delayMs: 150 }])
     two.upstream.script("stt", [{ text: "two" }])
     const first = await session.begin()
@@ -63,7 +63,7 @@ describe("turns of one session by two services on one database", () => {
     for (const client of [first, second]) client.leave()
   })
 
-  test("go on where the one ahead leaves, and never wait for another session", async () => {
+  test("continue when the turn ahead is abandoned", async () => {
     one.upstream.script("llm", [fail.hang()])
     const first = await session.begin()
     await one.upstream.waitFor(() => one.upstream.calls("llm")[0])
@@ -76,7 +76,7 @@ describe("turns of one session by two services on one database", () => {
     second.leave()
   })
 
-  test("keep their order, fifty of them at once", async () => {
+  test("keep the order of fifty concurrent turns", async () => {
     for (const [name, { upstream }] of Object.entries({ one, two })) {
       upstream.script(
         "stt",
@@ -104,13 +104,13 @@ describe("turns of one session by two services on one database", () => {
   }, 60_000)
 })
 
-describe("a process that died amid a turn", () => {
-  /** Its turn, as the process would have left it behind. */
+describe("a process that died during a turn", () => {
+  /** Inserts the running turn of a dead process. */
   const leaveBehind = (lease: string) => database.sql`
     insert into turns (id, user_id, session_id, lease_until)
     select gen_random_uuid(), user_id, id, now() + ${lease}::interval from sessions where id = ${session.id}`
 
-  /** Whether it went on before it had to. */
+  /** True if the next turn ended after the lease. */
   const wentOnAfterLease = async () => {
     const [{ after }] = await database.sql`
       select max(ended_at) > max(lease_until) as after from turns where session_id = ${session.id}`
@@ -118,13 +118,13 @@ describe("a process that died amid a turn", () => {
     return after
   }
 
-  test("holds up nobody once its word is out", async () => {
+  test("does not block after its lease", async () => {
     await leaveBehind("-1 ms")
     expect((await session.take()).status).toBe(200)
     expect(await wentOnAfterLease()).toBe(true)
   })
 
-  test("is waited for until then", async () => {
+  test("blocks until its lease ends", async () => {
     await leaveBehind("700 ms")
     const turn = session.take()
     await isHeard(one)
@@ -133,7 +133,7 @@ describe("a process that died amid a turn", () => {
     expect(await wentOnAfterLease()).toBe(true)
   })
 
-  test("killed: its session, of which it stored nothing, goes on", async () => {
+  test("killed: its new session continues", async () => {
     one.upstream.script("llm", [fail.hang({ tokens: 2 })])
     const { baseUrl } = one.upstream
     const child = startProcess({
@@ -153,7 +153,7 @@ describe("a process that died amid a turn", () => {
     child.signal("SIGKILL")
     expect(await child.ended).toBe("SIGKILL")
     expect(two.upstream.calls("llm")).toEqual([])
-    // Its word holds for 15 s; half a second tells as much.
+    // The lease is 15 s; half a second is enough for the test.
     await database.sql`update turns set lease_until = now() + interval '500 ms'
       where session_id = ${session.id} and lease_until > now() + interval '500 ms'
         and sequence = (select min(sequence) from turns where session_id = ${session.id})`

@@ -25,14 +25,14 @@ afterEach(async () => {
   await noTurnRuns(service)
 })
 
-/** What is heard of the next turns, in the order in which they ask. */
+/** The transcripts of the next turns, in order. */
 const hear = (...transcripts: ReadonlyArray<string>) =>
   service.upstream.script(
     "stt",
     transcripts.map((text) => ({ text })),
   )
 
-/** What the model was asked, without the system's prompt. */
+/** The messages of an LLM call without the system prompt. */
 const asked = (call: number) =>
   service.upstream
     .calls("llm")
@@ -41,7 +41,7 @@ const asked = (call: number) =>
 
 const llmCall = (call: number) => service.upstream.waitFor(() => service.upstream.calls("llm")[call])
 
-/** A turn that has begun and waits for a model that says no more. */
+/** A running turn whose model stalls. */
 const beginHanging = async (accept?: string, step = fail.hang()) => {
   hear("one")
   service.upstream.script("llm", [step])
@@ -50,11 +50,11 @@ const beginHanging = async (accept?: string, step = fail.hang()) => {
   return client
 }
 
-/** Until what has to stay as it is had time enough to change. */
+/** Long enough for a change that must not happen. */
 const aMoment = () => Bun.sleep(60)
 
 describe("turns of one session", () => {
-  test("run one after the other: a slow first is not overtaken", async () => {
+  test("run in order behind a slow first turn", async () => {
     service.upstream.script("stt", [{ text: "one", delayMs: 150 }, { text: "two" }])
     const first = await session.begin()
     await service.upstream.waitFor(() => service.upstream.calls("stt").length === 1)
@@ -69,7 +69,7 @@ describe("turns of one session", () => {
     for (const client of [first, second]) client.leave()
   })
 
-  test("are heard while they wait; the model is asked when their time has come", async () => {
+  test("are transcribed while they wait", async () => {
     const first = await beginHanging()
     hear("two")
     const second = await session.begin()
@@ -82,7 +82,7 @@ describe("turns of one session", () => {
     second.leave()
   })
 
-  test("are told what is wrong with their own speech without waiting", async () => {
+  test("fail without waiting", async () => {
     const first = await beginHanging()
     hear("")
     await expectProblem(await session.take(), { status: 400, code: "NO_SPEECH_DETECTED" })
@@ -90,7 +90,7 @@ describe("turns of one session", () => {
     first.leave()
   })
 
-  test("never wait for another session, nor it for them", async () => {
+  test("do not wait for another session", async () => {
     const first = await beginHanging()
     const other = await openSession(service, key, recording)
     for (const turn of [other.take(), service.converse(key, new Blob([recording]))]) {
@@ -100,7 +100,7 @@ describe("turns of one session", () => {
     first.leave()
   })
 
-  test("one that waits and leaves is out of the queue", async () => {
+  test("a disconnect while waiting leaves the queue", async () => {
     const first = await beginHanging()
     hear("two", "three")
     const second = await session.begin()
@@ -118,7 +118,7 @@ describe("turns of one session", () => {
   })
 })
 
-describe("a turn goes on when the one ahead", () => {
+describe("a turn continues when the one ahead", () => {
   const goesOn = async (history: ReadonlyArray<string>) => {
     hear("two")
     const second = await session.begin("application/json")
@@ -147,7 +147,7 @@ describe("a turn goes on when the one ahead", () => {
     first.leave()
   })
 
-  test("is interrupted: what was heard of it is history", async () => {
+  test("is interrupted: the heard part is history", async () => {
     const [heard, unheard] = ["This is heard to its end.", "And this is not heard to its end."]
     const audio = new Uint8Array(4800)
     service.upstream.script("tts", [{ audio }, { ...fail.hang({ bytes: 2400 }), audio }])
@@ -159,7 +159,7 @@ describe("a turn goes on when the one ahead", () => {
   })
 })
 
-describe("a session whose first turn still runs", () => {
+describe("a session whose first turn runs", () => {
   const begun = async (accept = "text/event-stream") => {
     hear("one")
     const client = await service.converseRaw(key, recording, accept)
@@ -169,7 +169,7 @@ describe("a session whose first turn still runs", () => {
     return { client, joined: await openSession(service, key, recording, sessionId) }
   }
 
-  test("is joined: the second waits, and knows the first", async () => {
+  test("the second turn waits, and knows the first", async () => {
     const lock = await service.database.sql.reserve()
     try {
       await lock`begin`
@@ -193,7 +193,7 @@ describe("a session whose first turn still runs", () => {
     }
   })
 
-  test("becomes the second's where the first fails", async () => {
+  test("the second turn takes it if the first fails", async () => {
     service.upstream.script("llm", [fail.hang({ tokens: 2 })])
     const { client, joined } = await begun()
     hear("two")
@@ -204,7 +204,7 @@ describe("a session whose first turn still runs", () => {
     second.leave()
   })
 
-  test("is nothing to another user", async () => {
+  test("is unknown to another user", async () => {
     service.upstream.script("llm", [fail.hang({ tokens: 2 })])
     const { client, joined } = await begun()
     const stranger = await openSession(service, await service.register(), recording, joined.id)

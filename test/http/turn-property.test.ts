@@ -5,7 +5,7 @@ import { multipart, multipartType } from "../support/multipart.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import type { BreakOff, Stage, Step } from "../support/upstream-steps.ts"
 
-/** The same draws in every run. */
+/** A seeded generator: the same cases in every run. */
 const SEED = 20
 
 let service: TurnService
@@ -31,7 +31,7 @@ const after: fc.Arbitrary<Pick<BreakOff, "after">> = fc.oneof(
 
 const breaks: ReadonlyArray<BreakOff["how"]> = ["reset", "close", "hang", "stop", "error event"]
 
-/** One way in which one call goes wrong, or does not. */
+/** The behaviour of one call: a failure or none. */
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.constant({}),
   fc.tuple(fc.constantFrom(...breaks), after).map(([how, when]): Step => ({ breakOff: { how, ...when } })),
@@ -44,9 +44,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 interface Draw {
   readonly accept: string
   readonly scripts: { readonly [stage in Stage]: ReadonlyArray<Step> }
-  /** ms between tokens and between chunks of sound. */
+  /** In ms, between tokens and between audio chunks. */
   readonly pace: number
-  /** After so many bytes of the body; undefined: listens to the end. */
+  /** The client disconnects after this many bytes; undefined: it reads to the end. */
   readonly leavesAt: number | undefined
 }
 
@@ -88,9 +88,9 @@ const play = async ({ accept, scripts, pace, leavesAt }: Draw) => {
 /** The last event of a stream. */
 const lastEvent = (body: string) => /event: (\S+)\ndata: .*\n\n(?:: .*\n\n)*$/.exec(body)?.[1]
 
-describe("whatever fails, and whenever", () => {
+describe("any failure at any time", () => {
   test(
-    "a clean end means that the turn is saved, and nothing is left",
+    "a clean end means saved, and nothing is left",
     () =>
       fc.assert(
         fc.asyncProperty(draw, async (drawn) => {
@@ -99,7 +99,7 @@ describe("whatever fails, and whenever", () => {
           expect(saved).toEqual(isSaved ? { messages: 2, sessions: 1 } : { messages: 0, sessions: 0 })
           const [reply] = newest
           const isWhole = isSaved && !reply.interrupted
-          // What was heard in part is the beginning of what was said; of what was not heard as it came, nothing.
+          // A heard part is a prefix of the reply; without streaming, nothing was heard.
           if (isSaved) expect(REPLY.startsWith(reply.content)).toBe(true)
           if (isWhole) expect(reply.content).toBe(REPLY)
           if (isSaved && !isWhole) expect(drawn.accept).not.toBe("application/json")
@@ -120,7 +120,7 @@ describe("whatever fails, and whenever", () => {
   )
 })
 
-/** A form with bytes of it changed, dropped or doubled. */
+/** A form with changed, dropped or doubled bytes. */
 const mangled = fc
   .array(fc.tuple(fc.nat(), fc.constantFrom("drop", "double", "change"), fc.nat(255)), {
     minLength: 1,
@@ -145,7 +145,7 @@ const mangled = fc
   })
 
 test(
-  "a mangled form is a turn or the client's error",
+  "a mangled form is a turn or a 4xx",
   () =>
     fc.assert(
       fc.asyncProperty(mangled, async (body) => {

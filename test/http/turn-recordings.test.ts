@@ -38,11 +38,11 @@ const send = (bytes: Uint8Array, accept = "application/json") =>
 
 const problemOf = async (answer: Response) => Schema.decodeUnknownSync(Problem)(await answer.json())
 
-/** How much an encoder may add or leave out. */
+/** The length that an encoder may add or drop. */
 const TOLERANCE_SECONDS = 0.15
 
-describe("what people's devices record", () => {
-  test.each(Object.entries(recordings))("%s is understood and answered", async (name, recording) => {
+describe("recordings of real devices", () => {
+  test.each(Object.entries(recordings))("%s is transcribed and answered", async (name, recording) => {
     const answer = await send(await recording.make())
     expect(answer.status).toBe(200)
     const { transcript, audio, usage } = Schema.decodeUnknownSync(Answer)(await answer.json())
@@ -77,14 +77,14 @@ describe("what people's devices record", () => {
   })
 
   test.each([
-    ["a WAV that is right already", (wav: Uint8Array) => Promise.resolve(wav)],
+    ["a 16 kHz WAV", (wav: Uint8Array) => Promise.resolve(wav)],
     [
       "48 kHz stereo",
       (wav: Uint8Array) => ffmpeg(["-i", "pipe:0", "-ar", "48000", "-ac", "2", "-f", "wav", "pipe:1"], wav),
     ],
     ["Opus", (wav: Uint8Array) => ffmpeg(["-i", "pipe:0", "-c:a", "libopus", "-f", "webm", "pipe:1"], wav)],
     ["MP3", (wav: Uint8Array) => ffmpeg(["-i", "pipe:0", "-f", "mp3", "pipe:1"], wav)],
-  ])("a tone of 1 kHz is one of 1 kHz for Whisper: %s", async (_, encode) => {
+  ])("a 1 kHz tone stays 1 kHz: %s", async (_, encode) => {
     await send(await encode(wavOf(tone(1.5, 1000))))
     const { samples } = await decode(
       service.upstream.calls("stt")[0]?.request.file.bytes ?? new Uint8Array(),
@@ -101,8 +101,8 @@ describe("what people's devices record", () => {
   })
 })
 
-describe("what is no audio", () => {
-  test.each(Object.entries(notAudio))("%s is refused, and nobody is asked", async (_, make) => {
+describe("files without audio", () => {
+  test.each(Object.entries(notAudio))("%s is rejected without a call", async (_, make) => {
     const answer = await send(await make(), "audio/mpeg")
     expect(answer.status).toBe(400)
     expect(await problemOf(answer)).toMatchObject({
@@ -132,7 +132,7 @@ describe("what is no audio", () => {
     ],
     ["WebM, then HLS", (url: string) => Buffer.concat([Buffer.from("1a45dfa3", "hex"), hlsPlaylist(url)])],
     ["OGG, then HLS", (url: string) => Buffer.concat([Buffer.from("OggS"), hlsPlaylist(url)])],
-  ])("%s that names a URL: nothing is ever fetched", async (_, make) => {
+  ])("%s with a URL: nothing is fetched", async (_, make) => {
     let connections = 0
     using bait = Bun.listen({
       hostname: "127.0.0.1",
@@ -145,19 +145,19 @@ describe("what is no audio", () => {
   })
 })
 
-describe("what is too long", () => {
+describe("too long", () => {
   test.each([
     ["40 minutes of FLAC in 100 KB", flacOf40Minutes],
-    ["6 minutes of WebM that says nothing of its length", webmOf6Minutes],
+    ["6 minutes of WebM without a duration", webmOf6Minutes],
     [
-      "6 minutes of WebM that says so",
+      "6 minutes of WebM with a duration",
       async () => {
         const live = await webmOf6Minutes()
         return ffmpeg(["-i", "pipe:0", "-c", "copy", "-f", "webm", "pipe:1"], live)
       },
     ],
     ["301 s of a WAV that needs no decoding", () => Promise.resolve(wavOf(new Float32Array(301 * 16_000)))],
-  ])("%s is refused, and nobody is asked", async (_, make) => {
+  ])("%s is rejected without a call", async (_, make) => {
     const answer = await send(await make(), "audio/mpeg")
     expect(answer.status).toBe(400)
     expect(await problemOf(answer)).toMatchObject({
@@ -167,24 +167,21 @@ describe("what is too long", () => {
     expect(service.upstream.calls("stt")).toEqual([])
   })
 
-  test("exactly as long as it may be is not too long", async () => {
+  test("exactly the maximum length is accepted", async () => {
     const answer = await send(wavOf(new Float32Array(300 * 16_000)))
     expect(await answer.json()).toMatchObject({ usage: { audioSeconds: 300 } })
   })
 })
 
-describe("what broke off", () => {
+describe("truncated recordings", () => {
   const shares = [0.03, 0.6]
-  test.each(Object.entries(recordings))(
-    "%s, cut off anywhere, is a turn or the client's error",
-    async (_, { make }) => {
-      for (const share of shares) {
-        const answer = await send(truncated(await make(), share))
-        const body = await answer.json()
-        if (answer.status !== 200) expect(body).toMatchObject({ error: "INVALID_AUDIO" })
-      }
-    },
-  )
+  test.each(Object.entries(recordings))("%s, cut anywhere, is a turn or a 4xx", async (_, { make }) => {
+    for (const share of shares) {
+      const answer = await send(truncated(await make(), share))
+      const body = await answer.json()
+      if (answer.status !== 200) expect(body).toMatchObject({ error: "INVALID_AUDIO" })
+    }
+  })
 
   test.each([
     ["more", wavClaimingMore, 2],

@@ -31,14 +31,14 @@ afterEach(() => service.nothingLeft())
 const converse = (headers: Record<string, string> = {}) =>
   service.converse(key, new Blob([recording]), { headers })
 
-/** The tones of the pieces, in the reply's order. */
+/** The tones of the segments, in order. */
 const tones = () =>
   service.upstream
     .calls("tts")
     .toSorted((a, b) => REPLY.indexOf(a.request.input) - REPLY.indexOf(b.request.input))
     .flatMap(({ spoken }) => (spoken === undefined ? [] : [spoken.hz]))
 
-/** Samples at 24 kHz of all pieces together. */
+/** The samples of all segments, at 24 kHz. */
 const length = () =>
   service.upstream.calls("tts").reduce((sum, { spoken }) => sum + (spoken?.samples ?? 0), 0)
 
@@ -52,7 +52,7 @@ describe("Accept", () => {
     ["audio/pcm", "audio/pcm"],
     ["application/json", "application/json"],
     ["application/*", "application/json"],
-    // What axios sends unasked, also for audio.
+    // The default of axios.
     ["application/json, text/plain, */*", "application/json"],
     ["text/html, audio/wav;q=0.4, audio/mpeg;q=0.3", "audio/wav"],
     ["audio/mpeg;q=0.5, application/json", "application/json"],
@@ -67,14 +67,14 @@ describe("Accept", () => {
     expect({ status: answer.status, type: answer.headers.get("content-type") }).toEqual({ status: 200, type })
   })
 
-  test("none at all: audio/mpeg", async () => {
+  test("without Accept: audio/mpeg", async () => {
     const client = await service.converseRaw(key, recording, undefined)
     expect((await client.answer()).headers.get("content-type")).toBe("audio/mpeg")
     client.leave()
   })
 
   test.each(["text/html", "image/png, text/plain", "audio/ogg", "audio/mpeg;q=0", "*/*;q=0"])(
-    "%s: nothing that there is",
+    "%s: 406",
     async (accept) => {
       const answer = await converse({ accept })
       expect(answer.status).toBe(406)
@@ -127,7 +127,7 @@ describe("one turn", () => {
     ])
   })
 
-  test("as audio/pcm: 24 kHz mono 16-bit samples and nothing else", async () => {
+  test("as audio/pcm: only 24 kHz mono 16-bit samples", async () => {
     const bytes = await (await converse({ accept: "audio/pcm" })).bytes()
     expect(bytes.length).toBe(2 * length())
     expect(tonesIn(new Int16Array(bytes.buffer))).toEqual(tones())
@@ -137,14 +137,14 @@ describe("one turn", () => {
     ])
   })
 
-  test.each([1, 3, 1001])("as audio/pcm, when it comes in chunks of %d bytes", async (chunkBytes) => {
+  test.each([1, 3, 1001])("as audio/pcm from chunks of %d bytes", async (chunkBytes) => {
     service.upstream.default("tts", { chunkBytes, seconds: 0.4 })
     const bytes = await (await converse({ accept: "audio/pcm" })).bytes()
     expect(bytes.length).toBe(2 * length())
     expect(tonesIn(new Int16Array(bytes.buffer))).toEqual(tones())
   })
 
-  test("as audio/pcm: half a sample at the end of a piece is left out", async () => {
+  test("as audio/pcm: half a sample at the end is dropped", async () => {
     const odd = new Uint8Array(20_001).fill(1)
     service.upstream.default("tts", { audio: odd })
     const bytes = await (await converse({ accept: "audio/pcm" })).bytes()
@@ -167,7 +167,7 @@ describe("one turn", () => {
     expect(tonesIn(samples)).toEqual(tones())
   })
 
-  test("as application/json: exactly what is promised", async () => {
+  test("as application/json: exactly the documented fields", async () => {
     const answer = await converse({ accept: "application/json" })
     const body: unknown = await answer.json()
     const ms = expect.any(Number)
@@ -201,7 +201,7 @@ describe("one turn", () => {
     expect(timings.total).toBeGreaterThanOrEqual(timings.firstAudio ?? Number.NaN)
   })
 
-  test("usage is what the provider counted", async () => {
+  test("usage has the provider's counts", async () => {
     const answer = await converse({ accept: "application/json" })
     const [call] = service.upstream.calls("llm")
     const outputTokens = call?.sent.filter(({ token }) => token !== undefined).length ?? 0

@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => service.stop())
 beforeEach(() => {
   service.reset()
-  // One sentence is one piece, and so one call for its speech.
+  // One sentence is one segment and one TTS call.
   service.upstream.default("llm", { text: "Yes, I can hear you quite well." })
 })
 afterEach(() => service.nothingLeft())
@@ -28,7 +28,7 @@ const stageFailed = { stt: "STT_FAILED", llm: "LLM_FAILED", tts: "TTS_FAILED" } 
 
 const raw = (body: string, contentType: string): Step => ({ raw: { body, contentType } })
 
-/** How each stage may be let down in a way that another try may mend. */
+/** The failures of each stage that are retried. */
 const mendable: Record<Stage, Record<string, Step>> = {
   stt: {
     "cut-off JSON": fail.cutJson(),
@@ -76,7 +76,7 @@ for (const stage of stages) {
   } satisfies Record<string, Step>)
 }
 
-/** One of each kind is enough to see where the tries end. */
+/** One failure of each kind, to see where the retries end. */
 const hopeless = new Set([
   "a 500",
   "HTML with a 200",
@@ -91,7 +91,7 @@ const hopeless = new Set([
 const converse = (accept = "audio/mpeg") => service.converse(key, recording, { accept })
 
 describe.each(stages)("%s", (stage) => {
-  test.each(Object.entries(mendable[stage]))("%s is tried again", async (_, step) => {
+  test.each(Object.entries(mendable[stage]))("%s is retried", async (_, step) => {
     service.upstream.script(stage, [step, step])
     const answer = await converse()
     expect(answer.status).toBe(200)
@@ -101,7 +101,7 @@ describe.each(stages)("%s", (stage) => {
   })
 
   test.each(Object.entries(mendable[stage]).filter(([name]) => hopeless.has(name)))(
-    "%s, thrice, is the stage's failure",
+    "%s three times is the stage's failure",
     async (_, step) => {
       const before = await service.stored()
       service.upstream.script(stage, [step, step, step])
@@ -122,7 +122,7 @@ describe.each(stages)("%s", (stage) => {
     ["a 422", fail.status(422), 500, stageFailed[stage]],
     ["a spent quota", fail.quota(), 429, "RATE_LIMIT_EXCEEDED"],
     ["a 429 with a wait of 30 s", fail.rateLimited(30), 429, "RATE_LIMIT_EXCEEDED"],
-  ] as const)("%s is not", async (_, step, status, error) => {
+  ] as const)("%s is not retried", async (_, step, status, error) => {
     service.upstream.script(stage, [step])
     const answer = await converse()
     expect(answer.status).toBe(status)
@@ -130,7 +130,7 @@ describe.each(stages)("%s", (stage) => {
     expect(service.upstream.calls(stage)).toHaveLength(1)
   })
 
-  test("a 400 is told in the provider's words", async () => {
+  test("a 400 has the provider's message", async () => {
     service.upstream.script(stage, [fail.badRequest("The voice is not known.")])
     expect(await (await converse()).json()).toMatchObject({ message: "The voice is not known." })
   })
@@ -146,7 +146,7 @@ describe.each(stages)("%s", (stage) => {
       expect.any(Number),
     ],
     ["a spent quota", [fail.quota()], 1, 1],
-  ] as const)("429, %s: passed on with the provider's wait", async (_, steps, calls, seconds) => {
+  ] as const)("429, %s: has the provider's Retry-After", async (_, steps, calls, seconds) => {
     service.upstream.script(stage, steps)
     const answer = await converse()
     expect(await answer.json()).toMatchObject({
@@ -160,7 +160,7 @@ describe.each(stages)("%s", (stage) => {
 })
 
 describe("an empty transcript", () => {
-  test.each(["", " ", "\n\t", "\0"])("%j is an answer, not a failure", async (text) => {
+  test.each(["", " ", "\n\t", "\0"])("%j is a transcript, not a failure", async (text) => {
     service.upstream.script("stt", [{ text }])
     const answer = await converse()
     expect(answer.status).toBe(400)
@@ -170,7 +170,7 @@ describe("an empty transcript", () => {
   })
 })
 
-describe("JSON, of which nothing is sent before its end", () => {
+describe("JSON", () => {
   const text = "Yes, I can hear you. It is a fine day, and I would go for a walk in it."
   const inPauses = { text, chunkDelayMs: 100 }
   const Answer = Schema.Struct({
@@ -182,11 +182,11 @@ describe("JSON, of which nothing is sent before its end", () => {
     expect(answer.status).toBe(200)
     return Schema.decodeUnknownSync(Answer)(await answer.json())
   }
-  /** How many of them, at 24 kHz. */
+  /** The number of samples, at 24 kHz. */
   const samplesOf = async ({ audio }: typeof Answer.Type) =>
     (await decode(Buffer.from(audio?.base64 ?? "", "base64"))).samples.length
 
-  test("a model that breaks off behind its first spoken sentence is asked again, and only the whole is told", async () => {
+  test("retries a model that breaks off after a spoken sentence", async () => {
     service.upstream.default("llm", { text })
     const uninterrupted = await answerOf(await converse("application/json"))
     service.upstream.reset()
@@ -196,12 +196,12 @@ describe("JSON, of which nothing is sent before its end", () => {
     expect(service.upstream.calls("tts").length).toBeGreaterThan(2)
     expect(answer.response).toBe(text)
     expect(await samplesOf(answer)).toBe(await samplesOf(uninterrupted))
-    // What was spent in vain was spent.
+    // The usage includes failed attempts.
     expect(answer.usage.charactersSpoken).toBeGreaterThan(uninterrupted.usage.charactersSpoken)
     expect(answer.usage.outputTokens).toBeGreaterThan(uninterrupted.usage.outputTokens)
   })
 
-  test("speech that breaks off within a piece is asked for again", async () => {
+  test("retries a segment of audio that breaks off", async () => {
     const uninterrupted = await answerOf(await converse("application/json"))
     service.upstream.script("tts", [fail.reset({ bytes: 6000 }), fail.cutOff({ bytes: 6000 })])
     const answer = await answerOf(await converse("application/json"))
@@ -209,7 +209,7 @@ describe("JSON, of which nothing is sent before its end", () => {
     expect(await samplesOf(answer)).toBe(await samplesOf(uninterrupted))
   })
 
-  test("so is a reply that is only read", async () => {
+  test("retries a reply without audio", async () => {
     const made = await service.call("POST", "/sessions", { key })
     const { sessionId } = Schema.decodeUnknownSync(Schema.Struct({ sessionId: Schema.String }))(
       await made.json(),

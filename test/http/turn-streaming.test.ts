@@ -20,19 +20,19 @@ beforeEach(() => {
 })
 afterEach(() => service.nothingLeft())
 
-/** Sound enough to tell tones by, and few enough bytes to be quick. */
+/** Enough audio to detect tones, in few bytes. */
 const brief: Step = { seconds: 0.6 }
 
 const converse = (accept = "audio/mpeg") => service.converse(key, new Blob([recording]), { accept })
 
-/** So many sentences of about 90 characters, each of which names its number. */
+/** Sentences of about 90 characters with their numbers. */
 const sentences = (count: number) =>
   Array.from(
     { length: count },
     (_, n) => `Sentence number ${n} says a few words about the weather, the sea and the time of the day.`,
   )
 
-/** A step for the first call whose text is matched; all other calls are as usual. */
+/** A step for the first call whose text matches. Other calls use the default. */
 const once = (wanted: RegExp, step: Step) => {
   let left = 1
   return ({ input }: Requests["tts"]): Step => ({
@@ -41,7 +41,7 @@ const once = (wanted: RegExp, step: Step) => {
   })
 }
 
-/** What was spoken of this reply and not broken off, in the reply's order. */
+/** The completely spoken sentences of the reply, in order. */
 const spokenOf = (reply: string) =>
   service.upstream
     .calls("tts")
@@ -49,22 +49,22 @@ const spokenOf = (reply: string) =>
     .toSorted((a, b) => reply.indexOf(a.request.input) - reply.indexOf(b.request.input))
     .flatMap(({ spoken }) => (spoken === undefined ? [] : [spoken]))
 
-/** The audio is the whole reply, spoken in order, as one MP3 that no decoder stumbles over. */
+/** Expects the whole reply in order, as one MP3 that decodes without warnings. */
 const expectSpoken = async (audio: Uint8Array, reply: string) => {
   const spoken = spokenOf(reply)
   const { samples, log } = await decode(audio)
   expect(log).toBe("")
   expect(tonesIn(samples)).toEqual(spoken.map(({ hz }) => hz))
   const seconds = spoken.reduce((sum, { samples: length }) => sum + length, 0) / SAMPLE_RATE
-  // An encoder adds up to two frames of silence, of 24 ms each, to each piece.
+  // An encoder adds up to two frames of silence (24 ms each) to each segment.
   expect(Math.abs(samples.length / SAMPLE_RATE - seconds)).toBeLessThan(0.1 * spoken.length)
 }
 
-describe("a reply in pieces", () => {
+describe("a reply in segments", () => {
   test.each([
     ["two sentences", sentences(2)],
     ["ten sentences", sentences(10)],
-    ["more than one TTS call may take", sentences(60)],
+    ["more than the limit of one TTS call", sentences(60)],
   ])("%s are one MP3", async (_, said) => {
     const reply = said.join(" ")
     service.upstream.script("llm", [{ text: reply }])
@@ -74,7 +74,7 @@ describe("a reply in pieces", () => {
     expect(service.upstream.refusals()).toEqual([])
   })
 
-  test.each([1, 2, 3, 4])("their order is kept, whichever is ready first (%d)", async (seed) => {
+  test.each([1, 2, 3, 4])("are sent in order, whichever is ready first (%d)", async (seed) => {
     const reply = sentences(10).join(" ")
     service.upstream.script("llm", [{ text: reply }])
     service.upstream.default("tts", ({ input }) => ({
@@ -86,7 +86,7 @@ describe("a reply in pieces", () => {
     await expectSpoken(await (await converse()).bytes(), reply)
   })
 
-  test("the first is spoken while the model still writes", async () => {
+  test("the first is spoken while the model writes", async () => {
     service.upstream.script("llm", [{ text: sentences(4).join(" "), chunkDelayMs: 10 }])
     const client = await service.converseRaw(key, recording)
     await client.until(({ body }) => body.length > 0)
@@ -95,7 +95,7 @@ describe("a reply in pieces", () => {
     client.leave()
   })
 
-  test("two are prepared ahead of the one that is heard, and no more", async () => {
+  test("at most two are prepared ahead", async () => {
     service.upstream.script("llm", [{ text: sentences(20).join(" ") }])
     service.upstream.default("tts", { ...fail.hang({ bytes: 9000 }), ...brief })
     const client = await service.converseRaw(key, recording)
@@ -106,7 +106,7 @@ describe("a reply in pieces", () => {
     client.leave()
   })
 
-  test("a model that dribbles without an end of sentence is spoken nonetheless", async () => {
+  test("slow text without a sentence end is spoken", async () => {
     const words = Array.from({ length: 20 }, () => " and")
     service.upstream.script("llm", [{ tokens: words, chunkDelayMs: 60 }])
     const client = await service.converseRaw(key, recording)
@@ -120,7 +120,7 @@ describe("a reply in pieces", () => {
     ["emoji", "Sure! 🎉 I can do that for you. 👍🏽", /\p{Extended_Pictographic}/u],
     ["code", "Here is the code for it.\n\n```js\nlet x = 1\n```\n\nThat is all of it.", /```|let x/],
     ["a link", "Look at [the page](https://example.com/a?b=c) for more about it.", /https?:/],
-  ])("%s: said as words, and kept as written", async (_, reply, unspeakable) => {
+  ])("%s: spoken as words, stored as written", async (_, reply, unspeakable) => {
     service.upstream.script("llm", [{ text: reply }])
     const answer = await converse("application/json")
     expect(await answer.json()).toMatchObject({ response: reply })
@@ -129,20 +129,20 @@ describe("a reply in pieces", () => {
     for (const input of inputs) expect(input).not.toMatch(unspeakable)
   })
 
-  test("a reply of nothing that can be said is asked for again", async () => {
+  test("a reply without speakable text is retried", async () => {
     service.upstream.script("llm", [{ text: "🎉 👍" }, { text: "All right then." }])
     const answer = await converse("application/json")
     expect(await answer.json()).toMatchObject({ response: "All right then." })
   })
 })
 
-describe("what fails unheard is repeated unheard", () => {
+describe("failures before any audio are retried", () => {
   test.each([
     ["in a sentence", fail.reset({ tokens: 4 })],
-    ["after a sentence whose speech was asked for", fail.cutOff({ tokens: 16 })],
+    ["after a sentence with a TTS request", fail.cutOff({ tokens: 16 })],
     ["at its very end", fail.withoutDone()],
     ["by an error in the stream", fail.errorEvent({ tokens: 16 })],
-  ])("the model breaks %s: only its second reply is heard and kept", async (_, step) => {
+  ])("the model breaks %s: the second reply is used", async (_, step) => {
     const second = "This is the second reply of the two."
     service.upstream.script("llm", [
       { ...step, text: "The first reply breaks off, as you may hear. And then it goes on." },
@@ -166,9 +166,9 @@ describe("what fails unheard is repeated unheard", () => {
     ["before its first byte", fail.status(500)],
     ["by a reset", fail.reset()],
     ["without a byte", fail.empty("audio/mpeg")],
-    ["after bytes, with the one before still being heard", fail.reset({ bytes: 9000 })],
+    ["after bytes, while the previous one is sent", fail.reset({ bytes: 9000 })],
     ["after bytes, silently", fail.hang({ bytes: 9000 })],
-  ])("a later piece fails %s", async (_, step) => {
+  ])("a later segment fails %s", async (_, step) => {
     const reply = [first, second, ...others].join(" ")
     const failing = once(/number 1/, step)
     service.upstream.script("llm", [{ text: reply }])
@@ -182,30 +182,30 @@ describe("what fails unheard is repeated unheard", () => {
   })
 })
 
-describe("what fails once it is heard breaks the answer off", () => {
-  /** The reply's first sentence is 18 tokens. */
+describe("failures after audio abort the response", () => {
+  /** The first sentence of the reply has 18 tokens. */
   const reply = sentences(3).join(" ")
   const speakFirst = (step: Step) => service.upstream.default("tts", once(/number 0/, step))
 
-  /** Each with what JSON comes to, of which nothing was sent: another try mends what fails once. */
+  /** Each with the result as JSON: nothing was sent yet, so a single failure is retried. */
   const failures: ReadonlyArray<readonly [string, () => void, string]> = [
     ["speech reset", () => speakFirst(fail.reset({ bytes: 9000 })), "completed"],
     ["speech closed", () => speakFirst(fail.cutOff({ bytes: 9000 })), "completed"],
-    ["speech silent", () => speakFirst(fail.hang({ bytes: 9000 })), "completed"],
+    ["speech stalled", () => speakFirst(fail.hang({ bytes: 9000 })), "completed"],
     [
-      "a later piece never spoken",
+      "a later segment without audio",
       () =>
         service.upstream.default("tts", ({ input }) => (/number 1/.test(input) ? fail.status(500) : brief)),
       "TTS_FAILED",
     ],
     [
-      "a later piece refused",
+      "a later segment rejected",
       () =>
         service.upstream.default("tts", ({ input }) => (/number 1/.test(input) ? fail.badRequest() : brief)),
       "INVALID_REQUEST",
     ],
     [
-      "the model silent",
+      "the model stalled",
       () => service.upstream.script("llm", [{ ...fail.hang({ tokens: 30 }), text: reply }]),
       "completed",
     ],
@@ -222,42 +222,39 @@ describe("what fails once it is heard breaks the answer off", () => {
   ]
   beforeEach(() => service.upstream.default("llm", { text: reply }))
 
-  test.each(failures)(
-    "%s: no clean end on the socket, and what was heard is saved",
-    async (what, letDown) => {
-      const before = await service.stored()
-      letDown()
-      const client = await service.converseRaw(key, recording)
-      expect((await client.answer()).whole).toBe(false)
-      await service.nothingLeft()
-      const { sessions, messages } = await service.stored()
-      expect({ sessions, messages }).toEqual({ sessions: before.sessions + 1, messages: before.messages + 2 })
-      const [turn] = await service.database.sql`
+  test.each(failures)("%s: no clean end, the heard part is saved", async (what, letDown) => {
+    const before = await service.stored()
+    letDown()
+    const client = await service.converseRaw(key, recording)
+    expect((await client.answer()).whole).toBe(false)
+    await service.nothingLeft()
+    const { sessions, messages } = await service.stored()
+    expect({ sessions, messages }).toEqual({ sessions: before.sessions + 1, messages: before.messages + 2 })
+    const [turn] = await service.database.sql`
       select t.state, t.response, t.usage, m.content, m.interrupted from turns t join messages m on turn_id = t.id
       where role = 'assistant' order by t.sequence desc limit 1`
-      expect(turn).toMatchObject({ state: "interrupted", interrupted: true })
-      // The whole sentences of it; the turn keeps all that was written.
-      expect(turn.content).toBe(what.startsWith("speech") ? "" : turn.response.slice(0, turn.content.length))
-      if (/later piece|model (silent|reset)/.test(what)) expect(turn.content).toBe(sentences(1)[0])
-      expect(reply.startsWith(turn.response)).toBe(true)
-      expect(turn.usage).toMatchObject({ audioSeconds: expect.any(Number), inputTokens: expect.any(Number) })
-      expect(turn.usage.outputTokens).toBeGreaterThan(0)
-      expect(turn.usage.charactersSpoken > 0).toBe(true)
-    },
-  )
+    expect(turn).toMatchObject({ state: "interrupted", interrupted: true })
+    // The item has whole sentences; the turn keeps the whole text.
+    expect(turn.content).toBe(what.startsWith("speech") ? "" : turn.response.slice(0, turn.content.length))
+    if (/later piece|model (silent|reset)/.test(what)) expect(turn.content).toBe(sentences(1)[0])
+    expect(reply.startsWith(turn.response)).toBe(true)
+    expect(turn.usage).toMatchObject({ audioSeconds: expect.any(Number), inputTokens: expect.any(Number) })
+    expect(turn.usage.outputTokens).toBeGreaterThan(0)
+    expect(turn.usage.charactersSpoken > 0).toBe(true)
+  })
 
   test.each(failures.slice(0, 2))("%s: fetch rejects", async (_, letDown) => {
     letDown()
     await expect(converse().then((answer) => answer.bytes())).rejects.toThrow()
   })
 
-  test.each(failures)("%s: JSON has its status instead, or is tried again", async (_, letDown, end) => {
+  test.each(failures)("%s: JSON gets a status or a retry", async (_, letDown, end) => {
     letDown()
     const answer = await converse("application/json")
     expect(await answer.json()).toMatchObject(end === "completed" ? { response: reply } : { error: end })
   })
 
-  test("neither the model nor the piece is asked again", async () => {
+  test("nothing is retried", async () => {
     service.upstream.script("llm", [{ ...fail.hang({ tokens: 30 }), text: reply }])
     const client = await service.converseRaw(key, recording)
     await client.answer()
@@ -269,7 +266,7 @@ describe("what fails once it is heard breaks the answer off", () => {
     expect(service.upstream.calls("tts")).toHaveLength(1)
   })
 
-  test("a session that is deleted meanwhile is not brought back", async () => {
+  test("a deleted session is not restored", async () => {
     const first = await converse()
     await first.bytes()
     const sessionId = first.headers.get("x-session-id") ?? ""

@@ -36,7 +36,7 @@ const messages = () =>
     .sql`select role, content, interrupted from messages where session_id = ${sessionId} order by sequence`
 const asked = () => [service.upstream.calls("stt"), service.upstream.calls("tts")].map(({ length }) => length)
 
-test("a text is answered as speech is, and nobody is asked to hear it", async () => {
+test("a text turn calls no STT", async () => {
   const answer = await say("  How are you?\n")
   expect(answer.status).toBe(200)
   const turn = await answer.json()
@@ -74,7 +74,7 @@ test("text and speech are one conversation", async () => {
   expect(second?.request.messages[1]?.content).toBe("My name is Ada.")
 })
 
-describe("?audio=false: nobody is asked to speak", () => {
+describe("?audio=false: no TTS call", () => {
   test("as JSON", async () => {
     const answer = await say("Hello.", { query: "?audio=false" })
     expect(await answer.json()).toMatchObject({ audio: null, usage: { charactersSpoken: 0 } })
@@ -90,7 +90,7 @@ describe("?audio=false: nobody is asked to speak", () => {
     expect(asked()).toEqual([0, 0])
   })
 
-  test("a model that breaks off in the middle is an error, and what was read is kept", async () => {
+  test("a model that breaks off: an error, the sent text is saved", async () => {
     service.upstream.default("llm", {
       text: "I am fine. And you are too. ".repeat(5),
       chunkDelayMs: 4,
@@ -103,7 +103,7 @@ describe("?audio=false: nobody is asked to speak", () => {
     expect(reply.content).toStartWith("I am fine.")
   })
 
-  test.each(["audio/mpeg", "audio/*", "audio/pcm"])("%s is refused", async (accept) => {
+  test.each(["audio/mpeg", "audio/*", "audio/pcm"])("%s is rejected", async (accept) => {
     const answer = await say("Hello.", { query: "?audio=false", accept })
     expect(answer.status).toBe(400)
     expect(await answer.json()).toMatchObject({
@@ -121,7 +121,7 @@ test.each([
   [null, "text"],
   ["a\0b", "text"],
   ["\ud800", "text"],
-])("text %p is refused, by name", async (text, field) => {
+])("text %p is rejected by name", async (text, field) => {
   const answer = await say(text)
   expect(answer.status).toBe(400)
   expect(await answer.json()).toMatchObject({
@@ -131,7 +131,7 @@ test.each([
   expect(service.upstream.calls("llm")).toEqual([])
 })
 
-test("the session has to be there, one's own, and not expired", async () => {
+test("the session must exist, be the user's and not be expired", async () => {
   const other = await service.register()
   for (const [id, by] of [
     [crypto.randomUUID(), key],
@@ -150,7 +150,7 @@ test("the session has to be there, one's own, and not expired", async () => {
   expect(service.upstream.calls("llm")).toEqual([])
 })
 
-test("an Idempotency-Key is for one text, aloud or not", async () => {
+test("an Idempotency-Key is for one text and audio setting", async () => {
   const headers = { "idempotency-key": crypto.randomUUID() }
   const first = await (await say("Hello.", { headers, query: "?audio=false" })).json()
   expect(await (await say("Hello.", { headers, query: "?audio=false" })).json()).toEqual(first)
@@ -159,7 +159,7 @@ test("an Idempotency-Key is for one text, aloud or not", async () => {
   expect((await say("Hello.", { headers })).status).toBe(422)
 })
 
-test("a retry is answered also where no turn may join the session any more", async () => {
+test("a retry works after the session has expired", async () => {
   const headers = { "idempotency-key": crypto.randomUUID() }
   const first = await (await say("Hello.", { headers })).json()
   await service.database
@@ -170,7 +170,7 @@ test("a retry is answered also where no turn may join the session any more", asy
   expect((await say("Hello.")).status).toBe(409)
 })
 
-test("a form is taken too, another type is not", async () => {
+test("accepts a form, and no other type", async () => {
   const send = (type: string, body: string) =>
     fetch(`${service.url}/sessions/${sessionId}/messages?audio=false`, {
       method: "POST",

@@ -5,7 +5,7 @@ import { startTurns, type TurnService } from "../support/turns.ts"
 import { fail, type Stage, type Step } from "../support/upstream.ts"
 import { expectProblem } from "./answers.ts"
 
-/** What it takes to let one stage down by silence. */
+/** A step that makes a stage stall. */
 type Silence = readonly [string, Stage, Step]
 
 const silences: ReadonlyArray<Silence> = [
@@ -33,20 +33,20 @@ const prepare = () => {
   service.upstream.default("llm", { text: "Yes, I can hear you quite well." })
 }
 
-describe("a stage's own time-out", () => {
+describe("the timeout of a stage", () => {
   beforeAll(() => serve({ STT_TIMEOUT_SECONDS: "10", TURN_TIMEOUT_SECONDS: "300" }))
   afterAll(() => service.stop())
   beforeEach(prepare)
   afterEach(() => service.nothingLeft())
 
-  // 10 s are 333 ms here: neither delay is over them, both together are.
+  // 10 s are 333 ms here: each delay is shorter, both together are longer.
   const late: Step = { delayMs: 230, firstChunkDelayMs: 230 }
 
   test.each<Silence>([
     ...silences,
     ["the first token after late headers", "llm", late],
     ["the first byte of speech after late headers", "tts", late],
-  ])("%s does not come: it is asked for again", async (_, stage, step) => {
+  ])("no %s: a retry", async (_, stage, step) => {
     service.upstream.script(stage, [step])
     const answer = await service.converse(key, recording)
     expect(answer.status).toBe(200)
@@ -57,7 +57,7 @@ describe("a stage's own time-out", () => {
     ])
   })
 
-  test("never comes: the stage's failure, after three calls", async () => {
+  test("three timeouts are the stage's failure", async () => {
     service.upstream.default("llm", fail.hang())
     const answer = await service.converse(key, recording)
     expect(answer.status).toBe(500)
@@ -65,7 +65,7 @@ describe("a stage's own time-out", () => {
     expect(service.upstream.calls("llm")).toHaveLength(3)
   })
 
-  test("ffmpeg's: a recording that can't be decoded in time is none", async () => {
+  test("ffmpeg's: a slow recording is a 400", async () => {
     service.ffmpegHangs(true)
     const answer = await service.converse(key, new Blob([await recordings.mp3.make()]))
     expect(answer.status).toBe(400)
@@ -74,7 +74,7 @@ describe("a stage's own time-out", () => {
   })
 })
 
-describe("the turn's time to its first sound", () => {
+describe("the turn timeout", () => {
   beforeAll(() =>
     serve({
       STT_TIMEOUT_SECONDS: "600",
@@ -87,7 +87,7 @@ describe("the turn's time to its first sound", () => {
   beforeEach(prepare)
   afterEach(() => service.nothingLeft())
 
-  test.each(silences)("%s does not come: the stage at work is named", async (_, stage, step) => {
+  test.each(silences)("no %s: the error of the running stage", async (_, stage, step) => {
     service.upstream.script(stage, [step])
     const answer = await service.converse(key, recording)
     expect(answer.status).toBe(500)
@@ -97,7 +97,7 @@ describe("the turn's time to its first sound", () => {
     expect(await service.stored()).toEqual({ sessions: 0, messages: 0 })
   })
 
-  test("waits for the end of an earlier turn of the session: that is named", async () => {
+  test("covers the wait for an earlier turn", async () => {
     const created = await service.call("POST", "/sessions", { key })
     const { sessionId } = (await created.json()) as { readonly sessionId: string }
     service.upstream.default("tts", { seconds: 1, chunkBytes: 1500, chunkDelayMs: 60 })
@@ -110,25 +110,25 @@ describe("the turn's time to its first sound", () => {
     await earlier.bytes()
   })
 
-  test("covers pauses between tries as well", async () => {
+  test("covers the pauses between retries", async () => {
     service.upstream.default("stt", { ...fail.status(500), delayMs: 200 })
     const answer = await service.converse(key, recording)
     expect(await answer.json()).toMatchObject({ error: "STT_FAILED" })
     expect(service.upstream.calls("stt").length).toBeLessThanOrEqual(3)
   })
 
-  test("does not bound a reply that is being heard", async () => {
+  test("does not limit a reply after its first audio", async () => {
     service.upstream.default("tts", { seconds: 1, chunkBytes: 1500, chunkDelayMs: 60 })
     const answer = await service.converse(key, recording)
     expect(answer.status).toBe(200)
-    // 14 chunks, so over 800 ms: the 333 ms to the first sound are long past.
+    // 14 chunks take over 800 ms, longer than the turn timeout of 333 ms.
     expect((await answer.bytes()).length).toBeGreaterThan(18_000)
     expect(service.upstream.calls("tts").map(({ outcome }) => outcome)).toEqual(["answered"])
   })
 })
 
-describe("the turn's time, while the recording is decoded", () => {
-  // No faster: all of them have to come at the same moment of that time.
+describe("the turn timeout during decoding", () => {
+  // No faster: all requests must arrive within a fraction of the timeout.
   beforeAll(() => serve({ TURN_TIMEOUT_SECONDS: "15" }, 5))
   afterAll(() => service.stop())
   beforeEach(prepare)
@@ -145,7 +145,7 @@ describe("the turn's time, while the recording is decoded", () => {
     return Map.groupBy(problems, (problem) => (problem as { readonly error: string }).error)
   }
 
-  test("it is the recording's fault, and says so", async () => {
+  test("is an error of the recording", async () => {
     const [answer = Promise.reject(new Error("no answer"))] = await holds(key, 1)
     await expectProblem(await answer, {
       status: 400,
@@ -154,7 +154,7 @@ describe("the turn's time, while the recording is decoded", () => {
     })
   })
 
-  test("and waits for its place: too much load, and none of the database's", async () => {
+  test("while waiting for a slot: OVERLOADED", async () => {
     const found = await codes(await holds(key, 3 * cores))
     expect([...found.keys()].toSorted()).toEqual(["INVALID_AUDIO", "OVERLOADED"])
     expect(found.get("INVALID_AUDIO")).toHaveLength(2 * cores)

@@ -24,7 +24,7 @@ const chunk = (bytes: Uint8Array | string) =>
     Buffer.from("\r\n"),
   ])
 
-/** A client that has sent its headers, and so much of an upload. */
+/** A client that has sent its headers and a part of an upload. */
 const begin = async (
   service: TurnService,
   key: string,
@@ -49,7 +49,7 @@ const keysOf = (service: TurnService, count: number) =>
   Promise.all(Array.from({ length: count }, service.register))
 const folders = () => readdirSync(tmpdir()).filter((name) => /^voice-agent-(?!test)/.test(name))
 
-describe("uploads that dribble", () => {
+describe("slow uploads", () => {
   let service: TurnService
   beforeAll(async () => {
     service = await startTurns({
@@ -58,17 +58,17 @@ describe("uploads that dribble", () => {
   })
   afterAll(() => service.stop())
 
-  test("64 of 8 users take no place from another user's turn, nor from their own", async () => {
+  test("64 of 8 users block no turn", async () => {
     const keys = await keysOf(service, 9)
     const dribbling = await Promise.all(
       Array.from({ length: 64 }, (_, i) => begin(service, keys[i % 8] ?? "")),
     )
     await service.turnsInHand(64)
-    // Without a queue, whoever had to wait for a place would be refused.
+    // Without a queue, a turn that had to wait for a slot would get 503.
     for (const key of [keys[8] ?? "", keys[0] ?? ""]) {
       expect((await converse(service, key)).status).toBe(200)
     }
-    // And each of them is still taken in when it comes to its end.
+    // Each upload is still accepted when it completes.
     const [first, ...others] = dribbling
     await first?.send(Buffer.concat([chunk(recording), chunk(formEnd), Buffer.from("0\r\n\r\n")]))
     expect(await first?.answer()).toMatchObject({ status: 200, whole: true })
@@ -77,15 +77,15 @@ describe("uploads that dribble", () => {
   })
 })
 
-describe("a floor", () => {
+describe("a minimum upload rate", () => {
   let service: TurnService
   beforeAll(async () => {
-    // A window of 15 s is over in 1.5 s; no faster, or a machine that is busy for that long makes a client slow.
+    // The window of 15 s takes 1.5 s. No faster: a pause of a busy machine must not make a client slow.
     service = await startTurns({ speed: 10, env: { UPLOAD_MIN_KB_PER_SECOND: "4" } })
   })
   afterAll(() => service.stop())
 
-  test("ends an upload that goes on, but dribbles", async () => {
+  test("ends an upload below it", async () => {
     const client = await begin(service, await service.register())
     let answered = false
     const answer = client.answer().then((each) => {
@@ -108,10 +108,10 @@ describe("a floor", () => {
     await service.nothingLeft()
   })
 
-  test("lets one pass that is slow, but keeps above it", async () => {
+  test("accepts a slow upload above it", async () => {
     const client = await begin(service, await service.register())
     const long = Buffer.concat([recording, new Uint8Array(600_000)])
-    // Two windows long, and four times as fast as it has to be.
+    // Two windows long, at four times the minimum rate.
     for (let at = 0; at < long.length; at += 16_000) {
       await client.send(chunk(long.subarray(at, at + 16_000)))
       await Bun.sleep(75)
@@ -123,7 +123,7 @@ describe("a floor", () => {
   })
 })
 
-describe("a number of uploads", () => {
+describe("the upload limit", () => {
   let service: TurnService
   let keys: ReadonlyArray<string> = []
   beforeAll(async () => {
@@ -132,7 +132,7 @@ describe("a number of uploads", () => {
   })
   afterAll(() => service.stop())
 
-  test("is shared among users; over it an upload is refused unread, and each gives its place back", async () => {
+  test("is fair between users; above it, 503 unread", async () => {
     const [a = "", b = "", c = ""] = keys
     const own = [await begin(service, a), await begin(service, a)]
     await service.turnsInHand(2)
@@ -147,7 +147,7 @@ describe("a number of uploads", () => {
     expect(refused.headers.get("retry-after")).toBe("2")
     await expectProblem(refused, { ...overloaded, retryAfter: 2 })
 
-    // By leaving, by being malformed, by being whole.
+    // By a disconnect, a malformed form, and a complete upload.
     own[0]?.leave("reset")
     await other.send("0\r\n\r\n")
     expect(await codeOf(other)).toBe("400 VALIDATION_ERROR")
@@ -161,7 +161,7 @@ describe("a number of uploads", () => {
     await service.nothingLeft()
   })
 
-  test("does not count turns whose upload is whole", async () => {
+  test("does not count completed uploads", async () => {
     const [a = ""] = keys
     service.upstream.script("stt", [fail.hang(), fail.hang(), fail.hang()])
     const held = await Promise.all(
@@ -179,7 +179,7 @@ describe("a number of uploads", () => {
   })
 })
 
-describe("room on the disk", () => {
+describe("the disk quota", () => {
   let service: TurnService
   let keys: ReadonlyArray<string> = []
   beforeAll(async () => {
@@ -190,7 +190,7 @@ describe("room on the disk", () => {
   beforeEach(() => service.reset())
   afterEach(() => service.nothingLeft())
 
-  test("is looked at before an upload that says its size is read", async () => {
+  test("is checked before an upload is read", async () => {
     const client = await begin(
       service,
       keys[0] ?? "",
@@ -201,7 +201,7 @@ describe("room on the disk", () => {
     client.leave()
   })
 
-  test("is shared among users, and is there again when the turns that hold it are over", async () => {
+  test("is fair between users, and released with the turns", async () => {
     const [a = "", b = ""] = keys
     const piece = chunk(new Uint8Array(MB))
     for (let round = 0; round < 3; round++) {
@@ -220,7 +220,7 @@ describe("room on the disk", () => {
   })
 })
 
-describe("an upload that is whole while all places are taken", () => {
+describe("a completed upload without a free slot", () => {
   let service: TurnService
   let keys: ReadonlyArray<string> = []
   beforeAll(async () => {
@@ -231,7 +231,7 @@ describe("an upload that is whole while all places are taken", () => {
   beforeEach(() => service.reset())
   afterEach(() => service.nothingLeft())
 
-  /** One that has begun while there was room, and a turn that then took it. */
+  /** An upload that started with a free slot, and a turn that then took the slot. */
   const late = async (headers: Record<string, string> = {}) => {
     const client = await begin(service, keys[0] ?? "", { "transfer-encoding": "chunked", ...headers })
     await service.turnsInHand(1)
@@ -243,7 +243,7 @@ describe("an upload that is whole while all places are taken", () => {
     return { client, holder, finish }
   }
 
-  test("waits, and begins when one is free, before who only asks for room", async () => {
+  test("waits, and starts before newer uploads", async () => {
     const { client, holder, finish } = await late()
     const asking = converse(service, keys[2] ?? "")
     await finish()
@@ -254,7 +254,7 @@ describe("an upload that is whole while all places are taken", () => {
     client.leave()
   })
 
-  test("is refused when that takes too long", async () => {
+  test("is 503 after the wait", async () => {
     const { client, holder, finish } = await late()
     await finish()
     const answer = await client.answer()
@@ -266,7 +266,7 @@ describe("an upload that is whole while all places are taken", () => {
     for (const each of [client, holder]) each.leave()
   })
 
-  test.each(["close", "reset"] as const)("gives all back when its client leaves by a %s", async (how) => {
+  test.each(["close", "reset"] as const)("releases everything when its client leaves by %s", async (how) => {
     const { client, holder, finish } = await late()
     await finish()
     await service.turnsWaiting(1)
@@ -278,7 +278,7 @@ describe("an upload that is whole while all places are taken", () => {
     expect((await converse(service, keys[2] ?? "")).status).toBe(200)
   })
 
-  test("goes on without its client where it has an Idempotency-Key, once there is a place", async () => {
+  test("with an Idempotency-Key: continues without its client", async () => {
     const idempotency = { "idempotency-key": crypto.randomUUID() }
     const { client, holder, finish } = await late(idempotency)
     await finish()
@@ -298,7 +298,7 @@ describe("an upload that is whole while all places are taken", () => {
   })
 })
 
-describe("an upload with an Idempotency-Key whose client leaves", () => {
+describe("an upload with an Idempotency-Key", () => {
   let service: TurnService
   beforeAll(async () => {
     service = await startTurns()
@@ -306,7 +306,7 @@ describe("an upload with an Idempotency-Key whose client leaves", () => {
   afterAll(() => service.stop())
 
   test.each(["close", "reset"] as const)(
-    "by a %s before its end leaves nothing, and its key free",
+    "aborted by %s: nothing is left, and the key is free",
     async (how) => {
       const key = await service.register()
       const headers = { "idempotency-key": crypto.randomUUID() }

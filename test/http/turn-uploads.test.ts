@@ -56,7 +56,7 @@ describe("forms", () => {
   const note = (name: string, content = "x"): Part => ({ name, content })
   const forms: ReadonlyArray<readonly [string, () => ReadonlyArray<Part>]> = [
     ["the audio alone", () => [good]],
-    ["fields that nobody asked for", () => [note("model"), good, note("language")]],
+    ["unknown fields", () => [note("model"), good, note("language")]],
     ["a name in another script", () => [{ ...good, filename: "Aufnahme – グリーンティー 🍵.wav" }]],
     ["a name with quotes", () => [{ ...good, filename: '\\"; filename=\\"b.exe' }]],
     ["a name with a path", () => [{ ...good, filename: "../../../etc/cron.d/a.wav" }]],
@@ -88,13 +88,9 @@ describe("forms", () => {
 
   const required = "Audio file is required"
   const wrong: ReadonlyArray<readonly [string, () => ReadonlyArray<Part>, string]> = [
-    ["no part at all", () => [], required],
+    ["no part", () => [], required],
     ["another name", () => [{ ...good, name: "file" }], required],
-    [
-      "a file with an empty name, as of a form in which none was chosen",
-      () => [{ ...good, filename: "" }],
-      required,
-    ],
+    ["a file with an empty name", () => [{ ...good, filename: "" }], required],
     ["audio as a text field", () => [{ name: "audio", content: "UklGRg==" }], required],
     ["hundreds of fields", () => [...Array.from({ length: 300 }, (_, i) => note(`f${i}`)), good], "parts"],
     [
@@ -103,7 +99,7 @@ describe("forms", () => {
       "parts",
     ],
   ]
-  test.each(wrong)("%s: refused by name", async (_, parts, said) => {
+  test.each(wrong)("%s: rejected by name", async (_, parts, said) => {
     const answer = await post(multipart(parts()))
     expect(answer.status).toBe(400)
     expect(await answer.json()).toMatchObject({
@@ -113,7 +109,7 @@ describe("forms", () => {
     expect(service.upstream.calls("stt")).toEqual([])
   })
 
-  test("of two audio parts the first counts", async () => {
+  test("the first of two audio parts counts", async () => {
     const answer = await post(multipart([good, { ...good, content: "no audio at all" }]))
     await answer.bytes()
     expect(service.upstream.calls("stt")[0]?.request.file.bytes.length).toBe(recording.length)
@@ -146,7 +142,7 @@ describe("bodies", () => {
     'multipart/form-data; boundary=""',
     "multipart/form-data; boundary=a=b",
     "multipart/form-data; x; boundary=y",
-  ])("one of type %s, which names no boundary of it, is malformed", async (type) => {
+  ])("one of type %s has no boundary: malformed", async (type) => {
     const answer = await post(multipart([good]), { "content-type": type })
     expect(answer.status).toBe(400)
     expect(await answer.json()).toMatchObject({ error: "VALIDATION_ERROR" })
@@ -157,13 +153,13 @@ describe("bodies", () => {
     "audio/wav",
     "application/x-www-form-urlencoded",
     "multipart/mixed; boundary=x",
-  ])("one of type %s is not taken", async (type) => {
+  ])("one of type %s is 415", async (type) => {
     const answer = await post(recording, { "content-type": type })
     expect(answer.status).toBe(415)
     expect(await answer.json()).toMatchObject({ error: "UNSUPPORTED_MEDIA_TYPE" })
   })
 
-  test("one that comes byte by byte is read as well", async () => {
+  test("one that arrives byte by byte is accepted", async () => {
     const client = await begin({ ...authorized(), "transfer-encoding": "chunked", accept: "audio/mpeg" })
     const body = multipart([{ name: "sessionId", content: "x" }, good])
     const edges = [...body.subarray(0, 300)].map((byte) => chunk(Uint8Array.of(byte)))
@@ -179,7 +175,7 @@ describe("bodies", () => {
 describe("size", () => {
   const tooLarge = { error: "AUDIO_TOO_LARGE", message: expect.stringContaining("25 MB") }
 
-  test("26 MB are refused by their Content-Length, unread", async () => {
+  test("26 MB are rejected by Content-Length, unread", async () => {
     const client = await begin({ ...authorized(), "content-length": `${26 * MB}` })
     await client.send(audioHead)
     const answer = await client.answer()
@@ -192,7 +188,7 @@ describe("size", () => {
 
   test.each([
     ["26 MB without a Content-Length are refused as they arrive", audioHead],
-    ["a field of 26 MB is as little read", partHead({ name: "sessionId" })],
+    ["a field of 26 MB is not read", partHead({ name: "sessionId" })],
   ])("%s", async (_, part) => {
     const client = await begin({ ...authorized(), "transfer-encoding": "chunked" })
     await client.send(chunk(part))
@@ -206,7 +202,7 @@ describe("size", () => {
     client.leave()
   })
 
-  test("exactly 25 MB are taken, and a byte more is not", async () => {
+  test("25 MB are accepted, a byte more is not", async () => {
     const most = await post(multipart([{ ...good, content: wavOfSize(25 * MB) }]))
     expect(most.status).toBe(200)
     await most.bytes()
@@ -219,7 +215,7 @@ describe("order", () => {
   test.each([
     ["no key", {}, "UNAUTHORIZED"],
     ["a wrong key", { authorization: "Bearer sk_wrong" }, "INVALID_API_KEY"],
-  ] as const)("%s is told before a byte of the body is read", async (_, headers, code) => {
+  ] as const)("%s is reported before the body is read", async (_, headers, code) => {
     const client = await begin({ ...headers, "content-length": `${20 * MB}` })
     const answer = await client.answer()
     expect({ status: answer.status, body: problem(answer.body) }).toMatchObject({
@@ -234,7 +230,7 @@ describe("order", () => {
     ["what is accepted", authorized, { "content-type": "text/plain", accept: "image/png" }, 406],
     ["the body's type", authorized, { "content-type": "text/plain", "content-length": `${26 * MB}` }, 415],
     ["its size", authorized, { "content-length": `${26 * MB}` }, 400],
-  ] as const)("%s is looked at before all that follows", async (_, key, headers, status) => {
+  ] as const)("%s is checked before the rest", async (_, key, headers, status) => {
     const client = await begin({
       "content-length": "100",
       ...(typeof key === "function" ? key() : key),
@@ -245,7 +241,7 @@ describe("order", () => {
   })
 })
 
-describe("the client leaves while it sends", () => {
+describe("the client disconnects during the upload", () => {
   const framings: ReadonlyArray<
     readonly [string, Record<string, string>, (bytes: Uint8Array) => Uint8Array]
   > = [

@@ -6,7 +6,7 @@ import { webmOpus } from "../support/audio.ts"
 import { isAlive } from "../support/ffmpeg-witness.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 
-/** Turns of a service whose ffmpegs wait for them. */
+/** Turns that use warm ffmpeg processes. */
 let service: TurnService
 let key = ""
 let recording: Uint8Array = new Uint8Array()
@@ -24,7 +24,7 @@ afterEach(async () => {
   expect(all.filter(isAlive)).toEqual([])
 })
 
-/** A turn has received all of it. */
+/** The whole upload has arrived. */
 const isUploaded = () =>
   readdirSync(tmpdir(), { recursive: true, encoding: "utf8" }).some(
     (path) => statSync(join(tmpdir(), path), { throwIfNoEntry: false })?.size === recording.length,
@@ -32,9 +32,9 @@ const isUploaded = () =>
 
 const converse = () => service.converse(key, new Blob([recording]))
 
-test("a turn needs none started for it, and another waits for the next", async () => {
+test("a turn uses the warm ffmpeg; another is started", async () => {
   const [first = 0] = service.ffmpegs()
-  // One that is started from here on decodes nothing.
+  // An ffmpeg started from here on decodes nothing.
   service.ffmpegHangs(true)
   const answer = await converse()
   expect({ status: answer.status, bytes: (await answer.bytes()).length }).toMatchObject({ status: 200 })
@@ -43,11 +43,11 @@ test("a turn needs none started for it, and another waits for the next", async (
   await until(() => service.ffmpegs().length === 2, "the next")
 })
 
-describe.each(["close", "reset"] as const)("a listener who leaves by a %s", (how) => {
-  test("while one decodes ends it, and leaves those that wait", async () => {
+describe.each(["close", "reset"] as const)("a client that disconnects by %s", (how) => {
+  test("during decoding: ends it, keeps the warm ones", async () => {
     const [first = 0] = service.ffmpegs()
     process.kill(first, "SIGSTOP")
-    // When the decoder is taken cannot be seen from here: a client that leaves too early leaves it waiting, and another tries.
+    // The test cannot see when the decoder is taken. A client that disconnects too early leaves it warm, and the next one tries again.
     const leaves = async () => {
       const client = await service.converseRaw(key, recording)
       await until(isUploaded, "the whole recording")
@@ -63,14 +63,14 @@ describe.each(["close", "reset"] as const)("a listener who leaves by a %s", (how
   })
 })
 
-test("one that has died is not missed", async () => {
+test("a dead warm ffmpeg is replaced", async () => {
   const [first = 0] = service.ffmpegs()
   process.kill(first, "SIGKILL")
   await until(() => !isAlive(first), "its end")
   expect((await converse()).status).toBe(200)
 })
 
-test("after 20 turns at once two wait at most", async () => {
+test("after 20 concurrent turns at most two are warm", async () => {
   const answers = await Promise.all(Array.from({ length: 20 }, converse))
   expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
   await Promise.all(answers.map((answer) => answer.bytes()))

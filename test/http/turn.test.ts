@@ -21,7 +21,7 @@ const sessionOf = (answer: Response) => answer.headers.get("x-session-id") ?? ""
 const messagesOf = async (sessionId: string, as = key) =>
   (await service.call("GET", `/sessions/${sessionId}/messages?limit=200`, { key: as })).json()
 
-/** What the model was last shown, without the system prompt. */
+/** The messages of the last LLM call without the system prompt. */
 const shown = () =>
   service.upstream
     .calls("llm")
@@ -29,7 +29,7 @@ const shown = () =>
     ?.request.messages.slice(1)
     .map(({ content }) => content)
 
-/** One turn, heard to its end. */
+/** Runs one complete turn. */
 const turn = async (said: string, replied: string, sessionId?: string, on = service, as = key) => {
   on.upstream.script("stt", [{ text: said }])
   on.upstream.script("llm", [{ text: replied }])
@@ -39,7 +39,7 @@ const turn = async (said: string, replied: string, sessionId?: string, on = serv
   return answer
 }
 
-test("a spoken question is answered in speech, saved, and known to the next turn", async () => {
+test("a spoken question is answered, saved and remembered", async () => {
   service.upstream.script("stt", [{ text: "What is the capital of France?" }, { text: "And of Spain?" }])
   service.upstream.script("llm", [{ text: "It is Paris. Ask me more!" }, { text: "That is Madrid." }])
 
@@ -77,7 +77,7 @@ test("a spoken question is answered in speech, saved, and known to the next turn
   })
 })
 
-test("the providers are asked as configured", async () => {
+test("the providers get the configured options", async () => {
   await turn("Hello?", "Hello there, good to hear you.")
   const { stt, llm, tts } = {
     stt: service.upstream.calls("stt")[0],
@@ -106,7 +106,7 @@ describe("the transcript", () => {
     ["emoji", "Great 👩🏽‍🚀🎉", undefined],
     ["what a header would end at", 'a"b\\c;d,e:f\u007f\u0085\u2028g', undefined],
     ["Arabic and Hindi", "مرحبا नमस्ते", undefined],
-  ])("%s comes back from the header", async (_, text, plain) => {
+  ])("%s is decoded from the header", async (_, text, plain) => {
     const answer = await turn(text, "All right then.")
     const header = answer.headers.get("x-transcript") ?? ""
     expect(decodeURIComponent(header)).toBe(text)
@@ -131,7 +131,7 @@ describe("the transcript", () => {
     expect(await messagesOf(sessionOf(answer))).toMatchObject({ messages: [{ content: text }, {}] })
   })
 
-  test("NUL and half a character, which can't be stored, do no harm; nor do they in the reply", async () => {
+  test("NUL and half a character do no harm", async () => {
     const answer = await turn("Hel\0lo \ud83d there", "Good\0 day \udc00 to you.")
     expect(decodeURIComponent(answer.headers.get("x-transcript") ?? "")).toBe("Hello \ufffd there")
     expect(await messagesOf(sessionOf(answer))).toMatchObject({
@@ -140,8 +140,8 @@ describe("the transcript", () => {
   })
 })
 
-describe("what the model sees", () => {
-  test("of 26 turns: the newest 20 messages, and what was just said", async () => {
+describe("the prompt", () => {
+  test("of 26 turns: the newest 20 messages and the transcript", async () => {
     let sessionId: string | undefined
     for (let n = 1; n <= 25; n++)
       sessionId = sessionOf(await turn(`Question ${n}?`, `Answer number ${n} is this.`, sessionId))
@@ -154,7 +154,7 @@ describe("what the model sees", () => {
     expect(service.upstream.calls("llm").at(-1)?.request.messages[0]?.role).toBe("system")
   })
 
-  test("whole turns are dropped, oldest first, while they are over CONTEXT_TOKENS", async () => {
+  test("drops the oldest turns over CONTEXT_TOKENS", async () => {
     const small = await startTurns({ env: { CONTEXT_TOKENS: "60", CONTEXT_MESSAGES: "100" } })
     try {
       const as = await small.register()
@@ -180,7 +180,7 @@ describe("what the model sees", () => {
 
 describe("the session", () => {
   test.each([
-    ["that is no UUID", () => "not-a-uuid"],
+    ["that is not a UUID", () => "not-a-uuid"],
     ["that is unknown", () => crypto.randomUUID()],
     ["with a NUL", () => "\0"],
     ["with SQL in it", () => "'; drop table sessions; --"],
@@ -200,7 +200,7 @@ describe("the session", () => {
         return id
       },
     ],
-  ])("%s: a new one, and the turn goes on", async (_, make) => {
+  ])("%s: the turn gets a new one", async (_, make) => {
     const asked = await make()
     const answer = await turn("Hello?", "Good to hear you.", asked)
     expect(sessionOf(answer)).not.toBe(asked)
@@ -208,12 +208,12 @@ describe("the session", () => {
     expect(await messagesOf(sessionOf(answer))).toMatchObject({ messages: [{ content: "Hello?" }, {}] })
   })
 
-  test("its id may be written in capitals", async () => {
+  test("accepts an id in capitals", async () => {
     const id = sessionOf(await turn("Hello?", "Good to hear you."))
     expect(sessionOf(await turn("Again?", "Again it is.", id.toUpperCase()))).toBe(id)
   })
 
-  test("a turn that fails leaves no session and no message, and does its session no harm", async () => {
+  test("a failed turn leaves no session and no message", async () => {
     const id = sessionOf(await turn("First.", "First answer."))
     const before = await service.stored()
     for (const sessionId of [undefined, id]) {

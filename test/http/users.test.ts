@@ -20,7 +20,7 @@ const stored = async (email: string) =>
   )[0]
 
 describe.each(["/users/register", "/auth/register"])("POST %s", (path) => {
-  test("makes a user and shows the one key, of which only the hash is stored", async () => {
+  test("creates a user and returns the key once", async () => {
     const email = newEmail()
     const answer = await register(email, path)
     expect(answer.status).toBe(201)
@@ -35,7 +35,7 @@ describe.each(["/users/register", "/auth/register"])("POST %s", (path) => {
     })
   })
 
-  test("takes a form, too", async () => {
+  test("accepts a form", async () => {
     const email = newEmail()
     const answer = await sendForm(path, { email })
     expect(answer.status).toBe(201)
@@ -43,7 +43,7 @@ describe.each(["/users/register", "/auth/register"])("POST %s", (path) => {
     expect(await stored(email)).toMatchObject({ email })
   })
 
-  test("refuses an address that is taken", async () => {
+  test("rejects a registered address", async () => {
     const email = newEmail()
     await register(email)
     await expectProblem(await register(email, path), { status: 409, code: "EMAIL_TAKEN" })
@@ -51,7 +51,7 @@ describe.each(["/users/register", "/auth/register"])("POST %s", (path) => {
 })
 
 describe("an e-mail address", () => {
-  test("is stored without the space around it, as it was written", async () => {
+  test("is stored trimmed, in its own case", async () => {
     const email = `Ada.${newEmail()}`
     expect((await register(`  ${email}\n`)).status).toBe(201)
     expect(await stored(email)).toMatchObject({ email })
@@ -62,12 +62,12 @@ describe("an e-mail address", () => {
     ["ada@example.org", "ADA@Example.ORG"],
     ["äö@example.org", "ÄÖ@example.org"],
     ["я@пример.рф", "Я@ПРИМЕР.РФ"],
-  ])("is the same in another letter case: %s, %s", async (first, second) => {
+  ])("is case-insensitive: %s, %s", async (first, second) => {
     expect((await register(first)).status).toBe(201)
     await expectProblem(await register(second), { status: 409, code: "EMAIL_TAKEN" })
   })
 
-  test.each([["a"], ["😀"]])("of 255 characters is taken, of 256 refused: %s", async (letter) => {
+  test.each([["a"], ["😀"]])("may have 255 characters, not 256: %s", async (letter) => {
     const domain = `@${crypto.randomUUID()}.example`
     expect((await register(letter.repeat(255 - domain.length) + domain)).status).toBe(201)
     await expectProblem(await register(letter.repeat(256 - domain.length) + domain), {
@@ -98,7 +98,7 @@ describe("an e-mail address", () => {
     [null, "null"],
     [["ada@example.com"], "a list"],
     [{}, "an object"],
-  ])("%j is refused (%s)", async (email) => {
+  ])("%j is rejected (%s)", async (email) => {
     await expectProblem(await register(email), {
       status: 400,
       code: "VALIDATION_ERROR",
@@ -106,7 +106,7 @@ describe("an e-mail address", () => {
     })
   })
 
-  test("registered by many at once is one user's", async () => {
+  test("registered concurrently: one user", async () => {
     const email = newEmail()
     const answers = await Promise.all(Array.from({ length: 8 }, () => register(email)))
     expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array(7).fill(409)])
@@ -116,7 +116,7 @@ describe("an e-mail address", () => {
 describe("POST /auth/login", () => {
   const login = (body: unknown) => service.call("POST", "/auth/login", { body })
 
-  test("tells whose the key is", async () => {
+  test("returns the key's user", async () => {
     const email = newEmail()
     const { userId, apiKey } = await readAs(Registered, await register(email))
     for (const answer of [
@@ -136,7 +136,7 @@ describe("POST /auth/login", () => {
     ["a NUL", "sk_\0"],
     ["a very long one", "s".repeat(8000)],
     ["half a character", "sk_\ud800"],
-  ])("refuses %s", async (_, apiKey) => {
+  ])("rejects %s", async (_, apiKey) => {
     await expectProblem(await login({ apiKey }), { status: 401, code: "INVALID_API_KEY" })
   })
 
@@ -151,7 +151,7 @@ describe("POST /auth/login", () => {
     await expectProblem(await login(body), { status: 400, code: "VALIDATION_ERROR", message: /^apiKey: / })
   })
 
-  test("never repeats a key that is refused", async () => {
+  test("never quotes a rejected key", async () => {
     const key = await service.register()
     for (const apiKey of [[key], { key }, `${key} ${key}`]) {
       const answer = await login({ apiKey })
@@ -164,7 +164,7 @@ describe("a key", () => {
   const listAs = (authorization?: string) =>
     fetch(`${service.url}/sessions`, authorization === undefined ? {} : { headers: { authorization } })
 
-  test.each(["Bearer", "bearer", "BEARER", "bEaReR", "Bearer  "])("follows the scheme %j", async (scheme) => {
+  test.each(["Bearer", "bearer", "BEARER", "bEaReR", "Bearer  "])("accepts the scheme %j", async (scheme) => {
     expect((await listAs(`${scheme} ${await service.register()}`)).status).toBe(200)
   })
 
@@ -199,7 +199,7 @@ describe("a key", () => {
       "a user's hash",
       async () => new Bun.CryptoHasher("sha256").update(await service.register()).digest("hex"),
     ],
-  ])("is refused where it is %s", async (_, key) => {
+  ])("is rejected if it is %s", async (_, key) => {
     const answer = await listAs(`Bearer ${await key()}`)
     expect(answer.headers.get("www-authenticate")).toBe('Bearer error="invalid_token"')
     await expectProblem(answer, { status: 401, code: "INVALID_API_KEY" })
@@ -214,7 +214,7 @@ describe("a key", () => {
     ["GET", `/sessions/${crypto.randomUUID()}/messages`],
     ["GET", "/sessions?limit=none"],
     ["POST", "/voice/conversation"],
-  ])("is asked for by %s %s, before anything else", async (method, path) => {
+  ])("is required first by %s %s", async (method, path) => {
     await expectProblem(await service.call(method, path), { status: 401, code: "UNAUTHORIZED" })
     await expectProblem(await service.call(method, path, { key: "sk_unknown" }), {
       status: 401,

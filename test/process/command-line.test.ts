@@ -5,7 +5,7 @@ import { cleanUpProcesses, mainFile, startProcess } from "../support/process.ts"
 afterAll(cleanUpProcesses)
 
 const run = async (args: ReadonlyArray<string>) => {
-  // Whatever is in the environment, help is given.
+  // Help works with any environment.
   const child = startProcess({ args: [mainFile, ...args], env: { PORT: "wrong" } })
   const code = await child.ended
   return { code, stdout: child.stdout(), stderr: child.stderr() }

@@ -8,7 +8,7 @@ import { cleanUpProcesses, newFolder, type ServiceProcess, startProcess } from "
 import { until } from "../support/turns.ts"
 import { startUpstream, type Upstream } from "../support/upstream.ts"
 
-/** The embedded database dies while the service runs, which then goes on by itself. */
+/** The embedded database dies while the service runs, and the service recovers. */
 const cwd = newFolder()
 const cluster = `${serverFolder(join(cwd, ".data"))}/postgres/cluster`
 let upstream: Upstream
@@ -55,7 +55,7 @@ const converse = (accept = "application/json") => {
 }
 const serverPid = () => Number.parseInt(readFileSync(`${cluster}/postmaster.pid`, "utf8"), 10)
 
-/** The server's processes that serve a connection of the service's. */
+/** The PostgreSQL processes that serve the service's connections. */
 const backends = () =>
   readdirSync("/proc")
     .filter(Number)
@@ -68,7 +68,7 @@ const backends = () =>
     })
     .filter((pid) => readFileSync(`/proc/${pid}/stat`, "utf8").includes(`) S ${serverPid()} `))
 
-/** In ms, on a machine that has much else to do. */
+/** In ms, on a busy machine. */
 const restart = 20_000
 
 const events = (name: string) => service.records().filter(({ event }) => event === name)
@@ -77,7 +77,7 @@ test("killed during a turn: 503, then recovers", async () => {
   upstream.script("llm", [{ delayMs: 200 }])
   const turn = converse()
   await upstream.waitFor(() => upstream.calls("llm")[0])
-  // Not to be started again before that was seen.
+  // Keeps it stopped until the failure was seen.
   renameSync(`${cluster}/global`, `${cluster}/elsewhere`)
   process.kill(serverPid(), "SIGKILL")
   await until(async () => (await get("/sessions")) === 503, "the database to be missed")

@@ -1,4 +1,4 @@
-/** `doctor` with all well, and with each thing broken. */
+/** `doctor` without problems, and with each problem. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test"
 import { chmodSync, existsSync, symlinkSync } from "node:fs"
 import { join } from "node:path"
@@ -8,7 +8,7 @@ import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/
 
 let database: TestDatabase
 
-/** A server with the list of models, and nothing else; what it is asked is kept. */
+/** A server with a list of models only. Records its requests. */
 const allWell = () => Response.json({ data: ["whisper-1", "gpt-3.5-turbo", "tts-1"].map((id) => ({ id })) })
 let answer: () => Response = allWell
 let asked: Array<string> = []
@@ -71,12 +71,12 @@ const doctor = async ({ env = {}, cwd }: Place = {}) => {
   expect(process.stderr()).toBe("")
   const { ok, checks } = Schema.decodeSync(Report)(process.stdout())
   expect(code).toBe(ok ? 0 : 1)
-  // Whoever is told of something is told what to do about it.
+  // Every problem has advice.
   expect(checks.filter(({ state, advice }) => (state === "ok") !== (advice === undefined))).toEqual([])
   return { ok, checks, states: Object.fromEntries(checks.map(({ check, state }) => [check, state])) }
 }
 
-/** What stands out, where one thing is broken. */
+/** Runs doctor and returns its problems and warnings. */
 const complaints = async (place: Place) => {
   const { ok, checks } = await doctor(place)
   return {

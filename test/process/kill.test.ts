@@ -1,6 +1,6 @@
 /**
- * `kill -9` of the service at random moments of turns, of all kinds and several at once, sometimes with its database:
- * nothing is half saved, and all goes on after the next start. KILLS says how often (5), KILL_SEED repeats a run.
+ * Kills the service (`kill -9`) at random moments of concurrent turns, sometimes with its database.
+ * Nothing may be half saved. KILLS is the number of kills (5); KILL_SEED repeats a run.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { mkdirSync, readdirSync, readFileSync } from "node:fs"
@@ -18,7 +18,7 @@ import { startUpstream, type Upstream } from "../support/upstream.ts"
 
 const kills = Number(process.env.KILLS ?? 5)
 const seed = Number(process.env.KILL_SEED ?? Date.now() % 2 ** 31)
-/** Each so many times the whole lease of what was killed is waited for; else it is cut to half a second. */
+/** Every so many kills, the test waits for the whole lease; otherwise it shortens the lease to half a second. */
 const wholeLeaseEvery = 10
 /** In seconds, as in ledger.ts. */
 const lease = 15
@@ -60,7 +60,7 @@ afterAll(async () => {
   await upstream.stop()
 })
 
-/** No two turns are told the same. */
+/** The texts of turns are unique. */
 const question = () => {
   asked += 1
   return `Question ${asked}`
@@ -103,7 +103,7 @@ const written = (accept: string, sessionId: string): Turn => ({
 })
 const keyed = (turn: Turn): Turn => ({ ...turn, key: crypto.randomUUID() })
 
-/** What a client may have begun when the service dies. */
+/** The requests that may run when the service is killed. */
 const batch = (sessionId: string): ReadonlyArray<Turn> => {
   const [wav = new Uint8Array(), webm = new Uint8Array()] = recordings
   return [
@@ -179,7 +179,7 @@ const databaseOf = (service: ServiceProcess) => {
   return new SQL(`postgres://voice_agent:${password}@127.0.0.1:${ready?.port}/voice_agent`, { max: 1 })
 }
 
-/** Whatever was killed when: what is stored is whole, and in order. */
+/** Expects whole turns in order. */
 const expectWhole = async (sql: SQL, clean: ReadonlyArray<string>) => {
   const turns: ReadonlyArray<{ id: string; state: string; roles: string; cut: boolean }> = await sql`
     select turns.id, state, coalesce(string_agg(role, ' ' order by messages.sequence), '') as roles,
@@ -212,7 +212,7 @@ const expectWhole = async (sql: SQL, clean: ReadonlyArray<string>) => {
 }
 
 test.if(process.platform === "linux")(
-  `killed ${kills} times: nothing is half saved, and all goes on (KILL_SEED=${seed})`,
+  `${kills} kills leave whole turns only (KILL_SEED=${seed})`,
   async () => {
     console.log(`KILL_SEED=${seed}`)
     const figures = { clean: 0, cut: 0, replayed: 0, anew: 0, withDatabase: 0, adopted: 0 }
@@ -223,7 +223,7 @@ test.if(process.platform === "linux")(
     user = (await post(url, "/users/register", { email: "ada@example.com" }, Registered)).apiKey
     for (let kill = 1; kill <= kills; kill++) {
       const { sessionId } = await post(url, "/sessions", {}, Created)
-      // Something to remember, so that the turn after the kill has a history.
+      // A first turn, so that the turn after the kill has a history.
       expect(isClean(await send(url, written("application/json", sessionId)))).toBe(true)
 
       const turns = batch(sessionId)

@@ -9,15 +9,15 @@ import { type Service, startService } from "../support/service.ts"
 import { fail, type Stage, type Step } from "../support/upstream.ts"
 import type { TtsRequest } from "../support/upstream-requests.ts"
 
-/** What must never be in a log; each is in all that could bring it there. */
+/** Words that must not be logged. */
 const key = "sk_hushkey"
 const heard = "hushheard"
 const reply = "hushreply"
-/** Words of the provider, which may quote any of these. */
+/** A provider's error message, which may quote these words. */
 const quoted = "hushquoted"
 const secret = /hush/i
 
-/** Each stage as it goes well, with marked words. */
+/** Successful stages with these words. */
 const well: Record<Stage, Step> = {
   stt: { text: `You ${heard} me.` },
   llm: { text: `I ${reply}. And I ${reply} again!` },
@@ -25,7 +25,7 @@ const well: Record<Stage, Step> = {
 }
 
 const folder = newFolder()
-/** All that the console got, and what of it no test has looked through yet. */
+/** The console's lines, and those that no test has checked yet. */
 const all: Array<string> = []
 const unseen: Array<string> = []
 const listen = (...said: ReadonlyArray<unknown>) => {
@@ -40,7 +40,7 @@ beforeAll(async () => {
   for (const name of ["log", "error", "warn"] as const) spyOn(console, name).mockImplementation(listen)
   service = await startService({
     database,
-    // Retries soon, and time-outs (15 s) after 0.5 s.
+    // Shortens the pauses between retries, and the timeouts from 15 s to 0.5 s.
     speed: 30,
     env: {
       NODE_ENV: "production",
@@ -65,7 +65,7 @@ afterAll(async () => {
 })
 
 const records = () => parseLog(all.join("\n"))
-/** All that was logged of one request. */
+/** The log lines of one request. */
 const recordsOf = async (requestId: string): Promise<ReadonlyArray<LogRecord>> => {
   for (;;) {
     const own = records().filter((record) => record.requestId === requestId)
@@ -74,7 +74,7 @@ const recordsOf = async (requestId: string): Promise<ReadonlyArray<LogRecord>> =
   }
 }
 
-/** A turn, each stage going well once its scripted steps are used up; its status and what was logged of it. */
+/** Runs a turn with scripted steps. Returns its status and log lines. */
 const takeTurn = async (
   script: {
     readonly stt?: ReadonlyArray<Step>
@@ -168,7 +168,7 @@ describe("the lines of a turn", () => {
   })
 })
 
-/** Ways to fail, with the words that each brings. */
+/** Failures that contain these words. */
 const failures: Record<string, Partial<Record<Stage, ReadonlyArray<Step>>>> = {
   "STT: 429": { stt: [fail.rateLimited()] },
   "STT: 400 that quotes": { stt: [fail.badRequest(`No ${quoted} here`)] },
@@ -217,7 +217,7 @@ const failures: Record<string, Partial<Record<Stage, ReadonlyArray<Step>>>> = {
 }
 
 describe("no transcript and no key is logged", () => {
-  /** In none of the lines since the last look. */
+  /** Expects none of the words in the new lines. */
   const noSecret = () => {
     expect(unseen.splice(0).filter((line) => secret.test(line))).toEqual([])
   }
@@ -251,7 +251,7 @@ describe("no transcript and no key is logged", () => {
     const firstOnly = ({ input }: TtsRequest): Step =>
       input.includes("first sentence") ? {} : { ...fail.badRequest(`${reply} can't be spoken`), delayMs: 300 }
     const tts = await takeTurn(
-      // By what is asked, since the two may come in either order; and the first is heard before the second fails.
+      // Chosen by the text, because the calls may come in any order. The first is sent before the second fails.
       { ...spoken, tts: [firstOnly, firstOnly] },
       { accept: "audio/mpeg" },
     )
@@ -350,7 +350,7 @@ describe("the line of a request", () => {
   })
 })
 
-/** What the service answers to these bytes. */
+/** The response to raw bytes. */
 const askRaw = async (text: string): Promise<string> => {
   const { hostname, port } = new URL(service.url)
   const socket = connect(Number(port), hostname)

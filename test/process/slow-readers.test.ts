@@ -1,4 +1,4 @@
-/** What many clients who ask, and then read nothing, cost a service that runs by itself. */
+/** The cost of many clients that send a request and read nothing. */
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { connect, type Socket } from "node:net"
@@ -12,7 +12,7 @@ import { startUpstream, type Upstream } from "../support/upstream.ts"
 const exports = 10
 const lists = 10
 const turns = 4
-/** Of the service's own: the database's connections. */
+/** The service's own connections to the database. */
 const slack = 8
 
 let database: TestDatabase
@@ -27,7 +27,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** A client that has sent a request, and reads nothing. */
+/** A client that has sent a request and reads nothing. */
 const deaf = (url: string, request: string, body?: Uint8Array) =>
   new Promise<Socket>((resolve) => {
     const { hostname, port } = new URL(url)
@@ -63,9 +63,9 @@ test.skipIf(!existsSync("/proc/self/status"))(
       body: JSON.stringify({ email: "deaf@example.com" }),
     })
     const key = /sk_[0-9a-f]+/.exec(await registered.text())?.[0] ?? ""
-    // A history of 100 MB: far more than all the buffers between us hold.
+    // A history of 100 MB: far more than all buffers on the way hold.
     const [{ id }] = await database.sql`insert into sessions (user_id) select id from users returning id`
-    // Without the trigger that keeps the session's time, for each row.
+    // Without the trigger that updates the session for each row.
     await database.sql`alter table items disable trigger user`
     await database.sql`insert into items (session_id, turn_id, type, payload)
       select ${id}, gen_random_uuid(), 'message', jsonb_build_object('role', 'user', 'text', repeat('x', 4096))
@@ -109,7 +109,7 @@ test.skipIf(!existsSync("/proc/self/status"))(
     while (sockets() > before.sockets + lists + slack) await Bun.sleep(20)
     expect(readdirSync(temporary)).toEqual([])
     clearInterval(watching)
-    // Whole, the exports alone would be 1 GB. Most of what there is, is garbage that is not collected yet.
+    // The complete exports would be 1 GB. Most of this memory is garbage that is not collected yet.
     expect(peak - before.memory).toBeLessThan(600)
     for (const socket of clients) socket.destroy()
     service.signal("SIGTERM")

@@ -12,7 +12,7 @@ const offline = { OFFLINE_ENGINES: "on" }
 const run = async (args: ReadonlyArray<string>, env: Record<string, string> = offline, cwd = newFolder()) => {
   const child = startProcess({ args: [mainFile, ...args], env, cwd })
   const code = await child.ended
-  // Neither of them has anything to store.
+  // Neither command needs a database.
   expect(existsSync(join(cwd, ".data"))).toBe(false)
   return { code, stdout: child.stdout(), stderr: child.stderr() }
 }

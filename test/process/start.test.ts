@@ -16,7 +16,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** A start that fails: one sentence on stderr, code 1. */
+/** Expects a failed start: one line on stderr, exit code 1. */
 const refusal = async (env: Record<string, string>, args: ReadonlyArray<string> = []) => {
   const failed = startProcess({ env: { DATABASE_URL: database.url, ...env }, args: [mainFile, ...args] })
   expect(await failed.ended).toBe(1)
@@ -230,10 +230,10 @@ test("--help prints the usage with invalid settings", async () => {
   expect(help.stderr()).toBe("")
 })
 
-/** Lets a connection that was refused be noticed: the network has a clock of its own. */
+/** Waits in real time until a refused connection is noticed. */
 const settle = Effect.promise(() => Bun.sleep(10))
 
-/** Stands before a server: it drops every connection until it is opened, then passes them on. */
+/** A proxy that drops every connection until it is opened. */
 const startGate = async (host: string, port: number) => {
   let isOpen = false
   const refused = Promise.withResolvers<void>()
@@ -256,7 +256,7 @@ const startGate = async (host: string, port: number) => {
   const address = server.address()
   return {
     port: typeof address === "object" && address !== null ? address.port : 0,
-    /** Settles with the first connection that was dropped. */
+    /** Resolves with the first dropped connection. */
     refused: refused.promise,
     open: () => {
       isOpen = true

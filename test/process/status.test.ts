@@ -33,7 +33,7 @@ const start = (env: Record<string, string> = {}) =>
 
 const lines = (service: ServiceProcess) => service.records().filter(({ event }) => event === "server.status")
 
-/** What it says of itself when it is asked once more. */
+/** Sends SIGUSR2 and returns the new status. */
 const statusOf = async (service: ServiceProcess) => {
   const before = lines(service).length
   service.signal("SIGUSR2")
@@ -72,10 +72,10 @@ test("SIGUSR2 logs the status", async () => {
   const turns = Array.from({ length: 3 }, () => converse(url, key, leave.signal))
   await upstream.waitFor(() => upstream.openCalls() === 3, "three turns that hear")
   const busy = await statusOf(service)
-  // Each recording is whole, and lies there until its turn is over.
+  // Each whole recording stays on the disk until its turn ends.
   expect(busy).toMatchObject({ turns: 3, uploads: 0 })
   expect(Number(busy.uploadMb)).toBeGreaterThan(0)
-  // Each has several: the turn's own, its place in the session, what watches the provider.
+  // Each turn has several fibers.
   expect(Number(busy.fibres)).toBeGreaterThanOrEqual(Number(idle.fibres) + 9)
 
   leave.abort()

@@ -32,7 +32,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** The service with the scripted upstream and, unless told, the run's own database; JSON on its console. */
+/** Starts the service with the scripted upstream and JSON on its console. */
 const start = ({ env, ...rest }: ProcessOptions = {}) =>
   startProcess({
     env: {
@@ -73,7 +73,7 @@ const freePort = async (): Promise<string> => {
   return `${port}`
 }
 
-/** Every living process with the folder in its arguments. */
+/** The living processes with the folder in their arguments. */
 const processesOf = async (folder: string): Promise<ReadonlyArray<string>> => {
   const list = await Bun.spawn(["ps", "-eo", "pid=,args=", "-ww"]).stdout.text()
   return list.split("\n").filter((line) => line.includes(folder))
@@ -95,7 +95,7 @@ describe.each(["SIGTERM", "SIGINT"] as const)("%s", (signal) => {
 
     const answer = await turn
     expect(answer.status).toBe(200)
-    // Nobody sends another request by this connection, which ends with the answer.
+    // No other request is sent on this connection, which ends with the response.
     expect(answer.headers.get("connection")).toBe("close")
     const heard = await decode(await answer.bytes(), { from: "pipe" })
     expect(heard.log).toBe("")
@@ -206,7 +206,7 @@ describe("a turn that hangs", () => {
     const end = service.ended.then(() => {
       ended = true
     })
-    // The first ones come at once, and count as the same signal again.
+    // Signals within a moment count as one signal.
     while (!ended) {
       service.signal("SIGINT")
       await Promise.race([end, Bun.sleep(100)])
@@ -241,7 +241,7 @@ describe("with the embedded database", () => {
     next.signal("SIGINT")
     expect(await next.ended).toBe(0)
     expect(await processesOf(cluster)).toEqual([])
-    // The files hold all that the console got, to the last line.
+    // The log files have every line of the console.
     const file = parseLog(await Bun.file(join(cwd, "logs/combined.log")).text())
     expect(file).toEqual([...early.records(), ...next.records()])
     expect(file.at(-1)).toMatchObject({ event: "server.stopped" })
@@ -273,7 +273,7 @@ describe("with the embedded database", () => {
     const key = await register(url)
     await Bun.write(part, "// changed")
     await service.says(/"event":"server.listening"/, 2)
-    // One change may be noticed twice, and the second new start then ends the first.
+    // A change may be noticed twice; the second restart then ends the first.
     const signedIn = () => signIn(url, key).catch(() => "starting again")
     while ((await signedIn()) !== 200) await Bun.sleep(10)
     service.signal("SIGINT")

@@ -1,4 +1,4 @@
-/** `talk` and `login` as processes of their own, against the service. */
+/** `talk` and `login` as processes, with a running service. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { statSync } from "node:fs"
 import { chmod } from "node:fs/promises"
@@ -8,7 +8,7 @@ import { cleanUpProcesses, mainFile, newFolder } from "../support/process.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT, fail } from "../support/upstream.ts"
 
-// The client's own pauses, where there is no service, take 4 s.
+// Without a service, the client's retries take 4 s.
 setDefaultTimeout(60_000)
 
 const question = new URL("../../examples/question.wav", import.meta.url).pathname
@@ -26,10 +26,10 @@ afterAll(async () => {
 })
 
 interface Options {
-  /** Its state lies here. */
+  /** The folder of its state. */
   readonly home?: string
   readonly env?: Record<string, string>
-  /** Written to its stdin once it has said this on stderr. */
+  /** Written to its stdin after this text on stderr. */
   readonly enterAfter?: string
 }
 
@@ -94,7 +94,7 @@ describe("talk", () => {
     expect(second?.sessionId).toBe(first?.sessionId ?? "")
     expect(third?.sessionId).not.toBe(first?.sessionId ?? "")
     expect(fourth?.sessionId).toBe(third?.sessionId ?? "")
-    // The key is nobody else's to read.
+    // No other user may read the key.
     expect(statSync(join(home, "voice-agent/state.json")).mode & 0o777).toBe(0o600)
     expect((service.upstream.calls("llm")[1]?.request.messages ?? []).length).toBeGreaterThan(2)
   })
@@ -126,7 +126,7 @@ describe("talk", () => {
     const home = newFolder()
     const bin = newFolder()
     const programs = {
-      // As sox's: the file is its last word, and whole once it was interrupted.
+      // Like sox: the file is the last argument, and is complete after an interrupt.
       rec: `for file; do :; done\ntrap 'cp "${question}" "$file"; exit 0' INT\nwhile :; do sleep 0.05; done`,
       ffplay: `cat > "${home}/played"`,
     }

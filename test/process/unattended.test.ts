@@ -6,7 +6,7 @@ import { cleanUpProcesses, newFolder, startProcess } from "../support/process.ts
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY, fail, startUpstream, type Upstream } from "../support/upstream.ts"
 
-/** A process that is to end while it runs a turn, and a service that stays, on one database. */
+/** A process that ends during a turn, and a service that stays, on one database. */
 let database: TestDatabase
 let upstream: Upstream
 let staying: TurnService
@@ -33,10 +33,10 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** Of the process, and not within the folder that the service which stays looks through. */
+/** The process's own TMPDIR, outside the folder that the other service cleans up. */
 const folder = newFolder()
 
-/** A process with a turn at work whose client has left. */
+/** A process that runs a turn whose client has disconnected. */
 const unattended = async (env: Record<string, string> = {}) => {
   const service = startProcess({
     cwd: folder,
@@ -62,7 +62,7 @@ const unattended = async (env: Record<string, string> = {}) => {
   await upstream.waitFor(() => upstream.calls("llm")[0], "the turn")
   leaving.abort()
   expect(await left).toBe("left")
-  // Its line comes when the service has noticed.
+  // The line is logged when the service has noticed the disconnect.
   await service.says(/"path":"\/api\/v1\/voice\/conversation","status":499/)
   return service
 }

@@ -12,8 +12,8 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** For a test of several processes, each of which starts in half a second, on a machine that has much else to do. */
-const patienceMs = 30_000
+/** For tests of several processes, which take half a second each to start, on a busy machine. */
+const timeoutMs = 30_000
 
 interface Place {
   readonly cwd?: string
@@ -32,7 +32,7 @@ const users = async (
   const code = await command.ended
   return { code, stdout: command.stdout(), stderr: command.stderr() }
 }
-/** What a command prints for machines, a line each. */
+/** The JSON lines of a command. */
 const lines = async <A, I>(schema: Schema.Schema<A, I>, args: ReadonlyArray<string>, place?: Place) => {
   const { code, stdout, stderr } = await users([...args, "--json"], place)
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
@@ -62,14 +62,14 @@ const create = async (email = newEmail(), place?: Place) => {
   if (made === undefined) throw new Error("nothing was printed")
   return made
 }
-/** Whether a key is one that may be used. */
+/** True if the key works. */
 const works = async (apiKey: string) => {
   const hash = new Bun.CryptoHasher("sha256").update(apiKey).digest("hex")
   return (
     (await database.sql`select 1 from api_keys where key_hash = ${hash} and revoked_at is null`).length > 0
   )
 }
-/** A command that fails: one sentence on stderr, nothing else. */
+/** Expects a failed command: one line on stderr, no other output. */
 const refusal = async (args: ReadonlyArray<string>, code: number) => {
   const answer = await users(args)
   expect(answer).toMatchObject({ code, stdout: "" })
@@ -92,7 +92,7 @@ describe("users", () => {
       expect(stdout).toMatch(/^User \S+ \([\w-]{36}\)\nAPI key, shown this once: sk_[0-9a-f]{64}\n$/)
       expect(await refusal(["create", "ada@EXAMPLE.com"], 1)).toContain("already registered")
     },
-    patienceMs,
+    timeoutMs,
   )
 
   test(
@@ -111,7 +111,7 @@ describe("users", () => {
       expect(stdout).toContain(`  ${made.keyId}  ${made.apiKey.slice(0, 7)}…  API key, never used\n`)
       expect(stdout).not.toContain(made.apiKey)
     },
-    patienceMs,
+    timeoutMs,
   )
 
   test(
@@ -125,7 +125,7 @@ describe("users", () => {
       expect(new Set(listed.map(({ userId }) => userId)).size).toBe(1001)
       await many.drop()
     },
-    patienceMs,
+    timeoutMs,
   )
 
   test(
@@ -142,7 +142,7 @@ describe("users", () => {
       expect(await works(all?.apiKey ?? "")).toBe(true)
       expect(await refusal(["rotate", email, "--name", "Fridge"], 1)).toContain("no such API key")
     },
-    patienceMs,
+    timeoutMs,
   )
 
   test(
@@ -160,7 +160,7 @@ describe("users", () => {
       const [back] = await lines(Made, ["rotate", email])
       expect(await works(back?.apiKey ?? "")).toBe(true)
     },
-    patienceMs,
+    timeoutMs,
   )
 
   test(
@@ -177,7 +177,7 @@ describe("users", () => {
       expect(await database.sql`select 1 from sessions where user_id = ${userId}`).toHaveLength(0)
       expect(await refusal(["delete", email], 1)).toContain("no user with this e-mail address")
     },
-    patienceMs,
+    timeoutMs,
   )
 
   test.each([
@@ -196,7 +196,7 @@ describe("users", () => {
     async (args, said) => {
       expect(await refusal(args, 2)).toContain(said)
     },
-    patienceMs,
+    timeoutMs,
   )
 
   test.each([
@@ -211,7 +211,7 @@ describe("users", () => {
       expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
       expect(stdout).toContain(said)
     },
-    patienceMs,
+    timeoutMs,
   )
 
   test(
@@ -223,7 +223,7 @@ describe("users", () => {
       expect(code).toBe(1)
       expect(stderr).toMatch(/^The command failed\. The database refused the connection .*\n$/)
     },
-    patienceMs,
+    timeoutMs,
   )
 })
 
@@ -246,5 +246,5 @@ test(
     expect(await service.ended).toBe(0)
     expect(await lines(Listed, ["list"], place)).toHaveLength(2)
   },
-  2 * patienceMs,
+  2 * timeoutMs,
 )

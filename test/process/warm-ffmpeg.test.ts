@@ -28,7 +28,7 @@ const start = (env: Record<string, string> = {}) =>
     },
   })
 
-/** One whose parent was killed is gone once whoever adopts it has asked for its exit code. */
+/** A process whose parent was killed is gone when its new parent has read its exit code. */
 const living = async () => {
   const states = witness.alive().map((pid) => Bun.spawn(["ps", "-o", "stat=", "-p", `${pid}`]).stdout.text())
   return (await Promise.all(states)).filter((state) => !/^(Z|\s*$)/.test(state))

@@ -192,7 +192,7 @@ describe("generate", () => {
   })
 
   test("an error of `on` is a defect, and closes the connection", async () => {
-    upstream.script("llm", [{ tokens: Array(500).fill("word "), chunkDelayMs: 2 }])
+    upstream.script("llm", [{ tokens: Array(500).fill("word "), chunkDelayMs: 20 }])
     const bug = new Error("a bug")
     const generate = generateWith(client)(prompt, options, () => {
       throw bug
