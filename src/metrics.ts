@@ -1,6 +1,6 @@
 import { Effect, Metric, MetricBoundaries } from "effect"
 
-/** In ms: from what nobody notices to the longest that a turn may take to its first sound. */
+/** Histogram bounds in ms: from an unnoticeable delay to the longest wait for the first audio. */
 const boundaries = MetricBoundaries.fromIterable([
   10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000,
 ])
@@ -10,14 +10,14 @@ const requests = Metric.counter("voice_agent.requests", {
   incremental: true,
 })
 const turns = Metric.counter("voice_agent.turns", {
-  description: "Turns by how they ended",
+  description: "Turns by outcome",
   incremental: true,
 })
-const times = Metric.histogram("voice_agent.turn.time", boundaries, "Times of whole turns").pipe(
+const times = Metric.histogram("voice_agent.turn.time", boundaries, "Timings of whole turns").pipe(
   Metric.tagged("unit", "ms"),
 )
 const retries = Metric.counter("voice_agent.retries", {
-  description: "Providers asked again",
+  description: "Retried requests to providers",
   incremental: true,
 })
 
@@ -31,7 +31,7 @@ export const countTurn = (outcome: string) => Metric.increment(Metric.tagged(tur
 
 export const countRetry = (stage: string) => Metric.increment(Metric.tagged(retries, "stage", stage))
 
-/** Of a whole turn, in ms; each as a series of its own. */
+/** The timings of a whole turn in ms, one series each. */
 export const recordTimings = (timings: Readonly<Record<string, number>>) =>
   Effect.forEach(
     Object.entries(timings),
