@@ -1,13 +1,13 @@
 import { availableParallelism, totalmem } from "node:os"
 
-/** What this process may use. */
+/** The resources that this process may use. */
 export interface HostResources {
   readonly cores: number
   /** Bytes. */
   readonly memory: number
 }
 
-/** The container's limits if it has any, else the machine's. */
+/** The limits of the container if it has any, otherwise those of the machine. */
 export const hostResources = (): HostResources => {
   const constrained = process.constrainedMemory()
   return {
@@ -22,12 +22,12 @@ export const hostResources = (): HostResources => {
  * their first audio after 1616 ms (p95; 1583 without a queue), 64 after 2776 ms.
  */
 const turnsPerCore = 16
-/** Everything but ffmpeg runs on one thread, which is the limit from here on, however many cores there are. */
+/** More cores do not help: everything except ffmpeg runs on one thread. */
 const maxUsedCores = 4
 /** Bytes: an upload on its way to the disk, and a recording of five minutes on its way to speech recognition. */
 const memoryPerTurn = 32 * 1024 * 1024
 
-/** Bytes that an upload at full speed holds on its way to the disk. A slow one holds next to nothing. */
+/** Bytes of memory that an upload at full speed holds before they are on the disk. A slow upload holds almost none. */
 const memoryPerUpload = 2 * 1024 * 1024
 /** Each upload is a connection and an open file, and this many are about what a process may have. */
 const maxUploads = 1024

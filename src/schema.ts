@@ -14,7 +14,7 @@ export type TurnId = typeof TurnId.Type
 export const ItemId = id("ItemId")
 export type ItemId = typeof ItemId.Type
 
-/** The id that a client sent, in lower case; None where the text is not a UUID. */
+/** The id that a client sent, in lower case. None if the text is not a UUID. */
 export const parseId = <Id extends string>(
   schema: Schema.Schema<Id, string>,
   text: string,

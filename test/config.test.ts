@@ -59,7 +59,7 @@ const defaults = {
   maxTurnsPerUser: 4,
   rateLimits: { turns: 30, requests: 300, registrations: 20, logins: 30, wrongKeys: 20 },
   trustedProxies: [],
-  turnQueuePatience: Duration.seconds(2),
+  turnQueueTimeout: Duration.seconds(2),
   turnQueueLength: 64,
   sessionTimeout: Duration.minutes(30),
   sessionRetentionDays: 0,
@@ -71,7 +71,7 @@ const defaults = {
   uploadMinRate: 1024,
   maxUploads: defaultMaxUploads(hostResources()),
   uploadSpace: Option.none(),
-  listenerTimeout: Duration.seconds(60),
+  clientTimeout: Duration.seconds(60),
 }
 
 test("every setting has a default", () => {
@@ -221,7 +221,7 @@ const variables: Record<
     wrong: [["-1", "all"], "a number from 0 to 100000000"],
   },
   LISTENER_TIMEOUT_SECONDS: {
-    right: ["9", { listenerTimeout: Duration.seconds(9) }],
+    right: ["9", { clientTimeout: Duration.seconds(9) }],
     wrong: [["0"], "a number from 0.1 to 600"],
   },
   SILENCE_DBFS: {
@@ -265,7 +265,7 @@ const variables: Record<
     ],
   },
   TURN_QUEUE_SECONDS: {
-    right: ["0", { turnQueuePatience: Duration.zero }],
+    right: ["0", { turnQueueTimeout: Duration.zero }],
     wrong: [["-1", "61"], "a number from 0 to 60"],
   },
   TURN_QUEUE_LENGTH: {

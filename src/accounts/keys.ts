@@ -34,7 +34,7 @@ const Validity = Schema.Struct({ isValid: Schema.Boolean })
 export class Keys extends Context.Tag("voice-agent/Keys")<
   Keys,
   {
-    /** The owner of a key. Always one hash and one look-up, whatever the text is. */
+    /** The owner of a key. Every text costs one hash and one look-up, so the time reveals nothing. */
     readonly authenticate: (
       apiKey: Redacted.Redacted,
     ) => Effect.Effect<SignedIn, InvalidApiKey | DatabaseError>

@@ -2,7 +2,7 @@ import { Context, type Duration, Effect, Layer, type Option } from "effect"
 import { Settings } from "../config.ts"
 import type { SessionId } from "../schema.ts"
 
-/** What answers a turn: a value that is resolved once per turn and passed to each stage. No stage reads global settings. */
+/** The assistant that answers a turn. Resolved once per turn and passed to each stage; no stage reads global settings. */
 export interface Agent {
   /** The system prompt. */
   readonly instructions: string
@@ -20,7 +20,7 @@ export interface Agent {
     readonly maxTokens: number
   }
   readonly speaking: { readonly model: string; readonly voice: string }
-  /** How much of the session's history the model sees: the newest items, as long as they fit the estimated tokens. */
+  /** The part of the session's history that the model sees: the newest whole turns within both limits. `maxTokens` is estimated. */
   readonly history: { readonly maxItems: number; readonly maxTokens: number }
   /** From the end of the upload to the first audio, or to the first text of a reply that is not spoken. */
   readonly firstOutputTimeout: Duration.Duration

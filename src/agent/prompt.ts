@@ -4,7 +4,7 @@ import type { Prompt, PromptMessage } from "../providers/language-model.ts"
 import { estimateTokens } from "../providers/tokens.ts"
 import type { Agent } from "./agent.ts"
 
-/** A turn's items as the model sees them. An empty message is left out: models refuse one. */
+/** The messages of a turn for the model. Empty messages are left out, because models refuse them. */
 const messagesOf = (items: ReadonlyArray<Item>): ReadonlyArray<PromptMessage> =>
   items.flatMap(({ payload }) =>
     payload.type === "message" && payload.role !== "system" && payload.text.trim() !== ""
@@ -31,14 +31,14 @@ export const fitHistory = (history: ReadonlyArray<Item>, maxTokens: number): Rea
   return turns.slice(tooOld + 1).flat()
 }
 
-/** Consecutive messages of one role as one. After a reply that nobody heard, some models refuse two in a row. */
+/** Joins consecutive messages of one role, which some models refuse. They occur after a reply that nobody heard. */
 export const alternating = (messages: ReadonlyArray<PromptMessage>): ReadonlyArray<PromptMessage> => {
   if (!Arr.isNonEmptyReadonlyArray(messages)) return []
   const runs = Arr.groupWith(messages, (one, next) => one.role === next.role)
   return runs.map((run) => ({ role: run[0].role, content: run.map(({ content }) => content).join("\n") }))
 }
 
-/** What the model sees when the user has said `transcript`. */
+/** The prompt for the user's `transcript`, with the history that fits. */
 export const makePrompt = (agent: Agent, history: ReadonlyArray<Item>, transcript: string): Prompt => ({
   instructions: agent.instructions,
   messages: alternating([
@@ -47,7 +47,7 @@ export const makePrompt = (agent: Agent, history: ReadonlyArray<Item>, transcrip
   ]),
 })
 
-/** The prompt's size, estimated. */
+/** The estimated size of the prompt, in tokens. */
 export const promptTokens = ({ instructions, messages }: Prompt): number =>
   [instructions, ...messages.map(({ content }) => content)].reduce(
     (sum, text) => sum + estimateTokens(text),

@@ -30,10 +30,10 @@ export interface AccountOptions {
   readonly email: Option.Option<string>
 }
 
-/** Calls the client; interruption aborts the request. */
-export const call = <A>(ask: (signal: AbortSignal) => Promise<A>, url: string) =>
+/** Calls the service at `url`. Interruption aborts the request. */
+export const call = <A>(request: (signal: AbortSignal) => Promise<A>, url: string) =>
   Effect.tryPromise({
-    try: ask,
+    try: request,
     catch: (error) => {
       if (!(error instanceof VoiceAgentError)) return new CommandFailed({ message: `${error}` })
       const hint =

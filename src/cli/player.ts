@@ -34,7 +34,7 @@ export const startPlayer = Effect.gen(function* () {
         return child.exited
       }),
   )
-  // The listener may have closed the player.
+  // The user may have closed the player.
   const quietly = async (write: () => unknown) => {
     try {
       await write()

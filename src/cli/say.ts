@@ -4,15 +4,15 @@ import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import { Console, Effect } from "effect"
 import { CommandFailed, ExitWith } from "./exit-code.ts"
-import { json, print } from "./print.ts"
+import { json, print, writeOutput } from "./print.ts"
 
-const text = Args.text({ name: "TEXT" }).pipe(Args.withDescription("What is to be said"))
+const text = Args.text({ name: "TEXT" }).pipe(Args.withDescription("The text to speak"))
 const output = Options.file("output").pipe(
   Options.withAlias("o"),
-  Options.withDescription("Where to: .mp3, .wav, or .pcm (24 kHz mono 16-bit)"),
+  Options.withDescription("The file to write: .mp3, .wav, or .pcm (24 kHz mono 16-bit)"),
 )
 
-/** By the file's ending. */
+/** The format of each file extension. A WAV is PCM behind a header. */
 const formats: Readonly<Record<string, "mp3" | "pcm">> = { ".mp3": "mp3", ".wav": "pcm", ".pcm": "pcm" }
 
 export const say = Command.make("say", { text, output, json }, ({ text, output, json }) =>
@@ -28,13 +28,10 @@ export const say = Command.make("say", { text, output, json }, ({ text, output, 
     )
     const spoken = yield* speakText(text, format).pipe(Effect.mapError(explain), Effect.provide(layer))
     if (spoken.length === 0)
-      return yield* new CommandFailed({ message: "There is nothing in it that can be spoken." })
+      return yield* new CommandFailed({ message: "The text contains no words to speak." })
     const shape = { sampleRate: 24_000, channels: 1, bitsPerSample: 16, dataBytes: spoken.length }
     const bytes = ending === ".wav" ? Buffer.concat([wavHeader(shape), spoken]) : spoken
-    yield* Effect.tryPromise({
-      try: () => Bun.write(output, bytes),
-      catch: () => new CommandFailed({ message: `${output} can't be written.` }),
-    })
+    yield* writeOutput(output, bytes)
     yield* print(json, [`${output}: ${bytes.length} bytes`], { output, bytes: bytes.length })
   }),
 ).pipe(Command.withDescription("Speak a text into a file, by the configured speech synthesis alone"))

@@ -20,7 +20,7 @@ import { makeTurnLog } from "../turn/log.ts"
 import { speak } from "../turn/speak.ts"
 import { CommandFailed } from "./exit-code.ts"
 
-/** No ffmpeg is started ahead: there is one recording at most. */
+/** Without warm decoders, because a command decodes one recording at most. */
 const settings = Layer.effect(
   Settings,
   Effect.map(Settings, (all) => ({ ...all, ffmpegWarm: 0 })),
@@ -43,7 +43,7 @@ export const transcribeFile = Effect.fnUntraced(function* (path: string) {
     keepsAudio: false,
     uploadMs: 0,
   })
-  // The idempotency key of a turn needs the hash; a command has none.
+  // The hash identifies a request with an Idempotency-Key; a command has none.
   const input = fromFile({ path: resolve(path), bytes: Bun.file(path).size, sha256: "" })
   const speaker = { turnId: newId(TurnId), userId: newId(UserId), agent, log }
   const { text } = yield* hear(transcriber, input, speaker)
@@ -64,7 +64,7 @@ export const speakText = Effect.fnUntraced(function* (text: string, format: Spok
   return Buffer.concat(chunks)
 })
 
-/** What an API client would get, with the reason for the operator. */
+/** The error that an API client would get, with the reason for the operator. */
 export const explain = (error: TurnError) => {
   const { code, message } = toProblem(error)
   const reason = "reason" in error ? Option.some(error.reason) : Option.none()

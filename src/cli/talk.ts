@@ -4,10 +4,9 @@ import * as Options from "@effect/cli/Options"
 import { Console, Duration, Effect, Option } from "effect"
 import { makeClient } from "../client/client.ts"
 import { accountOptions, call, identify } from "./account.ts"
-import { CommandFailed } from "./exit-code.ts"
 import { record } from "./microphone.ts"
 import { startPlayer } from "./player.ts"
-import { json } from "./print.ts"
+import { json, writeOutput } from "./print.ts"
 import { recall, remember } from "./state.ts"
 
 const files = Args.file({ name: "FILE", exists: "yes" }).pipe(
@@ -89,10 +88,7 @@ const takeTurn = Effect.fnUntraced(function* ({ path, url, apiKey, sessionId, ou
   note(`first sound of the voice after ${seconds(ttsTtfb)}, ${seconds(firstAudio)} after the upload`)
   note(`total ${seconds(total)}`)
   if (Option.isSome(output)) {
-    yield* Effect.tryPromise({
-      try: () => Bun.write(output.value, Buffer.concat(speech)),
-      catch: () => new CommandFailed({ message: `${output.value} cannot be written.` }),
-    })
+    yield* writeOutput(output.value, Buffer.concat(speech))
   } else if (player === undefined && !json) {
     yield* Console.error(
       "  No player is installed. Install ffmpeg or mpg123, or save the reply with --output.",

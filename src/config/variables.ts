@@ -135,7 +135,7 @@ export const audio = {
     unset: "half of the space that is free there at the start",
     description: "How much of `TMPDIR` recordings may take. 0 turns the limit off.",
   }),
-  listenerTimeout: variable("LISTENER_TIMEOUT_SECONDS", timeout, {
+  clientTimeout: variable("LISTENER_TIMEOUT_SECONDS", timeout, {
     default: 60,
     description: "A client that reads nothing of a response for this long counts as disconnected.",
   }),
@@ -160,7 +160,7 @@ export const concurrency = {
     default: 4,
     description: "Concurrent turns of one user in one process. 0 turns the limit off.",
   }),
-  turnQueuePatience: variable("TURN_QUEUE_SECONDS", seconds(0, 60), {
+  turnQueueTimeout: variable("TURN_QUEUE_SECONDS", seconds(0, 60), {
     default: 2,
     description:
       "How long a turn over one of these limits waits for another turn to end. 0 rejects it at once.",

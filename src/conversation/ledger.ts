@@ -56,14 +56,14 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
     readonly save: (
       turn: EndedTurn,
     ) => Effect.Effect<void, SessionNotFound | TurnCancelled | TurnLost | DatabaseError>
-    /** Ends a turn of which the client heard nothing and frees its Idempotency-Key. A turn that cost nothing is deleted. */
+    /** Ends a turn whose client heard nothing, and frees its Idempotency-Key. A turn without usage is deleted. */
     readonly fail: (turn: {
       readonly id: TurnId
       readonly timings: Partial<Timings>
       readonly usage: Usage
     }) => Effect.Effect<void, DatabaseError>
     /**
-     * Shortens a saved assistant message to what the client heard of it: `text`, which took `ms` milliseconds of audio.
+     * Shortens a saved assistant message to the part that the client heard: `text`, which took `ms` milliseconds of audio.
      * The message becomes interrupted.
      */
     readonly truncate: (

@@ -20,7 +20,7 @@ const flawWithin = (value: unknown): string | undefined => {
   return undefined
 }
 
-const Title = Schema.String.annotations({ message: () => "must be a text or null" }).pipe(
+const Title = Schema.String.annotations({ message: () => "must be a string or null" }).pipe(
   // Characters as PostgreSQL counts them.
   Schema.filter((text) => [...text].length <= 200 || "must have at most 200 characters", {
     jsonSchema: { maxLength: 200 },

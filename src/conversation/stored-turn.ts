@@ -23,7 +23,7 @@ export interface NewTurn {
   readonly idempotency: Option.Option<Idempotency>
 }
 
-/** A turn at its end, of which the client heard all or a part. */
+/** A turn at its end. The client heard its reply completely or in part. */
 export interface EndedTurn {
   readonly id: TurnId
   readonly userId: UserId

@@ -31,7 +31,7 @@ export const startDecoder = (
   const seconds = maxAudioSeconds + 1
   const maxBytes = seconds * bytesPerSecond
   const ffmpeg = start([
-    // ffmpeg decodes cover art while it probes a file, whatever is mapped: 16,000 pixels square take 780 MB.
+    // ffmpeg decodes cover art while it probes a file, also if it is not mapped: 16,000 pixels square take 780 MB.
     ...["-max_pixels", "1000000"],
     // By default ffmpeg starts a thread for each core, and each takes memory.
     ...["-threads", "1"],

@@ -98,7 +98,7 @@ export const makeStartFfmpeg = (ffmpegPath: string, bounds = hostBounds()): Star
         if (code === 0) return Either.right(undefined)
         const message = log.trim() || `ffmpeg ended with ${child.signalCode ?? code}`
         // The exit codes of prlimit, shells and the dynamic loader for a program that cannot be executed.
-        if (code === 126 || code === 127) throw new Error(`ffmpeg can't be run: ${message}`)
+        if (code === 126 || code === 127) throw new Error(`ffmpeg cannot be executed: ${message}`)
         const cpuSeconds = Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1e6
         // The kernel counts the limit in ticks: on a busy machine up to a sixth more than this figure. Hence the half.
         if (cpuSeconds >= bounds.cpuSeconds / 2) return Either.left({ _tag: "TooSlow", message })

@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import { NotAcceptable } from "./errors.ts"
 
-/** The media types of a turn's response, in the order of preference where the client has none. */
+/** The media types of a turn's response, in the order of preference for a client without one. */
 export const mediaTypes = [
   "audio/mpeg",
   "audio/wav",

@@ -42,7 +42,7 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
   const users = yield* Users
   const keys = yield* Keys
   const exports = yield* AccountExport
-  const { listenerTimeout } = yield* Settings
+  const { clientTimeout } = yield* Settings
 
   return new Elysia({ prefix: "/users/me" })
     .use(yield* signedIn("requests"))
@@ -57,7 +57,7 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
           streamed(
             {
               signal: request.signal,
-              timeout: listenerTimeout,
+              timeout: clientTimeout,
               hangUp: hangUp(server, request),
               open,
             },

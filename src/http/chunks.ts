@@ -4,7 +4,7 @@ import { RequestTimeout, UploadTooSlow } from "./errors.ts"
 /** The connection closed before the end of the body. */
 export class BodyIncomplete extends Error {}
 
-/** Then other requests run: a body of a million tiny chunks would block the event loop for seconds. */
+/** After this many chunks other requests run: a body of a million tiny chunks would block the event loop for seconds. */
 const chunksInARow = 64
 
 /** A request's body, chunk by chunk, until the signal. The rest of a body is cancelled when the reader stops. */
@@ -32,7 +32,7 @@ export async function* chunksOf(
   }
 }
 
-/** Fails if the body is not complete in time: a client that sends byte by byte holds a connection all the while. */
+/** Fails if the body is not complete within `timeout`: a client that sends byte by byte holds a connection. */
 export const inTime =
   (timeout: Duration.Duration) =>
   <A, E, R>(body: Effect.Effect<A, E, R>): Effect.Effect<A, E | RequestTimeout, R> =>
@@ -43,7 +43,7 @@ export interface Progress {
   received: number
 }
 
-/** Long enough for a dead spot on the way, such as a lift. A client has the first window to begin. */
+/** Long enough for a dead spot of a mobile network, such as a lift. The first window includes the client's start. */
 const window = Duration.seconds(15)
 
 /** Fails if fewer than `least` bytes/s arrive in any 15 s window. 0 disables the check. */

@@ -24,7 +24,7 @@ const parseAddress = (text: string): Option.Option<string> => {
 const forwardedFor = (headers: Headers): ReadonlyArray<string> => {
   const plain = headers.get("x-forwarded-for")
   if (plain !== null) return plain.split(",")
-  // Each hop on its own: the client may send anything, and must not make what the proxies add unreadable.
+  // Each hop is parsed on its own, so that garbage from the client does not hide what the proxies add.
   return (headers.get("forwarded") ?? "")
     .split(",")
     .map((hop) => /(?:^|;)\s*for=("[^"]*"|[^;\s]*)/i.exec(hop)?.[1] ?? "")

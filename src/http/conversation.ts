@@ -17,12 +17,12 @@ import type { Answers } from "./streaming.ts"
 import { makeTurnAnswer } from "./turn-answer.ts"
 import { receiveUpload } from "./upload.ts"
 
-/** Five minutes of speech, which is what a recording may have, are about as many characters. */
+/** About as many characters as five minutes of speech have, the default limit of a recording. */
 const longestText = 4096
 
 const SaidText = Schema.standardSchemaV1(
   Schema.Struct({
-    text: Schema.Trim.annotations({ message: () => "must be a text" }).pipe(
+    text: Schema.Trim.annotations({ message: () => "must be a string" }).pipe(
       Schema.filter(
         (text) =>
           (text.length > 0 && text.length <= longestText) || `must have 1 to ${longestText} characters`,
@@ -51,7 +51,7 @@ const Spoken = Schema.standardSchemaV1(
   }),
 )
 
-/** Turns, from a recording or from a text. */
+/** The routes that begin a turn, from a recording or a text, and the one that cancels it. */
 export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers) {
   const run = yield* makeRun
   const answerTurn = yield* makeTurnAnswer(answers)
@@ -62,7 +62,7 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
   const fs = yield* FileSystem.FileSystem
   const settings = yield* Settings
 
-  /** An upload, as slowly as the client sends it; it holds no slot meanwhile. */
+  /** Reads an upload. It holds no slot while it arrives, which may be slow. */
   const readRecording = (request: Request, userId: UserId) => (slot: SlotOptions) =>
     admission.admit(userId, receiveUpload({ request, userId }, uploads, settings), slot).pipe(
       Effect.map(({ upload, sessionId }) => ({
@@ -103,7 +103,7 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
             read: readRecording(request, user.id),
           }),
         ),
-      // The turn reads the body itself, as it arrives.
+      // The handler reads the body itself, as it arrives.
       { parse: () => null, detail: operations.converse },
     )
     .use(yield* formOrJsonBody())

@@ -13,7 +13,7 @@ const exposed = [
   "Idempotent-Replayed",
 ].join(", ")
 
-/** What a browser may send after a preflight, which it may keep for so many seconds. */
+/** The response to a preflight: allowed methods and headers, and for how many seconds a browser may cache it. */
 const preflight = {
   "access-control-allow-methods": "GET, POST, PATCH, DELETE",
   "access-control-allow-headers":

@@ -7,7 +7,7 @@ import type { SseEvent } from "./payloads.ts"
 import { defect, toProblem } from "./problems.ts"
 import { logBreak, type Rendered, splitBefore } from "./streaming.ts"
 
-/** A turn's event as the client gets it. `state` is that of the turn by now. */
+/** The server-sent event of a turn's event. None for events that the client does not get. */
 const toSse = (event: TurnEvent, state: () => TurnState): Option.Option<SseEvent> => {
   switch (event._tag) {
     case "Started": {
@@ -38,7 +38,7 @@ const toSse = (event: TurnEvent, state: () => TurnState): Option.Option<SseEvent
   }
 }
 
-/** The last event of a turn that failed. A turn whose client left has nobody to send it to. */
+/** The last event of a failed turn. After an interruption the client is gone, so the stream fails instead. */
 const toErrorEvent = (cause: Cause.Cause<TurnError>): Stream.Stream<SseEvent, TurnError> => {
   if (Cause.isInterruptedOnly(cause)) return Stream.failCause(cause)
   const { code, message } = Option.match(Cause.failureOption(cause), {
@@ -52,13 +52,13 @@ const toErrorEvent = (cause: Cause.Cause<TurnError>): Stream.Stream<SseEvent, Tu
 /** Seconds without an event after which a comment is sent: proxies close a silent connection after 30 s or more. */
 const commentAfterSeconds = 10
 
-/** As it goes over the wire. `id` counts from 1. */
+/** The event on the wire. `id` counts from 1. */
 const encode = ({ event, data }: SseEvent, id: number) =>
   `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
 
 /**
- * The turn as server-sent events, live from the transcript on. What fails before the transcript has a status; what fails
- * later is the last event.
+ * The turn as server-sent events. The response starts with the transcript: a failure before it has an HTTP status, and a
+ * later failure is the last event.
  */
 export const asEvents =
   (headersOf: (state: TurnState) => Record<string, string>) =>

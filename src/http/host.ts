@@ -9,8 +9,8 @@ const isHost = (host: string) =>
   (URL.canParse(`http://${host}`) && /^(\[[\da-f:.]+\]|[\w.~!$&'()*+;=%-]*)(:\d{0,5})?$/i.test(host))
 
 /**
- * Refuses a request whose Host header is not one host, as RFC 9112 requires. Bun gives such a request a URL without an
- * origin, and Elysia finds another path in it: a proxy that allows some paths would let others through.
+ * Refuses a request whose Host header is not one valid host, as RFC 9112 requires. Bun gives such a request a URL without
+ * an origin, in which Elysia finds another path than a proxy does: rules of the proxy for paths would not hold.
  */
 export const requireHost = new Elysia({ name: "host" }).onRequest(({ request }) => {
   const host = request.headers.get("host")

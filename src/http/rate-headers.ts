@@ -1,7 +1,7 @@
 import { Effect, Option } from "effect"
 import type { Limited, Policy, Quota, RateLimited, RateLimits } from "../limits/rate-limits.ts"
 
-/** Elysia's `set`: its headers are added to the response, whatever it is. */
+/** Elysia's `set`. Its headers are added to every response, also to an error. */
 export interface ResponseHeaders {
   readonly headers: Record<string, string | number>
 }

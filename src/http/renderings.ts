@@ -28,7 +28,7 @@ const encodeTranscript = (transcript: string): { readonly value: string; readonl
   return { value, truncated: false }
 }
 
-/** The headers of a response to a turn, as far as the turn has come. */
+/** The headers of a turn's response, with the timings that are known when it starts. */
 const headersOf = (state: TurnState): Record<string, string> => ({
   "cache-control": "no-store",
   "x-accel-buffering": "no",
@@ -47,7 +47,7 @@ const transcriptHeaders = (state: TurnState): Record<string, string> => {
 
 const audioOf = (event: TurnEvent) => (event._tag === "Audio" ? Option.some(event.bytes) : Option.none())
 
-/** Speech as it is made. The response starts with the first audio, so everything that fails before has a status. */
+/** Audio as it arrives. The response starts with the first audio, so a failure before it has an HTTP status. */
 const asAudio =
   (contentType: string, start: Uint8Array): Rendering =>
   (turn) =>
@@ -60,7 +60,7 @@ const asAudio =
       }
     })
 
-/** The whole turn at once, when it is saved. */
+/** The whole turn in one JSON document, once it is saved. */
 const asJson: Rendering = (turn) =>
   Effect.gen(function* () {
     yield* Stream.runDrain(turn.events)
@@ -87,7 +87,7 @@ const nothing = new Uint8Array(0)
 const mp3: OutputOptions = { format: "mp3", streamsText: false, streaming: true }
 const pcm: OutputOptions = { ...mp3, format: "pcm" }
 
-/** Each media type's rendering of the same turn, and the output that it needs. */
+/** The rendering of each media type, and the output that it requires of the turn. */
 export const renderings: {
   readonly [type in MediaType]: { readonly output: OutputOptions; readonly render: Rendering }
 } = {

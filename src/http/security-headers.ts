@@ -1,8 +1,8 @@
 import { Elysia } from "elysia"
 
 /**
- * What browsers are told of every answer: what it says it is, it is; and as a document it may do nothing. Routes that
- * answer with a document say for themselves what that may do. Transport security is for whoever ends TLS to ask for.
+ * Security headers of every response: no sniffing of its type, and no rights for it as a document. Routes that send a
+ * document set its Content-Security-Policy themselves. The proxy that terminates TLS sets Strict-Transport-Security.
  */
 export const securityHeaders = new Elysia({ name: "security-headers" }).onRequest(({ set }) => {
   Object.assign(set.headers, {

@@ -13,7 +13,7 @@ import {
   Stream,
 } from "effect"
 
-/** An answer whose body may still be in the making. */
+/** A response whose body is a stream that may still be running. */
 export interface Rendered<E> {
   readonly headers: Record<string, string>
   readonly body: Stream.Stream<Uint8Array, E>
@@ -27,8 +27,8 @@ interface Failure {
 }
 
 /**
- * The elements before the first such one, once that has come, and the stream of it and all others. Stream.peel would do,
- * but what fails after its sink is done comes as a defect.
+ * Waits for the first element that satisfies `isFirst`. Returns the elements before it, and the stream of it and all later
+ * ones. Without such an element `rest` is empty. Not `Stream.peel`, which turns a failure after its sink into a defect.
  */
 export const splitBefore = <A, E>(
   stream: Stream.Stream<A, E>,
@@ -51,29 +51,29 @@ export const splitBefore = <A, E>(
     }
   })
 
-/** The answers that are being made. */
+/** The responses that are running, so that a shutdown can wait for them. */
 export interface Answers {
-  /** A fibre for each whose client is there; it waits for the end. */
+  /** One fiber per response; it ends once the response has released everything. */
   readonly open: FiberSet.FiberSet
-  /** What goes on where its client has left. */
+  /** The turns that continue after their client disconnects. */
   readonly unattended: FiberSet.FiberSet
 }
 
-/** Who an answer goes to. */
+/** The client of one response. */
 interface Client {
-  /** Aborts when it leaves. */
+  /** Aborts when the client disconnects. */
   readonly signal: AbortSignal
-  /** One that takes nothing for so long has left without a word. */
+  /** A client that reads nothing for this long counts as disconnected. */
   readonly timeout: Duration.Duration
-  /** Ends its connection, where an answer broke off or is not taken. */
+  /** Closes the connection, after a failure or when the client stops reading. */
   readonly hangUp: () => void
-  /** Has a fibre until all that the answer held is released. */
+  /** `Answers.open`. */
   readonly open: FiberSet.FiberSet
 }
 
 /**
- * An answer whose body is still in the making when it is given. What `make` acquires is released when the body has
- * ended, broke, or the client has left; a body that fails is reset, never ended cleanly.
+ * Starts the response before its body is complete. Everything that `make` acquires is released when the body ends or fails
+ * and when the client disconnects. A body that fails is reset, never ended cleanly.
  */
 export const streamed = <E extends Failure>(
   client: Client,
@@ -93,8 +93,8 @@ export const streamed = <E extends Failure>(
   )
 
 /**
- * An answer that is made to its end even when the client leaves: by a fibre of `fibers`, ahead of who reads it. What is
- * read of it is kept until then. `left` aborts when nobody is there any more who could be told of a failure.
+ * Runs `make` and its body to the end in a fiber of `fibers`, even if the client disconnects. The body is read ahead of the
+ * client and kept in memory until the client reads it. After `left` aborts, no response reports a failure, so it is logged.
  */
 export const runsOn = <E extends Failure>(
   fibers: FiberSet.FiberSet,
@@ -125,8 +125,8 @@ export const runsOn = <E extends Failure>(
   })
 
 /**
- * Effect's own way to a ReadableStream learns of a client that left from the stream's `cancel` alone, which Bun
- * does not always call; whoever waits for a next pull then would wait for ever. So the request's signal ends it too.
+ * The body as a ReadableStream. Not `Stream.toReadableStream`, which learns of a disconnect from `cancel` only: Bun does
+ * not always call it, and the pending pull would wait forever. Here the request's signal ends the body as well.
  */
 const readable = <E extends Failure>(
   body: Stream.Stream<Uint8Array, E>,
@@ -154,7 +154,7 @@ const readable = <E extends Failure>(
           for (const bytes of exit.value) controller.enqueue(bytes)
           stalled = setTimeout(() => {
             void release().then(hangUp)
-            controller.error(new Error("the listener takes nothing"))
+            controller.error(new Error("the client reads nothing"))
           }, Duration.toMillis(timeout))
           return
         }
@@ -162,14 +162,14 @@ const readable = <E extends Failure>(
         signal.removeEventListener("abort", release)
         const hasEnded = Option.exists(Cause.failureOption(exit.cause), Option.isNone)
         if (hasEnded) return controller.close()
-        controller.error(new Error("the answer broke off"))
+        controller.error(new Error("the response failed"))
         return hangUp()
       },
       cancel: release,
     })
   })
 
-/** By name: a provider's own words may quote what was said. A client that left breaks nothing. */
+/** Logs the name of the failure only: a provider's message may quote the conversation. A disconnect is not a failure. */
 export const logBreak = (cause: Cause.Cause<Failure>) => {
   if (Cause.isInterruptedOnly(cause)) return Effect.void
   return Option.match(Cause.failureOption(cause), {

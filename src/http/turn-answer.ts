@@ -13,7 +13,7 @@ import { renderings } from "./renderings.ts"
 import { requestInfo } from "./run.ts"
 import { type Answers, runsOn, streamed } from "./streaming.ts"
 
-/** As long as Stripe's, and of characters that every log and header can hold. */
+/** 255 characters is Stripe's limit. Visible ASCII fits in every log and header. */
 const isKey = (key: string) => /^[!-~]{1,255}$/.test(key)
 
 const idempotencyKey = (request: Request) =>
@@ -25,25 +25,25 @@ const idempotencyKey = (request: Request) =>
     ),
   )
 
-/** For a reply that is not spoken. A client that streams it gets its text as the model writes it. */
+/** The output of a reply that is not spoken. A streaming client gets its text as the model writes it. */
 const unspoken = (output: OutputOptions): OutputOptions => ({ ...output, format: "none", streamsText: true })
 
 interface TurnCall {
   readonly request: Request
   readonly server: Bun.Server<unknown> | null
   readonly userId: UserId
-  /** False for a reply in text only. */
+  /** False: the reply is text only. */
   readonly isSpoken: boolean
-  /** Reads the request's input and takes a slot for its turn. */
+  /** Reads the input of the request and takes a slot for the turn. */
   readonly read: (
     slot: SlotOptions,
   ) => Effect.Effect<{ readonly input: Input; readonly target: SessionTarget }, AppError, Scope.Scope>
 }
 
-/** A turn over HTTP: negotiate, read, take, render. */
+/** A turn over HTTP: negotiate the rendering, read the input, begin the turn, render its events. */
 export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }: Answers) {
   const turns = yield* Turns
-  const { listenerTimeout } = yield* Settings
+  const { clientTimeout } = yield* Settings
 
   return Effect.fnUntraced(function* ({ request, server, userId, isSpoken, read }: TurnCall) {
     const type = yield* negotiate(request.headers.get("accept"))
@@ -55,7 +55,7 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
     const { output, render } = renderings[type]
     const key = yield* idempotencyKey(request)
 
-    /** `response`: the scope of the response, which may end after the turn. */
+    /** `response`: the scope of the response. It may close after the scope of the turn. */
     const rendered = Effect.fnUntraced(function* (response: Scope.Scope) {
       const { input, target } = yield* read({ alsoHeldBy: response })
       const turn = yield* turns.begin({
@@ -72,7 +72,7 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
 
     const client = {
       signal: request.signal,
-      timeout: listenerTimeout,
+      timeout: clientTimeout,
       hangUp: hangUp(server, request),
       open,
     }

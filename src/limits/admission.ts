@@ -59,7 +59,7 @@ export class Admission extends Context.Tag("voice-agent/Admission")<
   static readonly layer = Layer.effect(
     Admission,
     Effect.gen(function* () {
-      const { maxTurns, maxTurnsPerUser, turnQueueLength, turnQueuePatience: timeout } = yield* Settings
+      const { maxTurns, maxTurnsPerUser, turnQueueLength, turnQueueTimeout: timeout } = yield* Settings
       const slots = makeFairSemaphore(
         {
           total: limitOf(maxTurns),

@@ -49,7 +49,7 @@ export class Uploads extends Context.Tag("voice-agent/Uploads")<
   static readonly layer = Layer.effect(
     Uploads,
     Effect.gen(function* () {
-      const { maxUploads, maxAudioBytes, uploadSpace, turnQueuePatience } = yield* Settings
+      const { maxUploads, maxAudioBytes, uploadSpace, turnQueueTimeout } = yield* Settings
       const arriving = makeShares(limitOf(maxUploads))
       const bytes = yield* Option.match(uploadSpace, {
         onNone: () => defaultSpace,
@@ -59,7 +59,7 @@ export class Uploads extends Context.Tag("voice-agent/Uploads")<
         yield* Effect.annotateLogs(Effect.logWarning("upload.space_low"), { bytes })
       }
       const space = makeShares(bytes)
-      const retryAfter = retryAfterOf(turnQueuePatience)
+      const retryAfter = retryAfterOf(turnQueueTimeout)
       const tooMany = new Overloaded({ reason: "uploads", retryAfter })
       const noSpace = new Overloaded({ reason: "upload space", retryAfter })
 

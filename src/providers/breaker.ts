@@ -83,7 +83,7 @@ export const makeBreaker = (stage: Stage, { breakerFailures, breakerPause }: Bre
         if (isPast) isTrying = true
         let hasProgress = false
         const guarded = attempt(() => {
-          // Others need not wait for the end of a stream.
+          // At the first progress, so that other requests do not wait for the end of this stream.
           if (!hasProgress) close()
           hasProgress = true
           onProgress()

@@ -2,10 +2,10 @@ import { Effect } from "effect"
 import type { Attempt } from "./attempt.ts"
 import { type ProviderError, reasonOf } from "./errors.ts"
 
-/** Another server refuses a wrong request too. */
+/** A second server would refuse a wrong request too. */
 const isWorthAnother = (error: ProviderError) => error._tag !== "ProviderRefusedRequest"
 
-/** Asks the second server, within the same try, when the first one fails and gave nothing useful. */
+/** Sends the request to the second server, within the same try, if the first one fails before its first progress. */
 export const withFallback =
   <A>(first: Attempt<A>, second: Attempt<A>): Attempt<A> =>
   (onProgress) =>

@@ -8,7 +8,7 @@ export interface PromptMessage {
   readonly content: string
 }
 
-/** What a model sees in one round. */
+/** The input of one model round. */
 export interface Prompt {
   readonly instructions: string
   /** Oldest first; the last one is the user's. */
@@ -17,7 +17,7 @@ export interface Prompt {
 
 /** One step of a model's answer. */
 export type ModelEvent = Data.TaggedEnum<{
-  /** Never empty. A refusal in words is text too. */
+  /** Never empty. The words of a refusal are text too. */
   Text: { readonly text: string }
   /** As the provider counts them. It may come more than once: the last one counts. */
   Usage: { readonly inputTokens: number; readonly outputTokens: number }
@@ -27,7 +27,7 @@ export type ModelEvent = Data.TaggedEnum<{
 export const ModelEvent = Data.taggedEnum<ModelEvent>()
 
 export interface GenerateOptions {
-  /** The turn that asks. The circuit breaker counts the failures of one turn together. */
+  /** The turn of the request. The circuit breaker counts the failures of one turn together. */
   readonly turnId: TurnId
   readonly model: string
   readonly maxTokens: number
@@ -52,8 +52,8 @@ export class LanguageModel extends Context.Tag("voice-agent/LanguageModel")<
   {
     /**
      * One try of one round. `on` runs once per token, so it is a plain function. Succeeds after `End`; an answer
-     * without it, or without text, fails. What was passed to `on` decides whether the round may be tried again, and
-     * only the caller knows: see `retryPolicy`.
+     * without it, or without text, fails. The caller retries, because only the caller knows whether the client got a
+     * part of the answer: see `retryPolicy`.
      */
     readonly generate: (
       prompt: Prompt,

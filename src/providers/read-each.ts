@@ -2,8 +2,8 @@ import { Effect, Either } from "effect"
 
 /**
  * Passes each element of an answer to `use` as it arrives. Plain JavaScript inside one promise, since it runs once per
- * token and per chunk of audio. The signal that `open` gets is aborted at the end, whatever the end is, and `use` is not
- * called after an interruption. An error of `open` or of the elements fails with `onError`; an error of `use` is a defect.
+ * token and per chunk of audio. The signal that `open` gets aborts at the end, also after success, and `use` is not called
+ * after an interruption. An error of `open` or of the elements fails with `onError`; an error of `use` is a defect.
  */
 export const readEach = <A, E>(
   open: (signal: AbortSignal) => Promise<AsyncIterable<A>>,

@@ -2,7 +2,7 @@ import { Duration, Effect, Option, Schedule } from "effect"
 import { countRetry } from "../metrics.ts"
 import { type ProviderError, reasonOf } from "./errors.ts"
 
-/** A longer Retry-After is not waited for: the user would hear silence for that long. */
+/** A longer Retry-After fails at once: the user would hear silence for that long. */
 const maxRetryAfter = Duration.seconds(5)
 
 const retryAfter = (error: ProviderError): Duration.Duration =>
@@ -22,7 +22,7 @@ const isRetryable = (error: ProviderError): boolean => {
 
 /**
  * The one retry policy: at most 2 tries after the first, after 1 s then 2 s (± 20 %), or after the provider's
- * Retry-After if that is longer. The caller's `mayRetry` is asked before each. Each retry is a warning in the log.
+ * Retry-After if that is longer. `mayRetry` is called before each retry. Each retry logs a warning.
  */
 export const retryPolicy = (
   mayRetry: (error: ProviderError) => boolean = () => true,

@@ -52,7 +52,7 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
     const tried = Option.match(fallback, {
       onNone: () => firstTry,
       onSome: (second) => {
-        // Without a model of its own the fallback has the first server's in its settings.
+        // Without a model of its own, the fallback has that of the first server in its settings.
         const model = second.model === first.model ? options.model : second.model
         return withFallback(firstTry, second.attempt(options.turnId, requestWith({ ...options, model })))
       },

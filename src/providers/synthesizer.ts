@@ -5,7 +5,7 @@ import type { ProviderError } from "./errors.ts"
 import { makeScript, wait } from "./fake.ts"
 
 export interface SpeakOptions {
-  /** The turn that asks. The circuit breaker counts the failures of one turn together. */
+  /** The turn of the request. The circuit breaker counts the failures of one turn together. */
   readonly turnId: TurnId
   readonly model: string
   readonly voice: string
@@ -13,8 +13,8 @@ export interface SpeakOptions {
 }
 
 /**
- * Takes a chunk of audio as it arrives; a plain function, since it runs once per chunk. Answers whether anything can be
- * played by now: until then another server may be tried instead, and the time-out is that of the first byte.
+ * Takes a chunk of audio as it arrives; a plain function, since it runs once per chunk. Returns whether the chunk completed
+ * audio that can be played. Until the first `true`, the fallback server may be tried, and the time-out is that of the first byte.
  */
 export type OnAudio = (audio: Uint8Array) => boolean
 
@@ -33,9 +33,9 @@ export class Synthesizer extends Context.Tag("voice-agent/Synthesizer")<
   Synthesizer,
   {
     /**
-     * One try. `open` is called for each server that is tried, and gives the function that takes its audio. Succeeds with
-     * the format of the audio once all of it has arrived. Whether it may be tried again, only the caller knows: see
-     * `retryPolicy`.
+     * One try. Calls `open` once for each server that it tries; the result takes the audio of that server. Succeeds with
+     * the format of the audio once all of it has arrived. The caller retries, because only the caller knows whether the
+     * client got a part of the audio: see `retryPolicy`.
      */
     readonly speak: (
       text: string,

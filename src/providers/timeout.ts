@@ -3,13 +3,13 @@ import type { Stage } from "../schema.ts"
 import type { Attempt } from "./attempt.ts"
 import { timedOut } from "./errors.ts"
 
-/** A silence is noticed after the time-out, and an eighth of it later at most. */
+/** Checks per time-out. A silence is noticed at most an eighth of the time-out late. */
 const ticks = 8
 
 /**
- * Interrupts an attempt that makes no progress for `timeout`: not until its first useful element, and not between two of
- * them. Without progress that is the time for the whole answer. One fibre watches the whole stream: a time-out of
- * Effect's own around every element costs ten times what reading the element costs.
+ * Fails an attempt that makes no progress for `timeout`, before its first useful element or between two of them. An attempt
+ * that never calls `onProgress` has to end within `timeout`. One fiber watches the whole stream: `Effect.timeout` around
+ * every element costs ten times as much as reading the element.
  */
 export const withTimeout =
   (stage: Stage, timeout: Duration.Duration) =>

@@ -4,13 +4,13 @@ import type { TurnId } from "../schema.ts"
 import type { ProviderError } from "./errors.ts"
 import { makeScript, wait } from "./fake.ts"
 
-/** What the recognizer understood. `text` is empty where it heard no speech: that is an answer, not a failure. */
+/** The recognizer's answer. An empty `text` means that it heard no speech; that is not a failure. */
 export interface Transcript {
   readonly text: string
 }
 
 export interface TranscribeOptions {
-  /** The turn that asks. The circuit breaker counts the failures of one turn together. */
+  /** The turn of the request. The circuit breaker counts the failures of one turn together. */
   readonly turnId: TurnId
   readonly model: string
   /** ISO 639-1. None: the recognizer detects the language. */
@@ -32,7 +32,7 @@ export interface FakeTranscribeCall extends TranscribeOptions {
 export class Transcriber extends Context.Tag("voice-agent/Transcriber")<
   Transcriber,
   {
-    /** Retries by itself: nothing of a transcript is used before all of it is there. */
+    /** Retries by itself, because no part of a transcript is used before it is complete. */
     readonly transcribe: (
       speech: Pcm16k,
       options: TranscribeOptions,

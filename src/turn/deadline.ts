@@ -12,7 +12,7 @@ import type { TurnState } from "./state.ts"
 const isRunning = ({ stages }: TurnState, stage: TurnStage) =>
   stages[stage] !== undefined && Option.isNone(stages[stage].endedAt)
 
-/** A recording that waited for a slot for longer than it was decoded is not at fault. */
+/** If the recording waited longer for a slot than it was decoded, the load is at fault and not the recording. */
 const decodingOverdue = ({ stages }: TurnState, now: number) => {
   const { decodingSlot, transcode } = stages
   if (transcode === undefined) return new Overloaded({ reason: "decoding", retryAfter: 1 })
@@ -22,11 +22,11 @@ const decodingOverdue = ({ stages }: TurnState, now: number) => {
     : new Overloaded({ reason: "decoding", retryAfter: 1 })
 }
 
-/** The error of a turn without any output when its time is over: that of the stage that runs. */
+/** The error of a turn without output at its deadline: that of the stage that runs. */
 export const overdue = (state: TurnState, timeout: Duration.Duration, now: number): TurnError => {
   const { stages } = state
   if (isRunning(state, "tts")) return timedOut("tts", timeout)
-  // Also in the pause before the round is tried again.
+  // Also during the pause before a retry of the round.
   if (stages.llm !== undefined) return timedOut("llm", timeout)
   if (isRunning(state, "stt")) return timedOut("stt", timeout)
   if (stages.validate !== undefined && stages.stt === undefined) return decodingOverdue(state, now)

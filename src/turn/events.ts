@@ -1,7 +1,7 @@
 import type { Option } from "effect"
 import type { SessionId, SpeechFormat, Timings, TurnId, Usage } from "../schema.ts"
 
-/** A part of a turn that is timed. `decodingSlot` and `turnOrder` are waits; the others do work. */
+/** A timed part of a turn. `decodingSlot` and `turnOrder` are waits; the others do work. */
 export type TurnStage =
   | "validate"
   | "decodingSlot"
@@ -13,50 +13,50 @@ export type TurnStage =
   | "tts"
   | "persist"
 
-/** What the input was, for the log. */
+/** A description of the input for the log. */
 export interface Source {
   readonly bytes: number
   /** The container of a recording, `pcm`, or `text`. */
   readonly type: string
 }
 
-/** How a turn's client wants the reply. */
+/** The form in which a client gets the reply. */
 export interface OutputOptions {
   /** `none`: the reply is written, not spoken. */
   readonly format: SpeechFormat
-  /** True where the client gets the reply's text as the model writes it. */
+  /** True: the client gets the text of the reply as the model writes it. */
   readonly streamsText: boolean
-  /** True where the client gets audio as it is made; otherwise all of it at the end. */
+  /** True: the client gets audio as it arrives. False: all of it at the end. */
   readonly streaming: boolean
 }
 
 /**
- * What happens in a turn. `seq` counts the events that were offered to the client, up to and including this one; `at` is
- * in ms since 1970. The last event of a turn is Completed or Interrupted, or its stream fails: exactly one of the three.
+ * An event of a turn. `seq` is the number of events offered to the client so far, including this one; `at` is in ms since
+ * 1970. The client's events end in exactly one way: with Completed, with Interrupted, or with a failure.
  */
 export type TurnEvent = { readonly seq: number; readonly at: number } & (
   | {
       readonly _tag: "Started"
       readonly sessionId: SessionId
       readonly turnId: TurnId
-      /** The times of the first run, where this is its replay for the same Idempotency-Key. */
+      /** Some for a replay with the same Idempotency-Key: the timings of the saved turn. */
       readonly replayOf: Option.Option<Timings>
     }
   | { readonly _tag: "StageStarted"; readonly stage: TurnStage }
   | { readonly _tag: "StageEnded"; readonly stage: TurnStage; readonly ok: boolean }
   | { readonly _tag: "Heard"; readonly text: string; readonly source: Source }
-  /** A try of a model round begins: what an earlier try of it wrote and spoke is dropped. */
+  /** A try of a model round begins. The text and audio of an earlier try are dropped. */
   | { readonly _tag: "RoundStarted" }
   | { readonly _tag: "TextDelta"; readonly text: string }
   /** `ms`: the playing time of the bytes. */
   | { readonly _tag: "Audio"; readonly bytes: Uint8Array; readonly ms: number }
   /** All audio of the reply up to `text` (UTF-16 units) was sent; `ms` is the playing time of all audio by then. */
   | { readonly _tag: "SpokenTo"; readonly text: number; readonly ms: number }
-  /** More was consumed. */
+  /** Adds to the usage of the turn. */
   | { readonly _tag: "Used"; readonly usage: Partial<Usage> }
   /** The turn is saved. */
   | { readonly _tag: "Completed" }
-  /** The turn was interrupted, and what the client heard of it is saved. */
+  /** The turn was interrupted. */
   | { readonly _tag: "Interrupted" }
 )
 

@@ -14,10 +14,7 @@ interface Hearing {
   readonly log: TurnLog
 }
 
-/**
- * What the user said, as text. Silence is rejected before a provider is paid (Whisper invents text for it), and so is
- * an empty transcript.
- */
+/** The user's words as text. Rejects silence before a provider is paid for it, and an empty transcript after. */
 export const hear = Effect.fn("hear")(function* (
   transcriber: Transcriber["Type"],
   input: Input,

@@ -11,14 +11,14 @@ import type { UserId } from "../schema.ts"
 import type { OutputOptions, Source } from "./events.ts"
 import type { TurnLog } from "./log.ts"
 
-/** What the user says: speech that is still to be transcribed, or a text. */
+/** What the user says: speech to transcribe, or a text. */
 export type Utterance = Data.TaggedEnum<{
   Speech: { readonly pcm: Pcm16k; readonly source: Source }
   Text: { readonly text: string; readonly source: Source }
 }>
 export const Utterance = Data.taggedEnum<Utterance>()
 
-/** What an input needs of its turn. */
+/** The parts of a turn that its input uses. */
 export interface HearContext {
   readonly userId: UserId
   readonly agent: Agent
@@ -31,7 +31,7 @@ export interface Upload extends AudioFile {
   readonly sha256: string
 }
 
-/** Where a user's words come from: an upload, samples from a socket or a file, or a text. */
+/** The source of a user's words: an upload, samples, or a text. */
 export interface Input {
   /** Identifies the request for its Idempotency-Key: a SHA-256 in hex. */
   readonly fingerprint: (output: OutputOptions) => string
@@ -40,7 +40,7 @@ export interface Input {
   ) => Effect.Effect<Utterance, InvalidAudio | AudioTooLong | Overloaded, Scope.Scope>
 }
 
-/** A recording in any supported container, decoded by ffmpeg where it is not 16 kHz mono PCM already. */
+/** A recording in any accepted container. ffmpeg decodes it unless it is 16 kHz mono 16-bit PCM already. */
 export const makeFromFile = Effect.gen(function* () {
   const ffmpeg = yield* Ffmpeg
   const slots = yield* DecodingSlots

@@ -3,21 +3,21 @@ import type { TurnError } from "./errors.ts"
 import type { NewTurnEvent, TurnEvent, TurnStage } from "./events.ts"
 import { initialState, step, type TurnState } from "./state.ts"
 
-/** Events that wait for a slow client; beyond these the turn waits too. */
+/** Events that may wait for a slow client. With more, `append` makes the turn wait. */
 const maxWaitingEvents = 16
 
 /** The event log of one turn: the one record of it. Everything else reads its state or its events. */
 export interface TurnLog {
   readonly state: () => TurnState
-  /** The event log's clock, in ms since 1970. */
+  /** The time of the log's clock, in ms since 1970. */
   readonly now: () => number
-  /** Adds an event, and offers it to the client. Waits while too many events wait for the client. */
+  /** Adds an event and offers it to the client. If too many events wait for the client, waits until it takes them. */
   readonly append: (event: NewTurnEvent) => Effect.Effect<void>
   /** Adds an event without waiting: a plain function, since it runs once per token. */
   readonly push: (event: NewTurnEvent) => void
-  /** Runs a stage, and adds its start and its end. */
+  /** Runs a stage; adds its start and its end. */
   readonly timed: <A, E, R>(stage: TurnStage, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** The same, with a line in the service's log at its end. */
+  /** Like `timed`; also logs the stage at its end. */
   readonly stage: <A, E, R>(stage: TurnStage, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** The `seq` of the last event that the client took. */
   readonly delivered: () => number
@@ -25,13 +25,13 @@ export interface TurnLog {
   readonly events: Stream.Stream<TurnEvent, TurnError>
   /** Ends the client's events after those that wait. */
   readonly end: Effect.Effect<void>
-  /** Drops the events that wait: a slow client must not hear more of a turn than what is saved of it. */
+  /** Drops the waiting events: a slow client must not hear more of a turn than is saved. */
   readonly drop: Effect.Effect<void>
   /** Fails the client's events. */
   readonly fail: (cause: Cause.Cause<TurnError>) => Effect.Effect<void>
 }
 
-/** The events that a client gets; the others are for the state alone. */
+/** Whether the client gets the event. The others change the state only. */
 const isOffered = ({ output }: TurnState, event: NewTurnEvent): boolean => {
   switch (event._tag) {
     case "TextDelta":

@@ -16,13 +16,13 @@ import { reply } from "./reply.ts"
 import { saveCompleted, type TurnIdentity } from "./saving.ts"
 import { finalTimings, transcriptOf } from "./state.ts"
 
-/** A turn that has its place in the order of its session, or is about to get it. */
+/** A turn that is in the queue of its session, or is entering it. */
 export interface RunningTurn extends TurnIdentity {
   readonly ticket: QueueTicket
   readonly log: TurnLog
 }
 
-/** What follows the save: the turn's metrics, its line in the log, and its last event. */
+/** Runs after the save: records the metrics, logs the turn, and appends its last event. */
 const complete = (log: TurnLog) =>
   Effect.suspend(() => {
     const state = log.state()
@@ -40,7 +40,7 @@ const complete = (log: TurnLog) =>
     )
   })
 
-/** All of a turn, from what the user says to the saved items, top to bottom. */
+/** The whole turn, top to bottom: from the input to the saved items. */
 export const makePipeline = Effect.gen(function* () {
   const transcriber = yield* Transcriber
   const model = yield* LanguageModel
@@ -49,7 +49,7 @@ export const makePipeline = Effect.gen(function* () {
   const history = yield* History
   const ledger = yield* Ledger
 
-  /** What was said before, once the turns ahead in the session have ended. */
+  /** The items before this turn. Waits until the earlier turns of the session have ended. */
   const loadHistory = (turn: RunningTurn, agent: Agent) =>
     Effect.zipRight(
       turn.log.timed("turnOrder", turn.ticket.ready),

@@ -6,8 +6,8 @@ import { makeTurnLog } from "./log.ts"
 import type { TurnRequest } from "./request.ts"
 
 /**
- * A saved turn once more, as its client wants it now: the events of a turn that is over, in its log. A reply that was not
- * spoken then is not spoken now.
+ * Makes the log of a saved turn, in the output that its client requests now. A reply that was not spoken the first time is
+ * not spoken now.
  */
 export const makeReplay = Effect.gen(function* () {
   const ffmpeg = yield* Ffmpeg

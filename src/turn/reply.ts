@@ -13,20 +13,20 @@ import { runUntil } from "./fork.ts"
 import type { TurnLog } from "./log.ts"
 import { speak } from "./speak.ts"
 
-interface Speakers {
+interface Ports {
   readonly model: LanguageModel["Type"]
   readonly synthesizer: Synthesizer["Type"]
 }
 
-interface Question {
+interface ReplyContext {
   readonly turnId: TurnId
   readonly agent: Agent
   readonly prompt: Prompt
   readonly log: TurnLog
 }
 
-/** Logs the line of a stage whose answer is read as it arrives, with the time to its first part. */
-const logStage = (stage: "llm" | "tts", { log }: Question, ok: boolean) =>
+/** Logs the end of the `llm` or `tts` stage, with the time to its first token or byte. */
+const logStage = (stage: "llm" | "tts", { log }: ReplyContext, ok: boolean) =>
   Effect.suspend(() => {
     const { stages, firstTokenAt, firstSpeechAt, usage } = log.state()
     const startedAt = stages[stage]?.startedAt
@@ -44,10 +44,10 @@ const logStage = (stage: "llm" | "tts", { log }: Question, ok: boolean) =>
     })
   })
 
-/** One try of the model's answer: its text goes to the log and to `onText`, and at its end its cost to the log. */
-const generate = ({ model }: Speakers, question: Question, onText: (text: string) => void) =>
+/** One try of a model round. Adds its text and, at its end, its usage to the event log; `onText` gets the text too. */
+const generate = ({ model }: Ports, context: ReplyContext, onText: (text: string) => void) =>
   Effect.suspend(() => {
-    const { turnId, agent, prompt, log } = question
+    const { turnId, agent, prompt, log } = context
     let written = ""
     let hasBegun = false
     let counted: { readonly inputTokens: number; readonly outputTokens: number } | undefined
@@ -70,12 +70,12 @@ const generate = ({ model }: Speakers, question: Question, onText: (text: string
           if (hasBegun) log.push({ _tag: "Used", usage: { inputTokens, outputTokens } })
           const ok = _tag === "Success"
           log.push({ _tag: "StageEnded", stage: "llm", ok })
-          return logStage("llm", question, ok)
+          return logStage("llm", context, ok)
         }),
       )
   })
 
-/** A segment, and where it ends in the reply, in UTF-16 units. */
+/** A segment, and the position of its end in the reply, in UTF-16 units. */
 type PlacedSegment = Segment & { readonly end: number }
 
 const placed = <E, R>(segments: Stream.Stream<Segment, E, R>): Stream.Stream<PlacedSegment, E, R> =>
@@ -84,13 +84,13 @@ const placed = <E, R>(segments: Stream.Stream<Segment, E, R>): Stream.Stream<Pla
     return [end, { ...segment, end }]
   })
 
-/** Speaks the segments as they are written. Fails where nothing of them can be spoken. */
+/** Speaks the segments as the model writes them. Fails if none of them contains words to speak. */
 const speakSegments = <E>(
-  { synthesizer }: Speakers,
-  question: Question,
+  { synthesizer }: Ports,
+  context: ReplyContext,
   segments: Stream.Stream<PlacedSegment, E>,
 ) => {
-  const { turnId, agent, log } = question
+  const { turnId, agent, log } = context
   const { format, streaming } = log.state().output
   if (format === "none") return Effect.void
   const requested = Stream.tap(segments, ({ index, spoken }) =>
@@ -111,7 +111,7 @@ const speakSegments = <E>(
     Effect.onExit(({ _tag }) => {
       const ok = _tag === "Success"
       if (log.state().stages.tts !== undefined) log.push({ _tag: "StageEnded", stage: "tts", ok })
-      return logStage("tts", question, ok)
+      return logStage("tts", context, ok)
     }),
     Effect.zipRight(
       Effect.suspend(() =>
@@ -121,15 +121,15 @@ const speakSegments = <E>(
   )
 }
 
-/** One try of a model round: the model's answer, spoken while the model writes it. */
-const tryRound = (speakers: Speakers, question: Question) =>
+/** One try of a model round, spoken while the model writes. */
+const tryRound = (ports: Ports, context: ReplyContext) =>
   Effect.gen(function* () {
-    const { log } = question
+    const { log } = context
     log.push({ _tag: "RoundStarted" })
     const texts = yield* Mailbox.make<string, ProviderError>()
-    /** Fails when the model does, as long as the round can be tried again: speech on its way is then dropped. */
+    /** Fails when the model fails and the round can be retried: the speech of this try is then dropped at once. */
     const broken = yield* Deferred.make<never, ProviderError>()
-    const generating = generate(speakers, question, (text) => texts.unsafeOffer(text)).pipe(
+    const generating = generate(ports, context, (text) => texts.unsafeOffer(text)).pipe(
       Effect.tapError((error) => (log.state().isSent ? Effect.void : Deferred.fail(broken, error))),
     )
     yield* Effect.forkScoped(Mailbox.into(generating, texts))
@@ -139,16 +139,16 @@ const tryRound = (speakers: Speakers, question: Question) =>
         log.append({ _tag: "SpokenTo", text: end, ms: 0 }),
       )
     }
-    yield* runUntil(speakSegments(speakers, question, segments), Deferred.await(broken))
+    yield* runUntil(speakSegments(ports, context, segments), Deferred.await(broken))
   }).pipe(Effect.scoped)
 
 /**
- * The agent's reply. A model round that fails is tried again as long as its client got nothing of it; what an
- * earlier try wrote and spoke is dropped.
+ * The agent's reply. A model round that fails is retried as long as none of it was sent to the client; the text and the
+ * speech of the failed try are dropped.
  */
-export const reply = Effect.fn("reply")((speakers: Speakers, question: Question) =>
+export const reply = Effect.fn("reply")((ports: Ports, context: ReplyContext) =>
   Effect.retry(
-    tryRound(speakers, question),
-    retryPolicy(({ stage }) => stage === "llm" && !question.log.state().isSent),
+    tryRound(ports, context),
+    retryPolicy(({ stage }) => stage === "llm" && !context.log.state().isSent),
   ),
 )

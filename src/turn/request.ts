@@ -13,14 +13,14 @@ export type SessionTarget = Data.TaggedEnum<{
 }>
 export const SessionTarget = Data.taggedEnum<SessionTarget>()
 
-/** Everything that a front door says of a turn. */
+/** Everything that a front door (HTTP, the command line) passes to a turn. */
 export interface TurnRequest {
   readonly turnId: TurnId
   readonly userId: UserId
   readonly target: SessionTarget
   readonly input: Input
   readonly output: OutputOptions
-  /** A repeated request with the same key and input gets the first one's answer. */
+  /** A repeated request with the same key and input gets the answer of the first. */
   readonly idempotencyKey: Option.Option<string>
   /** From the request's headers to the last byte of the input, in ms. */
   readonly uploadMs: number

@@ -25,7 +25,7 @@ export interface TurnIdentity {
   readonly items: { readonly user: ItemId; readonly assistant: ItemId }
 }
 
-/** The items that a turn adds: what the user said, and what the client heard of the reply. */
+/** The items that a turn adds: the user's message, and the part of the reply that the client heard. */
 const itemsOf = (
   { items }: TurnIdentity,
   state: TurnState,
@@ -54,9 +54,9 @@ const endedTurn = ({ request, session }: TurnIdentity, state: TurnState) => ({
 })
 
 /**
- * Saves a turn that came to its end: its items in one transaction, and the session where it is new. A reply that was
- * heard is saved even if the client leaves meanwhile. The speech is kept where a retry with the same key may need it.
- * `onSaved` runs once the turn is saved.
+ * Saves a turn that came to its end: its items, and the session if it is new, in one transaction. If the client heard any
+ * of the reply, the save continues after the client disconnects. The speech is stored for a retry with the same
+ * Idempotency-Key. `onSaved` runs once the turn is saved.
  */
 export const saveCompleted = Effect.fn("saveCompleted")(
   (
@@ -75,7 +75,7 @@ export const saveCompleted = Effect.fn("saveCompleted")(
       })
       .pipe(
         Effect.catchTag("TurnLost", (cause) => new DatabaseUnavailable({ cause })),
-        // In one uninterruptible step with the save: a turn that is saved must not be saved as cut short.
+        // In one step with the save, so that a saved turn is never saved again as cut short.
         Effect.zipRight(onSaved),
       )
     return isHeard(state, upTo) ? uninterruptibleWithTimeout(saved) : saved
@@ -83,8 +83,8 @@ export const saveCompleted = Effect.fn("saveCompleted")(
 )
 
 /**
- * Saves the end of a turn that was cut short or failed: what the client heard of it, up to the last whole segment. Of a
- * turn that nobody heard, or that is lost, only the cost is saved. May be repeated.
+ * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely. If
+ * the client heard nothing, or the turn's lease ran out, only the usage is saved. May be repeated.
  */
 export const saveCutShort = Effect.fn("saveCutShort")(
   (

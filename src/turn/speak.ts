@@ -8,32 +8,32 @@ import type { Segment } from "../text/segmenter.ts"
 /** Segments whose speech is requested ahead of the one that is being sent. */
 const segmentsAhead = 2
 
-interface Listener<S> {
+interface SpeechHandlers<S> {
   /** `ms`: the playing time of the bytes. */
   readonly onAudio: (bytes: Uint8Array, ms: number) => Effect.Effect<unknown>
-  /** All audio of the segment was passed to `onAudio`. */
+  /** Runs after all audio of the segment was passed to `onAudio`. */
   readonly onSegmentDone: (segment: S) => Effect.Effect<unknown>
 }
 
 export interface SpeechOptions extends SpeakOptions {
   /**
-   * True: a segment's audio is passed on as it arrives. False: once all of it has arrived, so that a segment that breaks
-   * can be requested again.
+   * True: audio is passed on as it arrives. False: a segment is passed on once all of it has arrived, so that a segment
+   * that fails can be requested again.
    */
   readonly streaming: boolean
 }
 
 /**
- * Speaks the segments in order: the audio of the first is passed on as it arrives, while the next two are requested. The
- * audio of all segments joins to one continuous stream. Ends when the last of it was passed on.
+ * Speaks the segments in order, as one continuous stream of audio. While the audio of one segment is passed on, the next
+ * two are requested. Ends once all audio was passed on.
  */
 export const speak = Effect.fn("speak")(function* <S extends Segment, E, R>(
   segments: Stream.Stream<S, E, R>,
   synthesizer: Synthesizer["Type"],
   options: SpeechOptions,
-  { onAudio, onSegmentDone }: Listener<S>,
+  { onAudio, onSegmentDone }: SpeechHandlers<S>,
 ) {
-  // One segment waits in the mailbox and one to enter it, which makes two.
+  // The mailbox holds one requested segment; one more waits to enter it.
   const ahead = yield* Mailbox.make<RequestedSegment<S>, E>({ capacity: segmentsAhead - 1 })
   const requestAll = segments.pipe(
     Stream.filter(({ spoken }) => spoken !== ""),
@@ -59,16 +59,16 @@ export const speak = Effect.fn("speak")(function* <S extends Segment, E, R>(
   )
 }, Effect.scoped)
 
-/** A segment whose speech is on its way. */
+/** A segment whose speech was requested. */
 interface RequestedSegment<S> {
   readonly segment: S
-  /** Resolves when all audio has arrived, or no further try is allowed. */
+  /** Resolves once all audio has arrived, or the last try has failed. */
   readonly whole: Effect.Effect<unknown>
-  /** Starts to take the audio. What was taken is not requested again. */
+  /** Starts to take the audio. Audio that was taken is not requested again. */
   readonly take: () => Take<Uint8Array, ProviderError>
 }
 
-/** Requests a segment's speech now. A try that fails is repeated unless some of its audio may have been taken. */
+/** Requests a segment's speech now. A failed try is repeated unless some of its audio may have been taken. */
 const request = Effect.fnUntraced(function* <S extends Segment>(
   synthesizer: Synthesizer["Type"],
   segment: S,
@@ -78,7 +78,7 @@ const request = Effect.fnUntraced(function* <S extends Segment>(
   let isTaken = false
   let hasAudio = false
   const fetch = Effect.suspend(() => {
-    // Another server does not continue what the one before began.
+    // The audio of a fallback server does not continue that of the first, so each server gets its own joiner.
     let joiner = makeSpeechJoiner(options.format)
     const keep = ({ bytes }: ReturnType<typeof joiner.push>) => {
       if (bytes.length === 0) return false
@@ -111,7 +111,7 @@ const request = Effect.fnUntraced(function* <S extends Segment>(
 
 type Take<A, E> = Effect.Effect<readonly [batch: Chunk.Chunk<A>, done: boolean], E>
 
-/** Uses everything that a mailbox gives, in order, until it is done. */
+/** Passes every element of a mailbox to `use`, in order, until the mailbox is done. */
 const drain = <A, E, E2, R>(take: Take<A, E>, use: (element: A) => Effect.Effect<unknown, E2, R>) =>
   Effect.gen(function* () {
     for (let isDone = false; !isDone; ) {

@@ -7,17 +7,17 @@ interface StageTimes {
   readonly endedAt: Option.Option<number>
 }
 
-/** Up to where the reply had been spoken after the event `seq`. */
+/** After the event `seq`, all audio of the first `text` UTF-16 units of the reply was sent: `ms` of playing time. */
 interface SpokenMark {
   readonly seq: number
   readonly text: number
   readonly ms: number
 }
 
-/** Everything that is known of a turn: the fold of its events. */
+/** The fold of a turn's events. Everything that the service knows about the turn is here. */
 export interface TurnState {
   readonly output: OutputOptions
-  /** True where the audio is kept: for the end of a reply that is not streamed, or for a retry with the same key. */
+  /** True if all audio is kept: for a response that is not streamed, or for a retry with the same Idempotency-Key. */
   readonly keepsAudio: boolean
   /** The end of the upload, in ms since 1970. */
   readonly beganAt: number
@@ -29,13 +29,13 @@ export interface TurnState {
   /** The reply as the model has written it so far. */
   readonly reply: string
   readonly firstTokenAt: Option.Option<number>
-  /** Of this round's speech. */
+  /** The first audio of the current round. */
   readonly firstSpeechAt: Option.Option<number>
-  /** Of the turn, whatever is tried again later. */
+  /** The first audio of the turn. A later retry of the round does not reset it. */
   readonly firstAudioAt: Option.Option<number>
-  /** The event with the first part of the reply as its client gets it: audio, or text where it is not spoken. */
+  /** The `seq` of the first audio or, if the reply is not spoken, of the first text. */
   readonly firstOutput: Option.Option<number>
-  /** True where some of the reply went to a client that streams it: the round cannot be tried again. */
+  /** True once a streaming client was sent a part of the reply: the round cannot be retried. */
   readonly isSent: boolean
   /** Empty unless `keepsAudio`. */
   readonly audio: Chunk.Chunk<Uint8Array>
@@ -149,19 +149,19 @@ export const step = (state: TurnState, event: TurnEvent): TurnState => {
   }
 }
 
-/** How far the client came: the last event that it took, or the playing time of the audio that it played. */
+/** How far the client got: the `seq` of the last event that it took, or the playing time of the audio it played, in ms. */
 export type HeardUpTo = { readonly delivered: number } | { readonly playedMs: number }
 
 export interface HeardReply {
-  /** The reply up to its last segment whose audio was heard whole. */
+  /** The reply up to the end of the last segment that was heard completely. */
   readonly text: string
-  /** The playing time of that audio. */
+  /** The playing time of its audio, in whole ms. */
   readonly ms: number
 }
 
 const unheard: SpokenMark = { seq: 0, text: 0, ms: 0 }
 
-/** What the client heard of the reply, up to the last segment that was heard whole. */
+/** The part of the reply that the client heard, up to the end of the last segment that was heard completely. */
 export const heardReply = (state: TurnState, upTo: HeardUpTo): HeardReply => {
   const mark =
     state.spoken.findLast(({ seq, ms }) =>
@@ -170,10 +170,10 @@ export const heardReply = (state: TurnState, upTo: HeardUpTo): HeardReply => {
   return { text: state.reply.slice(0, mark.text).trimEnd(), ms: Math.round(mark.ms) }
 }
 
-/** The text alone of what the client heard. */
+/** The text of `heardReply`. */
 export const heardText = (state: TurnState, upTo: HeardUpTo): string => heardReply(state, upTo).text
 
-/** True where any of the reply reached the client, be it less than a segment. A reply sent at the end was not heard before. */
+/** True if any of the reply reached the client, even less than a segment. A reply that is not streamed arrives at the end. */
 export const isHeard = (state: TurnState, upTo: HeardUpTo): boolean =>
   "delivered" in upTo
     ? state.output.streaming && Option.exists(state.firstOutput, (seq) => seq <= upTo.delivered)
@@ -185,7 +185,7 @@ export const transcriptOf = ({ heard }: TurnState): string =>
 const known = (part: keyof Timings, to: Option.Option<number>, from: number | undefined) =>
   Option.isSome(to) && from !== undefined ? { [part]: Math.max(0, Math.round(to.value - from)) } : {}
 
-/** The timed parts that are known so far, in ms. `total` is known at the end only. */
+/** The timings that are known so far, in ms. `total` is only in those of a replay. */
 export const timingsOf = (state: TurnState): Partial<Timings> => {
   if (Option.isSome(state.replayOf)) return state.replayOf.value
   const { beganAt, stages } = state
@@ -194,7 +194,7 @@ export const timingsOf = (state: TurnState): Partial<Timings> => {
   return {
     upload: Math.round(state.uploadMs),
     ...duration("validate"),
-    // With the wait for a slot, so that the parts up to the first audio add up.
+    // Includes the wait for a decoding slot, so that the parts up to the first audio add up.
     ...duration("transcode", stages.decodingSlot ?? stages.transcode),
     ...duration("stt"),
     ...known("llmTtft", state.firstTokenAt, stages.llm?.startedAt),
@@ -214,7 +214,7 @@ const noTimes: Timings = {
   total: 0,
 }
 
-/** The times of a turn that came to its end; 0 for the parts that it did not have. */
+/** The timings of a turn at its end, in ms; 0 for stages that it did not have. */
 export const finalTimings = (state: TurnState): Timings => ({
   ...noTimes,
   ...known("total", state.lastSpokenAt, state.beganAt),

@@ -31,25 +31,25 @@ import { SessionTarget, type TurnRequest } from "./request.ts"
 import { saveCutShort } from "./saving.ts"
 import { type HeardUpTo, heardReply, type TurnState } from "./state.ts"
 
-/** How long a failed turn's client waits for its end to be saved, so that an immediate retry does not find it running. */
+/** How long a failed response waits until the turn's end is saved, so that an immediate retry does not find it running. */
 const finalizeTimeout = Duration.seconds(2)
 
-/** While the database is away, the end of a turn is saved again and again. After that the hourly clean-up ends it. */
+/** Retries of a turn's finalization while the database is unavailable. After them the hourly clean-up ends the turn. */
 const finalizeSchedule = Schedule.spaced("500 millis").pipe(Schedule.upTo("1 minute"))
 
-/** How long the stop of the service waits for turns to be finalized. */
+/** How long a shutdown waits for the finalization of turns. */
 const stopTimeout = Duration.seconds(5)
 
-/** A turn that runs, or the replay of one that is saved. */
+/** A running turn, or the replay of a saved one. */
 export interface Turn {
-  /** What the client gets, as it happens. The last event is Completed or Interrupted, or the stream fails. Can be read once. */
+  /** The client's events, live. The last one is Completed or Interrupted, or the stream fails. Can be read once. */
   readonly events: Stream.Stream<TurnEvent, TurnError>
   /** The fold of all events so far. */
   readonly state: () => TurnState
   /**
-   * Ends the turn now, as the user interrupts the reply. What the client heard of it is saved, and is what the next
-   * turn's prompt contains. Returns once it is saved; the events then end with Interrupted. The reply of a turn that is
-   * saved already is shortened to what the client heard.
+   * Ends the turn when the user interrupts the reply (barge-in). The part that the client heard is saved and is in the
+   * prompt of the next turn. Waits up to 2 s for the save; the events then end with Interrupted. If the turn is saved
+   * already, shortens the saved reply to the part that the client heard.
    */
   readonly interrupt: (heardUpTo: HeardUpTo) => Effect.Effect<void, DatabaseError>
 }
@@ -64,13 +64,14 @@ const outcomeOf = (exit: Exit.Exit<Option.Option<HeardUpTo>, TurnError>) =>
       }),
   })
 
-/** Turns: what the user says in, a spoken reply out, and both saved. */
+/** The turns of the service. A turn hears the user, speaks the agent's reply, and saves both. */
 export class Turns extends Context.Tag("voice-agent/Turns")<
   Turns,
   {
     /**
-     * Begins a turn, or replays the one that the same Idempotency-Key got before. All of it (fibers, ffmpeg, requests
-     * to providers) ends with the scope; a turn that ends before it is complete is saved as far as its client heard it.
+     * Begins a turn, or replays the saved turn of the same Idempotency-Key. The end of the scope ends everything that
+     * the turn started: fibers, ffmpeg, requests to providers. A turn that ends early is saved up to the last segment
+     * that its client heard.
      */
     readonly begin: (request: TurnRequest) => Effect.Effect<Turn, TurnError, Scope.Scope>
     /** `begin` as a stream: the turn begins when the stream is run, and ends with it. */
@@ -91,7 +92,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         FiberSet.awaitEmpty(finalizing).pipe(Effect.timeoutOption(stopTimeout), Effect.interruptible),
       )
 
-      /** Saves the end of a turn, in a fiber that outlives it. */
+      /** Runs `end`, which saves the end of a turn, in a fiber that may outlive the turn's scope. */
       const finalizeInBackground = (end: Effect.Effect<void, TurnError>) =>
         end.pipe(
           Effect.retry({ schedule: finalizeSchedule, while: ({ _tag }) => _tag === "DatabaseUnavailable" }),
@@ -100,7 +101,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           FiberSet.run(finalizing),
         )
 
-      /** Saves a turn that ended before it was complete, in the background. */
+      /** Saves a turn that did not complete, in the background. */
       const finalize = (turn: RunningTurn, upTo: HeardUpTo, ending: "interrupted" | "cancelled") =>
         finalizeInBackground(
           Effect.zipRight(
@@ -112,18 +113,19 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
       const awaitFinalized = (saving: Fiber.Fiber<void>) =>
         uninterruptibleWithTimeout(Effect.timeoutOption(Fiber.await(saving), finalizeTimeout))
 
-      /** The end of a turn that did not complete, for its rows and for its client. */
+      /** Saves a turn that failed, then fails its client's events. */
       const endWithFailure = Effect.fnUntraced(function* (turn: RunningTurn, cause: Cause.Cause<TurnError>) {
         const { log } = turn
         yield* log.drop
         const failure = Option.map(Cause.failureOption(cause), ({ _tag }) => _tag)
         const ending = Option.contains(failure, "TurnCancelled") ? "cancelled" : "interrupted"
         const saving = yield* finalize(turn, { delivered: log.delivered() }, ending)
-        // While the database is away, the client hears of that at once.
+        // Without a database the save cannot end soon, so the client gets the error at once.
         if (!Option.contains(failure, "DatabaseUnavailable")) yield* awaitFinalized(saving)
         yield* log.fail(cause)
       })
 
+      /** Saves a turn that its user interrupted, then ends its client's events. */
       const endWithInterruption = Effect.fnUntraced(function* (turn: RunningTurn, upTo: HeardUpTo) {
         yield* turn.log.drop
         yield* awaitFinalized(yield* finalize(turn, upTo, "interrupted"))
@@ -131,7 +133,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         yield* turn.log.end
       })
 
-      /** Runs a turn to its end, whatever that is. Not to be interrupted, except for what `restore` wraps. */
+      /** Runs a turn until it completes, fails or is interrupted. Uninterruptible except inside `restore`. */
       const run = Effect.fnUntraced(function* (
         turn: RunningTurn,
         ends: {
@@ -169,8 +171,8 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           key,
           contentHash: input.fingerprint(output),
         }))
-        const replayed = (stored: StoredTurn) => Effect.map(replay(stored, request), overTurn)
-        // First of all: a retry gets its answer even where no further turn may join the session.
+        const replayed = (stored: StoredTurn) => Effect.map(replay(stored, request), replayedTurn)
+        // First, because a retry gets its answer even if no further turn can join the session.
         const earlier = yield* Effect.transposeMapOption(idempotency, (key) => running.answered(userId, key))
         const answer = Option.flatten(earlier)
         if (Option.isSome(answer)) return yield* replayed(answer.value)
@@ -186,11 +188,11 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           const turn = { request, session, items, ticket, log }
           return run(turn, { cancelled, interrupted: Deferred.await(interruption) }, restore)
         }
-        // A claim that failed, or whose client left, may have opened the turn all the same.
+        // A claim that failed or was interrupted may still have opened the turn.
         const unclaimed = Effect.suspend(() =>
           ledger.fail({ id: turnId, timings: {}, usage: log.state().usage }),
         )
-        // A turn that has its place always has the fiber that gives it up.
+        // Every turn that entered its session's queue gets the fiber that ends it.
         const claimed = yield* Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
             const claim = yield* restore(running.claim({ id: turnId, userId, session, idempotency })).pipe(
@@ -225,8 +227,8 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
   )
 }
 
-/** A turn that is over. */
-const overTurn = (log: TurnLog): Turn => ({
+/** The replay as a turn: it is over, so there is nothing to interrupt. */
+const replayedTurn = (log: TurnLog): Turn => ({
   events: log.events,
   state: log.state,
   interrupt: () => Effect.void,

@@ -280,7 +280,7 @@ describe("the service does not start", () => {
   test.each([
     ["says why", "echo 'no room for it' >&2; exit 1", "no room for it"],
     ["says it on two lines", "echo 'no room' >&2; echo 'for it' >&2; exit 1", "no room for it"],
-    ["misses a library", "echo no such library >&2; exit 127", "ffmpeg can't be run: no such library"],
+    ["misses a library", "echo no such library >&2; exit 127", "ffmpeg cannot be executed: no such library"],
     ["says nothing", "exit 3", "ffmpeg ended with 3"],
     ["is killed", "kill -KILL $$", "it was killed"],
     ["is another program", "echo hello", "it does not print its version"],

@@ -250,7 +250,7 @@ describe("doctor", () => {
     const file = join(newFolder(), "file")
     await Bun.write(file, "a file, where a folder should be")
     expect(await complaints({ env: { TMPDIR: join(file, "..", "none") } })).toEqual(
-      problem("TMPDIR", /none can't be written to/),
+      problem("TMPDIR", /none cannot be written to/),
     )
     expect(await complaints({ env: { LOG_DIR: file } })).toEqual(problem("LOG_DIR", /is a file/))
     const fresh = await doctor({ env: { LOG_DIR: join(newFolder(), "a/b") } })

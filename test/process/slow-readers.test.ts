@@ -115,5 +115,5 @@ test.skipIf(!existsSync("/proc/self/status"))(
     service.signal("SIGTERM")
     expect(await service.ended).toBe(0)
   },
-  120_000,
+  240_000,
 )

@@ -97,7 +97,7 @@ export const checkFolders = (settings: Settings["Type"]) => {
         Effect.succeed(
           problem(
             folder.check,
-            `${folder.path} can't be written to: ${messageOf(error)}`,
+            `${folder.path} cannot be written to: ${messageOf(error)}`,
             `Make it writable for this user, or set ${folder.check} to another folder.`,
           ),
         ),

@@ -12,21 +12,26 @@ const keyErrors = ["Unauthorized", "InvalidApiKey", "DatabaseUnavailable"] as co
 /** Errors of every JSON or form body. */
 const bodyErrors = ["ValidationFailed", "UnsupportedMediaType", "PayloadTooLarge", "RequestTimeout"] as const
 
-interface Asks {
+/** What a request of the operation has. */
+interface RequestParts {
   readonly body: boolean
   readonly query: boolean
 }
 
 /** All errors of an operation. */
-const problemsOf = ({ described }: Operation, asks: Asks, examples: Examples): ReadonlyArray<Problem> => {
+const problemsOf = (
+  { described }: Operation,
+  parts: RequestParts,
+  examples: Examples,
+): ReadonlyArray<Problem> => {
   const { failures = [], isPublic = false, countedAs } = described
   const given = failures.flatMap(
     (each): ReadonlyArray<AppError> => (typeof each === "string" ? examples[each] : [each]),
   )
   const implied = [
     ...(isPublic ? [] : keyErrors),
-    ...(asks.body ? bodyErrors : []),
-    ...(asks.query ? (["ValidationFailed"] as const) : []),
+    ...(parts.body ? bodyErrors : []),
+    ...(parts.query ? (["ValidationFailed"] as const) : []),
   ]
   const isGiven = (tag: string) => given.some(({ _tag }) => _tag === tag)
   const all = [
@@ -84,7 +89,7 @@ export const bodyOf = (content: Readonly<Record<string, Content>>): JsonSchema =
 const rateHeaders: ReadonlyArray<AnswerHeader> = ["RateLimit-Policy", "RateLimit"]
 
 /** The responses of an operation by status, successes first. */
-export const responsesOf = (operation: Operation, asks: Asks, examples: Examples): JsonSchema => {
+export const responsesOf = (operation: Operation, parts: RequestParts, examples: Examples): JsonSchema => {
   const { answers, countedAs } = operation.described
   const always = ["X-Request-Id", ...(countedAs === undefined ? [] : rateHeaders)]
   const good = answers.map(({ status, description, headers = [], content }: Answer) => [
@@ -95,7 +100,7 @@ export const responsesOf = (operation: Operation, asks: Asks, examples: Examples
       ...(content === undefined ? {} : { content: bodyOf(content) }),
     },
   ])
-  const byStatus = Map.groupBy(problemsOf(operation, asks, examples), ({ status }) => status)
+  const byStatus = Map.groupBy(problemsOf(operation, parts, examples), ({ status }) => status)
   const bad = [...byStatus].map(([status, problems]) => {
     const own = problems.flatMap(({ headers = {}, retryAfter }) => [
       ...Object.keys(headers).map(headerNamed),

@@ -3,24 +3,24 @@ import { Data, Effect, Either, type Scope } from "effect"
 import { feed, type StartFfmpeg } from "../../ffmpeg/sandbox.ts"
 import { readEach } from "../read-each.ts"
 
-/** A program ended with an error. `reason` is what it wrote about it. */
+/** A program ended with an error. `reason` is the end of its standard error. */
 export class ProgramFailed extends Data.TaggedError("ProgramFailed")<{
   readonly program: string
   readonly reason: string
 }> {}
 
-/** What a program reads: all of it at once, or as it comes. */
+/** The standard input of a program: complete, or as a stream. */
 type Input = ReadonlyArray<Uint8Array> | ReadableStream<Uint8Array>
 
 interface Child {
   readonly stdout: ReadableStream<Uint8Array>
-  /** Why it failed, if it did, once it has ended. */
+  /** Resolves once the program has ended: with the reason of its failure, or undefined. */
   readonly failure: Promise<string | undefined>
-  /** Resolves when it is gone. */
+  /** Resolves once the program has exited. */
   readonly kill: () => Promise<unknown>
 }
 
-/** A program to run. User input is never one of its arguments: it goes in by stdin or by a file. */
+/** A program to run. User input is never an argument: it is passed by stdin or in a file. */
 export interface Program {
   readonly name: string
   readonly start: (input: Input) => Child
@@ -84,8 +84,8 @@ const scopedChild = ({ name, start }: Program, input: Input) =>
   )
 
 /**
- * Runs programs that each read from the one before; the first reads `input`. `use` takes what the last one writes, as it
- * writes it. Fails when one of them failed. Interruption kills them, and none outlives the effect.
+ * Runs programs as a pipeline. The first one reads `input`, and each other one the output of the one before. `use` takes
+ * the output of the last one as it arrives. Fails if any of them fails. None outlives the effect; interruption kills them.
  */
 export const pipeline = Effect.fn("Children.pipeline")(function* (
   [first, ...rest]: readonly [Program, ...Program[]],

@@ -12,8 +12,8 @@ export class OfflineEnginesFailed extends Schema.TaggedError<OfflineEnginesFaile
 }) {}
 
 /**
- * The three stages on this machine's own programs. All of a request's child processes end with it; the scope ends once
- * all have. `searchPath` is where the programs are looked for: PATH unless given.
+ * The three stages on programs of this machine. The child processes of a request end with it, and the scope closes after
+ * all of them. `searchPath`: the folders to search for the programs; default PATH.
  */
 export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* (options: {
   readonly ffmpegPath: string

@@ -65,7 +65,7 @@ export const makeHearing = Effect.fn("Hearing.make")(function* (options: {
     return line.replace(/\(speech [^)]*\)\s*$/, "")
   }, Effect.scoped)
 
-  /** The recognizer knows English only, whatever language it is asked for. */
+  /** The recognizer knows English only and ignores the requested language. */
   const transcribe: Transcriber["Type"]["transcribe"] = Effect.fn("Hearing.transcribe")(
     function* ({ bytes }) {
       yield* options.takeSlot

@@ -12,7 +12,7 @@ export const makeClient = ({ engine, baseUrl, apiKey, timeout }: ServerSettings)
     // A redirect would send the conversation to a server that is not configured.
     fetchOptions: { redirect: "error" },
     fetch: providerFetch,
-    // The SDK reads these from the environment, and would send them to any server.
+    // Otherwise the SDK reads these from the environment and sends them to every server.
     ...(engine === "openai" ? {} : { organization: null, project: null }),
     // The SDK's time-out ends with the headers of the answer. `withTimeout` covers the body too, and comes first.
     timeout: 2 * Duration.toMillis(timeout),

@@ -1,27 +1,27 @@
 /**
- * The largest answer that is read, in bytes and unpacked: over five minutes of 24 kHz 16-bit speech, where a piece of a
- * reply has half a minute at most. A server that sends without end would fill the memory.
+ * The largest answer that is read, in bytes after decompression: over five minutes of 24 kHz 16-bit speech, while a segment
+ * takes half a minute at most. An endless answer would fill the memory.
  */
 const maxAnswerBytes = 16 * 1024 * 1024
 
 /**
- * How long an answer's end is waited for once its reader has left it, in ms: long enough for a packet that was sent
- * right behind another, too short to be noticed between two sentences.
+ * How long to wait for the end of an answer after the SDK has stopped reading it, in ms: enough for one more packet, and too
+ * short to be noticed between two sentences.
  */
 const endWaitMs = 100
 
-/** A provider sent more than any answer can be. */
+/** The answer is larger than `maxAnswerBytes`. */
 class AnswerTooLarge extends Error {}
 
 /**
- * `fetch` for the SDK: answers are read up to a limit, and streams of events to their end. The SDK leaves those at
- * their `[DONE]`. The end of the HTTP body often comes in a packet of its own behind that, and a body left before its
- * end costs the connection: the next request would begin with a new TCP and TLS handshake, two round trips or more. So
- * what is left is read to its end, if that comes soon.
+ * `fetch` for the SDK. It limits the size of answers, and reads event streams to their end. The SDK stops reading a stream
+ * at its `[DONE]`, but the end of the HTTP body often follows in a packet of its own. A body that is cancelled before its
+ * end costs the connection, and the next request would begin with a new TCP and TLS handshake: two round trips or more. So
+ * the rest is read, if it comes soon.
  *
- * For all else Bun's own pool is relied on: 64 idle connections, each for 300 s (measured on 1.4.5). None is opened
- * ahead of its request: `fetch.preconnect` of Bun 1.4.5 throws for every URL on its scheme's default port, such as
- * api.openai.com's, and one that hangs takes up, for six minutes, one of the 256 requests that may be under way.
+ * Bun's pool keeps 64 idle connections, each for 300 s (measured on 1.4.5). No connection is opened ahead of its request:
+ * `fetch.preconnect` of Bun 1.4.5 throws for every URL on the default port of its scheme, such as api.openai.com, and a
+ * connection that hangs occupies one of Bun's 256 concurrent requests for six minutes.
  */
 export const providerFetch = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
   const answer = await fetch(input, init)
@@ -37,7 +37,7 @@ interface Reader {
 
 const leave = (reader: Reader) => reader.cancel()
 
-/** It is done with the end, or `endWaitMs` later without it. */
+/** Resolves at the end of the body, or after `endWaitMs`. */
 const readToItsEnd = async (reader: Reader) => {
   const giveUp = setTimeout(() => reader.cancel(), endWaitMs)
   try {
@@ -47,7 +47,7 @@ const readToItsEnd = async (reader: Reader) => {
   }
 }
 
-/** The same bytes, as long as there are not too many; `onLeft` where its reader leaves before the end. */
+/** The same bytes, up to `maxAnswerBytes`. Calls `onLeft` if its reader cancels before the end. */
 const bounded = (body: ReadableStream<Uint8Array>, onLeft: (reader: Reader) => Promise<void>) => {
   const reader = body.getReader()
   let received = 0
@@ -63,7 +63,7 @@ const bounded = (body: ReadableStream<Uint8Array>, onLeft: (reader: Reader) => P
       },
       cancel: () => onLeft(reader),
     },
-    // Nothing is read that was not asked for.
+    // Reads from the body only on demand.
     { highWaterMark: 0 },
   )
 }

@@ -5,7 +5,7 @@ import { readEach } from "../read-each.ts"
 import type { Synthesizer } from "../synthesizer.ts"
 import { toProviderError } from "./errors.ts"
 
-/** What a proxy's error page or a server's error message says that it is. */
+/** The content types of a proxy's error page and of a server's error message. */
 const isText = /^(text|application\/(json|xml))/
 
 export const speakWith =
