@@ -36,7 +36,8 @@ const complete = (log: TurnLog) =>
         responseLength: state.reply.length,
         ...timings,
       }),
-      Effect.zipRight(log.append({ _tag: "Completed" })),
+      // Without waiting: a client that reads no further must not keep a turn that is saved.
+      Effect.zipRight(Effect.sync(() => log.push({ _tag: "Completed" }))),
     )
   })
 

@@ -129,7 +129,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
       const endWithInterruption = Effect.fnUntraced(function* (turn: RunningTurn, upTo: HeardUpTo) {
         yield* turn.log.drop
         yield* awaitFinalized(yield* finalize(turn, upTo, "interrupted"))
-        yield* turn.log.append({ _tag: "Interrupted" })
+        turn.log.push({ _tag: "Interrupted" })
         yield* turn.log.end
       })
 

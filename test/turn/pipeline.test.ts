@@ -1,5 +1,5 @@
 import { describe, expect } from "bun:test"
-import { Cause, Duration, Effect, Exit, Fiber, Option, TestClock } from "effect"
+import { Cause, Duration, Effect, Exit, Fiber, Option, Scope, Stream, TestClock } from "effect"
 import { newItem } from "../../src/conversation/item.ts"
 import { ProviderRefusedRequest, timedOut, wrongAnswer } from "../../src/providers/errors.ts"
 import { newId, TurnId } from "../../src/schema.ts"
@@ -310,6 +310,28 @@ describe("the end of a turn that is cut short", () => {
     }),
   )
 })
+
+effectTest(
+  "a client that reads no further cannot keep a turn that is saved",
+  Effect.gen(function* () {
+    const eight = { chunks: Array.from({ length: 8 }, () => ({ bytes: tenth })) }
+    const { turns, saved } = yield* makeFakeTurns({
+      speaks: [speech, { chunks: [{ afterMs: 100, bytes: tenth }, ...eight.chunks.slice(1)] }, eight],
+    })
+    const scope = yield* Scope.make()
+    const turn = yield* Scope.extend(turns.begin(requestOf()), scope)
+    const pull = yield* Scope.extend(Stream.toPull(turn.events), scope)
+    yield* TestClock.adjust("10 millis")
+    yield* pull
+    expect(turn.state().audioMs).toBe(100)
+    // As many events wait as may wait, and then the last one.
+    yield* TestClock.adjust("1 second")
+    expect(saved.map(({ state }) => state)).toEqual(["completed"])
+    const leaving = yield* Effect.fork(Scope.close(scope, Exit.void))
+    yield* TestClock.adjust("1 second")
+    expect(yield* Fiber.poll(leaving)).toEqual(Option.some(Exit.void))
+  }),
+)
 
 describe("every turn ends exactly once", () => {
   const failures = [
