@@ -40,7 +40,7 @@ describe("the timeout of a stage", () => {
   afterEach(() => service.nothingLeft())
 
   // 10 s are 333 ms here: each delay is shorter, both together are longer.
-  const late: Step = { delayMs: 230, firstChunkDelayMs: 230 }
+  const late: Step = { delayMs: 310, firstChunkDelayMs: 310 }
 
   test.each<Silence>([
     ...silences,
