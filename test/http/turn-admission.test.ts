@@ -148,7 +148,7 @@ describe("a user", () => {
 describe("a slot is released", () => {
   test("by turns that complete, fail or lose their client", async () => {
     service.upstream.script("stt", [{ text: "" }, {}, {}])
-    service.upstream.script("tts", [fail.reset({ bytes: 9000 })])
+    service.upstream.script("tts", [{ ...fail.reset({ bytes: 9000 }), chunkBytes: 1500, chunkDelayMs: 60 }])
     await expectProblem(await service.converse(keyOf(0), audio), { status: 400, code: "NO_SPEECH_DETECTED" })
     await (await service.converse(keyOf(0), audio)).bytes().catch(() => undefined)
     const noForm = {

@@ -263,7 +263,7 @@ describe("a turn that fails frees its key", () => {
 
   test("after a part was heard: it stays, the retry is a new turn", async () => {
     service.upstream.script("llm", [onePiece])
-    service.upstream.script("tts", [fail.reset({ bytes: 9000 })])
+    service.upstream.script("tts", [{ ...fail.reset({ bytes: 9000 }), chunkBytes: 1500, chunkDelayMs: 60 }])
     const first = await (await askRaw()).answer()
     expect(first.whole).toBe(false)
     const again = await heard(await ask())

@@ -189,7 +189,11 @@ describe("failures after audio abort the response", () => {
 
   /** Each with the result as JSON: nothing was sent yet, so a single failure is retried. */
   const failures: ReadonlyArray<readonly [string, () => void, string]> = [
-    ["speech reset", () => speakFirst(fail.reset({ bytes: 9000 })), "completed"],
+    [
+      "speech reset",
+      () => speakFirst({ ...fail.reset({ bytes: 9000 }), chunkBytes: 1500, chunkDelayMs: 60 }),
+      "completed",
+    ],
     ["speech closed", () => speakFirst(fail.cutOff({ bytes: 9000 })), "completed"],
     ["speech stalled", () => speakFirst(fail.hang({ bytes: 9000 })), "completed"],
     [
@@ -211,12 +215,13 @@ describe("failures after audio abort the response", () => {
     ],
     [
       "the model reset",
-      () => service.upstream.script("llm", [{ ...fail.reset({ tokens: 30 }), text: reply, chunkDelayMs: 4 }]),
+      () =>
+        service.upstream.script("llm", [{ ...fail.reset({ tokens: 30 }), text: reply, chunkDelayMs: 20 }]),
       "completed",
     ],
     [
       "the model without its end mark",
-      () => service.upstream.script("llm", [{ ...fail.withoutDone(), text: reply, chunkDelayMs: 4 }]),
+      () => service.upstream.script("llm", [{ ...fail.withoutDone(), text: reply, chunkDelayMs: 20 }]),
       "completed",
     ],
   ]
@@ -261,7 +266,7 @@ describe("failures after audio abort the response", () => {
     expect(service.upstream.calls("llm")).toHaveLength(1)
     service.reset()
     service.upstream.script("llm", [{ text: sentences(1).join(" ") }])
-    speakFirst(fail.reset({ bytes: 9000 }))
+    speakFirst({ ...fail.reset({ bytes: 9000 }), chunkBytes: 1500, chunkDelayMs: 60 })
     await (await service.converseRaw(key, recording)).answer()
     expect(service.upstream.calls("tts")).toHaveLength(1)
   })
