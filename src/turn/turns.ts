@@ -150,9 +150,12 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
             ),
           ),
         )
-        const outcome = outcomeOf(exit)
+        // The save may have won the race: a saved turn is complete, whatever ended it meanwhile.
+        const isComplete = turn.log.state().isSaved
+        const outcome = isComplete ? "completed" : outcomeOf(exit)
         yield* countTurn(outcome)
-        if (Exit.isFailure(exit)) yield* endWithFailure(turn, exit.cause)
+        if (isComplete) yield* turn.log.end
+        else if (Exit.isFailure(exit)) yield* endWithFailure(turn, exit.cause)
         else if (Option.isSome(exit.value)) yield* endWithInterruption(turn, exit.value.value)
         else yield* turn.log.end
         return outcome

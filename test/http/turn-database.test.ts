@@ -91,6 +91,7 @@ describe.each(losses)("the database %s during the save", (_, lose) => {
 
   test("JSON gets the status", async () => {
     const before = await service.stored()
+    service.upstream.script("tts", [{ delayMs: 300 }])
     const asked = service.converse(key, new Blob([recording]), { accept: "application/json" })
     await service.upstream.waitFor(() => service.upstream.calls("tts")[0])
     lose()
@@ -110,6 +111,8 @@ describe("the commit's answer is lost twice", () => {
     async (accept) => {
       const before = await service.stored()
       const headers = { "idempotency-key": crypto.randomUUID() }
+      // Late enough that the save comes after the proxy is told.
+      service.upstream.script("tts", [{ delayMs: 300 }])
       const client = await service.converseRaw(key, recording, accept, { headers })
       await service.upstream.waitFor(() => service.upstream.calls("tts")[0])
       proxy.breakOn(/^commit/i, "after", 2)
