@@ -7,7 +7,7 @@ import { bun } from "../setup.ts"
 /** In ms, for tests that set none. A preload's `setDefaultTimeout` would hold for a process's first file only. */
 const timeout = 60_000
 
-/** As many as cores. One more is 10 % faster, and makes tests fail that compare the order of real events. */
+/** As many as cores: on a busier machine, tests that compare the order of real events may fail. */
 const workers = availableParallelism()
 
 /** The time of each file on a past run. The slowest start first. `--update-timings` writes it. */
