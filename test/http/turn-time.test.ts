@@ -46,7 +46,7 @@ describe("the timeout of a stage", () => {
     ...silences,
     ["the first token after late headers", "llm", late],
     ["the first byte of speech after late headers", "tts", late],
-  ])("no %s: a retry", async (_, stage, step) => {
+  ])("%s missing: a retry", async (_, stage, step) => {
     service.upstream.script(stage, [step])
     const answer = await service.converse(key, recording)
     expect(answer.status).toBe(200)
@@ -87,7 +87,7 @@ describe("the turn timeout", () => {
   beforeEach(prepare)
   afterEach(() => service.nothingLeft())
 
-  test.each(silences)("no %s: the error of the running stage", async (_, stage, step) => {
+  test.each(silences)("%s missing: the error of the running stage", async (_, stage, step) => {
     service.upstream.script(stage, [step])
     const answer = await service.converse(key, recording)
     expect(answer.status).toBe(500)
