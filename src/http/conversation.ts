@@ -1,6 +1,7 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Schema } from "effect"
 import { Elysia } from "elysia"
+import type { SignedIn } from "../accounts/model.ts"
 import { Settings } from "../config.ts"
 import { storable } from "../conversation/model.ts"
 import { RunningTurns } from "../conversation/running-turns.ts"
@@ -14,7 +15,7 @@ import { formOrJsonBody } from "./body.ts"
 import * as operations from "./openapi/operations/voice.ts"
 import { makeRun } from "./run.ts"
 import type { Answers } from "./streaming.ts"
-import { makeTurnAnswer } from "./turn-answer.ts"
+import { makeTurnAnswer, type TurnCall } from "./turn-answer.ts"
 import { receiveUpload } from "./upload.ts"
 
 /** About as many characters as five minutes of speech have, the default limit of a recording. */
@@ -25,7 +26,7 @@ const SaidText = Schema.standardSchemaV1(
     text: Schema.Trim.annotations({ message: () => "must be a string" }).pipe(
       Schema.filter(
         (text) =>
-          (text.length > 0 && text.length <= longestText) || `must have 1 to ${longestText} characters`,
+          (text !== "" && [...text].length <= longestText) || `must have 1 to ${longestText} characters`,
         { jsonSchema: { type: "string", minLength: 1, maxLength: longestText } },
       ),
       Schema.filter(storable),
@@ -78,6 +79,12 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
       target: SessionTarget.Required({ sessionId }),
     })
 
+  const answer = (
+    { request, server, user }: Pick<TurnCall, "request" | "server"> & { readonly user: SignedIn },
+    isSpoken: boolean,
+    read: TurnCall["read"],
+  ) => run(request, answerTurn({ request, server, userId: user.id, isSpoken, read }))
+
   const cancelling = new Elysia()
     .use(yield* signedIn("requests"))
     .delete(
@@ -92,34 +99,15 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
     .use(yield* signedIn("turns"))
     .post(
       "/voice/conversation",
-      ({ request, user, server }) =>
-        run(
-          request,
-          answerTurn({
-            request,
-            server,
-            userId: user.id,
-            isSpoken: true,
-            read: readRecording(request, user.id),
-          }),
-        ),
+      ({ request, user, server }) => answer({ request, user, server }, true, readRecording(request, user.id)),
       // The handler reads the body itself, as it arrives.
       { parse: () => null, detail: operations.converse },
     )
     .use(yield* formOrJsonBody())
     .post(
       "/sessions/:id/messages",
-      ({ request, user, params, query, body, server }) =>
-        run(
-          request,
-          answerTurn({
-            request,
-            server,
-            userId: user.id,
-            isSpoken: query.audio === "true",
-            read: readText(body.text, params.id, user.id),
-          }),
-        ),
+      ({ request, user, server, params, query, body }) =>
+        answer({ request, user, server }, query.audio === "true", readText(body.text, params.id, user.id)),
       { body: SaidText, query: Spoken, detail: operations.say },
     )
 })

@@ -28,7 +28,7 @@ const idempotencyKey = (request: Request) =>
 /** The output of a reply that is not spoken. A streaming client gets its text as the model writes it. */
 const unspoken = (output: OutputOptions): OutputOptions => ({ ...output, format: "none", streamsText: true })
 
-interface TurnCall {
+export interface TurnCall {
   readonly request: Request
   readonly server: Bun.Server<unknown> | null
   readonly userId: UserId

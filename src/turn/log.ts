@@ -35,7 +35,7 @@ export interface TurnLog {
 const isOffered = ({ output }: TurnState, event: NewTurnEvent): boolean => {
   switch (event._tag) {
     case "TextDelta":
-      return output.streamsText
+      return output.streaming && output.streamsText
     case "Audio":
       return output.streaming
     case "Started":

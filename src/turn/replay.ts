@@ -1,4 +1,5 @@
 import { Effect, Option } from "effect"
+import { makeSpeechJoiner } from "../audio/speech-joiner.ts"
 import type { StoredTurn } from "../conversation/stored-turn.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { DecodingSlots } from "../limits/decoding-slots.ts"
@@ -25,7 +26,8 @@ export const makeReplay = Effect.gen(function* () {
         speechFormat === output.format
           ? speech
           : yield* slots.withSlot(userId, ffmpeg.reencode(speech, speechFormat, output.format))
-      log.push({ _tag: "Audio", bytes, ms: timings.total })
+      const joiner = makeSpeechJoiner(output.format)
+      log.push({ _tag: "Audio", bytes, ms: joiner.push(bytes).ms + joiner.endSegment().ms })
     }
     log.push({ _tag: "SpokenTo", text: response.length, ms: log.state().audioMs })
     log.push({ _tag: "Used", usage })

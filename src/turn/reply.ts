@@ -114,9 +114,13 @@ const speakSegments = <E>(
       return logStage("tts", context, ok)
     }),
     Effect.zipRight(
-      Effect.suspend(() =>
-        log.state().audioMs === 0 ? wrongAnswer("llm", "nothing in the reply can be spoken") : Effect.void,
-      ),
+      Effect.suspend(() => {
+        const { audioMs, reply } = log.state()
+        if (audioMs === 0) return wrongAnswer("llm", "nothing in the reply can be spoken")
+        // With the last audio the whole reply was spoken, also a code block at its end that has no audio.
+        log.push({ _tag: "SpokenTo", text: reply.length, ms: audioMs })
+        return Effect.void
+      }),
     ),
   )
 }

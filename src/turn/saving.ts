@@ -25,20 +25,25 @@ export interface TurnIdentity {
   readonly items: { readonly user: ItemId; readonly assistant: ItemId }
 }
 
+const userItem = ({ items }: TurnIdentity, state: TurnState): NewItem => ({
+  ...newItem({ type: "message", role: "user", text: transcriptOf(state) }),
+  id: items.user,
+})
+
 /** The items that a turn adds: the user's message, and the part of the reply that the client heard. */
 const itemsOf = (
-  { items }: TurnIdentity,
+  turn: TurnIdentity,
   state: TurnState,
   { text, ms }: HeardReply,
   interrupted: boolean,
 ): Arr.NonEmptyReadonlyArray<NewItem> => [
-  { ...newItem({ type: "message", role: "user", text: transcriptOf(state) }), id: items.user },
+  userItem(turn, state),
   {
     ...newItem(
       { type: "message", role: "assistant", text },
       { interrupted, heardMs: state.output.format === "none" ? null : Math.round(ms) },
     ),
-    id: items.assistant,
+    id: turn.items.assistant,
   },
 ]
 
@@ -84,7 +89,7 @@ export const saveCompleted = Effect.fn("saveCompleted")(
 
 /**
  * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely. If
- * the client heard nothing, or the turn's lease ran out, only the usage is saved. May be repeated.
+ * the client left and heard nothing, or the turn's lease ran out, only the usage is saved. May be repeated.
  */
 export const saveCutShort = Effect.fn("saveCutShort")(
   (
@@ -97,14 +102,16 @@ export const saveCutShort = Effect.fn("saveCutShort")(
     if (state.isSaved) return Effect.void
     const { timings, usage } = endedTurn(turn, state)
     const failed = ledger.fail({ id: turn.request.turnId, timings, usage })
+    const hasOutput = isHeard(state, upTo)
+    // A user who interrupts before the first audio has still said something. A client that left may say it again.
+    const isInterrupted = "playedMs" in upTo && Option.isSome(state.heard)
+    if (!hasOutput && !isInterrupted) return uninterruptibleWithTimeout(failed)
     const saved = ledger.save({
       ...endedTurn(turn, state),
       state: ending,
-      items: itemsOf(turn, state, heardReply(state, upTo), true),
+      items: hasOutput ? itemsOf(turn, state, heardReply(state, upTo), true) : [userItem(turn, state)],
       speech: Option.none(),
     })
-    return uninterruptibleWithTimeout(
-      isHeard(state, upTo) ? Effect.catchTag(saved, "TurnLost", () => failed) : failed,
-    )
+    return uninterruptibleWithTimeout(Effect.catchTag(saved, "TurnLost", () => failed))
   },
 )

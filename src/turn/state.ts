@@ -165,9 +165,10 @@ const unheard: SpokenMark = { seq: 0, text: 0, ms: 0 }
 export const heardReply = (state: TurnState, upTo: HeardUpTo): HeardReply => {
   const mark =
     state.spoken.findLast(({ seq, ms }) =>
-      "delivered" in upTo ? seq <= upTo.delivered : ms <= upTo.playedMs,
+      // MP3 frames last fractions of a millisecond, and clients report whole ones.
+      "delivered" in upTo ? seq <= upTo.delivered : Math.floor(ms) <= upTo.playedMs,
     ) ?? unheard
-  return { text: state.reply.slice(0, mark.text).trimEnd(), ms: Math.round(mark.ms) }
+  return { text: state.reply.slice(0, mark.text).trimEnd(), ms: Math.floor(mark.ms) }
 }
 
 /** The text of `heardReply`. */

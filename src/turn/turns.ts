@@ -17,7 +17,7 @@ import { Ledger } from "../conversation/ledger.ts"
 import { type QueueTicket, RunningTurns } from "../conversation/running-turns.ts"
 import { Sessions } from "../conversation/sessions.ts"
 import type { StoredTurn } from "../conversation/stored-turn.ts"
-import type { DatabaseError } from "../db/errors.ts"
+import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { countTurn } from "../metrics.ts"
 import { ItemId, newId } from "../schema.ts"
@@ -92,11 +92,12 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         FiberSet.awaitEmpty(finalizing).pipe(Effect.timeoutOption(stopTimeout), Effect.interruptible),
       )
 
-      /** Runs `end`, which saves the end of a turn, in a fiber that may outlive the turn's scope. */
+      /** Runs `end`, which saves the end of a turn, in a fiber that may outlive the turn's scope. True if it is saved. */
       const finalizeInBackground = (end: Effect.Effect<void, TurnError>) =>
         end.pipe(
           Effect.retry({ schedule: finalizeSchedule, while: ({ _tag }) => _tag === "DatabaseUnavailable" }),
-          Effect.catchAllCause((cause) => Effect.logWarning("turn.finalize_failed", cause)),
+          Effect.as(true),
+          Effect.catchAllCause((cause) => Effect.as(Effect.logWarning("turn.finalize_failed", cause), false)),
           Effect.interruptible,
           FiberSet.run(finalizing),
         )
@@ -110,8 +111,11 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           ),
         )
 
-      const awaitFinalized = (saving: Fiber.Fiber<void>) =>
-        uninterruptibleWithTimeout(Effect.timeoutOption(Fiber.await(saving), finalizeTimeout))
+      /** True if the turn is saved in time. */
+      const awaitFinalized = (saving: Fiber.Fiber<boolean>) =>
+        uninterruptibleWithTimeout(Effect.timeoutOption(Fiber.await(saving), finalizeTimeout)).pipe(
+          Effect.map(Option.exists((exit) => Exit.isSuccess(exit) && exit.value)),
+        )
 
       /** Saves a turn that failed, then fails its client's events. */
       const endWithFailure = Effect.fnUntraced(function* (turn: RunningTurn, cause: Cause.Cause<TurnError>) {
@@ -128,9 +132,11 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
       /** Saves a turn that its user interrupted, then ends its client's events. */
       const endWithInterruption = Effect.fnUntraced(function* (turn: RunningTurn, upTo: HeardUpTo) {
         yield* turn.log.drop
-        yield* awaitFinalized(yield* finalize(turn, upTo, "interrupted"))
-        turn.log.push({ _tag: "Interrupted" })
-        yield* turn.log.end
+        const isSaved = yield* awaitFinalized(yield* finalize(turn, upTo, "interrupted"))
+        if (isSaved) turn.log.push({ _tag: "Interrupted" })
+        yield* isSaved
+          ? turn.log.end
+          : turn.log.fail(Cause.fail(new DatabaseUnavailable({ cause: "the interrupted turn is not saved" })))
       })
 
       /** Runs a turn until it completes, fails or is interrupted. Uninterruptible except inside `restore`. */

@@ -58,6 +58,8 @@ export interface FakeScript {
   readonly history?: ReadonlyArray<Item>
   /** Done once no turn ahead runs any more. */
   readonly ready?: QueueTicket["ready"]
+  /** How long a save takes. */
+  readonly saveMs?: number
   /** How many saves find the database away. */
   readonly savesThatFail?: number
 }
@@ -85,8 +87,10 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
       Effect.suspend(() => {
         savesThatFail -= 1
         if (savesThatFail >= 0) return new DatabaseUnavailable({ cause: "away" })
-        saved.push(turn)
-        return Effect.void
+        return Effect.delay(
+          Effect.sync(() => void saved.push(turn)),
+          script.saveMs ?? 0,
+        )
       }),
     fail: (turn) => Effect.sync(() => void failed.push(turn)),
     truncate: (_user, _item, heard) => Effect.sync(() => void truncated.push(heard)),

@@ -43,6 +43,7 @@ effectTest(
     for (const [output, tags] of [
       [{ streamsText: false }, ["Audio", "Completed"]],
       [{ streaming: false, streamsText: false }, ["Completed"]],
+      [{ streaming: false, streamsText: true }, ["Completed"]],
     ] as const) {
       const log = yield* begin(output)
       for (const event of everything) log.push(event)

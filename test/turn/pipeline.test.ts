@@ -277,6 +277,90 @@ describe("the end of a turn that is cut short", () => {
   )
 
   effectTest(
+    "by an interruption before any audio: what the user said is saved",
+    Effect.gen(function* () {
+      const { turns, saved, failed } = yield* makeFakeTurns({
+        speaks: [{ chunks: [{ afterMs: Number.POSITIVE_INFINITY, bytes: tenth }] }],
+      })
+      const call = yield* converse(turns, requestOf())
+      yield* TestClock.adjust("1 second")
+      yield* call.turn.interrupt({ playedMs: 0 })
+      expect(saved.map(({ items }) => items.map(textOf))).toEqual([["What is the weather?"]])
+      expect(failed).toEqual([])
+      yield* call.leave
+    }),
+  )
+
+  effectTest(
+    "by an interruption while the database is away: the events fail",
+    Effect.gen(function* () {
+      const { turns, saved } = yield* makeFakeTurns({ speaks: stuck, savesThatFail: 9 })
+      const call = yield* converse(turns, requestOf())
+      yield* TestClock.adjust("1 second")
+      const interrupting = yield* Effect.fork(call.turn.interrupt({ playedMs: 100 }))
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(interrupting)
+      expect(Exit.isFailure(yield* Fiber.join(call.end))).toBe(true)
+      expect(call.tags()).not.toContain("Interrupted")
+      yield* TestClock.adjust("5 seconds")
+      expect(saved.map(({ state }) => state)).toEqual(["interrupted"])
+      yield* call.leave
+    }),
+  )
+
+  effectTest(
+    "by an interruption whose caller reads no further: it returns all the same",
+    Effect.gen(function* () {
+      const { turns, saved } = yield* makeFakeTurns({
+        thinks: [{ chunks: Array.from({ length: 40 }, () => ({ text: "word " })) }],
+        speaks: stuck,
+      })
+      const scope = yield* Scope.make()
+      const turn = yield* Scope.extend(turns.begin(requestOf()), scope)
+      yield* TestClock.adjust("1 second")
+      const interrupting = yield* Effect.fork(turn.interrupt({ playedMs: 100 }))
+      yield* TestClock.adjust("1 second")
+      expect(yield* Fiber.poll(interrupting)).toMatchObject({ _tag: "Some" })
+      expect(saved).toHaveLength(1)
+      yield* Scope.close(scope, Exit.void)
+    }),
+  )
+
+  effectTest(
+    "by an interruption after all of it was played: nothing is shortened",
+    Effect.gen(function* () {
+      const code = "```js\nlet a = 1\n```"
+      const { turns, saved, truncated } = yield* makeFakeTurns({
+        thinks: [{ chunks: [{ text: `${sentences[0]}\n${code}\n` }] }],
+      })
+      const call = yield* converse(turns, requestOf())
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(call.end)
+      expect(saved[0]?.response).toContain(code)
+      yield* call.turn.interrupt({ playedMs: 100 })
+      expect(truncated).toEqual([])
+      yield* call.leave
+    }),
+  )
+
+  effectTest(
+    "by an interruption during the save: the saved reply is shortened, and the turn ends once",
+    Effect.gen(function* () {
+      const { turns, saved, truncated } = yield* makeFakeTurns({ saveMs: 500 })
+      const call = yield* converse(turns, requestOf())
+      yield* TestClock.adjust("100 millis")
+      const interrupting = yield* Effect.fork(call.turn.interrupt({ playedMs: 150 }))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(interrupting)
+      yield* Fiber.join(call.end)
+      expect(saved.map(({ state }) => state)).toEqual(["completed"])
+      expect(truncated).toEqual([{ text: sentences[0] ?? "", ms: 100 }])
+      expect(call.tags().filter((tag) => tag === "Interrupted" || tag === "Completed")).toEqual(["Completed"])
+      yield* call.leave
+    }),
+  )
+
+  effectTest(
     "by an interruption after it was saved: the saved reply is shortened",
     Effect.gen(function* () {
       const { turns, saved, truncated } = yield* makeFakeTurns()

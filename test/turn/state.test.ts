@@ -152,6 +152,15 @@ describe("heardText", () => {
   })
 })
 
+test("a client that reports whole milliseconds has heard a segment of 100.4 ms after 100", () => {
+  const state = fold([
+    { _tag: "TextDelta", text: "Hello." },
+    { _tag: "Audio", bytes: new Uint8Array(1), ms: 100.4 },
+    { _tag: "SpokenTo", text: 6, ms: 100.4 },
+  ])
+  expect(heardReply(state, { playedMs: 100 })).toEqual({ text: "Hello.", ms: 100 })
+})
+
 describe("isHeard", () => {
   const audio: NewTurnEvent = { _tag: "Audio", bytes: new Uint8Array(1), ms: 100 }
 

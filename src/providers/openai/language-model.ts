@@ -1,4 +1,4 @@
-import { Effect, Option, Schema } from "effect"
+import { Effect, Option, Predicate, Schema } from "effect"
 import type OpenAI from "openai"
 import { ProviderUnusable, wrongAnswer } from "../errors.ts"
 import { type LanguageModel, ModelEvent } from "../language-model.ts"
@@ -36,6 +36,7 @@ export const generateWith =
 
       /** A chunk is whatever JSON the server sent: the SDK does not check it. */
       const read = (chunk: OpenAI.ChatCompletionChunk) => {
+        if (!Predicate.isRecord(chunk)) return
         const choice = Array.isArray(chunk.choices) ? chunk.choices[0] : undefined
         const refusal = textOf(choice?.delta?.refusal)
         isRefusal ||= refusal !== ""
