@@ -10,18 +10,19 @@ api=${VOICE_AGENT_URL:-http://localhost:3000}/api/v1
 recording=${1:-examples/question.wav}
 answer=${2:-answer.mp3}
 headers=$(mktemp)
-trap 'rm -f "$headers"' EXIT
+body=$(mktemp)
+trap 'rm -f "$headers" "$body"' EXIT
 
 field() { sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
 key=${VOICE_AGENT_KEY:-$(curl -sS --fail-with-body "$api/users/register" -d "email=$(date +%s)-$$@example.com" | field apiKey)}
 
 # The body of an error is JSON, and curl exits with 22.
-if ! curl -sS --fail-with-body -D "$headers" -o "$answer" "$api/voice/conversation" \
+if ! curl -sS --fail-with-body -D "$headers" -o "$body" "$api/voice/conversation" \
   -H "Authorization: Bearer $key" -H "Accept: audio/mpeg" -F "audio=@$recording"; then
-  cat "$answer" >&2
-  rm -f "$answer"
+  cat "$body" >&2
   exit 1
 fi
+cat "$body" >"$answer"
 # The transcript is percent-encoded.
 echo "You:   $(sed -n 's/^[Xx]-[Tt]ranscript: //p' "$headers" | tr -d '\r')"
 echo "$answer: session $(sed -n 's/^[Xx]-[Ss]ession-[Ii]d: //p' "$headers" | tr -d '\r')"

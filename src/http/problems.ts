@@ -30,7 +30,7 @@ const stageFailed = {
 } as const
 
 const invalidKey = {
-  unknown: "Unknown API key. Register to get one.",
+  unknown: "Unknown API key. Register to get one, or ask the operator.",
   expired: "This API key has expired. Use another of your keys, or ask the operator for a new one.",
   revoked: "This API key was revoked. Use another of your keys, or ask the operator for a new one.",
 } as const

@@ -169,6 +169,7 @@ describe("generate", () => {
     ["with an error in it", fail.errorEvent()],
     ["without text", fail.nullContent()],
     ["without choices", fail.noChoices()],
+    ["of null", { raw: { body: "data: null\n\ndata: [DONE]\n\n", contentType: "text/event-stream" } }],
     ["of white space", { tokens: [" ", "\n"] }],
     ["that is HTML", fail.html()],
   ])("a stream %s is a wrong answer", async (_, step) => {
