@@ -11,6 +11,17 @@ export const mediaTypes = [
 ] as const
 export type MediaType = (typeof mediaTypes)[number]
 
+/** Other names of these types, from before their registration and from operating systems. */
+const synonyms: ReadonlyMap<string, MediaType> = new Map([
+  ...["mp3", "x-mp3", "mpeg3", "x-mpeg3", "x-mpeg-3", "x-mpeg", "mpg", "x-mpg", "mpa"].map(
+    (name) => [`audio/${name}`, "audio/mpeg"] as const,
+  ),
+  ...["x-wav", "wave", "x-wave", "vnd.wave", "x-pn-wav"].map(
+    (name) => [`audio/${name}`, "audio/wav"] as const,
+  ),
+  ["audio/x-pcm", "audio/pcm"] as const,
+])
+
 interface Range {
   readonly type: string
   readonly q: number
@@ -24,7 +35,7 @@ const parse = (header: string): ReadonlyArray<Range> =>
     .map((part) => {
       const [type = "", ...parameters] = part.split(";").map((each) => each.trim())
       const q = Number.parseFloat(parameters.find((each) => each.startsWith("q="))?.slice(2) ?? "1")
-      return { type, q: Number.isNaN(q) ? 1 : Math.min(1, Math.max(0, q)) }
+      return { type: synonyms.get(type) ?? type, q: Number.isNaN(q) ? 1 : Math.min(1, Math.max(0, q)) }
     })
     .filter(({ type }) => type !== "")
 
@@ -34,6 +45,8 @@ const matchOf = (ranges: ReadonlyArray<Range>, type: MediaType) =>
     .flatMap((wanted, wildcards) =>
       ranges.filter((range) => range.type === wanted).map(({ q }) => ({ type, q, wildcards })),
     )
+    // Of two names of one type, either will do.
+    .toSorted((a, b) => a.wildcards - b.wildcards || b.q - a.q)
     .slice(0, 1)
 
 /** Selects the media type that an Accept header prefers. */

@@ -48,6 +48,8 @@ describe("Accept", () => {
     ["audio/*", "audio/mpeg"],
     ["audio/mpeg", "audio/mpeg"],
     ["AUDIO/MPEG", "audio/mpeg"],
+    ["audio/mp3", "audio/mpeg"],
+    ["audio/x-wav", "audio/wav"],
     ["audio/wav", "audio/wav"],
     ["audio/pcm", "audio/pcm"],
     ["application/json", "application/json"],
