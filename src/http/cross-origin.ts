@@ -13,11 +13,34 @@ const exposed = [
   "Idempotent-Replayed",
 ].join(", ")
 
+/** Request headers of the API. */
+const ownHeaders = [
+  "Authorization",
+  "Content-Type",
+  "Idempotency-Key",
+  "X-Registration-Token",
+  "X-Request-Id",
+]
+
+/**
+ * Headers that browsers' monitoring adds to every request by itself. The service reads `traceparent` only, but a browser
+ * sends no request with a header that the preflight does not allow. None of them grants anything.
+ */
+const monitoringHeaders = [
+  // W3C Trace Context and Baggage (OpenTelemetry), Sentry, Zipkin B3.
+  ...["traceparent", "tracestate", "baggage", "sentry-trace"],
+  ...["b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags"],
+  // Datadog RUM.
+  ...["x-datadog-trace-id", "x-datadog-parent-id", "x-datadog-origin", "x-datadog-sampling-priority"],
+  // New Relic, Elastic APM, Application Insights, Jaeger, SkyWalking, AWS X-Ray, Google Cloud Trace, Dynatrace.
+  ...["newrelic", "elastic-apm-traceparent", "request-id", "request-context", "uber-trace-id", "sw8"],
+  ...["x-amzn-trace-id", "x-cloud-trace-context", "x-dtpc", "x-correlation-id", "x-requested-with"],
+]
+
 /** The response to a preflight: allowed methods and headers, and for how many seconds a browser may cache it. */
 const preflight = {
   "access-control-allow-methods": "GET, POST, PATCH, DELETE",
-  "access-control-allow-headers":
-    "Authorization, Content-Type, Idempotency-Key, X-Registration-Token, X-Request-Id",
+  "access-control-allow-headers": [...ownHeaders, ...monitoringHeaders].join(", "),
   "access-control-max-age": "600",
 }
 
