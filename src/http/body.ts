@@ -1,7 +1,13 @@
 import { Duration, Effect } from "effect"
 import { Elysia } from "elysia"
 import { chunksOf, inTime } from "./chunks.ts"
-import { PayloadTooLarge, type RequestTimeout, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
+import {
+  PayloadTooLarge,
+  type RequestTimeout,
+  UnsupportedContentEncoding,
+  UnsupportedMediaType,
+  ValidationFailed,
+} from "./errors.ts"
 import { makeRun } from "./run.ts"
 
 /** The largest JSON or form body of a signed-in user. */
@@ -42,13 +48,31 @@ const readBytes = (
   }).pipe(inTime(timeout))
 }
 
+/** Fails for a compressed body: a decompressed one has no size limit of its own, and few clients compress. */
+export const requireIdentity = (request: Request): Effect.Effect<void, UnsupportedContentEncoding> => {
+  const encodings = (request.headers.get("content-encoding") ?? "").toLowerCase().split(/[,\s]+/)
+  return encodings.every((each) => each === "" || each === "identity")
+    ? Effect.void
+    : new UnsupportedContentEncoding()
+}
+
+/** JSON is UTF-8 (RFC 8259, section 8.1), and so are forms (URL Standard). ASCII is a part of it. */
+const UTF8 = /^"?(?:utf-?8|us-ascii|ascii)"?$/i
+
 /** The fields of a JSON or form body. An empty body has none. */
 const readBody = Effect.fn("readBody")(function* (request: Request, maxBytes: number) {
-  const type = (request.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase()
+  const [type = "", ...parameters] = (request.headers.get("content-type") ?? "")
+    .split(";")
+    .map((each) => each.trim().toLowerCase())
   const isForm = type === "application/x-www-form-urlencoded"
   if (type !== "" && type !== "application/json" && !isForm) {
     return yield* new UnsupportedMediaType({ supported: "application/json" })
   }
+  const charset = parameters.find((each) => each.startsWith("charset="))?.slice("charset=".length)
+  if (charset !== undefined && !UTF8.test(charset)) {
+    return yield* new UnsupportedMediaType({ supported: "application/json in UTF-8" })
+  }
+  yield* requireIdentity(request)
   const bytes = yield* readBytes(request, maxBytes)
   if (bytes.length === 0) return {}
   if (type === "") return yield* new UnsupportedMediaType({ supported: "application/json" })

@@ -42,6 +42,12 @@ export class UnsupportedMediaType extends Schema.TaggedError<UnsupportedMediaTyp
   supported: Schema.String,
 }) {}
 
+/** The request body is compressed. */
+export class UnsupportedContentEncoding extends Schema.TaggedError<UnsupportedContentEncoding>()(
+  "UnsupportedContentEncoding",
+  {},
+) {}
+
 /** The service cannot produce any type in the Accept header. */
 export class NotAcceptable extends Schema.TaggedError<NotAcceptable>()("NotAcceptable", {
   available: Schema.String,
@@ -68,6 +74,7 @@ export type AppError =
   | RequestTimeout
   | UploadTooSlow
   | UnsupportedMediaType
+  | UnsupportedContentEncoding
   | NotAcceptable
   | PathNotFound
   | MethodNotAllowed

@@ -130,6 +130,14 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       "UNSUPPORTED_MEDIA_TYPE",
       `The Content-Type of the request body is not supported. Use ${supported}.`,
     ),
+  UnsupportedContentEncoding: () =>
+    problem(
+      415,
+      "UNSUPPORTED_MEDIA_TYPE",
+      "The Content-Encoding of the request body is not supported. Send the body uncompressed, without Content-Encoding.",
+      // RFC 9110, section 15.5.16.
+      { headers: { "accept-encoding": "identity" } },
+    ),
   NotAcceptable: ({ available }) =>
     problem(
       406,

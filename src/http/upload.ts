@@ -1,18 +1,17 @@
 import { open } from "node:fs/promises"
-import busboy from "busboy"
 import { Data, type Duration, Effect, Option } from "effect"
 import { Overloaded } from "../limits/admission.ts"
 import type { DiskQuota, Uploads } from "../limits/uploads.ts"
 import type { UserId } from "../schema.ts"
 import { tempFolder } from "../temp-folder.ts"
 import type { Upload } from "../turn/input.ts"
+import { requireIdentity } from "./body.ts"
 import { BodyIncomplete, chunksOf, inTime, type Progress, requireRate } from "./chunks.ts"
 import { AudioTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
+import { makeFormParser, malformedForm, type PartHead } from "./multipart.ts"
 
 /** Bytes for the rest of the form: boundaries, headers, small fields. */
 const formOverhead = 64 * 1024
-
-const malformed = () => new ValidationFailed({ message: "The multipart body is malformed or incomplete." })
 
 /** An internal I/O error (e.g. disk full); becomes a defect. */
 class WriteError extends Data.TaggedError("WriteError")<{ readonly cause: unknown }> {}
@@ -29,7 +28,7 @@ interface UploadRequest {
 }
 
 /**
- * Streams the form's `audio` to a file, in a folder that the scope removes. A body that is too large, or finds no disk
+ * Streams the form's part `audio` to a file, whatever its file name and type, in a folder that the scope removes. A body that is too large, or finds no disk
  * space, is not read to its end.
  */
 export const receiveUpload = Effect.fn("receiveUpload")(function* (
@@ -39,8 +38,12 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (
 ) {
   const type = request.headers.get("content-type") ?? ""
   if (!/^multipart\/form-data\b/i.test(type)) {
-    return yield* new UnsupportedMediaType({ supported: "multipart/form-data with a file named audio" })
+    return yield* new UnsupportedMediaType({
+      supported:
+        "multipart/form-data with the recording in the field audio, as curl -F audio=@question.wav sends it",
+    })
   }
+  yield* requireIdentity(request)
   const contentLength = Number(request.headers.get("content-length") ?? 0)
   if (contentLength > maxBytes + formOverhead) return yield* new AudioTooLarge({ maxBytes })
   // Opened before the folder, so that the space is given back after the files are gone.
@@ -52,7 +55,7 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (
   const form = yield* Effect.tryPromise({
     try: (signal) => readForm({ request, type, path, maxBytes, quota, progress, signal }),
     catch: (error) => {
-      if (error instanceof BodyIncomplete) return malformed()
+      if (error instanceof BodyIncomplete) return malformedForm()
       return error instanceof AudioTooLarge ||
         error instanceof ValidationFailed ||
         error instanceof Overloaded
@@ -79,77 +82,82 @@ interface FormSource {
   readonly signal: AbortSignal
 }
 
-/** Throws if the content type has no boundary. */
-const openParser = (type: string, limits: busboy.Limits) => {
-  try {
-    // The default, Latin-1, garbles a file name in another script.
-    return busboy({ headers: { "content-type": type }, defParamCharset: "utf8", limits })
-  } catch {
-    throw malformed()
+/** Bytes of a sessionId that are kept. A longer one is unknown. */
+const maxFieldBytes = 1024
+
+/** The whole of a small field, or its start. */
+const collect = () => {
+  let value = Buffer.alloc(0)
+  return {
+    add: (piece: Uint8Array) => {
+      value = Buffer.concat([value, piece.subarray(0, maxFieldBytes - value.length)])
+    },
+    text: () => value.toString("utf8"),
   }
 }
 
-/** Passes the chunks of the first `audio` file to `onAudio`, and notes the fields. */
-const parseForm = (type: string, onAudio: (chunk: Uint8Array) => void) => {
-  const limits = { fields: 20, fieldSize: 1024, files: 20, parts: 40, headerPairs: 100 }
-  const found = { sessionId: Option.none<string>(), hasAudio: false }
-  const parser = openParser(type, limits)
-  const parsed = new Promise<void>((resolve, reject) => {
-    // There may be a second error, when the parser is destroyed before the end of the body.
-    parser.once("close", resolve).on("error", () => reject(malformed()))
-    for (const limit of ["partsLimit", "filesLimit", "fieldsLimit"]) {
-      parser.once(limit, () => reject(new ValidationFailed({ message: "The form has too many parts." })))
+/** A data URL, or the first bytes of WAV, MP3, WebM, OGG, FLAC and MP4 in base64. No recording starts like this. */
+const BASE64 = /^(?:data:[^,]{0,100};base64,|UklGR|SUQz|\/\/[u-z]|GkXfo|T2dnU|ZkxhQ|AAAA[A-Za-z0-9+/]{2}Z0eX)/
+
+const base64 = new ValidationFailed({
+  message: "audio: this is base64. Send the bytes of the recording as they are, in a multipart part.",
+})
+
+/** Passes the content of the first part named audio to `onAudio`, and notes the session. */
+const parseForm = (type: string, onAudio: (piece: Uint8Array) => void) => {
+  let session = collect()
+  let audio: PartHead | undefined
+  let others = 0
+  const parser = makeFormParser(type, (head) => {
+    if (head.name === "sessionId") {
+      session = collect()
+      return session.add
     }
+    if (head.name !== "audio") others += 1
+    if (head.name !== "audio" || audio !== undefined) return undefined
+    audio = head
+    return onAudio
   })
-  // It is awaited after the body was read; without this an earlier rejection would count as unhandled.
-  parsed.catch(() => undefined)
-  parser.on("field", (name, value) => {
-    // busboy passes undefined for a field in an unknown charset, in spite of its type.
-    if (name === "sessionId" && value) found.sessionId = Option.some(value)
-  })
-  parser.on("file", (name, file) => {
-    file.on("error", () => undefined)
-    if (name !== "audio" || found.hasAudio) return file.resume()
-    found.hasAudio = true
-    return file.on("data", onAudio)
-  })
-  return { parser, parsed, found }
+  /** An empty part without a file name is a file input without a file. */
+  const requireAudio = (start: string, bytes: number) => {
+    if (BASE64.test(start)) throw base64
+    if (audio !== undefined && (bytes > 0 || audio.hasFileName)) return
+    const hint = others > 0 ? `. Name its field "audio".` : ""
+    throw new ValidationFailed({ message: `Audio file is required${hint}` })
+  }
+  const sessionId = () => Option.liftPredicate(session.text(), (id) => id !== "")
+  return { parser, requireAudio, sessionId }
 }
 
 const readForm = async ({ request, type, path, maxBytes, quota, progress, signal }: FormSource) => {
   let bytes = 0
   let hasSpace = true
   const hash = new Bun.CryptoHasher("sha256")
+  const head = collect()
   const unwritten: Array<Uint8Array> = []
-  const { parser, parsed, found } = parseForm(type, (chunk) => {
-    bytes += chunk.length
-    hasSpace = hasSpace && quota.take(chunk.length)
+  const { parser, requireAudio, sessionId } = parseForm(type, (piece) => {
+    bytes += piece.length
+    hasSpace = hasSpace && quota.take(piece.length)
     if (bytes > maxBytes || !hasSpace) return
-    hash.update(chunk)
-    unwritten.push(chunk)
+    head.add(piece)
+    hash.update(piece)
+    unwritten.push(piece)
   })
   const file = await open(path, "w")
-  const write = async () => {
-    for (const chunk of unwritten.splice(0)) await file.writeFile(chunk)
-  }
   try {
     for await (const chunk of chunksOf(request, signal)) {
       progress.received += chunk.length
-      parser.write(chunk)
-      await write()
+      parser.push(chunk)
+      for (const piece of unwritten.splice(0)) await file.writeFile(piece)
       if (bytes > maxBytes || progress.received > maxBytes + formOverhead)
         throw new AudioTooLarge({ maxBytes })
       if (!hasSpace) throw quota.refusal
-      if (parser.errored !== null || signal.aborted) throw malformed()
+      if (signal.aborted) throw malformedForm()
     }
     parser.end()
-    await parsed
-    await write()
   } finally {
-    parser.destroy()
     await file.close()
   }
-  if (bytes > maxBytes) throw new AudioTooLarge({ maxBytes })
-  if (!found.hasAudio) throw new ValidationFailed({ message: "Audio file is required" })
-  return { bytes, sha256: hash.digest("hex"), sessionId: found.sessionId }
+  requireAudio(head.text(), bytes)
+  return { bytes, sha256: hash.digest("hex"), sessionId: sessionId() }
 }

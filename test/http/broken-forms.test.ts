@@ -212,7 +212,7 @@ const refused: ReadonlyArray<readonly [name: string, body: () => Uint8Array, cod
       "an audio field in another case",
       () => bytesOf(part('Content-Disposition: form-data; name="Audio"; filename="a.wav"', recording), end),
       "VALIDATION_ERROR",
-      /^Audio file is required$/,
+      /^Audio file is required\. Name its field "audio"\.$/,
     ],
     [
       "an audio in base64",
@@ -224,8 +224,8 @@ const refused: ReadonlyArray<readonly [name: string, body: () => Uint8Array, cod
           ),
           end,
         ),
-      "INVALID_AUDIO",
-      /WAV/,
+      "VALIDATION_ERROR",
+      /^audio: this is base64/,
     ],
     [
       "an audio that is a form",

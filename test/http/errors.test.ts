@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test"
+import { brotliCompressSync } from "node:zlib"
 import { connectRaw, head, type RawAnswer, type RawClient } from "../support/raw-http.ts"
 import { type Service, startService } from "../support/service.ts"
 import { expectProblem } from "./answers.ts"
@@ -186,6 +187,41 @@ describe.each(takers)("the body of %s %s", (method, path) => {
     })
   })
 
+  test.each(["utf-16", "UTF-16LE", '"utf-16be"', "iso-8859-1", "nope"])(
+    "is 415 in the charset %s",
+    async (charset) => {
+      await expectProblem(await send("{}", `application/json; charset=${charset}`), {
+        status: 415,
+        code: "UNSUPPORTED_MEDIA_TYPE",
+        message: /UTF-8/,
+      })
+    },
+  )
+
+  test.each([
+    ["gzip", Bun.gzipSync("{}")],
+    ["deflate", Bun.deflateSync("{}")],
+    ["zstd", Bun.zstdCompressSync("{}")],
+    ["br", brotliCompressSync("{}")],
+    ["x-gzip, identity", Bun.gzipSync("{}")],
+  ])("is 415 compressed by %s", async (encoding, body) => {
+    const answer = await fetch(`${service.url}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${key}`,
+        "content-type": "application/json",
+        "content-encoding": encoding,
+      },
+      body,
+    })
+    expect(answer.headers.get("accept-encoding")).toBe("identity")
+    await expectProblem(answer, {
+      status: 415,
+      code: "UNSUPPORTED_MEDIA_TYPE",
+      message: /^The Content-Encoding .* Send the body uncompressed/,
+    })
+  })
+
   test("is 415 without a type", async () => {
     const connection = await open()
     connection.send(
@@ -224,6 +260,20 @@ describe.each(takers)("the body of %s %s", (method, path) => {
       invalid("The body is not valid UTF-8."),
     )
   })
+})
+
+test.each([
+  ["a byte order mark", "application/json", {}, '\ufeff{"title":"Ä"}'],
+  ["charset=UTF-8 in quotes", 'application/json;charset="UTF-8"', {}, '{"title":"Ä"}'],
+  ["Content-Encoding identity", "application/json", { "content-encoding": "identity" }, '{"title":"Ä"}'],
+  ["a form in utf8", "application/x-www-form-urlencoded; charset=utf8", {}, "title=%C3%84"],
+])("a body with %s is accepted", async (_, type, headers, body) => {
+  const answer = await fetch(`${service.url}/sessions`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": type, ...headers },
+    body,
+  })
+  expect(answer.status).toBe(201)
 })
 
 test("the last of two equal names counts", async () => {

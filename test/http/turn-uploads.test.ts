@@ -64,6 +64,18 @@ describe("forms", () => {
     ["a name of 4 KB", () => [{ ...good, filename: "a".repeat(4096) }]],
     ["a wrong type", () => [{ ...good, filename: "a.txt", type: "text/plain" }]],
     ["no type", () => [{ name: "audio", filename: "a", content: recording }]],
+    ["no file name", () => [{ name: "audio", type: "audio/wav", content: recording }]],
+    [
+      "no file name, as bytes",
+      () => [{ name: "audio", type: "application/octet-stream", content: recording }],
+    ],
+    ["no file name, as text", () => [{ name: "audio", type: "text/plain", content: recording }]],
+    [
+      "no file name, in a charset",
+      () => [{ name: "audio", type: "text/plain; charset=utf-16", content: recording }],
+    ],
+    ["no file name and type", () => [{ name: "audio", content: recording }]],
+    ["an empty file name", () => [{ ...good, filename: "" }]],
     ["another file before it", () => [{ ...good, name: "cover", content: "no audio at all" }, good]],
     ["an empty sessionId", () => [note("sessionId", ""), good]],
     ["a sessionId of 50 KB", () => [note("sessionId", "x".repeat(50_000)), good]],
@@ -86,12 +98,17 @@ describe("forms", () => {
     expect(answer.headers.get("x-session-id")).toBe(sessionId)
   })
 
+  const base64 = () => Buffer.from(recording).toString("base64")
   const required = "Audio file is required"
   const wrong: ReadonlyArray<readonly [string, () => ReadonlyArray<Part>, string]> = [
     ["no part", () => [], required],
-    ["another name", () => [{ ...good, name: "file" }], required],
-    ["a file with an empty name", () => [{ ...good, filename: "" }], required],
-    ["audio as a text field", () => [{ name: "audio", content: "UklGRg==" }], required],
+    ["another name", () => [{ ...good, name: "file" }], `${required}. Name its field "audio".`],
+    ["another name without a file name", () => [{ name: "recording", content: recording }], '"audio"'],
+    ["an empty file input", () => [{ ...good, filename: "", content: "" }], required],
+    ["audio as an empty field", () => [{ name: "audio", content: "" }], required],
+    ["base64 as a field", () => [{ name: "audio", content: base64() }], "base64"],
+    ["base64 as a file", () => [{ ...good, content: base64() }], "base64"],
+    ["a data URL", () => [{ name: "audio", content: `data:audio/wav;base64,${base64()}` }], "base64"],
     ["hundreds of fields", () => [...Array.from({ length: 300 }, (_, i) => note(`f${i}`)), good], "parts"],
     [
       "hundreds of files",
@@ -109,10 +126,18 @@ describe("forms", () => {
     expect(service.upstream.calls("stt")).toEqual([])
   })
 
-  test("the first of two audio parts counts", async () => {
-    const answer = await post(multipart([good, { ...good, content: "no audio at all" }]))
+  test.each([
+    ["files", (part: Part) => part],
+    ["fields", ({ name, content }: Part) => ({ name, content })],
+  ])("the first of two audio %s counts", async (_, as) => {
+    const answer = await post(multipart([as(good), as({ ...good, content: "no audio at all" })]))
     await answer.bytes()
     expect(service.upstream.calls("stt")[0]?.request.file.bytes.length).toBe(recording.length)
+  })
+
+  test("a field that is no recording is invalid audio", async () => {
+    const answer = await post(multipart([{ name: "audio", content: "What is the capital of France?" }]))
+    expect([answer.status, await answer.json()]).toMatchObject([400, { error: "INVALID_AUDIO" }])
   })
 })
 
@@ -145,7 +170,42 @@ describe("bodies", () => {
   ])("one of type %s has no boundary: malformed", async (type) => {
     const answer = await post(multipart([good]), { "content-type": type })
     expect(answer.status).toBe(400)
-    expect(await answer.json()).toMatchObject({ error: "VALIDATION_ERROR" })
+    expect(await answer.json()).toMatchObject({
+      error: "VALIDATION_ERROR",
+      message: expect.stringMatching(/boundary.*Do not set the Content-Type header by hand/),
+    })
+  })
+
+  test("one with another boundary says so", async () => {
+    const answer = await post(multipart([good]), { "content-type": "multipart/form-data; boundary=other" })
+    expect([answer.status, await answer.json()]).toMatchObject([
+      400,
+      { error: "VALIDATION_ERROR", message: expect.stringContaining("does not contain the boundary") },
+    ])
+  })
+
+  test("one whose type ends in a semicolon is accepted", async () => {
+    const answer = await post(multipart([good]), { "content-type": `${multipartType};` })
+    expect(answer.status).toBe(200)
+    await answer.bytes()
+  })
+
+  test.each(["gzip", "br", "deflate", "zstd", "GZIP", "identity, gzip", "aws-chunked"])(
+    "one with Content-Encoding %s is 415",
+    async (encoding) => {
+      const answer = await post(multipart([good]), { "content-encoding": encoding })
+      expect(answer.headers.get("accept-encoding")).toBe("identity")
+      expect([answer.status, await answer.json()]).toMatchObject([
+        415,
+        { error: "UNSUPPORTED_MEDIA_TYPE", message: expect.stringContaining("Content-Encoding") },
+      ])
+    },
+  )
+
+  test.each(["identity", "Identity", ""])("one with Content-Encoding %p is accepted", async (encoding) => {
+    const answer = await post(multipart([good]), { "content-encoding": encoding })
+    expect(answer.status).toBe(200)
+    await answer.bytes()
   })
 
   test.each([
@@ -156,7 +216,10 @@ describe("bodies", () => {
   ])("one of type %s is 415", async (type) => {
     const answer = await post(recording, { "content-type": type })
     expect(answer.status).toBe(415)
-    expect(await answer.json()).toMatchObject({ error: "UNSUPPORTED_MEDIA_TYPE" })
+    expect(await answer.json()).toMatchObject({
+      error: "UNSUPPORTED_MEDIA_TYPE",
+      message: expect.stringContaining("multipart/form-data with the recording in the field audio"),
+    })
   })
 
   test("one that arrives byte by byte is accepted", async () => {
@@ -188,6 +251,7 @@ describe("size", () => {
 
   test.each([
     ["26 MB without a Content-Length are refused as they arrive", audioHead],
+    ["the same without a file name and type", partHead({ name: "audio" })],
     ["a field of 26 MB is not read", partHead({ name: "sessionId" })],
   ])("%s", async (_, part) => {
     const client = await begin({ ...authorized(), "transfer-encoding": "chunked" })

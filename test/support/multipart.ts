@@ -2,7 +2,6 @@
 
 export interface Part {
   readonly name: string
-  /** A part without one is a text field. */
   readonly filename?: string
   readonly type?: string
   readonly content: string | Uint8Array

@@ -56,6 +56,10 @@ export const answerHeaders = {
     required: true,
     schema: text,
   },
+  "Accept-Encoding": {
+    description: "The supported encoding of a request body, if the request had another one: identity.",
+    schema: { type: "string", enum: ["identity"] },
+  },
   "Cache-Control": {
     description: "Caches must not store the response.",
     required: true,

@@ -10,7 +10,13 @@ import type { Answer, Content, Operation } from "./operation.ts"
 /** Errors of every request with an API key. */
 const keyErrors = ["Unauthorized", "InvalidApiKey", "DatabaseUnavailable"] as const
 /** Errors of every JSON or form body. */
-const bodyErrors = ["ValidationFailed", "UnsupportedMediaType", "PayloadTooLarge", "RequestTimeout"] as const
+const bodyErrors = [
+  "ValidationFailed",
+  "UnsupportedMediaType",
+  "UnsupportedContentEncoding",
+  "PayloadTooLarge",
+  "RequestTimeout",
+] as const
 
 /** What a request of the operation has. */
 interface RequestParts {

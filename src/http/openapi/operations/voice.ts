@@ -107,7 +107,7 @@ export const converse = describe({
             type: "string",
             format: "binary",
             description:
-              "The recording: a WAV, MP3, WebM, OGG, FLAC or M4A/MP4 file. The service detects the format from the content. By default at most 25 MB and 5 minutes.",
+              "The recording: a WAV, MP3, WebM, OGG, FLAC or M4A/MP4 file. The service detects the format from the content; the file name and type of the part may be missing. By default at most 25 MB and 5 minutes.",
           },
           sessionId: {
             type: "string",
@@ -126,6 +126,7 @@ export const converse = describe({
     "AudioTooLong",
     "NoSpeechDetected",
     "UnsupportedMediaType",
+    "UnsupportedContentEncoding",
     "RequestTimeout",
     "UploadTooSlow",
     "ProviderUnusable",
