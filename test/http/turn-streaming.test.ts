@@ -119,6 +119,8 @@ describe("a reply in segments", () => {
     ["Markdown", "## Hi\n\n**Bold** and _soft_ words, see `x_y`.\n\n- one thing\n- another thing\n", /[#*`]/],
     ["emoji", "Sure! 🎉 I can do that for you. 👍🏽", /\p{Extended_Pictographic}/u],
     ["code", "Here is the code for it.\n\n```js\nlet x = 1\n```\n\nThat is all of it.", /```|let x/],
+    ["a formula", "The area is $A = \\pi r^2$, so \\[ r = \\sqrt{\\frac{A}{\\pi}} \\] it is.", /[\\\\$^{}]/],
+    ["entities", "The caf&eacute; is open &mdash; it&#8217;s \u200bnear.\u202e", /[&;\u200b\u202e]/],
     ["a link", "Look at [the page](https://example.com/a?b=c) for more about it.", /https?:/],
   ])("%s: spoken as words, stored as written", async (_, reply, unspeakable) => {
     service.upstream.script("llm", [{ text: reply }])
