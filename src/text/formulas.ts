@@ -25,11 +25,11 @@ const DELIMITED = new RegExp(
   "gu",
 )
 /**
- * What a cut left of a formula: a command that is no part of a path such as C:\Users\in, an exponent, an index in braces,
- * a delimiter, an alignment, and a break at the end of a line, which Markdown has too.
+ * What a cut left of a formula: a command that is no part of a path such as C:\Users\in, an exponent, an index in braces or
+ * of one letter ("x_1"), a delimiter, an alignment, and a break at the end of a line, which Markdown has too.
  */
 const BARE =
-  /(?<!\p{L}{2}|[:\\/.])\\([A-Za-z]+)|(?<=[\p{L}\p{N})\]}])\^(?=[{(]|[+-]?\d|\p{L}(?!\p{L})|\\[A-Za-z])|(?<=\p{L})_(?=\{)|\\[()[\]]|\\{1,2}(?=[ \t]*(?:\n|$))|&(?==)|^\s*\$\$(?!\$)|(?<!\$)\$\$\s*$/gu
+  /(?<!\p{L}{2}|[:\\/.])\\([A-Za-z]+)|(?<=[\p{L}\p{N})\]}])\^(?=[{(]|[+-]?\d|\p{L}(?!\p{L})|\\[A-Za-z])|(?<=\p{L})_(?=\{)|(?<=(?<![\p{L}\p{N}_])\p{L})_(?=\d+(?![\p{L}\p{N}_]))|\\[()[\]]|\\{1,2}(?=[ \t]*(?:\n|$))|&(?==)|^\s*\$\$(?!\$)|(?<!\$)\$\$\s*$/gu
 
 /** Replaces what a cut left of formulas by words. */
 const sayBare = (text: string, fits: (words: string, length: number) => string): string => {

@@ -45,6 +45,7 @@ table("formulas become words", [
 
 table("formulas without delimiters, as models write them and cuts leave them", [
   ["E = mc^2, and 2^10.", "E = mc squared, and 2 to the power of 10."],
+  ["x_1 + y_12, v_{max}", "x sub 1 + y sub 12, v sub max"],
   [String.raw`Area is \pi r^2.`, "Area is pi r squared."],
   [String.raw`2\pi\alpha r`, "2 pi alpha r"],
   ["x = \\frac{a}{b}\n", "x = a over b."],
@@ -72,7 +73,7 @@ table("money, paths and code are no formulas", [
   ["\\$5 and \\$6", "$5 and $6"],
   [String.raw`C:\Users\in\alpha and C:\temp`, String.raw`C:\Users\in\alpha and C:\temp`],
   [String.raw`\d+\w`, String.raw`\d+\w`],
-  ["^^ and snake_case", "^^ and snake_case"],
+  ["^^, snake_case, a_b_1, item_1 and H_2O", "^^, snake_case, a_b_1, item_1 and H_2O"],
   [String.raw`\(see below\) \[link\](u)`, "see below link(u)"],
 ])
 
