@@ -70,10 +70,13 @@ export const sayFormulas = (text: string, spare: number): string => {
     left -= Math.max(0, added)
     return words
   }
-  const outside = text.replace(DELIMITED, (whole: string, ...groups: ReadonlyArray<unknown>) => {
-    const inner = groups.slice(0, 5).find((group) => typeof group === "string") ?? ""
-    if (whole.startsWith("\\begin") || isFormula(inner)) return fits(sayLatex(inner), whole.length)
-    return whole.startsWith("\\") ? inner : whole
-  })
+  // Some models write the backslash of a delimiter twice.
+  const outside = text
+    .replace(/\\\\(?=[()])/g, "\\")
+    .replace(DELIMITED, (whole: string, ...groups: ReadonlyArray<unknown>) => {
+      const inner = groups.slice(0, 5).find((group) => typeof group === "string") ?? ""
+      if (whole.startsWith("\\begin") || isFormula(inner)) return fits(sayLatex(inner), whole.length)
+      return whole.startsWith("\\") ? inner : whole
+    })
   return sayBare(outside, fits)
 }

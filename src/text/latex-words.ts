@@ -135,7 +135,7 @@ const LAYOUT =
   "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr middle quad qquad displaystyle textstyle limits nolimits hline nonumber notag"
 
 /** Commands whose argument is not said. */
-const UNSAID = "begin end label tag ref hspace vspace color phantom"
+const UNSAID = "begin end label tag ref eqref cite hspace vspace color phantom"
 
 export const symbols: ReadonlyMap<string, string> = new Map(SYMBOLS)
 export const accents: ReadonlyMap<string, readonly [before: string, after: string]> = new Map(ACCENTS)

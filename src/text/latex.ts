@@ -19,7 +19,7 @@ const ROOTS: ReadonlyMap<string, string> = new Map([
   ["2", "square root"],
   ["3", "cube root"],
 ])
-/** Before the lower limit of a big operator. */
+/** Before the index of an operator. */
 const LIMITS: ReadonlyMap<string, string> = new Map([
   ["sum", "from"],
   ["prod", "from"],
@@ -27,6 +27,7 @@ const LIMITS: ReadonlyMap<string, string> = new Map([
   ["iint", "over"],
   ["oint", "over"],
   ["lim", "as"],
+  ["log", "base"],
 ])
 
 const tidy = (words: string): string =>

@@ -21,6 +21,7 @@ table("formulas become words", [
   [String.raw`$\text{speed} = 5\,\text{m/s}$`, "speed equals 5 m/s"],
   [String.raw`$\sum_{i=1}^{n} i$`, "sum from i equals 1 to n of i"],
   [String.raw`$\int_0^1 x\,dx$`, "integral from 0 to 1 of x dx"],
+  [String.raw`\\( x^2 \\) and $\log_2 8$`, "x squared and log base 2 of 8"],
   [String.raw`$\lim_{x \to 0} \sin x$`, "limit as x to 0 of sine x"],
   [String.raw`$e^{i\pi} + 1 = 0$`, "e to the power of i pi plus 1 equals 0"],
   [String.raw`$90^\circ$, $f'(x)$, $n!$`, "90 degrees, f prime (x), n!"],
