@@ -8,10 +8,15 @@ export class InvalidAudio extends Schema.TaggedError<InvalidAudio>()("InvalidAud
   isTooSlow: Schema.optionalWith(Schema.Boolean, { default: () => false }),
 }) {}
 
+/** The recording is too short for a recognizer. */
+export class AudioTooShort extends Schema.TaggedError<AudioTooShort>()("AudioTooShort", {
+  minSeconds: Schema.Number,
+}) {}
+
 /** The recording is longer than MAX_AUDIO_DURATION_SECONDS. */
 export class AudioTooLong extends Schema.TaggedError<AudioTooLong>()("AudioTooLong", {
   maxSeconds: Schema.Number,
 }) {}
 
-/** The recording is silent, or its transcript is empty. */
+/** The recording is silent, or its transcript has no words. */
 export class NoSpeechDetected extends Schema.TaggedError<NoSpeechDetected>()("NoSpeechDetected", {}) {}

@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import { AudioTooLong, InvalidAudio } from "./errors.ts"
+import { AudioTooLong, AudioTooShort, InvalidAudio } from "./errors.ts"
 
 /** Hz. Speech recognition works on 16 kHz mono 16-bit little-endian samples. */
 export const sampleRate = 16_000
@@ -14,11 +14,15 @@ export interface Pcm16k {
 
 export const pcm16k = (bytes: Uint8Array): Pcm16k => ({ bytes, seconds: bytes.length / bytesPerSecond })
 
+/** OpenAI refuses anything shorter, after the upload. Nobody says a word in less. */
+const minSeconds = 0.1
+
 /** Checks the decoded length. A header's duration does not count: browsers omit it, and it may be false. */
 export const checkDuration = (
   { seconds }: Pcm16k,
   maxSeconds: number,
-): Effect.Effect<void, InvalidAudio | AudioTooLong> => {
+): Effect.Effect<void, InvalidAudio | AudioTooShort | AudioTooLong> => {
   if (seconds === 0) return new InvalidAudio({ reason: "no samples" })
+  if (seconds < minSeconds) return new AudioTooShort({ minSeconds })
   return seconds > maxSeconds ? new AudioTooLong({ maxSeconds }) : Effect.void
 }

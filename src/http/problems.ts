@@ -94,6 +94,12 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       "AUDIO_TOO_LARGE",
       `The audio is larger than ${megabytes(maxBytes)} MB. Send a shorter recording.`,
     ),
+  AudioTooShort: ({ minSeconds }) =>
+    problem(
+      400,
+      "INVALID_AUDIO",
+      `The recording is shorter than ${minSeconds} seconds. Send a longer recording.`,
+    ),
   AudioTooLong: ({ maxSeconds }) =>
     problem(
       400,

@@ -1,4 +1,4 @@
-import type { AudioTooLong, InvalidAudio, NoSpeechDetected } from "../audio/errors.ts"
+import type { AudioTooLong, AudioTooShort, InvalidAudio, NoSpeechDetected } from "../audio/errors.ts"
 import type { SessionExpired, SessionNotFound } from "../conversation/model.ts"
 import type { IdempotencyKeyReused, SessionBusy, TurnCancelled } from "../conversation/stored-turn.ts"
 import type { DatabaseError } from "../db/errors.ts"
@@ -8,6 +8,7 @@ import type { ProviderError } from "../providers/errors.ts"
 /** All that a turn can fail with. */
 export type TurnError =
   | InvalidAudio
+  | AudioTooShort
   | AudioTooLong
   | NoSpeechDetected
   | Overloaded

@@ -1,7 +1,7 @@
 import { Data, Effect, type Scope } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import { type AudioFile, identify } from "../audio/container.ts"
-import type { AudioTooLong, InvalidAudio } from "../audio/errors.ts"
+import type { AudioTooLong, AudioTooShort, InvalidAudio } from "../audio/errors.ts"
 import { checkDuration, type Pcm16k } from "../audio/pcm.ts"
 import { Ffmpeg, needsFfmpeg } from "../ffmpeg/ffmpeg.ts"
 import { sha256 } from "../hash.ts"
@@ -37,7 +37,7 @@ export interface Input {
   readonly fingerprint: (output: OutputOptions) => string
   readonly hear: (
     context: HearContext,
-  ) => Effect.Effect<Utterance, InvalidAudio | AudioTooLong | Overloaded, Scope.Scope>
+  ) => Effect.Effect<Utterance, InvalidAudio | AudioTooShort | AudioTooLong | Overloaded, Scope.Scope>
 }
 
 /** A recording in any accepted container. ffmpeg decodes it unless it is 16 kHz mono 16-bit PCM already. */

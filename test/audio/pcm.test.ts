@@ -17,3 +17,11 @@ test("one sample more is too long", () => {
 test("a recording without samples is not audio", () => {
   expect(check(0, 2)).toMatchObject({ left: { _tag: "InvalidAudio", reason: "no samples" } })
 })
+
+test.each([1 / 16_000, 0.05, 0.1 - 1 / 16_000])("%d s are too short", (seconds) => {
+  expect(check(seconds, 2)).toMatchObject({ left: { _tag: "AudioTooShort", minSeconds: 0.1 } })
+})
+
+test("0.1 s are long enough", () => {
+  expect(check(0.1, 2)).toMatchObject({ _tag: "Right" })
+})

@@ -8,7 +8,7 @@ import {
   RegistrationClosed,
   TooManyApiKeys,
 } from "../../accounts/errors.ts"
-import { AudioTooLong, InvalidAudio, NoSpeechDetected } from "../../audio/errors.ts"
+import { AudioTooLong, AudioTooShort, InvalidAudio, NoSpeechDetected } from "../../audio/errors.ts"
 import type { Settings } from "../../config.ts"
 import { SessionExpired, SessionNotFound, UnknownPosition } from "../../conversation/model.ts"
 import {
@@ -80,6 +80,7 @@ export const makeExamples = ({
   UnknownPosition: [new UnknownPosition({ field: "cursor" })],
   InvalidAudio: [new InvalidAudio({ reason: "an example" })],
   AudioTooLarge: [new AudioTooLarge({ maxBytes: maxAudioBytes })],
+  AudioTooShort: [new AudioTooShort({ minSeconds: 0.1 })],
   AudioTooLong: [new AudioTooLong({ maxSeconds: maxAudioSeconds })],
   NoSpeechDetected: [new NoSpeechDetected()],
   PayloadTooLarge: [new PayloadTooLarge({ maxBytes: 1024 ** 2 })],

@@ -123,6 +123,7 @@ export const converse = describe({
     new ValidationFailed({ message: "Audio file is required" }),
     "InvalidAudio",
     "AudioTooLarge",
+    "AudioTooShort",
     "AudioTooLong",
     "NoSpeechDetected",
     "UnsupportedMediaType",
