@@ -4,6 +4,7 @@ import { NoSpeechDetected } from "../audio/errors.ts"
 import { rejectSilence } from "../audio/silence.ts"
 import type { Transcriber } from "../providers/transcriber.ts"
 import type { TurnId, UserId } from "../schema.ts"
+import { hasWords } from "../text/remarks.ts"
 import type { Input } from "./input.ts"
 import type { TurnLog } from "./log.ts"
 
@@ -14,7 +15,7 @@ interface Hearing {
   readonly log: TurnLog
 }
 
-/** The user's words as text. Rejects silence before a provider is paid for it, and an empty transcript after. */
+/** The user's words as text. Rejects silence before a provider is paid for it, and a transcript without words after. */
 export const hear = Effect.fn("hear")(function* (
   transcriber: Transcriber["Type"],
   input: Input,
@@ -28,5 +29,5 @@ export const hear = Effect.fn("hear")(function* (
   yield* rejectSilence(pcm, silenceDbfs)
   log.push({ _tag: "Used", usage: { audioSeconds: pcm.seconds } })
   const { text } = yield* log.stage("stt", transcriber.transcribe(pcm, { turnId, model, language }))
-  return text === "" ? yield* new NoSpeechDetected() : { text, source }
+  return hasWords(text) ? { text, source } : yield* new NoSpeechDetected()
 })

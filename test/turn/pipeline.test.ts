@@ -1,9 +1,10 @@
 import { describe, expect } from "bun:test"
 import { Cause, Duration, Effect, Exit, Fiber, Option, Scope, Stream, TestClock } from "effect"
+import { pcm16k } from "../../src/audio/pcm.ts"
 import { newItem } from "../../src/conversation/item.ts"
 import { ProviderRefusedRequest, timedOut, wrongAnswer } from "../../src/providers/errors.ts"
 import { newId, TurnId } from "../../src/schema.ts"
-import { fromText } from "../../src/turn/input.ts"
+import { fromPcm, fromText } from "../../src/turn/input.ts"
 import { finalTimings } from "../../src/turn/state.ts"
 import { effectTest } from "../support/effect.ts"
 import {
@@ -103,6 +104,28 @@ describe("a turn", () => {
       expect(failure).toMatchObject({ _tag: "NoSpeechDetected" })
       expect(prompts).toEqual([])
       expect(failed[0]?.usage).toMatchObject({ audioSeconds: 1, inputTokens: 0 })
+    }),
+  )
+
+  effectTest(
+    "of a remark without words is refused, and the model is not asked",
+    Effect.gen(function* () {
+      const { failure, prompts } = yield* run(
+        { hears: [{ text: "[BLANK_AUDIO]" }] },
+        requestOf({ input: loud }),
+      )
+      expect(failure).toMatchObject({ _tag: "NoSpeechDetected" })
+      expect(prompts).toEqual([])
+    }),
+  )
+
+  effectTest(
+    "of less than 0.1 s of speech is refused, and nobody is asked",
+    Effect.gen(function* () {
+      const input = fromPcm(pcm16k(new Uint8Array(3198).fill(60)))
+      const { failure, heardSpeech } = yield* run({}, requestOf({ input }))
+      expect(failure).toMatchObject({ _tag: "AudioTooShort", minSeconds: 0.1 })
+      expect(heardSpeech).toEqual([])
     }),
   )
 

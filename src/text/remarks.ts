@@ -1,0 +1,25 @@
+/**
+ * What recognizers write for sound without words: [BLANK_AUDIO], 【音楽】, <|nospeech|>. In these brackets nobody's words
+ * are ever written.
+ */
+const annotation = /\[[^[\]]*\]|［[^［］]*］|【[^【】]*】|〔[^〔〕]*〕|<[^<>]*>|\{[^{}]*\}/gu
+
+/** Round brackets, asterisks and notes: (silence), （笑）, *coughs*, ♪ la la ♪. Without a letter they are words: (42). */
+const aside = /\([^()]*\)|（[^（）]*）|\*+[^*]*\*+|[♩-♬]+[^♩-♬]*[♩-♬]+/gu
+
+const letter = /\p{L}/u
+const letterOrDigit = /[\p{L}\p{N}]/u
+
+/**
+ * Whether a transcript has words or numbers, in any script, outside of a recognizer's remarks on what else it heard.
+ * "(laughs) Hello" has; "...", "[Applause] [Music]" and "" have not.
+ */
+export const hasWords = (transcript: string): boolean => {
+  let text = transcript
+  // Brackets may be nested. Terminates: a round that does not make the text shorter is the last.
+  for (let length = Number.POSITIVE_INFINITY; text.length < length; ) {
+    length = text.length
+    text = text.replace(annotation, " ").replace(aside, (found) => (letter.test(found) ? " " : found))
+  }
+  return letterOrDigit.test(text)
+}
