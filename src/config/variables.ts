@@ -120,7 +120,7 @@ export const audio = {
     {
       default: -60,
       description:
-        "A recording that is nowhere louder than this is rejected as silence before any provider is called. 0 accepts every recording.",
+        "A recording that is nowhere louder than this for 60 ms is rejected as silence before any provider is called. A DC offset and clicks do not count. 0 accepts every recording.",
     },
   ),
   uploadTimeout: variable("UPLOAD_TIMEOUT_SECONDS", timeout, {

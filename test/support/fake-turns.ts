@@ -39,8 +39,8 @@ export const sentences = [
 ]
 /** 100 ms of 24 kHz samples. */
 export const tenth = new Uint8Array(4800)
-/** A second of speech. */
-export const loud = fromPcm(pcm16k(new Uint8Array(32_000).fill(60)))
+/** A second of speech: a square wave of 500 Hz. */
+export const loud = fromPcm(pcm16k(new Uint8Array(32_000).map((_, at) => (at % 64 < 32 ? 60 : 196))))
 
 export const agent: Agent = {
   instructions: "Be brief.",
