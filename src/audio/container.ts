@@ -1,11 +1,10 @@
-import { Effect, Either, Option } from "effect"
+import { Effect, Option } from "effect"
 import { InvalidAudio } from "./errors.ts"
-import { frameAt } from "./mp3-frame.ts"
 import { indexIsFirst } from "./mp4.ts"
-import { parseWav, type WavInfo } from "./wav.ts"
-
-/** The ffmpeg demuxers that may open an upload, by their ffmpeg names. */
-export type Demuxer = "wav" | "mp3" | "matroska" | "ogg" | "flac" | "mov"
+import { readAt } from "./read-at.ts"
+import { type Demuxer, leadingBytes, sniff } from "./sniff.ts"
+import type { WavInfo } from "./wav.ts"
+import { wavBounds } from "./wav-file.ts"
 
 export interface AudioFile {
   /** Absolute, because ffmpeg runs in another folder. */
@@ -16,9 +15,12 @@ export interface AudioFile {
 /** A file of one of the accepted formats. */
 export interface Recording extends AudioFile {
   readonly demuxer: Demuxer
+  /** The recording is the bytes from `start` to `end` of the file: without tags and padding before it. */
+  readonly start: number
+  readonly end: number
   /** `file` for an MP4 whose index follows its sound, because ffmpeg must seek in it; else `pipe`. */
   readonly readFrom: "pipe" | "file"
-  /** Where a WAV's samples are. None for other formats, and for a WAV whose samples start after the first 64 KiB. */
+  /** Where a WAV's samples are in the file. None for other formats, and if only ffmpeg can tell. */
   readonly wav: Option.Option<WavInfo>
 }
 
@@ -34,57 +36,32 @@ const headBytes = 64 * 1024
  */
 export const identify = Effect.fn("identify")(function* ({ path, bytes }: AudioFile) {
   if (bytes === 0) return yield* new InvalidAudio({ reason: "empty file" })
-  const head = yield* readAt(path, 0, headBytes)
-  const demuxer = yield* sniff(path, head)
-  const parsed = demuxer === "wav" ? parseWav(head, bytes) : Either.left("not-wav")
+  const { demuxer, start, head } = yield* locate(path)
+  const { wav, end } =
+    demuxer === "wav" ? yield* wavBounds(path, bytes, start, head) : { wav: Option.none(), end: bytes }
   const readFrom = demuxer === "mov" && !indexIsFirst(head) ? "file" : "pipe"
-  const recording: Recording = { path, bytes, demuxer, readFrom, wav: Either.getRight(parsed) }
-  if (Option.exists(recording.wav, ({ dataBytes }) => dataBytes === 0)) {
+  if (Option.exists(wav, ({ dataBytes }) => dataBytes === 0)) {
     return yield* new InvalidAudio({ reason: "WAV without samples" })
   }
+  const recording: Recording = { path, bytes, demuxer, start, end, readFrom, wav }
   return recording
 })
 
-const readAt = (path: string, start: number, length: number) =>
-  Effect.promise(() =>
-    Bun.file(path)
-      .slice(start, start + length)
-      .bytes(),
-  )
+/** Taggers write a few tags. Each takes one read. */
+const maxLeadingTags = 100
 
-const sniff = Effect.fnUntraced(function* (path: string, head: Uint8Array) {
-  const has = (at: number, text: string) =>
-    Buffer.from(head.buffer, head.byteOffset, head.byteLength).toString("latin1", at, at + text.length) ===
-    text
-  if (has(0, "RIFF") && has(8, "WAVE")) return "wav"
-  if (has(0, "fLaC")) return "flac"
-  if (has(0, "OggS")) return "ogg"
-  if (has(0, "\x1a\x45\xdf\xa3")) return "matroska"
-  if (has(4, "ftyp")) return "mov"
-  const audioAt = has(0, "ID3") ? id3Bytes(head) : 0
-  const audio = audioAt === 0 ? head : yield* readAt(path, audioAt, headBytes)
-  if (Buffer.from(audio).toString("latin1", 0, 4) === "fLaC") return "flac"
-  if (startsAsMp3(audio)) return "mp3"
+/** Finds the recording behind tags and padding, in any number and order. */
+const locate = Effect.fnUntraced(function* (path: string) {
+  let start = 0
+  for (let n = 0; n < maxLeadingTags; n++) {
+    const head = yield* readAt(path, start, headBytes)
+    const leading = leadingBytes(head)
+    start += leading
+    if (leading > 0) continue
+    const found = sniff(head)
+    // An MP4 gives the positions of its samples from the start of the file.
+    if (found === undefined || (found.demuxer === "mov" && start > 0)) break
+    return { demuxer: found.demuxer, start: start + found.at, head }
+  }
   return yield* new InvalidAudio({ reason: "unknown format" })
 })
-
-/** Bytes of an ID3v2 tag with its header (10) and footer (10 or 0). Bytes 6 to 9 hold its size, 7 bits each. */
-const id3Bytes = (head: Uint8Array) => {
-  const [a = 0, b = 0, c = 0, d = 0] = head.subarray(6, 10)
-  const footer = ((head[5] ?? 0) & 0x10) === 0 ? 0 : 10
-  return 10 + footer + ((a & 0x7f) << 21) + ((b & 0x7f) << 14) + ((c & 0x7f) << 7) + (d & 0x7f)
-}
-
-/** Bytes searched for the first MP3 frame: some encoders pad, and a cut recording starts inside a frame. */
-const mp3SearchBytes = 4096
-
-/** Requires two consecutive frames, because one alone occurs by chance in other formats. */
-const startsAsMp3 = (bytes: Uint8Array): boolean => {
-  for (let at = bytes.indexOf(0xff); at >= 0 && at < mp3SearchBytes; at = bytes.indexOf(0xff, at + 1)) {
-    const frame = frameAt(bytes, at)
-    if (frame === undefined) continue
-    const next = at + frame.bytes
-    if (next === bytes.length || frameAt(bytes, next) !== undefined) return true
-  }
-  return false
-}

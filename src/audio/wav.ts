@@ -46,6 +46,10 @@ export interface WavInfo extends WavShape {
   readonly dataOffset: number
   /** Size of the samples, in whole blocks, up to the end of the file. */
   readonly dataBytes: number
+  /** Bytes of one sample of every channel. */
+  readonly blockAlign: number
+  /** False if the header gives no size, so that the samples extend to the end of the file. */
+  readonly hasSize: boolean
 }
 
 /**
@@ -54,7 +58,7 @@ export interface WavInfo extends WavShape {
  */
 export type WavProblem = "not-wav" | "rf64" | "truncated" | "no-format" | "bad-format"
 
-type Format = Omit<WavInfo, "dataOffset" | "dataBytes"> & { readonly blockAlign: number }
+type Format = Omit<WavInfo, "dataOffset" | "dataBytes" | "hasSize">
 
 const readFormat = (view: DataView, at: number, size: number): Format | undefined => {
   if (size < 16) return undefined
@@ -68,6 +72,22 @@ const readFormat = (view: DataView, at: number, size: number): Format | undefine
     bitsPerSample: view.getUint16(at + 14, true),
   }
   return format.channels > 0 && format.sampleRate > 0 && format.blockAlign > 0 ? format : undefined
+}
+
+interface Chunk {
+  /** Four characters. */
+  readonly id: string
+  /** Bytes after the chunk's header. */
+  readonly size: number
+}
+
+const CHUNK_HEADER_BYTES = 8
+
+/** The header of the chunk at `at`: an id and a size. Undefined if the bytes end before that. */
+export const chunkAt = (bytes: Uint8Array, at: number): Chunk | undefined => {
+  if (at + CHUNK_HEADER_BYTES > bytes.length) return undefined
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, CHUNK_HEADER_BYTES)
+  return { id: String.fromCharCode(...bytes.subarray(at, at + 4)), size: view.getUint32(4, true) }
 }
 
 /**
@@ -84,22 +104,55 @@ export const parseWav = (bytes: Uint8Array, fileBytes = bytes.length): Either.Ei
   if (id(0) !== "RIFF") return Either.left("not-wav")
   let format: Format | undefined
   // Terminates: each round advances by at least the 8 bytes of a chunk's header.
-  for (let at = 12; at + 8 <= bytes.length; ) {
-    const size = view.getUint32(at + 4, true)
-    const start = at + 8
-    if (id(at) === "data") {
+  for (let at = 12, chunk = chunkAt(bytes, at); chunk !== undefined; chunk = chunkAt(bytes, at)) {
+    const { size } = chunk
+    const start = at + CHUNK_HEADER_BYTES
+    if (chunk.id === "data") {
       if (format === undefined) return Either.left("no-format")
       const there = Math.max(0, fileBytes - start)
-      const dataBytes = size === 0 || size > there ? there : size
-      const { blockAlign, ...shape } = format
-      return Either.right({ ...shape, dataOffset: start, dataBytes: dataBytes - (dataBytes % blockAlign) })
+      const hasSize = size > 0 && size <= there
+      const dataBytes = hasSize ? size : there
+      const whole = dataBytes - (dataBytes % format.blockAlign)
+      return Either.right({ ...format, dataOffset: start, dataBytes: whole, hasSize })
     }
-    if (id(at) === "fmt ") {
+    if (chunk.id === "fmt ") {
       if (start + Math.min(size, 16) > bytes.length) return Either.left("truncated")
       format = readFormat(view, start, Math.min(size, bytes.length - start))
       if (format === undefined) return Either.left("bad-format")
     }
-    at = start + size + (size % 2)
+    at = start + size + padBytes(bytes, start, size)
   }
   return Either.left("truncated")
+}
+
+/** A chunk of odd size has a pad byte. Some programs omit it: the samples then follow at once. */
+const padBytes = (bytes: Uint8Array, start: number, size: number) => {
+  if (size % 2 === 0) return 0
+  const next = chunkAt(bytes, start + size)?.id
+  return next === "data" || next === "fmt " ? 0 : 1
+}
+
+const isPrintable = (id: string) => /^[ -~]{4}$/.test(id)
+
+/**
+ * Where the chunks start that fill `tail`, the last bytes of a WAV, up to its exact end; undefined if it ends with
+ * samples. In samples, an id and a size that fit the end do not occur by chance.
+ */
+export const trailingChunksAt = (tail: Uint8Array): number | undefined => {
+  for (let at = 0; at + CHUNK_HEADER_BYTES <= tail.length; at += 2) {
+    // Most samples are not printable.
+    if ((tail[at] ?? 0) >= 0x20 && (tail[at] ?? 0) < 0x7f && areChunksToEnd(tail, at)) return at
+  }
+  return undefined
+}
+
+const areChunksToEnd = (tail: Uint8Array, from: number): boolean => {
+  let at = from
+  for (let chunk = chunkAt(tail, at); chunk !== undefined; chunk = chunkAt(tail, at)) {
+    if (!isPrintable(chunk.id) || chunk.id === "data") return false
+    at += CHUNK_HEADER_BYTES + chunk.size
+    if (at === tail.length) return true
+    at += chunk.size % 2
+  }
+  return at === tail.length
 }

@@ -1,70 +1,100 @@
 import { Either } from "effect"
-import type { Demuxer } from "../audio/container.ts"
-import { bytesPerSecond, sampleRate } from "../audio/pcm.ts"
+import type { Recording } from "../audio/container.ts"
+import { makeMonoMix } from "../audio/mono.ts"
+import { sampleRate } from "../audio/pcm.ts"
+import type { Demuxer } from "../audio/sniff.ts"
+import { parseWav } from "../audio/wav.ts"
 import { type FfmpegFailure, feed, type StartFfmpeg } from "./sandbox.ts"
 
 /** An ffmpeg process that decodes one recording. */
 export interface Decoder {
   readonly isAlive: () => boolean
   /**
-   * Call once. Decodes the file to 16 kHz mono 16-bit little-endian samples: at most one second and one chunk more than
-   * the limit.
+   * Call once. Decodes the recording to 16 kHz mono 16-bit little-endian samples: at most one second and one chunk more
+   * than the limit.
    */
-  readonly decode: (path: string) => Promise<Either.Either<Uint8Array, FfmpegFailure>>
+  readonly decode: (
+    recording: Pick<Recording, "path" | "start" | "end">,
+  ) => Promise<Either.Either<Uint8Array, FfmpegFailure>>
   /** Resolves once the process has exited. */
   readonly kill: () => Promise<void>
 }
 
+export interface DecoderOptions {
+  readonly maxAudioSeconds: number
+  readonly demuxer: Demuxer
+  /** With `pipe:0`, the decoder waits for `decode`. */
+  readonly input: "pipe:0" | `file:${string}`
+  /** Which audio track, from 0. */
+  readonly track: number
+}
+
 /**
- * Starts an ffmpeg that decodes the first audio track of `input`. With `pipe:0` it waits for `decode`. An upload is data,
- * never instructions: the demuxer is named, and only the input may be opened. Decoding stops one second after
- * `maxAudioSeconds`.
+ * Starts an ffmpeg that decodes an audio track of `input`. An upload is data, never instructions: the demuxer is named,
+ * and only the input may be opened. Decoding stops one second after `maxAudioSeconds`.
+ *
+ * ffmpeg keeps the channels, and the mix is made here: ffmpeg's own fails without a known channel layout, and silences
+ * channels in opposite phase.
  */
 export const startDecoder = (
   start: StartFfmpeg,
-  maxAudioSeconds: number,
-  demuxer: Demuxer,
-  input: "pipe:0" | `file:${string}`,
+  { maxAudioSeconds, demuxer, input, track }: DecoderOptions,
 ): Decoder => {
   // -t counts timestamps, which a file may repeat or skip, so asetpts numbers them anew. Both restart where the sampling
   // rate changes inside a file, so the output is counted as well.
   const seconds = maxAudioSeconds + 1
-  const maxBytes = seconds * bytesPerSecond
+  const maxLength = seconds * sampleRate
   const ffmpeg = start([
     // ffmpeg decodes cover art while it probes a file, also if it is not mapped: 16,000 pixels square take 780 MB.
     ...["-max_pixels", "1000000"],
     // By default ffmpeg starts a thread for each core, and each takes memory.
     ...["-threads", "1"],
     ...["-protocol_whitelist", input === "pipe:0" ? "pipe" : "file", "-f", demuxer, "-i", input],
-    ...["-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-af", "asetpts=N/SR/TB"],
+    ...["-map", `0:a:${track}`, "-vn", "-sn", "-dn", "-map_metadata", "-1", "-af", "asetpts=N/SR/TB"],
     ...["-threads", "1", "-t", `${seconds}`],
-    ...["-ac", "1", "-ar", `${sampleRate}`, "-c:a", "pcm_s16le", "-f", "s16le", "pipe:1"],
+    // The header of the WAV has the number of channels.
+    ...["-ar", `${sampleRate}`, "-c:a", "pcm_s16le", "-f", "wav", "pipe:1"],
   ])
 
   const read = async () => {
-    const chunks: Array<Uint8Array> = []
-    let bytes = 0
+    const mono = makeMonoWav()
     for await (const chunk of ffmpeg.stdout) {
-      chunks.push(chunk)
-      bytes += chunk.length
-      if (bytes <= maxBytes) continue
+      mono.push(chunk)
+      if (mono.length() <= maxLength) continue
       // Otherwise it would block on its output forever. Its exit status does not matter then.
       void ffmpeg.kill()
       break
     }
-    return { samples: Buffer.concat(chunks), isComplete: bytes <= maxBytes }
+    return { samples: mono.samples(), isComplete: mono.length() <= maxLength }
   }
 
   return {
     isAlive: ffmpeg.isAlive,
-    decode: async (path) => {
+    decode: async ({ path, start, end }) => {
       const [{ samples, isComplete }, ending] = await Promise.all([
         read(),
         ffmpeg.ended(),
-        input === "pipe:0" ? feed(ffmpeg.stdin, Bun.file(path).stream()) : undefined,
+        input === "pipe:0" ? feed(ffmpeg.stdin, Bun.file(path).slice(start, end).stream()) : undefined,
       ])
       return isComplete ? Either.map(ending, () => samples) : Either.right(samples)
     },
     kill: ffmpeg.kill,
   }
+}
+
+/** Mixes the samples of a WAV that ffmpeg writes to a pipe. Its header may come in pieces. */
+const makeMonoWav = () => {
+  let mix = makeMonoMix(1)
+  let header: Uint8Array | undefined = new Uint8Array(0)
+  const push = (chunk: Uint8Array) => {
+    if (header === undefined) return mix.push(chunk)
+    header = Buffer.concat([header, chunk])
+    const parsed = parseWav(header)
+    if (Either.isLeft(parsed)) return
+    const { channels, dataOffset } = parsed.right
+    mix = makeMonoMix(channels)
+    mix.push(header.subarray(dataOffset))
+    header = undefined
+  }
+  return { push, length: () => mix.length(), samples: () => mix.samples() }
 }

@@ -1,10 +1,11 @@
-import { Context, Duration, Effect, Layer, Match, Option, Schema } from "effect"
-import type { Demuxer, Recording } from "../audio/container.ts"
+import { Context, Duration, Effect, Either, Layer, Match, Option, Schema } from "effect"
+import type { Recording } from "../audio/container.ts"
 import { InvalidAudio } from "../audio/errors.ts"
 import { type Pcm16k, pcm16k } from "../audio/pcm.ts"
+import type { Demuxer } from "../audio/sniff.ts"
 import type { SpokenFormat } from "../audio/speech-joiner.ts"
 import { Settings } from "../config.ts"
-import { startDecoder } from "./decoder.ts"
+import { type DecoderOptions, startDecoder } from "./decoder.ts"
 import { directWav, readSamples } from "./direct-wav.ts"
 import { probeFfmpeg } from "./probe.ts"
 import { reencode } from "./reencode.ts"
@@ -25,6 +26,14 @@ const timeout = Duration.seconds(20)
 /** The format that browsers other than Safari record. */
 const usualDemuxer: Demuxer = "matroska"
 
+/**
+ * The formats in which phones, cameras and screen recorders store several audio tracks, sometimes in a codec of their
+ * own. The others have one track.
+ */
+const severalTracks: ReadonlyArray<Demuxer> = ["mov", "matroska"]
+/** Tracks that are tried before the recording is refused. Each costs the start of an ffmpeg. */
+const maxTracks = 3
+
 export const isInstalled = (ffmpegPath: string) => Bun.which(ffmpegPath) !== null
 
 /** Whether `decode` starts an ffmpeg, or takes one that waits. A 16 kHz mono 16-bit WAV needs none. */
@@ -35,6 +44,13 @@ const failure = Match.typeTags<FfmpegFailure>()({
   TooSlow: ({ message }) => new InvalidAudio({ reason: message, isTooSlow: true }),
   Killed: () => new FfmpegKilled(),
 })
+
+/** False if another track may be tried: this one was at fault, not the time or the machine. */
+const hasSound = (decoded: Either.Either<Uint8Array, FfmpegFailure>) =>
+  Either.match(decoded, {
+    onLeft: ({ _tag }) => _tag !== "Failed",
+    onRight: ({ length }) => length > 0,
+  })
 
 /** The settings of the same names. */
 interface FfmpegOptions {
@@ -63,21 +79,37 @@ const makeFfmpeg = Effect.fnUntraced(function* ({ ffmpegPath, ffmpegWarm, maxAud
       hint: "prlimit is missing, so ffmpeg's memory has no limit. On Linux, install util-linux.",
     })
   }
-  const fromPipe = (demuxer: Demuxer) => startDecoder(start, maxAudioSeconds, demuxer, "pipe:0")
-  const warm = yield* makeWarmDecoders(ffmpegWarm, fromPipe)
+  const startFor = (demuxer: Demuxer, input: DecoderOptions["input"] = "pipe:0", track = 0) =>
+    startDecoder(start, { maxAudioSeconds, demuxer, input, track })
+  const warm = yield* makeWarmDecoders(ffmpegWarm, startFor)
   yield* warm.keep(usualDemuxer)
 
-  const decodeByFfmpeg = Effect.fnUntraced(function* ({ path, demuxer, readFrom }: Recording) {
+  const decodeTrack = (recording: Recording, track: number) => {
+    const { demuxer, readFrom, path } = recording
     const isPiped = readFrom === "pipe"
-    const decoded = yield* Effect.acquireUseRelease(
+    const ready = isPiped && track === 0 ? () => warm.take(demuxer) : Option.none
+    return Effect.acquireUseRelease(
       Effect.sync(() =>
-        isPiped
-          ? Option.getOrElse(warm.take(demuxer), () => fromPipe(demuxer))
-          : startDecoder(start, maxAudioSeconds, demuxer, `file:${path}`),
+        Option.getOrElse(ready(), () => startFor(demuxer, isPiped ? "pipe:0" : `file:${path}`, track)),
       ),
-      (decoder) => Effect.promise(() => decoder.decode(path)),
+      (decoder) => Effect.promise(() => decoder.decode(recording)),
       (decoder) => Effect.promise(decoder.kill),
-    ).pipe(
+    )
+  }
+
+  /** The first track that can be decoded. Without one, what became of the first. */
+  const decodeTracks = Effect.fnUntraced(function* (recording: Recording) {
+    const first = yield* decodeTrack(recording, 0)
+    if (hasSound(first) || !severalTracks.includes(recording.demuxer)) return first
+    for (let track = 1; track < maxTracks; track++) {
+      const other = yield* decodeTrack(recording, track)
+      if (Either.isRight(other) && hasSound(other)) return other
+    }
+    return first
+  })
+
+  const decodeByFfmpeg = Effect.fnUntraced(function* (recording: Recording) {
+    const decoded = yield* decodeTracks(recording).pipe(
       Effect.timeoutFail({
         duration: timeout,
         onTimeout: () =>
@@ -87,7 +119,7 @@ const makeFfmpeg = Effect.fnUntraced(function* ({ ffmpegPath, ffmpegWarm, maxAud
           }),
       }),
       // Not earlier: the start of the next decoder would compete with this decoding for the CPU.
-      Effect.ensuring(isPiped ? warm.keep(demuxer) : Effect.void),
+      Effect.ensuring(recording.readFrom === "pipe" ? warm.keep(recording.demuxer) : Effect.void),
     )
     return yield* Effect.mapError(decoded, failure)
   })
@@ -117,7 +149,7 @@ export class Ffmpeg extends Context.Tag("voice-agent/Ffmpeg")<
   Ffmpeg,
   {
     /**
-     * Decodes the first audio track. Stops about one second after MAX_AUDIO_DURATION_SECONDS, which is enough for
+     * Decodes the first audio track that can be decoded. Stops about one second after MAX_AUDIO_DURATION_SECONDS, which is enough for
      * `checkDuration` to tell that the recording is too long. Fails with InvalidAudio if nothing decodes, or not within
      * 20 s and the limits on CPU and memory.
      */

@@ -1,5 +1,5 @@
 import { Effect, Option, type Scope } from "effect"
-import type { Demuxer } from "../audio/container.ts"
+import type { Demuxer } from "../audio/sniff.ts"
 import type { Decoder } from "./decoder.ts"
 
 /** Decoders that were started ahead of their recording: one for each of the last used demuxers. */

@@ -1,6 +1,12 @@
 import { describe, expect, test } from "bun:test"
 import { Either, FastCheck } from "effect"
-import { parseWav, WAV_HEADER_BYTES, type WavProblem, wavHeader } from "../../src/audio/wav.ts"
+import {
+  parseWav,
+  trailingChunksAt,
+  WAV_HEADER_BYTES,
+  type WavProblem,
+  wavHeader,
+} from "../../src/audio/wav.ts"
 import { decode, ffmpeg, ffmpegToFile } from "../support/ffmpeg.ts"
 import { tone, wavOf } from "../support/wav.ts"
 
@@ -21,7 +27,14 @@ describe("wavHeader", () => {
     const header = wavHeader({ ...SPEECH, dataBytes: 9600 })
     expect(header).toHaveLength(WAV_HEADER_BYTES)
     expect(parseWav(header, WAV_HEADER_BYTES + 9600)).toEqual(
-      Either.right({ ...SPEECH, formatTag: 1, dataOffset: 44, dataBytes: 9600 }),
+      Either.right({
+        ...SPEECH,
+        formatTag: 1,
+        dataOffset: 44,
+        dataBytes: 9600,
+        blockAlign: 2,
+        hasSize: true,
+      }),
     )
     expect(new DataView(header.buffer).getUint32(4, true)).toBe(36 + 9600)
   })
@@ -64,6 +77,12 @@ describe("parseWav reads", () => {
       "an odd chunk and its pad byte",
       wavOf(signal, { before: [{ id: "junk", bytes: new Uint8Array(33) }] }),
       86,
+      2 * SAMPLES,
+    ],
+    [
+      "an odd chunk without its pad byte",
+      riff(pcm16, ascii("junk"), uint32(33), new Uint8Array(33), chunk("data", new Uint8Array(2 * SAMPLES))),
+      85,
       2 * SAMPLES,
     ],
     ["24 bits, extensible", wavOf(signal, { encoding: "s24", extensible: true }), 68, 3 * SAMPLES],
@@ -109,7 +128,9 @@ describe("parseWav reads", () => {
     const signal = ["-f", "lavfi", "-i", "sine=duration=0.5:sample_rate=16000"]
     // With a title, which it writes before the samples.
     const make = [...signal, "-metadata", "title=a", "-c:a", "pcm_s16le"]
-    for (const file of [await ffmpegToFile(make, "a.wav"), await ffmpeg([...make, "-f", "wav", "pipe:1"])]) {
+    const saved = await ffmpegToFile(make, "a.wav")
+    const piped = await ffmpeg([...make, "-f", "wav", "pipe:1"])
+    for (const file of [saved, piped]) {
       expect(Either.getOrThrow(parseWav(file))).toEqual({
         formatTag: 1,
         sampleRate: 16_000,
@@ -117,8 +138,34 @@ describe("parseWav reads", () => {
         bitsPerSample: 16,
         dataOffset: 66,
         dataBytes: 16_000,
+        blockAlign: 2,
+        hasSize: file === saved,
       })
     }
+  })
+})
+
+describe("chunks at the end", () => {
+  const samples = wavOf(tone(1)).subarray(44)
+  const list = chunk("LIST", ascii("INFOISFTsome text"))
+  const atEnd: ReadonlyArray<readonly [string, Uint8Array, number | undefined]> = [
+    ["none", samples, undefined],
+    ["one", bytes(samples, chunk("LIST", new Uint8Array(100))), samples.length],
+    ["one of odd size with its pad byte", bytes(samples, list, Uint8Array.of(0)), samples.length],
+    ["one of odd size without its pad byte", bytes(samples, list), samples.length],
+    [
+      "two",
+      bytes(samples, chunk("cue ", new Uint8Array(28)), chunk("id3 ", new Uint8Array(64))),
+      samples.length,
+    ],
+    ["nothing but chunks", chunk("LIST", new Uint8Array(4160)), 0],
+    ["samples", bytes(samples, chunk("data", new Uint8Array(100))), undefined],
+    ["a size that does not fit", bytes(samples, ascii("LIST"), uint32(999), new Uint8Array(100)), undefined],
+    ["an id that is not text", bytes(samples, chunk("L\0ST", new Uint8Array(100))), undefined],
+    ["nothing", new Uint8Array(0), undefined],
+  ]
+  test.each(atEnd)("%s", (_, tail, expected) => {
+    expect(trailingChunksAt(tail)).toBe(expected)
   })
 })
 

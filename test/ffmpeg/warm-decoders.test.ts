@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test"
 import { Effect, Either, Logger, LogLevel, Option } from "effect"
-import type { Demuxer } from "../../src/audio/container.ts"
+import type { Demuxer } from "../../src/audio/sniff.ts"
 import { makeWarmDecoders } from "../../src/ffmpeg/warm-decoders.ts"
 
 /** Decoders that exit a moment after they are killed, as processes do. */
