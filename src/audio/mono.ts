@@ -59,6 +59,7 @@ const makeMix = (channels: number): MonoMix => {
     data.set(bytes, carry.length)
     const frames = Math.floor(data.length / frameBytes)
     carry = data.slice(frames * frameBytes)
+    if (frames === 0) return
     const interleaved = new Int16Array(data.buffer, 0, frames * channels)
     const sums = new Int32Array(frames)
     for (const [channel, level] of levels.entries()) addChannel(interleaved, channel, channels, level, sums)
