@@ -63,10 +63,7 @@ const makeMix = (channels: number): MonoMix => {
     const interleaved = new Int16Array(data.buffer, 0, frames * channels)
     const sums = new Int32Array(frames)
     for (const [channel, level] of levels.entries()) addChannel(interleaved, channel, channels, level, sums)
-    for (const sum of sums) {
-      mixLevel.sum += sum
-      mixLevel.squares += sum * sum
-    }
+    measure(sums, mixLevel)
     length += frames
     const best = levels.reduce((best, _, at) => (varianceOf(at) > varianceOf(best) ? at : best), leader)
     if (varianceOf(best) > takesOver * varianceOf(leader)) leader = best
@@ -84,7 +81,7 @@ const makeMix = (channels: number): MonoMix => {
     let at = 0
     for (const { sums, leading } of parts) {
       if (isCancelled) mono.set(leading, at)
-      else for (let n = 0; n < sums.length; n++) mono[at + n] = clamp((sums[n] ?? 0) * gain)
+      else scale(sums, gain, mono, at)
       at += sums.length
     }
     return new Uint8Array(mono.buffer)
@@ -112,4 +109,21 @@ const addChannel = (
   level.squares += squares
 }
 
-const clamp = (sample: number) => Math.max(-32_768, Math.min(32_767, Math.round(sample)))
+const measure = (samples: Int32Array, level: Level) => {
+  let sum = 0
+  let squares = 0
+  for (let n = 0; n < samples.length; n++) {
+    const sample = samples[n] ?? 0
+    sum += sample
+    squares += sample * sample
+  }
+  level.sum += sum
+  level.squares += squares
+}
+
+const scale = (sums: Int32Array, gain: number, to: Int16Array, from: number) => {
+  for (let n = 0; n < sums.length; n++) {
+    const sample = Math.floor((sums[n] ?? 0) * gain + 0.5)
+    to[from + n] = Math.max(-32_768, Math.min(32_767, sample))
+  }
+}
