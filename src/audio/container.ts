@@ -43,9 +43,19 @@ export const identify = Effect.fn("identify")(function* ({ path, bytes }: AudioF
   if (Option.exists(wav, ({ dataBytes }) => dataBytes === 0)) {
     return yield* new InvalidAudio({ reason: "WAV without samples" })
   }
+  if (isUnswappable(head, wav)) return yield* new InvalidAudio({ reason: "RIFX without one chunk of PCM" })
   const recording: Recording = { path, bytes, demuxer, start, end, readFrom, wav }
   return recording
 })
+
+/** Whether a RIFX has other samples than integers of whole bytes. */
+const isUnswappable = (head: Uint8Array, wav: Option.Option<WavInfo>) =>
+  Buffer.from(head.subarray(0, 4)).toString("latin1") === "RIFX" &&
+  !Option.exists(
+    wav,
+    ({ formatTag, bitsPerSample, channels, blockAlign }) =>
+      formatTag === 1 && bitsPerSample % 8 === 0 && blockAlign === (channels * bitsPerSample) / 8,
+  )
 
 /** Taggers write a few tags. Each takes one read. */
 const maxLeadingTags = 100

@@ -9,8 +9,8 @@ export interface Sniffed {
   readonly at: number
 }
 
-/** RF64 and BW64 have 64-bit sizes (EBU Tech 3306, ITU-R BS.2088). Not RIFX: ffmpeg swaps the bytes of its samples. */
-const waveFamily = ["RIFF", "RF64", "BW64"]
+/** RF64 and BW64 have 64-bit sizes (EBU Tech 3306, ITU-R BS.2088). RIFX is big-endian. */
+const waveFamily = ["RIFF", "RF64", "BW64", "RIFX"]
 
 /** The format that starts at the first byte, or the MP3 that starts within these bytes. Undefined for any other. */
 export const sniff = (bytes: Uint8Array): Sniffed | undefined => {

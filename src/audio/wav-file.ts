@@ -1,6 +1,6 @@
 import { Effect, Either, Option } from "effect"
 import { readAt } from "./read-at.ts"
-import { chunkAt, parseWav, trailingChunksAt, type WavInfo } from "./wav.ts"
+import { chunkAt, parseWav, trailingChunksAt, type WavInfo, wavHeader } from "./wav.ts"
 
 /** Bytes searched for chunks behind samples of unknown size. Tags and cue points are smaller. */
 const tailBytes = 64 * 1024
@@ -32,7 +32,7 @@ export const wavBounds = Effect.fnUntraced(function* (
   if (!wav.hasSize) {
     const tailStart = Math.max(wav.dataOffset, bytes - tailBytes)
     const tail = yield* readAt(path, tailStart, tailBytes)
-    const trailing = trailingChunksAt(tail)
+    const trailing = trailingChunksAt(tail, !wav.isBigEndian)
     if (trailing === undefined) return { wav: Option.some(wav), end: bytes }
     const end = tailStart + trailing
     const room = end - wav.dataOffset
@@ -40,10 +40,33 @@ export const wavBounds = Effect.fnUntraced(function* (
   }
   let at = dataEnd + (wav.dataBytes % 2)
   for (let n = 0; at + 8 <= bytes; n++) {
-    const chunk = n < maxChunksBehind ? chunkAt(yield* readAt(path, at, 8), 0) : undefined
+    const chunk = n < maxChunksBehind ? chunkAt(yield* readAt(path, at, 8), 0, !wav.isBigEndian) : undefined
     if (chunk === undefined) break
     if (chunk.id === "data" && chunk.size > 0) return unknown
     at = at + 8 + chunk.size + (chunk.size % 2)
   }
   return { wav: Option.some(wav), end: bytes }
 })
+
+/** Divisible by every sample's size, so that no sample is cut. */
+const swapBytes = 24 * 8192
+
+/**
+ * A big-endian PCM WAV as a little-endian one, whose samples ffmpeg does not swap: its bytes in chunks. `end` is where
+ * the file's samples end at the latest.
+ */
+export async function* littleEndian(path: string, wav: WavInfo, end: number) {
+  const { dataOffset, dataBytes, bitsPerSample } = wav
+  const last = Math.min(end, dataOffset + dataBytes)
+  yield wavHeader(wav)
+  for (let at = dataOffset; at < last; at += swapBytes) {
+    const bytes = await Bun.file(path)
+      .slice(at, Math.min(last, at + swapBytes))
+      .bytes()
+    const width = bitsPerSample / 8
+    for (let sample = 0; sample + width <= bytes.length; sample += width) {
+      bytes.subarray(sample, sample + width).reverse()
+    }
+    yield bytes
+  }
+}

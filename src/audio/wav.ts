@@ -50,6 +50,8 @@ export interface WavInfo extends WavShape {
   readonly blockAlign: number
   /** False if the header gives no size, so that the samples extend to the end of the file. */
   readonly hasSize: boolean
+  /** True for RIFX, whose sizes and samples are big-endian. */
+  readonly isBigEndian: boolean
 }
 
 /**
@@ -58,18 +60,18 @@ export interface WavInfo extends WavShape {
  */
 export type WavProblem = "not-wav" | "rf64" | "truncated" | "no-format" | "bad-format"
 
-type Format = Omit<WavInfo, "dataOffset" | "dataBytes" | "hasSize">
+type Format = Omit<WavInfo, "dataOffset" | "dataBytes" | "hasSize" | "isBigEndian">
 
-const readFormat = (view: DataView, at: number, size: number): Format | undefined => {
+const readFormat = (view: DataView, at: number, size: number, little: boolean): Format | undefined => {
   if (size < 16) return undefined
-  const tag = view.getUint16(at, true)
+  const tag = view.getUint16(at, little)
   const plain = SUBFORMAT_TAIL.every((byte, i) => size >= 40 && view.getUint8(at + 28 + i) === byte)
   const format = {
-    formatTag: tag === FORMAT_EXTENSIBLE && plain ? view.getUint16(at + 24, true) : tag,
-    channels: view.getUint16(at + 2, true),
-    sampleRate: view.getUint32(at + 4, true),
-    blockAlign: view.getUint16(at + 12, true),
-    bitsPerSample: view.getUint16(at + 14, true),
+    formatTag: tag === FORMAT_EXTENSIBLE && plain ? view.getUint16(at + 24, little) : tag,
+    channels: view.getUint16(at + 2, little),
+    sampleRate: view.getUint32(at + 4, little),
+    blockAlign: view.getUint16(at + 12, little),
+    bitsPerSample: view.getUint16(at + 14, little),
   }
   return format.channels > 0 && format.sampleRate > 0 && format.blockAlign > 0 ? format : undefined
 }
@@ -84,10 +86,10 @@ interface Chunk {
 const CHUNK_HEADER_BYTES = 8
 
 /** The header of the chunk at `at`: an id and a size. Undefined if the bytes end before that. */
-export const chunkAt = (bytes: Uint8Array, at: number): Chunk | undefined => {
+export const chunkAt = (bytes: Uint8Array, at: number, little = true): Chunk | undefined => {
   if (at + CHUNK_HEADER_BYTES > bytes.length) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, CHUNK_HEADER_BYTES)
-  return { id: String.fromCharCode(...bytes.subarray(at, at + 4)), size: view.getUint32(4, true) }
+  return { id: String.fromCharCode(...bytes.subarray(at, at + 4)), size: view.getUint32(4, little) }
 }
 
 /**
@@ -101,10 +103,12 @@ export const parseWav = (bytes: Uint8Array, fileBytes = bytes.length): Either.Ei
   if (bytes.length < 12) return Either.left("RIFF".startsWith(id(0)) ? "truncated" : "not-wav")
   if (id(8) !== "WAVE") return Either.left("not-wav")
   if (id(0) === "RF64" || id(0) === "BW64") return Either.left("rf64")
-  if (id(0) !== "RIFF") return Either.left("not-wav")
+  if (id(0) !== "RIFF" && id(0) !== "RIFX") return Either.left("not-wav")
+  const little = id(0) === "RIFF"
+  const next = (at: number) => chunkAt(bytes, at, little)
   let format: Format | undefined
   // Terminates: each round advances by at least the 8 bytes of a chunk's header.
-  for (let at = 12, chunk = chunkAt(bytes, at); chunk !== undefined; chunk = chunkAt(bytes, at)) {
+  for (let at = 12, chunk = next(at); chunk !== undefined; chunk = next(at)) {
     const { size } = chunk
     const start = at + CHUNK_HEADER_BYTES
     if (chunk.id === "data") {
@@ -113,11 +117,11 @@ export const parseWav = (bytes: Uint8Array, fileBytes = bytes.length): Either.Ei
       const hasSize = size > 0 && size <= there
       const dataBytes = hasSize ? size : there
       const whole = dataBytes - (dataBytes % format.blockAlign)
-      return Either.right({ ...format, dataOffset: start, dataBytes: whole, hasSize })
+      return Either.right({ ...format, dataOffset: start, dataBytes: whole, hasSize, isBigEndian: !little })
     }
     if (chunk.id === "fmt ") {
       if (start + Math.min(size, 16) > bytes.length) return Either.left("truncated")
-      format = readFormat(view, start, Math.min(size, bytes.length - start))
+      format = readFormat(view, start, Math.min(size, bytes.length - start), little)
       if (format === undefined) return Either.left("bad-format")
     }
     at = start + size + padBytes(bytes, start, size)
@@ -138,17 +142,17 @@ const isPrintable = (id: string) => /^[ -~]{4}$/.test(id)
  * Where the chunks start that fill `tail`, the last bytes of a WAV, up to its exact end; undefined if it ends with
  * samples. In samples, an id and a size that fit the end do not occur by chance.
  */
-export const trailingChunksAt = (tail: Uint8Array): number | undefined => {
+export const trailingChunksAt = (tail: Uint8Array, little = true): number | undefined => {
   for (let at = 0; at + CHUNK_HEADER_BYTES <= tail.length; at += 2) {
     // Most samples are not printable.
-    if ((tail[at] ?? 0) >= 0x20 && (tail[at] ?? 0) < 0x7f && areChunksToEnd(tail, at)) return at
+    if ((tail[at] ?? 0) >= 0x20 && (tail[at] ?? 0) < 0x7f && areChunksToEnd(tail, at, little)) return at
   }
   return undefined
 }
 
-const areChunksToEnd = (tail: Uint8Array, from: number): boolean => {
+const areChunksToEnd = (tail: Uint8Array, from: number, little: boolean): boolean => {
   let at = from
-  for (let chunk = chunkAt(tail, at); chunk !== undefined; chunk = chunkAt(tail, at)) {
+  for (let chunk = chunkAt(tail, at, little); chunk !== undefined; chunk = chunkAt(tail, at, little)) {
     if (!isPrintable(chunk.id) || chunk.id === "data") return false
     at += CHUNK_HEADER_BYTES + chunk.size
     if (at === tail.length) return true

@@ -1,9 +1,10 @@
-import { Either } from "effect"
+import { Either, Option } from "effect"
 import type { Recording } from "../audio/container.ts"
 import { makeMonoMix } from "../audio/mono.ts"
 import { sampleRate } from "../audio/pcm.ts"
 import type { Demuxer } from "../audio/sniff.ts"
 import { parseWav } from "../audio/wav.ts"
+import { littleEndian } from "../audio/wav-file.ts"
 import { type FfmpegFailure, feed, type StartFfmpeg } from "./sandbox.ts"
 
 /** An ffmpeg process that decodes one recording. */
@@ -14,7 +15,7 @@ export interface Decoder {
    * than the limit.
    */
   readonly decode: (
-    recording: Pick<Recording, "path" | "start" | "end">,
+    recording: Pick<Recording, "path" | "start" | "end" | "wav">,
   ) => Promise<Either.Either<Uint8Array, FfmpegFailure>>
   /** Resolves once the process has exited. */
   readonly kill: () => Promise<void>
@@ -70,17 +71,26 @@ export const startDecoder = (
 
   return {
     isAlive: ffmpeg.isAlive,
-    decode: async ({ path, start, end }) => {
+    decode: async (recording) => {
       const [{ samples, isComplete }, ending] = await Promise.all([
         read(),
         ffmpeg.ended(),
-        input === "pipe:0" ? feed(ffmpeg.stdin, Bun.file(path).slice(start, end).stream()) : undefined,
+        input === "pipe:0" ? feed(ffmpeg.stdin, bytesOf(recording)) : undefined,
       ])
       return isComplete ? Either.map(ending, () => samples) : Either.right(samples)
     },
     kill: ffmpeg.kill,
   }
 }
+
+const bytesOf = ({ path, start, end, wav }: Pick<Recording, "path" | "start" | "end" | "wav">) =>
+  Option.match(
+    Option.filter(wav, ({ isBigEndian }) => isBigEndian),
+    {
+      onNone: (): AsyncIterable<Uint8Array> => Bun.file(path).slice(start, end).stream(),
+      onSome: (bigEndian) => littleEndian(path, bigEndian, end),
+    },
+  )
 
 /** Mixes the samples of a WAV that ffmpeg writes to a pipe. Its header may come in pieces. */
 const makeMonoWav = () => {

@@ -8,7 +8,11 @@ export const directWav = ({ wav }: Recording): Option.Option<WavInfo> =>
   Option.filter(
     wav,
     ({ formatTag, channels, bitsPerSample, ...info }) =>
-      formatTag === 1 && info.sampleRate === sampleRate && channels === 1 && bitsPerSample === 16,
+      formatTag === 1 &&
+      !info.isBigEndian &&
+      info.sampleRate === sampleRate &&
+      channels === 1 &&
+      bitsPerSample === 16,
   )
 
 /** The samples of the first `maxSeconds` of a WAV. */

@@ -34,6 +34,7 @@ describe("wavHeader", () => {
         dataBytes: 9600,
         blockAlign: 2,
         hasSize: true,
+        isBigEndian: false,
       }),
     )
     expect(new DataView(header.buffer).getUint32(4, true)).toBe(36 + 9600)
@@ -140,6 +141,7 @@ describe("parseWav reads", () => {
         dataBytes: 16_000,
         blockAlign: 2,
         hasSize: file === saved,
+        isBigEndian: false,
       })
     }
   })
@@ -177,7 +179,7 @@ describe("parseWav refuses", () => {
     ["another RIFF", bytes(ascii("RIFF"), uint32(100), ascii("AVI LIST")), "not-wav"],
     ["RF64", bytes(ascii("RF64"), uint32(0xffffffff), ascii("WAVEds64")), "rf64"],
     ["BW64", bytes(ascii("BW64"), uint32(0xffffffff), ascii("WAVEds64")), "rf64"],
-    ["RIFF big-endian", bytes(ascii("RIFX"), uint32(0), ascii("WAVE")), "not-wav"],
+    ["RIFF big-endian without chunks", bytes(ascii("RIFX"), uint32(0), ascii("WAVE")), "truncated"],
     ["a start only", wavOf(signal).subarray(0, 9), "truncated"],
     ["half a format", wavOf(signal).subarray(0, 30), "truncated"],
     ["no samples' chunk", riff(pcm16), "truncated"],

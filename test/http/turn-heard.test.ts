@@ -73,6 +73,28 @@ const behind =
   async () =>
     Buffer.concat([...before, await mp3()])
 
+/** Big-endian, of one channel at 44.1 kHz. */
+const rifx = (bits: 16 | 24, tag = 1) => {
+  const rate = 44_100
+  const data = Buffer.alloc(2 * rate * (bits / 8))
+  for (const [n, sample] of tone(2, 1000, rate).entries()) {
+    data.writeIntBE(Math.round(sample * (2 ** (bits - 1) - 1)), (n * bits) / 8, bits / 8)
+  }
+  const head = Buffer.alloc(44)
+  head.write("RIFX....WAVEfmt ....", "latin1")
+  head.writeUInt32BE(36 + data.length, 4)
+  head.writeUInt32BE(16, 16)
+  head.writeUInt16BE(tag, 20)
+  head.writeUInt16BE(1, 22)
+  head.writeUInt32BE(rate, 24)
+  head.writeUInt32BE((rate * bits) / 8, 28)
+  head.writeUInt16BE(bits / 8, 32)
+  head.writeUInt16BE(bits, 34)
+  head.write("data", 36)
+  head.writeUInt32BE(data.length, 40)
+  return Buffer.concat([head, data])
+}
+
 /** Two audio tracks, of which ffmpeg knows only the codec of the second, 1 kHz. */
 const twoTracks = async (
   name: string,
@@ -158,6 +180,9 @@ describe("all of it, and nothing else:", () => {
           (await ffmpegToFile(["-i", "pipe:0", "-rf64", "always"], "a.wav", mono)).subarray(4),
         ]),
     ],
+    ["RIFX", async () => rifx(16)],
+    ["RIFX of 24 bits", async () => rifx(24)],
+    ["RIFX with a chunk behind", async () => Buffer.concat([rifx(16), Buffer.from("LIST\0\0\0\x04INFO")])],
     ["a WAV behind an ID3 tag", async () => Buffer.concat([id3(300), mono])],
     ["a stereo WAV behind an ID3 tag", async () => Buffer.concat([id3(300), channelsOf([1, 1])])],
     ["an MP3 behind two ID3 tags", behind(id3(300), id3(1_500_000))],
@@ -178,6 +203,10 @@ describe("all of it, and nothing else:", () => {
     expect(Math.abs(dbfs + 9)).toBeLessThan(1)
     expect(Math.abs(hz - 1000)).toBeLessThan(40)
   })
+})
+
+test("a RIFX of floats is refused", async () => {
+  expect(await (await send(rifx(16, 3))).json()).toMatchObject({ error: "INVALID_AUDIO" })
 })
 
 describe("an audio track is", () => {
