@@ -9,7 +9,9 @@ import { asEvents } from "./event-stream.ts"
 import { serverTiming, type TurnResponse } from "./payloads.ts"
 import { type Rendered, splitBefore } from "./streaming.ts"
 
-type Rendering = (turn: Turn) => Effect.Effect<Rendered<TurnError>, TurnError, Scope.Scope>
+type Rendering = (
+  turn: Pick<Turn, "events" | "state">,
+) => Effect.Effect<Rendered<TurnError>, TurnError, Scope.Scope>
 
 /** The longest X-Transcript, in bytes as encoded: proxies refuse responses with more than 4 to 8 KB of headers. */
 const transcriptHeaderBytes = 2048

@@ -19,7 +19,10 @@ export interface TurnLog {
   readonly timed: <A, E, R>(stage: TurnStage, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Like `timed`; also logs the stage at its end. */
   readonly stage: <A, E, R>(stage: TurnStage, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** The `seq` of the last event that the client took. */
+  /**
+   * The `seq` of the last event that reached the client: a reader that asks for the next events has passed on those
+   * before. Events that it just took may still wait for a slow connection.
+   */
   readonly delivered: () => number
   /** The client's events. Can be read once. */
   readonly events: Stream.Stream<TurnEvent, TurnError>
@@ -59,6 +62,7 @@ export const makeTurnLog = (
     let state = initialState({ ...begin, beganAt: now() })
     let offered = 0
     let taken = 0
+    let delivered = 0
 
     const push = (event: NewTurnEvent) => {
       const isForClient = isOffered(state, event)
@@ -96,10 +100,14 @@ export const makeTurnLog = (
         )
       })
 
-    const take = Effect.map(waiting.takeAll, ([events, isDone]) => {
+    const takeAll = Effect.map(waiting.takeAll, ([events, isDone]) => {
       taken = Option.match(Chunk.last(events), { onNone: () => taken, onSome: ({ seq }) => seq })
       room.unsafeOpen()
       return [events, isDone] as const
+    })
+    const take = Effect.suspend(() => {
+      delivered = taken
+      return takeAll
     })
 
     return {
@@ -109,7 +117,7 @@ export const makeTurnLog = (
       push,
       timed,
       stage,
-      delivered: () => taken,
+      delivered: () => delivered,
       events: Stream.fromPull(
         Effect.sync(() => {
           let isDone = false

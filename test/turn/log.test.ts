@@ -54,7 +54,7 @@ effectTest(
 )
 
 effectTest(
-  "delivered counts what the client took, not what waits for it",
+  "delivered counts what the client took before it asked for more, not what waits for it",
   Effect.gen(function* () {
     const log = yield* begin()
     log.push(text)
@@ -62,9 +62,14 @@ effectTest(
     expect(log.delivered()).toBe(0)
     const pull = yield* Stream.toPull(log.events)
     expect(Chunk.size(yield* pull)).toBe(2)
+    expect(log.delivered()).toBe(0)
     log.push(audio)
-    expect(log.delivered()).toBe(2)
     yield* pull
+    expect(log.delivered()).toBe(2)
+    const asking = yield* Effect.fork(pull)
+    yield* TestClock.adjust("1 second")
+    expect(log.delivered()).toBe(3)
+    yield* Fiber.interrupt(asking)
     expect(log.delivered()).toBe(3)
   }),
 )
