@@ -53,6 +53,14 @@ export const stackOf = (error: unknown): string => {
   return [`${error.name}${message}`, ...framesOf(error), ...because].join("\n")
 }
 
+/** The order of the fields that many lines have. Others follow by name: annotations come in the order of their hashes. */
+const fieldOrder = ["requestId", "sessionId", "turnId", "stage", "ms", "ok"]
+
+const rankOf = (name: string) => (fieldOrder.includes(name) ? fieldOrder.indexOf(name) : fieldOrder.length)
+
+const byFieldOrder = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]) =>
+  rankOf(a) - rankOf(b) || (a < b ? -1 : 1)
+
 /** The fields of a record: `{time, level, event, requestId, …}`, and `stack` if it has an error. */
 const fieldsOf = ({ annotations, cause, date, logLevel, message }: Logger.Logger.Options<unknown>) => {
   const parts = Arr.ensure(message)
@@ -75,6 +83,7 @@ const fieldsOf = ({ annotations, cause, date, logLevel, message }: Logger.Logger
     ...Object.fromEntries(
       [...annotations]
         .filter(([, value]) => value !== undefined)
+        .toSorted(byFieldOrder)
         .map(([name, value]) => [name, flatten(value)]),
     ),
     ...own,
