@@ -1,4 +1,4 @@
-import { type Duration, Effect, Option } from "effect"
+import { Duration, Effect, Option } from "effect"
 import { InvalidAudio } from "../audio/errors.ts"
 import { SessionBusy } from "../conversation/stored-turn.ts"
 import { DatabaseUnavailable } from "../db/errors.ts"
@@ -30,13 +30,18 @@ export const overdue = (state: TurnState, timeout: Duration.Duration, now: numbe
   if (stages.llm !== undefined) return timedOut("llm", timeout)
   if (isRunning(state, "stt")) return timedOut("stt", timeout)
   if (stages.validate !== undefined && stages.stt === undefined) return decodingOverdue(state, now)
-  if (isRunning(state, "turnOrder")) return new SessionBusy()
+  // Also if the time ran out while the turn waited for another one with its Idempotency-Key.
+  if (stages.turnOrder !== undefined && stages.history === undefined) return new SessionBusy()
   return new DatabaseUnavailable({ cause: "the turn's time ran out before its history was read" })
 }
 
-/** Fails when the turn has no output within the timeout; never ends otherwise. */
+/** What is left of the turn's time, which starts at the end of the upload: in ms, negative once it is over. */
+export const timeLeft = (log: TurnLog, timeout: Duration.Duration): number =>
+  log.state().beganAt + Duration.toMillis(timeout) - log.now()
+
+/** Fails when the turn has no output at the end of its time; never ends otherwise. */
 export const deadline = Effect.fnUntraced(function* (log: TurnLog, timeout: Duration.Duration) {
-  yield* Effect.sleep(timeout)
+  yield* Effect.sleep(Duration.millis(Math.max(0, timeLeft(log, timeout))))
   const state = log.state()
   return yield* Option.isSome(state.firstOutput) ? Effect.never : overdue(state, timeout, log.now())
 })

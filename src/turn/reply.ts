@@ -9,6 +9,7 @@ import { estimateTokens } from "../providers/tokens.ts"
 import type { TurnId } from "../schema.ts"
 import type { Segment } from "../text/segmenter.ts"
 import { toSegments } from "../text/segments.ts"
+import { timeLeft } from "./deadline.ts"
 import { runUntil } from "./fork.ts"
 import type { TurnLog } from "./log.ts"
 import { speak } from "./speak.ts"
@@ -147,12 +148,17 @@ const tryRound = (ports: Ports, context: ReplyContext) =>
   }).pipe(Effect.scoped)
 
 /**
- * The agent's reply. A model round that fails is retried as long as none of it was sent to the client; the text and the
- * speech of the failed try are dropped.
+ * The agent's reply. A model round that fails is retried as long as none of it was sent to the client and the turn has time
+ * left; the text and the speech of the failed try are dropped.
  */
 export const reply = Effect.fn("reply")((ports: Ports, context: ReplyContext) =>
   Effect.retry(
     tryRound(ports, context),
-    retryPolicy(({ stage }) => stage === "llm" && !context.log.state().isSent),
+    retryPolicy(
+      ({ stage }) =>
+        stage === "llm" &&
+        !context.log.state().isSent &&
+        timeLeft(context.log, context.agent.firstOutputTimeout) > 0,
+    ),
   ),
 )

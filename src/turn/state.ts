@@ -31,9 +31,9 @@ export interface TurnState {
   readonly firstTokenAt: Option.Option<number>
   /** The first audio of the current round. */
   readonly firstSpeechAt: Option.Option<number>
-  /** The first audio of the turn. A later retry of the round does not reset it. */
+  /** The first audio of the turn that was not dropped. */
   readonly firstAudioAt: Option.Option<number>
-  /** The `seq` of the first audio or, if the reply is not spoken, of the first text. */
+  /** The `seq` of the first audio or, if the reply is not spoken, of the first text. None while all of it was dropped. */
   readonly firstOutput: Option.Option<number>
   /** True once a streaming client was sent a part of the reply: the round cannot be retried. */
   readonly isSent: boolean
@@ -105,6 +105,8 @@ export const step = (state: TurnState, event: TurnEvent): TurnState => {
       const { llm: _llm, tts: _tts, ...stages } = state.stages
       return {
         ...state,
+        // What was sent stays sent.
+        ...(state.isSent ? {} : { firstAudioAt: Option.none(), firstOutput: Option.none() }),
         stages,
         reply: "",
         firstTokenAt: Option.none(),
@@ -161,12 +163,15 @@ export interface HeardReply {
 
 const unheard: SpokenMark = { seq: 0, text: 0, ms: 0 }
 
-/** The part of the reply that the client heard, up to the end of the last segment that was heard completely. */
+/**
+ * The part of the reply that the client heard, up to the end of the last segment that was heard completely. A reply that is
+ * not streamed arrives at the end, so no part of it was delivered before.
+ */
 export const heardReply = (state: TurnState, upTo: HeardUpTo): HeardReply => {
   const mark =
     state.spoken.findLast(({ seq, ms }) =>
       // MP3 frames last fractions of a millisecond, and clients report whole ones.
-      "delivered" in upTo ? seq <= upTo.delivered : Math.floor(ms) <= upTo.playedMs,
+      "delivered" in upTo ? state.output.streaming && seq <= upTo.delivered : Math.floor(ms) <= upTo.playedMs,
     ) ?? unheard
   return { text: state.reply.slice(0, mark.text).trimEnd(), ms: Math.floor(mark.ms) }
 }
@@ -174,7 +179,7 @@ export const heardReply = (state: TurnState, upTo: HeardUpTo): HeardReply => {
 /** The text of `heardReply`. */
 export const heardText = (state: TurnState, upTo: HeardUpTo): string => heardReply(state, upTo).text
 
-/** True if any of the reply reached the client, even less than a segment. A reply that is not streamed arrives at the end. */
+/** True if any of the reply reached the client, even less than a segment. */
 export const isHeard = (state: TurnState, upTo: HeardUpTo): boolean =>
   "delivered" in upTo
     ? state.output.streaming && Option.exists(state.firstOutput, (seq) => seq <= upTo.delivered)

@@ -70,6 +70,7 @@ const cases: ReadonlyArray<readonly [name: string, events: ReadonlyArray<Timed>,
     { _tag: "SessionBusy" },
   ],
   ["an earlier turn runs, before a text", [start(0, "turnOrder")], { _tag: "SessionBusy" }],
+  ["the turn waited for another with its key", stage(0, "turnOrder"), { _tag: "SessionBusy" }],
   [
     "the history is not read",
     [...stage(0, "turnOrder"), start(1, "history"), ...stage(2, "stt")],
@@ -99,6 +100,36 @@ effectTest(
     yield* TestClock.adjust("59 seconds")
     expect(yield* Fiber.poll(running)).toMatchObject({ _tag: "None" })
     yield* TestClock.adjust("1 second")
+    expect(yield* Fiber.join(running)).toMatchObject({ _tag: "ProviderUnusable", stage: "llm" })
+  }),
+)
+
+effectTest(
+  "deadline: the time starts at the end of the upload, not when the turn begins to run",
+  Effect.gen(function* () {
+    const log = yield* began
+    yield* log.timed("turnOrder", TestClock.adjust("50 seconds"))
+    const running = yield* Effect.fork(Effect.flip(deadline(log, timeout)))
+    yield* TestClock.adjust("9 seconds")
+    expect(yield* Fiber.poll(running)).toMatchObject({ _tag: "None" })
+    yield* TestClock.adjust("1 second")
+    expect(yield* Fiber.join(running)).toMatchObject({ _tag: "SessionBusy" })
+
+    yield* TestClock.adjust("1 minute")
+    expect(yield* Effect.flip(deadline(log, timeout))).toMatchObject({ _tag: "SessionBusy" })
+  }),
+)
+
+effectTest(
+  "deadline: what a retry dropped is no output",
+  Effect.gen(function* () {
+    const log = yield* makeTurnLog({ output: { ...output, streaming: false }, keepsAudio: true, uploadMs: 0 })
+    const running = yield* Effect.fork(Effect.flip(deadline(log, timeout)))
+    log.push({ _tag: "RoundStarted" })
+    log.push({ _tag: "Audio", bytes: new Uint8Array(1), ms: 1 })
+    log.push({ _tag: "RoundStarted" })
+    log.push({ _tag: "StageStarted", stage: "llm" })
+    yield* TestClock.adjust("1 minute")
     expect(yield* Fiber.join(running)).toMatchObject({ _tag: "ProviderUnusable", stage: "llm" })
   }),
 )

@@ -93,6 +93,31 @@ describe("step", () => {
     )
   })
 
+  test("the first output is the first that was sent, or that was not dropped", () => {
+    const outputs = fc
+      .tuple(fc.constantFrom("mp3" as const, "none" as const), fc.boolean(), fc.boolean())
+      .map(([format, streaming, streamsText]) => ({ format, streaming, streamsText }))
+    fc.assert(
+      fc.property(walks, outputs, (events, output) => {
+        const state = fold(events, begin(output))
+        const isSent = ({ _tag }: NewTurnEvent) =>
+          output.streaming && (_tag === "Audio" || (_tag === "TextDelta" && output.streamsText))
+        const isOutput = ({ _tag }: NewTurnEvent) =>
+          _tag === "Audio" || (_tag === "TextDelta" && output.format === "none")
+        // A retry drops all output before it, unless something was sent by then.
+        const dropped = events.findLastIndex(
+          ({ _tag }, n) => _tag === "RoundStarted" && !events.slice(0, n).some(isSent),
+        )
+        const first = events.findIndex((event, n) => n > dropped && isOutput(event))
+        expect(state.firstOutput).toEqual(first < 0 ? Option.none() : Option.some(first + 1))
+        const firstAudio = events.findIndex((event, n) => n > dropped && event._tag === "Audio")
+        expect(state.firstAudioAt).toEqual(
+          firstAudio < 0 ? Option.none() : Option.some(1000 + 10 * firstAudio),
+        )
+      }),
+    )
+  })
+
   test("audio is kept only where it is needed", () => {
     const events: ReadonlyArray<NewTurnEvent> = [{ _tag: "Audio", bytes: new Uint8Array(3), ms: 1 }]
     expect(Chunk.size(fold(events).audio)).toBe(0)
@@ -167,6 +192,12 @@ describe("isHeard", () => {
   test("a reply that is sent at the end was not heard before", () => {
     const state = fold([audio], begin({ ...spoken, streaming: false }))
     expect(isHeard(state, { delivered: 9 })).toBe(false)
+    const spokenState = fold(
+      [{ _tag: "TextDelta", text: "Hi." }, audio, { _tag: "SpokenTo", text: 3, ms: 100 }],
+      begin({ ...spoken, streaming: false }),
+    )
+    expect(heardReply(spokenState, { delivered: 9 })).toEqual({ text: "", ms: 0 })
+    expect(heardReply(spokenState, { playedMs: 100 })).toEqual({ text: "Hi.", ms: 100 })
   })
 
   test("text counts for a reply that is not spoken, and only for that", () => {
