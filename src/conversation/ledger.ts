@@ -15,6 +15,7 @@ import {
   type NewTurn,
   StoredTurn,
   TurnCancelled,
+  type TurnEnd,
   TurnLost,
   TurnState,
 } from "./stored-turn.ts"
@@ -32,6 +33,7 @@ const Position = Schema.Struct({ sequence: Schema.String })
 const Turn = Schema.Struct({ id: TurnId })
 const Running = Schema.Struct({ isRunning: Schema.Boolean })
 const Refused = Schema.Struct({ state: TurnState, isCancelled: Schema.Boolean })
+const Ended = Schema.Struct({ state: TurnState })
 
 /** The record of every turn in every process of the service. Nothing else writes to the table `turns`. */
 export class Ledger extends Context.Tag("voice-agent/Ledger")<
@@ -51,17 +53,21 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
     readonly renew: (ids: ReadonlyArray<TurnId>) => Effect.Effect<ReadonlyArray<EndingTurn>, DatabaseError>
     /**
      * Saves the items, the session if it is new, and the turn's end in one transaction. Fails if the session was
-     * deleted, if the turn is lost, and if a completed turn was cancelled before. May be repeated.
+     * deleted, if the turn is lost, and if a completed turn was cancelled before. May be repeated: returns how the turn
+     * ended, which is the end of an earlier try if that was saved.
      */
     readonly save: (
       turn: EndedTurn,
-    ) => Effect.Effect<void, SessionNotFound | TurnCancelled | TurnLost | DatabaseError>
-    /** Ends a turn whose client heard nothing, and frees its Idempotency-Key. A turn without usage is deleted. */
+    ) => Effect.Effect<TurnEnd, SessionNotFound | TurnCancelled | TurnLost | DatabaseError>
+    /**
+     * Ends a turn whose client heard nothing, and frees its Idempotency-Key. A turn without usage is deleted. Returns how
+     * the turn ended, which is the end of an earlier save if there was one.
+     */
     readonly fail: (turn: {
       readonly id: TurnId
       readonly timings: Partial<Timings>
       readonly usage: Usage
-    }) => Effect.Effect<void, DatabaseError>
+    }) => Effect.Effect<TurnEnd, DatabaseError>
     /**
      * Shortens a saved assistant message to the part that the client heard: `text`, which took `ms` milliseconds of audio.
      * The message becomes interrupted.
@@ -160,8 +166,8 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         ),
       )
 
-      /** Why a turn was not saved. Succeeds if an earlier try saved it and only the acknowledgement of its COMMIT was lost. */
-      const whyNotSaved = Effect.fnUntraced(function* (id: TurnId) {
+      /** The end that an earlier try saved, if only the acknowledgement of its COMMIT was lost. Otherwise why none is saved. */
+      const earlierEnd = Effect.fnUntraced(function* (id: TurnId) {
         const turn = yield* findFirst(
           Refused,
           sql`select state, coalesce(cancel_requested and lease_until > clock_timestamp(), false) as is_cancelled
@@ -170,7 +176,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         if (Option.isNone(turn)) return yield* new SessionNotFound()
         const { state, isCancelled } = turn.value
         if (isCancelled) return yield* new TurnCancelled()
-        if (state === "running" || state === "failed") return yield* new TurnLost()
+        return state === "running" || state === "failed" ? yield* new TurnLost() : state
       })
 
       const save = Effect.fn("Ledger.save")((turn: EndedTurn) => {
@@ -208,9 +214,10 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         const all = Effect.gen(function* () {
           if (session.isNew) yield* userLocked
           yield* sessionLocked
-          if ((yield* closed).length === 0) return yield* whyNotSaved(id)
+          if ((yield* closed).length === 0) return yield* earlierEnd(id)
           if (session.isNew) yield* sessionAdded
           yield* itemsAdded
+          return state
         })
         return transaction(sql, all, { isRepeatable: true }).pipe(
           // The key's name from before migration 5, for version 0.1.0, which compares it too.
@@ -222,7 +229,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         )
       })
 
-      const fail: Ledger["Type"]["fail"] = Effect.fn("Ledger.fail")(({ id, timings, usage }) => {
+      const fail: Ledger["Type"]["fail"] = Effect.fn("Ledger.fail")(function* ({ id, timings, usage }) {
         const failed = {
           ...ended,
           ...keyFreed,
@@ -231,13 +238,17 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
           usage: pg.json(usage),
         }
         const cost = Object.values(usage).some((amount) => amount > 0)
-        return Effect.asVoid(
-          query(
-            cost
-              ? sql`update turns set ${sql.update(failed)}, ended_at = now() where id = ${id} and state = 'running'`
-              : sql`delete from turns where id = ${id} and state = 'running'`,
-          ),
+        const closed = query(
+          cost
+            ? sql`update turns set ${sql.update(failed)}, ended_at = now()
+                where id = ${id} and state = 'running' returning 1`
+            : sql`delete from turns where id = ${id} and state = 'running' returning 1`,
         )
+        if ((yield* closed).length > 0) return "failed"
+        // A statement of its own: the one above may have waited for the COMMIT of a save, which it cannot see.
+        const found = yield* query(findFirst(Ended, sql`select state from turns where id = ${id}`))
+        const state = Option.isSome(found) ? found.value.state : "failed"
+        return state === "running" ? "failed" : state
       })
 
       const truncate: Ledger["Type"]["truncate"] = Effect.fn("Ledger.truncate")(

@@ -32,6 +32,8 @@ export interface QueueTicket {
   readonly ready: Effect.Effect<void, SessionBusy | DatabaseError>
   /** Done once it is known whether the turn entered the queue, so whether it has to be saved or failed. */
   readonly issued: Effect.Effect<unknown>
+  /** Lets the next turn of the session run. For a turn whose end is in the ledger. */
+  readonly leave: Effect.Effect<void>
 }
 
 /** A turn's ticket, or the earlier turn with the same Idempotency-Key. */
@@ -43,7 +45,7 @@ export type Claim =
 export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
   RunningTurns,
   {
-    /** Makes a turn known until the scope closes. The returned effect fails when the turn has to end. */
+    /** Makes a turn known until it leaves its queue or the scope closes. The returned effect fails when it has to end. */
     readonly register: (
       id: TurnId,
     ) => Effect.Effect<Effect.Effect<never, TurnCancelled | DatabaseUnavailable>, never, Scope.Scope>
@@ -78,7 +80,15 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
         return turn === undefined ? Effect.void : Deferred.fail(turn.cancelled, reason)
       }
 
-      /** Waits until a turn may have ended. A turn of this process signals its end, which may come after it was saved. */
+      /** The turn runs no more, so its lease is not renewed and it cannot be cancelled. May be repeated. */
+      const leave = (id: TurnId) =>
+        Effect.suspend(() => {
+          const turn = running.get(id)
+          running.delete(id)
+          return turn === undefined ? Effect.void : Deferred.succeed(turn.ended, undefined)
+        }).pipe(Effect.asVoid)
+
+      /** Waits until a turn may have ended. A turn of this process signals its end. */
       const untilEnded = (id: TurnId) => {
         const turn = running.get(id)
         return turn === undefined
@@ -109,10 +119,7 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
             running.set(id, turn)
             return turn
           }),
-          ({ ended }) => {
-            running.delete(id)
-            return Deferred.succeed(ended, undefined)
-          },
+          () => leave(id),
         ).pipe(Effect.map(({ cancelled }) => Deferred.await(cancelled))),
       )
 
@@ -131,7 +138,7 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
       const openInBackground = Effect.fnUntraced(function* (turn: NewTurn) {
         const opening = yield* Effect.forkScoped(Effect.flatMap(open(turn), Effect.orDie))
         const ready = Effect.flatMap(Fiber.join(opening), (position) => waitFor(turn.session.id, position))
-        return { ready, issued: Fiber.await(opening) } satisfies QueueTicket
+        return { ready, issued: Fiber.await(opening), leave: leave(turn.id) } satisfies QueueTicket
       })
 
       const claimKey = Effect.fnUntraced(function* (turn: NewTurn, { key, contentHash }: Idempotency) {
@@ -139,7 +146,8 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
           const position = yield* open(turn)
           if (Option.isSome(position)) {
             const ready = waitFor(turn.session.id, position.value)
-            return { _tag: "First", ticket: { ready, issued: Effect.void } } satisfies Claim
+            const ticket = { ready, issued: Effect.void, leave: leave(turn.id) }
+            return { _tag: "First", ticket } satisfies Claim
           }
           const other = Option.getOrUndefined(yield* ledger.findByKey(turn.userId, key))
           if (other === undefined) continue

@@ -23,12 +23,17 @@ export interface NewTurn {
   readonly idempotency: Option.Option<Idempotency>
 }
 
+export const TurnState = Schema.Literal("running", "completed", "interrupted", "cancelled", "failed")
+
+/** How a turn ended. `failed`: nothing of it is in the history. */
+export type TurnEnd = Exclude<typeof TurnState.Type, "running">
+
 /** A turn at its end. The client heard its reply completely or in part. */
 export interface EndedTurn {
   readonly id: TurnId
   readonly userId: UserId
   readonly session: TurnSession
-  readonly state: "completed" | "interrupted" | "cancelled"
+  readonly state: Exclude<TurnEnd, "failed">
   /** What the turn adds to the conversation, in order. */
   readonly items: Arr.NonEmptyReadonlyArray<NewItem>
   readonly transcript: string
@@ -40,8 +45,6 @@ export interface EndedTurn {
   readonly timings: Partial<Timings>
   readonly usage: Usage
 }
-
-export const TurnState = Schema.Literal("running", "completed", "interrupted", "cancelled", "failed")
 
 /** A running turn that has to end. */
 export const EndingTurn = Schema.Struct({

@@ -1,9 +1,10 @@
 import { Effect, Option } from "effect"
-import { type Agent, Agents } from "../agent/agent.ts"
+import type { Agent } from "../agent/agent.ts"
 import { makePrompt } from "../agent/prompt.ts"
 import { History } from "../conversation/history.ts"
 import { Ledger } from "../conversation/ledger.ts"
 import type { QueueTicket } from "../conversation/running-turns.ts"
+import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { recordTimings } from "../metrics.ts"
 import { LanguageModel } from "../providers/language-model.ts"
 import { Synthesizer } from "../providers/synthesizer.ts"
@@ -18,6 +19,8 @@ import { finalTimings, transcriptOf } from "./state.ts"
 
 /** A turn that is in the queue of its session, or is entering it. */
 export interface RunningTurn extends TurnIdentity {
+  /** The agent of the turn's session. */
+  readonly agent: Agent
   readonly ticket: QueueTicket
   readonly log: TurnLog
 }
@@ -46,36 +49,39 @@ export const makePipeline = Effect.gen(function* () {
   const transcriber = yield* Transcriber
   const model = yield* LanguageModel
   const synthesizer = yield* Synthesizer
-  const agents = yield* Agents
   const history = yield* History
   const ledger = yield* Ledger
 
   /** The items before this turn. Waits until the earlier turns of the session have ended. */
-  const loadHistory = (turn: RunningTurn, agent: Agent) =>
+  const loadHistory = ({ ticket, session, agent, log }: RunningTurn) =>
     Effect.zipRight(
-      turn.log.timed("turnOrder", turn.ticket.ready),
-      turn.log.timed("history", history.newest(turn.session.id, agent.history.maxItems)),
+      log.timed("turnOrder", ticket.ready),
+      log.timed("history", history.newest(session.id, agent.history.maxItems)),
+    )
+
+  /** One step: a turn that is cancelled, interrupted or left meanwhile ends as completed, or is not saved. */
+  const save = (turn: RunningTurn) =>
+    uninterruptibleWithTimeout(
+      Effect.suspend(() => turn.log.stage("persist", saveCompleted(ledger, turn, turn.log.state()))).pipe(
+        Effect.zipRight(turn.ticket.leave),
+        Effect.zipRight(complete(turn.log)),
+      ),
     )
 
   return Effect.fn("turn")(function* (turn: RunningTurn) {
-    const { request, session, log } = turn
+    const { request, session, agent, log } = turn
     const { turnId, userId, input } = request
     yield* Effect.annotateCurrentSpan({ turnId, sessionId: session.id })
-    const agent = yield* agents.resolve(session.id)
 
     const run = Effect.gen(function* () {
       const [heard, earlier] = yield* Effect.all(
-        [
-          forkJoin(hear(transcriber, input, { turnId, userId, agent, log })),
-          forkJoin(loadHistory(turn, agent)),
-        ],
+        [forkJoin(hear(transcriber, input, { turnId, userId, agent, log })), forkJoin(loadHistory(turn))],
         { concurrency: 2 },
       )
       yield* log.append({ _tag: "Heard", ...heard })
       const prompt = makePrompt(agent, earlier, heard.text)
       yield* reply({ model, synthesizer }, { turnId, agent, prompt, log })
-      const upTo = { delivered: log.delivered() }
-      yield* log.stage("persist", saveCompleted(ledger, turn, log.state(), { upTo, onSaved: complete(log) }))
+      yield* save(turn)
     })
     yield* runUntil(run, deadline(log, agent.firstOutputTimeout))
   })

@@ -2,7 +2,7 @@ import { type Array as Arr, Chunk, Effect, Option } from "effect"
 import { type NewItem, newItem } from "../conversation/item.ts"
 import type { Ledger } from "../conversation/ledger.ts"
 import type { SessionNotFound } from "../conversation/model.ts"
-import type { TurnCancelled, TurnSession } from "../conversation/stored-turn.ts"
+import { type TurnCancelled, type TurnEnd, TurnLost, type TurnSession } from "../conversation/stored-turn.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import type { ItemId } from "../schema.ts"
@@ -59,18 +59,16 @@ const endedTurn = ({ request, session }: TurnIdentity, state: TurnState) => ({
 })
 
 /**
- * Saves a turn that came to its end: its items, and the session if it is new, in one transaction. If the client heard any
- * of the reply, the save continues after the client disconnects. The speech is stored for a retry with the same
- * Idempotency-Key. `onSaved` runs once the turn is saved.
+ * Saves a turn that came to its end: its items, and the session if it is new, in one transaction. The speech is stored for a
+ * retry with the same Idempotency-Key.
  */
 export const saveCompleted = Effect.fn("saveCompleted")(
   (
     ledger: Ledger["Type"],
     turn: TurnIdentity,
     state: TurnState,
-    { upTo, onSaved }: { readonly upTo: HeardUpTo; readonly onSaved: Effect.Effect<void> },
-  ): Effect.Effect<void, SessionNotFound | TurnCancelled | DatabaseError> => {
-    const saved = ledger
+  ): Effect.Effect<void, SessionNotFound | TurnCancelled | DatabaseError> =>
+    ledger
       .save({
         ...endedTurn(turn, state),
         state: "completed",
@@ -79,17 +77,19 @@ export const saveCompleted = Effect.fn("saveCompleted")(
         speech: Option.as(turn.request.idempotencyKey, Buffer.concat(Chunk.toReadonlyArray(state.audio))),
       })
       .pipe(
+        Effect.filterOrFail(
+          (end) => end === "completed",
+          () => new TurnLost(),
+        ),
         Effect.catchTag("TurnLost", (cause) => new DatabaseUnavailable({ cause })),
-        // In one step with the save, so that a saved turn is never saved again as cut short.
-        Effect.zipRight(onSaved),
-      )
-    return isHeard(state, upTo) ? uninterruptibleWithTimeout(saved) : saved
-  },
+        Effect.asVoid,
+      ),
 )
 
 /**
  * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely. If
- * the client left and heard nothing, or the turn's lease ran out, only the usage is saved. May be repeated.
+ * the client left and heard nothing, or the turn's lease ran out, only the usage is saved. Returns how the turn ended:
+ * `completed` if the answer to an earlier save was lost, but the save was carried out. May be repeated.
  */
 export const saveCutShort = Effect.fn("saveCutShort")(
   (
@@ -98,8 +98,7 @@ export const saveCutShort = Effect.fn("saveCutShort")(
     state: TurnState,
     upTo: HeardUpTo,
     ending: "interrupted" | "cancelled",
-  ): Effect.Effect<void, SessionNotFound | TurnCancelled | DatabaseError> => {
-    if (state.isSaved) return Effect.void
+  ): Effect.Effect<TurnEnd, SessionNotFound | TurnCancelled | DatabaseError> => {
     const { timings, usage } = endedTurn(turn, state)
     const failed = ledger.fail({ id: turn.request.turnId, timings, usage })
     const hasOutput = isHeard(state, upTo)

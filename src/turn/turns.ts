@@ -13,10 +13,11 @@ import {
   type Scope,
   Stream,
 } from "effect"
+import { Agents } from "../agent/agent.ts"
 import { Ledger } from "../conversation/ledger.ts"
-import { type QueueTicket, RunningTurns } from "../conversation/running-turns.ts"
+import { RunningTurns } from "../conversation/running-turns.ts"
 import { Sessions } from "../conversation/sessions.ts"
-import type { StoredTurn } from "../conversation/stored-turn.ts"
+import type { StoredTurn, TurnEnd } from "../conversation/stored-turn.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { countTurn } from "../metrics.ts"
@@ -84,6 +85,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
       const sessions = yield* Sessions
       const running = yield* RunningTurns
       const ledger = yield* Ledger
+      const agents = yield* Agents
       const runPipeline = yield* makePipeline
       const replay = yield* makeReplay
 
@@ -102,12 +104,31 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           FiberSet.run(finalizing),
         )
 
-      /** Saves a turn that did not complete, in the background. */
-      const finalize = (turn: RunningTurn, upTo: HeardUpTo, ending: "interrupted" | "cancelled") =>
+      /** Shortens the saved reply of a completed turn to the part that the client heard. */
+      const shorten = ({ request, items, log }: RunningTurn, upTo: HeardUpTo) =>
+        Effect.suspend(() => {
+          const heard = heardReply(log.state(), upTo)
+          if (heard.text === log.state().reply.trimEnd()) return Effect.void
+          // The session may be deleted by now, and its items with it.
+          return Effect.catchTag(
+            ledger.truncate(request.userId, items.assistant, heard),
+            "ItemNotFound",
+            () => Effect.void,
+          )
+        })
+
+      /** Saves a turn that did not complete, in the background. `onCompleted`: it is saved as completed after all. */
+      const finalize = (
+        turn: RunningTurn,
+        upTo: HeardUpTo,
+        ending: "interrupted" | "cancelled",
+        onCompleted: Effect.Effect<void, DatabaseError>,
+      ) =>
         finalizeInBackground(
-          Effect.zipRight(
-            turn.ticket.issued,
-            Effect.suspend(() => saveCutShort(ledger, turn, turn.log.state(), upTo, ending)),
+          turn.ticket.issued.pipe(
+            Effect.zipRight(Effect.suspend(() => saveCutShort(ledger, turn, turn.log.state(), upTo, ending))),
+            Effect.flatMap((end: TurnEnd) => (end === "completed" ? onCompleted : Effect.void)),
+            Effect.zipRight(turn.ticket.leave),
           ),
         )
 
@@ -123,16 +144,20 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         yield* log.drop
         const failure = Option.map(Cause.failureOption(cause), ({ _tag }) => _tag)
         const ending = Option.contains(failure, "TurnCancelled") ? "cancelled" : "interrupted"
-        const saving = yield* finalize(turn, { delivered: log.delivered() }, ending)
+        const upTo = { delivered: log.delivered() }
+        const isAway = Option.contains(failure, "DatabaseUnavailable")
+        // If the save got no answer but was carried out, a client that stayed may retry and get all of the reply.
+        const mayRetry = isAway && !Cause.isInterrupted(cause)
+        const saving = yield* finalize(turn, upTo, ending, mayRetry ? Effect.void : shorten(turn, upTo))
         // Without a database the save cannot end soon, so the client gets the error at once.
-        if (!Option.contains(failure, "DatabaseUnavailable")) yield* awaitFinalized(saving)
+        if (!isAway) yield* awaitFinalized(saving)
         yield* log.fail(cause)
       })
 
       /** Saves a turn that its user interrupted, then ends its client's events. */
       const endWithInterruption = Effect.fnUntraced(function* (turn: RunningTurn, upTo: HeardUpTo) {
         yield* turn.log.drop
-        const isSaved = yield* awaitFinalized(yield* finalize(turn, upTo, "interrupted"))
+        const isSaved = yield* awaitFinalized(yield* finalize(turn, upTo, "interrupted", shorten(turn, upTo)))
         if (isSaved) turn.log.push({ _tag: "Interrupted" })
         yield* isSaved
           ? turn.log.end
@@ -156,7 +181,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
             ),
           ),
         )
-        // The save may have won the race: a saved turn is complete, whatever ended it meanwhile.
+        // A turn that is saved is complete, whatever ended it during the save.
         const isComplete = turn.log.state().isSaved
         const outcome = isComplete ? "completed" : outcomeOf(exit)
         yield* countTurn(outcome)
@@ -193,10 +218,9 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         log.push({ _tag: "Started", sessionId: session.id, turnId, replayOf: Option.none() })
         const interruption = yield* Deferred.make<HeardUpTo>()
         const items = { user: newId(ItemId), assistant: newId(ItemId) }
-        const start = (ticket: QueueTicket, restore: typeof Effect.interruptible) => {
-          const turn = { request, session, items, ticket, log }
-          return run(turn, { cancelled, interrupted: Deferred.await(interruption) }, restore)
-        }
+        const agent = yield* agents.resolve(session.id)
+        const start = (turn: RunningTurn, restore: typeof Effect.interruptible) =>
+          run(turn, { cancelled, interrupted: Deferred.await(interruption) }, restore)
         // A claim that failed or was interrupted may still have opened the turn.
         const unclaimed = Effect.suspend(() =>
           ledger.fail({ id: turnId, timings: {}, usage: log.state().usage }),
@@ -204,26 +228,20 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         // Every turn that entered its session's queue gets the fiber that ends it.
         const claimed = yield* Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
-            const claim = yield* restore(running.claim({ id: turnId, userId, session, idempotency })).pipe(
+            const claiming = running.claim({ id: turnId, userId, session, idempotency })
+            const claim = yield* restore(log.timed("turnOrder", claiming)).pipe(
               Effect.onError(() => finalizeInBackground(unclaimed)),
             )
             if (claim._tag === "Answered") return claim
-            return { _tag: "Begun" as const, fiber: yield* Effect.forkScoped(start(claim.ticket, restore)) }
+            const turn = { request, session, agent, items, ticket: claim.ticket, log }
+            return { _tag: "Begun" as const, turn, fiber: yield* Effect.forkScoped(start(turn, restore)) }
           }),
         )
         if (claimed._tag === "Answered") return yield* replayed(claimed.turn)
         const interrupt = Effect.fn("Turn.interrupt")(function* (upTo: HeardUpTo) {
           yield* Deferred.succeed(interruption, upTo)
           const exit = yield* Fiber.await(claimed.fiber)
-          const isComplete = Exit.isSuccess(exit) && exit.value === "completed"
-          const heard = heardReply(log.state(), upTo)
-          if (!isComplete || heard.text === log.state().reply.trimEnd()) return
-          // The session may be deleted by now, and its items with it.
-          yield* Effect.catchTag(
-            ledger.truncate(userId, items.assistant, heard),
-            "ItemNotFound",
-            () => Effect.void,
-          )
+          if (Exit.isSuccess(exit) && exit.value === "completed") yield* shorten(claimed.turn, upTo)
         })
         return { events: log.events, state: log.state, interrupt } satisfies Turn
       })

@@ -93,6 +93,34 @@ effectTest(
 )
 
 effectTest(
+  "a turn has one end, and a second save or a failure is told which",
+  Effect.gen(function* () {
+    const ledger = yield* Ledger
+    const { usage } = yield* openTurn(message("user", "Hi"))
+    for (const first of ["completed", "interrupted", "cancelled"] as const) {
+      const turn = yield* openTurn(message("user", "Hi"), message("assistant", "Hello."))
+      expect(yield* ledger.save({ ...turn, state: first })).toBe(first)
+      for (const state of ["completed", "interrupted", "cancelled"] as const) {
+        expect(yield* ledger.save({ ...turn, state })).toBe(first)
+      }
+      for (const audioSeconds of [0, 2]) {
+        expect(yield* ledger.fail({ id: turn.id, timings: {}, usage: { ...usage, audioSeconds } })).toBe(
+          first,
+        )
+      }
+    }
+    const turn = yield* openTurn(message("user", "Hi"))
+    expect(yield* ledger.fail({ id: turn.id, timings: {}, usage: { ...usage, audioSeconds: 2 } })).toBe(
+      "failed",
+    )
+    expect(yield* ledger.fail({ id: turn.id, timings: {}, usage })).toBe("failed")
+    expect(yield* Effect.flip(ledger.save(turn))).toMatchObject({ _tag: "TurnLost" })
+    const free = yield* openTurn(message("user", "Hi"))
+    expect(yield* ledger.fail({ id: free.id, timings: {}, usage })).toBe("failed")
+  }).pipe(Effect.provide(parts)),
+)
+
+effectTest(
   "texts that jsonb refuses are stored without that",
   Effect.gen(function* () {
     const [ledger, history] = [yield* Ledger, yield* History]

@@ -5,6 +5,7 @@ import { Settings } from "../../src/config.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
 import { RunningTurns } from "../../src/conversation/running-turns.ts"
 import * as Postgres from "../../src/db/postgres.ts"
+import { newId, SessionId, TurnId } from "../../src/schema.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
 
@@ -21,7 +22,7 @@ const parts = Layer.suspend(() => {
     ["OPENAI_API_KEY", "sk-test"],
   ])
   return RunningTurns.layer.pipe(
-    Layer.provide(Ledger.layer),
+    Layer.provideMerge(Ledger.layer),
     Layer.provide(Postgres.layer),
     Layer.provide(Settings.layer),
     Layer.provide(BunContext.layer),
@@ -57,5 +58,34 @@ effectTest(
     const cancelled = yield* Effect.fork(running.cancel)
     expect(yield* Fiber.join(running.told)).toMatchObject({ _tag: "TurnCancelled" })
     yield* Fiber.interrupt(cancelled)
+  }).pipe(Effect.provide(parts)),
+)
+
+effectTest(
+  "a turn runs as soon as the one before it has left, though that one is not over",
+  Effect.gen(function* () {
+    const running = yield* RunningTurns
+    const ledger = yield* Ledger
+    const [user] = yield* Effect.promise(
+      () => database.sql`insert into users (email) values (gen_random_uuid() || '@example.com') returning id`,
+    )
+    const session = { id: newId(SessionId), isNew: true }
+    const enter = Effect.fnUntraced(function* () {
+      const turn = { id: newId(TurnId), userId: user.id, session, idempotency: Option.none() }
+      yield* Effect.asVoid(running.register(turn.id))
+      const claim = yield* running.claim(turn)
+      if (claim._tag !== "First") throw new Error("there is no key")
+      yield* claim.ticket.issued
+      return { id: turn.id, ticket: claim.ticket }
+    })
+    const first = yield* enter()
+    const second = yield* enter()
+    const ready = yield* Effect.fork(second.ticket.ready)
+    const usage = { audioSeconds: 0, inputTokens: 0, outputTokens: 0, charactersSpoken: 0 }
+    yield* ledger.fail({ id: first.id, timings: {}, usage })
+    yield* first.ticket.leave
+    // The test clock stands still: neither a poll nor a heartbeat ends the wait.
+    yield* Fiber.join(ready)
+    yield* first.ticket.leave
   }).pipe(Effect.provide(parts)),
 )

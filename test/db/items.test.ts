@@ -250,7 +250,7 @@ test("turns of both versions wait for the migration", async () => {
   await blocker`insert into messages (session_id, turn_id, role, content)
     values (${sessions[0]}, gen_random_uuid(), 'user', 'before')`
 
-  const taken = services.flatMap(({ take }, n) =>
+  const taken: Array<Promise<unknown>> = services.flatMap(({ take }, n) =>
     sessions
       .slice(n * 3, n * 3 + 3)
       .map((sessionId) =>

@@ -137,6 +137,18 @@ describe("the lines of a turn", () => {
     ])
   })
 
+  test("in the order in which things happen, with their fields in a fixed order", async () => {
+    const { log } = await takeTurn()
+    const ends = log.map(({ event, stage }) => (event === "turn.stage" ? stage : event))
+    expect(ends.slice(-3)).toEqual(["persist", "turn.completed", "request.completed"])
+    const fixed = ["time", "level", "event", "requestId", "sessionId", "turnId", "stage", "ms", "ok"]
+    for (const line of log) {
+      const names = Object.keys(line)
+      const known = fixed.filter((name) => names.includes(name))
+      expect(names).toEqual([...known, ...names.filter((name) => !known.includes(name)).toSorted()])
+    }
+  })
+
   test("a warning per retry, then the failed stage and its stack", async () => {
     const failing = { stt: [fail.status(503), fail.status(503), fail.status(503)] }
     const { status, log } = await takeTurn(failing)

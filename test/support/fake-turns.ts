@@ -18,7 +18,7 @@ import type { Item, NewItem } from "../../src/conversation/item.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
 import { type QueueTicket, RunningTurns } from "../../src/conversation/running-turns.ts"
 import { Sessions } from "../../src/conversation/sessions.ts"
-import type { EndedTurn } from "../../src/conversation/stored-turn.ts"
+import type { EndedTurn, TurnEnd } from "../../src/conversation/stored-turn.ts"
 import { DatabaseUnavailable } from "../../src/db/errors.ts"
 import { Ffmpeg } from "../../src/ffmpeg/ffmpeg.ts"
 import { DecodingSlots } from "../../src/limits/decoding-slots.ts"
@@ -58,10 +58,14 @@ export interface FakeScript {
   readonly history?: ReadonlyArray<Item>
   /** Done once no turn ahead runs any more. */
   readonly ready?: QueueTicket["ready"]
+  /** How long a turn waits until it is in the queue of its session. */
+  readonly claimMs?: number
   /** How long a save takes. */
   readonly saveMs?: number
   /** How many saves find the database away. */
   readonly savesThatFail?: number
+  /** How many saves after those are carried out, but their answer is lost. */
+  readonly answersThatAreLost?: number
 }
 
 const unused = Effect.dieMessage("not used by these tests")
@@ -78,6 +82,9 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
   const failed: Array<Parameters<Ledger["Type"]["fail"]>[0]> = []
   const truncated: Array<{ readonly text: string; readonly ms: number }> = []
   let savesThatFail = script.savesThatFail ?? 0
+  let answersThatAreLost = script.answersThatAreLost ?? 0
+  const ends = new Map<TurnId, TurnEnd>()
+  const left: Array<TurnId> = []
 
   const ledger = Layer.succeed(Ledger, {
     open: () => unused,
@@ -87,12 +94,26 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
       Effect.suspend(() => {
         savesThatFail -= 1
         if (savesThatFail >= 0) return new DatabaseUnavailable({ cause: "away" })
-        return Effect.delay(
-          Effect.sync(() => void saved.push(turn)),
-          script.saveMs ?? 0,
-        )
+        const commit = Effect.suspend(() => {
+          const earlier = ends.get(turn.id)
+          if (earlier !== undefined) return Effect.succeed(earlier)
+          ends.set(turn.id, turn.state)
+          saved.push(turn)
+          answersThatAreLost -= 1
+          return answersThatAreLost >= 0
+            ? new DatabaseUnavailable({ cause: "no answer" })
+            : Effect.succeed(turn.state)
+        })
+        // As in production, an interruption does not wait for a COMMIT that is on its way.
+        return Effect.disconnect(Effect.uninterruptible(Effect.delay(commit, script.saveMs ?? 0)))
       }),
-    fail: (turn) => Effect.sync(() => void failed.push(turn)),
+    fail: (turn) =>
+      Effect.sync(() => {
+        const earlier = ends.get(turn.id)
+        if (earlier !== undefined) return earlier
+        failed.push(turn)
+        return "failed" as const
+      }),
     truncate: (_user, _item, heard) => Effect.sync(() => void truncated.push(heard)),
     findByKey: () => unused,
     freeKey: () => unused,
@@ -104,8 +125,11 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
   // Without the heartbeat: the test clock takes 10 ms of real time for every sleep that ends.
   const running = Layer.succeed(RunningTurns, {
     register: () => Effect.succeed(Effect.never),
-    claim: () =>
-      Effect.succeed({ _tag: "First", ticket: { ready: script.ready ?? Effect.void, issued: Effect.void } }),
+    claim: ({ id }) => {
+      const leave = Effect.sync(() => void left.push(id))
+      const ticket = { ready: script.ready ?? Effect.void, issued: Effect.void, leave }
+      return Effect.delay(Effect.succeed({ _tag: "First", ticket }), script.claimMs ?? 0)
+    },
     answered: () => Effect.succeedNone,
     cancel: () => unused,
   })
@@ -142,6 +166,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     saved,
     failed,
     truncated,
+    left,
     heardSpeech: transcriber.calls,
     prompts: model.calls,
     spoken: synthesizer.calls,

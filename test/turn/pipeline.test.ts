@@ -2,8 +2,10 @@ import { describe, expect } from "bun:test"
 import { Cause, Duration, Effect, Exit, Fiber, Option, Scope, Stream, TestClock } from "effect"
 import { pcm16k } from "../../src/audio/pcm.ts"
 import { newItem } from "../../src/conversation/item.ts"
+import type { DatabaseError } from "../../src/db/errors.ts"
 import { ProviderRefusedRequest, timedOut, wrongAnswer } from "../../src/providers/errors.ts"
 import { newId, TurnId } from "../../src/schema.ts"
+import type { OutputOptions } from "../../src/turn/events.ts"
 import { fromPcm, fromText } from "../../src/turn/input.ts"
 import { finalTimings } from "../../src/turn/state.ts"
 import { effectTest } from "../support/effect.ts"
@@ -245,6 +247,64 @@ describe("the deadline", () => {
   )
 })
 
+describe("the time of a turn", () => {
+  const late = { chunks: [{ afterMs: 600_000, text: "late" }] }
+  const broken = wrongAnswer("llm", "the stream ended without its end mark")
+
+  effectTest(
+    "includes the wait for another turn with its key",
+    Effect.gen(function* () {
+      const { turns } = yield* makeFakeTurns({ claimMs: 40_000, thinks: [late] })
+      const reading = yield* Effect.fork(Effect.exit(Stream.runDrain(turns.take(requestOf({ key: "k" })))))
+      yield* TestClock.adjust("59 seconds")
+      expect(yield* Fiber.poll(reading)).toEqual(Option.none())
+      yield* TestClock.adjust("1 second")
+      expect(Exit.isFailure(yield* Fiber.join(reading))).toBe(true)
+    }),
+  )
+
+  for (const format of ["pcm", "none"] as const) {
+    const output = { ...whole, format }
+    effectTest(
+      `ends a second try without output: ${format}`,
+      Effect.gen(function* () {
+        const { turns } = yield* makeFakeTurns({
+          thinks: [{ chunks: chunks.slice(0, 1), fail: broken }, late],
+        })
+        const call = yield* converse(turns, requestOf({ output }))
+        yield* TestClock.adjust("5 seconds")
+        yield* TestClock.adjust("55 seconds")
+        const exit = yield* Fiber.join(call.end)
+        const failure = Exit.isFailure(exit)
+          ? Option.getOrUndefined(Cause.failureOption(exit.cause))
+          : undefined
+        expect(failure).toMatchObject({ ...timedOut("llm", Duration.seconds(60)) })
+        yield* call.leave
+      }),
+    )
+
+    effectTest(
+      `allows no further try after it: ${format}`,
+      Effect.gen(function* () {
+        const slow = [...chunks.slice(0, 1), { afterMs: 70_000, text: "And more. " }]
+        const { turns, prompts } = yield* makeFakeTurns({
+          thinks: [{ chunks: slow, fail: broken }, { chunks }],
+        })
+        const call = yield* converse(turns, requestOf({ output }))
+        yield* TestClock.adjust("1 second")
+        yield* TestClock.adjust("80 seconds")
+        const exit = yield* Fiber.join(call.end)
+        const failure = Exit.isFailure(exit)
+          ? Option.getOrUndefined(Cause.failureOption(exit.cause))
+          : undefined
+        expect(failure).toMatchObject({ ...broken })
+        expect(prompts).toHaveLength(1)
+        yield* call.leave
+      }),
+    )
+  }
+})
+
 describe("the end of a turn that is cut short", () => {
   /** The second segment's speech never comes. */
   const stuck = [speech, { chunks: [{ afterMs: Number.POSITIVE_INFINITY, bytes: tenth }] }]
@@ -383,6 +443,103 @@ describe("the end of a turn that is cut short", () => {
     }),
   )
 
+  /** A turn whose save begins at 0 ms and ends at 500 ms, and what ends it at 100 ms. */
+  const duringSave = Effect.fnUntraced(function* (
+    output: OutputOptions,
+    end: (call: Effect.Effect.Success<ReturnType<typeof converse>>) => Effect.Effect<unknown, DatabaseError>,
+    script: FakeScript = {},
+  ) {
+    const fakes = yield* makeFakeTurns({ saveMs: 500, ...script })
+    const call = yield* converse(fakes.turns, requestOf({ output }))
+    yield* TestClock.adjust("100 millis")
+    const ending = yield* Effect.fork(end(call))
+    yield* TestClock.adjust("1 second")
+    yield* TestClock.adjust("5 seconds")
+    yield* Fiber.join(ending)
+    const exit = yield* Fiber.join(call.end)
+    yield* call.leave
+    const terminal = call.tags().filter((tag) => tag === "Completed" || tag === "Interrupted")
+    return { ...fakes, terminal, exit }
+  })
+
+  for (const [name, output] of [
+    ["streamed", streamed],
+    ["whole", whole],
+    ["text", { ...whole, format: "none" }],
+  ] as const) {
+    effectTest(
+      `by an interruption during the save of a ${name} reply: it is complete, and shortened to what was played`,
+      Effect.gen(function* () {
+        for (const [playedMs, count] of [
+          [0, 0],
+          [150, 1],
+          [1000, 3],
+        ] as const) {
+          const { saved, failed, truncated, terminal } = yield* duringSave(output, ({ turn }) =>
+            turn.interrupt({ playedMs }),
+          )
+          expect(saved.map(({ state }) => state)).toEqual(["completed"])
+          expect(failed).toEqual([])
+          expect(terminal).toEqual(["Completed"])
+          const heard = output.format === "none" ? 3 : count
+          expect(truncated.map(({ text }) => text)).toEqual(
+            heard === 3 ? [] : [sentences.slice(0, heard).join(" ")],
+          )
+        }
+      }),
+    )
+
+    effectTest(
+      `by a client that leaves during the save of a ${name} reply: it is complete, and saved once`,
+      Effect.gen(function* () {
+        const { saved, failed, truncated } = yield* duringSave(output, ({ leave }) => leave)
+        expect(saved.map(({ state }) => state)).toEqual(["completed"])
+        expect({ failed, truncated }).toEqual({ failed: [], truncated: [] })
+      }),
+    )
+
+    effectTest(
+      `by an interruption of a ${name} reply whose save gets no answer: it ends as interrupted`,
+      Effect.gen(function* () {
+        const { saved, failed, truncated, terminal } = yield* duringSave(
+          output,
+          ({ turn }) => turn.interrupt({ playedMs: 150 }),
+          { answersThatAreLost: 1 },
+        )
+        expect(saved.map(({ state }) => state)).toEqual(["completed"])
+        expect(failed).toEqual([])
+        expect(terminal).toEqual(["Interrupted"])
+        expect(truncated.map(({ text }) => text)).toEqual(
+          output.format === "none" ? [] : [sentences[0] ?? ""],
+        )
+      }),
+    )
+  }
+
+  effectTest(
+    "by a client that leaves while the save of a whole reply gets no answer: nothing was heard",
+    Effect.gen(function* () {
+      const { saved, failed, truncated } = yield* duringSave(whole, ({ leave }) => leave, {
+        answersThatAreLost: 1,
+      })
+      expect(saved.map(({ state }) => state)).toEqual(["completed"])
+      expect(failed).toEqual([])
+      expect(truncated).toEqual([{ text: "", ms: 0 }])
+    }),
+  )
+
+  effectTest(
+    "by a save without an answer: the client gets an error, and the reply stays whole for a retry",
+    Effect.gen(function* () {
+      const { saved, truncated, exit } = yield* duringSave(whole, () => Effect.void, {
+        answersThatAreLost: 1,
+      })
+      expect(Exit.isFailure(exit)).toBe(true)
+      expect(saved.map(({ state }) => state)).toEqual(["completed"])
+      expect(truncated).toEqual([])
+    }),
+  )
+
   effectTest(
     "by an interruption after it was saved: the saved reply is shortened",
     Effect.gen(function* () {
@@ -413,6 +570,37 @@ describe("the end of a turn that is cut short", () => {
       expect(fakes.saved).toHaveLength(1)
       expect(fakes.saved[0]).toMatchObject({ state: "interrupted" })
       expect(fakes.saved[0]?.items.map(textOf)[1]).toBe(sentences.join(" "))
+      yield* call.leave
+    }),
+  )
+})
+
+describe("the queue of the session", () => {
+  effectTest(
+    "is left when the turn is saved, though its client reads no further",
+    Effect.gen(function* () {
+      const { turns, saved, left } = yield* makeFakeTurns({ saveMs: 500 })
+      const request = requestOf()
+      yield* turns.begin(request)
+      yield* TestClock.adjust("400 millis")
+      expect(left).toEqual([])
+      yield* TestClock.adjust("100 millis")
+      expect(saved).toHaveLength(1)
+      expect(left).toEqual([request.turnId])
+    }),
+  )
+
+  effectTest(
+    "is left when the end of a failed turn is saved, and not before",
+    Effect.gen(function* () {
+      const { turns, saved, left } = yield* makeFakeTurns({ savesThatFail: 4 })
+      const request = requestOf()
+      const call = yield* converse(turns, request)
+      yield* TestClock.adjust("1 second")
+      expect({ saved, left }).toEqual({ saved: [], left: [] })
+      yield* TestClock.adjust("5 seconds")
+      expect(saved).toHaveLength(1)
+      expect(left).toEqual([request.turnId])
       yield* call.leave
     }),
   )
