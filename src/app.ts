@@ -13,6 +13,7 @@ import { Sessions } from "./conversation/sessions.ts"
 import * as Postgres from "./db/postgres.ts"
 import { Ffmpeg } from "./ffmpeg/ffmpeg.ts"
 import { HttpServer } from "./http/server.ts"
+import { WrongKeys } from "./http/wrong-keys.ts"
 import { Admission } from "./limits/admission.ts"
 import { DecodingSlots } from "./limits/decoding-slots.ts"
 import { RateLimits } from "./limits/rate-limits.ts"
@@ -27,7 +28,7 @@ import { Turns } from "./turn/turns.ts"
 const account = Layer.provideMerge(AccountExport.layer, Keys.layer)
 
 /** Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. */
-export const layer = Layer.mergeAll(HttpServer.layer, CleanUp.layer).pipe(
+export const layer = Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.layer), CleanUp.layer).pipe(
   Layer.provideMerge(Turns.layer),
   Layer.provideMerge(RunningTurns.layer),
   Layer.provideMerge(Status.layer),

@@ -7,7 +7,7 @@ import { networkOf } from "./client-address.ts"
 import { Unauthorized } from "./errors.ts"
 import { type ResponseHeaders, takeQuota } from "./rate-headers.ts"
 import { makeRun, requestInfo } from "./run.ts"
-import { makeWrongKeys } from "./wrong-keys.ts"
+import { WrongKeys } from "./wrong-keys.ts"
 
 /** The key in an Authorization header. The scheme is case-insensitive (RFC 9110). */
 const bearer = (header: string | null) =>
@@ -21,7 +21,7 @@ export const signedIn = Effect.fnUntraced(function* (policy: "turns" | "requests
   const run = yield* makeRun
   const keys = yield* Keys
   const limits = yield* RateLimits
-  const wrongKeys = makeWrongKeys(limits)
+  const wrongKeys = yield* WrongKeys
   const lookups = new WeakMap<Request, Promise<SignedIn>>()
   const authenticate = (request: Request, response: ResponseHeaders): Promise<SignedIn> => {
     const known = lookups.get(request)

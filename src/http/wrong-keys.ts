@@ -1,7 +1,7 @@
-import { Clock, Effect, type Redacted } from "effect"
+import { Clock, Context, Effect, Layer, type Redacted } from "effect"
 import { hashApiKey } from "../accounts/api-key.ts"
 import { InvalidApiKey } from "../accounts/errors.ts"
-import { RateLimited, type RateLimits } from "../limits/rate-limits.ts"
+import { RateLimited, RateLimits } from "../limits/rate-limits.ts"
 import { type ResponseHeaders, takeQuota } from "./rate-headers.ts"
 
 /** Entries per map; the oldest is evicted first. */
@@ -14,12 +14,7 @@ const put = <K, V>(map: Map<K, V>, key: K, value: V) => {
   if (map.size > maxEntries && oldest !== undefined) map.delete(oldest)
 }
 
-/**
- * Slows down the guessing of keys. After too many wrong keys, a network is refused without a database look-up until its
- * next try is due. A key that was valid before still works, so that other users behind the same address are not locked
- * out.
- */
-export const makeWrongKeys = (limits: RateLimits["Type"]) => {
+const make = Effect.map(RateLimits, (limits) => {
   /** By network; `until`: when its next try is due, in ms since 1970. */
   const blocked = new Map<string, { readonly until: number; readonly refusal: RateLimited }>()
   /** Hashes of keys that were valid. */
@@ -55,4 +50,16 @@ export const makeWrongKeys = (limits: RateLimits["Type"]) => {
       return user
     })
   return { guard }
+})
+
+/**
+ * Slows down the guessing of keys. After too many wrong keys, a network is refused without a database look-up until its
+ * next try is due. A key that was valid before still works, so that other users behind the same address are not locked
+ * out. One for all routes.
+ */
+export class WrongKeys extends Context.Tag("voice-agent/WrongKeys")<
+  WrongKeys,
+  Effect.Effect.Success<typeof make>
+>() {
+  static readonly layer = Layer.effect(WrongKeys, make)
 }

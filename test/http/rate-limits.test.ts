@@ -324,6 +324,32 @@ describe("wrong keys", () => {
     expect((await service.call("GET", "/sessions", { headers: client })).status).toBe(401)
   })
 
+  test("are counted for all routes together", async () => {
+    const known = await newKey()
+    const client = newClient()
+    const me = (key: string) => service.call("GET", "/users/me", { key, headers: client })
+    const cancel = (key: string) =>
+      service.call("DELETE", `/voice/turns/${crypto.randomUUID()}`, { key, headers: client })
+    const say = (key: string) =>
+      service.call("POST", `/sessions/${crypto.randomUUID()}/messages`, {
+        key,
+        headers: client,
+        body: { text: "Hi" },
+      })
+    const routes = [(key: string) => list(key, client), me, cancel, say]
+    expect((await list(known, client)).status).toBe(200)
+    for (const ask of routes.slice(0, 3)) expect((await ask("sk_1")).status).toBe(401)
+    await wholeIn(60)
+    expect((await me("sk_4")).status).toBe(429)
+    proxy.forget()
+    for (const ask of routes) expect((await ask("sk_5")).status).toBe(429)
+    expect(proxy.statements()).toEqual([])
+    await database.sql`delete from rate_limits where policy <> 'wrong-keys'`
+    for (const [n, ask] of routes.entries()) {
+      expect((await ask(known)).status).toBe([200, 200, 404, 404][n] ?? 0)
+    }
+  })
+
   test("are checked again when the next is due", async () => {
     const eager = await startService({ database, env: { ...limits, RATE_LIMIT_WRONG_KEYS_PER_MINUTE: "60" } })
     const client = newClient()
