@@ -38,7 +38,7 @@ const Spoken = Schema.standardSchemaV1(
   Schema.Struct({
     audio: Schema.optionalWith(
       Schema.Literal("true", "false").annotations({
-        message: () => "must be true or false",
+        message: () => ({ message: "must be true or false", override: true }),
         jsonSchema: {
           type: "string",
           enum: ["true", "false"],
