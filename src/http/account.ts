@@ -3,8 +3,8 @@ import { Elysia } from "elysia"
 import { keyNotice } from "../accounts/api-key.ts"
 import { isSameEmail } from "../accounts/email.ts"
 import { ApiKeyNotFound } from "../accounts/errors.ts"
-import { Keys, type NewApiKey } from "../accounts/keys.ts"
-import { ApiKey, KeyDetails, Rotation } from "../accounts/model.ts"
+import { type NewApiKey as CreatedKey, Keys } from "../accounts/keys.ts"
+import { KeyDetails, Rotation } from "../accounts/model.ts"
 import { Users } from "../accounts/users.ts"
 import { Settings } from "../config.ts"
 import { AccountExport } from "../conversation/export.ts"
@@ -14,6 +14,7 @@ import { formOrJsonBody } from "./body.ts"
 import { ValidationFailed } from "./errors.ts"
 import { hangUp } from "./idle.ts"
 import * as operations from "./openapi/operations/account.ts"
+import { Account, ApiKeyList, NewApiKey } from "./payloads.ts"
 import { makeRun } from "./run.ts"
 import { type Answers, streamed } from "./streaming.ts"
 import { noStore } from "./users.ts"
@@ -24,13 +25,15 @@ const Confirmation = Schema.Struct({
   email: Schema.String.annotations({ message: () => confirmation, missingMessage: () => confirmation }),
 }).annotations({ message: () => "must be an object" })
 
-const encodeKey = Schema.encodeSync(ApiKey)
+const encodeAccount = Schema.encodeSync(Account)
+const encodeKeys = Schema.encodeSync(ApiKeyList)
+const encodeNewKey = Schema.encodeSync(NewApiKey)
 
-const newKeyResponse = ({ id, name, apiKey, expiresAt }: NewApiKey) =>
-  Response.json(
-    { id, name, apiKey: Redacted.value(apiKey), expiresAt, message: keyNotice },
-    { status: 201, headers: noStore },
-  )
+const newKeyResponse = ({ id, name, apiKey, expiresAt }: CreatedKey) =>
+  Response.json(encodeNewKey({ id, name, apiKey: Redacted.value(apiKey), expiresAt, message: keyNotice }), {
+    status: 201,
+    headers: noStore,
+  })
 
 const keyIdOf = (text: string) => Effect.mapError(parseId(ApiKeyId, text), () => new ApiKeyNotFound())
 
@@ -46,7 +49,7 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
 
   return new Elysia({ prefix: "/users/me" })
     .use(yield* signedIn("requests"))
-    .get("", ({ user: { id, email, createdAt } }) => ({ userId: id, email, createdAt }), {
+    .get("", ({ user: { id, email, createdAt } }) => encodeAccount({ userId: id, email, createdAt }), {
       detail: operations.me,
     })
     .get(
@@ -78,9 +81,9 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
       ({ request, user }) =>
         run(
           request,
-          Effect.map(keys.list(user.id), (list) => ({
-            keys: list.map((key) => ({ ...encodeKey(key), current: key.id === user.keyId })),
-          })),
+          Effect.map(keys.list(user.id), (list) =>
+            encodeKeys({ keys: list.map((key) => ({ ...key, current: key.id === user.keyId })) }),
+          ),
         ),
       { detail: operations.listKeys },
     )

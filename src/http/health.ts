@@ -1,5 +1,5 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Duration, Effect } from "effect"
+import { Duration, Effect, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
 import { query } from "../db/postgres.ts"
@@ -9,15 +9,19 @@ import { Synthesizer } from "../providers/synthesizer.ts"
 import { Transcriber } from "../providers/transcriber.ts"
 import type { Stage } from "../schema.ts"
 import * as operations from "./openapi/operations/health.ts"
+import { Health, Readiness } from "./payloads.ts"
 import { makeRun } from "./run.ts"
 
 /** Many monitors cost one query a second, and a load balancer still learns soon enough. */
 const cachedFor = Duration.seconds(1)
 const databaseTimeout = Duration.seconds(2)
 
-const ok = { status: "ok" }
-const unavailable = { status: "unavailable" }
-const failing = { status: "failing" }
+const ok = { status: "ok" } as const
+const unavailable = { status: "unavailable" } as const
+const failing = { status: "failing" } as const
+
+const encodeHealth = Schema.encodeSync(Health)
+const encodeReadiness = Schema.encodeSync(Readiness)
 
 /** `/health`: the process is alive. `/ready`: it can take turns. Neither sends a request to a provider. */
 export const healthRoutes = Effect.gen(function* () {
@@ -45,7 +49,7 @@ export const healthRoutes = Effect.gen(function* () {
       const ready = Object.values(checks).every((check) => check === ok)
       return {
         ready,
-        body: {
+        body: encodeReadiness({
           status: ready ? "ready" : "unavailable",
           // A failing provider fails for every instance: a 503 here would leave none to take turns once it is back.
           checks: {
@@ -54,22 +58,16 @@ export const healthRoutes = Effect.gen(function* () {
             llm: yield* provider("llm"),
             tts: yield* provider("tts"),
           },
-        },
+        }),
       }
     }),
     cachedFor,
   )
 
   return new Elysia()
-    .get(
-      "/health",
-      () => ({
-        status: "ok",
-        timestamp: new Date().toISOString(),
-        service: "voice-agent-api",
-      }),
-      { detail: operations.health },
-    )
+    .get("/health", () => encodeHealth({ status: "ok", timestamp: new Date(), service: "voice-agent-api" }), {
+      detail: operations.health,
+    })
     .get(
       "/ready",
       ({ request }) =>

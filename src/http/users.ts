@@ -9,6 +9,7 @@ import { RateLimits } from "../limits/rate-limits.ts"
 import { formOrJsonBody, maxPublicBodyBytes } from "./body.ts"
 import { networkOf } from "./client-address.ts"
 import * as operations from "./openapi/operations/users.ts"
+import { LoggedIn, Registered } from "./payloads.ts"
 import { takeQuota } from "./rate-headers.ts"
 import { makeRun, requestInfo } from "./run.ts"
 
@@ -18,6 +19,9 @@ const ApiKey = Schema.Trim.pipe(
 )
 
 const Login = Schema.Struct({ apiKey: ApiKey }).annotations({ message: () => "must be an object" })
+
+const encodeRegistered = Schema.encodeSync(Registered)
+const encodeLoggedIn = Schema.encodeSync(LoggedIn)
 
 /** For responses that contain a key or personal data. */
 export const noStore = { "cache-control": "no-store" }
@@ -46,7 +50,7 @@ export const usersRoutes = Effect.gen(function* () {
         const token = registrationToken ?? request.headers.get("x-registration-token")
         yield* authorizeRegistration(registration, Option.fromNullable(token))
         const { userId, apiKey } = yield* users.register(email)
-        const body = { userId, apiKey: Redacted.value(apiKey), message: keyNotice }
+        const body = encodeRegistered({ userId, apiKey: Redacted.value(apiKey), message: keyNotice })
         return Response.json(body, { status: 201, headers: noStore })
       }),
     )
@@ -72,7 +76,7 @@ export const usersRoutes = Effect.gen(function* () {
         run(
           request,
           Effect.map(keys.authenticate(Redacted.make(apiKey)), ({ id, email }) =>
-            Response.json({ token: apiKey, userId: id, email }, { headers: noStore }),
+            Response.json(encodeLoggedIn({ token: apiKey, userId: id, email }), { headers: noStore }),
           ),
         ),
       { body: Schema.standardSchemaV1(Login), detail: operations.login },
