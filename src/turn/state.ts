@@ -1,4 +1,4 @@
-import { Chunk, Option } from "effect"
+import { Chunk, Option, Record } from "effect"
 import type { SessionId, Timings, TurnId, Usage } from "../schema.ts"
 import type { OutputOptions, Source, TurnEvent, TurnStage } from "./events.ts"
 
@@ -191,9 +191,10 @@ export const transcriptOf = ({ heard }: TurnState): string =>
 const known = (part: keyof Timings, to: Option.Option<number>, from: number | undefined) =>
   Option.isSome(to) && from !== undefined ? { [part]: Math.max(0, Math.round(to.value - from)) } : {}
 
-/** The timings that are known so far, in ms. `total` is only in those of a replay. */
+/** The timings that are known so far, in ms. `total` is only in those of a replay, which lacks stages that took 0 ms. */
 export const timingsOf = (state: TurnState): Partial<Timings> => {
-  if (Option.isSome(state.replayOf)) return state.replayOf.value
+  // At its end a turn has 0 for stages that it did not have.
+  if (Option.isSome(state.replayOf)) return Record.filter(state.replayOf.value, (ms) => ms > 0)
   const { beganAt, stages } = state
   const duration = (stage: "validate" | "transcode" | "stt", since = stages[stage]) =>
     known(stage, stages[stage]?.endedAt ?? Option.none(), since?.startedAt)

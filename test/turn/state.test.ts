@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test"
 import { Chunk, FastCheck as fc, Option } from "effect"
+import { serverTiming } from "../../src/http/payloads.ts"
 import { newId, SessionId, TurnId } from "../../src/schema.ts"
 import type { NewTurnEvent, OutputOptions } from "../../src/turn/events.ts"
 import {
@@ -256,5 +257,8 @@ describe("timings", () => {
       { _tag: "Audio", bytes: new Uint8Array(1), ms: 100 },
     ])
     expect(finalTimings(state)).toEqual(timings)
+    // Without the stages that the turn did not have.
+    expect(timingsOf(state)).toEqual({ upload: 5, stt: 7 })
+    expect(serverTiming(timingsOf(state))).toBe("upload;dur=5, stt;dur=7")
   })
 })
