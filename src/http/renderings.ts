@@ -1,5 +1,6 @@
 import { Chunk, Effect, Option, type Scope, Stream } from "effect"
 import { wavHeader } from "../audio/wav.ts"
+import { TurnCancelled } from "../conversation/stored-turn.ts"
 import type { TurnError } from "../turn/errors.ts"
 import type { OutputOptions, TurnEvent } from "../turn/events.ts"
 import { finalTimings, type TurnState, timingsOf, transcriptOf } from "../turn/state.ts"
@@ -84,6 +85,18 @@ const asJson: Rendering = (turn) =>
     }
   })
 
+/** The events of a turn that is not interrupted: a response that lacks a part of the reply must not end like a whole one. */
+const uninterrupted = (events: Turn["events"]): Turn["events"] =>
+  Stream.mapChunksEffect(events, (chunk) =>
+    Chunk.some(chunk, ({ _tag }) => _tag === "Interrupted") ? new TurnCancelled() : Effect.succeed(chunk),
+  )
+
+const rendering = (output: OutputOptions, render: Rendering) => ({
+  output,
+  render: ({ events, state }: Pick<Turn, "events" | "state">) =>
+    render({ events: uninterrupted(events), state }),
+})
+
 const nothing = new Uint8Array(0)
 
 const mp3: OutputOptions = { format: "mp3", streamsText: false, streaming: true }
@@ -93,12 +106,12 @@ const pcm: OutputOptions = { ...mp3, format: "pcm" }
 export const renderings: {
   readonly [type in MediaType]: { readonly output: OutputOptions; readonly render: Rendering }
 } = {
-  "audio/mpeg": { output: mp3, render: asAudio("audio/mpeg", nothing) },
-  "audio/wav": {
-    output: pcm,
-    render: asAudio("audio/wav", wavHeader({ sampleRate: 24_000, channels: 1, bitsPerSample: 16 })),
-  },
-  "audio/pcm": { output: pcm, render: asAudio("audio/pcm", nothing) },
-  "application/json": { output: { ...mp3, streaming: false }, render: asJson },
-  "text/event-stream": { output: { ...mp3, streamsText: true }, render: asEvents(headersOf) },
+  "audio/mpeg": rendering(mp3, asAudio("audio/mpeg", nothing)),
+  "audio/wav": rendering(
+    pcm,
+    asAudio("audio/wav", wavHeader({ sampleRate: 24_000, channels: 1, bitsPerSample: 16 })),
+  ),
+  "audio/pcm": rendering(pcm, asAudio("audio/pcm", nothing)),
+  "application/json": rendering({ ...mp3, streaming: false }, asJson),
+  "text/event-stream": rendering({ ...mp3, streamsText: true }, asEvents(headersOf)),
 }
