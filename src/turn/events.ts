@@ -39,8 +39,8 @@ export type TurnEvent = { readonly seq: number; readonly at: number } & (
       readonly _tag: "Started"
       readonly sessionId: SessionId
       readonly turnId: TurnId
-      /** Some for a replay with the same Idempotency-Key: the timings of the saved turn. */
-      readonly replayOf: Option.Option<Timings>
+      /** Some for a replay with the same Idempotency-Key: the timings of the stages that the saved turn had. */
+      readonly replayOf: Option.Option<Partial<Timings>>
     }
   | { readonly _tag: "StageStarted"; readonly stage: TurnStage }
   | { readonly _tag: "StageEnded"; readonly stage: TurnStage; readonly ok: boolean }

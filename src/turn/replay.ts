@@ -1,10 +1,19 @@
-import { Effect, Option } from "effect"
+import { Effect, Option, Struct } from "effect"
 import { makeSpeechJoiner } from "../audio/speech-joiner.ts"
 import type { StoredTurn } from "../conversation/stored-turn.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { DecodingSlots } from "../limits/decoding-slots.ts"
+import type { Timings } from "../schema.ts"
 import { makeTurnLog } from "./log.ts"
 import type { TurnRequest } from "./request.ts"
+
+/** The timings of the stages that the turn had. The saved ones have 0 for the others, as for a stage of less than 0.5 ms. */
+const timingsHad = ({ timings, speechFormat }: StoredTurn): Partial<Timings> => {
+  // A text is not transcribed, which takes a recording longer than that.
+  const isText = timings.stt === 0
+  const spoken = speechFormat === "none" ? Struct.omit(timings, "ttsTtfb", "firstAudio") : timings
+  return isText ? Struct.omit(spoken, "validate", "transcode", "stt") : spoken
+}
 
 /**
  * Makes the log of a saved turn, in the output that its client requests now. A reply that was not spoken the first time is
@@ -15,10 +24,10 @@ export const makeReplay = Effect.gen(function* () {
   const slots = yield* DecodingSlots
 
   return Effect.fn("replay")(function* (stored: StoredTurn, { userId, output, uploadMs }: TurnRequest) {
-    const { id: turnId, sessionId, transcript, response, speech, speechFormat, timings, usage } = stored
+    const { id: turnId, sessionId, transcript, response, speech, speechFormat, usage } = stored
     yield* Effect.annotateLogs(Effect.logInfo("turn.replayed"), { turnId, sessionId })
     const log = yield* makeTurnLog({ output, keepsAudio: !output.streaming, uploadMs })
-    log.push({ _tag: "Started", sessionId, turnId, replayOf: Option.some(timings) })
+    log.push({ _tag: "Started", sessionId, turnId, replayOf: Option.some(timingsHad(stored)) })
     log.push({ _tag: "Heard", text: transcript, source: { bytes: 0, type: "replay" } })
     log.push({ _tag: "TextDelta", text: response })
     if (speechFormat !== "none" && output.format !== "none") {

@@ -1,4 +1,4 @@
-import { Chunk, Option, Record } from "effect"
+import { Chunk, Option } from "effect"
 import type { SessionId, Timings, TurnId, Usage } from "../schema.ts"
 import type { OutputOptions, Source, TurnEvent, TurnStage } from "./events.ts"
 
@@ -23,7 +23,7 @@ export interface TurnState {
   readonly beganAt: number
   readonly uploadMs: number
   readonly ids: Option.Option<{ readonly sessionId: SessionId; readonly turnId: TurnId }>
-  readonly replayOf: Option.Option<Timings>
+  readonly replayOf: Option.Option<Partial<Timings>>
   readonly stages: Readonly<Partial<Record<TurnStage, StageTimes>>>
   readonly heard: Option.Option<{ readonly transcript: string; readonly source: Source }>
   /** The reply as the model has written it so far. */
@@ -191,10 +191,9 @@ export const transcriptOf = ({ heard }: TurnState): string =>
 const known = (part: keyof Timings, to: Option.Option<number>, from: number | undefined) =>
   Option.isSome(to) && from !== undefined ? { [part]: Math.max(0, Math.round(to.value - from)) } : {}
 
-/** The timings that are known so far, in ms. `total` is only in those of a replay, which lacks stages that took 0 ms. */
+/** The timings that are known so far, in ms. `total` is only in those of a replay. */
 export const timingsOf = (state: TurnState): Partial<Timings> => {
-  // At its end a turn has 0 for stages that it did not have.
-  if (Option.isSome(state.replayOf)) return Record.filter(state.replayOf.value, (ms) => ms > 0)
+  if (Option.isSome(state.replayOf)) return state.replayOf.value
   const { beganAt, stages } = state
   const duration = (stage: "validate" | "transcode" | "stt", since = stages[stage]) =>
     known(stage, stages[stage]?.endedAt ?? Option.none(), since?.startedAt)

@@ -159,6 +159,22 @@ test("an Idempotency-Key is for one text and audio setting", async () => {
   expect((await say("Hello.", { headers })).status).toBe(422)
 })
 
+test.each(["", "?audio=false"])(
+  "a replay has the timings of the stages that the turn had: %p",
+  async (query) => {
+    const headers = { "idempotency-key": crypto.randomUUID() }
+    const timing = async () => {
+      const answer = await say("Hello.", { headers, query })
+      await answer.bytes()
+      return (answer.headers.get("server-timing") ?? "").split(", ")
+    }
+    const first = await timing()
+    expect(await timing()).toEqual(first)
+    const names = query === "" ? ["upload", "llm_ttft", "tts_ttfb", "first_audio"] : ["upload", "llm_ttft"]
+    expect(first.map((each) => each.split(";")[0])).toEqual(names)
+  },
+)
+
 test("a retry works after the session has expired", async () => {
   const headers = { "idempotency-key": crypto.randomUUID() }
   const first = await (await say("Hello.", { headers })).json()
