@@ -18,7 +18,12 @@ type Speak = Synthesizer["Type"]["speak"]
 
 const makeTranscriber = ({ attempt, isDown }: Servers<Transcribe>): Transcriber["Type"] => ({
   transcribe: Effect.fn("Transcriber.transcribe")((speech, options) =>
-    attempt(options, (transcribe, its) => transcribe(speech, its)).pipe(Effect.retry(retryPolicy())),
+    attempt(options, (transcribe, its) =>
+      Effect.suspend(() => {
+        options.onRequest?.()
+        return transcribe(speech, its)
+      }),
+    ).pipe(Effect.retry(retryPolicy())),
   ),
   isDown,
 })
@@ -38,13 +43,16 @@ const makeLanguageModel = ({ attempt, isDown }: Servers<Generate>): LanguageMode
 const makeSynthesizer = ({ attempt, isDown }: Servers<Speak>): Synthesizer["Type"] => ({
   speak: Effect.fn("Synthesizer.speak")((text, options, open) =>
     attempt(options, (speak, its, onProgress) =>
-      speak(text, its, () => {
-        const take = open()
-        return (audio) => {
-          const isPlayable = take(audio)
-          if (isPlayable) onProgress()
-          return isPlayable
-        }
+      Effect.suspend(() => {
+        options.onRequest?.(text)
+        return speak(text, its, () => {
+          const take = open()
+          return (audio) => {
+            const isPlayable = take(audio)
+            if (isPlayable) onProgress()
+            return isPlayable
+          }
+        })
       }),
     ),
   ),

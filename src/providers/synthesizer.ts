@@ -10,6 +10,8 @@ export interface SpeakOptions {
   readonly model: string
   readonly voice: string
   readonly format: SpokenFormat
+  /** Called with the text of each request to a server: the request to the fallback is paid for too. */
+  readonly onRequest?: (text: string) => void
 }
 
 /**
@@ -53,6 +55,7 @@ export class Synthesizer extends Context.Tag("voice-agent/Synthesizer")<
     const layer = Layer.succeed(Synthesizer, {
       speak: Effect.fnUntraced(function* (text, options, open) {
         calls.push({ ...options, text })
+        options.onRequest?.(text)
         const { chunks = [], fail } = next()
         const take = open()
         for (const { afterMs, bytes } of chunks) {

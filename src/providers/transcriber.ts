@@ -15,6 +15,8 @@ export interface TranscribeOptions {
   readonly model: string
   /** ISO 639-1. None: the recognizer detects the language. */
   readonly language: Option.Option<string>
+  /** Called for each request to a server: retries and those to the fallback are paid for too. */
+  readonly onRequest?: () => void
 }
 
 /** One answer of the fake. */
@@ -48,6 +50,7 @@ export class Transcriber extends Context.Tag("voice-agent/Transcriber")<
     const layer = Layer.succeed(Transcriber, {
       transcribe: Effect.fnUntraced(function* (speech, options) {
         calls.push({ ...options, speech })
+        options.onRequest?.()
         const { afterMs, text = "Hello.", fail } = next()
         yield* wait(afterMs)
         return fail === undefined ? { text } : yield* fail

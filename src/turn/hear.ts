@@ -27,7 +27,10 @@ export const hear = Effect.fn("hear")(function* (
   const { pcm } = utterance
   const { language, model, silenceDbfs } = agent.hearing
   yield* rejectSilence(pcm, silenceDbfs)
-  log.push({ _tag: "Used", usage: { audioSeconds: pcm.seconds } })
-  const { text } = yield* log.stage("stt", transcriber.transcribe(pcm, { turnId, model, language }))
+  const onRequest = () => log.push({ _tag: "Used", usage: { audioSeconds: pcm.seconds } })
+  const { text } = yield* log.stage(
+    "stt",
+    transcriber.transcribe(pcm, { turnId, model, language, onRequest }),
+  )
   return hasWords(text) ? { text, source } : yield* new NoSpeechDetected()
 })

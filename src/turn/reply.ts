@@ -94,16 +94,16 @@ const speakSegments = <E>(
   const { turnId, agent, log } = context
   const { format, streaming } = log.state().output
   if (format === "none") return Effect.void
-  const requested = Stream.tap(segments, ({ index, spoken }) =>
+  const requested = Stream.tap(segments, ({ index }) =>
     Effect.sync(() => {
       if (index === 0) log.push({ _tag: "StageStarted", stage: "tts" })
-      log.push({ _tag: "Used", usage: { charactersSpoken: spoken.length } })
     }),
   )
+  const onRequest = (text: string) => log.push({ _tag: "Used", usage: { charactersSpoken: text.length } })
   return speak(
     requested,
     synthesizer,
-    { turnId, format, streaming, ...agent.speaking },
+    { turnId, format, streaming, onRequest, ...agent.speaking },
     {
       onAudio: (bytes, ms) => log.append({ _tag: "Audio", bytes, ms }),
       onSegmentDone: ({ end }) => log.append({ _tag: "SpokenTo", text: end, ms: log.state().audioMs }),

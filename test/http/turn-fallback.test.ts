@@ -57,7 +57,9 @@ describe.each(stages)("the first server of %s", (stage: Stage) => {
     second.default("llm", { text: "I am the second one." })
     const answer = await converse()
     expect(answer.status).toBe(200)
-    if (stage === "llm") expect(await answer.json()).toMatchObject({ response: "I am the second one." })
+    const body: unknown = await answer.json()
+    if (stage === "llm") expect(body).toMatchObject({ response: "I am the second one." })
+    if (stage === "stt") expect(body).toMatchObject({ usage: { audioSeconds: 4 } })
     expect(service.upstream.calls(stage)).toHaveLength(
       stage === "tts" ? service.upstream.calls("tts").length : 1,
     )

@@ -176,7 +176,11 @@ describe("JSON", () => {
   const Answer = Schema.Struct({
     response: Schema.String,
     audio: Schema.NullOr(Schema.Struct({ base64: Schema.String })),
-    usage: Schema.Struct({ charactersSpoken: Schema.Number, outputTokens: Schema.Number }),
+    usage: Schema.Struct({
+      audioSeconds: Schema.Number,
+      charactersSpoken: Schema.Number,
+      outputTokens: Schema.Number,
+    }),
   })
   const answerOf = async (answer: Response) => {
     expect(answer.status).toBe(200)
@@ -207,6 +211,23 @@ describe("JSON", () => {
     const answer = await answerOf(await converse("application/json"))
     expect(service.upstream.calls("tts")).toHaveLength(4)
     expect(await samplesOf(answer)).toBe(await samplesOf(uninterrupted))
+  })
+
+  test.each([
+    ["no retry", [], []],
+    ["failures with a status", [fail.status(500)], [fail.status(503), fail.status(500)]],
+    ["answers that break off", [fail.cutJson(), fail.reset({ bytes: 10 })], [fail.reset({ bytes: 6000 })]],
+  ])("counts each request in the usage: %s", async (_, stt, tts) => {
+    service.upstream.script("stt", stt)
+    service.upstream.script("tts", tts)
+    const { usage } = await answerOf(await converse("application/json"))
+    expect(service.upstream.calls("stt")).toHaveLength(stt.length + 1)
+    const inputs = service.upstream.calls("tts").map(({ request }) => request.input)
+    expect(inputs).toHaveLength(tts.length + 1)
+    expect(usage).toMatchObject({
+      audioSeconds: 2 * (stt.length + 1),
+      charactersSpoken: inputs.reduce((sum, { length }) => sum + length, 0),
+    })
   })
 
   test("retries a reply without audio", async () => {
