@@ -7,6 +7,7 @@ import { Settings } from "./config.ts"
 import * as CleanUp from "./conversation/clean-up.ts"
 import { AccountExport } from "./conversation/export.ts"
 import { History } from "./conversation/history.ts"
+import { KeyedTurns } from "./conversation/keyed-turns.ts"
 import { Ledger } from "./conversation/ledger.ts"
 import { RunningTurns } from "./conversation/running-turns.ts"
 import { Sessions } from "./conversation/sessions.ts"
@@ -32,7 +33,7 @@ export const layer = Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.la
   Layer.provideMerge(Turns.layer),
   Layer.provideMerge(RunningTurns.layer),
   Layer.provideMerge(Status.layer),
-  Layer.provideMerge(Ledger.layer),
+  Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer)),
   Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
   Layer.provideMerge(
     Layer.mergeAll(

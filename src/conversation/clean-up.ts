@@ -1,28 +1,31 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { Duration, Effect, Layer, Option, Schedule } from "effect"
 import { Settings } from "../config.ts"
+import { KeyedTurns } from "./keyed-turns.ts"
 import { Ledger } from "./ledger.ts"
 
 /**
  * Deletes sessions without an item after 24 h without activity and, if SESSION_RETENTION_DAYS is above 0, every session
  * after so many days without activity, with its turns. Deletes full rate-limit allowances. Ends the turns of processes that
- * are gone and frees Idempotency-Keys: see `Ledger.expire`. Returns the number of each. May run in several processes at once.
+ * are gone and frees Idempotency-Keys. Returns the number of each. May run in several processes at once.
  */
 export const cleanUp = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const ledger = yield* Ledger
+  const keyed = yield* KeyedTurns
   const { sessionRetentionDays } = yield* Settings
   const retention =
     sessionRetentionDays === 0 ? Option.none() : Option.some(Duration.days(sessionRetentionDays))
   const empty = yield* sql`delete from sessions s where last_activity_at < now() - interval '24 hours'
     and not exists (select 1 from items i where i.session_id = s.id) returning 1`
   const turns = yield* ledger.expire(retention)
+  const keys = yield* keyed.expire
   const limits = yield* sql`delete from rate_limits where whole_at < now() returning 1`
   const old = Option.isNone(retention)
     ? []
     : yield* sql`delete from sessions
         where last_activity_at < now() - make_interval(secs => ${Duration.toSeconds(retention.value)}) returning 1`
-  return { empty: empty.length, limits: limits.length, old: old.length, ...turns }
+  return { empty: empty.length, limits: limits.length, old: old.length, keys, ...turns }
 }).pipe(Effect.withSpan("CleanUp"))
 
 /** A large retention sweep takes minutes. A database that hangs never ends it. */

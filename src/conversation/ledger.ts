@@ -11,9 +11,7 @@ import { ItemNotFound, SessionNotFound } from "./model.ts"
 import {
   type EndedTurn,
   EndingTurn,
-  KeyedTurn,
   type NewTurn,
-  StoredTurn,
   TurnCancelled,
   type TurnEnd,
   TurnLost,
@@ -22,9 +20,6 @@ import {
 
 /** How long a turn runs on without a renewal. Its process renews it every second, and gives up on a statement after 10 s. */
 const lease = Duration.seconds(15)
-
-/** How long a retry with the same Idempotency-Key finds its turn. */
-const keyLifetime = Duration.hours(24)
 
 /** How long after its lease a turn is marked as failed by the clean-up. */
 const deadAfter = Duration.minutes(1)
@@ -35,7 +30,10 @@ const Running = Schema.Struct({ isRunning: Schema.Boolean })
 const Refused = Schema.Struct({ state: TurnState, isCancelled: Schema.Boolean })
 const Ended = Schema.Struct({ state: TurnState })
 
-/** The record of every turn in every process of the service. Nothing else writes to the table `turns`. */
+/**
+ * The record of every turn in every process of the service. Nothing else writes to the table `turns`, except that
+ * `KeyedTurns` removes Idempotency-Keys.
+ */
 export class Ledger extends Context.Tag("voice-agent/Ledger")<
   Ledger,
   {
@@ -77,14 +75,6 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
       itemId: ItemId,
       heard: { readonly text: string; readonly ms: number },
     ) => Effect.Effect<void, ItemNotFound | DatabaseError>
-    readonly findByKey: (
-      userId: UserId,
-      key: string,
-    ) => Effect.Effect<Option.Option<KeyedTurn>, DatabaseError>
-    /** Removes the Idempotency-Key, and the speech stored for it, from a turn that is expired or dead. */
-    readonly freeKey: (id: TurnId) => Effect.Effect<void, DatabaseError>
-    /** A completed turn, if its speech is still stored. */
-    readonly findStored: (id: TurnId) => Effect.Effect<Option.Option<StoredTurn>, DatabaseError>
     /** Requests the end of a turn. After this a running turn cannot be saved as completed. */
     readonly requestCancel: (
       userId: UserId,
@@ -92,13 +82,12 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
     ) => Effect.Effect<"running" | "ended" | "unknown", DatabaseError>
     readonly isRunning: (id: TurnId) => Effect.Effect<boolean, DatabaseError>
     /**
-     * Marks turns without a process as failed and removes Idempotency-Keys after 24 h, with the speech stored for them.
-     * Deletes failed turns that ended longer ago than `retention`. Returns the number of turns of each kind. May take
-     * minutes on a large database.
+     * Marks turns without a process as failed. Deletes failed turns that ended longer ago than `retention`. Returns the
+     * number of turns of each kind. May take minutes on a large database.
      */
     readonly expire: (
       retention: Option.Option<Duration.Duration>,
-    ) => Effect.Effect<{ readonly dead: number; readonly keys: number; readonly failed: number }, SqlError>
+    ) => Effect.Effect<{ readonly dead: number; readonly failed: number }, SqlError>
   }
 >() {
   static readonly layer = Layer.effect(
@@ -111,7 +100,6 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
       const nextLease = sql`now() + ${interval(lease)}`
       const ended = { leaseUntil: null, cancelRequested: false }
       const keyFreed = { idempotencyKey: null, contentHash: null }
-      const speechFreed = { ...keyFreed, speech: null, speechFormat: null }
 
       const open = Effect.fn("Ledger.open")((turn: NewTurn) => {
         const { key, contentHash } = Option.getOrElse(turn.idempotency, () => ({
@@ -264,34 +252,6 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         },
       )
 
-      const findByKey = Effect.fn("Ledger.findByKey")((userId: UserId, key: string) =>
-        query(
-          findFirst(
-            KeyedTurn,
-            sql`select id, content_hash, state, state = 'running' and lease_until <= now() as is_dead,
-                created_at < now() - ${interval(keyLifetime)} as is_expired
-              from turns where user_id = ${userId} and idempotency_key = ${key}`,
-          ),
-        ),
-      )
-
-      const freeKey = Effect.fn("Ledger.freeKey")((id: TurnId) =>
-        Effect.asVoid(
-          query(sql`update turns set ${sql.update(speechFreed)}
-            where id = ${id} and (state <> 'running' or lease_until <= now())`),
-        ),
-      )
-
-      const findStored = Effect.fn("Ledger.findStored")((id: TurnId) =>
-        query(
-          findFirst(
-            StoredTurn,
-            sql`select id, session_id, transcript, response, speech, speech_format, timings, usage
-              from turns where id = ${id} and state = 'completed' and speech is not null`,
-          ),
-        ),
-      )
-
       const requestCancel = Effect.fn("Ledger.requestCancel")(function* (userId: UserId, id: TurnId) {
         const turn = yield* query(
           findFirst(
@@ -313,12 +273,10 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         const dead =
           yield* sql`update turns set ${sql.update({ ...ended, ...keyFreed, state: "failed" })}, ended_at = now()
           where state = 'running' and lease_until < now() - ${interval(deadAfter)} returning 1`
-        const keys = yield* sql`update turns set ${sql.update(speechFreed)}
-          where idempotency_key is not null and created_at < now() - ${interval(keyLifetime)} returning 1`
         const failed = Option.isNone(retention)
           ? []
           : yield* sql`delete from turns where state = 'failed' and ended_at < now() - ${interval(retention.value)} returning 1`
-        return { dead: dead.length, keys: keys.length, failed: failed.length }
+        return { dead: dead.length, failed: failed.length }
       })
 
       return {
@@ -328,9 +286,6 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         save,
         fail,
         truncate,
-        findByKey,
-        freeKey,
-        findStored,
         requestCancel,
         isRunning,
         expire,

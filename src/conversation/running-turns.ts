@@ -2,6 +2,7 @@ import { Context, Deferred, Duration, Effect, Fiber, Layer, Option, Schedule, ty
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { parseId, type SessionId, TurnId, type UserId } from "../schema.ts"
+import { KeyedTurns } from "./keyed-turns.ts"
 import { Ledger } from "./ledger.ts"
 import {
   type Idempotency,
@@ -67,6 +68,7 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
     RunningTurns,
     Effect.gen(function* () {
       const ledger = yield* Ledger
+      const keyed = yield* KeyedTurns
       const running = new Map<
         TurnId,
         {
@@ -149,14 +151,14 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
             const ticket = { ready, issued: Effect.void, leave: leave(turn.id) }
             return { _tag: "First", ticket } satisfies Claim
           }
-          const other = Option.getOrUndefined(yield* ledger.findByKey(turn.userId, key))
+          const other = Option.getOrUndefined(yield* keyed.find(turn.userId, key))
           if (other === undefined) continue
           if (other.isDead || other.isExpired) {
-            yield* ledger.freeKey(other.id)
+            yield* keyed.free(other.id)
             continue
           }
           if (other.contentHash !== contentHash) return yield* new IdempotencyKeyReused()
-          const stored = yield* ledger.findStored(other.id)
+          const stored = yield* keyed.stored(other.id)
           if (Option.isSome(stored)) return { _tag: "Answered", turn: stored.value } satisfies Claim
           yield* untilEnded(other.id)
         }
@@ -166,9 +168,9 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
         userId: UserId,
         { key, contentHash }: Idempotency,
       ) {
-        const other = yield* ledger.findByKey(userId, key)
+        const other = yield* keyed.find(userId, key)
         const isSame = Option.exists(other, (turn) => !turn.isExpired && turn.contentHash === contentHash)
-        return isSame && Option.isSome(other) ? yield* ledger.findStored(other.value.id) : Option.none()
+        return isSame && Option.isSome(other) ? yield* keyed.stored(other.value.id) : Option.none()
       })
 
       const claim = Effect.fn("RunningTurns.claim")((turn: NewTurn) =>

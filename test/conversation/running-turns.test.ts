@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect } from "bun:test"
 import * as BunContext from "@effect/platform-bun/BunContext"
 import { ConfigProvider, Effect, Fiber, Layer, Logger, Option } from "effect"
 import { Settings } from "../../src/config.ts"
+import { KeyedTurns } from "../../src/conversation/keyed-turns.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
 import { RunningTurns } from "../../src/conversation/running-turns.ts"
 import * as Postgres from "../../src/db/postgres.ts"
@@ -22,7 +23,7 @@ const parts = Layer.suspend(() => {
     ["OPENAI_API_KEY", "sk-test"],
   ])
   return RunningTurns.layer.pipe(
-    Layer.provideMerge(Ledger.layer),
+    Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer)),
     Layer.provide(Postgres.layer),
     Layer.provide(Settings.layer),
     Layer.provide(BunContext.layer),

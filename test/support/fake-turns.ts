@@ -115,9 +115,6 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
         return "failed" as const
       }),
     truncate: (_user, _item, heard) => Effect.sync(() => void truncated.push(heard)),
-    findByKey: () => unused,
-    freeKey: () => unused,
-    findStored: () => unused,
     requestCancel: () => unused,
     isRunning: () => unused,
     expire: () => unused,
