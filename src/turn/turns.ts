@@ -1,45 +1,21 @@
-import {
-  Cause,
-  Context,
-  Deferred,
-  Duration,
-  Effect,
-  Exit,
-  Fiber,
-  FiberSet,
-  Layer,
-  Option,
-  Schedule,
-  type Scope,
-  Stream,
-} from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Option, type Scope, Stream } from "effect"
 import { Agents } from "../agent/agent.ts"
 import { Ledger } from "../conversation/ledger.ts"
 import { RunningTurns } from "../conversation/running-turns.ts"
 import { Sessions } from "../conversation/sessions.ts"
-import type { StoredTurn, TurnEnd } from "../conversation/stored-turn.ts"
+import type { StoredTurn } from "../conversation/stored-turn.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
-import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { countTurn } from "../metrics.ts"
 import { ItemId, newId } from "../schema.ts"
 import type { TurnError } from "./errors.ts"
 import type { TurnEvent } from "./events.ts"
+import { makeFinalization } from "./finalization.ts"
 import { runUntil } from "./fork.ts"
 import { makeTurnLog, type TurnLog } from "./log.ts"
 import { makePipeline, type RunningTurn } from "./pipeline.ts"
 import { makeReplay } from "./replay.ts"
 import { SessionTarget, type TurnRequest } from "./request.ts"
-import { saveCutShort } from "./saving.ts"
-import { type HeardUpTo, heardReply, type TurnState } from "./state.ts"
-
-/** How long a failed response waits until the turn's end is saved, so that an immediate retry does not find it running. */
-const finalizeTimeout = Duration.seconds(2)
-
-/** Retries of a turn's finalization while the database is unavailable. After them the hourly clean-up ends the turn. */
-const finalizeSchedule = Schedule.spaced("500 millis").pipe(Schedule.upTo("1 minute"))
-
-/** How long a shutdown waits for the finalization of turns. */
-const stopTimeout = Duration.seconds(5)
+import type { HeardUpTo, TurnState } from "./state.ts"
 
 /** A running turn, or the replay of a saved one. */
 export interface Turn {
@@ -88,55 +64,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
       const agents = yield* Agents
       const runPipeline = yield* makePipeline
       const replay = yield* makeReplay
-
-      const finalizing = yield* FiberSet.make()
-      yield* Effect.addFinalizer(() =>
-        FiberSet.awaitEmpty(finalizing).pipe(Effect.timeoutOption(stopTimeout), Effect.interruptible),
-      )
-
-      /** Runs `end`, which saves the end of a turn, in a fiber that may outlive the turn's scope. True if it is saved. */
-      const finalizeInBackground = (end: Effect.Effect<void, TurnError>) =>
-        end.pipe(
-          Effect.retry({ schedule: finalizeSchedule, while: ({ _tag }) => _tag === "DatabaseUnavailable" }),
-          Effect.as(true),
-          Effect.catchAllCause((cause) => Effect.as(Effect.logWarning("turn.finalize_failed", cause), false)),
-          Effect.interruptible,
-          FiberSet.run(finalizing),
-        )
-
-      /** Shortens the saved reply of a completed turn to the part that the client heard. */
-      const shorten = ({ request, items, log }: RunningTurn, upTo: HeardUpTo) =>
-        Effect.suspend(() => {
-          const heard = heardReply(log.state(), upTo)
-          if (heard.text === log.state().reply.trimEnd()) return Effect.void
-          // The session may be deleted by now, and its items with it.
-          return Effect.catchTag(
-            ledger.truncate(request.userId, items.assistant, heard),
-            "ItemNotFound",
-            () => Effect.void,
-          )
-        })
-
-      /** Saves a turn that did not complete, in the background. `onCompleted`: it is saved as completed after all. */
-      const finalize = (
-        turn: RunningTurn,
-        upTo: HeardUpTo,
-        ending: "interrupted" | "cancelled",
-        onCompleted: Effect.Effect<void, DatabaseError>,
-      ) =>
-        finalizeInBackground(
-          turn.ticket.issued.pipe(
-            Effect.zipRight(Effect.suspend(() => saveCutShort(ledger, turn, turn.log.state(), upTo, ending))),
-            Effect.flatMap((end: TurnEnd) => (end === "completed" ? onCompleted : Effect.void)),
-            Effect.zipRight(turn.ticket.leave),
-          ),
-        )
-
-      /** True if the turn is saved in time. */
-      const awaitFinalized = (saving: Fiber.Fiber<boolean>) =>
-        uninterruptibleWithTimeout(Effect.timeoutOption(Fiber.await(saving), finalizeTimeout)).pipe(
-          Effect.map(Option.exists((exit) => Exit.isSuccess(exit) && exit.value)),
-        )
+      const { finalizeInBackground, shorten, finalize, awaitFinalized } = yield* makeFinalization
 
       /** Saves a turn that failed, then fails its client's events. */
       const endWithFailure = Effect.fnUntraced(function* (turn: RunningTurn, cause: Cause.Cause<TurnError>) {
