@@ -62,8 +62,8 @@ export const administration = Layer.mergeAll(Users.layer, Keys.layer).pipe(
   Layer.provide(BunContext.layer),
 )
 
-/** The database and the log alone: building it brings the schema up to date. */
-export const migrationsOnly = Postgres.layer.pipe(
+/** The database and the log alone: building it brings the schema up to date, also while the service runs. */
+export const migrationsOnly = Postgres.layerBeside.pipe(
   Layer.provideMerge(Telemetry.layer),
   Layer.provide(Settings.layer),
   Layer.provide(BunContext.layer),

@@ -4,13 +4,7 @@ import { existsSync, mkdirSync, symlinkSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
 import { scripts, version } from "../package.json"
 import { makeDatabase, type TestDatabase } from "./support/database.ts"
-import {
-  cleanUpProcesses,
-  mainFile,
-  newFolder,
-  type ServiceProcess,
-  startProcess,
-} from "./support/process.ts"
+import { cleanUpProcesses, newFolder, type ServiceProcess, startProcess } from "./support/process.ts"
 
 // A page runs up to ten commands, each a process, on a machine that may be busy.
 setDefaultTimeout(120_000)
@@ -53,14 +47,15 @@ const withScript = paths.filter((path) => scriptOf(textOf(path)) !== "")
 const runScript = async (path: string) => {
   const folder = newFolder()
   mkdirSync(join(folder, "bin"))
-  symlinkSync(mainFile, join(folder, "bin/voice-agent"))
-  for (const each of ["examples", "migrations"]) symlinkSync(join(root, each), join(folder, each))
+  symlinkSync(join(root, "voice-agent"), join(folder, "bin/voice-agent"))
+  for (const each of ["examples", "migrations", "voice-agent"])
+    symlinkSync(join(root, each), join(folder, each))
   const script = scriptOf(textOf(path)).replaceAll("http://localhost:3000", url)
   const shell = Bun.spawn(["sh", "-euc", script], {
     cwd: folder,
     env: {
       PATH: `${join(folder, "bin")}:${dirname(process.execPath)}:${process.env.PATH}`,
-      XDG_STATE_HOME: folder,
+      XDG_STATE_HOME: join(folder, "state"),
       DATABASE_URL: database.url,
       OFFLINE_ENGINES: "on",
       LOG_DIR: "",

@@ -7,18 +7,21 @@ import { type Account, recall, remember } from "./state.ts"
 /** The options of every command that calls a service. */
 export const accountOptions = {
   url: Options.text("url").pipe(
+    Options.withPseudoName("URL"),
     Options.withFallbackConfig(Config.string("VOICE_AGENT_URL")),
     Options.withDefault("http://localhost:3000"),
     Options.withDescription("The URL of the service. Default: VOICE_AGENT_URL, or http://localhost:3000"),
   ),
   key: Options.redacted("key").pipe(
+    Options.withPseudoName("KEY"),
     Options.withFallbackConfig(Config.redacted("VOICE_AGENT_KEY")),
     Options.optional,
     Options.withDescription(
-      "The API key. Default: VOICE_AGENT_KEY, or the key that login stored. Other users of this machine can see command lines",
+      "The API key. Default: VOICE_AGENT_KEY, or the key that login stored. Prefer these: other users of this machine can see command lines",
     ),
   ),
   email: Options.text("email").pipe(
+    Options.withPseudoName("EMAIL"),
     Options.optional,
     Options.withDescription("Register this e-mail address if no key is stored for it, and store the new key"),
   ),

@@ -6,9 +6,9 @@ import * as BunContext from "@effect/platform-bun/BunContext"
 import { Console, Effect, HashMap, Layer } from "effect"
 import { version } from "../../package.json"
 import { doctor } from "./doctor.ts"
-import { CommandFailed, ExitWith } from "./exit-code.ts"
+import { ExitWith } from "./exit-code.ts"
+import { withPlainHelp } from "./help.ts"
 import { login } from "./login.ts"
-import { withoutColoursInPipes } from "./print.ts"
 import { say } from "./say.ts"
 import { migrate, serve } from "./serve.ts"
 import { talk } from "./talk.ts"
@@ -44,41 +44,44 @@ const run = Command.run(root, {
   ),
 })
 
-const unknownCommand = (args: ReadonlyArray<string>) =>
-  new CommandFailed({
-    message: `There is no command "${args.join(" ")}": use serve (the default), ${names.filter((name) => name !== "serve").join(", ")} or --help.`,
-  })
+const invalid = (message: string) => Effect.zipRight(Console.error(message), new ExitWith({ code: 2 }))
 
-/** @effect/cli would list the commands of the root instead. */
-const unknownUserCommand = (name: string) =>
-  Effect.zipRight(
-    Console.error(`There is no command "users ${name}": use ${userCommands.join(", ")} or --help.`),
-    new ExitWith({ code: 2 }),
-  )
+/** @effect/cli would list every command of the root, without a sentence. */
+const unknownCommand = (name: string, known: ReadonlyArray<string>) =>
+  invalid(`There is no command "${name}": use ${known.join(", ")} or --help.`)
 
-/** `help` and `users`, alone or followed by `help`, print help as `--help` does. */
+/** Those of @effect/cli that a user of the command line needs. */
+const rootOptions = ["--help", "-h", "--version", "--completions"]
+
+/** `help` before a command, or after `users`, prints help as `--help` does, and so does `users` alone. */
 const withHelp = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const [name, next] = args
-  if (name === "help") return ["--help"]
-  return name === "users" && (next === undefined || next === "help") ? ["users", "--help"] : args
+  const [name, next, ...more] = args
+  if (name === "help") return [...args.slice(1), "--help"]
+  return name === "users" && (next === undefined || next === "help") ? ["users", ...more, "--help"] : args
 }
 
 /** Runs the command that the arguments name. */
 export const commandLine = (args: ReadonlyArray<string>) => {
   const [name = "", ...more] = withHelp(args)
-  const isKnown = names.includes(name) || name.startsWith("-")
-  const hasExtraWords = (name === "serve" || name === "migrate") && more.some((word) => !word.startsWith("-"))
-  if (!isKnown || hasExtraWords) return unknownCommand(args)
-  const [userCommand = ""] = more
-  if (name === "users" && ![...userCommands, "--help", "-h"].includes(userCommand)) {
-    return unknownUserCommand(userCommand)
+  const [word = ""] = more
+  if (name.startsWith("-") && !rootOptions.includes(name.replace(/=.*/, ""))) {
+    return invalid(`There is no option "${name}": use voice-agent --help.`)
   }
+  if (!name.startsWith("-") && !names.includes(name)) return unknownCommand(name, names)
+  if ((name === "serve" || name === "migrate") && word !== "" && !word.startsWith("-")) {
+    return unknownCommand(`${name} ${word}`, names)
+  }
+  if (name === "users" && ![...userCommands, "--help", "-h"].includes(word)) {
+    return unknownCommand(`users ${word}`, userCommands)
+  }
+  const parents = name === "users" && userCommands.includes(word) ? ["voice-agent", name] : ["voice-agent"]
+  const command = [...parents, parents.length > 1 ? word : name].join(" ")
   return run(["bun", "voice-agent", name, ...more]).pipe(
-    // @effect/cli has printed the error.
-    Effect.catchIf(ValidationError.isValidationError, () => new ExitWith({ code: 2 })),
+    // @effect/cli has printed what is wrong.
+    Effect.catchIf(ValidationError.isValidationError, () => invalid(`See ${command} --help.`)),
     Effect.provide(
       Layer.merge(CliConfig.layer({ isCaseSensitive: true, showBuiltIns: false }), BunContext.layer),
     ),
-    withoutColoursInPipes,
+    withPlainHelp(parents),
   )
 }

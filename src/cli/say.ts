@@ -8,6 +8,7 @@ import { json, print, writeOutput } from "./print.ts"
 
 const text = Args.text({ name: "TEXT" }).pipe(Args.withDescription("The text to speak"))
 const output = Options.file("output").pipe(
+  Options.withPseudoName("FILE"),
   Options.withAlias("o"),
   Options.withDescription("The file to write: .mp3, .wav, or .pcm (24 kHz mono 16-bit)"),
 )

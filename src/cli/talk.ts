@@ -19,6 +19,7 @@ const options = {
   ...accountOptions,
   isNew: Options.boolean("new").pipe(Options.withDescription("Start a new session")),
   output: Options.file("output").pipe(
+    Options.withPseudoName("FILE"),
     Options.withAlias("o"),
     Options.optional,
     Options.withDescription("Save the spoken reply as an MP3 instead of playing it"),

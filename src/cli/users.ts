@@ -22,6 +22,7 @@ const keyId = Args.text({ name: "KEYID" }).pipe(
   Args.optional,
 )
 const name = Options.text("name").pipe(
+  Options.withPseudoName("NAME"),
   Options.withDescription("Replace only the keys with this name, and give it to the new key"),
   Options.mapEffect((name) =>
     Effect.mapError(Schema.decode(KeyName)(name), () =>

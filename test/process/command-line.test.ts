@@ -1,6 +1,10 @@
 /** The command line as a whole: help, completion, exit codes. */
-import { afterAll, expect, test } from "bun:test"
-import { cleanUpProcesses, mainFile, startProcess } from "../support/process.ts"
+import { afterAll, describe, expect, test } from "bun:test"
+import { symlinkSync } from "node:fs"
+import { chmod } from "node:fs/promises"
+import { join } from "node:path"
+import { bin, packageManager, version } from "../../package.json"
+import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
 
 afterAll(cleanUpProcesses)
 
@@ -16,7 +20,7 @@ const commands = ["serve", "migrate", "users", "doctor", "talk", "login", "trans
 test.each([[["--help"]], [["-h"]], [["help"]]])("%j names every command, without colours", async (args) => {
   const { code, stdout, stderr } = await run(args)
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
-  for (const command of commands) expect(stdout).toContain(`- ${command}`)
+  for (const command of commands) expect(stdout).toMatch(new RegExp(`^  ${command}\\b`, "m"))
   expect(stdout).not.toContain("\u001b")
 })
 
@@ -27,7 +31,6 @@ test.each(commands)("%s --help prints the usage", async (command) => {
 })
 
 test("--version", async () => {
-  const { version } = await Bun.file(new URL("../../package.json", import.meta.url)).json()
   expect(await run(["--version"])).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" })
 })
 
@@ -45,13 +48,81 @@ test.each([
   [["doctor", "--loud"], "--loud"],
   [["talk", "--url"], "--url"],
   [["transcribe"], "FILE"],
+  [["users", "create"], "See voice-agent users create --help."],
+  [["toString"], 'There is no command "toString": use'],
+  [["help", "toString"], 'There is no command "toString": use'],
+  [["serve", "now"], 'There is no command "serve now"'],
+  [["migrate", "now"], 'There is no command "migrate now"'],
+  [["--loud"], 'There is no option "--loud"'],
+  [["-v"], 'There is no option "-v"'],
 ])("%j is invalid: exit code 2", async (args, said) => {
   const { code, stdout, stderr } = await run(args)
   expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
   expect(stderr).toContain(said)
 })
 
-test("the package's bin starts it", async () => {
-  const child = Bun.spawn([mainFile, "--version"], { stdout: "pipe" })
-  expect(await child.stdout.text()).toMatch(/^\d+\.\d+\.\d+\n$/)
+/** Of @effect/cli, on every argument and option. */
+const stock = /user-defined|true or false|existing file|This (?:setting|option|argument)/
+
+test.each([
+  [["--help"], "$ voice-agent [COMMAND]"],
+  [["users"], "$ voice-agent users [COMMAND]"],
+  [["help", "users"], "$ voice-agent users [COMMAND]"],
+  [["users", "help", "rotate"], "$ voice-agent users rotate [--name NAME] [--json] <EMAIL>"],
+  [["help", "say"], "$ voice-agent say (-o, --output FILE) [--json] <TEXT>"],
+  [["talk", "-h"], "$ voice-agent talk [--url URL] [--key KEY]"],
+])("%j shows the whole command", async (args, usage) => {
+  const { code, stdout } = await run(args)
+  expect(code).toBe(0)
+  expect(stdout).toContain(`USAGE\n\n${usage}`)
+  expect(stdout).not.toMatch(stock)
+})
+
+test("a reader that stops early is no failure", async () => {
+  const script = `"${process.execPath}" "${mainFile}" --completions zsh | true; echo "\${PIPESTATUS[0]}"`
+  const shell = Bun.spawn(["bash", "-c", script], { stdout: "pipe", stderr: "pipe" })
+  expect(await Promise.all([shell.stdout.text(), shell.stderr.text()])).toEqual(["0\n", ""])
+})
+
+describe("./voice-agent", () => {
+  const script = new URL("../../voice-agent", import.meta.url).pathname
+  const tools = ["sh", "dirname", "readlink"]
+
+  /** Runs a link to the script, as npm makes it, with only these programs besides its tools. */
+  const runLinked = async (programs: Readonly<Record<string, string>>, args: ReadonlyArray<string>) => {
+    const bin = newFolder()
+    for (const name of tools) symlinkSync(Bun.which(name) ?? "", join(bin, name))
+    for (const [name, target] of Object.entries(programs)) symlinkSync(target, join(bin, name))
+    symlinkSync(script, join(bin, "voice-agent"))
+    const child = Bun.spawn([join(bin, "voice-agent"), ...args], {
+      cwd: bin,
+      env: { PATH: bin },
+      stdout: "pipe",
+      stderr: "pipe",
+    })
+    return Promise.all([child.exited, child.stdout.text(), child.stderr.text()])
+  }
+
+  test("is the package's bin, and starts with bun", async () => {
+    expect(bin).toEqual({ "voice-agent": "voice-agent" })
+    expect(await runLinked({ bun: process.execPath }, ["--version"])).toEqual([0, `${version}\n`, ""])
+    expect((await runLinked({ bun: process.execPath }, ["toString"]))[0]).toBe(2)
+  })
+
+  test("without bun, starts the pinned one with npx", async () => {
+    const folder = newFolder()
+    await Bun.write(join(folder, "npx"), '#!/bin/sh\nfor each; do echo "$each"; done\n')
+    await chmod(join(folder, "npx"), 0o755)
+    const [code, said] = await runLinked({ npx: join(folder, "npx") }, ["say", "Two words", "-o", "a.mp3"])
+    expect(code).toBe(0)
+    expect(said.trimEnd().split("\n")).toEqual([
+      "-y",
+      packageManager,
+      mainFile,
+      "say",
+      "Two words",
+      "-o",
+      "a.mp3",
+    ])
+  })
 })

@@ -17,8 +17,8 @@ afterAll(async () => {
 })
 
 /** Expects a failed start: one line on stderr, exit code 1. */
-const refusal = async (env: Record<string, string>, args: ReadonlyArray<string> = []) => {
-  const failed = startProcess({ env: { DATABASE_URL: database.url, ...env }, args: [mainFile, ...args] })
+const refusal = async (env: Record<string, string>) => {
+  const failed = startProcess({ env: { DATABASE_URL: database.url, ...env } })
   expect(await failed.ended).toBe(1)
   expect(failed.stderr().trimEnd().split("\n")).toHaveLength(1)
   expect(failed.stderr()).not.toContain("    at ")
@@ -122,12 +122,6 @@ describe("a start fails with one line", () => {
     expect(said[0]).toContain(`${file}/combined.log cannot be written`)
     expect(said[0]).toContain("set LOG_DIR to another folder")
     expect(said[1]).toContain(`${folder}/error.log cannot be written`)
-  })
-
-  test("for an unknown command", async () => {
-    const said = await Promise.all([["toString"], ["serve", "now"]].map((args) => refusal({}, args)))
-    expect(said[0]).toContain('There is no command "toString": use serve')
-    expect(said[1]).toContain('There is no command "serve now"')
   })
 })
 

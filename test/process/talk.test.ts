@@ -29,21 +29,27 @@ interface Options {
   /** The folder of its state. */
   readonly home?: string
   readonly env?: Record<string, string>
-  /** Written to its stdin after this text on stderr. */
+  /** Presses Enter after this text on stderr. */
   readonly enterAfter?: string
+  /** The whole of its stdin. */
+  readonly stdin?: string
 }
 
 const run = async (
   args: ReadonlyArray<string>,
-  { home = newFolder(), env = {}, enterAfter }: Options = {},
+  { home = newFolder(), env = {}, enterAfter, stdin }: Options = {},
 ) => {
   const child = Bun.spawn([process.execPath, mainFile, ...args], {
     cwd: home,
     env: { PATH: process.env.PATH ?? "", XDG_STATE_HOME: home, VOICE_AGENT_URL: url, ...env },
-    stdin: enterAfter === undefined ? "ignore" : "pipe",
+    stdin: enterAfter === undefined && stdin === undefined ? "ignore" : "pipe",
     stdout: "pipe",
     stderr: "pipe",
   })
+  if (stdin !== undefined) {
+    child.stdin?.write(stdin)
+    child.stdin?.end()
+  }
   const readProblem = async () => {
     let said = ""
     let isEntered = false
@@ -191,6 +197,20 @@ describe("login", () => {
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toMatchObject({ url, email: expect.stringContaining("@") })
     expect(await turns([question], { home })).toHaveLength(1)
+  })
+
+  test("reads a key from its stdin", async () => {
+    const home = newFolder()
+    const key = await service.register()
+    const { code, stderr } = await run(["login"], { home, stdin: `${key}\n` })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+    expect(await turns([question], { home })).toHaveLength(1)
+  })
+
+  test.each(["", "\n"])("without a terminal and a key, fails at once (stdin: %j)", async (stdin) => {
+    const { code, stderr } = await run(["login"], { stdin })
+    expect(code).toBe(1)
+    expect(stderr).toContain("There is no API key on the standard input. Run login in a terminal")
   })
 
   test("stores no invalid key", async () => {

@@ -228,13 +228,15 @@ describe("users", () => {
 })
 
 test(
-  "users works on the embedded database beside the service",
+  "users and migrate work on the embedded database beside the service",
   async () => {
     const place = { cwd: newFolder(), env: { OFFLINE_ENGINES: "on" } }
     const before = await create(undefined, place)
     const service = startProcess(place)
     const url = await service.url()
     const meanwhile = await create(undefined, place)
+    const migration = startProcess({ ...place, args: [mainFile, "migrate"] })
+    expect({ code: await migration.ended, stderr: migration.stderr() }).toEqual({ code: 0, stderr: "" })
     const me = (apiKey: string) =>
       fetch(`${url}/api/v1/users/me`, { headers: { authorization: `Bearer ${apiKey}` } })
     expect((await me(before.apiKey)).status).toBe(200)
