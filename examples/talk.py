@@ -11,7 +11,7 @@ import os
 import sys
 import time
 import uuid
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.parse import unquote
 from urllib.request import Request, urlopen
 
@@ -33,9 +33,9 @@ def multipart(audio):
 
 
 def main(recording="examples/question.wav", answer="answer.mp3"):
-    key = os.environ.get("VOICE_AGENT_KEY") or register()
     with open(recording, "rb") as file:
         body, content_type = multipart(file.read())
+    key = os.environ.get("VOICE_AGENT_KEY") or register()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": content_type, "Accept": "audio/mpeg"}
     # The first byte can take 90 s: 30 s of waiting for the previous turn, and 60 s for this one.
     with urlopen(Request(f"{API}/voice/conversation", body, headers), timeout=100) as reply:
@@ -51,3 +51,7 @@ try:
 except HTTPError as error:
     problem = json.load(error)
     sys.exit(f"{problem['error']}: {problem['message']}")
+except URLError as error:
+    sys.exit(f"The service at {API} cannot be reached: {error.reason}")
+except OSError as error:
+    sys.exit(f"{error.filename}: {error.strerror}" if error.filename else str(error))

@@ -11,6 +11,11 @@ import { makeClient, VoiceAgentError } from "../src/client/client.ts"
 const [recording = "examples/question.wav", answer = "answer.mp3"] = process.argv.slice(2)
 const baseUrl = process.env.VOICE_AGENT_URL ?? "http://localhost:3000"
 
+if (!(await Bun.file(recording).exists())) {
+  console.error(`There is no file ${recording}.`)
+  process.exit(1)
+}
+
 try {
   const apiKey =
     process.env.VOICE_AGENT_KEY ??

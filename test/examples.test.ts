@@ -53,6 +53,14 @@ for (const program of [
     })
     expect(refused.code).not.toBe(0)
     expect(refused.problem).toContain("INVALID_API_KEY")
+    const missing = await run([interpreter, `${root}examples/${file}`, "no.wav", answer])
+    expect(missing.code).toBe(1)
+    expect(missing.problem).toMatch(/^.*no\.wav.*\n$/)
+    const away = await run([interpreter, `${root}examples/${file}`, question, answer], {
+      VOICE_AGENT_URL: "http://127.0.0.1:1",
+    })
+    expect(away.code).not.toBe(0)
+    expect(away.problem.trimEnd().split("\n")).toHaveLength(1)
   })
 }
 
