@@ -1,5 +1,5 @@
 /**
- * Sets up, then runs all that must hold before a change lands: format and lint, types, Effect's diagnostics, tests.
+ * Runs every check that a change must pass: format and lint, types, Effect's diagnostics, tests. Sets up first.
  * `--changed` runs only the test files around what differs from `main`, `--sql` only tests that use PostgreSQL (and
  * no other check). Every other argument goes to `bun test`.
  */

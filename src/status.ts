@@ -6,7 +6,7 @@ import { Uploads } from "./limits/uploads.ts"
 const signal = "SIGUSR2"
 
 /** Counts the live fibers, without the counting one. */
-const countFibres = Effect.gen(function* () {
+const countFibers = Effect.gen(function* () {
   let count = -1
   let generation = yield* Fiber.roots
   while (generation.length > 0) {
@@ -28,7 +28,7 @@ const readStatus = Effect.gen(function* () {
     residentMb: megabytes(rss),
     heapMb: megabytes(heapUsed),
     externalMb: megabytes(external),
-    fibres: yield* countFibres,
+    fibers: yield* countFibers,
     turns: taken,
     waiting,
     uploads: arriving,

@@ -4,23 +4,23 @@ import { multipart, multipartType } from "../../test/support/multipart.ts"
 import { mp3BytesPerMs } from "./latency.ts"
 import { type Arrival, longestGapMs } from "./statistics.ts"
 
-/** One turn as its listener met it. Times in ms from the moment the request was sent. */
+/** One turn as its client saw it. Times in ms from sending the request. */
 export interface Heard {
   readonly firstByteMs: number
   readonly lastByteMs: number
-  /** The longest silence within the reply, in ms. */
+  /** The longest gap in the reply, in ms. */
   readonly gapMs: number
-  /** From the end of the upload to the first audio, by the service's own clock: without the wait for a place. */
+  /** From the end of the upload to the first audio, measured by the service: without the wait for a slot. */
   readonly ownFirstAudioMs: number
 }
 
-/** A turn that was not answered, or not whole. */
+/** A turn that failed. */
 export interface Failed {
-  /** Why: an HTTP status and the error's code, or what became of the connection. */
+  /** The reason: HTTP status and error code, or what happened to the connection. */
   readonly failure: string
-  /** When it was refused or broke, in ms from the moment the request was sent. */
+  /** When it was refused or broke off, in ms from sending the request. */
   readonly failedMs: number
-  /** Whether it was told when to try again. */
+  /** Whether the response has Retry-After. */
   readonly hasRetryAfter: boolean
 }
 
@@ -29,12 +29,12 @@ export type Outcome = Heard | Failed
 export const isHeard = (outcome: Outcome): outcome is Heard => "firstByteMs" in outcome
 
 export interface Speaker {
-  /** Ends in /api/v1. */
+  /** Ends with /api/v1. */
   readonly api: string
   readonly key: string
-  /** The form that is sent, made once for all turns: what a client does would be taken from the service's cores. */
+  /** The form, made once for all turns: the clients use the same cores as the service. */
   readonly form: Blob
-  /** How long the reply plays, in ms: one that is much shorter was not spoken whole. */
+  /** Duration of the speech in ms. A much shorter reply was not spoken completely. */
   readonly speechMs: number
 }
 
@@ -61,7 +61,7 @@ const post = async ({ api, key, form }: Speaker, accept: string) => {
   throw new Refusal(said, answer.headers.has("retry-after"))
 }
 
-/** The share of the speech that must be there: spaces between sentences are not spoken, and pieces are rounded. */
+/** The smallest complete share of the speech. Spaces between sentences are not spoken, and segments are rounded. */
 const wholeShare = 0.97
 
 const listen = async (speaker: Speaker): Promise<Heard> => {
@@ -73,14 +73,14 @@ const listen = async (speaker: Speaker): Promise<Heard> => {
   }
   const lastByteMs = performance.now() - sent
   const playsMs = arrivals.reduce((sum, { bytes }) => sum + bytes, 0) / mp3BytesPerMs
-  // Its figures would be too good.
+  // An incomplete reply would make the figures too good.
   if (playsMs < speaker.speechMs * wholeShare) throw new Error("the speech is not whole")
   const firstByteMs = arrivals[0]?.atMs ?? lastByteMs
   const ownFirstAudioMs = Number(/first_audio;dur=([\d.]+)/.exec(headers.get("server-timing") ?? "")?.[1])
   return { firstByteMs, lastByteMs, gapMs: longestGapMs(arrivals, mp3BytesPerMs), ownFirstAudioMs }
 }
 
-/** Takes a turn and listens to it. Never rejects: a bench that goes on tells more than one that stops. */
+/** Runs a turn and reads its response. Never rejects: the benchmark continues after a failed turn. */
 export const takeTurn = (speaker: Speaker): Promise<Outcome> => {
   const sent = performance.now()
   return listen(speaker).catch((error: unknown) => ({
@@ -92,6 +92,6 @@ export const takeTurn = (speaker: Speaker): Promise<Outcome> => {
 
 const Timed = Schema.Struct({ timings: Timings })
 
-/** Takes a turn for the times of its stages, which the service gives with the JSON rendering. */
+/** Runs a turn for the timings of its stages, which the JSON rendering contains. */
 export const timeTurn = async (speaker: Speaker): Promise<Timings> =>
   Schema.decodeUnknownSync(Timed)(await (await post(speaker, "application/json")).json()).timings

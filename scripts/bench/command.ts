@@ -1,17 +1,17 @@
 import { close, isClosed } from "./programs.ts"
 
-/** How long what a command has begun may take to end when it is told to stop, in ms. */
-const patienceMs = 15_000
+/** After a signal, how long the started programs may take to end, in ms. */
+const stopTimeoutMs = 15_000
 
 interface Command<Options> {
   readonly usage: string
   /** Throws a sentence where an argument is unknown or wrong. */
   readonly read: (args: ReadonlyArray<string>) => Options
-  /** Resolves with the exit code. `line`: by which it was called, to be called so again. */
+  /** Resolves with the exit code. `line`: the command line, for the report. */
   readonly run: (options: Options, line: string) => Promise<number>
 }
 
-/** Runs a bench as `bun run NAME`, and leaves nothing behind that it started, when it is told to stop as well. */
+/** Runs a benchmark as `bun run NAME`. Ends everything that it started, also after a signal. */
 export const runCommand = async <Options>(
   name: string,
   { usage, read, run }: Command<Options>,
@@ -35,10 +35,10 @@ export const runCommand = async <Options>(
     ["SIGTERM", 143],
   ] as const) {
     process.once(signal, async () => {
-      // What is in flight fails when its service is stopped: that is no news.
+      // Running turns fail when the service is stopped.
       const over = running.catch(() => undefined)
       await close()
-      await Promise.race([over, Bun.sleep(patienceMs)])
+      await Promise.race([over, Bun.sleep(stopTimeoutMs)])
       process.exit(code)
     })
   }

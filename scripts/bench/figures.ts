@@ -3,17 +3,17 @@ import type { Cost } from "./cost.ts"
 import type { Taken } from "./load.ts"
 import { percentile } from "./statistics.ts"
 
-/** What the service was put to. */
+/** The load of a row. */
 export interface Load {
-  /** Whether the upstream takes the time of hosted models, or none. */
+  /** Whether the upstream has the latency of hosted models, or none. */
   readonly upstream: "paced" | "at once"
   readonly recording: "WAV" | "WebM"
   readonly clients: number
-  /** All clients speak in the same instant. */
+  /** All clients send at the same instant. */
   readonly together: boolean
 }
 
-/** The upstream's own limits, in ms to the first byte. */
+/** The shortest possible times to the first byte with this upstream, in ms. */
 export interface Floors {
   readonly pipelinedMs: number
   readonly sequentialMs: number
@@ -24,38 +24,38 @@ interface Spread {
   readonly p95: number
 }
 
-/** What came of it. CPU in ms per turn. */
+/** The figures of a row. CPU in ms per turn. */
 export interface Figures extends Load {
   readonly floors: Floors
-  /** How many turns the percentiles are of. */
+  /** The number of turns behind the percentiles. */
   readonly turns: number
-  /** Why turns failed, each with how many did: of all, those before and after the measured time too. */
+  /** Reasons of failed turns with their counts, including turns outside the measured time. */
   readonly failures: ReadonlyMap<string, number>
   readonly firstByteMs: Spread
   readonly lastByteMs: Spread
-  /** Turns whose player fell silent within the reply. */
+  /** Turns whose player ran out of audio before the end. */
   readonly turnsWithGap: number
   readonly longestGapMs: number
   readonly turnsPerSecond: number
   readonly ownCpuMs: number
   readonly ffmpegCpuMs: number
-  /** The scripted upstream and the clients. */
+  /** CPU of the scripted upstream and the clients. */
   readonly benchCpuMs: number
-  /** After the last turn. */
+  /** Resident memory after the last turn. */
   readonly residentMb: number
 }
 
-/** How many turns of a row failed. */
+/** The number of failed turns of a row. */
 export const failedTurns = ({ failures }: Pick<Figures, "failures">): number =>
   [...failures.values()].reduce((sum, count) => sum + count, 0)
 
-/** What all has cost at one moment. */
+/** CPU and memory at one moment. */
 export interface Meter {
   readonly service: Cost
   readonly benchMs: number
 }
 
-/** A silence shorter than this, in ms, is the clock's, not the service's: nobody hears it. */
+/** Shorter gaps, in ms, are within the error of the measurement. */
 const leastGapMs = 1
 
 const spreadOf = (values: ReadonlyArray<number>): Spread => ({

@@ -1,20 +1,20 @@
 import { tokensOf } from "../../test/support/upstream-answers.ts"
 import { SAMPLE_RATE, speechOf } from "../../test/support/upstream-audio.ts"
 
-/** How fast the scripted upstream is. A rate of Infinity is at once. */
+/** The latency of the scripted upstream. A rate of Infinity: everything at once. */
 export interface Latency {
   /** From the whole recording to the transcript. */
   readonly sttMs: number
-  /** From the question to the model's first token. */
+  /** From the request to the model's first token. */
   readonly llmFirstTokenMs: number
   readonly llmTokensPerSecond: number
   /** From the text to the speech's first byte. */
   readonly ttsFirstByteMs: number
-  /** After its first chunk, speech comes at so many times the speed at which it plays. */
+  /** The rate of speech after its first chunk, as a multiple of the speed at which it plays. */
   readonly ttsRealTimeFactor: number
 }
 
-/** What hosted models take: medians seen are 80 to 600 ms for a transcript, 200 to 500 to a token, 150 to 450 to speech. */
+/** Hosted models. Observed medians: 80 to 600 ms for a transcript, 200 to 500 to a token, 150 to 450 to speech. */
 export const hosted: Latency = {
   sttMs: 600,
   llmFirstTokenMs: 350,
@@ -23,7 +23,7 @@ export const hosted: Latency = {
   ttsRealTimeFactor: 8,
 }
 
-/** All that a turn takes then is the service's own. */
+/** Everything at once: what remains is the service's own time. */
 export const atOnce: Latency = {
   sttMs: 0,
   llmFirstTokenMs: 0,
@@ -38,17 +38,17 @@ export const defaultReply =
   "You can walk there from the old station in ten minutes, or take the tram that stops outside. " +
   "The paintings on the second floor are worth the climb, and the small garden behind the house is a quiet place to rest."
 
-/** 160 kbit/s, as the upstream speaks: bytes in a ms of sound. */
+/** Bytes per ms of the upstream's speech, at 160 kbit/s. */
 export const mp3BytesPerMs = 20
 
-/** How long a text's speech plays, in ms. */
+/** Duration of a text's speech, in ms. */
 export const speechMs = (text: string): number => (speechOf({ text }, 0).samples / SAMPLE_RATE) * 1000
 
-/** From the first token to the last one of the first so many, in ms: the first is there already. */
+/** From the first token to the last of `tokens` tokens, in ms. */
 const writingMs = (tokens: number, { llmTokensPerSecond }: Latency) =>
   ((tokens - 1) * 1000) / llmTokensPerSecond
 
-/** How many tokens there are when the first sentence is complete. */
+/** The number of tokens to the end of the first sentence. */
 const firstSentenceTokens = (reply: string): number => {
   const tokens = tokensOf(reply)
   const mark = tokens.findIndex((token) => /^\s*[.!?…。！？]$/u.test(token))
@@ -56,8 +56,8 @@ const firstSentenceTokens = (reply: string): number => {
 }
 
 /**
- * The earliest first byte, in ms, that any server can give which speaks in sentences: the transcript, the model's
- * first token, the rest of its first sentence, and that sentence's first speech. It costs nothing itself.
+ * The earliest possible first byte, in ms, for a server that speaks sentence by sentence: the transcript, the model's
+ * first token, the rest of its first sentence, and the first byte of its speech. The server itself takes no time.
  */
 export const floorMs = (latency: Latency, reply: string): number =>
   latency.sttMs +
@@ -65,10 +65,10 @@ export const floorMs = (latency: Latency, reply: string): number =>
   writingMs(firstSentenceTokens(reply), latency) +
   latency.ttsFirstByteMs
 
-/** How much sound the upstream sends at a time, in ms; the first so much comes with the first byte. */
+/** The audio in one chunk of the upstream, in ms. The first chunk comes with the first byte. */
 const chunkMs = 120
 
-/** What each of a sequential server's three calls takes, in ms. */
+/** The times of the three requests of a sequential server, in ms. */
 export const sequentialStages = (latency: Latency, reply: string) => ({
   sttMs: latency.sttMs,
   llmMs: latency.llmFirstTokenMs + writingMs(tokensOf(reply).length, latency),
@@ -76,10 +76,10 @@ export const sequentialStages = (latency: Latency, reply: string) => ({
 })
 
 /**
- * The first byte, in ms, of a server that costs nothing itself but takes one step after the other, each with the
- * whole result of the one before: the transcript, the reply to its last token, the speech of the whole reply to its
- * last byte, and only then the answer. With `hosted` and `defaultReply`: 600 ms; 350 ms and the time of 59 tokens
- * (983 ms); 400 ms and, but for its first 120 ms, 18.5 s of sound at 8 times the speed (2301 ms): 4634 ms in all.
+ * The first byte, in ms, of a server that takes no time itself but runs one stage after the other, each with the
+ * complete result of the one before: the transcript, the reply to its last token, the speech of the whole reply to its
+ * last byte, and only then the response. With `hosted` and `defaultReply`: 600 ms; 350 ms and the time of 59 tokens
+ * (983 ms); 400 ms and, without its first 120 ms, 18.5 s of audio at 8 times the speed (2301 ms): 4634 ms in all.
  */
 export const sequentialFloorMs = (latency: Latency, reply: string): number => {
   const { sttMs, llmMs, ttsMs } = sequentialStages(latency, reply)

@@ -1,7 +1,7 @@
-/** Turns of which some count: those with the load on them that is to be measured. */
+/** The turns of a load. Those with the full load on them are measured. */
 export interface Taken<A> {
   readonly counted: ReadonlyArray<A>
-  /** Those that began before or after the measured time. */
+  /** Turns that began outside the measured time. */
   readonly others: ReadonlyArray<A>
   readonly wallMs: number
 }
@@ -9,17 +9,17 @@ export interface Taken<A> {
 export interface Steady {
   readonly clients: number
   /**
-   * Over how many ms the clients begin, each at a moment of its own: people do not speak in step, but clients that
-   * begin together stay so with an upstream that always takes as long.
+   * The ms over which the clients start, each at a random moment. People do not speak in step, but clients that start
+   * together stay in step with an upstream of constant latency.
    */
   readonly spreadMs: number
-  /** Turns are counted from when all clients have begun, until there are so many and so much time has passed. */
+  /** Turns are measured from the start of the last client until both minimums are reached. */
   readonly least: { readonly turns: number; readonly ms: number }
 }
 
 /**
- * So many clients, each taking its next turn when its last has ended. All turns that begin within the measured time
- * count, and the load lasts until the last of those has ended.
+ * Runs `clients`, each of which starts its next turn when its last one has ended. All turns that begin within the
+ * measured time count, and the load lasts until the last of them has ended.
  */
 export const takeSteadily = async <A>(
   { clients, spreadMs, least }: Steady,
@@ -47,7 +47,7 @@ export const takeSteadily = async <A>(
   return { counted, others, wallMs: performance.now() - begun }
 }
 
-/** The worst that so many clients can do: all speak in the same instant, and again when the last has been answered. */
+/** The worst case of `clients`: all send at the same instant, and again after the last response. */
 export const takeTogether = async <A>(
   clients: number,
   rounds: number,
@@ -61,14 +61,14 @@ export const takeTogether = async <A>(
   return { counted, others: [], wallMs: performance.now() - begun }
 }
 
-/** Visits that come at a steady rate, whether or not those before are over. */
+/** Visits that arrive at a constant rate, whether or not earlier ones have ended. */
 export interface Arrivals {
   readonly perSecond: number
-  /** So many at a time at most: past these the next one is late, and the load is what the machine carries. */
+  /** The limit of concurrent visits. Beyond it the next visit is late, and the load is what the machine carries. */
   readonly mostAtATime: number
 }
 
-/** Begins visits until `isOver`, asked with how many have begun; resolves once all have ended. */
+/** Starts visits until `isOver`, which gets their number. Resolves when all have ended. */
 export const arrive = async (
   { perSecond, mostAtATime }: Arrivals,
   visit: () => Promise<void>,

@@ -1,6 +1,6 @@
 import { arch, availableParallelism, cpus, release, totalmem, type } from "node:os"
 
-/** What the figures depend on, as it is now. */
+/** A description of this machine, with today's date. */
 export const describeMachine = (): string => {
   const date = new Date().toISOString().slice(0, 10)
   const model = cpus()[0]?.model.trim() ?? "unknown CPU"
@@ -8,7 +8,7 @@ export const describeMachine = (): string => {
   return `${date}; ${availableParallelism()} cores of ${model}, ${memory} GB; ${type()} ${release()} ${arch()}; Bun ${Bun.version}`
 }
 
-/** CPU time of all cores so far, in ms. */
+/** CPU time of all cores since the start of the machine, in ms. */
 const readTimes = () => {
   const cores = cpus().map(({ times }) => times)
   const idle = cores.reduce((sum, times) => sum + times.idle, 0)
@@ -18,7 +18,7 @@ const readTimes = () => {
   }
 }
 
-/** How long it is watched what else runs, in ms. */
+/** How long the load of other programs is measured, in ms. */
 const watchedMs = 2000
 
 /** How much of the machine's CPU is in use, 0 to 1. */

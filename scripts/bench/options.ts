@@ -4,7 +4,7 @@ import type { latencyOptions } from "./programs.ts"
 
 export interface Options {
   readonly clients: ReadonlyArray<number>
-  /** What a row measures at least: so many turns, and so long in ms. */
+  /** The least that a row measures: turns, and time in ms. */
   readonly least: { readonly turns: number; readonly ms: number }
   readonly latency: Latency
   readonly reply: string
@@ -24,7 +24,7 @@ export const usage = `Usage: bun run bench [options]
   --tts-real-time-factor 8     whose rest comes at so many times the speed at which it plays
   --reply "…"                  what the model answers (three sentences, 60 tokens)`
 
-/** Throws a sentence where an option is unknown or wrong. */
+/** Throws an error with a sentence if an option is unknown or wrong. */
 export const readOptions = (args: ReadonlyArray<string>): Options => {
   const text = (value: string) => ({ type: "string", default: value }) as const
   const { values } = parseArgs({

@@ -1,10 +1,10 @@
-/** What the drawings of the benches have in common: their ground, their colours, and what is read to those who do not see. */
+/** What the pictures share: background, colors, and the description for screen readers. */
 
 /** Sizes in px of the picture's own units. */
 export const width = 900
 export const margin = 24
 
-/** Its own ground, so that it can be read on a page of either colour; text keeps the lines behind it off. */
+/** A background of its own, readable on light and dark pages. Text has an outline that covers lines behind it. */
 const style = `
     text { font: 13px ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; fill: #24292f; paint-order: stroke; stroke: #ffffff; stroke-width: 4px; }
     .lane { font-weight: 600; }
@@ -36,11 +36,11 @@ export const escaped = (text: string): string =>
 
 export const rounded = (value: number): number => Number(value.toFixed(1))
 
-/** Distance of an axis's marks, such that there are at most ten. */
+/** The distance of axis marks, for at most ten marks. */
 export const stepOf = (end: number, steps: ReadonlyArray<number>): number =>
   steps.find((step) => end / step <= 10) ?? 2 * (steps.at(-1) ?? 1)
 
-/** An SVG document with its title, what it shows in words, and what is drawn, line by line. */
+/** An SVG document: title, description, and its elements. */
 export const documentOf = (
   title: string,
   described: string,

@@ -1,10 +1,10 @@
 /**
- * Asks an address again and again until it is ended (SIGTERM), and then says in ms how long its answers took. A process
- * of its own: one that makes load would measure its own delays. Usage: bun scripts/bench/probe.ts URL
+ * Requests a URL until SIGTERM, then prints the response times in ms. A separate process, because a process that makes
+ * load would measure its own delays. Usage: bun scripts/bench/probe.ts URL
  */
 import { percentile } from "./statistics.ts"
 
-/** Between two questions, in ms. */
+/** Between two requests, in ms. */
 const pauseMs = 50
 
 const times: Array<number> = []
@@ -19,7 +19,7 @@ const [url = ""] = process.argv.slice(2)
 console.log("probing")
 for (;;) {
   const started = performance.now()
-  // As a monitor asks: on a new connection.
+  // On a new connection, as a monitor does.
   const status = await fetch(url, { headers: { connection: "close" } })
     .then(async (answer) => {
       await answer.bytes()

@@ -1,7 +1,7 @@
 import { Schema } from "effect"
 import { startProgram } from "./programs.ts"
 
-/** How long an address took to answer, in ms, and how often it did not answer with 200. */
+/** Response times of a URL in ms, and the number of responses other than 200. */
 const Probed = Schema.Struct({
   asked: Schema.Number,
   refused: Schema.Number,
@@ -13,7 +13,7 @@ export type Probed = typeof Probed.Type
 
 const decode = Schema.decodeUnknownSync(Schema.parseJson(Probed))
 
-/** Asks an address, from a process of its own, until it is asked for the times. */
+/** Requests a URL from a separate process until the times are read. */
 export const startProbe = async (url: string): Promise<() => Promise<Probed>> => {
   const probe = await startProgram(["scripts/bench/probe.ts", url], {}, (line) => line === "probing")
   return async () => {

@@ -2,20 +2,20 @@ import { Option, Schema } from "effect"
 import { withoutLimits } from "../../test/support/limits.ts"
 import type { Latency } from "./latency.ts"
 
-/** A program of ours that runs for the bench. */
+/** A program that the benchmark started. */
 export interface Program {
   readonly pid: number
-  /** That said that it is ready. */
+  /** The line that said that it is ready. */
   readonly line: string
-  /** The next line that `isWanted` accepts; rejects where the program ends without. */
+  /** The next line that `isWanted` accepts. Rejects if the program ends before. */
   readonly says: (isWanted: (line: string) => boolean) => Promise<string>
-  /** Ends it, and resolves once it is gone. */
+  /** Ends it. Resolves when it has ended. */
   readonly stop: () => Promise<void>
 }
 
 const running = new Set<Bun.Subprocess>()
 
-/** Those that were told to end. */
+/** Programs that are stopping. */
 const stopping = new WeakSet<Bun.Subprocess>()
 
 const stop = async (child: Bun.Subprocess) => {
@@ -24,27 +24,27 @@ const stop = async (child: Bun.Subprocess) => {
   await child.exited
 }
 
-/** Ends all that was started, and resolves once it is gone. */
+/** Ends every program. Resolves when all have ended. */
 export const stopAll = async (): Promise<void> => {
   await Promise.all([...running].map(stop))
 }
 
 let closed = false
 const closing = Promise.withResolvers<never>()
-// Nobody may be waiting.
+// Without this, a rejection that nobody awaits would end the process.
 closing.promise.catch(() => undefined)
 
 /** Whether `close` was called. */
 export const isClosed = (): boolean => closed
 
-/** As `stopAll`, and nothing is started any more. */
+/** Like `stopAll`, and no further program starts. */
 export const close = (): Promise<void> => {
   closed = true
   closing.reject(new Error("The bench was stopped."))
   return stopAll()
 }
 
-/** Waits for so many ms; rejects when `close` was called, or is. */
+/** Waits for `ms`. Rejects when `close` is called, or was. */
 export const pause = (ms: number): Promise<void> => Promise.race([closing.promise, Bun.sleep(ms)])
 
 const warnings = new Map<string, number>()
@@ -53,7 +53,7 @@ const Defect = Schema.parseJson(
   Schema.Struct({ event: Schema.Literal("request.defect"), stack: Schema.String }),
 )
 
-/** Of a mistake in the service what there is to know: the errors, and where in its own code. */
+/** The useful lines of a defect: the errors, and their places in the service's code. */
 const told = (line: string): ReadonlyArray<string> =>
   Option.match(Schema.decodeUnknownOption(Defect)(line), {
     onNone: () => [],
@@ -64,7 +64,7 @@ const told = (line: string): ReadonlyArray<string> =>
         .map((each) => each.trim()),
   })
 
-/** Counts a line of the service's log that tells of a turn tried again, or broken: its figures are not what they seem. */
+/** Counts warnings of the service's log, such as retries and broken turns, which distort the figures. */
 const noteWarning = (line: string) => {
   if (!/"level":"(warn|error|fatal)"/.test(line)) return
   const fields = ["event", "stage", "code", "reason"].map(
@@ -74,17 +74,17 @@ const noteWarning = (line: string) => {
   warnings.set(text, (warnings.get(text) ?? 0) + 1)
 }
 
-/** What the service has warned of since this was last asked, each with how often. */
+/** The warnings since the last call, with their counts. */
 export const takeWarnings = (): ReadonlyMap<string, number> => {
   const taken = new Map(warnings)
   warnings.clear()
   return taken
 }
 
-/** All that the programs see of the caller's environment: a key or a base URL in it would send turns to a real provider. */
+/** The variables that programs inherit. A key or a base URL would send turns to a real provider. */
 const passedOn = ["PATH", "HOME", "TMPDIR", "FFMPEG_PATH"]
 
-/** Starts a program and waits until it has printed a line that `isReady` accepts. */
+/** Starts a program and waits for a line that `isReady` accepts. */
 export const startProgram = async (
   command: ReadonlyArray<string>,
   env: Record<string, string>,
@@ -114,7 +114,7 @@ export const startProgram = async (
     else waiting.add({ isWanted, said })
     return said.promise
   }
-  // To the end, so that the program never waits for a full pipe.
+  // To the end, so that the pipe is never full.
   const read = async () => {
     let rest = ""
     for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
@@ -137,7 +137,7 @@ export const startProgram = async (
   return { pid: child.pid, line: await ready, says, stop: () => stop(child) }
 }
 
-/** The options by which both the bench and the upstream are told a latency. */
+/** The options for a latency, of both the benchmark and the upstream. */
 export const latencyOptions = {
   "stt-ms": "sttMs",
   "llm-first-token-ms": "llmFirstTokenMs",
@@ -146,10 +146,10 @@ export const latencyOptions = {
   "tts-real-time-factor": "ttsRealTimeFactor",
 } as const satisfies Record<string, keyof Latency>
 
-/** The scripted upstream; its line is its base URL. */
+/** Starts the scripted upstream, which prints its base URL. */
 export const startUpstream = (latency: Latency, reply: string): Promise<Program> => {
   const options = Object.entries(latencyOptions).flatMap(([option, name]) =>
-    // A rate that is not given is at once.
+    // Without a rate, everything is sent at once.
     Number.isFinite(latency[name]) ? [`--${option}`, `${latency[name]}`] : [],
   )
   return startProgram(["test/support/upstream.ts", "--reply", reply, ...options], {}, (line) =>
@@ -162,7 +162,7 @@ export interface Service extends Program {
   readonly api: string
 }
 
-/** The service as it runs in production, on the embedded PostgreSQL and without limits, unless `env` says otherwise. */
+/** Starts the service as in production, on the embedded PostgreSQL and without limits. `env` overrides. */
 export const startService = async (
   upstreamUrl: string,
   env: Record<string, string> = {},
@@ -178,7 +178,7 @@ export const startService = async (
       PORT: "0",
       LOG_DIR: "",
       ...withoutLimits,
-      // Whoever presses Ctrl-C does not want to wait for the turns in flight.
+      // Ctrl-C should not wait for running turns.
       SHUTDOWN_TIMEOUT_SECONDS: "1",
       ...env,
     },
@@ -190,7 +190,7 @@ export const startService = async (
 
 const Registered = Schema.Struct({ apiKey: Schema.String })
 
-/** A new user's key. */
+/** Registers a user. Returns the API key. */
 export const register = async (
   api: string,
   email = `bench-${crypto.randomUUID()}@example.com`,

@@ -4,7 +4,7 @@ import type { Load } from "./figures.ts"
 
 const seconds = 5
 
-/** What is said to the service: as its own clients record it, and as a browser's MediaRecorder does, without a duration. */
+/** The recordings: a WAV, and a WebM without a duration, as a browser's MediaRecorder writes it. */
 export const makeRecordings = async (): Promise<Readonly<Record<Load["recording"], Uint8Array>>> => {
   const wav = wavOf(speechLike(seconds))
   const asWebm = ["-i", "pipe:0", "-c:a", "libopus", "-f", "webm", "-live", "1", "pipe:1"]

@@ -4,25 +4,25 @@ import type { Floors } from "./figures.ts"
 import { type Latency, speechMs } from "./latency.ts"
 import { atOnceColumns, type Column, pacedColumns, tableOf } from "./table.ts"
 
-/** How much of the machine's CPU other programs used just before and just after, 0 to 1. */
+/** The share of the machine's CPU (0 to 1) that other programs used just before and just after. */
 export interface Others {
   readonly othersBefore: number
   readonly othersAfter: number
 }
 
-/** All that one run has found. */
+/** The result of one run. */
 export interface Report extends Measured, Others {
   readonly machine: string
-  /** The command that makes this report again. */
+  /** The command that repeats the measurement. */
   readonly command: string
   readonly latency: Latency
   readonly reply: string
   readonly floors: Floors
-  /** Resident memory in MB when all turns of the paced upstream were taken and the service had rested, and their number. */
+  /** Resident memory in MB at rest after all turns with the paced upstream, and the number of these turns. */
   readonly after: { readonly residentMb: number; readonly turns: number }
 }
 
-/** More than this in use by others, 0 to 1, and the figures are not the service's alone. */
+/** With a larger share (0 to 1) used by others, the figures are provisional. */
 const quietShare = 0.05
 
 export const describeOthers = ({ othersBefore, othersAfter }: Others): string => {
@@ -45,7 +45,7 @@ export const describeFloors = ({ pipelinedMs, sequentialMs }: Floors): string =>
 export const describeMemory = ({ idleMb, after }: Report): string =>
   `${idleMb.toFixed(0)} MB idle before the first turn, ${after.residentMb.toFixed(0)} MB at rest after ${after.turns} turns`
 
-/** In Markdown; `cells` in the order of `titles`. */
+/** A Markdown table. Rows have the order of `titles`. */
 export const plainTable = (titles: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>) =>
   [titles, titles.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n")
 
@@ -74,7 +74,7 @@ export const atOnceTable = ({ rows }: Measured): string =>
 
 const allColumns = [...pacedColumns, ...atOnceColumns.filter((column) => !pacedColumns.includes(column))]
 
-/** docs/benchmarks.md, whole. */
+/** The text of docs/benchmarks.md. */
 export const writeReport = (report: Report): string => `# Benchmarks
 
 Most of a turn's time is spent in the providers. The benchmark therefore runs the service against a scripted provider with known
@@ -91,6 +91,15 @@ five minutes, on Linux and on a quiet machine.
 The service, PostgreSQL, the upstream and the clients are processes on the same machine and share its cores.
 
 ## Budgets
+
+The limits are targets of this project for a machine with two cores. "Over the floor" is what the service adds to the
+providers' time: at most 25 ms for a WAV, which needs no ffmpeg, and 60 ms for WebM, which needs one. With 32 clients the first
+byte may take 1.15 times the floor, a difference that nobody hears. A turn may cost 30 ms of CPU, so that one core carries 30
+turns a second. "x" is a multiple of the floor. Two kinds of limits are hard to meet:
+
+- **WebM, 32 clients together**: 32 ffmpeg processes start at the same instant, and each needs 65 ms of CPU. They queue for two cores.
+- **Own CPU with the upstream's latency**: with few turns a second, Bun has not yet compiled the hot code, and each chunk of speech
+  wakes the process separately. The row with an upstream at once shows the cost of a turn in a warm process.
 
 ${budgetTable(report)}
 

@@ -13,11 +13,11 @@ import { medianTurn } from "./waterfall.ts"
 type Recording = Load["recording"]
 const recordings: ReadonlyArray<Recording> = ["WAV", "WebM"]
 
-/** A service with its upstream, ready to be spoken to. */
+/** A running service with its upstream. */
 interface Bench {
   readonly service: Service
   readonly speakers: Readonly<Record<Recording, Speaker>>
-  /** Puts it to a load and takes the figures. */
+  /** Runs a load and measures it. */
   readonly measure: (load: Load, take: () => Promise<Taken<Outcome>>) => Promise<Figures>
 }
 
@@ -26,7 +26,7 @@ export const floorsOf = (latency: Latency, reply: string): Floors => ({
   sequentialMs: sequentialFloorMs(latency, reply),
 })
 
-/** Ends both programs when `use` has ended, or failed. */
+/** Ends both programs after `use`, also if it fails. */
 const withBench = async <A>(latency: Latency, reply: string, use: (bench: Bench) => Promise<A>) => {
   try {
     const upstream = await startUpstream(latency, reply)
@@ -48,23 +48,23 @@ const withBench = async <A>(latency: Latency, reply: string, use: (bench: Bench)
   }
 }
 
-/** How long a process rests before its memory is read, in ms: a collection of garbage comes within the second. */
+/** The pause before memory is read, in ms. The garbage collector runs within a second. */
 const restMs = 3000
 
-/** Of clients that speak in the same instant, and how often they do. */
+/** Clients that send at the same instant, and the number of repetitions. */
 const together = { clients: 32, rounds: 2 }
 
-/** Turns whose stages are timed, at one client each: the median of so few is a turn that was. */
+/** Turns with timed stages, with one client. An odd number, so that the median is a real turn. */
 const timedTurns = 3
 
 export interface PacedRun {
   readonly idleMb: number
   readonly after: { readonly residentMb: number; readonly turns: number }
-  /** The stages of the median turn of a few with WebM. */
+  /** The stages of the median of a few turns with WebM. */
   readonly timed: Timings
 }
 
-/** All rows of an upstream that takes its time, each given to `onRow` as it is measured. */
+/** All rows with the upstream's latency. `onRow` gets each row as it is measured. */
 export const runPaced = (options: Options, onRow: (row: Figures) => void): Promise<PacedRun> =>
   withBench(options.latency, options.reply, async ({ service, speakers, measure }) => {
     await Bun.sleep(restMs)
@@ -76,7 +76,7 @@ export const runPaced = (options: Options, onRow: (row: Figures) => void): Promi
         turns += 1
         return takeTurn(speakers[recording])
       }
-      // Until the runtime has compiled what is hot: about a hundred turns.
+      // Warm-up: the runtime compiles the hot code within about a hundred turns.
       const warm = await (recording === "WAV" ? takeTogether(64, 2, turn) : takeTogether(32, 1, turn))
       const spreadMs = median(warm.counted.filter(isHeard).map(({ lastByteMs }) => lastByteMs))
       if (Number.isNaN(spreadMs)) throw new Error(`All turns fail: ${JSON.stringify(warm.counted[0])}`)
@@ -98,7 +98,7 @@ export const runPaced = (options: Options, onRow: (row: Figures) => void): Promi
     }
   })
 
-/** With an upstream that answers at once: how long a turn takes then, and how many the cores can do. */
+/** With an upstream that answers at once: the service's own time, and the turns that the cores can carry. */
 const atOnceClients = [1, 32]
 const atOnceLeast = { turns: 50, ms: 3000 }
 

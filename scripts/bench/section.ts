@@ -1,11 +1,11 @@
 import { join } from "node:path"
 
-/** Where the benches' pages lie. */
+/** The folder of the pages that the benchmarks write. */
 export const docs = join(import.meta.dir, "../../docs")
 
 /**
- * A page with the section of this name written anew: what stands between its two marks. What was written by hand around
- * it stays. Throws where the page has no such marks.
+ * Replaces the section of this name in a page: the text between its two marks. Text written by hand around it stays.
+ * Throws if the page has no such marks.
  */
 export const replaceSection = (page: string, name: string, content: string): string => {
   const [begin, end] = [`<!-- ${name}: begin -->`, `<!-- ${name}: end -->`]

@@ -3,14 +3,14 @@ import type { Bar, Lane } from "./waterfall.ts"
 
 /** Sizes in px of the picture's own units. */
 const axisLeft = 220
-/** Room for the figure behind the longest bar. */
+/** Space for the label after the longest bar. */
 const axisRight = width - 90
 const barHeight = 16
 const rowHeight = 26
 const titleHeight = 40
 const axisHeight = 44
 
-/** The least that can be seen of a bar. */
+/** The smallest visible width of a bar. */
 const leastWidth = 2
 
 const named = (ms: number) => (ms < 1 ? "<1 ms" : `${Math.round(ms)} ms`)
@@ -22,7 +22,7 @@ const steps = [50, 100, 250, 500, 1000, 2500, 5000]
 
 interface Scale {
   readonly x: (ms: number) => number
-  /** The axis's marks, in ms, its end with them. */
+  /** The axis marks in ms, including the end. */
   readonly ticks: ReadonlyArray<number>
 }
 
@@ -45,12 +45,12 @@ const barOf = ({ label, startMs, ms }: Bar, kind: number, top: number, { x }: Sc
   ]
 }
 
-/** A lane's title, its bars, and a line down them at the first sound. */
+/** A lane: title, bars, and a vertical line at the first audio. */
 const laneOf = ({ title, bars, firstSoundMs }: Lane, kind: number, top: number, scale: Scale) => {
   const first = top + titleHeight
   const heard = scale.x(firstSoundMs)
   const bottom = first + bars.length * rowHeight
-  // Beside the title, however early it comes.
+  // Always right of the title.
   const caption = Math.max(heard, axisLeft + 120)
   return lines(
     `<text class="lane" x="${margin}" y="${top + 24}">${escaped(title)}</text>`,
@@ -60,7 +60,7 @@ const laneOf = ({ title, bars, firstSoundMs }: Lane, kind: number, top: number, 
   )
 }
 
-/** Lanes of bars below each other on one time axis, as an SVG document. */
+/** Lanes of bars on one time axis, as an SVG document. */
 export const drawWaterfall = (title: string, lanes: ReadonlyArray<Lane>): string => {
   const scale = scaleOf(lanes)
   const heightOf = ({ bars }: Lane) => titleHeight + bars.length * rowHeight

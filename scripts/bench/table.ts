@@ -1,10 +1,10 @@
 import { type Figures, failedTurns } from "./figures.ts"
 
-/** One column of the table: what it is called, what it means, and how a row fills it. */
+/** A column of the table: title, meaning, and the text of its cells. */
 export interface Column {
   readonly title: string
   readonly meaning: string
-  /** In characters, where its cells are wider than its title. */
+  /** In characters, if the cells are wider than the title. */
   readonly width?: number
   readonly of: (figures: Figures) => string
 }
@@ -122,10 +122,10 @@ const cost: ReadonlyArray<Column> = [
   },
 ]
 
-/** For an upstream that takes its time. */
+/** For an upstream with the latency of hosted models. */
 export const pacedColumns: ReadonlyArray<Column> = [...load, ...firstByte, ...floors, ...lastByte, ...cost]
 
-/** For one that answers at once: its floor is 0. */
+/** For an upstream that answers at once: its floor is 0. */
 export const atOnceColumns: ReadonlyArray<Column> = [
   ...load,
   { title: "turns/s", meaning: "turns per second.", of: ({ turnsPerSecond }) => turnsPerSecond.toFixed(1) },
@@ -135,11 +135,11 @@ export const atOnceColumns: ReadonlyArray<Column> = [
 
 const widthOf = ({ title, width = 0 }: Column) => Math.max(title.length, width)
 
-/** Every cell as wide as its column, so that rows can be printed before all are known. */
+/** Every cell has the width of its column, so rows can be printed one by one. */
 const lineOf = (columns: ReadonlyArray<Column>, cell: (column: Column) => string): string =>
   `| ${columns.map((column) => cell(column).padStart(widthOf(column))).join(" | ")} |`
 
-/** The head of a Markdown table, its columns to the right. */
+/** The head of a Markdown table with right-aligned columns. */
 export const headOf = (columns: ReadonlyArray<Column>): string =>
   [
     lineOf(columns, ({ title }) => title),
@@ -149,6 +149,6 @@ export const headOf = (columns: ReadonlyArray<Column>): string =>
 export const rowOf = (columns: ReadonlyArray<Column>, figures: Figures): string =>
   lineOf(columns, ({ of }) => of(figures))
 
-/** A whole table, which reads as Markdown and in a terminal. */
+/** A table, readable as Markdown and in a terminal. */
 export const tableOf = (columns: ReadonlyArray<Column>, rows: ReadonlyArray<Figures>): string =>
   [headOf(columns), ...rows.map((row) => rowOf(columns, row))].join("\n")

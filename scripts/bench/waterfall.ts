@@ -12,11 +12,11 @@ export interface Bar {
 export interface Lane {
   readonly title: string
   readonly bars: ReadonlyArray<Bar>
-  /** When the listener hears the first sound. */
+  /** When the client has the first audio. */
   readonly firstSoundMs: number
 }
 
-/** Bars end to end. */
+/** Places bars one after the other. */
 const inARow = (stages: ReadonlyArray<readonly [label: string, ms: number]>): ReadonlyArray<Bar> => {
   let at = 0
   return stages.map(([label, ms]) => {
@@ -27,9 +27,8 @@ const inARow = (stages: ReadonlyArray<readonly [label: string, ms: number]>): Re
 }
 
 /**
- * The turn's stages one after the other. What the service does not time by itself (reading the session, passing
- * events on, fractions of a ms) lies in the bar of the first sentence, which is what the others leave up to the first
- * sound.
+ * The stages of the turn. Parts without a timing of their own (loading the history, passing events on, fractions of a
+ * ms) are in the bar of the first sentence, which is what the other stages leave of the time to the first audio.
  */
 export const turnLane = (timings: Timings): Lane => {
   const { upload, validate, transcode, stt, llmTtft, ttsTtfb, firstAudio, total } = timings
@@ -46,7 +45,7 @@ export const turnLane = (timings: Timings): Lane => {
   return { title: "This service", bars, firstSoundMs: upload + firstAudio }
 }
 
-/** A server that takes one step after the other on the same upstream, and costs nothing itself. */
+/** A server without any cost of its own that runs one stage after the other on the same upstream. */
 export const sequentialLane = (latency: Latency, reply: string): Lane => {
   const { sttMs, llmMs, ttsMs } = sequentialStages(latency, reply)
   const bars = inARow([
@@ -57,7 +56,7 @@ export const sequentialLane = (latency: Latency, reply: string): Lane => {
   return { title: "A sequential server, at its best", bars, firstSoundMs: sttMs + llmMs + ttsMs }
 }
 
-/** The turn whose first sound came at the median time. Throws where there is none. */
+/** The turn with the median time to its first audio. Throws if there is none. */
 export const medianTurn = (turns: ReadonlyArray<Timings>): Timings => {
   const middle = median(turns.map(({ firstAudio }) => firstAudio))
   const found = turns.find(({ firstAudio }) => firstAudio === middle)

@@ -1,4 +1,4 @@
-/** Which exported name is imported nowhere, read from the source text. */
+/** Finds exported names that no file imports, from the source text. */
 import { dirname, join, normalize } from "node:path"
 
 const declared =
@@ -28,7 +28,7 @@ const named = new RegExp(String.raw`(?:import|export)\s+(?:type\s+)?\{([^}]*)\}$
 const wholes = new RegExp(String.raw`import\s+(?:type\s+)?\*\s+as\s+(\w+)${from}`, "g")
 const dynamic = /\bimport\s*\(\s*["'](\.{1,2}\/[^"']+)["']/g
 
-/** Calls `use` with each name that this file takes from another one. */
+/** Calls `use` with each name that this file imports from another file. */
 const usesOf = (file: string, source: string, use: (path: string, name: string) => void) => {
   const pathOf = (specifier: string) => normalize(join(dirname(file), specifier))
   for (const [, list = "", specifier = ""] of source.matchAll(named)) {
@@ -39,13 +39,13 @@ const usesOf = (file: string, source: string, use: (path: string, name: string) 
       use(pathOf(specifier), name)
     }
   }
-  // What a dynamic import is taken apart into may stand anywhere: any word of the file counts.
+  // The names of a dynamic import can be anywhere in the file: every word counts.
   for (const [, specifier = ""] of source.matchAll(dynamic)) {
     for (const [word] of source.matchAll(/\b\w+\b/g)) use(pathOf(specifier), word)
   }
 }
 
-/** A type, or an error class, that the signature of another export of its file has: it may lack an importer. */
+/** A type or error class in the signature of another export of its file needs no importer. */
 const isInSignature = (source: string, name: string) => {
   const declaration = new RegExp(
     String.raw`^export (?:(?:type|interface) ${name}\b|class ${name} extends \w+\.TaggedError).*$`,

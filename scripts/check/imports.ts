@@ -1,4 +1,4 @@
-/** Which file imports which, read from the source text. Paths are relative to the project's folder. */
+/** The import graph, from the source text. Paths are relative to the project's folder. */
 import { dirname, join, normalize } from "node:path"
 
 const root = join(import.meta.dir, "../..")
@@ -23,7 +23,7 @@ export const importsOf = (file: string, source: string): ReadonlyArray<string> =
 export const graphOf = (sources: ReadonlyMap<string, string>): ImportGraph =>
   new Map([...sources].map(([file, source]) => [file, new Set(importsOf(file, source))]))
 
-/** `start` and all that imports any of it, directly or through others. */
+/** `start`, and every file that imports one of these files, directly or through others. */
 export const dependents = (graph: ImportGraph, start: Iterable<string>): ReadonlySet<string> => {
   const found = new Set(start)
   for (let before = -1; before !== found.size; ) {

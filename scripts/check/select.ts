@@ -7,7 +7,7 @@ const root = join(import.meta.dir, "../..")
 const isTest = (file: string) => file.endsWith(".test.ts")
 
 /**
- * Test files that start a database and name SQL, or whose folder is about stored rows: those in which another version
+ * Test files that start a database and contain SQL, or whose folder is about stored rows. In these, another version
  * of PostgreSQL can make a difference.
  */
 export const sqlTests = async (): Promise<ReadonlyArray<string>> => {
@@ -33,7 +33,7 @@ export const changedTests = async (): Promise<ReadonlyArray<string>> => {
   return testsAround(changed.flat(), await readSources(["src", "test", "scripts", "examples"]))
 }
 
-/** Every test that starts the service imports all of `src` through these, so an import of them says nothing. */
+/** Every test that starts the service imports all of `src` through these files, so an import of them proves nothing. */
 const importsAll = (file: string) => /^(src\/(app|main)\.ts$|test\/support\/)/.test(file)
 
 /**

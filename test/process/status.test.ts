@@ -76,11 +76,11 @@ test("SIGUSR2 logs the status", async () => {
   expect(busy).toMatchObject({ turns: 3, uploads: 0 })
   expect(Number(busy.uploadMb)).toBeGreaterThan(0)
   // Each turn has several fibers.
-  expect(Number(busy.fibres)).toBeGreaterThanOrEqual(Number(idle.fibres) + 9)
+  expect(Number(busy.fibers)).toBeGreaterThanOrEqual(Number(idle.fibers) + 9)
 
   leave.abort()
   await Promise.all(turns)
-  await until(async () => (await statusOf(service)).fibres === idle.fibres, "as many fibres as before")
+  await until(async () => (await statusOf(service)).fibers === idle.fibers, "as many fibers as before")
   expect(await statusOf(service)).toMatchObject({ turns: 0, uploads: 0, uploadMb: 0 })
 })
 

@@ -2,11 +2,11 @@ import { SQL } from "bun"
 import { type PostgresServer, startPostgres } from "./postgres.ts"
 import { makeTemplate } from "./template.ts"
 
-/** One for all tests of this process. `bun run check` sets TEST_DATABASE_URL, so that all its processes share one. */
+/** One server for all tests of this process. `bun run check` sets TEST_DATABASE_URL, so that all its processes share one. */
 let server: Promise<PostgresServer> | undefined
 let template: Promise<string> | undefined
 
-/** For the end of the process: stops the server that `makeDatabase` started. */
+/** Stops the server that `makeDatabase` started. For the end of the process. */
 export const stopServer = async () => {
   await (await server)?.stop()
   server = undefined
@@ -15,7 +15,7 @@ export const stopServer = async () => {
 
 export interface TestDatabase {
   readonly url: string
-  /** A connection of the test's own, to look at what is stored. */
+  /** A connection of the test, to read what is stored. */
   readonly sql: SQL
   readonly drop: () => Promise<void>
 }

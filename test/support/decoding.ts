@@ -1,4 +1,4 @@
-/** The service's decoding alone, with a witness of its ffmpegs; both end with the test's scope. */
+/** The service's decoding alone, with a record of its ffmpeg processes. Both end with the test's scope. */
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -27,7 +27,7 @@ export const startDecoding = (env: Record<string, string> = {}) =>
     )
     const ffmpeg = Context.get(built, Ffmpeg)
 
-    /** A recording as a turn hands it on. */
+    /** A recording, as a turn decodes it. */
     const uploaded = Effect.fnUntraced(function* (bytes: Uint8Array) {
       const path = join(folder, crypto.randomUUID())
       yield* Effect.promise(() => Bun.write(path, bytes))
@@ -39,7 +39,7 @@ export const startDecoding = (env: Record<string, string> = {}) =>
         Effect.map(({ bytes }) => bytes),
       )
 
-    /** The demuxers that the living ffmpegs are for, in the order of their starts. */
+    /** The demuxers of the running ffmpeg processes, in start order. */
     const waiting = async (): Promise<string> => {
       const lines = witness.alive().map((pid) => Bun.spawn(["ps", "-ww", "-o", "args=", "-p", `${pid}`]))
       const args = await Promise.all(lines.map(({ stdout }) => stdout.text()))

@@ -2,8 +2,8 @@ import { test } from "bun:test"
 import { Effect, type Scope, TestContext, type TestServices } from "effect"
 
 /**
- * A bun test whose body is an Effect. It runs on the test clock, which stands still until `TestClock.adjust` moves
- * it, and in a scope that closes when the test ends. `timeoutMs` is real time.
+ * A bun test whose body is an Effect. It runs on the test clock, which only `TestClock.adjust` moves, and in a scope
+ * that closes when the test ends. `timeoutMs` is real time.
  */
 export const effectTest = <A, E>(
   name: string,

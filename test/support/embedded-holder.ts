@@ -1,6 +1,6 @@
 /**
- * A process of its own that runs the embedded database of the folder in its first argument until it is ended.
- * Prints the connection URL, or the sentence of the failure, as its only line.
+ * A separate process that runs the embedded database of the folder in its first argument until it is stopped.
+ * Prints the connection URL or the error message as its only line.
  */
 import * as BunContext from "@effect/platform-bun/BunContext"
 import * as BunRuntime from "@effect/platform-bun/BunRuntime"

@@ -3,7 +3,7 @@
 export interface ServerSentEvent {
   readonly id: string
   readonly event: string
-  /** Of JSON. */
+  /** Parsed JSON. */
   readonly data: unknown
 }
 
@@ -16,9 +16,9 @@ const field = (line: string): readonly [name: string, value: string] => {
   return [line.slice(0, colon), value.startsWith(" ") ? value.slice(1) : value]
 }
 
-/** Lines end with CRLF, LF or CR; what no empty line has ended yet is no event. */
+/** Lines end with CRLF, LF or CR. An event without its empty line is incomplete and ignored. */
 const blocksOf = (body: Uint8Array): ReadonlyArray<ReadonlyArray<string>> => {
-  // What has come so far may end within a character.
+  // The body so far may end within a character.
   const whole = body.subarray(0, body.lastIndexOf(LINE_FEED) + 1)
   const lines = new TextDecoder("utf-8", { fatal: true }).decode(whole).split(/\r\n|\n|\r/)
   const blocks: Array<Array<string>> = []
@@ -33,7 +33,7 @@ const blocksOf = (body: Uint8Array): ReadonlyArray<ReadonlyArray<string>> => {
   return blocks
 }
 
-/** All whole events of a body, or of what has come of it so far. */
+/** All complete events of a body, or of its beginning. */
 export const eventsIn = (body: Uint8Array): ReadonlyArray<ServerSentEvent> =>
   blocksOf(body).flatMap((block) => {
     const fields = block.filter((line) => !line.startsWith(":")).map(field)
@@ -50,7 +50,7 @@ export const eventsIn = (body: Uint8Array): ReadonlyArray<ServerSentEvent> =>
     ]
   })
 
-/** How many comments came, which keep a connection alive. */
+/** The number of comments, which keep a connection alive. */
 export const commentsIn = (body: Uint8Array): number =>
   blocksOf(body)
     .flat()
@@ -61,7 +61,7 @@ const valuesOf = (events: ReadonlyArray<ServerSentEvent>, name: string, key: str
     .filter(({ event }) => event === name)
     .map(({ data }) => (typeof data === "object" && data !== null ? String(Reflect.get(data, key)) : ""))
 
-/** The reply as it was written so far. */
+/** The text of the reply so far. */
 export const writtenIn = (events: ReadonlyArray<ServerSentEvent>): string =>
   valuesOf(events, "reply.delta", "text").join("")
 
@@ -69,6 +69,6 @@ export const writtenIn = (events: ReadonlyArray<ServerSentEvent>): string =>
 export const soundIn = (events: ReadonlyArray<ServerSentEvent>): Uint8Array =>
   Buffer.concat(valuesOf(events, "audio", "base64").map((each) => Buffer.from(each, "base64")))
 
-/** The names in their order; what repeats is named once. */
+/** The names in order, without repetitions. */
 export const orderOf = (events: ReadonlyArray<ServerSentEvent>): ReadonlyArray<string> =>
   events.map(({ event }) => event).filter((event, index, all) => event !== all[index - 1])

@@ -56,13 +56,13 @@ export interface FakeScript {
   readonly thinks?: ReadonlyArray<FakeRound>
   readonly speaks?: ReadonlyArray<FakeSpeech>
   readonly history?: ReadonlyArray<Item>
-  /** Done once no turn ahead runs any more. */
+  /** Resolves when no earlier turn is running. */
   readonly ready?: QueueTicket["ready"]
   /** How long a turn waits until it is in the queue of its session. */
   readonly claimMs?: number
   /** How long a save takes. */
   readonly saveMs?: number
-  /** How many saves find the database away. */
+  /** The number of saves that fail because the database is away. */
   readonly savesThatFail?: number
   /** How many saves after those are carried out, but their answer is lost. */
   readonly answersThatAreLost?: number
@@ -70,7 +70,7 @@ export interface FakeScript {
 
 const unused = Effect.dieMessage("not used by these tests")
 
-/** Turns on the test clock: fakes of the three ports and of the database, and everything between them as in production. */
+/** Turns on the test clock: the three ports and the database are fakes, everything else is as in production. */
 export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {}) {
   yield* Effect.locallyScoped(FiberRef.currentMinimumLogLevel, LogLevel.None)
   const transcriber = Transcriber.makeFake(script.hears)
@@ -119,7 +119,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     isRunning: () => unused,
     expire: () => unused,
   })
-  // Without the heartbeat: the test clock takes 10 ms of real time for every sleep that ends.
+  // Without renewals of the lease: each sleep that ends on the test clock takes 10 ms of real time.
   const running = Layer.succeed(RunningTurns, {
     register: () => Effect.succeed(Effect.never),
     claim: ({ id }) => {
@@ -185,7 +185,7 @@ export const requestOf = (
   uploadMs: 3,
 })
 
-/** Begins a turn and reads its events in a fiber; `leave` is the client's hang-up. */
+/** Starts a turn and reads its events in a fiber. `leave` disconnects the client. */
 export const converse = Effect.fnUntraced(function* (turns: Turns["Type"], request: TurnRequest) {
   const scope = yield* Scope.make()
   const events: Array<TurnEvent> = []

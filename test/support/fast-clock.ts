@@ -5,8 +5,8 @@ import { Clock, Duration, Effect } from "effect"
 const tick = 10
 
 /**
- * How long this process was kept from running since the first call, in ms. On a busy machine that can be longer than a
- * time-out of 30 s that a fast clock makes 0.6 s.
+ * How long this process did not get the CPU since the first call, in ms. On a busy machine that can exceed a time-out
+ * of 30 s that a fast clock turns into 0.6 s.
  */
 const stalls = (() => {
   let lost = 0
@@ -27,8 +27,8 @@ const stalls = (() => {
 })()
 
 /**
- * The real clock, except that every sleep is so many times shorter: a retry after 1 s or a time-out of 30 s comes without
- * the wait. A sleep is prolonged by the time for which the process did not run: what the sleep is to outlast did not run either.
+ * The real clock with every sleep `times` shorter, so that tests do not wait for pauses and time-outs. A sleep is
+ * prolonged by the time for which the process did not run, because the awaited work did not run either.
  */
 export const fastClock = (speed: number): Clock.Clock => {
   const clock = Clock.make()

@@ -1,6 +1,6 @@
 /**
- * The machine's ffmpeg behind a script that notes each start by the process id that ffmpeg then has, but for that which
- * only asks whether it runs.
+ * The machine's ffmpeg behind a script that records the process id of each start, except for the probe at the start of
+ * the service.
  */
 import { appendFileSync, chmodSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
@@ -8,23 +8,23 @@ import { join } from "node:path"
 export interface FfmpegWitness {
   /** For FFMPEG_PATH. */
   readonly path: string
-  /** The process ids of all ffmpegs started since the last reset. */
+  /** The process ids of all ffmpeg processes since the last reset. */
   readonly starts: () => ReadonlyArray<number>
-  /** Those of them that have not ended. */
+  /** Those that have not ended. */
   readonly alive: () => ReadonlyArray<number>
-  /** From now on an ffmpeg that starts never ends by itself, or does again. */
+  /** Whether ffmpeg processes started from now on hang. */
   readonly hangs: (hangs: boolean) => void
   readonly reset: () => void
 }
 
 export const witnessFfmpeg = async (folder: string): Promise<FfmpegWitness> => {
   const path = join(folder, "ffmpeg")
-  // An empty file for each: the service lets nothing be written into one.
+  // An empty file for each start: the sandbox forbids writing into a file.
   const notes = join(folder, "ffmpeg-starts")
   mkdirSync(notes)
   const flag = join(folder, "ffmpeg-hangs")
   const real = Bun.which(process.env.FFMPEG_PATH ?? "ffmpeg")
-  // Noted last, so that what is noted has passed the flag.
+  // Recorded last, so that a recorded start has already read the flag.
   await Bun.write(
     path,
     `#!/bin/sh

@@ -1,4 +1,4 @@
-/** The machine's real ffmpeg and ffprobe, for making fixtures and for judging what a server sent. */
+/** The machine's ffmpeg and ffprobe, to make fixtures and to check what a server sent. */
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -12,7 +12,7 @@ const run = async (command: readonly string[], input: Uint8Array = new Uint8Arra
   return { out, log: log.trim(), code }
 }
 
-/** A folder for the length of `use`; nothing is left behind, whatever happens in it. */
+/** A folder that exists while `use` runs. */
 export const withTempDir = async <A>(use: (dir: string) => Promise<A>): Promise<A> => {
   const dir = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
   try {
@@ -23,18 +23,18 @@ export const withTempDir = async <A>(use: (dir: string) => Promise<A>): Promise<
 }
 
 /**
- * Runs ffmpeg with `input` on stdin; what it writes to `pipe:1` is the result, the same in every run. The last argument
- * is its output. Throws with its log on failure.
+ * Runs ffmpeg with `input` on stdin. Returns what it writes to `pipe:1`, the same bytes in every run. The last argument
+ * is its output. Throws with its log if it fails.
  */
 export const ffmpeg = async (args: readonly string[], input?: Uint8Array): Promise<Uint8Array> => {
-  // Without it an OGG's serial number and a WebM's ids are random.
+  // Without this, the serial number of an OGG and the ids of a WebM are random.
   const same = [...args.slice(0, -1), "-fflags", "+bitexact", ...args.slice(-1)]
   const { out, log, code } = await run([FFMPEG, "-hide_banner", "-v", "error", "-y", ...same], input)
   if (code !== 0) throw new Error(`ffmpeg ${args.join(" ")}: ${log}`)
   return out
 }
 
-/** As `ffmpeg`, for formats that must seek in their output: writes `name` in a temporary folder and reads it. */
+/** Like `ffmpeg`, for formats that seek in their output: writes `name` in a temporary folder and reads it. */
 export const ffmpegToFile = (
   args: readonly string[],
   name: string,
@@ -49,7 +49,7 @@ export const ffmpegToFile = (
 export interface Probe {
   /** ffprobe's name of the demuxer, such as "matroska,webm". */
   readonly format: string
-  /** As the header claims, in seconds; undefined where it claims nothing. */
+  /** The duration in the header, in seconds. Undefined without one. */
   readonly duration: number | undefined
   readonly streams: ReadonlyArray<{
     readonly kind: string
@@ -59,7 +59,7 @@ export interface Probe {
   }>
 }
 
-/** What ffprobe reads in these bytes, or undefined when it finds no media in them. */
+/** What ffprobe finds in these bytes. Undefined if they are not media. */
 export const probe = (bytes: Uint8Array): Promise<Probe | undefined> =>
   withTempDir(async (dir) => {
     const path = join(dir, "probed")
@@ -106,7 +106,7 @@ export interface Decoded {
 }
 
 /**
- * Decodes to mono samples at `rate` Hz (24 kHz unless told), from a pipe, as a player does with a stream; from a file,
+ * Decodes to mono samples at `rate` Hz (default: 24 kHz), from a pipe, as a player does with a stream. From a file,
  * ffmpeg also honours the padding that an Info frame declares at the end. Raw PCM needs
  * `inputArgs: ["-f", "s16le", "-ar", "24000", "-ac", "1"]`.
  */

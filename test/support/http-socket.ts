@@ -1,6 +1,6 @@
 /**
- * HTTP/1.1 on bare sockets, for a test server that must be able to be rude: a real server library is too polite
- * to reset a connection in the middle of a chunk, or to end one short of its Content-Length.
+ * HTTP/1.1 on bare sockets, for a test server that breaks the protocol on purpose: a server library does not reset a
+ * connection in the middle of a chunk, or end it short of its Content-Length.
  */
 import { createServer, type Server, type Socket } from "node:net"
 
@@ -13,30 +13,30 @@ export interface Incoming {
   readonly body: Uint8Array
 }
 
-/** How the client learns where the body ends. */
+/** How the end of the body is marked. */
 export type Framing = { readonly length: number } | "chunked"
 
-/** One request and the means to answer it, well or badly. */
+/** One request, and the functions to answer it correctly or not. */
 export interface Exchange {
   readonly request: Incoming
-  /** The connection it came by: in the order in which they were opened, from 0. */
+  /** The index of its connection, in the order in which they were opened. */
   readonly connection: number
-  /** Aborted when the connection is lost before the answer is complete, by whomever. */
+  /** Aborted when either side ends the connection before the response is complete. */
   readonly lost: AbortSignal
-  /** True when it was the client who closed the connection. */
+  /** True if the client closed the connection. */
   readonly clientLeft: () => boolean
   readonly head: (status: number, headers: Readonly<Record<string, string>>, framing: Framing) => void
-  /** Resolves once the socket has room again. */
+  /** Resolves when the socket accepts more bytes. */
   readonly send: (bytes: Uint8Array) => Promise<void>
   readonly end: () => void
-  /** `reset`: RST, at once. `close`: FIN, after what was sent; to the client an answer that is too short. */
+  /** `reset`: RST at once. `close`: FIN after what was sent, so the response is too short. */
   readonly breakOff: (how: "reset" | "close") => void
 }
 
 export interface HttpSocketServer {
   readonly port: number
   readonly openConnections: () => number
-  /** Closes connections at once: all, or those with a request in hand. */
+  /** Closes connections at once: all, or those with an unanswered request. */
   readonly drop: (which: "all" | "busy") => void
   readonly stop: () => Promise<void>
 }
@@ -47,7 +47,7 @@ export interface HttpSocketOptions {
   readonly onConnectionClosed?: () => void
 }
 
-/** Serves `handle` on 127.0.0.1; one request at a time per connection, which stays open between them. */
+/** Serves `handle` on 127.0.0.1, with kept-alive connections and one request at a time on each. */
 export const listenHttp = async (
   handle: (exchange: Exchange) => Promise<void>,
   options: HttpSocketOptions = {},
@@ -189,7 +189,7 @@ const drained = (socket: Socket, lost: AbortSignal) =>
     lost.addEventListener("abort", done)
   })
 
-/** The next request, or undefined when the client left before it was complete. */
+/** The next request. Undefined if the client disconnected before it was complete. */
 const readRequest = async (reader: SocketReader, socket: Socket): Promise<Incoming | undefined> => {
   const head = await reader.until("\r\n\r\n")
   if (head === undefined) return undefined
@@ -225,7 +225,7 @@ const readChunks = async (reader: SocketReader): Promise<Buffer | undefined> => 
   }
 }
 
-/** Pulls exact amounts out of a socket's stream of buffers. */
+/** Reads exact numbers of bytes from a socket. */
 class SocketReader {
   #chunks: Buffer[] = []
   #size = 0
@@ -251,7 +251,7 @@ class SocketReader {
     return this.#take(length, 0)
   }
 
-  /** All that precedes `mark`, which is consumed as well. */
+  /** The bytes before `mark`. Consumes the mark too. */
   async until(mark: string): Promise<Buffer | undefined> {
     for (;;) {
       const all = this.#joined()
@@ -275,7 +275,7 @@ class SocketReader {
     return all.subarray(0, length)
   }
 
-  /** False when nothing more will come. */
+  /** False at the end of the stream. */
   async #more(): Promise<boolean> {
     if (this.#ended) return false
     await new Promise<void>((resolve) => {

@@ -1,6 +1,6 @@
 /**
- * Tests register hundreds of users, and take hundreds of turns, from one address, and benches measure what the service
- * carries, not what it lets through: what is to be limited they turn on.
+ * Settings that turn limits off. Tests register hundreds of users from one address and run hundreds of turns, and
+ * benchmarks measure what the service can carry. A test of a limit turns it on.
  */
 export const withoutLimits = {
   MAX_TURNS: "0",

@@ -1,4 +1,4 @@
-/** Hears which of the upstream's tones a piece of sound is made of, and where they meet. */
+/** Detects which of the upstream's tones a piece of audio consists of, and where they change. */
 import { TONES } from "./upstream-audio.ts"
 
 export interface Heard {
@@ -14,7 +14,7 @@ const STEP_MS = 4
 /** -40 dB below full scale counts as silence. */
 const SILENCE = 327
 
-/** The sequence of tones in mono samples, to about 10 ms; a change of tone shorter than that is not reported. */
+/** The sequence of tones in mono samples, to about 10 ms. Shorter tones are not reported. */
 export const heardIn = (samples: Int16Array, rate = 24_000): readonly Heard[] => {
   const window = (WINDOW_MS * rate) / 1000
   const step = (STEP_MS * rate) / 1000
@@ -28,7 +28,7 @@ export const heardIn = (samples: Int16Array, rate = 24_000): readonly Heard[] =>
   return heard.filter(({ ms }) => ms > STEP_MS)
 }
 
-/** Only the order of the tones: what was spoken first, second and so on. */
+/** The order of the tones: what was spoken first, second and so on. */
 export const tonesIn = (samples: Int16Array, rate = 24_000): readonly number[] =>
   heardIn(samples, rate)
     .flatMap(({ hz, ms }) => (hz === undefined || ms < 40 ? [] : [hz]))

@@ -1,4 +1,4 @@
-/** Multipart bodies as clients write them, well or badly. */
+/** Multipart bodies as clients write them, correct or not. */
 
 export interface Part {
   readonly name: string
@@ -11,7 +11,7 @@ export const BOUNDARY = "----voice-agent-test-boundary"
 
 export const multipartType = `multipart/form-data; boundary=${BOUNDARY}`
 
-/** What comes before a part's content. */
+/** The header of a part. */
 export const partHead = ({ name, filename, type }: Omit<Part, "content">): string =>
   `--${BOUNDARY}\r\nContent-Disposition: form-data; name="${name}"${
     filename === undefined ? "" : `; filename="${filename}"`

@@ -13,7 +13,7 @@ export interface PostgresServer {
   readonly stop: () => Promise<void>
 }
 
-/** TEST_DATABASE_URL where it is set, else the embedded server on a temporary folder. */
+/** The server of TEST_DATABASE_URL, or the embedded server in a temporary folder. */
 export const startPostgres = async (): Promise<PostgresServer> => {
   const given = process.env.TEST_DATABASE_URL
   if (given !== undefined && given !== "") return { url: given, stop: async () => undefined }
@@ -30,13 +30,13 @@ export const startPostgres = async (): Promise<PostgresServer> => {
   await withoutFsync(url)
   const stop = async () => {
     await Effect.runPromise(Scope.close(scope, Exit.void))
-    // For root the server lies outside of `dataDir`.
+    // For root, the folder of the server is outside `dataDir`.
     for (const folder of [serverFolder(dataDir), dataDir]) await rm(folder, { recursive: true, force: true })
   }
   return { url, stop }
 }
 
-/** The data does not outlive the run. Dropping a database takes 10 ms then, and 400 ms with fsync. */
+/** No fsync: the data is not needed after the run. Dropping a database takes 10 ms instead of 400 ms. */
 const withoutFsync = async (url: string) => {
   const admin = new SQL(url, { max: 1 })
   for (const setting of ["fsync", "full_page_writes", "synchronous_commit"]) {

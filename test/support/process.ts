@@ -1,6 +1,5 @@
 /**
- * The service as its operator meets it: `bun src/main.ts`, a process of its own. What a test waits for is what the
- * process says.
+ * The service as its operator runs it: `bun src/main.ts`, a separate process. Tests wait for lines of its output.
  *
  *     const service = startProcess({ env: { DATABASE_URL: database.url } })
  *     const url = await service.url()
@@ -16,15 +15,15 @@ import { withoutLimits } from "./limits.ts"
 import { Watch } from "./upstream-calls.ts"
 
 export interface ProcessOptions {
-  /** All of its environment beside PATH, HOME, HOST, PORT (any free one), LOG_DIR (no files) and the limits (none). */
+  /** Its environment, in addition to PATH, HOME, HOST, PORT (a free one), LOG_DIR (no files) and the limits (none). */
   readonly env?: Record<string, string>
-  /** What follows `bun`; the service itself unless told. */
+  /** The arguments of `bun`. Default: the service. */
   readonly args?: ReadonlyArray<string>
-  /** Where it runs; a new, empty folder unless told. */
+  /** The working directory. Default: a new, empty folder. */
   readonly cwd?: string
 }
 
-/** One line of the log, where that is JSON. */
+/** One line of the JSON log. */
 export type LogRecord = Readonly<Record<string, unknown>>
 
 export interface ServiceProcess {
@@ -32,19 +31,19 @@ export interface ServiceProcess {
   readonly cwd: string
   readonly stdout: () => string
   readonly stderr: () => string
-  /** The log on its console, for NODE_ENV=production. */
+  /** The console log, for NODE_ENV=production. */
   readonly records: () => ReadonlyArray<LogRecord>
-  /** Resolves with the first match in what it says, once there are so many (1); rejects where it ends without. */
+  /** Resolves with the first match in the output when there are `times` matches. Rejects if the process ends before. */
   readonly says: (what: RegExp, times?: number) => Promise<RegExpMatchArray>
-  /** `http://127.0.0.1:PORT`, once it listens. */
+  /** Resolves with `http://127.0.0.1:PORT` when it listens. */
   readonly url: () => Promise<string>
   readonly signal: (signal: NodeJS.Signals) => void
-  /** Its exit code, or the signal that ended it, once all that it said is read. */
+  /** The exit code, or the signal that ended it, after the whole output was read. */
   readonly ended: Promise<number | NodeJS.Signals>
 }
 
 export const mainFile = join(import.meta.dir, "../../src/main.ts")
-/** For a line that is sure to come, on a machine that has much else to do. */
+/** The longest wait for a line of output, on a busy machine. */
 const timeoutMs = 20_000
 
 const running = new Set<Bun.Subprocess>()
@@ -56,7 +55,7 @@ export const newFolder = (): string => {
   return folder
 }
 
-/** For `afterAll`: ends what a failed test left running, and removes the folders with their databases. */
+/** For `afterAll`: ends the processes of failed tests, and removes the folders with their databases. */
 export const cleanUpProcesses = async (): Promise<void> => {
   for (const child of running) child.kill("SIGKILL")
   await Promise.all([...running].map((child) => child.exited))
@@ -65,7 +64,7 @@ export const cleanUpProcesses = async (): Promise<void> => {
   folders.clear()
 }
 
-/** Every line of JSON; throws where one is not. */
+/** Parses every line. Throws if a line is not JSON. */
 export const parseLog = (text: string): ReadonlyArray<LogRecord> =>
   text
     .split("\n")

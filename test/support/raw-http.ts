@@ -1,30 +1,30 @@
 /**
- * A client on a bare socket: it can stop in the middle of a body, leave without a word, and tell an answer that
- * ended from one that broke off, which `fetch` does not always do.
+ * A client on a bare socket. It can stop in the middle of a body, disconnect, and tell a response that ended from one
+ * that broke off, which `fetch` does not always do.
  */
 import { connect } from "node:net"
 
 export interface RawAnswer {
-  /** 0 where the connection was gone before an answer began. */
+  /** 0 if the connection ended before the response began. */
   readonly status: number
   readonly headers: Headers
-  /** Without the marks of its chunks. */
+  /** Without the chunk headers. */
   readonly body: Buffer
-  /** False where the connection was gone before the body's end. */
+  /** False if the connection ended before the body did. */
   readonly whole: boolean
 }
 
 export interface RawClient {
-  /** Resolves once the bytes are with the kernel, or the connection is gone. */
+  /** Resolves when the kernel has the bytes, or the connection has ended. */
   readonly send: (bytes: string | Uint8Array) => Promise<void>
-  /** The answer so far as soon as `isEnough`, or at its end. */
+  /** The response so far, when `isEnough` accepts it or it has ended. */
   readonly until: (isEnough: (answer: RawAnswer) => boolean) => Promise<RawAnswer>
-  /** The answer when it is whole or the connection is gone; asked again, the one after it. */
+  /** The response when it is complete or the connection has ended. The next call returns the next response. */
   readonly answer: () => Promise<RawAnswer>
-  /** Reads no more until `resume`: what comes waits in the system's buffers, and then with the server. */
+  /** Stops reading until `resume`: the system's buffers fill up, and then the server has to wait. */
   readonly pause: () => void
   readonly resume: () => void
-  /** Leaves: a FIN after what was sent, or a reset at once. */
+  /** Disconnects: with FIN after what was sent, or with RST at once. */
   readonly leave: (how?: "close" | "reset") => void
 }
 
@@ -83,7 +83,7 @@ export const connectRaw = (url: string): Promise<RawClient> =>
     )
   })
 
-/** The lines of a request and its headers, with the empty line that ends them. */
+/** The request line and headers, with the empty line at the end. */
 export const head = (line: string, headers: Record<string, string> = {}): string =>
   [
     `${line} HTTP/1.1`,
@@ -92,7 +92,7 @@ export const head = (line: string, headers: Record<string, string> = {}): string
     "",
   ].join("\r\n")
 
-/** `size`: how many bytes it took, its head included. */
+/** `size`: the bytes read, including the head. */
 type Parsed = RawAnswer & { readonly size: number }
 
 const nothing: Parsed = { status: 0, headers: new Headers(), body: Buffer.alloc(0), whole: false, size: 0 }

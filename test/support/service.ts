@@ -10,19 +10,19 @@ import { withoutLimits } from "./limits.ts"
 import { startUpstream, type Upstream } from "./upstream.ts"
 import { prepareSpeech } from "./upstream-audio.ts"
 
-/** The whole service, as in production, on a port of its own; only OpenAI is replaced. */
+/** The whole service, as in production, on its own port. Only OpenAI is replaced. */
 export interface Service {
-  /** Ends without a slash: `http://127.0.0.1:PORT/api/v1`. */
+  /** Without a slash at the end: `http://127.0.0.1:PORT/api/v1`. */
   readonly url: string
   readonly database: TestDatabase
   readonly upstream: Upstream
-  /** A new user's key. */
+  /** Registers a user. Returns the API key. */
   readonly register: () => Promise<string>
-  /** A turn; the answer as it comes. */
+  /** Sends a turn. Resolves when the response begins. */
   readonly converse: (key: string, audio: Blob, options?: ConverseOptions) => Promise<Response>
-  /** Any other call; `key` and a JSON `body` where given. */
+  /** Sends any other request, with `key` and a JSON `body` if given. */
   readonly call: (method: string, path: string, options?: CallOptions) => Promise<Response>
-  /** How many turns wait for a place, or to hear of room for one. */
+  /** The number of turns that wait for a slot. */
   readonly waiting: () => number
   /** What the routes take turns by. */
   readonly turns: Turns["Type"]
@@ -43,11 +43,11 @@ export interface CallOptions {
 }
 
 export interface ServiceOptions {
-  /** Variables beside those that every test has. */
+  /** Variables in addition to those of every test. */
   readonly env?: Record<string, string>
-  /** How many times faster the service's clock runs: its pauses and time-outs, not the network. */
+  /** How many times faster the service's clock runs. It affects pauses and time-outs, not the network. */
   readonly speed?: number
-  /** A database of the test's own, which is then the test's to drop. */
+  /** A database of the test, which the test has to drop. */
   readonly database?: TestDatabase
 }
 
@@ -57,7 +57,7 @@ export const startService = async ({
   database: given,
 }: ServiceOptions = {}): Promise<Service> => {
   const upstream = await startUpstream()
-  // Its first speech must not use up a time-out that is shorter than usual.
+  // Made now, so that the first speech does not take part of a shortened time-out.
   if (speed > 1) await prepareSpeech()
   const database = given ?? (await makeDatabase())
   const variables = {
@@ -70,9 +70,9 @@ export const startService = async ({
     LOG_LEVEL: "none",
     LOG_DIR: "",
     ...withoutLimits,
-    // A test's failures are not the next one's.
+    // Failures of one test must not open the breaker for the next one.
     BREAKER_FAILURES: "0",
-    // One that waits would be counted as a turn's own, and its start take CPU from a service whose time runs fast.
+    // A warm ffmpeg would count as a turn's own, and its start would take CPU from a service with a fast clock.
     FFMPEG_WARM: "0",
     ...env,
   }

@@ -1,4 +1,4 @@
-/** A session of a test's own: its turns begun one by one, and what is stored of them. */
+/** A session of a test: starts its turns one by one, and reads what is stored. */
 import { Created, MessageList, readAs } from "../http/answers.ts"
 import type { RawClient } from "./raw-http.ts"
 import type { ConverseOptions } from "./service.ts"
@@ -16,24 +16,24 @@ export interface StoredTurn {
 
 export interface TestSession {
   readonly id: string
-  /** Sends a turn; resolves once it has its place in the session. */
+  /** Sends a turn. Resolves when it has its place in the session. */
   readonly begin: (accept?: string, options?: BeginOptions) => Promise<RawClient>
-  /** Sends a turn; resolves with its answer. */
+  /** Sends a turn. Resolves with its response. */
   readonly take: (accept?: string) => Promise<Response>
-  /** The rows of its turns, in the order of their places. */
+  /** The rows of its turns, in session order. */
   readonly turns: () => Promise<ReadonlyArray<StoredTurn>>
-  /** As its user gets to see them. */
+  /** The messages, as the API returns them. */
   readonly messages: () => Promise<(typeof MessageList.Type)["messages"]>
   readonly contents: () => Promise<ReadonlyArray<string>>
 }
 
 export interface BeginOptions {
   readonly headers?: ConverseOptions["headers"]
-  /** Another one on the same database. */
+  /** A second service on the same database. */
   readonly by?: TurnService
 }
 
-/** The session of this id, or a new one. */
+/** The session with this id, or a new one. */
 export const openSession = async (
   service: TurnService,
   key: string,
@@ -65,13 +65,13 @@ export const openSession = async (
   }
 }
 
-/** The model answers every question by its words, so that it shows in what is stored who was answered. */
+/** The model repeats the question in its reply, so the stored replies show which question they answer. */
 export const answerByName = ({ upstream }: TurnService, more: Step = {}) =>
   upstream.default("llm", ({ messages }) => ({ ...more, text: answerTo(messages.at(-1)?.content ?? "") }))
 
 export const answerTo = (question: string) => `This answers ${question}, and no other.`
 
-/** Resolves once no turn counts as running, which nothing but a database that is away may hinder. */
+/** Resolves when no stored turn is running. */
 export const noTurnRuns = async ({ database }: TurnService) => {
   await until(
     async () => (await database.sql`select 1 from turns where state = 'running'`).length === 0,

@@ -1,34 +1,34 @@
-/** A wire to PostgreSQL that can be cut, mended, held up and listened to, for a service that talks through it. */
+/** A proxy in front of PostgreSQL that can break, stall, delay and record the connections of a service. */
 import { connect, createServer, type Socket } from "node:net"
 
 export interface TcpProxy {
-  /** The database's URL, by way of the proxy. */
+  /** The URL of the database through the proxy. */
   readonly url: string
-  /** The SQL of each statement that came by since the start or the last `forget`, in order. */
+  /** The SQL of each statement since the start or the last `forget`, in order. */
   readonly statements: () => ReadonlyArray<string>
   readonly forget: () => void
-  /** How many connections are open. */
+  /** The number of open connections. */
   readonly connections: () => number
-  /** Ends every connection, and each new one as it comes, until `restore`. */
+  /** Ends every connection, and each new one, until `restore`. */
   readonly cut: () => void
-  /** Nothing comes through any more, and nobody is told, until `restore`. */
+  /** Drops everything silently until `restore`. */
   readonly stall: () => void
   readonly restore: () => void
-  /** As where the server's machine loses its power: on what is open now nothing comes through ever more; what is opened from now on does. */
+  /** Like a power failure of the server: open connections are silent for ever, new ones work. */
   readonly vanish: () => void
-  /** What is opened from now on leads to another server, or to what answers every connection with this SQLSTATE; none: back again. */
+  /** New connections go to another server, or are refused with this SQLSTATE. Without an argument: to the database again. */
   readonly redirect: (to?: string | { readonly refusal: string }) => void
-  /** How many were answered so. */
+  /** The number of connections refused in this way. */
   readonly refused: () => number
-  /** As a pooler does: whoever connects is told a process id that no process has, until `restore`. */
+  /** Like a pooler: new connections get a process id that does not exist, until `restore`. */
   readonly inventProcessIds: () => void
-  /** Everything takes so many ms longer in each direction, until `restore`. */
+  /** Delays everything by this many ms in each direction, until `restore`. */
   readonly slow: (ms: number) => void
-  /** Ends every connection that is open now. */
+  /** Ends every open connection. */
   readonly drop: () => void
   /**
-   * Ends the one connection on which the next such statement comes by: `before` the server sees it, or `after` it was
-   * carried out, its answer lost; or lets all `vanish`. So too with the statements after that, `times` in all (1).
+   * Ends the connection of the next matching statement: `before` the server sees it, or `after` it ran, so that its answer
+   * is lost; or lets all `vanish`. Repeated for later matching statements, `times` in all (1).
    */
   readonly breakOn: (statement: RegExp, when: "before" | "after" | "vanish", times?: number) => void
   readonly stop: () => Promise<void>
@@ -37,13 +37,13 @@ export interface TcpProxy {
 export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
   let target: URL | { readonly refusal: string } = new URL(databaseUrl)
   const open = new Set<Socket>()
-  /** On which nothing comes through any more. */
+  /** Connections on which everything is dropped. */
   const silent = new WeakSet<Socket>()
   let delayMs = 0
   const statements: Array<string> = []
   let refused = 0
   let processIdsAreInvented = false
-  /** What waits for the end of a stall. */
+  /** Data that waits for the end of a stall. */
   const held: Array<() => void> = []
   let way: "open" | "cut" | "stalled" = "open"
   let trap:
@@ -142,7 +142,7 @@ export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
   }
 }
 
-/** What a server that takes nobody in says, whoever asks for whatever. */
+/** The answer of a server that refuses connections. */
 const refuse = (client: Socket, state: string) => {
   const fields = `SFATAL\0VFATAL\0C${state}\0Mthe test lets nobody in\0\0`
   const message = Buffer.alloc(5 + fields.length)
@@ -155,7 +155,7 @@ const refuse = (client: Socket, state: string) => {
 
 const BACKEND_KEY_DATA = "K".charCodeAt(0)
 
-/** Of a start-up's answer, in which each message comes whole: overwrites the number of the process. */
+/** Overwrites the process id in the server's answer to a start-up. Each message of it is complete. */
 const inventProcessId = (messages: Buffer) => {
   for (let at = 0; at + 9 <= messages.length; at += 1 + messages.readUInt32BE(at + 1)) {
     if (messages[at] === BACKEND_KEY_DATA) messages.writeUInt32BE(0x7fffffff, at + 5)
@@ -166,7 +166,7 @@ const QUERY = "Q".charCodeAt(0)
 const PARSE = "P".charCodeAt(0)
 
 /**
- * Reads the statements out of what a PostgreSQL client sends: a start-up message (length, content), then messages of
+ * Extracts the statements from the bytes of a PostgreSQL client: a start-up message (length, content), then messages of
  * a type byte, a length that counts itself, and the content.
  */
 const statementReader = () => {
@@ -181,7 +181,7 @@ const statementReader = () => {
       const end = head + unread.readUInt32BE(head)
       if (unread.length < end) return found
       const content = unread.subarray(head + 4, end)
-      // A query is its text; a Parse is the statement's name first, and then its text.
+      // A Query contains its text; a Parse contains the statement's name before its text.
       const [first = "", second = ""] = content.toString("utf8").split("\0")
       if (started && unread[0] === QUERY) found.push(first)
       if (started && unread[0] === PARSE) found.push(second)

@@ -6,7 +6,7 @@ import { ConfigProvider, Effect, Layer } from "effect"
 
 const folder = join(import.meta.dir, "../../migrations")
 
-/** One per state of the migrations: a server that TEST_DATABASE_URL names keeps it for the next run. */
+/** One per state of the migrations. The server of TEST_DATABASE_URL keeps it for the next run. */
 const nameOfTemplate = async () => {
   const files = (await readdir(folder)).toSorted()
   const hasher = new Bun.CryptoHasher("sha256")
@@ -14,10 +14,10 @@ const nameOfTemplate = async () => {
   return `test_template_${hasher.digest("hex").slice(0, 16)}`
 }
 
-/** Any number; the key of the lock under which one process makes the template. */
+/** The key of the lock under which one process makes the template. Any number works. */
 const lockKey = 5_241_907
 
-/** Makes the template where this server has none yet, and returns its name. About 0.6 s the first time. */
+/** Makes the template if this server has none, and returns its name. About 0.6 s the first time. */
 export const makeTemplate = async (serverUrl: string): Promise<string> => {
   const name = await nameOfTemplate()
   const admin = new SQL(serverUrl, { max: 1 })
@@ -27,7 +27,7 @@ export const makeTemplate = async (serverUrl: string): Promise<string> => {
     if (await isThere()) return name
     await admin`select pg_advisory_lock(${lockKey})`
     if (await isThere()) return name
-    // One without the mark is what a process that was killed left.
+    // A killed process leaves a template without the mark.
     await admin.unsafe(`drop database if exists ${name} with (force)`)
     await admin.unsafe(`create database ${name}`)
     const url = new URL(serverUrl)
@@ -41,7 +41,7 @@ export const makeTemplate = async (serverUrl: string): Promise<string> => {
 }
 
 const migrate = async (url: string) => {
-  // Loaded only here: it is the whole service, and most test processes find the template made.
+  // Imported here: it is the whole service, and most test processes find the template ready.
   const { migrationsOnly } = await import("../../src/app.ts")
   const variables = { DATABASE_URL: url, OPENAI_API_KEY: "sk-test", LOG_LEVEL: "none", LOG_DIR: "" }
   const provider = Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(variables))))

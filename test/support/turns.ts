@@ -1,4 +1,4 @@
-/** The whole service with witnesses beside it: what a turn started, and what it left behind. */
+/** The whole service, with a record of what each turn started and left behind. */
 import { existsSync, readdirSync, readlinkSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -10,7 +10,7 @@ import { connectRaw, type RawClient } from "./raw-http.ts"
 import { type ConverseOptions, type Service, type ServiceOptions, startService } from "./service.ts"
 
 export interface TurnService extends Service {
-  /** As `converse`, on a bare socket that has sent all of it. */
+  /** Like `converse`, on a bare socket that has sent the whole request. */
   readonly converseRaw: (
     key: string,
     audio: Uint8Array,
@@ -20,19 +20,19 @@ export interface TurnService extends Service {
   readonly ffmpegs: FfmpegWitness["starts"]
   readonly ffmpegsAlive: FfmpegWitness["alive"]
   readonly ffmpegHangs: FfmpegWitness["hangs"]
-  /** What is stored of sessions and messages, over all users. */
+  /** The stored sessions and messages of all users. */
   readonly stored: () => Promise<{ readonly sessions: number; readonly messages: number }>
-  /** Resolves once so many turns have begun to receive their upload and are not over. */
+  /** Resolves when `count` turns receive their upload or run. */
   readonly turnsInHand: (count: number) => Promise<void>
-  /** Resolves once so many turns wait for a place. */
+  /** Resolves when `count` turns wait for a slot. */
   readonly turnsWaiting: (count: number) => Promise<void>
-  /** Resolves once nothing of any turn is left, but for so many ffmpegs (0) that wait; rejects naming what is. */
+  /** Resolves when nothing of any turn is left, except for warm ffmpeg processes (0). Rejects with what is left. */
   readonly nothingLeft: (waiting?: number) => Promise<void>
-  /** Forgets scripts, calls and starts: for use before each test. */
+  /** Clears scripts, calls and starts. For `beforeEach`. */
   readonly reset: () => void
 }
 
-/** Resolves with the first truthy value; looks every few ms and rejects after `timeoutMs`, naming what was missed. */
+/** Polls for the first truthy value. Rejects after `timeoutMs` with `what`. */
 export const until = async <T>(
   look: () => T | Promise<T>,
   what: string | (() => string),
@@ -50,7 +50,7 @@ export const until = async <T>(
 }
 
 export const startTurns = async (options: ServiceOptions = {}): Promise<TurnService> => {
-  // Before TMPDIR changes: the test run's own server outlives this service.
+  // Before TMPDIR changes, because the server of the test run outlives this service.
   const database = options.database ?? (await makeDatabase())
   const folder = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
   const restoreTmpdir = setTmpdir(folder)
@@ -134,7 +134,7 @@ export const startTurns = async (options: ServiceOptions = {}): Promise<TurnServ
   }
 }
 
-/** For this process, until what it gives is called. */
+/** Changes TMPDIR of this process until the returned function is called. */
 export const setTmpdir = (folder: string) => {
   const before = process.env.TMPDIR
   process.env.TMPDIR = folder
@@ -144,10 +144,10 @@ export const setTmpdir = (folder: string) => {
   }
 }
 
-/** None of the tests' own folders. */
+/** Folders of turns only, not those of the tests. */
 export const isTurnFolder = (name: string) => /^voice-agent-\d+-/.test(name)
 
-/** Files of turns that this process holds open, deleted or not; where the system tells. */
+/** Files of turns that this process holds open, also deleted ones. Linux only. */
 const openFiles = (folder: string): ReadonlyArray<string> =>
   existsSync("/proc/self/fd")
     ? readdirSync("/proc/self/fd").flatMap((fd) => {

@@ -90,7 +90,7 @@ export const answerLlm = (request: LlmRequest, step: Step): Answer => {
   }
 }
 
-/** `index`: the how-manieth TTS call this is, which sets its tone. */
+/** `index`: the number of the TTS call, which selects its tone. */
 export const answerTts = async (request: TtsRequest, step: Step, index: number): Promise<Answer> => {
   const format = request.response_format
   const spoken = speechOf(

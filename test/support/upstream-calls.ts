@@ -1,9 +1,9 @@
-/** What the scripted upstream remembers of the calls it got, and how a test waits for one. */
+/** The calls that the scripted upstream received, and how a test waits for one. */
 import type { Spoken } from "./upstream-audio.ts"
 import type { LlmRequest, SttRequest, TtsRequest } from "./upstream-requests.ts"
 import type { Stage } from "./upstream-steps.ts"
 
-/** What each stage is asked. */
+/** The request of each stage. */
 export interface Requests {
   readonly stt: SttRequest
   readonly llm: LlmRequest
@@ -44,7 +44,7 @@ export interface Sent {
   readonly token?: string
 }
 
-/** A request that is the client's own mistake, or that went to a path which does not exist. */
+/** A wrong request of the client, such as one to a path that does not exist. */
 export interface Refusal {
   readonly method: string
   readonly path: string

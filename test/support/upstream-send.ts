@@ -4,7 +4,7 @@ import { type Answer, errorEvent, type Part } from "./upstream-answers.ts"
 import type { Call, Outcome } from "./upstream-calls.ts"
 import type { After, BreakOff, Step } from "./upstream-steps.ts"
 
-/** Resolves when all is said or the connection gone. `changed` is called at each sign of progress. */
+/** Resolves when everything is sent or the connection has ended. Calls `changed` after each step. */
 export const sendAnswer = async (
   exchange: Exchange,
   call: Call,
@@ -51,7 +51,7 @@ const perform = async (
   return answer.status < 400 ? "answered" : "failed"
 }
 
-/** A body that stops early, yet properly, cannot have been promised a length. */
+/** A body that ends early, but correctly, has no Content-Length. */
 const framingOf = ({ streamed, parts }: Answer, breakOff: BreakOff | undefined): Framing =>
   streamed || breakOff?.how === "stop" || breakOff?.how === "error event"
     ? "chunked"
@@ -74,7 +74,7 @@ const upTo = ({ parts }: Answer, framing: Framing, after: After | undefined): re
   })
 }
 
-/** A broken connection discards what the client has not read yet; so what was sent gets so many ms to be read. */
+/** A reset discards what the client has not read yet. This pause, in ms, lets the client read it. */
 const READING_MS = 20
 
 const giveUp = async (exchange: Exchange, { how, after }: BreakOff): Promise<Outcome> => {

@@ -1,4 +1,4 @@
-/** What the scripted upstream can be told to do with one call. */
+/** What the scripted upstream can do with one call. */
 
 export type Stage = "stt" | "llm" | "tts"
 
@@ -41,7 +41,7 @@ export interface Step {
   readonly headers?: Readonly<Record<string, string>>
   /** An error in OpenAI's envelope. */
   readonly error?: ApiError
-  /** This body, verbatim, whatever was asked; status 200, JSON unless told. */
+  /** This body, verbatim. Default: status 200, JSON. */
   readonly raw?: { readonly body: string; readonly contentType?: string; readonly status?: number }
   /** How the answer goes wrong on the wire. */
   readonly breakOff?: BreakOff
@@ -79,14 +79,14 @@ const apiError = (status: number, message: string, type: string, more: Partial<A
   error: { status, message, type, ...more },
 })
 
-/** Every way in which the provider lets one down, by name. */
+/** The failures of a provider, by name. */
 export const fail = {
   /** 429; `retryAfter` in seconds or as an HTTP date. */
   rateLimited: (retryAfter?: number | string): Step => ({
     ...apiError(429, "Rate limit reached for requests", "requests", { code: "rate_limit_exceeded" }),
     ...(retryAfter === undefined ? {} : { headers: { "retry-after": String(retryAfter) } }),
   }),
-  /** 429 that no retry will mend. */
+  /** 429 that a retry does not fix. */
   quota: (): Step =>
     apiError(429, "You exceeded your current quota, please check your plan.", "insufficient_quota", {
       code: "insufficient_quota",
@@ -103,7 +103,7 @@ export const fail = {
     }),
   notFound: (): Step =>
     apiError(404, "The model does not exist", "invalid_request_error", { code: "model_not_found" }),
-  /** 408, 409, 500, 503 and whatever else. */
+  /** Any other status, such as 408, 409, 500 and 503. */
   status: (status: number, message = `Scripted ${status}`): Step => apiError(status, message, "server_error"),
 
   html: (status = 200): Step => ({

@@ -1,12 +1,12 @@
 /**
- * A server that speaks OpenAI's wire format over real HTTP: right and at once unless told otherwise, and able to fail
- * in every way that the real one has.
+ * A server that speaks OpenAI's wire format over real HTTP. By default it answers correctly and at once. It can fail in
+ * every way that the real one can.
  *
  *     const upstream = await startUpstream()
  *     upstream.script("llm", [fail.rateLimited(2), { text: "Hello." }])   // one step per call, then the default
  *     await upstream.waitFor(() => upstream.calls("tts")[1], "a second piece")
  *
- * As a process of its own, for benches: `bun test/support/upstream.ts --port 9000 --stt-ms 300 …` (see the end).
+ * As a separate process, for benchmarks: `bun test/support/upstream.ts --port 9000 --stt-ms 300 …` (see the end).
  */
 import { parseArgs } from "node:util"
 import { type Exchange, listenHttp } from "./http-socket.ts"
@@ -30,10 +30,10 @@ export { SAMPLE_RATE, type Spoken, TONES } from "./upstream-audio.ts"
 export type { Call, Outcome, Refusal, Requests, Sent } from "./upstream-calls.ts"
 export { fail, type Stage, type Step } from "./upstream-steps.ts"
 
-/** A step, or one that depends on what is asked. */
+/** A step, or a function from the request to a step. */
 export type Script<S extends Stage> = Step | ((request: Requests[S]) => Step)
 
-/** The pace of a healthy provider; what is left out is instant. */
+/** The latency of a healthy provider. Absent: instant. */
 export interface Latency {
   readonly sttMs?: number | undefined
   readonly llmFirstTokenMs?: number | undefined
@@ -48,19 +48,19 @@ export interface Upstream {
   readonly baseUrl: string
   /** Appends steps, one per call. */
   readonly script: <S extends Stage>(stage: S, steps: readonly Script<S>[]) => void
-  /** What a call without a scripted step gets. */
+  /** The step of a call without a scripted one. */
   readonly default: <S extends Stage>(stage: S, step: Script<S>) => void
   /** Fields of a step win over it. */
   readonly latency: (latency: Latency) => void
   readonly calls: <S extends Stage>(stage: S) => readonly Call<Requests[S]>[]
-  /** Requests that the real one would refuse: usually to be asserted empty. They use up no step. */
+  /** Requests that the real server would refuse. Tests usually expect none. They use up no step. */
   readonly refusals: () => readonly Refusal[]
   readonly openCalls: () => number
   /** TCP connections, idle ones included. */
   readonly openConnections: () => number
   /** Resolves with the first truthy value, looked for after every event; rejects after `timeoutMs` (20,000). */
   readonly waitFor: <T>(look: () => T, what?: string, timeoutMs?: number) => Promise<NonNullable<T>>
-  /** Drops what is in flight, and forgets scripts, defaults, latency and log. */
+  /** Drops open requests, and clears scripts, defaults, latency and calls. */
   readonly reset: () => void
   readonly stop: () => Promise<void>
 }
@@ -79,7 +79,7 @@ export const startUpstream = async (options: UpstreamOptions = {}): Promise<Upst
   let nextId = 0
   let refusals: Refusal[] = []
 
-  /** One endpoint: how it reads, what it answers, what it was told and what it was asked. */
+  /** One endpoint: its parser, its answers, its scripted steps and its calls. */
   const endpoint = <S extends Stage>(
     stage: S,
     read: (request: Exchange["request"]) => Requests[S] | Promise<Requests[S]>,

@@ -24,7 +24,7 @@ const conversation = Effect.gen(function* () {
     Stream.runForEach((segment) => Ref.update(heard, (segments) => [...segments, segment])),
     Effect.forkScoped,
   )
-  /** Lets every fibre run until it waits; no time passes on the test clock. */
+  /** Lets every fiber run until it waits; no time passes on the test clock. */
   const settle = TestClock.adjust(0)
   return {
     say: (...parts: ReadonlyArray<string>) => Effect.zipRight(Queue.offerAll(tokens, parts), settle),

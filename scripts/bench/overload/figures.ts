@@ -2,36 +2,36 @@ import { isHeard, type Outcome } from "../client.ts"
 import type { Probed } from "../probing.ts"
 import { median, percentile } from "../statistics.ts"
 
-/** What the service met with under one load. Times in ms. */
+/** The figures of one load. Times in ms. */
 export interface Figures {
-  /** What the load was, in words. */
+  /** A description of the load. */
   readonly load: string
   readonly asked: number
   readonly heard: number
-  /** Why others were not, each with how many. */
+  /** The reasons of failed turns, with their counts. */
   readonly failures: ReadonlyMap<string, number>
-  /** Refusals that did not say when to try again, and turns that broke. */
+  /** Refusals without Retry-After, and turns that broke off. */
   readonly improper: number
   readonly turnsPerSecond: number
-  /** By the service's own clock, from the end of the upload: of the turns that it accepted. */
+  /** Of accepted turns, from the end of the upload, measured by the service. */
   readonly ownFirstAudio: { readonly p50: number; readonly p95: number }
-  /** By the client's clock, the wait for a place included. */
+  /** Measured by the client, including the wait for a slot. */
   readonly firstByte: { readonly p50: number; readonly p95: number }
-  /** Median; NaN where none was refused. */
+  /** Median; NaN if no turn was refused. */
   readonly refusedAfter: number
   readonly health: Probed
   readonly ready: Probed
-  /** Of one core, 0 to 1 and over. */
+  /** In cores: 1 is one core fully used. */
   readonly ownCpu: number
   readonly peakMb: number
 }
 
-/** What was seen of the service from outside while it lasted. */
+/** What was observed from outside the service. */
 export interface Witnessed extends Pick<Figures, "load" | "health" | "ready" | "ownCpu" | "peakMb"> {
   readonly wallMs: number
 }
 
-/** The proper way to refuse: 503 or 429, and when to try again. */
+/** A correct refusal: 503 or 429, with Retry-After. */
 const isProper = (failure: string, hasRetryAfter: boolean) => /^(503|429) /.test(failure) && hasRetryAfter
 
 export const figuresOf = ({ wallMs, ...witnessed }: Witnessed, outcomes: ReadonlyArray<Outcome>): Figures => {

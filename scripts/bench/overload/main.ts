@@ -1,5 +1,5 @@
 /**
- * Shows that the service goes on carrying what it carries while several times as much is asked of it.
+ * Shows that accepted turns keep their pace while several times as many turns arrive.
  * `bun run overload --help` shows the options.
  */
 import { runCommand } from "../command.ts"

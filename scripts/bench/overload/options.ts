@@ -2,9 +2,9 @@ import { parseArgs } from "node:util"
 import { defaultMaxTurns, hostResources } from "../../../src/capacity.ts"
 
 export interface Options {
-  /** How much more comes than the service carries. */
+  /** The overload, as a multiple of the rate that the service carries. */
   readonly times: number
-  /** How long each load lasts. */
+  /** Duration of each load, in ms. */
   readonly ms: number
   readonly maxTurns: number
   /** Whether the results are written to docs. */
@@ -18,7 +18,7 @@ export const usage = `Usage: bun run overload [options]
   --max-turns 32   MAX_TURNS of the service (its own default for this machine)
   --write          write the section of docs/reliability.md`
 
-/** Throws a sentence where an option is unknown or wrong. */
+/** Throws an error with a sentence if an option is unknown or wrong. */
 export const readOptions = (args: ReadonlyArray<string>): Options => {
   const text = (value: string) => ({ type: "string", default: value }) as const
   const { values } = parseArgs({

@@ -10,16 +10,16 @@ import { type Figures, figuresOf } from "./figures.ts"
 import type { Options } from "./options.ts"
 import type { Loads } from "./verdict.ts"
 
-/** Who take the turns: so many that none of them is refused for taking too many. */
+/** Enough users that none reaches MAX_TURNS_PER_USER. */
 const users = 100
 
-/** With so many clients nothing waits for anything. */
+/** With this many clients nothing waits. */
 const calmClients = 4
 
-/** Between two looks at the memory, in ms. */
+/** Between two samples of the memory, in ms. */
 const lookMs = 200
 
-/** What the service does while `load` lasts. */
+/** Observes the service while `load` runs. */
 const measure = async (
   { api, pid }: Service,
   name: string,
@@ -51,7 +51,7 @@ const measure = async (
   }
 }
 
-/** All loads one after the other on one service, each told to `onRow` as it is measured. */
+/** Runs all loads one after the other on one service. `onRow` gets each row as it is measured. */
 export const overload = async (
   { times, ms, maxTurns }: Options,
   onRow: (row: Figures) => void,
@@ -70,7 +70,7 @@ export const overload = async (
       if (speaker === undefined) throw new Error("Nobody speaks.")
       return takeTurn(speaker)
     }
-    // Until the runtime has compiled what is hot.
+    // Warm-up: until the runtime has compiled the hot code.
     const warm = await takeTogether(maxTurns, 3, turn)
     const spreadMs = median(warm.counted.filter(isHeard).map(({ lastByteMs }) => lastByteMs))
     if (Number.isNaN(spreadMs)) throw new Error(`All turns fail: ${JSON.stringify(warm.counted[0])}`)

@@ -5,26 +5,26 @@ import type { Figures } from "./figures.ts"
 export interface Loads {
   /** A few clients: the service's normal pace. */
   readonly calm: Figures
-  /** As many clients as it takes turns at a time. */
+  /** MAX_TURNS clients. */
   readonly full: Figures
-  /** Turns that come at a multiple of the rate of that. */
+  /** New turns at a multiple of the rate of `full`. */
   readonly over: Figures
   readonly afterwards: Figures
 }
 
-/** How much slower the pace may be and still be the normal one: what budgets allow to 32 clients. */
+/** How much slower an accepted turn may be: the budget for 32 clients. */
 const mostPace = 1.15
-/** Of what asks whether it lives, in ms. */
+/** The longest response time of a health check, in ms. */
 const mostProbeMs = 50
 /**
- * How much more memory it may take than at full load: what waits for a place, and what is refused. A peak falls on a
- * collection of garbage or between two: in the soak of 10,000 turns, at a constant load, it was a third above the median.
+ * How much more memory than at full load is allowed, for waiting and refused turns. A peak depends on the garbage
+ * collector: in the soak of 10,000 turns, at a constant load, it was a third above the median.
  */
 const mostMemory = 1.5
 
 const ms = (value: number) => `${value.toFixed(0)} ms`
 
-/** A figure that is none (NaN) meets nothing. */
+/** NaN, a missing figure, meets no limit. */
 const atMost = (budget: string, value: number, bound: number, show: (value: number) => string): Verdict => ({
   budget,
   limit: `at most ${show(bound)}`,

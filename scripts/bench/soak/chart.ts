@@ -3,18 +3,18 @@ import { documentOf, escaped, margin, rounded, stepOf, width } from "../picture.
 export interface Point {
   readonly seconds: number
   readonly residentMb: number
-  /** The heap, and what it holds outside of itself. */
+  /** The heap and external memory. */
   readonly heldMb: number
 }
 
-/** A stretch of the time with its median. */
+/** A span of time with its median. */
 export interface Level {
   readonly from: number
   readonly to: number
   readonly residentMb: number
 }
 
-/** In px. */
+/** Sizes in px. */
 const left = 70
 const right = width - margin
 const top = 64
@@ -26,10 +26,10 @@ const ticksOf = (end: number, steps: ReadonlyArray<number>): ReadonlyArray<numbe
   return Array.from({ length: Math.ceil(end / step) + 1 }, (_, i) => i * step)
 }
 
-/** The minute and second of an axis's mark. */
+/** The label of an axis mark: minute and second. */
 const clock = (seconds: number) => `${Math.floor(seconds / 60)}:${`${seconds % 60}`.padStart(2, "0")}`
 
-/** Memory over the time of the load, as an SVG document; `levels` are drawn across it. */
+/** Memory over the time of the load, as an SVG document. `levels` are horizontal lines. */
 export const drawMemory = (
   title: string,
   points: ReadonlyArray<Point>,

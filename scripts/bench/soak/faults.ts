@@ -1,6 +1,6 @@
 /**
- * What goes wrong at the provider is planned by the client: its recording, or its text, tells the scripted upstream by a
- * mark which stage fails, and how. So it is known of every answer whether it was provoked.
+ * The client plans each fault at the provider. A mark in its recording or text tells the scripted upstream which stage
+ * fails, and how. So the soak knows for every response whether its failure was planned.
  */
 import type { PCGRandom } from "effect/Utils"
 import { fail, type Stage, type Step } from "../../../test/support/upstream-steps.ts"
@@ -14,24 +14,24 @@ export interface Fault {
   readonly how: (typeof faults)[number]
 }
 
-/** The mark of a turn is its place in here; at 0 all goes well. */
+/** The mark of a turn is its index here. 0: no fault. */
 export const plans: ReadonlyArray<Fault | undefined> = [
   undefined,
   ...stages.flatMap((stage) => faults.map((how): Fault => ({ stage, how }))),
 ]
 
-/** What a recording of a mark lasts, in s: far enough apart for what encoders add, which is up to 0.1 s. */
+/** The duration of a mark's recording in s. Encoders add up to 0.1 s, so the durations are further apart. */
 export const secondsOf = (mark: number): number => 1 + mark * 0.2
 
-/** By the size of a 16 kHz mono 16-bit WAV. */
+/** From the size of a 16 kHz mono 16-bit WAV. */
 export const markOfWav = (bytes: number): number => Math.round((bytes / 32_000 - 1) / 0.2)
 
 export const markOfText = (text: string): number => Number(/\bmark (\d+)\b/i.exec(text)?.[1] ?? 0)
 
-/** What is said in a turn of this mark. */
+/** The transcript of a turn with this mark. */
 export const questionOf = (mark: number): string => `With mark ${mark} I ask what there is to see.`
 
-/** Two sentences, each spoken for itself, and so each with the mark. */
+/** Two sentences, each with the mark, because each is a speech request of its own. */
 export const replyOf = (mark: number): string =>
   `There is a museum by the river, and mark ${mark} is on its door. It opens at nine, says mark ${mark}, and it is worth the walk.`
 
@@ -45,10 +45,10 @@ const ways: { readonly [how in Fault["how"]]: (random: PCGRandom, stage: Stage) 
   slow: (_, stage) => (stage === "stt" ? { delayMs: 1500 } : { chunkDelayMs: 60, realTimeFactor: 3 }),
 }
 
-/** How often a call fails that is meant to: less than always, so that some turns are saved by a retry. */
+/** The share of planned faults that occur: below 1, so that a retry saves some turns. */
 const share = 0.75
 
-/** What the upstream does with a call of this mark. */
+/** What the upstream does with a request of this mark. */
 export const stepOf = (stage: Stage, mark: number, random: PCGRandom): Step => {
   const plan = plans[mark]
   const text = stage === "stt" ? { text: questionOf(mark) } : stage === "llm" ? { text: replyOf(mark) } : {}
@@ -56,8 +56,8 @@ export const stepOf = (stage: Stage, mark: number, random: PCGRandom): Step => {
   return { ...text, ...ways[plan.how](random, stage) }
 }
 
-/** The errors with which a turn of this mark may end: none where all goes well, or only slowly. */
-export const provokedCodes = (mark: number): ReadonlyArray<string> => {
+/** The error codes of a turn with this mark. None for a mark without a fault, or with a slow provider. */
+export const plannedCodes = (mark: number): ReadonlyArray<string> => {
   const plan = plans[mark]
   if (plan === undefined || plan.how === "slow") return []
   return plan.how === "rate limited" ? ["RATE_LIMIT_EXCEEDED"] : [`${plan.stage.toUpperCase()}_FAILED`]

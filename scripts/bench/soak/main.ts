@@ -1,6 +1,6 @@
 /**
- * Drives the service with all that clients and providers do to it, at random and for long, and looks whether everything
- * comes back to where it was. `bun run soak --help` shows the options.
+ * Loads the service for a long time with everything that clients and providers do, at random, and checks that memory,
+ * files, processes and connections return to their level. `bun run soak --help` shows the options.
  */
 import { join } from "node:path"
 import { runCommand } from "../command.ts"
@@ -11,7 +11,7 @@ import { describe, picture } from "./report.ts"
 import { soak } from "./run.ts"
 import { isGood, verdictsOf } from "./verdict.ts"
 
-/** The exit code: 0 where all is as it should be. */
+/** The exit code: 0 if every limit is met. */
 const main = async (options: Options, command: string) => {
   const machine = describeMachine()
   console.log(`Machine: ${machine}\nSeed: ${options.seed}`)

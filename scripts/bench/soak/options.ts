@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util"
 
 export interface Options {
-  /** How long the load lasts: so many ms, or until so many turns have begun. */
+  /** The end of the load: after this many ms, or after this many turns. */
   readonly length: { readonly ms: number } | { readonly turns: number }
   readonly perSecond: number
   readonly seed: number
@@ -19,7 +19,7 @@ export const usage = `Usage: bun run soak [minutes] [options]
   --rest-seconds 40   how long the service rests before it is looked at: it keeps connections to the database for 30 s
   --write             write the section of docs/reliability.md, and its picture`
 
-/** Throws a sentence where an option is unknown or wrong. */
+/** Throws an error with a sentence if an option is unknown or wrong. */
 export const readOptions = (args: ReadonlyArray<string>): Options => {
   const text = { type: "string" } as const
   const { values, positionals } = parseArgs({

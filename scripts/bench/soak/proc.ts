@@ -1,14 +1,14 @@
-/** What the system knows of a process. Linux only: read from /proc. */
+/** What the system knows of a process, from /proc (Linux). */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 
 export interface ProcessStat {
   readonly name: string
   readonly parent: number
-  /** Ended, and not yet asked for its exit code. */
+  /** Ended, but its exit code was not read yet. */
   readonly isZombie: boolean
 }
 
-/** Of /proc/PID/stat. The name stands in brackets, and may itself hold blanks and brackets. */
+/** Parses /proc/PID/stat. The name is in brackets, and may contain spaces and brackets. */
 export const parseStat = (text: string): ProcessStat => {
   const open = text.indexOf("(")
   const close = text.lastIndexOf(")")
@@ -22,7 +22,7 @@ export interface Connection {
   readonly inode: string
 }
 
-/** "01" in the kernel's own list of TCP states. */
+/** TCP_ESTABLISHED in the kernel's list of TCP states. */
 const established = "01"
 
 const portOf = (address = "") => Number.parseInt(address.split(":")[1] ?? "", 16)
@@ -40,24 +40,24 @@ export const parseTcp = (text: string): ReadonlyArray<Connection> =>
       inode,
     }))
 
-/** The inode of a socket by where its descriptor leads: `socket:[12345]`. */
+/** The inode of a socket, from the target of its descriptor: `socket:[12345]`. */
 export const socketInode = (link: string): string | undefined => /^socket:\[(\d+)\]$/.exec(link)?.[1]
 
 export interface Ports {
-  /** Where the service listens. */
+  /** The port of the service. */
   readonly own: number
   readonly upstream: number
 }
 
 export type Peer = "client" | "upstream" | "database"
 
-/** Who is at the other end. The service connects to nobody else. */
+/** The kind of the other end. The service has no other connections. */
 export const peerOf = ({ localPort, remotePort }: Connection, { own, upstream }: Ports): Peer => {
   if (localPort === own) return "client"
   return remotePort === upstream ? "upstream" : "database"
 }
 
-/** What is gone before it could be read counts for nothing. */
+/** A process or file that ended before it was read counts as absent. */
 const orNone = <A>(read: () => A, none: A): A => {
   try {
     return read()
@@ -66,7 +66,7 @@ const orNone = <A>(read: () => A, none: A): A => {
   }
 }
 
-/** Where the descriptors of a process lead. */
+/** The targets of a process's file descriptors. */
 export const openFiles = (pid: number): ReadonlyArray<string> =>
   readdirSync(`/proc/${pid}/fd`).map((fd) => orNone(() => readlinkSync(`/proc/${pid}/fd/${fd}`), ""))
 
@@ -76,7 +76,7 @@ export const childrenOf = (pid: number): ReadonlyArray<ProcessStat> =>
     .flatMap((other) => orNone(() => [parseStat(readFileSync(`/proc/${other}/stat`, "utf8"))], []))
     .filter(({ parent }) => parent === pid)
 
-/** The connections that a process with these files holds, by who is at the other end. */
+/** The connections among these files, by the kind of the other end. */
 export const connectionsOf = (
   pid: number,
   files: ReadonlyArray<string>,

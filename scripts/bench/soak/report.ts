@@ -6,31 +6,31 @@ import type { Run } from "./run.ts"
 import type { Sample } from "./sample.ts"
 import { early, late, verdictsOf, windowOf } from "./verdict.ts"
 
-/** A run, and what it was made on. */
+/** A run, and its machine. */
 export interface Report extends Others {
   readonly run: Run
   readonly machine: string
   readonly seed: number
-  /** The command that makes this report again. */
+  /** The command that repeats the measurement. */
   readonly command: string
 }
 
 const rows: ReadonlyArray<readonly [name: keyof Sample, what: string]> = [
   ["residentMb", "resident memory, MB"],
   ["heapMb", "heap, MB, with garbage"],
-  ["externalMb", "held outside of the heap, MB"],
+  ["externalMb", "external memory, MB"],
   ["files", "open files"],
-  ["ffmpegs", "ffmpegs, with the 2 at most that wait for a recording"],
+  ["ffmpegs", "ffmpeg processes, including up to 2 that wait"],
   ["otherChildren", "other child processes"],
   ["clients", "connections of clients"],
   ["upstream", "connections to the provider"],
   ["database", "connections to the database"],
   ["tempFiles", "temporary files and folders"],
-  ["fibres", "fibres"],
-  ["turns", "turns in hand"],
+  ["fibers", "fibers"],
+  ["turns", "running turns"],
 ]
 
-/** What there was at the start, before, during and after. */
+/** The levels at the start, before, during and after the load. */
 const levelsTable = ({ started, before, during, after }: Run): string =>
   plainTable(
     ["", "just started", "before", "during, median", "during, most", "after"],
@@ -41,18 +41,18 @@ const levelsTable = ({ started, before, during, after }: Run): string =>
     }),
   )
 
-/** How often each kind of visit was paid, and how its requests ended. */
-const visitsTable = ({ met }: Run): string =>
+/** The number of visits of each kind, and how their requests ended. */
+const visitsTable = ({ outcomes }: Run): string =>
   plainTable(
-    ["visit", "times", "its requests ended"],
+    ["visit", "times", "how its requests ended"],
     Object.keys(kinds).map((kind) => {
-      const those = met.filter((each) => each.kind === kind)
+      const those = outcomes.filter((each) => each.kind === kind)
       const ends = Map.groupBy(
         those.flatMap(({ ends }) => ends),
         (end) => end,
       )
-      const told = [...ends].toSorted(([, a], [, b]) => b.length - a.length)
-      return [kind, `${those.length}`, told.map(([end, { length }]) => `${end} ${length}`).join(", ")]
+      const sorted = [...ends].toSorted(([, a], [, b]) => b.length - a.length)
+      return [kind, `${those.length}`, sorted.map(([end, { length }]) => `${end} ${length}`).join(", ")]
     }),
   )
 
@@ -92,7 +92,7 @@ export const describe = (report: Report): string => {
 - \`/health\` answered in ${times(run.health)}; \`/ready\` in ${times(run.ready)}.
 
 ${verdictTable(verdictsOf(run))}
-${wrong.length === 0 ? "" : `\nWhat was wrong:\n\n${[...new Set(wrong)].map((what) => `- ${what}`).join("\n")}\n`}
+${wrong.length === 0 ? "" : `\nFailures:\n\n${[...new Set(wrong)].map((what) => `- ${what}`).join("\n")}\n`}
 ![The service's memory over the time of the load](soak-memory.svg)
 
 ${levelsTable(run)}

@@ -14,30 +14,30 @@ import {
   takeWarnings,
 } from "../programs.ts"
 import { makeAccounts } from "./account.ts"
+import { makeInputs } from "./inputs.ts"
 import { firstOfAll, makeMix, type Visit } from "./mix.ts"
 import type { Options } from "./options.ts"
-import { makeSayings } from "./said.ts"
 import { makeSampler, type Sample } from "./sample.ts"
 import { inconsistencies } from "./stored.ts"
 import type { Seen } from "./verdict.ts"
-import { type Met, maxAudioMb, pay } from "./visits.ts"
+import { maxAudioMb, type Outcome, runVisit } from "./visits.ts"
 
-/** All that one run has found. */
+/** The result of one run. */
 export interface Run extends Seen {
-  /** Just started, without a turn taken. */
+  /** Before the first turn. */
   readonly started: Sample
-  readonly met: ReadonlyArray<Met>
+  readonly outcomes: ReadonlyArray<Outcome>
   readonly health: Probed
   readonly ready: Probed
-  /** Of the load. */
+  /** Duration of the load. */
   readonly wallMs: number
 }
 
-/** At a time; more than the load has on a machine that carries it. */
+/** Concurrent visits. A machine that carries the load has fewer. */
 const mostAtATime = 64
 const accounts = 24
 
-/** Of the service: a call that hangs costs seconds, and a turn fails by nothing but what was planned for it. */
+/** Settings of the service. A request that hangs costs seconds only, and a turn fails only by its planned fault. */
 const settings = {
   STT_TIMEOUT_SECONDS: "4",
   LLM_TIMEOUT_SECONDS: "4",
@@ -46,7 +46,7 @@ const settings = {
   MAX_AUDIO_SIZE_MB: `${maxAudioMb}`,
 }
 
-/** At a port, where it was there before. */
+/** `port`: that of an earlier upstream, so that the service finds it again. */
 const startUpstream = (seed: number, port = 0) =>
   startProgram(["scripts/bench/soak/upstream.ts", `${seed}`, `${port}`], {}, (line) =>
     line.startsWith("http"),
@@ -54,14 +54,14 @@ const startUpstream = (seed: number, port = 0) =>
 
 const portOf = (url: string) => Number(new URL(url).port)
 
-const describeSample = ({ seconds, residentMb, fibres, turns }: Sample, taken: number) =>
-  `After ${seconds.toFixed(0)} s: ${taken} turns taken, ${turns} in hand, ${residentMb.toFixed(0)} MB, ${fibres} fibres`
+const describeSample = ({ seconds, residentMb, fibers, turns }: Sample, taken: number) =>
+  `After ${seconds.toFixed(0)} s: ${taken} turns taken, ${turns} running, ${residentMb.toFixed(0)} MB, ${fibers} fibers`
 
-/** Runs the soak, telling `tell` how it goes on; nothing that it started is left afterwards. */
+/** Runs the soak and reports progress to `tell`. Ends everything that it started. */
 export const soak = async (options: Options, tell: (line: string) => void): Promise<Run> => {
-  const sayings = await makeSayings()
+  const inputs = await makeInputs()
   await pause(0)
-  // Before the folder for uploads is made: the database lies beside it.
+  // Before TMPDIR is set: the database's folder is not in it.
   const database = await makeDatabase()
   const folder = await mkdtemp(join(tmpdir(), "soak-"))
   try {
@@ -73,8 +73,8 @@ export const soak = async (options: Options, tell: (line: string) => void): Prom
     })
     const ports = { own: portOf(service.api), upstream: portOf(first.line) }
     const sample = makeSampler({ service, ports, folder })
-    const place = { api: service.api, sayings }
-    const met: Array<Met> = []
+    const place = { api: service.api, inputs }
+    const outcomes: Array<Outcome> = []
     let turns = 0
 
     await pause(3000)
@@ -83,15 +83,15 @@ export const soak = async (options: Options, tell: (line: string) => void): Prom
     const users = await makeAccounts(service.api, accounts)
     const visit = async (one: Visit) => {
       try {
-        const what = await users.use((account) => pay(place, account, one))
+        const what = await users.use((account) => runVisit(place, account, one))
         turns += what.turns
-        met.push(what)
+        outcomes.push(what)
         for (const each of what.wrong) tell(`Wrong: ${each}`)
       } catch (error) {
-        if (!isClosed()) users.wrong.push(`no answer to an account that opens or leaves (${error})`)
+        if (!isClosed()) users.wrong.push(`no response to an account that opens or leaves (${error})`)
       }
     }
-    /** Without the upstream, and so without the connections to it that wait for another call. */
+    /** Stops the upstream, which closes the idle connections to it. */
     const rest = async (upstream: Program) => {
       await upstream.stop()
       tell(`At rest for ${options.restMs / 1000} s`)
@@ -124,7 +124,7 @@ export const soak = async (options: Options, tell: (line: string) => void): Prom
     }
     const next = makeMix(options.seed)
     const arriving = arrive({ perSecond, mostAtATime }, () => visit(next()), isOver)
-    // A service that ends meanwhile ends the run: there is nothing left to look at.
+    // If the service ends, the run ends.
     const [wallMs] = await Promise.all([watch(), arriving])
     const probed = { health: await health(), ready: await ready() }
     const after = await rest(upstream)
@@ -133,8 +133,8 @@ export const soak = async (options: Options, tell: (line: string) => void): Prom
       before,
       during,
       after,
-      met,
-      wrong: [...met.flatMap(({ wrong }) => wrong), ...users.wrong],
+      outcomes,
+      wrong: [...outcomes.flatMap(({ wrong }) => wrong), ...users.wrong],
       inconsistencies: await inconsistencies(database.sql, users.answered()),
       defects: [...takeWarnings().keys()].filter((text) => text.startsWith("request.defect")),
       ...probed,

@@ -4,24 +4,24 @@ import { costOf } from "../cost.ts"
 import type { Service } from "../programs.ts"
 import { childrenOf, connectionsOf, openFiles, type Ports } from "./proc.ts"
 
-/** What the service has in hand at one moment: the first line by the system's account, the second by its own. */
+/** What the service holds at one moment, as seen by the system and by the service itself. */
 export interface Sample {
-  /** Since the first sample. */
+  /** Seconds since the first sample. */
   readonly seconds: number
   readonly residentMb: number
   readonly files: number
-  /** Those that wait for a recording among them. */
+  /** Including those that wait for a recording. */
   readonly ffmpegs: number
   readonly otherChildren: number
   readonly clients: number
   readonly upstream: number
   readonly database: number
-  /** In the folder for uploads. */
+  /** In TMPDIR. */
   readonly tempFiles: number
 
   readonly heapMb: number
   readonly externalMb: number
-  readonly fibres: number
+  readonly fibers: number
   readonly turns: number
 }
 
@@ -30,7 +30,7 @@ const Status = Schema.parseJson(
     event: Schema.Literal("server.status"),
     heapMb: Schema.Number,
     externalMb: Schema.Number,
-    fibres: Schema.Number,
+    fibers: Schema.Number,
     turns: Schema.Number,
   }),
 )
@@ -40,18 +40,18 @@ const isStatus = (line: string) => line.includes('"event":"server.status"')
 export interface Watched {
   readonly service: Service
   readonly ports: Ports
-  /** Its TMPDIR, which is nobody else's. */
+  /** Its TMPDIR, which no other process uses. */
   readonly folder: string
 }
 
-/** Looks at the service from outside, and has it say the rest. */
+/** Reads what the system knows of the service, and gets the rest by SIGUSR2. */
 export const makeSampler = ({ service, ports, folder }: Watched): (() => Promise<Sample>) => {
   const { pid } = service
   const begun = performance.now()
   return async () => {
     const said = service.says(isStatus)
     process.kill(pid, "SIGUSR2")
-    const { heapMb, externalMb, fibres, turns } = Schema.decodeUnknownSync(Status)(await said)
+    const { heapMb, externalMb, fibers, turns } = Schema.decodeUnknownSync(Status)(await said)
     const files = openFiles(pid)
     const children = childrenOf(pid)
     const { client, upstream, database } = connectionsOf(pid, files, ports)
@@ -67,7 +67,7 @@ export const makeSampler = ({ service, ports, folder }: Watched): (() => Promise
       tempFiles: readdirSync(folder, { recursive: true }).length,
       heapMb,
       externalMb,
-      fibres,
+      fibers,
       turns,
     }
   }

@@ -1,6 +1,6 @@
 import type { SQL } from "bun"
 
-/** What is wrong with what is stored, each with a sentence; `answered`: the turns that were answered whole. */
+/** Inconsistencies of the stored data, as sentences. `answered`: ids of the completed turns. */
 export const inconsistencies = async (
   sql: SQL,
   answered: ReadonlyArray<string>,

@@ -1,44 +1,44 @@
-/** One turn of the soak on a socket of its own, and how its answer is judged. */
+/** One turn of the soak on a socket of its own, and how it ended. */
 import { multipart, multipartType } from "../../../test/support/multipart.ts"
 import { connectRaw, head, type RawAnswer, type RawClient } from "../../../test/support/raw-http.ts"
-import { type Account, openSession, patienceMs } from "./account.ts"
+import { type Account, answerTimeoutMs, openSession } from "./account.ts"
 import { questionOf } from "./faults.ts"
+import type { Inputs } from "./inputs.ts"
 import type { Accept, Visit } from "./mix.ts"
-import type { Sayings } from "./said.ts"
 
 export interface TurnRequest {
   readonly head: string
   readonly body: Uint8Array
 }
 
-/** Where a turn of this visit goes: a text has to name a session, a recording may. */
-const sessionOf = async (api: string, account: Account, { saidAs, goesOn }: Visit) => {
-  if (goesOn && account.sessionId !== undefined) return account.sessionId
-  return saidAs === "text" ? openSession(api, account) : undefined
+/** The session of this visit's turn. A text needs one; a recording does not. */
+const sessionOf = async (api: string, account: Account, { input, continuesSession }: Visit) => {
+  if (continuesSession && account.sessionId !== undefined) return account.sessionId
+  return input === "text" ? openSession(api, account) : undefined
 }
 
-interface Asked extends Pick<Visit, "saidAs" | "accept" | "mark"> {
+interface Asked extends Pick<Visit, "input" | "accept" | "mark"> {
   readonly sessionId: string | undefined
   readonly headers?: Record<string, string>
 }
 
 /** The bytes of a turn's request. */
 export const requestOf = (
-  { recordings }: Sayings,
+  { recordings }: Inputs,
   key: string,
-  { saidAs, accept, mark, sessionId, headers }: Asked,
+  { input, accept, mark, sessionId, headers }: Asked,
 ): TurnRequest => {
   const common = { authorization: `Bearer ${key}`, accept, ...headers }
-  if (saidAs === "text") {
+  if (input === "text") {
     const body = Buffer.from(JSON.stringify({ text: questionOf(mark) }))
     const line = `POST /api/v1/sessions/${sessionId}/messages`
     const type = "application/json"
     return { head: head(line, { ...common, "content-type": type, "content-length": `${body.length}` }), body }
   }
-  return formOf(recordings[saidAs][mark] ?? new Uint8Array(), sessionId, common)
+  return formOf(recordings[input][mark] ?? new Uint8Array(), sessionId, common)
 }
 
-/** A recording in its form. */
+/** A recording as a multipart form. */
 export const formOf = (
   audio: Uint8Array,
   sessionId: string | undefined,
@@ -55,14 +55,14 @@ export const formOf = (
 /** The request of a visit's turn. */
 export const askOf = async (
   api: string,
-  sayings: Sayings,
+  inputs: Inputs,
   account: Account,
   visit: Visit,
   headers: Record<string, string> = {},
 ): Promise<TurnRequest> =>
-  requestOf(sayings, account.key, { ...visit, headers, sessionId: await sessionOf(api, account, visit) })
+  requestOf(inputs, account.key, { ...visit, headers, sessionId: await sessionOf(api, account, visit) })
 
-/** A connection with all of the request on it. */
+/** Sends the whole request on a new connection. */
 export const send = async (api: string, { head, body }: TurnRequest): Promise<RawClient> => {
   const client = await connectRaw(api)
   await client.send(head)
@@ -70,13 +70,16 @@ export const send = async (api: string, { head, body }: TurnRequest): Promise<Ra
   return client
 }
 
-/** The answer when it is enough, whole or gone; rejects where there is none in time. */
+/** The response when `isEnough` accepts it, it is complete, or the connection ended. Rejects after the time-out. */
 export const waitFor = async (
   client: RawClient,
   isEnough: (answer: RawAnswer) => boolean = () => false,
 ): Promise<RawAnswer> => {
   const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new Error(`no answer within ${patienceMs} ms`)), patienceMs)
+  const timer = setTimeout(
+    () => late.reject(new Error(`no response within ${answerTimeoutMs} ms`)),
+    answerTimeoutMs,
+  )
   try {
     return await Promise.race([client.until(isEnough), late.promise])
   } finally {
@@ -89,11 +92,11 @@ const lastEvent = (body: string) => [...body.matchAll(/^event: (\S+)\ndata: (.*)
 const codeIn = (text: string) => /"error":"(\w+)"/.exec(text)?.[1]
 
 /**
- * How a turn ended for its client: "whole"; "broke off", with the code where an event told it; or the status and code of
- * an answer that says no.
+ * How a turn ended for its client: "whole"; "broke off", with the code of an error event; or the status and code of an
+ * error.
  */
 export const endOf = ({ status, body, whole }: RawAnswer, accept: Accept): string => {
-  if (status === 0) return "no answer"
+  if (status === 0) return "no response"
   if (status !== 200) return `${status} ${codeIn(body.toString()) ?? "without a code"}`
   if (!whole) return "broke off"
   if (accept !== "text/event-stream") return "whole"

@@ -1,5 +1,5 @@
 /**
- * The scripted upstream of the soak, as a process of its own: each call goes as its turn's mark says.
+ * The scripted upstream of the soak, as a separate process. The mark of a turn decides how its requests end.
  * Usage: bun scripts/bench/soak/upstream.ts SEED PORT
  */
 import { PCGRandom } from "effect/Utils"
@@ -7,7 +7,7 @@ import { startUpstream } from "../../../test/support/upstream.ts"
 import { prepareSpeech } from "../../../test/support/upstream-audio.ts"
 import { markOfText, markOfWav, stepOf } from "./faults.ts"
 
-/** Quick, so that many turns are taken in a minute; slow enough that several are in hand at a time. */
+/** Fast enough for many turns a minute, and slow enough that several run at the same time. */
 const pace = {
   sttMs: 150,
   llmFirstTokenMs: 100,

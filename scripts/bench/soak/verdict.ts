@@ -2,46 +2,46 @@ import type { Verdict } from "../budgets.ts"
 import { median } from "../statistics.ts"
 import type { Sample } from "./sample.ts"
 
-/** All that a run has seen. */
+/** The observations of a run. */
 export interface Seen {
   /** At rest, before the load and after it. */
   readonly before: Sample
   readonly after: Sample
-  /** Each second of the load. */
+  /** One sample a second during the load. */
   readonly during: ReadonlyArray<Sample>
-  /** Of the load, with those that ended otherwise than whole. */
+  /** Turns during the load, including those that failed. */
   readonly turns: number
-  /** What clients met that must not be, and what is wrong with what is stored. */
+  /** Unexpected responses, and inconsistencies in the stored data. */
   readonly wrong: ReadonlyArray<string>
   readonly inconsistencies: ReadonlyArray<string>
-  /** What the `request.defect` events in the service's log say, each once. */
+  /** The distinct `request.defect` events of the service's log. */
   readonly defects: ReadonlyArray<string>
 }
 
-/** The samples of the load from the one share (0 to 1) of its time to the other. */
+/** The samples between two shares (0 to 1) of the load's time. */
 export const windowOf = <A>(samples: ReadonlyArray<A>, from: number, to: number): ReadonlyArray<A> =>
   samples.slice(Math.floor(samples.length * from), Math.floor(samples.length * to))
 
-/** The windows that are compared: the first tenth is left for what is compiled and opened. */
+/** The windows that are compared. The first tenth is warm-up. */
 export const early = [0.1, 0.2] as const
 export const late = [0.9, 1] as const
 
-/** How much more memory is still flat. */
+/** Growth of memory under load that still counts as flat. */
 const mostGrowth = 0.1
 
 /**
- * How much more may be held at rest than when everything was done once: the runtime compiles what is hot, and keeps it.
- * That was 10 % after 1,500 turns and 17 % after 10,000; what each turn leaves behind would have been seven times as much.
+ * Allowed growth of memory at rest. The runtime keeps compiled code: 10 % after 1,500 turns, 17 % after 10,000. If each
+ * turn left something behind, the second figure would be seven times the first.
  */
 const mostHeld = 0.25
 
-/** At most so many wait for the next recording: FFMPEG_WARM. */
+/** FFMPEG_WARM: ffmpeg processes that wait for the next recording. */
 const warmFfmpegs = 2
 
 const medianOf = (samples: ReadonlyArray<Sample>, [from, to]: readonly [number, number], of: keyof Sample) =>
   median(windowOf(samples, from, to).map((sample) => sample[of]))
 
-/** Met where it holds; a figure that is none (NaN) holds nothing. */
+/** A comparison with NaN is false, so a missing figure is not met. */
 const verdict = (budget: string, limit: string, figure: string, holds: boolean): Verdict => ({
   budget,
   limit,
@@ -59,23 +59,23 @@ const growth = (what: string, before: number, after: number, most: number) =>
 
 const none = (what: string, count: number) => verdict(what, "none", `${count}`, count === 0)
 
-/** What is counted at rest, and has to be the same before and after. */
+/** The counts at rest, which must be the same before and after. */
 export const counted: ReadonlyArray<readonly [name: keyof Sample, what: string]> = [
   ["files", "Open files"],
-  ["otherChildren", "Child processes but ffmpeg"],
+  ["otherChildren", "Child processes other than ffmpeg"],
   ["clients", "Connections of clients"],
   ["upstream", "Connections to the provider"],
   ["database", "Connections to the database"],
   ["tempFiles", "Temporary files"],
-  ["fibres", "Fibres"],
-  ["turns", "Turns in hand"],
+  ["fibers", "Fibers"],
+  ["turns", "Running turns"],
 ]
 
 const isBack = (before: number, after: number) => after <= before
 
 export const verdictsOf = (seen: Seen): ReadonlyArray<Verdict> => {
   const { before, after, during, wrong } = seen
-  const isSilent = (what: string) => what.includes("no answer")
+  const isSilent = (what: string) => what.includes("no response")
   return [
     growth(
       "Resident memory under load, median of the second tenth and of the last",
@@ -84,7 +84,7 @@ export const verdictsOf = (seen: Seen): ReadonlyArray<Verdict> => {
       mostGrowth,
     ),
     growth(
-      "Heap and what it holds outside of itself at rest, before and after",
+      "Heap and external memory at rest, before and after",
       before.heapMb + before.externalMb,
       after.heapMb + after.externalMb,
       mostHeld,
@@ -98,16 +98,16 @@ export const verdictsOf = (seen: Seen): ReadonlyArray<Verdict> => {
       ),
     ),
     verdict(
-      "ffmpegs, at rest",
-      `at most ${warmFfmpegs}, which wait for the next recording`,
+      "ffmpeg processes, at rest",
+      `at most ${warmFfmpegs}, waiting for a recording`,
       `${after.ffmpegs}`,
       after.ffmpegs <= warmFfmpegs,
     ),
-    none("Requests without an answer", wrong.filter(isSilent).length),
-    none("Answers that nothing provoked", wrong.filter((what) => !isSilent(what)).length),
+    none("Requests without a response", wrong.filter(isSilent).length),
+    none("Failures that were not planned", wrong.filter((what) => !isSilent(what)).length),
     none("Defects in the log", seen.defects.length),
-    none("Turns and messages stored wrong", seen.inconsistencies.length),
-    // One that took none would be good in all else.
+    none("Inconsistencies in the stored data", seen.inconsistencies.length),
+    // A run without turns would meet every other limit.
     verdict("Turns taken", "at least one", `${seen.turns}`, seen.turns > 0),
   ]
 }

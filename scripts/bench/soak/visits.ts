@@ -1,16 +1,16 @@
-/** What each kind of visit does, and what it must not meet. */
+/** What each kind of visit does, and which results are wrong. */
 import type { RawAnswer } from "../../../test/support/raw-http.ts"
 import { type Account, call, closeAccount, openAccount, openSession } from "./account.ts"
-import { plans, provokedCodes } from "./faults.ts"
+import { plannedCodes, plans } from "./faults.ts"
+import type { Inputs } from "./inputs.ts"
 import { type Kind, kinds, type Visit } from "./mix.ts"
-import type { Sayings } from "./said.ts"
 import { askOf, endOf, formOf, send, type TurnRequest, waitFor } from "./turn.ts"
 
-/** What came of a visit. */
-export interface Met {
+/** The result of a visit. */
+export interface Outcome {
   readonly kind: Kind
   readonly turns: number
-  /** How each of its requests ended. */
+  /** How each request ended. */
   readonly ends: ReadonlyArray<string>
   /** Sentences on what must not be. */
   readonly wrong: ReadonlyArray<string>
@@ -18,13 +18,13 @@ export interface Met {
 
 interface Place {
   readonly api: string
-  readonly sayings: Sayings
+  readonly inputs: Inputs
 }
 
-type Way = (place: Place, account: Account, visit: Visit) => Promise<Pick<Met, "ends" | "wrong">>
+type Scenario = (place: Place, account: Account, visit: Visit) => Promise<Pick<Outcome, "ends" | "wrong">>
 
-/** Notes a turn that was answered whole, and where the account's next one goes on. */
-const note = (account: Account, { headers }: RawAnswer) => {
+/** Records a completed turn, and the session that the account continues. */
+const recordTurn = (account: Account, { headers }: RawAnswer) => {
   const id = headers.get("x-turn-id")
   if (id !== null) account.answered.add(id)
   account.sessionId = headers.get("x-session-id") ?? account.sessionId
@@ -35,26 +35,26 @@ const oneOf = (ends: ReadonlyArray<string>, allowed: ReadonlyArray<string>) => (
   wrong: ends.filter((end) => !allowed.includes(end)),
 })
 
-/** Sends a turn and hears its answer to the end. */
-const hear = async ({ api }: Place, account: Account, visit: Visit, request: TurnRequest) => {
+/** Sends a turn and reads its response to the end. */
+const runTurn = async ({ api }: Place, account: Account, visit: Visit, request: TurnRequest) => {
   const client = await send(api, request)
   const answer = await waitFor(client)
   client.leave()
   const end = endOf(answer, visit.accept)
-  if (end === "whole") note(account, answer)
+  if (end === "whole") recordTurn(account, answer)
   return { end, answer }
 }
 
-const whole: Way = async (place, account, visit) => {
-  const { end } = await hear(place, account, visit, await askOf(place.api, place.sayings, account, visit))
+const whole: Scenario = async (place, account, visit) => {
+  const { end } = await runTurn(place, account, visit, await askOf(place.api, place.inputs, account, visit))
   return oneOf([end], ["whole"])
 }
 
-/** In a session of its own: the turns behind it would wait for its time-outs. */
-const faulty: Way = async (place, account, visit) => {
-  const alone = { ...visit, goesOn: false }
-  const { end } = await hear(place, account, alone, await askOf(place.api, place.sayings, account, alone))
-  const codes = provokedCodes(visit.mark)
+/** In a new session: later turns of the same session would wait for its time-outs. */
+const faulty: Scenario = async (place, account, visit) => {
+  const alone = { ...visit, continuesSession: false }
+  const { end } = await runTurn(place, account, alone, await askOf(place.api, place.inputs, account, alone))
+  const codes = plannedCodes(visit.mark)
   const broken = codes.length === 0 ? [] : ["broke off"]
   const refused = codes.map((code) => (code === "RATE_LIMIT_EXCEEDED" ? `429 ${code}` : `500 ${code}`))
   const { ends, wrong } = oneOf(
@@ -67,125 +67,125 @@ const faulty: Way = async (place, account, visit) => {
 
 const howToLeave = (when: number) => (Math.floor(when * 1000) % 2 === 0 ? "close" : "reset")
 
-const leavesInUpload: Way = async ({ api, sayings }, account, visit) => {
-  const { head, body } = await askOf(api, sayings, account, visit)
+const leavesInUpload: Scenario = async ({ api, inputs }, account, visit) => {
+  const { head, body } = await askOf(api, inputs, account, visit)
   const client = await send(api, { head, body: body.subarray(0, Math.floor(visit.when * body.length)) })
   await Bun.sleep(visit.when * 100)
   client.leave(howToLeave(visit.when))
   return { ends: ["left"], wrong: [] }
 }
 
-/** The longest that a client waits before it leaves, in ms: an answer begins before or after. */
+/** The longest wait before a client disconnects, in ms. A response begins before or after. */
 const longestWaitMs = 600
 
-const leavesBeforeAnswer: Way = async ({ api, sayings }, account, visit) => {
-  const client = await send(api, await askOf(api, sayings, account, visit))
+const leavesBeforeAnswer: Scenario = async ({ api, inputs }, account, visit) => {
+  const client = await send(api, await askOf(api, inputs, account, visit))
   await Bun.sleep(visit.when * longestWaitMs)
   client.leave(howToLeave(visit.when))
   return { ends: ["left"], wrong: [] }
 }
 
-/** Some more than the shortest answer has, in bytes. */
+/** In bytes, a little more than the shortest response. */
 const longestListening = 200_000
 
-const leavesWithin: Way = async ({ api, sayings }, account, visit) => {
-  const client = await send(api, await askOf(api, sayings, account, visit))
+const leavesWithin: Scenario = async ({ api, inputs }, account, visit) => {
+  const client = await send(api, await askOf(api, inputs, account, visit))
   const answer = await waitFor(client, ({ body }) => body.length >= visit.when * longestListening)
   client.leave(howToLeave(visit.when))
-  if (!answer.whole) return answer.status === 200 ? oneOf(["left"], ["left"]) : oneOf(["no answer"], [])
-  if (endOf(answer, visit.accept) === "whole") note(account, answer)
+  if (!answer.whole) return answer.status === 200 ? oneOf(["left"], ["left"]) : oneOf(["no response"], [])
+  if (endOf(answer, visit.accept) === "whole") recordTurn(account, answer)
   return oneOf([endOf(answer, visit.accept)], ["whole"])
 }
 
-const pauses: Way = async ({ api, sayings }, account, visit) => {
-  const client = await send(api, await askOf(api, sayings, account, visit))
+const pauses: Scenario = async ({ api, inputs }, account, visit) => {
+  const client = await send(api, await askOf(api, inputs, account, visit))
   await waitFor(client, () => true)
   client.pause()
   await Bun.sleep(500 + visit.when * 2500)
   client.resume()
   const answer = await waitFor(client)
   client.leave()
-  if (endOf(answer, visit.accept) === "whole") note(account, answer)
+  if (endOf(answer, visit.accept) === "whole") recordTurn(account, answer)
   return oneOf([endOf(answer, visit.accept)], ["whole"])
 }
 
-const together: Way = async (place, account, visit) => {
+const together: Scenario = async (place, account, visit) => {
   const sessionId = await openSession(place.api, account)
   const one = { ...account, sessionId }
-  const request = await askOf(place.api, place.sayings, one, { ...visit, goesOn: true })
-  const turns = Array.from({ length: kinds[visit.kind].turns }, () => hear(place, one, visit, request))
+  const request = await askOf(place.api, place.inputs, one, { ...visit, continuesSession: true })
+  const turns = Array.from({ length: kinds[visit.kind].turns }, () => runTurn(place, one, visit, request))
   return oneOf(
     (await Promise.all(turns)).map(({ end }) => end),
     ["whole"],
   )
 }
 
-/** The first one leaves, is still on its way, or was heard: the second has the same answer, and nothing is done twice. */
-const retried: Way = async (place, account, visit) => {
-  const { api, sayings } = place
-  const request = await askOf(api, sayings, account, visit, { "idempotency-key": crypto.randomUUID() })
+/** The first request disconnects, still runs, or has completed. The second one gets the same answer. */
+const retried: Scenario = async (place, account, visit) => {
+  const { api, inputs } = place
+  const request = await askOf(api, inputs, account, visit, { "idempotency-key": crypto.randomUUID() })
   if (visit.when < 1 / 3) {
     const client = await send(api, request)
     await Bun.sleep(visit.when * 3 * longestWaitMs)
     client.leave("reset")
-    const { end } = await hear(place, account, visit, request)
+    const { end } = await runTurn(place, account, visit, request)
     return { ends: ["left", end], wrong: end === "whole" ? [] : [end] }
   }
-  const first = hear(place, account, visit, request)
+  const first = runTurn(place, account, visit, request)
   if (visit.when > 2 / 3) await first
-  const both = await Promise.all([first, hear(place, account, visit, request)])
+  const both = await Promise.all([first, runTurn(place, account, visit, request)])
   const [one, other] = both.map(({ answer }) => answer.headers.get("x-turn-id"))
   const ends = both.map(({ end }) => end)
   const wrong = ends.filter((end) => end !== "whole")
   return { ends, wrong: one === other ? wrong : [...wrong, "a retry was another turn"] }
 }
 
-const cancelled: Way = async ({ api, sayings }, account, visit) => {
-  const client = await send(api, await askOf(api, sayings, account, visit))
+const cancelled: Scenario = async ({ api, inputs }, account, visit) => {
+  const client = await send(api, await askOf(api, inputs, account, visit))
   const begun = await waitFor(client, () => true)
   const id = begun.headers.get("x-turn-id")
   const { status } = await call(api, account.key, "DELETE", `/voice/turns/${id}`)
   const answer = await waitFor(client)
   client.leave()
   const end = endOf(answer, visit.accept)
-  if (end === "whole") note(account, answer)
-  // It may have come to its end before.
+  if (end === "whole") recordTurn(account, answer)
+  // The turn may have completed before.
   const { ends, wrong } = oneOf([end], ["whole", "broke off", "broke off TURN_CANCELLED"])
   const isDone = status === 204 || (status === 404 && end === "whole")
   return { ends: [...ends, `${status}`], wrong: isDone ? wrong : [...wrong, `DELETE of a turn: ${status}`] }
 }
 
-const bad: Way = async (place, account, visit) => {
-  const { bad } = place.sayings
+const bad: Scenario = async (place, account, visit) => {
+  const { bad } = place.inputs
   const file = bad[Math.floor(visit.when * bad.length)] ?? new Uint8Array()
   const headers = { authorization: `Bearer ${account.key}`, accept: visit.accept }
-  const { end } = await hear(place, account, visit, formOf(file, undefined, headers))
+  const { end } = await runTurn(place, account, visit, formOf(file, undefined, headers))
   return oneOf([end], ["400 INVALID_AUDIO"])
 }
 
-const wrongKey: Way = async (place, account, visit) => {
+const wrongKey: Scenario = async (place, account, visit) => {
   const [headers, end]: [Record<string, string>, string] =
     visit.when < 0.5
       ? [{}, "401 UNAUTHORIZED"]
       : [{ authorization: "Bearer sk_wrong" }, "401 INVALID_API_KEY"]
-  const request = formOf(place.sayings.recordings.WAV[0] ?? new Uint8Array(), undefined, headers)
-  return oneOf([(await hear(place, account, visit, request)).end], [end])
+  const request = formOf(place.inputs.recordings.WAV[0] ?? new Uint8Array(), undefined, headers)
+  return oneOf([(await runTurn(place, account, visit, request)).end], [end])
 }
 
-/** In MB, of the service under the soak: the upload that is too large need not be larger than that. */
+/** MAX_AUDIO_SIZE_MB of the service: small, so that an upload that is too large is cheap. */
 export const maxAudioMb = 2
 
-const tooLarge: Way = async (place, account, visit) => {
+const tooLarge: Scenario = async (place, account, visit) => {
   const headers = { authorization: `Bearer ${account.key}`, accept: visit.accept }
   const request = formOf(new Uint8Array((maxAudioMb + 1) * 1024 * 1024), undefined, headers)
-  return oneOf([(await hear(place, account, visit, request)).end], ["400 AUDIO_TOO_LARGE"])
+  return oneOf([(await runTurn(place, account, visit, request)).end], ["400 AUDIO_TOO_LARGE"])
 }
 
-const sessionLife: Way = async ({ api, sayings }, account, visit) => {
+const sessionLife: Scenario = async ({ api, inputs }, account, visit) => {
   const sessionId = await openSession(api, account)
   const path = `/sessions/${sessionId}`
   const one = { ...account, sessionId, answered: new Set<string>() }
-  const { ends, wrong } = await whole({ api, sayings }, one, { ...visit, goesOn: true })
+  const { ends, wrong } = await whole({ api, inputs }, one, { ...visit, continuesSession: true })
   const steps: ReadonlyArray<
     readonly [method: string, path: string, status: number, body?: Record<string, string>]
   > = [
@@ -204,7 +204,7 @@ const sessionLife: Way = async ({ api, sayings }, account, visit) => {
   return { ends, wrong: [...wrong, ...calls.filter((text) => text !== "")] }
 }
 
-/** How a turn may end whose user is gone: as one whose session is, or as one that was not let in any more. */
+/** How a turn may end when its user is deleted. */
 const withoutUser = [
   "404 SESSION_NOT_FOUND",
   "400 DATABASE_ERROR",
@@ -213,9 +213,9 @@ const withoutUser = [
   "broke off DATABASE_ERROR",
 ]
 
-const leavesForGood: Way = async ({ api, sayings }, _, visit) => {
+const leavesForGood: Scenario = async ({ api, inputs }, _, visit) => {
   const account = await openAccount(api)
-  const client = await send(api, await askOf(api, sayings, account, visit))
+  const client = await send(api, await askOf(api, inputs, account, visit))
   await Bun.sleep(visit.when * longestWaitMs)
   const status = await closeAccount(api, account)
   const end = endOf(await waitFor(client), visit.accept)
@@ -224,38 +224,38 @@ const leavesForGood: Way = async ({ api, sayings }, _, visit) => {
   return { ends, wrong: status === 204 ? wrong : [...wrong, `DELETE of an account: ${status}`] }
 }
 
-const exported: Way = async ({ api }, account) => {
+const exported: Scenario = async ({ api }, account) => {
   const { status } = await call(api, account.key, "GET", "/users/me/export")
   return oneOf([`${status}`], ["200"])
 }
 
-const ways: { readonly [kind in Kind]: Way } = {
+const scenarios: { readonly [kind in Kind]: Scenario } = {
   "whole turn": whole,
   "fault at the provider": faulty,
-  "hang-up in the upload": leavesInUpload,
-  "hang-up before the answer": leavesBeforeAnswer,
-  "hang-up within the answer": leavesWithin,
-  "reader that pauses": pauses,
-  "turns of one session at once": together,
+  "disconnect during the upload": leavesInUpload,
+  "disconnect before the response": leavesBeforeAnswer,
+  "disconnect during the response": leavesWithin,
+  "client that stops reading": pauses,
+  "concurrent turns of a session": together,
   "retry with an Idempotency-Key": retried,
   "cancelled turn": cancelled,
-  "bad file": bad,
+  "invalid file": bad,
   "wrong key": wrongKey,
   "upload too large": tooLarge,
-  "session's life": sessionLife,
-  "account that leaves in its turn": leavesForGood,
+  "life of a session": sessionLife,
+  "account deleted during a turn": leavesForGood,
   export: exported,
 }
 
-/** Never rejects: a request without an answer is one of the things that are looked for. */
-export const pay = async (place: Place, account: Account, visit: Visit): Promise<Met> => {
+/** Runs a visit. Never rejects: a request without a response is a result. */
+export const runVisit = async (place: Place, account: Account, visit: Visit): Promise<Outcome> => {
   const { kind } = visit
   const { turns } = kinds[kind]
   try {
-    const { ends, wrong } = await ways[kind](place, account, visit)
+    const { ends, wrong } = await scenarios[kind](place, account, visit)
     return { kind, turns, ends, wrong: wrong.map((what) => `${kind}: ${what}`) }
   } catch (error) {
     const what = error instanceof Error ? error.message : `${error}`
-    return { kind, turns, ends: ["no answer"], wrong: [`${kind}: no answer (${what})`] }
+    return { kind, turns, ends: ["no response"], wrong: [`${kind}: no response (${what})`] }
   }
 }

@@ -3,14 +3,14 @@ import { PCGRandom } from "effect/Utils"
 import {
   markOfText,
   markOfWav,
+  plannedCodes,
   plans,
-  provokedCodes,
   questionOf,
   replyOf,
   secondsOf,
   stepOf,
 } from "../../../scripts/bench/soak/faults.ts"
-import { makeSayings } from "../../../scripts/bench/soak/said.ts"
+import { makeInputs } from "../../../scripts/bench/soak/inputs.ts"
 import { decode } from "../../support/ffmpeg.ts"
 
 const marks = [...plans.keys()]
@@ -28,7 +28,7 @@ describe("a mark", () => {
   })
 
   test("is read from a recording's length in every container", async () => {
-    const { recordings } = await makeSayings()
+    const { recordings } = await makeInputs()
     for (const made of Object.values(recordings)) {
       expect(made).toHaveLength(plans.length)
       for (const mark of [0, 1, plans.length - 1]) {
@@ -43,7 +43,7 @@ describe("a mark", () => {
   })
 })
 
-const ways = (stage: "stt" | "llm" | "tts", mark: number) => {
+const scenarios = (stage: "stt" | "llm" | "tts", mark: number) => {
   const random = new PCGRandom(1)
   return Array.from({ length: 40 }, () => stepOf(stage, mark, random))
 }
@@ -52,14 +52,14 @@ const isWell = (step: object) => Object.keys(step).every((name) => name === "tex
 
 describe("a call", () => {
   test("of a turn without a fault succeeds in every stage", () => {
-    for (const stage of ["stt", "llm", "tts"] as const) expect(ways(stage, 0).every(isWell)).toBe(true)
+    for (const stage of ["stt", "llm", "tts"] as const) expect(scenarios(stage, 0).every(isWell)).toBe(true)
   })
 
   test("fails often, and only in its stage", () => {
     for (const [mark, plan] of plans.entries()) {
       if (plan === undefined) continue
       for (const stage of ["stt", "llm", "tts"] as const) {
-        const well = ways(stage, mark).filter(isWell).length
+        const well = scenarios(stage, mark).filter(isWell).length
         if (stage !== plan.stage) expect(well).toBe(40)
         else {
           expect(well).toBeGreaterThan(0)
@@ -72,8 +72,8 @@ describe("a call", () => {
 
 test("a turn may fail only with its stage's code", () => {
   const codesOf = (stage: string, how: string) =>
-    provokedCodes(plans.findIndex((plan) => plan?.stage === stage && plan.how === how))
-  expect(provokedCodes(0)).toEqual([])
+    plannedCodes(plans.findIndex((plan) => plan?.stage === stage && plan.how === how))
+  expect(plannedCodes(0)).toEqual([])
   expect(codesOf("llm", "slow")).toEqual([])
   expect(codesOf("llm", "hangs")).toEqual(["LLM_FAILED"])
   expect(codesOf("tts", "cut off")).toEqual(["TTS_FAILED"])

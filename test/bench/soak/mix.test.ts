@@ -1,6 +1,13 @@
 import { describe, expect, test } from "bun:test"
 import { plans } from "../../../scripts/bench/soak/faults.ts"
-import { accepts, firstOfAll, kinds, makeMix, sayings, type Visit } from "../../../scripts/bench/soak/mix.ts"
+import {
+  accepts,
+  firstOfAll,
+  inputKinds,
+  kinds,
+  makeMix,
+  type Visit,
+} from "../../../scripts/bench/soak/mix.ts"
 
 const draw = (seed: number, count: number): ReadonlyArray<Visit> => {
   const next = makeMix(seed)
@@ -26,8 +33,8 @@ describe("the mix", () => {
   })
 
   test("has containers and renderings equally often", () => {
-    for (const each of sayings)
-      expect(share(many, ({ saidAs }) => saidAs === each)).toBeCloseTo(1 / sayings.length, 1)
+    for (const each of inputKinds)
+      expect(share(many, ({ input }) => input === each)).toBeCloseTo(1 / inputKinds.length, 1)
     for (const each of accepts)
       expect(share(many, ({ accept }) => accept === each)).toBeCloseTo(1 / accepts.length, 1)
   })
@@ -50,6 +57,6 @@ test("the first visits have every kind once", () => {
   const first = firstOfAll()
   expect(new Set<string>(first.map(({ kind }) => kind))).toEqual(new Set<string>(Object.keys(kinds)))
   expect(new Set(first.map(({ mark }) => mark)).size).toBe(plans.length)
-  const pairs = new Set(first.map(({ saidAs, accept }) => `${saidAs} ${accept}`))
-  expect(pairs.size).toBe(sayings.length * accepts.length)
+  const pairs = new Set(first.map(({ input, accept }) => `${input} ${accept}`))
+  expect(pairs.size).toBe(inputKinds.length * accepts.length)
 })

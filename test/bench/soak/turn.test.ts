@@ -18,7 +18,7 @@ describe("the end of a turn", () => {
     expect(end(502, "<html>", true)).toBe("502 without a code")
   })
 
-  test("is lost if the connection broke", () => expect(end(0, "", false)).toBe("no answer"))
+  test("is lost if the connection broke", () => expect(end(0, "", false)).toBe("no response"))
 
   test("of an event stream is its last event", () => {
     const began = event("transcript", { text: "turn.completed" })

@@ -14,7 +14,7 @@ const sample = (changed: Partial<Sample> = {}): Sample => ({
   tempFiles: 0,
   heapMb: 33,
   externalMb: 19,
-  fibres: 3,
+  fibers: 3,
   turns: 0,
   ...changed,
 })
@@ -76,7 +76,7 @@ describe("at rest", () => {
     "upstream",
     "database",
     "tempFiles",
-    "fibres",
+    "fibers",
     "turns",
   ] as const) {
     test(`one more of ${name} is one too many, one less is none`, () => {
@@ -89,11 +89,11 @@ describe("at rest", () => {
 
   test("the warm ffmpeg processes may remain", () => {
     expect(missed({ before: sample({ ffmpegs: 1 }) })).toEqual([])
-    expect(missed({ after: sample({ ffmpegs: 3 }) })).toEqual(["ffmpegs, at rest"])
+    expect(missed({ after: sample({ ffmpegs: 3 }) })).toEqual(["ffmpeg processes, at rest"])
   })
 
   test("the heap includes external memory", () => {
-    const what = "Heap and what it holds outside of itself at rest, before and after"
+    const what = "Heap and external memory at rest, before and after"
     expect(missed({ after: sample({ heapMb: 46, externalMb: 19 }) })).toEqual([])
     expect(missed({ after: sample({ heapMb: 33, externalMb: 33 }) })).toEqual([what])
   })
@@ -101,8 +101,8 @@ describe("at rest", () => {
 
 describe("the clients' results", () => {
   test("fail with one unexpected or one missing response", () => {
-    expect(missed({ wrong: ["whole turn: 500 TTS_FAILED"] })).toEqual(["Answers that nothing provoked"])
-    expect(missed({ wrong: ["export: no answer (late)"] })).toEqual(["Requests without an answer"])
+    expect(missed({ wrong: ["whole turn: 500 TTS_FAILED"] })).toEqual(["Failures that were not planned"])
+    expect(missed({ wrong: ["export: no response (late)"] })).toEqual(["Requests without a response"])
   })
 
   test("fail without any turn", () => expect(missed({ turns: 0 })).toEqual(["Turns taken"]))
@@ -110,7 +110,7 @@ describe("the clients' results", () => {
 
 test("fails for a logged defect or a wrong row", () => {
   expect(missed({ defects: ["defect SqlError"] })).toEqual(["Defects in the log"])
-  expect(missed({ inconsistencies: ["1 still running"] })).toEqual(["Turns and messages stored wrong"])
+  expect(missed({ inconsistencies: ["1 still running"] })).toEqual(["Inconsistencies in the stored data"])
 })
 
 test("a run passes if every check passes", () => {
