@@ -1,10 +1,12 @@
 /**
- * Brings a fresh machine to where the service runs: npm packages, ffmpeg, and the offline engines. It runs before
- * anything is installed, so it imports nothing but Bun itself.
+ * Installs what a new machine needs to run the service: npm packages, ffmpeg, and the offline engines. It runs before
+ * any package is installed, so it imports only what Bun has built in.
  */
+import { existsSync } from "node:fs"
+
 const root = new URL("..", import.meta.url).pathname
 
-/** What the service calls by name, and Debian's package of it. */
+/** The programs that the service starts, with their Debian packages. */
 const programs = [
   { name: "ffmpeg", commands: ["ffmpeg"], packages: ["ffmpeg"], need: "required" },
   { name: "espeak-ng", commands: ["espeak-ng"], packages: ["espeak-ng"], need: "offline voice" },
@@ -16,7 +18,7 @@ const programs = [
   },
 ] as const
 
-/** What only the tests of the page call; CHROMIUM_PATH names another than Debian's. */
+/** The programs that only the tests of the page start. CHROMIUM_PATH replaces Debian's Chromium. */
 const testPrograms = [
   {
     name: "chromium",
@@ -28,9 +30,9 @@ const testPrograms = [
 
 type Program = (typeof programs | typeof testPrograms)[number]
 
-const isThere = ({ commands }: Program) => commands.some((command) => Bun.which(command) !== null)
+const isInstalled = ({ commands }: Program) => commands.some((command) => Bun.which(command) !== null)
 
-/** Runs a command in the project's folder with its output on the screen; answers its exit code. */
+/** Runs a command in the project's folder with its output on the screen. Returns its exit code. */
 export const run = (command: ReadonlyArray<string>, env: Record<string, string> = {}): Promise<number> =>
   Bun.spawn([...command], {
     cwd: root,
@@ -38,7 +40,7 @@ export const run = (command: ReadonlyArray<string>, env: Record<string, string> 
     stdio: ["inherit", "inherit", "inherit"],
   }).exited
 
-/** This very bun, also where none is installed and npx brought it. */
+/** The running Bun, which npx may have brought. */
 export const bun = process.execPath
 
 const must = async (command: ReadonlyArray<string>, env: Record<string, string> = {}) => {
@@ -49,7 +51,7 @@ const must = async (command: ReadonlyArray<string>, env: Record<string, string> 
   }
 }
 
-/** The one command that installs the missing programs by this machine's package manager. */
+/** The command that installs the missing programs with this machine's package manager. */
 const installCommand = (missing: ReadonlyArray<Program>): string => {
   const debian = missing.flatMap(({ packages }) => packages)
   const names = missing.map(({ name }) => name)
@@ -64,11 +66,11 @@ const installCommand = (missing: ReadonlyArray<Program>): string => {
 }
 
 const installPrograms = async (wanted: ReadonlyArray<Program>) => {
-  const missing = wanted.filter((program) => !isThere(program))
+  const missing = wanted.filter((program) => !isInstalled(program))
   if (missing.length === 0) return
   const list = missing.map(({ name, need }) => `${name} (${need})`).join(", ")
   if (process.getuid?.() === 0 && Bun.which("apt-get") !== null) {
-    console.log(`Installing by apt-get what is missing on this machine: ${list}`)
+    console.log(`Installing missing programs with apt-get, which may take a minute: ${list}`)
     const packages = missing.flatMap(({ packages }) => packages)
     await must(["apt-get", "update", "-qq"])
     await must(["apt-get", "install", "-y", "-qq", "--no-install-recommends", ...packages], {
@@ -80,8 +82,19 @@ const installPrograms = async (wanted: ReadonlyArray<Program>) => {
   if (missing.some(({ need }) => need === "required")) process.exit(1)
 }
 
-/** Installs what is missing for the service, or for its tests as well. Ends the process where something needed can't be had. */
+/** The first time with Bun's progress on the screen; later runs find everything installed and print nothing. */
+const installPackages = async () => {
+  const isFirst = !existsSync(`${root}node_modules`)
+  if (isFirst) {
+    console.log(
+      "Installing the npm packages: about 500 MB on disk. This takes a minute or two, and happens once.",
+    )
+  }
+  await must([bun, "install", "--frozen-lockfile", ...(isFirst ? [] : ["--silent"])])
+}
+
+/** Installs what the service, or its tests as well, need. Exits with 1 if a required program cannot be installed. */
 export const setUp = async (purpose: "service" | "tests" = "service") => {
-  await must([bun, "install", "--frozen-lockfile", "--silent"])
+  await installPackages()
   await installPrograms(purpose === "tests" ? [...programs, ...testPrograms] : programs)
 }
