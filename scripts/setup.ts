@@ -90,7 +90,7 @@ const installPackages = async () => {
       "Installing the npm packages: about 500 MB on disk. This takes a minute or two, and happens once.",
     )
   }
-  await must([bun, "install", "--frozen-lockfile", ...(isFirst ? [] : ["--silent"])])
+  await must([bun, "install", "--frozen-lockfile", isFirst ? "--no-summary" : "--silent"])
 }
 
 /** Installs what the service, or its tests as well, need. Exits with 1 if a required program cannot be installed. */

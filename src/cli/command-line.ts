@@ -9,6 +9,7 @@ import { doctor } from "./doctor.ts"
 import { ExitWith } from "./exit-code.ts"
 import { withPlainHelp } from "./help.ts"
 import { login } from "./login.ts"
+import { ignoreClosedPipes } from "./print.ts"
 import { say } from "./say.ts"
 import { migrate, serve } from "./serve.ts"
 import { talk } from "./talk.ts"
@@ -76,7 +77,7 @@ export const commandLine = (args: ReadonlyArray<string>) => {
   }
   const parents = name === "users" && userCommands.includes(word) ? ["voice-agent", name] : ["voice-agent"]
   const command = [...parents, parents.length > 1 ? word : name].join(" ")
-  return run(["bun", "voice-agent", name, ...more]).pipe(
+  return Effect.zipRight(ignoreClosedPipes, run(["bun", "voice-agent", name, ...more])).pipe(
     // @effect/cli has printed what is wrong.
     Effect.catchIf(ValidationError.isValidationError, () => invalid(`See ${command} --help.`)),
     Effect.provide(

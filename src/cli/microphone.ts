@@ -60,8 +60,9 @@ export const record = Effect.gen(function* () {
   yield* Effect.promise(() => child.exited)
   if (!(yield* Effect.promise(() => Bun.file(path).exists()))) {
     const stderr = yield* Effect.promise(() => child.stderr.text())
+    const [reason = ""] = stderr.trim().split("\n")
     return yield* new CommandFailed({
-      message: `${command[0]} recorded nothing (${stderr.trim().split("\n")[0]}). Check the microphone, or pass a FILE.`,
+      message: `${command[0]} recorded nothing${reason === "" ? "" : ` (${reason})`}. Check the microphone, or pass a FILE.`,
     })
   }
   return path

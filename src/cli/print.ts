@@ -8,6 +8,15 @@ export const json = Options.boolean("json").pipe(Options.withDescription("Print 
 export const print = (asJson: boolean, lines: ReadonlyArray<string>, object: object) =>
   Console.log(asJson ? JSON.stringify(object) : lines.join("\n"))
 
+/** Drops the rest of the output when its reader stops early, as `head` does. That is no failure of the command. */
+export const ignoreClosedPipes = Effect.sync(() => {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error) => {
+      if (!("code" in error && error.code === "EPIPE")) throw error
+    })
+  }
+})
+
 /** Writes the file that `--output` names. */
 export const writeOutput = (path: string, bytes: Uint8Array) =>
   Effect.tryPromise({

@@ -120,6 +120,19 @@ describe("talk", () => {
     expect(Bun.file(output).size).toBeGreaterThan(5000)
   })
 
+  test("a reader that stops early does not end the turn", async () => {
+    const output = join(newFolder(), "answer.mp3")
+    const talk = `"${process.execPath}" "${mainFile}" talk "${question}" --email ${newEmail()} -o "${output}"`
+    const shell = Bun.spawn(["bash", "-c", `${talk} | head -c 3; echo "\${PIPESTATUS[0]}"`], {
+      env: { PATH: process.env.PATH ?? "", XDG_STATE_HOME: newFolder(), VOICE_AGENT_URL: url },
+      stdout: "pipe",
+      stderr: "pipe",
+    })
+    const [stdout, stderr] = await Promise.all([shell.stdout.text(), shell.stderr.text()])
+    expect({ stdout, stderr }).toEqual({ stdout: "You0\n", stderr: expect.not.stringContaining("EPIPE") })
+    expect(Bun.file(output).size).toBeGreaterThan(5000)
+  })
+
   test("several files are turns of one session", async () => {
     const home = newFolder()
     const all = await turns([question, followUp, "--email", newEmail(), "-o", join(home, "a.mp3")], { home })
