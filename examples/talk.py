@@ -1,4 +1,4 @@
-"""One turn with Python's standard library: prints the transcript, and streams the spoken reply to answer.mp3.
+"""One turn with Python's standard library: prints the transcript, and streams the spoken reply to reply.mp3.
 
     python3 examples/talk.py examples/question.wav
 
@@ -32,7 +32,7 @@ def multipart(audio):
     return body, f"multipart/form-data; boundary={boundary}"
 
 
-def main(recording="examples/question.wav", answer="answer.mp3"):
+def main(recording="examples/question.wav", answer="reply.mp3"):
     with open(recording, "rb") as file:
         body, content_type = multipart(file.read())
     key = os.environ.get("VOICE_AGENT_KEY") or register()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# One turn with curl: prints the transcript, and saves the spoken reply in answer.mp3.
+# One turn with curl: prints the transcript, and saves the spoken reply in reply.mp3.
 #
 #     sh examples/talk.sh examples/question.wav
 #
@@ -8,7 +8,7 @@
 set -eu
 api=${VOICE_AGENT_URL:-http://localhost:3000}/api/v1
 recording=${1:-examples/question.wav}
-answer=${2:-answer.mp3}
+answer=${2:-reply.mp3}
 if [ ! -r "$recording" ]; then
   echo "There is no readable file $recording." >&2
   exit 1

@@ -1,5 +1,5 @@
 /**
- * One turn with the client: prints the transcript and the reply as it arrives, and saves the speech in answer.mp3.
+ * One turn with the client: prints the transcript and the reply as it arrives, and saves the speech in reply.mp3.
  *
  *     bun examples/talk.ts examples/question.wav
  *
@@ -8,7 +8,7 @@
  */
 import { makeClient, VoiceAgentError } from "../src/client/client.ts"
 
-const [recording = "examples/question.wav", answer = "answer.mp3"] = process.argv.slice(2)
+const [recording = "examples/question.wav", answer = "reply.mp3"] = process.argv.slice(2)
 const baseUrl = process.env.VOICE_AGENT_URL ?? "http://localhost:3000"
 
 if (!(await Bun.file(recording).exists())) {

@@ -12,10 +12,10 @@ Open http://localhost:${port} in a browser to talk (Ctrl-C here stops the servic
   export KEY=$(curl -s ${api}/users/register -d email=$(date +%s)@example.com | sed 's/.*"apiKey":"\\([^"]*\\)".*/\\1/')
 
   # 2. Send a recording of any common format; the spoken answer comes back as an MP3.
-  curl -s -D - -o answer.mp3 ${api}/voice/conversation -H "Authorization: Bearer $KEY" -F audio=@examples/question.wav
+  curl -s -D - -o reply.mp3 ${api}/voice/conversation -H "Authorization: Bearer $KEY" -F audio=@examples/question.wav
 
   # 3. Listen.
-  ffplay -autoexit -nodisp answer.mp3
+  ffplay -autoexit -nodisp reply.mp3
 `
 
 const service = Bun.spawn([bun, "src/main.ts"], {

@@ -25,11 +25,11 @@ const spread = ({ p50, p95 }: Figures["firstByte"]) => `${ms(p50)}, ${ms(p95)}`
 
 const columns: ReadonlyArray<readonly [title: string, of: (figures: Figures) => string]> = [
   ["load", ({ load }) => load],
-  ["asked", ({ asked }) => `${asked}`],
-  ["answered", ({ heard }) => `${heard}`],
+  ["turns", ({ asked }) => `${asked}`],
+  ["completed", ({ heard }) => `${heard}`],
   ["refused", ({ failures }) => [...failures].map(([what, count]) => `${count} ${what}`).join(", ") || "-"],
-  ["of all", ({ asked, heard }) => `${(100 * (1 - heard / asked)).toFixed(0)} %`],
-  ["after", ({ refusedAfter }) => ms(refusedAfter)],
+  ["share refused", ({ asked, heard }) => `${(100 * (1 - heard / asked)).toFixed(0)} %`],
+  ["refused after", ({ refusedAfter }) => ms(refusedAfter)],
   ["turns/s", ({ turnsPerSecond }) => turnsPerSecond.toFixed(1)],
   ["first audio p50, p95", ({ ownFirstAudio }) => spread(ownFirstAudio)],
   ["first byte p50, p95", ({ firstByte }) => spread(firstByte)],
@@ -50,7 +50,7 @@ export const describe = (report: Report): string => {
 
 - Machine: ${report.machine}.
 - Other load: ${describeOthers(report)}.
-- The scripted upstream: ${describeLatency(hosted)}. Its reply: ${describeReply(defaultReply)}. What is said to it: 5 s of 16 kHz WAV.
+- The scripted upstream: ${describeLatency(hosted)}. Its reply: ${describeReply(defaultReply)}. The recording: 5 s of 16 kHz WAV.
 
 ${verdictTable(verdictsOf(report.loads))}
 

@@ -89,7 +89,7 @@ export const describe = (report: Report): string => {
 - Machine: ${machine}.
 - Other load: ${describeOthers(report)}.
 - ${run.turns} turns in ${minutes(run.wallMs)} minutes, ${(run.turns / (run.wallMs / 1000)).toFixed(1)} a second.
-- \`/health\` answered in ${times(run.health)}; \`/ready\` in ${times(run.ready)}.
+- \`/health\` responded in ${times(run.health)}; \`/ready\` in ${times(run.ready)}.
 
 ${verdictTable(verdictsOf(run))}
 ${wrong.length === 0 ? "" : `\nFailures:\n\n${[...new Set(wrong)].map((what) => `- ${what}`).join("\n")}\n`}

@@ -57,8 +57,10 @@ describe("the figures", () => {
   })
 
   test("print in one line", () => {
-    expect(describeRow(figures)).toContain("refused 2 503 OVERLOADED, 1 429 RATE_LIMIT_EXCEEDED; of all 50 %")
-    expect(describeRow(figuresOf(witnessed, [heard(1)]))).toContain("refused -; of all 0 %; after -")
+    expect(describeRow(figures)).toContain(
+      "refused 2 503 OVERLOADED, 1 429 RATE_LIMIT_EXCEEDED; share refused 50 %",
+    )
+    expect(describeRow(figuresOf(witnessed, [heard(1)]))).toContain("refused -; share refused 0 %; refused after -")
   })
 })
 
