@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync, mkdirSync, symlinkSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
-import { scripts, version } from "../package.json"
+import { packageManager, scripts, version } from "../package.json"
 import { makeDatabase, type TestDatabase } from "./support/database.ts"
 import { cleanUpProcesses, newFolder, type ServiceProcess, startProcess } from "./support/process.ts"
 
@@ -104,6 +104,18 @@ describe("commands", () => {
     expect(names).toContain("check")
     expect(names.filter((name) => !Object.hasOwn(scripts, name))).toEqual([])
   })
+})
+
+test("every file names the pinned version of Bun", async () => {
+  const globs = ["*.md", "docs/**/*.md", ".ci/run", ".github/**/*", "voice-agent"]
+  const files = globs.flatMap((glob) => [...new Bun.Glob(glob).scanSync({ cwd: root, dot: true })])
+  const texts = await Promise.all(files.map((file) => Bun.file(join(root, file)).text()))
+  const named = texts.flatMap((text) => [
+    ...[...text.matchAll(/\bbun@\d[\d.]*\d/g)].map(([name]) => name),
+    ...[...text.matchAll(/bun-version: (\S+)/g)].map(([, number]) => `bun@${number}`),
+  ])
+  expect(named.length).toBeGreaterThan(10)
+  expect(named.filter((name) => name !== packageManager)).toEqual([])
 })
 
 test("CHANGELOG.md begins with the version of package.json", () => {
