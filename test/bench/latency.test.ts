@@ -11,7 +11,7 @@ import {
 } from "../../scripts/bench/latency.ts"
 import { answerLlm, answerTts, tokensOf } from "../support/upstream-answers.ts"
 
-/** What the scripted upstream itself makes of the latency, by when each of its parts is due. */
+/** The latency of the scripted upstream, from the time at which each part is due. */
 const question = { model: "gpt", messages: [{ role: "user", content: "Where?" }], stream: true } as const
 const request = { model: "tts-1", input: defaultReply, voice: "alloy", response_format: "mp3" } as const
 const speech = await answerTts(request, { realTimeFactor: hosted.ttsRealTimeFactor }, 0)
@@ -51,7 +51,7 @@ describe("the sequential floor", () => {
     const { sttMs, llmMs, ttsMs } = sequentialStages(hosted, defaultReply)
     expect(sttMs).toBe(600)
     expect(llmMs).toBeCloseTo(350 + (tokens.parts.at(-1)?.dueMs ?? Number.NaN))
-    // The encoder's own frames are a little more than the sound: under two parts, each 120 ms at 8 times the speed.
+    // The encoder adds frames: less than two parts, each of 120 ms at 8 times the speed.
     const moreMs = 400 + (speech.parts.at(-1)?.dueMs ?? Number.NaN) - ttsMs
     expect(moreMs).toBeGreaterThanOrEqual(0)
     expect(moreMs).toBeLessThan(30)

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { arrive, takeSteadily, takeTogether } from "../../scripts/bench/load.ts"
 
-/** Turns of `ms` each, and what is seen of them: how many there were, and how many at once at most. */
+/** Turns of `ms` each, their number, and the largest number of concurrent ones. */
 const turnsOf = (ms: number) => {
   const seen = { begun: 0, running: 0, most: 0 }
   const turn = async () => {

@@ -3,7 +3,7 @@ import { startProgram, stopAll, takeWarnings } from "../../scripts/bench/program
 
 afterAll(stopAll)
 
-/** A program of these statements. */
+/** A program with these statements. */
 const start = (code: string) => startProgram(["-e", code], {}, (line) => line === "ready")
 
 /** Echoes, in upper case, a line for each SIGUSR2. */

@@ -1,6 +1,6 @@
 import type { Figures, Load } from "../../scripts/bench/figures.ts"
 
-/** One row of the bench, with figures that can be told apart; `changed` wins over them. */
+/** One row of the benchmark, with distinct figures. `changed` overrides them. */
 export const rowOf = (load: Partial<Load>, changed: Partial<Figures> = {}): Figures => ({
   upstream: "paced",
   recording: "WAV",

@@ -42,12 +42,12 @@ describe("longest gap of a player that starts at the first byte", () => {
   })
 
   test("is the time from the end of the audio to the next part", () => {
-    // 2400 bytes play for 120 ms: out at 1720.
+    // 2400 bytes play for 120 ms: the player runs out at 1720.
     expect(gap([1600, 2400], [1750, 2400])).toBe(30)
   })
 
   test("delays everything after it", () => {
-    // 50 ms of silence until 1770; that part plays until 1890.
+    // A gap of 50 ms until 1770. The next chunk plays until 1890.
     expect(gap([1600, 2400], [1770, 2400], [1890, 2400])).toBe(50)
   })
 

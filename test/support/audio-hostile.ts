@@ -1,10 +1,10 @@
-/** Uploads that are wrong, too much, or meant to do harm. */
+/** Uploads that are invalid, too large, or malicious. */
 import { ffmpeg, ffmpegToFile, withTempDir } from "./ffmpeg.ts"
 import { silence, speechLike, tone, wavOf } from "./wav.ts"
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
 
-/** Pseudo-random, the same in every run. */
+/** Pseudo-random bytes, the same in every run. */
 export const randomBytes = (length = 20_000, seed = 1): Uint8Array => {
   let state = seed
   return Uint8Array.from({ length }, () => {
@@ -16,16 +16,16 @@ export const randomBytes = (length = 20_000, seed = 1): Uint8Array => {
 export const wavHeaderOnly = (): Uint8Array => wavOf(silence(0))
 /** `fmt ` and then the end: not even a `data` chunk. */
 export const wavWithoutData = (): Uint8Array => wavHeaderOnly().subarray(0, 36)
-/** The header claims ten times what follows: an upload that broke off, or a lie. Its 2 s of sound are sound. */
+/** The header claims ten times the data, as in an upload that broke off. The 2 s of audio are valid. */
 export const wavClaimingMore = (): Uint8Array => wavOf(speechLike(2), { sizes: { data: 640_000 } })
 /** The header claims 1 s of 2. */
 export const wavClaimingLess = (): Uint8Array => wavOf(speechLike(2), { sizes: { data: 32_000 } })
 
-/** As if the connection had gone, or the recorder crashed. An M4A whose index came last is then beyond repair. */
+/** Cut off, as by a lost connection or a crashed recorder. An M4A with its index at the end cannot be decoded then. */
 export const truncated = (bytes: Uint8Array, share = 0.5): Uint8Array =>
   bytes.slice(0, Math.floor(bytes.length * share))
 
-/** An HLS playlist; ffmpeg, if let, fetches the one and reads the other. */
+/** An HLS playlist. Without protection, ffmpeg fetches the URL and reads the file. */
 export const hlsPlaylist = (url = "http://127.0.0.1:9/secret.ts"): Uint8Array =>
   utf8(
     [
@@ -58,7 +58,7 @@ export const sdp = (): Uint8Array =>
     "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\na=rtpmap:0 PCMU/8000\n",
   )
 
-/** A WAV by its first 12 bytes, a playlist by the rest. */
+/** The first 12 bytes are a WAV, the rest is a playlist. */
 export const riffPlaylist = (url?: string): Uint8Array =>
   Buffer.concat([wavHeaderOnly().subarray(0, 12), Buffer.from("\n"), hlsPlaylist(url)])
 
@@ -87,10 +87,10 @@ const picture = ["-f", "lavfi", "-i", "testsrc=s=64x64:r=10:d=1"]
 /** A screen recording without a microphone. */
 export const videoOnlyMp4 = () => ffmpegToFile([...picture, "-c:v", "mpeg4"], "a.mp4")
 export const videoOnlyWebm = () => ffmpeg([...picture, "-c:v", "libvpx", "-f", "webm", "pipe:1"])
-/** Theora: an OGG in which nothing can be heard. */
+/** Theora: an OGG without audio. */
 export const videoOnlyOgg = () => ffmpeg([...picture, "-c:v", "libtheora", "-f", "ogg", "pipe:1"])
 
-/** All that must be refused as no audio at all, whatever its name and type say. */
+/** Files that must be refused as INVALID_AUDIO, whatever their name and type. */
 export const notAudio = {
   empty: () => new Uint8Array(),
   oneByte: () => Uint8Array.of(0x52),
@@ -117,7 +117,7 @@ export const notAudio = {
   videoOnlyOgg,
 } as const satisfies Record<string, () => Uint8Array | Promise<Uint8Array>>
 
-/** So many seconds of silence that take almost no bytes, with the true duration in the header. */
+/** Silence that takes almost no bytes, with the true duration in the header. */
 export const silentFlac = (seconds: number): Promise<Uint8Array> =>
   ffmpegToFile(
     ["-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", String(seconds), "-c:a", "flac"],
@@ -127,7 +127,7 @@ export const silentFlac = (seconds: number): Promise<Uint8Array> =>
 /** 40 minutes in some 100 KB: small to send, long to decode. */
 export const flacOf40Minutes = () => silentFlac(2400)
 
-/** As a browser makes it when the tab is forgotten: 6 minutes, and no duration in the header. */
+/** A browser's recording of 6 minutes, without a duration in the header. */
 export const webmOf6Minutes = (): Promise<Uint8Array> =>
   withTempDir(async (dir) => {
     const piece = `${dir}/piece.ogg`
@@ -135,7 +135,7 @@ export const webmOf6Minutes = (): Promise<Uint8Array> =>
     return ffmpeg(["-stream_loop", "35", "-i", piece, "-c", "copy", "-f", "webm", "-live", "1", "pipe:1"])
   })
 
-/** A good WAV of exactly so many bytes: 26 MB at 48 kHz stereo is only 142 s, so it is nothing but too large. */
+/** A valid WAV of exactly `bytes` bytes. 26 MB at 48 kHz stereo is 142 s: too large, but not too long. */
 export const wavOfSize = (bytes = 26 * 1024 ** 2): Uint8Array => {
   const header = wavOf(silence(0), { rate: 48_000, channels: 2, sizes: { data: bytes - 44 } })
   const file = new Uint8Array(bytes)
@@ -143,7 +143,7 @@ export const wavOfSize = (bytes = 26 * 1024 ** 2): Uint8Array => {
   return file
 }
 
-/** The same bytes, beginning at an odd address: a view of 16-bit samples cannot simply be laid on it. */
+/** The same bytes at an odd address, where a view of 16-bit samples is not possible. */
 export const oddlyAligned = (bytes: Uint8Array): Uint8Array => {
   const room = new Uint8Array(bytes.length + 1)
   room.set(bytes, 1)

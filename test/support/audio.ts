@@ -1,6 +1,6 @@
 /**
- * Recordings as people's devices make them: each decodes, each is what its name says. Made by the machine's ffmpeg
- * when first asked for and kept in memory for the test process. They hold speech-like sound.
+ * Recordings as devices make them. All are valid. The machine's ffmpeg makes them on first use, and they stay in memory
+ * for the test process. They contain speech-like audio.
  */
 import { join } from "node:path"
 import { ffmpeg, ffmpegToFile } from "./ffmpeg.ts"
@@ -22,20 +22,20 @@ const once = (make: () => Promise<Uint8Array> | Uint8Array): Recording => {
   }
 }
 
-/** A microphone's own 48 kHz signal, for ffmpeg to encode from stdin. */
+/** A 48 kHz microphone signal, for ffmpeg to encode from stdin. */
 const microphone = once(() => wavOf(speechLike(SECONDS, 48_000), { rate: 48_000 }))
 
-/** Encodes to a pipe, where nothing can be corrected afterwards: as a live recorder does. */
+/** Encodes to a pipe, as a live recorder does: the header cannot be completed afterwards. */
 const piped = (...args: readonly string[]) =>
   once(async () => ffmpeg(["-i", "pipe:0", ...args, "pipe:1"], await microphone()))
 
-/** Encodes to a file, whose header is completed at the end: as an app that saves a recording does. */
+/** Encodes to a file, as an app does: the header is completed at the end. */
 const saved = (name: string, ...args: readonly string[]) =>
   once(async () => ffmpegToFile(["-i", "pipe:0", ...args], name, await microphone()))
 
 const listInfo = Buffer.from("INFOISFT\x0e\0\0\0Lavf59.27.100\0", "latin1")
 
-/** A device or a client that asks for exactly what speech recognition wants: 16 kHz, mono, 16 bits, bare header. */
+/** The format of speech recognition: 16 kHz, mono, 16 bits, with a minimal header. */
 export const wav16k = once(() => wavOf(speechLike(SECONDS)))
 /** A studio's or a Mac's recorder: 44.1 kHz, stereo, 24 bits. */
 export const wav44kStereo24 = once(() =>
@@ -63,9 +63,9 @@ export const wavWithOddChunk = once(() =>
 export const wavExtensible = once(() =>
   wavOf(speechLike(SECONDS, 48_000), { rate: 48_000, channels: 2, encoding: "s16", extensible: true }),
 )
-/** Something that streams: both sizes are 0xffffffff. */
+/** A streamed WAV: both sizes are 0xffffffff. */
 export const wavStreamed = once(() => wavOf(speechLike(SECONDS), { sizes: "unknown" }))
-/** A small device that never went back to fill in its sizes: both are 0. */
+/** A small device that does not fill in the sizes: both are 0. */
 export const wavUnfinished = once(() => wavOf(speechLike(SECONDS), { sizes: "zero" }))
 
 /** A phone's dictation app: MP3 with an Info frame, no ID3. */
@@ -94,7 +94,7 @@ export const oggOpus = piped(...opus, "-f", "ogg")
 export const oggVorbis = piped("-c:a", "libvorbis", "-f", "ogg")
 /** Dictation devices and archives. */
 export const flac = saved("a.flac", "-c:a", "flac")
-/** iPhone's Voice Memos and Android's recorder: the index (`moov`) comes after the sound. */
+/** iPhone's Voice Memos and Android's recorder: the index (`moov`) is after the audio. */
 export const m4a = saved("a.m4a", "-c:a", "aac", "-b:a", "64k")
 /**
  * A longer memo. ffmpeg can read the short one from a pipe, as it fits into its first buffer, but not this one:
@@ -111,7 +111,7 @@ export const mp4Fragmented = piped(
   ...["-c:a", "aac", "-b:a", "64k", "-f", "mp4"],
   ...["-movflags", "frag_keyframe+empty_moov+default_base_moof"],
 )
-/** A phone's camera: a video whose sound is what was meant. */
+/** A phone's camera: a video with the speech in its audio track. */
 export const mp4WithVideo = once(async () => {
   const video = ["-f", "lavfi", "-i", `testsrc=s=64x64:r=10:d=${SECONDS}`]
   const codecs = ["-map", "0:v", "-map", "1:a", "-c:v", "mpeg4", "-c:a", "aac", "-b:a", "64k"]
@@ -120,7 +120,7 @@ export const mp4WithVideo = once(async () => {
 
 const fixture = (name: string) => once(() => Bun.file(join(import.meta.dir, "../fixtures", name)).bytes())
 
-/** What Chromium 156 really recorded: "My name is Alice and I like green tea.", 4.2 s, 48 kHz stereo. */
+/** A real recording by Chromium 156: "My name is Alice and I like green tea.", 4.2 s, 48 kHz stereo. */
 export const chromiumWebm = fixture("chromium-mediarecorder.webm")
 /** The same with `audio/mp4`: Opus in fragmented MP4. */
 export const chromiumMp4 = fixture("chromium-mediarecorder.mp4")
@@ -134,7 +134,7 @@ export interface RecordingInfo {
   readonly codec: string
   readonly name: string
   readonly type: string
-  /** Of sound; an encoder may add some ms. */
+  /** Duration of the audio. An encoder may add some ms. */
   readonly seconds: number
 }
 
@@ -147,7 +147,7 @@ const info = (
   seconds = SECONDS,
 ): RecordingInfo => ({ make, format, codec, name, type, seconds })
 
-/** All of them, each with what ffprobe finds in it, its length, and the name and type under which it usually comes. */
+/** All recordings, with what ffprobe finds, the duration, and the usual file name and type. */
 export const recordings = {
   wav16k: info(wav16k, "wav", "pcm_s16le", "a.wav", "audio/wav"),
   wav44kStereo24: info(wav44kStereo24, "wav", "pcm_s24le", "a.wav", "audio/x-wav"),
@@ -189,7 +189,7 @@ const forgetClusterSizes = (webm: Uint8Array): Uint8Array => {
   return Buffer.concat([...out, bytes.subarray(from)])
 }
 
-/** RFC 8794: the zeros before the first one bit tell how many further bytes the number takes. */
+/** RFC 8794: the number of zeros before the first one bit is the number of further bytes. */
 const ebmlSize = (bytes: Buffer, at: number) => {
   const first = bytes.readUInt8(at)
   const width = Math.clz32(first) - 23

@@ -1,6 +1,6 @@
-/** Signals, and WAV files around them in all the shapes that recorders write. No ffmpeg needed. */
+/** Signals, and WAV files with them in the variants that recorders write. Needs no ffmpeg. */
 
-/** What to put on the wire: mono samples, -1 to 1. */
+/** Mono samples, -1 to 1. */
 export type Signal = Float32Array
 
 export const tone = (seconds: number, hz = 440, rate = 16_000): Signal =>
@@ -32,14 +32,14 @@ const PERIOD = Float32Array.from({ length: 4096 }, (_, i) =>
 
 export interface WavShape {
   readonly rate?: number
-  /** Every channel carries the same signal. */
+  /** Every channel has the same signal. */
   readonly channels?: number
   readonly encoding?: "s16" | "s24" | "f32"
   /** WAVE_FORMAT_EXTENSIBLE, as Windows writes it for more than 16 bits. */
   readonly extensible?: boolean
   /** Chunks before `data`. */
   readonly before?: readonly Chunk[]
-  /** What the header says of its sizes; the truth unless told. */
+  /** The sizes in the header. Default: the true ones. */
   readonly sizes?: "true" | "unknown" | "zero" | { readonly data: number }
 }
 

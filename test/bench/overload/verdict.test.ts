@@ -60,7 +60,9 @@ describe("the figures", () => {
     expect(describeRow(figures)).toContain(
       "refused 2 503 OVERLOADED, 1 429 RATE_LIMIT_EXCEEDED; share refused 50 %",
     )
-    expect(describeRow(figuresOf(witnessed, [heard(1)]))).toContain("refused -; share refused 0 %; refused after -")
+    expect(describeRow(figuresOf(witnessed, [heard(1)]))).toContain(
+      "refused -; share refused 0 %; refused after -",
+    )
   })
 })
 
@@ -70,7 +72,7 @@ const calm = figuresOf(
 )
 const row = (changed: Partial<Figures> = {}): Figures => ({ ...calm, ...changed })
 
-/** What is not met. */
+/** The limits that are not met. */
 const missed = (changed: Partial<Loads>) =>
   verdictsOf({ calm, full: calm, over: calm, afterwards: calm, ...changed })
     .filter(({ verdict }) => verdict !== "met")

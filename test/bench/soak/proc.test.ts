@@ -79,7 +79,7 @@ describe("this process", () => {
     expect(files.length).toBeGreaterThan(before)
     const asUpstream = connectionsOf(process.pid, files, { own: 1, upstream: server.port })
     expect(asUpstream.upstream).toBe(1)
-    // The other end is this process's too: it is the server's own.
+    // This process has the other end too: that of the server.
     expect(connectionsOf(process.pid, files, { own: server.port, upstream: 1 }).client).toBe(1)
     expect(connectionsOf(process.pid, [], { own: server.port, upstream: 1 }).client).toBe(0)
     socket.end()

@@ -32,7 +32,7 @@ const seen = (changed: Partial<Seen> = {}): Seen => ({
   ...changed,
 })
 
-/** What is not met. */
+/** The limits that are not met. */
 const missed = (changed: Partial<Seen>) =>
   verdictsOf(seen(changed))
     .filter(({ verdict }) => verdict !== "met")
