@@ -1,4 +1,4 @@
-/** Sets up, starts the service, and shows how to talk to it. */
+/** `bun run demo`: sets up, starts the service, and prints how to talk to it. */
 import { bun, setUp } from "./setup.ts"
 
 await setUp()
@@ -11,7 +11,7 @@ Open http://localhost:${port} in a browser to talk (Ctrl-C here stops the servic
   # 1. Register, and keep the key that it shows.
   export KEY=$(curl -s ${api}/users/register -d email=$(date +%s)@example.com | sed 's/.*"apiKey":"\\([^"]*\\)".*/\\1/')
 
-  # 2. Send a recording of any common format; the spoken answer comes back as an MP3.
+  # 2. Send a recording of any common format; the response is the spoken reply as an MP3.
   curl -s -D - -o reply.mp3 ${api}/voice/conversation -H "Authorization: Bearer $KEY" -F audio=@examples/question.wav
 
   # 3. Listen.
@@ -23,7 +23,7 @@ const service = Bun.spawn([bun, "src/main.ts"], {
   env: { ...process.env, PORT: port },
   stdio: ["inherit", "pipe", "inherit"],
 })
-// The service ignores a signal that the terminal has sent it already.
+// From a terminal the service has already received the signal, and ignores the second one.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => service.kill(signal))
 
 let isListening = false

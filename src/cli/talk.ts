@@ -90,6 +90,7 @@ const takeTurn = Effect.fnUntraced(function* ({ path, url, apiKey, sessionId, ou
   note(`total ${seconds(total)}`)
   if (Option.isSome(output)) {
     yield* writeOutput(output.value, Buffer.concat(speech))
+    note(`saved ${output.value}`)
   } else if (player === undefined && !json) {
     yield* Console.error(
       "  No player is installed. Install ffmpeg or mpg123, or save the reply with --output.",

@@ -116,7 +116,9 @@ describe("talk", () => {
       stdout: `You:   ${DEFAULT_TRANSCRIPT}\nReply: ${DEFAULT_REPLY}\n`,
     })
     expect(stderr).toMatch(/^ {2}sending \S+question\.wav \(\d+ KB\)\n {2}heard after \d+\.\d\d s\n/)
-    expect(stderr).toMatch(/speech recognition took .*\n.*first word .*\n.*first sound .*\n {2}total .*\n$/)
+    expect(stderr).toMatch(
+      /speech recognition took .*\n.*first word .*\n.*first sound .*\n {2}total .*\n {2}saved .*answer\.mp3\n$/,
+    )
     expect(Bun.file(output).size).toBeGreaterThan(5000)
   })
 
