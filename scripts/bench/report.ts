@@ -94,8 +94,9 @@ The service, PostgreSQL, the upstream and the clients are processes on the same 
 
 The limits are targets of this project for a machine with two cores. "Over the floor" is what the service adds to the
 providers' time: at most 25 ms for a WAV, which needs no ffmpeg, and 60 ms for WebM, which needs one. With 32 clients the first
-byte may take 1.15 times the floor, a difference that nobody hears. A turn may cost 30 ms of CPU, so that one core carries 30
-turns a second. "x" is a multiple of the floor. Two kinds of limits are hard to meet:
+byte may take 1.15 times the floor ("x"). A turn may cost 30 ms of CPU, so that one core carries about 30 turns a second.
+
+Two kinds of limits are hard to meet:
 
 - **WebM, 32 clients together**: 32 ffmpeg processes start at the same instant, and each needs 65 ms of CPU. They queue for two cores.
 - **Own CPU with the upstream's latency**: with few turns a second, Bun has not yet compiled the hot code, and each chunk of speech
