@@ -74,7 +74,7 @@ const listen = async (speaker: Speaker): Promise<Heard> => {
   const lastByteMs = performance.now() - sent
   const playsMs = arrivals.reduce((sum, { bytes }) => sum + bytes, 0) / mp3BytesPerMs
   // An incomplete reply would make the figures too good.
-  if (playsMs < speaker.speechMs * wholeShare) throw new Error("the speech is not whole")
+  if (playsMs < speaker.speechMs * wholeShare) throw new Error("the speech is incomplete")
   const firstByteMs = arrivals[0]?.atMs ?? lastByteMs
   const ownFirstAudioMs = Number(/first_audio;dur=([\d.]+)/.exec(headers.get("server-timing") ?? "")?.[1])
   return { firstByteMs, lastByteMs, gapMs: longestGapMs(arrivals, mp3BytesPerMs), ownFirstAudioMs }

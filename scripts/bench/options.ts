@@ -15,14 +15,14 @@ export interface Options {
 export const usage = `Usage: bun run bench [options]
 
   --write                      write docs/benchmarks.md and docs/turn-waterfall.svg
-  --clients 1,16,32,64         how many take turns at once
-  --turns 20, --seconds 6      a row measures at least so many turns, and at least so long
-  --stt-ms 600                 the upstream: to the transcript,
-  --llm-first-token-ms 350     to the model's first token,
-  --llm-tokens-per-second 60   its pace from then on,
-  --tts-first-byte-ms 400      to the first byte of speech,
-  --tts-real-time-factor 8     whose rest comes at so many times the speed at which it plays
-  --reply "…"                  what the model answers (three sentences, 60 tokens)`
+  --clients 1,16,32,64         numbers of concurrent clients
+  --turns 20, --seconds 6      the least that a row measures
+  --stt-ms 600                 the upstream: time to the transcript,
+  --llm-first-token-ms 350     time to the model's first token,
+  --llm-tokens-per-second 60   its rate after that,
+  --tts-first-byte-ms 400      time to the first byte of speech,
+  --tts-real-time-factor 8     its rate after that, as a multiple of the speed at which it plays
+  --reply "…"                  the reply of the model (three sentences, 60 tokens)`
 
 /** Throws an error with a sentence if an option is unknown or wrong. */
 export const readOptions = (args: ReadonlyArray<string>): Options => {
@@ -50,7 +50,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options => {
   }
   const whole = (name: string, value: string) => {
     const parsed = number(name, value, 1)
-    if (!Number.isInteger(parsed)) throw new Error(`--${name} must be whole.`)
+    if (!Number.isInteger(parsed)) throw new Error(`--${name} must be a whole number.`)
     return parsed
   }
   const duration = (name: keyof typeof latencyOptions) => number(name, values[name], 0)

@@ -100,7 +100,7 @@ export const startProgram = async (
   running.add(child)
   void child.exited.then((code) => {
     if (!stopping.has(child))
-      console.error(`${command.join(" ")} ended unasked, with ${child.signalCode ?? code}.`)
+      console.error(`${command.join(" ")} ended unexpectedly, with ${child.signalCode ?? code}.`)
     running.delete(child)
   })
   const waiting = new Set<{

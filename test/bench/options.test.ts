@@ -52,7 +52,7 @@ describe("the options of the bench", () => {
     [["--tts-real-time-factor", "0"], "--tts-real-time-factor must be a number from 0.1."],
     [["--clients", "1,,2"], "--clients must be a number from 1."],
     [["--clients", "0"], "--clients must be a number from 1."],
-    [["--turns", "1.5"], "--turns must be whole."],
+    [["--turns", "1.5"], "--turns must be a whole number."],
     [["--client", "1"], "--client"],
   ] as const) {
     test(`refuse ${wrong.join(" ")}`, () => expect(() => readOptions(wrong)).toThrow(sentence))

@@ -10,7 +10,7 @@ import { describe, describeRow } from "./report.ts"
 import { overload } from "./run.ts"
 import { verdictsOf } from "./verdict.ts"
 
-/** The exit code: 0 where all is as it should be. */
+/** The exit code: 0 if every limit is met. */
 const main = async (options: Options, command: string) => {
   const machine = describeMachine()
   const othersBefore = await busyShare()

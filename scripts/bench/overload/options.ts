@@ -13,9 +13,9 @@ export interface Options {
 
 export const usage = `Usage: bun run overload [options]
 
-  --times 3        how many times as many turns come as the service carries
-  --seconds 30     how long each of the four loads lasts
-  --max-turns 32   MAX_TURNS of the service (its own default for this machine)
+  --times 3        the overload, as a multiple of the rate that the service carries
+  --seconds 30     duration of each of the four loads
+  --max-turns 32   MAX_TURNS of the service (default: that of this machine)
   --write          write the section of docs/reliability.md`
 
 /** Throws an error with a sentence if an option is unknown or wrong. */
@@ -37,7 +37,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options => {
     return parsed
   }
   const maxTurns = number("max-turns", 1)
-  if (!Number.isInteger(maxTurns)) throw new Error("--max-turns must be whole.")
+  if (!Number.isInteger(maxTurns)) throw new Error("--max-turns must be a whole number.")
   return {
     times: number("times", 1),
     ms: number("seconds", 1) * 1000,

@@ -67,7 +67,7 @@ export const overload = async (
     const turn = (): Promise<Outcome> => {
       const speaker = speakers[next % speakers.length]
       next += 1
-      if (speaker === undefined) throw new Error("Nobody speaks.")
+      if (speaker === undefined) throw new Error("There are no clients.")
       return takeTurn(speaker)
     }
     // Warm-up: until the runtime has compiled the hot code.

@@ -26,7 +26,7 @@ const main = async (options: Options, command: string) => {
     console.log("\nWritten: docs/reliability.md, docs/soak-memory.svg")
   }
   const good = isGood(verdictsOf(run))
-  console.log(good ? "\nAll as it should be." : "\nNot all is as it should be.")
+  console.log(good ? "\nAll limits are met." : "\nSome limits are not met.")
   return good ? 0 : 1
 }
 

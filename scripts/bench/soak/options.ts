@@ -13,10 +13,10 @@ export interface Options {
 export const usage = `Usage: bun run soak [minutes] [options]
 
   minutes             how long the load lasts (10)
-  --turns 10000       instead: until so many turns were taken
-  --per-second 16     how many visits begin each second; 100 of them are 104 turns
-  --seed 1            the same visits in the same order; a random one otherwise
-  --rest-seconds 40   how long the service rests before it is looked at: it keeps connections to the database for 30 s
+  --turns 10000       instead of minutes: until this many turns have begun
+  --per-second 16     new visits a second; 100 visits are 104 turns
+  --seed 1            repeats the same visits in the same order (default: random)
+  --rest-seconds 40   the pause before the service is measured; it keeps database connections for 30 s
   --write             write the section of docs/reliability.md, and its picture`
 
 /** Throws an error with a sentence if an option is unknown or wrong. */
@@ -40,13 +40,12 @@ export const readOptions = (args: ReadonlyArray<string>): Options => {
   }
   const whole = (name: string, value: string) => {
     const parsed = number(name, value, 1)
-    if (!Number.isInteger(parsed)) throw new Error(`${name} must be whole.`)
+    if (!Number.isInteger(parsed)) throw new Error(`${name} must be a whole number.`)
     return parsed
   }
   const [minutes, ...more] = positionals
-  if (more.length > 0) throw new Error("minutes must be one number.")
-  if (minutes !== undefined && values.turns !== undefined)
-    throw new Error("minutes or --turns: give one of them.")
+  if (more.length > 0) throw new Error("Minutes must be one number.")
+  if (minutes !== undefined && values.turns !== undefined) throw new Error("Give either minutes or --turns.")
   return {
     length:
       values.turns === undefined

@@ -25,7 +25,7 @@ describe("the options of the overload", () => {
     [["--times", "0.5"], "--times must be a number from 1."],
     [["--seconds", "soon"], "--seconds must be a number from 1."],
     [["--max-turns", "0"], "--max-turns must be a number from 1."],
-    [["--max-turns", "1.5"], "--max-turns must be whole."],
+    [["--max-turns", "1.5"], "--max-turns must be a whole number."],
     [["--clients", "1"], "--clients"],
   ] as const) {
     test(`refuse ${wrong.join(" ")}`, () => expect(() => readOptions(wrong)).toThrow(sentence))

@@ -27,9 +27,9 @@ describe("the options of the soak", () => {
   for (const [wrong, sentence] of [
     [["soon"], "minutes must be a number from 0.1."],
     [["0"], "minutes must be a number from 0.1."],
-    [["1", "2"], "minutes must be one number."],
-    [["1", "--turns", "5"], "give one of them"],
-    [["--turns", "1.5"], "--turns must be whole."],
+    [["1", "2"], "Minutes must be one number."],
+    [["1", "--turns", "5"], "Give either minutes or --turns."],
+    [["--turns", "1.5"], "--turns must be a whole number."],
     [["--seed", "x"], "--seed must be a number from 1."],
     [["--per-second", "0"], "--per-second must be a number from 0.1."],
     [["--turn", "1"], "--turn"],
