@@ -1,6 +1,11 @@
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Predicate, Schema } from "effect"
 
+/** The database cannot be used. `message` says why, and what to do. */
+export class DatabaseNotReady extends Schema.TaggedError<DatabaseNotReady>()("DatabaseNotReady", {
+  message: Schema.String,
+}) {}
+
 /** The database cannot be reached, is starting or stopping, has no free connection, or rolled the work back. */
 export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>()("DatabaseUnavailable", {
   cause: Schema.Defect,
@@ -21,7 +26,7 @@ export const isSqlError = (error: unknown): error is SqlError => error instanceo
  * The SQLSTATE of a failed statement; undefined if no server answered (a lost or refused connection). Only errors of a
  * server have a severity; an error with a code alone may be the system's, such as EPIPE.
  */
-const sqlState = (error: SqlError): string | undefined =>
+export const sqlState = (error: SqlError): string | undefined =>
   Predicate.hasProperty(error.cause, "severity") &&
   Predicate.hasProperty(error.cause, "code") &&
   typeof error.cause.code === "string"
@@ -44,8 +49,41 @@ const isNotAcquired = (error: SqlError) => error.message.startsWith("Failed to a
 export const isConnectionLost = (error: unknown): boolean =>
   isSqlError(error) && isUnavailable(sqlState(error)) && !isNotAcquired(error)
 
+/** The message if something else answers than PostgreSQL. */
+export const notPostgres = "what answers there is not PostgreSQL"
+
+/**
+ * Codes of the system: no such name (yet), no route, refused, reset, timed out, no such socket, out of descriptors. Not
+ * those of TLS, which begin with ERR_, CERT_ and the like.
+ */
+const passingCode = /^(DNS_)?E(?!RR_|ACCES$|PERM$|PROTO$|INVAL$)[A-Z_]+$/
+
+/**
+ * pg's own errors have no code. Its others, such as a missing password, do not pass. A server that cannot start a process
+ * for a new connection answers the question for TLS with an error.
+ */
+const passingMessage = /^($|timeout|Connection terminated|no answer|There was an error establishing an SSL)/
+
+/**
+ * PgBouncer reports everything as 08P01, also a database or user that it does not know and a parameter that it does not
+ * take.
+ */
+const refusedByPooler =
+  /^(no such (database|user)|unsupported startup parameter|password authentication failed)/
+
+const messageOf = ({ cause }: SqlError) =>
+  Predicate.hasProperty(cause, "message") && typeof cause.message === "string" ? cause.message : ""
+
 /** The server cannot be reached or is starting, so a later attempt may succeed. */
-export const isDatabaseAway = (error: SqlError) => isUnavailable(sqlState(error))
+export const isDatabaseAway = (error: SqlError) => {
+  const state = sqlState(error)
+  if (state !== undefined) {
+    return unavailable.test(state) && !(state === "08P01" && refusedByPooler.test(messageOf(error)))
+  }
+  return Predicate.hasProperty(error.cause, "code") && typeof error.cause.code === "string"
+    ? passingCode.test(error.cause.code)
+    : passingMessage.test(messageOf(error))
+}
 
 /**
  * The server rolled the transaction back: class 40, such as a deadlock, or 57014, a cancelled statement. A statement is

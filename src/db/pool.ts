@@ -1,9 +1,8 @@
 import { SqlError } from "@effect/sql/SqlError"
-import { Duration, Effect, FiberSet, Predicate, Redacted } from "effect"
-import { Client, DatabaseError, Pool, type PoolClient } from "pg"
-
-/** How long to wait for a new or a free connection. */
-const connectTimeout = Duration.seconds(2)
+import { Array as Arr, Duration, Effect, Either, FiberSet, Order, Predicate } from "effect"
+import { type Client, type ClientConfig, DatabaseError, Pool, type PoolClient, type PoolConfig } from "pg"
+import { isDatabaseAway, notPostgres, sqlState } from "./errors.ts"
+import { IsoClient, type Target } from "./target.ts"
 
 /** How often the connections that wait for an answer are checked. */
 const checkEvery = Duration.seconds(2)
@@ -18,7 +17,7 @@ const suspectAfter = 3
 const readOnly = "25006"
 
 interface PoolSettings {
-  readonly url: Redacted.Redacted
+  readonly target: Target
   /** The most connections at a time. */
   readonly size: number
 }
@@ -30,36 +29,73 @@ interface PoolSettings {
  *
  * Fails if no connection can be opened. Closes its connections with the scope.
  */
-export const makePool = Effect.fnUntraced(function* ({ url, size }: PoolSettings) {
-  const connectionString = Redacted.value(url)
+export const makePool = Effect.fnUntraced(function* ({ target, size }: PoolSettings) {
+  const config: PoolConfig = { ...target.config, ssl: yield* firstWay(target), Client: IsoClient }
   const pool = yield* Effect.acquireRelease(
-    Effect.sync(
-      () =>
-        new Pool({
-          connectionString,
-          max: size,
-          idleTimeoutMillis: Duration.toMillis("30 seconds"),
-          connectionTimeoutMillis: Duration.toMillis(connectTimeout),
-          application_name: "voice-agent",
-        }),
-    ),
+    Effect.sync(() => new Pool({ ...config, max: size, idleTimeoutMillis: Duration.toMillis("30 seconds") })),
     (pool) => Effect.promise(() => pool.end()).pipe(Effect.interruptible, Effect.timeoutOption("1 second")),
   )
   // The failed connection has left the pool already; without a listener, the event would throw.
   pool.on("error", () => undefined)
   const runFork = yield* FiberSet.makeRuntime()
-  closeDead(pool, { runFork, findDead: (clients) => findDead(connectionString, clients) })
-  yield* Effect.tryPromise({
-    try: () => pool.query("select 1"),
+  closeDead(pool, { runFork, findDead: (clients) => findDead(config, clients) })
+  return pool
+})
+
+/**
+ * The first way to connect that works. The pool keeps to it: a connection that was encrypted is never replaced by one that
+ * is not. Fails with the failure that says most.
+ */
+const firstWay = Effect.fnUntraced(function* ({ config, ways }: Target) {
+  const failures: Array<SqlError> = []
+  for (const ssl of ways) {
+    const tried = yield* Effect.either(tryToConnect({ ...config, ssl }))
+    if (Either.isRight(tried)) return ssl
+    if (isDatabaseAway(tried.left)) return yield* tried.left
+    failures.push(tried.left)
+  }
+  const [most = noWay] = Arr.sort(failures, byMeaning)
+  return yield* most
+})
+
+const noWay = new SqlError({ cause: new Error("there is no way to connect"), message: "Failed to connect" })
+
+/** A server without TLS, or one that takes no such connection, says less than a bad certificate or a wrong password. */
+const meaning = (error: SqlError) => {
+  const state = sqlState(error)
+  if (state !== undefined) return state === "28000" ? 1 : 3
+  return Predicate.hasProperty(error.cause, "code") ? 2 : 0
+}
+const byMeaning = Order.reverse(Order.mapInput(Order.number, meaning))
+
+/**
+ * How a PostgreSQL server begins: S or N to the question for TLS, else the type of its first message: authentication, error
+ * or negotiation of the version. pg waits for the rest of a web server's answer, as of a long message. 0x16 is TLS itself.
+ */
+const firstBytes = new Set([...Buffer.from("SNREv"), 0x16])
+
+const tryToConnect = (config: ClientConfig) =>
+  Effect.tryPromise({
+    try: async () => {
+      const client = new IsoClient(config)
+      client.on("error", () => undefined)
+      const isOther = Promise.withResolvers<never>()
+      client.connection.stream.once("data", ([first = 0]: Uint8Array) => {
+        if (!firstBytes.has(first)) isOther.reject(new Error(notPostgres))
+      })
+      try {
+        await Promise.race([isOther.promise, client.connect().then(() => client.query("select 1"))])
+      } finally {
+        void client.end().catch(() => undefined)
+      }
+    },
     catch: (cause) => new SqlError({ cause, message: "Failed to connect" }),
   }).pipe(
     Effect.timeoutFail({
-      duration: connectTimeout,
+      duration: Duration.millis(config.connectionTimeoutMillis ?? 0),
       onTimeout: () => new SqlError({ cause: new Error("no answer"), message: "Failed to connect" }),
     }),
   )
-  return pool
-})
 
 /** The connection waits for an answer. */
 const isWaiting = (client: PoolClient) =>
@@ -162,14 +198,9 @@ const processId = (client: Client | PoolClient): number =>
  * None if the server answers with an error such as `too many connections`: it is alive, and may run the statements. None
  * behind a pooler either: it reports pids of its own to its clients, and notices dead connections itself.
  */
-const findDead = (connectionString: string, clients: ReadonlyArray<PoolClient>) =>
+const findDead = (config: ClientConfig, clients: ReadonlyArray<PoolClient>) =>
   Effect.promise(async (): Promise<ReadonlyArray<PoolClient>> => {
-    const timeout = Duration.toMillis(connectTimeout)
-    const prober = new Client({
-      connectionString,
-      connectionTimeoutMillis: timeout,
-      query_timeout: timeout,
-    })
+    const prober = new IsoClient({ ...config, query_timeout: config.connectionTimeoutMillis })
     prober.on("error", () => undefined)
     try {
       await prober.connect()

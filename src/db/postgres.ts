@@ -2,21 +2,13 @@ import * as Path from "@effect/platform/Path"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as PgClient from "@effect/sql-pg/PgClient"
-import {
-  Duration,
-  Effect,
-  Fiber,
-  Layer,
-  Option,
-  type Redacted,
-  Schedule,
-  Schema,
-  String as Str,
-} from "effect"
+import { Duration, Effect, Fiber, Layer, Option, type Redacted, Schedule, String as Str } from "effect"
 import { Settings } from "../config.ts"
+import { connectionFailure } from "./connection-failure.ts"
 import { joinEmbedded, startEmbedded } from "./embedded.ts"
 import {
   type DatabaseError,
+  DatabaseNotReady,
   DatabaseUnavailable,
   isConnectionLost,
   isDatabaseAway,
@@ -26,18 +18,15 @@ import {
 } from "./errors.ts"
 import { migrate } from "./migrations.ts"
 import { makePool } from "./pool.ts"
-
-/** The database cannot be used. `message` says why, and what to do. */
-export class DatabaseNotReady extends Schema.TaggedError<DatabaseNotReady>()("DatabaseNotReady", {
-  message: Schema.String,
-}) {}
+import { problemOf, readServer } from "./server.ts"
+import { type Target, targetOf } from "./target.ts"
 
 /** How long the start waits for a database that is starting too (a compose file starts both at once). */
 const startTimeout = Duration.seconds(30)
 
-const connect = (settings: Settings["Type"], url: Redacted.Redacted) =>
+const connect = (settings: Settings["Type"], target: Target) =>
   PgClient.layerFromPool({
-    acquire: makePool({ url, size: settings.databasePoolSize }),
+    acquire: makePool({ target, size: settings.databasePoolSize }),
     transformResultNames: Str.snakeToCamel,
     transformQueryNames: Str.camelToSnake,
     transformJson: false,
@@ -50,13 +39,20 @@ const connect = (settings: Settings["Type"], url: Redacted.Redacted) =>
   )
 
 const notReady = (error: SqlError) => {
-  const reason = error.cause instanceof Error ? error.cause.message || error.cause.name : error.message
-  return new DatabaseNotReady({
-    message: isDatabaseAway(error)
-      ? `The database did not answer within ${Duration.toSeconds(startTimeout)} s (${reason}): check DATABASE_URL and that PostgreSQL runs there.`
-      : `The database refused the connection (${reason}): check the user, password and database name in DATABASE_URL.`,
-  })
+  const { advice, mayPass, problem } = connectionFailure(error)
+  const opening = mayPass
+    ? `The database did not answer within ${Duration.toSeconds(startTimeout)} s`
+    : "The database cannot be used"
+  return new DatabaseNotReady({ message: `${opening} (${problem}): ${Str.uncapitalize(advice)}` })
 }
+
+/** Fails on a database that the service cannot run on. */
+const requireUsable = Effect.flatMap(readServer, (server) => {
+  const found = problemOf(server)
+  return found === undefined
+    ? Effect.void
+    : new DatabaseNotReady({ message: `The database ${found.problem}. ${found.advice}` })
+}).pipe(Effect.catchIf(isSqlError, notReady))
 
 const layerOn = <E, R>(
   embedded: (options: { readonly dataDir: string }) => Effect.Effect<Redacted.Redacted, E, R>,
@@ -68,7 +64,9 @@ const layerOn = <E, R>(
       const url = Option.isSome(settings.databaseUrl)
         ? settings.databaseUrl.value
         : yield* embedded({ dataDir: path.resolve(settings.dataDir) })
-      return Layer.tap(connect(settings, url), (context) => Effect.provide(migrate, context))
+      return Layer.tap(connect(settings, yield* targetOf(url)), (context) =>
+        Effect.provide(Effect.zipRight(requireUsable, migrate), context),
+      )
     }),
   )
 

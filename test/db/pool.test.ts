@@ -1,8 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect } from "bun:test"
+import * as BunContext from "@effect/platform-bun/BunContext"
 import { SqlClient } from "@effect/sql/SqlClient"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { Chunk, Clock, Context, Effect, Fiber, Layer, Redacted, TestClock } from "effect"
 import { makePool } from "../../src/db/pool.ts"
+import { targetOf } from "../../src/db/target.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts"
@@ -23,9 +25,11 @@ afterEach(() => {
   proxy.restore()
 })
 
-const connect = Effect.suspend(() =>
-  Layer.build(PgClient.layerFromPool({ acquire: makePool({ url: Redacted.make(proxy.url), size: 3 }) })),
-).pipe(Effect.map(Context.get(SqlClient)))
+const connect = Effect.suspend(() => targetOf(Redacted.make(proxy.url))).pipe(
+  Effect.provide(BunContext.layer),
+  Effect.flatMap((target) => Layer.build(PgClient.layerFromPool({ acquire: makePool({ target, size: 3 }) }))),
+  Effect.map(Context.get(SqlClient)),
+)
 
 /** Waits in real time. */
 const waitUntil = (holds: () => Promise<boolean>, what: string) => Effect.promise(() => until(holds, what))

@@ -17,6 +17,11 @@ export interface PostgresServer {
 export const startPostgres = async (): Promise<PostgresServer> => {
   const given = process.env.TEST_DATABASE_URL
   if (given !== undefined && given !== "") return { url: given, stop: async () => undefined }
+  return startOwnPostgres()
+}
+
+/** A server whose configuration the test may change. */
+export const startOwnPostgres = async (): Promise<PostgresServer> => {
   const dataDir = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
   const scope = Effect.runSync(Scope.make())
   const url = await Effect.runPromise(

@@ -1,53 +1,30 @@
 import { resolve } from "node:path"
 import * as FileSystem from "@effect/platform/FileSystem"
-import * as SqlClient from "@effect/sql/SqlClient"
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { Duration, Effect, Option, Redacted, Schema } from "effect"
+import { Effect, Layer, Option, Redacted } from "effect"
 import type { Settings } from "../../config.ts"
+import { connectionFailure } from "../../db/connection-failure.ts"
 import { joinEmbedded } from "../../db/embedded.ts"
 import { installedBinaries, serverFolder } from "../../db/embedded-home.ts"
-import { isDatabaseAway, isSqlError } from "../../db/errors.ts"
+import { isSqlError } from "../../db/errors.ts"
 import { pending } from "../../db/migrations.ts"
-import { findOne } from "../../db/rows.ts"
+import { makePool } from "../../db/pool.ts"
+import { problemOf, readServer } from "../../db/server.ts"
+import { targetOf } from "../../db/target.ts"
 import { type Finding, messageOf, ok, problem, warning } from "./finding.ts"
 
 const check = "database"
 
-const minimumVersion = 15
-
-const Server = Schema.Struct({
-  major: Schema.Int,
-  version: Schema.String,
-  encoding: Schema.String,
-  now: Schema.DateFromSelf,
-})
-
-/** Whether the server is new enough, and its schema the one of this service. */
+/** Whether the service can run on the server, and its schema is the one of this service. */
 const look = Effect.fnUntraced(function* (where: string) {
-  const sql = yield* SqlClient.SqlClient
   const askedAt = Date.now()
-  const server = yield* findOne(
-    Server,
-    sql`select current_setting('server_version_num')::int / 10000 as major, current_setting('server_version') as version,
-        pg_encoding_to_char(encoding) as encoding, clock_timestamp() as now
-      from pg_database where datname = current_database()`,
-  )
+  const server = yield* readServer
   const aheadMs = server.now.getTime() - (askedAt + Date.now()) / 2
   const finding = (found: Finding): Finding => ({ ...found, aheadMs })
-  if (server.major < minimumVersion) {
-    return finding(
-      problem(
-        check,
-        `PostgreSQL ${server.version} at ${where}`,
-        `Use PostgreSQL ${minimumVersion} or newer.`,
-      ),
-    )
-  }
-  const found = `PostgreSQL ${server.version.split(" ")[0]} at ${where}`
-  if (server.encoding !== "UTF8") {
-    return finding(
-      problem(check, `${found}, in ${server.encoding}`, "Create the database again with ENCODING 'UTF8'."),
-    )
+  const found = `PostgreSQL ${server.version} at ${where}`
+  const unusable = problemOf(server)
+  if (unusable !== undefined) {
+    return finding(problem(check, `${found}: the database ${unusable.problem}`, unusable.advice))
   }
   const { missing, foreign } = yield* pending
   if (foreign.length > 0) {
@@ -72,12 +49,16 @@ const look = Effect.fnUntraced(function* (where: string) {
 })
 
 const connection = (url: Redacted.Redacted) =>
-  PgClient.layer({
-    url,
-    maxConnections: 1,
-    connectTimeout: Duration.seconds(3),
-    applicationName: "voice-agent doctor",
-  })
+  Layer.unwrapEffect(
+    Effect.map(targetOf(url), ({ config, ways }) =>
+      PgClient.layerFromPool({
+        acquire: makePool({
+          target: { ways, config: { ...config, application_name: "voice-agent doctor" } },
+          size: 1,
+        }),
+      }),
+    ),
+  )
 
 /** The host, port and database of a URL, without its password. */
 const addressOf = (url: Redacted.Redacted) => {
@@ -86,17 +67,9 @@ const addressOf = (url: Redacted.Redacted) => {
 }
 
 const explain = (address: string) => (error: unknown) => {
-  const cause = isSqlError(error) ? error.cause : error
-  const isAway = isSqlError(error) && isDatabaseAway(error)
-  return Effect.succeed(
-    problem(
-      check,
-      `${address}: ${messageOf(cause)}`,
-      isAway
-        ? "Check that PostgreSQL runs there, and that DATABASE_URL is right."
-        : "Check the user, password and database name in DATABASE_URL.",
-    ),
-  )
+  if (!isSqlError(error)) return problem(check, `${address}: ${messageOf(error)}`, "Correct DATABASE_URL.")
+  const failure = connectionFailure(error)
+  return problem(check, `${address}: ${failure.problem}`, failure.advice)
 }
 
 /** Checks DATABASE_URL or the embedded server, without creating one. */
@@ -109,7 +82,7 @@ export const checkDatabase = Effect.fn("doctor.database")(function* ({
     return yield* look(address).pipe(
       Effect.provide(connection(databaseUrl.value)),
       Effect.timeout("10 seconds"),
-      Effect.catchAll(explain(address)),
+      Effect.catchAll((error) => Effect.succeed(explain(address)(error))),
     )
   }
   const fs = yield* FileSystem.FileSystem
