@@ -2,7 +2,7 @@ import { SqlError } from "@effect/sql/SqlError"
 import { Array as Arr, Duration, Effect, Either, FiberSet, Order, Predicate } from "effect"
 import { type Client, type ClientConfig, DatabaseError, Pool, type PoolClient, type PoolConfig } from "pg"
 import { isDatabaseAway, notPostgres, sqlState } from "./errors.ts"
-import { IsoClient, type Target } from "./target.ts"
+import { ServiceClient, type Target } from "./target.ts"
 
 /** How often the connections that wait for an answer are checked. */
 const checkEvery = Duration.seconds(2)
@@ -30,7 +30,7 @@ interface PoolSettings {
  * Fails if no connection can be opened. Closes its connections with the scope.
  */
 export const makePool = Effect.fnUntraced(function* ({ target, size }: PoolSettings) {
-  const config: PoolConfig = { ...target.config, ssl: yield* firstWay(target), Client: IsoClient }
+  const config: PoolConfig = { ...target.config, ssl: yield* firstWay(target), Client: ServiceClient }
   const pool = yield* Effect.acquireRelease(
     Effect.sync(() => new Pool({ ...config, max: size, idleTimeoutMillis: Duration.toMillis("30 seconds") })),
     (pool) => Effect.promise(() => pool.end()).pipe(Effect.interruptible, Effect.timeoutOption("1 second")),
@@ -77,7 +77,7 @@ const firstBytes = new Set([...Buffer.from("SNREv"), 0x16])
 const tryToConnect = (config: ClientConfig) =>
   Effect.tryPromise({
     try: async () => {
-      const client = new IsoClient(config)
+      const client = new ServiceClient(config)
       client.on("error", () => undefined)
       const isOther = Promise.withResolvers<never>()
       client.connection.stream.once("data", ([first = 0]: Uint8Array) => {
@@ -200,7 +200,7 @@ const processId = (client: Client | PoolClient): number =>
  */
 const findDead = (config: ClientConfig, clients: ReadonlyArray<PoolClient>) =>
   Effect.promise(async (): Promise<ReadonlyArray<PoolClient>> => {
-    const prober = new IsoClient({ ...config, query_timeout: config.connectionTimeoutMillis })
+    const prober = new ServiceClient({ ...config, query_timeout: config.connectionTimeoutMillis })
     prober.on("error", () => undefined)
     try {
       await prober.connect()

@@ -48,12 +48,20 @@ declare module "pg" {
 }
 
 /**
- * A connection whose times can be parsed. The database or the role may have another DateStyle (`alter database … set
- * datestyle`), such as `German`, which pg does not parse. As a startup parameter it overrides both, and PgBouncer tracks
- * it per client, also in transaction mode, where a `set` would be lost, and where PgBouncer refuses `options`. The value is
- * complete, because PgBouncer compares it with the server's.
+ * A connection that does not depend on settings of the database or the role (`alter database … set …`), also behind
+ * PgBouncer in transaction mode, where a `set` would be lost and where `options` are refused:
+ *
+ * - DateStyle, because pg does not parse times in a style such as `German`. As a startup parameter it overrides both, and
+ *   PgBouncer tracks it per client. The value is complete, because PgBouncer compares it with the server's.
+ * - The isolation of transactions. `serializable` would roll back turns that run at the same time.
  */
-export class IsoClient extends Client {
+export class ServiceClient extends Client {
+  constructor(config?: ClientConfig) {
+    super(config)
+    const query = this.connection.query.bind(this.connection)
+    this.connection.query = (text) => query(text === "BEGIN" ? "BEGIN ISOLATION LEVEL READ COMMITTED" : text)
+  }
+
   override getStartupConf() {
     return { ...super.getStartupConf(), DateStyle: "ISO, MDY" }
   }
