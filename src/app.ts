@@ -3,6 +3,7 @@ import { Layer } from "effect"
 import { Keys } from "./accounts/keys.ts"
 import { Users } from "./accounts/users.ts"
 import { Agents } from "./agent/agent.ts"
+import * as DotEnv from "./config/dotenv.ts"
 import { Settings } from "./config.ts"
 import * as CleanUp from "./conversation/clean-up.ts"
 import { AccountExport } from "./conversation/export.ts"
@@ -48,6 +49,7 @@ export const layer = Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.la
   ),
   Layer.provideMerge(TempFolder.layer),
   Layer.provideMerge(Telemetry.lastLine),
+  Layer.provideMerge(DotEnv.layer),
   Layer.provideMerge(Otlp.layer),
   Layer.provideMerge(Telemetry.layer),
   Layer.provideMerge(Settings.layer),

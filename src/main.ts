@@ -3,6 +3,9 @@ import * as BunRuntime from "@effect/platform-bun/BunRuntime"
 import { Effect } from "effect"
 import { isServe, reportFailure, teardown } from "./cli/exit-code.ts"
 import { serve } from "./cli/serve.ts"
+import { bypassProxyForLoopback } from "./config/loopback.ts"
+
+bypassProxyForLoopback(process.env)
 
 const args = process.argv.slice(2)
 

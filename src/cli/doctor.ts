@@ -1,9 +1,10 @@
 import * as Command from "@effect/cli/Command"
 import { ConfigError, Console, Effect, Layer } from "effect"
+import { suspects } from "../config/dotenv.ts"
 import { explainConfigError, Settings } from "../config.ts"
 import * as Telemetry from "../telemetry.ts"
 import { checkClock } from "./doctor/clock.ts"
-import { type Finding, problem } from "./doctor/finding.ts"
+import { type Finding, problem, warning } from "./doctor/finding.ts"
 import { ExitWith } from "./exit-code.ts"
 import { json } from "./print.ts"
 
@@ -38,7 +39,7 @@ const checks = Effect.gen(function* () {
 })
 
 /** Invalid settings are the only finding: no check can run. */
-const findings = checks.pipe(
+const settingsAndChecks = checks.pipe(
   // Log lines on stdout would break the JSON.
   Effect.provide(Layer.merge(Settings.layer, Telemetry.onlyWarnings)),
   Effect.catchIf(ConfigError.isConfigError, (error) =>
@@ -51,6 +52,11 @@ const findings = checks.pipe(
     ]),
   ),
 )
+
+const findings = Effect.gen(function* () {
+  const suspect = (yield* suspects).map(({ advice, problem }) => warning("settings", problem, advice))
+  return [...suspect, ...(yield* settingsAndChecks)]
+})
 
 const width = 12
 

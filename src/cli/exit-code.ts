@@ -1,5 +1,7 @@
 import { defaultTeardown, type Teardown } from "@effect/platform/Runtime"
+import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
 import { Cause, Chunk, ConfigError, Console, Effect, Exit, Option, Predicate, Schema } from "effect"
+import { suspects } from "../config/dotenv.ts"
 import { explainConfigError } from "../config.ts"
 
 /** The command failed; `message` is one sentence for the person who ran it. */
@@ -29,8 +31,16 @@ export const reportFailure = (args: ReadonlyArray<string>) => (cause: Cause.Caus
   const failures = Chunk.toReadonlyArray(Cause.failures(cause))
   if (Cause.isInterruptedOnly(cause) || failures.some(Predicate.isTagged("ExitWith"))) return Effect.void
   const reason = failures.length > 0 ? failures.map(explain).join(" ") : Cause.pretty(cause)
-  return Console.error(`${opening(args)}. ${reason}`)
+  return Effect.flatMap(failures.some(ConfigError.isConfigError) ? hints : Effect.succeed(""), (hints) =>
+    Console.error(`${opening(args)}. ${reason}${hints}`),
+  )
 }
+
+/** Why a value may be another than the one in .env. */
+const hints = suspects.pipe(
+  Effect.map((kinds) => kinds.map(({ advice, problem }) => ` Note: ${problem}. ${advice}`).join("")),
+  Effect.provide(BunFileSystem.layer),
+)
 
 /** A service that is stopped by a signal has not failed; an interrupted command has. */
 const isInterruptedCommand = (args: ReadonlyArray<string>, exit: Exit.Exit<unknown, unknown>) =>

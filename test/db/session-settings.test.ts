@@ -1,5 +1,8 @@
 /** Settings of the database and of the role that every session inherits, without and with PgBouncer. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { ConfigProvider, Effect, Either, Layer } from "effect"
+import { migrationsOnly } from "../../src/app.ts"
+import { problemOf } from "../../src/db/server.ts"
 import { Created, OneSession, readAs } from "../http/answers.ts"
 import { wav16k } from "../support/audio.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
@@ -19,6 +22,56 @@ afterAll(async () => {
   await bouncer?.stop()
   await cleanUpProcesses()
   await database.drop()
+})
+
+/** Starts on this URL; the sentence of the failure, or `started`. */
+const start = async (url: string) => {
+  const settings = new Map(Object.entries({ DATABASE_URL: url, LOG_LEVEL: "none", LOG_DIR: "" }))
+  const build = Effect.withConfigProvider(Layer.build(migrationsOnly), ConfigProvider.fromMap(settings))
+  const outcome = await Effect.runPromise(Effect.either(Effect.scoped(build)))
+  return Either.match(outcome, { onLeft: (error) => `${error}`, onRight: () => "started" })
+}
+
+describe("a database that the service cannot use stops the start", () => {
+  test.each(["LATIN1", "SQL_ASCII", "EUC_JP", "WIN1252"])("%s", async (encoding) => {
+    const name = `test_${encoding.toLowerCase()}_${crypto.randomUUID().slice(0, 8)}`
+    await database.sql.unsafe(
+      `create database ${name} encoding '${encoding}' locale_provider libc locale 'C' template template0`,
+    )
+    const url = new URL(database.url)
+    url.pathname = `/${name}`
+    const said = await start(url.href)
+    await database.sql.unsafe(`drop database ${name} with (force)`)
+    expect(said).toContain(`The database is in ${encoding}`)
+    // The advice works as it is written.
+    const [advice = ""] = /create database NAME [^.]*/.exec(said) ?? []
+    await database.sql.unsafe(advice.replace("NAME", name))
+    expect(await start(url.href)).toBe("started")
+    await database.sql.unsafe(`drop database ${name} with (force)`)
+  })
+
+  test("default_transaction_read_only", async () => {
+    const [{ name }] = await database.sql`select current_database() as name`
+    await database.sql.unsafe(`alter database ${name} set default_transaction_read_only to on`)
+    const said = await start(database.url)
+    // The connection of the test may have the setting too.
+    await database.sql.unsafe(`begin read write; alter database ${name} reset all; commit`)
+    expect(said).toMatch(/can only be read.*default_transaction_read_only/)
+  })
+
+  test("an old server, a standby", () => {
+    const server = {
+      major: 18,
+      version: "18.1",
+      encoding: "UTF8",
+      isStandby: false,
+      isReadOnly: false,
+      now: new Date(),
+    }
+    expect(problemOf(server)).toBeUndefined()
+    expect(problemOf({ ...server, major: 14, version: "14.9" })?.advice).toBe("Use PostgreSQL 15 or newer.")
+    expect(problemOf({ ...server, isStandby: true, isReadOnly: true })?.problem).toContain("standby")
+  })
 })
 
 /** Registers, takes turns at the same time, and reads all of it. */

@@ -4,7 +4,7 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Cause, ConfigProvider, Context, Effect, Exit, Layer, Option, Scope } from "effect"
 import { migrationsOnly } from "../../src/app.ts"
 import { type Certificate, selfSigned, signedBy } from "../support/certificates.ts"
-import { cleanUpProcesses, newFolder } from "../support/process.ts"
+import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
 import { startTlsPostgres, type TlsPostgres } from "../support/tls-postgres.ts"
 
 let postgres: TlsPostgres
@@ -181,6 +181,17 @@ describe("a file that cannot be used ends the start", () => {
     await postgres.serve(kinds.good)
     expect(await start(postgres.url(parameters.replace("CA", ca.certificate)))).toMatch(sentence)
   })
+})
+
+test("NODE_EXTRA_CA_CERTS is trusted by verify-full", async () => {
+  await postgres.serve(kinds.good)
+  const migrate = (env: Record<string, string>) =>
+    startProcess({
+      args: [mainFile, "migrate"],
+      env: { DATABASE_URL: postgres.url("?sslmode=verify-full"), ...env },
+    }).ended
+  expect(await migrate({})).toBe(1)
+  expect(await migrate({ NODE_EXTRA_CA_CERTS: ca.certificate })).toBe(0)
 })
 
 test("channel binding is used if it is required", async () => {

@@ -1,0 +1,130 @@
+import * as FileSystem from "@effect/platform/FileSystem"
+import { Array as Arr, Effect, Layer } from "effect"
+import { sections } from "./variables.ts"
+
+/** The files that Bun reads by itself; which of them depends on NODE_ENV. */
+const defaultFiles = [
+  ".env",
+  ...["development", "production", "test"].flatMap((mode) => [`.env.${mode}`, `.env.${mode}.local`]),
+  ".env.local",
+]
+
+interface Environment {
+  readonly variables: Readonly<Record<string, string | undefined>>
+  /** The arguments of the runtime, which may name other files. */
+  readonly execArgv: ReadonlyArray<string>
+}
+
+const filesOf = (execArgv: ReadonlyArray<string>) => {
+  const given = execArgv.flatMap((argument, index) => {
+    if (argument.startsWith("--env-file=")) return argument.slice("--env-file=".length).split(",")
+    return argument === "--env-file" ? (execArgv[index + 1] ?? "").split(",") : []
+  })
+  if (given.length > 0) return given
+  return execArgv.includes("--no-env-file") ? [] : defaultFiles
+}
+
+/** `NAME=value`, `NAME: value` or `export NAME=value`. A value in quotes may have several lines. */
+const assignment =
+  /^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*(?:=|:[ \t])[ \t]*("(?:\\[\s\S]|[^"\\])*"|'[^']*'|`[^`]*`|[^\r\n#]*)/gm
+
+/** `$NAME`, `$1` or `${…}`. Bun leaves another `$`, and one after a backslash, as it is. */
+const reference = /(?<!\\)\$(?:(\w+)|\{([^}\n]*)\})/g
+
+const escapeRegExp = (text: string) => text.replaceAll(/[\\^$.*+?()[\]{}|]/g, "\\$&")
+
+/** A piece of the file as the value may have it: a backslash escapes the next character, in some quotes only. */
+const pieceOf = (text: string) =>
+  text
+    .split(/(\\[\s\S])/)
+    .map((part) => (/^\\[\s\S]$/.test(part) ? "[^]{1,2}" : escapeRegExp(part)))
+    .join("")
+
+/**
+ * Whether Bun replaced a part of a value that was perhaps meant as it is: the variable has the value of the file with its
+ * references replaced. (One that was set outside of the file has another.) `${NAME}` of a variable that is set, and
+ * `${NAME:-default}`, can only be meant as references.
+ */
+const isExpanded = (raw: string, value: string, variables: Environment["variables"]) => {
+  const quote = raw[0] ?? ""
+  const isQuoted = raw.length > 1 && "\"'`".includes(quote) && raw.endsWith(quote)
+  const text = isQuoted ? raw.slice(1, -1) : raw.trim()
+  const references = [...text.matchAll(reference)]
+  const isDoubtful = ([, bare, braced = ""]: RegExpMatchArray) =>
+    bare !== undefined || (!braced.includes(":-") && variables[braced] === undefined)
+  if (!references.some(isDoubtful)) return false
+  let at = 0
+  let pattern = ""
+  for (const match of references) {
+    const name = match[1] ?? match[2] ?? ""
+    const replaced = name.includes(":-") ? "[^]*" : `(?:${escapeRegExp(variables[name] ?? "")})?`
+    pattern += pieceOf(text.slice(at, match.index)) + replaced
+    at = match.index + match[0].length
+  }
+  return new RegExp(`^${pattern}${pieceOf(text.slice(at))}$`).test(value)
+}
+
+const settings = sections.flatMap((section) => Object.values(section.variables).map(({ docs }) => docs.name))
+
+/** The value begins and ends with the same quote. */
+const isInQuotes = (value: string): boolean => /^(["'`])[\s\S]*\1$/.test(value) && value.length > 1
+
+/** The names of variables whose values were hardly meant so. */
+interface Suspects {
+  /** Bun replaced a `$` of the file. */
+  readonly expanded: ReadonlyArray<string>
+  /** The value has quotes around it: docker's --env-file and others keep them. */
+  readonly quoted: ReadonlyArray<string>
+}
+
+/** Looks for values that the .env files changed on their way. A file that cannot be read was not read by Bun either. */
+export const findSuspects = Effect.fnUntraced(function* ({ variables, execArgv }: Environment) {
+  const fs = yield* FileSystem.FileSystem
+  const texts = yield* Effect.forEach(filesOf(execArgv), (file) =>
+    Effect.orElseSucceed(fs.readFileString(file), () => ""),
+  )
+  const expanded = texts
+    .flatMap((text) => [...text.replaceAll("\r\n", "\n").matchAll(assignment)])
+    .filter(([, name = "", raw = ""]) => isExpanded(raw, variables[name] ?? "", variables))
+    .map(([, name = ""]) => name)
+  const quoted = settings.filter((name) => isInQuotes(variables[name]?.trim() ?? ""))
+  return { expanded: Arr.dedupe(expanded), quoted } satisfies Suspects
+})
+
+/** A kind of suspects, with what to do about it. The values stay out of it: they may be secrets. */
+interface SuspectKind {
+  readonly event: "settings.dollar_replaced" | "settings.quotes_kept"
+  readonly variables: ReadonlyArray<string>
+  readonly problem: string
+  readonly advice: string
+}
+
+const kindsOf = ({ expanded, quoted }: Suspects): ReadonlyArray<SuspectKind> =>
+  [
+    {
+      event: "settings.dollar_replaced" as const,
+      variables: expanded,
+      problem: `Bun replaced a $ in .env in the value of ${expanded.join(", ")}`,
+      advice: "Write \\$ for a dollar sign in .env, also within quotes.",
+    },
+    {
+      event: "settings.quotes_kept" as const,
+      variables: quoted,
+      problem: `the quotes around the value of ${quoted.join(", ")} are part of it`,
+      advice: "Remove the quotes.",
+    },
+  ].filter(({ variables }) => variables.length > 0)
+
+/** What is suspect in the environment of this process. */
+export const suspects = Effect.suspend(() =>
+  Effect.map(findSuspects({ variables: process.env, execArgv: process.execArgv }), kindsOf),
+)
+
+/** Warns at the start. */
+export const layer = Layer.effectDiscard(
+  Effect.flatMap(suspects, (kinds) =>
+    Effect.forEach(kinds, ({ advice: hint, event, variables }) =>
+      Effect.annotateLogs(Effect.logWarning(event), { variables, hint }),
+    ),
+  ),
+)

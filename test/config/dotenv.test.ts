@@ -1,0 +1,126 @@
+import { afterAll, describe, expect, test } from "bun:test"
+import { join } from "node:path"
+import { Schema } from "effect"
+import { makeDatabase } from "../support/database.ts"
+import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
+
+afterAll(cleanUpProcesses)
+
+const Report = Schema.parseJson(
+  Schema.Struct({ checks: Schema.Array(Schema.Struct({ check: Schema.String, found: Schema.String })) }),
+)
+
+/** What doctor says of the settings. A secret in every value: no output may contain it. */
+const start = async (files: Record<string, string>, env: Record<string, string> = {}, bun: string[] = []) => {
+  const cwd = newFolder()
+  for (const [name, text] of Object.entries(files)) await Bun.write(join(cwd, name), text)
+  const doctor = startProcess({
+    cwd,
+    args: [...bun, mainFile, "doctor", "--json"],
+    env: { DATABASE_URL: "postgres://127.0.0.1:1/none", FFMPEG_PATH: "/no/ffmpeg", ...env },
+  })
+  await doctor.ended
+  expect(`${doctor.stdout()}${doctor.stderr()}`).not.toContain("hush")
+  const { checks } = Schema.decodeSync(Report)(doctor.stdout())
+  return checks.filter(({ check }) => check === "settings").map(({ found }) => found)
+}
+
+const braced = (text: string) => `$\{${text}}`
+
+const expanded = (names: string) => [`Bun replaced a $ in .env in the value of ${names}`]
+
+describe("a $ in .env", () => {
+  test.each([
+    ["bare", "REGISTRATION_TOKEN=hush$cdef$1"],
+    ["at the start", "REGISTRATION_TOKEN=$hush"],
+    ["of a number", "REGISTRATION_TOKEN=hush$1"],
+    ["after another", "REGISTRATION_TOKEN=hush$$HOME"],
+    ["in single quotes", "REGISTRATION_TOKEN='hush$cdef'"],
+    ["in double quotes", 'REGISTRATION_TOKEN="hush$cdef" # a comment'],
+    ["in backticks", "REGISTRATION_TOKEN=`hush$cdef`"],
+    ["exported", "export REGISTRATION_TOKEN=hush$cdef"],
+    ["after a colon", "REGISTRATION_TOKEN: hush$cdef"],
+    ["with spaces", "  REGISTRATION_TOKEN = hush$cdef  "],
+    ["of a name that is set", "REGISTRATION_TOKEN=hush$HOME"],
+    ["in braces, of a name that is not set", `REGISTRATION_TOKEN=hush${braced("cdef")}`],
+    ["beside an escaped one", "REGISTRATION_TOKEN=hush\\$a$b"],
+    ["with CRLF", "LOG_LEVEL=info\r\nREGISTRATION_TOKEN=hush$cdef\r\nLOG_DIR=\r\n"],
+    ["of a later line", "REGISTRATION_TOKEN=hush$LATER\nLATER=on"],
+  ])("%s: a warning", async (_, line) => {
+    expect(await start({ ".env": line })).toEqual(expanded("REGISTRATION_TOKEN"))
+  })
+
+  test("in a value of several lines: a warning", async () => {
+    expect(await start({ ".env": 'SYSTEM_PROMPT="hush\nSay $5."\nLOG_LEVEL=info\n' })).toEqual(
+      expanded("SYSTEM_PROMPT"),
+    )
+  })
+
+  test.each([
+    ["escaped", "REGISTRATION_TOKEN=hush\\$cdef\\$1"],
+    ["escaped, in quotes", "REGISTRATION_TOKEN='hush\\$cdef'"],
+    ["at the end", "REGISTRATION_TOKEN=hush$"],
+    ["before another character", "REGISTRATION_TOKEN=hush$-$.$%"],
+    ["in a comment", "# hush$cdef\nREGISTRATION_TOKEN=hush # $cdef"],
+    ["in braces, of a name that is set", `REGISTRATION_TOKEN=hush${braced("HOME")}`],
+    ["in braces, with a default", `REGISTRATION_TOKEN=hush${braced("cdef:-x")}`],
+  ])("%s: none", async (_, line) => {
+    expect(await start({ ".env": line })).toEqual([])
+  })
+
+  test("overridden by the environment: none", async () => {
+    const files = { ".env": "REGISTRATION_TOKEN=hush$cdef\nLLM_MODEL=$hush" }
+    expect(await start(files, { REGISTRATION_TOKEN: "hush$cdef", LLM_MODEL: "other" })).toEqual([])
+  })
+
+  test("in each file that Bun reads", async () => {
+    const line = "REGISTRATION_TOKEN=hush$cdef"
+    for (const file of [".env.local", ".env.development", ".env.development.local"]) {
+      expect(await start({ [file]: line })).toEqual(expanded("REGISTRATION_TOKEN"))
+    }
+    expect(await start({ ".env.production": line })).toEqual([])
+    expect(
+      await start({ ".env.production": line }, { NODE_ENV: "production", OFFLINE_ENGINES: "on" }),
+    ).toEqual(expanded("REGISTRATION_TOKEN"))
+    expect(await start({ ".env": line, ".env.local": "REGISTRATION_TOKEN=other" })).toEqual([])
+    expect(await start({ other: line }, {}, ["--env-file=other"])).toEqual(expanded("REGISTRATION_TOKEN"))
+  })
+})
+
+test.each([["'hush'"], ['"hush"'], ["`hush`"], [" 'hush' "]])("quotes around a value: %s", async (value) => {
+  expect(await start({}, { OPENAI_API_KEY: value })).toEqual(
+    expect.arrayContaining(["the quotes around the value of OPENAI_API_KEY are part of it"]),
+  )
+})
+
+test.each([["'"], ["it's 'quoted'"], ["\"a\" or 'b'"]])("no quotes around a value: %s", async (value) => {
+  expect(await start({}, { SYSTEM_PROMPT: value })).toEqual([])
+})
+
+test("the start warns, and names the variables in its failure", async () => {
+  const database = await makeDatabase()
+  const cwd = newFolder()
+  await Bun.write(join(cwd, ".env"), "REGISTRATION_TOKEN=hush$cdef\nREGISTRATION=token\n")
+  const env = {
+    DATABASE_URL: database.url,
+    NODE_ENV: "production",
+    OFFLINE_ENGINES: "on",
+    LLM_MODEL: '"hush"',
+  }
+  const service = startProcess({ cwd, env })
+  await service.url()
+  service.signal("SIGTERM")
+  expect(await service.ended).toBe(0)
+  expect(service.records().filter(({ event }) => `${event}`.startsWith("settings."))).toMatchObject([
+    { level: "warn", event: "settings.dollar_replaced", variables: ["REGISTRATION_TOKEN"] },
+    { level: "warn", event: "settings.quotes_kept", variables: ["LLM_MODEL"] },
+  ])
+  await Bun.write(join(cwd, ".env"), "REGISTRATION_TOKEN=$hush\nREGISTRATION=token\n")
+  const failed = startProcess({ cwd, env })
+  expect(await failed.ended).toBe(1)
+  expect(failed.stderr()).toMatch(
+    /REGISTRATION_TOKEN must be set .*Bun replaced a \$ in \.env .*REGISTRATION_TOKEN/,
+  )
+  expect(`${service.stdout()}${failed.stderr()}`).not.toContain("hush")
+  await database.drop()
+})
