@@ -220,7 +220,8 @@ export const registration = {
 export const database = {
   databaseUrl: optional("DATABASE_URL", databaseUrl, {
     unset: "the embedded PostgreSQL in DATA_DIR",
-    description: "PostgreSQL 15 or newer: `postgres://user:password@host:5432/database`.",
+    description:
+      "PostgreSQL 15 or newer, in UTF-8: `postgres://user:password@host:5432/database`. `?sslmode=verify-full` encrypts and checks its certificate.",
   }),
   databasePoolSize: variable("DATABASE_POOL_SIZE", whole(1, 1000), {
     default: 20,

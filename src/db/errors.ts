@@ -9,7 +9,13 @@ export class DatabaseNotReady extends Schema.TaggedError<DatabaseNotReady>()("Da
 /** The database cannot be reached, is starting or stopping, has no free connection, or rolled the work back. */
 export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>()("DatabaseUnavailable", {
   cause: Schema.Defect,
-}) {}
+}) {
+  /** For the log, such as `certificate has expired`. These errors quote no stored values. */
+  get reason(): string {
+    const cause = this.cause instanceof SqlError ? this.cause.cause : this.cause
+    return cause instanceof Error ? cause.message || cause.name : `${cause}`
+  }
+}
 
 /** A constraint of the schema rejected a row. */
 export class ConstraintViolated extends Schema.TaggedError<ConstraintViolated>()("ConstraintViolated", {

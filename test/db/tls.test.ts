@@ -194,6 +194,33 @@ test("NODE_EXTRA_CA_CERTS is trusted by verify-full", async () => {
   expect(await migrate({ NODE_EXTRA_CA_CERTS: ca.certificate })).toBe(0)
 })
 
+test("a certificate that expires while the service runs is named in the log", async () => {
+  await postgres.serve(kinds.good)
+  const service = startProcess({
+    env: {
+      DATABASE_URL: postgres.url(`?sslmode=verify-full&sslrootcert=${ca.certificate}`),
+      NODE_ENV: "production",
+      OFFLINE_ENGINES: "on",
+    },
+  })
+  const url = `${await service.url()}/api/v1/auth/login`
+  const login = () =>
+    fetch(url, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ apiKey: "sk_unknown" }),
+    }).then(({ status }) => status)
+  expect(await login()).toBe(401)
+  await postgres.serve(kinds.expired)
+  await postgres.admin`select pg_terminate_backend(pid) from pg_stat_activity where datname = 'app'`
+  expect(await login()).toBe(503)
+  service.signal("SIGTERM")
+  expect(await service.ended).toBe(0)
+  expect(service.records().filter(({ event }) => event === "request.failed")).toMatchObject([
+    { code: "DATABASE_UNAVAILABLE", reason: expect.stringContaining("certificate has expired") },
+  ])
+})
+
 test("channel binding is used if it is required", async () => {
   await postgres.serve(kinds.good)
   expect(await start(postgres.url("?sslmode=require&channel_binding=require"))).toBe("encrypted")
