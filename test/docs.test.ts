@@ -175,8 +175,9 @@ test("log-events.md has every log event", () => {
 
 test("docs/ names only variables that exist", async () => {
   const example = await Bun.file(join(root, ".env.example")).text()
-  /** Of the system, the client, SQL and the tests. */
-  const others = ["TMPDIR", "NAME", "CLIENT_LEFT", "VOICE_AGENT_KEY", "XDG_STATE_HOME"]
+  /** Of the system, the client, SQL, the tests and Bun. */
+  const ofBun = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "NODE_EXTRA_CA_CERTS"]
+  const others = ["TMPDIR", "NAME", "CLIENT_LEFT", "VOICE_AGENT_KEY", "XDG_STATE_HOME", ...ofBun]
   const known = new Set([
     ...[...example.matchAll(/^#?([A-Z][A-Z0-9_]+)=/gm)].map(([, name]) => name),
     ...[...source.matchAll(/"([A-Z][A-Z0-9_]+)"/g)].map(([, name]) => name),

@@ -78,7 +78,7 @@ interface Suspects {
 }
 
 /** Looks for values that the .env files changed on their way. A file that cannot be read was not read by Bun either. */
-export const findSuspects = Effect.fnUntraced(function* ({ variables, execArgv }: Environment) {
+const findSuspects = Effect.fnUntraced(function* ({ variables, execArgv }: Environment) {
   const fs = yield* FileSystem.FileSystem
   const texts = yield* Effect.forEach(filesOf(execArgv), (file) =>
     Effect.orElseSucceed(fs.readFileString(file), () => ""),
@@ -93,25 +93,25 @@ export const findSuspects = Effect.fnUntraced(function* ({ variables, execArgv }
 
 /** A kind of suspects, with what to do about it. The values stay out of it: they may be secrets. */
 interface SuspectKind {
-  readonly event: "settings.dollar_replaced" | "settings.quotes_kept"
   readonly variables: ReadonlyArray<string>
   readonly problem: string
   readonly advice: string
+  readonly warn: Effect.Effect<void>
 }
 
 const kindsOf = ({ expanded, quoted }: Suspects): ReadonlyArray<SuspectKind> =>
   [
     {
-      event: "settings.dollar_replaced" as const,
       variables: expanded,
       problem: `Bun replaced a $ in .env in the value of ${expanded.join(", ")}`,
       advice: "Write \\$ for a dollar sign in .env, also within quotes.",
+      warn: Effect.logWarning("settings.dollar_replaced"),
     },
     {
-      event: "settings.quotes_kept" as const,
       variables: quoted,
       problem: `the quotes around the value of ${quoted.join(", ")} are part of it`,
       advice: "Remove the quotes.",
+      warn: Effect.logWarning("settings.quotes_kept"),
     },
   ].filter(({ variables }) => variables.length > 0)
 
@@ -123,8 +123,8 @@ export const suspects = Effect.suspend(() =>
 /** Warns at the start. */
 export const layer = Layer.effectDiscard(
   Effect.flatMap(suspects, (kinds) =>
-    Effect.forEach(kinds, ({ advice: hint, event, variables }) =>
-      Effect.annotateLogs(Effect.logWarning(event), { variables, hint }),
+    Effect.forEach(kinds, ({ advice: hint, variables, warn }) =>
+      Effect.annotateLogs(warn, { variables, hint }),
     ),
   ),
 )

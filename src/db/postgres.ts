@@ -14,6 +14,7 @@ import {
   isDatabaseAway,
   isRolledBack,
   isSqlError,
+  sqlState,
   translateSqlError,
 } from "./errors.ts"
 import { migrate } from "./migrations.ts"
@@ -40,9 +41,11 @@ const connect = (settings: Settings["Type"], target: Target) =>
 
 const notReady = (error: SqlError) => {
   const { advice, mayPass, problem } = connectionFailure(error)
+  const refusal =
+    sqlState(error) === undefined ? "The database cannot be used" : "The database refused the connection"
   const opening = mayPass
     ? `The database did not answer within ${Duration.toSeconds(startTimeout)} s`
-    : "The database cannot be used"
+    : refusal
   return new DatabaseNotReady({ message: `${opening} (${problem}): ${Str.uncapitalize(advice)}` })
 }
 
