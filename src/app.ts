@@ -22,10 +22,13 @@ import { RateLimits } from "./limits/rate-limits.ts"
 import { Uploads } from "./limits/uploads.ts"
 import * as Otlp from "./otlp.ts"
 import * as Providers from "./providers/layer.ts"
+import { Lessons } from "./providers/lessons.ts"
 import * as Status from "./status.ts"
 import * as Telemetry from "./telemetry.ts"
 import * as TempFolder from "./temp-folder.ts"
 import { Turns } from "./turn/turns.ts"
+
+const providers = Providers.layer.pipe(Layer.provide(Lessons.layer), Layer.provideMerge(Postgres.layer))
 
 const account = Layer.provideMerge(AccountExport.layer, Keys.layer)
 
@@ -38,8 +41,7 @@ export const layer = Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.la
   Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
   Layer.provideMerge(
     Layer.mergeAll(
-      Postgres.layer,
-      Providers.layer,
+      providers,
       Ffmpeg.layer,
       Admission.layer,
       DecodingSlots.layer,

@@ -24,20 +24,25 @@ const refusal = (env: Record<string, string>) => Either.getOrThrow(Either.flip(r
 const offline = (model: string, seconds: number) => ({
   engine: "offline",
   baseUrl: Option.none(),
+  keyHeader: Option.none(),
   model,
+  omit: [],
+  extraBody: {},
   timeout: Duration.seconds(seconds),
 })
 const defaults = {
   environment: "development",
   stt: offline("whisper-1", 30),
   sttLanguage: Option.none(),
+  sttResponseFormat: Option.none(),
   llm: offline("gpt-3.5-turbo", 10),
-  llmMaxTokens: 500,
-  llmTemperature: 0.7,
+  llmMaxTokens: Option.some(500),
+  llmTemperature: Option.some(0.7),
   tts: offline("tts-1", 10),
   ttsVoice: "alloy",
-  systemPrompt:
+  systemPrompt: Option.some(
     "You are a helpful voice assistant. Keep responses concise and natural for voice conversation. Maximum 2-3 sentences.",
+  ),
   contextMessages: 20,
   contextTokens: 3000,
   turnTimeout: Duration.seconds(60),
@@ -100,6 +105,25 @@ const variables: Record<
   },
   STT_MODEL: { right: ["large-v3", { stt: { model: "large-v3" } }] },
   STT_LANGUAGE: { right: ["de", { sttLanguage: Option.some("de") }] },
+  STT_RESPONSE_FORMAT: {
+    right: ["json", { sttResponseFormat: Option.some("json") }],
+    wrong: [["srt"], "one of verbose_json, json, text"],
+  },
+  LLM_API_KEY_HEADER: {
+    right: ["api-key", { llm: { keyHeader: Option.some("api-key") } }],
+    wrong: [["api key", "api-key:"], "the name of a header"],
+  },
+  LLM_OMIT: {
+    right: ["temperature, stream_options", { llm: { omit: ["temperature", "stream_options"] } }],
+    wrong: [["temperature,", "a b"], "a comma-separated list of field names"],
+  },
+  LLM_EXTRA_BODY: {
+    right: ['{"reasoning_effort":"low"}', { llm: { extraBody: { reasoning_effort: "low" } } }],
+    wrong: [
+      ["low", '"low"', "[]", '{"a":1', '{"model":"x"}', '{"messages":[]}', '{"stream":false}'],
+      "a JSON object without the fields model, messages, stream, input, file",
+    ],
+  },
   STT_TIMEOUT_SECONDS: {
     right: ["2.5", { stt: { timeout: Duration.seconds(2.5) } }],
     wrong: [["0", "-1", "601", "ten", "1s", "NaN", "Infinity"], "a number from 0.1 to 600"],
@@ -110,12 +134,12 @@ const variables: Record<
     wrong: [["x"], "a number"],
   },
   LLM_MAX_TOKENS: {
-    right: ["1", { llmMaxTokens: 1 }],
-    wrong: [["0", "1.5", "many"], "a whole number from 1 to 100000"],
+    right: ["1", { llmMaxTokens: Option.some(1) }],
+    wrong: [["0", "1.5", "many"], "a whole number from 1 to 100000, or none"],
   },
   LLM_TEMPERATURE: {
-    right: ["0", { llmTemperature: 0 }],
-    wrong: [["-0.1", "2.1", "hot"], "a number from 0 to 2"],
+    right: ["0", { llmTemperature: Option.some(0) }],
+    wrong: [["-0.1", "2.1", "hot"], "a number from 0 to 2, or none"],
   },
   TTS_MODEL: { right: ["kokoro", { tts: { model: "kokoro" } }] },
   TTS_TIMEOUT_SECONDS: {
@@ -123,7 +147,7 @@ const variables: Record<
     wrong: [["x"], "a number"],
   },
   TTS_VOICE: { right: ["nova", { ttsVoice: "nova" }] },
-  SYSTEM_PROMPT: { right: ["Be brief.", { systemPrompt: "Be brief." }] },
+  SYSTEM_PROMPT: { right: ["Be brief.", { systemPrompt: Option.some("Be brief.") }] },
   CONTEXT_MESSAGES: {
     right: ["0", { contextMessages: 0 }],
     wrong: [["-2", "1001"], "a whole number from 0 to 1000"],
@@ -286,7 +310,7 @@ const each = Object.entries(variables).map(([name, { right, wrong }]) => ({ name
 
 test.each(each)("$name is read, and an empty value is unset", ({ name, right: [value, expected] }) => {
   expect(settings({ [name]: value })).toMatchObject(expected)
-  if (name === "LOG_DIR") return
+  if (name === "LOG_DIR" || name === "SYSTEM_PROMPT") return
   for (const empty of ["", "  "]) expect(settings({ [name]: empty })).toMatchObject(defaults)
 })
 
@@ -304,6 +328,26 @@ test.each(each.flatMap(({ name, wrong }) => (wrong === undefined ? [] : [{ name,
 
 test("an empty LOG_DIR writes no files", () => {
   for (const empty of ["", " "]) expect(settings({ LOG_DIR: empty }).logDir).toEqual(Option.none())
+})
+
+test("an empty SYSTEM_PROMPT, and none for a limit or a temperature, send none", () => {
+  const none = { SYSTEM_PROMPT: " ", LLM_MAX_TOKENS: "none", LLM_TEMPERATURE: "None" }
+  expect(settings(none)).toMatchObject({
+    systemPrompt: Option.none(),
+    llmMaxTokens: Option.none(),
+    llmTemperature: Option.none(),
+  })
+})
+
+test("a fallback server has request settings of its own", () => {
+  const own = {
+    TTS_FALLBACK_BASE_URL: "http://spare/v1",
+    TTS_OMIT: "voice",
+    TTS_FALLBACK_API_KEY_HEADER: "x-key",
+  }
+  const { omit, fallback } = settings(own).tts
+  expect(omit).toEqual(["voice"])
+  expect(fallback).toMatchObject(Option.some({ omit: [], extraBody: {}, keyHeader: Option.some("x-key") }))
 })
 
 describe("REGISTRATION=token", () => {

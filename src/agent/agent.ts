@@ -1,10 +1,10 @@
-import { Context, type Duration, Effect, Layer, type Option } from "effect"
+import { Context, type Duration, Effect, Layer, Option } from "effect"
 import { Settings } from "../config.ts"
 import type { SessionId } from "../schema.ts"
 
 /** The assistant that answers a turn. Resolved once per turn and passed to each stage; no stage reads global settings. */
 export interface Agent {
-  /** The system prompt. */
+  /** The system prompt. Empty: none is sent. */
   readonly instructions: string
   readonly hearing: {
     readonly model: string
@@ -16,8 +16,10 @@ export interface Agent {
   }
   readonly thinking: {
     readonly model: string
-    readonly temperature: number
-    readonly maxTokens: number
+    /** None: the server's own. */
+    readonly temperature: Option.Option<number>
+    /** The limit of a reply. None: the server's own. */
+    readonly maxTokens: Option.Option<number>
   }
   readonly speaking: { readonly model: string; readonly voice: string }
   /** The part of the session's history that the model sees: the newest whole turns within both limits. `maxTokens` is estimated. */
@@ -39,7 +41,7 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
     Agents,
     Effect.map(Settings, (settings) => {
       const configured: Agent = {
-        instructions: settings.systemPrompt,
+        instructions: Option.getOrElse(settings.systemPrompt, () => ""),
         hearing: {
           model: settings.stt.model,
           language: settings.sttLanguage,

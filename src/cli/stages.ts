@@ -8,6 +8,7 @@ import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { toProblem } from "../http/problems.ts"
 import { DecodingSlots } from "../limits/decoding-slots.ts"
 import * as Providers from "../providers/layer.ts"
+import { Lessons } from "../providers/lessons.ts"
 import { Synthesizer } from "../providers/synthesizer.ts"
 import { Transcriber } from "../providers/transcriber.ts"
 import { newId, TurnId, UserId } from "../schema.ts"
@@ -26,8 +27,11 @@ const settings = Layer.effect(
   Effect.map(Settings, (all) => ({ ...all, ffmpegWarm: 0 })),
 ).pipe(Layer.provide(Settings.layer))
 
+/** A command has no database, so it learns for itself alone. */
+const providers = Layer.provide(Providers.layer, Lessons.layerMemory)
+
 /** What a single stage of a turn needs: neither the database nor the port. */
-export const layer = Layer.mergeAll(Providers.layer, Ffmpeg.layer, DecodingSlots.layer, Agents.layer).pipe(
+export const layer = Layer.mergeAll(providers, Ffmpeg.layer, DecodingSlots.layer, Agents.layer).pipe(
   Layer.provideMerge(Telemetry.onlyWarnings),
   Layer.provideMerge(settings),
   Layer.provideMerge(BunContext.layer),

@@ -1,5 +1,5 @@
 import { isIP } from "node:net"
-import { Duration, Either, Option, Redacted } from "effect"
+import { Duration, Either, Option, Redacted, Schema } from "effect"
 
 /** How the text of a variable becomes its value. */
 export interface Check<A> {
@@ -73,6 +73,14 @@ export const oneOf = <const A extends string>(...values: ReadonlyArray<A>): Chec
   mustBe: `one of ${values.join(", ")}`,
 })
 
+/** `none` turns the setting off. */
+export const orNone = <A>(check: Check<A>): Check<Option.Option<A>> => ({
+  ...check,
+  parse: (text) =>
+    text.toLowerCase() === "none" ? Option.some(Option.none()) : Option.map(check.parse(text), Option.some),
+  mustBe: `${check.mustBe}, or none`,
+})
+
 export const flag = mapCheck(oneOf("true", "false", "1", "0", "on", "off", "yes", "no"), (word) =>
   ["true", "1", "on", "yes"].includes(word),
 )
@@ -80,7 +88,7 @@ export const flag = mapCheck(oneOf("true", "false", "1", "0", "on", "off", "yes"
 const url = (...protocols: ReadonlyArray<string>): Check<string> => ({
   parse: (text) =>
     URL.canParse(text) && protocols.some((protocol) => text.toLowerCase().startsWith(`${protocol}//`))
-      ? Option.some(text.replace(/\/+$/, ""))
+      ? Option.some(text.replace(/\/+(?=$|\?)/, ""))
       : Option.none(),
   mustBe: `a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(" or ")}`,
   isSecret: true,
@@ -117,6 +125,28 @@ export const origins: Check<ReadonlyArray<string>> = {
   parse: list((part) => Option.liftPredicate(part.replace(/\/+$/, ""), isOrigin)),
   mustBe: '"*" or a comma-separated list of origins such as https://app.example.com',
 }
+
+export const headerName: Check<string> = {
+  parse: (text) => Option.liftPredicate(text, (name) => /^[\w-]+$/.test(name)),
+  mustBe: "the name of a header such as api-key",
+}
+
+export const fieldNames: Check<ReadonlyArray<string>> = {
+  parse: list((part) => Option.liftPredicate(part, (name) => /^[\w-]+$/.test(name))),
+  mustBe: "a comma-separated list of field names such as stream_options",
+}
+
+const JsonObject = Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+
+/** A JSON object without the fields `reserved`. */
+export const jsonObject = (...reserved: ReadonlyArray<string>): Check<Readonly<Record<string, unknown>>> => ({
+  parse: (text) =>
+    Option.filter(
+      Schema.decodeOption(JsonObject)(text),
+      (fields) => !reserved.some((name) => Object.hasOwn(fields, name)),
+    ),
+  mustBe: `a JSON object without the fields ${reserved.join(", ")}`,
+})
 
 const header = (text: string): Option.Option<readonly [string, string]> => {
   const [, name, encoded] = /^([\w-]+)\s*=\s*([!-~]+)$/.exec(text) ?? []

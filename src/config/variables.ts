@@ -10,6 +10,7 @@ import {
   number,
   oneOf,
   origins,
+  orNone,
   seconds,
   secret,
   text,
@@ -38,6 +39,11 @@ export const stt = stageVariables("STT", {
   timeoutCovers: "the whole transcript",
 })
 export const sttOptions = {
+  sttResponseFormat: optional("STT_RESPONSE_FORMAT", oneOf("verbose_json", "json", "text"), {
+    unset: "`verbose_json` for models with `whisper` in their name, otherwise `json`",
+    description:
+      "The `response_format` of transcriptions. Only `verbose_json` has the segments from which silence is removed.",
+  }),
   sttLanguage: optional("STT_LANGUAGE", text, {
     unset: "detected",
     description: "The language of the speakers as an ISO 639-1 code, such as `en` or `de`.",
@@ -50,13 +56,13 @@ export const llm = stageVariables("LLM", {
   timeoutCovers: "to the first token, and for each silence after it",
 })
 export const llmOptions = {
-  llmMaxTokens: variable("LLM_MAX_TOKENS", whole(1, 100_000), {
+  llmMaxTokens: variable("LLM_MAX_TOKENS", orNone(whole(1, 100_000)), {
     default: 500,
-    description: "The maximum number of tokens in a reply.",
+    description: "The maximum number of tokens in a reply. `none` sends no limit.",
   }),
-  llmTemperature: variable("LLM_TEMPERATURE", number(0, 2), {
+  llmTemperature: variable("LLM_TEMPERATURE", orNone(number(0, 2)), {
     default: 0.7,
-    description: "The sampling temperature.",
+    description: "The sampling temperature. `none` sends none.",
   }),
 }
 
@@ -70,10 +76,10 @@ export const ttsOptions = {
 }
 
 export const conversation = {
-  systemPrompt: variable("SYSTEM_PROMPT", text, {
+  systemPrompt: emptyMeansNone("SYSTEM_PROMPT", text, {
     default:
       "You are a helpful voice assistant. Keep responses concise and natural for voice conversation. Maximum 2-3 sentences.",
-    description: "The instructions for the language model.",
+    description: "The instructions for the language model. An empty value sends none.",
   }),
   contextMessages: variable("CONTEXT_MESSAGES", whole(0, 1000), {
     default: 20,

@@ -1,4 +1,4 @@
-import { Context, Data, Effect, Layer } from "effect"
+import { Context, Data, Effect, Layer, type Option } from "effect"
 import type { TurnId } from "../schema.ts"
 import type { ProviderError } from "./errors.ts"
 import { makeScript, wait } from "./fake.ts"
@@ -30,8 +30,10 @@ export interface GenerateOptions {
   /** The turn of the request. The circuit breaker counts the failures of one turn together. */
   readonly turnId: TurnId
   readonly model: string
-  readonly maxTokens: number
-  readonly temperature: number
+  /** The limit of the reply. None: the server's own. */
+  readonly maxTokens: Option.Option<number>
+  /** None: the server's own. */
+  readonly temperature: Option.Option<number>
 }
 
 /** One round of the fake: the chunks, then `fail`, or `usage` and the end. */

@@ -2,8 +2,9 @@ import { Context, Effect, Layer } from "effect"
 import { type ServerSettings, Settings } from "../config.ts"
 import { Stage } from "../schema.ts"
 import { LanguageModel } from "./language-model.ts"
+import { Lessons } from "./lessons.ts"
 import { makeOfflineEngines } from "./offline/engines.ts"
-import { makeClient } from "./openai/client.ts"
+import { makeClient, type OpenAiClient } from "./openai/client.ts"
 import { generateWith } from "./openai/language-model.ts"
 import { speakWith } from "./openai/synthesizer.ts"
 import { transcribeWith } from "./openai/transcriber.ts"
@@ -77,18 +78,23 @@ const startOfflineEngines = Effect.fnUntraced(function* (settings: Settings["Typ
 export const layer = Layer.scopedContext(
   Effect.gen(function* () {
     const settings = yield* Settings
+    const lessons = yield* Lessons
     const engines = yield* Effect.cached(startOfflineEngines(settings))
     const servers = <Call>(
       stage: Stage,
-      openai: (client: ReturnType<typeof makeClient>) => Call,
+      openai: (client: OpenAiClient) => Call,
       offline: (engines: Effect.Effect.Success<ReturnType<typeof makeOfflineEngines>>) => Call,
     ) =>
       makeServers(stage, settings[stage], settings, (server: ServerSettings) =>
         server.engine === "offline"
           ? Effect.map(engines, offline)
-          : Effect.succeed(openai(makeClient(server))),
+          : Effect.succeed(openai(makeClient(server, lessons))),
       )
-    const transcribe = yield* servers("stt", transcribeWith, (own) => own.transcribe)
+    const transcribe = yield* servers(
+      "stt",
+      (client) => transcribeWith(client, settings.sttResponseFormat),
+      (own) => own.transcribe,
+    )
     const generate = yield* servers("llm", generateWith, (own) => own.generate)
     const speak = yield* servers("tts", speakWith, (own) => own.speak)
     return Context.make(Transcriber, makeTranscriber(transcribe)).pipe(

@@ -8,6 +8,7 @@ import { Settings } from "../../src/config.ts"
 import * as Postgres from "../../src/db/postgres.ts"
 import { healthRoutes } from "../../src/http/health.ts"
 import * as Providers from "../../src/providers/layer.ts"
+import { Lessons } from "../../src/providers/lessons.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
 import { type Service, startService } from "../support/service.ts"
@@ -130,7 +131,7 @@ describe("the result of GET /ready", () => {
     }
   })
   const parts = Layer.suspend(() =>
-    Layer.merge(Postgres.layer, Providers.layer).pipe(
+    Layer.merge(Postgres.layer, Layer.provide(Providers.layer, Lessons.layerMemory)).pipe(
       Layer.provideMerge(Settings.layer),
       Layer.provideMerge(BunContext.layer),
       Layer.provide(

@@ -43,7 +43,7 @@ describe("the fake transcriber", () => {
 })
 
 describe("the fake language model", () => {
-  const options = { turnId, model: "m", maxTokens: 9, temperature: 0 }
+  const options = { turnId, model: "m", maxTokens: Option.some(9), temperature: Option.some(0) }
   const generate = Effect.gen(function* () {
     const events: Array<ModelEvent> = []
     const exit = yield* Effect.exit(

@@ -1,5 +1,5 @@
 import { describe, expect } from "bun:test"
-import { Duration, Effect, Exit, Fiber, Option, Redacted, TestClock } from "effect"
+import { Duration, Effect, Exit, Fiber, Option, TestClock } from "effect"
 import {
   type ProviderError,
   ProviderRateLimited,
@@ -11,14 +11,10 @@ import {
 import { makeServers } from "../../src/providers/servers.ts"
 import { newId, TurnId } from "../../src/schema.ts"
 import { effectTest } from "../support/effect.ts"
+import { serverSettings } from "../support/openai-client.ts"
 
-const server = (name: string, model: string) => ({
-  engine: "compatible" as const,
-  baseUrl: Option.some(`http://${name}/v1`),
-  apiKey: Redacted.make("none"),
-  model,
-  timeout: Duration.millis(100),
-})
+const server = (name: string, model: string) =>
+  serverSettings(`http://${name}/v1`, { model, timeout: Duration.millis(100) })
 
 type Answer = (onProgress: () => void) => Effect.Effect<string, ProviderError>
 

@@ -45,7 +45,7 @@ export const loud = fromPcm(pcm16k(new Uint8Array(32_000).map((_, at) => (at % 6
 export const agent: Agent = {
   instructions: "Be brief.",
   hearing: { model: "ears", language: Option.some("en"), silenceDbfs: -60, maxSeconds: 10 },
-  thinking: { model: "brain", temperature: 0.5, maxTokens: 50 },
+  thinking: { model: "brain", temperature: Option.some(0.5), maxTokens: Option.some(50) },
   speaking: { model: "mouth", voice: "calm" },
   history: { maxItems: 20, maxTokens: 1000 },
   firstOutputTimeout: Duration.seconds(60),

@@ -67,7 +67,11 @@ describe("a turn", () => {
       ]
       const { heardSpeech, prompts, spoken } = yield* run({ history }, requestOf({ input: loud }))
       expect(heardSpeech[0]).toMatchObject({ model: "ears", language: Option.some("en") })
-      expect(prompts[0]).toMatchObject({ model: "brain", temperature: 0.5, maxTokens: 50 })
+      expect(prompts[0]).toMatchObject({
+        model: "brain",
+        temperature: Option.some(0.5),
+        maxTokens: Option.some(50),
+      })
       expect(prompts[0]?.prompt).toEqual({
         instructions: "Be brief.",
         messages: [

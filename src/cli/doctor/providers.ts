@@ -1,5 +1,6 @@
-import { Effect, Option, Redacted } from "effect"
+import { Effect, Option } from "effect"
 import type { ServerSettings, Settings } from "../../config.ts"
+import { keyHeaders, routeOf } from "../../providers/openai/address.ts"
 import { Stage } from "../../schema.ts"
 import { type Finding, messageOf, ok, problem, warning } from "./finding.ts"
 
@@ -23,8 +24,8 @@ const listModels = async (
 ): Promise<Finding> => {
   const { host } = new URL(baseUrl)
   const sentAt = Date.now()
-  const answer = await fetch(`${baseUrl}/models`, {
-    headers: { authorization: `Bearer ${Redacted.value(server.apiKey)}` },
+  const answer = await fetch(routeOf(baseUrl, "/models"), {
+    headers: keyHeaders(server),
     redirect: "error",
     signal: AbortSignal.timeout(timeoutMs),
   })

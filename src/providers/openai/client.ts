@@ -1,14 +1,36 @@
 import { Duration, Option, Redacted } from "effect"
 import OpenAI from "openai"
 import type { ServerSettings } from "../../config.ts"
+import type { Stage } from "../../schema.ts"
+import type { Lessons } from "../lessons.ts"
+import { type Optional, sendAdapted } from "./adapt.ts"
+import { keyHeaders } from "./address.ts"
 import { providerFetch } from "./fetch.ts"
+import { withSettings } from "./request.ts"
 
-/** The SDK for one server: OpenAI, or another that speaks its API. It never retries by itself. */
-export const makeClient = ({ engine, baseUrl, apiKey, timeout }: ServerSettings): OpenAI =>
-  new OpenAI({
+/** One server: OpenAI, or another that speaks its API. */
+export interface OpenAiClient {
+  readonly sdk: OpenAI
+  /**
+   * Calls `send` with the optional fields that this server accepts for the model, and with those of the configuration.
+   * `sendAdapted` says when it calls it again.
+   */
+  readonly adapted: <A>(
+    stage: Stage,
+    model: string,
+    optionals: ReadonlyArray<Optional>,
+    send: (fields: Readonly<Record<string, unknown>>) => Promise<A>,
+  ) => Promise<A>
+}
+
+/** It never retries by itself. */
+export const makeClient = (server: ServerSettings, lessons: Lessons["Type"]): OpenAiClient => {
+  const { engine, baseUrl, apiKey, timeout, omit, extraBody } = server
+  const sdk = new OpenAI({
     apiKey: Redacted.value(apiKey),
     baseURL: Option.getOrNull(baseUrl),
     maxRetries: 0,
+    defaultHeaders: { authorization: null, ...keyHeaders(server) },
     // A redirect would send the conversation to a server that is not configured.
     fetchOptions: { redirect: "error" },
     fetch: providerFetch,
@@ -18,3 +40,13 @@ export const makeClient = ({ engine, baseUrl, apiKey, timeout }: ServerSettings)
     timeout: 2 * Duration.toMillis(timeout),
     logLevel: "off",
   })
+  return {
+    sdk,
+    adapted: (stage, model, optionals, send) =>
+      sendAdapted(
+        lessons.of({ stage, baseUrl: Option.getOrElse(baseUrl, () => sdk.baseURL), model }),
+        withSettings(optionals, omit, extraBody),
+        send,
+      ),
+  }
+}

@@ -3,7 +3,9 @@ import type OpenAI from "openai"
 import { ProviderUnusable, wrongAnswer } from "../errors.ts"
 import { type LanguageModel, ModelEvent } from "../language-model.ts"
 import { readEach } from "../read-each.ts"
+import type { OpenAiClient } from "./client.ts"
 import { toProviderError } from "./errors.ts"
+import { chatFields } from "./request.ts"
 
 /** Compatible servers count in other ways, or not at all. */
 const isUsage = Schema.is(
@@ -27,8 +29,8 @@ const declined = new ProviderUnusable({
 })
 
 export const generateWith =
-  (client: OpenAI): LanguageModel["Type"]["generate"] =>
-  ({ instructions, messages }, { model, maxTokens, temperature }, on) =>
+  (client: OpenAiClient): LanguageModel["Type"]["generate"] =>
+  (prompt, options, on) =>
     Effect.suspend(() => {
       let hasText = false
       let isRefusal = false
@@ -55,16 +57,12 @@ export const generateWith =
 
       const answer = readEach(
         (signal) =>
-          client.chat.completions.create(
-            {
-              model,
-              messages: [{ role: "system", content: instructions }, ...messages],
-              max_tokens: maxTokens,
-              temperature,
+          client.adapted("llm", options.model, chatFields(prompt, options), (fields) =>
+            client.sdk.post<AsyncIterable<OpenAI.ChatCompletionChunk>>("/chat/completions", {
+              body: { model: options.model, ...fields, stream: true },
               stream: true,
-              stream_options: { include_usage: true },
-            },
-            { signal },
+              signal,
+            }),
           ),
         read,
         toProviderError("llm"),

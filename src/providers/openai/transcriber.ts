@@ -1,10 +1,9 @@
 import { Effect, Option, Schema } from "effect"
-import type OpenAI from "openai"
-import { type Pcm16k, sampleRate } from "../../audio/pcm.ts"
-import { wavHeader } from "../../audio/wav.ts"
 import { wrongAnswer } from "../errors.ts"
 import type { Transcriber } from "../transcriber.ts"
+import type { OpenAiClient } from "./client.ts"
 import { toProviderError } from "./errors.ts"
+import { transcriptionFields, transcriptionForm } from "./request.ts"
 
 const Segment = Schema.Struct({
   text: Schema.String,
@@ -34,28 +33,16 @@ const spokenText = (body: { readonly text: string; readonly segments?: unknown }
     .join(" ")
 }
 
-/** Only this format has segments. OpenAI's models after Whisper do not know it. */
-const formatOf = (model: string) => (/whisper/i.test(model) ? "verbose_json" : "json")
-
-/** A WAV of the samples. They are not copied. */
-const wavFile = ({ bytes }: Pcm16k) => {
-  const header = wavHeader({ sampleRate, channels: 1, bitsPerSample: 16, dataBytes: bytes.length })
-  return new File([header, bytes], "speech.wav", { type: "audio/wav" })
-}
-
 export const transcribeWith =
-  (client: OpenAI): Transcriber["Type"]["transcribe"] =>
-  (speech, { model, language }) =>
+  (client: OpenAiClient, format: Option.Option<string> = Option.none()): Transcriber["Type"]["transcribe"] =>
+  (speech, options) =>
     Effect.tryPromise({
       try: (signal) =>
-        client.audio.transcriptions.create(
-          {
-            file: wavFile(speech),
-            model,
-            response_format: formatOf(model),
-            ...(Option.isSome(language) ? { language: language.value } : {}),
-          },
-          { signal },
+        client.adapted("stt", options.model, transcriptionFields(options, format), (fields) =>
+          client.sdk.post<unknown>("/audio/transcriptions", {
+            body: transcriptionForm(speech, options.model, fields),
+            signal,
+          }),
         ),
       catch: toProviderError("stt"),
     }).pipe(

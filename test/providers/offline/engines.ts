@@ -31,7 +31,7 @@ export const start = async (options: Options) => {
   const think = async (...messages: Parameters<typeof engines.generate>[0]["messages"]) => {
     const events: Array<ModelEvent> = []
     const asked = { instructions: "Be brief.", messages }
-    const options = { ...common(), maxTokens: 100, temperature: 0 }
+    const options = { ...common(), maxTokens: Option.some(100), temperature: Option.some(0) }
     await Effect.runPromise(engines.generate(asked, options, (event) => events.push(event)))
     return events
   }

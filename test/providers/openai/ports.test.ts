@@ -1,26 +1,21 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test"
-import { Cause, Duration, Effect, Exit, Option, Redacted } from "effect"
+import { Cause, Effect, Exit, Option } from "effect"
 import { pcm16k } from "../../../src/audio/pcm.ts"
 import { WAV_HEADER_BYTES } from "../../../src/audio/wav.ts"
 import { ModelEvent } from "../../../src/providers/language-model.ts"
-import { makeClient } from "../../../src/providers/openai/client.ts"
+import type { OpenAiClient } from "../../../src/providers/openai/client.ts"
 import { generateWith } from "../../../src/providers/openai/language-model.ts"
 import { speakWith } from "../../../src/providers/openai/synthesizer.ts"
 import { transcribeWith } from "../../../src/providers/openai/transcriber.ts"
 import { newId, TurnId } from "../../../src/schema.ts"
+import { clientOf } from "../../support/openai-client.ts"
 import { fail, type Step, startUpstream, type Upstream } from "../../support/upstream.ts"
 
 let upstream: Upstream
-let client: ReturnType<typeof makeClient>
+let client: OpenAiClient
 beforeAll(async () => {
   upstream = await startUpstream()
-  client = makeClient({
-    engine: "compatible",
-    baseUrl: Option.some(upstream.baseUrl),
-    apiKey: Redacted.make("sk-test"),
-    model: "unused",
-    timeout: Duration.seconds(10),
-  })
+  client = clientOf(upstream.baseUrl)
 })
 afterAll(() => upstream.stop())
 beforeEach(() => upstream.reset())
@@ -89,7 +84,7 @@ describe("transcribe", () => {
 
 describe("generate", () => {
   const prompt = { instructions: "Be brief.", messages: [{ role: "user", content: "Well?" }] } as const
-  const options = { turnId, model: "gpt-x", maxTokens: 40, temperature: 0.5 }
+  const options = { turnId, model: "gpt-x", maxTokens: Option.some(40), temperature: Option.some(0.5) }
 
   const run = async (...steps: ReadonlyArray<Step>) => {
     upstream.script("llm", steps)

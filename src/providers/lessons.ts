@@ -1,0 +1,152 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import { Context, Duration, Effect, Layer, Option, Queue, Schema } from "effect"
+import { query } from "../db/postgres.ts"
+import { findAll } from "../db/rows.ts"
+import { Stage } from "../schema.ts"
+
+/** One server, as it is asked for one model. */
+interface Subject {
+  readonly stage: Stage
+  readonly baseUrl: string
+  readonly model: string
+}
+
+/** What a server refused in a request. */
+export interface Lesson {
+  readonly parameter: string
+  /** The refused value. A JSON value: `"pcm"` may be refused, and `"mp3"` accepted. */
+  readonly value: unknown
+  /** What the server accepted in its place: the other name, or the other value. None: it accepted the request without. */
+  readonly instead: Option.Option<string>
+}
+
+/** What one server refuses of requests for one model. Plain functions: they run inside a request to the provider. */
+export interface ServerLessons {
+  /** True if the server refused this value of the parameter. Ends 30 days after it was learned. */
+  readonly refuses: (parameter: string, value: unknown) => boolean
+  /** Keeps the lesson. Logs and saves it in the background: a database that fails does not harm the request. */
+  readonly learn: (lesson: Lesson) => void
+}
+
+/** An upgraded server gets the whole request again after this time. */
+const lifetime = Duration.days(30)
+
+/** Longer values, as JSON, are compared by their beginning. In characters. */
+const maxValueLength = 200
+
+const Row = Schema.Struct({
+  stage: Stage,
+  server: Schema.String,
+  model: Schema.String,
+  parameter: Schema.String,
+  value: Schema.String,
+  instead: Schema.OptionFromNullOr(Schema.String),
+})
+type Row = typeof Row.Type
+
+const StoredRow = Schema.Struct({
+  ...Row.fields,
+  instead: Schema.NullOr(Schema.String),
+  ageMs: Schema.Number,
+})
+
+const textOf = (value: unknown) => (JSON.stringify(value) ?? "null").slice(0, maxValueLength)
+
+/** The base URL without credentials, query and the slash at the end. */
+const serverOf = (baseUrl: string) => {
+  const { protocol, host, pathname } = new URL(baseUrl)
+  return `${protocol}//${host}${pathname.replace(/\/+$/, "")}`
+}
+
+const keyOf = ({ stage, server, model, parameter, value }: Omit<Row, "instead">) =>
+  JSON.stringify([stage, server, model, parameter, value])
+
+/** The lessons that have not ended, oldest first, with their age in ms. */
+const load = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  return yield* findAll(
+    StoredRow,
+    sql`select stage, server, model, parameter, value, instead,
+        extract(epoch from now() - learned_at)::float8 * 1000 as "ageMs"
+      from provider_lessons where learned_at > now() - make_interval(secs => ${Duration.toSeconds(lifetime)})
+      order by learned_at`,
+  )
+})
+
+const make = Effect.fnUntraced(function* (
+  stored: ReadonlyArray<typeof StoredRow.Type>,
+  save: (row: Row) => Effect.Effect<void>,
+) {
+  const clock = yield* Effect.clock
+  const now = () => clock.unsafeCurrentTimeMillis()
+  /** The time until which each lesson holds. */
+  const known = new Map(
+    stored.map((row) => [keyOf(row), now() + Duration.toMillis(lifetime) - row.ageMs] as const),
+  )
+  const learned = yield* Queue.unbounded<Row>()
+  yield* Queue.take(learned).pipe(
+    Effect.tap(({ stage, model, parameter, value, instead }) =>
+      Effect.logInfo("provider.lesson_learned").pipe(
+        Effect.annotateLogs({ stage, model, parameter, value, instead: Option.getOrUndefined(instead) }),
+      ),
+    ),
+    Effect.flatMap(save),
+    Effect.forever,
+    Effect.forkScoped,
+  )
+  return Lessons.of({
+    of: ({ stage, baseUrl, model }) => {
+      const server = serverOf(baseUrl)
+      const refuses = (parameter: string, value: unknown) =>
+        (known.get(keyOf({ stage, server, model, parameter, value: textOf(value) })) ?? 0) > now()
+      return {
+        refuses,
+        learn: ({ parameter, value, instead }) => {
+          // Requests that run at the same time learn the same.
+          if (refuses(parameter, value)) return
+          const row = { stage, server, model, parameter, value: textOf(value), instead }
+          known.set(keyOf(row), now() + Duration.toMillis(lifetime))
+          Queue.unsafeOffer(learned, row)
+        },
+      }
+    },
+  })
+})
+
+const unavailable = Effect.tapErrorCause((cause) => Effect.logWarning("provider.lessons_unavailable", cause))
+
+/** What the providers' servers refused, for as long as 30 days. */
+export class Lessons extends Context.Tag("voice-agent/Lessons")<
+  Lessons,
+  { readonly of: (subject: Subject) => ServerLessons }
+>() {
+  /** Forgets with the process: for commands without the database, and for tests. */
+  static readonly layerMemory = Layer.scoped(
+    Lessons,
+    Effect.suspend(() => make([], () => Effect.void)),
+  )
+
+  /** Reads the database at the start. Without it the service starts with no lessons, and learns them again. */
+  static readonly layer = Layer.scoped(
+    Lessons,
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const deleteOld = sql`delete from provider_lessons
+        where learned_at < now() - make_interval(secs => ${Duration.toSeconds(lifetime)})`
+      const save = ({ stage, server, model, parameter, value, instead }: Row) =>
+        query(sql`insert into provider_lessons (stage, server, model, parameter, value, instead)
+            values (${stage}, ${server}, ${model}, ${parameter}, ${value}, ${Option.getOrNull(instead)})
+            on conflict (stage, server, model, parameter, value)
+            do update set instead = excluded.instead, learned_at = excluded.learned_at`).pipe(
+          unavailable,
+          Effect.ignore,
+        )
+      const stored = yield* query(deleteOld).pipe(
+        Effect.zipRight(query(load)),
+        unavailable,
+        Effect.orElseSucceed(() => []),
+      )
+      return yield* make(stored, save)
+    }),
+  )
+}

@@ -1,0 +1,123 @@
+import { Option } from "effect"
+import { type Pcm16k, sampleRate } from "../../audio/pcm.ts"
+import { wavHeader } from "../../audio/wav.ts"
+import type { GenerateOptions, Prompt, PromptMessage } from "../language-model.ts"
+import type { TranscribeOptions } from "../transcriber.ts"
+import type { Optional } from "./adapt.ts"
+import type { Choice } from "./refusal.ts"
+
+/** A field that servers may refuse. */
+const field = (name: string, value: unknown, names: Choice["names"] = [name]): Choice => ({
+  field: name,
+  value,
+  lesson: { parameter: name, value },
+  names,
+  isTokenLimit: false,
+})
+
+/** A field with a word as its value, by which a refusal may name it: `verbose_json`, `alloy`. */
+export const wordField = (name: string, word: string): Choice => field(name, word, [name, word])
+
+const tokenLimit = (name: string, tokens: number): Choice => ({ ...field(name, tokens), isTokenLimit: true })
+
+/** What servers and chat templates say of a system message that they don't take. */
+const systemRefused = [
+  "system_role",
+  "system_message",
+  "system_prompt",
+  "system_instruction",
+  "developer_instruction",
+  "developer_message",
+  /messages\.\d+\.role/,
+  /role\W+(of )?'?"?system|'system'|"system"/i,
+  /roles must alternate|only user(,| and) assistant roles/i,
+]
+
+const withInstructionsFirst = (instructions: string, messages: ReadonlyArray<PromptMessage>) => {
+  const [first, ...others] = messages
+  return first?.role === "user"
+    ? [{ ...first, content: `${instructions}\n\n${first.content}` }, ...others]
+    : [{ role: "user" as const, content: instructions }, ...messages]
+}
+
+/** The instructions as a system message, or at the head of the first message of the user. */
+const messagesOf = ({ instructions, messages }: Prompt): Optional => {
+  const plain = (value: unknown): Choice => ({ ...field("messages", value, []), isTokenLimit: false })
+  if (instructions === "") return [plain(messages)]
+  return [
+    {
+      ...field("messages", [{ role: "system", content: instructions }, ...messages], systemRefused),
+      lesson: { parameter: "system_role", value: true },
+    },
+    plain(withInstructionsFirst(instructions, messages)),
+  ]
+}
+
+const optional = <A>(value: Option.Option<A>, choices: (value: A) => Optional): ReadonlyArray<Optional> =>
+  Option.match(value, { onNone: () => [], onSome: (some) => [choices(some)] })
+
+/** OpenAI's models after GPT-4o take `max_completion_tokens` only; most other servers know `max_tokens` only. */
+export const chatFields = (
+  prompt: Prompt,
+  { maxTokens, temperature }: GenerateOptions,
+): ReadonlyArray<Optional> => [
+  messagesOf(prompt),
+  ...optional(maxTokens, (tokens) => [
+    tokenLimit("max_tokens", tokens),
+    tokenLimit("max_completion_tokens", tokens),
+  ]),
+  ...optional(temperature, (value) => [field("temperature", value)]),
+  [field("stream_options", { include_usage: true })],
+]
+
+/** Only `verbose_json` has segments. OpenAI's models after Whisper do not know it. */
+const defaultFormat = (model: string) => (/whisper/i.test(model) ? "verbose_json" : "json")
+
+/** `format`: as configured; None: by the model. */
+export const transcriptionFields = (
+  { model, language }: TranscribeOptions,
+  format: Option.Option<string>,
+): ReadonlyArray<Optional> => {
+  const formats = new Set([Option.getOrElse(format, () => defaultFormat(model)), "json"])
+  return [
+    [...formats].map((word) => wordField("response_format", word)),
+    ...optional(language, (code) => [field("language", code)]),
+  ]
+}
+
+/** A WAV of the samples. They are not copied. */
+const wavFile = ({ bytes }: Pcm16k) => {
+  const header = wavHeader({ sampleRate, channels: 1, bitsPerSample: 16, dataBytes: bytes.length })
+  return new File([header, bytes], "speech.wav", { type: "audio/wav" })
+}
+
+/** The form of a transcription. A list is sent as OpenAI reads it: `timestamp_granularities[]`, once for each value. */
+export const transcriptionForm = (
+  speech: Pcm16k,
+  model: string,
+  fields: Readonly<Record<string, unknown>>,
+): FormData => {
+  const form = new FormData()
+  form.append("file", wavFile(speech))
+  form.append("model", model)
+  const append = (name: string, value: unknown) =>
+    form.append(name, typeof value === "object" ? JSON.stringify(value) : `${value}`)
+  for (const [name, value] of Object.entries(fields)) {
+    if (Array.isArray(value)) for (const each of value) append(`${name}[]`, each)
+    else append(name, value)
+  }
+  return form
+}
+
+/** The further fields of the configuration. They replace those of the same name. */
+export const withSettings = (
+  optionals: ReadonlyArray<Optional>,
+  omit: ReadonlyArray<string>,
+  extraBody: Readonly<Record<string, unknown>>,
+): ReadonlyArray<Optional> => {
+  const isReplaced = ({ field }: Choice) => Object.hasOwn(extraBody, field)
+  return [
+    ...optionals.filter((choices) => !choices.some(isReplaced)),
+    ...Object.entries(extraBody).map(([name, value]) => [field(name, value)]),
+  ].map((choices) => choices.filter(({ lesson }) => !omit.includes(lesson.parameter)))
+}
