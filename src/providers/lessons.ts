@@ -1,5 +1,5 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Context, Duration, Effect, Layer, Option, Queue, Schema } from "effect"
+import { type Cause, Context, Duration, Effect, Layer, Option, Queue, Schema } from "effect"
 import { query } from "../db/postgres.ts"
 import { findAll } from "../db/rows.ts"
 import { Stage } from "../schema.ts"
@@ -113,7 +113,11 @@ const make = Effect.fnUntraced(function* (
   })
 })
 
-const unavailable = Effect.tapErrorCause((cause) => Effect.logWarning("provider.lessons_unavailable", cause))
+/** Of every cause: no failure of the database may stop the service or a turn. */
+const orElseWarn = <A>(instead: A) =>
+  Effect.catchAllCause((cause: Cause.Cause<unknown>) =>
+    Effect.as(Effect.logWarning("provider.lessons_unavailable", cause), instead),
+  )
 
 /** What the providers' servers refused, for as long as 30 days. */
 export class Lessons extends Context.Tag("voice-agent/Lessons")<
@@ -138,14 +142,10 @@ export class Lessons extends Context.Tag("voice-agent/Lessons")<
             values (${stage}, ${server}, ${model}, ${parameter}, ${value}, ${Option.getOrNull(instead)})
             on conflict (stage, server, model, parameter, value)
             do update set instead = excluded.instead, learned_at = excluded.learned_at`).pipe(
-          unavailable,
-          Effect.ignore,
+          Effect.asVoid,
+          orElseWarn(undefined),
         )
-      const stored = yield* query(deleteOld).pipe(
-        Effect.zipRight(query(load)),
-        unavailable,
-        Effect.orElseSucceed(() => []),
-      )
+      const stored = yield* query(deleteOld).pipe(Effect.zipRight(query(load)), orElseWarn([]))
       return yield* make(stored, save)
     }),
   )

@@ -11,17 +11,18 @@ export interface Choice {
   readonly names: ReadonlyArray<string | RegExp>
   /** True for a limit on tokens: how much fits depends on the prompt. */
   readonly isTokenLimit: boolean
+  /** The statuses of a refusal. */
+  readonly statuses: ReadonlyArray<number>
 }
 
-/** A 400 or 422 of a server: what it says about the request. */
+/** What a server that refused the request says about it. */
 export interface Refusal {
+  readonly status: number
   /** The fields that it points to, as in `error.param` or a `loc` of FastAPI. */
   readonly fields: ReadonlyArray<string>
   /** Every other string of the body, with the names of its fields. */
   readonly words: string
 }
-
-const refusedStatuses: ReadonlyArray<unknown> = [400, 422]
 
 /** Fields of an error's body that name a field of the request. */
 const pointers = ["param", "parameter", "field", "loc", "argument"]
@@ -35,7 +36,7 @@ const partsOf = (pointer: unknown): ReadonlyArray<string> => {
   return typeof pointer === "string" ? pointer.split(/[.[\]]+/).filter((part) => part !== "") : []
 }
 
-const read = (body: unknown): Refusal => {
+const read = (body: unknown) => {
   const fields: Array<string> = []
   const words: Array<string> = []
   const walk = (value: unknown) => {
@@ -54,10 +55,10 @@ const read = (body: unknown): Refusal => {
   return { fields, words: words.join("\n") }
 }
 
-/** The refusal that the SDK threw; undefined for every other failure. Without a JSON body, its words are the SDK's message. */
+/** What the SDK threw for a status of the server; undefined for every other failure. A body that is no JSON is in its message. */
 export const refusalOf = (cause: unknown): Refusal | undefined =>
-  cause instanceof APIError && refusedStatuses.includes(cause.status)
-    ? read(cause.error ?? cause.message)
+  cause instanceof APIError && typeof cause.status === "number"
+    ? { status: cause.status, ...read(cause.error ?? cause.message) }
     : undefined
 
 /** `max_tokens`, `maxTokens` and `max tokens`, but no `max_tokens_2` nor `x-max_tokens`. */
@@ -79,7 +80,8 @@ const pointsTo = ({ fields }: Refusal, { names }: Choice) =>
   names.some((name) => (typeof name === "string" ? fields.includes(name) : name.test(fields.join("."))))
 
 /** The choice that the refusal is about: the one that it points to, else the first that its words name. */
-export const refusedChoice = (refusal: Refusal, choices: ReadonlyArray<Choice>): Choice | undefined => {
+export const refusedChoice = (refusal: Refusal, all: ReadonlyArray<Choice>): Choice | undefined => {
+  const choices = all.filter(({ statuses }) => statuses.includes(refusal.status))
   const pointedTo = choices.find((choice) => pointsTo(refusal, choice))
   if (pointedTo !== undefined) return pointedTo
   const [first] = choices
@@ -103,4 +105,6 @@ const withoutNumbers = (words: string) => words.replaceAll(/[\w-]*\d[\w-]*/g, "#
 
 /** True if the server says the same again. */
 export const isSame = (one: Refusal, other: Refusal) =>
-  one.fields.join() === other.fields.join() && withoutNumbers(one.words) === withoutNumbers(other.words)
+  one.status === other.status &&
+  one.fields.join() === other.fields.join() &&
+  withoutNumbers(one.words) === withoutNumbers(other.words)

@@ -13,6 +13,7 @@ const field = (name: string, value: unknown, names: Choice["names"] = [name]): C
   lesson: { parameter: name, value },
   names,
   isTokenLimit: false,
+  statuses: [400, 422],
 })
 
 /** A field with a word as its value, by which a refusal may name it: `verbose_json`, `alloy`. */
@@ -29,8 +30,8 @@ const systemRefused = [
   "developer_instruction",
   "developer_message",
   /messages\.\d+\.role/,
-  /role\W+(of )?'?"?system|'system'|"system"/i,
-  /roles must alternate|only user(,| and) assistant roles/i,
+  /['"]system['"]/i,
+  /(?<!optional system message, conversation )roles must alternate|only user and assistant roles/i,
 ]
 
 const withInstructionsFirst = (instructions: string, messages: ReadonlyArray<PromptMessage>) => {
@@ -42,12 +43,14 @@ const withInstructionsFirst = (instructions: string, messages: ReadonlyArray<Pro
 
 /** The instructions as a system message, or at the head of the first message of the user. */
 const messagesOf = ({ instructions, messages }: Prompt): Optional => {
-  const plain = (value: unknown): Choice => ({ ...field("messages", value, []), isTokenLimit: false })
+  const plain = (value: unknown) => field("messages", value, [])
   if (instructions === "") return [plain(messages)]
   return [
     {
       ...field("messages", [{ role: "system", content: instructions }, ...messages], systemRefused),
       lesson: { parameter: "system_role", value: true },
+      // llama.cpp's server answers 500 where the chat template refuses the messages.
+      statuses: [400, 422, 500],
     },
     plain(withInstructionsFirst(instructions, messages)),
   ]
