@@ -28,13 +28,15 @@ const checks = Effect.gen(function* () {
     ]),
   )
   const settings = yield* Settings
-  const [database, providers, folders, port] = yield* Effect.all(
-    [checkDatabase(settings), checkProviders(settings), checkFolders(settings), checkPort(settings)],
+  const database = yield* Effect.cached(checkDatabase(settings))
+  const lessons = Effect.map(database, ({ lessons }) => lessons)
+  const [{ finding }, providers, folders, port] = yield* Effect.all(
+    [database, checkProviders(settings, lessons), checkFolders(settings), checkPort(settings)],
     { concurrency: "unbounded" },
   )
   // After the others: in parallel with them ffmpeg would start more slowly than in a turn.
   const ffmpeg = yield* checkFfmpeg(settings)
-  const findings = [ffmpeg, database, ...providers, ...checkEngines(settings), ...folders, port]
+  const findings = [ffmpeg, finding, ...providers, ...checkEngines(settings), ...folders, port]
   return [...findings, checkClock(findings)]
 })
 

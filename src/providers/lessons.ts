@@ -52,6 +52,23 @@ const StoredRow = Schema.Struct({
 
 const textOf = (value: unknown) => (JSON.stringify(value) ?? "null").slice(0, maxValueLength)
 
+/** For people: "max_completion_tokens instead of max_tokens", "no temperature". */
+const describe = ({ parameter, value, instead }: typeof StoredRow.Type) => {
+  const isWord = value.startsWith('"')
+  if (instead === null) return isWord ? `no ${parameter} ${value}` : `no ${parameter}`
+  return isWord ? `${parameter} "${instead}" instead of ${value}` : `${instead} instead of ${parameter}`
+}
+
+/** Those of one server and model, for people. */
+export const describeLessons = (
+  rows: ReadonlyArray<typeof StoredRow.Type>,
+  { stage, baseUrl, model }: Subject,
+): string =>
+  rows
+    .filter((row) => row.stage === stage && row.server === serverOf(baseUrl) && row.model === model)
+    .map(describe)
+    .join("; ")
+
 /** The base URL without credentials, query and the slash at the end. */
 const serverOf = (baseUrl: string) => {
   const { protocol, host, pathname } = new URL(baseUrl)
@@ -62,7 +79,7 @@ const keyOf = ({ stage, server, model, parameter, value }: Omit<Row, "instead">)
   JSON.stringify([stage, server, model, parameter, value])
 
 /** The lessons that have not ended, oldest first, with their age in ms. */
-const load = Effect.gen(function* () {
+export const storedLessons = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   return yield* findAll(
     StoredRow,
@@ -145,7 +162,7 @@ export class Lessons extends Context.Tag("voice-agent/Lessons")<
           Effect.asVoid,
           orElseWarn(undefined),
         )
-      const stored = yield* query(deleteOld).pipe(Effect.zipRight(query(load)), orElseWarn([]))
+      const stored = yield* query(deleteOld).pipe(Effect.zipRight(query(storedLessons)), orElseWarn([]))
       return yield* make(stored, save)
     }),
   )

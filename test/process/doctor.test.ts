@@ -16,7 +16,12 @@ const provider = Bun.serve({
   hostname: "127.0.0.1",
   port: 0,
   fetch: ({ method, url, headers }) => {
-    asked.push(`${method} ${new URL(url).pathname} ${headers.get("authorization")}`)
+    const { pathname, search } = new URL(url)
+    asked.push(
+      [method, `${pathname}${search}`, headers.get("authorization"), headers.get("api-key") ?? ""]
+        .join(" ")
+        .trim(),
+    )
     return answer()
   },
 })
@@ -231,6 +236,52 @@ describe("doctor", () => {
     expect((await complaints({})).said[0]?.found).toContain("answers with no list of models")
     answer = () => new Response("", { status: 404 })
     expect(await complaints({})).toEqual({ ok: true, said: [] })
+  })
+
+  test.each([
+    ["Ollama's own", { models: [{ name: "llama3.2:latest", size: 1 }] }],
+    ["Gemini's prefix", { data: [{ id: "models/llama3.2" }] }],
+    ["a bare list", [{ id: "llama3.2" }]],
+    ["bare names", { data: ["llama3.2"] }],
+    ["LM Studio's own", { models: [{ key: "llama3.2", type: "llm" }] }],
+    ["no list", { status: "ok" }],
+  ])("models in other shapes: %s", async (_, list) => {
+    answer = () => Response.json(list)
+    const env = { STT_MODEL: "llama3.2", LLM_MODEL: "llama3.2", TTS_MODEL: "llama3.2" }
+    expect(await complaints({ env })).toEqual({ ok: true, said: [] })
+  })
+
+  test("a server without a model", async () => {
+    answer = () => Response.json({ object: "list", data: null })
+    expect((await complaints({})).said[0]?.found).toContain('does not list the model "whisper-1"')
+  })
+
+  test("a base URL with a query, and a header for the key", async () => {
+    const env = {
+      LLM_BASE_URL: `${provider.url.href}openai/deployments/gpt?api-version=2024-10-21`,
+      LLM_API_KEY: "sk-azure",
+      LLM_MODEL: "gpt",
+    }
+    expect(await complaints({ env })).toEqual({ ok: true, said: [] })
+    expect(asked).toContain("GET /openai/models?api-version=2024-10-21  sk-azure")
+  })
+
+  test("what the service learned about a server", async () => {
+    const learn = (stage: string, server: string, parameter: string, value: string, instead: string | null) =>
+      database.sql`insert into provider_lessons (stage, server, model, parameter, value, instead)
+        values (${stage}, ${server}, 'gpt-3.5-turbo', ${parameter}, ${value}, ${instead})`
+    await learn("llm", baseUrl, "max_tokens", "500", "max_completion_tokens")
+    await learn("llm", baseUrl, "temperature", "0.7", null)
+    await learn("llm", baseUrl, "system_role", '"system"', "user")
+    await learn("llm", "https://other.example/v1", "stream_options", "{}", null)
+    await learn("stt", baseUrl, "language", '"de"', null)
+    const { checks } = await doctor()
+    await database.sql`delete from provider_lessons`
+    const found = checks.find(({ check }) => check === "llm")?.found
+    expect(found).toMatch(
+      /^gpt-3\.5-turbo at 127\.0\.0\.1:\d+, \d+ ms; learned: max_completion_tokens instead of max_tokens; no temperature; system_role "user" instead of "system"$/,
+    )
+    expect(checks.find(({ check }) => check === "stt")?.found).not.toContain("learned")
   })
 
   test("the offline engines without their programs", async () => {

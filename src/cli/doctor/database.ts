@@ -11,6 +11,7 @@ import { pending } from "../../db/migrations.ts"
 import { makePool } from "../../db/pool.ts"
 import { problemOf, readServer } from "../../db/server.ts"
 import { targetOf } from "../../db/target.ts"
+import { storedLessons } from "../../providers/lessons.ts"
 import { type Finding, messageOf, ok, problem, warning } from "./finding.ts"
 
 const check = "database"
@@ -48,6 +49,17 @@ const look = Effect.fnUntraced(function* (where: string) {
   return finding(ok(check, `${found}, schema up to date`))
 })
 
+/** The state of the database, and what the service learned about its providers. */
+const examine = (where: string) =>
+  Effect.flatMap(look(where), (finding) =>
+    Effect.map(finding.state === "ok" ? storedLessons : Effect.succeed([]), (lessons) => ({
+      finding,
+      lessons,
+    })),
+  )
+
+const withoutLessons = (finding: Finding) => ({ finding, lessons: [] })
+
 const connection = (url: Redacted.Redacted) =>
   Layer.unwrapEffect(
     Effect.map(targetOf(url), ({ config, ways }) =>
@@ -79,10 +91,10 @@ export const checkDatabase = Effect.fn("doctor.database")(function* ({
 }: Settings["Type"]) {
   if (Option.isSome(databaseUrl)) {
     const address = addressOf(databaseUrl.value)
-    return yield* look(address).pipe(
+    return yield* examine(address).pipe(
       Effect.provide(connection(databaseUrl.value)),
       Effect.timeout("10 seconds"),
-      Effect.catchAll((error) => Effect.succeed(explain(address)(error))),
+      Effect.catchAll((error) => Effect.succeed(withoutLessons(explain(address)(error)))),
     )
   }
   const fs = yield* FileSystem.FileSystem
@@ -91,16 +103,18 @@ export const checkDatabase = Effect.fn("doctor.database")(function* ({
   if (!exists) {
     return yield* Effect.match(installedBinaries, {
       onFailure: (error) => problem(check, messageOf(error), "Set DATABASE_URL instead."),
-      onSuccess: ({ version }) => ok(check, `embedded ${version} in ${dataDir}, created at the first start`),
-    })
+      onSuccess: ({ version }) => ok(check, `embedded ${version} in ${serverFolder(folder)}, created at the first start`),
+    }).pipe(Effect.map(withoutLessons))
   }
   return yield* Effect.flatMap(joinEmbedded({ dataDir: folder }), (url) =>
-    Effect.provide(look(`${dataDir}, embedded`), connection(url)),
+    Effect.provide(examine(`${serverFolder(folder)}, embedded`), connection(url)),
   ).pipe(
     Effect.scoped,
     Effect.catchAll((error) =>
       Effect.succeed(
-        problem(check, messageOf(error), "Read postgres.log in that folder, or set DATABASE_URL."),
+        withoutLessons(
+          problem(check, messageOf(error), "Read postgres.log in that folder, or set DATABASE_URL."),
+        ),
       ),
     ),
   )

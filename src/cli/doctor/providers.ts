@@ -1,19 +1,14 @@
 import { Effect, Option } from "effect"
 import type { ServerSettings, Settings } from "../../config.ts"
-import { keyHeaders, routeOf } from "../../providers/openai/address.ts"
+import { describeLessons } from "../../providers/lessons.ts"
+import { isAzure, keyHeaders, modelsRouteOf } from "../../providers/openai/address.ts"
 import { Stage } from "../../schema.ts"
 import { type Finding, messageOf, ok, problem, warning } from "./finding.ts"
+import { findModel } from "./models.ts"
 
 const timeoutMs = 5000
 
-/** The ids of a list of models; undefined where it is no such list. */
-const idsOf = (body: unknown): ReadonlyArray<unknown> | undefined => {
-  if (typeof body !== "object" || body === null || !("data" in body) || !Array.isArray(body.data))
-    return undefined
-  return body.data.map((each: unknown) =>
-    typeof each === "object" && each !== null && "id" in each ? each.id : undefined,
-  )
-}
+type StoredLessons<R> = Effect.Effect<Parameters<typeof describeLessons>[0], never, R>
 
 /** Requests the list of models, which is free at every provider. The key goes where the service would send it. */
 const listModels = async (
@@ -24,7 +19,7 @@ const listModels = async (
 ): Promise<Finding> => {
   const { host } = new URL(baseUrl)
   const sentAt = Date.now()
-  const answer = await fetch(routeOf(baseUrl, "/models"), {
+  const answer = await fetch(modelsRouteOf(baseUrl), {
     headers: keyHeaders(server),
     redirect: "error",
     signal: AbortSignal.timeout(timeoutMs),
@@ -44,8 +39,8 @@ const listModels = async (
         `Set OPENAI_API_KEY or ${name}_API_KEY to a valid key.`,
       )
     }
-    if (status === 404 || status === 405)
-      return ok(check, `${host} answers; it lists no models, so the key is not checked`)
+    const unlisted = ok(check, `${host} answers; it lists no models, so the key is not checked`)
+    if (status === 404 || status === 405 || status === 501) return unlisted
     if (!answer.ok) {
       return warning(
         check,
@@ -53,20 +48,19 @@ const listModels = async (
         "Check the provider's status page and try again.",
       )
     }
-    let ids: ReadonlyArray<unknown> | undefined
-    try {
-      ids = idsOf(JSON.parse(text))
-    } catch {
-      ids = undefined
-    }
-    if (ids === undefined) {
+    const found = findModel(text, server.model)
+    if (found === "no list") return unlisted
+    if (found === "no JSON") {
       return warning(
         check,
         `${host} answers with no list of models`,
         `Check the path of ${name}_BASE_URL. Most servers expect it to end in /v1.`,
       )
     }
-    if (!ids.includes(server.model)) {
+    if (found === "not listed" && isAzure(server)) {
+      return ok(check, `${host} accepts the key; it does not list deployments such as ${server.model}`)
+    }
+    if (found === "not listed") {
       return warning(
         check,
         `${host} does not list the model "${server.model}"`,
@@ -78,7 +72,16 @@ const listModels = async (
   return { ...finding(), ...ahead }
 }
 
-const checkServer = (stage: Stage, server: ServerSettings, isFallback: boolean) =>
+/** Adds what the service learned about the server and its model. */
+const withLessons = (finding: Finding, learned: string): Finding =>
+  learned === "" ? finding : { ...finding, found: `${finding.found}; learned: ${learned}` }
+
+const checkServer = <R>(
+  stage: Stage,
+  server: ServerSettings,
+  isFallback: boolean,
+  lessons: StoredLessons<R>,
+) =>
   Option.match(server.baseUrl, {
     onNone: () => Effect.succeed([]),
     onSome: (baseUrl) => {
@@ -91,6 +94,9 @@ const checkServer = (stage: Stage, server: ServerSettings, isFallback: boolean) 
           const advice = `Check the network and ${variable}.`
           return Effect.succeed((isFallback ? warning : problem)(check, found, advice))
         }),
+        Effect.zipWith(lessons, (finding, rows) =>
+          withLessons(finding, describeLessons(rows, { stage, baseUrl, model: server.model })),
+        ),
         Effect.map((finding) => [
           isFallback && finding.state === "problem" ? { ...finding, state: "warning" as const } : finding,
         ]),
@@ -99,14 +105,14 @@ const checkServer = (stage: Stage, server: ServerSettings, isFallback: boolean) 
   })
 
 /** The servers of every stage. The offline engines have a check of their own. */
-export const checkProviders = (settings: Settings["Type"]) =>
+export const checkProviders = <R>(settings: Settings["Type"], lessons: StoredLessons<R>) =>
   Effect.map(
     Effect.forEach(
       Stage.literals.flatMap((stage) => [
-        checkServer(stage, settings[stage], false),
+        checkServer(stage, settings[stage], false, lessons),
         ...Option.match(settings[stage].fallback, {
           onNone: () => [],
-          onSome: (server) => [checkServer(stage, server, true)],
+          onSome: (server) => [checkServer(stage, server, true, lessons)],
         }),
       ]),
       (found) => found,

@@ -43,12 +43,15 @@ const withInstructionsFirst = (instructions: string, messages: ReadonlyArray<Pro
 
 /** The instructions as a system message, or at the head of the first message of the user. */
 const messagesOf = ({ instructions, messages }: Prompt): Optional => {
-  const plain = (value: unknown) => field("messages", value, [])
+  const plain = (value: unknown): Choice => ({
+    ...field("messages", value, []),
+    lesson: { parameter: "system_role", value: "user" },
+  })
   if (instructions === "") return [plain(messages)]
   return [
     {
       ...field("messages", [{ role: "system", content: instructions }, ...messages], systemRefused),
-      lesson: { parameter: "system_role", value: true },
+      lesson: { parameter: "system_role", value: "system" },
       // llama.cpp's server answers 500 where the chat template refuses the messages.
       statuses: [400, 422, 500],
     },
@@ -122,5 +125,7 @@ export const withSettings = (
   return [
     ...optionals.filter((choices) => !choices.some(isReplaced)),
     ...Object.entries(extraBody).map(([name, value]) => [field(name, value)]),
-  ].map((choices) => choices.filter(({ lesson }) => !omit.includes(lesson.parameter)))
+  ].map((choices) =>
+    choices.filter(({ lesson, names }) => names.length === 0 || !omit.includes(lesson.parameter)),
+  )
 }

@@ -39,6 +39,8 @@ export interface DialectServer {
   readonly origin: string
   /** The requests so far, refused ones included. */
   readonly asked: ReadonlyArray<Asked>
+  /** The requests that were refused. */
+  readonly refused: ReadonlyArray<Asked>
   /** Requests for routes that do not exist, and without the key or the query. */
   readonly strays: ReadonlyArray<string>
   readonly stop: () => Promise<void>
@@ -85,6 +87,7 @@ const readFields = async (request: Request, stage: Stage): Promise<Record<string
 
 export const startDialect = (dialect: Dialect): DialectServer => {
   const asked: Array<Asked> = []
+  const refused: Array<Asked> = []
   const strays: Array<string> = []
   const stray = (status: number, path: string) => {
     strays.push(`${status} ${path}`)
@@ -109,10 +112,11 @@ export const startDialect = (dialect: Dialect): DialectServer => {
       asked.push(one)
       const said = dialect.refuse?.(one)
       if (said === undefined) return answers[route](one, dialect)
+      refused.push(one)
       return typeof said.body === "string"
         ? new Response(said.body, { status: said.status })
         : Response.json(said.body, { status: said.status })
     },
   })
-  return { origin: server.url.origin, asked, strays, stop: () => server.stop(true) }
+  return { origin: server.url.origin, asked, refused, strays, stop: () => server.stop(true) }
 }
