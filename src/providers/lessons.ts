@@ -26,6 +26,8 @@ export interface ServerLessons {
   readonly refuses: (parameter: string, value: unknown) => boolean
   /** Keeps the lesson. Logs and saves it in the background: a database that fails does not harm the request. */
   readonly learn: (lesson: Lesson) => void
+  /** Ends the lesson, because the server requires what it leaves out. */
+  readonly forget: (parameter: string, value: unknown) => void
 }
 
 /** An upgraded server gets the whole request again after this time. */
@@ -75,8 +77,16 @@ const serverOf = (baseUrl: string) => {
   return `${protocol}//${host}${pathname.replace(/\/+$/, "")}`
 }
 
-const keyOf = ({ stage, server, model, parameter, value }: Omit<Row, "instead">) =>
+type Key = Omit<Row, "instead">
+
+const keyOf = ({ stage, server, model, parameter, value }: Key) =>
   JSON.stringify([stage, server, model, parameter, value])
+
+/** Where lessons outlive the process. */
+interface Store {
+  readonly save: (row: Row) => Effect.Effect<void>
+  readonly remove: (key: Key) => Effect.Effect<void>
+}
 
 /** The lessons that have not ended, oldest first, with their age in ms. */
 export const storedLessons = Effect.gen(function* () {
@@ -90,40 +100,48 @@ export const storedLessons = Effect.gen(function* () {
   )
 })
 
-const make = Effect.fnUntraced(function* (
-  stored: ReadonlyArray<typeof StoredRow.Type>,
-  save: (row: Row) => Effect.Effect<void>,
-) {
+const logLearned = ({ stage, model, parameter, value, instead }: Row) =>
+  Effect.logInfo("provider.lesson_learned").pipe(
+    Effect.annotateLogs({ stage, model, parameter, value, instead: Option.getOrUndefined(instead) }),
+  )
+
+const logForgotten = ({ stage, model, parameter, value }: Key) =>
+  Effect.logInfo("provider.lesson_forgotten").pipe(Effect.annotateLogs({ stage, model, parameter, value }))
+
+const make = Effect.fnUntraced(function* (stored: ReadonlyArray<typeof StoredRow.Type>, store: Store) {
   const clock = yield* Effect.clock
   const now = () => clock.unsafeCurrentTimeMillis()
   /** The time until which each lesson holds. */
   const known = new Map(
     stored.map((row) => [keyOf(row), now() + Duration.toMillis(lifetime) - row.ageMs] as const),
   )
-  const learned = yield* Queue.unbounded<Row>()
-  yield* Queue.take(learned).pipe(
-    Effect.tap(({ stage, model, parameter, value, instead }) =>
-      Effect.logInfo("provider.lesson_learned").pipe(
-        Effect.annotateLogs({ stage, model, parameter, value, instead: Option.getOrUndefined(instead) }),
-      ),
-    ),
-    Effect.flatMap(save),
-    Effect.forever,
-    Effect.forkScoped,
-  )
+  const due = yield* Queue.unbounded<Effect.Effect<void>>()
+  yield* Queue.take(due).pipe(Effect.flatten, Effect.forever, Effect.forkScoped)
   return Lessons.of({
     of: ({ stage, baseUrl, model }) => {
       const server = serverOf(baseUrl)
+      const keyFor = (parameter: string, value: unknown): Key => ({
+        stage,
+        server,
+        model,
+        parameter,
+        value: textOf(value),
+      })
       const refuses = (parameter: string, value: unknown) =>
-        (known.get(keyOf({ stage, server, model, parameter, value: textOf(value) })) ?? 0) > now()
+        (known.get(keyOf(keyFor(parameter, value))) ?? 0) > now()
       return {
         refuses,
         learn: ({ parameter, value, instead }) => {
           // Requests that run at the same time learn the same.
           if (refuses(parameter, value)) return
-          const row = { stage, server, model, parameter, value: textOf(value), instead }
+          const row = { ...keyFor(parameter, value), instead }
           known.set(keyOf(row), now() + Duration.toMillis(lifetime))
-          Queue.unsafeOffer(learned, row)
+          Queue.unsafeOffer(due, Effect.zipRight(logLearned(row), store.save(row)))
+        },
+        forget: (parameter, value) => {
+          const key = keyFor(parameter, value)
+          if (!known.delete(keyOf(key))) return
+          Queue.unsafeOffer(due, Effect.zipRight(logForgotten(key), store.remove(key)))
         },
       }
     },
@@ -144,7 +162,7 @@ export class Lessons extends Context.Tag("voice-agent/Lessons")<
   /** Forgets with the process: for commands without the database, and for tests. */
   static readonly layerMemory = Layer.scoped(
     Lessons,
-    Effect.suspend(() => make([], () => Effect.void)),
+    Effect.suspend(() => make([], { save: () => Effect.void, remove: () => Effect.void })),
   )
 
   /** Reads the database at the start. Without it the service starts with no lessons, and learns them again. */
@@ -154,16 +172,24 @@ export class Lessons extends Context.Tag("voice-agent/Lessons")<
       const sql = yield* SqlClient.SqlClient
       const deleteOld = sql`delete from provider_lessons
         where learned_at < now() - make_interval(secs => ${Duration.toSeconds(lifetime)})`
-      const save = ({ stage, server, model, parameter, value, instead }: Row) =>
-        query(sql`insert into provider_lessons (stage, server, model, parameter, value, instead)
+      const store: Store = {
+        save: ({ stage, server, model, parameter, value, instead }) =>
+          query(sql`insert into provider_lessons (stage, server, model, parameter, value, instead)
             values (${stage}, ${server}, ${model}, ${parameter}, ${value}, ${Option.getOrNull(instead)})
             on conflict (stage, server, model, parameter, value)
             do update set instead = excluded.instead, learned_at = excluded.learned_at`).pipe(
-          Effect.asVoid,
-          orElseWarn(undefined),
-        )
+            Effect.asVoid,
+            orElseWarn(undefined),
+          ),
+        remove: ({ stage, server, model, parameter, value }) =>
+          query(sql`delete from provider_lessons where stage = ${stage} and server = ${server}
+            and model = ${model} and parameter = ${parameter} and value = ${value}`).pipe(
+            Effect.asVoid,
+            orElseWarn(undefined),
+          ),
+      }
       const stored = yield* query(deleteOld).pipe(Effect.zipRight(query(storedLessons)), orElseWarn([]))
-      return yield* make(stored, save)
+      return yield* make(stored, store)
     }),
   )
 }

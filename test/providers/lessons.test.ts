@@ -114,6 +114,25 @@ describe("in the database", () => {
     })
   })
 
+  test("a forgotten lesson is forgotten for good, and logged once", async () => {
+    const events = await live(async ({ of }) => {
+      of(subject).learn(noTemperature)
+      of(subject).forget("temperature", 0.7)
+      of(subject).forget("temperature", 0.7)
+      expect(of(subject).refuses("temperature", 0.7)).toBe(false)
+      of(subject).learn({ ...noTemperature, parameter: "top_p" })
+      await until(
+        async () => /^[^{]*{[^{]*top_p[^{]*$/.test(JSON.stringify(await rows())),
+        "the last row alone",
+      )
+    })
+    expect(events.map((event) => event.split(" ")[0])).toEqual([
+      "provider.lesson_learned",
+      "provider.lesson_forgotten",
+      "provider.lesson_learned",
+    ])
+  })
+
   test("an old lesson is deleted at the start, and its age counts", async () => {
     const insert = (parameter: string, days: number) =>
       database.sql`insert into provider_lessons values

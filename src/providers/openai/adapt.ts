@@ -18,7 +18,7 @@ const insteadOf = ({ field }: Choice, next: Choice | undefined) =>
  *
  * The lessons are learned when the server accepts the request, so a refusal of something else teaches nothing. Two kinds
  * hold for this request only: a limit on tokens that is too high for this prompt, and a choice without which the server
- * repeated its refusal word for word.
+ * repeated its refusal word for word. A refusal that misses what a lesson left out ends that lesson: the server has changed.
  */
 export const sendAdapted = async <A>(
   lessons: ServerLessons,
@@ -27,16 +27,21 @@ export const sendAdapted = async <A>(
 ): Promise<A> => {
   const refused = new Set<Choice>()
   const lessonsDue = new Set<Choice>()
+  /** Sent in spite of a lesson. */
+  const recalled = new Set<Choice>()
   const refusals: Array<{ readonly refusal: Refusal; readonly cause: unknown; readonly choice: Choice }> = []
+  const isLeftOut = (choice: Choice) =>
+    !recalled.has(choice) && lessons.refuses(choice.lesson.parameter, choice.lesson.value)
   const chosenOf = (optional: Optional) =>
-    optional.find(
-      (choice) => !refused.has(choice) && !lessons.refuses(choice.lesson.parameter, choice.lesson.value),
-    )
+    optional.find((choice) => !refused.has(choice) && !isLeftOut(choice))
 
   for (;;) {
     const chosen = optionals.flatMap((optional) => chosenOf(optional) ?? [])
     try {
       const answer = await send(Object.fromEntries(chosen.map(({ field, value }) => [field, value])))
+      for (const choice of chosen.filter((each) => recalled.has(each))) {
+        lessons.forget(choice.lesson.parameter, choice.lesson.value)
+      }
       for (const optional of optionals) {
         for (const choice of optional.filter((each) => lessonsDue.has(each))) {
           lessons.learn({ ...choice.lesson, instead: insteadOf(choice, chosenOf(optional)) })
@@ -49,18 +54,20 @@ export const sendAdapted = async <A>(
       const last = refusals.at(-1)
       if (last !== undefined && isSame(refusal, last.refusal)) lessonsDue.delete(last.choice)
       const choice = refusedChoice(refusal, chosen)
-      if (choice === undefined) {
-        // A server that requires what was left out: its first words say what was wrong with it.
-        const isMissed = refusedChoice(refusal, [...refused]) !== undefined
-        throw isMissed ? (refusals[0]?.cause ?? cause) : cause
+      if (choice !== undefined) {
+        refusals.push({ refusal, cause, choice })
+        const isTooMuch = isTooHigh(refusal, choice)
+        const others = isTooMuch ? optionals.find((optional) => optional.includes(choice)) : undefined
+        for (const each of others ?? [choice]) refused.add(each)
+        if (!isTooMuch && !recalled.has(choice)) lessonsDue.add(choice)
+        continue
       }
-      refusals.push({ refusal, cause, choice })
-      if (isTooHigh(refusal, choice)) {
-        for (const each of optionals.find((optional) => optional.includes(choice)) ?? []) refused.add(each)
-      } else {
-        refused.add(choice)
-        lessonsDue.add(choice)
-      }
+      // A server that requires what this request left out: its first words say what was wrong with it.
+      const own = [...refused].filter((each) => !recalled.has(each))
+      if (refusedChoice(refusal, own) !== undefined) throw refusals[0]?.cause ?? cause
+      const missed = refusedChoice(refusal, optionals.flat().filter(isLeftOut))
+      if (missed === undefined) throw cause
+      recalled.add(missed)
     }
   }
 }

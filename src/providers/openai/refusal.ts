@@ -45,7 +45,7 @@ const read = (body: unknown) => {
     if (typeof value !== "object" || value === null) return
     for (const [key, inner] of Object.entries(value)) {
       if (pointers.includes(key)) fields.push(...partsOf(inner))
-      else if (!echoes.includes(key)) {
+      if (!echoes.includes(key)) {
         words.push(key)
         walk(inner)
       }

@@ -244,6 +244,50 @@ describe("a refusal", () => {
   })
 })
 
+test("a server that requires what it refused before gets it again", async () => {
+  let isUpgraded = false
+  const { generate, asked, fields } = start(({ fields }) => {
+    if ("max_completion_tokens" in fields) return { status: 400, body: "max_completion_tokens: unknown" }
+    if ("max_tokens" in fields === isUpgraded) return undefined
+    return { status: 400, body: isUpgraded ? "max_tokens: Field required" : "max_tokens: unknown" }
+  })
+  await generate()
+  expect(fields().at(-1)).toBe("messages model stream stream_options temperature")
+  isUpgraded = true
+  expect(await generate()).toEqual(Exit.succeed(reply))
+  expect(fields().at(-1)).toBe(all)
+  expect(asked).toHaveLength(5)
+  expect(await generate()).toEqual(Exit.succeed(reply))
+  expect(asked).toHaveLength(6)
+})
+
+test("a refusal of something else ends no lesson, and is told in its own words", async () => {
+  const full = "The context is full; max_tokens does not matter."
+  let isFull = false
+  const { generate, asked } = start(({ fields }) => {
+    if ("max_tokens" in fields) return { status: 400, body: "max_tokens: unknown" }
+    return isFull ? { status: 400, body: { error: { message: full } } } : undefined
+  })
+  await generate()
+  isFull = true
+  expect(refused(await generate())).toMatchObject({ message: full })
+  isFull = false
+  const before = asked.length
+  await generate()
+  expect(asked).toHaveLength(before + 1)
+})
+
+test.each([
+  ["param", { error: { message: "No.", param: "temperature: out of range" } }],
+  ["parameter", { parameter: "the temperature" }],
+])("a sentence in %s is read as words", async (_, body) => {
+  const { generate, fields } = start(({ fields }) =>
+    "temperature" in fields ? { status: 400, body } : undefined,
+  )
+  expect(await generate()).toEqual(Exit.succeed(reply))
+  expect(fields()).toHaveLength(2)
+})
+
 describe("the system role", () => {
   const hasSystem = ({ fields }: Asked) => JSON.stringify(fields.messages).includes('"system"')
   test.each([
