@@ -17,7 +17,7 @@ const insteadOf = ({ field }: Choice, next: Choice | undefined) =>
  * thrown.
  *
  * The lessons are learned when the server accepts the request, so a refusal of something else teaches nothing. Two kinds
- * hold for this request only: a limit on tokens that is too high for this prompt, and a choice without which the server
+ * hold for this request only: a limit on tokens that is too high for this prompt, and a field without which the server
  * repeated its refusal word for word. A refusal that misses what a lesson left out ends that lesson: the server has changed.
  */
 export const sendAdapted = async <A>(
@@ -52,8 +52,12 @@ export const sendAdapted = async <A>(
       const refusal = refusalOf(cause)
       if (refusal === undefined) throw cause
       const last = refusals.at(-1)
-      if (last !== undefined && isSame(refusal, last.refusal)) lessonsDue.delete(last.choice)
       const choice = refusedChoice(refusal, chosen)
+      // Of several values of one field, a server may refuse each in the same words.
+      const isOfAnotherField = choice?.field !== last?.choice.field
+      if (last !== undefined && isOfAnotherField && isSame(refusal, last.refusal)) {
+        lessonsDue.delete(last.choice)
+      }
       if (choice !== undefined) {
         refusals.push({ refusal, cause, choice })
         const isTooMuch = isTooHigh(refusal, choice)

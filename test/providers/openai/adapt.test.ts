@@ -363,6 +363,17 @@ describe("a transcription", () => {
     expect(asked).toHaveLength(4)
   })
 
+  test("learns of both formats where the server repeats its words", async () => {
+    const { transcribe, asked } = start(({ fields }) =>
+      "response_format" in fields
+        ? { status: 400, body: { detail: "response_format is unknown" } }
+        : undefined,
+    )
+    expect(await transcribe()).toEqual(Exit.succeed({ text: transcript }))
+    await transcribe()
+    expect(asked).toHaveLength(4)
+  })
+
   test("is asked for json where the refusal names the value", async () => {
     const { transcribe, asked } = start(({ fields }) =>
       fields.response_format === "verbose_json"
