@@ -403,6 +403,15 @@ test("all errors are reported at once, each once, without secrets", () => {
   for (const name of named) expect(said.split(`${name} must be `)).toHaveLength(2)
 })
 
+test.each([
+  ["https://ai.example/v1/?tenant=a/", "https://ai.example/v1?tenant=a/"],
+  ["https://ai.example/v1?tenant=a/", "https://ai.example/v1?tenant=a/"],
+  ["https://ai.example/?x=1", "https://ai.example?x=1"],
+  ["https://ai.example/v1//", "https://ai.example/v1"],
+])("the base URL %s keeps its query, and loses the slash of its path", (given, kept) => {
+  expect(settings({ OPENAI_BASE_URL: given }).llm.baseUrl).toEqual(Option.some(kept))
+})
+
 describe("the server of a stage", () => {
   const stages = (env: Record<string, string>) => {
     const { stt, llm, tts } = settings(env)

@@ -88,7 +88,7 @@ export const flag = mapCheck(oneOf("true", "false", "1", "0", "on", "off", "yes"
 const url = (...protocols: ReadonlyArray<string>): Check<string> => ({
   parse: (text) =>
     URL.canParse(text) && protocols.some((protocol) => text.toLowerCase().startsWith(`${protocol}//`))
-      ? Option.some(text.replace(/\/+(?=$|\?)/, ""))
+      ? Option.some(text.replace(/^([^?]*?)\/+(?=$|\?)/, "$1"))
       : Option.none(),
   mustBe: `a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(" or ")}`,
   isSecret: true,
