@@ -103,7 +103,8 @@ export const checkDatabase = Effect.fn("doctor.database")(function* ({
   if (!exists) {
     return yield* Effect.match(installedBinaries, {
       onFailure: (error) => problem(check, messageOf(error), "Set DATABASE_URL instead."),
-      onSuccess: ({ version }) => ok(check, `embedded ${version} in ${serverFolder(folder)}, created at the first start`),
+      onSuccess: ({ version }) =>
+        ok(check, `embedded ${version} in ${serverFolder(folder)}, created at the first start`),
     }).pipe(Effect.map(withoutLessons))
   }
   return yield* Effect.flatMap(joinEmbedded({ dataDir: folder }), (url) =>
