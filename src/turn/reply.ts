@@ -55,7 +55,8 @@ const generate = ({ model }: Ports, context: ReplyContext, onText: (text: string
     log.push({ _tag: "StageStarted", stage: "llm" })
     return model
       .generate(prompt, { turnId, ...agent.thinking }, (event) => {
-        hasBegun = true
+        // A server that only keeps the connection open charges nothing.
+        hasBegun ||= event._tag !== "Alive" || event.isThinking
         if (event._tag === "Usage") counted = event
         if (event._tag !== "Text") return
         written += event.text

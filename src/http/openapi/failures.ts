@@ -100,9 +100,7 @@ export const makeExamples = ({
   Overloaded: [new Overloaded({ reason: "turns", retryAfter: 2 })],
   TooManyTurns: [new TooManyTurns({ most: maxTurnsPerUser || 4, retryAfter: 2 })],
   RateLimited: [rateLimited.requests],
-  ProviderRateLimited: [
-    new ProviderRateLimited({ stage: "llm", retryAfter: Option.none(), exhausted: false }),
-  ],
+  ProviderRateLimited: [new ProviderRateLimited({ stage: "llm", retryAfter: Option.none() })],
   ProviderRefusedKey: [new ProviderRefusedKey({ stage: "llm" })],
   ProviderRefusedRequest: [
     new ProviderRefusedRequest({ stage: "llm", message: "The provider refused the request." }),

@@ -34,10 +34,10 @@ test.each([
 })
 
 test.each([
-  ["insufficient_quota", true],
-  ["rate_limit_exceeded", false],
-])("a 429 of code %s", (code, exhausted) => {
-  expect(answered(429, { code })).toMatchObject({ exhausted })
+  ["insufficient_quota", { _tag: "ProviderUnusable", kind: "no-credit", retryable: false }],
+  ["rate_limit_exceeded", { _tag: "ProviderRateLimited" }],
+])("a 429 of code %s", (code, error) => {
+  expect(answered(429, { code })).toMatchObject({ ...error, details: { code } })
 })
 
 describe("Retry-After", () => {
