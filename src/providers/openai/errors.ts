@@ -39,8 +39,13 @@ const bodyOf = ({ status, error, message }: APIError): ErrorBody => {
   return readErrorBody(isEmpty ? undefined : message.slice(`${status} `.length))
 }
 
+/** The codes of an account without money. A pause does not help. */
+const SPENT =
+  /insufficient_(?:user_)?(?:quota|balance|credits?|funds)|exceeded_current_quota|billing_(?:hard_limit|not_active)|out_of_credits?/i
+
 /** Errors without a status, by the names that servers give them. Others are failures of the server. */
 const STATUSES: ReadonlyArray<readonly [number, RegExp]> = [
+  [402, SPENT],
   [429, /rate_?limit|too_?many_?requests|resource_?exhausted|throttl/i],
   [401, /authentication|api_?key|unauthenticated|unauthorized|permission/i],
   [404, /not_?found/i],
@@ -53,10 +58,6 @@ const statusByName = (details: ProviderDetails): number =>
 
 const isNamed = ({ code = "", type = "" }: ProviderDetails, name: RegExp) =>
   name.test(code) || name.test(type)
-
-/** The codes of an account without money. A pause does not help. */
-const SPENT =
-  /insufficient_(?:user_)?(?:quota|balance|credits?|funds)|exceeded_current_quota|billing_(?:hard_limit|not_active)|out_of_credits?/i
 
 const fromStatus = (
   stage: Stage,
