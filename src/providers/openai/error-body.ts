@@ -29,13 +29,15 @@ const MESSAGE_FIELDS = [
   "reason",
 ]
 
-/** Deeper objects are not read. */
-const MAX_DEPTH = 6
+/** Deeper objects and lists are not read. */
+const MAX_DEPTH = 12
 
-/** A proxy's page has no sentence in it. */
+/** A proxy's page, and a lone value, have no sentence in them. */
 const sentence = (text: string): string | undefined => {
   const clean = text.replace(/\p{Cc}+/gu, " ").trim()
-  return clean === "" || clean.startsWith("<") ? undefined : shortened(clean, MAX_MESSAGE)
+  return clean.startsWith("<") || !/\p{L}/u.test(clean) || /^(?:null|none|undefined)$/i.test(clean)
+    ? undefined
+    : shortened(clean, MAX_MESSAGE)
 }
 
 /** A name, not a sentence: names quote no speech, so the log may have them. */

@@ -189,7 +189,7 @@ describe("the model's answer", () => {
     ["content-filter", "filtered"],
   ])("with the finish_reason %s ends as %s", async (reason, end) => {
     const result = await run(stream(yes, delta({}, reason)))
-    expect(result.end).toBe(end)
+    expect(`${result.end}`).toBe(`${end}`)
     if (end === undefined) expect(result.failure).toMatchObject({ retryable: true })
   })
 
