@@ -69,7 +69,7 @@ test.each([
   [" Too\nlong. ", "Too long."],
   [JSON.stringify({ error: { message: `${long}\u{1f600}` } }), long],
   [`${long}\u{1f600}`, long],
-  ['{"error":{"message":"\\ud83d!"}}', "\ufffd!"],
+  ['{"error":{"message":"\\ud83d No."}}', "\ufffd No."],
   ...[
     "",
     "<html>Bad</html>",
