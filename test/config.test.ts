@@ -34,6 +34,7 @@ const defaults = {
   llm: offline("gpt-3.5-turbo", 10),
   llmMaxTokens: 500,
   llmTemperature: 0.7,
+  llmThinkingTimeout: Duration.seconds(60),
   tts: offline("tts-1", 10),
   ttsVoice: "alloy",
   systemPrompt:

@@ -50,6 +50,8 @@ const unusable = (stage: Stage, kind: UnusableKind): string => {
       return "The model declined to answer."
     case "thinking":
       return "The model used up its answer with thinking. Ask something simpler, or tell the operator to raise LLM_MAX_TOKENS, or to lower the model's reasoning effort."
+    case "thinking-time":
+      return "The model was still thinking when its time was over. Ask something simpler, or tell the operator to lower the model's reasoning effort, or to raise LLM_THINKING_TIMEOUT_SECONDS."
     case "no-model":
       return `${provider} has no such ${model}. Tell the operator to check ${variables}.`
     case "no-credit":

@@ -43,10 +43,17 @@ export class ProviderRefusedRequest extends Schema.TaggedError<ProviderRefusedRe
  * Why an answer is unusable, where another request would fail in the same way.
  *
  * - `declined`: the model or a content filter refused to answer, without a word.
- * - `thinking`: the model used up its answer, or its time, with thinking.
+ * - `thinking`, `thinking-time`: the model used up its answer, or LLM_THINKING_TIMEOUT_SECONDS, with thinking.
  * - `no-model`, `no-credit`, `refused-field`: the provider's 404, 402 or spent quota, and 422.
  */
-export const UnusableKind = Schema.Literal("declined", "thinking", "no-model", "no-credit", "refused-field")
+export const UnusableKind = Schema.Literal(
+  "declined",
+  "thinking",
+  "thinking-time",
+  "no-model",
+  "no-credit",
+  "refused-field",
+)
 export type UnusableKind = typeof UnusableKind.Type
 
 /** No usable answer: a network error, a time-out, a 5xx, another 4xx, or an answer of the wrong kind. */
@@ -79,7 +86,7 @@ export const timedOut = (stage: Stage, after: Duration.Duration) =>
 
 /** The server gave signs of life until the end, but no text. */
 export const stillThinking = (stage: Stage, after: Duration.Duration) =>
-  finalAnswer(stage, "thinking", `still thinking after ${Duration.toSeconds(after)} s`)
+  finalAnswer(stage, "thinking-time", `still thinking after ${Duration.toSeconds(after)} s`)
 
 /** The cause of an error, for the log. */
 export const reasonOf = (error: ProviderError): string =>

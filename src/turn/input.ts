@@ -77,13 +77,9 @@ export const fromPcm = (pcm: Pcm16k): Input => ({
 })
 
 /** Words that need no recognition. */
-export const fromText = (given: string): Input => {
-  // JSON can hold half of a surrogate pair. No provider takes it.
-  const text = given.toWellFormed()
-  return {
-    // The same text with and without a spoken reply are two different requests.
-    fingerprint: ({ format }) => sha256(`${format === "none"}:${text}`),
-    hear: () =>
-      Effect.succeed(Utterance.Text({ text, source: { bytes: Buffer.byteLength(text), type: "text" } })),
-  }
-}
+export const fromText = (text: string): Input => ({
+  // The same text with and without a spoken reply are two different requests.
+  fingerprint: ({ format }) => sha256(`${format === "none"}:${text}`),
+  hear: () =>
+    Effect.succeed(Utterance.Text({ text, source: { bytes: Buffer.byteLength(text), type: "text" } })),
+})

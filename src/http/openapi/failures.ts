@@ -21,10 +21,12 @@ import { ConstraintViolated, DatabaseUnavailable } from "../../db/errors.ts"
 import { Overloaded, TooManyTurns } from "../../limits/admission.ts"
 import { RateLimited } from "../../limits/rate-limits.ts"
 import {
+  finalAnswer,
   ProviderRateLimited,
   ProviderRefusedKey,
   ProviderRefusedRequest,
-  ProviderUnusable,
+  UnusableKind,
+  wrongAnswer,
 } from "../../providers/errors.ts"
 import { mediaTypes } from "../accept.ts"
 import {
@@ -105,10 +107,10 @@ export const makeExamples = ({
   ProviderRefusedRequest: [
     new ProviderRefusedRequest({ stage: "llm", message: "The provider refused the request." }),
   ],
-  ProviderUnusable: stages.map(
-    (stage) =>
-      new ProviderUnusable({ stage, reason: "an example", retryable: true, retryAfter: Option.none() }),
-  ),
+  ProviderUnusable: [
+    ...stages.map((stage) => wrongAnswer(stage, "an example")),
+    ...UnusableKind.literals.map((kind) => finalAnswer("llm", kind, "an example")),
+  ],
   DatabaseUnavailable: [new DatabaseUnavailable({ cause: "an example" })],
   ConstraintViolated: [new ConstraintViolated({ constraint: "an example", cause: "an example" })],
 })
