@@ -1,4 +1,5 @@
-import { finish, initialState, type MarkupState, push } from "../text/machine-markup.ts"
+import { finish, push } from "../text/machine-markup.ts"
+import { initialState, type MarkupState } from "../text/markup-state.ts"
 import { pairSurrogates } from "../text/well-formed.ts"
 
 interface ReplyHandlers {

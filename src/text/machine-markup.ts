@@ -1,115 +1,26 @@
+import {
+  close,
+  type Draft,
+  enter,
+  find,
+  initialState,
+  type MarkupState,
+  otherSpeaker,
+  type Place,
+  pass,
+  retract,
+  take,
+  trimAfterRemoval,
+} from "./markup-state.ts"
 import { recognizeTag, type Tag } from "./markup-tags.ts"
 import { afterChannel, afterSpeaker, afterToken } from "./special-tokens.ts"
-
-/**
- * Where in a reply the text is.
- *
- * - `text`: words for people.
- * - `code`: in backticks or a fence, where a tag is an example. `until`: the marks that opened it.
- * - `hidden`: thinking or a tool call. `until`: the name of the tag that ends it, or "" for a special token.
- * - `speaker`, `channel`: the header of a message. `until`: what came of it.
- * - `over`: the model writes the words of the user. Nothing more is a reply.
- */
-export type Place = "text" | "code" | "hidden" | "speaker" | "channel" | "over"
-
-export interface MarkupState {
-  readonly place: Place
-  readonly until: string
-  /** Text that may become markup. */
-  readonly pending: string
-  /** White space before the first word. It waits for the word. */
-  readonly blank: string
-  /** The last character that was passed on. "" before the first word. */
-  readonly last: string
-  /** The white space that comes next is dropped. */
-  readonly trims: boolean
-  /** A tag that separates words was removed. */
-  readonly pauses: boolean
-  /** The model thought. */
-  readonly hasThought: boolean
-  /** How often the text so far turned out to be thinking. The text that was passed on before is then void. */
-  readonly retractions: number
-}
-
-export const initialState: MarkupState = {
-  place: "text",
-  until: "",
-  pending: "",
-  blank: "",
-  last: "",
-  trims: false,
-  pauses: false,
-  hasThought: false,
-  retractions: 0,
-}
-
-type Draft = { -readonly [K in keyof MarkupState]: MarkupState[K] } & { out: string; readonly isEnd: boolean }
 
 /** What may begin markup or code. */
 const TRIGGER = /[<[◁`~]/
 const HIDDEN_TRIGGER = /[<[◁]/
 const HEADER_END = /[<\n]/
-/** Scripts without spaces between words. */
-const UNSPACED = /^[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]/u
 /** UTF-16 units of the longest header of a message. */
 const MAX_HEADER = 100
-
-const pass = (draft: Draft, given: string): void => {
-  let text = draft.trims ? given.trimStart() : given
-  if (text === "") return
-  draft.trims = false
-  if (draft.last === "") {
-    text = draft.blank + text
-    draft.blank = ""
-    if (text.trimStart() === "") {
-      draft.blank = text
-      return
-    }
-  } else if (draft.pauses && /\S/.test(draft.last) && /^[\p{L}\p{N}]/u.test(text) && !UNSPACED.test(text)) {
-    text = ` ${text}`
-  }
-  draft.pauses = false
-  draft.out += text
-  draft.last = text.slice(-1)
-}
-
-/** Takes the first units of the pending text. */
-const take = (draft: Draft, length: number): string => {
-  const text = draft.pending.slice(0, length)
-  draft.pending = draft.pending.slice(length)
-  return text
-}
-
-/** Of the white space on both sides of removed text, one side is enough. */
-const trimAfterRemoval = (draft: Draft): void => {
-  if (draft.last === "") draft.blank = ""
-  if (draft.last.trim() === "") draft.trims = true
-}
-
-const enter = (draft: Draft, place: Place, until = ""): void => {
-  draft.place = place
-  draft.until = until
-}
-
-const close = (draft: Draft): void => {
-  enter(draft, "text")
-  trimAfterRemoval(draft)
-}
-
-/** A closing tag without its opening one: the chat template opened it, so all text so far is thinking. */
-const retract = (draft: Draft): void => {
-  if (draft.last !== "" && !draft.hasThought) {
-    draft.retractions += 1
-    draft.out = ""
-    draft.last = ""
-    draft.pauses = false
-  }
-  draft.hasThought = true
-  trimAfterRemoval(draft)
-}
-
-/** The words of another speaker. After a reply, the model has begun to write the user's next turn. */
-const otherSpeaker = (draft: Draft): void => enter(draft, draft.last === "" ? "hidden" : "over")
 
 const applyToken = (draft: Draft, name: string): void => {
   const next = afterToken(name)
@@ -180,15 +91,40 @@ const readTag = (
   return true
 }
 
-/** The position of the first match in the pending text, or its end. */
-const find = ({ pending }: Draft, pattern: RegExp): number => {
-  const at = pending.search(pattern)
-  return at < 0 ? pending.length : at
-}
-
 const drop = () => undefined
 
+const BARE = /^\s*analysis[A-Z]/
+const BARE_START = "analysis"
+const BARE_END = "assistantfinal"
+
+/** Whether the reply begins with bare thinking, or may turn out to. */
+const beginsBare = ({ last, pending }: Draft): boolean | "partial" => {
+  if (last !== "") return false
+  if (BARE.test(pending)) return true
+  const start = pending.trimStart()
+  return start !== "" && BARE_START.startsWith(start) ? "partial" : false
+}
+
+const readBare = (draft: Draft): boolean => {
+  const at = draft.pending.indexOf(BARE_END)
+  if (at < 0) {
+    take(draft, Math.max(0, draft.pending.length - BARE_END.length + 1))
+    return false
+  }
+  take(draft, at + BARE_END.length)
+  close(draft)
+  return true
+}
+
 const readText = (draft: Draft): boolean => {
+  const isBare = beginsBare(draft)
+  if (isBare === true) {
+    take(draft, draft.pending.indexOf(BARE_START) + BARE_START.length)
+    draft.hasThought = true
+    enter(draft, "bare")
+    return true
+  }
+  if (isBare === "partial" && !draft.isEnd) return false
   pass(draft, take(draft, find(draft, TRIGGER)))
   if (draft.pending === "") return false
   const [run] = /^(?:`+|~+)/.exec(draft.pending) ?? []
@@ -272,6 +208,7 @@ const readers: { readonly [P in Place]: (draft: Draft) => boolean } = {
   hidden: readHidden,
   speaker: readSpeaker,
   channel: readChannel,
+  bare: readBare,
   over: (draft) => take(draft, draft.pending.length) === "",
 }
 
@@ -309,7 +246,7 @@ export const finish = (state: MarkupState): Step => {
 
 /** A whole reply without markup for machines. */
 export const withoutMarkup = (reply: string): string => {
-  if (!TRIGGER.test(reply)) return reply
+  if (!TRIGGER.test(reply) && !BARE.test(reply)) return reply
   const [pushed, text] = push(initialState, reply)
   const [finished, rest] = finish(pushed)
   return finished.retractions > pushed.retractions ? rest : text + rest

@@ -135,6 +135,17 @@ const barredTag = (rest: string): Found => {
   return bar === "" && !HALF_BARRED.includes(name) ? "none" : tag(all.length, "special", name)
 }
 
+/** DeepSeek's tool calls: `<｜DSML｜invoke name="x">`. */
+const DSML = /^<(\/?)[|｜]DSML[|｜]/i
+const DSML_PARTIAL = /^<\/?(?:[|｜](?:D(?:S(?:M(?:L[|｜]?)?)?)?)?)?$/i
+
+const dsmlTag = (rest: string, prefix: string, slash = ""): Found => {
+  const found = xmlTag(`<${slash}${rest.slice(prefix.length)}`, "")
+  return typeof found === "string"
+    ? found
+    : { ...found, length: found.length + prefix.length - 1 - slash.length }
+}
+
 const SYSTEM_TAGS = ["<<sys>>", "<</sys>>"]
 
 const systemTag = (rest: string): Found => {
@@ -185,5 +196,8 @@ const recognize = (rest: string, before: string): Found => {
   if (rest.startsWith("[")) return bracketTag(rest)
   if (rest.startsWith("◁")) return triangleTag(rest)
   if (rest.startsWith("<<")) return systemTag(rest)
+  const [prefix, slash] = DSML.exec(rest) ?? []
+  if (prefix !== undefined) return dsmlTag(rest, prefix, slash)
+  if (DSML_PARTIAL.test(rest)) return "partial"
   return /^<[|｜]/.test(rest) ? barredTag(rest) : xmlTag(rest, before)
 }

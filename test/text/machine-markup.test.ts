@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test"
-import { finish, initialState, type MarkupState, push, withoutMarkup } from "../../src/text/machine-markup.ts"
+import { FastCheck as fc } from "effect"
+import { finish, push, withoutMarkup } from "../../src/text/machine-markup.ts"
+import { initialState, type MarkupState } from "../../src/text/markup-state.ts"
 
 /** The reply after its last retraction, as the filter passes it on. */
 const filtered = (chunks: ReadonlyArray<string>) => {
@@ -63,6 +65,7 @@ const removed: ReadonlyArray<readonly [string, string]> = [
   ],
   ["harmony without a channel", `<|start|>assistant<|message|>${paris}<|end|>`],
   ["Gemma's channel", `<|channel>thought\nHm.<channel|>${paris}`],
+  ["harmony whose tokens are gone", `analysisThe user asks. assistant.assistantfinal${paris}`],
   ["im_end", `${paris}<|im_end|>`],
   ["a header", `<|im_start|>assistant\n${paris}<|im_end|>`],
   ["a header in capitals", `<|IM_START|>Assistant\n${paris}`],
@@ -107,6 +110,10 @@ const removed: ReadonlyArray<readonly [string, string]> = [
     "DeepSeek's tools",
     `${paris}<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>x<｜tool▁call▁end｜><｜tool▁calls▁end｜>`,
   ],
+  [
+    "DeepSeek's other tools",
+    `${paris}<｜DSML｜function_calls><｜DSML｜invoke name="x"></｜DSML｜invoke></｜DSML｜function_calls>`,
+  ],
   ["answer", `<answer>${paris}</answer>`],
   ["thinking and an answer", `<think>Hm.</think>\n<answer>\n${paris}</answer>`],
   ["response, output, final", `<Response><output><FINAL>${paris}</FINAL></output></Response>`],
@@ -133,6 +140,9 @@ const removed: ReadonlyArray<readonly [string, string]> = [
 ]
 
 const kept = [
+  "analysis of the data: final",
+  "analysis",
+  " ana",
   paris,
   "",
   " leading and trailing \n",
@@ -212,6 +222,48 @@ describe("a reply in chunks", () => {
         expect(filtered(split(reply, seed)).text).toBe(whole)
       }
     }
+  })
+
+  const words = [
+    "Paris",
+    " is",
+    "\n",
+    " ",
+    ".",
+    "<",
+    ">",
+    "`",
+    "```",
+    "~~~",
+    "[",
+    "a < b",
+    "é😀",
+    "assistant",
+    "analysisThe",
+  ]
+  const tags = removed.flatMap(([, reply]) => reply.match(/<[^<>]*>|\[[^\][]*\]|◁[^▷]*▷/gu) ?? [])
+  const anyReply = fc.array(fc.constantFrom(...words, ...words, ...words, ...tags), { maxLength: 12 })
+
+  test("any mixture of tags and words, however it is cut, gives the same", () => {
+    fc.assert(
+      fc.property(anyReply, fc.integer({ min: 1, max: 1_000_000 }), (parts, seed) => {
+        const reply = parts.join("")
+        const whole = withoutMarkup(reply)
+        expect(filtered(parts).text).toBe(whole)
+        expect(filtered(split(reply, seed)).text).toBe(whole)
+        expect(filtered(Array.from(reply)).text).toBe(whole)
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  test("text without a tag passes as it comes", () => {
+    fc.assert(
+      fc.property(fc.array(fc.string({ unit: "grapheme" }), { minLength: 1 }), (chunks) => {
+        const plain = chunks.map((chunk) => chunk.replace(/[<[◁`~]/g, "x"))
+        expect(filtered(plain).text).toBe(plain.join(""))
+      }),
+    )
   })
 
   test.each([

@@ -6,7 +6,7 @@ import { makeClient } from "../../../src/providers/openai/client.ts"
 import { generateWith } from "../../../src/providers/openai/language-model.ts"
 import { transcribeWith } from "../../../src/providers/openai/transcriber.ts"
 import { newId, TurnId } from "../../../src/schema.ts"
-import { type Step, startUpstream, type Upstream } from "../../support/upstream.ts"
+import { fail, type Step, startUpstream, type Upstream } from "../../support/upstream.ts"
 
 let upstream: Upstream
 let client: ReturnType<typeof makeClient>
@@ -278,6 +278,17 @@ describe("the model's answer", () => {
   ])("that is %s is broken", async (_, step) => {
     expect((await run(step)).failure).toMatchObject({ _tag: "ProviderUnusable", retryable: true })
   })
+})
+
+test("the words of an error are read from a JSON string and from a body that is cut off", async () => {
+  const body = '"Too long."'
+  const step: Step = { raw: { body, status: 400 } }
+  upstream.script("stt", [step, { ...step, ...fail.cutOff({ bytes: 4 }) }])
+  const speech = pcm16k(new Uint8Array(3200).fill(7))
+  const options = { turnId, model: "whisper-1", language: Option.none() }
+  const refuse = async () => failureOf(await Effect.runPromiseExit(transcribeWith(client)(speech, options)))
+  expect(await refuse()).toMatchObject({ _tag: "ProviderRefusedRequest", message: "Too long." })
+  expect(await refuse()).toMatchObject({ _tag: "ProviderRefusedRequest" })
 })
 
 describe("the transcript", () => {
