@@ -118,7 +118,9 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
     else if (chunk.object === "error" || chunk.type === "error") failure = reportedError("llm", chunk)
   }
 
-  const events = makeEventData((data) => {
+  const events = makeEventData()
+
+  const readEvent = (data: string) => {
     if (isDone || failure !== undefined) return
     if (data.trim() === "[DONE]") {
       isDone = true
@@ -128,7 +130,7 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
     if (Option.isSome(chunk)) readChunk(chunk.value)
     // What does not begin as JSON is a remark of the server.
     else if (/^\s*\{/.test(data)) failure = wrongAnswer("llm", "an event is not valid JSON")
-  })
+  }
 
   const kindOf = (start: string) => {
     if (/^\s*$/.test(start)) return "unknown"
@@ -136,11 +138,11 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
     return /^\s*</.test(start) ? "html" : "events"
   }
 
-  const read = (text: string) => {
+  const split = (text: string): ReadonlyArray<string> => {
     if (kind === "events") return events.push(text)
     document += text
     if (kind === "unknown") kind = kindOf(document)
-    if (kind === "events") events.push(document)
+    return kind === "events" ? events.push(document) : []
   }
 
   const readDocument = () => {
@@ -155,18 +157,20 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
   }
 
   return {
-    push: (bytes: Uint8Array) => {
+    /** The events in the next bytes. */
+    split: (bytes: Uint8Array): ReadonlyArray<string> => {
       on(alive)
-      read(decoder.decode(bytes, { stream: true }))
+      return split(decoder.decode(bytes, { stream: true }))
     },
+    read: readEvent,
     /** Nothing more is read. */
     hasEnded: () => isDone || failure !== undefined,
     /** Emits the end. Returns the error of an answer that is not whole. */
     finish: (): ProviderError | undefined => {
-      read(decoder.decode())
+      for (const event of split(decoder.decode())) readEvent(event)
       if (kind === "html") return wrongAnswer("llm", "HTML where the answer should be")
       if (kind === "json") readDocument()
-      else if (kind === "events") events.finish()
+      else if (kind === "events") for (const event of events.finish()) readEvent(event)
       if (failure !== undefined) return failure
       if (BROKEN.test(finishReason)) return wrongAnswer("llm", `the provider ended with ${finishReason}`)
       if (finishReason === "" && !isDone) return wrongAnswer("llm", "the stream ended without its end mark")

@@ -6,14 +6,14 @@ const isJson = (text: string) => Either.isRight(Either.try((): unknown => JSON.p
  * Reads the `data` of server-sent events. The SDK's reader hides what matters here: whether `[DONE]` came, and the error
  * objects' own fields.
  */
-export const makeEventData = (onData: (data: string) => void) => {
+export const makeEventData = () => {
   let incomplete = ""
   let data: string | undefined
+  let whole: Array<string> = []
 
   const dispatch = () => {
-    const whole = data
+    if (data !== undefined) whole.push(data)
     data = undefined
-    if (whole !== undefined) onData(whole)
   }
 
   const readLine = (line: string) => {
@@ -25,16 +25,25 @@ export const makeEventData = (onData: (data: string) => void) => {
     data = data === undefined ? value : `${data}\n${value}`
   }
 
+  const takeWhole = (): ReadonlyArray<string> => {
+    const taken = whole
+    whole = []
+    return taken
+  }
+
   return {
+    /** The events that `text` completes. */
     push: (text: string) => {
       const lines = (incomplete + text).split(/\r\n|\n|\r/)
       incomplete = lines.pop() ?? ""
       for (const line of lines) readLine(line)
+      return takeWhole()
     },
     /** The last event may lack its blank line. */
     finish: () => {
       readLine(incomplete)
       dispatch()
+      return takeWhole()
     },
   }
 }

@@ -5,12 +5,14 @@ import { readEach } from "../read-each.ts"
 import { makeCompletion } from "./completion.ts"
 import { toProviderError } from "./errors.ts"
 
-/** The chunks of a body until the answer has ended. */
-async function* chunksOf({ body }: Response, hasEnded: () => boolean) {
+/** The events of a body until the answer has ended, one by one: a packet may hold many, and the first one is spoken first. */
+async function* eventsOf({ body }: Response, { split, hasEnded }: ReturnType<typeof makeCompletion>) {
   if (body === null) return
   for await (const bytes of body) {
-    yield bytes
-    if (hasEnded()) return
+    for (const event of split(bytes)) {
+      yield event
+      if (hasEnded()) return
+    }
   }
 }
 
@@ -22,7 +24,7 @@ export const generateWith =
       const completion = makeCompletion(on)
       const answer = readEach(
         async (signal) =>
-          chunksOf(
+          eventsOf(
             await client.chat.completions
               .create(
                 {
@@ -36,9 +38,9 @@ export const generateWith =
                 { signal },
               )
               .asResponse(),
-            completion.hasEnded,
+            completion,
           ),
-        completion.push,
+        completion.read,
         toProviderError("llm"),
       )
       return Effect.flatMap(answer, () => {
