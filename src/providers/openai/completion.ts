@@ -157,12 +157,15 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
   }
 
   return {
-    /** The events in the next bytes. */
+    /** The events in the next bytes. An empty one if there are none: a comment is a sign of life too. */
     split: (bytes: Uint8Array): ReadonlyArray<string> => {
-      on(alive)
-      return split(decoder.decode(bytes, { stream: true }))
+      const found = split(decoder.decode(bytes, { stream: true }))
+      return found.length === 0 ? [""] : found
     },
-    read: readEvent,
+    read: (event: string) => {
+      on(alive)
+      readEvent(event)
+    },
     /** Nothing more is read. */
     hasEnded: () => isDone || failure !== undefined,
     /** Emits the end. Returns the error of an answer that is not whole. */
