@@ -120,6 +120,7 @@ const readText = (draft: Draft): boolean => {
   const isBare = beginsBare(draft)
   if (isBare === true) {
     take(draft, draft.pending.indexOf(BARE_START) + BARE_START.length)
+    trimAfterRemoval(draft)
     draft.hasThought = true
     enter(draft, "bare")
     return true

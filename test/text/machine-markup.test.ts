@@ -65,6 +65,7 @@ const removed: ReadonlyArray<readonly [string, string]> = [
   ],
   ["harmony without a channel", `<|start|>assistant<|message|>${paris}<|end|>`],
   ["Gemma's channel", `<|channel>thought\nHm.<channel|>${paris}`],
+  ["harmony whose tokens are gone, after white space", `\n analysisThe user asks.assistantfinal${paris}`],
   ["harmony whose tokens are gone", `analysisThe user asks. assistant.assistantfinal${paris}`],
   ["im_end", `${paris}<|im_end|>`],
   ["a header", `<|im_start|>assistant\n${paris}<|im_end|>`],
