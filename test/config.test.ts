@@ -38,6 +38,7 @@ const defaults = {
   llm: offline("gpt-3.5-turbo", 10),
   llmMaxTokens: Option.some(500),
   llmTemperature: Option.some(0.7),
+  llmThinkingTimeout: Duration.seconds(60),
   tts: offline("tts-1", 10),
   ttsVoice: "alloy",
   systemPrompt: Option.some(

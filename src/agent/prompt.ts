@@ -2,15 +2,20 @@ import { Array as Arr } from "effect"
 import type { Item } from "../conversation/item.ts"
 import type { Prompt, PromptMessage } from "../providers/language-model.ts"
 import { estimateTokens } from "../providers/tokens.ts"
+import { withoutMarkup } from "../text/machine-markup.ts"
 import type { Agent } from "./agent.ts"
 
-/** The messages of a turn for the model. Empty messages are left out, because models refuse them. */
+/**
+ * The messages of a turn for the model. Replies that an earlier version saved may contain thinking, which the model must
+ * not see again. Empty messages are left out, because models refuse them.
+ */
 const messagesOf = (items: ReadonlyArray<Item>): ReadonlyArray<PromptMessage> =>
-  items.flatMap(({ payload }) =>
-    payload.type === "message" && payload.role !== "system" && payload.text.trim() !== ""
-      ? [{ role: payload.role, content: payload.text }]
-      : [],
-  )
+  items.flatMap(({ payload }) => {
+    if (payload.type !== "message" || payload.role === "system") return []
+    const { role, text } = payload
+    const content = role === "assistant" ? withoutMarkup(text) : text
+    return content.trim() === "" ? [] : [{ role, content: content.toWellFormed() }]
+  })
 
 const isUsers = ({ payload }: Item) => payload.type === "message" && payload.role === "user"
 

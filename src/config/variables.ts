@@ -56,6 +56,11 @@ export const llm = stageVariables("LLM", {
   timeoutCovers: "to the first token, and for each silence after it",
 })
 export const llmOptions = {
+  llmThinkingTimeout: variable("LLM_THINKING_TIMEOUT_SECONDS", timeout, {
+    default: 60,
+    description:
+      "How long a model may think, or a server keep the connection open, before the first text and between two texts. It needs to be longer than `LLM_TIMEOUT_SECONDS` to have an effect. `TURN_TIMEOUT_SECONDS` ends the turn all the same.",
+  }),
   llmMaxTokens: variable("LLM_MAX_TOKENS", orNone(whole(1, 100_000)), {
     default: 500,
     description: "The maximum number of tokens in a reply. `none` sends no limit.",

@@ -2,6 +2,7 @@ import * as Headers from "@effect/platform/Headers"
 import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
 import { Cause, Clock, Effect, Exit, Option, Runtime, type Tracer } from "effect"
 import { Settings } from "../config.ts"
+import { detailFields } from "../providers/errors.ts"
 import type { AppError } from "./errors.ts"
 import { clientLeft, defect, type Problem, toProblem } from "./problems.ts"
 
@@ -112,6 +113,7 @@ const logFailure = (error: AppError) => {
       : Effect.logInfo("request.refused")
   const reason = "reason" in error ? { reason: error.reason } : {}
   const stage = "stage" in error ? { stage: error.stage } : {}
+  const details = "details" in error ? detailFields(error.details) : {}
   const constraint = "constraint" in error ? { constraint: error.constraint } : {}
-  return Effect.annotateLogs(log, { code, ...stage, ...reason, ...constraint })
+  return Effect.annotateLogs(log, { code, ...stage, ...reason, ...details, ...constraint })
 }

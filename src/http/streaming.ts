@@ -13,6 +13,8 @@ import {
   Stream,
 } from "effect"
 
+import { detailFields, type ProviderDetails } from "../providers/errors.ts"
+
 /** A response whose body is a stream that may still be running. */
 export interface Rendered<E> {
   readonly headers: Record<string, string>
@@ -21,8 +23,9 @@ export interface Rendered<E> {
 
 interface Failure {
   readonly _tag: string
-  /** Both for the log. */
+  /** For the log. */
   readonly reason?: string
+  readonly details?: ProviderDetails
   readonly constraint?: string
 }
 
@@ -174,10 +177,11 @@ export const logBreak = (cause: Cause.Cause<Failure>) => {
   if (Cause.isInterruptedOnly(cause)) return Effect.void
   return Option.match(Cause.failureOption(cause), {
     onNone: () => Effect.logError("response.aborted", cause),
-    onSome: ({ _tag, reason, constraint }) =>
+    onSome: ({ _tag, reason, details, constraint }) =>
       Effect.annotateLogs(Effect.logWarning("response.aborted"), {
         error: _tag,
         ...(reason === undefined ? {} : { reason }),
+        ...detailFields(details),
         ...(constraint === undefined ? {} : { constraint }),
       }),
   })

@@ -2,7 +2,10 @@ import type { Effect } from "effect"
 import type { ProviderError } from "./errors.ts"
 
 /**
- * One request to one server. It calls `onProgress` for every useful element of the answer: text of a model, audio that
- * can be played. A plain function, since it runs once per token and per chunk.
+ * One request to one server. The callbacks are plain functions, since they run once per token and per chunk.
+ *
+ * - `onProgress`: a useful element of the answer: text of a model, audio that can be played. After it, the fallback is not
+ *   asked any more, and the circuit breaker closes.
+ * - `onLife`: a sign of life without use: the model thinks, or its server keeps the connection open.
  */
-export type Attempt<A> = (onProgress: () => void) => Effect.Effect<A, ProviderError>
+export type Attempt<A> = (onProgress: () => void, onLife: () => void) => Effect.Effect<A, ProviderError>

@@ -15,6 +15,7 @@ export interface BreakerSettings {
 export interface Breaker {
   /** While the breaker is open the attempt fails at once. The first progress of an attempt closes it. */
   readonly guard: <A>(turnId: TurnId, attempt: Attempt<A>) => Attempt<A>
+  /** True while requests are refused. After the pause it is false until a request tries the server. */
   readonly isOpen: Effect.Effect<boolean>
 }
 
@@ -76,7 +77,7 @@ export const makeBreaker = (stage: Stage, { breakerFailures, breakerPause }: Bre
 
   const guard: Breaker["guard"] = (turnId, attempt) => {
     if (breakerFailures === 0) return attempt
-    return (onProgress) =>
+    return (onProgress, onLife) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) => {
         const isPast = Option.exists(openUntil, (until) => now >= until)
         if (Option.isSome(openUntil) && (!isPast || isTrying)) return open
@@ -87,10 +88,13 @@ export const makeBreaker = (stage: Stage, { breakerFailures, breakerPause }: Bre
           if (!hasProgress) close()
           hasProgress = true
           onProgress()
-        })
+        }, onLife)
         return Effect.onExit(guarded, (exit) => record(turnId, exit, isPast))
       })
   }
 
-  return { guard, isOpen: Effect.sync(() => Option.isSome(openUntil)) }
+  const isOpen = Effect.map(Clock.currentTimeMillis, (now) =>
+    Option.exists(openUntil, (until) => now < until || isTrying),
+  )
+  return { guard, isOpen }
 }

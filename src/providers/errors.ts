@@ -4,16 +4,28 @@ import { Stage } from "../schema.ts"
 /** The provider's Retry-After. None: the provider gave none. */
 const retryAfter = Schema.OptionFromSelf(Schema.DurationFromSelf)
 
-/** The provider's 429. `exhausted`: the account's quota is spent, so no pause helps. */
+/** The provider's own names for an error, for the log. They quote no speech. */
+export const ProviderDetails = Schema.Struct({
+  code: Schema.optionalWith(Schema.String, { exact: true }),
+  type: Schema.optionalWith(Schema.String, { exact: true }),
+  /** The field of the request that the provider refused. */
+  param: Schema.optionalWith(Schema.String, { exact: true }),
+})
+export type ProviderDetails = typeof ProviderDetails.Type
+
+const details = Schema.optionalWith(ProviderDetails, { exact: true })
+
+/** The provider's 429. */
 export class ProviderRateLimited extends Schema.TaggedError<ProviderRateLimited>()("ProviderRateLimited", {
   stage: Stage,
   retryAfter,
-  exhausted: Schema.Boolean,
+  details,
 }) {}
 
 /** The provider's 401 or 403: the key of this server is wrong, not the key of the client. */
 export class ProviderRefusedKey extends Schema.TaggedError<ProviderRefusedKey>()("ProviderRefusedKey", {
   stage: Stage,
+  details,
 }) {}
 
 /** The provider's 400. */
@@ -23,8 +35,26 @@ export class ProviderRefusedRequest extends Schema.TaggedError<ProviderRefusedRe
     stage: Stage,
     /** The provider's own sentence. It may quote the conversation: send it to the client, never log it. */
     message: Schema.String,
+    details,
   },
 ) {}
+
+/**
+ * Why an answer is unusable, where another request would fail in the same way.
+ *
+ * - `declined`: the model or a content filter refused to answer, without a word.
+ * - `thinking`, `thinking-time`: the model used up its answer, or LLM_THINKING_TIMEOUT_SECONDS, with thinking.
+ * - `no-model`, `no-credit`, `refused-field`: the provider's 404, 402 or spent quota, and 422.
+ */
+export const UnusableKind = Schema.Literal(
+  "declined",
+  "thinking",
+  "thinking-time",
+  "no-model",
+  "no-credit",
+  "refused-field",
+)
+export type UnusableKind = typeof UnusableKind.Type
 
 /** No usable answer: a network error, a time-out, a 5xx, another 4xx, or an answer of the wrong kind. */
 export class ProviderUnusable extends Schema.TaggedError<ProviderUnusable>()("ProviderUnusable", {
@@ -33,6 +63,8 @@ export class ProviderUnusable extends Schema.TaggedError<ProviderUnusable>()("Pr
   reason: Schema.String,
   retryable: Schema.Boolean,
   retryAfter,
+  kind: Schema.optionalWith(UnusableKind, { exact: true }),
+  details,
 }) {}
 
 export type ProviderError =
@@ -45,9 +77,28 @@ export type ProviderError =
 export const wrongAnswer = (stage: Stage, reason: string) =>
   new ProviderUnusable({ stage, reason, retryable: true, retryAfter: Option.none() })
 
+/** The answer is final: another request would get the same. */
+export const finalAnswer = (stage: Stage, kind: UnusableKind, reason: string) =>
+  new ProviderUnusable({ stage, kind, reason, retryable: false, retryAfter: Option.none() })
+
 export const timedOut = (stage: Stage, after: Duration.Duration) =>
   wrongAnswer(stage, `no answer within ${Duration.toSeconds(after)} s`)
+
+/** The server gave signs of life until the end, but no text. */
+export const stillThinking = (stage: Stage, after: Duration.Duration) =>
+  finalAnswer(stage, "thinking-time", `still thinking after ${Duration.toSeconds(after)} s`)
 
 /** The cause of an error, for the log. */
 export const reasonOf = (error: ProviderError): string =>
   error._tag === "ProviderUnusable" ? error.reason : error._tag
+
+/** The fields of the provider's own names, for the log. */
+export const detailFields = ({
+  code,
+  type,
+  param,
+}: ProviderDetails = {}): Readonly<Record<string, string>> => ({
+  ...(code === undefined ? {} : { providerCode: code }),
+  ...(type === undefined ? {} : { providerType: type }),
+  ...(param === undefined ? {} : { providerParam: param }),
+})

@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import type { Attempt } from "./attempt.ts"
-import { type ProviderError, reasonOf } from "./errors.ts"
+import { detailFields, type ProviderError, reasonOf } from "./errors.ts"
 
 /** A second server would refuse a wrong request too. */
 const isWorthAnother = (error: ProviderError) => error._tag !== "ProviderRefusedRequest"
@@ -8,20 +8,24 @@ const isWorthAnother = (error: ProviderError) => error._tag !== "ProviderRefused
 /** Sends the request to the second server, within the same try, if the first one fails before its first progress. */
 export const withFallback =
   <A>(first: Attempt<A>, second: Attempt<A>): Attempt<A> =>
-  (onProgress) =>
+  (onProgress, onLife) =>
     Effect.suspend(() => {
       let hasProgress = false
       const watched = first(() => {
         hasProgress = true
         onProgress()
-      })
+      }, onLife)
       return Effect.catchIf(
         watched,
         (error) => !hasProgress && isWorthAnother(error),
         (error) =>
           Effect.logWarning("provider.fallback").pipe(
-            Effect.annotateLogs({ stage: error.stage, reason: reasonOf(error) }),
-            Effect.zipRight(second(onProgress)),
+            Effect.annotateLogs({
+              stage: error.stage,
+              reason: reasonOf(error),
+              ...detailFields(error.details),
+            }),
+            Effect.zipRight(second(onProgress, onLife)),
           ),
       )
     })

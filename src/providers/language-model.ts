@@ -1,7 +1,8 @@
 import { Context, Data, Effect, Layer, type Option } from "effect"
 import type { TurnId } from "../schema.ts"
-import type { ProviderError } from "./errors.ts"
+import { finalAnswer, type ProviderError, wrongAnswer } from "./errors.ts"
 import { makeScript, wait } from "./fake.ts"
+import { makeReplyText } from "./reply-text.ts"
 
 export interface PromptMessage {
   readonly role: "user" | "assistant"
@@ -17,10 +18,14 @@ export interface Prompt {
 
 /** One step of a model's answer. */
 export type ModelEvent = Data.TaggedEnum<{
-  /** Never empty. The words of a refusal are text too. */
+  /** Never empty. The words of a refusal are text too. Thinking and markup for machines are not. */
   Text: { readonly text: string }
   /** As the provider counts them. It may come more than once: the last one counts. */
   Usage: { readonly inputTokens: number; readonly outputTokens: number }
+  /** A sign of life without text: the model thinks, or its server keeps the connection open. */
+  Alive: { readonly isThinking: boolean }
+  /** The text so far was the model's thinking and not its reply. */
+  Retract: Record<never, never>
   /** The last event of a whole answer. */
   End: { readonly reason: "stop" | "length" | "filtered" | "refused" }
 }>
@@ -34,6 +39,61 @@ export interface GenerateOptions {
   readonly maxTokens: Option.Option<number>
   /** None: the server's own. */
   readonly temperature: Option.Option<number>
+}
+
+/** One try of one round. Succeeds after `End`. */
+type Generate = (
+  prompt: Prompt,
+  options: GenerateOptions,
+  on: (event: ModelEvent) => void,
+) => Effect.Effect<void, ProviderError>
+
+type EndReason = Extract<ModelEvent, { readonly _tag: "End" }>["reason"]
+
+/** The error of an answer without text. A reply that thinking used up, or that a filter took, would end the same again. */
+const withoutText = (reason: EndReason, hasThought: boolean): ProviderError => {
+  if (reason === "filtered" || reason === "refused") {
+    return finalAnswer("llm", "declined", "the model declined to answer")
+  }
+  return hasThought || reason === "length"
+    ? finalAnswer("llm", "thinking", "the model used up its answer with thinking")
+    : wrongAnswer("llm", "no text in it")
+}
+
+/**
+ * The answers of one server, as the port describes them: text for people, and an error where there is none. Stands between
+ * a server and everything else.
+ */
+export const cleanReplies = (generate: Generate): Generate => {
+  /** The models whose chat template opens the thinking, as their last reply showed. */
+  const openThinkers = new Set<string>()
+  return (prompt, options, on) =>
+    Effect.suspend(() => {
+      const { model } = options
+      let reason: EndReason = "stop"
+      const text = makeReplyText(openThinkers.has(model), {
+        onText: (text) => on(ModelEvent.Text({ text })),
+        onRetract: () => {
+          openThinkers.add(model)
+          on(ModelEvent.Retract())
+        },
+      })
+      const generated = generate(prompt, options, (event) => {
+        if (event._tag === "Text") return text.add(event.text)
+        if (event._tag === "End") reason = event.reason
+        else {
+          if (event._tag === "Alive" && event.isThinking) text.noteThinking()
+          on(event)
+        }
+      })
+      return Effect.flatMap(generated, () => {
+        const { hasText, hasThought } = text.finish()
+        if (!hasThought) openThinkers.delete(model)
+        if (!hasText) return Effect.fail(withoutText(reason, hasThought))
+        on(ModelEvent.End({ reason }))
+        return Effect.void
+      })
+    })
 }
 
 /** One round of the fake: the chunks, then `fail`, or `usage` and the end. */
@@ -54,14 +114,10 @@ export class LanguageModel extends Context.Tag("voice-agent/LanguageModel")<
   {
     /**
      * One try of one round. `on` runs once per token, so it is a plain function. Succeeds after `End`; an answer
-     * without it, or without text, fails. The caller retries, because only the caller knows whether the client got a
+     * without it, or without text, fails. The text has no markup for machines and no half surrogates. The caller retries, because only the caller knows whether the client got a
      * part of the answer: see `retryPolicy`.
      */
-    readonly generate: (
-      prompt: Prompt,
-      options: GenerateOptions,
-      on: (event: ModelEvent) => void,
-    ) => Effect.Effect<void, ProviderError>
+    readonly generate: Generate
     /** True while the circuit breaker keeps requests from every server of this stage. */
     readonly isDown: Effect.Effect<boolean>
   }
@@ -71,17 +127,19 @@ export class LanguageModel extends Context.Tag("voice-agent/LanguageModel")<
     const calls: Array<FakeGenerateCall> = []
     const next = makeScript(rounds)
     const layer = Layer.succeed(LanguageModel, {
-      generate: Effect.fnUntraced(function* (prompt, options, on) {
-        calls.push({ ...options, prompt })
-        const { chunks = [], usage, end = "stop", fail } = next()
-        for (const { afterMs, text } of chunks) {
-          yield* wait(afterMs)
-          on(ModelEvent.Text({ text }))
-        }
-        if (fail !== undefined) return yield* fail
-        if (usage !== undefined) on(ModelEvent.Usage(usage))
-        on(ModelEvent.End({ reason: end }))
-      }),
+      generate: cleanReplies(
+        Effect.fnUntraced(function* (prompt, options, on) {
+          calls.push({ ...options, prompt })
+          const { chunks = [], usage, end = "stop", fail } = next()
+          for (const { afterMs, text } of chunks) {
+            yield* wait(afterMs)
+            on(ModelEvent.Text({ text }))
+          }
+          if (fail !== undefined) return yield* fail
+          if (usage !== undefined) on(ModelEvent.Usage(usage))
+          on(ModelEvent.End({ reason: end }))
+        }),
+      ),
       isDown: Effect.succeed(false),
     })
     return { layer, calls }

@@ -1,7 +1,7 @@
 import { Context, Effect, Layer } from "effect"
 import { type ServerSettings, Settings } from "../config.ts"
 import { Stage } from "../schema.ts"
-import { LanguageModel } from "./language-model.ts"
+import { cleanReplies, LanguageModel } from "./language-model.ts"
 import { Lessons } from "./lessons.ts"
 import { makeOfflineEngines } from "./offline/engines.ts"
 import { makeClient, type OpenAiClient } from "./openai/client.ts"
@@ -24,17 +24,21 @@ const makeTranscriber = ({ attempt, isDown }: Servers<Transcribe>): Transcriber[
         options.onRequest?.()
         return transcribe(speech, its)
       }),
-    ).pipe(Effect.retry(retryPolicy())),
+    ).pipe(
+      Effect.retry(retryPolicy()),
+      Effect.map(({ text }) => ({ text: text.toWellFormed() })),
+    ),
   ),
   isDown,
 })
 
 const makeLanguageModel = ({ attempt, isDown }: Servers<Generate>): LanguageModel["Type"] => ({
   generate: Effect.fn("LanguageModel.generate")((prompt, options, on) =>
-    attempt(options, (generate, its, onProgress) =>
+    attempt(options, (generate, its, onProgress, onLife) =>
       generate(prompt, its, (event) => {
         on(event)
         if (event._tag === "Text") onProgress()
+        else onLife()
       }),
     ),
   ),
@@ -46,7 +50,8 @@ const makeSynthesizer = ({ attempt, isDown }: Servers<Speak>): Synthesizer["Type
     attempt(options, (speak, its, onProgress) =>
       Effect.suspend(() => {
         options.onRequest?.(text)
-        return speak(text, its, () => {
+        // A cut at a place without words may split a surrogate pair.
+        return speak(text.toWellFormed(), its, () => {
           const take = open()
           return (audio) => {
             const isPlayable = take(audio)
@@ -85,17 +90,26 @@ export const layer = Layer.scopedContext(
       openai: (client: OpenAiClient) => Call,
       offline: (engines: Effect.Effect.Success<ReturnType<typeof makeOfflineEngines>>) => Call,
     ) =>
-      makeServers(stage, settings[stage], settings, (server: ServerSettings) =>
-        server.engine === "offline"
-          ? Effect.map(engines, offline)
-          : Effect.succeed(openai(makeClient(server, lessons))),
+      makeServers(
+        stage,
+        settings[stage],
+        settings,
+        (server: ServerSettings) =>
+          server.engine === "offline"
+            ? Effect.map(engines, offline)
+            : Effect.succeed(openai(makeClient(server, lessons))),
+        stage === "llm" ? settings.llmThinkingTimeout : undefined,
       )
     const transcribe = yield* servers(
       "stt",
       (client) => transcribeWith(client, settings.sttResponseFormat),
       (own) => own.transcribe,
     )
-    const generate = yield* servers("llm", generateWith, (own) => own.generate)
+    const generate = yield* servers(
+      "llm",
+      (client) => cleanReplies(generateWith(client)),
+      (own) => cleanReplies(own.generate),
+    )
     const speak = yield* servers("tts", speakWith, (own) => own.speak)
     return Context.make(Transcriber, makeTranscriber(transcribe)).pipe(
       Context.add(LanguageModel, makeLanguageModel(generate)),

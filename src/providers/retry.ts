@@ -1,6 +1,6 @@
 import { Duration, Effect, Option, Schedule } from "effect"
 import { countRetry } from "../metrics.ts"
-import { type ProviderError, reasonOf } from "./errors.ts"
+import { detailFields, type ProviderError, reasonOf } from "./errors.ts"
 
 /** A longer Retry-After fails at once: the user would hear silence for that long. */
 const maxRetryAfter = Duration.seconds(5)
@@ -12,7 +12,7 @@ const isRetryable = (error: ProviderError): boolean => {
   if (Duration.greaterThan(retryAfter(error), maxRetryAfter)) return false
   switch (error._tag) {
     case "ProviderRateLimited":
-      return !error.exhausted
+      return true
     case "ProviderUnusable":
       return error.retryable
     default:
@@ -41,6 +41,7 @@ export const retryPolicy = (
           attempt: retriesBefore + 2,
           delayMs: Math.round(Duration.toMillis(pause)),
           reason: reasonOf(error),
+          ...detailFields(error.details),
         }),
         Effect.zipRight(countRetry(error.stage)),
         Effect.as(pause),

@@ -17,7 +17,11 @@ export interface Servers<Call> {
   /** One try: the first server behind its time-out and breaker, then the fallback behind its own. */
   readonly attempt: <A, O extends Options>(
     options: O,
-    request: (call: Call, options: O, onProgress: () => void) => Effect.Effect<A, ProviderError>,
+    request: (
+      call: Call,
+      options: O,
+      ...callbacks: Parameters<Attempt<A>>
+    ) => Effect.Effect<A, ProviderError>,
   ) => Effect.Effect<A, ProviderError>
   readonly isDown: Effect.Effect<boolean>
 }
@@ -27,11 +31,13 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
   settings: StageSettings,
   breakerSettings: BreakerSettings,
   makeCall: (server: ServerSettings) => Effect.Effect<Call, E, R>,
+  /** How long signs of life break the silence. */
+  thinkingTimeout = settings.timeout,
 ) {
   const makeServer = Effect.fnUntraced(function* (server: ServerSettings) {
     const call = yield* makeCall(server)
     const { guard, isOpen } = makeBreaker(stage, breakerSettings)
-    const limit = withTimeout(stage, server.timeout)
+    const limit = withTimeout(stage, server.timeout, thinkingTimeout)
     const attempt = <A>(turnId: TurnId, request: (call: Call) => Attempt<A>) =>
       guard(turnId, limit(request(call)))
     return { attempt, isOpen, model: server.model }
@@ -41,13 +47,17 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
 
   const attempt: Servers<Call>["attempt"] = <A, O extends Options>(
     options: O,
-    request: (call: Call, options: O, onProgress: () => void) => Effect.Effect<A, ProviderError>,
+    request: (
+      call: Call,
+      options: O,
+      ...callbacks: Parameters<Attempt<A>>
+    ) => Effect.Effect<A, ProviderError>,
   ) => {
     const requestWith =
       (its: O) =>
       (call: Call): Attempt<A> =>
-      (onProgress) =>
-        request(call, its, onProgress)
+      (...callbacks) =>
+        request(call, its, ...callbacks)
     const firstTry = first.attempt(options.turnId, requestWith(options))
     const tried = Option.match(fallback, {
       onNone: () => firstTry,
@@ -57,7 +67,8 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
         return withFallback(firstTry, second.attempt(options.turnId, requestWith({ ...options, model })))
       },
     })
-    return tried(() => undefined)
+    const ignore = () => undefined
+    return tried(ignore, ignore)
   }
   const isDown = Option.match(fallback, {
     onNone: () => first.isOpen,

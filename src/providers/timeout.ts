@@ -1,33 +1,47 @@
 import { Duration, Effect } from "effect"
 import type { Stage } from "../schema.ts"
 import type { Attempt } from "./attempt.ts"
-import { timedOut } from "./errors.ts"
+import { stillThinking, timedOut } from "./errors.ts"
 
 /** Checks per time-out. A silence is noticed at most an eighth of the time-out late. */
 const ticks = 8
 
 /**
- * Fails an attempt that makes no progress for `timeout`, before its first useful element or between two of them. An attempt
- * that never calls `onProgress` has to end within `timeout`. One fiber watches the whole stream: `Effect.timeout` around
- * every element costs ten times as much as reading the element.
+ * Fails an attempt that is silent for `timeout`, before its first element or between two of them. An attempt that never
+ * calls back has to end within `timeout`. Signs of life break the silence, but for `thinkingTimeout` at most without
+ * progress. One fiber watches the whole stream: `Effect.timeout` around every element costs ten times as much as reading
+ * the element.
  */
 export const withTimeout =
-  (stage: Stage, timeout: Duration.Duration) =>
+  (stage: Stage, timeout: Duration.Duration, thinkingTimeout = timeout) =>
   <A>(attempt: Attempt<A>): Attempt<A> =>
-  (onProgress) =>
+  (onProgress, onLife) =>
     Effect.suspend(() => {
+      const maxUselessTicks = Math.max(
+        ticks,
+        Math.round((ticks * Duration.toMillis(thinkingTimeout)) / Duration.toMillis(timeout)),
+      )
       let quietTicks = 0
+      let uselessTicks = 0
       const watch = Effect.gen(function* () {
-        while (quietTicks < ticks) {
+        while (quietTicks < ticks && uselessTicks < maxUselessTicks) {
           yield* Effect.sleep(Duration.times(timeout, 1 / ticks))
           quietTicks += 1
+          uselessTicks += 1
         }
-        return yield* timedOut(stage, timeout)
+        return yield* quietTicks < ticks ? stillThinking(stage, thinkingTimeout) : timedOut(stage, timeout)
       })
-      const watched = attempt(() => {
-        // The tick that runs now began before the progress.
-        quietTicks = -1
-        onProgress()
-      })
+      const watched = attempt(
+        () => {
+          // The tick that runs now began before the progress.
+          quietTicks = -1
+          uselessTicks = -1
+          onProgress()
+        },
+        () => {
+          quietTicks = -1
+          onLife()
+        },
+      )
       return Effect.raceFirst(watched, watch)
     })

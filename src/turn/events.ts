@@ -47,6 +47,8 @@ export type TurnEvent = { readonly seq: number; readonly at: number } & (
   | { readonly _tag: "Heard"; readonly text: string; readonly source: Source }
   /** A try of a model round begins. The text and audio of an earlier try are dropped. */
   | { readonly _tag: "RoundStarted" }
+  /** The text of this try was the model's thinking. It and its audio are dropped; the try goes on. */
+  | { readonly _tag: "Retracted" }
   | { readonly _tag: "TextDelta"; readonly text: string }
   /** `ms`: the playing time of the bytes. */
   | { readonly _tag: "Audio"; readonly bytes: Uint8Array; readonly ms: number }

@@ -45,8 +45,14 @@ const logStage = (stage: "llm" | "tts", { log }: ReplyContext, ok: boolean) =>
     })
   })
 
+interface GenerateHandlers {
+  readonly onText: (text: string) => void
+  /** All text so far was thinking. */
+  readonly onRetract: () => void
+}
+
 /** One try of a model round. Adds its text and, at its end, its usage to the event log; `onText` gets the text too. */
-const generate = ({ model }: Ports, context: ReplyContext, onText: (text: string) => void) =>
+const generate = ({ model }: Ports, context: ReplyContext, { onText, onRetract }: GenerateHandlers) =>
   Effect.suspend(() => {
     const { turnId, agent, prompt, log } = context
     let written = ""
@@ -55,8 +61,10 @@ const generate = ({ model }: Ports, context: ReplyContext, onText: (text: string
     log.push({ _tag: "StageStarted", stage: "llm" })
     return model
       .generate(prompt, { turnId, ...agent.thinking }, (event) => {
-        hasBegun = true
+        // A server that only keeps the connection open charges nothing.
+        hasBegun ||= event._tag !== "Alive" || event.isThinking
         if (event._tag === "Usage") counted = event
+        if (event._tag === "Retract") onRetract()
         if (event._tag !== "Text") return
         written += event.text
         log.push({ _tag: "TextDelta", text: event.text })
@@ -126,25 +134,49 @@ const speakSegments = <E>(
   )
 }
 
+/** Speaks the texts, or only marks them as delivered if the reply is not spoken. */
+const deliver = (
+  ports: Ports,
+  context: ReplyContext,
+  texts: Mailbox.ReadonlyMailbox<string, ProviderError>,
+) => {
+  const { log } = context
+  const segments = placed(toSegments(Mailbox.toStream(texts)))
+  return log.state().output.format === "none"
+    ? Stream.runForEach(segments, ({ end }) => log.append({ _tag: "SpokenTo", text: end, ms: 0 }))
+    : speakSegments(ports, context, segments)
+}
+
 /** One try of a model round, spoken while the model writes. */
 const tryRound = (ports: Ports, context: ReplyContext) =>
   Effect.gen(function* () {
     const { log } = context
     log.push({ _tag: "RoundStarted" })
-    const texts = yield* Mailbox.make<string, ProviderError>()
+    /** A model retracts its text once in a try at most. What comes after that has a mailbox of its own. */
+    const first = yield* Mailbox.make<string, ProviderError>()
+    const second = yield* Mailbox.make<string, ProviderError>()
+    let texts = first
+    const retracted = yield* Deferred.make<void>()
     /** Fails when the model fails and the round can be retried: the speech of this try is then dropped at once. */
     const broken = yield* Deferred.make<never, ProviderError>()
-    const generating = generate(ports, context, (text) => texts.unsafeOffer(text)).pipe(
-      Effect.tapError((error) => (log.state().isSent ? Effect.void : Deferred.fail(broken, error))),
+    const generating = generate(ports, context, {
+      onText: (text) => texts.unsafeOffer(text),
+      onRetract: () => {
+        // What the client got cannot be taken back.
+        if (log.state().isSent) return
+        log.push({ _tag: "Retracted" })
+        texts = second
+        Deferred.unsafeDone(retracted, Effect.void)
+      },
+    }).pipe(Effect.tapError((error) => (log.state().isSent ? Effect.void : Deferred.fail(broken, error))))
+    yield* Effect.forkScoped(
+      Effect.onExit(generating, (exit) => Effect.zipRight(first.done(exit), second.done(exit))),
     )
-    yield* Effect.forkScoped(Mailbox.into(generating, texts))
-    const segments = placed(toSegments(Mailbox.toStream(texts)))
-    if (log.state().output.format === "none") {
-      return yield* Stream.runForEach(segments, ({ end }) =>
-        log.append({ _tag: "SpokenTo", text: end, ms: 0 }),
-      )
-    }
-    yield* runUntil(speakSegments(ports, context, segments), Deferred.await(broken))
+    const untilRetracted = runUntil(deliver(ports, context, first), Deferred.await(retracted))
+    const delivering = Effect.flatMap(Effect.exit(untilRetracted), (exit) =>
+      texts === first ? exit : deliver(ports, context, second),
+    )
+    yield* log.state().output.format === "none" ? delivering : runUntil(delivering, Deferred.await(broken))
   }).pipe(Effect.scoped)
 
 /**

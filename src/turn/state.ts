@@ -82,6 +82,21 @@ const addUsage = (usage: Usage, more: Partial<Usage>): Usage => ({
 const orFirst = <A>(known: Option.Option<A>, now: A): Option.Option<A> =>
   Option.isSome(known) ? known : Option.some(now)
 
+/** The state without the text and the speech of the current try. */
+const withoutReply = ({ stages: { tts: _, ...stages }, ...state }: TurnState): TurnState => ({
+  ...state,
+  // What was sent stays sent.
+  ...(state.isSent ? {} : { firstAudioAt: Option.none(), firstOutput: Option.none() }),
+  stages,
+  reply: "",
+  firstTokenAt: Option.none(),
+  firstSpeechAt: Option.none(),
+  audio: Chunk.empty(),
+  audioMs: 0,
+  spoken: [],
+  lastSpokenAt: Option.none(),
+})
+
 /** The state after one more event. Pure: the same events give the same state. */
 export const step = (state: TurnState, event: TurnEvent): TurnState => {
   const { at, seq } = event
@@ -102,21 +117,11 @@ export const step = (state: TurnState, event: TurnEvent): TurnState => {
     case "Heard":
       return { ...state, heard: Option.some({ transcript: event.text, source: event.source }) }
     case "RoundStarted": {
-      const { llm: _llm, tts: _tts, ...stages } = state.stages
-      return {
-        ...state,
-        // What was sent stays sent.
-        ...(state.isSent ? {} : { firstAudioAt: Option.none(), firstOutput: Option.none() }),
-        stages,
-        reply: "",
-        firstTokenAt: Option.none(),
-        firstSpeechAt: Option.none(),
-        audio: Chunk.empty(),
-        audioMs: 0,
-        spoken: [],
-        lastSpokenAt: Option.none(),
-      }
+      const { llm: _, ...stages } = state.stages
+      return withoutReply({ ...state, stages })
     }
+    case "Retracted":
+      return withoutReply(state)
     case "TextDelta": {
       const isOutput = state.output.format === "none"
       return {

@@ -58,7 +58,7 @@ describe("failures before the transcript have a status", () => {
     ["broken", 500, "STT_FAILED", fail.notFound()],
     ["refused", 400, "INVALID_REQUEST", fail.badRequest()],
     ["without a key", 500, "INVALID_OPENAI_KEY", fail.unauthorized()],
-    ["without quota", 429, "RATE_LIMIT_EXCEEDED", fail.quota()],
+    ["without quota", 500, "STT_FAILED", fail.quota()],
     ["down at each try", 500, "STT_FAILED", fail.status(500)],
     ["silent at each try", 500, "STT_FAILED", fail.hang("headers")],
   ]

@@ -120,7 +120,7 @@ describe.each(stages)("%s", (stage) => {
     ["a 404", fail.notFound(), 500, stageFailed[stage]],
     ["a 413", fail.status(413), 500, stageFailed[stage]],
     ["a 422", fail.status(422), 500, stageFailed[stage]],
-    ["a spent quota", fail.quota(), 429, "RATE_LIMIT_EXCEEDED"],
+    ["a spent quota", fail.quota(), 500, stageFailed[stage]],
     ["a 429 with a wait of 30 s", fail.rateLimited(30), 429, "RATE_LIMIT_EXCEEDED"],
   ] as const)("%s is not retried", async (_, step, status, error) => {
     service.upstream.script(stage, [step])
@@ -128,6 +128,21 @@ describe.each(stages)("%s", (stage) => {
     expect(answer.status).toBe(status)
     expect(await answer.json()).toMatchObject({ error })
     expect(service.upstream.calls(stage)).toHaveLength(1)
+  })
+
+  test.each([
+    ["a 404", fail.notFound(), `check ${stage.toUpperCase()}_MODEL`],
+    ["a 402", fail.status(402), "has no credit left"],
+    ["a spent quota", fail.quota(), "has no credit left"],
+    ["a 422", fail.status(422), `${stage.toUpperCase()}_`],
+  ])("%s says what the operator has to do", async (_, step, message) => {
+    service.upstream.script(stage, [step])
+    const answer = await converse()
+    expect(answer.status).toBe(500)
+    expect(await answer.json()).toMatchObject({
+      error: stageFailed[stage],
+      message: expect.stringContaining(message),
+    })
   })
 
   test("a 400 has the provider's message", async () => {
@@ -145,7 +160,12 @@ describe.each(stages)("%s", (stage) => {
       1,
       expect.any(Number),
     ],
-    ["a spent quota", [fail.quota()], 1, 1],
+    [
+      "one whose limit ends in 30 s",
+      [{ ...fail.rateLimited(), headers: { "x-ratelimit-reset-requests": "30s" } }],
+      1,
+      30,
+    ],
   ] as const)("429, %s: has the provider's Retry-After", async (_, steps, calls, seconds) => {
     service.upstream.script(stage, steps)
     const answer = await converse()

@@ -166,6 +166,27 @@ describe("the lines of a turn", () => {
     expect(pick(log, "request.completed")).toMatchObject([{ status: 500 }])
   })
 
+  test("the provider's own names of an error, and none of its words", async () => {
+    const refusal = (status: number, body: object): Step => ({ raw: { status, body: JSON.stringify(body) } })
+    const named = { message: quoted, type: "a_type", code: "a_code", param: "model" }
+    const names = { providerCode: "a_code", providerType: "a_type", providerParam: "model" }
+    const missing = await takeTurn({ llm: [refusal(404, { error: named })] })
+    expect(pick(missing.log, "request.failed")).toMatchObject([{ code: "LLM_FAILED", ...names }])
+    const refused = await takeTurn({ llm: [refusal(400, { error: named })] })
+    expect(pick(refused.log, "request.refused")).toMatchObject([{ code: "INVALID_REQUEST", ...names }])
+    const retried = await takeTurn({ llm: [refusal(500, { error: { ...named, code: quoted.repeat(20) } })] })
+    expect(pick(retried.log, "provider.retry")).toMatchObject([
+      { providerType: "a_type", providerParam: "model" },
+    ])
+    const field = { detail: [{ type: "extra_forbidden", loc: ["body", "x"], msg: quoted }] }
+    const forbidden = await takeTurn({ llm: [refusal(422, field)] })
+    expect(pick(forbidden.log, "request.failed")).toMatchObject([
+      { providerType: "extra_forbidden", providerParam: "body.x" },
+    ])
+    const log = [missing, refused, retried, forbidden].flatMap(({ log }) => log)
+    expect(JSON.stringify(log)).not.toMatch(secret)
+  })
+
   test("failed llm and tts stages", async () => {
     const llm = await takeTurn({ llm: Array(3).fill(fail.cutOff({ tokens: 0 })) })
     expect(llm.status).toBe(500)
@@ -189,7 +210,7 @@ const failures: Record<string, Partial<Record<Stage, ReadonlyArray<Step>>>> = {
   "STT: 401 that quotes the key": {
     stt: [{ error: { status: 401, message: `Incorrect API key provided: ${key}.` } }],
   },
-  "STT: the transcript as text": { stt: Array(3).fill({ raw: { body: heard, contentType: "text/plain" } }) },
+  "STT: the transcript as events": { stt: Array(3).fill({ raw: { body: `data: ${heard}` } }) },
   "STT: the transcript as bad JSON": { stt: Array(3).fill({ raw: { body: `{"text": ${heard}` } }) },
   "STT: the transcript as cut JSON": { stt: Array(3).fill({ raw: { body: `{"text":"${heard}` } }) },
   "STT: the transcript in another shape": { stt: Array(3).fill({ raw: { body: `{"result":"${heard}"}` } }) },
@@ -214,8 +235,8 @@ const failures: Record<string, Partial<Record<Stage, ReadonlyArray<Step>>>> = {
       },
     }),
   },
-  "LLM: a whole answer for a stream": {
-    llm: Array(3).fill({ raw: { body: `{"choices":[{"message":{"content":"${reply}"}}]}` } }),
+  "LLM: a whole answer that is cut off": {
+    llm: Array(3).fill({ raw: { body: `{"choices":[{"message":{"content":"${reply}"` } }),
   },
   "LLM: broken off": { llm: Array(3).fill({ ...fail.cutOff({ tokens: 0 }), ...well.llm }) },
   "LLM: reset in the middle": { llm: Array(3).fill({ ...fail.reset({ tokens: 2 }), ...well.llm }) },

@@ -9,6 +9,8 @@ const settings = { breakerFailures: 3, breakerPause: Duration.seconds(10) }
 const timeout = timedOut("stt", Duration.seconds(30))
 const refused = new ProviderRefusedKey({ stage: "stt" })
 
+const ignore = () => undefined
+
 /** A breaker in front of a server that counts its requests. */
 const make = (breakerFailures = settings.breakerFailures) => {
   const breaker = makeBreaker("stt", { ...settings, breakerFailures })
@@ -20,7 +22,7 @@ const make = (breakerFailures = settings.breakerFailures) => {
           requests += 1
           return effect
         }),
-      )(() => undefined),
+      )(ignore, ignore),
     )
   const failIn = (turnId: TurnId) => Effect.flip(answer(Effect.fail(timeout), turnId))
   /** In a turn of its own. */
@@ -44,7 +46,10 @@ effectTest(
       expect(yield* Effect.flip(succeed)).toMatchObject({ retryable: false, stage: "stt" })
     expect(requests()).toBe(3)
 
-    yield* TestClock.adjust("10 seconds")
+    yield* TestClock.adjust("9999 millis")
+    expect(yield* breaker.isOpen).toBe(true)
+    yield* TestClock.adjust("1 millis")
+    expect(yield* breaker.isOpen).toBe(false)
     expect(yield* succeed).toBe("heard")
     expect(yield* breaker.isOpen).toBe(false)
     expect(yield* succeed).toBe("heard")
@@ -60,6 +65,7 @@ effectTest(
     yield* TestClock.adjust("10 seconds")
     const trying = yield* Effect.fork(answer(Effect.delay(Effect.fail(timeout), "5 seconds")))
     yield* TestClock.adjust("1 second")
+    expect(yield* its.breaker.isOpen).toBe(true)
     expect(yield* fail).toMatchObject({ retryable: false })
     expect(requests()).toBe(4)
     yield* TestClock.adjust("4 seconds")
@@ -106,7 +112,7 @@ effectTest(
     const streaming = its.breaker.guard(newId(TurnId), (onProgress) =>
       Effect.zipRight(Effect.sync(onProgress), Effect.sleep("1 minute")),
     )
-    const trying = yield* Effect.fork(streaming(() => undefined))
+    const trying = yield* Effect.fork(streaming(ignore, ignore))
     yield* TestClock.adjust("1 second")
     expect(yield* its.succeed).toBe("heard")
     yield* TestClock.adjust("1 minute")

@@ -1,6 +1,7 @@
 import { describe, expect } from "bun:test"
 import { Duration, Effect, Exit, Fiber, Logger, Option, TestClock } from "effect"
 import {
+  finalAnswer,
   type ProviderError,
   ProviderRateLimited,
   ProviderRefusedKey,
@@ -13,8 +14,7 @@ import { effectTest } from "../support/effect.ts"
 
 const seconds = (wait: number | undefined) => Option.map(Option.fromNullable(wait), Duration.seconds)
 
-const limited = (wait?: number) =>
-  new ProviderRateLimited({ stage: "stt", retryAfter: seconds(wait), exhausted: false })
+const limited = (wait?: number) => new ProviderRateLimited({ stage: "stt", retryAfter: seconds(wait) })
 const unusable = (wait?: number) =>
   new ProviderUnusable({ stage: "tts", reason: "status 503", retryable: true, retryAfter: seconds(wait) })
 
@@ -64,10 +64,7 @@ describe("no further try", () => {
   const hopeless: ReadonlyArray<readonly [string, ProviderError]> = [
     ["where the wait is over 5 s", limited(5.1)],
     ["where it is over 5 s on a 503 too", unusable(30)],
-    [
-      "where the quota is spent",
-      new ProviderRateLimited({ stage: "llm", retryAfter: seconds(1), exhausted: true }),
-    ],
+    ["where the quota is spent", finalAnswer("llm", "no-credit", "status 429")],
     ["where the key is refused", new ProviderRefusedKey({ stage: "llm" })],
     ["where the request is refused", new ProviderRefusedRequest({ stage: "llm", message: "no" })],
     [

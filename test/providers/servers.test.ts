@@ -53,7 +53,7 @@ describe("the fallback", () => {
   for (const error of [
     broken,
     new ProviderRefusedKey({ stage: "llm" }),
-    new ProviderRateLimited({ stage: "llm", retryAfter: Option.none(), exhausted: true }),
+    new ProviderRateLimited({ stage: "llm", retryAfter: Option.none() }),
   ]) {
     effectTest(
       `answers in the same try after ${error._tag}`,

@@ -1,24 +1,36 @@
 import { describe, expect } from "bun:test"
 import { Duration, Effect, Exit, Fiber, Option, TestClock } from "effect"
-import { timedOut } from "../../src/providers/errors.ts"
+import { stillThinking, timedOut } from "../../src/providers/errors.ts"
 import { withTimeout } from "../../src/providers/timeout.ts"
 import { effectTest } from "../support/effect.ts"
 
 const timeout = Duration.millis(80)
 const failure = Exit.fail(timedOut("llm", timeout))
 
-/** A stream with pauses in ms before its elements; of those in `useless` it reports no progress. */
-const stream = (pauses: ReadonlyArray<number>, useless: ReadonlyArray<number> = []) =>
+const thinkingTimeout = Duration.millis(200)
+const ignore = () => undefined
+
+/**
+ * A stream with pauses in ms before its elements. Of those in `useless` it reports no progress, and of those in `alive` a
+ * sign of life.
+ */
+const stream = (
+  pauses: ReadonlyArray<number>,
+  useless: ReadonlyArray<number> = [],
+  alive: ReadonlyArray<number> = [],
+) =>
   Effect.gen(function* () {
     const state = { progress: 0, isInterrupted: false }
     const limited = withTimeout(
       "llm",
       timeout,
-    )((onProgress) =>
+      thinkingTimeout,
+    )((onProgress, onLife) =>
       Effect.gen(function* () {
         for (const [index, pause] of pauses.entries()) {
           yield* Effect.sleep(pause)
-          if (!useless.includes(index)) onProgress()
+          if (alive.includes(index)) onLife()
+          else if (!useless.includes(index)) onProgress()
         }
         return "whole"
       }).pipe(
@@ -32,7 +44,7 @@ const stream = (pauses: ReadonlyArray<number>, useless: ReadonlyArray<number> = 
     const fiber = yield* Effect.fork(
       limited(() => {
         state.progress += 1
-      }),
+      }, ignore),
     )
     return { state, fiber, poll: Fiber.poll(fiber) }
   })
@@ -82,11 +94,54 @@ describe("the time-out of an attempt", () => {
   )
 
   effectTest(
+    "does not end while there are signs of life, for as long as a model may think",
+    Effect.gen(function* () {
+      const { state, fiber } = yield* stream([70, 70, 50, 70], [], [0, 1])
+      yield* TestClock.adjust("260 millis")
+      expect(yield* fiber.await).toEqual(Exit.succeed("whole"))
+      expect(state.progress).toBe(2)
+    }),
+  )
+
+  effectTest(
+    "ends signs of life without progress after the time for thinking, and for good",
+    Effect.gen(function* () {
+      const alive = Array.from({ length: 20 }, (_, index) => index)
+      const { state, poll, fiber } = yield* stream(Array(20).fill(50), [], alive)
+      yield* TestClock.adjust("199 millis")
+      expect(yield* poll).toEqual(Option.none())
+      yield* TestClock.adjust("1 millis")
+      expect(yield* fiber.await).toEqual(Exit.fail(stillThinking("llm", thinkingTimeout)))
+      expect(state).toEqual({ progress: 0, isInterrupted: true })
+    }),
+  )
+
+  effectTest(
+    "gives the model its time for thinking again after each progress",
+    Effect.gen(function* () {
+      const alive = [0, 1, 3, 4, 6, 7]
+      const { state, fiber } = yield* stream(Array(9).fill(60), [], alive)
+      yield* TestClock.adjust("540 millis")
+      expect(yield* fiber.await).toEqual(Exit.succeed("whole"))
+      expect(state.progress).toBe(3)
+    }),
+  )
+
+  effectTest(
+    "ends a silence after a sign of life",
+    Effect.gen(function* () {
+      const { fiber } = yield* stream([40, Number.POSITIVE_INFINITY], [], [0])
+      yield* TestClock.adjust("130 millis")
+      expect(yield* fiber.await).toEqual(failure)
+    }),
+  )
+
+  effectTest(
     "passes a failure and an interruption on",
     Effect.gen(function* () {
       const error = timedOut("stt", timeout)
       const failing = withTimeout("llm", timeout)(() => Effect.fail(error))
-      expect(yield* Effect.exit(failing(() => undefined))).toEqual(Exit.fail(error))
+      expect(yield* Effect.exit(failing(ignore, ignore))).toEqual(Exit.fail(error))
       const { state, fiber } = yield* stream([50])
       yield* TestClock.adjust("10 millis")
       expect(Exit.isInterrupted(yield* Fiber.interrupt(fiber))).toBe(true)

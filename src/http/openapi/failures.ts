@@ -21,10 +21,12 @@ import { ConstraintViolated, DatabaseUnavailable } from "../../db/errors.ts"
 import { Overloaded, TooManyTurns } from "../../limits/admission.ts"
 import { RateLimited } from "../../limits/rate-limits.ts"
 import {
+  finalAnswer,
   ProviderRateLimited,
   ProviderRefusedKey,
   ProviderRefusedRequest,
-  ProviderUnusable,
+  UnusableKind,
+  wrongAnswer,
 } from "../../providers/errors.ts"
 import { mediaTypes } from "../accept.ts"
 import {
@@ -100,17 +102,15 @@ export const makeExamples = ({
   Overloaded: [new Overloaded({ reason: "turns", retryAfter: 2 })],
   TooManyTurns: [new TooManyTurns({ most: maxTurnsPerUser || 4, retryAfter: 2 })],
   RateLimited: [rateLimited.requests],
-  ProviderRateLimited: [
-    new ProviderRateLimited({ stage: "llm", retryAfter: Option.none(), exhausted: false }),
-  ],
+  ProviderRateLimited: [new ProviderRateLimited({ stage: "llm", retryAfter: Option.none() })],
   ProviderRefusedKey: [new ProviderRefusedKey({ stage: "llm" })],
   ProviderRefusedRequest: [
     new ProviderRefusedRequest({ stage: "llm", message: "The provider refused the request." }),
   ],
-  ProviderUnusable: stages.map(
-    (stage) =>
-      new ProviderUnusable({ stage, reason: "an example", retryable: true, retryAfter: Option.none() }),
-  ),
+  ProviderUnusable: [
+    ...stages.map((stage) => wrongAnswer(stage, "an example")),
+    ...UnusableKind.literals.map((kind) => finalAnswer("llm", kind, "an example")),
+  ],
   DatabaseUnavailable: [new DatabaseUnavailable({ cause: "an example" })],
   ConstraintViolated: [new ConstraintViolated({ constraint: "an example", cause: "an example" })],
 })

@@ -1,14 +1,18 @@
-import { Duration, Option, Predicate } from "effect"
+import { type Duration, Option } from "effect"
 import { APIError } from "openai"
 import type { Stage } from "../../schema.ts"
 import {
+  type ProviderDetails,
   type ProviderError,
   ProviderRateLimited,
   ProviderRefusedKey,
   ProviderRefusedRequest,
   ProviderUnusable,
+  type UnusableKind,
   wrongAnswer,
 } from "../errors.ts"
+import { type ErrorBody, readErrorBody } from "./error-body.ts"
+import { parseRetryAfter } from "./retry-after.ts"
 
 /** Translates what the SDK throws. An error without a status never reached a working server. */
 export const toProviderError =
@@ -18,53 +22,76 @@ export const toProviderError =
     if (!(cause instanceof APIError) || cause.status === undefined) {
       return wrongAnswer(stage, describe(cause))
     }
-    const wait = parseRetryAfter(cause.headers)
-    switch (cause.status) {
-      case 400:
-        return new ProviderRefusedRequest({ stage, message: messageOf(cause) })
-      case 401:
-      case 403:
-        return new ProviderRefusedKey({ stage })
-      case 429:
-        return new ProviderRateLimited({
-          stage,
-          retryAfter: wait,
-          exhausted: cause.code === "insufficient_quota",
-        })
-      default:
-        return new ProviderUnusable({
-          stage,
-          reason: `status ${cause.status}`,
-          retryable: cause.status >= 500 || cause.status === 408 || cause.status === 409,
-          retryAfter: wait,
-        })
-    }
+    const { status, headers } = cause
+    return fromStatus(stage, status, bodyOf(cause), parseRetryAfter(headers, status === 429))
   }
 
-/** The provider's own sentence. The SDK's message has the status in front of it. */
-const messageOf = ({ error }: APIError): string =>
-  Predicate.hasProperty(error, "message") && typeof error.message === "string" && error.message !== ""
-    ? error.message.slice(0, 500)
-    : "The provider refused the request."
+/** The error of an answer with status 200, whose body or stream reports `error`. */
+export const reportedError = (stage: Stage, error: unknown): ProviderError => {
+  const body = readErrorBody(error)
+  return fromStatus(stage, body.status ?? statusByName(body.details), body, Option.none())
+}
+
+/** The SDK's message of a body that is not JSON is the body, with the status in front. */
+const bodyOf = ({ status, error, message }: APIError): ErrorBody => {
+  if (error !== undefined && error !== null) return readErrorBody(error)
+  const isEmpty = message === `${status} status code (no body)`
+  return readErrorBody(isEmpty ? undefined : message.slice(`${status} `.length))
+}
+
+/** The codes of an account without money. A pause does not help. */
+const SPENT =
+  /insufficient_(?:user_)?(?:quota|balance|credits?|funds)|exceeded_current_quota|billing_(?:hard_limit|not_active)|out_of_credits?/i
+
+/** Errors without a status, by the names that servers give them. Others are failures of the server. */
+const STATUSES: ReadonlyArray<readonly [number, RegExp]> = [
+  [402, SPENT],
+  [429, /rate_?limit|too_?many_?requests|resource_?exhausted|throttl/i],
+  [401, /authentication|api_?key|unauthenticated|unauthorized|permission/i],
+  [404, /not_?found/i],
+  [402, /payment|credit/i],
+  [400, /invalid_?(?:request|argument|value)|bad_?request|context_length|unsupported_/i],
+]
+
+const statusByName = (details: ProviderDetails): number =>
+  STATUSES.find(([, name]) => isNamed(details, name))?.[0] ?? 500
+
+const isNamed = ({ code = "", type = "" }: ProviderDetails, name: RegExp) =>
+  name.test(code) || name.test(type)
+
+const fromStatus = (
+  stage: Stage,
+  status: number,
+  { message = "The provider refused the request.", details }: ErrorBody,
+  retryAfter: Option.Option<Duration.Duration>,
+): ProviderError => {
+  const isSpent = status === 402 || ([400, 403, 429].includes(status) && isNamed(details, SPENT))
+  const reason = `status ${status}`
+  const final = (kind: UnusableKind) =>
+    new ProviderUnusable({ stage, kind, reason, retryable: false, retryAfter: Option.none(), details })
+  if (isSpent) return final("no-credit")
+  switch (status) {
+    case 400:
+      return new ProviderRefusedRequest({ stage, message, details })
+    case 401:
+    case 403:
+      return new ProviderRefusedKey({ stage, details })
+    case 404:
+      return final("no-model")
+    case 422:
+      return final("refused-field")
+    case 429:
+      return new ProviderRateLimited({ stage, retryAfter, details })
+    default: {
+      const retryable = status >= 500 || status === 408 || status === 409
+      return new ProviderUnusable({ stage, reason, retryable, retryAfter, details })
+    }
+  }
+}
 
 /** The code or name of the innermost cause, for the log. Never a message: messages quote the conversation. */
 const describe = (cause: unknown): string => {
   if (!(cause instanceof Error)) return typeof cause
   if (cause.cause instanceof Error) return describe(cause.cause)
   return "code" in cause && typeof cause.code === "string" ? cause.code : cause.constructor.name
-}
-
-/** A day. A longer Retry-After is cut to it. */
-const maxRetryAfterSeconds = 86_400
-
-/** Reads seconds, OpenAI's own header in milliseconds, or a date. */
-const parseRetryAfter = (headers: Headers | undefined): Option.Option<Duration.Duration> => {
-  const ms = Number(headers?.get("retry-after-ms") ?? Number.NaN)
-  if (ms >= 0) return Option.some(Duration.millis(Math.min(ms, 1000 * maxRetryAfterSeconds)))
-  const value = headers?.get("retry-after")
-  if (value === null || value === undefined) return Option.none()
-  const seconds = /^\d+(\.\d+)?$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1000
-  return Number.isNaN(seconds)
-    ? Option.none()
-    : Option.some(Duration.seconds(Math.min(Math.max(0, seconds), maxRetryAfterSeconds)))
 }

@@ -1,3 +1,5 @@
+import { Option, Predicate } from "effect"
+
 /**
  * The largest answer that is read, in bytes after decompression: over five minutes of 24 kHz 16-bit speech, while a segment
  * takes half a minute at most. An endless answer would fill the memory.
@@ -26,8 +28,19 @@ class AnswerTooLarge extends Error {}
 export const providerFetch = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
   const answer = await fetch(input, init)
   if (answer.body === null) return answer
+  if (!answer.ok) return new Response(await errorText(bounded(answer.body, leave)), answer)
   const isEvents = answer.headers.get("content-type")?.startsWith("text/event-stream") ?? false
   return new Response(bounded(answer.body, isEvents ? readToItsEnd : leave), answer)
+}
+
+/**
+ * The body of an error. The SDK takes a body that is one JSON string for empty, so the string is sent to it as plain text. A
+ * body that is cut off must not hide the status.
+ */
+const errorText = async (body: ReadableStream<Uint8Array>): Promise<string> => {
+  const text = await new Response(body).text().catch(() => "")
+  const string = Option.liftThrowable((): unknown => JSON.parse(text))
+  return Option.getOrElse(Option.filter(string(), Predicate.isString), () => text)
 }
 
 interface Reader {

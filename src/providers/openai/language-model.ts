@@ -1,77 +1,47 @@
-import { Effect, Option, Predicate, Schema } from "effect"
-import type OpenAI from "openai"
-import { ProviderUnusable, wrongAnswer } from "../errors.ts"
-import { type LanguageModel, ModelEvent } from "../language-model.ts"
+import { Effect } from "effect"
+import type { LanguageModel } from "../language-model.ts"
 import { readEach } from "../read-each.ts"
 import type { OpenAiClient } from "./client.ts"
+import { makeCompletion } from "./completion.ts"
 import { toProviderError } from "./errors.ts"
 import { chatFields } from "./request.ts"
 
-/** Compatible servers count in other ways, or not at all. */
-const isUsage = Schema.is(
-  Schema.Struct({ prompt_tokens: Schema.NonNegativeInt, completion_tokens: Schema.NonNegativeInt }),
-)
-
-const textOf = (content: unknown) => (typeof content === "string" ? content : "")
-
-const endReason = (finishReason: string, isRefusal: boolean) => {
-  if (isRefusal) return "refused"
-  if (finishReason === "content_filter") return "filtered"
-  return finishReason === "length" ? "length" : "stop"
+/** The events of a body until the answer has ended, one by one: a packet may hold many, and the first one is spoken first. */
+async function* eventsOf({ body }: Response, { split, hasEnded }: ReturnType<typeof makeCompletion>) {
+  if (body === null) return
+  for await (const bytes of body) {
+    for (const event of split(bytes)) {
+      yield event
+      if (hasEnded()) return
+    }
+  }
 }
 
-/** Another try would be declined too. */
-const declined = new ProviderUnusable({
-  stage: "llm",
-  reason: "the model declined to answer",
-  retryable: false,
-  retryAfter: Option.none(),
-})
-
+/** The text is as the model wrote it: see `cleanReplies`. */
 export const generateWith =
   (client: OpenAiClient): LanguageModel["Type"]["generate"] =>
   (prompt, options, on) =>
     Effect.suspend(() => {
-      let hasText = false
-      let isRefusal = false
-      let finishReason = ""
-
-      /** A chunk is whatever JSON the server sent: the SDK does not check it. */
-      const read = (chunk: OpenAI.ChatCompletionChunk) => {
-        if (!Predicate.isRecord(chunk)) return
-        const choice = Array.isArray(chunk.choices) ? chunk.choices[0] : undefined
-        const refusal = textOf(choice?.delta?.refusal)
-        isRefusal ||= refusal !== ""
-        // PostgreSQL stores no NUL in text.
-        const text = `${textOf(choice?.delta?.content)}${refusal}`.replaceAll("\0", "")
-        if (text !== "") {
-          hasText ||= text.trim() !== ""
-          on(ModelEvent.Text({ text }))
-        }
-        if (choice?.finish_reason) finishReason = choice.finish_reason
-        const { usage } = chunk
-        if (isUsage(usage)) {
-          on(ModelEvent.Usage({ inputTokens: usage.prompt_tokens, outputTokens: usage.completion_tokens }))
-        }
-      }
-
+      const completion = makeCompletion(on)
       const answer = readEach(
-        (signal) =>
-          client.adapted("llm", options.model, chatFields(prompt, options), (fields) =>
-            client.sdk.post<AsyncIterable<OpenAI.ChatCompletionChunk>>("/chat/completions", {
-              body: { model: options.model, ...fields, stream: true },
-              stream: true,
-              signal,
-            }),
+        async (signal) =>
+          eventsOf(
+            await client.adapted("llm", options.model, chatFields(prompt, options), (fields) =>
+              client.sdk
+                .post("/chat/completions", {
+                  body: { model: options.model, ...fields },
+                  stream: true,
+                  signal,
+                })
+                .asResponse(),
+            ),
+            completion,
           ),
-        read,
+        completion.read,
         toProviderError("llm"),
       )
       return Effect.flatMap(answer, () => {
-        if (finishReason === "") return wrongAnswer("llm", "the stream ended without its end mark")
-        const reason = endReason(finishReason, isRefusal)
-        if (!hasText) return reason === "filtered" ? declined : wrongAnswer("llm", "no text in it")
-        on(ModelEvent.End({ reason }))
-        return Effect.void
+        const failure = completion.finish()
+        return failure === undefined ? Effect.void : Effect.fail(failure)
       })
     })

@@ -33,11 +33,99 @@ test.each([
   expect(answered(400, error)).toMatchObject({ message })
 })
 
+/** An answer whose body is `text`, over the SDK. */
+const refused = async (status: number, text: string) => {
+  const client = new OpenAI({
+    apiKey: "sk-test",
+    maxRetries: 0,
+    logLevel: "off",
+    fetch: async () => new Response(text, { status }),
+  })
+  const cause = await client.models.list().then(
+    () => undefined,
+    (cause: unknown) => cause,
+  )
+  return toProviderError("llm")(cause)
+}
+
+const long = "x".repeat(499)
+
 test.each([
-  ["insufficient_quota", true],
-  ["rate_limit_exceeded", false],
-])("a 429 of code %s", (code, exhausted) => {
-  expect(answered(429, { code })).toMatchObject({ exhausted })
+  ['{"error":{"message":"Too long."}}', "Too long."],
+  ['{"error":"Too long."}', "Too long."],
+  ['{"detail":"Too long."}', "Too long."],
+  ['{"detail":[{"type":"missing","loc":["body","voice"],"msg":"Too long."}]}', "voice: Too long."],
+  ['{"detail":{"message":"Too long."}}', "Too long."],
+  ['{"detail":{"error":{"message":"Too long."}}}', "Too long."],
+  ['{"message":"Too long."}', "Too long."],
+  ['{"object":"error","message":{"detail":[{"msg":"Too long.","loc":["body","a",0]}]}}', "a.0: Too long."],
+  ['{"errors":["Too long."]}', "Too long."],
+  ['{"errors":[{"message":"Too long."}]}', "Too long."],
+  ['{"error":{"errors":[{"reason":"a"}],"message":"Too long."}}', "Too long."],
+  ['[{"error":{"code":400,"message":"Too long.","status":"INVALID_ARGUMENT"}}]', "Too long."],
+  ['{"type":"error","error":{"type":"x","message":"Too long."}}', "Too long."],
+  ['{"error":{"message":"","detail":"Too long."}}', "Too long."],
+  ["Too long.", "Too long."],
+  [" Too\nlong. ", "Too long."],
+  [JSON.stringify({ error: { message: `${long}\u{1f600}` } }), long],
+  [`${long}\u{1f600}`, long],
+  ['{"error":{"message":"\\ud83d No."}}', "\ufffd No."],
+  ...[
+    "",
+    "<html>Bad</html>",
+    " <!doctype html>",
+    "{}",
+    "[]",
+    "null",
+    "5",
+    '{"error":{"message":{"a":1}}}',
+  ].map((body) => [body, "The provider refused the request."]),
+])("the words of %s", async (body, message) => {
+  expect(await refused(400, body)).toMatchObject({ _tag: "ProviderRefusedRequest", message })
+})
+
+test.each([
+  [
+    404,
+    '{"error":{"message":"x","type":"invalid_request_error","param":null,"code":"model_not_found"}}',
+    "no-model",
+  ],
+  [404, "404 page not found", "no-model"],
+  [402, '{"error":{"message":"x","code":402}}', "no-credit"],
+  [429, '{"error":{"message":"x","type":"insufficient_quota","code":null}}', "no-credit"],
+  [403, '{"error":{"code":"insufficient_user_quota"}}', "no-credit"],
+  [422, '{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"],"msg":"x"}]}', "refused-field"],
+] as const)("a %d of %s is for the operator", async (status, body, kind) => {
+  expect(await refused(status, body)).toMatchObject({ _tag: "ProviderUnusable", kind, retryable: false })
+})
+
+test.each([
+  [
+    '{"error":{"message":"x","type":"a_type","param":"messages[0].content","code":"a_code"}}',
+    { type: "a_type", param: "messages[0].content", code: "a_code" },
+  ],
+  [
+    '{"detail":[{"type":"extra_forbidden","loc":["body","x",0,"y"],"msg":"a b"}]}',
+    { type: "extra_forbidden", param: "body.x.0.y" },
+  ],
+  [
+    '[{"error":{"code":400,"message":"x","status":"INVALID_ARGUMENT"}}]',
+    { code: "400", type: "INVALID_ARGUMENT" },
+  ],
+  ['{"error":{"message":"x","code":"You said hello","type":{"a":1},"param":["x"]}}', {}],
+  ["Hello.", {}],
+] as const)("the names in %s are for the log", async (body, details) => {
+  for (const status of [400, 401, 422, 500]) {
+    const error = await refused(status, body)
+    expect(error.details).toEqual(details)
+  }
+})
+
+test.each([
+  ["insufficient_quota", { _tag: "ProviderUnusable", kind: "no-credit", retryable: false }],
+  ["rate_limit_exceeded", { _tag: "ProviderRateLimited" }],
+])("a 429 of code %s", (code, error) => {
+  expect(answered(429, { code })).toMatchObject({ ...error, details: { code } })
 })
 
 describe("Retry-After", () => {
@@ -59,7 +147,51 @@ describe("Retry-After", () => {
     expect(Math.abs(Option.getOrElse(wait({ "retry-after": date }), () => 0) - 60)).toBeLessThan(2)
   })
 
-  test.each([{}, { "retry-after": "soon" }, { "retry-after": "" }] as const)("none in %j", (headers) => {
+  test.each([
+    ["requests", { "x-ratelimit-reset-requests": "1s" }, 1],
+    ["minutes", { "x-ratelimit-reset-tokens": "6m0s" }, 360],
+    ["milliseconds", { "x-ratelimit-reset-requests": "12ms" }, 0.012],
+    ["hours", { "x-ratelimit-reset-requests": "1h2m3.5s" }, 3723.5],
+    ["plain seconds", { "x-ratelimit-reset-requests": "7.5" }, 7.5],
+    ["both: the later", { "x-ratelimit-reset-requests": "1s", "x-ratelimit-reset-tokens": "9s" }, 9],
+    [
+      "both: the one that is used up",
+      {
+        "x-ratelimit-reset-requests": "1s",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-tokens": "9s",
+        "x-ratelimit-remaining-tokens": "100",
+      },
+      1,
+    ],
+    ["the standard's seconds", { "ratelimit-reset": "8" }, 8],
+    ["a time that is past", { "x-ratelimit-reset": "1700000000" }, 0],
+    ["a time that is past, in ms", { "x-ratelimit-reset": "1700000000000" }, 0],
+    ["less than Retry-After", { "retry-after": "2", "x-ratelimit-reset-requests": "9s" }, 2],
+  ] as const)("from the headers of a rate limit: %s", (_, headers, seconds) => {
+    expect(wait(headers)).toEqual(Option.some(seconds))
+  })
+
+  test("from a time to come", () => {
+    const reset = String(Date.now() + 60_000)
+    for (const headers of [{ "x-ratelimit-reset": reset }, { "x-ratelimit-reset": reset.slice(0, 10) }]) {
+      expect(Math.abs(Option.getOrElse(wait(headers), () => 0) - 60)).toBeLessThan(2)
+    }
+  })
+
+  test("not from the headers of a rate limit on another error", () => {
+    expect(answered(500, {}, { "x-ratelimit-reset-requests": "9s" })).toMatchObject({
+      retryAfter: Option.none(),
+    })
+  })
+
+  test.each([
+    {},
+    { "x-ratelimit-reset-requests": "soon" },
+    { "x-ratelimit-reset": "" },
+    { "retry-after": "soon" },
+    { "retry-after": "" },
+  ] as const)("none in %j", (headers) => {
     expect(wait(headers)).toEqual(Option.none())
   })
 })

@@ -1,0 +1,190 @@
+import { Option, Predicate, Schema } from "effect"
+import { type ProviderError, wrongAnswer } from "../errors.ts"
+import { ModelEvent } from "../language-model.ts"
+import { reportedError } from "./errors.ts"
+import { makeEventData } from "./event-data.ts"
+
+/** Compatible servers count in other ways, or not at all. */
+const isUsage = Schema.is(
+  Schema.Struct({ prompt_tokens: Schema.NonNegativeInt, completion_tokens: Schema.NonNegativeInt }),
+)
+const hasReasoningTokens = Schema.is(
+  Schema.Struct({
+    completion_tokens_details: Schema.Struct({ reasoning_tokens: Schema.Number.pipe(Schema.positive()) }),
+  }),
+)
+
+/** The fields in which servers send the thinking apart from the text. */
+const THINKING_FIELDS = ["reasoning_content", "reasoning", "reasoning_details", "reasoning_text", "thinking"]
+
+const LENGTH = /^(?:max_tokens|model_length|model_context_window_exceeded|length)$/i
+const FILTERED =
+  /^(?:content[_-]?filter(?:ed)?|safety|recitation|prohibited_content|blocklist|spii|sensitive|refusal)$/i
+/** The server gave up: the answer is not whole. */
+const BROKEN = /^(?:error|network_error|insufficient_system_resource|abort(?:ed)?|cancel+ed)$/i
+
+interface Words {
+  readonly text: string
+  readonly refusal: string
+  readonly isThinking: boolean
+}
+
+const noWords: Words = { text: "", refusal: "", isThinking: false }
+
+const joined = (parts: ReadonlyArray<Words>): Words => ({
+  text: parts.map(({ text }) => text).join(""),
+  refusal: parts.map(({ refusal }) => refusal).join(""),
+  isThinking: parts.some(({ isThinking }) => isThinking),
+})
+
+/** `content` is a string or a list of parts. What is neither has no meaning. */
+const wordsOf = (content: unknown): Words => {
+  if (typeof content === "string") return { ...noWords, text: content }
+  if (Array.isArray(content)) return joined(content.map(wordsOf))
+  if (!Predicate.isRecord(content)) return noWords
+  const { type, text, refusal } = content
+  if (type === "refusal" && typeof refusal === "string") return { ...noWords, refusal }
+  if (typeof type === "string" && /think|reason/i.test(type)) return { ...noWords, isThinking: true }
+  return (type === undefined || type === "text" || type === "output_text") && typeof text === "string"
+    ? { ...noWords, text }
+    : noWords
+}
+
+const isFilled = (value: unknown) => (typeof value === "string" || Array.isArray(value)) && value.length > 0
+
+/** The words of a `delta` or a `message`. */
+const wordsIn = (part: Readonly<Record<string, unknown>>): Words => {
+  const { content, refusal } = part
+  const words = wordsOf(content)
+  return {
+    text: words.text,
+    refusal: words.refusal + (typeof refusal === "string" ? refusal : ""),
+    isThinking: words.isThinking || THINKING_FIELDS.some((field) => isFilled(part[field])),
+  }
+}
+
+const parse = Option.liftThrowable((text: string): unknown => JSON.parse(text))
+
+const alive = ModelEvent.Alive({ isThinking: false })
+const thinking = ModelEvent.Alive({ isThinking: true })
+
+/**
+ * Reads the body of a chat completion: a stream of events, or one JSON document from a server that does not stream. What it
+ * is shows in its first character, since the Content-Type is often wrong. Servers send chunks of many shapes: what has no
+ * meaning is skipped.
+ */
+export const makeCompletion = (on: (event: ModelEvent) => void) => {
+  const decoder = new TextDecoder()
+  let kind: "unknown" | "events" | "json" | "html" = "unknown"
+  let document = ""
+  let isDone = false
+  let isRefusal = false
+  let finishReason = ""
+  let failure: ProviderError | undefined
+  /** A server may repeat the whole text as a `message` after its deltas. The first of the two that has text counts. */
+  let source: "delta" | "message" | undefined
+
+  const readWords = (name: "delta" | "message", part: unknown) => {
+    if (!Predicate.isRecord(part)) return
+    const { text, refusal, isThinking } = wordsIn(part)
+    if (isThinking) on(thinking)
+    if (text + refusal === "") return
+    source ??= name
+    if (source !== name) return
+    isRefusal ||= refusal !== ""
+    on(ModelEvent.Text({ text: text + refusal }))
+  }
+
+  const readChoice = (choice: unknown) => {
+    if (!Predicate.isRecord(choice)) return
+    readWords("delta", choice.delta)
+    readWords("message", choice.message)
+    if (Predicate.isTruthy(choice.error)) failure = reportedError("llm", choice.error)
+    if (typeof choice.finish_reason === "string") finishReason ||= choice.finish_reason
+  }
+
+  const readUsage = (usage: unknown) => {
+    if (isUsage(usage)) {
+      on(ModelEvent.Usage({ inputTokens: usage.prompt_tokens, outputTokens: usage.completion_tokens }))
+    }
+    if (hasReasoningTokens(usage)) on(thinking)
+  }
+
+  const readChunk = (chunk: unknown) => {
+    if (!Predicate.isRecord(chunk)) return
+    if (Array.isArray(chunk.choices)) readChoice(chunk.choices[0])
+    readUsage(chunk.usage)
+    if (Predicate.isTruthy(chunk.error)) failure = reportedError("llm", chunk.error)
+    else if (chunk.object === "error" || chunk.type === "error") failure = reportedError("llm", chunk)
+  }
+
+  const events = makeEventData()
+
+  const readEvent = (data: string) => {
+    if (isDone || failure !== undefined) return
+    if (data.trim() === "[DONE]") {
+      isDone = true
+      return
+    }
+    const chunk = parse(data)
+    if (Option.isSome(chunk)) readChunk(chunk.value)
+    // What does not begin as JSON is a remark of the server.
+    else if (/^\s*\{/.test(data)) failure = wrongAnswer("llm", "an event is not valid JSON")
+  }
+
+  const kindOf = (start: string) => {
+    if (/^\s*$/.test(start)) return "unknown"
+    if (/^\s*[{[]/.test(start)) return "json"
+    return /^\s*</.test(start) ? "html" : "events"
+  }
+
+  const split = (text: string): ReadonlyArray<string> => {
+    if (kind === "events") return events.push(text)
+    document += text
+    if (kind === "unknown") kind = kindOf(document)
+    return kind === "events" ? events.push(document) : []
+  }
+
+  const readDocument = () => {
+    const parsed = parse(document)
+    if (Option.isNone(parsed)) {
+      failure = wrongAnswer("llm", "JSON that is cut off")
+      return
+    }
+    for (const chunk of Array.isArray(parsed.value) ? parsed.value : [parsed.value]) readChunk(chunk)
+    // The end of the document is an end mark.
+    isDone = true
+  }
+
+  return {
+    /** The events in the next bytes. An empty one if there are none: a comment is a sign of life too. */
+    split: (bytes: Uint8Array): ReadonlyArray<string> => {
+      const found = split(decoder.decode(bytes, { stream: true }))
+      return found.length === 0 ? [""] : found
+    },
+    read: (event: string) => {
+      on(alive)
+      readEvent(event)
+    },
+    /** Nothing more is read. */
+    hasEnded: () => isDone || failure !== undefined,
+    /** Emits the end. Returns the error of an answer that is not whole. */
+    finish: (): ProviderError | undefined => {
+      for (const event of split(decoder.decode())) readEvent(event)
+      if (kind === "html") return wrongAnswer("llm", "HTML where the answer should be")
+      if (kind === "json") readDocument()
+      else if (kind === "events") for (const event of events.finish()) readEvent(event)
+      if (failure !== undefined) return failure
+      if (BROKEN.test(finishReason)) return wrongAnswer("llm", `the provider ended with ${finishReason}`)
+      if (finishReason === "" && !isDone) return wrongAnswer("llm", "the stream ended without its end mark")
+      on(ModelEvent.End({ reason: endReason(finishReason, isRefusal) }))
+      return undefined
+    },
+  }
+}
+
+const endReason = (finishReason: string, isRefusal: boolean) => {
+  if (isRefusal) return "refused"
+  if (FILTERED.test(finishReason)) return "filtered"
+  return LENGTH.test(finishReason) ? "length" : "stop"
+}

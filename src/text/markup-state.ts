@@ -1,0 +1,112 @@
+/**
+ * Where in a reply the text is.
+ *
+ * - `text`: words for people.
+ * - `code`: in backticks or a fence, where a tag is an example. `until`: the marks that opened it.
+ * - `hidden`: thinking or a tool call. `until`: the name of the tag that ends it, or "" for a special token.
+ * - `speaker`, `channel`: the header of a message. `until`: what came of it.
+ * - `bare`: thinking of gpt-oss whose tokens the server removed: "analysisThe user asks.assistantfinalParis."
+ * - `over`: the model writes the words of the user. Nothing more is a reply.
+ */
+export type Place = "text" | "code" | "hidden" | "speaker" | "channel" | "bare" | "over"
+
+export interface MarkupState {
+  readonly place: Place
+  readonly until: string
+  /** Text that may become markup. */
+  readonly pending: string
+  /** White space before the first word. It waits for the word. */
+  readonly blank: string
+  /** The last character that was passed on. "" before the first word. */
+  readonly last: string
+  /** The white space that comes next is dropped. */
+  readonly trims: boolean
+  /** A tag that separates words was removed. */
+  readonly pauses: boolean
+  /** The model thought. */
+  readonly hasThought: boolean
+  /** How often the text so far turned out to be thinking. The text that was passed on before is then void. */
+  readonly retractions: number
+}
+
+export const initialState: MarkupState = {
+  place: "text",
+  until: "",
+  pending: "",
+  blank: "",
+  last: "",
+  trims: false,
+  pauses: false,
+  hasThought: false,
+  retractions: 0,
+}
+
+export type Draft = { -readonly [K in keyof MarkupState]: MarkupState[K] } & {
+  out: string
+  readonly isEnd: boolean
+}
+
+/** Scripts without spaces between words. */
+const UNSPACED = /^[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]/u
+export const pass = (draft: Draft, given: string): void => {
+  let text = draft.trims ? given.trimStart() : given
+  if (text === "") return
+  draft.trims = false
+  if (draft.last === "") {
+    text = draft.blank + text
+    draft.blank = ""
+    if (text.trimStart() === "") {
+      draft.blank = text
+      return
+    }
+  } else if (draft.pauses && /\S/.test(draft.last) && /^[\p{L}\p{N}]/u.test(text) && !UNSPACED.test(text)) {
+    text = ` ${text}`
+  }
+  draft.pauses = false
+  draft.out += text
+  draft.last = text.slice(-1)
+}
+
+/** Takes the first units of the pending text. */
+export const take = (draft: Draft, length: number): string => {
+  const text = draft.pending.slice(0, length)
+  draft.pending = draft.pending.slice(length)
+  return text
+}
+
+/** Of the white space on both sides of removed text, one side is enough. */
+export const trimAfterRemoval = (draft: Draft): void => {
+  if (draft.last === "") draft.blank = ""
+  if (draft.last.trim() === "") draft.trims = true
+}
+
+export const enter = (draft: Draft, place: Place, until = ""): void => {
+  draft.place = place
+  draft.until = until
+}
+
+export const close = (draft: Draft): void => {
+  enter(draft, "text")
+  trimAfterRemoval(draft)
+}
+
+/** A closing tag without its opening one: the chat template opened it, so all text so far is thinking. */
+export const retract = (draft: Draft): void => {
+  if (draft.last !== "" && !draft.hasThought) {
+    draft.retractions += 1
+    draft.out = ""
+    draft.last = ""
+    draft.pauses = false
+  }
+  draft.hasThought = true
+  trimAfterRemoval(draft)
+}
+
+/** The words of another speaker. After a reply, the model has begun to write the user's next turn. */
+export const otherSpeaker = (draft: Draft): void => enter(draft, draft.last === "" ? "hidden" : "over")
+
+/** The position of the first match in the pending text, or its end. */
+export const find = ({ pending }: Draft, pattern: RegExp): number => {
+  const at = pending.search(pattern)
+  return at < 0 ? pending.length : at
+}
