@@ -74,6 +74,8 @@ export const chatFields = (
   ]),
   ...optional(temperature, (value) => [field("temperature", value)]),
   [field("stream_options", { include_usage: true })],
+  // OpenAI streams some models to verified organizations only. The whole answer is read as well.
+  [field("stream", true, ["stream", "streaming"])],
 ]
 
 /** Only `verbose_json` has segments. OpenAI's models after Whisper do not know it. */

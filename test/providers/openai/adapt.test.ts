@@ -288,6 +288,29 @@ test.each([
   expect(fields()).toHaveLength(2)
 })
 
+test("a model that is not streamed is asked for the whole answer", async () => {
+  const { generate, fields } = start(({ fields }) => {
+    if (fields.stream === true) {
+      return {
+        status: 400,
+        body: {
+          error: {
+            message: "Your organization must be verified to stream this model.",
+            type: "invalid_request_error",
+            param: "stream",
+            code: "unsupported_value",
+          },
+        },
+      }
+    }
+    const message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
+    return "stream_options" in fields ? { status: 400, body: { error: { message, param: null } } } : undefined
+  })
+  expect(await generate()).toEqual(Exit.succeed(reply))
+  await generate()
+  expect(fields().slice(2)).toEqual(Array(2).fill("max_tokens messages model temperature"))
+})
+
 describe("the system role", () => {
   const hasSystem = ({ fields }: Asked) => JSON.stringify(fields.messages).includes('"system"')
   test.each([

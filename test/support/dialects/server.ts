@@ -55,10 +55,12 @@ const chunk = (delta: object, finish_reason: string | null = null) =>
 export const chatEvents = [chunk({ content: reply }), chunk({}, "stop"), "data: [DONE]"]
 
 const answers: Record<Stage, (asked: Asked, dialect: Dialect) => Response | Promise<Response>> = {
-  llm: (_, dialect) =>
-    new Response((dialect.chatEvents ?? chatEvents).map((event) => `${event}\n\n`).join(""), {
-      headers: { "content-type": "text/event-stream" },
-    }),
+  llm: ({ fields }, dialect) =>
+    fields.stream !== true
+      ? Response.json({ choices: [{ index: 0, message: { content: reply }, finish_reason: "stop" }] })
+      : new Response((dialect.chatEvents ?? chatEvents).map((event) => `${event}\n\n`).join(""), {
+          headers: { "content-type": "text/event-stream" },
+        }),
   stt: ({ fields }) =>
     fields.response_format === "text" ? new Response(`${transcript}\n`) : Response.json({ text: transcript }),
   tts: async ({ fields }) => {
