@@ -28,10 +28,10 @@ const settings = Layer.effect(
 ).pipe(Layer.provide(Settings.layer))
 
 /** A command has no database, so it learns for itself alone. */
-const providers = Layer.provide(Providers.layer, Lessons.layerMemory)
+const providers = Providers.layer.pipe(Layer.provide(Lessons.layerMemory), Layer.provideMerge(Ffmpeg.layer))
 
 /** What a single stage of a turn needs: neither the database nor the port. */
-export const layer = Layer.mergeAll(providers, Ffmpeg.layer, DecodingSlots.layer, Agents.layer).pipe(
+export const layer = Layer.mergeAll(providers, DecodingSlots.layer, Agents.layer).pipe(
   Layer.provideMerge(Telemetry.onlyWarnings),
   Layer.provideMerge(settings),
   Layer.provideMerge(BunContext.layer),

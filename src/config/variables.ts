@@ -73,6 +73,11 @@ export const tts = stageVariables("TTS", {
 })
 export const ttsOptions = {
   ttsVoice: variable("TTS_VOICE", text, { default: "alloy", description: "The voice." }),
+  ttsFormat: optional("TTS_FORMAT", oneOf("mp3", "opus", "aac", "flac", "wav", "pcm"), {
+    unset: "`mp3` for clients that get MP3, otherwise `pcm`; another if the server refuses it",
+    description:
+      "The `response_format` of speech requests. Speech in another format than that of the reply is converted.",
+  }),
 }
 
 export const conversation = {

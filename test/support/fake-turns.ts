@@ -152,7 +152,13 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
           update: () => unused,
           remove: () => unused,
         }),
-        Layer.succeed(Ffmpeg, { decode: () => unused, reencode: () => unused }),
+        Layer.succeed(Ffmpeg, {
+          decode: () => unused,
+          reencode: () => unused,
+          startConversion: () => {
+            throw new Error("not used by these tests")
+          },
+        }),
         Layer.succeed(DecodingSlots, { withSlot: (_, effect) => effect }),
       ),
     ),
