@@ -60,7 +60,7 @@ export const speakText = Effect.fnUntraced(function* (text: string, format: Spok
   const { configured } = yield* Agents
   const chunks: Array<Uint8Array> = []
   yield* speak(
-    toSegments(Stream.make(text)),
+    toSegments(Stream.make(text), configured.speaking.maxCharacters),
     synthesizer,
     { turnId: newId(TurnId), format, streaming: false, ...configured.speaking },
     { onAudio: (bytes) => Effect.sync(() => chunks.push(bytes)), onSegmentDone: () => Effect.void },

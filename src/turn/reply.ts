@@ -139,7 +139,7 @@ const tryRound = (ports: Ports, context: ReplyContext) =>
       Effect.tapError((error) => (log.state().isSent ? Effect.void : Deferred.fail(broken, error))),
     )
     yield* Effect.forkScoped(Mailbox.into(generating, texts))
-    const segments = placed(toSegments(Mailbox.toStream(texts)))
+    const segments = placed(toSegments(Mailbox.toStream(texts), context.agent.speaking.maxCharacters))
     if (log.state().output.format === "none") {
       return yield* Stream.runForEach(segments, ({ end }) =>
         log.append({ _tag: "SpokenTo", text: end, ms: 0 }),

@@ -17,7 +17,11 @@ beforeAll(async () => {
   second = await startUpstream()
   service = await startTurns({
     speed: 10,
-    env: { TTS_FALLBACK_BASE_URL: second.baseUrl, TTS_FALLBACK_API_KEY: "sk-second" },
+    env: {
+      TTS_FALLBACK_BASE_URL: second.baseUrl,
+      TTS_FALLBACK_API_KEY: "sk-second",
+      TTS_MAX_CHARACTERS: "100",
+    },
   })
   key = await service.register()
   recording = await wav16k()
@@ -105,6 +109,18 @@ describe.each(renderings)("as %s", (accept) => {
       await expectProblem(answer, { status: 500, code: "TTS_FAILED", message: /^(?!.*secret)/ })
     }
   })
+})
+
+test("no request for speech is over the limit of characters", async () => {
+  const text = `It is ${"long and ".repeat(60)}over. Short. ${"A sentence of many. ".repeat(12)}`
+  service.upstream.default("llm", { text })
+  // A provider with that limit.
+  service.upstream.default("tts", ({ input }) =>
+    input.length <= 100 ? { seconds: 0.4 } : { error: { status: 400, message: "input is too long" } },
+  )
+  const answer = await ask("application/json")
+  expect(await answer.json()).toMatchObject({ response: text })
+  expect(service.upstream.calls("tts").length).toBeGreaterThan(8)
 })
 
 test("a fallback server of another rate continues the reply", async () => {
