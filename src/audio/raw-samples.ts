@@ -1,8 +1,11 @@
 import type { MediaType } from "./media-type.ts"
+import type { WavInfo } from "./wav.ts"
+
+type Encoding = "u8" | "s16le" | "s16be" | "s24le" | "s24be" | "s32le" | "f32le" | "f64le" | "mulaw" | "alaw"
 
 /** Samples without a header. ffmpeg's name of their encoding. */
 export interface RawSamples {
-  readonly demuxer: "s16le" | "s16be" | "s24be" | "mulaw" | "alaw"
+  readonly demuxer: Encoding
   /** Hz. */
   readonly sampleRate: number
   readonly channels: number
@@ -13,6 +16,31 @@ export const openAiPcm: RawSamples = { demuxer: "s16le", sampleRate: 24_000, cha
 
 export const isOpenAiPcm = ({ demuxer, sampleRate, channels }: RawSamples): boolean =>
   demuxer === openAiPcm.demuxer && sampleRate === openAiPcm.sampleRate && channels === openAiPcm.channels
+
+/** The encodings of a WAV, by format tag and bits of a sample. */
+const WAV_ENCODINGS: Readonly<Record<string, Encoding>> = {
+  "1/8": "u8",
+  "1/16": "s16le",
+  "1/24": "s24le",
+  "1/32": "s32le",
+  "3/32": "f32le",
+  "3/64": "f64le",
+  "6/8": "alaw",
+  "7/8": "mulaw",
+}
+/** The most channels that ffmpeg mixes without knowing their places. */
+const MAX_CHANNELS = 8
+
+/** The samples of a WAV; undefined for one that only its demuxer can read. */
+export const wavSamples = ({
+  formatTag,
+  bitsPerSample,
+  sampleRate,
+  channels,
+}: WavInfo): RawSamples | undefined => {
+  const demuxer = WAV_ENCODINGS[`${formatTag}/${bitsPerSample}`]
+  return demuxer === undefined || channels > MAX_CHANNELS ? undefined : { demuxer, sampleRate, channels }
+}
 
 const RAW_TYPES: Readonly<Record<string, RawSamples>> = {
   "audio/pcm": openAiPcm,
@@ -41,6 +69,6 @@ export const declaredSamples = (type: MediaType): RawSamples | undefined => {
     demuxer: raw.demuxer,
     sampleRate:
       numberIn(type, ["rate", "sample_rate", "sample-rate", "samplerate"], 4000, 384_000) ?? raw.sampleRate,
-    channels: numberIn(type, ["channels", "channel"], 1, 8) ?? raw.channels,
+    channels: numberIn(type, ["channels", "channel"], 1, MAX_CHANNELS) ?? raw.channels,
   }
 }

@@ -21,24 +21,21 @@ export const requestableFormats = ["mp3", "opus", "aac", "flac", "wav", "pcm"] a
 export type RequestedFormat = (typeof requestableFormats)[number]
 
 /** A name for the log. */
-export const nameOf = ({ demuxer }: SpeechInput): string =>
-  ({
-    wav: "WAV",
-    mp3: "MP3",
-    ogg: "Ogg",
-    flac: "FLAC",
-    matroska: "WebM",
-    mov: "MP4",
-    aac: "AAC",
-    aiff: "AIFF",
-    au: "AU",
-    caf: "CAF",
-    s16le: "PCM",
-    s16be: "PCM",
-    s24be: "PCM",
-    mulaw: "µ-law",
-    alaw: "A-law",
-  })[demuxer]
+export const nameOf = (input: SpeechInput): string =>
+  "sampleRate" in input ? "PCM" : FILE_NAMES[input.demuxer]
+
+const FILE_NAMES: Readonly<Record<SpeechFile["demuxer"], string>> = {
+  wav: "WAV",
+  mp3: "MP3",
+  ogg: "Ogg",
+  flac: "FLAC",
+  matroska: "WebM",
+  mov: "MP4",
+  aac: "AAC",
+  aiff: "AIFF",
+  au: "AU",
+  caf: "CAF",
+}
 
 type Signature = readonly [
   demuxer: SpeechFile["demuxer"],

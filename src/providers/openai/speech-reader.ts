@@ -3,7 +3,7 @@ import type { MediaType } from "../../audio/media-type.ts"
 import { makeMp3Joiner } from "../../audio/mp3.ts"
 import { frameAt, type Mp3Frame, sameFormat } from "../../audio/mp3-frame.ts"
 import { indexIsFirst, withIndexFirst } from "../../audio/mp4.ts"
-import { isOpenAiPcm } from "../../audio/raw-samples.ts"
+import { isOpenAiPcm, type RawSamples, wavSamples } from "../../audio/raw-samples.ts"
 import { identifySpeech, nameOf, type RequestedFormat, type SpeechInput } from "../../audio/speech-input.ts"
 import { encodedMp3, type SpeechOutput } from "../../audio/speech-output.ts"
 import { parseWav, type WavInfo } from "../../audio/wav.ts"
@@ -33,12 +33,9 @@ const maxErrorBytes = 64 * 1024
 /** The most that may precede the samples of a WAV that is read without ffmpeg, in bytes. */
 const maxWavHeaderBytes = 64 * 1024
 
-const isOpenAiWav = ({ formatTag, bitsPerSample, sampleRate, channels }: WavInfo) =>
-  formatTag === 1 && bitsPerSample === 16 && isOpenAiPcm({ demuxer: "s16le", sampleRate, channels })
-
 /**
  * Reads speech in whatever format it arrives, and passes it to `take` in the format of the reply. Audio that has this
- * format passes as it is, a WAV of the reply's samples without its header. All else is converted while it arrives.
+ * format passes as it is, and so do the samples of a WAV. All else is converted while it arrives.
  */
 export const makeSpeechReader = (
   { type, requested }: Answer,
@@ -67,8 +64,8 @@ export const makeSpeechReader = (
     return conversion.write
   }
 
-  /** The data of a WAV, up to the end that its header gives: text chunks may follow. */
-  const samplesOf = ({ dataOffset, dataBytes }: WavInfo): Receive => {
+  /** Passes on the data of a WAV, up to the end that its header gives: text chunks may follow. */
+  const dataOf = ({ dataOffset, dataBytes }: WavInfo, use: Receive): Receive => {
     let skip = dataOffset
     let left = dataBytes
     return (chunk) => {
@@ -76,7 +73,7 @@ export const makeSpeechReader = (
       skip -= from
       const samples = chunk.subarray(from, from + left)
       left -= samples.length
-      if (samples.length > 0) pass(samples)
+      if (samples.length > 0) use(samples)
     }
   }
 
@@ -84,10 +81,14 @@ export const makeSpeechReader = (
     const wav = parseWav(head, Number.MAX_SAFE_INTEGER)
     const isCut = Either.isLeft(wav) && wav.left === "truncated"
     if (isCut && !isWhole && head.length < maxWavHeaderBytes) return undefined
-    return output.format === "pcm" && Either.isRight(wav) && isOpenAiWav(wav.right)
-      ? samplesOf(wav.right)
-      : convert({ demuxer: "wav" })
+    const samples = Either.isRight(wav) ? wavSamples(wav.right) : undefined
+    if (Either.isLeft(wav) || samples === undefined) return convert({ demuxer: "wav" })
+    // Without its header: ffmpeg's demuxer reads 64 KB of some WAVs before its first output.
+    return dataOf(wav.right, receiveSamples(samples))
   }
+
+  const receiveSamples = (samples: RawSamples): Receive =>
+    output.format === "pcm" && isOpenAiPcm(samples) ? pass : convert(samples)
 
   /** The first frame; undefined if it is not in the bytes so far. */
   const firstFrame = (isWhole: boolean): Mp3Frame | undefined => {
@@ -127,7 +128,7 @@ export const makeSpeechReader = (
     if (found.demuxer === "wav") return receiveWav(isWhole)
     if (found.demuxer === "mp3") return receiveMp3(isWhole)
     if (found.demuxer === "mov") return receiveMp4(isWhole)
-    return output.format === "pcm" && "sampleRate" in found && isOpenAiPcm(found) ? pass : convert(found)
+    return "sampleRate" in found ? receiveSamples(found) : convert(found)
   }
 
   const identify = (isWhole: boolean) => {

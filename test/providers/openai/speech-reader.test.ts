@@ -203,7 +203,7 @@ describe("an answer that is not audio", () => {
     ],
     ["nothing", "audio/mpeg", new Uint8Array(0), "no audio in it"],
     ["an empty WAV", "audio/wav", Buffer.concat([riff]), "WAV that cannot be decoded"],
-    ["half a sample", "audio/pcm", Uint8Array.of(7), "PCM that cannot be decoded"],
+    ["half a sample", "audio/pcm", Uint8Array.of(7), "no audio in it (PCM)"],
   ])("%s", async (_, type, body, reason) => {
     const { problems } = await read("mp3", [{ type, body }])
     expect(problems).toEqual([reason])
