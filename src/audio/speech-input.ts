@@ -3,10 +3,11 @@ import type { MediaType } from "./media-type.ts"
 import { frameAt, tagAt } from "./mp3-frame.ts"
 import { isText, kindOfText } from "./not-audio.ts"
 import { declaredSamples, openAiPcm, type RawSamples } from "./raw-samples.ts"
+import { type Demuxer, signatureOf } from "./sniff.ts"
 
 /** An audio file. ffmpeg's name of the demuxer that reads it. */
 export interface SpeechFile {
-  readonly demuxer: "wav" | "mp3" | "ogg" | "flac" | "matroska" | "mov" | "aac" | "aiff" | "au" | "caf"
+  readonly demuxer: Demuxer | "aac" | "aiff" | "au" | "caf"
 }
 
 export type SpeechInput = SpeechFile | RawSamples
@@ -38,17 +39,12 @@ const FILE_NAMES: Readonly<Record<SpeechFile["demuxer"], string>> = {
 }
 
 type Signature = readonly [
-  demuxer: SpeechFile["demuxer"],
+  demuxer: "aiff" | "au" | "caf",
   ...ReadonlyArray<readonly [at: number, text: string]>,
 ]
 
-/** RF64 and BW64 are WAV with 64-bit sizes, RIFX is big-endian. */
+/** Of the formats that are not accepted as recordings. */
 const SIGNATURES: ReadonlyArray<Signature> = [
-  ...["RIFF", "RF64", "BW64", "RIFX"].map((id): Signature => ["wav", [0, id], [8, "WAVE"]]),
-  ["ogg", [0, "OggS"]],
-  ["flac", [0, "fLaC"]],
-  ["matroska", [0, "\x1a\x45\xdf\xa3"]],
-  ["mov", [4, "ftyp"]],
   ["aiff", [0, "FORM"], [8, "AIFF"]],
   ["aiff", [0, "FORM"], [8, "AIFC"]],
   ["au", [0, ".snd"]],
@@ -61,6 +57,8 @@ const latin1 = (bytes: Uint8Array, from: number, to: number) =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1", from, to)
 
 const signed = (head: Uint8Array): SpeechFile | undefined => {
+  const demuxer = signatureOf(head)
+  if (demuxer !== undefined) return { demuxer }
   const found = SIGNATURES.find(([, ...parts]) =>
     parts.every(([at, text]) => latin1(head, at, at + text.length) === text),
   )
