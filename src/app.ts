@@ -28,7 +28,10 @@ import * as Telemetry from "./telemetry.ts"
 import * as TempFolder from "./temp-folder.ts"
 import { Turns } from "./turn/turns.ts"
 
-const providers = Providers.layer.pipe(Layer.provide(Lessons.layer), Layer.provideMerge(Postgres.layer))
+const providers = Providers.layer.pipe(
+  Layer.provide(Lessons.layer),
+  Layer.provideMerge(Layer.merge(Postgres.layer, Ffmpeg.layer)),
+)
 
 const account = Layer.provideMerge(AccountExport.layer, Keys.layer)
 
@@ -40,14 +43,7 @@ export const layer = Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.la
   Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer)),
   Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
   Layer.provideMerge(
-    Layer.mergeAll(
-      providers,
-      Ffmpeg.layer,
-      Admission.layer,
-      DecodingSlots.layer,
-      Uploads.layer,
-      Agents.layer,
-    ),
+    Layer.mergeAll(providers, Admission.layer, DecodingSlots.layer, Uploads.layer, Agents.layer),
   ),
   Layer.provideMerge(TempFolder.layer),
   Layer.provideMerge(Telemetry.lastLine),

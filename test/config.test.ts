@@ -41,6 +41,8 @@ const defaults = {
   llmThinkingTimeout: Duration.seconds(60),
   tts: offline("tts-1", 10),
   ttsVoice: "alloy",
+  ttsMaxCharacters: Option.none(),
+  ttsFormat: Option.none(),
   systemPrompt: Option.some(
     "You are a helpful voice assistant. Keep responses concise and natural for voice conversation. Maximum 2-3 sentences.",
   ),
@@ -148,6 +150,14 @@ const variables: Record<
     wrong: [["x"], "a number"],
   },
   TTS_VOICE: { right: ["nova", { ttsVoice: "nova" }] },
+  TTS_MAX_CHARACTERS: {
+    right: ["200", { ttsMaxCharacters: Option.some(200) }],
+    wrong: [["49", "4097", "many"], "a whole number from 50 to 4096"],
+  },
+  TTS_FORMAT: {
+    right: ["wav", { ttsFormat: Option.some("wav") }],
+    wrong: [["ogg", "WAV 24"], "one of mp3, opus, aac, flac, wav, pcm"],
+  },
   SYSTEM_PROMPT: { right: ["Be brief.", { systemPrompt: Option.some("Be brief.") }] },
   CONTEXT_MESSAGES: {
     right: ["0", { contextMessages: 0 }],

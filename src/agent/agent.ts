@@ -21,7 +21,12 @@ export interface Agent {
     /** The limit of a reply. None: the server's own. */
     readonly maxTokens: Option.Option<number>
   }
-  readonly speaking: { readonly model: string; readonly voice: string }
+  readonly speaking: {
+    readonly model: string
+    readonly voice: string
+    /** The most characters of one request. None: as the segments are. */
+    readonly maxCharacters: Option.Option<number>
+  }
   /** The part of the session's history that the model sees: the newest whole turns within both limits. `maxTokens` is estimated. */
   readonly history: { readonly maxItems: number; readonly maxTokens: number }
   /** From the end of the upload to the first audio, or to the first text of a reply that is not spoken. */
@@ -53,7 +58,11 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
           temperature: settings.llmTemperature,
           maxTokens: settings.llmMaxTokens,
         },
-        speaking: { model: settings.tts.model, voice: settings.ttsVoice },
+        speaking: {
+          model: settings.tts.model,
+          voice: settings.ttsVoice,
+          maxCharacters: settings.ttsMaxCharacters,
+        },
         history: { maxItems: settings.contextMessages, maxTokens: settings.contextTokens },
         firstOutputTimeout: settings.turnTimeout,
       }

@@ -12,15 +12,20 @@ export interface Sniffed {
 /** RF64 and BW64 have 64-bit sizes (EBU Tech 3306, ITU-R BS.2088). RIFX is big-endian. */
 const waveFamily = ["RIFF", "RF64", "BW64", "RIFX"]
 
+/** The format whose signature starts at the first byte. Needs 12 bytes. MP3 has no signature. */
+export const signatureOf = (bytes: Uint8Array): Exclude<Demuxer, "mp3"> | undefined => {
+  const magic = (at: number, length = 4) => Buffer.from(bytes.subarray(at, at + length)).toString("latin1")
+  if (waveFamily.includes(magic(0)) && magic(8) === "WAVE") return "wav"
+  if (magic(0) === "fLaC") return "flac"
+  if (magic(0) === "OggS") return "ogg"
+  if (magic(0) === "\x1a\x45\xdf\xa3") return "matroska"
+  return magic(4) === "ftyp" ? "mov" : undefined
+}
+
 /** The format that starts at the first byte, or the MP3 that starts within these bytes. Undefined for any other. */
 export const sniff = (bytes: Uint8Array): Sniffed | undefined => {
-  const magic = (at: number, length = 4) => Buffer.from(bytes.subarray(at, at + length)).toString("latin1")
-  const at = 0
-  if (waveFamily.includes(magic(0)) && magic(8) === "WAVE") return { demuxer: "wav", at }
-  if (magic(0) === "fLaC") return { demuxer: "flac", at }
-  if (magic(0) === "OggS") return { demuxer: "ogg", at }
-  if (magic(0) === "\x1a\x45\xdf\xa3") return { demuxer: "matroska", at }
-  if (magic(4) === "ftyp") return { demuxer: "mov", at }
+  const demuxer = signatureOf(bytes)
+  if (demuxer !== undefined) return { demuxer, at: 0 }
   const frame = firstMp3Frame(bytes)
   return frame === undefined ? undefined : { demuxer: "mp3", at: frame }
 }

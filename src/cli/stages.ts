@@ -28,10 +28,10 @@ const settings = Layer.effect(
 ).pipe(Layer.provide(Settings.layer))
 
 /** A command has no database, so it learns for itself alone. */
-const providers = Layer.provide(Providers.layer, Lessons.layerMemory)
+const providers = Providers.layer.pipe(Layer.provide(Lessons.layerMemory), Layer.provideMerge(Ffmpeg.layer))
 
 /** What a single stage of a turn needs: neither the database nor the port. */
-export const layer = Layer.mergeAll(providers, Ffmpeg.layer, DecodingSlots.layer, Agents.layer).pipe(
+export const layer = Layer.mergeAll(providers, DecodingSlots.layer, Agents.layer).pipe(
   Layer.provideMerge(Telemetry.onlyWarnings),
   Layer.provideMerge(settings),
   Layer.provideMerge(BunContext.layer),
@@ -60,7 +60,7 @@ export const speakText = Effect.fnUntraced(function* (text: string, format: Spok
   const { configured } = yield* Agents
   const chunks: Array<Uint8Array> = []
   yield* speak(
-    toSegments(Stream.make(text)),
+    toSegments(Stream.make(text), configured.speaking.maxCharacters),
     synthesizer,
     { turnId: newId(TurnId), format, streaming: false, ...configured.speaking },
     { onAudio: (bytes) => Effect.sync(() => chunks.push(bytes)), onSegmentDone: () => Effect.void },

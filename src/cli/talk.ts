@@ -86,18 +86,22 @@ const takeTurn = Effect.fnUntraced(function* ({ path, url, apiKey, sessionId, ou
   const { stt, llmTtft, ttsTtfb, firstAudio, total } = turn.timings
   note(`speech recognition took ${seconds(stt)}`)
   note(`first word of the model after ${seconds(llmTtft)}`)
-  note(`first sound of the voice after ${seconds(ttsTtfb)}, ${seconds(firstAudio)} after the upload`)
+  note(
+    speech.length > 0
+      ? `first sound of the voice after ${seconds(ttsTtfb)}, ${seconds(firstAudio)} after the upload`
+      : "the reply has nothing to speak",
+  )
   note(`total ${seconds(total)}`)
-  if (Option.isSome(output)) {
+  if (Option.isSome(output) && speech.length > 0) {
     yield* writeOutput(output.value, Buffer.concat(speech))
     note(`saved ${output.value}`)
-  } else if (player === undefined && !json) {
+  } else if (Option.isNone(output) && player === undefined && !json) {
     yield* Console.error(
       "  No player is installed. Install ffmpeg or mpg123, or save the reply with --output.",
     )
   }
   if (json) {
-    const saved = Option.isSome(output) ? { output: output.value } : {}
+    const saved = Option.isSome(output) && speech.length > 0 ? { output: output.value } : {}
     yield* Console.log(JSON.stringify({ file: path, ...turn, ...saved }))
   }
   return { sessionId: turn.sessionId, heard: player?.ended ?? Effect.void }

@@ -78,6 +78,16 @@ export const tts = stageVariables("TTS", {
 })
 export const ttsOptions = {
   ttsVoice: variable("TTS_VOICE", text, { default: "alloy", description: "The voice." }),
+  ttsMaxCharacters: optional("TTS_MAX_CHARACTERS", whole(50, 4096), {
+    unset: "about 400, in a language without spaces about 130",
+    description:
+      "The most characters of one speech request, for a provider with a limit. A longer sentence is cut at a clause or a word.",
+  }),
+  ttsFormat: optional("TTS_FORMAT", oneOf("mp3", "opus", "aac", "flac", "wav", "pcm"), {
+    unset: "`mp3` for clients that get MP3, otherwise `pcm`; another if the server refuses it",
+    description:
+      "The `response_format` of speech requests. Speech in another format than that of the reply is converted.",
+  }),
 }
 
 export const conversation = {

@@ -2,13 +2,15 @@ import { Context, Duration, Effect, Either, Layer, Match, Option, Schema } from 
 import type { Recording } from "../audio/container.ts"
 import { InvalidAudio } from "../audio/errors.ts"
 import { type Pcm16k, pcm16k } from "../audio/pcm.ts"
+import { openAiPcm } from "../audio/raw-samples.ts"
 import type { Demuxer } from "../audio/sniff.ts"
 import type { SpokenFormat } from "../audio/speech-joiner.ts"
+import { encodedMp3 } from "../audio/speech-output.ts"
 import { Settings } from "../config.ts"
+import { makeStartConversion, type StartConversion } from "./convert.ts"
 import { type DecoderOptions, startDecoder } from "./decoder.ts"
 import { directWav, readSamples } from "./direct-wav.ts"
 import { probeFfmpeg } from "./probe.ts"
-import { reencode } from "./reencode.ts"
 import { type FfmpegFailure, hostBounds, makeStartFfmpeg } from "./sandbox.ts"
 import { makeWarmDecoders } from "./warm-decoders.ts"
 
@@ -131,14 +133,32 @@ const makeFfmpeg = Effect.fnUntraced(function* ({ ffmpegPath, ffmpegWarm, maxAud
     }).pipe(Effect.map(pcm16k)),
   )
 
-  return {
-    decode,
-    reencode: Effect.fn("Ffmpeg.reencode")((speech: Uint8Array, from: SpokenFormat, to: SpokenFormat) =>
-      from === to
-        ? Effect.succeed(speech)
-        : reencode(start, speech, from, to).pipe(Effect.timeout(timeout), Effect.orDie),
-    ),
-  }
+  const startConversion = makeStartConversion(start)
+
+  /** Speech that a joiner cleaned, so an ffmpeg that fails on it is a defect. */
+  const reencode: Ffmpeg["Type"]["reencode"] = Effect.fn("Ffmpeg.reencode")((speech, from, to) => {
+    if (from === to) return Effect.succeed(speech)
+    const chunks: Array<Uint8Array> = []
+    return Effect.acquireUseRelease(
+      Effect.sync(() =>
+        startConversion(
+          from === "pcm" ? openAiPcm : { demuxer: "mp3" },
+          to === "pcm" ? "pcm" : encodedMp3,
+          (bytes) => chunks.push(bytes),
+        ),
+      ),
+      ({ write, end }) =>
+        Effect.promise(async () => {
+          write(speech)
+          const ending = await end()
+          if (Either.isLeft(ending)) throw new Error(`ffmpeg could not re-encode speech: ${ending.left._tag}`)
+          return Buffer.concat(chunks)
+        }),
+      ({ kill }) => Effect.promise(kill),
+    ).pipe(Effect.timeout(timeout), Effect.orDie)
+  })
+
+  return { decode, reencode, startConversion }
 })
 
 /**
@@ -156,6 +176,8 @@ export class Ffmpeg extends Context.Tag("voice-agent/Ffmpeg")<
     readonly decode: (recording: Recording) => Effect.Effect<Pcm16k, InvalidAudio | FfmpegKilled>
     /** Re-encodes speech that a joiner produced. Any failure is a defect. */
     readonly reencode: (speech: Uint8Array, from: SpokenFormat, to: SpokenFormat) => Effect.Effect<Uint8Array>
+    /** Starts to convert the speech of a provider. The caller must kill what it starts. */
+    readonly startConversion: StartConversion
   }
 >() {
   /** Fails if no ffmpeg runs, so that the service does not start without one. */

@@ -5,6 +5,8 @@ const exposed = [
   "X-Turn-Id",
   "X-Transcript",
   "X-Transcript-Truncated",
+  "X-Response",
+  "X-Response-Truncated",
   "X-Request-Id",
   "Retry-After",
   "RateLimit-Policy",

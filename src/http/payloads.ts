@@ -134,7 +134,8 @@ export const TurnResponse = Schema.Struct({
   transcript: TurnCompleted.fields.transcript,
   response: TurnCompleted.fields.response,
   audio: Schema.NullOr(Audio).annotations({
-    description: "The whole spoken reply. Null where the request asked for text only.",
+    description:
+      "The whole spoken reply. Null if the request asked for text only, or if the reply has nothing to speak.",
   }),
   timings: Timings,
   usage: Usage,

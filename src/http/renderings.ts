@@ -1,4 +1,6 @@
 import { Chunk, Effect, Option, type Scope, Stream } from "effect"
+import { silence } from "../audio/quiet.ts"
+import type { SpokenFormat } from "../audio/speech-joiner.ts"
 import { wavHeader } from "../audio/wav.ts"
 import { TurnCancelled } from "../conversation/stored-turn.ts"
 import type { TurnError } from "../turn/errors.ts"
@@ -14,18 +16,18 @@ type Rendering = (
   turn: Pick<Turn, "events" | "state">,
 ) => Effect.Effect<Rendered<TurnError>, TurnError, Scope.Scope>
 
-/** The longest X-Transcript, in bytes as encoded: proxies refuse responses with more than 4 to 8 KB of headers. */
-const transcriptHeaderBytes = 2048
+/** The longest text in a header, in bytes as encoded: proxies refuse responses with more than 4 to 8 KB of headers. */
+const textHeaderBytes = 2048
 
 /**
  * Percent-encodes, as UTF-8, what a header cannot hold: `%`, control characters and everything that is not printable
  * ASCII. decodeURIComponent gives the text back. A text that is too long is cut between characters.
  */
-const encodeTranscript = (transcript: string): { readonly value: string; readonly truncated: boolean } => {
+const encodeText = (text: string): { readonly value: string; readonly truncated: boolean } => {
   let value = ""
-  for (const character of transcript.toWellFormed()) {
+  for (const character of text.toWellFormed()) {
     const encoded = /^[ -$&-~]$/.test(character) ? character : encodeURIComponent(character)
-    if (value.length + encoded.length > transcriptHeaderBytes) return { value, truncated: true }
+    if (value.length + encoded.length > textHeaderBytes) return { value, truncated: true }
     value += encoded
   }
   return { value, truncated: false }
@@ -43,23 +45,43 @@ const headersOf = (state: TurnState): Record<string, string> => ({
   ...(Option.isSome(state.replayOf) ? { "idempotent-replayed": "true" } : {}),
 })
 
-const transcriptHeaders = (state: TurnState): Record<string, string> => {
-  const { value, truncated } = encodeTranscript(transcriptOf(state))
-  return { "x-transcript": value, ...(truncated ? { "x-transcript-truncated": "true" } : {}) }
+const textHeaders = (name: string, text: string): Record<string, string> => {
+  const { value, truncated } = encodeText(text)
+  return { [name]: value, ...(truncated ? { [`${name}-truncated`]: "true" } : {}) }
 }
+
+const transcriptHeaders = (state: TurnState) => textHeaders("x-transcript", transcriptOf(state))
+
+const nothing = new Uint8Array(0)
 
 const audioOf = (event: TurnEvent) => (event._tag === "Audio" ? Option.some(event.bytes) : Option.none())
 
-/** Audio as it arrives. The response starts with the first audio, so a failure before it has an HTTP status. */
+/**
+ * Audio as it arrives. The response starts with the first audio, so a failure before it has an HTTP status. A reply that
+ * has no audio is saved by then: the response is a short silence, and the reply's text is in its headers.
+ */
 const asAudio =
-  (contentType: string, start: Uint8Array): Rendering =>
+  (
+    contentType: string,
+    { format }: { readonly format: SpokenFormat },
+    start: Uint8Array = nothing,
+  ): Rendering =>
   (turn) =>
     Effect.gen(function* () {
       const [, rest] = yield* splitBefore(turn.events, ({ _tag }) => _tag === "Audio")
       const state = turn.state()
+      const isSpoken = Option.isSome(state.firstAudioAt)
       return {
-        headers: { ...headersOf(state), ...transcriptHeaders(state), "content-type": contentType },
-        body: Stream.concat(Stream.make(start), Stream.filterMap(rest, audioOf)),
+        headers: {
+          ...headersOf(state),
+          ...transcriptHeaders(state),
+          ...(isSpoken ? {} : textHeaders("x-response", state.reply)),
+          "content-type": contentType,
+        },
+        body: Stream.concat(
+          Stream.make(start),
+          isSpoken ? Stream.filterMap(rest, audioOf) : Stream.make(silence(format)),
+        ),
       }
     })
 
@@ -97,21 +119,19 @@ const rendering = (output: OutputOptions, render: Rendering) => ({
     render({ events: uninterrupted(events), state }),
 })
 
-const nothing = new Uint8Array(0)
-
-const mp3: OutputOptions = { format: "mp3", streamsText: false, streaming: true }
-const pcm: OutputOptions = { ...mp3, format: "pcm" }
+const mp3 = { format: "mp3", streamsText: false, streaming: true } as const satisfies OutputOptions
+const pcm = { ...mp3, format: "pcm" } as const satisfies OutputOptions
 
 /** The rendering of each media type, and the output that it requires of the turn. */
 export const renderings: {
   readonly [type in MediaType]: { readonly output: OutputOptions; readonly render: Rendering }
 } = {
-  "audio/mpeg": rendering(mp3, asAudio("audio/mpeg", nothing)),
+  "audio/mpeg": rendering(mp3, asAudio("audio/mpeg", mp3)),
   "audio/wav": rendering(
     pcm,
-    asAudio("audio/wav", wavHeader({ sampleRate: 24_000, channels: 1, bitsPerSample: 16 })),
+    asAudio("audio/wav", pcm, wavHeader({ sampleRate: 24_000, channels: 1, bitsPerSample: 16 })),
   ),
-  "audio/pcm": rendering(pcm, asAudio("audio/pcm", nothing)),
+  "audio/pcm": rendering(pcm, asAudio("audio/pcm", pcm)),
   "application/json": rendering({ ...mp3, streaming: false }, asJson),
   "text/event-stream": rendering({ ...mp3, streamsText: true }, asEvents(headersOf)),
 }

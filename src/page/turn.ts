@@ -112,7 +112,7 @@ export const takeTurn = (
     isAnswered = true
     playback.end()
     if (isCurrent && isSilent) display.show("idle")
-    view.completes(turn.timings, again)
+    view.completes(turn.timings, speech.length > 0 ? again : undefined)
     display.announce(turn.response)
     conversation.timed(turn.timings)
     context.onTurn(turn)

@@ -1,5 +1,6 @@
 import { Context, Effect, Layer } from "effect"
 import { type ServerSettings, Settings } from "../config.ts"
+import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { Stage } from "../schema.ts"
 import { cleanReplies, LanguageModel } from "./language-model.ts"
 import { Lessons } from "./lessons.ts"
@@ -84,6 +85,7 @@ export const layer = Layer.scopedContext(
   Effect.gen(function* () {
     const settings = yield* Settings
     const lessons = yield* Lessons
+    const { startConversion } = yield* Ffmpeg
     const engines = yield* Effect.cached(startOfflineEngines(settings))
     const servers = <Call>(
       stage: Stage,
@@ -110,7 +112,11 @@ export const layer = Layer.scopedContext(
       (client) => cleanReplies(generateWith(client)),
       (own) => cleanReplies(own.generate),
     )
-    const speak = yield* servers("tts", speakWith, (own) => own.speak)
+    const speak = yield* servers(
+      "tts",
+      (client) => speakWith(client, { startConversion, format: settings.ttsFormat }),
+      (own) => own.speak,
+    )
     return Context.make(Transcriber, makeTranscriber(transcribe)).pipe(
       Context.add(LanguageModel, makeLanguageModel(generate)),
       Context.add(Synthesizer, makeSynthesizer(speak)),

@@ -1,5 +1,5 @@
 import { Context, Effect, Layer } from "effect"
-import type { SpokenFormat } from "../audio/speech-joiner.ts"
+import type { SpeechOutput } from "../audio/speech-output.ts"
 import type { TurnId } from "../schema.ts"
 import type { ProviderError } from "./errors.ts"
 import { makeScript, wait } from "./fake.ts"
@@ -9,7 +9,8 @@ export interface SpeakOptions {
   readonly turnId: TurnId
   readonly model: string
   readonly voice: string
-  readonly format: SpokenFormat
+  /** The format in which `OnAudio` gets the audio, whatever the server sends. */
+  readonly output: SpeechOutput
   /** Called with the text of each request to a server: the request to the fallback is paid for too. */
   readonly onRequest?: (text: string) => void
 }
@@ -35,15 +36,15 @@ export class Synthesizer extends Context.Tag("voice-agent/Synthesizer")<
   Synthesizer,
   {
     /**
-     * One try. Calls `open` once for each server that it tries; the result takes the audio of that server. Succeeds with
-     * the format of the audio once all of it has arrived. The caller retries, because only the caller knows whether the
+     * One try. Calls `open` once for each server that it tries; the result takes the audio of that server. Succeeds once
+     * all of it has arrived. The caller retries, because only the caller knows whether the
      * client got a part of the audio: see `retryPolicy`.
      */
     readonly speak: (
       text: string,
       options: SpeakOptions,
       open: () => OnAudio,
-    ) => Effect.Effect<SpokenFormat, ProviderError>
+    ) => Effect.Effect<void, ProviderError>
     /** True while the circuit breaker keeps requests from every server of this stage. */
     readonly isDown: Effect.Effect<boolean>
   }
@@ -62,7 +63,7 @@ export class Synthesizer extends Context.Tag("voice-agent/Synthesizer")<
           yield* wait(afterMs)
           take(bytes)
         }
-        return fail === undefined ? options.format : yield* fail
+        if (fail !== undefined) return yield* fail
       }),
       isDown: Effect.succeed(false),
     })

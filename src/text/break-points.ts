@@ -57,15 +57,29 @@ const graphemeStart = (text: string, at: number): number => {
 
 /**
  * Where to cut `text`, whose spoken length is `size`, so that it is at most `most`: after the last clause that leaves at
- * least `least`; from twice `most` on at a word; from UNITS_MAX on at a grapheme. 0 if it should not be cut yet.
+ * least `least`; from twice `most` on at a word; from UNITS_MAX on at a grapheme. A text of more than `limit` units is
+ * always cut, and within the limit. 0 if it should not be cut yet.
  */
-export const clauseEnd = (text: string, size: number, most: number, least: number): number => {
-  const clause = lastClause(text.slice(0, unitsFor(text, most)), least)
+export const clauseEnd = (text: string, size: number, most: number, least: number, limit: number): number => {
+  const clause = lastClause(text.slice(0, Math.min(unitsFor(text, most), limit)), least)
   if (clause > 0) return clause
-  if (size <= 2 * most) return 0
-  const word = lastWord(text.slice(0, unitsFor(text, 2 * most)))
+  if (size <= 2 * most && text.length <= limit) return 0
+  const word = lastWord(text.slice(0, Math.min(unitsFor(text, 2 * most), limit)))
   if (word > 0) return word
-  return text.length > UNITS_MAX ? graphemeStart(text, UNITS_MAX) : 0
+  const longest = Math.min(UNITS_MAX, limit)
+  return text.length > longest ? graphemeStart(text, longest) : 0
+}
+
+/** The parts of a text, each of at most `limit` units: cut at clauses, or else at words or graphemes. */
+export const partsOf = (text: string, limit: number, least: number): ReadonlyArray<string> => {
+  const parts: Array<string> = []
+  let rest = text
+  while (rest.length > limit) {
+    const cut = clauseEnd(rest, 0, limit * WIDE_SIZE, least, limit)
+    parts.push(rest.slice(0, cut).trim())
+    rest = rest.slice(cut).trim()
+  }
+  return [...parts, rest]
 }
 
 /** Where to cut an incomplete sentence: after its last clause of at least `least`, or before its last word. */

@@ -1,9 +1,12 @@
-import { clauseEnd, spokenLength, wordEnd } from "./break-points.ts"
+import { clauseEnd, partsOf, spokenLength, wordEnd } from "./break-points.ts"
 import { closesFence, mayCloseFence, mayOpenFence, openingFence } from "./code-fence.ts"
 import { CANDIDATE, judge } from "./sentence-end.ts"
 import { toSpokenText } from "./spoken-text.ts"
 
-/** The text of one text-to-speech request. The `text` of all segments, joined, is the reply as the model wrote it. */
+/**
+ * The text of one text-to-speech request. The `text` of all segments, joined, is the reply as the model wrote it. Where
+ * only the words to speak had to be cut, the last part has the whole `text`, and those before it have "".
+ */
 export interface Segment {
   readonly index: number
   readonly text: string
@@ -27,6 +30,8 @@ export interface SegmenterState {
   readonly startsLine: boolean
   /** The marks that opened the current code fence. "" outside code. */
   readonly fence: string
+  /** The most UTF-16 units of a segment's `spoken`. */
+  readonly limit: number
 }
 
 export const initialState: SegmenterState = {
@@ -39,6 +44,7 @@ export const initialState: SegmenterState = {
   tailSize: 0,
   startsLine: true,
   fence: "",
+  limit: Number.POSITIVE_INFINITY,
 }
 
 /**
@@ -60,11 +66,21 @@ const LEAST_FRAGMENT = 20
 type Draft = { -readonly [K in keyof SegmenterState]: SegmenterState[K] } & { readonly out: Array<Segment> }
 
 const release = (draft: Draft): void => {
-  draft.out.push({ index: draft.index, text: draft.ready, spoken: draft.spoken })
-  draft.index += 1
+  // Cleaning may add to a text that was within the limit.
+  const parts = partsOf(draft.spoken, draft.limit, LEAST_FRAGMENT)
+  parts.forEach((spoken, i) => {
+    draft.out.push({ index: draft.index, text: i + 1 < parts.length ? "" : draft.ready, spoken })
+    draft.index += 1
+  })
   draft.ready = ""
   draft.spoken = ""
   draft.readySize = 0
+}
+
+/** Whether `length` more units, of the size `size`, are too long for the segment. */
+const overfills = (draft: Draft, length: number, size: number): boolean => {
+  const joined = draft.spoken === "" ? length : draft.spoken.length + 1 + length
+  return draft.readySize + size > sizeOf(draft.index).most || joined > draft.limit
 }
 
 /** Moves the first `length` units of the tail to `ready`. */
@@ -88,12 +104,13 @@ const accept = (draft: Draft, length: number, spoken: string): void => {
 const shorten = (draft: Draft, length: number, size: number): number => {
   let left = length
   let leftSize = size
-  while (draft.readySize + leftSize > sizeOf(draft.index).most) {
+  while (overfills(draft, left, leftSize)) {
     if (draft.spoken !== "") {
       release(draft)
       continue
     }
-    const cut = clauseEnd(draft.tail.slice(0, left), leftSize, sizeOf(draft.index).most, LEAST_FRAGMENT)
+    const text = draft.tail.slice(0, left)
+    const cut = clauseEnd(text, leftSize, sizeOf(draft.index).most, LEAST_FRAGMENT, draft.limit)
     if (cut === 0) break
     leftSize -= spokenLength(draft.tail.slice(0, cut))
     left -= cut
@@ -107,7 +124,7 @@ const shorten = (draft: Draft, length: number, size: number): number => {
 const acceptSentence = (draft: Draft, length: number): void => {
   const left = shorten(draft, length, spokenLength(draft.tail.slice(0, length)))
   const spoken = toSpokenText(draft.tail.slice(0, left))
-  if (draft.spoken !== "" && draft.readySize + spokenLength(spoken) > sizeOf(draft.index).most) release(draft)
+  if (draft.spoken !== "" && overfills(draft, spoken.length, spokenLength(spoken))) release(draft)
   accept(draft, left, spoken)
   if (draft.readySize >= sizeOf(draft.index).enough) release(draft)
 }

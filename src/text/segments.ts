@@ -1,4 +1,4 @@
-import { Chunk, Clock, Effect, Stream } from "effect"
+import { Chunk, Clock, Effect, Option, Stream } from "effect"
 import { spokenLength } from "./break-points.ts"
 import {
   finish,
@@ -67,15 +67,19 @@ const advance = (pace: Pace, event: Event, now: number): readonly [Pace, Readonl
  * Cuts a stream of tokens into segments to speak. The first segment is the first sentence; later ones are whole sentences
  * of about 200 characters. A segment is emitted with the token that completes it. A sentence that does not end is cut at
  * a word once the released speech is about to run out. Order and text are unchanged, and a failure of the tokens follows
- * the segments that were complete before it.
+ * the segments that were complete before it. No segment speaks more than `maxCharacters` UTF-16 units.
  *
  * The tokens are read as they arrive, even if the segments are consumed slowly: the model never waits for the voice.
  */
-export const toSegments = <E, R>(tokens: Stream.Stream<string, E, R>): Stream.Stream<Segment, E, R> =>
+export const toSegments = <E, R>(
+  tokens: Stream.Stream<string, E, R>,
+  maxCharacters: Option.Option<number> = Option.none(),
+): Stream.Stream<Segment, E, R> =>
   Stream.asyncPush<Segment, E, R>(
     Effect.fnUntraced(function* (emit) {
       const scope = yield* Effect.scope
-      let pace: Pace = { segmenter: initialState, waitingSince: 0, spokenUntil: 0 }
+      const limit = Option.getOrElse(maxCharacters, () => initialState.limit)
+      let pace: Pace = { segmenter: { ...initialState, limit }, waitingSince: 0, spokenUntil: 0 }
       let isTimed = false
       const on = (event: Event): Effect.Effect<unknown> =>
         Effect.flatMap(Clock.currentTimeMillis, (now) => {

@@ -30,7 +30,7 @@ export const makeReplay = Effect.gen(function* () {
     log.push({ _tag: "Started", sessionId, turnId, replayOf: Option.some(timingsHad(stored)) })
     log.push({ _tag: "Heard", text: transcript, source: { bytes: 0, type: "replay" } })
     log.push({ _tag: "TextDelta", text: response })
-    if (speechFormat !== "none" && output.format !== "none") {
+    if (speechFormat !== "none" && output.format !== "none" && speech.length > 0) {
       const bytes =
         speechFormat === output.format
           ? speech

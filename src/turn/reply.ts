@@ -1,7 +1,7 @@
 import { Deferred, Effect, Mailbox, Stream } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import { promptTokens } from "../agent/prompt.ts"
-import { type ProviderError, wrongAnswer } from "../providers/errors.ts"
+import type { ProviderError } from "../providers/errors.ts"
 import type { LanguageModel, Prompt } from "../providers/language-model.ts"
 import { retryPolicy } from "../providers/retry.ts"
 import type { Synthesizer } from "../providers/synthesizer.ts"
@@ -93,7 +93,7 @@ const placed = <E, R>(segments: Stream.Stream<Segment, E, R>): Stream.Stream<Pla
     return [end, { ...segment, end }]
   })
 
-/** Speaks the segments as the model writes them. Fails if none of them contains words to speak. */
+/** Speaks the segments as the model writes them. A reply without words to speak (an emoji, code) has no audio. */
 const speakSegments = <E>(
   { synthesizer }: Ports,
   context: ReplyContext,
@@ -102,10 +102,13 @@ const speakSegments = <E>(
   const { turnId, agent, log } = context
   const { format, streaming } = log.state().output
   if (format === "none") return Effect.void
-  const requested = Stream.tap(segments, ({ index }) =>
-    Effect.sync(() => {
-      if (index === 0) log.push({ _tag: "StageStarted", stage: "tts" })
-    }),
+  const requested = segments.pipe(
+    Stream.filter(({ spoken }) => spoken !== ""),
+    Stream.tap(() =>
+      Effect.sync(() => {
+        if (log.state().stages.tts === undefined) log.push({ _tag: "StageStarted", stage: "tts" })
+      }),
+    ),
   )
   const onRequest = (text: string) => log.push({ _tag: "Used", usage: { charactersSpoken: text.length } })
   return speak(
@@ -123,12 +126,10 @@ const speakSegments = <E>(
       return logStage("tts", context, ok)
     }),
     Effect.zipRight(
-      Effect.suspend(() => {
+      Effect.sync(() => {
         const { audioMs, reply } = log.state()
-        if (audioMs === 0) return wrongAnswer("llm", "nothing in the reply can be spoken")
         // With the last audio the whole reply was spoken, also a code block at its end that has no audio.
         log.push({ _tag: "SpokenTo", text: reply.length, ms: audioMs })
-        return Effect.void
       }),
     ),
   )
@@ -141,7 +142,7 @@ const deliver = (
   texts: Mailbox.ReadonlyMailbox<string, ProviderError>,
 ) => {
   const { log } = context
-  const segments = placed(toSegments(Mailbox.toStream(texts)))
+  const segments = placed(toSegments(Mailbox.toStream(texts), context.agent.speaking.maxCharacters))
   return log.state().output.format === "none"
     ? Stream.runForEach(segments, ({ end }) => log.append({ _tag: "SpokenTo", text: end, ms: 0 }))
     : speakSegments(ports, context, segments)

@@ -1,5 +1,6 @@
 import { type Chunk, Effect, Fiber, Mailbox, Stream } from "effect"
-import { makeSpeechJoiner } from "../audio/speech-joiner.ts"
+import { makeSpeechJoiner, type SpokenFormat } from "../audio/speech-joiner.ts"
+import { makeSpeechOutput } from "../audio/speech-output.ts"
 import { type ProviderError, wrongAnswer } from "../providers/errors.ts"
 import { retryPolicy } from "../providers/retry.ts"
 import type { SpeakOptions, Synthesizer } from "../providers/synthesizer.ts"
@@ -15,7 +16,8 @@ interface SpeechHandlers<S> {
   readonly onSegmentDone: (segment: S) => Effect.Effect<unknown>
 }
 
-export interface SpeechOptions extends SpeakOptions {
+export interface SpeechOptions extends Omit<SpeakOptions, "output"> {
+  readonly format: SpokenFormat
   /**
    * True: audio is passed on as it arrives. False: a segment is passed on once all of it has arrived, so that a segment
    * that fails can be requested again.
@@ -33,12 +35,16 @@ export const speak = Effect.fn("speak")(function* <S extends Segment, E, R>(
   options: SpeechOptions,
   { onAudio, onSegmentDone }: SpeechHandlers<S>,
 ) {
+  // One for all segments, so that an MP3 of another format is converted to that of the first.
+  const output = makeSpeechOutput(options.format)
   // The mailbox holds one requested segment; one more waits to enter it.
   const ahead = yield* Mailbox.make<RequestedSegment<S>, E>({ capacity: segmentsAhead - 1 })
   const requestAll = segments.pipe(
     Stream.filter(({ spoken }) => spoken !== ""),
     Stream.runForEach((segment) =>
-      Effect.flatMap(request(synthesizer, segment, options), (requested) => ahead.offer(requested)),
+      Effect.flatMap(request(synthesizer, segment, { ...options, output }), (requested) =>
+        ahead.offer(requested),
+      ),
     ),
   )
   yield* Effect.forkScoped(Mailbox.into(requestAll, ahead))
@@ -46,14 +52,10 @@ export const speak = Effect.fn("speak")(function* <S extends Segment, E, R>(
   yield* drain(ahead.takeN(1), ({ segment, whole, take }) =>
     Effect.gen(function* () {
       if (!options.streaming) yield* whole
-      let sent = 0
-      const send = ({ bytes, ms }: ReturnType<typeof joiner.push>) => {
-        sent += bytes.length
-        return bytes.length === 0 ? Effect.void : onAudio(bytes, ms)
-      }
+      const send = ({ bytes, ms }: ReturnType<typeof joiner.push>) =>
+        bytes.length === 0 ? Effect.void : onAudio(bytes, ms)
       yield* drain(take(), (bytes) => send(joiner.push(bytes)))
       yield* send(joiner.endSegment())
-      if (sent === 0) return yield* wrongAnswer("tts", "MP3 of another format than the segments before")
       yield* onSegmentDone(segment)
     }),
   )
@@ -72,7 +74,7 @@ interface RequestedSegment<S> {
 const request = Effect.fnUntraced(function* <S extends Segment>(
   synthesizer: Synthesizer["Type"],
   segment: S,
-  options: SpeechOptions,
+  options: SpeechOptions & SpeakOptions,
 ) {
   const arrived = yield* Mailbox.make<Uint8Array, ProviderError>()
   let isTaken = false

@@ -18,7 +18,7 @@ afterAll(async () => {
 })
 
 const exposed =
-  "X-Session-Id, X-Turn-Id, X-Transcript, X-Transcript-Truncated, X-Request-Id, Retry-After, RateLimit-Policy, RateLimit, Server-Timing, Idempotent-Replayed"
+  "X-Session-Id, X-Turn-Id, X-Transcript, X-Transcript-Truncated, X-Response, X-Response-Truncated, X-Request-Id, Retry-After, RateLimit-Policy, RateLimit, Server-Timing, Idempotent-Replayed"
 
 /** Every kind of response: with and without a body, and errors before, in and after the routes. */
 const calls: ReadonlyArray<readonly [method: string, path: string, status: number]> = [

@@ -6,6 +6,7 @@ import * as BunContext from "@effect/platform-bun/BunContext"
 import { ConfigProvider, Effect, Layer, Schema, TestClock } from "effect"
 import { Settings } from "../../src/config.ts"
 import * as Postgres from "../../src/db/postgres.ts"
+import { Ffmpeg } from "../../src/ffmpeg/ffmpeg.ts"
 import { healthRoutes } from "../../src/http/health.ts"
 import * as Providers from "../../src/providers/layer.ts"
 import { Lessons } from "../../src/providers/lessons.ts"
@@ -131,7 +132,7 @@ describe("the result of GET /ready", () => {
     }
   })
   const parts = Layer.suspend(() =>
-    Layer.merge(Postgres.layer, Layer.provide(Providers.layer, Lessons.layerMemory)).pipe(
+    Layer.merge(Postgres.layer, Layer.provide(Providers.layer, [Ffmpeg.layer, Lessons.layerMemory])).pipe(
       Layer.provideMerge(Settings.layer),
       Layer.provideMerge(BunContext.layer),
       Layer.provide(

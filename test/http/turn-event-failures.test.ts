@@ -126,7 +126,6 @@ const failures: ReadonlyArray<Failure> = [
     1,
     "reply.delta",
   ],
-  ["the reply has nothing to speak", () => write({ text: "🎉" }), "LLM_FAILED", 1, "reply.delta"],
   ["TTS rejects the request", () => speak(0, fail.badRequest()), "INVALID_REQUEST", 1, "reply.delta"],
   ["TTS is down", () => speak(0, fail.status(500)), "TTS_FAILED", 1, "reply.delta"],
   ["TTS stalls", () => speak(0, fail.hang()), "TTS_FAILED", 1, "reply.delta"],

@@ -130,12 +130,6 @@ describe("a reply in segments", () => {
     expect(inputs.length).toBeGreaterThan(0)
     for (const input of inputs) expect(input).not.toMatch(unspeakable)
   })
-
-  test("a reply without speakable text is retried", async () => {
-    service.upstream.script("llm", [{ text: "🎉 👍" }, { text: "All right then." }])
-    const answer = await converse("application/json")
-    expect(await answer.json()).toMatchObject({ response: "All right then." })
-  })
 })
 
 describe("failures before any audio are retried", () => {

@@ -135,6 +135,19 @@ describe("talk", () => {
     expect(Bun.file(output).size).toBeGreaterThan(5000)
   })
 
+  test("shows a reply that has nothing to speak", async () => {
+    const home = newFolder()
+    const output = join(home, "answer.mp3")
+    service.upstream.script("llm", [{ text: "👍" }, { text: "👍" }])
+    const shown = await run(["talk", question, "--email", newEmail(), "-o", output], { home })
+    expect(shown).toMatchObject({ code: 0, stdout: `You:   ${DEFAULT_TRANSCRIPT}\nReply: 👍\n` })
+    expect(shown.stderr).toContain("the reply has nothing to speak")
+    expect(await Bun.file(output).exists()).toBe(false)
+    const [turn] = await turns([question, "-o", output], { home })
+    expect(turn).toMatchObject({ response: "👍" })
+    expect(turn?.output).toBeUndefined()
+  })
+
   test("several files are turns of one session", async () => {
     const home = newFolder()
     const all = await turns([question, followUp, "--email", newEmail(), "-o", join(home, "a.mp3")], { home })

@@ -81,7 +81,7 @@ describe("the fake language model", () => {
 })
 
 describe("the fake synthesizer", () => {
-  const options = { turnId, model: "m", voice: "alloy", format: "pcm" } as const
+  const options = { turnId, model: "m", voice: "alloy", output: { format: "pcm" } } as const
   const bytes = new Uint8Array([1, 2])
   const fake = Synthesizer.makeFake([
     { chunks: [{ bytes }, { afterMs: 20, bytes }] },
@@ -94,7 +94,7 @@ describe("the fake synthesizer", () => {
     return { chunks, isWhole: exit._tag === "Success" }
   })
   effectTest(
-    "gives the chunks at their times, then the format or the failure",
+    "gives the chunks at their times, then the end or the failure",
     Effect.gen(function* () {
       const first = yield* Effect.fork(speak)
       yield* TestClock.adjust("20 millis")

@@ -46,7 +46,7 @@ export const agent: Agent = {
   instructions: "Be brief.",
   hearing: { model: "ears", language: Option.some("en"), silenceDbfs: -60, maxSeconds: 10 },
   thinking: { model: "brain", temperature: Option.some(0.5), maxTokens: Option.some(50) },
-  speaking: { model: "mouth", voice: "calm" },
+  speaking: { model: "mouth", voice: "calm", maxCharacters: Option.none() },
   history: { maxItems: 20, maxTokens: 1000 },
   firstOutputTimeout: Duration.seconds(60),
 }
@@ -152,7 +152,13 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
           update: () => unused,
           remove: () => unused,
         }),
-        Layer.succeed(Ffmpeg, { decode: () => unused, reencode: () => unused }),
+        Layer.succeed(Ffmpeg, {
+          decode: () => unused,
+          reencode: () => unused,
+          startConversion: () => {
+            throw new Error("not used by these tests")
+          },
+        }),
         Layer.succeed(DecodingSlots, { withSlot: (_, effect) => effect }),
       ),
     ),

@@ -21,7 +21,7 @@ export interface Step {
   readonly noSpeechProb?: number
   /** The speech's length, instead of one that goes with the text. */
   readonly seconds?: number
-  /** The speech's very bytes. */
+  /** The speech's very bytes. Their Content-Type is that of the request, unless `headers` has another. */
   readonly audio?: Uint8Array
 
   /** From the whole request to the status line. */

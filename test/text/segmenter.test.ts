@@ -12,8 +12,8 @@ import {
 /** OpenAI's limit for the input of one text-to-speech request, in characters. */
 const INPUT_MAX = 4096
 
-const cut = (tokens: ReadonlyArray<string>): ReadonlyArray<Segment> => {
-  let state = initialState
+const cut = (tokens: ReadonlyArray<string>, limit = initialState.limit): ReadonlyArray<Segment> => {
+  let state: SegmenterState = { ...initialState, limit }
   const segments: Array<Segment> = []
   for (const token of tokens) {
     const [next, more] = push(state, token)
@@ -233,5 +233,72 @@ describe("for any reply in any tokens", () => {
   test("no cut splits a character in two, if the tokens do not", () => {
     const segments = cut([..."👍🏽".repeat(3000), ..."e\u0301".repeat(3000)])
     for (const segment of segments) expect(segment.text).toMatch(/^(?:👍🏽|e\u0301)*$/u)
+  })
+})
+
+describe("with a limit", () => {
+  const marks = `The answer is ${"one more thing and ".repeat(30)}that is all.`
+  test.each([
+    ["a sentence without marks", marks],
+    ["clauses", `${"This is a clause, ".repeat(40)}and the end.`],
+    ["short sentences", "A sentence of some length is here. ".repeat(30)],
+    ["Chinese", `${"今天天气很好，".repeat(60)}我们去公园。`],
+    ["Chinese without marks", `${"今天天气很好".repeat(80)}。`],
+    ["one long word", `${"abcdefghij".repeat(60)}.`],
+    ["emoji families and words", `${"word 👨‍👩‍👧‍👦 ".repeat(60)}end.`],
+    ["a list", "- An item of a list without a stop\n".repeat(20)],
+    ["a table", "| one | two | three |\n".repeat(30)],
+    ["links", "See [the long documentation](https://example.com/a/b/c) now. ".repeat(10)],
+    ["surrogate pairs", "𝒳".repeat(400)],
+  ])("%s", (_, text) => {
+    for (const limit of [50, 97, 200]) {
+      const segments = cut(words(text), limit)
+      const longest = Math.max(...segments.map(({ spoken }) => spoken.length))
+      expect({ limit, fits: longest <= limit }).toEqual({ limit, fits: true })
+      expect(joined(segments)).toBe(text)
+      expect(spoken(segments).every((each) => each.isWellFormed())).toBe(true)
+    }
+  })
+
+  test("a sentence without marks is cut between words", () => {
+    const segments = cut(words(marks), 200)
+    expect(spoken(segments).join(" ").replaceAll(/\s+/g, " ")).toBe(marks)
+    expect(segments.length).toBeLessThan(6)
+  })
+
+  test("a clause comes before a word", () => {
+    const text = `${"So many words are here ".repeat(5)}now, and ${"so on and so on ".repeat(6)}here.`
+    expect(cut([text], 150)[0]?.spoken).toEndWith("now,")
+  })
+
+  test("that is not reached changes nothing", () => {
+    const text = "One is here. Two is here, and it is longer. Three is here.\n\n- Four\n- Five\n"
+    expect(cut(words(text), 200)).toEqual(cut(words(text)))
+  })
+
+  test("no text breaks it, in any tokens and with flushes", () => {
+    const limits = FastCheck.integer({ min: 50, max: 400 })
+    FastCheck.assert(
+      FastCheck.property(
+        tokens,
+        limits,
+        FastCheck.infiniteStream(FastCheck.boolean()),
+        (parts, limit, flushes) => {
+          let state: SegmenterState = { ...initialState, limit }
+          const segments: Array<Segment> = []
+          for (const part of parts) {
+            for (const change of [(each: SegmenterState) => push(each, part), flush]) {
+              if (change === flush && flushes.next().value !== true) continue
+              const [next, more] = change(state)
+              state = next
+              segments.push(...more)
+            }
+          }
+          segments.push(...finish(state)[1])
+          expect(segments.every(({ spoken }) => spoken.length <= limit)).toBe(true)
+          expect(joined(segments)).toBe(parts.join(""))
+        },
+      ),
+    )
   })
 })

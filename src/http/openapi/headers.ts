@@ -28,6 +28,15 @@ export const answerHeaders = {
     description: "Present if X-Transcript was cut to 2 KB, at a whole character.",
     schema: { type: "string", enum: ["true"] },
   },
+  "X-Response": {
+    description:
+      "The text of a reply that has nothing to speak, such as an emoji, encoded as X-Transcript. The audio is a short silence.",
+    schema: text,
+  },
+  "X-Response-Truncated": {
+    description: "Present if X-Response was cut to 2 KB, at a whole character.",
+    schema: { type: "string", enum: ["true"] },
+  },
   "Server-Timing": {
     description: `The timings known when the headers leave, in milliseconds: ${serverTimingNames.join(", ")}.`,
     schema: text,

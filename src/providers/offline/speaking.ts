@@ -1,15 +1,12 @@
 import { Effect } from "effect"
+import type { SpokenFormat } from "../../audio/speech-joiner.ts"
+import { encodedMp3 } from "../../audio/speech-output.ts"
+import { outputArgs } from "../../ffmpeg/convert.ts"
 import type { StartFfmpeg } from "../../ffmpeg/sandbox.ts"
 import { wrongAnswer } from "../errors.ts"
 import type { Synthesizer } from "../synthesizer.ts"
 import { command, ffmpegCommand, pipeline, type TakeSlot } from "./children.ts"
 import { voiceOptions } from "./voices.ts"
-
-/** How ffmpeg makes each format; both are 24 kHz mono, as OpenAI's. */
-const encoders = {
-  mp3: ["-c:a", "libmp3lame", "-b:a", "64k", "-write_xing", "0", "-id3v2_version", "0", "-f", "mp3"],
-  pcm: ["-c:a", "pcm_s16le", "-f", "s16le"],
-} as const
 
 /** In seconds. espeak-ng reads some text (an ellipsis) as silence; it still has to give some audio. */
 const shortest = 0.25
@@ -28,8 +25,9 @@ export const makeSpeaking = (options: {
 }) => {
   const espeak = Bun.which("espeak-ng", { PATH: options.searchPath })
 
-  const toFormat = (input: ReadonlyArray<string>, format: keyof typeof encoders) => {
-    const output = ["-af", `apad=whole_dur=${shortest}`, "-ac", "1", "-ar", "24000", ...encoders[format]]
+  const toFormat = (input: ReadonlyArray<string>, format: SpokenFormat) => {
+    const made = outputArgs(format === "pcm" ? "pcm" : encodedMp3)
+    const output = ["-af", `apad=whole_dur=${shortest}`, ...made]
     return ffmpegCommand(options.startFfmpeg, [
       ...["-threads", "1", ...input],
       ...["-threads", "1", ...output, "pipe:1"],
@@ -37,7 +35,7 @@ export const makeSpeaking = (options: {
   }
 
   const speak: Synthesizer["Type"]["speak"] = Effect.fn("Speaking.speak")(
-    function* (text, { voice, format }, open) {
+    function* (text, { voice, output: { format } }, open) {
       yield* options.takeSlot
       const take = open()
       let received = 0
@@ -54,7 +52,7 @@ export const makeSpeaking = (options: {
         const encoder = toFormat(["-protocol_whitelist", "pipe", "-f", "wav", "-i", "pipe:0"], format)
         yield* pipeline([synthesizer, encoder], [new TextEncoder().encode(text)], use)
       }
-      return received > 0 ? format : yield* wrongAnswer("tts", "no audio in it")
+      if (received === 0) return yield* wrongAnswer("tts", "no audio in it")
     },
     Effect.scoped,
     Effect.catchTag("ProgramFailed", ({ program, reason }) => wrongAnswer("tts", `${program}: ${reason}`)),

@@ -1,43 +1,65 @@
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
+import { parseMediaType } from "../../audio/media-type.ts"
+import { type RequestedFormat, requestableFormats } from "../../audio/speech-input.ts"
+import type { SpokenFormat } from "../../audio/speech-joiner.ts"
+import type { StartConversion } from "../../ffmpeg/convert.ts"
 import { wrongAnswer } from "../errors.ts"
 import { readEach } from "../read-each.ts"
 import type { Synthesizer } from "../synthesizer.ts"
 import type { OpenAiClient } from "./client.ts"
 import { toProviderError } from "./errors.ts"
+import type { Choice } from "./refusal.ts"
 import { wordField } from "./request.ts"
+import { makeSpeechReader, type SpeechReader } from "./speech-reader.ts"
 
-/** The content types of a proxy's error page and of a server's error message. */
-const isText = /^(text|application\/(json|xml))/
+interface SpeakSettings {
+  readonly startConversion: StartConversion
+  /** As configured. None: the format of the reply or, where the server refuses that, another. */
+  readonly format: Option.Option<RequestedFormat>
+}
 
+/** In order of preference. A WAV says its rate and is never compressed; Ogg, FLAC and AAC are always converted. */
+const formatsFor: Readonly<Record<SpokenFormat, ReadonlyArray<RequestedFormat>>> = {
+  pcm: ["pcm", "wav", "mp3", "flac", "opus", "aac"],
+  mp3: ["mp3", "wav", "pcm", "opus", "flac", "aac"],
+}
+
+/** Of a format that they don't take, servers name the field, its value, or only that it is a format. */
+const formatField = (format: RequestedFormat): Choice => {
+  const field = wordField("response_format", format)
+  return { ...field, names: [...field.names, /format/i] }
+}
+
+const formatFields = ({ format }: SpeakSettings, wanted: SpokenFormat) =>
+  [...new Set([...Option.toArray(format), ...formatsFor[wanted]])].map(formatField)
+
+/** Asks for the format of the reply, or for one that the server takes. Whatever arrives is converted. */
 export const speakWith =
-  (client: OpenAiClient): Synthesizer["Type"]["speak"] =>
-  (text, { model, voice, format }, open) =>
+  (client: OpenAiClient, settings: SpeakSettings): Synthesizer["Type"]["speak"] =>
+  (text, { model, voice, output }, open) =>
     Effect.suspend(() => {
       const take = open()
-      let received = 0
-      const audio = readEach(
-        async (signal) => {
-          const fields = [[wordField("voice", voice)], [wordField("response_format", format)]]
-          const answer = await client.adapted("tts", model, fields, (fields) =>
-            client.sdk.post<Response>("/audio/speech", {
-              body: { model, input: text, ...fields },
-              headers: { accept: "application/octet-stream" },
-              __binaryResponse: true,
-              signal,
-            }),
-          )
-          if (isText.test(answer.headers.get("content-type") ?? "") || answer.body === null) {
-            throw wrongAnswer("tts", "text where the audio should be")
-          }
-          return answer.body
-        },
-        (chunk: Uint8Array) => {
-          received += chunk.length
-          take(chunk)
-        },
-        toProviderError("tts"),
-      )
-      return Effect.flatMap(audio, () =>
-        received > 0 ? Effect.succeed(format) : wrongAnswer("tts", "no audio in it"),
+      let reader: SpeechReader | undefined
+      const request = async (signal: AbortSignal) => {
+        let requested: RequestedFormat | undefined
+        const optionals = [[wordField("voice", voice)], formatFields(settings, output.format)]
+        const answer = await client.adapted("tts", model, optionals, (fields) => {
+          requested = requestableFormats.find((each) => each === fields.response_format)
+          return client.sdk.post<Response>("/audio/speech", {
+            body: { model, input: text, ...fields },
+            headers: { accept: "application/octet-stream" },
+            __binaryResponse: true,
+            signal,
+          })
+        })
+        if (answer.body === null) throw wrongAnswer("tts", "no audio in it")
+        const type = parseMediaType(answer.headers.get("content-type"))
+        reader = makeSpeechReader({ type, requested }, output, settings.startConversion, take)
+        return answer.body
+      }
+      return readEach(request, (chunk: Uint8Array) => reader?.write(chunk), toProviderError("tts")).pipe(
+        Effect.zipRight(Effect.promise(async () => reader?.end())),
+        Effect.flatMap((problem) => (problem === undefined ? Effect.void : wrongAnswer("tts", problem))),
+        Effect.ensuring(Effect.promise(async () => reader?.kill())),
       )
     })

@@ -2,10 +2,12 @@
 import { afterEach, describe, expect, test } from "bun:test"
 import { Cause, Effect, Exit, Option } from "effect"
 import { pcm16k } from "../../../src/audio/pcm.ts"
+import { makeSpeechOutput } from "../../../src/audio/speech-output.ts"
 import { generateWith } from "../../../src/providers/openai/language-model.ts"
 import { speakWith } from "../../../src/providers/openai/synthesizer.ts"
 import { transcribeWith } from "../../../src/providers/openai/transcriber.ts"
 import { newId, TurnId } from "../../../src/schema.ts"
+import { startConversion } from "../../support/conversion.ts"
 import {
   type Asked,
   type DialectServer,
@@ -50,7 +52,11 @@ const start = (refuse: (asked: Asked) => Said | undefined, settings: Parameters<
     )
   const speak = () =>
     Effect.runPromiseExit(
-      speakWith(client)("Yes.", { turnId, model: "m", voice: "alloy", format: "mp3" }, () => () => true),
+      speakWith(client, { startConversion, format: Option.none() })(
+        "Yes.",
+        { turnId, model: "m", voice: "alloy", output: makeSpeechOutput("mp3") },
+        () => () => true,
+      ),
     )
   const fields = () => started.asked.map(({ fields }) => Object.keys(fields).toSorted().join(" "))
   return { generate, transcribe, speak, asked: started.asked, fields }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test"
 import { Cause, Effect, Exit, Option } from "effect"
 import { pcm16k } from "../../../src/audio/pcm.ts"
+import { makeSpeechOutput } from "../../../src/audio/speech-output.ts"
 import { WAV_HEADER_BYTES } from "../../../src/audio/wav.ts"
 import { cleanReplies, ModelEvent } from "../../../src/providers/language-model.ts"
 import type { OpenAiClient } from "../../../src/providers/openai/client.ts"
@@ -8,8 +9,10 @@ import { generateWith } from "../../../src/providers/openai/language-model.ts"
 import { speakWith } from "../../../src/providers/openai/synthesizer.ts"
 import { transcribeWith } from "../../../src/providers/openai/transcriber.ts"
 import { newId, TurnId } from "../../../src/schema.ts"
+import { startConversion } from "../../support/conversion.ts"
 import { clientOf } from "../../support/openai-client.ts"
 import { fail, type Step, startUpstream, type Upstream } from "../../support/upstream.ts"
+import { encodeSpeech, speechOf } from "../../support/upstream-audio.ts"
 
 let upstream: Upstream
 let client: OpenAiClient
@@ -206,7 +209,8 @@ describe("speak", () => {
     upstream.script("tts", [step])
     const chunks: Array<Uint8Array> = []
     let opened = 0
-    const speak = speakWith(client)("Yes.", { turnId, model: "tts-x", voice: "nova", format }, () => {
+    const options = { turnId, model: "tts-x", voice: "nova", output: makeSpeechOutput(format) }
+    const speak = speakWith(client, { startConversion, format: Option.none() })("Yes.", options, () => {
       opened += 1
       return (chunk) => chunks.push(chunk) > 0
     })
@@ -214,9 +218,9 @@ describe("speak", () => {
   }
 
   test.each(["mp3", "pcm"] as const)("gives the chunks of %s as they are", async (format) => {
-    const audio = Buffer.from("a\0b".repeat(500))
+    const audio = Buffer.from(await encodeSpeech(speechOf({ seconds: 0.4 }, 0), format))
     const { exit, opened, ...given } = await run({ audio, chunkBytes: 100 }, format)
-    expect(exit).toEqual(Exit.succeed(format))
+    expect(exit).toEqual(Exit.void)
     expect(opened).toBe(1)
     expect(given.audio).toEqual(audio)
     expect(upstream.calls("tts")[0]?.request).toMatchObject({

@@ -50,6 +50,8 @@ const rendered: Answer = {
     "X-Turn-Id",
     "X-Transcript",
     "X-Transcript-Truncated",
+    "X-Response",
+    "X-Response-Truncated",
     "Server-Timing",
     "Idempotent-Replayed",
     "Cache-Control",

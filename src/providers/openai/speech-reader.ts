@@ -1,0 +1,157 @@
+import { Either } from "effect"
+import type { MediaType } from "../../audio/media-type.ts"
+import { makeMp3Joiner } from "../../audio/mp3.ts"
+import { frameAt, type Mp3Frame, sameFormat } from "../../audio/mp3-frame.ts"
+import { indexIsFirst, withIndexFirst } from "../../audio/mp4.ts"
+import { isOpenAiPcm, type RawSamples, wavSamples } from "../../audio/raw-samples.ts"
+import { identifySpeech, nameOf, type RequestedFormat, type SpeechInput } from "../../audio/speech-input.ts"
+import { encodedMp3, type SpeechOutput } from "../../audio/speech-output.ts"
+import { parseWav, type WavInfo } from "../../audio/wav.ts"
+import type { Conversion, StartConversion } from "../../ffmpeg/convert.ts"
+import { errorCodeIn } from "./error-code.ts"
+
+/** Reads the body of one answer. The caller must kill it. */
+export interface SpeechReader {
+  /** Takes the next bytes of the body. A plain function, since it runs once per chunk. */
+  readonly write: (chunk: Uint8Array) => void
+  /** Call once, after the last `write`. Resolves after the last audio, with the reason if the answer has none. */
+  readonly end: () => Promise<string | undefined>
+  /** Ends the conversion, if there is one. Resolves once its process has exited. */
+  readonly kill: () => Promise<void>
+}
+
+interface Answer {
+  readonly type: MediaType
+  /** What the request asked for. Undefined: the server's own choice. */
+  readonly requested: RequestedFormat | undefined
+}
+
+type Receive = (chunk: Uint8Array) => void
+
+/** The most that is kept of an answer that is not audio, in bytes. Error objects are shorter. */
+const maxErrorBytes = 64 * 1024
+/** The most that may precede the samples of a WAV that is read without ffmpeg, in bytes. */
+const maxWavHeaderBytes = 64 * 1024
+
+/**
+ * Reads speech in whatever format it arrives, and passes it to `take` in the format of the reply. Audio that has this
+ * format passes as it is, and so do the samples of a WAV. All else is converted while it arrives.
+ */
+export const makeSpeechReader = (
+  { type, requested }: Answer,
+  output: SpeechOutput,
+  startConversion: StartConversion,
+  take: Receive,
+): SpeechReader => {
+  /** The bytes so far, until it is known what they are. */
+  let head: Uint8Array = new Uint8Array(0)
+  let receive: Receive | undefined
+  /** What the answer is, for the log. */
+  let kind = ""
+  let isAudio = true
+  let passed = 0
+  let conversion: Conversion | undefined
+  const mp3 = makeMp3Joiner()
+  let searched = 0
+
+  const pass: Receive = (bytes) => {
+    passed += bytes.length
+    take(bytes)
+  }
+
+  const convert = (input: SpeechInput): Receive => {
+    conversion = startConversion(input, output.format === "pcm" ? "pcm" : output.mp3(encodedMp3), pass)
+    return conversion.write
+  }
+
+  /** Passes on the data of a WAV, up to the end that its header gives: text chunks may follow. */
+  const dataOf = ({ dataOffset, dataBytes }: WavInfo, use: Receive): Receive => {
+    let skip = dataOffset
+    let left = dataBytes
+    return (chunk) => {
+      const from = Math.min(skip, chunk.length)
+      skip -= from
+      const samples = chunk.subarray(from, from + left)
+      left -= samples.length
+      if (samples.length > 0) use(samples)
+    }
+  }
+
+  const receiveWav = (isWhole: boolean): Receive | undefined => {
+    const wav = parseWav(head, Number.MAX_SAFE_INTEGER)
+    const isCut = Either.isLeft(wav) && wav.left === "truncated"
+    if (isCut && !isWhole && head.length < maxWavHeaderBytes) return undefined
+    const samples = Either.isRight(wav) ? wavSamples(wav.right) : undefined
+    if (Either.isLeft(wav) || samples === undefined) return convert({ demuxer: "wav" })
+    // Without its header: ffmpeg's demuxer reads 64 KB of some WAVs before its first output.
+    return dataOf(wav.right, receiveSamples(samples))
+  }
+
+  const receiveSamples = (samples: RawSamples): Receive =>
+    output.format === "pcm" && isOpenAiPcm(samples) ? pass : convert(samples)
+
+  /** The first frame; undefined if it is not in the bytes so far. */
+  const firstFrame = (isWhole: boolean): Mp3Frame | undefined => {
+    const { bytes } = mp3.push(head.subarray(searched))
+    searched = head.length
+    return frameAt(bytes, 0) ?? (isWhole ? frameAt(mp3.endSegment().bytes, 0) : undefined)
+  }
+
+  const receiveMp3 = (isWhole: boolean): Receive | undefined => {
+    const frame = firstFrame(isWhole)
+    if (frame === undefined && !isWhole) return undefined
+    const isReplys = frame !== undefined && output.format === "mp3" && sameFormat(output.mp3(frame), frame)
+    return isReplys ? pass : convert({ demuxer: "mp3" })
+  }
+
+  /** ffmpeg cannot seek in a pipe, so an MP4 whose index is last has to be whole. */
+  const receiveMp4 = (isWhole: boolean): Receive | undefined => {
+    if (indexIsFirst(head)) return convert({ demuxer: "mov" })
+    if (!isWhole) return undefined
+    const write = convert({ demuxer: "mov" })
+    return (whole) => write(withIndexFirst(whole))
+  }
+
+  const keepError: Receive = (chunk) => {
+    if (head.length < maxErrorBytes) head = Buffer.concat([head, chunk])
+  }
+
+  const receiverFor = (isWhole: boolean): Receive | undefined => {
+    const found = identifySpeech(head, isWhole, type, requested)
+    if (found === undefined) return undefined
+    if ("kind" in found) {
+      kind = found.kind
+      isAudio = false
+      return keepError
+    }
+    kind = nameOf(found)
+    if (found.demuxer === "wav") return receiveWav(isWhole)
+    if (found.demuxer === "mp3") return receiveMp3(isWhole)
+    if (found.demuxer === "mov") return receiveMp4(isWhole)
+    return "sampleRate" in found ? receiveSamples(found) : convert(found)
+  }
+
+  const identify = (isWhole: boolean) => {
+    receive = receiverFor(isWhole)
+    if (receive === undefined) return
+    const first = head
+    head = new Uint8Array(0)
+    receive(first)
+  }
+
+  return {
+    write: (chunk) => {
+      if (receive !== undefined) return receive(chunk)
+      head = head.length === 0 ? chunk : Buffer.concat([head, chunk])
+      identify(false)
+    },
+    end: async () => {
+      if (receive === undefined) identify(true)
+      if (!isAudio) return `${kind} in place of audio${errorCodeIn(head)}`
+      const ended = await conversion?.end()
+      if (ended !== undefined && Either.isLeft(ended)) return `${kind} that cannot be decoded`
+      return passed > 0 ? undefined : `no audio in it${kind === "" ? "" : ` (${kind})`}`
+    },
+    kill: async () => conversion?.kill(),
+  }
+}
