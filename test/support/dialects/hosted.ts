@@ -134,8 +134,19 @@ export const hosted: Readonly<Record<string, ReadonlyArray<Dialect>>> = {
         models: "/openai/v1/models",
         stt: "/openai/v1/audio/transcriptions",
         llm: "/openai/v1/chat/completions",
+        tts: "/openai/v1/audio/speech",
       },
-      models: listOf("whisper-large-v3-turbo", "llama-3.1-8b-instant"),
+      models: listOf("whisper-large-v3-turbo", "llama-3.1-8b-instant", "canopylabs/orpheus-v1-english"),
+      refuse: only("tts", ({ fields }) =>
+        fields.response_format === "wav"
+          ? undefined
+          : {
+              status: 400,
+              body: {
+                error: { message: "response_format must be one of [wav]", type: "invalid_request_error" },
+              },
+            },
+      ),
     },
   ],
   Gemini: [
