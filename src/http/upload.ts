@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises"
+import { type FileHandle, open } from "node:fs/promises"
 import { Data, type Duration, Effect, Option } from "effect"
 import { Overloaded } from "../limits/admission.ts"
 import type { DiskQuota, Uploads } from "../limits/uploads.ts"
@@ -8,7 +8,7 @@ import type { Upload } from "../turn/input.ts"
 import { requireIdentity } from "./body.ts"
 import { BodyIncomplete, chunksOf, inTime, type Progress, requireRate } from "./chunks.ts"
 import { AudioTooLarge, UnsupportedMediaType, ValidationFailed } from "./errors.ts"
-import { makeFormParser, malformedForm, type PartHead } from "./multipart.ts"
+import { type Form, makeFormParser, malformedForm } from "./form.ts"
 
 /** Bytes for the rest of the form: boundaries, headers, small fields. */
 const formOverhead = 64 * 1024
@@ -52,17 +52,24 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (
   const folder = yield* Effect.orDie(tempFolder)
   const path = `${folder}/upload`
   const progress = { received: 0 }
-  const form = yield* Effect.tryPromise({
-    try: (signal) => readForm({ request, type, path, maxBytes, quota, progress, signal }),
-    catch: (error) => {
-      if (error instanceof BodyIncomplete) return malformedForm()
-      return error instanceof AudioTooLarge ||
-        error instanceof ValidationFailed ||
-        error instanceof Overloaded
-        ? error
-        : new WriteError({ cause: error })
-    },
-  }).pipe(
+  const receive = (file: FileHandle) =>
+    Effect.tryPromise({
+      try: (signal) => readForm({ request, type, file, maxBytes, quota, progress, signal }),
+      catch: (error) => {
+        if (error instanceof BodyIncomplete) return malformedForm()
+        return error instanceof AudioTooLarge ||
+          error instanceof ValidationFailed ||
+          error instanceof Overloaded
+          ? error
+          : new WriteError({ cause: error })
+      },
+    })
+  // Closed by its scope: Bun ends the process if it collects an open file.
+  const form = yield* Effect.acquireUseRelease(
+    Effect.promise(() => open(path, "w")),
+    receive,
+    (file) => Effect.promise(() => file.close()),
+  ).pipe(
     Effect.catchTag("WriteError", ({ cause }) => Effect.die(cause)),
     requireRate(progress, uploadMinRate),
     inTime(uploadTimeout),
@@ -75,89 +82,59 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (
 interface FormSource {
   readonly request: Request
   readonly type: string
-  readonly path: string
+  readonly file: FileHandle
   readonly maxBytes: number
   readonly quota: DiskQuota
   readonly progress: Progress
   readonly signal: AbortSignal
 }
 
-/** Bytes of a sessionId that are kept. A longer one is unknown. */
-const maxFieldBytes = 1024
-
-/** The whole of a small field, or its start. */
-const collect = () => {
-  let value = Buffer.alloc(0)
-  return {
-    add: (piece: Uint8Array) => {
-      value = Buffer.concat([value, piece.subarray(0, maxFieldBytes - value.length)])
-    },
-    text: () => value.toString("utf8"),
-  }
-}
-
 /** A data URL, or the first bytes of WAV, MP3, WebM, OGG, FLAC and MP4 in base64. No recording starts like this. */
 const BASE64 = /^(?:data:[^,]{0,100};base64,|UklGR|SUQz|\/\/[u-z]|GkXfo|T2dnU|ZkxhQ|AAAA[A-Za-z0-9+/]{2}Z0eX)/
+
+/** Characters of a recording that BASE64 needs. */
+const startLength = 128
 
 const base64 = new ValidationFailed({
   message: "audio: this is base64. Send the bytes of the recording as they are, in a multipart part.",
 })
 
-/** Passes the content of the first part named audio to `onAudio`, and notes the session. */
-const parseForm = (type: string, onAudio: (piece: Uint8Array) => void) => {
-  let session = collect()
-  let audio: PartHead | undefined
-  let others = 0
-  const parser = makeFormParser(type, (head) => {
-    if (head.name === "sessionId") {
-      session = collect()
-      return session.add
-    }
-    if (head.name !== "audio") others += 1
-    if (head.name !== "audio" || audio !== undefined) return undefined
-    audio = head
-    return onAudio
-  })
-  /** An empty part without a file name is a file input without a file. */
-  const requireAudio = (start: string, bytes: number) => {
-    if (BASE64.test(start)) throw base64
-    if (audio !== undefined && (bytes > 0 || audio.hasFileName)) return
-    const hint = others > 0 ? `. Name its field "audio".` : ""
-    throw new ValidationFailed({ message: `Audio file is required${hint}` })
-  }
-  const sessionId = () => Option.liftPredicate(session.text(), (id) => id !== "")
-  return { parser, requireAudio, sessionId }
+/** Throws unless the form has a recording, as bytes. */
+const requireAudio = ({ audio, hasOtherField }: Form, start: string, bytes: number) => {
+  if (BASE64.test(start)) throw base64
+  // An empty part without a file name is a file input without a file.
+  if (Option.exists(audio, ({ hasFileName }) => hasFileName || bytes > 0)) return
+  const hint = hasOtherField ? `. Name its field "audio".` : ""
+  throw new ValidationFailed({ message: `Audio file is required${hint}` })
 }
 
-const readForm = async ({ request, type, path, maxBytes, quota, progress, signal }: FormSource) => {
+const readForm = async ({ request, type, file, maxBytes, quota, progress, signal }: FormSource) => {
   let bytes = 0
   let hasSpace = true
+  let start = ""
   const hash = new Bun.CryptoHasher("sha256")
-  const head = collect()
   const unwritten: Array<Uint8Array> = []
-  const { parser, requireAudio, sessionId } = parseForm(type, (piece) => {
+  const parser = makeFormParser(type, (piece) => {
     bytes += piece.length
     hasSpace = hasSpace && quota.take(piece.length)
     if (bytes > maxBytes || !hasSpace) return
-    head.add(piece)
+    if (start.length < startLength) start += Buffer.from(piece.subarray(0, startLength)).toString("latin1")
     hash.update(piece)
     unwritten.push(piece)
   })
-  const file = await open(path, "w")
-  try {
-    for await (const chunk of chunksOf(request, signal)) {
-      progress.received += chunk.length
-      parser.push(chunk)
-      for (const piece of unwritten.splice(0)) await file.writeFile(piece)
-      if (bytes > maxBytes || progress.received > maxBytes + formOverhead)
-        throw new AudioTooLarge({ maxBytes })
-      if (!hasSpace) throw quota.refusal
-      if (signal.aborted) throw malformedForm()
-    }
-    parser.end()
-  } finally {
-    await file.close()
+  const flush = async () => {
+    for (const piece of unwritten.splice(0)) await file.writeFile(piece)
+    if (bytes > maxBytes || progress.received > maxBytes + formOverhead) throw new AudioTooLarge({ maxBytes })
+    if (!hasSpace) throw quota.refusal
+    if (signal.aborted) throw malformedForm()
   }
-  requireAudio(head.text(), bytes)
-  return { bytes, sha256: hash.digest("hex"), sessionId: sessionId() }
+  for await (const chunk of chunksOf(request, signal)) {
+    progress.received += chunk.length
+    await parser.write(chunk)
+    await flush()
+  }
+  const form = await parser.end()
+  await flush()
+  requireAudio(form, start, bytes)
+  return { bytes, sha256: hash.digest("hex"), sessionId: form.sessionId }
 }

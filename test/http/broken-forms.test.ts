@@ -76,6 +76,19 @@ const beside: ReadonlyArray<readonly [name: string, more: () => Uint8Array]> = [
     "a file name that is not UTF-8",
     () => part("Content-Disposition: form-data; name=\"b\"; filename*=utf-8''%ff%c0%af", "a"),
   ],
+  ["a part without headers", () => bytesOf("--x\r\n\r\ncontent\r\n")],
+  ["a part that ends within its headers", () => bytesOf("--x\r\nContent-Disposition: form-data\r\n")],
+  ["a part whose header is no header", () => part("no header", "content")],
+  ["a name with a NUL", () => field("a\0b", "content")],
+  ["a name with an escape", () => field("\x1b[31m", "content")],
+  ["a name with a line break", () => field("a\nb", "content")],
+  [
+    "a file name with a path and a NUL",
+    () => part('Content-Disposition: form-data; name="b"; filename="../../\0/etc/passwd"', "a"),
+  ],
+  ["a boundary that almost matches", () => field("b", "--x-\r\n--xx\r\n -- x\r\n--\r\n")],
+  ["a header of 100 KB", () => part(`X: ${"y".repeat(100_000)}`, "a")],
+  ["10,000 headers", () => part(Array.from({ length: 10_000 }, (_, i) => `X${i}: y`).join("\r\n"), "a")],
   [
     "a nested form",
     () =>
@@ -110,6 +123,22 @@ describe("a recording is transcribed", () => {
     await answer.bytes()
   })
 
+  test.each([
+    ["a NUL", 'Content-Disposition: form-data; name="audio"; filename="a\0.wav"\r\nX\0: y'],
+    ["no closing quote", 'Content-Disposition: form-data; name="audio"; filename="a.wav'],
+    ["a file name in two parts", "Content-Disposition: form-data;\r\n name=audio;\r\n\tfilename=a.wav"],
+    ["an encoded file name", "content-disposition:Form-Data ;NAME=audio;FILENAME*=UTF-8''%e2%82%ac.wav;"],
+    [
+      "a name within its file name",
+      'Content-Disposition: form-data; filename="; name=\\"b\\""; name="audio"',
+    ],
+  ])("with %s in its headers", async (_, headers) => {
+    const answer = await send(bytesOf(part(headers, recording), end))
+    expect(answer.status).toBe(200)
+    await answer.bytes()
+    expect(service.upstream.calls("stt")[0]?.request.file.bytes.length).toBe(recording.length)
+  })
+
   test("with text before the first boundary and after the last", async () => {
     const answer = await send(bytesOf("This is a form.\r\n", audio(), end, "It was a form.\r\n"))
     expect(answer.status).toBe(200)
@@ -120,41 +149,6 @@ describe("a recording is transcribed", () => {
 const malformed = /^The multipart body is malformed/
 const refused: ReadonlyArray<readonly [name: string, body: () => Uint8Array, code: string, message: RegExp]> =
   [
-    [
-      "a part without headers",
-      () => bytesOf(bytesOf("--x\r\n\r\ncontent\r\n"), audio(), end),
-      "VALIDATION_ERROR",
-      malformed,
-    ],
-    [
-      "a name with a NUL",
-      () => bytesOf(field("a\0b", "content"), audio(), end),
-      "VALIDATION_ERROR",
-      malformed,
-    ],
-    [
-      "a name with an escape",
-      () => bytesOf(field("\x1b[31m", "content"), audio(), end),
-      "VALIDATION_ERROR",
-      malformed,
-    ],
-    [
-      "a file name with a path and a NUL",
-      () =>
-        bytesOf(
-          part('Content-Disposition: form-data; name="b"; filename="../../\0/etc/passwd"', "a"),
-          audio(),
-          end,
-        ),
-      "VALIDATION_ERROR",
-      malformed,
-    ],
-    [
-      "a boundary that almost matches",
-      () => bytesOf(field("b", "--x-\r\n--xx\r\n -- x\r\n--\r\n"), audio(), end),
-      "VALIDATION_ERROR",
-      malformed,
-    ],
     [
       "10,000 tiny parts",
       () => bytesOf(...Array.from({ length: 10_000 }, () => field("a", "b")), audio(), end),
@@ -168,17 +162,14 @@ const refused: ReadonlyArray<readonly [name: string, body: () => Uint8Array, cod
       /parts|malformed/,
     ],
     [
-      "a header of 100 KB in a part",
-      () => bytesOf(part(`X: ${"y".repeat(100_000)}`, "a"), audio(), end),
-      "VALIDATION_ERROR",
-      malformed,
-    ],
-    [
-      "10,000 headers in a part",
+      "100 KB of headers before the name of the audio",
       () =>
-        bytesOf(part(Array.from({ length: 10_000 }, (_, i) => `X${i}: y`).join("\r\n"), "a"), audio(), end),
+        bytesOf(
+          part(`X: ${"y".repeat(100_000)}\r\nContent-Disposition: form-data; name="audio"`, recording),
+          end,
+        ),
       "VALIDATION_ERROR",
-      malformed,
+      /^Audio file is required$/,
     ],
     [
       "a boundary other than the header's",
@@ -191,22 +182,6 @@ const refused: ReadonlyArray<readonly [name: string, body: () => Uint8Array, cod
       () => Buffer.from(bytesOf(audio(), end).toString("latin1").replaceAll("\r\n", "\n"), "latin1"),
       "VALIDATION_ERROR",
       malformed,
-    ],
-    [
-      "a NUL in a part's header",
-      () =>
-        bytesOf(
-          part('Content-Disposition: form-data; name="audio"; filename="a\0.wav"\r\nX\0: y', recording),
-          end,
-        ),
-      "VALIDATION_ERROR",
-      malformed,
-    ],
-    [
-      "an audio file name without its closing quote",
-      () => bytesOf(part('Content-Disposition: form-data; name="audio"; filename="a.wav', recording), end),
-      "VALIDATION_ERROR",
-      /Audio file is required|malformed/,
     ],
     [
       "an audio field in another case",

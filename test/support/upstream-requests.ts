@@ -1,6 +1,5 @@
 /** Reads what a client asks of the scripted upstream, as strictly as OpenAI does where a client can get it wrong. */
-import { Readable } from "node:stream"
-import busboy from "busboy"
+import { Busboy } from "@fastify/busboy"
 import { Either, ParseResult, Schema } from "effect"
 import type { Incoming } from "./http-socket.ts"
 
@@ -85,25 +84,27 @@ export const readSttRequest = async (request: Incoming): Promise<SttRequest> => 
   return { file, model: fields.model, language: fields.language, responseFormat, fields }
 }
 
-/** By busboy, since `Response.formData()` forgets the type that a part declares. */
+/** `Response.formData()` forgets the type that a part declares. */
 const readForm = (request: Incoming) =>
   new Promise<{ file: SttRequest["file"] | undefined; fields: Record<string, string> }>((resolve, reject) => {
     const refuse = () => reject(new Refused(400, "multipart/form-data expected"))
-    if (!request.headers["content-type"]?.startsWith("multipart/form-data")) return refuse()
+    const type = request.headers["content-type"]
+    if (!type?.startsWith("multipart/form-data")) return refuse()
     let file: SttRequest["file"] | undefined
     const fields: Record<string, string> = {}
-    const form = busboy({ headers: { ...request.headers }, defParamCharset: "utf8" })
+    const form = new Busboy({ headers: { "content-type": type } })
     form.on("field", (name, value) => {
       fields[name] = value
     })
-    form.on("file", (name, stream, info) => {
+    form.on("file", (part, content, name, _, type) => {
       const chunks: Uint8Array[] = []
-      stream.on("data", (chunk: Uint8Array) => chunks.push(chunk))
-      stream.on("end", () => {
-        if (name === "file") file = { name: info.filename, type: info.mimeType, bytes: Buffer.concat(chunks) }
+      content.on("data", (chunk: Uint8Array) => chunks.push(chunk))
+      content.on("error", refuse)
+      content.on("end", () => {
+        if (part === "file") file = { name, type, bytes: Buffer.concat(chunks) }
       })
     })
     form.on("error", refuse)
-    form.on("close", () => resolve({ file, fields }))
-    Readable.from([Buffer.from(request.body)]).pipe(form)
+    form.on("finish", () => resolve({ file, fields }))
+    form.end(Buffer.from(request.body))
   })
