@@ -7,6 +7,9 @@ import { ValidationFailed } from "./errors.ts"
 /** Of a form. A turn has two parts. Bytes beyond `fieldSize` and `headerSize` are dropped. */
 const limits = { parts: 40, files: 1, fieldSize: 1024, headerSize: 16 * 1024 }
 
+/** Bytes that are parsed at once. The library makes a stream of every part, even beyond the limit of parts. */
+const pieceBytes = 64 * 1024
+
 const byClient = "Do not set the Content-Type header by hand: the HTTP client sets it, with the boundary."
 
 export const malformedForm = (): ValidationFailed =>
@@ -83,8 +86,11 @@ export const makeFormParser = (type: string, onAudio: (piece: Uint8Array) => voi
   })
   return {
     write: async (chunk: Uint8Array): Promise<void> => {
-      await new Promise<void>((resolve) => busboy.write(chunk, () => resolve()))
-      if (hasTooManyParts) throw tooManyParts
+      for (let at = 0; at < chunk.length; at += pieceBytes) {
+        const piece = chunk.subarray(at, at + pieceBytes)
+        await new Promise<void>((resolve) => busboy.write(piece, () => resolve()))
+        if (hasTooManyParts) throw tooManyParts
+      }
     },
     end: async (): Promise<Form> => {
       busboy.end()

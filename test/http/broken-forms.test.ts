@@ -156,6 +156,12 @@ const refused: ReadonlyArray<readonly [name: string, body: () => Uint8Array, cod
       /too many parts/,
     ],
     [
+      "a million boundaries",
+      () => bytesOf("--x\r\n".repeat(1_000_000), audio(), end),
+      "VALIDATION_ERROR",
+      /too many parts/,
+    ],
+    [
       "10,000 parts without a name",
       () => bytesOf(...Array.from({ length: 10_000 }, () => part("X: y", "")), audio(), end),
       "VALIDATION_ERROR",
