@@ -53,7 +53,7 @@ const revoke = Command.make("revoke", { email: anyEmail, keyId, json }, ({ email
 
 const remove = Command.make("delete", { email: anyEmail, json }, ({ email, json }) =>
   Effect.flatMap(actions, ({ remove }) => remove(email, json)),
-).pipe(Command.withDescription("Delete a user and everything stored of them"))
+).pipe(Command.withDescription("Delete a user with all their data"))
 
 export const users = Command.make("users").pipe(
   Command.withDescription(

@@ -69,11 +69,12 @@ const works = async (apiKey: string) => {
     (await database.sql`select 1 from api_keys where key_hash = ${hash} and revoked_at is null`).length > 0
   )
 }
-/** Expects a failed command: one line on stderr, no other output. */
+/** Expects a failed command: one sentence on stderr, after wrong arguments also where to find help, no other output. */
 const refusal = async (args: ReadonlyArray<string>, code: number) => {
   const answer = await users(args)
   expect(answer).toMatchObject({ code, stdout: "" })
-  expect(answer.stderr.trimEnd().split("\n")).toHaveLength(1)
+  const [, ...further] = answer.stderr.trimEnd().split("\n")
+  expect(further.every((line) => line.startsWith("See voice-agent users "))).toBe(true)
   expect(answer.stderr).not.toContain("    at ")
   return answer.stderr
 }
@@ -171,7 +172,7 @@ describe("users", () => {
       const { code, stdout } = await users(["delete", email])
       expect({ code, stdout }).toEqual({
         code: 0,
-        stdout: `Deleted ${email} (${userId}) with all that was stored of them.\n`,
+        stdout: `Deleted ${email} (${userId}) with all their data.\n`,
       })
       expect(await database.sql`select 1 from users where id = ${userId}`).toHaveLength(0)
       expect(await database.sql`select 1 from sessions where user_id = ${userId}`).toHaveLength(0)
@@ -200,9 +201,9 @@ describe("users", () => {
   )
 
   test.each([
-    [[], "- rotate"],
-    [["help"], "- rotate"],
-    [["--help"], "- rotate"],
+    [[], "rotate [--name"],
+    [["help"], "rotate [--name"],
+    [["--help"], "rotate [--name"],
     [["create", "--help"], "<EMAIL>"],
   ])(
     "%j prints help",

@@ -1,5 +1,6 @@
 /** Sends an answer at its pace, and breaks it off where the step says so. */
 import type { Exchange, Framing } from "./http-socket.ts"
+import { stalled } from "./stalls.ts"
 import { type Answer, errorEvent, type Part } from "./upstream-answers.ts"
 import type { Call, Outcome } from "./upstream-calls.ts"
 import type { After, BreakOff, Step } from "./upstream-steps.ts"
@@ -98,15 +99,25 @@ const giveUp = async (exchange: Exchange, { how, after }: BreakOff): Promise<Out
   return "failed"
 }
 
+/** Beside a fast clock it is prolonged as the sleeps of that clock are: a timeout must not come before a shorter delay. */
 const sleep = (ms = 0, lost: AbortSignal) =>
   ms <= 0 || lost.aborted
     ? undefined
     : new Promise<void>((resolve) => {
+        let timer: ReturnType<typeof setTimeout> | undefined
         const done = () => {
           clearTimeout(timer)
           lost.removeEventListener("abort", done)
           resolve()
         }
-        const timer = Number.isFinite(ms) ? setTimeout(done, ms) : undefined
+        const wait = (left: number) => {
+          const before = stalled()
+          timer = setTimeout(() => {
+            const missed = stalled() - before
+            if (missed > 1) wait(missed)
+            else done()
+          }, left)
+        }
+        if (Number.isFinite(ms)) wait(ms)
         lost.addEventListener("abort", done)
       })

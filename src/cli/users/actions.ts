@@ -126,7 +126,7 @@ export const remove = (email: string, json: boolean) =>
     Effect.gen(function* () {
       const user = yield* find(email)
       yield* Effect.flatMap(Users, (users) => users.remove(user.id))
-      yield* print(json, [`Deleted ${user.email} (${user.id}) with all that was stored of them.`], {
+      yield* print(json, [`Deleted ${user.email} (${user.id}) with all their data.`], {
         userId: user.id,
         email: user.email,
       })
