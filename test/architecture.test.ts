@@ -17,8 +17,21 @@ const layers: ReadonlyArray<ReadonlyArray<string>> = [
   ["conversation", "status"],
   ["accounts", "limits"],
   ["providers"],
+  ["models"],
   ["ffmpeg", "text", "audio"],
-  ["capacity", "config", "db", "hash", "metrics", "otlp", "process", "schema", "telemetry", "temp-folder"],
+  [
+    "capacity",
+    "config",
+    "db",
+    "file-lock",
+    "hash",
+    "metrics",
+    "otlp",
+    "process",
+    "schema",
+    "telemetry",
+    "temp-folder",
+  ],
 ]
 
 /** Run in browsers, so they import nothing of the rest. */

@@ -1,0 +1,144 @@
+import { readdir, rm, stat } from "node:fs/promises"
+import { join, resolve } from "node:path"
+import { Effect, Option } from "effect"
+import { hashFile } from "../hash.ts"
+import { ModelDamaged, StoreUnusable, UnknownModel } from "./errors.ts"
+import { type FileModel, findFileModel, isFileModel, type Manifest, manifest } from "./manifest.ts"
+import { type Pins, readPins } from "./pins.ts"
+
+/**
+ * Where models are kept: `NAME/VERSION/` for a complete model, `NAME/VERSION.part/` for one that is being downloaded.
+ * A folder gets its final name when all its files are complete, so a reader never sees half a model.
+ */
+export const modelsFolder = (dataDir: string): string => join(resolve(dataDir), "models")
+
+/** Models that came with the service, such as those of the Docker image. They are never written to. */
+export const includedFolder = join(import.meta.dir, "../../models")
+
+/** The folder of a model's version, complete or not yet there. */
+export const folderOf = (folder: string, { name, version }: FileModel): string => join(folder, name, version)
+
+/** A complete model. */
+export interface InstalledModel {
+  readonly model: FileModel
+  /** Absolute. Its files are at `join(folder, path)`. */
+  readonly folder: string
+  /** SHA-256 hashes of files whose hash the manifest does not have. */
+  readonly pins: Pins
+}
+
+/** Where models may be, and which there are. Tests have another manifest. */
+export interface Library {
+  /** In the order in which they are searched. */
+  readonly folders: ReadonlyArray<string>
+  readonly manifest: Manifest
+}
+
+/** The models of DATA_DIR, and those that came with the service. */
+export const libraryOf = (dataDir: string): Library => ({
+  folders: [modelsFolder(dataDir), includedFolder],
+  manifest,
+})
+
+const isComplete = async (folder: string, model: FileModel): Promise<boolean> => {
+  const sizes = await Promise.all(
+    model.files.map(({ path }) =>
+      stat(join(folder, path)).then(
+        (file) => (file.isFile() ? file.size : -1),
+        () => -1,
+      ),
+    ),
+  )
+  return model.files.every(({ size }, index) => sizes[index] === size)
+}
+
+const findIn = async (folder: string, model: FileModel): Promise<InstalledModel | undefined> => {
+  const own = folderOf(folder, model)
+  return (await isComplete(own, model)) ? { model, folder: own, pins: await readPins(folder) } : undefined
+}
+
+/** The model in the first folder that has all its files in their sizes. Its hashes are not checked: see `verifyFiles`. */
+const installedModel = (
+  { folders }: Pick<Library, "folders">,
+  model: FileModel,
+): Effect.Effect<Option.Option<InstalledModel>> =>
+  Effect.promise(async () => {
+    for (const folder of folders) {
+      const found = await findIn(folder, model)
+      if (found !== undefined) return Option.some(found)
+    }
+    return Option.none()
+  })
+
+/** The model with this name, if it is installed. None for a name that the manifest does not have. */
+export const installed = (library: Library, name: string): Effect.Effect<Option.Option<InstalledModel>> =>
+  Option.match(findFileModel(library.manifest, name), {
+    onNone: () => Effect.succeedNone,
+    onSome: (model) => installedModel(library, model),
+  })
+
+/** All installed models, in the order of the manifest. */
+export const allInstalled = (library: Library): Effect.Effect<ReadonlyArray<InstalledModel>> =>
+  Effect.map(
+    Effect.forEach(library.manifest.filter(isFileModel), (model) => installedModel(library, model)),
+    (found) => found.flatMap(Option.toArray),
+  )
+
+/**
+ * Hashes every file of a model: about 0.1 s per 30 MB. To be done before an engine loads it, because a damaged file
+ * aborts the engine's process.
+ */
+export const verifyFiles = ({ model, folder, pins }: InstalledModel): Effect.Effect<void, ModelDamaged> =>
+  Effect.forEach(
+    model.files,
+    ({ path, sha256 }) => {
+      const expected = sha256 ?? pins[`${model.name}/${model.version}/${path}`]
+      const damaged = (how: string) =>
+        new ModelDamaged({
+          model: model.name,
+          file: path,
+          message: `The model ${model.name} is damaged: ${path} ${how}. Run: voice-agent models pull ${model.name}`,
+        })
+      return Effect.tryPromise({
+        try: (signal) => hashFile(join(folder, path), signal),
+        catch: () => damaged("cannot be read"),
+      }).pipe(
+        Effect.filterOrFail(
+          (hash) => expected === undefined || hash === expected,
+          () => damaged("has another SHA-256 than it should have"),
+        ),
+      )
+    },
+    { discard: true },
+  )
+
+/** Removes all versions of a model, complete or partial. Fails if the manifest has no such model of files. */
+export const removeModel = Effect.fn("models.remove")(function* (
+  folder: string,
+  models: Manifest,
+  name: string,
+) {
+  const model = yield* Effect.mapError(
+    findFileModel(models, name),
+    () => new UnknownModel({ message: `There is no model "${name}". voice-agent models lists them.` }),
+  )
+  const own = join(folder, model.name)
+  return yield* inStore(folder, async () => {
+    const versions = await readdir(own).catch(() => [])
+    await rm(own, { recursive: true, force: true })
+    return versions.length > 0
+  })
+})
+
+/** Runs an action on the folder of the models. Fails if the folder cannot be used. */
+const inStore = <A>(
+  folder: string,
+  action: (signal: AbortSignal) => Promise<A>,
+): Effect.Effect<A, StoreUnusable> =>
+  Effect.tryPromise({
+    try: action,
+    catch: (cause) =>
+      new StoreUnusable({
+        message: `The folder ${folder} cannot be used: ${cause instanceof Error ? cause.message : cause}. Make it writable for this user, or set DATA_DIR to another folder.`,
+      }),
+  })

@@ -1,0 +1,136 @@
+import { describe, expect, test } from "bun:test"
+import { mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { Effect, Either, Option } from "effect"
+import { sha256 } from "../../src/hash.ts"
+import { findFileModel, isFileModel, manifest, sizeOf } from "../../src/models/manifest.ts"
+import {
+  allInstalled,
+  folderOf,
+  includedFolder,
+  installed,
+  libraryOf,
+  modelsFolder,
+  removeModel,
+  verifyFiles,
+} from "../../src/models/store.ts"
+import { bytesOf, fileOf, modelOf, tempFolder } from "../support/models.ts"
+
+const encoder = bytesOf(1000, 1)
+const tokens = bytesOf(10, 2)
+const model = modelOf([
+  fileOf("encoder.onnx", encoder, "http://127.0.0.1:1/encoder.onnx"),
+  fileOf("sub/tokens.txt", tokens, "http://127.0.0.1:1/tokens.txt"),
+])
+
+/** A library with the model in its first folder. */
+const withModel = () => {
+  const folders = [tempFolder(), tempFolder()] as const
+  const own = folderOf(folders[0], model)
+  for (const [path, bytes] of [
+    ["encoder.onnx", encoder],
+    ["sub/tokens.txt", tokens],
+  ] as const) {
+    mkdirSync(dirname(join(own, path)), { recursive: true })
+    writeFileSync(join(own, path), bytes)
+  }
+  return { library: { folders, manifest: [model] }, own }
+}
+
+const find = (library: ReturnType<typeof withModel>["library"], name = "small") =>
+  Effect.runPromise(Effect.map(installed(library, name), Option.getOrUndefined))
+
+const verify = async (library: ReturnType<typeof withModel>["library"]) => {
+  const found = await find(library)
+  if (found === undefined) return "not installed"
+  const result = await Effect.runPromise(Effect.either(verifyFiles(found)))
+  return Either.isLeft(result) ? result.left.message : "well"
+}
+
+describe("manifest", () => {
+  test("names are unique and files have hashes", () => {
+    expect(new Set(manifest.map(({ name }) => name)).size).toBe(manifest.length)
+    for (const each of manifest.filter(isFileModel)) {
+      expect(new Set(each.files.map(({ path }) => path)).size).toBe(each.files.length)
+      expect(each.files.every(({ sha256 }) => sha256 !== undefined)).toBe(true)
+      expect(sizeOf(each)).toBeGreaterThan(1_000_000)
+    }
+  })
+
+  test("the set-up has a recognizer and a voice activity detector", () => {
+    const roles = manifest.filter(isFileModel).filter(({ isDefault }) => isDefault)
+    expect(roles.map(({ role }) => role).toSorted()).toEqual(["stt", "vad"])
+  })
+
+  test("included files are what the manifest says", async () => {
+    for (const { files } of manifest.filter(isFileModel)) {
+      for (const file of files) {
+        for (const source of file.sources) {
+          if (!("included" in source)) continue
+          const path = join(import.meta.dir, "../../src/models/files", source.included)
+          const bytes = Bun.zstdDecompressSync(await Bun.file(path).bytes())
+          expect([bytes.length, sha256(bytes)]).toEqual([file.size, file.sha256 ?? ""])
+        }
+      }
+    }
+  })
+})
+
+describe("store", () => {
+  test("a complete model is installed", async () => {
+    const { library, own } = withModel()
+    expect((await find(library))?.folder).toBe(own)
+    expect(await verify(library)).toBe("well")
+    expect(await Effect.runPromise(allInstalled(library))).toHaveLength(1)
+  })
+
+  test("an included model is found", async () => {
+    const { library } = withModel()
+    const swapped = { ...library, folders: [library.folders[1], library.folders[0]] as const }
+    expect(await find(swapped)).toBeDefined()
+  })
+
+  test("a missing or cut file is not installed", async () => {
+    for (const spoil of [
+      (own: string) => rmSync(join(own, "sub/tokens.txt")),
+      (own: string) => truncateSync(join(own, "encoder.onnx"), 999),
+      (own: string) => writeFileSync(join(own, "encoder.onnx"), bytesOf(1001)),
+      (own: string) => rmSync(own, { recursive: true }),
+    ]) {
+      const { library, own } = withModel()
+      spoil(own)
+      expect(await find(library)).toBeUndefined()
+    }
+  })
+
+  test("other bytes of the same size are damage", async () => {
+    const { library, own } = withModel()
+    writeFileSync(join(own, "encoder.onnx"), bytesOf(1000, 3))
+    expect(await verify(library)).toBe(
+      "The model small is damaged: encoder.onnx has another SHA-256 than it should have. Run: voice-agent models pull small",
+    )
+  })
+
+  test("a name outside of the manifest is not installed", async () => {
+    const { library } = withModel()
+    for (const name of ["large", "", "../small", "constructor"])
+      expect(await find(library, name)).toBeUndefined()
+  })
+
+  test("remove deletes all versions", async () => {
+    const { library } = withModel()
+    const remove = (name: string) =>
+      Effect.runPromise(Effect.either(removeModel(library.folders[0], library.manifest, name)))
+    expect(await remove("small")).toEqual(Either.right(true))
+    expect(await find(library)).toBeUndefined()
+    expect(await remove("small")).toEqual(Either.right(false))
+    expect(Either.isLeft(await remove(".."))).toBe(true)
+  })
+
+  test("the service looks in DATA_DIR first", () => {
+    const library = libraryOf("/data")
+    expect(library.folders).toEqual([modelsFolder("/data"), includedFolder])
+    expect(modelsFolder("/data")).toBe("/data/models")
+    expect(Option.isSome(findFileModel(library.manifest, "moonshine-tiny-en"))).toBe(true)
+  })
+})
