@@ -1,7 +1,7 @@
-import { Database, SQLiteError } from "bun:sqlite"
 import { BadArgument, type PlatformError, SystemError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Option, Redacted } from "effect"
+import { lockFile } from "../file-lock.ts"
 import { findHome, makeFolder, partialFolder, removeLeftovers, type ServerHome } from "./embedded-home.ts"
 import { EmbeddedDatabaseInUse, explain, failed, run } from "./embedded-programs.ts"
 import { runningPort, serve } from "./embedded-server.ts"
@@ -77,41 +77,22 @@ const isPlatformError = (error: unknown): error is PlatformError =>
 
 /**
  * Locks the folder from before it is first read until the server has stopped, so that no code here has to handle a
- * second process.
- *
- * The lock is SQLite's exclusive lock on an empty file, because Bun offers no other kernel lock (fcntl). The kernel
- * releases it when the process ends, also after `kill -9`, so there is no stale owner to detect. It works on Linux and
- * macOS, and between containers that share a volume, where process ids identify nothing. A PostgreSQL advisory lock would
- * need a running server, and would be lost when PostgreSQL restarts its backends.
+ * second process. A PostgreSQL advisory lock would need a running server, and would be lost when PostgreSQL restarts its
+ * backends.
  */
 const holdLock = (folder: string, dataDir: string) =>
-  Effect.acquireRelease(
-    Effect.try({
-      try: () => {
-        const file = new Database(`${folder}/lock`)
-        try {
-          file.run("PRAGMA journal_mode = MEMORY")
-          file.run("BEGIN EXCLUSIVE")
-          return file
-        } catch (cause) {
-          file.close()
-          throw cause
-        }
-      },
-      catch: (cause) =>
-        cause instanceof SQLiteError && cause.code === "SQLITE_BUSY"
-          ? new EmbeddedDatabaseInUse(
-              explain(
-                `Another running process of this service uses the embedded database of ${dataDir}`,
-                "Stop that process, give this one another DATA_DIR",
-              ),
-            )
-          : failed(
-              `The lock file ${folder}/lock cannot be used: ${cause}`,
-              `Use another DATA_DIR than ${dataDir}`,
-            ),
-    }),
-    (file) => Effect.sync(() => file.close()),
+  Effect.mapError(lockFile(`${folder}/lock`), (error) =>
+    error._tag === "FileLocked"
+      ? new EmbeddedDatabaseInUse(
+          explain(
+            `Another running process of this service uses the embedded database of ${dataDir}`,
+            "Stop that process, give this one another DATA_DIR",
+          ),
+        )
+      : failed(
+          `The lock file ${error.path} cannot be used: ${error.reason}`,
+          `Use another DATA_DIR than ${dataDir}`,
+        ),
   )
 
 /** Runs initdb in a temporary folder and renames it at the end, so that an incomplete cluster is never used. */
