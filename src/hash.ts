@@ -2,12 +2,18 @@
 export const sha256 = (data: string | Uint8Array, encoding: "hex" | "base64" = "hex"): string =>
   new Bun.CryptoHasher("sha256").update(data).digest(encoding)
 
-/** SHA-256 of a file, as hex. Rejects if it cannot be read. Between chunks, other code runs. */
-export const hashFile = async (path: string, signal?: AbortSignal): Promise<string> => {
-  const hasher = new Bun.CryptoHasher("sha256")
-  for await (const chunk of Bun.file(path).stream()) {
-    signal?.throwIfAborted()
-    hasher.update(chunk)
-  }
-  return hasher.digest("hex")
+/** A way to hash, and to write the hash. */
+export interface HashFormat {
+  readonly algorithm: "sha256" | "sha512"
+  readonly encoding: "hex" | "base64"
+}
+
+/** The hash of a file, SHA-256 as hex by default. Rejects if it cannot be read. Between chunks, other code runs. */
+export const hashFile = async (
+  path: string,
+  { algorithm, encoding }: HashFormat = { algorithm: "sha256", encoding: "hex" },
+): Promise<string> => {
+  const hasher = new Bun.CryptoHasher(algorithm)
+  for await (const chunk of Bun.file(path).stream()) hasher.update(chunk)
+  return hasher.digest(encoding)
 }

@@ -10,6 +10,8 @@ const Sha256 = Schema.String.pipe(Schema.pattern(/^[0-9a-f]{64}$/))
 const NpmSource = Schema.Struct({
   package: Schema.String.pipe(Schema.pattern(/^(@[\w.-]+\/)?\w[\w.-]*$/)),
   version: Schema.String.pipe(Schema.pattern(/^[\w.+-]+$/)),
+  /** Bytes of the tarball, exactly. */
+  size: Schema.NonNegativeInt,
   /** Of the tarball, as npm's lockfiles have it. */
   integrity: Schema.String.pipe(Schema.pattern(/^sha512-[A-Za-z0-9+/]{86}==$/)),
   path: RelativePath,

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises"
+import { readFile, rename } from "node:fs/promises"
 import { join } from "node:path"
 import { Option, Schema } from "effect"
 
@@ -16,4 +16,12 @@ const fileOf = (folder: string) => join(folder, "pins.json")
 export const readPins = async (folder: string): Promise<Pins> => {
   const text = await readFile(fileOf(folder), "utf8").catch(() => "{}")
   return Option.getOrElse(Schema.decodeOption(Pins)(text), () => ({}))
+}
+
+/** Adds pins. Call it under the store's lock. Rejects if the folder cannot be written to. */
+export const addPins = async (folder: string, pins: Pins): Promise<void> => {
+  if (Object.keys(pins).length === 0) return
+  const all = { ...(await readPins(folder)), ...pins }
+  await Bun.write(`${fileOf(folder)}.new`, `${JSON.stringify(all, null, 2)}\n`)
+  await rename(`${fileOf(folder)}.new`, fileOf(folder))
 }

@@ -1,9 +1,17 @@
-import { readdir, rm, stat } from "node:fs/promises"
+import { mkdir, readdir, rm, stat } from "node:fs/promises"
 import { join, resolve } from "node:path"
-import { Effect, Option } from "effect"
+import { Duration, Effect, Option, Schedule } from "effect"
+import { lockFile } from "../file-lock.ts"
 import { hashFile } from "../hash.ts"
 import { ModelDamaged, StoreUnusable, UnknownModel } from "./errors.ts"
-import { type FileModel, findFileModel, isFileModel, type Manifest, manifest } from "./manifest.ts"
+import {
+  type FileModel,
+  findFileModel,
+  isFileModel,
+  type Manifest,
+  type ModelFile,
+  manifest,
+} from "./manifest.ts"
 import { type Pins, readPins } from "./pins.ts"
 
 /**
@@ -18,6 +26,9 @@ export const includedFolder = join(import.meta.dir, "../../models")
 /** The folder of a model's version, complete or not yet there. */
 export const folderOf = (folder: string, { name, version }: FileModel): string => join(folder, name, version)
 
+/** How often a held lock is tried again. */
+const lockPause = Duration.millis(250)
+
 /** A complete model. */
 export interface InstalledModel {
   readonly model: FileModel
@@ -29,10 +40,13 @@ export interface InstalledModel {
 
 /** Where models may be, and which there are. Tests have another manifest. */
 export interface Library {
-  /** In the order in which they are searched. */
-  readonly folders: ReadonlyArray<string>
+  /** In the order in which they are searched. Only the first is written to. */
+  readonly folders: readonly [string, ...ReadonlyArray<string>]
   readonly manifest: Manifest
 }
+
+/** The folder that models are downloaded to. */
+export const storeOf = ({ folders }: Library): string => folders[0]
 
 /** The models of DATA_DIR, and those that came with the service. */
 export const libraryOf = (dataDir: string): Library => ({
@@ -58,7 +72,7 @@ const findIn = async (folder: string, model: FileModel): Promise<InstalledModel 
 }
 
 /** The model in the first folder that has all its files in their sizes. Its hashes are not checked: see `verifyFiles`. */
-const installedModel = (
+export const installedModel = (
   { folders }: Pick<Library, "folders">,
   model: FileModel,
 ): Effect.Effect<Option.Option<InstalledModel>> =>
@@ -91,8 +105,9 @@ export const allInstalled = (library: Library): Effect.Effect<ReadonlyArray<Inst
 export const verifyFiles = ({ model, folder, pins }: InstalledModel): Effect.Effect<void, ModelDamaged> =>
   Effect.forEach(
     model.files,
-    ({ path, sha256 }) => {
-      const expected = sha256 ?? pins[`${model.name}/${model.version}/${path}`]
+    (file) => {
+      const { path } = file
+      const expected = file.sha256 ?? pins[pinOf(model, file)]
       const damaged = (how: string) =>
         new ModelDamaged({
           model: model.name,
@@ -100,7 +115,7 @@ export const verifyFiles = ({ model, folder, pins }: InstalledModel): Effect.Eff
           message: `The model ${model.name} is damaged: ${path} ${how}. Run: voice-agent models pull ${model.name}`,
         })
       return Effect.tryPromise({
-        try: (signal) => hashFile(join(folder, path), signal),
+        try: () => hashFile(join(folder, path)),
         catch: () => damaged("cannot be read"),
       }).pipe(
         Effect.filterOrFail(
@@ -111,6 +126,10 @@ export const verifyFiles = ({ model, folder, pins }: InstalledModel): Effect.Eff
     },
     { discard: true },
   )
+
+/** The name of a file's hash among the pins. */
+export const pinOf = ({ name, version }: FileModel, { path }: ModelFile): string =>
+  `${name}/${version}/${path}`
 
 /** Removes all versions of a model, complete or partial. Fails if the manifest has no such model of files. */
 export const removeModel = Effect.fn("models.remove")(function* (
@@ -131,7 +150,7 @@ export const removeModel = Effect.fn("models.remove")(function* (
 })
 
 /** Runs an action on the folder of the models. Fails if the folder cannot be used. */
-const inStore = <A>(
+export const inStore = <A>(
   folder: string,
   action: (signal: AbortSignal) => Promise<A>,
 ): Effect.Effect<A, StoreUnusable> =>
@@ -142,3 +161,18 @@ const inStore = <A>(
         message: `The folder ${folder} cannot be used: ${cause instanceof Error ? cause.message : cause}. Make it writable for this user, or set DATA_DIR to another folder.`,
       }),
   })
+
+/**
+ * Holds the lock of the store until the scope closes; creates the folder if there is none. While another process holds the
+ * lock it waits, and runs `onWait` once.
+ */
+export const lockStore = Effect.fnUntraced(function* (folder: string, onWait: Effect.Effect<void>) {
+  yield* inStore(folder, () => mkdir(folder, { recursive: true }))
+  const lock = Effect.catchTag(lockFile(join(folder, "lock")), "FileLockUnusable", ({ path, reason }) =>
+    inStore(folder, () => Promise.reject(new Error(`${path}: ${reason}`))),
+  )
+  const onlyLocked = Schedule.recurWhile((error: { readonly _tag: string }) => error._tag === "FileLocked")
+  yield* Effect.catchTag(lock, "FileLocked", () =>
+    Effect.zipRight(onWait, Effect.retry(lock, Schedule.intersect(Schedule.spaced(lockPause), onlyLocked))),
+  )
+})

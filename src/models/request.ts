@@ -1,0 +1,68 @@
+import { Duration, Option, Redacted } from "effect"
+import { AttemptFailed, refused, unreachable } from "./attempt.ts"
+import type { Location } from "./source.ts"
+
+/** As many as browsers follow at least. */
+const maxRedirects = 20
+
+/** Where a redirect leads. Throws AttemptFailed if it is not followed. */
+const targetOf = (location: Location, url: URL, answer: Response): URL => {
+  const to = answer.headers.get("location") ?? ""
+  if (!URL.canParse(to, url.href)) throw refused(location, "a redirect without a valid target")
+  const target = new URL(to, url)
+  if (target.protocol !== "https:" && target.protocol !== url.protocol) {
+    throw refused(location, `a redirect from ${url.protocol}// to ${target.protocol}//`)
+  }
+  return target
+}
+
+/** `Retry-After` in seconds or as a date. */
+const retryAfterOf = (answer: Response): Option.Option<Duration.Duration> => {
+  const text = answer.headers.get("retry-after")
+  if (text === null) return Option.none()
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now()
+  return Number.isNaN(ms) ? Option.none() : Option.some(Duration.millis(Math.max(0, ms)))
+}
+
+const isTransient = (status: number) => status === 408 || status === 425 || status === 429 || status >= 500
+
+const explain = (status: number) => {
+  if (status === 401 || status === 403) return `the server asks for other credentials (status ${status})`
+  return status === 404 || status === 410 ? `there is no such file (status ${status})` : `status ${status}`
+}
+
+/**
+ * Requests a file, following redirects. Answers with a 200, 206 or 416. `headers` go to every server, the
+ * authorization to the first origin only. Throws AttemptFailed.
+ */
+export const request = async (
+  location: Location,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<Response> => {
+  let url = new URL(location.url)
+  const { origin } = url
+  for (let redirects = 0; redirects <= maxRedirects; redirects++) {
+    const authorization =
+      location.authorization === undefined || url.origin !== origin
+        ? {}
+        : { authorization: Redacted.value(location.authorization) }
+    const answer = await fetch(url, {
+      // Compressed bytes would have another size and hash.
+      headers: { ...headers, "accept-encoding": "identity", ...authorization },
+      redirect: "manual",
+      signal,
+    }).catch((cause) => {
+      throw unreachable({ ...location, url: url.href }, cause)
+    })
+    const { status } = answer
+    if (status === 200 || status === 206 || status === 416) return answer
+    await answer.body?.cancel()
+    if (status < 300 || status >= 400 || status === 304) {
+      const failure = refused(location, explain(status), isTransient(status))
+      throw new AttemptFailed({ ...failure, retryAfter: retryAfterOf(answer) })
+    }
+    url = targetOf(location, url, answer)
+  }
+  throw refused(location, "too many redirects")
+}
