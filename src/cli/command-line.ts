@@ -9,6 +9,7 @@ import { doctor } from "./doctor.ts"
 import { ExitWith } from "./exit-code.ts"
 import { withPlainHelp } from "./help.ts"
 import { login } from "./login.ts"
+import { models } from "./models.ts"
 import { ignoreClosedPipes } from "./print.ts"
 import { say } from "./say.ts"
 import { migrate, serve } from "./serve.ts"
@@ -27,14 +28,28 @@ const root = Command.make("voice-agent", {}, () => serve).pipe(
   Command.withDescription(
     "A voice agent: the service and its tools. Environment variables configure it, or a file .env in the current folder; .env.example lists them all. Exit codes: 0 done, 1 failed, 2 invalid command line.",
   ),
-  Command.withSubcommands([serveCommand, migrateCommand, users, doctor, talk, login, transcribe, say]),
+  Command.withSubcommands([
+    serveCommand,
+    migrateCommand,
+    users,
+    models,
+    doctor,
+    talk,
+    login,
+    transcribe,
+    say,
+  ]),
 )
 
 const namesOf = <Name extends string, R, E, A>(command: Command.Command<Name, R, E, A>) =>
   [...HashMap.keys(Command.getSubcommands(command))].toSorted()
 
 const names = namesOf(root)
-const userCommands = namesOf(users)
+/** The commands that have commands of their own. */
+const groups = new Map([
+  ["users", namesOf(users)],
+  ["models", namesOf(models)],
+])
 
 const run = Command.run(root, {
   name: "voice-agent",
@@ -54,16 +69,22 @@ const unknownCommand = (name: string, known: ReadonlyArray<string>) =>
 /** Those of @effect/cli that a user of the command line needs. */
 const rootOptions = ["--help", "-h", "--version", "--completions"]
 
-/** `help` before a command, or after `users`, prints help as `--help` does, and so does `users` alone. */
-const withHelp = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const [name, next, ...more] = args
+/**
+ * `help` before a command, or after a group, prints help as `--help` does, and so does `users` alone. `models` alone lists
+ * the models.
+ */
+const withDefaults = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const [name = "", next, ...more] = args
   if (name === "help") return [...args.slice(1), "--help"]
-  return name === "users" && (next === undefined || next === "help") ? ["users", ...more, "--help"] : args
+  if (!groups.has(name)) return args
+  if (next === "help" || (next === undefined && name === "users")) return [name, ...more, "--help"]
+  const isCommand = next === "--help" || next === "-h" || next?.startsWith("-") === false
+  return name === "models" && !isCommand ? [name, "list", ...args.slice(1)] : args
 }
 
 /** Runs the command that the arguments name. */
 export const commandLine = (args: ReadonlyArray<string>) => {
-  const [name = "", ...more] = withHelp(args)
+  const [name = "", ...more] = withDefaults(args)
   const [word = ""] = more
   if (name.startsWith("-") && !rootOptions.includes(name.replace(/=.*/, ""))) {
     return invalid(`There is no option "${name}": use voice-agent --help.`)
@@ -72,10 +93,11 @@ export const commandLine = (args: ReadonlyArray<string>) => {
   if ((name === "serve" || name === "migrate") && word !== "" && !word.startsWith("-")) {
     return unknownCommand(`${name} ${word}`, names)
   }
-  if (name === "users" && ![...userCommands, "--help", "-h"].includes(word)) {
-    return unknownCommand(`users ${word}`, userCommands)
+  const group = groups.get(name)
+  if (group !== undefined && ![...group, "--help", "-h"].includes(word)) {
+    return unknownCommand(`${name} ${word}`, group)
   }
-  const parents = name === "users" && userCommands.includes(word) ? ["voice-agent", name] : ["voice-agent"]
+  const parents = group?.includes(word) === true ? ["voice-agent", name] : ["voice-agent"]
   const command = [...parents, parents.length > 1 ? word : name].join(" ")
   return Effect.zipRight(ignoreClosedPipes, run(["bun", "voice-agent", name, ...more])).pipe(
     // @effect/cli has printed what is wrong.

@@ -17,10 +17,12 @@ export class AttemptFailed extends Data.TaggedError("AttemptFailed")<{
   readonly retryAfter: Option.Option<Duration.Duration>
   /** Whether the attempt brought the file further than any before. */
   readonly hasGained: boolean
+  /** Whether this or an earlier attempt got an answer. */
+  readonly hasAnswer: boolean
 }> {}
 
 const failed = (error: DownloadError, isRetryable: boolean) =>
-  new AttemptFailed({ error, isRetryable, retryAfter: Option.none(), hasGained: false })
+  new AttemptFailed({ error, isRetryable, retryAfter: Option.none(), hasGained: false, hasAnswer: true })
 
 /** A location for people: no credentials, no query. */
 const nameOf = ({ url }: Location): string => {

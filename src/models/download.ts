@@ -5,6 +5,7 @@ import type { DownloadError } from "./errors.ts"
 import { complete, type Digest, discard, findKept, type Kept, noteOrigin, openWriter } from "./partial.ts"
 import { request } from "./request.ts"
 import type { Location } from "./source.ts"
+import { transfer } from "./transfer.ts"
 
 /** A file to download. */
 export interface Target {
@@ -20,11 +21,11 @@ export type OnProgress = (received: number) => void
 
 /** Attempts in a row that bring no progress, after which a source is given up. */
 const maxFailures = 5
+/** The same, of a server that has never answered: most likely there is no network. */
+const maxUnanswered = 2
 const maxPause = Duration.seconds(60)
 /** More than this counts as progress, so that a server cannot keep a download going by a byte at a time. */
 const leastProgress = 64 * 1024
-/** How long a server may send nothing: hubs take up to 10 s for the first byte of a large file. */
-const stallTimeout = Duration.seconds(30)
 
 /** 1 s, 2 s, 4 s, 8 s after failures without progress (± 20 %), or the server's Retry-After up to a minute. */
 const retryPolicy: Schedule.Schedule<AttemptFailed, AttemptFailed> = Schedule.makeWithState(
@@ -39,7 +40,7 @@ const retryPolicy: Schedule.Schedule<AttemptFailed, AttemptFailed> = Schedule.ma
       ),
     )
     const decision =
-      failure.isRetryable && inRow < maxFailures
+      failure.isRetryable && inRow < (failure.hasAnswer ? maxFailures : maxUnanswered)
         ? ScheduleDecision.continueWith(ScheduleInterval.after(now + Duration.toMillis(pause)))
         : ScheduleDecision.done
     return Effect.succeed([inRow, failure, decision] as const)
@@ -123,20 +124,6 @@ const attempt = async (
   }
 }
 
-/** Like `Effect.tryPromise`, but an interruption waits until the promise is settled: it has a file open. */
-const untilSettled = <A, E>(run: (signal: AbortSignal) => Promise<A>, fail: (cause: unknown) => E) =>
-  Effect.async<A, E>((resume) => {
-    const controller = new AbortController()
-    const settled = run(controller.signal).then(
-      (value) => resume(Effect.succeed(value)),
-      (cause) => resume(Effect.fail(fail(cause))),
-    )
-    return Effect.promise(() => {
-      controller.abort()
-      return settled
-    })
-  })
-
 /**
  * Downloads a file and returns its hash. It resumes what an earlier call left, retries broken connections, and never
  * gives wrong bytes the file's name. An interruption keeps what has arrived.
@@ -147,34 +134,35 @@ export const download = (
   onProgress: OnProgress,
 ): Effect.Effect<string, DownloadError> => {
   let best = 0
+  let hasAnswer = false
   const once = Effect.suspend(() => {
     const before = best
     let last = 0
-    /** Bytes since the last look of the watch; an answer without a body counts too. */
-    let isMoving = true
-    const move = (received: number) => {
-      last = received
-      isMoving = true
-      onProgress(received)
-    }
-    const transfer = untilSettled(
-      (signal) => attempt(location, target, move, signal),
-      (cause) =>
-        cause instanceof AttemptFailed
-          ? cause
-          : cutOff(location, cause instanceof Error ? cause.message : `${cause}`),
-    )
-    const watch = Effect.forever(
-      Effect.suspend(() => {
-        if (!isMoving) return cutOff(location, `nothing arrived for ${Duration.toSeconds(stallTimeout)} s`)
-        isMoving = false
-        return Effect.sleep(stallTimeout)
-      }),
-    )
-    return Effect.raceFirst(transfer, watch).pipe(
+    return transfer(
+      (move, signal) =>
+        attempt(
+          location,
+          target,
+          (received) => {
+            last = received
+            hasAnswer = true
+            move()
+            onProgress(received)
+          },
+          signal,
+        ),
+      {
+        failure: (cause) =>
+          cause instanceof AttemptFailed
+            ? cause
+            : cutOff(location, cause instanceof Error ? cause.message : `${cause}`),
+        stall: (seconds) => cutOff(location, `nothing arrived for ${seconds} s`),
+      },
+    ).pipe(
       Effect.mapError((failure) => {
         best = Math.max(best, last)
-        return new AttemptFailed({ ...failure, hasGained: best - before >= leastProgress })
+        hasAnswer ||= failure.error._tag !== "SourceUnreachable"
+        return new AttemptFailed({ ...failure, hasGained: best - before >= leastProgress, hasAnswer })
       }),
     )
   })

@@ -66,23 +66,26 @@ const isComplete = async (folder: string, model: FileModel): Promise<boolean> =>
   return model.files.every(({ size }, index) => sizes[index] === size)
 }
 
-const findIn = async (folder: string, model: FileModel): Promise<InstalledModel | undefined> => {
-  const own = folderOf(folder, model)
-  return (await isComplete(own, model)) ? { model, folder: own, pins: await readPins(folder) } : undefined
-}
+const exists = async (folder: string): Promise<boolean> =>
+  (await stat(folder).catch(() => undefined)) !== undefined
 
-/** The model in the first folder that has all its files in their sizes. Its hashes are not checked: see `verifyFiles`. */
-export const installedModel = (
+/** The model in the first folder where it passes the check. */
+const findFirst = (
   { folders }: Pick<Library, "folders">,
   model: FileModel,
+  check: (folder: string, model: FileModel) => Promise<boolean>,
 ): Effect.Effect<Option.Option<InstalledModel>> =>
   Effect.promise(async () => {
     for (const folder of folders) {
-      const found = await findIn(folder, model)
-      if (found !== undefined) return Option.some(found)
+      const own = folderOf(folder, model)
+      if (await check(own, model)) return Option.some({ model, folder: own, pins: await readPins(folder) })
     }
     return Option.none()
   })
+
+/** The model in the first folder that has all its files in their sizes. Its hashes are not checked: see `verifyFiles`. */
+export const installedModel = (library: Pick<Library, "folders">, model: FileModel) =>
+  findFirst(library, model, isComplete)
 
 /** The model with this name, if it is installed. None for a name that the manifest does not have. */
 export const installed = (library: Library, name: string): Effect.Effect<Option.Option<InstalledModel>> =>
@@ -95,6 +98,21 @@ export const installed = (library: Library, name: string): Effect.Effect<Option.
 export const allInstalled = (library: Library): Effect.Effect<ReadonlyArray<InstalledModel>> =>
   Effect.map(
     Effect.forEach(library.manifest.filter(isFileModel), (model) => installedModel(library, model)),
+    (found) => found.flatMap(Option.toArray),
+  )
+
+/** All models that are installed, or were until a file was cut or lost; in the order of the manifest. */
+export const presentModels = (library: Library): Effect.Effect<ReadonlyArray<InstalledModel>> =>
+  Effect.map(
+    Effect.forEach(library.manifest.filter(isFileModel), (model) =>
+      Effect.flatMap(
+        installedModel(library, model),
+        Option.match({
+          onNone: () => findFirst(library, model, exists),
+          onSome: Effect.succeedSome,
+        }),
+      ),
+    ),
     (found) => found.flatMap(Option.toArray),
   )
 

@@ -11,6 +11,7 @@ import {
   installed,
   libraryOf,
   modelsFolder,
+  presentModels,
   removeModel,
   verifyFiles,
 } from "../../src/models/store.ts"
@@ -100,6 +101,10 @@ describe("store", () => {
       const { library, own } = withModel()
       spoil(own)
       expect(await find(library)).toBeUndefined()
+      const [present] = await Effect.runPromise(presentModels(library))
+      expect(
+        present === undefined || Either.isLeft(await Effect.runPromise(Effect.either(verifyFiles(present)))),
+      ).toBe(true)
     }
   })
 

@@ -1,0 +1,52 @@
+import { Array as Arr, Effect, Option } from "effect"
+import { database } from "../../config/variables.ts"
+import { isFileModel, type Model, manifest, sizeOf } from "../../models/manifest.ts"
+import { ollamaModels, ollamaUrl } from "../../models/ollama.ts"
+import type { Role } from "../../models/recommend.ts"
+import { installed, libraryOf } from "../../models/store.ts"
+import { CommandFailed } from "../exit-code.ts"
+
+export const failed = ({ message }: { readonly message: string }) => new CommandFailed({ message })
+
+/** DATA_DIR alone, so that models can be installed before anything else is configured. */
+export const library = Effect.map(database.dataDir, libraryOf)
+
+export const roles: ReadonlyArray<Role> = ["vad", "stt", "tts", "llm"]
+
+/** A size for people. */
+export const sizeText = (model: Model): string => {
+  const megabytes = sizeOf(model) / 1e6
+  return megabytes < 1000 ? `${Math.ceil(megabytes)} MB` : `${(megabytes / 1000).toFixed(1)} GB`
+}
+
+/** Rows of cells, as lines with aligned columns. */
+export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> => {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  return rows.map((row) => {
+    const cells = row.map((cell, column) => cell.padEnd(widths[column] ?? 0))
+    return cells.join("  ").trimEnd()
+  })
+}
+
+/** The model with this name. */
+export const find = (name: string): Effect.Effect<Model, CommandFailed> =>
+  Effect.mapError(
+    Arr.findFirst(manifest, (model) => model.name === name),
+    () => new CommandFailed({ message: `There is no model "${name}". voice-agent models lists them.` }),
+  )
+
+/** The folders of the models that are installed, by name. A chat model's is the URL of the Ollama that has it. */
+export const installedFolders = Effect.gen(function* () {
+  const chat = Option.getOrElse(yield* ollamaModels(ollamaUrl()), (): ReadonlyArray<string> => [])
+  const own = yield* library
+  const found = yield* Effect.forEach(manifest, (model) => {
+    if (!isFileModel(model)) {
+      return Effect.succeed(chat.includes(model.ollama) ? [[model.name, ollamaUrl()] as const] : [])
+    }
+    return Effect.map(
+      installed(own, model.name),
+      Option.match({ onNone: () => [], onSome: ({ folder }) => [[model.name, folder] as const] }),
+    )
+  })
+  return new Map(found.flat())
+})

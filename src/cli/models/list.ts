@@ -1,0 +1,59 @@
+import { Console, Effect } from "effect"
+import { hostResources } from "../../capacity.ts"
+import { type Model, manifest, sizeOf } from "../../models/manifest.ts"
+import { recommended } from "../../models/recommend.ts"
+import { print } from "../print.ts"
+import { installedFolders, roles, sizeText, table } from "./common.ts"
+
+const languagesText = ({ languages }: Model) => {
+  if (languages.length === 0) return "any"
+  return languages.length > 3 ? `${languages.length} languages` : languages.join(", ")
+}
+
+/** Prints all models, with what is installed and what is recommended. */
+export const list = Effect.fnUntraced(function* (language: string, json: boolean) {
+  const folders = yield* installedFolders
+  const host = hostResources()
+  const best = recommended(manifest, { language, host, roles })
+  if (json) {
+    for (const model of manifest) {
+      const { name, role, description, languages, licence, attribution, needs } = model
+      yield* print(true, [], {
+        name,
+        role,
+        description,
+        languages,
+        bytes: sizeOf(model),
+        licence,
+        attribution,
+        needs,
+        isRecommended: best.includes(model),
+        isInstalled: folders.has(name),
+        folder: folders.get(name) ?? null,
+      })
+    }
+    return
+  }
+  const stateOf = (model: Model) =>
+    [
+      ...(folders.has(model.name) ? ["installed"] : []),
+      ...(best.includes(model) ? ["recommended"] : []),
+    ].join(", ")
+  const rows = manifest.map((model) => [
+    model.name,
+    model.role,
+    languagesText(model),
+    sizeText(model),
+    model.licence,
+    stateOf(model),
+  ])
+  const isComplete = best.every(({ name }) => folders.has(name))
+  yield* Console.log(
+    [
+      ...table([["name", "role", "languages", "size", "licence", "state"], ...rows]),
+      "",
+      `Recommended: for ${host.cores} cores, ${(host.memory / 1e9).toFixed(1)} GB of memory and the language "${language}".`,
+      ...(isComplete ? [] : ["To install the recommended models: voice-agent models pull"]),
+    ].join("\n"),
+  )
+})

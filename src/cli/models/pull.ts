@@ -1,0 +1,112 @@
+import * as Prompt from "@effect/cli/Prompt"
+import { Array as Arr, Console, Effect, Option } from "effect"
+import { hostResources } from "../../capacity.ts"
+import { type ChatModel, type FileModel, isFileModel, type Model, manifest } from "../../models/manifest.ts"
+import { noOllama, ollamaModels, ollamaUrl, pullChatModel } from "../../models/ollama.ts"
+import { pull as pullFiles } from "../../models/pull.ts"
+import { type Role, recommended } from "../../models/recommend.ts"
+import { npmSettings } from "../../models/registry.ts"
+import { originsOf } from "../../models/source.ts"
+import { CommandFailed, ExitWith } from "../exit-code.ts"
+import { print } from "../print.ts"
+import { failed, find, installedFolders, library, roles, sizeText, table } from "./common.ts"
+import { makeProgressPrinter, type ProgressPrinter } from "./progress.ts"
+
+interface PullOptions {
+  readonly names: ReadonlyArray<string>
+  readonly language: string
+  readonly stt: boolean
+  readonly tts: boolean
+  readonly llm: boolean
+  readonly from: Option.Option<string>
+  readonly yes: boolean
+  readonly json: boolean
+}
+
+/** The models that are named, or recommended for the roles that are asked for. */
+const choose = ({ names, language, stt, tts, llm }: PullOptions) => {
+  if (names.length > 0) return Effect.forEach(Arr.dedupe(names), find)
+  const asked: Record<Role, boolean> = { vad: stt, stt, tts, llm }
+  const some = roles.filter((role) => asked[role])
+  return Effect.succeed(
+    recommended(manifest, { language, host: hostResources(), roles: some.length > 0 ? some : roles }),
+  )
+}
+
+/** Without Ollama, a recommended chat model is left out, because speech models are of use without one. */
+const withoutOllama = Effect.fnUntraced(function* (
+  models: ReadonlyArray<Model>,
+  { names, llm, json }: PullOptions,
+) {
+  const files = models.filter(isFileModel)
+  if (files.length === models.length || Option.isSome(yield* ollamaModels(ollamaUrl()))) return models
+  const { message } = noOllama(ollamaUrl())
+  if (names.length > 0 || llm) return yield* new CommandFailed({ message })
+  if (!json) yield* Console.log(`No language model is installed. ${message}\n`)
+  return files
+})
+
+/** Shows sizes and licences, and asks. Fails if nobody can answer. */
+const confirm = Effect.fnUntraced(function* (models: ReadonlyArray<Model>, { yes, json }: PullOptions) {
+  if (!json) {
+    const rows = models.map((model) => [model.name, sizeText(model), model.licence, model.attribution])
+    yield* Console.log(table([["name", "size", "licence", "made by"], ...rows]).join("\n"))
+  }
+  if (yes) return
+  if (json || !process.stdin.isTTY) {
+    return yield* new CommandFailed({ message: "Nothing was downloaded. Add --yes to accept the licences." })
+  }
+  const isAccepted = yield* Prompt.confirm({ message: "Download under these licences?", initial: true })
+  if (!isAccepted) return yield* new ExitWith({ code: 1 })
+})
+
+const pullChat = Effect.fnUntraced(function* (
+  model: ChatModel,
+  { json }: PullOptions,
+  { onProgress, end }: ProgressPrinter,
+) {
+  const { name } = model
+  yield* pullChatModel(ollamaUrl(), model, (item, received, size) =>
+    onProgress({ model: name, item, received, size }),
+  ).pipe(Effect.ensuring(Effect.sync(end)), Effect.mapError(failed))
+  yield* print(json, [`Ollama has ${model.ollama}.`], {
+    event: "installed",
+    model: name,
+    ollama: model.ollama,
+  })
+})
+
+const pullModel = Effect.fnUntraced(function* (
+  model: FileModel,
+  { from, json }: PullOptions,
+  { onProgress, end }: ProgressPrinter,
+) {
+  const { name } = model
+  const { folder, isNew, pinned } = yield* pullFiles(model, {
+    library: yield* library,
+    origins: originsOf(yield* Effect.promise(() => npmSettings()), from),
+    onProgress,
+    onWait: Console.error("Another process downloads models. This one continues when it has ended."),
+  }).pipe(Effect.ensuring(Effect.sync(end)), Effect.mapError(failed))
+  const lines = [
+    isNew ? `Installed ${name} in ${folder}.` : `${name} is installed in ${folder}.`,
+    ...pinned.map(
+      (file) =>
+        `The SHA-256 of ${file} is not known to this version. The hash of this download is kept, and later downloads must have the same.`,
+    ),
+  ]
+  yield* print(json, lines, { event: "installed", model: name, folder, isNew, pinned })
+})
+
+/** Downloads models. Installed ones are checked, and mended. */
+export const pull = Effect.fnUntraced(function* (options: PullOptions) {
+  const models = yield* withoutOllama(yield* choose(options), options)
+  const folders = yield* installedFolders
+  const missing = models.filter(({ name }) => !folders.has(name))
+  if (missing.length > 0) yield* confirm(missing, options)
+  const kind = options.json ? "json" : process.stdout.isTTY ? "terminal" : "lines"
+  const printer = makeProgressPrinter(kind, (text) => process.stdout.write(text))
+  for (const model of models) {
+    yield* isFileModel(model) ? pullModel(model, options, printer) : pullChat(model, options, printer)
+  }
+})

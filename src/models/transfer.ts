@@ -1,0 +1,38 @@
+import { Duration, Effect } from "effect"
+
+/** How long a server may send nothing: hubs take up to 10 s for the first byte of a large file. */
+const stallTimeout = Duration.seconds(30)
+
+/**
+ * Runs a transfer, and fails with `onStall` if it calls `move` not once in 30 to 60 s. An interruption aborts the signal,
+ * and waits until the promise is settled, because a transfer has a file open.
+ */
+export const transfer = <A, E>(
+  run: (move: () => void, signal: AbortSignal) => Promise<A>,
+  on: { readonly failure: (cause: unknown) => E; readonly stall: (seconds: number) => E },
+): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    let isMoving = true
+    const move = () => {
+      isMoving = true
+    }
+    const watch = Effect.forever(
+      Effect.suspend(() => {
+        if (!isMoving) return Effect.fail(on.stall(Duration.toSeconds(stallTimeout)))
+        isMoving = false
+        return Effect.sleep(stallTimeout)
+      }),
+    )
+    const settled = Effect.async<A, E>((resume) => {
+      const controller = new AbortController()
+      const end = run(move, controller.signal).then(
+        (value) => resume(Effect.succeed(value)),
+        (cause) => resume(Effect.fail(on.failure(cause))),
+      )
+      return Effect.promise(() => {
+        controller.abort()
+        return end
+      })
+    })
+    return Effect.raceFirst(settled, watch)
+  })
