@@ -11,6 +11,15 @@ COPY package.json bun.lock ./
 # service with a DATABASE_URL never opens; without them no install script has anything to do either.
 RUN bun install --frozen-lockfile --production --omit=optional --ignore-scripts
 
+# The models of the offline recognizer. The cache keeps them when the source changes; they are checked each time.
+FROM base AS models
+COPY --from=dependencies /app/node_modules node_modules
+COPY package.json ./
+COPY src src
+RUN --mount=type=cache,target=/cache \
+  DATA_DIR=/cache bun src/main.ts models pull --default --yes \
+  && cp -R /cache/models models && rm -f models/lock
+
 FROM base
 # ffmpeg decodes what clients send, behind prlimit, which Debian's base has (util-linux); espeak-ng and pocketsphinx are
 # the offline engines.
@@ -29,7 +38,8 @@ ENV NODE_ENV=production \
 
 # From what changes least to what changes most; owned by root, so that the service cannot change its own code.
 COPY --from=dependencies /app/node_modules node_modules
-COPY LICENSE package.json ./
+COPY --from=models /app/models models
+COPY LICENSE NOTICE package.json ./
 COPY migrations migrations
 COPY src src
 

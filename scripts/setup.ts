@@ -3,6 +3,7 @@
  * any package is installed, so it imports only what Bun has built in.
  */
 import { existsSync } from "node:fs"
+import { resolve } from "node:path"
 
 const root = new URL("..", import.meta.url).pathname
 
@@ -93,8 +94,32 @@ const installPackages = async () => {
   await must([bun, "install", "--frozen-lockfile", isFirst ? "--no-summary" : "--silent"])
 }
 
+/** Whether the models that the set-up installs are there. Imports packages, which must be installed before. */
+const hasModels = async () => {
+  const [{ Effect }, { isFileModel, manifest }, { allInstalled, libraryOf }] = await Promise.all([
+    import("effect"),
+    import("../src/models/manifest.ts"),
+    import("../src/models/store.ts"),
+  ])
+  const library = libraryOf(resolve(root, process.env.DATA_DIR || ".data"))
+  const found = await Effect.runPromise(allInstalled(library))
+  const wanted = manifest.filter(isFileModel).filter(({ isDefault }) => isDefault)
+  return wanted.every(({ name }) => found.some(({ model }) => model.name === name))
+}
+
+/** The models of the offline recognizer. The service runs without them, so a failure ends nothing. */
+const installModels = async () => {
+  if (await hasModels()) return
+  console.log("Installing the models of the offline speech recognizer: a download of 26 MB, once.")
+  if ((await run([bun, "src/main.ts", "models", "pull", "--default", "--yes"])) === 0) return
+  console.log(
+    "Without these models, pocketsphinx recognizes speech, with many more errors. To try again: bun src/main.ts models pull --default",
+  )
+}
+
 /** Installs what the service, or its tests as well, need. Exits with 1 if a required program cannot be installed. */
 export const setUp = async (purpose: "service" | "tests" = "service") => {
   await installPackages()
+  await installModels()
   await installPrograms(purpose === "tests" ? [...programs, ...testPrograms] : programs)
 }

@@ -177,7 +177,16 @@ test("docs/ names only variables that exist", async () => {
   const example = await Bun.file(join(root, ".env.example")).text()
   /** Of the system, the client, SQL, the tests and Bun. */
   const ofBun = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "NODE_EXTRA_CA_CERTS"]
-  const others = ["TMPDIR", "NAME", "CLIENT_LEFT", "VOICE_AGENT_KEY", "XDG_STATE_HOME", ...ofBun]
+  const others = [
+    "TMPDIR",
+    "NAME",
+    "CLIENT_LEFT",
+    "VOICE_AGENT_KEY",
+    "XDG_STATE_HOME",
+    ...ofBun,
+    "HF_ENDPOINT",
+    "OLLAMA_HOST",
+  ]
   const known = new Set([
     ...[...example.matchAll(/^#?([A-Z][A-Z0-9_]+)=/gm)].map(([, name]) => name),
     ...[...source.matchAll(/"([A-Z][A-Z0-9_]+)"/g)].map(([, name]) => name),

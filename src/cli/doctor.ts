@@ -15,6 +15,7 @@ const checks = Effect.gen(function* () {
     { checkDatabase },
     { checkProviders },
     { checkEngines },
+    { checkModelFiles },
     { checkFolders },
     { checkPort },
   ] = yield* Effect.promise(() =>
@@ -23,6 +24,7 @@ const checks = Effect.gen(function* () {
       import("./doctor/database.ts"),
       import("./doctor/providers.ts"),
       import("./doctor/engines.ts"),
+      import("./doctor/model-files.ts"),
       import("./doctor/folders.ts"),
       import("./doctor/port.ts"),
     ]),
@@ -36,7 +38,8 @@ const checks = Effect.gen(function* () {
   )
   // After the others: in parallel with them ffmpeg would start more slowly than in a turn.
   const ffmpeg = yield* checkFfmpeg(settings)
-  const findings = [ffmpeg, finding, ...providers, ...checkEngines(settings), ...folders, port]
+  const models = yield* checkModelFiles(settings)
+  const findings = [ffmpeg, finding, ...providers, ...checkEngines(settings), ...models, ...folders, port]
   return [...findings, checkClock(findings)]
 })
 

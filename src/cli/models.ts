@@ -42,6 +42,9 @@ const pull = Command.make(
   {
     names,
     language,
+    isDefault: Options.boolean("default").pipe(
+      Options.withDescription("Only the models that the set-up installs: a small recognizer for English"),
+    ),
     stt: role("stt", "Only the recommended model for speech to text"),
     tts: role("tts", "Only the recommended model for text to speech"),
     llm: role("llm", "Only the recommended language model, which Ollama runs"),

@@ -250,7 +250,8 @@ export const database = {
   }),
   dataDir: variable("DATA_DIR", text, {
     default: ".data",
-    description: "The folder of the embedded database. As root, it is under `/var/lib/voice-agent` instead.",
+    description:
+      "The folder of the embedded database and of `models`. As root, the database is under `/var/lib/voice-agent` instead.",
   }),
 }
 

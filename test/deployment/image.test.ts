@@ -1,6 +1,8 @@
 import { afterAll, describe, expect, test } from "bun:test"
+import { relative } from "node:path"
 import { Schema } from "effect"
 import manifest from "../../package.json"
+import { includedFolder } from "../../src/models/store.ts"
 import { api } from "./compose.ts"
 
 const root = new URL("../../", import.meta.url)
@@ -30,7 +32,7 @@ describe("the image", () => {
   test("is Debian with the pinned Bun and the packages", () => {
     const images = all("FROM").map((text) => text.split(" ")[0])
     expect(images[0]).toBe(`oven/${manifest.packageManager.replace("@", ":")}-slim`)
-    expect(images.slice(1)).toEqual(["base", "base"])
+    expect(images.slice(1)).toEqual(["base", "base", "base"])
     expect(last("LABEL")).toContain(`base.name="docker.io/${images[0]}"`)
   })
 
@@ -64,6 +66,14 @@ describe("the image", () => {
       }
     }
     expect([...missing]).toEqual([])
+  })
+
+  test("has the models where the service looks for them", () => {
+    const pull = all("RUN").find((text) => text.includes("models pull")) ?? ""
+    expect(pull).toContain("bun src/main.ts models pull --default --yes")
+    // The working folder is /app.
+    expect(all("COPY")).toContain("--from=models /app/models models")
+    expect(relative(root.pathname, includedFolder)).toBe("models")
   })
 
   test("has every file that src reads", async () => {

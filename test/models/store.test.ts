@@ -63,6 +63,13 @@ describe("manifest", () => {
     expect(roles.map(({ role }) => role).toSorted()).toEqual(["stt", "vad"])
   })
 
+  test("NOTICE names every model with its licence", async () => {
+    const notice = (await Bun.file(join(import.meta.dir, "../../NOTICE")).text()).replaceAll(/\s+/g, " ")
+    for (const { name, licence, attribution } of manifest) {
+      expect(notice).toContain(` ${name} ${licence} ${attribution}`)
+    }
+  })
+
   test("included files are what the manifest says", async () => {
     for (const { files } of manifest.filter(isFileModel)) {
       for (const file of files) {

@@ -216,6 +216,27 @@ describe("verify", () => {
   })
 })
 
+test("doctor finds damage", async () => {
+  const cwd = newFolder()
+  plant(cwd)
+  const command = startProcess({
+    args: [mainFile, "doctor", "--json"],
+    cwd,
+    env: { OFFLINE_ENGINES: "on", DATABASE_URL: "postgres://127.0.0.1:1/none" },
+  })
+  await command.ended
+  const { checks }: { checks: ReadonlyArray<Record<string, string>> } = JSON.parse(command.stdout())
+  expect(checks.filter(({ check }) => check === "model")).toEqual([
+    {
+      check: "model",
+      state: "warning",
+      found: "silero-vad is damaged: silero_vad.onnx",
+      advice:
+        "Mend it with voice-agent models pull silero-vad, or delete it with voice-agent models remove silero-vad.",
+    },
+  ])
+})
+
 describe("remove", () => {
   test("deletes the files", async () => {
     const cwd = newFolder()

@@ -15,6 +15,7 @@ import { makeProgressPrinter, type ProgressPrinter } from "./progress.ts"
 interface PullOptions {
   readonly names: ReadonlyArray<string>
   readonly language: string
+  readonly isDefault: boolean
   readonly stt: boolean
   readonly tts: boolean
   readonly llm: boolean
@@ -24,8 +25,9 @@ interface PullOptions {
 }
 
 /** The models that are named, or recommended for the roles that are asked for. */
-const choose = ({ names, language, stt, tts, llm }: PullOptions) => {
+const choose = ({ names, language, isDefault, stt, tts, llm }: PullOptions) => {
   if (names.length > 0) return Effect.forEach(Arr.dedupe(names), find)
+  if (isDefault) return Effect.succeed(manifest.filter((model) => isFileModel(model) && model.isDefault))
   const asked: Record<Role, boolean> = { vad: stt, stt, tts, llm }
   const some = roles.filter((role) => asked[role])
   return Effect.succeed(
