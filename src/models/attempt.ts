@@ -26,6 +26,7 @@ const failed = (error: DownloadError, isRetryable: boolean) =>
 
 /** A location for people: no credentials, no query. */
 const nameOf = ({ url }: Location): string => {
+  if (!URL.canParse(url)) return `"${url.replace(/^(\w+:\/\/)?[^/]*@/, "$1")}"`
   const { protocol, host, pathname } = new URL(url)
   return protocol === "file:" ? decodeURIComponent(pathname) : `${host}${pathname}`
 }

@@ -24,6 +24,8 @@ const maxFailures = 5
 /** The same, of a server that has never answered: most likely there is no network. */
 const maxUnanswered = 2
 const maxPause = Duration.seconds(60)
+/** How long a server may send nothing: hubs take up to 10 s for the first byte of a large file. */
+const stallTimeout = Duration.seconds(30)
 /** More than this counts as progress, so that a server cannot keep a download going by a byte at a time. */
 const leastProgress = 64 * 1024
 
@@ -49,6 +51,7 @@ const retryPolicy: Schedule.Schedule<AttemptFailed, AttemptFailed> = Schedule.ma
 
 /** Opens a source behind the bytes that are kept, or at its start. */
 const open = async (location: Location, kept: Kept, signal: AbortSignal) => {
+  if (!URL.canParse(location.url)) throw refused(location, "this is no URL")
   if (location.url.startsWith("file:")) {
     const file = Bun.file(fileURLToPath(location.url))
     if (!(await file.exists())) throw refused(location, "there is no such file")
@@ -58,13 +61,16 @@ const open = async (location: Location, kept: Kept, signal: AbortSignal) => {
   const condition = kept.size === 0 || kept.etag === undefined ? {} : { "if-range": kept.etag }
   const answer = await request(location, { ...range, ...condition }, signal)
   const etag = answer.headers.get("etag")
+  const encoding = answer.headers.get("content-encoding") ?? "identity"
   const length = Number(answer.headers.get("content-length") ?? Number.NaN)
   if (answer.status === 200) {
+    // fetch decodes the body; the length and the ETag are of the encoded bytes.
+    if (encoding !== "identity") return { body: answer.body, from: 0, total: undefined, etag: null }
     return { body: answer.body, from: 0, total: Number.isNaN(length) ? undefined : length, etag }
   }
   const [, first, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(answer.headers.get("content-range") ?? "") ?? []
   const isOther = kept.etag !== undefined && etag !== null && etag !== kept.etag
-  if (answer.status === 416 || Number(first) !== kept.size || isOther) {
+  if (answer.status === 416 || Number(first) !== kept.size || isOther || encoding !== "identity") {
     await answer.body?.cancel()
     return undefined
   }
@@ -139,6 +145,7 @@ export const download = (
     const before = best
     let last = 0
     return transfer(
+      stallTimeout,
       (move, signal) =>
         attempt(
           location,

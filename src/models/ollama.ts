@@ -1,9 +1,12 @@
-import { Data, Effect, Option, Schema } from "effect"
+import { Data, Duration, Effect, Option, Schema } from "effect"
 import { SourceRefused, SourceUnreachable } from "./errors.ts"
 import type { ChatModel } from "./manifest.ts"
 import { transfer } from "./transfer.ts"
 
 const defaultPort = 11_434
+
+/** Ollama reports nothing while it hashes a file of gigabytes, on a slow disk for minutes. */
+const stallTimeout = Duration.minutes(5)
 
 /**
  * Where Ollama answers, by `OLLAMA_HOST`, which is an address with or without scheme and port, and may be the address
@@ -99,6 +102,7 @@ export const pullChatModel = (
       message: `Ollama could not get ${ollama} for ${name}: ${reason}. Check its network and its version, and run the command again.`,
     })
   return transfer(
+    stallTimeout,
     async (move, signal) => {
       const answer = await fetch(`${url}/api/pull`, {
         method: "POST",

@@ -71,6 +71,14 @@ const obtainAll = Effect.fnUntraced(function* (obtaining: Obtaining, known: Pins
   return pins
 })
 
+/** The model, if it is installed and well. Needs no lock, so it works on a read-only folder too. */
+const findWell = Effect.fnUntraced(function* (library: Library, model: FileModel) {
+  const found = yield* installedModel(library, model)
+  if (Option.isNone(found) || Either.isLeft(yield* Effect.either(verifyFiles(found.value))))
+    return Option.none()
+  return Option.some<Pulled>({ folder: found.value.folder, isNew: false, pinned: [] })
+})
+
 /**
  * Installs a model, unless it is installed and well. A damaged one is mended: only its wrong files are downloaded again.
  * Two calls at once wait for one another, also those of two processes.
@@ -78,11 +86,12 @@ const obtainAll = Effect.fnUntraced(function* (obtaining: Obtaining, known: Pins
 export const pull = Effect.fn("models.pull")(function* (model: FileModel, options: PullOptions) {
   const { library, origins, onProgress, onWait } = options
   const store = storeOf(library)
+  const early = yield* findWell(library, model)
+  if (Option.isSome(early)) return early.value
   yield* lockStore(store, onWait)
-  const before = yield* installedModel(library, model)
-  if (Option.isSome(before) && Either.isRight(yield* Effect.either(verifyFiles(before.value)))) {
-    return { folder: before.value.folder, isNew: false, pinned: [] } satisfies Pulled
-  }
+  // Another process may have installed it in the meantime.
+  const before = yield* findWell(library, model)
+  if (Option.isSome(before)) return before.value
   const folder = folderOf(store, model)
   const part = `${folder}.part`
   yield* inStore(store, async () => {

@@ -16,6 +16,14 @@ const targetOf = (location: Location, url: URL, answer: Response): URL => {
   return target
 }
 
+/** That of the location, or the user and password in its URL, which fetch refuses. */
+const authorizationOf = ({ url, authorization }: Location): string | undefined => {
+  if (authorization !== undefined) return Redacted.value(authorization)
+  const { username, password } = new URL(url)
+  if (username === "") return undefined
+  return `Basic ${btoa(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`)}`
+}
+
 /** `Retry-After` in seconds or as a date. */
 const retryAfterOf = (answer: Response): Option.Option<Duration.Duration> => {
   const text = answer.headers.get("retry-after")
@@ -42,11 +50,11 @@ export const request = async (
 ): Promise<Response> => {
   let url = new URL(location.url)
   const { origin } = url
+  const own = authorizationOf(location)
   for (let redirects = 0; redirects <= maxRedirects; redirects++) {
-    const authorization =
-      location.authorization === undefined || url.origin !== origin
-        ? {}
-        : { authorization: Redacted.value(location.authorization) }
+    const authorization = own === undefined || url.origin !== origin ? {} : { authorization: own }
+    url.username = ""
+    url.password = ""
     const answer = await fetch(url, {
       // Compressed bytes would have another size and hash.
       headers: { ...headers, "accept-encoding": "identity", ...authorization },

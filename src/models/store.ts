@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, stat } from "node:fs/promises"
+import { mkdir, rm, stat } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { Duration, Effect, Option, Schedule } from "effect"
 import { lockFile } from "../file-lock.ts"
@@ -149,23 +149,26 @@ export const verifyFiles = ({ model, folder, pins }: InstalledModel): Effect.Eff
 export const pinOf = ({ name, version }: FileModel, { path }: ModelFile): string =>
   `${name}/${version}/${path}`
 
-/** Removes all versions of a model, complete or partial. Fails if the manifest has no such model of files. */
+/**
+ * Removes all versions of a model, complete or partial. False if there is none. Waits for a download in another process.
+ * Fails if the manifest has no such model of files.
+ */
 export const removeModel = Effect.fn("models.remove")(function* (
   folder: string,
   models: Manifest,
   name: string,
+  onWait: Effect.Effect<void>,
 ) {
   const model = yield* Effect.mapError(
     findFileModel(models, name),
     () => new UnknownModel({ message: `There is no model "${name}". voice-agent models lists them.` }),
   )
   const own = join(folder, model.name)
-  return yield* inStore(folder, async () => {
-    const versions = await readdir(own).catch(() => [])
-    await rm(own, { recursive: true, force: true })
-    return versions.length > 0
-  })
-})
+  if (!(yield* Effect.promise(() => exists(own)))) return false
+  yield* lockStore(folder, onWait)
+  yield* inStore(folder, () => rm(own, { recursive: true, force: true }))
+  return true
+}, Effect.scoped)
 
 /** Runs an action on the folder of the models. Fails if the folder cannot be used. */
 export const inStore = <A>(

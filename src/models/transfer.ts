@@ -1,13 +1,11 @@
 import { Duration, Effect } from "effect"
 
-/** How long a server may send nothing: hubs take up to 10 s for the first byte of a large file. */
-const stallTimeout = Duration.seconds(30)
-
 /**
- * Runs a transfer, and fails with `onStall` if it calls `move` not once in 30 to 60 s. An interruption aborts the signal,
- * and waits until the promise is settled, because a transfer has a file open.
+ * Runs a transfer, and fails with `on.stall` if it does not call `move` for `stallTimeout`, or up to twice as long. An
+ * interruption aborts the signal, and waits until the promise is settled, because a transfer has a file open.
  */
 export const transfer = <A, E>(
+  stallTimeout: Duration.Duration,
   run: (move: () => void, signal: AbortSignal) => Promise<A>,
   on: { readonly failure: (cause: unknown) => E; readonly stall: (seconds: number) => E },
 ): Effect.Effect<A, E> =>

@@ -287,7 +287,48 @@ describe("lies", () => {
   })
 })
 
+describe("encodings", () => {
+  test("a compressed body is decoded", async () => {
+    const compressed = Bun.gzipSync(file)
+    const encoded = { "content-encoding": "gzip", "content-length": `${compressed.length}`, etag }
+    const target = targetIn(tempFolder())
+    server.script.push(instead(compressed, encoded))
+    expect((await run(target)).error).toBeUndefined()
+    expectWell(target)
+    const resumed = targetIn(tempFolder())
+    leave(resumed, file.subarray(0, 1000), etag)
+    const range = { "content-range": `bytes 1000-${size - 1}/${size}` }
+    server.script.push(instead(compressed, { ...encoded, ...range }, 206))
+    expect((await run(resumed)).requests.map(({ range }) => range)).toEqual(["bytes=1000-", undefined])
+    expectWell(resumed)
+  })
+})
+
 describe("refusals", () => {
+  test("what is no URL", async () => {
+    for (const url of ["", "registry.test/file", "http://", "http://[/file"]) {
+      const { error } = await run(targetIn(tempFolder()), { url, advice: "set X" })
+      expect(error?._tag).toBe("SourceRefused")
+      expect(error?.message).toBe(`"${url}": this is no URL. Check the address, set X.`)
+    }
+    for (const url of ["user:secret@host/file", "http://user:secret@/file"]) {
+      const { error } = await run(targetIn(tempFolder()), { url, advice: "" })
+      expect(error?.message).not.toContain("secret")
+    }
+  })
+
+  test("credentials of the URL", async () => {
+    const { host } = new URL(server.url)
+    const url = `http://us%40er:pass@${host}/file`
+    const { error, requests } = await run(targetIn(tempFolder()), { url, advice: "" })
+    expect([error, requests.map(({ authorization }) => authorization)]).toEqual([
+      undefined,
+      [`Basic ${btoa("us@er:pass")}`],
+    ])
+    server.script.push(status(401))
+    expect((await run(targetIn(tempFolder()), { url, advice: "" })).error?.message).not.toContain("pass")
+  })
+
   test("are final", async () => {
     for (const code of [400, 401, 403, 404, 410, 304]) {
       server.script.push(status(code))
@@ -382,6 +423,26 @@ describe("redirects", () => {
       expect(error?._tag).toBe("SourceRefused")
       expect(error?.message).toContain(why)
     }
+  })
+
+  test.skipIf(Bun.which("openssl") === null)("from https to http", async () => {
+    const folder = tempFolder()
+    const make = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 1 -subj /CN=localhost"
+    expect(Bun.spawnSync(make.split(" "), { cwd: folder, stderr: "ignore" }).exitCode).toBe(0)
+    const secure = Bun.serve({
+      port: 0,
+      tls: { key: Bun.file(join(folder, "key")), cert: Bun.file(join(folder, "cert")) },
+      fetch: () => Response.redirect(`${server.url}/file`, 302),
+    })
+    process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0"
+    const { error, requests } = await run(targetIn(tempFolder()), {
+      url: `https://localhost:${secure.port}/file`,
+      advice: "",
+    })
+    delete process.env.NODE_TLS_REJECT_UNAUTHORIZED
+    await secure.stop(true)
+    expect(error?.message).toContain("a redirect from https:// to http://")
+    expect(requests).toEqual([])
   })
 
   test("without end", async () => {

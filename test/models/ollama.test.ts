@@ -47,7 +47,7 @@ const pull = async (base = url) => {
   const seen: Array<readonly [string, number, number]> = []
   const result = await Effect.runPromise(
     Effect.either(pullChatModel(base, model, (...progress) => seen.push(progress))).pipe(
-      Effect.withClock(fastClock(200)),
+      Effect.withClock(fastClock(2000)),
     ),
   )
   return { seen, error: Either.isLeft(result) ? result.left : undefined }
@@ -104,7 +104,7 @@ describe("pull", () => {
 
   test("silence", async () => {
     reply = () => new Response(new ReadableStream({ start: (each) => each.enqueue("{}\n") }))
-    expect((await pull()).error?.message).toContain("Ollama reported nothing for 30 s")
+    expect((await pull()).error?.message).toContain("Ollama reported nothing for 300 s")
   })
 
   test("no Ollama", async () => {

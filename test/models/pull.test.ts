@@ -40,6 +40,7 @@ const model = modelOf([
 interface Given {
   readonly model?: FileModel
   readonly folder?: string
+  readonly included?: string
   readonly from?: string
   readonly onProgress?: (progress: Progress) => void
 }
@@ -47,7 +48,8 @@ interface Given {
 /** Installs a model into a new store. */
 const run = async (given: Given = {}) => {
   const { model: wanted = model, folder = tempFolder(), from, onProgress = () => {} } = given
-  const library = { folders: [folder, join(folder, "none")], manifest: [wanted] } as const
+  const { included = join(folder, "none") } = given
+  const library = { folders: [folder, included], manifest: [wanted] } as const
   const before = server.requests.length
   const npm = { registry: `${server.url}/npm/`, [`//${new URL(server.url).host}/npm/:_authToken`]: "secret" }
   const origins = originsOf(npm, Option.fromNullable(from))
@@ -85,6 +87,19 @@ describe("pull", () => {
     const { folder } = await run()
     const { pulled, requests } = await run({ folder })
     expect([pulled?.isNew, requests]).toEqual([false, []])
+  })
+
+  test("does nothing for an included model, in a folder that cannot be written", async () => {
+    const { folder: included } = await run()
+    const { pulled, requests } = await run({ folder: "/proc/none", included })
+    expect([pulled?.isNew, pulled?.folder, requests]).toEqual([false, join(included, "small/1"), []])
+  })
+
+  test("a damaged included model is installed beside it", async () => {
+    const { folder: included } = await run()
+    writeFileSync(join(included, "small/1/decoder.onnx"), bytesOf(50_000, 9))
+    const { folder, isWell, pulled } = await run({ included })
+    expect([isWell, pulled?.folder]).toEqual([true, join(folder, "small/1")])
   })
 
   test("mends a damaged model with its good files", async () => {

@@ -132,7 +132,7 @@ describe("store", () => {
   test("remove deletes all versions", async () => {
     const { library } = withModel()
     const remove = (name: string) =>
-      Effect.runPromise(Effect.either(removeModel(library.folders[0], library.manifest, name)))
+      Effect.runPromise(Effect.either(removeModel(library.folders[0], library.manifest, name, Effect.void)))
     expect(await remove("small")).toEqual(Either.right(true))
     expect(await find(library)).toBeUndefined()
     expect(await remove("small")).toEqual(Either.right(false))

@@ -1,4 +1,4 @@
-import { Array as Arr, Effect, Option } from "effect"
+import { Array as Arr, Console, Effect, Option } from "effect"
 import { database } from "../../config/variables.ts"
 import { isFileModel, type Model, manifest, sizeOf } from "../../models/manifest.ts"
 import { ollamaModels, ollamaUrl } from "../../models/ollama.ts"
@@ -10,6 +10,11 @@ export const failed = ({ message }: { readonly message: string }) => new Command
 
 /** DATA_DIR alone, so that models can be installed before anything else is configured. */
 export const library = Effect.map(database.dataDir, libraryOf)
+
+/** Another process holds the lock. */
+export const sayWaiting = Console.error(
+  "Another process changes the models. This one continues when it has ended.",
+)
 
 export const roles: ReadonlyArray<Role> = ["vad", "stt", "tts", "llm"]
 

@@ -3,7 +3,7 @@ import { isFileModel, manifest } from "../../models/manifest.ts"
 import { presentModels, removeModel, storeOf, verifyFiles } from "../../models/store.ts"
 import { CommandFailed, ExitWith } from "../exit-code.ts"
 import { print } from "../print.ts"
-import { failed, find, library } from "./common.ts"
+import { failed, find, library, sayWaiting } from "./common.ts"
 
 /** Hashes the named models, or all that are installed. */
 export const verify = Effect.fnUntraced(function* (names: ReadonlyArray<string>, json: boolean) {
@@ -41,7 +41,7 @@ export const remove = Effect.fnUntraced(function* (names: ReadonlyArray<string>,
         message: `Ollama keeps ${model.name}. To delete it: ollama rm ${model.ollama}`,
       })
     }
-    const isRemoved = yield* Effect.mapError(removeModel(store, manifest, model.name), failed)
+    const isRemoved = yield* Effect.mapError(removeModel(store, manifest, model.name, sayWaiting), failed)
     const line = isRemoved ? `Deleted ${model.name}.` : `${model.name} is not installed in ${store}.`
     yield* print(json, [line], { model: model.name, isRemoved })
   }

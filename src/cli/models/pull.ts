@@ -9,7 +9,7 @@ import { npmSettings } from "../../models/registry.ts"
 import { originsOf } from "../../models/source.ts"
 import { CommandFailed, ExitWith } from "../exit-code.ts"
 import { print } from "../print.ts"
-import { failed, find, installedFolders, library, roles, sizeText, table } from "./common.ts"
+import { failed, find, installedFolders, library, roles, sayWaiting, sizeText, table } from "./common.ts"
 import { makeProgressPrinter, type ProgressPrinter } from "./progress.ts"
 
 interface PullOptions {
@@ -88,7 +88,7 @@ const pullModel = Effect.fnUntraced(function* (
     library: yield* library,
     origins: originsOf(yield* Effect.promise(() => npmSettings()), from),
     onProgress,
-    onWait: Console.error("Another process downloads models. This one continues when it has ended."),
+    onWait: sayWaiting,
   }).pipe(Effect.ensuring(Effect.sync(end)), Effect.mapError(failed))
   const lines = [
     isNew ? `Installed ${name} in ${folder}.` : `${name} is installed in ${folder}.`,
