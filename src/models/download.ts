@@ -29,7 +29,10 @@ const stallTimeout = Duration.seconds(30)
 /** More than this counts as progress, so that a server cannot keep a download going by a byte at a time. */
 const leastProgress = 64 * 1024
 
-/** 1 s, 2 s, 4 s, 8 s after failures without progress (± 20 %), or the server's Retry-After up to a minute. */
+/**
+ * 1 s, 2 s, 4 s, 8 s after failures without progress, or the server's Retry-After up to a minute; and up to 20 % more, but
+ * not less, than the server asked for.
+ */
 const retryPolicy: Schedule.Schedule<AttemptFailed, AttemptFailed> = Schedule.makeWithState(
   0,
   (now: number, failure: AttemptFailed, failures: number) => {
@@ -47,7 +50,7 @@ const retryPolicy: Schedule.Schedule<AttemptFailed, AttemptFailed> = Schedule.ma
         : ScheduleDecision.done
     return Effect.succeed([inRow, failure, decision] as const)
   },
-).pipe(Schedule.jittered)
+).pipe(Schedule.jitteredWith({ min: 1, max: 1.2 }))
 
 /** Opens a source behind the bytes that are kept, or at its start. */
 const open = async (location: Location, kept: Kept, signal: AbortSignal) => {
