@@ -21,10 +21,10 @@ RUN --mount=type=cache,target=/cache \
   && cp -R /cache/models models && rm -f models/lock
 
 FROM base
-# ffmpeg decodes what clients send, behind prlimit, which Debian's base has (util-linux); espeak-ng and pocketsphinx are
-# the offline engines.
+# ffmpeg decodes what clients send, behind prlimit, which Debian's base has (util-linux); flite, espeak-ng and pocketsphinx
+# are the offline engines.
 RUN apt-get update \
-  && apt-get install -y --no-install-recommends ffmpeg espeak-ng pocketsphinx pocketsphinx-en-us \
+  && apt-get install -y --no-install-recommends ffmpeg flite espeak-ng pocketsphinx pocketsphinx-en-us \
   && rm -rf /var/lib/apt/lists/*
 
 # A named volume takes the ownership of the folder that it is first mounted on.

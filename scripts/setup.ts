@@ -10,7 +10,13 @@ const root = new URL("..", import.meta.url).pathname
 /** The programs that the service starts, with their Debian packages. */
 const programs = [
   { name: "ffmpeg", commands: ["ffmpeg"], packages: ["ffmpeg"], need: "required" },
-  { name: "espeak-ng", commands: ["espeak-ng"], packages: ["espeak-ng"], need: "offline voice" },
+  { name: "flite", commands: ["flite"], packages: ["flite"], need: "offline voice for English" },
+  {
+    name: "espeak-ng",
+    commands: ["espeak-ng"],
+    packages: ["espeak-ng"],
+    need: "offline voice for other languages",
+  },
   {
     name: "pocketsphinx",
     commands: ["pocketsphinx_batch"],

@@ -102,3 +102,25 @@ const judgeStop = (text: string, at: number, startsLine: boolean, ahead: Ahead):
       return ahead.closed && ahead.small ? "inside" : "end"
   }
 }
+
+/** The sentences of a complete text, without the space around them. */
+export const sentencesOf = (text: string): ReadonlyArray<string> => {
+  const sentences: Array<string> = []
+  let rest = text
+  for (let end = firstEnd(rest); rest !== ""; end = firstEnd(rest)) {
+    const sentence = rest.slice(0, end).trim()
+    if (sentence !== "") sentences.push(sentence)
+    rest = rest.slice(end).trimStart()
+  }
+  return sentences
+}
+
+/** Where the first sentence ends; the length of a text with one sentence. */
+const firstEnd = (text: string): number => {
+  for (const { index } of text.matchAll(CANDIDATE)) {
+    if (text[index] === "\n") return index + 1
+    const { verdict, end } = judge(text, index, true)
+    if (verdict === "end") return end
+  }
+  return text.length
+}

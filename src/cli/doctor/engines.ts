@@ -4,7 +4,13 @@ import { type Finding, ok, warning } from "./finding.ts"
 
 /** The programs of the offline engines, and what is missing without each. */
 const programs = [
-  { check: "espeak-ng", program: "espeak-ng", stage: "tts", without: "replies are a tone instead of speech" },
+  { check: "flite", program: "flite", stage: "tts", without: "espeak-ng speaks English, less clearly" },
+  {
+    check: "espeak-ng",
+    program: "espeak-ng",
+    stage: "tts",
+    without: "other languages than English are not spoken well, or not at all",
+  },
   {
     check: "pocketsphinx",
     program: "pocketsphinx_batch",

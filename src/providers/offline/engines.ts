@@ -28,13 +28,12 @@ export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* (op
   }
   const takeSlot = yield* makeSlots
   const hearing = yield* makeHearing({ searchPath, takeSlot })
-  const speaking = makeSpeaking({ startFfmpeg: makeStartFfmpeg(ffmpeg), searchPath, takeSlot })
+  const speaking = yield* makeSpeaking({ startFfmpeg: makeStartFfmpeg(ffmpeg), searchPath, takeSlot })
   return {
     transcribe: hearing.transcribe,
     generate,
     speak: speaking.speak,
-    /** The programs that hear and speak. */
-    hearing: hearing.engine,
-    speaking: speaking.engine,
+    /** The names of what hears, thinks and speaks now. */
+    names: { stt: () => hearing.engine, llm: () => "talker", tts: () => speaking.engine },
   }
 }, Effect.provide(BunFileSystem.layer))

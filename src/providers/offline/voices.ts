@@ -69,17 +69,28 @@ const latin: ReadonlyArray<readonly [language: string, marks: RegExp]> = [
   ["vi", /[ơưđạảấầẩẫậếềểễệ]/giu],
 ]
 
-/** The espeak-ng voice for a text, by its script and, in Latin script, by its small words. */
-export const languageOf = (text: string): string => {
+/** How many more marks than the usual language another one needs: one "per" makes no Italian of an English sentence. */
+const lead = 2
+
+/**
+ * The espeak-ng voice for a text, by its script and, in Latin script, by its small words. `usual`: the language of the
+ * text around it, which it has unless another one is clearly ahead.
+ */
+export const languageOf = (text: string, usual?: string): string => {
   const latinLetters = text.match(/\p{Script=Latin}/gu)?.length ?? 0
   const otherLetters = (text.match(/\p{L}/gu)?.length ?? 0) - latinLetters
-  if (otherLetters > latinLetters) return scripts.find(([, script]) => script.test(text))?.[0] ?? "en-us"
+  if (otherLetters > latinLetters) {
+    return scripts.find(([, script]) => script.test(text))?.[0] ?? usual ?? "en-us"
+  }
   const ranked = latin.map(([language, marks]) => ({ language, score: text.match(marks)?.length ?? 0 }))
-  return ranked.reduce((best, next) => (next.score > best.score ? next : best)).language
+  const best = ranked.reduce((best, next) => (next.score > best.score ? next : best))
+  if (usual === undefined) return best.language
+  const usualScore = ranked.find(({ language }) => language === usual)?.score ?? 0
+  return best.score >= usualScore + lead ? best.language : usual
 }
 
 /** `-v`, `-p` and `-s` for espeak-ng. An unknown voice has the usual timbre. */
-export const voiceOptions = (text: string, voice: string): readonly string[] => {
+export const voiceOptions = (language: string, voice: string): readonly string[] => {
   const { variant, pitch } = timbres.get(voice) ?? usual
-  return ["-v", `${languageOf(text)}+${variant}`, "-p", `${pitch}`, "-s", `${wordsPerMinute}`]
+  return ["-v", `${language}+${variant}`, "-p", `${pitch}`, "-s", `${wordsPerMinute}`]
 }

@@ -53,7 +53,7 @@ export const start = async (options: Options) => {
     return Buffer.concat(chunks)
   }
   const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))
-  return { hear, think, speak, stop, hearing: engines.hearing, speaking: engines.speaking }
+  return { hear, think, speak, stop, names: engines.names }
 }
 export type RunningEngines = Awaited<ReturnType<typeof start>>
 
@@ -75,7 +75,7 @@ export const children = (): readonly string[] =>
   Bun.spawnSync(["pgrep", "-l", "-P", `${process.pid}`])
     .stdout.toString()
     .split("\n")
-    .filter((line) => /espeak|ffmpeg|pocketsphinx/.test(line))
+    .filter((line) => /espeak|flite|ffmpeg|pocketsphinx/.test(line))
 
 /** Waits, for two seconds at most, until something holds. */
 export const eventually = async (holds: () => boolean): Promise<boolean> => {

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test"
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { chmodSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { Cause, Effect, Exit, Option } from "effect"
@@ -17,7 +17,7 @@ afterAll(() => {
   restoreTmpdir()
   rmSync(folder, { recursive: true })
 })
-const leftBehind = () => readdirSync(folder).filter((name) => name.startsWith("voice-agent-hearing-"))
+const leftBehind = () => readdirSync(folder).filter((name) => /^voice-agent-(hearing|speaking)-/.test(name))
 
 describe("nothing outlives its request", () => {
   const long = "This is a rather long sentence that takes a while to be spoken by anyone. ".repeat(40)
@@ -101,8 +101,12 @@ test.skipIf(hostBounds().prlimit === null)("ffmpeg is confined as the one that d
 describe("a machine without the programs", () => {
   const ffmpegPath = Bun.which("ffmpeg") ?? "ffmpeg"
 
-  const without = async <A>(use: (own: Awaited<ReturnType<typeof start>>) => Promise<A>): Promise<A> => {
+  const without = async <A>(
+    use: (own: Awaited<ReturnType<typeof start>>) => Promise<A>,
+    ...but: ReadonlyArray<string>
+  ): Promise<A> => {
     const searchPath = mkdtempSync(join(tmpdir(), "no-programs-"))
+    for (const program of but) symlinkSync(Bun.which(program) ?? "", join(searchPath, program))
     const own = await start({ ffmpegPath, searchPath })
     return use(own).finally(async () => {
       await own.stop()
@@ -112,7 +116,7 @@ describe("a machine without the programs", () => {
 
   test("says that it cannot hear, and still tells silence from sound", () =>
     without(async (own) => {
-      expect(own.hearing).toBe("none")
+      expect(own.names.stt()).toBe("none")
       const tone = Int16Array.from({ length: 16_000 }, (_, index) => 8000 * Math.sin(index / 5))
       expect(await own.hear(tone)).toContain("no speech recognition")
       expect(await own.hear(new Int16Array(16_000))).toBe("")
@@ -120,11 +124,20 @@ describe("a machine without the programs", () => {
 
   test("speaks in tones, as long as the words would take", () =>
     without(async (own) => {
-      expect(own.speaking).toBe("none")
+      expect(own.names.tts()).toBe("none")
       const pcm = await samples(await own.speak("one two three four five six"), "pcm")
       expect(pcm.length / 24_000).toBeWithin(1.9, 2.2)
       expect(peakOf(pcm)).toBeGreaterThan(1000)
     }))
+
+  test.each(["flite", "espeak-ng"])("speaks with %s alone", (program) =>
+    without(async (own) => {
+      expect(own.names.tts()).toBe(program)
+      for (const text of ["Hello there. How are you?", "Guten Tag, wie geht es Ihnen?", "Добрый день."]) {
+        expect(peakOf(await samples(await own.speak(text), "pcm"))).toBeGreaterThan(1000)
+      }
+    }, program),
+  )
 
   test("does not start without ffmpeg, and says so", async () => {
     const exit = await Effect.runPromiseExit(

@@ -62,6 +62,30 @@ describe("speaking", () => {
     }
   })
 
+  test("all voices are about as loud", async () => {
+    const loudness = async (text: string, voice: string) => {
+      const pcm = await samples(await engines().speak(text, { voice }), "pcm")
+      return 10 * Math.log10(pcm.reduce((sum, sample) => sum + sample ** 2, 0) / pcm.length / 32_768 ** 2)
+    }
+    const levels = [
+      await loudness(sentence, "alloy"),
+      await loudness(sentence, "onyx"),
+      await loudness("Guten Tag. Ich möchte wissen, wie spät es jetzt in London ist.", "alloy"),
+      await loudness("Guten Tag. Ich möchte wissen, wie spät es jetzt in London ist.", "onyx"),
+    ]
+    for (const level of levels) expect(level).toBeWithin(-23, -15)
+  })
+
+  test("a text in two languages is spoken in one piece", async () => {
+    const pcm = await samples(
+      await engines().speak("In Japanese you say it so. こんにちは、元気ですか。 That is all.", {
+        format: "mp3",
+      }),
+      "mp3",
+    )
+    expect(pcm.length / 24_000).toBeWithin(4, 9)
+  })
+
   test("what cannot be spoken still gives audio", async () => {
     for (const text of ["。", "\u0000", "  "])
       expect((await engines().speak(text)).byteLength).toBeGreaterThan(1000)

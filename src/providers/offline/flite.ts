@@ -1,0 +1,42 @@
+/** A voice of flite, and the gain in dB that makes it as loud as espeak-ng: about -19 LUFS. */
+export interface FliteVoice {
+  readonly name: "slt" | "rms"
+  readonly gain: number
+}
+
+/** The woman (measured: -15.7 LUFS) and the man (-20.8 LUFS) that listeners and recognizers understand best. */
+const slt: FliteVoice = { name: "slt", gain: -3 }
+const rms: FliteVoice = { name: "rms", gain: 1.5 }
+
+/** OpenAI's voices of men. */
+const men = new Set(["ash", "ballad", "cedar", "echo", "fable", "onyx", "verse"])
+
+/** The voice of flite for a voice of OpenAI. An unknown voice is a woman's, as the usual one is. */
+export const fliteVoice = (voice: string): FliteVoice => (men.has(voice) ? rms : slt)
+
+/** Signs that flite would leave out. */
+const signs: ReadonlyArray<readonly [RegExp, string]> = [
+  [/[‘’‛ʼ]/g, "'"],
+  [/[“”„«»]/g, '"'],
+  [/\s*[–—]\s*/g, ", "],
+  [/…/g, "..."],
+  [/€\s?(\d[\d.,]*\d|\d)/g, "$1 euros"],
+  [/£\s?(\d[\d.,]*\d|\d)/g, "$1 pounds"],
+  [/°C\b/g, " degrees Celsius"],
+  [/°F\b/g, " degrees Fahrenheit"],
+  [/°/g, " degrees"],
+  [/×/g, " times "],
+]
+
+/**
+ * The text as flite reads it: in ASCII, with letters of foreign words without their accents. Undefined if that loses a
+ * letter or a sign, or if no word is in it.
+ */
+export const forFlite = (text: string): string | undefined => {
+  const said = signs.reduce((given, [sign, word]) => given.replace(sign, word), text)
+  const plain = said
+    .normalize("NFKD")
+    .replace(/\p{M}/gu, "")
+    .replace(/[\p{Cc}\p{Z}]+/gu, " ")
+  return /^[ -~]*$/.test(plain) && /[A-Za-z0-9]/.test(plain) ? plain : undefined
+}
