@@ -38,6 +38,8 @@ const defaults = {
   llm: offline("gpt-3.5-turbo", 10),
   llmMaxTokens: Option.some(500),
   llmTemperature: Option.some(0.7),
+  ollama: true,
+  ollamaUrl: Option.none(),
   llmThinkingTimeout: Duration.seconds(60),
   tts: offline("tts-1", 10),
   ttsVoice: "alloy",
@@ -139,6 +141,11 @@ const variables: Record<
   LLM_MAX_TOKENS: {
     right: ["1", { llmMaxTokens: Option.some(1) }],
     wrong: [["0", "1.5", "many"], "a whole number from 1 to 100000, or none"],
+  },
+  OLLAMA: { right: ["off", { ollama: false }], wrong: [["maybe"], "one of true, false"] },
+  OLLAMA_HOST: {
+    right: ["gpu:8080", { ollamaUrl: Option.some("http://gpu:8080") }],
+    wrong: [["gpu:port", "http://", "a b"], "an address such as 127.0.0.1:11434"],
   },
   LLM_TEMPERATURE: {
     right: ["0", { llmTemperature: Option.some(0) }],
@@ -533,4 +540,20 @@ test("a stage's own server receives only its own key", async () => {
   ).not.toContain("sk-for-openai")
   await service.stop()
   await own.stop()
+})
+
+test.each([
+  ["127.0.0.1", "http://127.0.0.1:11434"],
+  ["gpu.example", "http://gpu.example:11434"],
+  [":8080", "http://127.0.0.1:8080"],
+  ["gpu:80", "http://gpu"],
+  ["0.0.0.0", "http://127.0.0.1:11434"],
+  ["0.0.0.0:8080", "http://127.0.0.1:8080"],
+  ["[::]:8080", "http://127.0.0.1:8080"],
+  ["::1", "http://[::1]:11434"],
+  ["[::1]:8080", "http://[::1]:8080"],
+  ["http://gpu", "http://gpu"],
+  ["HTTPS://gpu:444/ollama/", "https://gpu:444/ollama"],
+])("OLLAMA_HOST=%s is %s", (value, url) => {
+  expect(settings({ OLLAMA_HOST: value }).ollamaUrl).toEqual(Option.some(url))
 })

@@ -14,30 +14,10 @@ export const composeVariables = [
         default: "5432",
         description: "The port of the database on 127.0.0.1 of the host.",
       },
-    ],
-  },
-  {
-    title: "compose.local.yml only",
-    variables: [
       {
         name: "LOCAL_LLM_MODEL",
         default: "llama3.2:3b",
-        description: "A model of the Ollama library.",
-      },
-      {
-        name: "LOCAL_STT_MODEL",
-        default: "Systran/faster-whisper-small",
-        description: "A Whisper model that speaches can download.",
-      },
-      {
-        name: "LOCAL_TTS_MODEL",
-        default: "speaches-ai/Kokoro-82M-v1.0-ONNX",
-        description: "A speech model that speaches can download.",
-      },
-      {
-        name: "LOCAL_TTS_VOICE",
-        default: "af_heart",
-        description: "A voice of that model.",
+        description: "The model of the Ollama library that the profile `local` downloads.",
       },
     ],
   },

@@ -21,10 +21,10 @@ import { makeTurnLog } from "../turn/log.ts"
 import { speak } from "../turn/speak.ts"
 import { CommandFailed } from "./exit-code.ts"
 
-/** Without warm decoders, because a command decodes one recording at most. */
+/** Without warm decoders and Ollama: a command decodes one recording at most, and asks no language model. */
 const settings = Layer.effect(
   Settings,
-  Effect.map(Settings, (all) => ({ ...all, ffmpegWarm: 0 })),
+  Effect.map(Settings, (all) => ({ ...all, ffmpegWarm: 0, ollama: false })),
 ).pipe(Layer.provide(Settings.layer))
 
 /** A command has no database, so it learns for itself alone. */

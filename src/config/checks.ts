@@ -96,6 +96,26 @@ const url = (...protocols: ReadonlyArray<string>): Check<string> => ({
 
 export const webUrl = url("http:", "https:")
 
+/** The URL of Ollama for an address as Ollama's own commands read it: `host`, `:port`, `host:port` or a URL. */
+const ollamaUrl = (text: string): Option.Option<string> => {
+  const [, scheme, address = ""] = /^(?:(https?):\/\/)?(.*)$/i.exec(text) ?? []
+  const host =
+    isIP(address) === 6 ? `[${address}]` : address.startsWith(":") ? `127.0.0.1${address}` : address
+  if (!URL.canParse(`${scheme ?? "http"}://${host}`)) return Option.none()
+  const parsed = new URL(`${scheme ?? "http"}://${host}`)
+  // Its default port belongs to addresses without a scheme. ":80" is a port too, which URL drops.
+  if (scheme === undefined && !/:\d+(\/|$)/.test(host.replace(/^\[.*\]/, ""))) parsed.port = "11434"
+  // The address that the server listens on: all interfaces, this machine among them.
+  if (parsed.hostname === "0.0.0.0" || parsed.hostname === "[::]") parsed.hostname = "127.0.0.1"
+  return Option.some(parsed.href.replace(/\/+$/, ""))
+}
+
+export const ollamaAddress: Check<string> = {
+  parse: ollamaUrl,
+  mustBe: "an address such as 127.0.0.1:11434",
+  isSecret: true,
+}
+
 const decode = (text: string) => Option.getRight(Either.try(() => decodeURIComponent(text)))
 
 /**

@@ -2,12 +2,14 @@ import { Redacted } from "effect"
 import { defaultMaxTurns, defaultMaxUploads, hostResources } from "../capacity.ts"
 import {
   databaseUrl,
+  flag,
   headerList,
   kilobytesPerSecond,
   megabytes,
   minutes,
   networks,
   number,
+  ollamaAddress,
   oneOf,
   origins,
   orNone,
@@ -64,6 +66,16 @@ export const llmOptions = {
   llmMaxTokens: variable("LLM_MAX_TOKENS", orNone(whole(1, 100_000)), {
     default: 500,
     description: "The maximum number of tokens in a reply. `none` sends no limit.",
+  }),
+  ollama: computed("OLLAMA", flag, {
+    default: true,
+    unset: "on",
+    description:
+      "Looks for a local Ollama with a chat model at start, and uses it, where the language model would run on the offline engines.",
+  }),
+  ollamaUrl: optional("OLLAMA_HOST", ollamaAddress, {
+    unset: "127.0.0.1:11434",
+    description: "The address of Ollama.",
   }),
   llmTemperature: variable("LLM_TEMPERATURE", orNone(number(0, 2)), {
     default: 0.7,

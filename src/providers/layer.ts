@@ -5,6 +5,7 @@ import { Stage } from "../schema.ts"
 import { cleanReplies, LanguageModel } from "./language-model.ts"
 import { Lessons } from "./lessons.ts"
 import { makeOfflineEngines } from "./offline/engines.ts"
+import { makeThinking } from "./offline/thinking.ts"
 import { makeClient, type OpenAiClient } from "./openai/client.ts"
 import { generateWith } from "./openai/language-model.ts"
 import { speakWith } from "./openai/synthesizer.ts"
@@ -66,19 +67,23 @@ const makeSynthesizer = ({ attempt, ...state }: Servers<Speak>): Synthesizer["Ty
   ...state,
 })
 
-const startOfflineEngines = Effect.fnUntraced(function* (settings: Settings["Type"]) {
-  const engines = yield* makeOfflineEngines(settings)
+const startOfflineEngines = Effect.fnUntraced(function* (
+  settings: Settings["Type"],
+  lessons: Lessons["Type"],
+) {
+  const thinking = yield* makeThinking(settings, lessons)
+  const engines = yield* makeOfflineEngines({ ffmpegPath: settings.ffmpegPath, thinking })
   const stages = Stage.literals.filter((stage) => settings[stage].engine === "offline")
   yield* Effect.logWarning("provider.offline").pipe(
     Effect.annotateLogs({
-      hint: "The offline engines are for trying the service. Set OPENAI_API_KEY for better ones.",
+      hint: "For better engines, set OPENAI_API_KEY, or run Ollama for the language model.",
       stages: stages.join(","),
       hearing: engines.names.stt(),
       thinking: engines.names.llm(),
       speaking: engines.names.tts(),
     }),
   )
-  return engines
+  return { ...engines, timeouts: { stt: undefined, llm: thinking.timeout, tts: undefined } }
 })
 
 /** The three ports on the servers of the settings. The offline engines start where a stage needs them. */
@@ -87,11 +92,11 @@ export const layer = Layer.scopedContext(
     const settings = yield* Settings
     const lessons = yield* Lessons
     const { startConversion } = yield* Ffmpeg
-    const engines = yield* Effect.cached(startOfflineEngines(settings))
+    const engines = yield* Effect.cached(startOfflineEngines(settings, lessons))
     const servers = <Call>(
       stage: Stage,
       openai: (client: OpenAiClient) => Call,
-      offline: (engines: Effect.Effect.Success<ReturnType<typeof makeOfflineEngines>>) => Call,
+      offline: (engines: Effect.Effect.Success<ReturnType<typeof startOfflineEngines>>) => Call,
     ) =>
       makeServers(
         stage,
@@ -99,7 +104,11 @@ export const layer = Layer.scopedContext(
         settings,
         (server: ServerSettings) =>
           server.engine === "offline"
-            ? Effect.map(engines, (own) => ({ call: offline(own), model: own.names[stage] }))
+            ? Effect.map(engines, (own) => ({
+                call: offline(own),
+                model: own.names[stage],
+                timeout: own.timeouts[stage],
+              }))
             : Effect.succeed({ call: openai(makeClient(server, lessons)) }),
         stage === "llm" ? settings.llmThinkingTimeout : undefined,
       )

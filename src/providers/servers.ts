@@ -1,4 +1,4 @@
-import { Effect, Option } from "effect"
+import { type Duration, Effect, Option } from "effect"
 import type { ServerSettings, StageSettings } from "../config.ts"
 import type { Stage, TurnId } from "../schema.ts"
 import type { Attempt } from "./attempt.ts"
@@ -33,6 +33,8 @@ interface Connected<Call> {
   readonly call: Call
   /** Without it, the model of the settings. An offline engine may change while the service runs. */
   readonly model?: () => string
+  /** Without it, that of the settings. */
+  readonly timeout?: Duration.Duration | undefined
 }
 
 export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
@@ -44,9 +46,9 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
   thinkingTimeout = settings.timeout,
 ) {
   const makeServer = Effect.fnUntraced(function* (server: ServerSettings) {
-    const { call, model = () => server.model } = yield* connect(server)
+    const { call, model = () => server.model, timeout = server.timeout } = yield* connect(server)
     const { guard, isOpen } = makeBreaker(stage, breakerSettings)
-    const limit = withTimeout(stage, server.timeout, thinkingTimeout)
+    const limit = withTimeout(stage, timeout, thinkingTimeout)
     const attempt = <A>(turnId: TurnId, request: (call: Call) => Attempt<A>) =>
       guard(turnId, limit(request(call)))
     return { attempt, isOpen, settings: server, model: Effect.sync(model) }

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test"
 import { ConfigProvider, Duration, Effect, Layer, Option } from "effect"
 import { Settings } from "../../src/config.ts"
-import { api, db, local, localApi, main, variablesIn } from "./compose.ts"
+import { api, db, main, ollama, ollamaModel, variablesIn } from "./compose.ts"
 
 const seconds = (text = "") => {
   const [, count] = /^(\d+)s$/.exec(text) ?? []
@@ -23,7 +23,7 @@ test("publishes PORT, and the database on loopback only", () => {
 })
 
 test("the service waits for the database's TCP port", () => {
-  expect(api.depends_on).toEqual({ db: { condition: "service_healthy" } })
+  expect(api.depends_on.db).toEqual({ condition: "service_healthy" })
   expect(db.healthcheck?.test?.slice(0, 2)).toEqual(["CMD", "pg_isready"])
   expect(db.healthcheck?.test).toContain("--host=127.0.0.1")
 })
@@ -49,24 +49,26 @@ test("data is in named volumes", () => {
   const { DATA_DIR, LOG_DIR } = api.environment
   expect(api.volumes).toEqual([`data:${DATA_DIR}`, `logs:${LOG_DIR}`])
   expect(db.volumes).toEqual(["db:/var/lib/postgresql/data"])
-  expect(Object.keys(main.volumes)).toEqual(["data", "logs", "db"])
+  expect(Object.keys(main.volumes)).toEqual(["data", "logs", "db", "ollama"])
 })
 
-test("compose.local.yml has a ready server for every stage", () => {
-  const { environment, depends_on } = localApi
-  for (const stage of ["STT", "LLM", "TTS"]) {
-    const { hostname, pathname } = new URL(`${environment[`${stage}_BASE_URL`]}`)
-    expect(pathname).toBe("/v1")
-    expect(local.services[hostname]?.healthcheck).toBeDefined()
-    const loader = Object.entries(local.services).find(([, { depends_on }]) => hostname in depends_on)
-    expect(loader?.[1].depends_on[hostname]?.condition).toBe("service_healthy")
-    expect(loader?.[1].restart).toBe("no")
-    expect(depends_on[loader?.[0] ?? ""]?.condition).toBe("service_completed_successfully")
-    const models = variablesIn(Object.values(loader?.[1].environment ?? {}).join(" "))
-    expect([...models.keys()]).toContain(`LOCAL_${stage}_MODEL`)
-  }
-  const known = Object.keys(api.environment)
-  expect(Object.keys(environment).filter((name) => !known.includes(name))).toEqual([])
+test("the profile local has a model before the service looks for it", () => {
+  expect(api.profiles).toBeUndefined()
+  expect([ollama.profiles, ollamaModel.profiles]).toEqual([["local"], ["local"]])
+  expect(api.depends_on["ollama-model"]).toEqual({
+    condition: "service_completed_successfully",
+    required: false,
+  })
+  expect(ollamaModel.depends_on).toEqual({ ollama: { condition: "service_healthy" } })
+  expect([ollamaModel.restart, ollama.healthcheck]).toEqual(["no", expect.anything()])
+  expect([...variablesIn(`${ollamaModel.environment.MODEL}`).keys()]).toEqual(["LOCAL_LLM_MODEL"])
+  expect(ollama.volumes).toEqual(["ollama:/root/.ollama"])
+})
+
+test("service and Ollama agree on its address", () => {
+  const { OLLAMA_HOST } = api.environment
+  expect(ollamaModel.environment.OLLAMA_HOST).toBe(OLLAMA_HOST ?? "")
+  expect(ollama.networks?.default?.aliases).toEqual([new URL(`${OLLAMA_HOST}`).hostname])
 })
 
 test("containers run with the least privilege", () => {
@@ -87,6 +89,6 @@ test("/tmp has room for several of the largest uploads", () => {
 })
 
 test("every image is pinned to a version", () => {
-  const images = [main, local].flatMap(({ services }) => Object.values(services).map(({ image }) => image))
+  const images = Object.values(main.services).map(({ image }) => image)
   expect(images.filter((image) => image !== undefined && !/:v?\d+/.test(image))).toEqual([])
 })

@@ -11,6 +11,10 @@ const Healthcheck = Schema.Struct({
 const Service = Schema.Struct({
   image: Schema.optional(Schema.String),
   build: Schema.optional(Schema.String),
+  profiles: Schema.optional(Schema.Array(Schema.String)),
+  networks: Schema.optional(
+    Schema.Record({ key: Schema.String, value: Schema.Struct({ aliases: Schema.Array(Schema.String) }) }),
+  ),
   restart: Schema.optional(Schema.String),
   init: Schema.optional(Schema.Boolean),
   entrypoint: Schema.optional(Schema.Array(Schema.String)),
@@ -22,7 +26,10 @@ const Service = Schema.Struct({
     value: Schema.NullOr(Schema.Union(Schema.String, Schema.Number)),
   }),
   depends_on: Schema.optionalWith(
-    Schema.Record({ key: Schema.String, value: Schema.Struct({ condition: Schema.String }) }),
+    Schema.Record({
+      key: Schema.String,
+      value: Schema.Struct({ condition: Schema.String, required: Schema.optional(Schema.Boolean) }),
+    }),
     { default: () => ({}) },
   ),
   healthcheck: Schema.optional(Healthcheck),
@@ -41,29 +48,25 @@ const ComposeFile = Schema.Struct({
   volumes: Schema.Record({ key: Schema.String, value: Schema.Null }),
 })
 
-export type ComposeFile = typeof ComposeFile.Type
-
 const textOf = (name: string) => Bun.file(new URL(`../../${name}`, import.meta.url)).text()
 
-const texts = { main: await textOf("docker-compose.yml"), local: await textOf("compose.local.yml") }
+const source = await textOf("docker-compose.yml")
 
-/** The text of both files, without their comments. */
-export const composeFiles = Object.values(texts)
-  .join("\n")
-  .replace(/^\s*#.*$/gm, "")
+/** The text of the file, without its comments. */
+export const composeText = source.replace(/^\s*#.*$/gm, "")
 
-export const main = Schema.decodeUnknownSync(ComposeFile)(Bun.YAML.parse(texts.main))
-export const local = Schema.decodeUnknownSync(ComposeFile)(Bun.YAML.parse(texts.local))
+export const main = Schema.decodeUnknownSync(ComposeFile)(Bun.YAML.parse(source))
 
-const service = ({ services }: ComposeFile, name: string): Service => {
-  const found = services[name]
+const service = (name: string): Service => {
+  const found = main.services[name]
   if (found === undefined) throw new Error(`there is no service ${name}`)
   return found
 }
 
-export const api = service(main, "api")
-export const db = service(main, "db")
-export const localApi = service(local, "api")
+export const api = service("api")
+export const db = service("db")
+export const ollama = service("ollama")
+export const ollamaModel = service("ollama-model")
 
 /** The variables in compose files, with their defaults: `${NAME:-default}`. */
 export const variablesIn = (text: string): ReadonlyMap<string, ReadonlyArray<string>> => {

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { ConfigProvider, Effect, Layer, Schema } from "effect"
 import { sections } from "../../src/config/variables.ts"
 import { Settings } from "../../src/config.ts"
-import { api, composeFiles, variablesIn } from "./compose.ts"
+import { api, composeText, variablesIn } from "./compose.ts"
 
 const example = await Bun.file(new URL("../../.env.example", import.meta.url)).text()
 const lines = example.split("\n")
@@ -56,7 +56,7 @@ const readByBun = async (text: string) => {
 
 const { settings: defaults, asked } = load({})
 const documented = sections.flatMap(({ variables }) => Object.values(variables).map(({ docs }) => docs.name))
-const composeVariables = variablesIn(composeFiles)
+const composeVariables = variablesIn(composeText)
 const ofComposeOnly = [...composeVariables.keys()].filter((name) => !asked.includes(name)).toSorted()
 
 test("every variable that the service reads is documented", () => {
@@ -105,5 +105,6 @@ test("docker-compose.yml sets only what its container needs", () => {
     FFMPEG_PATH: "ffmpeg",
     DATABASE_URL: `postgres://voice_agent:${interpolated("POSTGRES_PASSWORD", "voicepass")}@db:5432/voice_agent`,
     OFFLINE_ENGINES: interpolated("OFFLINE_ENGINES", "true"),
+    OLLAMA_HOST: "http://ollama.voice-agent.internal:11434",
   })
 })

@@ -290,7 +290,12 @@ describe("doctor", () => {
     const env = { OPENAI_API_KEY: "", OPENAI_BASE_URL: "", OFFLINE_ENGINES: "on", PATH: bin }
     const { ok, states } = await doctor({ env })
     expect(ok).toBe(true)
-    expect(states).toMatchObject({ engines: "warning", flite: "warning", "espeak-ng": "warning", pocketsphinx: "warning" })
+    expect(states).toMatchObject({
+      engines: "warning",
+      flite: "warning",
+      "espeak-ng": "warning",
+      pocketsphinx: "warning",
+    })
     expect((await doctor({ env: { ...env, PATH: process.env.PATH ?? "" } })).states).toMatchObject({
       "espeak-ng": "ok",
       pocketsphinx: "ok",

@@ -82,6 +82,8 @@ export const startProcess = ({
   const child = Bun.spawn([process.execPath, ...args], {
     cwd,
     env: {
+      // No Ollama of this machine.
+      OLLAMA: "off",
       PATH: process.env.PATH ?? "",
       HOME: tmpdir(),
       HOST: "127.0.0.1",

@@ -70,6 +70,8 @@ export const startService = async ({
     LOG_LEVEL: "none",
     LOG_DIR: "",
     ...withoutLimits,
+    // No Ollama of this machine.
+    OLLAMA: "off",
     // Failures of one test must not open the breaker for the next one.
     BREAKER_FAILURES: "0",
     // A warm ffmpeg would count as a turn's own, and its start would take CPU from a service with a fast clock.

@@ -27,7 +27,7 @@ export const checkEngines = (settings: Settings["Type"]): ReadonlyArray<Finding>
     warning(
       "engines",
       `${offline.join(", ")} on the offline engines`,
-      "They are for trying the service. Set OPENAI_API_KEY for better ones.",
+      "They are for trying the service. For better ones, set OPENAI_API_KEY, or run Ollama for the language model.",
     ),
     ...programs
       .filter(({ stage }) => offline.includes(stage))

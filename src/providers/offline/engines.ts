@@ -4,7 +4,7 @@ import { makeStartFfmpeg } from "../../ffmpeg/sandbox.ts"
 import { makeSlots } from "./children.ts"
 import { makeHearing } from "./hearing.ts"
 import { makeSpeaking } from "./speaking.ts"
-import { generate } from "./thinking.ts"
+import type { Thinking } from "./thinking.ts"
 
 /** The engines cannot run on this machine. The message is one sentence for the operator. */
 export class OfflineEnginesFailed extends Schema.TaggedError<OfflineEnginesFailed>()("OfflineEnginesFailed", {
@@ -12,11 +12,12 @@ export class OfflineEnginesFailed extends Schema.TaggedError<OfflineEnginesFaile
 }) {}
 
 /**
- * The three stages on programs of this machine. The child processes of a request end with it, and the scope closes after
+ * The three stages on this machine. The child processes of a request end with it, and the scope closes after
  * all of them. `searchPath`: the folders to search for the programs; default PATH.
  */
 export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* (options: {
   readonly ffmpegPath: string
+  readonly thinking: Thinking
   readonly searchPath?: string
 }) {
   const searchPath = options.searchPath ?? process.env.PATH ?? ""
@@ -31,9 +32,9 @@ export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* (op
   const speaking = yield* makeSpeaking({ startFfmpeg: makeStartFfmpeg(ffmpeg), searchPath, takeSlot })
   return {
     transcribe: hearing.transcribe,
-    generate,
+    generate: options.thinking.generate,
     speak: speaking.speak,
     /** The names of what hears, thinks and speaks now. */
-    names: { stt: () => hearing.engine, llm: () => "talker", tts: () => speaking.engine },
+    names: { stt: () => hearing.engine, llm: () => options.thinking.name, tts: () => speaking.engine },
   }
 }, Effect.provide(BunFileSystem.layer))

@@ -1,10 +1,15 @@
-import { Clock, Effect } from "effect"
+import { Clock, Duration, Effect, Option } from "effect"
+import type { Settings } from "../../config.ts"
 import { type LanguageModel, ModelEvent } from "../language-model.ts"
+import type { Lessons } from "../lessons.ts"
+import { makeClient } from "../openai/client.ts"
+import { generateWith } from "../openai/language-model.ts"
 import { estimateTokens } from "../tokens.ts"
+import { findOllama, OllamaSearch } from "./ollama.ts"
 import { reply } from "./talker.ts"
 
 /** The talker's reply, word by word. */
-export const generate: LanguageModel["Type"]["generate"] = ({ instructions, messages }, _, on) =>
+const talk: LanguageModel["Type"]["generate"] = ({ instructions, messages }, _, on) =>
   Effect.map(Clock.currentTimeMillis, (now) => {
     const answer = reply(messages, new Date(now))
     for (const text of answer.match(/\s*\S+/g) ?? []) on(ModelEvent.Text({ text }))
@@ -15,3 +20,48 @@ export const generate: LanguageModel["Type"]["generate"] = ({ instructions, mess
     on(ModelEvent.Usage({ inputTokens, outputTokens: estimateTokens(answer) }))
     on(ModelEvent.End({ reason: "stop" }))
   })
+
+const defaultUrl = "http://127.0.0.1:11434"
+
+/** Ollama loads a model at its first request. That, and a long prompt, takes a CPU longer than a hosted model takes. */
+const leastTimeout = Duration.seconds(60)
+
+export interface Thinking {
+  readonly generate: LanguageModel["Type"]["generate"]
+  /** The name for the log and for people. */
+  readonly name: string
+  /** Of one attempt. Without it, that of the settings. */
+  readonly timeout?: Duration.Duration
+}
+
+/** The rules that answer where no model does. */
+export const talker: Thinking = { generate: talk, name: "talker" }
+
+/**
+ * The model of a local Ollama, if one runs; otherwise the talker. It is looked for once. An Ollama that stops later fails
+ * turns as any provider does: a reply of the talker would hide that, and end up in the history.
+ */
+export const makeThinking = Effect.fn("Thinking.make")(function* (
+  settings: Pick<Settings["Type"], "llm" | "ollama" | "ollamaUrl">,
+  lessons: Lessons["Type"],
+) {
+  const { llm } = settings
+  if (!settings.ollama || llm.engine !== "offline") return talker
+  const url = Option.getOrElse(settings.ollamaUrl, () => defaultUrl)
+  const found = yield* findOllama(url, llm.model)
+  if (OllamaSearch.$is("NoModel")(found)) {
+    yield* Effect.logWarning("provider.ollama_without_model").pipe(
+      Effect.annotateLogs({ hint: "Run `ollama pull llama3.2`, and start the service again." }),
+    )
+  }
+  if (!OllamaSearch.$is("Found")(found)) return talker
+  const { model, baseUrl } = found
+  const client = makeClient({ ...llm, engine: "compatible", baseUrl: Option.some(baseUrl), model }, lessons)
+  const generate = generateWith(client)
+  const thinking: Thinking = {
+    generate: (prompt, options, on) => generate(prompt, { ...options, model }, on),
+    name: `ollama/${model}`,
+    timeout: Duration.max(llm.timeout, leastTimeout),
+  }
+  return thinking
+})

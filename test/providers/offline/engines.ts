@@ -5,9 +5,10 @@ import type { SpokenFormat } from "../../../src/audio/speech-joiner.ts"
 import { makeSpeechOutput } from "../../../src/audio/speech-output.ts"
 import type { ModelEvent } from "../../../src/providers/language-model.ts"
 import { makeOfflineEngines } from "../../../src/providers/offline/engines.ts"
+import { talker } from "../../../src/providers/offline/thinking.ts"
 import { newId, TurnId } from "../../../src/schema.ts"
 
-type Options = Parameters<typeof makeOfflineEngines>[0]
+type Options = Omit<Parameters<typeof makeOfflineEngines>[0], "thinking">
 const common = () => ({ turnId: newId(TurnId), model: "any" })
 
 interface SpeakOptions {
@@ -20,7 +21,9 @@ interface SpeakOptions {
 /** The engines as the service starts them, with a promise for each port. */
 export const start = async (options: Options) => {
   const scope = await Effect.runPromise(Scope.make())
-  const engines = await Effect.runPromise(Scope.extend(makeOfflineEngines(options), scope))
+  const engines = await Effect.runPromise(
+    Scope.extend(makeOfflineEngines({ ...options, thinking: talker }), scope),
+  )
   const hear = (samples: Int16Array, signal?: AbortSignal) => {
     const speech = pcm16k(new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength))
     const heard = engines.transcribe(speech, { ...common(), language: Option.none() })

@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { Cause, Effect, Exit, Option } from "effect"
 import { hostBounds } from "../../../src/ffmpeg/sandbox.ts"
 import { makeOfflineEngines } from "../../../src/providers/offline/engines.ts"
+import { talker } from "../../../src/providers/offline/thinking.ts"
 import { setTmpdir } from "../../support/turns.ts"
 import { children, eventually, peakOf, samples, start, withEngines } from "./engines.ts"
 
@@ -141,7 +142,7 @@ describe("a machine without the programs", () => {
 
   test("does not start without ffmpeg, and says so", async () => {
     const exit = await Effect.runPromiseExit(
-      Effect.scoped(makeOfflineEngines({ ffmpegPath: "/nowhere/ffmpeg" })),
+      Effect.scoped(makeOfflineEngines({ ffmpegPath: "/nowhere/ffmpeg", thinking: talker })),
     )
     const failure = Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
     expect(failure?.message).toBe(

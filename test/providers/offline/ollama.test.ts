@@ -1,0 +1,116 @@
+import { afterEach, beforeEach, expect, test } from "bun:test"
+import { Effect } from "effect"
+import { chooseChatModel } from "../../../src/providers/offline/chat-model.ts"
+import { findOllama, OllamaSearch } from "../../../src/providers/offline/ollama.ts"
+import { fastClock } from "../../support/fast-clock.ts"
+import { listOf, type Ollama, startOllama } from "../../support/ollama.ts"
+
+const gb = 1e9
+const choose = (models: Parameters<typeof chooseChatModel>[0], preferred = "gpt-3.5-turbo") => {
+  const chosen = chooseChatModel(models, preferred)
+  expect(chooseChatModel(models.toReversed(), preferred)).toBe(chosen)
+  return chosen
+}
+const named = (...names: ReadonlyArray<string>) => names.map((name) => ({ name, size: 2 * gb }))
+
+test.each([
+  ["nomic-embed-text:latest"],
+  ["mxbai-embed-large"],
+  ["all-minilm:l6-v2"],
+  ["bge-m3"],
+  ["qwen3-embedding:0.6b"],
+  ["embeddinggemma:300m"],
+  ["snowflake-arctic-embed2"],
+  ["llama-guard3:1b"],
+  ["shieldgemma:2b"],
+  ["llama3:text"],
+  ["mistral:7b-text-q4_0"],
+  ["starcoder2:3b"],
+  ["qwen2.5-coder:7b-base"],
+  ["gpt-oss:120b-cloud"],
+  ["qwen3-coder:480b-cloud"],
+  ["hf.co/owner/bge-reranker-v2-m3-GGUF:Q4_K_M"],
+])("%s cannot chat here", (name) => {
+  expect(choose(named(name))).toBeUndefined()
+})
+
+test("what the list says of a model counts", () => {
+  expect(choose([{ name: "own", size: gb, details: { family: "nomic-bert" } }])).toBeUndefined()
+  expect(choose([{ name: "own", size: gb, capabilities: ["embedding"] }])).toBeUndefined()
+  expect(choose([{ name: "own", size: 1, remote_host: "https://ollama.com:443" }])).toBeUndefined()
+  expect(choose([{ name: "own", size: gb, capabilities: ["completion"] }])).toBe("own")
+  expect(choose([{ name: "own", size: gb, capabilities: null, details: null, remote_host: null }])).toBe(
+    "own",
+  )
+})
+
+test.each([
+  [["nomic-embed-text:latest", "llama3.2:3b"], "llama3.2:3b"],
+  [["deepseek-r1:8b", "gemma3:4b"], "gemma3:4b"],
+  [["qwen3:8b", "qwen3:4b-instruct"], "qwen3:4b-instruct"],
+  [["qwen2.5-coder:7b", "something"], "something"],
+  [["qwen2.5-coder:7b", "deepseek-r1:8b"], "deepseek-r1:8b"],
+  [["b-chat", "a-chat"], "a-chat"],
+  [["hf.co/x/Llama-3.2-3B-Instruct-GGUF:Q4_K_M", "own"], "hf.co/x/Llama-3.2-3B-Instruct-GGUF:Q4_K_M"],
+])("of %j it is %s", (names, expected) => {
+  expect(choose(named(...names))).toBe(expected)
+})
+
+test("the largest model that answers in time, else the smallest", () => {
+  const sizes = (...all: ReadonlyArray<number>) =>
+    all.map((size) => ({ name: `llama:${size}`, size: size * gb }))
+  expect(choose(sizes(1, 5, 40))).toBe("llama:5")
+  expect(choose(sizes(40, 20))).toBe("llama:20")
+})
+
+test("the model of the settings wins, if it is here", () => {
+  expect(choose(named("llama3.2:3b", "qwen3:8b"), "qwen3:8b")).toBe("qwen3:8b")
+  expect(choose(named("llama3.2:3b", "mistral:latest"), "mistral")).toBe("mistral:latest")
+  expect(choose(named("llama3.2:3b", "nomic-embed-text"), "nomic-embed-text")).toBe("llama3.2:3b")
+})
+
+let ollama: Ollama
+beforeEach(() => {
+  ollama = startOllama()
+})
+afterEach(() => ollama.stop())
+
+const find = (url = ollama.url) =>
+  Effect.runPromise(findOllama(url, "gpt-3.5-turbo").pipe(Effect.withClock(fastClock(10))))
+
+test("finds a model", async () => {
+  expect(await find()).toEqual(OllamaSearch.Found({ model: "llama3.2:3b", baseUrl: `${ollama.url}/v1` }))
+})
+
+test.each<[string, () => Response]>([
+  ["no models", () => listOf()],
+  ["null for no models", () => Response.json({ models: null })],
+  ["only embeddings", () => listOf("nomic-embed-text:latest", "bge-m3:latest")],
+  ["entries of another shape", () => Response.json({ models: [1, null, {}, { name: 2 }] })],
+])("Ollama with %s has no model", async (_, tags) => {
+  ollama.tags = tags
+  expect(await find()).toEqual(OllamaSearch.NoModel())
+})
+
+test.each<[string, () => Response | Promise<Response>]>([
+  ["a page", () => new Response("<html>", { headers: { "content-type": "text/html" } })],
+  ["cut-off JSON", () => new Response('{"models":[{"name":"llama3.2')],
+  ["another JSON", () => Response.json({ data: [] })],
+  ["an array", () => Response.json([])],
+  ["a 404", () => new Response("no", { status: 404 })],
+  ["a 500", () => Response.json({ models: [{ name: "llama3.2" }] }, { status: 500 })],
+  ["a redirect", () => Response.redirect("http://127.0.0.1:1/")],
+  ["silence", () => new Promise<Response>(() => undefined)],
+  [
+    "a list without an end",
+    () => new Response(new ReadableStream({ start: (c) => c.enqueue('{"models":[') })),
+  ],
+])("%s is no Ollama", async (_, tags) => {
+  ollama.tags = tags
+  expect(await find()).toEqual(OllamaSearch.Absent())
+})
+
+test("nothing at the address, and Ollama's cloud, are no Ollama", async () => {
+  expect(await find("http://127.0.0.1:1")).toEqual(OllamaSearch.Absent())
+  expect(await find("https://ollama.com")).toEqual(OllamaSearch.Absent())
+})

@@ -1,0 +1,73 @@
+/** A server that speaks Ollama's wire format: its list of models, and its OpenAI-compatible chat. */
+import { Schema } from "effect"
+
+const Chat = Schema.Struct({
+  model: Schema.String,
+  messages: Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.String })),
+})
+type Chat = typeof Chat.Type
+
+export interface Ollama {
+  readonly url: string
+  /** The answer to GET /api/tags. Never-ending if it never resolves. */
+  tags: () => Response | Promise<Response>
+  /** The chunks of text of the next replies. */
+  reply: ReadonlyArray<string>
+  /** True: a reply breaks off after its chunks. */
+  breaksOff: boolean
+  readonly chats: ReadonlyArray<Chat>
+  readonly searches: () => number
+  readonly stop: () => Promise<void>
+}
+
+/** A list of these models. */
+export const listOf = (...names: ReadonlyArray<string>) =>
+  Response.json({ models: names.map((name) => ({ name, model: name, size: 2e9, details: { family: "" } })) })
+
+export const startOllama = (): Ollama => {
+  const chats: Array<Chat> = []
+  let searches = 0
+  const event = (data: object) => `data: ${JSON.stringify(data)}\n\n`
+  const chunk = (content: string, finish_reason: string | null = null) =>
+    event({ object: "chat.completion.chunk", choices: [{ index: 0, delta: { content }, finish_reason }] })
+  const stream = () =>
+    new ReadableStream({
+      start: async (controller) => {
+        for (const text of ollama.reply) controller.enqueue(chunk(text))
+        if (ollama.breaksOff) {
+          await Bun.sleep(20)
+          return controller.error(new Error("the runner has stopped"))
+        }
+        controller.enqueue(chunk("", "stop"))
+        controller.enqueue("data: [DONE]\n\n")
+        controller.close()
+      },
+    })
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    routes: {
+      "/api/tags": () => {
+        searches += 1
+        return ollama.tags()
+      },
+      "/v1/chat/completions": {
+        POST: async (request) => {
+          chats.push(Schema.decodeUnknownSync(Chat)(await request.json()))
+          return new Response(stream(), { headers: { "content-type": "text/event-stream" } })
+        },
+      },
+    },
+    error: () => new Response("error", { status: 500 }),
+  })
+  const ollama: Ollama = {
+    url: `http://127.0.0.1:${server.port}`,
+    tags: () => listOf("llama3.2:3b"),
+    reply: ["The capital ", "is Paris."],
+    breaksOff: false,
+    chats,
+    searches: () => searches,
+    stop: () => server.stop(true),
+  }
+  return ollama
+}
