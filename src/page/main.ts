@@ -78,14 +78,19 @@ const voice = makeVoice(
 
 const stageNames = { stt: "hears", llm: "answers", tts: "speaks" } as const
 
-/** Shows which stages run on the offline engines. */
+/** Shows which engines serve the stages that run on this machine, and the way to better ones. */
 const showEngines = async () => {
   const { checks } = await client.ready()
   const offline = (["stt", "llm", "tts"] as const).filter((stage) => checks[stage].engine === "offline")
   engines.hidden = offline.length === 0
-  const verbs = offline.map((stage) => stageNames[stage])
-  const list = verbs.length > 1 ? `${verbs.slice(0, -1).join(", ")} and ${verbs.at(-1)}` : verbs.join("")
-  engines.textContent = `For trying only: a simple engine on this machine ${list}. Set OPENAI_API_KEY for the real thing.`
+  const list = offline
+    .map((stage) => `${checks[stage].model ?? "an offline engine"} ${stageNames[stage]}`)
+    .join(", ")
+  const advice =
+    checks.llm.model === "talker"
+      ? "For real answers, run `ollama pull llama3.2` and restart, or set OPENAI_API_KEY."
+      : "For better ones, set OPENAI_API_KEY."
+  engines.textContent = `On this machine without a key: ${list}. ${advice}`
 }
 
 const signIn = watchSignIn((entered) => {

@@ -192,14 +192,18 @@ test("shows the stages on offline engines", async () => {
         checks: {
           database: { status: "ok" },
           ffmpeg: { status: "ok" },
-          stt: { status: "ok", engine: "offline" },
+          stt: { status: "ok", engine: "offline", model: "pocketsphinx" },
           llm: { status: "ok", engine: "openai", model: "gpt" },
-          tts: { status: "ok", engine: "offline" },
+          tts: { status: "ok", engine: "offline", model: "flite" },
         },
       },
     }),
   )
   await register(page)
-  await page.getByText("a simple engine on this machine hears and speaks.").waitFor()
+  await page
+    .getByText(
+      "On this machine without a key: pocketsphinx hears, flite speaks. For better ones, set OPENAI_API_KEY.",
+    )
+    .waitFor()
   await close()
 })
