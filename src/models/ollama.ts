@@ -1,9 +1,10 @@
 import { Data, Duration, Effect, Option, Schema } from "effect"
+import { ollamaAddress } from "../config/checks.ts"
 import { SourceRefused, SourceUnreachable } from "./errors.ts"
 import type { ChatModel } from "./manifest.ts"
 import { transfer } from "./transfer.ts"
 
-const defaultPort = 11_434
+const defaultUrl = "http://127.0.0.1:11434"
 
 /** Ollama reports nothing while it hashes a file of gigabytes, on a slow disk for minutes. */
 const stallTimeout = Duration.minutes(5)
@@ -12,16 +13,8 @@ const stallTimeout = Duration.minutes(5)
  * Where Ollama answers, by `OLLAMA_HOST`, which is an address with or without scheme and port, and may be the address
  * that the server listens on.
  */
-export const ollamaUrl = (host: string | undefined = process.env.OLLAMA_HOST): string => {
-  const text = host?.trim() || "127.0.0.1"
-  const hasScheme = /^https?:\/\//i.test(text)
-  const address = hasScheme ? text : `http://${text}`
-  if (!URL.canParse(address)) return `http://127.0.0.1:${defaultPort}`
-  const url = new URL(address)
-  if (url.port === "" && !hasScheme) url.port = `${defaultPort}`
-  if (url.hostname === "0.0.0.0" || url.hostname === "[::]") url.hostname = "127.0.0.1"
-  return url.href.replace(/\/+$/, "")
-}
+export const ollamaUrl = (host: string | undefined = process.env.OLLAMA_HOST): string =>
+  Option.getOrElse(ollamaAddress.parse(host?.trim() ?? ""), () => defaultUrl)
 
 const Tags = Schema.Struct({ models: Schema.Array(Schema.Struct({ name: Schema.String })) })
 
