@@ -280,7 +280,7 @@ export interface ProviderCheck {
   /** `failing`: several requests in a row failed, and the service has paused calls to the provider. */
   readonly status: Open<"ok" | "failing">
   readonly engine: Open<"openai" | "compatible" | "offline">
-  /** The model's name. Absent for the offline engines. */
+  /** The name of the model, or of the offline engine that serves now. */
   readonly model?: string | undefined
 }
 

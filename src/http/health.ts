@@ -37,11 +37,10 @@ export const healthRoutes = Effect.gen(function* () {
   )
   const ffmpeg = Effect.sync(() => (isInstalled(ffmpegPath) ? ok : unavailable))
   const ports = { stt: yield* Transcriber, llm: yield* LanguageModel, tts: yield* Synthesizer }
-  const provider = (stage: Stage) =>
-    Effect.map(ports[stage].isDown, (isDown) => {
-      const { engine, model } = settings[stage]
-      return { ...(isDown ? failing : ok), engine, ...(engine === "offline" ? {} : { model }) }
-    })
+  const provider = Effect.fnUntraced(function* (stage: Stage) {
+    const { isDown, model } = ports[stage]
+    return { ...((yield* isDown) ? failing : ok), engine: settings[stage].engine, model: yield* model }
+  })
 
   const readiness = yield* Effect.cachedWithTTL(
     Effect.gen(function* () {

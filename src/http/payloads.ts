@@ -24,7 +24,7 @@ const ProviderCheck = Schema.Struct({
       "`failing`: several requests in a row failed, and the service has paused calls to the provider.",
   }),
   engine: Schema.Literal("openai", "compatible", "offline"),
-  model: Schema.optional(text("The model's name. Absent for the offline engines.")),
+  model: Schema.optional(text("The name of the model, or of the offline engine that serves now.")),
 })
 
 export const Readiness = Schema.Struct({

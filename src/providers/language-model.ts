@@ -120,6 +120,8 @@ export class LanguageModel extends Context.Tag("voice-agent/LanguageModel")<
     readonly generate: Generate
     /** True while the circuit breaker keeps requests from every server of this stage. */
     readonly isDown: Effect.Effect<boolean>
+    /** The name of the model, or of the offline engine, that serves this stage now. */
+    readonly model: Effect.Effect<string>
   }
 >() {
   /** A fake for tests, and the calls that it gets. Each call takes the next round; the last round repeats. */
@@ -141,6 +143,7 @@ export class LanguageModel extends Context.Tag("voice-agent/LanguageModel")<
         }),
       ),
       isDown: Effect.succeed(false),
+      model: Effect.succeed("fake"),
     })
     return { layer, calls }
   }

@@ -1,6 +1,7 @@
 import { Context, Effect, Layer } from "effect"
 import { type ServerSettings, Settings } from "../config.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
+import { libraryOf } from "../models/store.ts"
 import { Stage } from "../schema.ts"
 import { cleanReplies, LanguageModel } from "./language-model.ts"
 import { Lessons } from "./lessons.ts"
@@ -18,7 +19,7 @@ type Transcribe = Transcriber["Type"]["transcribe"]
 type Generate = LanguageModel["Type"]["generate"]
 type Speak = Synthesizer["Type"]["speak"]
 
-const makeTranscriber = ({ attempt, isDown }: Servers<Transcribe>): Transcriber["Type"] => ({
+const makeTranscriber = ({ attempt, ...state }: Servers<Transcribe>): Transcriber["Type"] => ({
   transcribe: Effect.fn("Transcriber.transcribe")((speech, options) =>
     attempt(options, (transcribe, its) =>
       Effect.suspend(() => {
@@ -30,10 +31,10 @@ const makeTranscriber = ({ attempt, isDown }: Servers<Transcribe>): Transcriber[
       Effect.map(({ text }) => ({ text: text.toWellFormed() })),
     ),
   ),
-  isDown,
+  ...state,
 })
 
-const makeLanguageModel = ({ attempt, isDown }: Servers<Generate>): LanguageModel["Type"] => ({
+const makeLanguageModel = ({ attempt, ...state }: Servers<Generate>): LanguageModel["Type"] => ({
   generate: Effect.fn("LanguageModel.generate")((prompt, options, on) =>
     attempt(options, (generate, its, onProgress, onLife) =>
       generate(prompt, its, (event) => {
@@ -43,10 +44,10 @@ const makeLanguageModel = ({ attempt, isDown }: Servers<Generate>): LanguageMode
       }),
     ),
   ),
-  isDown,
+  ...state,
 })
 
-const makeSynthesizer = ({ attempt, isDown }: Servers<Speak>): Synthesizer["Type"] => ({
+const makeSynthesizer = ({ attempt, ...state }: Servers<Speak>): Synthesizer["Type"] => ({
   speak: Effect.fn("Synthesizer.speak")((text, options, open) =>
     attempt(options, (speak, its, onProgress) =>
       Effect.suspend(() => {
@@ -63,18 +64,22 @@ const makeSynthesizer = ({ attempt, isDown }: Servers<Speak>): Synthesizer["Type
       }),
     ),
   ),
-  isDown,
+  ...state,
 })
 
 const startOfflineEngines = Effect.fnUntraced(function* (settings: Settings["Type"]) {
-  const engines = yield* makeOfflineEngines(settings)
+  const engines = yield* makeOfflineEngines({
+    ffmpegPath: settings.ffmpegPath,
+    library: libraryOf(settings.dataDir),
+  })
   const stages = Stage.literals.filter((stage) => settings[stage].engine === "offline")
   yield* Effect.logWarning("provider.offline").pipe(
     Effect.annotateLogs({
       hint: "The offline engines are for trying the service. Set OPENAI_API_KEY for better ones.",
       stages: stages.join(","),
-      hearing: engines.hearing,
-      speaking: engines.speaking,
+      hearing: engines.names.stt(),
+      thinking: engines.names.llm(),
+      speaking: engines.names.tts(),
     }),
   )
   return engines
@@ -98,8 +103,8 @@ export const layer = Layer.scopedContext(
         settings,
         (server: ServerSettings) =>
           server.engine === "offline"
-            ? Effect.map(engines, offline)
-            : Effect.succeed(openai(makeClient(server, lessons))),
+            ? Effect.map(engines, (own) => ({ call: offline(own), model: own.names[stage] }))
+            : Effect.succeed({ call: openai(makeClient(server, lessons)) }),
         stage === "llm" ? settings.llmThinkingTimeout : undefined,
       )
     const transcribe = yield* servers(

@@ -24,23 +24,32 @@ export interface Servers<Call> {
     ) => Effect.Effect<A, ProviderError>,
   ) => Effect.Effect<A, ProviderError>
   readonly isDown: Effect.Effect<boolean>
+  /** The model of the first server, or the name of its offline engine. */
+  readonly model: Effect.Effect<string>
+}
+
+/** What is known of a server once it can be called. */
+interface Connected<Call> {
+  readonly call: Call
+  /** Without it, the model of the settings. An offline engine may change while the service runs. */
+  readonly model?: () => string
 }
 
 export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
   stage: Stage,
   settings: StageSettings,
   breakerSettings: BreakerSettings,
-  makeCall: (server: ServerSettings) => Effect.Effect<Call, E, R>,
+  connect: (server: ServerSettings) => Effect.Effect<Connected<Call>, E, R>,
   /** How long signs of life break the silence. */
   thinkingTimeout = settings.timeout,
 ) {
   const makeServer = Effect.fnUntraced(function* (server: ServerSettings) {
-    const call = yield* makeCall(server)
+    const { call, model = () => server.model } = yield* connect(server)
     const { guard, isOpen } = makeBreaker(stage, breakerSettings)
     const limit = withTimeout(stage, server.timeout, thinkingTimeout)
     const attempt = <A>(turnId: TurnId, request: (call: Call) => Attempt<A>) =>
       guard(turnId, limit(request(call)))
-    return { attempt, isOpen, model: server.model }
+    return { attempt, isOpen, settings: server, model: Effect.sync(model) }
   })
   const first = yield* makeServer(settings)
   const fallback = yield* Effect.transposeMapOption(settings.fallback, makeServer)
@@ -63,7 +72,7 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
       onNone: () => firstTry,
       onSome: (second) => {
         // Without a model of its own, the fallback has that of the first server in its settings.
-        const model = second.model === first.model ? options.model : second.model
+        const model = second.settings.model === first.settings.model ? options.model : second.settings.model
         return withFallback(firstTry, second.attempt(options.turnId, requestWith({ ...options, model })))
       },
     })
@@ -74,5 +83,5 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
     onNone: () => first.isOpen,
     onSome: ({ isOpen }) => Effect.zipWith(first.isOpen, isOpen, (one, other) => one && other),
   })
-  return { attempt, isDown } satisfies Servers<Call>
+  return { attempt, isDown, model: first.model } satisfies Servers<Call>
 })

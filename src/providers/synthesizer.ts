@@ -47,6 +47,8 @@ export class Synthesizer extends Context.Tag("voice-agent/Synthesizer")<
     ) => Effect.Effect<void, ProviderError>
     /** True while the circuit breaker keeps requests from every server of this stage. */
     readonly isDown: Effect.Effect<boolean>
+    /** The name of the model, or of the offline engine, that serves this stage now. */
+    readonly model: Effect.Effect<string>
   }
 >() {
   /** A fake for tests, and the calls that it gets. Each call takes the next speech; the last speech repeats. */
@@ -66,6 +68,7 @@ export class Synthesizer extends Context.Tag("voice-agent/Synthesizer")<
         if (fail !== undefined) return yield* fail
       }),
       isDown: Effect.succeed(false),
+      model: Effect.succeed("fake"),
     })
     return { layer, calls }
   }

@@ -41,6 +41,8 @@ export class Transcriber extends Context.Tag("voice-agent/Transcriber")<
     ) => Effect.Effect<Transcript, ProviderError>
     /** True while the circuit breaker keeps requests from every server of this stage. */
     readonly isDown: Effect.Effect<boolean>
+    /** The name of the model, or of the offline engine, that serves this stage now. */
+    readonly model: Effect.Effect<string>
   }
 >() {
   /** A fake for tests, and the calls that it gets. Each call takes the next step; the last step repeats. */
@@ -56,6 +58,7 @@ export class Transcriber extends Context.Tag("voice-agent/Transcriber")<
         return fail === undefined ? { text } : yield* fail
       }),
       isDown: Effect.succeed(false),
+      model: Effect.succeed("fake"),
     })
     return { layer, calls }
   }

@@ -31,10 +31,11 @@ const make = Effect.fnUntraced(function* (
     { breakerFailures, breakerPause: Duration.seconds(10) },
     ({ baseUrl }) => {
       const isFirst = Option.contains(baseUrl, "http://first/v1")
-      return Effect.succeed((model: string, onProgress: () => void) => {
+      const call = (model: string, onProgress: () => void) => {
         asked.push(`${isFirst ? "first" : "second"} ${model}`)
         return isFirst ? first(onProgress) : second(onProgress)
-      })
+      }
+      return Effect.succeed({ call })
     },
   )
   const ask = Effect.suspend(() =>

@@ -1,6 +1,7 @@
 import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
 import { Effect, Schema } from "effect"
 import { makeStartFfmpeg } from "../../ffmpeg/sandbox.ts"
+import type { Library } from "../../models/store.ts"
 import { makeSlots } from "./children.ts"
 import { makeHearing } from "./hearing.ts"
 import { makeSpeaking } from "./speaking.ts"
@@ -17,6 +18,8 @@ export class OfflineEnginesFailed extends Schema.TaggedError<OfflineEnginesFaile
  */
 export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* (options: {
   readonly ffmpegPath: string
+  /** Where the models of the engines are. */
+  readonly library: Library
   readonly searchPath?: string
 }) {
   const searchPath = options.searchPath ?? process.env.PATH ?? ""
@@ -27,14 +30,13 @@ export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* (op
     })
   }
   const takeSlot = yield* makeSlots
-  const hearing = yield* makeHearing({ searchPath, takeSlot })
+  const hearing = yield* makeHearing({ searchPath, takeSlot, library: options.library })
   const speaking = makeSpeaking({ startFfmpeg: makeStartFfmpeg(ffmpeg), searchPath, takeSlot })
   return {
     transcribe: hearing.transcribe,
     generate,
     speak: speaking.speak,
-    /** The programs that hear and speak. */
-    hearing: hearing.engine,
-    speaking: speaking.engine,
+    /** The names of what hears, thinks and speaks now. */
+    names: { stt: hearing.engine, llm: () => "talker", tts: () => speaking.engine },
   }
 }, Effect.provide(BunFileSystem.layer))

@@ -3,11 +3,17 @@ import { Effect, Exit, Option, Scope } from "effect"
 import { pcm16k } from "../../../src/audio/pcm.ts"
 import type { SpokenFormat } from "../../../src/audio/speech-joiner.ts"
 import { makeSpeechOutput } from "../../../src/audio/speech-output.ts"
+import { manifest } from "../../../src/models/manifest.ts"
+import type { Library } from "../../../src/models/store.ts"
 import type { ModelEvent } from "../../../src/providers/language-model.ts"
 import { makeOfflineEngines } from "../../../src/providers/offline/engines.ts"
 import { newId, TurnId } from "../../../src/schema.ts"
 
-type Options = Parameters<typeof makeOfflineEngines>[0]
+type AllOptions = Parameters<typeof makeOfflineEngines>[0]
+type Options = Omit<AllOptions, "library"> & Partial<AllOptions>
+
+/** A library without any model. */
+export const noModels: Library = { folders: [], manifest }
 const common = () => ({ turnId: newId(TurnId), model: "any" })
 
 interface SpeakOptions {
@@ -20,7 +26,9 @@ interface SpeakOptions {
 /** The engines as the service starts them, with a promise for each port. */
 export const start = async (options: Options) => {
   const scope = await Effect.runPromise(Scope.make())
-  const engines = await Effect.runPromise(Scope.extend(makeOfflineEngines(options), scope))
+  const engines = await Effect.runPromise(
+    Scope.extend(makeOfflineEngines({ library: noModels, ...options }), scope),
+  )
   const hear = (samples: Int16Array, signal?: AbortSignal) => {
     const speech = pcm16k(new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength))
     const heard = engines.transcribe(speech, { ...common(), language: Option.none() })
@@ -53,7 +61,7 @@ export const start = async (options: Options) => {
     return Buffer.concat(chunks)
   }
   const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))
-  return { hear, think, speak, stop, hearing: engines.hearing, speaking: engines.speaking }
+  return { hear, think, speak, stop, names: engines.names }
 }
 export type RunningEngines = Awaited<ReturnType<typeof start>>
 

@@ -6,7 +6,7 @@ import { Cause, Effect, Exit, Option } from "effect"
 import { hostBounds } from "../../../src/ffmpeg/sandbox.ts"
 import { makeOfflineEngines } from "../../../src/providers/offline/engines.ts"
 import { setTmpdir } from "../../support/turns.ts"
-import { children, eventually, peakOf, samples, start, withEngines } from "./engines.ts"
+import { children, eventually, noModels, peakOf, samples, start, withEngines } from "./engines.ts"
 
 const engines = withEngines({ ffmpegPath: "ffmpeg" })
 
@@ -112,7 +112,7 @@ describe("a machine without the programs", () => {
 
   test("says that it cannot hear, and still tells silence from sound", () =>
     without(async (own) => {
-      expect(own.hearing).toBe("none")
+      expect(own.names.stt()).toBe("none")
       const tone = Int16Array.from({ length: 16_000 }, (_, index) => 8000 * Math.sin(index / 5))
       expect(await own.hear(tone)).toContain("no speech recognition")
       expect(await own.hear(new Int16Array(16_000))).toBe("")
@@ -120,7 +120,7 @@ describe("a machine without the programs", () => {
 
   test("speaks in tones, as long as the words would take", () =>
     without(async (own) => {
-      expect(own.speaking).toBe("none")
+      expect(own.names.tts()).toBe("none")
       const pcm = await samples(await own.speak("one two three four five six"), "pcm")
       expect(pcm.length / 24_000).toBeWithin(1.9, 2.2)
       expect(peakOf(pcm)).toBeGreaterThan(1000)
@@ -128,7 +128,7 @@ describe("a machine without the programs", () => {
 
   test("does not start without ffmpeg, and says so", async () => {
     const exit = await Effect.runPromiseExit(
-      Effect.scoped(makeOfflineEngines({ ffmpegPath: "/nowhere/ffmpeg" })),
+      Effect.scoped(makeOfflineEngines({ ffmpegPath: "/nowhere/ffmpeg", library: noModels })),
     )
     const failure = Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
     expect(failure?.message).toBe(
