@@ -68,11 +68,12 @@ const makeSynthesizer = ({ attempt, ...state }: Servers<Speak>): Synthesizer["Ty
 })
 
 const startOfflineEngines = Effect.fnUntraced(function* (settings: Settings["Type"]) {
+  const stages = Stage.literals.filter((stage) => settings[stage].engine === "offline")
   const engines = yield* makeOfflineEngines({
+    stages,
     ffmpegPath: settings.ffmpegPath,
     library: libraryOf(settings.dataDir),
   })
-  const stages = Stage.literals.filter((stage) => settings[stage].engine === "offline")
   yield* Effect.logWarning("provider.offline").pipe(
     Effect.annotateLogs({
       hint: "The offline engines are for trying the service. Set OPENAI_API_KEY for better ones.",

@@ -1,11 +1,10 @@
 import { Effect, Option } from "effect"
-import type { Library } from "../../models/store.ts"
 import { ProviderRefusedRequest, wrongAnswer } from "../errors.ts"
 import type { Transcriber } from "../transcriber.ts"
 import type { TakeSlot } from "./children.ts"
 import { makeEngine } from "./engine/supervisor.ts"
 import { makePocketsphinx } from "./pocketsphinx.ts"
-import { findRecognizer } from "./recognizer.ts"
+import type { Recognizer } from "./recognizer.ts"
 
 /** `en` and `en-GB` are `en`. */
 const primary = (language: string) => language.toLowerCase().split(/[-_]/)[0] ?? ""
@@ -16,16 +15,13 @@ const unsupported = (language: string) =>
     message: `The offline speech recognition does not know the language "${language}", only English. Set STT_LANGUAGE=en, or OPENAI_API_KEY for other languages.`,
   })
 
-/**
- * Speech recognition on this machine: a model in an engine's process, if one is installed and runs, otherwise
- * pocketsphinx.
- */
+/** Speech recognition on this machine: the recognizer in its engine while that runs, otherwise pocketsphinx. */
 export const makeHearing = Effect.fn("Hearing.make")(function* (options: {
   readonly searchPath: string
   readonly takeSlot: TakeSlot
-  readonly library: Library
+  readonly recognizer: Option.Option<Recognizer>
 }) {
-  const recognizer = yield* findRecognizer(options.library)
+  const { recognizer } = options
   const engine = yield* Effect.transposeMapOption(recognizer, (found) => makeEngine(found.engine))
   const pocketsphinx = yield* makePocketsphinx(options)
   const languages = Option.match(recognizer, { onNone: () => ["en"], onSome: ({ languages }) => languages })

@@ -7,10 +7,10 @@ import { manifest } from "../../../src/models/manifest.ts"
 import type { Library } from "../../../src/models/store.ts"
 import type { ModelEvent } from "../../../src/providers/language-model.ts"
 import { makeOfflineEngines } from "../../../src/providers/offline/engines.ts"
-import { newId, TurnId } from "../../../src/schema.ts"
+import { newId, Stage, TurnId } from "../../../src/schema.ts"
 
 type AllOptions = Parameters<typeof makeOfflineEngines>[0]
-type Options = Omit<AllOptions, "library"> & Partial<AllOptions>
+type Options = Pick<AllOptions, "ffmpegPath"> & Partial<AllOptions>
 
 /** A library without any model. */
 export const noModels: Library = { folders: [], manifest }
@@ -27,7 +27,7 @@ interface SpeakOptions {
 export const start = async (options: Options) => {
   const scope = await Effect.runPromise(Scope.make())
   const engines = await Effect.runPromise(
-    Scope.extend(makeOfflineEngines({ library: noModels, ...options }), scope),
+    Scope.extend(makeOfflineEngines({ stages: Stage.literals, library: noModels, ...options }), scope),
   )
   const hear = (samples: Int16Array, signal?: AbortSignal) => {
     const speech = pcm16k(new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength))

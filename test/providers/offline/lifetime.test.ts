@@ -128,7 +128,7 @@ describe("a machine without the programs", () => {
 
   test("does not start without ffmpeg, and says so", async () => {
     const exit = await Effect.runPromiseExit(
-      Effect.scoped(makeOfflineEngines({ ffmpegPath: "/nowhere/ffmpeg", library: noModels })),
+      Effect.scoped(makeOfflineEngines({ ffmpegPath: "/nowhere/ffmpeg", library: noModels, stages: [] })),
     )
     const failure = Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
     expect(failure?.message).toBe(

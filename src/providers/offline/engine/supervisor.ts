@@ -92,11 +92,8 @@ const serve = (
       return yield* new EngineFailed({ reason: "did not answer" })
     })
     const work = load.pipe(Effect.zipRight(onReady(process, requests)), Effect.zipRight(watch))
-    return yield* Effect.raceFirst(Effect.zipRight(read, end), work).pipe(
-      Effect.tapError(({ reason }) => Effect.sync(() => requests.failAll(reason))),
-    )
+    return yield* Effect.raceFirst(Effect.zipRight(read, end), work)
   }).pipe(
-    Effect.scoped,
     // No process can be started: the machine has no memory left, say.
     Effect.catchAllDefect((defect) => new EngineFailed({ reason: `${defect}` })),
   )
@@ -113,6 +110,7 @@ export const makeEngine = Effect.fn("Engine.make")(function* (
   let current = yield* starting
   let failures = 0
   let isUsable = true
+  let live: Requests | undefined
 
   /** Requests that wait for the start before go on waiting. */
   const restarting = Effect.gen(function* () {
@@ -124,29 +122,32 @@ export const makeEngine = Effect.fn("Engine.make")(function* (
     isUsable = Exit.isSuccess(exit)
   })
 
-  const served = serve(options, ({ pid }, requests) =>
-    Effect.zipRight(
-      settle(Exit.succeed(requests)),
-      Effect.annotateLogs(Effect.logInfo("engine.ready"), { engine: options.name, pid }),
+  const onReady = Effect.fnUntraced(function* ({ pid }: EngineProcess, requests: Requests) {
+    live = requests
+    yield* settle(Exit.succeed(requests))
+    yield* Effect.annotateLogs(Effect.logInfo("engine.ready"), { engine: options.name, pid })
+  })
+  const onFailure = Effect.fnUntraced(function* (error: EngineFailed) {
+    failures += 1
+    const hasFailed = failures >= maxFailures
+    yield* hasFailed ? settle(Exit.fail(error)) : restarting
+    // Only now: a request that is sent again at once waits for the next process.
+    live?.failAll(error.reason)
+    yield* Effect.annotateLogs((hasFailed ? Effect.logError : Effect.logWarning)("engine.failed"), {
+      engine: options.name,
+      reason: error.reason,
+      failures,
+      retryMs: Duration.toMillis(pauseAfter(failures)),
+    })
+  })
+  const supervise = Effect.forever(
+    serve(options, onReady).pipe(
+      Effect.tapError(onFailure),
+      Effect.scoped,
+      Effect.ignore,
+      Effect.zipRight(Effect.suspend(() => Effect.sleep(pauseAfter(failures)))),
     ),
   )
-  const supervise = Effect.gen(function* () {
-    while (true) {
-      const error = yield* Effect.flip(served)
-      failures += 1
-      const hasFailed = failures >= maxFailures
-      const pause = pauseAfter(failures)
-      yield* hasFailed ? settle(Exit.fail(error)) : restarting
-      const log = hasFailed ? Effect.logError : Effect.logWarning
-      yield* Effect.annotateLogs(log("engine.failed"), {
-        engine: options.name,
-        reason: error.reason,
-        failures,
-        retryMs: Duration.toMillis(pause),
-      })
-      yield* Effect.sleep(pause)
-    }
-  })
   yield* Effect.addFinalizer(() => settle(Exit.fail(new EngineFailed({ reason: "the engine was stopped" }))))
   yield* Effect.forkScoped(supervise)
 
