@@ -13,18 +13,17 @@ import { transcribeWith } from "./openai/transcriber.ts"
 import { retryPolicy } from "./retry.ts"
 import { makeServers, type Servers } from "./servers.ts"
 import { Synthesizer } from "./synthesizer.ts"
-import { Transcriber } from "./transcriber.ts"
+import { type Transcribe, Transcriber } from "./transcriber.ts"
 
-type Transcribe = Transcriber["Type"]["transcribe"]
 type Generate = LanguageModel["Type"]["generate"]
 type Speak = Synthesizer["Type"]["speak"]
 
 const makeTranscriber = ({ attempt, ...state }: Servers<Transcribe>): Transcriber["Type"] => ({
   transcribe: Effect.fn("Transcriber.transcribe")((speech, options) =>
-    attempt(options, (transcribe, its) =>
+    attempt(options, (transcribe, its, onProgress) =>
       Effect.suspend(() => {
         options.onRequest?.()
-        return transcribe(speech, its)
+        return transcribe(speech, its, onProgress)
       }),
     ).pipe(
       Effect.retry(retryPolicy()),

@@ -1,6 +1,6 @@
 import { Effect, Option } from "effect"
 import { ProviderRefusedRequest, wrongAnswer } from "../errors.ts"
-import type { Transcriber } from "../transcriber.ts"
+import type { Transcribe } from "../transcriber.ts"
 import type { TakeSlot } from "./children.ts"
 import { makeEngine } from "./engine/supervisor.ts"
 import { makePocketsphinx } from "./pocketsphinx.ts"
@@ -31,11 +31,11 @@ export const makeHearing = Effect.fn("Hearing.make")(function* (options: {
     Effect.mapError(pocketsphinx.transcribe(bytes), (error) =>
       wrongAnswer("stt", error._tag === "ProgramFailed" ? `pocketsphinx: ${error.reason}` : error._tag),
     )
-  const hear = (bytes: Uint8Array) =>
+  const hear = (bytes: Uint8Array, onProgress: () => void) =>
     Option.match(usable(), {
       onNone: () => withPocketsphinx(bytes),
       onSome: ({ run, isUsable }) =>
-        run(bytes).pipe(
+        run(bytes, onProgress).pipe(
           Effect.map((text) => new TextDecoder().decode(text)),
           Effect.catchAll(({ reason }) =>
             isUsable() ? wrongAnswer("stt", `engine: ${reason}`) : withPocketsphinx(bytes),
@@ -43,13 +43,14 @@ export const makeHearing = Effect.fn("Hearing.make")(function* (options: {
         ),
     })
 
-  const transcribe: Transcriber["Type"]["transcribe"] = Effect.fn("Hearing.transcribe")(function* (
+  const transcribe: Transcribe = Effect.fn("Hearing.transcribe")(function* (
     { bytes },
     { language },
+    onProgress,
   ) {
     const other = Option.filter(language, (code) => !languages.includes(primary(code)))
     if (Option.isSome(other)) return yield* unsupported(other.value)
-    return { text: yield* hear(bytes) }
+    return { text: yield* hear(bytes, onProgress) }
   })
 
   /** The name of the recognizer that hears the next request. */

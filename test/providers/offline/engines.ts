@@ -29,9 +29,13 @@ export const start = async (options: Options) => {
   const engines = await Effect.runPromise(
     Scope.extend(makeOfflineEngines({ stages: Stage.literals, library: noModels, ...options }), scope),
   )
-  const hear = (samples: Int16Array, signal?: AbortSignal) => {
+  const hear = (samples: Int16Array, signal?: AbortSignal, language?: string) => {
     const speech = pcm16k(new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength))
-    const heard = engines.transcribe(speech, { ...common(), language: Option.none() })
+    const heard = engines.transcribe(
+      speech,
+      { ...common(), language: Option.fromNullable(language) },
+      () => undefined,
+    )
     return Effect.runPromise(
       Effect.map(heard, ({ text }) => text),
       signal === undefined ? {} : { signal },

@@ -122,23 +122,31 @@ export const loadMoonshine = async ({ encoder, decoder, tokens, detector: model 
     maxBlockSamples / sampleRate + 1,
   )
   const withDetector = makeLimit(1)
-  const withRecognizer = makeLimit(Math.min(4, availableParallelism()))
+  const parallel = Math.min(4, availableParallelism())
+  const withRecognizer = makeLimit(parallel)
 
   return async (samples: Int16Array, signal: AbortSignal, onProgress: () => void): Promise<string> => {
+    const transcribeAll = async (windows: ReadonlyArray<Span>) => {
+      const remaining = windows.entries()
+      const texts = Array<string>(windows.length).fill("")
+      const work = async () => {
+        for (const [index, { start, end }] of remaining) {
+          signal.throwIfAborted()
+          texts[index] = await withRecognizer(() => transcribe(recognizer, samples.subarray(start, end)))
+          onProgress()
+        }
+      }
+      await Promise.all(Array.from({ length: parallel }, work))
+      return texts
+    }
     const heard: Array<string> = []
     for (let at = 0; at < samples.length; ) {
       signal.throwIfAborted()
       const block = await withDetector(() => detect(detector, samples, at, signal))
       onProgress()
-      const windows = windowsOf(block.speech, samples.subarray(0, block.end))
-      for (const { start, end } of windows) {
-        signal.throwIfAborted()
-        const text = await withRecognizer(() => transcribe(recognizer, samples.subarray(start, end)))
-        onProgress()
-        if (text !== "") heard.push(text)
-      }
+      heard.push(...(await transcribeAll(windowsOf(block.speech, samples.subarray(0, block.end)))))
       at = block.end
     }
-    return heard.join(" ")
+    return heard.filter((text) => text !== "").join(" ")
   }
 }

@@ -15,14 +15,18 @@ export interface EngineProcess {
 
 const childPath = join(import.meta.dir, "child.ts")
 
-/** Of standard error: onnxruntime may print a long trace before it aborts. */
-const reasonLength = 300
+/** Characters of standard error that are kept while the process runs, and of a reason. */
+const [keptLength, reasonLength] = [8000, 300]
+
+/** Bun's report of a crash: the version of everything. What crashed is above it. */
+const crashReport = /={20}.*/s
 
 const tailOf = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>) => {
   let tail = ""
-  for await (const text of stream.pipeThrough(new TextDecoderStream()))
-    tail = `${tail}${text}`.slice(-reasonLength)
-  return tail.replace(/\s+/g, " ").trim()
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    tail = `${tail}${text}`.slice(-keptLength)
+  }
+  return tail.replace(crashReport, "").replace(/\s+/g, " ").trim().slice(-reasonLength)
 }
 
 /**
@@ -32,7 +36,8 @@ const tailOf = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>) => {
 export const startEngineProcess = (path = childPath): EngineProcess => {
   const child = Bun.spawn([process.execPath, "--no-env-file", path], {
     stdio: ["pipe", "pipe", "pipe"],
-    env: {},
+    // Bun sends no report of a crash.
+    env: { DO_NOT_TRACK: "1" },
     cwd: "/",
     detached: true,
   })

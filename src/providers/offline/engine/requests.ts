@@ -9,7 +9,10 @@ type Answer = Either.Either<Uint8Array, EngineFailed>
 /** The requests to one process. */
 export interface Requests {
   /** Interruption cancels the request. */
-  readonly request: (frame: Omit<Frame, "id">) => Effect.Effect<Uint8Array, EngineFailed>
+  readonly request: (
+    frame: Omit<Frame, "id">,
+    onProgress?: () => void,
+  ) => Effect.Effect<Uint8Array, EngineFailed>
   /** To be called with every frame from the process. */
   readonly receive: (frame: Frame) => void
   /** Fails all requests, and later ones, with the first reason that it is given. */
@@ -18,27 +21,32 @@ export interface Requests {
   readonly unanswered: () => number
 }
 
+interface Waiting {
+  readonly resume: (answer: Answer) => void
+  readonly onProgress: () => void
+}
+
 const fail = (reason: string): Answer => Either.left(new EngineFailed({ reason }))
 
 export const makeRequests = (send: (frame: Frame) => void): Requests => {
-  const waiting = new Map<number, (answer: Answer) => void>()
+  const waiting = new Map<number, Waiting>()
   const unanswered = new Set<number>()
   let lastId = 0
   let ended: string | undefined
 
   const settle = (id: number, answer: Answer) => {
     unanswered.delete(id)
-    waiting.get(id)?.(answer)
+    waiting.get(id)?.resume(answer)
     waiting.delete(id)
   }
 
   return {
-    request: (frame) =>
+    request: (frame, onProgress = () => undefined) =>
       Effect.async<Uint8Array, EngineFailed>((resume) => {
         if (ended !== undefined) return resume(fail(ended))
         lastId += 1
         const id = lastId
-        waiting.set(id, resume)
+        waiting.set(id, { resume, onProgress })
         unanswered.add(id)
         send({ ...frame, id })
         return Effect.sync(() => {
@@ -47,6 +55,7 @@ export const makeRequests = (send: (frame: Frame) => void): Requests => {
         })
       }),
     receive: ({ kind, id, note = "", bytes = new Uint8Array() }) => {
+      if (kind === "progress") waiting.get(id)?.onProgress()
       if (kind === "done") settle(id, Either.right(bytes))
       if (kind === "failed") settle(id, fail(note))
     },

@@ -48,7 +48,7 @@ export interface Engine {
    * Runs the model on bytes. Waits for an engine that starts, and for earlier requests if there are many. Fails if the
    * process ends before it answers, or the engine has failed. Interruption cancels the run.
    */
-  readonly run: (bytes: Uint8Array) => Effect.Effect<Uint8Array, EngineFailed>
+  readonly run: (bytes: Uint8Array, onProgress?: () => void) => Effect.Effect<Uint8Array, EngineFailed>
   /** False after repeated failures: `run` fails at once, until the engine runs again. */
   readonly isUsable: () => boolean
 }
@@ -152,9 +152,9 @@ export const makeEngine = Effect.fn("Engine.make")(function* (
   yield* Effect.forkScoped(supervise)
 
   const run = Effect.fn("Engine.run")(
-    function* (bytes: Uint8Array) {
+    function* (bytes: Uint8Array, onProgress?: () => void) {
       const { request } = yield* Deferred.await(current)
-      const result = yield* request({ kind: "run", bytes })
+      const result = yield* request({ kind: "run", bytes }, onProgress)
       failures = 0
       return result
     },

@@ -34,10 +34,10 @@ const run = ({ run }: Engine, text: string) =>
     ),
   )
 
-test("the process has no environment and another folder", () =>
+test("the process has none of our environment, and another folder", () =>
   withEngine((engine) =>
     Effect.map(run(engine, "environment"), (text) => {
-      expect(JSON.parse(text)).toEqual({ keys: [], folder: "/" })
+      expect(JSON.parse(text)).toEqual({ keys: ["DO_NOT_TRACK"], folder: "/" })
     }),
   ))
 

@@ -132,7 +132,10 @@ effectTest(
     const { engine, awaitRuns, runs, answer } = yield* make()
     const long = new Uint8Array(20 * 1024 ** 2)
     const all = yield* Effect.fork(
-      Effect.forEach([long, long, long], engine.run, { concurrency: "unbounded", discard: true }),
+      Effect.forEach([long, long, long], (bytes) => engine.run(bytes), {
+        concurrency: "unbounded",
+        discard: true,
+      }),
     )
     for (const count of [1, 2, 3]) {
       yield* awaitRuns(count)
