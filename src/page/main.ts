@@ -83,7 +83,10 @@ const showEngines = async () => {
   const { checks } = await client.ready()
   const offline = (["stt", "llm", "tts"] as const).filter((stage) => checks[stage].engine === "offline")
   engines.hidden = offline.length === 0
-  const verbs = offline.map((stage) => stageNames[stage])
+  const verbs = offline.map((stage) => {
+    const { model } = checks[stage]
+    return model === undefined ? stageNames[stage] : `${stageNames[stage]} (${model})`
+  })
   const list = verbs.length > 1 ? `${verbs.slice(0, -1).join(", ")} and ${verbs.at(-1)}` : verbs.join("")
   engines.textContent = `For trying only: a simple engine on this machine ${list}. Set OPENAI_API_KEY for the real thing.`
 }

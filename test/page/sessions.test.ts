@@ -192,7 +192,7 @@ test("shows the stages on offline engines", async () => {
         checks: {
           database: { status: "ok" },
           ffmpeg: { status: "ok" },
-          stt: { status: "ok", engine: "offline" },
+          stt: { status: "ok", engine: "offline", model: "moonshine-tiny-en" },
           llm: { status: "ok", engine: "openai", model: "gpt" },
           tts: { status: "ok", engine: "offline" },
         },
@@ -200,6 +200,6 @@ test("shows the stages on offline engines", async () => {
     }),
   )
   await register(page)
-  await page.getByText("a simple engine on this machine hears and speaks.").waitFor()
+  await page.getByText("a simple engine on this machine hears (moonshine-tiny-en) and speaks.").waitFor()
   await close()
 })

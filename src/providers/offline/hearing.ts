@@ -4,10 +4,7 @@ import type { Transcribe } from "../transcriber.ts"
 import type { TakeSlot } from "./children.ts"
 import { makeEngine } from "./engine/supervisor.ts"
 import { makePocketsphinx } from "./pocketsphinx.ts"
-import type { Recognizer } from "./recognizer.ts"
-
-/** `en` and `en-GB` are `en`. */
-const primary = (language: string) => language.toLowerCase().split(/[-_]/)[0] ?? ""
+import { knowsLanguage, type Recognizer } from "./recognizer.ts"
 
 const unsupported = (language: string) =>
   new ProviderRefusedRequest({
@@ -48,7 +45,7 @@ export const makeHearing = Effect.fn("Hearing.make")(function* (options: {
     { language },
     onProgress,
   ) {
-    const other = Option.filter(language, (code) => !languages.includes(primary(code)))
+    const other = Option.filter(language, (code) => !knowsLanguage(languages, code))
     if (Option.isSome(other)) return yield* unsupported(other.value)
     return { text: yield* hear(bytes, onProgress) }
   })

@@ -10,6 +10,10 @@ const recognizers = ["moonshine-base-en", "moonshine-tiny-en"]
 
 const detectorName = "silero-vad"
 
+/** Whether one of the ISO 639-1 codes is that of the language. `en` and `en-GB` are English. */
+export const knowsLanguage = (languages: ReadonlyArray<string>, language: string): boolean =>
+  languages.includes(language.toLowerCase().split(/[-_]/)[0] ?? "")
+
 /** A speech recognizer that is installed, with all that it needs. */
 export interface Recognizer {
   readonly name: string

@@ -13,7 +13,7 @@ type AllOptions = Parameters<typeof makeOfflineEngines>[0]
 type Options = Pick<AllOptions, "ffmpegPath"> & Partial<AllOptions>
 
 /** A library without any model. */
-export const noModels: Library = { folders: [], manifest }
+export const noModels: Library = { folders: ["/nowhere"], manifest }
 const common = () => ({ turnId: newId(TurnId), model: "any" })
 
 interface SpeakOptions {

@@ -1,8 +1,8 @@
 /** The real recognizer, where its models are installed. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { cp, rm, truncate } from "node:fs/promises"
+import { join } from "node:path"
 import { Effect, Logger, LogLevel, Option } from "effect"
-import { allInstalled, folderOf } from "../../../src/models/store.ts"
 import { makeEngine } from "../../../src/providers/offline/engine/supervisor.ts"
 import { findRecognizer } from "../../../src/providers/offline/recognizer.ts"
 import { ffmpeg, withTempDir } from "../../support/ffmpeg.ts"
@@ -194,8 +194,9 @@ describe.skipIf(!hasRecognizer)("damaged models", () => {
     use: (own: RunningEngines, encoder: string) => Promise<unknown>,
   ) =>
     withTempDir(async (folder) => {
-      for (const { model, folder: source } of await Effect.runPromise(allInstalled(library))) {
-        await cp(source, folderOf(folder, model), { recursive: true })
+      // A path ends in NAME/VERSION/FILE.
+      for (const path of Object.values(Option.getOrThrow(recognizer).engine.files)) {
+        await cp(path, join(folder, ...path.split("/").slice(-3)))
       }
       const found = await Effect.runPromise(findRecognizer({ ...library, folders: [folder] }))
       const { encoder = "" } = Option.getOrThrow(found).engine.files
