@@ -1,5 +1,5 @@
 import { join } from "node:path"
-import { Effect, Option } from "effect"
+import { Array as Arr, Effect, Option } from "effect"
 import { type InstalledModel, installed, type Library, verifyFiles } from "../../models/store.ts"
 import { startEngineProcess } from "./engine/process.ts"
 import { EngineFailed } from "./engine/requests.ts"
@@ -55,10 +55,13 @@ const recognizerOf = (found: InstalledModel, detector: InstalledModel): Recogniz
   }
 }
 
-/** The best installed recognizer that the engine can run. Its files are checked when it starts. */
-export const findRecognizer = Effect.fn("findRecognizer")(function* (library: Library) {
-  if (!hasPackage()) return Option.none()
+/** The installed recognizers that the engine can run, from the best on. Their files are checked when they start. */
+export const findRecognizers = Effect.fn("findRecognizers")(function* (library: Library) {
+  if (!hasPackage()) return []
   const detector = yield* installed(library, detectorName)
   const found = yield* Effect.forEach(recognizers, (name) => installed(library, name))
-  return Option.zipWith(Option.firstSomeOf(found), detector, recognizerOf)
+  return found.flatMap((each) => Option.toArray(Option.zipWith(each, detector, recognizerOf)))
 })
+
+export const findRecognizer = (library: Library): Effect.Effect<Option.Option<Recognizer>> =>
+  Effect.map(findRecognizers(library), Arr.head)

@@ -133,7 +133,8 @@ export const makeEngine = Effect.fn("Engine.make")(function* (
     yield* hasFailed ? settle(Exit.fail(error)) : restarting
     // Only now: a request that is sent again at once waits for the next process.
     live?.failAll(error.reason)
-    yield* Effect.annotateLogs((hasFailed ? Effect.logError : Effect.logWarning)("engine.failed"), {
+    const log = hasFailed ? Effect.logError("engine.failed") : Effect.logWarning("engine.failed")
+    yield* Effect.annotateLogs(log, {
       engine: options.name,
       reason: error.reason,
       failures,
