@@ -86,11 +86,11 @@ const pieceBytes = 256 * 1024
 export const makeSend = (sink: Bun.FileSink): ((frame: Frame) => void) => {
   let sent = Promise.resolve()
   const write = async (frame: Frame) => {
-    sink.write(encodeHead(frame))
     const { bytes = new Uint8Array() } = frame
+    // Every result is awaited: a write to a process that has ended rejects.
+    await sink.write(encodeHead(frame))
     for (let at = 0; at < bytes.length; at += pieceBytes) {
-      sink.write(bytes.subarray(at, at + pieceBytes))
-      await sink.flush()
+      await sink.write(bytes.subarray(at, at + pieceBytes))
     }
     await sink.flush()
   }

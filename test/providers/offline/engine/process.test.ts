@@ -54,6 +54,22 @@ test("large requests arrive whole, many at a time", () =>
     }),
   ))
 
+test("a process may be killed while it is sent a request", async () => {
+  for (let times = 0; times < 30; times++) {
+    const engine = startEngineProcess(scripted)
+    if (times % 2 === 0) engine.send({ kind: "run", id: times, bytes: new Uint8Array(5_000_000) })
+    await Bun.sleep(times)
+    process.kill(engine.pid, "SIGKILL")
+    // Its pipe is closed, and this process has not noticed yet.
+    Bun.sleepSync(5)
+    engine.send({ kind: "run", id: times, bytes: new Uint8Array(100_000) })
+    await engine.ended
+    engine.send({ kind: "cancel", id: times })
+  }
+  // An error of a write that nobody waits for ends the process.
+  await Bun.sleep(10)
+})
+
 test("a crash fails the run with its reason, and the next run works", () =>
   withEngine((engine, pids) =>
     Effect.gen(function* () {
