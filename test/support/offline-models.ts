@@ -15,7 +15,7 @@ export const recognizer = await Effect.runPromise(findRecognizer(library))
 export const hasRecognizer = Option.isSome(recognizer)
 if (!hasRecognizer) {
   console.error(
-    "Skipped: the tests of the offline recognizer. `bun src/main.ts models pull` installs its models.",
+    "Skipped: the tests of the offline recognizer. `bun src/main.ts models pull --default --yes` installs its models.",
   )
 }
 
@@ -23,6 +23,7 @@ if (!hasRecognizer) {
 const folder = "/usr/share/pocketsphinx/test/data/librivox"
 
 export const hasLibriVox = existsSync(folder)
+if (!hasLibriVox) console.error("Skipped: tests with LibriVox readings. Install pocketsphinx-testdata.")
 
 export interface Reading {
   readonly path: string

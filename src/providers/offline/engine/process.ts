@@ -30,8 +30,9 @@ const tailOf = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>) => {
 }
 
 /**
- * Starts a process with Bun. It gets no environment, which holds keys, and no `.env`. It ends with the service, even with a killed one: its
- * standard input closes. `detached`: a Ctrl-C in the terminal goes to the service alone, which finishes its turns.
+ * Starts a process with Bun. It gets no environment, which holds keys, and no `.env`. It ends with the service, even with
+ * a killed one: its standard input closes. `detached`: a Ctrl-C in the terminal goes to the service alone, which finishes
+ * its turns.
  */
 export const startEngineProcess = (path = childPath): EngineProcess => {
   const child = Bun.spawn([process.execPath, "--no-env-file", path], {
