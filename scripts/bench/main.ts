@@ -5,13 +5,15 @@
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import { runCommand } from "./command.ts"
+import { measureHearing, measureTurns } from "./engines.ts"
+import { enginesSection, hearingTable, turnsTable } from "./engines-report.ts"
 import type { Figures } from "./figures.ts"
 import { busyShare, describeMachine } from "./machine.ts"
 import { type Options, readOptions, usage } from "./options.ts"
 import { takeWarnings } from "./programs.ts"
 import * as text from "./report.ts"
 import { floorsOf, runAtOnce, runPaced } from "./runs.ts"
-import { docs } from "./section.ts"
+import { docs, replaceSection, sectionOf, writeSection } from "./section.ts"
 import { drawWaterfall } from "./svg.ts"
 import { atOnceColumns, type Column, headOf, pacedColumns, rowOf } from "./table.ts"
 import { sequentialLane, turnLane } from "./waterfall.ts"
@@ -21,7 +23,26 @@ const printTrouble = (what: string, counts: ReadonlyMap<string, number>) => {
   for (const [text, count] of counts) console.log(`  ${count} x ${what}: ${text}`)
 }
 
+/** Clients of the whole turns on the offline engines, and how many turns they take at least. */
+const [offlineClients, offlineTurns] = [[1, 4], 20]
+
+const benchEngines = async ({ write }: Options) => {
+  const machine = describeMachine()
+  const othersBefore = await busyShare()
+  const hearing = await measureHearing()
+  console.log(hearingTable(hearing))
+  const turns = await measureTurns(offlineClients, offlineTurns)
+  console.log(`\n${turnsTable(turns)}`)
+  const report = { machine, othersBefore, othersAfter: await busyShare(), hearing, turns }
+  console.log(`\nMeanwhile ${text.describeOthers(report)}`)
+  if (!write) return 0
+  await writeSection("engines", enginesSection(report), "benchmarks.md")
+  console.log("\nWritten: docs/benchmarks.md")
+  return 0
+}
+
 const bench = async (options: Options, command: string) => {
+  if (options.engines) return benchEngines(options)
   const { latency, reply } = options
   const machine = describeMachine()
   const othersBefore = await busyShare()
@@ -63,7 +84,9 @@ ${text.budgetTable(results)}`)
   const lanes = [turnLane(timed), sequentialLane(latency, reply)]
   await mkdir(docs, { recursive: true })
   await Bun.write(join(docs, "turn-waterfall.svg"), drawWaterfall("The stages of one spoken turn", lanes))
-  await Bun.write(join(docs, "benchmarks.md"), text.writeReport(results))
+  const page = Bun.file(join(docs, "benchmarks.md"))
+  const engines = sectionOf((await page.exists()) ? await page.text() : "", "engines")
+  await page.write(replaceSection(text.writeReport(results), "engines", engines))
   console.log("\nWritten: docs/benchmarks.md, docs/turn-waterfall.svg")
   return 0
 }

@@ -10,11 +10,14 @@ export interface Options {
   readonly reply: string
   /** Whether the results are written to docs. */
   readonly write: boolean
+  /** Measures the offline engines instead. */
+  readonly engines: boolean
 }
 
 export const usage = `Usage: bun run bench [options]
 
   --write                      write docs/benchmarks.md and docs/turn-waterfall.svg
+  --engines                    measure the offline engines instead, which need no upstream
   --clients 1,16,32,64         numbers of concurrent clients
   --turns 20, --seconds 6      the least that a row measures
   --stt-ms 600                 the upstream: time to the transcript,
@@ -31,6 +34,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options => {
     args: [...args],
     options: {
       write: { type: "boolean", default: false },
+      engines: { type: "boolean", default: false },
       clients: text("1,16,32,64"),
       turns: text("20"),
       seconds: text("6"),
@@ -58,6 +62,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options => {
   const pace = (name: keyof typeof latencyOptions) => number(name, values[name], 0.1)
   return {
     write: values.write,
+    engines: values.engines,
     clients: values.clients.split(",").map((count) => whole("clients", count)),
     least: { turns: whole("turns", values.turns), ms: number("seconds", values.seconds, 0) * 1000 },
     reply: values.reply,

@@ -123,6 +123,13 @@ This shows the service's own time, and how many turns the cores can carry.
 
 ${atOnceTable(report)}
 
+## Without a key
+
+The [offline engines](guides/providers.md#offline-engines), measured by \`bun run bench --engines --write\`.
+
+<!-- engines: begin -->
+<!-- engines: end -->
+
 ## What the columns mean
 
 ${legend(allColumns)}
@@ -132,6 +139,7 @@ ${legend(allColumns)}
 \`\`\`sh
 bun run bench            # prints the tables
 bun run bench --write    # and writes this page and its picture
+bun run bench --engines  # the offline engines
 bun run bench --help     # other latencies, numbers of clients and durations
 \`\`\`
 `

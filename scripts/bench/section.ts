@@ -14,8 +14,15 @@ export const replaceSection = (page: string, name: string, content: string): str
   return `${page.slice(0, from + begin.length)}\n\n${content.trim()}\n\n${page.slice(to)}`
 }
 
-/** Writes a section of docs/reliability.md. */
-export const writeSection = async (name: string, content: string): Promise<void> => {
-  const path = join(docs, "reliability.md")
+/** What stands in the section of this name; "" where the page has none. */
+export const sectionOf = (page: string, name: string): string => {
+  const [begin, end] = [`<!-- ${name}: begin -->`, `<!-- ${name}: end -->`]
+  const [from, to] = [page.indexOf(begin), page.indexOf(end)]
+  return from < 0 || to < from ? "" : page.slice(from + begin.length, to).trim()
+}
+
+/** Writes a section of a page in docs. */
+export const writeSection = async (name: string, content: string, page = "reliability.md"): Promise<void> => {
+  const path = join(docs, page)
   await Bun.write(path, replaceSection(await Bun.file(path).text(), name, content))
 }

@@ -38,8 +38,9 @@ const checks = Effect.gen(function* () {
   )
   // After the others: in parallel with them ffmpeg would start more slowly than in a turn.
   const ffmpeg = yield* checkFfmpeg(settings)
+  const engines = yield* checkEngines(settings)
   const models = yield* checkModelFiles(settings)
-  const findings = [ffmpeg, finding, ...providers, ...checkEngines(settings), ...models, ...folders, port]
+  const findings = [ffmpeg, finding, ...providers, ...engines, ...models, ...folders, port]
   return [...findings, checkClock(findings)]
 })
 

@@ -1,6 +1,7 @@
 import { Context, Effect, Layer } from "effect"
 import { type ServerSettings, Settings } from "../config.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
+import { libraryOf } from "../models/store.ts"
 import { Stage } from "../schema.ts"
 import { cleanReplies, LanguageModel } from "./language-model.ts"
 import { Lessons } from "./lessons.ts"
@@ -13,18 +14,17 @@ import { transcribeWith } from "./openai/transcriber.ts"
 import { retryPolicy } from "./retry.ts"
 import { makeServers, type Servers } from "./servers.ts"
 import { Synthesizer } from "./synthesizer.ts"
-import { Transcriber } from "./transcriber.ts"
+import { type Transcribe, Transcriber } from "./transcriber.ts"
 
-type Transcribe = Transcriber["Type"]["transcribe"]
 type Generate = LanguageModel["Type"]["generate"]
 type Speak = Synthesizer["Type"]["speak"]
 
 const makeTranscriber = ({ attempt, ...state }: Servers<Transcribe>): Transcriber["Type"] => ({
   transcribe: Effect.fn("Transcriber.transcribe")((speech, options) =>
-    attempt(options, (transcribe, its) =>
+    attempt(options, (transcribe, its, onProgress) =>
       Effect.suspend(() => {
         options.onRequest?.()
-        return transcribe(speech, its)
+        return transcribe(speech, its, onProgress)
       }),
     ).pipe(
       Effect.retry(retryPolicy()),
@@ -72,8 +72,13 @@ const startOfflineEngines = Effect.fnUntraced(function* (
   lessons: Lessons["Type"],
 ) {
   const thinking = yield* makeThinking(settings, lessons)
-  const engines = yield* makeOfflineEngines({ ffmpegPath: settings.ffmpegPath, thinking })
   const stages = Stage.literals.filter((stage) => settings[stage].engine === "offline")
+  const engines = yield* makeOfflineEngines({
+    stages,
+    ffmpegPath: settings.ffmpegPath,
+    thinking,
+    library: libraryOf(settings.dataDir),
+  })
   yield* Effect.logWarning("provider.offline").pipe(
     Effect.annotateLogs({
       hint: "For better engines, set OPENAI_API_KEY, or run Ollama for the language model.",

@@ -19,6 +19,16 @@ export interface TranscribeOptions {
   readonly onRequest?: () => void
 }
 
+/**
+ * One try on one server. A server that takes a recording in parts calls `onProgress` after each, so that the time limit is
+ * that of a part.
+ */
+export type Transcribe = (
+  speech: Pcm16k,
+  options: TranscribeOptions,
+  onProgress: () => void,
+) => Effect.Effect<Transcript, ProviderError>
+
 /** One answer of the fake. */
 export interface FakeTranscript {
   readonly afterMs?: number

@@ -10,6 +10,7 @@ describe("the options of the bench", () => {
       latency: hosted,
       reply: defaultReply,
       write: false,
+      engines: false,
     })
   })
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import { replaceSection } from "../../scripts/bench/section.ts"
+import { replaceSection, sectionOf } from "../../scripts/bench/section.ts"
 
 const page = `# Page
 
@@ -27,6 +27,12 @@ test("fills an empty section", () => {
   expect(replaceSection(page, "two", "first")).toContain(
     "<!-- two: begin -->\n\nfirst\n\n<!-- two: end -->\n",
   )
+})
+
+test("reads a section", () => {
+  expect(sectionOf(page, "one")).toBe("old")
+  expect(sectionOf(page, "two")).toBe("")
+  expect(sectionOf(page, "three")).toBe("")
 })
 
 test("fails for a page without the section", () => {

@@ -192,7 +192,7 @@ test("shows the stages on offline engines", async () => {
         checks: {
           database: { status: "ok" },
           ffmpeg: { status: "ok" },
-          stt: { status: "ok", engine: "offline", model: "pocketsphinx" },
+          stt: { status: "ok", engine: "offline", model: "moonshine-tiny-en" },
           llm: { status: "ok", engine: "openai", model: "gpt" },
           tts: { status: "ok", engine: "offline", model: "flite" },
         },
@@ -202,7 +202,7 @@ test("shows the stages on offline engines", async () => {
   await register(page)
   await page
     .getByText(
-      "On this machine without a key: pocketsphinx hears, flite speaks. For better ones, set OPENAI_API_KEY.",
+      "On this machine without a key: moonshine-tiny-en hears, flite speaks. For better ones, set OPENAI_API_KEY.",
     )
     .waitFor()
   await close()

@@ -1,9 +1,10 @@
 /** `doctor` without problems, and with each problem. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test"
-import { chmodSync, existsSync, symlinkSync } from "node:fs"
+import { chmodSync, cpSync, existsSync, symlinkSync } from "node:fs"
 import { join } from "node:path"
-import { Schema } from "effect"
+import { Option, Schema } from "effect"
 import { makeDatabase, makeEmptyDatabase, type TestDatabase } from "../support/database.ts"
+import { hasRecognizer, recognizer } from "../support/offline-models.ts"
 import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
 
 let database: TestDatabase
@@ -292,6 +293,7 @@ describe("doctor", () => {
     expect(ok).toBe(true)
     expect(states).toMatchObject({
       engines: "warning",
+      hearing: "warning",
       flite: "warning",
       "espeak-ng": "warning",
       pocketsphinx: "warning",
@@ -301,6 +303,33 @@ describe("doctor", () => {
       pocketsphinx: "ok",
     })
   })
+
+  test.skipIf(!hasRecognizer)(
+    "the recognizer, a damaged one, and a language that it does not know",
+    async () => {
+      const data = newFolder()
+      const paths = Object.values(Option.getOrThrow(recognizer).engine.files)
+      // A path ends in NAME/VERSION/FILE.
+      const copyOf = (path: string) => join(data, "models", ...path.split("/").slice(-3))
+      for (const path of paths) cpSync(path, copyOf(path))
+      const env = { OPENAI_API_KEY: "", OPENAI_BASE_URL: "", OFFLINE_ENGINES: "on", DATA_DIR: data }
+      const hearing = async (more = {}) =>
+        (await doctor({ env: { ...env, ...more } })).checks.find(({ check }) => check === "hearing")
+      expect(await hearing()).toMatchObject({ state: "ok", found: expect.stringMatching(/^moonshine/) })
+      expect(await hearing({ STT_LANGUAGE: "de" })).toMatchObject({
+        state: "problem",
+        found: expect.stringContaining('STT_LANGUAGE is "de"'),
+      })
+      expect(await hearing({ STT_LANGUAGE: "en-GB" })).toMatchObject({ state: "ok" })
+      const encoder = copyOf(paths[0] ?? "")
+      const bytes = await Bun.file(encoder).bytes()
+      await Bun.write(encoder, bytes.fill(0, 1000, 2000))
+      expect(await hearing()).toMatchObject({
+        state: "warning",
+        found: expect.stringContaining("damaged"),
+      })
+    },
+  )
 
   test("folders that cannot be written", async () => {
     const file = join(newFolder(), "file")

@@ -1,26 +1,63 @@
+import { Effect, Option } from "effect"
 import type { Settings } from "../../config.ts"
+import { libraryOf } from "../../models/store.ts"
+import { findRecognizer, knowsLanguage } from "../../providers/offline/recognizer.ts"
 import { Stage } from "../../schema.ts"
-import { type Finding, ok, warning } from "./finding.ts"
+import { type Finding, ok, problem, warning } from "./finding.ts"
 
 /** The programs of the offline engines, and what is missing without each. */
-const programs = [
-  { check: "flite", program: "flite", stage: "tts", without: "espeak-ng speaks English, less clearly" },
-  {
-    check: "espeak-ng",
+const programs = {
+  flite: { program: "flite", without: "espeak-ng speaks English, less clearly" },
+  "espeak-ng": {
     program: "espeak-ng",
-    stage: "tts",
     without: "other languages than English are not spoken well, or not at all",
   },
-  {
-    check: "pocketsphinx",
-    program: "pocketsphinx_batch",
-    stage: "stt",
-    without: "no word of a recording is understood",
-  },
-] as const
+  pocketsphinx: { program: "pocketsphinx_batch", without: "no word of a recording is understood" },
+}
+
+const checkProgram = (check: keyof typeof programs): Finding =>
+  Bun.which(programs[check].program) === null
+    ? warning(
+        check,
+        `not installed: ${programs[check].without}`,
+        `Install it (apt-get install ${check}), or set a key.`,
+      )
+    : ok(check, "installed")
+
+/** The recognizer that hears, and whether its files are as they should be. */
+const checkHearing = Effect.fn("doctor.hearing")(function* ({ dataDir, sttLanguage }: Settings["Type"]) {
+  const found = yield* findRecognizer(libraryOf(dataDir))
+  if (Option.isNone(found)) {
+    return [
+      warning(
+        "hearing",
+        "no recognizer is installed, so pocketsphinx hears: a quarter of the words are wrong",
+        "Run: voice-agent models pull",
+      ),
+      checkProgram("pocketsphinx"),
+    ]
+  }
+  const { name, languages, engine } = found.value
+  const other = Option.filter(sttLanguage, (language) => !knowsLanguage(languages, language))
+  if (Option.isSome(other)) {
+    return [
+      problem(
+        "hearing",
+        `${name} knows ${languages.join(", ")}, and STT_LANGUAGE is "${other.value}"`,
+        "Set STT_LANGUAGE=en, or OPENAI_API_KEY for other languages.",
+      ),
+    ]
+  }
+  return yield* Effect.match(engine.check, {
+    onSuccess: () => [ok("hearing", `${name}, in a process of its own`)],
+    onFailure: ({ reason }) => [
+      warning("hearing", reason, `Without it pocketsphinx hears. Run: voice-agent models pull ${name}`),
+    ],
+  })
+})
 
 /** The offline engines, if a stage runs on them. */
-export const checkEngines = (settings: Settings["Type"]): ReadonlyArray<Finding> => {
+export const checkEngines = Effect.fn("doctor.engines")(function* (settings: Settings["Type"]) {
   const offline = Stage.literals.filter((stage) => settings[stage].engine === "offline")
   if (offline.length === 0) return []
   return [
@@ -29,16 +66,7 @@ export const checkEngines = (settings: Settings["Type"]): ReadonlyArray<Finding>
       `${offline.join(", ")} on the offline engines`,
       "They are for trying the service. For better ones, set OPENAI_API_KEY, or run Ollama for the language model.",
     ),
-    ...programs
-      .filter(({ stage }) => offline.includes(stage))
-      .map(({ check, program, without }) =>
-        Bun.which(program) === null
-          ? warning(
-              check,
-              `not installed: ${without}`,
-              `Install it (apt-get install ${check}), or set a key.`,
-            )
-          : ok(check, "installed"),
-      ),
+    ...(offline.includes("tts") ? [checkProgram("flite"), checkProgram("espeak-ng")] : []),
+    ...(offline.includes("stt") ? yield* checkHearing(settings) : []),
   ]
-}
+})

@@ -1,8 +1,11 @@
 import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
-import { Effect, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { makeStartFfmpeg } from "../../ffmpeg/sandbox.ts"
+import type { Library } from "../../models/store.ts"
+import type { Stage } from "../../schema.ts"
 import { makeSlots } from "./children.ts"
 import { makeHearing } from "./hearing.ts"
+import { findRecognizer } from "./recognizer.ts"
 import { makeSpeaking } from "./speaking.ts"
 import type { Thinking } from "./thinking.ts"
 
@@ -15,8 +18,15 @@ export class OfflineEnginesFailed extends Schema.TaggedError<OfflineEnginesFaile
  * The three stages on this machine. The child processes of a request end with it, and the scope closes after
  * all of them. `searchPath`: the folders to search for the programs; default PATH.
  */
-export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* (options: {
+export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* ({
+  stages,
+  ...options
+}: {
   readonly ffmpegPath: string
+  /** Those that run on the engines. The process of a recognizer takes 250 MB, so it starts only if it is used. */
+  readonly stages: ReadonlyArray<Stage>
+  /** Where the models of the engines are. */
+  readonly library: Library
   readonly thinking: Thinking
   readonly searchPath?: string
 }) {
@@ -28,13 +38,14 @@ export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* (op
     })
   }
   const takeSlot = yield* makeSlots
-  const hearing = yield* makeHearing({ searchPath, takeSlot })
+  const recognizer = stages.includes("stt") ? yield* findRecognizer(options.library) : Option.none()
+  const hearing = yield* makeHearing({ searchPath, takeSlot, recognizer })
   const speaking = yield* makeSpeaking({ startFfmpeg: makeStartFfmpeg(ffmpeg), searchPath, takeSlot })
   return {
     transcribe: hearing.transcribe,
     generate: options.thinking.generate,
     speak: speaking.speak,
     /** The names of what hears, thinks and speaks now. */
-    names: { stt: () => hearing.engine, llm: () => options.thinking.name, tts: () => speaking.engine },
+    names: { stt: hearing.engine, llm: () => options.thinking.name, tts: () => speaking.engine },
   }
 }, Effect.provide(BunFileSystem.layer))

@@ -1,83 +1,62 @@
-import * as FileSystem from "@effect/platform/FileSystem"
-import { Effect } from "effect"
-import { bytesPerSecond } from "../../audio/pcm.ts"
-import { wrongAnswer } from "../errors.ts"
-import type { Transcriber } from "../transcriber.ts"
-import { command, pipeline, type TakeSlot } from "./children.ts"
+import { Effect, Option } from "effect"
+import { ProviderRefusedRequest, wrongAnswer } from "../errors.ts"
+import type { Transcribe } from "../transcriber.ts"
+import type { TakeSlot } from "./children.ts"
+import { makeEngine } from "./engine/supervisor.ts"
+import { makePocketsphinx } from "./pocketsphinx.ts"
+import { knowsLanguage, type Recognizer } from "./recognizer.ts"
 
-/**
- * Silence put before and after the speech, in ms. Measured on 51 recordings of people: the share of wrong words
- * falls from 0.247 to 0.241, and from 0.44 to 0.31 on those of two words, whose first sound is otherwise lost.
- */
-const paddingMs = 400
+const unsupported = (language: string) =>
+  new ProviderRefusedRequest({
+    stage: "stt",
+    message: `The offline speech recognition does not know the language "${language}", only English. Set STT_LANGUAGE=en, or OPENAI_API_KEY for other languages.`,
+  })
 
-/** A peak under this (-46 dB of full scale) is a quiet room: the recognizer would hear words in its noise. */
-const silentPeak = 164
-
-const cannotHear = "I sent some speech, but this server has no speech recognition installed."
-
-const peakOf = (samples: Uint8Array): number => {
-  const view = new DataView(samples.buffer, samples.byteOffset, samples.byteLength)
-  let highest = 0
-  for (let at = 0; at + 1 < samples.byteLength; at += 2) {
-    highest = Math.max(highest, Math.abs(view.getInt16(at, true)))
-  }
-  return highest
-}
-
-const padded = (samples: Uint8Array): Uint8Array => {
-  const silence = (bytesPerSecond * paddingMs) / 1000
-  const bytes = new Uint8Array(samples.byteLength + 2 * silence)
-  bytes.set(samples, silence)
-  return bytes
-}
-
-const question =
-  /^(who|what|when|where|why|which|whose|how|is|are|am|was|were|do|does|did|can|could|will|would|should|may|have|has)\b/
-
-/** The recognizer's lower-case words as a sentence; "" stays "". */
-const asSentence = (words: string): string => {
-  const text = words.trim().replace(/\bi\b/g, "I")
-  if (text === "") return ""
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${question.test(words.trim()) ? "?" : "."}`
-}
-
+/** Speech recognition on this machine: the recognizer in its engine while that runs, otherwise pocketsphinx. */
 export const makeHearing = Effect.fn("Hearing.make")(function* (options: {
   readonly searchPath: string
   readonly takeSlot: TakeSlot
+  readonly recognizer: Option.Option<Recognizer>
 }) {
-  const files = yield* FileSystem.FileSystem
-  const recognizer = Bun.which("pocketsphinx_batch", { PATH: options.searchPath })
+  const { recognizer } = options
+  const engine = yield* Effect.transposeMapOption(recognizer, (found) => makeEngine(found.engine))
+  const pocketsphinx = yield* makePocketsphinx(options)
+  const languages = Option.match(recognizer, { onNone: () => ["en"], onSome: ({ languages }) => languages })
+  const usable = () => Option.filter(engine, ({ isUsable }) => isUsable())
 
-  /**
-   * The batch program, not the continuous one: it takes its cepstral mean over the whole recording instead of
-   * guessing it at the start, and gets 0.24 of the words wrong where the other gets 0.36. It is part of
-   * pocketsphinx 0.8 and of 5, finds its model by itself in both, and reads files only (a socket is no file).
-   */
-  const recognize = Effect.fn("Hearing.recognize")(function* (program: string, samples: Uint8Array) {
-    const folder = yield* files.makeTempDirectoryScoped({ prefix: "voice-agent-hearing-" })
-    yield* files.writeFile(`${folder}/speech.raw`, padded(samples))
-    yield* files.writeFileString(`${folder}/list`, "speech\n")
-    const input = ["-adcin", "yes", "-cepdir", folder, "-cepext", ".raw", "-ctl", `${folder}/list`]
-    const output = ["-hyp", `${folder}/heard`, "-logfn", "/dev/null"]
-    yield* pipeline([command(program, [...input, "-remove_noise", "yes", ...output])], [])
-    const line = yield* files.readFileString(`${folder}/heard`)
-    return line.replace(/\(speech [^)]*\)\s*$/, "")
-  }, Effect.scoped)
-
-  /** The recognizer knows English only and ignores the requested language. */
-  const transcribe: Transcriber["Type"]["transcribe"] = Effect.fn("Hearing.transcribe")(
-    function* ({ bytes }) {
-      yield* options.takeSlot
-      if (peakOf(bytes) < silentPeak) return { text: "" }
-      if (recognizer === null) return { text: cannotHear }
-      return { text: asSentence(yield* recognize(recognizer, bytes)) }
-    },
-    Effect.scoped,
-    Effect.mapError((error) =>
+  const withPocketsphinx = (bytes: Uint8Array) =>
+    Effect.mapError(pocketsphinx.transcribe(bytes), (error) =>
       wrongAnswer("stt", error._tag === "ProgramFailed" ? `pocketsphinx: ${error.reason}` : error._tag),
-    ),
-  )
+    )
+  const hear = (bytes: Uint8Array, onProgress: () => void) =>
+    Option.match(usable(), {
+      onNone: () => withPocketsphinx(bytes),
+      onSome: ({ run, isUsable }) =>
+        run(bytes, onProgress).pipe(
+          Effect.map((text) => new TextDecoder().decode(text)),
+          Effect.catchAll(({ reason }) =>
+            isUsable() ? wrongAnswer("stt", `engine: ${reason}`) : withPocketsphinx(bytes),
+          ),
+        ),
+    })
 
-  return { engine: recognizer === null ? "none" : "pocketsphinx", transcribe } as const
+  const transcribe: Transcribe = Effect.fn("Hearing.transcribe")(function* (
+    { bytes },
+    { language },
+    onProgress,
+  ) {
+    const other = Option.filter(language, (code) => !knowsLanguage(languages, code))
+    if (Option.isSome(other)) return yield* unsupported(other.value)
+    return { text: yield* hear(bytes, onProgress) }
+  })
+
+  /** The name of the recognizer that hears the next request. */
+  const engineName = () =>
+    Option.isSome(usable())
+      ? Option.match(recognizer, { onNone: () => "none", onSome: ({ name }) => name })
+      : pocketsphinx.isInstalled
+        ? "pocketsphinx"
+        : "none"
+
+  return { engine: engineName, transcribe }
 })

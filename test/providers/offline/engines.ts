@@ -3,12 +3,18 @@ import { Effect, Exit, Option, Scope } from "effect"
 import { pcm16k } from "../../../src/audio/pcm.ts"
 import type { SpokenFormat } from "../../../src/audio/speech-joiner.ts"
 import { makeSpeechOutput } from "../../../src/audio/speech-output.ts"
+import { manifest } from "../../../src/models/manifest.ts"
+import type { Library } from "../../../src/models/store.ts"
 import type { ModelEvent } from "../../../src/providers/language-model.ts"
 import { makeOfflineEngines } from "../../../src/providers/offline/engines.ts"
 import { talker } from "../../../src/providers/offline/thinking.ts"
-import { newId, TurnId } from "../../../src/schema.ts"
+import { newId, Stage, TurnId } from "../../../src/schema.ts"
 
-type Options = Omit<Parameters<typeof makeOfflineEngines>[0], "thinking">
+type AllOptions = Parameters<typeof makeOfflineEngines>[0]
+type Options = Pick<AllOptions, "ffmpegPath"> & Partial<AllOptions>
+
+/** A library without any model. */
+export const noModels: Library = { folders: ["/nowhere"], manifest }
 const common = () => ({ turnId: newId(TurnId), model: "any" })
 
 interface SpeakOptions {
@@ -22,11 +28,18 @@ interface SpeakOptions {
 export const start = async (options: Options) => {
   const scope = await Effect.runPromise(Scope.make())
   const engines = await Effect.runPromise(
-    Scope.extend(makeOfflineEngines({ ...options, thinking: talker }), scope),
+    Scope.extend(
+      makeOfflineEngines({ stages: Stage.literals, library: noModels, thinking: talker, ...options }),
+      scope,
+    ),
   )
-  const hear = (samples: Int16Array, signal?: AbortSignal) => {
+  const hear = (samples: Int16Array, signal?: AbortSignal, language?: string) => {
     const speech = pcm16k(new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength))
-    const heard = engines.transcribe(speech, { ...common(), language: Option.none() })
+    const heard = engines.transcribe(
+      speech,
+      { ...common(), language: Option.fromNullable(language) },
+      () => undefined,
+    )
     return Effect.runPromise(
       Effect.map(heard, ({ text }) => text),
       signal === undefined ? {} : { signal },

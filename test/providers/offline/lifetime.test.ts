@@ -7,7 +7,7 @@ import { hostBounds } from "../../../src/ffmpeg/sandbox.ts"
 import { makeOfflineEngines } from "../../../src/providers/offline/engines.ts"
 import { talker } from "../../../src/providers/offline/thinking.ts"
 import { setTmpdir } from "../../support/turns.ts"
-import { children, eventually, peakOf, samples, start, withEngines } from "./engines.ts"
+import { children, eventually, noModels, peakOf, samples, start, withEngines } from "./engines.ts"
 
 const engines = withEngines({ ffmpegPath: "ffmpeg" })
 
@@ -142,7 +142,14 @@ describe("a machine without the programs", () => {
 
   test("does not start without ffmpeg, and says so", async () => {
     const exit = await Effect.runPromiseExit(
-      Effect.scoped(makeOfflineEngines({ ffmpegPath: "/nowhere/ffmpeg", thinking: talker })),
+      Effect.scoped(
+        makeOfflineEngines({
+          ffmpegPath: "/nowhere/ffmpeg",
+          library: noModels,
+          stages: [],
+          thinking: talker,
+        }),
+      ),
     )
     const failure = Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
     expect(failure?.message).toBe(

@@ -1,32 +1,12 @@
 import { describe, expect, test } from "bun:test"
 import { existsSync } from "node:fs"
+import { wordErrorRate } from "../../support/word-error-rate.ts"
 import { peakOf, samples, withEngines } from "./engines.ts"
 
 const engines = withEngines({ ffmpegPath: "ffmpeg" })
 
 const hearSpoken = async (text: string) =>
   engines().hear(await samples(await engines().speak(text), "pcm", 16_000))
-
-/** Wrong, missing and added words as a share of the words that were said. */
-const wordErrorRate = (said: string, heard: string): number => {
-  const words = (text: string) => text.toLowerCase().match(/[a-z']+/g) ?? []
-  const wanted = words(said)
-  let row = Array.from({ length: wanted.length + 1 }, (_, index) => index)
-  for (const [at, word] of words(heard).entries()) {
-    const next = [at + 1]
-    for (const [index, want] of wanted.entries()) {
-      next.push(
-        Math.min(
-          (row[index + 1] ?? 0) + 1,
-          (next[index] ?? 0) + 1,
-          (row[index] ?? 0) + (want === word ? 0 : 1),
-        ),
-      )
-    }
-    row = next
-  }
-  return (row[wanted.length] ?? 0) / wanted.length
-}
 
 describe("speaking", () => {
   const sentence = "Hello there. I would like to know what time it is in London today."

@@ -1,0 +1,68 @@
+import { Data, Effect, Either } from "effect"
+import type { Frame } from "./frame.ts"
+
+/** The engine gave no result. `reason` is for the log. */
+export class EngineFailed extends Data.TaggedError("EngineFailed")<{ readonly reason: string }> {}
+
+type Answer = Either.Either<Uint8Array, EngineFailed>
+
+/** The requests to one process. */
+export interface Requests {
+  /** Interruption cancels the request. */
+  readonly request: (
+    frame: Omit<Frame, "id">,
+    onProgress?: () => void,
+  ) => Effect.Effect<Uint8Array, EngineFailed>
+  /** To be called with every frame from the process. */
+  readonly receive: (frame: Frame) => void
+  /** Fails all requests, and later ones, with the first reason that it is given. */
+  readonly failAll: (reason: string) => void
+  /** Requests that the process has not answered, cancelled ones too: it answers them as well. */
+  readonly unanswered: () => number
+}
+
+interface Waiting {
+  readonly resume: (answer: Answer) => void
+  readonly onProgress: () => void
+}
+
+const fail = (reason: string): Answer => Either.left(new EngineFailed({ reason }))
+
+export const makeRequests = (send: (frame: Frame) => void): Requests => {
+  const waiting = new Map<number, Waiting>()
+  const unanswered = new Set<number>()
+  let lastId = 0
+  let ended: string | undefined
+
+  const settle = (id: number, answer: Answer) => {
+    unanswered.delete(id)
+    waiting.get(id)?.resume(answer)
+    waiting.delete(id)
+  }
+
+  return {
+    request: (frame, onProgress = () => undefined) =>
+      Effect.async<Uint8Array, EngineFailed>((resume) => {
+        if (ended !== undefined) return resume(fail(ended))
+        lastId += 1
+        const id = lastId
+        waiting.set(id, { resume, onProgress })
+        unanswered.add(id)
+        send({ ...frame, id })
+        return Effect.sync(() => {
+          waiting.delete(id)
+          send({ kind: "cancel", id })
+        })
+      }),
+    receive: ({ kind, id, note = "", bytes = new Uint8Array() }) => {
+      if (kind === "progress") waiting.get(id)?.onProgress()
+      if (kind === "done") settle(id, Either.right(bytes))
+      if (kind === "failed") settle(id, fail(note))
+    },
+    failAll: (reason) => {
+      ended ??= reason
+      for (const id of unanswered) settle(id, fail(reason))
+    },
+    unanswered: () => unanswered.size,
+  }
+}

@@ -1,0 +1,165 @@
+import { Deferred, Duration, Effect, Exit, type Scope } from "effect"
+import { readEach } from "../../read-each.ts"
+import type { EngineProcess } from "./process.ts"
+import { EngineFailed, makeRequests, type Requests } from "./requests.ts"
+
+/** Of the model. A slow machine takes 3 s. */
+const loadTimeout = Duration.seconds(30)
+
+/** A process that has work and sends nothing for so long is stuck: its longest step takes 15 s of audio. */
+const stuckAfter = Duration.seconds(24)
+
+/** Checks within that time. */
+const ticks = 8
+
+/** Failures in a row, without a result between them, after which no request waits for the engine. */
+const maxFailures = 2
+
+/** The pause before the restart after one failure. */
+const firstPause = Duration.millis(200)
+
+/** The pause after `maxFailures`; it doubles with each further one, up to the longest. */
+const failedPause = Duration.minutes(1)
+const longestPause = Duration.hours(1)
+
+const pauseAfter = (failures: number): Duration.Duration =>
+  failures < maxFailures
+    ? firstPause
+    : Duration.min(Duration.times(failedPause, 2 ** (failures - maxFailures)), longestPause)
+
+/** Bytes that are in the process at a time, so that its memory is bounded: three recordings of 5 minutes. */
+const maxMegabytes = 32
+
+const megabytesOf = ({ length }: Uint8Array) => Math.min(maxMegabytes, Math.ceil(length / 1024 ** 2))
+
+export interface EngineOptions {
+  /** For the log. */
+  readonly name: string
+  /** Runs before every start. Fails if the engine cannot run. */
+  readonly check: Effect.Effect<void, EngineFailed>
+  readonly start: () => EngineProcess
+  readonly loader: string
+  /** Of the model, by the loader's names; absolute paths. */
+  readonly files: Readonly<Record<string, string>>
+}
+
+export interface Engine {
+  /**
+   * Runs the model on bytes. Waits for an engine that starts, and for earlier requests if there are many. Fails if the
+   * process ends before it answers, or the engine has failed. Interruption cancels the run.
+   */
+  readonly run: (bytes: Uint8Array, onProgress?: () => void) => Effect.Effect<Uint8Array, EngineFailed>
+  /** False after repeated failures: `run` fails at once, until the engine runs again. */
+  readonly isUsable: () => boolean
+}
+
+/** Runs one process to its end, and fails with the reason. */
+const serve = (
+  { check, start, loader, files }: EngineOptions,
+  onReady: (process: EngineProcess, requests: Requests) => Effect.Effect<void>,
+) =>
+  Effect.gen(function* () {
+    yield* check
+    const process = yield* Effect.acquireRelease(Effect.sync(start), ({ kill }) => Effect.promise(kill))
+    const requests = makeRequests(process.send)
+    yield* Effect.addFinalizer(() => Effect.sync(() => requests.failAll("the engine was stopped")))
+    let quietTicks = 0
+    const read = readEach(
+      () => Promise.resolve(process.frames),
+      (frame) => {
+        quietTicks = 0
+        requests.receive(frame)
+      },
+      (cause) => new EngineFailed({ reason: `wrote something unexpected: ${cause}` }),
+    )
+    const end = Effect.flatMap(
+      Effect.promise(() => process.ended),
+      (reason) => new EngineFailed({ reason }),
+    )
+    const load = Effect.timeoutFail(
+      requests.request({
+        kind: "load",
+        note: loader,
+        bytes: new TextEncoder().encode(JSON.stringify(files)),
+      }),
+      { duration: loadTimeout, onTimeout: () => new EngineFailed({ reason: "did not load in time" }) },
+    )
+    const watch = Effect.gen(function* () {
+      while (quietTicks < ticks) {
+        yield* Effect.sleep(Duration.times(stuckAfter, 1 / ticks))
+        quietTicks = requests.unanswered() === 0 ? 0 : quietTicks + 1
+      }
+      return yield* new EngineFailed({ reason: "did not answer" })
+    })
+    const work = load.pipe(Effect.zipRight(onReady(process, requests)), Effect.zipRight(watch))
+    return yield* Effect.raceFirst(Effect.zipRight(read, end), work)
+  }).pipe(
+    // No process can be started: the machine has no memory left, say.
+    Effect.catchAllDefect((defect) => new EngineFailed({ reason: `${defect}` })),
+  )
+
+/**
+ * Keeps one process of an engine running until the scope closes. It starts in the background. When it ends, its requests
+ * fail, and it is started again.
+ */
+export const makeEngine = Effect.fn("Engine.make")(function* (
+  options: EngineOptions,
+): Effect.fn.Return<Engine, never, Scope.Scope> {
+  const permits = yield* Effect.makeSemaphore(maxMegabytes)
+  const starting = Deferred.make<Requests, EngineFailed>()
+  let current = yield* starting
+  let failures = 0
+  let isUsable = true
+  let live: Requests | undefined
+
+  /** Requests that wait for the start before go on waiting. */
+  const restarting = Effect.gen(function* () {
+    if (yield* Deferred.isDone(current)) current = yield* starting
+  })
+  const settle = Effect.fnUntraced(function* (exit: Exit.Exit<Requests, EngineFailed>) {
+    yield* restarting
+    yield* Deferred.done(current, exit)
+    isUsable = Exit.isSuccess(exit)
+  })
+
+  const onReady = Effect.fnUntraced(function* ({ pid }: EngineProcess, requests: Requests) {
+    live = requests
+    yield* settle(Exit.succeed(requests))
+    yield* Effect.annotateLogs(Effect.logInfo("engine.ready"), { engine: options.name, pid })
+  })
+  const onFailure = Effect.fnUntraced(function* (error: EngineFailed) {
+    failures += 1
+    const hasFailed = failures >= maxFailures
+    yield* hasFailed ? settle(Exit.fail(error)) : restarting
+    // Only now: a request that is sent again at once waits for the next process.
+    live?.failAll(error.reason)
+    const log = hasFailed ? Effect.logError("engine.failed") : Effect.logWarning("engine.failed")
+    yield* Effect.annotateLogs(log, {
+      engine: options.name,
+      reason: error.reason,
+      failures,
+      retryMs: Duration.toMillis(pauseAfter(failures)),
+    })
+  })
+  const supervise = Effect.forever(
+    serve(options, onReady).pipe(
+      Effect.tapError(onFailure),
+      Effect.scoped,
+      Effect.ignore,
+      Effect.zipRight(Effect.suspend(() => Effect.sleep(pauseAfter(failures)))),
+    ),
+  )
+  yield* Effect.addFinalizer(() => settle(Exit.fail(new EngineFailed({ reason: "the engine was stopped" }))))
+  yield* Effect.forkScoped(supervise)
+
+  const run = Effect.fn("Engine.run")(
+    function* (bytes: Uint8Array, onProgress?: () => void) {
+      const { request } = yield* Deferred.await(current)
+      const result = yield* request({ kind: "run", bytes }, onProgress)
+      failures = 0
+      return result
+    },
+    (running, bytes) => permits.withPermits(megabytesOf(bytes))(running),
+  )
+  return { run, isUsable: () => isUsable }
+})
