@@ -21,6 +21,7 @@ import { Sessions } from "../../src/conversation/sessions.ts"
 import type { EndedTurn, TurnEnd } from "../../src/conversation/stored-turn.ts"
 import { DatabaseUnavailable } from "../../src/db/errors.ts"
 import { Ffmpeg } from "../../src/ffmpeg/ffmpeg.ts"
+import { ConversionSlots } from "../../src/limits/conversion-slots.ts"
 import { DecodingSlots } from "../../src/limits/decoding-slots.ts"
 import { type FakeRound, LanguageModel } from "../../src/providers/language-model.ts"
 import { type FakeSpeech, Synthesizer } from "../../src/providers/synthesizer.ts"
@@ -160,6 +161,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
           },
         }),
         Layer.succeed(DecodingSlots, { withSlot: (_, effect) => effect }),
+        ConversionSlots.layer,
       ),
     ),
   )
