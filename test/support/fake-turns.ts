@@ -118,6 +118,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     truncate: (_user, _item, heard) => Effect.sync(() => void truncated.push(heard)),
     requestCancel: () => unused,
     isRunning: () => unused,
+    freeKey: () => unused,
     expire: () => unused,
   })
   // Without renewals of the lease: each sleep that ends on the test clock takes 10 ms of real time.
