@@ -17,6 +17,7 @@ import { Ffmpeg } from "./ffmpeg/ffmpeg.ts"
 import { HttpServer } from "./http/server.ts"
 import { WrongKeys } from "./http/wrong-keys.ts"
 import { Admission } from "./limits/admission.ts"
+import { ConversionSlots } from "./limits/conversion-slots.ts"
 import { DecodingSlots } from "./limits/decoding-slots.ts"
 import { RateLimits } from "./limits/rate-limits.ts"
 import { Uploads } from "./limits/uploads.ts"
@@ -43,7 +44,14 @@ export const layer = Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.la
   Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer)),
   Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
   Layer.provideMerge(
-    Layer.mergeAll(providers, Admission.layer, DecodingSlots.layer, Uploads.layer, Agents.layer),
+    Layer.mergeAll(
+      providers,
+      Admission.layer,
+      DecodingSlots.layer,
+      ConversionSlots.layer,
+      Uploads.layer,
+      Agents.layer,
+    ),
   ),
   Layer.provideMerge(TempFolder.layer),
   Layer.provideMerge(Telemetry.lastLine),

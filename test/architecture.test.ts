@@ -108,3 +108,13 @@ test("every export is imported", () => {
   )
   expect(unused).toEqual([])
 })
+
+test("only the ledger writes turns and items", () => {
+  const writers = [...sources].filter(
+    ([file, text]) => isCode(file) && /\b(insert into|update|delete from) (turns|items)\b/i.test(text),
+  )
+  expect(writers.map(([file]) => file).toSorted()).toEqual([
+    "src/conversation/ledger-expiry.ts",
+    "src/conversation/ledger.ts",
+  ])
+})

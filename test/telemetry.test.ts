@@ -139,7 +139,31 @@ describe("a readable line", () => {
       path: "/a=b",
     })
     const [line = ""] = lines(effect)
-    expect(line).toMatch(/^\d\d:\d\d:\d\d\.\d{3} WARN retry stage=stt why="no answer" path="\/a=b"$/)
+    expect(line).toMatch(/^\d\d:\d\d:\d\d\.\d{3} WARN retry stage=stt path="\/a=b" why="no answer"$/)
+  })
+
+  test("has the known fields first, then the others by name", () => {
+    const names = [
+      "requestId",
+      "sessionId",
+      "turnId",
+      "stage",
+      "ms",
+      "ok",
+      "Zone",
+      "apple",
+      "b10",
+      "b9",
+      "kind",
+    ]
+    for (const order of [names, names.toReversed(), names.toSorted()]) {
+      const effect = Effect.annotateLogs(
+        Effect.logInfo("x"),
+        Object.fromEntries(order.map((name) => [name, 1])),
+      )
+      const [line = ""] = lines(effect)
+      expect(line.split(" ").slice(3)).toEqual(names.map((name) => `${name}=1`))
+    }
   })
 
   test("has the stack below it, indented", () => {

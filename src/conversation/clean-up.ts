@@ -1,7 +1,6 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { Duration, Effect, Layer, Option, Schedule } from "effect"
 import { Settings } from "../config.ts"
-import { KeyedTurns } from "./keyed-turns.ts"
 import { Ledger } from "./ledger.ts"
 
 /**
@@ -12,20 +11,18 @@ import { Ledger } from "./ledger.ts"
 export const cleanUp = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const ledger = yield* Ledger
-  const keyed = yield* KeyedTurns
   const { sessionRetentionDays } = yield* Settings
   const retention =
     sessionRetentionDays === 0 ? Option.none() : Option.some(Duration.days(sessionRetentionDays))
   const empty = yield* sql`delete from sessions s where last_activity_at < now() - interval '24 hours'
     and not exists (select 1 from items i where i.session_id = s.id) returning 1`
   const turns = yield* ledger.expire(retention)
-  const keys = yield* keyed.expire
   const limits = yield* sql`delete from rate_limits where whole_at < now() returning 1`
   const old = Option.isNone(retention)
     ? []
     : yield* sql`delete from sessions
         where last_activity_at < now() - make_interval(secs => ${Duration.toSeconds(retention.value)}) returning 1`
-  return { empty: empty.length, limits: limits.length, old: old.length, keys, ...turns }
+  return { empty: empty.length, limits: limits.length, old: old.length, ...turns }
 }).pipe(Effect.withSpan("CleanUp"))
 
 /** A large retention sweep takes minutes. A database that hangs never ends it. */

@@ -7,6 +7,7 @@ import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
 import { type ItemId, type SessionId, type Timings, TurnId, type Usage, type UserId } from "../schema.ts"
 import { toStorable } from "./item.ts"
+import { ended, keyFreed, makeExpiry } from "./ledger-expiry.ts"
 import { ItemNotFound, SessionNotFound } from "./model.ts"
 import {
   type EndedTurn,
@@ -21,19 +22,13 @@ import {
 /** How long a turn runs on without a renewal. Its process renews it every second, and gives up on a statement after 10 s. */
 const lease = Duration.seconds(15)
 
-/** How long after its lease a turn is marked as failed by the clean-up. */
-const deadAfter = Duration.minutes(1)
-
 const Position = Schema.Struct({ sequence: Schema.String })
 const Turn = Schema.Struct({ id: TurnId })
 const Running = Schema.Struct({ isRunning: Schema.Boolean })
 const Refused = Schema.Struct({ state: TurnState, isCancelled: Schema.Boolean })
 const Ended = Schema.Struct({ state: TurnState })
 
-/**
- * The record of every turn in every process of the service. Nothing else writes to the table `turns`, except that
- * `KeyedTurns` removes Idempotency-Keys.
- */
+/** The record of every turn in every process of the service. Nothing else writes to the table `turns`. */
 export class Ledger extends Context.Tag("voice-agent/Ledger")<
   Ledger,
   {
@@ -81,13 +76,16 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
       id: TurnId,
     ) => Effect.Effect<"running" | "ended" | "unknown", DatabaseError>
     readonly isRunning: (id: TurnId) => Effect.Effect<boolean, DatabaseError>
+    /** Removes the Idempotency-Key, and the speech stored for it, from a turn that is expired or dead. */
+    readonly freeKey: (id: TurnId) => Effect.Effect<void, DatabaseError>
     /**
-     * Marks turns without a process as failed. Deletes failed turns that ended longer ago than `retention`. Returns the
-     * number of turns of each kind. May take minutes on a large database.
+     * Marks turns without a process as failed. Deletes failed turns that ended longer ago than `retention`. Removes
+     * Idempotency-Keys after 24 h, with the speech stored for them. Returns the number of each. May take minutes on a
+     * large database.
      */
     readonly expire: (
       retention: Option.Option<Duration.Duration>,
-    ) => Effect.Effect<{ readonly dead: number; readonly failed: number }, SqlError>
+    ) => Effect.Effect<{ readonly dead: number; readonly failed: number; readonly keys: number }, SqlError>
   }
 >() {
   static readonly layer = Layer.effect(
@@ -95,11 +93,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const pg = yield* PgClient.PgClient
-      const interval = (duration: Duration.Duration) =>
-        sql`make_interval(secs => ${Duration.toSeconds(duration)})`
-      const nextLease = sql`now() + ${interval(lease)}`
-      const ended = { leaseUntil: null, cancelRequested: false }
-      const keyFreed = { idempotencyKey: null, contentHash: null }
+      const nextLease = sql`now() + make_interval(secs => ${Duration.toSeconds(lease)})`
 
       const open = Effect.fn("Ledger.open")((turn: NewTurn) => {
         const { key, contentHash } = Option.getOrElse(turn.idempotency, () => ({
@@ -269,16 +263,6 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         return Effect.map(query(found), ({ length }) => length > 0)
       })
 
-      const expire = Effect.fn("Ledger.expire")(function* (retention: Option.Option<Duration.Duration>) {
-        const dead =
-          yield* sql`update turns set ${sql.update({ ...ended, ...keyFreed, state: "failed" })}, ended_at = now()
-          where state = 'running' and lease_until < now() - ${interval(deadAfter)} returning 1`
-        const failed = Option.isNone(retention)
-          ? []
-          : yield* sql`delete from turns where state = 'failed' and ended_at < now() - ${interval(retention.value)} returning 1`
-        return { dead: dead.length, failed: failed.length }
-      })
-
       return {
         open,
         ahead,
@@ -288,7 +272,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         truncate,
         requestCancel,
         isRunning,
-        expire,
+        ...makeExpiry(sql),
       }
     }),
   )

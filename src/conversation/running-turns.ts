@@ -154,7 +154,7 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
           const other = Option.getOrUndefined(yield* keyed.find(turn.userId, key))
           if (other === undefined) continue
           if (other.isDead || other.isExpired) {
-            yield* keyed.free(other.id)
+            yield* ledger.freeKey(other.id)
             continue
           }
           if (other.contentHash !== contentHash) return yield* new IdempotencyKeyReused()

@@ -2,7 +2,14 @@ import { BadArgument, type PlatformError, SystemError } from "@effect/platform/E
 import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Option, Redacted } from "effect"
 import { lockFile } from "../file-lock.ts"
-import { findHome, makeFolder, partialFolder, removeLeftovers, type ServerHome } from "./embedded-home.ts"
+import {
+  findHome,
+  makeFolder,
+  partialFolder,
+  removeLeftovers,
+  type ServerHome,
+  serverFolder,
+} from "./embedded-home.ts"
 import { EmbeddedDatabaseInUse, explain, failed, run } from "./embedded-programs.ts"
 import { runningPort, serve } from "./embedded-server.ts"
 
@@ -22,7 +29,7 @@ export const startEmbedded = Effect.fn("EmbeddedDatabase.start")(
   function* (options: { readonly dataDir: string }) {
     const fs = yield* FileSystem.FileSystem
     const folder = yield* makeFolder(options.dataDir)
-    yield* holdLock(folder, options.dataDir)
+    yield* holdLock(folder)
     const home = yield* findHome(folder)
     if (!(yield* fs.exists(`${folder}/postgres`))) yield* createCluster(home)
     const password = yield* fs.readFileString(`${folder}/postgres/password`)
@@ -50,7 +57,7 @@ const runningUrl = Effect.fn("EmbeddedDatabase.runningUrl")(
     const port = yield* runningPort({ folder })
     if (Option.isNone(port)) {
       return yield* failed(
-        `Another process uses the embedded database of ${options.dataDir}, but its server does not run`,
+        `Another process uses the embedded database in ${folder}, but its server does not run`,
         "Wait until that process has started or ended",
       )
     }
@@ -67,8 +74,8 @@ const explainFolder = <A, E, R>(effect: Effect.Effect<A, E | PlatformError, R>, 
     error._tag === "BadArgument"
       ? Effect.die(error)
       : failed(
-          `The embedded database cannot use its folder: ${error.message}`,
-          `Make sure that this user can write there and that the disk is not full, use another DATA_DIR than ${dataDir}`,
+          `The embedded database cannot use its folder ${serverFolder(dataDir)}: ${error.message}`,
+          "Make sure that this user can write there and that the disk is not full, use another DATA_DIR",
         ),
   )
 
@@ -80,18 +87,18 @@ const isPlatformError = (error: unknown): error is PlatformError =>
  * second process. A PostgreSQL advisory lock would need a running server, and would be lost when PostgreSQL restarts its
  * backends.
  */
-const holdLock = (folder: string, dataDir: string) =>
+const holdLock = (folder: string) =>
   Effect.mapError(lockFile(`${folder}/lock`), (error) =>
     error._tag === "FileLocked"
       ? new EmbeddedDatabaseInUse(
           explain(
-            `Another running process of this service uses the embedded database of ${dataDir}`,
+            `Another running process of this service uses the embedded database in ${folder}`,
             "Stop that process, give this one another DATA_DIR",
           ),
         )
       : failed(
           `The lock file ${error.path} cannot be used: ${error.reason}`,
-          `Use another DATA_DIR than ${dataDir}`,
+          "Make sure that this user can write there, use another DATA_DIR",
         ),
   )
 

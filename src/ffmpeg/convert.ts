@@ -44,6 +44,32 @@ export type StartConversion = (
   onAudio: (bytes: Uint8Array) => void,
 ) => Conversion
 
+/** Starts the conversion when `begin` is called, unless it was killed before. Keeps what is written until then. */
+export const startLater = (start: () => Conversion): Conversion & { readonly begin: () => void } => {
+  let kept: Array<Uint8Array> = []
+  let conversion: Conversion | undefined
+  let isKilled = false
+  const begun = Promise.withResolvers<Conversion>()
+  return {
+    begin: () => {
+      if (isKilled) return
+      conversion = start()
+      for (const chunk of kept) conversion.write(chunk)
+      kept = []
+      begun.resolve(conversion)
+    },
+    write: (chunk) => {
+      if (conversion === undefined) kept.push(chunk)
+      else conversion.write(chunk)
+    },
+    end: async () => (await begun.promise).end(),
+    kill: async () => {
+      isKilled = true
+      await conversion?.kill()
+    },
+  }
+}
+
 /**
  * Converts speech while it arrives: `onAudio` gets the audio as ffmpeg makes it. Like an upload, the input is data: its
  * demuxer is named, and ffmpeg may open the pipe only. Neither side waits for the other, so a conversion holds at most

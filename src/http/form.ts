@@ -3,6 +3,7 @@ import { MIMEType } from "node:util"
 import { Busboy } from "@fastify/busboy"
 import { Option } from "effect"
 import { ValidationFailed } from "./errors.ts"
+import { makePaddingRemover } from "./transport-padding.ts"
 
 /** Of a form. A turn has two parts. Bytes beyond `fieldSize` and `headerSize` are dropped. */
 const limits = { parts: 40, files: 1, fieldSize: 1024, headerSize: 16 * 1024 }
@@ -32,13 +33,18 @@ const isPartAFile = (name: string | undefined) => name === "audio"
  */
 const fileHwm = Number.MAX_SAFE_INTEGER
 
-/** Undefined without a boundary, or with one that is longer than the library takes (252 bytes). */
+/** The parser, and what removes the white space that it does not take. Undefined without a boundary, or with one that is longer than the library takes (252 bytes). */
 const makeBusboy = (type: string) => {
   try {
     const parsed = new MIMEType(type)
     // With an empty boundary the library would look for the dashes alone.
-    if (!parsed.params.get("boundary")) return undefined
-    return new Busboy({ headers: { "content-type": parsed.toString() }, isPartAFile, limits, fileHwm })
+    const boundary = parsed.params.get("boundary")
+    if (!boundary) return undefined
+    const headers = { "content-type": parsed.toString() }
+    return {
+      busboy: new Busboy({ headers, isPartAFile, limits, fileHwm }),
+      withoutPadding: makePaddingRemover(boundary),
+    }
   } catch {
     return undefined
   }
@@ -58,8 +64,9 @@ export interface Form {
  * Throws ValidationFailed without a boundary. `write` rejects with it after too many parts, `end` without a last boundary.
  */
 export const makeFormParser = (type: string, onAudio: (piece: Uint8Array) => void) => {
-  const busboy = makeBusboy(type)
-  if (busboy === undefined) throw malformedBoundary
+  const made = makeBusboy(type)
+  if (made === undefined) throw malformedBoundary
+  const { busboy, withoutPadding } = made
   let form: Form = { sessionId: Option.none(), audio: Option.none(), hasOtherField: false }
   let hasPart = false
   let hasTooManyParts = false
@@ -87,8 +94,8 @@ export const makeFormParser = (type: string, onAudio: (piece: Uint8Array) => voi
   return {
     write: async (chunk: Uint8Array): Promise<void> => {
       for (let at = 0; at < chunk.length; at += pieceBytes) {
-        const piece = chunk.subarray(at, at + pieceBytes)
-        await new Promise<void>((resolve) => busboy.write(piece, () => resolve()))
+        for (const piece of withoutPadding(chunk.subarray(at, at + pieceBytes)))
+          await new Promise<void>((resolve) => busboy.write(piece, () => resolve()))
         if (hasTooManyParts) throw tooManyParts
       }
     },

@@ -7,5 +7,11 @@ import type { ProviderError } from "./errors.ts"
  * - `onProgress`: a useful element of the answer: text of a model, audio that can be played. After it, the fallback is not
  *   asked any more, and the circuit breaker closes.
  * - `onLife`: a sign of life without use: the model thinks, or its server keeps the connection open.
+ * - `onPause`: true when the attempt starts to wait for this service and not for the server, false when it goes on. The wait
+ *   is not silence.
  */
-export type Attempt<A> = (onProgress: () => void, onLife: () => void) => Effect.Effect<A, ProviderError>
+export type Attempt<A> = (
+  onProgress: () => void,
+  onLife: () => void,
+  onPause: (isPaused: boolean) => void,
+) => Effect.Effect<A, ProviderError>

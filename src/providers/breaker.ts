@@ -77,18 +77,22 @@ export const makeBreaker = (stage: Stage, { breakerFailures, breakerPause }: Bre
 
   const guard: Breaker["guard"] = (turnId, attempt) => {
     if (breakerFailures === 0) return attempt
-    return (onProgress, onLife) =>
+    return (onProgress, onLife, onPause) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) => {
         const isPast = Option.exists(openUntil, (until) => now >= until)
         if (Option.isSome(openUntil) && (!isPast || isTrying)) return open
         if (isPast) isTrying = true
         let hasProgress = false
-        const guarded = attempt(() => {
-          // At the first progress, so that other requests do not wait for the end of this stream.
-          if (!hasProgress) close()
-          hasProgress = true
-          onProgress()
-        }, onLife)
+        const guarded = attempt(
+          () => {
+            // At the first progress, so that other requests do not wait for the end of this stream.
+            if (!hasProgress) close()
+            hasProgress = true
+            onProgress()
+          },
+          onLife,
+          onPause,
+        )
         return Effect.onExit(guarded, (exit) => record(turnId, exit, isPast))
       })
   }

@@ -8,13 +8,17 @@ const isWorthAnother = (error: ProviderError) => error._tag !== "ProviderRefused
 /** Sends the request to the second server, within the same try, if the first one fails before its first progress. */
 export const withFallback =
   <A>(first: Attempt<A>, second: Attempt<A>): Attempt<A> =>
-  (onProgress, onLife) =>
+  (onProgress, onLife, onPause) =>
     Effect.suspend(() => {
       let hasProgress = false
-      const watched = first(() => {
-        hasProgress = true
-        onProgress()
-      }, onLife)
+      const watched = first(
+        () => {
+          hasProgress = true
+          onProgress()
+        },
+        onLife,
+        onPause,
+      )
       return Effect.catchIf(
         watched,
         (error) => !hasProgress && isWorthAnother(error),
@@ -25,7 +29,7 @@ export const withFallback =
               reason: reasonOf(error),
               ...detailFields(error.details),
             }),
-            Effect.zipRight(second(onProgress, onLife)),
+            Effect.zipRight(second(onProgress, onLife, onPause)),
           ),
       )
     })

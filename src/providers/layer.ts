@@ -49,11 +49,15 @@ const makeLanguageModel = ({ attempt, ...state }: Servers<Generate>): LanguageMo
 
 const makeSynthesizer = ({ attempt, ...state }: Servers<Speak>): Synthesizer["Type"] => ({
   speak: Effect.fn("Synthesizer.speak")((text, options, open) =>
-    attempt(options, (speak, its, onProgress) =>
+    attempt(options, (speak, its, onProgress, _, onPause) =>
       Effect.suspend(() => {
         options.onRequest?.(text)
+        const conversionSlot = Effect.sync(() => onPause(true)).pipe(
+          Effect.zipRight(its.conversionSlot ?? Effect.void),
+          Effect.ensuring(Effect.sync(() => onPause(false))),
+        )
         // A cut at a place without words may split a surrogate pair.
-        return speak(text.toWellFormed(), its, () => {
+        return speak(text.toWellFormed(), { ...its, conversionSlot }, () => {
           const take = open()
           return (audio) => {
             const isPlayable = take(audio)

@@ -79,7 +79,7 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
       },
     })
     const ignore = () => undefined
-    return tried(ignore, ignore)
+    return tried(ignore, ignore, ignore)
   }
   const isDown = Option.match(fallback, {
     onNone: () => first.isOpen,

@@ -1,4 +1,4 @@
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, type Scope } from "effect"
 import type { SpeechOutput } from "../audio/speech-output.ts"
 import type { TurnId } from "../schema.ts"
 import type { ProviderError } from "./errors.ts"
@@ -11,6 +11,11 @@ export interface SpeakOptions {
   readonly voice: string
   /** The format in which `OnAudio` gets the audio, whatever the server sends. */
   readonly output: SpeechOutput
+  /**
+   * Waits until an ffmpeg may convert the speech, which then counts until the end of the scope. Without it, a conversion
+   * starts at once. The wait is not the server's silence.
+   */
+  readonly conversionSlot?: Effect.Effect<void, never, Scope.Scope>
   /** Called with the text of each request to a server: the request to the fallback is paid for too. */
   readonly onRequest?: (text: string) => void
 }

@@ -9,13 +9,13 @@ const ticks = 8
 /**
  * Fails an attempt that is silent for `timeout`, before its first element or between two of them. An attempt that never
  * calls back has to end within `timeout`. Signs of life break the silence, but for `thinkingTimeout` at most without
- * progress. One fiber watches the whole stream: `Effect.timeout` around every element costs ten times as much as reading
+ * progress. A pause does not count, and the time begins anew after it. One fiber watches the whole stream: `Effect.timeout` around every element costs ten times as much as reading
  * the element.
  */
 export const withTimeout =
   (stage: Stage, timeout: Duration.Duration, thinkingTimeout = timeout) =>
   <A>(attempt: Attempt<A>): Attempt<A> =>
-  (onProgress, onLife) =>
+  (onProgress, onLife, onPause) =>
     Effect.suspend(() => {
       const maxUselessTicks = Math.max(
         ticks,
@@ -23,9 +23,11 @@ export const withTimeout =
       )
       let quietTicks = 0
       let uselessTicks = 0
+      let isPaused = false
       const watch = Effect.gen(function* () {
         while (quietTicks < ticks && uselessTicks < maxUselessTicks) {
           yield* Effect.sleep(Duration.times(timeout, 1 / ticks))
+          if (isPaused) continue
           quietTicks += 1
           uselessTicks += 1
         }
@@ -41,6 +43,12 @@ export const withTimeout =
         () => {
           quietTicks = -1
           onLife()
+        },
+        (paused) => {
+          isPaused = paused
+          quietTicks = -1
+          uselessTicks = -1
+          onPause(paused)
         },
       )
       return Effect.raceFirst(watched, watch)

@@ -25,6 +25,7 @@ const decodingOverdue = ({ stages }: TurnState, now: number) => {
 /** The error of a turn without output at its deadline: that of the stage that runs. */
 export const overdue = (state: TurnState, timeout: Duration.Duration, now: number): TurnError => {
   const { stages } = state
+  if (isRunning(state, "conversionSlot")) return new Overloaded({ reason: "conversion", retryAfter: 1 })
   if (isRunning(state, "tts")) return timedOut("tts", timeout)
   // Also during the pause before a retry of the round.
   if (stages.llm !== undefined) return timedOut("llm", timeout)

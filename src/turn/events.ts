@@ -1,7 +1,7 @@
 import type { Option } from "effect"
 import type { SessionId, SpeechFormat, Timings, TurnId, Usage } from "../schema.ts"
 
-/** A timed part of a turn. `decodingSlot` and `turnOrder` are waits; the others do work. */
+/** A timed part of a turn. `decodingSlot`, `turnOrder` and `conversionSlot` are waits; the others do work. */
 export type TurnStage =
   | "validate"
   | "decodingSlot"
@@ -11,6 +11,7 @@ export type TurnStage =
   | "history"
   | "llm"
   | "tts"
+  | "conversionSlot"
   | "persist"
 
 /** A description of the input for the log. */

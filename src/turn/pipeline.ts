@@ -5,6 +5,7 @@ import { History } from "../conversation/history.ts"
 import { Ledger } from "../conversation/ledger.ts"
 import type { QueueTicket } from "../conversation/running-turns.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
+import { ConversionSlots } from "../limits/conversion-slots.ts"
 import { recordTimings } from "../metrics.ts"
 import { LanguageModel } from "../providers/language-model.ts"
 import { Synthesizer } from "../providers/synthesizer.ts"
@@ -49,6 +50,7 @@ export const makePipeline = Effect.gen(function* () {
   const transcriber = yield* Transcriber
   const model = yield* LanguageModel
   const synthesizer = yield* Synthesizer
+  const conversionSlots = yield* ConversionSlots
   const history = yield* History
   const ledger = yield* Ledger
 
@@ -80,7 +82,8 @@ export const makePipeline = Effect.gen(function* () {
       )
       yield* log.append({ _tag: "Heard", ...heard })
       const prompt = makePrompt(agent, earlier, heard.text)
-      yield* reply({ model, synthesizer }, { turnId, agent, prompt, log })
+      const conversionSlot = log.timed("conversionSlot", conversionSlots.acquire(userId))
+      yield* reply({ model, synthesizer }, { turnId, agent, prompt, log, conversionSlot })
       yield* save(turn)
     })
     yield* runUntil(run, deadline(log, agent.firstOutputTimeout))

@@ -1,4 +1,4 @@
-import { Deferred, Effect, Mailbox, Stream } from "effect"
+import { Deferred, Effect, Mailbox, type Scope, Stream } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import { promptTokens } from "../agent/prompt.ts"
 import type { ProviderError } from "../providers/errors.ts"
@@ -24,6 +24,8 @@ interface ReplyContext {
   readonly agent: Agent
   readonly prompt: Prompt
   readonly log: TurnLog
+  /** As in `SpeakOptions`. */
+  readonly conversionSlot: Effect.Effect<void, never, Scope.Scope>
 }
 
 /** Logs the end of the `llm` or `tts` stage, with the time to its first token or byte. */
@@ -99,7 +101,7 @@ const speakSegments = <E>(
   context: ReplyContext,
   segments: Stream.Stream<PlacedSegment, E>,
 ) => {
-  const { turnId, agent, log } = context
+  const { turnId, agent, log, conversionSlot } = context
   const { format, streaming } = log.state().output
   if (format === "none") return Effect.void
   const requested = segments.pipe(
@@ -114,7 +116,7 @@ const speakSegments = <E>(
   return speak(
     requested,
     synthesizer,
-    { turnId, format, streaming, onRequest, ...agent.speaking },
+    { turnId, format, streaming, onRequest, conversionSlot, ...agent.speaking },
     {
       onAudio: (bytes, ms) => log.append({ _tag: "Audio", bytes, ms }),
       onSegmentDone: ({ end }) => log.append({ _tag: "SpokenTo", text: end, ms: log.state().audioMs }),

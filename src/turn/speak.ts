@@ -27,7 +27,7 @@ export interface SpeechOptions extends Omit<SpeakOptions, "output"> {
 
 /**
  * Speaks the segments in order, as one continuous stream of audio. While the audio of one segment is passed on, the next
- * two are requested. Ends once all audio was passed on.
+ * two are requested; of those, one after the other is converted. Ends once all audio was passed on.
  */
 export const speak = Effect.fn("speak")(function* <S extends Segment, E, R>(
   segments: Stream.Stream<S, E, R>,
@@ -39,13 +39,20 @@ export const speak = Effect.fn("speak")(function* <S extends Segment, E, R>(
   const output = makeSpeechOutput(options.format)
   // The mailbox holds one requested segment; one more waits to enter it.
   const ahead = yield* Mailbox.make<RequestedSegment<S>, E>({ capacity: segmentsAhead - 1 })
+  // In order: a later segment never holds a slot that an earlier one waits for.
+  let earlier: Effect.Effect<unknown> = Effect.void
   const requestAll = segments.pipe(
     Stream.filter(({ spoken }) => spoken !== ""),
-    Stream.runForEach((segment) =>
-      Effect.flatMap(request(synthesizer, segment, { ...options, output }), (requested) =>
-        ahead.offer(requested),
-      ),
-    ),
+    Stream.runForEach((segment) => {
+      const conversionSlot = Effect.zipRight(earlier, options.conversionSlot ?? Effect.void)
+      return Effect.flatMap(
+        request(synthesizer, segment, { ...options, output, conversionSlot }),
+        (requested) => {
+          earlier = requested.whole
+          return ahead.offer(requested)
+        },
+      )
+    }),
   )
   yield* Effect.forkScoped(Mailbox.into(requestAll, ahead))
   const joiner = makeSpeechJoiner(options.format)

@@ -3,7 +3,6 @@ import * as BunContext from "@effect/platform-bun/BunContext"
 import { ConfigProvider, Effect, Layer, Logger, Queue, TestClock } from "effect"
 import { Settings } from "../../src/config.ts"
 import * as CleanUp from "../../src/conversation/clean-up.ts"
-import { KeyedTurns } from "../../src/conversation/keyed-turns.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
 import * as Postgres from "../../src/db/postgres.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
@@ -25,7 +24,7 @@ const parts = (retentionDays?: string) =>
       ["OPENAI_API_KEY", "sk-test"],
       ...(retentionDays === undefined ? [] : [["SESSION_RETENTION_DAYS", retentionDays] as const]),
     ])
-    return Layer.merge(Ledger.layer, KeyedTurns.layer).pipe(
+    return Ledger.layer.pipe(
       Layer.provideMerge(Postgres.layer),
       Layer.provideMerge(Settings.layer),
       Layer.provideMerge(BunContext.layer),

@@ -4,7 +4,6 @@ import { ConfigProvider, Duration, Effect, Layer, Logger, Option } from "effect"
 import { Settings } from "../../src/config.ts"
 import { History } from "../../src/conversation/history.ts"
 import { type NewItem, newItem } from "../../src/conversation/item.ts"
-import { KeyedTurns } from "../../src/conversation/keyed-turns.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
 import type { EndedTurn } from "../../src/conversation/stored-turn.ts"
 import * as Postgres from "../../src/db/postgres.ts"
@@ -23,7 +22,7 @@ const parts = Layer.suspend(() => {
     ["DATABASE_URL", database.url],
     ["OPENAI_API_KEY", "sk-test"],
   ])
-  return Layer.mergeAll(Ledger.layer, KeyedTurns.layer, History.layer).pipe(
+  return Layer.merge(Ledger.layer, History.layer).pipe(
     Layer.provide(Postgres.layer),
     Layer.provide(Settings.layer),
     Layer.provide(BunContext.layer),
@@ -202,10 +201,8 @@ effectTest(
       await database.sql`update turns set state = 'failed', lease_until = null, ended_at = now() - interval '1 day'
         where id = ${recent}`
     })
-    expect(yield* ledger.expire(Option.none())).toEqual({ dead: 1, failed: 0 })
-    expect(yield* ledger.expire(Option.some(Duration.hours(36)))).toEqual({ dead: 0, failed: 1 })
-    const keyedTurns = yield* KeyedTurns
-    expect([yield* keyedTurns.expire, yield* keyedTurns.expire]).toEqual([1, 0])
+    expect(yield* ledger.expire(Option.none())).toEqual({ dead: 1, failed: 0, keys: 1 })
+    expect(yield* ledger.expire(Option.some(Duration.hours(36)))).toEqual({ dead: 0, failed: 1, keys: 0 })
     const rows = yield* Effect.promise(
       () => database.sql`select id, state, lease_until, speech, speech_format from turns`,
     )

@@ -186,7 +186,7 @@ describe("the embedded database", () => {
     const second = hold(dataDir)
     const message = await second.firstLine
     expect(message).toContain("Another running process")
-    expect(message).toContain(dataDir)
+    expect(message).toContain(` ${serverFolder(dataDir)}. `)
     expect(message).toContain("DATABASE_URL")
     expect(await second.child.exited).toBe(0)
     // The first one still works.
@@ -198,6 +198,14 @@ describe("the embedded database", () => {
     const same = await run(Effect.zipRight(started(dataDir), Effect.flip(startEmbedded({ dataDir }))))
     expect(same.message).toBe(message)
   }, 60_000)
+
+  test("a folder that cannot be used is named", async () => {
+    const unusable = withFiles(() => ({ makeDirectory: () => Effect.fail(tooManyFiles) }))
+    for (const start of [startEmbedded, joinEmbedded]) {
+      const error = await run(unusable(Effect.flip(start({ dataDir: "/srv/voice/data" }))))
+      expect(error.message).toContain(` ${serverFolder("/srv/voice/data")}: `)
+    }
+  })
 
   test("a command joins a running server or starts its own", async () => {
     const join = Effect.flatMap(joinEmbedded({ dataDir }), (url) =>

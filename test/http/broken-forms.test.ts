@@ -113,6 +113,7 @@ describe("a recording is transcribed", () => {
 
   test.each<readonly [name: string, type: string, boundary: string]>([
     ["of 70 characters", `multipart/form-data; boundary=${"b".repeat(70)}`, "b".repeat(70)],
+    ["of 252 characters, the most", `multipart/form-data; boundary=${"b".repeat(252)}`, "b".repeat(252)],
     ["longer than there should be", `multipart/form-data; boundary=${"b".repeat(200)}`, "b".repeat(200)],
     ["in quotes", 'multipart/form-data; charset=utf-8; boundary="a b?=(c)"', "a b?=(c)"],
     ["in other letters", "Multipart/Form-Data; BOUNDARY=AbC", "AbC"],
@@ -122,6 +123,18 @@ describe("a recording is transcribed", () => {
     expect(answer.status).toBe(200)
     await answer.bytes()
   })
+
+  test.each([" ", "\t", "  \t ", " ".repeat(200_000)])(
+    "with white space after each boundary (%#)",
+    async (padding) => {
+      const other = part('Content-Disposition: form-data; name="b"', "c", `x${padding}`)
+      const padded = bytesOf(audio(`x${padding}`), other, `--x--${padding}\r\n`)
+      const answer = await send(padded)
+      expect(answer.status).toBe(200)
+      await answer.bytes()
+      expect(service.upstream.calls("stt")[0]?.request.file.bytes.length).toBe(recording.length)
+    },
+  )
 
   test.each([
     ["a NUL", 'Content-Disposition: form-data; name="audio"; filename="a\0.wav"\r\nX\0: y'],
@@ -241,6 +254,8 @@ test.each([
   "multipart/form-data; boundary=x\u00ff",
   'multipart/form-data; boundary="x',
   "multipart/form-data boundary=x",
+  "multipart/form-data; boundary = z",
+  `multipart/form-data; boundary=${"z".repeat(253)}`,
   "multipart/form-data; boundary=x, multipart/form-data; boundary=y",
 ])("400 for a form of type %j", async (type) => {
   await expectProblem(await send(bytesOf(audio("z"), "--z--\r\n"), type), {

@@ -58,6 +58,32 @@ describe("a form", () => {
       { numRuns: 500 },
     ))
 
+  test("may have white space after its boundaries", () =>
+    FastCheck.assert(
+      FastCheck.asyncProperty(
+        FastCheck.array(part, { maxLength: 5 }),
+        FastCheck.array(FastCheck.constantFrom("", " ", "\t", " \t  "), { minLength: 1 }),
+        sizes,
+        async (parts, paddings, sizes) => {
+          const body = multipart(parts)
+          let boundaries = 0
+          const padded = latin1(body).replaceAll(`--${BOUNDARY}\r\n`, (delimiter) => {
+            boundaries += 1
+            return delimiter.replace("\r\n", `${paddings[boundaries % paddings.length]}\r\n`)
+          })
+          const form = await parse(cut(Buffer.from(padded, "latin1"), sizes))
+          expect(form).toEqual(await parse([body]))
+        },
+      ),
+      { numRuns: 500 },
+    ))
+
+  test("does not end at a boundary with white space before two dashes", async () => {
+    const body = Buffer.from(`${partHead({ name: "audio" })}1\r\n--${BOUNDARY} --\r\n`)
+    await expect(parse([body])).rejects.toThrow("incomplete")
+    await expect(parse(cut(body, [1]))).rejects.toThrow("incomplete")
+  })
+
   test("is incomplete without its end", () =>
     FastCheck.assert(
       FastCheck.asyncProperty(

@@ -22,7 +22,7 @@ const make = (breakerFailures = settings.breakerFailures) => {
           requests += 1
           return effect
         }),
-      )(ignore, ignore),
+      )(ignore, ignore, ignore),
     )
   const failIn = (turnId: TurnId) => Effect.flip(answer(Effect.fail(timeout), turnId))
   /** In a turn of its own. */
@@ -112,7 +112,7 @@ effectTest(
     const streaming = its.breaker.guard(newId(TurnId), (onProgress) =>
       Effect.zipRight(Effect.sync(onProgress), Effect.sleep("1 minute")),
     )
-    const trying = yield* Effect.fork(streaming(ignore, ignore))
+    const trying = yield* Effect.fork(streaming(ignore, ignore, ignore))
     yield* TestClock.adjust("1 second")
     expect(yield* its.succeed).toBe("heard")
     yield* TestClock.adjust("1 minute")

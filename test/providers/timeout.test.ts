@@ -42,9 +42,13 @@ const stream = (
       ),
     )
     const fiber = yield* Effect.fork(
-      limited(() => {
-        state.progress += 1
-      }, ignore),
+      limited(
+        () => {
+          state.progress += 1
+        },
+        ignore,
+        ignore,
+      ),
     )
     return { state, fiber, poll: Fiber.poll(fiber) }
   })
@@ -136,12 +140,39 @@ describe("the time-out of an attempt", () => {
     }),
   )
 
+  /** Waits from 50 ms to `until` ms for this service, then is silent. */
+  const pausing = (until: number) =>
+    Effect.fork(
+      withTimeout(
+        "tts",
+        timeout,
+      )((_, __, onPause) =>
+        Effect.sync(() => onPause(true)).pipe(
+          Effect.delay(50),
+          Effect.zipRight(Effect.sleep(until - 50)),
+          Effect.zipRight(Effect.sync(() => onPause(false))),
+          Effect.zipRight(Effect.never),
+        ),
+      )(ignore, ignore, ignore),
+    )
+
+  effectTest(
+    "does not count a pause, and begins anew after it",
+    Effect.gen(function* () {
+      const fiber = yield* pausing(1000)
+      yield* TestClock.adjust("1079 millis")
+      expect(yield* Fiber.poll(fiber)).toEqual(Option.none())
+      yield* TestClock.adjust("11 millis")
+      expect(yield* fiber.await).toEqual(Exit.fail(timedOut("tts", timeout)))
+    }),
+  )
+
   effectTest(
     "passes a failure and an interruption on",
     Effect.gen(function* () {
       const error = timedOut("stt", timeout)
       const failing = withTimeout("llm", timeout)(() => Effect.fail(error))
-      expect(yield* Effect.exit(failing(ignore, ignore))).toEqual(Exit.fail(error))
+      expect(yield* Effect.exit(failing(ignore, ignore, ignore))).toEqual(Exit.fail(error))
       const { state, fiber } = yield* stream([50])
       yield* TestClock.adjust("10 millis")
       expect(Exit.isInterrupted(yield* Fiber.interrupt(fiber))).toBe(true)

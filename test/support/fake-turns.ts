@@ -21,6 +21,7 @@ import { Sessions } from "../../src/conversation/sessions.ts"
 import type { EndedTurn, TurnEnd } from "../../src/conversation/stored-turn.ts"
 import { DatabaseUnavailable } from "../../src/db/errors.ts"
 import { Ffmpeg } from "../../src/ffmpeg/ffmpeg.ts"
+import { ConversionSlots } from "../../src/limits/conversion-slots.ts"
 import { DecodingSlots } from "../../src/limits/decoding-slots.ts"
 import { type FakeRound, LanguageModel } from "../../src/providers/language-model.ts"
 import { type FakeSpeech, Synthesizer } from "../../src/providers/synthesizer.ts"
@@ -117,6 +118,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     truncate: (_user, _item, heard) => Effect.sync(() => void truncated.push(heard)),
     requestCancel: () => unused,
     isRunning: () => unused,
+    freeKey: () => unused,
     expire: () => unused,
   })
   // Without renewals of the lease: each sleep that ends on the test clock takes 10 ms of real time.
@@ -160,6 +162,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
           },
         }),
         Layer.succeed(DecodingSlots, { withSlot: (_, effect) => effect }),
+        ConversionSlots.layer,
       ),
     ),
   )

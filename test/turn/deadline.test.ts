@@ -40,6 +40,16 @@ const cases: ReadonlyArray<readonly [name: string, events: ReadonlyArray<Timed>,
     { _tag: "ProviderUnusable", stage: "tts" },
   ],
   [
+    "speech waits for a conversion slot",
+    [...stage(1, "stt"), heard, ...stage(9, "llm"), start(10, "tts"), start(11, "conversionSlot")],
+    { _tag: "Overloaded", reason: "conversion" },
+  ],
+  [
+    "speech waited for a conversion slot and is on its way",
+    [...stage(1, "stt"), heard, ...stage(9, "llm"), start(10, "tts"), ...stage(11, "conversionSlot")],
+    { _tag: "ProviderUnusable", stage: "tts" },
+  ],
+  [
     "decoding never got a slot",
     [...stage(1, "validate"), start(2, "decodingSlot")],
     { _tag: "Overloaded", reason: "decoding" },

@@ -1,8 +1,8 @@
-import { Effect, Option } from "effect"
+import { Deferred, Effect, Exit, Option } from "effect"
 import { parseMediaType } from "../../audio/media-type.ts"
 import { type RequestedFormat, requestableFormats } from "../../audio/speech-input.ts"
 import type { SpokenFormat } from "../../audio/speech-joiner.ts"
-import type { StartConversion } from "../../ffmpeg/convert.ts"
+import { type StartConversion, startLater } from "../../ffmpeg/convert.ts"
 import { wrongAnswer } from "../errors.ts"
 import { readEach } from "../read-each.ts"
 import type { Synthesizer } from "../synthesizer.ts"
@@ -36,9 +36,21 @@ const formatFields = ({ format }: SpeakSettings, wanted: SpokenFormat) =>
 /** Asks for the format of the reply, or for one that the server takes. Whatever arrives is converted. */
 export const speakWith =
   (client: OpenAiClient, settings: SpeakSettings): Synthesizer["Type"]["speak"] =>
-  (text, { model, voice, output }, open) =>
-    Effect.suspend(() => {
+  (text, { model, voice, output, conversionSlot = Effect.void }, open) =>
+    Effect.gen(function* () {
       const take = open()
+      const conversion = yield* Deferred.make<ReturnType<typeof startLater>>()
+      const startInSlot: StartConversion = (...args) => {
+        const later = startLater(() => settings.startConversion(...args))
+        Deferred.unsafeDone(conversion, Exit.succeed(later))
+        return later
+      }
+      // Beside the reading: the answer is kept while the conversion waits.
+      yield* Deferred.await(conversion).pipe(
+        Effect.zipLeft(conversionSlot),
+        Effect.map(({ begin }) => begin()),
+        Effect.forkScoped,
+      )
       let reader: SpeechReader | undefined
       const request = async (signal: AbortSignal) => {
         let requested: RequestedFormat | undefined
@@ -54,12 +66,12 @@ export const speakWith =
         })
         if (answer.body === null) throw wrongAnswer("tts", "no audio in it")
         const type = parseMediaType(answer.headers.get("content-type"))
-        reader = makeSpeechReader({ type, requested }, output, settings.startConversion, take)
+        reader = makeSpeechReader({ type, requested }, output, startInSlot, take)
         return answer.body
       }
-      return readEach(request, (chunk: Uint8Array) => reader?.write(chunk), toProviderError("tts")).pipe(
+      yield* readEach(request, (chunk: Uint8Array) => reader?.write(chunk), toProviderError("tts")).pipe(
         Effect.zipRight(Effect.promise(async () => reader?.end())),
         Effect.flatMap((problem) => (problem === undefined ? Effect.void : wrongAnswer("tts", problem))),
         Effect.ensuring(Effect.promise(async () => reader?.kill())),
       )
-    })
+    }).pipe(Effect.scoped)
