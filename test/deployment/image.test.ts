@@ -53,7 +53,7 @@ describe("the image", () => {
 
   test("has no development dependencies", async () => {
     expect(all("RUN")[0]).toMatch(/^bun install --frozen-lockfile --production /)
-    const installed = Object.keys(manifest.dependencies)
+    const installed = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies })
     const transpiler = new Bun.Transpiler({ loader: "ts" })
     const missing = new Set<string>()
     for await (const path of new Bun.Glob("src/**/*.ts").scan(root.pathname)) {
