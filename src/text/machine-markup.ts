@@ -18,6 +18,8 @@ import { afterChannel, afterSpeaker, afterToken } from "./special-tokens.ts"
 /** What may begin markup or code. */
 const TRIGGER = /[<[◁`~]/
 const HIDDEN_TRIGGER = /[<[◁]/
+/** The marks around code. A longer run is several: to wait for its end would take the square of its length. */
+const RUN = /^(?:`{1,100}|~{1,100})/
 const HEADER_END = /[<\n]/
 /** UTF-16 units of the longest header of a message. */
 const MAX_HEADER = 100
@@ -128,9 +130,9 @@ const readText = (draft: Draft): boolean => {
   if (isBare === "partial" && !draft.isEnd) return false
   pass(draft, take(draft, find(draft, TRIGGER)))
   if (draft.pending === "") return false
-  const [run] = /^(?:`+|~+)/.exec(draft.pending) ?? []
+  const [run] = RUN.exec(draft.pending) ?? []
   if (run === undefined) return readTag(draft, applyTag, pass)
-  if (run.length === draft.pending.length && !draft.isEnd) return false
+  if (run.length === draft.pending.length && run.length < 100 && !draft.isEnd) return false
   pass(draft, take(draft, run.length))
   if (run.startsWith("`") || run.length >= 3) enter(draft, "code", run)
   return true
@@ -142,12 +144,12 @@ const readCode = (draft: Draft): boolean => {
   const mark = draft.until.slice(0, 1)
   pass(draft, take(draft, find(draft, isFence ? (mark === "`" ? /`/ : /~/) : /[`\n]/)))
   if (draft.pending === "") return false
-  const [run = ""] = /^(?:`+|~+)/.exec(draft.pending) ?? []
+  const [run = ""] = RUN.exec(draft.pending) ?? []
   if (run === "") {
     enter(draft, "text")
     return true
   }
-  if (run.length === draft.pending.length && !draft.isEnd) return false
+  if (run.length === draft.pending.length && run.length < 100 && !draft.isEnd) return false
   if (isFence ? run.length >= draft.until.length : run === draft.until) enter(draft, "text")
   pass(draft, take(draft, run.length))
   return true

@@ -53,12 +53,13 @@ export const pass = (draft: Draft, given: string): void => {
   if (text === "") return
   draft.trims = false
   if (draft.last === "") {
-    text = draft.blank + text
-    draft.blank = ""
+    // Each piece is looked at once: a model may write white space without an end.
     if (text.trimStart() === "") {
-      draft.blank = text
+      draft.blank += text
       return
     }
+    text = draft.blank + text
+    draft.blank = ""
   } else if (draft.pauses && /\S/.test(draft.last) && /^[\p{L}\p{N}]/u.test(text) && !UNSPACED.test(text)) {
     text = ` ${text}`
   }
