@@ -35,6 +35,8 @@ export interface MarkupState {
   readonly pauses: boolean
   /** The model thought. */
   readonly hasThought: boolean
+  /** The reply is known to begin with thinking whose opening tag is in the prompt. */
+  readonly isOpen: boolean
   /** How often the text so far turned out to be thinking. The text that was passed on before is then void. */
   readonly retractions: number
 }
@@ -51,6 +53,7 @@ export const initialState: MarkupState = {
   trims: false,
   pauses: false,
   hasThought: false,
+  isOpen: false,
   retractions: 0,
 }
 

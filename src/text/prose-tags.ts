@@ -47,7 +47,13 @@ const judgeOpening = (draft: Draft, { name }: Tag, rest: string): Verdict => {
  * around the tag.
  */
 const judgeClosing = (draft: Draft, rest: string): Verdict => {
-  if (draft.hasThought || startsLine(draft) || SENTENCE_END.test(draft.mark) || LINE_END.test(rest)) {
+  if (
+    draft.isOpen ||
+    draft.hasThought ||
+    startsLine(draft) ||
+    SENTENCE_END.test(draft.mark) ||
+    LINE_END.test(rest)
+  ) {
     return "markup"
   }
   if (LINE_END_PARTIAL.test(rest) && !draft.isEnd) return "wait"
