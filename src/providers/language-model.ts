@@ -2,6 +2,7 @@ import { Context, Data, Effect, Layer, type Option } from "effect"
 import type { TurnId } from "../schema.ts"
 import { finalAnswer, type ProviderError, wrongAnswer } from "./errors.ts"
 import { makeScript, wait } from "./fake.ts"
+import { makeOpenThinkers, type OpenThinkers } from "./open-thinkers.ts"
 import { makeReplyText } from "./reply-text.ts"
 
 export interface PromptMessage {
@@ -26,6 +27,8 @@ export type ModelEvent = Data.TaggedEnum<{
   Alive: { readonly isThinking: boolean }
   /** The text so far was the model's thinking and not its reply. */
   Retract: Record<never, never>
+  /** Before the end, where thinking or markup was removed: how many characters of it. */
+  Removed: { readonly characters: number }
   /** The last event of a whole answer. */
   End: { readonly reason: "stop" | "length" | "filtered" | "refused" }
 }>
@@ -64,19 +67,24 @@ const withoutText = (reason: EndReason, hasThought: boolean): ProviderError => {
  * The answers of one server, as the port describes them: text for people, and an error where there is none. Stands between
  * a server and everything else.
  */
-export const cleanReplies = (generate: Generate): Generate => {
-  /** The models whose chat template opens the thinking, as their last reply showed. */
-  const openThinkers = new Set<string>()
-  return (prompt, options, on) =>
+export const cleanReplies =
+  (generate: Generate, openThinkers: OpenThinkers = makeOpenThinkers()): Generate =>
+  (prompt, options, on) =>
     Effect.suspend(() => {
       const { model } = options
       let reason: EndReason = "stop"
+      let isOpenThinker = false
+      const learn = () => {
+        isOpenThinker = true
+        openThinkers.note(model, true)
+      }
       const text = makeReplyText(openThinkers.has(model), {
         onText: (text) => on(ModelEvent.Text({ text })),
         onRetract: () => {
-          openThinkers.add(model)
+          learn()
           on(ModelEvent.Retract())
         },
+        onHeldThinking: learn,
       })
       const generated = generate(prompt, options, (event) => {
         if (event._tag === "Text") return text.add(event.text)
@@ -87,14 +95,14 @@ export const cleanReplies = (generate: Generate): Generate => {
         }
       })
       return Effect.flatMap(generated, () => {
-        const { hasText, hasThought } = text.finish()
-        if (!hasThought) openThinkers.delete(model)
+        const { hasText, hasThought, removed } = text.finish()
+        if (!isOpenThinker) openThinkers.note(model, false)
+        if (removed > 0) on(ModelEvent.Removed({ characters: removed }))
         if (!hasText) return Effect.fail(withoutText(reason, hasThought))
         on(ModelEvent.End({ reason }))
         return Effect.void
       })
     })
-}
 
 /** One round of the fake: the chunks, then `fail`, or `usage` and the end. */
 export interface FakeRound {

@@ -7,6 +7,7 @@ import { cleanReplies, LanguageModel } from "./language-model.ts"
 import { Lessons } from "./lessons.ts"
 import { makeOfflineEngines } from "./offline/engines.ts"
 import { makeThinking } from "./offline/thinking.ts"
+import { makeOpenThinkers } from "./open-thinkers.ts"
 import { makeClient, type OpenAiClient } from "./openai/client.ts"
 import { generateWith } from "./openai/language-model.ts"
 import { speakWith } from "./openai/synthesizer.ts"
@@ -128,7 +129,11 @@ export const layer = Layer.scopedContext(
     )
     const generate = yield* servers(
       "llm",
-      (client) => cleanReplies(generateWith(client)),
+      (client) =>
+        cleanReplies(
+          generateWith(client),
+          makeOpenThinkers((model) => lessons.of({ stage: "llm", baseUrl: client.sdk.baseURL, model })),
+        ),
       (own) => cleanReplies(own.generate),
     )
     const speak = yield* servers(

@@ -7,12 +7,16 @@ interface ReplyHandlers {
   readonly onText: (text: string) => void
   /** All text so far was thinking. */
   readonly onRetract: () => void
+  /** The text that waited was thinking. */
+  readonly onHeldThinking: () => void
 }
 
 interface ReplyEnd {
   /** The reply has words. */
   readonly hasText: boolean
   readonly hasThought: boolean
+  /** UTF-16 units that the model wrote and that were not passed on, or retracted. */
+  readonly removed: number
 }
 
 /**
@@ -21,16 +25,19 @@ interface ReplyEnd {
  * reply can wait for a tag that may not come. So the text is passed on at once, and retracted at the tag. `holds`: the
  * text waits for the thinking to end, because the model is known to reply in this way.
  */
-export const makeReplyText = (holds: boolean, { onText, onRetract }: ReplyHandlers) => {
-  let markup = initialState
+export const makeReplyText = (holds: boolean, { onText, onRetract, onHeldThinking }: ReplyHandlers) => {
+  let markup: MarkupState = { ...initialState, isOpen: holds }
   let half = ""
   let held = ""
   let isHolding = holds
   let hasText = false
+  let written = 0
+  let passed = 0
 
   const pass = (text: string) => {
     if (text === "") return
     hasText ||= text.trim() !== ""
+    passed += text.length
     onText(text)
   }
 
@@ -44,12 +51,14 @@ export const makeReplyText = (holds: boolean, { onText, onRetract }: ReplyHandle
     const isRetracted = next.retractions > markup.retractions
     markup = next
     if (isHolding) {
+      if (isRetracted) onHeldThinking()
       held = isRetracted ? text : held + text
       if (markup.hasThought) release()
       return
     }
     if (isRetracted) {
       hasText = false
+      passed = 0
       onRetract()
     }
     pass(text)
@@ -60,6 +69,7 @@ export const makeReplyText = (holds: boolean, { onText, onRetract }: ReplyHandle
       // PostgreSQL stores no NUL in text.
       const [whole, rest] = pairSurrogates(half, text.replaceAll("\0", ""))
       half = rest
+      written += text.length
       take(push(markup, whole))
     },
     /** The model thought apart from its text. */
@@ -71,7 +81,7 @@ export const makeReplyText = (holds: boolean, { onText, onRetract }: ReplyHandle
       take(push(markup, half.toWellFormed()))
       take(finish(markup))
       if (isHolding) release()
-      return { hasText, hasThought: markup.hasThought }
+      return { hasText, hasThought: markup.hasThought, removed: Math.max(0, written - passed) }
     },
   }
 }

@@ -1,6 +1,9 @@
 /** Where to cut a sentence that is too long or late: at a clause, a word or a grapheme. */
 
-/** UTF-16 units of the longest text without a cut. OpenAI accepts 4096 characters, and cleaning may double a text. */
+/**
+ * UTF-16 units of the longest text without a cut. Cleaning adds at most 1000 for formulas, and a comma or stop for every
+ * second unit: such a text has at most 4000 to speak, and OpenAI accepts 4096.
+ */
 const UNITS_MAX = 2000
 /** UTF-16 units around a cut that are searched for the edge of a word. Longer words are split. */
 const WINDOW = 64

@@ -39,3 +39,9 @@ const STRAY =
 
 /** `text` without stray joiners, for text whose emoji are gone. Persian and Indian scripts need joiners inside words. */
 export const withoutJoiners = (text: string): string => text.replace(STRAY, "")
+
+/** Scripts without spaces between words. */
+const UNSPACED = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]/u
+
+/** Whether `text` has a character of a script without spaces between words. */
+export const isUnspaced = (text: string): boolean => UNSPACED.test(text)

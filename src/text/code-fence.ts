@@ -4,7 +4,7 @@
 const OPENING_LINE_MAX = 200
 
 const OPENS = /^[ \t]*(?:(?:[-*+>]|\d{1,3}[.)])[ \t]+)*(`{3,}(?=[^`]*$)|~{3,})/
-const MAY_CLOSE = /^[>\s]*[`~]*\s*$/
+const MAY_CLOSE = /^[>\s]*(?:[`~]+\s*)?$/
 
 /** The marks that open a fence on `line`; "" if none do. */
 export const openingFence = (line: string): string => OPENS.exec(line)?.[1] ?? ""

@@ -64,7 +64,11 @@ export const readLatex = (source: string, start = 0) => {
     return words
   }
   const nested = (read: () => string): string => {
-    if (depth > maxDepth) return ""
+    if (depth > maxDepth) {
+      // Otherwise the caller would find the same character again, for ever.
+      character()
+      return ""
+    }
     depth += 1
     const words = read()
     depth -= 1

@@ -1,14 +1,18 @@
+import { isUnspaced } from "./characters.ts"
+
 /**
  * Where in a reply the text is.
  *
  * - `text`: words for people.
  * - `code`: in backticks or a fence, where a tag is an example. `until`: the marks that opened it.
  * - `hidden`: thinking or a tool call. `until`: the name of the tag that ends it, or "" for a special token.
+ * - `held`: the same, or prose about the tag: "Wrap it in a <tools> element." `until`: the name of the tag. If the reply ends
+ *   before the closing tag, `held` is text.
  * - `speaker`, `channel`: the header of a message. `until`: what came of it.
- * - `bare`: thinking of gpt-oss whose tokens the server removed: "analysisThe user asks.assistantfinalParis."
+ * - `bare`: thinking of gpt-oss whose tokens the server removed: "analysisThe user asks.assistantfinalParis." Held as well.
  * - `over`: the model writes the words of the user. Nothing more is a reply.
  */
-export type Place = "text" | "code" | "hidden" | "speaker" | "channel" | "bare" | "over"
+export type Place = "text" | "code" | "hidden" | "held" | "speaker" | "channel" | "bare" | "over"
 
 export interface MarkupState {
   readonly place: Place
@@ -19,12 +23,20 @@ export interface MarkupState {
   readonly blank: string
   /** The last character that was passed on. "" before the first word. */
   readonly last: string
+  /** The last character that was passed on and is no space: a line break at the start of a line. */
+  readonly mark: string
+  /** What was taken and may be text after all. */
+  readonly held: string
+  /** The tags that are not closed in the rest of the reply: they are text. Known at its end. */
+  readonly unclosed: ReadonlyArray<string>
   /** The white space that comes next is dropped. */
   readonly trims: boolean
   /** A tag that separates words was removed. */
   readonly pauses: boolean
   /** The model thought. */
   readonly hasThought: boolean
+  /** The reply is known to begin with thinking whose opening tag is in the prompt. */
+  readonly isOpen: boolean
   /** How often the text so far turned out to be thinking. The text that was passed on before is then void. */
   readonly retractions: number
 }
@@ -35,9 +47,13 @@ export const initialState: MarkupState = {
   pending: "",
   blank: "",
   last: "",
+  mark: "",
+  held: "",
+  unclosed: [],
   trims: false,
   pauses: false,
   hasThought: false,
+  isOpen: false,
   retractions: 0,
 }
 
@@ -46,25 +62,37 @@ export type Draft = { -readonly [K in keyof MarkupState]: MarkupState[K] } & {
   readonly isEnd: boolean
 }
 
-/** Scripts without spaces between words. */
-const UNSPACED = /^[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]/u
+/** The last character of `text` that is no space or tab. Without one: `before`. */
+export const markOf = (text: string, before: string): string => {
+  let at = text.length - 1
+  while (at >= 0 && " \t".includes(text.charAt(at))) at -= 1
+  return at < 0 ? before : text.charAt(at)
+}
+
 export const pass = (draft: Draft, given: string): void => {
   let text = draft.trims ? given.trimStart() : given
   if (text === "") return
   draft.trims = false
   if (draft.last === "") {
-    text = draft.blank + text
-    draft.blank = ""
+    // Each piece is looked at once: a model may write white space without an end.
     if (text.trimStart() === "") {
-      draft.blank = text
+      draft.blank += text
       return
     }
-  } else if (draft.pauses && /\S/.test(draft.last) && /^[\p{L}\p{N}]/u.test(text) && !UNSPACED.test(text)) {
+    text = draft.blank + text
+    draft.blank = ""
+  } else if (
+    draft.pauses &&
+    /\S/.test(draft.last) &&
+    /^[\p{L}\p{N}]/u.test(text) &&
+    !isUnspaced(text.slice(0, 2))
+  ) {
     text = ` ${text}`
   }
   draft.pauses = false
   draft.out += text
   draft.last = text.slice(-1)
+  draft.mark = markOf(text, draft.mark)
 }
 
 /** Takes the first units of the pending text. */
@@ -96,6 +124,7 @@ export const retract = (draft: Draft): void => {
     draft.retractions += 1
     draft.out = ""
     draft.last = ""
+    draft.mark = ""
     draft.pauses = false
   }
   draft.hasThought = true
@@ -109,4 +138,25 @@ export const otherSpeaker = (draft: Draft): void => enter(draft, draft.last === 
 export const find = ({ pending }: Draft, pattern: RegExp): number => {
   const at = pending.search(pattern)
   return at < 0 ? pending.length : at
+}
+
+/** Drops the first units of the pending text for now. */
+export const hold = (draft: Draft, length: number): void => {
+  draft.held += take(draft, length)
+}
+
+/** The block is closed: what was held is no text. */
+export const closeHeld = (draft: Draft): void => {
+  draft.held = ""
+  close(draft)
+}
+
+/** At the end of the reply: makes held text pending text again. False if there is none. */
+export const releaseHeld = (draft: Draft): boolean => {
+  if (draft.place !== "held" && draft.place !== "bare") return false
+  draft.pending = draft.held + draft.pending
+  draft.held = ""
+  draft.unclosed = [...draft.unclosed, draft.until]
+  enter(draft, "text")
+  return true
 }

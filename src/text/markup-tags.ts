@@ -3,7 +3,13 @@
  * formats of tool calls, and from SSML.
  */
 
-/** `block`: hides what it encloses. `shown`: only the tag is removed. `pause`: like `shown`, between two words a space. */
+/**
+ * - `thinking`, `tool`: hides what it encloses.
+ * - `shown`: only the tag is removed.
+ * - `pause`: like `shown`, with a space between two words.
+ * - `special`: a token of a chat template, see special-tokens.ts.
+ * - `instruction`: begins or ends the words of the user.
+ */
 export type TagRole = "thinking" | "tool" | "shown" | "pause" | "special" | "instruction"
 
 export interface Tag {
@@ -74,9 +80,10 @@ const tag = (length: number, role: TagRole, name: string, closes = false): Tag =
 const XML_NAME = /^<(\s{0,2})(\/?)(\s{0,2})([a-z][\w.:-]*)?/i
 const VALUE = `"[^"<>]*"|'[^'<>]*'|[^\\s"'<>=]+`
 const ATTRIBUTES = `(?:\\s+[\\w:.-]+\\s*=\\s*(?:${VALUE}))*`
-const XML_END = new RegExp(`^${ATTRIBUTES}\\s*(/?)\\s*>`)
+const XML_END = new RegExp(`^${ATTRIBUTES}\\s*(?:(/)\\s*)?>`)
+/** The last attribute: in a quote that is open, or with a part of a name or value. */
 const XML_END_PARTIAL = new RegExp(
-  `^${ATTRIBUTES}(?:\\s+[\\w:.-]+\\s*(?:=\\s*(?:"[^"<>]*|'[^'<>]*|[^\\s"'<>=]*))?)?\\s*/?\\s*$`,
+  `^${ATTRIBUTES}(?:\\s+[\\w:.-]+\\s*=\\s*(?:"[^"<>]*|'[^'<>]*)|(?:\\s+[\\w:.-]+(?:\\s*=(?:\\s*[^\\s"'<>=]+)?)?)?\\s*(?:/\\s*)?)$`,
 )
 /** `<function=name>` */
 const VALUE_END = /^=[^<>\n]{0,100}>/

@@ -7,6 +7,9 @@ const annotation = /\[[^[\]]*\]|［[^［］]*］|【[^【】]*】|〔[^〔〕]*�
 /** Round brackets, asterisks and notes: (silence), （笑）, *coughs*, ♪ la la ♪. Without a letter they are words: (42). */
 const aside = /\([^()]*\)|（[^（）]*）|\*+[^*]*\*+|[♩-♬]+[^♩-♬]*[♩-♬]+/gu
 
+/** Brackets inside each other that are read. In deeper ones, words count as said. */
+const maxDepth = 20
+
 const letter = /\p{L}/u
 const letterOrDigit = /[\p{L}\p{N}]/u
 
@@ -16,8 +19,8 @@ const letterOrDigit = /[\p{L}\p{N}]/u
  */
 export const hasWords = (transcript: string): boolean => {
   let text = transcript
-  // Brackets may be nested. Terminates: a round that does not make the text shorter is the last.
-  for (let length = Number.POSITIVE_INFINITY; text.length < length; ) {
+  let length = Number.POSITIVE_INFINITY
+  for (let depth = 0; depth < maxDepth && text.length < length; depth++) {
     length = text.length
     text = text.replace(annotation, " ").replace(aside, (found) => (letter.test(found) ? " " : found))
   }

@@ -188,15 +188,21 @@ const step = (state: SegmenterState, change: (draft: Draft) => void): Step => {
   return [next, out]
 }
 
+/** UTF-16 units that are added at once. A longer tail would be searched from its start for each of its full stops. */
+const MOST_AT_ONCE = 1000
+
 /** Adds text. The work is proportional to the length of `chunk`. */
 export const push = (state: SegmenterState, chunk: string): Step =>
   step(state, (draft) => {
-    draft.tail += chunk
-    draft.tailSize += spokenLength(chunk)
-    while (advance(draft)) {}
-    // The first sentence does not wait for a second one, however short it is ("Sure.").
-    if (draft.index === 0 && draft.spoken !== "") release(draft)
-    if (isText(draft)) shorten(draft, draft.tail.length, draft.tailSize)
+    for (let at = 0; at < chunk.length; at += MOST_AT_ONCE) {
+      const added = chunk.slice(at, at + MOST_AT_ONCE)
+      draft.tail += added
+      draft.tailSize += spokenLength(added)
+      while (advance(draft)) {}
+      // The first sentence does not wait for a second one, however short it is ("Sure.").
+      if (draft.index === 0 && draft.spoken !== "") release(draft)
+      if (isText(draft)) shorten(draft, draft.tail.length, draft.tailSize)
+    }
   })
 
 /**

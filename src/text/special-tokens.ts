@@ -54,7 +54,7 @@ export const afterSpeaker = (
   text: string,
   isEnd: boolean,
 ): { readonly length: number; readonly is: "assistant" | "other" | "none" } | "partial" => {
-  const [all = "", word = ""] = /^[ \t]*([a-z]*)/i.exec(text) ?? []
+  const [all = "", word = ""] = /^[ \t]{0,100}([a-z]*)/i.exec(text) ?? []
   const lower = word.toLowerCase()
   if (all.length === text.length && !isEnd && SPEAKERS.some((its) => its.startsWith(lower))) return "partial"
   const speaker = SPEAKERS.find((its) => lower.startsWith(its) && !/^[a-z]/.test(word.slice(its.length)))

@@ -6,8 +6,17 @@ import { sayFormulas } from "./formulas.ts"
 /** A fenced code block, closed or not. */
 const FENCED = /^[ \t>]*(`{3,}(?!`)|~{3,}(?!~))[^\n`]*\n[\s\S]*?(?:\n[ \t>]*\1[`~]*[ \t]*(?=\n|$)|$)/gm
 const RULE = /^(?:[-*_=~#>|+]\s*)+$/
-const TABLE_RULE = /^\|?\s*:?-{2,}:?\s*(?:\|\s*:?-*:?\s*)*$/
-const isTableRule = (line: string): boolean => line.includes("-") && TABLE_RULE.test(line)
+/** A cell of the line between the head and the body of a table. Only the first one needs its dashes. */
+const RULE_CELL = /^:?-*:?$/
+const FIRST_RULE_CELL = /^:?-{2,}:?$/
+const isTableRule = (line: string): boolean => {
+  if (!line.includes("--")) return false
+  const [first = "", ...others] = line
+    .replace(/^\|/, "")
+    .split("|")
+    .map((cell) => cell.trim())
+  return FIRST_RULE_CELL.test(first) && others.every((cell) => RULE_CELL.test(cell))
+}
 const HEADER = /^#{1,6}\s+(.*?)(?:\s+#+)?$/
 const BULLET = /^(?:[-*+•‣◦▪●·]|[–—](?=\s))\s+(?:\[[ xX]\]\s+)?/
 /** The definition of a term in the line before it. */
@@ -103,7 +112,8 @@ const EMPHASIS: ReadonlyArray<readonly [RegExp, string]> = [
     /(?<=[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}。！？，、])\*|\*(?=[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}])/gu,
     "",
   ],
-  [/(?<![\p{L}\p{N}_\\])_+(?=\S)|(?<=[^\s\\])_+(?![\p{L}\p{N}_])/gu, ""],
+  // A run is tried once, from its start.
+  [/(?<![\p{L}\p{N}_\\])(?:__+|_(?=\S))|(?<=[^\s\\_]|\\_)_+(?![\p{L}\p{N}_])/gu, ""],
   [/\\([!-/:-@[-`{-~])/g, "$1"],
 ]
 
@@ -113,16 +123,13 @@ const replaceAll = (text: string, rules: ReadonlyArray<readonly [RegExp, string]
 /** Marks and closing quotes before the first word, left by the cut before this text. */
 const LEFTOVER = /^(?:[\s.!?…,;:。！？，、；：।؟۔)\]}”’»」』）】]|["'](?=\s|$))+/u
 
-/**
- * By how many characters formulas may make a text longer: "$a<b$" is said as "a less than b". A segment has at most 2000
- * (break-points.ts), and OpenAI's voices accept 4096.
- */
+/** By how many characters formulas may make a text longer: "$a<b$" is said as "a less than b". See UNITS_MAX. */
 const FORMULA_SPARE = 1000
 
 /**
  * The words of `text`, one or more sentences of Markdown, on one line: without formatting, code blocks, link targets,
- * citations, HTML, emoji and what has no sound, and with formulas as words. "" if there are no words. At most twice as long
- * as `text`, or 1000 characters longer.
+ * citations, HTML, emoji and what has no sound, and with formulas as words. "" if there are no words. At most one and a
+ * half times as long as `text`, and 1000 characters for its formulas.
  */
 export const toSpokenText = (text: string): string => {
   const prose = withoutInvisible(text).replace(FENCED, "\n")

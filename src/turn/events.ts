@@ -48,12 +48,15 @@ export type TurnEvent = { readonly seq: number; readonly at: number } & (
   | { readonly _tag: "Heard"; readonly text: string; readonly source: Source }
   /** A try of a model round begins. The text and audio of an earlier try are dropped. */
   | { readonly _tag: "RoundStarted" }
-  /** The text of this try was the model's thinking. It and its audio are dropped; the try goes on. */
+  /**
+   * The text of this try was the model's thinking. It is no part of the reply. It and its audio are dropped unless the client
+   * has some of them. The try goes on.
+   */
   | { readonly _tag: "Retracted" }
   | { readonly _tag: "TextDelta"; readonly text: string }
   /** `ms`: the playing time of the bytes. */
   | { readonly _tag: "Audio"; readonly bytes: Uint8Array; readonly ms: number }
-  /** All audio of the reply up to `text` (UTF-16 units) was sent; `ms` is the playing time of all audio by then. */
+  /** All audio up to `text` (UTF-16 units of all text of the try) was sent; `ms` is the playing time of all audio by then. */
   | { readonly _tag: "SpokenTo"; readonly text: number; readonly ms: number }
   /** Adds to the usage of the turn. */
   | { readonly _tag: "Used"; readonly usage: Partial<Usage> }

@@ -13,6 +13,7 @@ import { timeLeft } from "./deadline.ts"
 import { runUntil } from "./fork.ts"
 import type { TurnLog } from "./log.ts"
 import { speak } from "./speak.ts"
+import { writtenLength } from "./state.ts"
 
 interface Ports {
   readonly model: LanguageModel["Type"]
@@ -28,8 +29,11 @@ interface ReplyContext {
   readonly conversionSlot: Effect.Effect<void, never, Scope.Scope>
 }
 
-/** Logs the end of the `llm` or `tts` stage, with the time to its first token or byte. */
-const logStage = (stage: "llm" | "tts", { log }: ReplyContext, ok: boolean) =>
+/**
+ * Logs the end of the `llm` or `tts` stage, with the time to its first token or byte. `charactersRemoved`: how much thinking
+ * and markup the model wrote into its text.
+ */
+const logStage = (stage: "llm" | "tts", { log }: ReplyContext, ok: boolean, charactersRemoved?: number) =>
   Effect.suspend(() => {
     const { stages, firstTokenAt, firstSpeechAt, usage } = log.state()
     const startedAt = stages[stage]?.startedAt
@@ -37,7 +41,7 @@ const logStage = (stage: "llm" | "tts", { log }: ReplyContext, ok: boolean) =>
     const since = (at: typeof firstTokenAt) => (at._tag === "Some" ? at.value - startedAt : undefined)
     const first =
       stage === "llm"
-        ? { ttftMs: since(firstTokenAt) }
+        ? { ttftMs: since(firstTokenAt), charactersRemoved }
         : { ttfbMs: since(firstSpeechAt), charactersSpoken: usage.charactersSpoken }
     return Effect.annotateLogs(Effect.logInfo("turn.stage"), {
       stage,
@@ -59,6 +63,7 @@ const generate = ({ model }: Ports, context: ReplyContext, { onText, onRetract }
     const { turnId, agent, prompt, log } = context
     let written = ""
     let hasBegun = false
+    let removed = 0
     let counted: { readonly inputTokens: number; readonly outputTokens: number } | undefined
     log.push({ _tag: "StageStarted", stage: "llm" })
     return model
@@ -66,6 +71,7 @@ const generate = ({ model }: Ports, context: ReplyContext, { onText, onRetract }
         // A server that only keeps the connection open charges nothing.
         hasBegun ||= event._tag !== "Alive" || event.isThinking
         if (event._tag === "Usage") counted = event
+        if (event._tag === "Removed") removed = event.characters
         if (event._tag === "Retract") onRetract()
         if (event._tag !== "Text") return
         written += event.text
@@ -81,7 +87,7 @@ const generate = ({ model }: Ports, context: ReplyContext, { onText, onRetract }
           if (hasBegun) log.push({ _tag: "Used", usage: { inputTokens, outputTokens } })
           const ok = _tag === "Success"
           log.push({ _tag: "StageEnded", stage: "llm", ok })
-          return logStage("llm", context, ok)
+          return logStage("llm", context, ok, removed)
         }),
       )
   })
@@ -129,9 +135,9 @@ const speakSegments = <E>(
     }),
     Effect.zipRight(
       Effect.sync(() => {
-        const { audioMs, reply } = log.state()
+        const state = log.state()
         // With the last audio the whole reply was spoken, also a code block at its end that has no audio.
-        log.push({ _tag: "SpokenTo", text: reply.length, ms: audioMs })
+        log.push({ _tag: "SpokenTo", text: writtenLength(state), ms: state.audioMs })
       }),
     ),
   )
@@ -165,9 +171,10 @@ const tryRound = (ports: Ports, context: ReplyContext) =>
     const generating = generate(ports, context, {
       onText: (text) => texts.unsafeOffer(text),
       onRetract: () => {
-        // What the client got cannot be taken back.
-        if (log.state().isSent) return
+        // What the client got cannot be taken back: its audio goes on.
+        const { isSent } = log.state()
         log.push({ _tag: "Retracted" })
+        if (isSent) return
         texts = second
         Deferred.unsafeDone(retracted, Effect.void)
       },

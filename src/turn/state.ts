@@ -7,7 +7,10 @@ interface StageTimes {
   readonly endedAt: Option.Option<number>
 }
 
-/** After the event `seq`, all audio of the first `text` UTF-16 units of the reply was sent: `ms` of playing time. */
+/**
+ * After the event `seq`, all audio of the first `text` UTF-16 units was sent: of the thinking that was sent, then of the
+ * reply. `ms` of playing time.
+ */
 interface SpokenMark {
   readonly seq: number
   readonly text: number
@@ -28,6 +31,8 @@ export interface TurnState {
   readonly heard: Option.Option<{ readonly transcript: string; readonly source: Source }>
   /** The reply as the model has written it so far. */
   readonly reply: string
+  /** UTF-16 units before the reply that were sent, or written after it, and turned out to be thinking. */
+  readonly thinkingSent: number
   readonly firstTokenAt: Option.Option<number>
   /** The first audio of the current round. */
   readonly firstSpeechAt: Option.Option<number>
@@ -59,6 +64,7 @@ export const initialState = (begin: {
   stages: {},
   heard: Option.none(),
   reply: "",
+  thinkingSent: 0,
   firstTokenAt: Option.none(),
   firstSpeechAt: Option.none(),
   firstAudioAt: Option.none(),
@@ -89,6 +95,7 @@ const withoutReply = ({ stages: { tts: _, ...stages }, ...state }: TurnState): T
   ...(state.isSent ? {} : { firstAudioAt: Option.none(), firstOutput: Option.none() }),
   stages,
   reply: "",
+  thinkingSent: 0,
   firstTokenAt: Option.none(),
   firstSpeechAt: Option.none(),
   audio: Chunk.empty(),
@@ -96,6 +103,9 @@ const withoutReply = ({ stages: { tts: _, ...stages }, ...state }: TurnState): T
   spoken: [],
   lastSpokenAt: Option.none(),
 })
+
+/** The position of the end of the reply in what was sent, in UTF-16 units. */
+export const writtenLength = ({ thinkingSent, reply }: TurnState): number => thinkingSent + reply.length
 
 /** The state after one more event. Pure: the same events give the same state. */
 export const step = (state: TurnState, event: TurnEvent): TurnState => {
@@ -121,7 +131,8 @@ export const step = (state: TurnState, event: TurnEvent): TurnState => {
       return withoutReply({ ...state, stages })
     }
     case "Retracted":
-      return withoutReply(state)
+      // What was sent stays sent, and its audio goes on. It is no part of the reply that is saved.
+      return state.isSent ? { ...state, thinkingSent: writtenLength(state), reply: "" } : withoutReply(state)
     case "TextDelta": {
       const isOutput = state.output.format === "none"
       return {
@@ -169,8 +180,9 @@ export interface HeardReply {
 const unheard: SpokenMark = { seq: 0, text: 0, ms: 0 }
 
 /**
- * The part of the reply that the client heard, up to the end of the last segment that was heard completely. A reply that is
- * not streamed arrives at the end, so no part of it was delivered before.
+ * The part of the reply that the client heard, up to the end of the last segment that was heard completely. Thinking that
+ * was sent is no part of it, but its audio was played: the time counts it. A reply that is not streamed arrives at the end,
+ * so no part of it was delivered before.
  */
 export const heardReply = (state: TurnState, upTo: HeardUpTo): HeardReply => {
   const mark =
@@ -178,7 +190,10 @@ export const heardReply = (state: TurnState, upTo: HeardUpTo): HeardReply => {
       // MP3 frames last fractions of a millisecond, and clients report whole ones.
       "delivered" in upTo ? state.output.streaming && seq <= upTo.delivered : Math.floor(ms) <= upTo.playedMs,
     ) ?? unheard
-  return { text: state.reply.slice(0, mark.text).trimEnd(), ms: Math.floor(mark.ms) }
+  return {
+    text: state.reply.slice(0, Math.max(0, mark.text - state.thinkingSent)).trimEnd(),
+    ms: Math.floor(mark.ms),
+  }
 }
 
 /** The text of `heardReply`. */

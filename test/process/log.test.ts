@@ -97,6 +97,16 @@ describe("the lines of a turn", () => {
   const time = expect.any(String)
   const ms = expect.any(Number)
 
+  test("say how much thinking and markup was removed, and none of it", async () => {
+    const text = `<think>Hm, hush.</think>${well.llm.text}`
+    const { log } = await takeTurn({ llm: [{ ...well.llm, text }] })
+    const removed = "<think>Hm, hush.</think>".length
+    expect(pick(log, "turn.stage")).toContainEqual(
+      expect.objectContaining({ stage: "llm", ok: true, charactersRemoved: removed }),
+    )
+    expect(JSON.stringify(log)).not.toContain("hush")
+  })
+
   test("one per stage, one for the turn, one for the request", async () => {
     const { status, log } = await takeTurn()
     expect(status).toBe(200)
@@ -106,7 +116,7 @@ describe("the lines of a turn", () => {
     const stage = { ...common, event: "turn.stage", ms, ok: true }
     const byName = (a: LogRecord, b: LogRecord) => `${a.stage}`.localeCompare(`${b.stage}`)
     expect(pick(log, "turn.stage").toSorted(byName)).toEqual([
-      { ...stage, stage: "llm", ttftMs: ms },
+      { ...stage, stage: "llm", ttftMs: ms, charactersRemoved: 0 },
       { ...stage, stage: "persist" },
       { ...stage, stage: "stt" },
       { ...stage, stage: "transcode" },

@@ -5,6 +5,7 @@ import { ConfigProvider, Effect, Layer, Logger, Option, TestClock } from "effect
 import { Settings } from "../../src/config.ts"
 import * as Postgres from "../../src/db/postgres.ts"
 import { Lessons } from "../../src/providers/lessons.ts"
+import { makeOpenThinkers } from "../../src/providers/open-thinkers.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
 import { until } from "../support/turns.ts"
@@ -111,6 +112,30 @@ describe("in the database", () => {
     await live(async ({ of }) => {
       expect(of(subject).refuses("max_tokens", 500)).toBe(true)
       expect(of(subject).refuses("temperature", 0.7)).toBe(false)
+    })
+  })
+
+  test("a model that opens its thinking is known after a restart, from the first reply", async () => {
+    const thinkersOf = ({ of }: Lessons["Type"]) => makeOpenThinkers((model) => of({ ...subject, model }))
+    await live(async (lessons) => {
+      const thinkers = thinkersOf(lessons)
+      expect(thinkers.has("m")).toBe(false)
+      thinkers.note("m", true)
+      thinkers.note("m", false)
+      await until(async () => (await rows()).length === 1, "a row")
+    })
+    await live(async (lessons) => {
+      const thinkers = thinkersOf(lessons)
+      expect(thinkers.has("m")).toBe(true)
+      expect(thinkers.has("n")).toBe(false)
+      // Thinking in between keeps the lesson; twenty replies in a row without it end it.
+      for (let i = 0; i < 19; i++) thinkers.note("m", false)
+      thinkers.note("m", true)
+      for (let i = 0; i < 19; i++) thinkers.note("m", false)
+      expect(thinkers.has("m")).toBe(true)
+      thinkers.note("m", false)
+      expect(thinkers.has("m")).toBe(false)
+      await until(async () => (await rows()).length === 0, "no row")
     })
   })
 

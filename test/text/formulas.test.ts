@@ -100,6 +100,21 @@ test("no formula leaves a backslash, a brace or a dollar", () => {
   }
 })
 
+test("a formula that is nested too deeply is read as far as its depth allows", () => {
+  for (const [open, close] of [
+    ["{", "}"],
+    ["\\sqrt{", "}"],
+    ["\\sqrt[", "]"],
+    ["\\frac{1}{", "}"],
+    ["x^{", "}"],
+    ["\\hat{", "}"],
+  ]) {
+    expect(toSpokenText(`So $x = ${open?.repeat(31)}\\alpha ${close?.repeat(31)}$.`)).toMatch(
+      /^So x equals.*\.$/,
+    )
+  }
+})
+
 test("a formula that is too long to be said is dropped", () => {
   const text = `Here: $${"a<".repeat(1000)}b$ is all.`
   expect(toSpokenText(text)).toBe("Here: is all.")

@@ -67,6 +67,15 @@ const removed: ReadonlyArray<readonly [string, string]> = [
   ["Gemma's channel", `<|channel>thought\nHm.<channel|>${paris}`],
   ["harmony whose tokens are gone, after white space", `\n analysisThe user asks.assistantfinal${paris}`],
   ["harmony whose tokens are gone", `analysisThe user asks. assistant.assistantfinal${paris}`],
+  ["a closing tag at the end of a line", `So I say that </think>\n${paris}`],
+  ["a closing tag after its sentence", `I say that. </think> ${paris}`],
+  ["a closing tag without spaces", `I say that</think>${paris}`],
+  ["thinking in a sentence", `The capital of <think>It is Rome, no.</think> France is Paris.`],
+  ["a call in a sentence", `The capital of <function>{"name":"x"}</function> France is Paris.`],
+  ["thinking on a line of its own", `${paris}\n  <think>Is that so`],
+  ["a call on a line of its own", `${paris}\n<tools>\nx`],
+  ["a call after a word", `The capital of France is Paris. <tool_call> {"name":"x"}`],
+  ["calls after a word", `The capital of France is Paris. <tool_calls>\n[{"name":"x"}]`],
   ["im_end", `${paris}<|im_end|>`],
   ["a header", `<|im_start|>assistant\n${paris}<|im_end|>`],
   ["a header in capitals", `<|IM_START|>Assistant\n${paris}`],
@@ -166,6 +175,21 @@ const kept = [
   "<thinker> <thin> <speaker> <breakfast> <pp>",
   "<think about it",
   "<break time=",
+  "Wrap it in a <tools> element, and add one <function> for each.",
+  "The <parameter> of a <tool_call> is JSON.",
+  "Models write <think> before they answer, and [THINK] too.",
+  "Then ◁think▷ begins.",
+  'A list: - <think>: thinking, - <invoke name="x">: a call.',
+  "It closes the block with </think> and then answers.",
+  "The end is [/THINK], then the answer.",
+  "What does </think> do?",
+  "The tag is </think>",
+  "The tokens <|user|> and <|python_tag|> are special.",
+  "ChatML uses <|im_start|> user, and Llama [INST] there.",
+  'In (<|system|>) or "<|user|>" there is a bar, and <|channel|> has two.',
+  "See [TOOL_CALLS] in the guide.",
+  "analysisParalysis is a word.",
+  "analysisParalysis and a <tools> element.",
   "the end <",
   "the end <thi",
   "the end [THIN",
@@ -187,6 +211,7 @@ describe("a whole reply", () => {
 
   test.each([
     "<think>\nOkay, the user",
+    " \n <think> Okay, the user",
     "<think>Hm.</think>",
     "[THINK]Hm.",
     "Hm.</think>",
@@ -196,6 +221,11 @@ describe("a whole reply", () => {
     const { text, state } = filtered([reply])
     expect(text).toBe("")
     expect(state.hasThought).toBe(true)
+  })
+
+  test("a block in a sentence is hidden, and a mention after it is not", () => {
+    expect(withoutMarkup("Use <tools> a </tools> and <tools> b.")).toBe("Use and <tools> b.")
+    expect(withoutMarkup("Use <tools> and <think>Hm.</think> so.")).toBe("Use <tools> and so.")
   })
 
   test("a second closing tag retracts nothing", () => {
@@ -241,6 +271,9 @@ describe("a reply in chunks", () => {
     "é😀",
     "assistant",
     "analysisThe",
+    "assistantfinal",
+    " a ",
+    " {",
   ]
   const tags = removed.flatMap(([, reply]) => reply.match(/<[^<>]*>|\[[^\][]*\]|◁[^▷]*▷/gu) ?? [])
   const anyReply = fc.array(fc.constantFrom(...words, ...words, ...words, ...tags), { maxLength: 12 })

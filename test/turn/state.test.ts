@@ -259,3 +259,46 @@ describe("timings", () => {
     expect(finalTimings(state)).toEqual({ ...finalTimings(begin()), ...timings })
   })
 })
+
+test("thinking that was sent is no part of the reply, and its audio counts", () => {
+  const tenth: NewTurnEvent = { _tag: "Audio", bytes: new Uint8Array(1), ms: 100 }
+  const sent: ReadonlyArray<NewTurnEvent> = [
+    { _tag: "TextDelta", text: "Hm, so. " },
+    tenth,
+    { _tag: "SpokenTo", text: 8, ms: 100 },
+    { _tag: "TextDelta", text: "Right. " },
+    { _tag: "Retracted" },
+  ]
+  const before = fold(sent)
+  expect(before).toMatchObject({ reply: "", thinkingSent: 15, audioMs: 100 })
+  expect(heardReply(before, { playedMs: 100 })).toEqual({ text: "", ms: 100 })
+  expect(isHeard(before, { playedMs: 100 })).toBe(true)
+  const state = fold([
+    ...sent,
+    { _tag: "TextDelta", text: "Paris. Yes." },
+    tenth,
+    // One segment has the end of the thinking and the start of the reply.
+    { _tag: "SpokenTo", text: 22, ms: 200 },
+    tenth,
+    { _tag: "SpokenTo", text: 26, ms: 300 },
+  ])
+  expect(state.reply).toBe("Paris. Yes.")
+  expect(heardReply(state, { playedMs: 199 })).toEqual({ text: "", ms: 100 })
+  expect(heardReply(state, { playedMs: 200 })).toEqual({ text: "Paris.", ms: 200 })
+  expect(heardReply(state, { delivered: 99 })).toEqual({ text: "Paris. Yes.", ms: 300 })
+})
+
+test("a retraction of text that was not sent drops its audio", () => {
+  const output = { format: "mp3", streamsText: false, streaming: false } as const
+  const state = fold(
+    [
+      { _tag: "TextDelta", text: "Hm. " },
+      { _tag: "Audio", bytes: new Uint8Array(1), ms: 100 },
+      { _tag: "SpokenTo", text: 4, ms: 100 },
+      { _tag: "Retracted" },
+      { _tag: "TextDelta", text: "Paris." },
+    ],
+    begin(output),
+  )
+  expect(state).toMatchObject({ reply: "Paris.", thinkingSent: 0, audioMs: 0, spoken: [] })
+})

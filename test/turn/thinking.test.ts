@@ -2,6 +2,7 @@ import { describe, expect } from "bun:test"
 import { Cause, Effect, Exit, Fiber, Option, TestClock } from "effect"
 import { newItem } from "../../src/conversation/item.ts"
 import { newId, TurnId } from "../../src/schema.ts"
+import { heardText } from "../../src/turn/state.ts"
 import { effectTest } from "../support/effect.ts"
 import { converse, makeFakeTurns, requestOf, streamed, tenth, whole } from "../support/fake-turns.ts"
 
@@ -78,24 +79,44 @@ describe("a reply that begins with its thinking, whose opening tag is in the pro
     "goes on, where the client has already got some of it",
     Effect.gen(function* () {
       const fakes = yield* makeFakeTurns({ thinks: [openThinker] })
-      const { text, failure } = yield* take(fakes, streamed)
+      const { text, failure, turn } = yield* take(fakes, streamed)
       expect(failure).toBeUndefined()
       expect(text()).toBe(`${thinking} ${reply} Enjoy the day outside.`)
+      // The thinking is neither saved nor shown to the model again.
+      expect(fakes.saved[0]).toMatchObject({
+        state: "completed",
+        response: `${reply} Enjoy the day outside.`,
+      })
+      const state = turn.state()
+      expect(heardText(state, { playedMs: state.audioMs })).toBe(`${reply} Enjoy the day outside.`)
+      expect(heardText(state, { playedMs: 100 })).toBe("")
     }),
   )
 
   effectTest(
-    "no longer waits after a reply without thinking",
+    "still waits after a reply without thinking, and no longer after twenty",
     Effect.gen(function* () {
       const plain = { chunks: [{ text: "Plain and short. " }, { afterMs: 1000, text: "The end is here." }] }
-      const fakes = yield* makeFakeTurns({ thinks: [openThinker, plain, plain] })
-      yield* take(fakes)
+      const fakes = yield* makeFakeTurns({ thinks: [openThinker, plain, openThinker, plain] })
       const deltas = (events: ReadonlyArray<{ readonly _tag: string }>) =>
         events.filter(({ _tag }) => _tag === "TextDelta").length
+      yield* take(fakes)
       const held = yield* take(fakes, streamed)
       expect(held.text()).toBe("Plain and short. The end is here.")
       expect(deltas(held.events)).toBe(1)
+      expect((yield* take(fakes, streamed)).text()).toBe(`${reply} Enjoy the day outside.`)
+      for (let i = 0; i < 20; i++) expect(deltas((yield* take(fakes, streamed)).events)).toBe(1)
       expect(deltas((yield* take(fakes, streamed)).events)).toBe(2)
+    }),
+  )
+
+  effectTest(
+    "is known by its closing tag alone, also in the midst of a line",
+    Effect.gen(function* () {
+      const inLine = { chunks: [{ text: "I say that so </th" }, { text: "ink> in the end. " }] }
+      const fakes = yield* makeFakeTurns({ thinks: [openThinker, inLine] })
+      yield* take(fakes)
+      expect((yield* take(fakes, streamed)).text()).toBe("in the end. ")
     }),
   )
 })

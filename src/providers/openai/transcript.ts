@@ -1,4 +1,5 @@
 import { Option, Predicate, Schema } from "effect"
+import { isUnspaced } from "../../text/characters.ts"
 import { wrongAnswer } from "../errors.ts"
 import { reportedError } from "./errors.ts"
 
@@ -41,10 +42,8 @@ const placed = (whole: string, segments: ReadonlyArray<typeof Segment.Type>) => 
 /** Segments that begin with a space where the language has one, or that were all trimmed. */
 const separated = (segments: ReadonlyArray<typeof Segment.Type>): ReadonlyArray<Placed> => {
   const areTrimmed = segments.every(({ text }) => text === text.trim())
-  const isUnspaced =
-    /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]/u
   return segments.map((segment) => ({
-    text: areTrimmed && !isUnspaced.test(segment.text) ? ` ${segment.text}` : segment.text,
+    text: areTrimmed && !isUnspaced(segment.text) ? ` ${segment.text}` : segment.text,
     isSilent: isSilence(segment),
   }))
 }

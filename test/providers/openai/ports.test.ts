@@ -117,6 +117,8 @@ describe("generate", () => {
       ModelEvent.Text({ text: "Yes" }),
       ModelEvent.Text({ text: "." }),
       ModelEvent.Usage({ inputTokens: expect.any(Number), outputTokens: 3 }),
+      // The NUL.
+      ModelEvent.Removed({ characters: 1 }),
       ModelEvent.End({ reason: "stop" }),
     ])
     expect(upstream.calls("llm")[0]?.request).toEqual({
