@@ -1,4 +1,4 @@
-import { Option } from "effect"
+import { Option, Redacted } from "effect"
 import { type Pcm16k, sampleRate } from "../../audio/pcm.ts"
 import { wavHeader } from "../../audio/wav.ts"
 import type { GenerateOptions, Prompt, PromptMessage } from "../language-model.ts"
@@ -126,7 +126,10 @@ export const withSettings = (
   const isReplaced = ({ field }: Choice) => Object.hasOwn(extraBody, field)
   return [
     ...optionals.filter((choices) => !choices.some(isReplaced)),
-    ...Object.entries(extraBody).map(([name, value]) => [field(name, value)]),
+    // An operator may have put a secret there.
+    ...Object.entries(extraBody).map(([name, value]) => [
+      { ...field(name, value), lesson: { parameter: name, value: Redacted.make(value) } },
+    ]),
   ].map((choices) =>
     choices.filter(({ lesson, names }) => names.length === 0 || !omit.includes(lesson.parameter)),
   )

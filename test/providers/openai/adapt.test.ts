@@ -3,6 +3,8 @@ import { afterEach, describe, expect, test } from "bun:test"
 import { Cause, Effect, Exit, Option } from "effect"
 import { pcm16k } from "../../../src/audio/pcm.ts"
 import { makeSpeechOutput } from "../../../src/audio/speech-output.ts"
+import type { Lessons } from "../../../src/providers/lessons.ts"
+import { makeClient } from "../../../src/providers/openai/client.ts"
 import { generateWith } from "../../../src/providers/openai/language-model.ts"
 import { speakWith } from "../../../src/providers/openai/synthesizer.ts"
 import { transcribeWith } from "../../../src/providers/openai/transcriber.ts"
@@ -16,7 +18,8 @@ import {
   startDialect,
   transcript,
 } from "../../support/dialects/server.ts"
-import { clientOf } from "../../support/openai-client.ts"
+import { clientOf, serverSettings, withLessons } from "../../support/openai-client.ts"
+import { until } from "../../support/turns.ts"
 
 let server: DialectServer | undefined
 afterEach(() => server?.stop())
@@ -24,10 +27,18 @@ afterEach(() => server?.stop())
 const routes = { llm: "/v1/chat/completions", stt: "/v1/audio/transcriptions", tts: "/v1/audio/speech" }
 
 /** A server that refuses as told, and the three stages with one client. */
-const start = (refuse: (asked: Asked) => Said | undefined, settings: Parameters<typeof clientOf>[1] = {}) => {
+const start = (
+  refuse: (asked: Asked) => Said | undefined,
+  settings: Parameters<typeof clientOf>[1] = {},
+  lessons?: Lessons["Type"],
+) => {
   const started = startDialect({ routes, refuse })
   server = started
-  const client = clientOf(`${started.origin}/v1`, settings)
+  const baseUrl = `${started.origin}/v1`
+  const client =
+    lessons === undefined
+      ? clientOf(baseUrl, settings)
+      : makeClient(serverSettings(baseUrl, settings), lessons)
   const turnId = newId(TurnId)
   const history = [
     { role: "user", content: "My name is Ada." },
@@ -249,6 +260,29 @@ describe("a refusal", () => {
     expect(fields()[1]).toBe(`${all} top_k`)
   })
 })
+
+test("the log has the name alone of a refused field of the configuration", () =>
+  withLessons(async (lessons, events) => {
+    const extraBody = { api_key: "sk-very-secret", options: { token: "sk-very-secret" } }
+    const { generate, fields } = start(
+      ({ fields }) => {
+        const name = ["api_key", "options"].find((each) => each in fields)
+        return name === undefined ? undefined : { status: 400, body: `Unknown parameter: ${name}` }
+      },
+      { extraBody },
+      lessons,
+    )
+    expect(await generate()).toEqual(Exit.succeed(reply))
+    expect(fields().at(-1)).toBe(all)
+    await until(() => events.length === 2, "two lines")
+    expect(events).toEqual(
+      ["api_key", "options"].map(
+        (parameter) => `provider.lesson_learned ${JSON.stringify({ model: "m", parameter, stage: "llm" })}`,
+      ),
+    )
+    await generate()
+    expect(fields()).toHaveLength(4)
+  }))
 
 test("a server that requires what it refused before gets it again", async () => {
   let isUpgraded = false
