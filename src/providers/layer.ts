@@ -1,4 +1,4 @@
-import { Context, Effect, Layer } from "effect"
+import { Context, Duration, Effect, Layer } from "effect"
 import { type ServerSettings, Settings } from "../config.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { Stage } from "../schema.ts"
@@ -21,10 +21,10 @@ type Speak = Synthesizer["Type"]["speak"]
 
 const makeTranscriber = ({ attempt, ...state }: Servers<Transcribe>): Transcriber["Type"] => ({
   transcribe: Effect.fn("Transcriber.transcribe")((speech, options) =>
-    attempt(options, (transcribe, its) =>
+    attempt(options, (transcribe, its, _, onLife) =>
       Effect.suspend(() => {
         options.onRequest?.()
-        return transcribe(speech, its)
+        return transcribe(speech, { ...its, onLife })
       }),
     ).pipe(
       Effect.retry(retryPolicy()),
@@ -49,11 +49,11 @@ const makeLanguageModel = ({ attempt, ...state }: Servers<Generate>): LanguageMo
 
 const makeSynthesizer = ({ attempt, ...state }: Servers<Speak>): Synthesizer["Type"] => ({
   speak: Effect.fn("Synthesizer.speak")((text, options, open) =>
-    attempt(options, (speak, its, onProgress) =>
+    attempt(options, (speak, its, onProgress, onLife) =>
       Effect.suspend(() => {
         options.onRequest?.(text)
         // A cut at a place without words may split a surrogate pair.
-        return speak(text.toWellFormed(), its, () => {
+        return speak(text.toWellFormed(), { ...its, onLife }, () => {
           const take = open()
           return (audio) => {
             const isPlayable = take(audio)
@@ -110,7 +110,8 @@ export const layer = Layer.scopedContext(
                 timeout: own.timeouts[stage],
               }))
             : Effect.succeed({ call: openai(makeClient(server, lessons)) }),
-        stage === "llm" ? settings.llmThinkingTimeout : undefined,
+        // Elsewhere the only signs of life are refusals, of which there are few.
+        stage === "llm" ? settings.llmThinkingTimeout : Duration.infinity,
       )
     const transcribe = yield* servers(
       "stt",

@@ -30,6 +30,8 @@ export interface ServerLessons {
   readonly refuses: (parameter: string, value: unknown) => boolean
   /** Keeps the lesson. Logs and saves it in the background: a database that fails does not harm the request. */
   readonly learn: (lesson: Lesson) => void
+  /** Logs a change that holds for one request. It is not kept. */
+  readonly noteOnce: (lesson: Lesson) => void
   /** Ends the lesson, because the server requires what it leaves out. */
   readonly forget: (parameter: string, value: unknown) => void
 }
@@ -119,8 +121,8 @@ export const storedLessons = Effect.gen(function* () {
   )
 })
 
-const logLearned = (row: Row) =>
-  Effect.logInfo("provider.lesson_learned").pipe(
+const logChange = (event: "provider.lesson_learned" | "provider.request_adapted", row: Row) =>
+  Effect.logInfo(event).pipe(
     Effect.annotateLogs({ ...loggedFields(row), instead: Option.getOrUndefined(row.instead) }),
   )
 
@@ -155,7 +157,13 @@ const make = Effect.fnUntraced(function* (stored: ReadonlyArray<typeof StoredRow
           if (refuses(parameter, value)) return
           const row = { ...keyFor(parameter, value), instead }
           known.set(keyOf(row), now() + Duration.toMillis(lifetime))
-          Queue.unsafeOffer(due, Effect.zipRight(logLearned(row), store.save(row)))
+          Queue.unsafeOffer(due, Effect.zipRight(logChange("provider.lesson_learned", row), store.save(row)))
+        },
+        noteOnce: ({ parameter, value, instead }) => {
+          Queue.unsafeOffer(
+            due,
+            logChange("provider.request_adapted", { ...keyFor(parameter, value), instead }),
+          )
         },
         forget: (parameter, value) => {
           const key = keyFor(parameter, value)

@@ -13,6 +13,8 @@ export interface SpeakOptions {
   readonly output: SpeechOutput
   /** Called with the text of each request to a server: the request to the fallback is paid for too. */
   readonly onRequest?: (text: string) => void
+  /** Called for a sign of life before the answer: the server refused a field, and is asked without it. */
+  readonly onLife?: () => void
 }
 
 /**

@@ -27,7 +27,7 @@ const formatsFor: Readonly<Record<SpokenFormat, ReadonlyArray<RequestedFormat>>>
 /** Of a format that they don't take, servers name the field, its value, or only that it is a format. */
 const formatField = (format: RequestedFormat): Choice => {
   const field = wordField("response_format", format)
-  return { ...field, names: [...field.names, /format/i] }
+  return { ...field, names: [...field.names, /\bformats?\b/] }
 }
 
 const formatFields = ({ format }: SpeakSettings, wanted: SpokenFormat) =>
@@ -36,22 +36,28 @@ const formatFields = ({ format }: SpeakSettings, wanted: SpokenFormat) =>
 /** Asks for the format of the reply, or for one that the server takes. Whatever arrives is converted. */
 export const speakWith =
   (client: OpenAiClient, settings: SpeakSettings): Synthesizer["Type"]["speak"] =>
-  (text, { model, voice, output }, open) =>
+  (text, { model, voice, output, onLife }, open) =>
     Effect.suspend(() => {
       const take = open()
       let reader: SpeechReader | undefined
       const request = async (signal: AbortSignal) => {
         let requested: RequestedFormat | undefined
         const optionals = [[wordField("voice", voice)], formatFields(settings, output.format)]
-        const answer = await client.adapted("tts", model, optionals, (fields) => {
-          requested = requestableFormats.find((each) => each === fields.response_format)
-          return client.sdk.post<Response>("/audio/speech", {
-            body: { model, input: text, ...fields },
-            headers: { accept: "application/octet-stream" },
-            __binaryResponse: true,
-            signal,
-          })
-        })
+        const answer = await client.adapted(
+          "tts",
+          model,
+          optionals,
+          (fields) => {
+            requested = requestableFormats.find((each) => each === fields.response_format)
+            return client.sdk.post<Response>("/audio/speech", {
+              body: { model, input: text, ...fields },
+              headers: { accept: "application/octet-stream" },
+              __binaryResponse: true,
+              signal,
+            })
+          },
+          onLife,
+        )
         if (answer.body === null) throw wrongAnswer("tts", "no audio in it")
         const type = parseMediaType(answer.headers.get("content-type"))
         reader = makeSpeechReader({ type, requested }, output, settings.startConversion, take)
