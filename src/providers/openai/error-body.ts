@@ -98,8 +98,11 @@ const collected = (parts: ReadonlyArray<ErrorBody>) => ({
   words: parts.flatMap(({ words }) => words),
 })
 
-const firstWithMessage = (parts: ReadonlyArray<ErrorBody>) =>
-  parts.find(({ message }) => message !== undefined) ?? nothing
+/** The first part with a sentence. Without any, the first with a name or a status. */
+const foremost = (parts: ReadonlyArray<ErrorBody>) =>
+  parts.find(({ message }) => message !== undefined) ??
+  parts.find(({ details, status }) => status !== undefined || Object.keys(details).length > 0) ??
+  nothing
 
 /** `name`: of the last field above `body` that is not of the envelope; "" without one. */
 const read = (body: unknown, name: string, depth: number): ErrorBody => {
@@ -107,7 +110,7 @@ const read = (body: unknown, name: string, depth: number): ErrorBody => {
   if (typeof body === "string") return readText(body, name, depth)
   if (Array.isArray(body)) {
     const parts = body.map((part) => read(part, name, depth + 1))
-    return { ...firstWithMessage(parts), ...collected(parts) }
+    return { ...foremost(parts), ...collected(parts) }
   }
   if (!Predicate.isRecord(body)) return nothing
   const parts = new Map(
@@ -115,7 +118,7 @@ const read = (body: unknown, name: string, depth: number): ErrorBody => {
       .filter(([field]) => !ECHOES.has(field))
       .map(([field, value]) => [field, read(value, ENVELOPE.has(field) ? name : field, depth + 1)]),
   )
-  const inner = firstWithMessage(MESSAGE_FIELDS.flatMap((field) => parts.get(field) ?? []))
+  const inner = foremost(MESSAGE_FIELDS.flatMap((field) => parts.get(field) ?? []))
   const { pointers, words } = collected([...parts.values()])
   const path = pathOf(body.loc)
   const code = nameOf(body.code)

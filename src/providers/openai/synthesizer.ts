@@ -65,7 +65,7 @@ export const speakWith =
       }
       return readEach(request, (chunk: Uint8Array) => reader?.write(chunk), toProviderError("tts")).pipe(
         Effect.zipRight(Effect.promise(async () => reader?.end())),
-        Effect.flatMap((problem) => (problem === undefined ? Effect.void : wrongAnswer("tts", problem))),
+        Effect.flatMap((problem) => (problem === undefined ? Effect.void : Effect.fail(problem))),
         Effect.ensuring(Effect.promise(async () => reader?.kill())),
       )
     })
