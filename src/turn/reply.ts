@@ -2,7 +2,7 @@ import { Deferred, Effect, Mailbox, Stream } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import { promptTokens } from "../agent/prompt.ts"
 import type { ProviderError } from "../providers/errors.ts"
-import type { LanguageModel, Prompt } from "../providers/language-model.ts"
+import type { EndReason, LanguageModel, Prompt } from "../providers/language-model.ts"
 import { retryPolicy } from "../providers/retry.ts"
 import type { Synthesizer } from "../providers/synthesizer.ts"
 import { estimateTokens } from "../providers/tokens.ts"
@@ -26,8 +26,8 @@ interface ReplyContext {
   readonly log: TurnLog
 }
 
-/** Logs the end of the `llm` or `tts` stage, with the time to its first token or byte. */
-const logStage = (stage: "llm" | "tts", { log }: ReplyContext, ok: boolean) =>
+/** Logs the end of the `llm` or `tts` stage, with the time to its first token or byte. `reason`: why the model ended. */
+const logStage = (stage: "llm" | "tts", { log }: ReplyContext, ok: boolean, reason?: EndReason) =>
   Effect.suspend(() => {
     const { stages, firstTokenAt, firstSpeechAt, usage } = log.state()
     const startedAt = stages[stage]?.startedAt
@@ -35,7 +35,7 @@ const logStage = (stage: "llm" | "tts", { log }: ReplyContext, ok: boolean) =>
     const since = (at: typeof firstTokenAt) => (at._tag === "Some" ? at.value - startedAt : undefined)
     const first =
       stage === "llm"
-        ? { ttftMs: since(firstTokenAt) }
+        ? { ttftMs: since(firstTokenAt), reason }
         : { ttfbMs: since(firstSpeechAt), charactersSpoken: usage.charactersSpoken }
     return Effect.annotateLogs(Effect.logInfo("turn.stage"), {
       stage,
@@ -57,6 +57,7 @@ const generate = ({ model }: Ports, context: ReplyContext, { onText, onRetract }
     const { turnId, agent, prompt, log } = context
     let written = ""
     let hasBegun = false
+    let reason: EndReason | undefined
     let counted: { readonly inputTokens: number; readonly outputTokens: number } | undefined
     log.push({ _tag: "StageStarted", stage: "llm" })
     return model
@@ -64,6 +65,7 @@ const generate = ({ model }: Ports, context: ReplyContext, { onText, onRetract }
         // A server that only keeps the connection open charges nothing.
         hasBegun ||= event._tag !== "Alive" || event.isThinking
         if (event._tag === "Usage") counted = event
+        if (event._tag === "End") reason = event.reason
         if (event._tag === "Retract") onRetract()
         if (event._tag !== "Text") return
         written += event.text
@@ -79,7 +81,7 @@ const generate = ({ model }: Ports, context: ReplyContext, { onText, onRetract }
           if (hasBegun) log.push({ _tag: "Used", usage: { inputTokens, outputTokens } })
           const ok = _tag === "Success"
           log.push({ _tag: "StageEnded", stage: "llm", ok })
-          return logStage("llm", context, ok)
+          return logStage("llm", context, ok, reason)
         }),
       )
   })
