@@ -412,12 +412,22 @@ test("all errors are reported at once, each once, without secrets", () => {
     OPENAI_API_KEY: "hush hush",
     STT_API_KEY: "hush hush",
     TTS_BASE_URL: "voice:hush@tts.example",
+    LLM_EXTRA_BODY: '{"api_key":"hush",}',
+    TTS_EXTRA_BODY: '{"input":"hush"}',
     NODE_ENV: "prod\nforged",
   })
   expect(said).not.toContain("hush")
   expect(said).not.toContain("\n")
-  expect(said.length).toBeLessThan(800)
-  const named = ["PORT", "OPENAI_API_KEY", "STT_API_KEY", "TTS_BASE_URL", "NODE_ENV"]
+  expect(said.length).toBeLessThan(1000)
+  const named = [
+    "PORT",
+    "OPENAI_API_KEY",
+    "STT_API_KEY",
+    "TTS_BASE_URL",
+    "LLM_EXTRA_BODY",
+    "TTS_EXTRA_BODY",
+    "NODE_ENV",
+  ]
   for (const name of named) expect(said.split(`${name} must be `)).toHaveLength(2)
 })
 

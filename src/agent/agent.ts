@@ -10,7 +10,7 @@ export interface Agent {
     readonly model: string
     /** ISO 639-1. None: the recognizer detects the language. */
     readonly language: Option.Option<string>
-    /** A recording with no 30 ms above this level is rejected as silent, in dB below full scale; 0 disables the check. */
+    /** A recording with no 60 ms above this level is rejected as silent, in dB below full scale; 0 disables the check. */
     readonly silenceDbfs: number
     readonly maxSeconds: number
   }

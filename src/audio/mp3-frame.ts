@@ -70,7 +70,7 @@ export const reservoirBytes = (data: Uint8Array, at: number, frame: Mp3Frame): n
  * Silences the frame at `at`, in place. With side information of zeros it uses no earlier bytes and decodes to silence;
  * its main data stays for the frames after it. Removes the checksum.
  */
-export const silence = (data: Uint8Array, at: number, frame: Mp3Frame): void => {
+export const silenceFrame = (data: Uint8Array, at: number, frame: Mp3Frame): void => {
   data[at + 1] = (data[at + 1] ?? 0) | 1
   data.fill(0, at + HEADER_BYTES, at + frame.sideInfoAt + frame.sideInfoBytes)
 }

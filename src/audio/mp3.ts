@@ -7,7 +7,7 @@ import {
   mainDataBytes,
   reservoirBytes,
   sameFormat,
-  silence,
+  silenceFrame,
   tagAt,
 } from "./mp3-frame.ts"
 
@@ -52,7 +52,7 @@ export const makeMp3Joiner = () => {
     if (isIndexFrame(data, at, frame)) return false
     stream ??= frame
     if (!sameFormat(frame, stream)) return false
-    if (reservoirBytes(data, at, frame) > reservoir) silence(data, at, frame)
+    if (reservoirBytes(data, at, frame) > reservoir) silenceFrame(data, at, frame)
     reservoir = Math.min(RESERVOIR_MAX, reservoir + mainDataBytes(frame))
     return true
   }

@@ -12,5 +12,5 @@ const mp3Frame = (): Uint8Array => {
 }
 
 /** About 0.2 s of silence at 24 kHz mono: 216 ms as MP3, 200 ms as samples. */
-export const silence = (format: SpokenFormat): Uint8Array =>
+export const shortSilence = (format: SpokenFormat): Uint8Array =>
   format === "mp3" ? Buffer.concat(Array.from({ length: 9 }, mp3Frame)) : new Uint8Array(9600)

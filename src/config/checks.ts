@@ -166,6 +166,7 @@ export const jsonObject = (...reserved: ReadonlyArray<string>): Check<Readonly<R
       (fields) => !reserved.some((name) => Object.hasOwn(fields, name)),
     ),
   mustBe: `a JSON object without the fields ${reserved.join(", ")}`,
+  isSecret: true,
 })
 
 const header = (text: string): Option.Option<readonly [string, string]> => {

@@ -1,5 +1,5 @@
 import { Chunk, Effect, Option, type Scope, Stream } from "effect"
-import { silence } from "../audio/quiet.ts"
+import { shortSilence } from "../audio/quiet.ts"
 import type { SpokenFormat } from "../audio/speech-joiner.ts"
 import { wavHeader } from "../audio/wav.ts"
 import { TurnCancelled } from "../conversation/stored-turn.ts"
@@ -80,7 +80,7 @@ const asAudio =
         },
         body: Stream.concat(
           Stream.make(start),
-          isSpoken ? Stream.filterMap(rest, audioOf) : Stream.make(silence(format)),
+          isSpoken ? Stream.filterMap(rest, audioOf) : Stream.make(shortSilence(format)),
         ),
       }
     })

@@ -28,8 +28,8 @@ interface UploadRequest {
 }
 
 /**
- * Streams the form's part `audio` to a file, whatever its file name and type, in a folder that the scope removes. A body that is too large, or finds no disk
- * space, is not read to its end.
+ * Streams the form's part `audio` to a file, whatever its file name and type, in a folder that the scope removes. A body
+ * that is too large, or finds no disk space, is not read to its end.
  */
 export const receiveUpload = Effect.fn("receiveUpload")(function* (
   { request, userId }: UploadRequest,

@@ -51,7 +51,8 @@ type Generate = (
   on: (event: ModelEvent) => void,
 ) => Effect.Effect<void, ProviderError>
 
-type EndReason = Extract<ModelEvent, { readonly _tag: "End" }>["reason"]
+/** Why a whole answer ended. `length`: at the limit of tokens. `filtered`: a filter of contents cut it. */
+export type EndReason = Extract<ModelEvent, { readonly _tag: "End" }>["reason"]
 
 /** The error of an answer without text. A reply that thinking used up, or that a filter took, would end the same again. */
 const withoutText = (reason: EndReason, hasThought: boolean): ProviderError => {

@@ -1,4 +1,4 @@
-import { Context, Effect, Layer } from "effect"
+import { Context, Duration, Effect, Layer } from "effect"
 import { type ServerSettings, Settings } from "../config.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { libraryOf } from "../models/store.ts"
@@ -22,10 +22,10 @@ type Speak = Synthesizer["Type"]["speak"]
 
 const makeTranscriber = ({ attempt, ...state }: Servers<Transcribe>): Transcriber["Type"] => ({
   transcribe: Effect.fn("Transcriber.transcribe")((speech, options) =>
-    attempt(options, (transcribe, its, onProgress) =>
+    attempt(options, (transcribe, its, onProgress, onLife) =>
       Effect.suspend(() => {
         options.onRequest?.()
-        return transcribe(speech, its, onProgress)
+        return transcribe(speech, { ...its, onLife }, onProgress)
       }),
     ).pipe(
       Effect.retry(retryPolicy()),
@@ -50,7 +50,7 @@ const makeLanguageModel = ({ attempt, ...state }: Servers<Generate>): LanguageMo
 
 const makeSynthesizer = ({ attempt, ...state }: Servers<Speak>): Synthesizer["Type"] => ({
   speak: Effect.fn("Synthesizer.speak")((text, options, open) =>
-    attempt(options, (speak, its, onProgress, _, onPause) =>
+    attempt(options, (speak, its, onProgress, onLife, onPause) =>
       Effect.suspend(() => {
         options.onRequest?.(text)
         const conversionSlot = Effect.sync(() => onPause(true)).pipe(
@@ -58,7 +58,7 @@ const makeSynthesizer = ({ attempt, ...state }: Servers<Speak>): Synthesizer["Ty
           Effect.ensuring(Effect.sync(() => onPause(false))),
         )
         // A cut at a place without words may split a surrogate pair.
-        return speak(text.toWellFormed(), { ...its, conversionSlot }, () => {
+        return speak(text.toWellFormed(), { ...its, conversionSlot, onLife }, () => {
           const take = open()
           return (audio) => {
             const isPlayable = take(audio)
@@ -120,7 +120,8 @@ export const layer = Layer.scopedContext(
                 timeout: own.timeouts[stage],
               }))
             : Effect.succeed({ call: openai(makeClient(server, lessons)) }),
-        stage === "llm" ? settings.llmThinkingTimeout : undefined,
+        // Elsewhere the only signs of life are refusals, of which there are few.
+        stage === "llm" ? settings.llmThinkingTimeout : Duration.infinity,
       )
     const transcribe = yield* servers(
       "stt",

@@ -1,7 +1,8 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import { type Cause, Context, Duration, Effect, Layer, Option, Queue, Schema } from "effect"
+import { type Cause, Context, Duration, Effect, Layer, Option, Queue, Redacted, Schema } from "effect"
 import { query } from "../db/postgres.ts"
 import { findAll } from "../db/rows.ts"
+import { sha256 } from "../hash.ts"
 import { Stage } from "../schema.ts"
 
 /** One server, as it is asked for one model. */
@@ -14,7 +15,10 @@ interface Subject {
 /** What a server refused in a request. */
 export interface Lesson {
   readonly parameter: string
-  /** The refused value. A JSON value: `"pcm"` may be refused, and `"mp3"` accepted. */
+  /**
+   * The refused value. A JSON value: `"pcm"` may be refused, and `"mp3"` accepted. Of a `Redacted` value only a hash is
+   * kept, and the log has none of it.
+   */
   readonly value: unknown
   /** What the server accepted in its place: the other name, or the other value. None: it accepted the request without. */
   readonly instead: Option.Option<string>
@@ -26,6 +30,8 @@ export interface ServerLessons {
   readonly refuses: (parameter: string, value: unknown) => boolean
   /** Keeps the lesson. Logs and saves it in the background: a database that fails does not harm the request. */
   readonly learn: (lesson: Lesson) => void
+  /** Logs a change that holds for one request. It is not kept. */
+  readonly noteOnce: (lesson: Lesson) => void
   /** Ends the lesson, because the server requires what it leaves out. */
   readonly forget: (parameter: string, value: unknown) => void
 }
@@ -52,7 +58,22 @@ const StoredRow = Schema.Struct({
   ageMs: Schema.Number,
 })
 
-const textOf = (value: unknown) => (JSON.stringify(value) ?? "null").slice(0, maxValueLength)
+const jsonOf = (value: unknown) => JSON.stringify(value) ?? "null"
+
+/** No JSON value begins like this. */
+const hashPrefix = "sha256:"
+
+const textOf = (value: unknown) =>
+  Redacted.isRedacted(value)
+    ? `${hashPrefix}${sha256(jsonOf(Redacted.value(value)), "hex")}`
+    : jsonOf(value).slice(0, maxValueLength)
+
+const loggedFields = ({ stage, model, parameter, value }: Key) => ({
+  stage,
+  model,
+  parameter,
+  ...(value.startsWith(hashPrefix) ? {} : { value }),
+})
 
 /** For people: "max_completion_tokens instead of max_tokens", "no temperature". */
 const describe = ({ parameter, value, instead }: typeof StoredRow.Type) => {
@@ -100,13 +121,13 @@ export const storedLessons = Effect.gen(function* () {
   )
 })
 
-const logLearned = ({ stage, model, parameter, value, instead }: Row) =>
-  Effect.logInfo("provider.lesson_learned").pipe(
-    Effect.annotateLogs({ stage, model, parameter, value, instead: Option.getOrUndefined(instead) }),
+const logChange = (event: "provider.lesson_learned" | "provider.request_adapted", row: Row) =>
+  Effect.logInfo(event).pipe(
+    Effect.annotateLogs({ ...loggedFields(row), instead: Option.getOrUndefined(row.instead) }),
   )
 
-const logForgotten = ({ stage, model, parameter, value }: Key) =>
-  Effect.logInfo("provider.lesson_forgotten").pipe(Effect.annotateLogs({ stage, model, parameter, value }))
+const logForgotten = (key: Key) =>
+  Effect.logInfo("provider.lesson_forgotten").pipe(Effect.annotateLogs(loggedFields(key)))
 
 const make = Effect.fnUntraced(function* (stored: ReadonlyArray<typeof StoredRow.Type>, store: Store) {
   const clock = yield* Effect.clock
@@ -136,7 +157,13 @@ const make = Effect.fnUntraced(function* (stored: ReadonlyArray<typeof StoredRow
           if (refuses(parameter, value)) return
           const row = { ...keyFor(parameter, value), instead }
           known.set(keyOf(row), now() + Duration.toMillis(lifetime))
-          Queue.unsafeOffer(due, Effect.zipRight(logLearned(row), store.save(row)))
+          Queue.unsafeOffer(due, Effect.zipRight(logChange("provider.lesson_learned", row), store.save(row)))
+        },
+        noteOnce: ({ parameter, value, instead }) => {
+          Queue.unsafeOffer(
+            due,
+            logChange("provider.request_adapted", { ...keyFor(parameter, value), instead }),
+          )
         },
         forget: (parameter, value) => {
           const key = keyFor(parameter, value)

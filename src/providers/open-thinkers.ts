@@ -17,9 +17,11 @@ const plainReplies = 20
 /** As the other lessons say it: the server sends "no text_before </think>". */
 const lesson = { parameter: "text_before", value: "</think>", instead: Option.none() }
 
+type KeptLessons = Pick<ServerLessons, "refuses" | "learn" | "forget">
+
 const inMemory = () => {
   const models = new Set<string>()
-  return (model: string): ServerLessons => ({
+  return (model: string): KeptLessons => ({
     refuses: () => models.has(model),
     learn: () => models.add(model),
     forget: () => models.delete(model),
@@ -27,7 +29,7 @@ const inMemory = () => {
 }
 
 /** Keeps what it learns as a lesson of the server and model. Without `lessonsOf`, as long as the process. */
-export const makeOpenThinkers = (lessonsOf: (model: string) => ServerLessons = inMemory()): OpenThinkers => {
+export const makeOpenThinkers = (lessonsOf: (model: string) => KeptLessons = inMemory()): OpenThinkers => {
   /** Replies without thinking since the last one with it. */
   const plain = new Map<string, number>()
   return {

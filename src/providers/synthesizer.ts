@@ -18,6 +18,8 @@ export interface SpeakOptions {
   readonly conversionSlot?: Effect.Effect<void, never, Scope.Scope>
   /** Called with the text of each request to a server: the request to the fallback is paid for too. */
   readonly onRequest?: (text: string) => void
+  /** Called for a sign of life before the answer: the server refused a field, and is asked without it. */
+  readonly onLife?: () => void
 }
 
 /**

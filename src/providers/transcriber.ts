@@ -17,6 +17,8 @@ export interface TranscribeOptions {
   readonly language: Option.Option<string>
   /** Called for each request to a server: retries and those to the fallback are paid for too. */
   readonly onRequest?: () => void
+  /** Called for a sign of life before the answer: the server refused a field, and is asked without it. */
+  readonly onLife?: () => void
 }
 
 /**

@@ -2,7 +2,7 @@ import { Deferred, Effect, Mailbox, type Scope, Stream } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import { promptTokens } from "../agent/prompt.ts"
 import type { ProviderError } from "../providers/errors.ts"
-import type { LanguageModel, Prompt } from "../providers/language-model.ts"
+import type { EndReason, LanguageModel, Prompt } from "../providers/language-model.ts"
 import { retryPolicy } from "../providers/retry.ts"
 import type { Synthesizer } from "../providers/synthesizer.ts"
 import { estimateTokens } from "../providers/tokens.ts"
@@ -31,9 +31,14 @@ interface ReplyContext {
 
 /**
  * Logs the end of the `llm` or `tts` stage, with the time to its first token or byte. `charactersRemoved`: how much thinking
- * and markup the model wrote into its text.
+ * and markup the model wrote into its text. `reason`: why the model ended.
  */
-const logStage = (stage: "llm" | "tts", { log }: ReplyContext, ok: boolean, charactersRemoved?: number) =>
+const logStage = (
+  stage: "llm" | "tts",
+  { log }: ReplyContext,
+  ok: boolean,
+  model: { readonly charactersRemoved?: number; readonly reason?: EndReason | undefined } = {},
+) =>
   Effect.suspend(() => {
     const { stages, firstTokenAt, firstSpeechAt, usage } = log.state()
     const startedAt = stages[stage]?.startedAt
@@ -41,7 +46,7 @@ const logStage = (stage: "llm" | "tts", { log }: ReplyContext, ok: boolean, char
     const since = (at: typeof firstTokenAt) => (at._tag === "Some" ? at.value - startedAt : undefined)
     const first =
       stage === "llm"
-        ? { ttftMs: since(firstTokenAt), charactersRemoved }
+        ? { ttftMs: since(firstTokenAt), ...model }
         : { ttfbMs: since(firstSpeechAt), charactersSpoken: usage.charactersSpoken }
     return Effect.annotateLogs(Effect.logInfo("turn.stage"), {
       stage,
@@ -64,6 +69,7 @@ const generate = ({ model }: Ports, context: ReplyContext, { onText, onRetract }
     let written = ""
     let hasBegun = false
     let removed = 0
+    let reason: EndReason | undefined
     let counted: { readonly inputTokens: number; readonly outputTokens: number } | undefined
     log.push({ _tag: "StageStarted", stage: "llm" })
     return model
@@ -72,6 +78,7 @@ const generate = ({ model }: Ports, context: ReplyContext, { onText, onRetract }
         hasBegun ||= event._tag !== "Alive" || event.isThinking
         if (event._tag === "Usage") counted = event
         if (event._tag === "Removed") removed = event.characters
+        if (event._tag === "End") reason = event.reason
         if (event._tag === "Retract") onRetract()
         if (event._tag !== "Text") return
         written += event.text
@@ -87,7 +94,7 @@ const generate = ({ model }: Ports, context: ReplyContext, { onText, onRetract }
           if (hasBegun) log.push({ _tag: "Used", usage: { inputTokens, outputTokens } })
           const ok = _tag === "Success"
           log.push({ _tag: "StageEnded", stage: "llm", ok })
-          return logStage("llm", context, ok, removed)
+          return logStage("llm", context, ok, { charactersRemoved: removed, reason })
         }),
       )
   })

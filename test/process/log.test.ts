@@ -107,6 +107,15 @@ describe("the lines of a turn", () => {
     expect(JSON.stringify(log)).not.toContain("hush")
   })
 
+  test.each([
+    ["length", "length"],
+    ["content_filter", "filtered"],
+    ["stop", "stop"],
+  ])("the llm stage has the reason of its end: %s", async (finishReason, reason) => {
+    const { log } = await takeTurn({ llm: [{ ...well.llm, finishReason }] })
+    expect(pick(log, "turn.stage").find(({ stage }) => stage === "llm")).toMatchObject({ ok: true, reason })
+  })
+
   test("one per stage, one for the turn, one for the request", async () => {
     const { status, log } = await takeTurn()
     expect(status).toBe(200)
@@ -116,7 +125,7 @@ describe("the lines of a turn", () => {
     const stage = { ...common, event: "turn.stage", ms, ok: true }
     const byName = (a: LogRecord, b: LogRecord) => `${a.stage}`.localeCompare(`${b.stage}`)
     expect(pick(log, "turn.stage").toSorted(byName)).toEqual([
-      { ...stage, stage: "llm", ttftMs: ms, charactersRemoved: 0 },
+      { ...stage, stage: "llm", ttftMs: ms, charactersRemoved: 0, reason: "stop" },
       { ...stage, stage: "persist" },
       { ...stage, stage: "stt" },
       { ...stage, stage: "transcode" },

@@ -1,10 +1,10 @@
 /** What a server refused is kept for 30 days, across restarts, per server, model and value. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test"
 import * as BunContext from "@effect/platform-bun/BunContext"
-import { ConfigProvider, Effect, Layer, Logger, Option, TestClock } from "effect"
+import { ConfigProvider, Effect, Layer, Logger, Option, Redacted, TestClock } from "effect"
 import { Settings } from "../../src/config.ts"
 import * as Postgres from "../../src/db/postgres.ts"
-import { Lessons } from "../../src/providers/lessons.ts"
+import { describeLessons, Lessons } from "../../src/providers/lessons.ts"
 import { makeOpenThinkers } from "../../src/providers/open-thinkers.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
@@ -138,6 +138,33 @@ describe("in the database", () => {
       await until(async () => (await rows()).length === 0, "no row")
     })
   })
+
+  const secrets = ["sk-very-secret", { nested: ["sk-very-secret"] }, 4711, null, "sk-very-secret".repeat(50)]
+  test.each(secrets.map((value) => ({ value })))(
+    "a redacted value is kept as a hash: %j",
+    async ({ value }) => {
+      const secret = () => Redacted.make(value)
+      const events = await live(async ({ of }) => {
+        of(subject).learn({ parameter: "api_key", value: secret(), instead: Option.none() })
+        of(subject).learn({ parameter: "other", value: secret(), instead: Option.none() })
+        of(subject).forget("other", secret())
+        await until(async () => JSON.stringify(await rows()).includes("api_key"), "a row")
+      })
+      const kept = JSON.stringify([events, await rows()])
+      expect(kept).not.toContain("very-secret")
+      expect(kept).not.toContain("4711")
+      expect(events[0]).toBe('provider.lesson_learned {"model":"m","parameter":"api_key","stage":"llm"}')
+      await live(async ({ of }) => {
+        expect(of(subject).refuses("api_key", secret())).toBe(true)
+        expect(of(subject).refuses("api_key", Redacted.make("another"))).toBe(false)
+      })
+      const row = { stage: "llm", server: "https://ai.example/v1", model: "m", parameter: "api_key" } as const
+      const [stored] = await database.sql`select value from provider_lessons where parameter = 'api_key'`
+      expect(describeLessons([{ ...row, value: stored.value, instead: null, ageMs: 0 }], subject)).toBe(
+        "no api_key",
+      )
+    },
+  )
 
   test("a forgotten lesson is forgotten for good, and logged once", async () => {
     const events = await live(async ({ of }) => {

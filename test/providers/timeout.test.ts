@@ -18,13 +18,14 @@ const stream = (
   pauses: ReadonlyArray<number>,
   useless: ReadonlyArray<number> = [],
   alive: ReadonlyArray<number> = [],
+  maxThinking = thinkingTimeout,
 ) =>
   Effect.gen(function* () {
     const state = { progress: 0, isInterrupted: false }
     const limited = withTimeout(
       "llm",
       timeout,
-      thinkingTimeout,
+      maxThinking,
     )((onProgress, onLife) =>
       Effect.gen(function* () {
         for (const [index, pause] of pauses.entries()) {
@@ -54,6 +55,19 @@ const stream = (
   })
 
 describe("the time-out of an attempt", () => {
+  effectTest(
+    "is renewed by every sign of life where these have no limit",
+    Effect.gen(function* () {
+      const refusals = [70, 70, 70, 70, 70]
+      const { fiber } = yield* stream([...refusals, 70], [], [0, 1, 2, 3, 4], Duration.infinity)
+      yield* TestClock.adjust("420 millis")
+      expect(yield* fiber.await).toEqual(Exit.succeed("whole"))
+      const silent = yield* stream([...refusals, 90], [], [0, 1, 2, 3, 4], Duration.infinity)
+      yield* TestClock.adjust("450 millis")
+      expect(yield* silent.fiber.await).toEqual(failure)
+    }),
+  )
+
   effectTest(
     "ends an answer that does not begin, exactly after the time-out",
     Effect.gen(function* () {

@@ -1,4 +1,4 @@
-import { Duration, Effect, Option, Redacted } from "effect"
+import { Duration, Effect, Layer, Logger, Option, Redacted } from "effect"
 import type { ServerSettings } from "../../src/config.ts"
 import { Lessons } from "../../src/providers/lessons.ts"
 import { makeClient } from "../../src/providers/openai/client.ts"
@@ -14,6 +14,21 @@ export const serverSettings = (baseUrl: string, settings: Partial<ServerSettings
   timeout: Duration.seconds(10),
   ...settings,
 })
+
+/** Lessons in memory, and the log's lines about them. A fiber of its own writes the lines. */
+export const withLessons = async (
+  use: (lessons: Lessons["Type"], events: ReadonlyArray<string>) => Promise<void>,
+) => {
+  const events: Array<string> = []
+  const logger = Logger.make<unknown, void>(({ annotations, message }) => {
+    events.push(`${message} ${JSON.stringify(Object.fromEntries([...annotations].toSorted()))}`)
+  })
+  await Effect.runPromise(
+    Effect.flatMap(Lessons, (lessons) => Effect.promise(() => use(lessons, events))).pipe(
+      Effect.provide(Layer.provide(Lessons.layerMemory, Logger.replace(Logger.defaultLogger, logger))),
+    ),
+  )
+}
 
 /** A client of the server at `baseUrl`, which has learned nothing yet. */
 export const clientOf = (baseUrl: string, settings: Partial<ServerSettings> = {}) =>

@@ -20,6 +20,8 @@ export interface OpenAiClient {
     model: string,
     optionals: ReadonlyArray<Optional>,
     send: (fields: Readonly<Record<string, unknown>>) => Promise<A>,
+    /** A sign of life: the server refused a request, and gets another. */
+    onRefusal?: () => void,
   ) => Promise<A>
 }
 
@@ -42,11 +44,12 @@ export const makeClient = (server: ServerSettings, lessons: Lessons["Type"]): Op
   })
   return {
     sdk,
-    adapted: (stage, model, optionals, send) =>
+    adapted: (stage, model, optionals, send, onRefusal = () => undefined) =>
       sendAdapted(
         lessons.of({ stage, baseUrl: Option.getOrElse(baseUrl, () => sdk.baseURL), model }),
         withSettings(optionals, omit, extraBody),
         send,
+        onRefusal,
       ),
   }
 }

@@ -3,6 +3,7 @@ import { type ProviderError, wrongAnswer } from "../errors.ts"
 import { ModelEvent } from "../language-model.ts"
 import { reportedError } from "./errors.ts"
 import { makeEventData } from "./event-data.ts"
+import { parseJson } from "./json.ts"
 
 /** Compatible servers count in other ways, or not at all. */
 const isUsage = Schema.is(
@@ -63,8 +64,6 @@ const wordsIn = (part: Readonly<Record<string, unknown>>): Words => {
   }
 }
 
-const parse = Option.liftThrowable((text: string): unknown => JSON.parse(text))
-
 const alive = ModelEvent.Alive({ isThinking: false })
 const thinking = ModelEvent.Alive({ isThinking: true })
 
@@ -81,6 +80,9 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
   let isRefusal = false
   let finishReason = ""
   let failure: ProviderError | undefined
+  let hasChoices = false
+  /** A chunk without choices. If no other follows, it says what went wrong. */
+  let stray: unknown
   /** A server may repeat the whole text as a `message` after its deltas. The first of the two that has text counts. */
   let source: "delta" | "message" | undefined
 
@@ -112,7 +114,10 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
 
   const readChunk = (chunk: unknown) => {
     if (!Predicate.isRecord(chunk)) return
-    if (Array.isArray(chunk.choices)) readChoice(chunk.choices[0])
+    if (Array.isArray(chunk.choices)) {
+      hasChoices = true
+      readChoice(chunk.choices[0])
+    } else stray ??= chunk
     readUsage(chunk.usage)
     if (Predicate.isTruthy(chunk.error)) failure = reportedError("llm", chunk.error)
     else if (chunk.object === "error" || chunk.type === "error") failure = reportedError("llm", chunk)
@@ -126,7 +131,7 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
       isDone = true
       return
     }
-    const chunk = parse(data)
+    const chunk = parseJson(data)
     if (Option.isSome(chunk)) readChunk(chunk.value)
     // What does not begin as JSON is a remark of the server.
     else if (/^\s*\{/.test(data)) failure = wrongAnswer("llm", "an event is not valid JSON")
@@ -146,7 +151,7 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
   }
 
   const readDocument = () => {
-    const parsed = parse(document)
+    const parsed = parseJson(document)
     if (Option.isNone(parsed)) {
       failure = wrongAnswer("llm", "JSON that is cut off")
       return
@@ -175,6 +180,7 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
       if (kind === "json") readDocument()
       else if (kind === "events") for (const event of events.finish()) readEvent(event)
       if (failure !== undefined) return failure
+      if (!hasChoices && stray !== undefined) return reportedError("llm", stray, "no text in it")
       if (BROKEN.test(finishReason)) return wrongAnswer("llm", `the provider ended with ${finishReason}`)
       if (finishReason === "" && !isDone) return wrongAnswer("llm", "the stream ended without its end mark")
       on(ModelEvent.End({ reason: endReason(finishReason, isRefusal) }))

@@ -1,6 +1,7 @@
-import { Predicate } from "effect"
+import { Option, Predicate } from "effect"
 import { shortened } from "../../text/well-formed.ts"
 import type { ProviderDetails } from "../errors.ts"
+import { parseJson } from "./json.ts"
 
 /** What an error body says. */
 export interface ErrorBody {
@@ -9,12 +10,16 @@ export interface ErrorBody {
   readonly details: ProviderDetails
   /** An HTTP status, if the body names one. */
   readonly status?: number
+  /** The parts of every path to a field of the request, as in `error.param` or a `loc` of FastAPI. */
+  readonly pointers: ReadonlyArray<string>
+  /** Every string of the body, but those that repeat the request. Behind the name of its field: `temperature: too high`. */
+  readonly words: ReadonlyArray<string>
 }
 
 /** UTF-16 units of the longest message. */
 const MAX_MESSAGE = 500
 
-/** The fields in which servers send the sentence, or the object that has it. */
+/** The fields in which servers send the sentence, or the object that has it. The first that has one counts. */
 const MESSAGE_FIELDS = [
   "message",
   "error",
@@ -28,6 +33,15 @@ const MESSAGE_FIELDS = [
   "title",
   "reason",
 ]
+
+/** The fields that name a field of the request. */
+const POINTERS = ["param", "parameter", "field", "loc", "argument"]
+
+/** Fields whose names say nothing of the request. */
+const ENVELOPE = new Set([...MESSAGE_FIELDS, ...POINTERS, "code", "type", "status", "status_code", "object"])
+
+/** Fields that repeat the request, whose words may be those of the conversation. */
+const ECHOES = new Set(["input", "ctx"])
 
 /** Deeper objects and lists are not read. */
 const MAX_DEPTH = 12
@@ -52,30 +66,70 @@ const statusOf = (...values: ReadonlyArray<unknown>): number | undefined =>
 /** FastAPI's path to the field. */
 const pathOf = (loc: unknown): string | undefined => (Array.isArray(loc) ? nameOf(loc.join(".")) : undefined)
 
+const partsOf = (pointer: unknown): ReadonlyArray<string> => {
+  if (Array.isArray(pointer)) return pointer.flatMap(partsOf)
+  if (typeof pointer === "number") return [`${pointer}`]
+  return typeof pointer === "string" ? pointer.split(/[.[\]]+/).filter((part) => part !== "") : []
+}
+
+/** FastAPI's path in the notation of Python: `'loc': ('body', 'messages', 0)`. */
+const pythonPaths = (text: string): ReadonlyArray<string> =>
+  Array.from(text.matchAll(/['"]loc['"]: *[([]([^()[\]]{0,200})[)\]]/g), ([, path = ""]) =>
+    path.split(/[\s,'"]+/).filter((part) => part !== ""),
+  ).flat()
+
 const withMessage = (message: string | undefined) => (message === undefined ? {} : { message })
 
-export const readErrorBody = (body: unknown, depth = 0): ErrorBody => {
-  if (depth > MAX_DEPTH) return { details: {} }
-  if (typeof body === "string") return { ...withMessage(sentence(body)), details: {} }
-  if (Array.isArray(body)) {
-    const parts = body.map((part) => readErrorBody(part, depth + 1))
-    return parts.find(({ message }) => message !== undefined) ?? { details: {} }
+const nothing: ErrorBody = { details: {}, pointers: [], words: [] }
+
+const readText = (text: string, name: string, depth: number): ErrorBody => {
+  const inner = /^\s*[{[]/.test(text) ? parseJson(text) : Option.none()
+  if (Option.isSome(inner)) return read(inner.value, name, depth + 1)
+  return {
+    ...withMessage(sentence(text)),
+    details: {},
+    pointers: pythonPaths(text),
+    words: [name === "" ? text : `${name}: ${text}`],
   }
-  if (!Predicate.isRecord(body)) return { details: {} }
-  const inner = readErrorBody(
-    MESSAGE_FIELDS.map((field) => body[field]).filter((value) => value !== undefined),
-    depth + 1,
+}
+
+const collected = (parts: ReadonlyArray<ErrorBody>) => ({
+  pointers: parts.flatMap(({ pointers }) => pointers),
+  words: parts.flatMap(({ words }) => words),
+})
+
+/** The first part with a sentence. Without any, the first with a name or a status. */
+const foremost = (parts: ReadonlyArray<ErrorBody>) =>
+  parts.find(({ message }) => message !== undefined) ??
+  parts.find(({ details, status }) => status !== undefined || Object.keys(details).length > 0) ??
+  nothing
+
+/** `name`: of the last field above `body` that is not of the envelope; "" without one. */
+const read = (body: unknown, name: string, depth: number): ErrorBody => {
+  if (depth > MAX_DEPTH) return nothing
+  if (typeof body === "string") return readText(body, name, depth)
+  if (Array.isArray(body)) {
+    const parts = body.map((part) => read(part, name, depth + 1))
+    return { ...foremost(parts), ...collected(parts) }
+  }
+  if (!Predicate.isRecord(body)) return nothing
+  const parts = new Map(
+    Object.entries(body)
+      .filter(([field]) => !ECHOES.has(field))
+      .map(([field, value]) => [field, read(value, ENVELOPE.has(field) ? name : field, depth + 1)]),
   )
-  const field = pathOf(body.loc)
+  const inner = foremost(MESSAGE_FIELDS.flatMap((field) => parts.get(field) ?? []))
+  const { pointers, words } = collected([...parts.values()])
+  const path = pathOf(body.loc)
   const code = nameOf(body.code)
   const type = nameOf(body.type) ?? nameOf(body.status)
-  const param = nameOf(body.param) ?? field
+  const param = nameOf(body.param) ?? path
   const status = inner.status ?? statusOf(body.code, body.status, body.status_code)
   return {
     ...withMessage(
-      inner.message === undefined || field === undefined
+      inner.message === undefined || path === undefined
         ? inner.message
-        : shortened(`${field.replace(/^(?:body|query)\./, "")}: ${inner.message}`, MAX_MESSAGE),
+        : shortened(`${path.replace(/^(?:body|query)\./, "")}: ${inner.message}`, MAX_MESSAGE),
     ),
     ...(status === undefined ? {} : { status }),
     details: {
@@ -84,5 +138,9 @@ export const readErrorBody = (body: unknown, depth = 0): ErrorBody => {
       ...(param === undefined ? {} : { param }),
       ...inner.details,
     },
+    pointers: [...POINTERS.flatMap((field) => partsOf(body[field])), ...pointers],
+    words,
   }
 }
+
+export const readErrorBody = (body: unknown): ErrorBody => read(body, "", 0)

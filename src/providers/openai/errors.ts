@@ -26,10 +26,26 @@ export const toProviderError =
     return fromStatus(stage, status, bodyOf(cause), parseRetryAfter(headers, status === 429))
   }
 
-/** The error of an answer with status 200, whose body or stream reports `error`. */
-export const reportedError = (stage: Stage, error: unknown): ProviderError => {
-  const body = readErrorBody(error)
-  return fromStatus(stage, body.status ?? statusByName(body.details), body, Option.none())
+/**
+ * The error of an answer with status 200 that reports one, or that is a document without what was asked for. `reason`: for the
+ * log, if the body does not say what kind of error it is.
+ */
+export const reportedError = (
+  stage: Stage,
+  body: unknown,
+  reason = "an error of no known kind",
+): ProviderError => {
+  const read = readErrorBody(body)
+  const status = read.status ?? statusByName(read.details)
+  return status === undefined
+    ? new ProviderUnusable({
+        stage,
+        reason,
+        retryable: true,
+        retryAfter: Option.none(),
+        details: read.details,
+      })
+    : fromStatus(stage, status, read, Option.none())
 }
 
 /** The SDK's message of a body that is not JSON is the body, with the status in front. */
@@ -43,7 +59,7 @@ const bodyOf = ({ status, error, message }: APIError): ErrorBody => {
 const SPENT =
   /insufficient_(?:user_)?(?:quota|balance|credits?|funds)|exceeded_current_quota|billing_(?:hard_limit|not_active)|out_of_credits?/i
 
-/** Errors without a status, by the names that servers give them. Others are failures of the server. */
+/** Errors without a status, by the names that servers give them. */
 const STATUSES: ReadonlyArray<readonly [number, RegExp]> = [
   [402, SPENT],
   [429, /rate_?limit|too_?many_?requests|resource_?exhausted|throttl/i],
@@ -53,8 +69,8 @@ const STATUSES: ReadonlyArray<readonly [number, RegExp]> = [
   [400, /invalid_?(?:request|argument|value)|bad_?request|context_length|unsupported_/i],
 ]
 
-const statusByName = (details: ProviderDetails): number =>
-  STATUSES.find(([, name]) => isNamed(details, name))?.[0] ?? 500
+const statusByName = (details: ProviderDetails): number | undefined =>
+  STATUSES.find(([, name]) => isNamed(details, name))?.[0]
 
 const isNamed = ({ code = "", type = "" }: ProviderDetails, name: RegExp) =>
   name.test(code) || name.test(type)

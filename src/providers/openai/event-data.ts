@@ -1,13 +1,15 @@
-import { Either } from "effect"
-
-const isJson = (text: string) => Either.isRight(Either.try((): unknown => JSON.parse(text)))
+import { Option } from "effect"
+import { parseJson } from "./json.ts"
 
 /**
  * Reads the `data` of server-sent events. The SDK's reader hides what matters here: whether `[DONE]` came, and the error
  * objects' own fields.
  */
 export const makeEventData = () => {
-  let incomplete = ""
+  /** The pieces of the last line. */
+  let incomplete: Array<string> = []
+  /** True after a CR at the end of the text: a LF that follows belongs to it. */
+  let isAfterCr = false
   let data: string | undefined
   let whole: Array<string> = []
 
@@ -21,8 +23,15 @@ export const makeEventData = () => {
     if (!line.startsWith("data:")) return
     const value = line.slice(line.startsWith("data: ") ? 6 : 5)
     // Some servers send no blank line between their events.
-    if (data !== undefined && isJson(data)) dispatch()
+    if (data !== undefined && Option.isSome(parseJson(data))) dispatch()
     data = data === undefined ? value : `${data}\n${value}`
+  }
+
+  /** The whole line that ends with `end`. Its pieces are joined once: a line of megabytes comes in a thousand of them. */
+  const takeLine = (end: string) => {
+    const line = incomplete.length === 0 ? end : incomplete.join("") + end
+    incomplete = []
+    return line
   }
 
   const takeWhole = (): ReadonlyArray<string> => {
@@ -34,14 +43,17 @@ export const makeEventData = () => {
   return {
     /** The events that `text` completes. */
     push: (text: string) => {
-      const lines = (incomplete + text).split(/\r\n|\n|\r/)
-      incomplete = lines.pop() ?? ""
-      for (const line of lines) readLine(line)
+      if (text === "") return takeWhole()
+      const lines = (isAfterCr && text.startsWith("\n") ? text.slice(1) : text).split(/\r\n|\n|\r/)
+      isAfterCr = text.endsWith("\r")
+      const last = lines.pop() ?? ""
+      for (const line of lines) readLine(takeLine(line))
+      if (last !== "") incomplete.push(last)
       return takeWhole()
     },
     /** The last event may lack its blank line. */
     finish: () => {
-      readLine(incomplete)
+      readLine(takeLine(""))
       dispatch()
       return takeWhole()
     },

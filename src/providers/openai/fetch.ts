@@ -1,4 +1,5 @@
 import { Option, Predicate } from "effect"
+import { parseJson } from "./json.ts"
 
 /**
  * The largest answer that is read, in bytes after decompression: over five minutes of 24 kHz 16-bit speech, while a segment
@@ -39,8 +40,7 @@ export const providerFetch = async (input: string | URL | Request, init?: Reques
  */
 const errorText = async (body: ReadableStream<Uint8Array>): Promise<string> => {
   const text = await new Response(body).text().catch(() => "")
-  const string = Option.liftThrowable((): unknown => JSON.parse(text))
-  return Option.getOrElse(Option.filter(string(), Predicate.isString), () => text)
+  return Option.getOrElse(Option.filter(parseJson(text), Predicate.isString), () => text)
 }
 
 interface Reader {

@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import type { LanguageModel } from "../language-model.ts"
+import { type LanguageModel, ModelEvent } from "../language-model.ts"
 import { readEach } from "../read-each.ts"
 import type { OpenAiClient } from "./client.ts"
 import { makeCompletion } from "./completion.ts"
@@ -26,14 +26,19 @@ export const generateWith =
       const answer = readEach(
         async (signal) =>
           eventsOf(
-            await client.adapted("llm", options.model, chatFields(prompt, options), (fields) =>
-              client.sdk
-                .post("/chat/completions", {
-                  body: { model: options.model, ...fields },
-                  stream: true,
-                  signal,
-                })
-                .asResponse(),
+            await client.adapted(
+              "llm",
+              options.model,
+              chatFields(prompt, options),
+              (fields) =>
+                client.sdk
+                  .post("/chat/completions", {
+                    body: { model: options.model, ...fields },
+                    stream: true,
+                    signal,
+                  })
+                  .asResponse(),
+              () => on(ModelEvent.Alive({ isThinking: false })),
             ),
             completion,
           ),

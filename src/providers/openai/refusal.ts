@@ -1,4 +1,6 @@
 import { APIError } from "openai"
+import { blames, isPassing } from "./blame.ts"
+import { readErrorBody } from "./error-body.ts"
 
 /** One way to send an optional part of a request. */
 export interface Choice {
@@ -9,6 +11,8 @@ export interface Choice {
   readonly lesson: { readonly parameter: string; readonly value: unknown }
   /** A refusal that has one of these words, or that matches, is about this choice. Words of a name may be joined in any way. */
   readonly names: ReadonlyArray<string | RegExp>
+  /** Sentences that refuse the choice without its name. */
+  readonly sayings: ReadonlyArray<RegExp>
   /** True for a limit on tokens: how much fits depends on the prompt. */
   readonly isTokenLimit: boolean
   /** The statuses of a refusal. */
@@ -18,77 +22,64 @@ export interface Choice {
 /** What a server that refused the request says about it. */
 export interface Refusal {
   readonly status: number
-  /** The fields that it points to, as in `error.param` or a `loc` of FastAPI. */
-  readonly fields: ReadonlyArray<string>
-  /** Every other string of the body, with the names of its fields. */
-  readonly words: string
-}
-
-/** Fields of an error's body that name a field of the request. */
-const pointers = ["param", "parameter", "field", "loc", "argument"]
-
-/** Fields that repeat the request, whose words may be those of the conversation. */
-const echoes = ["input", "ctx"]
-
-const partsOf = (pointer: unknown): ReadonlyArray<string> => {
-  if (Array.isArray(pointer)) return pointer.flatMap(partsOf)
-  if (typeof pointer === "number") return [`${pointer}`]
-  return typeof pointer === "string" ? pointer.split(/[.[\]]+/).filter((part) => part !== "") : []
-}
-
-const read = (body: unknown) => {
-  const fields: Array<string> = []
-  const words: Array<string> = []
-  const walk = (value: unknown) => {
-    if (typeof value === "string") return words.push(value)
-    if (Array.isArray(value)) return value.forEach(walk)
-    if (typeof value !== "object" || value === null) return
-    for (const [key, inner] of Object.entries(value)) {
-      if (pointers.includes(key)) fields.push(...partsOf(inner))
-      if (!echoes.includes(key)) {
-        words.push(key)
-        walk(inner)
-      }
-    }
-  }
-  walk(body)
-  return { fields, words: words.join("\n") }
+  readonly pointers: ReadonlyArray<string>
+  readonly words: ReadonlyArray<string>
 }
 
 /** What the SDK threw for a status of the server; undefined for every other failure. A body that is no JSON is in its message. */
-export const refusalOf = (cause: unknown): Refusal | undefined =>
-  cause instanceof APIError && typeof cause.status === "number"
-    ? { status: cause.status, ...read(cause.error ?? cause.message) }
-    : undefined
+export const refusalOf = (cause: unknown): Refusal | undefined => {
+  if (!(cause instanceof APIError) || typeof cause.status !== "number") return undefined
+  const { pointers, words } = readErrorBody(cause.error ?? cause.message)
+  return { status: cause.status, pointers, words }
+}
 
 /** `max_tokens`, `maxTokens` and `max tokens`, but no `max_tokens_2` nor `x-max_tokens`. */
-const asWord = (name: string) => {
-  const parts = name.split("_").map((part) => part.replaceAll(/[^a-z0-9]/gi, "\\$&"))
-  return new RegExp(`(?<![\\w-])${parts.join("[_ -]?")}(?![\\w-])`, "i")
+const patternOf = (name: string | RegExp) => {
+  if (typeof name !== "string") return name.source
+  const parts = name.split("_").map((part) => part.replaceAll(/[\^$\\.*+?()[\]{}|/]/g, "\\$&"))
+  return `(?<![\\w-])${parts.join("[_ -]?")}(?![\\w-])`
 }
 
 /** Where the words name the choice; Infinity where they don't. */
-const positionIn = (words: string, { names }: Choice) =>
+const positionIn = (words: string, { names, sayings }: Choice) =>
   Math.min(
-    ...names.map((name) => {
-      const at = words.search(typeof name === "string" ? asWord(name) : name)
+    ...[...names, ...sayings].map((name) => {
+      const at = words.search(new RegExp(patternOf(name), "i"))
       return at < 0 ? Number.POSITIVE_INFINITY : at
     }),
   )
 
-const pointsTo = ({ fields }: Refusal, { names }: Choice) =>
-  names.some((name) => (typeof name === "string" ? fields.includes(name) : name.test(fields.join("."))))
+const pointsTo = ({ pointers }: Refusal, { names }: Choice) =>
+  names.some((name) => (typeof name === "string" ? pointers.includes(name) : name.test(pointers.join("."))))
 
-/** The choice that the refusal is about: the one that it points to, else the first that its words name. */
-export const refusedChoice = (refusal: Refusal, all: ReadonlyArray<Choice>): Choice | undefined => {
+const condemns = ({ words }: Refusal, { names, sayings }: Choice) =>
+  sayings.some((saying) => words.some((text) => saying.test(text))) || blames(words, names.map(patternOf))
+
+/** What a refusal is about. */
+export interface Blame {
+  readonly choice: Choice
+  /**
+   * - `pointed`: the body points to the field.
+   * - `said`: its words say that the field or its value is not supported.
+   * - `guessed`: its words name the field, in whatever sense.
+   */
+  readonly certainty: "pointed" | "said" | "guessed"
+}
+
+/** The choice that the refusal is about, by the surest sign. Several that are only named: the first. */
+export const refusedChoice = (refusal: Refusal, all: ReadonlyArray<Choice>): Blame | undefined => {
   const choices = all.filter(({ statuses }) => statuses.includes(refusal.status))
-  const pointedTo = choices.find((choice) => pointsTo(refusal, choice))
-  if (pointedTo !== undefined) return pointedTo
+  const isOfNow = isPassing(refusal.words)
+  const pointed = choices.find((choice) => pointsTo(refusal, choice))
+  if (pointed !== undefined) return { choice: pointed, certainty: isOfNow ? "guessed" : "pointed" }
+  const said = isOfNow ? undefined : choices.find((choice) => condemns(refusal, choice))
+  if (said !== undefined) return { choice: said, certainty: "said" }
+  const words = refusal.words.join("\n")
   const [first] = choices
-    .map((choice) => ({ choice, at: positionIn(refusal.words, choice) }))
+    .map((choice) => ({ choice, at: positionIn(words, choice) }))
     .filter(({ at }) => Number.isFinite(at))
     .toSorted((one, other) => one.at - other.at)
-  return first?.choice
+  return first === undefined ? undefined : { choice: first.choice, certainty: "guessed" }
 }
 
 const unsupported =
@@ -98,13 +89,13 @@ const tooMuch =
 
 /** A limit on tokens that is too high for the model, or for what the prompt left of its context. */
 export const isTooHigh = ({ words }: Refusal, { isTokenLimit }: Choice) =>
-  isTokenLimit && tooMuch.test(words) && !unsupported.test(words)
+  isTokenLimit && tooMuch.test(words.join("\n")) && !unsupported.test(words.join("\n"))
 
 /** Ids and numbers differ from answer to answer. */
-const withoutNumbers = (words: string) => words.replaceAll(/[\w-]*\d[\w-]*/g, "#")
+const withoutNumbers = (words: ReadonlyArray<string>) => words.join("\n").replaceAll(/[\w-]*\d[\w-]*/g, "#")
 
 /** True if the server says the same again. */
 export const isSame = (one: Refusal, other: Refusal) =>
   one.status === other.status &&
-  one.fields.join() === other.fields.join() &&
+  one.pointers.join() === other.pointers.join() &&
   withoutNumbers(one.words) === withoutNumbers(other.words)

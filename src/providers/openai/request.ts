@@ -1,4 +1,4 @@
-import { Option } from "effect"
+import { Option, Redacted } from "effect"
 import { type Pcm16k, sampleRate } from "../../audio/pcm.ts"
 import { wavHeader } from "../../audio/wav.ts"
 import type { GenerateOptions, Prompt, PromptMessage } from "../language-model.ts"
@@ -12,6 +12,7 @@ const field = (name: string, value: unknown, names: Choice["names"] = [name]): C
   value,
   lesson: { parameter: name, value },
   names,
+  sayings: [],
   isTokenLimit: false,
   statuses: [400, 422],
 })
@@ -21,8 +22,7 @@ export const wordField = (name: string, word: string): Choice => field(name, wor
 
 const tokenLimit = (name: string, tokens: number): Choice => ({ ...field(name, tokens), isTokenLimit: true })
 
-/** What servers and chat templates say of a system message that they don't take. */
-const systemRefused = [
+const systemNames = [
   "system_role",
   "system_message",
   "system_prompt",
@@ -30,7 +30,11 @@ const systemRefused = [
   "developer_instruction",
   "developer_message",
   /messages\.\d+\.role/,
-  /['"]system['"]/i,
+  /['"]system['"]/,
+]
+
+/** What chat templates say of a system message that they don't take. */
+const systemRefused = [
   /(?<!optional system message, conversation )roles must alternate|only user and assistant roles/i,
 ]
 
@@ -50,7 +54,8 @@ const messagesOf = ({ instructions, messages }: Prompt): Optional => {
   if (instructions === "") return [plain(messages)]
   return [
     {
-      ...field("messages", [{ role: "system", content: instructions }, ...messages], systemRefused),
+      ...field("messages", [{ role: "system", content: instructions }, ...messages], systemNames),
+      sayings: systemRefused,
       lesson: { parameter: "system_role", value: "system" },
       // llama.cpp's server answers 500 where the chat template refuses the messages.
       statuses: [400, 422, 500],
@@ -126,7 +131,10 @@ export const withSettings = (
   const isReplaced = ({ field }: Choice) => Object.hasOwn(extraBody, field)
   return [
     ...optionals.filter((choices) => !choices.some(isReplaced)),
-    ...Object.entries(extraBody).map(([name, value]) => [field(name, value)]),
+    // An operator may have put a secret there.
+    ...Object.entries(extraBody).map(([name, value]) => [
+      { ...field(name, value), lesson: { parameter: name, value: Redacted.make(value) } },
+    ]),
   ].map((choices) =>
     choices.filter(({ lesson, names }) => names.length === 0 || !omit.includes(lesson.parameter)),
   )

@@ -33,19 +33,33 @@ const waitMs = (value: string | null): number | undefined => {
 }
 
 const LIMITS = ["requests", "tokens"]
-const RESETS = ["x-ratelimit-reset", "ratelimit-reset", "x-rate-limit-reset"]
+const KINDS = ["x-ratelimit", "ratelimit", "x-rate-limit"]
 
-/** When the limit that was reached ends. Of several, the last one, unless `remaining` says which it was. */
+/** Undefined: the header is absent, or no number. */
+const remainingOf = (value: string | null): number | undefined => {
+  const remaining = value === null || value.trim() === "" ? Number.NaN : Number(value)
+  return Number.isNaN(remaining) ? undefined : remaining
+}
+
+/**
+ * When the limit that was reached ends. Of several whose `remaining` is 0, the last one; of none, the last one that says
+ * nothing of what remains. A limit with something left was not the one that was reached.
+ */
 const resetMs = (headers: Headers): number | undefined => {
-  const all = LIMITS.flatMap((limit) => {
+  const limits = LIMITS.flatMap((limit) => {
     const ms = waitMs(headers.get(`x-ratelimit-reset-${limit}`))
-    const isReached = Number(headers.get(`x-ratelimit-remaining-${limit}`) ?? Number.NaN) === 0
-    return ms === undefined ? [] : [{ ms, isReached }]
+    const remaining = remainingOf(headers.get(`x-ratelimit-remaining-${limit}`))
+    return ms === undefined ? [] : [{ ms, remaining }]
   })
-  const reached = all.filter(({ isReached }) => isReached)
-  const limits = (reached.length > 0 ? reached : all).map(({ ms }) => ms)
-  if (limits.length > 0) return Math.max(...limits)
-  return RESETS.map((name) => waitMs(headers.get(name))).find((ms) => ms !== undefined)
+  for (const left of [0, undefined]) {
+    const reached = limits.filter(({ remaining }) => remaining === left)
+    if (reached.length > 0) return Math.max(...reached.map(({ ms }) => ms))
+  }
+  for (const kind of KINDS) {
+    const ms = waitMs(headers.get(`${kind}-reset`))
+    if (ms !== undefined) return (remainingOf(headers.get(`${kind}-remaining`)) ?? 0) > 0 ? undefined : ms
+  }
+  return undefined
 }
 
 /** OpenAI's own header has more exact milliseconds. */

@@ -1,4 +1,4 @@
-import { Either } from "effect"
+import { Either, Option } from "effect"
 import type { MediaType } from "../../audio/media-type.ts"
 import { makeMp3Joiner } from "../../audio/mp3.ts"
 import { frameAt, type Mp3Frame, sameFormat } from "../../audio/mp3-frame.ts"
@@ -8,14 +8,16 @@ import { identifySpeech, nameOf, type RequestedFormat, type SpeechInput } from "
 import { encodedMp3, type SpeechOutput } from "../../audio/speech-output.ts"
 import { parseWav, type WavInfo } from "../../audio/wav.ts"
 import type { Conversion, StartConversion } from "../../ffmpeg/convert.ts"
-import { errorCodeIn } from "./error-code.ts"
+import { type ProviderError, wrongAnswer } from "../errors.ts"
+import { reportedError } from "./errors.ts"
+import { parseJson } from "./json.ts"
 
 /** Reads the body of one answer. The caller must kill it. */
 export interface SpeechReader {
   /** Takes the next bytes of the body. A plain function, since it runs once per chunk. */
   readonly write: (chunk: Uint8Array) => void
-  /** Call once, after the last `write`. Resolves after the last audio, with the reason if the answer has none. */
-  readonly end: () => Promise<string | undefined>
+  /** Call once, after the last `write`. Resolves after the last audio, with the error if the answer has none. */
+  readonly end: () => Promise<ProviderError | undefined>
   /** Ends the conversion, if there is one. Resolves once its process has exited. */
   readonly kill: () => Promise<void>
 }
@@ -33,6 +35,16 @@ const maxErrorBytes = 64 * 1024
 /** The most that may precede the samples of a WAV that is read without ffmpeg, in bytes. */
 const maxWavHeaderBytes = 64 * 1024
 
+/** `reason`: for the log, if the bytes do not say what kind of error it is. */
+const notAudio = (reason: string, bytes: Uint8Array) =>
+  Option.match(parseJson(new TextDecoder().decode(bytes)), {
+    onNone: () => wrongAnswer("tts", reason),
+    onSome: (json) => reportedError("tts", json, reason),
+  })
+
+/** A head up to this size is looked at with every chunk, so that the first audio is early. In bytes. */
+const shortHeadBytes = 64 * 1024
+
 /**
  * Reads speech in whatever format it arrives, and passes it to `take` in the format of the reply. Audio that has this
  * format passes as it is, and so do the samples of a WAV. All else is converted while it arrives.
@@ -45,6 +57,9 @@ export const makeSpeechReader = (
 ): SpeechReader => {
   /** The bytes so far, until it is known what they are. */
   let head: Uint8Array = new Uint8Array(0)
+  /** The chunks after `head`, and their bytes. */
+  let waiting: Array<Uint8Array> = []
+  let waitingBytes = 0
   let receive: Receive | undefined
   /** What the answer is, for the log. */
   let kind = ""
@@ -132,6 +147,9 @@ export const makeSpeechReader = (
   }
 
   const identify = (isWhole: boolean) => {
+    if (waiting.length > 0) head = Buffer.concat([head, ...waiting])
+    waiting = []
+    waitingBytes = 0
     receive = receiverFor(isWhole)
     if (receive === undefined) return
     const first = head
@@ -142,15 +160,19 @@ export const makeSpeechReader = (
   return {
     write: (chunk) => {
       if (receive !== undefined) return receive(chunk)
-      head = head.length === 0 ? chunk : Buffer.concat([head, chunk])
-      identify(false)
+      waiting.push(chunk)
+      waitingBytes += chunk.length
+      // A long head (a picture in a tag, an MP4 with its index last) is joined and looked at each time that it has doubled.
+      if (head.length < shortHeadBytes || waitingBytes >= head.length) identify(false)
     },
     end: async () => {
       if (receive === undefined) identify(true)
-      if (!isAudio) return `${kind} in place of audio${errorCodeIn(head)}`
+      if (!isAudio) return notAudio(`${kind} in place of audio`, head)
       const ended = await conversion?.end()
-      if (ended !== undefined && Either.isLeft(ended)) return `${kind} that cannot be decoded`
-      return passed > 0 ? undefined : `no audio in it${kind === "" ? "" : ` (${kind})`}`
+      if (ended !== undefined && Either.isLeft(ended)) {
+        return wrongAnswer("tts", `${kind} that cannot be decoded`)
+      }
+      return passed > 0 ? undefined : wrongAnswer("tts", `no audio in it${kind === "" ? "" : ` (${kind})`}`)
     },
     kill: async () => conversion?.kill(),
   }

@@ -27,7 +27,7 @@ const formatsFor: Readonly<Record<SpokenFormat, ReadonlyArray<RequestedFormat>>>
 /** Of a format that they don't take, servers name the field, its value, or only that it is a format. */
 const formatField = (format: RequestedFormat): Choice => {
   const field = wordField("response_format", format)
-  return { ...field, names: [...field.names, /format/i] }
+  return { ...field, names: [...field.names, /\bformats?\b/] }
 }
 
 const formatFields = ({ format }: SpeakSettings, wanted: SpokenFormat) =>
@@ -36,7 +36,7 @@ const formatFields = ({ format }: SpeakSettings, wanted: SpokenFormat) =>
 /** Asks for the format of the reply, or for one that the server takes. Whatever arrives is converted. */
 export const speakWith =
   (client: OpenAiClient, settings: SpeakSettings): Synthesizer["Type"]["speak"] =>
-  (text, { model, voice, output, conversionSlot = Effect.void }, open) =>
+  (text, { model, voice, output, conversionSlot = Effect.void, onLife }, open) =>
     Effect.gen(function* () {
       const take = open()
       const conversion = yield* Deferred.make<ReturnType<typeof startLater>>()
@@ -55,15 +55,21 @@ export const speakWith =
       const request = async (signal: AbortSignal) => {
         let requested: RequestedFormat | undefined
         const optionals = [[wordField("voice", voice)], formatFields(settings, output.format)]
-        const answer = await client.adapted("tts", model, optionals, (fields) => {
-          requested = requestableFormats.find((each) => each === fields.response_format)
-          return client.sdk.post<Response>("/audio/speech", {
-            body: { model, input: text, ...fields },
-            headers: { accept: "application/octet-stream" },
-            __binaryResponse: true,
-            signal,
-          })
-        })
+        const answer = await client.adapted(
+          "tts",
+          model,
+          optionals,
+          (fields) => {
+            requested = requestableFormats.find((each) => each === fields.response_format)
+            return client.sdk.post<Response>("/audio/speech", {
+              body: { model, input: text, ...fields },
+              headers: { accept: "application/octet-stream" },
+              __binaryResponse: true,
+              signal,
+            })
+          },
+          onLife,
+        )
         if (answer.body === null) throw wrongAnswer("tts", "no audio in it")
         const type = parseMediaType(answer.headers.get("content-type"))
         reader = makeSpeechReader({ type, requested }, output, startInSlot, take)
@@ -71,7 +77,7 @@ export const speakWith =
       }
       yield* readEach(request, (chunk: Uint8Array) => reader?.write(chunk), toProviderError("tts")).pipe(
         Effect.zipRight(Effect.promise(async () => reader?.end())),
-        Effect.flatMap((problem) => (problem === undefined ? Effect.void : wrongAnswer("tts", problem))),
+        Effect.flatMap((problem) => (problem === undefined ? Effect.void : Effect.fail(problem))),
         Effect.ensuring(Effect.promise(async () => reader?.kill())),
       )
     }).pipe(Effect.scoped)

@@ -11,13 +11,18 @@ export const transcribeWith =
     Effect.tryPromise({
       try: async (signal) => {
         const fields = transcriptionFields(options, format)
-        const answer = await client.adapted("stt", options.model, fields, (fields) =>
-          client.sdk
-            .post("/audio/transcriptions", {
-              body: transcriptionForm(speech, options.model, fields),
-              signal,
-            })
-            .asResponse(),
+        const answer = await client.adapted(
+          "stt",
+          options.model,
+          fields,
+          (fields) =>
+            client.sdk
+              .post("/audio/transcriptions", {
+                body: transcriptionForm(speech, options.model, fields),
+                signal,
+              })
+              .asResponse(),
+          options.onLife,
         )
         return { body: await answer.text(), contentType: answer.headers.get("content-type") ?? "" }
       },

@@ -2,6 +2,7 @@ import { Option, Predicate, Schema } from "effect"
 import { isUnspaced } from "../../text/characters.ts"
 import { wrongAnswer } from "../errors.ts"
 import { reportedError } from "./errors.ts"
+import { parseJson } from "./json.ts"
 
 const Segment = Schema.Struct({ text: Schema.String })
 const areSegments = Schema.is(Schema.NonEmptyArray(Segment))
@@ -64,8 +65,6 @@ const withoutNaN = (json: string) =>
     found.startsWith('"') ? found : "null",
   )
 
-const parse = Option.liftThrowable((json: string): unknown => JSON.parse(withoutNaN(json)))
-
 const textField = Schema.is(Schema.Struct({ text: Schema.String }))
 const transcriptField = Schema.is(Schema.Struct({ transcript: Schema.String }))
 const transcriptionField = Schema.is(Schema.Struct({ transcription: Schema.String }))
@@ -76,15 +75,13 @@ const fieldOf = (body: object): string | undefined => {
   return transcriptionField(body) ? body.transcription : undefined
 }
 
-const noTranscript = wrongAnswer("stt", "no transcript in it")
+/** For the log. */
+const missing = "no transcript in it"
 
 const fromJson = (body: unknown) => {
   if (typeof body === "string") return body
-  if (!Predicate.isRecord(body)) return noTranscript
-  const text = withoutSilence(fieldOf(body), body.segments)
-  if (text !== undefined) return text
-  if (Predicate.isTruthy(body.error)) return reportedError("stt", body.error)
-  return body.object === "error" ? reportedError("stt", body) : noTranscript
+  const text = Predicate.isRecord(body) ? withoutSilence(fieldOf(body), body.segments) : undefined
+  return text ?? reportedError("stt", body, missing)
 }
 
 const CUE = /^(?:\d+:)?\d+:\d+[.,]\d+\s+-->/
@@ -104,6 +101,13 @@ const fromSubtitles = (body: string) =>
 /** The special tokens of recognizers, such as `<|en|>` and `<|0.00|>`. */
 const TOKENS = /<\|[\w.:/ -]{0,40}\|>/g
 
+/** How JSON, markup and events begin. */
+const MARKUP = /^(?:\{|<(?!\|)|\[\s*[{"\]]|(?:data|event):)/
+
+/** Where text is expected, a bracket or `data:` may begin a sentence. JSON that is cut off, HTML and events of JSON do not. */
+const DOCUMENT =
+  /^(?:\{\s*"\w+"\s*:|<(?:!doctype|!--|\?xml|html|head|body|title|meta|script|center|div|h\d|p)\b|(?:event:.*\n)?data:\s*[{[]\s*["{])/i
+
 /**
  * The transcript in the body of an answer: JSON of several servers, plain text, SRT or WebVTT. What it is shows in the body,
  * since its Content-Type is often wrong. Returns the error of a body without a transcript.
@@ -115,11 +119,11 @@ export const readTranscript = (given: string, contentType: string) => {
     .trim()
   const isText = /^text\/plain\b/i.test(contentType)
   // A lone word or number is JSON by accident.
-  const parsed = isText && /^[\w.+-]+$/.test(body) ? Option.none() : parse(body)
+  const parsed = isText && /^[\w.+-]+$/.test(body) ? Option.none() : parseJson(withoutNaN(body))
   if (Option.isSome(parsed)) return clean(fromJson(parsed.value))
   // A server that was asked for JSON and has heard nothing may send an empty text.
-  if (body === "") return isText && given !== "" ? "" : noTranscript
-  if (/^(?:[{<]|\[\s*[{"\]]|(?:data|event):)/.test(body) && !/^<\|/.test(body)) return noTranscript
+  if (body === "") return isText && given !== "" ? "" : wrongAnswer("stt", missing)
+  if ((isText ? DOCUMENT : MARKUP).test(body)) return wrongAnswer("stt", missing)
   return clean(SUBTITLES.test(body) ? fromSubtitles(body) : body)
 }
 

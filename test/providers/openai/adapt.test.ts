@@ -3,6 +3,8 @@ import { afterEach, describe, expect, test } from "bun:test"
 import { Cause, Effect, Exit, Option } from "effect"
 import { pcm16k } from "../../../src/audio/pcm.ts"
 import { makeSpeechOutput } from "../../../src/audio/speech-output.ts"
+import type { Lessons } from "../../../src/providers/lessons.ts"
+import { makeClient } from "../../../src/providers/openai/client.ts"
 import { generateWith } from "../../../src/providers/openai/language-model.ts"
 import { speakWith } from "../../../src/providers/openai/synthesizer.ts"
 import { transcribeWith } from "../../../src/providers/openai/transcriber.ts"
@@ -16,7 +18,8 @@ import {
   startDialect,
   transcript,
 } from "../../support/dialects/server.ts"
-import { clientOf } from "../../support/openai-client.ts"
+import { clientOf, serverSettings, withLessons } from "../../support/openai-client.ts"
+import { until } from "../../support/turns.ts"
 
 let server: DialectServer | undefined
 afterEach(() => server?.stop())
@@ -24,10 +27,18 @@ afterEach(() => server?.stop())
 const routes = { llm: "/v1/chat/completions", stt: "/v1/audio/transcriptions", tts: "/v1/audio/speech" }
 
 /** A server that refuses as told, and the three stages with one client. */
-const start = (refuse: (asked: Asked) => Said | undefined, settings: Parameters<typeof clientOf>[1] = {}) => {
+const start = (
+  refuse: (asked: Asked) => Said | undefined,
+  settings: Parameters<typeof clientOf>[1] = {},
+  lessons?: Lessons["Type"],
+) => {
   const started = startDialect({ routes, refuse })
   server = started
-  const client = clientOf(`${started.origin}/v1`, settings)
+  const baseUrl = `${started.origin}/v1`
+  const client =
+    lessons === undefined
+      ? clientOf(baseUrl, settings)
+      : makeClient(serverSettings(baseUrl, settings), lessons)
   const turnId = newId(TurnId)
   const history = [
     { role: "user", content: "My name is Ada." },
@@ -41,25 +52,34 @@ const start = (refuse: (asked: Asked) => Said | undefined, settings: Parameters<
       Effect.map(
         generateWith(client)({ instructions, messages: history }, options, (event) => {
           if (event._tag === "Text") text += event.text
+          if (event._tag === "Alive") alive.push("llm")
         }),
         () => text,
       ),
     )
   }
-  const transcribe = (language = Option.some("de")) =>
-    Effect.runPromiseExit(
-      transcribeWith(client)(pcm16k(new Uint8Array(3200)), { turnId, model: "whisper-x", language }),
-    )
+  /** The signs of life, by stage. */
+  const alive: Array<string> = []
+  const transcribe = (language = Option.some("de")) => {
+    const options = { turnId, model: "whisper-x", language, onLife: () => alive.push("stt") }
+    return Effect.runPromiseExit(transcribeWith(client)(pcm16k(new Uint8Array(3200)), options))
+  }
   const speak = () =>
     Effect.runPromiseExit(
       speakWith(client, { startConversion, format: Option.none() })(
         "Yes.",
-        { turnId, model: "m", voice: "alloy", output: makeSpeechOutput("mp3") },
+        {
+          turnId,
+          model: "m",
+          voice: "alloy",
+          output: makeSpeechOutput("mp3"),
+          onLife: () => alive.push("tts"),
+        },
         () => () => true,
       ),
     )
   const fields = () => started.asked.map(({ fields }) => Object.keys(fields).toSorted().join(" "))
-  return { generate, transcribe, speak, asked: started.asked, fields }
+  return { generate, transcribe, speak, asked: started.asked, fields, alive }
 }
 
 const refused = (exit: Exit.Exit<unknown, unknown>) =>
@@ -164,7 +184,7 @@ describe("a refusal", () => {
       "stream_options" in fields
         ? {
             status: 400,
-            body: { error: "Allowed: model, messages, max_tokens, temperature. Got stream_options." },
+            body: { error: "Allowed: model, messages, max_tokens, temperature. Unknown: stream_options." },
           }
         : undefined,
     )
@@ -249,6 +269,173 @@ describe("a refusal", () => {
     expect(fields()[1]).toBe(`${all} top_k`)
   })
 })
+
+describe("a 400 that passes", () => {
+  /** Once; then the server takes everything. */
+  const once = (said: Said) => {
+    let isOver = false
+    return () => {
+      if (isOver) return undefined
+      isOver = true
+      return said
+    }
+  }
+  const sentences = [
+    "The live stream was interrupted",
+    "Unexpected stream error",
+    "an unknown error closed the stream",
+    "The stream worker is not available",
+    "Streaming is temporarily not available",
+    "The stream is not available right now, try again later",
+    "'what is the temperature of the sun' was flagged",
+    "Invalid prompt: 'is temperature not allowed to rise?' is against the policy",
+    "Invalid prompt: is a temperature not supported? The text was flagged by moderation",
+    "The request is invalid. Temperature sensors report 90 degrees",
+    "The model m is not supported. Stream events are lost",
+    "Got stream_options.",
+    "The words 'max_tokens' and stream",
+  ]
+  const bodies: ReadonlyArray<readonly [number, unknown]> = [
+    ...sentences.flatMap(
+      (message): ReadonlyArray<readonly [number, unknown]> => [
+        [400, { error: { message, type: "invalid_request_error", param: null, code: null } }],
+        [422, message],
+      ],
+    ),
+    [400, { error: { message: "The stream is busy", param: "stream" } }],
+    [400, { error: { message: "Flagged", code: "content_filter", param: "temperature" } }],
+    [500, { error: { message: "'system' memory exhausted" } }],
+    [500, { error: "the 'system' process died unexpectedly" }],
+  ]
+  test.each(bodies)("teaches nothing: %d %j", (status, body) =>
+    withLessons(async (lessons, events) => {
+      const { generate, fields } = start(once({ status, body }), {}, lessons)
+      expect(await generate()).toEqual(Exit.succeed(reply))
+      expect(fields()).toHaveLength(2)
+      await until(() => events.length === 1, "a line")
+      expect(events[0]).toStartWith("provider.request_adapted {")
+      await generate()
+      expect(fields().slice(2)).toEqual([all])
+    }),
+  )
+
+  const spoken = [
+    "The voice could not be generated: the worker is busy",
+    "The voice backend is not available",
+    "unexpected voice failure",
+    "The text 'in a format that is not supported' was flagged",
+  ]
+  test.each(spoken)("keeps the fields of speech: %s", (message) =>
+    withLessons(async (lessons) => {
+      const { speak, fields } = start(once({ status: 400, body: { error: { message } } }), {}, lessons)
+      expect(Exit.isSuccess(await speak())).toBe(true)
+      await speak()
+      expect(fields().at(-1)).toBe("input model response_format voice")
+    }),
+  )
+})
+
+test("a sentence for people with the word information costs one request", async () => {
+  const detail =
+    "Value error, bad text. For further information visit https://errors.pydantic.dev/2.11/v/value_error"
+  const { speak, asked } = start(() => ({ status: 422, body: { detail } }))
+  expect(Exit.isFailure(await speak())).toBe(true)
+  expect(asked).toHaveLength(1)
+})
+
+test("words that only name fields cost 3 more requests at most", async () => {
+  const { speak, asked } = start(() => ({
+    status: 400,
+    body: { error: "format, voice, mp3, wav, pcm, flac" },
+  }))
+  expect(refused(await speak())).toMatchObject({ message: "format, voice, mp3, wav, pcm, flac" })
+  expect(asked).toHaveLength(4)
+})
+
+describe("what a server never takes", () => {
+  const sentences = [
+    "Unsupported parameter: 'temperature' is not supported with this model.",
+    "Unrecognized request argument supplied: temperature",
+    "create() got an unexpected keyword argument 'temperature'",
+    "unknown field `temperature`, expected one of `model`, `messages`",
+    "temperature: Extra inputs are not permitted",
+    "1 validation error for Request\ntemperature\n  Extra inputs are not permitted [type=extra_forbidden, input_value=0.5, input_type=float]\n    For further information visit https://errors.pydantic.dev/2.11/v/extra_forbidden",
+    "[{'type': 'extra_forbidden', 'loc': ('body', 'temperature'), 'msg': 'No.', 'input': 0.5}]",
+    "Invalid value for 'temperature': 0.5",
+    "The temperature parameter does not support 0.5 with this model",
+    "This model doesn't support the temperature parameter",
+    "Setting temperature is not allowed",
+    "temperature must be between 1 and 2",
+    "`temperature` and `top_p` are deprecated for this model",
+    "top_p and temperature cannot be set: they are not permitted",
+    "Invalid request: unknown parameter temperature. Remove it and try again.",
+  ]
+  test.each(sentences)("is learned: %s", async (message) => {
+    const { generate, fields } = start(({ fields }) =>
+      "temperature" in fields ? { status: 400, body: { error: { message } } } : undefined,
+    )
+    expect(await generate()).toEqual(Exit.succeed(reply))
+    await generate()
+    const adapted = "max_tokens messages model stream stream_options"
+    expect(fields()).toEqual([all, adapted, adapted])
+  })
+
+  test("is a sign of life in every stage", async () => {
+    const names = {
+      stt: ["response_format", "language"],
+      llm: ["temperature", "stream_options"],
+      tts: ["voice"],
+    }
+    const { generate, transcribe, speak, alive } = start(({ stage, fields }) => {
+      const name = names[stage].find((each) => each in fields)
+      if (name !== undefined) return { status: 400, body: `${name} is not supported` }
+      // The events of an answer are signs of life too.
+      return stage === "llm" ? { status: 503, body: "" } : undefined
+    })
+    await transcribe()
+    await generate()
+    await speak()
+    expect(alive).toEqual(["stt", "stt", "stt", "llm", "llm", "tts"])
+  })
+
+  test("and points to is learned before an answer", () =>
+    withLessons(async (lessons, events) => {
+      const { generate } = start(
+        ({ fields }) =>
+          "temperature" in fields
+            ? { status: 400, body: { error: { message: "No.", param: "temperature" } } }
+            : { status: 503, body: "" },
+        {},
+        lessons,
+      )
+      expect(Exit.isFailure(await generate())).toBe(true)
+      await until(() => events.length === 1, "a line")
+      expect(events[0]).toStartWith("provider.lesson_learned {")
+    }))
+})
+
+test("the log has the name alone of a refused field of the configuration", () =>
+  withLessons(async (lessons, events) => {
+    const extraBody = { api_key: "sk-very-secret", options: { token: "sk-very-secret" } }
+    const { generate, fields } = start(
+      ({ fields }) => {
+        const name = ["api_key", "options"].find((each) => each in fields)
+        return name === undefined ? undefined : { status: 400, body: `Unknown parameter: ${name}` }
+      },
+      { extraBody },
+      lessons,
+    )
+    expect(await generate()).toEqual(Exit.succeed(reply))
+    expect(fields().at(-1)).toBe(all)
+    await until(() => events.length === 2, "two lines")
+    expect(events).toEqual(
+      ["api_key", "options"].map(
+        (parameter) => `provider.lesson_learned ${JSON.stringify({ model: "m", parameter, stage: "llm" })}`,
+      ),
+    )
+    await generate()
+    expect(fields()).toHaveLength(4)
+  }))
 
 test("a server that requires what it refused before gets it again", async () => {
   let isUpgraded = false

@@ -260,6 +260,27 @@ describe("the model's answer", () => {
     expect((await run(raw(JSON.stringify({ error }), "application/json"))).failure).toMatchObject(expected)
   })
 
+  test.each([
+    [{ detail: "busy" }, { retryable: true, reason: "no text in it" }],
+    [
+      { message: "x", code: "insufficient_quota" },
+      { kind: "no-credit", retryable: false },
+    ],
+    [{ detail: { message: "x", code: "insufficient_quota" } }, { kind: "no-credit", retryable: false }],
+    [
+      { message: "x", type: "invalid_request_error" },
+      { _tag: "ProviderRefusedRequest", message: "x" },
+    ],
+    [{ title: "Unauthorized", status: 401 }, { _tag: "ProviderRefusedKey" }],
+    [{ error: { code: "insufficient_quota" } }, { kind: "no-credit", retryable: false }],
+    [{ error: "busy" }, { retryable: true }],
+    [[{ error: { code: 429, message: "x" } }], { _tag: "ProviderRateLimited" }],
+  ])("in a document without it is that document's error: %j", async (document, expected) => {
+    const whole = JSON.stringify(document)
+    expect((await run(raw(whole, "application/json"))).failure).toMatchObject(expected)
+    expect((await run(stream(...[document].flat()))).failure).toMatchObject(expected)
+  })
+
   test("is an error too in the form of vLLM", async () => {
     const error = { object: "error", message: "Too long.", type: "BadRequestError", param: null, code: 400 }
     expect((await run(raw(data(error, "[DONE]")))).failure).toMatchObject({ message: "Too long." })
@@ -356,6 +377,55 @@ describe("the transcript", () => {
       retryable: true,
       reason: "no transcript in it",
     })
+  })
+
+  test.each([
+    [{ detail: "busy" }, { retryable: true, reason: "no transcript in it" }],
+    [
+      { message: "x", code: "insufficient_quota" },
+      { kind: "no-credit", retryable: false },
+    ],
+    [{ detail: { message: "x", code: "insufficient_quota" } }, { kind: "no-credit", retryable: false }],
+    [
+      { message: "x", type: "invalid_request_error" },
+      { _tag: "ProviderRefusedRequest", message: "x" },
+    ],
+    [{ title: "Unauthorized", status: 401 }, { _tag: "ProviderRefusedKey" }],
+    [{ error: { code: "insufficient_quota" } }, { kind: "no-credit", retryable: false }],
+    [{ error: "busy" }, { retryable: true }],
+    [[{ error: { code: 429, message: "x" } }], { _tag: "ProviderRateLimited" }],
+  ])("in a document without it is that document's error: %j", async (document, expected) => {
+    for (const type of [json, plain]) {
+      expect(await run(JSON.stringify(document), type)).toMatchObject(expected)
+    }
+  })
+
+  test.each([
+    "{laughs} hello there",
+    "{laughs}",
+    "[laughs] {coughs}",
+    "<unk> hello",
+    "<3 you too",
+    "data: that is the word",
+    "event: the opening",
+    "[{not JSON} hello",
+    "<laughs> hello",
+    "< hello",
+  ])("as text may begin with a bracket: %s", async (text) => {
+    expect(await run(text, plain)).toBe(text)
+    expect(await run(text, `${plain}; charset=utf-8`)).toBe(text)
+  })
+
+  test.each([
+    ["JSON that is cut off", '{"text":"Hello'],
+    ["HTML", "<html><body>502</body></html>"],
+    ["a heading", "<h1>502 Bad Gateway</h1>"],
+    ["an empty object", "{}"],
+    ["XML", '<?xml version="1.0"?><Error/>'],
+    ["events", 'data: {"text":"Hello."}\n\n'],
+    ["named events", 'event: done\ndata: {"text":"Hello."}\n\n'],
+  ])("is missing in text of %s", async (_, body) => {
+    expect(await run(body, plain)).toMatchObject({ retryable: true, reason: "no transcript in it" })
   })
 
   test("with an error in it is that error", async () => {

@@ -164,6 +164,15 @@ describe("Retry-After", () => {
       },
       1,
     ],
+    [
+      "both: the one that says nothing of what remains",
+      {
+        "x-ratelimit-reset-requests": "2s",
+        "x-ratelimit-reset-tokens": "6m0s",
+        "x-ratelimit-remaining-tokens": "300",
+      },
+      2,
+    ],
     ["the standard's seconds", { "ratelimit-reset": "8" }, 8],
     ["a time that is past", { "x-ratelimit-reset": "1700000000" }, 0],
     ["a time that is past, in ms", { "x-ratelimit-reset": "1700000000000" }, 0],
@@ -191,6 +200,15 @@ describe("Retry-After", () => {
     { "x-ratelimit-reset": "" },
     { "retry-after": "soon" },
     { "retry-after": "" },
+    { "x-ratelimit-remaining-tokens": "300", "x-ratelimit-reset-tokens": "6m0s" },
+    {
+      "x-ratelimit-remaining-tokens": "300",
+      "x-ratelimit-reset-tokens": "6m0s",
+      "x-ratelimit-remaining-requests": "1",
+      "x-ratelimit-reset-requests": "8.64s",
+    },
+    { "x-ratelimit-remaining": "12", "x-ratelimit-reset": "360" },
+    { "ratelimit-remaining": "12", "ratelimit-reset": "360" },
   ] as const)("none in %j", (headers) => {
     expect(wait(headers)).toEqual(Option.none())
   })

@@ -1,8 +1,9 @@
-import { describe, expect, test } from "bun:test"
+import { describe, expect, spyOn, test } from "bun:test"
 import { parseMediaType } from "../../../src/audio/media-type.ts"
 import { makeSpeechJoiner } from "../../../src/audio/speech-joiner.ts"
 import { makeSpeechOutput } from "../../../src/audio/speech-output.ts"
 import type { StartConversion } from "../../../src/ffmpeg/convert.ts"
+import { type ProviderError, reasonOf } from "../../../src/providers/errors.ts"
 import { makeSpeechReader } from "../../../src/providers/openai/speech-reader.ts"
 import { startConversion } from "../../support/conversion.ts"
 import { encodings, tone } from "../../support/encoded-speech.ts"
@@ -30,16 +31,19 @@ const read = async (format: "mp3" | "pcm", answers: ReadonlyArray<Answer>) => {
   const joiner = makeSpeechJoiner(format)
   const parts: Array<Uint8Array> = []
   const problems: Array<string | undefined> = []
+  const errors: Array<ProviderError> = []
   for (const { type, body, size = 1000, ...asked } of answers) {
     const requested = "requested" in asked ? asked.requested : format
     const answer = { type: parseMediaType(type), requested }
     const reader = makeSpeechReader(answer, output, counted, (bytes) => parts.push(joiner.push(bytes).bytes))
     for (let at = 0; at < body.length; at += size) reader.write(body.slice(at, at + size))
-    problems.push(await reader.end())
+    const error = await reader.end()
+    problems.push(error === undefined ? undefined : reasonOf(error))
+    if (error !== undefined) errors.push(error)
     parts.push(joiner.endSegment().bytes)
     await reader.kill()
   }
-  return { bytes: Buffer.concat(parts), problems, conversions }
+  return { bytes: Buffer.concat(parts), problems, errors, conversions }
 }
 
 const listen = async (format: "mp3" | "pcm", bytes: Uint8Array) => {
@@ -153,16 +157,12 @@ describe("the segments of a reply", () => {
 describe("an answer that is not audio", () => {
   const error = (fields: object) => JSON.stringify({ error: { message: "Say not the secret.", ...fields } })
   test.each([
-    [
-      "JSON",
-      error({ code: "model_not_found", type: "x" }),
-      "JSON in place of audio (code model_not_found, type x)",
-    ],
-    ["JSON of a number", JSON.stringify({ code: 42, detail: "no" }), "JSON in place of audio (code 42)"],
+    ["JSON of a known error", error({ code: "model_not_found", type: "x" }), "status 404"],
+    ["JSON of a number", JSON.stringify({ code: 42, detail: "no" }), "JSON in place of audio"],
     ["JSON with a sentence", error({ code: "Say not the secret." }), "JSON in place of audio"],
     ["a JSON list", '["a"]', "JSON in place of audio"],
     ["cut JSON", '{"error":{"code":"a', "JSON in place of audio"],
-    ["long JSON", error({ type: "t", pad: "x".repeat(10_000) }), "JSON in place of audio (type t)"],
+    ["long JSON", error({ type: "t", pad: "x".repeat(10_000) }), "JSON in place of audio"],
     ["HTML", " \n<!DOCTYPE html><title>Bad</title>", "HTML in place of audio"],
     ["XML", '\ufeff<?xml version="1.0"?><Error/>', "XML in place of audio"],
     ["text", "Zu viele Anfragen für heute.", "text in place of audio"],
@@ -180,6 +180,22 @@ describe("an answer that is not audio", () => {
         })
       }
     }
+  })
+
+  test.each([
+    [{ error: { code: "insufficient_quota" } }, { kind: "no-credit", retryable: false }],
+    [
+      { message: "x", code: "insufficient_quota" },
+      { kind: "no-credit", retryable: false },
+    ],
+    [{ error: { code: "a", type: "b" } }, { retryable: true, details: { code: "a", type: "b" } }],
+    [{ detail: "busy" }, { retryable: true, reason: "JSON in place of audio" }],
+    [{ detail: "no", status: 401 }, { _tag: "ProviderRefusedKey" }],
+    [[{ error: { code: 429 } }], { _tag: "ProviderRateLimited" }],
+  ])("keeps the class of the error in %j", async (json, expected) => {
+    const body = new TextEncoder().encode(JSON.stringify(json))
+    const { errors } = await read("mp3", [{ type: "audio/mpeg", body }])
+    expect(errors).toMatchObject([expected])
   })
 
   const noise = Uint8Array.from({ length: 5000 }, (_, i) => (i * 7919 + (i >> 3) * 31) & 255)
@@ -208,4 +224,24 @@ describe("an answer that is not audio", () => {
     const { problems } = await read("mp3", [{ type, body }])
     expect(problems).toEqual([reason])
   })
+})
+
+test("a long head is joined a few times, not once for each chunk", async () => {
+  const chunk = new Uint8Array(1024)
+  const tag = Buffer.concat([Buffer.from("ID3\x04\0\0\x03\x7f\x7f\x7f", "latin1"), chunk])
+  const mp4 = Buffer.concat([Buffer.from("\0\0\0\x10ftypM4A \0\0\0\0\x7f\0\0\0mdat", "latin1"), chunk])
+  for (const start of [tag, mp4]) {
+    const concat = spyOn(Buffer, "concat")
+    try {
+      const answer = { type: parseMediaType("audio/mpeg"), requested: "mp3" } as const
+      const reader = makeSpeechReader(answer, makeSpeechOutput("mp3"), startConversion, () => true)
+      reader.write(start)
+      for (let i = 0; i < 4000; i++) reader.write(chunk)
+      const bytes = concat.mock.results.map(({ value }) => (value instanceof Uint8Array ? value.length : 0))
+      expect(bytes.reduce((a, b) => a + b, 0)).toBeLessThan(16 * 1024 * 1024)
+      await reader.kill()
+    } finally {
+      concat.mockRestore()
+    }
+  }
 })

@@ -1,0 +1,32 @@
+import type { UnusableKind } from "../providers/errors.ts"
+import type { Stage } from "../schema.ts"
+
+/** How the operator knows each stage. `model` is what a 404 can mean. */
+const stageNames = {
+  stt: { provider: "The transcription provider", model: "model", variables: "STT_MODEL and STT_BASE_URL" },
+  llm: { provider: "The language model's provider", model: "model", variables: "LLM_MODEL and LLM_BASE_URL" },
+  tts: {
+    provider: "The speech synthesis provider",
+    model: "model or voice",
+    variables: "TTS_MODEL, TTS_VOICE and TTS_BASE_URL",
+  },
+} as const
+
+/** Answers that another try would not change. Most of them are for the operator. */
+export const unusable = (stage: Stage, kind: UnusableKind): string => {
+  const { provider, model, variables } = stageNames[stage]
+  switch (kind) {
+    case "declined":
+      return "The model declined to answer."
+    case "thinking":
+      return "The model used up its answer with thinking. Ask something simpler, or tell the operator to raise LLM_MAX_TOKENS, or to lower the model's reasoning effort."
+    case "thinking-time":
+      return "The model was still thinking when its time was over. Ask something simpler, or tell the operator to lower the model's reasoning effort, or to raise LLM_THINKING_TIMEOUT_SECONDS."
+    case "no-model":
+      return `${provider} has no such ${model}. Tell the operator to check ${variables}.`
+    case "no-credit":
+      return `${provider} has no credit left for this server. Tell the operator to check the account's balance and limits.`
+    case "refused-field":
+      return `${provider} refused a field of the request. Tell the operator to check the settings that begin with ${stage.toUpperCase()}_; the log names the field.`
+  }
+}
