@@ -93,14 +93,11 @@ export const push = (state: MarkupState, chunk: string): Step => {
 }
 
 /** The text that waited, at the end of the reply. */
-export const finish = (state: MarkupState): Step => {
-  const [next, text] = run(state, "", true)
-  return [{ ...next, blank: "" }, text + next.blank]
-}
+export const finish = (state: MarkupState): Step => run(state, "", true)
 
 /** A whole reply without markup for machines. */
 export const withoutMarkup = (reply: string): string => {
-  if (!TRIGGER.test(reply) && !looksBare(reply)) return reply
+  if (!TRIGGER.test(reply) && !looksBare(reply)) return reply.trimStart()
   const [pushed, text] = push(initialState, reply)
   const [finished, rest] = finish(pushed)
   return finished.retractions > pushed.retractions ? rest : text + rest

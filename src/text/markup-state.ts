@@ -19,8 +19,6 @@ export interface MarkupState {
   readonly until: string
   /** Text that may become markup. */
   readonly pending: string
-  /** White space before the first word. It waits for the word. */
-  readonly blank: string
   /** The last character that was passed on. "" before the first word. */
   readonly last: string
   /** The last character that was passed on and is no space: a line break at the start of a line. */
@@ -45,7 +43,6 @@ export const initialState: MarkupState = {
   place: "text",
   until: "",
   pending: "",
-  blank: "",
   last: "",
   mark: "",
   held: "",
@@ -69,19 +66,12 @@ export const markOf = (text: string, before: string): string => {
   return at < 0 ? before : text.charAt(at)
 }
 
+/** Passes text on. White space before the first word is dropped: a model may write any amount of it. */
 export const pass = (draft: Draft, given: string): void => {
-  let text = draft.trims ? given.trimStart() : given
+  let text = draft.trims || draft.last === "" ? given.trimStart() : given
   if (text === "") return
   draft.trims = false
-  if (draft.last === "") {
-    // Each piece is looked at once: a model may write white space without an end.
-    if (text.trimStart() === "") {
-      draft.blank += text
-      return
-    }
-    text = draft.blank + text
-    draft.blank = ""
-  } else if (
+  if (
     draft.pauses &&
     /\S/.test(draft.last) &&
     /^[\p{L}\p{N}]/u.test(text) &&
@@ -104,7 +94,6 @@ export const take = (draft: Draft, length: number): string => {
 
 /** Of the white space on both sides of removed text, one side is enough. */
 export const trimAfterRemoval = (draft: Draft): void => {
-  if (draft.last === "") draft.blank = ""
   if (draft.last.trim() === "") draft.trims = true
 }
 

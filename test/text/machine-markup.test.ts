@@ -152,10 +152,10 @@ const removed: ReadonlyArray<readonly [string, string]> = [
 const kept = [
   "analysis of the data: final",
   "analysis",
-  " ana",
+  "ana ",
   paris,
   "",
-  " leading and trailing \n",
+  "trailing \n",
   "a < b and c > d",
   "a<b",
   "if x < s and y > p",
@@ -318,3 +318,36 @@ describe("a reply in chunks", () => {
     expect(passed).toEqual([...expected])
   })
 })
+
+test("white space before the reply is dropped", () => {
+  for (const space of [" ", "\n\n", "\t", "\u2028", "\u00a0", "\r\n", "\n".repeat(1000)]) {
+    for (const reply of [
+      `${space}Paris.`,
+      `${space}<think>a</think>${space}Paris.`,
+      `${space}<s>${space}Paris.`,
+    ]) {
+      expect(withoutMarkup(reply)).toBe("Paris.")
+      expect(filtered(Array.from(reply)).text).toBe("Paris.")
+    }
+    expect(filtered(Array.from(space)).text).toBe("")
+  }
+  expect(withoutMarkup("\n```\n  Paris\n```")).toBe("```\n  Paris\n```")
+})
+
+/** The work for a token is that for the text that waits. Units. */
+const mostHeld = 400
+test.each(["\n", " ", "\u2028", "`", "~", "`~", "` ", "<", "< ", "<p ", "<think", "[", "&", "{", "◁"])(
+  "a run of %j waits in bounds",
+  (unit) => {
+    for (const before of ["", "A", "```\n", "`", "<|im_start|>", "<|channel|>", "<think>"]) {
+      let state: MarkupState = initialState
+      let held = 0
+      for (const chunk of [before, ...Array.from(unit.repeat(3000))]) {
+        state = push(state, chunk)[0]
+        const size = Object.values(state).reduce((sum, its) => sum + `${its}`.length, 0)
+        held = Math.max(held, size)
+      }
+      expect(held).toBeLessThan(mostHeld)
+    }
+  },
+)

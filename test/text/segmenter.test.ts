@@ -302,3 +302,33 @@ describe("with a limit", () => {
     )
   })
 })
+
+test.each([" ", "`", "~", ">", "> ", "\t", "` ", "``` "])("a line of %j in code waits in bounds", (unit) => {
+  // A text of 2000 units is cut.
+  for (const before of ["", "```\n", "~~~\n", "A.\n> ```\n"]) {
+    let state: SegmenterState = push(initialState, before)[0]
+    let held = 0
+    for (const token of Array.from(unit.repeat(6000))) {
+      state = push(state, token)[0]
+      held = Math.max(held, state.tail.length)
+    }
+    expect(held).toBeLessThanOrEqual(2000)
+  }
+})
+
+test("a long line is no closing fence, however it comes", () => {
+  const long = " ".repeat(300)
+  for (const line of [`${long}\`\`\``, `\`\`\`${long}`, "`".repeat(300)]) {
+    const reply = `Code:\n\`\`\`\n${line}\nx = 1\n\`\`\`\nParis.`
+    expect(
+      spoken(cut([reply]))
+        .join(" ")
+        .trim(),
+    ).toBe("Code: Paris.")
+    expect(
+      spoken(cut(Array.from(reply)))
+        .join(" ")
+        .trim(),
+    ).toBe("Code: Paris.")
+  }
+})
