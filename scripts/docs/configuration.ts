@@ -13,6 +13,8 @@ working directory: copy [.env.example](../../.env.example), which lists every va
 - An empty value counts as unset, except for \`LOG_DIR\`.
 - Bun replaces \`$NAME\`, \`$1\` and \`\${NAME}\` in \`.env\`, also within single quotes. Write \`\\$\` for a dollar sign in a
   value. The start and \`doctor\` name the variables in which Bun replaced one.
+- Bun cuts a value without quotes at \`#\`, even without a space before it. Put a value with \`#\` in quotes, and JSON in
+  single quotes. The start and \`doctor\` name the variables that Bun cut within a word or within JSON.
 - Quotes around a value belong to \`.env\`. \`docker run --env-file\` keeps them as a part of the value. The start
   and \`doctor\` name such variables.
 - A wrong value stops the start. The error names every variable that is wrong; it never quotes a secret.

@@ -24,9 +24,12 @@ const filesOf = (execArgv: ReadonlyArray<string>) => {
   return execArgv.includes("--no-env-file") ? [] : defaultFiles
 }
 
-/** `NAME=value`, `NAME: value` or `export NAME=value`. A value in quotes may have several lines. */
+/**
+ * `NAME=value`, `NAME: value` or `export NAME=value`. A value in quotes may have several lines. One without ends at `#`,
+ * even without a space before it: the third group.
+ */
 const assignment =
-  /^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*(?:=|:[ \t])[ \t]*("(?:\\[\s\S]|[^"\\])*"|'[^']*'|`[^`]*`|[^\r\n#]*)/gm
+  /^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*(?:=|:[ \t])[ \t]*("(?:\\[\s\S]|[^"\\])*"|'[^']*'|`[^`]*`|[^\r\n#]*)(#[^\r\n]*)?/gm
 
 /** `$NAME`, `$1` or `${…}`. Bun leaves another `$`, and one after a backslash, as it is. */
 const reference = /(?<!\\)\$(?:(\w+)|\{([^}\n]*)\})/g
@@ -40,28 +43,57 @@ const pieceOf = (text: string) =>
     .map((part) => (/^\\[\s\S]$/.test(part) ? "[^]{1,2}" : escapeRegExp(part)))
     .join("")
 
-/**
- * Whether Bun replaced a part of a value that was perhaps meant as it is: the variable has the value of the file with its
- * references replaced. (One that was set outside of the file has another.) `${NAME}` of a variable that is set, and
- * `${NAME:-default}`, can only be meant as references.
- */
-const isExpanded = (raw: string, value: string, variables: Environment["variables"]) => {
+/** The content of the quotes around `raw`; undefined without quotes. */
+const unquoted = (raw: string): string | undefined => {
   const quote = raw[0] ?? ""
-  const isQuoted = raw.length > 1 && "\"'`".includes(quote) && raw.endsWith(quote)
-  const text = isQuoted ? raw.slice(1, -1) : raw.trim()
-  const references = [...text.matchAll(reference)]
-  const isDoubtful = ([, bare, braced = ""]: RegExpMatchArray) =>
-    bare !== undefined || (!braced.includes(":-") && variables[braced] === undefined)
-  if (!references.some(isDoubtful)) return false
+  return raw.length > 1 && "\"'`".includes(quote) && raw.endsWith(quote) ? raw.slice(1, -1) : undefined
+}
+
+/** Whether Bun made `value` of `text`. A variable that was set outside of the file has another value. */
+const comesFrom = (text: string, value: string, variables: Environment["variables"]) => {
   let at = 0
   let pattern = ""
-  for (const match of references) {
+  for (const match of text.matchAll(reference)) {
     const name = match[1] ?? match[2] ?? ""
     const replaced = name.includes(":-") ? "[^]*" : `(?:${escapeRegExp(variables[name] ?? "")})?`
     pattern += pieceOf(text.slice(at, match.index)) + replaced
     at = match.index + match[0].length
   }
   return new RegExp(`^${pattern}${pieceOf(text.slice(at))}$`).test(value)
+}
+
+/**
+ * Whether Bun replaced a part of a value that was perhaps meant as it is. `${NAME}` of a variable that is set, and
+ * `${NAME:-default}`, can only be meant as references.
+ */
+const isExpanded = (raw: string, value: string, variables: Environment["variables"]) => {
+  const text = unquoted(raw) ?? raw.trim()
+  const isDoubtful = ([, bare, braced = ""]: RegExpMatchArray) =>
+    bare !== undefined || (!braced.includes(":-") && variables[braced] === undefined)
+  return [...text.matchAll(reference)].some(isDoubtful) && comesFrom(text, value, variables)
+}
+
+const isJson = (text: string) => {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Whether Bun cut a value without quotes at a `#` that belongs to it. After a space it begins a comment, but not in JSON. */
+const isCut = (
+  [all, , raw = "", rest = ""]: RegExpMatchArray,
+  value: string,
+  variables: Environment["variables"],
+) => {
+  const text = raw.trim()
+  if (rest === "" || unquoted(text) !== undefined) return false
+  const isComment = text === "" && /^#(\s|#|$)/.test(rest)
+  const isSpaced = /\s$/.test(all.slice(0, -rest.length))
+  const belongs = /^[[{]/.test(text) ? !isJson(text) : !isComment && !isSpaced
+  return belongs && comesFrom(text, value, variables)
 }
 
 const settings = sections.flatMap((section) => Object.values(section.variables).map(({ docs }) => docs.name))
@@ -73,6 +105,8 @@ const isInQuotes = (value: string): boolean => /^(["'`])[\s\S]*\1$/.test(value) 
 interface Suspects {
   /** Bun replaced a `$` of the file. */
   readonly expanded: ReadonlyArray<string>
+  /** Bun cut the value at a `#`. */
+  readonly cut: ReadonlyArray<string>
   /** The value has quotes around it: docker's --env-file and others keep them. */
   readonly quoted: ReadonlyArray<string>
 }
@@ -83,12 +117,15 @@ const findSuspects = Effect.fnUntraced(function* ({ variables, execArgv }: Envir
   const texts = yield* Effect.forEach(filesOf(execArgv), (file) =>
     Effect.orElseSucceed(fs.readFileString(file), () => ""),
   )
-  const expanded = texts
-    .flatMap((text) => [...text.replaceAll("\r\n", "\n").matchAll(assignment)])
+  const assigned = texts.flatMap((text) => [...text.replaceAll("\r\n", "\n").matchAll(assignment)])
+  const expanded = assigned
     .filter(([, name = "", raw = ""]) => isExpanded(raw, variables[name] ?? "", variables))
     .map(([, name = ""]) => name)
+  const cut = assigned
+    .filter((match) => isCut(match, variables[match[1] ?? ""] ?? "", variables))
+    .map(([, name = ""]) => name)
   const quoted = settings.filter((name) => isInQuotes(variables[name]?.trim() ?? ""))
-  return { expanded: Arr.dedupe(expanded), quoted } satisfies Suspects
+  return { expanded: Arr.dedupe(expanded), cut: Arr.dedupe(cut), quoted } satisfies Suspects
 })
 
 /** A kind of suspects, with what to do about it. The values stay out of it: they may be secrets. */
@@ -99,13 +136,19 @@ interface SuspectKind {
   readonly warn: Effect.Effect<void>
 }
 
-const kindsOf = ({ expanded, quoted }: Suspects): ReadonlyArray<SuspectKind> =>
+const kindsOf = ({ expanded, cut, quoted }: Suspects): ReadonlyArray<SuspectKind> =>
   [
     {
       variables: expanded,
       problem: `Bun replaced a $ in .env in the value of ${expanded.join(", ")}`,
       advice: "Write \\$ for a dollar sign in .env, also within quotes.",
       warn: Effect.logWarning("settings.dollar_replaced"),
+    },
+    {
+      variables: cut,
+      problem: `Bun cut the value of ${cut.join(", ")} in .env at a #`,
+      advice: "Put a value with # in quotes.",
+      warn: Effect.logWarning("settings.value_cut"),
     },
     {
       variables: quoted,

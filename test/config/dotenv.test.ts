@@ -87,6 +87,56 @@ describe("a $ in .env", () => {
   })
 })
 
+const cut = (names: string) => [`Bun cut the value of ${names} in .env at a #`]
+
+describe("a # in .env", () => {
+  test.each([
+    ["after a character", "REGISTRATION_TOKEN=hush#cd"],
+    ["before a space", "REGISTRATION_TOKEN=hush# cd"],
+    ["at the end", "REGISTRATION_TOKEN=hush#"],
+    ["at the start", "REGISTRATION_TOKEN=#hush"],
+    ["twice", "REGISTRATION_TOKEN=hush##cd"],
+    ["after a backslash", "REGISTRATION_TOKEN=hush\\#cd"],
+    ["and a comment", "REGISTRATION_TOKEN=hush#cd # a comment"],
+    ["exported", "export REGISTRATION_TOKEN=hush#cd"],
+    ["after a colon", "REGISTRATION_TOKEN: hush#cd"],
+    ["with CRLF", "LOG_LEVEL=info\r\nREGISTRATION_TOKEN=hush#cd\r\nLOG_DIR=\r\n"],
+    ["with an escaped $", "REGISTRATION_TOKEN=hush\\$a#cd"],
+    ["with a reference", `REGISTRATION_TOKEN=hush${braced("HOME")}#cd`],
+  ])("%s: a warning", async (_, line) => {
+    expect(await start({ ".env": line })).toEqual(cut("REGISTRATION_TOKEN"))
+  })
+
+  test.each([['{"a":"#b"}'], ['{"a":"b #1"}'], ['{"a": 1, #b'], ['["b","#"]']])(
+    "in JSON, %s: a warning",
+    async (json) => {
+      const found = await start({ ".env": `LLM_EXTRA_BODY=${json}` })
+      expect(found).toContain(cut("LLM_EXTRA_BODY")[0] ?? "")
+    },
+  )
+
+  test.each([
+    ["after a space", "REGISTRATION_TOKEN=hush #cd"],
+    ["after a tab", "REGISTRATION_TOKEN=hush\t# cd"],
+    ["after an empty value", "REGISTRATION_TOKEN= #cd"],
+    ["before a comment, after an empty value", "REGISTRATION_TOKEN=# a comment"],
+    ["in double quotes", 'REGISTRATION_TOKEN="hush#cd"'],
+    ["in single quotes", "REGISTRATION_TOKEN='hush#cd'"],
+    ["in backticks", "REGISTRATION_TOKEN=`hush#cd`"],
+    ["after quotes", 'REGISTRATION_TOKEN="hush"#cd'],
+    ["in a comment", "#REGISTRATION_TOKEN=hush#cd"],
+    ["after JSON", 'LLM_EXTRA_BODY={"a":"hush"} # b'],
+    ["in JSON in quotes", `LLM_EXTRA_BODY='{"a":"#hush"}'`],
+    ["in a value of several lines", 'SYSTEM_PROMPT="hush\na#b\n"'],
+  ])("%s: none", async (_, line) => {
+    expect(await start({ ".env": line })).toEqual([])
+  })
+
+  test("overridden by the environment: none", async () => {
+    expect(await start({ ".env": "REGISTRATION_TOKEN=hush#cd" }, { REGISTRATION_TOKEN: "other" })).toEqual([])
+  })
+})
+
 test.each([["'hush'"], ['"hush"'], ["`hush`"], [" 'hush' "]])("quotes around a value: %s", async (value) => {
   expect(await start({}, { OPENAI_API_KEY: value })).toEqual(
     expect.arrayContaining(["the quotes around the value of OPENAI_API_KEY are part of it"]),
