@@ -67,9 +67,11 @@ export const makeReplyText = (holds: boolean, { onText, onRetract, onHeldThinkin
   return {
     add: (text: string) => {
       // PostgreSQL stores no NUL in text.
-      const [whole, rest] = pairSurrogates(half, text.replaceAll("\0", ""))
+      const stored = text.replaceAll("\0", "")
+      const [whole, rest] = pairSurrogates(half, stored)
       half = rest
-      written += text.length
+      // White space before the reply is no markup.
+      written += (written === 0 ? stored.trimStart() : stored).length
       take(push(markup, whole))
     },
     /** The model thought apart from its text. */

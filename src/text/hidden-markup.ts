@@ -1,14 +1,14 @@
 /** The tags of a reply, and the blocks that they hide. */
 import {
   close,
-  closeHeld,
+  closeBlock,
+  closeThinking,
   type Draft,
   enter,
   find,
   hold,
   otherSpeaker,
   pass,
-  retract,
   take,
   trimAfterRemoval,
 } from "./markup-state.ts"
@@ -51,7 +51,7 @@ const applyTag = (draft: Draft, { role, name, closes }: Tag): void => {
   else if (role === "pause") draft.pauses = true
   else if (role === "instruction") {
     if (!closes && draft.last !== "") enter(draft, "over")
-  } else if (role === "thinking" && closes) retract(draft)
+  } else if (role === "thinking" && closes) closeThinking(draft)
   else if ((role === "thinking" || role === "tool") && !closes) {
     draft.hasThought ||= role === "thinking"
     enter(draft, "hidden", name)
@@ -97,7 +97,10 @@ export const readHidden = (draft: Draft): boolean => {
   take(draft, length)
   if (draft.until === "") {
     if (role === "special") applyToken(draft, name)
-  } else if (closes && endsBlock(name, draft.until)) close(draft)
+  } else if (endsBlock(name, draft.until)) {
+    if (closes) closeBlock(draft)
+    else if (role === "thinking") draft.nested += 1
+  }
   return true
 }
 
@@ -112,9 +115,10 @@ export const readHeld = (draft: Draft): boolean => {
     return true
   }
   hold(draft, found.length)
-  if (found.closes && endsBlock(found.name, draft.until)) {
+  if (!endsBlock(found.name, draft.until)) return true
+  if (found.closes) {
     draft.hasThought ||= found.role === "thinking"
-    closeHeld(draft)
-  }
+    closeBlock(draft)
+  } else if (found.role === "thinking") draft.nested += 1
   return true
 }

@@ -85,6 +85,7 @@ export const push = (state: MarkupState, chunk: string): Step => {
     state.place === "text" &&
     state.pending === "" &&
     state.last !== "" &&
+    !state.isVoid &&
     !state.trims &&
     !state.pauses &&
     !TRIGGER.test(chunk)

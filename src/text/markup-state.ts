@@ -23,6 +23,10 @@ export interface MarkupState {
   readonly last: string
   /** The last character that was passed on and is no space: a line break at the start of a line. */
   readonly mark: string
+  /** Opening tags inside the hidden block. Each may have a closing tag of its own, or be a word of the thinking. */
+  readonly nested: number
+  /** A closing tag came without its opening one. All text before it is thinking if text follows, else it is the reply. */
+  readonly isVoid: boolean
   /** What was taken and may be text after all. */
   readonly held: string
   /** The tags that are not closed in the rest of the reply: they are text. Known at its end. */
@@ -45,6 +49,8 @@ export const initialState: MarkupState = {
   pending: "",
   last: "",
   mark: "",
+  nested: 0,
+  isVoid: false,
   held: "",
   unclosed: [],
   trims: false,
@@ -66,17 +72,22 @@ export const markOf = (text: string, before: string): string => {
   return at < 0 ? before : text.charAt(at)
 }
 
+const retract = (draft: Draft): void => {
+  draft.isVoid = false
+  draft.hasThought = true
+  draft.retractions += 1
+  draft.out = ""
+  draft.last = ""
+  draft.pauses = false
+}
+
 /** Passes text on. White space before the first word is dropped: a model may write any amount of it. */
 export const pass = (draft: Draft, given: string): void => {
-  let text = draft.trims || draft.last === "" ? given.trimStart() : given
+  if (draft.isVoid && given.trim() !== "") retract(draft)
+  let text = draft.trims || draft.isVoid || draft.last === "" ? given.trimStart() : given
   if (text === "") return
   draft.trims = false
-  if (
-    draft.pauses &&
-    /\S/.test(draft.last) &&
-    /^[\p{L}\p{N}]/u.test(text) &&
-    !isUnspaced(text.slice(0, 2))
-  ) {
+  if (draft.pauses && /\S/.test(draft.last) && /^[\p{L}\p{N}]/u.test(text) && !isUnspaced(text.slice(0, 2))) {
     text = ` ${text}`
   }
   draft.pauses = false
@@ -108,15 +119,13 @@ export const close = (draft: Draft): void => {
 }
 
 /** A closing tag without its opening one: the chat template opened it, so all text so far is thinking. */
-export const retract = (draft: Draft): void => {
+export const closeThinking = (draft: Draft): void => {
   if (draft.last !== "" && !draft.hasThought) {
-    draft.retractions += 1
-    draft.out = ""
-    draft.last = ""
+    draft.isVoid = true
     draft.mark = ""
-    draft.pauses = false
+  } else {
+    draft.hasThought = true
   }
-  draft.hasThought = true
   trimAfterRemoval(draft)
 }
 
@@ -134,10 +143,16 @@ export const hold = (draft: Draft, length: number): void => {
   draft.held += take(draft, length)
 }
 
-/** The block is closed: what was held is no text. */
-export const closeHeld = (draft: Draft): void => {
+/**
+ * The block, or one inside it, is closed: what was held is no text. After the closing tag of a block inside, the text is held
+ * until the next closing tag.
+ */
+export const closeBlock = (draft: Draft): void => {
   draft.held = ""
-  close(draft)
+  if (draft.nested > 0) {
+    draft.nested -= 1
+    enter(draft, "held", draft.until)
+  } else close(draft)
 }
 
 /** At the end of the reply: makes held text pending text again. False if there is none. */
@@ -145,6 +160,7 @@ export const releaseHeld = (draft: Draft): boolean => {
   if (draft.place !== "held" && draft.place !== "bare") return false
   draft.pending = draft.held + draft.pending
   draft.held = ""
+  draft.nested = 0
   draft.unclosed = [...draft.unclosed, draft.until]
   enter(draft, "text")
   return true

@@ -29,6 +29,10 @@ const tagsOf = (role: TagRole, names: string) =>
 
 const XML_TAGS: ReadonlyMap<string, TagRole> = new Map([
   ...tagsOf("thinking", "think thinking thought thoughts reasoning reflection scratchpad inner_monologue"),
+  ...tagsOf(
+    "thinking",
+    "analysis reason thinking_process thought_process chain_of_thought inner_thoughts details",
+  ),
   ...tagsOf("thinking", "seed:think antml:thinking antthinking"),
   ...tagsOf("tool", "tool_call tool_calls tool_code tool_response tool_result tool_results tools function"),
   ...tagsOf("tool", "function_call function_calls function_response function_results invoke parameter"),
@@ -39,7 +43,10 @@ const XML_TAGS: ReadonlyMap<string, TagRole> = new Map([
     "shown",
     "bos eos pad unk end_of_text begin_of_text end_of_utterance start_of_image end_of_image",
   ),
-  ...tagsOf("special", "start_of_turn end_of_turn"),
+  ...tagsOf(
+    "special",
+    "start_of_turn end_of_turn im_start im_end start_header_id end_header_id eot_id endoftext",
+  ),
   ...tagsOf("shown", "prosody emphasis say_as phoneme sub voice lang audio mark mstts:express_as"),
   ...tagsOf(
     "shown",
@@ -85,6 +92,7 @@ const XML_END = new RegExp(`^${ATTRIBUTES}\\s*(?:(/)\\s*)?>`)
 const XML_END_PARTIAL = new RegExp(
   `^${ATTRIBUTES}(?:\\s+[\\w:.-]+\\s*=\\s*(?:"[^"<>]*|'[^'<>]*)|(?:\\s+[\\w:.-]+(?:\\s*=(?:\\s*[^\\s"'<>=]+)?)?)?\\s*(?:/\\s*)?)$`,
 )
+const IS_REASONING = /\stype\s*=\s*["']?reasoning\b/i
 /** `<function=name>` */
 const VALUE_END = /^=[^<>\n]{0,100}>/
 const VALUE_END_PARTIAL = /^=[^<>\n]{0,100}$/
@@ -121,6 +129,8 @@ const xmlTag = (rest: string, before: string): Found => {
   const end = XML_END.exec(after)
   if (end === null) return XML_END_PARTIAL.test(after) ? "partial" : "none"
   if (end[0] === ">" && slash === "" && isTypeArgument(before, given)) return "none"
+  // Open WebUI's. Other details are for people.
+  if (name === "details" && slash === "" && !IS_REASONING.test(end[0])) return "none"
   const length = start.length + end[0].length
   // MedGemma thinks between these two.
   if (name === "unused95") return tag(length, role, "unused94", true)

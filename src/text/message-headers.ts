@@ -1,5 +1,5 @@
 /** The headers of messages: who speaks, and on which channel. With their tokens, or without (gpt-oss). */
-import { close, closeHeld, type Draft, enter, find, hold, otherSpeaker, take } from "./markup-state.ts"
+import { close, closeBlock, type Draft, enter, find, hold, otherSpeaker, take } from "./markup-state.ts"
 import { recognizeTag } from "./markup-tags.ts"
 import { afterChannel, afterSpeaker } from "./special-tokens.ts"
 
@@ -85,6 +85,6 @@ export const readBare = (draft: Draft): boolean => {
   }
   take(draft, at + BARE_END.length)
   draft.hasThought = true
-  closeHeld(draft)
+  closeBlock(draft)
   return true
 }

@@ -73,6 +73,8 @@ const HIDING = new Set(["speaker", "channel", "other", "thinking", "tool"])
 /** The verdict on the tag at the start of the pending text, which is outside of other blocks and of code. */
 export const judgeTag = (draft: Draft, tag: Tag): Verdict => {
   const rest = draft.pending.slice(tag.length, tag.length + 100)
+  // Outside of a block it closes details for people.
+  if (tag.name === "details" && tag.closes) return "text"
   if (tag.role === "thinking" || tag.role === "tool") {
     if (!tag.closes) return judgeOpening(draft, tag, rest)
     return tag.role === "thinking" ? judgeClosing(draft, rest) : "markup"
