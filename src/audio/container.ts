@@ -43,31 +43,56 @@ export const identify = Effect.fn("identify")(function* ({ path, bytes }: AudioF
   if (Option.exists(wav, ({ dataBytes }) => dataBytes === 0)) {
     return yield* new InvalidAudio({ reason: "WAV without samples" })
   }
-  if (isUnswappable(head, wav)) return yield* new InvalidAudio({ reason: "RIFX without one chunk of PCM" })
+  if (isUnswappable(head, wav))
+    return yield* new InvalidAudio({ reason: "RIFX without one chunk of PCM or floats" })
   const recording: Recording = { path, bytes, demuxer, start, end, readFrom, wav }
   return recording
 })
 
-/** Whether a RIFX has other samples than integers of whole bytes. */
+/** Whether a RIFX has other samples than integers of whole bytes or floats of 32 or 64 bits. */
 const isUnswappable = (head: Uint8Array, wav: Option.Option<WavInfo>) =>
   Buffer.from(head.subarray(0, 4)).toString("latin1") === "RIFX" &&
   !Option.exists(
     wav,
     ({ formatTag, bitsPerSample, channels, blockAlign }) =>
-      formatTag === 1 && bitsPerSample % 8 === 0 && blockAlign === (channels * bitsPerSample) / 8,
+      (formatTag === 1 ? bitsPerSample % 8 === 0 : formatTag === 3 && [32, 64].includes(bitsPerSample)) &&
+      blockAlign === (channels * bitsPerSample) / 8,
   )
 
-/** Taggers write a few tags. Each takes one read. */
-const maxLeadingTags = 100
+/** Taggers write a few tags, and faulty ones many small ones. */
+const maxLeadingTags = 10_000
+/** Reads of the bytes before the recording. With twice the bytes each time, zeros of 200 MB take a dozen. */
+const maxReads = 100
+const maxReadBytes = 16 * 1024 * 1024
+
+/** Where something other than tags and padding starts in `bytes`, or where more bytes are needed; and how many tags precede. */
+const skipLeading = (bytes: Uint8Array, maxTags: number) => {
+  let at = 0
+  let tags = 0
+  for (; at < bytes.length && tags < maxTags; tags++) {
+    const leading = leadingBytes(bytes.subarray(at))
+    if (leading === 0) break
+    at += leading
+  }
+  return { at, tags }
+}
 
 /** Finds the recording behind tags and padding, in any number and order. */
 const locate = Effect.fnUntraced(function* (path: string) {
   let start = 0
-  for (let n = 0; n < maxLeadingTags; n++) {
-    const head = yield* readAt(path, start, headBytes)
-    const leading = leadingBytes(head)
-    start += leading
-    if (leading > 0) continue
+  let tags = 0
+  let readBytes = headBytes
+  for (let n = 0; n < maxReads && tags < maxLeadingTags; n++) {
+    const bytes = yield* readAt(path, start, readBytes)
+    const leading = skipLeading(bytes, maxLeadingTags - tags)
+    start += leading.at
+    tags += leading.tags
+    if (leading.at > 0) {
+      if (leading.at >= bytes.length) readBytes = Math.min(2 * readBytes, maxReadBytes)
+      else readBytes = headBytes
+      continue
+    }
+    const head = bytes.subarray(0, headBytes)
     const found = sniff(head)
     // An MP4 gives the positions of its samples from the start of the file.
     if (found === undefined || (found.demuxer === "mov" && start > 0)) break

@@ -61,9 +61,17 @@ const areConsecutive = (bytes: Uint8Array, at: number, first: Mp3Frame, needed: 
 /** Fewer zeros may belong to a format: an MP4 starts with three. */
 const minPadding = 16
 
-/** How many bytes of tag or padding (zeros) stand before anything else. 0 if there are none. */
+/** A byte order mark, which a program puts before a file that it takes for UTF-8 text. */
+const byteOrderMark = [0xef, 0xbb, 0xbf]
+
+/** How many bytes of tag, padding (zeros) or byte order mark stand before anything else. 0 if there are none. */
 export const leadingBytes = (bytes: Uint8Array): number => {
   const zeros = bytes.findIndex((byte) => byte !== 0)
   const padding = zeros < 0 ? bytes.length : zeros
-  return padding >= minPadding ? padding : (tagAt(bytes, 0) ?? 0)
+  if (padding >= minPadding) return padding
+  if (padding > 0 && signatureOf(bytes) === undefined && signatureOf(bytes.subarray(padding)) !== undefined) {
+    return padding
+  }
+  if (byteOrderMark.every((byte, at) => bytes[at] === byte)) return byteOrderMark.length
+  return tagAt(bytes, 0) ?? 0
 }

@@ -4,6 +4,8 @@ import { chunkAt, parseWav, trailingChunksAt, type WavInfo, wavHeader } from "./
 
 /** Bytes searched for chunks behind samples of unknown size. Tags and cue points are smaller. */
 const tailBytes = 64 * 1024
+/** Bytes read where the samples do not start in the first bytes. A cover may precede them. */
+const longHeadBytes = 4 * 1024 * 1024
 /** More chunks behind the samples are left to ffmpeg. */
 const maxChunksBehind = 100
 
@@ -25,7 +27,9 @@ export const wavBounds = Effect.fnUntraced(function* (
   head: Uint8Array,
 ) {
   const unknown: WavBounds = { wav: Option.none(), end: bytes }
-  const parsed = parseWav(head, bytes - start)
+  const first = parseWav(head, bytes - start)
+  const isCut = Either.isLeft(first) && first.left === "truncated" && bytes - start > head.length
+  const parsed = isCut ? parseWav(yield* readAt(path, start, longHeadBytes), bytes - start) : first
   if (Either.isLeft(parsed)) return unknown
   const wav: WavInfo = { ...parsed.right, dataOffset: start + parsed.right.dataOffset }
   const dataEnd = wav.dataOffset + wav.dataBytes
@@ -52,13 +56,13 @@ export const wavBounds = Effect.fnUntraced(function* (
 const swapBytes = 24 * 8192
 
 /**
- * A big-endian PCM WAV as a little-endian one, whose samples ffmpeg does not swap: its bytes in chunks. `end` is where
+ * A big-endian WAV of PCM or floats as a little-endian one, whose samples ffmpeg does not swap: its bytes in chunks. `end` is where
  * the file's samples end at the latest.
  */
 export async function* littleEndian(path: string, wav: WavInfo, end: number) {
   const { dataOffset, dataBytes, bitsPerSample } = wav
   const last = Math.min(end, dataOffset + dataBytes)
-  yield wavHeader(wav)
+  yield wavHeader(wav, wav.formatTag)
   for (let at = dataOffset; at < last; at += swapBytes) {
     const bytes = await Bun.file(path)
       .slice(at, Math.min(last, at + swapBytes))

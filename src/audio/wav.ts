@@ -16,8 +16,11 @@ export interface WavShape {
   readonly bitsPerSample: number
 }
 
-/** The 44-byte header of a PCM WAV. Without `dataBytes`, or with more than 4 GiB, its sizes are "unknown". */
-export const wavHeader = (wav: WavShape & { readonly dataBytes?: number }): Uint8Array => {
+/** The 44-byte header of a WAV, by default of PCM: see `WavInfo.formatTag`. Without `dataBytes`, or with more than 4 GiB, its sizes are "unknown". */
+export const wavHeader = (
+  wav: WavShape & { readonly dataBytes?: number },
+  formatTag = FORMAT_PCM,
+): Uint8Array => {
   const blockAlign = (wav.channels * wav.bitsPerSample) / 8
   const known = wav.dataBytes !== undefined && wav.dataBytes <= UNKNOWN_SIZE - WAV_HEADER_BYTES
   const dataBytes = known && wav.dataBytes !== undefined ? wav.dataBytes : UNKNOWN_SIZE
@@ -28,7 +31,7 @@ export const wavHeader = (wav: WavShape & { readonly dataBytes?: number }): Uint
   view.setUint32(4, known ? dataBytes + WAV_HEADER_BYTES - 8 : UNKNOWN_SIZE, true)
   text(8, "WAVEfmt ")
   view.setUint32(16, 16, true)
-  view.setUint16(20, FORMAT_PCM, true)
+  view.setUint16(20, formatTag, true)
   view.setUint16(22, wav.channels, true)
   view.setUint32(24, wav.sampleRate, true)
   view.setUint32(28, wav.sampleRate * blockAlign, true)
@@ -94,7 +97,7 @@ export const chunkAt = (bytes: Uint8Array, at: number, little = true): Chunk | u
 
 /**
  * Reads the header of a WAV. `bytes` is the file or its start, and `fileBytes` the size of the file. Chunks before the
- * samples (LIST, JUNK, bext) are skipped. A data size of 0, of 0xffffffff or beyond the end of the file means "to the end
+ * samples (LIST, JUNK, bext) are skipped, and empty chunks of samples before the one that has them. A data size of 0, of 0xffffffff or beyond the end of the file means "to the end
  * of the file": a program that writes to a pipe cannot fill it in.
  */
 export const parseWav = (bytes: Uint8Array, fileBytes = bytes.length): Either.Either<WavInfo, WavProblem> => {
@@ -111,6 +114,14 @@ export const parseWav = (bytes: Uint8Array, fileBytes = bytes.length): Either.Ei
   for (let at = 12, chunk = next(at); chunk !== undefined; chunk = next(at)) {
     const { size } = chunk
     const start = at + CHUNK_HEADER_BYTES
+    // A program may write chunks of samples before it has any.
+    const behind = chunk.id === "data" && size === 0 ? afterEmptyData(bytes, start, little) : start
+    const following = next(behind)
+    if (behind > start && following === undefined && bytes.length < fileBytes) return Either.left("truncated")
+    if (chunk.id === "data" && size === 0 && following?.id === "data") {
+      at = behind
+      continue
+    }
     if (chunk.id === "data") {
       if (format === undefined) return Either.left("no-format")
       const there = Math.max(0, fileBytes - start)
@@ -127,6 +138,16 @@ export const parseWav = (bytes: Uint8Array, fileBytes = bytes.length): Either.Ei
     at = start + size + padBytes(bytes, start, size)
   }
   return Either.left("truncated")
+}
+
+/** Where the chunks of samples without a size end that start at `from`: at another chunk, or where the bytes end. */
+const afterEmptyData = (bytes: Uint8Array, from: number, little: boolean) => {
+  let at = from
+  for (let chunk = chunkAt(bytes, at, little); chunk?.id === "data" && chunk.size === 0; ) {
+    at += CHUNK_HEADER_BYTES
+    chunk = chunkAt(bytes, at, little)
+  }
+  return at
 }
 
 /** A chunk of odd size has a pad byte. Some programs omit it: the samples then follow at once. */

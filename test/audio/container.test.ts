@@ -119,6 +119,10 @@ describe("a tag before the audio", () => {
   test.each([
     ["two ID3", [tag(500), tag(3000)]],
     ["fifty ID3", Array<Buffer>(50).fill(tag(30))],
+    ["thousands of ID3", Array<Buffer>(5000).fill(tag(0))],
+    ["10 MB of zeros", [Buffer.alloc(10_000_000)]],
+    ["three zeros", [Buffer.alloc(3)]],
+    ["a byte order mark", [Buffer.from([0xef, 0xbb, 0xbf])]],
     ["APE", [apeTag(8192)]],
     ["a large APE", [apeTag(200_000)]],
     ["APE behind ID3", [tag(500), apeTag(8192)]],
@@ -170,9 +174,18 @@ test("far from the start, two frames are chance, and four are an MP3", async () 
   expect(await startOf(junk, frames(4), junk)).toBe("mp3 8000")
 })
 
-test("zeros without end, and tags without end, are rejected", async () => {
+test("zeros and tags without end, are rejected", async () => {
   expect(await startOf(Buffer.alloc(3_000_000))).toBeUndefined()
-  expect(await startOf(Buffer.concat(Array(5000).fill(tag(0))), await mp3())).toBeUndefined()
+  expect(await startOf(Buffer.concat(Array(5000).fill(tag(0))), await mp3())).toBeDefined()
+  expect(await startOf(Buffer.concat(Array(20_000).fill(tag(0))), await mp3())).toBeUndefined()
+})
+
+test.each([1, 3, 7, 8, 15, 16, 20])("%d zeros before a file with a signature are padding", async (zeros) => {
+  expect(await startOf(Buffer.alloc(zeros), wavOf(speechLike(0.2)))).toBe(`wav ${zeros}`)
+  expect(await startOf(Buffer.alloc(zeros), await flac())).toBe(`flac ${zeros}`)
+  expect(await startOf(Buffer.from([0xef, 0xbb, 0xbf]), Buffer.alloc(zeros), await flac())).toBe(
+    `flac ${zeros + 3}`,
+  )
 })
 
 describe("a WAV", () => {
@@ -217,6 +230,16 @@ describe("a WAV", () => {
       `44 ${samples.length}`,
       list.length + 118,
     ],
+    [
+      "with 10,000 empty chunks before",
+      [
+        wav.subarray(0, 36),
+        Buffer.concat(Array<Buffer>(10_000).fill(chunk("data", Buffer.alloc(0)))),
+        wav.subarray(36),
+      ],
+      `80044 ${samples.length}`,
+      0,
+    ],
     ["behind a tag", [tag(100), wav], `154 ${samples.length}`, 0],
   ] as const)("%s", async (_, parts, samples, behind) => {
     expect(await boundsOf(...parts)).toEqual({ samples, behind })
@@ -231,8 +254,8 @@ describe("a WAV", () => {
   })
 })
 
-test("samples of a WAV are found within the first 64 KiB", async () => {
-  const [near, far] = [1000, 70_000].map((size) =>
+test("samples of a WAV are found within the first 4 MiB", async () => {
+  const [near, far] = [70_000, 5_000_000].map((size) =>
     wavOf(speechLike(0.2), { before: [{ id: "JUNK", bytes: new Uint8Array(size) }] }),
   )
   const wavOfUpload = async (bytes: Uint8Array | undefined) =>

@@ -94,6 +94,22 @@ describe("parseWav reads", () => {
       44,
       2 * SAMPLES,
     ],
+    [
+      "empty chunks before the samples",
+      riff(
+        pcm16,
+        ...Array<Uint8Array>(1000).fill(chunk("data", new Uint8Array(0))),
+        chunk("data", new Uint8Array(2 * SAMPLES)),
+      ),
+      8044,
+      2 * SAMPLES,
+    ],
+    [
+      "an empty chunk, and no other",
+      riff(pcm16, chunk("data", new Uint8Array(0)), new Uint8Array(2 * SAMPLES)),
+      44,
+      2 * SAMPLES,
+    ],
     ["no samples", wavOf(tone(0)), 44, 0],
   ]
   for (const [name, file, dataOffset, dataBytes] of cases) {

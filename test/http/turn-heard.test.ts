@@ -74,11 +74,13 @@ const behind =
     Buffer.concat([...before, await mp3()])
 
 /** Big-endian, of one channel at 44.1 kHz. */
-const rifx = (bits: 16 | 24, tag = 1) => {
+const rifx = (bits: 16 | 24 | 32 | 64, tag = 1) => {
   const rate = 44_100
   const data = Buffer.alloc(2 * rate * (bits / 8))
   for (const [n, sample] of tone(2, 1000, rate).entries()) {
-    data.writeIntBE(Math.round(sample * (2 ** (bits - 1) - 1)), (n * bits) / 8, bits / 8)
+    if (tag === 3 && bits === 32) data.writeFloatBE(sample, 4 * n)
+    else if (tag === 3 && bits === 64) data.writeDoubleBE(sample, 8 * n)
+    else if (bits < 64) data.writeIntBE(Math.round(sample * (2 ** (bits - 1) - 1)), (n * bits) / 8, bits / 8)
   }
   const head = Buffer.alloc(44)
   head.write("RIFX....WAVEfmt ....", "latin1")
@@ -182,10 +184,16 @@ describe("all of it, and nothing else:", () => {
     ],
     ["RIFX", async () => rifx(16)],
     ["RIFX of 24 bits", async () => rifx(24)],
+    ["RIFX of floats", async () => rifx(32, 3)],
+    ["RIFX of long floats", async () => rifx(64, 3)],
     ["RIFX with a chunk behind", async () => Buffer.concat([rifx(16), Buffer.from("LIST\0\0\0\x04INFO")])],
     ["a WAV behind an ID3 tag", async () => Buffer.concat([id3(300), mono])],
     ["a stereo WAV behind an ID3 tag", async () => Buffer.concat([id3(300), channelsOf([1, 1])])],
     ["an MP3 behind two ID3 tags", behind(id3(300), id3(1_500_000))],
+    ["a WAV behind 7 zeros", async () => Buffer.concat([Buffer.alloc(7), mono])],
+    ["a WAV behind a byte order mark", async () => Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), mono])],
+    ["an MP3 behind 10 MB of zeros", behind(Buffer.alloc(10_000_000))],
+    ["an MP3 behind 150 ID3 tags", behind(...Array<Buffer>(150).fill(id3(10)))],
     ["an MP3 behind 10 KB of zeros", behind(Buffer.alloc(10_240))],
     ["an MP3 behind a tag and 100 KB of zeros", behind(id3(300), Buffer.alloc(102_400))],
     ["an MP3 behind a tag that is longer than it says", behind(id3(300), Buffer.alloc(9000, "J"))],
@@ -205,7 +213,7 @@ describe("all of it, and nothing else:", () => {
   })
 })
 
-test("a RIFX of floats is refused", async () => {
+test("a RIFX of floats of 16 bits is refused", async () => {
   expect(await (await send(rifx(16, 3))).json()).toMatchObject({ error: "INVALID_AUDIO" })
 })
 
