@@ -67,11 +67,10 @@ export const makeReplyText = (holds: boolean, { onText, onRetract, onHeldThinkin
   return {
     add: (text: string) => {
       // PostgreSQL stores no NUL in text.
-      const stored = text.replaceAll("\0", "")
-      const [whole, rest] = pairSurrogates(half, stored)
+      const [whole, rest] = pairSurrogates(half, text.replaceAll("\0", ""))
       half = rest
       // White space before the reply is no markup.
-      written += (written === 0 ? stored.trimStart() : stored).length
+      written += (written === 0 ? text.trimStart() : text).length
       take(push(markup, whole))
     },
     /** The model thought apart from its text. */
