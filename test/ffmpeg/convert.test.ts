@@ -1,12 +1,10 @@
 import { describe, expect, test } from "bun:test"
 import { Either } from "effect"
-import { parseMediaType } from "../../src/audio/media-type.ts"
-import { makeSpeechOutput } from "../../src/audio/speech-output.ts"
-import { makeSpeechReader } from "../../src/providers/openai/speech-reader.ts"
 import { startConversion } from "../support/conversion.ts"
 import { encodings } from "../support/encoded-speech.ts"
 import { decode } from "../support/ffmpeg.ts"
 import { heardIn } from "../support/listen.ts"
+import { readSpeech } from "../support/speech-reader.ts"
 
 const rate = 24_000
 /** The tones and their lengths in seconds: a mark at each end. */
@@ -24,18 +22,6 @@ const pcm = Buffer.from(
   ).buffer,
 )
 
-const convert = async (format: "mp3" | "pcm", type: string, body: Uint8Array) => {
-  const chunks: Array<Uint8Array> = []
-  const answer = { type: parseMediaType(type), requested: format }
-  const reader = makeSpeechReader(answer, makeSpeechOutput(format), startConversion, (bytes) =>
-    chunks.push(bytes),
-  )
-  for (let at = 0; at < body.length; at += 1000) reader.write(body.slice(at, at + 1000))
-  const problem = await reader.end()
-  await reader.kill()
-  return { bytes: Buffer.concat(chunks), problem }
-}
-
 /** A codec smears a mark into its neighbour. One packet is at least 20 ms. */
 const smearMs = 16
 
@@ -43,7 +29,7 @@ describe.each(["pcm", "mp3"] as const)("to %s", (format) => {
   test.each(encodings.map((each) => [each.name, each] as const))(
     "%s is whole",
     async (_, { type, encode }) => {
-      const { bytes, problem } = await convert(format, type, await encode(pcm))
+      const { bytes, problem } = await readSpeech(format, { type, body: await encode(pcm) })
       expect(problem).toBeUndefined()
       const samples =
         format === "mp3" ? (await decode(bytes)).samples : new Int16Array(Uint8Array.from(bytes).buffer)

@@ -1,11 +1,12 @@
 import { Either } from "effect"
+import { type ClaimedShape, claimedShape, isPlausible } from "../../audio/claimed-shape.ts"
 import type { MediaType } from "../../audio/media-type.ts"
 import { makeMp3Joiner } from "../../audio/mp3.ts"
 import { frameAt, type Mp3Frame, sameFormat } from "../../audio/mp3-frame.ts"
 import { indexIsFirst, withIndexFirst } from "../../audio/mp4.ts"
 import { isOpenAiPcm, type RawSamples, wavSamples } from "../../audio/raw-samples.ts"
 import { identifySpeech, nameOf, type RequestedFormat, type SpeechInput } from "../../audio/speech-input.ts"
-import { encodedMp3, type SpeechOutput } from "../../audio/speech-output.ts"
+import { encodedMp3, longestSpeechBytes, type SpeechOutput } from "../../audio/speech-output.ts"
 import { parseWav, type WavInfo } from "../../audio/wav.ts"
 import type { Conversion, StartConversion } from "../../ffmpeg/convert.ts"
 import { errorCodeIn } from "./error-code.ts"
@@ -24,6 +25,8 @@ interface Answer {
   readonly type: MediaType
   /** What the request asked for. Undefined: the server's own choice. */
   readonly requested: RequestedFormat | undefined
+  /** UTF-16 units of the text that it speaks. They bound the audio. */
+  readonly characters: number
 }
 
 type Receive = (chunk: Uint8Array) => void
@@ -33,12 +36,15 @@ const maxErrorBytes = 64 * 1024
 /** The most that may precede the samples of a WAV that is read without ffmpeg, in bytes. */
 const maxWavHeaderBytes = 64 * 1024
 
+const named = ({ sampleRate, channels }: ClaimedShape) =>
+  `of ${sampleRate} Hz and ${channels} ${channels === 1 ? "channel" : "channels"}`
+
 /**
  * Reads speech in whatever format it arrives, and passes it to `take` in the format of the reply. Audio that has this
  * format passes as it is, and so do the samples of a WAV. All else is converted while it arrives.
  */
 export const makeSpeechReader = (
-  { type, requested }: Answer,
+  { type, requested, characters }: Answer,
   output: SpeechOutput,
   startConversion: StartConversion,
   take: Receive,
@@ -54,9 +60,18 @@ export const makeSpeechReader = (
   const mp3 = makeMp3Joiner()
   let searched = 0
 
+  const most = longestSpeechBytes(output.format, characters)
+  let isTooLong = false
+
   const pass: Receive = (bytes) => {
-    passed += bytes.length
-    take(bytes)
+    if (isTooLong) return
+    isTooLong = passed + bytes.length > most
+    if (!isTooLong) {
+      passed += bytes.length
+      return take(bytes)
+    }
+    receive = () => undefined
+    void conversion?.kill()
   }
 
   const convert = (input: SpeechInput): Receive => {
@@ -116,15 +131,21 @@ export const makeSpeechReader = (
     if (head.length < maxErrorBytes) head = Buffer.concat([head, chunk])
   }
 
+  const refuse = (what: string): Receive => {
+    kind = what
+    isAudio = false
+    return keepError
+  }
+
   const receiverFor = (isWhole: boolean): Receive | undefined => {
     const found = identifySpeech(head, isWhole, type, requested)
     if (found === undefined) return undefined
-    if ("kind" in found) {
-      kind = found.kind
-      isAudio = false
-      return keepError
-    }
+    if ("kind" in found) return refuse(found.kind)
     kind = nameOf(found)
+    const shape = claimedShape(found, head)
+    if (shape === undefined && !isWhole && head.length < maxWavHeaderBytes) return undefined
+    if (shape !== undefined && shape !== "none" && !isPlausible(shape))
+      return refuse(`${kind} ${named(shape)}`)
     if (found.demuxer === "wav") return receiveWav(isWhole)
     if (found.demuxer === "mp3") return receiveMp3(isWhole)
     if (found.demuxer === "mov") return receiveMp4(isWhole)
@@ -132,12 +153,15 @@ export const makeSpeechReader = (
   }
 
   const identify = (isWhole: boolean) => {
-    receive = receiverFor(isWhole)
-    if (receive === undefined) return
+    const found = receiverFor(isWhole)
+    if (found === undefined) return
+    receive = found
     const first = head
     head = new Uint8Array(0)
-    receive(first)
+    found(first)
   }
+
+  const tooLong = () => `${kind} that is longer than any speech of its text`
 
   return {
     write: (chunk) => {
@@ -147,8 +171,10 @@ export const makeSpeechReader = (
     },
     end: async () => {
       if (receive === undefined) identify(true)
+      if (isTooLong) return tooLong()
       if (!isAudio) return `${kind} in place of audio${errorCodeIn(head)}`
       const ended = await conversion?.end()
+      if (isTooLong) return tooLong()
       if (ended !== undefined && Either.isLeft(ended)) return `${kind} that cannot be decoded`
       return passed > 0 ? undefined : `no audio in it${kind === "" ? "" : ` (${kind})`}`
     },

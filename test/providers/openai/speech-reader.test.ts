@@ -32,7 +32,7 @@ const read = async (format: "mp3" | "pcm", answers: ReadonlyArray<Answer>) => {
   const problems: Array<string | undefined> = []
   for (const { type, body, size = 1000, ...asked } of answers) {
     const requested = "requested" in asked ? asked.requested : format
-    const answer = { type: parseMediaType(type), requested }
+    const answer = { type: parseMediaType(type), requested, characters: 100 }
     const reader = makeSpeechReader(answer, output, counted, (bytes) => parts.push(joiner.push(bytes).bytes))
     for (let at = 0; at < body.length; at += size) reader.write(body.slice(at, at + size))
     problems.push(await reader.end())
@@ -203,7 +203,7 @@ describe("an answer that is not audio", () => {
     ],
     ["nothing", "audio/mpeg", new Uint8Array(0), "no audio in it"],
     ["an empty WAV", "audio/wav", Buffer.concat([riff]), "WAV that cannot be decoded"],
-    ["half a sample", "audio/pcm", Uint8Array.of(7), "no audio in it (PCM)"],
+    ["half a sample", "audio/pcm", Uint8Array.of(7), "PCM that cannot be decoded"],
   ])("%s", async (_, type, body, reason) => {
     const { problems } = await read("mp3", [{ type, body }])
     expect(problems).toEqual([reason])
