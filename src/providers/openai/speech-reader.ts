@@ -4,10 +4,19 @@ import type { MediaType } from "../../audio/media-type.ts"
 import { makeMp3Joiner } from "../../audio/mp3.ts"
 import { frameAt, type Mp3Frame, sameFormat } from "../../audio/mp3-frame.ts"
 import { indexIsFirst, withIndexFirst } from "../../audio/mp4.ts"
+import { kindOfText } from "../../audio/not-audio.ts"
 import { isOpenAiPcm, type RawSamples, wavSamples } from "../../audio/raw-samples.ts"
-import { identifySpeech, nameOf, type RequestedFormat, type SpeechInput } from "../../audio/speech-input.ts"
+import {
+  identifySpeech,
+  nameOf,
+  type RequestedFormat,
+  type SpeechInput,
+  tagsBytes,
+} from "../../audio/speech-input.ts"
 import { encodedMp3, longestSpeechBytes, type SpeechOutput } from "../../audio/speech-output.ts"
-import { parseWav, type WavInfo } from "../../audio/wav.ts"
+import { makeTextTail } from "../../audio/text-tail.ts"
+import { parseWav } from "../../audio/wav.ts"
+import { makeWavStream } from "../../audio/wav-stream.ts"
 import type { Conversion, StartConversion } from "../../ffmpeg/convert.ts"
 import { errorCodeIn } from "./error-code.ts"
 
@@ -63,6 +72,12 @@ export const makeSpeechReader = (
   const most = longestSpeechBytes(output.format, characters)
   let isTooLong = false
 
+  /** What remains to do after the last bytes, in order. */
+  const finishing: Array<() => void> = []
+  /** Text behind the samples. */
+  let errorText: Uint8Array = new Uint8Array(0)
+  let changesFormat = false
+
   const pass: Receive = (bytes) => {
     if (isTooLong) return
     isTooLong = passed + bytes.length > most
@@ -79,19 +94,6 @@ export const makeSpeechReader = (
     return conversion.write
   }
 
-  /** Passes on the data of a WAV, up to the end that its header gives: text chunks may follow. */
-  const dataOf = ({ dataOffset, dataBytes }: WavInfo, use: Receive): Receive => {
-    let skip = dataOffset
-    let left = dataBytes
-    return (chunk) => {
-      const from = Math.min(skip, chunk.length)
-      skip -= from
-      const samples = chunk.subarray(from, from + left)
-      left -= samples.length
-      if (samples.length > 0) use(samples)
-    }
-  }
-
   const receiveWav = (isWhole: boolean): Receive | undefined => {
     const wav = parseWav(head, Number.MAX_SAFE_INTEGER)
     const isCut = Either.isLeft(wav) && wav.left === "truncated"
@@ -99,11 +101,28 @@ export const makeSpeechReader = (
     const samples = Either.isRight(wav) ? wavSamples(wav.right) : undefined
     if (Either.isLeft(wav) || samples === undefined) return convert({ demuxer: "wav" })
     // Without its header: ffmpeg's demuxer reads 64 KB of some WAVs before its first output.
-    return dataOf(wav.right, receiveSamples(samples))
+    const use = receiveSamples(samples)
+    const stream = makeWavStream(wav.right)
+    finishing.unshift(() => {
+      use(stream.end())
+      changesFormat = stream.changesFormat()
+    })
+    return (chunk) => use(stream.push(chunk))
   }
 
-  const receiveSamples = (samples: RawSamples): Receive =>
-    output.format === "pcm" && isOpenAiPcm(samples) ? pass : convert(samples)
+  const receiveSamples = (samples: RawSamples): Receive => {
+    const use = output.format === "pcm" && isOpenAiPcm(samples) ? pass : convert(samples)
+    const tail = makeTextTail()
+    finishing.push(() => {
+      const rest = tail.end()
+      if (rest.samples.length > 0) use(rest.samples)
+      errorText = rest.text
+    })
+    return (chunk) => {
+      const bytes = tail.push(chunk)
+      if (bytes.length > 0) use(bytes)
+    }
+  }
 
   /** The first frame; undefined if it is not in the bytes so far. */
   const firstFrame = (isWhole: boolean): Mp3Frame | undefined => {
@@ -142,6 +161,8 @@ export const makeSpeechReader = (
     if (found === undefined) return undefined
     if ("kind" in found) return refuse(found.kind)
     kind = nameOf(found)
+    // ffmpeg skips one tag, and only before some formats.
+    if (found.demuxer !== "mp3") head = head.subarray(tagsBytes(head) ?? 0)
     const shape = claimedShape(found, head)
     if (shape === undefined && !isWhole && head.length < maxWavHeaderBytes) return undefined
     if (shape !== undefined && shape !== "none" && !isPlausible(shape))
@@ -173,9 +194,12 @@ export const makeSpeechReader = (
       if (receive === undefined) identify(true)
       if (isTooLong) return tooLong()
       if (!isAudio) return `${kind} in place of audio${errorCodeIn(head)}`
+      for (const finish of finishing) finish()
       const ended = await conversion?.end()
       if (isTooLong) return tooLong()
       if (ended !== undefined && Either.isLeft(ended)) return `${kind} that cannot be decoded`
+      if (errorText.length > 0) return `${kindOfText(errorText)} after the audio${errorCodeIn(errorText)}`
+      if (changesFormat) return `${kind} that changes its format`
       return passed > 0 ? undefined : `no audio in it${kind === "" ? "" : ` (${kind})`}`
     },
     kill: async () => conversion?.kill(),
