@@ -21,3 +21,19 @@ export const kindOfText = (head: Uint8Array): string => {
   if (/^<(!doctype html|html)/i.test(text)) return "HTML"
   return text.startsWith("<") ? "XML" : "text"
 }
+
+/** Signatures of files that are not audio, in Latin-1. */
+const OTHER_FILES: ReadonlyArray<readonly [kind: string, start: string]> = [
+  ["gzip", "\x1f\x8b\x08"],
+  ["ZIP", "PK\x03\x04"],
+  ["Zstandard", "\x28\xb5\x2f\xfd"],
+  ["XZ", "\xfd7zXZ\0"],
+  ["bzip2", "BZh9"],
+  ["PNG", "\x89PNG"],
+]
+
+/** The name of a compressed file or a picture that starts so; undefined for anything else. */
+export const otherFile = (head: Uint8Array): string | undefined => {
+  const start = Buffer.from(head.subarray(0, 8)).toString("latin1")
+  return OTHER_FILES.find(([, signature]) => start.startsWith(signature))?.[0]
+}

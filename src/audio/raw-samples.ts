@@ -55,20 +55,19 @@ const RAW_TYPES: Readonly<Record<string, RawSamples>> = {
   "audio/pcma": { demuxer: "alaw", sampleRate: 8000, channels: 1 },
 }
 
-/** The parameter's whole number within the bounds, or undefined. */
-const numberIn = ({ parameters }: MediaType, names: ReadonlyArray<string>, least: number, most: number) => {
+/** The parameter's number; undefined without one. */
+const numberOf = ({ parameters }: MediaType, names: ReadonlyArray<string>) => {
   const value = Number(names.map((name) => parameters.get(name)).find((each) => each !== undefined))
-  return Number.isInteger(value) && value >= least && value <= most ? value : undefined
+  return Number.isFinite(value) ? value : undefined
 }
 
-/** The samples that a Content-Type declares; undefined if it declares none. */
+/** The samples that a Content-Type declares, plausible or not; undefined if it declares none. */
 export const declaredSamples = (type: MediaType): RawSamples | undefined => {
   const raw = Object.hasOwn(RAW_TYPES, type.name) ? RAW_TYPES[type.name] : undefined
   if (raw === undefined) return undefined
   return {
     demuxer: raw.demuxer,
-    sampleRate:
-      numberIn(type, ["rate", "sample_rate", "sample-rate", "samplerate"], 4000, 384_000) ?? raw.sampleRate,
-    channels: numberIn(type, ["channels", "channel"], 1, MAX_CHANNELS) ?? raw.channels,
+    sampleRate: numberOf(type, ["rate", "sample_rate", "sample-rate", "samplerate"]) ?? raw.sampleRate,
+    channels: numberOf(type, ["channels", "channel"]) ?? raw.channels,
   }
 }

@@ -1,7 +1,8 @@
 /** What a text-to-speech server sent: its first bytes decide, then its Content-Type, then what it was asked for. */
 import type { MediaType } from "./media-type.ts"
 import { frameAt, tagAt } from "./mp3-frame.ts"
-import { isText, kindOfText } from "./not-audio.ts"
+import { isNoise, NOISE_BYTES } from "./noise.ts"
+import { isText, kindOfText, otherFile } from "./not-audio.ts"
 import { declaredSamples, openAiPcm, type RawSamples } from "./raw-samples.ts"
 import { type Demuxer, signatureOf } from "./sniff.ts"
 
@@ -103,7 +104,7 @@ const mayBeAudio = /^$|^(audio|video)\/|^application\/(octet-stream|ogg|binary|x
 
 const isMpegType = /^audio\/(x-)?(mpeg|mp3|mpeg3)$/
 /** Bytes searched for the first frame of an MP3 that starts with something else. */
-const JUNK_BYTES = 4096
+const JUNK_BYTES = 16 * 1024
 
 const hasMp3Inside = (head: Uint8Array, isWhole: boolean): boolean | undefined => {
   for (let at = head.indexOf(0xff); at >= 0 && at < JUNK_BYTES; at = head.indexOf(0xff, at + 1)) {
@@ -111,6 +112,18 @@ const hasMp3Inside = (head: Uint8Array, isWhole: boolean): boolean | undefined =
     if (found !== false) return found
   }
   return isWhole || head.length >= JUNK_BYTES ? false : undefined
+}
+
+/** Samples, unless they are compressed data. */
+const samplesOrNoise = (
+  head: Uint8Array,
+  isWhole: boolean,
+  samples: RawSamples,
+): RawSamples | NotAudio | undefined => {
+  const { demuxer } = samples
+  if (demuxer !== "s16le" && demuxer !== "s16be") return samples
+  if (head.length < NOISE_BYTES && !isWhole) return undefined
+  return isNoise(head, demuxer === "s16be") ? { kind: "noise" } : samples
 }
 
 /** Audio without a signature. */
@@ -134,11 +147,24 @@ const unsigned = (
   if (text === undefined || mp3 === undefined || adts === undefined) return undefined
   if (isTextType.test(type.name)) return { kind: kindOfText(head) }
   if (!mayBeAudio.test(type.name)) return { kind: type.name.replace(/[^\w.+/-]/g, "").slice(0, 60) }
-  if (declared !== undefined) return declared
+  if (declared !== undefined) return samplesOrNoise(head, isWhole, declared)
   if (expectsMp3) return { demuxer: "mp3" }
-  if (!isMpegType.test(type.name)) return openAiPcm
+  if (!isMpegType.test(type.name)) return samplesOrNoise(head, isWhole, openAiPcm)
   const inside = hasMp3Inside(head, isWhole)
-  return inside === undefined ? undefined : inside ? { demuxer: "mp3" } : openAiPcm
+  if (inside === undefined) return undefined
+  return inside ? { demuxer: "mp3" } : samplesOrNoise(head, isWhole, openAiPcm)
+}
+
+/** Bytes of the ID3 tags at the start; undefined if the last one is incomplete. */
+export const tagsBytes = (head: Uint8Array): number | undefined => {
+  let at = 0
+  while (latin1(head, at, at + 3) === "ID3") {
+    const tag = tagAt(head, at)
+    if (tag === undefined || at + tag > head.length) return undefined
+    if (tag === 0) return at
+    at += tag
+  }
+  return at
 }
 
 /**
@@ -155,9 +181,11 @@ export const identifySpeech = (
   if (head.length === 0 || (head.length < SIGNATURE_BYTES && !isWhole)) return undefined
   const file = signed(head)
   if (file !== undefined) return file
+  const other = otherFile(head)
+  if (other !== undefined) return { kind: other }
   if (latin1(head, 0, 3) !== "ID3") return unsigned(head, isWhole, type, requested)
-  // AAC and FLAC may have such a tag too.
-  const tag = tagAt(head, 0)
+  // AAC and FLAC may have such a tag too, or several.
+  const tag = tagsBytes(head)
   if (tag === 0) return { demuxer: "mp3" }
   if (tag === undefined || head.length < tag + SIGNATURE_BYTES)
     return isWhole ? { demuxer: "mp3" } : undefined

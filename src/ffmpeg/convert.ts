@@ -81,18 +81,9 @@ export const makeStartConversion =
     const ffmpeg = start([
       // Pictures: see `startDecoder`.
       ...["-max_pixels", "1000000", "-threads", "1", "-protocol_whitelist", "pipe"],
-      // Otherwise ffmpeg reads up to 5 s of speech before its first output: an analyzeduration of 0 is its default.
-      ...[
-        "-probesize",
-        "32",
-        "-analyzeduration",
-        "1",
-        "-fflags",
-        "+nobuffer",
-        ...inputArgs(input),
-        "-i",
-        "pipe:0",
-      ],
+      // Otherwise ffmpeg reads up to 5 s of speech before its first output: an analyzeduration of 0 is its default. The
+      // flag `nobuffer` would drop the packets that it reads to find the format.
+      ...["-probesize", "32", "-analyzeduration", "1", ...inputArgs(input), "-i", "pipe:0"],
       ...["-map", "0:a:0", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-threads", "1"],
       ...[...outputArgs(output), "-flush_packets", "1", "pipe:1"],
     ])

@@ -1,12 +1,22 @@
 import { Either, Option } from "effect"
+import { type ClaimedShape, claimedShape, isPlausible } from "../../audio/claimed-shape.ts"
 import type { MediaType } from "../../audio/media-type.ts"
 import { makeMp3Joiner } from "../../audio/mp3.ts"
 import { frameAt, type Mp3Frame, sameFormat } from "../../audio/mp3-frame.ts"
 import { indexIsFirst, withIndexFirst } from "../../audio/mp4.ts"
+import { kindOfText } from "../../audio/not-audio.ts"
 import { isOpenAiPcm, type RawSamples, wavSamples } from "../../audio/raw-samples.ts"
-import { identifySpeech, nameOf, type RequestedFormat, type SpeechInput } from "../../audio/speech-input.ts"
-import { encodedMp3, type SpeechOutput } from "../../audio/speech-output.ts"
-import { parseWav, type WavInfo } from "../../audio/wav.ts"
+import {
+  identifySpeech,
+  nameOf,
+  type RequestedFormat,
+  type SpeechInput,
+  tagsBytes,
+} from "../../audio/speech-input.ts"
+import { encodedMp3, longestSpeechBytes, type SpeechOutput } from "../../audio/speech-output.ts"
+import { makeTextTail } from "../../audio/text-tail.ts"
+import { parseWav } from "../../audio/wav.ts"
+import { makeWavStream } from "../../audio/wav-stream.ts"
 import type { Conversion, StartConversion } from "../../ffmpeg/convert.ts"
 import { type ProviderError, wrongAnswer } from "../errors.ts"
 import { reportedError } from "./errors.ts"
@@ -26,6 +36,8 @@ interface Answer {
   readonly type: MediaType
   /** What the request asked for. Undefined: the server's own choice. */
   readonly requested: RequestedFormat | undefined
+  /** UTF-16 units of the text that it speaks. They bound the audio. */
+  readonly characters: number
 }
 
 type Receive = (chunk: Uint8Array) => void
@@ -45,12 +57,15 @@ const notAudio = (reason: string, bytes: Uint8Array) =>
 /** A head up to this size is looked at with every chunk, so that the first audio is early. In bytes. */
 const shortHeadBytes = 64 * 1024
 
+const named = ({ sampleRate, channels }: ClaimedShape) =>
+  `of ${sampleRate} Hz and ${channels} ${channels === 1 ? "channel" : "channels"}`
+
 /**
  * Reads speech in whatever format it arrives, and passes it to `take` in the format of the reply. Audio that has this
  * format passes as it is, and so do the samples of a WAV. All else is converted while it arrives.
  */
 export const makeSpeechReader = (
-  { type, requested }: Answer,
+  { type, requested, characters }: Answer,
   output: SpeechOutput,
   startConversion: StartConversion,
   take: Receive,
@@ -69,27 +84,29 @@ export const makeSpeechReader = (
   const mp3 = makeMp3Joiner()
   let searched = 0
 
+  const most = longestSpeechBytes(output.format, characters)
+  let isTooLong = false
+
+  /** What remains to do after the last bytes, in order. */
+  const finishing: Array<() => void> = []
+  /** Text behind the samples. */
+  let errorText: Uint8Array = new Uint8Array(0)
+  let changesFormat = false
+
   const pass: Receive = (bytes) => {
-    passed += bytes.length
-    take(bytes)
+    if (isTooLong) return
+    isTooLong = passed + bytes.length > most
+    if (!isTooLong) {
+      passed += bytes.length
+      return take(bytes)
+    }
+    receive = () => undefined
+    void conversion?.kill()
   }
 
   const convert = (input: SpeechInput): Receive => {
     conversion = startConversion(input, output.format === "pcm" ? "pcm" : output.mp3(encodedMp3), pass)
     return conversion.write
-  }
-
-  /** Passes on the data of a WAV, up to the end that its header gives: text chunks may follow. */
-  const dataOf = ({ dataOffset, dataBytes }: WavInfo, use: Receive): Receive => {
-    let skip = dataOffset
-    let left = dataBytes
-    return (chunk) => {
-      const from = Math.min(skip, chunk.length)
-      skip -= from
-      const samples = chunk.subarray(from, from + left)
-      left -= samples.length
-      if (samples.length > 0) use(samples)
-    }
   }
 
   const receiveWav = (isWhole: boolean): Receive | undefined => {
@@ -99,11 +116,28 @@ export const makeSpeechReader = (
     const samples = Either.isRight(wav) ? wavSamples(wav.right) : undefined
     if (Either.isLeft(wav) || samples === undefined) return convert({ demuxer: "wav" })
     // Without its header: ffmpeg's demuxer reads 64 KB of some WAVs before its first output.
-    return dataOf(wav.right, receiveSamples(samples))
+    const use = receiveSamples(samples)
+    const stream = makeWavStream(wav.right)
+    finishing.unshift(() => {
+      use(stream.end())
+      changesFormat = stream.changesFormat()
+    })
+    return (chunk) => use(stream.push(chunk))
   }
 
-  const receiveSamples = (samples: RawSamples): Receive =>
-    output.format === "pcm" && isOpenAiPcm(samples) ? pass : convert(samples)
+  const receiveSamples = (samples: RawSamples): Receive => {
+    const use = output.format === "pcm" && isOpenAiPcm(samples) ? pass : convert(samples)
+    const tail = makeTextTail()
+    finishing.push(() => {
+      const rest = tail.end()
+      if (rest.samples.length > 0) use(rest.samples)
+      errorText = rest.text
+    })
+    return (chunk) => {
+      const bytes = tail.push(chunk)
+      if (bytes.length > 0) use(bytes)
+    }
+  }
 
   /** The first frame; undefined if it is not in the bytes so far. */
   const firstFrame = (isWhole: boolean): Mp3Frame | undefined => {
@@ -131,15 +165,23 @@ export const makeSpeechReader = (
     if (head.length < maxErrorBytes) head = Buffer.concat([head, chunk])
   }
 
+  const refuse = (what: string): Receive => {
+    kind = what
+    isAudio = false
+    return keepError
+  }
+
   const receiverFor = (isWhole: boolean): Receive | undefined => {
     const found = identifySpeech(head, isWhole, type, requested)
     if (found === undefined) return undefined
-    if ("kind" in found) {
-      kind = found.kind
-      isAudio = false
-      return keepError
-    }
+    if ("kind" in found) return refuse(found.kind)
     kind = nameOf(found)
+    // ffmpeg skips one tag, and only before some formats.
+    if (found.demuxer !== "mp3") head = head.subarray(tagsBytes(head) ?? 0)
+    const shape = claimedShape(found, head)
+    if (shape === undefined && !isWhole && head.length < maxWavHeaderBytes) return undefined
+    if (shape !== undefined && shape !== "none" && !isPlausible(shape))
+      return refuse(`${kind} ${named(shape)}`)
     if (found.demuxer === "wav") return receiveWav(isWhole)
     if (found.demuxer === "mp3") return receiveMp3(isWhole)
     if (found.demuxer === "mov") return receiveMp4(isWhole)
@@ -150,12 +192,15 @@ export const makeSpeechReader = (
     if (waiting.length > 0) head = Buffer.concat([head, ...waiting])
     waiting = []
     waitingBytes = 0
-    receive = receiverFor(isWhole)
-    if (receive === undefined) return
+    const found = receiverFor(isWhole)
+    if (found === undefined) return
+    receive = found
     const first = head
     head = new Uint8Array(0)
-    receive(first)
+    found(first)
   }
+
+  const tooLong = () => `${kind} that is longer than any speech of its text`
 
   return {
     write: (chunk) => {
@@ -167,11 +212,16 @@ export const makeSpeechReader = (
     },
     end: async () => {
       if (receive === undefined) identify(true)
+      if (isTooLong) return wrongAnswer("tts", tooLong())
       if (!isAudio) return notAudio(`${kind} in place of audio`, head)
+      for (const finish of finishing) finish()
       const ended = await conversion?.end()
+      if (isTooLong) return wrongAnswer("tts", tooLong())
       if (ended !== undefined && Either.isLeft(ended)) {
         return wrongAnswer("tts", `${kind} that cannot be decoded`)
       }
+      if (errorText.length > 0) return notAudio(`${kindOfText(errorText)} after the audio`, errorText)
+      if (changesFormat) return wrongAnswer("tts", `${kind} that changes its format`)
       return passed > 0 ? undefined : wrongAnswer("tts", `no audio in it${kind === "" ? "" : ` (${kind})`}`)
     },
     kill: async () => conversion?.kill(),

@@ -72,7 +72,7 @@ export const speakWith =
         )
         if (answer.body === null) throw wrongAnswer("tts", "no audio in it")
         const type = parseMediaType(answer.headers.get("content-type"))
-        reader = makeSpeechReader({ type, requested }, output, startInSlot, take)
+        reader = makeSpeechReader({ type, requested, characters: text.length }, output, startInSlot, take)
         return answer.body
       }
       yield* readEach(request, (chunk: Uint8Array) => reader?.write(chunk), toProviderError("tts")).pipe(

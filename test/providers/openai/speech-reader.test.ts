@@ -34,7 +34,7 @@ const read = async (format: "mp3" | "pcm", answers: ReadonlyArray<Answer>) => {
   const errors: Array<ProviderError> = []
   for (const { type, body, size = 1000, ...asked } of answers) {
     const requested = "requested" in asked ? asked.requested : format
-    const answer = { type: parseMediaType(type), requested }
+    const answer = { type: parseMediaType(type), requested, characters: 100 }
     const reader = makeSpeechReader(answer, output, counted, (bytes) => parts.push(joiner.push(bytes).bytes))
     for (let at = 0; at < body.length; at += size) reader.write(body.slice(at, at + size))
     const error = await reader.end()
@@ -219,7 +219,7 @@ describe("an answer that is not audio", () => {
     ],
     ["nothing", "audio/mpeg", new Uint8Array(0), "no audio in it"],
     ["an empty WAV", "audio/wav", Buffer.concat([riff]), "WAV that cannot be decoded"],
-    ["half a sample", "audio/pcm", Uint8Array.of(7), "no audio in it (PCM)"],
+    ["half a sample", "audio/pcm", Uint8Array.of(7), "PCM that cannot be decoded"],
   ])("%s", async (_, type, body, reason) => {
     const { problems } = await read("mp3", [{ type, body }])
     expect(problems).toEqual([reason])
@@ -233,7 +233,7 @@ test("a long head is joined a few times, not once for each chunk", async () => {
   for (const start of [tag, mp4]) {
     const concat = spyOn(Buffer, "concat")
     try {
-      const answer = { type: parseMediaType("audio/mpeg"), requested: "mp3" } as const
+      const answer = { type: parseMediaType("audio/mpeg"), requested: "mp3", characters: 4000 } as const
       const reader = makeSpeechReader(answer, makeSpeechOutput("mp3"), startConversion, () => true)
       reader.write(start)
       for (let i = 0; i < 4000; i++) reader.write(chunk)
