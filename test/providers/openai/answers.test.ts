@@ -101,6 +101,27 @@ describe("the model's answer", () => {
     expect(failure).toMatchObject({ _tag: "ProviderUnusable", retryable: true, reason: "no text in it" })
   })
 
+  const lists = (levels: number) => "[".repeat(levels) + "]".repeat(levels)
+  const objects = (levels: number) => `${'{"content":'.repeat(levels)}1${"}".repeat(levels)}`
+
+  test.each([
+    ["a list of", "content", lists(50_000)],
+    ["an object of", "content", objects(50_000)],
+    ["thinking of", "reasoning", lists(50_000)],
+  ])("in %s thousands of levels is unusable", async (_, field, value) => {
+    const chunk = `{"choices":[{"delta":{"${field}":${value}}}]}`
+    const unusable = { _tag: "ProviderUnusable", retryable: true }
+    expect((await run(stream(chunk, yes, stop))).failure).toMatchObject(unusable)
+    expect((await run(raw(chunk))).failure).toMatchObject(unusable)
+    expect((await run(raw(`{"error":${value}}`))).failure).toMatchObject(unusable)
+  })
+
+  test("in a few levels is text", async () => {
+    const content = JSON.parse(`${"[".repeat(20)}"Yes."${"]".repeat(20)}`)
+    expect(await run(stream(delta({ content }), stop))).toMatchObject({ text: "Yes." })
+    expect(await run(stream(delta({ content: '[{"\\'.repeat(100) }), stop))).toMatchObject({ end: "stop" })
+  })
+
   const message = (content: unknown, finish_reason = "stop") => ({
     object: "chat.completion",
     choices: [{ index: 0, message: { role: "assistant", content, refusal: null }, finish_reason }],
@@ -432,6 +453,11 @@ describe("the transcript", () => {
     expect(await run('{"error":{"message":"x","code":429}}', json)).toMatchObject({
       _tag: "ProviderRateLimited",
     })
+  })
+
+  test("in thousands of levels is unusable", async () => {
+    const body = `{"text":"Hi","x":${"[".repeat(1e6)}${"]".repeat(1e6)}}`
+    expect(await run(body, json)).toMatchObject({ _tag: "ProviderUnusable" })
   })
 
   const segment = (text: string, isSilent = false) => ({

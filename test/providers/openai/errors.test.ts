@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test"
 import { Duration, Option } from "effect"
 import OpenAI from "openai"
 import { toProviderError } from "../../../src/providers/openai/errors.ts"
+import { providerFetch } from "../../../src/providers/openai/fetch.ts"
 
 /** As the SDK reads an answer of this status. */
 const answered = (status: number, error: object = {}, headers: Record<string, string> = {}) =>
@@ -35,11 +36,13 @@ test.each([
 
 /** An answer whose body is `text`, over the SDK. */
 const refused = async (status: number, text: string) => {
+  using server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response(text, { status }) })
   const client = new OpenAI({
     apiKey: "sk-test",
+    baseURL: `${server.url}`,
     maxRetries: 0,
     logLevel: "off",
-    fetch: async () => new Response(text, { status }),
+    fetch: providerFetch,
   })
   const cause = await client.models.list().then(
     () => undefined,
@@ -82,6 +85,25 @@ test.each([
   ].map((body) => [body, "The provider refused the request."]),
 ])("the words of %s", async (body, message) => {
   expect(await refused(400, body)).toMatchObject({ _tag: "ProviderRefusedRequest", message })
+})
+
+const nested = (levels: number, open: string, close: string) =>
+  `{"error":${open.repeat(levels)}${close.repeat(levels)}}`
+
+test.each([
+  ["lists", nested(200_000, "[", "]")],
+  ["objects", nested(100_000, '{"error":', "}").replace(":}", ":1}")],
+  ["a message of lists", nested(100_000, "[", "]").replace("error", "message")],
+  ["lists without their ends", "[".repeat(200_000)],
+])("a body of %s in each other has no words", async (_, body) => {
+  for (const [status, _tag] of [
+    [400, "ProviderRefusedRequest"],
+    [401, "ProviderRefusedKey"],
+    [404, "ProviderUnusable"],
+  ] as const) {
+    expect(await refused(status, body)).toMatchObject({ _tag, details: {} })
+  }
+  expect(await refused(400, body)).toMatchObject({ message: "The provider refused the request." })
 })
 
 test.each([
