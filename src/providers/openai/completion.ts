@@ -138,16 +138,19 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
   }
 
   const kindOf = (start: string) => {
-    if (/^\s*$/.test(start)) return "unknown"
-    if (/^\s*[{[]/.test(start)) return "json"
-    return /^\s*</.test(start) ? "html" : "events"
+    if (/^[{[]/.test(start)) return "json"
+    return start.startsWith("<") ? "html" : "events"
   }
 
   const split = (text: string): ReadonlyArray<string> => {
     if (kind === "events") return events.push(text)
-    document += text
-    if (kind === "unknown") kind = kindOf(document)
-    return kind === "events" ? events.push(document) : []
+    // White space keeps the connection open. It may be long, so it is not kept.
+    const rest = kind === "unknown" ? text.trimStart() : text
+    if (kind === "unknown" && rest !== "") kind = kindOf(rest)
+    if (kind === "events") return events.push(rest)
+    if (kind === "json") document += rest
+    if (kind === "html") failure ??= wrongAnswer("llm", "HTML where the answer should be")
+    return []
   }
 
   const readDocument = () => {
@@ -176,7 +179,6 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
     /** Emits the end. Returns the error of an answer that is not whole. */
     finish: (): ProviderError | undefined => {
       for (const event of split(decoder.decode())) readEvent(event)
-      if (kind === "html") return wrongAnswer("llm", "HTML where the answer should be")
       if (kind === "json") readDocument()
       else if (kind === "events") for (const event of events.finish()) readEvent(event)
       if (failure !== undefined) return failure

@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, beforeEach, describe, expect, spyOn, test } from "bun:test"
 import { Cause, Effect, Exit, Option } from "effect"
 import { pcm16k } from "../../../src/audio/pcm.ts"
 import { cleanReplies, ModelEvent } from "../../../src/providers/language-model.ts"
 import type { OpenAiClient } from "../../../src/providers/openai/client.ts"
+import { makeCompletion } from "../../../src/providers/openai/completion.ts"
 import { generateWith } from "../../../src/providers/openai/language-model.ts"
 import { transcribeWith } from "../../../src/providers/openai/transcriber.ts"
 import { newId, TurnId } from "../../../src/schema.ts"
@@ -147,6 +148,36 @@ describe("the model's answer", () => {
     expect(await run(raw(JSON.stringify([yes, yes])))).toMatchObject({ text: "Yes.Yes." })
   })
 
+  test("in an event of thousands of lines is parsed once", async () => {
+    const event = { ...yes, x: Array.from({ length: 3000 }, () => "a line") }
+    const lines = JSON.stringify(event, null, 1).split("\n")
+    const parse = spyOn(JSON, "parse")
+    try {
+      const answer = await run(raw(`${lines.map((line) => `data: ${line}\n`).join("")}\n${data(stop)}`))
+      expect(answer).toMatchObject({ text: "Yes." })
+      expect(parse.mock.calls.filter(([text]) => `${text}`.includes("Yes.")).length).toBe(1)
+    } finally {
+      parse.mockRestore()
+    }
+  })
+
+  test("after white space that keeps the connection open is read", () => {
+    const events: Array<ModelEvent> = []
+    const completion = makeCompletion((event) => events.push(event))
+    const bytes = new TextEncoder().encode(" \r\n\t".repeat(250))
+    for (let n = 0; n < 4000; n += 1) expect(completion.split(bytes)).toEqual([""])
+    completion.split(new TextEncoder().encode(JSON.stringify(message("Yes."))))
+    expect(completion.finish()).toBeUndefined()
+    expect(events).toContainEqual(ModelEvent.Text({ text: "Yes." }))
+  })
+
+  test("that is HTML is read no further", () => {
+    const completion = makeCompletion(() => undefined)
+    completion.split(new TextEncoder().encode("\n <html>"))
+    expect(completion.hasEnded()).toBe(true)
+    expect(completion.finish()).toMatchObject({ reason: "HTML where the answer should be" })
+  })
+
   test("in events labelled as JSON is read", async () => {
     expect(await run(raw(data(yes, stop, "[DONE]"), "application/json"))).toMatchObject({ text: "Yes." })
   })
@@ -158,6 +189,14 @@ describe("the model's answer", () => {
 
   test.each([
     ["without a blank line", `data: ${JSON.stringify(yes)}\ndata: ${JSON.stringify(stop)}\ndata: [DONE]`],
+    [
+      "with remarks between them",
+      `data: ${JSON.stringify(yes)}\ndata: null\ndata: 5\ndata: ${JSON.stringify(stop)}\ndata: [DONE]\ndata: x`,
+    ],
+    [
+      "on many lines",
+      `data: ${JSON.stringify(yes, null, 2).replaceAll("\n", "\ndata: ")}\ndata: ${JSON.stringify(stop)}\n\ndata: [DONE]\n\n`,
+    ],
     ["with CRLF", data(yes, stop, "[DONE]").replaceAll("\n", "\r\n")],
     ["without a space", data(yes, stop, "[DONE]").replaceAll("data: ", "data:")],
     [
