@@ -75,17 +75,36 @@ const statusByName = (details: ProviderDetails): number | undefined =>
 const isNamed = ({ code = "", type = "" }: ProviderDetails, name: RegExp) =>
   name.test(code) || name.test(type)
 
+/** Names for a wrong key: `API_KEY_INVALID`, `InvalidApiKey`, `authentication_error`. */
+const KEY_NAME =
+  /^[\w.-]{0,40}(?:api[_-]?key|auth[_-]?token|access[_-]?token|authentication|unauthenticated|unauthori[sz]ed)[\w.-]{0,40}$/i
+
+const theKey = String.raw`(?:(?:api|access|auth\w*|bearer|subscription|secret)[ _-]?(?:keys?|tokens?|header)|credentials?)\b`
+const wrong = String.raw`(?:not (?:valid|found|provided|set|correct)|invalid|incorrect|wrong|expired|missing|unknown|revoked|disabled|malformed|unauthori[sz]ed|no|required|leaked|suspended)\b`
+
+/** Only at the start of the sentence: further on it may quote the conversation. */
+const KEY_SENTENCE = new RegExp(
+  `^(?:authentication (?:error|fail)|(?:(?:error|authentication|(?:your|the|this|an?|provided|please|is|or|of|for|format|valid|specified|${wrong})\\b)[ :,]*){0,6}(?:${theKey}[^.]{0,60}?\\b${wrong}|(?<=\\b${wrong}[^.]{0,30})${theKey}))`,
+  "i",
+)
+
+/** Gemini answers 400 to a wrong key, and so do xAI and Cloudflare. */
+const refusesKey = ({ message = "", words }: ErrorBody) =>
+  words.some((word) => KEY_NAME.test(word)) || KEY_SENTENCE.test(message)
+
 const fromStatus = (
   stage: Stage,
   status: number,
-  { message = "The provider refused the request.", details }: ErrorBody,
+  body: ErrorBody,
   retryAfter: Option.Option<Duration.Duration>,
 ): ProviderError => {
+  const { message = "The provider refused the request.", details } = body
   const isSpent = status === 402 || ([400, 403, 429].includes(status) && isNamed(details, SPENT))
   const reason = `status ${status}`
   const final = (kind: UnusableKind) =>
     new ProviderUnusable({ stage, kind, reason, retryable: false, retryAfter: Option.none(), details })
   if (isSpent) return final("no-credit")
+  if ([400, 404, 422].includes(status) && refusesKey(body)) return new ProviderRefusedKey({ stage, details })
   switch (status) {
     case 400:
       return new ProviderRefusedRequest({ stage, message, details })

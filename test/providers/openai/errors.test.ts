@@ -257,3 +257,55 @@ test.each([
     reason,
   })
 })
+
+const gemini = (message: string, reason: string) => [
+  {
+    error: {
+      code: 400,
+      message,
+      status: "INVALID_ARGUMENT",
+      details: [{ "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason, domain: "googleapis.com" }],
+    },
+  },
+]
+
+test.each([
+  [400, gemini("API key not valid. Please pass a valid API key.", "API_KEY_INVALID")],
+  [400, gemini("API key expired. Please renew the API key.", "API_KEY_INVALID")],
+  [400, gemini("x", "API_KEY_INVALID")],
+  [400, gemini("API key not valid. Please pass a valid API key.", "x")],
+  [
+    400,
+    [
+      {
+        error: { code: 400, message: "Missing or invalid Authorization header.", status: "INVALID_ARGUMENT" },
+      },
+    ],
+  ],
+  [400, { code: "Client specified an invalid argument", error: "Incorrect API key provided: xa***cd." }],
+  [400, { errors: [{ code: 6111, message: "Invalid format for Authorization header" }] }],
+  [400, { errors: [{ code: 10000, message: "Authentication error" }] }],
+  [404, { error: { message: "x", type: "authentication_error" } }],
+  [404, { error: { code: "InvalidApiKey", message: "x" } }],
+  [404, { error: { message: "Invalid API key" } }],
+  [400, { detail: "API key is missing" }],
+  [400, "The provided API key is invalid."],
+  [422, { detail: { status: "invalid_api_key", message: "x" } }],
+] as const)("a %d for the key: %j", async (status, body) => {
+  const error = await refused(status, typeof body === "string" ? body : JSON.stringify(body))
+  expect(error._tag).toBe("ProviderRefusedKey")
+})
+
+test.each([
+  'Invalid prompt: "my API key is not valid" was flagged.',
+  "Your request was flagged: API key invalid",
+  "Invalid value for max_tokens. See the API keys page.",
+  "The token limit is invalid.",
+  "Invalid token in the prompt",
+  "Unknown key: temperature",
+  "Missing required parameter: key",
+])("a 400 that is not for the key: %s", async (message) => {
+  expect(await refused(400, JSON.stringify({ error: { message } }))).toMatchObject({
+    _tag: "ProviderRefusedRequest",
+  })
+})
