@@ -1,6 +1,6 @@
 import { Context, Data, Effect, Layer, type Option } from "effect"
 import type { TurnId } from "../schema.ts"
-import { finalAnswer, type ProviderError, wrongAnswer } from "./errors.ts"
+import { emptyAnswer, finalAnswer, type ProviderError } from "./errors.ts"
 import { makeScript, wait } from "./fake.ts"
 import { makeReplyText } from "./reply-text.ts"
 
@@ -27,7 +27,7 @@ export type ModelEvent = Data.TaggedEnum<{
   /** The text so far was the model's thinking and not its reply. */
   Retract: Record<never, never>
   /** The last event of a whole answer. */
-  End: { readonly reason: "stop" | "length" | "filtered" | "refused" }
+  End: { readonly reason: "stop" | "length" | "filtered" | "refused" | "tools" }
 }>
 export const ModelEvent = Data.taggedEnum<ModelEvent>()
 
@@ -51,14 +51,16 @@ type Generate = (
 /** Why a whole answer ended. `length`: at the limit of tokens. `filtered`: a filter of contents cut it. */
 export type EndReason = Extract<ModelEvent, { readonly _tag: "End" }>["reason"]
 
-/** The error of an answer without text. A reply that thinking used up, or that a filter took, would end the same again. */
-const withoutText = (reason: EndReason, hasThought: boolean): ProviderError => {
+/** The error of an answer without text. What is not empty would end the same again. */
+const withoutText = (reason: EndReason, hasThought: boolean, hasMarkup: boolean): ProviderError => {
   if (reason === "filtered" || reason === "refused") {
     return finalAnswer("llm", "declined", "the model declined to answer")
   }
-  return hasThought || reason === "length"
-    ? finalAnswer("llm", "thinking", "the model used up its answer with thinking")
-    : wrongAnswer("llm", "no text in it")
+  if (reason === "tools") return finalAnswer("llm", "tools", "the model called a tool")
+  if (hasThought || reason === "length") {
+    return finalAnswer("llm", "thinking", "the model used up its answer with thinking")
+  }
+  return hasMarkup ? finalAnswer("llm", "tools", "nothing but markup for machines") : emptyAnswer("llm")
 }
 
 /**
@@ -72,6 +74,7 @@ export const cleanReplies = (generate: Generate): Generate => {
     Effect.suspend(() => {
       const { model } = options
       let reason: EndReason = "stop"
+      let hasWritten = false
       const text = makeReplyText(openThinkers.has(model), {
         onText: (text) => on(ModelEvent.Text({ text })),
         onRetract: () => {
@@ -80,7 +83,10 @@ export const cleanReplies = (generate: Generate): Generate => {
         },
       })
       const generated = generate(prompt, options, (event) => {
-        if (event._tag === "Text") return text.add(event.text)
+        if (event._tag === "Text") {
+          hasWritten ||= event.text.trim() !== ""
+          return text.add(event.text)
+        }
         if (event._tag === "End") reason = event.reason
         else {
           if (event._tag === "Alive" && event.isThinking) text.noteThinking()
@@ -90,7 +96,7 @@ export const cleanReplies = (generate: Generate): Generate => {
       return Effect.flatMap(generated, () => {
         const { hasText, hasThought } = text.finish()
         if (!hasThought) openThinkers.delete(model)
-        if (!hasText) return Effect.fail(withoutText(reason, hasThought))
+        if (!hasText) return Effect.fail(withoutText(reason, hasThought, hasWritten))
         on(ModelEvent.End({ reason }))
         return Effect.void
       })

@@ -96,7 +96,7 @@ test.each(errors.map((error) => [error._tag, error] as const))(
         "llm",
         { ...settings, fallback: Option.none() },
         { breakerFailures: 0, breakerPause: Duration.seconds(1) },
-        () => Effect.succeed(Effect.fail(error)),
+        () => Effect.succeed({ call: Effect.fail(error) }),
       )
       return yield* Effect.flip(servers.attempt({ turnId: newId(TurnId), model: "m" }, (call) => call))
     })

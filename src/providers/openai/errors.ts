@@ -2,6 +2,7 @@ import { type Duration, Option } from "effect"
 import { APIError } from "openai"
 import type { Stage } from "../../schema.ts"
 import {
+  finalAnswer,
   type ProviderDetails,
   type ProviderError,
   ProviderRateLimited,
@@ -12,6 +13,7 @@ import {
   wrongAnswer,
 } from "../errors.ts"
 import { type ErrorBody, readErrorBody } from "./error-body.ts"
+import { AnswerTooLarge } from "./fetch.ts"
 import { parseRetryAfter } from "./retry-after.ts"
 
 /** Translates what the SDK throws. An error without a status never reached a working server. */
@@ -19,6 +21,9 @@ export const toProviderError =
   (stage: Stage) =>
   (cause: unknown): ProviderError => {
     if (cause instanceof ProviderUnusable) return cause
+    if (rootOf(cause) instanceof AnswerTooLarge) {
+      return finalAnswer(stage, "endless", "an answer larger than 16 MB")
+    }
     if (!(cause instanceof APIError) || cause.status === undefined) {
       return wrongAnswer(stage, describe(cause))
     }
@@ -124,9 +129,12 @@ const fromStatus = (
   }
 }
 
+const rootOf = (cause: unknown): unknown =>
+  cause instanceof Error && cause.cause instanceof Error ? rootOf(cause.cause) : cause
+
 /** The code or name of the innermost cause, for the log. Never a message: messages quote the conversation. */
 const describe = (cause: unknown): string => {
-  if (!(cause instanceof Error)) return typeof cause
-  if (cause.cause instanceof Error) return describe(cause.cause)
-  return "code" in cause && typeof cause.code === "string" ? cause.code : cause.constructor.name
+  const root = rootOf(cause)
+  if (!(root instanceof Error)) return typeof root
+  return "code" in root && typeof root.code === "string" ? root.code : root.constructor.name
 }

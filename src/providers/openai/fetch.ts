@@ -16,8 +16,8 @@ const maxErrorBytes = 1024 * 1024
  */
 const endWaitMs = 100
 
-/** The answer is larger than its limit. */
-class AnswerTooLarge extends Error {}
+/** The answer is larger than its limit. Another one would be as large. */
+export class AnswerTooLarge extends Error {}
 
 /**
  * `fetch` for the SDK. It limits the size of answers, and reads event streams to their end. The SDK stops reading a stream

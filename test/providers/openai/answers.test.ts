@@ -182,6 +182,39 @@ describe("the model's answer", () => {
     expect(await run(raw(data(yes, stop, "[DONE]"), "application/json"))).toMatchObject({ text: "Yes." })
   })
 
+  const call = { index: 0, function: { name: "x", arguments: "{}" } }
+  test.each([
+    ["calls", stream(delta({ tool_calls: [call] }), delta({}, "tool_calls"))],
+    ["calls that end with stop", stream(delta({ tool_calls: [call] }), stop)],
+    ["an old call", stream(delta({ function_call: { name: "x" } }), stop)],
+    ["an end alone", stream(delta({}, "function_call"))],
+    ["markup", stream(delta({ content: '<tool_call>{"name":"x"}</tool_call>' }), stop)],
+    ["a document", raw(JSON.stringify({ choices: [{ message: { content: null, tool_calls: [call] } }] }))],
+  ])("with a tool call alone gets no other try: %s", async (_, step) => {
+    expect((await run(step)).failure).toMatchObject({ kind: "tools", retryable: false })
+  })
+
+  test("with words and a tool call is text", async () => {
+    expect(await run(stream(yes, delta({ tool_calls: [call] }, "tool_calls")))).toMatchObject({
+      text: "Yes.",
+      end: "tools",
+    })
+  })
+
+  test.each([
+    ["nothing", stream(stop)],
+    ["white space", stream(delta({ content: " \n\n" }), stop)],
+    ["an empty list of calls", stream(delta({ tool_calls: [] }), stop)],
+    ["a document", raw(JSON.stringify(message("")))],
+  ])("with %s alone is empty", async (_, step) => {
+    expect((await run(step)).failure).toMatchObject({ kind: "empty", retryable: true })
+  })
+
+  test("without end gets no other try", async () => {
+    const { failure } = await run(raw("x".repeat(17 * 1024 * 1024)))
+    expect(failure).toMatchObject({ kind: "endless", retryable: false })
+  })
+
   test("does not say twice what a server repeats as a message", async () => {
     const last = { choices: [{ message: { content: "Yes. No." }, finish_reason: "stop" }] }
     expect(await run(stream(yes, delta({ content: " No." }), last))).toMatchObject({ text: "Yes. No." })
