@@ -430,6 +430,25 @@ describe("the transcript", () => {
     ["SRT", "1\n00:00:00,000 --> 00:00:01,000\nHello.\n\n", plain],
     ["WebVTT", "WEBVTT\n\n00:00.000 --> 00:01.000\nHello.\n", "text/vtt"],
     ["tokens", '{"text":"<|en|><|transcribe|><|0.00|> Hello.<|1.00|>"}', json],
+    ["a list", '[{"text":" Hello"},{"text":"."}]', json],
+    ["a result", '{"result":{"text":"Hello."}}', json],
+    ["a list of results", '{"results":[{"alternatives":[{"transcript":"Hello."}]}]}', json],
+    [
+      "Deepgram's results",
+      '{"metadata":{},"results":{"channels":[{"alternatives":[{"transcript":"Hello.","confidence":1}]}]}}',
+      json,
+    ],
+    ["TSV", "start\tend\ttext\n0\t500\tHello.\n", plain],
+    [
+      "events",
+      'data: {"type":"transcript.text.delta","delta":"Hel"}\n\ndata: {"type":"transcript.text.done","text":"Hello."}\n\ndata: [DONE]\n\n',
+      "text/event-stream",
+    ],
+    [
+      "events with names",
+      'event: transcript.text.done\ndata: {"type":"transcript.text.done","text":"Hello."}\n\n',
+      "text/event-stream",
+    ],
     ["a byte order mark", '\uFEFF{"text":"Hello."}', json],
   ])("in %s is read", async (_, body, contentType) => {
     expect(await run(body, contentType)).toBe("Hello.")
@@ -519,6 +538,16 @@ describe("the transcript", () => {
     ["named events", 'event: done\ndata: {"text":"Hello."}\n\n'],
   ])("is missing in text of %s", async (_, body) => {
     expect(await run(body, plain)).toMatchObject({ retryable: true, reason: "no transcript in it" })
+  })
+
+  test("in events that are cut off is none", async () => {
+    const events = 'data: {"type":"transcript.text.delta","delta":"Hel"}\n\n'
+    expect(await run(events, "text/event-stream")).toMatchObject({
+      _tag: "ProviderUnusable",
+      retryable: true,
+    })
+    const error = 'data: {"type":"error","error":{"code":429,"message":"x"}}\n\n'
+    expect(await run(error, "text/event-stream")).toMatchObject({ _tag: "ProviderRateLimited" })
   })
 
   test("with an error in it is that error", async () => {
