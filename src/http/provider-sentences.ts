@@ -22,6 +22,12 @@ export const unusable = (stage: Stage, kind: UnusableKind): string => {
       return "The model used up its answer with thinking. Ask something simpler, or tell the operator to raise LLM_MAX_TOKENS, or to lower the model's reasoning effort."
     case "thinking-time":
       return "The model was still thinking when its time was over. Ask something simpler, or tell the operator to lower the model's reasoning effort, or to raise LLM_THINKING_TIMEOUT_SECONDS."
+    case "tools":
+      return "The model called a tool and said nothing. Ask something else, or tell the operator to choose another LLM_MODEL."
+    case "empty":
+      return "The model's answer was empty. Please try again."
+    case "endless":
+      return `${provider} sent more than 16 MB in one answer. Tell the operator to check the settings that begin with ${stage.toUpperCase()}_.`
     case "no-model":
       return `${provider} has no such ${model}. Tell the operator to check ${variables}.`
     case "no-credit":

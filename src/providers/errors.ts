@@ -44,12 +44,18 @@ export class ProviderRefusedRequest extends Schema.TaggedError<ProviderRefusedRe
  *
  * - `declined`: the model or a content filter refused to answer, without a word.
  * - `thinking`, `thinking-time`: the model used up its answer, or LLM_THINKING_TIMEOUT_SECONDS, with thinking.
+ * - `tools`: the model called a tool, and said nothing.
+ * - `empty`: nothing in it. It may be chance, so it gets one more try.
+ * - `endless`: the answer was larger than what is read.
  * - `no-model`, `no-credit`, `refused-field`: the provider's 404, 402 or spent quota, and 422.
  */
 export const UnusableKind = Schema.Literal(
   "declined",
   "thinking",
   "thinking-time",
+  "tools",
+  "empty",
+  "endless",
   "no-model",
   "no-credit",
   "refused-field",
@@ -76,6 +82,15 @@ export type ProviderError =
 /** The answer is not what the request asked for: HTML for audio, cut-off JSON, a stream without its end mark. */
 export const wrongAnswer = (stage: Stage, reason: string) =>
   new ProviderUnusable({ stage, reason, retryable: true, retryAfter: Option.none() })
+
+export const emptyAnswer = (stage: Stage) =>
+  new ProviderUnusable({
+    stage,
+    kind: "empty",
+    reason: "no text in it",
+    retryable: true,
+    retryAfter: Option.none(),
+  })
 
 /** The answer is final: another request would get the same. */
 export const finalAnswer = (stage: Stage, kind: UnusableKind, reason: string) =>

@@ -1,6 +1,6 @@
 import { Context, Data, Effect, Layer, type Option } from "effect"
 import type { TurnId } from "../schema.ts"
-import { finalAnswer, type ProviderError, wrongAnswer } from "./errors.ts"
+import { emptyAnswer, finalAnswer, type ProviderError } from "./errors.ts"
 import { makeScript, wait } from "./fake.ts"
 import { makeOpenThinkers, type OpenThinkers } from "./open-thinkers.ts"
 import { makeReplyText } from "./reply-text.ts"
@@ -30,7 +30,7 @@ export type ModelEvent = Data.TaggedEnum<{
   /** Before the end, where thinking or markup was removed: how many characters of it. */
   Removed: { readonly characters: number }
   /** The last event of a whole answer. */
-  End: { readonly reason: "stop" | "length" | "filtered" | "refused" }
+  End: { readonly reason: "stop" | "length" | "filtered" | "refused" | "tools" }
 }>
 export const ModelEvent = Data.taggedEnum<ModelEvent>()
 
@@ -54,14 +54,16 @@ type Generate = (
 /** Why a whole answer ended. `length`: at the limit of tokens. `filtered`: a filter of contents cut it. */
 export type EndReason = Extract<ModelEvent, { readonly _tag: "End" }>["reason"]
 
-/** The error of an answer without text. A reply that thinking used up, or that a filter took, would end the same again. */
-const withoutText = (reason: EndReason, hasThought: boolean): ProviderError => {
+/** The error of an answer without text. What is not empty would end the same again. */
+const withoutText = (reason: EndReason, hasThought: boolean, hasMarkup: boolean): ProviderError => {
   if (reason === "filtered" || reason === "refused") {
     return finalAnswer("llm", "declined", "the model declined to answer")
   }
-  return hasThought || reason === "length"
-    ? finalAnswer("llm", "thinking", "the model used up its answer with thinking")
-    : wrongAnswer("llm", "no text in it")
+  if (reason === "tools") return finalAnswer("llm", "tools", "the model called a tool")
+  if (hasThought || reason === "length") {
+    return finalAnswer("llm", "thinking", "the model used up its answer with thinking")
+  }
+  return hasMarkup ? finalAnswer("llm", "tools", "nothing but markup for machines") : emptyAnswer("llm")
 }
 
 /**
@@ -79,6 +81,7 @@ export const cleanReplies =
         isOpenThinker = true
         openThinkers.note(model, true)
       }
+      let hasWritten = false
       const text = makeReplyText(openThinkers.has(model), {
         onText: (text) => on(ModelEvent.Text({ text })),
         onRetract: () => {
@@ -88,7 +91,10 @@ export const cleanReplies =
         onHeldThinking: learn,
       })
       const generated = generate(prompt, options, (event) => {
-        if (event._tag === "Text") return text.add(event.text)
+        if (event._tag === "Text") {
+          hasWritten ||= event.text.trim() !== ""
+          return text.add(event.text)
+        }
         if (event._tag === "End") reason = event.reason
         else {
           if (event._tag === "Alive" && event.isThinking) text.noteThinking()
@@ -99,7 +105,7 @@ export const cleanReplies =
         const { hasText, hasThought, removed } = text.finish()
         if (!isOpenThinker) openThinkers.note(model, false)
         if (removed > 0) on(ModelEvent.Removed({ characters: removed }))
-        if (!hasText) return Effect.fail(withoutText(reason, hasThought))
+        if (!hasText) return Effect.fail(withoutText(reason, hasThought, hasWritten))
         on(ModelEvent.End({ reason }))
         return Effect.void
       })

@@ -121,10 +121,12 @@ export const storedLessons = Effect.gen(function* () {
   )
 })
 
-const logChange = (event: "provider.lesson_learned" | "provider.request_adapted", row: Row) =>
-  Effect.logInfo(event).pipe(
-    Effect.annotateLogs({ ...loggedFields(row), instead: Option.getOrUndefined(row.instead) }),
-  )
+const withChange = (row: Row) =>
+  Effect.annotateLogs({ ...loggedFields(row), instead: Option.getOrUndefined(row.instead) })
+
+const logLearned = (row: Row) => withChange(row)(Effect.logInfo("provider.lesson_learned"))
+
+const logAdapted = (row: Row) => withChange(row)(Effect.logInfo("provider.request_adapted"))
 
 const logForgotten = (key: Key) =>
   Effect.logInfo("provider.lesson_forgotten").pipe(Effect.annotateLogs(loggedFields(key)))
@@ -157,13 +159,10 @@ const make = Effect.fnUntraced(function* (stored: ReadonlyArray<typeof StoredRow
           if (refuses(parameter, value)) return
           const row = { ...keyFor(parameter, value), instead }
           known.set(keyOf(row), now() + Duration.toMillis(lifetime))
-          Queue.unsafeOffer(due, Effect.zipRight(logChange("provider.lesson_learned", row), store.save(row)))
+          Queue.unsafeOffer(due, Effect.zipRight(logLearned(row), store.save(row)))
         },
         noteOnce: ({ parameter, value, instead }) => {
-          Queue.unsafeOffer(
-            due,
-            logChange("provider.request_adapted", { ...keyFor(parameter, value), instead }),
-          )
+          Queue.unsafeOffer(due, logAdapted({ ...keyFor(parameter, value), instead }))
         },
         forget: (parameter, value) => {
           const key = keyFor(parameter, value)

@@ -20,8 +20,12 @@ const isRetryable = (error: ProviderError): boolean => {
   }
 }
 
+/** An empty answer may be chance once; each one is paid for. */
+const maxRetries = (error: ProviderError) =>
+  error._tag === "ProviderUnusable" && error.kind === "empty" ? 1 : 2
+
 /**
- * The one retry policy: at most 2 tries after the first, after 1 s then 2 s (± 20 %), or after the provider's
+ * The one retry policy: at most 2 tries after the first (1 after an empty answer), after 1 s then 2 s (± 20 %), or after the provider's
  * Retry-After if that is longer. `mayRetry` is called before each retry. Each retry logs a warning.
  */
 export const retryPolicy = (
@@ -31,6 +35,7 @@ export const retryPolicy = (
     Schedule.intersect(Schedule.exponential("1 second").pipe(Schedule.jittered)),
     Schedule.map(([error]) => error),
     Schedule.intersect(Schedule.recurs(2)),
+    Schedule.whileOutput(([error, retriesBefore]) => retriesBefore < maxRetries(error)),
     // Here, since a `while` of Effect.retry runs after the warning.
     Schedule.whileInput((error: ProviderError) => isRetryable(error) && mayRetry(error)),
     Schedule.modifyDelayEffect(([error, retriesBefore], delay) => {

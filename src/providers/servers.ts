@@ -5,6 +5,7 @@ import type { Attempt } from "./attempt.ts"
 import { type BreakerSettings, makeBreaker } from "./breaker.ts"
 import type { ProviderError } from "./errors.ts"
 import { withFallback } from "./fallback.ts"
+import { redactor } from "./redact.ts"
 import { withTimeout } from "./timeout.ts"
 
 interface Options {
@@ -47,10 +48,11 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
 ) {
   const makeServer = Effect.fnUntraced(function* (server: ServerSettings) {
     const { call, model = () => server.model, timeout = server.timeout } = yield* connect(server)
+    const redact = redactor(server)
     const { guard, isOpen } = makeBreaker(stage, breakerSettings)
     const limit = withTimeout(stage, timeout, thinkingTimeout)
     const attempt = <A>(turnId: TurnId, request: (call: Call) => Attempt<A>) =>
-      guard(turnId, limit(request(call)))
+      guard(turnId, (...callbacks) => Effect.mapError(limit(request(call))(...callbacks), redact))
     return { attempt, isOpen, settings: server, model: Effect.sync(model) }
   })
   const first = yield* makeServer(settings)

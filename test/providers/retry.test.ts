@@ -1,6 +1,7 @@
 import { describe, expect } from "bun:test"
 import { Duration, Effect, Exit, Fiber, Logger, Option, TestClock } from "effect"
 import {
+  emptyAnswer,
   finalAnswer,
   type ProviderError,
   ProviderRateLimited,
@@ -59,6 +60,13 @@ describe("the pause before each further try", () => {
     )
   }
 })
+
+effectTest(
+  "an empty answer gets one more try",
+  Effect.gen(function* () {
+    expect(yield* quietly(triesOf(emptyAnswer("llm")))).toHaveLength(2)
+  }),
+)
 
 describe("no further try", () => {
   const hopeless: ReadonlyArray<readonly [string, ProviderError]> = [

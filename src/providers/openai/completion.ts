@@ -21,6 +21,7 @@ const THINKING_FIELDS = ["reasoning_content", "reasoning", "reasoning_details", 
 const LENGTH = /^(?:max_tokens|model_length|model_context_window_exceeded|length)$/i
 const FILTERED =
   /^(?:content[_-]?filter(?:ed)?|safety|recitation|prohibited_content|blocklist|spii|sensitive|refusal)$/i
+const TOOLS = /^(?:tool_?(?:calls?|use)|function_?calls?)$/i
 /** The server gave up: the answer is not whole. */
 const BROKEN = /^(?:error|network_error|insufficient_system_resource|abort(?:ed)?|cancel+ed)$/i
 
@@ -78,6 +79,7 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
   let document = ""
   let isDone = false
   let isRefusal = false
+  let isToolCall = false
   let finishReason = ""
   let failure: ProviderError | undefined
   let hasChoices = false
@@ -88,6 +90,7 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
 
   const readWords = (name: "delta" | "message", part: unknown) => {
     if (!Predicate.isRecord(part)) return
+    isToolCall ||= isFilled(part.tool_calls) || Predicate.isRecord(part.function_call)
     const { text, refusal, isThinking } = wordsIn(part)
     if (isThinking) on(thinking)
     if (text + refusal === "") return
@@ -138,16 +141,19 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
   }
 
   const kindOf = (start: string) => {
-    if (/^\s*$/.test(start)) return "unknown"
-    if (/^\s*[{[]/.test(start)) return "json"
-    return /^\s*</.test(start) ? "html" : "events"
+    if (/^[{[]/.test(start)) return "json"
+    return start.startsWith("<") ? "html" : "events"
   }
 
   const split = (text: string): ReadonlyArray<string> => {
     if (kind === "events") return events.push(text)
-    document += text
-    if (kind === "unknown") kind = kindOf(document)
-    return kind === "events" ? events.push(document) : []
+    // White space keeps the connection open. It may be long, so it is not kept.
+    const rest = kind === "unknown" ? text.trimStart() : text
+    if (kind === "unknown" && rest !== "") kind = kindOf(rest)
+    if (kind === "events") return events.push(rest)
+    if (kind === "json") document += rest
+    if (kind === "html") failure ??= wrongAnswer("llm", "HTML where the answer should be")
+    return []
   }
 
   const readDocument = () => {
@@ -176,21 +182,21 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
     /** Emits the end. Returns the error of an answer that is not whole. */
     finish: (): ProviderError | undefined => {
       for (const event of split(decoder.decode())) readEvent(event)
-      if (kind === "html") return wrongAnswer("llm", "HTML where the answer should be")
       if (kind === "json") readDocument()
       else if (kind === "events") for (const event of events.finish()) readEvent(event)
       if (failure !== undefined) return failure
       if (!hasChoices && stray !== undefined) return reportedError("llm", stray, "no text in it")
       if (BROKEN.test(finishReason)) return wrongAnswer("llm", `the provider ended with ${finishReason}`)
       if (finishReason === "" && !isDone) return wrongAnswer("llm", "the stream ended without its end mark")
-      on(ModelEvent.End({ reason: endReason(finishReason, isRefusal) }))
+      on(ModelEvent.End({ reason: endReason(finishReason, isRefusal, isToolCall) }))
       return undefined
     },
   }
 }
 
-const endReason = (finishReason: string, isRefusal: boolean) => {
+const endReason = (finishReason: string, isRefusal: boolean, isToolCall: boolean) => {
   if (isRefusal) return "refused"
   if (FILTERED.test(finishReason)) return "filtered"
+  if (isToolCall || TOOLS.test(finishReason)) return "tools"
   return LENGTH.test(finishReason) ? "length" : "stop"
 }

@@ -2,6 +2,7 @@ import { type Duration, Option } from "effect"
 import { APIError } from "openai"
 import type { Stage } from "../../schema.ts"
 import {
+  finalAnswer,
   type ProviderDetails,
   type ProviderError,
   ProviderRateLimited,
@@ -12,6 +13,7 @@ import {
   wrongAnswer,
 } from "../errors.ts"
 import { type ErrorBody, readErrorBody } from "./error-body.ts"
+import { AnswerTooLarge } from "./fetch.ts"
 import { parseRetryAfter } from "./retry-after.ts"
 
 /** Translates what the SDK throws. An error without a status never reached a working server. */
@@ -19,6 +21,9 @@ export const toProviderError =
   (stage: Stage) =>
   (cause: unknown): ProviderError => {
     if (cause instanceof ProviderUnusable) return cause
+    if (rootOf(cause) instanceof AnswerTooLarge) {
+      return finalAnswer(stage, "endless", "an answer larger than 16 MB")
+    }
     if (!(cause instanceof APIError) || cause.status === undefined) {
       return wrongAnswer(stage, describe(cause))
     }
@@ -75,17 +80,36 @@ const statusByName = (details: ProviderDetails): number | undefined =>
 const isNamed = ({ code = "", type = "" }: ProviderDetails, name: RegExp) =>
   name.test(code) || name.test(type)
 
+/** Names for a wrong key: `API_KEY_INVALID`, `InvalidApiKey`, `authentication_error`. */
+const KEY_NAME =
+  /^[\w.-]{0,40}(?:api[_-]?key|auth[_-]?token|access[_-]?token|authentication|unauthenticated|unauthori[sz]ed)[\w.-]{0,40}$/i
+
+const theKey = String.raw`(?:(?:api|access|auth\w*|bearer|subscription|secret)[ _-]?(?:keys?|tokens?|header)|credentials?)\b`
+const wrong = String.raw`(?:not (?:valid|found|provided|set|correct)|invalid|incorrect|wrong|expired|missing|unknown|revoked|disabled|malformed|unauthori[sz]ed|no|required|leaked|suspended)\b`
+
+/** Only at the start of the sentence: further on it may quote the conversation. */
+const KEY_SENTENCE = new RegExp(
+  `^(?:authentication (?:error|fail)|(?:(?:error|authentication|(?:your|the|this|an?|provided|please|is|or|of|for|format|valid|specified|${wrong})\\b)[ :,]*){0,6}(?:${theKey}[^.]{0,60}?\\b${wrong}|(?<=\\b${wrong}[^.]{0,30})${theKey}))`,
+  "i",
+)
+
+/** Gemini answers 400 to a wrong key, and so do xAI and Cloudflare. */
+const refusesKey = ({ message = "", words }: ErrorBody) =>
+  words.some((word) => KEY_NAME.test(word)) || KEY_SENTENCE.test(message)
+
 const fromStatus = (
   stage: Stage,
   status: number,
-  { message = "The provider refused the request.", details }: ErrorBody,
+  body: ErrorBody,
   retryAfter: Option.Option<Duration.Duration>,
 ): ProviderError => {
+  const { message = "The provider refused the request.", details } = body
   const isSpent = status === 402 || ([400, 403, 429].includes(status) && isNamed(details, SPENT))
   const reason = `status ${status}`
   const final = (kind: UnusableKind) =>
     new ProviderUnusable({ stage, kind, reason, retryable: false, retryAfter: Option.none(), details })
   if (isSpent) return final("no-credit")
+  if ([400, 404, 422].includes(status) && refusesKey(body)) return new ProviderRefusedKey({ stage, details })
   switch (status) {
     case 400:
       return new ProviderRefusedRequest({ stage, message, details })
@@ -105,9 +129,12 @@ const fromStatus = (
   }
 }
 
+const rootOf = (cause: unknown): unknown =>
+  cause instanceof Error && cause.cause instanceof Error ? rootOf(cause.cause) : cause
+
 /** The code or name of the innermost cause, for the log. Never a message: messages quote the conversation. */
 const describe = (cause: unknown): string => {
-  if (!(cause instanceof Error)) return typeof cause
-  if (cause.cause instanceof Error) return describe(cause.cause)
-  return "code" in cause && typeof cause.code === "string" ? cause.code : cause.constructor.name
+  const root = rootOf(cause)
+  if (!(root instanceof Error)) return typeof root
+  return "code" in root && typeof root.code === "string" ? root.code : root.constructor.name
 }

@@ -1,5 +1,8 @@
 import { Option } from "effect"
-import { parseJson } from "./json.ts"
+import { makeJsonDepth, parseJson } from "./json.ts"
+
+/** UTF-16 units of the longest event that is a number or a word of JSON. */
+const MAX_SCALAR = 64
 
 /**
  * Reads the `data` of server-sent events. The SDK's reader hides what matters here: whether `[DONE]` came, and the error
@@ -11,19 +14,26 @@ export const makeEventData = () => {
   /** True after a CR at the end of the text: a LF that follows belongs to it. */
   let isAfterCr = false
   let data: string | undefined
+  let depth = makeJsonDepth()
   let whole: Array<string> = []
 
   const dispatch = () => {
     if (data !== undefined) whole.push(data)
     data = undefined
+    depth = makeJsonDepth()
   }
+
+  /** By its brackets, as the lines arrive: to parse it after each line would take quadratic time. */
+  const isWhole = (json: string) =>
+    /^\s*[{[]/.test(json) ? depth.isClosed() : json.length <= MAX_SCALAR && Option.isSome(parseJson(json))
 
   const readLine = (line: string) => {
     if (line === "") return dispatch()
     if (!line.startsWith("data:")) return
     const value = line.slice(line.startsWith("data: ") ? 6 : 5)
     // Some servers send no blank line between their events.
-    if (data !== undefined && Option.isSome(parseJson(data))) dispatch()
+    if (data !== undefined && isWhole(data)) dispatch()
+    depth.push(value)
     data = data === undefined ? value : `${data}\n${value}`
   }
 

@@ -1,5 +1,5 @@
 import { Option, Predicate } from "effect"
-import { parseJson } from "./json.ts"
+import { isTooDeep, parseJson } from "./json.ts"
 
 /**
  * The largest answer that is read, in bytes after decompression: over five minutes of 24 kHz 16-bit speech, while a segment
@@ -7,14 +7,17 @@ import { parseJson } from "./json.ts"
  */
 const maxAnswerBytes = 16 * 1024 * 1024
 
+/** The largest body of an error that is read, in bytes. It may repeat the request. */
+const maxErrorBytes = 1024 * 1024
+
 /**
  * How long to wait for the end of an answer after the SDK has stopped reading it, in ms: enough for one more packet, and too
  * short to be noticed between two sentences.
  */
 const endWaitMs = 100
 
-/** The answer is larger than `maxAnswerBytes`. */
-class AnswerTooLarge extends Error {}
+/** The answer is larger than its limit. Another one would be as large. */
+export class AnswerTooLarge extends Error {}
 
 /**
  * `fetch` for the SDK. It limits the size of answers, and reads event streams to their end. The SDK stops reading a stream
@@ -29,17 +32,19 @@ class AnswerTooLarge extends Error {}
 export const providerFetch = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
   const answer = await fetch(input, init)
   if (answer.body === null) return answer
-  if (!answer.ok) return new Response(await errorText(bounded(answer.body, leave)), answer)
+  if (!answer.ok) return new Response(await errorText(bounded(answer.body, leave, maxErrorBytes)), answer)
   const isEvents = answer.headers.get("content-type")?.startsWith("text/event-stream") ?? false
   return new Response(bounded(answer.body, isEvents ? readToItsEnd : leave), answer)
 }
 
 /**
- * The body of an error. The SDK takes a body that is one JSON string for empty, so the string is sent to it as plain text. A
- * body that is cut off must not hide the status.
+ * The body of an error. The SDK takes a body that is one JSON string for empty, so the string is sent to it as plain text.
+ * JSON that is nested too deep is left out: the SDK writes it again, by recursion. A body that is cut off must not hide the
+ * status.
  */
 const errorText = async (body: ReadableStream<Uint8Array>): Promise<string> => {
   const text = await new Response(body).text().catch(() => "")
+  if (isTooDeep(text)) return ""
   return Option.getOrElse(Option.filter(parseJson(text), Predicate.isString), () => text)
 }
 
@@ -60,8 +65,12 @@ const readToItsEnd = async (reader: Reader) => {
   }
 }
 
-/** The same bytes, up to `maxAnswerBytes`. Calls `onLeft` if its reader cancels before the end. */
-const bounded = (body: ReadableStream<Uint8Array>, onLeft: (reader: Reader) => Promise<void>) => {
+/** The same bytes, up to `most`. Calls `onLeft` if its reader cancels before the end. */
+const bounded = (
+  body: ReadableStream<Uint8Array>,
+  onLeft: (reader: Reader) => Promise<void>,
+  most = maxAnswerBytes,
+) => {
   const reader = body.getReader()
   let received = 0
   return new ReadableStream<Uint8Array>(
@@ -70,7 +79,7 @@ const bounded = (body: ReadableStream<Uint8Array>, onLeft: (reader: Reader) => P
         const { done, value } = await reader.read()
         if (done) return controller.close()
         received += value.length
-        if (received <= maxAnswerBytes) return controller.enqueue(value)
+        if (received <= most) return controller.enqueue(value)
         await reader.cancel()
         throw new AnswerTooLarge()
       },

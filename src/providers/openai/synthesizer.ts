@@ -24,10 +24,14 @@ const formatsFor: Readonly<Record<SpokenFormat, ReadonlyArray<RequestedFormat>>>
   mp3: ["mp3", "wav", "pcm", "opus", "flac", "aac"],
 }
 
+/** "Only wav and pcm are supported" */
+const onlyFormats =
+  /\bonly\b[^.]{0,40}\b(?:wav|mp3|pcm|flac|opus|aac)\b[^.]{0,60}\b(?:supported|allowed|accepted|available)\b/i
+
 /** Of a format that they don't take, servers name the field, its value, or only that it is a format. */
 const formatField = (format: RequestedFormat): Choice => {
   const field = wordField("response_format", format)
-  return { ...field, names: [...field.names, /\bformats?\b/] }
+  return { ...field, names: [...field.names, /\bformats?\b/], sayings: [onlyFormats] }
 }
 
 const formatFields = ({ format }: SpeakSettings, wanted: SpokenFormat) =>

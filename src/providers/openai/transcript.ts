@@ -3,6 +3,7 @@ import { isUnspaced } from "../../text/characters.ts"
 import { wrongAnswer } from "../errors.ts"
 import { reportedError } from "./errors.ts"
 import { parseJson } from "./json.ts"
+import { candidatesIn, fromEvents, fromTsv } from "./transcript-shapes.ts"
 
 const Segment = Schema.Struct({ text: Schema.String })
 const areSegments = Schema.is(Schema.NonEmptyArray(Segment))
@@ -80,8 +81,12 @@ const missing = "no transcript in it"
 
 const fromJson = (body: unknown) => {
   if (typeof body === "string") return body
-  const text = Predicate.isRecord(body) ? withoutSilence(fieldOf(body), body.segments) : undefined
-  return text ?? reportedError("stt", body, missing)
+  if (areSegments(body)) return withoutSilence(undefined, body) ?? ""
+  for (const part of candidatesIn(body)) {
+    const text = withoutSilence(fieldOf(part), part.segments)
+    if (text !== undefined) return text
+  }
+  return reportedError("stt", body, missing)
 }
 
 const CUE = /^(?:\d+:)?\d+:\d+[.,]\d+\s+-->/
@@ -109,7 +114,7 @@ const DOCUMENT =
   /^(?:\{\s*"\w+"\s*:|<(?:!doctype|!--|\?xml|html|head|body|title|meta|script|center|div|h\d|p)\b|(?:event:.*\n)?data:\s*[{[]\s*["{])/i
 
 /**
- * The transcript in the body of an answer: JSON of several servers, plain text, SRT or WebVTT. What it is shows in the body,
+ * The transcript in the body of an answer: JSON of several servers, events, plain text, SRT, WebVTT or TSV. What it is shows in the body,
  * since its Content-Type is often wrong. Returns the error of a body without a transcript.
  */
 export const readTranscript = (given: string, contentType: string) => {
@@ -119,12 +124,17 @@ export const readTranscript = (given: string, contentType: string) => {
     .trim()
   const isText = /^text\/plain\b/i.test(contentType)
   // A lone word or number is JSON by accident.
-  const parsed = isText && /^[\w.+-]+$/.test(body) ? Option.none() : parseJson(withoutNaN(body))
+  const parsed =
+    isText && /^[\w.+-]+$/.test(body)
+      ? Option.none()
+      : Option.orElse(parseJson(body), () => parseJson(withoutNaN(body)))
   if (Option.isSome(parsed)) return clean(fromJson(parsed.value))
   // A server that was asked for JSON and has heard nothing may send an empty text.
   if (body === "") return isText && given !== "" ? "" : wrongAnswer("stt", missing)
+  const last = /^(?:data|event|id|:)/.test(body) ? fromEvents(body) : Option.none()
+  if (Option.isSome(last)) return clean(fromJson(last.value))
   if ((isText ? DOCUMENT : MARKUP).test(body)) return wrongAnswer("stt", missing)
-  return clean(SUBTITLES.test(body) ? fromSubtitles(body) : body)
+  return clean(Option.getOrElse(fromTsv(body), () => (SUBTITLES.test(body) ? fromSubtitles(body) : body)))
 }
 
 /** PostgreSQL stores no NUL in text. */

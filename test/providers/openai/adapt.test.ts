@@ -335,6 +335,18 @@ describe("a 400 that passes", () => {
   )
 })
 
+test("a list of the formats that a server takes leads to one of them", async () => {
+  const { speak, asked } = start(({ fields }) =>
+    fields.response_format === "wav" || fields.response_format === "flac"
+      ? undefined
+      : { status: 422, body: { detail: "Only wav and flac are supported" } },
+  )
+  await speak()
+  const formats = asked.map(({ fields }) => fields.response_format)
+  expect(formats.at(-1)).toBe("wav")
+  expect(formats).toHaveLength(2)
+})
+
 test("a sentence for people with the word information costs one request", async () => {
   const detail =
     "Value error, bad text. For further information visit https://errors.pydantic.dev/2.11/v/value_error"

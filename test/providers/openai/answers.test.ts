@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, beforeEach, describe, expect, spyOn, test } from "bun:test"
 import { Cause, Effect, Exit, Option } from "effect"
 import { pcm16k } from "../../../src/audio/pcm.ts"
 import { cleanReplies, ModelEvent } from "../../../src/providers/language-model.ts"
 import type { OpenAiClient } from "../../../src/providers/openai/client.ts"
+import { makeCompletion } from "../../../src/providers/openai/completion.ts"
 import { generateWith } from "../../../src/providers/openai/language-model.ts"
 import { transcribeWith } from "../../../src/providers/openai/transcriber.ts"
 import { newId, TurnId } from "../../../src/schema.ts"
@@ -101,6 +102,27 @@ describe("the model's answer", () => {
     expect(failure).toMatchObject({ _tag: "ProviderUnusable", retryable: true, reason: "no text in it" })
   })
 
+  const lists = (levels: number) => "[".repeat(levels) + "]".repeat(levels)
+  const objects = (levels: number) => `${'{"content":'.repeat(levels)}1${"}".repeat(levels)}`
+
+  test.each([
+    ["a list of", "content", lists(50_000)],
+    ["an object of", "content", objects(50_000)],
+    ["thinking of", "reasoning", lists(50_000)],
+  ])("in %s thousands of levels is unusable", async (_, field, value) => {
+    const chunk = `{"choices":[{"delta":{"${field}":${value}}}]}`
+    const unusable = { _tag: "ProviderUnusable", retryable: true }
+    expect((await run(stream(chunk, yes, stop))).failure).toMatchObject(unusable)
+    expect((await run(raw(chunk))).failure).toMatchObject(unusable)
+    expect((await run(raw(`{"error":${value}}`))).failure).toMatchObject(unusable)
+  })
+
+  test("in a few levels is text", async () => {
+    const content = JSON.parse(`${"[".repeat(20)}"Yes."${"]".repeat(20)}`)
+    expect(await run(stream(delta({ content }), stop))).toMatchObject({ text: "Yes." })
+    expect(await run(stream(delta({ content: '[{"\\'.repeat(100) }), stop))).toMatchObject({ end: "stop" })
+  })
+
   const message = (content: unknown, finish_reason = "stop") => ({
     object: "chat.completion",
     choices: [{ index: 0, message: { role: "assistant", content, refusal: null }, finish_reason }],
@@ -126,8 +148,71 @@ describe("the model's answer", () => {
     expect(await run(raw(JSON.stringify([yes, yes])))).toMatchObject({ text: "Yes.Yes." })
   })
 
+  test("in an event of thousands of lines is parsed once", async () => {
+    const event = { ...yes, x: Array.from({ length: 3000 }, () => "a line") }
+    const lines = JSON.stringify(event, null, 1).split("\n")
+    const parse = spyOn(JSON, "parse")
+    try {
+      const answer = await run(raw(`${lines.map((line) => `data: ${line}\n`).join("")}\n${data(stop)}`))
+      expect(answer).toMatchObject({ text: "Yes." })
+      expect(parse.mock.calls.filter(([text]) => `${text}`.includes("Yes.")).length).toBe(1)
+    } finally {
+      parse.mockRestore()
+    }
+  })
+
+  test("after white space that keeps the connection open is read", () => {
+    const events: Array<ModelEvent> = []
+    const completion = makeCompletion((event) => events.push(event))
+    const bytes = new TextEncoder().encode(" \r\n\t".repeat(250))
+    for (let n = 0; n < 4000; n += 1) expect(completion.split(bytes)).toEqual([""])
+    completion.split(new TextEncoder().encode(JSON.stringify(message("Yes."))))
+    expect(completion.finish()).toBeUndefined()
+    expect(events).toContainEqual(ModelEvent.Text({ text: "Yes." }))
+  })
+
+  test("that is HTML is read no further", () => {
+    const completion = makeCompletion(() => undefined)
+    completion.split(new TextEncoder().encode("\n <html>"))
+    expect(completion.hasEnded()).toBe(true)
+    expect(completion.finish()).toMatchObject({ reason: "HTML where the answer should be" })
+  })
+
   test("in events labelled as JSON is read", async () => {
     expect(await run(raw(data(yes, stop, "[DONE]"), "application/json"))).toMatchObject({ text: "Yes." })
+  })
+
+  const call = { index: 0, function: { name: "x", arguments: "{}" } }
+  test.each([
+    ["calls", stream(delta({ tool_calls: [call] }), delta({}, "tool_calls"))],
+    ["calls that end with stop", stream(delta({ tool_calls: [call] }), stop)],
+    ["an old call", stream(delta({ function_call: { name: "x" } }), stop)],
+    ["an end alone", stream(delta({}, "function_call"))],
+    ["markup", stream(delta({ content: '<tool_call>{"name":"x"}</tool_call>' }), stop)],
+    ["a document", raw(JSON.stringify({ choices: [{ message: { content: null, tool_calls: [call] } }] }))],
+  ])("with a tool call alone gets no other try: %s", async (_, step) => {
+    expect((await run(step)).failure).toMatchObject({ kind: "tools", retryable: false })
+  })
+
+  test("with words and a tool call is text", async () => {
+    expect(await run(stream(yes, delta({ tool_calls: [call] }, "tool_calls")))).toMatchObject({
+      text: "Yes.",
+      end: "tools",
+    })
+  })
+
+  test.each([
+    ["nothing", stream(stop)],
+    ["white space", stream(delta({ content: " \n\n" }), stop)],
+    ["an empty list of calls", stream(delta({ tool_calls: [] }), stop)],
+    ["a document", raw(JSON.stringify(message("")))],
+  ])("with %s alone is empty", async (_, step) => {
+    expect((await run(step)).failure).toMatchObject({ kind: "empty", retryable: true })
+  })
+
+  test("without end gets no other try", async () => {
+    const { failure } = await run(raw("x".repeat(17 * 1024 * 1024)))
+    expect(failure).toMatchObject({ kind: "endless", retryable: false })
   })
 
   test("does not say twice what a server repeats as a message", async () => {
@@ -137,6 +222,14 @@ describe("the model's answer", () => {
 
   test.each([
     ["without a blank line", `data: ${JSON.stringify(yes)}\ndata: ${JSON.stringify(stop)}\ndata: [DONE]`],
+    [
+      "with remarks between them",
+      `data: ${JSON.stringify(yes)}\ndata: null\ndata: 5\ndata: ${JSON.stringify(stop)}\ndata: [DONE]\ndata: x`,
+    ],
+    [
+      "on many lines",
+      `data: ${JSON.stringify(yes, null, 2).replaceAll("\n", "\ndata: ")}\ndata: ${JSON.stringify(stop)}\n\ndata: [DONE]\n\n`,
+    ],
     ["with CRLF", data(yes, stop, "[DONE]").replaceAll("\n", "\r\n")],
     ["without a space", data(yes, stop, "[DONE]").replaceAll("data: ", "data:")],
     [
@@ -337,6 +430,25 @@ describe("the transcript", () => {
     ["SRT", "1\n00:00:00,000 --> 00:00:01,000\nHello.\n\n", plain],
     ["WebVTT", "WEBVTT\n\n00:00.000 --> 00:01.000\nHello.\n", "text/vtt"],
     ["tokens", '{"text":"<|en|><|transcribe|><|0.00|> Hello.<|1.00|>"}', json],
+    ["a list", '[{"text":" Hello"},{"text":"."}]', json],
+    ["a result", '{"result":{"text":"Hello."}}', json],
+    ["a list of results", '{"results":[{"alternatives":[{"transcript":"Hello."}]}]}', json],
+    [
+      "Deepgram's results",
+      '{"metadata":{},"results":{"channels":[{"alternatives":[{"transcript":"Hello.","confidence":1}]}]}}',
+      json,
+    ],
+    ["TSV", "start\tend\ttext\n0\t500\tHello.\n", plain],
+    [
+      "events",
+      'data: {"type":"transcript.text.delta","delta":"Hel"}\n\ndata: {"type":"transcript.text.done","text":"Hello."}\n\ndata: [DONE]\n\n',
+      "text/event-stream",
+    ],
+    [
+      "events with names",
+      'event: transcript.text.done\ndata: {"type":"transcript.text.done","text":"Hello."}\n\n',
+      "text/event-stream",
+    ],
     ["a byte order mark", '\uFEFF{"text":"Hello."}', json],
   ])("in %s is read", async (_, body, contentType) => {
     expect(await run(body, contentType)).toBe("Hello.")
@@ -428,10 +540,25 @@ describe("the transcript", () => {
     expect(await run(body, plain)).toMatchObject({ retryable: true, reason: "no transcript in it" })
   })
 
+  test("in events that are cut off is none", async () => {
+    const events = 'data: {"type":"transcript.text.delta","delta":"Hel"}\n\n'
+    expect(await run(events, "text/event-stream")).toMatchObject({
+      _tag: "ProviderUnusable",
+      retryable: true,
+    })
+    const error = 'data: {"type":"error","error":{"code":429,"message":"x"}}\n\n'
+    expect(await run(error, "text/event-stream")).toMatchObject({ _tag: "ProviderRateLimited" })
+  })
+
   test("with an error in it is that error", async () => {
     expect(await run('{"error":{"message":"x","code":429}}', json)).toMatchObject({
       _tag: "ProviderRateLimited",
     })
+  })
+
+  test("in thousands of levels is unusable", async () => {
+    const body = `{"text":"Hi","x":${"[".repeat(1e6)}${"]".repeat(1e6)}}`
+    expect(await run(body, json)).toMatchObject({ _tag: "ProviderUnusable" })
   })
 
   const segment = (text: string, isSilent = false) => ({

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test"
 import { Duration, Option } from "effect"
 import OpenAI from "openai"
 import { toProviderError } from "../../../src/providers/openai/errors.ts"
+import { providerFetch } from "../../../src/providers/openai/fetch.ts"
 
 /** As the SDK reads an answer of this status. */
 const answered = (status: number, error: object = {}, headers: Record<string, string> = {}) =>
@@ -35,11 +36,13 @@ test.each([
 
 /** An answer whose body is `text`, over the SDK. */
 const refused = async (status: number, text: string) => {
+  using server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response(text, { status }) })
   const client = new OpenAI({
     apiKey: "sk-test",
+    baseURL: `${server.url}`,
     maxRetries: 0,
     logLevel: "off",
-    fetch: async () => new Response(text, { status }),
+    fetch: providerFetch,
   })
   const cause = await client.models.list().then(
     () => undefined,
@@ -82,6 +85,25 @@ test.each([
   ].map((body) => [body, "The provider refused the request."]),
 ])("the words of %s", async (body, message) => {
   expect(await refused(400, body)).toMatchObject({ _tag: "ProviderRefusedRequest", message })
+})
+
+const nested = (levels: number, open: string, close: string) =>
+  `{"error":${open.repeat(levels)}${close.repeat(levels)}}`
+
+test.each([
+  ["lists", nested(200_000, "[", "]")],
+  ["objects", nested(100_000, '{"error":', "}").replace(":}", ":1}")],
+  ["a message of lists", nested(100_000, "[", "]").replace("error", "message")],
+  ["lists without their ends", "[".repeat(200_000)],
+])("a body of %s in each other has no words", async (_, body) => {
+  for (const [status, _tag] of [
+    [400, "ProviderRefusedRequest"],
+    [401, "ProviderRefusedKey"],
+    [404, "ProviderUnusable"],
+  ] as const) {
+    expect(await refused(status, body)).toMatchObject({ _tag, details: {} })
+  }
+  expect(await refused(400, body)).toMatchObject({ message: "The provider refused the request." })
 })
 
 test.each([
@@ -233,5 +255,57 @@ test.each([
     stage: "tts",
     retryable: true,
     reason,
+  })
+})
+
+const gemini = (message: string, reason: string) => [
+  {
+    error: {
+      code: 400,
+      message,
+      status: "INVALID_ARGUMENT",
+      details: [{ "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason, domain: "googleapis.com" }],
+    },
+  },
+]
+
+test.each([
+  [400, gemini("API key not valid. Please pass a valid API key.", "API_KEY_INVALID")],
+  [400, gemini("API key expired. Please renew the API key.", "API_KEY_INVALID")],
+  [400, gemini("x", "API_KEY_INVALID")],
+  [400, gemini("API key not valid. Please pass a valid API key.", "x")],
+  [
+    400,
+    [
+      {
+        error: { code: 400, message: "Missing or invalid Authorization header.", status: "INVALID_ARGUMENT" },
+      },
+    ],
+  ],
+  [400, { code: "Client specified an invalid argument", error: "Incorrect API key provided: xa***cd." }],
+  [400, { errors: [{ code: 6111, message: "Invalid format for Authorization header" }] }],
+  [400, { errors: [{ code: 10000, message: "Authentication error" }] }],
+  [404, { error: { message: "x", type: "authentication_error" } }],
+  [404, { error: { code: "InvalidApiKey", message: "x" } }],
+  [404, { error: { message: "Invalid API key" } }],
+  [400, { detail: "API key is missing" }],
+  [400, "The provided API key is invalid."],
+  [422, { detail: { status: "invalid_api_key", message: "x" } }],
+] as const)("a %d for the key: %j", async (status, body) => {
+  const error = await refused(status, typeof body === "string" ? body : JSON.stringify(body))
+  expect(error._tag).toBe("ProviderRefusedKey")
+})
+
+test.each([
+  'Invalid prompt: "my API key is not valid" was flagged.',
+  "Your request was flagged: API key invalid",
+  "Invalid value for max_tokens. See the API keys page.",
+  "The token limit is invalid.",
+  "Invalid token in the prompt",
+  "Unknown key: temperature",
+  "Missing required parameter: key",
+])("a 400 that is not for the key: %s", async (message) => {
+  expect(await refused(400, JSON.stringify({ error: { message } }))).toMatchObject({
+    _tag: "ProviderRefusedRequest",
   })
 })
