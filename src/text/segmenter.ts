@@ -1,6 +1,6 @@
 import { clauseEnd, partsOf, spokenLength, wordEnd } from "./break-points.ts"
 import { closesFence, mayCloseFence, mayOpenFence, openingFence } from "./code-fence.ts"
-import { CANDIDATE, judge } from "./sentence-end.ts"
+import { judge, nextCandidate } from "./sentence-end.ts"
 import { toSpokenText } from "./spoken-text.ts"
 
 /**
@@ -150,8 +150,7 @@ const isText = (draft: Draft): boolean =>
 const advance = (draft: Draft): boolean => {
   if (draft.tail === "") return false
   if (draft.fence !== "") return acceptCode(draft)
-  CANDIDATE.lastIndex = draft.scanned
-  const candidate = CANDIDATE.exec(draft.tail)
+  const candidate = nextCandidate(draft.tail, draft.scanned)
   if (candidate === null) {
     draft.scanned = draft.tail.length
     return false

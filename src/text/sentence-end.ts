@@ -1,7 +1,13 @@
 import { abbreviationOf, followsOrdinal } from "./abbreviations.ts"
 
 /** Where a sentence may end: a terminal mark of any script, an ellipsis, the Greek question mark, a line break. */
-export const CANDIDATE = /[\p{Sentence_Terminal}…\u037E\n]/gu
+const CANDIDATE = /[\p{Sentence_Terminal}…\u037E\n]/gu
+
+/** The next of these at or after `from`. Null if there is none. */
+export const nextCandidate = (text: string, from: number) => {
+  CANDIDATE.lastIndex = from
+  return CANDIDATE.exec(text)
+}
 
 const MARKS = /[\p{Sentence_Terminal}…\u037E]+/uy
 /** Quotes, brackets and Markdown marks directly after the end mark belong to the sentence. */
@@ -117,10 +123,12 @@ export const sentencesOf = (text: string): ReadonlyArray<string> => {
 
 /** Where the first sentence ends; the length of a text with one sentence. */
 const firstEnd = (text: string): number => {
-  for (const { index } of text.matchAll(CANDIDATE)) {
-    if (text[index] === "\n") return index + 1
-    const { verdict, end } = judge(text, index, true)
+  let from = 0
+  for (let found = nextCandidate(text, 0); found !== null; found = nextCandidate(text, from)) {
+    if (found[0] === "\n") return found.index + 1
+    const { verdict, end } = judge(text, found.index, true)
     if (verdict === "end") return end
+    from = found.index + 1
   }
   return text.length
 }

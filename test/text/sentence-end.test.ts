@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test"
 import { initialState, push } from "../../src/text/segmenter.ts"
-import { CANDIDATE, judge } from "../../src/text/sentence-end.ts"
+import { judge, nextCandidate, sentencesOf as sentencesOfText } from "../../src/text/sentence-end.ts"
 
 /** The sentences of a reply that arrives in these tokens. */
 const sentencesOf = (tokens: ReadonlyArray<string>): ReadonlyArray<string> => {
@@ -123,8 +123,7 @@ const sentencesWhole = (text: string): ReadonlyArray<string> => {
   let rest = text
   let from = 0
   for (;;) {
-    CANDIDATE.lastIndex = from
-    const mark = CANDIDATE.exec(rest)
+    const mark = nextCandidate(rest, from)
     if (mark === null) return rest === "" ? sentences : [...sentences, rest]
     const { verdict, end } = judge(rest, mark.index, true)
     if (verdict === "wait") return [...sentences, rest]
@@ -162,4 +161,12 @@ describe("the text after the mark counts if it is known", () => {
   for (const marked of cases) {
     test(marked, () => expect(sentencesWhole(marked.replaceAll("|", ""))).toEqual(marked.split("|")))
   }
+})
+
+test("a text is cut alike after another text was searched to its middle", () => {
+  const text = "One. Two. Three."
+  const sentences = ["One.", "Two.", "Three."]
+  expect(sentencesOfText(text)).toEqual(sentences)
+  push(initialState, "A sentence. And another that is longer. ")
+  expect(sentencesOfText(text)).toEqual(sentences)
 })

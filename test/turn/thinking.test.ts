@@ -124,7 +124,7 @@ describe("a reply that begins with its thinking, whose opening tag is in the pro
 effectTest(
   "a model that only thinks fails once, and says so",
   Effect.gen(function* () {
-    for (const text of ["<think>Hm.", "<think>Hm.</think>", "[THINK]Hm.", "Hm.</think>"]) {
+    for (const text of ["<think>Hm.", "<think>Hm.</think>", "[THINK]Hm."]) {
       const fakes = yield* makeFakeTurns({ thinks: [{ chunks: [{ text }], end: "length" }] })
       const { failure } = yield* take(fakes)
       expect(failure).toMatchObject({ kind: "thinking", retryable: false })
