@@ -116,7 +116,7 @@ const failures: ReadonlyArray<Failure> = [
   ["the model's key is wrong", () => write(fail.unauthorized()), "INVALID_OPENAI_KEY", 1, "transcript"],
   ["the model stays rate-limited", () => write(fail.rateLimited(60)), "RATE_LIMIT_EXCEEDED", 1, "transcript"],
   ["the model is down", () => write(fail.status(503)), "LLM_FAILED", 3, "transcript"],
-  ["the model's reply is empty", () => write({ text: "" }), "LLM_FAILED", 3, "transcript"],
+  ["the model's reply is empty", () => write({ text: "" }), "LLM_FAILED", 2, "transcript"],
   ["the model is silent", () => write(fail.hang("headers")), "LLM_FAILED", 3, "transcript"],
   ["the model breaks off in a word", () => write(fail.reset({ tokens: 1 })), "LLM_FAILED", 1, "reply.delta"],
   // With a second word, the first one would be spoken before the timeout.
