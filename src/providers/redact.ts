@@ -1,4 +1,4 @@
-import { Option, Redacted } from "effect"
+import { Option, Predicate, Redacted } from "effect"
 import type { ServerSettings } from "../config.ts"
 import {
   type ProviderDetails,
@@ -73,6 +73,18 @@ const withoutPart = (text: string, secret: string): string => {
   return rest.reduce((clean, part) => clean + REMOVED + part.slice(commonLength(end, part)), first)
 }
 
+/** What an error quotes from its server. */
+const textsOf = (error: ProviderError): ReadonlyArray<string> => {
+  const { code, type, param } = error.details ?? {}
+  const words =
+    error._tag === "ProviderRefusedRequest"
+      ? error.message
+      : error._tag === "ProviderUnusable"
+        ? error.reason
+        : undefined
+  return [words, code, type, param].filter(Predicate.isNotUndefined)
+}
+
 /** Removes the secrets of the server, and whatever looks like a key, from what its errors say. */
 export const redactor = (server: ServerSettings) => {
   const secrets = secretsOf(server)
@@ -89,6 +101,8 @@ export const redactor = (server: ServerSettings) => {
     ...name("param", param),
   })
   return (error: ProviderError): ProviderError => {
+    // The same error otherwise: its stack says where it comes from.
+    if (textsOf(error).every((text) => redact(text) === text)) return error
     const details = error.details === undefined ? {} : { details: redactDetails(error.details) }
     switch (error._tag) {
       case "ProviderRefusedRequest":

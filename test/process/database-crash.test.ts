@@ -66,7 +66,7 @@ const backends = () =>
         return false
       }
     })
-    .filter((pid) => readFileSync(`/proc/${pid}/stat`, "utf8").includes(`) S ${serverPid()} `))
+    .filter((pid) => new RegExp(`\\) [SRD] ${serverPid()} `).test(readFileSync(`/proc/${pid}/stat`, "utf8")))
 
 /** In ms, on a busy machine. */
 const restart = 20_000
