@@ -34,10 +34,12 @@ export const startPgBouncer = async (databaseUrl: string): Promise<PgBouncer> =>
   await chmod(folder, 0o755)
   const own = freePort()
   const config = join(folder, "pgbouncer.ini")
+  // It takes no empty value.
+  const login = password === "" ? `user=${username}` : `user=${username} password=${password}`
   await Bun.write(
     config,
     `[databases]
-${name} = host=${hostname} port=${port} user=${username} password=${password}
+${name} = host=${hostname} port=${port} ${login}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${own}
