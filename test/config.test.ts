@@ -333,13 +333,26 @@ test.each(each)("$name is read, and an empty value is unset", ({ name, right: [v
 })
 
 test.each(each.flatMap(({ name, wrong }) => (wrong === undefined ? [] : [{ name, wrong }])))(
-  "$name is refused with one sentence if it is wrong",
+  "$name is refused if it is wrong",
   ({ name, wrong: [values, must] }) => {
     for (const value of values) {
       const said = refusal({ [name]: value })
       expect(said).toStartWith(`${name} must be ${must}`)
       expect(said).toEndWith(".")
       expect(said).not.toContain("\n")
+    }
+  },
+)
+
+// Unquoted, a shell removes the inner quotes. docker run --env-file keeps the outer ones.
+test.each(["{reasoning_effort:minimal}", `'{"a":1}'`, '"{"a":1}"', "low"])(
+  "JSON that came as %s gets advice on quotes",
+  (value) => {
+    for (const name of ["LLM_EXTRA_BODY", "STT_EXTRA_BODY", "TTS_FALLBACK_EXTRA_BODY"]) {
+      const said = refusal({ [name]: value })
+      expect(said).toEndWith(
+        "In a shell or in .env, put it in single quotes; in a file for docker run --env-file, in none.",
+      )
     }
   },
 )

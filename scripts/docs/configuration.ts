@@ -19,7 +19,8 @@ working directory: copy [.env.example](../../.env.example), which lists every va
   and \`doctor\` name such variables.
 - A wrong value stops the start. The error names every variable that is wrong; it never quotes a secret.
 - 1 MB is 1024² bytes.
-- \`docker-compose.yml\` passes every variable on to its container, and sets some of them itself.`
+- \`docker-compose.yml\` passes every variable on to its container, and sets some of them itself. It passes
+  [the variables of Bun](../guides/deploying.md#outgoing-requests) on too.`
 
 const cell = (text: string) => text.replaceAll("|", "\\|")
 const code = (text: string) => `\`${cell(text)}\``

@@ -7,6 +7,8 @@ export interface Check<A> {
   /** Completes the sentence "NAME must be …", and is the type in docs/reference/configuration.md. */
   readonly mustBe: string
   readonly unit?: string
+  /** Whole sentences behind the error: what to do, if the kind of value does not tell. */
+  readonly advice?: string
   /** A secret, or a value that can contain one, is not quoted in an error: logs keep what a start prints. */
   readonly isSecret?: boolean
 }
@@ -166,6 +168,7 @@ export const jsonObject = (...reserved: ReadonlyArray<string>): Check<Readonly<R
       (fields) => !reserved.some((name) => Object.hasOwn(fields, name)),
     ),
   mustBe: `a JSON object without the fields ${reserved.join(", ")}`,
+  advice: "In a shell or in .env, put it in single quotes; in a file for docker run --env-file, in none.",
   isSecret: true,
 })
 

@@ -43,7 +43,8 @@ const document = <A>(
 const parse = <A>(name: string, check: Check<A>, text: string) =>
   Either.fromOption(check.parse(text), () => {
     const value = check.isSecret === true ? "" : `, but it is ${JSON.stringify(text.slice(0, 100))}`
-    return ConfigError.InvalidData([name], `${name} must be ${check.mustBe}${value}.`)
+    const advice = check.advice === undefined ? "" : ` ${check.advice}`
+    return ConfigError.InvalidData([name], `${name} must be ${check.mustBe}${value}.${advice}`)
   })
 
 /** An empty value counts as unset, because compose files pass unset variables on as empty ones. */

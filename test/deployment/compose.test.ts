@@ -66,9 +66,21 @@ test("the profile local has a model before the service looks for it", () => {
 })
 
 test("service and Ollama agree on its address", () => {
-  const { OLLAMA_HOST } = api.environment
-  expect(ollamaModel.environment.OLLAMA_HOST).toBe(OLLAMA_HOST ?? "")
-  expect(ollama.networks?.default?.aliases).toEqual([new URL(`${OLLAMA_HOST}`).hostname])
+  const address = ollamaModel.environment.OLLAMA_HOST
+  expect(variablesIn(`${api.environment.OLLAMA_HOST}`).get("OLLAMA_HOST")).toEqual([`${address}`])
+  expect(ollama.networks?.default?.aliases).toEqual([new URL(`${address}`).hostname])
+})
+
+test("the service reaches servers on the host", () => {
+  expect(api.extra_hosts).toEqual(["host.docker.internal:host-gateway"])
+})
+
+test("no proxy stands before Ollama and the host", () => {
+  const [given, ...suffixes] = `${api.environment.NO_PROXY}`.split(",")
+  expect([...variablesIn(`${given}`)]).toEqual([["NO_PROXY", [""]]])
+  for (const host of ["host.docker.internal", ...(ollama.networks?.default?.aliases ?? [])]) {
+    expect(suffixes.some((suffix) => `.${host}`.endsWith(`.${suffix}`))).toBe(true)
+  }
 })
 
 test("containers run with the least privilege", () => {

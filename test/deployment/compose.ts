@@ -19,6 +19,7 @@ const Service = Schema.Struct({
   init: Schema.optional(Schema.Boolean),
   entrypoint: Schema.optional(Schema.Array(Schema.String)),
   command: Schema.optional(Schema.Array(Schema.String)),
+  extra_hosts: Schema.optional(Schema.Array(Schema.String)),
   ports: Schema.optionalWith(Schema.Array(Schema.String), { default: () => [] }),
   volumes: Schema.optionalWith(Schema.Array(Schema.String), { default: () => [] }),
   environment: Schema.Record({

@@ -26,7 +26,9 @@ const blocksOf = (heading: string): ReadonlyArray<ReadonlyArray<readonly [string
     lines
       .trim()
       .split("\n")
-      .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)] as const),
+      // .env and shells remove the single quotes around JSON.
+      .map((line) => /^(\w+)=(['"]?)(.*)\2$/.exec(line) ?? [])
+      .map(([, name = "", , value = ""]) => [name, value] as const),
   )
 }
 
@@ -37,7 +39,9 @@ const settingsFor = (
   origin: string,
 ) => {
   const given = block.map(([name, value]): readonly [string, string] => {
-    if (!name.endsWith("_BASE_URL")) return [name, value.replace("…", "test")]
+    // In place of `sk-…` and `KEY`.
+    if (name.endsWith("_API_KEY")) return [name, "sk-test"]
+    if (!name.endsWith("_BASE_URL")) return [name, value]
     const { pathname, search } = new URL(value)
     return [name, `${origin}${pathname}${search}`]
   })
