@@ -68,6 +68,6 @@ export const identify = Effect.fnUntraced(function* (options: AccountOptions) {
   }
   return yield* new CommandFailed({
     message:
-      "There is no API key for this service: register with --email ADDRESS, store one with `voice-agent login`, or set VOICE_AGENT_KEY.",
+      "There is no API key for this service: register with --email ADDRESS, store one with ./voice-agent login, or set VOICE_AGENT_KEY.",
   })
 })

@@ -243,7 +243,7 @@ export const registration = {
   mode: variable("REGISTRATION", oneOf("open", "token", "closed"), {
     default: "open",
     description:
-      "Who can register: `open` (everyone), `token` (clients that send `REGISTRATION_TOKEN`) or `closed` (only the operator, with `voice-agent users create`).",
+      "Who can register: `open` (everyone), `token` (clients that send `REGISTRATION_TOKEN`) or `closed` (only the operator, with `./voice-agent users create`).",
   }),
   token: optional("REGISTRATION_TOKEN", secret, {
     description: "The token that a client has to send to register. Required when `REGISTRATION` is `token`.",
