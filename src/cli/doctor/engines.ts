@@ -32,7 +32,7 @@ const checkHearing = Effect.fn("doctor.hearing")(function* ({ dataDir, sttLangua
       warning(
         "hearing",
         "no recognizer is installed, so pocketsphinx hears: a quarter of the words are wrong",
-        "Run: voice-agent models pull",
+        "Run: ./voice-agent models pull --default",
       ),
       checkProgram("pocketsphinx"),
     ]
@@ -51,7 +51,7 @@ const checkHearing = Effect.fn("doctor.hearing")(function* ({ dataDir, sttLangua
   return yield* Effect.match(engine.check, {
     onSuccess: () => [ok("hearing", `${name}, in a process of its own`)],
     onFailure: ({ reason }) => [
-      warning("hearing", reason, `Without it pocketsphinx hears. Run: voice-agent models pull ${name}`),
+      warning("hearing", reason, `Without it pocketsphinx hears. Run: ./voice-agent models pull ${name}`),
     ],
   })
 })
