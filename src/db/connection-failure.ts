@@ -67,7 +67,7 @@ const messages: ReadonlyArray<readonly [RegExp, Explanation]> = [
     {
       problem: "it does not offer TLS",
       advice:
-        "Turn TLS on at the server: set ssl=on in its postgresql.conf. On a trusted network alone, set sslmode=disable in DATABASE_URL.",
+        "Turn TLS on at the server (ssl=on in its postgresql.conf) or, on a network that you trust, set sslmode=disable in DATABASE_URL.",
     },
   ],
   [new RegExp(`^${notPostgres}`), { advice: "Check the host and the port in DATABASE_URL." }],

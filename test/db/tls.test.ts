@@ -120,7 +120,7 @@ describe("a failure that does not pass ends the start at once", () => {
       "no TLS",
       "no TLS",
       "?sslmode=require",
-      /does not offer TLS.*Turn TLS on at the server.*set sslmode=disable/,
+      /does not offer TLS.*turn TLS on at the server.*set sslmode=disable/,
     ],
   ])("%s", async (_, kind, parameters, sentence) => {
     await postgres.serve(kinds[kind])
