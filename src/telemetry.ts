@@ -181,11 +181,14 @@ export const layer = Layer.unwrapEffect(
   }),
 )
 
-/** For commands whose stdout is their result: warnings and errors on stderr, and no log files. */
-export const onlyWarnings = Layer.merge(
-  Logger.replace(Logger.defaultLogger, Logger.withConsoleError(readableLogger)),
-  Logger.minimumLogLevel(LogLevel.Warning),
-)
+/** For commands whose stdout is their result: the log from this level up on stderr, and no log files. */
+const onStderr = (level: LogLevel.LogLevel) =>
+  Layer.merge(
+    Logger.replace(Logger.defaultLogger, Logger.withConsoleError(readableLogger)),
+    Logger.minimumLogLevel(level),
+  )
+export const onlyWarnings = onStderr(LogLevel.Warning)
+export const onlyErrors = onStderr(LogLevel.Error)
 
 /** The last log line of a service that started: everything but the log has stopped. */
 export const lastLine = Layer.scopedDiscard(

@@ -66,8 +66,17 @@ export const identify = Effect.fnUntraced(function* (options: AccountOptions) {
     const account = yield* register(url, options.email.value)
     return { url, apiKey: account.apiKey ?? "", account }
   }
+  // Without a service, no key would help.
+  yield* Effect.tryPromise({
+    try: (signal) =>
+      fetch(`${url}/api/v1/health`, { signal: AbortSignal.any([signal, AbortSignal.timeout(5000)]) }),
+    catch: () =>
+      new CommandFailed({
+        message: `Nothing answers at ${url}. Start the service, or set another address with --url.`,
+      }),
+  })
   return yield* new CommandFailed({
     message:
-      "There is no API key for this service: register with --email ADDRESS, store one with `voice-agent login`, or set VOICE_AGENT_KEY.",
+      "There is no API key for this service: register with --email ADDRESS, store one with ./voice-agent login, or set VOICE_AGENT_KEY.",
   })
 })

@@ -56,7 +56,7 @@ const run = Command.run(root, {
   version,
   executable: "voice-agent",
   footer: HelpDoc.p(
-    'To complete commands and options in bash: eval "$(voice-agent --completions bash)". zsh and fish work the same way.',
+    'To complete commands and options in bash: eval "$(./voice-agent --completions bash)". zsh and fish work the same way.',
   ),
 })
 
@@ -87,7 +87,7 @@ export const commandLine = (args: ReadonlyArray<string>) => {
   const [name = "", ...more] = withDefaults(args)
   const [word = ""] = more
   if (name.startsWith("-") && !rootOptions.includes(name.replace(/=.*/, ""))) {
-    return invalid(`There is no option "${name}": use voice-agent --help.`)
+    return invalid(`There is no option "${name}": use ./voice-agent --help.`)
   }
   if (!name.startsWith("-") && !names.includes(name)) return unknownCommand(name, names)
   if ((name === "serve" || name === "migrate") && word !== "" && !word.startsWith("-")) {
@@ -101,7 +101,7 @@ export const commandLine = (args: ReadonlyArray<string>) => {
   const command = [...parents, parents.length > 1 ? word : name].join(" ")
   return Effect.zipRight(ignoreClosedPipes, run(["bun", "voice-agent", name, ...more])).pipe(
     // @effect/cli has printed what is wrong.
-    Effect.catchIf(ValidationError.isValidationError, () => invalid(`See ${command} --help.`)),
+    Effect.catchIf(ValidationError.isValidationError, () => invalid(`See ./${command} --help.`)),
     Effect.provide(
       Layer.merge(CliConfig.layer({ isCaseSensitive: true, showBuiltIns: false }), BunContext.layer),
     ),

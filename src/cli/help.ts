@@ -2,7 +2,7 @@ import { Effect } from "effect"
 
 /** What @effect/cli says about every argument and option of a type, besides our descriptions. */
 const stockSentence =
-  /^ +(?:A user-defined piece of text.*|A true or false value\.|A file\.|An existing file\.|This (?:option|setting|argument) .*)\n\n/gm
+  /^ +(?:A user-defined piece of text.*|A true or false value\.|A file(?: or directory)?\.|An existing file\.|This (?:option|setting|argument) .*)\n\n/gm
 
 /** The usage line has only the last word of a command. */
 const usage = /^\$ (?:voice-agent ?)?(.*)$/m

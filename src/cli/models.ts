@@ -9,11 +9,16 @@ import { json } from "./print.ts"
 /** The manifest is loaded only for a command that needs it: not for --help. */
 const maintenance = Effect.promise(() => import("./models/maintain.ts"))
 
+/** Whether the code is one of ISO 639-1 that CLDR has a name for. */
+const isLanguage = (code: string) =>
+  /^[a-z]{2}$/.test(code) &&
+  new Intl.DisplayNames("en", { type: "language", fallback: "none" }).of(code) !== undefined
+
 const language = Options.text("language").pipe(
   Options.withDefault("en"),
   Options.withDescription("What is spoken, as an ISO 639-1 code, for the recommendation. Default: en"),
   Options.mapEffect((code) =>
-    /^[a-z]{2}$/i.test(code)
+    isLanguage(code.toLowerCase())
       ? Effect.succeed(code.toLowerCase())
       : Effect.fail(
           ValidationError.invalidValue(HelpDoc.p("--language must be an ISO 639-1 code such as en or de.")),

@@ -32,7 +32,7 @@ const providers = Providers.layer.pipe(Layer.provide(Lessons.layerMemory), Layer
 
 /** What a single stage of a turn needs: neither the database nor the port. */
 export const layer = Layer.mergeAll(providers, DecodingSlots.layer, Agents.layer).pipe(
-  Layer.provideMerge(Telemetry.onlyWarnings),
+  Layer.provideMerge(Telemetry.onlyErrors),
   Layer.provideMerge(settings),
   Layer.provideMerge(BunContext.layer),
 )

@@ -7,9 +7,10 @@ import { accountOptions, call, identify } from "./account.ts"
 import { record } from "./microphone.ts"
 import { startPlayer } from "./player.ts"
 import { json, writeOutput } from "./print.ts"
+import { recording } from "./recording.ts"
 import { recall, remember } from "./state.ts"
 
-const files = Args.file({ name: "FILE", exists: "yes" }).pipe(
+const files = recording.pipe(
   Args.repeated,
   Args.withDescription("Recordings, one turn each. Default: the microphone, until Enter is pressed"),
 )

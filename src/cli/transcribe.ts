@@ -2,8 +2,9 @@ import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import { Effect } from "effect"
 import { json, print } from "./print.ts"
+import { recording } from "./recording.ts"
 
-const file = Args.file({ name: "FILE", exists: "yes" }).pipe(Args.withDescription("A recording"))
+const file = recording.pipe(Args.withDescription("A recording"))
 
 export const transcribe = Command.make("transcribe", { file, json }, ({ file, json }) =>
   Effect.gen(function* () {

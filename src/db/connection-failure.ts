@@ -66,7 +66,8 @@ const messages: ReadonlyArray<readonly [RegExp, Explanation]> = [
     /^The server does not support SSL connections/,
     {
       problem: "it does not offer TLS",
-      advice: "Set sslmode=disable in DATABASE_URL, or set ssl=on in postgresql.conf of the server.",
+      advice:
+        "Turn TLS on at the server (ssl=on in its postgresql.conf) or, on a network that you trust, set sslmode=disable in DATABASE_URL.",
     },
   ],
   [new RegExp(`^${notPostgres}`), { advice: "Check the host and the port in DATABASE_URL." }],

@@ -14,9 +14,12 @@ const read = Effect.fnUntraced(function* (parameter: string, path: string) {
   const fs = yield* FileSystem.FileSystem
   return yield* Effect.mapError(
     fs.readFileString(path),
-    ({ message }) =>
+    (error) =>
       new DatabaseNotReady({
-        message: `The file of ${parameter} in DATABASE_URL cannot be read (${message}). Correct the path, or make the file readable for this user.`,
+        message:
+          "reason" in error && error.reason === "NotFound"
+            ? `${parameter}: there is no file ${path}. Correct the path in DATABASE_URL.`
+            : `The file of ${parameter} in DATABASE_URL cannot be read (${error.message}). Correct the path, or make the file readable for this user.`,
       }),
   )
 })

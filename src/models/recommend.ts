@@ -20,9 +20,15 @@ const knows = ({ languages }: Model, language: string): boolean =>
 const fits = ({ needs }: Model, { cores, memory }: HostResources) =>
   cores >= needs.cores && memory >= needs.memoryMb * 1e6 * memoryShare
 
-/** The best model of each role for the language and the machine; none for a role that has no such model. */
-export const recommended = (models: Manifest, { language, host, roles }: Wish): ReadonlyArray<Model> =>
-  roles.flatMap((role) => {
-    const best = models.find((model) => model.role === role && knows(model, language) && fits(model, host))
-    return best === undefined ? [] : [best]
+/**
+ * The best model of each role for the language and the machine; none for a role that has no such model. Speech is
+ * detected only for a recognizer.
+ */
+export const recommended = (models: Manifest, { language, host, roles }: Wish): ReadonlyArray<Model> => {
+  const best = roles.flatMap((role) => {
+    const found = models.find((model) => model.role === role && knows(model, language) && fits(model, host))
+    return found === undefined ? [] : [found]
   })
+  const hasRecognizer = best.some(({ role }) => role === "stt")
+  return hasRecognizer ? best : best.filter(({ role }) => role !== "vad")
+}

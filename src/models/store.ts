@@ -130,7 +130,7 @@ export const verifyFiles = ({ model, folder, pins }: InstalledModel): Effect.Eff
         new ModelDamaged({
           model: model.name,
           file: path,
-          message: `The model ${model.name} is damaged: ${path} ${how}. Run: voice-agent models pull ${model.name}`,
+          message: `The model ${model.name} is damaged: ${path} ${how}. Run: ./voice-agent models pull ${model.name}`,
         })
       return Effect.tryPromise({
         try: () => hashFile(join(folder, path)),
@@ -161,7 +161,7 @@ export const removeModel = Effect.fn("models.remove")(function* (
 ) {
   const model = yield* Effect.mapError(
     findFileModel(models, name),
-    () => new UnknownModel({ message: `There is no model "${name}". voice-agent models lists them.` }),
+    () => new UnknownModel({ message: `There is no model "${name}". ./voice-agent models lists them.` }),
   )
   const own = join(folder, model.name)
   if (!(yield* Effect.promise(() => exists(own)))) return false

@@ -2,7 +2,7 @@
 import { type Client, makeClient, type Session, type Turn } from "../client/client.ts"
 import { makeConversation } from "./conversation.ts"
 import { makeDisplay } from "./display.ts"
-import { button, byId } from "./dom.ts"
+import { button, byId, make } from "./dom.ts"
 import { makeSessionList } from "./session-list.ts"
 import { type Account, baseUrl, copyText, forgetKey, watchSignIn } from "./sign-in.ts"
 import { makeVoice } from "./voice.ts"
@@ -83,14 +83,26 @@ const showEngines = async () => {
   const { checks } = await client.ready()
   const offline = (["stt", "llm", "tts"] as const).filter((stage) => checks[stage].engine === "offline")
   engines.hidden = offline.length === 0
-  const list = offline
-    .map((stage) => `${checks[stage].model ?? "an offline engine"} ${stageNames[stage]}`)
-    .join(", ")
-  const advice =
-    checks.llm.model === "talker"
-      ? "For real answers, run `ollama pull llama3.2` and restart, or set OPENAI_API_KEY."
-      : "For better ones, set OPENAI_API_KEY."
-  engines.textContent = `On this machine without a key: ${list}. ${advice}`
+  const plainNames = new Map([
+    ["talker", "a built-in talker"],
+    ["none", "nothing"],
+  ])
+  const nameOf = (model = "an offline engine") => plainNames.get(model) ?? model
+  const list = offline.map((stage) => `${nameOf(checks[stage].model)} ${stageNames[stage]}`).join(", ")
+  const advice: Array<Node | string> = []
+  if (checks.llm.model === "talker") {
+    const command = make("code", {}, "ollama pull llama3.2")
+    advice.push(" For real answers, run ", command, " and restart, or set OPENAI_API_KEY.")
+  }
+  if (checks.stt.model === "pocketsphinx" || checks.stt.model === "none") {
+    const command = make("code", {}, "./voice-agent models pull --default")
+    advice.push(" For better hearing, run ", command, " and restart.")
+  }
+  if (offline.length === 1 && offline[0] === "tts") {
+    advice.push(" For a better voice, see ", make("code", {}, "docs/guides/providers.md"), ".")
+  }
+  if (advice.length === 0) advice.push(" For better ones, set OPENAI_API_KEY.")
+  engines.replaceChildren(`On this machine without a key: ${list}.`, ...advice)
 }
 
 const signIn = watchSignIn((entered) => {

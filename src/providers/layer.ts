@@ -5,7 +5,7 @@ import { libraryOf } from "../models/store.ts"
 import { Stage } from "../schema.ts"
 import { cleanReplies, LanguageModel } from "./language-model.ts"
 import { Lessons } from "./lessons.ts"
-import { makeOfflineEngines } from "./offline/engines.ts"
+import { makeOfflineEngines, offlineAdvice } from "./offline/engines.ts"
 import { makeThinking } from "./offline/thinking.ts"
 import { makeOpenThinkers } from "./open-thinkers.ts"
 import { makeClient, type OpenAiClient } from "./openai/client.ts"
@@ -84,13 +84,12 @@ const startOfflineEngines = Effect.fnUntraced(function* (
     thinking,
     library: libraryOf(settings.dataDir),
   })
+  const doing = { stt: "hearing", llm: "thinking", tts: "speaking" } as const
   yield* Effect.logWarning("provider.offline").pipe(
     Effect.annotateLogs({
-      hint: "For better engines, set OPENAI_API_KEY, or run Ollama for the language model.",
+      hint: offlineAdvice(stages),
       stages: stages.join(","),
-      hearing: engines.names.stt(),
-      thinking: engines.names.llm(),
-      speaking: engines.names.tts(),
+      ...Object.fromEntries(stages.map((stage) => [doing[stage], engines.names[stage]()])),
     }),
   )
   return { ...engines, timeouts: { stt: undefined, llm: thinking.timeout, tts: undefined } }

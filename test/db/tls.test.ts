@@ -116,7 +116,12 @@ describe("a failure that does not pass ends the start at once", () => {
       "?sslmode=verify-full&sslrootcert=CA",
       /for another host name.*sslmode=verify-ca/,
     ],
-    ["no TLS", "no TLS", "?sslmode=require", /does not offer TLS.*set sslmode=disable/],
+    [
+      "no TLS",
+      "no TLS",
+      "?sslmode=require",
+      /does not offer TLS.*turn TLS on at the server.*set sslmode=disable/,
+    ],
   ])("%s", async (_, kind, parameters, sentence) => {
     await postgres.serve(kinds[kind])
     expect(await start(postgres.url(parameters.replace("CA", ca.certificate)))).toMatch(sentence)
@@ -165,7 +170,11 @@ describe("a failure that does not pass ends the start at once", () => {
 
 describe("a file that cannot be used ends the start", () => {
   test.each([
-    ["a missing CA", "?sslmode=require&sslrootcert=/no/ca.crt", /sslrootcert in DATABASE_URL cannot be read/],
+    [
+      "a missing CA",
+      "?sslmode=require&sslrootcert=/no/ca.crt",
+      /sslrootcert: there is no file \/no\/ca\.crt\. Correct/,
+    ],
     [
       "no certificate",
       "?sslmode=require&sslrootcert=/etc/hostname",
@@ -174,7 +183,7 @@ describe("a file that cannot be used ends the start", () => {
     [
       "a missing client key",
       "?sslmode=require&sslcert=CA&sslkey=/no/key",
-      /sslkey in DATABASE_URL cannot be read/,
+      /sslkey: there is no file \/no\/key\. Correct/,
     ],
     ["no CA to verify by", "?sslmode=verify-ca", /verify-ca in DATABASE_URL needs the file of a CA/],
   ])("%s", async (_, parameters, sentence) => {

@@ -20,6 +20,14 @@ test("memory is a little less than it is sold as", () => {
   expect(names(4, 3.3)).not.toContain("parakeet-tdt-0.6b-v3")
 })
 
+test("no detector without a recognizer", () => {
+  const english = manifest.filter(({ role, languages }) => role !== "stt" || languages.length === 1)
+  const host = { cores: 8, memory: 16e9 }
+  const of = (language: string) => recommended(english, { language, host, roles: ["vad", "stt"] })
+  expect(of("en").map(({ name }) => name)).toEqual(["silero-vad", "moonshine-base-en"])
+  expect(of("de")).toEqual([])
+})
+
 test("by language", () => {
   expect(names(8, 16, "de")[1]).toBe("parakeet-tdt-0.6b-v3")
   expect(names(2, 4, "de")[1]).toBe("whisper-base")

@@ -119,7 +119,7 @@ describe("store", () => {
     const { library, own } = withModel()
     writeFileSync(join(own, "encoder.onnx"), bytesOf(1000, 3))
     expect(await verify(library)).toBe(
-      "The model small is damaged: encoder.onnx has another SHA-256 than it should have. Run: voice-agent models pull small",
+      "The model small is damaged: encoder.onnx has another SHA-256 than it should have. Run: ./voice-agent models pull small",
     )
   })
 

@@ -183,27 +183,39 @@ test("keyboard only, with a visible focus", async () => {
   await close()
 })
 
-test("shows the stages on offline engines", async () => {
+const hosted = { engine: "openai", model: "gpt" }
+const offline = (model: string) => ({ engine: "offline", model })
+
+test.each([
+  [
+    "hearing and speaking",
+    { stt: offline("moonshine-tiny-en"), llm: hosted, tts: offline("flite") },
+    "moonshine-tiny-en hears, flite speaks. For better ones, set OPENAI_API_KEY.",
+    [],
+  ],
+  [
+    "all, the least",
+    { stt: offline("pocketsphinx"), llm: offline("talker"), tts: offline("flite") },
+    "pocketsphinx hears, a built-in talker answers, flite speaks. For real answers, run ollama pull llama3.2 and restart, or set OPENAI_API_KEY. For better hearing, run ./voice-agent models pull --default and restart.",
+    ["ollama pull llama3.2", "./voice-agent models pull --default"],
+  ],
+  [
+    "the voice alone",
+    { stt: hosted, llm: hosted, tts: offline("<b>espeak-ng") },
+    "<b>espeak-ng speaks. For a better voice, see docs/guides/providers.md.",
+    ["docs/guides/providers.md"],
+  ],
+])("shows the stages on offline engines: %s", async (_, stages, text, commands) => {
   const { page, close } = await visit(browser, service)
+  const checks = Object.entries({ database: {}, ffmpeg: {}, ...stages }).map(([name, check]) => [
+    name,
+    { status: "ok", ...check },
+  ])
   await page.route("**/api/v1/ready", (route) =>
-    route.fulfill({
-      json: {
-        status: "ready",
-        checks: {
-          database: { status: "ok" },
-          ffmpeg: { status: "ok" },
-          stt: { status: "ok", engine: "offline", model: "moonshine-tiny-en" },
-          llm: { status: "ok", engine: "openai", model: "gpt" },
-          tts: { status: "ok", engine: "offline", model: "flite" },
-        },
-      },
-    }),
+    route.fulfill({ json: { status: "ready", checks: Object.fromEntries(checks) } }),
   )
   await register(page)
-  await page
-    .getByText(
-      "On this machine without a key: moonshine-tiny-en hears, flite speaks. For better ones, set OPENAI_API_KEY.",
-    )
-    .waitFor()
+  await page.getByText(`On this machine without a key: ${text}`, { exact: true }).waitFor()
+  expect(await page.locator("#engines code").allTextContents()).toEqual(commands)
   await close()
 })

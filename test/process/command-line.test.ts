@@ -48,7 +48,7 @@ test.each([
   [["doctor", "--loud"], "--loud"],
   [["talk", "--url"], "--url"],
   [["transcribe"], "FILE"],
-  [["users", "create"], "See voice-agent users create --help."],
+  [["users", "create"], "See ./voice-agent users create --help."],
   [["toString"], 'There is no command "toString": use'],
   [["help", "toString"], 'There is no command "toString": use'],
   [["serve", "now"], 'There is no command "serve now"'],
@@ -109,20 +109,27 @@ describe("./voice-agent", () => {
     expect((await runLinked({ bun: process.execPath }, ["toString"]))[0]).toBe(2)
   })
 
-  test("without bun, starts the pinned one with npx", async () => {
+  test("without bun, becomes the pinned one, found by npx", async () => {
     const folder = newFolder()
-    await Bun.write(join(folder, "npx"), '#!/bin/sh\nfor each; do echo "$each"; done\n')
-    await chmod(join(folder, "npx"), 0o755)
+    const write = async (name: string, text: string) => {
+      await Bun.write(join(folder, name), `#!/bin/sh\n${text}`)
+      await chmod(join(folder, name), 0o755)
+    }
+    await write("npx", `for each; do echo "$each" >> "${folder}/asked"; done\necho "${folder}/the bun"\n`)
+    await write("the bun", 'for each; do echo "$each"; done\nkill -TERM $$\nread -r _\n')
     const [code, said] = await runLinked({ npx: join(folder, "npx") }, ["say", "Two words", "-o", "a.mp3"])
-    expect(code).toBe(0)
-    expect(said.trimEnd().split("\n")).toEqual([
-      "-y",
-      packageManager,
-      mainFile,
-      "say",
-      "Two words",
-      "-o",
-      "a.mp3",
-    ])
+    // The process that was started is the one that got the signal.
+    expect(code).toBe(143)
+    expect(said.trimEnd().split("\n")).toEqual([mainFile, "say", "Two words", "-o", "a.mp3"])
+    expect(await Bun.file(join(folder, "asked")).text()).toBe(
+      `-y\n-p\n${packageManager}\n-c\ncommand -v bun\n`,
+    )
+  })
+
+  test("without bun, fails where npx does", async () => {
+    const folder = newFolder()
+    await Bun.write(join(folder, "npx"), "#!/bin/sh\necho 'no network' >&2\nexit 7\n")
+    await chmod(join(folder, "npx"), 0o755)
+    expect(await runLinked({ npx: join(folder, "npx") }, ["--version"])).toEqual([7, "", "no network\n"])
   })
 })

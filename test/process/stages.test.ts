@@ -19,8 +19,8 @@ const run = async (args: ReadonlyArray<string>, env: Record<string, string> = of
 
 describe("transcribe", () => {
   test("prints the transcript of a recording", async () => {
-    const { code, stdout } = await run(["transcribe", question])
-    expect(code).toBe(0)
+    const { code, stdout, stderr } = await run(["transcribe", question])
+    expect([code, stderr]).toEqual([0, ""])
     expect(stdout.toLowerCase()).toContain("my name is")
   })
 
@@ -45,7 +45,10 @@ describe("transcribe", () => {
     })
     expect(away).toMatchObject({ code: 1, stdout: "" })
     expect(away.stderr).toContain("STT_FAILED: ")
-    expect((await run(["transcribe", "/no/such.wav"])).code).toBe(2)
+    const missing = await run(["transcribe", "nofile.wav"])
+    expect(missing.code).toBe(2)
+    expect(missing.stderr).toStartWith("There is no file nofile.wav.\n")
+    expect((await run(["transcribe", newFolder()])).stderr).toContain(" is a folder. Name a recording.\n")
   })
 })
 

@@ -258,3 +258,23 @@ const startGate = async (host: string, port: number) => {
     stop: () => server.close(),
   }
 }
+
+test.each([
+  [{ LLM_BASE_URL: "http://127.0.0.1:1/v1" }, "stt,tts", ["hearing", "speaking"], false],
+  [{ STT_BASE_URL: "http://127.0.0.1:1/v1" }, "llm,tts", ["thinking", "speaking"], true],
+])(
+  "the log names the engines of the offline stages alone: %j",
+  async (given, stages, named, asksForOllama) => {
+    const service = startProcess({
+      env: { DATABASE_URL: database.url, NODE_ENV: "production", OFFLINE_ENGINES: "on", ...given },
+    })
+    await service.url()
+    const line = service.records().find(({ event }) => event === "provider.offline")
+    expect(line).toMatchObject({ level: "warn", stages })
+    const engines = ["hearing", "thinking", "speaking"].filter((name) => line?.[name] !== undefined)
+    expect(engines).toEqual(named)
+    expect(`${line?.hint}`.includes("Ollama")).toBe(asksForOllama)
+    service.signal("SIGTERM")
+    expect(await service.ended).toBe(0)
+  },
+)

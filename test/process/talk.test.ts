@@ -204,6 +204,11 @@ describe("talk", () => {
     const keyless = await run(["talk", question])
     expect(keyless).toMatchObject({ code: 1, stdout: "" })
     expect(keyless.stderr).toContain("There is no API key for this service: register with --email")
+    const silent = await run(["talk", question, "--url", "http://127.0.0.1:1/"])
+    expect(silent).toMatchObject({ code: 1, stdout: "" })
+    expect(silent.stderr).toContain(
+      "Nothing answers at http://127.0.0.1:1. Start the service, or set another",
+    )
     const wrong = await run(["talk", question], { env: { VOICE_AGENT_KEY: "sk_wrong" } })
     expect(wrong.code).toBe(1)
     expect(wrong.stderr).toContain("INVALID_API_KEY: ")

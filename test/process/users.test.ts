@@ -74,7 +74,7 @@ const refusal = async (args: ReadonlyArray<string>, code: number) => {
   const answer = await users(args)
   expect(answer).toMatchObject({ code, stdout: "" })
   const [, ...further] = answer.stderr.trimEnd().split("\n")
-  expect(further.every((line) => line.startsWith("See voice-agent users "))).toBe(true)
+  expect(further.every((line) => line.startsWith("See ./voice-agent users "))).toBe(true)
   expect(answer.stderr).not.toContain("    at ")
   return answer.stderr
 }

@@ -42,7 +42,7 @@ const look = Effect.fnUntraced(function* (where: string) {
       warning(
         check,
         `${found}; its schema lacks ${missing.join(", ")}`,
-        "Start the service, which migrates the schema, or run voice-agent migrate.",
+        "Start the service, which migrates the schema, or run ./voice-agent migrate.",
       ),
     )
   }

@@ -1,7 +1,10 @@
 import { Effect, Option } from "effect"
 import type { Settings } from "../../config.ts"
 import { libraryOf } from "../../models/store.ts"
+import { offlineAdvice } from "../../providers/offline/engines.ts"
+import { OllamaSearch } from "../../providers/offline/ollama.ts"
 import { findRecognizer, knowsLanguage } from "../../providers/offline/recognizer.ts"
+import { searchOllama } from "../../providers/offline/thinking.ts"
 import { Stage } from "../../schema.ts"
 import { type Finding, ok, problem, warning } from "./finding.ts"
 
@@ -32,7 +35,7 @@ const checkHearing = Effect.fn("doctor.hearing")(function* ({ dataDir, sttLangua
       warning(
         "hearing",
         "no recognizer is installed, so pocketsphinx hears: a quarter of the words are wrong",
-        "Run: voice-agent models pull",
+        "Run: ./voice-agent models pull --default",
       ),
       checkProgram("pocketsphinx"),
     ]
@@ -51,8 +54,36 @@ const checkHearing = Effect.fn("doctor.hearing")(function* ({ dataDir, sttLangua
   return yield* Effect.match(engine.check, {
     onSuccess: () => [ok("hearing", `${name}, in a process of its own`)],
     onFailure: ({ reason }) => [
-      warning("hearing", reason, `Without it pocketsphinx hears. Run: voice-agent models pull ${name}`),
+      warning("hearing", reason, `Without it pocketsphinx hears. Run: ./voice-agent models pull ${name}`),
     ],
+  })
+})
+
+/** The Ollama that would answer, or the one that OLLAMA_HOST names and that does not. */
+const checkOllama = Effect.fn("doctor.ollama")(function* (settings: Settings["Type"]) {
+  const search = yield* searchOllama(settings)
+  if (Option.isNone(search)) return []
+  const { url, found } = search.value
+  const where = new URL(url).host
+  return OllamaSearch.$match(found, {
+    Found: ({ model }) => [ok("ollama", `${model} at ${where}`)],
+    NoModel: () => [
+      warning(
+        "ollama",
+        `Ollama at ${where} has no model for conversation; the talker answers`,
+        "Run: ollama pull llama3.2",
+      ),
+    ],
+    Absent: () =>
+      Option.isNone(settings.ollamaUrl)
+        ? []
+        : [
+            warning(
+              "ollama",
+              `Ollama does not answer at ${where}; the talker answers`,
+              "Start it with ollama serve, or correct OLLAMA_HOST.",
+            ),
+          ],
   })
 })
 
@@ -64,8 +95,9 @@ export const checkEngines = Effect.fn("doctor.engines")(function* (settings: Set
     warning(
       "engines",
       `${offline.join(", ")} on the offline engines`,
-      "They are for trying the service. For better ones, set OPENAI_API_KEY, or run Ollama for the language model.",
+      `They are for trying the service. ${offlineAdvice(offline)}`,
     ),
+    ...(yield* checkOllama(settings)),
     ...(offline.includes("tts") ? [checkProgram("flite"), checkProgram("espeak-ng")] : []),
     ...(offline.includes("stt") ? yield* checkHearing(settings) : []),
   ]

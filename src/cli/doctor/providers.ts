@@ -1,4 +1,4 @@
-import { Effect, Option } from "effect"
+import { Array as Arr, Config, Effect, Option, Predicate } from "effect"
 import type { ServerSettings, Settings } from "../../config.ts"
 import { describeLessons } from "../../providers/lessons.ts"
 import { isAzure, keyHeaders, modelsRouteOf } from "../../providers/openai/address.ts"
@@ -76,6 +76,21 @@ const listModels = async (
 const withLessons = (finding: Finding, learned: string): Finding =>
   learned === "" ? finding : { ...finding, found: `${finding.found}; learned: ${learned}` }
 
+/** The variable that names the server. None: no variable, so it is OpenAI's. */
+const variableOf = (stage: Stage, isFallback: boolean): Effect.Effect<Option.Option<string>> => {
+  const prefix = stage.toUpperCase()
+  const names = isFallback ? [`${prefix}_FALLBACK_BASE_URL`] : [`${prefix}_BASE_URL`, "OPENAI_BASE_URL"]
+  return Effect.map(
+    Effect.filter(names, (name) =>
+      Effect.match(Config.string(name), {
+        onFailure: () => false,
+        onSuccess: (value) => value.trim() !== "",
+      }),
+    ),
+    Arr.head,
+  )
+}
+
 const checkServer = <R>(
   stage: Stage,
   server: ServerSettings,
@@ -88,11 +103,19 @@ const checkServer = <R>(
       const check = isFallback ? `${stage} fallback` : stage
       return Effect.tryPromise(() => listModels(check, stage, server, baseUrl)).pipe(
         Effect.catchAll(({ error }) => {
-          const found = `${new URL(baseUrl).host} could not be reached: ${messageOf(error)}`
-          const name = stage.toUpperCase()
-          const variable = isFallback ? `${name}_FALLBACK_BASE_URL` : `${name}_BASE_URL or OPENAI_BASE_URL`
-          const advice = `Check the network and ${variable}.`
-          return Effect.succeed((isFallback ? warning : problem)(check, found, advice))
+          const { host } = new URL(baseUrl)
+          const isRefused = Predicate.hasProperty(error, "code") && error.code === "ECONNREFUSED"
+          const found = isRefused
+            ? `${host} refused the connection`
+            : `${host} could not be reached: ${messageOf(error)}`
+          return Effect.map(variableOf(stage, isFallback), (variable) => {
+            const otherwise = Option.match(variable, {
+              onNone: () => "Check the network.",
+              onSome: (name) =>
+                isRefused ? `Start the server there, or correct ${name}.` : `Check the network and ${name}.`,
+            })
+            return (isFallback ? warning : problem)(check, found, otherwise)
+          })
         }),
         Effect.zipWith(lessons, (finding, rows) =>
           withLessons(finding, describeLessons(rows, { stage, baseUrl, model: server.model })),

@@ -1,9 +1,11 @@
 import { Array as Arr, Console, Effect, Option } from "effect"
+import { hostResources } from "../../capacity.ts"
 import { database } from "../../config/variables.ts"
 import { isFileModel, type Model, manifest, sizeOf } from "../../models/manifest.ts"
 import { ollamaModels, ollamaUrl } from "../../models/ollama.ts"
-import type { Role } from "../../models/recommend.ts"
+import { type Role, recommended } from "../../models/recommend.ts"
 import { installed, libraryOf } from "../../models/store.ts"
+import { usedModels } from "../../providers/offline/recognizer.ts"
 import { CommandFailed } from "../exit-code.ts"
 
 export const failed = ({ message }: { readonly message: string }) => new CommandFailed({ message })
@@ -17,6 +19,25 @@ export const sayWaiting = Console.error(
 )
 
 export const roles: ReadonlyArray<Role> = ["vad", "stt", "tts", "llm"]
+
+/** Whether this version runs the model: Ollama runs every chat model. */
+export const isUsed = (model: Model): boolean => !isFileModel(model) || usedModels.includes(model.name)
+
+/** The best models of these roles that this version runs, for the language (ISO 639-1) and this machine. */
+export const recommendedHere = (language: string, roles: ReadonlyArray<Role>): ReadonlyArray<Model> =>
+  recommended(manifest.filter(isUsed), { language, host: hostResources(), roles })
+
+/** What to do for a language that no recognizer of the offline engines knows. */
+export const withoutRecognizer = (language: string): Option.Option<string> => {
+  const isKnown = manifest.some(
+    (model) => model.role === "stt" && isUsed(model) && model.languages.includes(language),
+  )
+  if (isKnown) return Option.none()
+  const name = new Intl.DisplayNames("en", { type: "language" }).of(language)
+  return Option.some(
+    `No offline engine understands ${name}. Set OPENAI_API_KEY, or STT_BASE_URL to a server that does.`,
+  )
+}
 
 /** A size for people. */
 export const sizeText = (model: Model): string => {
@@ -37,7 +58,7 @@ export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray
 export const find = (name: string): Effect.Effect<Model, CommandFailed> =>
   Effect.mapError(
     Arr.findFirst(manifest, (model) => model.name === name),
-    () => new CommandFailed({ message: `There is no model "${name}". voice-agent models lists them.` }),
+    () => new CommandFailed({ message: `There is no model "${name}". ./voice-agent models lists them.` }),
   )
 
 /** The folders of the models that are installed, by name. A chat model's is the URL of the Ollama that has it. */

@@ -1,9 +1,16 @@
-import { Console, Effect } from "effect"
+import { Console, Effect, Option } from "effect"
 import { hostResources } from "../../capacity.ts"
 import { type Model, manifest, sizeOf } from "../../models/manifest.ts"
-import { recommended } from "../../models/recommend.ts"
 import { print } from "../print.ts"
-import { installedFolders, roles, sizeText, table } from "./common.ts"
+import {
+  installedFolders,
+  isUsed,
+  recommendedHere,
+  roles,
+  sizeText,
+  table,
+  withoutRecognizer,
+} from "./common.ts"
 
 const languagesText = ({ languages }: Model) => {
   if (languages.length === 0) return "any"
@@ -14,7 +21,7 @@ const languagesText = ({ languages }: Model) => {
 export const list = Effect.fnUntraced(function* (language: string, json: boolean) {
   const folders = yield* installedFolders
   const host = hostResources()
-  const best = recommended(manifest, { language, host, roles })
+  const best = recommendedHere(language, roles)
   if (json) {
     for (const model of manifest) {
       const { name, role, description, languages, licence, attribution, needs } = model
@@ -27,6 +34,7 @@ export const list = Effect.fnUntraced(function* (language: string, json: boolean
         licence,
         attribution,
         needs,
+        isUsed: isUsed(model),
         isRecommended: best.includes(model),
         isInstalled: folders.has(name),
         folder: folders.get(name) ?? null,
@@ -38,6 +46,7 @@ export const list = Effect.fnUntraced(function* (language: string, json: boolean
     [
       ...(folders.has(model.name) ? ["installed"] : []),
       ...(best.includes(model) ? ["recommended"] : []),
+      ...(isUsed(model) ? [] : ["not used yet"]),
     ].join(", ")
   const rows = manifest.map((model) => [
     model.name,
@@ -47,13 +56,17 @@ export const list = Effect.fnUntraced(function* (language: string, json: boolean
     model.licence,
     stateOf(model),
   ])
+  const command = ["./voice-agent models pull", ...(language === "en" ? [] : ["--language", language])].join(
+    " ",
+  )
   const isComplete = best.every(({ name }) => folders.has(name))
   yield* Console.log(
     [
       ...table([["name", "role", "languages", "size", "licence", "state"], ...rows]),
       "",
       `Recommended: for ${host.cores} cores, ${(host.memory / 1e9).toFixed(1)} GB of memory and the language "${language}".`,
-      ...(isComplete ? [] : ["To install the recommended models: voice-agent models pull"]),
+      ...(isComplete ? [] : [`To install the recommended models: ${command}`]),
+      ...Option.toArray(withoutRecognizer(language)),
     ].join("\n"),
   )
 })

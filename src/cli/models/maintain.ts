@@ -13,7 +13,7 @@ export const verify = Effect.fnUntraced(function* (names: ReadonlyArray<string>,
       Arr.findFirst(present, ({ model }) => model.name === name),
       () =>
         new CommandFailed({
-          message: `${name} is not installed. To install it: voice-agent models pull ${name}`,
+          message: `${name} is not installed. To install it: ./voice-agent models pull ${name}`,
         }),
     ),
   )

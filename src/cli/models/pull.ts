@@ -1,15 +1,26 @@
 import * as Prompt from "@effect/cli/Prompt"
 import { Array as Arr, Console, Effect, Option } from "effect"
-import { hostResources } from "../../capacity.ts"
 import { type ChatModel, type FileModel, isFileModel, type Model, manifest } from "../../models/manifest.ts"
 import { noOllama, ollamaModels, ollamaUrl, pullChatModel } from "../../models/ollama.ts"
 import { pull as pullFiles } from "../../models/pull.ts"
-import { type Role, recommended } from "../../models/recommend.ts"
+import type { Role } from "../../models/recommend.ts"
 import { npmSettings } from "../../models/registry.ts"
 import { originsOf } from "../../models/source.ts"
 import { CommandFailed, ExitWith } from "../exit-code.ts"
 import { print } from "../print.ts"
-import { failed, find, installedFolders, library, roles, sayWaiting, sizeText, table } from "./common.ts"
+import {
+  failed,
+  find,
+  installedFolders,
+  isUsed,
+  library,
+  recommendedHere,
+  roles,
+  sayWaiting,
+  sizeText,
+  table,
+  withoutRecognizer,
+} from "./common.ts"
 import { makeProgressPrinter, type ProgressPrinter } from "./progress.ts"
 
 interface PullOptions {
@@ -30,10 +41,27 @@ const choose = ({ names, language, isDefault, stt, tts, llm }: PullOptions) => {
   if (isDefault) return Effect.succeed(manifest.filter((model) => isFileModel(model) && model.isDefault))
   const asked: Record<Role, boolean> = { vad: stt, stt, tts, llm }
   const some = roles.filter((role) => asked[role])
-  return Effect.succeed(
-    recommended(manifest, { language, host: hostResources(), roles: some.length > 0 ? some : roles }),
-  )
+  return Effect.succeed(recommendedHere(language, some.length > 0 ? some : roles))
 }
+
+/** Says, on stderr, which of these models no engine runs, and which engine is missing for the language. */
+const sayUnused = Effect.fnUntraced(function* (
+  models: ReadonlyArray<Model>,
+  { names, isDefault, language, stt, tts, llm }: PullOptions,
+) {
+  for (const { name } of models.filter((model) => !isUsed(model))) {
+    yield* Console.error(`${name} is not used yet: no engine of this version runs it.`)
+  }
+  if (names.length > 0 || isDefault) return
+  const isForHearing = stt || (!tts && !llm)
+  const missing = [
+    ...(isForHearing ? Option.toArray(withoutRecognizer(language)) : []),
+    ...(tts ? ["The offline voices, flite and espeak-ng, are programs and need no model."] : []),
+  ]
+  if (models.length > 0) return yield* Effect.forEach(missing, (line) => Console.error(line))
+  const message = ["There is no model to download.", ...missing].join(" ")
+  return yield* new CommandFailed({ message })
+})
 
 /** Without Ollama, a recommended chat model is left out, because speech models are of use without one. */
 const withoutOllama = Effect.fnUntraced(function* (
@@ -102,7 +130,9 @@ const pullModel = Effect.fnUntraced(function* (
 
 /** Downloads models. Installed ones are checked, and mended. */
 export const pull = Effect.fnUntraced(function* (options: PullOptions) {
-  const models = yield* withoutOllama(yield* choose(options), options)
+  const chosen = yield* choose(options)
+  yield* sayUnused(chosen, options)
+  const models = yield* withoutOllama(chosen, options)
   const folders = yield* installedFolders
   const missing = models.filter(({ name }) => !folders.has(name))
   if (missing.length > 0) yield* confirm(missing, options)

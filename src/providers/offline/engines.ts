@@ -14,6 +14,12 @@ export class OfflineEnginesFailed extends Schema.TaggedError<OfflineEnginesFaile
   message: Schema.String,
 }) {}
 
+/** How to get better engines for the stages that run on the offline ones. */
+export const offlineAdvice = (stages: ReadonlyArray<Stage>): string =>
+  stages.includes("llm")
+    ? "For better engines, set OPENAI_API_KEY, or run Ollama for the language model."
+    : "For better engines, set OPENAI_API_KEY."
+
 /**
  * The three stages on this machine. The child processes of a request end with it, and the scope closes after
  * all of them. `searchPath`: the folders to search for the programs; default PATH.

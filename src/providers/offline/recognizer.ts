@@ -10,6 +10,9 @@ const recognizers = ["moonshine-base-en", "moonshine-tiny-en"]
 
 const detectorName = "silero-vad"
 
+/** The models of files that the engines run. */
+export const usedModels: ReadonlyArray<string> = [detectorName, ...recognizers]
+
 /** Whether one of the ISO 639-1 codes is that of the language. `en` and `en-GB` are English. */
 export const knowsLanguage = (languages: ReadonlyArray<string>, language: string): boolean =>
   languages.includes(language.toLowerCase().split(/[-_]/)[0] ?? "")

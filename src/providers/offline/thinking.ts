@@ -23,6 +23,16 @@ const talk: LanguageModel["Type"]["generate"] = ({ instructions, messages }, _, 
 
 const defaultUrl = "http://127.0.0.1:11434"
 
+type OllamaSettings = Pick<Settings["Type"], "llm" | "ollama" | "ollamaUrl">
+
+/** Looks for the Ollama of the settings. None if the language model does not run on it. */
+export const searchOllama = ({ llm, ollama, ollamaUrl }: OllamaSettings) => {
+  const url = Option.getOrElse(ollamaUrl, () => defaultUrl)
+  return ollama && llm.engine === "offline"
+    ? Effect.map(findOllama(url, llm.model), (found) => Option.some({ url, found }))
+    : Effect.succeedNone
+}
+
 /** Ollama loads a model at its first request. That, and a long prompt, takes a CPU longer than a hosted model takes. */
 const leastTimeout = Duration.seconds(60)
 
@@ -42,13 +52,13 @@ export const talker: Thinking = { generate: talk, name: "talker" }
  * turns as any provider does: a reply of the talker would hide that, and end up in the history.
  */
 export const makeThinking = Effect.fn("Thinking.make")(function* (
-  settings: Pick<Settings["Type"], "llm" | "ollama" | "ollamaUrl">,
+  settings: OllamaSettings,
   lessons: Lessons["Type"],
 ) {
   const { llm } = settings
-  if (!settings.ollama || llm.engine !== "offline") return talker
-  const url = Option.getOrElse(settings.ollamaUrl, () => defaultUrl)
-  const found = yield* findOllama(url, llm.model)
+  const search = yield* searchOllama(settings)
+  if (Option.isNone(search)) return talker
+  const { found } = search.value
   if (OllamaSearch.$is("NoModel")(found)) {
     yield* Effect.logWarning("provider.ollama_without_model").pipe(
       Effect.annotateLogs({ hint: "Run `ollama pull llama3.2`, and start the service again." }),
