@@ -112,6 +112,9 @@ const ollamaUrl = (text: string): Option.Option<string> => {
   return Option.some(parsed.href.replace(/\/+$/, ""))
 }
 
+/** Where Ollama listens unless OLLAMA_HOST says otherwise. */
+export const defaultOllamaUrl = "http://127.0.0.1:11434"
+
 export const ollamaAddress: Check<string> = {
   parse: ollamaUrl,
   mustBe: "an address such as 127.0.0.1:11434",

@@ -1,10 +1,8 @@
 import { Data, Duration, Effect, Option, Schema } from "effect"
-import { ollamaAddress } from "../config/checks.ts"
+import { defaultOllamaUrl, ollamaAddress } from "../config/checks.ts"
 import { SourceRefused, SourceUnreachable } from "./errors.ts"
 import type { ChatModel } from "./manifest.ts"
 import { transfer } from "./transfer.ts"
-
-const defaultUrl = "http://127.0.0.1:11434"
 
 /** Ollama reports nothing while it hashes a file of gigabytes, on a slow disk for minutes. */
 const stallTimeout = Duration.minutes(5)
@@ -14,7 +12,7 @@ const stallTimeout = Duration.minutes(5)
  * that the server listens on.
  */
 export const ollamaUrl = (host: string | undefined = process.env.OLLAMA_HOST): string =>
-  Option.getOrElse(ollamaAddress.parse(host?.trim() ?? ""), () => defaultUrl)
+  Option.getOrElse(ollamaAddress.parse(host?.trim() ?? ""), () => defaultOllamaUrl)
 
 const Tags = Schema.Struct({ models: Schema.Array(Schema.Struct({ name: Schema.String })) })
 

@@ -1,4 +1,5 @@
 import { Clock, Duration, Effect, Option } from "effect"
+import { defaultOllamaUrl } from "../../config/checks.ts"
 import type { Settings } from "../../config.ts"
 import { type LanguageModel, ModelEvent } from "../language-model.ts"
 import type { Lessons } from "../lessons.ts"
@@ -21,13 +22,11 @@ const talk: LanguageModel["Type"]["generate"] = ({ instructions, messages }, _, 
     on(ModelEvent.End({ reason: "stop" }))
   })
 
-const defaultUrl = "http://127.0.0.1:11434"
-
 type OllamaSettings = Pick<Settings["Type"], "llm" | "ollama" | "ollamaUrl">
 
 /** Looks for the Ollama of the settings. None if the language model does not run on it. */
 export const searchOllama = ({ llm, ollama, ollamaUrl }: OllamaSettings) => {
-  const url = Option.getOrElse(ollamaUrl, () => defaultUrl)
+  const url = Option.getOrElse(ollamaUrl, () => defaultOllamaUrl)
   return ollama && llm.engine === "offline"
     ? Effect.map(findOllama(url, llm.model), (found) => Option.some({ url, found }))
     : Effect.succeedNone
