@@ -81,7 +81,7 @@ export const makePipeline = Effect.gen(function* () {
         { concurrency: 2 },
       )
       yield* log.append({ _tag: "Heard", ...heard })
-      const prompt = makePrompt(agent, earlier, heard.text)
+      const prompt = makePrompt(agent, earlier, Option.some(heard.text))
       const conversionSlot = log.timed("conversionSlot", conversionSlots.acquire(userId))
       yield* reply({ model, synthesizer }, { turnId, agent, prompt, log, conversionSlot })
       yield* save(turn)

@@ -1,4 +1,4 @@
-import { type Array as Arr, Chunk, Effect, Option } from "effect"
+import { Chunk, Effect, Option } from "effect"
 import { type NewItem, newItem } from "../conversation/item.ts"
 import type { Ledger } from "../conversation/ledger.ts"
 import type { SessionNotFound } from "../conversation/model.ts"
@@ -8,6 +8,8 @@ import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import type { ItemId } from "../schema.ts"
 import type { TurnRequest } from "./request.ts"
 import {
+  type CalledTool,
+  callsMade,
   finalTimings,
   type HeardReply,
   type HeardUpTo,
@@ -30,22 +32,23 @@ const userItem = ({ items }: TurnIdentity, state: TurnState): NewItem => ({
   id: items.user,
 })
 
-/** The items that a turn adds: the user's message, and the part of the reply that the client heard. */
-const itemsOf = (
-  turn: TurnIdentity,
-  state: TurnState,
+/** The part of the reply that the client heard. None of a reply that is only calls. */
+const replyItems = (
+  { items }: TurnIdentity,
+  { output, reply }: TurnState,
   { text, ms }: HeardReply,
   interrupted: boolean,
-): Arr.NonEmptyReadonlyArray<NewItem> => [
-  userItem(turn, state),
-  {
-    ...newItem(
-      { type: "message", role: "assistant", text },
-      { interrupted, heardMs: state.output.format === "none" ? null : Math.round(ms) },
-    ),
-    id: turn.items.assistant,
-  },
-]
+): ReadonlyArray<NewItem> => {
+  if (reply === "") return []
+  const heardMs = output.format === "none" ? null : Math.round(ms)
+  const item = newItem({ type: "message", role: "assistant", text }, { interrupted, heardMs })
+  return [{ ...item, id: items.assistant }]
+}
+
+const callItem = ({ itemId, callId, name, arguments: args }: CalledTool): NewItem => ({
+  ...newItem({ type: "tool_call", callId, name, arguments: args }),
+  id: itemId,
+})
 
 const endedTurn = ({ request, session }: TurnIdentity, state: TurnState) => ({
   id: request.turnId,
@@ -72,7 +75,11 @@ export const saveCompleted = Effect.fn("saveCompleted")(
       .save({
         ...endedTurn(turn, state),
         state: "completed",
-        items: itemsOf(turn, state, { text: state.reply, ms: state.audioMs }, false),
+        items: [
+          userItem(turn, state),
+          ...replyItems(turn, state, { text: state.reply, ms: state.audioMs }, false),
+          ...state.calls.map(callItem),
+        ],
         timings: finalTimings(state),
         speech: Option.as(turn.request.idempotencyKey, Buffer.concat(Chunk.toReadonlyArray(state.audio))),
       })
@@ -87,8 +94,8 @@ export const saveCompleted = Effect.fn("saveCompleted")(
 )
 
 /**
- * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely. If
- * the client left and heard nothing, or the turn's lease ran out, only the usage is saved. Returns how the turn ended:
+ * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely, and
+ * the calls that it made. If the client left and got nothing, or the turn's lease ran out, only the usage is saved. Returns how the turn ended:
  * `completed` if the answer to an earlier save was lost, but the save was carried out. May be repeated.
  */
 export const saveCutShort = Effect.fn("saveCutShort")(
@@ -104,11 +111,16 @@ export const saveCutShort = Effect.fn("saveCutShort")(
     const hasOutput = isHeard(state, upTo)
     // A user who interrupts before the first audio has still said something. A client that left may say it again.
     const isInterrupted = "playedMs" in upTo && Option.isSome(state.heard)
-    if (!hasOutput && !isInterrupted) return uninterruptibleWithTimeout(failed)
+    const calls = callsMade(state).map(callItem)
+    if (!hasOutput && !isInterrupted && calls.length === 0) return uninterruptibleWithTimeout(failed)
     const saved = ledger.save({
       ...endedTurn(turn, state),
       state: ending,
-      items: hasOutput ? itemsOf(turn, state, heardReply(state, upTo), true) : [userItem(turn, state)],
+      items: [
+        userItem(turn, state),
+        ...(hasOutput ? replyItems(turn, state, heardReply(state, upTo), true) : []),
+        ...calls,
+      ],
       speech: Option.none(),
     })
     return uninterruptibleWithTimeout(Effect.catchTag(saved, "TurnLost", () => failed))
