@@ -8,6 +8,8 @@ import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import type { ItemId } from "../schema.ts"
 import type { TurnRequest } from "./request.ts"
 import {
+  type CalledTool,
+  callsMade,
   finalTimings,
   type HeardReply,
   type HeardUpTo,
@@ -37,27 +39,36 @@ const assistantItem = (
   { output }: TurnState,
   { text, ms }: HeardReply,
   interrupted: boolean,
-): NewItem => ({
-  ...newItem(
-    { type: "message", role: "assistant", text },
-    { interrupted, heardMs: output.format === "none" ? null : Math.round(ms) },
-  ),
-  id: items.assistant,
+): NewItem => {
+  const heardMs = output.format === "none" ? null : Math.round(ms)
+  const item = newItem({ type: "message", role: "assistant", text }, { interrupted, heardMs })
+  return { ...item, id: items.assistant }
+}
+
+const callItem = ({ itemId, callId, name, arguments: args }: CalledTool): NewItem => ({
+  ...newItem({ type: "tool_call", callId, name, arguments: args }),
+  id: itemId,
 })
 
-/** The items that a turn adds: the user's message, if it had one, and the part of the reply that the client heard. */
+/**
+ * The items that a turn adds: the user's message, if it had one, the part of the reply that the client heard, and the calls.
+ * A reply that is only calls has no message.
+ */
 const itemsOf = (
   turn: TurnIdentity,
   state: TurnState,
-  reply: Option.Option<HeardReply>,
+  heard: Option.Option<HeardReply>,
+  calls: ReadonlyArray<CalledTool>,
   interrupted: boolean,
-): ReadonlyArray<NewItem> =>
-  turn.isAside
-    ? []
-    : [
-        ...Option.toArray(Option.map(state.heard, ({ transcript }) => userItem(turn, transcript))),
-        ...Option.toArray(Option.map(reply, (heard) => assistantItem(turn, state, heard, interrupted))),
-      ]
+): ReadonlyArray<NewItem> => {
+  if (turn.isAside) return []
+  const reply = state.reply === "" ? Option.none() : heard
+  return [
+    ...Option.toArray(Option.map(state.heard, ({ transcript }) => userItem(turn, transcript))),
+    ...Option.toArray(Option.map(reply, (part) => assistantItem(turn, state, part, interrupted))),
+    ...calls.map(callItem),
+  ]
+}
 
 const endedTurn = ({ request, session }: TurnIdentity, state: TurnState) => ({
   id: request.turnId,
@@ -84,7 +95,13 @@ export const saveCompleted = Effect.fn("saveCompleted")(
       .save({
         ...endedTurn(turn, state),
         state: "completed",
-        items: itemsOf(turn, state, Option.some({ text: state.reply, ms: state.audioMs }), false),
+        items: itemsOf(
+          turn,
+          state,
+          Option.some({ text: state.reply, ms: state.audioMs }),
+          state.calls,
+          false,
+        ),
         timings: finalTimings(state),
         speech: Option.as(turn.request.idempotencyKey, Buffer.concat(Chunk.toReadonlyArray(state.audio))),
       })
@@ -99,9 +116,10 @@ export const saveCompleted = Effect.fn("saveCompleted")(
 )
 
 /**
- * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely. If
- * the client left and heard nothing, or the turn's lease ran out, only the usage is saved. A reply that the user interrupted
- * is saved even if none of it was heard: see `Turn.truncate`. Returns how the turn ended: `completed` if the answer to an earlier save was lost, but the save was carried out. May be repeated.
+ * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely, and
+ * the calls that it made. If the client left and got nothing, or the turn's lease ran out, only the usage is saved. A reply
+ * that the user interrupted is saved even if none of it was heard: see `Turn.truncate`. Returns how the turn ended:
+ * `completed` if the answer to an earlier save was lost, but the save was carried out. May be repeated.
  */
 export const saveCutShort = Effect.fn("saveCutShort")(
   (
@@ -114,14 +132,15 @@ export const saveCutShort = Effect.fn("saveCutShort")(
     const { timings, usage } = endedTurn(turn, state)
     const failed = ledger.fail({ id: turn.request.turnId, timings, usage })
     // A user who interrupts has still said something. A client that left may say it again.
-    const isInterrupted = "playedMs" in upTo
+    const hasWords = "playedMs" in upTo && Option.isSome(state.heard)
     const hasReply = isHeard(state, upTo)
-    if (!hasReply && !(isInterrupted && Option.isSome(state.heard))) return uninterruptibleWithTimeout(failed)
+    const calls = callsMade(state)
+    if (!hasReply && !hasWords && calls.length === 0) return uninterruptibleWithTimeout(failed)
     const reply = hasReply ? Option.some(heardReply(state, upTo)) : Option.none()
     const saved = ledger.save({
       ...endedTurn(turn, state),
       state: ending,
-      items: itemsOf(turn, state, reply, true),
+      items: itemsOf(turn, state, reply, calls, true),
       speech: Option.none(),
     })
     return uninterruptibleWithTimeout(Effect.catchTag(saved, "TurnLost", () => failed))
