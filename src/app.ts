@@ -11,6 +11,7 @@ import { History } from "./conversation/history.ts"
 import { KeyedTurns } from "./conversation/keyed-turns.ts"
 import { Ledger } from "./conversation/ledger.ts"
 import { RunningTurns } from "./conversation/running-turns.ts"
+import { SessionItems } from "./conversation/session-items.ts"
 import { Sessions } from "./conversation/sessions.ts"
 import * as Postgres from "./db/postgres.ts"
 import { Ffmpeg } from "./ffmpeg/ffmpeg.ts"
@@ -38,7 +39,7 @@ const account = Layer.provideMerge(AccountExport.layer, Keys.layer)
 
 /** Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. */
 export const layer = Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.layer), CleanUp.layer).pipe(
-  Layer.provideMerge(Turns.layer),
+  Layer.provideMerge(Layer.merge(Turns.layer, SessionItems.layer)),
   Layer.provideMerge(RunningTurns.layer),
   Layer.provideMerge(Status.layer),
   Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer)),

@@ -26,6 +26,9 @@ export interface RunningTurn extends TurnIdentity {
   readonly log: TurnLog
 }
 
+/** A client's own context is not shortened. */
+const unlimited = { maxItems: Number.POSITIVE_INFINITY, maxTokens: Number.POSITIVE_INFINITY }
+
 /** Runs after the save: records the metrics, logs the turn, and appends its last event. */
 const complete = (log: TurnLog) =>
   Effect.suspend(() => {
@@ -54,11 +57,17 @@ export const makePipeline = Effect.gen(function* () {
   const history = yield* History
   const ledger = yield* Ledger
 
-  /** The items before this turn. Waits until the earlier turns of the session have ended. */
-  const loadHistory = ({ ticket, session, agent, log }: RunningTurn) =>
+  /** The conversation before this turn. Waits until the earlier turns of the session have ended. */
+  const loadHistory = ({ request, ticket, session, agent, log }: RunningTurn) =>
     Effect.zipRight(
       log.timed("turnOrder", ticket.ready),
-      log.timed("history", history.newest(session.id, agent.history.maxItems)),
+      log.timed(
+        "history",
+        Option.match(request.context, {
+          onNone: () => history.newest(session.id, agent.history.maxItems),
+          onSome: Effect.succeed,
+        }),
+      ),
     )
 
   /** One step: a turn that is cancelled, interrupted or left meanwhile ends as completed, or is not saved. */
@@ -76,12 +85,17 @@ export const makePipeline = Effect.gen(function* () {
     yield* Effect.annotateCurrentSpan({ turnId, sessionId: session.id })
 
     const run = Effect.gen(function* () {
-      const [heard, earlier] = yield* Effect.all(
-        [forkJoin(hear(transcriber, input, { turnId, userId, agent, log })), forkJoin(loadHistory(turn))],
-        { concurrency: 2 },
-      )
-      yield* log.append({ _tag: "Heard", ...heard })
-      const prompt = makePrompt(agent, earlier, Option.some(heard.text))
+      const hearing =
+        input.hear === undefined
+          ? Effect.succeedNone
+          : Effect.asSome(hear(transcriber, input, { turnId, userId, agent, log }))
+      const [heard, earlier] = yield* Effect.all([forkJoin(hearing), forkJoin(loadHistory(turn))], {
+        concurrency: 2,
+      })
+      if (Option.isSome(heard)) yield* log.append({ _tag: "Heard", ...heard.value })
+      const transcript = Option.map(heard, ({ text }) => text)
+      const limits = Option.isSome(request.context) ? unlimited : agent.history
+      const prompt = makePrompt({ ...agent, history: limits }, earlier, transcript)
       const conversionSlot = log.timed("conversionSlot", conversionSlots.acquire(userId))
       yield* reply({ model, synthesizer }, { turnId, agent, prompt, log, conversionSlot })
       yield* save(turn)

@@ -24,31 +24,54 @@ import {
 export interface TurnIdentity {
   readonly request: TurnRequest
   readonly session: TurnSession
+  /** True: nothing of the turn is added to the conversation. */
+  readonly isAside: boolean
   readonly items: { readonly user: ItemId; readonly assistant: ItemId }
 }
 
-const userItem = ({ items }: TurnIdentity, state: TurnState): NewItem => ({
-  ...newItem({ type: "message", role: "user", text: transcriptOf(state) }),
+const userItem = ({ items }: TurnIdentity, text: string): NewItem => ({
+  ...newItem({ type: "message", role: "user", text }),
   id: items.user,
 })
 
-/** The part of the reply that the client heard. None of a reply that is only calls. */
-const replyItems = (
+const assistantItem = (
   { items }: TurnIdentity,
-  { output, reply }: TurnState,
+  { output }: TurnState,
   { text, ms }: HeardReply,
   interrupted: boolean,
-): ReadonlyArray<NewItem> => {
-  if (reply === "") return []
-  const heardMs = output.format === "none" ? null : Math.round(ms)
-  const item = newItem({ type: "message", role: "assistant", text }, { interrupted, heardMs })
-  return [{ ...item, id: items.assistant }]
-}
+): NewItem => ({
+  ...newItem(
+    { type: "message", role: "assistant", text },
+    { interrupted, heardMs: output.format === "none" ? null : Math.round(ms) },
+  ),
+  id: items.assistant,
+})
 
 const callItem = ({ itemId, callId, name, arguments: args }: CalledTool): NewItem => ({
   ...newItem({ type: "tool_call", callId, name, arguments: args }),
   id: itemId,
 })
+
+/**
+ * The items that a turn adds: the user's message, if it had one, the part of the reply that the client heard, and the calls
+ * that were made. A reply that is only calls has no message.
+ */
+const itemsOf = (
+  turn: TurnIdentity,
+  state: TurnState,
+  reply: Option.Option<HeardReply>,
+  calls: ReadonlyArray<CalledTool>,
+  interrupted: boolean,
+): ReadonlyArray<NewItem> =>
+  turn.isAside
+    ? []
+    : [
+        ...Option.toArray(Option.map(state.heard, ({ transcript }) => userItem(turn, transcript))),
+        ...(state.reply === "" ? [] : Option.toArray(reply)).map((heard) =>
+          assistantItem(turn, state, heard, interrupted),
+        ),
+        ...calls.map(callItem),
+      ]
 
 const endedTurn = ({ request, session }: TurnIdentity, state: TurnState) => ({
   id: request.turnId,
@@ -75,11 +98,13 @@ export const saveCompleted = Effect.fn("saveCompleted")(
       .save({
         ...endedTurn(turn, state),
         state: "completed",
-        items: [
-          userItem(turn, state),
-          ...replyItems(turn, state, { text: state.reply, ms: state.audioMs }, false),
-          ...state.calls.map(callItem),
-        ],
+        items: itemsOf(
+          turn,
+          state,
+          Option.some({ text: state.reply, ms: state.audioMs }),
+          state.calls,
+          false,
+        ),
         timings: finalTimings(state),
         speech: Option.as(turn.request.idempotencyKey, Buffer.concat(Chunk.toReadonlyArray(state.audio))),
       })
@@ -95,8 +120,9 @@ export const saveCompleted = Effect.fn("saveCompleted")(
 
 /**
  * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely, and
- * the calls that it made. If the client left and got nothing, or the turn's lease ran out, only the usage is saved. Returns how the turn ended:
- * `completed` if the answer to an earlier save was lost, but the save was carried out. May be repeated.
+ * the calls that it made. If the client left and got nothing, or the turn's lease ran out, only the usage is saved. A reply that the user interrupted
+ * is saved even if none of it was heard: see `Turn.truncate`. Returns how the turn ended: `completed` if the answer to an
+ * earlier save was lost, but the save was carried out. May be repeated.
  */
 export const saveCutShort = Effect.fn("saveCutShort")(
   (
@@ -108,19 +134,17 @@ export const saveCutShort = Effect.fn("saveCutShort")(
   ): Effect.Effect<TurnEnd, SessionNotFound | TurnCancelled | DatabaseError> => {
     const { timings, usage } = endedTurn(turn, state)
     const failed = ledger.fail({ id: turn.request.turnId, timings, usage })
-    const hasOutput = isHeard(state, upTo)
-    // A user who interrupts before the first audio has still said something. A client that left may say it again.
-    const isInterrupted = "playedMs" in upTo && Option.isSome(state.heard)
-    const calls = callsMade(state).map(callItem)
-    if (!hasOutput && !isInterrupted && calls.length === 0) return uninterruptibleWithTimeout(failed)
+    // A user who interrupts has still said something. A client that left may say it again.
+    const isInterrupted = "playedMs" in upTo
+    const hasReply = isHeard(state, upTo)
+    const calls = callsMade(state)
+    const hasItems = hasReply || calls.length > 0 || (isInterrupted && Option.isSome(state.heard))
+    if (!hasItems) return uninterruptibleWithTimeout(failed)
+    const reply = hasReply ? Option.some(heardReply(state, upTo)) : Option.none()
     const saved = ledger.save({
       ...endedTurn(turn, state),
       state: ending,
-      items: [
-        userItem(turn, state),
-        ...(hasOutput ? replyItems(turn, state, heardReply(state, upTo), true) : []),
-        ...calls,
-      ],
+      items: itemsOf(turn, state, reply, calls, true),
       speech: Option.none(),
     })
     return uninterruptibleWithTimeout(Effect.catchTag(saved, "TurnLost", () => failed))
