@@ -53,8 +53,6 @@ const outcomeOf = (exit: Exit.Exit<Option.Option<HeardUpTo>, TurnError>) =>
       }),
   })
 
-const unlimited = { maxItems: Number.POSITIVE_INFINITY, maxTokens: Number.POSITIVE_INFINITY }
-
 /** The turns of the service. A turn hears the user, speaks the agent's reply, and saves both. */
 export class Turns extends Context.Tag("voice-agent/Turns")<
   Turns,
@@ -149,7 +147,10 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           return Fiber.succeed(Option.some<TurnEnd>("completed"))
         })
         const saving = yield* end()
-        return { outcome, saved: Fiber.join(saving) } satisfies Ending
+        const saved = Effect.map(Fiber.await(saving), (exit) =>
+          Exit.getOrElse(exit, () => Option.none<TurnEnd>()),
+        )
+        return { outcome, saved } satisfies Ending
       })
 
       const start = Effect.fnUntraced(function* (request: TurnRequest, isAside: boolean) {
@@ -180,9 +181,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         const interruption = yield* Deferred.make<HeardUpTo>()
         const newIds = () => ({ user: newId(ItemId), assistant: newId(ItemId) })
         const items = Option.getOrElse(request.itemIds, newIds)
-        const ofSession = request.agent(yield* agents.resolve(session.id))
-        // A front door that gives the conversation has chosen what the model sees of it.
-        const agent = Option.isSome(request.context) ? { ...ofSession, history: unlimited } : ofSession
+        const agent = request.agent(yield* agents.resolve(session.id))
         const runTurn = (turn: RunningTurn, restore: typeof Effect.interruptible) =>
           run(turn, { cancelled, interrupted: Deferred.await(interruption) }, restore)
         // A claim that failed or was interrupted may still have opened the turn.
@@ -213,8 +212,8 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         const corrections = yield* Effect.makeSemaphore(1)
         const truncate = Effect.fn("Turn.truncate")(
           function* (upTo: HeardUpTo) {
-            const { saved } = yield* Fiber.join(claimed.fiber)
-            const end = yield* saved
+            const ending = yield* Fiber.await(claimed.fiber)
+            const end = Exit.isSuccess(ending) ? yield* ending.value.saved : Option.none()
             if (Option.isNone(end) || end.value === "failed") return
             yield* setHeard(claimed.turn, upTo, end.value === "completed")
           },

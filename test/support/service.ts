@@ -1,6 +1,7 @@
 import { ConfigProvider, Effect, Exit, Layer, Scope } from "effect"
 import * as Context from "effect/Context"
 import { layer } from "../../src/app.ts"
+import { SessionItems } from "../../src/conversation/session-items.ts"
 import { HttpServer } from "../../src/http/server.ts"
 import { Admission } from "../../src/limits/admission.ts"
 import { Turns } from "../../src/turn/turns.ts"
@@ -26,6 +27,7 @@ export interface Service {
   readonly waiting: () => number
   /** What the routes take turns by. */
   readonly turns: Turns["Type"]
+  readonly items: SessionItems["Type"]
   readonly stop: () => Promise<void>
 }
 
@@ -124,7 +126,8 @@ export const startService = async ({
     if (given === undefined) await database.drop()
   }
   const turns = Context.get(built, Turns)
+  const items = Context.get(built, SessionItems)
   const { size } = Context.get(built, Admission)
   const waiting = () => Effect.runSync(size).waiting
-  return { url, database, upstream, register, converse, call, waiting, turns, stop }
+  return { url, database, upstream, register, converse, call, waiting, turns, items, stop }
 }
