@@ -35,25 +35,29 @@ const orderRefused = [
 
 const callNames = ["tool_calls", "tool_call_id", "tool_role", "tool_message", /['"]tool['"]/]
 
-const callsRefused = [/thought_signature|reasoning_content/i, /only user, assistant and system roles/i]
+const callsRefused = [
+  /thought_signature|reasoning_content/i,
+  /only user, assistant and system roles/i,
+  /(?:role|input tag):? ["'\x60]?tool\b/i,
+]
 
 /** The ways to write the messages, best first, with what refuses each. */
 const forms: ReadonlyArray<{ readonly form: MessageForm } & Pick<Choice, "lesson" | "names" | "sayings">> = [
   {
     form: { system: "anywhere", calls: "native" },
-    lesson: { parameter: "message_order", value: "any" },
+    lesson: { parameter: "messages", value: "in any order" },
     names: [...systemNames, ...callNames],
     sayings: [...orderRefused, ...callsRefused],
   },
   {
     form: { system: "first", calls: "native" },
-    lesson: { parameter: "tool_messages", value: "native" },
+    lesson: { parameter: "messages", value: "in strict order" },
     names: [...systemNames, ...callNames],
     sayings: [...orderRefused, ...callsRefused],
   },
   {
     form: { system: "first", calls: "signed" },
-    lesson: { parameter: "tool_messages", value: "signed" },
+    lesson: { parameter: "messages", value: "with signed calls" },
     names: [...systemNames, ...callNames, "reasoning_content", "extra_content"],
     sayings: [...orderRefused, ...callsRefused],
   },
