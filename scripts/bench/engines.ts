@@ -4,8 +4,8 @@ import { join } from "node:path"
 import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
 import { Effect, Logger, LogLevel } from "effect"
 import { makeEngine } from "../../src/providers/offline/engine/supervisor.ts"
+import { findEngines } from "../../src/providers/offline/model-engine.ts"
 import { makePocketsphinx } from "../../src/providers/offline/pocketsphinx.ts"
-import { findRecognizers } from "../../src/providers/offline/recognizer.ts"
 import { ffmpeg } from "../../test/support/ffmpeg.ts"
 import { hasLibriVox, library, readLibriVox } from "../../test/support/offline-models.ts"
 import { wordErrorRate } from "../../test/support/word-error-rate.ts"
@@ -97,7 +97,7 @@ export const measureHearing = async (): Promise<ReadonlyArray<HeardRow>> => {
   const clips = await readClips()
   const measured = Effect.gen(function* () {
     const rows: Array<HeardRow> = []
-    for (const { name, engine } of yield* findRecognizers(library)) {
+    for (const { name, engine } of yield* findEngines(library, "stt")) {
       const row = Effect.flatMap(makeEngine(engine), ({ run }) => {
         const hear = (samples: Uint8Array) =>
           Effect.map(run(samples), (text) => new TextDecoder().decode(text))

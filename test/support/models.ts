@@ -41,6 +41,7 @@ export const modelOf = (files: FileModel["files"], name = "small"): FileModel =>
   name,
   description: "A model for tests.",
   role: "stt",
+  loader: "moonshine",
   version: "1",
   isDefault: false,
   languages: ["en"],

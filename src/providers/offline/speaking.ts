@@ -1,5 +1,5 @@
 import * as FileSystem from "@effect/platform/FileSystem"
-import { Effect } from "effect"
+import { Duration, Effect, Option } from "effect"
 import type { SpokenFormat } from "../../audio/speech-joiner.ts"
 import { encodedMp3 } from "../../audio/speech-output.ts"
 import { outputArgs } from "../../ffmpeg/convert.ts"
@@ -8,7 +8,9 @@ import { wrongAnswer } from "../errors.ts"
 import type { Synthesizer } from "../synthesizer.ts"
 import { command, ffmpegCommand, pipeline, type TakeSlot } from "./children.ts"
 import { type FliteVoice, fliteVoice } from "./flite.ts"
-import { type SpokenPart, spokenParts } from "./spoken-parts.ts"
+import type { ModelEngine } from "./model-engine.ts"
+import { makeModelVoice } from "./model-voice.ts"
+import { type ModelPart, type ProgramPart, programParts, spokenParts } from "./spoken-parts.ts"
 import { voiceOptions } from "./voices.ts"
 
 /** In seconds. espeak-ng reads some text (an ellipsis) as silence; it still has to give some audio. */
@@ -23,18 +25,40 @@ const tone = (text: string) => {
 
 const wavFromPipe = ["-protocol_whitelist", "pipe", "-f", "wav", "-i", "pipe:0"]
 
+interface Sound {
+  readonly voice: string
+  readonly format: SpokenFormat
+}
+
 const bytesOf = (text: string) => [new TextEncoder().encode(text)]
 
-/** Flite for English, espeak-ng for other languages and where flite is missing, a tone without either. */
+/** What decides how a text is spoken. */
+export interface SpeakingWish {
+  /** TTS_MODEL: the name of a model, `flite`, `espeak-ng`, or anything else: the best one. */
+  readonly model: string
+  /** The language that the user is expected to speak. None: any. */
+  readonly language: Option.Option<string>
+}
+
+/** A model on a slow machine takes some seconds for its longest part, and one after a restart has to load first. */
+const modelTimeout = Duration.seconds(30)
+
+/** The model for its languages, flite for other English, espeak-ng for the rest, and a tone without any of them. */
 export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
   readonly startFfmpeg: StartFfmpeg
   readonly searchPath: string
   readonly takeSlot: TakeSlot
+  readonly voice: Option.Option<ModelEngine>
+  readonly wish: SpeakingWish
 }) {
+  const model = yield* Effect.transposeMapOption(options.voice, makeModelVoice)
+  const usable = () => Option.filter(model, ({ isUsable }) => isUsable())
   const files = yield* FileSystem.FileSystem
+  const espeak = Bun.which("espeak-ng", { PATH: options.searchPath })
+  const isEspeakOnly = options.wish.model === "espeak-ng" && espeak !== null
   const programs = {
-    flite: Bun.which("flite", { PATH: options.searchPath }),
-    espeak: Bun.which("espeak-ng", { PATH: options.searchPath }),
+    flite: isEspeakOnly ? null : Bun.which("flite", { PATH: options.searchPath }),
+    espeak,
   }
   const has = { flite: programs.flite !== null, espeak: programs.espeak !== null }
 
@@ -59,9 +83,9 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
     return yield* files.readFile(file)
   }, Effect.scoped)
 
-  const speakPart = Effect.fnUntraced(function* (
-    part: SpokenPart,
-    { voice, format }: { readonly voice: string; readonly format: SpokenFormat },
+  const speakProgram = Effect.fnUntraced(function* (
+    part: ProgramPart,
+    { voice, format }: Sound,
     use: (audio: Uint8Array) => void,
   ) {
     if (part.engine === "flite") {
@@ -76,6 +100,36 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
     yield* pipeline([synthesizer, toFormat(wavFromPipe, format)], bytesOf(part.text), use)
   })
 
+  const speakPrograms = (text: string, sound: Sound, use: (audio: Uint8Array) => void) =>
+    Effect.forEach(programParts(text, has), (part) => speakProgram(part, sound, use), { discard: true })
+
+  /** A model that fails for good leaves the part to the programs, if none of it was heard. */
+  const speakModel = Effect.fnUntraced(function* (
+    { text, language }: ModelPart,
+    sound: Sound,
+    use: (audio: Uint8Array) => void,
+  ) {
+    const now = usable()
+    if (Option.isNone(now)) return yield* speakPrograms(text, sound, use)
+    const { speak, isUsable } = now.value
+    let isHeard = false
+    const hear = (audio: Uint8Array) => {
+      isHeard = true
+      use(audio)
+    }
+    const { wav, made } = speak(text, { language, voice: sound.voice })
+    const converted = pipeline([toFormat(wavFromPipe, sound.format)], wav, hear)
+    yield* Effect.all([made, converted], { concurrency: "unbounded", discard: true }).pipe(
+      Effect.catchTag(
+        "EngineFailed",
+        Effect.fnUntraced(function* ({ reason }) {
+          if (isHeard || isUsable()) return yield* wrongAnswer("tts", `engine: ${reason}`)
+          yield* speakPrograms(text, sound, use)
+        }),
+      ),
+    )
+  })
+
   const speak: Synthesizer["Type"]["speak"] = Effect.fn("Speaking.speak")(
     function* (text, { voice, output: { format } }, open) {
       yield* options.takeSlot
@@ -85,8 +139,15 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
         received += audio.length
         take(audio)
       }
-      const parts = spokenParts(text, has)
-      for (const part of parts) yield* speakPart(part, { voice, format }, use)
+      const parts = spokenParts(text, {
+        ...has,
+        ...Option.match(usable(), { onNone: () => ({}), onSome: ({ languages }) => ({ model: languages }) }),
+        ...Option.match(options.wish.language, { onNone: () => ({}), onSome: (usual) => ({ usual }) }),
+      })
+      const sound = { voice, format }
+      for (const part of parts) {
+        yield* part.engine === "model" ? speakModel(part, sound, use) : speakProgram(part, sound, use)
+      }
       if (parts.length === 0) yield* pipeline([toFormat(tone(text), format)], [], use)
       if (received === 0) return yield* wrongAnswer("tts", "no audio in it")
     },
@@ -98,6 +159,12 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
     }),
   )
 
-  const engine = has.flite ? "flite" : has.espeak ? "espeak-ng" : "none"
-  return { engine, speak } as const
+  const program = has.flite ? "flite" : has.espeak ? "espeak-ng" : "none"
+  return {
+    /** The name of what speaks the next request. */
+    engine: () => Option.match(usable(), { onNone: () => program, onSome: ({ name }) => name }),
+    /** To the first audio. None: that of the settings. */
+    timeout: Option.isSome(model) ? modelTimeout : undefined,
+    speak,
+  }
 })
