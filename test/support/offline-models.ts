@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Option } from "effect"
-import { libraryOf } from "../../src/models/store.ts"
+import { installed, libraryOf } from "../../src/models/store.ts"
 import { hasPackage } from "../../src/providers/offline/model-engine.ts"
 import { findRecognizer, type HearingWish } from "../../src/providers/offline/recognizer.ts"
 
@@ -12,6 +12,11 @@ export const library = libraryOf(join(root, ".data"))
 
 /** Whether the engines' package is installed. */
 export const hasEngines = hasPackage()
+
+const detector = await Effect.runPromise(installed(library, "silero-vad"))
+
+/** Whether speech is detected here. */
+export const hasDetector = hasEngines && Option.isSome(detector)
 
 /** The best recognizer for English. */
 export const anyHearing: HearingWish = { model: "whisper-1", language: Option.some("en") }

@@ -7,9 +7,12 @@ import { speakerOf } from "./pulled-voice.ts"
 export const makeModelVoice = Effect.fn("ModelVoice.make")(function* (found: ModelEngine) {
   const { run, isUsable } = yield* makeEngine(found.engine)
 
-  /** Speaks while `made` runs: `wav` is a WAV of unknown length at the model's rate, which ends with it. */
+  /**
+   * Speaks the texts, one after the other, while `made` runs: `wav` is one WAV of unknown length at the model's rate,
+   * which ends with it.
+   */
   const speak = (
-    text: string,
+    texts: ReadonlyArray<string>,
     { language, voice }: { readonly language: string; readonly voice: string },
   ) => {
     let controller: ReadableStreamDefaultController<Uint8Array> | undefined
@@ -21,9 +24,16 @@ export const makeModelVoice = Effect.fn("ModelVoice.make")(function* (found: Mod
         controller = undefined
       },
     })
-    const made = run(new TextEncoder().encode(text), { language, speaker: speakerOf(found, voice) }, (part) =>
-      controller?.enqueue(part),
-    ).pipe(
+    const options = { language, speaker: speakerOf(found, voice) }
+    const speakText = (text: string, index: number) => {
+      let parts = 0
+      return run(new TextEncoder().encode(text), options, (part) => {
+        parts += 1
+        // The first part of each text is the header of a WAV.
+        if (index === 0 || parts > 1) controller?.enqueue(part)
+      })
+    }
+    const made = Effect.forEach(texts, speakText, { discard: true }).pipe(
       Effect.onExit((exit) =>
         Effect.sync(() => {
           if (Exit.isSuccess(exit)) controller?.close()

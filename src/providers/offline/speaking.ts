@@ -10,7 +10,7 @@ import { command, ffmpegCommand, pipeline, type TakeSlot } from "./children.ts"
 import { type FliteVoice, fliteVoice } from "./flite.ts"
 import type { ModelEngine } from "./model-engine.ts"
 import { makeModelVoice } from "./model-voice.ts"
-import { type ModelPart, type ProgramPart, programParts, spokenParts } from "./spoken-parts.ts"
+import { type ModelPart, spokenParts } from "./spoken-parts.ts"
 import { voiceOptions } from "./voices.ts"
 
 /** In seconds. espeak-ng reads some text (an ellipsis) as silence; it still has to give some audio. */
@@ -24,6 +24,10 @@ const tone = (text: string) => {
 }
 
 const wavFromPipe = ["-protocol_whitelist", "pipe", "-f", "wav", "-i", "pipe:0"]
+
+type ModelVoice = Effect.Effect.Success<ReturnType<typeof makeModelVoice>>
+
+type Use = (audio: Uint8Array) => void
 
 interface Sound {
   readonly voice: string
@@ -60,6 +64,7 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
     flite: isEspeakOnly ? null : Bun.which("flite", { PATH: options.searchPath }),
     espeak,
   }
+  const usual = Option.match(options.wish.language, { onNone: () => ({}), onSome: (usual) => ({ usual }) })
   const has = { flite: programs.flite !== null, espeak: programs.espeak !== null }
 
   const toFormat = (input: ReadonlyArray<string>, format: SpokenFormat, gain = 0) => {
@@ -83,51 +88,47 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
     return yield* files.readFile(file)
   }, Effect.scoped)
 
-  const speakProgram = Effect.fnUntraced(function* (
-    part: ProgramPart,
-    { voice, format }: Sound,
-    use: (audio: Uint8Array) => void,
-  ) {
-    if (part.engine === "flite") {
-      const { name, gain } = fliteVoice(voice)
-      const wav = yield* runFlite(programs.flite ?? "flite", part.text, name)
-      return yield* pipeline([toFormat(wavFromPipe, format, gain)], [wav], use)
-    }
-    const synthesizer = command(programs.espeak ?? "espeak-ng", [
-      ...["--stdin", "--stdout", "-b", "1"],
-      ...voiceOptions(part.language, voice),
-    ])
-    yield* pipeline([synthesizer, toFormat(wavFromPipe, format)], bytesOf(part.text), use)
+  const speakFlite = Effect.fnUntraced(function* (text: string, { voice, format }: Sound, use: Use) {
+    const { name, gain } = fliteVoice(voice)
+    const wav = yield* runFlite(programs.flite ?? "flite", text, name)
+    yield* pipeline([toFormat(wavFromPipe, format, gain)], [wav], use)
   })
 
-  const speakPrograms = (text: string, sound: Sound, use: (audio: Uint8Array) => void) =>
-    Effect.forEach(programParts(text, has), (part) => speakProgram(part, sound, use), { discard: true })
+  const speakEspeak = (text: string, language: string, { voice, format }: Sound, use: Use) => {
+    const voiced = ["--stdin", "--stdout", "-b", "1", ...voiceOptions(language, voice)]
+    const synthesizer = command(programs.espeak ?? "espeak-ng", voiced)
+    return pipeline([synthesizer, toFormat(wavFromPipe, format)], bytesOf(text), use)
+  }
 
-  /** A model that fails for good leaves the part to the programs, if none of it was heard. */
-  const speakModel = Effect.fnUntraced(function* (
-    { text, language }: ModelPart,
+  const speakModel = (
+    { speak }: ModelVoice,
+    { texts, language }: ModelPart,
+    { voice, format }: Sound,
+    use: Use,
+  ) => {
+    const { wav, made } = speak(texts, { language, voice })
+    return Effect.all([made, pipeline([toFormat(wavFromPipe, format)], wav, use)], {
+      concurrency: "unbounded",
+      discard: true,
+    })
+  }
+
+  const speakParts = Effect.fnUntraced(function* (
+    text: string,
+    model: Option.Option<ModelVoice>,
     sound: Sound,
-    use: (audio: Uint8Array) => void,
+    use: Use,
   ) {
-    const now = usable()
-    if (Option.isNone(now)) return yield* speakPrograms(text, sound, use)
-    const { speak, isUsable } = now.value
-    let isHeard = false
-    const hear = (audio: Uint8Array) => {
-      isHeard = true
-      use(audio)
+    const languages = Option.match(model, { onNone: () => [], onSome: ({ languages }) => languages })
+    const parts = spokenParts(text, { ...has, languages, ...usual })
+    for (const part of parts) {
+      if (part.engine === "flite") yield* speakFlite(part.text, sound, use)
+      if (part.engine === "espeak-ng") yield* speakEspeak(part.text, part.language, sound, use)
+      if (part.engine === "model" && Option.isSome(model)) {
+        yield* speakModel(model.value, part, sound, use)
+      }
     }
-    const { wav, made } = speak(text, { language, voice: sound.voice })
-    const converted = pipeline([toFormat(wavFromPipe, sound.format)], wav, hear)
-    yield* Effect.all([made, converted], { concurrency: "unbounded", discard: true }).pipe(
-      Effect.catchTag(
-        "EngineFailed",
-        Effect.fnUntraced(function* ({ reason }) {
-          if (isHeard || isUsable()) return yield* wrongAnswer("tts", `engine: ${reason}`)
-          yield* speakPrograms(text, sound, use)
-        }),
-      ),
-    )
+    if (parts.length === 0) yield* pipeline([toFormat(tone(text), sound.format)], [], use)
   })
 
   const speak: Synthesizer["Type"]["speak"] = Effect.fn("Speaking.speak")(
@@ -139,20 +140,19 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
         received += audio.length
         take(audio)
       }
-      const parts = spokenParts(text, {
-        ...has,
-        ...Option.match(usable(), { onNone: () => ({}), onSome: ({ languages }) => ({ model: languages }) }),
-        ...Option.match(options.wish.language, { onNone: () => ({}), onSome: (usual) => ({ usual }) }),
-      })
       const sound = { voice, format }
-      for (const part of parts) {
-        yield* part.engine === "model" ? speakModel(part, sound, use) : speakProgram(part, sound, use)
-      }
-      if (parts.length === 0) yield* pipeline([toFormat(tone(text), format)], [], use)
+      yield* speakParts(text, usable(), sound, use).pipe(
+        // A model that fails for good leaves the text to the programs, if none of it was heard.
+        Effect.catchIf(
+          (error) => error._tag === "EngineFailed" && received === 0 && Option.isNone(usable()),
+          () => speakParts(text, Option.none(), sound, use),
+        ),
+      )
       if (received === 0) return yield* wrongAnswer("tts", "no audio in it")
     },
     Effect.scoped,
     Effect.catchTags({
+      EngineFailed: ({ reason }) => wrongAnswer("tts", `engine: ${reason}`),
       ProgramFailed: ({ program, reason }) => wrongAnswer("tts", `${program}: ${reason}`),
       SystemError: ({ method, reason }) => wrongAnswer("tts", `${method}: ${reason}`),
       BadArgument: ({ method }) => wrongAnswer("tts", method),

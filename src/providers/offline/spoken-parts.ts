@@ -1,18 +1,18 @@
 import { partsOf } from "../../text/break-points.ts"
 import { sentencesOf } from "../../text/sentence-end.ts"
 import { forFlite } from "./flite.ts"
-import { languageOf } from "./voices.ts"
+import { isInLatin, languageOf } from "./voices.ts"
 
-/** What a model speaks in one go. */
+/** What a model speaks, one text after the other. */
 export interface ModelPart {
   readonly engine: "model"
-  readonly text: string
+  readonly texts: ReadonlyArray<string>
   /** ISO 639-1. */
   readonly language: string
 }
 
 /** What one program speaks in one go. */
-export type ProgramPart =
+type ProgramPart =
   | { readonly engine: "flite"; readonly text: string }
   | { readonly engine: "espeak-ng"; readonly text: string; readonly language: string }
 
@@ -26,8 +26,8 @@ interface Programs {
 
 /** What can speak. */
 export interface Speakers extends Programs {
-  /** The languages of the model that speaks; none without one. ISO 639-1. */
-  readonly model?: ReadonlyArray<string>
+  /** The languages of the model that speaks, ISO 639-1; none without one. */
+  readonly languages?: ReadonlyArray<string>
   /** The language that the user is expected to speak, which the model takes a text for unless it clearly is of another. */
   readonly usual?: string
 }
@@ -38,14 +38,16 @@ export interface Speakers extends Programs {
  */
 const [modelCharacters, leastCharacters] = [200, 40]
 
-const forModel = (text: string, { model = [], usual }: Speakers, around: string) => {
-  const spoken = languageOf(text, usual ?? around)
+const forModel = (
+  text: string,
+  { languages = [], usual }: Speakers,
+  around: string,
+): ModelPart | undefined => {
+  const spoken = languageOf(text, usual !== undefined && isInLatin(usual) ? usual : around)
   const language = spoken === "cmn" ? "zh" : spoken.replace(/-.*/, "")
   const plain = text.replace(/[\p{Cc}\p{Z}]+/gu, " ").trim()
-  if (!model.includes(language) || !/[\p{L}\p{N}]/u.test(plain)) return undefined
-  return partsOf(plain, modelCharacters, leastCharacters).map(
-    (part): ModelPart => ({ engine: "model", text: part, language }),
-  )
+  if (!languages.includes(language) || !/[\p{L}\p{N}]/u.test(plain)) return undefined
+  return { engine: "model", texts: partsOf(plain, modelCharacters, leastCharacters), language }
 }
 
 /** Flite speaks English; without espeak-ng also other text in Latin letters. Undefined: neither can speak it. */
@@ -56,23 +58,25 @@ const forProgram = (text: string, around: string, { flite, espeak }: Programs): 
   return espeak ? { engine: "espeak-ng", text, language } : undefined
 }
 
-/** Adds a part; espeak-ng gets neighbours of one language together. */
-const add = <Part extends SpokenPart>(parts: Array<Part | ProgramPart>, part: ProgramPart) => {
-  const last = parts.at(-1)
-  const joins = part.engine === "espeak-ng" && last?.engine === "espeak-ng" && last.language === part.language
-  if (joins) parts[parts.length - 1] = { ...part, text: `${last.text} ${part.text}` }
-  else parts.push(part)
+/** What follows in the same language goes to the same model, or to the same start of espeak-ng. */
+const joined = (last: SpokenPart | undefined, part: SpokenPart): SpokenPart | undefined => {
+  if (last?.engine === "model" && part.engine === "model" && last.language === part.language) {
+    return { ...part, texts: [...last.texts, ...part.texts] }
+  }
+  if (last?.engine === "espeak-ng" && part.engine === "espeak-ng" && last.language === part.language) {
+    return { ...part, text: `${last.text} ${part.text}` }
+  }
+  return undefined
 }
 
-/** The text as parts for the programs, in order. Empty if none can speak it. */
-export const programParts = (text: string, programs: Programs): ReadonlyArray<ProgramPart> => {
-  const around = languageOf(text)
-  const parts: Array<ProgramPart> = []
-  for (const sentence of sentencesOf(text)) {
-    const part = forProgram(sentence, around, programs)
-    if (part !== undefined) add(parts, part)
+const joinAll = (parts: ReadonlyArray<SpokenPart>): ReadonlyArray<SpokenPart> => {
+  const all: Array<SpokenPart> = []
+  for (const part of parts) {
+    const both = joined(all.at(-1), part)
+    if (both === undefined) all.push(part)
+    else all[all.length - 1] = both
   }
-  return parts
+  return all
 }
 
 /**
@@ -82,12 +86,10 @@ export const programParts = (text: string, programs: Programs): ReadonlyArray<Pr
  */
 export const spokenParts = (text: string, speakers: Speakers): ReadonlyArray<SpokenPart> => {
   const around = languageOf(text)
-  const parts: Array<SpokenPart> = []
-  for (const sentence of sentencesOf(text)) {
-    const ofModel = forModel(sentence, speakers, around)
-    const part = ofModel === undefined ? forProgram(sentence, around, speakers) : undefined
-    parts.push(...(ofModel ?? []))
-    if (part !== undefined) add(parts, part)
-  }
-  return parts
+  return joinAll(
+    sentencesOf(text).flatMap((sentence) => {
+      const part = forModel(sentence, speakers, around) ?? forProgram(sentence, around, speakers)
+      return part === undefined ? [] : [part]
+    }),
+  )
 }
