@@ -8,7 +8,7 @@ import { wrongAnswer } from "../errors.ts"
 import type { Synthesizer } from "../synthesizer.ts"
 import { command, ffmpegCommand, pipeline, type TakeSlot } from "./children.ts"
 import { type FliteVoice, fliteVoice } from "./flite.ts"
-import type { ModelEngine } from "./model-engine.ts"
+import { type ModelEngine, primaryLanguage } from "./model-engine.ts"
 import { makeModelVoice } from "./model-voice.ts"
 import { type ModelPart, spokenParts } from "./spoken-parts.ts"
 import { voiceOptions } from "./voices.ts"
@@ -64,7 +64,10 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
     flite: isEspeakOnly ? null : Bun.which("flite", { PATH: options.searchPath }),
     espeak,
   }
-  const usual = Option.match(options.wish.language, { onNone: () => ({}), onSome: (usual) => ({ usual }) })
+  const usual = Option.match(options.wish.language, {
+    onNone: () => ({}),
+    onSome: (code) => ({ usual: primaryLanguage(code) }),
+  })
   const has = { flite: programs.flite !== null, espeak: programs.espeak !== null }
 
   const toFormat = (input: ReadonlyArray<string>, format: SpokenFormat, gain = 0) => {

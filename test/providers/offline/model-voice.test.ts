@@ -3,10 +3,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { truncate } from "node:fs/promises"
 import { join } from "node:path"
 import { Option } from "effect"
+import { wavHeader } from "../../../src/audio/wav.ts"
 import { isFileModel, manifest } from "../../../src/models/manifest.ts"
 import { folderOf, type Library } from "../../../src/models/store.ts"
 import { speakerOf } from "../../../src/providers/offline/pulled-voice.ts"
 import { libraryWith } from "../../support/fake-models/library.ts"
+import { pocket } from "../../support/fake-models/pocket.ts"
 import { frequencyOf, secondsPerCharacter, supertonic } from "../../support/fake-models/supertonic.ts"
 import { hasEngines } from "../../support/offline-models.ts"
 import { childPids, peakOf, type RunningEngines, samples, start } from "./engines.ts"
@@ -231,4 +233,57 @@ test("voices of the manifest have names", () => {
     if (model.role !== "tts" || model.loader !== "supertonic") continue
     expect(speakerOf({ voices: model.voices ?? [] }, "onyx")).toBeGreaterThan(4)
   }
+})
+
+describe.skipIf(!hasEngines)("a voice of recordings", () => {
+  /** A library with recordings whose loudest samples are these, of 1. */
+  const cloning = async (recordings: Readonly<Record<string, number>>) => {
+    const library = await libraryWith([
+      { name: "pocket-tts-en", loader: "pocket", role: "tts", languages: ["en"], contents: pocket() },
+    ])
+    for (const [name, peak] of Object.entries(recordings)) {
+      const pcm = Int16Array.from({ length: 24_000 }, (_, at) => (at % 24 === 0 ? peak * 32_767 : 0))
+      const shape = { sampleRate: 24_000, channels: 1, bitsPerSample: 16 }
+      const header = wavHeader({ ...shape, dataBytes: 2 * pcm.length })
+      const path = join(library.folders[0], "../voices", name)
+      await Bun.write(path, Buffer.concat([header, new Uint8Array(pcm.buffer)]))
+    }
+    return library
+  }
+
+  test("speaks as the recording of the name, and otherwise as the first one", async () => {
+    const library = await cloning({ "low.wav": 0.3, "high.WAV": 0.8, ".hidden.wav": 0.1, "notes.txt": 0 })
+    const engines = await start({ ffmpegPath: "ffmpeg", library })
+    expect(engines.names.tts()).toBe("pocket-tts-en")
+    for (const [voice, hz] of [
+      ["low", 300],
+      ["LOW", 300],
+      ["high", 800],
+      ["alloy", 800],
+      ["2", 300],
+    ] as const) {
+      expect((await speaks(engines, "Hello there.", voice)).hz).toBeWithin(hz - 40, hz + 40)
+    }
+    await engines.stop()
+  })
+
+  test("does not speak without one", async () => {
+    const library = await cloning({})
+    const engines = await start({ ffmpegPath: "ffmpeg", library })
+    expect(engines.names.tts()).not.toBe("pocket-tts-en")
+    await engines.stop()
+    const speaking = { model: "pocket-tts-en", language: Option.none() }
+    await expect(start({ ffmpegPath: "ffmpeg", library, speaking })).rejects.toThrow(
+      /It speaks with the voice of a recording: put one into \S+\/voices as NAME\.wav\.$/,
+    )
+  })
+
+  test("a recording that is no WAV leaves the speech to the programs", async () => {
+    const library = await cloning({})
+    await Bun.write(join(library.folders[0], "../voices/bad.wav"), "no sound")
+    const engines = await start({ ffmpegPath: "ffmpeg", library })
+    expect(peakOf(await samples(await engines.speak("Hello there."), "pcm"))).toBeGreaterThan(1000)
+    expect(engines.names.tts()).not.toBe("pocket-tts-en")
+    await engines.stop()
+  })
 })
