@@ -6,12 +6,9 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Schema } from "effect"
-import { linkModels } from "./bench/engines.ts"
-import { register, startService } from "./bench/programs.ts"
+import { register } from "./bench/programs.ts"
 import { docs, writeSection } from "./bench/section.ts"
-
-/** What the built-in talker has rules for. */
-const questions = ["Hello, my name is Peter.", "What is my name?", "What did I just say?"]
+import { ask, questions, run, startOffline } from "./offline-conversation.ts"
 
 const Turn = Schema.Struct({
   sessionId: Schema.String,
@@ -20,28 +17,15 @@ const Turn = Schema.Struct({
   audio: Schema.Struct({ base64: Schema.String }),
 })
 
-const run = async (...command: ReadonlyArray<string>) => {
-  const child = Bun.spawn([...command], { stdio: ["ignore", "inherit", "inherit"] })
-  if ((await child.exited) !== 0) throw new Error(`${command[0]} failed.`)
-}
-
 const folder = await mkdtemp(join(tmpdir(), "voice-agent-recording-"))
 
-await linkModels()
-const service = await startService("", {
-  OPENAI_API_KEY: "",
-  OPENAI_BASE_URL: "",
-  OFFLINE_ENGINES: "on",
-  OLLAMA: "off",
-  STT_MODEL: "moonshine-tiny-en",
-  TTS_MODEL: "flite",
-})
+const service = await startOffline()
 const key = await register(service.api)
 
 /** One turn of the conversation. Returns the files of the question and of the reply too. */
 const takeTurn = async (question: string, sessionId: string | undefined) => {
   const asked = join(folder, `${crypto.randomUUID()}.wav`)
-  await run("flite", "-voice", "rms", "-t", question, "-o", asked)
+  await ask(question, asked)
   const form = new FormData()
   form.set("audio", Bun.file(asked))
   if (sessionId !== undefined) form.set("sessionId", sessionId)

@@ -5,8 +5,9 @@ import { Option } from "effect"
 import { sha256 } from "../../src/hash.ts"
 import { findFileModel, manifest } from "../../src/models/manifest.ts"
 import { type FileServer, instead, stallAfter, startFileServer } from "../support/file-server.ts"
-import { bytesOf, tempFolder } from "../support/models.ts"
+import { bytesOf } from "../support/models.ts"
 import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
+import { tempFolder } from "../support/temp-folders.ts"
 
 const bytes = bytesOf(400_000)
 const server: FileServer = await startFileServer({ "/encoder": bytes })
@@ -31,7 +32,7 @@ const holder = (folder: string) =>
 
 describe("processes", () => {
   test("a killed one leaves its part and its lock to the next", async () => {
-    const folder = tempFolder()
+    const folder = tempFolder("models")
     server.script.push(stallAfter(200_000))
     const before = server.requests.length
     const first = holder(folder)
@@ -50,7 +51,7 @@ describe("processes", () => {
   })
 
   test("a second one waits for the first", async () => {
-    const folder = tempFolder()
+    const folder = tempFolder("models")
     server.script.push(stallAfter(200_000))
     const before = server.requests.length
     const first = holder(folder)

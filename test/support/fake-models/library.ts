@@ -2,7 +2,8 @@ import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import { type FileModel, findFileModel, type Loader, manifest } from "../../../src/models/manifest.ts"
 import { folderOf, type Library } from "../../../src/models/store.ts"
-import { fileOf, modelOf, tempFolder } from "../models.ts"
+import { fileOf, modelOf } from "../models.ts"
+import { tempFolder } from "../temp-folders.ts"
 
 type Files = Readonly<Record<string, Uint8Array>>
 
@@ -20,7 +21,7 @@ export const libraryWith = async (
     names: [],
   },
 ): Promise<Library> => {
-  const folder = join(tempFolder(), "models")
+  const folder = join(tempFolder("models"), "models")
   const made = models.map(({ contents, ...model }) => {
     const files = Object.entries(contents).map(([path, bytes]) => fileOf(path, bytes, "http://nowhere"))
     const [first, ...more] = files
