@@ -53,7 +53,7 @@ const pathsOf = ({ model, folder }: InstalledModel): Readonly<Record<string, str
   )
 
 /** Recordings of voices: `DATA_DIR/voices/NAME.wav`. */
-export const recordingsFolder = (library: Library): string => join(storeOf(library), "../voices")
+const recordingsFolder = (library: Library): string => join(storeOf(library), "../voices")
 
 const findRecordings = (library: Library): Effect.Effect<ReadonlyArray<string>> =>
   Effect.promise(async () => {
