@@ -48,11 +48,11 @@ export interface VisitOptions extends BrowserContextOptions {
 }
 
 /** The address of the page. */
-export const pageUrl = ({ url }: Service): string => url.replace(/api\/v1$/, "")
+export const pageUrl = ({ url }: Pick<Service, "url">): string => url.replace(/api\/v1$/, "")
 
 export const visit = async (
   browser: Browser,
-  service: Service,
+  service: Pick<Service, "url">,
   options: VisitOptions = {},
 ): Promise<Visit> => {
   const { before, expected, ...more } = options
@@ -79,8 +79,8 @@ export const visit = async (
 }
 
 /** Registers with the page's form, opens the conversation, and returns the key. */
-export const register = async (page: Page): Promise<string> => {
-  await page.getByLabel("Your e-mail").fill(`${crypto.randomUUID()}@example.com`)
+export const register = async (page: Page, email = `${crypto.randomUUID()}@example.com`): Promise<string> => {
+  await page.getByLabel("Your e-mail").fill(email)
   await page.getByRole("button", { name: "Get a key" }).click()
   const key = (await page.locator("#new-key[open] #new-key-text").textContent()) ?? ""
   await page.getByRole("button", { name: "Start talking" }).click()

@@ -190,8 +190,8 @@ test.each([
   [
     "hearing and speaking",
     { stt: offline("moonshine-tiny-en"), llm: hosted, tts: offline("flite") },
-    "moonshine-tiny-en hears, flite speaks. For better ones, set OPENAI_API_KEY.",
-    [],
+    "moonshine-tiny-en hears, flite speaks. For a better voice, run ./voice-agent models pull --tts and restart.",
+    ["./voice-agent models pull --tts"],
   ],
   [
     "all, the least",
@@ -202,8 +202,8 @@ test.each([
   [
     "the voice alone",
     { stt: hosted, llm: hosted, tts: offline("<b>espeak-ng") },
-    "<b>espeak-ng speaks. For a better voice, see docs/guides/providers.md.",
-    ["docs/guides/providers.md"],
+    "<b>espeak-ng speaks. For a better voice, run ./voice-agent models pull --tts and restart.",
+    ["./voice-agent models pull --tts"],
   ],
 ])("shows the stages on offline engines: %s", async (_, stages, text, commands) => {
   const { page, close } = await visit(browser, service)

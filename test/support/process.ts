@@ -6,12 +6,12 @@
  *     service.signal("SIGTERM")
  *     expect(await service.ended).toBe(0)
  */
-import { mkdtempSync } from "node:fs"
 import { rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { serverFolder } from "../../src/db/embedded-home.ts"
 import { withoutLimits } from "./limits.ts"
+import { tempFolder } from "./temp-folders.ts"
 import { Watch } from "./upstream-calls.ts"
 
 export interface ProcessOptions {
@@ -50,7 +50,7 @@ const running = new Set<Bun.Subprocess>()
 const folders = new Set<string>()
 
 export const newFolder = (): string => {
-  const folder = mkdtempSync(join(tmpdir(), "voice-agent-process-"))
+  const folder = tempFolder("process")
   folders.add(folder)
   return folder
 }

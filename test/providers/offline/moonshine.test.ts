@@ -7,6 +7,7 @@ import { makeEngine } from "../../../src/providers/offline/engine/supervisor.ts"
 import { findRecognizer } from "../../../src/providers/offline/recognizer.ts"
 import { ffmpeg, withTempDir } from "../../support/ffmpeg.ts"
 import {
+  anyHearing,
   hasLibriVox,
   hasRecognizer,
   library,
@@ -198,7 +199,7 @@ describe.skipIf(!hasRecognizer)("damaged models", () => {
       for (const path of Object.values(Option.getOrThrow(recognizer).engine.files)) {
         await cp(path, join(folder, ...path.split("/").slice(-3)))
       }
-      const found = await Effect.runPromise(findRecognizer({ ...library, folders: [folder] }))
+      const found = await Effect.runPromise(findRecognizer({ ...library, folders: [folder] }, anyHearing))
       const { encoder = "" } = Option.getOrThrow(found).engine.files
       await change(encoder)
       const own = await start({ ffmpegPath: "ffmpeg", library: { ...library, folders: [folder] } })
