@@ -12,6 +12,9 @@ const maxFrames = 1024
 /** Frames of one stream that wait for Silero: a minute, 2 MB. Further ones are judged by their loudness. */
 const maxBacklog = 2000
 
+/** A frame that has waited for so long is judged by its loudness: the machine has no time for Silero. */
+const maxWaitMs = 2000
+
 /** A batch is collected for 32 ms, or for less where few streams are open: then it would not grow. */
 const longestGather = 32
 const gatherPerStream = 4
@@ -34,6 +37,8 @@ const gateProbability = 0.1
 
 interface Frame {
   readonly samples: Int16Array
+  /** When it arrived, in ms. */
+  readonly since: number
   /** By its loudness. */
   readonly energy: number
   /** False: `energy` is the answer. */
@@ -54,6 +59,8 @@ interface Asked {
   readonly stream: Stream
   readonly epoch: number
   readonly frame: Frame
+  /** False: its loudness is the answer. */
+  readonly needsModel: boolean
 }
 
 /** The lowest number that is not taken. */
@@ -75,6 +82,7 @@ export const makeStreams = Effect.fn("VoiceStreams.make")(function* (
   never,
   Scope.Scope
 > {
+  const clock = yield* Effect.clock
   const streams = new Set<Stream>()
   const signal = yield* Queue.sliding<void>(1)
   let pausedUntil = 0
@@ -84,10 +92,13 @@ export const makeStreams = Effect.fn("VoiceStreams.make")(function* (
   /** The oldest frames of all streams, in order. */
   const takeBatch = (): ReadonlyArray<Asked> => {
     const batch: Array<Asked> = []
+    const oldest = clock.unsafeCurrentTimeMillis() - maxWaitMs
     for (const stream of streams) {
       const room = Math.min(maxFramesOfStream, maxFrames - batch.length)
       for (const frame of stream.waiting.splice(0, room)) {
-        batch.push({ stream, epoch: stream.epoch, frame })
+        const isLate = frame.needsModel && frame.since < oldest
+        isBehind ||= isLate
+        batch.push({ stream, epoch: stream.epoch, frame, needsModel: frame.needsModel && !isLate })
       }
     }
     return batch
@@ -122,11 +133,11 @@ export const makeStreams = Effect.fn("VoiceStreams.make")(function* (
     yield* Queue.take(signal)
     yield* Effect.sleep(Math.min(longestGather, gatherPerStream * streams.size))
     for (let batch = takeBatch(); batch.length > 0; batch = takeBatch()) {
-      const asked = batch.filter(({ frame }) => frame.needsModel)
+      const asked = batch.filter(({ needsModel }) => needsModel)
       const answers = yield* ask(asked)
       let at = 0
-      for (const { stream, epoch, frame } of batch) {
-        const probability = (frame.needsModel ? answers[at++] : undefined) ?? frame.energy
+      for (const { stream, epoch, frame, needsModel } of batch) {
+        const probability = (needsModel ? answers[at++] : undefined) ?? frame.energy
         if (stream.epoch !== epoch) continue
         stream.lastProbability = probability
         stream.on(probability)
@@ -148,7 +159,8 @@ export const makeStreams = Effect.fn("VoiceStreams.make")(function* (
       const isGated = quietFrames > gateFrames && stream.lastProbability < gateProbability
       const isFull = stream.waiting.length >= maxBacklog
       isBehind ||= isFull
-      stream.waiting.push({ samples, energy, isFirst, needsModel: !isGated && !isFull })
+      const since = clock.unsafeCurrentTimeMillis()
+      stream.waiting.push({ samples, since, energy, isFirst, needsModel: !isGated && !isFull })
       isFirst = false
       signal.unsafeOffer()
     })

@@ -196,6 +196,19 @@ describe("an engine", () => {
   )
 
   effectTest(
+    "that is too slow leaves frames that wait for 2 s to the loudness",
+    Effect.gen(function* () {
+      const { open, batches } = yield* make({ before: () => Effect.sleep(900) })
+      const stream = yield* open
+      stream.push(frames(...Array.from({ length: 100 }, () => 30)))
+      yield* TestClock.adjust(3000)
+      expect(stream.heard.length).toBe(100)
+      expect(stream.heard.slice(0, 48).every((percent) => percent === 30)).toBe(true)
+      expect(batches.flat().length).toBe(48)
+    }),
+  )
+
+  effectTest(
     "that is behind keeps a minute of each stream, and the order",
     Effect.gen(function* () {
       const { open, batches } = yield* make({ before: () => Effect.sleep(1) })
