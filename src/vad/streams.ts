@@ -135,12 +135,23 @@ export const makeStreams = Effect.fn("VoiceStreams.make")(function* (
     for (let batch = takeBatch(); batch.length > 0; batch = takeBatch()) {
       const asked = batch.filter(({ needsModel }) => needsModel)
       const answers = yield* ask(asked)
+      const faults: Array<unknown> = []
       let at = 0
       for (const { stream, epoch, frame, needsModel } of batch) {
         const probability = (needsModel ? answers[at++] : undefined) ?? frame.energy
         if (stream.epoch !== epoch) continue
         stream.lastProbability = probability
-        stream.on(probability)
+        try {
+          stream.on(probability)
+        } catch (fault) {
+          // A fault of one stream must not end the others.
+          faults.push(fault)
+        }
+      }
+      for (const fault of faults) {
+        yield* Effect.annotateLogs(Effect.logError("vad.defect"), {
+          stack: fault instanceof Error ? fault.stack : `${fault}`,
+        })
       }
       yield* warn
     }

@@ -1,5 +1,5 @@
 import { describe, expect } from "bun:test"
-import { Effect, TestClock } from "effect"
+import { Effect, Logger, LogLevel, TestClock } from "effect"
 import { EngineFailed } from "../../src/providers/offline/engine/requests.ts"
 import type { Engine } from "../../src/providers/offline/engine/supervisor.ts"
 import { decodeBatch, encodeProbabilities } from "../../src/vad/silero/batch.ts"
@@ -35,7 +35,7 @@ const make = Effect.fnUntraced(function* ({
     const stream = yield* openOne((probability) => void heard.push(Math.round(probability * 100)))
     return { ...stream, heard }
   })
-  return { open, batches }
+  return { open, openOne, batches }
 })
 
 /** Steps of 1 % that tell frames apart. */
@@ -126,6 +126,23 @@ describe("streams", () => {
       expect(batches.length).toBe(50)
       expect(batches.flat().every(({ stream, isFirst }) => stream === 0 && isFirst)).toBe(true)
     }),
+  )
+
+  effectTest(
+    "a fault of one does not end the others",
+    Effect.gen(function* () {
+      const { open, openOne } = yield* make()
+      const broken = yield* openOne(() => {
+        throw new Error("a bug")
+      })
+      const stream = yield* open
+      broken.push(frames(20, 30))
+      stream.push(frames(40))
+      yield* wait
+      stream.push(frames(50))
+      yield* wait
+      expect(stream.heard).toEqual([40, 50])
+    }).pipe(Logger.withMinimumLogLevel(LogLevel.None)),
   )
 
   effectTest(
