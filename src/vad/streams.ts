@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, Queue, type Scope } from "effect"
+import { Cause, Clock, Duration, Effect, Queue, type Scope } from "effect"
 import type { Engine } from "../providers/offline/engine/supervisor.ts"
 import { levelOf, makeEnergyDetector } from "./energy.ts"
 import { makeFramer } from "./frame.ts"
@@ -149,9 +149,7 @@ export const makeStreams = Effect.fn("VoiceStreams.make")(function* (
         }
       }
       for (const fault of faults) {
-        yield* Effect.annotateLogs(Effect.logError("vad.defect"), {
-          stack: fault instanceof Error ? fault.stack : `${fault}`,
-        })
+        yield* Effect.logError("vad.defect", Cause.die(fault))
       }
       yield* warn
     }
