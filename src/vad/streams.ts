@@ -89,19 +89,37 @@ export const makeStreams = Effect.fn("VoiceStreams.make")(function* (
   let warnedAt = Number.NEGATIVE_INFINITY
   let isBehind = false
 
-  /** The oldest frames of all streams, in order. */
+  /** The oldest frames of all streams, in order, as many of each. Those that need no model come on top. */
   const takeBatch = (): ReadonlyArray<Asked> => {
     const batch: Array<Asked> = []
     const oldest = clock.unsafeCurrentTimeMillis() - maxWaitMs
+    const share = Math.max(1, Math.min(maxFramesOfStream, Math.floor(maxFrames / streams.size)))
     for (const stream of streams) {
-      const room = Math.min(maxFramesOfStream, maxFrames - batch.length)
-      for (const frame of stream.waiting.splice(0, room)) {
+      let taken = 0
+      let asked = 0
+      for (const frame of stream.waiting) {
         const isLate = frame.needsModel && frame.since < oldest
+        const needsModel = frame.needsModel && !isLate
+        if (needsModel && asked === share) break
         isBehind ||= isLate
-        batch.push({ stream, epoch: stream.epoch, frame, needsModel: frame.needsModel && !isLate })
+        asked += needsModel ? 1 : 0
+        taken += 1
+        batch.push({ stream, epoch: stream.epoch, frame, needsModel })
       }
+      stream.waiting.splice(0, taken)
     }
     return batch
+  }
+
+  /** A fault of one stream must not end the others. */
+  const deliver = (stream: Stream, probability: number): unknown => {
+    stream.lastProbability = probability
+    try {
+      stream.on(probability)
+      return undefined
+    } catch (fault) {
+      return fault
+    }
   }
 
   const ask = Effect.fnUntraced(function* (asked: ReadonlyArray<Asked>) {
@@ -140,13 +158,8 @@ export const makeStreams = Effect.fn("VoiceStreams.make")(function* (
       for (const { stream, epoch, frame, needsModel } of batch) {
         const probability = (needsModel ? answers[at++] : undefined) ?? frame.energy
         if (stream.epoch !== epoch) continue
-        stream.lastProbability = probability
-        try {
-          stream.on(probability)
-        } catch (fault) {
-          // A fault of one stream must not end the others.
-          faults.push(fault)
-        }
+        const fault = deliver(stream, probability)
+        if (fault !== undefined) faults.push(fault)
       }
       for (const fault of faults) {
         yield* Effect.logError("vad.defect", Cause.die(fault))

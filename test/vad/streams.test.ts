@@ -91,6 +91,19 @@ describe("streams", () => {
   )
 
   effectTest(
+    "many streams that are behind get as much each",
+    Effect.gen(function* () {
+      const { open, batches } = yield* make({ before: () => Effect.sleep(10) })
+      const streams = yield* Effect.all(Array.from({ length: 200 }, () => open))
+      for (const { push } of streams) push(frames(...Array.from({ length: 20 }, () => 30)))
+      yield* TestClock.adjust(32)
+      expect(new Set(batches[0]?.map(({ stream }) => stream)).size).toBe(200)
+      yield* wait
+      expect(streams.every(({ heard }) => heard.length === 20)).toBe(true)
+    }),
+  )
+
+  effectTest(
     "reset drops what has no answer, and the next frame is a first one",
     Effect.gen(function* () {
       const { open, batches } = yield* make({ before: () => Effect.sleep(50) })
