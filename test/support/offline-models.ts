@@ -2,7 +2,7 @@ import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Option } from "effect"
 import { installed, libraryOf } from "../../src/models/store.ts"
-import { hasPackage } from "../../src/providers/offline/model-engine.ts"
+import { findSherpa } from "../../src/providers/offline/sherpa.ts"
 import { findRecognizer, type HearingWish } from "../../src/providers/offline/recognizer.ts"
 
 const root = join(import.meta.dir, "../..")
@@ -11,7 +11,7 @@ const root = join(import.meta.dir, "../..")
 export const library = libraryOf(join(root, ".data"))
 
 /** Whether the engines' package is installed. */
-export const hasEngines = hasPackage()
+export const hasEngines = Option.isSome(findSherpa())
 
 const detector = await Effect.runPromise(installed(library, "silero-vad"))
 

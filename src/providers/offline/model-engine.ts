@@ -13,6 +13,7 @@ import { modelFiles } from "./engine/model-files.ts"
 import { startEngineProcess } from "./engine/process.ts"
 import { EngineFailed } from "./engine/requests.ts"
 import type { EngineOptions } from "./engine/supervisor.ts"
+import { findSherpa } from "./sherpa.ts"
 
 /** The settings name a model that cannot be used here. The message says what to do. */
 export class ModelMissing extends Schema.TaggedError<ModelMissing>()("ModelMissing", {
@@ -35,17 +36,6 @@ export const knowsLanguage = (languages: ReadonlyArray<string>, language: string
 
 /** `de` of `de-CH`. */
 export const primaryLanguage = (language: string): string => language.toLowerCase().split(/[-_]/)[0] ?? ""
-
-/** Whether the optional package and its part for this platform are installed. It is not loaded. */
-export const hasPackage = (): boolean => {
-  try {
-    Bun.resolveSync("sherpa-onnx-node", import.meta.dir)
-    Bun.resolveSync(`sherpa-onnx-${process.platform}-${process.arch}/package.json`, import.meta.dir)
-    return true
-  } catch {
-    return false
-  }
-}
 
 const pathsOf = ({ model, folder }: InstalledModel): Readonly<Record<string, string>> =>
   Object.fromEntries(
@@ -98,7 +88,7 @@ const engineOf = Effect.fnUntraced(function* (
  * speech too, and a model that clones voices a recording. Their files are checked when they start.
  */
 export const findEngines = Effect.fn("findEngines")(function* (library: Library, role: "stt" | "tts") {
-  if (!hasPackage()) return []
+  if (Option.isNone(findSherpa())) return []
   const of = (which: FileModel["role"]) =>
     Effect.forEach(
       library.manifest.filter((model) => isFileModel(model) && model.role === which).filter(isFileModel),
@@ -114,7 +104,7 @@ export const findEngines = Effect.fn("findEngines")(function* (library: Library,
 
 /** Why the model that the settings name is not among the engines. */
 const missing = (library: Library, { name, role, loader }: FileModel, variable: string) => {
-  if (!hasPackage()) {
+  if (Option.isNone(findSherpa())) {
     return `${variable}=${name} needs the optional npm package sherpa-onnx-node, which is not installed for this platform. Run bun install, or remove ${variable}.`
   }
   const names = role === "stt" ? `silero-vad ${name}` : name

@@ -1,0 +1,282 @@
+import { describe, expect } from "bun:test"
+import { Effect, Option, TestClock } from "effect"
+import { wrongAnswer } from "../../src/providers/errors.ts"
+import { effectTest } from "../support/effect.ts"
+import { makeFakeListener, serverVad, silence, voice } from "../support/listener.ts"
+
+/** Lets fibers that do not wait for time run. */
+const settle = TestClock.adjust(0)
+
+describe("server_vad", () => {
+  effectTest(
+    "an utterance",
+    Effect.gen(function* () {
+      const { events, hear, transcripts, calls } = yield* makeFakeListener({
+        hears: [{ text: "Hello there." }],
+      })
+      hear(silence(31), voice(20), silence(20))
+      yield* settle
+      expect(events).toMatchObject([
+        { _tag: "SpeechStarted", startMs: 31 * 32 - 300 },
+        { _tag: "SpeechStopped", endMs: (31 + 20 + 16) * 32 },
+        { _tag: "Committed", startMs: 31 * 32 - 300, endMs: (31 + 20 + 16) * 32 },
+      ])
+      expect(yield* transcripts).toEqual(["Hello there."])
+      expect(calls.map(({ speech }) => speech.seconds)).toEqual([0.3 + (20 * 32) / 1000 + 0.192])
+    }),
+  )
+
+  effectTest(
+    "transcription starts before the silence is over",
+    Effect.gen(function* () {
+      const { events, hear, transcripts } = yield* makeFakeListener({
+        hears: [{ text: "Hello.", afterMs: 300 }],
+      })
+      hear(silence(20), voice(20), silence(6))
+      yield* TestClock.adjust(300)
+      hear(silence(10))
+      expect(events.at(-1)?._tag).toBe("Committed")
+      expect(yield* transcripts).toEqual(["Hello."])
+    }),
+  )
+
+  effectTest(
+    "a short segment is heard again with what follows, a long one is kept",
+    Effect.gen(function* () {
+      const { hear, transcripts, calls } = yield* makeFakeListener({
+        hears: [{ text: "I" }, { text: "I want to." }, { text: "Fly." }],
+      })
+      hear(silence(20), voice(10), silence(8))
+      yield* settle
+      hear(voice(100), silence(8))
+      yield* settle
+      hear(voice(20), silence(16))
+      yield* settle
+      expect(yield* transcripts).toEqual(["I want to. Fly."])
+      expect(calls.length).toBe(3)
+    }),
+  )
+
+  effectTest(
+    "a segment that failed early is tried once more",
+    Effect.gen(function* () {
+      const { hear, transcripts, calls } = yield* makeFakeListener({
+        hears: [{ fail: wrongAnswer("stt", "away") }, { text: "Hello." }],
+      })
+      hear(silence(20), voice(10), silence(8))
+      yield* settle
+      hear(silence(8))
+      expect(yield* transcripts).toEqual(["Hello."])
+      expect(calls.length).toBe(2)
+    }),
+  )
+
+  effectTest(
+    "one that fails again is the utterance's error, and the next one is heard",
+    Effect.gen(function* () {
+      const fail = wrongAnswer("stt", "away")
+      const { hear, transcripts, events } = yield* makeFakeListener({
+        hears: [{ fail }, { fail }, { text: "Hi." }],
+      })
+      hear(silence(20), voice(10), silence(8))
+      yield* settle
+      hear(silence(8))
+      expect(yield* Effect.flip(transcripts)).toMatchObject({ reason: "away" })
+      events.length = 0
+      hear(voice(10), silence(16))
+      yield* settle
+      expect(yield* transcripts).toEqual(["Hi."])
+    }),
+  )
+})
+
+describe("commit", () => {
+  effectTest(
+    "in mid-speech, and speech again",
+    Effect.gen(function* () {
+      const { listener, hear, tags, transcripts, events } = yield* makeFakeListener({
+        hears: [{ text: "One." }, { text: "Two." }],
+      })
+      hear(silence(20), voice(10))
+      expect(listener.commit()).toBe("committed")
+      hear(voice(10), silence(16))
+      yield* settle
+      expect(tags()).toEqual(["SpeechStarted", "Committed", "SpeechStarted", "SpeechStopped", "Committed"])
+      expect(yield* transcripts).toEqual(["One.", "Two."])
+      expect(events[2]).toMatchObject({ startMs: 30 * 32 })
+    }),
+  )
+
+  effectTest(
+    "manual turns, and silence without a request",
+    Effect.gen(function* () {
+      const { listener, hear, tags, transcripts, calls } = yield* makeFakeListener({ turnDetection: null })
+      expect(listener.commit()).toBe("empty")
+      hear(silence(3))
+      expect(listener.commit()).toBe("empty")
+      hear(silence(10))
+      expect(listener.commit()).toBe("committed")
+      hear(voice(3), silence(60), voice(30))
+      expect(listener.commit()).toBe("committed")
+      expect(listener.commit()).toBe("empty")
+      expect(tags()).toEqual(["Committed", "Committed"])
+      expect(yield* transcripts).toEqual(["", "Hello."])
+      expect(calls.length).toBe(1)
+    }),
+  )
+})
+
+describe("during a reply", () => {
+  effectTest(
+    "a click, and an mhm, do not interrupt",
+    Effect.gen(function* () {
+      const { listener, hear, tags, calls } = yield* makeFakeListener({ hears: [{ text: "Mm-hmm." }] })
+      listener.replying({ isPlaying: true })
+      hear(silence(20), voice(4), silence(30))
+      expect(calls.length).toBe(0)
+      hear(voice(12), silence(30))
+      yield* settle
+      expect(calls.length).toBe(1)
+      expect(tags()).toEqual([])
+    }),
+  )
+
+  effectTest(
+    "a short word of its own does, when its transcript is there",
+    Effect.gen(function* () {
+      const { listener, hear, tags } = yield* makeFakeListener({ hears: [{ text: "Stop.", afterMs: 100 }] })
+      listener.replying({ isPlaying: true })
+      hear(silence(20), voice(9), silence(7))
+      expect(tags()).toEqual([])
+      yield* TestClock.adjust(100)
+      expect(tags()).toEqual(["SpeechStarted", "Interruption"])
+      hear(silence(10))
+      expect(tags().slice(2)).toEqual(["SpeechStopped", "Committed"])
+    }),
+  )
+
+  effectTest(
+    "long speech does at once, and was a false one if it has no words",
+    Effect.gen(function* () {
+      const { listener, hear, tags } = yield* makeFakeListener({ hears: [{ text: "[cough]" }] })
+      listener.replying({ isPlaying: true })
+      hear(silence(20), voice(16))
+      expect(tags()).toEqual(["SpeechStarted", "Interruption"])
+      hear(silence(16))
+      yield* settle
+      expect(tags().slice(2)).toEqual(["SpeechStopped", "Committed", "FalseInterruption"])
+    }),
+  )
+})
+
+effectTest(
+  "settings change in mid-speech",
+  Effect.gen(function* () {
+    const { listener, hear, tags } = yield* makeFakeListener()
+    hear(silence(20), voice(10), silence(10))
+    listener.configure({ ...serverVad, silence_duration_ms: 200 })
+    expect(tags()).toEqual(["SpeechStarted"])
+    hear(silence(1))
+    expect(tags()).toEqual(["SpeechStarted", "SpeechStopped", "Committed"])
+  }),
+)
+
+effectTest(
+  "clear forgets speech, and speech goes on",
+  Effect.gen(function* () {
+    const { listener, hear, events, tags, transcripts, calls } = yield* makeFakeListener()
+    hear(silence(20), voice(10), silence(7))
+    listener.clear()
+    expect(listener.commit()).toBe("empty")
+    hear(voice(10), silence(16))
+    yield* settle
+    expect(tags()).toEqual(["SpeechStarted", "SpeechStarted", "SpeechStopped", "Committed"])
+    expect(events[1]).toMatchObject({ startMs: 37 * 32 })
+    expect(yield* transcripts).toEqual(["Hello."])
+    expect(calls.length).toBe(1)
+  }),
+)
+
+effectTest(
+  "an utterance that is too long is committed by itself, and the next one follows",
+  Effect.gen(function* () {
+    const hearing = { model: "ears", language: Option.some("en"), silenceDbfs: -60, maxSeconds: 2 }
+    const { hear, events, tags } = yield* makeFakeListener({ hearing })
+    hear(voice(100))
+    expect(tags().slice(0, 4)).toEqual(["SpeechStarted", "SpeechStopped", "Committed", "SpeechStarted"])
+    const lengths = events.flatMap((event) =>
+      event._tag === "Committed" ? [event.endMs - event.startMs] : [],
+    )
+    expect(lengths.length).toBe(1)
+    expect(lengths.every((ms) => ms >= 2000 && ms < 3000)).toBe(true)
+  }),
+)
+
+effectTest(
+  "turn detection off in mid-speech, and on again",
+  Effect.gen(function* () {
+    const { listener, hear, tags, transcripts } = yield* makeFakeListener({
+      hears: [{ text: "One." }, { text: "Two." }],
+    })
+    hear(silence(20), voice(10))
+    listener.configure(null)
+    hear(silence(40))
+    expect(tags()).toEqual(["SpeechStarted"])
+    expect(listener.commit()).toBe("committed")
+    hear(silence(10))
+    listener.configure(serverVad)
+    hear(silence(10), voice(10), silence(16))
+    yield* settle
+    expect(tags()).toEqual(["SpeechStarted", "Committed", "SpeechStarted", "SpeechStopped", "Committed"])
+    expect(yield* transcripts).toEqual(["One.", "Two."])
+  }),
+)
+
+effectTest(
+  "semantic_vad answers a sentence soon, and waits for the rest of another",
+  Effect.gen(function* () {
+    const { hear, tags, transcripts } = yield* makeFakeListener({
+      turnDetection: { type: "semantic_vad", eagerness: "medium" },
+      hears: [{ text: "I want to" }, { text: "I want to go to Rome." }],
+    })
+    hear(silence(20), voice(10), silence(10))
+    yield* settle
+    hear(silence(40))
+    expect(tags()).toEqual(["SpeechStarted"])
+    hear(voice(10), silence(10))
+    yield* settle
+    hear(silence(10))
+    expect(tags()).toEqual(["SpeechStarted", "SpeechStopped", "Committed"])
+    expect(yield* transcripts).toEqual(["I want to go to Rome."])
+  }),
+)
+
+effectTest(
+  "speech during a reply is speech when the reply ends",
+  Effect.gen(function* () {
+    const { listener, hear, tags } = yield* makeFakeListener()
+    listener.replying({ isPlaying: true })
+    hear(silence(20), voice(5))
+    expect(tags()).toEqual([])
+    listener.replying({ isPlaying: false })
+    expect(tags()).toEqual(["SpeechStarted"])
+    hear(silence(16))
+    expect(tags().slice(1)).toEqual(["SpeechStopped", "Committed"])
+  }),
+)
+
+effectTest(
+  "seconds count once, texts are joined as their script is, and a remark is no text",
+  Effect.gen(function* () {
+    const { hear, events } = yield* makeFakeListener({
+      hears: [{ text: "今日は。" }, { text: "[music]" }, { text: "いい天気です。" }],
+    })
+    hear(silence(20), voice(100), silence(8), voice(100), silence(8), voice(100), silence(16))
+    yield* settle
+    const last = events.at(-1)
+    const heard = last?._tag === "Committed" ? yield* last.transcript : undefined
+    expect(heard?.text).toBe("今日は。いい天気です。")
+    const said = (300 * 32 + 300 + 2 * 8 * 32) / 1000
+    expect(Math.abs((heard?.seconds ?? 0) - said)).toBeLessThan(0.5)
+  }),
+)
