@@ -1,8 +1,8 @@
 import { Duration, Match, Option } from "effect"
 import { acceptedFormats } from "../audio/container.ts"
 import type { RateLimited } from "../limits/rate-limits.ts"
+import { unusable } from "../providers/sentences.ts"
 import type { AppError } from "./errors.ts"
-import { unusable } from "./provider-sentences.ts"
 import { limitHeaders } from "./rate-headers.ts"
 
 /** The response to an error. */
