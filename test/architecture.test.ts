@@ -16,7 +16,7 @@ const layers: ReadonlyArray<ReadonlyArray<string>> = [
   ["agent", "tools"],
   ["conversation", "status"],
   ["accounts", "limits"],
-  ["providers"],
+  ["providers", "vad"],
   ["models"],
   ["ffmpeg", "text", "audio"],
   [

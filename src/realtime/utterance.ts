@@ -1,0 +1,166 @@
+import { Effect, Exit, Fiber, FiberId } from "effect"
+import { type Pcm16k, pcm16k, sampleRate } from "../audio/pcm.ts"
+import { rejectSilence } from "../audio/silence.ts"
+import type { ProviderError } from "../providers/errors.ts"
+import { isUnspaced } from "../text/characters.ts"
+import { hasWords } from "../text/remarks.ts"
+
+/** The utterance could not be transcribed. */
+export type HearError = ProviderError
+
+export interface HeardText {
+  /** Empty if there was no speech. */
+  readonly text: string
+  /** The audio that a recognizer heard; each second counts once. */
+  readonly seconds: number
+}
+
+/** What an utterance needs of its listener. Positions count samples since the socket opened. */
+export interface UtteranceContext {
+  /** A copy of the audio between two positions. */
+  readonly audio: (from: number, to: number) => Int16Array<ArrayBuffer>
+  readonly transcribe: (speech: Pcm16k) => Effect.Effect<string, HearError>
+  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.RuntimeFiber<A, E>
+  readonly silenceDbfs: number
+  /** Called when a segment is transcribed, or has failed. */
+  readonly onSettled: () => void
+}
+
+/** What a person says without being answered in between. It is transcribed in segments, at pauses. */
+export interface Utterance {
+  readonly start: number
+  /** Audio before it is not needed any more. */
+  readonly untranscribed: () => number
+  /** Begins to transcribe what was said so far, if it can stand alone or `isLikelyEnd`. */
+  readonly pause: (at: number, isLikelyEnd: boolean) => void
+  /** The speech goes on. A segment that is too short to stand alone is transcribed again with what follows. */
+  readonly resume: (at: number) => void
+  /** The transcript so far. Undefined before the first segment, while one is being transcribed, and after a failure. */
+  readonly soFar: () => string | undefined
+  /** Whether a segment is being transcribed. */
+  readonly isPending: () => boolean
+  /** The whole transcript. `hasMore`: there may be speech after the last pause. */
+  readonly finish: (end: number, hasMore: boolean) => Effect.Effect<HeardText, HearError>
+  readonly abandon: () => void
+}
+
+interface Segment {
+  readonly from: number
+  readonly to: number
+  readonly speech: Pcm16k
+  readonly fiber: Fiber.RuntimeFiber<string, HearError>
+  /** Undefined while it is being transcribed. */
+  readonly result: () => Exit.Exit<string, HearError> | undefined
+}
+
+/** A shorter segment is heard better with what follows; measured on read speech, see docs/decisions/voice-activity.md. */
+const shortestSegment = 3 * sampleRate
+
+/** Audio before the voice that goes on, so that its first sound is whole. */
+const lead = 0.2 * sampleRate
+
+/** Joins the texts of segments as their script does. */
+const joinTexts = (texts: ReadonlyArray<string>): string =>
+  texts
+    .map((text) => text.trim())
+    .filter(hasWords)
+    .reduce((joined, text) => {
+      const seam = joined.slice(-1) + text.slice(0, 1)
+      return joined === "" || isUnspaced(seam) ? joined + text : `${joined} ${text}`
+    }, "")
+
+const isWorthAnother = (error: HearError) => error._tag !== "ProviderRefusedRequest"
+
+export const makeUtterance = (
+  start: number,
+  { audio, transcribe, fork, silenceDbfs, onSettled }: UtteranceContext,
+): Utterance => {
+  const kept: Array<Segment> = []
+  /** Up to the last pause. It is kept or dropped when the speech goes on. */
+  let open: Segment | undefined
+  let cut = start
+
+  const hear = (speech: Pcm16k): Effect.Effect<string, HearError> =>
+    rejectSilence(speech, silenceDbfs).pipe(
+      Effect.zipRight(transcribe(speech)),
+      Effect.catchTag("NoSpeechDetected", () => Effect.succeed("")),
+    )
+
+  const begin = (from: number, to: number): Segment => {
+    const samples = audio(from, to)
+    const speech = pcm16k(new Uint8Array(samples.buffer))
+    let result: Exit.Exit<string, HearError> | undefined
+    const settle = (exit: Exit.Exit<string, HearError>) =>
+      Effect.sync(() => {
+        result = exit
+        if (!Exit.isInterrupted(exit)) onSettled()
+      })
+    // A result at once would settle a segment that is not yet known.
+    const fiber = fork(Effect.onExit(Effect.zipRight(Effect.yieldNow(), hear(speech)), settle))
+    return { from, to, speech, fiber, result: () => result }
+  }
+
+  const all = () => (open === undefined ? kept : [...kept, open])
+
+  const dropOpen = () => {
+    open?.fiber.unsafeInterruptAsFork(FiberId.none)
+    open = undefined
+  }
+
+  const keepOpen = () => {
+    if (open === undefined) return
+    kept.push(open)
+    cut = open.to
+    open = undefined
+  }
+
+  return {
+    start,
+    untranscribed: () => cut,
+    pause: (at, isLikelyEnd) => {
+      if (open !== undefined || at <= cut) return
+      if (isLikelyEnd || at - cut >= shortestSegment) open = begin(cut, at)
+    },
+    resume: (at) => {
+      if (open === undefined) return
+      if (open.to - open.from >= shortestSegment) {
+        keepOpen()
+        cut = Math.max(cut, at - lead)
+      } else dropOpen()
+    },
+    soFar: () => {
+      const texts = all().map(({ result }) => {
+        const exit = result()
+        return exit !== undefined && Exit.isSuccess(exit) ? exit.value : undefined
+      })
+      const known = texts.filter((text) => text !== undefined)
+      return texts.length > 0 && known.length === texts.length ? joinTexts(known) : undefined
+    },
+    isPending: () => all().some(({ result }) => result() === undefined),
+    finish: (end, hasMore) => {
+      const hasRest = open === undefined || hasMore
+      if (hasRest) dropOpen()
+      else keepOpen()
+      const segments = hasRest && end > cut ? [...kept, begin(cut, end)] : kept
+      const early = new Set(segments.filter(({ result }) => result() !== undefined))
+      return Effect.forEach(segments, (segment) =>
+        Fiber.join(segment.fiber).pipe(
+          // It failed while the person still spoke: time has passed since.
+          Effect.catchIf(
+            (error) => early.has(segment) && isWorthAnother(error),
+            () => hear(segment.speech),
+          ),
+          Effect.map((text) => ({ text, seconds: text === "" ? 0 : segment.speech.seconds })),
+        ),
+      ).pipe(
+        Effect.map((heard) => ({
+          text: joinTexts(heard.map(({ text }) => text)),
+          seconds: heard.reduce((sum, { seconds }) => sum + seconds, 0),
+        })),
+      )
+    },
+    abandon: () => {
+      for (const { fiber } of all()) fiber.unsafeInterruptAsFork(FiberId.none)
+    },
+  }
+}
