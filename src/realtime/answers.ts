@@ -132,7 +132,8 @@ export const makeAnswers = ({ responding, items, config, facts }: AnswersOptions
     },
     interrupt: () => {
       const id = responding.current()
-      const hasOutput = id === undefined ? responding.stopPlaying() : responding.cancel(id, "turn_detected")
+      const hadOutput = id !== undefined && responding.cancel(id, "turn_detected")
+      const hasOutput = responding.stopPlaying() || hadOutput
       if (id !== undefined || hasOutput) answering = step(answering, { _tag: "ResponseCut", hasOutput })
     },
     breakSilence: (ms) => answer(Option.some(silenceNote(ms))),

@@ -78,6 +78,8 @@ export interface Responding {
   readonly cancel: (id: string, reason: "turn_detected" | "client_cancelled") => boolean
   /** Stops a reply whose response is done but that the client still plays. Returns whether there was one. */
   readonly stopPlaying: () => boolean
+  /** The client has played all that it was sent. */
+  readonly played: () => void
   /** How long the client will still play what it was sent, in ms. */
   readonly leftMs: () => number
   /** The id of the message that is being sent, and the playing time of its audio so far. */
@@ -254,7 +256,7 @@ export const makeResponding = (options: RespondingOptions): Responding => {
           for (const event of given.events) output(found, event)
           return false
         case "TurnEnded":
-          if (Exit.isSuccess(given.exit)) sendAudio(found, found.audio.end())
+          if (Exit.isSuccess(given.exit)) sendAudio(found, found.audio.flush())
           finish(found, endOf(found, given.exit))
           return true
       }
@@ -288,6 +290,7 @@ export const makeResponding = (options: RespondingOptions): Responding => {
       items.setHeard(messageId, { playedMs: playedMs(playback, now()) })
       return true
     },
+    played: () => void stopPlaying(),
     leftMs: () => (playing === undefined ? 0 : leftMs(playing.playback, now())),
     sending: () =>
       current === undefined
