@@ -1,5 +1,6 @@
 import * as BunContext from "@effect/platform-bun/BunContext"
 import { Layer } from "effect"
+import { ClientSecrets } from "./accounts/client-secrets.ts"
 import { Keys } from "./accounts/keys.ts"
 import { Users } from "./accounts/users.ts"
 import { Agents } from "./agent/agent.ts"
@@ -24,6 +25,7 @@ import { Uploads } from "./limits/uploads.ts"
 import * as Otlp from "./otlp.ts"
 import * as Providers from "./providers/layer.ts"
 import { Lessons } from "./providers/lessons.ts"
+import { RealtimeSockets } from "./realtime/sockets.ts"
 import * as Status from "./status.ts"
 import * as Telemetry from "./telemetry.ts"
 import * as TempFolder from "./temp-folder.ts"
@@ -34,10 +36,11 @@ const providers = Providers.layer.pipe(
   Layer.provideMerge(Layer.merge(Postgres.layer, Ffmpeg.layer)),
 )
 
-const account = Layer.provideMerge(AccountExport.layer, Keys.layer)
+const account = Layer.provideMerge(AccountExport.layer, Layer.merge(Keys.layer, ClientSecrets.layer))
 
 /** Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. */
 export const layer = Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.layer), CleanUp.layer).pipe(
+  Layer.provideMerge(RealtimeSockets.layer),
   Layer.provideMerge(Turns.layer),
   Layer.provideMerge(RunningTurns.layer),
   Layer.provideMerge(Status.layer),

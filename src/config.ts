@@ -36,6 +36,7 @@ const all = Config.all({
   ...variables.conversation,
   ...variables.audio,
   ...variables.concurrency,
+  ...variables.realtime,
   rateLimits: Config.all(variables.rateLimits),
   trustedProxies: variables.trustedProxies,
   registration,

@@ -23,6 +23,18 @@ const retries = Metric.counter("voice_agent.retries", {
   incremental: true,
 })
 
+const connections = Metric.counter("voice_agent.realtime.connections", {
+  description: "Realtime connections that ended, by reason",
+  incremental: true,
+})
+const openConnections = Metric.gauge("voice_agent.realtime.open", {
+  description: "Realtime connections that are open",
+})
+const connectionBytes = Metric.counter("voice_agent.realtime.bytes", {
+  description: "Bytes of Realtime events by direction",
+  incremental: true,
+}).pipe(Metric.tagged("unit", "By"))
+
 export const countRequest = (method: string, status: number) => {
   const withMethod = Metric.tagged(requests, "http.request.method", method)
   return Metric.increment(Metric.tagged(withMethod, "http.response.status_code", `${status}`))
@@ -32,6 +44,28 @@ export const countRequest = (method: string, status: number) => {
 export const countTurn = (outcome: string) => Metric.increment(Metric.tagged(turns, "outcome", outcome))
 
 export const countRetry = (stage: string) => Metric.increment(Metric.tagged(retries, "stage", stage))
+
+/** Counts a Realtime connection that ended, with the bytes that it received (in) and sent (out). */
+export const countConnection = ({
+  reason,
+  bytesIn,
+  bytesOut,
+}: {
+  readonly reason: string
+  readonly bytesIn: number
+  readonly bytesOut: number
+}) =>
+  Effect.all(
+    [
+      Metric.increment(Metric.tagged(connections, "reason", reason)),
+      Metric.incrementBy(Metric.tagged(connectionBytes, "direction", "in"), bytesIn),
+      Metric.incrementBy(Metric.tagged(connectionBytes, "direction", "out"), bytesOut),
+    ],
+    { discard: true },
+  )
+
+/** Records how many Realtime connections are open. */
+export const recordOpenConnections = (count: number) => Metric.set(openConnections, count)
 
 /** Records the timings of a completed turn, in ms. Each part is a series of its own. */
 export const recordTimings = (timings: Readonly<Record<string, number>>) =>

@@ -33,6 +33,7 @@ const stageFailed = {
 const invalidKey = {
   unknown: "Unknown API key. Register to get one, or ask the operator.",
   expired: "This API key has expired. Use another of your keys, or ask the operator for a new one.",
+  secret: "Unknown or expired client secret. Create another one with POST /v1/realtime/client_secrets.",
   revoked: "This API key was revoked. Use another of your keys, or ask the operator for a new one.",
 } as const
 
@@ -68,6 +69,12 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     problem(409, "LAST_API_KEY", "This is your last API key. Create another one first, or rotate this one."),
   TooManyApiKeys: ({ max }) =>
     problem(409, "TOO_MANY_API_KEYS", `You already have ${max} API keys. Revoke one first.`),
+  TooManyClientSecrets: ({ max }) =>
+    problem(
+      409,
+      "TOO_MANY_CLIENT_SECRETS",
+      `You have ${max} client secrets that have not expired. Let some expire, or create them with fewer seconds.`,
+    ),
   EmailTaken: () =>
     problem(
       409,
@@ -187,6 +194,31 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       "RATE_LIMIT_EXCEEDED",
       `You have ${most} turns in progress, the maximum per user. Wait until one ends, or cancel one.`,
       { retryAfter },
+    ),
+  TooManyConnections: ({ most }) =>
+    problem(
+      429,
+      "RATE_LIMIT_EXCEEDED",
+      `You have ${most} Realtime sessions open, the maximum per user. Close one.`,
+    ),
+  OriginNotAllowed: () =>
+    problem(
+      403,
+      "ORIGIN_NOT_ALLOWED",
+      "Pages of this origin may not connect. Ask the operator to add it to CORS_ORIGIN.",
+    ),
+  UpgradeRequired: () =>
+    problem(
+      426,
+      "UPGRADE_REQUIRED",
+      "This path is for WebSocket connections. Use a ws:// or wss:// URL, and let proxies pass the Upgrade header.",
+      { headers: { upgrade: "websocket", connection: "Upgrade" } },
+    ),
+  RealtimeUnsupported: () =>
+    problem(
+      400,
+      "REALTIME_UNSUPPORTED",
+      "This server has no WebRTC, no SIP and no beta protocol. Connect a WebSocket to GET /v1/realtime (OpenAI's GA protocol). For a browser, create a client secret with POST /v1/realtime/client_secrets.",
     ),
   RateLimited: (error) =>
     problem(429, "RATE_LIMIT_EXCEEDED", tooMany(error), {

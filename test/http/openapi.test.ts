@@ -46,7 +46,12 @@ describe("the document", () => {
   })
 
   test("requires a description of every route", () => {
-    const examples = makeExamples({ maxAudioBytes: 1, maxAudioSeconds: 1, maxTurnsPerUser: 1 })
+    const examples = makeExamples({
+      maxAudioBytes: 1,
+      maxAudioSeconds: 1,
+      maxRealtimeSessionsPerUser: 32,
+      maxTurnsPerUser: 1,
+    })
     const route = { method: "GET", path: "/api/v1/secret", hooks: {} }
     expect(() => makeDocument([route], examples)).toThrow("GET /api/v1/secret is not described")
   })

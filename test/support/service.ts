@@ -3,6 +3,8 @@ import * as Context from "effect/Context"
 import { layer } from "../../src/app.ts"
 import { HttpServer } from "../../src/http/server.ts"
 import { Admission } from "../../src/limits/admission.ts"
+import type { RealtimeSessions } from "../../src/realtime/session.ts"
+import { RealtimeSockets } from "../../src/realtime/sockets.ts"
 import { Turns } from "../../src/turn/turns.ts"
 import { makeDatabase, type TestDatabase } from "./database.ts"
 import { fastClock } from "./fast-clock.ts"
@@ -24,6 +26,8 @@ export interface Service {
   readonly call: (method: string, path: string, options?: CallOptions) => Promise<Response>
   /** The number of turns that wait for a slot. */
   readonly waiting: () => number
+  /** Open Realtime connections, and the users that have one. */
+  readonly connections: () => { readonly connections: number; readonly users: number }
   /** What the routes take turns by. */
   readonly turns: Turns["Type"]
   readonly stop: () => Promise<void>
@@ -47,6 +51,8 @@ export interface ServiceOptions {
   readonly env?: Record<string, string>
   /** How many times faster the service's clock runs. It affects pauses and time-outs, not the network. */
   readonly speed?: number
+  /** In place of the service's own sessions. */
+  readonly realtime?: Layer.Layer<RealtimeSessions>
   /** A database of the test, which the test has to drop. */
   readonly database?: TestDatabase
 }
@@ -54,6 +60,7 @@ export interface ServiceOptions {
 export const startService = async ({
   env = {},
   speed = 1,
+  realtime,
   database: given,
 }: ServiceOptions = {}): Promise<Service> => {
   const upstream = await startUpstream()
@@ -80,7 +87,8 @@ export const startService = async ({
   }
   const provider = ConfigProvider.fromMap(new Map(Object.entries(variables)))
   const scope = Effect.runSync(Scope.make())
-  const environment = Layer.merge(
+  const environment = Layer.mergeAll(
+    realtime ?? Layer.empty,
     Layer.setConfigProvider(provider),
     speed === 1 ? Layer.empty : Layer.setClock(fastClock(speed)),
   )
@@ -126,5 +134,7 @@ export const startService = async ({
   const turns = Context.get(built, Turns)
   const { size } = Context.get(built, Admission)
   const waiting = () => Effect.runSync(size).waiting
-  return { url, database, upstream, register, converse, call, waiting, turns, stop }
+  const sockets = Context.get(built, RealtimeSockets)
+  const connections = () => Effect.runSync(sockets.size)
+  return { url, database, upstream, register, converse, call, waiting, connections, turns, stop }
 }

@@ -117,10 +117,14 @@ const templateOf = (path: string) => path.slice(prefix.length).replace(/:(\w+)/g
 const named = Object.entries(components).map(([name, schema]) => [name, toJsonSchema(schema)] as const)
 const namesBySchema = new Map(named.map(([name, schema]) => [JSON.stringify(schema), name]))
 
+/** A route that only explains what to use instead, for clients of another protocol. */
+const isHidden = ({ hooks }: Route) =>
+  Predicate.hasProperty(hooks.detail, "hide") && hooks.detail.hide === true
+
 /** The API's routes with their descriptions, in the order of the descriptions. Throws for a route without one. */
 const describedRoutes = (routes: ReadonlyArray<Route>) =>
   routes
-    .filter(({ path }) => path.startsWith(prefix))
+    .filter((route) => route.path.startsWith(prefix) && !isHidden(route))
     .map((route) => {
       const operation = operationOf(route)
       if (operation === undefined) throw new Error(`${route.method} ${route.path} is not described`)
