@@ -14,6 +14,10 @@ export interface Pcm16k {
 
 export const pcm16k = (bytes: Uint8Array): Pcm16k => ({ bytes, seconds: bytes.length / bytesPerSecond })
 
+/** 16-bit little-endian bytes as samples, copied: a view needs an even address. Half a sample at the end is left out. */
+export const toSamples = (bytes: Uint8Array): Int16Array =>
+  new Int16Array(Uint8Array.from(bytes.subarray(0, bytes.length - (bytes.length % 2))).buffer)
+
 /** OpenAI refuses anything shorter, after the upload. Nobody says a word in less. */
 const minSeconds = 0.1
 

@@ -1,0 +1,171 @@
+import { SchemaAST as AST, Either, Option, ParseResult, type Schema } from "effect"
+import { invalidRequest, type ProtocolError, unlisted } from "./errors.ts"
+
+type Path = ReadonlyArray<PropertyKey>
+type Leaf = Exclude<ParseResult.ParseIssue, ParseResult.Pointer | ParseResult.Composite>
+interface Found {
+  readonly path: Path
+  readonly leaf: Leaf
+}
+
+/** `["session", "tools", 0]` as `session.tools[0]`. */
+const dotted = (path: Path): string =>
+  path
+    .map((part, at) =>
+      typeof part === "number" ? `[${part}]` : at === 0 ? String(part) : `.${String(part)}`,
+    )
+    .join("")
+
+const leavesOf = (issue: ParseResult.ParseIssue, path: Path): ReadonlyArray<Found> => {
+  switch (issue._tag) {
+    case "Pointer":
+      return leavesOf(issue.issue, [...path, ...[issue.path].flat()])
+    case "Composite":
+      return [issue.issues].flat().flatMap((each) => leavesOf(each, path))
+    case "Refinement":
+      return issue.kind === "From" ? leavesOf(issue.issue, path) : [{ path, leaf: issue }]
+    case "Transformation":
+      return leavesOf(issue.issue, path)
+    default:
+      return [{ path, leaf: issue }]
+  }
+}
+
+/** The values that a literal or a union of literals allows. */
+const literalsOf = (ast: AST.AST): ReadonlyArray<AST.LiteralValue> =>
+  AST.isLiteral(ast) ? [ast.literal] : AST.isUnion(ast) ? ast.types.flatMap(literalsOf) : []
+
+const kindOf = (value: unknown): string => {
+  if (value === null) return "null"
+  if (Array.isArray(value)) return "array"
+  return typeof value === "number" && Number.isInteger(value) ? "integer" : typeof value
+}
+
+const kindsOfAst = (ast: AST.AST): ReadonlyArray<string> => {
+  switch (ast._tag) {
+    case "StringKeyword":
+      return ["string"]
+    case "NumberKeyword":
+      return ["number"]
+    case "BooleanKeyword":
+      return ["boolean"]
+    case "Literal":
+      return [kindOf(ast.literal)]
+    case "TupleType":
+      return ["array"]
+    case "TypeLiteral":
+      return ["object"]
+    case "Refinement":
+    case "Transformation":
+      return jsonSchemaOf(ast).type === "integer" ? ["integer"] : kindsOfAst(ast.from)
+    case "Union":
+      return ast.types.flatMap(kindsOfAst)
+    default:
+      return ["object"]
+  }
+}
+
+const jsonSchemaOf = (ast: AST.AST): Readonly<Record<string, unknown>> =>
+  Option.getOrElse(
+    Option.map(
+      AST.getJSONSchemaAnnotation(ast),
+      (found): Readonly<Record<string, unknown>> => ({ ...found }),
+    ),
+    () => ({}),
+  )
+
+/** A value in a message, not longer than a line. */
+const shown = (value: unknown): string => {
+  const text = typeof value === "string" ? value : JSON.stringify(value)
+  return text.length > 100 ? `${text.slice(0, 100)}...` : text
+}
+
+const wrongType = (param: string, expected: ReadonlyArray<string>, actual: unknown) =>
+  invalidRequest(
+    "invalid_type",
+    `Invalid type for '${param}': expected ${[...new Set(expected)].join(" or ")}, got ${kindOf(actual)}`,
+    param,
+  )
+
+/** The value has the right type, but is out of range, too long or of another form. */
+const wrongValue = (param: string, ast: AST.AST, actual: unknown): ProtocolError => {
+  const rule = jsonSchemaOf(ast)
+  if (typeof actual === "number") {
+    if (rule.type === "integer" && !Number.isInteger(actual)) return wrongType(param, ["integer"], actual)
+    const kind = rule.type === "integer" ? "integer" : "decimal"
+    const low = Number(rule.minimum ?? Number.NEGATIVE_INFINITY)
+    const isLow = actual < low
+    const bound = isLow ? low : Number(rule.maximum)
+    return invalidRequest(
+      `${kind}_${isLow ? "below_min" : "above_max"}_value`,
+      `Invalid '${param}': ${kind} ${isLow ? "below minimum" : "above maximum"} value. Expected a value ${isLow ? ">=" : "<="} ${bound}, but got ${actual} instead.`,
+      param,
+    )
+  }
+  if (typeof actual === "string" && actual.length > Number(rule.maxLength)) {
+    return invalidRequest(
+      "string_above_max_length",
+      `Invalid '${param}': string too long. Expected a string with maximum length ${rule.maxLength}, but got a string with length ${actual.length} instead.`,
+      param,
+    )
+  }
+  if (Array.isArray(actual) && actual.length > Number(rule.maxItems)) {
+    return invalidRequest(
+      "array_above_max_length",
+      `Invalid '${param}': array too long. Expected an array with maximum length ${rule.maxItems}, but got an array with length ${actual.length} instead.`,
+      param,
+    )
+  }
+  const expected = Option.getOrElse(AST.getDescriptionAnnotation(ast), () => "another value")
+  return invalidRequest(
+    "invalid_value",
+    `Invalid value for '${param}': ${shown(actual)}. Expected ${expected}.`,
+    param,
+  )
+}
+
+/**
+ * The leaves of the union member that the client meant: those at the deepest path, since the other members already fail
+ * at their discriminator, which is a literal.
+ */
+const meant = (leaves: ReadonlyArray<Found>): ReadonlyArray<Found> => {
+  const deepest = Math.max(...leaves.map(({ path }) => path.length))
+  const deep = leaves.filter(({ path }) => path.length === deepest)
+  const others = deep.filter(({ leaf }) => leaf._tag !== "Type" || literalsOf(leaf.ast).length === 0)
+  const isMoreThanType = others.some(({ leaf }) => leaf._tag !== "Type")
+  return isMoreThanType ? others.filter(({ leaf }) => leaf._tag !== "Type") : deep
+}
+
+const toProtocolError = (issue: ParseResult.ParseIssue, prefix: Path): ProtocolError => {
+  const leaves = meant(leavesOf(issue, prefix))
+  const [first] = leaves
+  if (first === undefined) return invalidRequest("invalid_value", "Invalid value.")
+  const param = dotted(first.path)
+  const { leaf } = first
+  switch (leaf._tag) {
+    case "Missing":
+      return invalidRequest("missing_required_parameter", `Missing required parameter: '${param}'.`, param)
+    case "Unexpected":
+      return invalidRequest("unknown_parameter", `Unknown parameter: '${param}'.`, param)
+    case "Refinement":
+      return wrongValue(param, leaf.ast, leaf.actual)
+    default: {
+      const asts = leaves.flatMap((each) => (each.leaf._tag === "Type" ? [each.leaf.ast] : []))
+      const literals = asts.flatMap(literalsOf).filter((each) => each !== null)
+      const isListed = literals.some((each) => typeof each === typeof leaf.actual)
+      return isListed
+        ? unlisted(param, shown(leaf.actual), [...new Set(literals)])
+        : wrongType(param, asts.flatMap(kindsOfAst), leaf.actual)
+    }
+  }
+}
+
+/**
+ * A decoder whose errors name the field at fault by its dotted path, below `prefix`. A field that the schema does not
+ * have is refused.
+ */
+export const makeDecoder = <A, I>(schema: Schema.Schema<A, I>) => {
+  const decode = ParseResult.decodeUnknownEither(schema, { onExcessProperty: "error" })
+  return (value: unknown, ...prefix: Path): Either.Either<A, ProtocolError> =>
+    Either.mapLeft(decode(value), (error) => toProtocolError(error, prefix))
+}

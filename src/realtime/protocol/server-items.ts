@@ -1,0 +1,31 @@
+/** `completed`, or `incomplete` where it was cut off. Stock clients drop an item with another status. */
+export type ItemStatus = "completed" | "incomplete" | "in_progress"
+
+interface Common {
+  readonly id: string
+  readonly object: "realtime.item"
+  readonly status: ItemStatus
+}
+
+export type MessagePart =
+  | { readonly type: "input_text"; readonly text: string }
+  /** `transcript` is always there: a stock client throws where it is absent. Null until the speech is transcribed. */
+  | { readonly type: "input_audio"; readonly transcript: string | null }
+  | { readonly type: "output_text"; readonly text: string }
+  | { readonly type: "output_audio"; readonly transcript: string }
+
+/** An item as clients see it, without its audio. */
+export type Item =
+  | (Common & {
+      readonly type: "message"
+      readonly role: "system" | "user" | "assistant"
+      readonly content: ReadonlyArray<MessagePart>
+    })
+  | (Common & {
+      readonly type: "function_call"
+      readonly call_id: string
+      readonly name: string
+      /** JSON. Never empty once the call is complete: a stock client throws at "". */
+      readonly arguments: string
+    })
+  | (Common & { readonly type: "function_call_output"; readonly call_id: string; readonly output: string })
