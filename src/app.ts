@@ -12,6 +12,7 @@ import { History } from "./conversation/history.ts"
 import { KeyedTurns } from "./conversation/keyed-turns.ts"
 import { Ledger } from "./conversation/ledger.ts"
 import { RunningTurns } from "./conversation/running-turns.ts"
+import { SessionItems } from "./conversation/session-items.ts"
 import { Sessions } from "./conversation/sessions.ts"
 import * as Postgres from "./db/postgres.ts"
 import { Ffmpeg } from "./ffmpeg/ffmpeg.ts"
@@ -25,11 +26,13 @@ import { Uploads } from "./limits/uploads.ts"
 import * as Otlp from "./otlp.ts"
 import * as Providers from "./providers/layer.ts"
 import { Lessons } from "./providers/lessons.ts"
+import { RealtimeSessions } from "./realtime/session.ts"
 import { RealtimeSockets } from "./realtime/sockets.ts"
 import * as Status from "./status.ts"
 import * as Telemetry from "./telemetry.ts"
 import * as TempFolder from "./temp-folder.ts"
 import { Turns } from "./turn/turns.ts"
+import { VoiceActivity } from "./vad/voice-activity.ts"
 
 const providers = Providers.layer.pipe(
   Layer.provide(Lessons.layer),
@@ -40,8 +43,8 @@ const account = Layer.provideMerge(AccountExport.layer, Layer.merge(Keys.layer, 
 
 /** Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. */
 export const layer = Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.layer), CleanUp.layer).pipe(
-  Layer.provideMerge(RealtimeSockets.layer),
-  Layer.provideMerge(Turns.layer),
+  Layer.provideMerge(Layer.mergeAll(RealtimeSessions.layer, RealtimeSockets.layer)),
+  Layer.provideMerge(Layer.mergeAll(Turns.layer, SessionItems.layer, VoiceActivity.layer)),
   Layer.provideMerge(RunningTurns.layer),
   Layer.provideMerge(Status.layer),
   Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer)),

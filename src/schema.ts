@@ -69,3 +69,5 @@ export const Usage = Schema.Struct({
   charactersSpoken: count("Characters sent to speech synthesis.", 22),
 }).annotations({ description: "What a turn consumed." })
 export type Usage = typeof Usage.Type
+
+export const noUsage: Usage = { audioSeconds: 0, inputTokens: 0, outputTokens: 0, charactersSpoken: 0 }

@@ -1,5 +1,5 @@
-import { Array as Arr } from "effect"
-import type { Item } from "../conversation/item.ts"
+import { Array as Arr, Option } from "effect"
+import type { NewItem } from "../conversation/item.ts"
 import type { Prompt, PromptMessage } from "../providers/language-model.ts"
 import { estimateTokens } from "../providers/tokens.ts"
 import { withoutMarkup } from "../text/machine-markup.ts"
@@ -9,7 +9,7 @@ import type { Agent } from "./agent.ts"
  * The messages of a turn for the model. Replies that an earlier version saved may contain thinking, which the model must
  * not see again. Empty messages are left out, because models refuse them.
  */
-const messagesOf = (items: ReadonlyArray<Item>): ReadonlyArray<PromptMessage> =>
+const messagesOf = (items: ReadonlyArray<NewItem>): ReadonlyArray<PromptMessage> =>
   items.flatMap(({ payload }) => {
     if (payload.type !== "message" || payload.role === "system") return []
     const { role, text } = payload
@@ -17,17 +17,18 @@ const messagesOf = (items: ReadonlyArray<Item>): ReadonlyArray<PromptMessage> =>
     return content.trim() === "" ? [] : [{ role, content: content.toWellFormed() }]
   })
 
-const isUsers = ({ payload }: Item) => payload.type === "message" && payload.role === "user"
+const isUsers = ({ payload }: NewItem) => payload.type === "message" && payload.role === "user"
 
 /**
- * The newest whole turns that fit the estimated tokens, oldest first. A turn that was cut off by the start of the history
- * (it does not begin with the user's message) is dropped.
+ * The newest messages that fit the estimated tokens, oldest first, from a user's message on. What comes before the first
+ * user's message is dropped: the start of the history may have cut it off from what it answers.
  */
-export const fitHistory = (history: ReadonlyArray<Item>, maxTokens: number): ReadonlyArray<PromptMessage> => {
-  const turns = Object.values(Object.groupBy(history, ({ turnId }) => turnId))
-    .map((turn) => turn ?? [])
-    .filter(([first]) => first !== undefined && isUsers(first))
-    .map(messagesOf)
+export const fitHistory = (
+  history: ReadonlyArray<NewItem>,
+  maxTokens: number,
+): ReadonlyArray<PromptMessage> => {
+  const starts = history.flatMap((item, at) => (isUsers(item) ? [at] : []))
+  const turns = starts.map((start, at) => messagesOf(history.slice(start, starts[at + 1])))
   let left = maxTokens
   const tooOld = turns.findLastIndex((turn) => {
     left -= turn.reduce((sum, { content }) => sum + estimateTokens(content), 0)
@@ -43,12 +44,22 @@ export const alternating = (messages: ReadonlyArray<PromptMessage>): ReadonlyArr
   return runs.map((run) => ({ role: run[0].role, content: run.map(({ content }) => content).join("\n") }))
 }
 
-/** The prompt for the user's `transcript`, with the history that fits. */
-export const makePrompt = (agent: Agent, history: ReadonlyArray<Item>, transcript: string): Prompt => ({
+/**
+ * The prompt for what the user said last, with the history that fits. `said` is None where the agent answers the
+ * conversation as it stands.
+ */
+export const makePrompt = (
+  agent: Agent,
+  history: ReadonlyArray<NewItem>,
+  said: Option.Option<string>,
+): Prompt => ({
   instructions: agent.instructions,
   messages: alternating([
     ...fitHistory(history, agent.history.maxTokens),
-    { role: "user", content: transcript },
+    ...Option.match(said, {
+      onNone: () => [],
+      onSome: (content) => [{ role: "user" as const, content }],
+    }),
   ]),
 })
 

@@ -74,7 +74,7 @@ export class History extends Context.Tag("voice-agent/History")<
         const items = findAll(
           Item,
           sql`select id, turn_id, payload || jsonb_build_object('type', type) as payload, interrupted, heard_ms,
-              audio_key, created_at
+              audio_key, client_id, created_at
             from items where session_id = ${sessionId} order by sequence desc limit ${limit}`,
         )
         return Effect.map(query(items), (found) => found.toReversed())

@@ -31,23 +31,26 @@ export const NewItem = Schema.Struct({
   heardMs: Schema.NullOr(Schema.NonNegativeInt),
   /** The key of a recording that is stored elsewhere. */
   audioKey: Schema.NullOr(Schema.String),
+  /** The id by which a client of the Realtime API calls the item; null for one that has only `id`. */
+  clientId: Schema.NullOr(Schema.String),
 })
 export type NewItem = typeof NewItem.Type
 
-/** One entry of a conversation. Items are ordered by the time at which they were saved. */
+/** One entry of a conversation. Items are in the order in which they were saved, except for inserted ones. */
 export const Item = Schema.Struct({ ...NewItem.fields, turnId: TurnId, createdAt: Time })
 export type Item = typeof Item.Type
 
 /** A new item with a new id: complete and without audio unless `details` says otherwise. */
 export const newItem = (
   payload: ItemPayload,
-  details: Partial<Pick<NewItem, "interrupted" | "heardMs" | "audioKey">> = {},
+  details: Partial<Pick<NewItem, "interrupted" | "heardMs" | "audioKey" | "clientId">> = {},
 ): NewItem => ({
   id: newId(ItemId),
   payload,
   interrupted: false,
   heardMs: null,
   audioKey: null,
+  clientId: null,
   ...details,
 })
 

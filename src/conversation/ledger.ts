@@ -2,13 +2,13 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
-import type { DatabaseError } from "../db/errors.ts"
+import { ConstraintViolated, type DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
 import { type ItemId, type SessionId, type Timings, TurnId, type Usage, type UserId } from "../schema.ts"
-import { toStorable } from "./item.ts"
 import { ended, keyFreed, makeExpiry } from "./ledger-expiry.ts"
-import { ItemNotFound, SessionNotFound } from "./model.ts"
+import { type HeardPart, type ItemPlace, makeItemWrites } from "./ledger-items.ts"
+import { type ItemNotFound, SessionNotFound } from "./model.ts"
 import {
   type EndedTurn,
   EndingTurn,
@@ -28,6 +28,10 @@ const Running = Schema.Struct({ isRunning: Schema.Boolean })
 const Refused = Schema.Struct({ state: TurnState, isCancelled: Schema.Boolean })
 const Ended = Schema.Struct({ state: TurnState })
 
+/** The key's name is from before migration 5, for version 0.1.0, which compares it too. */
+const isSessionGone = (error: unknown): boolean =>
+  error instanceof ConstraintViolated && error.constraint === "messages_session_id_fkey"
+
 /** The record of every turn in every process of the service. Nothing else writes to the table `turns`. */
 export class Ledger extends Context.Tag("voice-agent/Ledger")<
   Ledger,
@@ -45,13 +49,18 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
     /** Renews the leases of running turns; returns those that have to end. */
     readonly renew: (ids: ReadonlyArray<TurnId>) => Effect.Effect<ReadonlyArray<EndingTurn>, DatabaseError>
     /**
-     * Saves the items, the session if it is new, and the turn's end in one transaction. Fails if the session was
+     * Saves the items, the session if it is new, and the turn's end in one transaction: at the end of the conversation. Fails if the session was
      * deleted, if the turn is lost, and if a completed turn was cancelled before. May be repeated: returns how the turn
      * ended, which is the end of an earlier try if that was saved.
      */
     readonly save: (
       turn: EndedTurn,
     ) => Effect.Effect<TurnEnd, SessionNotFound | TurnCancelled | TurnLost | DatabaseError>
+    /** `save` for items that belong elsewhere in the conversation. Fails if the item that they follow does not exist. */
+    readonly saveAt: (
+      place: ItemPlace,
+      turn: EndedTurn,
+    ) => Effect.Effect<TurnEnd, SessionNotFound | ItemNotFound | TurnCancelled | TurnLost | DatabaseError>
     /**
      * Ends a turn whose client heard nothing, and frees its Idempotency-Key. A turn without usage is deleted. Returns how
      * the turn ended, which is the end of an earlier save if there was one.
@@ -61,14 +70,17 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
       readonly timings: Partial<Timings>
       readonly usage: Usage
     }) => Effect.Effect<TurnEnd, DatabaseError>
-    /**
-     * Shortens a saved assistant message to the part that the client heard: `text`, which took `ms` milliseconds of audio.
-     * The message becomes interrupted.
-     */
+    /** Sets a saved assistant message to the part that the client heard. */
     readonly truncate: (
       userId: UserId,
       itemId: ItemId,
-      heard: { readonly text: string; readonly ms: number },
+      heard: HeardPart,
+    ) => Effect.Effect<void, ItemNotFound | DatabaseError>
+    /** Removes an item of any type from its conversation. Its turn keeps what it has of it. */
+    readonly removeItem: (
+      userId: UserId,
+      sessionId: SessionId,
+      itemId: ItemId,
     ) => Effect.Effect<void, ItemNotFound | DatabaseError>
     /** Requests the end of a turn. After this a running turn cannot be saved as completed. */
     readonly requestCancel: (
@@ -93,6 +105,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const pg = yield* PgClient.PgClient
+      const items = makeItemWrites(sql, pg)
       const nextLease = sql`now() + make_interval(secs => ${Duration.toSeconds(lease)})`
 
       const open = Effect.fn("Ledger.open")((turn: NewTurn) => {
@@ -103,8 +116,9 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         // With the lock, positions become visible in their order: no turn is visible before those ahead of it.
         const inserted = findFirst(
           Position,
-          sql`insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until)
-            select ${turn.id}::uuid, ${turn.userId}::uuid, ${turn.session.id}::uuid, ${key}, ${contentHash}, ${nextLease}
+          sql`insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until, is_aside)
+            select ${turn.id}::uuid, ${turn.userId}::uuid, ${turn.session.id}::uuid, ${key}, ${contentHash}, ${nextLease},
+              ${turn.isAside}::boolean
             from (select pg_advisory_xact_lock(hashtextextended(${turn.session.id}::text, 0))) as in_order
             on conflict do nothing
             returning sequence`,
@@ -123,6 +137,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
           Turn,
           sql`select id from turns
             where session_id = ${sessionId} and sequence < ${position} and state = 'running' and lease_until > now()
+              and not is_aside
             order by sequence desc limit 1`,
         )
         return Effect.map(
@@ -161,20 +176,12 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         return state === "running" || state === "failed" ? yield* new TurnLost() : state
       })
 
-      const save = Effect.fn("Ledger.save")((turn: EndedTurn) => {
+      const saveWith = <E>(turn: EndedTurn, addItems: Effect.Effect<void, E | SqlError>) => {
         const { id, userId, session, state, transcript, response } = turn
+        const isSessionAdded = session.isNew && turn.items.length > 0
         const isCompleted = state === "completed"
         const speech = Option.getOrNull(turn.speech)
         const sessionAdded = sql`insert into sessions ${sql.insert({ id: session.id, userId })} on conflict (id) do nothing`
-        const itemsAdded = sql`insert into items ${sql.insert(
-          turn.items.map(({ payload: { type, ...payload }, ...item }) => ({
-            ...item,
-            sessionId: session.id,
-            turnId: id,
-            type,
-            payload: pg.json(toStorable(payload)),
-          })),
-        )}`
         // A turn that was taken for dead may have lost its key; then no retry can ask for its speech.
         const closed = sql`update turns set ${sql.update({
           ...ended,
@@ -194,22 +201,26 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         const userLocked = sql`select 1 from users where id = ${userId} for key share`
         const sessionLocked = sql`select 1 from sessions where id = ${session.id} for key share`
         const all = Effect.gen(function* () {
-          if (session.isNew) yield* userLocked
+          if (isSessionAdded) yield* userLocked
           yield* sessionLocked
           if ((yield* closed).length === 0) return yield* earlierEnd(id)
-          if (session.isNew) yield* sessionAdded
-          yield* itemsAdded
+          if (isSessionAdded) yield* sessionAdded
+          if (turn.items.length > 0) yield* addItems
           return state
         })
-        return transaction(sql, all, { isRepeatable: true }).pipe(
-          // The key's name from before migration 5, for version 0.1.0, which compares it too.
-          Effect.mapError((error) =>
-            error._tag === "ConstraintViolated" && error.constraint === "messages_session_id_fkey"
-              ? new SessionNotFound()
-              : error,
-          ),
+        return Effect.catchIf(
+          transaction(sql, all, { isRepeatable: true }),
+          isSessionGone,
+          () => new SessionNotFound(),
         )
-      })
+      }
+
+      const save = Effect.fn("Ledger.save")((turn: EndedTurn) =>
+        saveWith(turn, items.append(turn.session.id, turn.id, turn.items)),
+      )
+      const saveAt = Effect.fn("Ledger.saveAt")((place: ItemPlace, turn: EndedTurn) =>
+        saveWith(turn, items.add(turn.session.id, turn.id, turn.items, place)),
+      )
 
       const fail: Ledger["Type"]["fail"] = Effect.fn("Ledger.fail")(function* ({ id, timings, usage }) {
         const failed = {
@@ -233,19 +244,6 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         return state === "running" ? "failed" : state
       })
 
-      const truncate: Ledger["Type"]["truncate"] = Effect.fn("Ledger.truncate")(
-        function* (userId, itemId, heard) {
-          const shortened = sql`update items
-          set payload = payload || ${pg.json(toStorable({ text: heard.text }))}::jsonb,
-            interrupted = true, heard_ms = ${heard.ms}
-          from sessions
-          where items.id = ${itemId} and sessions.id = session_id and user_id = ${userId}
-            and type = 'message' and payload ->> 'role' = 'assistant'
-          returning 1`
-          if ((yield* query(shortened)).length === 0) return yield* new ItemNotFound()
-        },
-      )
-
       const requestCancel = Effect.fn("Ledger.requestCancel")(function* (userId: UserId, id: TurnId) {
         const turn = yield* query(
           findFirst(
@@ -268,8 +266,10 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         ahead,
         renew,
         save,
+        saveAt,
         fail,
-        truncate,
+        truncate: items.truncate,
+        removeItem: items.removeItem,
         requestCancel,
         isRunning,
         ...makeExpiry(sql),

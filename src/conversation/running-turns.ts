@@ -55,6 +55,8 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
      * Idempotency-Key this runs in the background. With a key, waits for the end of another turn that has the same.
      */
     readonly claim: (turn: NewTurn) => Effect.Effect<Claim, IdempotencyKeyReused | DatabaseError, Scope.Scope>
+    /** `claim` for a turn without an Idempotency-Key. */
+    readonly enter: (turn: NewTurn) => Effect.Effect<QueueTicket, never, Scope.Scope>
     /** The completed turn of an earlier request with the same key and content. */
     readonly answered: (
       userId: UserId,
@@ -139,7 +141,9 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
 
       const openInBackground = Effect.fnUntraced(function* (turn: NewTurn) {
         const opening = yield* Effect.forkScoped(Effect.flatMap(open(turn), Effect.orDie))
-        const ready = Effect.flatMap(Fiber.join(opening), (position) => waitFor(turn.session.id, position))
+        const ready = Effect.flatMap(Fiber.join(opening), (position) =>
+          turn.isAside ? Effect.void : waitFor(turn.session.id, position),
+        )
         return { ready, issued: Fiber.await(opening), leave: leave(turn.id) } satisfies QueueTicket
       })
 
@@ -194,7 +198,7 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
           )
       })
 
-      return { register, answered, claim, cancel }
+      return { register, answered, claim, enter: openInBackground, cancel }
     }),
   )
 }

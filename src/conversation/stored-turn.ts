@@ -1,4 +1,4 @@
-import { type Array as Arr, type Option, Schema } from "effect"
+import { type Option, Schema } from "effect"
 import { SessionId, SpeechFormat, Timings, TurnId, Usage, type UserId } from "../schema.ts"
 import type { NewItem } from "./item.ts"
 
@@ -21,6 +21,8 @@ export interface NewTurn {
   readonly userId: UserId
   readonly session: TurnSession
   readonly idempotency: Option.Option<Idempotency>
+  /** True for a turn that adds nothing to the conversation: later turns of the session do not wait for it. */
+  readonly isAside: boolean
 }
 
 export const TurnState = Schema.Literal("running", "completed", "interrupted", "cancelled", "failed")
@@ -34,8 +36,8 @@ export interface EndedTurn {
   readonly userId: UserId
   readonly session: TurnSession
   readonly state: Exclude<TurnEnd, "failed">
-  /** What the turn adds to the conversation, in order. */
-  readonly items: Arr.NonEmptyReadonlyArray<NewItem>
+  /** What the turn adds to the conversation, in order. A session is created with its first items only. */
+  readonly items: ReadonlyArray<NewItem>
   readonly transcript: string
   /** The whole reply of the model, also if the client heard only a part. */
   readonly response: string

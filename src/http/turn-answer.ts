@@ -4,7 +4,7 @@ import type { SlotOptions } from "../limits/admission.ts"
 import { newId, TurnId, type UserId } from "../schema.ts"
 import type { OutputOptions } from "../turn/events.ts"
 import type { Input } from "../turn/input.ts"
-import type { SessionTarget } from "../turn/request.ts"
+import { type SessionTarget, usualTurn } from "../turn/request.ts"
 import { Turns } from "../turn/turns.ts"
 import { negotiate } from "./accept.ts"
 import { type AppError, ValidationFailed } from "./errors.ts"
@@ -66,6 +66,7 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
         output: isSpoken ? output : unspoken(output),
         idempotencyKey: key,
         uploadMs: performance.now() - requestInfo(request).startedAt,
+        ...usualTurn,
       })
       return yield* render(turn)
     })

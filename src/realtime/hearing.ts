@@ -15,7 +15,7 @@ import type { HeardText, HearError } from "./utterance.ts"
 /** The end of a transcription. */
 export interface Transcribed {
   readonly _tag: "Transcribed"
-  readonly id: ItemId
+  readonly id: string
   readonly exit: Exit.Exit<HeardText, HearError | RateLimited>
   /** The speech has cut a reply. */
   readonly isInterruption: boolean
@@ -40,8 +40,8 @@ export interface HearingOptions {
   readonly now: () => number
   readonly fork: (effect: Effect.Effect<void>) => unknown
   readonly report: (report: Transcribed) => void
-  /** Counts a transcription that no response of our own follows. */
-  readonly count: Effect.Effect<unknown, RateLimited>
+  /** Counts a transcription that no response of our own follows: it costs as much. */
+  readonly count: (as: "turns" | "requests") => Effect.Effect<unknown, RateLimited>
 }
 
 /** What the user says on one connection. Plain functions, called by the session alone, one after the other. */
@@ -55,7 +55,7 @@ export interface Hearing {
   readonly take: (heard: Heard) => void
   readonly takeTranscript: (transcribed: Transcribed) => void
   /** Transcribes the speech of the item `id`, which a response of our own does not follow. */
-  readonly transcribe: (id: ItemId, transcript: Effect.Effect<HeardText, HearError>) => void
+  readonly transcribe: (id: string, transcript: Effect.Effect<HeardText, HearError>) => void
   /** The user has said nothing for `ms`: adds an item for that, which is never stored. */
   readonly timeOut: (ms: number) => void
 }
@@ -79,8 +79,12 @@ export const makeHearing = (options: HearingOptions): Hearing => {
   const isTranscription = () => config().type === "transcription"
   const hasTranscripts = () => config().audio.input.transcription !== null
 
+  /** A response counts as a turn, so the speech before it does not. */
+  const counted = (transcript: Effect.Effect<HeardText, HearError>) =>
+    Effect.zipRight(count(isTranscription() ? "turns" : "requests"), transcript)
+
   const run = (
-    id: ItemId,
+    id: string,
     transcript: Effect.Effect<HeardText, HearError | RateLimited>,
     isInterruption: boolean,
   ) => {
@@ -106,8 +110,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
     const createsResponse = !byClient && !isTranscription() && detection()?.create_response === true
     items.addSpeech(id)
     answers.note({ _tag: "Committed", createsResponse })
-    const counted = Effect.zipRight(count, event.transcript)
-    run(id, createsResponse ? event.transcript : counted, isInterruption)
+    run(id, createsResponse ? event.transcript : counted(event.transcript), isInterruption)
   }
 
   const onSpeechStarted = (startMs: number) => {
@@ -121,7 +124,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
     answers.note({ _tag: "SpeechStarted" })
   }
 
-  const onFailed = (id: ItemId, error: ReturnType<typeof failureOf>) => {
+  const onFailed = (id: string, error: ReturnType<typeof failureOf>) => {
     if (hasTranscripts()) {
       send({
         type: "conversation.item.input_audio_transcription.failed",
@@ -204,7 +207,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
     },
     transcribe: (id, transcript) => {
       answers.note({ _tag: "Committed", createsResponse: false })
-      run(id, Effect.zipRight(count, transcript), false)
+      run(id, counted(transcript), false)
     },
     timeOut: (silenceMs) => {
       const id = newId(ItemId)

@@ -1,7 +1,5 @@
 import { type Effect, Either } from "effect"
 import { type Pcm16k, pcm16k } from "../audio/pcm.ts"
-import type { RateLimited } from "../limits/rate-limits.ts"
-import { ItemId } from "../schema.ts"
 import type { Answers } from "./answers.ts"
 import type { Hearing } from "./hearing.ts"
 import { makeInputAudio } from "./input-audio.ts"

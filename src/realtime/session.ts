@@ -1,17 +1,26 @@
-import { Context, Deferred, Effect, Either, FiberSet, Layer, Mailbox, Option, type Scope } from "effect"
+import { Cause, Context, Deferred, Duration, Effect, Either, FiberSet, Layer, Mailbox, Option, type Scope } from "effect"
 import type { SignedIn } from "../accounts/model.ts"
-import { Agents } from "../agent/agent.ts"
+import { type Agent, Agents } from "../agent/agent.ts"
 import { Settings } from "../config.ts"
 import { SessionItems } from "../conversation/session-items.ts"
 import { Sessions } from "../conversation/sessions.ts"
 import { Admission } from "../limits/admission.ts"
 import { RateLimits } from "../limits/rate-limits.ts"
 import { Transcriber } from "../providers/transcriber.ts"
-import { newId, SessionId } from "../schema.ts"
+import { newId, SessionId, TurnId } from "../schema.ts"
 import type { TurnError } from "../turn/errors.ts"
 import { Turns } from "../turn/turns.ts"
 import { VoiceActivity } from "../vad/voice-activity.ts"
+import { type Actor, makeActor, type Message } from "./actor.ts"
+import { defaultInterruption } from "./interruption.ts"
+import { restoredItem } from "./item-shapes.ts"
+import { makeListener } from "./listening.ts"
 import type { Wire } from "./outbox.ts"
+import { type AgentFacts, defaultConfig, type SessionConfig } from "./protocol/session-config.ts"
+import { readSessionPatch } from "./protocol/session-patch.ts"
+import { updateConfig } from "./protocol/update-config.ts"
+import { makeSettings } from "./settings.ts"
+import { makeWrites } from "./writes.ts"
 
 /** What a handshake asks for. */
 export interface RealtimeRequest {
@@ -29,7 +38,7 @@ export interface RealtimeRequest {
 export interface RealtimeSession {
   /** Takes one event of the client, as JSON text. Never throws. */
   readonly receive: (message: string) => void
-  /** For a shutdown: resolves when the running responses have ended. There are no further ones. */
+  /** For a shutdown: resolves when the running responses have ended. No other ones begin. */
   readonly drain: Effect.Effect<void>
 }
 
@@ -42,14 +51,165 @@ const factsOf = ({ instructions, hearing, thinking, speaking }: Agent): AgentFac
   voice: speaking.voice,
   transcriptionModel: hearing.model,
   ...Option.match(hearing.language, { onNone: () => ({}), onSome: (language) => ({ language }) }),
-  ...Option.match(thinking.maxTokens, { onNone: () => ({}), onSome: (maxOutputTokens) => ({ maxOutputTokens }) }),
+  ...Option.match(thinking.maxTokens, {
+    onNone: () => ({}),
+    onSome: (maxOutputTokens) => ({ maxOutputTokens }),
+  }),
 })
 
-type Message =
-  | { readonly _tag: "Client"; readonly text: string }
-  | Heard
-  | Transcribed
-  | ResponseReport
-  | { readonly _tag: "Played"; readonly ring: number }
-  | { readonly _tag: "Silent"; readonly ring: number }
-  | { readonly _tag: "Drain"; readonly done: Deferred.Deferred<void> }
+/** ISO 639-1: the client's choice, or the configured one. */
+const languageOf = ({ audio }: SessionConfig, { hearing }: Agent): Option.Option<string> =>
+  Option.orElse(Option.fromNullable(audio.input.transcription?.language), () => hearing.language)
+
+/** Policy of RFC 6455, section 7.4.1: the server met a condition that it did not expect. */
+const internalError = 1011
+
+/** Gives the actor one message after the other. */
+const run = (inbox: Mailbox.ReadonlyMailbox<Message>, actor: Actor, { send, close }: Wire) =>
+  Effect.gen(function* () {
+    for (let isDone = false; !isDone; ) {
+      const [messages, done] = yield* inbox.takeAll
+      for (const message of messages) actor.handle(message)
+      isDone = done
+    }
+  }).pipe(
+    Effect.catchAllDefect((defect) =>
+      Effect.zipRight(
+        Effect.logError("realtime.defect", Cause.die(defect)),
+        Effect.sync(() => {
+          send({
+            type: "error",
+            error: {
+              type: "server_error",
+              code: "server_error",
+              message: "Something went wrong on our side. Connect again to continue the session.",
+              param: null,
+              event_id: null,
+            },
+          })
+          close(internalError, "server_error")
+        }),
+      ),
+    ),
+  )
+
+/** Begins Realtime sessions. */
+export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions")<
+  RealtimeSessions,
+  {
+    /** Its failure refuses the handshake. The end of the scope ends everything that the session started. */
+    readonly open: (request: RealtimeRequest) => Effect.Effect<RealtimeSession, TurnError, Scope.Scope>
+  }
+>() {
+  static readonly layer = Layer.effect(
+    RealtimeSessions,
+    Effect.gen(function* () {
+      const { configured } = yield* Agents
+      const { realtimeSession } = yield* Settings
+      const sessions = yield* Sessions
+      const stored = yield* SessionItems
+      const turns = yield* Turns
+      const admission = yield* Admission
+      const limits = yield* RateLimits
+      const transcriber = yield* Transcriber
+      const voiceActivity = yield* VoiceActivity
+      const agentFacts = factsOf(configured)
+      const facts = { voices: [configured.speaking.voice], transcriptionModel: configured.hearing.model }
+
+      /** The configuration at the start: the default one, or that of the client secret. */
+      const configOf = ({ intent, config }: RealtimeRequest) =>
+        Option.match(config, {
+          onNone: () => Either.right(defaultConfig(agentFacts, intent === "transcription" ? intent : "realtime")),
+          onSome: (given) =>
+            Either.flatMap(readSessionPatch(given), (patch) =>
+              updateConfig(defaultConfig(agentFacts, patch.type), patch, { ...facts, hasAudio: false }),
+            ),
+        })
+
+      const open = Effect.fn("RealtimeSessions.open")(function* (request: RealtimeRequest) {
+        const { user, wire } = request
+        const { send } = wire
+        const clock = yield* Effect.clock
+        const now = () => clock.unsafeCurrentTimeMillis()
+        // A secret's configuration was checked when the secret was made.
+        const config = yield* Effect.orDie(configOf(request))
+        const session = yield* Option.match(request.sessionId, {
+          onNone: () => Effect.succeed({ id: newId(SessionId), isNew: true }),
+          onSome: (id) => sessions.rejoin(user.id, id),
+        })
+        yield* Effect.annotateLogsScoped({ sessionId: session.id })
+        const earlier = session.isNew ? [] : yield* stored.newest(session.id, restoredItems)
+
+        const inbox = yield* Mailbox.make<Message>()
+        const offer = (message: Message) => void inbox.unsafeOffer(message)
+        // The last to end: it saves what the parts below still add.
+        const writes = yield* makeWrites
+        const settings = makeSettings({
+          id: session.id,
+          expiresAt: Math.floor((now() + Duration.toMillis(realtimeSession)) / 1000),
+          config,
+          facts,
+          send,
+        })
+        const language = () => languageOf(settings.config(), configured)
+        const hearing = {
+          ...configured.hearing,
+          get language() {
+            return language()
+          },
+        }
+        let isCommitting = false
+        const listener = yield* makeListener({
+          on: (event) => offer({ _tag: "Heard", event, byClient: isCommitting }),
+          voiceActivity,
+          transcriber,
+          hearing,
+          interruption: defaultInterruption,
+          turnDetection: config.audio.input.turn_detection,
+        })
+        const actor = makeActor({
+          userId: user.id,
+          session,
+          restored: earlier.flatMap(restoredItem),
+          settings,
+          hearing,
+          wire,
+          listener: {
+            ...listener,
+            commit: () => {
+              isCommitting = true
+              const result = listener.commit()
+              isCommitting = false
+              return result
+            },
+          },
+          writes,
+          services: { stored, turns, limits, admission },
+          transcribe: (speech) =>
+            Effect.map(
+              transcriber.transcribe(speech, { ...hearing, language: language(), turnId: newId(TurnId) }),
+              ({ text }) => ({ text, seconds: speech.seconds }),
+            ),
+          language,
+          now,
+          fork: yield* FiberSet.makeRuntime<never, void>(),
+          offer,
+        })
+        settings.show()
+        yield* Effect.forkScoped(run(inbox, actor, wire))
+        // The first to end: the response still runs.
+        yield* Effect.addFinalizer(() => actor.keepHeard)
+        return {
+          receive: (text) => offer({ _tag: "Client", text }),
+          drain: Effect.gen(function* () {
+            const done = yield* Deferred.make<void>()
+            offer({ _tag: "Drain", done })
+            yield* Deferred.await(done)
+          }),
+        } satisfies RealtimeSession
+      })
+
+      return { open }
+    }),
+  )
+}

@@ -4,6 +4,7 @@ import type { TurnEnd } from "../conversation/stored-turn.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import type { TurnError } from "./errors.ts"
+import type { TurnLog } from "./log.ts"
 import type { RunningTurn } from "./pipeline.ts"
 import { saveCutShort } from "./saving.ts"
 import { type HeardUpTo, heardReply } from "./state.ts"
@@ -25,24 +26,34 @@ export const makeFinalization = Effect.gen(function* () {
     FiberSet.awaitEmpty(finalizing).pipe(Effect.timeoutOption(stopTimeout), Effect.interruptible),
   )
 
-  /** Runs `end`, which saves the end of a turn, in a fiber that may outlive the turn's scope. True if it is saved. */
-  const finalizeInBackground = (end: Effect.Effect<void, TurnError>) =>
+  /** Runs `end`, which saves the end of a turn, in a fiber that may outlive the turn's scope. Some if it is saved. */
+  const finalizeInBackground = (end: Effect.Effect<TurnEnd, TurnError>) =>
     end.pipe(
       Effect.retry({ schedule: finalizeSchedule, while: ({ _tag }) => _tag === "DatabaseUnavailable" }),
-      Effect.as(true),
-      Effect.catchAllCause((cause) => Effect.as(Effect.logWarning("turn.finalize_failed", cause), false)),
+      Effect.asSome,
+      Effect.catchAllCause((cause) =>
+        Effect.as(Effect.logWarning("turn.finalize_failed", cause), Option.none<TurnEnd>()),
+      ),
       Effect.interruptible,
       FiberSet.run(finalizing),
     )
 
-  /** Shortens the saved reply of a completed turn to the part that the client heard. */
-  const shorten = ({ request, items, log }: RunningTurn, upTo: HeardUpTo) =>
+  /** Turns whose saved reply was changed after the save. */
+  const changed = new WeakSet<TurnLog>()
+
+  /** Sets the saved reply of a turn to the part that the client heard. `isComplete`: the model ended the reply. */
+  const setHeard = ({ request, items, isAside, log }: RunningTurn, upTo: HeardUpTo, isComplete: boolean) =>
     Effect.suspend(() => {
+      const { reply, audioMs, output } = log.state()
       const heard = heardReply(log.state(), upTo)
-      if (heard.text === log.state().reply.trimEnd()) return Effect.void
+      const isWhole = isComplete && heard.text === reply.trimEnd()
+      if (isAside || (isWhole && !changed.has(log))) return Effect.void
+      changed.add(log)
+      const { text, ms } = isWhole ? { text: reply, ms: Math.round(audioMs) } : heard
+      const part = { text, ms: output.format === "none" ? null : ms, interrupted: !isWhole }
       // The session may be deleted by now, and its items with it.
       return Effect.catchTag(
-        ledger.truncate(request.userId, items.assistant, heard),
+        ledger.truncate(request.userId, items.assistant, part),
         "ItemNotFound",
         () => Effect.void,
       )
@@ -58,16 +69,16 @@ export const makeFinalization = Effect.gen(function* () {
     finalizeInBackground(
       turn.ticket.issued.pipe(
         Effect.zipRight(Effect.suspend(() => saveCutShort(ledger, turn, turn.log.state(), upTo, ending))),
-        Effect.flatMap((end: TurnEnd) => (end === "completed" ? onCompleted : Effect.void)),
-        Effect.zipRight(turn.ticket.leave),
+        Effect.tap((end) => (end === "completed" ? onCompleted : Effect.void)),
+        Effect.zipLeft(turn.ticket.leave),
       ),
     )
 
   /** True if the turn is saved in time. */
-  const awaitFinalized = (saving: Fiber.Fiber<boolean>) =>
+  const awaitFinalized = (saving: Fiber.Fiber<Option.Option<TurnEnd>>) =>
     uninterruptibleWithTimeout(Effect.timeoutOption(Fiber.await(saving), finalizeTimeout)).pipe(
-      Effect.map(Option.exists((exit) => Exit.isSuccess(exit) && exit.value)),
+      Effect.map(Option.exists((exit) => Exit.isSuccess(exit) && Option.isSome(exit.value))),
     )
 
-  return { finalizeInBackground, shorten, finalize, awaitFinalized }
+  return { finalizeInBackground, setHeard, finalize, awaitFinalized }
 })

@@ -40,6 +40,17 @@ export interface Input {
   ) => Effect.Effect<Utterance, InvalidAudio | AudioTooShort | AudioTooLong | Overloaded, Scope.Scope>
 }
 
+/** No words of the user: the agent answers the conversation as it stands. */
+export interface ConversationInput {
+  readonly fingerprint: Input["fingerprint"]
+  readonly hear: undefined
+}
+
+export const fromConversation: ConversationInput = {
+  fingerprint: ({ format }) => sha256(`${format === "none"}`),
+  hear: undefined,
+}
+
 /** A recording in any accepted container. ffmpeg decodes it unless it is 16 kHz mono 16-bit PCM already. */
 export const makeFromFile = Effect.gen(function* () {
   const ffmpeg = yield* Ffmpeg

@@ -54,11 +54,17 @@ export const makePipeline = Effect.gen(function* () {
   const history = yield* History
   const ledger = yield* Ledger
 
-  /** The items before this turn. Waits until the earlier turns of the session have ended. */
-  const loadHistory = ({ ticket, session, agent, log }: RunningTurn) =>
+  /** The conversation before this turn. Waits until the earlier turns of the session have ended. */
+  const loadHistory = ({ request, ticket, session, agent, log }: RunningTurn) =>
     Effect.zipRight(
       log.timed("turnOrder", ticket.ready),
-      log.timed("history", history.newest(session.id, agent.history.maxItems)),
+      log.timed(
+        "history",
+        Option.match(request.context, {
+          onNone: () => history.newest(session.id, agent.history.maxItems),
+          onSome: Effect.succeed,
+        }),
+      ),
     )
 
   /** One step: a turn that is cancelled, interrupted or left meanwhile ends as completed, or is not saved. */
@@ -76,12 +82,16 @@ export const makePipeline = Effect.gen(function* () {
     yield* Effect.annotateCurrentSpan({ turnId, sessionId: session.id })
 
     const run = Effect.gen(function* () {
-      const [heard, earlier] = yield* Effect.all(
-        [forkJoin(hear(transcriber, input, { turnId, userId, agent, log })), forkJoin(loadHistory(turn))],
-        { concurrency: 2 },
-      )
-      yield* log.append({ _tag: "Heard", ...heard })
-      const prompt = makePrompt(agent, earlier, heard.text)
+      const hearing =
+        input.hear === undefined
+          ? Effect.succeedNone
+          : Effect.asSome(hear(transcriber, input, { turnId, userId, agent, log }))
+      const [heard, earlier] = yield* Effect.all([forkJoin(hearing), forkJoin(loadHistory(turn))], {
+        concurrency: 2,
+      })
+      if (Option.isSome(heard)) yield* log.append({ _tag: "Heard", ...heard.value })
+      const transcript = Option.map(heard, ({ text }) => text)
+      const prompt = makePrompt(agent, earlier, transcript)
       const conversionSlot = log.timed("conversionSlot", conversionSlots.acquire(userId))
       yield* reply({ model, synthesizer }, { turnId, agent, prompt, log, conversionSlot })
       yield* save(turn)

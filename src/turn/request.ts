@@ -1,15 +1,20 @@
-import { Data, type Option } from "effect"
-import type { TurnId, UserId } from "../schema.ts"
+import { Data, identity, Option } from "effect"
+import type { Agent } from "../agent/agent.ts"
+import type { NewItem } from "../conversation/item.ts"
+import type { TurnSession } from "../conversation/stored-turn.ts"
+import type { ItemId, TurnId, UserId } from "../schema.ts"
 import type { OutputOptions } from "./events.ts"
-import type { Input } from "./input.ts"
+import type { ConversationInput, Input } from "./input.ts"
 
 /**
  * The session of a turn. `Preferred`: that session if it can be joined, otherwise a new one (also where none is named).
- * `Required`: that session; the turn fails if it cannot be joined.
+ * `Required`: that session; the turn fails if it cannot be joined. `Joined`: a session that the front door has joined for
+ * this user before, and keeps open; it may be new.
  */
 export type SessionTarget = Data.TaggedEnum<{
   Preferred: { readonly sessionId: Option.Option<string> }
   Required: { readonly sessionId: string }
+  Joined: { readonly session: TurnSession }
 }>
 export const SessionTarget = Data.taggedEnum<SessionTarget>()
 
@@ -18,10 +23,24 @@ export interface TurnRequest {
   readonly turnId: TurnId
   readonly userId: UserId
   readonly target: SessionTarget
-  readonly input: Input
+  /** The user's words, or nothing: the agent then answers the conversation as it stands. */
+  readonly input: Input | ConversationInput
   readonly output: OutputOptions
   /** A repeated request with the same key and input gets the answer of the first. */
   readonly idempotencyKey: Option.Option<string>
   /** From the request's headers to the last byte of the input, in ms. */
   readonly uploadMs: number
+  /** The agent of this turn, made from that of its session. */
+  readonly agent: (ofSession: Agent) => Agent
+  /** The conversation that the model sees in place of the session's. It is not shortened. */
+  readonly context: Option.Option<ReadonlyArray<NewItem>>
+  /** The ids of the items that the turn adds, chosen by the front door. */
+  readonly itemIds: Option.Option<{ readonly user: ItemId; readonly assistant: ItemId }>
 }
+
+/** For a front door whose turns are answered by their session's agent, from its history. */
+export const usualTurn = {
+  agent: identity<Agent>,
+  context: Option.none(),
+  itemIds: Option.none(),
+} satisfies Partial<TurnRequest>

@@ -1,4 +1,4 @@
-import { type Array as Arr, Chunk, Effect, Option } from "effect"
+import { Chunk, Effect, Option } from "effect"
 import { type NewItem, newItem } from "../conversation/item.ts"
 import type { Ledger } from "../conversation/ledger.ts"
 import type { SessionNotFound } from "../conversation/model.ts"
@@ -22,30 +22,42 @@ import {
 export interface TurnIdentity {
   readonly request: TurnRequest
   readonly session: TurnSession
+  /** True: nothing of the turn is added to the conversation. */
+  readonly isAside: boolean
   readonly items: { readonly user: ItemId; readonly assistant: ItemId }
 }
 
-const userItem = ({ items }: TurnIdentity, state: TurnState): NewItem => ({
-  ...newItem({ type: "message", role: "user", text: transcriptOf(state) }),
+const userItem = ({ items }: TurnIdentity, text: string): NewItem => ({
+  ...newItem({ type: "message", role: "user", text }),
   id: items.user,
 })
 
-/** The items that a turn adds: the user's message, and the part of the reply that the client heard. */
+const assistantItem = (
+  { items }: TurnIdentity,
+  { output }: TurnState,
+  { text, ms }: HeardReply,
+  interrupted: boolean,
+): NewItem => ({
+  ...newItem(
+    { type: "message", role: "assistant", text },
+    { interrupted, heardMs: output.format === "none" ? null : Math.round(ms) },
+  ),
+  id: items.assistant,
+})
+
+/** The items that a turn adds: the user's message, if it had one, and the part of the reply that the client heard. */
 const itemsOf = (
   turn: TurnIdentity,
   state: TurnState,
-  { text, ms }: HeardReply,
+  reply: Option.Option<HeardReply>,
   interrupted: boolean,
-): Arr.NonEmptyReadonlyArray<NewItem> => [
-  userItem(turn, state),
-  {
-    ...newItem(
-      { type: "message", role: "assistant", text },
-      { interrupted, heardMs: state.output.format === "none" ? null : Math.round(ms) },
-    ),
-    id: turn.items.assistant,
-  },
-]
+): ReadonlyArray<NewItem> =>
+  turn.isAside
+    ? []
+    : [
+        ...Option.toArray(Option.map(state.heard, ({ transcript }) => userItem(turn, transcript))),
+        ...Option.toArray(Option.map(reply, (heard) => assistantItem(turn, state, heard, interrupted))),
+      ]
 
 const endedTurn = ({ request, session }: TurnIdentity, state: TurnState) => ({
   id: request.turnId,
@@ -72,7 +84,7 @@ export const saveCompleted = Effect.fn("saveCompleted")(
       .save({
         ...endedTurn(turn, state),
         state: "completed",
-        items: itemsOf(turn, state, { text: state.reply, ms: state.audioMs }, false),
+        items: itemsOf(turn, state, Option.some({ text: state.reply, ms: state.audioMs }), false),
         timings: finalTimings(state),
         speech: Option.as(turn.request.idempotencyKey, Buffer.concat(Chunk.toReadonlyArray(state.audio))),
       })
@@ -88,8 +100,8 @@ export const saveCompleted = Effect.fn("saveCompleted")(
 
 /**
  * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely. If
- * the client left and heard nothing, or the turn's lease ran out, only the usage is saved. Returns how the turn ended:
- * `completed` if the answer to an earlier save was lost, but the save was carried out. May be repeated.
+ * the client left and heard nothing, or the turn's lease ran out, only the usage is saved. A reply that the user interrupted
+ * is saved even if none of it was heard: see `Turn.truncate`. Returns how the turn ended: `completed` if the answer to an earlier save was lost, but the save was carried out. May be repeated.
  */
 export const saveCutShort = Effect.fn("saveCutShort")(
   (
@@ -101,14 +113,15 @@ export const saveCutShort = Effect.fn("saveCutShort")(
   ): Effect.Effect<TurnEnd, SessionNotFound | TurnCancelled | DatabaseError> => {
     const { timings, usage } = endedTurn(turn, state)
     const failed = ledger.fail({ id: turn.request.turnId, timings, usage })
-    const hasOutput = isHeard(state, upTo)
-    // A user who interrupts before the first audio has still said something. A client that left may say it again.
-    const isInterrupted = "playedMs" in upTo && Option.isSome(state.heard)
-    if (!hasOutput && !isInterrupted) return uninterruptibleWithTimeout(failed)
+    // A user who interrupts has still said something. A client that left may say it again.
+    const isInterrupted = "playedMs" in upTo
+    const hasReply = isHeard(state, upTo)
+    if (!hasReply && !(isInterrupted && Option.isSome(state.heard))) return uninterruptibleWithTimeout(failed)
+    const reply = hasReply ? Option.some(heardReply(state, upTo)) : Option.none()
     const saved = ledger.save({
       ...endedTurn(turn, state),
       state: ending,
-      items: hasOutput ? itemsOf(turn, state, heardReply(state, upTo), true) : [userItem(turn, state)],
+      items: itemsOf(turn, state, reply, true),
       speech: Option.none(),
     })
     return uninterruptibleWithTimeout(Effect.catchTag(saved, "TurnLost", () => failed))

@@ -1,5 +1,5 @@
 import { Chunk, Option } from "effect"
-import type { SessionId, Timings, TurnId, Usage } from "../schema.ts"
+import { noUsage, type SessionId, type Timings, type TurnId, type Usage } from "../schema.ts"
 import type { OutputOptions, Source, TurnEvent, TurnStage } from "./events.ts"
 
 interface StageTimes {
@@ -74,7 +74,7 @@ export const initialState = (begin: {
   audioMs: 0,
   spoken: [],
   lastSpokenAt: Option.none(),
-  usage: { audioSeconds: 0, inputTokens: 0, outputTokens: 0, charactersSpoken: 0 },
+  usage: noUsage,
   isSaved: false,
 })
 
@@ -182,9 +182,10 @@ const unheard: SpokenMark = { seq: 0, text: 0, ms: 0 }
 /**
  * The part of the reply that the client heard, up to the end of the last segment that was heard completely. Thinking that
  * was sent is no part of it, but its audio was played: the time counts it. A reply that is not streamed arrives at the end,
- * so no part of it was delivered before.
+ * so no part of it was delivered before. A text that is not spoken has no playing time: all of it so far was read.
  */
 export const heardReply = (state: TurnState, upTo: HeardUpTo): HeardReply => {
+  if ("playedMs" in upTo && state.output.format === "none") return { text: state.reply.trimEnd(), ms: 0 }
   const mark =
     state.spoken.findLast(({ seq, ms }) =>
       // MP3 frames last fractions of a millisecond, and clients report whole ones.
@@ -199,11 +200,14 @@ export const heardReply = (state: TurnState, upTo: HeardUpTo): HeardReply => {
 /** The text of `heardReply`. */
 export const heardText = (state: TurnState, upTo: HeardUpTo): string => heardReply(state, upTo).text
 
-/** True if any of the reply reached the client, even less than a segment. */
+/**
+ * True if any of the reply reached the client, even less than a segment. A user who interrupts has a part of it, even if
+ * none of that was played yet: the client may report later that more was.
+ */
 export const isHeard = (state: TurnState, upTo: HeardUpTo): boolean =>
   "delivered" in upTo
     ? state.output.streaming && Option.exists(state.firstOutput, (seq) => seq <= upTo.delivered)
-    : upTo.playedMs > 0 && state.audioMs > 0
+    : Option.isSome(state.firstOutput)
 
 export const transcriptOf = ({ heard }: TurnState): string =>
   Option.match(heard, { onNone: () => "", onSome: ({ transcript }) => transcript })

@@ -3,7 +3,7 @@ import { Agents } from "../agent/agent.ts"
 import { Ledger } from "../conversation/ledger.ts"
 import { RunningTurns } from "../conversation/running-turns.ts"
 import { Sessions } from "../conversation/sessions.ts"
-import type { StoredTurn } from "../conversation/stored-turn.ts"
+import type { StoredTurn, TurnEnd } from "../conversation/stored-turn.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { countTurn } from "../metrics.ts"
 import { ItemId, newId } from "../schema.ts"
@@ -29,6 +29,18 @@ export interface Turn {
    * already, shortens the saved reply to the part that the client heard.
    */
   readonly interrupt: (heardUpTo: HeardUpTo) => Effect.Effect<void, DatabaseError>
+  /**
+   * Sets the saved reply to the part that the client heard, which may be more than an earlier call said. Waits for the end
+   * of the turn and its save. May be called any number of times, also after the scope of the turn. The full reply stays in
+   * the turn's row. Does nothing if no reply is saved.
+   */
+  readonly truncate: (heardUpTo: HeardUpTo) => Effect.Effect<void, DatabaseError>
+}
+
+/** How a turn ended for its client, and its end in the ledger once it is saved; None if that failed. */
+interface Ending {
+  readonly outcome: string
+  readonly saved: Effect.Effect<Option.Option<TurnEnd>>
 }
 
 const outcomeOf = (exit: Exit.Exit<Option.Option<HeardUpTo>, TurnError>) =>
@@ -41,6 +53,8 @@ const outcomeOf = (exit: Exit.Exit<Option.Option<HeardUpTo>, TurnError>) =>
       }),
   })
 
+const unlimited = { maxItems: Number.POSITIVE_INFINITY, maxTokens: Number.POSITIVE_INFINITY }
+
 /** The turns of the service. A turn hears the user, speaks the agent's reply, and saves both. */
 export class Turns extends Context.Tag("voice-agent/Turns")<
   Turns,
@@ -51,6 +65,11 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
      * that its client heard.
      */
     readonly begin: (request: TurnRequest) => Effect.Effect<Turn, TurnError, Scope.Scope>
+    /**
+     * Begins a turn outside its session's conversation: it reads the history or its own context, waits for no other turn,
+     * and adds nothing. Its row in the ledger has its reply and its usage.
+     */
+    readonly aside: (request: TurnRequest) => Effect.Effect<Turn, TurnError, Scope.Scope>
     /** `begin` as a stream: the turn begins when the stream is run, and ends with it. */
     readonly take: (request: TurnRequest) => Stream.Stream<TurnEvent, TurnError>
   }
@@ -64,7 +83,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
       const agents = yield* Agents
       const runPipeline = yield* makePipeline
       const replay = yield* makeReplay
-      const { finalizeInBackground, shorten, finalize, awaitFinalized } = yield* makeFinalization
+      const { finalizeInBackground, setHeard, finalize, awaitFinalized } = yield* makeFinalization
 
       /** Saves a turn that failed, then fails its client's events. */
       const endWithFailure = Effect.fnUntraced(function* (turn: RunningTurn, cause: Cause.Cause<TurnError>) {
@@ -76,20 +95,28 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         const isAway = Option.contains(failure, "DatabaseUnavailable")
         // If the save got no answer but was carried out, a client that stayed may retry and get all of the reply.
         const mayRetry = isAway && !Cause.isInterrupted(cause)
-        const saving = yield* finalize(turn, upTo, ending, mayRetry ? Effect.void : shorten(turn, upTo))
+        const saving = yield* finalize(
+          turn,
+          upTo,
+          ending,
+          mayRetry ? Effect.void : setHeard(turn, upTo, true),
+        )
         // Without a database the save cannot end soon, so the client gets the error at once.
         if (!isAway) yield* awaitFinalized(saving)
         yield* log.fail(cause)
+        return saving
       })
 
       /** Saves a turn that its user interrupted, then ends its client's events. */
       const endWithInterruption = Effect.fnUntraced(function* (turn: RunningTurn, upTo: HeardUpTo) {
         yield* turn.log.drop
-        const isSaved = yield* awaitFinalized(yield* finalize(turn, upTo, "interrupted", shorten(turn, upTo)))
+        const saving = yield* finalize(turn, upTo, "interrupted", setHeard(turn, upTo, true))
+        const isSaved = yield* awaitFinalized(saving)
         if (isSaved) turn.log.push({ _tag: "Interrupted" })
         yield* isSaved
           ? turn.log.end
           : turn.log.fail(Cause.fail(new DatabaseUnavailable({ cause: "the interrupted turn is not saved" })))
+        return saving
       })
 
       /** Runs a turn until it completes, fails or is interrupted. Uninterruptible except inside `restore`. */
@@ -113,14 +140,19 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         const isComplete = turn.log.state().isSaved
         const outcome = isComplete ? "completed" : outcomeOf(exit)
         yield* countTurn(outcome)
-        if (isComplete) yield* turn.log.end
-        else if (Exit.isFailure(exit)) yield* endWithFailure(turn, exit.cause)
-        else if (Option.isSome(exit.value)) yield* endWithInterruption(turn, exit.value.value)
-        else yield* turn.log.end
-        return outcome
+        const end = Effect.fnUntraced(function* () {
+          if (!isComplete && Exit.isFailure(exit)) return yield* endWithFailure(turn, exit.cause)
+          if (!isComplete && Exit.isSuccess(exit) && Option.isSome(exit.value)) {
+            return yield* endWithInterruption(turn, exit.value.value)
+          }
+          yield* turn.log.end
+          return Fiber.succeed(Option.some<TurnEnd>("completed"))
+        })
+        const saving = yield* end()
+        return { outcome, saved: Fiber.join(saving) } satisfies Ending
       })
 
-      const begin = Effect.fnUntraced(function* (request: TurnRequest) {
+      const start = Effect.fnUntraced(function* (request: TurnRequest, isAside: boolean) {
         const { turnId, userId, input, output, target, idempotencyKey } = request
         yield* Effect.annotateLogsScoped({ turnId })
         const log = yield* makeTurnLog({
@@ -141,13 +173,17 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         const session = yield* SessionTarget.$match(target, {
           Preferred: ({ sessionId }) => sessions.join(userId, sessionId),
           Required: ({ sessionId }) => sessions.rejoin(userId, sessionId),
+          Joined: ({ session }) => Effect.succeed(session),
         })
         yield* Effect.annotateLogsScoped({ sessionId: session.id })
         log.push({ _tag: "Started", sessionId: session.id, turnId, replayOf: Option.none() })
         const interruption = yield* Deferred.make<HeardUpTo>()
-        const items = { user: newId(ItemId), assistant: newId(ItemId) }
-        const agent = yield* agents.resolve(session.id)
-        const start = (turn: RunningTurn, restore: typeof Effect.interruptible) =>
+        const newIds = () => ({ user: newId(ItemId), assistant: newId(ItemId) })
+        const items = Option.getOrElse(request.itemIds, newIds)
+        const ofSession = request.agent(yield* agents.resolve(session.id))
+        // A front door that gives the conversation has chosen what the model sees of it.
+        const agent = Option.isSome(request.context) ? { ...ofSession, history: unlimited } : ofSession
+        const runTurn = (turn: RunningTurn, restore: typeof Effect.interruptible) =>
           run(turn, { cancelled, interrupted: Deferred.await(interruption) }, restore)
         // A claim that failed or was interrupted may still have opened the turn.
         const unclaimed = Effect.suspend(() =>
@@ -156,35 +192,51 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         // Every turn that entered its session's queue gets the fiber that ends it.
         const claimed = yield* Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
-            const claiming = running.claim({ id: turnId, userId, session, idempotency })
+            const claiming = running.claim({ id: turnId, userId, session, idempotency, isAside })
             const claim = yield* restore(log.timed("turnOrder", claiming)).pipe(
               Effect.onError(() => finalizeInBackground(unclaimed)),
             )
             if (claim._tag === "Answered") return claim
-            const turn = { request, session, agent, items, ticket: claim.ticket, log }
-            return { _tag: "Begun" as const, turn, fiber: yield* Effect.forkScoped(start(turn, restore)) }
+            const turn = { request, session, isAside, agent, items, ticket: claim.ticket, log }
+            return { _tag: "Begun" as const, turn, fiber: yield* Effect.forkScoped(runTurn(turn, restore)) }
           }),
         )
         if (claimed._tag === "Answered") return yield* replayed(claimed.turn)
         const interrupt = Effect.fn("Turn.interrupt")(function* (upTo: HeardUpTo) {
           yield* Deferred.succeed(interruption, upTo)
           const exit = yield* Fiber.await(claimed.fiber)
-          if (Exit.isSuccess(exit) && exit.value === "completed") yield* shorten(claimed.turn, upTo)
+          if (Exit.isSuccess(exit) && exit.value.outcome === "completed") {
+            yield* setHeard(claimed.turn, upTo, true)
+          }
         })
-        return { events: log.events, state: log.state, interrupt } satisfies Turn
+        // One after the other, so that the last call wins.
+        const corrections = yield* Effect.makeSemaphore(1)
+        const truncate = Effect.fn("Turn.truncate")(
+          function* (upTo: HeardUpTo) {
+            const { saved } = yield* Fiber.join(claimed.fiber)
+            const end = yield* saved
+            if (Option.isNone(end) || end.value === "failed") return
+            yield* setHeard(claimed.turn, upTo, end.value === "completed")
+          },
+          (effect) => corrections.withPermits(1)(effect),
+        )
+        return { events: log.events, state: log.state, interrupt, truncate } satisfies Turn
       })
 
+      const begin = (request: TurnRequest) => start(request, false)
       return {
         begin,
+        aside: (request) => start(request, true),
         take: (request) => Stream.unwrapScoped(Effect.map(begin(request), ({ events }) => events)),
       }
     }),
   )
 }
 
-/** The replay as a turn: it is over, so there is nothing to interrupt. */
+/** The replay as a turn: it is over, so there is nothing to interrupt or to truncate. */
 const replayedTurn = (log: TurnLog): Turn => ({
   events: log.events,
   state: log.state,
   interrupt: () => Effect.void,
+  truncate: () => Effect.void,
 })

@@ -45,6 +45,7 @@ const openTurn = Effect.fnUntraced(function* (...items: EndedTurn["items"]) {
     userId: yield* addUser,
     session: { id: newId(SessionId), isNew: true },
     idempotency: Option.none(),
+    isAside: false,
   }
   yield* ledger.open(turn)
   const ended: EndedTurn = {
@@ -139,7 +140,7 @@ effectTest(
     const reply = message("assistant", "One. Two \ud83d\ude00.")
     const turn = yield* openTurn(message("user", "Count."), reply)
     yield* ledger.save(turn)
-    yield* ledger.truncate(turn.userId, reply.id, { text: "One. \0Two \ud83d", ms: 900 })
+    yield* ledger.truncate(turn.userId, reply.id, { text: "One. \0Two \ud83d", ms: 900, interrupted: true })
     const [question, shortened] = yield* history.newest(turn.session.id, 2)
     expect(question).toMatchObject({ payload: { text: "Count." }, interrupted: false, heardMs: null })
     expect(shortened).toMatchObject({
@@ -163,7 +164,7 @@ effectTest(
       ...turn.items.map(({ id }) => [stranger, id] as const),
     ]
     for (const [userId, id] of wrong) {
-      const error = yield* Effect.flip(ledger.truncate(userId, id, { text: "", ms: 0 }))
+      const error = yield* Effect.flip(ledger.truncate(userId, id, { text: "", ms: 0, interrupted: true }))
       expect(error).toMatchObject({ _tag: "ItemNotFound" })
     }
     expect(yield* history.newest(turn.session.id, 100)).toEqual(turn.items.map(withTurn(turn.id)))

@@ -72,7 +72,7 @@ effectTest(
     )
     const session = { id: newId(SessionId), isNew: true }
     const enter = Effect.fnUntraced(function* () {
-      const turn = { id: newId(TurnId), userId: user.id, session, idempotency: Option.none() }
+      const turn = { id: newId(TurnId), userId: user.id, session, idempotency: Option.none(), isAside: false }
       yield* Effect.asVoid(running.register(turn.id))
       const claim = yield* running.claim(turn)
       if (claim._tag !== "First") throw new Error("there is no key")

@@ -84,6 +84,7 @@ const newTurn = (userId: UserId, sessionId: SessionId, isNew = false): NewTurn =
   userId,
   session: { id: sessionId, isNew },
   idempotency: Option.none(),
+  isAside: false,
 })
 const ended = (turn: NewTurn, items: EndedTurn["items"]): EndedTurn => ({
   ...turn,

@@ -16,6 +16,7 @@ import { pcm16k } from "../../src/audio/pcm.ts"
 import { History } from "../../src/conversation/history.ts"
 import type { Item, NewItem } from "../../src/conversation/item.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
+import type { HeardPart } from "../../src/conversation/ledger-items.ts"
 import { type QueueTicket, RunningTurns } from "../../src/conversation/running-turns.ts"
 import { Sessions } from "../../src/conversation/sessions.ts"
 import type { EndedTurn, TurnEnd } from "../../src/conversation/stored-turn.ts"
@@ -29,7 +30,7 @@ import { type FakeTranscript, Transcriber } from "../../src/providers/transcribe
 import { newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import type { OutputOptions, TurnEvent } from "../../src/turn/events.ts"
 import { fromPcm, fromText, type Input } from "../../src/turn/input.ts"
-import { SessionTarget, type TurnRequest } from "../../src/turn/request.ts"
+import { SessionTarget, type TurnRequest, usualTurn } from "../../src/turn/request.ts"
 import { Turns } from "../../src/turn/turns.ts"
 
 /** Each is long enough to be a segment of its own: the second segment takes 60 characters. */
@@ -81,7 +82,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
   const synthesizer = Synthesizer.makeFake(script.speaks ?? [{ chunks: [{ bytes: tenth }] }])
   const saved: Array<EndedTurn> = []
   const failed: Array<Parameters<Ledger["Type"]["fail"]>[0]> = []
-  const truncated: Array<{ readonly text: string; readonly ms: number }> = []
+  const truncated: Array<HeardPart> = []
   let savesThatFail = script.savesThatFail ?? 0
   let answersThatAreLost = script.answersThatAreLost ?? 0
   const ends = new Map<TurnId, TurnEnd>()
@@ -108,6 +109,8 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
         // As in production, an interruption does not wait for a COMMIT that is on its way.
         return Effect.disconnect(Effect.uninterruptible(Effect.delay(commit, script.saveMs ?? 0)))
       }),
+    saveAt: () => unused,
+    removeItem: () => unused,
     fail: (turn) =>
       Effect.sync(() => {
         const earlier = ends.get(turn.id)
@@ -129,6 +132,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
       const ticket = { ready: script.ready ?? Effect.void, issued: Effect.void, leave }
       return Effect.delay(Effect.succeed({ _tag: "First", ticket }), script.claimMs ?? 0)
     },
+    enter: () => unused,
     answered: () => Effect.succeedNone,
     cancel: () => unused,
   })
@@ -192,6 +196,7 @@ export const requestOf = (
   output: options.output ?? streamed,
   idempotencyKey: Option.fromNullable(options.key),
   uploadMs: 3,
+  ...usualTurn,
 })
 
 /** Starts a turn and reads its events in a fiber. `leave` disconnects the client. */

@@ -441,7 +441,7 @@ describe("the end of a turn that is cut short", () => {
       yield* Fiber.join(interrupting)
       yield* Fiber.join(call.end)
       expect(saved.map(({ state }) => state)).toEqual(["completed"])
-      expect(truncated).toEqual([{ text: sentences[0] ?? "", ms: 100 }])
+      expect(truncated).toEqual([{ text: sentences[0] ?? "", ms: 100, interrupted: true }])
       expect(call.tags().filter((tag) => tag === "Interrupted" || tag === "Completed")).toEqual(["Completed"])
       yield* call.leave
     }),
@@ -528,7 +528,7 @@ describe("the end of a turn that is cut short", () => {
       })
       expect(saved.map(({ state }) => state)).toEqual(["completed"])
       expect(failed).toEqual([])
-      expect(truncated).toEqual([{ text: "", ms: 0 }])
+      expect(truncated).toEqual([{ text: "", ms: 0, interrupted: true }])
     }),
   )
 
@@ -553,9 +553,9 @@ describe("the end of a turn that is cut short", () => {
       yield* Fiber.join(call.end)
       expect(saved[0]).toMatchObject({ state: "completed" })
       yield* call.turn.interrupt({ playedMs: 250 })
-      expect(truncated).toEqual([{ text: `${sentences[0]} ${sentences[1]}`, ms: 200 }])
+      expect(truncated).toEqual([{ text: `${sentences[0]} ${sentences[1]}`, ms: 200, interrupted: true }])
       yield* call.turn.interrupt({ playedMs: 300 })
-      expect(truncated).toHaveLength(1)
+      expect(truncated.slice(1)).toEqual([{ text: saved[0]?.response ?? "", ms: 300, interrupted: false }])
     }),
   )
 

@@ -3,7 +3,7 @@ import { Chunk, Effect, Exit, Option, Stream } from "effect"
 import { newId, TurnId, UserId } from "../../src/schema.ts"
 import type { TurnEvent } from "../../src/turn/events.ts"
 import { fromText } from "../../src/turn/input.ts"
-import { SessionTarget, type TurnRequest } from "../../src/turn/request.ts"
+import { SessionTarget, type TurnRequest, usualTurn } from "../../src/turn/request.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { fail } from "../support/upstream.ts"
 
@@ -25,6 +25,7 @@ const request = (): TurnRequest => ({
   idempotencyKey: Option.none(),
   input: fromText("Hello?"),
   uploadMs: 0,
+  ...usualTurn,
   output: { format: "pcm", streamsText: false, streaming: true },
 })
 

@@ -1,0 +1,105 @@
+import type * as SqlClient from "@effect/sql/SqlClient"
+import type * as PgClient from "@effect/sql-pg/PgClient"
+import { Effect, Option, Schema } from "effect"
+import { query } from "../db/postgres.ts"
+import { findFirst } from "../db/rows.ts"
+import type { ItemId, SessionId, TurnId, UserId } from "../schema.ts"
+import { type NewItem, toStorable } from "./item.ts"
+import { ItemNotFound } from "./model.ts"
+
+/** Where items are added to a conversation: after all others, before all others, or after one of them. */
+export type ItemPlace = "end" | "start" | ItemId
+
+/** The part of an assistant's message that the client heard. */
+export interface HeardPart {
+  readonly text: string
+  /** Milliseconds of its audio; null for a message without audio. */
+  readonly ms: number | null
+  /** False if it is the whole message. */
+  readonly interrupted: boolean
+}
+
+const Position = Schema.Struct({ sequence: Schema.String })
+
+/** The ledger's writes to `items`. `append` and `add` run inside a transaction, while no other turn of the session runs. */
+export const makeItemWrites = (sql: SqlClient.SqlClient, pg: PgClient.PgClient) => {
+  const append = (sessionId: SessionId, turnId: TurnId, items: ReadonlyArray<NewItem>) =>
+    Effect.asVoid(
+      sql`insert into items ${sql.insert(
+        items.map(({ payload: { type, ...payload }, ...item }) => ({
+          ...item,
+          sessionId,
+          turnId,
+          type,
+          payload: pg.json(toStorable(payload)),
+        })),
+      )}`,
+    )
+
+  /** Moves a turn's items, which are the last ones, before all others. */
+  const moveToStart = (sessionId: SessionId, turnId: TurnId) =>
+    sql`update items set sequence = placed.sequence
+      from (
+        select id, first.sequence - row_number() over (order by mine.sequence desc) as sequence
+        from items as mine,
+          (select sequence from items where session_id = ${sessionId} order by items.sequence limit 1) as first
+        where session_id = ${sessionId} and turn_id = ${turnId}
+      ) as placed
+      where items.id = placed.id`
+
+  /** Moves a turn's items, which are the last ones, after the position. The places from there on are dealt anew. */
+  const moveAfter = (sessionId: SessionId, turnId: TurnId, position: string) =>
+    sql`with later as (
+        select id, sequence, row_number() over (order by sequence) as place,
+          row_number() over (order by turn_id <> ${turnId}, sequence) as new_place
+        from items where session_id = ${sessionId} and sequence > ${position}
+      )
+      update items set sequence = target.sequence
+      from later join later as target on target.place = later.new_place
+      where items.id = later.id and items.sequence <> target.sequence`
+
+  /** Adds items at a place in the conversation. */
+  const add = Effect.fnUntraced(function* (
+    sessionId: SessionId,
+    turnId: TurnId,
+    items: ReadonlyArray<NewItem>,
+    place: ItemPlace,
+  ) {
+    yield* append(sessionId, turnId, items)
+    if (place === "end") return
+    if (place === "start") return yield* Effect.asVoid(moveToStart(sessionId, turnId))
+    const position = yield* findFirst(
+      Position,
+      sql`select sequence from items where id = ${place} and session_id = ${sessionId}`,
+    )
+    if (Option.isNone(position)) return yield* new ItemNotFound()
+    yield* moveAfter(sessionId, turnId, position.value.sequence)
+  })
+
+  const truncate = Effect.fn("Ledger.truncate")(function* (
+    userId: UserId,
+    itemId: ItemId,
+    { text, ms, interrupted }: HeardPart,
+  ) {
+    const changed = sql`update items
+      set payload = payload || ${pg.json(toStorable({ text }))}::jsonb, interrupted = ${interrupted}, heard_ms = ${ms}
+      from sessions
+      where items.id = ${itemId} and sessions.id = session_id and user_id = ${userId}
+        and type = 'message' and payload ->> 'role' = 'assistant'
+      returning 1`
+    if ((yield* query(changed)).length === 0) return yield* new ItemNotFound()
+  })
+
+  const removeItem = Effect.fn("Ledger.removeItem")(function* (
+    userId: UserId,
+    sessionId: SessionId,
+    itemId: ItemId,
+  ) {
+    const removed = sql`delete from items using sessions
+      where items.id = ${itemId} and session_id = ${sessionId} and sessions.id = session_id and user_id = ${userId}
+      returning 1`
+    if ((yield* query(removed)).length === 0) return yield* new ItemNotFound()
+  })
+
+  return { append, add, truncate, removeItem }
+}

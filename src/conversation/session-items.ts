@@ -1,0 +1,119 @@
+import { type Array as Arr, Context, Effect, Layer, Option } from "effect"
+import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
+import { uninterruptibleWithTimeout } from "../db/postgres.ts"
+import { type ItemId, newId, noUsage, type SessionId, TurnId, type Usage, type UserId } from "../schema.ts"
+import { History } from "./history.ts"
+import type { Item, NewItem } from "./item.ts"
+import { Ledger } from "./ledger.ts"
+import type { ItemPlace } from "./ledger-items.ts"
+import type { ItemNotFound, SessionNotFound } from "./model.ts"
+import { RunningTurns } from "./running-turns.ts"
+import type { TurnCancelled, TurnSession } from "./stored-turn.ts"
+
+interface AppendOptions {
+  /** What the items cost, such as the transcription of speech. */
+  readonly usage: Partial<Usage>
+  readonly after: ItemPlace
+}
+
+/** Changes of a conversation that no reply goes with. Each waits for the turns of its session that began before, in any process. */
+export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
+  SessionItems,
+  {
+    /**
+     * Adds items, and the session if it is new, in one transaction. May be repeated with the same items after an error:
+     * they are saved once. Fails if the item that they follow does not exist.
+     */
+    readonly append: (
+      userId: UserId,
+      session: TurnSession,
+      items: Arr.NonEmptyReadonlyArray<NewItem>,
+      options: AppendOptions,
+    ) => Effect.Effect<void, SessionNotFound | ItemNotFound | TurnCancelled | DatabaseError>
+    /** Removes an item. The text of a reply stays in the row of its turn. */
+    readonly remove: (
+      userId: UserId,
+      sessionId: SessionId,
+      itemId: ItemId,
+    ) => Effect.Effect<void, ItemNotFound | TurnCancelled | DatabaseError>
+    /** The newest `limit` items of every type, oldest first. Does not wait. */
+    readonly newest: (
+      sessionId: SessionId,
+      limit: number,
+    ) => Effect.Effect<ReadonlyArray<Item>, DatabaseError>
+  }
+>() {
+  static readonly layer = Layer.effect(
+    SessionItems,
+    Effect.gen(function* () {
+      const ledger = yield* Ledger
+      const running = yield* RunningTurns
+      const history = yield* History
+
+      /** Runs `change` as a turn of the session: after the turns ahead, however long they take, and before later ones. */
+      const inOrder = <A, E>(
+        turn: { readonly id: TurnId; readonly userId: UserId; readonly session: TurnSession },
+        change: Effect.Effect<A, E>,
+      ) =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.gen(function* () {
+            const ended = yield* running.register(turn.id)
+            const ticket = yield* running.enter({ ...turn, idempotency: Option.none(), isAside: false })
+            const ready = Effect.retry(ticket.ready, { while: ({ _tag }) => _tag === "SessionBusy" })
+            return yield* restore(Effect.raceFirst(ready, ended)).pipe(
+              Effect.catchTag("SessionBusy", Effect.die),
+              Effect.zipRight(uninterruptibleWithTimeout(change)),
+              // Without this the session's later turns wait until the lease runs out.
+              Effect.onError(() =>
+                Effect.zipRight(
+                  ticket.issued,
+                  ledger.fail({ id: turn.id, timings: {}, usage: noUsage }),
+                ).pipe(Effect.catchAllCause((cause) => Effect.logWarning("turn.finalize_failed", cause))),
+              ),
+              Effect.zipLeft(ticket.leave),
+            )
+          }),
+        ).pipe(Effect.scoped)
+
+      const append = Effect.fn("SessionItems.append")(
+        (
+          userId: UserId,
+          session: TurnSession,
+          items: Arr.NonEmptyReadonlyArray<NewItem>,
+          { usage, after }: AppendOptions,
+        ) => {
+          // The same items are the same turn, so that a repeated call finds what an earlier one saved.
+          const turn = { id: TurnId.make(items[0].id), userId, session }
+          const saved = ledger.saveAt(after, {
+            ...turn,
+            items,
+            state: "completed",
+            transcript: "",
+            response: "",
+            speech: Option.none(),
+            speechFormat: "none",
+            timings: {},
+            usage: { ...noUsage, ...usage },
+          })
+          return inOrder(turn, saved).pipe(
+            // An earlier try may have left a turn whose lease ran out. It is gone after the failure.
+            Effect.retry({ times: 1, while: ({ _tag }) => _tag === "TurnLost" }),
+            Effect.catchTag("TurnLost", (cause) => new DatabaseUnavailable({ cause })),
+            Effect.asVoid,
+          )
+        },
+      )
+
+      const remove = Effect.fn("SessionItems.remove")(
+        (userId: UserId, sessionId: SessionId, itemId: ItemId) => {
+          const turn = { id: newId(TurnId), userId, session: { id: sessionId, isNew: false } }
+          const removed = ledger.removeItem(userId, sessionId, itemId)
+          const gone = ledger.fail({ id: turn.id, timings: {}, usage: noUsage })
+          return inOrder(turn, Effect.zipLeft(removed, gone))
+        },
+      )
+
+      return { append, remove, newest: history.newest }
+    }),
+  )
+}

@@ -1,0 +1,160 @@
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import * as BunContext from "@effect/platform-bun/BunContext"
+import { ConfigProvider, Context, Effect, Fiber, Layer, Logger, Option, type Scope } from "effect"
+import { Settings } from "../../src/config.ts"
+import { History } from "../../src/conversation/history.ts"
+import { type NewItem, newItem } from "../../src/conversation/item.ts"
+import { KeyedTurns } from "../../src/conversation/keyed-turns.ts"
+import { Ledger } from "../../src/conversation/ledger.ts"
+import { RunningTurns } from "../../src/conversation/running-turns.ts"
+import { SessionItems } from "../../src/conversation/session-items.ts"
+import * as Postgres from "../../src/db/postgres.ts"
+import { newId, noUsage, SessionId, TurnId, UserId } from "../../src/schema.ts"
+import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { textOf } from "../support/fake-turns.ts"
+
+/** On the real clock: another process notices the end of a turn by asking the database. */
+const liveTest = <A, E>(name: string, effect: Effect.Effect<A, E, Scope.Scope>) =>
+  test(name, () => Effect.runPromise(Effect.asVoid(Effect.scoped(effect))))
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await makeDatabase()
+})
+afterAll(() => database.drop())
+
+/** The parts of one process of the service, on the test's database. */
+const startProcess = Effect.suspend(() => {
+  const env = new Map([
+    ["DATABASE_URL", database.url],
+    ["OPENAI_API_KEY", "sk-test"],
+  ])
+  const layer = SessionItems.layer.pipe(
+    Layer.provideMerge(RunningTurns.layer),
+    Layer.provideMerge(Layer.mergeAll(Ledger.layer, KeyedTurns.layer, History.layer)),
+    Layer.provide(Postgres.layer),
+    Layer.provide(Settings.layer),
+    Layer.provide(BunContext.layer),
+    Layer.provide(Logger.remove(Logger.defaultLogger)),
+    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env))),
+  )
+  return Effect.map(Layer.build(layer), (context) => ({
+    items: Context.get(context, SessionItems),
+    ledger: Context.get(context, Ledger),
+    running: Context.get(context, RunningTurns),
+  }))
+})
+type Process = Effect.Effect.Success<typeof startProcess>
+
+const addUser = Effect.promise(async () => {
+  const [{ id }] = await database.sql`
+    insert into users (email) values (gen_random_uuid() || '@example.com') returning id`
+  return UserId.make(id)
+})
+
+const user = (text: string, clientId: string | null = null) =>
+  newItem({ type: "message", role: "user", text }, { clientId })
+const end = { usage: {}, after: "end" as const }
+
+/** A new session of a new user, and what is done to it through one process. */
+const newSession = Effect.fnUntraced(function* (process: Process) {
+  const userId = yield* addUser
+  const session = { id: newId(SessionId), isNew: true }
+  const texts = Effect.map(process.items.newest(session.id, 1000), (items) => items.map(textOf).join(" "))
+  return { userId, session, texts, append: process.items.append.bind(null, userId, session) }
+})
+
+/** A turn that runs in the session, and `complete`, which saves it with these items. */
+const runTurn = Effect.fnUntraced(function* (
+  { running, ledger }: Process,
+  userId: UserId,
+  session: { readonly id: SessionId; readonly isNew: boolean },
+) {
+  const turn = { id: newId(TurnId), userId, session, idempotency: Option.none(), isAside: false }
+  yield* running.register(turn.id)
+  const ticket = yield* running.enter(turn)
+  yield* ticket.issued
+  const complete = (...items: ReadonlyArray<NewItem>) =>
+    Effect.zipRight(
+      ledger.save({
+        ...turn,
+        items,
+        state: "completed",
+        transcript: "",
+        response: "",
+        speech: Option.none(),
+        speechFormat: "none",
+        timings: {},
+        usage: noUsage,
+      }),
+      ticket.leave,
+    )
+  return { complete, ready: ticket.ready }
+})
+
+const rowsOf = (userId: UserId) =>
+  Effect.promise(async () => [
+    ...(await database.sql`select state, usage, lease_until, is_aside from turns where user_id = ${userId}`),
+  ])
+
+liveTest(
+  "append adds items with their client's ids, the session and one completed turn",
+  Effect.gen(function* () {
+    const process = yield* startProcess
+    const { userId, session, append } = yield* newSession(process)
+    const call = newItem({ type: "tool_call", callId: "call_1", name: "weather", arguments: "{}" })
+    const result = newItem({ type: "tool_result", callId: "call_1", output: "rain" })
+    const system = newItem({ type: "message", role: "system", text: "Be brief." })
+    const first = user("Hi", "item_!~")
+    yield* append([first, call, result, system], { usage: { audioSeconds: 1.5 }, after: "end" })
+    expect(yield* process.items.newest(session.id, 10)).toMatchObject([first, call, result, system])
+    expect(yield* process.items.newest(session.id, 2)).toMatchObject([result, system])
+    expect(yield* rowsOf(userId)).toEqual([
+      { state: "completed", usage: { ...noUsage, audioSeconds: 1.5 }, lease_until: null, is_aside: false },
+    ])
+  }),
+)
+
+liveTest(
+  "append after an item, at the start, and after the last one",
+  Effect.gen(function* () {
+    const process = yield* startProcess
+    const other = yield* newSession(process)
+    const { append, texts } = yield* newSession(process)
+    const [one, two, three] = [user("1"), user("2"), user("3")]
+    yield* append([one, two], end)
+    yield* other.append([user("x")], end)
+    yield* append([three], end)
+    yield* append([user("1a"), user("1b")], { usage: {}, after: one.id })
+    expect(yield* texts).toBe("1 1a 1b 2 3")
+    yield* append([user("0a"), user("0b")], { usage: {}, after: "start" })
+    yield* append([user("00")], { usage: {}, after: "start" })
+    expect(yield* texts).toBe("00 0a 0b 1 1a 1b 2 3")
+    yield* append([user("3a")], { usage: {}, after: three.id })
+    yield* append([user("4")], end)
+    yield* append([user("2a")], { usage: {}, after: two.id })
+    expect(yield* texts).toBe("00 0a 0b 1 1a 1b 2 2a 3 3a 4")
+    yield* other.append([user("w")], { usage: {}, after: "start" })
+    yield* other.append([user("y")], end)
+    expect(yield* other.texts).toBe("w x y")
+  }),
+)
+
+liveTest(
+  "append waits for the turns that another process began before",
+  Effect.gen(function* () {
+    const [one, two] = [yield* startProcess, yield* startProcess]
+    const { userId, session, append, texts } = yield* newSession(one)
+    const first = yield* runTurn(two, userId, session)
+    const appending = yield* Effect.fork(append([user("2")], end))
+    yield* Effect.iterate(0, {
+      while: (count) => count < 2,
+      body: () => Effect.map(rowsOf(userId), ({ length }) => length),
+    })
+    const last = yield* runTurn(two, userId, session)
+    const answering = yield* Effect.fork(Effect.zipRight(last.ready, last.complete(user("3"))))
+    yield* first.complete(user("1"))
+    yield* Effect.all([Fiber.join(appending), Fiber.join(answering)])
+    expect(yield* texts).toBe("1 2 3")
+  }),
+)
