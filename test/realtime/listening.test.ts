@@ -81,7 +81,7 @@ describe("server_vad", () => {
       hear(silence(20), voice(10), silence(8))
       yield* settle
       hear(silence(8))
-      expect(yield* Effect.flip(transcripts)).toBe(fail)
+      expect(yield* Effect.flip(transcripts)).toMatchObject({ reason: "away" })
       events.length = 0
       hear(voice(10), silence(16))
       yield* settle

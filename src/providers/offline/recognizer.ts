@@ -4,6 +4,7 @@ import { type InstalledModel, installed, type Library, verifyFiles } from "../..
 import { startEngineProcess } from "./engine/process.ts"
 import { EngineFailed } from "./engine/requests.ts"
 import type { EngineOptions } from "./engine/supervisor.ts"
+import { findSherpa } from "./sherpa.ts"
 
 /** Moonshine models, from the best on. */
 const recognizers = ["moonshine-base-en", "moonshine-tiny-en"]
@@ -23,17 +24,6 @@ export interface Recognizer {
   /** ISO 639-1 codes. */
   readonly languages: ReadonlyArray<string>
   readonly engine: EngineOptions
-}
-
-/** Whether the optional package and its part for this platform are installed. It is not loaded. */
-const hasPackage = (): boolean => {
-  try {
-    Bun.resolveSync("sherpa-onnx-node", import.meta.dir)
-    Bun.resolveSync(`sherpa-onnx-${process.platform}-${process.arch}/package.json`, import.meta.dir)
-    return true
-  } catch {
-    return false
-  }
 }
 
 const recognizerOf = (found: InstalledModel, detector: InstalledModel): Recognizer => {
@@ -60,7 +50,7 @@ const recognizerOf = (found: InstalledModel, detector: InstalledModel): Recogniz
 
 /** The installed recognizers that the engine can run, from the best on. Their files are checked when they start. */
 export const findRecognizers = Effect.fn("findRecognizers")(function* (library: Library) {
-  if (!hasPackage()) return []
+  if (Option.isNone(findSherpa())) return []
   const detector = yield* installed(library, detectorName)
   const found = yield* Effect.forEach(recognizers, (name) => installed(library, name))
   return found.flatMap((each) => Option.toArray(Option.zipWith(each, detector, recognizerOf)))
