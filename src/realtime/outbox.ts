@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import { encodeServerEvent, type ServerEvent } from "./protocol/server-event.ts"
+import { encodeServerEvent, type ServerEvent } from "./protocol/server-events.ts"
 
 /** The way from a session to its client. All functions may be called at any time, also after the end. */
 export interface Wire {

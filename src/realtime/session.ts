@@ -1,7 +1,9 @@
-import { Context, type Effect, type Option, type Scope } from "effect"
+import { Context, type Effect, type Either, type Option, type Scope } from "effect"
 import type { SignedIn } from "../accounts/model.ts"
 import type { TurnError } from "../turn/errors.ts"
 import type { Wire } from "./outbox.ts"
+import type { ProtocolError } from "./protocol/errors.ts"
+import type { SessionConfig } from "./protocol/session-config.ts"
 
 /** What a handshake asks for. */
 export interface RealtimeRequest {
@@ -27,6 +29,11 @@ export interface RealtimeSession {
 export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions")<
   RealtimeSessions,
   {
+    /**
+     * The whole configuration that sessions with this `session` of a client secret begin with. The same value reaches
+     * `open` as `config`.
+     */
+    readonly configure: (session: unknown) => Either.Either<SessionConfig, ProtocolError>
     /** Its failure refuses the handshake. The end of the scope ends everything that the session started. */
     readonly open: (request: RealtimeRequest) => Effect.Effect<RealtimeSession, TurnError, Scope.Scope>
   }
