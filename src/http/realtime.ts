@@ -1,15 +1,17 @@
-import { Effect, Option, Redacted, Schema } from "effect"
+import { Effect, Either, Option, Redacted, Schema } from "effect"
 import { Elysia } from "elysia"
 import { ClientSecrets, isClientSecret } from "../accounts/client-secrets.ts"
 import { Keys } from "../accounts/keys.ts"
+import type { SignedIn } from "../accounts/model.ts"
 import { Settings } from "../config.ts"
 import type { SocketHandlers } from "../realtime/connection.ts"
+import { sessionObject } from "../realtime/protocol/server-events.ts"
 import { RealtimeSessions } from "../realtime/session.ts"
 import { RealtimeSockets } from "../realtime/sockets.ts"
 import { bearer, makeAuthenticate, signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
 import { allowsSocket } from "./cross-origin.ts"
-import { OriginNotAllowed, RealtimeUnsupported, UpgradeRequired } from "./errors.ts"
+import { OriginNotAllowed, RealtimeUnsupported, UpgradeRequired, ValidationFailed } from "./errors.ts"
 import * as operations from "./openapi/operations/realtime.ts"
 import { ClientSecretRequest, ConnectQuery } from "./realtime-payloads.ts"
 import { makeRun } from "./run.ts"
@@ -105,32 +107,29 @@ export const realtimeRoutes = Effect.gen(function* () {
     return new Response(null, { status: 101 })
   })
 
+  const createSecret = Effect.fn("realtime.createSecret")(function* (
+    user: SignedIn,
+    { expires_after: { seconds }, session }: typeof ClientSecretRequest.Type,
+  ) {
+    const config = sessions.configure(session)
+    if (Either.isLeft(config)) return yield* new ValidationFailed({ message: config.left.message })
+    const { id, value, expiresAt } = yield* secrets.create(user, { seconds, session })
+    const created = {
+      value: Redacted.value(value),
+      expires_at: Math.floor(expiresAt.getTime() / 1000),
+      // The sessions are not there yet: 0, as OpenAI's own server shows it.
+      session: sessionObject(id, 0, config.right),
+    }
+    return Response.json(created, { headers: noStore })
+  })
+
   const secretRoutes = new Elysia()
     .use(yield* signedIn("requests"))
     .use(yield* formOrJsonBody(maxConfigBytes))
-    .post(
-      "/client_secrets",
-      ({ request, user, body }) =>
-        run(
-          request,
-          Effect.map(
-            secrets.create(user, {
-              seconds: body.expires_after.seconds,
-              session: body.session,
-            }),
-            ({ id, value, expiresAt }) =>
-              Response.json(
-                {
-                  value: Redacted.value(value),
-                  expires_at: Math.floor(expiresAt.getTime() / 1000),
-                  session: { id, object: "realtime.session", ...body.session },
-                },
-                { headers: noStore },
-              ),
-          ),
-        ),
-      { body: Schema.standardSchemaV1(ClientSecretRequest), detail: operations.createSecret },
-    )
+    .post("/client_secrets", ({ request, user, body }) => run(request, createSecret(user, body)), {
+      body: Schema.standardSchemaV1(ClientSecretRequest),
+      detail: operations.createSecret,
+    })
 
   /** What clients of WebRTC, SIP and the beta protocol ask for. */
   const refuse = ({ request }: { readonly request: Request }) => run(request, new RealtimeUnsupported())

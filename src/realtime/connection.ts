@@ -1,6 +1,7 @@
 import { Deferred, type Effect, Exit, FiberId, Option } from "effect"
 import type { SignedIn } from "../accounts/model.ts"
 import { makeOutbox, makeWire, type OutboxSocket, type Wire } from "./outbox.ts"
+import type { ServerEvent } from "./protocol/server-events.ts"
 import type { RealtimeSession } from "./session.ts"
 
 /** Why a connection ended, for the log and the metrics. */
@@ -74,8 +75,8 @@ const isActivity = (message: string) =>
   !message.includes("input_audio_buffer.") ||
   /"audio"\s*:\s*"[^"]/.test(message)
 
-const errorEvent = (code: string, message: string) => ({
-  type: "error" as const,
+const errorEvent = (code: string, message: string): ServerEvent => ({
+  type: "error",
   error: { type: "invalid_request_error", code, message, param: null, event_id: null },
 })
 

@@ -230,7 +230,7 @@ export const makeResponding = (options: RespondingOptions): Responding => {
         ? { _tag: "cancelled", reason: "client_cancelled" }
         : { _tag: "failed", error: failureOf(exit.cause) }
     }
-    const reason = done.turn?.state().endReason
+    const reason = Option.getOrUndefined(done.turn?.state().endReason ?? Option.none())
     if (reason === "length") return { _tag: "incomplete", reason: "max_output_tokens" }
     return reason === "filtered" ? { _tag: "incomplete", reason: "content_filter" } : { _tag: "completed" }
   }

@@ -12,10 +12,11 @@ import type { TurnError } from "../turn/errors.ts"
 import { Turns } from "../turn/turns.ts"
 import { VoiceActivity } from "../vad/voice-activity.ts"
 import { type Actor, makeActor, type Message } from "./actor.ts"
-import { defaultInterruption } from "./interruption.ts"
+import type { InterruptionSettings } from "./interruption.ts"
 import { restoredItem } from "./item-shapes.ts"
 import { makeListener } from "./listening.ts"
 import type { Wire } from "./outbox.ts"
+import type { ProtocolError } from "./protocol/errors.ts"
 import { type AgentFacts, defaultConfig, type SessionConfig } from "./protocol/session-config.ts"
 import { readSessionPatch } from "./protocol/session-patch.ts"
 import { updateConfig } from "./protocol/update-config.ts"
@@ -57,6 +58,8 @@ const factsOf = ({ instructions, hearing, thinking, speaking }: Agent): AgentFac
   }),
 })
 
+const defaultInterruption: InterruptionSettings = { minMs: 300, maxBackchannelMs: 1000, minWords: 0 }
+
 /** ISO 639-1: the client's choice, or the configured one. */
 const languageOf = ({ audio }: SessionConfig, { hearing }: Agent): Option.Option<string> =>
   Option.orElse(Option.fromNullable(audio.input.transcription?.language), () => hearing.language)
@@ -97,6 +100,11 @@ const run = (inbox: Mailbox.ReadonlyMailbox<Message>, actor: Actor, { send, clos
 export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions")<
   RealtimeSessions,
   {
+    /**
+     * The whole configuration that sessions with this `session` of a client secret begin with. The same value reaches
+     * `open` as `config`.
+     */
+    readonly configure: (session: unknown) => Either.Either<SessionConfig, ProtocolError>
     /** Its failure refuses the handshake. The end of the scope ends everything that the session started. */
     readonly open: (request: RealtimeRequest) => Effect.Effect<RealtimeSession, TurnError, Scope.Scope>
   }
@@ -116,14 +124,16 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
       const agentFacts = factsOf(configured)
       const facts = { voices: [configured.speaking.voice], transcriptionModel: configured.hearing.model }
 
-      /** The configuration at the start: the default one, or that of the client secret. */
+      const configure = (session: unknown) =>
+        Either.flatMap(readSessionPatch(session), (patch) =>
+          updateConfig(defaultConfig(agentFacts, patch.type), patch, { ...facts, hasAudio: false }),
+        )
+
       const configOf = ({ intent, config }: RealtimeRequest) =>
         Option.match(config, {
-          onNone: () => Either.right(defaultConfig(agentFacts, intent === "transcription" ? intent : "realtime")),
-          onSome: (given) =>
-            Either.flatMap(readSessionPatch(given), (patch) =>
-              updateConfig(defaultConfig(agentFacts, patch.type), patch, { ...facts, hasAudio: false }),
-            ),
+          onNone: () =>
+            Either.right(defaultConfig(agentFacts, intent === "transcription" ? intent : "realtime")),
+          onSome: configure,
         })
 
       const open = Effect.fn("RealtimeSessions.open")(function* (request: RealtimeRequest) {
@@ -209,7 +219,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
         } satisfies RealtimeSession
       })
 
-      return { open }
+      return { configure, open }
     }),
   )
 }

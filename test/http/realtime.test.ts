@@ -28,7 +28,7 @@ describe("handshake", () => {
     expect(client.socket.protocol).toBe("")
     expect(await client.event(0)).toMatchObject({ type: "session.created" })
     client.send({ type: "hello" })
-    expect(await client.event(1)).toMatchObject({ type: "echo", message: '{"type":"hello"}' })
+    expect(await client.event(1)).toMatchObject({ delta: '{"type":"hello"}' })
     expect(service.connections()).toEqual({ connections: 1, users: 1 })
     client.socket.close()
     await nothingLeft()

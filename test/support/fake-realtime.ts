@@ -1,5 +1,9 @@
 /** Realtime sessions that do as a test says, in place of the conversation. */
-import { Effect, Layer } from "effect"
+import { Effect, Either, Layer } from "effect"
+import { type ServerEvent, sessionObject } from "../../src/realtime/protocol/server-events.ts"
+import { defaultConfig } from "../../src/realtime/protocol/session-config.ts"
+import { readSessionPatch } from "../../src/realtime/protocol/session-patch.ts"
+import { updateConfig } from "../../src/realtime/protocol/update-config.ts"
 import { type RealtimeRequest, RealtimeSessions } from "../../src/realtime/session.ts"
 
 export interface FakeRealtime {
@@ -20,6 +24,17 @@ export interface OpenedSession extends RealtimeRequest {
   readonly messages: Array<string>
 }
 
+const facts = { model: "llm", instructions: "", voice: "alloy", transcriptionModel: "stt" }
+
+const echo = (delta: string): ServerEvent => ({
+  type: "response.output_text.delta",
+  response_id: "r1",
+  item_id: "i1",
+  output_index: 0,
+  content_index: 0,
+  delta,
+})
+
 export const makeFakeRealtime = (): FakeRealtime => {
   const opened: Array<OpenedSession> = []
   let open = 0
@@ -27,9 +42,17 @@ export const makeFakeRealtime = (): FakeRealtime => {
     opened,
     open: () => open,
     beforeOpen: Effect.void,
-    onMessage: ({ wire }, message) => wire.send({ type: "echo", message }),
+    onMessage: ({ wire }, message) => wire.send(echo(message)),
     onDrain: () => Effect.void,
     layer: Layer.succeed(RealtimeSessions, {
+      configure: (session) =>
+        Either.flatMap(readSessionPatch(session), (patch) =>
+          updateConfig(defaultConfig(facts, patch.type), patch, {
+            hasAudio: false,
+            voices: ["alloy"],
+            transcriptionModel: "stt",
+          }),
+        ),
       open: (request) =>
         Effect.gen(function* () {
           const session: OpenedSession = { ...request, messages: [] }
@@ -44,7 +67,10 @@ export const makeFakeRealtime = (): FakeRealtime => {
           )
           yield* fake.beforeOpen
           opened.push(session)
-          request.wire.send({ type: "session.created", session: { object: "realtime.session" } })
+          request.wire.send({
+            type: "session.created",
+            session: sessionObject(crypto.randomUUID(), 0, defaultConfig(facts)),
+          })
           return {
             receive: (message) => {
               session.messages.push(message)

@@ -53,6 +53,11 @@ export const protocolErrors = {
       "conversation_already_has_active_response",
       `Conversation already has an active response in progress: ${responseId}. Wait until the response is finished before creating a new one.`,
     ),
+  tooManyOutOfBand: (most: number) =>
+    invalidRequest(
+      "too_many_responses",
+      `${most} responses outside the conversation are in progress, the maximum. Wait until one is finished.`,
+    ),
   cancelNotActive: () =>
     invalidRequest("response_cancel_not_active", "Cancellation failed: no active response found"),
   truncateUnknownItem: (itemId: string) =>
