@@ -1,6 +1,13 @@
 import { Either, Option } from "effect"
 import { newId, TurnId } from "../schema.ts"
-import { type Answering, type AnsweringEvent, forget, initialAnswering, nextAnswer, step } from "./answering.ts"
+import {
+  type Answering,
+  type AnsweringEvent,
+  forget,
+  initialAnswering,
+  nextAnswer,
+  step,
+} from "./answering.ts"
 import type { Items } from "./items.ts"
 import type { ClientEvent } from "./protocol/client-events.ts"
 import { type ProtocolError, protocolErrors } from "./protocol/errors.ts"
@@ -31,7 +38,9 @@ export interface Answers {
   /** Something happened that an answer may follow. */
   readonly note: (event: AnsweringEvent) => void
   /** Handles response.create. Waits for the transcripts of what was said before. */
-  readonly ask: (event: Extract<ClientEvent, { readonly type: "response.create" }>) => Either.Either<void, ProtocolError>
+  readonly ask: (
+    event: Extract<ClientEvent, { readonly type: "response.create" }>,
+  ) => Either.Either<void, ProtocolError>
   /** Handles response.cancel. */
   readonly cancel: (responseId: string | undefined) => Either.Either<void, ProtocolError>
   /** The user interrupts: cancels the reply, or ends its play-back. */
@@ -90,12 +99,12 @@ export const makeAnswers = ({ responding, items, config, facts }: AnswersOptions
   }
 
   /** The response of the conversation that runs or waits. */
-  const active = () =>
-    responding.current() ?? waiting.find((order) => order.config.inConversation)?.id
+  const active = () => responding.current() ?? waiting.find((order) => order.config.inConversation)?.id
 
   const refusal = ({ inConversation }: ResponseConfig): ProtocolError | undefined => {
     const running = active()
-    if (isClosed) return protocolErrors.server("server_shutdown", "The server is shutting down. Connect again.")
+    if (isClosed)
+      return protocolErrors.server("server_shutdown", "The server is shutting down. Connect again.")
     if (inConversation) return running === undefined ? undefined : protocolErrors.activeResponse(running)
     const outOfBand = waiting.filter((order) => !order.config.inConversation).length + responding.outOfBand()
     return outOfBand < maxOutOfBand ? undefined : protocolErrors.tooManyOutOfBand(maxOutOfBand)

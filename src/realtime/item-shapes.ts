@@ -1,4 +1,4 @@
-import { type Item as StoredItem, type NewItem, newItem } from "../conversation/item.ts"
+import { type NewItem, newItem, type Item as StoredItem } from "../conversation/item.ts"
 import { ItemId, newId } from "../schema.ts"
 import type { ConversationItem } from "./conversation.ts"
 import type { ClientItem } from "./protocol/items.ts"
@@ -64,7 +64,10 @@ export const storableItem = ({ item, itemId }: Pick<ConversationItem, "item" | "
       }
     case "function_call": {
       const { call_id: callId, name } = item
-      return { ...newItem({ type: "tool_call", callId, name, arguments: item.arguments }, details), id: itemId }
+      return {
+        ...newItem({ type: "tool_call", callId, name, arguments: item.arguments }, details),
+        id: itemId,
+      }
     }
     case "function_call_output": {
       const { call_id: callId, output } = item
@@ -82,8 +85,17 @@ const partOf = (role: "user" | "assistant" | "system", text: string): MessagePar
  * An item of an earlier connection, as clients see it. Its audio is not kept, so it is shown as text. A summary is shown
  * to the model only.
  */
-export const restoredItem = ({ id, clientId, payload, interrupted }: StoredItem): ReadonlyArray<ConversationItem> => {
-  const base = { id: clientId ?? id, object: "realtime.item", status: interrupted ? "incomplete" : "completed" } as const
+export const restoredItem = ({
+  id,
+  clientId,
+  payload,
+  interrupted,
+}: StoredItem): ReadonlyArray<ConversationItem> => {
+  const base = {
+    id: clientId ?? id,
+    object: "realtime.item",
+    status: interrupted ? "incomplete" : "completed",
+  } as const
   const entry = { itemId: id, audioMs: 0, isStored: true }
   switch (payload.type) {
     case "message": {
@@ -93,7 +105,10 @@ export const restoredItem = ({ id, clientId, payload, interrupted }: StoredItem)
     case "tool_call": {
       const { callId, name } = payload
       return [
-        { ...entry, item: { ...base, type: "function_call", call_id: callId, name, arguments: payload.arguments } },
+        {
+          ...entry,
+          item: { ...base, type: "function_call", call_id: callId, name, arguments: payload.arguments },
+        },
       ]
     }
     case "tool_result": {

@@ -49,7 +49,11 @@ export interface Items {
   readonly retrieve: (id: string) => Either.Either<void, ProtocolError>
   readonly remove: (id: string) => Either.Either<void, ProtocolError>
   /** Cuts the reply `itemId` at `audioEndMs`, in ms of its audio. */
-  readonly truncate: (itemId: string, contentIndex: number, audioEndMs: number) => Either.Either<void, ProtocolError>
+  readonly truncate: (
+    itemId: string,
+    contentIndex: number,
+    audioEndMs: number,
+  ) => Either.Either<void, ProtocolError>
   /** Sends committed, added and done of the user's speech, which is not transcribed yet. */
   readonly addSpeech: (id: ItemId) => void
   /** Keeps the transcript of the user's speech. False: the client has deleted the item. */
@@ -64,10 +68,20 @@ export interface Items {
   /** Cuts what is stored of a reply, by our own estimate: the client may still say better. */
   readonly setHeard: (id: string, upTo: HeardUpTo) => void
   /** The items of a response's own context. `param`: their field. */
-  readonly contextOf: (input: ReadonlyArray<InputItem>) => Either.Either<ReadonlyArray<NewItem>, ProtocolError>
+  readonly contextOf: (
+    input: ReadonlyArray<InputItem>,
+  ) => Either.Either<ReadonlyArray<NewItem>, ProtocolError>
 }
 
-export const makeItems = ({ userId, sessionId, restored, stored, writes, send, ...options }: ItemsOptions): Items => {
+export const makeItems = ({
+  userId,
+  sessionId,
+  restored,
+  stored,
+  writes,
+  send,
+  ...options
+}: ItemsOptions): Items => {
   let conversation: Conversation = { items: restored }
   let { isStored } = options
   /** In the order in which they began. */

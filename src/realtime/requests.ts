@@ -38,7 +38,9 @@ export const makeRequests = (options: RequestsOptions): ((message: string) => vo
   const { settings, items, responding, answers, hearing, send, transcribe, maxSeconds } = options
 
   /** The speech within an item that the client adds. Undefined: it has none. */
-  const speechOf = ({ item }: Of<"conversation.item.create">): Either.Either<Pcm16k | undefined, ProtocolError> =>
+  const speechOf = ({
+    item,
+  }: Of<"conversation.item.create">): Either.Either<Pcm16k | undefined, ProtocolError> =>
     Either.gen(function* () {
       if (item.type !== "message") return undefined
       const input = makeInputAudio(settings.config().audio.input.format)

@@ -1,8 +1,8 @@
-import { Cause, Chunk, Effect, Exit, Fiber, Option, Stream } from "effect"
+import { Cause, type Chunk, Effect, Exit, Fiber, Option, Stream } from "effect"
 import type { NewItem } from "../conversation/item.ts"
 import type { Admission } from "../limits/admission.ts"
 import type { RateLimits } from "../limits/rate-limits.ts"
-import { ItemId, newId, noUsage, TurnId, type UserId } from "../schema.ts"
+import { ItemId, newId, noUsage, type TurnId, type UserId } from "../schema.ts"
 import type { TurnEvent } from "../turn/events.ts"
 import { fromConversation } from "../turn/input.ts"
 import { SessionTarget, type TurnRequest } from "../turn/request.ts"
@@ -225,7 +225,10 @@ export const makeResponding = (options: RespondingOptions): Responding => {
   const endOf = (done: Running, exit: Exit.Exit<void, ResponseError>): ResponseEnd => {
     if (Exit.isFailure(exit)) {
       // The turn was cancelled through another front door.
-      const isCancelled = Option.exists(Cause.failureOption(exit.cause), ({ _tag }) => _tag === "TurnCancelled")
+      const isCancelled = Option.exists(
+        Cause.failureOption(exit.cause),
+        ({ _tag }) => _tag === "TurnCancelled",
+      )
       return isCancelled
         ? { _tag: "cancelled", reason: "client_cancelled" }
         : { _tag: "failed", error: failureOf(exit.cause) }
@@ -293,9 +296,7 @@ export const makeResponding = (options: RespondingOptions): Responding => {
     played: () => void stopPlaying(),
     leftMs: () => (playing === undefined ? 0 : leftMs(playing.playback, now())),
     sending: () =>
-      current === undefined
-        ? undefined
-        : { itemId: current.messageId, audioMs: current.response.audioMs() },
+      current === undefined ? undefined : { itemId: current.messageId, audioMs: current.response.audioMs() },
     keepHeard: Effect.suspend(() => {
       const heard = current ?? playing
       if (heard?.turn === undefined) return Effect.void

@@ -19,7 +19,8 @@ export const responseAgent =
         description: Option.fromNullable(description),
         parameters: parameters ?? { type: "object", properties: {} },
       })),
-      toolChoice: typeof config.tool_choice === "string" ? config.tool_choice : { name: config.tool_choice.name },
+      toolChoice:
+        typeof config.tool_choice === "string" ? config.tool_choice : { name: config.tool_choice.name },
       parallelToolCalls: true,
     },
     speaking: { ...agent.speaking, voice: config.audio.output.voice },

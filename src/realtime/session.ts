@@ -1,4 +1,16 @@
-import { Cause, Context, Deferred, Duration, Effect, Either, FiberSet, Layer, Mailbox, Option, type Scope } from "effect"
+import {
+  Cause,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Either,
+  FiberSet,
+  Layer,
+  Mailbox,
+  Option,
+  type Scope,
+} from "effect"
 import type { SignedIn } from "../accounts/model.ts"
 import { type Agent, Agents } from "../agent/agent.ts"
 import { Settings } from "../config.ts"
@@ -11,7 +23,7 @@ import { newId, SessionId, TurnId } from "../schema.ts"
 import type { TurnError } from "../turn/errors.ts"
 import { Turns } from "../turn/turns.ts"
 import { VoiceActivity } from "../vad/voice-activity.ts"
-import { type Actor, makeActor, type Message } from "./actor.ts"
+import { type Actor, type Message, makeActor } from "./actor.ts"
 import type { InterruptionSettings } from "./interruption.ts"
 import { restoredItem } from "./item-shapes.ts"
 import { makeListener } from "./listening.ts"

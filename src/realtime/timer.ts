@@ -24,7 +24,12 @@ export const makeTimer = (
     set: (ms) => {
       clear()
       const ring = newest
-      sleeping = fork(Effect.delay(Effect.sync(() => onRing(ring)), ms))
+      sleeping = fork(
+        Effect.delay(
+          Effect.sync(() => onRing(ring)),
+          ms,
+        ),
+      )
     },
     clear,
     isDue: (ring) => ring === newest,
