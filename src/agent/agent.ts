@@ -1,5 +1,6 @@
 import { Context, type Duration, Effect, Layer, Option } from "effect"
 import { Settings } from "../config.ts"
+import { noTools, type ToolOffer } from "../providers/tools.ts"
 import type { SessionId } from "../schema.ts"
 
 /** The assistant that answers a turn. Resolved once per turn and passed to each stage; no stage reads global settings. */
@@ -21,6 +22,8 @@ export interface Agent {
     /** The limit of a reply. None: the server's own. */
     readonly maxTokens: Option.Option<number>
   }
+  /** The tools that the client runs. */
+  readonly calling: ToolOffer
   readonly speaking: {
     readonly model: string
     readonly voice: string
@@ -58,6 +61,7 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
           temperature: settings.llmTemperature,
           maxTokens: settings.llmMaxTokens,
         },
+        calling: noTools,
         speaking: {
           model: settings.tts.model,
           voice: settings.ttsVoice,

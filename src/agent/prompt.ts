@@ -1,48 +1,57 @@
 import { Array as Arr, Option } from "effect"
-import type { NewItem } from "../conversation/item.ts"
 import type { Prompt, PromptMessage } from "../providers/language-model.ts"
 import { estimateTokens } from "../providers/tokens.ts"
-import { withoutMarkup } from "../text/machine-markup.ts"
+import type { Tool } from "../providers/tools.ts"
 import type { Agent } from "./agent.ts"
+import { groupMessages, type PromptItem } from "./history-messages.ts"
+
+const tokensOfMessage = (message: PromptMessage): number => {
+  const calls = message.role === "assistant" ? (message.toolCalls ?? []) : []
+  return calls.reduce(
+    (sum, call) => sum + estimateTokens(call.name) + estimateTokens(call.arguments),
+    estimateTokens(message.content),
+  )
+}
+
+const tokensOf = (messages: ReadonlyArray<PromptMessage>) =>
+  messages.reduce((sum, message) => sum + tokensOfMessage(message), 0)
+
+/** A summary takes the place of the items before it. */
+const sinceSummary = (history: ReadonlyArray<PromptItem>) => {
+  const at = history.findLastIndex(({ payload }) => payload.type === "summary")
+  const payload = history[at]?.payload
+  const summary: ReadonlyArray<PromptMessage> =
+    payload?.type === "summary"
+      ? [{ role: "system", content: `Summary of the conversation so far:\n${payload.text.toWellFormed()}` }]
+      : []
+  return { summary, items: history.slice(at + 1) }
+}
 
 /**
- * The messages of a turn for the model. Replies that an earlier version saved may contain thinking, which the model must
- * not see again. Empty messages are left out, because models refuse them.
- */
-const messagesOf = (items: ReadonlyArray<NewItem>): ReadonlyArray<PromptMessage> =>
-  items.flatMap(({ payload }) => {
-    if (payload.type !== "message" || payload.role === "system") return []
-    const { role, text } = payload
-    const content = role === "assistant" ? withoutMarkup(text) : text
-    return content.trim() === "" ? [] : [{ role, content: content.toWellFormed() }]
-  })
-
-const isUsers = ({ payload }: NewItem) => payload.type === "message" && payload.role === "user"
-
-/**
- * The newest messages that fit the estimated tokens, oldest first, from a user's message on. What comes before the first
- * user's message is dropped: the start of the history may have cut it off from what it answers.
+ * The newest messages that fit the estimated tokens, oldest first, from a user's message on. What the start of a history of
+ * `maxItems` may have cut off, up to its first user's message, is dropped.
+ *
+ * @param keepsNewest The newest user's message, and what follows it, stay even if they do not fit.
  */
 export const fitHistory = (
-  history: ReadonlyArray<NewItem>,
-  maxTokens: number,
+  history: ReadonlyArray<PromptItem>,
+  { maxItems, maxTokens }: Agent["history"],
+  keepsNewest: boolean,
 ): ReadonlyArray<PromptMessage> => {
-  const starts = history.flatMap((item, at) => (isUsers(item) ? [at] : []))
-  const turns = starts.map((start, at) => messagesOf(history.slice(start, starts[at + 1])))
-  let left = maxTokens
-  const tooOld = turns.findLastIndex((turn) => {
-    left -= turn.reduce((sum, { content }) => sum + estimateTokens(content), 0)
-    return left < 0
+  const { summary, items } = sinceSummary(history)
+  const isWhole = summary.length > 0 || history.length < maxItems
+  const [head, ...others] = groupMessages(items)
+  const groups = isWhole ? [head, ...others] : others
+  let left = maxTokens - tokensOf(summary)
+  const tooOld = groups.findLastIndex((group, at) => {
+    left -= tokensOf(group)
+    return left < 0 && !(keepsNewest && at === groups.length - 1)
   })
-  return turns.slice(tooOld + 1).flat()
+  return [...summary, ...groups.slice(tooOld + 1).flat()]
 }
 
-/** Joins consecutive messages of one role, which some models refuse. They occur after a reply that nobody heard. */
-export const alternating = (messages: ReadonlyArray<PromptMessage>): ReadonlyArray<PromptMessage> => {
-  if (!Arr.isNonEmptyReadonlyArray(messages)) return []
-  const runs = Arr.groupWith(messages, (one, next) => one.role === next.role)
-  return runs.map((run) => ({ role: run[0].role, content: run.map(({ content }) => content).join("\n") }))
-}
+/** Models answer somebody: many refuse a prompt that ends with their own words, or that is empty. */
+const silence: PromptMessage = { role: "note", content: "The user has said nothing since." }
 
 /**
  * The prompt for what the user said last, with the history that fits. `said` is None where the agent answers the
@@ -50,22 +59,31 @@ export const alternating = (messages: ReadonlyArray<PromptMessage>): ReadonlyArr
  */
 export const makePrompt = (
   agent: Agent,
-  history: ReadonlyArray<NewItem>,
+  history: ReadonlyArray<PromptItem>,
   said: Option.Option<string>,
-): Prompt => ({
-  instructions: agent.instructions,
-  messages: alternating([
-    ...fitHistory(history, agent.history.maxTokens),
+): Prompt => {
+  const messages: ReadonlyArray<PromptMessage> = [
+    ...fitHistory(history, agent.history, Option.isNone(said)),
     ...Option.match(said, {
       onNone: () => [],
       onSome: (content) => [{ role: "user" as const, content }],
     }),
-  ]),
-})
+  ]
+  const isOver = Arr.last(messages).pipe(
+    Option.match({ onNone: () => true, onSome: ({ role }) => role === "assistant" }),
+  )
+  return {
+    instructions: agent.instructions,
+    messages: isOver ? [...messages, silence] : messages,
+    ...agent.calling,
+  }
+}
+
+const tokensOfTool = ({ name, description, parameters }: Tool) =>
+  estimateTokens(name) +
+  estimateTokens(Option.getOrElse(description, () => "")) +
+  estimateTokens(JSON.stringify(parameters))
 
 /** The estimated size of the prompt, in tokens. */
-export const promptTokens = ({ instructions, messages }: Prompt): number =>
-  [instructions, ...messages.map(({ content }) => content)].reduce(
-    (sum, text) => sum + estimateTokens(text),
-    0,
-  )
+export const promptTokens = ({ instructions, messages, tools }: Prompt): number =>
+  tools.reduce((sum, tool) => sum + tokensOfTool(tool), estimateTokens(instructions) + tokensOf(messages))

@@ -44,7 +44,10 @@ export class ProviderRefusedRequest extends Schema.TaggedError<ProviderRefusedRe
  *
  * - `declined`: the model or a content filter refused to answer, without a word.
  * - `thinking`, `thinking-time`: the model used up its answer, or LLM_THINKING_TIMEOUT_SECONDS, with thinking.
- * - `tools`: the model called a tool, and said nothing.
+ * - `tools`: the model called a tool where none was offered, and said nothing.
+ * - `unknown-tool`: it called a tool that is not among the offered ones. It may be chance, so it gets one more try.
+ * - `cut-call`: its tool call was cut off at the limit of tokens.
+ * - `no-tools`: the model or its server supports no tools.
  * - `empty`: nothing in it. It may be chance, so it gets one more try.
  * - `endless`: the answer was larger than what is read.
  * - `no-model`, `no-credit`, `refused-field`: the provider's 404, 402 or spent quota, and 422.
@@ -54,6 +57,9 @@ export const UnusableKind = Schema.Literal(
   "thinking",
   "thinking-time",
   "tools",
+  "unknown-tool",
+  "cut-call",
+  "no-tools",
   "empty",
   "endless",
   "no-model",
@@ -88,6 +94,16 @@ export const emptyAnswer = (stage: Stage) =>
     stage,
     kind: "empty",
     reason: "no text in it",
+    retryable: true,
+    retryAfter: Option.none(),
+  })
+
+/** The name is the model's own text, so the log does not have it. */
+export const unknownTool = () =>
+  new ProviderUnusable({
+    stage: "llm",
+    kind: "unknown-tool",
+    reason: "the model called a tool that is not offered",
     retryable: true,
     retryAfter: Option.none(),
   })

@@ -1,19 +1,28 @@
 import { Context, Data, Effect, Layer, type Option } from "effect"
 import type { TurnId } from "../schema.ts"
-import { emptyAnswer, finalAnswer, type ProviderError } from "./errors.ts"
+import { emptyAnswer, finalAnswer, type ProviderError, unknownTool } from "./errors.ts"
 import { makeScript, wait } from "./fake.ts"
 import { makeOpenThinkers, type OpenThinkers } from "./open-thinkers.ts"
 import { makeReplyText } from "./reply-text.ts"
+import { callableTools, type ToolCall, type ToolOffer, usableCalls } from "./tools.ts"
 
-export interface PromptMessage {
-  readonly role: "user" | "assistant"
-  readonly content: string
-}
+/**
+ * One message of a prompt. Each call has its result in the messages directly after it.
+ *
+ * - `system`: instructions within the conversation.
+ * - `assistant`: what the model said, called, or both. `content` may be empty beside calls.
+ * - `tool`: the result of the call `callId`.
+ * - `note`: what happened, told to the model: an interruption, for example. No sentence of anybody.
+ */
+export type PromptMessage =
+  | { readonly role: "user" | "system" | "note"; readonly content: string }
+  | { readonly role: "assistant"; readonly content: string; readonly toolCalls?: ReadonlyArray<ToolCall> }
+  | { readonly role: "tool"; readonly content: string; readonly callId: string }
 
 /** The input of one model round. */
-export interface Prompt {
+export interface Prompt extends ToolOffer {
   readonly instructions: string
-  /** Oldest first; the last one is the user's. */
+  /** Oldest first; the last one is not the assistant's. */
   readonly messages: ReadonlyArray<PromptMessage>
 }
 
@@ -25,11 +34,13 @@ export type ModelEvent = Data.TaggedEnum<{
   Usage: { readonly inputTokens: number; readonly outputTokens: number }
   /** A sign of life without text: the model thinks, or its server keeps the connection open. */
   Alive: { readonly isThinking: boolean }
+  /** A whole call, after all text. A call of a tool that is not offered does not come. */
+  ToolCall: ToolCall
   /** The text so far was the model's thinking and not its reply. */
   Retract: Record<never, never>
   /** Before the end, where thinking or markup was removed: how many characters of it. */
   Removed: { readonly characters: number }
-  /** The last event of a whole answer. */
+  /** The last event of a whole answer. `tools`: the model called a tool. */
   End: { readonly reason: "stop" | "length" | "filtered" | "refused" | "tools" }
 }>
 export const ModelEvent = Data.taggedEnum<ModelEvent>()
@@ -54,21 +65,41 @@ type Generate = (
 /** Why a whole answer ended. `length`: at the limit of tokens. `filtered`: a filter of contents cut it. */
 export type EndReason = Extract<ModelEvent, { readonly _tag: "End" }>["reason"]
 
-/** The error of an answer without text. What is not empty would end the same again. */
-const withoutText = (reason: EndReason, hasThought: boolean, hasMarkup: boolean): ProviderError => {
+interface Unusable {
+  readonly reason: EndReason
+  readonly hasThought: boolean
+  /** The model wrote something. */
+  readonly hasWritten: boolean
+  readonly hasCalled: boolean
+  readonly mayCall: boolean
+}
+
+/** The error of an answer without text and calls. What is not chance would end the same again. */
+const withoutContent = ({ reason, hasThought, hasWritten, hasCalled, mayCall }: Unusable): ProviderError => {
   if (reason === "filtered" || reason === "refused") {
     return finalAnswer("llm", "declined", "the model declined to answer")
   }
-  if (reason === "tools") return finalAnswer("llm", "tools", "the model called a tool")
+  if (hasCalled && mayCall) {
+    return reason === "length"
+      ? finalAnswer("llm", "cut-call", "a tool call is cut off at the limit of tokens")
+      : unknownTool()
+  }
+  if (reason === "tools" && !mayCall) return finalAnswer("llm", "tools", "the model called a tool")
   if (hasThought || reason === "length") {
     return finalAnswer("llm", "thinking", "the model used up its answer with thinking")
   }
-  return hasMarkup ? finalAnswer("llm", "tools", "nothing but markup for machines") : emptyAnswer("llm")
+  return hasWritten ? finalAnswer("llm", "tools", "nothing but markup for machines") : emptyAnswer("llm")
 }
 
+const callIdsOf = ({ messages }: Prompt) =>
+  messages.flatMap((message) =>
+    message.role === "assistant" ? (message.toolCalls ?? []).map(({ callId }) => callId) : [],
+  )
+
 /**
- * The answers of one server, as the port describes them: text for people, and an error where there is none. Stands between
- * a server and everything else.
+ * The answers of one server, as the port describes them: text for people, calls of the tools that are offered, and an error
+ * where there is neither. Stands between a server and everything else. Calls are passed on when the answer is whole: one
+ * that breaks off is repeated, and its calls with it.
  */
 export const cleanReplies =
   (generate: Generate, openThinkers: OpenThinkers = makeOpenThinkers()): Generate =>
@@ -82,6 +113,7 @@ export const cleanReplies =
         openThinkers.note(model, true)
       }
       let hasWritten = false
+      const calls: Array<ToolCall> = []
       const text = makeReplyText(openThinkers.has(model), {
         onText: (text) => on(ModelEvent.Text({ text })),
         onRetract: () => {
@@ -96,6 +128,7 @@ export const cleanReplies =
           return text.add(event.text)
         }
         if (event._tag === "End") reason = event.reason
+        else if (event._tag === "ToolCall") calls.push(event)
         else {
           if (event._tag === "Alive" && event.isThinking) text.noteThinking()
           on(event)
@@ -105,8 +138,15 @@ export const cleanReplies =
         const { hasText, hasThought, removed } = text.finish()
         if (!isOpenThinker) openThinkers.note(model, false)
         if (removed > 0) on(ModelEvent.Removed({ characters: removed }))
-        if (!hasText) return Effect.fail(withoutText(reason, hasThought, hasWritten))
-        on(ModelEvent.End({ reason }))
+        const isCut = reason === "length" || reason === "filtered"
+        const usable = usableCalls(prompt, calls, isCut, callIdsOf(prompt))
+        if (!hasText && usable.length === 0) {
+          const hasCalled = calls.length > 0
+          const mayCall = callableTools(prompt).length > 0
+          return Effect.fail(withoutContent({ reason, hasThought, hasWritten, hasCalled, mayCall }))
+        }
+        for (const call of usable) on(ModelEvent.ToolCall(call))
+        on(ModelEvent.End({ reason: usable.length > 0 ? "tools" : reason }))
         return Effect.void
       })
     })
@@ -114,6 +154,8 @@ export const cleanReplies =
 /** One round of the fake: the chunks, then `fail`, or `usage` and the end. */
 export interface FakeRound {
   readonly chunks?: ReadonlyArray<{ readonly afterMs?: number; readonly text: string }>
+  /** After the chunks. */
+  readonly calls?: ReadonlyArray<ToolCall & { readonly afterMs?: number }>
   readonly usage?: { readonly inputTokens: number; readonly outputTokens: number }
   readonly end?: Extract<ModelEvent, { readonly _tag: "End" }>["reason"]
   readonly fail?: ProviderError
@@ -123,13 +165,13 @@ export interface FakeGenerateCall extends GenerateOptions {
   readonly prompt: Prompt
 }
 
-/** Text to text. */
+/** Text to text and tool calls. */
 export class LanguageModel extends Context.Tag("voice-agent/LanguageModel")<
   LanguageModel,
   {
     /**
      * One try of one round. `on` runs once per token, so it is a plain function. Succeeds after `End`; an answer
-     * without it, or without text, fails. The text has no markup for machines and no half surrogates. The caller retries, because only the caller knows whether the client got a
+     * without it, or without text and calls, fails. The text has no markup for machines and no half surrogates. The caller retries, because only the caller knows whether the client got a
      * part of the answer: see `retryPolicy`.
      */
     readonly generate: Generate
@@ -147,10 +189,14 @@ export class LanguageModel extends Context.Tag("voice-agent/LanguageModel")<
       generate: cleanReplies(
         Effect.fnUntraced(function* (prompt, options, on) {
           calls.push({ ...options, prompt })
-          const { chunks = [], usage, end = "stop", fail } = next()
+          const { chunks = [], calls: called = [], usage, end = "stop", fail } = next()
           for (const { afterMs, text } of chunks) {
             yield* wait(afterMs)
             on(ModelEvent.Text({ text }))
+          }
+          for (const { afterMs, ...call } of called) {
+            yield* wait(afterMs)
+            on(ModelEvent.ToolCall(call))
           }
           if (fail !== undefined) return yield* fail
           if (usage !== undefined) on(ModelEvent.Usage(usage))

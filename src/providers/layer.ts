@@ -40,7 +40,7 @@ const makeLanguageModel = ({ attempt, ...state }: Servers<Generate>): LanguageMo
     attempt(options, (generate, its, onProgress, onLife) =>
       generate(prompt, its, (event) => {
         on(event)
-        if (event._tag === "Text") onProgress()
+        if (event._tag === "Text" || event._tag === "ToolCall") onProgress()
         else onLife()
       }),
     ),

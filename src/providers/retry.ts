@@ -20,12 +20,12 @@ const isRetryable = (error: ProviderError): boolean => {
   }
 }
 
-/** An empty answer may be chance once; each one is paid for. */
+/** An empty answer, or a call of an unknown tool, may be chance once; each one is paid for. */
 const maxRetries = (error: ProviderError) =>
-  error._tag === "ProviderUnusable" && error.kind === "empty" ? 1 : 2
+  error._tag === "ProviderUnusable" && (error.kind === "empty" || error.kind === "unknown-tool") ? 1 : 2
 
 /**
- * The one retry policy: at most 2 tries after the first (1 after an empty answer), after 1 s then 2 s (± 20 %), or after the provider's
+ * The one retry policy: at most 2 tries after the first (1 after an empty answer or an unknown tool), after 1 s then 2 s (± 20 %), or after the provider's
  * Retry-After if that is longer. `mayRetry` is called before each retry. Each retry logs a warning.
  */
 export const retryPolicy = (

@@ -24,6 +24,12 @@ export const unusable = (stage: Stage, kind: UnusableKind): string => {
       return "The model was still thinking when its time was over. Ask something simpler, or tell the operator to lower the model's reasoning effort, or to raise LLM_THINKING_TIMEOUT_SECONDS."
     case "tools":
       return "The model called a tool and said nothing. Ask something else, or tell the operator to choose another LLM_MODEL."
+    case "unknown-tool":
+      return "The model called a tool that it was not offered. Please try again."
+    case "cut-call":
+      return "The model's tool call was longer than its limit. Ask for less, or tell the operator to raise LLM_MAX_TOKENS."
+    case "no-tools":
+      return "The model, or its server, supports no tools. Send no tools, or tell the operator to choose an LLM_MODEL that supports them. vLLM needs --enable-auto-tool-choice and --tool-call-parser, llama.cpp needs --jinja."
     case "empty":
       return "The model's answer was empty. Please try again."
     case "endless":

@@ -1,5 +1,7 @@
 import type { Option } from "effect"
-import type { SessionId, SpeechFormat, Timings, TurnId, Usage } from "../schema.ts"
+import type { EndReason } from "../providers/language-model.ts"
+import type { ToolCall } from "../providers/tools.ts"
+import type { ItemId, SessionId, SpeechFormat, Timings, TurnId, Usage } from "../schema.ts"
 
 /** A timed part of a turn. `decodingSlot`, `turnOrder` and `conversionSlot` are waits; the others do work. */
 export type TurnStage =
@@ -54,6 +56,10 @@ export type TurnEvent = { readonly seq: number; readonly at: number } & (
    */
   | { readonly _tag: "Retracted" }
   | { readonly _tag: "TextDelta"; readonly text: string }
+  /** The model called a tool, with all arguments. The client runs it, and brings the result as an item. */
+  | ({ readonly _tag: "ToolCalled"; readonly itemId: ItemId } & ToolCall)
+  /** The model's answer is whole. */
+  | { readonly _tag: "RoundEnded"; readonly reason: EndReason }
   /** `ms`: the playing time of the bytes. */
   | { readonly _tag: "Audio"; readonly bytes: Uint8Array; readonly ms: number }
   /** All audio up to `text` (UTF-16 units of all text of the try) was sent; `ms` is the playing time of all audio by then. */

@@ -40,6 +40,7 @@ const isOffered = ({ output }: TurnState, event: NewTurnEvent): boolean => {
     case "TextDelta":
       return output.streaming && output.streamsText
     case "Audio":
+    case "ToolCalled":
       return output.streaming
     case "Started":
     case "Heard":

@@ -26,6 +26,9 @@ export interface RunningTurn extends TurnIdentity {
   readonly log: TurnLog
 }
 
+/** A client's own context is not shortened. */
+const unlimited = { maxItems: Number.POSITIVE_INFINITY, maxTokens: Number.POSITIVE_INFINITY }
+
 /** Runs after the save: records the metrics, logs the turn, and appends its last event. */
 const complete = (log: TurnLog) =>
   Effect.suspend(() => {
@@ -91,7 +94,8 @@ export const makePipeline = Effect.gen(function* () {
       })
       if (Option.isSome(heard)) yield* log.append({ _tag: "Heard", ...heard.value })
       const transcript = Option.map(heard, ({ text }) => text)
-      const prompt = makePrompt(agent, earlier, transcript)
+      const limits = Option.isSome(request.context) ? unlimited : agent.history
+      const prompt = makePrompt({ ...agent, history: limits }, earlier, transcript)
       const conversionSlot = log.timed("conversionSlot", conversionSlots.acquire(userId))
       yield* reply({ model, synthesizer }, { turnId, agent, prompt, log, conversionSlot })
       yield* save(turn)

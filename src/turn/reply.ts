@@ -6,7 +6,7 @@ import type { EndReason, LanguageModel, Prompt } from "../providers/language-mod
 import { retryPolicy } from "../providers/retry.ts"
 import type { Synthesizer } from "../providers/synthesizer.ts"
 import { estimateTokens } from "../providers/tokens.ts"
-import type { TurnId } from "../schema.ts"
+import { ItemId, newId, type TurnId } from "../schema.ts"
 import type { Segment } from "../text/segmenter.ts"
 import { toSegments } from "../text/segments.ts"
 import { timeLeft } from "./deadline.ts"
@@ -62,11 +62,12 @@ interface GenerateHandlers {
   readonly onRetract: () => void
 }
 
-/** One try of a model round. Adds its text and, at its end, its usage to the event log; `onText` gets the text too. */
+/** One try of a model round. Adds its text and calls and, at its end, its usage to the event log; `onText` gets the text too. */
 const generate = ({ model }: Ports, context: ReplyContext, { onText, onRetract }: GenerateHandlers) =>
   Effect.suspend(() => {
     const { turnId, agent, prompt, log } = context
     let written = ""
+    let calls = ""
     let hasBegun = false
     let removed = 0
     let reason: EndReason | undefined
@@ -78,8 +79,15 @@ const generate = ({ model }: Ports, context: ReplyContext, { onText, onRetract }
         hasBegun ||= event._tag !== "Alive" || event.isThinking
         if (event._tag === "Usage") counted = event
         if (event._tag === "Removed") removed = event.characters
-        if (event._tag === "End") reason = event.reason
+        if (event._tag === "End") {
+          reason = event.reason
+          log.push({ _tag: "RoundEnded", reason })
+        }
         if (event._tag === "Retract") onRetract()
+        if (event._tag === "ToolCall") {
+          calls += event.name + event.arguments
+          log.push({ ...event, _tag: "ToolCalled", itemId: newId(ItemId) })
+        }
         if (event._tag !== "Text") return
         written += event.text
         log.push({ _tag: "TextDelta", text: event.text })
@@ -89,7 +97,7 @@ const generate = ({ model }: Ports, context: ReplyContext, { onText, onRetract }
         Effect.onExit(({ _tag }) => {
           const { inputTokens, outputTokens } = counted ?? {
             inputTokens: promptTokens(prompt),
-            outputTokens: estimateTokens(written),
+            outputTokens: estimateTokens(written + calls),
           }
           if (hasBegun) log.push({ _tag: "Used", usage: { inputTokens, outputTokens } })
           const ok = _tag === "Success"
@@ -197,7 +205,7 @@ const tryRound = (ports: Ports, context: ReplyContext) =>
   }).pipe(Effect.scoped)
 
 /**
- * The agent's reply. A model round that fails is retried as long as none of it was sent to the client and the turn has time
+ * The agent's reply. It ends with the calls that the model makes: the client runs them. A model round that fails is retried as long as none of it was sent to the client and the turn has time
  * left; the text and the speech of the failed try are dropped.
  */
 export const reply = Effect.fn("reply")((ports: Ports, context: ReplyContext) =>

@@ -8,6 +8,8 @@ import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import type { ItemId } from "../schema.ts"
 import type { TurnRequest } from "./request.ts"
 import {
+  type CalledTool,
+  callsMade,
   finalTimings,
   type HeardReply,
   type HeardUpTo,
@@ -45,18 +47,30 @@ const assistantItem = (
   id: items.assistant,
 })
 
-/** The items that a turn adds: the user's message, if it had one, and the part of the reply that the client heard. */
+const callItem = ({ itemId, callId, name, arguments: args }: CalledTool): NewItem => ({
+  ...newItem({ type: "tool_call", callId, name, arguments: args }),
+  id: itemId,
+})
+
+/**
+ * The items that a turn adds: the user's message, if it had one, the part of the reply that the client heard, and the calls
+ * that were made. A reply that is only calls has no message.
+ */
 const itemsOf = (
   turn: TurnIdentity,
   state: TurnState,
   reply: Option.Option<HeardReply>,
+  calls: ReadonlyArray<CalledTool>,
   interrupted: boolean,
 ): ReadonlyArray<NewItem> =>
   turn.isAside
     ? []
     : [
         ...Option.toArray(Option.map(state.heard, ({ transcript }) => userItem(turn, transcript))),
-        ...Option.toArray(Option.map(reply, (heard) => assistantItem(turn, state, heard, interrupted))),
+        ...(state.reply === "" ? [] : Option.toArray(reply)).map((heard) =>
+          assistantItem(turn, state, heard, interrupted),
+        ),
+        ...calls.map(callItem),
       ]
 
 const endedTurn = ({ request, session }: TurnIdentity, state: TurnState) => ({
@@ -84,7 +98,13 @@ export const saveCompleted = Effect.fn("saveCompleted")(
       .save({
         ...endedTurn(turn, state),
         state: "completed",
-        items: itemsOf(turn, state, Option.some({ text: state.reply, ms: state.audioMs }), false),
+        items: itemsOf(
+          turn,
+          state,
+          Option.some({ text: state.reply, ms: state.audioMs }),
+          state.calls,
+          false,
+        ),
         timings: finalTimings(state),
         speech: Option.as(turn.request.idempotencyKey, Buffer.concat(Chunk.toReadonlyArray(state.audio))),
       })
@@ -99,9 +119,10 @@ export const saveCompleted = Effect.fn("saveCompleted")(
 )
 
 /**
- * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely. If
- * the client left and heard nothing, or the turn's lease ran out, only the usage is saved. A reply that the user interrupted
- * is saved even if none of it was heard: see `Turn.truncate`. Returns how the turn ended: `completed` if the answer to an earlier save was lost, but the save was carried out. May be repeated.
+ * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely, and
+ * the calls that it made. If the client left and got nothing, or the turn's lease ran out, only the usage is saved. A reply that the user interrupted
+ * is saved even if none of it was heard: see `Turn.truncate`. Returns how the turn ended: `completed` if the answer to an
+ * earlier save was lost, but the save was carried out. May be repeated.
  */
 export const saveCutShort = Effect.fn("saveCutShort")(
   (
@@ -116,12 +137,14 @@ export const saveCutShort = Effect.fn("saveCutShort")(
     // A user who interrupts has still said something. A client that left may say it again.
     const isInterrupted = "playedMs" in upTo
     const hasReply = isHeard(state, upTo)
-    if (!hasReply && !(isInterrupted && Option.isSome(state.heard))) return uninterruptibleWithTimeout(failed)
+    const calls = callsMade(state)
+    const hasItems = hasReply || calls.length > 0 || (isInterrupted && Option.isSome(state.heard))
+    if (!hasItems) return uninterruptibleWithTimeout(failed)
     const reply = hasReply ? Option.some(heardReply(state, upTo)) : Option.none()
     const saved = ledger.save({
       ...endedTurn(turn, state),
       state: ending,
-      items: itemsOf(turn, state, reply, true),
+      items: itemsOf(turn, state, reply, calls, true),
       speech: Option.none(),
     })
     return uninterruptibleWithTimeout(Effect.catchTag(saved, "TurnLost", () => failed))

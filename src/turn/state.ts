@@ -1,5 +1,7 @@
 import { Chunk, Option } from "effect"
-import { noUsage, type SessionId, type Timings, type TurnId, type Usage } from "../schema.ts"
+import type { EndReason } from "../providers/language-model.ts"
+import type { ToolCall } from "../providers/tools.ts"
+import { type ItemId, noUsage, type SessionId, type Timings, type TurnId, type Usage } from "../schema.ts"
 import type { OutputOptions, Source, TurnEvent, TurnStage } from "./events.ts"
 
 interface StageTimes {
@@ -15,6 +17,11 @@ interface SpokenMark {
   readonly seq: number
   readonly text: number
   readonly ms: number
+}
+
+/** A tool call of the turn, and the id of its item. */
+export interface CalledTool extends ToolCall {
+  readonly itemId: ItemId
 }
 
 /** The fold of a turn's events. Everything that the service knows about the turn is here. */
@@ -33,12 +40,17 @@ export interface TurnState {
   readonly reply: string
   /** UTF-16 units before the reply that were sent, or written after it, and turned out to be thinking. */
   readonly thinkingSent: number
+  /** The tool calls of the current round, in order. */
+  readonly calls: ReadonlyArray<CalledTool>
+  /** Why the model ended. None while it writes. */
+  readonly endReason: Option.Option<EndReason>
+  /** The first text or, in a reply without text, the first tool call. */
   readonly firstTokenAt: Option.Option<number>
   /** The first audio of the current round. */
   readonly firstSpeechAt: Option.Option<number>
   /** The first audio of the turn that was not dropped. */
   readonly firstAudioAt: Option.Option<number>
-  /** The `seq` of the first audio or, if the reply is not spoken, of the first text. None while all of it was dropped. */
+  /** The `seq` of the first audio or tool call or, if the reply is not spoken, of the first text. None while all of it was dropped. */
   readonly firstOutput: Option.Option<number>
   /** True once a streaming client was sent a part of the reply: the round cannot be retried. */
   readonly isSent: boolean
@@ -65,6 +77,8 @@ export const initialState = (begin: {
   heard: Option.none(),
   reply: "",
   thinkingSent: 0,
+  calls: [],
+  endReason: Option.none(),
   firstTokenAt: Option.none(),
   firstSpeechAt: Option.none(),
   firstAudioAt: Option.none(),
@@ -96,6 +110,8 @@ const withoutReply = ({ stages: { tts: _, ...stages }, ...state }: TurnState): T
   stages,
   reply: "",
   thinkingSent: 0,
+  calls: [],
+  endReason: Option.none(),
   firstTokenAt: Option.none(),
   firstSpeechAt: Option.none(),
   audio: Chunk.empty(),
@@ -143,6 +159,18 @@ export const step = (state: TurnState, event: TurnEvent): TurnState => {
         isSent: state.isSent || (state.output.streaming && state.output.streamsText),
       }
     }
+    case "ToolCalled": {
+      const { itemId, callId, name, arguments: args } = event
+      return {
+        ...state,
+        calls: [...state.calls, { itemId, callId, name, arguments: args }],
+        firstTokenAt: orFirst(state.firstTokenAt, at),
+        firstOutput: orFirst(state.firstOutput, seq),
+        isSent: state.isSent || state.output.streaming,
+      }
+    }
+    case "RoundEnded":
+      return { ...state, endReason: Option.some(event.reason) }
     case "Audio":
       return {
         ...state,
@@ -199,6 +227,13 @@ export const heardReply = (state: TurnState, upTo: HeardUpTo): HeardReply => {
 
 /** The text of `heardReply`. */
 export const heardText = (state: TurnState, upTo: HeardUpTo): string => heardReply(state, upTo).text
+
+/**
+ * The calls that a turn which is cut short has made. A client that streams may have begun to run each of them, whatever it
+ * heard of the reply.
+ */
+export const callsMade = ({ output, calls }: TurnState): ReadonlyArray<CalledTool> =>
+  output.streaming ? calls : []
 
 /**
  * True if any of the reply reached the client, even less than a segment. A user who interrupts has a part of it, even if

@@ -4,13 +4,18 @@ import { pcm16k } from "../../src/audio/pcm.ts"
 import { wrongAnswer } from "../../src/providers/errors.ts"
 import { LanguageModel, ModelEvent } from "../../src/providers/language-model.ts"
 import { Synthesizer } from "../../src/providers/synthesizer.ts"
+import { noTools } from "../../src/providers/tools.ts"
 import { Transcriber } from "../../src/providers/transcriber.ts"
 import { newId, TurnId } from "../../src/schema.ts"
 import { effectTest } from "../support/effect.ts"
 
 const turnId = newId(TurnId)
 const speech = pcm16k(new Uint8Array(3200))
-const prompt = { instructions: "Be brief.", messages: [{ role: "user", content: "Hi." }] } as const
+const prompt = {
+  instructions: "Be brief.",
+  messages: [{ role: "user", content: "Hi." }],
+  ...noTools,
+} as const
 
 describe("the fake transcriber", () => {
   const options = { turnId, model: "m", language: Option.none() }

@@ -26,6 +26,7 @@ import { ConversionSlots } from "../../src/limits/conversion-slots.ts"
 import { DecodingSlots } from "../../src/limits/decoding-slots.ts"
 import { type FakeRound, LanguageModel } from "../../src/providers/language-model.ts"
 import { type FakeSpeech, Synthesizer } from "../../src/providers/synthesizer.ts"
+import { noTools } from "../../src/providers/tools.ts"
 import { type FakeTranscript, Transcriber } from "../../src/providers/transcriber.ts"
 import { newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import type { OutputOptions, TurnEvent } from "../../src/turn/events.ts"
@@ -48,6 +49,7 @@ export const agent: Agent = {
   instructions: "Be brief.",
   hearing: { model: "ears", language: Option.some("en"), silenceDbfs: -60, maxSeconds: 10 },
   thinking: { model: "brain", temperature: Option.some(0.5), maxTokens: Option.some(50) },
+  calling: noTools,
   speaking: { model: "mouth", voice: "calm", maxCharacters: Option.none() },
   history: { maxItems: 20, maxTokens: 1000 },
   firstOutputTimeout: Duration.seconds(60),

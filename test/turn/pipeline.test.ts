@@ -4,6 +4,7 @@ import { pcm16k } from "../../src/audio/pcm.ts"
 import { newItem } from "../../src/conversation/item.ts"
 import type { DatabaseError } from "../../src/db/errors.ts"
 import { ProviderRefusedRequest, timedOut, wrongAnswer } from "../../src/providers/errors.ts"
+import { noTools } from "../../src/providers/tools.ts"
 import { newId, TurnId } from "../../src/schema.ts"
 import type { OutputOptions } from "../../src/turn/events.ts"
 import { fromPcm, fromText } from "../../src/turn/input.ts"
@@ -79,6 +80,7 @@ describe("a turn", () => {
           { role: "assistant", content: "Hello" },
           { role: "user", content: "Hello." },
         ],
+        ...noTools,
       })
       expect(spoken.map(({ text, voice }) => `${voice}: ${text}`)).toEqual(
         sentences.map((text) => `calm: ${text}`),

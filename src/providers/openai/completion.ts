@@ -4,6 +4,7 @@ import { ModelEvent } from "../language-model.ts"
 import { reportedError } from "./errors.ts"
 import { makeEventData } from "./event-data.ts"
 import { parseJson } from "./json.ts"
+import { makeToolCallReader } from "./tool-call-reader.ts"
 
 /** Compatible servers count in other ways, or not at all. */
 const isUsage = Schema.is(
@@ -65,6 +66,9 @@ const wordsIn = (part: Readonly<Record<string, unknown>>): Words => {
   }
 }
 
+const hasCall = ({ tool_calls, function_call }: Readonly<Record<string, unknown>>) =>
+  isFilled(tool_calls) || Predicate.isRecord(tool_calls) || Predicate.isRecord(function_call)
+
 const alive = ModelEvent.Alive({ isThinking: false })
 const thinking = ModelEvent.Alive({ isThinking: true })
 
@@ -79,7 +83,7 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
   let document = ""
   let isDone = false
   let isRefusal = false
-  let isToolCall = false
+  const toolCalls = makeToolCallReader()
   let finishReason = ""
   let failure: ProviderError | undefined
   let hasChoices = false
@@ -87,10 +91,14 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
   let stray: unknown
   /** A server may repeat the whole text as a `message` after its deltas. The first of the two that has text counts. */
   let source: "delta" | "message" | undefined
+  let callSource: "delta" | "message" | undefined
 
   const readWords = (name: "delta" | "message", part: unknown) => {
     if (!Predicate.isRecord(part)) return
-    isToolCall ||= isFilled(part.tool_calls) || Predicate.isRecord(part.function_call)
+    if (hasCall(part)) {
+      callSource ??= name
+      if (callSource === name) toolCalls.read(part)
+    }
     const { text, refusal, isThinking } = wordsIn(part)
     if (isThinking) on(thinking)
     if (text + refusal === "") return
@@ -188,7 +196,9 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
       if (!hasChoices && stray !== undefined) return reportedError("llm", stray, "no text in it")
       if (BROKEN.test(finishReason)) return wrongAnswer("llm", `the provider ended with ${finishReason}`)
       if (finishReason === "" && !isDone) return wrongAnswer("llm", "the stream ended without its end mark")
-      on(ModelEvent.End({ reason: endReason(finishReason, isRefusal, isToolCall) }))
+      const calls = toolCalls.calls()
+      for (const call of calls) on(ModelEvent.ToolCall(call))
+      on(ModelEvent.End({ reason: endReason(finishReason, isRefusal, calls.length > 0) }))
       return undefined
     },
   }
@@ -197,6 +207,7 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
 const endReason = (finishReason: string, isRefusal: boolean, isToolCall: boolean) => {
   if (isRefusal) return "refused"
   if (FILTERED.test(finishReason)) return "filtered"
-  if (isToolCall || TOOLS.test(finishReason)) return "tools"
-  return LENGTH.test(finishReason) ? "length" : "stop"
+  // Calls that were cut off are not whole.
+  if (LENGTH.test(finishReason)) return "length"
+  return isToolCall || TOOLS.test(finishReason) ? "tools" : "stop"
 }

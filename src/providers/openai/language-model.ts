@@ -1,10 +1,13 @@
 import { Effect } from "effect"
-import { type LanguageModel, ModelEvent } from "../language-model.ts"
+import { finalAnswer, type ProviderError } from "../errors.ts"
+import { type LanguageModel, ModelEvent, type Prompt } from "../language-model.ts"
 import { readEach } from "../read-each.ts"
+import { callableTools } from "../tools.ts"
+import { chatFields } from "./chat-request.ts"
 import type { OpenAiClient } from "./client.ts"
 import { makeCompletion } from "./completion.ts"
 import { toProviderError } from "./errors.ts"
-import { chatFields } from "./request.ts"
+import { refusalOf } from "./refusal.ts"
 
 /** The events of a body until the answer has ended, one by one: a packet may hold many, and the first one is spoken first. */
 async function* eventsOf({ body }: Response, { split, hasEnded }: ReturnType<typeof makeCompletion>) {
@@ -17,7 +20,25 @@ async function* eventsOf({ body }: Response, { split, hasEnded }: ReturnType<typ
   }
 }
 
-/** The text is as the model wrote it: see `cleanReplies`. */
+/** "gemma3 does not support tools", "tool calling is not supported with this model", and what vLLM and llama.cpp require. */
+const lacksTools = [
+  /(?:not|n['’]t|un)\s*support[^.]{0,40}\b(?:tools?\b|functions?\b|function.?call)/i,
+  /(?:\btools?|tool.?(?:us|call)\w*|function.?call\w*)\b["'\x60]?[^.]{0,40}(?:not|n['’]t)\b[^.]{0,20}(?:support|enabl|permit|allow|availab)/i,
+  /requires? --(?:jinja|enable-auto-tool-choice)|no (?:endpoints?|providers?)[^.]{0,40}support tool/i,
+]
+
+/** Some servers say so with a 404 or a 500. */
+const toError =
+  (prompt: Prompt) =>
+  (cause: unknown): ProviderError => {
+    const error = toProviderError("llm")(cause)
+    const words = callableTools(prompt).length === 0 ? [] : (refusalOf(cause)?.words ?? [])
+    return words.some((text) => lacksTools.some((saying) => saying.test(text)))
+      ? finalAnswer("llm", "no-tools", "the model or its server supports no tools")
+      : error
+  }
+
+/** The text and the calls are as the model wrote them: see `cleanReplies`. */
 export const generateWith =
   (client: OpenAiClient): LanguageModel["Type"]["generate"] =>
   (prompt, options, on) =>
@@ -43,7 +64,7 @@ export const generateWith =
             completion,
           ),
         completion.read,
-        toProviderError("llm"),
+        toError(prompt),
       )
       return Effect.flatMap(answer, () => {
         const failure = completion.finish()

@@ -1,13 +1,12 @@
 import { Option, Redacted } from "effect"
 import { type Pcm16k, sampleRate } from "../../audio/pcm.ts"
 import { wavHeader } from "../../audio/wav.ts"
-import type { GenerateOptions, Prompt, PromptMessage } from "../language-model.ts"
 import type { TranscribeOptions } from "../transcriber.ts"
 import type { Optional } from "./adapt.ts"
 import type { Choice } from "./refusal.ts"
 
 /** A field that servers may refuse. */
-const field = (name: string, value: unknown, names: Choice["names"] = [name]): Choice => ({
+export const field = (name: string, value: unknown, names: Choice["names"] = [name]): Choice => ({
   field: name,
   value,
   lesson: { parameter: name, value },
@@ -20,68 +19,11 @@ const field = (name: string, value: unknown, names: Choice["names"] = [name]): C
 /** A field with a word as its value, by which a refusal may name it: `verbose_json`, `alloy`. */
 export const wordField = (name: string, word: string): Choice => field(name, word, [name, word])
 
-const tokenLimit = (name: string, tokens: number): Choice => ({ ...field(name, tokens), isTokenLimit: true })
-
-const systemNames = [
-  "system_role",
-  "system_message",
-  "system_prompt",
-  "system_instruction",
-  "developer_instruction",
-  "developer_message",
-  /messages\.\d+\.role/,
-  /['"]system['"]/,
-]
-
-/** What chat templates say of a system message that they don't take. */
-const systemRefused = [
-  /(?<!optional system message, conversation )roles must alternate|only user and assistant roles/i,
-]
-
-const withInstructionsFirst = (instructions: string, messages: ReadonlyArray<PromptMessage>) => {
-  const [first, ...others] = messages
-  return first?.role === "user"
-    ? [{ ...first, content: `${instructions}\n\n${first.content}` }, ...others]
-    : [{ role: "user" as const, content: instructions }, ...messages]
-}
-
-/** The instructions as a system message, or at the head of the first message of the user. */
-const messagesOf = ({ instructions, messages }: Prompt): Optional => {
-  const plain = (value: unknown): Choice => ({
-    ...field("messages", value, []),
-    lesson: { parameter: "system_role", value: "user" },
-  })
-  if (instructions === "") return [plain(messages)]
-  return [
-    {
-      ...field("messages", [{ role: "system", content: instructions }, ...messages], systemNames),
-      sayings: systemRefused,
-      lesson: { parameter: "system_role", value: "system" },
-      // llama.cpp's server answers 500 where the chat template refuses the messages.
-      statuses: [400, 422, 500],
-    },
-    plain(withInstructionsFirst(instructions, messages)),
-  ]
-}
-
-const optional = <A>(value: Option.Option<A>, choices: (value: A) => Optional): ReadonlyArray<Optional> =>
-  Option.match(value, { onNone: () => [], onSome: (some) => [choices(some)] })
-
-/** OpenAI's models after GPT-4o take `max_completion_tokens` only; most other servers know `max_tokens` only. */
-export const chatFields = (
-  prompt: Prompt,
-  { maxTokens, temperature }: GenerateOptions,
-): ReadonlyArray<Optional> => [
-  messagesOf(prompt),
-  ...optional(maxTokens, (tokens) => [
-    tokenLimit("max_tokens", tokens),
-    tokenLimit("max_completion_tokens", tokens),
-  ]),
-  ...optional(temperature, (value) => [field("temperature", value)]),
-  [field("stream_options", { include_usage: true })],
-  // OpenAI streams some models to verified organizations only. The whole answer is read as well.
-  [field("stream", true, ["stream", "streaming"])],
-]
+/** A part that the request has only with a value. */
+export const optional = <A>(
+  value: Option.Option<A>,
+  choices: (value: A) => Optional,
+): ReadonlyArray<Optional> => Option.match(value, { onNone: () => [], onSome: (some) => [choices(some)] })
 
 /** Only `verbose_json` has segments. OpenAI's models after Whisper do not know it. */
 const defaultFormat = (model: string) => (/whisper/i.test(model) ? "verbose_json" : "json")
@@ -136,6 +78,10 @@ export const withSettings = (
       { ...field(name, value), lesson: { parameter: name, value: Redacted.make(value) } },
     ]),
   ].map((choices) =>
-    choices.filter(({ lesson, names }) => names.length === 0 || !omit.includes(lesson.parameter)),
+    choices.filter(
+      ({ lesson, names }) =>
+        names.length === 0 ||
+        ![lesson.parameter, ...names].some((name) => typeof name === "string" && omit.includes(name)),
+    ),
   )
 }

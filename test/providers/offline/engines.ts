@@ -8,6 +8,7 @@ import type { Library } from "../../../src/models/store.ts"
 import type { ModelEvent } from "../../../src/providers/language-model.ts"
 import { makeOfflineEngines } from "../../../src/providers/offline/engines.ts"
 import { talker } from "../../../src/providers/offline/thinking.ts"
+import { noTools } from "../../../src/providers/tools.ts"
 import { newId, Stage, TurnId } from "../../../src/schema.ts"
 
 type AllOptions = Parameters<typeof makeOfflineEngines>[0]
@@ -47,7 +48,7 @@ export const start = async (options: Options) => {
   }
   const think = async (...messages: Parameters<typeof engines.generate>[0]["messages"]) => {
     const events: Array<ModelEvent> = []
-    const asked = { instructions: "Be brief.", messages }
+    const asked = { instructions: "Be brief.", messages, ...noTools }
     const options = { ...common(), maxTokens: Option.some(100), temperature: Option.some(0) }
     await Effect.runPromise(engines.generate(asked, options, (event) => events.push(event)))
     return events

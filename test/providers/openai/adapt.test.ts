@@ -8,6 +8,7 @@ import { makeClient } from "../../../src/providers/openai/client.ts"
 import { generateWith } from "../../../src/providers/openai/language-model.ts"
 import { speakWith } from "../../../src/providers/openai/synthesizer.ts"
 import { transcribeWith } from "../../../src/providers/openai/transcriber.ts"
+import { noTools } from "../../../src/providers/tools.ts"
 import { newId, TurnId } from "../../../src/schema.ts"
 import { startConversion } from "../../support/conversion.ts"
 import {
@@ -50,7 +51,7 @@ const start = (
     const options = { turnId, model, maxTokens: Option.some(40), temperature: Option.some(0.5) }
     return Effect.runPromiseExit(
       Effect.map(
-        generateWith(client)({ instructions, messages: history }, options, (event) => {
+        generateWith(client)({ instructions, messages: history, ...noTools }, options, (event) => {
           if (event._tag === "Text") text += event.text
           if (event._tag === "Alive") alive.push("llm")
         }),

@@ -6,6 +6,7 @@ import type { OpenAiClient } from "../../../src/providers/openai/client.ts"
 import { makeCompletion } from "../../../src/providers/openai/completion.ts"
 import { generateWith } from "../../../src/providers/openai/language-model.ts"
 import { transcribeWith } from "../../../src/providers/openai/transcriber.ts"
+import { noTools } from "../../../src/providers/tools.ts"
 import { newId, TurnId } from "../../../src/schema.ts"
 import { clientOf } from "../../support/openai-client.ts"
 import { fail, type Step, startUpstream, type Upstream } from "../../support/upstream.ts"
@@ -24,7 +25,11 @@ const failureOf = <A, E>(exit: Exit.Exit<A, E>) =>
   Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
 
 describe("the model's answer", () => {
-  const prompt = { instructions: "Be brief.", messages: [{ role: "user", content: "Well?" }] } as const
+  const prompt = {
+    instructions: "Be brief.",
+    messages: [{ role: "user", content: "Well?" }],
+    ...noTools,
+  } as const
   const options = { turnId, model: "gpt-x", maxTokens: Option.some(40), temperature: Option.some(0.5) }
 
   const run = async (step: Step) => {

@@ -8,6 +8,7 @@ import type { OpenAiClient } from "../../../src/providers/openai/client.ts"
 import { generateWith } from "../../../src/providers/openai/language-model.ts"
 import { speakWith } from "../../../src/providers/openai/synthesizer.ts"
 import { transcribeWith } from "../../../src/providers/openai/transcriber.ts"
+import { noTools } from "../../../src/providers/tools.ts"
 import { newId, TurnId } from "../../../src/schema.ts"
 import { startConversion } from "../../support/conversion.ts"
 import { clientOf } from "../../support/openai-client.ts"
@@ -86,7 +87,11 @@ describe("transcribe", () => {
 })
 
 describe("generate", () => {
-  const prompt = { instructions: "Be brief.", messages: [{ role: "user", content: "Well?" }] } as const
+  const prompt = {
+    instructions: "Be brief.",
+    messages: [{ role: "user", content: "Well?" }],
+    ...noTools,
+  } as const
   const options = { turnId, model: "gpt-x", maxTokens: Option.some(40), temperature: Option.some(0.5) }
 
   const run = async (...steps: ReadonlyArray<Step>) => {

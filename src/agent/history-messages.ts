@@ -1,0 +1,87 @@
+import type { Array as Arr } from "effect"
+import type { NewItem } from "../conversation/item.ts"
+import type { PromptMessage } from "../providers/language-model.ts"
+import type { ToolCall } from "../providers/tools.ts"
+import { withoutMarkup } from "../text/machine-markup.ts"
+
+/** The parts of an item that a prompt shows. */
+export type PromptItem = Pick<NewItem, "payload" | "interrupted">
+
+/** In the place of a result that is not there. The call may have been carried out, so the model must not repeat it blindly. */
+const unknownOutcome = "No result of this call has arrived. Whether it was carried out is unknown."
+
+/** A model that saw this in its own words would learn to write it, so it is a note of its own. */
+const interruption = "The reply above was interrupted. The user heard it only up to this point."
+
+/**
+ * The messages in groups, oldest first. Each but the first begins with a user's message, so that nothing is lost where a
+ * history is cut between two groups. The first is what stands before the first user's message; it may be empty.
+ *
+ * The messages are such that every model takes them. A call is followed by its result, also where other items stand
+ * between the two, or by the sentence that its outcome is unknown. A result without its call is left out, and so is an
+ * empty message. Replies that an earlier version saved may contain thinking, which the model must not see again.
+ */
+export const groupMessages = (
+  items: ReadonlyArray<PromptItem>,
+): Arr.NonEmptyReadonlyArray<ReadonlyArray<PromptMessage>> => {
+  const results = resultsOf(items)
+  const first: Array<PromptMessage> = []
+  let group = first
+  const groups: Arr.NonEmptyArray<Array<PromptMessage>> = [first]
+  /** The calls since the last message. */
+  let calls: Array<{ readonly call: ToolCall; readonly result: string }> = []
+
+  const endCalls = () => {
+    if (calls.length === 0) return
+    const toolCalls = calls.map(({ call }) => call)
+    const last = group.at(-1)
+    // What the model said before it called is of the same answer.
+    if (last?.role === "assistant" && last.toolCalls === undefined)
+      group[group.length - 1] = { ...last, toolCalls }
+    else group.push({ role: "assistant", content: "", toolCalls })
+    group.push(
+      ...calls.map(({ call, result }) => ({ role: "tool" as const, callId: call.callId, content: result })),
+    )
+    calls = []
+  }
+
+  const addMessage = (role: "user" | "assistant" | "system", text: string, interrupted: boolean) => {
+    const content = (role === "assistant" ? withoutMarkup(text) : text).toWellFormed()
+    if (content.trim() === "") return
+    endCalls()
+    if (role === "user") {
+      group = []
+      groups.push(group)
+    }
+    group.push({ role, content })
+    if (role === "assistant" && interrupted) group.push({ role: "note", content: interruption })
+  }
+
+  for (const [at, { payload, interrupted }] of items.entries()) {
+    if (payload.type === "message") addMessage(payload.role, payload.text, interrupted)
+    if (payload.type === "tool_call") {
+      const { callId, name, arguments: args } = payload
+      calls.push({
+        call: { callId, name, arguments: args.toWellFormed() },
+        result: results.get(at)?.toWellFormed() ?? unknownOutcome,
+      })
+    }
+    // The calls of the next round are of another answer.
+    if (payload.type === "tool_result") endCalls()
+  }
+  endCalls()
+  return groups
+}
+
+/** The result of each call, by the call's place: the newest one before another call with the same id. */
+const resultsOf = (items: ReadonlyArray<PromptItem>): ReadonlyMap<number, string> => {
+  const placeOf = new Map<string, number>()
+  const results = new Map<number, string>()
+  for (const [at, { payload }] of items.entries()) {
+    if (payload.type === "tool_call") placeOf.set(payload.callId, at)
+    if (payload.type !== "tool_result") continue
+    const place = placeOf.get(payload.callId)
+    if (place !== undefined) results.set(place, payload.output)
+  }
+  return results
+}

@@ -1,0 +1,103 @@
+import { Option, Predicate } from "effect"
+import { parseJson } from "./openai/json.ts"
+
+/** A function that the model may call. */
+export interface Tool {
+  readonly name: string
+  readonly description: Option.Option<string>
+  /** The JSON Schema of its arguments, which are an object. */
+  readonly parameters: Readonly<Record<string, unknown>>
+}
+
+/** `required`: at least one call. `name`: a call of this tool. */
+export type ToolChoice = "auto" | "none" | "required" | { readonly name: string }
+
+/** What the model may call in one round. */
+export interface ToolOffer {
+  readonly tools: ReadonlyArray<Tool>
+  readonly toolChoice: ToolChoice
+  /** False: one call in a round at most. */
+  readonly parallelToolCalls: boolean
+}
+
+export const noTools: ToolOffer = { tools: [], toolChoice: "auto", parallelToolCalls: true }
+
+/** A call that the model made. */
+export interface ToolCall {
+  /** In a model's event: 1 to 64 of `a-z A-Z 0-9 _ -`, and of no other call in the prompt. */
+  readonly callId: string
+  readonly name: string
+  /** The text that the model wrote, `{}` if it wrote none. It may be invalid JSON. */
+  readonly arguments: string
+}
+
+/** The tools that the model may call in this round. */
+export const callableTools = ({ tools, toolChoice }: ToolOffer): ReadonlyArray<Tool> => {
+  if (toolChoice === "none") return []
+  return typeof toolChoice === "string" ? tools : tools.filter(({ name }) => name === toolChoice.name)
+}
+
+const isObject = (json: string) => Option.exists(parseJson(json), Predicate.isRecord)
+
+/** Models write `functions.get_weather`, `default_api:get_weather` and other cases than those of the tool. */
+const bareName = (name: string) => (name.split(/[.:/]/).at(-1) ?? name).trim().toLowerCase()
+
+/** The offered name that the model means. A call without a name can only mean the one tool there is. */
+const nameOf = (name: string, tools: ReadonlyArray<Tool>): Option.Option<string> => {
+  if (tools.some((tool) => tool.name === name)) return Option.some(name)
+  const [only] = tools
+  const meant =
+    name.trim() === "" && tools.length === 1
+      ? only
+      : tools.find((tool) => bareName(tool.name) === bareName(name))
+  return Option.map(Option.fromNullable(meant), (tool) => tool.name)
+}
+
+/** JSON that a server encoded twice, that stands in a code fence, or that comes after a placeholder: `{}{"city":"Oslo"}`. */
+const repairs: ReadonlyArray<(text: string) => string> = [
+  (text) => Option.getOrElse(Option.filter(parseJson(text), Predicate.isString), () => text),
+  (text) => text.replace(/^```\w*\s*|\s*```$/g, ""),
+  (text) => text.replace(/^(?:\{\s*\})+/, ""),
+  // The same arguments twice.
+  (text) =>
+    text.slice(0, text.length / 2) === text.slice(text.length / 2) ? text.slice(text.length / 2) : text,
+]
+
+/** The arguments as a JSON object where they are one, or can be read as one; otherwise as the model wrote them. */
+const argumentsOf = (written: string): string => {
+  const text = written.trim()
+  if (text === "" || text === "null" || text === '""') return "{}"
+  return isObject(text)
+    ? text
+    : (repairs.map((repair) => repair(text)).find(isObject) ?? written.toWellFormed())
+}
+
+const newCallId = () => `call_${crypto.randomUUID().replaceAll("-", "")}`
+
+/**
+ * The calls that can be carried out, with the names and the ids of this side. Left out are calls of a tool that is not
+ * offered, all but the first if one is allowed, and, of an answer that was cut, calls that are not whole.
+ *
+ * @param isCut The answer ended at a limit.
+ * @param takenIds The ids of earlier calls. Some servers count the calls of each answer from 0.
+ */
+export const usableCalls = (
+  offer: ToolOffer,
+  calls: ReadonlyArray<ToolCall>,
+  isCut: boolean,
+  takenIds: Iterable<string>,
+): ReadonlyArray<ToolCall> => {
+  const tools = callableTools(offer)
+  const taken = new Set(takenIds)
+  const idOf = (id: string) => {
+    const callId = /^[a-zA-Z0-9_-]{1,64}$/.test(id) && !taken.has(id) ? id : newCallId()
+    taken.add(callId)
+    return callId
+  }
+  const usable = calls.flatMap((call) => {
+    const name = nameOf(call.name, tools)
+    if (Option.isNone(name) || (isCut && !isObject(call.arguments))) return []
+    return [{ callId: idOf(call.callId), name: name.value, arguments: argumentsOf(call.arguments) }]
+  })
+  return offer.parallelToolCalls ? usable : usable.slice(0, 1)
+}
