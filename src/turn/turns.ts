@@ -149,7 +149,10 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           return Fiber.succeed(Option.some<TurnEnd>("completed"))
         })
         const saving = yield* end()
-        return { outcome, saved: Fiber.join(saving) } satisfies Ending
+        const saved = Effect.map(Fiber.await(saving), (exit) =>
+          Exit.getOrElse(exit, () => Option.none<TurnEnd>()),
+        )
+        return { outcome, saved } satisfies Ending
       })
 
       const start = Effect.fnUntraced(function* (request: TurnRequest, isAside: boolean) {
@@ -213,8 +216,8 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         const corrections = yield* Effect.makeSemaphore(1)
         const truncate = Effect.fn("Turn.truncate")(
           function* (upTo: HeardUpTo) {
-            const { saved } = yield* Fiber.join(claimed.fiber)
-            const end = yield* saved
+            const ending = yield* Fiber.await(claimed.fiber)
+            const end = Exit.isSuccess(ending) ? yield* ending.value.saved : Option.none()
             if (Option.isNone(end) || end.value === "failed") return
             yield* setHeard(claimed.turn, upTo, end.value === "completed")
           },

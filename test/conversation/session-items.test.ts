@@ -71,7 +71,7 @@ const runTurn = Effect.fnUntraced(function* (
   session: { readonly id: SessionId; readonly isNew: boolean },
 ) {
   const turn = { id: newId(TurnId), userId, session, idempotency: Option.none(), isAside: false }
-  yield* running.register(turn.id)
+  yield* Effect.asVoid(running.register(turn.id))
   const ticket = yield* running.enter(turn)
   yield* ticket.issued
   const complete = (...items: ReadonlyArray<NewItem>) =>

@@ -10,6 +10,7 @@ import {
   Option,
   Scope,
   Stream,
+  Struct,
 } from "effect"
 import { type Agent, Agents } from "../../src/agent/agent.ts"
 import { pcm16k } from "../../src/audio/pcm.ts"
@@ -30,7 +31,7 @@ import { noTools } from "../../src/providers/tools.ts"
 import { type FakeTranscript, Transcriber } from "../../src/providers/transcriber.ts"
 import { newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import type { OutputOptions, TurnEvent } from "../../src/turn/events.ts"
-import { fromPcm, fromText, type Input } from "../../src/turn/input.ts"
+import { fromPcm, fromText } from "../../src/turn/input.ts"
 import { SessionTarget, type TurnRequest, usualTurn } from "../../src/turn/request.ts"
 import { Turns } from "../../src/turn/turns.ts"
 
@@ -189,16 +190,19 @@ export const streamed: OutputOptions = { format: "pcm", streamsText: true, strea
 export const whole: OutputOptions = { ...streamed, streaming: false, streamsText: false }
 
 export const requestOf = (
-  options: { readonly input?: Input; readonly output?: OutputOptions; readonly key?: string } = {},
+  options: { readonly output?: OutputOptions; readonly key?: string } & Partial<
+    Pick<TurnRequest, "input" | "agent" | "context" | "itemIds" | "target">
+  > = {},
 ): TurnRequest => ({
   turnId: newId(TurnId),
   userId: newId(UserId),
   target: SessionTarget.Preferred({ sessionId: Option.none() }),
-  input: options.input ?? fromText("What is the weather?"),
+  input: fromText("What is the weather?"),
   output: options.output ?? streamed,
   idempotencyKey: Option.fromNullable(options.key),
   uploadMs: 3,
   ...usualTurn,
+  ...Struct.pick(options, "input", "agent", "context", "itemIds", "target"),
 })
 
 /** Starts a turn and reads its events in a fiber. `leave` disconnects the client. */
