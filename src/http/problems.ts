@@ -33,7 +33,7 @@ const stageFailed = {
 const invalidKey = {
   unknown: "Unknown API key. Register to get one, or ask the operator.",
   expired: "This API key has expired. Use another of your keys, or ask the operator for a new one.",
-  secret: "Unknown or expired client secret. Create another one with POST /v1/realtime/client_secrets.",
+  secret: "Unknown or expired client secret. Create another one with your API key.",
   revoked: "This API key was revoked. Use another of your keys, or ask the operator for a new one.",
 } as const
 
@@ -218,7 +218,7 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     problem(
       400,
       "REALTIME_UNSUPPORTED",
-      "This server has no WebRTC, no SIP and no beta protocol. Connect a WebSocket to GET /v1/realtime (OpenAI's GA protocol). For a browser, create a client secret with POST /v1/realtime/client_secrets.",
+      "This server has no WebRTC, no SIP and no beta protocol. Connect a WebSocket to v1/realtime, which speaks OpenAI's GA protocol. For a browser, create a client secret first.",
     ),
   RateLimited: (error) =>
     problem(429, "RATE_LIMIT_EXCEEDED", tooMany(error), {

@@ -22,9 +22,12 @@ export const ConnectQuery = Schema.Struct({
   ),
 })
 
+/** As in OpenAI's API, like the bounds. */
+export const defaultSecretSeconds = 600
+
 const seconds = Schema.Int.pipe(Schema.between(10, 7200)).annotations({
   message: () => ({ message: "must be a whole number from 10 to 7200", override: true }),
-  jsonSchema: { type: "integer", minimum: 10, maximum: 7200, default: 600 },
+  jsonSchema: { type: "integer", minimum: 10, maximum: 7200, default: defaultSecretSeconds },
   description: "How long connections can be opened with the secret. Open ones last longer.",
 })
 
@@ -37,18 +40,17 @@ const SessionConfig = Schema.Record({ key: Schema.String, value: Schema.Unknown 
 
 /** The body of a request for a client secret, in OpenAI's form. */
 export const ClientSecretRequest = Schema.Struct({
-  expires_after: Schema.optionalWith(
+  expires_after: Schema.optional(
     Schema.Struct({
       anchor: Schema.optional(
         Schema.Literal("created_at").annotations({
           message: () => ({ message: "must be created_at", override: true }),
         }),
       ),
-      seconds: Schema.optionalWith(seconds, { default: () => 600 }),
+      seconds: Schema.optional(seconds),
     }).annotations({ message: () => "must be an object" }),
-    { default: () => ({ seconds: 600 }) },
   ),
-  session: Schema.optionalWith(SessionConfig, { default: () => ({ type: "realtime" }) }),
+  session: Schema.optional(SessionConfig),
 }).annotations({ message: () => "must be an object" })
 
 /** A client secret, in OpenAI's form. */

@@ -13,7 +13,7 @@ import { formOrJsonBody } from "./body.ts"
 import { allowsSocket } from "./cross-origin.ts"
 import { OriginNotAllowed, RealtimeUnsupported, UpgradeRequired, ValidationFailed } from "./errors.ts"
 import * as operations from "./openapi/operations/realtime.ts"
-import { ClientSecretRequest, ConnectQuery } from "./realtime-payloads.ts"
+import { ClientSecretRequest, ConnectQuery, defaultSecretSeconds } from "./realtime-payloads.ts"
 import { makeRun } from "./run.ts"
 import { noStore } from "./users.ts"
 
@@ -109,10 +109,16 @@ export const realtimeRoutes = Effect.gen(function* () {
 
   const createSecret = Effect.fn("realtime.createSecret")(function* (
     user: SignedIn,
-    { expires_after: { seconds }, session }: typeof ClientSecretRequest.Type,
+    { expires_after, session = { type: "realtime" } }: typeof ClientSecretRequest.Type,
   ) {
+    const seconds = expires_after?.seconds ?? defaultSecretSeconds
     const config = sessions.configure(session)
-    if (Either.isLeft(config)) return yield* new ValidationFailed({ message: config.left.message })
+    if (Either.isLeft(config)) {
+      const { param, message } = config.left
+      return yield* new ValidationFailed({
+        message: param === null || message.includes(param) ? message : `${param}: ${message}`,
+      })
+    }
     const { id, value, expiresAt } = yield* secrets.create(user, { seconds, session })
     const created = {
       value: Redacted.value(value),
