@@ -41,32 +41,38 @@ const providers = Providers.layer.pipe(
 
 const account = Layer.provideMerge(AccountExport.layer, Layer.merge(Keys.layer, ClientSecrets.layer))
 
-/** Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. */
-export const layer = Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.layer), CleanUp.layer).pipe(
-  Layer.provideMerge(Layer.mergeAll(RealtimeSessions.layer, RealtimeSockets.layer)),
-  Layer.provideMerge(Layer.mergeAll(Turns.layer, SessionItems.layer, VoiceActivity.layer)),
-  Layer.provideMerge(RunningTurns.layer),
-  Layer.provideMerge(Status.layer),
-  Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer)),
-  Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
-  Layer.provideMerge(
-    Layer.mergeAll(
-      providers,
-      Admission.layer,
-      DecodingSlots.layer,
-      ConversionSlots.layer,
-      Uploads.layer,
-      Agents.layer,
+/**
+ * Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. A test may
+ * give other Realtime sessions.
+ */
+export const layerWith = (realtimeSessions: typeof RealtimeSessions.layer) =>
+  Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.layer), CleanUp.layer).pipe(
+    Layer.provideMerge(Layer.mergeAll(realtimeSessions, RealtimeSockets.layer)),
+    Layer.provideMerge(Layer.mergeAll(Turns.layer, SessionItems.layer, VoiceActivity.layer)),
+    Layer.provideMerge(RunningTurns.layer),
+    Layer.provideMerge(Status.layer),
+    Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer)),
+    Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
+    Layer.provideMerge(
+      Layer.mergeAll(
+        providers,
+        Admission.layer,
+        DecodingSlots.layer,
+        ConversionSlots.layer,
+        Uploads.layer,
+        Agents.layer,
+      ),
     ),
-  ),
-  Layer.provideMerge(TempFolder.layer),
-  Layer.provideMerge(Telemetry.lastLine),
-  Layer.provideMerge(DotEnv.layer),
-  Layer.provideMerge(Otlp.layer),
-  Layer.provideMerge(Telemetry.layer),
-  Layer.provideMerge(Settings.layer),
-  Layer.provideMerge(BunContext.layer),
-)
+    Layer.provideMerge(TempFolder.layer),
+    Layer.provideMerge(Telemetry.lastLine),
+    Layer.provideMerge(DotEnv.layer),
+    Layer.provideMerge(Otlp.layer),
+    Layer.provideMerge(Telemetry.layer),
+    Layer.provideMerge(Settings.layer),
+    Layer.provideMerge(BunContext.layer),
+  )
+
+export const layer = layerWith(RealtimeSessions.layer)
 
 /** What the operator's commands for users need; it may be built while the service runs. */
 export const administration = Layer.mergeAll(Users.layer, Keys.layer).pipe(

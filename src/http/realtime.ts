@@ -56,9 +56,7 @@ export const realtimeRoutes = Effect.gen(function* () {
   const authenticate = yield* makeAuthenticate
   const keys = yield* Keys
   const secrets = yield* ClientSecrets
-  const available = yield* Effect.serviceOption(RealtimeSessions)
-  if (Option.isNone(available)) return new Elysia()
-  const sessions = available.value
+  const sessions = yield* RealtimeSessions
   const sockets = yield* RealtimeSockets
 
   /** The owner of an API key or a client secret, and the configuration that the secret is bound to. */

@@ -1,9 +1,9 @@
 import { ConfigProvider, Effect, Exit, Layer, Scope } from "effect"
 import * as Context from "effect/Context"
-import { layer } from "../../src/app.ts"
+import { layerWith } from "../../src/app.ts"
 import { HttpServer } from "../../src/http/server.ts"
 import { Admission } from "../../src/limits/admission.ts"
-import type { RealtimeSessions } from "../../src/realtime/session.ts"
+import { RealtimeSessions } from "../../src/realtime/session.ts"
 import { RealtimeSockets } from "../../src/realtime/sockets.ts"
 import { Turns } from "../../src/turn/turns.ts"
 import { makeDatabase, type TestDatabase } from "./database.ts"
@@ -88,11 +88,12 @@ export const startService = async ({
   const provider = ConfigProvider.fromMap(new Map(Object.entries(variables)))
   const scope = Effect.runSync(Scope.make())
   const environment = Layer.mergeAll(
-    realtime ?? Layer.empty,
     Layer.setConfigProvider(provider),
     speed === 1 ? Layer.empty : Layer.setClock(fastClock(speed)),
   )
-  const built = await Effect.runPromise(Layer.buildWithScope(Layer.provide(layer, environment), scope))
+  const built = await Effect.runPromise(
+    Layer.buildWithScope(Layer.provide(layerWith(realtime ?? RealtimeSessions.layer), environment), scope),
+  )
   const url = `${Context.get(built, HttpServer).url}/api/v1`
 
   const call: Service["call"] = (method, path, { key, body, headers } = {}) =>
