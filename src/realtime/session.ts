@@ -7,7 +7,6 @@ import {
   Either,
   FiberSet,
   Layer,
-  Mailbox,
   Option,
   type Scope,
 } from "effect"
@@ -24,6 +23,7 @@ import type { TurnError } from "../turn/errors.ts"
 import { Turns } from "../turn/turns.ts"
 import { VoiceActivity } from "../vad/voice-activity.ts"
 import { type Actor, type Message, makeActor } from "./actor.ts"
+import { type Inbox, makeInbox } from "./inbox.ts"
 import type { InterruptionSettings } from "./interruption.ts"
 import { restoredItem } from "./item-shapes.ts"
 import { makeListener } from "./listening.ts"
@@ -79,15 +79,9 @@ const languageOf = ({ audio }: SessionConfig, { hearing }: Agent): Option.Option
 /** Policy of RFC 6455, section 7.4.1: the server met a condition that it did not expect. */
 const internalError = 1011
 
-/** Gives the actor one message after the other. */
-const run = (inbox: Mailbox.ReadonlyMailbox<Message>, actor: Actor, { send, close }: Wire) =>
-  Effect.gen(function* () {
-    for (let isDone = false; !isDone; ) {
-      const [messages, done] = yield* inbox.takeAll
-      for (const message of messages) actor.handle(message)
-      isDone = done
-    }
-  }).pipe(
+/** Gives the actor one message after the other. A defect ends the connection. */
+const run = (inbox: Inbox<Message>, actor: Actor, { send, close }: Wire) =>
+  inbox.run(actor.handle).pipe(
     Effect.catchAllDefect((defect) =>
       Effect.zipRight(
         Effect.logError("realtime.defect", Cause.die(defect)),
@@ -162,8 +156,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
         yield* Effect.annotateLogsScoped({ sessionId: session.id })
         const earlier = session.isNew ? [] : yield* stored.newest(session.id, restoredItems)
 
-        const inbox = yield* Mailbox.make<Message>()
-        const offer = (message: Message) => void inbox.unsafeOffer(message)
+        const inbox = yield* makeInbox<Message>()
         // The last to end: it saves what the parts below still add.
         const writes = yield* makeWrites
         const settings = makeSettings({
@@ -182,7 +175,8 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
         }
         let isCommitting = false
         const listener = yield* makeListener({
-          on: (event) => offer({ _tag: "Heard", event, byClient: isCommitting }),
+          // A commit is heard before what its client sent after it.
+          on: (event) => inbox.add({ _tag: "Heard", event, byClient: isCommitting }),
           voiceActivity,
           transcriber,
           hearing,
@@ -215,17 +209,17 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           language,
           now,
           fork: yield* FiberSet.makeRuntime<never, void>(),
-          offer,
+          offer: inbox.addLast,
         })
         settings.show()
         yield* Effect.forkScoped(run(inbox, actor, wire))
         // The first to end: the response still runs.
         yield* Effect.addFinalizer(() => actor.keepHeard)
         return {
-          receive: (text) => offer({ _tag: "Client", text }),
+          receive: (text) => inbox.addLast({ _tag: "Client", text }),
           drain: Effect.gen(function* () {
             const done = yield* Deferred.make<void>()
-            offer({ _tag: "Drain", done })
+            inbox.addLast({ _tag: "Drain", done })
             yield* Deferred.await(done)
           }),
         } satisfies RealtimeSession
