@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { Either, FastCheck } from "effect"
 import { readClientEvent } from "../../../src/realtime/protocol/client-events.ts"
+import { maxMessageCharacters } from "../../../src/realtime/protocol/json.ts"
 
 const read = (value: unknown) => readClientEvent(JSON.stringify(value))
 const update = (session: unknown) => read({ type: "session.update", event_id: "e1", session })
@@ -54,7 +55,7 @@ describe("messages that are no event", () => {
   })
 
   test("a message over the limit is refused", () => {
-    const audio = "A".repeat(21 * 1024 * 1024)
+    const audio = "A".repeat(maxMessageCharacters)
     refused(read({ type: "input_audio_buffer.append", audio }), "message_too_large", null)
   })
 

@@ -258,6 +258,13 @@ describe("a transcription session", () => {
   })
 })
 
+test("a session of a client secret changes no prototype", () => {
+  const patch: unknown = JSON.parse(
+    '{"tools":[{"type":"function","name":"a","parameters":{"__proto__":{"type":"object"}}}]}',
+  )
+  expect(update(patch)).toMatchObject({ left: { code: "unknown_parameter", param: "__proto__" } })
+})
+
 test("a refused update changes nothing", () => {
   const before = structuredClone(fresh)
   const patch = { instructions: "new", tools: tools("a"), tool_choice: "b" }
