@@ -26,17 +26,20 @@ const openWords: ReadonlySet<string> = new Set(
     .split(/\s+/),
 )
 
-/** Where the last sentence that is known to be over ends. */
-const endOfSentences = (text: string): number => {
+/** How the text ends: in a sentence that is over, in a mark that ends none ("Dr."), or without a mark. */
+const endingOf = (text: string): "sentence" | "inside" | "open" => {
   let start = 0
   let from = 0
+  let ending: "sentence" | "inside" | "open" = "open"
   for (let found = nextCandidate(text, 0); found !== null; found = nextCandidate(text, from)) {
     const { verdict, end } = judge(text.slice(start), found.index - start, false)
+    const isLast = start + end === text.length
+    if (isLast) ending = verdict === "inside" ? "inside" : "sentence"
     // "wait" at the end: only more text could tell, and there is none. "At 8." is a sentence.
-    if (verdict === "end" || (verdict === "wait" && start + end === text.length)) start += end
+    if (verdict === "end" || isLast) start += end
     from = Math.max(found.index + 1, start)
   }
-  return start
+  return ending
 }
 
 export const completenessOf = (transcript: string): Completeness => {
@@ -44,7 +47,8 @@ export const completenessOf = (transcript: string): Completeness => {
   // Nothing was said: nothing is to be waited for.
   if (!hasWord.test(text)) return "complete"
   if (openEnd.test(text)) return "incomplete"
-  if (endOfSentences(text) === text.length) return "complete"
+  const ending = endingOf(text)
+  if (ending !== "open") return ending === "sentence" ? "complete" : "incomplete"
   const last = /[\p{L}\p{M}'’]+$/u.exec(text)?.[0] ?? ""
   return openWords.has(last.toLowerCase()) ? "incomplete" : "unclear"
 }
