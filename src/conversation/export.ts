@@ -5,7 +5,8 @@ import { ApiKey, type User } from "../accounts/model.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { findAll } from "../db/rows.ts"
-import { SessionId, Time, TurnId, UserId } from "../schema.ts"
+import { ItemId, SessionId, Time, TurnId, UserId } from "../schema.ts"
+import { ItemPayload } from "./item.ts"
 import { Message, Session } from "./model.ts"
 
 /** Rows in memory at a time, of sessions (at most 16 KB each) and of one session's messages. */
@@ -28,12 +29,21 @@ const ExportedTurn = Schema.Struct({
   endedAt: Schema.NullOr(Time),
 })
 
+/** An item of another type than `message`: what the agent called, what came back, and summaries. */
+const ExportedItem = Schema.Struct({ id: ItemId, turnId: TurnId, payload: ItemPayload, createdAt: Time })
+
 /** The exported document. */
 export const Exported = Schema.Struct({
   exportedAt: Time,
   user: Schema.Struct({ userId: UserId, email: Schema.String, createdAt: Time }),
   keys: Schema.Array(ApiKey),
-  sessions: Schema.Array(Schema.Struct({ ...ExportedSession.fields, messages: Schema.Array(Message) })),
+  sessions: Schema.Array(
+    Schema.Struct({
+      ...ExportedSession.fields,
+      messages: Schema.Array(Message),
+      items: Schema.Array(ExportedItem),
+    }),
+  ),
   turns: Schema.Array(ExportedTurn),
 })
 
@@ -45,6 +55,7 @@ const jsonOf = <A, I>(schema: Schema.Schema<A, I>) => {
 const keyJson = jsonOf(ApiKey)
 const sessionJson = jsonOf(ExportedSession)
 const messageJson = jsonOf(Message)
+const itemJson = jsonOf(ExportedItem)
 const turnJson = jsonOf(ExportedTurn)
 
 const SessionRow = Schema.Struct({
@@ -52,11 +63,14 @@ const SessionRow = Schema.Struct({
   /** `createdAt` in microseconds; a Date has milliseconds only. */
   position: Schema.String,
 })
-/** The next page of messages or turns begins after `sequence`. */
+/** The next page of messages, items or turns begins after `sequence`. */
 const Position = Schema.Struct({ sequence: Schema.String })
 const MessageRow = Schema.Struct({ ...Message.fields, ...Position.fields })
+const ItemRow = Schema.Struct({ ...ExportedItem.fields, ...Position.fields })
 const TurnRow = Schema.Struct({ ...ExportedTurn.fields, ...Position.fields })
 
+/** Below the position of every row. An item inserted at the start of its conversation may be below 0. */
+const firstPosition = "-9223372036854775808"
 /** Sorts before every other id. */
 const firstId = "00000000-0000-0000-0000-000000000000"
 
@@ -68,7 +82,7 @@ const listOf = <Row extends typeof Position.Type, E>(options: {
   readonly close: string
 }): Stream.Stream<string, E> =>
   Stream.paginateEffect(Option.none<string>(), (after) =>
-    Effect.map(options.page(Option.getOrElse(after, () => "0")), (rows) => {
+    Effect.map(options.page(Option.getOrElse(after, () => firstPosition)), (rows) => {
       const last = rows.length < pageSize ? undefined : rows.at(-1)
       const start = Option.isNone(after) ? options.open : rows.length > 0 ? "," : ""
       const text = `${start}${rows.map(options.json).join(",")}${last === undefined ? options.close : ""}`
@@ -81,7 +95,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
   AccountExport,
   {
     /**
-     * `{exportedAt, user, keys, sessions: [{…, messages}], turns}` in UTF-8. Holds no database connection between two
+     * `{exportedAt, user, keys, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
      * pages, however slowly the client reads. Turns that are taken meanwhile may be missing.
      */
     readonly of: (user: User) => Effect.Effect<Stream.Stream<Uint8Array, DatabaseError>, DatabaseError>
@@ -107,6 +121,22 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
               ),
             ),
           json: messageJson,
+          close: "]",
+        })
+
+      const otherItems = (sessionId: SessionId) =>
+        listOf({
+          open: `,"items":[`,
+          page: (after) =>
+            query(
+              findAll(
+                ItemRow,
+                sql`select sequence, id, turn_id, payload || jsonb_build_object('type', type) as payload, created_at
+                  from items where session_id = ${sessionId} and sequence > ${after} and type <> 'message'
+                  order by sequence limit ${pageSize}`,
+              ),
+            ),
+          json: itemJson,
           close: "]}",
         })
 
@@ -145,9 +175,12 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
           Stream.flattenIterables,
           Stream.zipWithIndex,
           Stream.flatMap(([session, index]) =>
-            messages(
-              session.id,
-              `${index === 0 ? "" : ","}${sessionJson(session).slice(0, -1)},"messages":[`,
+            Stream.concat(
+              messages(
+                session.id,
+                `${index === 0 ? "" : ","}${sessionJson(session).slice(0, -1)},"messages":[`,
+              ),
+              otherItems(session.id),
             ),
           ),
         )

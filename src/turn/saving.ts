@@ -39,13 +39,11 @@ const assistantItem = (
   { output }: TurnState,
   { text, ms }: HeardReply,
   interrupted: boolean,
-): NewItem => ({
-  ...newItem(
-    { type: "message", role: "assistant", text },
-    { interrupted, heardMs: output.format === "none" ? null : Math.round(ms) },
-  ),
-  id: items.assistant,
-})
+): NewItem => {
+  const heardMs = output.format === "none" ? null : Math.round(ms)
+  const item = newItem({ type: "message", role: "assistant", text }, { interrupted, heardMs })
+  return { ...item, id: items.assistant }
+}
 
 const callItem = ({ itemId, callId, name, arguments: args }: CalledTool): NewItem => ({
   ...newItem({ type: "tool_call", callId, name, arguments: args }),
@@ -53,25 +51,24 @@ const callItem = ({ itemId, callId, name, arguments: args }: CalledTool): NewIte
 })
 
 /**
- * The items that a turn adds: the user's message, if it had one, the part of the reply that the client heard, and the calls
- * that were made. A reply that is only calls has no message.
+ * The items that a turn adds: the user's message, if it had one, the part of the reply that the client heard, and the calls.
+ * A reply that is only calls has no message.
  */
 const itemsOf = (
   turn: TurnIdentity,
   state: TurnState,
-  reply: Option.Option<HeardReply>,
+  heard: Option.Option<HeardReply>,
   calls: ReadonlyArray<CalledTool>,
   interrupted: boolean,
-): ReadonlyArray<NewItem> =>
-  turn.isAside
-    ? []
-    : [
-        ...Option.toArray(Option.map(state.heard, ({ transcript }) => userItem(turn, transcript))),
-        ...(state.reply === "" ? [] : Option.toArray(reply)).map((heard) =>
-          assistantItem(turn, state, heard, interrupted),
-        ),
-        ...calls.map(callItem),
-      ]
+): ReadonlyArray<NewItem> => {
+  if (turn.isAside) return []
+  const reply = state.reply === "" ? Option.none() : heard
+  return [
+    ...Option.toArray(Option.map(state.heard, ({ transcript }) => userItem(turn, transcript))),
+    ...Option.toArray(Option.map(reply, (part) => assistantItem(turn, state, part, interrupted))),
+    ...calls.map(callItem),
+  ]
+}
 
 const endedTurn = ({ request, session }: TurnIdentity, state: TurnState) => ({
   id: request.turnId,
@@ -120,9 +117,9 @@ export const saveCompleted = Effect.fn("saveCompleted")(
 
 /**
  * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely, and
- * the calls that it made. If the client left and got nothing, or the turn's lease ran out, only the usage is saved. A reply that the user interrupted
- * is saved even if none of it was heard: see `Turn.truncate`. Returns how the turn ended: `completed` if the answer to an
- * earlier save was lost, but the save was carried out. May be repeated.
+ * the calls that it made. If the client left and got nothing, or the turn's lease ran out, only the usage is saved. A reply
+ * that the user interrupted is saved even if none of it was heard: see `Turn.truncate`. Returns how the turn ended:
+ * `completed` if the answer to an earlier save was lost, but the save was carried out. May be repeated.
  */
 export const saveCutShort = Effect.fn("saveCutShort")(
   (
@@ -135,11 +132,10 @@ export const saveCutShort = Effect.fn("saveCutShort")(
     const { timings, usage } = endedTurn(turn, state)
     const failed = ledger.fail({ id: turn.request.turnId, timings, usage })
     // A user who interrupts has still said something. A client that left may say it again.
-    const isInterrupted = "playedMs" in upTo
+    const hasWords = "playedMs" in upTo && Option.isSome(state.heard)
     const hasReply = isHeard(state, upTo)
     const calls = callsMade(state)
-    const hasItems = hasReply || calls.length > 0 || (isInterrupted && Option.isSome(state.heard))
-    if (!hasItems) return uninterruptibleWithTimeout(failed)
+    if (!hasReply && !hasWords && calls.length === 0) return uninterruptibleWithTimeout(failed)
     const reply = hasReply ? Option.some(heardReply(state, upTo)) : Option.none()
     const saved = ledger.save({
       ...endedTurn(turn, state),

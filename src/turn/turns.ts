@@ -53,8 +53,6 @@ const outcomeOf = (exit: Exit.Exit<Option.Option<HeardUpTo>, TurnError>) =>
       }),
   })
 
-const unlimited = { maxItems: Number.POSITIVE_INFINITY, maxTokens: Number.POSITIVE_INFINITY }
-
 /** The turns of the service. A turn hears the user, speaks the agent's reply, and saves both. */
 export class Turns extends Context.Tag("voice-agent/Turns")<
   Turns,
@@ -183,9 +181,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         const interruption = yield* Deferred.make<HeardUpTo>()
         const newIds = () => ({ user: newId(ItemId), assistant: newId(ItemId) })
         const items = Option.getOrElse(request.itemIds, newIds)
-        const ofSession = request.agent(yield* agents.resolve(session.id))
-        // A front door that gives the conversation has chosen what the model sees of it.
-        const agent = Option.isSome(request.context) ? { ...ofSession, history: unlimited } : ofSession
+        const agent = request.agent(yield* agents.resolve(session.id))
         const runTurn = (turn: RunningTurn, restore: typeof Effect.interruptible) =>
           run(turn, { cancelled, interrupted: Deferred.await(interruption) }, restore)
         // A claim that failed or was interrupted may still have opened the turn.

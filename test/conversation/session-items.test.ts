@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import * as BunContext from "@effect/platform-bun/BunContext"
-import { ConfigProvider, Context, Effect, Fiber, Layer, Logger, Option, type Scope } from "effect"
+import { ConfigProvider, Context, Effect, Fiber, Layer, Logger, Option, type Scope, TestClock } from "effect"
 import { Settings } from "../../src/config.ts"
 import { History } from "../../src/conversation/history.ts"
 import { type NewItem, newItem } from "../../src/conversation/item.ts"
@@ -9,9 +9,11 @@ import { Ledger } from "../../src/conversation/ledger.ts"
 import { RunningTurns } from "../../src/conversation/running-turns.ts"
 import { SessionItems } from "../../src/conversation/session-items.ts"
 import * as Postgres from "../../src/db/postgres.ts"
-import { newId, noUsage, SessionId, TurnId, UserId } from "../../src/schema.ts"
+import { ItemId, newId, noUsage, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { effectTest } from "../support/effect.ts"
 import { textOf } from "../support/fake-turns.ts"
+import { startTcpProxy } from "../support/tcp-proxy.ts"
 
 /** On the real clock: another process notices the end of a turn by asking the database. */
 const liveTest = <A, E>(name: string, effect: Effect.Effect<A, E, Scope.Scope>) =>
@@ -24,9 +26,9 @@ beforeAll(async () => {
 afterAll(() => database.drop())
 
 /** The parts of one process of the service, on the test's database. */
-const startProcess = Effect.suspend(() => {
+const startProcess = Effect.fnUntraced(function* (url = database.url) {
   const env = new Map([
-    ["DATABASE_URL", database.url],
+    ["DATABASE_URL", url],
     ["OPENAI_API_KEY", "sk-test"],
   ])
   const layer = SessionItems.layer.pipe(
@@ -38,13 +40,14 @@ const startProcess = Effect.suspend(() => {
     Layer.provide(Logger.remove(Logger.defaultLogger)),
     Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env))),
   )
-  return Effect.map(Layer.build(layer), (context) => ({
+  const context = yield* Layer.build(layer)
+  return {
     items: Context.get(context, SessionItems),
     ledger: Context.get(context, Ledger),
     running: Context.get(context, RunningTurns),
-  }))
+  }
 })
-type Process = Effect.Effect.Success<typeof startProcess>
+type Process = Effect.Effect.Success<ReturnType<typeof startProcess>>
 
 const addUser = Effect.promise(async () => {
   const [{ id }] = await database.sql`
@@ -69,8 +72,9 @@ const runTurn = Effect.fnUntraced(function* (
   { running, ledger }: Process,
   userId: UserId,
   session: { readonly id: SessionId; readonly isNew: boolean },
+  isAside = false,
 ) {
-  const turn = { id: newId(TurnId), userId, session, idempotency: Option.none(), isAside: false }
+  const turn = { id: newId(TurnId), userId, session, idempotency: Option.none(), isAside }
   yield* Effect.asVoid(running.register(turn.id))
   const ticket = yield* running.enter(turn)
   yield* ticket.issued
@@ -100,7 +104,7 @@ const rowsOf = (userId: UserId) =>
 liveTest(
   "append adds items with their client's ids, the session and one completed turn",
   Effect.gen(function* () {
-    const process = yield* startProcess
+    const process = yield* startProcess()
     const { userId, session, append } = yield* newSession(process)
     const call = newItem({ type: "tool_call", callId: "call_1", name: "weather", arguments: "{}" })
     const result = newItem({ type: "tool_result", callId: "call_1", output: "rain" })
@@ -118,7 +122,7 @@ liveTest(
 liveTest(
   "append after an item, at the start, and after the last one",
   Effect.gen(function* () {
-    const process = yield* startProcess
+    const process = yield* startProcess()
     const other = yield* newSession(process)
     const { append, texts } = yield* newSession(process)
     const [one, two, three] = [user("1"), user("2"), user("3")]
@@ -143,7 +147,7 @@ liveTest(
 liveTest(
   "append waits for the turns that another process began before",
   Effect.gen(function* () {
-    const [one, two] = [yield* startProcess, yield* startProcess]
+    const [one, two] = [yield* startProcess(), yield* startProcess()]
     const { userId, session, append, texts } = yield* newSession(one)
     const first = yield* runTurn(two, userId, session)
     const appending = yield* Effect.fork(append([user("2")], end))
@@ -156,5 +160,151 @@ liveTest(
     yield* first.complete(user("1"))
     yield* Effect.all([Fiber.join(appending), Fiber.join(answering)])
     expect(yield* texts).toBe("1 2 3")
+  }),
+)
+
+liveTest(
+  "an aside waits for no turn, and no turn waits for it",
+  Effect.gen(function* () {
+    const [one, two] = [yield* startProcess(), yield* startProcess()]
+    const { userId, session, append, texts } = yield* newSession(one)
+    const aside = yield* runTurn(two, userId, session, true)
+    yield* aside.ready
+    yield* append([user("1")], end)
+    const turn = yield* runTurn(one, userId, session)
+    yield* turn.ready
+    const other = yield* runTurn(two, userId, session, true)
+    yield* other.ready
+    yield* Effect.all([other.complete(), turn.complete(user("2")), aside.complete()])
+    expect(yield* texts).toBe("1 2")
+    expect((yield* rowsOf(userId)).map((row) => [row.state, row.is_aside])).toEqual([
+      ["completed", true],
+      ["completed", false],
+      ["completed", false],
+      ["completed", true],
+    ])
+  }),
+)
+
+effectTest(
+  "append keeps its place for as long as the turn ahead runs",
+  Effect.gen(function* () {
+    const process = yield* startProcess()
+    const { userId, session, append, texts } = yield* newSession(process)
+    const first = yield* runTurn(process, userId, session)
+    const appending = yield* Effect.fork(append([user("2")], end))
+    yield* Effect.iterate(0, {
+      while: (count) => count < 2,
+      body: () => Effect.map(rowsOf(userId), ({ length }) => length),
+    })
+    // A turn would end as busy after 30 s.
+    for (let n = 0; n < 4; n++) yield* TestClock.adjust("9 seconds")
+    yield* first.complete(user("1"))
+    yield* Fiber.join(appending)
+    expect(yield* texts).toBe("1 2")
+  }),
+)
+
+liveTest(
+  "append after an item that is not there, or in a deleted session, leaves nothing",
+  Effect.gen(function* () {
+    const process = yield* startProcess()
+    const [mine, other] = [yield* newSession(process), yield* newSession(process)]
+    const foreign = user("theirs")
+    yield* other.append([foreign], end)
+    yield* mine.append([user("1")], end)
+    for (const after of [newId(ItemId), foreign.id]) {
+      const error = yield* Effect.flip(mine.append([user("2")], { usage: { audioSeconds: 1 }, after }))
+      expect(error._tag).toBe("ItemNotFound")
+    }
+    expect(yield* mine.texts).toBe("1")
+    expect(yield* rowsOf(mine.userId)).toHaveLength(1)
+    yield* Effect.promise(() => database.sql`delete from sessions where id = ${mine.session.id}`)
+    const session = { ...mine.session, isNew: false }
+    const gone = yield* Effect.flip(process.items.append(mine.userId, session, [user("3")], end))
+    expect(gone._tag).toBe("SessionNotFound")
+    expect(yield* rowsOf(mine.userId)).toEqual([])
+  }),
+)
+
+liveTest(
+  "append saves its items once, whichever answers of the database are lost",
+  Effect.gen(function* () {
+    const proxy = yield* Effect.acquireRelease(
+      Effect.promise(() => startTcpProxy(database.url)),
+      ({ stop }) => Effect.promise(stop),
+    )
+    const process = yield* startProcess(proxy.url)
+    for (const [statement, when] of [
+      [/^COMMIT/, "after"],
+      [/^COMMIT/, "before"],
+      [/^insert into "?items/, "after"],
+      [/^update turns set/, "before"],
+    ] as const) {
+      for (const times of [1, 2, 3, 4, 5]) {
+        const { userId, append, texts } = yield* newSession(process)
+        const items = [user("1"), user("2")] as const
+        proxy.breakOn(statement, when, times)
+        yield* Effect.retry(append(items, { usage: { audioSeconds: 2 }, after: "end" }), {
+          while: ({ _tag }) => _tag === "DatabaseUnavailable",
+          times: 9,
+        })
+        expect(yield* texts).toBe("1 2")
+        expect(yield* rowsOf(userId)).toMatchObject([{ state: "completed", usage: { audioSeconds: 2 } }])
+      }
+    }
+  }),
+)
+
+liveTest(
+  "remove takes an item out of its user's conversation, after the turns ahead",
+  Effect.gen(function* () {
+    const [one, two] = [yield* startProcess(), yield* startProcess()]
+    const { userId, session, append, texts } = yield* newSession(one)
+    const stranger = yield* addUser
+    const [first, second, third] = [user("1"), user("2"), user("3")]
+    yield* append([first, second], end)
+    const turn = yield* runTurn(two, userId, session)
+    const removing = yield* Effect.fork(one.items.remove(userId, session.id, third.id))
+    yield* Effect.iterate(0, {
+      while: (count) => count < 3,
+      body: () => Effect.map(rowsOf(userId), ({ length }) => length),
+    })
+    yield* turn.complete(third)
+    yield* Fiber.join(removing)
+    expect(yield* texts).toBe("1 2")
+    yield* one.items.remove(userId, session.id, first.id)
+    expect(yield* texts).toBe("2")
+    for (const [asker, id] of [
+      [userId, first.id],
+      [userId, newId(ItemId)],
+      [stranger, second.id],
+    ] as const) {
+      expect((yield* Effect.flip(one.items.remove(asker, session.id, id)))._tag).toBe("ItemNotFound")
+    }
+    expect(yield* texts).toBe("2")
+    // A removal has no row of its own.
+    expect(yield* rowsOf(userId)).toHaveLength(2)
+    expect(yield* rowsOf(stranger)).toEqual([])
+  }),
+)
+
+liveTest(
+  "append that is interrupted while it waits does not hold up the session",
+  Effect.gen(function* () {
+    const [one, two] = [yield* startProcess(), yield* startProcess()]
+    const { userId, session, append, texts } = yield* newSession(one)
+    const first = yield* runTurn(two, userId, session)
+    const appending = yield* Effect.fork(append([user("2")], end))
+    yield* Effect.iterate(0, {
+      while: (count) => count < 2,
+      body: () => Effect.map(rowsOf(userId), ({ length }) => length),
+    })
+    yield* Fiber.interrupt(appending)
+    yield* first.complete(user("1"))
+    const last = yield* runTurn(two, userId, session)
+    yield* last.ready
+    yield* last.complete(user("3"))
+    expect(yield* texts).toBe("1 3")
   }),
 )

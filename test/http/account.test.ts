@@ -89,6 +89,27 @@ describe("GET /users/me/export", () => {
     })
   })
 
+  test("has every type of item, in the order of the conversation", async () => {
+    const { apiKey, userId } = await register()
+    await fill(userId, 1, 1)
+    await database.sql.unsafe(`
+      insert into items (session_id, sequence, turn_id, type, payload)
+      select id, item.sequence, gen_random_uuid(), item.type, item.payload::jsonb from sessions,
+        (values (-1, 'message', '{"role": "system", "text": "Be brief."}'),
+          (-2, 'summary', '{"text": "Earlier."}'),
+          (2000000001, 'tool_result', '{"callId": "call_1", "output": "rain"}'),
+          (2000000000, 'tool_call', '{"callId": "call_1", "name": "weather", "arguments": "{}"}')
+        ) as item (sequence, type, payload)
+      where user_id = '${userId}'`)
+    const { sessions } = await exported(apiKey)
+    expect(sessions[0]?.messages.map(({ role }) => role)).toEqual(["system", "user"])
+    expect(sessions[0]?.items.map(({ payload }) => payload)).toEqual([
+      { type: "summary", text: "Earlier." },
+      { type: "tool_call", callId: "call_1", name: "weather", arguments: "{}" },
+      { type: "tool_result", callId: "call_1", output: "rain" },
+    ])
+  })
+
   test("is empty for a new user", async () => {
     expect(await exported((await register()).apiKey)).toMatchObject({ sessions: [], turns: [] })
   })

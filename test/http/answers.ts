@@ -97,7 +97,18 @@ export const Exported = Schema.Struct({
   user: Account,
   keys: Schema.Array(ApiKeyList.fields.keys.value.omit("current")),
   sessions: Schema.Array(
-    Schema.Struct({ ...Session.omit("userId", "expired").fields, messages: Schema.Array(message) }),
+    Schema.Struct({
+      ...Session.omit("userId", "expired").fields,
+      messages: Schema.Array(message),
+      items: Schema.Array(
+        Schema.Struct({
+          id: Schema.UUID,
+          turnId: Schema.UUID,
+          payload: Schema.Record({ key: Schema.String, value: Schema.String }),
+          createdAt: Time,
+        }),
+      ),
+    }),
   ),
   turns: Schema.Array(ExportedTurn),
 })

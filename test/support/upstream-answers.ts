@@ -47,9 +47,11 @@ export const answerStt = (request: SttRequest, step: Step): Answer => {
 }
 
 export const answerLlm = (request: LlmRequest, step: Step): Answer => {
-  const wanted = step.tokens ?? tokensOf(step.text ?? DEFAULT_REPLY)
+  const calls = step.toolCalls ?? []
+  const wanted = step.tokens ?? tokensOf(step.text ?? (calls.length > 0 ? "" : DEFAULT_REPLY))
   const tokens = wanted.slice(0, request.max_completion_tokens ?? request.max_tokens)
-  const finish = step.finishReason ?? (tokens.length < wanted.length ? "length" : "stop")
+  const uncut = calls.length > 0 ? "tool_calls" : "stop"
+  const finish = step.finishReason ?? (tokens.length < wanted.length ? "length" : uncut)
   const prompt = tokensOf(request.messages.map(({ content }) => content).join("\n")).length
   const usage = {
     prompt_tokens: prompt,
@@ -59,7 +61,13 @@ export const answerLlm = (request: LlmRequest, step: Step): Answer => {
   const common = { id: "chatcmpl-scripted", created: Math.floor(Date.now() / 1000), model: request.model }
   if (request.stream !== true) {
     const content = step.nullContent ? null : tokens.join("")
-    const message = { role: "assistant", content, refusal: null }
+    const called = calls.map(({ id, ...called }) => ({ id, type: "function", function: called }))
+    const message = {
+      role: "assistant",
+      content,
+      refusal: null,
+      ...(calls.length > 0 ? { tool_calls: called } : {}),
+    }
     const choices = step.noChoices ? [] : [{ index: 0, message, logprobs: null, finish_reason: finish }]
     return json(200, { ...common, object: "chat.completion", choices, usage })
   }
@@ -83,12 +91,24 @@ export const answerLlm = (request: LlmRequest, step: Step): Answer => {
         token,
         dueMs: index * every,
       })),
+      ...calls.flatMap((call, index) =>
+        callPieces(call, index).map((piece) => ({
+          bytes: chunk(choice({ tool_calls: [piece] })),
+          dueMs: end,
+        })),
+      ),
       { bytes: chunk(choice({}, finish)), dueMs: end },
       ...(withUsage ? [{ bytes: chunk([], usage), dueMs: end }] : []),
       { bytes: bytesOf("data: [DONE]\n\n"), dueMs: end },
     ],
   }
 }
+
+/** The name and the id come in the first piece, then the arguments, eight characters at a time. */
+const callPieces = ({ id, name, arguments: args }: NonNullable<Step["toolCalls"]>[number], index: number) => [
+  { index, id, type: "function", function: { name, arguments: "" } },
+  ...(args.match(/.{1,8}/gsu) ?? []).map((piece) => ({ index, function: { arguments: piece } })),
+]
 
 /** `index`: the number of the TTS call, which selects its tone. */
 export const answerTts = async (request: TtsRequest, step: Step, index: number): Promise<Answer> => {

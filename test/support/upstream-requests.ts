@@ -12,9 +12,26 @@ export interface SttRequest {
   readonly fields: Readonly<Record<string, string>>
 }
 
+const ToolCall = Schema.Struct({
+  id: Schema.NonEmptyString.pipe(Schema.maxLength(40)),
+  type: Schema.Literal("function"),
+  function: Schema.Struct({ name: Schema.NonEmptyString, arguments: Schema.String }),
+})
+
 const ChatMessage = Schema.Struct({
   role: Schema.Literal("system", "developer", "user", "assistant", "tool"),
   content: Schema.String,
+  tool_calls: Schema.optional(Schema.NonEmptyArray(ToolCall)),
+  tool_call_id: Schema.optional(Schema.String),
+})
+
+const ToolDefinition = Schema.Struct({
+  type: Schema.Literal("function"),
+  function: Schema.Struct({
+    name: Schema.String.pipe(Schema.pattern(/^[a-zA-Z0-9_-]{1,64}$/)),
+    description: Schema.optional(Schema.String),
+    parameters: Schema.Record({ key: Schema.String, value: Schema.Unknown }),
+  }),
 })
 
 const LlmRequest = Schema.Struct({
@@ -25,6 +42,17 @@ const LlmRequest = Schema.Struct({
   max_tokens: Schema.optional(Schema.Positive),
   max_completion_tokens: Schema.optional(Schema.Positive),
   temperature: Schema.optional(Schema.Number.pipe(Schema.between(0, 2))),
+  tools: Schema.optional(Schema.NonEmptyArray(ToolDefinition)),
+  tool_choice: Schema.optional(
+    Schema.Union(
+      Schema.Literal("auto", "none", "required"),
+      Schema.Struct({
+        type: Schema.Literal("function"),
+        function: Schema.Struct({ name: Schema.NonEmptyString }),
+      }),
+    ),
+  ),
+  parallel_tool_calls: Schema.optional(Schema.Boolean),
 })
 export type LlmRequest = typeof LlmRequest.Type
 
@@ -62,7 +90,35 @@ const readJson =
 const decode = <A, I>(schema: Schema.Schema<A, I>, text: string) =>
   Schema.decodeUnknownEither(Schema.parseJson(schema))(text)
 
-export const readLlmRequest = readJson(LlmRequest)
+/** Each call is answered at once, and nothing else is. */
+const checkCalls = ({ messages }: LlmRequest) => {
+  let open: readonly string[] = []
+  for (const { role, tool_calls, tool_call_id } of messages) {
+    if (role === "tool") {
+      if (tool_call_id === undefined || !open.includes(tool_call_id)) {
+        throw new Refused(400, "messages with role 'tool' must be a response to a message with 'tool_calls'.")
+      }
+      open = open.filter((id) => id !== tool_call_id)
+    } else if (open.length > 0) break
+    else open = (tool_calls ?? []).map(({ id }) => id)
+  }
+  if (open.length > 0) {
+    throw new Refused(400, `No 'tool' message answers these tool_call_ids: ${open.join(", ")}`)
+  }
+}
+
+const decodeLlmRequest = readJson(LlmRequest)
+
+export const readLlmRequest = (request: Incoming): LlmRequest => {
+  const read = decodeLlmRequest(request)
+  checkCalls(read)
+  for (const field of ["tool_choice", "parallel_tool_calls"] as const) {
+    if (read[field] !== undefined && read.tools === undefined) {
+      throw new Refused(400, `'${field}' is only allowed when 'tools' are specified.`)
+    }
+  }
+  return read
+}
 export const readTtsRequest = readJson(TtsRequest)
 
 /** The real one goes by the file's name as well, never by its type. */

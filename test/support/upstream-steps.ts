@@ -11,11 +11,17 @@ export interface Step {
   readonly text?: string
   /** The reply as the model's tokens, where their cuts matter. */
   readonly tokens?: readonly string[]
+  /** Calls behind the reply, which is then empty by default. Their arguments come in pieces. */
+  readonly toolCalls?: ReadonlyArray<{
+    readonly id: string
+    readonly name: string
+    readonly arguments: string
+  }>
   /** Answers chat with `content: null`. */
   readonly nullContent?: boolean
   /** Answers chat with `choices: []`. */
   readonly noChoices?: boolean
-  /** Chat's finish_reason; "stop" unless max_tokens cut the reply ("length"). */
+  /** Chat's finish_reason; "stop" unless max_tokens cut the reply ("length") or tools are called. */
   readonly finishReason?: string
   /** Whisper's guess, 0 to 1, in `verbose_json`. */
   readonly noSpeechProb?: number
