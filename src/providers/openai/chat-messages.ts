@@ -39,18 +39,12 @@ const wireArguments = ({ arguments: args }: ToolCall) =>
 
 /** Nine letters and digits: Mistral takes no other id, and every server takes these. Each call of the prompt has its own. */
 const makeWireIds = () => {
-  const current = new Map<string, string>()
   const taken = new Set<string>()
-  return {
-    add: (callId: string) => {
-      let id = /^[a-zA-Z0-9]{9}$/.test(callId) ? callId : sha256(callId).slice(0, 9)
-      for (let n = 1; taken.has(id); n += 1) id = sha256(`${callId} ${n}`).slice(0, 9)
-      taken.add(id)
-      current.set(callId, id)
-      return id
-    },
-    /** Of the newest call with this id. */
-    get: (callId: string) => current.get(callId) ?? callId,
+  return (callId: string) => {
+    let id = /^[a-zA-Z0-9]{9}$/.test(callId) ? callId : sha256(callId).slice(0, 9)
+    for (let n = 1; taken.has(id); n += 1) id = sha256(`${callId} ${n}`).slice(0, 9)
+    taken.add(id)
+    return id
   }
 }
 
@@ -72,13 +66,14 @@ const resultOf = (content: string) => (content.trim() === "" ? "(no output)" : c
 const user = (content: string): WireMessage => ({ role: "user", content })
 
 const makeWriter = ({ system, calls }: MessageForm) => {
-  const ids = makeWireIds()
-  const names = new Map<string, string>()
+  const wireIdOf = makeWireIds()
+  /** The calls whose results follow. A client may have given one id to several calls. */
+  let open: ReadonlyArray<{ readonly id: string; readonly call: ToolCall }> = []
   let isStart = true
 
-  const writeCalls = (content: string, toolCalls: ReadonlyArray<ToolCall>): ReadonlyArray<WireMessage> => {
-    const written = toolCalls.map((call) => ({
-      id: ids.add(call.callId),
+  const writeCalls = (content: string): ReadonlyArray<WireMessage> => {
+    const written = open.map(({ id, call }) => ({
+      id,
       type: "function" as const,
       function: { name: call.name, arguments: wireArguments(call) },
       ...(calls === "signed" ? unsigned : {}),
@@ -100,17 +95,20 @@ const makeWriter = ({ system, calls }: MessageForm) => {
           : [user(noteOf(`System message: ${message.content}`))]
       case "assistant": {
         const { content, toolCalls = [] } = message
-        if (toolCalls.length > 0 && calls !== "text") return writeCalls(content, toolCalls)
-        for (const call of toolCalls) names.set(call.callId, `${call.name} with ${call.arguments}`)
+        open = toolCalls.map((call) => ({ id: wireIdOf(call.callId), call }))
+        if (open.length > 0 && calls !== "text") return writeCalls(content)
         return content === "" ? [] : [{ role: "assistant", content }]
       }
       case "tool": {
-        const { callId, content } = message
-        const result = resultOf(content)
+        const answered = open.find(({ call }) => call.callId === message.callId)
+        if (answered === undefined) return []
+        open = open.filter((each) => each !== answered)
+        const { id, call } = answered
+        const content = resultOf(message.content)
         // In the user's words, so that the model does not learn to write its calls as text.
         return calls === "text"
-          ? [user(noteOf(`You called the tool ${names.get(callId) ?? ""}. Its result: ${result}`))]
-          : [{ role: "tool", tool_call_id: ids.get(callId), content: result }]
+          ? [user(noteOf(`You called the tool ${call.name} with ${call.arguments}. Its result: ${content}`))]
+          : [{ role: "tool", tool_call_id: id, content }]
       }
     }
   }

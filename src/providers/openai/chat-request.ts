@@ -35,7 +35,11 @@ const orderRefused = [
 
 const callNames = ["tool_calls", "tool_call_id", "tool_role", "tool_message", /['"]tool['"]/]
 
-const callsRefused = [/thought_signature|reasoning_content/i, /only user, assistant and system roles/i]
+const callsRefused = [
+  /thought_signature|reasoning_content/i,
+  /only user, assistant and system roles/i,
+  /(?:role|input tag):? ["'\x60]?tool\b/i,
+]
 
 /** The ways to write the messages, best first, with what refuses each. */
 const forms: ReadonlyArray<{ readonly form: MessageForm } & Pick<Choice, "lesson" | "names" | "sayings">> = [
