@@ -107,7 +107,10 @@ export interface Connection {
   }>
 }
 
-const minutes = (ms: number) => `${Number((ms / 60_000).toFixed(3))} minutes`
+const minutes = (ms: number) => {
+  const count = Number((ms / 60_000).toFixed(3))
+  return `${count} minute${count === 1 ? "" : "s"}`
+}
 
 /** `now`: ms, from any fixed time on. */
 export const makeConnection = (user: SignedIn, limits: ConnectionLimits, now: () => number): Connection => {

@@ -206,7 +206,8 @@ export class RealtimeSockets extends Context.Tag("voice-agent/RealtimeSockets")<
       const terminate = Effect.gen(function* () {
         isDraining = true
         for (const connection of connections) connection.terminate("shutdown")
-        yield* FiberSet.awaitEmpty(fibers).pipe(Effect.timeoutOption(releaseTimeout))
+        // A session that is still opening ends by this alone.
+        yield* Effect.timeoutOption(Fiber.interruptAll([...fibers]), releaseTimeout)
       })
 
       yield* Effect.sync(() => {
