@@ -57,7 +57,7 @@ const ofProvider = (error: ProviderError): Failure => {
   }
 }
 
-export const toFailure = (error: ResponseError): Failure => {
+const toFailure = (error: ResponseError): Failure => {
   switch (error._tag) {
     case "ProviderRateLimited":
     case "ProviderRefusedKey":
