@@ -28,6 +28,7 @@ import * as Status from "./status.ts"
 import * as Telemetry from "./telemetry.ts"
 import * as TempFolder from "./temp-folder.ts"
 import { Turns } from "./turn/turns.ts"
+import { VoiceActivity } from "./vad/voice-activity.ts"
 
 const providers = Providers.layer.pipe(
   Layer.provide(Lessons.layer),
@@ -51,6 +52,7 @@ export const layer = Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.la
       ConversionSlots.layer,
       Uploads.layer,
       Agents.layer,
+      VoiceActivity.layer,
     ),
   ),
   Layer.provideMerge(TempFolder.layer),
