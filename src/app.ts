@@ -47,8 +47,8 @@ const account = Layer.provideMerge(AccountExport.layer, Layer.merge(Keys.layer, 
  */
 export const layerWith = (realtimeSessions: typeof RealtimeSessions.layer) =>
   Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.layer), CleanUp.layer).pipe(
-    Layer.provideMerge(Layer.mergeAll(realtimeSessions, RealtimeSockets.layer)),
-    Layer.provideMerge(Layer.mergeAll(Turns.layer, SessionItems.layer, VoiceActivity.layer)),
+    Layer.provideMerge(Layer.merge(realtimeSessions, RealtimeSockets.layer)),
+    Layer.provideMerge(Layer.merge(Turns.layer, SessionItems.layer)),
     Layer.provideMerge(RunningTurns.layer),
     Layer.provideMerge(Status.layer),
     Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer)),
@@ -61,6 +61,7 @@ export const layerWith = (realtimeSessions: typeof RealtimeSessions.layer) =>
         ConversionSlots.layer,
         Uploads.layer,
         Agents.layer,
+        VoiceActivity.layer,
       ),
     ),
     Layer.provideMerge(TempFolder.layer),

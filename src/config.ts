@@ -35,6 +35,7 @@ const all = Config.all({
   ...variables.ttsOptions,
   ...variables.conversation,
   ...variables.audio,
+  interruption: Config.all(variables.interruption),
   ...variables.concurrency,
   ...variables.realtime,
   rateLimits: Config.all(variables.rateLimits),

@@ -65,6 +65,7 @@ const defaults = {
   ffmpegWarm: 2,
   maxAudioBytes: 25 * 1024 * 1024,
   maxAudioSeconds: 300,
+  interruption: { minMs: 200, minWords: 0, maxBackchannelMs: 600 },
   maxTurns: defaultMaxTurns(hostResources()),
   maxTurnsPerUser: 4,
   rateLimits: { turns: 30, requests: 300, registrations: 20, logins: 30, wrongKeys: 20 },
@@ -273,6 +274,18 @@ const variables: Record<
   MAX_AUDIO_DURATION_SECONDS: {
     right: ["10", { maxAudioSeconds: 10 }],
     wrong: [["0"], "a number from 0.1 to 86400"],
+  },
+  REALTIME_INTERRUPTION_MIN_MS: {
+    right: ["0", { interruption: { minMs: 0 } }],
+    wrong: [["-1", "1.5", "10001"], "a whole number from 0 to 10000"],
+  },
+  REALTIME_INTERRUPTION_MIN_WORDS: {
+    right: ["2", { interruption: { minWords: 2 } }],
+    wrong: [["-1", "21"], "a whole number from 0 to 20"],
+  },
+  REALTIME_BACKCHANNEL_MAX_MS: {
+    right: ["0", { interruption: { maxBackchannelMs: 0 } }],
+    wrong: [["-1", "10001"], "a whole number from 0 to 10000"],
   },
   MAX_TURNS: { right: ["0", { maxTurns: 0 }], wrong: [["-1", "1.5"], "a whole number from 0 to 100000"] },
   MAX_TURNS_PER_USER: {

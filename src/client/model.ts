@@ -306,6 +306,11 @@ export interface Readiness {
     readonly stt: ProviderCheck
     readonly llm: ProviderCheck
     readonly tts: ProviderCheck
+    readonly vad: {
+      /** `degraded`: speech in live audio is found by its loudness alone, music and noise too. */
+      readonly status: Open<"ok" | "degraded">
+      readonly engine: Open<"silero" | "energy">
+    }
   }
 }
 
@@ -321,6 +326,10 @@ export const readReadiness: Reader<Readiness> = (value) => {
         stt: field("stt", readProviderCheck),
         llm: field("llm", readProviderCheck),
         tts: field("tts", readProviderCheck),
+        vad: field("vad", (value) => {
+          const field = fieldsOf(value)
+          return { status: field("status", text), engine: field("engine", text) }
+        }),
       }
     }),
   }

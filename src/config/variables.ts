@@ -183,6 +183,32 @@ export const audio = {
   }),
 }
 
+export const interruption = {
+  minMs: variable(
+    "REALTIME_INTERRUPTION_MIN_MS",
+    { ...whole(0, 10_000), unit: "ms" },
+    {
+      default: 200,
+      description:
+        "Speech during a reply with less voiced sound than this never interrupts the reply: clicks and coughs are shorter.",
+    },
+  ),
+  minWords: variable("REALTIME_INTERRUPTION_MIN_WORDS", whole(0, 20), {
+    default: 0,
+    description:
+      "Speech during a reply with fewer words than this does not interrupt the reply. The words have to be transcribed first, so the reply ends later. 0 turns the limit off.",
+  }),
+  maxBackchannelMs: variable(
+    "REALTIME_BACKCHANNEL_MAX_MS",
+    { ...whole(0, 10_000), unit: "ms" },
+    {
+      default: 600,
+      description:
+        'Speech during a reply with as much voiced sound as this interrupts the reply at once. Shorter speech waits for its transcript, and does not interrupt the reply if that is a backchannel such as "mhm" or "yeah, right". 0 waits for no transcript.',
+    },
+  ),
+}
+
 export const concurrency = {
   maxTurns: computed("MAX_TURNS", whole(0, 100_000), {
     default: defaultMaxTurns(hostResources()),
@@ -361,6 +387,7 @@ export const sections: ReadonlyArray<Section> = [
   { title: "Text to speech", variables: { ...tts, ...ttsOptions } },
   { title: "Conversation", variables: conversation },
   { title: "Recordings and uploads", variables: audio },
+  { title: "Interruptions of a spoken reply", variables: interruption },
   { title: "Concurrency", variables: concurrency },
   { title: "Realtime", variables: realtime },
   { title: "Rate limits", text: "0 turns a limit off.", variables: { ...rateLimits, trustedProxies } },

@@ -8,6 +8,7 @@ import { LanguageModel } from "../providers/language-model.ts"
 import { Synthesizer } from "../providers/synthesizer.ts"
 import { Transcriber } from "../providers/transcriber.ts"
 import type { Stage } from "../schema.ts"
+import { VoiceActivity } from "../vad/voice-activity.ts"
 import * as operations from "./openapi/operations/health.ts"
 import { Health, Readiness } from "./payloads.ts"
 import { makeRun } from "./run.ts"
@@ -42,6 +43,12 @@ export const healthRoutes = Effect.gen(function* () {
     return { ...((yield* isDown) ? failing : ok), engine: settings[stage].engine, model: yield* model }
   })
 
+  const voiceActivity = yield* VoiceActivity
+  const vad = Effect.map(voiceActivity.engine, (engine) => ({
+    status: engine === "silero" ? ("ok" as const) : ("degraded" as const),
+    engine,
+  }))
+
   const readiness = yield* Effect.cachedWithTTL(
     Effect.gen(function* () {
       const checks = { database: yield* database, ffmpeg: yield* ffmpeg }
@@ -56,6 +63,7 @@ export const healthRoutes = Effect.gen(function* () {
             stt: yield* provider("stt"),
             llm: yield* provider("llm"),
             tts: yield* provider("tts"),
+            vad: yield* vad,
           },
         }),
       }

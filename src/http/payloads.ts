@@ -35,6 +35,12 @@ export const Readiness = Schema.Struct({
     stt: ProviderCheck,
     llm: ProviderCheck,
     tts: ProviderCheck,
+    vad: Schema.Struct({
+      status: Schema.Literal("ok", "degraded").annotations({
+        description: "`degraded`: speech in live audio is found by its loudness alone, music and noise too.",
+      }),
+      engine: Schema.Literal("silero", "energy"),
+    }),
   }),
 }).annotations({ description: "Whether the service can take turns, and what each stage of a turn runs on." })
 

@@ -1,14 +1,9 @@
 import type { Option } from "effect"
+import type { Settings } from "../config.ts"
 import { countWords, isBackchannel } from "./backchannels.ts"
 
-export interface InterruptionSettings {
-  /** Voiced time below which speech during a reply never interrupts it, in ms. */
-  readonly minMs: number
-  /** Voiced time from which speech interrupts whatever its words are, in ms. Shorter speech waits for its transcript. */
-  readonly maxBackchannelMs: number
-  /** Words below which speech does not interrupt. 0: no limit. */
-  readonly minWords: number
-}
+/** The settings of interruptions, each with its meaning. */
+export type InterruptionSettings = Settings["Type"]["interruption"]
 
 /** Speech during a reply. */
 export interface SpeechDuringReply {
@@ -28,11 +23,11 @@ export const isMeant = (text: string, language: Option.Option<string>): boolean 
  * the length of the speech until then.
  */
 export const interrupts = (
-  { minMs, maxBackchannelMs, minWords }: InterruptionSettings,
+  { minMs, minWords, maxBackchannelMs }: InterruptionSettings,
   { voicedMs, transcript, language }: SpeechDuringReply,
 ): boolean => {
   if (voicedMs < minMs) return false
   if (transcript !== undefined && isMeant(transcript, language) && countWords(transcript) >= minWords)
     return true
-  return minWords === 0 && voicedMs >= Math.max(minMs, maxBackchannelMs)
+  return minWords === 0 && voicedMs >= maxBackchannelMs
 }

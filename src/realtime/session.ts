@@ -24,7 +24,6 @@ import { Turns } from "../turn/turns.ts"
 import { VoiceActivity } from "../vad/voice-activity.ts"
 import { type Actor, type Message, makeActor } from "./actor.ts"
 import { type Inbox, makeInbox } from "./inbox.ts"
-import type { InterruptionSettings } from "./interruption.ts"
 import { restoredItem } from "./item-shapes.ts"
 import { makeListener } from "./listening.ts"
 import type { Wire } from "./outbox.ts"
@@ -69,8 +68,6 @@ const factsOf = ({ instructions, hearing, thinking, speaking }: Agent): AgentFac
     onSome: (maxOutputTokens) => ({ maxOutputTokens }),
   }),
 })
-
-const defaultInterruption: InterruptionSettings = { minMs: 300, maxBackchannelMs: 1000, minWords: 0 }
 
 /** ISO 639-1: the client's choice, or the configured one. */
 const languageOf = ({ audio }: SessionConfig, { hearing }: Agent): Option.Option<string> =>
@@ -119,7 +116,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
     RealtimeSessions,
     Effect.gen(function* () {
       const { configured } = yield* Agents
-      const { realtimeSession } = yield* Settings
+      const { realtimeSession, interruption } = yield* Settings
       const sessions = yield* Sessions
       const stored = yield* SessionItems
       const turns = yield* Turns
@@ -180,7 +177,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           voiceActivity,
           transcriber,
           hearing,
-          interruption: defaultInterruption,
+          interruption,
           turnDetection: config.audio.input.turn_detection,
         })
         const actor = makeActor({

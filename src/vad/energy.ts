@@ -17,25 +17,34 @@ export const levelOf = (samples: Int16Array): number => {
 /** Below this, in dBFS, nothing is speech. */
 const quietest = -50
 
-/** The noise floor of a stream before its first frame, in dBFS. */
+/** The noise floor of a stream before its first second, in dBFS. */
 const firstFloor = -60
 
-/** How fast the floor follows louder sound, in dB per frame: 3 dB per second, so that a sentence is not taken for noise. */
-const rise = 0.1
+/** Frames of about 1 s. Speech has softer moments within it, steady noise has not. */
+const blockFrames = 32
 
 /** How far above the floor a frame is as likely speech as not, and how far apart 27 % and 73 % are, in dB. */
 const [middle, width] = [12, 3]
 
 /**
- * How likely a frame is speech, by its loudness alone: the detector where Silero cannot run. Steady noise raises the floor
- * and is not taken for speech; other loud sound is, music and clicks among it.
+ * How likely a frame is speech, by its loudness alone: the detector where Silero cannot run. The noise floor is the softest
+ * frame of the last one to two seconds, so steady noise is taken for speech for so long at most. Music, clicks and coughs
+ * are not told from speech.
  */
 export const makeEnergyDetector = () => {
-  let floor = firstFloor
+  let before = firstFloor
+  let current = Number.POSITIVE_INFINITY
+  let frames = 0
   return (samples: Int16Array): number => {
     const level = levelOf(samples)
-    floor = level < floor ? level : Math.min(level, floor + rise)
+    if (frames === blockFrames) {
+      before = current
+      current = level
+      frames = 0
+    }
+    frames += 1
+    current = Math.min(current, level)
     if (level < quietest) return 0
-    return 1 / (1 + Math.exp((middle - (level - floor)) / width))
+    return 1 / (1 + Math.exp((middle - (level - Math.min(before, current))) / width))
   }
 }

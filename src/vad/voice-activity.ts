@@ -62,8 +62,11 @@ export class VoiceActivity extends Context.Tag("voice-agent/VoiceActivity")<
       const { dataDir } = yield* Settings
       const silero = yield* findSilero(libraryOf(dataDir))
       if (Either.isRight(silero)) return yield* makeSilero(silero.right)
-      yield* Effect.annotateLogs(Effect.logWarning("vad.energy"), { hint: silero.left })
-      return { open: openWithEnergy, engine: Effect.succeed("energy" as const) }
+      const warnOnce = yield* Effect.cached(
+        Effect.annotateLogs(Effect.logWarning("vad.energy"), { hint: silero.left }),
+      )
+      const open: Open = (on) => Effect.zipRight(warnOnce, openWithEnergy(on))
+      return { open, engine: Effect.succeed("energy" as const) }
     }),
   )
 

@@ -78,6 +78,7 @@ describe("calls", () => {
         stt: { status: "ok", engine: expect.any(String), model: "whisper-1" },
         llm: { status: "ok", engine: expect.any(String), model: "gpt-3.5-turbo" },
         tts: { status: "ok", engine: expect.any(String), model: "tts-1" },
+        vad: { status: expect.any(String), engine: expect.any(String) },
       },
     })
     expect((await failure(anyone.register(email))).code).toBe("EMAIL_TAKEN")

@@ -10,6 +10,7 @@ import { Ffmpeg } from "../../src/ffmpeg/ffmpeg.ts"
 import { healthRoutes } from "../../src/http/health.ts"
 import * as Providers from "../../src/providers/layer.ts"
 import { Lessons } from "../../src/providers/lessons.ts"
+import { VoiceActivity } from "../../src/vad/voice-activity.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
 import { type Service, startService } from "../support/service.ts"
@@ -18,13 +19,13 @@ import { until } from "../support/turns.ts"
 import { readAs } from "./answers.ts"
 
 const Check = Schema.Struct({
-  status: Schema.Literal("ok", "unavailable"),
+  status: Schema.Literal("ok", "unavailable", "degraded"),
   engine: Schema.optional(Schema.String),
   model: Schema.optional(Schema.String),
 })
 const Readiness = Schema.Struct({
   status: Schema.Literal("ready", "unavailable"),
-  checks: Schema.Struct({ database: Check, ffmpeg: Check, stt: Check, llm: Check, tts: Check }),
+  checks: Schema.Struct({ database: Check, ffmpeg: Check, stt: Check, llm: Check, tts: Check, vad: Check }),
 })
 const Health = Schema.Struct({
   status: Schema.Literal("ok"),
@@ -80,6 +81,10 @@ test("GET /ready reports each part and the stages' providers", async () => {
       stt: { status: "ok", engine: "compatible", model: "whisper-1" },
       llm: { status: "ok", engine: "compatible", model: "gpt-test" },
       tts: { status: "ok", engine: "compatible", model: "tts-1" },
+      vad: {
+        status: expect.stringMatching(/^(ok|degraded)$/),
+        engine: expect.stringMatching(/^(silero|energy)$/),
+      },
     },
   })
 })
@@ -136,7 +141,11 @@ describe("the result of GET /ready", () => {
     }
   })
   const parts = Layer.suspend(() =>
-    Layer.merge(Postgres.layer, Layer.provide(Providers.layer, [Ffmpeg.layer, Lessons.layerMemory])).pipe(
+    Layer.mergeAll(
+      Postgres.layer,
+      VoiceActivity.layerFake,
+      Layer.provide(Providers.layer, [Ffmpeg.layer, Lessons.layerMemory]),
+    ).pipe(
       Layer.provideMerge(Settings.layer),
       Layer.provideMerge(BunContext.layer),
       Layer.provide(

@@ -32,7 +32,11 @@ test("of the language, or of any", () => {
 })
 
 describe("speech during a reply", () => {
-  const settings: InterruptionSettings = { minMs: 200, maxBackchannelMs: 500, minWords: 0 }
+  const settings: InterruptionSettings = {
+    minMs: 200,
+    maxBackchannelMs: 500,
+    minWords: 0,
+  }
   const judge = (voicedMs: number, transcript?: string, more: Partial<InterruptionSettings> = {}) =>
     interrupts({ ...settings, ...more }, { voicedMs, transcript, language: english })
 

@@ -25,6 +25,7 @@ const checks = {
   stt: { status: "ok", engine: "openai", model: "whisper-1" },
   llm: { status: "ok", engine: "openai", model: "gpt-3.5-turbo" },
   tts: { status: "failing", engine: "openai", model: "tts-1" },
+  vad: { status: "ok", engine: "silero" },
 } as const
 
 export const ready = describe({
