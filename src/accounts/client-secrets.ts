@@ -3,10 +3,10 @@ import { Context, Effect, Layer, Option, Redacted, Schema } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
-import { Time, type UserId } from "../schema.ts"
+import type { UserId } from "../schema.ts"
 import { hashApiKey } from "./api-key.ts"
 import { InvalidApiKey, TooManyClientSecrets } from "./errors.ts"
-import { SignedIn } from "./model.ts"
+import { ClientSecret, SignedIn } from "./model.ts"
 
 /** Valid secrets per user. One page needs one, for 10 minutes by default. */
 const maxValid = 1000
@@ -17,15 +17,6 @@ const prefix = "ek_"
 /** Whether a credential is a client secret and not an API key. */
 export const isClientSecret = (credential: Redacted.Redacted): boolean =>
   Redacted.value(credential).startsWith(prefix)
-
-const ClientSecret = Schema.Struct({
-  id: Schema.UUID,
-  createdAt: Time,
-  expiresAt: Time,
-  /** The session configuration that the client sent. */
-  session: Schema.Unknown,
-})
-type ClientSecret = typeof ClientSecret.Type
 
 /** A secret in the one response that contains it. */
 type NewClientSecret = ClientSecret & { readonly value: Redacted.Redacted }
