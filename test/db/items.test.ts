@@ -5,6 +5,7 @@ import { Settings } from "../../src/config.ts"
 import { History } from "../../src/conversation/history.ts"
 import { newItem } from "../../src/conversation/item.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
+import type { ItemPlace } from "../../src/conversation/ledger-items.ts"
 import type { EndedTurn, NewTurn } from "../../src/conversation/stored-turn.ts"
 import * as Postgres from "../../src/db/postgres.ts"
 import { newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
@@ -40,9 +41,11 @@ const startNew = () => {
     ),
   )
   cleanUps.push(() => runtime.dispose())
-  const take = (turn: NewTurn, items: EndedTurn["items"]) =>
+  const take = (turn: NewTurn, items: EndedTurn["items"], place: ItemPlace = "end") =>
     runtime.runPromise(
-      Effect.flatMap(Ledger, (ledger) => Effect.zipRight(ledger.open(turn), ledger.save(ended(turn, items)))),
+      Effect.flatMap(Ledger, (ledger) =>
+        Effect.zipRight(ledger.open(turn), ledger.saveAt(place, ended(turn, items))),
+      ),
     )
   return {
     take,
@@ -192,6 +195,39 @@ test("version 0.1.0 and this one share a session", async () => {
     "tool_call",
     "tool_result",
     "message",
+  ])
+})
+
+test("version 0.1.0 reads and adds to a session with inserted items", async () => {
+  const service = startNew()
+  const userId = await addUser()
+  const sessionId = newId(SessionId)
+  const old = await startOld()
+  await service.newest(sessionId)
+  const add = (text: string, place: ItemPlace) => {
+    const item = newItem({ type: "message", role: "user", text }, { clientId: `item_${text}` })
+    return service.take(newTurn(userId, sessionId, true), [item], place).then(() => item.id)
+  }
+  await add("3", "end")
+  const second = await add("2", "start")
+  await old.take(newTurn(userId, sessionId), "4", "5")
+  await add("2a", second)
+  await old.take(newTurn(userId, sessionId), "6", "7")
+  const texts = ["2", "2a", "3", "4", "5", "6", "7"]
+  const newest = await old.run(old.newest(sessionId, 20))
+  expect(
+    newest.map((row) => (row instanceof Object && "content" in row ? row.content : "")).toReversed(),
+  ).toEqual(texts)
+  const items = await service.newest(sessionId)
+  expect(items.map(({ payload }) => ("text" in payload ? payload.text : ""))).toEqual(texts)
+  expect(items.map(({ clientId }) => clientId)).toEqual([
+    "item_2",
+    "item_2a",
+    "item_3",
+    null,
+    null,
+    null,
+    null,
   ])
 })
 

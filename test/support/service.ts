@@ -1,6 +1,7 @@
 import { ConfigProvider, Effect, Exit, Layer, Scope } from "effect"
 import * as Context from "effect/Context"
 import { layerWith } from "../../src/app.ts"
+import { SessionItems } from "../../src/conversation/session-items.ts"
 import { HttpServer } from "../../src/http/server.ts"
 import { Admission } from "../../src/limits/admission.ts"
 import { RealtimeSessions } from "../../src/realtime/session.ts"
@@ -30,6 +31,7 @@ export interface Service {
   readonly connections: () => { readonly connections: number; readonly users: number }
   /** What the routes take turns by. */
   readonly turns: Turns["Type"]
+  readonly items: SessionItems["Type"]
   readonly stop: () => Promise<void>
 }
 
@@ -133,9 +135,10 @@ export const startService = async ({
     if (given === undefined) await database.drop()
   }
   const turns = Context.get(built, Turns)
+  const items = Context.get(built, SessionItems)
   const { size } = Context.get(built, Admission)
   const waiting = () => Effect.runSync(size).waiting
   const sockets = Context.get(built, RealtimeSockets)
   const connections = () => Effect.runSync(sockets.size)
-  return { url, database, upstream, register, converse, call, waiting, connections, turns, stop }
+  return { url, database, upstream, register, converse, call, waiting, connections, turns, items, stop }
 }

@@ -92,7 +92,7 @@ export const remove = describe({
 export const messages = describe({
   ...inSessions,
   id: "listMessages",
-  description: "The newest messages of a session, in chronological order. `before` pages back.",
+  description: "The newest messages of a session, in the order of the conversation. `before` pages back.",
   summary: "List messages",
   path,
   answers: [

@@ -1,0 +1,183 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test"
+import { Effect, Option, Stream } from "effect"
+import { newItem } from "../../src/conversation/item.ts"
+import { ItemId, newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
+import { fromConversation } from "../../src/turn/input.ts"
+import { SessionTarget, type TurnRequest, usualTurn } from "../../src/turn/request.ts"
+import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { answerByName, answerTo, noTurnRuns } from "../support/sessions.ts"
+import { startTurns, type TurnService, until } from "../support/turns.ts"
+import { fail } from "../support/upstream.ts"
+
+let database: TestDatabase
+let one: TurnService
+let two: TurnService
+let key = ""
+let userId: UserId
+let sessionId: SessionId
+beforeAll(async () => {
+  database = await makeDatabase()
+  one = await startTurns({ database })
+  two = await startTurns({ database })
+  key = await one.register()
+  userId = UserId.make((await database.sql`select id from users`)[0].id)
+})
+afterAll(async () => {
+  await two.stop()
+  await one.stop()
+  await database.drop()
+})
+beforeEach(() => {
+  for (const service of [one, two]) {
+    service.reset()
+    answerByName(service)
+  }
+  sessionId = newId(SessionId)
+})
+afterEach(async () => {
+  for (const service of [one, two]) await service.nothingLeft()
+  await noTurnRuns(one)
+})
+
+const session = () => ({ id: sessionId, isNew: true })
+const say = ({ items }: TurnService, text: string) =>
+  Effect.runPromise(
+    items.append(userId, session(), [newItem({ type: "message", role: "user", text })], {
+      usage: {},
+      after: "end",
+    }),
+  )
+
+const request = (more: Partial<TurnRequest> = {}): TurnRequest => ({
+  turnId: newId(TurnId),
+  userId,
+  target: SessionTarget.Joined({ session: session() }),
+  idempotencyKey: Option.none(),
+  input: fromConversation,
+  uploadMs: 0,
+  output: { format: "none", streamsText: true, streaming: true },
+  ...usualTurn,
+  ...more,
+})
+const respond = ({ turns }: TurnService, more: Partial<TurnRequest> = {}) =>
+  Effect.runPromiseExit(Stream.runDrain(turns.take(request(more))))
+
+const ask = ({ call }: TurnService, text: string) =>
+  call("POST", `/sessions/${sessionId}/messages?audio=false`, {
+    key,
+    body: { text },
+    headers: { accept: "application/json" },
+  })
+const running = (count: number) =>
+  until(
+    async () =>
+      (await database.sql`select 1 from turns where session_id = ${sessionId} and state = 'running'`)
+        .length === count,
+    `${count} turns in the session`,
+  )
+const contents = async () =>
+  (
+    await database.sql`select payload ->> 'text' as text from items where session_id = ${sessionId} order by sequence`
+  ).map(({ text }: { readonly text: string }) => text)
+const asked = ({ upstream }: TurnService, call = 0) =>
+  upstream
+    .calls("llm")
+    [call]?.request.messages.slice(1)
+    .map(({ content }) => content)
+
+test("HTTP turns, responses and items of one session keep their order across two services", async () => {
+  await say(one, "one")
+  one.upstream.script("llm", [{ text: answerTo("one"), delayMs: 1000 }])
+  const response = respond(one)
+  await running(1)
+  const turn = ask(two, "two")
+  await running(2)
+  const said = say(one, "three")
+  await running(3)
+  const last = respond(two)
+  await running(4)
+  expect((await turn).status).toBe(200)
+  expect((await response)._tag).toBe("Success")
+  await said
+  expect((await last)._tag).toBe("Success")
+  expect(asked(two)).toEqual(["one", answerTo("one"), "two"])
+  expect(asked(two, 1)).toEqual(["one", answerTo("one"), "two", answerTo("two"), "three"])
+  expect(await contents()).toEqual([
+    "one",
+    answerTo("one"),
+    "two",
+    answerTo("two"),
+    "three",
+    answerTo("three"),
+  ])
+})
+
+test("a response that fails leaves what the user said", async () => {
+  await say(one, "one")
+  one.upstream.script("llm", [fail.badRequest()])
+  expect((await respond(one))._tag).toBe("Failure")
+  expect(await contents()).toEqual(["one"])
+  expect((await ask(two, "two")).status).toBe(200)
+  expect(asked(two)).toEqual(["one\ntwo"])
+})
+
+test("an aside answers while a turn runs, and leaves no trace in the conversation", async () => {
+  await say(one, "one")
+  two.upstream.script("llm", [fail.hang()])
+  const stuck = new AbortController()
+  const turn = Effect.runPromiseExit(Stream.runDrain(two.turns.take(request())), { signal: stuck.signal })
+  await two.upstream.waitFor(() => two.upstream.calls("llm")[0])
+  const aside = request({ turnId: newId(TurnId) })
+  const reply = await Effect.runPromise(
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { events, state } = yield* one.turns.aside(aside)
+        yield* Stream.runDrain(events)
+        return state().reply
+      }),
+    ),
+  )
+  expect(reply).toBe(answerTo("one"))
+  const [row] =
+    await database.sql`select state, response, usage, session_id from turns where id = ${aside.turnId}`
+  expect(row).toMatchObject({ state: "completed", response: reply, session_id: sessionId })
+  expect(row.usage.outputTokens).toBeGreaterThan(0)
+  stuck.abort()
+  await turn
+  expect(await contents()).toEqual(["one"])
+})
+
+test("what was heard can shrink and grow until the session is deleted", async () => {
+  await say(one, "one")
+  const itemIds = { user: newId(ItemId), assistant: newId(ItemId) }
+  await Effect.runPromise(
+    Effect.gen(function* () {
+      const turn = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const begun = yield* one.turns.begin(
+            request({
+              itemIds: Option.some(itemIds),
+              output: { format: "pcm", streamsText: true, streaming: true },
+            }),
+          )
+          yield* Stream.runDrain(begun.events)
+          return begun
+        }),
+      )
+      const stored = Effect.promise(async () => {
+        const [row] = await database.sql`
+          select payload ->> 'text' as text, interrupted, heard_ms from items where id = ${itemIds.assistant}`
+        return row
+      })
+      const whole = yield* stored
+      expect(whole).toMatchObject({ text: answerTo("one"), interrupted: false })
+      yield* turn.truncate({ playedMs: 0 })
+      expect(yield* stored).toEqual({ text: "", interrupted: true, heard_ms: 0 })
+      yield* turn.truncate({ playedMs: whole.heard_ms })
+      expect(yield* stored).toEqual(whole)
+      yield* Effect.promise(() => one.call("DELETE", `/sessions/${sessionId}`, { key }))
+      yield* turn.truncate({ playedMs: 0 })
+      expect(yield* stored).toBeUndefined()
+    }),
+  )
+})
