@@ -22,8 +22,12 @@ export interface Breaker {
 /** A turn counts as three failures at most: one request with its retries, not every segment of a reply. */
 const maxFailuresOfOneTurn = 3
 
-/** A server that refuses a request is up. One that is silent, unreachable or sends nonsense is down. */
-const isDown = (error: ProviderError) => error._tag === "ProviderUnusable" && error.retryable
+/**
+ * A server that refuses a request is up. One that is silent, unreachable or sends nonsense is down. A call of an unknown tool
+ * is the model's mistake: the tools of one client must not close the server to the others.
+ */
+const isDown = (error: ProviderError) =>
+  error._tag === "ProviderUnusable" && error.retryable && error.kind !== "unknown-tool"
 
 export const makeBreaker = (stage: Stage, { breakerFailures, breakerPause }: BreakerSettings): Breaker => {
   /** Consecutive failures by turn. */

@@ -2,7 +2,14 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { wav16k } from "../support/audio.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { cleanUpProcesses, startProcess } from "../support/process.ts"
-import { answerByName, answerTo, noTurnRuns, openSession, type TestSession } from "../support/sessions.ts"
+import {
+  answerByName,
+  answerTo,
+  noTurnRuns,
+  openSession,
+  type TestSession,
+  withoutNotes,
+} from "../support/sessions.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { fail } from "../support/upstream.ts"
 
@@ -40,7 +47,7 @@ afterEach(async () => {
 })
 
 const contentsOf = (messages: ReadonlyArray<{ readonly content: string }> = []) =>
-  messages.map(({ content }) => content)
+  messages.map(({ content }) => withoutNotes(content))
 
 /** The messages of an LLM call without the system prompt. */
 const asked = ({ upstream }: TurnService, call = 0) =>

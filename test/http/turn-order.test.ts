@@ -1,6 +1,13 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
 import { wav16k } from "../support/audio.ts"
-import { answerByName, answerTo, noTurnRuns, openSession, type TestSession } from "../support/sessions.ts"
+import {
+  answerByName,
+  answerTo,
+  noTurnRuns,
+  openSession,
+  type TestSession,
+  withoutNotes,
+} from "../support/sessions.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { fail } from "../support/upstream.ts"
 import { expectProblem } from "./answers.ts"
@@ -37,7 +44,7 @@ const asked = (call: number) =>
   service.upstream
     .calls("llm")
     [call]?.request.messages.slice(1)
-    .map(({ content }) => content)
+    .map(({ content }) => withoutNotes(content))
 
 const llmCall = (call: number) => service.upstream.waitFor(() => service.upstream.calls("llm")[call])
 

@@ -1,7 +1,7 @@
 import { expect } from "bun:test"
 import { Duration, Effect, Exit, Logger, Option, TestClock } from "effect"
 import { makeBreaker } from "../../src/providers/breaker.ts"
-import { type ProviderError, ProviderRefusedKey, timedOut } from "../../src/providers/errors.ts"
+import { type ProviderError, ProviderRefusedKey, timedOut, unknownTool } from "../../src/providers/errors.ts"
 import { newId, TurnId } from "../../src/schema.ts"
 import { effectTest } from "../support/effect.ts"
 
@@ -181,5 +181,14 @@ effectTest(
     const { fail, requests } = make(0)
     yield* Effect.repeatN(fail, 49)
     expect(requests()).toBe(50)
+  }),
+)
+
+effectTest(
+  "stays closed for calls of unknown tools",
+  Effect.gen(function* () {
+    const { breaker, answer } = make()
+    for (let n = 0; n < 5; n++) yield* Effect.flip(answer(Effect.fail(unknownTool())))
+    expect(yield* breaker.isOpen).toBe(false)
   }),
 )

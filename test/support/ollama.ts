@@ -4,6 +4,7 @@ import { Schema } from "effect"
 const Chat = Schema.Struct({
   model: Schema.String,
   messages: Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.String })),
+  tools: Schema.optional(Schema.Array(Schema.Unknown)),
 })
 type Chat = typeof Chat.Type
 
@@ -13,6 +14,8 @@ export interface Ollama {
   tags: () => Response | Promise<Response>
   /** The chunks of text of the next replies. */
   reply: ReadonlyArray<string>
+  /** The calls behind the text: the names of tools. Each is one piece with the index 0, as Ollama sent them for long. */
+  calls: ReadonlyArray<string>
   /** True: a reply breaks off after its chunks. */
   breaksOff: boolean
   readonly chats: ReadonlyArray<Chat>
@@ -30,6 +33,12 @@ export const startOllama = (): Ollama => {
   const event = (data: object) => `data: ${JSON.stringify(data)}\n\n`
   const chunk = (content: string, finish_reason: string | null = null) =>
     event({ object: "chat.completion.chunk", choices: [{ index: 0, delta: { content }, finish_reason }] })
+  const call = (name: string, n: number) => {
+    const piece = { index: 0, id: `call_${n}`, type: "function", function: { name, arguments: "{}" } }
+    return event({
+      choices: [{ index: 0, delta: { content: "", tool_calls: [piece] }, finish_reason: null }],
+    })
+  }
   const stream = () =>
     new ReadableStream({
       start: async (controller) => {
@@ -38,7 +47,8 @@ export const startOllama = (): Ollama => {
           await Bun.sleep(20)
           return controller.error(new Error("the runner has stopped"))
         }
-        controller.enqueue(chunk("", "stop"))
+        for (const [n, name] of ollama.calls.entries()) controller.enqueue(call(name, n))
+        controller.enqueue(chunk("", ollama.calls.length > 0 ? "tool_calls" : "stop"))
         controller.enqueue("data: [DONE]\n\n")
         controller.close()
       },
@@ -64,6 +74,7 @@ export const startOllama = (): Ollama => {
     url: `http://127.0.0.1:${server.port}`,
     tags: () => listOf("llama3.2:3b"),
     reply: ["The capital ", "is Paris."],
+    calls: [],
     breaksOff: false,
     chats,
     searches: () => searches,

@@ -65,9 +65,15 @@ export const openSession = async (
   }
 }
 
+/** A message as it was said: without the notes that its prompt has of an interruption. */
+export const withoutNotes = (content: string) => content.replaceAll(/^\[The reply above [^\]]*\]\n/gm, "")
+
 /** The model repeats the question in its reply, so the stored replies show which question they answer. */
 export const answerByName = ({ upstream }: TurnService, more: Step = {}) =>
-  upstream.default("llm", ({ messages }) => ({ ...more, text: answerTo(messages.at(-1)?.content ?? "") }))
+  upstream.default("llm", ({ messages }) => ({
+    ...more,
+    text: answerTo(withoutNotes(messages.at(-1)?.content ?? "")),
+  }))
 
 export const answerTo = (question: string) => `This answers ${question}, and no other.`
 

@@ -109,7 +109,8 @@ export const reply = (messages: readonly Message[], now: Date): string => {
   const before = (role: string) =>
     messages
       .slice(0, at)
-      .filter((message) => message.role === role)
+      // A message of calls alone has no words.
+      .filter((message) => message.role === role && message.content !== "")
       .map((message) => message.content)
   const turn: Turn = { words, said: before("user"), answered: before("assistant"), now }
   for (const rule of rules) {

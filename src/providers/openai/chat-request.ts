@@ -45,19 +45,19 @@ const callsRefused = [
 const forms: ReadonlyArray<{ readonly form: MessageForm } & Pick<Choice, "lesson" | "names" | "sayings">> = [
   {
     form: { system: "anywhere", calls: "native" },
-    lesson: { parameter: "message_order", value: "any" },
+    lesson: { parameter: "messages", value: "in any order" },
     names: [...systemNames, ...callNames],
     sayings: [...orderRefused, ...callsRefused],
   },
   {
     form: { system: "first", calls: "native" },
-    lesson: { parameter: "tool_messages", value: "native" },
+    lesson: { parameter: "messages", value: "in strict order" },
     names: [...systemNames, ...callNames],
     sayings: [...orderRefused, ...callsRefused],
   },
   {
     form: { system: "first", calls: "signed" },
-    lesson: { parameter: "tool_messages", value: "signed" },
+    lesson: { parameter: "messages", value: "with signed calls" },
     names: [...systemNames, ...callNames, "reasoning_content", "extra_content"],
     sayings: [...orderRefused, ...callsRefused],
   },

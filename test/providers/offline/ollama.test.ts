@@ -1,9 +1,15 @@
 import { afterEach, beforeEach, expect, test } from "bun:test"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
+import { cleanReplies, ModelEvent } from "../../../src/providers/language-model.ts"
+import { Lessons } from "../../../src/providers/lessons.ts"
 import { chooseChatModel } from "../../../src/providers/offline/chat-model.ts"
 import { findOllama, OllamaSearch } from "../../../src/providers/offline/ollama.ts"
+import { makeThinking } from "../../../src/providers/offline/thinking.ts"
+import { noTools } from "../../../src/providers/tools.ts"
+import { newId, TurnId } from "../../../src/schema.ts"
 import { fastClock } from "../../support/fast-clock.ts"
 import { listOf, type Ollama, startOllama } from "../../support/ollama.ts"
+import { serverSettings } from "../../support/openai-client.ts"
 
 const gb = 1e9
 const choose = (models: Parameters<typeof chooseChatModel>[0], preferred = "gpt-3.5-turbo") => {
@@ -113,4 +119,39 @@ test.each<[string, () => Response | Promise<Response>]>([
 test("nothing at the address, and Ollama's cloud, are no Ollama", async () => {
   expect(await find("http://127.0.0.1:1")).toEqual(OllamaSearch.Absent())
   expect(await find("https://ollama.com")).toEqual(OllamaSearch.Absent())
+})
+
+test("its model is offered tools, and calls them", async () => {
+  ollama.reply = []
+  ollama.calls = ["look", "look"]
+  const events: Array<ModelEvent> = []
+  await Effect.gen(function* () {
+    const settings = {
+      llm: { ...serverSettings(ollama.url), engine: "offline" as const, fallback: Option.none() },
+      ollama: true,
+      ollamaUrl: Option.some(ollama.url),
+    }
+    const { generate } = yield* makeThinking(settings, yield* Lessons)
+    const tools = [{ name: "look", description: Option.none(), parameters: {} }]
+    const prompt = {
+      instructions: "",
+      messages: [{ role: "user", content: "Look." }],
+      ...noTools,
+      tools,
+    } as const
+    const options = {
+      turnId: newId(TurnId),
+      model: "m",
+      maxTokens: Option.none(),
+      temperature: Option.none(),
+    }
+    yield* cleanReplies(generate)(prompt, options, (event) => events.push(event))
+  }).pipe(Effect.provide(Lessons.layerMemory), Effect.runPromise)
+  expect(events.filter(ModelEvent.$is("ToolCall"))).toEqual([
+    ModelEvent.ToolCall({ callId: "call_0", name: "look", arguments: "{}" }),
+    ModelEvent.ToolCall({ callId: "call_1", name: "look", arguments: "{}" }),
+  ])
+  expect(ollama.chats[0]?.tools).toEqual([
+    { type: "function", function: { name: "look", parameters: { type: "object", properties: {} } } },
+  ])
 })

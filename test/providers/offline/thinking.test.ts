@@ -19,3 +19,17 @@ test("a reply comes word by word, then its usage, then its end", async () => {
     ModelEvent.End({ reason: "stop" }),
   ])
 })
+
+test("the talker hears the user alone, and calls no tool", async () => {
+  const events = await engines().think(
+    { role: "user", content: "My name is Robert." },
+    { role: "assistant", content: "Hello, Robert." },
+    { role: "note", content: "The reply above was interrupted." },
+    { role: "assistant", content: "", toolCalls: [{ callId: "1", name: "look", arguments: "{}" }] },
+    { role: "tool", callId: "1", content: "My name is Ada." },
+    { role: "system", content: "Speak German." },
+    { role: "user", content: "What did you just say?" },
+  )
+  const text = events.flatMap((event) => (event._tag === "Text" ? [event.text] : [])).join("")
+  expect(text).toBe("I said: Hello, Robert.")
+})
