@@ -17,6 +17,7 @@ import {
   secret,
   text,
   timeout,
+  voices,
   webUrl,
   whole,
 } from "./checks.ts"
@@ -245,6 +246,12 @@ export const realtime = {
   maxRealtimeSessionsPerUser: variable("REALTIME_MAX_SESSIONS_PER_USER", whole(0, 100_000), {
     default: 32,
     description: "Open Realtime connections of one user in one process. 0 turns the limit off.",
+  }),
+  realtimeVoices: computed("REALTIME_VOICES", voices, {
+    default: [],
+    unset: "`TTS_VOICE` alone",
+    description:
+      "The voices that a Realtime client may choose besides `TTS_VOICE`, separated by commas: those of the speech synthesis. A client that asks for another one gets `TTS_VOICE`.",
   }),
   realtimeSession: variable("REALTIME_SESSION_MINUTES", minutes(0.001, 1440), {
     default: 60,
