@@ -29,17 +29,17 @@ const expansions: Readonly<Record<G711, Int16Array>> = {
   pcma: expandTable(expandA),
 }
 
-/** The code of the nearest level for each 16-bit sample, indexed by the sample as an unsigned number. */
+/** The code of the nearest level for each 16-bit sample, the upper of two, indexed by the sample as an unsigned number. */
 const compressTable = (levels: Int16Array): Uint8Array => {
   const sorted = Array.from(levels, (level, code) => ({ level, code })).toSorted(
-    // µ-law has two zeros. The positive one comes first, and is taken.
-    (a, b) => a.level - b.level || b.code - a.code,
+    // Of µ-law's two zeros the positive one, which has the higher code, is the last and so the one taken.
+    (a, b) => a.level - b.level || a.code - b.code,
   )
   const table = new Uint8Array(65_536)
   let at = 0
   for (let sample = -32_768; sample < 32_768; sample++) {
     const distance = (index: number) => Math.abs((sorted[index]?.level ?? Number.POSITIVE_INFINITY) - sample)
-    while (distance(at + 1) < distance(at)) at++
+    while (distance(at + 1) <= distance(at)) at++
     table[sample & 0xffff] = sorted[at]?.code ?? 0
   }
   return table

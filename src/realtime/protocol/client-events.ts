@@ -4,7 +4,7 @@ import { causedBy, invalidRequest, type ProtocolError, unlisted } from "./errors
 import { integer, maybe, maybeNull, text } from "./fields.ts"
 import { makeDecoder } from "./issues.ts"
 import { ClientItem, checkItem } from "./items.ts"
-import { type JsonObject, readObject } from "./json.ts"
+import { checkShape, type JsonObject, readObject } from "./json.ts"
 import { type ResponseParams, readResponseParams } from "./response.ts"
 import { readSessionPatch, type SessionPatch } from "./session-patch.ts"
 
@@ -67,6 +67,7 @@ const typeFault = (type: string): ProtocolError => {
 
 const decodeEvent = (object: JsonObject): Either.Either<ClientEvent, ProtocolError> =>
   Either.gen(function* () {
+    yield* checkShape(object)
     const { type } = object
     if (typeof type === "string" && !clientEventTypes.includes(type))
       return yield* Either.left(typeFault(type))

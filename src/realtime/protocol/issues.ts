@@ -16,12 +16,29 @@ const dotted = (path: Path): string =>
     )
     .join("")
 
+const isMissing = (issue: ParseResult.ParseIssue): boolean =>
+  issue._tag === "Missing" ||
+  (issue._tag === "Pointer" && isMissing(issue.issue)) ||
+  (issue._tag === "Composite" && [issue.issues].flat().every(isMissing))
+
+/**
+ * The issues of a union without the missing discriminators of other members: Effect lists those beside the issues of the
+ * members that it tried, as issues of a union of those others.
+ */
+const issuesOf = ({ ast, issues }: ParseResult.Composite): ReadonlyArray<ParseResult.ParseIssue> => {
+  const all = [issues].flat()
+  if (!AST.isUnion(ast)) return all
+  const isOfMember = (issue: ParseResult.ParseIssue) =>
+    "ast" in issue && ast.types.some((each) => each === issue.ast)
+  return all.some(isOfMember) ? all.filter((each) => isOfMember(each) || !isMissing(each)) : all
+}
+
 const leavesOf = (issue: ParseResult.ParseIssue, path: Path): ReadonlyArray<Found> => {
   switch (issue._tag) {
     case "Pointer":
       return leavesOf(issue.issue, [...path, ...[issue.path].flat()])
     case "Composite":
-      return [issue.issues].flat().flatMap((each) => leavesOf(each, path))
+      return issuesOf(issue).flatMap((each) => leavesOf(each, path))
     case "Refinement":
       return issue.kind === "From" ? leavesOf(issue.issue, path) : [{ path, leaf: issue }]
     case "Transformation":
@@ -167,5 +184,9 @@ const toProtocolError = (issue: ParseResult.ParseIssue, prefix: Path): ProtocolE
 export const makeDecoder = <A, I>(schema: Schema.Schema<A, I>) => {
   const decode = ParseResult.decodeUnknownEither(schema, { onExcessProperty: "error" })
   return (value: unknown, ...prefix: Path): Either.Either<A, ProtocolError> =>
-    Either.mapLeft(decode(value), (error) => toProtocolError(error, prefix))
+    // Effect makes a string of a discriminator such as `type`, which throws for {"toString": null}.
+    Either.try(() => decode(value)).pipe(
+      Either.mapLeft(() => wrongType(dotted([...prefix, "type"]), ["string"], {})),
+      Either.flatMap(Either.mapLeft((error) => toProtocolError(error, prefix))),
+    )
 }

@@ -44,14 +44,16 @@ export const readObject = (text: string): Either.Either<JsonObject, ProtocolErro
       invalidRequest("invalid_json", "The message is not a JSON object. Send one object with a 'type'."),
     )
   }
-  const fault = faultOf(parsed.right, maxDepth)
-  if (fault === "deep") {
-    return Either.left(
-      invalidRequest("invalid_json", `The message is nested too deeply. Use at most ${maxDepth} levels.`),
-    )
-  }
-  if (fault === "prototype") {
-    return Either.left(invalidRequest("unknown_parameter", "Unknown parameter: '__proto__'.", "__proto__"))
-  }
   return Either.right(parsed.right)
+}
+
+/** Fails for an object that code could not walk or copy safely. */
+export const checkShape = (object: JsonObject): Either.Either<void, ProtocolError> => {
+  const fault = faultOf(object, maxDepth)
+  if (fault === undefined) return Either.void
+  return Either.left(
+    fault === "deep"
+      ? invalidRequest("invalid_json", `The message is nested too deeply. Use at most ${maxDepth} levels.`)
+      : invalidRequest("unknown_parameter", "Unknown parameter: '__proto__'.", "__proto__"),
+  )
 }

@@ -113,7 +113,7 @@ export const defaultVad: ServerVad = {
 
 const pcm: AudioFormat = { type: "audio/pcm", rate: 24_000 }
 
-export const defaultTranscription = (facts: AgentFacts): TranscriptionConfig => ({
+const defaultTranscription = (facts: AgentFacts): TranscriptionConfig => ({
   model: facts.transcriptionModel,
   ...(facts.language === undefined ? {} : { language: facts.language }),
 })

@@ -18,6 +18,7 @@ import {
   Voice,
 } from "./fields.ts"
 import { makeDecoder } from "./issues.ts"
+import { checkShape, isObject } from "./json.ts"
 import { checkTools } from "./tools.ts"
 
 const Transcription = Schema.Struct({
@@ -104,6 +105,8 @@ const decode = makeDecoder(SessionPatch)
 
 /** Reads the `session` of `session.update` and of a client secret. */
 export const readSessionPatch = (value: unknown): Either.Either<SessionPatch, ProtocolError> => {
+  // A client secret's session has not passed the check of a message.
+  const shape = isObject(value) ? checkShape(value) : Either.void
   const fault = betaFault(value, betaSession, "session") ?? checkTools(value, "session")
-  return fault === undefined ? decode(value, "session") : Either.left(fault)
+  return Either.flatMap(shape, () => (fault === undefined ? decode(value, "session") : Either.left(fault)))
 }
