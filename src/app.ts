@@ -41,22 +41,28 @@ const providers = Providers.layer.pipe(
 
 const account = Layer.provideMerge(AccountExport.layer, Layer.merge(Keys.layer, ClientSecrets.layer))
 
-/** Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. */
-export const layer = Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.layer), CleanUp.layer).pipe(
-  Layer.provideMerge(Turns.layer),
-  Layer.provideMerge(RunningTurns.layer),
-  Layer.provideMerge(Status.layer),
-  Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer)),
-  Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
-  Layer.provideMerge(
-    Layer.mergeAll(
-      providers,
-      Admission.layer,
-      DecodingSlots.layer,
-      ConversionSlots.layer,
-      Uploads.layer,
-      Agents.layer,
-      VoiceActivity.layer,
+/**
+ * Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. A test may
+ * give other Realtime sessions.
+ */
+export const layerWith = (realtimeSessions: typeof RealtimeSessions.layer) =>
+  Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.layer), CleanUp.layer).pipe(
+    Layer.provideMerge(Layer.merge(realtimeSessions, RealtimeSockets.layer)),
+    Layer.provideMerge(Layer.merge(Turns.layer, SessionItems.layer)),
+    Layer.provideMerge(RunningTurns.layer),
+    Layer.provideMerge(Status.layer),
+    Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer)),
+    Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
+    Layer.provideMerge(
+      Layer.mergeAll(
+        providers,
+        Admission.layer,
+        DecodingSlots.layer,
+        ConversionSlots.layer,
+        Uploads.layer,
+        Agents.layer,
+        VoiceActivity.layer,
+      ),
     ),
     Layer.provideMerge(TempFolder.layer),
     Layer.provideMerge(Telemetry.lastLine),
