@@ -1,5 +1,6 @@
 import * as BunContext from "@effect/platform-bun/BunContext"
 import { Layer } from "effect"
+import { ClientSecrets } from "./accounts/client-secrets.ts"
 import { Keys } from "./accounts/keys.ts"
 import { Users } from "./accounts/users.ts"
 import { Agents } from "./agent/agent.ts"
@@ -25,6 +26,8 @@ import { Uploads } from "./limits/uploads.ts"
 import * as Otlp from "./otlp.ts"
 import * as Providers from "./providers/layer.ts"
 import { Lessons } from "./providers/lessons.ts"
+import { RealtimeSessions } from "./realtime/session.ts"
+import { RealtimeSockets } from "./realtime/sockets.ts"
 import * as Status from "./status.ts"
 import * as Telemetry from "./telemetry.ts"
 import * as TempFolder from "./temp-folder.ts"
@@ -36,34 +39,41 @@ const providers = Providers.layer.pipe(
   Layer.provideMerge(Layer.merge(Postgres.layer, Ffmpeg.layer)),
 )
 
-const account = Layer.provideMerge(AccountExport.layer, Keys.layer)
+const account = Layer.provideMerge(AccountExport.layer, Layer.merge(Keys.layer, ClientSecrets.layer))
 
-/** Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. */
-export const layer = Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.layer), CleanUp.layer).pipe(
-  Layer.provideMerge(Layer.merge(Turns.layer, SessionItems.layer)),
-  Layer.provideMerge(RunningTurns.layer),
-  Layer.provideMerge(Status.layer),
-  Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer)),
-  Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
-  Layer.provideMerge(
-    Layer.mergeAll(
-      providers,
-      Admission.layer,
-      DecodingSlots.layer,
-      ConversionSlots.layer,
-      Uploads.layer,
-      Agents.layer,
-      VoiceActivity.layer,
+/**
+ * Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. A test may
+ * give other Realtime sessions.
+ */
+export const layerWith = (realtimeSessions: typeof RealtimeSessions.layer) =>
+  Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.layer), CleanUp.layer).pipe(
+    Layer.provideMerge(Layer.merge(realtimeSessions, RealtimeSockets.layer)),
+    Layer.provideMerge(Layer.merge(Turns.layer, SessionItems.layer)),
+    Layer.provideMerge(RunningTurns.layer),
+    Layer.provideMerge(Status.layer),
+    Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer)),
+    Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
+    Layer.provideMerge(
+      Layer.mergeAll(
+        providers,
+        Admission.layer,
+        DecodingSlots.layer,
+        ConversionSlots.layer,
+        Uploads.layer,
+        Agents.layer,
+        VoiceActivity.layer,
+      ),
     ),
-  ),
-  Layer.provideMerge(TempFolder.layer),
-  Layer.provideMerge(Telemetry.lastLine),
-  Layer.provideMerge(DotEnv.layer),
-  Layer.provideMerge(Otlp.layer),
-  Layer.provideMerge(Telemetry.layer),
-  Layer.provideMerge(Settings.layer),
-  Layer.provideMerge(BunContext.layer),
-)
+    Layer.provideMerge(TempFolder.layer),
+    Layer.provideMerge(Telemetry.lastLine),
+    Layer.provideMerge(DotEnv.layer),
+    Layer.provideMerge(Otlp.layer),
+    Layer.provideMerge(Telemetry.layer),
+    Layer.provideMerge(Settings.layer),
+    Layer.provideMerge(BunContext.layer),
+  )
+
+export const layer = layerWith(RealtimeSessions.layer)
 
 /** What the operator's commands for users need; it may be built while the service runs. */
 export const administration = Layer.mergeAll(Users.layer, Keys.layer).pipe(

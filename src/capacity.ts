@@ -36,6 +36,14 @@ const maxUploads = 1024
 export const defaultMaxUploads = ({ memory }: HostResources): number =>
   Math.max(1, Math.min(maxUploads, Math.floor(memory / 8 / memoryPerUpload)))
 
+/** Bytes: four times what a silent connection takes, since some of them speak. */
+const memoryPerRealtimeSession = 4 * 1024 * 1024
+const maxRealtimeSessions = 1000
+
+/** The default of REALTIME_MAX_SESSIONS: as many as fit the memory. */
+export const defaultMaxRealtimeSessions = ({ memory }: HostResources): number =>
+  Math.max(1, Math.min(maxRealtimeSessions, Math.floor(memory / memoryPerRealtimeSession)))
+
 /** The default of MAX_TURNS: as many as run at their normal speed and fit half of the memory. */
 export const defaultMaxTurns = ({ cores, memory }: HostResources): number =>
   Math.max(1, Math.min(turnsPerCore * Math.min(cores, maxUsedCores), Math.floor(memory / 2 / memoryPerTurn)))

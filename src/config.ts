@@ -37,6 +37,7 @@ const all = Config.all({
   ...variables.audio,
   interruption: Config.all(variables.interruption),
   ...variables.concurrency,
+  ...variables.realtime,
   rateLimits: Config.all(variables.rateLimits),
   trustedProxies: variables.trustedProxies,
   registration,

@@ -23,6 +23,28 @@ const retries = Metric.counter("voice_agent.retries", {
   incremental: true,
 })
 
+const connections = Metric.counter("voice_agent.realtime.connections", {
+  description: "Realtime connections that ended, by reason",
+  incremental: true,
+})
+const openConnections = Metric.gauge("voice_agent.realtime.open", {
+  description: "Realtime connections that are open",
+})
+const connectionBytes = Metric.counter("voice_agent.realtime.bytes", {
+  description: "Bytes of Realtime events by direction",
+  incremental: true,
+}).pipe(Metric.tagged("unit", "By"))
+
+const responses = Metric.counter("voice_agent.realtime.responses", {
+  description: "Responses of Realtime connections by status",
+  incremental: true,
+})
+const responseTimes = Metric.histogram(
+  "voice_agent.realtime.time",
+  boundaries,
+  "How long the parts of a Realtime response took",
+).pipe(Metric.tagged("unit", "ms"))
+
 export const countRequest = (method: string, status: number) => {
   const withMethod = Metric.tagged(requests, "http.request.method", method)
   return Metric.increment(Metric.tagged(withMethod, "http.response.status_code", `${status}`))
@@ -32,6 +54,44 @@ export const countRequest = (method: string, status: number) => {
 export const countTurn = (outcome: string) => Metric.increment(Metric.tagged(turns, "outcome", outcome))
 
 export const countRetry = (stage: string) => Metric.increment(Metric.tagged(retries, "stage", stage))
+
+/** Counts a Realtime connection that ended, with the bytes that it received (in) and sent (out). */
+export const countConnection = ({
+  reason,
+  bytesIn,
+  bytesOut,
+}: {
+  readonly reason: string
+  readonly bytesIn: number
+  readonly bytesOut: number
+}) =>
+  Effect.all(
+    [
+      Metric.increment(Metric.tagged(connections, "reason", reason)),
+      Metric.incrementBy(Metric.tagged(connectionBytes, "direction", "in"), bytesIn),
+      Metric.incrementBy(Metric.tagged(connectionBytes, "direction", "out"), bytesOut),
+    ],
+    { discard: true },
+  )
+
+/**
+ * Counts a Realtime response at its end. `firstAudioMs`: from its beginning to its first audio. `status`: as in
+ * `response.done`.
+ */
+export const countResponse = (status: string, firstAudioMs: number | undefined) =>
+  Effect.zipRight(
+    Metric.increment(Metric.tagged(responses, "status", status)),
+    firstAudioMs === undefined
+      ? Effect.void
+      : Metric.update(Metric.tagged(responseTimes, "part", "firstAudio"), firstAudioMs),
+  )
+
+/** Records the time from the end of an utterance to its transcript, in ms. */
+export const recordTranscription = (ms: number) =>
+  Metric.update(Metric.tagged(responseTimes, "part", "transcript"), ms)
+
+/** Records how many Realtime connections are open. */
+export const recordOpenConnections = (count: number) => Metric.set(openConnections, count)
 
 /** Records the timings of a completed turn, in ms. Each part is a series of its own. */
 export const recordTimings = (timings: Readonly<Record<string, number>>) =>

@@ -1,6 +1,11 @@
 import { describe, expect, test } from "bun:test"
 import { ConfigProvider, Context, Duration, Effect, Either, Layer, Option, Redacted } from "effect"
-import { defaultMaxTurns, defaultMaxUploads, hostResources } from "../src/capacity.ts"
+import {
+  defaultMaxRealtimeSessions,
+  defaultMaxTurns,
+  defaultMaxUploads,
+  hostResources,
+} from "../src/capacity.ts"
 import { explainConfigError, Settings, type StageSettings } from "../src/config.ts"
 import { wav16k } from "./support/audio.ts"
 import { startService } from "./support/service.ts"
@@ -81,6 +86,14 @@ const defaults = {
   uploadTimeout: Duration.seconds(120),
   uploadMinRate: 1024,
   maxUploads: defaultMaxUploads(hostResources()),
+  maxRealtimeSessions: defaultMaxRealtimeSessions(hostResources()),
+  maxRealtimeSessionsPerUser: 32,
+  realtimeVoices: [],
+  realtimeSession: Duration.minutes(60),
+  realtimeIdle: Duration.minutes(15),
+  realtimePing: Duration.seconds(20),
+  realtimeMessageBytes: 21 * 1024 * 1024,
+  realtimeQueueBytes: 8 * 1024 * 1024,
   uploadSpace: Option.none(),
   clientTimeout: Duration.seconds(60),
 }
@@ -259,6 +272,34 @@ const variables: Record<
     wrong: [["-1", "slow"], "a number from 0 to 1024"],
   },
   MAX_UPLOADS: { right: ["0", { maxUploads: 0 }], wrong: [["-1", "1.5"], "a whole number from 0 to 100000"] },
+  REALTIME_MAX_SESSIONS: {
+    right: ["0", { maxRealtimeSessions: 0 }],
+    wrong: [["-1", "1.5"], "a whole number from 0 to 100000"],
+  },
+  REALTIME_MAX_SESSIONS_PER_USER: {
+    right: ["0", { maxRealtimeSessionsPerUser: 0 }],
+    wrong: [["-1", "1.5"], "a whole number from 0 to 100000"],
+  },
+  REALTIME_SESSION_MINUTES: {
+    right: ["30", { realtimeSession: Duration.minutes(30) }],
+    wrong: [["0", "1441"], "a number from 0.001 to 1440"],
+  },
+  REALTIME_IDLE_MINUTES: {
+    right: ["0", { realtimeIdle: Duration.zero }],
+    wrong: [["-1", "1441"], "a number from 0 to 1440"],
+  },
+  REALTIME_PING_SECONDS: {
+    right: ["5", { realtimePing: Duration.seconds(5) }],
+    wrong: [["0"], "a number from 0.1 to 600"],
+  },
+  REALTIME_MAX_MESSAGE_MB: {
+    right: ["1", { realtimeMessageBytes: 1024 ** 2 }],
+    wrong: [["0", "129"], "a number from 0.001 to 128"],
+  },
+  REALTIME_MAX_QUEUE_MB: {
+    right: ["1", { realtimeQueueBytes: 1024 ** 2 }],
+    wrong: [["0", "1025"], "a number from 0.001 to 1024"],
+  },
   UPLOAD_SPACE_MB: {
     right: ["1", { uploadSpace: Option.some(1024 ** 2) }],
     wrong: [["-1", "all"], "a number from 0 to 100000000"],

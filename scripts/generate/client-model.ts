@@ -123,7 +123,12 @@ const declarationOf = ([name, schema]: readonly [string, JsonSchema]) => {
 
 /** The code of every error response. */
 const errorCodes = () => {
-  const examples = makeExamples({ maxAudioBytes: 1, maxAudioSeconds: 1, maxTurnsPerUser: 1 })
+  const examples = makeExamples({
+    maxAudioBytes: 1,
+    maxAudioSeconds: 1,
+    maxRealtimeSessionsPerUser: 32,
+    maxTurnsPerUser: 1,
+  })
   const problems = [...Object.values(examples).flat().map(toProblem), defect(undefined, "production")]
   return [...new Set(problems.map(({ code }) => JSON.stringify(code)))]
 }

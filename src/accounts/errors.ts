@@ -6,7 +6,8 @@ export class EmailTaken extends Schema.TaggedError<EmailTaken>()("EmailTaken", {
 export class UserNotFound extends Schema.TaggedError<UserNotFound>()("UserNotFound", {}) {}
 
 export class InvalidApiKey extends Schema.TaggedError<InvalidApiKey>()("InvalidApiKey", {
-  reason: Schema.Literal("unknown", "expired", "revoked"),
+  /** `secret`: a client secret that is unknown or has expired. */
+  reason: Schema.Literal("unknown", "expired", "revoked", "secret"),
 }) {}
 
 /** The user has no such key, or it has expired or been revoked. */
@@ -16,6 +17,10 @@ export class ApiKeyNotFound extends Schema.TaggedError<ApiKeyNotFound>()("ApiKey
 export class LastApiKey extends Schema.TaggedError<LastApiKey>()("LastApiKey", {}) {}
 
 export class TooManyApiKeys extends Schema.TaggedError<TooManyApiKeys>()("TooManyApiKeys", {
+  max: Schema.Number,
+}) {}
+
+export class TooManyClientSecrets extends Schema.TaggedError<TooManyClientSecrets>()("TooManyClientSecrets", {
   max: Schema.Number,
 }) {}
 
@@ -35,5 +40,6 @@ export type AccountError =
   | ApiKeyNotFound
   | LastApiKey
   | TooManyApiKeys
+  | TooManyClientSecrets
   | RegistrationClosed
   | InvalidRegistrationToken

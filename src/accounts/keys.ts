@@ -28,6 +28,7 @@ const KeyOwner = Schema.Struct({
 const Rotated = Schema.Struct({ name: Schema.String, expiresAt: ApiKey.fields.expiresAt })
 
 const Count = Schema.Struct({ valid: Schema.Int, stored: Schema.Int })
+const KeyId = Schema.Struct({ id: ApiKeyId })
 const Validity = Schema.Struct({ isValid: Schema.Boolean })
 
 /** The API keys of users. A user's keys are seen and changed by that user and the operator only. */
@@ -38,6 +39,8 @@ export class Keys extends Context.Tag("voice-agent/Keys")<
     readonly authenticate: (
       apiKey: Redacted.Redacted,
     ) => Effect.Effect<SignedIn, InvalidApiKey | DatabaseError>
+    /** Those of the keys that are valid now. A deleted key is not. */
+    readonly validOf: (ids: ReadonlyArray<ApiKeyId>) => Effect.Effect<ReadonlySet<ApiKeyId>, DatabaseError>
     /** The user's keys, newest first, including those that have ended. */
     readonly list: (userId: UserId) => Effect.Effect<ReadonlyArray<ApiKey>, DatabaseError>
     readonly create: (
@@ -140,6 +143,12 @@ export class Keys extends Context.Tag("voice-agent/Keys")<
         return user
       })
 
+      const validOf = Effect.fn("Keys.validOf")((ids: ReadonlyArray<ApiKeyId>) =>
+        query(findAll(KeyId, sql`select id from api_keys where ${sql.in("id", ids)} and ${isValid}`)).pipe(
+          Effect.map((rows) => new Set(rows.map(({ id }) => id))),
+        ),
+      )
+
       const list = Effect.fn("Keys.list")((userId: UserId) =>
         query(
           findAll(
@@ -218,7 +227,7 @@ export class Keys extends Context.Tag("voice-agent/Keys")<
         return rows.length
       })
 
-      return { authenticate, list, create, rotate, revoke, replace, withdraw }
+      return { authenticate, validOf, list, create, rotate, revoke, replace, withdraw }
     }),
   )
 }

@@ -24,6 +24,15 @@ export const ApiKey = Schema.Struct({
 })
 export type ApiKey = typeof ApiKey.Type
 
+/** A client secret as its owner sees it, without the secret itself. */
+export const ClientSecret = Schema.Struct({
+  id: Schema.UUID,
+  createdAt: Time,
+  expiresAt: Time,
+  session: Schema.Unknown.annotations({ description: "The session configuration that it is bound to." }),
+})
+export type ClientSecret = typeof ClientSecret.Type
+
 /** The same as the column's default in migrations/. */
 export const defaultKeyName = "API key"
 

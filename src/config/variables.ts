@@ -1,5 +1,5 @@
 import { Redacted } from "effect"
-import { defaultMaxTurns, defaultMaxUploads, hostResources } from "../capacity.ts"
+import { defaultMaxRealtimeSessions, defaultMaxTurns, defaultMaxUploads, hostResources } from "../capacity.ts"
 import {
   databaseUrl,
   flag,
@@ -17,6 +17,7 @@ import {
   secret,
   text,
   timeout,
+  voices,
   webUrl,
   whole,
 } from "./checks.ts"
@@ -236,6 +237,49 @@ export const concurrency = {
   }),
 }
 
+export const realtime = {
+  maxRealtimeSessions: computed("REALTIME_MAX_SESSIONS", whole(0, 100_000), {
+    default: defaultMaxRealtimeSessions(hostResources()),
+    unset: "one per 4 MB of memory, at most 1000",
+    description: "Open Realtime connections of all users in one process. 0 turns the limit off.",
+  }),
+  maxRealtimeSessionsPerUser: variable("REALTIME_MAX_SESSIONS_PER_USER", whole(0, 100_000), {
+    default: 32,
+    description: "Open Realtime connections of one user in one process. 0 turns the limit off.",
+  }),
+  realtimeVoices: computed("REALTIME_VOICES", voices, {
+    default: [],
+    unset: "`TTS_VOICE` alone",
+    description:
+      "The voices that a Realtime client may choose besides `TTS_VOICE`, separated by commas: those of the speech synthesis. A client that asks for another one gets `TTS_VOICE`.",
+  }),
+  realtimeSession: variable("REALTIME_SESSION_MINUTES", minutes(0.001, 1440), {
+    default: 60,
+    description:
+      "How long a Realtime connection may last. It then gets the error `session_expired`, and the client can continue the session on another one.",
+  }),
+  realtimeIdle: variable("REALTIME_IDLE_MINUTES", minutes(0, 1440), {
+    default: 15,
+    description:
+      "How long a Realtime connection may have no audio and no events before it ends. 0 turns the limit off.",
+  }),
+  realtimePing: variable("REALTIME_PING_SECONDS", seconds(0.1, 600), {
+    default: 20,
+    description:
+      "The time between two WebSocket pings, which keep proxies from closing a silent connection. A client that answers none of two counts as disconnected.",
+  }),
+  realtimeMessageBytes: variable("REALTIME_MAX_MESSAGE_MB", megabytes(0.001, 128), {
+    default: 21,
+    description:
+      "The maximum size of a message from a Realtime client. The default has room for 15 MB of audio in base64, the limit of OpenAI's own server. A larger one closes the connection with code 1009.",
+  }),
+  realtimeQueueBytes: variable("REALTIME_MAX_QUEUE_MB", megabytes(0.001, 1024), {
+    default: 8,
+    description:
+      "How much may wait for a Realtime client that reads too slowly. With more, or when it reads nothing for `LISTENER_TIMEOUT_SECONDS`, the connection ends.",
+  }),
+}
+
 const rate = whole(0, 1_000_000)
 
 export const rateLimits = {
@@ -352,6 +396,7 @@ export const sections: ReadonlyArray<Section> = [
   { title: "Recordings and uploads", variables: audio },
   { title: "Interruptions of a spoken reply", variables: interruption },
   { title: "Concurrency", variables: concurrency },
+  { title: "Realtime", variables: realtime },
   { title: "Rate limits", text: "0 turns a limit off.", variables: { ...rateLimits, trustedProxies } },
   { title: "Registration", variables: registration },
   { title: "Database", variables: database },

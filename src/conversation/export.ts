@@ -1,7 +1,8 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
+import { ClientSecrets } from "../accounts/client-secrets.ts"
 import { Keys } from "../accounts/keys.ts"
-import { ApiKey, type User } from "../accounts/model.ts"
+import { ApiKey, ClientSecret, type User } from "../accounts/model.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { findAll } from "../db/rows.ts"
@@ -37,6 +38,7 @@ export const Exported = Schema.Struct({
   exportedAt: Time,
   user: Schema.Struct({ userId: UserId, email: Schema.String, createdAt: Time }),
   keys: Schema.Array(ApiKey),
+  clientSecrets: Schema.Array(ClientSecret),
   sessions: Schema.Array(
     Schema.Struct({
       ...ExportedSession.fields,
@@ -53,6 +55,7 @@ const jsonOf = <A, I>(schema: Schema.Schema<A, I>) => {
   return (row: unknown) => JSON.stringify(encode(row))
 }
 const keyJson = jsonOf(ApiKey)
+const secretJson = jsonOf(ClientSecret)
 const sessionJson = jsonOf(ExportedSession)
 const messageJson = jsonOf(Message)
 const itemJson = jsonOf(ExportedItem)
@@ -95,7 +98,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
   AccountExport,
   {
     /**
-     * `{exportedAt, user, keys, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
+     * `{exportedAt, user, keys, clientSecrets, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
      * pages, however slowly the client reads. Turns that are taken meanwhile may be missing.
      */
     readonly of: (user: User) => Effect.Effect<Stream.Stream<Uint8Array, DatabaseError>, DatabaseError>
@@ -106,6 +109,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const keys = yield* Keys
+      const secrets = yield* ClientSecrets
 
       const messages = (sessionId: SessionId, open: string) =>
         listOf({
@@ -188,11 +192,13 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
       const of = Effect.fn("AccountExport.of")(function* (user: User) {
         // The first query runs before the response begins, so that an unavailable database gives a 503.
         const own = yield* keys.list(user.id)
+        const valid = yield* secrets.list(user.id)
         const head = {
           exportedAt: new Date(),
           user: { userId: user.id, email: user.email, createdAt: user.createdAt },
         }
-        const start = `${JSON.stringify(head).slice(0, -1)},"keys":[${own.map(keyJson).join(",")}],"sessions":[`
+        const lists = `"keys":[${own.map(keyJson).join(",")}],"clientSecrets":[${valid.map(secretJson).join(",")}]`
+        const start = `${JSON.stringify(head).slice(0, -1)},${lists},"sessions":[`
         return Stream.make(start).pipe(
           Stream.concat(sessions(user.id)),
           Stream.concat(turns(user.id)),

@@ -47,6 +47,19 @@ const preflight = {
 }
 
 /**
+ * Whether a page of this origin may open a WebSocket. Browsers send the origin, and leave the decision to the server.
+ * `host`: the Host header. The service's own pages are always allowed; behind a proxy, only their scheme differs.
+ */
+export const allowsSocket = (
+  origins: ReadonlyArray<string>,
+  { origin, host }: { readonly origin: string | null; readonly host: string | null },
+): boolean =>
+  origin === null ||
+  origins.includes("*") ||
+  origins.includes(origin) ||
+  (URL.canParse(origin) && new URL(origin).host === host?.toLowerCase())
+
+/**
  * CORS headers on every response, errors included. `*` in the list allows all origins, without credentials; otherwise
  * the listed origins are allowed, with credentials. Not @elysiajs/cors: it allows credentials for unlisted origins too,
  * sends `Vary: *`, and compares the host of an origin only.

@@ -4,6 +4,7 @@ import type { UnknownPosition } from "../conversation/model.ts"
 import type { TurnNotFound } from "../conversation/stored-turn.ts"
 import type { TooManyTurns } from "../limits/admission.ts"
 import type { RateLimited } from "../limits/rate-limits.ts"
+import type { TooManyConnections } from "../realtime/sockets.ts"
 import type { TurnError } from "../turn/errors.ts"
 
 /** The Authorization header is missing or has another scheme than Bearer. */
@@ -59,6 +60,18 @@ export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>()("Me
   allowed: Schema.Array(Schema.String),
 }) {}
 
+/** A page of an origin that CORS_ORIGIN does not list opened a WebSocket. Browsers do not apply CORS to these. */
+export class OriginNotAllowed extends Schema.TaggedError<OriginNotAllowed>()("OriginNotAllowed", {}) {}
+
+/** A request of a WebSocket route without the headers of a WebSocket handshake. */
+export class UpgradeRequired extends Schema.TaggedError<UpgradeRequired>()("UpgradeRequired", {}) {}
+
+/** A Realtime client asked for WebRTC, SIP or the beta protocol. */
+export class RealtimeUnsupported extends Schema.TaggedError<RealtimeUnsupported>()(
+  "RealtimeUnsupported",
+  {},
+) {}
+
 /** Every error of a request. problems.ts maps each to a response. */
 export type AppError =
   | TurnError
@@ -78,3 +91,7 @@ export type AppError =
   | NotAcceptable
   | PathNotFound
   | MethodNotAllowed
+  | TooManyConnections
+  | OriginNotAllowed
+  | UpgradeRequired
+  | RealtimeUnsupported

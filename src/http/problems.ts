@@ -1,8 +1,8 @@
 import { Duration, Match, Option } from "effect"
 import { acceptedFormats } from "../audio/container.ts"
 import type { RateLimited } from "../limits/rate-limits.ts"
+import { unusable } from "../providers/sentences.ts"
 import type { AppError } from "./errors.ts"
-import { unusable } from "./provider-sentences.ts"
 import { limitHeaders } from "./rate-headers.ts"
 
 /** The response to an error. */
@@ -33,6 +33,7 @@ const stageFailed = {
 const invalidKey = {
   unknown: "Unknown API key. Register to get one, or ask the operator.",
   expired: "This API key has expired. Use another of your keys, or ask the operator for a new one.",
+  secret: "Unknown or expired client secret. Create another one with your API key.",
   revoked: "This API key was revoked. Use another of your keys, or ask the operator for a new one.",
 } as const
 
@@ -68,6 +69,12 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     problem(409, "LAST_API_KEY", "This is your last API key. Create another one first, or rotate this one."),
   TooManyApiKeys: ({ max }) =>
     problem(409, "TOO_MANY_API_KEYS", `You already have ${max} API keys. Revoke one first.`),
+  TooManyClientSecrets: ({ max }) =>
+    problem(
+      409,
+      "TOO_MANY_CLIENT_SECRETS",
+      `You have ${max} client secrets that have not expired. Let some expire, or create them with fewer seconds.`,
+    ),
   EmailTaken: () =>
     problem(
       409,
@@ -187,6 +194,31 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       "RATE_LIMIT_EXCEEDED",
       `You have ${most} turns in progress, the maximum per user. Wait until one ends, or cancel one.`,
       { retryAfter },
+    ),
+  TooManyConnections: ({ most }) =>
+    problem(
+      429,
+      "RATE_LIMIT_EXCEEDED",
+      `You have ${most} Realtime sessions open, the maximum per user. Close one.`,
+    ),
+  OriginNotAllowed: () =>
+    problem(
+      403,
+      "ORIGIN_NOT_ALLOWED",
+      "Pages of this origin may not connect. Ask the operator to add it to CORS_ORIGIN.",
+    ),
+  UpgradeRequired: () =>
+    problem(
+      426,
+      "UPGRADE_REQUIRED",
+      "This path is for WebSocket connections. Use a ws:// or wss:// URL, and let proxies pass the Upgrade header.",
+      { headers: { upgrade: "websocket", connection: "Upgrade" } },
+    ),
+  RealtimeUnsupported: () =>
+    problem(
+      400,
+      "REALTIME_UNSUPPORTED",
+      "This server has no WebRTC, no SIP and no beta protocol. Connect a WebSocket to v1/realtime, which speaks OpenAI's GA protocol. For a browser, create a client secret first.",
     ),
   RateLimited: (error) =>
     problem(429, "RATE_LIMIT_EXCEEDED", tooMany(error), {

@@ -2,6 +2,7 @@ import { Cause, Context, Duration, Effect, Fiber, FiberSet, identity, Layer, Run
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
 import { countRequest } from "../metrics.ts"
+import { RealtimeSockets } from "../realtime/sockets.ts"
 import { accountRoutes } from "./account.ts"
 import { makeClientAddress } from "./client-address.ts"
 import { conversationRoutes } from "./conversation.ts"
@@ -13,6 +14,7 @@ import { problemOf, unknownRoute } from "./on-error.ts"
 import { documentRoutes } from "./openapi/routes.ts"
 import { pageRoutes } from "./page.ts"
 import { clientLeft, defect } from "./problems.ts"
+import { realtimeRoutes } from "./realtime.ts"
 import { endSpan, pathOf, registerRequest, requestInfo } from "./run.ts"
 import { securityHeaders } from "./security-headers.ts"
 import { sessionsRoutes } from "./sessions.ts"
@@ -30,7 +32,7 @@ interface ServerState {
 
 /** The whole HTTP interface, not listening yet. */
 const makeApp = Effect.fnUntraced(function* (answers: Answers, state: Readonly<ServerState>) {
-  const { corsOrigins, environment, trustedProxies } = yield* Settings
+  const { corsOrigins, environment, realtimeMessageBytes, trustedProxies } = yield* Settings
   const clientAddress = makeClientAddress(trustedProxies)
   const runFork = Runtime.runFork(yield* Effect.runtime())
   const log = (line: Effect.Effect<void>, fields: Record<string, unknown>) =>
@@ -55,6 +57,8 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, state: Readonly<S
     })
   }
 
+  const realtime = yield* realtimeRoutes
+
   const app = new Elysia({
     // Otherwise Elysia finds no path in a URL with a short host name.
     handler: { standardHostname: false },
@@ -66,6 +70,14 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, state: Readonly<S
       idleTimeout,
       // Bun's own response to a larger body is empty. The routes count the bytes and respond with an error.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    },
+    websocket: {
+      maxPayloadLength: realtimeMessageBytes,
+      // The audio is in base64, which hardly shrinks.
+      perMessageDeflate: false,
+      // RealtimeSockets pings by itself, so that it knows which clients answer.
+      idleTimeout: 0,
+      sendPings: false,
     },
   })
     .onRequest(({ request, set, server }) => {
@@ -109,8 +121,10 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, state: Readonly<S
         .use(yield* usersRoutes)
         .use(yield* accountRoutes(answers))
         .use(yield* sessionsRoutes)
-        .use(yield* conversationRoutes(answers)),
+        .use(yield* conversationRoutes(answers))
+        .use(realtime),
     )
+    .use(new Elysia({ prefix: "/v1" }).use(realtime))
   return app.use(yield* documentRoutes(() => app.routes))
 })
 
@@ -141,12 +155,15 @@ const releaseTimeout = Duration.seconds(15)
 const stop = Effect.fnUntraced(function* (
   server: Bun.Server<unknown>,
   { open, unattended }: Answers,
+  sockets: RealtimeSockets["Type"],
   state: ServerState,
   timeout: Duration.Duration,
 ) {
   state.isStopping = true
   yield* Effect.logInfo("server.stopping")
-  const finished = yield* Effect.promise(() => server.stop(false)).pipe(
+  // Bun waits for open sockets, too.
+  const stopped = Effect.promise(() => server.stop(false))
+  const finished = yield* Effect.all([stopped, sockets.drain], { concurrency: "unbounded" }).pipe(
     Effect.zipRight(FiberSet.awaitEmpty(unattended)),
     Effect.as(true),
     Effect.raceFirst(Effect.as(secondSignal, false)),
@@ -158,10 +175,9 @@ const stop = Effect.fnUntraced(function* (
       Effect.annotateLogs({ requests: server.pendingRequests }),
     )
     // All at once: `FiberSet.clear` waits for each before it interrupts the next.
-    yield* Fiber.interruptAll([...unattended]).pipe(
-      Effect.timeoutOption(releaseTimeout),
-      Effect.interruptible,
-    )
+    yield* Effect.all([Fiber.interruptAll([...unattended]), sockets.terminate], {
+      concurrency: "unbounded",
+    }).pipe(Effect.timeoutOption(releaseTimeout), Effect.interruptible)
   }
   yield* Effect.promise(() => server.stop(true))
   // Aborted requests still release what they hold; the layers below are released after this.
@@ -178,6 +194,7 @@ export class HttpServer extends Context.Tag("voice-agent/HttpServer")<
     HttpServer,
     Effect.gen(function* () {
       const { host, port, shutdownTimeout } = yield* Settings
+      const sockets = yield* RealtimeSockets
       const answers = { open: yield* FiberSet.make(), unattended: yield* FiberSet.make() }
       const state = { isStopping: false }
       const app = yield* makeApp(answers, state)
@@ -193,7 +210,7 @@ export class HttpServer extends Context.Tag("voice-agent/HttpServer")<
               message: `${addressOf(host, port)} could not be opened (${error instanceof Error ? error.message : error}): stop what uses the port, or set PORT or HOST to another.`,
             }),
         }),
-        (server) => stop(server, answers, state, shutdownTimeout),
+        (server) => stop(server, answers, sockets, state, shutdownTimeout),
       )
       const url = addressOf(host, server.port)
       yield* Effect.logInfo("server.listening").pipe(Effect.annotateLogs({ url }))

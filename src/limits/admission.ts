@@ -7,7 +7,16 @@ import { type FairSemaphore, makeFairSemaphore } from "./fair-semaphore.ts"
 /** The service is at capacity, and nothing became free while the request waited. */
 export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
   /** The resource that ran out, for the log. */
-  reason: Schema.Literal("turns", "uploads", "upload space", "decoding", "conversion", "memory"),
+  reason: Schema.Literal(
+    "turns",
+    "uploads",
+    "upload space",
+    "decoding",
+    "conversion",
+    "memory",
+    "realtime sessions",
+    "shutdown",
+  ),
   /** Seconds. */
   retryAfter: Schema.Number,
 }) {}

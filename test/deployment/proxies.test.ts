@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { join } from "node:path"
 import { makeClient } from "../../src/client/client.ts"
 import { wav16k } from "../support/audio.ts"
+import { makeFakeRealtime } from "../support/fake-realtime.ts"
 import { cleanUpProcesses, newFolder } from "../support/process.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { fail } from "../support/upstream.ts"
@@ -18,7 +19,7 @@ let host: string
 const running: Array<Bun.Subprocess> = []
 
 beforeAll(async () => {
-  service = await startTurns()
+  service = await startTurns({ realtime: makeFakeRealtime().layer })
   host = new URL(service.url).host
 })
 afterAll(async () => {
@@ -86,6 +87,24 @@ const takesLargeBodies = async (url: string) => {
   expect(await answer.json()).toMatchObject({ error: "INVALID_AUDIO" })
 }
 
+/** A Realtime client gets its first event, and its messages arrive. */
+const connects = async (url: string) => {
+  const key = await service.register()
+  const socket = new WebSocket(`${url.replace("http", "ws")}/v1/realtime`, {
+    protocols: ["realtime", `openai-insecure-api-key.${key}`],
+    tls: { rejectUnauthorized: false },
+  })
+  const received: Array<string> = []
+  socket.onmessage = ({ data }) => received.push(data)
+  await until(() => received.length === 1, "the first event")
+  expect(received[0]).toContain('"session.created"')
+  socket.send(JSON.stringify({ type: "input_audio_buffer.clear" }))
+  await until(() => received.length === 2, "the answer")
+  expect(service.connections().connections).toBe(1)
+  socket.close()
+  await until(() => service.connections().connections === 0, "the end")
+}
+
 describe.skipIf(Bun.which("nginx") === null)("nginx", () => {
   let url: string
 
@@ -113,6 +132,7 @@ describe.skipIf(Bun.which("nginx") === null)("nginx", () => {
 
   test("streams a turn's events", () => streams(url))
   test("accepts the largest recording", () => takesLargeBodies(url))
+  test("passes WebSocket upgrades", () => connects(url))
 })
 
 describe.skipIf(Bun.which("caddy") === null)("Caddy", () => {
@@ -129,6 +149,7 @@ describe.skipIf(Bun.which("caddy") === null)("Caddy", () => {
 
   test("streams a turn's events", () => streams(url))
   test("accepts the largest recording", () => takesLargeBodies(url))
+  test("passes WebSocket upgrades", () => connects(url))
 })
 
 test("both have the limits of the service", () => {

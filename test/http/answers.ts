@@ -96,6 +96,9 @@ export const Exported = Schema.Struct({
   exportedAt: Time,
   user: Account,
   keys: Schema.Array(ApiKeyList.fields.keys.value.omit("current")),
+  clientSecrets: Schema.Array(
+    Schema.Struct({ id: Schema.UUID, createdAt: Time, expiresAt: Time, session: Schema.Unknown }),
+  ),
   sessions: Schema.Array(
     Schema.Struct({
       ...Session.omit("userId", "expired").fields,

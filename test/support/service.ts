@@ -1,9 +1,11 @@
 import { ConfigProvider, Effect, Exit, Layer, Scope } from "effect"
 import * as Context from "effect/Context"
-import { layer } from "../../src/app.ts"
+import { layerWith } from "../../src/app.ts"
 import { SessionItems } from "../../src/conversation/session-items.ts"
 import { HttpServer } from "../../src/http/server.ts"
 import { Admission } from "../../src/limits/admission.ts"
+import { RealtimeSessions } from "../../src/realtime/session.ts"
+import { RealtimeSockets } from "../../src/realtime/sockets.ts"
 import { Turns } from "../../src/turn/turns.ts"
 import { makeDatabase, type TestDatabase } from "./database.ts"
 import { fastClock } from "./fast-clock.ts"
@@ -25,6 +27,8 @@ export interface Service {
   readonly call: (method: string, path: string, options?: CallOptions) => Promise<Response>
   /** The number of turns that wait for a slot. */
   readonly waiting: () => number
+  /** Open Realtime connections, and the users that have one. */
+  readonly connections: () => { readonly connections: number; readonly users: number }
   /** What the routes take turns by. */
   readonly turns: Turns["Type"]
   readonly items: SessionItems["Type"]
@@ -49,6 +53,8 @@ export interface ServiceOptions {
   readonly env?: Record<string, string>
   /** How many times faster the service's clock runs. It affects pauses and time-outs, not the network. */
   readonly speed?: number
+  /** In place of the service's own sessions. */
+  readonly realtime?: Layer.Layer<RealtimeSessions>
   /** A database of the test, which the test has to drop. */
   readonly database?: TestDatabase
 }
@@ -56,6 +62,7 @@ export interface ServiceOptions {
 export const startService = async ({
   env = {},
   speed = 1,
+  realtime,
   database: given,
 }: ServiceOptions = {}): Promise<Service> => {
   const upstream = await startUpstream()
@@ -82,11 +89,13 @@ export const startService = async ({
   }
   const provider = ConfigProvider.fromMap(new Map(Object.entries(variables)))
   const scope = Effect.runSync(Scope.make())
-  const environment = Layer.merge(
+  const environment = Layer.mergeAll(
     Layer.setConfigProvider(provider),
     speed === 1 ? Layer.empty : Layer.setClock(fastClock(speed)),
   )
-  const built = await Effect.runPromise(Layer.buildWithScope(Layer.provide(layer, environment), scope))
+  const built = await Effect.runPromise(
+    Layer.buildWithScope(Layer.provide(layerWith(realtime ?? RealtimeSessions.layer), environment), scope),
+  )
   const url = `${Context.get(built, HttpServer).url}/api/v1`
 
   const call: Service["call"] = (method, path, { key, body, headers } = {}) =>
@@ -129,5 +138,7 @@ export const startService = async ({
   const items = Context.get(built, SessionItems)
   const { size } = Context.get(built, Admission)
   const waiting = () => Effect.runSync(size).waiting
-  return { url, database, upstream, register, converse, call, waiting, turns, items, stop }
+  const sockets = Context.get(built, RealtimeSockets)
+  const connections = () => Effect.runSync(sockets.size)
+  return { url, database, upstream, register, converse, call, waiting, connections, turns, items, stop }
 }

@@ -1,5 +1,6 @@
 import { Predicate, Schema } from "effect"
 import manifest from "../../../package.json" with { type: "json" }
+import { isHidden } from "../hidden-route.ts"
 import { components } from "../payloads.ts"
 import type { Examples } from "./failures.ts"
 import { answerHeaders, requestId } from "./headers.ts"
@@ -120,7 +121,7 @@ const namesBySchema = new Map(named.map(([name, schema]) => [JSON.stringify(sche
 /** The API's routes with their descriptions, in the order of the descriptions. Throws for a route without one. */
 const describedRoutes = (routes: ReadonlyArray<Route>) =>
   routes
-    .filter(({ path }) => path.startsWith(prefix))
+    .filter((route) => route.path.startsWith(prefix) && !isHidden(route))
     .map((route) => {
       const operation = operationOf(route)
       if (operation === undefined) throw new Error(`${route.method} ${route.path} is not described`)

@@ -7,6 +7,7 @@ import {
   LastApiKey,
   RegistrationClosed,
   TooManyApiKeys,
+  TooManyClientSecrets,
 } from "../../accounts/errors.ts"
 import { AudioTooLong, AudioTooShort, InvalidAudio, NoSpeechDetected } from "../../audio/errors.ts"
 import type { Settings } from "../../config.ts"
@@ -28,18 +29,22 @@ import {
   UnusableKind,
   wrongAnswer,
 } from "../../providers/errors.ts"
+import { TooManyConnections } from "../../realtime/sockets.ts"
 import { mediaTypes } from "../accept.ts"
 import {
   type AppError,
   AudioTooLarge,
   MethodNotAllowed,
   NotAcceptable,
+  OriginNotAllowed,
   PathNotFound,
   PayloadTooLarge,
+  RealtimeUnsupported,
   RequestTimeout,
   Unauthorized,
   UnsupportedContentEncoding,
   UnsupportedMediaType,
+  UpgradeRequired,
   UploadTooSlow,
   ValidationFailed,
 } from "../errors.ts"
@@ -68,8 +73,12 @@ const stages = ["stt", "llm", "tts"] as const
 export const makeExamples = ({
   maxAudioBytes,
   maxAudioSeconds,
+  maxRealtimeSessionsPerUser,
   maxTurnsPerUser,
-}: Pick<Settings["Type"], "maxAudioBytes" | "maxAudioSeconds" | "maxTurnsPerUser">): Examples => ({
+}: Pick<
+  Settings["Type"],
+  "maxAudioBytes" | "maxAudioSeconds" | "maxRealtimeSessionsPerUser" | "maxTurnsPerUser"
+>): Examples => ({
   Unauthorized: [new Unauthorized()],
   InvalidApiKey: [new InvalidApiKey({ reason: "unknown" })],
   RegistrationClosed: [new RegistrationClosed()],
@@ -77,6 +86,7 @@ export const makeExamples = ({
   ApiKeyNotFound: [new ApiKeyNotFound()],
   LastApiKey: [new LastApiKey()],
   TooManyApiKeys: [new TooManyApiKeys({ max: 20 })],
+  TooManyClientSecrets: [new TooManyClientSecrets({ max: 1000 })],
   EmailTaken: [new EmailTaken()],
   ValidationFailed: [new ValidationFailed({ message: "body: must be an object" })],
   UnknownPosition: [new UnknownPosition({ field: "cursor" })],
@@ -93,6 +103,10 @@ export const makeExamples = ({
   NotAcceptable: [new NotAcceptable({ available: mediaTypes.join(", ") })],
   PathNotFound: [new PathNotFound()],
   MethodNotAllowed: [new MethodNotAllowed({ allowed: ["GET", "HEAD", "OPTIONS"] })],
+  TooManyConnections: [new TooManyConnections({ most: maxRealtimeSessionsPerUser || 32 })],
+  OriginNotAllowed: [new OriginNotAllowed()],
+  UpgradeRequired: [new UpgradeRequired()],
+  RealtimeUnsupported: [new RealtimeUnsupported()],
   SessionNotFound: [new SessionNotFound()],
   SessionExpired: [new SessionExpired()],
   SessionBusy: [new SessionBusy()],

@@ -7,6 +7,8 @@ import type { JsonSchema } from "./json-schema.ts"
 /** The groups of operations, with their descriptions. */
 export const tags = {
   Voice: "A turn takes speech or text and returns the reply, spoken or written.",
+  Realtime:
+    "A WebSocket that listens all the time, replies at once and can be interrupted. It speaks OpenAI's Realtime protocol.",
   Sessions: "A session is a conversation: its messages in order, which are the context of its next turn.",
   Account: "The account, its API keys, and its stored data.",
   Access: "Register, and check an API key. These operations need no API key.",

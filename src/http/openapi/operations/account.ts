@@ -51,6 +51,7 @@ export const exportAll = describe({
         exportedAt: "2026-02-01T09:00:00.000Z",
         user: account,
         keys: [key],
+        clientSecrets: [],
         sessions: [],
         turns: [],
       }),

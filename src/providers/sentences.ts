@@ -1,5 +1,5 @@
-import type { UnusableKind } from "../providers/errors.ts"
 import type { Stage } from "../schema.ts"
+import type { UnusableKind } from "./errors.ts"
 
 /** How the operator knows each stage. `model` is what a 404 can mean. */
 const stageNames = {

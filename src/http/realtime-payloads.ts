@@ -1,0 +1,63 @@
+import { Schema } from "effect"
+
+/** The query of a handshake. Unknown models are accepted: stock clients name the model that they are configured with. */
+export const ConnectQuery = Schema.Struct({
+  model: Schema.optional(
+    Schema.String.annotations({
+      description: "Ignored: the server's own models answer, and `session.created` shows them.",
+    }),
+  ),
+  session_id: Schema.optionalWith(
+    Schema.String.annotations({
+      description: "The session to continue, with its history. A new one by default.",
+    }),
+    { as: "Option" },
+  ),
+  intent: Schema.optionalWith(
+    Schema.Literal("conversation", "transcription").annotations({
+      message: () => ({ message: "must be conversation or transcription", override: true }),
+      description: "`transcription`: speech is transcribed, and nothing replies.",
+    }),
+    { as: "Option" },
+  ),
+})
+
+/** As in OpenAI's API, like the bounds. */
+export const defaultSecretSeconds = 600
+
+const seconds = Schema.Int.pipe(Schema.between(10, 7200)).annotations({
+  message: () => ({ message: "must be a whole number from 10 to 7200", override: true }),
+  jsonSchema: { type: "integer", minimum: 10, maximum: 7200, default: defaultSecretSeconds },
+  description: "How long connections can be opened with the secret. Open ones last longer.",
+})
+
+const anObject = { message: () => ({ message: "must be an object", override: true }) }
+
+const SessionConfig = Schema.Record({ key: Schema.String, value: Schema.Unknown }).annotations({
+  ...anObject,
+  description: "The configuration of the sessions, as in the event `session.update`.",
+})
+
+/** The body of a request for a client secret, in OpenAI's form. */
+export const ClientSecretRequest = Schema.Struct({
+  expires_after: Schema.optional(
+    Schema.Struct({
+      anchor: Schema.optional(
+        Schema.Literal("created_at").annotations({
+          message: () => ({ message: "must be created_at", override: true }),
+        }),
+      ),
+      seconds: Schema.optional(seconds),
+    }).annotations({ message: () => "must be an object" }),
+  ),
+  session: Schema.optional(SessionConfig),
+}).annotations({ message: () => "must be an object" })
+
+/** A client secret, in OpenAI's form. */
+export const ClientSecret = Schema.Struct({
+  value: Schema.String.annotations({ description: "The secret. The service shows it only once." }),
+  expires_at: Schema.Int.annotations({ description: "When it expires, in Unix seconds." }),
+  session: Schema.Record({ key: Schema.String, value: Schema.Unknown }).annotations({
+    description: "The configuration of the sessions that it opens.",
+  }),
+})

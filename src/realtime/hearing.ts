@@ -1,0 +1,230 @@
+import { Effect, Either, Exit, type Option } from "effect"
+import type { RateLimited } from "../limits/rate-limits.ts"
+import { recordTranscription } from "../metrics.ts"
+import { ItemId, newId } from "../schema.ts"
+import type { Answers } from "./answers.ts"
+import { failureOf } from "./failures.ts"
+import { type InputAudio, makeInputAudio } from "./input-audio.ts"
+import { isMeant } from "./interruption.ts"
+import type { Items } from "./items.ts"
+import type { HeardEvent, Listener } from "./listening.ts"
+import { type ProtocolError, protocolErrors } from "./protocol/errors.ts"
+import type { ServerEvent } from "./protocol/server-events.ts"
+import type { AudioFormat, SessionConfig } from "./protocol/session-config.ts"
+import type { HeardText, HearError } from "./utterance.ts"
+
+/** The end of a transcription. */
+export interface Transcribed {
+  readonly _tag: "Transcribed"
+  readonly id: string
+  readonly exit: Exit.Exit<HeardText, HearError | RateLimited>
+  /** The speech has cut a reply. */
+  readonly isInterruption: boolean
+}
+
+/** What the listener heard. `byClient`: the client ended the utterance. */
+export interface Heard {
+  readonly _tag: "Heard"
+  readonly event: HeardEvent
+  readonly byClient: boolean
+}
+
+export interface HearingOptions {
+  readonly items: Items
+  readonly answers: Answers
+  readonly listener: Listener
+  readonly config: () => SessionConfig
+  /** ISO 639-1. None: the recognizer detects the language. */
+  readonly language: () => Option.Option<string>
+  readonly send: (event: ServerEvent) => void
+  /** ms since 1970. */
+  readonly now: () => number
+  readonly fork: (effect: Effect.Effect<void>) => unknown
+  readonly report: (report: Transcribed) => void
+  /** Counts a transcription that no response of our own follows: it costs as much. */
+  readonly count: (as: "turns" | "requests") => Effect.Effect<unknown, RateLimited>
+}
+
+/** What the user says on one connection. Plain functions, called by the session alone, one after the other. */
+export interface Hearing {
+  /** Takes audio in the session's input format, as base64. */
+  readonly append: (audio: string) => Either.Either<void, ProtocolError>
+  readonly commit: () => Either.Either<void, ProtocolError>
+  readonly clear: () => void
+  /** The session's settings have changed. */
+  readonly configure: () => void
+  readonly take: (heard: Heard) => void
+  readonly takeTranscript: (transcribed: Transcribed) => void
+  /** Transcribes the speech of the item `id`, which a response of our own does not follow. */
+  readonly transcribe: (id: string, transcript: Effect.Effect<HeardText, HearError>) => void
+  /** The user has said nothing for `ms`: adds an item for that, which is never stored. */
+  readonly timeOut: (ms: number) => void
+}
+
+/** The audio that arrives without turn detection until it is committed, or since the last commit. */
+const bufferedMs = (ms: number) => (ms < 100 ? ms : 0)
+
+export const makeHearing = (options: HearingOptions): Hearing => {
+  const { items, answers, listener, config, language, send, now, fork, report, count } = options
+  let format: AudioFormat = config().audio.input.format
+  let input: InputAudio = makeInputAudio(format)
+  /** Milliseconds of audio in earlier formats. */
+  let earlierMs = 0
+  /** When the buffer was last emptied. */
+  let emptiedMs = 0
+  /** The item of the speech that is being heard. */
+  let speech: { readonly id: ItemId; isInterruption: boolean } | undefined
+
+  const ms = () => earlierMs + input.ms()
+  const detection = () => config().audio.input.turn_detection
+  const isTranscription = () => config().type === "transcription"
+  const hasTranscripts = () => config().audio.input.transcription !== null
+
+  /** A response counts as a turn, so the speech before it does not. */
+  const counted = (transcript: Effect.Effect<HeardText, HearError>) =>
+    Effect.zipRight(count(isTranscription() ? "turns" : "requests"), transcript)
+
+  const run = (
+    id: string,
+    transcript: Effect.Effect<HeardText, HearError | RateLimited>,
+    isInterruption: boolean,
+  ) => {
+    const startedAt = now()
+    fork(
+      Effect.exit(transcript).pipe(
+        Effect.tap((exit) =>
+          recordTranscription(now() - startedAt).pipe(Effect.when(() => Exit.isSuccess(exit))),
+        ),
+        Effect.tap((exit) =>
+          Effect.annotateLogs(Effect.logInfo("realtime.transcribed"), {
+            itemId: id,
+            ms: now() - startedAt,
+            ok: Exit.isSuccess(exit),
+            ...(Exit.isSuccess(exit) ? { seconds: exit.value.seconds, length: exit.value.text.length } : {}),
+          }),
+        ),
+        Effect.map((exit) => report({ _tag: "Transcribed", id, exit, isInterruption })),
+      ),
+    )
+  }
+
+  const onCommitted = (event: Extract<HeardEvent, { readonly _tag: "Committed" }>, byClient: boolean) => {
+    const { id, isInterruption } = speech ?? { id: newId(ItemId), isInterruption: false }
+    speech = undefined
+    const createsResponse = !byClient && !isTranscription() && detection()?.create_response === true
+    items.addSpeech(id)
+    answers.note({ _tag: "Committed", createsResponse })
+    run(id, createsResponse ? event.transcript : counted(event.transcript), isInterruption)
+  }
+
+  const onSpeechStarted = (startMs: number) => {
+    speech = { id: newId(ItemId), isInterruption: false }
+    send({
+      type: "input_audio_buffer.speech_started",
+      item_id: speech.id,
+      audio_start_ms: Math.round(startMs),
+    })
+    if (detection()?.interrupt_response === true) answers.interrupt()
+    answers.note({ _tag: "SpeechStarted" })
+  }
+
+  const onFailed = (id: string, error: ReturnType<typeof failureOf>) => {
+    if (hasTranscripts()) {
+      send({
+        type: "conversation.item.input_audio_transcription.failed",
+        item_id: id,
+        content_index: 0,
+        error: { ...error },
+      })
+    } else {
+      // Nothing else would say why there is no answer.
+      send({ type: "error", error: { ...error, param: null, event_id: null } })
+    }
+    answers.note({ _tag: "Transcribed", result: "failed" })
+  }
+
+  return {
+    append: (audio) =>
+      Either.map(input.push(audio), (samples) => {
+        listener.append(samples)
+      }),
+    commit: () => {
+      listener.append(input.flush())
+      const result = listener.commit()
+      const buffered = bufferedMs(ms() - emptiedMs)
+      emptiedMs = ms()
+      return result === "committed" ? Either.void : Either.left(protocolErrors.commitEmpty(buffered))
+    },
+    clear: () => {
+      input.clear()
+      listener.clear()
+      emptiedMs = ms()
+      if (speech !== undefined) answers.note({ _tag: "SpeechDropped", createsResponse: false })
+      speech = undefined
+      send({ type: "input_audio_buffer.cleared" })
+    },
+    configure: () => {
+      const { input: settings } = config().audio
+      listener.configure(settings.turn_detection)
+      if (settings.format.type === format.type) return
+      earlierMs = ms()
+      format = settings.format
+      input = makeInputAudio(format)
+    },
+    take: ({ event, byClient }) => {
+      switch (event._tag) {
+        case "SpeechStarted":
+          return onSpeechStarted(event.startMs)
+        case "Interruption":
+          if (speech !== undefined) speech.isInterruption = true
+          return
+        case "SpeechStopped":
+          return send({
+            type: "input_audio_buffer.speech_stopped",
+            item_id: speech?.id ?? newId(ItemId),
+            audio_end_ms: Math.round(event.endMs),
+          })
+        case "Committed":
+          emptiedMs = ms()
+          return onCommitted(event, byClient)
+        case "FalseInterruption":
+          // Its transcript says the same.
+          return
+      }
+    },
+    takeTranscript: ({ id, exit, isInterruption }) => {
+      if (Exit.isFailure(exit)) return onFailed(id, failureOf(exit.cause))
+      const { text, seconds } = exit.value
+      const isKept = items.addTranscript(id, text, { audioSeconds: seconds })
+      if (isKept && hasTranscripts()) {
+        send({
+          type: "conversation.item.input_audio_transcription.completed",
+          item_id: id,
+          content_index: 0,
+          transcript: text,
+          usage: { type: "duration", seconds },
+        })
+      }
+      // "Mhm" during a reply asks for no other one.
+      const isMeantText = text !== "" && (!isInterruption || isMeant(text, language()))
+      answers.note({ _tag: "Transcribed", result: isKept && isMeantText ? "words" : "empty" })
+    },
+    transcribe: (id, transcript) => {
+      answers.note({ _tag: "Committed", createsResponse: false })
+      run(id, counted(transcript), false)
+    },
+    timeOut: (silenceMs) => {
+      const id = newId(ItemId)
+      const end = ms()
+      send({
+        type: "input_audio_buffer.timeout_triggered",
+        item_id: id,
+        audio_start_ms: Math.round(Math.max(0, end - silenceMs)),
+        audio_end_ms: Math.round(end),
+      })
+      items.addSpeech(id)
+      items.addTranscript(id, "", {})
+      answers.breakSilence(silenceMs)
+    },
+  }
+}

@@ -1,0 +1,268 @@
+import { Effect, Either } from "effect"
+import type { NewItem } from "../conversation/item.ts"
+import type { SessionItems } from "../conversation/session-items.ts"
+import { ItemId, newId, type SessionId, type Usage, type UserId } from "../schema.ts"
+import { type HeardUpTo, heardText } from "../turn/state.ts"
+import type { Turn } from "../turn/turns.ts"
+import {
+  appendItem,
+  type Conversation,
+  type ConversationItem,
+  charactersOf,
+  checkTruncation,
+  deleteItem,
+  findItem,
+  insertItem,
+  lastId,
+  retrieveItem,
+  storedPlace,
+  truncated,
+  updateItem,
+} from "./conversation.ts"
+import { shownItem, storableItem, textOf } from "./item-shapes.ts"
+import { type ProtocolError, protocolErrors } from "./protocol/errors.ts"
+import type { ClientItem, InputItem } from "./protocol/items.ts"
+import type { ServerEvent } from "./protocol/server-events.ts"
+import type { Item } from "./protocol/server-items.ts"
+import type { Writes } from "./writes.ts"
+
+/** UTF-16 units of one item, and of the items of a response's own context: far more than a model takes. */
+const longestItem = 262_144
+const longestContext = 1_048_576
+
+/** Replies whose spoken positions are kept, for a truncation that comes late. The item of an older one is cut in memory alone. */
+const maxReplies = 100
+
+export interface ItemsOptions {
+  readonly userId: UserId
+  readonly sessionId: SessionId
+  /** False: the session has no row yet. */
+  readonly isStored: boolean
+  readonly restored: ReadonlyArray<ConversationItem>
+  readonly stored: SessionItems["Type"]
+  readonly writes: Writes
+  readonly send: (event: ServerEvent) => void
+}
+
+/** The items of a connection's conversation: in memory for the client, in the database for the model. Plain functions. */
+export interface Items {
+  readonly session: () => { readonly id: SessionId; readonly isNew: boolean }
+  readonly lastId: () => string | null
+  readonly find: (id: string) => ConversationItem | undefined
+  /** Adds an item of the client. Returns the item. */
+  readonly create: (given: ClientItem, after: string | undefined) => Either.Either<Item, ProtocolError>
+  readonly retrieve: (id: string) => Either.Either<void, ProtocolError>
+  readonly remove: (id: string) => Either.Either<void, ProtocolError>
+  /** Cuts the reply `itemId` at `audioEndMs`, in ms of its audio. */
+  readonly truncate: (
+    itemId: string,
+    contentIndex: number,
+    audioEndMs: number,
+  ) => Either.Either<void, ProtocolError>
+  /** Sends committed, added and done of the user's speech, which is not transcribed yet. */
+  readonly addSpeech: (id: ItemId) => void
+  /** Keeps the transcript of the user's speech. False: the client has deleted the item. */
+  readonly addTranscript: (id: string, transcript: string, usage: Partial<Usage>) => boolean
+  /** Adds an item of a response. Returns the id of the item before it. */
+  readonly addOutput: (item: Item) => string | null
+  /** The audio of an item that is being sent, in ms. */
+  readonly setAudio: (id: string, audioMs: number) => void
+  readonly finishOutput: (item: Item, audioMs: number, isStored: boolean) => void
+  /** The turn that speaks an item, for its truncations. */
+  readonly setTurn: (id: string, turn: Turn) => void
+  /** Cuts what is stored of a reply, by our own estimate: the client may still say better. */
+  readonly setHeard: (id: string, upTo: HeardUpTo) => void
+  /** The items of a response's own context. `param`: their field. */
+  readonly contextOf: (
+    input: ReadonlyArray<InputItem>,
+  ) => Either.Either<ReadonlyArray<NewItem>, ProtocolError>
+}
+
+export const makeItems = ({
+  userId,
+  sessionId,
+  restored,
+  stored,
+  writes,
+  send,
+  ...options
+}: ItemsOptions): Items => {
+  let conversation: Conversation = { items: restored }
+  let { isStored } = options
+  /** In the order in which they began. */
+  const turns = new Map<string, Turn>()
+
+  const session = () => ({ id: sessionId, isNew: !isStored })
+
+  const write = (id: string, usage: Partial<Usage>) => {
+    const found = findItem(conversation, id)
+    if (found === undefined) return false
+    const item = storableItem(found)
+    const append = (after: ReturnType<typeof storedPlace>) =>
+      Effect.suspend(() => stored.append(userId, session(), [item], { usage, after }))
+    const place = storedPlace(conversation, id)
+    return writes.add(
+      append(place).pipe(
+        // A reply of which nothing was heard is not stored, and an HTTP client may delete items.
+        Effect.catchTag("ItemNotFound", () => append("end")),
+        Effect.tap(() =>
+          Effect.sync(() => {
+            isStored = true
+          }),
+        ),
+      ),
+    )
+  }
+
+  const markStored = (id: string) => {
+    conversation = updateItem(conversation, id, (found) => ({ ...found, isStored: true }))
+  }
+
+  const setHeard: Items["setHeard"] = (id, upTo) => {
+    const turn = turns.get(id)
+    if (turn !== undefined) writes.add(turn.truncate(upTo))
+  }
+
+  return {
+    session,
+    lastId: () => lastId(conversation),
+    find: (id) => findItem(conversation, id),
+    create: (given, after) => {
+      const item = shownItem(given)
+      const length = charactersOf(item)
+      if (length > longestItem) return Either.left(protocolErrors.tooLong("item", length, longestItem))
+      const added = { item, itemId: itemIdOf(given, item), audioMs: 0, isStored: false }
+      return Either.flatMap(insertItem(conversation, added, after), (inserted) => {
+        const before = conversation
+        conversation = inserted.conversation
+        // Speech is stored with its transcript.
+        const isSpeech = item.type === "message" && textOf(item) === ""
+        if (!isSpeech && !write(item.id, {})) {
+          conversation = before
+          return Either.left(protocolErrors.server("database_unavailable", tooManyWrites))
+        }
+        if (!isSpeech) markStored(item.id)
+        const { previousItemId: previous_item_id } = inserted
+        send({ type: "conversation.item.added", previous_item_id, item })
+        send({ type: "conversation.item.done", previous_item_id, item })
+        return Either.right(item)
+      })
+    },
+    retrieve: (id) =>
+      Either.map(retrieveItem(conversation, id), ({ item }) =>
+        send({ type: "conversation.item.retrieved", item }),
+      ),
+    remove: (id) =>
+      Either.map(deleteItem(conversation, id), ({ conversation: left, deleted }) => {
+        conversation = left
+        turns.delete(id)
+        const gone = Effect.catchTag(
+          stored.remove(userId, sessionId, deleted.itemId),
+          "ItemNotFound",
+          () => Effect.void,
+        )
+        if (deleted.isStored) writes.add(gone)
+        send({ type: "conversation.item.deleted", item_id: id })
+      }),
+    truncate: (itemId, contentIndex, audioEndMs) =>
+      Either.map(checkTruncation(conversation, { itemId, contentIndex, audioEndMs }), (found) => {
+        const turn = turns.get(itemId)
+        const upTo = { playedMs: audioEndMs }
+        conversation = updateItem(conversation, itemId, () =>
+          truncated(found, audioEndMs, turn === undefined ? "" : heardText(turn.state(), upTo)),
+        )
+        setHeard(itemId, upTo)
+        send({
+          type: "conversation.item.truncated",
+          item_id: itemId,
+          content_index: contentIndex,
+          audio_end_ms: audioEndMs,
+        })
+      }),
+    addSpeech: (itemId) => {
+      const id: string = itemId
+      const item: Item = {
+        id,
+        object: "realtime.item",
+        type: "message",
+        status: "completed",
+        role: "user",
+        content: [{ type: "input_audio", transcript: null }],
+      }
+      const entry = { item, itemId, audioMs: 0, isStored: false }
+      const { conversation: next, previousItemId: previous_item_id } = appendItem(conversation, entry)
+      conversation = next
+      send({ type: "input_audio_buffer.committed", item_id: id, previous_item_id })
+      send({ type: "conversation.item.added", previous_item_id, item })
+      send({ type: "conversation.item.done", previous_item_id, item })
+    },
+    addTranscript: (id, transcript, usage) => {
+      const found = findItem(conversation, id)
+      if (found === undefined || found.item.type !== "message") return false
+      const { item } = found
+      conversation = updateItem(conversation, id, (entry) => ({
+        ...entry,
+        item: {
+          ...item,
+          content: item.content.map((part) => (part.type === "input_audio" ? { ...part, transcript } : part)),
+        },
+      }))
+      if (transcript !== "" && write(id, usage)) markStored(id)
+      return true
+    },
+    addOutput: (item) => {
+      const entry = { item, itemId: ItemId.make(item.id), audioMs: 0, isStored: false }
+      const { conversation: next, previousItemId } = appendItem(conversation, entry)
+      conversation = next
+      return previousItemId
+    },
+    setAudio: (id, audioMs) => {
+      conversation = updateItem(conversation, id, (found) => ({ ...found, audioMs }))
+    },
+    finishOutput: (item, audioMs, isItemStored) => {
+      if (isItemStored) isStored = true
+      conversation = updateItem(conversation, item.id, (found) => ({
+        ...found,
+        item,
+        audioMs,
+        isStored: isItemStored,
+      }))
+    },
+    setTurn: (id, turn) => {
+      turns.set(id, turn)
+      for (const oldest of turns.keys()) {
+        if (turns.size <= maxReplies) break
+        turns.delete(oldest)
+      }
+    },
+    setHeard,
+    contextOf: (input) =>
+      Either.flatMap(Either.all(input.map((given, at) => contextItem(conversation, given, at))), (items) => {
+        const length = items.reduce((sum, { item }) => sum + charactersOf(item), 0)
+        return length > longestContext
+          ? Either.left(protocolErrors.tooLong("response.input", length, longestContext))
+          : Either.right(items.map(storableItem))
+      }),
+  }
+}
+
+const tooManyWrites = "Too many items wait for the database. Please try again shortly."
+
+/** The stored id: the one that clients see, unless the client chose that, which may be in use in another conversation. */
+const itemIdOf = (given: { readonly id?: string }, { id }: Item): ItemId =>
+  given.id === undefined ? ItemId.make(id) : newId(ItemId)
+
+const contextItem = (
+  conversation: Conversation,
+  given: InputItem,
+  at: number,
+): Either.Either<Pick<ConversationItem, "item" | "itemId">, ProtocolError> => {
+  if (given.type !== "item_reference") {
+    const item = shownItem(given)
+    return Either.right({ item, itemId: itemIdOf(given, item) })
+  }
+  const found = findItem(conversation, given.id)
+  return found === undefined
+    ? Either.left(protocolErrors.unknownReference(given.id, `response.input[${at}].id`))
+    : Either.right(found)
+}

@@ -1,0 +1,133 @@
+import { type Effect, Either } from "effect"
+import { type Pcm16k, pcm16k } from "../audio/pcm.ts"
+import type { Answers } from "./answers.ts"
+import type { Hearing } from "./hearing.ts"
+import { makeInputAudio } from "./input-audio.ts"
+import { textOf } from "./item-shapes.ts"
+import type { Items } from "./items.ts"
+import { type ClientEvent, readClientEvent } from "./protocol/client-events.ts"
+import { causedBy, invalidRequest, type ProtocolError, protocolErrors } from "./protocol/errors.ts"
+import type { ServerEvent } from "./protocol/server-events.ts"
+import type { Responding } from "./responding.ts"
+import type { SessionSettings } from "./settings.ts"
+import type { HeardText, HearError } from "./utterance.ts"
+
+export interface RequestsOptions {
+  readonly settings: SessionSettings
+  readonly items: Items
+  readonly responding: Responding
+  readonly answers: Answers
+  readonly hearing: Hearing
+  readonly send: (event: ServerEvent) => void
+  /** Transcribes speech that came in one piece. */
+  readonly transcribe: (speech: Pcm16k) => Effect.Effect<HeardText, HearError>
+  readonly maxSeconds: number
+}
+
+type Handled = Either.Either<void, ProtocolError>
+type Of<Type extends ClientEvent["type"]> = Extract<ClientEvent, { readonly type: Type }>
+
+/**
+ * Characters of an event that carries settings. They are kept, shown and sent to the model with each response; audio alone
+ * needs longer messages.
+ */
+const longestSettings = 2_097_152
+const settingEvents: ReadonlySet<string> = new Set(["session.update", "response.create"])
+
+/** The `error` event of a refusal. */
+const errorEvent = ({ type, code, message, param, eventId }: ProtocolError): ServerEvent => ({
+  type: "error",
+  error: { type, code, message, param, event_id: eventId },
+})
+
+/** Handles the messages of a client, one after the other. What is refused changes nothing and gets one `error` event. */
+export const makeRequests = (options: RequestsOptions): ((message: string) => void) => {
+  const { settings, items, responding, answers, hearing, send, transcribe, maxSeconds } = options
+
+  /** The speech within an item that the client adds. Undefined: it has none. */
+  const speechOf = ({
+    item,
+  }: Of<"conversation.item.create">): Either.Either<Pcm16k | undefined, ProtocolError> =>
+    Either.gen(function* () {
+      if (item.type !== "message") return undefined
+      const input = makeInputAudio(settings.config().audio.input.format)
+      const pieces: Array<Int16Array> = []
+      for (const [at, part] of item.content.entries()) {
+        if (part.type !== "input_audio" || typeof part.audio !== "string") continue
+        pieces.push(yield* input.push(part.audio, `item.content[${at}].audio`))
+      }
+      if (pieces.length === 0) return undefined
+      pieces.push(input.flush())
+      const speech = pcm16k(Buffer.concat(pieces.map((piece) => new Uint8Array(piece.buffer))))
+      return speech.seconds <= maxSeconds
+        ? speech
+        : yield* Either.left(
+            invalidRequest(
+              "invalid_value",
+              `The audio is longer than ${maxSeconds} seconds. Send a shorter recording.`,
+              "item.content",
+            ),
+          )
+    })
+
+  const create = (event: Of<"conversation.item.create">): Handled =>
+    Either.gen(function* () {
+      const speech = yield* speechOf(event)
+      const item = yield* items.create(event.item, event.previous_item_id ?? undefined)
+      if (item.type !== "message" || item.role !== "user") return
+      if (textOf(item) !== "") answers.note({ _tag: "WordsAdded" })
+      if (speech !== undefined) hearing.transcribe(item.id, transcribe(speech))
+    })
+
+  /** Ends the response that still sends this item: its client wants no more of it. */
+  const endSending = (itemId: string, upToMs: number) => {
+    const sending = responding.sending()
+    if (sending?.itemId !== itemId) return
+    if (upToMs <= Math.ceil(sending.audioMs)) answers.cancel(undefined)
+  }
+
+  const truncate = (event: Of<"conversation.item.truncate">): Handled => {
+    endSending(event.item_id, event.audio_end_ms)
+    return items.truncate(event.item_id, event.content_index, event.audio_end_ms)
+  }
+
+  const remove = (event: Of<"conversation.item.delete">): Handled => {
+    endSending(event.item_id, 0)
+    return items.remove(event.item_id)
+  }
+
+  const handle = (event: ClientEvent): Handled => {
+    switch (event.type) {
+      case "input_audio_buffer.append":
+        return hearing.append(event.audio)
+      case "input_audio_buffer.commit":
+        return hearing.commit()
+      case "input_audio_buffer.clear":
+        return Either.right(hearing.clear())
+      case "session.update":
+        return Either.map(settings.update(event.session), hearing.configure)
+      case "conversation.item.create":
+        return create(event)
+      case "conversation.item.retrieve":
+        return items.retrieve(event.item_id)
+      case "conversation.item.truncate":
+        return truncate(event)
+      case "conversation.item.delete":
+        return remove(event)
+      case "response.create":
+        return answers.ask(event)
+      case "response.cancel":
+        return answers.cancel(event.response_id ?? undefined)
+    }
+  }
+
+  return (message) => {
+    const read = readClientEvent(message)
+    if (Either.isLeft(read)) return send(errorEvent(read.left))
+    const handled =
+      message.length > longestSettings && settingEvents.has(read.right.type)
+        ? Either.left(protocolErrors.tooLong(read.right.type, message.length, longestSettings))
+        : handle(read.right)
+    if (Either.isLeft(handled)) send(errorEvent(causedBy(handled.left, read.right.event_id ?? null)))
+  }
+}

@@ -1,0 +1,309 @@
+import { Cause, type Chunk, Effect, Exit, Fiber, Option, Stream } from "effect"
+import type { NewItem } from "../conversation/item.ts"
+import type { Admission } from "../limits/admission.ts"
+import type { RateLimits } from "../limits/rate-limits.ts"
+import { countResponse } from "../metrics.ts"
+import { ItemId, newId, noUsage, type TurnId, type UserId } from "../schema.ts"
+import type { TurnEvent } from "../turn/events.ts"
+import { fromConversation } from "../turn/input.ts"
+import { SessionTarget, type TurnRequest } from "../turn/request.ts"
+import type { Turn, Turns } from "../turn/turns.ts"
+import { failureOf, type ResponseError } from "./failures.ts"
+import type { Items } from "./items.ts"
+import type { Wire } from "./outbox.ts"
+import { makeOutputAudio, type OutputAudio } from "./output-audio.ts"
+import { leftMs, noPlayback, type Playback, playedMs, sent } from "./playback.ts"
+import type { ResponseConfig } from "./protocol/response.ts"
+import { makeResponse, type Response, type ResponseEnd } from "./response.ts"
+import { responseAgent } from "./response-agent.ts"
+import type { Writes } from "./writes.ts"
+
+/** A response that was asked for. */
+export interface ResponseOrder {
+  readonly id: TurnId
+  readonly config: ResponseConfig
+  /** Replaces the conversation in the prompt. */
+  readonly context: Option.Option<ReadonlyArray<NewItem>>
+  /** What the model is told besides, in a sentence. */
+  readonly note: Option.Option<string>
+}
+
+/** What the fiber of a response reports to the session. */
+export type ResponseReport =
+  | { readonly _tag: "TurnBegan"; readonly id: TurnId; readonly turn: Turn }
+  | { readonly _tag: "TurnEvents"; readonly id: TurnId; readonly events: Chunk.Chunk<TurnEvent> }
+  | { readonly _tag: "TurnEnded"; readonly id: TurnId; readonly exit: Exit.Exit<void, ResponseError> }
+
+export interface RespondingOptions {
+  readonly userId: UserId
+  readonly conversationId: string
+  readonly turns: Turns["Type"]
+  readonly limits: RateLimits["Type"]
+  readonly admission: Admission["Type"]
+  readonly writes: Writes
+  readonly items: Items
+  readonly wire: Wire
+  /** ms since 1970. */
+  readonly now: () => number
+  readonly fork: (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>
+  readonly report: (report: ResponseReport) => void
+  /** Whether the client plays a reply of the conversation now. */
+  readonly onPlaying: (isPlaying: boolean) => void
+}
+
+/** A response that was created and is not done. */
+interface Running {
+  readonly order: ResponseOrder
+  readonly response: Response
+  readonly messageId: ItemId
+  readonly fiber: Fiber.RuntimeFiber<void>
+  readonly audio: OutputAudio
+  readonly startedAt: number
+  turn: Turn | undefined
+  playback: Playback
+  hasOutput: boolean
+}
+
+/** The responses of one connection. Plain functions, called by the session alone, one after the other. */
+export interface Responding {
+  /** Creates a response: its first event goes out at once. */
+  readonly begin: (order: ResponseOrder) => void
+  /** Takes a report of a response's fiber. Returns true if the response is done with it. */
+  readonly take: (report: ResponseReport) => boolean
+  /** The id of the running response of the conversation. */
+  readonly current: () => TurnId | undefined
+  /** Whether the response with this id runs. */
+  readonly isRunning: (id: string) => boolean
+  readonly outOfBand: () => number
+  /** Ends a running response. What the client heard of it is kept. Returns whether it had any output. */
+  readonly cancel: (id: string, reason: "turn_detected" | "client_cancelled") => boolean
+  /** Stops a reply whose response is done but that the client still plays. Returns whether there was one. */
+  readonly stopPlaying: () => boolean
+  /** The client has played all that it was sent. */
+  readonly played: () => void
+  /** How long the client will still play what it was sent, in ms. */
+  readonly leftMs: () => number
+  /** The id of the message that is being sent, and the playing time of its audio so far. */
+  readonly sending: () => { readonly itemId: string; readonly audioMs: number } | undefined
+  /** Keeps what was heard of the reply that runs or plays. For the end of the connection. */
+  readonly keepHeard: Effect.Effect<void>
+}
+
+const logDone = (running: Running, status: string, now: number) => {
+  const { order, startedAt, turn } = running
+  const state = turn?.state()
+  const since = (at: Option.Option<number> | undefined) =>
+    at !== undefined && Option.isSome(at) ? at.value - startedAt : undefined
+  const firstAudioMs = since(state?.firstAudioAt)
+  const line = Effect.annotateLogs(Effect.logInfo("realtime.response"), {
+    turnId: order.id,
+    status,
+    firstTextMs: since(state?.firstTokenAt),
+    firstAudioMs,
+    audioMs: Math.round(running.response.audioMs()),
+    ms: now - startedAt,
+  })
+  return Effect.zipRight(line, countResponse(status, firstAudioMs))
+}
+
+export const makeResponding = (options: RespondingOptions): Responding => {
+  const { userId, turns, limits, admission, writes, items, wire, now, fork, report, onPlaying } = options
+  const running = new Map<string, Running>()
+  let current: Running | undefined
+  /** The newest reply of the conversation, from its first audio until the client has played it. */
+  let playing: Running | undefined
+
+  const run = (order: ResponseOrder, messageId: ItemId) => {
+    const { id, config, context, note } = order
+    const request: TurnRequest = {
+      turnId: id,
+      userId,
+      target: SessionTarget.Joined({ session: items.session() }),
+      input: fromConversation,
+      output: {
+        format: config.output_modalities[0] === "audio" ? "pcm" : "none",
+        streamsText: true,
+        streaming: true,
+      },
+      idempotencyKey: Option.none(),
+      uploadMs: 0,
+      agent: responseAgent(config, note),
+      context,
+      itemIds: Option.some({ user: newId(ItemId), assistant: messageId }),
+    }
+    return Effect.gen(function* () {
+      yield* Effect.all([writes.drained, limits.take("turns", userId), admission.acquire(userId)], {
+        concurrency: "unbounded",
+        discard: true,
+      })
+      // The first write of the session may have ended only now.
+      const joined = { ...request, target: SessionTarget.Joined({ session: items.session() }) }
+      const turn = yield* config.inConversation ? turns.begin(joined) : turns.aside(joined)
+      report({ _tag: "TurnBegan", id, turn })
+      yield* Stream.runForEachChunk(turn.events, (events) => {
+        report({ _tag: "TurnEvents", id, events })
+        return wire.drained
+      })
+    }).pipe(
+      Effect.scoped,
+      Effect.exit,
+      Effect.map((exit) => report({ _tag: "TurnEnded", id, exit })),
+    )
+  }
+
+  const isHeard = ({ response, playback, hasOutput }: Running) =>
+    response.facts.config.output_modalities[0] === "audio" ? playedMs(playback, now()) > 0 : hasOutput
+
+  const begin = (order: ResponseOrder) => {
+    const { id, config } = order
+    const messageId = newId(ItemId)
+    const response = makeResponse(
+      { id, conversationId: config.inConversation ? options.conversationId : null, config },
+      messageId,
+      wire.send,
+      config.inConversation
+        ? {
+            add: items.addOutput,
+            finish: (item, audioMs) =>
+              items.finishOutput(item, audioMs, item.status === "completed" || isHeard(started)),
+          }
+        : undefined,
+    )
+    response.begin()
+    const started: Running = {
+      order,
+      response,
+      messageId,
+      fiber: fork(run(order, messageId)),
+      audio: makeOutputAudio(config.audio.output.format),
+      startedAt: now(),
+      turn: undefined,
+      playback: noPlayback,
+      hasOutput: false,
+    }
+    running.set(id, started)
+    if (config.inConversation) current = started
+  }
+
+  const sendAudio = (to: Running, chunks: ReturnType<OutputAudio["push"]>) => {
+    for (const { base64, ms } of chunks) {
+      const isFirst = to.playback.sentMs === 0
+      // A client plays a second reply after the first.
+      if (isFirst && playing !== undefined) to.playback = { sentMs: 0, endsAt: playing.playback.endsAt }
+      to.playback = sent(to.playback, ms, now())
+      to.response.output({ _tag: "Audio", delta: base64, ms })
+      if (isFirst && to.order.config.inConversation) {
+        playing = to
+        onPlaying(true)
+      }
+    }
+  }
+
+  const output = (to: Running, event: TurnEvent) => {
+    switch (event._tag) {
+      case "TextDelta":
+        to.hasOutput = true
+        return to.response.output({ _tag: "Text", text: event.text })
+      case "Audio":
+        to.hasOutput = true
+        return sendAudio(to, to.audio.push(event.bytes))
+      case "ToolCalled": {
+        to.hasOutput = true
+        const { itemId, callId, name } = event
+        return to.response.output({ _tag: "ToolCall", itemId, callId, name, arguments: event.arguments })
+      }
+      default:
+        return
+    }
+  }
+
+  const finish = (done: Running, end: ResponseEnd) => {
+    running.delete(done.order.id)
+    if (current === done) current = undefined
+    done.response.end(end, done.turn?.state().usage ?? noUsage)
+    fork(logDone(done, end._tag, now()))
+  }
+
+  const endOf = (done: Running, exit: Exit.Exit<void, ResponseError>): ResponseEnd => {
+    if (Exit.isFailure(exit)) {
+      // The turn was cancelled through another front door.
+      const isCancelled = Option.exists(
+        Cause.failureOption(exit.cause),
+        ({ _tag }) => _tag === "TurnCancelled",
+      )
+      return isCancelled
+        ? { _tag: "cancelled", reason: "client_cancelled" }
+        : { _tag: "failed", error: failureOf(exit.cause) }
+    }
+    const reason = Option.getOrUndefined(done.turn?.state().endReason ?? Option.none())
+    if (reason === "length") return { _tag: "incomplete", reason: "max_output_tokens" }
+    return reason === "filtered" ? { _tag: "incomplete", reason: "content_filter" } : { _tag: "completed" }
+  }
+
+  const stopPlaying = () => {
+    const stopped = playing
+    playing = undefined
+    onPlaying(false)
+    return stopped
+  }
+
+  return {
+    begin,
+    take: (given) => {
+      const found = running.get(given.id)
+      if (found === undefined) return false
+      switch (given._tag) {
+        case "TurnBegan":
+          found.turn = given.turn
+          if (found.order.config.inConversation) items.setTurn(found.messageId, given.turn)
+          return false
+        case "TurnEvents":
+          for (const event of given.events) output(found, event)
+          return false
+        case "TurnEnded":
+          if (Exit.isSuccess(given.exit)) sendAudio(found, found.audio.flush())
+          finish(found, endOf(found, given.exit))
+          return true
+      }
+    },
+    current: () => current?.order.id,
+    isRunning: (id) => running.has(id),
+    outOfBand: () => running.size - (current === undefined ? 0 : 1),
+    cancel: (id, reason) => {
+      const found = running.get(id)
+      if (found === undefined) return false
+      const { turn, fiber, hasOutput, playback } = found
+      wire.dropAudio(id)
+      const upTo = { playedMs: playedMs(playback, now()) }
+      finish(found, { _tag: "cancelled", reason })
+      if (playing === found) stopPlaying()
+      const stop = Fiber.interrupt(fiber)
+      fork(
+        turn === undefined
+          ? Effect.asVoid(stop)
+          : // The turn saves what was heard, and says itself when that fails.
+            Effect.ensuring(Effect.ignore(turn.interrupt(upTo)), stop),
+      )
+      return hasOutput
+    },
+    stopPlaying: () => {
+      if (playing === undefined) return false
+      const { order, messageId, playback } = playing
+      stopPlaying()
+      if (leftMs(playback, now()) === 0) return false
+      wire.dropAudio(order.id)
+      items.setHeard(messageId, { playedMs: playedMs(playback, now()) })
+      return true
+    },
+    played: () => void stopPlaying(),
+    leftMs: () => (playing === undefined ? 0 : leftMs(playing.playback, now())),
+    sending: () =>
+      current === undefined ? undefined : { itemId: current.messageId, audioMs: current.response.audioMs() },
+    keepHeard: Effect.suspend(() => {
+      const heard = current ?? playing
+      if (heard?.turn === undefined) return Effect.void
+      const upTo = { playedMs: playedMs(heard.playback, now()) }
+      return Effect.ignore(current === undefined ? heard.turn.truncate(upTo) : heard.turn.interrupt(upTo))
+    }),
+  }
+}

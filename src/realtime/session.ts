@@ -1,0 +1,231 @@
+import {
+  Cause,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Either,
+  FiberSet,
+  Layer,
+  Option,
+  type Scope,
+} from "effect"
+import type { SignedIn } from "../accounts/model.ts"
+import { type Agent, Agents } from "../agent/agent.ts"
+import { Settings } from "../config.ts"
+import { SessionItems } from "../conversation/session-items.ts"
+import { Sessions } from "../conversation/sessions.ts"
+import { Admission } from "../limits/admission.ts"
+import { RateLimits } from "../limits/rate-limits.ts"
+import { Transcriber } from "../providers/transcriber.ts"
+import { newId, SessionId, TurnId } from "../schema.ts"
+import type { TurnError } from "../turn/errors.ts"
+import { Turns } from "../turn/turns.ts"
+import { VoiceActivity } from "../vad/voice-activity.ts"
+import { type Actor, type Message, makeActor } from "./actor.ts"
+import { type Inbox, makeInbox } from "./inbox.ts"
+import { restoredItem } from "./item-shapes.ts"
+import { makeListener } from "./listening.ts"
+import type { Wire } from "./outbox.ts"
+import type { ProtocolError } from "./protocol/errors.ts"
+import { type AgentFacts, defaultConfig, type SessionConfig } from "./protocol/session-config.ts"
+import { readSessionPatch } from "./protocol/session-patch.ts"
+import { updateConfig } from "./protocol/update-config.ts"
+import { makeSettings } from "./settings.ts"
+import { makeWrites } from "./writes.ts"
+
+/** What a handshake asks for. */
+export interface RealtimeRequest {
+  readonly user: SignedIn
+  /** The stored session to continue, as the client sent it. None: a new one. */
+  readonly sessionId: Option.Option<string>
+  readonly intent: "conversation" | "transcription"
+  /** The `session` that the client secret of the handshake is bound to. None: an API key opened the connection. */
+  readonly config: Option.Option<unknown>
+  /** Events sent before the handshake ends reach the client right after it. */
+  readonly wire: Wire
+}
+
+/** The conversation on one socket. */
+export interface RealtimeSession {
+  /** Takes one event of the client, as JSON text. Never throws. */
+  readonly receive: (message: string) => void
+  /** For a shutdown: resolves when the running responses have ended. No other ones begin. */
+  readonly drain: Effect.Effect<void>
+}
+
+/** Items of a continued session that the client can name. The model sees as many as its own limits allow. */
+const restoredItems = 200
+
+const factsOf = ({ instructions, hearing, thinking, speaking }: Agent): AgentFacts => ({
+  model: thinking.model,
+  instructions,
+  voice: speaking.voice,
+  transcriptionModel: hearing.model,
+  ...Option.match(hearing.language, { onNone: () => ({}), onSome: (language) => ({ language }) }),
+  ...Option.match(thinking.maxTokens, {
+    onNone: () => ({}),
+    onSome: (maxOutputTokens) => ({ maxOutputTokens }),
+  }),
+})
+
+/** ISO 639-1: the client's choice, or the configured one. */
+const languageOf = ({ audio }: SessionConfig, { hearing }: Agent): Option.Option<string> =>
+  Option.orElse(Option.fromNullable(audio.input.transcription?.language), () => hearing.language)
+
+/** Policy of RFC 6455, section 7.4.1: the server met a condition that it did not expect. */
+const internalError = 1011
+
+/** Gives the actor one message after the other. A defect ends the connection. */
+const run = (inbox: Inbox<Message>, actor: Actor, { send, close }: Wire) =>
+  inbox.run(actor.handle).pipe(
+    Effect.catchAllDefect((defect) =>
+      Effect.zipRight(
+        Effect.logError("realtime.defect", Cause.die(defect)),
+        Effect.sync(() => {
+          send({
+            type: "error",
+            error: {
+              type: "server_error",
+              code: "server_error",
+              message: "Something went wrong on our side. Connect again to continue the session.",
+              param: null,
+              event_id: null,
+            },
+          })
+          close(internalError, "server_error")
+        }),
+      ),
+    ),
+  )
+
+/** Begins Realtime sessions. */
+export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions")<
+  RealtimeSessions,
+  {
+    /**
+     * The whole configuration that sessions with this `session` of a client secret begin with. The same value reaches
+     * `open` as `config`.
+     */
+    readonly configure: (session: unknown) => Either.Either<SessionConfig, ProtocolError>
+    /** Its failure refuses the handshake. The end of the scope ends everything that the session started. */
+    readonly open: (request: RealtimeRequest) => Effect.Effect<RealtimeSession, TurnError, Scope.Scope>
+  }
+>() {
+  static readonly layer = Layer.effect(
+    RealtimeSessions,
+    Effect.gen(function* () {
+      const { configured } = yield* Agents
+      const { realtimeSession, realtimeVoices, interruption } = yield* Settings
+      const sessions = yield* Sessions
+      const stored = yield* SessionItems
+      const turns = yield* Turns
+      const admission = yield* Admission
+      const limits = yield* RateLimits
+      const transcriber = yield* Transcriber
+      const voiceActivity = yield* VoiceActivity
+      const agentFacts = factsOf(configured)
+      const facts = {
+        voices: [configured.speaking.voice, ...realtimeVoices],
+        transcriptionModel: configured.hearing.model,
+      }
+
+      const configure = (session: unknown) =>
+        Either.flatMap(readSessionPatch(session), (patch) =>
+          updateConfig(defaultConfig(agentFacts, patch.type), patch, { ...facts, hasAudio: false }),
+        )
+
+      const configOf = ({ intent, config }: RealtimeRequest) =>
+        Option.match(config, {
+          onNone: () =>
+            Either.right(defaultConfig(agentFacts, intent === "transcription" ? intent : "realtime")),
+          onSome: configure,
+        })
+
+      const open = Effect.fn("RealtimeSessions.open")(function* (request: RealtimeRequest) {
+        const { user, wire } = request
+        const { send } = wire
+        const clock = yield* Effect.clock
+        const now = () => clock.unsafeCurrentTimeMillis()
+        // A secret's configuration was checked when the secret was made.
+        const config = yield* Effect.orDie(configOf(request))
+        const session = yield* Option.match(request.sessionId, {
+          onNone: () => Effect.succeed({ id: newId(SessionId), isNew: true }),
+          onSome: (id) => sessions.rejoin(user.id, id),
+        })
+        yield* Effect.annotateLogsScoped({ sessionId: session.id })
+        const earlier = session.isNew ? [] : yield* stored.newest(session.id, restoredItems)
+
+        const inbox = yield* makeInbox<Message>()
+        // The last to end: it saves what the parts below still add.
+        const writes = yield* makeWrites
+        const settings = makeSettings({
+          id: session.id,
+          expiresAt: Math.floor((now() + Duration.toMillis(realtimeSession)) / 1000),
+          config,
+          facts,
+          send,
+        })
+        const language = () => languageOf(settings.config(), configured)
+        const hearing = {
+          ...configured.hearing,
+          get language() {
+            return language()
+          },
+        }
+        let isCommitting = false
+        const listener = yield* makeListener({
+          // A commit is heard before what its client sent after it.
+          on: (event) => inbox.add({ _tag: "Heard", event, byClient: isCommitting }),
+          voiceActivity,
+          transcriber,
+          hearing,
+          interruption,
+          turnDetection: config.audio.input.turn_detection,
+        })
+        const actor = makeActor({
+          userId: user.id,
+          session,
+          restored: earlier.flatMap(restoredItem),
+          settings,
+          hearing,
+          wire,
+          listener: {
+            ...listener,
+            commit: () => {
+              isCommitting = true
+              const result = listener.commit()
+              isCommitting = false
+              return result
+            },
+          },
+          writes,
+          services: { stored, turns, limits, admission },
+          transcribe: (speech) =>
+            Effect.map(
+              transcriber.transcribe(speech, { ...hearing, language: language(), turnId: newId(TurnId) }),
+              ({ text }) => ({ text, seconds: speech.seconds }),
+            ),
+          language,
+          now,
+          fork: yield* FiberSet.makeRuntime<never, void>(),
+          offer: inbox.addLast,
+        })
+        settings.show()
+        yield* Effect.forkScoped(run(inbox, actor, wire))
+        // The first to end: the response still runs.
+        yield* Effect.addFinalizer(() => actor.keepHeard)
+        return {
+          receive: (text) => inbox.addLast({ _tag: "Client", text }),
+          drain: Effect.gen(function* () {
+            const done = yield* Deferred.make<void>()
+            inbox.addLast({ _tag: "Drain", done })
+            yield* Deferred.await(done)
+          }),
+        } satisfies RealtimeSession
+      })
+
+      return { configure, open }
+    }),
+  )
+}

@@ -1,0 +1,239 @@
+import { describe, expect } from "bun:test"
+import { Duration, Effect, Exit, Fiber, Option, Scope } from "effect"
+import { ProviderRefusedKey, ProviderUnusable } from "../../src/providers/errors.ts"
+import type { Stage } from "../../src/schema.ts"
+import { effectTest } from "../support/effect.ts"
+import { makeSession, type SessionScript } from "../support/realtime-session.ts"
+
+const transcripts = {
+  type: "session.update",
+  session: { type: "realtime", audio: { input: { transcription: { model: "whisper-1" } } } },
+}
+const say = (text: string) => ({
+  type: "conversation.item.create",
+  item: { type: "message", role: "user", content: [{ type: "input_text", text }] },
+})
+const respond = { type: "response.create" }
+
+const unusable = (stage: Stage, kind?: "no-credit") =>
+  new ProviderUnusable({
+    stage,
+    reason: "scripted",
+    retryable: false,
+    retryAfter: Option.none(),
+    ...(kind === undefined ? {} : { kind }),
+  })
+
+/** Codes that end a session of LiveKit's client. */
+const fatal = ["insufficient_quota", "invalid_api_key", "account_deactivated", "billing_hard_limit_reached"]
+
+/** One response that fails, then one that does not. */
+const failsOnce = (name: string, script: SessionScript, code: string) =>
+  effectTest(
+    name,
+    Effect.gen(function* () {
+      const session = yield* makeSession(script)
+      yield* session.send(say("Hi."), respond)
+      yield* session.pass(1000)
+      yield* session.send(respond)
+      yield* session.pass(1000)
+      const [failed, next] = session.of("response.done").map(({ response }) => response)
+      expect(failed).toMatchObject({
+        status: "failed",
+        status_details: { type: "failed", error: { code, message: expect.stringContaining(".") } },
+      })
+      expect(next?.status).toBe("completed")
+      expect(session.of("error")).toEqual([])
+      expect(session.closed).toEqual([])
+      expect(fatal).not.toContain(code)
+    }),
+  )
+
+const sure = { chunks: [{ text: "Sure." }] }
+
+describe("a response that fails leaves the session usable:", () => {
+  failsOnce("the language model", { thinks: [{ fail: unusable("llm") }, sure] }, "model_failed")
+  failsOnce(
+    "a model without credit",
+    { thinks: [{ fail: unusable("llm", "no-credit") }, sure] },
+    "model_failed",
+  )
+  failsOnce(
+    "the server's key",
+    { thinks: [{ fail: new ProviderRefusedKey({ stage: "llm" }) }, sure] },
+    "provider_refused_server",
+  )
+  failsOnce(
+    "speech synthesis",
+    { thinks: [sure], speaks: [{ fail: unusable("tts") }, { chunks: [{ bytes: new Uint8Array(4800) }] }] },
+    "speech_failed",
+  )
+  failsOnce("the save", { thinks: [sure], savesThatFail: 1 }, "database_unavailable")
+  failsOnce("the rate limit", { thinks: [sure], refusals: ["rate limit"] }, "rate_limit_exceeded")
+  failsOnce("admission", { thinks: [sure], refusals: ["overloaded"] }, "server_overloaded")
+
+  effectTest(
+    "a stalled model, within the time limit of a turn",
+    Effect.gen(function* () {
+      const session = yield* makeSession({
+        thinks: [{ chunks: [{ text: "late", afterMs: Number.POSITIVE_INFINITY }] }, sure],
+      })
+      yield* session.send(say("Hi."), respond)
+      yield* session.pass(Duration.toMillis("61 seconds"))
+      expect(session.of("response.done")).toMatchObject([{ response: { status: "failed" } }])
+      yield* session.send(respond)
+      expect(session.of("response.done")).toHaveLength(2)
+    }),
+  )
+
+  effectTest(
+    "in the middle of the reply: what is open is closed",
+    Effect.gen(function* () {
+      const session = yield* makeSession({
+        thinks: [{ chunks: [{ text: "One sentence is here now. " }], fail: unusable("llm") }],
+      })
+      yield* session.send(say("Hi."), respond)
+      yield* session.pass(1000)
+      expect(session.of("response.output_item.done")).toMatchObject([{ item: { status: "incomplete" } }])
+      expect(session.types().at(-1)).toBe("response.done")
+    }),
+  )
+
+  effectTest(
+    "a model that is cut at its limit",
+    Effect.gen(function* () {
+      const session = yield* makeSession({
+        thinks: [
+          { ...sure, end: "length" },
+          { ...sure, end: "filtered" },
+        ],
+      })
+      yield* session.send(say("Hi."), respond, say("Go on."))
+      yield* session.send(respond)
+      expect(session.of("response.done").map(({ response }) => response.status_details)).toEqual([
+        { type: "incomplete", reason: "max_output_tokens" },
+        { type: "incomplete", reason: "content_filter" },
+      ])
+    }),
+  )
+})
+
+describe("a transcription that fails", () => {
+  effectTest(
+    "has its event, makes no response, and the next utterance is answered",
+    Effect.gen(function* () {
+      const session = yield* makeSession({
+        // The pause at the end of speech, and once more at its end.
+        transcripts: [{ fail: unusable("stt") }, { fail: unusable("stt") }, { text: "Hello." }],
+      })
+      yield* session.send(transcripts)
+      yield* session.speak(500)
+      yield* session.pause()
+      expect(session.of("conversation.item.input_audio_transcription.failed")).toMatchObject([
+        { content_index: 0, error: { type: "server_error", code: "transcription_failed" } },
+      ])
+      expect(session.of("response.created")).toEqual([])
+      yield* session.speak(500)
+      yield* session.pause()
+      expect(session.of("response.done")).toMatchObject([{ response: { status: "completed" } }])
+    }),
+  )
+
+  effectTest(
+    "is an error where the client gets no transcripts",
+    Effect.gen(function* () {
+      const session = yield* makeSession({ transcripts: [{ fail: unusable("stt") }] })
+      yield* session.speak(500)
+      yield* session.pause()
+      expect(session.of("error")).toMatchObject([{ error: { code: "transcription_failed", event_id: null } }])
+    }),
+  )
+
+  effectTest(
+    "does not keep a response waiting",
+    Effect.gen(function* () {
+      const session = yield* makeSession({ transcripts: [{ fail: unusable("stt"), afterMs: 500 }] })
+      yield* session.send({
+        type: "session.update",
+        session: { type: "realtime", audio: { input: { turn_detection: null } } },
+      })
+      yield* session.speak(500)
+      yield* session.send({ type: "input_audio_buffer.commit" }, respond)
+      yield* session.pass(600)
+      expect(session.of("response.done")).toHaveLength(1)
+    }),
+  )
+})
+
+describe("the database", () => {
+  effectTest(
+    "is away for a moment: the words are saved, then answered",
+    Effect.gen(function* () {
+      const session = yield* makeSession({ writesThatFail: 3, transcripts: [{ text: "Hello." }] })
+      yield* session.speak(500)
+      yield* session.pause()
+      expect(session.of("response.created")).toHaveLength(1)
+      expect(session.prompts).toEqual([])
+      yield* session.pass(500)
+      yield* session.pass(500)
+      yield* session.pass(500)
+      expect(session.prompts[0]?.prompt.messages).toMatchObject([{ content: "Hello." }])
+      expect(session.of("response.done")).toMatchObject([{ response: { status: "completed" } }])
+    }),
+  )
+
+  effectTest(
+    "is away for long: the response fails, and a later one has the words",
+    Effect.gen(function* () {
+      const session = yield* makeSession({ writesThatFail: 30 })
+      yield* session.send(say("Hello."), respond)
+      yield* session.pass(11_000)
+      expect(session.of("response.done")).toMatchObject([
+        { response: { status: "failed", status_details: { error: { code: "database_unavailable" } } } },
+      ])
+      yield* session.pass(10_000)
+      yield* session.send(respond)
+      expect(session.prompts[0]?.prompt.messages).toMatchObject([{ content: "Hello." }])
+    }),
+  )
+
+  effectTest(
+    "is away, and the client adds more than can wait",
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const session = yield* Scope.extend(makeSession({ writesThatFail: Number.POSITIVE_INFINITY }), scope)
+      yield* session.send(...Array.from({ length: 600 }, (_, at) => say(`Line ${at}`)))
+      const errors = session.of("error").map(({ error }) => error.code)
+      expect(errors.length).toBeGreaterThan(0)
+      expect(new Set(errors)).toEqual(new Set(["database_unavailable"]))
+      expect(session.of("conversation.item.added").length + errors.length).toBe(600)
+      // The end of the connection does not wait for ever.
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* session.pass(6000)
+      yield* Fiber.join(closing)
+    }),
+  )
+})
+
+effectTest(
+  "a shutdown waits for the running response, and begins no other",
+  Effect.gen(function* () {
+    const session = yield* makeSession({ thinks: [{ chunks: [{ text: "Sure.", afterMs: 800 }] }] })
+    yield* session.send(say("Hi."), respond)
+    let isDrained = false
+    yield* Effect.fork(
+      Effect.tap(session.session.drain, () =>
+        Effect.sync(() => {
+          isDrained = true
+        }),
+      ),
+    )
+    yield* session.settle
+    expect(isDrained).toBe(false)
+    yield* session.pass(900)
+    expect(session.of("response.done")).toMatchObject([{ response: { status: "completed" } }])
+    expect(isDrained).toBe(true)
+    yield* session.send(respond)
+    expect(session.of("error")).toMatchObject([{ error: { code: "server_shutdown" } }])
+  }),
+)
