@@ -18,7 +18,7 @@ afterAll(async () => {
 
 /** Expects a failed start: one line on stderr, exit code 1. */
 const refusal = async (env: Record<string, string>) => {
-  const failed = startProcess({ args: [sourceFile], env: { DATABASE_URL: database.url, ...env } })
+  const failed = startProcess({ env: { DATABASE_URL: database.url, ...env } })
   expect(await failed.ended).toBe(1)
   expect(failed.stderr().trimEnd().split("\n")).toHaveLength(1)
   expect(failed.stderr()).not.toContain("    at ")
