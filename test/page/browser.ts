@@ -4,6 +4,7 @@
  */
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core"
 import type { Service } from "../support/service.ts"
+import type { TurnService } from "../support/turns.ts"
 
 /** The browser's globals, for the functions that run there. */
 declare const window: { loudest: number; readonly player?: { readonly paused: boolean } }
@@ -91,6 +92,12 @@ export const register = async (page: Page, email = `${crypto.randomUUID()}@examp
 /** Waits for a state of the talk button. */
 export const reaches = (page: Page, state: string): Promise<void> =>
   page.locator(`#orb[data-state="${state}"]`).waitFor()
+
+/** Half of what the default reply takes to play: Chromium uses half a core while it plays. For `beforeEach`. */
+export const speakBriefly = (service: TurnService): void => {
+  service.reset()
+  service.upstream.default("tts", { seconds: 0.7 })
+}
 
 /** Longer than the shortest recording, in ms. */
 const phrase = 1200

@@ -4,7 +4,7 @@ import { makeClient } from "../../src/client/client.ts"
 import { wav16k } from "../support/audio.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "../support/upstream.ts"
-import { notice, pageUrl, reaches, register, speak, startBrowser, visit } from "./browser.ts"
+import { notice, pageUrl, reaches, register, speak, speakBriefly, startBrowser, visit } from "./browser.ts"
 
 // Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(60_000)
@@ -16,7 +16,7 @@ beforeAll(async () => {
   service = await startTurns()
   browser = await startBrowser()
 })
-beforeEach(() => service.reset())
+beforeEach(() => speakBriefly(service))
 afterAll(async () => {
   await browser?.close()
   await service?.stop()
@@ -102,6 +102,7 @@ test("list, search, open, continue and delete conversations", async () => {
   expect(await page.locator("#earlier").isVisible()).toBe(false)
   expect(new Set(await page.locator(".said").allTextContents())).toEqual(new Set([DEFAULT_TRANSCRIPT]))
   expect(new Set(await page.locator(".reply").allTextContents())).toEqual(new Set([DEFAULT_REPLY]))
+  service.upstream.default("tts", { seconds: 2 })
   await speak(page)
   await page.locator(".turn").nth(27).waitFor()
   await reaches(page, "speaking")
