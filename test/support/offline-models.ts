@@ -2,8 +2,8 @@ import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Option } from "effect"
 import { installed, libraryOf } from "../../src/models/store.ts"
-import { findSherpa } from "../../src/providers/offline/sherpa.ts"
 import { findRecognizer, type HearingWish } from "../../src/providers/offline/recognizer.ts"
+import { findSherpa } from "../../src/providers/offline/sherpa.ts"
 
 const root = join(import.meta.dir, "../..")
 
