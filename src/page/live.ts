@@ -110,8 +110,12 @@ export const makeLive = (context: () => TurnContext, onBegin: () => void): Live 
           speaker.stop()
           turns.interrupts(itemId)
         },
-        onReplyEnd: ({ itemId, isComplete }) => turns.ends(itemId, isComplete),
-        onError: (error) => display.fail(error),
+        onReplyEnd: ({ itemId, isComplete }) => {
+          if (itemId !== undefined) speaker.end(itemId)
+          turns.ends(itemId, isComplete)
+        },
+        // The service says what to do.
+        onError: ({ message }) => display.notice({ what: message, next: "" }),
         onClosed: (error) => {
           if (ended.aborted || error === undefined) return
           const isGone = error.code === "SESSION_NOT_FOUND" || error.code === "SESSION_EXPIRED"

@@ -10,6 +10,9 @@ const fade = 0.008
 /** A piece that arrives later than this before the end of the last one plays after a gap. */
 const margin = 0.005
 
+/** Samples of silence that push the end of a reply through the resampler. */
+const tail = 32
+
 /** A part of a reply that plays without a break. In frames of the context. */
 interface Stretch {
   readonly itemId: string
@@ -22,6 +25,8 @@ export interface Speaker {
   readonly analyser: AnalyserNode
   /** Appends 24 kHz samples of a reply. */
   readonly play: (itemId: string, samples: Int16Array) => void
+  /** The reply has no more samples. */
+  readonly end: (itemId: string) => void
   /** How much of a reply has been played, in ms. Infinity: all that there was. */
   readonly playedMs: (itemId: string) => number
   /** Stops at once. */
@@ -54,26 +59,29 @@ export const makeSpeaker = (context: AudioContext): Speaker => {
     }
   }
 
+  const play = (itemId: string, samples: Int16Array) => {
+    if (itemId !== current) resample = makeResampler(replyRate, sampleRate)
+    current = itemId
+    const converted = new Float32Array(resample(Float32Array.from(samples, (each) => each / 0x8000)))
+    if (converted.length === 0) return
+    const now = frameNow()
+    const last = stretches.at(-1)
+    const follows = last !== undefined && last.end > now + margin * sampleRate ? last : undefined
+    const begin = follows?.end ?? Math.ceil(now + lead * sampleRate)
+    const end = begin + converted.length
+    start(converted, begin)
+    if (follows?.itemId === itemId) stretches = [...stretches.slice(0, -1), { ...follows, end }]
+    else {
+      const needed = stretches.filter((each) => each.itemId === itemId || each.end > now)
+      stretches = [...needed, { itemId, start: begin, end }]
+    }
+  }
+
   return {
     analyser,
-    play: (itemId, samples) => {
-      if (itemId !== current) resample = makeResampler(replyRate, sampleRate)
-      current = itemId
-      const converted = new Float32Array(resample(Float32Array.from(samples, (each) => each / 0x8000)))
-      if (converted.length === 0) return
-      const last = stretches.at(-1)
-      const soonest = Math.ceil(frameNow() + lead * sampleRate)
-      const isInTime = last !== undefined && last.end > frameNow() + margin * sampleRate
-      const begin = isInTime ? last.end : soonest
-      start(converted, begin)
-      const end = begin + converted.length
-      stretches =
-        isInTime && last.itemId === itemId
-          ? [...stretches.slice(0, -1), { ...last, end }]
-          : [
-              ...stretches.filter((each) => each.itemId === itemId || each.end > frameNow()),
-              { itemId, start: begin, end },
-            ]
+    play,
+    end: (itemId) => {
+      if (itemId === current) play(itemId, new Int16Array(tail))
     },
     playedMs: (itemId) => {
       const own = stretches.filter((each) => each.itemId === itemId)
