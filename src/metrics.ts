@@ -35,6 +35,16 @@ const connectionBytes = Metric.counter("voice_agent.realtime.bytes", {
   incremental: true,
 }).pipe(Metric.tagged("unit", "By"))
 
+const responses = Metric.counter("voice_agent.realtime.responses", {
+  description: "Responses of Realtime connections by status",
+  incremental: true,
+})
+const responseTimes = Metric.histogram(
+  "voice_agent.realtime.time",
+  boundaries,
+  "How long the parts of a Realtime response took",
+).pipe(Metric.tagged("unit", "ms"))
+
 export const countRequest = (method: string, status: number) => {
   const withMethod = Metric.tagged(requests, "http.request.method", method)
   return Metric.increment(Metric.tagged(withMethod, "http.response.status_code", `${status}`))
@@ -63,6 +73,22 @@ export const countConnection = ({
     ],
     { discard: true },
   )
+
+/**
+ * Counts a Realtime response at its end. `firstAudioMs`: from its beginning to its first audio. `status`: as in
+ * `response.done`.
+ */
+export const countResponse = (status: string, firstAudioMs: number | undefined) =>
+  Effect.zipRight(
+    Metric.increment(Metric.tagged(responses, "status", status)),
+    firstAudioMs === undefined
+      ? Effect.void
+      : Metric.update(Metric.tagged(responseTimes, "part", "firstAudio"), firstAudioMs),
+  )
+
+/** Records the time from the end of an utterance to its transcript, in ms. */
+export const recordTranscription = (ms: number) =>
+  Metric.update(Metric.tagged(responseTimes, "part", "transcript"), ms)
 
 /** Records how many Realtime connections are open. */
 export const recordOpenConnections = (count: number) => Metric.set(openConnections, count)

@@ -88,6 +88,7 @@ const defaults = {
   maxUploads: defaultMaxUploads(hostResources()),
   maxRealtimeSessions: defaultMaxRealtimeSessions(hostResources()),
   maxRealtimeSessionsPerUser: 32,
+  realtimeVoices: [],
   realtimeSession: Duration.minutes(60),
   realtimeIdle: Duration.minutes(15),
   realtimePing: Duration.seconds(20),

@@ -151,6 +151,11 @@ export const origins: Check<ReadonlyArray<string>> = {
   mustBe: '"*" or a comma-separated list of origins such as https://app.example.com',
 }
 
+export const voices: Check<ReadonlyArray<string>> = {
+  parse: list((part) => Option.liftPredicate(part, (name) => name !== "")),
+  mustBe: "a comma-separated list of voices such as alloy, nova",
+}
+
 export const headerName: Check<string> = {
   parse: (text) => Option.liftPredicate(text, (name) => /^[\w-]+$/.test(name)),
   mustBe: "the name of a header such as api-key",

@@ -17,6 +17,7 @@ import {
   secret,
   text,
   timeout,
+  voices,
   webUrl,
   whole,
 } from "./checks.ts"
@@ -196,7 +197,7 @@ export const interruption = {
   minWords: variable("REALTIME_INTERRUPTION_MIN_WORDS", whole(0, 20), {
     default: 0,
     description:
-      "Speech during a reply with fewer words than this does not interrupt the reply. The words have to be transcribed first, so the reply ends later. 0 turns the limit off.",
+      "Speech during a reply with fewer words than this does not interrupt the reply. They are transcribed at the first pause, so the reply ends later. 0 turns the limit off.",
   }),
   maxBackchannelMs: variable(
     "REALTIME_BACKCHANNEL_MAX_MS",
@@ -245,6 +246,12 @@ export const realtime = {
   maxRealtimeSessionsPerUser: variable("REALTIME_MAX_SESSIONS_PER_USER", whole(0, 100_000), {
     default: 32,
     description: "Open Realtime connections of one user in one process. 0 turns the limit off.",
+  }),
+  realtimeVoices: computed("REALTIME_VOICES", voices, {
+    default: [],
+    unset: "`TTS_VOICE` alone",
+    description:
+      "The voices that a Realtime client may choose besides `TTS_VOICE`, separated by commas: those of the speech synthesis. A client that asks for another one gets `TTS_VOICE`.",
   }),
   realtimeSession: variable("REALTIME_SESSION_MINUTES", minutes(0.001, 1440), {
     default: 60,

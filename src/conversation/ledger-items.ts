@@ -36,14 +36,14 @@ export const makeItemWrites = (sql: SqlClient.SqlClient, pg: PgClient.PgClient) 
       )}`,
     )
 
-  /** Moves a turn's items, which are the last ones, before all others. */
-  const moveToStart = (sessionId: SessionId, turnId: TurnId) =>
+  /** Moves items, which are the last ones, before all others. */
+  const moveToStart = (sessionId: SessionId, ids: ReadonlyArray<ItemId>) =>
     sql`update items set sequence = placed.sequence
       from (
         select id, first.sequence - row_number() over (order by mine.sequence desc) as sequence
         from items as mine,
           (select sequence from items where session_id = ${sessionId} order by items.sequence limit 1) as first
-        where session_id = ${sessionId} and turn_id = ${turnId}
+        where ${sql.in("id", ids)}
       ) as placed
       where items.id = placed.id`
 
@@ -67,7 +67,10 @@ export const makeItemWrites = (sql: SqlClient.SqlClient, pg: PgClient.PgClient) 
   ) {
     yield* append(sessionId, turnId, items)
     if (place === "end") return
-    if (place === "start") return yield* Effect.asVoid(moveToStart(sessionId, turnId))
+    if (place === "start") {
+      const ids = items.map(({ id }) => id)
+      return yield* Effect.asVoid(moveToStart(sessionId, ids))
+    }
     const position = yield* findFirst(
       Position,
       sql`select sequence from items where id = ${place} and session_id = ${sessionId}`,

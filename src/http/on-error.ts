@@ -1,11 +1,13 @@
 import { ParseError, ValidationError } from "elysia"
 import { MethodNotAllowed, PathNotFound, ValidationFailed } from "./errors.ts"
+import { isHidden } from "./hidden-route.ts"
 import { type Problem, toProblem } from "./problems.ts"
 import { Refused } from "./run.ts"
 
 export interface Route {
   readonly method: string
   readonly path: string
+  readonly hooks: { readonly detail?: unknown }
 }
 
 /** Elysia ignores a trailing slash. */
@@ -18,7 +20,9 @@ const matches = (pattern: ReadonlyArray<string>, parts: ReadonlyArray<string>) =
 /** 404, or 405 for a known path with another method, for which Elysia also returns 404. */
 export const unknownRoute = (routes: ReadonlyArray<Route>, path: string): Problem => {
   const parts = partsOf(path)
-  const methods = routes.filter((route) => matches(partsOf(route.path), parts)).map(({ method }) => method)
+  const methods = routes
+    .filter((route) => !isHidden(route) && matches(partsOf(route.path), parts))
+    .map(({ method }) => method)
   if (methods.length === 0) return toProblem(new PathNotFound())
   // Every GET route also answers HEAD, and every path answers OPTIONS.
   const allowed = [...methods, ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"].toSorted()

@@ -12,6 +12,7 @@ import { bearer, makeAuthenticate, signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
 import { allowsSocket } from "./cross-origin.ts"
 import { OriginNotAllowed, RealtimeUnsupported, UpgradeRequired, ValidationFailed } from "./errors.ts"
+import { hidden } from "./hidden-route.ts"
 import * as operations from "./openapi/operations/realtime.ts"
 import { ClientSecretRequest, ConnectQuery, defaultSecretSeconds } from "./realtime-payloads.ts"
 import { makeRun } from "./run.ts"
@@ -137,17 +138,16 @@ export const realtimeRoutes = Effect.gen(function* () {
 
   /** What clients of WebRTC, SIP and the beta protocol ask for. */
   const refuse = ({ request }: { readonly request: Request }) => run(request, new RealtimeUnsupported())
-  const refusing = { parse: () => null, detail: { hide: true } }
 
   return new Elysia({ prefix: "/realtime" })
     .get("", ({ request, server, set, query }) => run(request, connect(request, server, set, query)), {
       query: Schema.standardSchemaV1(ConnectQuery),
       detail: operations.connect,
     })
-    .post("", refuse, refusing)
-    .post("/calls", refuse, refusing)
-    .post("/calls/:callId/:action", refuse, refusing)
-    .post("/sessions", refuse, refusing)
-    .post("/transcription_sessions", refuse, refusing)
+    .post("", refuse, hidden)
+    .post("/calls", refuse, hidden)
+    .post("/calls/:callId/:action", refuse, hidden)
+    .post("/sessions", refuse, hidden)
+    .post("/transcription_sessions", refuse, hidden)
     .use(secretRoutes)
 })

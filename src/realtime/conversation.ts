@@ -38,7 +38,8 @@ export const findItem = (conversation: Conversation, id: string): ConversationIt
 /** The id of the newest item; null for an empty conversation. */
 export const lastId = ({ items }: Conversation): string | null => items.at(-1)?.item.id ?? null
 
-const charactersOf = (item: Item): number => {
+/** The length of what an item says, in UTF-16 units. */
+export const charactersOf = (item: Item): number => {
   switch (item.type) {
     case "message":
       return item.content.reduce(

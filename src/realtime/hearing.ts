@@ -1,5 +1,6 @@
 import { Effect, Either, Exit, type Option } from "effect"
 import type { RateLimited } from "../limits/rate-limits.ts"
+import { recordTranscription } from "../metrics.ts"
 import { ItemId, newId } from "../schema.ts"
 import type { Answers } from "./answers.ts"
 import { failureOf } from "./failures.ts"
@@ -91,6 +92,9 @@ export const makeHearing = (options: HearingOptions): Hearing => {
     const startedAt = now()
     fork(
       Effect.exit(transcript).pipe(
+        Effect.tap((exit) =>
+          recordTranscription(now() - startedAt).pipe(Effect.when(() => Exit.isSuccess(exit))),
+        ),
         Effect.tap((exit) =>
           Effect.annotateLogs(Effect.logInfo("realtime.transcribed"), {
             itemId: id,

@@ -8,6 +8,7 @@ import {
   appendItem,
   type Conversation,
   type ConversationItem,
+  charactersOf,
   checkTruncation,
   deleteItem,
   findItem,
@@ -24,6 +25,10 @@ import type { ClientItem, InputItem } from "./protocol/items.ts"
 import type { ServerEvent } from "./protocol/server-events.ts"
 import type { Item } from "./protocol/server-items.ts"
 import type { Writes } from "./writes.ts"
+
+/** UTF-16 units of one item, and of the items of a response's own context: far more than a model takes. */
+const longestItem = 262_144
+const longestContext = 1_048_576
 
 /** Replies whose spoken positions are kept, for a truncation that comes late. The item of an older one is cut in memory alone. */
 const maxReplies = 100
@@ -124,6 +129,8 @@ export const makeItems = ({
     find: (id) => findItem(conversation, id),
     create: (given, after) => {
       const item = shownItem(given)
+      const length = charactersOf(item)
+      if (length > longestItem) return Either.left(protocolErrors.tooLong("item", length, longestItem))
       const added = { item, itemId: itemIdOf(given, item), audioMs: 0, isStored: false }
       return Either.flatMap(insertItem(conversation, added, after), (inserted) => {
         const before = conversation
@@ -229,7 +236,13 @@ export const makeItems = ({
       }
     },
     setHeard,
-    contextOf: (input) => Either.all(input.map((given, at) => contextItem(conversation, given, at))),
+    contextOf: (input) =>
+      Either.flatMap(Either.all(input.map((given, at) => contextItem(conversation, given, at))), (items) => {
+        const length = items.reduce((sum, { item }) => sum + charactersOf(item), 0)
+        return length > longestContext
+          ? Either.left(protocolErrors.tooLong("response.input", length, longestContext))
+          : Either.right(items.map(storableItem))
+      }),
   }
 }
 
@@ -243,13 +256,13 @@ const contextItem = (
   conversation: Conversation,
   given: InputItem,
   at: number,
-): Either.Either<NewItem, ProtocolError> => {
+): Either.Either<Pick<ConversationItem, "item" | "itemId">, ProtocolError> => {
   if (given.type !== "item_reference") {
     const item = shownItem(given)
-    return Either.right(storableItem({ item, itemId: itemIdOf(given, item) }))
+    return Either.right({ item, itemId: itemIdOf(given, item) })
   }
   const found = findItem(conversation, given.id)
   return found === undefined
     ? Either.left(protocolErrors.unknownReference(given.id, `response.input[${at}].id`))
-    : Either.right(storableItem(found))
+    : Either.right(found)
 }

@@ -2,6 +2,7 @@ import { Cause, type Chunk, Effect, Exit, Fiber, Option, Stream } from "effect"
 import type { NewItem } from "../conversation/item.ts"
 import type { Admission } from "../limits/admission.ts"
 import type { RateLimits } from "../limits/rate-limits.ts"
+import { countResponse } from "../metrics.ts"
 import { ItemId, newId, noUsage, type TurnId, type UserId } from "../schema.ts"
 import type { TurnEvent } from "../turn/events.ts"
 import { fromConversation } from "../turn/input.ts"
@@ -93,14 +94,16 @@ const logDone = (running: Running, status: string, now: number) => {
   const state = turn?.state()
   const since = (at: Option.Option<number> | undefined) =>
     at !== undefined && Option.isSome(at) ? at.value - startedAt : undefined
-  return Effect.annotateLogs(Effect.logInfo("realtime.response"), {
-    responseId: order.id,
+  const firstAudioMs = since(state?.firstAudioAt)
+  const line = Effect.annotateLogs(Effect.logInfo("realtime.response"), {
+    turnId: order.id,
     status,
     firstTextMs: since(state?.firstTokenAt),
-    firstAudioMs: since(state?.firstAudioAt),
+    firstAudioMs,
     audioMs: Math.round(running.response.audioMs()),
     ms: now - startedAt,
   })
+  return Effect.zipRight(line, countResponse(status, firstAudioMs))
 }
 
 export const makeResponding = (options: RespondingOptions): Responding => {
@@ -145,7 +148,6 @@ export const makeResponding = (options: RespondingOptions): Responding => {
       Effect.scoped,
       Effect.exit,
       Effect.map((exit) => report({ _tag: "TurnEnded", id, exit })),
-      Effect.annotateLogs({ responseId: id }),
     )
   }
 

@@ -116,7 +116,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
     RealtimeSessions,
     Effect.gen(function* () {
       const { configured } = yield* Agents
-      const { realtimeSession, interruption } = yield* Settings
+      const { realtimeSession, realtimeVoices, interruption } = yield* Settings
       const sessions = yield* Sessions
       const stored = yield* SessionItems
       const turns = yield* Turns
@@ -125,7 +125,10 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
       const transcriber = yield* Transcriber
       const voiceActivity = yield* VoiceActivity
       const agentFacts = factsOf(configured)
-      const facts = { voices: [configured.speaking.voice], transcriptionModel: configured.hearing.model }
+      const facts = {
+        voices: [configured.speaking.voice, ...realtimeVoices],
+        transcriptionModel: configured.hearing.model,
+      }
 
       const configure = (session: unknown) =>
         Either.flatMap(readSessionPatch(session), (patch) =>

@@ -114,14 +114,16 @@ export class RealtimeSockets extends Context.Tag("voice-agent/RealtimeSockets")<
         )
 
       const logEnd = (connection: Connection) =>
-        Option.match(connection.summary(), {
-          onNone: () => Effect.void,
-          onSome: (summary) =>
-            Effect.zipRight(
-              Effect.annotateLogs(Effect.logInfo("realtime.closed"), summary),
-              countConnection(summary),
-            ),
-        })
+        Effect.suspend(() =>
+          Option.match(connection.summary(), {
+            onNone: () => Effect.void,
+            onSome: (summary) =>
+              Effect.zipRight(
+                Effect.annotateLogs(Effect.logInfo("realtime.closed"), summary),
+                countConnection(summary),
+              ),
+          }),
+        )
 
       /** Runs a connection until its socket is gone and its session has released everything. */
       const serve = <E>(

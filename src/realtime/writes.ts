@@ -2,7 +2,7 @@ import { Cause, Deferred, Duration, Effect, Mailbox, Schedule, type Scope } from
 import { DatabaseUnavailable } from "../db/errors.ts"
 
 /** Writes that may wait for the database. A client that adds more gets an error. */
-const maxWaiting = 512
+const maxWaiting = 128
 
 /** How long a write is repeated while the database is away. It is dropped after that, so that the later ones get their turn. */
 const retrySchedule = Schedule.spaced("500 millis").pipe(Schedule.upTo("1 minute"))

@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, Queue, type Scope } from "effect"
+import { Cause, Clock, Duration, Effect, Queue, type Scope } from "effect"
 import type { Engine } from "../providers/offline/engine/supervisor.ts"
 import { levelOf, makeEnergyDetector } from "./energy.ts"
 import { makeFramer } from "./frame.ts"
@@ -11,6 +11,9 @@ const maxFrames = 1024
 
 /** Frames of one stream that wait for Silero: a minute, 2 MB. Further ones are judged by their loudness. */
 const maxBacklog = 2000
+
+/** A frame that has waited for so long is judged by its loudness: the machine has no time for Silero. */
+const maxWaitMs = 2000
 
 /** A batch is collected for 32 ms, or for less where few streams are open: then it would not grow. */
 const longestGather = 32
@@ -34,6 +37,8 @@ const gateProbability = 0.1
 
 interface Frame {
   readonly samples: Int16Array
+  /** When it arrived, in ms. */
+  readonly since: number
   /** By its loudness. */
   readonly energy: number
   /** False: `energy` is the answer. */
@@ -54,6 +59,8 @@ interface Asked {
   readonly stream: Stream
   readonly epoch: number
   readonly frame: Frame
+  /** False: its loudness is the answer. */
+  readonly needsModel: boolean
 }
 
 /** The lowest number that is not taken. */
@@ -75,22 +82,44 @@ export const makeStreams = Effect.fn("VoiceStreams.make")(function* (
   never,
   Scope.Scope
 > {
+  const clock = yield* Effect.clock
   const streams = new Set<Stream>()
   const signal = yield* Queue.sliding<void>(1)
   let pausedUntil = 0
   let warnedAt = Number.NEGATIVE_INFINITY
   let isBehind = false
 
-  /** The oldest frames of all streams, in order. */
+  /** The oldest frames of all streams, in order, as many of each. Those that need no model come on top. */
   const takeBatch = (): ReadonlyArray<Asked> => {
     const batch: Array<Asked> = []
+    const oldest = clock.unsafeCurrentTimeMillis() - maxWaitMs
+    const share = Math.max(1, Math.min(maxFramesOfStream, Math.floor(maxFrames / streams.size)))
     for (const stream of streams) {
-      const room = Math.min(maxFramesOfStream, maxFrames - batch.length)
-      for (const frame of stream.waiting.splice(0, room)) {
-        batch.push({ stream, epoch: stream.epoch, frame })
+      let taken = 0
+      let asked = 0
+      for (const frame of stream.waiting) {
+        const isLate = frame.needsModel && frame.since < oldest
+        const needsModel = frame.needsModel && !isLate
+        if (needsModel && asked === share) break
+        isBehind ||= isLate
+        asked += needsModel ? 1 : 0
+        taken += 1
+        batch.push({ stream, epoch: stream.epoch, frame, needsModel })
       }
+      stream.waiting.splice(0, taken)
     }
     return batch
+  }
+
+  /** A fault of one stream must not end the others. */
+  const deliver = (stream: Stream, probability: number): unknown => {
+    stream.lastProbability = probability
+    try {
+      stream.on(probability)
+      return undefined
+    } catch (fault) {
+      return fault
+    }
   }
 
   const ask = Effect.fnUntraced(function* (asked: ReadonlyArray<Asked>) {
@@ -122,14 +151,18 @@ export const makeStreams = Effect.fn("VoiceStreams.make")(function* (
     yield* Queue.take(signal)
     yield* Effect.sleep(Math.min(longestGather, gatherPerStream * streams.size))
     for (let batch = takeBatch(); batch.length > 0; batch = takeBatch()) {
-      const asked = batch.filter(({ frame }) => frame.needsModel)
+      const asked = batch.filter(({ needsModel }) => needsModel)
       const answers = yield* ask(asked)
+      const faults: Array<unknown> = []
       let at = 0
-      for (const { stream, epoch, frame } of batch) {
-        const probability = (frame.needsModel ? answers[at++] : undefined) ?? frame.energy
+      for (const { stream, epoch, frame, needsModel } of batch) {
+        const probability = (needsModel ? answers[at++] : undefined) ?? frame.energy
         if (stream.epoch !== epoch) continue
-        stream.lastProbability = probability
-        stream.on(probability)
+        const fault = deliver(stream, probability)
+        if (fault !== undefined) faults.push(fault)
+      }
+      for (const fault of faults) {
+        yield* Effect.logError("vad.defect", Cause.die(fault))
       }
       yield* warn
     }
@@ -148,7 +181,8 @@ export const makeStreams = Effect.fn("VoiceStreams.make")(function* (
       const isGated = quietFrames > gateFrames && stream.lastProbability < gateProbability
       const isFull = stream.waiting.length >= maxBacklog
       isBehind ||= isFull
-      stream.waiting.push({ samples, energy, isFirst, needsModel: !isGated && !isFull })
+      const since = clock.unsafeCurrentTimeMillis()
+      stream.waiting.push({ samples, since, energy, isFirst, needsModel: !isGated && !isFull })
       isFirst = false
       signal.unsafeOffer()
     })

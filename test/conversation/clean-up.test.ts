@@ -97,6 +97,22 @@ effectTest(
 )
 
 effectTest(
+  "deletes expired client secrets",
+  Effect.gen(function* () {
+    yield* run(`with owner as (
+        insert into users (email) values ('secrets@example.com') returning id
+      ), key as (
+        insert into api_keys (user_id, name, key_hash) select id, 'key', repeat('0', 64) from owner returning id, user_id
+      )
+      insert into client_secrets (user_id, key_id, secret_hash, session, expires_at)
+      select user_id, id, repeat(n::text, 64), '{}', now() + make_interval(secs => n * 60 - 90) from key, generate_series(1, 2) n`)
+    expect(yield* CleanUp.cleanUp).toMatchObject({ secrets: 1 })
+    const left = yield* Effect.promise(() => database.sql`select secret_hash from client_secrets`)
+    expect(left).toMatchObject([{ secret_hash: "2".repeat(64) }])
+  }).pipe(Effect.provide(parts())),
+)
+
+effectTest(
   "may run many times at once",
   Effect.gen(function* () {
     yield* insert(["empty", 25], ["empty", 30], ["said", 9000], ["said", 1])

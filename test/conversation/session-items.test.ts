@@ -145,6 +145,33 @@ liveTest(
 )
 
 liveTest(
+  "append keeps any order that its caller gives, beside other sessions",
+  Effect.gen(function* () {
+    const process = yield* startProcess()
+    const sessions = [yield* newSession(process), yield* newSession(process)] as const
+    const expected: [Array<NewItem>, Array<NewItem>] = [[], []]
+    const at = (step: number, size: number) => (step * 7919 + 13) % size
+    for (let step = 0; step < 80; step++) {
+      const which = at(step, 5) < 2 ? 0 : 1
+      const items = [user(`${step}a`), ...(step % 3 === 0 ? [user(`${step}b`)] : [])] as const
+      const place = at(step, expected[which].length + 2)
+      const before = expected[which][place - 1]
+      const after = place === 0 ? "start" : (before?.id ?? "end")
+      yield* sessions[which].append(items, { usage: {}, after })
+      expected[which].splice(place, 0, ...items)
+      if (step % 9 === 8) {
+        const [gone] = expected[which].splice(at(step, expected[which].length), 1)
+        const { userId, session } = sessions[which]
+        if (gone !== undefined) yield* process.items.remove(userId, session.id, gone.id)
+      }
+    }
+    for (const which of [0, 1] as const) {
+      expect(yield* sessions[which].texts).toBe(expected[which].map(textOf).join(" "))
+    }
+  }),
+)
+
+liveTest(
   "append waits for the turns that another process began before",
   Effect.gen(function* () {
     const [one, two] = [yield* startProcess(), yield* startProcess()]
@@ -251,6 +278,8 @@ liveTest(
         })
         expect(yield* texts).toBe("1 2")
         expect(yield* rowsOf(userId)).toMatchObject([{ state: "completed", usage: { audioSeconds: 2 } }])
+        expect(proxy.statements().filter((sent) => statement.test(sent)).length).toBeGreaterThan(1)
+        proxy.forget()
       }
     }
   }),

@@ -114,6 +114,15 @@ describe("GET /users/me/export", () => {
     expect(await exported((await register()).apiKey)).toMatchObject({ sessions: [], turns: [] })
   })
 
+  test("has the valid client secrets, without the secrets themselves", async () => {
+    const { apiKey, userId } = await register()
+    await database.sql.unsafe(`insert into client_secrets (user_id, key_id, secret_hash, session, expires_at)
+      select user_id, id, md5(n::text) || md5(user_id::text), '{"type": "realtime"}', now() + make_interval(mins => n)
+      from api_keys, generate_series(-1, 1, 2) n where user_id = '${userId}'`)
+    const { clientSecrets } = await exported(apiKey)
+    expect(clientSecrets.map(({ session }) => session)).toEqual([{ type: "realtime" }])
+  })
+
   // A page has 200 messages: one less, full pages, and one more.
   test.each([1, 199, 200, 201, 400])("is complete with %d sessions, messages and turns", async (count) => {
     const { apiKey, userId } = await register()

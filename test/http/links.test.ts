@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import type { Browser } from "playwright-core"
 import { register, startBrowser, visit } from "../page/browser.ts"
+import { makeFakeRealtime } from "../support/fake-realtime.ts"
 import { type Service, startService } from "../support/service.ts"
 
 // Chromium needs seconds to start on a busy machine.
@@ -14,7 +15,7 @@ let proxy: Bun.Server<undefined>
 /** The addresses of the page by where the service is. */
 let roots: Readonly<Record<"root" | "sub-path", string>>
 beforeAll(async () => {
-  service = await startService()
+  service = await startService({ realtime: makeFakeRealtime().layer })
   const root = service.url.replace("api/v1", "")
   /** Removes the prefix, as proxies do, and knows nothing outside of it. */
   proxy = Bun.serve({
@@ -144,7 +145,7 @@ describe("the endpoints that texts name exist:", () => {
       ([, path = ""]) => ["GET", path] as const,
     ),
     ...[...text.matchAll(/`(GET|POST|PATCH|DELETE) (\/[^\s`?]*)[^`]*`/g)].map(
-      ([, method = "", path = ""]) => [method, path.startsWith("/api/") ? path : `/api/v1${path}`] as const,
+      ([, method = "", path = ""]) => [method, /^\/(api|v1)\//.test(path) ? path : `/api/v1${path}`] as const,
     ),
     ...[...text.matchAll(/`(\/(?:docs|openapi\.json|client\.js|health|ready))`/g)].map(
       ([, path = ""]) => ["GET", /health|ready/.test(path) ? `/api/v1${path}` : path] as const,

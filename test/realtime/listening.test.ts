@@ -1,5 +1,5 @@
 import { describe, expect } from "bun:test"
-import { Effect, TestClock } from "effect"
+import { Effect, Option, TestClock } from "effect"
 import { wrongAnswer } from "../../src/providers/errors.ts"
 import { effectTest } from "../support/effect.ts"
 import { makeFakeListener, serverVad, silence, voice } from "../support/listener.ts"
@@ -178,5 +178,105 @@ effectTest(
     expect(tags()).toEqual(["SpeechStarted"])
     hear(silence(1))
     expect(tags()).toEqual(["SpeechStarted", "SpeechStopped", "Committed"])
+  }),
+)
+
+effectTest(
+  "clear forgets speech, and speech goes on",
+  Effect.gen(function* () {
+    const { listener, hear, events, tags, transcripts, calls } = yield* makeFakeListener()
+    hear(silence(20), voice(10), silence(7))
+    listener.clear()
+    expect(listener.commit()).toBe("empty")
+    hear(voice(10), silence(16))
+    yield* settle
+    expect(tags()).toEqual(["SpeechStarted", "SpeechStarted", "SpeechStopped", "Committed"])
+    expect(events[1]).toMatchObject({ startMs: 37 * 32 })
+    expect(yield* transcripts).toEqual(["Hello."])
+    expect(calls.length).toBe(1)
+  }),
+)
+
+effectTest(
+  "an utterance that is too long is committed by itself, and the next one follows",
+  Effect.gen(function* () {
+    const hearing = { model: "ears", language: Option.some("en"), silenceDbfs: -60, maxSeconds: 2 }
+    const { hear, events, tags } = yield* makeFakeListener({ hearing })
+    hear(voice(100))
+    expect(tags().slice(0, 4)).toEqual(["SpeechStarted", "SpeechStopped", "Committed", "SpeechStarted"])
+    const lengths = events.flatMap((event) =>
+      event._tag === "Committed" ? [event.endMs - event.startMs] : [],
+    )
+    expect(lengths.length).toBe(1)
+    expect(lengths.every((ms) => ms >= 2000 && ms < 3000)).toBe(true)
+  }),
+)
+
+effectTest(
+  "turn detection off in mid-speech, and on again",
+  Effect.gen(function* () {
+    const { listener, hear, tags, transcripts } = yield* makeFakeListener({
+      hears: [{ text: "One." }, { text: "Two." }],
+    })
+    hear(silence(20), voice(10))
+    listener.configure(null)
+    hear(silence(40))
+    expect(tags()).toEqual(["SpeechStarted"])
+    expect(listener.commit()).toBe("committed")
+    hear(silence(10))
+    listener.configure(serverVad)
+    hear(silence(10), voice(10), silence(16))
+    yield* settle
+    expect(tags()).toEqual(["SpeechStarted", "Committed", "SpeechStarted", "SpeechStopped", "Committed"])
+    expect(yield* transcripts).toEqual(["One.", "Two."])
+  }),
+)
+
+effectTest(
+  "semantic_vad answers a sentence soon, and waits for the rest of another",
+  Effect.gen(function* () {
+    const { hear, tags, transcripts } = yield* makeFakeListener({
+      turnDetection: { type: "semantic_vad", eagerness: "medium" },
+      hears: [{ text: "I want to" }, { text: "I want to go to Rome." }],
+    })
+    hear(silence(20), voice(10), silence(10))
+    yield* settle
+    hear(silence(40))
+    expect(tags()).toEqual(["SpeechStarted"])
+    hear(voice(10), silence(10))
+    yield* settle
+    hear(silence(10))
+    expect(tags()).toEqual(["SpeechStarted", "SpeechStopped", "Committed"])
+    expect(yield* transcripts).toEqual(["I want to go to Rome."])
+  }),
+)
+
+effectTest(
+  "speech during a reply is speech when the reply ends",
+  Effect.gen(function* () {
+    const { listener, hear, tags } = yield* makeFakeListener()
+    listener.replying({ isPlaying: true })
+    hear(silence(20), voice(5))
+    expect(tags()).toEqual([])
+    listener.replying({ isPlaying: false })
+    expect(tags()).toEqual(["SpeechStarted"])
+    hear(silence(16))
+    expect(tags().slice(1)).toEqual(["SpeechStopped", "Committed"])
+  }),
+)
+
+effectTest(
+  "seconds count once, texts are joined as their script is, and a remark is no text",
+  Effect.gen(function* () {
+    const { hear, events } = yield* makeFakeListener({
+      hears: [{ text: "今日は。" }, { text: "[music]" }, { text: "いい天気です。" }],
+    })
+    hear(silence(20), voice(100), silence(8), voice(100), silence(8), voice(100), silence(16))
+    yield* settle
+    const last = events.at(-1)
+    const heard = last?._tag === "Committed" ? yield* last.transcript : undefined
+    expect(heard?.text).toBe("今日は。いい天気です。")
+    const said = (300 * 32 + 300 + 2 * 8 * 32) / 1000
+    expect(Math.abs((heard?.seconds ?? 0) - said)).toBeLessThan(0.5)
   }),
 )

@@ -619,3 +619,40 @@ describe("items", () => {
     }),
   )
 })
+
+describe("bounds", () => {
+  effectTest(
+    "long items, contexts and settings are refused",
+    Effect.gen(function* () {
+      const session = yield* makeSession()
+      const long = "x".repeat(262_145)
+      yield* session.send(
+        { ...say(long), event_id: "item" },
+        {
+          type: "conversation.item.create",
+          item: { type: "function_call", call_id: "c", name: "f", arguments: long },
+          event_id: "call",
+        },
+        { ...respond, response: { input: Array(5).fill(say(long.slice(5)).item) }, event_id: "context" },
+        {
+          ...update({
+            tools: Array.from({ length: 9 }, (_, at) => ({
+              type: "function",
+              name: `f${at}`,
+              parameters: { type: "object", title: long },
+            })),
+          }),
+          event_id: "tools",
+        },
+      )
+      expect(session.of("error").map(({ error }) => [error.event_id, error.code])).toEqual([
+        ["item", "string_above_max_length"],
+        ["call", "string_above_max_length"],
+        ["context", "string_above_max_length"],
+        ["tools", "string_above_max_length"],
+      ])
+      expect(session.types()).not.toContain("session.updated")
+      expect(session.stored).toEqual([])
+    }),
+  )
+})

@@ -1,5 +1,5 @@
 import { describe, expect } from "bun:test"
-import { Effect, TestClock } from "effect"
+import { Effect, Logger, LogLevel, TestClock } from "effect"
 import { EngineFailed } from "../../src/providers/offline/engine/requests.ts"
 import type { Engine } from "../../src/providers/offline/engine/supervisor.ts"
 import { decodeBatch, encodeProbabilities } from "../../src/vad/silero/batch.ts"
@@ -35,7 +35,7 @@ const make = Effect.fnUntraced(function* ({
     const stream = yield* openOne((probability) => void heard.push(Math.round(probability * 100)))
     return { ...stream, heard }
   })
-  return { open, batches }
+  return { open, openOne, batches }
 })
 
 /** Steps of 1 % that tell frames apart. */
@@ -91,6 +91,19 @@ describe("streams", () => {
   )
 
   effectTest(
+    "many streams that are behind get as much each",
+    Effect.gen(function* () {
+      const { open, batches } = yield* make({ before: () => Effect.sleep(10) })
+      const streams = yield* Effect.all(Array.from({ length: 200 }, () => open))
+      for (const { push } of streams) push(frames(...Array.from({ length: 20 }, () => 30)))
+      yield* TestClock.adjust(32)
+      expect(new Set(batches[0]?.map(({ stream }) => stream)).size).toBe(200)
+      yield* wait
+      expect(streams.every(({ heard }) => heard.length === 20)).toBe(true)
+    }),
+  )
+
+  effectTest(
     "reset drops what has no answer, and the next frame is a first one",
     Effect.gen(function* () {
       const { open, batches } = yield* make({ before: () => Effect.sleep(50) })
@@ -126,6 +139,23 @@ describe("streams", () => {
       expect(batches.length).toBe(50)
       expect(batches.flat().every(({ stream, isFirst }) => stream === 0 && isFirst)).toBe(true)
     }),
+  )
+
+  effectTest(
+    "a fault of one does not end the others",
+    Effect.gen(function* () {
+      const { open, openOne } = yield* make()
+      const broken = yield* openOne(() => {
+        throw new Error("a bug")
+      })
+      const stream = yield* open
+      broken.push(frames(20, 30))
+      stream.push(frames(40))
+      yield* wait
+      stream.push(frames(50))
+      yield* wait
+      expect(stream.heard).toEqual([40, 50])
+    }).pipe(Logger.withMinimumLogLevel(LogLevel.None)),
   )
 
   effectTest(
@@ -192,6 +222,19 @@ describe("an engine", () => {
       expect(stream.heard.slice(0, 10).every((percent) => percent === 0)).toBe(true)
       expect(stream.heard.slice(10).every((percent) => percent > 90)).toBe(true)
       expect(batches).toEqual([])
+    }),
+  )
+
+  effectTest(
+    "that is too slow leaves frames that wait for 2 s to the loudness",
+    Effect.gen(function* () {
+      const { open, batches } = yield* make({ before: () => Effect.sleep(900) })
+      const stream = yield* open
+      stream.push(frames(...Array.from({ length: 100 }, () => 30)))
+      yield* TestClock.adjust(3000)
+      expect(stream.heard.length).toBe(100)
+      expect(stream.heard.slice(0, 48).every((percent) => percent === 30)).toBe(true)
+      expect(batches.flat().length).toBe(48)
     }),
   )
 

@@ -1,5 +1,6 @@
 import { Predicate, Schema } from "effect"
 import manifest from "../../../package.json" with { type: "json" }
+import { isHidden } from "../hidden-route.ts"
 import { components } from "../payloads.ts"
 import type { Examples } from "./failures.ts"
 import { answerHeaders, requestId } from "./headers.ts"
@@ -116,10 +117,6 @@ const templateOf = (path: string) => path.slice(prefix.length).replace(/:(\w+)/g
 
 const named = Object.entries(components).map(([name, schema]) => [name, toJsonSchema(schema)] as const)
 const namesBySchema = new Map(named.map(([name, schema]) => [JSON.stringify(schema), name]))
-
-/** A route that only explains what to use instead, for clients of another protocol. */
-const isHidden = ({ hooks }: Route) =>
-  Predicate.hasProperty(hooks.detail, "hide") && hooks.detail.hide === true
 
 /** The API's routes with their descriptions, in the order of the descriptions. Throws for a route without one. */
 const describedRoutes = (routes: ReadonlyArray<Route>) =>

@@ -60,6 +60,8 @@ export const answerHeaders = {
     required: true,
     schema: { type: "integer", minimum: 1 },
   },
+  Upgrade: { description: "The protocol that the path requires.", required: true, schema: text },
+  Connection: { description: "Belongs to Upgrade.", required: true, schema: text },
   "WWW-Authenticate": {
     description: "The authentication scheme: Bearer.",
     required: true,

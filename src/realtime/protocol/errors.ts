@@ -53,6 +53,13 @@ export const protocolErrors = {
       "conversation_already_has_active_response",
       `Conversation already has an active response in progress: ${responseId}. Wait until the response is finished before creating a new one.`,
     ),
+  /** `length` and `most`: in UTF-16 units. */
+  tooLong: (param: string, length: number, most: number) =>
+    invalidRequest(
+      "string_above_max_length",
+      `Invalid '${param}': string too long. Expected a string with maximum length ${most}, but got a string with length ${length} instead.`,
+      param,
+    ),
   tooManyOutOfBand: (most: number) =>
     invalidRequest(
       "too_many_responses",

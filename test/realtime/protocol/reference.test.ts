@@ -18,6 +18,7 @@ const errors = {
   commitEmpty: protocolErrors.commitEmpty(0),
   activeResponse: protocolErrors.activeResponse("r1"),
   cancelNotActive: protocolErrors.cancelNotActive(),
+  tooLong: protocolErrors.tooLong("item", 3, 2),
   tooManyOutOfBand: protocolErrors.tooManyOutOfBand(8),
   truncateUnknownItem: protocolErrors.truncateUnknownItem("x"),
   truncateTooLong: protocolErrors.truncateTooLong(3_700, 3_760),
