@@ -3,14 +3,16 @@
  * Some of them need Node or TLS, so each runs as a process of its own, behind a TLS front where it takes no other URL.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test"
+import { existsSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Schema } from "effect"
 import { type Certificate, selfSigned } from "../support/certificates.ts"
-import { runStockClient } from "../support/stock-client.ts"
+import { runReporting, runStockClient } from "../support/stock-client.ts"
 import { startTlsFront, type TlsFront } from "../support/tls-front.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
+import { longUtterance } from "./clients/recorder.ts"
 
 const story =
   "Once there was a fox. Here is the second one, which is a little longer than the first was. And the third is there to be spoken after all of the others."
@@ -154,3 +156,36 @@ test("@openai/agents-realtime", async () => {
   expect(JSON.stringify(report.history)).not.toContain("after all of the others")
   await left()
 }, 60_000)
+
+const livekit = join(import.meta.dir, "livekit")
+
+const LiveKitReport = Schema.Struct({ ...Session, results: Schema.Unknown })
+
+// CI installs its packages (250 MB); see livekit/client.js.
+test.skipIf(!existsSync(join(livekit, "node_modules")))(
+  "@livekit/agents-plugin-openai",
+  async () => {
+    const recording = join(folder, "utterance.pcm")
+    await Bun.write(recording, longUtterance)
+    const { errors, results, types } = await runReporting(
+      ["node", join(livekit, "client.js")],
+      { URL: `${service.url.replace("/api", "")}`, KEY: key, UTTERANCE: recording },
+      LiveKitReport,
+    )
+    expect(errors).toEqual([])
+    expect(types).not.toContain("error")
+    const reply = (text: string) => ({ messages: [{ text }], calls: [] })
+    expect(results).toMatchObject({
+      voice: reply("All right."),
+      call: { messages: [], calls: [{ callId: "call_1", name: "weather", args: '{"city":"Paris"}' }] },
+      told: reply("It is sunny in Paris."),
+      interruption: { reason: "turn_detected", text: 1 },
+      after: reply("All right."),
+      interrupt: "client_cancelled",
+      left: 2,
+      history: 1,
+    })
+    await left()
+  },
+  60_000,
+)

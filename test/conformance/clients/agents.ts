@@ -1,8 +1,7 @@
 /** The conversation of `@openai/agents-realtime`: a session with a tool, its own interruptions and its own history. */
-import { Buffer } from "node:buffer"
 import { OpenAIRealtimeWebSocket, RealtimeAgent, RealtimeSession, tool } from "@openai/agents-realtime"
 import { z } from "zod"
-import { finish, makeRecorder, pieces, type Seen, utterance, variable } from "./recorder.ts"
+import { finish, longUtterance, makeRecorder, pieces, type Seen, variable } from "./recorder.ts"
 
 interface StockEvent extends Seen {
   readonly [field: string]: unknown
@@ -59,11 +58,8 @@ session.on("audio", ({ data }) => {
 })
 process.on("uncaughtException", (error) => errors.push(`${error}`))
 
-/** The client asks for semantic_vad, which waits for more silence. */
-const silence = Buffer.alloc(4 * 48_000)
 const speak = () => {
-  for (const piece of pieces(Buffer.concat([utterance, silence])))
-    session.sendAudio(Uint8Array.from(piece).buffer)
+  for (const piece of pieces(longUtterance)) session.sendAudio(Uint8Array.from(piece).buffer)
 }
 
 const converse = async () => {

@@ -64,6 +64,9 @@ export const utterance = Buffer.concat([
   Buffer.alloc(48_000),
 ])
 
+/** For semantic_vad, which waits for more silence. */
+export const longUtterance = Buffer.concat([utterance, Buffer.alloc(4 * 48_000)])
+
 /** Pieces of 100 ms, as clients send them. */
 export const pieces = (audio: Buffer): ReadonlyArray<Buffer> =>
   Array.from({ length: Math.ceil(audio.length / 4800) }, (_, at) =>
