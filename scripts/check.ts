@@ -16,10 +16,8 @@ const { runTests } = await import("./check/tests.ts")
 const { changedTests, sqlTests } = await import("./check/select.ts")
 
 const steps = given.includes(sqlFlag) ? [] : ["lint", "types"]
-let broken = 0
-for (const step of steps) {
-  if ((await run([bun, "run", step])) !== 0) broken += 1
-}
+const codes = await Promise.all(steps.map((step) => run([bun, "run", step])))
+const broken = codes.filter((code) => code !== 0).length
 
 const files = given.includes(changedFlag)
   ? await changedTests()

@@ -1,10 +1,17 @@
 /** The documentation is right: its commands run, its links lead somewhere, and its references are complete. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { existsSync, mkdirSync, symlinkSync } from "node:fs"
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
 import { packageManager, scripts, version } from "../package.json"
 import { makeDatabase, type TestDatabase } from "./support/database.ts"
-import { cleanUpProcesses, newFolder, type ServiceProcess, startProcess } from "./support/process.ts"
+import {
+  cleanUpProcesses,
+  mainFile,
+  newFolder,
+  type ServiceProcess,
+  sourceFile,
+  startProcess,
+} from "./support/process.ts"
 
 // A page runs up to ten commands, each a process, on a machine that may be busy.
 setDefaultTimeout(120_000)
@@ -43,13 +50,18 @@ const scriptOf = (text: string) =>
 
 const withScript = paths.filter((path) => scriptOf(textOf(path)) !== "")
 
+/** `./voice-agent`, of the program that starts faster where there is one. test/process has tests of the script itself. */
+const makeVoiceAgent = (path: string) =>
+  mainFile === sourceFile
+    ? symlinkSync(join(root, "voice-agent"), path)
+    : writeFileSync(path, `#!/bin/sh\nexec "${process.execPath}" "${mainFile}" "$@"\n`, { mode: 0o755 })
+
 /** Runs a page's script against the service of this test, and returns its output. */
 const runScript = async (path: string) => {
   const folder = newFolder()
   mkdirSync(join(folder, "bin"))
-  symlinkSync(join(root, "voice-agent"), join(folder, "bin/voice-agent"))
-  for (const each of ["examples", "migrations", "voice-agent"])
-    symlinkSync(join(root, each), join(folder, each))
+  for (const each of ["bin/voice-agent", "voice-agent"]) makeVoiceAgent(join(folder, each))
+  for (const each of ["examples", "migrations"]) symlinkSync(join(root, each), join(folder, each))
   const script = scriptOf(textOf(path)).replaceAll("http://localhost:3000", url)
   const shell = Bun.spawn(["sh", "-euc", script], {
     cwd: folder,

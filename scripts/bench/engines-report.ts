@@ -23,8 +23,19 @@ export const hearingTable = (rows: ReadonlyArray<HeardRow>): string =>
 
 export const turnsTable = (rows: ReadonlyArray<TurnRow>): string =>
   plainTable(
-    ["clients", "turns", "failed", "first byte p50", "first byte p95", "last byte p50", "service", "engine"],
-    rows.map(({ clients, turns, failed, firstByteMs, lastByteMs, serviceMb, engineMb }) => [
+    [
+      "clients",
+      "turns",
+      "failed",
+      "first byte p50",
+      "first byte p95",
+      "last byte p50",
+      "service",
+      "engine",
+      "loop late",
+      "loop busy",
+    ],
+    rows.map(({ clients, turns, failed, firstByteMs, lastByteMs, serviceMb, engineMb, loop }) => [
       `${clients}`,
       `${turns}`,
       `${failed}`,
@@ -33,6 +44,8 @@ export const turnsTable = (rows: ReadonlyArray<TurnRow>): string =>
       `${whole(lastByteMs)} ms`,
       `${whole(serviceMb)} MB`,
       `${whole(engineMb)} MB`,
+      `${loop.lateMs.toFixed(1)} ms`,
+      `${loop.busyMs.toFixed(1)} ms`,
     ]),
   )
 
@@ -45,6 +58,8 @@ The recognizers on five readings of a LibriVox reader (Debian's pocketsphinx-tes
 ${hearingTable(report.hearing)}
 
 Whole turns without a key, with the third of these readings (5.3 s) as WAV. Times are from sending the request, in which the
-recording is sent at once; memory is resident, and the engine is the process that hears:
+recording is sent at once; memory is resident, and the engine is the process that hears. Of the service's event loop, a timer of 2 ms was late by so much
+at most, which on a busy machine includes other programs' time, and its thread was busy for so long at most between two
+ticks:
 
 ${turnsTable(report.turns)}`

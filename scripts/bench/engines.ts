@@ -2,10 +2,10 @@
 import { mkdir, symlink } from "node:fs/promises"
 import { join } from "node:path"
 import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
-import { Effect, Logger, LogLevel } from "effect"
+import { Effect, Logger, LogLevel, Schema } from "effect"
 import { makeEngine } from "../../src/providers/offline/engine/supervisor.ts"
+import { findEngines } from "../../src/providers/offline/model-engine.ts"
 import { makePocketsphinx } from "../../src/providers/offline/pocketsphinx.ts"
-import { findRecognizers } from "../../src/providers/offline/recognizer.ts"
 import { ffmpeg } from "../../test/support/ffmpeg.ts"
 import { hasLibriVox, library, readLibriVox } from "../../test/support/offline-models.ts"
 import { wordErrorRate } from "../../test/support/word-error-rate.ts"
@@ -36,7 +36,19 @@ export interface TurnRow {
   /** Resident memory in MB, of the service and of the engine's process. */
   readonly serviceMb: number
   readonly engineMb: number
+  readonly loop: LoopDelay
 }
+
+/** How long the service's event loop was blocked at most, in ms. */
+const LoopDelay = Schema.parseJson(
+  Schema.Struct({
+    /** How late a timer was. On a busy machine that is also the time in which the process did not run. */
+    lateMs: Schema.Number,
+    /** The CPU time of the loop's thread between two ticks of the timer, of 2 ms. */
+    busyMs: Schema.Number,
+  }),
+)
+type LoopDelay = typeof LoopDelay.Type
 
 interface Clip {
   /** 16 kHz mono 16-bit. */
@@ -97,7 +109,7 @@ export const measureHearing = async (): Promise<ReadonlyArray<HeardRow>> => {
   const clips = await readClips()
   const measured = Effect.gen(function* () {
     const rows: Array<HeardRow> = []
-    for (const { name, engine } of yield* findRecognizers(library)) {
+    for (const { name, engine } of yield* findEngines(library, "stt")) {
       const row = Effect.flatMap(makeEngine(engine), ({ run }) => {
         const hear = (samples: Uint8Array) =>
           Effect.map(run(samples), (text) => new TextDecoder().decode(text))
@@ -118,7 +130,7 @@ export const measureHearing = async (): Promise<ReadonlyArray<HeardRow>> => {
 }
 
 /** In DATA_DIR of the bench, the models of this checkout. */
-const linkModels = async () => {
+export const linkModels = async () => {
   const folder = join(import.meta.dir, "../../.data/bench")
   await mkdir(folder, { recursive: true })
   await symlink("../models", join(folder, "models")).catch(() => undefined)
@@ -130,7 +142,16 @@ export const measureTurns = async (
   least: number,
 ): Promise<ReadonlyArray<TurnRow>> => {
   await linkModels()
-  const service = await startService("", { OPENAI_API_KEY: "", OPENAI_BASE_URL: "", OFFLINE_ENGINES: "on" })
+  const service = await startService(
+    "",
+    { OPENAI_API_KEY: "", OPENAI_BASE_URL: "", OFFLINE_ENGINES: "on", OLLAMA: "off" },
+    ["--preload", "./scripts/bench/loop-probe.ts"],
+  )
+  const takeLoop = async () => {
+    const line = service.says((each) => each.includes("bench.loop"))
+    process.kill(service.pid, "SIGURG")
+    return Schema.decodeUnknownSync(LoopDelay)(await line)
+  }
   const [, , question] = await readLibriVox()
   const wav = await ffmpeg(["-i", question?.path ?? "", "-ac", "1", "-ar", "16000", "-f", "wav", "pipe:1"])
   const form = formOf(wav)
@@ -160,6 +181,7 @@ export const measureTurns = async (
       lastByteMs: median(heard.map(({ lastByteMs }) => lastByteMs)),
       serviceMb: costOf(service.pid).residentMb,
       engineMb: engineMb(service.pid),
+      loop: await takeLoop(),
     })
   }
   await service.stop()

@@ -166,9 +166,11 @@ export interface Service extends Program {
 export const startService = async (
   upstreamUrl: string,
   env: Record<string, string> = {},
+  /** Arguments of Bun, before the service's file. */
+  bunArgs: ReadonlyArray<string> = [],
 ): Promise<Service> => {
   const service = await startProgram(
-    ["src/main.ts"],
+    [...bunArgs, "src/main.ts"],
     {
       NODE_ENV: "production",
       OPENAI_API_KEY: "sk-bench",

@@ -3,12 +3,16 @@ import { availableParallelism } from "node:os"
 import { startPostgres } from "../../test/support/postgres.ts"
 import { makeTemplate } from "../../test/support/template.ts"
 import { bun } from "../setup.ts"
+import { buildProgram } from "./program.ts"
 
 /** In ms, for tests that set none. A preload's `setDefaultTimeout` would hold for a process's first file only. */
 const timeout = 60_000
 
-/** As many as cores: on a busier machine, tests that compare the order of real events may fail. */
-const workers = availableParallelism()
+/**
+ * Half as many again as cores: a third of the time, a test waits for a process, a timer or the sound of a page. With
+ * more of them, tests that compare the order of real events may fail.
+ */
+const workers = Math.ceil(1.5 * availableParallelism())
 
 /** The time of each file on a past run. The slowest start first. `--update-timings` writes it. */
 const timings = "test/timings.json"
@@ -21,11 +25,13 @@ export interface Outcome {
 
 /** `bun test` with these arguments. Shows the output of failing tests and the totals. */
 export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> => {
+  const program = await buildProgram()
   const server = await startPostgres()
   const child = { kill: () => {} }
+  const cleanUp = () => Promise.all([server.stop(), program.remove()])
   const stop = async (signal: NodeJS.Signals) => {
     child.kill()
-    await server.stop()
+    await cleanUp()
     process.exit(signal === "SIGINT" ? 130 : 143)
   }
   process.on("SIGINT", stop).on("SIGTERM", stop)
@@ -45,7 +51,7 @@ export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> =>
       ],
       {
         cwd: new URL("../..", import.meta.url).pathname,
-        env: { ...process.env, TEST_DATABASE_URL: server.url },
+        env: { ...process.env, TEST_DATABASE_URL: server.url, TEST_PROGRAM: program.path },
         stdio: ["inherit", "inherit", "pipe"],
       },
     )
@@ -58,6 +64,6 @@ export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> =>
     const count = (word: string) => Number(new RegExp(`^ *(\\d+) ${word}$`, "m").exec(output)?.[1] ?? 0)
     return { code: await tests.exited, passed: count("pass"), failed: count("fail") }
   } finally {
-    await server.stop()
+    await cleanUp()
   }
 }

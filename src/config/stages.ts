@@ -85,7 +85,11 @@ export const stageVariables = (
       unset: "OPENAI_BASE_URL",
       description: "The OpenAI-compatible server for this stage.",
     }),
-    model: variable(`${prefix}_MODEL`, text, { default: defaults.model, description: "The model." }),
+    model: variable(`${prefix}_MODEL`, text, {
+      default: defaults.model,
+      description:
+        prefix === "LLM" ? "The model." : "The model. On the offline engines, the name of an installed one.",
+    }),
     timeout: variable(`${prefix}_TIMEOUT_SECONDS`, timeout, {
       default: defaults.timeout,
       description: `The time limit of one attempt: ${defaults.timeoutCovers}.`,

@@ -60,10 +60,17 @@ const common = {
   needs: Schema.Struct({ cores: Schema.Int, memoryMb: Schema.Int }),
 }
 
+/** How an engine's process loads a model. Each has files of its own names: see `engine/model-files.ts`. */
+export const Loader = Schema.Literal("silero", "moonshine", "transducer", "whisper", "supertonic", "pocket")
+export type Loader = typeof Loader.Type
+
 /** A model that the service's own engines run, as files. */
 export const FileModel = Schema.Struct({
   ...common,
   role: Schema.Literal("stt", "tts", "vad"),
+  loader: Loader,
+  /** The names of a model's own voices, in the order of their numbers in it. */
+  voices: Schema.optionalWith(Schema.Array(Schema.String), { exact: true }),
   version: Schema.String.pipe(Schema.pattern(/^\w[\w.-]*$/)),
   /** Part of what the set-up installs. */
   isDefault: Schema.Boolean,

@@ -98,8 +98,10 @@ const showEngines = async () => {
     const command = make("code", {}, "./voice-agent models pull --default")
     advice.push(" For better hearing, run ", command, " and restart.")
   }
-  if (offline.length === 1 && offline[0] === "tts") {
-    advice.push(" For a better voice, see ", make("code", {}, "docs/guides/providers.md"), ".")
+  const isProgram = offline.includes("tts") && /(flite|espeak-ng)$/.test(checks.tts.model ?? "")
+  if (advice.length === 0 && isProgram) {
+    const command = make("code", {}, "./voice-agent models pull --tts")
+    advice.push(" For a better voice, run ", command, " and restart.")
   }
   if (advice.length === 0) advice.push(" For better ones, set OPENAI_API_KEY.")
   engines.replaceChildren(`On this machine without a key: ${list}.`, ...advice)

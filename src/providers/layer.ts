@@ -83,6 +83,8 @@ const startOfflineEngines = Effect.fnUntraced(function* (
     ffmpegPath: settings.ffmpegPath,
     thinking,
     library: libraryOf(settings.dataDir),
+    hearing: { model: settings.stt.model, language: settings.sttLanguage },
+    speaking: { model: settings.tts.model, language: settings.sttLanguage },
   })
   const doing = { stt: "hearing", llm: "thinking", tts: "speaking" } as const
   yield* Effect.logWarning("provider.offline").pipe(
@@ -92,7 +94,7 @@ const startOfflineEngines = Effect.fnUntraced(function* (
       ...Object.fromEntries(stages.map((stage) => [doing[stage], engines.names[stage]()])),
     }),
   )
-  return { ...engines, timeouts: { stt: undefined, llm: thinking.timeout, tts: undefined } }
+  return engines
 })
 
 /** The three ports on the servers of the settings. The offline engines start where a stage needs them. */

@@ -2,7 +2,7 @@ import { Effect, Either } from "effect"
 import type { NewItem } from "../conversation/item.ts"
 import type { SessionItems } from "../conversation/session-items.ts"
 import { ItemId, newId, type SessionId, type Usage, type UserId } from "../schema.ts"
-import { type HeardUpTo, heardText } from "../turn/state.ts"
+import { type HeardUpTo, heardText } from "../turn/heard-reply.ts"
 import type { Turn } from "../turn/turns.ts"
 import {
   appendItem,

@@ -4,10 +4,10 @@ import type { TurnEnd } from "../conversation/stored-turn.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import type { TurnError } from "./errors.ts"
+import { type HeardUpTo, heardReply } from "./heard-reply.ts"
 import type { TurnLog } from "./log.ts"
 import type { RunningTurn } from "./pipeline.ts"
 import { saveCutShort } from "./saving.ts"
-import { type HeardUpTo, heardReply } from "./state.ts"
 
 /** How long a failed response waits until the turn's end is saved, so that an immediate retry does not find it running. */
 const finalizeTimeout = Duration.seconds(2)

@@ -16,7 +16,8 @@ import { hear } from "./hear.ts"
 import type { TurnLog } from "./log.ts"
 import { reply } from "./reply.ts"
 import { saveCompleted, type TurnIdentity } from "./saving.ts"
-import { finalTimings, transcriptOf } from "./state.ts"
+import { transcriptOf } from "./state.ts"
+import { finalTimings } from "./timings.ts"
 
 /** A turn that is in the queue of its session, or is entering it. */
 export interface RunningTurn extends TurnIdentity {

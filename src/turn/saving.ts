@@ -6,19 +6,10 @@ import { type TurnCancelled, type TurnEnd, TurnLost, type TurnSession } from "..
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import type { ItemId } from "../schema.ts"
+import { type HeardReply, type HeardUpTo, heardReply, isHeard } from "./heard-reply.ts"
 import type { TurnRequest } from "./request.ts"
-import {
-  type CalledTool,
-  callsMade,
-  finalTimings,
-  type HeardReply,
-  type HeardUpTo,
-  heardReply,
-  isHeard,
-  type TurnState,
-  timingsOf,
-  transcriptOf,
-} from "./state.ts"
+import { type CalledTool, callsMade, type TurnState, transcriptOf } from "./state.ts"
+import { finalTimings, timingsOf } from "./timings.ts"
 
 /** What identifies a turn's rows. */
 export interface TurnIdentity {

@@ -195,39 +195,6 @@ export const step = (state: TurnState, event: TurnEvent): TurnState => {
   }
 }
 
-/** How far the client got: the `seq` of the last event that it took, or the playing time of the audio it played, in ms. */
-export type HeardUpTo = { readonly delivered: number } | { readonly playedMs: number }
-
-export interface HeardReply {
-  /** The reply up to the end of the last segment that was heard completely. */
-  readonly text: string
-  /** The playing time of its audio, in whole ms. */
-  readonly ms: number
-}
-
-const unheard: SpokenMark = { seq: 0, text: 0, ms: 0 }
-
-/**
- * The part of the reply that the client heard, up to the end of the last segment that was heard completely. Thinking that
- * was sent is no part of it, but its audio was played: the time counts it. A reply that is not streamed arrives at the end,
- * so no part of it was delivered before. A text that is not spoken has no playing time: all of it so far was read.
- */
-export const heardReply = (state: TurnState, upTo: HeardUpTo): HeardReply => {
-  if ("playedMs" in upTo && state.output.format === "none") return { text: state.reply.trimEnd(), ms: 0 }
-  const mark =
-    state.spoken.findLast(({ seq, ms }) =>
-      // MP3 frames last fractions of a millisecond, and clients report whole ones.
-      "delivered" in upTo ? state.output.streaming && seq <= upTo.delivered : Math.floor(ms) <= upTo.playedMs,
-    ) ?? unheard
-  return {
-    text: state.reply.slice(0, Math.max(0, mark.text - state.thinkingSent)).trimEnd(),
-    ms: Math.floor(mark.ms),
-  }
-}
-
-/** The text of `heardReply`. */
-export const heardText = (state: TurnState, upTo: HeardUpTo): string => heardReply(state, upTo).text
-
 /**
  * The calls that a turn which is cut short has made. A client that streams may have begun to run each of them, whatever it
  * heard of the reply.
@@ -235,53 +202,5 @@ export const heardText = (state: TurnState, upTo: HeardUpTo): string => heardRep
 export const callsMade = ({ output, calls }: TurnState): ReadonlyArray<CalledTool> =>
   output.streaming ? calls : []
 
-/**
- * True if any of the reply reached the client, even less than a segment. A user who interrupts has a part of it, even if
- * none of that was played yet: the client may report later that more was.
- */
-export const isHeard = (state: TurnState, upTo: HeardUpTo): boolean =>
-  "delivered" in upTo
-    ? state.output.streaming && Option.exists(state.firstOutput, (seq) => seq <= upTo.delivered)
-    : Option.isSome(state.firstOutput)
-
 export const transcriptOf = ({ heard }: TurnState): string =>
   Option.match(heard, { onNone: () => "", onSome: ({ transcript }) => transcript })
-
-const known = (part: keyof Timings, to: Option.Option<number>, from: number | undefined) =>
-  Option.isSome(to) && from !== undefined ? { [part]: Math.max(0, Math.round(to.value - from)) } : {}
-
-/** The timings that are known so far, in ms. `total` is only in those of a replay. */
-export const timingsOf = (state: TurnState): Partial<Timings> => {
-  if (Option.isSome(state.replayOf)) return state.replayOf.value
-  const { beganAt, stages } = state
-  const duration = (stage: "validate" | "transcode" | "stt", since = stages[stage]) =>
-    known(stage, stages[stage]?.endedAt ?? Option.none(), since?.startedAt)
-  return {
-    upload: Math.round(state.uploadMs),
-    ...duration("validate"),
-    // Includes the wait for a decoding slot, so that the parts up to the first audio add up.
-    ...duration("transcode", stages.decodingSlot ?? stages.transcode),
-    ...duration("stt"),
-    ...known("llmTtft", state.firstTokenAt, stages.llm?.startedAt),
-    ...known("ttsTtfb", state.firstSpeechAt, stages.tts?.startedAt),
-    ...known("firstAudio", state.firstAudioAt, beganAt),
-  }
-}
-
-const noTimes: Timings = {
-  upload: 0,
-  validate: 0,
-  transcode: 0,
-  stt: 0,
-  llmTtft: 0,
-  ttsTtfb: 0,
-  firstAudio: 0,
-  total: 0,
-}
-
-/** The timings of a turn at its end, in ms; 0 for stages that it did not have. */
-export const finalTimings = (state: TurnState): Timings => ({
-  ...noTimes,
-  ...known("total", state.lastSpokenAt, state.beganAt),
-  ...timingsOf(state),
-})

@@ -11,11 +11,12 @@ import type { TurnError } from "./errors.ts"
 import type { TurnEvent } from "./events.ts"
 import { makeFinalization } from "./finalization.ts"
 import { runUntil } from "./fork.ts"
+import type { HeardUpTo } from "./heard-reply.ts"
 import { makeTurnLog, type TurnLog } from "./log.ts"
 import { makePipeline, type RunningTurn } from "./pipeline.ts"
 import { makeReplay } from "./replay.ts"
 import { SessionTarget, type TurnRequest } from "./request.ts"
-import type { HeardUpTo, TurnState } from "./state.ts"
+import type { TurnState } from "./state.ts"
 
 /** A running turn, or the replay of a saved one. */
 export interface Turn {

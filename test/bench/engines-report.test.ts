@@ -19,11 +19,12 @@ test("the section of the offline engines has every figure", () => {
         lastByteMs: 612.7,
         serviceMb: 201.6,
         engineMb: 276.4,
+        loop: { lateMs: 12.34, busyMs: 8.25 },
       },
     ],
   })
   expect(section).toContain("provisional")
   expect(section).toContain("| ears | 2.8 % | 0.031 s | 141 ms | 267 MB |")
   expect(section).toContain("| program | 25.0 % | 0.400 s | 2000 ms | a process per recording |")
-  expect(section).toContain("| 4 | 20 | 1 | 477 ms | 669 ms | 613 ms | 202 MB | 276 MB |")
+  expect(section).toContain("| 4 | 20 | 1 | 477 ms | 669 ms | 613 ms | 202 MB | 276 MB | 12.3 ms | 8.3 ms |")
 })

@@ -1,6 +1,8 @@
 import { afterAll, describe, expect, test } from "bun:test"
 import { join } from "node:path"
-import { Schema } from "effect"
+import * as FileSystem from "@effect/platform/FileSystem"
+import { Effect, Schema } from "effect"
+import { suspects } from "../../src/config/dotenv.ts"
 import { makeDatabase } from "../support/database.ts"
 import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
 
@@ -10,12 +12,22 @@ const Report = Schema.parseJson(
   Schema.Struct({ checks: Schema.Array(Schema.Struct({ check: Schema.String, found: Schema.String })) }),
 )
 
-/** What doctor says of the settings. A secret in every value: no output may contain it. */
-const start = async (files: Record<string, string>, env: Record<string, string> = {}, bun: string[] = []) => {
+const Variables = Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.String }))
+
+const write = async (files: Readonly<Record<string, string>>) => {
   const cwd = newFolder()
   for (const [name, text] of Object.entries(files)) await Bun.write(join(cwd, name), text)
+  return cwd
+}
+
+/** What doctor says of the settings. A secret in every value: no output may contain it. */
+const doctorFinds = async (
+  files: Record<string, string>,
+  env: Record<string, string> = {},
+  bun: string[] = [],
+) => {
   const doctor = startProcess({
-    cwd,
+    cwd: await write(files),
     args: [...bun, mainFile, "doctor", "--json"],
     env: { DATABASE_URL: "postgres://127.0.0.1:1/none", FFMPEG_PATH: "/no/ffmpeg", ...env },
   })
@@ -23,6 +35,36 @@ const start = async (files: Record<string, string>, env: Record<string, string> 
   expect(`${doctor.stdout()}${doctor.stderr()}`).not.toContain("hush")
   const { checks } = Schema.decodeSync(Report)(doctor.stdout())
   return checks.filter(({ check }) => check === "settings").map(({ found }) => found)
+}
+
+/** What a real Bun makes of these files, as a process that starts among them has it. */
+const variablesOf = async (cwd: string, env: Readonly<Record<string, string>>) => {
+  const child = Bun.spawn([process.execPath, "-e", "console.log(JSON.stringify(process.env))"], {
+    cwd,
+    env: { HOME: "/home/ada", ...env },
+    stdout: "pipe",
+  })
+  return Schema.decodeSync(Variables)(await child.stdout.text())
+}
+
+const readText = async (path: string) => ((await Bun.file(path).exists()) ? Bun.file(path).text() : "")
+
+/** What the start and doctor find suspect, without the 0.5 s of such a process. */
+const start = async (files: Record<string, string>, env: Record<string, string> = {}) => {
+  const cwd = await write(files)
+  const own = process.env
+  process.env = await variablesOf(cwd, env)
+  const inFolder = FileSystem.layerNoop({
+    readFileString: (name) => Effect.promise(() => readText(join(cwd, name))),
+  })
+  try {
+    const kinds = await Effect.runPromise(Effect.provide(suspects, inFolder))
+    const found = kinds.map(({ problem }) => problem)
+    expect(kinds.map(({ problem, advice }) => `${problem}${advice}`).join()).not.toContain("hush")
+    return found
+  } finally {
+    process.env = own
+  }
 }
 
 const braced = (text: string) => `$\{${text}}`
@@ -83,7 +125,8 @@ describe("a $ in .env", () => {
       await start({ ".env.production": line }, { NODE_ENV: "production", OFFLINE_ENGINES: "on" }),
     ).toEqual(expanded("REGISTRATION_TOKEN"))
     expect(await start({ ".env": line, ".env.local": "REGISTRATION_TOKEN=other" })).toEqual([])
-    expect(await start({ other: line }, {}, ["--env-file=other"])).toEqual(expanded("REGISTRATION_TOKEN"))
+    const named = ["--env-file=other"]
+    expect(await doctorFinds({ other: line }, {}, named)).toEqual(expanded("REGISTRATION_TOKEN"))
   })
 })
 
@@ -145,6 +188,17 @@ test.each([["'hush'"], ['"hush"'], ["`hush`"], [" 'hush' "]])("quotes around a v
 
 test.each([["'"], ["it's 'quoted'"], ["\"a\" or 'b'"]])("no quotes around a value: %s", async (value) => {
   expect(await start({}, { SYSTEM_PROMPT: value })).toEqual([])
+})
+
+test("doctor says each kind, without the values", async () => {
+  const file = "REGISTRATION_TOKEN=hush$cdef\nSYSTEM_PROMPT=hush#cd"
+  const quoted = "the quotes around the value of LLM_MODEL are part of it"
+  expect(await doctorFinds({ ".env": file }, { LLM_MODEL: "'hush'" })).toEqual([
+    ...expanded("REGISTRATION_TOKEN"),
+    ...cut("SYSTEM_PROMPT"),
+    quoted,
+  ])
+  expect(await doctorFinds({ ".env": "REGISTRATION_TOKEN=hush" })).toEqual([])
 })
 
 test("the start warns, and names the variables in its failure", async () => {

@@ -16,7 +16,8 @@ import {
   startFileServer,
   status,
 } from "../support/file-server.ts"
-import { bytesOf, tempFolder } from "../support/models.ts"
+import { bytesOf } from "../support/models.ts"
+import { tempFolder } from "../support/temp-folders.ts"
 
 const size = 300_000
 const file = bytesOf(size)
@@ -77,7 +78,7 @@ const etag = `"${sha256(file).slice(0, 16)}"`
 
 describe("whole", () => {
   test("a file", async () => {
-    const target = targetIn(tempFolder())
+    const target = targetIn(tempFolder("models"))
     const seen: Array<number> = []
     const { error, hash, requests } = await run(target, locationOf(), (received) => seen.push(received))
     expect([error, hash, requests.length]).toEqual([undefined, sha256(file), 1])
@@ -88,33 +89,39 @@ describe("whole", () => {
   })
 
   test("an empty file", async () => {
-    const target = { ...targetIn(tempFolder(), sha256("")), size: 0 }
+    const target = { ...targetIn(tempFolder("models"), sha256("")), size: 0 }
     server.files.set("/file", new Uint8Array())
     expect((await run(target)).error).toBeUndefined()
     expect(readFileSync(target.path).length).toBe(0)
   })
 
   test("a slow file", async () => {
-    const target = targetIn(tempFolder())
+    const target = targetIn(tempFolder("models"))
     server.script.push(inPieces(1000))
     expect((await run(target)).requests).toHaveLength(1)
     expectWell(target)
   })
 
   test("a local file", async () => {
-    const folder = tempFolder()
+    const folder = tempFolder("models")
     writeFileSync(join(folder, "a file #1"), file)
-    const target = targetIn(tempFolder())
+    const target = targetIn(tempFolder("models"))
     const local = { url: pathToFileURL(join(folder, "a file #1")).href, advice: "" }
     expect((await run(target, local)).error).toBeUndefined()
     expectWell(target)
-    const missing = await run(targetIn(tempFolder()), { url: `${local.url}x`, advice: "check --from" })
+    const missing = await run(targetIn(tempFolder("models")), {
+      url: `${local.url}x`,
+      advice: "check --from",
+    })
     expect(missing.error?._tag).toBe("SourceRefused")
     expect(missing.error?.message).toContain("a file #1x: there is no such file")
   })
 
   test("an unknown hash is returned", async () => {
-    const target = { ...targetIn(tempFolder()), digest: { ...targetIn("").digest, expected: undefined } }
+    const target = {
+      ...targetIn(tempFolder("models")),
+      digest: { ...targetIn("").digest, expected: undefined },
+    }
     expect((await run(target)).hash).toBe(sha256(file))
   })
 })
@@ -122,7 +129,7 @@ describe("whole", () => {
 describe("resume", () => {
   test("cut off at any byte", async () => {
     for (const cut of [0, 1, 4095, 65_536, 150_001, size - 1]) {
-      const target = targetIn(tempFolder())
+      const target = targetIn(tempFolder("models"))
       server.script.push(stallAfter(cut))
       const { error, requests } = await run(target, locationOf(), (received) => {
         if (received === cut) server.cut()
@@ -137,7 +144,7 @@ describe("resume", () => {
   })
 
   test("cut off many times with progress", async () => {
-    const target: Target = { ...targetIn(tempFolder(), sha256(long)), size: long.length }
+    const target: Target = { ...targetIn(tempFolder("models"), sha256(long)), size: long.length }
     server.files.set("/file", long)
     // More often than would be tried without progress.
     server.script.push(...Array.from({ length: 9 }, () => stallAfter(70_000)))
@@ -149,7 +156,7 @@ describe("resume", () => {
   })
 
   test("a server that never sends more is given up", async () => {
-    const target = targetIn(tempFolder())
+    const target = targetIn(tempFolder("models"))
     server.script.push(...Array.from({ length: 20 }, () => cutAfter(10)))
     const { error, requests } = await run(target)
     expect(error?._tag).toBe("SourceUnreachable")
@@ -159,7 +166,7 @@ describe("resume", () => {
   })
 
   test("a later call goes on", async () => {
-    const target = targetIn(tempFolder())
+    const target = targetIn(tempFolder("models"))
     leave(target, file.subarray(0, 200_000), etag)
     const { requests } = await run(target)
     expect(requests.map(({ range, ifRange }) => ({ range, ifRange }))).toEqual([
@@ -169,18 +176,18 @@ describe("resume", () => {
   })
 
   test("without an ETag the hash decides", async () => {
-    const known = targetIn(tempFolder())
+    const known = targetIn(tempFolder("models"))
     leave(known, file.subarray(0, 1000))
     expect((await run(known)).requests.map(({ range }) => range)).toEqual(["bytes=1000-"])
     expectWell(known)
-    const unknown = { ...targetIn(tempFolder()), digest: { ...known.digest, expected: undefined } }
+    const unknown = { ...targetIn(tempFolder("models")), digest: { ...known.digest, expected: undefined } }
     leave(unknown, other.subarray(0, 1000))
     expect((await run(unknown)).requests.map(({ range }) => range)).toEqual([undefined])
     expectWell(unknown)
   })
 
   test("another ETag starts over", async () => {
-    const target = targetIn(tempFolder())
+    const target = targetIn(tempFolder("models"))
     leave(target, other.subarray(0, 1000), '"old"')
     expect((await run(target)).requests.map(({ range }) => range)).toEqual(["bytes=1000-"])
     expectWell(target)
@@ -198,7 +205,7 @@ describe("resume", () => {
       instead(rest, { etag, "content-range": `bytes 1000-${size - 1}/*` }, 206),
       status(416),
     ]) {
-      const target = targetIn(tempFolder())
+      const target = targetIn(tempFolder("models"))
       leave(target, file.subarray(0, 1000), etag)
       server.script.push(misfit)
       const { error, requests } = await run(target)
@@ -209,7 +216,7 @@ describe("resume", () => {
 
   test("damaged bytes are found by the hash", async () => {
     for (const kept of [other.subarray(0, 1000), other, new Uint8Array([...file, 1])]) {
-      const target = targetIn(tempFolder())
+      const target = targetIn(tempFolder("models"))
       leave(target, kept, etag)
       expect((await run(target)).error).toBeUndefined()
       expectWell(target)
@@ -217,14 +224,14 @@ describe("resume", () => {
   })
 
   test("a whole part needs no request", async () => {
-    const target = targetIn(tempFolder())
+    const target = targetIn(tempFolder("models"))
     leave(target, file, etag)
     expect((await run(target)).requests).toEqual([])
     expectWell(target)
   })
 
   test("an interruption keeps the part", async () => {
-    const target = targetIn(tempFolder())
+    const target = targetIn(tempFolder("models"))
     server.script.push(stallAfter(100_000))
     const arrived = Promise.withResolvers<void>()
     const fiber = Effect.runFork(
@@ -244,7 +251,7 @@ describe("resume", () => {
 describe("lies", () => {
   test("wrong bytes are not installed", async () => {
     server.files.set("/file", other)
-    const target = targetIn(tempFolder())
+    const target = targetIn(tempFolder("models"))
     const { error, requests } = await run(target)
     expect(error?._tag).toBe("WrongBytes")
     expect(error?.message).toContain("has another sha256 hash than it should have, so it was not installed")
@@ -262,7 +269,7 @@ describe("lies", () => {
       [instead(new TextEncoder().encode("<html>Sign in</html>"), { "content-length": "20" }), "has 20 bytes"],
     ] as const) {
       server.script.push(answer)
-      const target = targetIn(tempFolder())
+      const target = targetIn(tempFolder("models"))
       const { error, requests } = await run(target)
       expect([error?._tag, requests.length]).toEqual(["WrongBytes", 1])
       expect(error?.message).toContain(how)
@@ -276,12 +283,12 @@ describe("lies", () => {
       // Without an end: a client that waits for it hangs.
       answer.write(new Uint8Array(size + 1))
     })
-    expect((await run(targetIn(tempFolder()))).error?._tag).toBe("WrongBytes")
+    expect((await run(targetIn(tempFolder("models")))).error?._tag).toBe("WrongBytes")
   })
 
   test("a chunked body that ends early is tried again", async () => {
     server.script.push(instead(file.subarray(0, 100), { "transfer-encoding": "chunked" }))
-    const target = targetIn(tempFolder())
+    const target = targetIn(tempFolder("models"))
     expect((await run(target)).requests).toHaveLength(2)
     expectWell(target)
   })
@@ -291,11 +298,11 @@ describe("encodings", () => {
   test("a compressed body is decoded", async () => {
     const compressed = Bun.gzipSync(file)
     const encoded = { "content-encoding": "gzip", "content-length": `${compressed.length}`, etag }
-    const target = targetIn(tempFolder())
+    const target = targetIn(tempFolder("models"))
     server.script.push(instead(compressed, encoded))
     expect((await run(target)).error).toBeUndefined()
     expectWell(target)
-    const resumed = targetIn(tempFolder())
+    const resumed = targetIn(tempFolder("models"))
     leave(resumed, file.subarray(0, 1000), etag)
     const range = { "content-range": `bytes 1000-${size - 1}/${size}` }
     server.script.push(instead(compressed, { ...encoded, ...range }, 206))
@@ -307,12 +314,12 @@ describe("encodings", () => {
 describe("refusals", () => {
   test("what is no URL", async () => {
     for (const url of ["", "registry.test/file", "http://", "http://[/file"]) {
-      const { error } = await run(targetIn(tempFolder()), { url, advice: "set X" })
+      const { error } = await run(targetIn(tempFolder("models")), { url, advice: "set X" })
       expect(error?._tag).toBe("SourceRefused")
       expect(error?.message).toBe(`"${url}": this is no URL. Check the address, set X.`)
     }
     for (const url of ["user:secret@host/file", "http://user:secret@/file"]) {
-      const { error } = await run(targetIn(tempFolder()), { url, advice: "" })
+      const { error } = await run(targetIn(tempFolder("models")), { url, advice: "" })
       expect(error?.message).not.toContain("secret")
     }
   })
@@ -320,19 +327,21 @@ describe("refusals", () => {
   test("credentials of the URL", async () => {
     const { host } = new URL(server.url)
     const url = `http://us%40er:pass@${host}/file`
-    const { error, requests } = await run(targetIn(tempFolder()), { url, advice: "" })
+    const { error, requests } = await run(targetIn(tempFolder("models")), { url, advice: "" })
     expect([error, requests.map(({ authorization }) => authorization)]).toEqual([
       undefined,
       [`Basic ${btoa("us@er:pass")}`],
     ])
     server.script.push(status(401))
-    expect((await run(targetIn(tempFolder()), { url, advice: "" })).error?.message).not.toContain("pass")
+    expect((await run(targetIn(tempFolder("models")), { url, advice: "" })).error?.message).not.toContain(
+      "pass",
+    )
   })
 
   test("are final", async () => {
     for (const code of [400, 401, 403, 404, 410, 304]) {
       server.script.push(status(code))
-      const { error, requests } = await run(targetIn(tempFolder()))
+      const { error, requests } = await run(targetIn(tempFolder("models")))
       expect([error?._tag, requests.length]).toEqual(["SourceRefused", 1])
       expect(error?.message).toContain(`status ${code}`)
       expect(error?.message).toContain("set a mirror")
@@ -342,7 +351,7 @@ describe("refusals", () => {
   test("trouble is tried again", async () => {
     for (const code of [408, 429, 500, 502, 503]) {
       server.script.push(status(code, { "retry-after": "2" }), status(code))
-      const target = targetIn(tempFolder())
+      const target = targetIn(tempFolder("models"))
       expect((await run(target)).requests).toHaveLength(3)
       expectWell(target)
     }
@@ -350,14 +359,14 @@ describe("refusals", () => {
 
   test("trouble without end", async () => {
     server.script.push(...Array.from({ length: 20 }, () => status(503)))
-    const { error, requests } = await run(targetIn(tempFolder()))
+    const { error, requests } = await run(targetIn(tempFolder("models")))
     expect([error?._tag, requests.length]).toEqual(["SourceRefused", 5])
     server.script.length = 0
   })
 
   test("a server that falls silent", async () => {
     server.script.push(stallAfter(0), stallAfter(1000))
-    const target = targetIn(tempFolder())
+    const target = targetIn(tempFolder("models"))
     expect((await run(target)).requests).toHaveLength(3)
     expectWell(target)
   })
@@ -365,7 +374,7 @@ describe("refusals", () => {
   test("no server", async () => {
     const gone = await startFileServer()
     await gone.stop()
-    const { error } = await run(targetIn(tempFolder()), {
+    const { error } = await run(targetIn(tempFolder("models")), {
       url: `${gone.url}/file?key=secret`,
       advice: "set X",
     })
@@ -382,14 +391,14 @@ describe("redirects", () => {
   test("are followed", async () => {
     for (const first of [to("/file"), to(`${foreign.url}/file`), status(308, { location: "file" })]) {
       server.script.push(first)
-      const target = targetIn(tempFolder())
+      const target = targetIn(tempFolder("models"))
       expect((await run(target, locationOf("/start"))).error).toBeUndefined()
       expectWell(target)
     }
   })
 
   test("keep the range", async () => {
-    const target = targetIn(tempFolder())
+    const target = targetIn(tempFolder("models"))
     server.script.push(to(`${foreign.url}/file`))
     foreign.script.push(cutAfter(100_000))
     server.script.push(to(`${foreign.url}/file`))
@@ -403,13 +412,13 @@ describe("redirects", () => {
     const before = foreign.requests.length
     server.script.push(to("/same"), to(`${foreign.url}/file`))
     const authorization = Redacted.make("Bearer secret")
-    const { requests } = await run(targetIn(tempFolder()), locationOf("/start", { authorization }))
+    const { requests } = await run(targetIn(tempFolder("models")), locationOf("/start", { authorization }))
     expect(requests.map((request) => request.authorization)).toEqual(["Bearer secret", "Bearer secret"])
     expect(foreign.requests.slice(before).map((request) => request.authorization)).toEqual([undefined])
   })
 
   test("that lead nowhere", async () => {
-    const folder = tempFolder()
+    const folder = tempFolder("models")
     writeFileSync(join(folder, "file"), file)
     for (const [location, why] of [
       ["http://", "a redirect without a valid target"],
@@ -418,7 +427,7 @@ describe("redirects", () => {
       ["ftp://127.0.0.1/file", "a redirect from http:// to ftp://"],
     ] as const) {
       server.script.push(...Array.from({ length: 30 }, () => to(location)))
-      const { error } = await run(targetIn(tempFolder()))
+      const { error } = await run(targetIn(tempFolder("models")))
       server.script.length = 0
       expect(error?._tag).toBe("SourceRefused")
       expect(error?.message).toContain(why)
@@ -426,7 +435,7 @@ describe("redirects", () => {
   })
 
   test.skipIf(Bun.which("openssl") === null)("from https to http", async () => {
-    const folder = tempFolder()
+    const folder = tempFolder("models")
     const make = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 1 -subj /CN=localhost"
     expect(Bun.spawnSync(make.split(" "), { cwd: folder, stderr: "ignore" }).exitCode).toBe(0)
     const secure = Bun.serve({
@@ -435,7 +444,7 @@ describe("redirects", () => {
       fetch: () => Response.redirect(`${server.url}/file`, 302),
     })
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0"
-    const { error, requests } = await run(targetIn(tempFolder()), {
+    const { error, requests } = await run(targetIn(tempFolder("models")), {
       url: `https://localhost:${secure.port}/file`,
       advice: "",
     })
@@ -447,7 +456,7 @@ describe("redirects", () => {
 
   test("without end", async () => {
     server.script.push(...Array.from({ length: 30 }, () => to("/file")))
-    const { error, requests } = await run(targetIn(tempFolder()))
+    const { error, requests } = await run(targetIn(tempFolder("models")))
     expect(error?.message).toContain("too many redirects")
     expect(requests.length).toBe(21)
   })
@@ -455,7 +464,7 @@ describe("redirects", () => {
 
 describe("disk", () => {
   test("full", async () => {
-    const target = targetIn(tempFolder())
+    const target = targetIn(tempFolder("models"))
     symlinkSync("/dev/full", `${target.path}.download`)
     const { error, requests } = await run(target)
     expect([error?._tag, requests.length]).toEqual(["DiskFull", 1])
@@ -463,7 +472,7 @@ describe("disk", () => {
   })
 
   test("not a folder", async () => {
-    const folder = tempFolder()
+    const folder = tempFolder("models")
     writeFileSync(join(folder, "in"), "")
     const { error } = await run(targetIn(join(folder, "in")))
     expect(error?._tag).toBe("StoreUnusable")

@@ -9,8 +9,9 @@ import { originsOf } from "../../src/models/source.ts"
 import { folderOf, installed, verifyFiles } from "../../src/models/store.ts"
 import { fastClock } from "../support/fast-clock.ts"
 import { cutAfter, type FileServer, startFileServer, status } from "../support/file-server.ts"
-import { bytesOf, fileOf, modelOf, tempFolder } from "../support/models.ts"
+import { bytesOf, fileOf, modelOf } from "../support/models.ts"
 import { tarballOf } from "../support/tar.ts"
+import { tempFolder } from "../support/temp-folders.ts"
 
 const server: FileServer = await startFileServer()
 afterAll(() => server.stop())
@@ -47,7 +48,7 @@ interface Given {
 
 /** Installs a model into a new store. */
 const run = async (given: Given = {}) => {
-  const { model: wanted = model, folder = tempFolder(), from, onProgress = () => {} } = given
+  const { model: wanted = model, folder = tempFolder("models"), from, onProgress = () => {} } = given
   const { included = join(folder, "none") } = given
   const library = { folders: [folder, included], manifest: [wanted] } as const
   const before = server.requests.length
@@ -160,7 +161,7 @@ describe("pull", () => {
   })
 
   test("needs a folder", async () => {
-    const folder = tempFolder()
+    const folder = tempFolder("models")
     writeFileSync(join(folder, "file"), "")
     const { error } = await run({ folder: join(folder, "file") })
     expect(error?._tag).toBe("StoreUnusable")
@@ -168,7 +169,7 @@ describe("pull", () => {
   })
 
   test("two at once", async () => {
-    const folder = tempFolder()
+    const folder = tempFolder("models")
     server.script.push(cutAfter(100_000))
     const both = await Promise.all([run({ folder }), run({ folder })])
     expect(both.map(({ isWell }) => isWell)).toEqual([true, true])
@@ -196,7 +197,7 @@ describe("unknown hashes", () => {
   })
 
   test("are not resumed without an ETag", async () => {
-    const folder = tempFolder()
+    const folder = tempFolder("models")
     const part = join(`${folderOf(folder, pinnedModel)}.part`, "encoder.onnx.download")
     mkdirSync(dirname(part), { recursive: true })
     writeFileSync(part, bytesOf(1000, 9))
@@ -284,7 +285,7 @@ describe("npm", () => {
   })
 
   test("hostile names write nothing", async () => {
-    const folder = tempFolder()
+    const folder = tempFolder("models")
     const outside = join(folder, "outside")
     const evil = new TextEncoder().encode("evil")
     const hostile = tarballOf([
@@ -310,7 +311,7 @@ describe("npm", () => {
   })
 
   test("a link, a folder or nothing in place of the file", async () => {
-    const secret = join(tempFolder(), "secret")
+    const secret = join(tempFolder("models"), "secret")
     writeFileSync(secret, encoder)
     const member = "package/dist/encoder.onnx"
     for (const entries of [
@@ -352,7 +353,7 @@ describe("npm", () => {
 
 test("a copy of the store is a mirror", async () => {
   const { folder } = await run()
-  const copy = tempFolder()
+  const copy = tempFolder("models")
   cpSync(folder, copy, { recursive: true })
   expect((await run({ folder: copy })).requests).toEqual([])
 })

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Redacted } from "effect"
 import { npmSettings, tarballOf } from "../../src/models/registry.ts"
-import { tempFolder } from "../support/models.ts"
+import { tempFolder } from "../support/temp-folders.ts"
 
 const pack = { package: "@scope/pack", version: "1.2.3", size: 1, integrity: "", path: "file" }
 const plain = { ...pack, package: "pack" }
@@ -15,7 +15,7 @@ interface Given {
 }
 
 const settingsOf = ({ user = "", project = "", env = {} }: Given) => {
-  const [home, folder] = [tempFolder(), tempFolder()]
+  const [home, folder] = [tempFolder("models"), tempFolder("models")]
   writeFileSync(join(home, ".npmrc"), user)
   writeFileSync(join(folder, ".npmrc"), project)
   return npmSettings({ HOME: home, ...env }, folder)
@@ -52,7 +52,7 @@ describe("registry", () => {
   })
 
   test("another user's file", async () => {
-    const file = join(tempFolder(), "npmrc")
+    const file = join(tempFolder("models"), "npmrc")
     writeFileSync(file, "registry=http://file.test")
     expect((await locate({ env: { npm_config_userconfig: file } }, plain))[0]).toStartWith(
       "http://file.test/",

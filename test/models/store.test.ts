@@ -15,7 +15,8 @@ import {
   removeModel,
   verifyFiles,
 } from "../../src/models/store.ts"
-import { bytesOf, fileOf, modelOf, tempFolder } from "../support/models.ts"
+import { bytesOf, fileOf, modelOf } from "../support/models.ts"
+import { tempFolder } from "../support/temp-folders.ts"
 
 const encoder = bytesOf(1000, 1)
 const tokens = bytesOf(10, 2)
@@ -26,7 +27,7 @@ const model = modelOf([
 
 /** A library with the model in its first folder. */
 const withModel = () => {
-  const folders = [tempFolder(), tempFolder()] as const
+  const folders = [tempFolder("models"), tempFolder("models")] as const
   const own = folderOf(folders[0], model)
   for (const [path, bytes] of [
     ["encoder.onnx", encoder],

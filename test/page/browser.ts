@@ -4,6 +4,7 @@
  */
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core"
 import type { Service } from "../support/service.ts"
+import type { TurnService } from "../support/turns.ts"
 
 /** The browser's globals, for the functions that run there. */
 declare const window: { loudest: number; readonly player?: { readonly paused: boolean } }
@@ -48,11 +49,11 @@ export interface VisitOptions extends BrowserContextOptions {
 }
 
 /** The address of the page. */
-export const pageUrl = ({ url }: Service): string => url.replace(/api\/v1$/, "")
+export const pageUrl = ({ url }: Pick<Service, "url">): string => url.replace(/api\/v1$/, "")
 
 export const visit = async (
   browser: Browser,
-  service: Service,
+  service: Pick<Service, "url">,
   options: VisitOptions = {},
 ): Promise<Visit> => {
   const { before, expected, ...more } = options
@@ -79,8 +80,8 @@ export const visit = async (
 }
 
 /** Registers with the page's form, opens the conversation, and returns the key. */
-export const register = async (page: Page): Promise<string> => {
-  await page.getByLabel("Your e-mail").fill(`${crypto.randomUUID()}@example.com`)
+export const register = async (page: Page, email = `${crypto.randomUUID()}@example.com`): Promise<string> => {
+  await page.getByLabel("Your e-mail").fill(email)
   await page.getByRole("button", { name: "Get a key" }).click()
   const key = (await page.locator("#new-key[open] #new-key-text").textContent()) ?? ""
   await page.getByRole("button", { name: "Start talking" }).click()
@@ -91,6 +92,12 @@ export const register = async (page: Page): Promise<string> => {
 /** Waits for a state of the talk button. */
 export const reaches = (page: Page, state: string): Promise<void> =>
   page.locator(`#orb[data-state="${state}"]`).waitFor()
+
+/** Half of what the default reply takes to play: Chromium uses half a core while it plays. For `beforeEach`. */
+export const speakBriefly = (service: TurnService): void => {
+  service.reset()
+  service.upstream.default("tts", { seconds: 0.7 })
+}
 
 /** Longer than the shortest recording, in ms. */
 const phrase = 1200

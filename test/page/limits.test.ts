@@ -10,6 +10,7 @@ import {
   register,
   sounds,
   speak,
+  speakBriefly,
   startBrowser,
   type VisitOptions,
   valueBetween,
@@ -29,7 +30,7 @@ beforeAll(async () => {
   service = await startTurns()
   browser = await startBrowser()
 })
-beforeEach(() => service.reset())
+beforeEach(() => speakBriefly(service))
 afterAll(async () => {
   await browser?.close()
   await service?.stop()

@@ -54,7 +54,6 @@ for (const { name, ...view } of views) {
         llmTokensPerSecond: 25,
         ttsFirstByteMs: 210,
       })
-      service.upstream.default("tts", { seconds: 2 })
       const { page, close } = await visit(browser, service, { ...view, colorScheme: theme, expected: /40\d/ })
       const found: Array<string> = []
       const look = async (state: string) => {
@@ -77,6 +76,8 @@ for (const { name, ...view } of views) {
       await look("4 empty")
 
       for (const [at, reply] of replies.entries()) {
+        // Only the second reply is looked at while it plays.
+        service.upstream.default("tts", { seconds: at === 1 ? 1.5 : 0.5 })
         service.upstream.script("stt", [{ text: said[at] ?? "", ...(at === 1 ? { delayMs: 1200 } : {}) }])
         service.upstream.script("llm", [{ text: reply }])
         await page.keyboard.down(" ")
@@ -88,8 +89,12 @@ for (const { name, ...view } of views) {
           await reaches(page, "thinking")
           await look("6 thinking")
         }
-        await reaches(page, "speaking")
-        if (at === 1) await look("7 speaking")
+        if (at === 1) {
+          await reaches(page, "speaking")
+          await look("7 speaking")
+        } else {
+          await page.locator(".reply", { hasText: reply }).waitFor()
+        }
         await reaches(page, "idle")
       }
       await page.locator(".session").waitFor({ state: "attached" })

@@ -4,7 +4,7 @@ import { makeClient } from "../../src/client/client.ts"
 import { wav16k } from "../support/audio.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "../support/upstream.ts"
-import { notice, pageUrl, reaches, register, speak, startBrowser, visit } from "./browser.ts"
+import { notice, pageUrl, reaches, register, speak, speakBriefly, startBrowser, visit } from "./browser.ts"
 
 // Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(60_000)
@@ -16,7 +16,7 @@ beforeAll(async () => {
   service = await startTurns()
   browser = await startBrowser()
 })
-beforeEach(() => service.reset())
+beforeEach(() => speakBriefly(service))
 afterAll(async () => {
   await browser?.close()
   await service?.stop()
@@ -102,6 +102,7 @@ test("list, search, open, continue and delete conversations", async () => {
   expect(await page.locator("#earlier").isVisible()).toBe(false)
   expect(new Set(await page.locator(".said").allTextContents())).toEqual(new Set([DEFAULT_TRANSCRIPT]))
   expect(new Set(await page.locator(".reply").allTextContents())).toEqual(new Set([DEFAULT_REPLY]))
+  service.upstream.default("tts", { seconds: 2 })
   await speak(page)
   await page.locator(".turn").nth(27).waitFor()
   await reaches(page, "speaking")
@@ -190,8 +191,8 @@ test.each([
   [
     "hearing and speaking",
     { stt: offline("moonshine-tiny-en"), llm: hosted, tts: offline("flite") },
-    "moonshine-tiny-en hears, flite speaks. For better ones, set OPENAI_API_KEY.",
-    [],
+    "moonshine-tiny-en hears, flite speaks. For a better voice, run ./voice-agent models pull --tts and restart.",
+    ["./voice-agent models pull --tts"],
   ],
   [
     "all, the least",
@@ -202,8 +203,8 @@ test.each([
   [
     "the voice alone",
     { stt: hosted, llm: hosted, tts: offline("<b>espeak-ng") },
-    "<b>espeak-ng speaks. For a better voice, see docs/guides/providers.md.",
-    ["docs/guides/providers.md"],
+    "<b>espeak-ng speaks. For a better voice, run ./voice-agent models pull --tts and restart.",
+    ["./voice-agent models pull --tts"],
   ],
 ])("shows the stages on offline engines: %s", async (_, stages, text, commands) => {
   const { page, close } = await visit(browser, service)

@@ -9,6 +9,7 @@ import {
   register,
   sounds,
   speak,
+  speakBriefly,
   startBrowser,
   valueBetween,
   visit,
@@ -24,7 +25,7 @@ beforeAll(async () => {
   service = await startTurns()
   browser = await startBrowser()
 })
-beforeEach(() => service.reset())
+beforeEach(() => speakBriefly(service))
 afterAll(async () => {
   await browser?.close()
   await service?.stop()

@@ -4,7 +4,7 @@ import { symlinkSync } from "node:fs"
 import { chmod } from "node:fs/promises"
 import { join } from "node:path"
 import { bin, packageManager, version } from "../../package.json"
-import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
+import { cleanUpProcesses, mainFile, newFolder, sourceFile, startProcess } from "../support/process.ts"
 
 afterAll(cleanUpProcesses)
 
@@ -120,7 +120,7 @@ describe("./voice-agent", () => {
     const [code, said] = await runLinked({ npx: join(folder, "npx") }, ["say", "Two words", "-o", "a.mp3"])
     // The process that was started is the one that got the signal.
     expect(code).toBe(143)
-    expect(said.trimEnd().split("\n")).toEqual([mainFile, "say", "Two words", "-o", "a.mp3"])
+    expect(said.trimEnd().split("\n")).toEqual([sourceFile, "say", "Two words", "-o", "a.mp3"])
     expect(await Bun.file(join(folder, "asked")).text()).toBe(
       `-y\n-p\n${packageManager}\n-c\ncommand -v bun\n`,
     )

@@ -14,6 +14,7 @@ import {
   newFolder,
   type ProcessOptions,
   parseLog,
+  sourceFile,
   startProcess,
 } from "../support/process.ts"
 import { connectRaw, head } from "../support/raw-http.ts"
@@ -267,7 +268,7 @@ describe("with the embedded database", () => {
   test("bun --watch restarts on the same port and database", async () => {
     const [watched, part] = [join(cwd, "watched.ts"), join(cwd, "part.ts")]
     await Bun.write(part, "export {}")
-    await Bun.write(watched, `import ${JSON.stringify(part)}\nimport ${JSON.stringify(mainFile)}\n`)
+    await Bun.write(watched, `import ${JSON.stringify(part)}\nimport ${JSON.stringify(sourceFile)}\n`)
     const service = embedded({ PORT: await freePort() }, ["--watch", "--no-clear-screen", watched])
     const url = await service.url()
     const key = await register(url)

@@ -1,16 +1,6 @@
-/** A folder of models, and a small model for it. */
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+/** A small model for a folder of models. */
 import { sha256 } from "../../src/hash.ts"
 import type { FileModel, ModelFile } from "../../src/models/manifest.ts"
-
-/** A new folder that is removed when the process ends. */
-export const tempFolder = (): string => {
-  const folder = mkdtempSync(join(tmpdir(), "voice-agent-models-"))
-  process.on("exit", () => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
 
 /** Bytes that differ at every place, so that a wrong offset changes the hash. */
 export const bytesOf = (size: number, seed = 1): Uint8Array<ArrayBuffer> => {
@@ -41,6 +31,7 @@ export const modelOf = (files: FileModel["files"], name = "small"): FileModel =>
   name,
   description: "A model for tests.",
   role: "stt",
+  loader: "moonshine",
   version: "1",
   isDefault: false,
   languages: ["en"],

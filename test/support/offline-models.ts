@@ -1,16 +1,28 @@
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Option } from "effect"
-import { libraryOf } from "../../src/models/store.ts"
-import { findRecognizer } from "../../src/providers/offline/recognizer.ts"
+import { installed, libraryOf } from "../../src/models/store.ts"
+import { findRecognizer, type HearingWish } from "../../src/providers/offline/recognizer.ts"
+import { findSherpa } from "../../src/providers/offline/sherpa.ts"
 
 const root = join(import.meta.dir, "../..")
 
 /** The models of this checkout, where the set-up puts them. */
 export const library = libraryOf(join(root, ".data"))
 
+/** Whether the engines' package is installed. */
+export const hasEngines = Option.isSome(findSherpa())
+
+const detector = await Effect.runPromise(installed(library, "silero-vad"))
+
+/** Whether speech is detected here. */
+export const hasDetector = hasEngines && Option.isSome(detector)
+
+/** The best recognizer for English. */
+export const anyHearing: HearingWish = { model: "whisper-1", language: Option.some("en") }
+
 /** The recognizer of this checkout. None where the package or a model is missing, with the reason on standard error. */
-export const recognizer = await Effect.runPromise(findRecognizer(library))
+export const recognizer = await Effect.runPromise(findRecognizer(library, anyHearing))
 
 export const hasRecognizer = Option.isSome(recognizer)
 if (!hasRecognizer) {

@@ -1,6 +1,7 @@
 import { afterAll, setDefaultTimeout } from "bun:test"
 import { Logger } from "effect"
 import { stopServer } from "./database.ts"
+import { removeTempFolders } from "./temp-folders.ts"
 
 // Real databases, processes and ffmpeg on a machine that may be busy: 5 s a test is too little. It holds for what is
 // declared after it.
@@ -10,3 +11,4 @@ setDefaultTimeout(60_000)
 Object.assign(Logger.defaultLogger, { log: () => undefined })
 
 afterAll(stopServer)
+afterAll(removeTempFolders)

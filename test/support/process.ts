@@ -1,17 +1,17 @@
 /**
- * The service as its operator runs it: `bun src/main.ts`, a separate process. Tests wait for lines of its output.
+ * The service as its operator runs it: a separate process. Tests wait for lines of its output.
  *
  *     const service = startProcess({ env: { DATABASE_URL: database.url } })
  *     const url = await service.url()
  *     service.signal("SIGTERM")
  *     expect(await service.ended).toBe(0)
  */
-import { mkdtempSync } from "node:fs"
 import { rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { serverFolder } from "../../src/db/embedded-home.ts"
 import { withoutLimits } from "./limits.ts"
+import { tempFolder } from "./temp-folders.ts"
 import { Watch } from "./upstream-calls.ts"
 
 export interface ProcessOptions {
@@ -42,7 +42,12 @@ export interface ServiceProcess {
   readonly ended: Promise<number | NodeJS.Signals>
 }
 
-export const mainFile = join(import.meta.dir, "../../src/main.ts")
+/** The source of the service. For tests about what Bun makes of it. */
+export const sourceFile = join(import.meta.dir, "../../src/main.ts")
+
+/** The service in one file, which starts faster, where `bun run check` has built it. */
+export const mainFile = process.env.TEST_PROGRAM || sourceFile
+
 /** The longest wait for a line of output, on a busy machine. */
 const timeoutMs = 20_000
 
@@ -50,7 +55,7 @@ const running = new Set<Bun.Subprocess>()
 const folders = new Set<string>()
 
 export const newFolder = (): string => {
-  const folder = mkdtempSync(join(tmpdir(), "voice-agent-process-"))
+  const folder = tempFolder("process")
   folders.add(folder)
   return folder
 }

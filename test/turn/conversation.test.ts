@@ -183,13 +183,13 @@ describe("truncate", () => {
       expect(call.saved[0]?.items).toMatchObject([
         { id: itemIds.assistant, payload: { text: "" }, heardMs: 0, interrupted: true },
       ])
-      for (const playedMs of [150, 99, 200, 5000]) yield* call.turn.truncate({ playedMs })
+      for (const playedMs of [100, 8, 200, 5000]) yield* call.turn.truncate({ playedMs })
       yield* Fiber.join(call.end)
       yield* call.leave
       yield* call.turn.truncate({ playedMs: 100 })
       expect(call.truncated).toEqual([
         { text: first, ms: 100, interrupted: true },
-        { text: "", ms: 0, interrupted: true },
+        { text: "", ms: 8, interrupted: true },
         { text: `${first} ${second}`, ms: 200, interrupted: true },
         { text: `${first} ${second}`, ms: 200, interrupted: true },
         { text: first, ms: 100, interrupted: true },

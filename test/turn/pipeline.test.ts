@@ -8,7 +8,7 @@ import { noTools } from "../../src/providers/tools.ts"
 import { newId, TurnId } from "../../src/schema.ts"
 import type { OutputOptions } from "../../src/turn/events.ts"
 import { fromPcm, fromText } from "../../src/turn/input.ts"
-import { finalTimings } from "../../src/turn/state.ts"
+import { finalTimings } from "../../src/turn/timings.ts"
 import { effectTest } from "../support/effect.ts"
 import {
   converse,
@@ -352,7 +352,7 @@ describe("the end of a turn that is cut short", () => {
       const call = yield* converse(turns, requestOf())
       yield* TestClock.adjust("1 second")
       expect(call.audioBytes()).toBe(2 * tenth.length)
-      yield* call.turn.interrupt({ playedMs: 150 })
+      yield* call.turn.interrupt({ playedMs: 100 })
       expect(saved[0]?.items[1]).toMatchObject({ interrupted: true, heardMs: 100 })
       expect(saved[0]?.items.map(textOf)[1]).toBe(sentences[0] ?? "")
       yield* Fiber.join(call.end)
@@ -438,7 +438,7 @@ describe("the end of a turn that is cut short", () => {
       const { turns, saved, truncated } = yield* makeFakeTurns({ saveMs: 500 })
       const call = yield* converse(turns, requestOf())
       yield* TestClock.adjust("100 millis")
-      const interrupting = yield* Effect.fork(call.turn.interrupt({ playedMs: 150 }))
+      const interrupting = yield* Effect.fork(call.turn.interrupt({ playedMs: 100 }))
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(interrupting)
       yield* Fiber.join(call.end)
@@ -478,7 +478,7 @@ describe("the end of a turn that is cut short", () => {
       Effect.gen(function* () {
         for (const [playedMs, count] of [
           [0, 0],
-          [150, 1],
+          [100, 1],
           [1000, 3],
         ] as const) {
           const { saved, failed, truncated, terminal } = yield* duringSave(output, ({ turn }) =>
@@ -509,7 +509,7 @@ describe("the end of a turn that is cut short", () => {
       Effect.gen(function* () {
         const { saved, failed, truncated, terminal } = yield* duringSave(
           output,
-          ({ turn }) => turn.interrupt({ playedMs: 150 }),
+          ({ turn }) => turn.interrupt({ playedMs: 100 }),
           { answersThatAreLost: 1 },
         )
         expect(saved.map(({ state }) => state)).toEqual(["completed"])
@@ -554,7 +554,7 @@ describe("the end of a turn that is cut short", () => {
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(call.end)
       expect(saved[0]).toMatchObject({ state: "completed" })
-      yield* call.turn.interrupt({ playedMs: 250 })
+      yield* call.turn.interrupt({ playedMs: 200 })
       expect(truncated).toEqual([{ text: `${sentences[0]} ${sentences[1]}`, ms: 200, interrupted: true }])
       yield* call.turn.interrupt({ playedMs: 300 })
       expect(truncated.slice(1)).toEqual([{ text: saved[0]?.response ?? "", ms: 300, interrupted: false }])

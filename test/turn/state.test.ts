@@ -2,16 +2,9 @@ import { describe, expect, test } from "bun:test"
 import { Chunk, FastCheck as fc, Option } from "effect"
 import { newId, SessionId, TurnId } from "../../src/schema.ts"
 import type { NewTurnEvent, OutputOptions } from "../../src/turn/events.ts"
-import {
-  finalTimings,
-  heardReply,
-  heardText,
-  initialState,
-  isHeard,
-  step,
-  type TurnState,
-  timingsOf,
-} from "../../src/turn/state.ts"
+import { heardReply, heardText, isHeard } from "../../src/turn/heard-reply.ts"
+import { initialState, step, type TurnState } from "../../src/turn/state.ts"
+import { finalTimings, timingsOf } from "../../src/turn/timings.ts"
 
 const spoken: OutputOptions = { format: "mp3", streamsText: true, streaming: true }
 
@@ -171,9 +164,52 @@ describe("heardText", () => {
     ])
     expect(heardText(state, { delivered: 1 })).toBe("")
     expect(isHeard(state, { delivered: 1 })).toBe(false)
-    expect(heardText(state, { playedMs: 99 })).toBe("")
+    expect(heardText(state, { playedMs: 20 })).toBe("")
     expect(heardText(state, { delivered: 3 })).toBe("Hello.")
     expect(heardText(state, { playedMs: 100 })).toBe("Hello.")
+  })
+
+  test("an interruption within a segment leaves whole words", () => {
+    const reply = "One moment. The train to Lyon leaves at nine."
+    const state = fold([
+      { _tag: "TextDelta", text: reply },
+      { _tag: "Audio", bytes: new Uint8Array(1), ms: 1000 },
+      { _tag: "SpokenTo", text: 12, ms: 1000 },
+      { _tag: "Audio", bytes: new Uint8Array(1), ms: 3300 },
+      { _tag: "SpokenTo", text: reply.length, ms: 4300 },
+    ])
+    // 100 ms a character in the second segment.
+    expect(heardReply(state, { playedMs: 1250 })).toEqual({ text: "One moment.", ms: 1250 })
+    expect(heardReply(state, { playedMs: 2000 })).toEqual({ text: "One moment. The train", ms: 2000 })
+    expect(heardText(state, { playedMs: 2099 })).toBe("One moment. The train")
+    expect(heardText(state, { playedMs: 3999 })).toBe("One moment. The train to Lyon leaves at")
+    expect(heardReply(state, { playedMs: 9000 })).toEqual({ text: reply, ms: 4300 })
+  })
+
+  test("a segment whose speech still arrives counts at the reply's pace", () => {
+    const reply = "A first sentence, quite long. The second has no end yet"
+    const state = fold([
+      { _tag: "TextDelta", text: reply },
+      { _tag: "Audio", bytes: new Uint8Array(1), ms: 3000 },
+      { _tag: "SpokenTo", text: 30, ms: 3000 },
+      { _tag: "Audio", bytes: new Uint8Array(1), ms: 1500 },
+    ])
+    expect(heardText(state, { playedMs: 4100 })).toBe("A first sentence, quite long. The second")
+    const first = fold([
+      { _tag: "TextDelta", text: "Well, that is a long story." },
+      { _tag: "Audio", bytes: new Uint8Array(1), ms: 900 },
+    ])
+    expect(heardText(first, { playedMs: 900 })).toBe("Well, that is")
+  })
+
+  test("text without spaces is cut between words", () => {
+    const reply = "今日の天気は晴れです。"
+    const state = fold([
+      { _tag: "TextDelta", text: reply },
+      { _tag: "Audio", bytes: new Uint8Array(1), ms: 1100 },
+      { _tag: "SpokenTo", text: reply.length, ms: 1100 },
+    ])
+    expect(heardText(state, { playedMs: 350 })).toBe("今日の")
   })
 })
 
@@ -283,7 +319,7 @@ test("thinking that was sent is no part of the reply, and its audio counts", () 
     { _tag: "SpokenTo", text: 26, ms: 300 },
   ])
   expect(state.reply).toBe("Paris. Yes.")
-  expect(heardReply(state, { playedMs: 199 })).toEqual({ text: "", ms: 100 })
+  expect(heardReply(state, { playedMs: 120 })).toEqual({ text: "", ms: 120 })
   expect(heardReply(state, { playedMs: 200 })).toEqual({ text: "Paris.", ms: 200 })
   expect(heardReply(state, { delivered: 99 })).toEqual({ text: "Paris. Yes.", ms: 300 })
 })

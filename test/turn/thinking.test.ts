@@ -2,7 +2,7 @@ import { describe, expect } from "bun:test"
 import { Cause, Effect, Exit, Fiber, Option, TestClock } from "effect"
 import { newItem } from "../../src/conversation/item.ts"
 import { newId, TurnId } from "../../src/schema.ts"
-import { heardText } from "../../src/turn/state.ts"
+import { heardText } from "../../src/turn/heard-reply.ts"
 import { effectTest } from "../support/effect.ts"
 import { converse, makeFakeTurns, requestOf, streamed, tenth, whole } from "../support/fake-turns.ts"
 

@@ -2,8 +2,10 @@ import { Effect, Option } from "effect"
 import type { Settings } from "../../config.ts"
 import { libraryOf } from "../../models/store.ts"
 import { offlineAdvice } from "../../providers/offline/engines.ts"
+import { knowsLanguage, type ModelEngine } from "../../providers/offline/model-engine.ts"
 import { OllamaSearch } from "../../providers/offline/ollama.ts"
-import { findRecognizer, knowsLanguage } from "../../providers/offline/recognizer.ts"
+import { findVoice } from "../../providers/offline/pulled-voice.ts"
+import { findRecognizer } from "../../providers/offline/recognizer.ts"
 import { searchOllama } from "../../providers/offline/thinking.ts"
 import { Stage } from "../../schema.ts"
 import { type Finding, ok, problem, warning } from "./finding.ts"
@@ -27,37 +29,61 @@ const checkProgram = (check: keyof typeof programs): Finding =>
       )
     : ok(check, "installed")
 
-/** The recognizer that hears, and whether its files are as they should be. */
-const checkHearing = Effect.fn("doctor.hearing")(function* ({ dataDir, sttLanguage }: Settings["Type"]) {
-  const found = yield* findRecognizer(libraryOf(dataDir))
-  if (Option.isNone(found)) {
-    return [
-      warning(
-        "hearing",
-        "no recognizer is installed, so pocketsphinx hears: a quarter of the words are wrong",
-        "Run: ./voice-agent models pull --default",
-      ),
-      checkProgram("pocketsphinx"),
-    ]
-  }
-  const { name, languages, engine } = found.value
-  const other = Option.filter(sttLanguage, (language) => !knowsLanguage(languages, language))
-  if (Option.isSome(other)) {
-    return [
-      problem(
-        "hearing",
-        `${name} knows ${languages.join(", ")}, and STT_LANGUAGE is "${other.value}"`,
-        "Set STT_LANGUAGE=en, or OPENAI_API_KEY for other languages.",
-      ),
-    ]
-  }
-  return yield* Effect.match(engine.check, {
-    onSuccess: () => [ok("hearing", `${name}, in a process of its own`)],
-    onFailure: ({ reason }) => [
-      warning("hearing", reason, `Without it pocketsphinx hears. Run: ./voice-agent models pull ${name}`),
-    ],
+const pull = (names: string) => `Run: ./voice-agent models pull ${names}`
+
+/** Whether the files of a model are as they should be. */
+const checkModel = (check: string, { name, engine }: ModelEngine, otherwise: string) =>
+  Effect.match(engine.check, {
+    onSuccess: () => ok(check, `${name}, in a process of its own`),
+    onFailure: ({ reason }) => warning(check, reason, `Without it ${otherwise}. ${pull(name)}`),
   })
-})
+
+const removeName = (variable: string) => `Install the model, or remove ${variable}.`
+
+/** The recognizer that hears, and whether its files are as they should be. */
+const checkHearing = Effect.fn("doctor.hearing")(
+  function* ({ dataDir, sttLanguage, stt }: Settings["Type"]) {
+    const found = yield* findRecognizer(libraryOf(dataDir), { model: stt.model, language: sttLanguage })
+    if (Option.isNone(found)) {
+      return [
+        warning(
+          "hearing",
+          "no recognizer is installed, so pocketsphinx hears: a quarter of the words are wrong",
+          pull("--default"),
+        ),
+        checkProgram("pocketsphinx"),
+      ]
+    }
+    const { name, languages } = found.value
+    const other = Option.filter(sttLanguage, (language) => !knowsLanguage(languages, language))
+    return Option.isSome(other)
+      ? [
+          problem(
+            "hearing",
+            `${name} knows ${languages.join(", ")}, and STT_LANGUAGE is "${other.value}"`,
+            `${pull(`--stt --language ${other.value}`)}, or set OPENAI_API_KEY.`,
+          ),
+        ]
+      : [yield* checkModel("hearing", found.value, "pocketsphinx hears")]
+  },
+  Effect.catchTag("ModelMissing", ({ message }) =>
+    Effect.succeed([problem("hearing", message, removeName("STT_MODEL"))]),
+  ),
+)
+
+/** The model that speaks, if there is one, and the programs. */
+const checkSpeaking = Effect.fn("doctor.speaking")(
+  function* ({ dataDir, tts }: Settings["Type"]) {
+    const found = yield* findVoice(libraryOf(dataDir), tts.model)
+    const voice = yield* Effect.transposeMapOption(found, (model) =>
+      checkModel("speaking", model, "flite and espeak-ng speak"),
+    )
+    return [...Option.toArray(voice), checkProgram("flite"), checkProgram("espeak-ng")]
+  },
+  Effect.catchTag("ModelMissing", ({ message }) =>
+    Effect.succeed([problem("speaking", message, removeName("TTS_MODEL"))]),
+  ),
+)
 
 /** The Ollama that would answer, or the one that OLLAMA_HOST names and that does not. */
 const checkOllama = Effect.fn("doctor.ollama")(function* (settings: Settings["Type"]) {
@@ -98,7 +124,7 @@ export const checkEngines = Effect.fn("doctor.engines")(function* (settings: Set
       `They are for trying the service. ${offlineAdvice(offline)}`,
     ),
     ...(yield* checkOllama(settings)),
-    ...(offline.includes("tts") ? [checkProgram("flite"), checkProgram("espeak-ng")] : []),
+    ...(offline.includes("tts") ? yield* checkSpeaking(settings) : []),
     ...(offline.includes("stt") ? yield* checkHearing(settings) : []),
   ]
 })

@@ -5,7 +5,6 @@ import { isFileModel, type Model, manifest, sizeOf } from "../../models/manifest
 import { ollamaModels, ollamaUrl } from "../../models/ollama.ts"
 import { type Role, recommended } from "../../models/recommend.ts"
 import { installed, libraryOf } from "../../models/store.ts"
-import { usedModels } from "../../providers/offline/recognizer.ts"
 import { CommandFailed } from "../exit-code.ts"
 
 export const failed = ({ message }: { readonly message: string }) => new CommandFailed({ message })
@@ -20,18 +19,13 @@ export const sayWaiting = Console.error(
 
 export const roles: ReadonlyArray<Role> = ["vad", "stt", "tts", "llm"]
 
-/** Whether this version runs the model: Ollama runs every chat model. */
-export const isUsed = (model: Model): boolean => !isFileModel(model) || usedModels.includes(model.name)
-
-/** The best models of these roles that this version runs, for the language (ISO 639-1) and this machine. */
+/** The best models of these roles for the language (ISO 639-1) and this machine. */
 export const recommendedHere = (language: string, roles: ReadonlyArray<Role>): ReadonlyArray<Model> =>
-  recommended(manifest.filter(isUsed), { language, host: hostResources(), roles })
+  recommended(manifest, { language, host: hostResources(), roles })
 
 /** What to do for a language that no recognizer of the offline engines knows. */
 export const withoutRecognizer = (language: string): Option.Option<string> => {
-  const isKnown = manifest.some(
-    (model) => model.role === "stt" && isUsed(model) && model.languages.includes(language),
-  )
+  const isKnown = manifest.some(({ role, languages }) => role === "stt" && languages.includes(language))
   if (isKnown) return Option.none()
   const name = new Intl.DisplayNames("en", { type: "language" }).of(language)
   return Option.some(

@@ -2,15 +2,7 @@ import { Console, Effect, Option } from "effect"
 import { hostResources } from "../../capacity.ts"
 import { type Model, manifest, sizeOf } from "../../models/manifest.ts"
 import { print } from "../print.ts"
-import {
-  installedFolders,
-  isUsed,
-  recommendedHere,
-  roles,
-  sizeText,
-  table,
-  withoutRecognizer,
-} from "./common.ts"
+import { installedFolders, recommendedHere, roles, sizeText, table, withoutRecognizer } from "./common.ts"
 
 const languagesText = ({ languages }: Model) => {
   if (languages.length === 0) return "any"
@@ -34,7 +26,6 @@ export const list = Effect.fnUntraced(function* (language: string, json: boolean
         licence,
         attribution,
         needs,
-        isUsed: isUsed(model),
         isRecommended: best.includes(model),
         isInstalled: folders.has(name),
         folder: folders.get(name) ?? null,
@@ -46,7 +37,6 @@ export const list = Effect.fnUntraced(function* (language: string, json: boolean
     [
       ...(folders.has(model.name) ? ["installed"] : []),
       ...(best.includes(model) ? ["recommended"] : []),
-      ...(isUsed(model) ? [] : ["not used yet"]),
     ].join(", ")
   const rows = manifest.map((model) => [
     model.name,

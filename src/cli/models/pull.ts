@@ -12,7 +12,6 @@ import {
   failed,
   find,
   installedFolders,
-  isUsed,
   library,
   recommendedHere,
   roles,
@@ -44,19 +43,18 @@ const choose = ({ names, language, isDefault, stt, tts, llm }: PullOptions) => {
   return Effect.succeed(recommendedHere(language, some.length > 0 ? some : roles))
 }
 
-/** Says, on stderr, which of these models no engine runs, and which engine is missing for the language. */
-const sayUnused = Effect.fnUntraced(function* (
+/** Says, on stderr, what no model does for the language. Fails if there is nothing to download. */
+const sayMissing = Effect.fnUntraced(function* (
   models: ReadonlyArray<Model>,
   { names, isDefault, language, stt, tts, llm }: PullOptions,
 ) {
-  for (const { name } of models.filter((model) => !isUsed(model))) {
-    yield* Console.error(`${name} is not used yet: no engine of this version runs it.`)
-  }
   if (names.length > 0 || isDefault) return
   const isForHearing = stt || (!tts && !llm)
   const missing = [
     ...(isForHearing ? Option.toArray(withoutRecognizer(language)) : []),
-    ...(tts ? ["The offline voices, flite and espeak-ng, are programs and need no model."] : []),
+    ...(tts && !models.some(({ role }) => role === "tts")
+      ? ["No voice suits this language and machine: flite and espeak-ng, which are programs, speak."]
+      : []),
   ]
   if (models.length > 0) return yield* Effect.forEach(missing, (line) => Console.error(line))
   const message = ["There is no model to download.", ...missing].join(" ")
@@ -131,7 +129,7 @@ const pullModel = Effect.fnUntraced(function* (
 /** Downloads models. Installed ones are checked, and mended. */
 export const pull = Effect.fnUntraced(function* (options: PullOptions) {
   const chosen = yield* choose(options)
-  yield* sayUnused(chosen, options)
+  yield* sayMissing(chosen, options)
   const models = yield* withoutOllama(chosen, options)
   const folders = yield* installedFolders
   const missing = models.filter(({ name }) => !folders.has(name))

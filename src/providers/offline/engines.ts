@@ -5,8 +5,9 @@ import type { Library } from "../../models/store.ts"
 import type { Stage } from "../../schema.ts"
 import { makeSlots } from "./children.ts"
 import { makeHearing } from "./hearing.ts"
-import { findRecognizer } from "./recognizer.ts"
-import { makeSpeaking } from "./speaking.ts"
+import { findVoice } from "./pulled-voice.ts"
+import { findRecognizer, type HearingWish } from "./recognizer.ts"
+import { makeSpeaking, type SpeakingWish } from "./speaking.ts"
 import type { Thinking } from "./thinking.ts"
 
 /** The engines cannot run on this machine. The message is one sentence for the operator. */
@@ -29,8 +30,10 @@ export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* ({
   ...options
 }: {
   readonly ffmpegPath: string
-  /** Those that run on the engines. The process of a recognizer takes 250 MB, so it starts only if it is used. */
+  /** Those that run on the engines. The process of a model takes 250 MB or more, so it starts only if it is used. */
   readonly stages: ReadonlyArray<Stage>
+  readonly hearing: HearingWish
+  readonly speaking: SpeakingWish
   /** Where the models of the engines are. */
   readonly library: Library
   readonly thinking: Thinking
@@ -44,14 +47,23 @@ export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* ({
     })
   }
   const takeSlot = yield* makeSlots
-  const recognizer = stages.includes("stt") ? yield* findRecognizer(options.library) : Option.none()
+  const { library } = options
+  const recognizer = stages.includes("stt") ? yield* findRecognizer(library, options.hearing) : Option.none()
+  const voice = stages.includes("tts") ? yield* findVoice(library, options.speaking.model) : Option.none()
   const hearing = yield* makeHearing({ searchPath, takeSlot, recognizer })
-  const speaking = yield* makeSpeaking({ startFfmpeg: makeStartFfmpeg(ffmpeg), searchPath, takeSlot })
+  const speaking = yield* makeSpeaking({
+    startFfmpeg: makeStartFfmpeg(ffmpeg),
+    searchPath,
+    takeSlot,
+    voice,
+    wish: options.speaking,
+  })
   return {
     transcribe: hearing.transcribe,
     generate: options.thinking.generate,
     speak: speaking.speak,
     /** The names of what hears, thinks and speaks now. */
-    names: { stt: hearing.engine, llm: () => options.thinking.name, tts: () => speaking.engine },
+    names: { stt: hearing.engine, llm: () => options.thinking.name, tts: speaking.engine },
+    timeouts: { stt: undefined, llm: options.thinking.timeout, tts: speaking.timeout },
   }
 }, Effect.provide(BunFileSystem.layer))

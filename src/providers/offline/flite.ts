@@ -9,7 +9,7 @@ const slt: FliteVoice = { name: "slt", gain: -3 }
 const rms: FliteVoice = { name: "rms", gain: 1.5 }
 
 /** OpenAI's voices of men. */
-const men = new Set(["ash", "ballad", "cedar", "echo", "fable", "onyx", "verse"])
+export const men: ReadonlySet<string> = new Set(["ash", "ballad", "cedar", "echo", "fable", "onyx", "verse"])
 
 /** The voice of flite for a voice of OpenAI. An unknown voice is a woman's, as the usual one is. */
 export const fliteVoice = (voice: string): FliteVoice => (men.has(voice) ? rms : slt)

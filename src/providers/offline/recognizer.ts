@@ -1,60 +1,36 @@
-import { join } from "node:path"
 import { Array as Arr, Effect, Option } from "effect"
-import { type InstalledModel, installed, type Library, verifyFiles } from "../../models/store.ts"
-import { startEngineProcess } from "./engine/process.ts"
-import { EngineFailed } from "./engine/requests.ts"
-import type { EngineOptions } from "./engine/supervisor.ts"
-import { findSherpa } from "./sherpa.ts"
+import type { Library } from "../../models/store.ts"
+import { chooseEngine, knowsLanguage } from "./model-engine.ts"
 
-/** Moonshine models, from the best on. */
-const recognizers = ["moonshine-base-en", "moonshine-tiny-en"]
-
-const detectorName = "silero-vad"
-
-/** The models of files that the engines run. */
-export const usedModels: ReadonlyArray<string> = [detectorName, ...recognizers]
-
-/** Whether one of the ISO 639-1 codes is that of the language. `en` and `en-GB` are English. */
-export const knowsLanguage = (languages: ReadonlyArray<string>, language: string): boolean =>
-  languages.includes(language.toLowerCase().split(/[-_]/)[0] ?? "")
-
-/** A speech recognizer that is installed, with all that it needs. */
-export interface Recognizer {
-  readonly name: string
-  /** ISO 639-1 codes. */
-  readonly languages: ReadonlyArray<string>
-  readonly engine: EngineOptions
+/** What decides between the recognizers. */
+export interface HearingWish {
+  /** STT_MODEL: the name of a recognizer, `pocketsphinx`, or anything else: the best one. */
+  readonly model: string
+  /** ISO 639-1. None: the recognizer has to detect it. */
+  readonly language: Option.Option<string>
 }
 
-const recognizerOf = (found: InstalledModel, detector: InstalledModel): Recognizer => {
-  const { name, languages } = found.model
-  return {
-    name,
-    languages,
-    engine: {
-      name,
-      check: Effect.forEach([detector, found], verifyFiles, { discard: true }).pipe(
-        Effect.mapError(({ message }) => new EngineFailed({ reason: message })),
+/** The recognizer of the system, which is a program and no model. */
+export const programName = "pocketsphinx"
+
+/**
+ * The recognizer that hears. Of those that know the language it is the first one of the manifest. Without a language it is one of many
+ * languages, if there is one. Without one that knows the language it is the first one, which refuses it.
+ */
+export const findRecognizer = Effect.fn("findRecognizer")(function* (
+  library: Library,
+  { model, language }: HearingWish,
+) {
+  if (model === programName) return Option.none()
+  return yield* chooseEngine(library, "stt", model, (engines) =>
+    Option.orElse(
+      Arr.findFirst(engines, ({ languages }) =>
+        Option.match(language, {
+          onNone: () => languages.length > 1,
+          onSome: (code) => knowsLanguage(languages, code),
+        }),
       ),
-      start: startEngineProcess,
-      loader: "moonshine",
-      files: {
-        encoder: join(found.folder, "encoder_model.onnx"),
-        decoder: join(found.folder, "decoder_model_merged.onnx"),
-        tokens: join(found.folder, "tokens.txt"),
-        detector: join(detector.folder, "silero_vad.onnx"),
-      },
-    },
-  }
-}
-
-/** The installed recognizers that the engine can run, from the best on. Their files are checked when they start. */
-export const findRecognizers = Effect.fn("findRecognizers")(function* (library: Library) {
-  if (Option.isNone(findSherpa())) return []
-  const detector = yield* installed(library, detectorName)
-  const found = yield* Effect.forEach(recognizers, (name) => installed(library, name))
-  return found.flatMap((each) => Option.toArray(Option.zipWith(each, detector, recognizerOf)))
+      () => Arr.head(engines),
+    ),
+  )
 })
-
-export const findRecognizer = (library: Library): Effect.Effect<Option.Option<Recognizer>> =>
-  Effect.map(findRecognizers(library), Arr.head)

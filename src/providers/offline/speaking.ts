@@ -1,5 +1,5 @@
 import * as FileSystem from "@effect/platform/FileSystem"
-import { Effect } from "effect"
+import { Duration, Effect, Option } from "effect"
 import type { SpokenFormat } from "../../audio/speech-joiner.ts"
 import { encodedMp3 } from "../../audio/speech-output.ts"
 import { outputArgs } from "../../ffmpeg/convert.ts"
@@ -8,7 +8,9 @@ import { wrongAnswer } from "../errors.ts"
 import type { Synthesizer } from "../synthesizer.ts"
 import { command, ffmpegCommand, pipeline, type TakeSlot } from "./children.ts"
 import { type FliteVoice, fliteVoice } from "./flite.ts"
-import { type SpokenPart, spokenParts } from "./spoken-parts.ts"
+import { type ModelEngine, primaryLanguage } from "./model-engine.ts"
+import { makeModelVoice } from "./model-voice.ts"
+import { type ModelPart, spokenParts } from "./spoken-parts.ts"
 import { voiceOptions } from "./voices.ts"
 
 /** In seconds. espeak-ng reads some text (an ellipsis) as silence; it still has to give some audio. */
@@ -23,19 +25,49 @@ const tone = (text: string) => {
 
 const wavFromPipe = ["-protocol_whitelist", "pipe", "-f", "wav", "-i", "pipe:0"]
 
+type ModelVoice = Effect.Effect.Success<ReturnType<typeof makeModelVoice>>
+
+type Use = (audio: Uint8Array) => void
+
+interface Sound {
+  readonly voice: string
+  readonly format: SpokenFormat
+}
+
 const bytesOf = (text: string) => [new TextEncoder().encode(text)]
 
-/** Flite for English, espeak-ng for other languages and where flite is missing, a tone without either. */
+/** What decides how a text is spoken. */
+export interface SpeakingWish {
+  /** TTS_MODEL: the name of a model, `flite`, `espeak-ng`, or anything else: the best one. */
+  readonly model: string
+  /** The language that the user is expected to speak. None: any. */
+  readonly language: Option.Option<string>
+}
+
+/** A model on a slow machine takes some seconds for its longest part, and one after a restart has to load first. */
+const modelTimeout = Duration.seconds(30)
+
+/** The model for its languages, flite for other English, espeak-ng for the rest, and a tone without any of them. */
 export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
   readonly startFfmpeg: StartFfmpeg
   readonly searchPath: string
   readonly takeSlot: TakeSlot
+  readonly voice: Option.Option<ModelEngine>
+  readonly wish: SpeakingWish
 }) {
+  const model = yield* Effect.transposeMapOption(options.voice, makeModelVoice)
+  const usable = () => Option.filter(model, ({ isUsable }) => isUsable())
   const files = yield* FileSystem.FileSystem
+  const espeak = Bun.which("espeak-ng", { PATH: options.searchPath })
+  const isEspeakOnly = options.wish.model === "espeak-ng" && espeak !== null
   const programs = {
-    flite: Bun.which("flite", { PATH: options.searchPath }),
-    espeak: Bun.which("espeak-ng", { PATH: options.searchPath }),
+    flite: isEspeakOnly ? null : Bun.which("flite", { PATH: options.searchPath }),
+    espeak,
   }
+  const usual = Option.match(options.wish.language, {
+    onNone: () => ({}),
+    onSome: (code) => ({ usual: primaryLanguage(code) }),
+  })
   const has = { flite: programs.flite !== null, espeak: programs.espeak !== null }
 
   const toFormat = (input: ReadonlyArray<string>, format: SpokenFormat, gain = 0) => {
@@ -59,21 +91,47 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
     return yield* files.readFile(file)
   }, Effect.scoped)
 
-  const speakPart = Effect.fnUntraced(function* (
-    part: SpokenPart,
-    { voice, format }: { readonly voice: string; readonly format: SpokenFormat },
-    use: (audio: Uint8Array) => void,
+  const speakFlite = Effect.fnUntraced(function* (text: string, { voice, format }: Sound, use: Use) {
+    const { name, gain } = fliteVoice(voice)
+    const wav = yield* runFlite(programs.flite ?? "flite", text, name)
+    yield* pipeline([toFormat(wavFromPipe, format, gain)], [wav], use)
+  })
+
+  const speakEspeak = (text: string, language: string, { voice, format }: Sound, use: Use) => {
+    const voiced = ["--stdin", "--stdout", "-b", "1", ...voiceOptions(language, voice)]
+    const synthesizer = command(programs.espeak ?? "espeak-ng", voiced)
+    return pipeline([synthesizer, toFormat(wavFromPipe, format)], bytesOf(text), use)
+  }
+
+  const speakModel = (
+    { speak }: ModelVoice,
+    { texts, language }: ModelPart,
+    { voice, format }: Sound,
+    use: Use,
+  ) => {
+    const { wav, made } = speak(texts, { language, voice })
+    return Effect.all([made, pipeline([toFormat(wavFromPipe, format)], wav, use)], {
+      concurrency: "unbounded",
+      discard: true,
+    })
+  }
+
+  const speakParts = Effect.fnUntraced(function* (
+    text: string,
+    model: Option.Option<ModelVoice>,
+    sound: Sound,
+    use: Use,
   ) {
-    if (part.engine === "flite") {
-      const { name, gain } = fliteVoice(voice)
-      const wav = yield* runFlite(programs.flite ?? "flite", part.text, name)
-      return yield* pipeline([toFormat(wavFromPipe, format, gain)], [wav], use)
+    const languages = Option.match(model, { onNone: () => [], onSome: ({ languages }) => languages })
+    const parts = spokenParts(text, { ...has, languages, ...usual })
+    for (const part of parts) {
+      if (part.engine === "flite") yield* speakFlite(part.text, sound, use)
+      if (part.engine === "espeak-ng") yield* speakEspeak(part.text, part.language, sound, use)
+      if (part.engine === "model" && Option.isSome(model)) {
+        yield* speakModel(model.value, part, sound, use)
+      }
     }
-    const synthesizer = command(programs.espeak ?? "espeak-ng", [
-      ...["--stdin", "--stdout", "-b", "1"],
-      ...voiceOptions(part.language, voice),
-    ])
-    yield* pipeline([synthesizer, toFormat(wavFromPipe, format)], bytesOf(part.text), use)
+    if (parts.length === 0) yield* pipeline([toFormat(tone(text), sound.format)], [], use)
   })
 
   const speak: Synthesizer["Type"]["speak"] = Effect.fn("Speaking.speak")(
@@ -85,19 +143,31 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
         received += audio.length
         take(audio)
       }
-      const parts = spokenParts(text, has)
-      for (const part of parts) yield* speakPart(part, { voice, format }, use)
-      if (parts.length === 0) yield* pipeline([toFormat(tone(text), format)], [], use)
+      const sound = { voice, format }
+      yield* speakParts(text, usable(), sound, use).pipe(
+        // A model that fails for good leaves the text to the programs, if none of it was heard.
+        Effect.catchIf(
+          (error) => error._tag === "EngineFailed" && received === 0 && Option.isNone(usable()),
+          () => speakParts(text, Option.none(), sound, use),
+        ),
+      )
       if (received === 0) return yield* wrongAnswer("tts", "no audio in it")
     },
     Effect.scoped,
     Effect.catchTags({
+      EngineFailed: ({ reason }) => wrongAnswer("tts", `engine: ${reason}`),
       ProgramFailed: ({ program, reason }) => wrongAnswer("tts", `${program}: ${reason}`),
       SystemError: ({ method, reason }) => wrongAnswer("tts", `${method}: ${reason}`),
       BadArgument: ({ method }) => wrongAnswer("tts", method),
     }),
   )
 
-  const engine = has.flite ? "flite" : has.espeak ? "espeak-ng" : "none"
-  return { engine, speak } as const
+  const program = has.flite ? "flite" : has.espeak ? "espeak-ng" : "none"
+  return {
+    /** The name of what speaks the next request. */
+    engine: () => Option.match(usable(), { onNone: () => program, onSome: ({ name }) => name }),
+    /** To the first audio. None: that of the settings. */
+    timeout: Option.isSome(model) ? modelTimeout : undefined,
+    speak,
+  }
 })

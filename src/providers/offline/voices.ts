@@ -72,9 +72,21 @@ const latin: ReadonlyArray<readonly [language: string, marks: RegExp]> = [
 /** How many more marks than the usual language another one needs: one "per" makes no Italian of an English sentence. */
 const lead = 2
 
+const scoresOf = (text: string) =>
+  latin.map(([language, marks]) => ({ language, score: text.match(marks)?.length ?? 0 }))
+
+/** Whether a language (ISO 639-1) may be in Latin script: text in another one names its language itself. */
+export const isInLatin = (code: string): boolean =>
+  code !== "zh" && !scripts.some(([language]) => language === code)
+
+/** The voice for an ISO 639-1 code, if its language is one that small words tell: `en-us` for `en`. */
+const latinVoice = (code: string): string | undefined =>
+  latin.find(([language]) => language === code || language.startsWith(`${code}-`))?.[0]
+
 /**
  * The espeak-ng voice for a text, by its script and, in Latin script, by its small words. `usual`: the language of the
- * text around it, which it has unless another one is clearly ahead.
+ * text around it, or the one that is expected, which it has unless another one is clearly ahead: English alone, if `usual`
+ * is none of the languages that small words tell, because its letters may be theirs.
  */
 export const languageOf = (text: string, usual?: string): string => {
   const latinLetters = text.match(/\p{Script=Latin}/gu)?.length ?? 0
@@ -82,11 +94,13 @@ export const languageOf = (text: string, usual?: string): string => {
   if (otherLetters > latinLetters) {
     return scripts.find(([, script]) => script.test(text))?.[0] ?? usual ?? "en-us"
   }
-  const ranked = latin.map(([language, marks]) => ({ language, score: text.match(marks)?.length ?? 0 }))
-  const best = ranked.reduce((best, next) => (next.score > best.score ? next : best))
+  const ranked = scoresOf(text)
+  const voice = usual === undefined ? undefined : latinVoice(usual)
+  const rivals = usual === undefined || voice !== undefined ? ranked : ranked.slice(0, 1)
+  const best = rivals.reduce((best, next) => (next.score > best.score ? next : best))
   if (usual === undefined) return best.language
-  const usualScore = ranked.find(({ language }) => language === usual)?.score ?? 0
-  return best.score >= usualScore + lead ? best.language : usual
+  const usualScore = ranked.find(({ language }) => language === voice)?.score ?? 0
+  return best.score >= usualScore + lead ? best.language : (voice ?? usual)
 }
 
 /** `-v`, `-p` and `-s` for espeak-ng. An unknown voice has the usual timbre. */

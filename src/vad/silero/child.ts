@@ -4,8 +4,8 @@ import { decodeBatch, encodeProbabilities } from "./batch.ts"
 import { loadSilero } from "./model.ts"
 
 await serveEngine({
-  silero: async (file) => {
-    const detect = await loadSilero({ model: file("model"), runtime: file("runtime") })
+  silero: async (files) => {
+    const detect = await loadSilero({ model: files("model"), runtime: files("runtime") })
     return (bytes) => encodeProbabilities(detect(decodeBatch(bytes)))
   },
 })

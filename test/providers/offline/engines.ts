@@ -14,6 +14,12 @@ import { newId, Stage, TurnId } from "../../../src/schema.ts"
 type AllOptions = Parameters<typeof makeOfflineEngines>[0]
 type Options = Pick<AllOptions, "ffmpegPath"> & Partial<AllOptions>
 
+/** The settings of a service without any. */
+export const wishes = {
+  hearing: { model: "whisper-1", language: Option.none() },
+  speaking: { model: "tts-1", language: Option.none() },
+}
+
 /** A library without any model. */
 export const noModels: Library = { folders: ["/nowhere"], manifest }
 const common = () => ({ turnId: newId(TurnId), model: "any" })
@@ -30,7 +36,13 @@ export const start = async (options: Options) => {
   const scope = await Effect.runPromise(Scope.make())
   const engines = await Effect.runPromise(
     Scope.extend(
-      makeOfflineEngines({ stages: Stage.literals, library: noModels, thinking: talker, ...options }),
+      makeOfflineEngines({
+        stages: Stage.literals,
+        library: noModels,
+        thinking: talker,
+        ...wishes,
+        ...options,
+      }),
       scope,
     ),
   )
@@ -93,6 +105,17 @@ export const children = (): readonly string[] =>
     .stdout.toString()
     .split("\n")
     .filter((line) => /espeak|flite|ffmpeg|pocketsphinx/.test(line))
+
+/** Waits for so many processes of engines, and returns their ids. */
+export const childPids = async (count: number): Promise<ReadonlyArray<string>> => {
+  const list = () =>
+    Bun.spawnSync(["pgrep", "-f", "-P", `${process.pid}`, "engine/child.ts"])
+      .stdout.toString()
+      .split("\n")
+      .filter((pid) => pid !== "")
+  await eventually(() => list().length >= count)
+  return list()
+}
 
 /** Waits, for two seconds at most, until something holds. */
 export const eventually = async (holds: () => boolean): Promise<boolean> => {

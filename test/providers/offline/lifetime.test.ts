@@ -7,7 +7,7 @@ import { hostBounds } from "../../../src/ffmpeg/sandbox.ts"
 import { makeOfflineEngines } from "../../../src/providers/offline/engines.ts"
 import { talker } from "../../../src/providers/offline/thinking.ts"
 import { setTmpdir } from "../../support/turns.ts"
-import { children, eventually, noModels, peakOf, samples, start, withEngines } from "./engines.ts"
+import { children, eventually, noModels, peakOf, samples, start, wishes, withEngines } from "./engines.ts"
 
 const engines = withEngines({ ffmpegPath: "ffmpeg" })
 
@@ -148,6 +148,7 @@ describe("a machine without the programs", () => {
           library: noModels,
           stages: [],
           thinking: talker,
+          ...wishes,
         }),
       ),
     )

@@ -7,6 +7,7 @@ import { makeEngine } from "../../../src/providers/offline/engine/supervisor.ts"
 import { findRecognizer } from "../../../src/providers/offline/recognizer.ts"
 import { ffmpeg, withTempDir } from "../../support/ffmpeg.ts"
 import {
+  anyHearing,
   hasLibriVox,
   hasRecognizer,
   library,
@@ -165,18 +166,14 @@ describe.skipIf(!hasRecognizer || !hasLibriVox)("five readings of LibriVox", () 
     expect(wordErrorRate(all, heard.join(" "))).toBeLessThanOrEqual(0.06)
   })
 
-  test.each([60, 300])(
-    "a recording of %i s",
-    async (seconds) => {
-      const once = joined(clips)
-      const times = Math.ceil((seconds * rate) / once.length)
-      const long = joined(Array(times).fill(once))
-      expect(wordErrorRate(Array(times).fill(all).join(" "), await engines.hear(long))).toBeLessThanOrEqual(
-        0.06,
-      )
-    },
-    120_000,
-  )
+  test("the longest recording, of five minutes", async () => {
+    const once = joined(clips)
+    const times = Math.ceil((300 * rate) / once.length)
+    const long = joined(Array(times).fill(once))
+    expect(wordErrorRate(Array(times).fill(all).join(" "), await engines.hear(long))).toBeLessThanOrEqual(
+      0.06,
+    )
+  }, 120_000)
 
   test("without a pause", async () => {
     // The silence between the words is removed, so that the speech of a minute has none to be cut at.
@@ -198,7 +195,7 @@ describe.skipIf(!hasRecognizer)("damaged models", () => {
       for (const path of Object.values(Option.getOrThrow(recognizer).engine.files)) {
         await cp(path, join(folder, ...path.split("/").slice(-3)))
       }
-      const found = await Effect.runPromise(findRecognizer({ ...library, folders: [folder] }))
+      const found = await Effect.runPromise(findRecognizer({ ...library, folders: [folder] }, anyHearing))
       const { encoder = "" } = Option.getOrThrow(found).engine.files
       await change(encoder)
       const own = await start({ ffmpegPath: "ffmpeg", library: { ...library, folders: [folder] } })

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test"
+import { describe, expect, test } from "bun:test"
 import { fliteVoice, forFlite } from "../../../src/providers/offline/flite.ts"
 import { spokenParts } from "../../../src/providers/offline/spoken-parts.ts"
 
@@ -75,4 +75,41 @@ test("without espeak-ng flite speaks Latin letters, and no others", () => {
     { engine: "flite", text: "Guten Tag, wie geht es Ihnen?" },
   ])
   expect(spokenParts("Добрый день.", flite)).toEqual([])
+})
+
+describe("a model", () => {
+  const all = { ...both, languages: ["en", "de", "zh"] }
+
+  test("gets the sentences of its languages, one by one", () => {
+    expect(spokenParts("That is the one, Dr. Smith. It is good. Ich bin nicht das, und du?", all)).toEqual([
+      { engine: "model", texts: ["That is the one, Dr. Smith.", "It is good."], language: "en" },
+      { engine: "model", texts: ["Ich bin nicht das, und du?"], language: "de" },
+    ])
+    expect(spokenParts("你好，今天天气很好。", all)).toMatchObject([{ engine: "model", language: "zh" }])
+  })
+
+  test("gets a long sentence in parts", () => {
+    const [part] = spokenParts("word ".repeat(500), all)
+    if (part?.engine !== "model") throw new Error("not for the model")
+    expect(part.texts.length).toBeWithin(12, 30)
+    expect(part.texts.every((text) => text.length <= 200)).toBe(true)
+    expect(part.texts.join(" ").split(" ")).toHaveLength(500)
+  })
+
+  test.each(["…", "😀", "\u0000", "Добрый день.", "*"])("does not get %j", (text) => {
+    expect(spokenParts(text, all).map(({ engine }) => engine)).not.toContain("model")
+  })
+
+  test("takes a text for the usual language, unless it clearly is of another", () => {
+    const finnish = { ...both, languages: ["fi", "en"], usual: "fi" }
+    expect(spokenParts("Hyvää huomenta, mitä kuuluu?", finnish)).toMatchObject([{ language: "fi" }])
+    expect(spokenParts("This is the answer to that.", finnish)).toMatchObject([{ language: "en" }])
+    for (const usual of ["en", "de", "fr", "zh"]) {
+      expect(spokenParts("This is the answer to that.", { ...all, usual })).toMatchObject([
+        { language: "en" },
+      ])
+      expect(spokenParts("Das ist nicht die Antwort.", { ...all, usual })).toMatchObject([{ language: "de" }])
+    }
+    expect(spokenParts("Hello there.", { ...all, usual: "de" })).toMatchObject([{ language: "de" }])
+  })
 })

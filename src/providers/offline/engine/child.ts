@@ -1,19 +1,32 @@
 /** The process of an engine. It loads native code that a damaged file aborts, so the service does not. */
-import { loadMoonshine } from "./moonshine.ts"
-import { serveEngine } from "./serve.ts"
+import { toSamples } from "../../../audio/pcm.ts"
+import { makeHear, type SpeechModel } from "./hear.ts"
+import { loadMoonshine, loadTransducer, loadWhisper } from "./recognizers.ts"
+import { type Files, type Load, serveEngine } from "./serve.ts"
+import { loadPocket, loadSupertonic, type Speak } from "./speak.ts"
 
-/** A copy, because 16-bit samples start at an even address. */
-const samplesOf = (bytes: Uint8Array): Int16Array => new Int16Array(bytes.slice(0, bytes.length & ~1).buffer)
+const recognizer =
+  (load: (files: Files) => Promise<SpeechModel>): Load =>
+  async (files) => {
+    const hear = await makeHear(files("detector"), await load(files))
+    return async (bytes, { language }, signal, onProgress) =>
+      new TextEncoder().encode(await hear(toSamples(bytes), language, signal, () => onProgress()))
+  }
+
+const voice =
+  (load: (files: Files, recordings: ReadonlyArray<string>) => Promise<Speak>): Load =>
+  async (files, recordings) => {
+    const speak = await load(files, recordings)
+    return async (bytes, options, signal, onProgress) => {
+      await speak(new TextDecoder().decode(bytes), options, signal, onProgress)
+      return new Uint8Array()
+    }
+  }
 
 await serveEngine({
-  moonshine: async (file) => {
-    const transcribe = await loadMoonshine({
-      encoder: file("encoder"),
-      decoder: file("decoder"),
-      tokens: file("tokens"),
-      detector: file("detector"),
-    })
-    return async (bytes, signal, onProgress) =>
-      new TextEncoder().encode(await transcribe(samplesOf(bytes), signal, onProgress))
-  },
+  moonshine: recognizer(loadMoonshine),
+  transducer: recognizer(loadTransducer),
+  whisper: recognizer(loadWhisper),
+  supertonic: voice(loadSupertonic),
+  pocket: voice(loadPocket),
 })

@@ -9,8 +9,9 @@ const kinds = ["load", "run", "cancel", "progress", "done", "failed"] as const
 
 export interface Frame {
   /**
-   * To the engine: `load` a model (note: the loader; bytes: its files as JSON), `run` the model on bytes, `cancel` a run.
-   * From the engine: `progress` of a run, `done` with a result, `failed` with a reason in the note.
+   * To the engine: `load` a model (note: the loader; bytes: its files as JSON), `run` the model on bytes (note: see
+   * `RunOptions`), `cancel` a run. From the engine: `progress` of a run, with or without a part of the result, `done` with
+   * the result, `failed` with a reason in the note.
    */
   readonly kind: (typeof kinds)[number]
   readonly id: number

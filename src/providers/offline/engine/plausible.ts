@@ -1,6 +1,3 @@
-/** The upper limit of English speech, as Moonshine's own code has it. */
-const tokensPerSecond = 6.5
-
 /** A short word between pauses may have more tokens than its length allows. */
 const minTokens = 8
 
@@ -41,10 +38,15 @@ const withoutLoops = (text: string): string => {
 }
 
 /**
- * What a person can have said in so many seconds: the decoder of a small model may write until its end mark fails to
+ * What a person, with this many tokens a second at most, can have said in so many seconds: the decoder of a small model may write until its end mark fails to
  * come, or one phrase again and again.
  */
-export const plausible = (tokens: ReadonlyArray<string>, text: string, seconds: number): string => {
+export const plausible = (
+  tokens: ReadonlyArray<string>,
+  text: string,
+  seconds: number,
+  tokensPerSecond: number,
+): string => {
   const limit = Math.max(minTokens, Math.ceil(seconds * tokensPerSecond))
   return withoutLoops(tokens.length > limit ? tokens.slice(0, limit).join("") : text)
 }

@@ -6,12 +6,15 @@ export class EngineFailed extends Data.TaggedError("EngineFailed")<{ readonly re
 
 type Answer = Either.Either<Uint8Array, EngineFailed>
 
+/** Called for each sign of life, with the part of the result that it brings. A plain function: it runs once per frame. */
+export type OnProgress = (part: Uint8Array) => void
+
 /** The requests to one process. */
 export interface Requests {
   /** Interruption cancels the request. */
   readonly request: (
     frame: Omit<Frame, "id">,
-    onProgress?: () => void,
+    onProgress?: OnProgress,
   ) => Effect.Effect<Uint8Array, EngineFailed>
   /** To be called with every frame from the process. */
   readonly receive: (frame: Frame) => void
@@ -23,7 +26,7 @@ export interface Requests {
 
 interface Waiting {
   readonly resume: (answer: Answer) => void
-  readonly onProgress: () => void
+  readonly onProgress: OnProgress
 }
 
 const fail = (reason: string): Answer => Either.left(new EngineFailed({ reason }))
@@ -55,7 +58,7 @@ export const makeRequests = (send: (frame: Frame) => void): Requests => {
         })
       }),
     receive: ({ kind, id, note = "", bytes = new Uint8Array() }) => {
-      if (kind === "progress") waiting.get(id)?.onProgress()
+      if (kind === "progress") waiting.get(id)?.onProgress(bytes)
       if (kind === "done") settle(id, Either.right(bytes))
       if (kind === "failed") settle(id, fail(note))
     },

@@ -1,23 +1,34 @@
 import { type Frame, makeSend, readFrames } from "./frame.ts"
+import { decodeOptions, type RunOptions } from "./run-options.ts"
 
 /** Runs a loaded model on the bytes of a request. */
 export type Run = (
   bytes: Uint8Array,
+  options: Required<RunOptions>,
   signal: AbortSignal,
-  onProgress: () => void,
+  /** A sign of life, or a part of the result. */
+  onProgress: (bytes?: Uint8Array) => void,
 ) => Uint8Array | Promise<Uint8Array>
 
-/** Loads a model from its files: absolute paths by the loader's own names. */
-export type Load = (file: (name: string) => string) => Promise<Run>
+/** The path of a model's file, by the loader's own name for it. */
+export type Files = (role: string) => string
 
+/** Loads a model. `recordings`: paths of the voices that it speaks with, if it needs them. */
+export type Load = (files: Files, recordings: ReadonlyArray<string>) => Promise<Run>
+
+const entriesOf = (value: unknown): ReadonlyArray<readonly [string, unknown]> =>
+  typeof value === "object" && value !== null ? Object.entries(value) : []
+
+/** What a `load` says: see `EngineOptions`. */
 const filesOf = (bytes: Uint8Array) => {
-  const files: unknown = JSON.parse(new TextDecoder().decode(bytes))
-  return (name: string): string => {
-    const path =
-      typeof files === "object" && files !== null ? Object.entries(files).find(([key]) => key === name) : []
-    if (typeof path?.[1] !== "string") throw new Error(`no ${name} among the files`)
-    return path[1]
+  const given = new Map(entriesOf(JSON.parse(new TextDecoder().decode(bytes))))
+  const paths = new Map(entriesOf(given.get("files")))
+  const files: Files = (role) => {
+    const path = paths.get(role)
+    if (typeof path !== "string") throw new Error(`no ${role} among the files`)
+    return path
   }
+  return { files, recordings: entriesOf(given.get("recordings")).map(([, path]) => `${path}`) }
 }
 
 /**
@@ -30,10 +41,15 @@ export const serveEngine = async (loaders: Readonly<Record<string, Load>>): Prom
   let run: Run = () => Promise.reject(new Error("no model is loaded"))
 
   const answer = async ({ kind, id, note = "", bytes = new Uint8Array() }: Frame, signal: AbortSignal) => {
-    if (kind === "run") return run(bytes, signal, () => send({ kind: "progress", id }))
+    if (kind === "run") {
+      return run(bytes, decodeOptions(note), signal, (part = new Uint8Array()) =>
+        send({ kind: "progress", id, bytes: part }),
+      )
+    }
     const load = loaders[note]
     if (load === undefined) throw new Error(`no loader is called ${note}`)
-    run = await load(filesOf(bytes))
+    const { files, recordings } = filesOf(bytes)
+    run = await load(files, recordings)
     return new Uint8Array()
   }
 

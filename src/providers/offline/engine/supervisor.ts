@@ -1,10 +1,11 @@
 import { Deferred, Duration, Effect, Exit, type Scope } from "effect"
 import { readEach } from "../../read-each.ts"
 import type { EngineProcess } from "./process.ts"
-import { EngineFailed, makeRequests, type Requests } from "./requests.ts"
+import { EngineFailed, makeRequests, type OnProgress, type Requests } from "./requests.ts"
+import { encodeOptions, type RunOptions } from "./run-options.ts"
 
-/** Of the model. A slow machine takes 3 s. */
-const loadTimeout = Duration.seconds(30)
+/** Of the model. A slow machine takes 3 s for Moonshine tiny, of 28 MB; the largest model has 670 MB. */
+const loadTimeout = Duration.minutes(1)
 
 /** A process that has work and sends nothing for so long is stuck: its longest step takes 15 s of audio. */
 const stuckAfter = Duration.seconds(24)
@@ -41,6 +42,8 @@ export interface EngineOptions {
   readonly loader: string
   /** Of the model, by the loader's names; absolute paths. */
   readonly files: Readonly<Record<string, string>>
+  /** Recordings of the voices that a model speaks with, if it needs them; absolute paths. */
+  readonly recordings?: ReadonlyArray<string>
 }
 
 export interface Engine {
@@ -48,14 +51,18 @@ export interface Engine {
    * Runs the model on bytes. Waits for an engine that starts, and for earlier requests if there are many. Fails if the
    * process ends before it answers, or the engine has failed. Interruption cancels the run.
    */
-  readonly run: (bytes: Uint8Array, onProgress?: () => void) => Effect.Effect<Uint8Array, EngineFailed>
+  readonly run: (
+    bytes: Uint8Array,
+    options?: RunOptions,
+    onProgress?: OnProgress,
+  ) => Effect.Effect<Uint8Array, EngineFailed>
   /** False after repeated failures: `run` fails at once, until the engine runs again. */
   readonly isUsable: () => boolean
 }
 
 /** Runs one process to its end, and fails with the reason. */
 const serve = (
-  { check, start, loader, files }: EngineOptions,
+  { check, start, loader, files, recordings = [] }: EngineOptions,
   onReady: (process: EngineProcess, requests: Requests) => Effect.Effect<void>,
 ) =>
   Effect.gen(function* () {
@@ -80,7 +87,7 @@ const serve = (
       requests.request({
         kind: "load",
         note: loader,
-        bytes: new TextEncoder().encode(JSON.stringify(files)),
+        bytes: new TextEncoder().encode(JSON.stringify({ files, recordings })),
       }),
       { duration: loadTimeout, onTimeout: () => new EngineFailed({ reason: "did not load in time" }) },
     )
@@ -153,9 +160,9 @@ export const makeEngine = Effect.fn("Engine.make")(function* (
   yield* Effect.forkScoped(supervise)
 
   const run = Effect.fn("Engine.run")(
-    function* (bytes: Uint8Array, onProgress?: () => void) {
+    function* (bytes: Uint8Array, options: RunOptions = {}, onProgress?: OnProgress) {
       const { request } = yield* Deferred.await(current)
-      const result = yield* request({ kind: "run", bytes }, onProgress)
+      const result = yield* request({ kind: "run", note: encodeOptions(options), bytes }, onProgress)
       failures = 0
       return result
     },

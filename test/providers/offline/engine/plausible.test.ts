@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test"
 import { plausible } from "../../../../src/providers/offline/engine/plausible.ts"
 
 /** As the decoder writes it, a token for each word and mark. */
-const heard = (text: string, seconds = 15) => plausible(text.match(/ ?[\w']+|[^\w\s]/g) ?? [], text, seconds)
+const heard = (text: string, seconds = 15, tokensPerSecond = 6.5) =>
+  plausible(text.match(/ ?[\w']+|[^\w\s]/g) ?? [], text, seconds, tokensPerSecond)
 
 test.each([
   "Hello, my name is Robert.",

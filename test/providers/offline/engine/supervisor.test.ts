@@ -74,7 +74,10 @@ effectTest(
     yield* Effect.promise(() => until(() => last().sent.length === 1, "the load"))
     const [load] = last().sent
     expect(load).toMatchObject({ kind: "load", note: "moonshine" })
-    expect(JSON.parse(text(load?.bytes ?? new Uint8Array()))).toEqual({ encoder: "/models/encoder" })
+    expect(JSON.parse(text(load?.bytes ?? new Uint8Array()))).toEqual({
+      files: { encoder: "/models/encoder" },
+      recordings: [],
+    })
     last().write({ kind: "done", id: load?.id ?? 0 })
     yield* awaitRuns(1)
     answer(runs()[0]?.id ?? 0, "hello")
@@ -93,6 +96,30 @@ effectTest(
     last().write({ kind: "progress", id: runs()[0]?.id ?? 0 })
     for (const { id, bytes = new Uint8Array() } of runs().toReversed()) answer(id, text(bytes).toUpperCase())
     expect((yield* Fiber.join(running)).map(text)).toEqual(["A", "B", "C"])
+  }),
+)
+
+effectTest(
+  "parts of a result arrive before it, each at its own request",
+  Effect.gen(function* () {
+    const { engine, awaitRuns, runs, answer, last } = yield* make()
+    const parts: Array<string> = []
+    const speak = (name: string, speaker: number) =>
+      engine.run(new TextEncoder().encode(name), { language: "de", speaker }, (part) =>
+        parts.push(`${name} ${text(part)}`),
+      )
+    const running = yield* Effect.fork(Effect.all([speak("a", 3), speak("b", 0)], { concurrency: 2 }))
+    yield* awaitRuns(2)
+    expect(runs().map(({ note }) => note)).toEqual(["de 3", "de 0"])
+    const [a, b] = runs()
+    const write = (id = 0, part: string) =>
+      last().write({ kind: "progress", id, bytes: new TextEncoder().encode(part) })
+    write(a?.id, "1")
+    write(b?.id, "1")
+    write(a?.id, "2")
+    for (const { id } of runs()) answer(id, "")
+    yield* Fiber.join(running)
+    expect(parts).toEqual(["a 1", "b 1", "a 2"])
   }),
 )
 
@@ -264,7 +291,7 @@ describe("an engine that cannot run", () => {
       )
       yield* awaitStart(1)
       yield* Effect.promise(() => until(() => last().sent.length === 1, "the load"))
-      yield* TestClock.adjust("30 seconds")
+      yield* TestClock.adjust("1 minute")
       yield* awaitLine("WARN")
       expect([last().isDead(), lines.at(-1)?.reason]).toEqual([true, "did not load in time"])
     }),

@@ -1,15 +1,14 @@
-import { availableParallelism } from "node:os"
-import type { OfflineRecognizer, Vad } from "sherpa-onnx-node"
+import type { Vad } from "sherpa-onnx-node"
 import { sampleRate } from "../../../audio/pcm.ts"
-import { plausible } from "./plausible.ts"
+import { makeLimit } from "./limit.ts"
 import { type Span, windowsOf } from "./windows.ts"
 
-/** Absolute paths. */
-export interface MoonshineFiles {
-  readonly encoder: string
-  readonly decoder: string
-  readonly tokens: string
-  readonly detector: string
+/** A model that writes down up to 15 s of speech. */
+export interface SpeechModel {
+  /** The words in samples between -1 and 1. `language`: ISO 639-1, or empty: detected. */
+  readonly transcribe: (samples: Float32Array, language: string) => Promise<string>
+  /** Calls of `transcribe` at a time. */
+  readonly parallel: number
 }
 
 /** Samples of one call of Silero VAD. */
@@ -32,23 +31,6 @@ const fullScale = 32_768
 
 /** Of 1. Moonshine hears quiet speech better when it is louder: 0.103 of the words wrong instead of 0.116. */
 const peak = 0.9
-
-/** Runs at most `limit` jobs at a time, first come, first served. */
-const makeLimit = (limit: number) => {
-  let free = limit
-  const waiting: Array<() => void> = []
-  return async <A>(job: () => Promise<A>): Promise<A> => {
-    if (free > 0) free -= 1
-    else await new Promise<void>((resolve) => waiting.push(resolve))
-    try {
-      return await job()
-    } finally {
-      const next = waiting.shift()
-      if (next === undefined) free += 1
-      else next()
-    }
-  }
-}
 
 const toFloat = (samples: Int16Array, gain: number): Float32Array =>
   Float32Array.from(samples, (sample) => sample * gain)
@@ -87,28 +69,16 @@ const detect = async (detector: Vad, samples: Int16Array, start: number, signal:
   return { speech, end: Math.min(at, samples.length) }
 }
 
-const transcribe = async (recognizer: OfflineRecognizer, samples: Int16Array): Promise<string> => {
-  const stream = recognizer.createStream()
-  stream.acceptWaveform({ sampleRate, samples: amplified(samples) })
-  const { text, tokens } = await recognizer.decodeAsync(stream)
-  return plausible(tokens, text, samples.length / sampleRate)
-}
-
 /**
- * Loads Silero VAD and Moonshine. The result transcribes 16 kHz mono samples. Requests take turns by blocks of the
+ * Puts Silero VAD, whose file is `detector`, before a model. The result transcribes 16 kHz mono samples. Requests take turns by blocks of the
  * detector and by windows of the recognizer, so that a short one does not wait for the whole of a long one.
  */
-export const loadMoonshine = async ({ encoder, decoder, tokens, detector: model }: MoonshineFiles) => {
-  const { OfflineRecognizer, Vad } = await import("sherpa-onnx-node")
-  const recognizer = await OfflineRecognizer.createAsync({
-    featConfig: { sampleRate, featureDim: 80 },
-    // More threads are not faster: 0.038 s per second of audio with one, 0.042 s with two.
-    modelConfig: { moonshine: { encoder, mergedDecoder: decoder }, tokens, numThreads: 1 },
-  })
+export const makeHear = async (detectorFile: string, { transcribe, parallel }: SpeechModel) => {
+  const { Vad } = await import("sherpa-onnx-node")
   const detector = new Vad(
     {
       sileroVad: {
-        model,
+        model: detectorFile,
         // Silero's own is 0.5; of 35 recordings of people, none was without speech at 0.4.
         threshold: 0.4,
         minSpeechDuration: 0.1,
@@ -122,17 +92,23 @@ export const loadMoonshine = async ({ encoder, decoder, tokens, detector: model 
     maxBlockSamples / sampleRate + 1,
   )
   const withDetector = makeLimit(1)
-  const parallel = Math.min(4, availableParallelism())
   const withRecognizer = makeLimit(parallel)
 
-  return async (samples: Int16Array, signal: AbortSignal, onProgress: () => void): Promise<string> => {
+  return async (
+    samples: Int16Array,
+    language: string,
+    signal: AbortSignal,
+    onProgress: () => void,
+  ): Promise<string> => {
     const transcribeAll = async (windows: ReadonlyArray<Span>) => {
       const remaining = windows.entries()
       const texts = Array<string>(windows.length).fill("")
       const work = async () => {
         for (const [index, { start, end }] of remaining) {
           signal.throwIfAborted()
-          texts[index] = await withRecognizer(() => transcribe(recognizer, samples.subarray(start, end)))
+          texts[index] = await withRecognizer(() =>
+            transcribe(amplified(samples.subarray(start, end)), language),
+          )
           onProgress()
         }
       }

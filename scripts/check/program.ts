@@ -1,0 +1,46 @@
+/**
+ * One file of `src/main.ts` and all that it imports, with its bytecode. A process that tests start from it is ready
+ * after half the CPU time: 0.25 s instead of 0.5 s.
+ */
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { pathToFileURL } from "node:url"
+import type { BunPlugin } from "bun"
+
+const root = join(import.meta.dir, "../..")
+
+/** Code in the one file still finds migrations, the page and other files beside its source. */
+const keepsPlaces: BunPlugin = {
+  name: "keeps places",
+  setup: (build) => {
+    build.onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
+      const source = await Bun.file(path).text()
+      if (!path.startsWith(join(root, "src/"))) return { contents: source, loader: "ts" }
+      const contents = source
+        .replaceAll("import.meta.dir", JSON.stringify(dirname(path)))
+        .replaceAll("import.meta.url", JSON.stringify(pathToFileURL(path).href))
+      return { contents, loader: "ts" }
+    })
+  },
+}
+
+export interface Program {
+  readonly path: string
+  readonly remove: () => Promise<void>
+}
+
+/** Builds it in a temporary folder, in about 1 s. Throws if a part cannot be built. */
+export const buildProgram = async (): Promise<Program> => {
+  const folder = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
+  await Bun.build({
+    entrypoints: [join(root, "src/main.ts")],
+    outdir: folder,
+    target: "bun",
+    // Bytecode without an executable exists for CommonJS only.
+    format: "cjs",
+    bytecode: true,
+    plugins: [keepsPlaces],
+  })
+  return { path: join(folder, "main.js"), remove: () => rm(folder, { recursive: true, force: true }) }
+}

@@ -1,0 +1,137 @@
+import { readdir } from "node:fs/promises"
+import { join } from "node:path"
+import { Effect, Option, Schema } from "effect"
+import { type FileModel, isFileModel, type Loader } from "../../models/manifest.ts"
+import {
+  type InstalledModel,
+  installedModel,
+  type Library,
+  storeOf,
+  verifyFiles,
+} from "../../models/store.ts"
+import { modelFiles } from "./engine/model-files.ts"
+import { startEngineProcess } from "./engine/process.ts"
+import { EngineFailed } from "./engine/requests.ts"
+import type { EngineOptions } from "./engine/supervisor.ts"
+import { findSherpa } from "./sherpa.ts"
+
+/** The settings name a model that cannot be used here. The message says what to do. */
+export class ModelMissing extends Schema.TaggedError<ModelMissing>()("ModelMissing", {
+  message: Schema.String,
+}) {}
+
+/** A recognizer or a voice that is installed, with all that it needs. */
+export interface ModelEngine {
+  readonly name: string
+  /** ISO 639-1 codes. */
+  readonly languages: ReadonlyArray<string>
+  /** The names of its voices, in the order of their numbers. */
+  readonly voices: ReadonlyArray<string>
+  readonly engine: EngineOptions
+}
+
+/** Whether one of the ISO 639-1 codes is that of the language. `en` and `en-GB` are English. */
+export const knowsLanguage = (languages: ReadonlyArray<string>, language: string): boolean =>
+  languages.includes(primaryLanguage(language))
+
+/** `de` of `de-CH`. */
+export const primaryLanguage = (language: string): string => language.toLowerCase().split(/[-_]/)[0] ?? ""
+
+const pathsOf = ({ model, folder }: InstalledModel): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries(modelFiles[model.loader]).map(([role, path]) => [role, join(folder, path)]),
+  )
+
+/** Recordings of voices: `DATA_DIR/voices/NAME.wav`. */
+const recordingsFolder = (library: Library): string => join(storeOf(library), "../voices")
+
+const findRecordings = (library: Library): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.promise(async () => {
+    const names = await readdir(recordingsFolder(library)).catch((): ReadonlyArray<string> => [])
+    return names.filter((name) => /^[^.].*\.wav$/i.test(name)).toSorted()
+  })
+
+/** The loaders whose voices are recordings. */
+const clones: ReadonlySet<Loader> = new Set(["pocket"])
+
+const verified = (models: ReadonlyArray<InstalledModel>) =>
+  Effect.forEach(models, verifyFiles, { discard: true }).pipe(
+    Effect.mapError(({ message }) => new EngineFailed({ reason: message })),
+  )
+
+const engineOf = Effect.fnUntraced(function* (
+  library: Library,
+  found: InstalledModel,
+  /** What must be there besides the model. */
+  helpers: ReadonlyArray<InstalledModel>,
+) {
+  const { name, languages, loader, voices = [] } = found.model
+  const recordings = clones.has(loader) ? yield* findRecordings(library) : []
+  const engine: ModelEngine = {
+    name,
+    languages,
+    voices: clones.has(loader) ? recordings.map((file) => file.replace(/\.wav$/i, "")) : voices,
+    engine: {
+      name,
+      check: verified([...helpers, found]),
+      start: startEngineProcess,
+      loader,
+      files: Object.assign({}, ...[...helpers, found].map(pathsOf)),
+      recordings: recordings.map((file) => join(recordingsFolder(library), file)),
+    },
+  }
+  return clones.has(loader) && recordings.length === 0 ? Option.none() : Option.some(engine)
+})
+
+/**
+ * The installed models of the role that can run here, in the order of the manifest. A recognizer needs the detector of
+ * speech too, and a model that clones voices a recording. Their files are checked when they start.
+ */
+export const findEngines = Effect.fn("findEngines")(function* (library: Library, role: "stt" | "tts") {
+  if (Option.isNone(findSherpa())) return []
+  const of = (which: FileModel["role"]) =>
+    Effect.forEach(
+      library.manifest.filter((model) => isFileModel(model) && model.role === which).filter(isFileModel),
+      (model) => installedModel(library, model),
+    )
+  const [detector] = (yield* of("vad")).flatMap(Option.toArray)
+  if (role === "stt" && detector === undefined) return []
+  const helpers = role === "stt" && detector !== undefined ? [detector] : []
+  const found = (yield* of(role)).flatMap(Option.toArray)
+  const engines = yield* Effect.forEach(found, (each) => engineOf(library, each, helpers))
+  return engines.flatMap(Option.toArray)
+})
+
+/** Why the model that the settings name is not among the engines. */
+const missing = (library: Library, { name, role, loader }: FileModel, variable: string) => {
+  if (Option.isNone(findSherpa())) {
+    return `${variable}=${name} needs the optional npm package sherpa-onnx-node, which is not installed for this platform. Run bun install, or remove ${variable}.`
+  }
+  const names = role === "stt" ? `silero-vad ${name}` : name
+  const recording = clones.has(loader)
+    ? ` It speaks with the voice of a recording: put one into ${recordingsFolder(library)} as NAME.wav.`
+    : ""
+  return `${variable} is ${name}, which is not complete here. Run: ./voice-agent models pull ${names}.${recording}`
+}
+
+/**
+ * The engine that the settings name, or else the best one by `isBetter`. A name that is no model of the role, such as the
+ * default one of a hosted model, chooses nothing. Fails if the model that is named cannot be used here.
+ */
+export const chooseEngine = Effect.fnUntraced(function* (
+  library: Library,
+  role: "stt" | "tts",
+  name: string,
+  best: (engines: ReadonlyArray<ModelEngine>) => Option.Option<ModelEngine>,
+) {
+  const engines = yield* findEngines(library, role)
+  const named = library.manifest
+    .filter(isFileModel)
+    .find((model) => model.role === role && model.name === name)
+  if (named === undefined) return best(engines)
+  const found = engines.find((engine) => engine.name === name)
+  const variable = role === "stt" ? "STT_MODEL" : "TTS_MODEL"
+  return found === undefined
+    ? yield* new ModelMissing({ message: missing(library, named, variable) })
+    : Option.some(found)
+})

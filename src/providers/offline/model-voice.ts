@@ -1,0 +1,49 @@
+import { Effect, Exit } from "effect"
+import { makeEngine } from "./engine/supervisor.ts"
+import type { ModelEngine } from "./model-engine.ts"
+import { speakerOf } from "./pulled-voice.ts"
+
+/** A model that speaks, in its process. */
+export const makeModelVoice = Effect.fn("ModelVoice.make")(function* (found: ModelEngine) {
+  const { run, isUsable } = yield* makeEngine(found.engine)
+
+  /**
+   * Speaks the texts, one after the other, while `made` runs: `wav` is one WAV of unknown length at the model's rate,
+   * which ends with it.
+   */
+  const speak = (
+    texts: ReadonlyArray<string>,
+    { language, voice }: { readonly language: string; readonly voice: string },
+  ) => {
+    let controller: ReadableStreamDefaultController<Uint8Array> | undefined
+    const wav = new ReadableStream<Uint8Array>({
+      start: (its) => {
+        controller = its
+      },
+      cancel: () => {
+        controller = undefined
+      },
+    })
+    const options = { language, speaker: speakerOf(found, voice) }
+    const speakText = (text: string, index: number) => {
+      let parts = 0
+      return run(new TextEncoder().encode(text), options, (part) => {
+        parts += 1
+        // The first part of each text is the header of a WAV.
+        if (index === 0 || parts > 1) controller?.enqueue(part)
+      })
+    }
+    const made = Effect.forEach(texts, speakText, { discard: true }).pipe(
+      Effect.onExit((exit) =>
+        Effect.sync(() => {
+          if (Exit.isSuccess(exit)) controller?.close()
+          // Its end would make complete speech of a part.
+          else controller?.error(new Error("the engine ended"))
+        }),
+      ),
+    )
+    return { wav, made }
+  }
+
+  return { name: found.name, languages: found.languages, isUsable, speak }
+})
