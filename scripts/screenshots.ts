@@ -23,6 +23,8 @@ const show = async (name: string, view: Parameters<typeof visit>[2]) => {
   await reaches(page, "idle")
   await page.locator("#file").setInputFiles(question)
   await reaches(page, "speaking")
+  // The bars grow in.
+  await page.waitForTimeout(500)
   await page.screenshot({ path: join(docs, "images", `${name}.png`) })
   await close()
 }

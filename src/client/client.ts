@@ -1,5 +1,6 @@
 /**
- * A client of the voice agent, for browsers, Bun and Node 20 or newer. It depends on `fetch` alone.
+ * A client of the voice agent, for browsers, Bun and Node 20 or newer. It depends on `fetch`, and for `realtime` on
+ * `WebSocket`.
  *
  *     const client = makeClient({ baseUrl: "http://localhost:3000", apiKey: "sk_…" })
  *     const turn = await client.converse(recording, { onText: show, onAudio: play })
@@ -27,6 +28,7 @@ import {
   type SessionPage,
 } from "./model.ts"
 import { errorOf, parse, type Reader } from "./read.ts"
+import { type Realtime, type RealtimeOptions, readClientSecret, realtime } from "./realtime.ts"
 import { isTransient, type RetryOptions, retrying } from "./retry.ts"
 import { type Fetch, readText, sendByFetch } from "./transport.ts"
 
@@ -34,6 +36,9 @@ export type { ConverseOptions, Turn } from "./converse.ts"
 export type { Started, TurnListener } from "./deduplicate.ts"
 export { type Code, type KnownCode, VoiceAgentError } from "./errors.ts"
 export type * from "./model.ts"
+export type { Realtime, RealtimeOptions } from "./realtime.ts"
+export type { RealtimeSocket, RealtimeSocketClass } from "./realtime-connection.ts"
+export type { RealtimeListener, RealtimeState } from "./realtime-dialogue.ts"
 export type { Fetch } from "./transport.ts"
 export type { UploadProgress } from "./upload-progress.ts"
 
@@ -68,6 +73,8 @@ export interface Client {
   }
   /** Runs one turn from a recording or a text, and delivers the reply as it arrives. */
   readonly converse: (input: Blob | string, options?: ConverseOptions) => Promise<Turn>
+  /** Starts a spoken conversation without turns to send. See `RealtimeOptions`. */
+  readonly realtime: (options?: RealtimeOptions) => Realtime
   /** Cancels a running turn. */
   readonly cancel: (turnId: string) => Promise<void>
 }
@@ -127,6 +134,9 @@ export const makeClient = ({ baseUrl, apiKey, fetch, ...retry }: ClientOptions):
   const sessionPath = (id: string) => `/sessions/${encodeURIComponent(id)}`
   const createSession = (details: SessionDetails = {}) =>
     call("POST", "/sessions", { body: details, read: readSessionCreated })
+  const getSession = async (id: string) =>
+    (await call("GET", sessionPath(id), { read: readOneSession })).session
+  const createSecret = () => call("POST", "/realtime/client_secrets", { body: {}, read: readClientSecret })
   const cancel = (turnId: string) =>
     call("DELETE", `/voice/turns/${encodeURIComponent(turnId)}`, { read: nothing })
   const service = {
@@ -145,7 +155,7 @@ export const makeClient = ({ baseUrl, apiKey, fetch, ...retry }: ClientOptions):
     sessions: {
       create: createSession,
       list: (page = {}) => call("GET", `/sessions${queryOf({ ...page })}`, { read: readSessionPage }),
-      get: async (id) => (await call("GET", sessionPath(id), { read: readOneSession })).session,
+      get: getSession,
       update: async (id, details) =>
         (await call("PATCH", sessionPath(id), { body: details, read: readOneSession })).session,
       delete: (id) => call("DELETE", sessionPath(id), { read: nothing }),
@@ -154,6 +164,7 @@ export const makeClient = ({ baseUrl, apiKey, fetch, ...retry }: ClientOptions):
           .messages,
     },
     converse: (input, options = {}) => converse(service, input, { ...retry, ...options }),
+    realtime: (options = {}) => realtime({ url, createSecret, getSession }, options),
     cancel,
   }
 }

@@ -1,3 +1,4 @@
+import { decodeBase64 } from "./base64.ts"
 import { type Delivery, exactlyOnce, type TurnListener } from "./deduplicate.ts"
 import { aborted, badAnswer, networkLost, VoiceAgentError } from "./errors.ts"
 import { type IdleTimeout, silenceMs, startIdleTimeout, turnStartMs } from "./idle-timeout.ts"
@@ -48,13 +49,6 @@ const newKey = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join(
     "",
   )
-
-const decodeBase64 = (base64: string): Uint8Array<ArrayBuffer> => {
-  const characters = atob(base64)
-  const bytes = new Uint8Array(characters.length)
-  for (let at = 0; at < bytes.length; at += 1) bytes[at] = characters.charCodeAt(at)
-  return bytes
-}
 
 /** Delivers an event's data. Returns the result when the turn has completed. */
 const deliver = ({ event, data }: ServerEvent, delivery: Delivery): TurnCompleted | undefined => {

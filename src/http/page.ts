@@ -66,6 +66,7 @@ const makeFiles = async (): Promise<ReadonlyMap<string, File>> => {
   const files = new Map<string, File>()
   for (const [entry, extension] of [
     ["main.ts", "js"],
+    ["capture.worklet.ts", "js"],
     ["style.css", "css"],
   ] as const) {
     const content = await bundle(source + entry)

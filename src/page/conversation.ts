@@ -1,4 +1,4 @@
-import type { Client, Message, Timings } from "../client/client.ts"
+import type { Client, Message } from "../client/client.ts"
 import { button, byId } from "./dom.ts"
 import { latencyPlot } from "./plot.ts"
 import { makeTurnView, type TurnView } from "./turn-view.ts"
@@ -16,7 +16,8 @@ export interface Conversation {
   readonly join: (sessionId: string) => void
   readonly begin: () => TurnView
   readonly remove: (view: TurnView) => void
-  readonly timed: (timings: Timings) => void
+  /** Adds a turn's time to the first sound, in ms. */
+  readonly timed: (firstAudioMs: number) => void
 }
 
 /** Groups the messages of each turn. */
@@ -118,9 +119,9 @@ export const makeConversation = (onFailure: (error: unknown) => void): Conversat
       element.remove()
       showWelcome()
     },
-    timed: ({ firstAudio }) => {
+    timed: (firstAudioMs) => {
       const id = sessionId ?? ""
-      latencies.set(id, [...(latencies.get(id) ?? []), firstAudio])
+      latencies.set(id, [...(latencies.get(id) ?? []), firstAudioMs])
       showPlot()
     },
   }

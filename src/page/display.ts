@@ -3,7 +3,20 @@ import { type Problem, problemOf } from "./problems.ts"
 import { makeRing, type Ring } from "./ring.ts"
 
 /** What the button shows. */
-export type State = "idle" | "opening" | "listening" | "sending" | "thinking" | "speaking"
+export type State =
+  | "idle"
+  | "opening"
+  | "listening"
+  | "sending"
+  | "thinking"
+  | "speaking"
+  // Hands-free:
+  | "connecting"
+  | "reconnecting"
+  | "ready"
+  | "hearing"
+  | "answering"
+  | "replying"
 
 const sentences: { readonly [state in State]: string } = {
   idle: "Hold to talk",
@@ -12,7 +25,31 @@ const sentences: { readonly [state in State]: string } = {
   sending: "Sending…",
   thinking: "Thinking…",
   speaking: "Speaking. Hold to interrupt",
+  connecting: "Connecting…",
+  reconnecting: "Connection lost. Connecting again…",
+  ready: "Listening. Just talk",
+  hearing: "Hearing you…",
+  answering: "Thinking…",
+  replying: "Speaking. Talk to interrupt",
 }
+
+const handsFree: ReadonlySet<State> = new Set([
+  "connecting",
+  "reconnecting",
+  "ready",
+  "hearing",
+  "answering",
+  "replying",
+])
+
+const still: ReadonlySet<State> = new Set([
+  "idle",
+  "sending",
+  "thinking",
+  "connecting",
+  "reconnecting",
+  "answering",
+])
 
 /** The talk button, the status line below it, and the notice above it. */
 export interface Display {
@@ -40,17 +77,22 @@ export const makeDisplay = (): Display => {
   const spoken = byId("spoken", HTMLElement)
   const notice = byId("notice", HTMLElement)
   const name = byId("talk-name", HTMLElement)
+  const stop = button("stop")
   const ring = makeRing(byId("ring", HTMLCanvasElement))
   let state: State = "idle"
 
   const show = (next: State) => {
     state = next
     orb.dataset.state = next
+    const isHandsFree = handsFree.has(next)
+    // A screen reader would talk into the conversation. `announce` says what matters.
+    status.ariaLive = isHandsFree ? "off" : "polite"
     status.textContent = sentences[next]
-    name.textContent = next === "listening" ? "Send" : "Hold to talk"
-    button("stop").disabled = next === "idle"
-    if (next === "idle" || next === "sending" || next === "thinking") ring.rest()
-    if (next !== "listening") meter.value = 0
+    name.textContent = next === "listening" ? "Send" : isHandsFree ? "Interrupt" : "Hold to talk"
+    stop.disabled = next === "idle"
+    stop.ariaLabel = isHandsFree ? "End hands-free" : "Stop the reply"
+    if (still.has(next)) ring.rest()
+    if (next !== "listening" && next !== "ready" && next !== "hearing") meter.value = 0
   }
 
   const showNotice: Display["notice"] = ({ what, next, remedy }, onRemedy) => {

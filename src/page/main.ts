@@ -43,7 +43,7 @@ const sessions = makeSessionList(() => client, {
 })
 
 /** Gives a conversation without a title the first words of its first turn. */
-const nameSession = async ({ sessionId, transcript }: Turn) => {
+const nameSession = async ({ sessionId, transcript }: Pick<Turn, "sessionId" | "transcript">) => {
   const session = await client.sessions.get(sessionId)
   const words =
     transcript.length > maxTitleLength ? `${transcript.slice(0, maxTitleLength).trimEnd()}…` : transcript

@@ -9,12 +9,12 @@ const problems = {
   },
   refused: {
     what: "The microphone is blocked.",
-    next: `Allow it in the site’s settings, beside the address, then hold the button again. ${orFile}`,
+    next: `Allow it in the site’s settings, beside the address, then try again. ${orFile}`,
   },
-  absent: { what: "No microphone was found.", next: `Connect one, then hold the button again. ${orFile}` },
+  absent: { what: "No microphone was found.", next: `Connect one, then try again. ${orFile}` },
   busy: {
     what: "Another program uses the microphone.",
-    next: `Close it, then hold the button again. ${orFile}`,
+    next: `Close it, then try again. ${orFile}`,
   },
   noRecorder: { what: "This browser can’t record sound.", next: `Use a newer browser. ${orFile}` },
 } as const satisfies Record<string, Problem>
@@ -47,24 +47,38 @@ const isPhoneOfApple = "ManagedMediaSource" in globalThis && !("MediaSource" in 
 /** How long the microphone stays open after a turn. Opening it takes a moment, in which the first word is lost. */
 const warmMs = isPhoneOfApple ? 0 : 20_000
 
+const constraints = {
+  audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+}
+
 let open: MediaStream | undefined
 let closing: ReturnType<typeof setTimeout> | undefined
 
 const isLive = (stream: MediaStream | undefined): stream is MediaStream =>
   stream?.getAudioTracks().some(({ readyState }) => readyState === "live") ?? false
 
-/** Opens the microphone. Rejects with a MicrophoneProblem. */
-export const openMicrophone = async (): Promise<MediaStream> => {
+const close = (stream: MediaStream | undefined) => {
+  for (const track of stream?.getTracks() ?? []) track.stop()
+}
+
+/**
+ * Opens the microphone. `needs`: the class that handles its sound. `again`: also if it is open, because the device has
+ * changed. Rejects with a MicrophoneProblem.
+ */
+export const openMicrophone = async (
+  needs: "MediaRecorder" | "AudioWorkletNode",
+  again = false,
+): Promise<MediaStream> => {
   clearTimeout(closing)
   // Missing on an insecure address, although its type says otherwise.
   const devices: MediaDevices | undefined = navigator.mediaDevices
   if (devices?.getUserMedia === undefined) throw new MicrophoneProblem("insecure")
-  if (!("MediaRecorder" in globalThis)) throw new MicrophoneProblem("noRecorder")
-  if (isLive(open)) return open
+  if (!(needs in globalThis)) throw new MicrophoneProblem("noRecorder")
+  if (!again && isLive(open)) return open
   try {
-    open = await devices.getUserMedia({
-      audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
-    })
+    const before = open
+    open = await devices.getUserMedia(constraints)
+    close(before)
     return open
   } catch (error) {
     const name = error instanceof Error ? error.name : ""
@@ -76,7 +90,7 @@ export const openMicrophone = async (): Promise<MediaStream> => {
 export const restMicrophone = (): void => {
   clearTimeout(closing)
   closing = setTimeout(() => {
-    for (const track of open?.getTracks() ?? []) track.stop()
+    close(open)
     open = undefined
   }, warmMs)
 }

@@ -4,7 +4,8 @@ let context: AudioContext | undefined
 let playerAnalyser: AnalyserNode | undefined
 let microphone: { readonly source: MediaStreamAudioSourceNode; readonly analyser: AnalyserNode } | undefined
 
-const newAnalyser = (context: AudioContext) => {
+/** An analyser for `levelOf` and the ring of bars. */
+export const newAnalyser = (context: AudioContext) => {
   const analyser = context.createAnalyser()
   // 128 bands of 187 Hz each at 48 kHz. Speech is in the lower third.
   analyser.fftSize = 256
@@ -25,10 +26,16 @@ const silence = new Blob(
 
 let isUnlocked = false
 
-/** Call this in every tap and key press: on iPhones an element can play only if it has played within one. */
-export const unlockSound = (player: HTMLAudioElement): void => {
+/** The context, running if the browser allows it. */
+export const startSound = (): AudioContext => {
   context ??= new AudioContext()
   if (context.state !== "running") context.resume().catch(() => undefined)
+  return context
+}
+
+/** Call this in every tap and key press: on iPhones an element can play only if it has played within one. */
+export const unlockSound = (player: HTMLAudioElement): void => {
+  startSound()
   if (isUnlocked || !player.paused) return
   const url = URL.createObjectURL(silence)
   player.src = url

@@ -10,7 +10,7 @@ export interface TurnContext {
   readonly display: Display
   readonly player: HTMLAudioElement
   /** The turn is saved. */
-  readonly onTurn: (turn: Turn) => void
+  readonly onTurn: (turn: Pick<Turn, "sessionId" | "transcript">) => void
   readonly onSignIn: () => void
 }
 
@@ -24,7 +24,7 @@ const blocked = {
   next: "Press “Play again” under the reply.",
 }
 
-const newSession = {
+export const newSession = {
   what: "That conversation expired or was deleted.",
   next: "This turn started a new one.",
 }
@@ -114,7 +114,7 @@ export const takeTurn = (
     if (isCurrent && isSilent) display.show("idle")
     view.completes(turn.timings, speech.length > 0 ? again : undefined)
     display.announce(turn.response)
-    conversation.timed(turn.timings)
+    conversation.timed(turn.timings.firstAudio)
     context.onTurn(turn)
   }
 

@@ -1,5 +1,6 @@
 import { button } from "./dom.ts"
 import { watchFiles } from "./files.ts"
+import { makeLive } from "./live.ts"
 import { openMicrophone, type Recording, record, restMicrophone } from "./microphone.ts"
 import type { Problem } from "./problems.ts"
 import { hearMicrophone, unlockSound } from "./sound.ts"
@@ -35,7 +36,7 @@ const newRecording = (sound: Blob): KeyedRecording => ({
 
 /** Turns a press of the button, or a file, into a turn. */
 export interface Voice {
-  /** Stops the recording, the turn and its playback. */
+  /** Stops the recording, the turn and its playback, and ends the hands-free conversation. */
   readonly stop: () => void
 }
 
@@ -47,7 +48,13 @@ export const makeVoice = (context: () => TurnContext, isShown: () => boolean): V
   let isHeld = false
   let recording: { readonly sound: Recording; readonly since: number; readonly ends: () => void } | undefined
 
+  const live = makeLive(context, () => {
+    press += 1
+    silence()
+  })
+
   const silence = () => {
+    live.stop()
     turn?.stop()
     turn = undefined
     recording?.sound.drop()
@@ -62,6 +69,8 @@ export const makeVoice = (context: () => TurnContext, isShown: () => boolean): V
 
   const begin = async () => {
     const { display } = context()
+    // The microphone is open already.
+    if (live.isOn()) return live.interrupt()
     silence()
     unlockSound(player)
     display.clearNotice()
@@ -69,7 +78,7 @@ export const makeVoice = (context: () => TurnContext, isShown: () => boolean): V
     const mine = ++press
     isHeld = true
     try {
-      const stream = await openMicrophone()
+      const stream = await openMicrophone("MediaRecorder")
       if (mine !== press || !isHeld) {
         restMicrophone()
         // The browser asked for permission, and the person let go to answer.

@@ -24,9 +24,11 @@ const run = async (command: ReadonlyArray<string>, cwd: string) => {
   return code === 0 ? stdout.trim() : `${code}: ${stdout}${stderr}`
 }
 
-/** One turn from a text, with types that only the package's declarations can give. */
+/** One turn from a text, and one of a Realtime conversation, with types that only the package's declarations can give. */
 const program = `
-import { type Client, makeClient, type Timings, type Turn, VoiceAgentError } from "voice-agent-client"
+import {
+  type Client, makeClient, type Realtime, type Timings, type Turn, VoiceAgentError,
+} from "voice-agent-client"
 declare const process: { readonly env: Readonly<Record<string, string | undefined>> }
 const baseUrl = process.env.VOICE_AGENT_URL ?? ""
 const { apiKey }: { readonly apiKey: string } =
@@ -40,9 +42,27 @@ const turn: Turn = await client.converse("Hello.", {
 const timings: Timings = turn.timings
 const failure: unknown = await client.sessions.get(apiKey).catch((error: unknown) => error)
 const code = failure instanceof VoiceAgentError && failure.code === "SESSION_NOT_FOUND" && failure.code
-console.log(JSON.stringify([text === turn.response && text, bytes > 1000, timings.total > 0, code]))
+const said: string = await new Promise((resolve) => {
+  let [words, samples] = ["", 0]
+  const realtime: Realtime = client.realtime({
+    WebSocket,
+    onText: ({ text }) => { words += text },
+    onAudio: ({ samples: more }: { readonly samples: Int16Array }) => { samples += more.length },
+    onReplyEnd: () => {
+      realtime.close()
+      resolve(samples > 24_000 ? words : "")
+    },
+  })
+  realtime.say("Hello.")
+})
+console.log(JSON.stringify([said, text === turn.response && text, bytes > 1000, timings.total > 0, code]))
 `
-const output = JSON.stringify([DEFAULT_REPLY, true, true, "SESSION_NOT_FOUND"])
+/** Node 20 has no WebSocket. */
+const withWebSocket = `
+import { WebSocket } from ${JSON.stringify(join(root, "node_modules/ws/wrapper.mjs"))}
+globalThis.WebSocket ??= WebSocket
+`
+const output = JSON.stringify([DEFAULT_REPLY, DEFAULT_REPLY, true, true, "SESSION_NOT_FOUND"])
 
 beforeAll(async () => {
   service = await startTurns()
@@ -53,6 +73,7 @@ beforeAll(async () => {
   await Bun.write(join(project, "package.json"), JSON.stringify({ type: "module" }))
   await Bun.write(join(project, "main.ts"), program)
   await Bun.write(join(project, "main.js"), new Bun.Transpiler({ loader: "ts" }).transformSync(program))
+  await Bun.write(join(project, "ws.mjs"), withWebSocket)
   const tarballs = [...new Bun.Glob("*.tgz").scanSync(project)]
   expect(tarballs).toHaveLength(1)
   await run(["npm", "install", "--offline", "--no-audit", "--no-fund", ...tarballs], project)
@@ -79,7 +100,7 @@ test.each(["nodenext", "bundler"])("types, moduleResolution %s", async (moduleRe
 })
 
 test("a turn under Node", async () => {
-  expect(await run(["node", "main.js"], project)).toBe(output)
+  expect(await run(["node", "--import", "./ws.mjs", "main.js"], project)).toBe(output)
 })
 
 test("a turn under Bun", async () => {
@@ -97,6 +118,6 @@ test("a turn from a bundle for browsers", async () => {
   expect(success).toBe(true)
   const bundle = await Bun.file(join(outdir, "main.js")).text()
   expect(bundle).not.toMatch(/\bimport\b|\brequire\(/)
-  expect(bundle.length).toBeLessThan(20_000)
-  expect(await run(["node", join(outdir, "main.js")], project)).toBe(output)
+  expect(bundle.length).toBeLessThan(24_000)
+  expect(await run(["node", "--import", "./ws.mjs", join(outdir, "main.js")], project)).toBe(output)
 })

@@ -11,6 +11,9 @@ export interface Wire {
   readonly connections: () => number
   /** Bytes of responses on the latest connection. */
   readonly received: () => number
+  /** Resets all connections, and further ones until `accept`. */
+  readonly refuse: () => void
+  readonly accept: () => void
   readonly reset: () => void
   readonly stop: () => Promise<void>
 }
@@ -20,12 +23,14 @@ export const startWire = async (serviceUrl: string): Promise<Wire> => {
   const open = new Set<Socket>()
   let limit = Number.POSITIVE_INFINITY
   let times = 0
+  let isRefusing = false
   let broken = 0
   let connections = 0
   let received = 0
 
   const server = createServer({ noDelay: true }, (client) => {
     connections += 1
+    if (isRefusing) return void client.resetAndDestroy()
     let passed = 0
     const upstream = connect({ port: Number(target.port), host: target.hostname, noDelay: true })
     open.add(client)
@@ -64,8 +69,16 @@ export const startWire = async (serviceUrl: string): Promise<Wire> => {
     broken: () => broken,
     connections: () => connections,
     received: () => received,
+    refuse: () => {
+      isRefusing = true
+      drop()
+    },
+    accept: () => {
+      isRefusing = false
+    },
     reset: () => {
       drop()
+      isRefusing = false
       times = broken = connections = 0
     },
     stop: async () => {

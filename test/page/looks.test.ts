@@ -100,19 +100,26 @@ for (const { name, ...view } of views) {
       await page.locator(".session").waitFor({ state: "attached" })
       await look("8 done")
 
+      // The fake microphone repeats the question without a pause.
+      await page.locator("#live").click()
+      await reaches(page, "hearing")
+      await look("9 hands-free")
+      await page.keyboard.press("Escape")
+      await reaches(page, "idle")
+
       await page
         .locator("#file")
         .setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: Buffer.from("none") })
       expect(await notice(page)).toMatch(/not a recording/)
-      await look("9 notice")
+      await look("10 notice")
       if (name === "phone") {
         await page.getByRole("button", { name: "Conversations" }).click()
         await page.locator("#side[data-open]").waitFor()
-        await look("10 list")
+        await look("11 list")
       }
       await page.locator(".drop-session").click()
       await page.locator("#confirm[open]").waitFor()
-      await look("11 delete")
+      await look("12 delete")
       expect(found).toEqual([])
       expect(await page.evaluate("document.documentElement.scrollWidth <= innerWidth")).toBe(true)
       await close()
