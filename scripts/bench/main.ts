@@ -11,6 +11,8 @@ import type { Figures } from "./figures.ts"
 import { busyShare, describeMachine } from "./machine.ts"
 import { type Options, readOptions, usage } from "./options.ts"
 import { takeWarnings } from "./programs.ts"
+import { measureRealtime } from "./realtime/measure.ts"
+import { realtimeSection, realtimeTables } from "./realtime/report.ts"
 import * as text from "./report.ts"
 import { floorsOf, runAtOnce, runPaced } from "./runs.ts"
 import { docs, replaceSection, sectionOf, writeSection } from "./section.ts"
@@ -41,8 +43,25 @@ const benchEngines = async ({ write }: Options) => {
   return 0
 }
 
+const benchRealtime = async ({ write }: Options) => {
+  const machine = describeMachine()
+  const othersBefore = await busyShare()
+  const rows = await measureRealtime((row) => {
+    console.log(realtimeTables([row]))
+    printTrouble("failed", row.failures)
+    printTrouble("the service warned", takeWarnings())
+  })
+  const report = { machine, othersBefore, othersAfter: await busyShare(), rows }
+  console.log(`\n${realtimeTables(rows)}\n\nMeanwhile ${text.describeOthers(report)}`)
+  if (!write) return 0
+  await writeSection("realtime", realtimeSection(report), "benchmarks.md")
+  console.log("\nWritten: docs/benchmarks.md")
+  return 0
+}
+
 const bench = async (options: Options, command: string) => {
   if (options.engines) return benchEngines(options)
+  if (options.realtime) return benchRealtime(options)
   const { latency, reply } = options
   const machine = describeMachine()
   const othersBefore = await busyShare()
@@ -85,8 +104,14 @@ ${text.budgetTable(results)}`)
   await mkdir(docs, { recursive: true })
   await Bun.write(join(docs, "turn-waterfall.svg"), drawWaterfall("The stages of one spoken turn", lanes))
   const page = Bun.file(join(docs, "benchmarks.md"))
-  const engines = sectionOf((await page.exists()) ? await page.text() : "", "engines")
-  await page.write(replaceSection(text.writeReport(results), "engines", engines))
+  const before = (await page.exists()) ? await page.text() : ""
+  const sections = ["engines", "realtime"]
+  await page.write(
+    sections.reduce(
+      (written, name) => replaceSection(written, name, sectionOf(before, name)),
+      text.writeReport(results),
+    ),
+  )
   console.log("\nWritten: docs/benchmarks.md, docs/turn-waterfall.svg")
   return 0
 }

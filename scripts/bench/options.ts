@@ -12,12 +12,15 @@ export interface Options {
   readonly write: boolean
   /** Measures the offline engines instead. */
   readonly engines: boolean
+  /** Measures Realtime connections instead. */
+  readonly realtime: boolean
 }
 
 export const usage = `Usage: bun run bench [options]
 
   --write                      write docs/benchmarks.md and docs/turn-waterfall.svg
   --engines                    measure the offline engines instead, which need no upstream
+  --realtime                   measure Realtime connections instead, with loads and an upstream of their own
   --clients 1,16,32,64         numbers of concurrent clients
   --turns 20, --seconds 6      the least that a row measures
   --stt-ms 600                 the upstream: time to the transcript,
@@ -35,6 +38,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options => {
     options: {
       write: { type: "boolean", default: false },
       engines: { type: "boolean", default: false },
+      realtime: { type: "boolean", default: false },
       clients: text("1,16,32,64"),
       turns: text("20"),
       seconds: text("6"),
@@ -63,6 +67,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options => {
   return {
     write: values.write,
     engines: values.engines,
+    realtime: values.realtime,
     clients: values.clients.split(",").map((count) => whole("clients", count)),
     least: { turns: whole("turns", values.turns), ms: number("seconds", values.seconds, 0) * 1000 },
     reply: values.reply,

@@ -130,6 +130,13 @@ The [offline engines](guides/providers.md#offline-engines), measured by \`bun ru
 <!-- engines: begin -->
 <!-- engines: end -->
 
+## Realtime connections
+
+Conversations over the [Realtime protocol](reference/realtime.md), measured by \`bun run bench --realtime --write\`.
+
+<!-- realtime: begin -->
+<!-- realtime: end -->
+
 ## What the columns mean
 
 ${legend(allColumns)}
@@ -140,6 +147,7 @@ ${legend(allColumns)}
 bun run bench            # prints the tables
 bun run bench --write    # and writes this page and its picture
 bun run bench --engines  # the offline engines
+bun run bench --realtime # Realtime connections
 bun run bench --help     # other latencies, numbers of clients and durations
 \`\`\`
 `

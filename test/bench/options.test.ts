@@ -11,6 +11,7 @@ describe("the options of the bench", () => {
       reply: defaultReply,
       write: false,
       engines: false,
+      realtime: false,
     })
   })
 
