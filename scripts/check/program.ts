@@ -33,14 +33,20 @@ export interface Program {
 /** Builds it in a temporary folder, in about 1 s. Throws if a part cannot be built. */
 export const buildProgram = async (): Promise<Program> => {
   const folder = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
-  await Bun.build({
-    entrypoints: [join(root, "src/main.ts")],
-    outdir: folder,
-    target: "bun",
-    // Bytecode without an executable exists for CommonJS only.
-    format: "cjs",
-    bytecode: true,
-    plugins: [keepsPlaces],
-  })
-  return { path: join(folder, "main.js"), remove: () => rm(folder, { recursive: true, force: true }) }
+  const remove = () => rm(folder, { recursive: true, force: true })
+  try {
+    await Bun.build({
+      entrypoints: [join(root, "src/main.ts")],
+      outdir: folder,
+      target: "bun",
+      // Bytecode without an executable exists for CommonJS only.
+      format: "cjs",
+      bytecode: true,
+      plugins: [keepsPlaces],
+    })
+  } catch (error) {
+    await remove()
+    throw error
+  }
+  return { path: join(folder, "main.js"), remove }
 }
