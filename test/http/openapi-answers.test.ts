@@ -166,7 +166,7 @@ describe("a rejected body", () => {
     const id = await newSession()
     for (const { id: operation, method } of contract.having("400 VALIDATION_ERROR")) {
       const body = operation === "takeTurn" ? new FormData() : "[]"
-      const wrong = method === "GET" ? { query: "?limit=0" } : { body }
+      const wrong = method === "GET" ? { query: "?limit=0&intent=talk" } : { body }
       await expectOutcome(operation, "VALIDATION_ERROR", { key, id, ...wrong })
     }
     await expectOutcome("listSessions", "VALIDATION_ERROR", { key, query: "?cursor=x" })
@@ -234,7 +234,8 @@ describe("not found and conflicts", () => {
 
   test("of sessions", async () => {
     for (const { id } of contract.having("404 SESSION_NOT_FOUND")) {
-      if (id !== "takeTurn") await expectOutcome(id, "SESSION_NOT_FOUND", { key })
+      const query = id === "connectRealtime" ? `?session_id=${crypto.randomUUID()}` : ""
+      if (id !== "takeTurn") await expectOutcome(id, "SESSION_NOT_FOUND", { key, query })
     }
     const id = await newSession()
     await service.database
