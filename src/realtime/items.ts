@@ -98,11 +98,11 @@ export const makeItems = ({
     const found = findItem(conversation, id)
     if (found === undefined) return false
     const item = storableItem(found)
-    const append = (after: ReturnType<typeof storedPlace>) =>
-      Effect.suspend(() => stored.append(userId, session(), [item], { usage, after }))
     const place = storedPlace(conversation, id)
-    return writes.add(
-      append(place).pipe(
+    return writes.append(place === "end" ? item : undefined, (onEntered) => {
+      const append = (after: typeof place) =>
+        Effect.suspend(() => stored.append(userId, session(), [item], { usage, after, onEntered }))
+      return append(place).pipe(
         // A reply of which nothing was heard is not stored, and an HTTP client may delete items.
         Effect.catchTag("ItemNotFound", () => append("end")),
         Effect.tap(() =>
@@ -110,8 +110,8 @@ export const makeItems = ({
             isStored = true
           }),
         ),
-      ),
-    )
+      )
+    })
   }
 
   const markStored = (id: string) => {

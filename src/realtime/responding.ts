@@ -114,11 +114,12 @@ export const makeResponding = (options: RespondingOptions): Responding => {
   let playing: Running | undefined
 
   const run = (order: ResponseOrder, messageId: ItemId) => {
+    // Of now: the client may add more at once.
+    const written = writes.written()
     const { id, config, context, note } = order
-    const request: TurnRequest = {
+    const request = {
       turnId: id,
       userId,
-      target: SessionTarget.Joined({ session: items.session() }),
       input: fromConversation,
       output: {
         format: config.output_modalities[0] === "audio" ? "pcm" : "none",
@@ -130,14 +131,18 @@ export const makeResponding = (options: RespondingOptions): Responding => {
       agent: responseAgent(config, note),
       context,
       itemIds: Option.some({ user: newId(ItemId), assistant: messageId }),
-    }
+    } satisfies Partial<TurnRequest>
     return Effect.gen(function* () {
-      yield* Effect.all([writes.drained, limits.take("turns", userId), admission.acquire(userId)], {
-        concurrency: "unbounded",
-        discard: true,
-      })
+      const [unsaved] = yield* Effect.all(
+        [written, limits.take("turns", userId), admission.acquire(userId)],
+        { concurrency: "unbounded" },
+      )
       // The first write of the session may have ended only now.
-      const joined = { ...request, target: SessionTarget.Joined({ session: items.session() }) }
+      const joined: TurnRequest = {
+        ...request,
+        unsaved,
+        target: SessionTarget.Joined({ session: items.session() }),
+      }
       const turn = yield* config.inConversation ? turns.begin(joined) : turns.aside(joined)
       report({ _tag: "TurnBegan", id, turn })
       yield* Stream.runForEachChunk(turn.events, (events) => {

@@ -68,6 +68,7 @@ export const makeFinalization = Effect.gen(function* () {
   ) =>
     finalizeInBackground(
       turn.ticket.issued.pipe(
+        Effect.zipRight(turn.request.unsaved.saved),
         Effect.zipRight(Effect.suspend(() => saveCutShort(ledger, turn, turn.log.state(), upTo, ending))),
         Effect.tap((end) => (end === "completed" ? onCompleted : Effect.void)),
         Effect.zipLeft(turn.ticket.leave),

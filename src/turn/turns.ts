@@ -2,6 +2,7 @@ import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Option, type Scop
 import { Agents } from "../agent/agent.ts"
 import { Ledger } from "../conversation/ledger.ts"
 import { RunningTurns } from "../conversation/running-turns.ts"
+import { appendingTurn } from "../conversation/session-items.ts"
 import { Sessions } from "../conversation/sessions.ts"
 import type { StoredTurn, TurnEnd } from "../conversation/stored-turn.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
@@ -192,7 +193,8 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         // Every turn that entered its session's queue gets the fiber that ends it.
         const claimed = yield* Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
-            const claiming = running.claim({ id: turnId, userId, session, idempotency, isAside })
+            const besides = request.unsaved.items.map(appendingTurn)
+            const claiming = running.claim({ id: turnId, userId, session, idempotency, isAside, besides })
             const claim = yield* restore(log.timed("turnOrder", claiming)).pipe(
               Effect.onError(() => finalizeInBackground(unclaimed)),
             )

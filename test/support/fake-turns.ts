@@ -132,7 +132,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     register: () => Effect.succeed(Effect.never),
     claim: ({ id }) => {
       const leave = Effect.sync(() => void left.push(id))
-      const ticket = { ready: script.ready ?? Effect.void, issued: Effect.void, leave }
+      const ticket = { ready: script.ready ?? Effect.void, issued: Effect.succeed(true), leave }
       return Effect.delay(Effect.succeed({ _tag: "First", ticket }), script.claimMs ?? 0)
     },
     enter: () => unused,

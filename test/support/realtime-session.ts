@@ -95,9 +95,12 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     VoiceActivity.layerFake,
     Layer.succeed(Agents, { configured: agent, resolve: () => Effect.succeed(agent) }),
     Layer.succeed(SessionItems, {
-      append: (_user, _session, items, { usage, after }) =>
-        write(() => {
-          for (const item of items) stored.push({ item, after, audioSeconds: usage.audioSeconds ?? 0 })
+      append: (_user, _session, items, { usage, after, onEntered }) =>
+        Effect.suspend(() => {
+          if (writesThatFail <= 0) onEntered?.()
+          return write(() => {
+            for (const item of items) stored.push({ item, after, audioSeconds: usage.audioSeconds ?? 0 })
+          })
         }),
       remove: (_user, _session, id) => write(() => void removed.push(id)),
       newest: () => Effect.sync(history),

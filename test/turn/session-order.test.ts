@@ -112,6 +112,59 @@ test("HTTP turns, responses and items of one session keep their order across two
   ])
 })
 
+/** Begins to add an item. Resolves when that has its place in the session. */
+const beginToSay = async ({ items }: TurnService, text: string) => {
+  const item = newItem({ type: "message", role: "user", text })
+  const entered = Promise.withResolvers<void>()
+  const saved = Effect.runPromise(
+    items.append(userId, session(), [item], { usage: {}, after: "end", onEntered: entered.resolve }),
+  )
+  await entered.promise
+  return { items: [item], saved: Effect.promise(() => saved) }
+}
+
+test("a response answers an item that is still being saved", async () => {
+  two.upstream.script("llm", [{ text: answerTo("one"), delayMs: 1000 }])
+  await say(one, "one")
+  const turn = respond(two)
+  await running(1)
+  const unsaved = await beginToSay(one, "two")
+  const last = respond(one, { unsaved })
+  await running(3)
+  expect(one.upstream.calls("llm")).toEqual([])
+  expect((await turn)._tag).toBe("Success")
+  expect((await last)._tag).toBe("Success")
+  expect(asked(one)).toEqual(["one", answerTo("one"), "two"])
+  expect(await contents()).toEqual(["one", answerTo("one"), "two", answerTo("two")])
+})
+
+test("a turn between an item and its response comes between them for all", async () => {
+  two.upstream.script("llm", [{ text: answerTo("one"), delayMs: 1000 }])
+  await say(one, "one")
+  const first = respond(two)
+  await running(1)
+  const unsaved = await beginToSay(one, "two")
+  const between = respond(two)
+  await running(3)
+  const last = respond(one, { unsaved })
+  await running(4)
+  for (const each of [first, between, last]) expect((await each)._tag).toBe("Success")
+  expect(asked(two, 1)).toEqual(["one", answerTo("one"), "two"])
+  expect(asked(one)?.slice(0, 4)).toEqual(["one", answerTo("one"), "two", answerTo("two")])
+  expect((await contents()).slice(0, 4)).toEqual(["one", answerTo("one"), "two", answerTo("two")])
+})
+
+test("a reply is saved after the item that it answers", async () => {
+  const item = newItem({ type: "message", role: "user", text: "one" })
+  const late = Promise.withResolvers<void>()
+  const reply = respond(one, { unsaved: { items: [item], saved: Effect.promise(() => late.promise) } })
+  await until(() => one.upstream.calls("llm")[0], "a request")
+  expect(asked(one)).toEqual(["one"])
+  await running(1)
+  late.resolve()
+  expect((await reply)._tag).toBe("Success")
+})
+
 test("a response that fails leaves what the user said", async () => {
   await say(one, "one")
   one.upstream.script("llm", [fail.badRequest()])
