@@ -5,7 +5,7 @@ import { type ItemId, newId, noUsage, type SessionId, TurnId, type Usage, type U
 import { History } from "./history.ts"
 import type { Item, NewItem } from "./item.ts"
 import { Ledger } from "./ledger.ts"
-import type { ItemPlace } from "./ledger-items.ts"
+import type { HeardPart, ItemPlace } from "./ledger-items.ts"
 import type { ItemNotFound, SessionNotFound } from "./model.ts"
 import { RunningTurns } from "./running-turns.ts"
 import type { TurnCancelled, TurnSession } from "./stored-turn.ts"
@@ -44,6 +44,12 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
       sessionId: SessionId,
       itemId: ItemId,
     ) => Effect.Effect<void, ItemNotFound | TurnCancelled | DatabaseError>
+    /** Sets a saved reply to the part that its client heard. Does not wait. */
+    readonly truncate: (
+      userId: UserId,
+      itemId: ItemId,
+      heard: HeardPart,
+    ) => Effect.Effect<void, ItemNotFound | DatabaseError>
     /** The newest `limit` items of every type, oldest first. Does not wait. */
     readonly newest: (
       sessionId: SessionId,
@@ -125,7 +131,7 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
         },
       )
 
-      return { append, remove, newest: history.newest }
+      return { append, remove, truncate: ledger.truncate, newest: history.newest }
     }),
   )
 }

@@ -52,8 +52,10 @@ export interface Answers {
   readonly isIdle: () => boolean
   /** No response runs or waits. */
   readonly isDone: () => boolean
-  /** Makes no further responses. */
-  readonly close: () => void
+  /** Something that was said is being transcribed. */
+  readonly isHearing: () => boolean
+  /** Makes no further responses: except for those that were ordered, or not even those. */
+  readonly close: (options: { readonly dropsOrders: boolean }) => void
 }
 
 export const makeAnswers = ({ responding, items, config, facts }: AnswersOptions): Answers => {
@@ -151,8 +153,10 @@ export const makeAnswers = ({ responding, items, config, facts }: AnswersOptions
     },
     isIdle: () => !answering.isSpeaking && answering.pending === 0 && active() === undefined,
     isDone: () => waiting.length === 0 && responding.current() === undefined && responding.outOfBand() === 0,
-    close: () => {
+    isHearing: () => answering.pending > 0,
+    close: ({ dropsOrders }) => {
       isClosed = true
+      if (dropsOrders) waiting = []
     },
   }
 }

@@ -3,6 +3,7 @@ import { Clock, ConfigProvider, Context, Effect, Layer, Option, TestClock } from
 import { Agents } from "../../src/agent/agent.ts"
 import { Settings } from "../../src/config.ts"
 import type { Item, NewItem } from "../../src/conversation/item.ts"
+import type { HeardPart } from "../../src/conversation/ledger-items.ts"
 import { SessionItems } from "../../src/conversation/session-items.ts"
 import { Sessions } from "../../src/conversation/sessions.ts"
 import { DatabaseUnavailable } from "../../src/db/errors.ts"
@@ -12,7 +13,7 @@ import { type FakeTranscript, Transcriber } from "../../src/providers/transcribe
 import type { Wire } from "../../src/realtime/outbox.ts"
 import type { ServerEvent } from "../../src/realtime/protocol/server-events.ts"
 import { RealtimeSessions } from "../../src/realtime/session.ts"
-import { ApiKeyId, type ItemId, newId, TurnId, UserId } from "../../src/schema.ts"
+import { ApiKeyId, type ItemId, newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import { Turns } from "../../src/turn/turns.ts"
 import { VoiceActivity } from "../../src/vad/voice-activity.ts"
 import { agent, type FakeScript, makeFakeTurns } from "./fake-turns.ts"
@@ -48,6 +49,7 @@ export const pcm = (ms: number, isLoud: boolean): Buffer => {
 export const makeSession = Effect.fnUntraced(function* (script: SessionScript = {}) {
   const stored: Array<StoredItem> = []
   const removed: Array<ItemId> = []
+  const cut: Array<HeardPart & { readonly id: ItemId }> = []
   let writesThatFail = script.writesThatFail ?? 0
   const refusals = [...(script.refusals ?? [])]
 
@@ -103,11 +105,12 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
           })
         }),
       remove: (_user, _session, id) => write(() => void removed.push(id)),
+      truncate: (_user, id, heard) => write(() => void cut.push({ id, ...heard })),
       newest: () => Effect.sync(history),
     }),
     Layer.succeed(Sessions, {
       join: () => unused,
-      rejoin: () => unused,
+      rejoin: () => Effect.succeed({ id: newId(SessionId), isNew: false }),
       create: () => unused,
       list: () => unused,
       get: () => unused,
@@ -153,7 +156,8 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
   }
   const session = yield* sessions.open({
     user: { id: newId(UserId), email: "user@example.com", createdAt: new Date(0), keyId: newId(ApiKeyId) },
-    sessionId: Option.none(),
+    // A session with a history is continued.
+    sessionId: script.history === undefined ? Option.none() : Option.some("earlier"),
     intent: script.intent ?? "conversation",
     config: Option.fromNullable(script.config),
     wire,
@@ -188,6 +192,7 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     session,
     stored,
     removed,
+    cut,
     transcribed: transcriber.calls,
     closed,
     events,
