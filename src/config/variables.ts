@@ -247,6 +247,11 @@ export const realtime = {
     default: 32,
     description: "Open Realtime connections of one user in one process. 0 turns the limit off.",
   }),
+  realtimeSpeculative: variable("REALTIME_SPECULATIVE", flag, {
+    default: "off",
+    description:
+      "Begins the answer to a Realtime user during the silence that ends the speech, so that it is heard earlier. An answer that began too early is dropped unheard, but its tokens and its speech are paid for.",
+  }),
   realtimeVoices: computed("REALTIME_VOICES", voices, {
     default: [],
     unset: "`TTS_VOICE` alone",

@@ -41,6 +41,11 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
      * Idempotency-Key is in use.
      */
     readonly open: (turn: NewTurn) => Effect.Effect<Option.Option<string>, DatabaseError>
+    /** Moves a running aside to the end of its session's queue. None if it runs no more. */
+    readonly enqueue: (
+      id: TurnId,
+      sessionId: SessionId,
+    ) => Effect.Effect<Option.Option<string>, DatabaseError>
     /** The last running turn of the session before this position, apart from those in `besides`. */
     readonly ahead: (
       sessionId: SessionId,
@@ -118,9 +123,10 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         // is its own transaction, so it gives the lock back with its COMMIT.
         const inserted = findFirst(
           Position,
-          sql`insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until, is_aside)
+          sql`insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until, is_aside,
+              is_speculative)
             select ${turn.id}::uuid, ${turn.userId}::uuid, ${turn.session.id}::uuid, ${key}, ${contentHash}, ${nextLease},
-              ${turn.isAside}::boolean
+              ${turn.isAside}::boolean, ${turn.isSpeculative ?? false}::boolean
             from (select pg_advisory_xact_lock(hashtextextended(${turn.session.id}::text, 0))) as in_order
             on conflict do nothing
             returning sequence`,
@@ -132,6 +138,18 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
           Effect.map(Option.map(({ sequence }) => sequence)),
         )
       })
+
+      const enqueue: Ledger["Type"]["enqueue"] = Effect.fn("Ledger.enqueue")((id, sessionId) =>
+        query(
+          findFirst(
+            Position,
+            sql`update turns set sequence = default, is_aside = false
+              from (select pg_advisory_xact_lock(hashtextextended(${sessionId}::text, 0))) as in_order
+              where id = ${id} and state = 'running' and lease_until > now()
+              returning sequence`,
+          ),
+        ).pipe(Effect.map(Option.map(({ sequence }) => sequence))),
+      )
 
       const ahead: Ledger["Type"]["ahead"] = Effect.fn("Ledger.ahead")(
         (sessionId, position, besides = []) => {
@@ -266,6 +284,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
 
       return {
         open,
+        enqueue,
         ahead,
         renew,
         save,

@@ -57,6 +57,8 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
     readonly claim: (turn: NewTurn) => Effect.Effect<Claim, IdempotencyKeyReused | DatabaseError, Scope.Scope>
     /** `claim` for a turn without an Idempotency-Key. */
     readonly enter: (turn: NewTurn) => Effect.Effect<QueueTicket, never, Scope.Scope>
+    /** Puts a speculative turn at the end of its session's queue, and waits for those ahead. None if it runs no more. */
+    readonly adopt: (turn: NewTurn) => Effect.Effect<Option.Option<void>, SessionBusy | DatabaseError>
     /** The completed turn of an earlier request with the same key and content. */
     readonly answered: (
       userId: UserId,
@@ -142,7 +144,7 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
       const openInBackground = Effect.fnUntraced(function* (turn: NewTurn) {
         const opening = yield* Effect.forkScoped(Effect.flatMap(open(turn), Effect.orDie))
         const ready = Effect.flatMap(Fiber.join(opening), (position) =>
-          turn.isAside ? Effect.void : waitFor(turn, position),
+          turn.isAside && !turn.isSpeculative ? Effect.void : waitFor(turn, position),
         )
         return {
           ready,
@@ -150,6 +152,13 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
           leave: leave(turn.id),
         } satisfies QueueTicket
       })
+
+      const adopt = Effect.fn("RunningTurns.adopt")((turn: NewTurn) =>
+        Effect.flatMap(
+          ledger.enqueue(turn.id, turn.session.id),
+          Effect.transposeMapOption((position) => waitFor(turn, position)),
+        ),
+      )
 
       const claimKey = Effect.fnUntraced(function* (turn: NewTurn, { key, contentHash }: Idempotency) {
         for (;;) {
@@ -202,7 +211,7 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
           )
       })
 
-      return { register, answered, claim, enter: openInBackground, cancel }
+      return { register, adopt, answered, claim, enter: openInBackground, cancel }
     }),
   )
 }

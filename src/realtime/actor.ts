@@ -14,7 +14,8 @@ import { makeItems } from "./items.ts"
 import type { Listener } from "./listening.ts"
 import type { Wire } from "./outbox.ts"
 import { makeRequests } from "./requests.ts"
-import { makeResponding, type ResponseReport } from "./responding.ts"
+import { makeResponding } from "./responding.ts"
+import type { ResponseReport } from "./response-turn.ts"
 import type { SessionSettings } from "./settings.ts"
 import { makeTimer } from "./timer.ts"
 import type { HeardText, HearError } from "./utterance.ts"
@@ -49,6 +50,8 @@ export interface ActorOptions {
   readonly restored: ReadonlyArray<Item>
   readonly settings: SessionSettings
   readonly hearing: Agent["hearing"]
+  /** Answers begin during the last silence. */
+  readonly speculates: boolean
   readonly wire: Wire
   readonly listener: Listener
   readonly writes: Writes
@@ -123,6 +126,7 @@ export const makeActor = (options: ActorOptions): Actor => {
     answers,
     listener,
     config,
+    speculates: options.speculates,
     language: options.language,
     send,
     now,

@@ -25,6 +25,10 @@ export type HeardEvent =
       readonly endMs: number
       readonly transcript: Effect.Effect<HeardText, HearError>
     }
+  /** A pause in announced speech, whose words so far may be all of it. */
+  | { readonly _tag: "MaybeOver"; readonly text: string }
+  /** The speech goes on after a pause. */
+  | { readonly _tag: "Resumed" }
   /** After `Committed`, once its transcript is there: the interruption was no more than a cough or an "mhm". */
   | { readonly _tag: "FalseInterruption" }
 
@@ -175,7 +179,11 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
     if (speech !== current) return
     const transcript = speech.utterance.soFar()
     speech.completeness = transcript === undefined ? undefined : completenessOf(transcript)
-    if (!speech.isAnnounced) judge(speech)
+    if (!speech.isAnnounced) return judge(speech)
+    const isPaused = state.isPaused && state.resumeMs === undefined
+    if (transcript === undefined || !isPaused || detection === null) return
+    if (speech.completeness === "incomplete" || !isMeant(transcript, hearing.language)) return
+    on({ _tag: "MaybeOver", text: transcript })
   }
 
   const onStarted = (startMs: number) => {
@@ -204,6 +212,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
     }
     if (event._tag === "Resumed") {
       current.completeness = undefined
+      if (current.isAnnounced && detection !== null) on({ _tag: "Resumed" })
       current.utterance.resume(toSamples(event.atMs))
     }
     if (event._tag === "SpeechStopped") onStopped(current, event.endMs)

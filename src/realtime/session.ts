@@ -104,7 +104,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
     RealtimeSessions,
     Effect.gen(function* () {
       const { configured } = yield* Agents
-      const { realtimeSession, realtimeVoices, interruption } = yield* Settings
+      const { realtimeSession, realtimeVoices, realtimeSpeculative, interruption } = yield* Settings
       const sessions = yield* Sessions
       const stored = yield* SessionItems
       const turns = yield* Turns
@@ -177,6 +177,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           restored: earlier,
           settings,
           hearing,
+          speculates: realtimeSpeculative,
           wire,
           listener: {
             ...listener,

@@ -17,6 +17,7 @@ import { hear } from "./hear.ts"
 import type { TurnLog } from "./log.ts"
 import { reply } from "./reply.ts"
 import { saveCompleted, type TurnIdentity } from "./saving.ts"
+import type { Standing } from "./standing.ts"
 import { transcriptOf } from "./state.ts"
 import { finalTimings } from "./timings.ts"
 
@@ -25,6 +26,7 @@ export interface RunningTurn extends TurnIdentity {
   /** The agent of the turn's session. */
   readonly agent: Agent
   readonly ticket: QueueTicket
+  readonly standing: Standing
   readonly log: TurnLog
 }
 
@@ -59,9 +61,11 @@ export const makePipeline = Effect.gen(function* () {
   const history = yield* History
   const ledger = yield* Ledger
 
-  const readHistory = ({ request, session, agent }: RunningTurn) =>
+  const readHistory = ({ request, session, agent, standing }: RunningTurn) =>
     Effect.map(
-      history.newest(session.id, agent.history.maxItems),
+      Effect.tap(history.newest(session.id, agent.history.maxItems), (saved) =>
+        Effect.sync(() => standing.noteHistory(saved)),
+      ),
       (saved): ReadonlyArray<NewItem> => [
         ...saved,
         ...request.unsaved.items.filter((item) => !saved.some(({ id }) => id === item.id)),
@@ -109,7 +113,8 @@ export const makePipeline = Effect.gen(function* () {
       const prompt = makePrompt({ ...agent, history: limits }, earlier, transcript)
       const conversionSlot = log.timed("conversionSlot", conversionSlots.acquire(userId))
       yield* reply({ model, synthesizer }, { turnId, agent, prompt, log, conversionSlot })
-      yield* request.unsaved.saved
+      yield* turn.standing.adopted
+      yield* turn.standing.saved
       yield* save(turn)
     })
     yield* runUntil(run, deadline(log, agent.firstOutputTimeout))

@@ -93,6 +93,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
 
   const ledger = Layer.succeed(Ledger, {
     open: () => unused,
+    enqueue: () => unused,
     ahead: () => unused,
     renew: () => unused,
     save: (turn) =>
@@ -136,6 +137,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
       return Effect.delay(Effect.succeed({ _tag: "First", ticket }), script.claimMs ?? 0)
     },
     enter: () => unused,
+    adopt: () => Effect.as(script.ready ?? Effect.void, Option.some<void>(undefined)),
     answered: () => Effect.succeedNone,
     cancel: () => unused,
   })

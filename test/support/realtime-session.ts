@@ -14,6 +14,7 @@ import type { Wire } from "../../src/realtime/outbox.ts"
 import type { ServerEvent } from "../../src/realtime/protocol/server-events.ts"
 import { RealtimeSessions } from "../../src/realtime/session.ts"
 import { ApiKeyId, type ItemId, newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
+import type { TurnRequest } from "../../src/turn/request.ts"
 import { Turns } from "../../src/turn/turns.ts"
 import { VoiceActivity } from "../../src/vad/voice-activity.ts"
 import { agent, type FakeScript, makeFakeTurns } from "./fake-turns.ts"
@@ -22,6 +23,7 @@ export interface SessionScript extends FakeScript {
   readonly transcripts?: ReadonlyArray<FakeTranscript>
   readonly intent?: "conversation" | "transcription"
   readonly config?: unknown
+  readonly env?: Readonly<Record<string, string>>
   /** How long each write of an item takes, in ms. */
   readonly writeMs?: number
   /** The number of writes that fail because the database is away. */
@@ -80,18 +82,20 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
   const transcriber = Transcriber.makeFake(script.transcripts)
   const unused = Effect.dieMessage("not used by these tests")
 
+  /** Stores what a turn has saved at its end. */
+  const storing = ({ turnId }: TurnRequest) =>
+    Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        const saved = fake.saved.find(({ id }) => id === turnId)
+        for (const item of saved?.items ?? []) stored.push({ item, after: "end", audioSeconds: 0 })
+      }),
+    )
+
   const services = Layer.mergeAll(
     Layer.succeed(Turns, {
       ...fake.turns,
-      begin: (request) =>
-        Effect.tap(fake.turns.begin(request), () =>
-          Effect.addFinalizer(() =>
-            Effect.sync(() => {
-              const saved = fake.saved.find(({ id }) => id === request.turnId)
-              for (const item of saved?.items ?? []) stored.push({ item, after: "end", audioSeconds: 0 })
-            }),
-          ),
-        ),
+      begin: (request) => Effect.zipLeft(fake.turns.begin(request), storing(request)),
+      speculate: (request) => Effect.zipLeft(fake.turns.speculate(request), storing(request)),
     }),
     transcriber.layer,
     VoiceActivity.layerFake,
@@ -137,7 +141,9 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     }),
     Layer.provide(
       Settings.layer,
-      Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["NODE_ENV", "test"]]))),
+      Layer.setConfigProvider(
+        ConfigProvider.fromMap(new Map(Object.entries({ NODE_ENV: "test", ...script.env }))),
+      ),
     ),
   )
   const sessions = Context.get(
