@@ -64,6 +64,9 @@ const parallelSegments = 2
 /** A longer append is taken in pieces, so that an utterance ends where it is too long. */
 const longestPiece = sampleRate
 
+/** About two words. */
+const firstCountMs = 600
+
 const samplesPerMs = sampleRate / 1000
 const toSamples = (ms: number) => Math.round(ms * samplesPerMs)
 
@@ -82,6 +85,8 @@ interface Current {
   isAnnounced: boolean
   isInterruption: boolean
   voicedMs: number
+  /** The voiced time after which its words are counted without a pause. */
+  nextCountMs: number
   /** The end of speech that is held back: its transcript decides. */
   endedMs: number | undefined
   completeness: Completeness | undefined
@@ -119,6 +124,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
       isAnnounced,
       isInterruption: false,
       voicedMs: 0,
+      nextCountMs: firstCountMs,
       endedMs: undefined,
       completeness: undefined,
     }
@@ -175,6 +181,13 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
     if (!isSpeech && isOver && !utterance.isPending()) abandon()
   }
 
+  /** Unbroken speech has no pause at which its words are known. The times double, so that no more than twice its audio is heard. */
+  const countWords = (speech: Current) => {
+    if (!isPlaying || interruption.minWords === 0 || speech.voicedMs < speech.nextCountMs) return
+    speech.nextCountMs = 2 * speech.voicedMs
+    speech.utterance.peek(kept.end())
+  }
+
   const onSettled = (speech: Current) => {
     if (speech !== current) return
     const transcript = speech.utterance.soFar()
@@ -226,6 +239,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
     if (current !== undefined) {
       current.voicedMs = Math.max(current.voicedMs, state.voicedMs)
       if (!current.isAnnounced) judge(current)
+      if (current !== undefined && !current.isAnnounced) countWords(current)
     }
     if (current !== undefined) kept.dropBefore(current.utterance.untranscribed())
     else if (detection !== null) {
