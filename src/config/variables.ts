@@ -197,7 +197,7 @@ export const interruption = {
   minWords: variable("REALTIME_INTERRUPTION_MIN_WORDS", whole(0, 20), {
     default: 0,
     description:
-      "Speech during a reply with fewer words than this does not interrupt the reply. They are transcribed at the first pause, so the reply ends later. 0 turns the limit off.",
+      "Speech during a reply with fewer words than this does not interrupt the reply. They are transcribed at the first pause, and after 0.6 s of unbroken voice, 1.2 s and so on, which is paid for besides; so the reply ends later. 0 turns the limit off.",
   }),
   maxBackchannelMs: variable(
     "REALTIME_BACKCHANNEL_MAX_MS",
