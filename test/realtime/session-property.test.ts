@@ -190,11 +190,11 @@ const run = (steps: ReadonlyArray<Step>, rounds: ReadonlyArray<FakeRound>, texts
     expect(session.closed).toEqual([])
     // No fiber is left of it. A timer is a fiber, too.
     expect(yield* fibers.value).toHaveLength(idle)
-    return Effect.map(fibers.value, ({ length }) => length)
+    return fibers
   }).pipe(
     Effect.scoped,
-    Effect.flatten,
-    Effect.map((left) => expect(left).toBe(0)),
+    Effect.flatMap((fibers) => fibers.value),
+    Effect.map((left) => expect(left).toEqual([])),
   )
 
 test("any messages and speech leave a consistent session", async () => {

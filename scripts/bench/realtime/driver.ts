@@ -19,6 +19,9 @@ const msPerCharacter = 3 / 4 / 48
 /** The longest pause of a speaker before a question, and how long it hears a reply before it interrupts, in ms. */
 const [thinkMs, interruptAfterMs] = [1000, 500]
 
+/** A reply that takes longer counts as none, in ms. */
+const answerMs = 20_000
+
 /** How long the questions of the runtime's warm-up go on, in ms. */
 const warmMs = 8000
 
@@ -132,7 +135,7 @@ const speak = async () => {
           return
         }
         if (state !== "hearing") return
-        if (plan.interrupts) return fail("the reply was over before the interruption")
+        if (plan.interrupts) fail("the reply was over before the interruption")
         state = "thinking"
         // It speaks again when the reply was heard.
         askAt = now + heardMs + Math.random() * thinkMs
@@ -141,6 +144,11 @@ const speak = async () => {
   }
 
   const next = (dueAt: number) => {
+    if (state === "waiting" && dueAt - endedAt > answerMs) {
+      fail("no reply")
+      state = "thinking"
+      askAt = dueAt
+    }
     if ((state === "thinking" || (state === "hearing" && plan.interrupts)) && dueAt >= askAt) begin(dueAt)
     const [word, ...rest] = left
     if (word === undefined) {
