@@ -1,6 +1,6 @@
 /** What a stock client saw, for the scripts of this folder. They run as processes of their own, in Node or in Bun. */
 import { Buffer } from "node:buffer"
-import { speechLike } from "../../support/wav.ts"
+import { execFileSync } from "node:child_process"
 
 export interface Seen {
   readonly type: string
@@ -60,7 +60,7 @@ export const variable = (name: string): string => {
 
 /** 24 kHz s16le: two seconds of speech, then one of silence. */
 export const utterance = Buffer.concat([
-  Buffer.from(Int16Array.from(speechLike(2, 24_000), (value) => Math.round(value * 32_767)).buffer),
+  execFileSync("ffmpeg", ["-v", "error", "-i", "examples/question.wav", "-f", "s16le", "-ar", "24000", "-"]),
   Buffer.alloc(48_000),
 ])
 
