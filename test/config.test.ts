@@ -89,6 +89,7 @@ const defaults = {
   maxRealtimeSessions: defaultMaxRealtimeSessions(hostResources()),
   maxRealtimeSessionsPerUser: 32,
   realtimeVoices: [],
+  realtimeSpeculative: false,
   realtimeSession: Duration.minutes(60),
   realtimeIdle: Duration.minutes(15),
   realtimePing: Duration.seconds(20),
@@ -295,6 +296,10 @@ const variables: Record<
   REALTIME_MAX_MESSAGE_MB: {
     right: ["1", { realtimeMessageBytes: 1024 ** 2 }],
     wrong: [["0", "129"], "a number from 0.001 to 128"],
+  },
+  REALTIME_SPECULATIVE: {
+    right: ["true", { realtimeSpeculative: true }],
+    wrong: [["maybe"], "one of true, false, 1, 0, on, off, yes, no"],
   },
   REALTIME_MAX_QUEUE_MB: {
     right: ["1", { realtimeQueueBytes: 1024 ** 2 }],
