@@ -29,8 +29,8 @@ const programs = [
 const testPrograms = [
   {
     name: "chromium",
-    commands: [process.env.CHROMIUM_PATH ?? "chromium"],
-    packages: ["chromium"],
+    commands: [process.env.CHROMIUM_PATH ?? "chromium-headless-shell"],
+    packages: ["chromium-headless-shell"],
     need: "tests of the page",
   },
 ] as const

@@ -23,6 +23,15 @@ const retries = Metric.counter("voice_agent.retries", {
   incremental: true,
 })
 
+const speculations = Metric.counter("voice_agent.speculations", {
+  description: "Answers that began before the end of speech, by outcome",
+  incremental: true,
+})
+const droppedUsage = Metric.counter("voice_agent.speculations.dropped", {
+  description: "What answers consumed that began too early and were dropped unheard",
+  incremental: true,
+})
+
 const connections = Metric.counter("voice_agent.realtime.connections", {
   description: "Realtime connections that ended, by reason",
   incremental: true,
@@ -52,6 +61,21 @@ export const countRequest = (method: string, status: number) => {
 
 /** `outcome`: `completed`, `interrupted`, `defect`, or the name of the error. */
 export const countTurn = (outcome: string) => Metric.increment(Metric.tagged(turns, "outcome", outcome))
+
+/** Counts a turn that began on speculation. `dropped`: nobody heard it, and it cost these tokens and characters. */
+export const countSpeculation = (
+  outcome: "used" | "dropped",
+  { inputTokens, outputTokens, charactersSpoken } = { inputTokens: 0, outputTokens: 0, charactersSpoken: 0 },
+) =>
+  Effect.all(
+    [
+      Metric.increment(Metric.tagged(speculations, "outcome", outcome)),
+      Metric.incrementBy(Metric.tagged(droppedUsage, "unit", "input tokens"), inputTokens),
+      Metric.incrementBy(Metric.tagged(droppedUsage, "unit", "output tokens"), outputTokens),
+      Metric.incrementBy(Metric.tagged(droppedUsage, "unit", "characters spoken"), charactersSpoken),
+    ],
+    { discard: true },
+  )
 
 export const countRetry = (stage: string) => Metric.increment(Metric.tagged(retries, "stage", stage))
 

@@ -25,17 +25,19 @@ export interface Outcome {
 
 /** `bun test` with these arguments. Shows the output of failing tests and the totals. */
 export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> => {
-  const program = await buildProgram()
-  const server = await startPostgres()
+  const resources = new AsyncDisposableStack()
   const child = { kill: () => {} }
-  const cleanUp = () => Promise.all([server.stop(), program.remove()])
   const stop = async (signal: NodeJS.Signals) => {
     child.kill()
-    await cleanUp()
+    await resources.disposeAsync()
     process.exit(signal === "SIGINT" ? 130 : 143)
   }
   process.on("SIGINT", stop).on("SIGTERM", stop)
   try {
+    const program = await buildProgram()
+    resources.defer(program.remove)
+    const server = await startPostgres()
+    resources.defer(server.stop)
     await makeTemplate(server.url)
     const tests = Bun.spawn(
       [
@@ -64,6 +66,6 @@ export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> =>
     const count = (word: string) => Number(new RegExp(`^ *(\\d+) ${word}$`, "m").exec(output)?.[1] ?? 0)
     return { code: await tests.exited, passed: count("pass"), failed: count("fail") }
   } finally {
-    await cleanUp()
+    await resources.disposeAsync()
   }
 }

@@ -15,6 +15,7 @@ const checks = Effect.gen(function* () {
     { checkDatabase },
     { checkProviders },
     { checkEngines },
+    { checkVoiceActivity },
     { checkModelFiles },
     { checkFolders },
     { checkPort },
@@ -24,6 +25,7 @@ const checks = Effect.gen(function* () {
       import("./doctor/database.ts"),
       import("./doctor/providers.ts"),
       import("./doctor/engines.ts"),
+      import("./doctor/voice-activity.ts"),
       import("./doctor/model-files.ts"),
       import("./doctor/folders.ts"),
       import("./doctor/port.ts"),
@@ -39,8 +41,9 @@ const checks = Effect.gen(function* () {
   // After the others: in parallel with them ffmpeg would start more slowly than in a turn.
   const ffmpeg = yield* checkFfmpeg(settings)
   const engines = yield* checkEngines(settings)
+  const voice = yield* checkVoiceActivity(settings)
   const models = yield* checkModelFiles(settings)
-  const findings = [ffmpeg, finding, ...providers, ...engines, ...models, ...folders, port]
+  const findings = [ffmpeg, finding, ...providers, ...engines, voice, ...models, ...folders, port]
   return [...findings, checkClock(findings)]
 })
 

@@ -7,22 +7,51 @@ import { CommandFailed } from "./exit-code.ts"
 
 /** 16 kHz mono 16-bit, the input of speech recognition. */
 const sox = ["-q", "-c", "1", "-r", "16000", "-b", "16"]
-const ffmpeg = ["ffmpeg", "-nostdin", "-v", "error"]
-const output = ["-ac", "1", "-ar", "16000"]
+const ffmpegCommand = ["ffmpeg", "-nostdin", "-v", "error"]
+const samplesToStdout = ["-ac", "1", "-ar", "24000", "-f", "s16le", "-"]
 
-/** The first installed recorder. Each writes a WAV, and completes it on SIGINT. */
-const recorder = (path: string): ReadonlyArray<string> | undefined => {
-  if (Bun.which("rec") !== null) return ["rec", ...sox, path]
-  if (Bun.which("sox") !== null) return ["sox", "-d", ...sox, path]
-  if (Bun.which("ffmpeg") === null) return undefined
-  if (process.platform === "darwin") return [...ffmpeg, "-f", "avfoundation", "-i", ":0", ...output, path]
-  return [...ffmpeg, "-f", Bun.which("pactl") === null ? "alsa" : "pulse", "-i", "default", ...output, path]
+/** What a recorder writes, in its own options. */
+interface Target {
+  readonly sox: ReadonlyArray<string>
+  readonly ffmpeg: ReadonlyArray<string>
 }
 
-const enterPressed = async (signal: AbortSignal) => {
+/** The first installed recorder. */
+const recorder = ({ sox, ffmpeg }: Target): ReadonlyArray<string> | undefined => {
+  if (Bun.which("rec") !== null) return ["rec", ...sox]
+  if (Bun.which("sox") !== null) return ["sox", "-d", ...sox]
+  if (Bun.which("ffmpeg") === null) return undefined
+  if (process.platform === "darwin") return [...ffmpegCommand, "-f", "avfoundation", "-i", ":0", ...ffmpeg]
+  const system = Bun.which("pactl") === null ? "alsa" : "pulse"
+  return [...ffmpegCommand, "-f", system, "-i", "default", ...ffmpeg]
+}
+
+const noRecorder = new CommandFailed({
+  message: "No recorder is installed. Install sox (apt-get install sox, brew install sox), or pass a FILE.",
+})
+
+/** Writes 24 kHz mono 16-bit samples to stdout. */
+export const captureCommand = Effect.suspend(() => {
+  const command = recorder({
+    sox: ["-q", "-c", "1", "-r", "24000", "-b", "16", "-e", "signed-integer", "-t", "raw", "-"],
+    ffmpeg: samplesToStdout,
+  })
+  return command === undefined ? Effect.fail(noRecorder) : Effect.succeed(command)
+})
+
+/** The same of a recording, as fast as it plays. */
+export const playCommand = (path: string): ReadonlyArray<string> => [
+  ...ffmpegCommand,
+  "-re",
+  "-i",
+  path,
+  ...samplesToStdout,
+]
+
+/** Resolves when Enter is pressed, or at the end of the input. */
+export const enterPressed = async (signal: AbortSignal) => {
   const lines = createInterface({ input: process.stdin })
   try {
-    // The end of the input counts as Enter.
     await new Promise<void>((resolve) => {
       lines.once("line", () => resolve()).once("close", () => resolve())
       signal.addEventListener("abort", () => resolve(), { once: true })
@@ -39,13 +68,9 @@ export const record = Effect.gen(function* () {
     (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true })),
   )
   const path = join(folder, "speech.wav")
-  const command = recorder(path)
-  if (command === undefined) {
-    return yield* new CommandFailed({
-      message:
-        "No recorder is installed. Install sox (apt-get install sox, brew install sox), or pass a FILE.",
-    })
-  }
+  // Each writes a WAV, and completes it on SIGINT.
+  const command = recorder({ sox: [...sox, path], ffmpeg: ["-ac", "1", "-ar", "16000", path] })
+  if (command === undefined) return yield* noRecorder
   const child = yield* Effect.acquireRelease(
     Effect.sync(() => Bun.spawn([...command], { stdin: "ignore", stdout: "ignore", stderr: "pipe" })),
     (child) =>

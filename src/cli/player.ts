@@ -16,6 +16,17 @@ const players: ReadonlyArray<{
   },
 ]
 
+/** In order of preference. Each plays a WAV from stdin while it arrives. */
+const wavPlayers: ReadonlyArray<ReadonlyArray<string>> = [
+  ["ffplay", "-nodisp", "-autoexit", "-loglevel", "quiet", "-i", "pipe:0"],
+  ["play", "-q", "-t", "wav", "-"],
+  ["aplay", "-q"],
+]
+
+/** A command that plays a WAV from stdin. */
+export const wavPlayer = (): ReadonlyArray<string> | undefined =>
+  wavPlayers.find(([program = ""]) => Bun.which(program) !== null)
+
 export interface Player {
   readonly play: (bytes: Uint8Array) => void
   /** Completes when everything has been played. */

@@ -8,6 +8,9 @@ export const json = Options.boolean("json").pipe(Options.withDescription("Print 
 export const print = (asJson: boolean, lines: ReadonlyArray<string>, object: object) =>
   Console.log(asJson ? JSON.stringify(object) : lines.join("\n"))
 
+/** Removes control characters, which a terminal would execute. */
+export const withoutControls = (text: string) => text.replaceAll(/[^\P{Cc}\n\t]/gu, "")
+
 /** Drops the rest of the output when its reader stops early, as `head` does. That is no failure of the command. */
 export const ignoreClosedPipes = Effect.sync(() => {
   for (const stream of [process.stdout, process.stderr]) {

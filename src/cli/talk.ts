@@ -4,9 +4,11 @@ import * as Options from "@effect/cli/Options"
 import { Console, Duration, Effect, Option } from "effect"
 import { makeClient } from "../client/client.ts"
 import { accountOptions, call, identify } from "./account.ts"
+import { CommandFailed } from "./exit-code.ts"
+import { talkLive } from "./live.ts"
 import { record } from "./microphone.ts"
 import { startPlayer } from "./player.ts"
-import { json, writeOutput } from "./print.ts"
+import { json, withoutControls, writeOutput } from "./print.ts"
 import { recording } from "./recording.ts"
 import { recall, remember } from "./state.ts"
 
@@ -18,6 +20,9 @@ const files = recording.pipe(
 const options = {
   files,
   ...accountOptions,
+  live: Options.boolean("live").pipe(
+    Options.withDescription("Talk hands-free: no Enter between turns, and replies can be interrupted"),
+  ),
   isNew: Options.boolean("new").pipe(Options.withDescription("Start a new session")),
   output: Options.file("output").pipe(
     Options.withPseudoName("FILE"),
@@ -38,9 +43,6 @@ interface Turn {
 }
 
 const seconds = (ms: number) => `${(ms / 1000).toFixed(2)} s`
-
-/** Removes control characters, which a terminal would execute. */
-const withoutControls = (text: string) => text.replaceAll(/[^\P{Cc}\n\t]/gu, "")
 
 /** For the cancellation of an interrupted turn. Without it the turn continues, because it has an Idempotency-Key. */
 const cancelTimeout = Duration.seconds(2)
@@ -116,6 +118,16 @@ export const talk = Command.make("talk", options, (input) =>
   Effect.gen(function* () {
     const { url, apiKey, account } = yield* identify(input)
     let sessionId = input.isNew ? undefined : account.sessionId
+    if (input.live) {
+      if (Option.isSome(input.output)) {
+        return yield* new CommandFailed({
+          message: "--output does not work with --live. Leave out one of them.",
+        })
+      }
+      const keep = (id: string) =>
+        Effect.flatMap(recall(url), (known) => remember(url, { ...known, sessionId: id }))
+      return yield* talkLive({ url, apiKey, sessionId, paths: input.files, json: input.json, remember: keep })
+    }
     const one = Effect.fnUntraced(function* (path: string, index: number) {
       const output = Option.map(input.output, (each) => numbered(each, index))
       const turn = yield* takeTurn({ path, url, apiKey, sessionId, output, json: input.json })

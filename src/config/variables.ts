@@ -197,7 +197,7 @@ export const interruption = {
   minWords: variable("REALTIME_INTERRUPTION_MIN_WORDS", whole(0, 20), {
     default: 0,
     description:
-      "Speech during a reply with fewer words than this does not interrupt the reply. They are transcribed at the first pause, so the reply ends later. 0 turns the limit off.",
+      "Speech during a reply with fewer words than this does not interrupt the reply. They are transcribed at the first pause, and after 0.6 s of unbroken voice, 1.2 s and so on, which is paid for besides; so the reply ends later. 0 turns the limit off.",
   }),
   maxBackchannelMs: variable(
     "REALTIME_BACKCHANNEL_MAX_MS",
@@ -246,6 +246,11 @@ export const realtime = {
   maxRealtimeSessionsPerUser: variable("REALTIME_MAX_SESSIONS_PER_USER", whole(0, 100_000), {
     default: 32,
     description: "Open Realtime connections of one user in one process. 0 turns the limit off.",
+  }),
+  realtimeSpeculative: variable("REALTIME_SPECULATIVE", flag, {
+    default: "off",
+    description:
+      "Begins the answer to a Realtime user during the silence that ends the speech, so that it is heard earlier. An answer that began too early is dropped unheard, but its tokens and its speech are paid for.",
   }),
   realtimeVoices: computed("REALTIME_VOICES", voices, {
     default: [],

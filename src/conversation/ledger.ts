@@ -41,10 +41,16 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
      * Idempotency-Key is in use.
      */
     readonly open: (turn: NewTurn) => Effect.Effect<Option.Option<string>, DatabaseError>
-    /** The last running turn of the session before this position. */
+    /** Moves a running aside to the end of its session's queue. None if it runs no more. */
+    readonly enqueue: (
+      id: TurnId,
+      sessionId: SessionId,
+    ) => Effect.Effect<Option.Option<string>, DatabaseError>
+    /** The last running turn of the session before this position, apart from those in `besides`. */
     readonly ahead: (
       sessionId: SessionId,
       position: string,
+      besides?: ReadonlyArray<TurnId>,
     ) => Effect.Effect<Option.Option<TurnId>, DatabaseError>
     /** Renews the leases of running turns; returns those that have to end. */
     readonly renew: (ids: ReadonlyArray<TurnId>) => Effect.Effect<ReadonlyArray<EndingTurn>, DatabaseError>
@@ -113,38 +119,53 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
           key: null,
           contentHash: null,
         }))
-        // With the lock, positions become visible in their order: no turn is visible before those ahead of it.
+        // With the lock, positions become visible in their order: no turn is visible before those ahead of it. The statement
+        // is its own transaction, so it gives the lock back with its COMMIT.
         const inserted = findFirst(
           Position,
-          sql`insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until, is_aside)
+          sql`insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until, is_aside,
+              is_speculative)
             select ${turn.id}::uuid, ${turn.userId}::uuid, ${turn.session.id}::uuid, ${key}, ${contentHash}, ${nextLease},
-              ${turn.isAside}::boolean
+              ${turn.isAside}::boolean, ${turn.isSpeculative ?? false}::boolean
             from (select pg_advisory_xact_lock(hashtextextended(${turn.session.id}::text, 0))) as in_order
             on conflict do nothing
             returning sequence`,
         )
-        // Inserted by an earlier try whose COMMIT was carried out, but not acknowledged.
+        // Inserted by an earlier try that was carried out, but not acknowledged.
         const earlier = findFirst(Position, sql`select sequence from turns where id = ${turn.id}`)
-        const position = Effect.filterOrElse(inserted, Option.isSome, () => earlier)
-        return Effect.map(
-          transaction(sql, position, { isRepeatable: true }),
-          Option.map(({ sequence }) => sequence),
+        return query(inserted).pipe(
+          Effect.filterOrElse(Option.isSome, () => query(earlier)),
+          Effect.map(Option.map(({ sequence }) => sequence)),
         )
       })
 
-      const ahead = Effect.fn("Ledger.ahead")((sessionId: SessionId, position: string) => {
-        const last = findFirst(
-          Turn,
-          sql`select id from turns
+      const enqueue: Ledger["Type"]["enqueue"] = Effect.fn("Ledger.enqueue")((id, sessionId) =>
+        query(
+          findFirst(
+            Position,
+            sql`update turns set sequence = default, is_aside = false
+              from (select pg_advisory_xact_lock(hashtextextended(${sessionId}::text, 0))) as in_order
+              where id = ${id} and state = 'running' and lease_until > now()
+              returning sequence`,
+          ),
+        ).pipe(Effect.map(Option.map(({ sequence }) => sequence))),
+      )
+
+      const ahead: Ledger["Type"]["ahead"] = Effect.fn("Ledger.ahead")(
+        (sessionId, position, besides = []) => {
+          const last = findFirst(
+            Turn,
+            sql`select id from turns
             where session_id = ${sessionId} and sequence < ${position} and state = 'running' and lease_until > now()
-              and not is_aside
+              and not is_aside ${besides.length === 0 ? sql`` : sql`and not ${sql.in("id", besides)}`}
             order by sequence desc limit 1`,
-        )
-        return Effect.map(
-          query(last),
-          Option.map(({ id }) => id),
-        )
-      })
+          )
+          return Effect.map(
+            query(last),
+            Option.map(({ id }) => id),
+          )
+        },
+      )
 
       const renew = Effect.fn("Ledger.renew")((ids: ReadonlyArray<TurnId>) =>
         // Skips a turn that is being saved, so that the others do not wait for it. A lost turn stays lost: the next turn
@@ -263,6 +284,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
 
       return {
         open,
+        enqueue,
         ahead,
         renew,
         save,

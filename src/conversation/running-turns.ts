@@ -1,7 +1,7 @@
-import { Context, Deferred, Duration, Effect, Fiber, Layer, Option, Schedule, type Scope } from "effect"
+import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, type Scope } from "effect"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
-import { parseId, type SessionId, TurnId, type UserId } from "../schema.ts"
+import { parseId, TurnId, type UserId } from "../schema.ts"
 import { KeyedTurns } from "./keyed-turns.ts"
 import { Ledger } from "./ledger.ts"
 import {
@@ -31,8 +31,8 @@ const cancelTimeout = Duration.seconds(5)
 export interface QueueTicket {
   /** Done once no turn ahead runs any more. Waits up to 30 s for that. */
   readonly ready: Effect.Effect<void, SessionBusy | DatabaseError>
-  /** Done once it is known whether the turn entered the queue, so whether it has to be saved or failed. */
-  readonly issued: Effect.Effect<unknown>
+  /** Whether the turn entered the queue, so whether it has to be saved or failed: done once that is known. */
+  readonly issued: Effect.Effect<boolean>
   /** Lets the next turn of the session run. For a turn whose end is in the ledger. */
   readonly leave: Effect.Effect<void>
 }
@@ -57,6 +57,8 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
     readonly claim: (turn: NewTurn) => Effect.Effect<Claim, IdempotencyKeyReused | DatabaseError, Scope.Scope>
     /** `claim` for a turn without an Idempotency-Key. */
     readonly enter: (turn: NewTurn) => Effect.Effect<QueueTicket, never, Scope.Scope>
+    /** Puts a speculative turn at the end of its session's queue, and waits for those ahead. None if it runs no more. */
+    readonly adopt: (turn: NewTurn) => Effect.Effect<Option.Option<void>, SessionBusy | DatabaseError>
     /** The completed turn of an earlier request with the same key and content. */
     readonly answered: (
       userId: UserId,
@@ -127,12 +129,12 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
         ).pipe(Effect.map(({ cancelled }) => Deferred.await(cancelled))),
       )
 
-      const waitFor = (sessionId: SessionId, position: string) =>
+      const waitFor = ({ session, besides }: NewTurn, position: string) =>
         Effect.gen(function* () {
-          let ahead = yield* ledger.ahead(sessionId, position)
+          let ahead = yield* ledger.ahead(session.id, position, besides)
           while (Option.isSome(ahead)) {
             yield* untilEnded(ahead.value)
-            ahead = yield* ledger.ahead(sessionId, position)
+            ahead = yield* ledger.ahead(session.id, position, besides)
           }
         }).pipe(Effect.timeoutFail({ duration: queueTimeout, onTimeout: () => new SessionBusy() }))
 
@@ -142,17 +144,28 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
       const openInBackground = Effect.fnUntraced(function* (turn: NewTurn) {
         const opening = yield* Effect.forkScoped(Effect.flatMap(open(turn), Effect.orDie))
         const ready = Effect.flatMap(Fiber.join(opening), (position) =>
-          turn.isAside ? Effect.void : waitFor(turn.session.id, position),
+          turn.isAside && !turn.isSpeculative ? Effect.void : waitFor(turn, position),
         )
-        return { ready, issued: Fiber.await(opening), leave: leave(turn.id) } satisfies QueueTicket
+        return {
+          ready,
+          issued: Effect.map(Fiber.await(opening), Exit.isSuccess),
+          leave: leave(turn.id),
+        } satisfies QueueTicket
       })
+
+      const adopt = Effect.fn("RunningTurns.adopt")((turn: NewTurn) =>
+        Effect.flatMap(
+          ledger.enqueue(turn.id, turn.session.id),
+          Effect.transposeMapOption((position) => waitFor(turn, position)),
+        ),
+      )
 
       const claimKey = Effect.fnUntraced(function* (turn: NewTurn, { key, contentHash }: Idempotency) {
         for (;;) {
           const position = yield* open(turn)
           if (Option.isSome(position)) {
-            const ready = waitFor(turn.session.id, position.value)
-            const ticket = { ready, issued: Effect.void, leave: leave(turn.id) }
+            const ready = waitFor(turn, position.value)
+            const ticket = { ready, issued: Effect.succeed(true), leave: leave(turn.id) }
             return { _tag: "First", ticket } satisfies Claim
           }
           const other = Option.getOrUndefined(yield* keyed.find(turn.userId, key))
@@ -198,7 +211,7 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
           )
       })
 
-      return { register, answered, claim, enter: openInBackground, cancel }
+      return { register, adopt, answered, claim, enter: openInBackground, cancel }
     }),
   )
 }

@@ -1,11 +1,11 @@
-import { type Array as Arr, Context, Effect, Layer, Option } from "effect"
+import { type Array as Arr, Context, Effect, Layer, Option, Schedule } from "effect"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { type ItemId, newId, noUsage, type SessionId, TurnId, type Usage, type UserId } from "../schema.ts"
 import { History } from "./history.ts"
 import type { Item, NewItem } from "./item.ts"
 import { Ledger } from "./ledger.ts"
-import type { ItemPlace } from "./ledger-items.ts"
+import type { HeardPart, ItemPlace } from "./ledger-items.ts"
 import type { ItemNotFound, SessionNotFound } from "./model.ts"
 import { RunningTurns } from "./running-turns.ts"
 import type { TurnCancelled, TurnSession } from "./stored-turn.ts"
@@ -14,7 +14,15 @@ interface AppendOptions {
   /** What the items cost, such as the transcription of speech. */
   readonly usage: Partial<Usage>
   readonly after: ItemPlace
+  /** Called once no later turn of the session can come before the items. A plain function. */
+  readonly onEntered?: () => void
 }
+
+/** A change is repeated at its place in the queue: what came after it may count on that. */
+const retrySchedule = Schedule.spaced("500 millis").pipe(Schedule.upTo("5 seconds"))
+
+/** The turn that appends items: the same items are the same turn, so that a repeated call finds what an earlier one saved. */
+export const appendingTurn = ({ id }: Pick<NewItem, "id">): TurnId => TurnId.make(id)
 
 /** Changes of a conversation that no reply goes with. Each waits for the turns of its session that began before, in any process. */
 export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
@@ -36,6 +44,12 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
       sessionId: SessionId,
       itemId: ItemId,
     ) => Effect.Effect<void, ItemNotFound | TurnCancelled | DatabaseError>
+    /** Sets a saved reply to the part that its client heard. Does not wait. */
+    readonly truncate: (
+      userId: UserId,
+      itemId: ItemId,
+      heard: HeardPart,
+    ) => Effect.Effect<void, ItemNotFound | DatabaseError>
     /** The newest `limit` items of every type, oldest first. Does not wait. */
     readonly newest: (
       sessionId: SessionId,
@@ -53,16 +67,21 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
       /** Runs `change` as a turn of the session: after the turns ahead, however long they take, and before later ones. */
       const inOrder = <A, E>(
         turn: { readonly id: TurnId; readonly userId: UserId; readonly session: TurnSession },
-        change: Effect.Effect<A, E>,
+        change: Effect.Effect<A, E | DatabaseError>,
+        onEntered: () => void,
       ) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
             const ended = yield* running.register(turn.id)
             const ticket = yield* running.enter({ ...turn, idempotency: Option.none(), isAside: false })
             const ready = Effect.retry(ticket.ready, { while: ({ _tag }) => _tag === "SessionBusy" })
+            const isAway = (error: E | DatabaseError) => error instanceof DatabaseUnavailable
+            yield* Effect.forkScoped(Effect.map(ticket.issued, (isIssued) => isIssued && onEntered()))
             return yield* restore(Effect.raceFirst(ready, ended)).pipe(
               Effect.catchTag("SessionBusy", Effect.die),
-              Effect.zipRight(uninterruptibleWithTimeout(change)),
+              Effect.zipRight(
+                uninterruptibleWithTimeout(Effect.retry(change, { schedule: retrySchedule, while: isAway })),
+              ),
               // Without this the session's later turns wait until the lease runs out.
               Effect.onError(() =>
                 Effect.zipRight(
@@ -80,10 +99,9 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
           userId: UserId,
           session: TurnSession,
           items: Arr.NonEmptyReadonlyArray<NewItem>,
-          { usage, after }: AppendOptions,
+          { usage, after, onEntered = () => {} }: AppendOptions,
         ) => {
-          // The same items are the same turn, so that a repeated call finds what an earlier one saved.
-          const turn = { id: TurnId.make(items[0].id), userId, session }
+          const turn = { id: appendingTurn(items[0]), userId, session }
           const saved = ledger.saveAt(after, {
             ...turn,
             items,
@@ -95,7 +113,7 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
             timings: {},
             usage: { ...noUsage, ...usage },
           })
-          return inOrder(turn, saved).pipe(
+          return inOrder(turn, saved, onEntered).pipe(
             // An earlier try may have left a turn whose lease ran out. It is gone after the failure.
             Effect.retry({ times: 1, while: ({ _tag }) => _tag === "TurnLost" }),
             Effect.catchTag("TurnLost", (cause) => new DatabaseUnavailable({ cause })),
@@ -109,11 +127,11 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
           const turn = { id: newId(TurnId), userId, session: { id: sessionId, isNew: false } }
           const removed = ledger.removeItem(userId, sessionId, itemId)
           const gone = ledger.fail({ id: turn.id, timings: {}, usage: noUsage })
-          return inOrder(turn, Effect.zipLeft(removed, gone))
+          return inOrder(turn, Effect.zipLeft(removed, gone), () => {})
         },
       )
 
-      return { append, remove, newest: history.newest }
+      return { append, remove, truncate: ledger.truncate, newest: history.newest }
     }),
   )
 }

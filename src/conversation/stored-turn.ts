@@ -23,6 +23,10 @@ export interface NewTurn {
   readonly idempotency: Option.Option<Idempotency>
   /** True for a turn that adds nothing to the conversation: later turns of the session do not wait for it. */
   readonly isAside: boolean
+  /** True for an aside that may become a turn of the conversation: it waits for the turns ahead as one. */
+  readonly isSpeculative?: boolean
+  /** Turns ahead that it does not wait for. */
+  readonly besides?: ReadonlyArray<TurnId>
 }
 
 export const TurnState = Schema.Literal("running", "completed", "interrupted", "cancelled", "failed")

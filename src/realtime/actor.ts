@@ -1,6 +1,7 @@
-import { Deferred, type Effect, Exit, type Fiber, type Option } from "effect"
+import { Deferred, Duration, Effect, Exit, type Fiber, type Option } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import type { Pcm16k } from "../audio/pcm.ts"
+import type { Item } from "../conversation/item.ts"
 import type { SessionItems } from "../conversation/session-items.ts"
 import type { TurnSession } from "../conversation/stored-turn.ts"
 import type { Admission } from "../limits/admission.ts"
@@ -8,13 +9,13 @@ import type { RateLimits } from "../limits/rate-limits.ts"
 import type { UserId } from "../schema.ts"
 import type { Turns } from "../turn/turns.ts"
 import { makeAnswers } from "./answers.ts"
-import type { ConversationItem } from "./conversation.ts"
 import { type Heard, makeHearing, type Transcribed } from "./hearing.ts"
 import { makeItems } from "./items.ts"
-import type { Listener } from "./listening.ts"
+import type { Listener } from "./listener.ts"
 import type { Wire } from "./outbox.ts"
 import { makeRequests } from "./requests.ts"
-import { makeResponding, type ResponseReport } from "./responding.ts"
+import { makeResponding } from "./responding.ts"
+import type { ResponseReport } from "./response-turn.ts"
 import type { SessionSettings } from "./settings.ts"
 import { makeTimer } from "./timer.ts"
 import type { HeardText, HearError } from "./utterance.ts"
@@ -30,14 +31,27 @@ export type Message =
   | { readonly _tag: "Played"; readonly ring: number }
   /** The user has said nothing for `idle_timeout_ms` since then. */
   | { readonly _tag: "Silent"; readonly ring: number }
-  | { readonly _tag: "Drain"; readonly done: Deferred.Deferred<void> }
+  /** `waitsFor`: what runs until `done`. No other response begins. */
+  | {
+      readonly _tag: "Close"
+      readonly waitsFor: "responses" | "transcripts"
+      readonly done: Deferred.Deferred<void>
+    }
+
+type Close = Extract<Message, { readonly _tag: "Close" }>
+
+/** How long the end of a connection waits for the transcripts of what the user said. */
+const lastWordsTimeout = Duration.seconds(10)
 
 export interface ActorOptions {
   readonly userId: UserId
   readonly session: TurnSession
-  readonly restored: ReadonlyArray<ConversationItem>
+  /** The items of earlier connections. */
+  readonly restored: ReadonlyArray<Item>
   readonly settings: SessionSettings
   readonly hearing: Agent["hearing"]
+  /** Answers begin during the last silence. */
+  readonly speculates: boolean
   readonly wire: Wire
   readonly listener: Listener
   readonly writes: Writes
@@ -60,15 +74,20 @@ export interface ActorOptions {
 /** The state of one session, and what it does with each message. It takes one message after the other. */
 export interface Actor {
   readonly handle: (message: Message) => void
-  /** Keeps what was heard of the reply that runs or plays. For the end of the connection. */
-  readonly keepHeard: Effect.Effect<void>
+  /** For a shutdown: resolves when the running responses have ended. */
+  readonly drain: Effect.Effect<void>
+  /**
+   * For the end of the connection: keeps what was heard of the reply that runs or plays, and the user's words that are being
+   * transcribed, for which it waits up to 10 s.
+   */
+  readonly leave: Effect.Effect<void>
 }
 
 export const makeActor = (options: ActorOptions): Actor => {
   const { userId, session, settings, wire, listener, writes, services, now, fork, offer } = options
   const { config, facts } = settings
   const { send } = wire
-  const draining: Array<Deferred.Deferred<void>> = []
+  let closing: ReadonlyArray<Close> = []
 
   const played = makeTimer(fork, (ring) => offer({ _tag: "Played", ring }))
   const silence = makeTimer(fork, (ring) => offer({ _tag: "Silent", ring }))
@@ -107,6 +126,7 @@ export const makeActor = (options: ActorOptions): Actor => {
     answers,
     listener,
     config,
+    speculates: options.speculates,
     language: options.language,
     send,
     now,
@@ -158,9 +178,10 @@ export const makeActor = (options: ActorOptions): Actor => {
         return played.isDue(message.ring) ? onPlayed() : undefined
       case "Silent":
         return silence.isDue(message.ring) ? onSilent() : undefined
-      case "Drain":
-        answers.close()
-        return void draining.push(message.done)
+      case "Close":
+        answers.close({ dropsOrders: message.waitsFor === "transcripts" })
+        closing = [...closing, message]
+        return
       default: {
         const before = responding.current()
         answers.take(message)
@@ -169,12 +190,26 @@ export const makeActor = (options: ActorOptions): Actor => {
     }
   }
 
+  const isOver = ({ waitsFor }: Close) => (waitsFor === "responses" ? answers.isDone() : !answers.isHearing())
+
+  const close = (waitsFor: Close["waitsFor"]) =>
+    Effect.gen(function* () {
+      const done = yield* Deferred.make<void>()
+      offer({ _tag: "Close", waitsFor, done })
+      yield* Deferred.await(done)
+    })
+
   return {
     handle: (message) => {
       take(message)
-      if (draining.length === 0 || !answers.isDone()) return
-      for (const done of draining.splice(0)) Deferred.unsafeDone(done, Exit.void)
+      for (const { done } of closing.filter(isOver)) Deferred.unsafeDone(done, Exit.void)
+      closing = closing.filter((each) => !isOver(each))
     },
-    keepHeard: responding.keepHeard,
+    drain: close("responses"),
+    leave: close("transcripts").pipe(
+      Effect.timeoutOption(lastWordsTimeout),
+      Effect.interruptible,
+      Effect.zip(responding.keepHeard, { concurrent: true }),
+    ),
   }
 }

@@ -1,4 +1,5 @@
 import { Either, Option } from "effect"
+import type { NewItem } from "../conversation/item.ts"
 import { newId, TurnId } from "../schema.ts"
 import {
   type Answering,
@@ -14,7 +15,8 @@ import { type ProtocolError, protocolErrors } from "./protocol/errors.ts"
 import { type ResponseConfig, responseConfig } from "./protocol/response.ts"
 import type { RealtimeConfig, SessionConfig } from "./protocol/session-config.ts"
 import type { UpdateFacts } from "./protocol/update-config.ts"
-import type { Responding, ResponseOrder, ResponseReport } from "./responding.ts"
+import type { Responding } from "./responding.ts"
+import type { ResponseOrder, ResponseReport } from "./response-turn.ts"
 
 /** Responses outside the conversation that may run or wait at a time. */
 const maxOutOfBand = 8
@@ -47,13 +49,19 @@ export interface Answers {
   readonly interrupt: () => void
   /** Answers the user's silence of `ms`. */
   readonly breakSilence: (ms: number) => void
+  /** The speech so far may be all: if a response would follow it, begins to work on that. */
+  readonly expect: (said: NewItem, text: string) => void
+  /** What was expected is not so: drops the work on the response to it, unless the transcript is that `text`. */
+  readonly unexpect: (text?: string) => void
   readonly take: (report: ResponseReport) => void
   /** Nothing is said, transcribed or answered. */
   readonly isIdle: () => boolean
   /** No response runs or waits. */
   readonly isDone: () => boolean
-  /** Makes no further responses. */
-  readonly close: () => void
+  /** Something that was said is being transcribed. */
+  readonly isHearing: () => boolean
+  /** Makes no further responses: except for those that were ordered, or not even those. */
+  readonly close: (options: { readonly dropsOrders: boolean }) => void
 }
 
 export const makeAnswers = ({ responding, items, config, facts }: AnswersOptions): Answers => {
@@ -61,10 +69,19 @@ export const makeAnswers = ({ responding, items, config, facts }: AnswersOptions
   /** Ordered by the client while speech was being transcribed. */
   let waiting: ReadonlyArray<ResponseOrder> = []
   let isClosed = false
+  /** The response to what the user may have said, before that is certain. */
+  let expected: { readonly text: string; readonly order: ResponseOrder } | undefined
+
+  const unexpect = () => {
+    if (expected !== undefined) responding.drop()
+    expected = undefined
+  }
 
   const begin = (order: ResponseOrder) => {
     responding.begin(order)
-    if (order.config.inConversation) answering = step(answering, { _tag: "ResponseStarted" })
+    if (!order.config.inConversation) return
+    expected = undefined
+    answering = step(answering, { _tag: "ResponseStarted" })
   }
 
   const ownOrder = (session: RealtimeConfig, note: Option.Option<string>) =>
@@ -77,6 +94,7 @@ export const makeAnswers = ({ responding, items, config, facts }: AnswersOptions
   const answer = (note: Option.Option<string>) => {
     const session = config()
     if (isClosed || session.type === "transcription") return
+    if (expected !== undefined && Option.isNone(note)) return begin(expected.order)
     const order = ownOrder(session, note)
     if (Either.isRight(order)) begin(order.right)
   }
@@ -96,6 +114,8 @@ export const makeAnswers = ({ responding, items, config, facts }: AnswersOptions
   const note = (event: AnsweringEvent) => {
     answering = step(answering, event)
     settle()
+    // It was not wanted after all.
+    if (event._tag === "Transcribed") unexpect()
   }
 
   /** The response of the conversation that runs or waits. */
@@ -145,14 +165,29 @@ export const makeAnswers = ({ responding, items, config, facts }: AnswersOptions
       const hasOutput = responding.stopPlaying() || hadOutput
       if (id !== undefined || hasOutput) answering = step(answering, { _tag: "ResponseCut", hasOutput })
     },
+    expect: (said, text) => {
+      const session = config()
+      const isFree = answering.pending === 0 && waiting.length === 0 && responding.current() === undefined
+      if (isClosed || !isFree || expected !== undefined || session.type === "transcription") return
+      const order = ownOrder(session, Option.none())
+      if (Either.isLeft(order)) return
+      expected = { text, order: order.right }
+      responding.speculate(order.right, said)
+    },
+    unexpect: (text) => {
+      if (text === undefined || text !== expected?.text) unexpect()
+    },
     breakSilence: (ms) => answer(Option.some(silenceNote(ms))),
     take: (report) => {
       if (responding.take(report)) settle()
     },
     isIdle: () => !answering.isSpeaking && answering.pending === 0 && active() === undefined,
     isDone: () => waiting.length === 0 && responding.current() === undefined && responding.outOfBand() === 0,
-    close: () => {
+    isHearing: () => answering.pending > 0,
+    close: ({ dropsOrders }) => {
       isClosed = true
+      unexpect()
+      if (dropsOrders) waiting = []
     },
   }
 }

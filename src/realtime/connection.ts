@@ -1,40 +1,20 @@
 import { Deferred, type Effect, Exit, FiberId, Option } from "effect"
 import type { SignedIn } from "../accounts/model.ts"
+import {
+  type ConnectionLimits,
+  type EndReason,
+  type Farewell,
+  isActivity,
+  overLimit,
+} from "./connection-limits.ts"
 import { makeOutbox, makeWire, type OutboxSocket, type Wire } from "./outbox.ts"
 import type { ServerEvent } from "./protocol/server-events.ts"
 import type { RealtimeSession } from "./session.ts"
-
-/** Why a connection ended, for the log and the metrics. */
-export type EndReason =
-  /** The client closed it. */
-  | "client"
-  /** It broke, or the client sent what no client may send. */
-  | "lost"
-  /** The session closed it. */
-  | "session"
-  | "session_expired"
-  | "idle"
-  | "key_revoked"
-  /** The client read too slowly. */
-  | "slow_client"
-  /** The client answered no ping. */
-  | "unreachable"
-  | "shutdown"
-  | "defect"
 
 /** The part of Bun's ServerWebSocket that a connection needs. */
 export interface Socket extends OutboxSocket {
   readonly ping: () => number
   readonly terminate: () => void
-}
-
-/** How a connection ends when the service ends it: an error event, then a close frame. */
-interface Farewell {
-  readonly reason: EndReason
-  readonly code: string
-  readonly message: string
-  /** RFC 6455, section 7.4.1. */
-  readonly closeCode: number
 }
 
 /** Bun's callbacks for one socket. */
@@ -47,33 +27,10 @@ export interface SocketHandlers {
   readonly close: (socket: Socket, code: number) => void
 }
 
-export interface ConnectionLimits {
-  /** All in ms; Infinity: no limit. */
-  readonly session: number
-  readonly idle: number
-  readonly ping: number
-  /** How long a client may read nothing of what waits for it. */
-  readonly stall: number
-  /** Bytes that may wait for the client. */
-  readonly queueBytes: number
-}
-
 /** ms without progress after which a connection that we closed is cut off: the client does not read, or not close. */
 const closeTimeout = 5000
 /** Pings without any sign of life after which a client counts as gone. */
 const unansweredPings = 2.5
-
-/** Characters: an event with 10 ms of G.711 audio is longer. */
-const longestEmptyEvent = 150
-
-/**
- * Whether a message shows that somebody uses the connection. Commits, clears and appends without audio do not: they would
- * keep an abandoned connection open for ever.
- */
-const isActivity = (message: string) =>
-  message.length > longestEmptyEvent ||
-  !message.includes("input_audio_buffer.") ||
-  /"audio"\s*:\s*"[^"]/.test(message)
 
 const errorEvent = (code: string, message: string): ServerEvent => ({
   type: "error",
@@ -105,11 +62,6 @@ export interface Connection {
     readonly bytesIn: number
     readonly bytesOut: number
   }>
-}
-
-const minutes = (ms: number) => {
-  const count = Number((ms / 60_000).toFixed(3))
-  return `${count} minute${count === 1 ? "" : "s"}`
 }
 
 /** `now`: ms, from any fixed time on. */
@@ -190,24 +142,6 @@ export const makeConnection = (user: SignedIn, limits: ConnectionLimits, now: ()
     }
   }
 
-  const checkLimits = (time: number) => {
-    if (time - openedAt >= limits.session) {
-      end({
-        reason: "session_expired",
-        code: "session_expired",
-        message: `Your session hit the maximum duration of ${minutes(limits.session)}.`,
-        closeCode: 1001,
-      })
-    } else if (time - activeAt >= limits.idle) {
-      end({
-        reason: "idle",
-        code: "session_idle",
-        message: `Your session had no audio and no events for ${minutes(limits.idle)}. Open another one to continue.`,
-        closeCode: 1001,
-      })
-    }
-  }
-
   const check = () => {
     if (socket === undefined) return
     const time = now()
@@ -221,7 +155,8 @@ export const makeConnection = (user: SignedIn, limits: ConnectionLimits, now: ()
       pingedAt = time
       socket.ping()
     }
-    checkLimits(time)
+    const farewell = overLimit(limits, { open: time - openedAt, idle: time - activeAt })
+    if (farewell !== undefined) end(farewell)
   }
 
   return {

@@ -1,4 +1,5 @@
 import { Effect, Either, Exit, type Option } from "effect"
+import { newItem } from "../conversation/item.ts"
 import type { RateLimited } from "../limits/rate-limits.ts"
 import { recordTranscription } from "../metrics.ts"
 import { ItemId, newId } from "../schema.ts"
@@ -7,7 +8,7 @@ import { failureOf } from "./failures.ts"
 import { type InputAudio, makeInputAudio } from "./input-audio.ts"
 import { isMeant } from "./interruption.ts"
 import type { Items } from "./items.ts"
-import type { HeardEvent, Listener } from "./listening.ts"
+import type { HeardEvent, Listener } from "./listener.ts"
 import { type ProtocolError, protocolErrors } from "./protocol/errors.ts"
 import type { ServerEvent } from "./protocol/server-events.ts"
 import type { AudioFormat, SessionConfig } from "./protocol/session-config.ts"
@@ -34,6 +35,8 @@ export interface HearingOptions {
   readonly answers: Answers
   readonly listener: Listener
   readonly config: () => SessionConfig
+  /** The work on a response begins while it is not yet certain that the speech is over. */
+  readonly speculates: boolean
   /** ISO 639-1. None: the recognizer detects the language. */
   readonly language: () => Option.Option<string>
   readonly send: (event: ServerEvent) => void
@@ -161,6 +164,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
       emptiedMs = ms()
       if (speech !== undefined) answers.note({ _tag: "SpeechDropped", createsResponse: false })
       speech = undefined
+      answers.unexpect()
       send({ type: "input_audio_buffer.cleared" })
     },
     configure: () => {
@@ -187,6 +191,19 @@ export const makeHearing = (options: HearingOptions): Hearing => {
         case "Committed":
           emptiedMs = ms()
           return onCommitted(event, byClient)
+        case "MaybeOver": {
+          const { turn_detection: detection } = config().audio.input
+          const isWanted = options.speculates && detection?.create_response === true && !isTranscription()
+          if (isWanted && speech !== undefined) {
+            answers.expect(
+              { ...newItem({ type: "message", role: "user", text: event.text }), id: speech.id },
+              event.text,
+            )
+          }
+          return
+        }
+        case "Resumed":
+          return answers.unexpect()
         case "FalseInterruption":
           // Its transcript says the same.
           return
@@ -195,6 +212,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
     takeTranscript: ({ id, exit, isInterruption }) => {
       if (Exit.isFailure(exit)) return onFailed(id, failureOf(exit.cause))
       const { text, seconds } = exit.value
+      answers.unexpect(text)
       const isKept = items.addTranscript(id, text, { audioSeconds: seconds })
       if (isKept && hasTranscripts()) {
         send({

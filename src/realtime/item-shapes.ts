@@ -82,25 +82,28 @@ const partOf = (role: "user" | "assistant" | "system", text: string): MessagePar
 })
 
 /**
- * An item of an earlier connection, as clients see it. Its audio is not kept, so it is shown as text. A summary is shown
- * to the model only.
+ * An item of an earlier connection, as clients see it. Its audio is not kept: a reply that was spoken shows its transcript,
+ * and its client may still say how much of that it played. A summary is shown to the model only.
  */
 export const restoredItem = ({
   id,
   clientId,
   payload,
   interrupted,
+  heardMs,
 }: StoredItem): ReadonlyArray<ConversationItem> => {
   const base = {
     id: clientId ?? id,
     object: "realtime.item",
     status: interrupted ? "incomplete" : "completed",
   } as const
-  const entry = { itemId: id, audioMs: 0, isStored: true }
+  const entry = { itemId: id, audioMs: heardMs ?? 0, isStored: true }
   switch (payload.type) {
     case "message": {
       const { role, text } = payload
-      return [{ ...entry, item: { ...base, type: "message", role, content: [partOf(role, text)] } }]
+      const isSpoken = role === "assistant" && heardMs !== null
+      const part: MessagePart = isSpoken ? { type: "output_audio", transcript: text } : partOf(role, text)
+      return [{ ...entry, item: { ...base, type: "message", role, content: [part] } }]
     }
     case "tool_call": {
       const { callId, name } = payload

@@ -1,8 +1,8 @@
 import { Effect, Either } from "effect"
-import type { NewItem } from "../conversation/item.ts"
+import type { NewItem, Item as StoredItem } from "../conversation/item.ts"
 import type { SessionItems } from "../conversation/session-items.ts"
 import { ItemId, newId, type SessionId, type Usage, type UserId } from "../schema.ts"
-import { type HeardUpTo, heardText } from "../turn/heard-reply.ts"
+import type { HeardUpTo } from "../turn/heard-reply.ts"
 import type { Turn } from "../turn/turns.ts"
 import {
   appendItem,
@@ -19,26 +19,25 @@ import {
   truncated,
   updateItem,
 } from "./conversation.ts"
-import { shownItem, storableItem, textOf } from "./item-shapes.ts"
+import { restoredItem, shownItem, storableItem, textOf } from "./item-shapes.ts"
 import { type ProtocolError, protocolErrors } from "./protocol/errors.ts"
 import type { ClientItem, InputItem } from "./protocol/items.ts"
 import type { ServerEvent } from "./protocol/server-events.ts"
 import type { Item } from "./protocol/server-items.ts"
+import { makeReplies } from "./replies.ts"
 import type { Writes } from "./writes.ts"
 
 /** UTF-16 units of one item, and of the items of a response's own context: far more than a model takes. */
 const longestItem = 262_144
 const longestContext = 1_048_576
 
-/** Replies whose spoken positions are kept, for a truncation that comes late. The item of an older one is cut in memory alone. */
-const maxReplies = 100
-
 export interface ItemsOptions {
   readonly userId: UserId
   readonly sessionId: SessionId
   /** False: the session has no row yet. */
   readonly isStored: boolean
-  readonly restored: ReadonlyArray<ConversationItem>
+  /** The items of earlier connections. */
+  readonly restored: ReadonlyArray<StoredItem>
   readonly stored: SessionItems["Type"]
   readonly writes: Writes
   readonly send: (event: ServerEvent) => void
@@ -87,10 +86,9 @@ export const makeItems = ({
   send,
   ...options
 }: ItemsOptions): Items => {
-  let conversation: Conversation = { items: restored }
+  let conversation: Conversation = { items: restored.flatMap(restoredItem) }
   let { isStored } = options
-  /** In the order in which they began. */
-  const turns = new Map<string, Turn>()
+  const replies = makeReplies({ userId, restored, stored, writes })
 
   const session = () => ({ id: sessionId, isNew: !isStored })
 
@@ -98,11 +96,11 @@ export const makeItems = ({
     const found = findItem(conversation, id)
     if (found === undefined) return false
     const item = storableItem(found)
-    const append = (after: ReturnType<typeof storedPlace>) =>
-      Effect.suspend(() => stored.append(userId, session(), [item], { usage, after }))
     const place = storedPlace(conversation, id)
-    return writes.add(
-      append(place).pipe(
+    return writes.append(place === "end" ? item : undefined, (onEntered) => {
+      const append = (after: typeof place) =>
+        Effect.suspend(() => stored.append(userId, session(), [item], { usage, after, onEntered }))
+      return append(place).pipe(
         // A reply of which nothing was heard is not stored, and an HTTP client may delete items.
         Effect.catchTag("ItemNotFound", () => append("end")),
         Effect.tap(() =>
@@ -110,17 +108,12 @@ export const makeItems = ({
             isStored = true
           }),
         ),
-      ),
-    )
+      )
+    })
   }
 
   const markStored = (id: string) => {
     conversation = updateItem(conversation, id, (found) => ({ ...found, isStored: true }))
-  }
-
-  const setHeard: Items["setHeard"] = (id, upTo) => {
-    const turn = turns.get(id)
-    if (turn !== undefined) writes.add(turn.truncate(upTo))
   }
 
   return {
@@ -155,7 +148,7 @@ export const makeItems = ({
     remove: (id) =>
       Either.map(deleteItem(conversation, id), ({ conversation: left, deleted }) => {
         conversation = left
-        turns.delete(id)
+        replies.forget(id)
         const gone = Effect.catchTag(
           stored.remove(userId, sessionId, deleted.itemId),
           "ItemNotFound",
@@ -166,12 +159,10 @@ export const makeItems = ({
       }),
     truncate: (itemId, contentIndex, audioEndMs) =>
       Either.map(checkTruncation(conversation, { itemId, contentIndex, audioEndMs }), (found) => {
-        const turn = turns.get(itemId)
-        const upTo = { playedMs: audioEndMs }
         conversation = updateItem(conversation, itemId, () =>
-          truncated(found, audioEndMs, turn === undefined ? "" : heardText(turn.state(), upTo)),
+          truncated(found, audioEndMs, replies.heardText(itemId, audioEndMs)),
         )
-        setHeard(itemId, upTo)
+        replies.setHeard(itemId, { playedMs: audioEndMs })
         send({
           type: "conversation.item.truncated",
           item_id: itemId,
@@ -228,14 +219,8 @@ export const makeItems = ({
         isStored: isItemStored,
       }))
     },
-    setTurn: (id, turn) => {
-      turns.set(id, turn)
-      for (const oldest of turns.keys()) {
-        if (turns.size <= maxReplies) break
-        turns.delete(oldest)
-      }
-    },
-    setHeard,
+    setTurn: replies.add,
+    setHeard: replies.setHeard,
     contextOf: (input) =>
       Either.flatMap(Either.all(input.map((given, at) => contextItem(conversation, given, at))), (items) => {
         const length = items.reduce((sum, { item }) => sum + charactersOf(item), 0)

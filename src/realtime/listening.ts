@@ -8,39 +8,9 @@ import { type Completeness, completenessOf } from "./completeness.ts"
 import { paddingMs, type SpeechEvent, silentAt, step } from "./endpointing.ts"
 import { type InterruptionSettings, interrupts, isMeant } from "./interruption.ts"
 import { makeKeptAudio } from "./kept-audio.ts"
+import type { HeardEvent, Listener } from "./listener.ts"
 import type { TurnDetection } from "./turn-detection.ts"
-import { type HeardText, type HearError, makeUtterance, type Utterance } from "./utterance.ts"
-
-/** What a listener hears. Times are milliseconds of audio since the socket opened. */
-export type HeardEvent =
-  /** Speech began. During a reply it is held back until the speech counts as an interruption. */
-  | { readonly _tag: "SpeechStarted"; readonly startMs: number }
-  /** Directly after `SpeechStarted`: the speech interrupts the reply. */
-  | { readonly _tag: "Interruption"; readonly startMs: number }
-  | { readonly _tag: "SpeechStopped"; readonly endMs: number }
-  /** An utterance is over. `transcript` can be run any number of times; the transcription goes on without it. */
-  | {
-      readonly _tag: "Committed"
-      readonly startMs: number
-      readonly endMs: number
-      readonly transcript: Effect.Effect<HeardText, HearError>
-    }
-  /** After `Committed`, once its transcript is there: the interruption was no more than a cough or an "mhm". */
-  | { readonly _tag: "FalseInterruption" }
-
-/** The ears of one socket. Every method returns at once. */
-export interface Listener {
-  /** Takes 16 kHz mono samples. */
-  readonly append: (samples: Int16Array) => void
-  /** Ends the utterance here. `empty`: there are less than 100 ms of audio, and nothing happens. */
-  readonly commit: () => "committed" | "empty"
-  /** Forgets all audio that is not committed. */
-  readonly clear: () => void
-  /** Null: utterances end by `commit` alone. */
-  readonly configure: (turnDetection: TurnDetection | null) => void
-  /** Whether the client plays a reply now: until it ends, speech is held back until it counts as an interruption. */
-  readonly replying: (state: { readonly isPlaying: boolean }) => void
-}
+import { makeUtterance, type Utterance } from "./utterance.ts"
 
 export interface ListenerOptions {
   readonly on: (event: HeardEvent) => void
@@ -60,6 +30,9 @@ const parallelSegments = 2
 /** A longer append is taken in pieces, so that an utterance ends where it is too long. */
 const longestPiece = sampleRate
 
+/** About two words. */
+const firstCountMs = 600
+
 const samplesPerMs = sampleRate / 1000
 const toSamples = (ms: number) => Math.round(ms * samplesPerMs)
 
@@ -78,6 +51,8 @@ interface Current {
   isAnnounced: boolean
   isInterruption: boolean
   voicedMs: number
+  /** The voiced time after which its words are counted without a pause. */
+  nextCountMs: number
   /** The end of speech that is held back: its transcript decides. */
   endedMs: number | undefined
   completeness: Completeness | undefined
@@ -115,6 +90,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
       isAnnounced,
       isInterruption: false,
       voicedMs: 0,
+      nextCountMs: firstCountMs,
       endedMs: undefined,
       completeness: undefined,
     }
@@ -171,11 +147,22 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
     if (!isSpeech && isOver && !utterance.isPending()) abandon()
   }
 
+  /** Unbroken speech has no pause at which its words are known. The times double, so that no more than twice its audio is heard. */
+  const countWords = (speech: Current) => {
+    if (!isPlaying || interruption.minWords === 0 || speech.voicedMs < speech.nextCountMs) return
+    speech.nextCountMs = 2 * speech.voicedMs
+    speech.utterance.peek(kept.end())
+  }
+
   const onSettled = (speech: Current) => {
     if (speech !== current) return
     const transcript = speech.utterance.soFar()
     speech.completeness = transcript === undefined ? undefined : completenessOf(transcript)
-    if (!speech.isAnnounced) judge(speech)
+    if (!speech.isAnnounced) return judge(speech)
+    const isPaused = state.isPaused && state.resumeMs === undefined
+    if (transcript === undefined || !isPaused || detection === null) return
+    if (speech.completeness === "incomplete" || !isMeant(transcript, hearing.language)) return
+    on({ _tag: "MaybeOver", text: transcript })
   }
 
   const onStarted = (startMs: number) => {
@@ -204,6 +191,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
     }
     if (event._tag === "Resumed") {
       current.completeness = undefined
+      if (current.isAnnounced && detection !== null) on({ _tag: "Resumed" })
       current.utterance.resume(toSamples(event.atMs))
     }
     if (event._tag === "SpeechStopped") onStopped(current, event.endMs)
@@ -217,6 +205,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
     if (current !== undefined) {
       current.voicedMs = Math.max(current.voicedMs, state.voicedMs)
       if (!current.isAnnounced) judge(current)
+      if (current !== undefined && !current.isAnnounced) countWords(current)
     }
     if (current !== undefined) kept.dropBefore(current.utterance.untranscribed())
     else if (detection !== null) {

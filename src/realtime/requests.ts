@@ -34,6 +34,11 @@ type Of<Type extends ClientEvent["type"]> = Extract<ClientEvent, { readonly type
 const longestSettings = 2_097_152
 const settingEvents: ReadonlySet<string> = new Set(["session.update", "response.create"])
 
+const harmlessEvents: ReadonlySet<string> = new Set([
+  "input_audio_buffer.append",
+  "conversation.item.retrieve",
+])
+
 /** The `error` event of a refusal. */
 const errorEvent = ({ type, code, message, param, eventId }: ProtocolError): ServerEvent => ({
   type: "error",
@@ -124,6 +129,8 @@ export const makeRequests = (options: RequestsOptions): ((message: string) => vo
   return (message) => {
     const read = readClientEvent(message)
     if (Either.isLeft(read)) return send(errorEvent(read.left))
+    // It may change what the user is answered.
+    if (!harmlessEvents.has(read.right.type)) answers.unexpect()
     const handled =
       message.length > longestSettings && settingEvents.has(read.right.type)
         ? Either.left(protocolErrors.tooLong(read.right.type, message.length, longestSettings))

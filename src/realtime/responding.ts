@@ -1,52 +1,25 @@
-import { Cause, type Chunk, Effect, Exit, Fiber, Option, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Option } from "effect"
 import type { NewItem } from "../conversation/item.ts"
-import type { Admission } from "../limits/admission.ts"
-import type { RateLimits } from "../limits/rate-limits.ts"
 import { countResponse } from "../metrics.ts"
-import { ItemId, newId, noUsage, type TurnId, type UserId } from "../schema.ts"
+import { ItemId, newId, noUsage, type TurnId } from "../schema.ts"
 import type { TurnEvent } from "../turn/events.ts"
-import { fromConversation } from "../turn/input.ts"
-import { SessionTarget, type TurnRequest } from "../turn/request.ts"
-import type { Turn, Turns } from "../turn/turns.ts"
+import type { Turn } from "../turn/turns.ts"
 import { failureOf, type ResponseError } from "./failures.ts"
-import type { Items } from "./items.ts"
-import type { Wire } from "./outbox.ts"
 import { makeOutputAudio, type OutputAudio } from "./output-audio.ts"
 import { leftMs, noPlayback, type Playback, playedMs, sent } from "./playback.ts"
-import type { ResponseConfig } from "./protocol/response.ts"
 import { makeResponse, type Response, type ResponseEnd } from "./response.ts"
-import { responseAgent } from "./response-agent.ts"
-import type { Writes } from "./writes.ts"
+import {
+  makeResponseTurns,
+  type ResponseOrder,
+  type ResponseReport,
+  type ResponseTurnOptions,
+} from "./response-turn.ts"
 
-/** A response that was asked for. */
-export interface ResponseOrder {
-  readonly id: TurnId
-  readonly config: ResponseConfig
-  /** Replaces the conversation in the prompt. */
-  readonly context: Option.Option<ReadonlyArray<NewItem>>
-  /** What the model is told besides, in a sentence. */
-  readonly note: Option.Option<string>
-}
-
-/** What the fiber of a response reports to the session. */
-export type ResponseReport =
-  | { readonly _tag: "TurnBegan"; readonly id: TurnId; readonly turn: Turn }
-  | { readonly _tag: "TurnEvents"; readonly id: TurnId; readonly events: Chunk.Chunk<TurnEvent> }
-  | { readonly _tag: "TurnEnded"; readonly id: TurnId; readonly exit: Exit.Exit<void, ResponseError> }
-
-export interface RespondingOptions {
-  readonly userId: UserId
+export interface RespondingOptions extends ResponseTurnOptions {
   readonly conversationId: string
-  readonly turns: Turns["Type"]
-  readonly limits: RateLimits["Type"]
-  readonly admission: Admission["Type"]
-  readonly writes: Writes
-  readonly items: Items
-  readonly wire: Wire
   /** ms since 1970. */
   readonly now: () => number
   readonly fork: (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>
-  readonly report: (report: ResponseReport) => void
   /** Whether the client plays a reply of the conversation now. */
   readonly onPlaying: (isPlaying: boolean) => void
 }
@@ -64,10 +37,22 @@ interface Running {
   hasOutput: boolean
 }
 
+/** A response that may be wanted. */
+interface Speculation {
+  readonly order: ResponseOrder
+  readonly messageId: ItemId
+  readonly fiber: Fiber.RuntimeFiber<void>
+  readonly adopt: () => void
+}
+
 /** The responses of one connection. Plain functions, called by the session alone, one after the other. */
 export interface Responding {
   /** Creates a response: its first event goes out at once. */
   readonly begin: (order: ResponseOrder) => void
+  /** Begins the work for a response that may be wanted, to the item `said`. Nothing of it is sent until `begin`. */
+  readonly speculate: (order: ResponseOrder, said: NewItem) => void
+  /** Ends the work for a response that is not wanted. */
+  readonly drop: () => void
   /** Takes a report of a response's fiber. Returns true if the response is done with it. */
   readonly take: (report: ResponseReport) => boolean
   /** The id of the running response of the conversation. */
@@ -93,7 +78,8 @@ const logDone = (running: Running, status: string, now: number) => {
   const { order, startedAt, turn } = running
   const state = turn?.state()
   const since = (at: Option.Option<number> | undefined) =>
-    at !== undefined && Option.isSome(at) ? at.value - startedAt : undefined
+    // A speculative turn may have begun before its response.
+    at !== undefined && Option.isSome(at) ? Math.max(0, at.value - startedAt) : undefined
   const firstAudioMs = since(state?.firstAudioAt)
   const line = Effect.annotateLogs(Effect.logInfo("realtime.response"), {
     turnId: order.id,
@@ -107,48 +93,30 @@ const logDone = (running: Running, status: string, now: number) => {
 }
 
 export const makeResponding = (options: RespondingOptions): Responding => {
-  const { userId, turns, limits, admission, writes, items, wire, now, fork, report, onPlaying } = options
+  const { items, wire, now, fork, onPlaying } = options
+  const turns = makeResponseTurns(options)
   const running = new Map<string, Running>()
   let current: Running | undefined
   /** The newest reply of the conversation, from its first audio until the client has played it. */
   let playing: Running | undefined
+  let speculation: Speculation | undefined
 
-  const run = (order: ResponseOrder, messageId: ItemId) => {
-    const { id, config, context, note } = order
-    const request: TurnRequest = {
-      turnId: id,
-      userId,
-      target: SessionTarget.Joined({ session: items.session() }),
-      input: fromConversation,
-      output: {
-        format: config.output_modalities[0] === "audio" ? "pcm" : "none",
-        streamsText: true,
-        streaming: true,
-      },
-      idempotencyKey: Option.none(),
-      uploadMs: 0,
-      agent: responseAgent(config, note),
-      context,
-      itemIds: Option.some({ user: newId(ItemId), assistant: messageId }),
+  const drop = () => {
+    if (speculation !== undefined) fork(Effect.asVoid(Fiber.interrupt(speculation.fiber)))
+    speculation = undefined
+  }
+
+  /** The turn of a response: the one that runs already, or a new one. */
+  const take = (order: ResponseOrder) => {
+    if (speculation?.order === order) {
+      const { messageId, fiber, adopt } = speculation
+      speculation = undefined
+      adopt()
+      return { messageId, fiber: () => fiber }
     }
-    return Effect.gen(function* () {
-      yield* Effect.all([writes.drained, limits.take("turns", userId), admission.acquire(userId)], {
-        concurrency: "unbounded",
-        discard: true,
-      })
-      // The first write of the session may have ended only now.
-      const joined = { ...request, target: SessionTarget.Joined({ session: items.session() }) }
-      const turn = yield* config.inConversation ? turns.begin(joined) : turns.aside(joined)
-      report({ _tag: "TurnBegan", id, turn })
-      yield* Stream.runForEachChunk(turn.events, (events) => {
-        report({ _tag: "TurnEvents", id, events })
-        return wire.drained
-      })
-    }).pipe(
-      Effect.scoped,
-      Effect.exit,
-      Effect.map((exit) => report({ _tag: "TurnEnded", id, exit })),
-    )
+    if (order.config.inConversation) drop()
+    const messageId = newId(ItemId)
+    return { messageId, fiber: () => fork(turns.run(order, messageId)) }
   }
 
   const isHeard = ({ response, playback, hasOutput }: Running) =>
@@ -156,7 +124,7 @@ export const makeResponding = (options: RespondingOptions): Responding => {
 
   const begin = (order: ResponseOrder) => {
     const { id, config } = order
-    const messageId = newId(ItemId)
+    const { messageId, fiber } = take(order)
     const response = makeResponse(
       { id, conversationId: config.inConversation ? options.conversationId : null, config },
       messageId,
@@ -174,7 +142,7 @@ export const makeResponding = (options: RespondingOptions): Responding => {
       order,
       response,
       messageId,
-      fiber: fork(run(order, messageId)),
+      fiber: fiber(),
       audio: makeOutputAudio(config.audio.output.format),
       startedAt: now(),
       turn: undefined,
@@ -249,6 +217,13 @@ export const makeResponding = (options: RespondingOptions): Responding => {
 
   return {
     begin,
+    speculate: (order, said) => {
+      drop()
+      const messageId = newId(ItemId)
+      const { run, adopt } = turns.speculate(order, messageId, said)
+      speculation = { order, messageId, fiber: fork(run), adopt }
+    },
+    drop,
     take: (given) => {
       const found = running.get(given.id)
       if (found === undefined) return false

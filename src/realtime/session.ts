@@ -1,15 +1,4 @@
-import {
-  Cause,
-  Context,
-  Deferred,
-  Duration,
-  Effect,
-  Either,
-  FiberSet,
-  Layer,
-  Option,
-  type Scope,
-} from "effect"
+import { Cause, Context, Duration, Effect, Either, FiberSet, Layer, Option, type Scope } from "effect"
 import type { SignedIn } from "../accounts/model.ts"
 import { type Agent, Agents } from "../agent/agent.ts"
 import { Settings } from "../config.ts"
@@ -24,7 +13,6 @@ import { Turns } from "../turn/turns.ts"
 import { VoiceActivity } from "../vad/voice-activity.ts"
 import { type Actor, type Message, makeActor } from "./actor.ts"
 import { type Inbox, makeInbox } from "./inbox.ts"
-import { restoredItem } from "./item-shapes.ts"
 import { makeListener } from "./listening.ts"
 import type { Wire } from "./outbox.ts"
 import type { ProtocolError } from "./protocol/errors.ts"
@@ -116,7 +104,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
     RealtimeSessions,
     Effect.gen(function* () {
       const { configured } = yield* Agents
-      const { realtimeSession, realtimeVoices, interruption } = yield* Settings
+      const { realtimeSession, realtimeVoices, realtimeSpeculative, interruption } = yield* Settings
       const sessions = yield* Sessions
       const stored = yield* SessionItems
       const turns = yield* Turns
@@ -186,9 +174,10 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
         const actor = makeActor({
           userId: user.id,
           session,
-          restored: earlier.flatMap(restoredItem),
+          restored: earlier,
           settings,
           hearing,
+          speculates: realtimeSpeculative,
           wire,
           listener: {
             ...listener,
@@ -213,15 +202,11 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
         })
         settings.show()
         yield* Effect.forkScoped(run(inbox, actor, wire))
-        // The first to end: the response still runs.
-        yield* Effect.addFinalizer(() => actor.keepHeard)
+        // The first to end: the response and the transcriptions still run.
+        yield* Effect.addFinalizer(() => actor.leave)
         return {
           receive: (text) => inbox.addLast({ _tag: "Client", text }),
-          drain: Effect.gen(function* () {
-            const done = yield* Deferred.make<void>()
-            inbox.addLast({ _tag: "Drain", done })
-            yield* Deferred.await(done)
-          }),
+          drain: actor.drain,
         } satisfies RealtimeSession
       })
 

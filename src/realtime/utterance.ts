@@ -11,7 +11,7 @@ export type HearError = ProviderError
 export interface HeardText {
   /** Empty if there was no speech. */
   readonly text: string
-  /** The audio that a recognizer heard; each second counts once. */
+  /** The audio that a recognizer heard; each second counts once, and once more for a peek. */
   readonly seconds: number
 }
 
@@ -35,6 +35,8 @@ export interface Utterance {
   readonly pause: (at: number, isLikelyEnd: boolean) => void
   /** The speech goes on. A segment that is too short to stand alone is transcribed again with what follows. */
   readonly resume: (at: number) => void
+  /** Transcribes unbroken speech up to here, for `soFar` alone: it is transcribed again as a whole. Nothing while one runs. */
+  readonly peek: (at: number) => void
   /** The transcript so far. Undefined before the first segment, while one is being transcribed, and after a failure. */
   readonly soFar: () => string | undefined
   /** Whether a segment is being transcribed. */
@@ -79,6 +81,9 @@ export const makeUtterance = (
   /** Up to the last pause. It is kept or dropped when the speech goes on. */
   let open: Segment | undefined
   let cut = start
+  /** The newest look into speech without a pause. */
+  let peeked: Segment | undefined
+  let peekedSeconds = 0
 
   const hear = (speech: Pcm16k): Effect.Effect<string, HearError> =>
     rejectSilence(speech, silenceDbfs).pipe(
@@ -128,8 +133,15 @@ export const makeUtterance = (
         cut = Math.max(cut, at - lead)
       } else dropOpen()
     },
+    peek: (at) => {
+      if (open !== undefined || at <= cut || (peeked !== undefined && peeked.result() === undefined)) return
+      peeked = begin(cut, at)
+      peekedSeconds += peeked.speech.seconds
+    },
     soFar: () => {
-      const texts = all().map(({ result }) => {
+      const isPeek = open === undefined && peeked?.from === cut && peeked.result() !== undefined
+      const segments = isPeek && peeked !== undefined ? [...kept, peeked] : all()
+      const texts = segments.map(({ result }) => {
         const exit = result()
         return exit !== undefined && Exit.isSuccess(exit) ? exit.value : undefined
       })
@@ -138,6 +150,7 @@ export const makeUtterance = (
     },
     isPending: () => all().some(({ result }) => result() === undefined),
     finish: (end, hasMore) => {
+      peeked?.fiber.unsafeInterruptAsFork(FiberId.none)
       const hasRest = open === undefined || hasMore
       if (hasRest) dropOpen()
       else keepOpen()
@@ -155,12 +168,13 @@ export const makeUtterance = (
       ).pipe(
         Effect.map((heard) => ({
           text: joinTexts(heard.map(({ text }) => text)),
-          seconds: heard.reduce((sum, { seconds }) => sum + seconds, 0),
+          seconds: heard.reduce((sum, { seconds }) => sum + seconds, peekedSeconds),
         })),
       )
     },
     abandon: () => {
-      for (const { fiber } of all()) fiber.unsafeInterruptAsFork(FiberId.none)
+      for (const { fiber } of peeked === undefined ? all() : [...all(), peeked])
+        fiber.unsafeInterruptAsFork(FiberId.none)
     },
   }
 }

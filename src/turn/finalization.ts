@@ -68,7 +68,14 @@ export const makeFinalization = Effect.gen(function* () {
   ) =>
     finalizeInBackground(
       turn.ticket.issued.pipe(
-        Effect.zipRight(Effect.suspend(() => saveCutShort(ledger, turn, turn.log.state(), upTo, ending))),
+        Effect.zipRight(turn.standing.saved),
+        Effect.zipRight(
+          Effect.suspend(() =>
+            turn.standing.isSpeculative()
+              ? ledger.fail({ id: turn.request.turnId, timings: {}, usage: turn.log.state().usage })
+              : saveCutShort(ledger, turn, turn.log.state(), upTo, ending),
+          ),
+        ),
         Effect.tap((end) => (end === "completed" ? onCompleted : Effect.void)),
         Effect.zipLeft(turn.ticket.leave),
       ),

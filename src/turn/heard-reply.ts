@@ -77,6 +77,12 @@ export const heardReply = (state: TurnState, upTo: HeardUpTo): HeardReply => {
     : played(state, upTo.playedMs)
 }
 
+/** The part of a saved reply that was heard in the first `playedMs`: the positions within it are not saved, so it is one piece. */
+export const heardOfSaved = ({ text, ms }: HeardReply, playedMs: number): HeardReply =>
+  playedMs >= ms
+    ? { text, ms }
+    : { text: wholeWords(text, (text.length * playedMs) / ms), ms: Math.floor(playedMs) }
+
 /** The text of `heardReply`. */
 export const heardText = (state: TurnState, upTo: HeardUpTo): string => heardReply(state, upTo).text
 

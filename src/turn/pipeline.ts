@@ -2,6 +2,7 @@ import { Effect, Option } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import { makePrompt } from "../agent/prompt.ts"
 import { History } from "../conversation/history.ts"
+import type { NewItem } from "../conversation/item.ts"
 import { Ledger } from "../conversation/ledger.ts"
 import type { QueueTicket } from "../conversation/running-turns.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
@@ -16,6 +17,7 @@ import { hear } from "./hear.ts"
 import type { TurnLog } from "./log.ts"
 import { reply } from "./reply.ts"
 import { saveCompleted, type TurnIdentity } from "./saving.ts"
+import type { Standing } from "./standing.ts"
 import { transcriptOf } from "./state.ts"
 import { finalTimings } from "./timings.ts"
 
@@ -24,6 +26,7 @@ export interface RunningTurn extends TurnIdentity {
   /** The agent of the turn's session. */
   readonly agent: Agent
   readonly ticket: QueueTicket
+  readonly standing: Standing
   readonly log: TurnLog
 }
 
@@ -58,14 +61,25 @@ export const makePipeline = Effect.gen(function* () {
   const history = yield* History
   const ledger = yield* Ledger
 
+  const readHistory = ({ request, session, agent, standing }: RunningTurn) =>
+    Effect.map(
+      Effect.tap(history.newest(session.id, agent.history.maxItems), (saved) =>
+        Effect.sync(() => standing.noteHistory(saved)),
+      ),
+      (saved): ReadonlyArray<NewItem> => [
+        ...saved,
+        ...request.unsaved.items.filter((item) => !saved.some(({ id }) => id === item.id)),
+      ],
+    )
+
   /** The conversation before this turn. Waits until the earlier turns of the session have ended. */
-  const loadHistory = ({ request, ticket, session, agent, log }: RunningTurn) =>
+  const loadHistory = (turn: RunningTurn) =>
     Effect.zipRight(
-      log.timed("turnOrder", ticket.ready),
-      log.timed(
+      turn.log.timed("turnOrder", turn.ticket.ready),
+      turn.log.timed(
         "history",
-        Option.match(request.context, {
-          onNone: () => history.newest(session.id, agent.history.maxItems),
+        Option.match(turn.request.context, {
+          onNone: () => readHistory(turn),
           onSome: Effect.succeed,
         }),
       ),
@@ -99,6 +113,8 @@ export const makePipeline = Effect.gen(function* () {
       const prompt = makePrompt({ ...agent, history: limits }, earlier, transcript)
       const conversionSlot = log.timed("conversionSlot", conversionSlots.acquire(userId))
       yield* reply({ model, synthesizer }, { turnId, agent, prompt, log, conversionSlot })
+      yield* turn.standing.adopted
+      yield* turn.standing.saved
       yield* save(turn)
     })
     yield* runUntil(run, deadline(log, agent.firstOutputTimeout))

@@ -1,7 +1,8 @@
-import { Data, identity, Option } from "effect"
+import { Data, Effect, identity, Option } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import type { NewItem } from "../conversation/item.ts"
 import type { TurnSession } from "../conversation/stored-turn.ts"
+import type { DatabaseUnavailable } from "../db/errors.ts"
 import type { ItemId, TurnId, UserId } from "../schema.ts"
 import type { OutputOptions } from "./events.ts"
 import type { ConversationInput, Input } from "./input.ts"
@@ -17,6 +18,13 @@ export type SessionTarget = Data.TaggedEnum<{
   Joined: { readonly session: TurnSession }
 }>
 export const SessionTarget = Data.taggedEnum<SessionTarget>()
+
+/** Items at the end of the conversation that a front door is still saving. Each is in the session's queue already. */
+export interface UnsavedItems {
+  readonly items: ReadonlyArray<NewItem>
+  /** Waits until they are saved. */
+  readonly saved: Effect.Effect<void, DatabaseUnavailable>
+}
 
 /** Everything that a front door (HTTP, the command line) passes to a turn. */
 export interface TurnRequest {
@@ -34,6 +42,8 @@ export interface TurnRequest {
   readonly agent: (ofSession: Agent) => Agent
   /** The conversation that the model sees in place of the session's. It is not shortened. */
   readonly context: Option.Option<ReadonlyArray<NewItem>>
+  /** What the turn answers without waiting for its save. The turn itself is saved after it. */
+  readonly unsaved: UnsavedItems
   /** The ids of the items that the turn adds, chosen by the front door. */
   readonly itemIds: Option.Option<{ readonly user: ItemId; readonly assistant: ItemId }>
 }
@@ -42,5 +52,6 @@ export interface TurnRequest {
 export const usualTurn = {
   agent: identity<Agent>,
   context: Option.none(),
+  unsaved: { items: [], saved: Effect.void },
   itemIds: Option.none(),
 } satisfies Partial<TurnRequest>

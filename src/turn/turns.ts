@@ -1,11 +1,13 @@
 import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Option, type Scope, Stream } from "effect"
 import { Agents } from "../agent/agent.ts"
+import { History } from "../conversation/history.ts"
 import { Ledger } from "../conversation/ledger.ts"
 import { RunningTurns } from "../conversation/running-turns.ts"
+import { appendingTurn } from "../conversation/session-items.ts"
 import { Sessions } from "../conversation/sessions.ts"
-import type { StoredTurn, TurnEnd } from "../conversation/stored-turn.ts"
+import type { SessionBusy, StoredTurn, TurnEnd } from "../conversation/stored-turn.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
-import { countTurn } from "../metrics.ts"
+import { countSpeculation, countTurn } from "../metrics.ts"
 import { ItemId, newId } from "../schema.ts"
 import type { TurnError } from "./errors.ts"
 import type { TurnEvent } from "./events.ts"
@@ -15,7 +17,8 @@ import type { HeardUpTo } from "./heard-reply.ts"
 import { makeTurnLog, type TurnLog } from "./log.ts"
 import { makePipeline, type RunningTurn } from "./pipeline.ts"
 import { makeReplay } from "./replay.ts"
-import { SessionTarget, type TurnRequest } from "./request.ts"
+import { SessionTarget, type TurnRequest, type UnsavedItems } from "./request.ts"
+import { makeStanding, type TurnKind } from "./standing.ts"
 import type { TurnState } from "./state.ts"
 
 /** A running turn, or the replay of a saved one. */
@@ -36,6 +39,17 @@ export interface Turn {
    * the turn's row. Does nothing if no reply is saved.
    */
   readonly truncate: (heardUpTo: HeardUpTo) => Effect.Effect<void, DatabaseError>
+}
+
+/** A turn that begins before it is known whether it is wanted. Its events are held back: few of them, then the turn waits. */
+export interface SpeculativeTurn {
+  readonly turn: Turn
+  /**
+   * Makes it a turn of the conversation that answers what is saved and `unsaved`. False if it cannot be: it has failed, or
+   * the conversation has changed since it began. The end of its scope then drops it, as it drops a turn that is not adopted:
+   * nothing but its usage is saved.
+   */
+  readonly adopt: (unsaved: UnsavedItems) => Effect.Effect<boolean, SessionBusy | DatabaseError>
 }
 
 /** How a turn ended for its client, and its end in the ledger once it is saved; None if that failed. */
@@ -69,6 +83,8 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
      * and adds nothing. Its row in the ledger has its reply and its usage.
      */
     readonly aside: (request: TurnRequest) => Effect.Effect<Turn, TurnError, Scope.Scope>
+    /** Begins a turn that may be wanted soon. `request.unsaved` has what it answers besides the history. */
+    readonly speculate: (request: TurnRequest) => Effect.Effect<SpeculativeTurn, TurnError, Scope.Scope>
     /** `begin` as a stream: the turn begins when the stream is run, and ends with it. */
     readonly take: (request: TurnRequest) => Stream.Stream<TurnEvent, TurnError>
   }
@@ -79,6 +95,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
       const sessions = yield* Sessions
       const running = yield* RunningTurns
       const ledger = yield* Ledger
+      const history = yield* History
       const agents = yield* Agents
       const runPipeline = yield* makePipeline
       const replay = yield* makeReplay
@@ -137,8 +154,14 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         )
         // A turn that is saved is complete, whatever ended it during the save.
         const isComplete = turn.log.state().isSaved
-        const outcome = isComplete ? "completed" : outcomeOf(exit)
+        const isDropped = turn.standing.isSpeculative()
+        const outcome = isComplete ? "completed" : isDropped ? "dropped" : outcomeOf(exit)
         yield* countTurn(outcome)
+        if (isDropped) {
+          const { usage } = turn.log.state()
+          yield* Effect.annotateLogs(Effect.logInfo("turn.speculation_dropped"), usage)
+          yield* countSpeculation("dropped", usage)
+        }
         const end = Effect.fnUntraced(function* () {
           if (!isComplete && Exit.isFailure(exit)) return yield* endWithFailure(turn, exit.cause)
           if (!isComplete && Exit.isSuccess(exit) && Option.isSome(exit.value)) {
@@ -154,7 +177,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         return { outcome, saved } satisfies Ending
       })
 
-      const start = Effect.fnUntraced(function* (request: TurnRequest, isAside: boolean) {
+      const start = Effect.fnUntraced(function* (request: TurnRequest, kind: TurnKind) {
         const { turnId, userId, input, output, target, idempotencyKey } = request
         yield* Effect.annotateLogsScoped({ turnId })
         const log = yield* makeTurnLog({
@@ -183,6 +206,8 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         const newIds = () => ({ user: newId(ItemId), assistant: newId(ItemId) })
         const items = Option.getOrElse(request.itemIds, newIds)
         const agent = request.agent(yield* agents.resolve(session.id))
+        const standing = makeStanding(kind, request.unsaved)
+        const queued = { id: turnId, userId, session, idempotency }
         const runTurn = (turn: RunningTurn, restore: typeof Effect.interruptible) =>
           run(turn, { cancelled, interrupted: Deferred.await(interruption) }, restore)
         // A claim that failed or was interrupted may still have opened the turn.
@@ -192,12 +217,29 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         // Every turn that entered its session's queue gets the fiber that ends it.
         const claimed = yield* Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
-            const claiming = running.claim({ id: turnId, userId, session, idempotency, isAside })
+            const besides = request.unsaved.items.map(appendingTurn)
+            const claiming = running.claim({
+              ...queued,
+              besides,
+              isAside: kind !== "conversation",
+              isSpeculative: kind === "speculation",
+            })
             const claim = yield* restore(log.timed("turnOrder", claiming)).pipe(
               Effect.onError(() => finalizeInBackground(unclaimed)),
             )
             if (claim._tag === "Answered") return claim
-            const turn = { request, session, isAside, agent, items, ticket: claim.ticket, log }
+            const turn: RunningTurn = {
+              request,
+              session,
+              get isAside() {
+                return standing.isAside()
+              },
+              standing,
+              agent,
+              items,
+              ticket: claim.ticket,
+              log,
+            }
             return { _tag: "Begun" as const, turn, fiber: yield* Effect.forkScoped(runTurn(turn, restore)) }
           }),
         )
@@ -220,23 +262,39 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           },
           (effect) => corrections.withPermits(1)(effect),
         )
-        return { events: log.events, state: log.state, interrupt, truncate } satisfies Turn
+        const adopt = Effect.fn("Turn.adopt")(function* (unsaved: UnsavedItems) {
+          if (Option.isSome(yield* Fiber.poll(claimed.fiber))) return false
+          const besides = unsaved.items.map(appendingTurn)
+          const entered = yield* running.adopt({ ...queued, besides, isAside: false })
+          if (Option.isNone(entered)) return false
+          const known = request.unsaved.items.length + unsaved.items.length
+          const newest = yield* history.newest(session.id, known + 1)
+          if (!standing.isUpToDate(newest, unsaved)) return false
+          standing.adopt(unsaved)
+          yield* countSpeculation("used")
+          return true
+        })
+        return { turn: { events: log.events, state: log.state, interrupt, truncate }, adopt }
       })
 
-      const begin = (request: TurnRequest) => start(request, false)
+      const begin = (request: TurnRequest) => Effect.map(start(request, "conversation"), ({ turn }) => turn)
       return {
         begin,
-        aside: (request) => start(request, true),
+        aside: (request) => Effect.map(start(request, "aside"), ({ turn }) => turn),
+        speculate: (request) => start(request, "speculation"),
         take: (request) => Stream.unwrapScoped(Effect.map(begin(request), ({ events }) => events)),
       }
     }),
   )
 }
 
-/** The replay as a turn: it is over, so there is nothing to interrupt or to truncate. */
-const replayedTurn = (log: TurnLog): Turn => ({
-  events: log.events,
-  state: log.state,
-  interrupt: () => Effect.void,
-  truncate: () => Effect.void,
+/** The replay as a turn: it is over, so there is nothing to interrupt, to truncate or to adopt. */
+const replayedTurn = (log: TurnLog): SpeculativeTurn => ({
+  turn: {
+    events: log.events,
+    state: log.state,
+    interrupt: () => Effect.void,
+    truncate: () => Effect.void,
+  },
+  adopt: () => Effect.succeed(false),
 })

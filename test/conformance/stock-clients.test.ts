@@ -14,13 +14,11 @@ import { runReporting, runStockClient } from "../support/stock-client.ts"
 import { startTlsFront, type TlsFront } from "../support/tls-front.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 
-const root = join(import.meta.dir, "../..")
-
 /** A spoken question, and silence: 1 s, or 5 s for clients that ask for semantic_vad, which waits for longer. */
 const recordings = { short: 1, long: 5 } as const
 
 const record = async () => {
-  const question = join(root, "examples/question.wav")
+  const question = join(import.meta.dir, "../../examples/question.wav")
   for (const [name, seconds] of Object.entries(recordings)) {
     const speech = await ffmpeg(["-i", question, "-ac", "1", "-ar", "24000", "-f", "s16le", "pipe:1"])
     await Bun.write(recording(name), Buffer.concat([speech, Buffer.alloc(seconds * 48_000)]))
@@ -40,8 +38,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
   certificate = await selfSigned(folder, "front")
   await record()
-  // As in production: with the detector, where the set-up has installed it.
-  service = await startTurns({ env: { DATA_DIR: join(root, ".data") } })
+  service = await startTurns()
   front = await startTlsFront(service.url, certificate)
   key = await service.register()
 })

@@ -108,7 +108,7 @@ effectTest(
       select user_id, id, repeat(n::text, 64), '{}', now() + make_interval(secs => n * 60 - 90) from key, generate_series(1, 2) n`)
     expect(yield* CleanUp.cleanUp).toMatchObject({ secrets: 1 })
     const left = yield* Effect.promise(() => database.sql`select secret_hash from client_secrets`)
-    expect(left).toMatchObject([{ secret_hash: "2".repeat(64) }])
+    expect([...left]).toMatchObject([{ secret_hash: "2".repeat(64) }])
   }).pipe(Effect.provide(parts())),
 )
 

@@ -22,6 +22,14 @@ export const formOf = (audio: Uint8Array): FormData => {
   return form
 }
 
+/** Of RFC 6455, section 1.3. */
+const handshake = {
+  connection: "Upgrade",
+  upgrade: "websocket",
+  "sec-websocket-version": "13",
+  "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
 export const makeAsking = (contract: Contract, service: Service, recording: Uint8Array) => {
   /** Sends the document's example. */
   const ask = (id: string, options: Ask = {}): Promise<Response> => {
@@ -36,6 +44,7 @@ export const makeAsking = (contract: Contract, service: Service, recording: Uint
       headers: {
         ...(options.key === undefined ? {} : { authorization: `Bearer ${options.key}` }),
         ...(json === undefined ? {} : { "content-type": "application/json" }),
+        ...("101" in operation.responses ? handshake : {}),
         ...headers,
       },
       ...(body === undefined ? {} : { body }),

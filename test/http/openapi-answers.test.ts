@@ -166,7 +166,7 @@ describe("a rejected body", () => {
     const id = await newSession()
     for (const { id: operation, method } of contract.having("400 VALIDATION_ERROR")) {
       const body = operation === "takeTurn" ? new FormData() : "[]"
-      const wrong = method === "GET" ? { query: "?limit=0" } : { body }
+      const wrong = method === "GET" ? { query: "?limit=0&intent=talk" } : { body }
       await expectOutcome(operation, "VALIDATION_ERROR", { key, id, ...wrong })
     }
     await expectOutcome("listSessions", "VALIDATION_ERROR", { key, query: "?cursor=x" })
@@ -234,12 +234,14 @@ describe("not found and conflicts", () => {
 
   test("of sessions", async () => {
     for (const { id } of contract.having("404 SESSION_NOT_FOUND")) {
-      if (id !== "takeTurn") await expectOutcome(id, "SESSION_NOT_FOUND", { key })
+      const query = id === "connectRealtime" ? `?session_id=${crypto.randomUUID()}` : ""
+      if (id !== "takeTurn") await expectOutcome(id, "SESSION_NOT_FOUND", { key, query })
     }
     const id = await newSession()
     await service.database
       .sql`update sessions set last_activity_at = now() - interval '1 day' where id = ${id}`
     await expectOutcome("takeTextTurn", "SESSION_EXPIRED", { key, id })
+    await expectOutcome("connectRealtime", "SESSION_EXPIRED", { key, query: `?session_id=${id}` })
   })
 
   /** A turn that waits for its model. */
@@ -323,9 +325,45 @@ describe("not found and conflicts", () => {
     at.upstream.script("stt", [fail.hang()])
     const client = await at.converseRaw(own, recording)
     await at.upstream.waitFor(() => at.upstream.calls("stt")[0])
-    await expectOfAll("503 OVERLOADED", { at, key: other })
+    // A connection takes no turn: see "Realtime".
+    for (const { id } of contract.having("503 OVERLOADED")) {
+      if (id !== "connectRealtime") await expectOutcome(id, "OVERLOADED", { at, key: other })
+    }
     client.leave()
     await at.stop()
+  })
+})
+
+describe("Realtime", () => {
+  test("a connection, over limits of its own, and from a foreign page", async () => {
+    const at = await startTurns({
+      env: { REALTIME_MAX_SESSIONS: "1", CORS_ORIGIN: "https://app.example.com" },
+    })
+    const own = await at.register()
+    const headers = { origin: "https://other.example.com" }
+    await expectOutcome("connectRealtime", "ORIGIN_NOT_ALLOWED", { at, key: own, headers })
+    const open = await ask("connectRealtime", { at, key: own })
+    // What follows are frames.
+    const { status } = open
+    await contract.check("connectRealtime", { status, headers: open.headers, text: async () => "" })
+    expect(status).toBe(101)
+    await expectOutcome("connectRealtime", "OVERLOADED", { at, key: own })
+    await open.body?.cancel()
+    await at.stop()
+  })
+
+  test("a request without a handshake", async () => {
+    await contract.check("connectRealtime", await service.call("GET", "/realtime", { key }))
+  })
+
+  test("client secrets", async () => {
+    const own = await service.register()
+    await expectOutcome("createClientSecret", 200, { key: own })
+    await service.database.sql`
+      insert into client_secrets (user_id, key_id, secret_hash, session, expires_at)
+      select user_id, key_id, lpad(n::text, 64, '0'), '{}', now() + interval '1 hour'
+      from client_secrets, generate_series(1, 1000) n order by created_at desc limit 1000`
+    await expectOutcome("createClientSecret", "TOO_MANY_CLIENT_SECRETS", { key: own })
   })
 })
 
@@ -368,7 +406,7 @@ describe("the database", () => {
     const session = await openSession(at, own, recording)
     const made = read(Made, await contract.check("createApiKey", await ask("createApiKey", { at, key: own })))
     // Existing rows stay valid; every new or changed row is refused.
-    for (const table of ["users", "api_keys", "sessions", "items"]) {
+    for (const table of ["users", "api_keys", "client_secrets", "sessions", "items"]) {
       await sql.unsafe(`alter table ${table} add constraint refused check (false) not valid`)
     }
     await sql.unsafe("create table holders (id uuid references sessions)")

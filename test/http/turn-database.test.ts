@@ -128,10 +128,10 @@ describe("the commit's answer is lost twice", () => {
   )
 })
 
-describe("the commit of a turn's start", () => {
+describe("the statement that starts a turn", () => {
   test("answer lost twice: 503, and the key is free afterwards", async () => {
     const headers = { "idempotency-key": crypto.randomUUID() }
-    proxy.breakOn(/^commit/i, "after", 2)
+    proxy.breakOn(/^insert into turns/i, "after", 2)
     const answer = await service.converse(key, new Blob([recording]), { headers })
     expect(answer.status).toBe(503)
     expect(await answer.json()).toMatchObject({ error: "DATABASE_UNAVAILABLE" })
@@ -142,8 +142,8 @@ describe("the commit of a turn's start", () => {
     expect(service.upstream.calls("stt")).toHaveLength(1)
   })
 
-  test.each(["before", "after"] as const)("lost %s the commit: the turn is recorded once", async (when) => {
-    proxy.breakOn(/^commit/i, when)
+  test.each(["before", "after"] as const)("lost %s it: the turn is recorded once", async (when) => {
+    proxy.breakOn(/^insert into turns/i, when)
     const headers = { "idempotency-key": crypto.randomUUID() }
     const answer = await service.converse(key, new Blob([recording]), { headers })
     expect(answer.status).toBe(200)

@@ -208,10 +208,9 @@ test.each([
   ],
 ])("shows the stages on offline engines: %s", async (_, stages, text, commands) => {
   const { page, close } = await visit(browser, service)
-  const checks = Object.entries({ database: {}, ffmpeg: {}, ...stages }).map(([name, check]) => [
-    name,
-    { status: "ok", ...check },
-  ])
+  const checks = Object.entries({ database: {}, ffmpeg: {}, vad: { engine: "energy" }, ...stages }).map(
+    ([name, check]) => [name, { status: "ok", ...check }],
+  )
   await page.route("**/api/v1/ready", (route) =>
     route.fulfill({ json: { status: "ready", checks: Object.fromEntries(checks) } }),
   )

@@ -76,11 +76,14 @@ const doctor = async ({ env = {}, cwd }: Place = {}) => {
   })
   const code = await process.ended
   expect(process.stderr()).toBe("")
-  const { ok, checks } = Schema.decodeSync(Report)(process.stdout())
+  const { ok, checks: all } = Schema.decodeSync(Report)(process.stdout())
+  // It depends on this checkout whether a model is installed, but not for the test about that.
+  const checks = all.filter(({ check }) => check !== "vad")
+  const vad = all.find(({ check }) => check === "vad")
   expect(code).toBe(ok ? 0 : 1)
   // Every problem has advice.
   expect(checks.filter(({ state, advice }) => (state === "ok") !== (advice === undefined))).toEqual([])
-  return { ok, checks, states: Object.fromEntries(checks.map(({ check, state }) => [check, state])) }
+  return { ok, checks, vad, states: Object.fromEntries(checks.map(({ check, state }) => [check, state])) }
 }
 
 /** Runs doctor and returns its problems and warnings. */
@@ -313,6 +316,15 @@ describe("doctor", () => {
     expect((await doctor({ env: { ...env, PATH: process.env.PATH ?? "" } })).states).toMatchObject({
       "espeak-ng": "ok",
       pocketsphinx: "ok",
+    })
+  })
+
+  test("Silero that is not installed", async () => {
+    const { ok, vad } = await doctor({ env: { DATA_DIR: newFolder() } })
+    expect(ok).toBe(true)
+    expect(vad).toMatchObject({
+      state: "warning",
+      advice: "The model silero-vad is not installed. Run: ./voice-agent models pull silero-vad",
     })
   })
 

@@ -2,11 +2,11 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test"
 import { Predicate, Schema } from "effect"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { ffmpeg } from "../support/ffmpeg.ts"
 import { cleanUpProcesses, startProcess } from "../support/process.ts"
 import { connectRealtime, type RealtimeClient } from "../support/realtime-client.ts"
 import { until } from "../support/turns.ts"
 import { startUpstream, type Upstream } from "../support/upstream.ts"
-import { speechLike } from "../support/wav.ts"
 
 let database: TestDatabase
 let upstream: Upstream
@@ -68,7 +68,7 @@ const say = (text: string) => ({
 const respond = { type: "response.create" }
 
 const speech = Buffer.concat([
-  Buffer.from(Int16Array.from(speechLike(2, 24_000), (value) => Math.round(value * 32_767)).buffer),
+  await ffmpeg(["-i", "examples/question.wav", "-f", "s16le", "-ar", "24000", "-"]),
   Buffer.alloc(48_000),
 ])
 const speak = (client: RealtimeClient) => {

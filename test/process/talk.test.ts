@@ -7,6 +7,7 @@ import { Schema } from "effect"
 import { cleanUpProcesses, mainFile, newFolder } from "../support/process.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT, fail } from "../support/upstream.ts"
+import { silence, wavOf } from "../support/wav.ts"
 
 // Without a service, the client's retries take 4 s.
 setDefaultTimeout(60_000)
@@ -176,6 +177,62 @@ describe("talk", () => {
     expect(code).toBe(0)
     expect(stdout).toContain(`You:   ${DEFAULT_TRANSCRIPT}\n`)
     expect(Bun.file(join(home, "played")).size).toBeGreaterThan(5000)
+  })
+
+  test("--live answers a recording as it is spoken, and continues its session", async () => {
+    const home = newFolder()
+    const shown = await run(["talk", "--live", question, "--email", newEmail()], { home })
+    expect(shown).toMatchObject({
+      code: 0,
+      stdout: `You:   ${DEFAULT_TRANSCRIPT}\nReply: ${DEFAULT_REPLY}\n`,
+    })
+    const { code, stdout, stderr } = await run(["talk", "--live", followUp, "--json"], { home })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+    expect(JSON.parse(stdout)).toEqual({
+      sessionId: expect.any(String),
+      transcript: DEFAULT_TRANSCRIPT,
+      response: DEFAULT_REPLY,
+      isComplete: true,
+    })
+    const messages = service.upstream.calls("llm").at(-1)?.request.messages ?? []
+    expect(messages.filter(({ role }) => role === "user")).toHaveLength(2)
+  })
+
+  test("--live plays the reply, is interrupted, and ends by Enter", async () => {
+    service.upstream.script("llm", [{ text: "This is a sentence of a long reply. ".repeat(10) }])
+    const home = newFolder()
+    const bin = newFolder()
+    const speech = `ffmpeg -v error -re -i "${question}" -ac 1 -ar 24000 -f s16le -`
+    const pause = (seconds: number) =>
+      `ffmpeg -v error -re -f lavfi -i anullsrc=r=24000:cl=mono -t ${seconds} -f s16le -`
+    const programs = {
+      rec: [speech, pause(2), speech, pause(60)].join("\n"),
+      ffplay: `cat >> "${home}/played"`,
+    }
+    for (const [name, script] of Object.entries(programs)) {
+      await Bun.write(join(bin, name), `#!/bin/sh\n${script}\n`)
+      await chmod(join(bin, name), 0o755)
+    }
+    const { code, stdout, stderr } = await run(["talk", "--live", "--email", newEmail()], {
+      home,
+      env: { PATH: `${bin}:${process.env.PATH}` },
+      enterAfter: "interrupted after",
+    })
+    expect(code).toBe(0)
+    expect(stdout).toStartWith(`You:   ${DEFAULT_TRANSCRIPT}\nReply: This is a sentence`)
+    expect(stderr).toContain("Wear headphones")
+    expect(Bun.file(join(home, "played")).size).toBeGreaterThan(50_000)
+  })
+
+  test("--live: problems in one line", async () => {
+    const output = await run(["talk", "--live", question, "-o", "a.mp3", "--key", await service.register()])
+    expect(output).toMatchObject({ code: 1, stderr: expect.stringContaining("--output does not work") })
+    const silent = join(newFolder(), "silent.wav")
+    await Bun.write(silent, wavOf(silence(0.2)))
+    const nothing = await run(["talk", "--live", silent, "--key", await service.register()])
+    expect(nothing).toMatchObject({ code: 1, stderr: expect.stringContaining("No speech was heard in") })
+    const wrong = await run(["talk", "--live", question, "--key", "sk_wrong"])
+    expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining("INVALID_API_KEY") })
   })
 
   test("Ctrl-C also ends the turn on the server", async () => {

@@ -21,6 +21,8 @@ const reply = {
   thinks: [{ chunks: sentences.map((text) => ({ text: `${text} ` })) }],
   speaks: [{ chunks: [{ bytes: second }] }],
 }
+/** What 1.5 s play of it. */
+const halfHeard = `${sentences[0]} Another one follows it at once,`
 /** The same, and the model still writes. */
 const longReply = {
   ...reply,
@@ -62,11 +64,11 @@ describe("barge-in", () => {
           },
         },
       ])
-      // A second and a half were played: one sentence.
+      // A second and a half were played: one sentence, and half of the next.
       expect(session.saved).toMatchObject([
         {
           state: "interrupted",
-          items: [{ payload: { text: sentences[0] }, heardMs: 1000, interrupted: true }],
+          items: [{ payload: { text: halfHeard }, heardMs: 1500, interrupted: true }],
         },
       ])
       yield* session.pause()
@@ -112,7 +114,7 @@ describe("barge-in", () => {
       yield* session.pass(1000)
       yield* session.speak(1500)
       expect(session.of("input_audio_buffer.speech_started")).toHaveLength(1)
-      expect(session.truncated).toMatchObject([{ text: sentences[0], ms: 1000, interrupted: true }])
+      expect(session.truncated).toMatchObject([{ text: halfHeard, ms: 1500, interrupted: true }])
       yield* session.pause()
       expect(session.of("response.created")).toHaveLength(2)
     }),
@@ -313,6 +315,6 @@ effectTest(
     yield* session.send(say("Hi."), respond)
     yield* session.pass(1500)
     yield* Scope.close(scope, Exit.void)
-    expect(session.truncated).toMatchObject([{ text: sentences[0], interrupted: true }])
+    expect(session.truncated).toMatchObject([{ text: halfHeard, interrupted: true }])
   }),
 )

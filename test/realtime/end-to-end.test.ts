@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test"
 import { Predicate } from "effect"
+import { ffmpeg } from "../support/ffmpeg.ts"
 import { connectRealtime, type RealtimeClient } from "../support/realtime-client.ts"
 import { startService } from "../support/service.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
-import { speechLike } from "../support/wav.ts"
 
 let service: TurnService
 let key = ""
@@ -39,11 +39,11 @@ const nth = async (client: RealtimeClient, type: string, count = 1): Promise<Eve
   return found
 }
 
-const pcm24k = (samples: Float32Array) =>
-  Buffer.from(Int16Array.from(samples, (value) => Math.round(value * 32_767)).buffer)
-
-/** Two seconds of speech, then a second of silence. */
-const utterance = Buffer.concat([pcm24k(speechLike(2, 24_000)), Buffer.alloc(48_000)])
+/** A sentence as 24 kHz samples, then a second of silence. */
+const utterance = Buffer.concat([
+  await ffmpeg(["-i", "examples/question.wav", "-f", "s16le", "-ar", "24000", "-"]),
+  Buffer.alloc(48_000),
+])
 
 const speak = (client: RealtimeClient, bytes: Buffer) => {
   for (let at = 0; at < bytes.length; at += 4800) {

@@ -246,8 +246,40 @@ effectTest(
     hear(voice(10), silence(10))
     yield* settle
     hear(silence(10))
-    expect(tags()).toEqual(["SpeechStarted", "SpeechStopped", "Committed"])
+    // A whole sentence may be all.
+    expect(tags()).toEqual(["SpeechStarted", "Resumed", "MaybeOver", "SpeechStopped", "Committed"])
     expect(yield* transcripts).toEqual(["I want to go to Rome."])
+  }),
+)
+
+effectTest(
+  "words are counted in speech without a pause, at times that double",
+  Effect.gen(function* () {
+    const { listener, hear, tags, transcripts, calls } = yield* makeFakeListener({
+      hears: [{ text: "Stop" }, { text: "Stop it right now" }, { text: "Stop it right now, please." }],
+      interruption: { minMs: 200, minWords: 3, maxBackchannelMs: 600 },
+    })
+    listener.replying({ isPlaying: true })
+    hear(silence(20), voice(18))
+    yield* settle
+    expect(calls.length).toBe(0)
+    hear(voice(1))
+    yield* settle
+    expect(calls.length).toBe(1)
+    hear(voice(18))
+    yield* settle
+    expect([calls.length, tags()]).toEqual([1, []])
+    hear(voice(1))
+    yield* settle
+    expect(calls.length).toBe(2)
+    expect(tags()).toEqual(["SpeechStarted", "Interruption"])
+    hear(voice(60))
+    yield* settle
+    expect(calls.length).toBe(2)
+    listener.replying({ isPlaying: false })
+    hear(silence(16))
+    yield* settle
+    expect(yield* transcripts).toEqual(["Stop it right now, please."])
   }),
 )
 

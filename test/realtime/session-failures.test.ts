@@ -51,6 +51,38 @@ const failsOnce = (name: string, script: SessionScript, code: string) =>
 
 const sure = { chunks: [{ text: "Sure." }] }
 
+effectTest(
+  "the model is asked before the user's words are saved, and the reply is saved after them",
+  Effect.gen(function* () {
+    const session = yield* makeSession({ writeMs: 3000, thinks: [sure] })
+    yield* session.send(say("Hi."), respond)
+    expect(session.prompts.length).toBe(1)
+    expect(session.types()).toContain("response.output_audio.delta")
+    yield* session.pass(1000)
+    expect([session.stored, session.of("response.done")]).toEqual([[], []])
+    yield* session.pass(2000)
+    expect(session.of("response.done").map(({ response }) => response.status)).toEqual(["completed"])
+    expect(session.stored.map(({ item: { payload } }) => "text" in payload && payload.text)).toEqual([
+      "Hi.",
+      "Sure.",
+    ])
+  }),
+)
+
+effectTest(
+  "a reply that is cancelled is saved after the user's words, too",
+  Effect.gen(function* () {
+    const session = yield* makeSession({ writeMs: 3000, thinks: [sure] })
+    yield* session.send(say("Hi."), respond)
+    yield* session.send({ type: "response.cancel" })
+    yield* session.pass(1000)
+    expect([session.stored, session.saved]).toEqual([[], []])
+    yield* session.pass(2000)
+    expect(session.stored.length).toBe(1)
+    expect(session.saved.map(({ state }) => state)).toEqual(["interrupted"])
+  }),
+)
+
 describe("a response that fails leaves the session usable:", () => {
   failsOnce("the language model", { thinks: [{ fail: unusable("llm") }, sure] }, "model_failed")
   failsOnce(

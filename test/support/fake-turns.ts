@@ -93,6 +93,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
 
   const ledger = Layer.succeed(Ledger, {
     open: () => unused,
+    enqueue: () => unused,
     ahead: () => unused,
     renew: () => unused,
     save: (turn) =>
@@ -132,10 +133,11 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     register: () => Effect.succeed(Effect.never),
     claim: ({ id }) => {
       const leave = Effect.sync(() => void left.push(id))
-      const ticket = { ready: script.ready ?? Effect.void, issued: Effect.void, leave }
+      const ticket = { ready: script.ready ?? Effect.void, issued: Effect.succeed(true), leave }
       return Effect.delay(Effect.succeed({ _tag: "First", ticket }), script.claimMs ?? 0)
     },
     enter: () => unused,
+    adopt: () => Effect.as(script.ready ?? Effect.void, Option.some<void>(undefined)),
     answered: () => Effect.succeedNone,
     cancel: () => unused,
   })

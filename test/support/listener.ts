@@ -1,7 +1,8 @@
 import { Context, Effect, Layer, Option } from "effect"
 import { sampleRate } from "../../src/audio/pcm.ts"
 import { type FakeTranscript, Transcriber } from "../../src/providers/transcriber.ts"
-import { type HeardEvent, type ListenerOptions, makeListener } from "../../src/realtime/listening.ts"
+import type { HeardEvent } from "../../src/realtime/listener.ts"
+import { type ListenerOptions, makeListener } from "../../src/realtime/listening.ts"
 import type { ServerVad } from "../../src/realtime/turn-detection.ts"
 import { VoiceActivity } from "../../src/vad/voice-activity.ts"
 

@@ -24,21 +24,26 @@ export const startPostgres = async (): Promise<PostgresServer> => {
 export const startOwnPostgres = async (): Promise<PostgresServer> => {
   const dataDir = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
   const scope = Effect.runSync(Scope.make())
-  const url = await Effect.runPromise(
-    startEmbedded({ dataDir }).pipe(
-      Scope.extend(scope),
-      Effect.map(Redacted.value),
-      Effect.provide(BunContext.layer),
-      Logger.withMinimumLogLevel(LogLevel.Warning),
-    ),
-  )
-  await withoutFsync(url)
   const stop = async () => {
     await Effect.runPromise(Scope.close(scope, Exit.void))
     // For root, the folder of the server is outside `dataDir`.
     for (const folder of [serverFolder(dataDir), dataDir]) await rm(folder, { recursive: true, force: true })
   }
-  return { url, stop }
+  try {
+    const url = await Effect.runPromise(
+      startEmbedded({ dataDir }).pipe(
+        Scope.extend(scope),
+        Effect.map(Redacted.value),
+        Effect.provide(BunContext.layer),
+        Logger.withMinimumLogLevel(LogLevel.Warning),
+      ),
+    )
+    await withoutFsync(url)
+    return { url, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
 }
 
 /** No fsync: the data is not needed after the run. Dropping a database takes 10 ms instead of 400 ms. */

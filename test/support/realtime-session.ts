@@ -3,6 +3,7 @@ import { Clock, ConfigProvider, Context, Effect, Layer, Option, TestClock } from
 import { Agents } from "../../src/agent/agent.ts"
 import { Settings } from "../../src/config.ts"
 import type { Item, NewItem } from "../../src/conversation/item.ts"
+import type { HeardPart } from "../../src/conversation/ledger-items.ts"
 import { SessionItems } from "../../src/conversation/session-items.ts"
 import { Sessions } from "../../src/conversation/sessions.ts"
 import { DatabaseUnavailable } from "../../src/db/errors.ts"
@@ -12,7 +13,8 @@ import { type FakeTranscript, Transcriber } from "../../src/providers/transcribe
 import type { Wire } from "../../src/realtime/outbox.ts"
 import type { ServerEvent } from "../../src/realtime/protocol/server-events.ts"
 import { RealtimeSessions } from "../../src/realtime/session.ts"
-import { ApiKeyId, type ItemId, newId, TurnId, UserId } from "../../src/schema.ts"
+import { ApiKeyId, type ItemId, newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
+import type { TurnRequest } from "../../src/turn/request.ts"
 import { Turns } from "../../src/turn/turns.ts"
 import { VoiceActivity } from "../../src/vad/voice-activity.ts"
 import { agent, type FakeScript, makeFakeTurns } from "./fake-turns.ts"
@@ -21,6 +23,7 @@ export interface SessionScript extends FakeScript {
   readonly transcripts?: ReadonlyArray<FakeTranscript>
   readonly intent?: "conversation" | "transcription"
   readonly config?: unknown
+  readonly env?: Readonly<Record<string, string>>
   /** How long each write of an item takes, in ms. */
   readonly writeMs?: number
   /** The number of writes that fail because the database is away. */
@@ -48,6 +51,7 @@ export const pcm = (ms: number, isLoud: boolean): Buffer => {
 export const makeSession = Effect.fnUntraced(function* (script: SessionScript = {}) {
   const stored: Array<StoredItem> = []
   const removed: Array<ItemId> = []
+  const cut: Array<HeardPart & { readonly id: ItemId }> = []
   let writesThatFail = script.writesThatFail ?? 0
   const refusals = [...(script.refusals ?? [])]
 
@@ -78,33 +82,39 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
   const transcriber = Transcriber.makeFake(script.transcripts)
   const unused = Effect.dieMessage("not used by these tests")
 
+  /** Stores what a turn has saved at its end. */
+  const storing = ({ turnId }: TurnRequest) =>
+    Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        const saved = fake.saved.find(({ id }) => id === turnId)
+        for (const item of saved?.items ?? []) stored.push({ item, after: "end", audioSeconds: 0 })
+      }),
+    )
+
   const services = Layer.mergeAll(
     Layer.succeed(Turns, {
       ...fake.turns,
-      begin: (request) =>
-        Effect.tap(fake.turns.begin(request), () =>
-          Effect.addFinalizer(() =>
-            Effect.sync(() => {
-              const saved = fake.saved.find(({ id }) => id === request.turnId)
-              for (const item of saved?.items ?? []) stored.push({ item, after: "end", audioSeconds: 0 })
-            }),
-          ),
-        ),
+      begin: (request) => Effect.zipLeft(fake.turns.begin(request), storing(request)),
+      speculate: (request) => Effect.zipLeft(fake.turns.speculate(request), storing(request)),
     }),
     transcriber.layer,
     VoiceActivity.layerFake,
     Layer.succeed(Agents, { configured: agent, resolve: () => Effect.succeed(agent) }),
     Layer.succeed(SessionItems, {
-      append: (_user, _session, items, { usage, after }) =>
-        write(() => {
-          for (const item of items) stored.push({ item, after, audioSeconds: usage.audioSeconds ?? 0 })
+      append: (_user, _session, items, { usage, after, onEntered }) =>
+        Effect.suspend(() => {
+          if (writesThatFail <= 0) onEntered?.()
+          return write(() => {
+            for (const item of items) stored.push({ item, after, audioSeconds: usage.audioSeconds ?? 0 })
+          })
         }),
       remove: (_user, _session, id) => write(() => void removed.push(id)),
+      truncate: (_user, id, heard) => write(() => void cut.push({ id, ...heard })),
       newest: () => Effect.sync(history),
     }),
     Layer.succeed(Sessions, {
       join: () => unused,
-      rejoin: () => unused,
+      rejoin: () => Effect.succeed({ id: newId(SessionId), isNew: false }),
       create: () => unused,
       list: () => unused,
       get: () => unused,
@@ -131,7 +141,9 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     }),
     Layer.provide(
       Settings.layer,
-      Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["NODE_ENV", "test"]]))),
+      Layer.setConfigProvider(
+        ConfigProvider.fromMap(new Map(Object.entries({ NODE_ENV: "test", ...script.env }))),
+      ),
     ),
   )
   const sessions = Context.get(
@@ -150,7 +162,8 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
   }
   const session = yield* sessions.open({
     user: { id: newId(UserId), email: "user@example.com", createdAt: new Date(0), keyId: newId(ApiKeyId) },
-    sessionId: Option.none(),
+    // A session with a history is continued.
+    sessionId: script.history === undefined ? Option.none() : Option.some("earlier"),
     intent: script.intent ?? "conversation",
     config: Option.fromNullable(script.config),
     wire,
@@ -185,6 +198,7 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     session,
     stored,
     removed,
+    cut,
     transcribed: transcriber.calls,
     closed,
     events,

@@ -1,5 +1,3 @@
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { ConfigProvider, Effect, Exit, Layer, Scope } from "effect"
 import * as Context from "effect/Context"
 import { layerWith } from "../../src/app.ts"
@@ -81,9 +79,8 @@ export const startService = async ({
     LOG_LEVEL: "none",
     LOG_DIR: "",
     ...withoutLimits,
-    // No Ollama and no models of this machine. Speech is then found by its loudness, in any sound that is made for tests.
+    // No Ollama of this machine.
     OLLAMA: "off",
-    DATA_DIR: join(tmpdir(), "voice-agent-without-models"),
     // Failures of one test must not open the breaker for the next one.
     BREAKER_FAILURES: "0",
     // A warm ffmpeg would count as a turn's own, and its start would take CPU from a service with a fast clock.

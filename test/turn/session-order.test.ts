@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test"
-import { Effect, Option, Stream } from "effect"
+import { Effect, Fiber, Option, Stream } from "effect"
 import { newItem } from "../../src/conversation/item.ts"
 import { ItemId, newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import { fromConversation } from "../../src/turn/input.ts"
@@ -110,6 +110,115 @@ test("HTTP turns, responses and items of one session keep their order across two
     "three",
     answerTo("three"),
   ])
+})
+
+/** Begins to add an item. Resolves when that has its place in the session. */
+const beginToSay = async ({ items }: TurnService, text: string) => {
+  const item = newItem({ type: "message", role: "user", text })
+  const entered = Promise.withResolvers<void>()
+  const saved = Effect.runPromise(
+    items.append(userId, session(), [item], { usage: {}, after: "end", onEntered: entered.resolve }),
+  )
+  await entered.promise
+  return { items: [item], saved: Effect.promise(() => saved) }
+}
+
+test("a response answers an item that is still being saved", async () => {
+  two.upstream.script("llm", [{ text: answerTo("one"), delayMs: 1000 }])
+  await say(one, "one")
+  const turn = respond(two)
+  await running(1)
+  const unsaved = await beginToSay(one, "two")
+  const last = respond(one, { unsaved })
+  await running(3)
+  expect(one.upstream.calls("llm")).toEqual([])
+  expect((await turn)._tag).toBe("Success")
+  expect((await last)._tag).toBe("Success")
+  expect(asked(one)).toEqual(["one", answerTo("one"), "two"])
+  expect(await contents()).toEqual(["one", answerTo("one"), "two", answerTo("two")])
+})
+
+test("a turn between an item and its response comes between them for all", async () => {
+  two.upstream.script("llm", [{ text: answerTo("one"), delayMs: 1000 }])
+  await say(one, "one")
+  const first = respond(two)
+  await running(1)
+  const unsaved = await beginToSay(one, "two")
+  const between = respond(two)
+  await running(3)
+  const last = respond(one, { unsaved })
+  await running(4)
+  for (const each of [first, between, last]) expect((await each)._tag).toBe("Success")
+  expect(asked(two, 1)).toEqual(["one", answerTo("one"), "two"])
+  expect(asked(one)?.slice(0, 4)).toEqual(["one", answerTo("one"), "two", answerTo("two")])
+  expect((await contents()).slice(0, 4)).toEqual(["one", answerTo("one"), "two", answerTo("two")])
+})
+
+/** Begins a speculative turn that answers `text`, lets `meanwhile` happen, and adopts it once the text is saved. */
+const speculate = (text: string, meanwhile: () => Promise<unknown>) => {
+  const item = newItem({ type: "message", role: "user", text })
+  const wanted = request({ unsaved: { items: [item], saved: Effect.void } })
+  const run = Effect.gen(function* () {
+    const { turn, adopt } = yield* one.turns.speculate(wanted)
+    yield* Effect.promise(() => until(() => one.upstream.calls("llm")[0], "a request"))
+    yield* Effect.promise(meanwhile)
+    const append = one.items.append(userId, session(), [item], { usage: {}, after: "end" })
+    const saving = yield* Effect.fork(append)
+    yield* Effect.promise(() => until(async () => (await row(item.id)) !== undefined, "the item's turn"))
+    const isAdopted = yield* adopt({ items: [item], saved: Effect.orDie(Fiber.join(saving)) })
+    if (isAdopted) yield* Stream.runDrain(turn.events)
+    yield* Fiber.join(saving)
+    return isAdopted
+  })
+  return { id: wanted.turnId, isAdopted: Effect.runPromise(Effect.scoped(run)) }
+}
+const row = async (id: string) =>
+  (
+    await database.sql`select state, usage, is_aside, is_speculative from turns where id = ${id} and session_id = ${sessionId}`
+  )[0]
+
+test("a speculative turn that is adopted is a turn of the conversation", async () => {
+  await say(one, "one")
+  await respond(one)
+  one.upstream.reset()
+  answerByName(one)
+  const { id, isAdopted } = speculate("two", async () => {})
+  expect(await isAdopted).toBe(true)
+  expect(await contents()).toEqual(["one", answerTo("one"), "two", answerTo("two")])
+  expect(await row(id)).toMatchObject({ state: "completed", is_aside: false, is_speculative: true })
+})
+
+test("a speculative turn is dropped after another turn, and only its cost is kept", async () => {
+  await say(one, "one")
+  const { id, isAdopted } = speculate("two", () => ask(two, "between"))
+  expect(await isAdopted).toBe(false)
+  expect(await contents()).toEqual(["one", "between", answerTo("one\nbetween"), "two"])
+  const dropped = await row(id)
+  expect(dropped).toMatchObject({ state: "failed", is_speculative: true })
+  expect(dropped.usage.outputTokens).toBeGreaterThan(0)
+})
+
+test("no turn waits for a speculative turn", async () => {
+  await say(one, "one")
+  one.upstream.script("llm", [fail.hang()])
+  const run = Effect.gen(function* () {
+    yield* one.turns.speculate(request())
+    yield* Effect.promise(() => until(() => one.upstream.calls("llm")[0], "a request"))
+    return yield* Effect.promise(() => ask(two, "two"))
+  })
+  expect((await Effect.runPromise(Effect.scoped(run))).status).toBe(200)
+  expect(await contents()).toEqual(["one", "two", answerTo("one\ntwo")])
+})
+
+test("a reply is saved after the item that it answers", async () => {
+  const item = newItem({ type: "message", role: "user", text: "one" })
+  const late = Promise.withResolvers<void>()
+  const reply = respond(one, { unsaved: { items: [item], saved: Effect.promise(() => late.promise) } })
+  await until(() => one.upstream.calls("llm")[0], "a request")
+  expect(asked(one)).toEqual(["one"])
+  await running(1)
+  late.resolve()
+  expect((await reply)._tag).toBe("Success")
 })
 
 test("a response that fails leaves what the user said", async () => {

@@ -1,0 +1,150 @@
+import { type Chunk, Deferred, Effect, type Exit, FiberId, Option, Stream } from "effect"
+import type { NewItem } from "../conversation/item.ts"
+import type { DatabaseUnavailable } from "../db/errors.ts"
+import type { Admission } from "../limits/admission.ts"
+import type { RateLimits } from "../limits/rate-limits.ts"
+import { ItemId, newId, TurnId, type UserId } from "../schema.ts"
+import type { TurnEvent } from "../turn/events.ts"
+import { fromConversation } from "../turn/input.ts"
+import { SessionTarget, type TurnRequest, type UnsavedItems } from "../turn/request.ts"
+import type { Turn, Turns } from "../turn/turns.ts"
+import type { ResponseError } from "./failures.ts"
+import type { Items } from "./items.ts"
+import type { Wire } from "./outbox.ts"
+import type { ResponseConfig } from "./protocol/response.ts"
+import { responseAgent } from "./response-agent.ts"
+import type { Writes } from "./writes.ts"
+
+/** A response that was asked for. */
+export interface ResponseOrder {
+  readonly id: TurnId
+  readonly config: ResponseConfig
+  /** Replaces the conversation in the prompt. */
+  readonly context: Option.Option<ReadonlyArray<NewItem>>
+  /** What the model is told besides, in a sentence. */
+  readonly note: Option.Option<string>
+}
+
+/** What the fiber of a response reports to the session. */
+export type ResponseReport =
+  | { readonly _tag: "TurnBegan"; readonly id: TurnId; readonly turn: Turn }
+  | { readonly _tag: "TurnEvents"; readonly id: TurnId; readonly events: Chunk.Chunk<TurnEvent> }
+  | { readonly _tag: "TurnEnded"; readonly id: TurnId; readonly exit: Exit.Exit<void, ResponseError> }
+
+export interface ResponseTurnOptions {
+  readonly userId: UserId
+  readonly turns: Turns["Type"]
+  readonly limits: RateLimits["Type"]
+  readonly admission: Admission["Type"]
+  readonly writes: Writes
+  readonly items: Items
+  readonly wire: Wire
+  readonly report: (report: ResponseReport) => void
+}
+
+/** The turns of responses: each effect runs one, and reports it. */
+export interface ResponseTurns {
+  /** Takes note of the writes before it when it is called. */
+  readonly run: (order: ResponseOrder, messageId: ItemId) => Effect.Effect<void>
+  /**
+   * Runs a turn that may be wanted: it answers `said` besides what was said before. It reports nothing until `adopt` is
+   * called, once `said` is being written. If the conversation has changed since, another turn runs in its place. An
+   * interruption before that drops the turn unheard.
+   */
+  readonly speculate: (
+    order: ResponseOrder,
+    messageId: ItemId,
+    said: NewItem,
+  ) => { readonly run: Effect.Effect<void>; readonly adopt: () => void }
+}
+
+export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns => {
+  const { userId, turns, limits, admission, writes, items, wire, report } = options
+
+  const requestOf = (
+    { id, config, context, note }: ResponseOrder,
+    messageId: ItemId,
+    unsaved: UnsavedItems,
+  ): TurnRequest => ({
+    turnId: id,
+    userId,
+    target: SessionTarget.Joined({ session: items.session() }),
+    input: fromConversation,
+    output: {
+      format: config.output_modalities[0] === "audio" ? "pcm" : "none",
+      streamsText: true,
+      streaming: true,
+    },
+    idempotencyKey: Option.none(),
+    uploadMs: 0,
+    agent: responseAgent(config, note),
+    context,
+    unsaved,
+    itemIds: Option.some({ user: newId(ItemId), assistant: messageId }),
+  })
+
+  /** What a turn needs before it begins. `as`: what it counts as. */
+  const admitted = (written: Effect.Effect<UnsavedItems, DatabaseUnavailable>, as: "turns" | "requests") =>
+    Effect.map(
+      Effect.all([written, limits.take(as, userId), admission.acquire(userId)], { concurrency: "unbounded" }),
+      ([unsaved]) => unsaved,
+    )
+
+  const follow = (id: TurnId, turn: Turn) => {
+    report({ _tag: "TurnBegan", id, turn })
+    return Stream.runForEachChunk(turn.events, (events) => {
+      report({ _tag: "TurnEvents", id, events })
+      return wire.drained
+    })
+  }
+
+  const reported = <R>(id: TurnId, effect: Effect.Effect<void, ResponseError, R>) =>
+    Effect.map(Effect.exit(effect), (exit) => report({ _tag: "TurnEnded", id, exit }))
+
+  const take = (
+    order: ResponseOrder,
+    messageId: ItemId,
+    written: Effect.Effect<UnsavedItems, DatabaseUnavailable>,
+    turnId = order.id,
+  ) =>
+    Effect.gen(function* () {
+      // The first write of the session may end only now.
+      const request = { ...requestOf(order, messageId, yield* admitted(written, "turns")), turnId }
+      const turn = yield* order.config.inConversation ? turns.begin(request) : turns.aside(request)
+      yield* follow(order.id, turn)
+    }).pipe(Effect.scoped)
+
+  return {
+    run: (order, messageId) => reported(order.id, take(order, messageId, writes.written())),
+    speculate: (order, messageId, said) => {
+      const before = writes.written()
+      const adopted = Deferred.unsafeMake<Effect.Effect<UnsavedItems, DatabaseUnavailable>>(FiberId.none)
+      let isReal = false
+      const early = Effect.gen(function* () {
+        const unsaved = yield* admitted(before, "requests")
+        const { turn, adopt } = yield* turns.speculate(
+          requestOf(order, messageId, { ...unsaved, items: [...unsaved.items, said] }),
+        )
+        const [now] = yield* Effect.all(
+          [
+            Effect.flatten(Deferred.await(adopted)),
+            Effect.zipRight(Deferred.await(adopted), limits.take("turns", userId)),
+          ],
+          { concurrency: "unbounded" },
+        )
+        isReal = yield* adopt(now)
+        if (isReal) yield* follow(order.id, turn)
+      }).pipe(Effect.scoped)
+      const run = Effect.gen(function* () {
+        const exit = yield* Effect.exit(early)
+        if (isReal) return yield* exit
+        // The row of the dropped turn keeps the id of the response.
+        yield* take(order, messageId, yield* Deferred.await(adopted), newId(TurnId))
+      })
+      return {
+        run: reported(order.id, run),
+        adopt: () => Deferred.unsafeDone(adopted, Effect.succeed(writes.written())),
+      }
+    },
+  }
+}
