@@ -5,7 +5,9 @@ const fullScale = 32_768
 export const levelOf = (samples: Int16Array): number => {
   let sum = 0
   let squares = 0
-  for (const sample of samples) {
+  // It runs for every frame, and an iterator takes ten times as long.
+  for (let at = 0; at < samples.length; at++) {
+    const sample = samples[at] ?? 0
     sum += sample
     squares += sample * sample
   }
@@ -35,8 +37,7 @@ export const makeEnergyDetector = () => {
   let before = firstFloor
   let current = Number.POSITIVE_INFINITY
   let frames = 0
-  return (samples: Int16Array): number => {
-    const level = levelOf(samples)
+  return (level: number): number => {
     if (frames === blockFrames) {
       before = current
       current = level

@@ -176,8 +176,9 @@ export const makeStreams = Effect.fn("VoiceStreams.make")(function* (
     let isFirst = true
     let quietFrames = 0
     const framer = makeFramer((samples) => {
-      const energy = detect(samples)
-      quietFrames = levelOf(samples) < gateDbfs ? quietFrames + 1 : 0
+      const level = levelOf(samples)
+      const energy = detect(level)
+      quietFrames = level < gateDbfs ? quietFrames + 1 : 0
       const isGated = quietFrames > gateFrames && stream.lastProbability < gateProbability
       const isFull = stream.waiting.length >= maxBacklog
       isBehind ||= isFull

@@ -2,7 +2,7 @@ import { Context, Effect, Either, Layer, Scope } from "effect"
 import { Settings } from "../config.ts"
 import { libraryOf } from "../models/store.ts"
 import { type EngineOptions, makeEngine } from "../providers/offline/engine/supervisor.ts"
-import { makeEnergyDetector } from "./energy.ts"
+import { levelOf, makeEnergyDetector } from "./energy.ts"
 import { makeFramer } from "./frame.ts"
 import { findSilero } from "./silero/engine.ts"
 import { makeStreams } from "./streams.ts"
@@ -23,7 +23,7 @@ type Open = (on: (probability: number) => void) => Effect.Effect<VoiceStream, ne
 const openWithEnergy: Open = (on) =>
   Effect.sync(() => {
     const detect = makeEnergyDetector()
-    return makeFramer((frame) => on(detect(frame)))
+    return makeFramer((frame) => on(detect(levelOf(frame))))
   })
 
 /** The process of Silero takes 80 MB, so it starts with the first stream. */

@@ -123,3 +123,18 @@ test("an equal rate passes through", () => {
   expect([...resampler.push(Int16Array.of(1, 2, 3))]).toEqual([1, 2, 3])
   expect(resampler.flush().length).toBe(0)
 })
+
+test("resamplers that take turns do not mix, however long their chunks are", () => {
+  const [low, high] = [tone(440, 24_000), tone(3_000, 24_000)]
+  const alone = [low, high].map((samples) => [...resample([24_000, 16_000], [samples])])
+  const pair = [makeResampler(24_000, 16_000), makeResampler(24_000, 16_000)] as const
+  const outputs: readonly [Array<number>, Array<number>] = [[], []]
+  const sizes = [480, 4_752, 6_000, 1, 2_400]
+  const [lows, highs] = [cut(low, sizes), cut(high, sizes)]
+  for (const [at, chunk] of lows.entries()) {
+    outputs[0].push(...pair[0].push(chunk))
+    outputs[1].push(...pair[1].push(highs[at] ?? new Int16Array()))
+  }
+  for (const at of [0, 1] as const) outputs[at].push(...pair[at].flush())
+  expect([...outputs]).toEqual(alone)
+})

@@ -36,6 +36,13 @@ const rows: ReadonlyArray<RealtimeRow> = [
   },
 ]
 
+test("silent sockets have a goal for their memory", () => {
+  const silent = (socketMb: number) => ({ ...cost, load: "silent", sockets: 500, socketMb })
+  const report = { machine: "a machine", othersBefore: 0, othersAfter: 0, rows: [silent(0.5), silent(1.25)] }
+  expect(realtimeSection(report)).toContain("0.50 MB (goal 1, met) |")
+  expect(realtimeSection(report)).toContain("1.25 MB (goal 1, missed) |")
+})
+
 test("the section of Realtime connections has every figure and verdict", () => {
   const section = realtimeSection({ machine: "a machine", othersBefore: 0.01, othersAfter: 0.2, rows })
   expect(section).toContain("provisional")
@@ -44,6 +51,6 @@ test("the section of Realtime connections has every figure and verdict", () => {
     "| many | 200 | 1000 ms | 630 ms | 1000 ms | 1200 ms | 1.20 x | 1.15 x | missed |",
   )
   expect(section).toContain("| rude | 9 | 800 ms | 900 ms | 0 ms | 61 ms | 60 ms | missed |")
-  expect(section).toContain("| many | 487 ms/s | 211 ms/s | 37 ms/s | 6 ms | 1.25 MB (goal 1, missed) |")
+  expect(section).toContain("| many | 487 ms/s | 211 ms/s | 37 ms/s | 6 ms | 1.25 MB |")
   expect(section).toContain("- many: 2 x closed 1006")
 })

@@ -9,10 +9,22 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Schema } from "effect"
 import { type Certificate, selfSigned } from "../support/certificates.ts"
+import { ffmpeg } from "../support/ffmpeg.ts"
 import { runReporting, runStockClient } from "../support/stock-client.ts"
 import { startTlsFront, type TlsFront } from "../support/tls-front.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
-import { longUtterance } from "./clients/recorder.ts"
+
+/** A spoken question, and silence: 1 s, or 5 s for clients that ask for semantic_vad, which waits for longer. */
+const recordings = { short: 1, long: 5 } as const
+
+const record = async () => {
+  const question = join(import.meta.dir, "../../examples/question.wav")
+  for (const [name, seconds] of Object.entries(recordings)) {
+    const speech = await ffmpeg(["-i", question, "-ac", "1", "-ar", "24000", "-f", "s16le", "pipe:1"])
+    await Bun.write(recording(name), Buffer.concat([speech, Buffer.alloc(seconds * 48_000)]))
+  }
+}
+const recording = (name: string) => join(folder, `${name}.pcm`)
 
 const story =
   "Once there was a fox. Here is the second one, which is a little longer than the first was. And the third is there to be spoken after all of the others."
@@ -25,6 +37,7 @@ let folder = ""
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
   certificate = await selfSigned(folder, "front")
+  await record()
   service = await startTurns()
   front = await startTlsFront(service.url, certificate)
   key = await service.register()
@@ -79,6 +92,7 @@ describe("openai", () => {
             URL: `https://localhost:${front.port}/v1`,
             KEY: key,
             NODE_EXTRA_CA_CERTS: certificate.certificate,
+            UTTERANCE: recording("short"),
           },
           folder,
         },
@@ -127,7 +141,7 @@ test("@openai/agents-realtime", async () => {
     {
       script: "agents",
       runtime: "node",
-      env: { URL: `${service.url.replace("http", "ws")}/realtime`, KEY: key },
+      env: { URL: `${service.url.replace("http", "ws")}/realtime`, KEY: key, UTTERANCE: recording("long") },
       folder,
     },
     AgentsReport,
@@ -165,11 +179,9 @@ const LiveKitReport = Schema.Struct({ ...Session, results: Schema.Unknown })
 test.skipIf(!existsSync(join(livekit, "node_modules")))(
   "@livekit/agents-plugin-openai",
   async () => {
-    const recording = join(folder, "utterance.pcm")
-    await Bun.write(recording, longUtterance)
     const { errors, results, types } = await runReporting(
       ["node", join(livekit, "client.js")],
-      { URL: `${service.url.replace("/api", "")}`, KEY: key, UTTERANCE: recording },
+      { URL: `${service.url.replace("/api", "")}`, KEY: key, UTTERANCE: recording("long") },
       LiveKitReport,
     )
     expect(errors).toEqual([])

@@ -1,12 +1,12 @@
 import { expect, test } from "bun:test"
-import { makeEnergyDetector } from "../../src/vad/energy.ts"
+import { levelOf, makeEnergyDetector } from "../../src/vad/energy.ts"
 import { frameSamples } from "../../src/vad/frame.ts"
 import { noSpeech } from "../support/sounds.ts"
 
 const probabilities = (samples: Int16Array) => {
   const detect = makeEnergyDetector()
   return Array.from({ length: Math.floor(samples.length / frameSamples) }, (_, frame) =>
-    detect(samples.subarray(frame * frameSamples, (frame + 1) * frameSamples)),
+    detect(levelOf(samples.subarray(frame * frameSamples, (frame + 1) * frameSamples))),
   )
 }
 

@@ -1,7 +1,7 @@
 /** The conversation of `@openai/agents-realtime`: a session with a tool, its own interruptions and its own history. */
 import { OpenAIRealtimeWebSocket, RealtimeAgent, RealtimeSession, tool } from "@openai/agents-realtime"
 import { z } from "zod"
-import { finish, longUtterance, makeRecorder, pieces, type Seen, variable } from "./recorder.ts"
+import { finish, makeRecorder, pieces, type Seen, utterance, variable } from "./recorder.ts"
 
 interface StockEvent extends Seen {
   readonly [field: string]: unknown
@@ -59,7 +59,7 @@ session.on("audio", ({ data }) => {
 process.on("uncaughtException", (error) => errors.push(`${error}`))
 
 const speak = () => {
-  for (const piece of pieces(longUtterance)) session.sendAudio(Uint8Array.from(piece).buffer)
+  for (const piece of pieces(utterance)) session.sendAudio(Uint8Array.from(piece).buffer)
 }
 
 const converse = async () => {

@@ -1,6 +1,6 @@
 /** What a stock client saw, for the scripts of this folder. They run as processes of their own, in Node or in Bun. */
-import { Buffer } from "node:buffer"
-import { execFileSync } from "node:child_process"
+import type { Buffer } from "node:buffer"
+import { readFileSync } from "node:fs"
 
 export interface Seen {
   readonly type: string
@@ -58,14 +58,8 @@ export const variable = (name: string): string => {
   return value
 }
 
-/** 24 kHz s16le: two seconds of speech, then one of silence. */
-export const utterance = Buffer.concat([
-  execFileSync("ffmpeg", ["-v", "error", "-i", "examples/question.wav", "-f", "s16le", "-ar", "24000", "-"]),
-  Buffer.alloc(48_000),
-])
-
-/** For semantic_vad, which waits for more silence. */
-export const longUtterance = Buffer.concat([utterance, Buffer.alloc(4 * 48_000)])
+/** 24 kHz s16le, from the file `UTTERANCE`: speech, then silence. */
+export const utterance = readFileSync(variable("UTTERANCE"))
 
 /** Pieces of 100 ms, as clients send them. */
 export const pieces = (audio: Buffer): ReadonlyArray<Buffer> =>
