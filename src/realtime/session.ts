@@ -1,4 +1,4 @@
-import { Cause, Context, Duration, Effect, Either, FiberSet, Layer, Option, type Scope } from "effect"
+import { Cause, Context, Duration, Effect, Either, Fiber, FiberSet, Layer, Option, type Scope } from "effect"
 import type { SignedIn } from "../accounts/model.ts"
 import { type Agent, Agents } from "../agent/agent.ts"
 import { Settings } from "../config.ts"
@@ -201,12 +201,13 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           offer: inbox.addLast,
         })
         settings.show()
-        yield* Effect.forkScoped(run(inbox, actor, wire))
+        const running = yield* Effect.forkScoped(run(inbox, actor, wire))
         // The first to end: the response and the transcriptions still run.
         yield* Effect.addFinalizer(() => actor.leave)
         return {
           receive: (text) => inbox.addLast({ _tag: "Client", text }),
-          drain: actor.drain,
+          // A session that has ended handles no message any more.
+          drain: Effect.asVoid(Effect.raceFirst(actor.drain, Fiber.await(running))),
         } satisfies RealtimeSession
       })
 

@@ -269,3 +269,19 @@ effectTest(
     expect(session.of("error")).toMatchObject([{ error: { code: "server_shutdown" } }])
   }),
 )
+
+effectTest(
+  "a shutdown does not wait for a session that has ended",
+  Effect.gen(function* () {
+    const scope = yield* Scope.make()
+    const script = { thinks: [{ chunks: [{ text: "Sure.", afterMs: Number.POSITIVE_INFINITY }] }] }
+    const { session, send, pass } = yield* Scope.extend(makeSession(script), scope)
+    yield* send(say("Hi."), respond)
+    const draining = yield* Effect.fork(session.drain)
+    yield* Effect.fork(Scope.close(scope, Exit.void))
+    yield* pass(100)
+    yield* Fiber.join(draining)
+    yield* session.drain
+  }),
+  5000,
+)
