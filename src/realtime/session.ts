@@ -20,7 +20,7 @@ import { type AgentFacts, defaultConfig, type SessionConfig } from "./protocol/s
 import { readSessionPatch } from "./protocol/session-patch.ts"
 import { updateConfig } from "./protocol/update-config.ts"
 import { makeSettings } from "./settings.ts"
-import { makeWrites } from "./writes.ts"
+import { makeLinger, makeWrites } from "./writes.ts"
 
 /** What a handshake asks for. */
 export interface RealtimeRequest {
@@ -100,7 +100,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
     readonly open: (request: RealtimeRequest) => Effect.Effect<RealtimeSession, TurnError, Scope.Scope>
   }
 >() {
-  static readonly layer = Layer.effect(
+  static readonly layer = Layer.scoped(
     RealtimeSessions,
     Effect.gen(function* () {
       const { configured } = yield* Agents
@@ -112,6 +112,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
       const limits = yield* RateLimits
       const transcriber = yield* Transcriber
       const voiceActivity = yield* VoiceActivity
+      const linger = yield* makeLinger
       const agentFacts = factsOf(configured)
       const facts = {
         voices: [configured.speaking.voice, ...realtimeVoices],
@@ -146,7 +147,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
 
         const inbox = yield* makeInbox<Message>()
         // The last to end: it saves what the parts below still add.
-        const writes = yield* makeWrites
+        const writes = yield* makeWrites(linger)
         const settings = makeSettings({
           id: session.id,
           expiresAt: Math.floor((now() + Duration.toMillis(realtimeSession)) / 1000),

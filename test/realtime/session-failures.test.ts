@@ -230,6 +230,45 @@ describe("the database", () => {
   )
 
   effectTest(
+    "is away, and what is said and deleted is written behind more items than can wait",
+    Effect.gen(function* () {
+      const session = yield* makeSession({ writesThatFail: 5, transcripts: [{ text: "Hello." }] })
+      yield* session.send(...Array.from({ length: 130 }, (_, at) => say(`Line ${at}`)))
+      expect(session.of("error").map(({ error }) => error.code)).toEqual([
+        "database_unavailable",
+        "database_unavailable",
+      ])
+      yield* session.speak(500)
+      yield* session.pause()
+      const [first] = session.of("conversation.item.added")
+      yield* session.send({ type: "conversation.item.delete", item_id: first?.item.id })
+      for (let at = 0; at < 6; at++) yield* session.pass(500)
+      expect(session.stored.map(({ item: { payload } }) => "text" in payload && payload.text)).toContain(
+        "Hello.",
+      )
+      expect(session.removed.map(String)).toEqual([first?.item.id ?? ""])
+    }),
+  )
+
+  effectTest(
+    "did not save a reply: the next item still creates the session",
+    Effect.gen(function* () {
+      const thinks = [
+        { chunks: [{ text: "One sentence is here now. " }, { text: "More.", afterMs: 60_000 }] },
+      ]
+      const session = yield* makeSession({ thinks, savesThatFail: 8 })
+      yield* session.send(respond)
+      expect(session.of("response.output_audio.delta").length).toBeGreaterThan(0)
+      yield* session.send({ type: "response.cancel" }, say("Hi."))
+      for (let at = 0; at < 6; at++) yield* session.pass(500)
+      expect(session.stored.map(({ isNew }) => isNew)).toEqual([true])
+      // The reply is saved in the end.
+      for (let at = 0; at < 6; at++) yield* session.pass(500)
+      expect(session.saved.length).toBe(1)
+    }),
+  )
+
+  effectTest(
     "is away, and the client adds more than can wait",
     Effect.gen(function* () {
       const scope = yield* Scope.make()
@@ -241,7 +280,9 @@ describe("the database", () => {
       expect(session.of("conversation.item.added").length + errors.length).toBe(600)
       // The end of the connection does not wait for ever.
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-      yield* session.pass(6000)
+      yield* session.pass(5000)
+      // Nor does that of the service.
+      yield* session.pass(5000)
       yield* Fiber.join(closing)
     }),
   )
