@@ -256,8 +256,7 @@ export const makeResponding = (options: RespondingOptions): Responding => {
       const stop = Fiber.interrupt(fiber)
       if (turn !== undefined && order.config.inConversation) {
         // The connection may end before that is saved. If the turn was complete, this cuts the saved reply.
-        const kept = turn.interrupt(upTo)
-        writes.add(hasOutput ? Effect.tap(kept, () => Effect.sync(items.confirmStored)) : kept)
+        writes.add(turn.interrupt(upTo))
       }
       fork(
         turn === undefined

@@ -251,20 +251,38 @@ describe("the database", () => {
   )
 
   effectTest(
+    "is slow: a refused response, and one outside the conversation, do not wait for it",
+    Effect.gen(function* () {
+      const session = yield* makeSession({
+        writesThatFail: 5,
+        thinks: [sure, sure],
+        refusals: ["rate limit"],
+      })
+      yield* session.send(say("Hi."), respond)
+      expect(session.of("response.done")).toMatchObject([
+        { response: { status_details: { error: { code: "rate_limit_exceeded" } } } },
+      ])
+      const input = [{ type: "message", role: "user", content: [{ type: "input_text", text: "Sum up." }] }]
+      yield* session.send({ ...respond, response: { conversation: "none", input } })
+      expect(session.of("response.done").at(-1)).toMatchObject({ response: { status: "completed" } })
+      for (let at = 0; at < 6; at++) yield* session.pass(500)
+    }),
+  )
+
+  effectTest(
     "did not save a reply: the next item still creates the session",
     Effect.gen(function* () {
       const thinks = [
         { chunks: [{ text: "One sentence is here now. " }, { text: "More.", afterMs: 60_000 }] },
       ]
-      const session = yield* makeSession({ thinks, savesThatFail: 8 })
+      // Its end would wait for the database.
+      const scope = yield* Scope.make()
+      const session = yield* Scope.extend(makeSession({ thinks, savesThatFail: 1000 }), scope)
       yield* session.send(respond)
       expect(session.of("response.output_audio.delta").length).toBeGreaterThan(0)
       yield* session.send({ type: "response.cancel" }, say("Hi."))
       for (let at = 0; at < 6; at++) yield* session.pass(500)
       expect(session.stored.map(({ isNew }) => isNew)).toEqual([true])
-      // The reply is saved in the end.
-      for (let at = 0; at < 6; at++) yield* session.pass(500)
-      expect(session.saved.length).toBe(1)
     }),
   )
 
