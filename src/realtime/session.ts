@@ -45,6 +45,9 @@ export interface RealtimeSession {
 /** Items of a continued session that the client can name. The model sees as many as its own limits allow. */
 const restoredItems = 200
 
+/** Items with audio of one connection that are transcribed at a time. */
+const parallelItems = 2
+
 const factsOf = ({ instructions, hearing, thinking, speaking }: Agent): AgentFacts => ({
   model: thinking.model,
   instructions,
@@ -172,6 +175,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           interruption,
           turnDetection: config.audio.input.turn_detection,
         })
+        const permits = yield* Effect.makeSemaphore(parallelItems)
         const actor = makeActor({
           userId: user.id,
           session,
@@ -193,7 +197,9 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           services: { stored, turns, limits, admission },
           transcribe: (speech) =>
             Effect.map(
-              transcriber.transcribe(speech, { ...hearing, language: language(), turnId: newId(TurnId) }),
+              permits.withPermits(1)(
+                transcriber.transcribe(speech, { ...hearing, language: language(), turnId: newId(TurnId) }),
+              ),
               ({ text }) => ({ text, seconds: speech.seconds }),
             ),
           language,

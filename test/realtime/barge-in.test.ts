@@ -279,6 +279,30 @@ describe("the user's silence", () => {
   )
 
   effectTest(
+    "goes on after a noise without words",
+    Effect.gen(function* () {
+      const session = yield* makeSession({ ...reply, transcripts: [{ text: "" }] })
+      yield* session.send(vad({ idle_timeout_ms: 5000 }), say("Hi."), respond)
+      yield* session.pass(4000)
+      yield* session.speak(300)
+      yield* session.pause()
+      yield* session.pass(5100)
+      expect(session.of("input_audio_buffer.timeout_triggered")).toHaveLength(1)
+    }),
+  )
+
+  effectTest(
+    "causes three prompts at most, also if they fail",
+    Effect.gen(function* () {
+      const refusals = Array.from({ length: 20 }, () => "rate limit" as const)
+      const session = yield* makeSession({ ...reply, refusals })
+      yield* session.send(vad({ idle_timeout_ms: 5000 }), say("Hi."), respond)
+      for (let at = 0; at < 8; at++) yield* session.pass(5100)
+      expect(session.of("input_audio_buffer.timeout_triggered")).toHaveLength(3)
+    }),
+  )
+
+  effectTest(
     "is over when the user speaks",
     Effect.gen(function* () {
       const session = yield* makeSession(reply)
