@@ -43,6 +43,9 @@ type Close = Extract<Message, { readonly _tag: "Close" }>
 /** How long the end of a connection waits for the transcripts of what the user said. */
 const lastWordsTimeout = Duration.seconds(10)
 
+/** Prompts in a row that the user's silence causes. */
+const maxUnanswered = 3
+
 export interface ActorOptions {
   readonly userId: UserId
   readonly session: TurnSession
@@ -154,15 +157,24 @@ export const makeActor = (options: ActorOptions): Actor => {
   /** A response of the conversation is done: the client still plays it. */
   const afterResponse = () => played.set(responding.leftMs())
 
+  /** Prompts since the user last made a sound. */
+  let unanswered = 0
+
+  const awaitSilence = () => {
+    const timeout = idleTimeout()
+    if (timeout !== null && answers.isIdle() && unanswered < maxUnanswered) silence.set(timeout)
+  }
+
   const onPlayed = () => {
     responding.played()
-    const timeout = idleTimeout()
-    if (timeout !== null && answers.isIdle()) silence.set(timeout)
+    awaitSilence()
   }
 
   const onSilent = () => {
     const timeout = idleTimeout()
-    if (timeout !== null && answers.isIdle()) hearing.timeOut(timeout)
+    if (timeout === null || !answers.isIdle()) return
+    unanswered += 1
+    hearing.timeOut(timeout)
   }
 
   const take = (message: Message) => {
@@ -171,6 +183,7 @@ export const makeActor = (options: ActorOptions): Actor => {
         return handleClient(message.text)
       case "Heard":
         silence.clear()
+        unanswered = 0
         return hearing.take(message)
       case "Transcribed":
         return hearing.takeTranscript(message)
@@ -201,7 +214,10 @@ export const makeActor = (options: ActorOptions): Actor => {
 
   return {
     handle: (message) => {
+      const wasIdle = answers.isIdle()
       take(message)
+      // What was said had no words, or was dropped: no response sets the timer.
+      if (!wasIdle && message._tag !== "TurnEnded" && responding.leftMs() === 0) awaitSilence()
       for (const { done } of closing.filter(isOver)) Deferred.unsafeDone(done, Exit.void)
       closing = closing.filter((each) => !isOver(each))
     },

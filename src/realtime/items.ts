@@ -67,6 +67,8 @@ export interface Items {
   /** The audio of an item that is being sent, in ms. */
   readonly setAudio: (id: string, audioMs: number) => void
   readonly finishOutput: (item: Item, audioMs: number, isStored: boolean) => void
+  /** A reply was saved, and the session with it. */
+  readonly confirmStored: () => void
   /** The turn that speaks an item, for its truncations. */
   readonly setTurn: (id: string, turn: Turn) => void
   /** Cuts what is stored of a reply, by our own estimate: the client may still say better. */
@@ -92,28 +94,25 @@ export const makeItems = ({
 
   const session = () => ({ id: sessionId, isNew: !isStored })
 
+  const confirmStored = () => {
+    isStored = true
+  }
+
   const write = (id: string, usage: Partial<Usage>) => {
     const found = findItem(conversation, id)
-    if (found === undefined) return false
+    if (found === undefined) return
     const item = storableItem(found)
     const place = storedPlace(conversation, id)
-    return writes.append(place === "end" ? item : undefined, (onEntered) => {
+    writes.append(place === "end" ? item : undefined, (onEntered) => {
       const append = (after: typeof place) =>
         Effect.suspend(() => stored.append(userId, session(), [item], { usage, after, onEntered }))
       return append(place).pipe(
         // A reply of which nothing was heard is not stored, and an HTTP client may delete items.
         Effect.catchTag("ItemNotFound", () => append("end")),
-        Effect.tap(() =>
-          Effect.sync(() => {
-            isStored = true
-          }),
-        ),
+        Effect.tap(() => Effect.sync(confirmStored)),
       )
     })
-  }
-
-  const markStored = (id: string) => {
-    conversation = updateItem(conversation, id, (found) => ({ ...found, isStored: true }))
+    conversation = updateItem(conversation, id, (entry) => ({ ...entry, isStored: true }))
   }
 
   return {
@@ -124,17 +123,15 @@ export const makeItems = ({
       const item = shownItem(given)
       const length = charactersOf(item)
       if (length > longestItem) return Either.left(protocolErrors.tooLong("item", length, longestItem))
+      if (writes.isFull()) {
+        return Either.left(protocolErrors.server("database_unavailable", tooManyWrites))
+      }
       const added = { item, itemId: itemIdOf(given, item), audioMs: 0, isStored: false }
       return Either.flatMap(insertItem(conversation, added, after), (inserted) => {
-        const before = conversation
         conversation = inserted.conversation
         // Speech is stored with its transcript.
         const isSpeech = item.type === "message" && textOf(item) === ""
-        if (!isSpeech && !write(item.id, {})) {
-          conversation = before
-          return Either.left(protocolErrors.server("database_unavailable", tooManyWrites))
-        }
-        if (!isSpeech) markStored(item.id)
+        if (!isSpeech) write(item.id, {})
         const { previousItemId: previous_item_id } = inserted
         send({ type: "conversation.item.added", previous_item_id, item })
         send({ type: "conversation.item.done", previous_item_id, item })
@@ -198,7 +195,7 @@ export const makeItems = ({
           content: item.content.map((part) => (part.type === "input_audio" ? { ...part, transcript } : part)),
         },
       }))
-      if (transcript !== "" && write(id, usage)) markStored(id)
+      if (transcript !== "") write(id, usage)
       return true
     },
     addOutput: (item) => {
@@ -211,7 +208,6 @@ export const makeItems = ({
       conversation = updateItem(conversation, id, (found) => ({ ...found, audioMs }))
     },
     finishOutput: (item, audioMs, isItemStored) => {
-      if (isItemStored) isStored = true
       conversation = updateItem(conversation, item.id, (found) => ({
         ...found,
         item,
@@ -219,6 +215,7 @@ export const makeItems = ({
         isStored: isItemStored,
       }))
     },
+    confirmStored,
     setTurn: replies.add,
     setHeard: replies.setHeard,
     contextOf: (input) =>

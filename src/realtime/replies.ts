@@ -45,6 +45,8 @@ export const makeReplies = ({
 }): Replies => {
   /** In the order in which they began. */
   const replies = new Map<string, Reply>()
+  /** What is not written yet: one write takes the newest, so that a client cannot queue up any number. */
+  const wanted = new Map<string, HeardUpTo>()
 
   const ofStored = ({ id, payload, heardMs, interrupted }: Item): Reply | undefined => {
     if (payload.type !== "message" || payload.role !== "assistant" || heardMs === null) return undefined
@@ -78,7 +80,18 @@ export const makeReplies = ({
     heardText: (id, playedMs) => replies.get(id)?.heardText(playedMs) ?? "",
     setHeard: (id, upTo) => {
       const reply = replies.get(id)
-      if (reply !== undefined) writes.add(reply.truncate(upTo))
+      if (reply === undefined) return
+      const isWaiting = wanted.has(id)
+      wanted.set(id, upTo)
+      if (isWaiting) return
+      let newest = upTo
+      writes.add(
+        Effect.suspend(() => {
+          newest = wanted.get(id) ?? newest
+          wanted.delete(id)
+          return reply.truncate(newest)
+        }),
+      )
     },
   }
 }

@@ -93,7 +93,7 @@ const logDone = (running: Running, status: string, now: number) => {
 }
 
 export const makeResponding = (options: RespondingOptions): Responding => {
-  const { items, wire, now, fork, onPlaying } = options
+  const { items, writes, wire, now, fork, onPlaying } = options
   const turns = makeResponseTurns(options)
   const running = new Map<string, Running>()
   let current: Running | undefined
@@ -119,9 +119,6 @@ export const makeResponding = (options: RespondingOptions): Responding => {
     return { messageId, fiber: () => fork(turns.run(order, messageId)) }
   }
 
-  const isHeard = ({ response, playback, hasOutput }: Running) =>
-    response.facts.config.output_modalities[0] === "audio" ? playedMs(playback, now()) > 0 : hasOutput
-
   const begin = (order: ResponseOrder) => {
     const { id, config } = order
     const { messageId, fiber } = take(order)
@@ -133,7 +130,8 @@ export const makeResponding = (options: RespondingOptions): Responding => {
         ? {
             add: items.addOutput,
             finish: (item, audioMs) =>
-              items.finishOutput(item, audioMs, item.status === "completed" || isHeard(started)),
+              // As the turn's save does. The client may still report that more was heard.
+              items.finishOutput(item, audioMs, item.status === "completed" || started.hasOutput),
           }
         : undefined,
     )
@@ -236,7 +234,10 @@ export const makeResponding = (options: RespondingOptions): Responding => {
           for (const event of given.events) output(found, event)
           return false
         case "TurnEnded":
-          if (Exit.isSuccess(given.exit)) sendAudio(found, found.audio.flush())
+          if (Exit.isSuccess(given.exit)) {
+            sendAudio(found, found.audio.flush())
+            if (found.order.config.inConversation && found.hasOutput) items.confirmStored()
+          }
           finish(found, endOf(found, given.exit))
           return true
       }
@@ -247,12 +248,16 @@ export const makeResponding = (options: RespondingOptions): Responding => {
     cancel: (id, reason) => {
       const found = running.get(id)
       if (found === undefined) return false
-      const { turn, fiber, hasOutput, playback } = found
+      const { order, turn, fiber, hasOutput, playback } = found
       wire.dropAudio(id)
       const upTo = { playedMs: playedMs(playback, now()) }
       finish(found, { _tag: "cancelled", reason })
       if (playing === found) stopPlaying()
       const stop = Fiber.interrupt(fiber)
+      if (turn !== undefined && order.config.inConversation) {
+        // The connection may end before that is saved. If the turn was complete, this cuts the saved reply.
+        writes.add(turn.interrupt(upTo))
+      }
       fork(
         turn === undefined
           ? Effect.asVoid(stop)
@@ -275,10 +280,13 @@ export const makeResponding = (options: RespondingOptions): Responding => {
     sending: () =>
       current === undefined ? undefined : { itemId: current.messageId, audioMs: current.response.audioMs() },
     keepHeard: Effect.suspend(() => {
-      const heard = current ?? playing
-      if (heard?.turn === undefined) return Effect.void
-      const upTo = { playedMs: playedMs(heard.playback, now()) }
-      return Effect.ignore(current === undefined ? heard.turn.truncate(upTo) : heard.turn.interrupt(upTo))
+      const upTo = ({ playback }: Running) => ({ playedMs: playedMs(playback, now()) })
+      const interrupted = current?.turn?.interrupt(upTo(current)) ?? Effect.void
+      const cut = playing === current ? undefined : playing?.turn?.truncate(upTo(playing))
+      return Effect.all([Effect.ignore(interrupted), Effect.ignore(cut ?? Effect.void)], {
+        concurrency: 2,
+        discard: true,
+      })
     }),
   }
 }

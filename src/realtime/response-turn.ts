@@ -5,6 +5,7 @@ import type { Admission } from "../limits/admission.ts"
 import type { RateLimits } from "../limits/rate-limits.ts"
 import { ItemId, newId, TurnId, type UserId } from "../schema.ts"
 import type { TurnEvent } from "../turn/events.ts"
+import { forkJoin } from "../turn/fork.ts"
 import { fromConversation } from "../turn/input.ts"
 import { SessionTarget, type TurnRequest, type UnsavedItems } from "../turn/request.ts"
 import type { Turn, Turns } from "../turn/turns.ts"
@@ -58,6 +59,8 @@ export interface ResponseTurns {
   ) => { readonly run: Effect.Effect<void>; readonly adopt: () => void }
 }
 
+const unawaited: ReturnType<Writes["written"]> = Effect.succeed({ items: [], saved: Effect.void })
+
 export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns => {
   const { userId, turns, limits, admission, writes, items, wire, report } = options
 
@@ -83,10 +86,12 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
     itemIds: Option.some({ user: newId(ItemId), assistant: messageId }),
   })
 
-  /** What a turn needs before it begins. `as`: what it counts as. */
+  /** What a turn needs before it begins. `as`: what it counts as. A refusal does not wait for the writes. */
   const admitted = (written: Effect.Effect<UnsavedItems, DatabaseUnavailable>, as: "turns" | "requests") =>
     Effect.map(
-      Effect.all([written, limits.take(as, userId), admission.acquire(userId)], { concurrency: "unbounded" }),
+      Effect.all([forkJoin(written), limits.take(as, userId), admission.acquire(userId)], {
+        concurrency: "unbounded",
+      }),
       ([unsaved]) => unsaved,
     )
 
@@ -115,7 +120,11 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
     }).pipe(Effect.scoped)
 
   return {
-    run: (order, messageId) => reported(order.id, take(order, messageId, writes.written())),
+    run: (order, messageId) => {
+      // Such a response reads nothing of the conversation.
+      const isApart = !order.config.inConversation && Option.isSome(order.context)
+      return reported(order.id, take(order, messageId, isApart ? unawaited : writes.written()))
+    },
     speculate: (order, messageId, said) => {
       const before = writes.written()
       const adopted = Deferred.unsafeMake<Effect.Effect<UnsavedItems, DatabaseUnavailable>>(FiberId.none)
@@ -127,7 +136,7 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
         )
         const [now] = yield* Effect.all(
           [
-            Effect.flatten(Deferred.await(adopted)),
+            forkJoin(Effect.flatten(Deferred.await(adopted))),
             Effect.zipRight(Deferred.await(adopted), limits.take("turns", userId)),
           ],
           { concurrency: "unbounded" },

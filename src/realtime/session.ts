@@ -1,4 +1,4 @@
-import { Cause, Context, Duration, Effect, Either, FiberSet, Layer, Option, type Scope } from "effect"
+import { Cause, Context, Duration, Effect, Either, Fiber, FiberSet, Layer, Option, type Scope } from "effect"
 import type { SignedIn } from "../accounts/model.ts"
 import { type Agent, Agents } from "../agent/agent.ts"
 import { Settings } from "../config.ts"
@@ -20,7 +20,7 @@ import { type AgentFacts, defaultConfig, type SessionConfig } from "./protocol/s
 import { readSessionPatch } from "./protocol/session-patch.ts"
 import { updateConfig } from "./protocol/update-config.ts"
 import { makeSettings } from "./settings.ts"
-import { makeWrites } from "./writes.ts"
+import { makeLinger, makeWrites } from "./writes.ts"
 
 /** What a handshake asks for. */
 export interface RealtimeRequest {
@@ -44,6 +44,9 @@ export interface RealtimeSession {
 
 /** Items of a continued session that the client can name. The model sees as many as its own limits allow. */
 const restoredItems = 200
+
+/** Items with audio of one connection that are transcribed at a time. */
+const parallelItems = 2
 
 const factsOf = ({ instructions, hearing, thinking, speaking }: Agent): AgentFacts => ({
   model: thinking.model,
@@ -100,7 +103,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
     readonly open: (request: RealtimeRequest) => Effect.Effect<RealtimeSession, TurnError, Scope.Scope>
   }
 >() {
-  static readonly layer = Layer.effect(
+  static readonly layer = Layer.scoped(
     RealtimeSessions,
     Effect.gen(function* () {
       const { configured } = yield* Agents
@@ -112,6 +115,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
       const limits = yield* RateLimits
       const transcriber = yield* Transcriber
       const voiceActivity = yield* VoiceActivity
+      const linger = yield* makeLinger
       const agentFacts = factsOf(configured)
       const facts = {
         voices: [configured.speaking.voice, ...realtimeVoices],
@@ -146,7 +150,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
 
         const inbox = yield* makeInbox<Message>()
         // The last to end: it saves what the parts below still add.
-        const writes = yield* makeWrites
+        const writes = yield* makeWrites(linger)
         const settings = makeSettings({
           id: session.id,
           expiresAt: Math.floor((now() + Duration.toMillis(realtimeSession)) / 1000),
@@ -171,6 +175,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           interruption,
           turnDetection: config.audio.input.turn_detection,
         })
+        const permits = yield* Effect.makeSemaphore(parallelItems)
         const actor = makeActor({
           userId: user.id,
           session,
@@ -192,7 +197,9 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           services: { stored, turns, limits, admission },
           transcribe: (speech) =>
             Effect.map(
-              transcriber.transcribe(speech, { ...hearing, language: language(), turnId: newId(TurnId) }),
+              permits.withPermits(1)(
+                transcriber.transcribe(speech, { ...hearing, language: language(), turnId: newId(TurnId) }),
+              ),
               ({ text }) => ({ text, seconds: speech.seconds }),
             ),
           language,
@@ -201,12 +208,13 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           offer: inbox.addLast,
         })
         settings.show()
-        yield* Effect.forkScoped(run(inbox, actor, wire))
+        const running = yield* Effect.forkScoped(run(inbox, actor, wire))
         // The first to end: the response and the transcriptions still run.
         yield* Effect.addFinalizer(() => actor.leave)
         return {
           receive: (text) => inbox.addLast({ _tag: "Client", text }),
-          drain: actor.drain,
+          // A session that has ended handles no message any more.
+          drain: Effect.asVoid(Effect.raceFirst(actor.drain, Fiber.await(running))),
         } satisfies RealtimeSession
       })
 

@@ -197,9 +197,11 @@ export class RealtimeSockets extends Context.Tag("voice-agent/RealtimeSockets")<
         yield* Effect.forEach(
           connections,
           (connection) =>
-            (connection.session()?.drain ?? Effect.void).pipe(
-              Effect.ensuring(Effect.sync(() => connection.end(stopping))),
-            ),
+            Effect.raceFirst(
+              connection.session()?.drain ?? Effect.void,
+              // The client may leave first, or the session die.
+              Effect.exit(connection.ended),
+            ).pipe(Effect.ensuring(Effect.sync(() => connection.end(stopping)))),
           { concurrency: "unbounded", discard: true },
         )
         yield* FiberSet.awaitEmpty(fibers)

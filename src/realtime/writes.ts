@@ -1,9 +1,9 @@
-import { Cause, Deferred, Duration, Effect, FiberId, Mailbox, Schedule, type Scope } from "effect"
+import { Cause, Deferred, Duration, Effect, FiberId, FiberSet, Mailbox, Schedule, type Scope } from "effect"
 import type { NewItem } from "../conversation/item.ts"
 import { DatabaseUnavailable } from "../db/errors.ts"
 import type { UnsavedItems } from "../turn/request.ts"
 
-/** Writes that may wait for the database. A client that adds more gets an error. */
+/** Writes that may wait for the database before no more items of the client are taken. */
 const maxWaiting = 128
 
 /** How long a write is repeated while the database is away. It is dropped after that, so that the later ones get their turn. */
@@ -15,10 +15,15 @@ const drainTimeout = Duration.seconds(10)
 /** How long the end of a connection waits for its last writes. */
 const closeTimeout = Duration.seconds(5)
 
+/** How long the writes go on after that, while nobody waits for them. */
+const lingerTimeout = Duration.minutes(1)
+
 /** The writes of one connection to its stored session, one after the other. */
 export interface Writes {
-  /** Adds a write at the end. False: too many wait, so it was not added. A plain function. */
-  readonly add: (write: Effect.Effect<void, WriteError>) => boolean
+  /** True: too many wait. A client's items are refused then; what was said and heard is written. */
+  readonly isFull: () => boolean
+  /** Adds a write at the end. A plain function. */
+  readonly add: (write: Effect.Effect<void, WriteError>) => void
   /**
    * `add` for a write that calls `onEntered` once no later turn can come before it. `item`: what it adds at the end of the
    * conversation; undefined if it changes more than that.
@@ -26,7 +31,7 @@ export interface Writes {
   readonly append: (
     item: NewItem | undefined,
     write: (onEntered: () => void) => Effect.Effect<void, WriteError>,
-  ) => boolean
+  ) => void
   /**
    * What a response waits for: the writes of now have ended. If the last of them adds an item, its place in the session's
    * queue is enough, and the response takes the item from here. Fails if that takes longer than 10 s. Takes note of the
@@ -59,7 +64,22 @@ const end = ({ entered, ended }: Write) => {
   Deferred.unsafeDone(ended, Effect.void)
 }
 
-export const makeWrites: Effect.Effect<Writes, never, Scope.Scope> = Effect.gen(function* () {
+/** Runs an effect that outlives its connection. */
+export type Linger = (effect: Effect.Effect<void>) => Effect.Effect<void>
+
+/** For writes that outlive their connections. The end of the scope waits for them as long as for those of a connection. */
+export const makeLinger: Effect.Effect<Linger, never, Scope.Scope> = Effect.gen(function* () {
+  const lingering = yield* FiberSet.make<void>()
+  yield* Effect.addFinalizer(() =>
+    FiberSet.awaitEmpty(lingering).pipe(Effect.timeoutOption(closeTimeout), Effect.interruptible),
+  )
+  return (effect) => Effect.asVoid(FiberSet.run(lingering, Effect.interruptible(effect)))
+})
+
+/** The end of the scope waits for the writes up to 5 s. Those that are left go on in `linger`. */
+export const makeWrites = Effect.fnUntraced(function* (
+  linger: Linger,
+): Effect.fn.Return<Writes, never, Scope.Scope> {
   const added = yield* Mailbox.make<Write>()
   /** Those that have not ended, in order. */
   const waiting = new Set<Write>()
@@ -76,19 +96,29 @@ export const makeWrites: Effect.Effect<Writes, never, Scope.Scope> = Effect.gen(
       }
     }),
   )
+  const drop = Effect.suspend(() => {
+    const count = waiting.size
+    // The end of a turn waits for them.
+    waiting.forEach(end)
+    return count === 0
+      ? Effect.void
+      : Effect.annotateLogs(Effect.logWarning("realtime.writes_dropped"), { count })
+  })
+  const rest = worker.await.pipe(
+    Effect.timeoutOption(lingerTimeout),
+    Effect.ensuring(Effect.zipRight(worker.interruptAsFork(worker.id()), drop)),
+    Effect.asVoid,
+  )
   yield* Effect.addFinalizer(() =>
     added.end.pipe(
       Effect.zipRight(worker.await),
       Effect.timeoutOption(closeTimeout),
       Effect.interruptible,
-      Effect.zipRight(worker.interruptAsFork(worker.id())),
-      // The end of a turn waits for them.
-      Effect.zipRight(Effect.sync(() => waiting.forEach(end))),
+      Effect.zipRight(Effect.suspend(() => (waiting.size === 0 ? Effect.void : linger(rest)))),
     ),
   )
 
   const append: Writes["append"] = (item, makeRun) => {
-    if (waiting.size >= maxWaiting) return false
     const entered = Deferred.unsafeMake<void>(FiberId.none)
     const run = makeRun(() => Deferred.unsafeDone(entered, Effect.void)).pipe(
       Effect.retry({ schedule: retrySchedule, while: ({ _tag }) => _tag === "DatabaseUnavailable" }),
@@ -99,10 +129,10 @@ export const makeWrites: Effect.Effect<Writes, never, Scope.Scope> = Effect.gen(
     const write = { item, run, entered, ended: Deferred.unsafeMake<void>(FiberId.none) }
     waiting.add(write)
     added.unsafeOffer(write)
-    return true
   }
 
   return {
+    isFull: () => waiting.size >= maxWaiting,
     append,
     add: (write) => append(undefined, () => write),
     written: () => {

@@ -409,6 +409,22 @@ describe("shutdown", () => {
     expect(await client.closed).toEqual({ code: 1001, reason: "later" })
   })
 
+  test("does not wait for a client that leaves", async () => {
+    const own = await startService({
+      realtime: fake.layer,
+      database: service.database,
+      env: { SHUTDOWN_TIMEOUT_SECONDS: "300" },
+    })
+    const asked = Effect.runSync(Deferred.make<void>())
+    fake.onDrain = () => Effect.zipRight(Deferred.succeed(asked, undefined), Effect.never)
+    const client = await connectRealtime(own.url, key)
+    const stopped = own.stop()
+    await Effect.runPromise(Deferred.await(asked))
+    client.socket.close()
+    await stopped
+    expect([own.connections(), fake.open()]).toEqual([{ connections: 0, users: 0 }, 0])
+  }, 10_000)
+
   test("ends what does not finish in time", async () => {
     const own = await startService({
       realtime: fake.layer,

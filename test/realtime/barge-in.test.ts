@@ -143,7 +143,8 @@ describe("barge-in", () => {
       expect(session.of("error").map(({ error }) => [error.code, error.event_id, error.message])).toEqual([
         ["invalid_value", "b", "Audio content of 2000ms is already shorter than 3100ms"],
       ])
-      expect(session.truncated.map(({ text }) => text)).toEqual([`${sentences[0]} ${sentences[1]}`, ""])
+      // Both came before the first was written.
+      expect(session.truncated.map(({ text }) => text)).toEqual([""])
       yield* session.pause()
       expect(session.of("response.done").map(({ response }) => response.status)).toEqual([
         "cancelled",
@@ -274,6 +275,30 @@ describe("the user's silence", () => {
         "response.created",
       ])
       expect(session.prompts.at(-1)?.prompt.instructions).toContain("silent for 5 seconds")
+    }),
+  )
+
+  effectTest(
+    "goes on after a noise without words",
+    Effect.gen(function* () {
+      const session = yield* makeSession({ ...reply, transcripts: [{ text: "" }] })
+      yield* session.send(vad({ idle_timeout_ms: 5000 }), say("Hi."), respond)
+      yield* session.pass(4000)
+      yield* session.speak(300)
+      yield* session.pause()
+      yield* session.pass(5100)
+      expect(session.of("input_audio_buffer.timeout_triggered")).toHaveLength(1)
+    }),
+  )
+
+  effectTest(
+    "causes three prompts at most, also if they fail",
+    Effect.gen(function* () {
+      const refusals = Array.from({ length: 20 }, () => "rate limit" as const)
+      const session = yield* makeSession({ ...reply, refusals })
+      yield* session.send(vad({ idle_timeout_ms: 5000 }), say("Hi."), respond)
+      for (let at = 0; at < 8; at++) yield* session.pass(5100)
+      expect(session.of("input_audio_buffer.timeout_triggered")).toHaveLength(3)
     }),
   )
 

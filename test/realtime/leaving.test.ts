@@ -134,3 +134,56 @@ describe("a reply of an earlier connection", () => {
     }),
   )
 })
+
+const replies = {
+  thinks: [
+    { chunks: [{ text: "The first reply." }] },
+    { chunks: [{ text: "The second reply. " }, { text: "More.", afterMs: 60_000 }] },
+  ],
+  // 3 s.
+  speaks: [{ chunks: [{ bytes: new Uint8Array(144_000) }] }],
+}
+
+describe("a reply that is cancelled", () => {
+  effectTest(
+    "when it is saved already is cut, however soon the client leaves",
+    Effect.gen(function* () {
+      const session = yield* makeClosable({ ...replies, truncateMs: 1000 })
+      session.slow()
+      yield* session.send(respond)
+      expect(session.saved.map(({ state }) => state)).toEqual(["completed"])
+      yield* session.send({ type: "response.cancel" })
+      const closing = yield* session.close
+      for (let at = 0; at < 4; at++) yield* session.pass(1000)
+      yield* Fiber.join(closing)
+      expect(session.truncated.map(({ text, interrupted }) => [text, interrupted])).toContainEqual(["", true])
+    }),
+  )
+
+  effectTest(
+    "before it is played can be deleted, as it is stored",
+    Effect.gen(function* () {
+      const session = yield* makeSession(replies)
+      yield* session.send(respond)
+      yield* session.send(respond)
+      yield* session.send({ type: "response.cancel" })
+      const [, second] = session.of("response.done").map(({ response }) => response.output[0]?.id)
+      expect(session.saved.at(-1)?.items.map(({ id }) => String(id))).toEqual([second ?? ""])
+      yield* session.send({ type: "conversation.item.delete", item_id: second })
+      expect(session.removed.map(String)).toEqual([second ?? ""])
+    }),
+  )
+})
+
+effectTest(
+  "a broken connection cuts the reply that still plays, and the one behind it",
+  Effect.gen(function* () {
+    const session = yield* makeClosable(replies)
+    yield* session.send(respond)
+    yield* session.pass(1500)
+    yield* session.send({ ...respond, response: { output_modalities: ["text"] } })
+    yield* Fiber.join(yield* session.close)
+    expect(session.truncated.length).toBe(1)
+    expect(session.saved.map(({ state }) => state)).toEqual(["completed", "interrupted"])
+  }),
+)

@@ -230,6 +230,63 @@ describe("the database", () => {
   )
 
   effectTest(
+    "is away, and what is said and deleted is written behind more items than can wait",
+    Effect.gen(function* () {
+      const session = yield* makeSession({ writesThatFail: 5, transcripts: [{ text: "Hello." }] })
+      yield* session.send(...Array.from({ length: 130 }, (_, at) => say(`Line ${at}`)))
+      expect(session.of("error").map(({ error }) => error.code)).toEqual([
+        "database_unavailable",
+        "database_unavailable",
+      ])
+      yield* session.speak(500)
+      yield* session.pause()
+      const [first] = session.of("conversation.item.added")
+      yield* session.send({ type: "conversation.item.delete", item_id: first?.item.id })
+      for (let at = 0; at < 6; at++) yield* session.pass(500)
+      expect(session.stored.map(({ item: { payload } }) => "text" in payload && payload.text)).toContain(
+        "Hello.",
+      )
+      expect(session.removed.map(String)).toEqual([first?.item.id ?? ""])
+    }),
+  )
+
+  effectTest(
+    "is slow: a refused response, and one outside the conversation, do not wait for it",
+    Effect.gen(function* () {
+      const session = yield* makeSession({
+        writesThatFail: 5,
+        thinks: [sure, sure],
+        refusals: ["rate limit"],
+      })
+      yield* session.send(say("Hi."), respond)
+      expect(session.of("response.done")).toMatchObject([
+        { response: { status_details: { error: { code: "rate_limit_exceeded" } } } },
+      ])
+      const input = [{ type: "message", role: "user", content: [{ type: "input_text", text: "Sum up." }] }]
+      yield* session.send({ ...respond, response: { conversation: "none", input } })
+      expect(session.of("response.done").at(-1)).toMatchObject({ response: { status: "completed" } })
+      for (let at = 0; at < 6; at++) yield* session.pass(500)
+    }),
+  )
+
+  effectTest(
+    "did not save a reply: the next item still creates the session",
+    Effect.gen(function* () {
+      const thinks = [
+        { chunks: [{ text: "One sentence is here now. " }, { text: "More.", afterMs: 60_000 }] },
+      ]
+      // Its end would wait for the database.
+      const scope = yield* Scope.make()
+      const session = yield* Scope.extend(makeSession({ thinks, savesThatFail: 1000 }), scope)
+      yield* session.send(respond)
+      expect(session.of("response.output_audio.delta").length).toBeGreaterThan(0)
+      yield* session.send({ type: "response.cancel" }, say("Hi."))
+      for (let at = 0; at < 6; at++) yield* session.pass(500)
+      expect(session.stored.map(({ isNew }) => isNew)).toEqual([true])
+    }),
+  )
+
+  effectTest(
     "is away, and the client adds more than can wait",
     Effect.gen(function* () {
       const scope = yield* Scope.make()
@@ -241,7 +298,9 @@ describe("the database", () => {
       expect(session.of("conversation.item.added").length + errors.length).toBe(600)
       // The end of the connection does not wait for ever.
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-      yield* session.pass(6000)
+      yield* session.pass(5000)
+      // Nor does that of the service.
+      yield* session.pass(5000)
       yield* Fiber.join(closing)
     }),
   )
@@ -268,4 +327,20 @@ effectTest(
     yield* session.send(respond)
     expect(session.of("error")).toMatchObject([{ error: { code: "server_shutdown" } }])
   }),
+)
+
+effectTest(
+  "a shutdown does not wait for a session that has ended",
+  Effect.gen(function* () {
+    const scope = yield* Scope.make()
+    const script = { thinks: [{ chunks: [{ text: "Sure.", afterMs: Number.POSITIVE_INFINITY }] }] }
+    const { session, send, pass } = yield* Scope.extend(makeSession(script), scope)
+    yield* send(say("Hi."), respond)
+    const draining = yield* Effect.fork(session.drain)
+    yield* Effect.fork(Scope.close(scope, Exit.void))
+    yield* pass(100)
+    yield* Fiber.join(draining)
+    yield* session.drain
+  }),
+  5000,
 )

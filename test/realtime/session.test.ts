@@ -656,3 +656,18 @@ describe("bounds", () => {
     }),
   )
 })
+
+effectTest(
+  "not more than two items with audio are transcribed at a time",
+  Effect.gen(function* () {
+    const session = yield* makeSession({ transcripts: [{ text: "Hello.", afterMs: 1000 }] })
+    const audio = pcm(200, true).toString("base64")
+    const item = { type: "message", role: "user", content: [{ type: "input_audio", audio }] }
+    yield* session.send(...Array.from({ length: 6 }, () => ({ type: "conversation.item.create", item })))
+    expect(session.transcribed).toHaveLength(2)
+    yield* session.pass(1000)
+    expect(session.transcribed).toHaveLength(4)
+    yield* session.pass(1000)
+    yield* session.pass(1000)
+  }),
+)

@@ -147,6 +147,7 @@ describe("an answer that begins during the last silence", () => {
         item: newItem({ type: "message", role: "user", text: "From elsewhere." }),
         after: "end",
         audioSeconds: 0,
+        isNew: false,
       })
       yield* session.pause(400)
       expect(replies(session)).toEqual(["It is six."])

@@ -67,6 +67,8 @@ export interface FakeScript {
   readonly claimMs?: number
   /** How long a save takes. */
   readonly saveMs?: number
+  /** How long it takes to cut a saved reply. */
+  readonly truncateMs?: number
   /** The number of saves that fail because the database is away. */
   readonly savesThatFail?: number
   /** How many saves after those are carried out, but their answer is lost. */
@@ -122,7 +124,11 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
         failed.push(turn)
         return "failed" as const
       }),
-    truncate: (_user, _item, heard) => Effect.sync(() => void truncated.push(heard)),
+    truncate: (_user, _item, heard) =>
+      Effect.delay(
+        Effect.sync(() => void truncated.push(heard)),
+        script.truncateMs ?? 0,
+      ),
     requestCancel: () => unused,
     isRunning: () => unused,
     freeKey: () => unused,

@@ -37,6 +37,8 @@ interface StoredItem {
   readonly item: NewItem
   readonly after: "start" | "end" | ItemId
   readonly audioSeconds: number
+  /** It created the session, if that was not there yet. */
+  readonly isNew: boolean
 }
 
 const rateLimited = new RateLimited({ policy: { name: "turns", limit: 5, windowSeconds: 60 }, retryAfter: 3 })
@@ -87,7 +89,8 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     Effect.addFinalizer(() =>
       Effect.sync(() => {
         const saved = fake.saved.find(({ id }) => id === turnId)
-        for (const item of saved?.items ?? []) stored.push({ item, after: "end", audioSeconds: 0 })
+        for (const item of saved?.items ?? [])
+          stored.push({ item, after: "end", audioSeconds: 0, isNew: false })
       }),
     )
 
@@ -101,11 +104,12 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     VoiceActivity.layerFake,
     Layer.succeed(Agents, { configured: agent, resolve: () => Effect.succeed(agent) }),
     Layer.succeed(SessionItems, {
-      append: (_user, _session, items, { usage, after, onEntered }) =>
+      append: (_user, { isNew }, items, { usage, after, onEntered }) =>
         Effect.suspend(() => {
           if (writesThatFail <= 0) onEntered?.()
           return write(() => {
-            for (const item of items) stored.push({ item, after, audioSeconds: usage.audioSeconds ?? 0 })
+            for (const item of items)
+              stored.push({ item, after, audioSeconds: usage.audioSeconds ?? 0, isNew })
           })
         }),
       remove: (_user, _session, id) => write(() => void removed.push(id)),

@@ -47,7 +47,7 @@ const TurnDetection = Schema.Struct({
   threshold: maybe(decimal(0, 1)),
   prefix_padding_ms: maybe(integer(0, 10_000)),
   silence_duration_ms: maybe(integer(0, 60_000)),
-  idle_timeout_ms: maybeNull(integer(1, 3_600_000)),
+  idle_timeout_ms: maybeNull(integer(5_000, 3_600_000)),
   eagerness: maybe(Schema.Literal("low", "medium", "high", "auto")),
   create_response: maybe(Schema.Boolean),
   interrupt_response: maybe(Schema.Boolean),
