@@ -59,17 +59,21 @@ export const makePipeline = Effect.gen(function* () {
   const ledger = yield* Ledger
 
   /** The conversation before this turn. Waits until the earlier turns of the session have ended. */
-  const loadHistory = ({ request, ticket, session, agent, log }: RunningTurn) =>
-    Effect.zipRight(
+  const loadHistory = ({ request, ticket, session, agent, log }: RunningTurn) => {
+    const { maxItems } = agent.history
+    // A turn without an input answers the items, so it reads the question even if the agent sees no history.
+    const load = maxItems === 0 && request.input.hear !== undefined ? history.newest : history.forPrompt
+    return Effect.zipRight(
       log.timed("turnOrder", ticket.ready),
       log.timed(
         "history",
         Option.match(request.context, {
-          onNone: () => history.newest(session.id, agent.history.maxItems),
+          onNone: () => load(session.id, maxItems),
           onSome: Effect.succeed,
         }),
       ),
     )
+  }
 
   /** One step: a turn that is cancelled, interrupted or left meanwhile ends as completed, or is not saved. */
   const save = (turn: RunningTurn) =>
