@@ -178,7 +178,8 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
 
       const saveWith = <E>(turn: EndedTurn, addItems: Effect.Effect<void, E | SqlError>) => {
         const { id, userId, session, state, transcript, response } = turn
-        const isSessionAdded = session.isNew && turn.items.length > 0
+        // Also for a text without an item, of an aside: it ends with its session.
+        const isSessionAdded = session.isNew && (turn.items.length > 0 || transcript + response !== "")
         const isCompleted = state === "completed"
         const speech = Option.getOrNull(turn.speech)
         const sessionAdded = sql`insert into sessions ${sql.insert({ id: session.id, userId })} on conflict (id) do nothing`
@@ -202,7 +203,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         const sessionLocked = sql`select 1 from sessions where id = ${session.id} for key share`
         const all = Effect.gen(function* () {
           if (isSessionAdded) yield* userLocked
-          yield* sessionLocked
+          if ((yield* sessionLocked).length === 0 && !session.isNew) return yield* new SessionNotFound()
           if ((yield* closed).length === 0) return yield* earlierEnd(id)
           if (isSessionAdded) yield* sessionAdded
           if (turn.items.length > 0) yield* addItems
