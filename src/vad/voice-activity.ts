@@ -30,12 +30,13 @@ const openWithEnergy: Open = (on) =>
  * Runs an effect when its result is first asked for, in a fiber of the layer: its logs and spans are not those of the
  * client that asked first.
  */
-const onFirstUse = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>) {
-  const isWanted = yield* Deferred.make<void>()
-  const result = yield* Deferred.make<A, E>()
-  yield* Effect.forkScoped(Effect.zipRight(Deferred.await(isWanted), Effect.intoDeferred(effect, result)))
-  return Effect.zipRight(Deferred.succeed(isWanted, undefined), Deferred.await(result))
-})
+const onFirstUse = <A, R>(effect: Effect.Effect<A, never, R>) =>
+  Effect.gen(function* () {
+    const isWanted = yield* Deferred.make<void>()
+    const result = yield* Deferred.make<A>()
+    yield* Effect.forkScoped(Effect.zipRight(Deferred.await(isWanted), Effect.intoDeferred(effect, result)))
+    return { get: Effect.zipRight(Deferred.succeed(isWanted, undefined), Deferred.await(result)) }
+  })
 
 /** The process of Silero takes 80 MB, so it starts with the first stream. */
 const makeSilero = Effect.fnUntraced(function* (options: EngineOptions) {
@@ -47,7 +48,7 @@ const makeSilero = Effect.fnUntraced(function* (options: EngineOptions) {
       return yield* makeStreams(engine)
     }),
   )
-  const open: Open = (on) => Effect.flatMap(started, (openStream) => openStream(on))
+  const open: Open = (on) => Effect.flatMap(started.get, (openStream) => openStream(on))
   return { open, engine: Effect.sync((): VoiceEngine => (isUsable() ? "silero" : "energy")) }
 })
 
@@ -70,10 +71,10 @@ export class VoiceActivity extends Context.Tag("voice-agent/VoiceActivity")<
       const { dataDir } = yield* Settings
       const silero = yield* findSilero(libraryOf(dataDir))
       if (Either.isRight(silero)) return yield* makeSilero(silero.right)
-      const warnOnce = yield* onFirstUse(
+      const warning = yield* onFirstUse(
         Effect.annotateLogs(Effect.logWarning("vad.energy"), { hint: silero.left }),
       )
-      const open: Open = (on) => Effect.zipRight(warnOnce, openWithEnergy(on))
+      const open: Open = (on) => Effect.zipRight(warning.get, openWithEnergy(on))
       return { open, engine: Effect.succeed("energy" as const) }
     }),
   )

@@ -152,7 +152,7 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     user: { id: newId(UserId), email: "user@example.com", createdAt: new Date(0), keyId: newId(ApiKeyId) },
     sessionId: Option.none(),
     intent: script.intent ?? "conversation",
-    config: Option.fromNullable(script.config),
+    config: yield* Effect.transposeMapOption(Option.fromNullable(script.config), sessions.configure),
     wire,
   })
 

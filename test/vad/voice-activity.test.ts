@@ -31,7 +31,7 @@ effectTest(
           open(() => undefined),
           { sessionId },
         )
-    }).pipe(Effect.provide(layer), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+    }).pipe(Effect.provide(Layer.provideMerge(layer, Logger.replace(Logger.defaultLogger, logger))))
     expect(logged).toEqual([{ message: "vad.energy", keys: ["hint"] }])
   }),
 )
