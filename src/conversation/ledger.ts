@@ -49,9 +49,9 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
     /** Renews the leases of running turns; returns those that have to end. */
     readonly renew: (ids: ReadonlyArray<TurnId>) => Effect.Effect<ReadonlyArray<EndingTurn>, DatabaseError>
     /**
-     * Saves the items, the session if it is new, and the turn's end in one transaction: at the end of the conversation. Fails if the session was
-     * deleted, if the turn is lost, and if a completed turn was cancelled before. May be repeated: returns how the turn
-     * ended, which is the end of an earlier try if that was saved.
+     * Saves the items at the end of the conversation, the session if it is new, and the turn's end, in one transaction.
+     * Fails if the session was deleted, if the turn is lost, and if a completed turn was cancelled before. May be
+     * repeated: returns the end of an earlier try if that was saved.
      */
     readonly save: (
       turn: EndedTurn,

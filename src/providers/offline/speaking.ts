@@ -37,7 +37,7 @@ interface Sound {
 const bytesOf = (text: string) => [new TextEncoder().encode(text)]
 
 /** What decides how a text is spoken. */
-export interface SpeakingWish {
+export interface SpeakingOptions {
   /** TTS_MODEL: the name of a model, `flite`, `espeak-ng`, or anything else: the best one. */
   readonly model: string
   /** The language that the user is expected to speak. None: any. */
@@ -53,7 +53,7 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
   readonly searchPath: string
   readonly takeSlot: TakeSlot
   readonly voice: Option.Option<ModelEngine>
-  readonly wish: SpeakingWish
+  readonly wish: SpeakingOptions
 }) {
   const model = yield* Effect.transposeMapOption(options.voice, makeModelVoice)
   const usable = () => Option.filter(model, ({ isUsable }) => isUsable())
