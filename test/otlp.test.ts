@@ -104,7 +104,7 @@ test("a turn joins the client's trace, with a span per stage", () => {
     identify: "hear",
     "Ffmpeg.decode": "hear",
     "Transcriber.transcribe": "hear",
-    "History.newest": "turn",
+    "History.forPrompt": "turn",
     reply: "turn",
     "LanguageModel.generate": "reply",
     speak: "reply",

@@ -21,6 +21,9 @@ export const isClientSecret = (credential: Redacted.Redacted): boolean =>
 /** A secret in the one response that contains it. */
 type NewClientSecret = ClientSecret & { readonly value: Redacted.Redacted }
 
+/** A secret with its position among all secrets. */
+const SecretRow = Schema.Struct({ ...ClientSecret.fields, sequence: Schema.String })
+
 const SecretOwner = Schema.Struct({
   ...SignedIn.fields,
   session: Schema.Unknown,
@@ -42,8 +45,15 @@ export class ClientSecrets extends Context.Tag("voice-agent/ClientSecrets")<
     readonly authenticate: (
       secret: Redacted.Redacted,
     ) => Effect.Effect<SignedIn & { readonly session: unknown }, InvalidApiKey | DatabaseError>
-    /** The user's valid secrets, oldest first, without the secrets themselves. */
-    readonly list: (userId: UserId) => Effect.Effect<ReadonlyArray<ClientSecret>, DatabaseError>
+    /**
+     * The user's next `limit` valid secrets after the one at the position `after`, oldest first, without the secrets
+     * themselves.
+     */
+    readonly page: (
+      userId: UserId,
+      after: string,
+      limit: number,
+    ) => Effect.Effect<ReadonlyArray<typeof SecretRow.Type>, DatabaseError>
   }
 >() {
   static readonly layer = Layer.effect(
@@ -95,17 +105,18 @@ export class ClientSecrets extends Context.Tag("voice-agent/ClientSecrets")<
         return owner
       })
 
-      const list = Effect.fn("ClientSecrets.list")((userId: UserId) =>
+      const page = Effect.fn("ClientSecrets.page")((userId: UserId, after: string, limit: number) =>
         query(
           findAll(
-            ClientSecret,
-            sql`select ${columns} from client_secrets
-              where user_id = ${userId} and expires_at > now() order by created_at, id`,
+            SecretRow,
+            sql`select ${columns}, sequence from client_secrets
+              where user_id = ${userId} and sequence > ${after} and expires_at > now()
+              order by sequence limit ${limit}`,
           ),
         ),
       )
 
-      return { create, authenticate, list }
+      return { create, authenticate, page }
     }),
   )
 }

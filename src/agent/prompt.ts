@@ -28,10 +28,11 @@ const sinceSummary = (history: ReadonlyArray<PromptItem>) => {
 }
 
 /**
- * The newest messages that fit the estimated tokens, oldest first, from a user's message on. What the start of a history of
- * `maxItems` may have cut off, up to its first user's message, is dropped.
+ * The newest messages that fit the estimated tokens, oldest first, from a user's message on. Of a history of `maxItems` or
+ * more, what stands before its first user's message is dropped: its start may be cut off.
  *
- * @param keepsNewest The newest user's message, and what follows it, stay even if they do not fit.
+ * @param keepsNewest The newest user's message, and what follows it, stay even if they do not fit. Without a user's message,
+ *   all messages stay.
  */
 export const fitHistory = (
   history: ReadonlyArray<PromptItem>,
@@ -41,7 +42,7 @@ export const fitHistory = (
   const { summary, items } = sinceSummary(history)
   const isWhole = summary.length > 0 || history.length < maxItems
   const [head, ...others] = groupMessages(items)
-  const groups = isWhole ? [head, ...others] : others
+  const groups = isWhole || (keepsNewest && others.length === 0) ? [head, ...others] : others
   let left = maxTokens - tokensOf(summary)
   const tooOld = groups.findLastIndex((group, at) => {
     left -= tokensOf(group)

@@ -111,7 +111,8 @@ export const conversation = {
   }),
   contextMessages: variable("CONTEXT_MESSAGES", whole(0, 1000), {
     default: 20,
-    description: "How many of the session's newest messages the model sees.",
+    description:
+      "How many of the session's newest messages the model sees. A series of tool calls is seen as a whole, back to the user's newest message.",
   }),
   contextTokens: variable("CONTEXT_TOKENS", whole(0, 1_000_000), {
     default: 3000,

@@ -12,6 +12,8 @@ import { Message, Session } from "./model.ts"
 
 /** Rows in memory at a time, of sessions (at most 16 KB each) and of one session's messages. */
 const pageSize = 200
+/** Client secrets in memory at a time: their sessions have 128 KB at most. */
+const secretsPageSize = 10
 
 const ExportedSession = Session.pick("id", "title", "metadata", "createdAt", "lastActivityAt")
 
@@ -80,13 +82,15 @@ const firstId = "00000000-0000-0000-0000-000000000000"
 /** A JSON list of the rows of all pages, between `open` and `close`; one string per page. */
 const listOf = <Row extends typeof Position.Type, E>(options: {
   readonly open: string
+  /** Rows of a full page. */
+  readonly size?: number
   readonly page: (after: string) => Effect.Effect<ReadonlyArray<Row>, E>
   readonly json: (row: unknown) => string
   readonly close: string
 }): Stream.Stream<string, E> =>
   Stream.paginateEffect(Option.none<string>(), (after) =>
     Effect.map(options.page(Option.getOrElse(after, () => firstPosition)), (rows) => {
-      const last = rows.length < pageSize ? undefined : rows.at(-1)
+      const last = rows.length < (options.size ?? pageSize) ? undefined : rows.at(-1)
       const start = Option.isNone(after) ? options.open : rows.length > 0 ? "," : ""
       const text = `${start}${rows.map(options.json).join(",")}${last === undefined ? options.close : ""}`
       return [text, last === undefined ? Option.none() : Option.some(Option.some(last.sequence))]
@@ -144,6 +148,15 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
           close: "]}",
         })
 
+      const clientSecrets = (userId: UserId) =>
+        listOf({
+          open: `,"clientSecrets":[`,
+          size: secretsPageSize,
+          page: (after) => secrets.page(userId, after, secretsPageSize),
+          json: secretJson,
+          close: `],"sessions":[`,
+        })
+
       const turns = (userId: UserId) =>
         listOf({
           open: `],"turns":[`,
@@ -192,14 +205,13 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
       const of = Effect.fn("AccountExport.of")(function* (user: User) {
         // The first query runs before the response begins, so that an unavailable database gives a 503.
         const own = yield* keys.list(user.id)
-        const valid = yield* secrets.list(user.id)
         const head = {
           exportedAt: new Date(),
           user: { userId: user.id, email: user.email, createdAt: user.createdAt },
         }
-        const lists = `"keys":[${own.map(keyJson).join(",")}],"clientSecrets":[${valid.map(secretJson).join(",")}]`
-        const start = `${JSON.stringify(head).slice(0, -1)},${lists},"sessions":[`
+        const start = `${JSON.stringify(head).slice(0, -1)},"keys":[${own.map(keyJson).join(",")}]`
         return Stream.make(start).pipe(
+          Stream.concat(clientSecrets(user.id)),
           Stream.concat(sessions(user.id)),
           Stream.concat(turns(user.id)),
           Stream.encodeText,

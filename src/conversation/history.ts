@@ -14,7 +14,12 @@ export interface MessagePage {
   readonly before: Option.Option<string>
 }
 
+const isUserMessage = ({ payload }: Item) => payload.type === "message" && payload.role === "user"
+
 const Position = Schema.Struct({ sequence: Schema.String })
+
+/** How far back the user's newest message is looked for: 500 tool calls with their results. */
+const maxSinceUser = 1000
 
 /** The items of a session, in order. */
 export class History extends Context.Tag("voice-agent/History")<
@@ -28,6 +33,14 @@ export class History extends Context.Tag("voice-agent/History")<
     ) => Effect.Effect<ReadonlyArray<Message>, SessionNotFound | UnknownPosition | DatabaseError>
     /** The newest `limit` items of every type, oldest first. */
     readonly newest: (
+      sessionId: SessionId,
+      limit: number,
+    ) => Effect.Effect<ReadonlyArray<Item>, DatabaseError>
+    /**
+     * The newest `limit` items or, if the user's newest message is older, all items from that message on: the model
+     * must see what its tool calls are for. A message before the newest 1,000 items is not found. Oldest first.
+     */
+    readonly forPrompt: (
       sessionId: SessionId,
       limit: number,
     ) => Effect.Effect<ReadonlyArray<Item>, DatabaseError>
@@ -70,17 +83,36 @@ export class History extends Context.Tag("voice-agent/History")<
         return (yield* newestMessages(sql`session_id = ${id} and sequence < ${sequence}`, limit)).toReversed()
       })
 
-      const newest = Effect.fn("History.newest")((sessionId: SessionId, limit: number) => {
+      const newestItems = (where: Statement.Fragment, limit: number) => {
         const items = findAll(
           Item,
           sql`select id, turn_id, payload || jsonb_build_object('type', type) as payload, interrupted, heard_ms,
               audio_key, client_id, created_at
-            from items where session_id = ${sessionId} order by sequence desc limit ${limit}`,
+            from items where ${where} order by sequence desc limit ${limit}`,
         )
         return Effect.map(query(items), (found) => found.toReversed())
+      }
+
+      const newest = Effect.fn("History.newest")((sessionId: SessionId, limit: number) =>
+        newestItems(sql`session_id = ${sessionId}`, limit),
+      )
+
+      const forPrompt = Effect.fn("History.forPrompt")(function* (sessionId: SessionId, limit: number) {
+        const found = yield* newest(sessionId, limit)
+        if (found.length < limit || found.some(isUserMessage)) return found
+        const sinceUser = yield* newestItems(
+          sql`session_id = ${sessionId} and sequence >= (
+            select sequence from (
+              select sequence, type, payload from items where session_id = ${sessionId}
+              order by sequence desc limit ${maxSinceUser}
+            ) as latest
+            where type = 'message' and payload ->> 'role' = 'user' order by sequence desc limit 1)`,
+          maxSinceUser,
+        )
+        return sinceUser.length === 0 ? found : sinceUser
       })
 
-      return { messages, newest }
+      return { messages, newest, forPrompt }
     }),
   )
 }

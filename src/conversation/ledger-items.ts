@@ -47,7 +47,7 @@ export const makeItemWrites = (sql: SqlClient.SqlClient, pg: PgClient.PgClient) 
       ) as placed
       where items.id = placed.id`
 
-  /** Moves a turn's items, which are the last ones, after the position. The places from there on are dealt anew. */
+  /** Moves a turn's items, which are the last ones, after the position. Later items are renumbered. */
   const moveAfter = (sessionId: SessionId, turnId: TurnId, position: string) =>
     sql`with later as (
         select id, sequence, row_number() over (order by sequence) as place,

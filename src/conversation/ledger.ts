@@ -55,9 +55,9 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
     /** Renews the leases of running turns; returns those that have to end. */
     readonly renew: (ids: ReadonlyArray<TurnId>) => Effect.Effect<ReadonlyArray<EndingTurn>, DatabaseError>
     /**
-     * Saves the items, the session if it is new, and the turn's end in one transaction: at the end of the conversation. Fails if the session was
-     * deleted, if the turn is lost, and if a completed turn was cancelled before. May be repeated: returns how the turn
-     * ended, which is the end of an earlier try if that was saved.
+     * Saves the items at the end of the conversation, the session if it is new, and the turn's end, in one transaction.
+     * Fails if the session was deleted, if the turn is lost, and if a completed turn was cancelled before. May be
+     * repeated: returns the end of an earlier try if that was saved.
      */
     readonly save: (
       turn: EndedTurn,
@@ -199,7 +199,8 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
 
       const saveWith = <E>(turn: EndedTurn, addItems: Effect.Effect<void, E | SqlError>) => {
         const { id, userId, session, state, transcript, response } = turn
-        const isSessionAdded = session.isNew && turn.items.length > 0
+        // Also for a text without an item, of an aside: it ends with its session.
+        const isSessionAdded = session.isNew && (turn.items.length > 0 || transcript + response !== "")
         const isCompleted = state === "completed"
         const speech = Option.getOrNull(turn.speech)
         const sessionAdded = sql`insert into sessions ${sql.insert({ id: session.id, userId })} on conflict (id) do nothing`
@@ -223,7 +224,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         const sessionLocked = sql`select 1 from sessions where id = ${session.id} for key share`
         const all = Effect.gen(function* () {
           if (isSessionAdded) yield* userLocked
-          yield* sessionLocked
+          if ((yield* sessionLocked).length === 0 && !session.isNew) return yield* new SessionNotFound()
           if ((yield* closed).length === 0) return yield* earlierEnd(id)
           if (isSessionAdded) yield* sessionAdded
           if (turn.items.length > 0) yield* addItems

@@ -1,4 +1,4 @@
-import { Effect, Either, Option, Redacted, Schema } from "effect"
+import { Effect, Option, Redacted, Schema } from "effect"
 import { Elysia } from "elysia"
 import { ClientSecrets, isClientSecret } from "../accounts/client-secrets.ts"
 import { Keys } from "../accounts/keys.ts"
@@ -60,14 +60,33 @@ export const realtimeRoutes = Effect.gen(function* () {
   const sessions = yield* RealtimeSessions
   const sockets = yield* RealtimeSockets
 
+  const configure = (session: unknown) =>
+    Effect.mapError(
+      sessions.configure(session),
+      ({ param, message }) =>
+        new ValidationFailed({
+          message: param === null || message.includes(param) ? message : `${param}: ${message}`,
+        }),
+    )
+
+  /** A secret may be older than this version or its settings, which may refuse what its session has. */
+  const configureOld = (session: unknown) =>
+    Effect.mapError(
+      configure(session),
+      ({ message }) =>
+        new ValidationFailed({
+          message: `The server no longer supports the session of this client secret: ${message} Create another secret with your API key.`,
+        }),
+    )
+
   /** The owner of an API key or a client secret, and the configuration that the secret is bound to. */
   const lookUp = (credential: Redacted.Redacted) =>
     isClientSecret(credential)
       ? Effect.map(secrets.authenticate(credential), ({ session, ...user }) => ({
           ...user,
-          config: Option.some(session),
+          session: Option.some(session),
         }))
-      : Effect.map(keys.authenticate(credential), (user) => ({ ...user, config: Option.none<unknown>() }))
+      : Effect.map(keys.authenticate(credential), (user) => ({ ...user, session: Option.none<unknown>() }))
 
   const connect = Effect.fn("realtime.connect")(function* (
     request: Request,
@@ -80,7 +99,11 @@ export const realtimeRoutes = Effect.gen(function* () {
     if (!allowsSocket(corsOrigins, { origin: headers.get("origin"), host: headers.get("host") })) {
       return yield* new OriginNotAllowed()
     }
-    const { config, ...user } = yield* authenticate(request, set, "requests", keyOf(request), lookUp)
+    const { session, ...user } = yield* authenticate(request, set, "requests", keyOf(request), lookUp)
+    const config = yield* Option.match(session, {
+      onNone: () => Effect.succeedNone,
+      onSome: (session) => Effect.asSome(configureOld(session)),
+    })
     const upgrade = (handlers: SocketHandlers) =>
       server.upgrade(request, {
         headers: {
@@ -111,19 +134,13 @@ export const realtimeRoutes = Effect.gen(function* () {
     { expires_after, session = { type: "realtime" } }: typeof ClientSecretRequest.Type,
   ) {
     const seconds = expires_after?.seconds ?? defaultSecretSeconds
-    const config = sessions.configure(session)
-    if (Either.isLeft(config)) {
-      const { param, message } = config.left
-      return yield* new ValidationFailed({
-        message: param === null || message.includes(param) ? message : `${param}: ${message}`,
-      })
-    }
+    const config = yield* configure(session)
     const { id, value, expiresAt } = yield* secrets.create(user, { seconds, session })
     const created = {
       value: Redacted.value(value),
       expires_at: Math.floor(expiresAt.getTime() / 1000),
       // The sessions are not there yet: 0, as OpenAI's own server shows it.
-      session: sessionObject(id, 0, config.right),
+      session: sessionObject(id, 0, config),
     }
     return Response.json(created, { headers: noStore })
   })

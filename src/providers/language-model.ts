@@ -12,7 +12,7 @@ import { callableTools, type ToolCall, type ToolOffer, usableCalls } from "./too
  * - `system`: instructions within the conversation.
  * - `assistant`: what the model said, called, or both. `content` may be empty beside calls.
  * - `tool`: the result of the call `callId`.
- * - `note`: what happened, told to the model: an interruption, for example. No sentence of anybody.
+ * - `note`: what happened, told to the model: an interruption, for example. Not spoken by a participant.
  */
 export type PromptMessage =
   | { readonly role: "user" | "system" | "note"; readonly content: string }

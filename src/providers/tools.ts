@@ -1,5 +1,5 @@
 import { Option, Predicate } from "effect"
-import { parseJson } from "./openai/json.ts"
+import { parseJson } from "./json.ts"
 
 /** A function that the model may call. */
 export interface Tool {
@@ -72,7 +72,8 @@ const argumentsOf = (written: string): string => {
     : (repairs.map((repair) => repair(text)).find(isObject) ?? written.toWellFormed())
 }
 
-const newCallId = () => `call_${crypto.randomUUID().replaceAll("-", "")}`
+/** An id for a call that came without one. */
+export const newCallId = (): string => `call_${crypto.randomUUID().replaceAll("-", "")}`
 
 /**
  * The calls that can be carried out, with the names and the ids of this side. Left out are calls of a tool that is not

@@ -148,7 +148,7 @@ export const makeActor = (options: ActorOptions): Actor => {
     maxSeconds: options.hearing.maxSeconds,
   })
 
-  /** The pause after a reply that the client wants to be told of, in ms. */
+  /** The pause after a reply that the client asked to be notified of, in ms. */
   const idleTimeout = () => {
     const detection = config().audio.input.turn_detection
     return detection?.type === "server_vad" ? detection.idle_timeout_ms : null

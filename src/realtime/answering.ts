@@ -76,5 +76,5 @@ export const nextAnswer = (state: Answering, isResponding: boolean): NextAnswer 
   return state.isCut ? "resume" : "none"
 }
 
-/** Nothing is to be answered any more. */
+/** Clears the pending answer. */
 export const forget = (state: Answering): Answering => ({ ...state, isWanted: false, isCut: false })

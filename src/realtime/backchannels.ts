@@ -1,4 +1,5 @@
 import { Option } from "effect"
+import { primaryLanguage } from "../text/language.ts"
 
 /** What listeners say in many languages without wanting to speak. */
 const sounds = "mhm mmhm mm mmm hm hmm hmhm uhhuh uh huh mmhmm ah aha oh ooh wow ok okay haha ha"
@@ -46,7 +47,7 @@ export const countWords = (text: string): number => wordsIn(text).length
  * 639-1 code; where it is not known, those of all languages count.
  */
 export const isBackchannel = (text: string, language: Option.Option<string>): boolean => {
-  const code = Option.map(language, (each) => each.toLowerCase().split(/[-_]/)[0] ?? "")
+  const code = Option.map(language, primaryLanguage)
   const list = Option.match(code, {
     onNone: () => any,
     onSome: (each) => known.get(each) ?? new Set(common),

@@ -79,10 +79,10 @@ const toFailure = (error: ResponseError): Failure => {
     case "SessionNotFound":
       return invalid(
         "session_not_found",
-        "The stored session of this conversation was deleted. Connect anew.",
+        "The stored session of this conversation was deleted. Connect again.",
       )
     case "SessionExpired":
-      return invalid("session_expired", "The stored session of this conversation has expired. Connect anew.")
+      return invalid("session_expired", "The stored session of this conversation has expired. Connect again.")
     case "SessionBusy":
       return serverError(
         "session_busy",

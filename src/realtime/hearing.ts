@@ -64,7 +64,10 @@ export interface Hearing {
   readonly timeOut: (ms: number) => void
 }
 
-/** The audio that arrives without turn detection until it is committed, or since the last commit. */
+/**
+ * The audio in the buffer, for the error of an empty commit, in ms. With 100 ms or more a commit is empty only if turn
+ * detection has committed the buffer before: nothing is left in it.
+ */
 const bufferedMs = (ms: number) => (ms < 100 ? ms : 0)
 
 export const makeHearing = (options: HearingOptions): Hearing => {

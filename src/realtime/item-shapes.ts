@@ -1,4 +1,5 @@
 import { type NewItem, newItem, type Item as StoredItem } from "../conversation/item.ts"
+import { newCallId } from "../providers/tools.ts"
 import { ItemId, newId } from "../schema.ts"
 import type { ConversationItem } from "./conversation.ts"
 import type { ClientItem } from "./protocol/items.ts"
@@ -43,7 +44,7 @@ export const shownItem = (given: ClientItem): Item => {
         id,
         ...common,
         type: given.type,
-        call_id: given.call_id ?? `call_${crypto.randomUUID().replaceAll("-", "")}`,
+        call_id: given.call_id ?? newCallId(),
         name: given.name,
         arguments: given.arguments.trim() === "" ? "{}" : given.arguments,
       }

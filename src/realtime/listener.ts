@@ -23,7 +23,7 @@ export type HeardEvent =
   /** After `Committed`, once its transcript is there: the interruption was no more than a cough or an "mhm". */
   | { readonly _tag: "FalseInterruption" }
 
-/** The ears of one socket. Every method returns at once. */
+/** Detects utterances in the audio of one connection. Every method returns at once. */
 export interface Listener {
   /** Takes 16 kHz mono samples. */
   readonly append: (samples: Int16Array) => void

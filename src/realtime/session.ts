@@ -28,8 +28,8 @@ export interface RealtimeRequest {
   /** The stored session to continue, as the client sent it. None: a new one. */
   readonly sessionId: Option.Option<string>
   readonly intent: "conversation" | "transcription"
-  /** The `session` that the client secret of the handshake is bound to. None: an API key opened the connection. */
-  readonly config: Option.Option<unknown>
+  /** That of the client secret of the handshake. None: an API key opened the connection. */
+  readonly config: Option.Option<SessionConfig>
   /** Events sent before the handshake ends reach the client right after it. */
   readonly wire: Wire
 }
@@ -95,8 +95,8 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
   RealtimeSessions,
   {
     /**
-     * The whole configuration that sessions with this `session` of a client secret begin with. The same value reaches
-     * `open` as `config`.
+     * The whole configuration that sessions with this `session` of a client secret begin with. Another version or
+     * configuration of the service may have taken what this one refuses.
      */
     readonly configure: (session: unknown) => Either.Either<SessionConfig, ProtocolError>
     /** Its failure refuses the handshake. The end of the scope ends everything that the session started. */
@@ -128,19 +128,16 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
         )
 
       const configOf = ({ intent, config }: RealtimeRequest) =>
-        Option.match(config, {
-          onNone: () =>
-            Either.right(defaultConfig(agentFacts, intent === "transcription" ? intent : "realtime")),
-          onSome: configure,
-        })
+        Option.getOrElse(config, () =>
+          defaultConfig(agentFacts, intent === "transcription" ? intent : "realtime"),
+        )
 
       const open = Effect.fn("RealtimeSessions.open")(function* (request: RealtimeRequest) {
         const { user, wire } = request
         const { send } = wire
         const clock = yield* Effect.clock
         const now = () => clock.unsafeCurrentTimeMillis()
-        // A secret's configuration was checked when the secret was made.
-        const config = yield* Effect.orDie(configOf(request))
+        const config = configOf(request)
         const session = yield* Option.match(request.sessionId, {
           onNone: () => Effect.succeed({ id: newId(SessionId), isNew: true }),
           onSome: (id) => sessions.rejoin(user.id, id),

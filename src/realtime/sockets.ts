@@ -214,9 +214,19 @@ export class RealtimeSockets extends Context.Tag("voice-agent/RealtimeSockets")<
         yield* Effect.timeoutOption(Fiber.interruptAll([...fibers]), releaseTimeout)
       })
 
-      yield* Effect.sync(() => {
-        for (const connection of connections) connection.check()
-      }).pipe(Effect.repeat(Schedule.spaced(checkInterval)), Effect.forkScoped)
+      /** A defect of one connection ends that one, and not the checks of the others. */
+      const check = (connection: Connection) =>
+        Effect.catchAllCause(Effect.sync(connection.check), (cause) =>
+          Effect.logError("realtime.defect", cause).pipe(
+            Effect.zipRight(Effect.sync(() => connection.terminate("defect"))),
+            Effect.catchAllCause(() => Effect.void),
+          ),
+        )
+
+      yield* Effect.suspend(() => Effect.forEach([...connections], check, { discard: true })).pipe(
+        Effect.repeat(Schedule.spaced(checkInterval)),
+        Effect.forkScoped,
+      )
 
       const endRevoked = Effect.gen(function* () {
         const checked = [...connections]

@@ -5,13 +5,13 @@ export interface Timer {
   /** Rings after `ms`. An earlier setting is void. */
   readonly set: (ms: number) => void
   readonly clear: () => void
-  /** Whether a ring with this number is still wanted: it may have waited in a queue meanwhile. */
-  readonly isDue: (ring: number) => boolean
+  /** Whether the timer of this generation is still wanted: it may have waited in a queue meanwhile. */
+  readonly isDue: (generation: number) => boolean
 }
 
 export const makeTimer = (
   fork: (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>,
-  onRing: (ring: number) => void,
+  onRing: (generation: number) => void,
 ): Timer => {
   let newest = 0
   let sleeping: Fiber.RuntimeFiber<void> | undefined
@@ -23,15 +23,15 @@ export const makeTimer = (
   return {
     set: (ms) => {
       clear()
-      const ring = newest
+      const generation = newest
       sleeping = fork(
         Effect.delay(
-          Effect.sync(() => onRing(ring)),
+          Effect.sync(() => onRing(generation)),
           ms,
         ),
       )
     },
     clear,
-    isDue: (ring) => ring === newest,
+    isDue: (generation) => generation === newest,
   }
 }

@@ -61,16 +61,18 @@ export const makePipeline = Effect.gen(function* () {
   const history = yield* History
   const ledger = yield* Ledger
 
-  const readHistory = ({ request, session, agent, standing }: RunningTurn) =>
-    Effect.map(
-      Effect.tap(history.newest(session.id, agent.history.maxItems), (saved) =>
-        Effect.sync(() => standing.noteHistory(saved)),
-      ),
+  const readHistory = ({ request, session, agent, standing }: RunningTurn) => {
+    const { maxItems } = agent.history
+    // A turn without an input answers the items, so it reads the question even if the agent sees no history.
+    const load = maxItems === 0 && request.input.hear !== undefined ? history.newest : history.forPrompt
+    return Effect.map(
+      Effect.tap(load(session.id, maxItems), (saved) => Effect.sync(() => standing.noteHistory(saved))),
       (saved): ReadonlyArray<NewItem> => [
         ...saved,
         ...request.unsaved.items.filter((item) => !saved.some(({ id }) => id === item.id)),
       ],
     )
+  }
 
   /** The conversation before this turn. Waits until the earlier turns of the session have ended. */
   const loadHistory = (turn: RunningTurn) =>

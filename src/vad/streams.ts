@@ -55,7 +55,7 @@ interface Stream {
   lastProbability: number
 }
 
-interface Asked {
+interface BatchEntry {
   readonly stream: Stream
   readonly epoch: number
   readonly frame: Frame
@@ -90,8 +90,8 @@ export const makeStreams = Effect.fn("VoiceStreams.make")(function* (
   let isBehind = false
 
   /** The oldest frames of all streams, in order, as many of each. Those that need no model come on top. */
-  const takeBatch = (): ReadonlyArray<Asked> => {
-    const batch: Array<Asked> = []
+  const takeBatch = (): ReadonlyArray<BatchEntry> => {
+    const batch: Array<BatchEntry> = []
     const oldest = clock.unsafeCurrentTimeMillis() - maxWaitMs
     const share = Math.max(1, Math.min(maxFramesOfStream, Math.floor(maxFrames / streams.size)))
     for (const stream of streams) {
@@ -122,7 +122,7 @@ export const makeStreams = Effect.fn("VoiceStreams.make")(function* (
     }
   }
 
-  const ask = Effect.fnUntraced(function* (asked: ReadonlyArray<Asked>) {
+  const ask = Effect.fnUntraced(function* (asked: ReadonlyArray<BatchEntry>) {
     const now = yield* Clock.currentTimeMillis
     if (asked.length === 0 || !engine.isUsable() || now < pausedUntil) return new Float32Array()
     const bytes = encodeBatch(asked.map(({ stream, frame }) => ({ ...frame, stream: stream.number })))

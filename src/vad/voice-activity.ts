@@ -1,4 +1,4 @@
-import { Context, Effect, Either, Layer, Scope } from "effect"
+import { Context, Deferred, Effect, Either, Layer, type Scope } from "effect"
 import { Settings } from "../config.ts"
 import { libraryOf } from "../models/store.ts"
 import { type EngineOptions, makeEngine } from "../providers/offline/engine/supervisor.ts"
@@ -26,20 +26,29 @@ const openWithEnergy: Open = (on) =>
     return makeFramer((frame) => on(detect(levelOf(frame))))
   })
 
+/**
+ * Runs an effect when its result is first asked for, in a fiber of the layer: its logs and spans are not those of the
+ * client that asked first.
+ */
+const onFirstUse = <A, R>(effect: Effect.Effect<A, never, R>) =>
+  Effect.gen(function* () {
+    const isWanted = yield* Deferred.make<void>()
+    const result = yield* Deferred.make<A>()
+    yield* Effect.forkScoped(Effect.zipRight(Deferred.await(isWanted), Effect.intoDeferred(effect, result)))
+    return { get: Effect.zipRight(Deferred.succeed(isWanted, undefined), Deferred.await(result)) }
+  })
+
 /** The process of Silero takes 80 MB, so it starts with the first stream. */
 const makeSilero = Effect.fnUntraced(function* (options: EngineOptions) {
-  const scope = yield* Effect.scope
-  const start = Effect.gen(function* () {
-    const engine = yield* makeEngine(options)
-    return { engine, open: yield* makeStreams(engine) }
-  })
   let isUsable = () => true
-  const started = yield* Effect.cached(
-    Effect.tap(Scope.extend(start, scope), ({ engine }) => {
+  const started = yield* onFirstUse(
+    Effect.gen(function* () {
+      const engine = yield* makeEngine(options)
       isUsable = engine.isUsable
+      return yield* makeStreams(engine)
     }),
   )
-  const open: Open = (on) => Effect.flatMap(started, (silero) => silero.open(on))
+  const open: Open = (on) => Effect.flatMap(started.get, (openStream) => openStream(on))
   return { open, engine: Effect.sync((): VoiceEngine => (isUsable() ? "silero" : "energy")) }
 })
 
@@ -62,10 +71,10 @@ export class VoiceActivity extends Context.Tag("voice-agent/VoiceActivity")<
       const { dataDir } = yield* Settings
       const silero = yield* findSilero(libraryOf(dataDir))
       if (Either.isRight(silero)) return yield* makeSilero(silero.right)
-      const warnOnce = yield* Effect.cached(
+      const warning = yield* onFirstUse(
         Effect.annotateLogs(Effect.logWarning("vad.energy"), { hint: silero.left }),
       )
-      const open: Open = (on) => Effect.zipRight(warnOnce, openWithEnergy(on))
+      const open: Open = (on) => Effect.zipRight(warning.get, openWithEnergy(on))
       return { open, engine: Effect.succeed("energy" as const) }
     }),
   )

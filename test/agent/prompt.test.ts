@@ -110,6 +110,14 @@ describe("the history that fits", () => {
     const items = [said("user", "a"), said("user", "x".repeat(100)), called("1"), returned("1")]
     expect(lines(fitHistory(items, limits(5), true))).toEqual(["x".repeat(100), "+1", "=1 of 1"])
     expect(fitHistory(items, limits(5), false)).toEqual([])
+    expect(lines(fitHistory(items.slice(1), limits(5, 1), true))).toEqual(["x".repeat(100), "+1", "=1 of 1"])
+  })
+
+  test("is not empty where nobody has said anything, if it must keep the newest", () => {
+    const items = [said("system", "a"), called("1"), returned("1")]
+    expect(lines(fitHistory(items, limits(1000, 3), true))).toEqual(["#a", "+1", "=1 of 1"])
+    expect(lines(fitHistory(items.slice(2), limits(1000, 1), true))).toEqual([])
+    expect(fitHistory(items, limits(1000, 3), false)).toEqual([])
   })
 })
 

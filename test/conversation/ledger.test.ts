@@ -93,6 +93,38 @@ effectTest(
   }).pipe(Effect.provide(parts)),
 )
 
+const rowsOf = (sessionId: SessionId) =>
+  Effect.promise(async () => ({
+    sessions: (await database.sql`select 1 from sessions where id = ${sessionId}`).length,
+    turns: (await database.sql`select 1 from turns where session_id = ${sessionId}`).length,
+  }))
+
+effectTest(
+  "the text of a turn without items ends with its session",
+  Effect.gen(function* () {
+    const ledger = yield* Ledger
+    const texts = [
+      { response: "Hello." },
+      { transcript: "Hi" },
+      { response: "Hel", state: "cancelled" as const },
+    ]
+    for (const text of texts) {
+      const turn = yield* openTurn()
+      yield* ledger.save({ ...turn, ...text })
+      expect(yield* rowsOf(turn.session.id)).toEqual({ sessions: 1, turns: 1 })
+      yield* Effect.promise(() => database.sql`delete from sessions where id = ${turn.session.id}`)
+      expect(yield* rowsOf(turn.session.id)).toEqual({ sessions: 0, turns: 0 })
+      // A turn that begins after the deletion.
+      const late = { ...turn, ...text, id: newId(TurnId), session: { id: turn.session.id, isNew: false } }
+      yield* ledger.open({ ...late, idempotency: Option.none(), isAside: true })
+      expect(yield* Effect.flip(ledger.save(late))).toMatchObject({ _tag: "SessionNotFound" })
+    }
+    const empty = yield* openTurn()
+    yield* ledger.save(empty)
+    expect(yield* rowsOf(empty.session.id)).toEqual({ sessions: 0, turns: 1 })
+  }).pipe(Effect.provide(parts)),
+)
+
 effectTest(
   "a turn has one end, and a second save or a failure is told which",
   Effect.gen(function* () {

@@ -22,6 +22,8 @@ beforeAll(async () => {
     insert into users (id, email) select md5(n::text)::uuid, n || '@example.com' from generate_series(1, 2000) n;
     insert into api_keys (user_id, name, key_hash)
     select id, 'API key', md5(email || n) || md5(n::text) from users, generate_series(1, 5) n;
+    insert into client_secrets (user_id, key_id, secret_hash, session, expires_at)
+    select user_id, id, key_hash, '{}', now() + interval '1 hour' from api_keys;
     insert into sessions (id, user_id, title, last_activity_at)
     select md5(u.email || n)::uuid, u.id, n::text, now() - n * interval '1 minute' from users u, generate_series(1, 10) n;
     insert into items (session_id, turn_id, type, payload)
@@ -113,7 +115,8 @@ describe("every query of the service", () => {
     await call("GET", "/ready")
     statements = [...new Set(proxy.statements())].filter(
       (statement) =>
-        /\b(sessions|items|users|turns|api_keys)\b/.test(statement) && !/^\s*(create|--)/i.test(statement),
+        /\b(sessions|items|users|turns|api_keys|client_secrets)\b/.test(statement) &&
+        !/^\s*(create|--)/i.test(statement),
     )
     sql = await database.sql.reserve()
     await sql`set plan_cache_mode = force_generic_plan`
@@ -131,15 +134,22 @@ describe("every query of the service", () => {
 
   test("has its index, and no index is besides", async () => {
     const used = new Set<string | undefined>()
-    // What the trigger of a session's end does is no statement of the service's own.
-    for (const statement of [...statements, "delete from turns where session_id = $1"]) {
+    // What the trigger of a session's end and a cascade do is no statement of the service's own.
+    const others = ["delete from turns where session_id = $1", "delete from client_secrets where key_id = $1"]
+    for (const statement of [...statements, ...others]) {
       for (const node of await planOf(statement, sql)) used.add(node["Index Name"])
     }
     const made: ReadonlyArray<{ readonly name: string }> = await database.sql`
       select c.relname as name from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
-      where t.relname in ('users', 'sessions', 'items', 'turns', 'api_keys') and not i.indisunique`
+      where t.relname in ('users', 'sessions', 'items', 'turns', 'api_keys', 'client_secrets') and not i.indisunique`
     expect(made.map(({ name }) => name).filter((name) => !used.has(name))).toEqual([])
   })
+})
+
+test("no rows are read to add a check of a column", async () => {
+  const checks =
+    await database.sql`select convalidated from pg_constraint where conname = 'items_client_id_check'`
+  expect([...checks]).toEqual([{ convalidated: false }])
 })
 
 describe("within a transaction", () => {

@@ -45,6 +45,7 @@ const startProcess = Effect.fnUntraced(function* (url = database.url) {
     items: Context.get(context, SessionItems),
     ledger: Context.get(context, Ledger),
     running: Context.get(context, RunningTurns),
+    history: Context.get(context, History),
   }
 })
 type Process = Effect.Effect.Success<ReturnType<typeof startProcess>>
@@ -100,6 +101,33 @@ const rowsOf = (userId: UserId) =>
   Effect.promise(async () => [
     ...(await database.sql`select state, usage, lease_until, is_aside from turns where user_id = ${userId}`),
   ])
+
+liveTest(
+  "the history for a prompt goes back to the user's newest message",
+  Effect.gen(function* () {
+    const process = yield* startProcess()
+    const { session, append } = yield* newSession(process)
+    const forPrompt = (limit: number) =>
+      Effect.map(process.history.forPrompt(session.id, limit), (items) => items.map(({ id }) => id))
+    const round = (callId: string) => [
+      newItem({ type: "tool_call", callId, name: "look", arguments: "{}" }),
+      newItem({ type: "tool_result", callId, output: "seen" }),
+    ]
+    const silent = [newItem({ type: "message", role: "system", text: "Be brief." }), ...round("0")] as const
+    yield* append(silent, end)
+    expect(yield* forPrompt(2)).toEqual(silent.slice(1).map(({ id }) => id))
+    const rounds = Array.from({ length: 10 }, (_, at) => round(`${at + 1}`)).flat()
+    const question = user("Where is it?")
+    yield* append([question, ...rounds], end)
+    const asked = [question, ...rounds].map(({ id }) => id)
+    for (const limit of [0, 1, 19, 20, 21]) expect(yield* forPrompt(limit)).toEqual(asked)
+    expect(yield* forPrompt(22)).toEqual([...silent.slice(2).map(({ id }) => id), ...asked])
+    const last = user("And now?")
+    yield* append([last], end)
+    expect(yield* forPrompt(1)).toEqual([last.id])
+    expect(yield* forPrompt(2)).toEqual([...asked.slice(-1), last.id])
+  }),
+)
 
 liveTest(
   "append adds items with their client's ids, the session and one completed turn",

@@ -123,6 +123,22 @@ describe("GET /users/me/export", () => {
     expect(clientSecrets.map(({ session }) => session)).toEqual([{ type: "realtime" }])
   })
 
+  // A page has 10 secrets.
+  test.each([9, 10, 11, 1000])("has %d client secrets page by page", async (count) => {
+    const { apiKey, userId } = await register()
+    await database.sql.unsafe(`insert into client_secrets (user_id, key_id, secret_hash, session, expires_at)
+      select user_id, id, md5(n::text) || md5(user_id::text), json_build_object('n', n), now() + interval '1 hour'
+      from api_keys, generate_series(1, ${count}) n where user_id = '${userId}' order by n`)
+    proxy.forget()
+    const { clientSecrets, sessions } = await exported(apiKey)
+    expect(clientSecrets.map(({ session }) => session)).toEqual(
+      Array.from({ length: count }, (_, n) => ({ n: n + 1 })),
+    )
+    expect(sessions).toEqual([])
+    const all = proxy.statements().filter((statement) => /from client_secrets/.test(statement))
+    expect(all.filter((statement) => !/limit/.test(statement))).toEqual([])
+  })
+
   // A page has 200 messages: one less, full pages, and one more.
   test.each([1, 199, 200, 201, 400])("is complete with %d sessions, messages and turns", async (count) => {
     const { apiKey, userId } = await register()

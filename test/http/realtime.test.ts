@@ -310,6 +310,22 @@ describe("client secrets", () => {
     }
   })
 
+  test("of a session that this version refuses is a 400", async () => {
+    const secret = await secretOf({ session: { type: "realtime", instructions: "Of another version." } })
+    for (const session of ['{"type": "realtime", "gone": true}', '{"type": "other"}', "null", "[]"]) {
+      await service.database.sql`update client_secrets set session = ${session}::text::json
+        where created_at = (select max(created_at) from client_secrets)`
+      const answer = await refusal({ authorization: `Bearer ${secret}` })
+      await expectProblem(answer, {
+        status: 400,
+        code: "VALIDATION_ERROR",
+        message: expect.stringMatching(
+          /^The server no longer supports the session of this client secret: .+ Create another secret with your API key\.$/,
+        ),
+      })
+    }
+  })
+
   test("is no API key", async () => {
     const secret = await secretOf({})
     for (const [method, path] of [

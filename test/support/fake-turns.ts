@@ -159,6 +159,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
         Layer.succeed(History, {
           messages: () => unused,
           newest: () => Effect.succeed(script.history ?? []),
+          forPrompt: () => Effect.succeed(script.history ?? []),
         }),
         Layer.succeed(Sessions, {
           join: () => Effect.succeed({ id: newId(SessionId), isNew: true }),

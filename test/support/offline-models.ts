@@ -2,7 +2,7 @@ import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Option } from "effect"
 import { installed, libraryOf } from "../../src/models/store.ts"
-import { findRecognizer, type HearingWish } from "../../src/providers/offline/recognizer.ts"
+import { findRecognizer, type HearingOptions } from "../../src/providers/offline/recognizer.ts"
 import { findSherpa } from "../../src/providers/offline/sherpa.ts"
 
 const root = join(import.meta.dir, "../..")
@@ -19,7 +19,7 @@ const detector = await Effect.runPromise(installed(library, "silero-vad"))
 export const hasDetector = hasEngines && Option.isSome(detector)
 
 /** The best recognizer for English. */
-export const anyHearing: HearingWish = { model: "whisper-1", language: Option.some("en") }
+export const anyHearing: HearingOptions = { model: "whisper-1", language: Option.some("en") }
 
 /** The recognizer of this checkout. None where the package or a model is missing, with the reason on standard error. */
 export const recognizer = await Effect.runPromise(findRecognizer(library, anyHearing))

@@ -169,7 +169,7 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     // A session with a history is continued.
     sessionId: script.history === undefined ? Option.none() : Option.some("earlier"),
     intent: script.intent ?? "conversation",
-    config: Option.fromNullable(script.config),
+    config: yield* Effect.transposeMapOption(Option.fromNullable(script.config), sessions.configure),
     wire,
   })
 

@@ -6,8 +6,8 @@ import type { Stage } from "../../schema.ts"
 import { makeSlots } from "./children.ts"
 import { makeHearing } from "./hearing.ts"
 import { findVoice } from "./pulled-voice.ts"
-import { findRecognizer, type HearingWish } from "./recognizer.ts"
-import { makeSpeaking, type SpeakingWish } from "./speaking.ts"
+import { findRecognizer, type HearingOptions } from "./recognizer.ts"
+import { makeSpeaking, type SpeakingOptions } from "./speaking.ts"
 import type { Thinking } from "./thinking.ts"
 
 /** The engines cannot run on this machine. The message is one sentence for the operator. */
@@ -32,8 +32,8 @@ export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* ({
   readonly ffmpegPath: string
   /** Those that run on the engines. The process of a model takes 250 MB or more, so it starts only if it is used. */
   readonly stages: ReadonlyArray<Stage>
-  readonly hearing: HearingWish
-  readonly speaking: SpeakingWish
+  readonly hearing: HearingOptions
+  readonly speaking: SpeakingOptions
   /** Where the models of the engines are. */
   readonly library: Library
   readonly thinking: Thinking

@@ -1,9 +1,10 @@
 import { Effect, Option } from "effect"
+import { primaryLanguage } from "../../text/language.ts"
 import { ProviderRefusedRequest, wrongAnswer } from "../errors.ts"
 import type { Transcribe } from "../transcriber.ts"
 import type { TakeSlot } from "./children.ts"
 import { makeEngine } from "./engine/supervisor.ts"
-import { knowsLanguage, type ModelEngine, primaryLanguage } from "./model-engine.ts"
+import { knowsLanguage, type ModelEngine } from "./model-engine.ts"
 import { makePocketsphinx } from "./pocketsphinx.ts"
 import { programName } from "./recognizer.ts"
 

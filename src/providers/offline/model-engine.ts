@@ -9,6 +9,7 @@ import {
   storeOf,
   verifyFiles,
 } from "../../models/store.ts"
+import { primaryLanguage } from "../../text/language.ts"
 import { modelFiles } from "./engine/model-files.ts"
 import { startEngineProcess } from "./engine/process.ts"
 import { EngineFailed } from "./engine/requests.ts"
@@ -33,9 +34,6 @@ export interface ModelEngine {
 /** Whether one of the ISO 639-1 codes is that of the language. `en` and `en-GB` are English. */
 export const knowsLanguage = (languages: ReadonlyArray<string>, language: string): boolean =>
   languages.includes(primaryLanguage(language))
-
-/** `de` of `de-CH`. */
-export const primaryLanguage = (language: string): string => language.toLowerCase().split(/[-_]/)[0] ?? ""
 
 const pathsOf = ({ model, folder }: InstalledModel): Readonly<Record<string, string>> =>
   Object.fromEntries(

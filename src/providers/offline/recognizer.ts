@@ -3,7 +3,7 @@ import type { Library } from "../../models/store.ts"
 import { chooseEngine, knowsLanguage } from "./model-engine.ts"
 
 /** What decides between the recognizers. */
-export interface HearingWish {
+export interface HearingOptions {
   /** STT_MODEL: the name of a recognizer, `pocketsphinx`, or anything else: the best one. */
   readonly model: string
   /** ISO 639-1. None: the recognizer has to detect it. */
@@ -19,7 +19,7 @@ export const programName = "pocketsphinx"
  */
 export const findRecognizer = Effect.fn("findRecognizer")(function* (
   library: Library,
-  { model, language }: HearingWish,
+  { model, language }: HearingOptions,
 ) {
   if (model === programName) return Option.none()
   return yield* chooseEngine(library, "stt", model, (engines) =>

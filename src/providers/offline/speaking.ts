@@ -4,11 +4,12 @@ import type { SpokenFormat } from "../../audio/speech-joiner.ts"
 import { encodedMp3 } from "../../audio/speech-output.ts"
 import { outputArgs } from "../../ffmpeg/convert.ts"
 import type { StartFfmpeg } from "../../ffmpeg/sandbox.ts"
+import { primaryLanguage } from "../../text/language.ts"
 import { wrongAnswer } from "../errors.ts"
 import type { Synthesizer } from "../synthesizer.ts"
 import { command, ffmpegCommand, pipeline, type TakeSlot } from "./children.ts"
 import { type FliteVoice, fliteVoice } from "./flite.ts"
-import { type ModelEngine, primaryLanguage } from "./model-engine.ts"
+import type { ModelEngine } from "./model-engine.ts"
 import { makeModelVoice } from "./model-voice.ts"
 import { type ModelPart, spokenParts } from "./spoken-parts.ts"
 import { voiceOptions } from "./voices.ts"
@@ -37,7 +38,7 @@ interface Sound {
 const bytesOf = (text: string) => [new TextEncoder().encode(text)]
 
 /** What decides how a text is spoken. */
-export interface SpeakingWish {
+export interface SpeakingOptions {
   /** TTS_MODEL: the name of a model, `flite`, `espeak-ng`, or anything else: the best one. */
   readonly model: string
   /** The language that the user is expected to speak. None: any. */
@@ -53,7 +54,7 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
   readonly searchPath: string
   readonly takeSlot: TakeSlot
   readonly voice: Option.Option<ModelEngine>
-  readonly wish: SpeakingWish
+  readonly wish: SpeakingOptions
 }) {
   const model = yield* Effect.transposeMapOption(options.voice, makeModelVoice)
   const usable = () => Option.filter(model, ({ isUsable }) => isUsable())

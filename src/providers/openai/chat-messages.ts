@@ -1,8 +1,8 @@
 import { Option, Predicate } from "effect"
 import { sha256 } from "../../hash.ts"
+import { parseJson } from "../json.ts"
 import type { Prompt, PromptMessage } from "../language-model.ts"
 import type { ToolCall } from "../tools.ts"
-import { parseJson } from "./json.ts"
 
 interface WireCall {
   readonly id: string

@@ -1,9 +1,9 @@
 import { Option, Predicate, Schema } from "effect"
 import { type ProviderError, wrongAnswer } from "../errors.ts"
+import { parseJson } from "../json.ts"
 import { ModelEvent } from "../language-model.ts"
 import { reportedError } from "./errors.ts"
 import { makeEventData } from "./event-data.ts"
-import { parseJson } from "./json.ts"
 import { makeToolCallReader } from "./tool-call-reader.ts"
 
 /** Compatible servers count in other ways, or not at all. */

@@ -1,7 +1,7 @@
 import { Option, Predicate } from "effect"
 import { shortened } from "../../text/well-formed.ts"
 import type { ProviderDetails } from "../errors.ts"
-import { parseJson } from "./json.ts"
+import { parseJson } from "../json.ts"
 
 /** What an error body says. */
 export interface ErrorBody {

@@ -1,5 +1,5 @@
 import { Option } from "effect"
-import { makeJsonDepth, parseJson } from "./json.ts"
+import { makeJsonDepth, parseJson } from "../json.ts"
 
 /** UTF-16 units of the longest event that is a number or a word of JSON. */
 const MAX_SCALAR = 64

@@ -1,5 +1,5 @@
 import { Option, Predicate } from "effect"
-import { isTooDeep, parseJson } from "./json.ts"
+import { isTooDeep, parseJson } from "../json.ts"
 
 /**
  * The largest answer that is read, in bytes after decompression: over five minutes of 24 kHz 16-bit speech, while a segment

@@ -19,8 +19,8 @@ import { parseWav } from "../../audio/wav.ts"
 import { makeWavStream } from "../../audio/wav-stream.ts"
 import type { Conversion, StartConversion } from "../../ffmpeg/convert.ts"
 import { type ProviderError, wrongAnswer } from "../errors.ts"
+import { parseJson } from "../json.ts"
 import { reportedError } from "./errors.ts"
-import { parseJson } from "./json.ts"
 
 /** Reads the body of one answer. The caller must kill it. */
 export interface SpeechReader {

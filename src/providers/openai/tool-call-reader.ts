@@ -1,6 +1,6 @@
 import { Option, Predicate } from "effect"
+import { parseJson } from "../json.ts"
 import type { ToolCall } from "../tools.ts"
-import { parseJson } from "./json.ts"
 
 interface Draft {
   readonly index: number | undefined

@@ -1,6 +1,6 @@
 import { Option, Predicate } from "effect"
+import { parseJson } from "../json.ts"
 import { makeEventData } from "./event-data.ts"
-import { parseJson } from "./json.ts"
 
 /** Where servers put the object with the text: Deepgram in `results.channels[0].alternatives[0]`. */
 const ENVELOPES = ["result", "results", "data", "output", "channels", "alternatives"]

@@ -1,8 +1,8 @@
 import { Option, Predicate, Schema } from "effect"
 import { isUnspaced } from "../../text/characters.ts"
 import { wrongAnswer } from "../errors.ts"
+import { parseJson } from "../json.ts"
 import { reportedError } from "./errors.ts"
-import { parseJson } from "./json.ts"
 import { candidatesIn, fromEvents, fromTsv } from "./transcript-shapes.ts"
 
 const Segment = Schema.Struct({ text: Schema.String })

@@ -3,8 +3,6 @@ import { invalidRequest, type ProtocolError } from "./errors.ts"
 
 /** Deeper documents are refused: every walk over one may be recursive. A tool's JSON Schema has about ten levels. */
 const maxDepth = 64
-/** OpenAI takes 15 MiB of audio in an event. In base64 that is 20 MiB, and 1 MiB is left for the rest. */
-export const maxMessageCharacters = 21 * 1024 * 1024
 
 export type JsonObject = { readonly [key: string]: unknown }
 
@@ -27,14 +25,6 @@ const parse = (text: string) => Either.try((): unknown => JSON.parse(text))
 
 /** The JSON object of a message. */
 export const readObject = (text: string): Either.Either<JsonObject, ProtocolError> => {
-  if (text.length > maxMessageCharacters) {
-    return Either.left(
-      invalidRequest(
-        "message_too_large",
-        `The message has ${text.length} characters. Send at most ${maxMessageCharacters}; split audio into several 'input_audio_buffer.append' events.`,
-      ),
-    )
-  }
   const parsed = parse(text)
   if (Either.isLeft(parsed)) {
     return Either.left(invalidRequest("invalid_json", "The message is not valid JSON. Send one JSON object."))
