@@ -17,7 +17,7 @@ const kernelOf = (cutoff: number, half: number) =>
 
 /**
  * Changes the sample rate of one stream, whose pieces may have any length. The output is the same for every cut. It is
- * late by 16 samples of the lower rate.
+ * late by 18 samples of the lower rate.
  */
 export const makeResampler = (from: number, to: number): ((samples: Float32Array) => Float32Array) => {
   if (from === to) return (samples) => samples
