@@ -157,7 +157,14 @@ const padBytes = (bytes: Uint8Array, start: number, size: number) => {
   return next === "data" || next === "fmt " ? 0 : 1
 }
 
-const isPrintable = (id: string) => /^[ -~]{4}$/.test(id)
+/** Without an object for each place: the tail of a recording has 32,000 places, and nearly none is printable. */
+const isPrintableId = (bytes: Uint8Array, at: number) => {
+  for (let i = at; i < at + 4; i++) {
+    const byte = bytes[i] ?? 0
+    if (byte < 0x20 || byte > 0x7e) return false
+  }
+  return true
+}
 
 /**
  * Where the chunks start that fill `tail`, the last bytes of a WAV, up to its exact end; undefined if it ends with
@@ -165,8 +172,7 @@ const isPrintable = (id: string) => /^[ -~]{4}$/.test(id)
  */
 export const trailingChunksAt = (tail: Uint8Array, little = true): number | undefined => {
   for (let at = 0; at + CHUNK_HEADER_BYTES <= tail.length; at += 2) {
-    // Most samples are not printable.
-    if ((tail[at] ?? 0) >= 0x20 && (tail[at] ?? 0) < 0x7f && areChunksToEnd(tail, at, little)) return at
+    if (isPrintableId(tail, at) && areChunksToEnd(tail, at, little)) return at
   }
   return undefined
 }
@@ -174,7 +180,7 @@ export const trailingChunksAt = (tail: Uint8Array, little = true): number | unde
 const areChunksToEnd = (tail: Uint8Array, from: number, little: boolean): boolean => {
   let at = from
   for (let chunk = chunkAt(tail, at, little); chunk !== undefined; chunk = chunkAt(tail, at, little)) {
-    if (!isPrintable(chunk.id) || chunk.id === "data") return false
+    if (!isPrintableId(tail, at) || chunk.id === "data") return false
     at += CHUNK_HEADER_BYTES + chunk.size
     if (at === tail.length) return true
     at += chunk.size % 2
