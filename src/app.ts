@@ -14,6 +14,7 @@ import { Ledger } from "./conversation/ledger.ts"
 import { RunningTurns } from "./conversation/running-turns.ts"
 import { SessionItems } from "./conversation/session-items.ts"
 import { Sessions } from "./conversation/sessions.ts"
+import { ToolCalls } from "./conversation/tool-calls.ts"
 import * as Postgres from "./db/postgres.ts"
 import { Ffmpeg } from "./ffmpeg/ffmpeg.ts"
 import { HttpServer } from "./http/server.ts"
@@ -31,6 +32,7 @@ import { RealtimeSockets } from "./realtime/sockets.ts"
 import * as Status from "./status.ts"
 import * as Telemetry from "./telemetry.ts"
 import * as TempFolder from "./temp-folder.ts"
+import { ServiceTools } from "./tools/service-tools.ts"
 import { Turns } from "./turn/turns.ts"
 import { VoiceActivity } from "./vad/voice-activity.ts"
 
@@ -51,7 +53,7 @@ export const layerWith = (realtimeSessions: typeof RealtimeSessions.layer) =>
     Layer.provideMerge(Layer.merge(Turns.layer, SessionItems.layer)),
     Layer.provideMerge(RunningTurns.layer),
     Layer.provideMerge(Status.layer),
-    Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer)),
+    Layer.provideMerge(Layer.mergeAll(Ledger.layer, KeyedTurns.layer, ToolCalls.layer)),
     Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
     Layer.provideMerge(
       Layer.mergeAll(
@@ -60,7 +62,7 @@ export const layerWith = (realtimeSessions: typeof RealtimeSessions.layer) =>
         DecodingSlots.layer,
         ConversionSlots.layer,
         Uploads.layer,
-        Agents.layer,
+        Layer.provide(Agents.layer, ServiceTools.layer),
         VoiceActivity.layer,
       ),
     ),

@@ -1,7 +1,9 @@
-import { Context, type Duration, Effect, Layer, Option } from "effect"
+import { Context, Duration, Effect, Layer, Option } from "effect"
 import { Settings } from "../config.ts"
 import { noTools, type ToolOffer } from "../providers/tools.ts"
 import type { SessionId } from "../schema.ts"
+import type { RunnableTool } from "../tools/runnable.ts"
+import { ServiceTools } from "../tools/service-tools.ts"
 
 /** The assistant that answers a turn. Resolved once per turn and passed to each stage; no stage reads global settings. */
 export interface Agent {
@@ -24,6 +26,20 @@ export interface Agent {
   }
   /** The tools that the client runs. */
   readonly calling: ToolOffer
+  /** The tools that the service runs. One of the client's with the same name takes the place of one of these. */
+  readonly acting: {
+    readonly tools: ReadonlyArray<RunnableTool>
+    /** Rounds of the model in one turn. The last one is offered no tools. */
+    readonly maxRounds: number
+    /** Of one call. A tool may have less. */
+    readonly timeout: Duration.Duration
+    /** What is said after a silence of `after` while tools run. None: nothing. */
+    readonly filler: {
+      readonly after: Option.Option<Duration.Duration>
+      /** None: a usual one in the language of the conversation. */
+      readonly sentence: Option.Option<string>
+    }
+  }
   readonly speaking: {
     readonly model: string
     readonly voice: string
@@ -47,7 +63,10 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
 >() {
   static readonly layer = Layer.effect(
     Agents,
-    Effect.map(Settings, (settings) => {
+    Effect.gen(function* () {
+      const settings = yield* Settings
+      const { tools } = yield* ServiceTools
+      const { maxRounds, callTimeout, fillerAfter, filler } = settings.tools
       const configured: Agent = {
         instructions: Option.getOrElse(settings.systemPrompt, () => ""),
         hearing: {
@@ -62,6 +81,15 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
           maxTokens: settings.llmMaxTokens,
         },
         calling: noTools,
+        acting: {
+          tools,
+          maxRounds,
+          timeout: callTimeout,
+          filler: {
+            after: Option.liftPredicate(fillerAfter, Duration.greaterThan(Duration.zero)),
+            sentence: filler,
+          },
+        },
         speaking: {
           model: settings.tts.model,
           voice: settings.ttsVoice,

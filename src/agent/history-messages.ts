@@ -3,12 +3,10 @@ import type { NewItem } from "../conversation/item.ts"
 import type { PromptMessage } from "../providers/language-model.ts"
 import type { ToolCall } from "../providers/tools.ts"
 import { withoutMarkup } from "../text/machine-markup.ts"
+import { unknownOutcome } from "../tools/answers.ts"
 
 /** The parts of an item that a prompt shows. */
 export type PromptItem = Pick<NewItem, "payload" | "interrupted">
-
-/** In the place of a result that is not there. The call may have been carried out, so the model must not repeat it blindly. */
-const unknownOutcome = "No result of this call has arrived. Whether it was carried out is unknown."
 
 /** A model that saw this in its own words would learn to write it, so it is a note of its own. */
 const interruption = "The reply above was interrupted. The user heard it only up to this point."

@@ -1,7 +1,7 @@
 import { Array as Arr, Option } from "effect"
 import type { Prompt, PromptMessage } from "../providers/language-model.ts"
 import { estimateTokens } from "../providers/tokens.ts"
-import type { Tool } from "../providers/tools.ts"
+import type { Tool, ToolOffer } from "../providers/tools.ts"
 import type { Agent } from "./agent.ts"
 import { groupMessages, type PromptItem } from "./history-messages.ts"
 
@@ -77,6 +77,40 @@ export const makePrompt = (
     instructions: agent.instructions,
     messages: isOver ? [...messages, silence] : messages,
     ...agent.calling,
+  }
+}
+
+/** What the model may call in a round. A choice that forces a call holds for the first one: it would never end. */
+const offerOf = ({ calling, acting }: Agent, round: number): ToolOffer => {
+  const own = acting.tools
+    .map(({ tool }) => tool)
+    .filter(({ name }) => !calling.tools.some((tool) => tool.name === name))
+  if (own.length === 0) return calling
+  const { toolChoice } = calling
+  const isLast = round + 1 >= acting.maxRounds
+  const later = toolChoice === "none" ? "none" : "auto"
+  return {
+    ...calling,
+    tools: [...own, ...calling.tools],
+    toolChoice: isLast ? "none" : round === 0 ? toolChoice : later,
+  }
+}
+
+/** The prompt of the next round, after the rounds `before` of the same turn. */
+export const promptOfRound = (
+  agent: Agent,
+  prompt: Prompt,
+  before: ReadonlyArray<{ readonly text: string; readonly calls: ReadonlyArray<PromptItem> }>,
+): Prompt => {
+  const said = (text: string): PromptItem => ({
+    payload: { type: "message", role: "assistant", text },
+    interrupted: false,
+  })
+  const messages = groupMessages(before.flatMap(({ text, calls }) => [said(text), ...calls])).flat()
+  return {
+    ...prompt,
+    messages: [...prompt.messages, ...messages],
+    ...offerOf(agent, before.length),
   }
 }
 

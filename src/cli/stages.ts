@@ -3,6 +3,7 @@ import * as BunContext from "@effect/platform-bun/BunContext"
 import { Effect, Layer, Option, Stream } from "effect"
 import { Agents } from "../agent/agent.ts"
 import type { SpokenFormat } from "../audio/speech-joiner.ts"
+import { makeSpeechOutput } from "../audio/speech-output.ts"
 import { Settings } from "../config.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { toProblem } from "../http/problems.ts"
@@ -14,6 +15,7 @@ import { Transcriber } from "../providers/transcriber.ts"
 import { newId, TurnId, UserId } from "../schema.ts"
 import * as Telemetry from "../telemetry.ts"
 import { toSegments } from "../text/segments.ts"
+import { ServiceTools } from "../tools/service-tools.ts"
 import type { TurnError } from "../turn/errors.ts"
 import { hear } from "../turn/hear.ts"
 import { makeFromFile } from "../turn/input.ts"
@@ -31,7 +33,11 @@ const settings = Layer.effect(
 const providers = Providers.layer.pipe(Layer.provide(Lessons.layerMemory), Layer.provideMerge(Ffmpeg.layer))
 
 /** What a single stage of a turn needs: neither the database nor the port. */
-export const layer = Layer.mergeAll(providers, DecodingSlots.layer, Agents.layer).pipe(
+export const layer = Layer.mergeAll(
+  providers,
+  DecodingSlots.layer,
+  Layer.provide(Agents.layer, ServiceTools.layerOf([])),
+).pipe(
   Layer.provideMerge(Telemetry.onlyErrors),
   Layer.provideMerge(settings),
   Layer.provideMerge(BunContext.layer),
@@ -62,7 +68,7 @@ export const speakText = Effect.fnUntraced(function* (text: string, format: Spok
   yield* speak(
     toSegments(Stream.make(text), configured.speaking.maxCharacters),
     synthesizer,
-    { turnId: newId(TurnId), format, streaming: false, ...configured.speaking },
+    { turnId: newId(TurnId), output: makeSpeechOutput(format), streaming: false, ...configured.speaking },
     { onAudio: (bytes) => Effect.sync(() => chunks.push(bytes)), onSegmentDone: () => Effect.void },
   )
   return Buffer.concat(chunks)

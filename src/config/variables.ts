@@ -136,6 +136,27 @@ export const conversation = {
   ),
 }
 
+export const tools = {
+  maxRounds: variable("TOOL_MAX_ROUNDS", whole(2, 50), {
+    default: 8,
+    description:
+      "How often the model answers in one turn, if it calls tools that the service runs. The last answer is offered no tools.",
+  }),
+  callTimeout: variable("TOOL_TIMEOUT_SECONDS", timeout, {
+    default: 20,
+    description: "The time limit of one tool call. The model is told of a call that takes longer.",
+  }),
+  fillerAfter: variable("TOOL_FILLER_SECONDS", seconds(0, 60), {
+    default: 1.2,
+    description:
+      'After this silence while a tool runs, the agent says one sentence, such as "One moment." 0 turns it off.',
+  }),
+  filler: optional("TOOL_FILLER", text, {
+    unset: "one in the language of the conversation",
+    description: "That sentence, for conversations in every language.",
+  }),
+}
+
 export const audio = {
   maxAudioBytes: variable("MAX_AUDIO_SIZE_MB", megabytes(0.001, 2048), {
     default: 25,
@@ -399,6 +420,7 @@ export const sections: ReadonlyArray<Section> = [
   { title: "Language model", variables: { ...llm, ...llmOptions } },
   { title: "Text to speech", variables: { ...tts, ...ttsOptions } },
   { title: "Conversation", variables: conversation },
+  { title: "Tools", variables: tools },
   { title: "Recordings and uploads", variables: audio },
   { title: "Interruptions of a spoken reply", variables: interruption },
   { title: "Concurrency", variables: concurrency },

@@ -30,7 +30,8 @@ export class KeyedTurns extends Context.Tag("voice-agent/KeyedTurns")<
           findFirst(
             KeyedTurn,
             sql`select id, content_hash, state, state = 'running' and lease_until <= now() as is_dead,
-                created_at < ${keyExpiry(sql)} as is_expired
+                created_at < ${keyExpiry(sql)} as is_expired,
+                state <> 'completed' and exists (select 1 from turn_rounds where turn_id = turns.id) as has_rounds
               from turns where user_id = ${userId} and idempotency_key = ${key}`,
           ),
         ),

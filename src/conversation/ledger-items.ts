@@ -36,6 +36,13 @@ export const makeItemWrites = (sql: SqlClient.SqlClient, pg: PgClient.PgClient) 
       )}`,
     )
 
+  /** Removes the items of a turn that another one replaces. */
+  const removeOf = (turnId: TurnId) =>
+    Effect.asVoid(
+      sql`delete from items where turn_id = ${turnId}
+        and session_id = (select session_id from turns where id = ${turnId})`,
+    )
+
   /** Moves items, which are the last ones, before all others. */
   const moveToStart = (sessionId: SessionId, ids: ReadonlyArray<ItemId>) =>
     sql`update items set sequence = placed.sequence
@@ -104,5 +111,5 @@ export const makeItemWrites = (sql: SqlClient.SqlClient, pg: PgClient.PgClient) 
     if ((yield* query(removed)).length === 0) return yield* new ItemNotFound()
   })
 
-  return { append, add, truncate, removeItem }
+  return { append, add, removeOf, truncate, removeItem }
 }

@@ -6,9 +6,10 @@ import { ConstraintViolated, type DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
 import { type ItemId, type SessionId, type Timings, TurnId, type Usage, type UserId } from "../schema.ts"
-import { ended, keyFreed, makeExpiry } from "./ledger-expiry.ts"
+import { ended, makeExpiry } from "./ledger-expiry.ts"
 import { type HeardPart, type ItemPlace, makeItemWrites } from "./ledger-items.ts"
 import { type ItemNotFound, SessionNotFound } from "./model.ts"
+import type { ContinuedWork } from "./rounds.ts"
 import {
   type EndedTurn,
   EndingTurn,
@@ -26,6 +27,7 @@ const Position = Schema.Struct({ sequence: Schema.String })
 const Turn = Schema.Struct({ id: TurnId })
 const Running = Schema.Struct({ isRunning: Schema.Boolean })
 const Refused = Schema.Struct({ state: TurnState, isCancelled: Schema.Boolean })
+const Closed = Schema.Struct({ continues: Schema.NullOr(TurnId) })
 const Ended = Schema.Struct({ state: TurnState })
 
 /** The key's name is from before migration 5, for version 0.1.0, which compares it too. */
@@ -94,16 +96,35 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
       id: TurnId,
     ) => Effect.Effect<"running" | "ended" | "unknown", DatabaseError>
     readonly isRunning: (id: TurnId) => Effect.Effect<boolean, DatabaseError>
-    /** Removes the Idempotency-Key, and the speech stored for it, from a turn that is expired or dead. */
+    /** Removes the Idempotency-Key, and what is stored for it, from a turn that is expired or dead. */
     readonly freeKey: (id: TurnId) => Effect.Effect<void, DatabaseError>
     /**
-     * Marks turns without a process as failed. Deletes failed turns that ended longer ago than `retention`. Removes
+     * Opens a turn that continues another one with the same Idempotency-Key, which is dead or ended early: it gets the key and
+     * the recorded rounds. Returns its position in its session's queue. None if another turn was faster.
+     */
+    readonly takeOver: (
+      from: TurnId,
+      turn: NewTurn,
+    ) => Effect.Effect<
+      Option.Option<{ readonly position: string; readonly work: ContinuedWork }>,
+      DatabaseError
+    >
+    /**
+     * Saves what dead turns of the session have done with tools, as items at its end: the model must know of their calls.
+     * Waits for no turn.
+     */
+    readonly recover: (sessionId: SessionId) => Effect.Effect<void, DatabaseError>
+    /**
+     * Marks turns without a process as failed, or saves what they have done with tools. Deletes failed turns that ended longer ago than `retention`. Removes
      * Idempotency-Keys after 24 h, with the speech stored for them. Returns the number of each. May take minutes on a
      * large database.
      */
     readonly expire: (
       retention: Option.Option<Duration.Duration>,
-    ) => Effect.Effect<{ readonly dead: number; readonly failed: number; readonly keys: number }, SqlError>
+    ) => Effect.Effect<
+      { readonly dead: number; readonly failed: number; readonly keys: number },
+      SqlError | DatabaseError
+    >
   }
 >() {
   static readonly layer = Layer.effect(
@@ -114,14 +135,14 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
       const items = makeItemWrites(sql, pg)
       const nextLease = sql`now() + make_interval(secs => ${Duration.toSeconds(lease)})`
 
-      const open = Effect.fn("Ledger.open")((turn: NewTurn) => {
+      // With the lock, positions become visible in their order: no turn is visible before those ahead of it. It is given back
+      // with the COMMIT, of this statement alone or of the transaction around it.
+      const insert = (turn: NewTurn) => {
         const { key, contentHash } = Option.getOrElse(turn.idempotency, () => ({
           key: null,
           contentHash: null,
         }))
-        // With the lock, positions become visible in their order: no turn is visible before those ahead of it. The statement
-        // is its own transaction, so it gives the lock back with its COMMIT.
-        const inserted = findFirst(
+        return findFirst(
           Position,
           sql`insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until, is_aside,
               is_speculative)
@@ -130,13 +151,16 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
             from (select pg_advisory_xact_lock(hashtextextended(${turn.session.id}::text, 0))) as in_order
             on conflict do nothing
             returning sequence`,
-        )
+        ).pipe(Effect.map(Option.map(({ sequence }) => sequence)))
+      }
+      const expiry = makeExpiry(sql, items, insert)
+
+      const open = Effect.fn("Ledger.open")((turn: NewTurn) => {
         // Inserted by an earlier try that was carried out, but not acknowledged.
-        const earlier = findFirst(Position, sql`select sequence from turns where id = ${turn.id}`)
-        return query(inserted).pipe(
-          Effect.filterOrElse(Option.isSome, () => query(earlier)),
+        const earlier = findFirst(Position, sql`select sequence from turns where id = ${turn.id}`).pipe(
           Effect.map(Option.map(({ sequence }) => sequence)),
         )
+        return Effect.filterOrElse(query(insert(turn)), Option.isSome, () => query(earlier))
       })
 
       const enqueue: Ledger["Type"]["enqueue"] = Effect.fn("Ledger.enqueue")((id, sessionId) =>
@@ -207,17 +231,17 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         // A turn that was taken for dead may have lost its key; then no retry can ask for its speech.
         const closed = sql`update turns set ${sql.update({
           ...ended,
-          ...(speech === null ? keyFreed : {}),
           state,
           transcript,
           response,
           speechFormat: turn.speechFormat,
           timings: pg.json(turn.timings),
           usage: pg.json(turn.usage),
-        })}, speech = case when idempotency_key is not null then ${speech}::bytea end, ended_at = now()
+        })}, speech = case when idempotency_key is not null then ${speech}::bytea end,
+          ${speech === null ? sql`${expiry.keyFreedWithoutRounds},` : sql``} ended_at = now()
           where id = ${id} and state = 'running' and lease_until > clock_timestamp()
             and ${isCompleted ? sql`not cancel_requested` : sql`true`}
-          returning 1`
+          returning continues`
         // Locks the user's row, the session's, then the turn's: the order in which a deletion locks them, which rules out
         // a deadlock. The lock of an existing session is enough: its user cannot be deleted before it.
         const userLocked = sql`select 1 from users where id = ${userId} for key share`
@@ -225,9 +249,12 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         const all = Effect.gen(function* () {
           if (isSessionAdded) yield* userLocked
           if ((yield* sessionLocked).length === 0 && !session.isNew) return yield* new SessionNotFound()
-          if ((yield* closed).length === 0) return yield* earlierEnd(id)
+          const saved = yield* findFirst(Closed, closed)
+          if (Option.isNone(saved)) return yield* earlierEnd(id)
           if (isSessionAdded) yield* sessionAdded
+          if (saved.value.continues !== null) yield* items.removeOf(saved.value.continues)
           if (turn.items.length > 0) yield* addItems
+          yield* expiry.dropRounds(id)
           return state
         })
         return Effect.catchIf(
@@ -247,7 +274,6 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
       const fail: Ledger["Type"]["fail"] = Effect.fn("Ledger.fail")(function* ({ id, timings, usage }) {
         const failed = {
           ...ended,
-          ...keyFreed,
           state: "failed",
           timings: pg.json(timings),
           usage: pg.json(usage),
@@ -255,11 +281,14 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         const cost = Object.values(usage).some((amount) => amount > 0)
         const closed = query(
           cost
-            ? sql`update turns set ${sql.update(failed)}, ended_at = now()
+            ? sql`update turns set ${sql.update(failed)}, ${expiry.keyFreedWithoutRounds}, ended_at = now()
                 where id = ${id} and state = 'running' returning 1`
             : sql`delete from turns where id = ${id} and state = 'running' returning 1`,
         )
-        if ((yield* closed).length > 0) return "failed"
+        if ((yield* closed).length > 0) {
+          yield* query(expiry.dropRounds(id))
+          return "failed"
+        }
         // A statement of its own: the one above may have waited for the COMMIT of a save, which it cannot see.
         const found = yield* query(findFirst(Ended, sql`select state from turns where id = ${id}`))
         const state = Option.isSome(found) ? found.value.state : "failed"
@@ -295,7 +324,10 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         removeItem: items.removeItem,
         requestCancel,
         isRunning,
-        ...makeExpiry(sql),
+        freeKey: expiry.freeKey,
+        takeOver: expiry.takeOver,
+        recover: expiry.recover,
+        expire: expiry.expire,
       }
     }),
   )

@@ -4,6 +4,7 @@ import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { parseId, TurnId, type UserId } from "../schema.ts"
 import { KeyedTurns } from "./keyed-turns.ts"
 import { Ledger } from "./ledger.ts"
+import type { ContinuedWork } from "./rounds.ts"
 import {
   type Idempotency,
   IdempotencyKeyReused,
@@ -39,7 +40,12 @@ export interface QueueTicket {
 
 /** A turn's ticket, or the earlier turn with the same Idempotency-Key. */
 export type Claim =
-  | { readonly _tag: "First"; readonly ticket: QueueTicket }
+  | {
+      readonly _tag: "First"
+      readonly ticket: QueueTicket
+      /** What an earlier turn with the same key has done, if it was cut off after it had called tools. */
+      readonly continued: Option.Option<ContinuedWork>
+    }
   | { readonly _tag: "Answered"; readonly turn: StoredTurn }
 
 /** The turns that run in this process. Queues the turns of each session and cancels turns of any process. */
@@ -161,20 +167,34 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
       )
 
       const claimKey = Effect.fnUntraced(function* (turn: NewTurn, { key, contentHash }: Idempotency) {
+        const ticketOf = (position: string): QueueTicket => ({
+          ready: waitFor(turn, position),
+          issued: Effect.succeed(true),
+          leave: leave(turn.id),
+        })
         for (;;) {
           const position = yield* open(turn)
           if (Option.isSome(position)) {
-            const ready = waitFor(turn, position.value)
-            const ticket = { ready, issued: Effect.succeed(true), leave: leave(turn.id) }
-            return { _tag: "First", ticket } satisfies Claim
+            return {
+              _tag: "First",
+              ticket: ticketOf(position.value),
+              continued: Option.none(),
+            } satisfies Claim
           }
           const other = Option.getOrUndefined(yield* keyed.find(turn.userId, key))
           if (other === undefined) continue
-          if (other.isDead || other.isExpired) {
+          const isOver = other.isDead || other.state !== "running"
+          if (other.isExpired || (other.isDead && !other.hasRounds)) {
             yield* ledger.freeKey(other.id)
             continue
           }
           if (other.contentHash !== contentHash) return yield* new IdempotencyKeyReused()
+          if (isOver && other.hasRounds) {
+            const taken = yield* uninterruptibleWithTimeout(ledger.takeOver(other.id, turn))
+            if (Option.isNone(taken)) continue
+            const { position, work } = taken.value
+            return { _tag: "First", ticket: ticketOf(position), continued: Option.some(work) } satisfies Claim
+          }
           const stored = yield* keyed.stored(other.id)
           if (Option.isSome(stored)) return { _tag: "Answered", turn: stored.value } satisfies Claim
           yield* untilEnded(other.id)
@@ -192,7 +212,15 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
 
       const claim = Effect.fn("RunningTurns.claim")((turn: NewTurn) =>
         Option.match(turn.idempotency, {
-          onNone: () => Effect.map(openInBackground(turn), (ticket): Claim => ({ _tag: "First", ticket })),
+          onNone: () =>
+            Effect.map(
+              openInBackground(turn),
+              (ticket): Claim => ({
+                _tag: "First",
+                ticket,
+                continued: Option.none(),
+              }),
+            ),
           onSome: (idempotency) => claimKey(turn, idempotency),
         }),
       )

@@ -68,6 +68,8 @@ export const KeyedTurn = Schema.Struct({
   /** True if the state is `running`, but the process of the turn is gone. */
   isDead: Schema.Boolean,
   isExpired: Schema.Boolean,
+  /** True if a retry continues it: it ended early, and rounds of it are recorded. */
+  hasRounds: Schema.Boolean,
 })
 export type KeyedTurn = typeof KeyedTurn.Type
 

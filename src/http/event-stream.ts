@@ -1,14 +1,30 @@
 import { Cause, Effect, Option, type Scope, Stream } from "effect"
 import type { TurnError } from "../turn/errors.ts"
 import type { TurnEvent } from "../turn/events.ts"
-import { type TurnState, transcriptOf } from "../turn/state.ts"
+import { betweenRounds, replyOf, type TurnState, transcriptOf } from "../turn/state.ts"
 import { finalTimings } from "../turn/timings.ts"
 import type { Turn } from "../turn/turns.ts"
 import type { SseEvent } from "./payloads.ts"
 import { defect, toProblem } from "./problems.ts"
 import { logBreak, type Rendered, splitBefore } from "./streaming.ts"
 
-/** The server-sent event of a turn's event. None for events that the client does not get. */
+/**
+ * The server-sent events of a turn's events, in order. None for events that the client does not get. The texts of two rounds
+ * are joined as in the whole reply.
+ */
+const makeToSse = (state: () => TurnState) => {
+  let written = ""
+  let isNewRound = false
+  return (event: TurnEvent): Option.Option<SseEvent> => {
+    if (event._tag === "RoundStarted") isNewRound = true
+    if (event._tag !== "TextDelta") return toSse(event, state)
+    const text = isNewRound ? betweenRounds(written, event.text) + event.text : event.text
+    isNewRound = false
+    written = text
+    return Option.some({ event: "reply.delta", data: { text } })
+  }
+}
+
 const toSse = (event: TurnEvent, state: () => TurnState): Option.Option<SseEvent> => {
   switch (event._tag) {
     case "Started": {
@@ -17,18 +33,16 @@ const toSse = (event: TurnEvent, state: () => TurnState): Option.Option<SseEvent
     }
     case "Heard":
       return Option.some({ event: "transcript", data: { text: event.text } })
-    case "TextDelta":
-      return Option.some({ event: "reply.delta", data: { text: event.text } })
     case "Audio":
       return Option.some({
         event: "audio",
         data: { base64: Buffer.from(event.bytes).toString("base64"), format: "mp3" },
       })
     case "Completed": {
-      const { reply, usage } = state()
+      const { usage } = state()
       const data = {
         transcript: transcriptOf(state()),
-        response: reply,
+        response: replyOf(state()),
         timings: finalTimings(state()),
         usage,
       }
@@ -73,7 +87,7 @@ export const asEvents =
       let silentSeconds = 0
       const lines = Stream.fromIterable(before).pipe(
         Stream.concat(rest),
-        Stream.filterMap((event) => toSse(event, state)),
+        Stream.filterMap(makeToSse(state)),
         Stream.catchAllCause(toErrorEvent),
         Stream.map((event) => {
           lastId += 1

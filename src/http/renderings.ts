@@ -5,7 +5,7 @@ import { wavHeader } from "../audio/wav.ts"
 import { TurnCancelled } from "../conversation/stored-turn.ts"
 import type { TurnError } from "../turn/errors.ts"
 import type { OutputOptions, TurnEvent } from "../turn/events.ts"
-import { type TurnState, transcriptOf } from "../turn/state.ts"
+import { replyOf, type TurnState, transcriptOf } from "../turn/state.ts"
 import { finalTimings, timingsOf } from "../turn/timings.ts"
 import type { Turn } from "../turn/turns.ts"
 import type { MediaType } from "./accept.ts"
@@ -76,7 +76,7 @@ const asAudio =
         headers: {
           ...headersOf(state),
           ...transcriptHeaders(state),
-          ...(isSpoken ? {} : textHeaders("x-response", state.reply)),
+          ...(isSpoken ? {} : textHeaders("x-response", replyOf(state))),
           "content-type": contentType,
         },
         body: Stream.concat(
@@ -97,7 +97,7 @@ const asJson: Rendering = (turn) =>
       sessionId,
       turnId,
       transcript: transcriptOf(state),
-      response: state.reply,
+      response: replyOf(state),
       audio: audio.length === 0 ? null : { format: "mp3", base64: audio.toString("base64") },
       timings: finalTimings(state),
       usage: state.usage,

@@ -70,7 +70,7 @@ export interface Items {
   /** A reply was saved, and the session with it. */
   readonly confirmStored: () => void
   /** The turn that speaks an item, for its truncations. */
-  readonly setTurn: (id: string, turn: Turn) => void
+  readonly setTurn: (id: ItemId, turn: Turn) => void
   /** Cuts what is stored of a reply, by our own estimate: the client may still say better. */
   readonly setHeard: (id: string, upTo: HeardUpTo) => void
   /** The items of a response's own context. `param`: their field. */
@@ -159,7 +159,7 @@ export const makeItems = ({
         conversation = updateItem(conversation, itemId, () =>
           truncated(found, audioEndMs, replies.heardText(itemId, audioEndMs)),
         )
-        replies.setHeard(itemId, { playedMs: audioEndMs })
+        replies.setHeard(itemId, { playedMs: audioEndMs, itemId: found.itemId })
         send({
           type: "conversation.item.truncated",
           item_id: itemId,

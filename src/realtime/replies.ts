@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import type { Item } from "../conversation/item.ts"
 import type { SessionItems } from "../conversation/session-items.ts"
-import type { UserId } from "../schema.ts"
+import type { ItemId, UserId } from "../schema.ts"
 import { type HeardUpTo, heardOfSaved, heardText } from "../turn/heard-reply.ts"
 import type { Turn } from "../turn/turns.ts"
 import type { Writes } from "./writes.ts"
@@ -11,8 +11,8 @@ const maxReplies = 100
 
 /** The replies of a conversation that can still be cut to what was heard. Plain functions. */
 export interface Replies {
-  /** The turn that speaks the item. */
-  readonly add: (id: string, turn: Turn) => void
+  /** The turn that speaks the item: a message of its own. */
+  readonly add: (id: ItemId, turn: Turn) => void
   readonly forget: (id: string) => void
   /** The text of the item's first `playedMs`; empty if that is not known. */
   readonly heardText: (id: string, playedMs: number) => string
@@ -26,8 +26,8 @@ interface Reply {
   readonly truncate: (upTo: HeardUpTo) => ReturnType<Turn["truncate"]>
 }
 
-const ofTurn = (turn: Turn): Reply => ({
-  heardText: (playedMs) => heardText(turn.state(), { playedMs }),
+const ofTurn = (id: ItemId, turn: Turn): Reply => ({
+  heardText: (playedMs) => heardText(turn.state(), id, playedMs),
   truncate: turn.truncate,
 })
 
@@ -70,7 +70,7 @@ export const makeReplies = ({
 
   return {
     add: (id, turn) => {
-      replies.set(id, ofTurn(turn))
+      replies.set(id, ofTurn(id, turn))
       for (const oldest of replies.keys()) {
         if (replies.size <= maxReplies) break
         replies.delete(oldest)

@@ -86,7 +86,7 @@ const logDone = (running: Running, status: string, now: number) => {
     status,
     firstTextMs: since(state?.firstTokenAt),
     firstAudioMs,
-    audioMs: Math.round(running.response.audioMs()),
+    audioMs: Math.round(running.playback.sentMs),
     ms: now - startedAt,
   })
   return Effect.zipRight(line, countResponse(status, firstAudioMs))
@@ -175,9 +175,17 @@ export const makeResponding = (options: RespondingOptions): Responding => {
         return sendAudio(to, to.audio.push(event.bytes))
       case "ToolCalled": {
         to.hasOutput = true
-        const { itemId, callId, name } = event
-        return to.response.output({ _tag: "ToolCall", itemId, callId, name, arguments: event.arguments })
+        const { itemId, callId, name, by } = event
+        const _tag = by === "client" ? "ToolCall" : "ServedCall"
+        return to.response.output({ _tag, itemId, callId, name, arguments: event.arguments })
       }
+      case "ToolReturned": {
+        const { callId, output: result, isError } = event
+        return to.response.output({ _tag: "ServedResult", callId, output: result, isError })
+      }
+      case "RoundStarted":
+        if (to.turn !== undefined && to.order.config.inConversation) items.setTurn(event.messageId, to.turn)
+        return to.response.output({ _tag: "Message", itemId: event.messageId })
       default:
         return
     }
@@ -201,7 +209,7 @@ export const makeResponding = (options: RespondingOptions): Responding => {
         ? { _tag: "cancelled", reason: "client_cancelled" }
         : { _tag: "failed", error: failureOf(exit.cause) }
     }
-    const reason = Option.getOrUndefined(done.turn?.state().endReason ?? Option.none())
+    const reason = Option.getOrUndefined(done.turn?.state().round.endReason ?? Option.none())
     if (reason === "length") return { _tag: "incomplete", reason: "max_output_tokens" }
     return reason === "filtered" ? { _tag: "incomplete", reason: "content_filter" } : { _tag: "completed" }
   }
@@ -277,8 +285,7 @@ export const makeResponding = (options: RespondingOptions): Responding => {
     },
     played: () => void stopPlaying(),
     leftMs: () => (playing === undefined ? 0 : leftMs(playing.playback, now())),
-    sending: () =>
-      current === undefined ? undefined : { itemId: current.messageId, audioMs: current.response.audioMs() },
+    sending: () => current?.response.message(),
     keepHeard: Effect.suspend(() => {
       const upTo = ({ playback }: Running) => ({ playedMs: playedMs(playback, now()) })
       const interrupted = current?.turn?.interrupt(upTo(current)) ?? Effect.void

@@ -8,7 +8,7 @@ import type {
   ServerEvent,
   StatusDetails,
 } from "./protocol/server-events.ts"
-import type { Item, ItemStatus } from "./protocol/server-items.ts"
+import type { Item, ItemStatus, ServedCall } from "./protocol/server-items.ts"
 
 /** What the client is shown of a response from its start to its end. */
 export interface ResponseFacts {
@@ -29,6 +29,22 @@ export type ResponseOutput =
       readonly callId: string
       readonly name: string
       readonly arguments: string
+    }
+  /** What follows is of another message, with this id. */
+  | { readonly _tag: "Message"; readonly itemId: string }
+  /** A call of the service's own tool. */
+  | {
+      readonly _tag: "ServedCall"
+      readonly itemId: string
+      readonly callId: string
+      readonly name: string
+      readonly arguments: string
+    }
+  | {
+      readonly _tag: "ServedResult"
+      readonly callId: string
+      readonly output: string
+      readonly isError: boolean
     }
 
 /** How a response ended. */
@@ -54,8 +70,8 @@ export interface Response {
   readonly output: (part: ResponseOutput) => void
   /** Closes what is open, and sends response.done. A second end, and output after the first, are ignored. */
   readonly end: (end: ResponseEnd, usage: Usage) => void
-  /** The playing time of the audio that was sent, in ms. */
-  readonly audioMs: () => number
+  /** The id of the message that is being sent, and the playing time of its audio so far, in ms. */
+  readonly message: () => { readonly itemId: string; readonly audioMs: number }
 }
 
 /** OpenAI's counts. Our models read and write text: the audio has no tokens of its own. */
@@ -88,20 +104,26 @@ interface OpenItem {
   readonly previousItemId: string | null
 }
 
+/** A call that is cut off with its response. */
+const cutOff = "The call was cut off. Whether it was carried out is unknown."
+
 /**
  * The events of a response, in OpenAI's order: created; for each item added, its deltas and done; response.done.
- * `messageId`: the id of the assistant's message. `items`: undefined for a response outside the conversation.
+ * `firstMessageId`: the id of the assistant's first message. `items`: undefined for a response outside the conversation.
  */
 export const makeResponse = (
   facts: ResponseFacts,
-  messageId: string,
+  firstMessageId: string,
   send: (event: ServerEvent) => void,
   items: ResponseItems | undefined,
 ): Response => {
   const { id: response_id, config } = facts
   const [modality] = config.output_modalities
   /** In the order of their output_index. */
-  const output: Array<Item> = []
+  const output: Array<Item | ServedCall> = []
+  /** Calls of the service's own tools that have no result, by the model's ids. */
+  const open = new Map<string, { readonly index: number; readonly item: ServedCall }>()
+  let messageId = firstMessageId
   let message: OpenItem | undefined
   let text = ""
   let sentMs = 0
@@ -195,12 +217,68 @@ export const makeResponse = (
     finish(open, { ...item, status: "completed", arguments: args }, 0)
   }
 
+  const addServedCall = ({
+    itemId: id,
+    callId,
+    name,
+    ...call
+  }: Extract<ResponseOutput, { _tag: "ServedCall" }>) => {
+    const item: ServedCall = {
+      id,
+      object: "realtime.item",
+      type: "mcp_call",
+      server_label: "voice-agent",
+      name,
+      arguments: call.arguments,
+      output: null,
+      error: null,
+    }
+    const index = output.push(item) - 1
+    open.set(callId, { index, item })
+    send({ type: "response.output_item.added", response_id, output_index: index, item })
+    send({
+      type: "response.mcp_call_arguments.done",
+      response_id,
+      item_id: id,
+      output_index: index,
+      arguments: call.arguments,
+    })
+  }
+
+  const endServedCall = (callId: string, result: string, isError: boolean) => {
+    const found = open.get(callId)
+    if (found === undefined) return
+    open.delete(callId)
+    const { index } = found
+    const item: ServedCall = isError
+      ? { ...found.item, error: { type: "tool_execution_error", message: result } }
+      : { ...found.item, output: result }
+    output[index] = item
+    send({
+      type: isError ? "response.mcp_call.failed" : "response.mcp_call.completed",
+      item_id: item.id,
+      output_index: index,
+    })
+    send({ type: "response.output_item.done", response_id, output_index: index, item })
+  }
+
+  const nextMessage = (itemId: string) => {
+    if (message !== undefined) closeMessage(message, "completed")
+    message = undefined
+    messageId = itemId
+    text = ""
+    sentMs = 0
+  }
+
   return {
     facts,
     begin: () => send({ type: "response.created", response: object("in_progress") }),
     output: (given) => {
       if (hasEnded) return
       if (given._tag === "ToolCall") return addCall(given)
+      if (given._tag === "ServedCall") return addServedCall(given)
+      if (given._tag === "ServedResult") return endServedCall(given.callId, given.output, given.isError)
+      if (given._tag === "Message") return nextMessage(given.itemId)
       const { index } = openMessage()
       if (given._tag === "Audio") {
         sentMs += given.ms
@@ -216,9 +294,10 @@ export const makeResponse = (
     end: (end, usage) => {
       if (hasEnded) return
       hasEnded = true
+      for (const callId of [...open.keys()]) endServedCall(callId, cutOff, true)
       if (message !== undefined) closeMessage(message, end._tag === "completed" ? "completed" : "incomplete")
       send({ type: "response.done", response: object(end._tag, end, usage) })
     },
-    audioMs: () => sentMs,
+    message: () => ({ itemId: messageId, audioMs: sentMs }),
   }
 }

@@ -36,13 +36,28 @@ export const overdue = (state: TurnState, timeout: Duration.Duration, now: numbe
   return new DatabaseUnavailable({ cause: "the turn's time ran out before its history was read" })
 }
 
-/** What is left of the turn's time, which starts at the end of the upload: in ms, negative once it is over. */
+/** How long the turn waited for its tools so far, in ms. */
+const toolsMs = (state: TurnState, now: number): number => {
+  const { tools } = state.stages
+  return state.toolsMs + (tools !== undefined && isRunning(state, "tools") ? now - tools.startedAt : 0)
+}
+
+/**
+ * What is left of the turn's time, which starts at the end of the upload and stands still while tools run: in ms, negative once
+ * it is over.
+ */
 export const timeLeft = (log: TurnLog, timeout: Duration.Duration): number =>
-  log.state().beganAt + Duration.toMillis(timeout) - log.now()
+  log.state().beganAt + Duration.toMillis(timeout) + toolsMs(log.state(), log.now()) - log.now()
+
+/** How often a deadline looks again while tools run, in ms. */
+const lookAgain = 250
 
 /** Fails when the turn has no output at the end of its time; never ends otherwise. */
 export const deadline = Effect.fnUntraced(function* (log: TurnLog, timeout: Duration.Duration) {
-  yield* Effect.sleep(Duration.millis(Math.max(0, timeLeft(log, timeout))))
+  while (timeLeft(log, timeout) > 0) {
+    const leftMs = timeLeft(log, timeout)
+    yield* Effect.sleep(isRunning(log.state(), "tools") ? Math.max(leftMs, lookAgain) : leftMs)
+  }
   const state = log.state()
   return yield* Option.isSome(state.firstOutput) ? Effect.never : overdue(state, timeout, log.now())
 })

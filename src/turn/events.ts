@@ -1,9 +1,10 @@
 import type { Option } from "effect"
+import type { CallResult, RecordedCall } from "../conversation/rounds.ts"
 import type { EndReason } from "../providers/language-model.ts"
 import type { ToolCall } from "../providers/tools.ts"
 import type { ItemId, SessionId, SpeechFormat, Timings, TurnId, Usage } from "../schema.ts"
 
-/** A timed part of a turn. `decodingSlot`, `turnOrder` and `conversionSlot` are waits; the others do work. */
+/** A timed part of a turn. `decodingSlot`, `turnOrder`, `conversionSlot` and `tools` are waits; the others do work. */
 export type TurnStage =
   | "validate"
   | "decodingSlot"
@@ -12,6 +13,7 @@ export type TurnStage =
   | "turnOrder"
   | "history"
   | "llm"
+  | "tools"
   | "tts"
   | "conversionSlot"
   | "persist"
@@ -48,21 +50,29 @@ export type TurnEvent = { readonly seq: number; readonly at: number } & (
   | { readonly _tag: "StageStarted"; readonly stage: TurnStage }
   | { readonly _tag: "StageEnded"; readonly stage: TurnStage; readonly ok: boolean }
   | { readonly _tag: "Heard"; readonly text: string; readonly source: Source }
-  /** A try of a model round begins. The text and audio of an earlier try are dropped. */
-  | { readonly _tag: "RoundStarted" }
+  /**
+   * A try of a model round begins; rounds count from 0. With the number of the current round, the text, the calls and the
+   * audio of its earlier try are dropped. A client that streams gets the beginnings after the first round.
+   */
+  | { readonly _tag: "RoundStarted"; readonly round: number; readonly messageId: ItemId }
   /**
    * The text of this try was the model's thinking. It is no part of the reply. It and its audio are dropped unless the client
    * has some of them. The try goes on.
    */
   | { readonly _tag: "Retracted" }
   | { readonly _tag: "TextDelta"; readonly text: string }
-  /** The model called a tool, with all arguments. The client runs it, and brings the result as an item. */
-  | ({ readonly _tag: "ToolCalled"; readonly itemId: ItemId } & ToolCall)
+  /**
+   * The model called a tool, with all arguments. A client runs its own tools, and brings the results as items. A call that
+   * the service runs is recorded by now.
+   */
+  | ({ readonly _tag: "ToolCalled" } & Pick<RecordedCall, "itemId" | "by"> & ToolCall)
+  /** A call that the service ran has its result. */
+  | ({ readonly _tag: "ToolReturned"; readonly callId: string } & CallResult)
   /** The model's answer is whole. */
   | { readonly _tag: "RoundEnded"; readonly reason: EndReason }
   /** `ms`: the playing time of the bytes. */
   | { readonly _tag: "Audio"; readonly bytes: Uint8Array; readonly ms: number }
-  /** All audio up to `text` (UTF-16 units of all text of the try) was sent; `ms` is the playing time of all audio by then. */
+  /** All audio up to `text` (UTF-16 units of the text of all rounds) was sent; `ms` is the playing time of all audio by then. */
   | { readonly _tag: "SpokenTo"; readonly text: number; readonly ms: number }
   /** Adds to the usage of the turn. */
   | { readonly _tag: "Used"; readonly usage: Partial<Usage> }

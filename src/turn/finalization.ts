@@ -4,10 +4,10 @@ import type { TurnEnd } from "../conversation/stored-turn.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import type { TurnError } from "./errors.ts"
-import { type HeardUpTo, heardReply } from "./heard-reply.ts"
+import { type HeardUpTo, heardMessages, wholeMessages } from "./heard-reply.ts"
 import type { TurnLog } from "./log.ts"
 import type { RunningTurn } from "./pipeline.ts"
-import { saveCutShort } from "./saving.ts"
+import { cutMessages, heardPartOf, messageIdOf, saveCutShort } from "./saving.ts"
 
 /** How long a failed response waits until the turn's end is saved, so that an immediate retry does not find it running. */
 const finalizeTimeout = Duration.seconds(2)
@@ -42,22 +42,24 @@ export const makeFinalization = Effect.gen(function* () {
   const changed = new WeakSet<TurnLog>()
 
   /** Sets the saved reply of a turn to the part that the client heard. `isComplete`: the model ended the reply. */
-  const setHeard = ({ request, items, isAside, log }: RunningTurn, upTo: HeardUpTo, isComplete: boolean) =>
+  const setHeard = (turn: RunningTurn, upTo: HeardUpTo, isComplete: boolean) =>
     Effect.suspend(() => {
-      const { reply, audioMs, output } = log.state()
-      const heard = heardReply(log.state(), upTo)
-      const isWhole = isComplete && heard.text === reply.trimEnd()
-      if (isAside || (isWhole && !changed.has(log))) return Effect.void
+      const { request, isAside, log } = turn
+      const state = log.state()
+      const heard = isComplete ? heardMessages(state, upTo) : cutMessages(state, upTo)
+      if (isAside || (heard.every(({ isWhole }) => isWhole) && !changed.has(log))) return Effect.void
       changed.add(log)
-      const { text, ms } = isWhole ? { text: reply, ms: Math.round(audioMs) } : heard
-      const part = { text, ms: output.format === "none" ? null : ms, interrupted: !isWhole }
-      // The session may be deleted by now, and its items with it.
-      return Effect.catchTag(
-        ledger.truncate(request.userId, items.assistant, part),
-        "ItemNotFound",
-        () => Effect.void,
-      )
-    })
+      const whole = wholeMessages(state)
+      return Effect.forEach(heard, (message, at) => {
+        const part = heardPartOf(state, (message.isWhole && whole[at]) || message, !message.isWhole)
+        // The session may be deleted by now, and its items with it.
+        return Effect.catchTag(
+          ledger.truncate(request.userId, messageIdOf(turn, message.round), part),
+          "ItemNotFound",
+          () => Effect.void,
+        )
+      })
+    }).pipe(Effect.asVoid)
 
   /** Saves a turn that did not complete, in the background. `onCompleted`: it is saved as completed after all. */
   const finalize = (

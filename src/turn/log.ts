@@ -41,7 +41,10 @@ const isOffered = ({ output }: TurnState, event: NewTurnEvent): boolean => {
       return output.streaming && output.streamsText
     case "Audio":
     case "ToolCalled":
+    case "ToolReturned":
       return output.streaming
+    case "RoundStarted":
+      return output.streaming && event.round > 0
     case "Started":
     case "Heard":
     case "Completed":

@@ -4,13 +4,16 @@ import { makePrompt } from "../agent/prompt.ts"
 import { History } from "../conversation/history.ts"
 import type { NewItem } from "../conversation/item.ts"
 import { Ledger } from "../conversation/ledger.ts"
+import type { ContinuedWork } from "../conversation/rounds.ts"
 import type { QueueTicket } from "../conversation/running-turns.ts"
+import { ToolCalls } from "../conversation/tool-calls.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { ConversionSlots } from "../limits/conversion-slots.ts"
 import { recordTimings } from "../metrics.ts"
 import { LanguageModel } from "../providers/language-model.ts"
 import { Synthesizer } from "../providers/synthesizer.ts"
 import { Transcriber } from "../providers/transcriber.ts"
+import { continueRounds } from "./calls.ts"
 import { deadline } from "./deadline.ts"
 import { forkJoin, runUntil } from "./fork.ts"
 import { hear } from "./hear.ts"
@@ -18,7 +21,7 @@ import type { TurnLog } from "./log.ts"
 import { reply } from "./reply.ts"
 import { saveCompleted, type TurnIdentity } from "./saving.ts"
 import type { Standing } from "./standing.ts"
-import { transcriptOf } from "./state.ts"
+import { replyOf, transcriptOf } from "./state.ts"
 import { finalTimings } from "./timings.ts"
 
 /** A turn that is in the queue of its session, or is entering it. */
@@ -26,9 +29,14 @@ export interface RunningTurn extends TurnIdentity {
   /** The agent of the turn's session. */
   readonly agent: Agent
   readonly ticket: QueueTicket
+  /** What the turn that this one continues has done. */
+  readonly continued: Option.Option<ContinuedWork>
   readonly standing: Standing
   readonly log: TurnLog
 }
+
+/** Words that the turn before this one heard. */
+const heardBefore = (text: string) => ({ text, source: { bytes: 0, type: "continued" } })
 
 /** A client's own context is not shortened. */
 const unlimited = { maxItems: Number.POSITIVE_INFINITY, maxTokens: Number.POSITIVE_INFINITY }
@@ -44,7 +52,7 @@ const complete = (log: TurnLog) =>
       Effect.annotateLogs({
         ...Option.getOrElse(source, () => ({})),
         transcriptLength: transcriptOf(state).length,
-        responseLength: state.reply.length,
+        responseLength: replyOf(state).length,
         ...timings,
       }),
       // Without waiting: a client that reads no further must not keep a turn that is saved.
@@ -60,28 +68,32 @@ export const makePipeline = Effect.gen(function* () {
   const conversionSlots = yield* ConversionSlots
   const history = yield* History
   const ledger = yield* Ledger
+  const record = yield* ToolCalls
 
-  const readHistory = ({ request, session, agent, standing }: RunningTurn) => {
+  const readHistory = ({ request, session, agent, standing, continued }: RunningTurn) => {
     const { maxItems } = agent.history
     // A turn without an input answers the items, so it reads the question even if the agent sees no history.
     const load = maxItems === 0 && request.input.hear !== undefined ? history.newest : history.forPrompt
     return Effect.map(
       Effect.tap(load(session.id, maxItems), (saved) => Effect.sync(() => standing.noteHistory(saved))),
       (saved): ReadonlyArray<NewItem> => [
-        ...saved,
+        ...saved.filter(({ turnId }) => !Option.exists(continued, ({ replaces }) => replaces === turnId)),
         ...request.unsaved.items.filter((item) => !saved.some(({ id }) => id === item.id)),
       ],
     )
   }
 
-  /** The conversation before this turn. Waits until the earlier turns of the session have ended. */
+  /**
+   * The conversation before this turn. Waits until the earlier turns of the session have ended. What those of a dead process
+   * had done is saved first: the model must know of their calls.
+   */
   const loadHistory = (turn: RunningTurn) =>
     Effect.zipRight(
       turn.log.timed("turnOrder", turn.ticket.ready),
       turn.log.timed(
         "history",
         Option.match(turn.request.context, {
-          onNone: () => readHistory(turn),
+          onNone: () => Effect.zipRight(ledger.recover(turn.session.id), readHistory(turn)),
           onSome: Effect.succeed,
         }),
       ),
@@ -97,15 +109,19 @@ export const makePipeline = Effect.gen(function* () {
     )
 
   return Effect.fn("turn")(function* (turn: RunningTurn) {
-    const { request, session, agent, log } = turn
+    const { request, session, agent, log, standing } = turn
     const { turnId, userId, input } = request
+    const calling = { turnId, userId, sessionId: session.id, agent, log, adopted: standing.adopted, record }
     yield* Effect.annotateCurrentSpan({ turnId, sessionId: session.id })
 
     const run = Effect.gen(function* () {
-      const hearing =
-        input.hear === undefined
-          ? Effect.succeedNone
-          : Effect.asSome(hear(transcriber, input, { turnId, userId, agent, log }))
+      const hearing = Option.match(turn.continued, {
+        onNone: () =>
+          input.hear === undefined
+            ? Effect.succeedNone
+            : Effect.asSome(hear(transcriber, input, { turnId, userId, agent, log })),
+        onSome: ({ transcript }) => Effect.succeed(Option.map(transcript, heardBefore)),
+      })
       const [heard, earlier] = yield* Effect.all([forkJoin(hearing), forkJoin(loadHistory(turn))], {
         concurrency: 2,
       })
@@ -114,9 +130,13 @@ export const makePipeline = Effect.gen(function* () {
       const limits = Option.isSome(request.context) ? unlimited : agent.history
       const prompt = makePrompt({ ...agent, history: limits }, earlier, transcript)
       const conversionSlot = log.timed("conversionSlot", conversionSlots.acquire(userId))
-      yield* reply({ model, synthesizer }, { turnId, agent, prompt, log, conversionSlot })
-      yield* turn.standing.adopted
-      yield* turn.standing.saved
+      if (Option.isSome(turn.continued)) yield* continueRounds(calling, turn.continued.value.rounds)
+      yield* reply(
+        { model, synthesizer },
+        { ...calling, prompt, messageId: turn.items.assistant, conversionSlot },
+      )
+      yield* standing.adopted
+      yield* standing.saved
       yield* save(turn)
     })
     yield* runUntil(run, deadline(log, agent.firstOutputTimeout))

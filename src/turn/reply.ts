@@ -1,221 +1,93 @@
-import { Deferred, Effect, Mailbox, type Scope, Stream } from "effect"
-import type { Agent } from "../agent/agent.ts"
-import { promptTokens } from "../agent/prompt.ts"
-import type { ProviderError } from "../providers/errors.ts"
-import type { EndReason, LanguageModel, Prompt } from "../providers/language-model.ts"
+import { Deferred, Effect, Option } from "effect"
+import { promptOfRound } from "../agent/prompt.ts"
+import { makeSpeechOutput } from "../audio/speech-output.ts"
+import { callItems } from "../conversation/rounds.ts"
+import type { Prompt } from "../providers/language-model.ts"
 import { retryPolicy } from "../providers/retry.ts"
-import type { Synthesizer } from "../providers/synthesizer.ts"
-import { estimateTokens } from "../providers/tokens.ts"
-import { ItemId, newId, type TurnId } from "../schema.ts"
-import type { Segment } from "../text/segmenter.ts"
-import { toSegments } from "../text/segments.ts"
+import type { ToolCall } from "../providers/tools.ts"
+import { ItemId, newId } from "../schema.ts"
+import { type CallingContext, makeCalls } from "./calls.ts"
 import { timeLeft } from "./deadline.ts"
-import { runUntil } from "./fork.ts"
-import type { TurnLog } from "./log.ts"
-import { speak } from "./speak.ts"
-import { writtenLength } from "./state.ts"
+import { fillSilence } from "./filler.ts"
+import { forkJoin } from "./fork.ts"
+import { type Ports, type SpeechContext, tryRound } from "./round.ts"
+import { roundsOf } from "./state.ts"
 
-interface Ports {
-  readonly model: LanguageModel["Type"]
-  readonly synthesizer: Synthesizer["Type"]
-}
-
-interface ReplyContext {
-  readonly turnId: TurnId
-  readonly agent: Agent
+interface ReplyContext extends CallingContext, Pick<SpeechContext, "conversionSlot"> {
+  /** Of the first round. */
   readonly prompt: Prompt
-  readonly log: TurnLog
-  /** As in `SpeakOptions`. */
-  readonly conversionSlot: Effect.Effect<void, never, Scope.Scope>
+  /** Of the first round's message. */
+  readonly messageId: ItemId
 }
+
+/** A round is retried as long as none of it was sent to the client and the turn has time left. */
+const retryOf = ({ log, agent }: ReplyContext) =>
+  retryPolicy(
+    ({ stage }) =>
+      stage === "llm" && !log.state().round.isSent && timeLeft(log, agent.firstOutputTimeout) > 0,
+  )
 
 /**
- * Logs the end of the `llm` or `tts` stage, with the time to its first token or byte. `charactersRemoved`: how much thinking
- * and markup the model wrote into its text. `reason`: why the model ended.
+ * One round: the model's answer, spoken while it is written, and the calls of the service's tools, which begin when the answer
+ * is whole. If they take long, a sentence fills the silence.
  */
-const logStage = (
-  stage: "llm" | "tts",
-  { log }: ReplyContext,
-  ok: boolean,
-  model: { readonly charactersRemoved?: number; readonly reason?: EndReason | undefined } = {},
-) =>
-  Effect.suspend(() => {
-    const { stages, firstTokenAt, firstSpeechAt, usage } = log.state()
-    const startedAt = stages[stage]?.startedAt
-    if (startedAt === undefined) return Effect.void
-    const since = (at: typeof firstTokenAt) => (at._tag === "Some" ? at.value - startedAt : undefined)
-    const first =
-      stage === "llm"
-        ? { ttftMs: since(firstTokenAt), ...model }
-        : { ttfbMs: since(firstSpeechAt), charactersSpoken: usage.charactersSpoken }
-    return Effect.annotateLogs(Effect.logInfo("turn.stage"), {
-      stage,
-      ms: log.now() - startedAt,
-      ...first,
-      ok,
-    })
-  })
-
-interface GenerateHandlers {
-  readonly onText: (text: string) => void
-  /** All text so far was thinking. */
-  readonly onRetract: () => void
-}
-
-/** One try of a model round. Adds its text and calls and, at its end, its usage to the event log; `onText` gets the text too. */
-const generate = ({ model }: Ports, context: ReplyContext, { onText, onRetract }: GenerateHandlers) =>
-  Effect.suspend(() => {
-    const { turnId, agent, prompt, log } = context
-    let written = ""
-    let calls = ""
-    let hasBegun = false
-    let removed = 0
-    let reason: EndReason | undefined
-    let counted: { readonly inputTokens: number; readonly outputTokens: number } | undefined
-    log.push({ _tag: "StageStarted", stage: "llm" })
-    return model
-      .generate(prompt, { turnId, ...agent.thinking }, (event) => {
-        // A server that only keeps the connection open charges nothing.
-        hasBegun ||= event._tag !== "Alive" || event.isThinking
-        if (event._tag === "Usage") counted = event
-        if (event._tag === "Removed") removed = event.characters
-        if (event._tag === "End") {
-          reason = event.reason
-          log.push({ _tag: "RoundEnded", reason })
-        }
-        if (event._tag === "Retract") onRetract()
-        if (event._tag === "ToolCall") {
-          calls += event.name + event.arguments
-          log.push({ ...event, _tag: "ToolCalled", itemId: newId(ItemId) })
-        }
-        if (event._tag !== "Text") return
-        written += event.text
-        log.push({ _tag: "TextDelta", text: event.text })
-        onText(event.text)
-      })
-      .pipe(
-        Effect.onExit(({ _tag }) => {
-          const { inputTokens, outputTokens } = counted ?? {
-            inputTokens: promptTokens(prompt),
-            outputTokens: estimateTokens(written + calls),
-          }
-          if (hasBegun) log.push({ _tag: "Used", usage: { inputTokens, outputTokens } })
-          const ok = _tag === "Success"
-          log.push({ _tag: "StageEnded", stage: "llm", ok })
-          return logStage("llm", context, ok, { charactersRemoved: removed, reason })
-        }),
-      )
-  })
-
-/** A segment, and the position of its end in the reply, in UTF-16 units. */
-type PlacedSegment = Segment & { readonly end: number }
-
-const placed = <E, R>(segments: Stream.Stream<Segment, E, R>): Stream.Stream<PlacedSegment, E, R> =>
-  Stream.mapAccum(segments, 0, (start, segment) => {
-    const end = start + segment.text.length
-    return [end, { ...segment, end }]
-  })
-
-/** Speaks the segments as the model writes them. A reply without words to speak (an emoji, code) has no audio. */
-const speakSegments = <E>(
-  { synthesizer }: Ports,
-  context: ReplyContext,
-  segments: Stream.Stream<PlacedSegment, E>,
-) => {
-  const { turnId, agent, log, conversionSlot } = context
-  const { format, streaming } = log.state().output
-  if (format === "none") return Effect.void
-  const requested = segments.pipe(
-    Stream.filter(({ spoken }) => spoken !== ""),
-    Stream.tap(() =>
-      Effect.sync(() => {
-        if (log.state().stages.tts === undefined) log.push({ _tag: "StageStarted", stage: "tts" })
-      }),
-    ),
-  )
-  const onRequest = (text: string) => log.push({ _tag: "Used", usage: { charactersSpoken: text.length } })
-  return speak(
-    requested,
-    synthesizer,
-    { turnId, format, streaming, onRequest, conversionSlot, ...agent.speaking },
-    {
-      onAudio: (bytes, ms) => log.append({ _tag: "Audio", bytes, ms }),
-      onSegmentDone: ({ end }) => log.append({ _tag: "SpokenTo", text: end, ms: log.state().audioMs }),
-    },
-  ).pipe(
-    Effect.onExit(({ _tag }) => {
-      const ok = _tag === "Success"
-      if (log.state().stages.tts !== undefined) log.push({ _tag: "StageEnded", stage: "tts", ok })
-      return logStage("tts", context, ok)
-    }),
-    Effect.zipRight(
-      Effect.sync(() => {
-        const state = log.state()
-        // With the last audio the whole reply was spoken, also a code block at its end that has no audio.
-        log.push({ _tag: "SpokenTo", text: writtenLength(state), ms: state.audioMs })
-      }),
-    ),
-  )
-}
-
-/** Speaks the texts, or only marks them as delivered if the reply is not spoken. */
-const deliver = (
+const playRound = (
   ports: Ports,
-  context: ReplyContext,
-  texts: Mailbox.ReadonlyMailbox<string, ProviderError>,
-) => {
-  const { log } = context
-  const segments = placed(toSegments(Mailbox.toStream(texts), context.agent.speaking.maxCharacters))
-  return log.state().output.format === "none"
-    ? Stream.runForEach(segments, ({ end }) => log.append({ _tag: "SpokenTo", text: end, ms: 0 }))
-    : speakSegments(ports, context, segments)
-}
-
-/** One try of a model round, spoken while the model writes. */
-const tryRound = (ports: Ports, context: ReplyContext) =>
+  context: ReplyContext & SpeechContext,
+  prompt: Prompt,
+  round: { readonly number: number; readonly messageId: ItemId },
+) =>
   Effect.gen(function* () {
-    const { log } = context
-    log.push({ _tag: "RoundStarted" })
-    /** A model retracts its text once in a try at most. What comes after that has a mailbox of its own. */
-    const first = yield* Mailbox.make<string, ProviderError>()
-    const second = yield* Mailbox.make<string, ProviderError>()
-    let texts = first
-    const retracted = yield* Deferred.make<void>()
-    /** Fails when the model fails and the round can be retried: the speech of this try is then dropped at once. */
-    const broken = yield* Deferred.make<never, ProviderError>()
-    const generating = generate(ports, context, {
-      onText: (text) => texts.unsafeOffer(text),
-      onRetract: () => {
-        // What the client got cannot be taken back: its audio goes on.
-        const { isSent } = log.state()
-        log.push({ _tag: "Retracted" })
-        if (isSent) return
-        texts = second
-        Deferred.unsafeDone(retracted, Effect.void)
-      },
-    }).pipe(Effect.tapError((error) => (log.state().isSent ? Effect.void : Deferred.fail(broken, error))))
-    yield* Effect.forkScoped(
-      Effect.onExit(generating, (exit) => Effect.zipRight(first.done(exit), second.done(exit))),
+    const isOwn = (name: string) => context.agent.acting.tools.some(({ tool }) => tool.name === name)
+    const isClients = (name: string) => context.agent.calling.tools.some((tool) => tool.name === name)
+    const written = yield* Deferred.make<ReadonlyArray<ToolCall>>()
+    const returned = yield* Deferred.make<void>()
+    const speaking = tryRound(ports, {
+      ...context,
+      prompt,
+      round: round.number,
+      messageId: round.messageId,
+      isOwn: (name) => isOwn(name) && !isClients(name),
+      onCalls: (calls) => Deferred.unsafeDone(written, Effect.succeed(calls)),
+    }).pipe(
+      Effect.retry(retryOf(context)),
+      Effect.zipRight(Effect.suspend(() => fillSilence(ports, context, returned))),
     )
-    const untilRetracted = runUntil(deliver(ports, context, first), Deferred.await(retracted))
-    const delivering = Effect.flatMap(Effect.exit(untilRetracted), (exit) =>
-      texts === first ? exit : deliver(ports, context, second),
+    const calling = Deferred.await(written).pipe(
+      Effect.flatMap((calls) => makeCalls(context, calls, round)),
+      Effect.zipRight(Deferred.succeed(returned, undefined)),
     )
-    yield* log.state().output.format === "none" ? delivering : runUntil(delivering, Deferred.await(broken))
-  }).pipe(Effect.scoped)
+    yield* Effect.all([forkJoin(speaking), forkJoin(calling)], { concurrency: 2, discard: true })
+  })
 
 /**
- * The agent's reply. It ends with the calls that the model makes: the client runs them. A model round that fails is retried as long as none of it was sent to the client and the turn has time
- * left; the text and the speech of the failed try are dropped.
+ * The agent's reply, in rounds: the service runs the calls of its own tools, and the model goes on with their results. It
+ * ends with a round without calls or with calls of the client's tools: the client runs them. Text and speech of a failed
+ * try of a round are dropped. The rounds that the log has already are not played again.
  */
-export const reply = Effect.fn("reply")((ports: Ports, context: ReplyContext) =>
-  Effect.retry(
-    tryRound(ports, context),
-    retryPolicy(
-      ({ stage }) =>
-        stage === "llm" &&
-        !context.log.state().isSent &&
-        timeLeft(context.log, context.agent.firstOutputTimeout) > 0,
-    ),
-  ),
-)
+export const reply = Effect.fn("reply")(function* (ports: Ports, context: ReplyContext) {
+  const { agent, log, prompt } = context
+  const { format } = log.state().output
+  const speechOutput = format === "none" ? Option.none() : Option.some(makeSpeechOutput(format))
+  const isOver = () => {
+    const { calls } = log.state().round
+    return calls.length === 0 || calls.some(({ by }) => by === "client")
+  }
+  const recorded = Option.isSome(log.state().round.endReason) ? roundsOf(log.state()).length : 0
+  if (recorded > 0 && isOver()) return
+  for (let number = recorded; ; number += 1) {
+    const before = number === 0 ? [] : roundsOf(log.state())
+    const messageId = number === 0 ? context.messageId : newId(ItemId)
+    yield* playRound(
+      ports,
+      { ...context, speechOutput },
+      promptOfRound(
+        agent,
+        prompt,
+        before.map(({ text, calls }) => ({ text, calls: callItems(calls) })),
+      ),
+      { number, messageId },
+    )
+    if (isOver()) return
+  }
+})

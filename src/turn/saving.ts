@@ -1,14 +1,16 @@
 import { Chunk, Effect, Option } from "effect"
 import { type NewItem, newItem } from "../conversation/item.ts"
 import type { Ledger } from "../conversation/ledger.ts"
+import type { HeardPart } from "../conversation/ledger-items.ts"
 import type { SessionNotFound } from "../conversation/model.ts"
+import { callItems, type RecordedCall } from "../conversation/rounds.ts"
 import { type TurnCancelled, type TurnEnd, TurnLost, type TurnSession } from "../conversation/stored-turn.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import type { ItemId } from "../schema.ts"
-import { type HeardReply, type HeardUpTo, heardReply, isHeard } from "./heard-reply.ts"
+import { type HeardMessage, type HeardUpTo, heardMessages, isHeard, wholeMessages } from "./heard-reply.ts"
 import type { TurnRequest } from "./request.ts"
-import { type CalledTool, callsMade, type TurnState, transcriptOf } from "./state.ts"
+import { callsMade, type Round, replyOf, roundsOf, type TurnState, transcriptOf } from "./state.ts"
 import { finalTimings, timingsOf } from "./timings.ts"
 
 /** What identifies a turn's rows. */
@@ -17,6 +19,7 @@ export interface TurnIdentity {
   readonly session: TurnSession
   /** True: nothing of the turn is added to the conversation. */
   readonly isAside: boolean
+  /** The ids of the user's message and of the first round's. */
   readonly items: { readonly user: ItemId; readonly assistant: ItemId }
 }
 
@@ -25,39 +28,48 @@ const userItem = ({ items }: TurnIdentity, text: string): NewItem => ({
   id: items.user,
 })
 
-const assistantItem = (
-  { items }: TurnIdentity,
-  { output }: TurnState,
-  { text, ms }: HeardReply,
-  interrupted: boolean,
-): NewItem => {
-  const heardMs = output.format === "none" ? null : Math.round(ms)
-  const item = newItem({ type: "message", role: "assistant", text }, { interrupted, heardMs })
-  return { ...item, id: items.assistant }
-}
+/** The id of a round's message. */
+export const messageIdOf = ({ items }: TurnIdentity, { messageId }: Round): ItemId =>
+  Option.getOrElse(messageId, () => items.assistant)
 
-const callItem = ({ itemId, callId, name, arguments: args }: CalledTool): NewItem => ({
-  ...newItem({ type: "tool_call", callId, name, arguments: args }),
-  id: itemId,
+/** A heard part of a message as the ledger stores it. */
+export const heardPartOf = (
+  { output }: TurnState,
+  { text, ms }: Pick<HeardMessage, "text" | "ms">,
+  interrupted: boolean,
+): HeardPart => ({ text, ms: output.format === "none" ? null : Math.round(ms), interrupted })
+
+const assistantItem = (turn: TurnIdentity, round: Round, { text, ms, interrupted }: HeardPart): NewItem => ({
+  ...newItem({ type: "message", role: "assistant", text }, { interrupted, heardMs: ms }),
+  id: messageIdOf(turn, round),
 })
 
+/** The messages of a turn that did not complete: the client may hear no more of the last one. */
+export const cutMessages = (state: TurnState, upTo: HeardUpTo): ReadonlyArray<HeardMessage> =>
+  heardMessages(state, upTo).map((message) => ({
+    ...message,
+    isWhole: message.isWhole && message.round !== state.round,
+  }))
+
 /**
- * The items that a turn adds: the user's message, if it had one, the part of the reply that the client heard, and the calls.
- * A reply that is only calls has no message.
+ * The items that a turn adds: the user's message, if it had one; then, of each round, the part of its message that the client
+ * heard, its calls and their results. A round that is only calls has no message.
  */
 const itemsOf = (
   turn: TurnIdentity,
   state: TurnState,
-  heard: Option.Option<HeardReply>,
-  calls: ReadonlyArray<CalledTool>,
-  interrupted: boolean,
+  heard: ReadonlyArray<HeardMessage>,
+  calls: (round: Round) => ReadonlyArray<RecordedCall>,
 ): ReadonlyArray<NewItem> => {
   if (turn.isAside) return []
-  const reply = state.reply === "" ? Option.none() : heard
   return [
     ...Option.toArray(Option.map(state.heard, ({ transcript }) => userItem(turn, transcript))),
-    ...Option.toArray(Option.map(reply, (part) => assistantItem(turn, state, part, interrupted))),
-    ...calls.map(callItem),
+    ...roundsOf(state).flatMap((round) => [
+      ...heard
+        .filter((message) => message.round === round)
+        .map((message) => assistantItem(turn, round, heardPartOf(state, message, !message.isWhole))),
+      ...callItems(calls(round)),
+    ]),
   ]
 }
 
@@ -66,7 +78,7 @@ const endedTurn = ({ request, session }: TurnIdentity, state: TurnState) => ({
   userId: request.userId,
   session,
   transcript: transcriptOf(state),
-  response: state.reply,
+  response: replyOf(state),
   timings: timingsOf(state),
   usage: state.usage,
   speechFormat: state.output.format,
@@ -86,13 +98,7 @@ export const saveCompleted = Effect.fn("saveCompleted")(
       .save({
         ...endedTurn(turn, state),
         state: "completed",
-        items: itemsOf(
-          turn,
-          state,
-          Option.some({ text: state.reply, ms: state.audioMs }),
-          state.calls,
-          false,
-        ),
+        items: itemsOf(turn, state, wholeMessages(state), ({ calls }) => calls),
         timings: finalTimings(state),
         speech: Option.as(turn.request.idempotencyKey, Buffer.concat(Chunk.toReadonlyArray(state.audio))),
       })
@@ -108,7 +114,7 @@ export const saveCompleted = Effect.fn("saveCompleted")(
 
 /**
  * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely, and
- * the calls that it made. If the client left and got nothing, or the turn's lease ran out, only the usage is saved. A reply
+ * the calls that it made, with the results that have arrived. If the client left and got nothing, or the turn's lease ran out, only the usage is saved. A reply
  * that the user interrupted is saved even if none of it was heard: see `Turn.truncate`. Returns how the turn ended:
  * `completed` if the answer to an earlier save was lost, but the save was carried out. May be repeated.
  */
@@ -125,13 +131,13 @@ export const saveCutShort = Effect.fn("saveCutShort")(
     // A user who interrupts has still said something. A client that left may say it again.
     const hasWords = "playedMs" in upTo && Option.isSome(state.heard)
     const hasReply = isHeard(state, upTo)
-    const calls = callsMade(state)
-    if (!hasReply && !hasWords && calls.length === 0) return uninterruptibleWithTimeout(failed)
-    const reply = hasReply ? Option.some(heardReply(state, upTo)) : Option.none()
+    const calls = (round: Round) => callsMade(state, round)
+    const hasCalls = roundsOf(state).some((round) => calls(round).length > 0)
+    if (!hasReply && !hasWords && !hasCalls) return uninterruptibleWithTimeout(failed)
     const saved = ledger.save({
       ...endedTurn(turn, state),
       state: ending,
-      items: itemsOf(turn, state, reply, calls, true),
+      items: itemsOf(turn, state, hasReply ? cutMessages(state, upTo) : [], calls),
       speech: Option.none(),
     })
     return uninterruptibleWithTimeout(Effect.catchTag(saved, "TurnLost", () => failed))

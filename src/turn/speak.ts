@@ -1,6 +1,5 @@
 import { type Chunk, Effect, Fiber, Mailbox, Stream } from "effect"
-import { makeSpeechJoiner, type SpokenFormat } from "../audio/speech-joiner.ts"
-import { makeSpeechOutput } from "../audio/speech-output.ts"
+import { makeSpeechJoiner } from "../audio/speech-joiner.ts"
 import { type ProviderError, wrongAnswer } from "../providers/errors.ts"
 import { retryPolicy } from "../providers/retry.ts"
 import type { SpeakOptions, Synthesizer } from "../providers/synthesizer.ts"
@@ -16,8 +15,7 @@ interface SpeechHandlers<S> {
   readonly onSegmentDone: (segment: S) => Effect.Effect<unknown>
 }
 
-export interface SpeechOptions extends Omit<SpeakOptions, "output"> {
-  readonly format: SpokenFormat
+export interface SpeechOptions extends SpeakOptions {
   /**
    * True: audio is passed on as it arrives. False: a segment is passed on once all of it has arrived, so that a segment
    * that fails can be requested again.
@@ -35,8 +33,6 @@ export const speak = Effect.fn("speak")(function* <S extends Segment, E, R>(
   options: SpeechOptions,
   { onAudio, onSegmentDone }: SpeechHandlers<S>,
 ) {
-  // One for all segments, so that an MP3 of another format is converted to that of the first.
-  const output = makeSpeechOutput(options.format)
   // The mailbox holds one requested segment; one more waits to enter it.
   const ahead = yield* Mailbox.make<RequestedSegment<S>, E>({ capacity: segmentsAhead - 1 })
   // In order: a later segment never holds a slot that an earlier one waits for.
@@ -45,17 +41,14 @@ export const speak = Effect.fn("speak")(function* <S extends Segment, E, R>(
     Stream.filter(({ spoken }) => spoken !== ""),
     Stream.runForEach((segment) => {
       const conversionSlot = Effect.zipRight(earlier, options.conversionSlot ?? Effect.void)
-      return Effect.flatMap(
-        request(synthesizer, segment, { ...options, output, conversionSlot }),
-        (requested) => {
-          earlier = requested.whole
-          return ahead.offer(requested)
-        },
-      )
+      return Effect.flatMap(request(synthesizer, segment, { ...options, conversionSlot }), (requested) => {
+        earlier = requested.whole
+        return ahead.offer(requested)
+      })
     }),
   )
   yield* Effect.forkScoped(Mailbox.into(requestAll, ahead))
-  const joiner = makeSpeechJoiner(options.format)
+  const joiner = makeSpeechJoiner(options.output.format)
   yield* drain(ahead.takeN(1), ({ segment, whole, take }) =>
     Effect.gen(function* () {
       if (!options.streaming) yield* whole
@@ -81,21 +74,21 @@ interface RequestedSegment<S> {
 const request = Effect.fnUntraced(function* <S extends Segment>(
   synthesizer: Synthesizer["Type"],
   segment: S,
-  options: SpeechOptions & SpeakOptions,
+  options: SpeechOptions,
 ) {
   const arrived = yield* Mailbox.make<Uint8Array, ProviderError>()
   let isTaken = false
   let hasAudio = false
   const fetch = Effect.suspend(() => {
     // The audio of a fallback server does not continue that of the first, so each server gets its own joiner.
-    let joiner = makeSpeechJoiner(options.format)
+    let joiner = makeSpeechJoiner(options.output.format)
     const keep = ({ bytes }: ReturnType<typeof joiner.push>) => {
       if (bytes.length === 0) return false
       hasAudio = true
       return arrived.unsafeOffer(bytes)
     }
     const open = () => {
-      joiner = makeSpeechJoiner(options.format)
+      joiner = makeSpeechJoiner(options.output.format)
       return (chunk: Uint8Array) => keep(joiner.push(chunk))
     }
     return Effect.flatMap(synthesizer.speak(segment.spoken, options, open), () => {

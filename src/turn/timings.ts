@@ -17,8 +17,8 @@ export const timingsOf = (state: TurnState): Partial<Timings> => {
     // Includes the wait for a decoding slot, so that the parts up to the first audio add up.
     ...duration("transcode", stages.decodingSlot ?? stages.transcode),
     ...duration("stt"),
-    ...known("llmTtft", state.firstTokenAt, stages.llm?.startedAt),
-    ...known("ttsTtfb", state.firstSpeechAt, stages.tts?.startedAt),
+    ...known("llmTtft", state.llmTtft, 0),
+    ...known("ttsTtfb", state.ttsTtfb, 0),
     ...known("firstAudio", state.firstAudioAt, beganAt),
   }
 }

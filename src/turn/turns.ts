@@ -238,6 +238,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
               agent,
               items,
               ticket: claim.ticket,
+              continued: claim.continued,
               log,
             }
             return { _tag: "Begun" as const, turn, fiber: yield* Effect.forkScoped(runTurn(turn, restore)) }

@@ -329,7 +329,7 @@ test("any output gives consistent events, and one end", () => {
           ])
         }
         const sentMs = parts.reduce((sum, each) => sum + (each._tag === "Audio" ? each.ms : 0), 0)
-        expect(response.audioMs()).toBe(sentMs)
+        expect(response.message().audioMs).toBe(sentMs)
       },
     ),
     { seed: SEED },

@@ -18,9 +18,11 @@ import { History } from "../../src/conversation/history.ts"
 import type { Item, NewItem } from "../../src/conversation/item.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
 import type { HeardPart } from "../../src/conversation/ledger-items.ts"
+import type { CallResult, ContinuedWork } from "../../src/conversation/rounds.ts"
 import { type QueueTicket, RunningTurns } from "../../src/conversation/running-turns.ts"
 import { Sessions } from "../../src/conversation/sessions.ts"
 import type { EndedTurn, TurnEnd } from "../../src/conversation/stored-turn.ts"
+import { type BegunRound, ToolCalls } from "../../src/conversation/tool-calls.ts"
 import { DatabaseUnavailable } from "../../src/db/errors.ts"
 import { Ffmpeg } from "../../src/ffmpeg/ffmpeg.ts"
 import { ConversionSlots } from "../../src/limits/conversion-slots.ts"
@@ -29,7 +31,7 @@ import { type FakeRound, LanguageModel } from "../../src/providers/language-mode
 import { type FakeSpeech, Synthesizer } from "../../src/providers/synthesizer.ts"
 import { noTools } from "../../src/providers/tools.ts"
 import { type FakeTranscript, Transcriber } from "../../src/providers/transcriber.ts"
-import { newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
+import { type ItemId, newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import type { OutputOptions, TurnEvent } from "../../src/turn/events.ts"
 import { fromPcm, fromText } from "../../src/turn/input.ts"
 import { SessionTarget, type TurnRequest, usualTurn } from "../../src/turn/request.ts"
@@ -51,6 +53,12 @@ export const agent: Agent = {
   hearing: { model: "ears", language: Option.some("en"), silenceDbfs: -60, maxSeconds: 10 },
   thinking: { model: "brain", temperature: Option.some(0.5), maxTokens: Option.some(50) },
   calling: noTools,
+  acting: {
+    tools: [],
+    maxRounds: 8,
+    timeout: Duration.seconds(20),
+    filler: { after: Option.some(Duration.millis(1200)), sentence: Option.none() },
+  },
   speaking: { model: "mouth", voice: "calm", maxCharacters: Option.none() },
   history: { maxItems: 20, maxTokens: 1000 },
   firstOutputTimeout: Duration.seconds(60),
@@ -63,6 +71,10 @@ export interface FakeScript {
   readonly history?: ReadonlyArray<Item>
   /** Resolves when no earlier turn is running. */
   readonly ready?: QueueTicket["ready"]
+  /** What the turn before with the same Idempotency-Key has done. */
+  readonly continued?: ContinuedWork
+  /** How many rounds fail to be recorded, because the database is away. */
+  readonly recordsThatFail?: number
   /** How long a turn waits until it is in the queue of its session. */
   readonly claimMs?: number
   /** How long a save takes. */
@@ -91,6 +103,9 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
   let savesThatFail = script.savesThatFail ?? 0
   let answersThatAreLost = script.answersThatAreLost ?? 0
   const ends = new Map<TurnId, TurnEnd>()
+  const recorded: Array<BegunRound> = []
+  const results = new Map<ItemId, CallResult>()
+  let recordsThatFail = script.recordsThatFail ?? 0
   const left: Array<TurnId> = []
 
   const ledger = Layer.succeed(Ledger, {
@@ -132,7 +147,19 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     requestCancel: () => unused,
     isRunning: () => unused,
     freeKey: () => unused,
+    takeOver: () => unused,
+    recover: () => Effect.void,
     expire: () => unused,
+  })
+  const record = Layer.succeed(ToolCalls, {
+    begin: (round) =>
+      Effect.suspend(() => {
+        recordsThatFail -= 1
+        if (recordsThatFail >= 0) return new DatabaseUnavailable({ cause: "away" })
+        recorded.push(round)
+        return Effect.void
+      }),
+    finish: (call, result) => Effect.sync(() => void results.set(call, result)),
   })
   // Without renewals of the lease: each sleep that ends on the test clock takes 10 ms of real time.
   const running = Layer.succeed(RunningTurns, {
@@ -140,7 +167,10 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     claim: ({ id }) => {
       const leave = Effect.sync(() => void left.push(id))
       const ticket = { ready: script.ready ?? Effect.void, issued: Effect.succeed(true), leave }
-      return Effect.delay(Effect.succeed({ _tag: "First", ticket }), script.claimMs ?? 0)
+      return Effect.delay(
+        Effect.succeed({ _tag: "First", ticket, continued: Option.fromNullable(script.continued) }),
+        script.claimMs ?? 0,
+      )
     },
     enter: () => unused,
     adopt: () => Effect.as(script.ready ?? Effect.void, Option.some<void>(undefined)),
@@ -151,6 +181,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     Layer.provide(
       Layer.mergeAll(
         ledger,
+        record,
         running,
         transcriber.layer,
         model.layer,
@@ -189,6 +220,8 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     failed,
     truncated,
     left,
+    recorded,
+    results,
     heardSpeech: transcriber.calls,
     prompts: model.calls,
     spoken: synthesizer.calls,

@@ -1,7 +1,7 @@
 /** What must hold for the events of any Realtime session, as a client sees them. */
 import { expect } from "bun:test"
 import type { ServerEvent } from "../../src/realtime/protocol/server-events.ts"
-import type { Item } from "../../src/realtime/protocol/server-items.ts"
+import type { Item, ServedCall } from "../../src/realtime/protocol/server-items.ts"
 
 /** One terminal event a response, nothing of it after that, and nothing before its beginning. */
 export const checkResponses = (events: ReadonlyArray<ServerEvent>): void => {
@@ -16,7 +16,11 @@ export const checkResponses = (events: ReadonlyArray<ServerEvent>): void => {
       expect([...(open.get(each.response.id) ?? ["not created"])]).toEqual([])
       open.delete(each.response.id)
       ended.add(each.response.id)
-      expect(each.response.output.every(({ status }) => status !== "in_progress")).toBe(true)
+      expect(
+        each.response.output.every((item) =>
+          "status" in item ? item.status !== "in_progress" : (item.output === null) !== (item.error === null),
+        ),
+      ).toBe(true)
     } else if ("response_id" in each) {
       const parts = open.get(each.response_id)
       expect(parts).toBeDefined()
@@ -72,7 +76,7 @@ interface Written {
 }
 
 /** The texts of an item's parts, or its arguments. */
-const textsOf = (item: Item): ReadonlyArray<string | undefined> => {
+const textsOf = (item: Item | ServedCall): ReadonlyArray<string | undefined> => {
   if (item.type === "function_call") return [item.arguments]
   if (item.type !== "message") return []
   return item.content.map((part) => ("text" in part ? part.text : (part.transcript ?? undefined)))

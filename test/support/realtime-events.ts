@@ -230,6 +230,11 @@ const events: {
   "response.function_call_arguments.done": [
     { type: "response.function_call_arguments.done", ...ofCall, arguments: "{}", name: "weather" },
   ],
+  "response.mcp_call_arguments.done": [
+    { type: "response.mcp_call_arguments.done", ...ofItem, ...ofOutput, arguments: "{}" },
+  ],
+  "response.mcp_call.completed": [{ type: "response.mcp_call.completed", ...ofItem, output_index: 1 }],
+  "response.mcp_call.failed": [{ type: "response.mcp_call.failed", ...ofItem, output_index: 1 }],
   "rate_limits.updated": [
     {
       type: "rate_limits.updated",

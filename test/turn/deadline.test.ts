@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test"
 import { Duration, Effect, Exit, Fiber, TestClock } from "effect"
+import { ItemId, newId } from "../../src/schema.ts"
 import { deadline, overdue } from "../../src/turn/deadline.ts"
 import type { NewTurnEvent, TurnStage } from "../../src/turn/events.ts"
 import { makeTurnLog } from "../../src/turn/log.ts"
@@ -134,10 +135,11 @@ effectTest(
   "deadline: what a retry dropped is no output",
   Effect.gen(function* () {
     const log = yield* makeTurnLog({ output: { ...output, streaming: false }, keepsAudio: true, uploadMs: 0 })
+    const messageId = newId(ItemId)
     const running = yield* Effect.fork(Effect.flip(deadline(log, timeout)))
-    log.push({ _tag: "RoundStarted" })
+    log.push({ _tag: "RoundStarted", round: 0, messageId })
     log.push({ _tag: "Audio", bytes: new Uint8Array(1), ms: 1 })
-    log.push({ _tag: "RoundStarted" })
+    log.push({ _tag: "RoundStarted", round: 0, messageId })
     log.push({ _tag: "StageStarted", stage: "llm" })
     yield* TestClock.adjust("1 minute")
     expect(yield* Fiber.join(running)).toMatchObject({ _tag: "ProviderUnusable", stage: "llm" })

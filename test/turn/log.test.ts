@@ -33,7 +33,7 @@ effectTest(
     for (const event of everything) log.push(event)
     yield* log.end
     expect(yield* tagsOf(log.events)).toEqual(["TextDelta", "Audio", "Completed"])
-    expect(log.state()).toMatchObject({ reply: "Hi", audioMs: 10, isSaved: true })
+    expect(log.state()).toMatchObject({ round: { text: "Hi" }, audioMs: 10, isSaved: true })
   }),
 )
 

@@ -8,6 +8,7 @@ import { noTools } from "../../src/providers/tools.ts"
 import { newId, TurnId } from "../../src/schema.ts"
 import type { OutputOptions } from "../../src/turn/events.ts"
 import { fromPcm, fromText } from "../../src/turn/input.ts"
+import { replyOf } from "../../src/turn/state.ts"
 import { finalTimings } from "../../src/turn/timings.ts"
 import { effectTest } from "../support/effect.ts"
 import {
@@ -204,7 +205,7 @@ describe("a model round", () => {
       )
       expect(prompts).toHaveLength(2)
       expect(tags()).toEqual(["Started", "Heard", "Completed"])
-      expect(turn.state().reply).toBe(reply)
+      expect(replyOf(turn.state())).toBe(reply)
       expect(turn.state().audioMs).toBe(300)
       expect(saved[0]).toMatchObject({ response: reply })
       // Both tries are paid for.

@@ -4,6 +4,7 @@ import { newItem } from "../../src/conversation/item.ts"
 import { ItemId, newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import { fromConversation } from "../../src/turn/input.ts"
 import { SessionTarget, type TurnRequest, usualTurn } from "../../src/turn/request.ts"
+import { replyOf } from "../../src/turn/state.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { answerByName, answerTo, noTurnRuns } from "../support/sessions.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
@@ -242,7 +243,7 @@ test("an aside answers while a turn runs, and leaves no trace in the conversatio
       Effect.gen(function* () {
         const { events, state } = yield* one.turns.aside(aside)
         yield* Stream.runDrain(events)
-        return state().reply
+        return replyOf(state())
       }),
     ),
   )

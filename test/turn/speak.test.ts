@@ -55,7 +55,7 @@ const speakBy = Effect.fnUntraced(function* ({ delays, failing = [] }: Server, f
     turnId: newId(TurnId),
     model: "m",
     voice: "v",
-    format: "pcm",
+    output: { format: "pcm" },
     streaming: false,
     conversionSlot,
   } as const

@@ -1,10 +1,11 @@
 import { describe, expect, test } from "bun:test"
 import { Chunk, FastCheck as fc, Option } from "effect"
-import { newId, SessionId, TurnId } from "../../src/schema.ts"
+import { ItemId, newId, SessionId, TurnId } from "../../src/schema.ts"
 import type { NewTurnEvent, OutputOptions } from "../../src/turn/events.ts"
-import { heardReply, heardText, isHeard } from "../../src/turn/heard-reply.ts"
-import { initialState, step, type TurnState } from "../../src/turn/state.ts"
+import { type HeardUpTo, heardMessages, heardText, isHeard } from "../../src/turn/heard-reply.ts"
+import { initialState, replyOf, roundsOf, step, type TurnState } from "../../src/turn/state.ts"
 import { finalTimings, timingsOf } from "../../src/turn/timings.ts"
+import { heardReply } from "../support/heard.ts"
 
 const spoken: OutputOptions = { format: "mp3", streamsText: true, streaming: true }
 
@@ -28,18 +29,35 @@ const stage = fc
 const used = fc
   .nat(9)
   .map((n): NewTurnEvent => ({ _tag: "Used", usage: { inputTokens: n, outputTokens: 1 } }))
-const round: fc.Arbitrary<NewTurnEvent> = fc.constant({ _tag: "RoundStarted" })
+const messageIds = Array.from({ length: 61 }, () => newId(ItemId))
+const messageIdOf = (round: number) => messageIds[round] ?? newId(ItemId)
+const roundStarted = (round: number): NewTurnEvent => ({
+  _tag: "RoundStarted",
+  round,
+  messageId: messageIdOf(round),
+})
+/** Another try of the round, or the next round. */
+const boundary = fc.constantFrom("again" as const, "next" as const)
 
 /** A turn's events in any order, with marks that say what was spoken so far. */
 const walks = fc
-  .array(fc.oneof({ weight: 5, arbitrary: text }, { weight: 5, arbitrary: audio }, stage, used, round), {
+  .array(fc.oneof({ weight: 5, arbitrary: text }, { weight: 5, arbitrary: audio }, stage, used, boundary), {
     maxLength: 60,
   })
   .map((events) => {
-    let written = 0
-    let ms = 0
+    let round = 0
+    let [written, ms] = [0, 0]
+    let start = { written, ms }
     return events.flatMap((event): ReadonlyArray<NewTurnEvent> => {
-      if (event._tag === "RoundStarted") [written, ms] = [0, 0]
+      if (event === "next") {
+        round += 1
+        start = { written, ms }
+        return [roundStarted(round)]
+      }
+      if (event === "again") {
+        ;({ written, ms } = start)
+        return [roundStarted(round)]
+      }
       if (event._tag === "TextDelta") written += event.text.length
       if (event._tag !== "Audio") return [event]
       ms += event.ms
@@ -47,8 +65,17 @@ const walks = fc
     })
   })
 
-const sinceRound = (events: ReadonlyArray<NewTurnEvent>) =>
-  events.slice(events.findLastIndex(({ _tag }) => _tag === "RoundStarted") + 1)
+/** The events of the last try of each round. */
+const lastTries = (events: ReadonlyArray<NewTurnEvent>): ReadonlyArray<ReadonlyArray<NewTurnEvent>> => {
+  const rounds: Array<Array<NewTurnEvent>> = [[]]
+  for (const event of events) {
+    if (event._tag === "RoundStarted") rounds[event.round] = []
+    else rounds.at(-1)?.push(event)
+  }
+  return rounds
+}
+const writtenIn = (events: ReadonlyArray<NewTurnEvent>) =>
+  events.map((event) => (event._tag === "TextDelta" ? event.text : "")).join("")
 
 describe("step", () => {
   test("is pure: the same events give the same state, and no state changes", () => {
@@ -62,13 +89,13 @@ describe("step", () => {
     )
   })
 
-  test("the reply is the text of the last round, and its audio with it", () => {
+  test("a round has the text of its last try, and the reply the audio of all of these", () => {
     fc.assert(
       fc.property(walks, (events) => {
         const state = fold(events, begin(spoken, true))
-        const last = sinceRound(events)
-        expect(state.reply).toBe(last.map((event) => (event._tag === "TextDelta" ? event.text : "")).join(""))
-        const audio = last.flatMap((event) => (event._tag === "Audio" ? [event] : []))
+        const last = lastTries(events)
+        expect(roundsOf(state).map((round) => round.text)).toEqual(last.map(writtenIn))
+        const audio = last.flat().flatMap((event) => (event._tag === "Audio" ? [event] : []))
         expect(state.audioMs).toBe(audio.reduce((sum, { ms }) => sum + ms, 0))
         expect(Chunk.toReadonlyArray(state.audio)).toEqual(audio.map(({ bytes }) => bytes))
       }),
@@ -97,13 +124,26 @@ describe("step", () => {
           output.streaming && (_tag === "Audio" || (_tag === "TextDelta" && output.streamsText))
         const isOutput = ({ _tag }: NewTurnEvent) =>
           _tag === "Audio" || (_tag === "TextDelta" && output.format === "none")
-        // A retry drops all output before it, unless something was sent by then.
-        const dropped = events.findLastIndex(
-          ({ _tag }, n) => _tag === "RoundStarted" && !events.slice(0, n).some(isSent),
-        )
-        const first = events.findIndex((event, n) => n > dropped && isOutput(event))
+        // A retry drops the output of its round, unless some of that was sent by then.
+        const begins = events.map((event, n) => {
+          if (event._tag !== "RoundStarted" || event.round === 0) return -1
+          return events.findIndex((other) => other._tag === "RoundStarted" && other.round === event.round) ===
+            n
+            ? n
+            : -1
+        })
+        const isDropped = (n: number) => {
+          const begin = begins.findLast((at, m) => m <= n && at >= 0) ?? -1
+          const end = begins.findIndex((at, m) => m > n && at >= 0)
+          return events.some((event, m) => {
+            const isRetry = event._tag === "RoundStarted" && begins[m] === -1
+            const isOfRound = m > n && (end < 0 || m < end)
+            return isRetry && isOfRound && !events.slice(begin + 1, m).some(isSent)
+          })
+        }
+        const first = events.findIndex((event, n) => !isDropped(n) && isOutput(event))
         expect(state.firstOutput).toEqual(first < 0 ? Option.none() : Option.some(first + 1))
-        const firstAudio = events.findIndex((event, n) => n > dropped && event._tag === "Audio")
+        const firstAudio = events.findIndex((event, n) => !isDropped(n) && event._tag === "Audio")
         expect(state.firstAudioAt).toEqual(
           firstAudio < 0 ? Option.none() : Option.some(1000 + 10 * firstAudio),
         )
@@ -118,16 +158,18 @@ describe("step", () => {
   })
 })
 
-describe("heardText", () => {
+describe("heardMessages", () => {
   const deliveries = fc.tuple(walks, fc.nat(80), fc.nat(80))
 
-  test("is a prefix of the reply that ends with a segment", () => {
+  test("is a prefix of each message that ends with a segment", () => {
     fc.assert(
       fc.property(deliveries, ([events, delivered]) => {
         const state = fold(events)
-        const heard = heardText(state, { delivered })
-        const ends = [0, ...state.spoken.map(({ text }) => text)]
-        expect(ends.map((end) => state.reply.slice(0, end).trimEnd())).toContain(heard)
+        const end = state.spoken.findLast(({ seq }) => seq <= delivered)?.text ?? 0
+        for (const { round, text, ms } of heardMessages(state, { delivered })) {
+          expect(text).toBe(round.text.slice(0, Math.max(0, end - round.start.text)).trimEnd())
+          expect(ms).toBeGreaterThanOrEqual(0)
+        }
       }),
     )
   })
@@ -137,8 +179,10 @@ describe("heardText", () => {
       fc.property(deliveries, ([events, one, other]) => {
         const state = fold(events)
         const [less, more] = [Math.min(one, other), Math.max(one, other)]
-        expect(heardText(state, { delivered: more })).toStartWith(heardText(state, { delivered: less }))
-        const played = (part: number) => heardText(state, { playedMs: part * 50 })
+        expect(heardReply(state, { delivered: more }).text).toStartWith(
+          heardReply(state, { delivered: less }).text,
+        )
+        const played = (part: number) => heardReply(state, { playedMs: part * 50 }).text
         expect(played(more)).toStartWith(played(less))
         expect(heardReply(state, { playedMs: less * 50 }).ms).toBeLessThanOrEqual(less * 50)
       }),
@@ -150,8 +194,12 @@ describe("heardText", () => {
       fc.property(walks, (events) => {
         const state = fold(events)
         const end = state.spoken.at(-1)?.text ?? 0
-        expect(heardText(state, { delivered: events.length })).toBe(state.reply.slice(0, end).trimEnd())
-        expect(heardText(state, { playedMs: state.audioMs })).toBe(state.reply.slice(0, end).trimEnd())
+        const spokenTexts = roundsOf(state)
+          .filter((round) => round.text !== "")
+          .map((round) => round.text.slice(0, Math.max(0, end - round.start.text)).trimEnd())
+        const texts = (upTo: HeardUpTo) => heardMessages(state, upTo).map((message) => message.text)
+        expect(texts({ delivered: events.length })).toEqual(spokenTexts)
+        expect(texts({ playedMs: state.audioMs })).toEqual(spokenTexts)
       }),
     )
   })
@@ -162,11 +210,11 @@ describe("heardText", () => {
       { _tag: "Audio", bytes: new Uint8Array(1), ms: 100 },
       { _tag: "SpokenTo", text: 7, ms: 100 },
     ])
-    expect(heardText(state, { delivered: 1 })).toBe("")
+    expect(heardReply(state, { delivered: 1 }).text).toBe("")
     expect(isHeard(state, { delivered: 1 })).toBe(false)
-    expect(heardText(state, { playedMs: 20 })).toBe("")
-    expect(heardText(state, { delivered: 3 })).toBe("Hello.")
-    expect(heardText(state, { playedMs: 100 })).toBe("Hello.")
+    expect(heardReply(state, { playedMs: 20 }).text).toBe("")
+    expect(heardReply(state, { delivered: 3 }).text).toBe("Hello.")
+    expect(heardReply(state, { playedMs: 100 }).text).toBe("Hello.")
   })
 
   test("an interruption within a segment leaves whole words", () => {
@@ -181,8 +229,8 @@ describe("heardText", () => {
     // 100 ms a character in the second segment.
     expect(heardReply(state, { playedMs: 1250 })).toEqual({ text: "One moment.", ms: 1250 })
     expect(heardReply(state, { playedMs: 2000 })).toEqual({ text: "One moment. The train", ms: 2000 })
-    expect(heardText(state, { playedMs: 2099 })).toBe("One moment. The train")
-    expect(heardText(state, { playedMs: 3999 })).toBe("One moment. The train to Lyon leaves at")
+    expect(heardReply(state, { playedMs: 2099 }).text).toBe("One moment. The train")
+    expect(heardReply(state, { playedMs: 3999 }).text).toBe("One moment. The train to Lyon leaves at")
     expect(heardReply(state, { playedMs: 9000 })).toEqual({ text: reply, ms: 4300 })
   })
 
@@ -194,12 +242,12 @@ describe("heardText", () => {
       { _tag: "SpokenTo", text: 30, ms: 3000 },
       { _tag: "Audio", bytes: new Uint8Array(1), ms: 1500 },
     ])
-    expect(heardText(state, { playedMs: 4100 })).toBe("A first sentence, quite long. The second")
+    expect(heardReply(state, { playedMs: 4100 }).text).toBe("A first sentence, quite long. The second")
     const first = fold([
       { _tag: "TextDelta", text: "Well, that is a long story." },
       { _tag: "Audio", bytes: new Uint8Array(1), ms: 900 },
     ])
-    expect(heardText(first, { playedMs: 900 })).toBe("Well, that is")
+    expect(heardReply(first, { playedMs: 900 }).text).toBe("Well, that is")
   })
 
   test("text without spaces is cut between words", () => {
@@ -209,7 +257,7 @@ describe("heardText", () => {
       { _tag: "Audio", bytes: new Uint8Array(1), ms: 1100 },
       { _tag: "SpokenTo", text: reply.length, ms: 1100 },
     ])
-    expect(heardText(state, { playedMs: 350 })).toBe("今日の")
+    expect(heardReply(state, { playedMs: 350 }).text).toBe("今日の")
   })
 })
 
@@ -306,8 +354,8 @@ test("thinking that was sent is no part of the reply, and its audio counts", () 
     { _tag: "Retracted" },
   ]
   const before = fold(sent)
-  expect(before).toMatchObject({ reply: "", thinkingSent: 15, audioMs: 100 })
-  expect(heardReply(before, { playedMs: 100 })).toEqual({ text: "", ms: 100 })
+  expect(before).toMatchObject({ round: { text: "", thinkingSent: 15 }, audioMs: 100 })
+  expect(heardMessages(before, { playedMs: 100 })).toEqual([])
   expect(isHeard(before, { playedMs: 100 })).toBe(true)
   const state = fold([
     ...sent,
@@ -318,7 +366,7 @@ test("thinking that was sent is no part of the reply, and its audio counts", () 
     tenth,
     { _tag: "SpokenTo", text: 26, ms: 300 },
   ])
-  expect(state.reply).toBe("Paris. Yes.")
+  expect(replyOf(state)).toBe("Paris. Yes.")
   expect(heardReply(state, { playedMs: 120 })).toEqual({ text: "", ms: 120 })
   expect(heardReply(state, { playedMs: 200 })).toEqual({ text: "Paris.", ms: 200 })
   expect(heardReply(state, { delivered: 99 })).toEqual({ text: "Paris. Yes.", ms: 300 })
@@ -336,5 +384,97 @@ test("a retraction of text that was not sent drops its audio", () => {
     ],
     begin(output),
   )
-  expect(state).toMatchObject({ reply: "Paris.", thinkingSent: 0, audioMs: 0, spoken: [] })
+  expect(state).toMatchObject({ round: { text: "Paris.", thinkingSent: 0 }, audioMs: 0, spoken: [] })
+})
+
+describe("a reply of several rounds", () => {
+  const [first, second] = [messageIdOf(0), messageIdOf(1)]
+  const audio = (ms: number): NewTurnEvent => ({ _tag: "Audio", bytes: new Uint8Array(1), ms })
+  const call = { callId: "call_1", name: "weather", arguments: "{}", itemId: newId(ItemId) }
+  const called: ReadonlyArray<NewTurnEvent> = [
+    roundStarted(0),
+    { _tag: "TextDelta", text: "Let me see." },
+    audio(1000),
+    { _tag: "SpokenTo", text: 11, ms: 1000 },
+    { _tag: "RoundEnded", reason: "tools" },
+    { _tag: "ToolCalled", by: "service", ...call },
+    // A sentence that is no part of the reply.
+    audio(500),
+    { _tag: "SpokenTo", text: 11, ms: 1500 },
+    { _tag: "ToolReturned", callId: "call_1", itemId: newId(ItemId), output: "Sun.", isError: false },
+  ]
+  const answered: ReadonlyArray<NewTurnEvent> = [
+    ...called,
+    roundStarted(1),
+    { _tag: "TextDelta", text: "It is sunny in Rome." },
+    audio(2000),
+    { _tag: "SpokenTo", text: 31, ms: 3500 },
+  ]
+
+  test("keeps the text, the calls and the results of the rounds before", () => {
+    const state = fold(answered)
+    expect(replyOf(state)).toBe("Let me see. It is sunny in Rome.")
+    expect(state.earlier).toMatchObject([
+      { text: "Let me see.", calls: [{ ...call, by: "service", result: { value: { output: "Sun." } } }] },
+    ])
+    expect(state.round).toMatchObject({
+      text: "It is sunny in Rome.",
+      calls: [],
+      start: { text: 11, ms: 1500 },
+    })
+  })
+
+  test("loses only its own of a try that is dropped", () => {
+    const output = { format: "mp3", streamsText: false, streaming: false } as const
+    const dropped = fold([...answered, roundStarted(1)], begin(output, true))
+    const before = fold(called, begin(output, true))
+    expect(dropped).toMatchObject({ audioMs: 1500, spoken: before.spoken, firstAudioAt: before.firstAudioAt })
+    expect(Chunk.size(dropped.audio)).toBe(2)
+    expect(replyOf(dropped)).toBe("Let me see.")
+    expect(dropped.earlier).toMatchObject([{ calls: [{ result: Option.some({ output: "Sun." }) }] }])
+  })
+
+  test("is heard message by message, by the time of the whole or of one", () => {
+    const state = fold(answered)
+    const heard = (upTo: HeardUpTo) =>
+      heardMessages(state, upTo).map(({ round, text, ms, isWhole }) => ({
+        id: Option.getOrUndefined(round.messageId),
+        text,
+        ms,
+        isWhole,
+      }))
+    const whole = { id: first, text: "Let me see.", ms: 1500, isWhole: true }
+    expect(heard({ playedMs: 600 })).toEqual([
+      { id: first, text: "Let me", ms: 600, isWhole: false },
+      { id: second, text: "", ms: 0, isWhole: false },
+    ])
+    expect(heard({ playedMs: 1200 })).toEqual([
+      { ...whole, ms: 1200 },
+      { id: second, text: "", ms: 0, isWhole: false },
+    ])
+    const cut = [whole, { id: second, text: "It is sunny", ms: 1200, isWhole: false }]
+    expect(heard({ playedMs: 2700 })).toEqual(cut)
+    expect(heard({ playedMs: 1200, itemId: second })).toEqual(cut)
+    expect(heard({ playedMs: 3500 })).toEqual([
+      whole,
+      { id: second, text: "It is sunny in Rome.", ms: 2000, isWhole: true },
+    ])
+    expect(heardText(state, second, 1200)).toBe("It is sunny")
+    expect(heardText(state, newId(ItemId), 1200)).toBe("")
+  })
+
+  test("counts the times of its first answer", () => {
+    const timed = fold([
+      roundStarted(0),
+      { _tag: "StageStarted", stage: "llm" },
+      { _tag: "RoundEnded", reason: "tools" },
+      roundStarted(1),
+      { _tag: "StageStarted", stage: "llm" },
+      { _tag: "Used", usage: {} },
+      { _tag: "TextDelta", text: "Hi." },
+      { _tag: "StageStarted", stage: "tts" },
+      audio(100),
+    ])
+    expect(timingsOf(timed)).toMatchObject({ llmTtft: 10, ttsTtfb: 10, firstAudio: 80 })
+  })
 })

@@ -2,9 +2,10 @@ import { describe, expect } from "bun:test"
 import { Cause, Effect, Exit, Fiber, Option, TestClock } from "effect"
 import { newItem } from "../../src/conversation/item.ts"
 import { newId, TurnId } from "../../src/schema.ts"
-import { heardText } from "../../src/turn/heard-reply.ts"
+import { replyOf } from "../../src/turn/state.ts"
 import { effectTest } from "../support/effect.ts"
 import { converse, makeFakeTurns, requestOf, streamed, tenth, whole } from "../support/fake-turns.ts"
+import { heardReply } from "../support/heard.ts"
 
 const thinking = "Okay, the user wants to know the weather of today. I look out of the window."
 const reply = "It is sunny and warm."
@@ -39,7 +40,7 @@ describe("a reply that begins with its thinking, whose opening tag is in the pro
       const { turn, failure } = yield* take(fakes)
       expect(failure).toBeUndefined()
       expect(fakes.prompts).toHaveLength(1)
-      expect(turn.state()).toMatchObject({ reply: `${reply} Enjoy the day outside.` })
+      expect(turn.state()).toMatchObject({ round: { text: `${reply} Enjoy the day outside.` } })
       expect(fakes.saved[0]).toMatchObject({
         state: "completed",
         response: `${reply} Enjoy the day outside.`,
@@ -70,7 +71,7 @@ describe("a reply that begins with its thinking, whose opening tag is in the pro
     Effect.gen(function* () {
       const fakes = yield* makeFakeTurns({ thinks: [openThinker] })
       const { turn } = yield* take(fakes, silent)
-      expect(turn.state().reply).toBe(`${reply} Enjoy the day outside.`)
+      expect(replyOf(turn.state())).toBe(`${reply} Enjoy the day outside.`)
       expect(fakes.spoken).toEqual([])
     }),
   )
@@ -88,8 +89,8 @@ describe("a reply that begins with its thinking, whose opening tag is in the pro
         response: `${reply} Enjoy the day outside.`,
       })
       const state = turn.state()
-      expect(heardText(state, { playedMs: state.audioMs })).toBe(`${reply} Enjoy the day outside.`)
-      expect(heardText(state, { playedMs: 100 })).toBe("")
+      expect(heardReply(state, { playedMs: state.audioMs }).text).toBe(`${reply} Enjoy the day outside.`)
+      expect(heardReply(state, { playedMs: 100 }).text).toBe("")
     }),
   )
 

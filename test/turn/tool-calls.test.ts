@@ -94,7 +94,7 @@ describe("a turn whose model calls tools", () => {
       expect(fakes.saved[0]?.items.slice(2).map(({ id }) => id)).toEqual(
         callsIn(events).map(({ itemId }) => itemId),
       )
-      expect(turn.state()).toMatchObject({ endReason: Option.some("tools"), reply: words })
+      expect(turn.state()).toMatchObject({ round: { endReason: Option.some("tools"), text: words } })
     }),
   )
 
@@ -112,7 +112,7 @@ describe("a turn whose model calls tools", () => {
         expect(fakes.saved[0]).toMatchObject({ state: "completed", response: "" })
         // A client that gets all at the end reads the state.
         expect(callsIn(events)).toHaveLength(output.streaming ? 1 : 0)
-        expect(turn.state().calls).toMatchObject([oslo])
+        expect(turn.state().round.calls).toMatchObject([oslo])
       }
     }),
   )

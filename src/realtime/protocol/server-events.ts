@@ -1,4 +1,4 @@
-import type { Item } from "./server-items.ts"
+import type { Item, ServedCall } from "./server-items.ts"
 import type { AudioFormat, SessionConfig } from "./session-config.ts"
 
 /** A session as clients see it: the configuration in force with its id. `expires_at` is in Unix seconds. */
@@ -48,7 +48,7 @@ export interface ResponseObject {
   readonly status: "in_progress" | StatusDetails["type"]
   /** Null while in progress. */
   readonly status_details: StatusDetails | null
-  readonly output: ReadonlyArray<Item>
+  readonly output: ReadonlyArray<Item | ServedCall>
   /** Null out of band. */
   readonly conversation_id: string | null
   readonly output_modalities: readonly ["audio"] | readonly ["text"]
@@ -116,8 +116,8 @@ interface Fields {
   }
   "response.created": { readonly response: ResponseObject }
   "response.done": { readonly response: ResponseObject }
-  "response.output_item.added": OfOutput & { readonly item: Item }
-  "response.output_item.done": OfOutput & { readonly item: Item }
+  "response.output_item.added": OfOutput & { readonly item: Item | ServedCall }
+  "response.output_item.done": OfOutput & { readonly item: Item | ServedCall }
   "response.content_part.added": OfPart & { readonly part: ContentPart }
   "response.content_part.done": OfPart & { readonly part: ContentPart }
   "response.output_text.delta": OfPart & { readonly delta: string }
@@ -129,6 +129,10 @@ interface Fields {
   "response.output_audio_transcript.done": OfPart & { readonly transcript: string }
   "response.function_call_arguments.delta": OfCall & { readonly delta: string }
   "response.function_call_arguments.done": OfCall & { readonly arguments: string; readonly name: string }
+  /** Without `response.mcp_call.in_progress`, at which a stock client asks for an item of the conversation. */
+  "response.mcp_call_arguments.done": OfItem & OfOutput & { readonly arguments: string }
+  "response.mcp_call.completed": OfItem & { readonly output_index: number }
+  "response.mcp_call.failed": OfItem & { readonly output_index: number }
   "rate_limits.updated": {
     readonly rate_limits: ReadonlyArray<{
       readonly name: "requests" | "tokens"

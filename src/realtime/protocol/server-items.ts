@@ -29,3 +29,21 @@ export type Item =
       readonly arguments: string
     })
   | (Common & { readonly type: "function_call_output"; readonly call_id: string; readonly output: string })
+
+/**
+ * A call that the service ran, as OpenAI shows those of an MCP server. It is output of a response, but no item of the
+ * conversation that clients see: LiveKit's client throws at such an item, and the Agents SDK asks for another response.
+ */
+export interface ServedCall {
+  readonly id: string
+  readonly object: "realtime.item"
+  readonly type: "mcp_call"
+  /** OpenAI's name of the server; here always the same. */
+  readonly server_label: "voice-agent"
+  readonly name: string
+  /** JSON. */
+  readonly arguments: string
+  /** Null, not absent, until the call returns: a stock client throws where it is absent. */
+  readonly output: string | null
+  readonly error: { readonly type: "tool_execution_error"; readonly message: string } | null
+}

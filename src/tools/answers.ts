@@ -1,0 +1,31 @@
+import { Duration } from "effect"
+import { longestOutput, type ToolAnswer } from "./runnable.ts"
+
+/** In the place of a result that is not there. The call may have been carried out, so the model must not repeat it blindly. */
+export const unknownOutcome = "No result of this call has arrived. Whether it was carried out is unknown."
+
+const failure = (output: string): ToolAnswer => ({ output, isError: true })
+
+/** What the model is told of calls that the service could not carry out, or not to their end. */
+export const answers = {
+  unknown: failure(unknownOutcome),
+  timedOut: (timeout: Duration.Duration): ToolAnswer =>
+    failure(
+      `The tool gave no result within ${Duration.toSeconds(timeout)} seconds. Whether the call was carried out is unknown.`,
+    ),
+  failed: failure("The tool failed. Whether the call was carried out is unknown."),
+  gone: (name: string): ToolAnswer =>
+    failure(`The tool ${name} is not available any more. No call was made.`),
+  notAnObject: failure(
+    "The arguments are not a JSON object. No call was made. Call again with a JSON object.",
+  ),
+  /** `problems`: what is wrong with the arguments, a sentence each. */
+  wrongArguments: (problems: ReadonlyArray<string>): ToolAnswer =>
+    failure(`The arguments do not fit the tool's schema. No call was made.\n${problems.join("\n")}`),
+}
+
+/** The answer with an output that fits into a prompt, in characters that PostgreSQL and JSON take. */
+export const bounded = ({ output, isError }: ToolAnswer): ToolAnswer => {
+  const text = output.slice(0, longestOutput).replaceAll("\0", "").toWellFormed()
+  return { output: output.length > longestOutput ? `${text}\n[The rest is cut off.]` : text, isError }
+}

@@ -1,0 +1,165 @@
+import { Cause, Duration, Effect, Either, Option } from "effect"
+import type { Agent } from "../agent/agent.ts"
+import type { RecordedCall, RecordedRound } from "../conversation/rounds.ts"
+import type { ToolCalls } from "../conversation/tool-calls.ts"
+import type { ToolCall } from "../providers/tools.ts"
+import { ItemId, newId, type SessionId, type TurnId, type UserId } from "../schema.ts"
+import { answers, bounded } from "../tools/answers.ts"
+import { readArguments } from "../tools/arguments.ts"
+import type { RunnableTool, ToolAnswer } from "../tools/runnable.ts"
+import type { TurnLog } from "./log.ts"
+import { writtenLength } from "./state.ts"
+
+/** Calls of one round that run at the same time. */
+const maxParallelCalls = 8
+
+export interface CallingContext {
+  readonly turnId: TurnId
+  readonly userId: UserId
+  readonly sessionId: SessionId
+  readonly agent: Agent
+  readonly log: TurnLog
+  /** Waits until the turn is wanted: a speculative turn makes no calls. */
+  readonly adopted: Effect.Effect<void>
+  readonly record: ToolCalls["Type"]
+}
+
+/** A call that can be made, or what the model is told in its place. */
+type Prepared = Either.Either<
+  { readonly tool: RunnableTool; readonly arguments: Readonly<Record<string, unknown>> },
+  ToolAnswer
+>
+
+const prepare = ({ acting }: Agent, { name, ...call }: ToolCall): Prepared =>
+  Either.flatMap(
+    Either.fromNullable(
+      acting.tools.find(({ tool }) => tool.name === name),
+      () => answers.gone(name),
+    ),
+    (runnable) =>
+      Either.map(readArguments(runnable.tool, call.arguments), (args) => ({
+        tool: runnable,
+        arguments: args,
+      })),
+  )
+
+/** Makes one call. A tool that fails, or takes too long, is an answer. */
+const run = (context: CallingContext, prepared: Prepared, { itemId, callId, name }: RecordedCall) =>
+  Effect.gen(function* () {
+    if (Either.isLeft(prepared)) return { answer: prepared.left, outcome: "refused" }
+    const { tool, arguments: args } = prepared.right
+    const { userId, sessionId, turnId, agent } = context
+    const timeout = Duration.min(tool.timeout, agent.acting.timeout)
+    const invocation = { callId, idempotencyKey: itemId, arguments: args, userId, sessionId, turnId }
+    return yield* tool.run(invocation).pipe(
+      Effect.map((answer) => ({ answer, outcome: answer.isError ? "failed" : "ok" })),
+      Effect.timeoutTo({
+        duration: timeout,
+        onSuccess: (done) => done,
+        onTimeout: () => ({ answer: answers.timedOut(timeout), outcome: "timed_out" }),
+      }),
+      Effect.catchAllCause((cause) =>
+        Cause.isInterrupted(cause)
+          ? Effect.failCause(cause)
+          : Effect.as(Effect.annotateLogs(Effect.logError("tool.defect", cause), { tool: name }), {
+              answer: answers.failed,
+              outcome: "failed",
+            }),
+      ),
+    )
+  }).pipe(Effect.withSpan("tool", { attributes: { tool: name } }))
+
+const settle = Effect.fnUntraced(function* (
+  context: CallingContext,
+  call: RecordedCall,
+  running: Effect.Effect<{ readonly answer: ToolAnswer; readonly outcome: string }>,
+) {
+  const { log, record } = context
+  const startedAt = log.now()
+  const { answer, outcome } = yield* running
+  const { output, isError } = bounded(answer)
+  const result = { itemId: newId(ItemId), output, isError }
+  yield* Effect.annotateLogs(Effect.logInfo("tool.called"), {
+    tool: call.name,
+    outcome,
+    ms: log.now() - startedAt,
+    outputLength: output.length,
+  })
+  yield* record.finish(call.itemId, result)
+  log.push({ _tag: "ToolReturned", callId: call.callId, ...result })
+})
+
+const settleAll = <A, E>(
+  { log }: CallingContext,
+  calls: ReadonlyArray<A>,
+  one: (call: A) => Effect.Effect<unknown, E>,
+) =>
+  calls.length === 0
+    ? Effect.void
+    : log.timed("tools", Effect.forEach(calls, one, { concurrency: maxParallelCalls, discard: true }))
+
+/**
+ * Makes the calls of a round: records them, runs them, records what came back. `round`: its number, and what the model wrote
+ * before it called. The calls of the client's tools are recorded with them.
+ */
+export const makeCalls = Effect.fn("makeCalls")(function* (
+  context: CallingContext,
+  calls: ReadonlyArray<ToolCall>,
+  round: { readonly number: number; readonly messageId: ItemId },
+) {
+  if (calls.length === 0) return
+  const { log, record, turnId } = context
+  yield* context.adopted
+  const own = calls.map(
+    (call): RecordedCall => ({
+      ...call,
+      itemId: newId(ItemId),
+      by: "service",
+      result: Option.none(),
+    }),
+  )
+  const { heard, round: current } = log.state()
+  yield* record.begin({
+    turnId,
+    round: round.number,
+    messageId: round.messageId,
+    transcript: Option.map(heard, ({ transcript }) => transcript),
+    text: current.text,
+    calls: [...current.calls, ...own],
+  })
+  for (const { itemId, callId, name, arguments: args } of own) {
+    log.push({ _tag: "ToolCalled", itemId, by: "service", callId, name, arguments: args })
+  }
+  yield* settleAll(context, own, (call) =>
+    settle(context, call, run(context, prepare(context.agent, call), call)),
+  )
+})
+
+/**
+ * Goes on with the rounds of a turn that was cut off, as it recorded them. A call without a result may have been carried out:
+ * it is made again, with the same key, only if that does no harm.
+ */
+export const continueRounds = Effect.fn("continueRounds")(function* (
+  context: CallingContext,
+  rounds: ReadonlyArray<RecordedRound>,
+) {
+  const { log } = context
+  for (const [number, { messageId, text, calls }] of rounds.entries()) {
+    log.push({ _tag: "RoundStarted", round: number, messageId })
+    if (text !== "") log.push({ _tag: "TextDelta", text })
+    for (const { itemId, by, callId, name, arguments: args, result } of calls) {
+      log.push({ _tag: "ToolCalled", itemId, by, callId, name, arguments: args })
+      if (Option.isSome(result)) log.push({ _tag: "ToolReturned", callId, ...result.value })
+    }
+    log.push({ _tag: "RoundEnded", reason: "tools" })
+    // Its speech is not paid for again: the client gets that of the rounds to come.
+    log.push({ _tag: "SpokenTo", text: writtenLength(log.state()), ms: log.state().audioMs })
+  }
+  const open = log.state().round.calls.filter(({ by, result }) => by === "service" && Option.isNone(result))
+  yield* settleAll(context, open, (call) => {
+    const prepared = prepare(context.agent, call)
+    const mayRun = Either.isLeft(prepared) || prepared.right.tool.isIdempotent
+    const unknown = Effect.succeed({ answer: answers.unknown, outcome: "unknown" })
+    return settle(context, call, mayRun ? run(context, prepared, call) : unknown)
+  })
+})
