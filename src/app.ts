@@ -43,11 +43,11 @@ const providers = Providers.layer.pipe(
 
 const account = Layer.provideMerge(AccountExport.layer, Layer.merge(Keys.layer, ClientSecrets.layer))
 
-/**
- * Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. A test may
- * give other Realtime sessions.
- */
-export const layerWith = (realtimeSessions: typeof RealtimeSessions.layer) =>
+/** What a test may replace. */
+const replaceable = { realtimeSessions: RealtimeSessions.layer, serviceTools: ServiceTools.layer }
+
+/** Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. */
+export const layerWith = ({ realtimeSessions, serviceTools }: typeof replaceable) =>
   Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.layer), CleanUp.layer).pipe(
     Layer.provideMerge(Layer.merge(realtimeSessions, RealtimeSockets.layer)),
     Layer.provideMerge(Layer.merge(Turns.layer, SessionItems.layer)),
@@ -62,7 +62,7 @@ export const layerWith = (realtimeSessions: typeof RealtimeSessions.layer) =>
         DecodingSlots.layer,
         ConversionSlots.layer,
         Uploads.layer,
-        Layer.provide(Agents.layer, ServiceTools.layer),
+        Layer.provide(Agents.layer, serviceTools),
         VoiceActivity.layer,
       ),
     ),
@@ -75,7 +75,7 @@ export const layerWith = (realtimeSessions: typeof RealtimeSessions.layer) =>
     Layer.provideMerge(BunContext.layer),
   )
 
-export const layer = layerWith(RealtimeSessions.layer)
+export const layer = layerWith(replaceable)
 
 /** What the operator's commands for users need; it may be built while the service runs. */
 export const administration = Layer.mergeAll(Users.layer, Keys.layer).pipe(

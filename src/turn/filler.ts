@@ -36,7 +36,7 @@ const sentences: ReadonlyMap<string, string> = new Map([
 ])
 
 /** The agent's own sentence, or one in the language of what the user said; in English where none is known. */
-export const fillerFor = ({ acting, hearing }: Agent, transcript: string): Option.Option<string> =>
+const fillerFor = ({ acting, hearing }: Agent, transcript: string): Option.Option<string> =>
   Option.orElse(acting.filler.sentence, () => {
     const usual = Option.getOrUndefined(hearing.language)
     const language = primaryLanguage(transcript === "" ? (usual ?? "en") : languageOf(transcript, usual))

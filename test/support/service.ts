@@ -6,6 +6,8 @@ import { HttpServer } from "../../src/http/server.ts"
 import { Admission } from "../../src/limits/admission.ts"
 import { RealtimeSessions } from "../../src/realtime/session.ts"
 import { RealtimeSockets } from "../../src/realtime/sockets.ts"
+import type { RunnableTool } from "../../src/tools/runnable.ts"
+import { ServiceTools } from "../../src/tools/service-tools.ts"
 import { Turns } from "../../src/turn/turns.ts"
 import { makeDatabase, type TestDatabase } from "./database.ts"
 import { fastClock } from "./fast-clock.ts"
@@ -55,6 +57,8 @@ export interface ServiceOptions {
   readonly speed?: number
   /** In place of the service's own sessions. */
   readonly realtime?: Layer.Layer<RealtimeSessions>
+  /** In place of the service's own tools. */
+  readonly tools?: ReadonlyArray<RunnableTool>
   /** A database of the test, which the test has to drop. */
   readonly database?: TestDatabase
 }
@@ -63,6 +67,7 @@ export const startService = async ({
   env = {},
   speed = 1,
   realtime,
+  tools,
   database: given,
 }: ServiceOptions = {}): Promise<Service> => {
   const upstream = await startUpstream()
@@ -87,6 +92,10 @@ export const startService = async ({
     FFMPEG_WARM: "0",
     ...env,
   }
+  const parts = {
+    realtimeSessions: realtime ?? RealtimeSessions.layer,
+    serviceTools: tools === undefined ? ServiceTools.layer : ServiceTools.layerOf(tools),
+  }
   const provider = ConfigProvider.fromMap(new Map(Object.entries(variables)))
   const scope = Effect.runSync(Scope.make())
   const environment = Layer.mergeAll(
@@ -94,7 +103,7 @@ export const startService = async ({
     speed === 1 ? Layer.empty : Layer.setClock(fastClock(speed)),
   )
   const built = await Effect.runPromise(
-    Layer.buildWithScope(Layer.provide(layerWith(realtime ?? RealtimeSessions.layer), environment), scope),
+    Layer.buildWithScope(Layer.provide(layerWith(parts), environment), scope),
   )
   const url = `${Context.get(built, HttpServer).url}/api/v1`
 
