@@ -243,7 +243,7 @@ test("faults are told to the model, without addresses", async () => {
   const hangs = await start(() => undefined)
   const self = await selfSigned(tempFolder("http-tool"), "self")
   const tls = await start((out) => out.end(), self)
-  const unknown = " It is unknown whether the call had an effect."
+  const unknown = " Whether the call was carried out is unknown."
   const notPublic = "The tool failed. The address of the server is not public, so it is not called."
   const ended = "The tool failed. The connection to the server ended before its answer did."
   const cases = [

@@ -1,4 +1,5 @@
 import { Option, Predicate, Schema } from "effect"
+import { longestOutput } from "../runnable.ts"
 import { withoutReferences } from "../secrets.ts"
 import { urlArguments, urlTemplateFault } from "./url-template.ts"
 
@@ -67,7 +68,6 @@ const ToolHeaders = Schema.Record({ key: Schema.String, value: Schema.String }).
 
 /** Bytes of UTF-8. What the model reads of a result costs tokens, and time before the next word. */
 const defaultResultBytes = 16_384
-const maxResultBytes = 65_536
 
 /** Seconds. The user waits in silence, or hears a filler sentence. */
 const defaultTimeout = 10
@@ -109,7 +109,7 @@ export const HttpTool = Schema.Struct({
     description:
       "True: the request may be repeated, also after its outcome was lost. Each repetition has the same `Idempotency-Key`.",
   }),
-  maxResultBytes: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, maxResultBytes)), {
+  maxResultBytes: Schema.optionalWith(Schema.Int.pipe(Schema.between(1, longestOutput)), {
     exact: true,
     default: () => defaultResultBytes,
   }),

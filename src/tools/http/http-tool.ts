@@ -10,7 +10,7 @@ import type { HttpTool } from "./definition.ts"
 import { secretsOf, toRequest } from "./request.ts"
 
 /**
- * Bytes of an answer that are read, at least four times what a tool may pass on: JSON and HTML become shorter as text. An
+ * Bytes of an answer that are read, ten times what a tool may pass on: JSON and HTML become shorter as text. An
  * answer may be endless.
  */
 const maxReadBytes = 1024 * 1024
@@ -80,7 +80,7 @@ const isUnknown = (error: OutboundError, { method }: HttpTool) =>
 
 const failure = (error: OutboundError, tool: HttpTool): ToolAnswer =>
   failed(
-    `The tool failed. ${explainOutbound(error)}${isUnknown(error, tool) ? " It is unknown whether the call had an effect." : ""}`,
+    `The tool failed. ${explainOutbound(error)}${isUnknown(error, tool) ? " Whether the call was carried out is unknown." : ""}`,
   )
 
 /** What the model is told of an answer. `clean` removes the secrets of the tool. */
