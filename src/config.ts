@@ -43,6 +43,8 @@ const all = Config.all({
   trustedProxies: variables.trustedProxies,
   registration,
   ...variables.database,
+  ...variables.encryption,
+  outbound: Config.all(variables.outbound),
   ...variables.server,
   ...variables.log,
   otlp: Config.all(variables.otlp),

@@ -18,7 +18,7 @@ const layers: ReadonlyArray<ReadonlyArray<string>> = [
   ["accounts", "limits"],
   ["providers", "vad"],
   ["models"],
-  ["ffmpeg", "text", "audio"],
+  ["ffmpeg", "text", "audio", "outbound"],
   [
     "capacity",
     "config",
@@ -26,6 +26,7 @@ const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "file-lock",
     "hash",
     "metrics",
+    "networks",
     "otlp",
     "process",
     "schema",

@@ -1,5 +1,6 @@
 import { isIP } from "node:net"
 import { Duration, Either, Option, Redacted, Schema } from "effect"
+import { parseEncryptionKey } from "./encryption-key.ts"
 
 /** How the text of a variable becomes its value. */
 export interface Check<A> {
@@ -24,6 +25,13 @@ export const text: Check<string> = { parse: Option.some, mustBe: "text" }
 export const secret: Check<Redacted.Redacted> = {
   parse: (text) => (/^[!-~]+$/.test(text) ? Option.some(Redacted.make(text)) : Option.none()),
   mustBe: "one word of visible ASCII characters",
+  isSecret: true,
+}
+
+export const encryptionKey: Check<Redacted.Redacted<Uint8Array>> = {
+  parse: (text) => Option.map(parseEncryptionKey(text), Redacted.make),
+  mustBe: "32 bytes in base64",
+  advice: "Make one with `openssl rand -base64 32`.",
   isSecret: true,
 }
 
@@ -149,6 +157,12 @@ const isOrigin = (text: string) => text === "*" || (URL.canParse(text) && new UR
 export const origins: Check<ReadonlyArray<string>> = {
   parse: list((part) => Option.liftPredicate(part.replace(/\/+$/, ""), isOrigin)),
   mustBe: '"*" or a comma-separated list of origins such as https://app.example.com',
+}
+
+export const encryptionKeys: Check<Redacted.Redacted<ReadonlyArray<Uint8Array>>> = {
+  parse: (text) => Option.map(list(parseEncryptionKey)(text), Redacted.make),
+  mustBe: "a comma-separated list of keys of 32 bytes in base64",
+  isSecret: true,
 }
 
 export const voices: Check<ReadonlyArray<string>> = {

@@ -2,6 +2,8 @@ import { Redacted } from "effect"
 import { defaultMaxRealtimeSessions, defaultMaxTurns, defaultMaxUploads, hostResources } from "../capacity.ts"
 import {
   databaseUrl,
+  encryptionKey,
+  encryptionKeys,
   flag,
   headerList,
   kilobytesPerSecond,
@@ -364,6 +366,40 @@ export const database = {
   }),
 }
 
+export const encryption = {
+  encryptionKey: optional("ENCRYPTION_KEY", encryptionKey, {
+    unset: "the file `encryption.key` in DATA_DIR, which is made for the first secret",
+    description:
+      "The key that encrypts the secrets of tools in the database: 32 random bytes in base64, such as `openssl rand -base64 32` writes. All processes of one database need the same.",
+  }),
+  encryptionPreviousKeys: computed("ENCRYPTION_PREVIOUS_KEYS", encryptionKeys, {
+    default: Redacted.make([]),
+    unset: "none",
+    description:
+      "Earlier values of `ENCRYPTION_KEY`, separated by commas. Secrets that were stored with one of them can still be read.",
+  }),
+}
+
+export const outbound = {
+  allowedNetworks: computed("OUTBOUND_ALLOWED_NETWORKS", networks, {
+    default: [],
+    unset: "none",
+    description:
+      "Addresses and networks of your own that tools may call, separated by commas. Others that are not public are refused, and so are those that this machine is in. Tools may call the ones listed here on every port and without TLS.",
+  }),
+  blockedNetworks: computed("OUTBOUND_BLOCKED_NETWORKS", networks, {
+    default: [],
+    unset: "none",
+    description:
+      "Addresses and networks that tools may never call, separated by commas, such as public ones of your own.",
+  }),
+  isHttpAllowed: variable("OUTBOUND_HTTP", flag, {
+    default: "off",
+    description:
+      "Lets tools call public servers by `http://`. What they send and receive can then be read and changed on its way.",
+  }),
+}
+
 export const server = {
   port: variable("PORT", whole(0, 65_535), {
     default: 3000,
@@ -428,6 +464,12 @@ export const sections: ReadonlyArray<Section> = [
   { title: "Rate limits", text: "0 turns a limit off.", variables: { ...rateLimits, trustedProxies } },
   { title: "Registration", variables: registration },
   { title: "Database", variables: database },
+  { title: "Secrets of tools", variables: encryption },
+  {
+    title: "Requests of tools",
+    text: "They apply to addresses that users name.",
+    variables: outbound,
+  },
   { title: "Server", variables: { environment, ...server } },
   { title: "Logs, traces and metrics", variables: { ...log, ...otlp } },
 ]

@@ -1,21 +1,17 @@
-import { BlockList, isIP, isIPv4, isIPv6 } from "node:net"
+import { isIPv6 } from "node:net"
 import { Option } from "effect"
 import ipaddr from "ipaddr.js"
+import { canonicalAddress, makeNetworks } from "../networks.ts"
 
-/**
- * The address in its canonical form, an IPv4-mapped IPv6 address as IPv4. Proxies may add a port, brackets and quotes,
- * and an operating system the zone of a link-local address.
- */
-const parseAddress = (text: string): Option.Option<string> => {
-  const address = text
-    .trim()
-    .replace(/^"(.*)"$/, "$1")
-    .replace(/^\[(.*)\](:\d+)?$/, "$1")
-    .replace(/^([\d.]+):\d+$/, "$1")
-    .replace(/%.*$/, "")
-  // ipaddr.js alone takes 1 for 0.0.0.1, and 010.0.0.1 for 8.0.0.1.
-  return isIP(address) === 0 ? Option.none() : Option.some(ipaddr.process(address).toString())
-}
+/** The address in its canonical form. Proxies may add a port, brackets and quotes. */
+const parseAddress = (text: string): Option.Option<string> =>
+  canonicalAddress(
+    text
+      .trim()
+      .replace(/^"(.*)"$/, "$1")
+      .replace(/^\[(.*)\](:\d+)?$/, "$1")
+      .replace(/^([\d.]+):\d+$/, "$1"),
+  )
 
 /**
  * The addresses that each proxy received the request from, the client's first. X-Forwarded-For wins over Forwarded
@@ -30,24 +26,12 @@ const forwardedFor = (headers: Headers): ReadonlyArray<string> => {
     .map((hop) => /(?:^|;)\s*for=("[^"]*"|[^;\s]*)/i.exec(hop)?.[1] ?? "")
 }
 
-/** Whether an address is in TRUSTED_PROXIES: addresses, and networks such as 10.0.0.0/8. */
-const makeTrusted = (networks: ReadonlyArray<string>) => {
-  const list = new BlockList()
-  const family = (address: string) => (isIPv4(address) ? "ipv4" : "ipv6")
-  for (const network of networks) {
-    const [address = "", bits] = network.split("/")
-    if (bits === undefined) list.addAddress(address, family(address))
-    else list.addSubnet(address, Number(bits), family(address))
-  }
-  return (address: string) => list.check(address, family(address))
-}
-
 /**
  * Returns the client address: the peer, or the last untrusted hop in X-Forwarded-For or Forwarded when the peer is a
  * trusted proxy. The walk ends at a hop that names no address: the proxy that added it counts as the client.
  */
 export const makeClientAddress = (trustedProxies: ReadonlyArray<string>) => {
-  const isTrusted = makeTrusted(trustedProxies)
+  const isTrusted = makeNetworks(trustedProxies)
   return (peer: string | undefined, headers: Headers): string => {
     const first = Option.getOrUndefined(parseAddress(peer ?? ""))
     if (first === undefined) return "unknown"

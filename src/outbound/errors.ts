@@ -1,0 +1,71 @@
+import { Schema } from "effect"
+
+/** The URL is refused, whatever its host resolves to. `reason` completes "The URL …". */
+export class UrlRefused extends Schema.TaggedError<UrlRefused>()("UrlRefused", { reason: Schema.String }) {}
+
+/** The host resolves to no address that this service calls. It is not named: it would tell of the operator's network. */
+export class AddressRefused extends Schema.TaggedError<AddressRefused>()("AddressRefused", {}) {}
+
+/** No address of the host is known. */
+export class HostNotFound extends Schema.TaggedError<HostNotFound>()("HostNotFound", {}) {}
+
+/**
+ * `connect`: the server cannot be reached. `tls`: its certificate is not valid for the host. Nothing was sent in both cases.
+ * `cut`: the connection ended before the answer did.
+ */
+export class ConnectionFailed extends Schema.TaggedError<ConnectionFailed>()("ConnectionFailed", {
+  phase: Schema.Literal("connect", "tls", "cut"),
+}) {}
+
+/** A redirect is not followed. `reason` completes "The server redirects …". */
+export class RedirectRefused extends Schema.TaggedError<RedirectRefused>()("RedirectRefused", {
+  reason: Schema.String,
+}) {}
+
+/** The answer cannot be read. `reason` completes "The answer …". */
+export class AnswerUnreadable extends Schema.TaggedError<AnswerUnreadable>()("AnswerUnreadable", {
+  reason: Schema.String,
+}) {}
+
+/** `connect`: no connection in time; nothing was sent. `answer`: no answer in time. */
+export class OutboundTimeout extends Schema.TaggedError<OutboundTimeout>()("OutboundTimeout", {
+  phase: Schema.Literal("connect", "answer"),
+  seconds: Schema.Number,
+}) {}
+
+export type OutboundError =
+  | UrlRefused
+  | AddressRefused
+  | HostNotFound
+  | ConnectionFailed
+  | RedirectRefused
+  | AnswerUnreadable
+  | OutboundTimeout
+
+const connectionFailed = {
+  connect: "The server cannot be reached.",
+  tls: "The certificate of the server is not valid for its name.",
+  cut: "The connection to the server ended before its answer did.",
+} as const
+
+/** For the model and for the owner of a tool. Names no host, no address and nothing that was sent. */
+export const explainOutbound = (error: OutboundError): string => {
+  switch (error._tag) {
+    case "UrlRefused":
+      return `The URL ${error.reason}.`
+    case "AddressRefused":
+      return "The address of the server is not public, so it is not called."
+    case "HostNotFound":
+      return "The name of the server is unknown."
+    case "ConnectionFailed":
+      return connectionFailed[error.phase]
+    case "RedirectRefused":
+      return `The server redirects ${error.reason}.`
+    case "AnswerUnreadable":
+      return `The answer ${error.reason}.`
+    case "OutboundTimeout":
+      return error.phase === "connect"
+        ? `The server cannot be reached within ${error.seconds} s.`
+        : `The server did not answer within ${error.seconds} s.`
+  }
+}

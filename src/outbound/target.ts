@@ -1,0 +1,89 @@
+import { promises as dns } from "node:dns"
+import { isIP } from "node:net"
+import { Either, Option } from "effect"
+import type { Reach } from "./address.ts"
+import { AddressRefused, HostNotFound, OutboundTimeout, UrlRefused } from "./errors.ts"
+
+/** All addresses of a host. Rejects if there are none. */
+export type Resolve = (host: string) => Promise<ReadonlyArray<string>>
+
+/** As the operating system does, so that names of containers and of /etc/hosts are found. */
+export const resolveHost: Resolve = async (host) =>
+  (await dns.lookup(host, { all: true })).map(({ address }) => address)
+
+export interface TargetRules {
+  readonly reachOf: (address: string) => Option.Option<Reach>
+  readonly isHttpAllowed: boolean
+  readonly resolve: Resolve
+  /** For the name, in ms. */
+  readonly connectMs: number
+}
+
+/** A URL that may be called, and the addresses to connect to: those that were checked, so no name is resolved again. */
+export interface Target {
+  readonly url: URL
+  readonly host: string
+  readonly addresses: ReadonlyArray<string>
+}
+
+const refuse = (reason: string) => Either.left(new UrlRefused({ reason }))
+
+/** What can be judged without its address. URL reads hosts such as 2130706433 and 0x7f.1 as the addresses that they are. */
+const parseTargetUrl = (text: string): Either.Either<URL, UrlRefused> => {
+  if (!URL.canParse(text)) return refuse("is not valid")
+  const url = new URL(text)
+  if (url.protocol !== "https:" && url.protocol !== "http:") return refuse("must start with https://")
+  if (url.username !== "" || url.password !== "") {
+    return refuse("must have no user name and password. Send them in a header")
+  }
+  return Either.right(url)
+}
+
+/** Below 1024, only web servers: a request could be read as a mail or a command there. */
+const isWebPort = ({ port }: URL) => port === "" || port === "80" || port === "443" || Number(port) >= 1024
+
+/** All addresses of a host. A look-up cannot be ended, but its result is not waited for. */
+const lookUp = async (
+  host: string,
+  { resolve, connectMs }: TargetRules,
+  signal: AbortSignal,
+): Promise<ReadonlyArray<string>> => {
+  const { promise: given, reject } = Promise.withResolvers<never>()
+  const onAbort = () => reject(signal.reason)
+  const timer = setTimeout(
+    () => reject(new OutboundTimeout({ phase: "connect", seconds: connectMs / 1000 })),
+    connectMs,
+  )
+  signal.addEventListener("abort", onAbort)
+  try {
+    signal.throwIfAborted()
+    const found = resolve(host).catch(() => {
+      throw new HostNotFound()
+    })
+    return await Promise.race([found, given])
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener("abort", onAbort)
+  }
+}
+
+/**
+ * Finds where a URL leads. Rejects with UrlRefused, AddressRefused, HostNotFound, OutboundTimeout or the reason of the
+ * abort.
+ */
+export const findTarget = async (text: string, rules: TargetRules, signal: AbortSignal): Promise<Target> => {
+  const url = Either.getOrThrowWith(parseTargetUrl(text), (error) => error)
+  const host = url.hostname.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "")
+  const found = isIP(host) === 0 ? await lookUp(host, rules, signal) : [host]
+  const addressesOf = (reach: Reach) =>
+    found.filter((address) => Option.contains(rules.reachOf(address), reach))
+  const allowed = addressesOf("allowed")
+  if (allowed.length > 0) return { url, host, addresses: allowed }
+  const addresses = addressesOf("public")
+  if (addresses.length === 0) throw new AddressRefused()
+  if (url.protocol === "http:" && !rules.isHttpAllowed) {
+    throw new UrlRefused({ reason: "must start with https://" })
+  }
+  if (!isWebPort(url)) throw new UrlRefused({ reason: "must have port 80, 443, or one from 1024" })
+  return { url, host, addresses }
+}

@@ -1,0 +1,96 @@
+import { Option } from "effect"
+import { decodeHTML } from "entities"
+import { parseJson } from "../../providers/json.ts"
+
+/** The body of an answer, or its beginning. */
+interface Body {
+  readonly bytes: Uint8Array
+  readonly contentType: string
+}
+
+const isTextType = (type: string) =>
+  type === "" ||
+  type.startsWith("text/") ||
+  /^application\/(?:.*\+)?(?:json|xml|yaml|x-yaml|javascript|x-ndjson|x-www-form-urlencoded|graphql)$/.test(
+    type,
+  )
+
+/** Bytes that no text has, whatever its type says. */
+const isBinary = (bytes: Uint8Array) => bytes.subarray(0, 4096).includes(0)
+
+/** Charsets of the web besides UTF-8. A body of an unknown one is read as UTF-8. */
+const charsets = [
+  "iso-8859-1",
+  "iso-8859-2",
+  "iso-8859-15",
+  "windows-1250",
+  "windows-1251",
+  "windows-1252",
+  "koi8-r",
+  "shift_jis",
+  "euc-jp",
+  "euc-kr",
+  "gbk",
+  "gb18030",
+  "big5",
+] as const
+
+const decode = (bytes: Uint8Array, charset: string): string =>
+  new TextDecoder(charsets.find((known) => known === charset) ?? "utf-8").decode(bytes)
+
+const hidden = "script, style, noscript, template, svg, head"
+const blocks = "p, div, li, tr, h1, h2, h3, h4, h5, h6, section, article, table, br, td, th, pre, dd, dt"
+
+/** What a reader of an HTML page sees, one block a line. */
+const htmlToText = (html: string): string => {
+  let text = ""
+  let hiddenDepth = 0
+  new HTMLRewriter()
+    .on(hidden, {
+      element: (element) => {
+        hiddenDepth += 1
+        element.onEndTag(() => {
+          hiddenDepth -= 1
+        })
+      },
+    })
+    .on(blocks, {
+      element: () => {
+        text += "\n"
+      },
+    })
+    .onDocument({
+      text: (chunk) => {
+        if (hiddenDepth === 0) text += chunk.text
+      },
+    })
+    .transform(html)
+  return decodeHTML(text)
+    .replace(/[^\S\n]+/g, " ")
+    .replace(/ ?\n[ \n]*/g, "\n")
+    .trim()
+}
+
+/** Removes the white space between the tokens of valid JSON. Parsing and writing it would change large numbers. */
+const minify = (json: string) => json.replace(/("[^"\\]*(?:\\.[^"\\]*)*")|\s+/g, "$1")
+
+/** None: the body is no text. */
+export const bodyText = ({ bytes, contentType }: Body): Option.Option<string> => {
+  const [type = "", ...parameters] = contentType.toLowerCase().split(";")
+  const mediaType = type.trim()
+  if (!isTextType(mediaType) || isBinary(bytes)) return Option.none()
+  const charset = /charset\s*=\s*"?([\w.:-]+)/.exec(parameters.join(";"))?.[1] ?? "utf-8"
+  const text = decode(bytes, charset)
+  if (mediaType === "text/html" || mediaType === "application/xhtml+xml") return Option.some(htmlToText(text))
+  // JSON without its white space costs the model fewer tokens.
+  return Option.some(Option.isSome(parseJson(text)) ? minify(text) : text.trim())
+}
+
+/** The beginning of a text, and a sentence that the rest is missing. `most`: bytes of UTF-8, without the sentence. */
+export const boundText = (text: string, most: number, isCut = false): string => {
+  const bytes = new TextEncoder().encode(text)
+  if (bytes.length <= most && !isCut) return text
+  // The last character may be cut.
+  const start = new TextDecoder().decode(bytes.subarray(0, most)).replace(/\uFFFD$/, "")
+  return `${start}\n[The rest of the answer was left out.]`
+}

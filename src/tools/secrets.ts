@@ -1,0 +1,34 @@
+import { type Effect, type Option, Redacted } from "effect"
+
+/** Reads a secret that the owner of a tool has stored. None if there is none of that name. */
+export type ReadSecret = (name: string) => Effect.Effect<Option.Option<Redacted.Redacted>>
+
+const reference = /\{\{\s*secret:([A-Za-z][\w-]{0,63})\s*\}\}/g
+
+/** The names of the secrets that a text refers to as `{{secret:NAME}}`. */
+export const secretNames = (text: string): ReadonlyArray<string> =>
+  Array.from(text.matchAll(reference), ([, name = ""]) => name)
+
+/** The text without its references. */
+export const withoutReferences = (text: string): string => text.replace(reference, "")
+
+/** The text with the secrets in the place of their references. A missing secret leaves nothing. */
+export const insertSecrets = (
+  text: string,
+  secrets: ReadonlyMap<string, Redacted.Redacted>,
+  encode: (value: string) => string = (value) => value,
+): string =>
+  text.replace(reference, (_, name: string) => {
+    const secret = secrets.get(name)
+    return secret === undefined ? "" : encode(Redacted.value(secret))
+  })
+
+/** Shorter values would remove ordinary words from answers. */
+const minLength = 6
+
+/** Removes secrets from what a server answers: some servers repeat the headers and the URL of a request. */
+export const removeSecrets = (text: string, secrets: Iterable<Redacted.Redacted>): string =>
+  Array.from(secrets, (secret) => Redacted.value(secret))
+    .filter(({ length }) => length >= minLength)
+    .flatMap((value) => [value, encodeURIComponent(value), JSON.stringify(value).slice(1, -1)])
+    .reduce((clean, value) => clean.replaceAll(value, "[secret]"), text)
