@@ -16,6 +16,9 @@ Open http://localhost:${port} in a browser to talk (Ctrl-C here stops the servic
 
   # 3. Listen.
   ffplay -autoexit -nodisp reply.mp3
+
+  # Or hold a hands-free conversation over a WebSocket.
+  VOICE_AGENT_URL=http://localhost:${port} node examples/realtime.mjs examples/question.wav reply.wav
 `
 
 const service = Bun.spawn([bun, "src/main.ts"], {

@@ -134,6 +134,12 @@ test("CHANGELOG.md begins with the version of package.json", () => {
   expect(/^## \[([\d.]+)\]/m.exec(textOf("CHANGELOG.md"))?.[1]).toBe(version)
 })
 
+test("the tarball of the client has the version of package.json", () => {
+  const named = [...textOf("docs/guides/client.md").matchAll(/voice-agent-client-([\d.]+)\.tgz/g)]
+  expect(named.length).toBeGreaterThan(1)
+  for (const [, number] of named) expect(number).toBe(version)
+})
+
 test("README.md has at most 150 lines", () => {
   expect(textOf("README.md").split("\n").length).toBeLessThanOrEqual(150)
 })

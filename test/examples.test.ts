@@ -1,10 +1,10 @@
 /** Runs each example against the service. */
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
+import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import type { Browser } from "playwright-core"
 import { startBrowser } from "./page/browser.ts"
 import { cleanUpProcesses, newFolder } from "./support/process.ts"
 import { startTurns, type TurnService } from "./support/turns.ts"
-import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "./support/upstream.ts"
+import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT, fail } from "./support/upstream.ts"
 
 // Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(60_000)
@@ -63,6 +63,70 @@ for (const program of [
     expect(away.problem.trimEnd().split("\n")).toHaveLength(1)
   })
 }
+
+describe("examples/realtime.mjs", () => {
+  const program = ["node", `${root}examples/realtime.mjs`]
+  beforeEach(() => service.reset())
+
+  /** Of a WAV at 24 kHz. */
+  const secondsOf = (path: string) => (Bun.file(path).size - 44) / 48_000
+  const spoken = () =>
+    service.upstream.calls("tts").reduce((sum, { spoken }) => sum + (spoken?.samples ?? 0) / 24_000, 0)
+
+  test("one turn", async () => {
+    const answer = `${newFolder()}/answer.wav`
+    const { said, problem, code } = await run([...program, question, answer])
+    expect({ problem, code }).toEqual({ problem: "", code: 0 })
+    expect(said.split("\n").slice(0, 2)).toEqual([`You:   ${DEFAULT_TRANSCRIPT}`, `Reply: ${DEFAULT_REPLY}`])
+    expect(said).toMatch(/answer\.wav: \d\.\d s; session [0-9a-f-]{36}\n$/)
+    expect(Math.abs(secondsOf(answer) - spoken())).toBeLessThan(0.05)
+    const [call] = service.upstream.calls("stt")
+    // 2.2 s of speech at 16 kHz, and the silence around it.
+    expect((call?.request.file.bytes.length ?? 0) / 32_000).toBeWithin(2, 4)
+  })
+
+  test("an interruption", async () => {
+    service.upstream.script("llm", [{ text: "This is a sentence of a long reply. ".repeat(10) }])
+    const answer = `${newFolder()}/answer.wav`
+    const { said, problem, code } = await run([...program, question, answer, `${root}examples/follow-up.wav`])
+    expect({ problem, code }).toEqual({ problem: "", code: 0 })
+    const playedMs = Number(/^\(Interrupted after (\d+) ms\.\)$/m.exec(said)?.[1])
+    expect(playedMs).toBeGreaterThan(600)
+    expect(said.match(/^You: .*$/gm)).toHaveLength(2)
+    expect(said.match(/^Reply: .*$/gm)).toHaveLength(2)
+    const [, second] = service.upstream.calls("llm")
+    const [, , cut = ""] = second?.request.messages.map(({ content }) => `${content}`) ?? []
+    expect(cut).toStartWith("This is a sentence")
+    expect(cut.length).toBeLessThan(300)
+    // The reply as it was heard, and the whole second one.
+    const replySeconds = service.upstream.calls("tts").at(-1)?.spoken?.samples ?? 0
+    expect(secondsOf(answer)).toBeGreaterThan(playedMs / 1000 + replySeconds / 24_000)
+    expect(secondsOf(answer)).toBeLessThan(spoken())
+  })
+
+  test("errors in one line", async () => {
+    const refused = await run([...program, question], { VOICE_AGENT_KEY: "sk_wrong" })
+    expect(refused).toMatchObject({ code: 1, problem: expect.stringMatching(/^INVALID_API_KEY: .*\n$/) })
+    for (const key of ["", "sk_any"]) {
+      const env = { VOICE_AGENT_URL: "http://127.0.0.1:1", ...(key === "" ? {} : { VOICE_AGENT_KEY: key }) }
+      const away = await run([...program, question], env)
+      expect(away).toMatchObject({
+        code: 1,
+        problem: expect.stringMatching(/cannot be reached: (?!undefined).+\n$/),
+      })
+    }
+    const missing = await run([...program, "no.wav"])
+    expect(missing).toMatchObject({ code: 1, problem: "There is no file no.wav.\n" })
+    const text = await run([...program, `${root}package.json`])
+    expect(text).toMatchObject({ code: 1, problem: expect.stringMatching(/cannot be decoded\.\n$/) })
+    service.upstream.default("llm", fail.badRequest())
+    const failed = await run([...program, question])
+    expect(failed).toMatchObject({
+      code: 1,
+      problem: expect.stringMatching(/^provider_refused_request: .*\n$/),
+    })
+  })
+})
 
 test("examples/browser.html, from another origin", async () => {
   const html = Bun.file(`${root}examples/browser.html`)

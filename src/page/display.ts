@@ -17,6 +17,7 @@ export type State =
   | "hearing"
   | "answering"
   | "replying"
+  | "replaying"
 
 const sentences: { readonly [state in State]: string } = {
   idle: "Hold to talk",
@@ -31,6 +32,7 @@ const sentences: { readonly [state in State]: string } = {
   hearing: "Hearing you…",
   answering: "Thinking…",
   replying: "Speaking. Talk to interrupt",
+  replaying: "Playing again. Press to stop",
 }
 
 const handsFree: ReadonlySet<State> = new Set([
@@ -40,6 +42,7 @@ const handsFree: ReadonlySet<State> = new Set([
   "hearing",
   "answering",
   "replying",
+  "replaying",
 ])
 
 const still: ReadonlySet<State> = new Set([

@@ -24,6 +24,8 @@ const unreachable = {
 /** The hands-free conversation: its switch, its microphone and its voice. */
 export interface Live {
   readonly isOn: () => boolean
+  /** Shows what it does now. */
+  readonly show: () => void
   readonly interrupt: () => void
   readonly stop: () => void
 }
@@ -34,13 +36,16 @@ export const makeLive = (context: () => TurnContext, onBegin: () => void): Live 
   /** Of the running conversation. */
   let ends: AbortController | undefined
   let realtime: Realtime | undefined
+  let show = () => {}
 
   const stop = () => {
     if (ends === undefined) return
+    context().replay.stop()
     ends.abort()
     ends = undefined
     realtime?.close()
     realtime = undefined
+    show = () => {}
     control.ariaPressed = "false"
     restMicrophone()
     const { display } = context()
@@ -62,18 +67,23 @@ export const makeLive = (context: () => TurnContext, onBegin: () => void): Live 
     sound: AudioContext,
     ended: AbortSignal,
   ): ((analyser: AnalyserNode | undefined) => void) => {
-    const { client, conversation, display, onTurn } = context()
+    const { client, conversation, display, replay, onTurn } = context()
     const speaker = makeSpeaker(sound)
-    const turns = makeLiveTurns(conversation, (transcript) => {
-      const sessionId = realtime?.sessionId()
-      if (sessionId !== undefined) onTurn({ sessionId, transcript })
+    const turns = makeLiveTurns({
+      list: conversation,
+      onPlay: replay.start,
+      onTurn: (transcript) => {
+        const sessionId = realtime?.sessionId()
+        if (sessionId !== undefined) onTurn({ sessionId, transcript })
+      },
     })
     let microphone: AnalyserNode | undefined
     let hasSession = false
     ended.addEventListener("abort", speaker.stop)
 
-    const show = (state: RealtimeState) => {
+    const showState = (state: RealtimeState) => {
       if (ended.aborted || state === "closed") return
+      if (state !== "listening") replay.stop()
       if (state === "connecting") {
         display.show(hasSession ? "reconnecting" : "connecting")
         if (hasSession) display.announce("The connection was lost. Connecting again.")
@@ -89,7 +99,7 @@ export const makeLive = (context: () => TurnContext, onBegin: () => void): Live 
       client.realtime({
         sessionId,
         playedMs: speaker.playedMs,
-        onState: show,
+        onState: showState,
         onSession: () => {
           display.announce(hasSession ? "Connected again." : "Hands-free is on. Speak at any time.")
           hasSession = true
@@ -103,12 +113,12 @@ export const makeLive = (context: () => TurnContext, onBegin: () => void): Live 
         },
         onText: ({ itemId, text }) => turns.adds(itemId, text),
         onAudio: ({ itemId, samples }) => {
-          turns.sounds()
+          turns.sounds(itemId, samples)
           speaker.play(itemId, samples)
         },
-        onInterrupted: ({ itemId }) => {
+        onInterrupted: ({ itemId, playedMs }) => {
           speaker.stop()
-          turns.interrupts(itemId)
+          turns.interrupts(itemId, playedMs)
         },
         onReplyEnd: ({ itemId, isComplete }) => {
           if (itemId !== undefined) speaker.end(itemId)
@@ -126,10 +136,13 @@ export const makeLive = (context: () => TurnContext, onBegin: () => void): Live 
       })
 
     realtime = connect(conversation.sessionId())
-    show(realtime.state())
+    show = () => {
+      if (realtime !== undefined) showState(realtime.state())
+    }
+    show()
     return (analyser) => {
       microphone = analyser
-      if (realtime !== undefined) show(realtime.state())
+      show()
     }
   }
 
@@ -177,7 +190,10 @@ export const makeLive = (context: () => TurnContext, onBegin: () => void): Live 
     try {
       // The browser asks for permission first.
       await openMicrophone("AudioWorkletNode")
-      const capture = await startCapture(sound, (samples) => realtime?.append(samples))
+      const { replay } = context()
+      const capture = await startCapture(sound, (samples) =>
+        realtime?.append(replay.isPlaying() ? new Int16Array(samples.length) : samples),
+      )
       signal.addEventListener("abort", capture.stop)
       if (signal.aborted) return capture.stop()
       await listen(sound, capture, signal)
@@ -193,7 +209,11 @@ export const makeLive = (context: () => TurnContext, onBegin: () => void): Live 
 
   return {
     isOn: () => ends !== undefined,
-    interrupt: () => realtime?.interrupt(),
+    show: () => show(),
+    interrupt: () => {
+      context().replay.stop()
+      realtime?.interrupt()
+    },
     stop,
   }
 }

@@ -3,6 +3,7 @@ import { type Client, makeClient, type Session, type Turn } from "../client/clie
 import { makeConversation } from "./conversation.ts"
 import { makeDisplay } from "./display.ts"
 import { button, byId, make } from "./dom.ts"
+import { makeReplay } from "./replay.ts"
 import { makeSessionList } from "./session-list.ts"
 import { type Account, baseUrl, copyText, forgetKey, watchSignIn } from "./sign-in.ts"
 import { makeVoice } from "./voice.ts"
@@ -20,6 +21,7 @@ let client: Client = makeClient({ baseUrl })
 /** Plays every reply: iPhones allow sound only from the element that a tap has unlocked. */
 const player = new Audio()
 const display = makeDisplay()
+const replay = makeReplay({ display, player, onOver: () => voice.show() })
 const conversation = makeConversation(display.fail)
 const isShown = () => !app.hidden
 
@@ -69,6 +71,7 @@ const voice = makeVoice(
     conversation,
     display,
     player,
+    replay,
     // The turn is complete: a failed title or list is not its failure.
     onTurn: (turn) => nameSession(turn).catch(() => undefined),
     onSignIn: signOut,

@@ -71,11 +71,12 @@ const makeFeed = (source: MediaSource, onReady: () => void) => {
   }
 }
 
-let current: Playback | undefined
+/** Stops the sound that has the player. */
+let stopCurrent = () => {}
 
-/** Stops the previous reply and plays this one, while its bytes arrive if the browser can. */
-export const play = (player: HTMLAudioElement, events: PlaybackEvents): Playback => {
-  current?.stop()
+/** Gives the player to a new sound, and stops the one before. */
+const takePlayer = (player: HTMLAudioElement, events: PlaybackEvents) => {
+  stopCurrent()
   const ends = new AbortController()
   let isOver = false
   let hasBegun = false
@@ -108,7 +109,21 @@ export const play = (player: HTMLAudioElement, events: PlaybackEvents): Playback
   player.addEventListener("playing", events.onSounding, { signal: ends.signal })
   player.addEventListener("ended", over, { signal: ends.signal })
   player.addEventListener("error", over, { signal: ends.signal })
+  stopCurrent = over
+  return { attach, begin, over, isOver: () => isOver }
+}
 
+/** Stops the previous sound, and plays a file. Returns what stops it. */
+export const playWhole = (player: HTMLAudioElement, sound: Blob, events: PlaybackEvents): (() => void) => {
+  const { attach, begin, over } = takePlayer(player, events)
+  attach(sound)
+  begin()
+  return over
+}
+
+/** Stops the previous sound and plays this reply, while its bytes arrive if the browser can. */
+export const play = (player: HTMLAudioElement, events: PlaybackEvents): Playback => {
+  const { attach, begin, over, isOver } = takePlayer(player, events)
   const Source = sourceClass()
   const parts: Array<Uint8Array<ArrayBuffer>> = []
   let feed = {
@@ -129,19 +144,17 @@ export const play = (player: HTMLAudioElement, events: PlaybackEvents): Playback
   }
 
   let isEmpty = true
-  const playback: Playback = {
+  return {
     push: (bytes) => {
-      if (isOver) return
+      if (isOver()) return
       isEmpty = false
       feed.push(bytes)
     },
     end: () => {
-      if (isOver) return
+      if (isOver()) return
       if (isEmpty) over()
       else feed.end()
     },
     stop: over,
   }
-  current = playback
-  return playback
 }

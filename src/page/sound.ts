@@ -1,4 +1,5 @@
 /** The page's one AudioContext and its analysers. Browsers start it only within a tap or key press. */
+import { wavOf } from "./wav.ts"
 
 let context: AudioContext | undefined
 let playerAnalyser: AnalyserNode | undefined
@@ -13,16 +14,7 @@ export const newAnalyser = (context: AudioContext) => {
   return analyser
 }
 
-/** 8 kHz, 8 bits, four samples of silence. */
-const silence = new Blob(
-  [
-    Uint8Array.from(
-      "RIFF\x28\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0data\x04\0\0\0\x80\x80\x80\x80",
-      (character) => character.charCodeAt(0),
-    ),
-  ],
-  { type: "audio/wav" },
-)
+const silence = wavOf([new Int16Array(4)])
 
 let isUnlocked = false
 

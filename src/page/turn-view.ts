@@ -1,6 +1,6 @@
-import type { Timings } from "../client/client.ts"
 import { icon, make } from "./dom.ts"
 import { waterfall } from "./waterfall.ts"
+import type { TurnTimes } from "./waterfall-spans.ts"
 
 /** A turn on the page: the transcript and the reply. */
 export interface TurnView {
@@ -17,8 +17,8 @@ export interface TurnView {
   /** Clears the reply. */
   readonly restarts: () => void
   readonly interrupts: () => void
-  /** Shows the timings, and a button that plays the reply again. */
-  readonly completes: (timings: Timings | undefined, onPlay: (() => void) | undefined) => void
+  /** Shows how long it took, and a button that plays the reply again. A second call replaces them. */
+  readonly completes: (times: TurnTimes | undefined, onPlay: (() => void) | undefined) => void
 }
 
 const playIcon = "M8 5.5v13l10.5-6.5z"
@@ -71,14 +71,15 @@ export const makeTurnView = (): TurnView => {
       isInterrupted = true
       foot.prepend(make("span", { class: "tag" }, "Interrupted"))
     },
-    completes: (timings, onPlay) => {
+    completes: (times, onPlay) => {
       delete element.dataset.waits
+      for (const old of foot.querySelectorAll(".again, .times")) old.remove()
       if (onPlay !== undefined) {
         const again = make("button", { type: "button", class: "again" }, icon(playIcon), "Play again")
         again.addEventListener("click", onPlay)
         foot.append(again)
       }
-      if (timings !== undefined) foot.append(waterfall(timings, true))
+      if (times !== undefined) foot.append(waterfall(times, true))
     },
   }
 }

@@ -2,13 +2,16 @@ import { type Client, type Turn, VoiceAgentError } from "../client/client.ts"
 import type { Conversation } from "./conversation.ts"
 import type { Display } from "./display.ts"
 import { type Playback, play } from "./player.ts"
+import { blocked, type Replay } from "./replay.ts"
 import { hearPlayer } from "./sound.ts"
+import { timesOf } from "./waterfall-spans.ts"
 
 export interface TurnContext {
   readonly client: Client
   readonly conversation: Conversation
   readonly display: Display
   readonly player: HTMLAudioElement
+  readonly replay: Replay
   /** The turn is saved. */
   readonly onTurn: (turn: Pick<Turn, "sessionId" | "transcript">) => void
   readonly onSignIn: () => void
@@ -17,11 +20,6 @@ export interface TurnContext {
 export interface RunningTurn {
   /** Stops the playback at once, and cancels the turn on the service. */
   readonly stop: () => void
-}
-
-const blocked = {
-  what: "The browser needs a tap before it plays sound.",
-  next: "Press “Play again” under the reply.",
 }
 
 export const newSession = {
@@ -41,7 +39,7 @@ export const takeTurn = (
   recorded: KeyedRecording,
   resend: (recorded: KeyedRecording) => void,
 ): RunningTurn => {
-  const { client, conversation, display, player } = context
+  const { client, conversation, display, player, replay } = context
   const view = conversation.begin()
   const controller = new AbortController()
   const requestedSession = conversation.sessionId()
@@ -49,17 +47,8 @@ export const takeTurn = (
   let isCurrent = true
   let isAnswered = false
   let isSilent = true
-  let isReplaying = false
   let playback: Playback
 
-  const again = () => {
-    if (display.state() !== "idle" && display.state() !== "speaking") return
-    isCurrent = true
-    isReplaying = true
-    startPlayback()
-    for (const bytes of speech) playback.push(bytes)
-    playback.end()
-  }
   const startPlayback = () => {
     isSilent = false
     playback = play(player, {
@@ -112,7 +101,8 @@ export const takeTurn = (
     isAnswered = true
     playback.end()
     if (isCurrent && isSilent) display.show("idle")
-    view.completes(turn.timings, speech.length > 0 ? again : undefined)
+    const sound = new Blob(speech, { type: "audio/mpeg" })
+    view.completes(timesOf(turn.timings), sound.size > 0 ? () => replay.start(sound) : undefined)
     display.announce(turn.response)
     conversation.timed(turn.timings.firstAudio)
     context.onTurn(turn)
@@ -139,7 +129,7 @@ export const takeTurn = (
   return {
     stop: () => {
       isCurrent = false
-      const wasHeard = isAnswered && (isSilent || isReplaying)
+      const wasHeard = isAnswered && isSilent
       playback.stop()
       if (wasHeard) return
       if (!isAnswered) controller.abort()

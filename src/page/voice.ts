@@ -38,6 +38,8 @@ const newRecording = (sound: Blob): KeyedRecording => ({
 export interface Voice {
   /** Stops the recording, the turn and its playback, and ends the hands-free conversation. */
   readonly stop: () => void
+  /** Shows what it does now, after a reply was played again. */
+  readonly show: () => void
 }
 
 export const makeVoice = (context: () => TurnContext, isShown: () => boolean): Voice => {
@@ -54,6 +56,7 @@ export const makeVoice = (context: () => TurnContext, isShown: () => boolean): V
   })
 
   const silence = () => {
+    context().replay.stop()
     live.stop()
     turn?.stop()
     turn = undefined
@@ -166,5 +169,5 @@ export const makeVoice = (context: () => TurnContext, isShown: () => boolean): V
       display.notice(file.size === 0 ? emptyFile : tooLarge)
     } else send(newRecording(file))
   }, isShown)
-  return { stop }
+  return { stop, show: () => (live.isOn() ? live.show() : context().display.show("idle")) }
 }

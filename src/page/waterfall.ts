@@ -1,11 +1,10 @@
-import type { Timings } from "../client/client.ts"
 import { make } from "./dom.ts"
 import { duration } from "./duration.ts"
-import { spansOf, ticksOf } from "./waterfall-spans.ts"
+import { type TurnTimes, ticksOf } from "./waterfall-spans.ts"
 
 /** The turn's stages as bars on a time axis, in a table so that screen readers can read it. */
-export const waterfall = (timings: Timings, isOpen: boolean): HTMLElement => {
-  const spans = spansOf(timings)
+export const waterfall = (times: TurnTimes, isOpen: boolean): HTMLElement => {
+  const { spans } = times
   const from = Math.min(...spans.map((span) => span.from))
   const to = Math.max(1, ...spans.map((span) => span.to))
   const place = (ms: number) => `${(100 * (ms - from)) / (to - from)}%`
@@ -36,15 +35,15 @@ export const waterfall = (timings: Timings, isOpen: boolean): HTMLElement => {
   const table = make(
     "table",
     { class: "waterfall" },
-    make("caption", { class: "unseen" }, "Duration of each stage, from the end of the upload"),
+    make("caption", { class: "unseen" }, `Duration of each stage, from the end of ${times.since}`),
     make("tbody", {}, ...rows, axis),
   )
   const summary = make(
     "summary",
     {},
-    make("b", {}, duration(timings.firstAudio)),
+    make("b", {}, duration(times.firstAudio)),
     " to the first sound",
-    make("span", { class: "whole" }, `, ${duration(timings.total)} in all`),
+    make("span", { class: "whole" }, `, ${duration(times.total)} in all`),
   )
   return make("details", { class: "times", ...(isOpen ? { open: "" } : {}) }, summary, table)
 }

@@ -10,8 +10,10 @@ import { fail } from "../support/upstream.ts"
 
 setDefaultTimeout(60_000)
 
-const page = await Bun.file(new URL("../../docs/guides/deploying.md", import.meta.url)).text()
-const blockOf = (language: string) =>
+const read = (path: string) => Bun.file(new URL(`../../docs/guides/${path}`, import.meta.url)).text()
+const deploying = await read("deploying.md")
+const realtime = await read("realtime.md")
+const blockOf = (language: string, page = deploying) =>
   new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, "ms").exec(page)?.[1] ?? ""
 
 let service: TurnService
@@ -150,6 +152,44 @@ describe.skipIf(Bun.which("caddy") === null)("Caddy", () => {
   test("streams a turn's events", () => streams(url))
   test("accepts the largest recording", () => takesLargeBodies(url))
   test("passes WebSocket upgrades", () => connects(url))
+})
+
+test.skipIf(Bun.which("caddy") === null)("Caddy on your own machine serves OpenAI's client", async () => {
+  const port = await freePort()
+  const home = newFolder()
+  const config = join(home, "Caddyfile")
+  const site = blockOf("caddy", realtime)
+    .replace("skip_install_trust", "skip_install_trust\n\tadmin off")
+    .replace("localhost:8443", `localhost:${port}`)
+    .replace("localhost:3000", host)
+  await Bun.write(config, site)
+  // Caddy's folder is below HOME, unless the environment names another one.
+  const env = { PATH: process.env.PATH, HOME: home }
+  running.push(
+    Bun.spawn(["caddy", "run", "--config", config], { cwd: home, env, stdout: "ignore", stderr: "ignore" }),
+  )
+  await until(
+    async () => (await insecure(`https://localhost:${port}/api/v1/health`, {}).catch(() => undefined))?.ok,
+    "Caddy",
+  )
+  const script = `
+      import OpenAI from "openai"
+      import { OpenAIRealtimeWS } from "openai/realtime/ws"
+      const client = new OpenAI({ apiKey: process.env.KEY, baseURL: "https://localhost:${port}/v1" })
+      const realtime = new OpenAIRealtimeWS({ model: "any" }, client)
+      realtime.on("session.created", ({ type }) => { console.log(type); realtime.close() })
+      realtime.on("error", ({ message }) => console.log(message))`
+  const client = Bun.spawn(["node", "--input-type=module", "-e", script], {
+    cwd: new URL("../..", import.meta.url).pathname,
+    env: {
+      ...env,
+      KEY: await service.register(),
+      NODE_EXTRA_CA_CERTS: `${home}/.local/share/caddy/pki/authorities/local/root.crt`,
+    },
+    stdout: "pipe",
+    stderr: "pipe",
+  })
+  expect([await client.stdout.text(), await client.stderr.text()]).toEqual(["session.created\n", ""])
 })
 
 test("both have the limits of the service", () => {

@@ -91,6 +91,51 @@ test("speaking, silence, an interruption in the middle of a word, and speaking a
   await close()
 })
 
+test("the waterfall, and Play again while the page listens", async () => {
+  const { page, say, heard, close } = await visitSpoken(browser, service)
+  await register(page)
+  service.upstream.script("llm", [{ text: "This is a sentence of a long reply." }])
+  await page.locator("#live").click()
+  await reaches(page, "ready")
+  await say("word")
+  await page.locator(".again").waitFor()
+  await reaches(page, "ready")
+  expect(await page.locator(".waterfall caption").textContent()).toBe(
+    "Duration of each stage, from the end of the speech",
+  )
+  const rows = await page.locator(".waterfall tbody th").allTextContents()
+  expect(rows.slice(0, 4)).toEqual(["Speech to text", "First word", "First sound", "Whole reply"])
+  for (const number of await page.locator(".waterfall .number").allTextContents()) {
+    expect(number).toMatch(/^\d+(\.\d)? m?s$|^ms$/)
+  }
+  await heard()
+
+  await page.locator(".again").click()
+  await reaches(page, "replaying")
+  // The service hears silence meanwhile: it would answer the echo.
+  await say("word")
+  await reaches(page, "ready")
+  const runs = await heard()
+  expect(runs).toHaveLength(1)
+  expect(Math.abs((runs[0]?.seconds ?? 0) - spokenSeconds(1))).toBeLessThan(0.05)
+
+  await page.locator(".again").click()
+  await reaches(page, "replaying")
+  await page.locator("#talk").click()
+  await reaches(page, "ready")
+  expect(await page.locator(".tag").count()).toBe(0)
+  expect(service.upstream.calls("stt")).toHaveLength(1)
+  await say("word")
+  await page.locator(".turn:nth-child(2) .again").waitFor()
+
+  await page.locator("#live").click()
+  await reaches(page, "idle")
+  await page.locator(".turn:nth-child(1) .again").click()
+  await reaches(page, "speaking")
+  await reaches(page, "idle")
+  await close()
+})
+
 test("a lost network", async () => {
   const { page, say, events, close } = await visitSpoken(browser, { ...service, url: wire.url })
   await register(page)

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test"
+import { overLimit } from "../../../src/realtime/connection-limits.ts"
 import { clientEventTypes } from "../../../src/realtime/protocol/client-events.ts"
 import { causedBy, protocolErrors } from "../../../src/realtime/protocol/errors.ts"
 import { serverEvents } from "../../support/realtime-events.ts"
@@ -49,6 +50,13 @@ describe("realtime.md has", () => {
   test("every code of the conversation's errors", () => {
     const codes = named("Errors")
     for (const { code } of Object.values(errors)) expect(codes).toContain(code ?? "")
+  })
+
+  test("the close codes of the connection's limits", () => {
+    const limits = { session: 1, idle: 1 }
+    const ends = [overLimit(limits, { open: 1, idle: 0 }), overLimit(limits, { open: 0, idle: 1 })]
+    expect(ends.map((end) => end?.code)).toEqual(["session_expired", "session_idle"])
+    for (const end of ends) expect(page).toContain(`\n| \`${end?.code}\` | ${end?.closeCode} | `)
   })
 })
 
