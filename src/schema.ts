@@ -71,3 +71,10 @@ export const Usage = Schema.Struct({
 export type Usage = typeof Usage.Type
 
 export const noUsage: Usage = { audioSeconds: 0, inputTokens: 0, outputTokens: 0, charactersSpoken: 0 }
+
+/** Not a `Schema.Record`, which copies the object and loses a member named `__proto__`. */
+export const JsonObject = Schema.declare(
+  (value): value is Readonly<Record<string, unknown>> =>
+    typeof value === "object" && value !== null && !Array.isArray(value),
+  { message: () => "must be an object", jsonSchema: { type: "object" } },
+)

@@ -25,5 +25,12 @@ export const makeApiKey = Effect.sync(
   },
 )
 
+/** As OpenAI's own: stock clients in browsers accept no other beginning. */
+export const secretPrefix = "ek_"
+
+/** Whether a credential is a client secret and not an API key. */
+export const isClientSecret = (credential: Redacted.Redacted): boolean =>
+  Redacted.value(credential).startsWith(secretPrefix)
+
 /** The `message` of each response that contains a new key. */
 export const keyNotice = "API key created. Save this key securely - it will not be shown again."

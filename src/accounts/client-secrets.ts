@@ -4,19 +4,12 @@ import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
 import type { UserId } from "../schema.ts"
-import { hashApiKey } from "./api-key.ts"
+import { hashApiKey, secretPrefix } from "./api-key.ts"
 import { InvalidApiKey, TooManyClientSecrets } from "./errors.ts"
 import { ClientSecret, SignedIn } from "./model.ts"
 
 /** Valid secrets per user. One page needs one, for 10 minutes by default. */
 const maxValid = 1000
-
-/** As OpenAI's own: stock clients in browsers accept no other beginning. */
-const prefix = "ek_"
-
-/** Whether a credential is a client secret and not an API key. */
-export const isClientSecret = (credential: Redacted.Redacted): boolean =>
-  Redacted.value(credential).startsWith(prefix)
 
 /** A secret in the one response that contains it. */
 type NewClientSecret = ClientSecret & { readonly value: Redacted.Redacted }
@@ -67,7 +60,7 @@ export class ClientSecrets extends Context.Tag("voice-agent/ClientSecrets")<
         { seconds, session }: { readonly seconds: number; readonly session: unknown },
       ) {
         const value = Redacted.make(
-          `${prefix}${Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex")}`,
+          `${secretPrefix}${Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex")}`,
         )
         const created = yield* transaction(
           sql,

@@ -6,8 +6,8 @@ export class EmailTaken extends Schema.TaggedError<EmailTaken>()("EmailTaken", {
 export class UserNotFound extends Schema.TaggedError<UserNotFound>()("UserNotFound", {}) {}
 
 export class InvalidApiKey extends Schema.TaggedError<InvalidApiKey>()("InvalidApiKey", {
-  /** `secret`: a client secret that is unknown or has expired. */
-  reason: Schema.Literal("unknown", "expired", "revoked", "secret"),
+  /** `secret`: a client secret that is unknown or has expired. `secret-as-key`: one in the place of an API key. */
+  reason: Schema.Literal("unknown", "expired", "revoked", "secret", "secret-as-key"),
 }) {}
 
 /** The user has no such key, or it has expired or been revoked. */

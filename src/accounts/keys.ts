@@ -4,7 +4,7 @@ import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst, findOne } from "../db/rows.ts"
 import { ApiKeyId, newId, type UserId } from "../schema.ts"
-import { hashApiKey, makeApiKey } from "./api-key.ts"
+import { hashApiKey, isClientSecret, makeApiKey } from "./api-key.ts"
 import { ApiKeyNotFound, InvalidApiKey, LastApiKey, TooManyApiKeys } from "./errors.ts"
 import { ApiKey, defaultKeyName, type KeyDetails, SignedIn } from "./model.ts"
 
@@ -125,6 +125,7 @@ export class Keys extends Context.Tag("voice-agent/Keys")<
         })
 
       const authenticate = Effect.fn("Keys.authenticate")(function* (apiKey: Redacted.Redacted) {
+        if (isClientSecret(apiKey)) return yield* new InvalidApiKey({ reason: "secret-as-key" })
         const owner = yield* query(
           findFirst(
             KeyOwner,

@@ -1,5 +1,5 @@
 import { Schema } from "effect"
-import { ItemId, SessionId, Time, TurnId, UserId } from "../schema.ts"
+import { ItemId, JsonObject, SessionId, Time, TurnId, UserId } from "../schema.ts"
 import { Role } from "./item.ts"
 
 /** Why PostgreSQL cannot store a text; undefined if it can. */
@@ -21,18 +21,14 @@ const flawWithin = (value: unknown): string | undefined => {
 }
 
 const Title = Schema.String.annotations({ message: () => "must be a string or null" }).pipe(
-  // Characters as PostgreSQL counts them.
-  Schema.filter((text) => [...text].length <= 200 || "must have at most 200 characters", {
-    jsonSchema: { maxLength: 200 },
-  }),
+  // Characters as PostgreSQL counts them. Each has one or two units: a MB of them is not counted.
+  Schema.filter(
+    (text) => (text.length <= 400 && [...text].length <= 200) || "must have at most 200 characters",
+    {
+      jsonSchema: { maxLength: 200 },
+    },
+  ),
   Schema.filter(storable),
-)
-
-/** Not a `Schema.Record`, which copies the object and loses a member named `__proto__`. */
-const JsonObject = Schema.declare(
-  (value): value is Readonly<Record<string, unknown>> =>
-    typeof value === "object" && value !== null && !Array.isArray(value),
-  { message: () => "must be an object", jsonSchema: { type: "object" } },
 )
 
 /** In characters of JSON. Bounds a list of 100 sessions; PostgreSQL may expand a number to 309 digits. */

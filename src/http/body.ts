@@ -1,5 +1,6 @@
-import { Duration, Effect } from "effect"
+import { Duration, Effect, Either } from "effect"
 import { Elysia } from "elysia"
+import { excessOf, type JsonExcess } from "../text/json-bounds.ts"
 import { chunksOf, inTime } from "./chunks.ts"
 import {
   PayloadTooLarge,
@@ -18,12 +19,32 @@ export const maxPublicBodyBytes = 8 * 1024
 const timeout = Duration.seconds(30)
 /** Far below the depth at which a recursive function over the value overflows the stack. */
 const maxDepth = 100
+/** The metadata of a session has some hundred. Half a million, in 1 MB, take a second to decode. */
+const maxValues = 50_000
+/** A form of this API has two or three. */
+const maxFormFields = 100
 
-/** Whether objects and arrays are nested at most `depth` levels deep. */
-const isNestedWithin = (depth: number, value: unknown): boolean =>
-  typeof value !== "object" ||
-  value === null ||
-  (depth > 0 && Object.values(value).every((each) => isNestedWithin(depth - 1, each)))
+const refusals: Readonly<Record<JsonExcess, string>> = {
+  depth: `body: must be nested at most ${maxDepth} levels deep`,
+  values: `body: must have at most about ${maxValues} values`,
+  length: "body: is too long",
+}
+
+const invalid = (message: string) => new ValidationFailed({ message })
+
+const readForm = (text: string): Either.Either<unknown, ValidationFailed> =>
+  text.split("&", maxFormFields + 1).length > maxFormFields
+    ? Either.left(invalid(`body: must have at most ${maxFormFields} fields`))
+    : Either.right(Object.fromEntries(new URLSearchParams(text)))
+
+const readJson = (text: string): Either.Either<unknown, ValidationFailed> => {
+  const excess = excessOf(text, { depth: maxDepth, values: maxValues, length: text.length })
+  if (excess !== undefined) return Either.left(invalid(refusals[excess]))
+  return Either.try({
+    try: (): unknown => JSON.parse(text),
+    catch: () => invalid("The body is not valid JSON."),
+  })
+}
 
 /** Reads the body, up to the limit. */
 const readBytes = (
@@ -78,15 +99,9 @@ const readBody = Effect.fn("readBody")(function* (request: Request, maxBytes: nu
   if (type === "") return yield* new UnsupportedMediaType({ supported: "application/json" })
   const text = yield* Effect.try({
     try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),
-    catch: () => new ValidationFailed({ message: "The body is not valid UTF-8." }),
+    catch: () => invalid("The body is not valid UTF-8."),
   })
-  if (isForm) return Object.fromEntries(new URLSearchParams(text))
-  const value = yield* Effect.try({
-    try: (): unknown => JSON.parse(text),
-    catch: () => new ValidationFailed({ message: "The body is not valid JSON." }),
-  })
-  if (isNestedWithin(maxDepth, value)) return value
-  return yield* new ValidationFailed({ message: `body: must be nested at most ${maxDepth} levels deep` })
+  return yield* isForm ? readForm(text) : readJson(text)
 })
 
 /** Parses the `body` of the routes after it; each route validates it with its own Schema. */

@@ -34,6 +34,7 @@ const invalidKey = {
   unknown: "Unknown API key. Register to get one, or ask the operator.",
   expired: "This API key has expired. Use another of your keys, or ask the operator for a new one.",
   secret: "Unknown or expired client secret. Create another one with your API key.",
+  "secret-as-key": "A client secret only opens Realtime connections. Use an API key for this request.",
   revoked: "This API key was revoked. Use another of your keys, or ask the operator for a new one.",
 } as const
 

@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import { JsonObject } from "../schema.ts"
 
 /** The query of a handshake. Unknown models are accepted: stock clients name the model that they are configured with. */
 export const ConnectQuery = Schema.Struct({
@@ -33,7 +34,8 @@ const seconds = Schema.Int.pipe(Schema.between(10, 7200)).annotations({
 
 const anObject = { message: () => ({ message: "must be an object", override: true }) }
 
-const SessionConfig = Schema.Record({ key: Schema.String, value: Schema.Unknown }).annotations({
+/** As it came: a decoded copy would lose a field `__proto__`, which is refused. */
+const SessionConfig = JsonObject.annotations({
   ...anObject,
   description: "The configuration of the sessions, as in the event `session.update`.",
 })
@@ -53,11 +55,18 @@ export const ClientSecretRequest = Schema.Struct({
   session: Schema.optional(SessionConfig),
 }).annotations({ message: () => "must be an object" })
 
+/** A field that the body does not have is refused: it would have no effect, and a page relies on what it has set. */
+export const clientSecretRequest = Schema.standardSchemaV1(ClientSecretRequest, {
+  onExcessProperty: "error",
+  errors: "first",
+})
+
 /** A client secret, in OpenAI's form. */
 export const ClientSecret = Schema.Struct({
   value: Schema.String.annotations({ description: "The secret. The service shows it only once." }),
   expires_at: Schema.Int.annotations({ description: "When it expires, in Unix seconds." }),
   session: Schema.Record({ key: Schema.String, value: Schema.Unknown }).annotations({
-    description: "The configuration of the sessions that it opens.",
+    description:
+      "The configuration of the sessions that it opens. `id` names the secret, not a session: each connection shows the id and `expires_at` of its own session in `session.created`.",
   }),
 })

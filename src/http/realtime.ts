@@ -1,11 +1,12 @@
 import { Effect, Option, Redacted, Schema } from "effect"
 import { Elysia } from "elysia"
-import { ClientSecrets, isClientSecret } from "../accounts/client-secrets.ts"
+import { isClientSecret } from "../accounts/api-key.ts"
+import { ClientSecrets } from "../accounts/client-secrets.ts"
 import { Keys } from "../accounts/keys.ts"
 import type { SignedIn } from "../accounts/model.ts"
 import { Settings } from "../config.ts"
 import type { SocketHandlers } from "../realtime/connection.ts"
-import { sessionObject } from "../realtime/protocol/server-events.ts"
+import { plannedSession } from "../realtime/protocol/server-events.ts"
 import { RealtimeSessions } from "../realtime/session.ts"
 import { RealtimeSockets } from "../realtime/sockets.ts"
 import { bearer, makeAuthenticate, signedIn } from "./auth.ts"
@@ -14,7 +15,12 @@ import { allowsSocket } from "./cross-origin.ts"
 import { OriginNotAllowed, RealtimeUnsupported, UpgradeRequired, ValidationFailed } from "./errors.ts"
 import { hidden } from "./hidden-route.ts"
 import * as operations from "./openapi/operations/realtime.ts"
-import { ClientSecretRequest, ConnectQuery, defaultSecretSeconds } from "./realtime-payloads.ts"
+import {
+  type ClientSecretRequest,
+  ConnectQuery,
+  clientSecretRequest,
+  defaultSecretSeconds,
+} from "./realtime-payloads.ts"
 import { makeRun } from "./run.ts"
 import { noStore } from "./users.ts"
 
@@ -139,8 +145,7 @@ export const realtimeRoutes = Effect.gen(function* () {
     const created = {
       value: Redacted.value(value),
       expires_at: Math.floor(expiresAt.getTime() / 1000),
-      // The sessions are not there yet: 0, as OpenAI's own server shows it.
-      session: sessionObject(id, 0, config),
+      session: plannedSession(id, config),
     }
     return Response.json(created, { headers: noStore })
   })
@@ -149,7 +154,7 @@ export const realtimeRoutes = Effect.gen(function* () {
     .use(yield* signedIn("requests"))
     .use(yield* formOrJsonBody(maxConfigBytes))
     .post("/client_secrets", ({ request, user, body }) => run(request, createSecret(user, body)), {
-      body: Schema.standardSchemaV1(ClientSecretRequest),
+      body: clientSecretRequest,
       detail: operations.createSecret,
     })
 

@@ -118,7 +118,7 @@ export const makeActor = (options: ActorOptions): Actor => {
       if (isPlaying) {
         settings.noteAudio()
         played.clear()
-        silence.clear()
+        endSilence()
       }
       listener.replying({ isPlaying })
     },
@@ -160,9 +160,25 @@ export const makeActor = (options: ActorOptions): Actor => {
   /** Prompts since the user last made a sound. */
   let unanswered = 0
 
+  /** Nothing was said since a reply was played, or since a noise. */
+  let isSilent = false
+
+  const endSilence = () => {
+    isSilent = false
+    silence.clear()
+  }
+
   const awaitSilence = () => {
+    isSilent = true
     const timeout = idleTimeout()
-    if (timeout !== null && answers.isIdle() && unanswered < maxUnanswered) silence.set(timeout)
+    if (timeout === null) silence.clear()
+    else if (answers.isIdle() && unanswered < maxUnanswered) silence.set(timeout)
+  }
+
+  const onClient = (text: string) => {
+    const before = idleTimeout()
+    handleClient(text)
+    if (isSilent && idleTimeout() !== before) awaitSilence()
   }
 
   const onPlayed = () => {
@@ -180,9 +196,9 @@ export const makeActor = (options: ActorOptions): Actor => {
   const take = (message: Message) => {
     switch (message._tag) {
       case "Client":
-        return handleClient(message.text)
+        return onClient(message.text)
       case "Heard":
-        silence.clear()
+        endSilence()
         unanswered = 0
         return hearing.take(message)
       case "Transcribed":

@@ -25,8 +25,8 @@ export const initialAnswering: Answering = {
 
 export type AnsweringEvent =
   | { readonly _tag: "SpeechStarted" }
-  /** The speech was dropped, or was none: nothing of it is transcribed. */
-  | { readonly _tag: "SpeechDropped"; readonly createsResponse: boolean }
+  /** The speech was dropped: nothing of it is transcribed. */
+  | { readonly _tag: "SpeechDropped" }
   /** An utterance is complete. `createsResponse`: turn detection ended it, and is to answer it. */
   | { readonly _tag: "Committed"; readonly createsResponse: boolean }
   | { readonly _tag: "Transcribed"; readonly result: "words" | "empty" | "failed" }
@@ -41,7 +41,7 @@ export const step = (state: Answering, event: AnsweringEvent): Answering => {
     case "SpeechStarted":
       return { ...state, isSpeaking: true }
     case "SpeechDropped":
-      return { ...state, isSpeaking: false, isWanted: state.isWanted || event.createsResponse }
+      return { ...state, isSpeaking: false }
     case "Committed":
       return {
         ...state,

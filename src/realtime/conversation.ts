@@ -1,7 +1,7 @@
 import { Either } from "effect"
 import type { ItemId } from "../schema.ts"
-
 import { type ProtocolError, protocolErrors } from "./protocol/errors.ts"
+import { rootId } from "./protocol/fields.ts"
 import type { Item } from "./protocol/server-items.ts"
 
 /**
@@ -87,8 +87,8 @@ export const insertItem = (
   if (item.type === "function_call_output" && !hasCall(conversation, item.call_id)) {
     return Either.left(protocolErrors.unknownToolCall(item.call_id))
   }
-  const at = after === undefined ? items.length : after === "root" ? 0 : indexOf(conversation, after) + 1
-  if (at === 0 && after !== undefined && after !== "root") {
+  const at = after === undefined ? items.length : after === rootId ? 0 : indexOf(conversation, after) + 1
+  if (at === 0 && after !== undefined && after !== rootId) {
     return Either.left(protocolErrors.unknownPreviousItem(after))
   }
   return Either.right({

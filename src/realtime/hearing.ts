@@ -23,11 +23,10 @@ export interface Transcribed {
   readonly isInterruption: boolean
 }
 
-/** What the listener heard. `byClient`: the client ended the utterance. */
+/** What the listener heard. */
 export interface Heard {
   readonly _tag: "Heard"
   readonly event: HeardEvent
-  readonly byClient: boolean
 }
 
 export interface HearingOptions {
@@ -79,7 +78,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
   /** When the buffer was last emptied. */
   let emptiedMs = 0
   /** The item of the speech that is being heard. */
-  let speech: { readonly id: ItemId; isInterruption: boolean } | undefined
+  let speech: { readonly id: ItemId; readonly isInterruption: boolean } | undefined
 
   const ms = () => earlierMs + input.ms()
   const detection = () => config().audio.input.turn_detection
@@ -114,17 +113,21 @@ export const makeHearing = (options: HearingOptions): Hearing => {
     )
   }
 
-  const onCommitted = (event: Extract<HeardEvent, { readonly _tag: "Committed" }>, byClient: boolean) => {
+  const onCommitted = (event: Extract<HeardEvent, { readonly _tag: "Committed" }>) => {
     const { id, isInterruption } = speech ?? { id: newId(ItemId), isInterruption: false }
     speech = undefined
-    const createsResponse = !byClient && !isTranscription() && detection()?.create_response === true
+    const createsResponse =
+      event.by !== "client" && !isTranscription() && detection()?.create_response === true
     items.addSpeech(id)
     answers.note({ _tag: "Committed", createsResponse })
     run(id, createsResponse ? event.transcript : counted(event.transcript), isInterruption)
   }
 
-  const onSpeechStarted = (startMs: number) => {
-    speech = { id: newId(ItemId), isInterruption: false }
+  const onSpeechStarted = ({
+    startMs,
+    isInterruption,
+  }: Extract<HeardEvent, { readonly _tag: "SpeechStarted" }>) => {
+    speech = { id: newId(ItemId), isInterruption }
     send({
       type: "input_audio_buffer.speech_started",
       item_id: speech.id,
@@ -165,7 +168,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
       input.clear()
       listener.clear()
       emptiedMs = ms()
-      if (speech !== undefined) answers.note({ _tag: "SpeechDropped", createsResponse: false })
+      if (speech !== undefined) answers.note({ _tag: "SpeechDropped" })
       speech = undefined
       answers.unexpect()
       send({ type: "input_audio_buffer.cleared" })
@@ -178,13 +181,10 @@ export const makeHearing = (options: HearingOptions): Hearing => {
       format = settings.format
       input = makeInputAudio(format)
     },
-    take: ({ event, byClient }) => {
+    take: ({ event }) => {
       switch (event._tag) {
         case "SpeechStarted":
-          return onSpeechStarted(event.startMs)
-        case "Interruption":
-          if (speech !== undefined) speech.isInterruption = true
-          return
+          return onSpeechStarted(event)
         case "SpeechStopped":
           return send({
             type: "input_audio_buffer.speech_stopped",
@@ -193,7 +193,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
           })
         case "Committed":
           emptiedMs = ms()
-          return onCommitted(event, byClient)
+          return onCommitted(event)
         case "MaybeOver": {
           const { turn_detection: detection } = config().audio.input
           const isWanted = options.speculates && detection?.create_response === true && !isTranscription()
@@ -207,9 +207,6 @@ export const makeHearing = (options: HearingOptions): Hearing => {
         }
         case "Resumed":
           return answers.unexpect()
-        case "FalseInterruption":
-          // Its transcript says the same.
-          return
       }
     },
     takeTranscript: ({ id, exit, isInterruption }) => {

@@ -4,24 +4,22 @@ import type { HeardText, HearError } from "./utterance.ts"
 
 /** What a listener hears. Times are milliseconds of audio since the socket opened. */
 export type HeardEvent =
-  /** Speech began. During a reply it is held back until the speech counts as an interruption. */
-  | { readonly _tag: "SpeechStarted"; readonly startMs: number }
-  /** Directly after `SpeechStarted`: the speech interrupts the reply. */
-  | { readonly _tag: "Interruption"; readonly startMs: number }
+  /** Speech began. During a reply it is held back until the speech counts as an interruption, which it is then. */
+  | { readonly _tag: "SpeechStarted"; readonly startMs: number; readonly isInterruption: boolean }
   | { readonly _tag: "SpeechStopped"; readonly endMs: number }
   /** An utterance is over. `transcript` can be run any number of times; the transcription goes on without it. */
   | {
       readonly _tag: "Committed"
       readonly startMs: number
       readonly endMs: number
+      /** What ended it. `limit`: it has the longest duration. */
+      readonly by: "client" | "turn_detection" | "limit"
       readonly transcript: Effect.Effect<HeardText, HearError>
     }
   /** A pause in announced speech, whose words so far may be all of it. */
   | { readonly _tag: "MaybeOver"; readonly text: string }
   /** The speech goes on after a pause. */
   | { readonly _tag: "Resumed" }
-  /** After `Committed`, once its transcript is there: the interruption was no more than a cough or an "mhm". */
-  | { readonly _tag: "FalseInterruption" }
 
 /** Detects utterances in the audio of one connection. Every method returns at once. */
 export interface Listener {

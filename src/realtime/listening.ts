@@ -47,9 +47,10 @@ const manualDetection: TurnDetection = {
 /** The utterance that is being heard. */
 interface Current {
   readonly utterance: Utterance
-  /** False: the speech is held back, because a reply is being played. */
+  /** True: nothing is told of it before it is judged, because a reply is being played. */
+  isHeld: boolean
+  /** `SpeechStarted` has told of it. */
   isAnnounced: boolean
-  isInterruption: boolean
   voicedMs: number
   /** The voiced time after which its words are counted without a pause. */
   nextCountMs: number
@@ -75,7 +76,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
   let current: Current | undefined
   let isPlaying = false
 
-  const open = (start: number, isAnnounced: boolean): Current => {
+  const open = (start: number, isHeld: boolean): Current => {
     // The circuit breaker counts the failures of an utterance together.
     const options = { turnId: newId(TurnId), model: hearing.model, language: hearing.language }
     const opened: Current = {
@@ -87,8 +88,8 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
         silenceDbfs: hearing.silenceDbfs,
         onSettled: () => onSettled(opened),
       }),
-      isAnnounced,
-      isInterruption: false,
+      isHeld,
+      isAnnounced: false,
       voicedMs: 0,
       nextCountMs: firstCountMs,
       endedMs: undefined,
@@ -99,16 +100,19 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
   }
 
   const announce = (speech: Current) => {
-    const startMs = speech.utterance.start / samplesPerMs
+    speech.isHeld = false
     speech.isAnnounced = true
-    on({ _tag: "SpeechStarted", startMs })
-    if (!isPlaying) return
-    speech.isInterruption = true
-    on({ _tag: "Interruption", startMs })
+    const startMs = speech.utterance.start / samplesPerMs
+    on({ _tag: "SpeechStarted", startMs, isInterruption: isPlaying })
   }
 
   /** `end`: in samples. */
-  const commitAs = ({ utterance, isInterruption }: Current, end: number, hasMore: boolean) => {
+  const commitAs = (
+    { utterance }: Current,
+    end: number,
+    hasMore: boolean,
+    by: Extract<HeardEvent, { readonly _tag: "Committed" }>["by"],
+  ) => {
     current = undefined
     const result = fork(utterance.finish(end, hasMore))
     kept.dropBefore(end)
@@ -116,18 +120,14 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
       _tag: "Committed",
       startMs: utterance.start / samplesPerMs,
       endMs: end / samplesPerMs,
+      by,
       transcript: Fiber.join(result),
     })
-    if (!isInterruption) return
-    const tellIfFalse = Effect.map(Fiber.join(result), ({ text }) => {
-      if (!isMeant(text, hearing.language)) on({ _tag: "FalseInterruption" })
-    })
-    fork(Effect.ignore(tellIfFalse))
   }
 
-  const stop = (speech: Current, end: number, hasMore: boolean) => {
+  const stop = (speech: Current, end: number, hasMore: boolean, by: "turn_detection" | "limit") => {
     on({ _tag: "SpeechStopped", endMs: end / samplesPerMs })
-    commitAs(speech, end, hasMore)
+    commitAs(speech, end, hasMore, by)
   }
 
   const abandon = () => {
@@ -143,7 +143,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
     const transcript = utterance.soFar()
     const isSpeech = (!isPlaying && !isOver) || interrupts(interruption, { voicedMs, transcript, language })
     if (isSpeech) announce(speech)
-    if (isSpeech && isOver) stop(speech, toSamples(endedMs), false)
+    if (isSpeech && isOver) stop(speech, toSamples(endedMs), false, "turn_detection")
     if (!isSpeech && isOver && !utterance.isPending()) abandon()
   }
 
@@ -158,7 +158,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
     if (speech !== current) return
     const transcript = speech.utterance.soFar()
     speech.completeness = transcript === undefined ? undefined : completenessOf(transcript)
-    if (!speech.isAnnounced) return judge(speech)
+    if (speech.isHeld) return judge(speech)
     const isPaused = state.isPaused && state.resumeMs === undefined
     if (transcript === undefined || !isPaused || detection === null) return
     if (speech.completeness === "incomplete" || !isMeant(transcript, hearing.language)) return
@@ -166,9 +166,8 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
   }
 
   const onStarted = (startMs: number) => {
-    if (detection === null) return
     if (current === undefined) {
-      open(Math.max(toSamples(startMs), kept.start()), false)
+      open(Math.max(toSamples(startMs), kept.start()), true)
       return
     }
     // The speech before was held back, and it is not known yet whether it was meant: this is more of it.
@@ -177,7 +176,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
   }
 
   const onStopped = (speech: Current, endMs: number) => {
-    if (speech.isAnnounced) return stop(speech, toSamples(endMs), false)
+    if (!speech.isHeld) return stop(speech, toSamples(endMs), false, "turn_detection")
     speech.endedMs = endMs
     if (speech.voicedMs >= interruption.minMs) speech.utterance.pause(toSamples(endMs), true)
   }
@@ -186,12 +185,12 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
     if (event._tag === "SpeechStarted") onStarted(event.startMs)
     if (current === undefined) return
     if (event._tag === "Paused") {
-      const isPaidFor = current.isAnnounced || current.voicedMs >= interruption.minMs
+      const isPaidFor = !current.isHeld || current.voicedMs >= interruption.minMs
       current.utterance.pause(toSamples(event.atMs), detection !== null && isPaidFor)
     }
     if (event._tag === "Resumed") {
       current.completeness = undefined
-      if (current.isAnnounced && detection !== null) on({ _tag: "Resumed" })
+      if (!current.isHeld && detection !== null) on({ _tag: "Resumed" })
       current.utterance.resume(toSamples(event.atMs))
     }
     if (event._tag === "SpeechStopped") onStopped(current, event.endMs)
@@ -204,8 +203,8 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
     for (const event of events) onSpeech(event)
     if (current !== undefined) {
       current.voicedMs = Math.max(current.voicedMs, state.voicedMs)
-      if (!current.isAnnounced) judge(current)
-      if (current !== undefined && !current.isAnnounced) countWords(current)
+      if (current.isHeld) judge(current)
+      if (current?.isHeld === true) countWords(current)
     }
     if (current !== undefined) kept.dropBefore(current.utterance.untranscribed())
     else if (detection !== null) {
@@ -220,18 +219,23 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
     kept.dropBefore(kept.end())
   }
 
+  /** Turn detection goes on with an utterance: a pause in it may be its end, and was not transcribed. */
+  const listenOn = ({ utterance }: Current) => {
+    if (state.isPaused && state.resumeMs === undefined) utterance.pause(toSamples(state.atMs), true)
+  }
+
   /** Whether there may be speech after the last pause. */
   const hasMore = () => !state.isPaused || state.resumeMs !== undefined
 
   const appendPiece = (samples: Int16Array) => {
     kept.append(samples)
-    if (detection === null && current === undefined) open(kept.start(), true)
+    if (detection === null && current === undefined) open(kept.start(), false)
     voice.push(samples)
     if (current === undefined || kept.end() - current.utterance.start < hearing.maxSeconds * sampleRate)
       return
-    if (!current.isAnnounced) announce(current)
-    if (detection === null) commitAs(current, kept.end(), hasMore())
-    else stop(current, kept.end(), hasMore())
+    if (current.isHeld) announce(current)
+    if (detection === null) commitAs(current, kept.end(), hasMore(), "limit")
+    else stop(current, kept.end(), hasMore(), "limit")
     restart()
   }
 
@@ -243,7 +247,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
     },
     commit: () => {
       if (kept.end() - (current?.utterance.start ?? kept.start()) < shortestCommit) return "empty"
-      commitAs(current ?? open(kept.start(), true), kept.end(), hasMore())
+      commitAs(current ?? open(kept.start(), false), kept.end(), hasMore(), "client")
       restart()
       return "committed"
     },
@@ -255,14 +259,21 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
       const isManual = detection === null
       detection = next
       if (current === undefined || isManual === (next === null)) return
-      // Only a commit ends it now.
-      if (next === null) current.isAnnounced = true
-      else if (state.isSpeaking) current.isAnnounced = false
-      else abandon()
+      if (next === null) {
+        // Only a commit ends it now.
+        current.isHeld = false
+        return
+      }
+      if (current.isAnnounced) return listenOn(current)
+      // Without speech there is nothing that turn detection would commit.
+      if (!state.isSpeaking && current.endedMs === undefined) return abandon()
+      current.isHeld = true
+      judge(current)
+      if (current !== undefined) listenOn(current)
     },
     replying: (reply) => {
       isPlaying = reply.isPlaying
-      if (current !== undefined && !current.isAnnounced) judge(current)
+      if (current?.isHeld === true) judge(current)
     },
   }
 })

@@ -6,7 +6,7 @@ import { makeInputAudio } from "./input-audio.ts"
 import { textOf } from "./item-shapes.ts"
 import type { Items } from "./items.ts"
 import { type ClientEvent, readClientEvent } from "./protocol/client-events.ts"
-import { causedBy, invalidRequest, type ProtocolError, protocolErrors } from "./protocol/errors.ts"
+import { causedBy, invalidRequest, type ProtocolError } from "./protocol/errors.ts"
 import type { ServerEvent } from "./protocol/server-events.ts"
 import type { Responding } from "./responding.ts"
 import type { SessionSettings } from "./settings.ts"
@@ -26,13 +26,6 @@ export interface RequestsOptions {
 
 type Handled = Either.Either<void, ProtocolError>
 type Of<Type extends ClientEvent["type"]> = Extract<ClientEvent, { readonly type: Type }>
-
-/**
- * Characters of an event that carries settings. They are kept, shown and sent to the model with each response; audio alone
- * needs longer messages.
- */
-const longestSettings = 2_097_152
-const settingEvents: ReadonlySet<string> = new Set(["session.update", "response.create"])
 
 const harmlessEvents: ReadonlySet<string> = new Set([
   "input_audio_buffer.append",
@@ -131,10 +124,7 @@ export const makeRequests = (options: RequestsOptions): ((message: string) => vo
     if (Either.isLeft(read)) return send(errorEvent(read.left))
     // It may change what the user is answered.
     if (!harmlessEvents.has(read.right.type)) answers.unexpect()
-    const handled =
-      message.length > longestSettings && settingEvents.has(read.right.type)
-        ? Either.left(protocolErrors.tooLong(read.right.type, message.length, longestSettings))
-        : handle(read.right)
+    const handled = handle(read.right)
     if (Either.isLeft(handled)) send(errorEvent(causedBy(handled.left, read.right.event_id ?? null)))
   }
 }

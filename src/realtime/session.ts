@@ -162,10 +162,8 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
             return language()
           },
         }
-        let isCommitting = false
         const listener = yield* makeListener({
-          // A commit is heard before what its client sent after it.
-          on: (event) => inbox.add({ _tag: "Heard", event, byClient: isCommitting }),
+          on: (event) => inbox.add({ _tag: "Heard", event }),
           voiceActivity,
           transcriber,
           hearing,
@@ -181,15 +179,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           hearing,
           speculates: realtimeSpeculative,
           wire,
-          listener: {
-            ...listener,
-            commit: () => {
-              isCommitting = true
-              const result = listener.commit()
-              isCommitting = false
-              return result
-            },
-          },
+          listener,
           writes,
           services: { stored, turns, limits, admission },
           transcribe: (speech) =>

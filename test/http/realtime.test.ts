@@ -296,6 +296,9 @@ describe("client secrets", () => {
       .sql`select * from client_secrets where session ->> 'instructions' = 'Be brief.'`
     expect(JSON.stringify(stored)).not.toContain(value ?? "")
     expect(Number(expires_at) - before).toBeOneOf([599, 600, 601, 602])
+    // Neither the id of a session nor an end that no session has yet.
+    expect(created).toMatchObject({ session: { id: expect.stringMatching(/^secret_[0-9a-f-]{36}$/) } })
+    expect(created).not.toHaveProperty("session.expires_at")
     const empty = await service.call("POST", "/realtime/client_secrets", { key })
     expect(empty.status).toBe(200)
   })
@@ -333,8 +336,14 @@ describe("client secrets", () => {
       ["POST", "/realtime/client_secrets"],
     ] as const) {
       const answer = await service.call(method, path, { key: secret })
-      await expectProblem(answer, { status: 401, code: "INVALID_API_KEY" })
+      await expectProblem(answer, {
+        status: 401,
+        code: "INVALID_API_KEY",
+        message: "A client secret only opens Realtime connections. Use an API key for this request.",
+      })
     }
+    const login = await service.call("POST", "/auth/login", { body: { apiKey: secret } })
+    await expectProblem(login, { status: 401, code: "INVALID_API_KEY" })
   })
 
   test("ends when it expires, and with its key", async () => {
@@ -385,6 +394,23 @@ describe("client secrets", () => {
         expect.stringContaining("session.audio.input.format"),
       ],
       [[], "must be an object"],
+      [{ foo: 1 }, "foo: "],
+      [{ model: "gpt-realtime" }, "model: "],
+      [{ expires_after: { seconds: 60, minutes: 1 } }, "expires_after.minutes: "],
+      [JSON.parse('{"__proto__":{"session":{}}}'), "__proto__: "],
+      [JSON.parse('{"session":{"__proto__":{"type":"x"}}}'), "__proto__"],
+      [JSON.parse('{"session":{"type":"realtime","audio":{"input":{"__proto__":1}}}}'), "__proto__"],
+      [{ session: { type: "realtime", tools: Array(2000).fill({}) } }, "session.tools"],
+      [
+        {
+          session: {
+            type: "realtime",
+            tracing: JSON.parse(`{"metadata":${'{"a":'.repeat(70)}1${"}".repeat(70)}}`),
+          },
+        },
+        "nested too deeply",
+      ],
+      [Object.fromEntries(Array.from({ length: 5000 }, (_, at) => [`k${at}`, 1])), "k0: "],
     ] as const) {
       await expectProblem(await create(body), {
         status: 400,

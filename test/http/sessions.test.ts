@@ -95,6 +95,9 @@ const wrongTexts: ReadonlyArray<[string, string, RegExp]> = [
   ["a number that is too large", '{"metadata":{"a":[{"b":1e400}]}}', /^metadata: .*number/],
   ["a number that is too small", '{"metadata":{"a":-1e309}}', /^metadata: .*number/],
   ["lists nested 500,000 deep", "[".repeat(500_000), /valid JSON|100/],
+  ["60,000 values", `{"metadata":{"a":[${"1,".repeat(60_000)}1]}}`, /^body: .*50000/],
+  ["60,000 names", `{${Array.from({ length: 60_000 }, (_, at) => `"k${at}":1`)}}`, /^body: .*50000/],
+  ["a title of half a MB", `{"title":"${"x".repeat(500_000)}"}`, /^title: .*200/],
   ["JSON that breaks off", '{"title":', /valid JSON/],
 ]
 
@@ -108,6 +111,15 @@ describe.each(["POST", "PATCH"])("%s rejects invalid bodies", (method) => {
   test.each(wrongTexts)("%s", async (_, body, message) => {
     await expectProblem(await sendJson(method, await path(), body), wrong(message))
   })
+})
+
+test("rejects a form of 200,000 fields", async () => {
+  const answer = await fetch(`${service.url}/sessions`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/x-www-form-urlencoded" },
+    body: "a=1&".repeat(200_000),
+  })
+  await expectProblem(answer, wrong(/^body: .*100 fields/))
 })
 
 test("keeps metadata: 99 levels deep, and names like __proto__", async () => {

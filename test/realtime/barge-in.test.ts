@@ -303,6 +303,34 @@ describe("the user's silence", () => {
   )
 
   effectTest(
+    "counts anew with another limit, and not at all without one",
+    Effect.gen(function* () {
+      const session = yield* makeSession(reply)
+      const prompts = () => session.of("input_audio_buffer.timeout_triggered").length
+      yield* session.send(vad({ idle_timeout_ms: 5000 }))
+      yield* session.pass(6000)
+      // Nothing was said yet.
+      expect(prompts()).toBe(0)
+      yield* session.send(say("Hi."), respond)
+      yield* session.pass(4000)
+      yield* session.send(vad({ idle_timeout_ms: null }))
+      yield* session.pass(60_000)
+      expect(prompts()).toBe(0)
+      yield* session.send(vad({ idle_timeout_ms: 20_000 }))
+      yield* session.pass(10_000)
+      yield* session.send(vad({ idle_timeout_ms: 6000 }))
+      yield* session.pass(5900)
+      expect(prompts()).toBe(0)
+      yield* session.pass(200)
+      expect(prompts()).toBe(1)
+      yield* session.pass(3100)
+      yield* session.send(update({ turn_detection: null }))
+      yield* session.pass(60_000)
+      expect(prompts()).toBe(1)
+    }),
+  )
+
+  effectTest(
     "is over when the user speaks",
     Effect.gen(function* () {
       const session = yield* makeSession(reply)

@@ -1,5 +1,5 @@
 import { describe, expect } from "bun:test"
-import { Effect, Option, TestClock } from "effect"
+import { Effect, FastCheck, Option, TestClock } from "effect"
 import { wrongAnswer } from "../../src/providers/errors.ts"
 import { effectTest } from "../support/effect.ts"
 import { makeFakeListener, serverVad, silence, voice } from "../support/listener.ts"
@@ -149,22 +149,22 @@ describe("during a reply", () => {
       hear(silence(20), voice(9), silence(7))
       expect(tags()).toEqual([])
       yield* TestClock.adjust(100)
-      expect(tags()).toEqual(["SpeechStarted", "Interruption"])
+      expect(tags()).toEqual(["SpeechStarted"])
       hear(silence(10))
-      expect(tags().slice(2)).toEqual(["SpeechStopped", "Committed"])
+      expect(tags().slice(1)).toEqual(["SpeechStopped", "Committed"])
     }),
   )
 
   effectTest(
-    "long speech does at once, and was a false one if it has no words",
+    "long speech does at once, also without words",
     Effect.gen(function* () {
-      const { listener, hear, tags } = yield* makeFakeListener({ hears: [{ text: "[cough]" }] })
+      const { listener, hear, tags, events } = yield* makeFakeListener({ hears: [{ text: "[cough]" }] })
       listener.replying({ isPlaying: true })
       hear(silence(20), voice(16))
-      expect(tags()).toEqual(["SpeechStarted", "Interruption"])
+      expect(events).toMatchObject([{ _tag: "SpeechStarted", isInterruption: true }])
       hear(silence(16))
       yield* settle
-      expect(tags().slice(2)).toEqual(["SpeechStopped", "Committed", "FalseInterruption"])
+      expect(tags().slice(1)).toEqual(["SpeechStopped", "Committed"])
     }),
   )
 })
@@ -232,6 +232,209 @@ effectTest(
   }),
 )
 
+const semantic = { type: "semantic_vad", eagerness: "medium" } as const
+const started = "SpeechStarted"
+const ended = ["SpeechStopped", "Committed"] as const
+
+describe("turn detection off and on again", () => {
+  effectTest(
+    "within one word is one utterance",
+    Effect.gen(function* () {
+      const { listener, hear, tags, events, transcripts } = yield* makeFakeListener()
+      hear(silence(20), voice(10))
+      listener.configure(null)
+      listener.configure(serverVad)
+      hear(voice(5))
+      listener.configure(null)
+      hear(voice(5))
+      listener.configure(semantic)
+      listener.configure(serverVad)
+      hear(voice(5), silence(16))
+      yield* settle
+      expect(tags()).toEqual([started, ...ended])
+      expect(events[2]).toMatchObject({
+        startMs: 640 - 300,
+        endMs: (20 + 25 + 16) * 32,
+        by: "turn_detection",
+      })
+      expect(yield* transcripts).toEqual(["Hello."])
+    }),
+  )
+
+  effectTest(
+    "in the silence after speech: the silence counts",
+    Effect.gen(function* () {
+      const { listener, hear, tags } = yield* makeFakeListener()
+      hear(silence(20), voice(10), silence(8))
+      listener.configure(null)
+      hear(silence(100))
+      expect(tags()).toEqual([started])
+      listener.configure(serverVad)
+      hear(silence(1))
+      expect(tags()).toEqual([started, ...ended])
+      hear(silence(20), voice(10), silence(16))
+      expect(tags()).toEqual([started, ...ended, started, ...ended])
+    }),
+  )
+
+  effectTest(
+    "a pause of before is transcribed, so that a whole sentence is answered soon",
+    Effect.gen(function* () {
+      const { listener, hear, tags } = yield* makeFakeListener({ hears: [{ text: "That is all." }] })
+      hear(silence(20), voice(10))
+      listener.configure(null)
+      hear(silence(10))
+      listener.configure(semantic)
+      yield* settle
+      hear(silence(6))
+      expect(tags()).toEqual([started, "MaybeOver", ...ended])
+    }),
+  )
+
+  effectTest(
+    "on in speech of a manual turn, and in one that has ended",
+    Effect.gen(function* () {
+      const { listener, hear, tags, transcripts } = yield* makeFakeListener({
+        turnDetection: null,
+        hears: [{ text: "One." }, { text: "Two." }],
+      })
+      hear(silence(5), voice(10))
+      listener.configure(serverVad)
+      expect(tags()).toEqual([started])
+      hear(voice(5), silence(16))
+      expect(tags()).toEqual([started, ...ended])
+      listener.configure(null)
+      hear(voice(10), silence(60))
+      listener.configure(serverVad)
+      hear(silence(1))
+      yield* settle
+      expect(tags()).toEqual([started, ...ended, started, ...ended])
+      expect(yield* transcripts).toEqual(["One.", "Two."])
+    }),
+  )
+
+  effectTest(
+    "before speech, and in a silence without any",
+    Effect.gen(function* () {
+      const { listener, hear, tags, events } = yield* makeFakeListener()
+      hear(silence(10))
+      listener.configure(null)
+      hear(silence(10))
+      listener.configure(serverVad)
+      hear(silence(10), voice(10), silence(16))
+      expect(tags()).toEqual([started, ...ended])
+      expect(events[0]).toMatchObject({ startMs: 30 * 32 - 300 })
+    }),
+  )
+
+  effectTest(
+    "in speech that is held back during a reply: it interrupts once",
+    Effect.gen(function* () {
+      const { listener, hear, tags, events } = yield* makeFakeListener()
+      listener.replying({ isPlaying: true })
+      hear(silence(20), voice(5))
+      listener.configure(null)
+      hear(voice(30))
+      expect(tags()).toEqual([])
+      listener.configure(serverVad)
+      expect(events).toMatchObject([{ _tag: started, isInterruption: true }])
+      listener.replying({ isPlaying: false })
+      listener.configure(null)
+      listener.configure(serverVad)
+      hear(voice(5), silence(16))
+      expect(tags()).toEqual([started, ...ended])
+    }),
+  )
+
+  effectTest(
+    "while the words of speech that is over are not known: they are judged",
+    Effect.gen(function* () {
+      const { listener, hear, tags, transcripts } = yield* makeFakeListener({
+        hears: [{ text: "Stop.", afterMs: 1000 }],
+      })
+      listener.replying({ isPlaying: true })
+      hear(silence(20), voice(9), silence(16))
+      listener.configure(null)
+      hear(silence(10))
+      listener.configure(serverVad)
+      expect(tags()).toEqual([])
+      yield* TestClock.adjust(1000)
+      expect(tags()).toEqual([started, ...ended])
+      expect(yield* transcripts).toEqual(["Stop."])
+    }),
+  )
+
+  effectTest(
+    "a manual turn goes on after speech that was held back, and is committed whole",
+    Effect.gen(function* () {
+      const { listener, hear, tags, transcripts, calls } = yield* makeFakeListener({
+        hears: [{ text: "Stop. Now." }],
+      })
+      listener.replying({ isPlaying: true })
+      hear(silence(20), voice(9), silence(16))
+      listener.configure(null)
+      hear(voice(10))
+      listener.configure(serverVad)
+      listener.configure(null)
+      hear(silence(3))
+      expect(listener.commit()).toBe("committed")
+      yield* TestClock.adjust(1000)
+      expect(tags().filter((tag) => tag === "Committed").length).toBe(1)
+      expect(yield* transcripts).toEqual(["Stop. Now."])
+      expect(calls.at(-1)?.speech.seconds).toBeGreaterThan(1)
+    }),
+  )
+
+  const action = FastCheck.oneof(
+    FastCheck.record({
+      _tag: FastCheck.constant("hear" as const),
+      isVoice: FastCheck.boolean(),
+      frames: FastCheck.integer({ min: 1, max: 25 }),
+    }),
+    FastCheck.record({
+      _tag: FastCheck.constant("configure" as const),
+      to: FastCheck.constantFrom(null, serverVad, semantic),
+    }),
+    FastCheck.record({ _tag: FastCheck.constant("replying" as const), isPlaying: FastCheck.boolean() }),
+    FastCheck.constantFrom({ _tag: "commit" as const }, { _tag: "clear" as const }),
+  )
+
+  effectTest(
+    "any changes: each utterance begins once, and ends once",
+    Effect.gen(function* () {
+      for (const actions of FastCheck.sample(FastCheck.array(action, { maxLength: 40 }), 40)) {
+        const fake = yield* makeFakeListener()
+        const { listener, events } = fake
+        let isOpen = false
+        let seen = 0
+        for (const each of actions) {
+          if (each._tag === "hear") fake.hear(each.isVoice ? voice(each.frames) : silence(each.frames))
+          if (each._tag === "configure") listener.configure(each.to)
+          if (each._tag === "replying") listener.replying({ isPlaying: each.isPlaying })
+          if (each._tag === "commit") listener.commit()
+          if (each._tag === "clear") {
+            listener.clear()
+            isOpen = false
+          }
+          yield* settle
+          for (const event of events.slice(seen)) {
+            seen += 1
+            if (event._tag === "SpeechStarted") {
+              expect([actions, isOpen]).toEqual([actions, false])
+              isOpen = true
+            }
+            if (event._tag === "SpeechStopped") expect([actions, isOpen]).toEqual([actions, true])
+            if (event._tag !== "Committed") continue
+            const before = events[seen - 2]?._tag
+            expect([actions, before === "SpeechStopped"]).toEqual([actions, event.by === "turn_detection"])
+            isOpen = false
+          }
+        }
+      }
+    }),
+  )
+})
+
 effectTest(
   "semantic_vad answers a sentence soon, and waits for the rest of another",
   Effect.gen(function* () {
@@ -272,7 +475,7 @@ effectTest(
     hear(voice(1))
     yield* settle
     expect(calls.length).toBe(2)
-    expect(tags()).toEqual(["SpeechStarted", "Interruption"])
+    expect(tags()).toEqual(["SpeechStarted"])
     hear(voice(60))
     yield* settle
     expect(calls.length).toBe(2)

@@ -114,9 +114,6 @@ const events: {
     { type: "session.updated", session },
     { type: "session.updated", session: transcription },
   ],
-  "conversation.created": [
-    { type: "conversation.created", conversation: { id: "c1", object: "realtime.conversation" } },
-  ],
   "conversation.item.added": [
     { type: "conversation.item.added", item: items.system, ...first },
     { type: "conversation.item.added", item: items.spoken(null), ...placed },
@@ -137,9 +134,6 @@ const events: {
   ],
   "conversation.item.truncated": [{ type: "conversation.item.truncated", ...ofContent, audio_end_ms: 0 }],
   "conversation.item.deleted": [{ type: "conversation.item.deleted", ...ofItem }],
-  "conversation.item.input_audio_transcription.delta": [
-    { type: "conversation.item.input_audio_transcription.delta", ...ofContent, delta: "Hel" },
-  ],
   "conversation.item.input_audio_transcription.completed": [
     {
       type: "conversation.item.input_audio_transcription.completed",
@@ -235,12 +229,6 @@ const events: {
   ],
   "response.mcp_call.completed": [{ type: "response.mcp_call.completed", ...ofItem, output_index: 1 }],
   "response.mcp_call.failed": [{ type: "response.mcp_call.failed", ...ofItem, output_index: 1 }],
-  "rate_limits.updated": [
-    {
-      type: "rate_limits.updated",
-      rate_limits: [{ name: "requests", limit: 60, remaining: 59, reset_seconds: 1.5 }],
-    },
-  ],
   error: [
     { type: "error", error: { ...error, param: "session.tools", event_id: "e1" } },
     { type: "error", error: { ...error, code: null, param: null, event_id: null } },

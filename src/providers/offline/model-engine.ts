@@ -1,6 +1,7 @@
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
-import { Effect, Option, Schema } from "effect"
+import { Duration, Effect, Option, Schema } from "effect"
+import { bytesPerSecond } from "../../audio/pcm.ts"
 import { type FileModel, isFileModel, type Loader } from "../../models/manifest.ts"
 import {
   type InstalledModel,
@@ -57,11 +58,32 @@ const verified = (models: ReadonlyArray<InstalledModel>) =>
     Effect.mapError(({ message }) => new EngineFailed({ reason: message })),
   )
 
+/** The longest step takes 15 s of speech; a recognizer hears windows of that length, a voice speaks one sentence. */
+const longestStepSeconds = 15
+/** Time for one second of speech, where the machine has other work: five to ten times that of a free one. */
+const stepPerSecond = 1.6
+/** A short step waits for those of other requests, and for the machine. */
+const shortestStepMs = 6000
+/** Characters that are spoken in a second. */
+const charactersPerSecond = 15
+
+const stepOf = (speechSeconds: number) =>
+  Duration.millis(
+    Math.max(shortestStepMs, 1000 * stepPerSecond * Math.min(speechSeconds, longestStepSeconds)),
+  )
+
+/** How long the longest step on a request's bytes may take: 16 kHz samples to hear, or a text to speak. */
+const longestSteps: Readonly<Record<"stt" | "tts", (bytes: Uint8Array) => Duration.Duration>> = {
+  stt: (bytes) => stepOf(bytes.length / bytesPerSecond),
+  tts: (bytes) => stepOf(bytes.length / charactersPerSecond),
+}
+
 const engineOf = Effect.fnUntraced(function* (
   library: Library,
   found: InstalledModel,
   /** What must be there besides the model. */
   helpers: ReadonlyArray<InstalledModel>,
+  role: "stt" | "tts",
 ) {
   const { name, languages, loader, voices = [] } = found.model
   const recordings = clones.has(loader) ? yield* findRecordings(library) : []
@@ -74,6 +96,7 @@ const engineOf = Effect.fnUntraced(function* (
       check: verified([...helpers, found]),
       start: startEngineProcess,
       loader,
+      longestStep: longestSteps[role],
       files: Object.assign({}, ...[...helpers, found].map(pathsOf)),
       recordings: recordings.map((file) => join(recordingsFolder(library), file)),
     },
@@ -96,7 +119,7 @@ export const findEngines = Effect.fn("findEngines")(function* (library: Library,
   if (role === "stt" && detector === undefined) return []
   const helpers = role === "stt" && detector !== undefined ? [detector] : []
   const found = (yield* of(role)).flatMap(Option.toArray)
-  const engines = yield* Effect.forEach(found, (each) => engineOf(library, each, helpers))
+  const engines = yield* Effect.forEach(found, (each) => engineOf(library, each, helpers, role))
   return engines.flatMap(Option.toArray)
 })
 

@@ -1,10 +1,10 @@
 import { Either, Schema } from "effect"
 import { betaShape } from "./beta.ts"
-import { causedBy, invalidRequest, type ProtocolError, unlisted } from "./errors.ts"
+import { causedBy, invalidRequest, type ProtocolError, protocolErrors, unlisted } from "./errors.ts"
 import { integer, maybe, maybeNull, text } from "./fields.ts"
 import { makeDecoder } from "./issues.ts"
 import { ClientItem, checkItem } from "./items.ts"
-import { checkShape, type JsonObject, readObject } from "./json.ts"
+import { checkShape, type JsonObject, longestMessage, readObject } from "./json.ts"
 import { type ResponseParams, readResponseParams } from "./response.ts"
 import { readSessionPatch, type SessionPatch } from "./session-patch.ts"
 
@@ -65,10 +65,17 @@ const typeFault = (type: string): ProtocolError => {
   return unlisted("type", type, clientEventTypes, "invalid_event")
 }
 
-const decodeEvent = (object: JsonObject): Either.Either<ClientEvent, ProtocolError> =>
+/** Elsewhere a field called `audio` is text like any other. */
+const audioEvents: ReadonlyArray<unknown> = ["input_audio_buffer.append", "conversation.item.create"]
+
+/** `length`: that of the message. */
+const decodeEvent = (object: JsonObject, length: number): Either.Either<ClientEvent, ProtocolError> =>
   Either.gen(function* () {
-    yield* checkShape(object)
     const { type } = object
+    if (length > longestMessage && !audioEvents.includes(type)) {
+      return yield* Either.left(protocolErrors.messageTooLong(longestMessage))
+    }
+    yield* checkShape(object)
     if (typeof type === "string" && !clientEventTypes.includes(type))
       return yield* Either.left(typeFault(type))
     if (type === "conversation.item.create") yield* checkItem(object.item, "item")
@@ -90,7 +97,7 @@ const decodeEvent = (object: JsonObject): Either.Either<ClientEvent, ProtocolErr
 export const readClientEvent = (message: string): Either.Either<ClientEvent, ProtocolError> =>
   Either.flatMap(readObject(message), (object) => {
     const id = object.event_id
-    return Either.mapLeft(decodeEvent(object), (error) =>
+    return Either.mapLeft(decodeEvent(object, message.length), (error) =>
       causedBy(error, typeof id === "string" && id.length <= 512 ? id : null),
     )
   })

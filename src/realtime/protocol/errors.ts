@@ -60,6 +60,12 @@ export const protocolErrors = {
       `Invalid '${param}': string too long. Expected a string with maximum length ${most}, but got a string with length ${length} instead.`,
       param,
     ),
+  /** `most`: characters besides the audio. */
+  messageTooLong: (most: number) =>
+    invalidRequest(
+      "string_above_max_length",
+      `The message is too long. Without its audio it may have ${most} characters.`,
+    ),
   tooManyOutOfBand: (most: number) =>
     invalidRequest(
       "too_many_responses",
@@ -108,8 +114,6 @@ export const protocolErrors = {
       `'${eventType}' is not allowed in a transcription session, which makes no responses. Use a session of type 'realtime'.`,
       "type",
     ),
-  sessionExpired: (minutes: number) =>
-    invalidRequest("session_expired", `Your session hit the maximum duration of ${minutes} minutes.`),
   /** A fault of the service, with the sentence of its HTTP error. */
   server: (code: string, message: string) =>
     new ProtocolError({ type: "server_error", code, message, param: null, eventId: null }),

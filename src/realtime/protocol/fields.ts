@@ -18,10 +18,16 @@ export const decimal = (minimum: number, maximum: number) =>
     Schema.filter((value) => value >= minimum && value <= maximum, { jsonSchema: { minimum, maximum } }),
   )
 
+/** The `previous_item_id` that stands for the start of the conversation. */
+export const rootId = "root"
+
 /** An item's id, as a client may choose it. */
 export const ClientItemId = Schema.String.pipe(
   Schema.maxLength(64),
   Schema.pattern(/^[\x21-\x7e]+$/, { description: "1 to 64 visible ASCII characters" }),
+  Schema.filter((id) => id !== rootId, {
+    description: `another id: '${rootId}' stands for the start of the conversation`,
+  }),
 )
 /** Servers of language models refuse other characters. */
 export const CallId = Schema.String.pipe(

@@ -1,19 +1,31 @@
 import type { Item, ServedCall } from "./server-items.ts"
 import type { AudioFormat, SessionConfig } from "./session-config.ts"
 
-/** A session as clients see it: the configuration in force with its id. `expires_at` is in Unix seconds. */
-export type SessionObject = SessionConfig & {
+type Named = SessionConfig & {
   readonly id: string
   readonly object: "realtime.session" | "realtime.transcription_session"
-  readonly expires_at: number
 }
 
-export const sessionObject = (id: string, expiresAt: number, config: SessionConfig): SessionObject => ({
+/** A session as clients see it: the configuration in force with its id. `expires_at` is in Unix seconds. */
+export type SessionObject = Named & { readonly expires_at: number }
+
+const named = (id: string, config: SessionConfig): Named => ({
   ...config,
   id,
   object: config.type === "realtime" ? "realtime.session" : "realtime.transcription_session",
+})
+
+export const sessionObject = (id: string, expiresAt: number, config: SessionConfig): SessionObject => ({
+  ...named(id, config),
   expires_at: expiresAt,
 })
+
+/**
+ * The configuration of the sessions that a client secret will open. Stock clients require an `id`: it is the secret's, in a
+ * form that is no session's. There is no `expires_at`, which is optional, because each session has its own.
+ */
+export const plannedSession = (secretId: string, config: SessionConfig): Named =>
+  named(`secret_${secretId}`, config)
 
 /** Tokens of a response. No number may be null: a stock client drops the event. */
 export interface ResponseUsage {
@@ -89,15 +101,11 @@ interface Placed {
 interface Fields {
   "session.created": { readonly session: SessionObject }
   "session.updated": { readonly session: SessionObject }
-  "conversation.created": {
-    readonly conversation: { readonly id: string; readonly object: "realtime.conversation" }
-  }
   "conversation.item.added": Placed & { readonly item: Item }
   "conversation.item.done": Placed & { readonly item: Item }
   "conversation.item.retrieved": { readonly item: Item }
   "conversation.item.truncated": OfContent & { readonly audio_end_ms: number }
   "conversation.item.deleted": OfItem
-  "conversation.item.input_audio_transcription.delta": OfContent & { readonly delta: string }
   "conversation.item.input_audio_transcription.completed": OfContent & {
     readonly transcript: string
     readonly usage: { readonly type: "duration"; readonly seconds: number }
@@ -133,14 +141,6 @@ interface Fields {
   "response.mcp_call_arguments.done": OfItem & OfOutput & { readonly arguments: string }
   "response.mcp_call.completed": OfItem & { readonly output_index: number }
   "response.mcp_call.failed": OfItem & { readonly output_index: number }
-  "rate_limits.updated": {
-    readonly rate_limits: ReadonlyArray<{
-      readonly name: "requests" | "tokens"
-      readonly limit: number
-      readonly remaining: number
-      readonly reset_seconds: number
-    }>
-  }
   error: {
     readonly error: {
       readonly type: string

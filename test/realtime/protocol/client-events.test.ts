@@ -53,6 +53,48 @@ describe("messages that are no event", () => {
     expect(Either.isLeft(readClientEvent("[".repeat(500_000)))).toBe(true)
   })
 
+  const ones = (count: number) => `${"1,".repeat(count - 1)}1`
+
+  test.each([
+    ["tools", `{"type":"session.update","event_id":"e1","session":{"tools":[${ones(60_000)}]}}`],
+    ["an unknown field", `{"type":"response.cancel","x":[${ones(1_000_000)}],"event_id":"e1"}`],
+    ["objects", `{"type":"response.cancel","event_id":"e1","x":[${"{},".repeat(60_000)}{}]}`],
+    ["names", `{"type":"x","event_id":"e1",${Array.from({ length: 60_000 }, (_, at) => `"k${at}":1`)}}`],
+    ["what is no JSON", `{"event_id":"e1",${",".repeat(60_000)}`],
+  ])("%s with too many values", (_, text) => {
+    const result = readClientEvent(text)
+    refused(result, "array_above_max_length", null, "50000")
+    expect(result).toMatchObject({ left: { eventId: "e1" } })
+  })
+
+  const long = "x".repeat(2_200_000)
+  test.each([
+    ["a text", { ...message("user", { type: "input_text", text: long }) }],
+    ["a transcript beside audio", message("user", { type: "input_audio", audio: "AAAA", transcript: long })],
+    ["a name", { ...message("user"), [long]: 1 }],
+    ["an id", { id: long }],
+  ])("%s that is too long", (_, item) => {
+    const result = create(item)
+    refused(result, "string_above_max_length", null, "2097152")
+    expect(result).toMatchObject({ left: { eventId: "e1" } })
+  })
+
+  test("audio where no audio is taken counts as text", () => {
+    refused(update({ tools: [fn({ parameters: { audio: long } })] }), "string_above_max_length", null)
+    const input = [message("user", { type: "input_audio", audio: long })]
+    refused(respond({ input }), "string_above_max_length", null)
+    refused(read({ type: "response.cancel", audio: long }), "string_above_max_length", null)
+  })
+
+  test("what is within the bounds is read", () => {
+    const tools = Array.from({ length: 128 }, (_, at) =>
+      fn({ name: `f${at}`, parameters: { type: "object", enum: Array(150).fill('\\"x') } }),
+    )
+    expect(update({ tools })).toMatchObject({ right: { type: "session.update" } })
+    const input = Array(1000).fill(message("user", { type: "input_text", text: "Hi" }))
+    expect(respond({ input })).toMatchObject({ right: { type: "response.create" } })
+  })
+
   test("audio of any size is taken: the socket limits the message", () => {
     const audio = "A".repeat(24 * 1024 * 1024)
     expect(Either.isRight(read({ type: "input_audio_buffer.append", audio }))).toBe(true)
@@ -249,6 +291,20 @@ describe("conversation.item.create", () => {
     const whole = { ...item, id: "item-1/~", object: "realtime.item", status: "completed" }
     expect(create(whole, { previous_item_id: "root" })).toMatchObject({ right: { item: whole } })
     expect(create(item, { previous_item_id: null })).toMatchObject({ right: { item } })
+  })
+
+  test("root is no id: it stands for the start", () => {
+    const reserved = create({ ...message("user", { type: "input_text", text: "Hi" }), id: "root" })
+    refused(reserved, "invalid_value", "item.id", "start of the conversation")
+    const call = create({ type: "function_call", id: "root", name: "f", arguments: "{}" })
+    refused(call, "invalid_value", "item.id")
+    refused(
+      respond({ input: [{ type: "item_reference", id: "root" }] }),
+      "invalid_value",
+      "response.input[0].id",
+    )
+    const other = create({ ...message("user"), id: "Root" }, { previous_item_id: "root" })
+    expect(Either.isRight(other)).toBe(true)
   })
 
   test("ids have 1 to 64 visible ASCII characters", () => {

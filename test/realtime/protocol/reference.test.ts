@@ -31,7 +31,7 @@ const errors = {
   unknownReference: protocolErrors.unknownReference("x", "response.input[0].id"),
   unknownToolCall: protocolErrors.unknownToolCall("call_1"),
   notInTranscription: protocolErrors.notInTranscription("response.create"),
-  sessionExpired: protocolErrors.sessionExpired(60),
+  messageTooLong: protocolErrors.messageTooLong(100),
 } satisfies Record<Exclude<keyof typeof protocolErrors, "server">, unknown>
 
 describe("realtime.md has", () => {
@@ -96,7 +96,6 @@ describe("errors have the texts that clients compare", () => {
       "Error adding item: the previous item with id 'x' does not exist.",
     ],
     [errors.unknownToolCall, "invalid_tool_call_id", "Tool call ID 'call_1' not found in conversation."],
-    [errors.sessionExpired, "session_expired", "Your session hit the maximum duration of 60 minutes."],
   ] as const
 
   test.each(texts.map(([error, code, message]) => [code, message, error] as const))(

@@ -41,7 +41,7 @@ export const createSecret = describe({
         value: "ek_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         expires_at: 1769861400,
         session: {
-          id: "5b0b1f0e-51f0-4b6e-8a52-9f2c7a1d4e22",
+          id: "secret_5b0b1f0e-51f0-4b6e-8a52-9f2c7a1d4e22",
           object: "realtime.session",
           type: "realtime",
           instructions: "Answer in one sentence.",

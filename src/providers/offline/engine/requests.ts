@@ -14,14 +14,21 @@ export interface Requests {
   /** Interruption cancels the request. */
   readonly request: (
     frame: Omit<Frame, "id">,
-    onProgress?: OnProgress,
+    options: {
+      /** For the longest step of the request, in ms. */
+      readonly patienceMs: number
+      readonly onProgress?: OnProgress | undefined
+    },
   ) => Effect.Effect<Uint8Array, EngineFailed>
   /** To be called with every frame from the process. */
   readonly receive: (frame: Frame) => void
   /** Fails all requests, and later ones, with the first reason that it is given. */
   readonly failAll: (reason: string) => void
-  /** Requests that the process has not answered, cancelled ones too: it answers them as well. */
-  readonly unanswered: () => number
+  /**
+   * The longest time without a frame that the requests allow, in ms; 0 if the process has answered all, cancelled ones
+   * too: it answers them as well.
+   */
+  readonly patienceMs: () => number
 }
 
 interface Waiting {
@@ -33,7 +40,8 @@ const fail = (reason: string): Answer => Either.left(new EngineFailed({ reason }
 
 export const makeRequests = (send: (frame: Frame) => void): Requests => {
   const waiting = new Map<number, Waiting>()
-  const unanswered = new Set<number>()
+  /** The patience of each. */
+  const unanswered = new Map<number, number>()
   let lastId = 0
   let ended: string | undefined
 
@@ -44,13 +52,13 @@ export const makeRequests = (send: (frame: Frame) => void): Requests => {
   }
 
   return {
-    request: (frame, onProgress = () => undefined) =>
+    request: (frame, { patienceMs, onProgress = () => undefined }) =>
       Effect.async<Uint8Array, EngineFailed>((resume) => {
         if (ended !== undefined) return resume(fail(ended))
         lastId += 1
         const id = lastId
         waiting.set(id, { resume, onProgress })
-        unanswered.add(id)
+        unanswered.set(id, patienceMs)
         send({ ...frame, id })
         return Effect.sync(() => {
           waiting.delete(id)
@@ -64,8 +72,8 @@ export const makeRequests = (send: (frame: Frame) => void): Requests => {
     },
     failAll: (reason) => {
       ended ??= reason
-      for (const id of unanswered) settle(id, fail(reason))
+      for (const id of [...unanswered.keys()]) settle(id, fail(reason))
     },
-    unanswered: () => unanswered.size,
+    patienceMs: () => Math.max(0, ...unanswered.values()),
   }
 }

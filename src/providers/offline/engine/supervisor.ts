@@ -7,11 +7,11 @@ import { encodeOptions, type RunOptions } from "./run-options.ts"
 /** Of the model. A slow machine takes 3 s for Moonshine tiny, of 28 MB; the largest model has 670 MB. */
 const loadTimeout = Duration.minutes(1)
 
-/** A process that has work and sends nothing for so long is stuck: its longest step takes 15 s of audio. */
+/** A process that has work and sends nothing for so long is stuck, however long its steps are. */
 const stuckAfter = Duration.seconds(24)
 
-/** Checks within that time. */
-const ticks = 8
+/** How often that is checked. */
+const checkEvery = Duration.seconds(1)
 
 /** Failures in a row, without a result between them, after which no request waits for the engine. */
 const maxFailures = 2
@@ -42,6 +42,11 @@ export interface EngineOptions {
   readonly loader: string
   /** Of the model, by the loader's names; absolute paths. */
   readonly files: Readonly<Record<string, string>>
+  /**
+   * How long the longest step of a run on these bytes may take, on a slow machine. The process sends a frame after each
+   * step. Default and maximum: 24 s.
+   */
+  readonly longestStep?: (bytes: Uint8Array) => Duration.Duration
   /** Recordings of the voices that a model speaks with, if it needs them; absolute paths. */
   readonly recordings?: ReadonlyArray<string>
 }
@@ -70,11 +75,11 @@ const serve = (
     const process = yield* Effect.acquireRelease(Effect.sync(start), ({ kill }) => Effect.promise(kill))
     const requests = makeRequests(process.send)
     yield* Effect.addFinalizer(() => Effect.sync(() => requests.failAll("the engine was stopped")))
-    let quietTicks = 0
+    let quietMs = 0
     const read = readEach(
       () => Promise.resolve(process.frames),
       (frame) => {
-        quietTicks = 0
+        quietMs = 0
         requests.receive(frame)
       },
       (cause) => new EngineFailed({ reason: `wrote something unexpected: ${cause}` }),
@@ -84,17 +89,20 @@ const serve = (
       (reason) => new EngineFailed({ reason }),
     )
     const load = Effect.timeoutFail(
-      requests.request({
-        kind: "load",
-        note: loader,
-        bytes: new TextEncoder().encode(JSON.stringify({ files, recordings })),
-      }),
+      requests.request(
+        {
+          kind: "load",
+          note: loader,
+          bytes: new TextEncoder().encode(JSON.stringify({ files, recordings })),
+        },
+        { patienceMs: Duration.toMillis(loadTimeout) },
+      ),
       { duration: loadTimeout, onTimeout: () => new EngineFailed({ reason: "did not load in time" }) },
     )
     const watch = Effect.gen(function* () {
-      while (quietTicks < ticks) {
-        yield* Effect.sleep(Duration.times(stuckAfter, 1 / ticks))
-        quietTicks = requests.unanswered() === 0 ? 0 : quietTicks + 1
+      while (requests.patienceMs() === 0 || quietMs < requests.patienceMs()) {
+        yield* Effect.sleep(checkEvery)
+        quietMs = requests.patienceMs() === 0 ? 0 : quietMs + Duration.toMillis(checkEvery)
       }
       return yield* new EngineFailed({ reason: "did not answer" })
     })
@@ -112,6 +120,7 @@ const serve = (
 export const makeEngine = Effect.fn("Engine.make")(function* (
   options: EngineOptions,
 ): Effect.fn.Return<Engine, never, Scope.Scope> {
+  const { longestStep = () => stuckAfter } = options
   const permits = yield* Effect.makeSemaphore(maxMegabytes)
   const starting = Deferred.make<Requests, EngineFailed>()
   let current = yield* starting
@@ -162,7 +171,9 @@ export const makeEngine = Effect.fn("Engine.make")(function* (
   const run = Effect.fn("Engine.run")(
     function* (bytes: Uint8Array, options: RunOptions = {}, onProgress?: OnProgress) {
       const { request } = yield* Deferred.await(current)
-      const result = yield* request({ kind: "run", note: encodeOptions(options), bytes }, onProgress)
+      const patienceMs = Math.min(Duration.toMillis(longestStep(bytes)), Duration.toMillis(stuckAfter))
+      const frame = { kind: "run", note: encodeOptions(options), bytes } as const
+      const result = yield* request(frame, { patienceMs, onProgress })
       failures = 0
       return result
     },

@@ -1,7 +1,7 @@
 import { describe, expect } from "bun:test"
-import { Effect, Either, Exit, Fiber, HashMap, Logger, LogLevel, Scope, TestClock } from "effect"
+import { Duration, Effect, Either, Exit, Fiber, HashMap, Logger, LogLevel, Scope, TestClock } from "effect"
 import { EngineFailed } from "../../../../src/providers/offline/engine/requests.ts"
-import { makeEngine } from "../../../../src/providers/offline/engine/supervisor.ts"
+import { type EngineOptions, makeEngine } from "../../../../src/providers/offline/engine/supervisor.ts"
 import { effectTest } from "../../../support/effect.ts"
 import { until } from "../../../support/turns.ts"
 import { type FakeProcess, makeFakeProcess } from "./fake-process.ts"
@@ -16,6 +16,7 @@ interface Line {
 const make = Effect.fnUntraced(function* (
   check: Effect.Effect<void, EngineFailed> = Effect.void,
   fake: () => FakeProcess = makeFakeProcess,
+  more: Pick<EngineOptions, "longestStep"> = {},
 ) {
   const started: Array<FakeProcess> = []
   const lines: Array<Line> = []
@@ -35,6 +36,7 @@ const make = Effect.fnUntraced(function* (
     },
     loader: "moonshine",
     files: { encoder: "/models/encoder" },
+    ...more,
   }).pipe(
     Scope.extend(scope),
     Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
@@ -244,6 +246,54 @@ describe("a process that ends", () => {
         yield* TestClock.adjust("4 minutes")
         yield* awaitStart(index + 2)
       }
+    }),
+  )
+})
+
+describe("a process that hangs is replaced", () => {
+  /** A second for each character. */
+  const longestStep = (bytes: Uint8Array) => Duration.seconds(bytes.length)
+
+  effectTest(
+    "after the longest step of what it has to do",
+    Effect.gen(function* () {
+      const { run, awaitRuns, awaitStart, awaitLine, answer, runs, last, lines } = yield* make(
+        Effect.void,
+        makeFakeProcess,
+        { longestStep },
+      )
+      const short = yield* Effect.fork(Effect.either(run("1234")))
+      const long = yield* Effect.fork(run("12345678"))
+      yield* awaitRuns(2)
+      yield* TestClock.adjust("7 seconds")
+      expect(last().isDead()).toBe(false)
+      answer(runs().find(({ bytes }) => bytes?.length === 8)?.id ?? 0, "the long one")
+      expect(text(yield* Fiber.join(long))).toBe("the long one")
+      yield* TestClock.adjust("4 seconds")
+      yield* awaitLine("WARN")
+      expect([lines.at(-1)?.reason, last().isDead()]).toEqual(["did not answer", true])
+      expect(reasonOf(yield* Fiber.join(short))).toBe("did not answer")
+      // A request that is sent again is served by the next process.
+      const again = yield* Effect.fork(run("1234"))
+      yield* TestClock.adjust("200 millis")
+      yield* awaitStart(2)
+      yield* awaitRuns(1)
+      answer(runs()[0]?.id ?? 0, "well")
+      expect(text(yield* Fiber.join(again))).toBe("well")
+    }),
+  )
+
+  effectTest(
+    "never later than after 24 s, and not while it has nothing to do",
+    Effect.gen(function* () {
+      const { run, awaitRuns, awaitLine, last } = yield* make(Effect.void, makeFakeProcess, { longestStep })
+      yield* awaitLine("INFO")
+      yield* TestClock.adjust("1 hour")
+      expect(last().isDead()).toBe(false)
+      const running = yield* Effect.fork(Effect.either(run("x".repeat(600))))
+      yield* awaitRuns(1)
+      yield* TestClock.adjust("25 seconds")
+      expect(reasonOf(yield* Fiber.join(running))).toBe("did not answer")
     }),
   )
 })
