@@ -18,10 +18,10 @@ import { History } from "../../src/conversation/history.ts"
 import type { Item, NewItem } from "../../src/conversation/item.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
 import type { HeardPart } from "../../src/conversation/ledger-items.ts"
-import { type QueueTicket, RunningTurns } from "../../src/conversation/running-turns.ts"
+import { RunningTurns } from "../../src/conversation/running-turns.ts"
 import { Sessions } from "../../src/conversation/sessions.ts"
-import type { EndedTurn, TurnEnd } from "../../src/conversation/stored-turn.ts"
-import { DatabaseUnavailable } from "../../src/db/errors.ts"
+import type { EndedTurn, SessionBusy, TurnEnd } from "../../src/conversation/stored-turn.ts"
+import { type DatabaseError, DatabaseUnavailable } from "../../src/db/errors.ts"
 import { Ffmpeg } from "../../src/ffmpeg/ffmpeg.ts"
 import { ConversionSlots } from "../../src/limits/conversion-slots.ts"
 import { DecodingSlots } from "../../src/limits/decoding-slots.ts"
@@ -62,7 +62,7 @@ export interface FakeScript {
   readonly speaks?: ReadonlyArray<FakeSpeech>
   readonly history?: ReadonlyArray<Item>
   /** Resolves when no earlier turn is running. */
-  readonly ready?: QueueTicket["ready"]
+  readonly ready?: Effect.Effect<void, SessionBusy | DatabaseError>
   /** How long a turn waits until it is in the queue of its session. */
   readonly claimMs?: number
   /** How long a save takes. */
@@ -93,7 +93,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
   const ends = new Map<TurnId, TurnEnd>()
   const left: Array<TurnId> = []
 
-  const ledger = Layer.succeed(Ledger, {
+  const ledger = Ledger.of({
     open: () => unused,
     enqueue: () => unused,
     ahead: () => unused,
@@ -133,6 +133,8 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     isRunning: () => unused,
     freeKey: () => unused,
     expire: () => unused,
+    takeOver: () => unused,
+    endedSessions: () => unused,
   })
   // Without renewals of the lease: each sleep that ends on the test clock takes 10 ms of real time.
   const running = Layer.succeed(RunningTurns, {
@@ -146,11 +148,12 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     adopt: () => Effect.as(script.ready ?? Effect.void, Option.some<void>(undefined)),
     answered: () => Effect.succeedNone,
     cancel: () => unused,
+    endDeleted: () => unused,
   })
   const layer = Turns.layer.pipe(
     Layer.provide(
       Layer.mergeAll(
-        ledger,
+        Layer.succeed(Ledger, ledger),
         running,
         transcriber.layer,
         model.layer,
@@ -185,6 +188,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
   const turns = Context.get(yield* Layer.build(layer), Turns)
   return {
     turns,
+    ledger,
     saved,
     failed,
     truncated,
