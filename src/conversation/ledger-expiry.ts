@@ -67,7 +67,7 @@ export const makeExpiry = (
     yield* query(dropRounds(id))
   })
 
-  const takeOver = Effect.fn("Ledger.takeOver")((from: TurnId, turn: NewTurn) => {
+  const continueTurn = Effect.fn("Ledger.continueTurn")((from: TurnId, turn: NewTurn) => {
     const released = findFirst(
       Released,
       sql`update turns set ${sql.update({ ...ended, ...keyFreed })},
@@ -146,5 +146,5 @@ export const makeExpiry = (
     return { dead: dead.length, failed: failed.length, keys: keys.length }
   })
 
-  return { freeKey, takeOver, recover, expire, keyFreedWithoutRounds, dropRounds }
+  return { freeKey, continueTurn, recover, expire, keyFreedWithoutRounds, dropRounds }
 }

@@ -1,14 +1,26 @@
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type * as PgClient from "@effect/sql-pg/PgClient"
-import { Effect, Option, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { query } from "../db/postgres.ts"
-import { findFirst } from "../db/rows.ts"
-import type { ItemId, SessionId, TurnId, UserId } from "../schema.ts"
+import { findAll } from "../db/rows.ts"
+import { ItemId, type SessionId, type TurnId, type UserId } from "../schema.ts"
 import { type NewItem, toStorable } from "./item.ts"
 import { ItemNotFound } from "./model.ts"
 
-/** Where items are added to a conversation: after all others, before all others, or after one of them. */
-export type ItemPlace = "end" | "start" | ItemId
+/**
+ * The items before and after a place in a conversation, in order, as far as a client was shown them. Some may not be stored:
+ * items belong after the last one of `earlier` that is. If none of `later` is stored, they belong at the end.
+ */
+export interface Neighbours {
+  readonly earlier: ReadonlyArray<ItemId>
+  readonly later: ReadonlyArray<ItemId>
+}
+
+/**
+ * Where items are added to a conversation. A function is called when the turns ahead have ended: what these have stored
+ * decides.
+ */
+export type ItemPlace = "end" | (() => Neighbours)
 
 /** The part of an assistant's message that the client heard. */
 export interface HeardPart {
@@ -19,7 +31,9 @@ export interface HeardPart {
   readonly interrupted: boolean
 }
 
-const Position = Schema.Struct({ sequence: Schema.String })
+const Placed = Schema.Struct({ id: ItemId, sequence: Schema.String })
+
+const atEnd: Neighbours = { earlier: [], later: [] }
 
 /** The ledger's writes to `items`. `append` and `add` run inside a transaction, while no other turn of the session runs. */
 export const makeItemWrites = (sql: SqlClient.SqlClient, pg: PgClient.PgClient) => {
@@ -73,17 +87,19 @@ export const makeItemWrites = (sql: SqlClient.SqlClient, pg: PgClient.PgClient) 
     place: ItemPlace,
   ) {
     yield* append(sessionId, turnId, items)
-    if (place === "end") return
-    if (place === "start") {
-      const ids = items.map(({ id }) => id)
-      return yield* Effect.asVoid(moveToStart(sessionId, ids))
-    }
-    const position = yield* findFirst(
-      Position,
-      sql`select sequence from items where id = ${place} and session_id = ${sessionId}`,
+    const { earlier, later } = place === "end" ? atEnd : place()
+    if (later.length === 0) return
+    const neighbours = yield* findAll(
+      Placed,
+      sql`select id, sequence from items
+        where session_id = ${sessionId} and ${sql.in("id", [...earlier, ...later])}`,
     )
-    if (Option.isNone(position)) return yield* new ItemNotFound()
-    yield* moveAfter(sessionId, turnId, position.value.sequence)
+    const stored = new Map(neighbours.map(({ id, sequence }) => [id, sequence]))
+    if (!later.some((id) => stored.has(id))) return
+    const before = earlier.findLast((id) => stored.has(id))
+    const position = before === undefined ? undefined : stored.get(before)
+    const ids = items.map(({ id }) => id)
+    yield* position === undefined ? moveToStart(sessionId, ids) : moveAfter(sessionId, turnId, position)
   })
 
   const truncate = Effect.fn("Ledger.truncate")(function* (

@@ -1,18 +1,19 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import { Array as Arr, Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import { ConstraintViolated, type DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
 import { type ItemId, type SessionId, type Timings, TurnId, type Usage, type UserId } from "../schema.ts"
 import { ended, makeExpiry } from "./ledger-expiry.ts"
 import { type HeardPart, type ItemPlace, makeItemWrites } from "./ledger-items.ts"
+import { makeTakeovers, type SessionHolder } from "./ledger-takeovers.ts"
 import { type ItemNotFound, SessionNotFound } from "./model.ts"
 import type { ContinuedWork } from "./rounds.ts"
 import {
   type EndedTurn,
-  EndingTurn,
+  type EndingTurn,
   type NewTurn,
   TurnCancelled,
   type TurnEnd,
@@ -26,6 +27,7 @@ const lease = Duration.seconds(15)
 const Position = Schema.Struct({ sequence: Schema.String })
 const Turn = Schema.Struct({ id: TurnId })
 const Running = Schema.Struct({ isRunning: Schema.Boolean })
+const Renewed = Schema.Struct({ id: TurnId, isCancelled: Schema.Boolean, isLost: Schema.Boolean })
 const Refused = Schema.Struct({ state: TurnState, isCancelled: Schema.Boolean })
 const Closed = Schema.Struct({ continues: Schema.NullOr(TurnId) })
 const Ended = Schema.Struct({ state: TurnState })
@@ -40,9 +42,9 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
   {
     /**
      * Adds a running turn at the end of its session's queue and returns its position there. None if the turn's
-     * Idempotency-Key is in use.
+     * Idempotency-Key is in use. Fails if the session was deleted.
      */
-    readonly open: (turn: NewTurn) => Effect.Effect<Option.Option<string>, DatabaseError>
+    readonly open: (turn: NewTurn) => Effect.Effect<Option.Option<string>, SessionNotFound | DatabaseError>
     /** Moves a running aside to the end of its session's queue. None if it runs no more. */
     readonly enqueue: (
       id: TurnId,
@@ -54,7 +56,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
       position: string,
       besides?: ReadonlyArray<TurnId>,
     ) => Effect.Effect<Option.Option<TurnId>, DatabaseError>
-    /** Renews the leases of running turns; returns those that have to end. */
+    /** Renews the leases of running turns; returns those that have to end, those that were deleted among them. */
     readonly renew: (ids: ReadonlyArray<TurnId>) => Effect.Effect<ReadonlyArray<EndingTurn>, DatabaseError>
     /**
      * Saves the items at the end of the conversation, the session if it is new, and the turn's end, in one transaction.
@@ -64,11 +66,11 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
     readonly save: (
       turn: EndedTurn,
     ) => Effect.Effect<TurnEnd, SessionNotFound | TurnCancelled | TurnLost | DatabaseError>
-    /** `save` for items that belong elsewhere in the conversation. Fails if the item that they follow does not exist. */
+    /** `save` for items that belong elsewhere in the conversation. */
     readonly saveAt: (
       place: ItemPlace,
       turn: EndedTurn,
-    ) => Effect.Effect<TurnEnd, SessionNotFound | ItemNotFound | TurnCancelled | TurnLost | DatabaseError>
+    ) => Effect.Effect<TurnEnd, SessionNotFound | TurnCancelled | TurnLost | DatabaseError>
     /**
      * Ends a turn whose client heard nothing, and frees its Idempotency-Key. A turn without usage is deleted. Returns how
      * the turn ended, which is the end of an earlier save if there was one.
@@ -95,6 +97,12 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
       userId: UserId,
       id: TurnId,
     ) => Effect.Effect<"running" | "ended" | "unknown", DatabaseError>
+    /** Gives a session to a new connection. Returns the place of this takeover in the session's queue. */
+    readonly takeOver: (userId: UserId, sessionId: SessionId) => Effect.Effect<string, DatabaseError>
+    /** For each connection: whether another one took its session over later, or the session was deleted. */
+    readonly endedSessions: (
+      holders: ReadonlyArray<SessionHolder>,
+    ) => Effect.Effect<ReadonlyArray<"taken over" | "deleted" | undefined>, DatabaseError>
     readonly isRunning: (id: TurnId) => Effect.Effect<boolean, DatabaseError>
     /** Removes the Idempotency-Key, and what is stored for it, from a turn that is expired or dead. */
     readonly freeKey: (id: TurnId) => Effect.Effect<void, DatabaseError>
@@ -102,7 +110,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
      * Opens a turn that continues another one with the same Idempotency-Key, which is dead or ended early: it gets the key and
      * the recorded rounds. Returns its position in its session's queue. None if another turn was faster.
      */
-    readonly takeOver: (
+    readonly continueTurn: (
       from: TurnId,
       turn: NewTurn,
     ) => Effect.Effect<
@@ -149,6 +157,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
             select ${turn.id}::uuid, ${turn.userId}::uuid, ${turn.session.id}::uuid, ${key}, ${contentHash}, ${nextLease},
               ${turn.isAside}::boolean, ${turn.isSpeculative ?? false}::boolean
             from (select pg_advisory_xact_lock(hashtextextended(${turn.session.id}::text, 0))) as in_order
+            where ${turn.session.isNew}::boolean or exists (select 1 from sessions where id = ${turn.session.id})
             on conflict do nothing
             returning sequence`,
         ).pipe(Effect.map(Option.map(({ sequence }) => sequence)))
@@ -160,7 +169,20 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         const earlier = findFirst(Position, sql`select sequence from turns where id = ${turn.id}`).pipe(
           Effect.map(Option.map(({ sequence }) => sequence)),
         )
-        return Effect.filterOrElse(query(insert(turn)), Option.isSome, () => query(earlier))
+        const isDeleted = turn.session.isNew
+          ? Effect.succeed(false)
+          : Effect.map(
+              query(sql`select 1 from sessions where id = ${turn.session.id}`),
+              Arr.isEmptyReadonlyArray,
+            )
+        return query(insert(turn)).pipe(
+          Effect.filterOrElse(Option.isSome, () => query(earlier)),
+          Effect.tap((position) =>
+            Option.isSome(position)
+              ? Effect.void
+              : Effect.flatMap(isDeleted, (isGone) => (isGone ? new SessionNotFound() : Effect.void)),
+          ),
+        )
       })
 
       const enqueue: Ledger["Type"]["enqueue"] = Effect.fn("Ledger.enqueue")((id, sessionId) =>
@@ -196,15 +218,27 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         // of its session may already run.
         query(
           findAll(
-            EndingTurn,
+            Renewed,
             sql`with mine as (
                 select id, cancel_requested, lease_until <= now() as is_lost from turns
                 where ${sql.in("id", ids)} and state = 'running' order by id for update skip locked
               ), renewed as (
                 update turns set lease_until = ${nextLease} from mine where turns.id = mine.id and not is_lost
               )
-              select id, is_lost from mine where cancel_requested or is_lost`,
+              select id, coalesce(cancel_requested, false) as is_cancelled, coalesce(is_lost, false) as is_lost
+              from (select id from turns where ${sql.in("id", ids)}) as stored left join mine using (id)`,
           ),
+        ).pipe(
+          Effect.map((rows) => {
+            const stored = new Set(rows.map(({ id }) => id))
+            return [
+              ...rows.flatMap(
+                ({ id, isCancelled, isLost }): ReadonlyArray<EndingTurn> =>
+                  isLost || isCancelled ? [{ id, reason: isLost ? "lost" : "cancelled" }] : [],
+              ),
+              ...ids.filter((id) => !stored.has(id)).map((id) => ({ id, reason: "deleted" as const })),
+            ]
+          }),
         ),
       )
 
@@ -325,9 +359,10 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         requestCancel,
         isRunning,
         freeKey: expiry.freeKey,
-        takeOver: expiry.takeOver,
+        continueTurn: expiry.continueTurn,
         recover: expiry.recover,
         expire: expiry.expire,
+        ...makeTakeovers(sql, pg),
       }
     }),
   )

@@ -1,11 +1,13 @@
 import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, type Scope } from "effect"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
-import { parseId, TurnId, type UserId } from "../schema.ts"
+import { parseId, SessionId, TurnId, type UserId } from "../schema.ts"
 import { KeyedTurns } from "./keyed-turns.ts"
 import { Ledger } from "./ledger.ts"
+import { SessionNotFound } from "./model.ts"
 import type { ContinuedWork } from "./rounds.ts"
 import {
+  type EndingTurn,
   type Idempotency,
   IdempotencyKeyReused,
   type NewTurn,
@@ -30,8 +32,8 @@ const cancelTimeout = Duration.seconds(5)
 
 /** A turn's entry in the queue of its session, which spans all processes. */
 export interface QueueTicket {
-  /** Done once no turn ahead runs any more. Waits up to 30 s for that. */
-  readonly ready: Effect.Effect<void, SessionBusy | DatabaseError>
+  /** Done once no turn ahead runs any more. Waits up to 30 s for that. Fails if the session was deleted before. */
+  readonly ready: Effect.Effect<void, SessionBusy | SessionNotFound | DatabaseError>
   /** Whether the turn entered the queue, so whether it has to be saved or failed: done once that is known. */
   readonly issued: Effect.Effect<boolean>
   /** Lets the next turn of the session run. For a turn whose end is in the ledger. */
@@ -48,19 +50,35 @@ export type Claim =
     }
   | { readonly _tag: "Answered"; readonly turn: StoredTurn }
 
+/** Why a turn has to end early. */
+type EndReason = TurnCancelled | SessionNotFound | DatabaseUnavailable
+
+const reasons: { readonly [reason in EndingTurn["reason"]]: () => EndReason } = {
+  cancelled: () => new TurnCancelled(),
+  deleted: () => new SessionNotFound(),
+  lost: () => new DatabaseUnavailable({ cause: new TurnLost() }),
+}
+
+interface Registered {
+  readonly ended: Deferred.Deferred<void>
+  readonly endsEarly: Deferred.Deferred<never, EndReason>
+  /** Undefined until the turn is in the queue of its session. */
+  sessionId: SessionId | undefined
+}
+
 /** The turns that run in this process. Queues the turns of each session and cancels turns of any process. */
 export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
   RunningTurns,
   {
     /** Makes a turn known until it leaves its queue or the scope closes. The returned effect fails when it has to end. */
-    readonly register: (
-      id: TurnId,
-    ) => Effect.Effect<Effect.Effect<never, TurnCancelled | DatabaseUnavailable>, never, Scope.Scope>
+    readonly register: (id: TurnId) => Effect.Effect<Effect.Effect<never, EndReason>, never, Scope.Scope>
     /**
      * Puts a registered turn into the queue of its session, where it stays until it is saved or failed. Without an
      * Idempotency-Key this runs in the background. With a key, waits for the end of another turn that has the same.
      */
-    readonly claim: (turn: NewTurn) => Effect.Effect<Claim, IdempotencyKeyReused | DatabaseError, Scope.Scope>
+    readonly claim: (
+      turn: NewTurn,
+    ) => Effect.Effect<Claim, IdempotencyKeyReused | SessionNotFound | DatabaseError, Scope.Scope>
     /** `claim` for a turn without an Idempotency-Key. */
     readonly enter: (turn: NewTurn) => Effect.Effect<QueueTicket, never, Scope.Scope>
     /** Puts a speculative turn at the end of its session's queue, and waits for those ahead. None if it runs no more. */
@@ -72,6 +90,8 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
     ) => Effect.Effect<Option.Option<StoredTurn>, DatabaseError>
     /** Cancels a turn of any process and waits up to 5 s for its end. `id` is the text that the client sent. */
     readonly cancel: (userId: UserId, id: string) => Effect.Effect<void, TurnNotFound | DatabaseError>
+    /** Ends the turns of a deleted session at once. Those of other processes end within a second. */
+    readonly endDeleted: (sessionId: string) => Effect.Effect<void>
   }
 >() {
   static readonly layer = Layer.scoped(
@@ -79,17 +99,11 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
     Effect.gen(function* () {
       const ledger = yield* Ledger
       const keyed = yield* KeyedTurns
-      const running = new Map<
-        TurnId,
-        {
-          readonly ended: Deferred.Deferred<void>
-          readonly cancelled: Deferred.Deferred<never, TurnCancelled | DatabaseUnavailable>
-        }
-      >()
+      const running = new Map<TurnId, Registered>()
 
-      const end = (id: TurnId, reason: TurnCancelled | DatabaseUnavailable) => {
+      const end = ({ id, reason }: EndingTurn) => {
         const turn = running.get(id)
-        return turn === undefined ? Effect.void : Deferred.fail(turn.cancelled, reason)
+        return turn === undefined ? Effect.void : Deferred.fail(turn.endsEarly, reasons[reason]())
       }
 
       /** The turn runs no more, so its lease is not renewed and it cannot be cancelled. May be repeated. */
@@ -108,14 +122,14 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
           : Effect.timeoutOption(Deferred.await(turn.ended), heartbeat)
       }
 
-      yield* Effect.suspend(() =>
-        running.size === 0 ? Effect.succeed([]) : ledger.renew([...running.keys()]),
-      ).pipe(
-        Effect.flatMap((ending) =>
-          Effect.forEach(ending, ({ id, isLost }) =>
-            end(id, isLost ? new DatabaseUnavailable({ cause: new TurnLost() }) : new TurnCancelled()),
-          ),
-        ),
+      const queued = () =>
+        [...running].flatMap(([id, { sessionId }]) => (sessionId === undefined ? [] : [id]))
+
+      yield* Effect.suspend(() => {
+        const ids = queued()
+        return ids.length === 0 ? Effect.succeed([]) : ledger.renew(ids)
+      }).pipe(
+        Effect.flatMap((ending) => Effect.forEach(ending, end)),
         Effect.catchAllCause((cause) => Effect.logWarning("turn.lease_renewal_failed", cause)),
         Effect.repeat(Schedule.spaced(heartbeat)),
         Effect.forkScoped,
@@ -124,15 +138,16 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
       const register = Effect.fn("RunningTurns.register")((id: TurnId) =>
         Effect.acquireRelease(
           Effect.gen(function* () {
-            const turn = {
+            const turn: Registered = {
               ended: yield* Deferred.make<void>(),
-              cancelled: yield* Deferred.make<never, TurnCancelled | DatabaseUnavailable>(),
+              endsEarly: yield* Deferred.make<never, EndReason>(),
+              sessionId: undefined,
             }
             running.set(id, turn)
             return turn
           }),
           () => leave(id),
-        ).pipe(Effect.map(({ cancelled }) => Deferred.await(cancelled))),
+        ).pipe(Effect.map(({ endsEarly }) => Deferred.await(endsEarly))),
       )
 
       const waitFor = ({ session, besides }: NewTurn, position: string) =>
@@ -145,10 +160,25 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
         }).pipe(Effect.timeoutFail({ duration: queueTimeout, onTimeout: () => new SessionBusy() }))
 
       // Not interruptible: an opened turn has to be ended, so it must be known whether it was opened.
-      const open = (turn: NewTurn) => uninterruptibleWithTimeout(ledger.open(turn))
+      const open = (turn: NewTurn) =>
+        Effect.tap(uninterruptibleWithTimeout(ledger.open(turn)), (position) =>
+          Effect.sync(() => {
+            const registered = running.get(turn.id)
+            if (registered !== undefined && Option.isSome(position)) registered.sessionId = turn.session.id
+          }),
+        )
 
       const openInBackground = Effect.fnUntraced(function* (turn: NewTurn) {
-        const opening = yield* Effect.forkScoped(Effect.flatMap(open(turn), Effect.orDie))
+        // None would need an Idempotency-Key.
+        const opening = yield* Effect.forkScoped(
+          Effect.flatMap(
+            open(turn),
+            Option.match({
+              onNone: () => Effect.dieMessage("no place in the queue"),
+              onSome: Effect.succeed,
+            }),
+          ),
+        )
         const ready = Effect.flatMap(Fiber.join(opening), (position) =>
           turn.isAside && !turn.isSpeculative ? Effect.void : waitFor(turn, position),
         )
@@ -190,7 +220,7 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
           }
           if (other.contentHash !== contentHash) return yield* new IdempotencyKeyReused()
           if (isOver && other.hasRounds) {
-            const taken = yield* uninterruptibleWithTimeout(ledger.takeOver(other.id, turn))
+            const taken = yield* uninterruptibleWithTimeout(ledger.continueTurn(other.id, turn))
             if (Option.isNone(taken)) continue
             const { position, work } = taken.value
             return { _tag: "First", ticket: ticketOf(position), continued: Option.some(work) } satisfies Claim
@@ -230,7 +260,7 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
         const found = yield* ledger.requestCancel(userId, id)
         if (found === "unknown") return yield* new TurnNotFound()
         // A turn that is already saved still sends its response to the end.
-        if (found === "running") yield* end(id, new TurnCancelled())
+        if (found === "running") yield* end({ id, reason: "cancelled" })
         yield* ledger
           .isRunning(id)
           .pipe(
@@ -239,7 +269,19 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
           )
       })
 
-      return { register, adopt, answered, claim, enter: openInBackground, cancel }
+      const endDeleted = Effect.fn("RunningTurns.endDeleted")((text: string) =>
+        Option.match(parseId(SessionId, text), {
+          onNone: () => Effect.void,
+          onSome: (deleted) =>
+            Effect.forEach(
+              [...running].filter(([, { sessionId }]) => sessionId === deleted),
+              ([id]) => end({ id, reason: "deleted" }),
+              { discard: true },
+            ),
+        }),
+      )
+
+      return { register, adopt, answered, claim, enter: openInBackground, cancel, endDeleted }
     }),
   )
 }

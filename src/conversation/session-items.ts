@@ -13,7 +13,7 @@ import type { TurnCancelled, TurnSession } from "./stored-turn.ts"
 interface AppendOptions {
   /** What the items cost, such as the transcription of speech. */
   readonly usage: Partial<Usage>
-  readonly after: ItemPlace
+  readonly place: ItemPlace
   /** Called once no later turn of the session can come before the items. A plain function. */
   readonly onEntered?: () => void
 }
@@ -30,20 +30,21 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
   {
     /**
      * Adds items, and the session if it is new, in one transaction. May be repeated with the same items after an error:
-     * they are saved once. Fails if the item that they follow does not exist.
+     * they are saved once.
      */
     readonly append: (
       userId: UserId,
       session: TurnSession,
       items: Arr.NonEmptyReadonlyArray<NewItem>,
       options: AppendOptions,
-    ) => Effect.Effect<void, SessionNotFound | ItemNotFound | TurnCancelled | DatabaseError>
-    /** Removes an item. The text of a reply stays in the row of its turn. */
+    ) => Effect.Effect<void, SessionNotFound | TurnCancelled | DatabaseError>
+    /** Removes an item. The text of a reply stays in the row of its turn. `onEntered` as for `append`. */
     readonly remove: (
       userId: UserId,
       sessionId: SessionId,
       itemId: ItemId,
-    ) => Effect.Effect<void, ItemNotFound | TurnCancelled | DatabaseError>
+      onEntered?: () => void,
+    ) => Effect.Effect<void, ItemNotFound | SessionNotFound | TurnCancelled | DatabaseError>
     /** Sets a saved reply to the part that its client heard. Does not wait. */
     readonly truncate: (
       userId: UserId,
@@ -99,10 +100,10 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
           userId: UserId,
           session: TurnSession,
           items: Arr.NonEmptyReadonlyArray<NewItem>,
-          { usage, after, onEntered = () => {} }: AppendOptions,
+          { usage, place, onEntered = () => {} }: AppendOptions,
         ) => {
           const turn = { id: appendingTurn(items[0]), userId, session }
-          const saved = ledger.saveAt(after, {
+          const saved = ledger.saveAt(place, {
             ...turn,
             items,
             state: "completed",
@@ -123,11 +124,11 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
       )
 
       const remove = Effect.fn("SessionItems.remove")(
-        (userId: UserId, sessionId: SessionId, itemId: ItemId) => {
+        (userId: UserId, sessionId: SessionId, itemId: ItemId, onEntered: () => void = () => {}) => {
           const turn = { id: newId(TurnId), userId, session: { id: sessionId, isNew: false } }
           const removed = ledger.removeItem(userId, sessionId, itemId)
           const gone = ledger.fail({ id: turn.id, timings: {}, usage: noUsage })
-          return inOrder(turn, Effect.zipLeft(removed, gone), () => {})
+          return inOrder(turn, Effect.zipLeft(removed, gone), onEntered)
         },
       )
 

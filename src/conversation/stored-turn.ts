@@ -52,13 +52,14 @@ export interface EndedTurn {
   readonly usage: Usage
 }
 
-/** A running turn that has to end. */
-export const EndingTurn = Schema.Struct({
-  id: TurnId,
-  /** True if its lease ran out, so that later turns of the session no longer wait for it. False if the user cancelled it. */
-  isLost: Schema.Boolean,
-})
-export type EndingTurn = typeof EndingTurn.Type
+/**
+ * A running turn that has to end. `lost`: its lease ran out, so that later turns of the session no longer wait for it.
+ * `cancelled`: by its user. `deleted`: with its session or its user.
+ */
+export interface EndingTurn {
+  readonly id: TurnId
+  readonly reason: "lost" | "cancelled" | "deleted"
+}
 
 /** A turn that was requested with an Idempotency-Key. */
 export const KeyedTurn = Schema.Struct({

@@ -2,7 +2,9 @@ import { Effect, Option, Schema } from "effect"
 import { Elysia } from "elysia"
 import { History } from "../conversation/history.ts"
 import { SessionDetails } from "../conversation/model.ts"
+import { RunningTurns } from "../conversation/running-turns.ts"
 import { Sessions } from "../conversation/sessions.ts"
+import type { UserId } from "../schema.ts"
 import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
 import * as operations from "./openapi/operations/sessions.ts"
@@ -58,6 +60,10 @@ export const sessionsRoutes = Effect.gen(function* () {
   const run = yield* makeRun
   const sessions = yield* Sessions
   const history = yield* History
+  const turns = yield* RunningTurns
+
+  const remove = (userId: UserId, id: string) =>
+    Effect.zipRight(sessions.remove(userId, id), turns.endDeleted(id))
 
   return new Elysia({ prefix: "/sessions" })
     .use(yield* signedIn("requests"))
@@ -84,7 +90,7 @@ export const sessionsRoutes = Effect.gen(function* () {
     .delete(
       "/:id",
       ({ request, user, params }) =>
-        run(request, Effect.as(sessions.remove(user.id, params.id), new Response(null, { status: 204 }))),
+        run(request, Effect.as(remove(user.id, params.id), new Response(null, { status: 204 }))),
       // Otherwise Elysia parses an unexpected body, and refuses what it cannot parse.
       { parse: () => null, detail: operations.remove },
     )

@@ -1,9 +1,8 @@
-import { Deferred, Duration, Effect, Exit, type Fiber, type Option } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, type Fiber, Option } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import type { Pcm16k } from "../audio/pcm.ts"
 import type { Item } from "../conversation/item.ts"
 import type { SessionItems } from "../conversation/session-items.ts"
-import type { TurnSession } from "../conversation/stored-turn.ts"
 import type { Admission } from "../limits/admission.ts"
 import type { RateLimits } from "../limits/rate-limits.ts"
 import type { UserId } from "../schema.ts"
@@ -17,6 +16,7 @@ import { makeRequests } from "./requests.ts"
 import { makeResponding } from "./responding.ts"
 import type { ResponseReport } from "./response-turn.ts"
 import type { SessionSettings } from "./settings.ts"
+import type { StoredSession } from "./stored-session.ts"
 import { makeTimer } from "./timer.ts"
 import type { HeardText, HearError } from "./utterance.ts"
 import type { Writes } from "./writes.ts"
@@ -48,7 +48,7 @@ const maxUnanswered = 3
 
 export interface ActorOptions {
   readonly userId: UserId
-  readonly session: TurnSession
+  readonly session: StoredSession
   /** The items of earlier connections. */
   readonly restored: ReadonlyArray<Item>
   readonly settings: SessionSettings
@@ -58,6 +58,8 @@ export interface ActorOptions {
   readonly wire: Wire
   readonly listener: Listener
   readonly writes: Writes
+  /** A turn found that the session was deleted. */
+  readonly onSessionGone: () => void
   readonly services: {
     readonly stored: SessionItems["Type"]
     readonly turns: Turns["Type"]
@@ -77,6 +79,8 @@ export interface ActorOptions {
 /** The state of one session, and what it does with each message. It takes one message after the other. */
 export interface Actor {
   readonly handle: (message: Message) => void
+  /** For an end by the service: ends the running responses with their closing events. Not while a message is handled. */
+  readonly stop: () => void
   /** For a shutdown: resolves when the running responses have ended. */
   readonly drain: Effect.Effect<void>
   /**
@@ -85,6 +89,10 @@ export interface Actor {
    */
   readonly leave: Effect.Effect<void>
 }
+
+const isSessionGone = ({ exit }: Extract<ResponseReport, { readonly _tag: "TurnEnded" }>) =>
+  Exit.isFailure(exit) &&
+  Option.exists(Cause.failureOption(exit.cause), ({ _tag }) => _tag === "SessionNotFound")
 
 export const makeActor = (options: ActorOptions): Actor => {
   const { userId, session, settings, wire, listener, writes, services, now, fork, offer } = options
@@ -97,8 +105,7 @@ export const makeActor = (options: ActorOptions): Actor => {
 
   const items = makeItems({
     userId,
-    sessionId: session.id,
-    isStored: !session.isNew,
+    session,
     restored: options.restored,
     stored: services.stored,
     writes,
@@ -107,7 +114,8 @@ export const makeActor = (options: ActorOptions): Actor => {
   const responding = makeResponding({
     ...services,
     userId,
-    conversationId: session.id,
+    conversationId: session.target().id,
+    session,
     writes,
     items,
     wire,
@@ -214,7 +222,9 @@ export const makeActor = (options: ActorOptions): Actor => {
       default: {
         const before = responding.current()
         answers.take(message)
-        if (before !== undefined && message._tag === "TurnEnded" && message.id === before) afterResponse()
+        if (message._tag !== "TurnEnded") return
+        if (message.id === before) afterResponse()
+        if (isSessionGone(message)) options.onSessionGone()
       }
     }
   }
@@ -237,6 +247,7 @@ export const makeActor = (options: ActorOptions): Actor => {
       for (const { done } of closing.filter(isOver)) Deferred.unsafeDone(done, Exit.void)
       closing = closing.filter((each) => !isOver(each))
     },
+    stop: answers.stop,
     drain: close("responses"),
     leave: close("transcripts").pipe(
       Effect.timeoutOption(lastWordsTimeout),

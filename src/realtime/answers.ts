@@ -60,6 +60,8 @@ export interface Answers {
   readonly isDone: () => boolean
   /** Something that was said is being transcribed. */
   readonly isHearing: () => boolean
+  /** Ends the running responses, and makes no others. */
+  readonly stop: () => void
   /** Makes no further responses: except for those that were ordered, or not even those. */
   readonly close: (options: { readonly dropsOrders: boolean }) => void
 }
@@ -130,6 +132,12 @@ export const makeAnswers = ({ responding, items, config, facts }: AnswersOptions
     return outOfBand < maxOutOfBand ? undefined : protocolErrors.tooManyOutOfBand(maxOutOfBand)
   }
 
+  const close: Answers["close"] = ({ dropsOrders }) => {
+    isClosed = true
+    unexpect()
+    if (dropsOrders) waiting = []
+  }
+
   return {
     note,
     ask: (event) =>
@@ -184,10 +192,10 @@ export const makeAnswers = ({ responding, items, config, facts }: AnswersOptions
     isIdle: () => !answering.isSpeaking && answering.pending === 0 && active() === undefined,
     isDone: () => waiting.length === 0 && responding.current() === undefined && responding.outOfBand() === 0,
     isHearing: () => answering.pending > 0,
-    close: ({ dropsOrders }) => {
-      isClosed = true
-      unexpect()
-      if (dropsOrders) waiting = []
+    close,
+    stop: () => {
+      close({ dropsOrders: true })
+      responding.cancelAll()
     },
   }
 }

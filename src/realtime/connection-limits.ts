@@ -4,11 +4,12 @@ export type EndReason =
   | "client"
   /** It broke, or the client sent what no client may send. */
   | "lost"
-  /** The session closed it. */
-  | "session"
   | "session_expired"
   | "idle"
   | "key_revoked"
+  /** Another connection continues its session. */
+  | "taken_over"
+  | "session_deleted"
   /** The client read too slowly. */
   | "slow_client"
   /** The client answered no ping. */
@@ -21,6 +22,8 @@ export interface Farewell {
   readonly reason: EndReason
   readonly code: string
   readonly message: string
+  /** Of the error event. `invalid_request_error` by default. */
+  readonly type?: "server_error"
   /** RFC 6455, section 7.4.1. */
   readonly closeCode: number
 }

@@ -32,10 +32,11 @@ const closeTimeout = 5000
 /** Pings without any sign of life after which a client counts as gone. */
 const unansweredPings = 2.5
 
-const errorEvent = (code: string, message: string): ServerEvent => ({
-  type: "error",
-  error: { type: "invalid_request_error", code, message, param: null, event_id: null },
-})
+const errorEvent = (
+  code: string,
+  message: string,
+  type: "invalid_request_error" | "server_error" = "invalid_request_error",
+): ServerEvent => ({ type: "error", error: { type, code, message, param: null, event_id: null } })
 
 /** One socket, from its handshake to its end. Plain functions: they run for every message. */
 export interface Connection {
@@ -49,7 +50,7 @@ export interface Connection {
   readonly ended: Effect.Effect<void>
   /** Resolves when the socket is gone, or was never there. */
   readonly gone: Effect.Effect<void>
-  /** Ends it: with the farewell behind what is queued, or at once. */
+  /** Ends it: with the closing events of its responses and the farewell behind what is queued, or at once. */
   readonly end: (farewell: Farewell) => void
   readonly terminate: (reason: EndReason) => void
   /** Pings, and ends what is over a limit. Runs every second. */
@@ -79,6 +80,8 @@ export const makeConnection = (user: SignedIn, limits: ConnectionLimits, now: ()
   let pingedAt = 0
   let drainedAt = 0
   let endedAt: number | undefined
+  /** What is queued ends with a close frame. */
+  let isClosing = false
 
   const finish = (why: EndReason, exit: Exit.Exit<void> = Exit.void) => {
     reason ??= why
@@ -105,20 +108,18 @@ export const makeConnection = (user: SignedIn, limits: ConnectionLimits, now: ()
       if (event.type === "response.output_audio.delta") activeAt = now()
       plain.send(event)
     },
-    close: (code, text) => {
-      reason ??= "session"
-      closeCode = code
-      endedAt ??= now()
-      plain.close(code, text)
-    },
+    end: (farewell) => end(farewell),
   }
 
-  const end: Connection["end"] = (farewell) => {
+  const end: Connection["end"] = ({ reason, code, message, closeCode: close, type }) => {
     if (endedAt !== undefined) return
-    closeCode = farewell.closeCode
-    wire.send(errorEvent(farewell.code, farewell.message))
-    plain.close(farewell.closeCode, farewell.code)
-    finish(farewell.reason)
+    endedAt = now()
+    session?.stop()
+    closeCode = close
+    isClosing = true
+    wire.send(errorEvent(code, message, type))
+    outbox.close(close, code)
+    finish(reason)
   }
 
   const receive = (data: string | Uint8Array) => {
@@ -185,7 +186,7 @@ export const makeConnection = (user: SignedIn, limits: ConnectionLimits, now: ()
       open: (opened) => {
         socket = opened
         // Its session is gone already.
-        if (endedAt !== undefined && reason !== "session") return opened.terminate()
+        if (endedAt !== undefined && !isClosing) return opened.terminate()
         openedAt = heardAt = activeAt = pingedAt = now()
         outbox.attach(opened)
       },

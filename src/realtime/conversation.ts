@@ -1,4 +1,5 @@
 import { Either } from "effect"
+import type { Neighbours } from "../conversation/ledger-items.ts"
 import type { ItemId } from "../schema.ts"
 import { type ProtocolError, protocolErrors } from "./protocol/errors.ts"
 import { rootId } from "./protocol/fields.ts"
@@ -138,11 +139,20 @@ export const retrieveItem = (
   return found === undefined ? Either.left(protocolErrors.retrieveUnknownItem(id)) : Either.right(found)
 }
 
-/** Where an item belongs among those that are stored: after the nearest one before it. */
-export const storedPlace = ({ items }: Conversation, id: string): "start" | "end" | ItemId => {
-  const at = items.findIndex(({ item }) => item.id === id)
-  if (!items.slice(at + 1).some(({ isStored }) => isStored)) return "end"
-  return items.slice(0, at).findLast(({ isStored }) => isStored)?.itemId ?? "start"
+/**
+ * The items around an item, without those that will be stored after it. An item that was deleted meanwhile has no place: it
+ * goes to the end.
+ */
+export const neighboursOf = (
+  { items }: Conversation,
+  itemId: ItemId,
+  isBehind: (id: ItemId, other: ItemId) => boolean,
+): Neighbours => {
+  const ids = items.map((entry) => entry.itemId)
+  const at = ids.lastIndexOf(itemId)
+  if (at < 0) return { earlier: ids, later: [] }
+  const later = ids.slice(at + 1).filter((id) => !isBehind(id, itemId))
+  return { earlier: later.length === 0 ? [] : ids.slice(0, at), later }
 }
 
 /** Which part of an item a client heard. */

@@ -213,7 +213,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
       if (Exit.isFailure(exit)) return onFailed(id, failureOf(exit.cause))
       const { text, seconds } = exit.value
       answers.unexpect(text)
-      const isKept = items.addTranscript(id, text, { audioSeconds: seconds })
+      const isKept = items.addTranscript(id, text, seconds)
       if (isKept && hasTranscripts()) {
         send({
           type: "conversation.item.input_audio_transcription.completed",
@@ -241,7 +241,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
         audio_end_ms: Math.round(end),
       })
       items.addSpeech(id)
-      items.addTranscript(id, "", {})
+      items.addTranscript(id, "", 0)
       answers.breakSilence(silenceMs)
     },
   }

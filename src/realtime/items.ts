@@ -1,7 +1,7 @@
-import { Effect, Either } from "effect"
+import { Either } from "effect"
 import type { NewItem, Item as StoredItem } from "../conversation/item.ts"
 import type { SessionItems } from "../conversation/session-items.ts"
-import { ItemId, newId, type SessionId, type Usage, type UserId } from "../schema.ts"
+import { ItemId, newId, type UserId } from "../schema.ts"
 import type { HeardUpTo } from "../turn/heard-reply.ts"
 import type { Turn } from "../turn/turns.ts"
 import {
@@ -14,8 +14,8 @@ import {
   findItem,
   insertItem,
   lastId,
+  neighboursOf,
   retrieveItem,
-  storedPlace,
   truncated,
   updateItem,
 } from "./conversation.ts"
@@ -25,6 +25,7 @@ import type { ClientItem, InputItem } from "./protocol/items.ts"
 import type { ServerEvent } from "./protocol/server-events.ts"
 import type { Item } from "./protocol/server-items.ts"
 import { makeReplies } from "./replies.ts"
+import type { StoredSession } from "./stored-session.ts"
 import type { Writes } from "./writes.ts"
 
 /** UTF-16 units of one item, and of the items of a response's own context: far more than a model takes. */
@@ -33,9 +34,7 @@ const longestContext = 1_048_576
 
 export interface ItemsOptions {
   readonly userId: UserId
-  readonly sessionId: SessionId
-  /** False: the session has no row yet. */
-  readonly isStored: boolean
+  readonly session: StoredSession
   /** The items of earlier connections. */
   readonly restored: ReadonlyArray<StoredItem>
   readonly stored: SessionItems["Type"]
@@ -45,7 +44,6 @@ export interface ItemsOptions {
 
 /** The items of a connection's conversation: in memory for the client, in the database for the model. Plain functions. */
 export interface Items {
-  readonly session: () => { readonly id: SessionId; readonly isNew: boolean }
   readonly lastId: () => string | null
   readonly find: (id: string) => ConversationItem | undefined
   /** Adds an item of the client. Returns the item. */
@@ -61,14 +59,12 @@ export interface Items {
   /** Sends committed, added and done of the user's speech, which is not transcribed yet. */
   readonly addSpeech: (id: ItemId) => void
   /** Keeps the transcript of the user's speech. False: the client has deleted the item. */
-  readonly addTranscript: (id: string, transcript: string, usage: Partial<Usage>) => boolean
+  readonly addTranscript: (id: string, transcript: string, audioSeconds: number) => boolean
   /** Adds an item of a response. Returns the id of the item before it. */
   readonly addOutput: (item: Item) => string | null
   /** The audio of an item that is being sent, in ms. */
   readonly setAudio: (id: string, audioMs: number) => void
   readonly finishOutput: (item: Item, audioMs: number, isStored: boolean) => void
-  /** A reply was saved, and the session with it. */
-  readonly confirmStored: () => void
   /** The turn that speaks an item, for its truncations. */
   readonly setTurn: (id: ItemId, turn: Turn) => void
   /** Cuts what is stored of a reply, by our own estimate: the client may still say better. */
@@ -79,44 +75,22 @@ export interface Items {
   ) => Either.Either<ReadonlyArray<NewItem>, ProtocolError>
 }
 
-export const makeItems = ({
-  userId,
-  sessionId,
-  restored,
-  stored,
-  writes,
-  send,
-  ...options
-}: ItemsOptions): Items => {
+export const makeItems = ({ userId, session, restored, stored, writes, send }: ItemsOptions): Items => {
   let conversation: Conversation = { items: restored.flatMap(restoredItem) }
-  let { isStored } = options
   const replies = makeReplies({ userId, restored, stored, writes })
 
-  const session = () => ({ id: sessionId, isNew: !isStored })
-
-  const confirmStored = () => {
-    isStored = true
-  }
-
-  const write = (id: string, usage: Partial<Usage>) => {
+  const write = (id: string, audioSeconds: number) => {
     const found = findItem(conversation, id)
     if (found === undefined) return
-    const item = storableItem(found)
-    const place = storedPlace(conversation, id)
-    writes.append(place === "end" ? item : undefined, (onEntered) => {
-      const append = (after: typeof place) =>
-        Effect.suspend(() => stored.append(userId, session(), [item], { usage, after, onEntered }))
-      return append(place).pipe(
-        // A reply of which nothing was heard is not stored, and an HTTP client may delete items.
-        Effect.catchTag("ItemNotFound", () => append("end")),
-        Effect.tap(() => Effect.sync(confirmStored)),
-      )
+    writes.append({
+      item: storableItem(found),
+      audioSeconds,
+      place: () => neighboursOf(conversation, found.itemId, writes.isBehind),
     })
     conversation = updateItem(conversation, id, (entry) => ({ ...entry, isStored: true }))
   }
 
   return {
-    session,
     lastId: () => lastId(conversation),
     find: (id) => findItem(conversation, id),
     create: (given, after) => {
@@ -131,7 +105,7 @@ export const makeItems = ({
         conversation = inserted.conversation
         // Speech is stored with its transcript.
         const isSpeech = item.type === "message" && textOf(item) === ""
-        if (!isSpeech) write(item.id, {})
+        if (!isSpeech) write(item.id, 0)
         const { previousItemId: previous_item_id } = inserted
         send({ type: "conversation.item.added", previous_item_id, item })
         send({ type: "conversation.item.done", previous_item_id, item })
@@ -146,12 +120,7 @@ export const makeItems = ({
       Either.map(deleteItem(conversation, id), ({ conversation: left, deleted }) => {
         conversation = left
         replies.forget(id)
-        const gone = Effect.catchTag(
-          stored.remove(userId, sessionId, deleted.itemId),
-          "ItemNotFound",
-          () => Effect.void,
-        )
-        if (deleted.isStored) writes.add(gone)
+        if (deleted.isStored) writes.change((onEntered) => session.remove(deleted.itemId, onEntered))
         send({ type: "conversation.item.deleted", item_id: id })
       }),
     truncate: (itemId, contentIndex, audioEndMs) =>
@@ -184,7 +153,7 @@ export const makeItems = ({
       send({ type: "conversation.item.added", previous_item_id, item })
       send({ type: "conversation.item.done", previous_item_id, item })
     },
-    addTranscript: (id, transcript, usage) => {
+    addTranscript: (id, transcript, audioSeconds) => {
       const found = findItem(conversation, id)
       if (found === undefined || found.item.type !== "message") return false
       const { item } = found
@@ -195,7 +164,7 @@ export const makeItems = ({
           content: item.content.map((part) => (part.type === "input_audio" ? { ...part, transcript } : part)),
         },
       }))
-      if (transcript !== "") write(id, usage)
+      if (transcript !== "") write(id, audioSeconds)
       return true
     },
     addOutput: (item) => {
@@ -215,7 +184,6 @@ export const makeItems = ({
         isStored: isItemStored,
       }))
     },
-    confirmStored,
     setTurn: replies.add,
     setHeard: replies.setHeard,
     contextOf: (input) =>

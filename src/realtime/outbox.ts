@@ -1,4 +1,5 @@
 import { Effect } from "effect"
+import type { Farewell } from "./connection-limits.ts"
 import { encodeServerEvent, type ServerEvent } from "./protocol/server-events.ts"
 
 /** The way from a session to its client. All functions may be called at any time, also after the end. */
@@ -9,8 +10,8 @@ export interface Wire {
   readonly drained: Effect.Effect<void>
   /** Removes the queued audio of a response: it was interrupted. */
   readonly dropAudio: (responseId: string) => void
-  /** Closes the connection after what is queued. `reason`: at most 123 bytes (RFC 6455). */
-  readonly close: (code: number, reason: string) => void
+  /** Ends the session: its responses end, then the error event and the close frame follow what is queued. */
+  readonly end: (farewell: Farewell) => void
 }
 
 /** The part of Bun's ServerWebSocket that an outbox needs. */
@@ -31,7 +32,9 @@ export interface OutboxOptions {
 }
 
 /** A queue in front of a socket, in plain functions: `send` runs once per chunk of audio. */
-export interface Outbox extends Pick<Wire, "drained" | "dropAudio" | "close"> {
+export interface Outbox extends Pick<Wire, "drained" | "dropAudio"> {
+  /** Closes the connection after what is queued. `reason`: at most 123 bytes (RFC 6455). */
+  readonly close: (code: number, reason: string) => void
   /** `audioOf`: the response whose audio this is. */
   readonly send: (text: string, audioOf?: string) => void
   /** The handshake has ended. Until then everything is queued. */
@@ -153,8 +156,8 @@ export const makeOutbox = ({ maxBytes, now, onOverflow }: OutboxOptions): Outbox
   }
 }
 
-/** The wire of a session over an outbox. */
-export const makeWire = ({ send, drained, dropAudio, close }: Outbox): Wire => ({
+/** The wire of a session over an outbox, without its end. */
+export const makeWire = ({ send, drained, dropAudio }: Outbox): Omit<Wire, "end"> => ({
   send: (event) =>
     send(
       encodeServerEvent(event),
@@ -162,5 +165,4 @@ export const makeWire = ({ send, drained, dropAudio, close }: Outbox): Wire => (
     ),
   drained,
   dropAudio,
-  close,
 })

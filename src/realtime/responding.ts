@@ -5,6 +5,7 @@ import { ItemId, newId, noUsage, type TurnId } from "../schema.ts"
 import type { TurnEvent } from "../turn/events.ts"
 import type { Turn } from "../turn/turns.ts"
 import { failureOf, type ResponseError } from "./failures.ts"
+import type { Items } from "./items.ts"
 import { makeOutputAudio, type OutputAudio } from "./output-audio.ts"
 import { leftMs, noPlayback, type Playback, playedMs, sent } from "./playback.ts"
 import { makeResponse, type Response, type ResponseEnd } from "./response.ts"
@@ -16,6 +17,7 @@ import {
 } from "./response-turn.ts"
 
 export interface RespondingOptions extends ResponseTurnOptions {
+  readonly items: Items
   readonly conversationId: string
   /** ms since 1970. */
   readonly now: () => number
@@ -70,6 +72,8 @@ export interface Responding {
   readonly leftMs: () => number
   /** The id of the message that is being sent, and the playing time of its audio so far. */
   readonly sending: () => { readonly itemId: string; readonly audioMs: number } | undefined
+  /** Ends all running responses as cancelled. */
+  readonly cancelAll: () => void
   /** Keeps what was heard of the reply that runs or plays. For the end of the connection. */
   readonly keepHeard: Effect.Effect<void>
 }
@@ -93,7 +97,7 @@ const logDone = (running: Running, status: string, now: number) => {
 }
 
 export const makeResponding = (options: RespondingOptions): Responding => {
-  const { items, writes, wire, now, fork, onPlaying } = options
+  const { items, session, writes, wire, now, fork, onPlaying } = options
   const turns = makeResponseTurns(options)
   const running = new Map<string, Running>()
   let current: Running | undefined
@@ -221,6 +225,28 @@ export const makeResponding = (options: RespondingOptions): Responding => {
     return stopped
   }
 
+  const cancel: Responding["cancel"] = (id, reason) => {
+    const found = running.get(id)
+    if (found === undefined) return false
+    const { order, turn, fiber, hasOutput, playback } = found
+    wire.dropAudio(id)
+    const upTo = { playedMs: playedMs(playback, now()) }
+    finish(found, { _tag: "cancelled", reason })
+    if (playing === found) stopPlaying()
+    const stop = Fiber.interrupt(fiber)
+    if (turn !== undefined && order.config.inConversation) {
+      // The connection may end before that is saved. If the turn was complete, this cuts the saved reply.
+      writes.add(turn.interrupt(upTo))
+    }
+    fork(
+      turn === undefined
+        ? Effect.asVoid(stop)
+        : // The turn saves what was heard, and says itself when that fails.
+          Effect.ensuring(Effect.ignore(turn.interrupt(upTo)), stop),
+    )
+    return hasOutput
+  }
+
   return {
     begin,
     speculate: (order, said) => {
@@ -244,7 +270,7 @@ export const makeResponding = (options: RespondingOptions): Responding => {
         case "TurnEnded":
           if (Exit.isSuccess(given.exit)) {
             sendAudio(found, found.audio.flush())
-            if (found.order.config.inConversation && found.hasOutput) items.confirmStored()
+            if (found.order.config.inConversation && found.hasOutput) session.confirm()
           }
           finish(found, endOf(found, given.exit))
           return true
@@ -253,26 +279,9 @@ export const makeResponding = (options: RespondingOptions): Responding => {
     current: () => current?.order.id,
     isRunning: (id) => running.has(id),
     outOfBand: () => running.size - (current === undefined ? 0 : 1),
-    cancel: (id, reason) => {
-      const found = running.get(id)
-      if (found === undefined) return false
-      const { order, turn, fiber, hasOutput, playback } = found
-      wire.dropAudio(id)
-      const upTo = { playedMs: playedMs(playback, now()) }
-      finish(found, { _tag: "cancelled", reason })
-      if (playing === found) stopPlaying()
-      const stop = Fiber.interrupt(fiber)
-      if (turn !== undefined && order.config.inConversation) {
-        // The connection may end before that is saved. If the turn was complete, this cuts the saved reply.
-        writes.add(turn.interrupt(upTo))
-      }
-      fork(
-        turn === undefined
-          ? Effect.asVoid(stop)
-          : // The turn saves what was heard, and says itself when that fails.
-            Effect.ensuring(Effect.ignore(turn.interrupt(upTo)), stop),
-      )
-      return hasOutput
+    cancel,
+    cancelAll: () => {
+      for (const id of [...running.keys()]) cancel(id, "client_cancelled")
     },
     stopPlaying: () => {
       if (playing === undefined) return false

@@ -1,6 +1,5 @@
 import { type Chunk, Deferred, Effect, type Exit, FiberId, Option, Stream } from "effect"
 import type { NewItem } from "../conversation/item.ts"
-import type { DatabaseUnavailable } from "../db/errors.ts"
 import type { Admission } from "../limits/admission.ts"
 import type { RateLimits } from "../limits/rate-limits.ts"
 import { ItemId, newId, TurnId, type UserId } from "../schema.ts"
@@ -10,10 +9,10 @@ import { fromConversation } from "../turn/input.ts"
 import { SessionTarget, type TurnRequest, type UnsavedItems } from "../turn/request.ts"
 import type { Turn, Turns } from "../turn/turns.ts"
 import type { ResponseError } from "./failures.ts"
-import type { Items } from "./items.ts"
 import type { Wire } from "./outbox.ts"
 import type { ResponseConfig } from "./protocol/response.ts"
 import { responseAgent } from "./response-agent.ts"
+import type { StoredSession } from "./stored-session.ts"
 import type { Writes } from "./writes.ts"
 
 /** A response that was asked for. */
@@ -38,7 +37,7 @@ export interface ResponseTurnOptions {
   readonly limits: RateLimits["Type"]
   readonly admission: Admission["Type"]
   readonly writes: Writes
-  readonly items: Items
+  readonly session: StoredSession
   readonly wire: Wire
   readonly report: (report: ResponseReport) => void
 }
@@ -59,10 +58,12 @@ export interface ResponseTurns {
   ) => { readonly run: Effect.Effect<void>; readonly adopt: () => void }
 }
 
-const unawaited: ReturnType<Writes["written"]> = Effect.succeed({ items: [], saved: Effect.void })
+type Written = ReturnType<Writes["written"]>
+
+const unawaited: Written = Effect.succeed({ items: [], saved: Effect.void })
 
 export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns => {
-  const { userId, turns, limits, admission, writes, items, wire, report } = options
+  const { userId, turns, limits, admission, writes, session, wire, report } = options
 
   const requestOf = (
     { id, config, context, note }: ResponseOrder,
@@ -71,7 +72,7 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
   ): TurnRequest => ({
     turnId: id,
     userId,
-    target: SessionTarget.Joined({ session: items.session() }),
+    target: SessionTarget.Joined({ session: session.target() }),
     input: fromConversation,
     output: {
       format: config.output_modalities[0] === "audio" ? "pcm" : "none",
@@ -87,7 +88,7 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
   })
 
   /** What a turn needs before it begins. `as`: what it counts as. A refusal does not wait for the writes. */
-  const admitted = (written: Effect.Effect<UnsavedItems, DatabaseUnavailable>, as: "turns" | "requests") =>
+  const admitted = (written: Written, as: "turns" | "requests") =>
     Effect.map(
       Effect.all([forkJoin(written), limits.take(as, userId), admission.acquire(userId)], {
         concurrency: "unbounded",
@@ -106,12 +107,7 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
   const reported = <R>(id: TurnId, effect: Effect.Effect<void, ResponseError, R>) =>
     Effect.map(Effect.exit(effect), (exit) => report({ _tag: "TurnEnded", id, exit }))
 
-  const take = (
-    order: ResponseOrder,
-    messageId: ItemId,
-    written: Effect.Effect<UnsavedItems, DatabaseUnavailable>,
-    turnId = order.id,
-  ) =>
+  const take = (order: ResponseOrder, messageId: ItemId, written: Written, turnId = order.id) =>
     Effect.gen(function* () {
       // The first write of the session may end only now.
       const request = { ...requestOf(order, messageId, yield* admitted(written, "turns")), turnId }
@@ -127,7 +123,7 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
     },
     speculate: (order, messageId, said) => {
       const before = writes.written()
-      const adopted = Deferred.unsafeMake<Effect.Effect<UnsavedItems, DatabaseUnavailable>>(FiberId.none)
+      const adopted = Deferred.unsafeMake<Written>(FiberId.none)
       let isReal = false
       const early = Effect.gen(function* () {
         const unsaved = yield* admitted(before, "requests")

@@ -12,6 +12,7 @@ import type { TurnError } from "../turn/errors.ts"
 import { Turns } from "../turn/turns.ts"
 import { VoiceActivity } from "../vad/voice-activity.ts"
 import { type Actor, type Message, makeActor } from "./actor.ts"
+import type { Farewell } from "./connection-limits.ts"
 import { type Inbox, makeInbox } from "./inbox.ts"
 import { makeListener } from "./listening.ts"
 import type { Wire } from "./outbox.ts"
@@ -20,6 +21,8 @@ import { type AgentFacts, defaultConfig, type SessionConfig } from "./protocol/s
 import { readSessionPatch } from "./protocol/session-patch.ts"
 import { updateConfig } from "./protocol/update-config.ts"
 import { makeSettings } from "./settings.ts"
+import { makeStoredSession } from "./stored-session.ts"
+import { makeTakeovers, sessionDeleted } from "./takeovers.ts"
 import { makeLinger, makeWrites } from "./writes.ts"
 
 /** What a handshake asks for. */
@@ -38,6 +41,8 @@ export interface RealtimeRequest {
 export interface RealtimeSession {
   /** Takes one event of the client, as JSON text. Never throws. */
   readonly receive: (message: string) => void
+  /** For an end by the service: ends the running responses with their closing events. */
+  readonly stop: () => void
   /** For a shutdown: resolves when the running responses have ended. No other ones begin. */
   readonly drain: Effect.Effect<void>
 }
@@ -64,28 +69,22 @@ const factsOf = ({ instructions, hearing, thinking, speaking }: Agent): AgentFac
 const languageOf = ({ audio }: SessionConfig, { hearing }: Agent): Option.Option<string> =>
   Option.orElse(Option.fromNullable(audio.input.transcription?.language), () => hearing.language)
 
-/** Policy of RFC 6455, section 7.4.1: the server met a condition that it did not expect. */
-const internalError = 1011
+const failed: Farewell = {
+  reason: "defect",
+  type: "server_error",
+  code: "server_error",
+  message: "Something went wrong on our side. Connect again to continue the session.",
+  // RFC 6455: the server met a condition that it did not expect.
+  closeCode: 1011,
+}
 
 /** Gives the actor one message after the other. A defect ends the connection. */
-const run = (inbox: Inbox<Message>, actor: Actor, { send, close }: Wire) =>
+const run = (inbox: Inbox<Message>, actor: Actor, wire: Wire) =>
   inbox.run(actor.handle).pipe(
     Effect.catchAllDefect((defect) =>
       Effect.zipRight(
         Effect.logError("realtime.defect", Cause.die(defect)),
-        Effect.sync(() => {
-          send({
-            type: "error",
-            error: {
-              type: "server_error",
-              code: "server_error",
-              message: "Something went wrong on our side. Connect again to continue the session.",
-              param: null,
-              event_id: null,
-            },
-          })
-          close(internalError, "server_error")
-        }),
+        Effect.sync(() => wire.end(failed)),
       ),
     ),
   )
@@ -116,6 +115,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
       const transcriber = yield* Transcriber
       const voiceActivity = yield* VoiceActivity
       const linger = yield* makeLinger
+      const takeovers = yield* makeTakeovers
       const agentFacts = factsOf(configured)
       const facts = {
         voices: [configured.speaking.voice, ...realtimeVoices],
@@ -143,11 +143,18 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           onSome: (id) => sessions.rejoin(user.id, id),
         })
         yield* Effect.annotateLogsScoped({ sessionId: session.id })
+        const conversation = makeStoredSession(user.id, session, stored)
+        // The last to end: the connection has saved all that it has by then.
+        yield* takeovers.take(
+          { userId: user.id, session: conversation, end: wire.end },
+          { isContinued: Option.isSome(request.sessionId) },
+        )
         const earlier = session.isNew ? [] : yield* stored.newest(session.id, restoredItems)
 
+        const onSessionGone = () => wire.end(sessionDeleted)
         const inbox = yield* makeInbox<Message>()
-        // The last to end: it saves what the parts below still add.
-        const writes = yield* makeWrites(linger)
+        // It saves what the parts below still add at their end.
+        const writes = yield* makeWrites({ linger, save: conversation.append, onSessionGone })
         const settings = makeSettings({
           id: session.id,
           expiresAt: Math.floor((now() + Duration.toMillis(realtimeSession)) / 1000),
@@ -173,7 +180,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
         const permits = yield* Effect.makeSemaphore(parallelItems)
         const actor = makeActor({
           userId: user.id,
-          session,
+          session: conversation,
           restored: earlier,
           settings,
           hearing,
@@ -181,6 +188,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           wire,
           listener,
           writes,
+          onSessionGone,
           services: { stored, turns, limits, admission },
           transcribe: (speech) =>
             Effect.map(
@@ -200,6 +208,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
         yield* Effect.addFinalizer(() => actor.leave)
         return {
           receive: (text) => inbox.addLast({ _tag: "Client", text }),
+          stop: actor.stop,
           // A session that has ended handles no message any more.
           drain: Effect.asVoid(Effect.raceFirst(actor.drain, Fiber.await(running))),
         } satisfies RealtimeSession

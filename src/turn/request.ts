@@ -1,7 +1,7 @@
 import { Data, Effect, identity, Option } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import type { NewItem } from "../conversation/item.ts"
-import type { TurnSession } from "../conversation/stored-turn.ts"
+import type { SessionBusy, TurnSession } from "../conversation/stored-turn.ts"
 import type { DatabaseUnavailable } from "../db/errors.ts"
 import type { ItemId, TurnId, UserId } from "../schema.ts"
 import type { OutputOptions } from "./events.ts"
@@ -23,7 +23,7 @@ export const SessionTarget = Data.taggedEnum<SessionTarget>()
 export interface UnsavedItems {
   readonly items: ReadonlyArray<NewItem>
   /** Waits until they are saved. */
-  readonly saved: Effect.Effect<void, DatabaseUnavailable>
+  readonly saved: Effect.Effect<void, SessionBusy | DatabaseUnavailable>
 }
 
 /** Everything that a front door (HTTP, the command line) passes to a turn. */

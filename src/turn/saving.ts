@@ -114,7 +114,8 @@ export const saveCompleted = Effect.fn("saveCompleted")(
 
 /**
  * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely, and
- * the calls that it made, with the results that have arrived. If the client left and got nothing, or the turn's lease ran out, only the usage is saved. A reply
+ * the calls that it made, with the results that have arrived. If the client left and got nothing, the turn's lease ran out,
+ * or its session was deleted, only the usage is saved. A reply
  * that the user interrupted is saved even if none of it was heard: see `Turn.truncate`. Returns how the turn ended:
  * `completed` if the answer to an earlier save was lost, but the save was carried out. May be repeated.
  */
@@ -125,7 +126,7 @@ export const saveCutShort = Effect.fn("saveCutShort")(
     state: TurnState,
     upTo: HeardUpTo,
     ending: "interrupted" | "cancelled",
-  ): Effect.Effect<TurnEnd, SessionNotFound | TurnCancelled | DatabaseError> => {
+  ): Effect.Effect<TurnEnd, TurnCancelled | DatabaseError> => {
     const { timings, usage } = endedTurn(turn, state)
     const failed = ledger.fail({ id: turn.request.turnId, timings, usage })
     // A user who interrupts has still said something. A client that left may say it again.
@@ -140,6 +141,8 @@ export const saveCutShort = Effect.fn("saveCutShort")(
       items: itemsOf(turn, state, hasReply ? cutMessages(state, upTo) : [], calls),
       speech: Option.none(),
     })
-    return uninterruptibleWithTimeout(Effect.catchTag(saved, "TurnLost", () => failed))
+    return uninterruptibleWithTimeout(
+      Effect.catchTags(saved, { TurnLost: () => failed, SessionNotFound: () => failed }),
+    )
   },
 )

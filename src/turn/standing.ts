@@ -1,5 +1,6 @@
 import { Effect } from "effect"
 import type { NewItem } from "../conversation/item.ts"
+import type { SessionBusy } from "../conversation/stored-turn.ts"
 import type { DatabaseUnavailable } from "../db/errors.ts"
 import type { ItemId } from "../schema.ts"
 import type { UnsavedItems } from "./request.ts"
@@ -18,7 +19,7 @@ export interface Standing {
   /** Waits until a speculative turn is adopted: no other turn waits. */
   readonly adopted: Effect.Effect<void>
   /** Waits for the save of the items that the turn answers. */
-  readonly saved: Effect.Effect<void, DatabaseUnavailable>
+  readonly saved: Effect.Effect<void, SessionBusy | DatabaseUnavailable>
   /** Takes note of the saved history that the turn answers. */
   readonly noteHistory: (saved: ReadonlyArray<Pick<NewItem, "id">>) => void
   /** Whether the newest of the saved items is still the one that the turn knows, apart from those that were unsaved. */

@@ -58,7 +58,12 @@ const addUser = Effect.promise(async () => {
 
 const user = (text: string, clientId: string | null = null) =>
   newItem({ type: "message", role: "user", text }, { clientId })
-const end = { usage: {}, after: "end" as const }
+const end = { usage: {}, place: "end" as const }
+/** Between the two lists of a client, of which some items may not be stored. */
+const between = (earlier: ReadonlyArray<NewItem>, later: ReadonlyArray<NewItem>) => ({
+  usage: {},
+  place: () => ({ earlier: earlier.map(({ id }) => id), later: later.map(({ id }) => id) }),
+})
 
 /** A new session of a new user, and what is done to it through one process. */
 const newSession = Effect.fnUntraced(function* (process: Process) {
@@ -138,7 +143,7 @@ liveTest(
     const result = newItem({ type: "tool_result", callId: "call_1", output: "rain" })
     const system = newItem({ type: "message", role: "system", text: "Be brief." })
     const first = user("Hi", "item_!~")
-    yield* append([first, call, result, system], { usage: { audioSeconds: 1.5 }, after: "end" })
+    yield* append([first, call, result, system], { usage: { audioSeconds: 1.5 }, place: "end" })
     expect(yield* process.items.newest(session.id, 10)).toMatchObject([first, call, result, system])
     expect(yield* process.items.newest(session.id, 2)).toMatchObject([result, system])
     expect(yield* rowsOf(userId)).toEqual([
@@ -155,18 +160,19 @@ liveTest(
     const { append, texts } = yield* newSession(process)
     const [one, two, three] = [user("1"), user("2"), user("3")]
     yield* append([one, two], end)
-    yield* other.append([user("x")], end)
+    const x = user("x")
+    yield* other.append([x], end)
     yield* append([three], end)
-    yield* append([user("1a"), user("1b")], { usage: {}, after: one.id })
+    yield* append([user("1a"), user("1b")], between([one], [two, three]))
     expect(yield* texts).toBe("1 1a 1b 2 3")
-    yield* append([user("0a"), user("0b")], { usage: {}, after: "start" })
-    yield* append([user("00")], { usage: {}, after: "start" })
+    yield* append([user("0a"), user("0b")], between([user("unstored")], [user("unstored"), one]))
+    yield* append([user("00")], between([], [one]))
     expect(yield* texts).toBe("00 0a 0b 1 1a 1b 2 3")
-    yield* append([user("3a")], { usage: {}, after: three.id })
+    yield* append([user("3a")], between([three], [user("unstored")]))
     yield* append([user("4")], end)
-    yield* append([user("2a")], { usage: {}, after: two.id })
+    yield* append([user("2a")], between([one, two, user("unstored")], [three]))
     expect(yield* texts).toBe("00 0a 0b 1 1a 1b 2 2a 3 3a 4")
-    yield* other.append([user("w")], { usage: {}, after: "start" })
+    yield* other.append([user("w")], between([], [x]))
     yield* other.append([user("y")], end)
     expect(yield* other.texts).toBe("w x y")
   }),
@@ -183,9 +189,8 @@ liveTest(
       const which = at(step, 5) < 2 ? 0 : 1
       const items = [user(`${step}a`), ...(step % 3 === 0 ? [user(`${step}b`)] : [])] as const
       const place = at(step, expected[which].length + 2)
-      const before = expected[which][place - 1]
-      const after = place === 0 ? "start" : (before?.id ?? "end")
-      yield* sessions[which].append(items, { usage: {}, after })
+      const earlier = expected[which].slice(0, place)
+      yield* sessions[which].append(items, between(earlier, expected[which].slice(place)))
       expected[which].splice(place, 0, ...items)
       if (step % 9 === 8) {
         const [gone] = expected[which].splice(at(step, expected[which].length), 1)
@@ -261,19 +266,15 @@ effectTest(
 )
 
 liveTest(
-  "append after an item that is not there, or in a deleted session, leaves nothing",
+  "append among items of another session goes to the end; in a deleted session it leaves nothing",
   Effect.gen(function* () {
     const process = yield* startProcess()
     const [mine, other] = [yield* newSession(process), yield* newSession(process)]
     const foreign = user("theirs")
     yield* other.append([foreign], end)
     yield* mine.append([user("1")], end)
-    for (const after of [newId(ItemId), foreign.id]) {
-      const error = yield* Effect.flip(mine.append([user("2")], { usage: { audioSeconds: 1 }, after }))
-      expect(error._tag).toBe("ItemNotFound")
-    }
-    expect(yield* mine.texts).toBe("1")
-    expect(yield* rowsOf(mine.userId)).toHaveLength(1)
+    yield* mine.append([user("2")], between([foreign], [foreign]))
+    expect(yield* mine.texts).toBe("1 2")
     yield* Effect.promise(() => database.sql`delete from sessions where id = ${mine.session.id}`)
     const session = { ...mine.session, isNew: false }
     const gone = yield* Effect.flip(process.items.append(mine.userId, session, [user("3")], end))
@@ -300,7 +301,7 @@ liveTest(
         const { userId, append, texts } = yield* newSession(process)
         const items = [user("1"), user("2")] as const
         proxy.breakOn(statement, when, times)
-        yield* Effect.retry(append(items, { usage: { audioSeconds: 2 }, after: "end" }), {
+        yield* Effect.retry(append(items, { usage: { audioSeconds: 2 }, place: "end" }), {
           while: ({ _tag }) => _tag === "DatabaseUnavailable",
           times: 9,
         })

@@ -232,7 +232,7 @@ effectTest(
     const ledger = yield* Ledger
     const { turn } = yield* cutOff("killed")
     const taken = yield* Effect.all(
-      [1, 2, 3].map(() => ledger.takeOver(turn.id, { ...turn, id: newId(TurnId) })),
+      [1, 2, 3].map(() => ledger.continueTurn(turn.id, { ...turn, id: newId(TurnId) })),
       { concurrency: "unbounded" },
     )
     expect(taken.filter(Option.isSome)).toHaveLength(1)

@@ -208,10 +208,10 @@ test("version 0.1.0 reads and adds to a session with inserted items", async () =
     const item = newItem({ type: "message", role: "user", text }, { clientId: `item_${text}` })
     return service.take(newTurn(userId, sessionId, true), [item], place).then(() => item.id)
   }
-  await add("3", "end")
-  const second = await add("2", "start")
+  const third = await add("3", "end")
+  const second = await add("2", () => ({ earlier: [], later: [third] }))
   await old.take(newTurn(userId, sessionId), "4", "5")
-  await add("2a", second)
+  await add("2a", () => ({ earlier: [second], later: [third] }))
   await old.take(newTurn(userId, sessionId), "6", "7")
   const texts = ["2", "2a", "3", "4", "5", "6", "7"]
   const newest = await old.run(old.newest(sessionId, 20))

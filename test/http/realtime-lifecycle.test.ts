@@ -81,6 +81,8 @@ const is101 = (received: () => Buffer) =>
 const frame = (text: string, length = text.length): Uint8Array =>
   new Uint8Array([0x81, 0x80 | length, 0, 0, 0, 0, ...Buffer.from(text)])
 
+const done = { reason: "defect", code: "done", message: "Bye.", closeCode: 1000 } as const
+
 describe("limits", () => {
   test("per user and per process", () =>
     withService(
@@ -269,7 +271,7 @@ describe("lost clients", () => {
     const { socket, received } = await shake()
     await is101(received)
     socket.pause()
-    fake.opened.at(-1)?.wire.close(1000, "done")
+    fake.opened.at(-1)?.wire.end(done)
     await nothingLeft()
     socket.destroy()
   })
@@ -318,7 +320,7 @@ describe("slow clients", () => {
     socket.pause()
     const wire = fake.opened.at(-1)?.wire
     for (let i = 0; i < 500; i += 1) wire?.send(delta(i))
-    wire?.close(1000, "done")
+    wire?.end(done)
     // Far more than the system's buffers hold, so some of it waits in the service.
     expect(service.connections().connections).toBe(1)
     socket.resume()
@@ -365,7 +367,7 @@ describe("slow clients", () => {
       wire?.send({ type: "response.output_audio_transcript.delta", ...ids, delta: `${i} ` })
     }
     wire?.dropAudio("r1")
-    wire?.close(1000, "done")
+    wire?.end(done)
     socket.resume()
     await ended
     await nothingLeft()
@@ -403,7 +405,7 @@ describe("shutdown", () => {
 
   test("a session may close its connection by itself", async () => {
     const own = await startService({ realtime: fake.layer, database: service.database })
-    fake.onDrain = ({ wire }) => Effect.sync(() => wire.close(1001, "later"))
+    fake.onDrain = ({ wire }) => Effect.sync(() => wire.end({ ...done, closeCode: 1001, code: "later" }))
     const client = await connectRealtime(own.url, key)
     await own.stop()
     expect(await client.closed).toEqual({ code: 1001, reason: "later" })

@@ -13,6 +13,9 @@ const user: SignedIn = {
 
 const limits = { session: 3_600_000, idle: 900_000, ping: 20_000, stall: 60_000, queueBytes: 1000 }
 
+const done = { reason: "taken_over", code: "done", message: "Bye.", closeCode: 1000 } as const
+const farewell = ["stop", "error done: Bye.", "close 1000 done"]
+
 const start = (changed: Partial<typeof limits> = {}) => {
   let time = 1_000_000
   const log: Array<string> = []
@@ -37,7 +40,11 @@ const start = (changed: Partial<typeof limits> = {}) => {
       log.push("terminate")
     },
   }
-  connection.begin({ receive: (message) => received.push(message), drain: Effect.void })
+  connection.begin({
+    receive: (message) => received.push(message),
+    stop: () => void log.push("stop"),
+    drain: Effect.void,
+  })
   const { handlers } = connection
   const isDone = (effect: Effect.Effect<void>) => Exit.isSuccess(Effect.runSyncExit(effect))
   return {
@@ -105,6 +112,7 @@ describe("limits", () => {
     expect([log, isEnded()]).toEqual([[], false])
     pass(1000)
     expect(log).toEqual([
+      "stop",
       "error session_expired: Your session hit the maximum duration of 2 minutes.",
       "close 1001 session_expired",
     ])
@@ -125,6 +133,7 @@ describe("limits", () => {
     expect([log, isEnded()]).toEqual([[], false])
     pass(1000)
     expect(log).toEqual([
+      "stop",
       "error session_idle: Your session had no audio and no events for 1 minute. Open another one to continue.",
       "close 1001 session_idle",
     ])
@@ -214,21 +223,22 @@ describe("end", () => {
     expect(summary().bytesOut).toBeGreaterThan(60)
   })
 
-  test("by the session: it lasts until the socket has closed", () => {
-    const { connection, open, closed, log, summary, isEnded } = start()
+  test("by the session: its responses end first", () => {
+    const { connection, open, closed, log, summary, isEnded, isGone } = start()
     open()
-    connection.wire.close(1000, "done")
-    expect([log, isEnded()]).toEqual([["close 1000 done"], false])
+    connection.wire.end(done)
+    connection.wire.end(done)
+    expect([log, isEnded(), isGone()]).toEqual([farewell, true, false])
     closed(1000)
-    expect([isEnded(), summary().reason]).toEqual([true, "session"])
+    expect([isGone(), summary().reason]).toEqual([true, "taken_over"])
   })
 
   test("by the session, before the handshake ends", () => {
     const { connection, open, log } = start()
     connection.wire.send({ type: "input_audio_buffer.cleared" })
-    connection.wire.close(1000, "done")
+    connection.wire.end(done)
     open()
-    expect(log).toEqual(["input_audio_buffer.cleared", "close 1000 done"])
+    expect(log).toEqual(["stop", "input_audio_buffer.cleared", ...farewell.slice(1)])
   })
 
   test("by the service, before the handshake ends", () => {
@@ -242,11 +252,11 @@ describe("end", () => {
   test("a client that does not close is cut off", () => {
     const { connection, open, pass, pong, log } = start({ ping: 1e9 })
     open()
-    connection.wire.close(1000, "done")
+    connection.wire.end(done)
     pass(5000, pong)
-    expect(log).toEqual(["close 1000 done"])
+    expect(log).toEqual(farewell)
     pass(1000, pong)
-    expect(log).toEqual(["close 1000 done", "terminate"])
+    expect(log).toEqual([...farewell, "terminate"])
   })
 
   test("a slow client still gets what is queued before it", () => {
@@ -255,10 +265,15 @@ describe("end", () => {
     socket.isFull = true
     connection.wire.send({ type: "input_audio_buffer.cleared" })
     connection.wire.send({ type: "input_audio_buffer.cleared" })
-    connection.wire.close(1000, "done")
+    connection.wire.end(done)
     pass(4000)
     drain()
-    expect(log).toEqual(["input_audio_buffer.cleared", "input_audio_buffer.cleared", "close 1000 done"])
+    expect(log).toEqual([
+      "input_audio_buffer.cleared",
+      "stop",
+      "input_audio_buffer.cleared",
+      ...farewell.slice(1),
+    ])
   })
 
   test("a session that throws", () => {
@@ -268,6 +283,7 @@ describe("end", () => {
       receive: () => {
         throw defect
       },
+      stop: () => {},
       drain: Effect.void,
     })
     open()

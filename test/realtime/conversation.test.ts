@@ -11,8 +11,8 @@ import {
   insertItem,
   lastId,
   maxItems,
+  neighboursOf,
   retrieveItem,
-  storedPlace,
   truncated,
   updateItem,
 } from "../../src/realtime/conversation.ts"
@@ -146,11 +146,15 @@ describe("truncating", () => {
   })
 })
 
-test("the place among the stored items", () => {
-  const [a, b, c] = [said("a"), said("b", "", { isStored: false }), said("c")]
-  expect(storedPlace(of(a, b, c), "b")).toBe(a.itemId)
-  expect(storedPlace(of(b, c), "b")).toBe("start")
-  expect(storedPlace(of(a, b), "b")).toBe("end")
+test("the neighbours of an item, without those that are stored after it", () => {
+  const [a, b, c, d] = [said("a"), said("b"), said("c"), said("d")]
+  const waiting = [d.itemId]
+  const neighbours = (conversation: Conversation, { itemId }: ConversationItem) =>
+    neighboursOf(conversation, itemId, (id, other) => other === itemId && waiting.includes(id))
+  expect(neighbours(of(a, b, c, d), b)).toEqual({ earlier: [a.itemId], later: [c.itemId] })
+  expect(neighbours(of(b, c), b)).toEqual({ earlier: [], later: [c.itemId] })
+  expect(neighbours(of(a, b, d), b).later).toEqual([])
+  expect(neighbours(of(a, c), b).later).toEqual([])
 })
 
 describe("bounds", () => {

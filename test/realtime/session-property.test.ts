@@ -157,6 +157,8 @@ const run = (steps: ReadonlyArray<Step>, rounds: ReadonlyArray<FakeRound>, texts
       return session.send({ ...event, event_id })
     }
     yield* send({ type: "session.update", session: { ...update({}).session, tools } })
+    // Ends the fiber that warns of a clock that stands still.
+    yield* session.pass(0)
     const idle = (yield* fibers.value).length
     for (const each of steps) {
       if (each._tag === "send") yield* send(each.event)

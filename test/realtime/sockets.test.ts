@@ -53,7 +53,7 @@ const connect = Effect.fnUntraced(function* (ping: () => void) {
     handlers.open(socket)
     return true
   }
-  const session = { receive: () => undefined, drain: Effect.void }
+  const session = { receive: () => undefined, stop: () => {}, drain: Effect.void }
   expect(yield* sockets.connect(user, () => Effect.succeed(session), upgrade)).toBe(true)
 })
 

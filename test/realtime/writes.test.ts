@@ -1,23 +1,40 @@
 import { expect } from "bun:test"
-import { Effect, Exit, Fiber, Logger, Scope, TestClock } from "effect"
+import { Effect, Either, Exit, Fiber, Logger, Option, Scope, TestClock } from "effect"
+import { newItem } from "../../src/conversation/item.ts"
+import { SessionNotFound } from "../../src/conversation/model.ts"
 import { DatabaseUnavailable } from "../../src/db/errors.ts"
-import { makeLinger, makeWrites } from "../../src/realtime/writes.ts"
+import { type ItemWrite, makeLinger, makeWrites, type SaveItems } from "../../src/realtime/writes.ts"
+import { ItemId, newId } from "../../src/schema.ts"
 import { effectTest } from "../support/effect.ts"
 
 const away = Effect.fail(new DatabaseUnavailable({ cause: "away" }))
 
 /** Writes of a connection in a scope of its own, whose database is away until `isThere`. */
 const makeConnectionWrites = Effect.gen(function* () {
+  const database = { isThere: false }
   const scope = yield* Scope.make()
   const service = yield* Scope.make()
-  const writes = yield* Scope.extend(makeWrites(yield* Scope.extend(makeLinger, service)), scope)
+  const linger = yield* Scope.extend(makeLinger, service)
+  const saves: Array<number> = []
+  const save: SaveItems = (items, onEntered) =>
+    Effect.suspend(() => {
+      onEntered()
+      saves.push(items.length)
+      return database.isThere ? Effect.void : away
+    })
+  let gone = 0
+  const onSessionGone = () => {
+    gone += 1
+  }
+  const writes = yield* Scope.extend(makeWrites({ linger, save, onSessionGone }), scope)
   const written: Array<number> = []
-  const database = { isThere: false }
   const settle = Effect.repeatN(Effect.yieldNow(), 50)
   return {
     written,
     database,
-    isFull: writes.isFull,
+    writes,
+    saves,
+    gone: () => gone,
     add: (at: number) =>
       writes.add(Effect.suspend(() => (database.isThere ? Effect.sync(() => void written.push(at)) : away))),
     hangUp: Effect.fork(Scope.close(scope, Exit.void)),
@@ -67,17 +84,104 @@ effectTest(
   }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger))),
 )
 
+/** An item of a conversation that has `later` behind it. */
+const item = (text: string, later: ReadonlyArray<ItemId> = []): ItemWrite => ({
+  item: newItem({ type: "message", role: "user", text }),
+  audioSeconds: 0,
+  place: () => ({ earlier: [], later }),
+})
+
 effectTest(
-  "writes are full at 128, and take more",
+  "items that wait are saved together, 200 at a time, apart from those that belong elsewhere",
   Effect.gen(function* () {
-    const { written, database, add, isFull, pass } = yield* makeConnectionWrites
-    for (let at = 0; at < 127; at++) add(at)
-    expect(isFull()).toBe(false)
-    for (let at = 127; at < 200; at++) add(at)
-    expect(isFull()).toBe(true)
+    const { writes, saves, database, add, pass } = yield* makeConnectionWrites
+    database.isThere = true
+    for (let at = 0; at < 450; at++) writes.append(item(`${at}`))
     yield* pass(0)
+    expect(saves).toEqual([200, 200, 50])
+    writes.append(item("a"))
+    writes.append(item("b", [newId(ItemId)]))
+    writes.append(item("c"))
+    writes.append(item("d"))
+    add(1)
+    writes.append(item("e"))
+    yield* pass(0)
+    expect(saves.slice(3)).toEqual([1, 1, 2, 1])
+  }),
+)
+
+effectTest(
+  "a response takes the unsaved items before it, and none that were added later",
+  Effect.gen(function* () {
+    const { writes, saves, pass } = yield* makeConnectionWrites
+    writes.append(item("one"))
+    writes.append(item("two"))
+    const waiting = yield* Effect.fork(writes.written())
+    writes.append(item("three"))
+    yield* pass(0)
+    const { items } = yield* Fiber.join(waiting)
+    expect(items.map(({ payload }) => "text" in payload && payload.text)).toEqual(["one", "two"])
+    expect(saves).toEqual([2])
+  }),
+)
+
+effectTest(
+  "writes are full at 10,000, or with 32 Mi characters, and take more",
+  Effect.gen(function* () {
+    const { writes, database, pass } = yield* makeConnectionWrites
+    for (let at = 0; at < 9999; at++) writes.append(item(""))
+    expect(writes.isFull()).toBe(false)
+    for (let at = 0; at < 3; at++) writes.append(item(""))
+    expect(writes.isFull()).toBe(true)
     database.isThere = true
     yield* pass(1)
-    expect(written.length).toBe(200)
+    expect(writes.isFull()).toBe(false)
+    writes.append(item("x".repeat(32 * 1024 * 1024)))
+    expect(writes.isFull()).toBe(true)
+  }),
+)
+
+/** The error of a response that waits for the writes, after `seconds`. */
+const errorAfter = (
+  seconds: number,
+  write: (onEntered: () => void) => Effect.Effect<void, DatabaseUnavailable>,
+) =>
+  Effect.gen(function* () {
+    const { writes, pass } = yield* makeConnectionWrites
+    writes.change(write)
+    const waiting = yield* Effect.fork(Effect.either(writes.written()))
+    yield* pass(seconds)
+    const exit = yield* Fiber.poll(waiting)
+    return Option.match(exit, {
+      onNone: () => "waits",
+      onSome: Exit.match({
+        onFailure: () => "defect",
+        onSuccess: Either.match({ onLeft: ({ _tag }) => _tag, onRight: () => "done" }),
+      }),
+    })
+  })
+
+effectTest(
+  "a response behind a long turn of the session is busy after 30 s; without a database it fails after 10 s",
+  Effect.gen(function* () {
+    const queued = (onEntered: () => void) => Effect.zipRight(Effect.sync(onEntered), Effect.never)
+    expect(yield* errorAfter(29, queued)).toBe("waits")
+    expect(yield* errorAfter(31, queued)).toBe("SessionBusy")
+    expect(yield* errorAfter(9, () => Effect.never)).toBe("waits")
+    expect(yield* errorAfter(11, () => Effect.never)).toBe("DatabaseUnavailable")
+    // It had its place, and the database went away.
+    expect(yield* errorAfter(11, (onEntered) => Effect.zipRight(Effect.sync(onEntered), away))).toBe(
+      "DatabaseUnavailable",
+    )
+  }),
+)
+
+effectTest(
+  "a write that finds no session says so, once each",
+  Effect.gen(function* () {
+    const { writes, gone, pass } = yield* makeConnectionWrites
+    writes.add(new SessionNotFound())
+    yield* pass(0)
+    expect(gone()).toBe(1)
   }),
 )

@@ -76,6 +76,7 @@ export const makeFakeRealtime = (): FakeRealtime => {
               session.messages.push(message)
               fake.onMessage(session, message)
             },
+            stop: () => {},
             drain: Effect.suspend(() => fake.onDrain(session)),
           }
         }),

@@ -19,11 +19,11 @@ import type { Item, NewItem } from "../../src/conversation/item.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
 import type { HeardPart } from "../../src/conversation/ledger-items.ts"
 import type { CallResult, ContinuedWork } from "../../src/conversation/rounds.ts"
-import { type QueueTicket, RunningTurns } from "../../src/conversation/running-turns.ts"
+import { RunningTurns } from "../../src/conversation/running-turns.ts"
 import { Sessions } from "../../src/conversation/sessions.ts"
-import type { EndedTurn, TurnEnd } from "../../src/conversation/stored-turn.ts"
+import type { EndedTurn, SessionBusy, TurnEnd } from "../../src/conversation/stored-turn.ts"
 import { type BegunRound, ToolCalls } from "../../src/conversation/tool-calls.ts"
-import { DatabaseUnavailable } from "../../src/db/errors.ts"
+import { type DatabaseError, DatabaseUnavailable } from "../../src/db/errors.ts"
 import { Ffmpeg } from "../../src/ffmpeg/ffmpeg.ts"
 import { ConversionSlots } from "../../src/limits/conversion-slots.ts"
 import { DecodingSlots } from "../../src/limits/decoding-slots.ts"
@@ -70,7 +70,7 @@ export interface FakeScript {
   readonly speaks?: ReadonlyArray<FakeSpeech>
   readonly history?: ReadonlyArray<Item>
   /** Resolves when no earlier turn is running. */
-  readonly ready?: QueueTicket["ready"]
+  readonly ready?: Effect.Effect<void, SessionBusy | DatabaseError>
   /** What the turn before with the same Idempotency-Key has done. */
   readonly continued?: ContinuedWork
   /** How many rounds fail to be recorded, because the database is away. */
@@ -108,7 +108,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
   let recordsThatFail = script.recordsThatFail ?? 0
   const left: Array<TurnId> = []
 
-  const ledger = Layer.succeed(Ledger, {
+  const ledger = Ledger.of({
     open: () => unused,
     enqueue: () => unused,
     ahead: () => unused,
@@ -147,9 +147,11 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     requestCancel: () => unused,
     isRunning: () => unused,
     freeKey: () => unused,
-    takeOver: () => unused,
+    continueTurn: () => unused,
     recover: () => Effect.void,
     expire: () => unused,
+    takeOver: () => unused,
+    endedSessions: () => unused,
   })
   const record = Layer.succeed(ToolCalls, {
     begin: (round) =>
@@ -176,11 +178,12 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     adopt: () => Effect.as(script.ready ?? Effect.void, Option.some<void>(undefined)),
     answered: () => Effect.succeedNone,
     cancel: () => unused,
+    endDeleted: () => unused,
   })
   const layer = Turns.layer.pipe(
     Layer.provide(
       Layer.mergeAll(
-        ledger,
+        Layer.succeed(Ledger, ledger),
         record,
         running,
         transcriber.layer,
@@ -216,6 +219,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
   const turns = Context.get(yield* Layer.build(layer), Turns)
   return {
     turns,
+    ledger,
     saved,
     failed,
     truncated,

@@ -3,7 +3,9 @@ import { Clock, ConfigProvider, Context, Effect, Layer, Option, TestClock } from
 import { Agents } from "../../src/agent/agent.ts"
 import { Settings } from "../../src/config.ts"
 import type { Item, NewItem } from "../../src/conversation/item.ts"
-import type { HeardPart } from "../../src/conversation/ledger-items.ts"
+import { Ledger } from "../../src/conversation/ledger.ts"
+import type { HeardPart, ItemPlace } from "../../src/conversation/ledger-items.ts"
+import { ItemNotFound, SessionNotFound } from "../../src/conversation/model.ts"
 import { SessionItems } from "../../src/conversation/session-items.ts"
 import { Sessions } from "../../src/conversation/sessions.ts"
 import { DatabaseUnavailable } from "../../src/db/errors.ts"
@@ -55,10 +57,13 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
   const removed: Array<ItemId> = []
   const cut: Array<HeardPart & { readonly id: ItemId }> = []
   let writesThatFail = script.writesThatFail ?? 0
+  /** The session was deleted: each statement finds that. */
+  let isDeleted = false
   const refusals = [...(script.refusals ?? [])]
 
   const write = (change: () => void) =>
-    Effect.suspend(() => {
+    Effect.suspend((): Effect.Effect<void, SessionNotFound | DatabaseUnavailable> => {
+      if (isDeleted) return new SessionNotFound()
       writesThatFail -= 1
       return writesThatFail >= 0 ? new DatabaseUnavailable({ cause: "away" }) : Effect.sync(change)
     }).pipe(Effect.delay(script.writeMs ?? 0))
@@ -73,6 +78,14 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
       items.splice(at, 0, { ...item, turnId: newId(TurnId), createdAt })
     }
     return items.filter(({ id }) => !removed.includes(id))
+  }
+
+  /** What the database makes of a place. */
+  const afterOf = (place: ItemPlace): StoredItem["after"] => {
+    const { earlier, later } = place === "end" ? { earlier: [], later: [] } : place()
+    const there = history().map(({ id }) => id)
+    if (!later.some((id) => there.includes(id))) return "end"
+    return earlier.findLast((id) => there.includes(id)) ?? "start"
   }
 
   const fake = yield* makeFakeTurns({
@@ -104,16 +117,24 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     VoiceActivity.layerFake,
     Layer.succeed(Agents, { configured: agent, resolve: () => Effect.succeed(agent) }),
     Layer.succeed(SessionItems, {
-      append: (_user, { isNew }, items, { usage, after, onEntered }) =>
+      append: (_user, { isNew }, items, { usage, place, onEntered }) =>
         Effect.suspend(() => {
           if (writesThatFail <= 0) onEntered?.()
           return write(() => {
-            for (const item of items)
+            let after = afterOf(place)
+            for (const item of items) {
               stored.push({ item, after, audioSeconds: usage.audioSeconds ?? 0, isNew })
+              if (after !== "end") after = item.id
+            }
           })
         }),
       remove: (_user, _session, id) => write(() => void removed.push(id)),
-      truncate: (_user, id, heard) => write(() => void cut.push({ id, ...heard })),
+      truncate: (_user, id, heard) =>
+        Effect.catchTag(
+          write(() => void cut.push({ id, ...heard })),
+          "SessionNotFound",
+          () => new ItemNotFound(),
+        ),
       newest: () => Effect.sync(history),
     }),
     Layer.succeed(Sessions, {
@@ -124,6 +145,12 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
       get: () => unused,
       update: () => unused,
       remove: () => unused,
+    }),
+    Layer.succeed(Ledger, {
+      ...fake.ledger,
+      takeOver: () => Effect.succeed("1"),
+      ahead: () => Effect.succeedNone,
+      endedSessions: () => Effect.sync(() => (isDeleted ? ["deleted" as const] : [])),
     }),
     Layer.succeed(Admission, {
       admit: (_, read) => read,
@@ -162,7 +189,14 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     send: (event) => void events.push(event),
     drained: Effect.suspend(() => (isSlow ? Effect.never : Effect.void)),
     dropAudio: () => {},
-    close: (code) => void closed.push(code),
+    end: ({ code, message, closeCode }) => {
+      session?.stop()
+      events.push({
+        type: "error",
+        error: { type: "invalid_request_error", code, message, param: null, event_id: null },
+      })
+      closed.push(closeCode)
+    },
   }
   const session = yield* sessions.open({
     user: { id: newId(UserId), email: "user@example.com", createdAt: new Date(0), keyId: newId(ApiKeyId) },
@@ -215,6 +249,10 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     pause: (ms = 700) => append(pcm(ms, false)),
     pass: (ms: number) => Effect.zipRight(TestClock.adjust(ms), settle),
     now: Clock.currentTimeMillis,
+    /** Deletes the session through another front door. */
+    deleteSession: () => {
+      isDeleted = true
+    },
     slow: () => {
       isSlow = true
     },

@@ -45,7 +45,7 @@ const say = ({ items }: TurnService, text: string) =>
   Effect.runPromise(
     items.append(userId, session(), [newItem({ type: "message", role: "user", text })], {
       usage: {},
-      after: "end",
+      place: "end",
     }),
   )
 
@@ -118,7 +118,7 @@ const beginToSay = async ({ items }: TurnService, text: string) => {
   const item = newItem({ type: "message", role: "user", text })
   const entered = Promise.withResolvers<void>()
   const saved = Effect.runPromise(
-    items.append(userId, session(), [item], { usage: {}, after: "end", onEntered: entered.resolve }),
+    items.append(userId, session(), [item], { usage: {}, place: "end", onEntered: entered.resolve }),
   )
   await entered.promise
   return { items: [item], saved: Effect.promise(() => saved) }
@@ -163,7 +163,7 @@ const speculate = (text: string, meanwhile: () => Promise<unknown>) => {
     const { turn, adopt } = yield* one.turns.speculate(wanted)
     yield* Effect.promise(() => until(() => one.upstream.calls("llm")[0], "a request"))
     yield* Effect.promise(meanwhile)
-    const append = one.items.append(userId, session(), [item], { usage: {}, after: "end" })
+    const append = one.items.append(userId, session(), [item], { usage: {}, place: "end" })
     const saving = yield* Effect.fork(append)
     yield* Effect.promise(() => until(async () => (await row(item.id)) !== undefined, "the item's turn"))
     const isAdopted = yield* adopt({ items: [item], saved: Effect.orDie(Fiber.join(saving)) })
