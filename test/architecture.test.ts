@@ -117,6 +117,7 @@ test("only the ledger writes turns and items", () => {
   expect(writers.map(([file]) => file).toSorted()).toEqual([
     "src/conversation/ledger-expiry.ts",
     "src/conversation/ledger-items.ts",
+    "src/conversation/ledger-takeovers.ts",
     "src/conversation/ledger.ts",
   ])
 })

@@ -117,8 +117,9 @@ export const makeExpiry = (
       Effect.forEach(turns, (turn) => transaction(sql, recoverTurn(turn)), { discard: true }),
     )
 
+  // `limit`: as a join, the few rows of turn_rounds would be read from end to end.
   const deadTurns = sql`select id, session_id, idempotency_key as key from turns
-    where ${isDead} and not is_aside and exists (select 1 from turn_rounds where turn_id = turns.id)
+    where ${isDead} and not is_aside and (select true from turn_rounds where turn_id = turns.id limit 1)
       and exists (select 1 from sessions where sessions.id = session_id)`
 
   const recover = Effect.fn("Ledger.recover")((sessionId: SessionId) =>
