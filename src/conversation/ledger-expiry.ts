@@ -117,9 +117,8 @@ export const makeExpiry = (
       Effect.forEach(turns, (turn) => transaction(sql, recoverTurn(turn)), { discard: true }),
     )
 
-  // `limit`: as a join, the few rows of turn_rounds would be read from end to end.
   const deadTurns = sql`select id, session_id, idempotency_key as key from turns
-    where ${isDead} and not is_aside and (select true from turn_rounds where turn_id = turns.id limit 1)
+    where ${isDead} and not is_aside and exists (select 1 from turn_rounds where turn_id = turns.id)
       and exists (select 1 from sessions where sessions.id = session_id)`
 
   const recover = Effect.fn("Ledger.recover")((sessionId: SessionId) =>
@@ -130,7 +129,7 @@ export const makeExpiry = (
     const secondsOf = Duration.toSeconds
     const isLongDead = sql`state = 'running'
       and lease_until < now() - make_interval(secs => ${secondsOf(deadAfter)})`
-    yield* recoverAll(findAll(DeadTurn, sql`${deadTurns} and ${isLongDead} order by sequence`))
+    yield* recoverAll(findAll(DeadTurn, sql`${deadTurns} and ${isLongDead} order by session_id, sequence`))
     const dead =
       yield* sql`update turns set ${sql.update({ ...ended, state: "failed" })}, ${keyFreedWithoutRounds}, ended_at = now()
         where ${isLongDead} returning 1`

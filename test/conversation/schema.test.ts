@@ -34,6 +34,7 @@ beforeAll(async () => {
     insert into turns (id, user_id, session_id, state, idempotency_key, created_at, ended_at)
     select gen_random_uuid(), user_id, id, case title when '3' then 'failed' else 'completed' end,
       case title when '4' then 'key' end, last_activity_at, last_activity_at from sessions;
+    insert into turn_rounds (turn_id, round, message_id, text) select id, 0, gen_random_uuid(), '' from turns;
     analyze;`)
 })
 afterAll(async () => {
