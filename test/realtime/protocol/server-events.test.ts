@@ -25,8 +25,11 @@ class StockClient extends OpenAIRealtimeBase {
   }
 }
 
-/** The stock client's schema lacks this event, so only its listeners of any event see it. */
-const unknown: ReadonlyArray<ServerEvent["type"]> = ["input_audio_buffer.timeout_triggered"]
+/** The stock client's schema lacks these events, so only its listeners of any event see them. */
+const unknown: ReadonlyArray<ServerEvent["type"]> = [
+  "input_audio_buffer.timeout_triggered",
+  "response.mcp_call.failed",
+]
 
 const receive = (event: ServerEvent) => {
   const client = new StockClient()
