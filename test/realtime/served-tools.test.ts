@@ -126,7 +126,7 @@ describe("a response with a tool of the service", () => {
       yield* session.send(truncate(first, 500))
       yield* session.pass(1000)
       expect(session.truncated.slice(2)).toEqual([
-        { text: "Let me", ms: 500, interrupted: true },
+        { text: "Let", ms: 500, interrupted: true },
         { text: "", ms: 0, interrupted: true },
       ])
       yield* session.send(truncate(second, 1001))
