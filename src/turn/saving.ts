@@ -44,11 +44,11 @@ const assistantItem = (turn: TurnIdentity, round: Round, { text, ms, interrupted
   id: messageIdOf(turn, round),
 })
 
-/** The messages of a turn that did not complete: the client may hear no more of the last one. */
+/** The messages of a turn that did not complete: there may be more of the last one, unless calls follow it. */
 export const cutMessages = (state: TurnState, upTo: HeardUpTo): ReadonlyArray<HeardMessage> =>
   heardMessages(state, upTo).map((message) => ({
     ...message,
-    isWhole: message.isWhole && message.round !== state.round,
+    isWhole: message.isWhole && (message.round !== state.round || message.round.calls.length > 0),
   }))
 
 /**

@@ -32,6 +32,7 @@ import { type FakeSpeech, Synthesizer } from "../../src/providers/synthesizer.ts
 import { noTools } from "../../src/providers/tools.ts"
 import { type FakeTranscript, Transcriber } from "../../src/providers/transcriber.ts"
 import { type ItemId, newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
+import type { RunnableTool } from "../../src/tools/runnable.ts"
 import type { OutputOptions, TurnEvent } from "../../src/turn/events.ts"
 import { fromPcm, fromText } from "../../src/turn/input.ts"
 import { SessionTarget, type TurnRequest, usualTurn } from "../../src/turn/request.ts"
@@ -71,6 +72,8 @@ export interface FakeScript {
   readonly history?: ReadonlyArray<Item>
   /** Resolves when no earlier turn is running. */
   readonly ready?: Effect.Effect<void, SessionBusy | DatabaseError>
+  /** The tools that the service runs. */
+  readonly tools?: ReadonlyArray<RunnableTool>
   /** What the turn before with the same Idempotency-Key has done. */
   readonly continued?: ContinuedWork
   /** How many rounds fail to be recorded, because the database is away. */
@@ -180,6 +183,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     cancel: () => unused,
     endDeleted: () => unused,
   })
+  const own = { ...agent, acting: { ...agent.acting, tools: script.tools ?? [] } }
   const layer = Turns.layer.pipe(
     Layer.provide(
       Layer.mergeAll(
@@ -189,7 +193,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
         transcriber.layer,
         model.layer,
         synthesizer.layer,
-        Layer.succeed(Agents, { configured: agent, resolve: () => Effect.succeed(agent) }),
+        Layer.succeed(Agents, { configured: own, resolve: () => Effect.succeed(own) }),
         Layer.succeed(History, {
           messages: () => unused,
           newest: () => Effect.succeed(script.history ?? []),

@@ -1,6 +1,6 @@
 import type { ResponseObject, ServerEvent } from "../../src/realtime/protocol/server-events.ts"
 import { sessionObject } from "../../src/realtime/protocol/server-events.ts"
-import type { Item, ItemStatus } from "../../src/realtime/protocol/server-items.ts"
+import type { Item, ItemStatus, ServedCall } from "../../src/realtime/protocol/server-items.ts"
 import { type AgentFacts, defaultConfig } from "../../src/realtime/protocol/session-config.ts"
 
 export const agentFacts: AgentFacts = {
@@ -60,6 +60,16 @@ export const items = {
     call_id: "call_1",
     name: "weather",
     arguments: text,
+  }),
+  served: (output: string | null, error: string | null = null): ServedCall => ({
+    id: "m1",
+    object,
+    type: "mcp_call",
+    server_label: "voice-agent",
+    name: "current_time",
+    arguments: "{}",
+    output,
+    error: error === null ? null : { type: "tool_execution_error", message: error },
   }),
   output: {
     id: "o1",
@@ -173,7 +183,7 @@ const events: {
       response: response({
         status: "cancelled",
         status_details: { type: "cancelled", reason: "turn_detected" },
-        output: [items.reply("incomplete", ["H"]), items.call("incomplete", "{}")],
+        output: [items.reply("incomplete", ["H"]), items.call("incomplete", "{}"), items.served("Noon.")],
         usage,
       }),
     },
@@ -193,12 +203,15 @@ const events: {
   "response.output_item.added": [
     { type: "response.output_item.added", ...ofOutput, item: items.reply("in_progress", []) },
     { type: "response.output_item.added", ...ofOutput, item: items.call("in_progress", "") },
+    { type: "response.output_item.added", ...ofOutput, item: items.served(null) },
   ],
   "response.output_item.done": [
     { type: "response.output_item.done", ...ofOutput, item: items.reply("completed", ["Hi"]) },
     { type: "response.output_item.done", ...ofOutput, item: items.written },
     { type: "response.output_item.done", ...ofOutput, item: items.call("completed", "{}") },
     { type: "response.output_item.done", ...ofOutput, item: items.call("incomplete", "{}") },
+    { type: "response.output_item.done", ...ofOutput, item: items.served("Noon.") },
+    { type: "response.output_item.done", ...ofOutput, item: items.served(null, "It failed.") },
   ],
   "response.content_part.added": [
     { type: "response.content_part.added", ...ofPart, part: { type: "audio", transcript: "" } },
