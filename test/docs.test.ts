@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
 import { packageManager, scripts, version } from "../package.json"
+import { isFileModel, manifest, sizeOf } from "../src/models/manifest.ts"
 import { makeDatabase, type TestDatabase } from "./support/database.ts"
 import {
   cleanUpProcesses,
@@ -139,6 +140,27 @@ test("the tarball of the client has the version of package.json", () => {
   expect(named.length).toBeGreaterThan(1)
   for (const [, number] of named) expect(number).toBe(version)
 })
+
+test.each(manifest.map((model) => [model.name, model] as const))(
+  "models.md has the source of %s",
+  (name, model) => {
+    const row = textOf("docs/guides/models.md")
+      .split("\n")
+      .find((line) => line.startsWith(`| \`${name}\` | `) && line.includes(": `"))
+    const megabytes = sizeOf(model) / 1e6
+    const size = megabytes < 1000 ? `${Math.ceil(megabytes)} MB` : `${(megabytes / 1000).toFixed(1)} GB`
+    expect(row).toEndWith(`| ${size} | ${model.licence} |`)
+    const sources = isFileModel(model)
+      ? model.files
+          .flatMap(({ sources }) => sources)
+          .flatMap((source) =>
+            "npm" in source ? source.npm.package : "hub" in source ? source.hub.repository : [],
+          )
+      : [model.ollama]
+    expect(sources.length).toBeGreaterThan(0)
+    for (const source of sources) expect(row).toContain(`\`${source}\``)
+  },
+)
 
 test("README.md has at most 150 lines", () => {
   expect(textOf("README.md").split("\n").length).toBeLessThanOrEqual(150)

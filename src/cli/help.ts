@@ -4,16 +4,21 @@ import { Effect } from "effect"
 const stockSentence =
   /^ +(?:A user-defined piece of text.*|A true or false value\.|A file(?: or directory)?\.|An existing file\.|This (?:option|setting|argument) .*)\n\n/gm
 
+/** Of an argument that may be left out. @effect/cli writes it as one that is required: `<FILE>...`. */
+const optional = "This argument may be repeated zero or more times."
+
 /** The usage line has only the last word of a command. */
 const usage = /^\$ (?:voice-agent ?)?(.*)$/m
 
 /**
  * The help of @effect/cli in the form of other programs: the whole command in the usage line (`parents` are the words
- * before its last), each description below its name, and no sentence that repeats a type. Other text is unchanged.
+ * before its last), arguments that may be left out in brackets, each description below its name, and no sentence that
+ * repeats a type. Other text is unchanged.
  */
 const plainHelp = (text: string, parents: ReadonlyArray<string>): string => {
   if (!text.includes("\nUSAGE\n\n$ ")) return text
-  return text
+  const known = text.includes(optional) ? text.replace(/<(\w+)>\.\.\./g, "[$1...]") : text
+  return known
     .replace(/^voice-agent\n\n/, "")
     .replace(usage, (_, command: string) => `$ ${[...parents, command].join(" ").trimEnd()}`)
     .replace(/^(\$ voice-agent(?: users| models)?)$(?=[\s\S]*^COMMANDS$)/m, "$1 [COMMAND]")

@@ -15,6 +15,7 @@ const isLanguage = (code: string) =>
   new Intl.DisplayNames("en", { type: "language", fallback: "none" }).of(code) !== undefined
 
 const language = Options.text("language").pipe(
+  Options.withPseudoName("CODE"),
   Options.withDefault("en"),
   Options.withDescription("What is spoken, as an ISO 639-1 code, for the recommendation. Default: en"),
   Options.mapEffect((code) =>
@@ -54,6 +55,7 @@ const pull = Command.make(
     tts: role("tts", "Only the recommended model for text to speech"),
     llm: role("llm", "Only the recommended language model, which Ollama runs"),
     from: Options.text("from").pipe(
+      Options.withPseudoName("FOLDER|URL"),
       Options.withDescription(
         "A folder or URL with a copy of another machine's folder of models, in place of the internet",
       ),

@@ -1,5 +1,5 @@
-import { open, readFile, rename, rm, stat } from "node:fs/promises"
-import { dirname } from "node:path"
+import { open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises"
+import { dirname, join } from "node:path"
 import type { HashFormat } from "../hash.ts"
 import { ofDisk } from "./attempt.ts"
 
@@ -107,6 +107,21 @@ export const noteOrigin = (path: string, url: string, etag: string | null): Prom
 export const discard = async (path: string): Promise<void> => {
   const { part, etag } = names(path)
   await onDisk(path, () => Promise.all([rm(part, { force: true }), rm(etag, { force: true })]))
+}
+
+const partEnding = names("").part
+
+/** Removes the empty folders of a partial model, and the files that no byte has arrived for. Ignores failures. */
+export const removeEmpty = async (folder: string): Promise<void> => {
+  for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) await removeEmpty(path)
+    else if (path.endsWith(partEnding) && (await stat(path)).size === 0) {
+      await discard(path.slice(0, -partEnding.length)).catch(() => undefined)
+    }
+  }
+  // Refused for a folder that holds something.
+  await rmdir(folder).catch(() => undefined)
 }
 
 /** Gives a complete file its name. */

@@ -1,11 +1,11 @@
-import { mkdir, rename, rm, statfs } from "node:fs/promises"
+import { mkdir, rename, rm, rmdir, statfs } from "node:fs/promises"
 import { dirname } from "node:path"
-import { Effect, Either, Option } from "effect"
+import { Effect, Either, Exit, Option } from "effect"
 import { DiskFull } from "./errors.ts"
 import type { FileModel } from "./manifest.ts"
 import { noticeOf } from "./notice.ts"
 import { missingBytes, type Obtaining, obtain, packagesIn } from "./obtain.ts"
-import { syncFolder } from "./partial.ts"
+import { removeEmpty, syncFolder } from "./partial.ts"
 import { addPins, type Pins, readPins } from "./pins.ts"
 import type { Origins } from "./source.ts"
 import {
@@ -80,7 +80,8 @@ const findWell = Effect.fnUntraced(function* (library: Library, model: FileModel
 })
 
 /**
- * Installs a model, unless it is installed and well. A damaged one is mended: only its wrong files are downloaded again.
+ * Installs a model, unless it is installed and well. A damaged one is repaired: only its wrong files are downloaded again.
+ * A failure keeps what has arrived.
  * Two calls at once wait for one another, also those of two processes.
  */
 export const pull = Effect.fn("models.pull")(function* (model: FileModel, options: PullOptions) {
@@ -94,6 +95,11 @@ export const pull = Effect.fn("models.pull")(function* (model: FileModel, option
   if (Option.isSome(before)) return before.value
   const folder = folderOf(store, model)
   const part = `${folder}.part`
+  const removeLeftovers = Effect.promise(async () => {
+    await removeEmpty(part)
+    await rmdir(dirname(folder)).catch(() => undefined)
+  })
+  yield* Effect.addFinalizer((exit) => (Exit.isFailure(exit) ? removeLeftovers : Effect.void))
   yield* inStore(store, async () => {
     await mkdir(dirname(folder), { recursive: true })
     // What is there is damaged. Its good files are used, unless a download has begun already.

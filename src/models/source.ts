@@ -23,7 +23,7 @@ export interface Origins {
   readonly from: Option.Option<string>
 }
 
-const offline = "or use --from DIR with a copy of another machine's folder of models"
+const offline = "or use --from with a folder or URL that has a copy of another machine's folder of models"
 
 export const ofNpm = ({ npm }: Origins, source: NpmSource): Location => ({
   ...tarballOf(npm, source),

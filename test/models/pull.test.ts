@@ -122,6 +122,40 @@ describe("pull", () => {
     expect([isWell, requests.map(({ path }) => path)]).toEqual([true, ["/tokens"]])
   })
 
+  test("leaves no empty folder behind a failure", async () => {
+    const nested = modelOf([fileOf("sub/encoder.onnx", encoder, `${server.url}/encoder`)])
+    const npm = {
+      package: "gone",
+      version: "1.0.0",
+      size: 10,
+      integrity: `sha512-${"A".repeat(86)}==`,
+      path: "package/encoder.onnx",
+    }
+    const packaged = modelOf([{ path: "encoder.onnx", size: encoder.length, sources: [{ npm }] }])
+    const failures = [
+      [nested, status(404)],
+      [nested, status(500)],
+      // The headers arrive, and no byte.
+      [nested, cutAfter(0)],
+      [packaged, status(404)],
+    ] as const
+    for (const [model, failure] of failures) {
+      const folder = tempFolder("models")
+      server.script.push(...Array(20).fill(failure))
+      const { isWell, error } = await run({ folder, model })
+      server.script.length = 0
+      expect([isWell, error === undefined]).toEqual([false, false])
+      expect(readdirSync(folder, { recursive: true })).toEqual(["lock"])
+    }
+  })
+
+  test("keeps what has arrived before a failure", async () => {
+    server.files.delete("/decoder")
+    const { folder, names } = await run()
+    expect(names).toEqual(["1.part"])
+    expect(readdirSync(join(folder, "small/1.part"))).toEqual(["encoder.onnx"])
+  })
+
   test("a file of a partial model that went bad is fetched again", async () => {
     server.files.delete("/tokens")
     const { folder } = await run()

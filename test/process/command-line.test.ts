@@ -62,7 +62,7 @@ test.each([
 })
 
 /** Of @effect/cli, on every argument and option. */
-const stock = /user-defined|true or false|existing file|This (?:setting|option|argument)/
+const stock = /user-defined|true or false|existing file|This (?:setting|option|argument)|--\w+ text/
 
 test.each([
   [["--help"], "$ voice-agent [COMMAND]"],
@@ -70,7 +70,17 @@ test.each([
   [["help", "users"], "$ voice-agent users [COMMAND]"],
   [["users", "help", "rotate"], "$ voice-agent users rotate [--name NAME] [--json] <EMAIL>"],
   [["help", "say"], "$ voice-agent say (-o, --output FILE) [--json] <TEXT>"],
-  [["talk", "-h"], "$ voice-agent talk [--url URL] [--key KEY]"],
+  [
+    ["talk", "-h"],
+    "$ voice-agent talk [--url URL] [--key KEY] [--email EMAIL] [--live] [--new] [(-o, --output FILE)] [--json] [FILE...]\n",
+  ],
+  [
+    ["models", "pull", "--help"],
+    "$ voice-agent models pull [--language CODE] [--default] [--stt] [--tts] [--llm] [--from FOLDER|URL] [(-y, --yes)] [--json] [NAME...]\n",
+  ],
+  [["models", "verify", "--help"], "$ voice-agent models verify [--json] [NAME...]\n"],
+  [["models", "remove", "--help"], "$ voice-agent models remove [--json] <NAME>...\n"],
+  [["transcribe", "--help"], "$ voice-agent transcribe [--json] <FILE>\n"],
 ])("%j shows the whole command", async (args, usage) => {
   const { code, stdout } = await run(args)
   expect(code).toBe(0)

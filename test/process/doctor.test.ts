@@ -113,6 +113,7 @@ describe("doctor", () => {
       llm: "ok",
       tts: "ok",
       TMPDIR: "ok",
+      DATA_DIR: "ok",
       port: "ok",
       clock: "ok",
     })
@@ -196,7 +197,18 @@ describe("doctor", () => {
       "created at the first start",
     )
     expect(before.states).toMatchObject({ database: "ok", DATA_DIR: "ok" })
-    expect(existsSync(join(cwd, ".data"))).toBe(false)
+    const folders = before.checks.filter(({ check }) => check === "DATA_DIR").map(({ found }) => found)
+    const data = join(cwd, ".data")
+    // For root, the database is in a folder of its own.
+    expect(folders).toEqual(
+      process.getuid?.() === 0
+        ? [
+            expect.stringMatching(/^\/var\/lib\/voice-agent\/\S+ \(database, will be created\), /),
+            expect.stringContaining(`${data} (models, will be created), `),
+          ]
+        : [expect.stringContaining(`${data} (database and models, will be created), `)],
+    )
+    expect(existsSync(data)).toBe(false)
     const service = startProcess({ env: { OPENAI_API_KEY: "sk-test" }, cwd })
     const { port } = new URL(await service.url())
     const meanwhile = await doctor({ env: { ...env, PORT: port }, cwd })
@@ -392,6 +404,15 @@ describe("doctor", () => {
       problem("TMPDIR", /none cannot be written to/),
     )
     expect(await complaints({ env: { LOG_DIR: file } })).toEqual(problem("LOG_DIR", /is a file/))
+    // Without the embedded database, only models are written there.
+    const { ok, checks } = await doctor({ env: { DATA_DIR: file } })
+    expect([ok, checks.find(({ check }) => check === "DATA_DIR")?.found]).toEqual([
+      true,
+      `${file} cannot be written to: ${file} is a file; models cannot be installed there`,
+    ])
+    expect(await complaints({ env: { DATABASE_URL: "", DATA_DIR: "/proc/none" } })).toMatchObject({
+      ok: process.getuid?.() === 0,
+    })
     const fresh = await doctor({ env: { LOG_DIR: join(newFolder(), "a/b") } })
     expect(fresh.states.LOG_DIR).toBe("ok")
   })

@@ -192,7 +192,7 @@ describe("pull", () => {
     })
     expect(code).toBe(1)
     expect(stderr).toMatch(
-      /^The command failed\. 127\.0\.0\.1:1 could not be reached \(\w+\)\. Check the network, set npm_config_registry to a registry that this machine can reach, or use --from DIR with a copy of another machine's folder of models\.\n$/,
+      /^The command failed\. 127\.0\.0\.1:1 could not be reached \(\w+\)\. Check the network, set npm_config_registry to a registry that this machine can reach, or use --from with a folder or URL that has a copy of another machine's folder of models\.\n$/,
     )
   })
 
@@ -266,7 +266,7 @@ test("doctor finds damage", async () => {
       state: "warning",
       found: "silero-vad is damaged: silero_vad.onnx",
       advice:
-        "Mend it with ./voice-agent models pull silero-vad, or delete it with ./voice-agent models remove silero-vad.",
+        "Repair it with ./voice-agent models pull silero-vad, or delete it with ./voice-agent models remove silero-vad.",
     },
   ])
 })

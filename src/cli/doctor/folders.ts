@@ -10,12 +10,16 @@ import { type Finding, messageOf, ok, problem, warning } from "./finding.ts"
 interface Folder {
   readonly check: string
   readonly path: string
+  /** What is in it, if the name of the check does not say so. */
+  readonly holds?: string
   /** Whether the service creates it. */
   readonly isCreated: boolean
   /** Free bytes below which nothing works. */
   readonly minimum: number
   /** Free bytes below which the disk may soon be full. */
   readonly recommended: number
+  /** What does not work if it cannot be written to. Absent: the service does not work. */
+  readonly without?: string
 }
 
 const megabyte = 1024 * 1024
@@ -40,12 +44,14 @@ const existing = async (folder: string) => {
 }
 
 /** Writes a folder: for root, and on a read-only disk, permissions alone prove nothing. */
-const look = async ({ check, path, isCreated, minimum, recommended }: Folder): Promise<Finding> => {
+const look = async (folder: Folder): Promise<Finding> => {
+  const { check, path, holds, isCreated, minimum, recommended } = folder
   const there = await (isCreated ? nearestExisting(path) : existing(path))
   await rm(await mkdtemp(join(there, ".voice-agent-doctor-")), { recursive: true })
   const { bavail, bsize } = await statfs(there)
   const free = bavail * bsize
-  const found = `${path}${there === path ? "" : " (will be created)"}, ${format(free)} free`
+  const notes = [...(holds === undefined ? [] : [holds]), ...(there === path ? [] : ["will be created"])]
+  const found = `${path}${notes.length === 0 ? "" : ` (${notes.join(", ")})`}, ${format(free)} free`
   if (free < minimum)
     return problem(check, found, `Free at least ${format(minimum)} there, or set ${check} to another folder.`)
   if (free < recommended)
@@ -53,9 +59,34 @@ const look = async ({ check, path, isCreated, minimum, recommended }: Folder): P
   return ok(check, found)
 }
 
+/** The folder of the models, and that of the embedded database: for root, they are not the same. */
+const dataFolders = ({ dataDir, databaseUrl }: Settings["Type"]): ReadonlyArray<Folder> => {
+  const models = {
+    check: "DATA_DIR",
+    path: resolve(dataDir),
+    holds: "models",
+    isCreated: true,
+    minimum: 0,
+    recommended: 0,
+    without: "models cannot be installed there",
+  }
+  if (Option.isSome(databaseUrl)) return [models]
+  const path = serverFolder(models.path)
+  const database = {
+    check: "DATA_DIR",
+    path,
+    holds: path === models.path ? "database and models" : "database",
+    isCreated: true,
+    // An empty cluster takes 40 MB, and PostgreSQL's WAL up to 1 GB.
+    minimum: 100 * megabyte,
+    recommended: 2048 * megabyte,
+  }
+  return path === models.path ? [database] : [database, models]
+}
+
 /** The folders that the service writes to. */
 export const checkFolders = (settings: Settings["Type"]) => {
-  const { maxAudioBytes, uploadSpace, logDir, dataDir, databaseUrl } = settings
+  const { maxAudioBytes, uploadSpace, logDir } = settings
   const folders: ReadonlyArray<Folder> = [
     // Without UPLOAD_SPACE_MB, uploads may take half of the free space, and one user half of that.
     {
@@ -65,18 +96,7 @@ export const checkFolders = (settings: Settings["Type"]) => {
       minimum: Option.getOrElse(uploadSpace, () => 2 * leastSpace(maxAudioBytes)),
       recommended: Option.getOrElse(uploadSpace, () => 8 * leastSpace(maxAudioBytes)),
     },
-    ...(Option.isSome(databaseUrl)
-      ? []
-      : [
-          // An empty cluster takes 40 MB, and PostgreSQL's WAL up to 1 GB.
-          {
-            check: "DATA_DIR",
-            path: serverFolder(resolve(dataDir)),
-            isCreated: true,
-            minimum: 100 * megabyte,
-            recommended: 2048 * megabyte,
-          },
-        ]),
+    ...dataFolders(settings),
     // Two logs of 10 MB, each with five older files.
     ...Option.match(logDir, {
       onNone: () => [],
@@ -93,15 +113,15 @@ export const checkFolders = (settings: Settings["Type"]) => {
   ]
   return Effect.forEach(folders, (folder) =>
     Effect.tryPromise(() => look(folder)).pipe(
-      Effect.catchAll(({ error }) =>
-        Effect.succeed(
-          problem(
-            folder.check,
-            `${folder.path} cannot be written to: ${messageOf(error)}`,
-            `Make it writable for this user, or set ${folder.check} to another folder.`,
-          ),
-        ),
-      ),
+      Effect.catchAll(({ error }) => {
+        const { check, path, without } = folder
+        const found = `${path} cannot be written to: ${messageOf(error)}`
+        return Effect.succeed(
+          without === undefined
+            ? problem(check, found, `Make it writable for this user, or set ${check} to another folder.`)
+            : ok(check, `${found}; ${without}`),
+        )
+      }),
     ),
   )
 }

@@ -14,7 +14,7 @@ const look = (installed: InstalledModel) =>
     return warning(
       check,
       `${model.name} is damaged: ${result.left.file}`,
-      `Mend it with ./voice-agent models pull ${model.name}, or delete it with ./voice-agent models remove ${model.name}.`,
+      `Repair it with ./voice-agent models pull ${model.name}, or delete it with ./voice-agent models remove ${model.name}.`,
     )
   })
 
