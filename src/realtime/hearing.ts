@@ -5,7 +5,7 @@ import { recordTranscription } from "../metrics.ts"
 import { ItemId, newId } from "../schema.ts"
 import type { Answers } from "./answers.ts"
 import { failureOf } from "./failures.ts"
-import { type InputAudio, makeInputAudio } from "./input-audio.ts"
+import { bytesPerSecondOf, type InputAudio, makeInputAudio, readBase64 } from "./input-audio.ts"
 import { isMeant } from "./interruption.ts"
 import type { Items } from "./items.ts"
 import type { HeardEvent, Listener } from "./listener.ts"
@@ -21,6 +21,12 @@ export interface Transcribed {
   readonly exit: Exit.Exit<HeardText, HearError | RateLimited>
   /** The speech has cut a reply. */
   readonly isInterruption: boolean
+}
+
+/** The rest of the audio of one event. The listener hears a long one in pieces, between which other connections get their turn. */
+export interface MoreAudio {
+  readonly _tag: "MoreAudio"
+  readonly bytes: Uint8Array
 }
 
 /** What the listener heard. */
@@ -43,6 +49,8 @@ export interface HearingOptions {
   readonly now: () => number
   readonly fork: (effect: Effect.Effect<void>) => unknown
   readonly report: (report: Transcribed) => void
+  /** Calls `takeAudio` with it before anything that comes later. */
+  readonly postpone: (rest: MoreAudio) => void
   /** Counts a transcription that no response of our own follows: it costs as much. */
   readonly count: (as: "turns" | "requests") => Effect.Effect<unknown, RateLimited>
 }
@@ -51,6 +59,7 @@ export interface HearingOptions {
 export interface Hearing {
   /** Takes audio in the session's input format, as base64. */
   readonly append: (audio: string) => Either.Either<void, ProtocolError>
+  readonly takeAudio: (audio: MoreAudio) => void
   readonly commit: () => Either.Either<void, ProtocolError>
   readonly clear: () => void
   /** The session's settings have changed. */
@@ -70,7 +79,7 @@ export interface Hearing {
 const bufferedMs = (ms: number) => (ms < 100 ? ms : 0)
 
 export const makeHearing = (options: HearingOptions): Hearing => {
-  const { items, answers, listener, config, language, send, now, fork, report, count } = options
+  const { items, answers, listener, config, language, send, now, fork, report, postpone, count } = options
   let format: AudioFormat = config().audio.input.format
   let input: InputAudio = makeInputAudio(format)
   /** Milliseconds of audio in earlier formats. */
@@ -137,6 +146,13 @@ export const makeHearing = (options: HearingOptions): Hearing => {
     answers.note({ _tag: "SpeechStarted" })
   }
 
+  /** A second at a time. */
+  const takeAudio = (bytes: Uint8Array) => {
+    const piece = bytesPerSecondOf(format)
+    listener.append(input.push(bytes.subarray(0, piece)))
+    if (bytes.length > piece) postpone({ _tag: "MoreAudio", bytes: bytes.subarray(piece) })
+  }
+
   const onFailed = (id: string, error: ReturnType<typeof failureOf>) => {
     if (hasTranscripts()) {
       send({
@@ -153,10 +169,8 @@ export const makeHearing = (options: HearingOptions): Hearing => {
   }
 
   return {
-    append: (audio) =>
-      Either.map(input.push(audio), (samples) => {
-        listener.append(samples)
-      }),
+    append: (audio) => Either.map(readBase64(audio), takeAudio),
+    takeAudio: ({ bytes }) => takeAudio(bytes),
     commit: () => {
       listener.append(input.flush())
       const result = listener.commit()

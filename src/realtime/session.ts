@@ -11,7 +11,7 @@ import { newId, SessionId, TurnId } from "../schema.ts"
 import type { TurnError } from "../turn/errors.ts"
 import { Turns } from "../turn/turns.ts"
 import { VoiceActivity } from "../vad/voice-activity.ts"
-import { type Actor, type Message, makeActor } from "./actor.ts"
+import { type Actor, costOf, type Message, makeActor } from "./actor.ts"
 import { type Inbox, makeInbox } from "./inbox.ts"
 import { makeListener } from "./listening.ts"
 import type { Wire } from "./outbox.ts"
@@ -145,7 +145,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
         yield* Effect.annotateLogsScoped({ sessionId: session.id })
         const earlier = session.isNew ? [] : yield* stored.newest(session.id, restoredItems)
 
-        const inbox = yield* makeInbox<Message>()
+        const inbox = yield* makeInbox(costOf)
         // The last to end: it saves what the parts below still add.
         const writes = yield* makeWrites(linger)
         const settings = makeSettings({
@@ -193,6 +193,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           now,
           fork: yield* FiberSet.makeRuntime<never, void>(),
           offer: inbox.addLast,
+          offerNext: inbox.add,
         })
         settings.show()
         const running = yield* Effect.forkScoped(run(inbox, actor, wire))

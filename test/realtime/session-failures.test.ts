@@ -292,6 +292,7 @@ describe("the database", () => {
       const scope = yield* Scope.make()
       const session = yield* Scope.extend(makeSession({ writesThatFail: Number.POSITIVE_INFINITY }), scope)
       yield* session.send(...Array.from({ length: 600 }, (_, at) => say(`Line ${at}`)))
+      yield* Effect.repeatN(session.settle, 5)
       const errors = session.of("error").map(({ error }) => error.code)
       expect(errors.length).toBeGreaterThan(0)
       expect(new Set(errors)).toEqual(new Set(["database_unavailable"]))
