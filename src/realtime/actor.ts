@@ -5,7 +5,7 @@ import type { Item } from "../conversation/item.ts"
 import type { SessionItems } from "../conversation/session-items.ts"
 import type { TurnSession } from "../conversation/stored-turn.ts"
 import type { Admission } from "../limits/admission.ts"
-import type { RateLimits } from "../limits/rate-limits.ts"
+import type { RateLimited, RateLimits } from "../limits/rate-limits.ts"
 import type { UserId } from "../schema.ts"
 import type { Turns } from "../turn/turns.ts"
 import { makeAnswers } from "./answers.ts"
@@ -76,6 +76,8 @@ export interface ActorOptions {
   }
   /** Transcribes speech that came in one piece. */
   readonly transcribe: (speech: Pcm16k) => Effect.Effect<HeardText, HearError>
+  /** Counts speech that is to be transcribed in the user's rate limits. */
+  readonly count: Effect.Effect<unknown, RateLimited>
   /** ISO 639-1. None: the recognizer detects the language. */
   readonly language: () => Option.Option<string>
   /** ms since 1970. */
@@ -148,7 +150,7 @@ export const makeActor = (options: ActorOptions): Actor => {
     fork,
     report: offer,
     postpone: options.offerNext,
-    count: (counted) => services.limits.take(counted, userId),
+    count: options.count,
   })
   const handleClient = makeRequests({
     settings,

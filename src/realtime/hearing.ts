@@ -18,7 +18,7 @@ import type { HeardText, HearError } from "./utterance.ts"
 export interface Transcribed {
   readonly _tag: "Transcribed"
   readonly id: string
-  readonly exit: Exit.Exit<HeardText, HearError | RateLimited>
+  readonly exit: Exit.Exit<HeardText, HearError>
   /** The speech has cut a reply. */
   readonly isInterruption: boolean
 }
@@ -51,8 +51,8 @@ export interface HearingOptions {
   readonly report: (report: Transcribed) => void
   /** Calls `takeAudio` with it before anything that comes later. */
   readonly postpone: (rest: MoreAudio) => void
-  /** Counts a transcription that no response of our own follows: it costs as much. */
-  readonly count: (as: "turns" | "requests") => Effect.Effect<unknown, RateLimited>
+  /** Counts the speech of an item that the client adds, before it is transcribed. */
+  readonly count: Effect.Effect<unknown, RateLimited>
 }
 
 /** What the user says on one connection. Plain functions, called by the session alone, one after the other. */
@@ -94,15 +94,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
   const isTranscription = () => config().type === "transcription"
   const hasTranscripts = () => config().audio.input.transcription !== null
 
-  /** A response counts as a turn, so the speech before it does not. */
-  const counted = (transcript: Effect.Effect<HeardText, HearError>) =>
-    Effect.zipRight(count(isTranscription() ? "turns" : "requests"), transcript)
-
-  const run = (
-    id: string,
-    transcript: Effect.Effect<HeardText, HearError | RateLimited>,
-    isInterruption: boolean,
-  ) => {
+  const run = (id: string, transcript: Effect.Effect<HeardText, HearError>, isInterruption: boolean) => {
     const startedAt = now()
     fork(
       Effect.exit(transcript).pipe(
@@ -129,7 +121,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
       event.by !== "client" && !isTranscription() && detection()?.create_response === true
     items.addSpeech(id)
     answers.note({ _tag: "Committed", createsResponse })
-    run(id, createsResponse ? event.transcript : counted(event.transcript), isInterruption)
+    run(id, event.transcript, isInterruption)
   }
 
   const onSpeechStarted = ({
@@ -243,7 +235,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
     },
     transcribe: (id, transcript) => {
       answers.note({ _tag: "Committed", createsResponse: false })
-      run(id, counted(transcript), false)
+      run(id, Effect.zipRight(count, transcript), false)
     },
     timeOut: (silenceMs) => {
       const id = newId(ItemId)

@@ -162,6 +162,10 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
             return language()
           },
         }
+        // It costs as much as a turn where no response follows, which would count as one.
+        const count = Effect.suspend(() =>
+          limits.take(settings.config().type === "transcription" ? "turns" : "requests", user.id),
+        )
         const listener = yield* makeListener({
           on: (event) => inbox.add({ _tag: "Heard", event }),
           voiceActivity,
@@ -169,6 +173,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           hearing,
           interruption,
           turnDetection: config.audio.input.turn_detection,
+          count,
         })
         const permits = yield* Effect.makeSemaphore(parallelItems)
         const actor = makeActor({
@@ -189,6 +194,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
               ),
               ({ text }) => ({ text, seconds: speech.seconds }),
             ),
+          count,
           language,
           now,
           fork: yield* FiberSet.makeRuntime<never, void>(),
