@@ -23,6 +23,7 @@ const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "capacity",
     "config",
     "db",
+    "event-loop",
     "file-lock",
     "hash",
     "metrics",

@@ -1,4 +1,5 @@
 import { Duration, Effect } from "effect"
+import { nextEvents } from "../event-loop.ts"
 import { RequestTimeout, UploadTooSlow } from "./errors.ts"
 
 /** The connection closed before the end of the body. */
@@ -24,7 +25,7 @@ export async function* chunksOf(
       })
       if (next.done) return
       yield next.value
-      if (count % chunksInARow === 0) await new Promise((resolve) => setImmediate(resolve))
+      if (count % chunksInARow === 0) await nextEvents()
     }
   } finally {
     signal.removeEventListener("abort", cancel)

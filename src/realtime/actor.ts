@@ -4,11 +4,11 @@ import type { Pcm16k } from "../audio/pcm.ts"
 import type { Item } from "../conversation/item.ts"
 import type { SessionItems } from "../conversation/session-items.ts"
 import type { Admission } from "../limits/admission.ts"
-import type { RateLimits } from "../limits/rate-limits.ts"
+import type { RateLimited, RateLimits } from "../limits/rate-limits.ts"
 import type { UserId } from "../schema.ts"
 import type { Turns } from "../turn/turns.ts"
 import { makeAnswers } from "./answers.ts"
-import { type Heard, makeHearing, type Transcribed } from "./hearing.ts"
+import { type Heard, type MoreAudio, makeHearing, type Transcribed } from "./hearing.ts"
 import { makeItems } from "./items.ts"
 import type { Listener } from "./listener.ts"
 import type { Wire } from "./outbox.ts"
@@ -24,6 +24,7 @@ import type { Writes } from "./writes.ts"
 /** All that happens to a session, in the order in which it takes it. */
 export type Message =
   | { readonly _tag: "Client"; readonly text: string }
+  | MoreAudio
   | Heard
   | Transcribed
   | ResponseReport
@@ -37,6 +38,15 @@ export type Message =
       readonly waitsFor: "responses" | "transcripts"
       readonly done: Deferred.Deferred<void>
     }
+
+/** What the session has to work on for a message, in about characters or bytes. */
+export const costOf = (message: Message): number => {
+  if (message._tag === "Client") return message.text.length
+  return message._tag === "MoreAudio" ? pieceCost : 0
+}
+
+/** A second of audio. */
+const pieceCost = 64_000
 
 type Close = Extract<Message, { readonly _tag: "Close" }>
 
@@ -68,12 +78,16 @@ export interface ActorOptions {
   }
   /** Transcribes speech that came in one piece. */
   readonly transcribe: (speech: Pcm16k) => Effect.Effect<HeardText, HearError>
+  /** Counts speech that is to be transcribed in the user's rate limits. */
+  readonly count: Effect.Effect<unknown, RateLimited>
   /** ISO 639-1. None: the recognizer detects the language. */
   readonly language: () => Option.Option<string>
   /** ms since 1970. */
   readonly now: () => number
   readonly fork: (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>
   readonly offer: (message: Message) => void
+  /** The same for a message that comes directly after the one that is being handled. */
+  readonly offerNext: (message: Message) => void
 }
 
 /** The state of one session, and what it does with each message. It takes one message after the other. */
@@ -143,7 +157,8 @@ export const makeActor = (options: ActorOptions): Actor => {
     now,
     fork,
     report: offer,
-    count: (counted) => services.limits.take(counted, userId),
+    postpone: options.offerNext,
+    count: options.count,
   })
   const handleClient = makeRequests({
     settings,
@@ -205,6 +220,8 @@ export const makeActor = (options: ActorOptions): Actor => {
     switch (message._tag) {
       case "Client":
         return onClient(message.text)
+      case "MoreAudio":
+        return hearing.takeAudio(message)
       case "Heard":
         endSilence()
         unanswered = 0

@@ -66,7 +66,7 @@ const toFailure = (error: ResponseError): Failure => {
       return ofProvider(error)
     case "RateLimited":
       return limited(
-        `Too many turns: ${error.policy.limit} a minute are allowed. Please try again in ${error.retryAfter} s.`,
+        `Too many ${error.policy.name}: ${error.policy.limit} a minute are allowed. Please try again in ${error.retryAfter} s.`,
       )
     case "TooManyTurns":
       return limited(`You have ${error.most} turns in progress, the maximum per user. Wait until one ends.`)

@@ -5,7 +5,7 @@ import { recordTranscription } from "../metrics.ts"
 import { ItemId, newId } from "../schema.ts"
 import type { Answers } from "./answers.ts"
 import { failureOf } from "./failures.ts"
-import { type InputAudio, makeInputAudio } from "./input-audio.ts"
+import { bytesPerSecondOf, type InputAudio, makeInputAudio, readBase64 } from "./input-audio.ts"
 import { isMeant } from "./interruption.ts"
 import type { Items } from "./items.ts"
 import type { HeardEvent, Listener } from "./listener.ts"
@@ -18,9 +18,15 @@ import type { HeardText, HearError } from "./utterance.ts"
 export interface Transcribed {
   readonly _tag: "Transcribed"
   readonly id: string
-  readonly exit: Exit.Exit<HeardText, HearError | RateLimited>
+  readonly exit: Exit.Exit<HeardText, HearError>
   /** The speech has cut a reply. */
   readonly isInterruption: boolean
+}
+
+/** The rest of the audio of one event. The listener hears a long one in pieces, between which other connections get their turn. */
+export interface MoreAudio {
+  readonly _tag: "MoreAudio"
+  readonly bytes: Uint8Array
 }
 
 /** What the listener heard. */
@@ -43,14 +49,17 @@ export interface HearingOptions {
   readonly now: () => number
   readonly fork: (effect: Effect.Effect<void>) => unknown
   readonly report: (report: Transcribed) => void
-  /** Counts a transcription that no response of our own follows: it costs as much. */
-  readonly count: (as: "turns" | "requests") => Effect.Effect<unknown, RateLimited>
+  /** Calls `takeAudio` with it before anything that comes later. */
+  readonly postpone: (rest: MoreAudio) => void
+  /** Counts the speech of an item that the client adds, before it is transcribed. */
+  readonly count: Effect.Effect<unknown, RateLimited>
 }
 
 /** What the user says on one connection. Plain functions, called by the session alone, one after the other. */
 export interface Hearing {
   /** Takes audio in the session's input format, as base64. */
   readonly append: (audio: string) => Either.Either<void, ProtocolError>
+  readonly takeAudio: (audio: MoreAudio) => void
   readonly commit: () => Either.Either<void, ProtocolError>
   readonly clear: () => void
   /** The session's settings have changed. */
@@ -70,7 +79,7 @@ export interface Hearing {
 const bufferedMs = (ms: number) => (ms < 100 ? ms : 0)
 
 export const makeHearing = (options: HearingOptions): Hearing => {
-  const { items, answers, listener, config, language, send, now, fork, report, count } = options
+  const { items, answers, listener, config, language, send, now, fork, report, postpone, count } = options
   let format: AudioFormat = config().audio.input.format
   let input: InputAudio = makeInputAudio(format)
   /** Milliseconds of audio in earlier formats. */
@@ -85,15 +94,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
   const isTranscription = () => config().type === "transcription"
   const hasTranscripts = () => config().audio.input.transcription !== null
 
-  /** A response counts as a turn, so the speech before it does not. */
-  const counted = (transcript: Effect.Effect<HeardText, HearError>) =>
-    Effect.zipRight(count(isTranscription() ? "turns" : "requests"), transcript)
-
-  const run = (
-    id: string,
-    transcript: Effect.Effect<HeardText, HearError | RateLimited>,
-    isInterruption: boolean,
-  ) => {
+  const run = (id: string, transcript: Effect.Effect<HeardText, HearError>, isInterruption: boolean) => {
     const startedAt = now()
     fork(
       Effect.exit(transcript).pipe(
@@ -120,7 +121,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
       event.by !== "client" && !isTranscription() && detection()?.create_response === true
     items.addSpeech(id)
     answers.note({ _tag: "Committed", createsResponse })
-    run(id, createsResponse ? event.transcript : counted(event.transcript), isInterruption)
+    run(id, event.transcript, isInterruption)
   }
 
   const onSpeechStarted = ({
@@ -135,6 +136,13 @@ export const makeHearing = (options: HearingOptions): Hearing => {
     })
     if (detection()?.interrupt_response === true) answers.interrupt()
     answers.note({ _tag: "SpeechStarted" })
+  }
+
+  /** A second at a time. */
+  const takeAudio = (bytes: Uint8Array) => {
+    const piece = bytesPerSecondOf(format)
+    listener.append(input.push(bytes.subarray(0, piece)))
+    if (bytes.length > piece) postpone({ _tag: "MoreAudio", bytes: bytes.subarray(piece) })
   }
 
   const onFailed = (id: string, error: ReturnType<typeof failureOf>) => {
@@ -153,10 +161,8 @@ export const makeHearing = (options: HearingOptions): Hearing => {
   }
 
   return {
-    append: (audio) =>
-      Either.map(input.push(audio), (samples) => {
-        listener.append(samples)
-      }),
+    append: (audio) => Either.map(readBase64(audio), takeAudio),
+    takeAudio: ({ bytes }) => takeAudio(bytes),
     commit: () => {
       listener.append(input.flush())
       const result = listener.commit()
@@ -229,7 +235,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
     },
     transcribe: (id, transcript) => {
       answers.note({ _tag: "Committed", createsResponse: false })
-      run(id, counted(transcript), false)
+      run(id, Effect.zipRight(count, transcript), false)
     },
     timeOut: (silenceMs) => {
       const id = newId(ItemId)

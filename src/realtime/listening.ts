@@ -1,6 +1,7 @@
 import { Effect, Fiber, FiberSet, type Scope } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import { sampleRate } from "../audio/pcm.ts"
+import type { RateLimited } from "../limits/rate-limits.ts"
 import type { Transcriber } from "../providers/transcriber.ts"
 import { newId, TurnId } from "../schema.ts"
 import type { VoiceActivity } from "../vad/voice-activity.ts"
@@ -19,6 +20,8 @@ export interface ListenerOptions {
   readonly hearing: Agent["hearing"]
   readonly interruption: InterruptionSettings
   readonly turnDetection: TurnDetection | null
+  /** Counts an utterance, once, before a recognizer gets any of it. */
+  readonly count: Effect.Effect<unknown, RateLimited>
 }
 
 /** OpenAI's rule for a commit. */
@@ -67,6 +70,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
   hearing,
   interruption,
   turnDetection,
+  count,
 }: ListenerOptions): Effect.fn.Return<Listener, never, Scope.Scope> {
   const fork = yield* FiberSet.makeRuntime<never>()
   const permits = yield* Effect.makeSemaphore(parallelSegments)
@@ -77,13 +81,21 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
   let isPlaying = false
 
   const open = (start: number, isHeld: boolean): Current => {
+    let counting: Fiber.RuntimeFiber<unknown, RateLimited> | undefined
+    const counted = Effect.suspend(() => {
+      counting ??= fork(count)
+      return Fiber.join(counting)
+    })
     // The circuit breaker counts the failures of an utterance together.
     const options = { turnId: newId(TurnId), model: hearing.model, language: hearing.language }
     const opened: Current = {
       utterance: makeUtterance(start, {
         audio: kept.slice,
         transcribe: (speech) =>
-          Effect.map(permits.withPermits(1)(transcriber.transcribe(speech, options)), ({ text }) => text),
+          counted.pipe(
+            Effect.zipRight(permits.withPermits(1)(transcriber.transcribe(speech, options))),
+            Effect.map(({ text }) => text),
+          ),
         fork,
         silenceDbfs: hearing.silenceDbfs,
         onSettled: () => onSettled(opened),

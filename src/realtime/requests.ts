@@ -1,8 +1,8 @@
-import { type Effect, Either } from "effect"
-import { type Pcm16k, pcm16k } from "../audio/pcm.ts"
+import { Effect, Either } from "effect"
+import type { Pcm16k } from "../audio/pcm.ts"
 import type { Answers } from "./answers.ts"
 import type { Hearing } from "./hearing.ts"
-import { makeInputAudio } from "./input-audio.ts"
+import { bytesPerSecondOf, readBase64, speechFrom } from "./input-audio.ts"
 import { textOf } from "./item-shapes.ts"
 import type { Items } from "./items.ts"
 import { type ClientEvent, readClientEvent } from "./protocol/client-events.ts"
@@ -45,20 +45,19 @@ export const makeRequests = (options: RequestsOptions): ((message: string) => vo
   /** The speech within an item that the client adds. Undefined: it has none. */
   const speechOf = ({
     item,
-  }: Of<"conversation.item.create">): Either.Either<Pcm16k | undefined, ProtocolError> =>
+  }: Of<"conversation.item.create">): Either.Either<Effect.Effect<Pcm16k> | undefined, ProtocolError> =>
     Either.gen(function* () {
       if (item.type !== "message") return undefined
-      const input = makeInputAudio(settings.config().audio.input.format)
-      const pieces: Array<Int16Array> = []
+      const parts: Array<Uint8Array> = []
       for (const [at, part] of item.content.entries()) {
         if (part.type !== "input_audio" || typeof part.audio !== "string") continue
-        pieces.push(yield* input.push(part.audio, `item.content[${at}].audio`))
+        parts.push(yield* readBase64(part.audio, `item.content[${at}].audio`))
       }
-      if (pieces.length === 0) return undefined
-      pieces.push(input.flush())
-      const speech = pcm16k(Buffer.concat(pieces.map((piece) => new Uint8Array(piece.buffer))))
-      return speech.seconds <= maxSeconds
-        ? speech
+      if (parts.length === 0) return undefined
+      const { format } = settings.config().audio.input
+      const bytes = parts.reduce((sum, part) => sum + part.length, 0)
+      return bytes <= maxSeconds * bytesPerSecondOf(format)
+        ? speechFrom(format, parts)
         : yield* Either.left(
             invalidRequest(
               "invalid_value",
@@ -74,7 +73,7 @@ export const makeRequests = (options: RequestsOptions): ((message: string) => vo
       const item = yield* items.create(event.item, event.previous_item_id ?? undefined)
       if (item.type !== "message" || item.role !== "user") return
       if (textOf(item) !== "") answers.note({ _tag: "WordsAdded" })
-      if (speech !== undefined) hearing.transcribe(item.id, transcribe(speech))
+      if (speech !== undefined) hearing.transcribe(item.id, Effect.flatMap(speech, transcribe))
     })
 
   /** Ends the response that still sends this item: its client wants no more of it. */

@@ -11,7 +11,7 @@ import { newId, SessionId, TurnId } from "../schema.ts"
 import type { TurnError } from "../turn/errors.ts"
 import { Turns } from "../turn/turns.ts"
 import { VoiceActivity } from "../vad/voice-activity.ts"
-import { type Actor, type Message, makeActor } from "./actor.ts"
+import { type Actor, costOf, type Message, makeActor } from "./actor.ts"
 import type { Farewell } from "./connection-limits.ts"
 import { type Inbox, makeInbox } from "./inbox.ts"
 import { makeListener } from "./listening.ts"
@@ -152,7 +152,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
         const earlier = session.isNew ? [] : yield* stored.newest(session.id, restoredItems)
 
         const onSessionGone = () => wire.end(sessionDeleted)
-        const inbox = yield* makeInbox<Message>()
+        const inbox = yield* makeInbox(costOf)
         // It saves what the parts below still add at their end.
         const writes = yield* makeWrites({ linger, save: conversation.append, onSessionGone })
         const settings = makeSettings({
@@ -169,6 +169,10 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
             return language()
           },
         }
+        // It costs as much as a turn where no response follows, which would count as one.
+        const count = Effect.suspend(() =>
+          limits.take(settings.config().type === "transcription" ? "turns" : "requests", user.id),
+        )
         const listener = yield* makeListener({
           on: (event) => inbox.add({ _tag: "Heard", event }),
           voiceActivity,
@@ -176,6 +180,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           hearing,
           interruption,
           turnDetection: config.audio.input.turn_detection,
+          count,
         })
         const permits = yield* Effect.makeSemaphore(parallelItems)
         const actor = makeActor({
@@ -197,10 +202,12 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
               ),
               ({ text }) => ({ text, seconds: speech.seconds }),
             ),
+          count,
           language,
           now,
           fork: yield* FiberSet.makeRuntime<never, void>(),
           offer: inbox.addLast,
+          offerNext: inbox.add,
         })
         settings.show()
         const running = yield* Effect.forkScoped(run(inbox, actor, wire))

@@ -1,17 +1,18 @@
 import { Effect, Exit, Fiber, FiberId } from "effect"
 import { type Pcm16k, pcm16k, sampleRate } from "../audio/pcm.ts"
 import { rejectSilence } from "../audio/silence.ts"
+import type { RateLimited } from "../limits/rate-limits.ts"
 import type { ProviderError } from "../providers/errors.ts"
 import { isUnspaced } from "../text/characters.ts"
 import { hasWords } from "../text/remarks.ts"
 
-/** The utterance could not be transcribed. */
-export type HearError = ProviderError
+/** The utterance could not be transcribed, or the user may have no more transcribed now. */
+export type HearError = ProviderError | RateLimited
 
 export interface HeardText {
   /** Empty if there was no speech. */
   readonly text: string
-  /** The audio that a recognizer heard; each second counts once, and once more for a peek. */
+  /** The audio that a recognizer got, which silence is not; each second counts once, and once more for a peek. */
   readonly seconds: number
 }
 
@@ -50,9 +51,9 @@ interface Segment {
   readonly from: number
   readonly to: number
   readonly speech: Pcm16k
-  readonly fiber: Fiber.RuntimeFiber<string, HearError>
+  readonly fiber: Fiber.RuntimeFiber<HeardText, HearError>
   /** Undefined while it is being transcribed. */
-  readonly result: () => Exit.Exit<string, HearError> | undefined
+  readonly result: () => Exit.Exit<HeardText, HearError> | undefined
 }
 
 /** A shorter segment is heard better with what follows; measured on read speech, see docs/decisions/voice-activity.md. */
@@ -71,7 +72,7 @@ const joinTexts = (texts: ReadonlyArray<string>): string =>
       return joined === "" || isUnspaced(seam) ? joined + text : `${joined} ${text}`
     }, "")
 
-const isWorthAnother = (error: HearError) => error._tag !== "ProviderRefusedRequest"
+const isWorthAnother = ({ _tag }: HearError) => _tag !== "ProviderRefusedRequest" && _tag !== "RateLimited"
 
 export const makeUtterance = (
   start: number,
@@ -85,17 +86,18 @@ export const makeUtterance = (
   let peeked: Segment | undefined
   let peekedSeconds = 0
 
-  const hear = (speech: Pcm16k): Effect.Effect<string, HearError> =>
+  const hear = (speech: Pcm16k): Effect.Effect<HeardText, HearError> =>
     rejectSilence(speech, silenceDbfs).pipe(
       Effect.zipRight(transcribe(speech)),
-      Effect.catchTag("NoSpeechDetected", () => Effect.succeed("")),
+      Effect.map((text) => ({ text, seconds: speech.seconds })),
+      Effect.catchTag("NoSpeechDetected", () => Effect.succeed({ text: "", seconds: 0 })),
     )
 
   const begin = (from: number, to: number): Segment => {
     const samples = audio(from, to)
     const speech = pcm16k(new Uint8Array(samples.buffer))
-    let result: Exit.Exit<string, HearError> | undefined
-    const settle = (exit: Exit.Exit<string, HearError>) =>
+    let result: Exit.Exit<HeardText, HearError> | undefined
+    const settle = (exit: Exit.Exit<HeardText, HearError>) =>
       Effect.sync(() => {
         result = exit
         if (!Exit.isInterrupted(exit)) onSettled()
@@ -143,7 +145,7 @@ export const makeUtterance = (
       const segments = isPeek && peeked !== undefined ? [...kept, peeked] : all()
       const texts = segments.map(({ result }) => {
         const exit = result()
-        return exit !== undefined && Exit.isSuccess(exit) ? exit.value : undefined
+        return exit !== undefined && Exit.isSuccess(exit) ? exit.value.text : undefined
       })
       const known = texts.filter((text) => text !== undefined)
       return texts.length > 0 && known.length === texts.length ? joinTexts(known) : undefined
@@ -163,7 +165,6 @@ export const makeUtterance = (
             (error) => early.has(segment) && isWorthAnother(error),
             () => hear(segment.speech),
           ),
-          Effect.map((text) => ({ text, seconds: text === "" ? 0 : segment.speech.seconds })),
         ),
       ).pipe(
         Effect.map((heard) => ({

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test"
-import { Either, FastCheck } from "effect"
+import { Effect, Either, FastCheck } from "effect"
 import { encodeG711 } from "../../src/audio/g711.ts"
-import { makeInputAudio } from "../../src/realtime/input-audio.ts"
+import { toSamples } from "../../src/audio/pcm.ts"
+import { makeInputAudio, readBase64, speechFrom } from "../../src/realtime/input-audio.ts"
 import type { AudioFormat } from "../../src/realtime/protocol/session-config.ts"
+import { effectTest } from "../support/effect.ts"
 
 const pcm: AudioFormat = { type: "audio/pcm", rate: 24_000 }
 
@@ -14,7 +16,7 @@ const bytesOf = (samples: Int16Array) => new Uint8Array(samples.buffer)
 
 const read = (format: AudioFormat, chunks: ReadonlyArray<Uint8Array>) => {
   const input = makeInputAudio(format)
-  const samples = chunks.flatMap((chunk) => [...Either.getOrThrow(input.push(chunk.toBase64()))])
+  const samples = chunks.flatMap((chunk) => [...input.push(chunk)])
   return { samples: [...samples, ...input.flush()], ms: input.ms() }
 }
 
@@ -46,9 +48,9 @@ test("appends cut anywhere give the samples of one piece", () => {
 test("a spare byte is dropped by clear", () => {
   const input = makeInputAudio(pcm)
   const bytes = bytesOf(speech(24_000, 0.1))
-  input.push(Uint8Array.of(1).toBase64())
+  input.push(Uint8Array.of(1))
   input.clear()
-  const samples = Either.getOrThrow(input.push(bytes.toBase64()))
+  const samples = input.push(bytes)
   expect([...samples, ...input.flush()]).toEqual(read(pcm, [bytes]).samples)
 })
 
@@ -72,20 +74,27 @@ describe.each(["pcmu", "pcma"] as const)("%s", (law) => {
 test.each(["%%%", "AAA=A", "a", "____", "data:audio/wav;base64,AAAA", "\u{1F600}"])(
   "%p is not base64",
   (text) => {
-    const input = makeInputAudio(pcm)
-    expect(input.push(text)).toMatchObject({ left: { code: "invalid_base64", param: "audio" } })
-    // Nothing of it was taken.
-    expect(input.ms()).toBe(0)
-    expect(Either.isRight(input.push("AAAA"))).toBe(true)
+    expect(readBase64(text)).toMatchObject({ left: { code: "invalid_base64", param: "audio" } })
   },
 )
 
 test.each(["", "AA", "AAA", "AAAA\n", "AAA="])("%p is base64", (text) => {
-  expect(Either.isRight(makeInputAudio(pcm).push(text))).toBe(true)
+  expect(Either.isRight(readBase64(text))).toBe(true)
 })
 
 test("the error names the field", () => {
-  expect(makeInputAudio(pcm).push("!", "item.content[0].audio")).toMatchObject({
+  expect(readBase64("!", "item.content[0].audio")).toMatchObject({
     left: { param: "item.content[0].audio" },
   })
 })
+
+effectTest(
+  "the speech in parts is that in one piece",
+  Effect.gen(function* () {
+    const bytes = bytesOf(speech(24_000, 12.3))
+    const { samples } = read(pcm, [bytes])
+    const { bytes: heard, seconds } = yield* speechFrom(pcm, cut(bytes, 100_001))
+    expect([...toSamples(heard)]).toEqual(samples)
+    expect(seconds).toBeCloseTo(12.3, 2)
+  }),
+)

@@ -1,5 +1,6 @@
 import { describe, expect } from "bun:test"
 import { Effect, FastCheck, Option, TestClock } from "effect"
+import { RateLimited } from "../../src/limits/rate-limits.ts"
 import { wrongAnswer } from "../../src/providers/errors.ts"
 import { effectTest } from "../support/effect.ts"
 import { makeFakeListener, serverVad, silence, voice } from "../support/listener.ts"
@@ -513,5 +514,80 @@ effectTest(
     expect(heard?.text).toBe("今日は。いい天気です。")
     const said = (300 * 32 + 300 + 2 * 8 * 32) / 1000
     expect(Math.abs((heard?.seconds ?? 0) - said)).toBeLessThan(0.5)
+  }),
+)
+
+describe("the rate limit", () => {
+  const refused = new RateLimited({
+    policy: { name: "requests", limit: 5, windowSeconds: 60 },
+    retryAfter: 3,
+  })
+
+  effectTest(
+    "counts each utterance once, before its first segment, and silence not at all",
+    Effect.gen(function* () {
+      let counted = 0
+      const { listener, hear, calls, transcripts } = yield* makeFakeListener({
+        count: Effect.sync(() => {
+          counted += 1
+          expect(calls.length).toBe(counted === 1 ? 0 : 2)
+        }),
+      })
+      hear(silence(20), voice(100), silence(8), voice(100), silence(16))
+      yield* settle
+      expect([counted, calls.length]).toEqual([1, 2])
+      listener.configure(null)
+      hear(silence(30))
+      listener.commit()
+      yield* settle
+      expect([counted, calls.length]).toEqual([1, 2])
+      hear(voice(30))
+      listener.commit()
+      yield* settle
+      expect([counted, calls.length]).toEqual([2, 3])
+      expect(yield* transcripts).toEqual(["Hello. Hello.", "", "Hello."])
+    }),
+  )
+
+  effectTest(
+    "keeps what is refused from the recognizer, and the next one is heard",
+    Effect.gen(function* () {
+      let isRefused = true
+      const { listener, hear, calls, transcripts, events } = yield* makeFakeListener({
+        count: Effect.suspend(() => (isRefused ? refused : Effect.void)),
+      })
+      hear(silence(20), voice(100), silence(8), voice(100), silence(16))
+      yield* settle
+      expect(calls.length).toBe(0)
+      expect(yield* Effect.flip(transcripts)).toMatchObject({ _tag: "RateLimited", retryAfter: 3 })
+      // Nor is noise during a reply transcribed.
+      listener.replying({ isPlaying: true })
+      hear(voice(9), silence(30))
+      yield* settle
+      expect(calls.length).toBe(0)
+      listener.replying({ isPlaying: false })
+      isRefused = false
+      events.length = 0
+      hear(voice(20), silence(16))
+      yield* settle
+      expect(yield* transcripts).toEqual(["Hello."])
+    }),
+  )
+})
+
+effectTest(
+  "a recognizer's time counts where it heard no words, and not where it heard nothing",
+  Effect.gen(function* () {
+    const { listener, hear, events } = yield* makeFakeListener({ hears: [{ text: "" }] })
+    hear(silence(20), voice(20), silence(16))
+    listener.configure(null)
+    hear(silence(30))
+    listener.commit()
+    yield* settle
+    const seconds = yield* Effect.forEach(events, (event) =>
+      event._tag === "Committed" ? Effect.map(event.transcript, (heard) => [heard]) : Effect.succeed([]),
+    )
+    expect(seconds.flat()).toMatchObject([{ text: "" }, { text: "", seconds: 0 }])
+    expect(seconds.flat()[0]?.seconds).toBeGreaterThan(0.6)
   }),
 )

@@ -16,6 +16,9 @@ const say = (text: string) => ({
 const respond = { type: "response.create" }
 /** 128 items of this size are all that may wait for the database. */
 const tooMuch = Array.from({ length: 130 }, (_, at) => say(`${at}`.padEnd(262_144, ".")))
+/** Between two of these messages other connections have their turn. */
+const sendTooMuch = (session: Effect.Effect.Success<ReturnType<typeof makeSession>>) =>
+  Effect.zipRight(session.send(...tooMuch), Effect.repeatN(session.settle, 70))
 
 const unusable = (stage: Stage, kind?: "no-credit") =>
   new ProviderUnusable({
@@ -235,7 +238,7 @@ describe("the database", () => {
     "is away, and what is said and deleted is written behind more items than can wait",
     Effect.gen(function* () {
       const session = yield* makeSession({ writesThatFail: 5, transcripts: [{ text: "Hello." }] })
-      yield* session.send(...tooMuch)
+      yield* sendTooMuch(session)
       expect(session.of("error").map(({ error }) => error.code)).toEqual([
         "database_unavailable",
         "database_unavailable",
@@ -293,7 +296,7 @@ describe("the database", () => {
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const session = yield* Scope.extend(makeSession({ writesThatFail: Number.POSITIVE_INFINITY }), scope)
-      yield* session.send(...tooMuch)
+      yield* sendTooMuch(session)
       expect(session.of("error").map(({ error }) => error.code)).toEqual([
         "database_unavailable",
         "database_unavailable",

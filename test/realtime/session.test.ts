@@ -645,6 +645,8 @@ describe("bounds", () => {
           event_id: "tools",
         },
       )
+      // Other connections get their turn between such messages.
+      yield* Effect.repeatN(session.settle, 10)
       expect(session.of("error").map(({ error }) => [error.event_id, error.code])).toEqual([
         ["item", "string_above_max_length"],
         ["call", "string_above_max_length"],
@@ -656,6 +658,39 @@ describe("bounds", () => {
     }),
   )
 })
+
+effectTest(
+  "five minutes of audio in one event are heard in their place",
+  Effect.gen(function* () {
+    const session = yield* makeSession({ env: { REALTIME_SPECULATIVE: "off" } })
+    const audio = Buffer.concat([
+      pcm(1000, false),
+      pcm(1000, true),
+      pcm(298_000, false),
+      pcm(1000, true),
+    ]).toString("base64")
+    yield* session.send({ type: "input_audio_buffer.append", audio }, say("After it."), {
+      type: "input_audio_buffer.commit",
+    })
+    yield* Effect.repeatN(session.settle, 60)
+    const of = session.types().filter((type) => /^input_audio_buffer|conversation.item.added/.test(type))
+    expect(of.slice(0, 4)).toEqual([
+      "input_audio_buffer.speech_started",
+      "input_audio_buffer.speech_stopped",
+      "input_audio_buffer.committed",
+      "conversation.item.added",
+    ])
+    const types = session.types()
+    expect(types.lastIndexOf("input_audio_buffer.speech_started")).toBeLessThan(
+      session.events.findIndex((event) => JSON.stringify(event).includes("After it.")),
+    )
+    expect(types.filter((type) => type === "input_audio_buffer.committed")).toHaveLength(2)
+    const broken = { type: "input_audio_buffer.append", audio: `${audio}%` }
+    session.fresh()
+    yield* session.send(broken)
+    expect(session.events).toMatchObject([{ type: "error", error: { code: "invalid_base64" } }])
+  }),
+)
 
 effectTest(
   "not more than two items with audio are transcribed at a time",

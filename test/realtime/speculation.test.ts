@@ -159,7 +159,7 @@ describe("an answer that begins during the last silence", () => {
   effectTest(
     "that fails is no failure of the response",
     Effect.gen(function* () {
-      const session = yield* make({ refusals: ["rate limit"] })
+      const session = yield* make({ refusals: ["overloaded"] })
       yield* session.speak(500)
       yield* session.pause(300)
       expect(session.prompts).toEqual([])

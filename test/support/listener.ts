@@ -38,6 +38,7 @@ export const makeFakeListener = Effect.fnUntraced(function* (
     hearing: { model: "ears", language: Option.some("en"), silenceDbfs: -60, maxSeconds: 60 },
     interruption: { minMs: 200, maxBackchannelMs: 500, minWords: 0 },
     turnDetection: serverVad,
+    count: Effect.void,
     ...options,
   })
   const hear = (...parts: ReadonlyArray<Int16Array>) => {

@@ -9,6 +9,7 @@ import { ItemNotFound, SessionNotFound } from "../../src/conversation/model.ts"
 import { SessionItems } from "../../src/conversation/session-items.ts"
 import { Sessions } from "../../src/conversation/sessions.ts"
 import { DatabaseUnavailable } from "../../src/db/errors.ts"
+import { nextEvents } from "../../src/event-loop.ts"
 import { Admission, Overloaded } from "../../src/limits/admission.ts"
 import { RateLimited, RateLimits } from "../../src/limits/rate-limits.ts"
 import { type FakeTranscript, Transcriber } from "../../src/providers/transcriber.ts"
@@ -207,8 +208,11 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     wire,
   })
 
-  /** Lets all fibers run that wait for no time. */
-  const settle = Effect.repeatN(Effect.yieldNow(), 200)
+  /** Lets all fibers run that wait for no time, or for the end of one pause between many messages. */
+  const settle = Effect.zipRight(
+    Effect.repeatN(Effect.yieldNow(), 200),
+    Effect.zipRight(Effect.promise(nextEvents), Effect.repeatN(Effect.yieldNow(), 200)),
+  )
   const send = (...sent: ReadonlyArray<object>) =>
     Effect.zipRight(
       Effect.sync(() => {
