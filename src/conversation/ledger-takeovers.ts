@@ -56,7 +56,7 @@ export const makeTakeovers = (sql: SqlClient.SqlClient, pg: PgClient.PgClient) =
       findAll(
         Ended,
         sql`select at, later.id is not null as is_taken_over
-          from jsonb_to_recordset(${pg.json(given)}::jsonb) as holder
+          from jsonb_to_recordset(${JSON.stringify(given)}::jsonb) as holder
             (at integer, user_id uuid, session_id uuid, key text, position bigint, is_stored boolean)
           left join turns as later on later.user_id = holder.user_id and later.idempotency_key = holder.key
             and later.sequence > holder.position

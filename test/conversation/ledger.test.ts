@@ -116,7 +116,8 @@ effectTest(
       expect(yield* rowsOf(turn.session.id)).toEqual({ sessions: 0, turns: 0 })
       // A turn that begins after the deletion.
       const late = { ...turn, ...text, id: newId(TurnId), session: { id: turn.session.id, isNew: false } }
-      yield* ledger.open({ ...late, idempotency: Option.none(), isAside: true })
+      const opened = ledger.open({ ...late, idempotency: Option.none(), isAside: true })
+      expect(yield* Effect.flip(opened)).toMatchObject({ _tag: "SessionNotFound" })
       expect(yield* Effect.flip(ledger.save(late))).toMatchObject({ _tag: "SessionNotFound" })
     }
     const empty = yield* openTurn()
