@@ -30,7 +30,12 @@ const read = (event: unknown, path: string): unknown =>
     .split(".")
     .reduce<unknown>((value, name) => (Predicate.isRecord(value) ? value[name] : undefined), event)
 
-const textOf = (part: unknown) => String(read(part, "text") ?? read(part, "transcript"))
+/** The text of an item's first part. */
+const textOf = (event: unknown) => {
+  const content = read(event, "item.content")
+  const part: unknown = Array.isArray(content) ? content[0] : undefined
+  return String(read(part, "text") ?? read(part, "transcript"))
+}
 
 const say = (text: string) => ({
   type: "conversation.item.create",
@@ -275,7 +280,7 @@ describe("what is said during a response", () => {
     client.send(say("Four."))
     await until(async () => (await storedIn(sessionId)).length === 5, "the items")
     const shown = client.events.flatMap((event) =>
-      event.type === "conversation.item.done" ? [textOf(read(event, "item.content.0"))] : [],
+      event.type === "conversation.item.done" ? [textOf(event)] : [],
     )
     expect(shown).toEqual(["One.", "Two.", "Three.", "The reply.", "Four."])
     expect(await storedIn(sessionId)).toEqual(shown)
