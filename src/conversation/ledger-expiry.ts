@@ -3,6 +3,7 @@ import { Duration, Effect, Option } from "effect"
 import { query } from "../db/postgres.ts"
 import type { TurnId } from "../schema.ts"
 import { keyExpiry } from "./keyed-turns.ts"
+import { takeoverKeys } from "./ledger-takeovers.ts"
 
 /** How long after its lease a turn is marked as failed by the clean-up. */
 const deadAfter = Duration.minutes(1)
@@ -31,6 +32,8 @@ export const makeExpiry = (sql: SqlClient.SqlClient) => {
       ? []
       : yield* sql`delete from turns where state = 'failed'
           and ended_at < now() - make_interval(secs => ${secondsOf(retention.value)}) returning 1`
+    // No Realtime connection lasts as long.
+    yield* sql`delete from turns where idempotency_key like ${takeoverKeys} and created_at < ${keyExpiry(sql)}`
     const keys = yield* sql`update turns set ${sql.update(replayFreed)}
       where idempotency_key is not null and created_at < ${keyExpiry(sql)} returning 1`
     return { dead: dead.length, failed: failed.length, keys: keys.length }

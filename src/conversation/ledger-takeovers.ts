@@ -21,6 +21,9 @@ const Ended = Schema.Struct({ at: Schema.Int, isTakenOver: Schema.Boolean })
 /** No client's Idempotency-Key has a space. */
 const keyPrefix = "realtime "
 
+/** For `like`: the keys of takeovers. */
+export const takeoverKeys = `${keyPrefix}%`
+
 /**
  * Takeovers of sessions. One is a turn without content, completed at once: its place in the session's queue tells which of
  * two connections is the later one. A session has one such row, under a key of its own.

@@ -241,11 +241,14 @@ test("a revoked key ends the running response before the connection", async () =
   expect(turn.state).toBe("interrupted")
 })
 
+const tool = { type: "function", name: "weather", parameters: { type: "object", properties: {} } }
+
 describe("a client that closes", () => {
   /** Closes the connection at this event, and returns how the response is stored. */
   const closeAt = async (type: string) => {
     const client = await connectRealtime(service.url, key)
     const sessionId = await sessionOf(client)
+    client.send({ type: "session.update", session: { type: "realtime", tools: [tool] } })
     client.send(say("Tell me a story."))
     client.send(respond)
     await nth(client, type)
@@ -255,6 +258,23 @@ describe("a client that closes", () => {
       where session_id = ${sessionId} order by sequence desc limit 1`
     return { state: turn.state, hasText: turn.has_text, items: await storedIn(sessionId) }
   }
+
+  test("before the first text: nothing of it is stored, and nothing runs", async () => {
+    service.upstream.default("llm", { text: "Late.", delayMs: 5000 })
+    expect(await closeAt("response.created")).toMatchObject({
+      state: "completed",
+      items: ["Tell me a story."],
+    })
+  })
+
+  test("during a tool call: the call is stored", async () => {
+    service.upstream.default("llm", {
+      text: "Let me look.",
+      toolCalls: [{ id: "call_1", name: "weather", arguments: "{}" }],
+    })
+    service.upstream.default("tts", { delayMs: 5000 })
+    expect(await closeAt("response.function_call_arguments.done")).toMatchObject({ state: "interrupted" })
+  })
 
   test("between the first text and the first audio: the reply is interrupted, unheard", async () => {
     service.upstream.default("llm", story)
