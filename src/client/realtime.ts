@@ -73,7 +73,7 @@ const maxKeptSamples = 5 * 24_000
 const defaults = { type: "realtime", audio: { input: { transcription: {} } } }
 
 /** Errors after which another connection would end the same way. */
-const finalCodes = new Set(["session_idle", "invalid_api_key"])
+const finalCodes = new Set(["session_idle", "invalid_api_key", "session_taken_over", "session_not_found"])
 
 /** Audio that waits for a connection: the newest `maxKeptSamples`. */
 const makeKeptAudio = () => {

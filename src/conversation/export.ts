@@ -8,6 +8,7 @@ import { query } from "../db/postgres.ts"
 import { findAll } from "../db/rows.ts"
 import { ItemId, SessionId, Time, TurnId, UserId } from "../schema.ts"
 import { ItemPayload } from "./item.ts"
+import { takeoverKeys } from "./ledger-takeovers.ts"
 import { Message, Session } from "./model.ts"
 
 /** Rows in memory at a time, of sessions (at most 16 KB each) and of one session's messages. */
@@ -166,6 +167,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
                 TurnRow,
                 sql`select sequence, id, session_id, state, transcript, response, timings, usage, created_at, ended_at
                   from turns where user_id = ${userId} and sequence > ${after}
+                    and coalesce(idempotency_key, '') not like ${takeoverKeys}
                   order by sequence limit ${pageSize}`,
               ),
             ),

@@ -7,6 +7,7 @@ import { SessionId, TurnId } from "../schema.ts"
 import { type NewItem, newItem } from "./item.ts"
 import { keyExpiry } from "./keyed-turns.ts"
 import type { makeItemWrites } from "./ledger-items.ts"
+import { takeoverKeys } from "./ledger-takeovers.ts"
 import { readWork } from "./recorded-work.ts"
 import { type ContinuedWork, callItems, type RecordedWork } from "./rounds.ts"
 import { type NewTurn, TurnState } from "./stored-turn.ts"
@@ -137,6 +138,8 @@ export const makeExpiry = (
       ? []
       : yield* sql`delete from turns where state = 'failed'
           and ended_at < now() - make_interval(secs => ${secondsOf(retention.value)}) returning 1`
+    // No Realtime connection lasts as long.
+    yield* sql`delete from turns where idempotency_key like ${takeoverKeys} and created_at < ${keyExpiry(sql)}`
     const keys = yield* findAll(
       Turn,
       sql`update turns set ${sql.update(replayFreed)}

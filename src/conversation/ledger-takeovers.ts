@@ -21,6 +21,9 @@ const Ended = Schema.Struct({ at: Schema.Int, isTakenOver: Schema.Boolean })
 /** No client's Idempotency-Key has a space. */
 const keyPrefix = "realtime "
 
+/** For `like`: the keys of takeovers. */
+export const takeoverKeys = `${keyPrefix}%`
+
 /**
  * Takeovers of sessions. One is a turn without content, completed at once: its place in the session's queue tells which of
  * two connections is the later one. A session has one such row, under a key of its own.
@@ -56,7 +59,7 @@ export const makeTakeovers = (sql: SqlClient.SqlClient, pg: PgClient.PgClient) =
       findAll(
         Ended,
         sql`select at, later.id is not null as is_taken_over
-          from jsonb_to_recordset(${pg.json(given)}::jsonb) as holder
+          from jsonb_to_recordset(${JSON.stringify(given)}::jsonb) as holder
             (at integer, user_id uuid, session_id uuid, key text, position bigint, is_stored boolean)
           left join turns as later on later.user_id = holder.user_id and later.idempotency_key = holder.key
             and later.sequence > holder.position

@@ -124,9 +124,9 @@ export const wholeMessages = (state: TurnState): ReadonlyArray<HeardMessage> => 
 
 /**
  * True if any of the reply reached the client, even less than a segment. A user who interrupts has a part of it, even if
- * none of that was played yet: the client may report later that more was.
+ * that was text alone, or none of it was played yet: the client may report later that more was.
  */
 export const isHeard = (state: TurnState, upTo: HeardUpTo): boolean =>
   "delivered" in upTo
     ? state.output.streaming && Option.exists(state.firstOutput, (seq) => seq <= upTo.delivered)
-    : Option.isSome(state.firstOutput)
+    : state.isSent || Option.isSome(state.firstOutput)

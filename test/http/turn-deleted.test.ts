@@ -49,6 +49,8 @@ describe("a deleted session", () => {
     service.upstream.default("tts", { seconds: 0.3, chunkDelayMs: 150, chunkBytes: 2000 })
     const client = await session.begin(accept)
     await service.upstream.waitFor(() => service.upstream.calls("tts")[1])
+    // Otherwise there is nothing to reset.
+    if (accept.startsWith("audio/")) await client.until(({ body }) => body.length > 0)
     const waiting = await session.begin("application/json")
     expect(await remove()).toBe(204)
     expectBroken(accept, await client.answer())
@@ -56,6 +58,22 @@ describe("a deleted session", () => {
     await expectGone()
     for (const each of [client, waiting]) each.leave()
   })
+
+  test.each(renderings)(
+    "ends a turn as %s before its first output, with a status or an event",
+    async (accept) => {
+      service.upstream.default("llm", { text: "Late.", delayMs: 5000 })
+      const calls = service.upstream.calls("llm").length
+      const client = await session.begin(accept)
+      await until(() => service.upstream.calls("llm").length === calls + 1, "the model's call")
+      expect(await remove()).toBe(204)
+      const answer = await client.answer()
+      if (accept === "text/event-stream") expectBroken(accept, answer)
+      else expect([answer.status, answer.whole]).toEqual([404, true])
+      await expectGone()
+      client.leave()
+    },
+  )
 
   test("is not restored by a save at the same time", async () => {
     const lock = await service.database.sql.reserve()

@@ -123,7 +123,7 @@ test("killed in a response: another process goes on with what was said", async (
   expect(await second.ended).toBe(0)
 }, 60_000)
 
-test("two processes on one session answer one after the other", async () => {
+test("a connection to another process takes the session over, and knows what was heard", async () => {
   const [first, second] = await Promise.all([start(), start()])
   const key = await register(first.api)
   const one = await connectRealtime(first.api, key)
@@ -131,26 +131,25 @@ test("two processes on one session answer one after the other", async () => {
   one.send(say("I am Ada."))
   one.send(respond)
   await nth(one, "response.done")
-  const two = await connectRealtime(second.api, key, { query: `?session_id=${sessionId}` })
-  await sessionOf(two)
 
-  // The second process asks while the first one still answers.
-  upstream.script("llm", [{ text: "The answer to one.", delayMs: 800 }, { text: "The answer to two." }])
+  // The second process is asked while the first one still answers.
+  upstream.script("llm", [{ text: story, chunkDelayMs: 20 }, { text: "The answer to two." }])
+  upstream.default("tts", { realTimeFactor: 1 })
   one.send(say("Question one."))
   one.send(respond)
-  await until(() => upstream.calls("llm")[1], "the model's call for the first process")
+  const heard = one.events.filter(({ type }) => type === "response.output_audio.delta").length
+  await nth(one, "response.output_audio.delta", heard + 3)
+  const two = await connectRealtime(second.api, key, { query: `?session_id=${sessionId}` })
+  await sessionOf(two)
   two.send(say("Question two."))
   two.send(respond)
-  await Promise.all([nth(one, "response.done", 2), nth(two, "response.done")])
-  expect([...statuses(one), ...statuses(two)]).toEqual(["completed", "completed", "completed"])
-  expect(lastPrompt()).toEqual([
-    "user: I am Ada.",
-    "assistant: Yes, I can hear you. How can I help you today?",
-    "user: Question one.",
-    "assistant: The answer to one.",
-    "user: Question two.",
-  ])
-  for (const client of [one, two]) client.socket.close()
+  await nth(two, "response.done")
+  expect(await one.closed).toEqual({ code: 1008, reason: "session_taken_over" })
+  expect([...statuses(one), ...statuses(two)]).toEqual(["completed", "cancelled", "completed"])
+  const prompt = lastPrompt()?.join("\n")
+  expect(prompt).toMatch(/I am Ada\..*Yes, I can hear you.*Question one\..*Question two\./s)
+  expect(prompt).not.toContain("a little longer")
+  two.socket.close()
   for (const service of [first, second]) service.signal("SIGTERM")
   expect(await Promise.all([first.ended, second.ended])).toEqual([0, 0])
 }, 60_000)

@@ -2,7 +2,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { Predicate } from "effect"
 import { ffmpeg } from "../support/ffmpeg.ts"
 import { connectRealtime, type RealtimeClient } from "../support/realtime-client.ts"
-import { startService } from "../support/service.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 
 let service: TurnService
@@ -164,26 +163,6 @@ describe("a stored session", () => {
     await nth(second, "response.done")
     expect(promptOf(2)).toMatch(/My name is Ada\..*I like tea\..*What do you know\?/)
     await close(second)
-  })
-
-  test("has connections to two services at once, in order", async () => {
-    const other = await startService({ database: service.database })
-    const first = await connect()
-    const sessionId = textAt(await nth(first, "session.created"), "session.id")
-    first.send(say("I have a cat."))
-    first.send(respond)
-    await nth(first, "response.done")
-    const second = await connectRealtime(other.url, key, { query: `?session_id=${sessionId}` })
-    second.send(say("I have a dog."))
-    second.send(respond)
-    await nth(second, "response.done")
-    first.send(say("What do I have?"))
-    first.send(respond)
-    await nth(first, "response.done", 2)
-    expect(promptOf(1)).toMatch(/I have a cat\..*I have a dog\..*What do I have\?/)
-    second.socket.close()
-    await close(first)
-    await other.stop()
   })
 
   test("of another user, an unknown one, and an expired one are refused", async () => {

@@ -138,9 +138,25 @@ describe("a response to the conversation", () => {
   )
 
   effectTest(
-    "that is interrupted before any output adds nothing",
+    "that is interrupted between its first text and its first audio adds a reply of which nothing was heard",
     Effect.gen(function* () {
       const call = yield* begin({ speaks: [never] })
+      yield* call.turn.interrupt({ playedMs: 0 })
+      yield* Fiber.join(call.end)
+      expect(terminal(call)).toEqual(["Interrupted"])
+      expect(call.saved.map(({ state, items }) => [state, items.map(textOf)])).toEqual([
+        ["interrupted", [""]],
+      ])
+      expect(call.failed).toEqual([])
+      yield* call.leave
+    }),
+  )
+
+  effectTest(
+    "that is interrupted before any output adds nothing",
+    Effect.gen(function* () {
+      const thinks = [{ chunks: [{ afterMs: Number.POSITIVE_INFINITY, text: "late" }] }]
+      const call = yield* begin({ thinks })
       yield* Effect.all([call.turn.interrupt({ playedMs: 0 }), call.turn.interrupt({ playedMs: 90 })], {
         concurrency: 2,
       })

@@ -367,7 +367,7 @@ describe("the end of a turn that is cut short", () => {
   )
 
   effectTest(
-    "by an interruption before any audio: what the user said is saved",
+    "by an interruption before any audio: what the user said is saved, and a reply of which nothing was heard",
     Effect.gen(function* () {
       const { turns, saved, failed } = yield* makeFakeTurns({
         speaks: [{ chunks: [{ afterMs: Number.POSITIVE_INFINITY, bytes: tenth }] }],
@@ -375,7 +375,8 @@ describe("the end of a turn that is cut short", () => {
       const call = yield* converse(turns, requestOf())
       yield* TestClock.adjust("1 second")
       yield* call.turn.interrupt({ playedMs: 0 })
-      expect(saved.map(({ items }) => items.map(textOf))).toEqual([["What is the weather?"]])
+      expect(saved.map(({ items }) => items.map(textOf))).toEqual([["What is the weather?", ""]])
+      expect(saved[0]?.items[1]).toMatchObject({ interrupted: true, heardMs: 0 })
       expect(failed).toEqual([])
       yield* call.leave
     }),
