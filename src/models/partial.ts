@@ -1,6 +1,6 @@
 import { open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises"
 import { dirname, join } from "node:path"
-import type { HashFormat } from "../hash.ts"
+import { type HashFormat, hashInto } from "../hash.ts"
 import { ofDisk } from "./attempt.ts"
 
 /** A hash that a file must have. */
@@ -62,7 +62,7 @@ export const openWriter = (path: string, kept: number, digest: Digest): Promise<
     try {
       if (kept > 0) {
         await file.truncate(kept)
-        for await (const chunk of Bun.file(part).stream()) hasher.update(chunk)
+        await hashInto(hasher, part)
       }
     } catch (cause) {
       await file.close()

@@ -112,8 +112,13 @@ export const unknownTool = () =>
 export const finalAnswer = (stage: Stage, kind: UnusableKind, reason: string) =>
   new ProviderUnusable({ stage, kind, reason, retryable: false, retryAfter: Option.none() })
 
-export const timedOut = (stage: Stage, after: Duration.Duration) =>
-  wrongAnswer(stage, `no answer within ${Duration.toSeconds(after)} s`)
+export const timedOut = (stage: Stage, after: Duration.Duration, retryable = true) =>
+  new ProviderUnusable({
+    stage,
+    reason: `no answer within ${Duration.toSeconds(after)} s`,
+    retryable,
+    retryAfter: Option.none(),
+  })
 
 /** The server gave signs of life until the end, but no text. */
 export const stillThinking = (stage: Stage, after: Duration.Duration) =>

@@ -119,6 +119,8 @@ export const layer = Layer.scopedContext(
                 call: offline(own),
                 model: own.names[stage],
                 timeout: own.timeouts[stage],
+                // Ollama is a server of its own, which may be silent for long.
+                isSupervised: stage !== "llm",
               }))
             : Effect.succeed({ call: openai(makeClient(server, lessons)) }),
         // Elsewhere the only signs of life are refusals, of which there are few.

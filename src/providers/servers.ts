@@ -1,4 +1,4 @@
-import { type Duration, Effect, Option } from "effect"
+import { Duration, Effect, Option } from "effect"
 import type { ServerSettings, StageSettings } from "../config.ts"
 import type { Stage, TurnId } from "../schema.ts"
 import type { Attempt } from "./attempt.ts"
@@ -36,7 +36,15 @@ interface Connected<Call> {
   readonly model?: () => string
   /** Without it, that of the settings. */
   readonly timeout?: Duration.Duration | undefined
+  /**
+   * Whether this service runs the engine itself, and starts it again after a crash. Such a server has no circuit breaker:
+   * one crash fails the requests of many turns at once, and the engine is back before the breaker would close. A time-out
+   * is final, because another try would give the same work to a machine that is too slow for it.
+   */
+  readonly isSupervised?: boolean
 }
+
+const noBreaker: BreakerSettings = { breakerFailures: 0, breakerPause: Duration.zero }
 
 export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
   stage: Stage,
@@ -47,10 +55,11 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
   thinkingTimeout = settings.timeout,
 ) {
   const makeServer = Effect.fnUntraced(function* (server: ServerSettings) {
-    const { call, model = () => server.model, timeout = server.timeout } = yield* connect(server)
+    const connected = yield* connect(server)
+    const { call, model = () => server.model, timeout = server.timeout, isSupervised = false } = connected
     const redact = redactor(server)
-    const { guard, isOpen } = makeBreaker(stage, breakerSettings)
-    const limit = withTimeout(stage, timeout, thinkingTimeout)
+    const { guard, isOpen } = makeBreaker(stage, isSupervised ? noBreaker : breakerSettings)
+    const limit = withTimeout(stage, timeout, thinkingTimeout, { isRetryable: !isSupervised })
     const attempt = <A>(turnId: TurnId, request: (call: Call) => Attempt<A>) =>
       guard(turnId, (...callbacks) => Effect.mapError(limit(request(call))(...callbacks), redact))
     return { attempt, isOpen, settings: server, model: Effect.sync(model) }

@@ -9,11 +9,11 @@ const ticks = 8
 /**
  * Fails an attempt that is silent for `timeout`, before its first element or between two of them. An attempt that never
  * calls back has to end within `timeout`. Signs of life break the silence, but for `thinkingTimeout` at most without
- * progress. A pause does not count, and the time begins anew after it. One fiber watches the whole stream: `Effect.timeout` around every element costs ten times as much as reading
- * the element.
+ * progress. A pause does not count, and the time begins anew after it. One fiber watches the whole stream: `Effect.timeout`
+ * around every element costs ten times as much as reading the element.
  */
 export const withTimeout =
-  (stage: Stage, timeout: Duration.Duration, thinkingTimeout = timeout) =>
+  (stage: Stage, timeout: Duration.Duration, thinkingTimeout = timeout, { isRetryable = true } = {}) =>
   <A>(attempt: Attempt<A>): Attempt<A> =>
   (onProgress, onLife, onPause) =>
     Effect.suspend(() => {
@@ -31,7 +31,9 @@ export const withTimeout =
           quietTicks += 1
           uselessTicks += 1
         }
-        return yield* quietTicks < ticks ? stillThinking(stage, thinkingTimeout) : timedOut(stage, timeout)
+        return yield* quietTicks < ticks
+          ? stillThinking(stage, thinkingTimeout)
+          : timedOut(stage, timeout, isRetryable)
       })
       const watched = attempt(
         () => {

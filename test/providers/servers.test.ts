@@ -22,7 +22,7 @@ type Answer = (onProgress: () => void) => Effect.Effect<string, ProviderError>
 const make = Effect.fnUntraced(function* (
   first: Answer,
   second: Answer,
-  { fallbackModel = "small", breakerFailures = 0 } = {},
+  { fallbackModel = "small", breakerFailures = 0, isSupervised = false } = {},
 ) {
   const asked: Array<string> = []
   const servers = yield* makeServers(
@@ -35,7 +35,7 @@ const make = Effect.fnUntraced(function* (
         asked.push(`${isFirst ? "first" : "second"} ${model}`)
         return isFirst ? first(onProgress) : second(onProgress)
       }
-      return Effect.succeed({ call })
+      return Effect.succeed({ call, isSupervised: isFirst && isSupervised })
     },
   )
   const ask = Effect.suspend(() =>
@@ -126,6 +126,42 @@ describe("the fallback", () => {
       yield* Effect.exit(ask)
       yield* Effect.exit(ask)
       expect(yield* isDown).toBe(true)
+    }),
+  )
+})
+
+describe("a supervised server", () => {
+  effectTest(
+    "has no circuit breaker, and its fallback has one",
+    Effect.gen(function* () {
+      const { ask, asked, isDown } = yield* make(fail(broken), fail(broken), {
+        breakerFailures: 2,
+        isSupervised: true,
+      })
+      for (let turn = 0; turn < 5; turn++) yield* Effect.flip(ask)
+      expect(asked.filter((request) => request.startsWith("first")).length).toBe(5)
+      expect(asked.filter((request) => request.startsWith("second")).length).toBe(2)
+      expect(yield* isDown).toBe(false)
+    }),
+  )
+
+  effectTest(
+    "is not asked again after a time-out",
+    Effect.gen(function* () {
+      const { ask } = yield* make(() => Effect.never, fail(broken), { isSupervised: true })
+      const alone = yield* makeServers(
+        "tts",
+        { ...server("own", "small"), fallback: Option.none() },
+        { breakerFailures: 1, breakerPause: Duration.seconds(10) },
+        () => Effect.succeed({ call: Effect.never, isSupervised: true }),
+      )
+      const error = yield* Effect.fork(
+        Effect.flip(alone.attempt({ turnId: newId(TurnId), model: "small" }, (call) => call)),
+      )
+      const both = yield* Effect.fork(Effect.flip(ask))
+      yield* TestClock.adjust("1 seconds")
+      expect(yield* Fiber.join(error)).toMatchObject({ reason: "no answer within 0.1 s", retryable: false })
+      expect(yield* Fiber.join(both)).toEqual(broken)
     }),
   )
 })
