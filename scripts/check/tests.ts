@@ -1,8 +1,11 @@
 /** Runs test files in parallel processes on one PostgreSQL server. */
-import { availableParallelism } from "node:os"
+import { mkdir, mkdtemp, rm } from "node:fs/promises"
+import { availableParallelism, tmpdir } from "node:os"
+import { join } from "node:path"
 import { startPostgres } from "../../test/support/postgres.ts"
 import { makeTemplate } from "../../test/support/template.ts"
 import { bun } from "../setup.ts"
+import { writeQuickFfmpeg } from "./ffmpeg.ts"
 import { buildProgram } from "./program.ts"
 
 /** In ms, for tests that set none. A preload's `setDefaultTimeout` would hold for a process's first file only. */
@@ -34,11 +37,16 @@ export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> =>
   }
   process.on("SIGINT", stop).on("SIGTERM", stop)
   try {
-    const program = await buildProgram()
-    resources.defer(program.remove)
+    const folder = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
+    resources.defer(() => rm(folder, { recursive: true, force: true }))
+    const program = await buildProgram(folder)
     const server = await startPostgres()
     resources.defer(server.stop)
     await makeTemplate(server.url)
+    // Workers make the same fixtures.
+    const fixtures = join(folder, "fixtures")
+    await mkdir(fixtures)
+    const programs = await writeQuickFfmpeg(join(folder, "bin"))
     const tests = Bun.spawn(
       [
         bun,
@@ -53,7 +61,13 @@ export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> =>
       ],
       {
         cwd: new URL("../..", import.meta.url).pathname,
-        env: { ...process.env, TEST_DATABASE_URL: server.url, TEST_PROGRAM: program.path },
+        env: {
+          ...process.env,
+          PATH: `${programs}:${process.env.PATH ?? ""}`,
+          TEST_DATABASE_URL: server.url,
+          TEST_PROGRAM: program,
+          TEST_FIXTURES: fixtures,
+        },
         stdio: ["inherit", "inherit", "pipe"],
       },
     )

@@ -76,6 +76,7 @@ const start = () =>
       OPENAI_API_KEY: "sk-test",
       OPENAI_BASE_URL: upstream.baseUrl,
       BREAKER_FAILURES: "0",
+      FFMPEG_WARM: "2",
     },
   })
 

@@ -70,7 +70,7 @@ const sayText = async ({ url, headers }: Asking) => {
 /** One turn of a service with this environment; its status. */
 const turn = async (env: Record<string, string>, say = sayRecording) => {
   const service = startProcess({
-    env: { DATABASE_URL: database.url, OPENAI_API_KEY: "sk-test", FFMPEG_WARM: "0", ...env },
+    env: { DATABASE_URL: database.url, OPENAI_API_KEY: "sk-test", ...env },
   })
   const url = `${await service.url()}/api/v1`
   const registered = await fetch(`${url}/users/register`, {

@@ -52,7 +52,6 @@ test.skipIf(!existsSync("/proc/self/status"))(
         OPENAI_BASE_URL: upstream.baseUrl,
         LISTENER_TIMEOUT_SECONDS: "2",
         DATABASE_POOL_SIZE: `${slack}`,
-        FFMPEG_WARM: "0",
         TMPDIR: temporary,
       },
     })

@@ -26,7 +26,6 @@ const start = (env: Record<string, string> = {}) =>
       OPENAI_API_KEY: "sk-test",
       OPENAI_BASE_URL: upstream.baseUrl,
       DATABASE_URL: database.url,
-      FFMPEG_WARM: "0",
       ...env,
     },
   })

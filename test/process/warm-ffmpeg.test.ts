@@ -24,6 +24,7 @@ const start = (env: Record<string, string> = {}) =>
       OPENAI_API_KEY: "sk-test",
       DATABASE_URL: database.url,
       FFMPEG_PATH: witness.path,
+      FFMPEG_WARM: "2",
       ...env,
     },
   })
