@@ -1,5 +1,6 @@
 /** Runs test files in parallel processes on one PostgreSQL server. */
 import { availableParallelism } from "node:os"
+import { join } from "node:path"
 import { startPostgres } from "../../test/support/postgres.ts"
 import { makeTemplate } from "../../test/support/template.ts"
 import { bun } from "../setup.ts"
@@ -52,7 +53,7 @@ export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> =>
         ...args,
       ],
       {
-        cwd: new URL("../..", import.meta.url).pathname,
+        cwd: join(import.meta.dir, "../.."),
         env: { ...process.env, TEST_DATABASE_URL: server.url, TEST_PROGRAM: program.path },
         stdio: ["inherit", "inherit", "pipe"],
       },
