@@ -3,7 +3,7 @@ import { copyFile, mkdir, readdir, rm } from "node:fs/promises"
 import { join } from "node:path"
 import manifest from "../package.json" with { type: "json" }
 
-const root = new URL("..", import.meta.url).pathname
+const root = join(import.meta.dir, "..")
 const source = join(root, "src/client")
 
 const clientManifest = {

@@ -1,4 +1,5 @@
 /** `bun run demo`: sets up, starts the service, and prints how to talk to it. */
+import { join } from "node:path"
 import { bun, setUp } from "./setup.ts"
 
 await setUp()
@@ -22,7 +23,7 @@ Open http://localhost:${port} in a browser to talk (Ctrl-C here stops the servic
 `
 
 const service = Bun.spawn([bun, "src/main.ts"], {
-  cwd: new URL("..", import.meta.url).pathname,
+  cwd: join(import.meta.dir, ".."),
   env: { ...process.env, PORT: port },
   stdio: ["inherit", "pipe", "inherit"],
 })

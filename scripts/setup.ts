@@ -3,9 +3,9 @@
  * any package is installed, so it imports only what Bun has built in.
  */
 import { existsSync } from "node:fs"
-import { resolve } from "node:path"
+import { join, resolve } from "node:path"
 
-const root = new URL("..", import.meta.url).pathname
+const root = join(import.meta.dir, "..")
 
 /** The programs that the service starts, with their Debian packages. */
 const programs = [
@@ -91,7 +91,7 @@ const installPrograms = async (wanted: ReadonlyArray<Program>) => {
 
 /** The first time with Bun's progress on the screen; later runs find everything installed and print nothing. */
 const installPackages = async () => {
-  const isFirst = !existsSync(`${root}node_modules`)
+  const isFirst = !existsSync(join(root, "node_modules"))
   if (isFirst) {
     console.log(
       "Installing the npm packages: about 500 MB on disk. This takes a minute or two, and happens once.",

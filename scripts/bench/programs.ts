@@ -1,3 +1,4 @@
+import { join } from "node:path"
 import { Option, Schema } from "effect"
 import { withoutLimits } from "../../test/support/limits.ts"
 import type { Latency } from "./latency.ts"
@@ -93,7 +94,7 @@ export const startProgram = async (
   await pause(0)
   const kept = Object.fromEntries(passedOn.map((name) => [name, process.env[name]]))
   const child = Bun.spawn([process.execPath, "--no-env-file", ...command], {
-    cwd: new URL("../..", import.meta.url).pathname,
+    cwd: join(import.meta.dir, "../.."),
     env: { ...kept, ...env },
     stdio: ["ignore", "pipe", "inherit"],
   })

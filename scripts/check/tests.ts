@@ -1,6 +1,8 @@
 /** Runs test files in parallel processes on one PostgreSQL server. */
+
 import { mkdir, mkdtemp, rm } from "node:fs/promises"
 import { availableParallelism, tmpdir } from "node:os"
+
 import { join } from "node:path"
 import { startPostgres } from "../../test/support/postgres.ts"
 import { makeTemplate } from "../../test/support/template.ts"
@@ -60,7 +62,7 @@ export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> =>
         ...args,
       ],
       {
-        cwd: new URL("../..", import.meta.url).pathname,
+        cwd: join(import.meta.dir, "../.."),
         env: {
           ...process.env,
           PATH: `${programs}:${process.env.PATH ?? ""}`,

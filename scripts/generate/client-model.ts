@@ -1,4 +1,5 @@
 /** Writes the client's model: a TypeScript interface and a reader for each payload, from the Schemas of src/http/payloads.ts. */
+import { join } from "node:path"
 import { Predicate, type Schema } from "effect"
 import { makeExamples } from "../../src/http/openapi/failures.ts"
 import { type JsonSchema, partsWithReferences, toJsonSchema } from "../../src/http/openapi/json-schema.ts"
@@ -13,7 +14,7 @@ import {
 } from "../../src/http/payloads.ts"
 import { defect, toProblem } from "../../src/http/problems.ts"
 
-export const modelFile = new URL("../../src/client/model.ts", import.meta.url).pathname
+export const modelFile = join(import.meta.dir, "../../src/client/model.ts")
 
 const { Check, ProviderCheck, Readiness, Registered, LoggedIn, Timings, Usage } = components
 const { Session, SessionDetails, SessionPage, SessionCreated, OneSession } = components
@@ -137,9 +138,9 @@ const combinators = ["boolean", "fieldsOf", "listOf", "number", "object", "optio
 
 /** biome's formatting, so that the file passes the lint as it is written. */
 const formatted = async (source: string) => {
-  const biome = new URL("../../node_modules/.bin/biome", import.meta.url).pathname
+  const biome = join(import.meta.dir, "../../node_modules/.bin/biome")
   const child = Bun.spawn([biome, "check", "--write", `--stdin-file-path=${modelFile}`], {
-    cwd: new URL("../..", import.meta.url).pathname,
+    cwd: join(import.meta.dir, "../.."),
     stdin: new Blob([source]),
     stdout: "pipe",
   })

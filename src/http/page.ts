@@ -1,10 +1,11 @@
+import { join } from "node:path"
 import { Effect } from "effect"
 import { Elysia } from "elysia"
 import { PathNotFound } from "./errors.ts"
 import { makeRun } from "./run.ts"
 
-const source = new URL("../page/", import.meta.url).pathname
-const clientSource = new URL("../client/client.ts", import.meta.url).pathname
+const source = join(import.meta.dir, "../page")
+const clientSource = join(import.meta.dir, "../client/client.ts")
 
 /** Allows the page's own files only: no other origin, no inline code, no frame around the page. */
 const contentSecurity = [
@@ -62,14 +63,14 @@ const bundle = async (entry: string) => {
 
 /** The page and its assets by path, and the client as a module for other pages. */
 const makeFiles = async (): Promise<ReadonlyMap<string, File>> => {
-  let html = await Bun.file(`${source}index.html`).text()
+  let html = await Bun.file(join(source, "index.html")).text()
   const files = new Map<string, File>()
   for (const [entry, extension] of [
     ["main.ts", "js"],
     ["capture.worklet.ts", "js"],
     ["style.css", "css"],
   ] as const) {
-    const content = await bundle(source + entry)
+    const content = await bundle(join(source, entry))
     const name = `assets/page-${Bun.hash(content).toString(36)}.${extension}`
     files.set(`/${name}`, fileOf(name, content, immutable))
     html = html.replace(`"${entry}"`, `"${name}"`)

@@ -1,3 +1,4 @@
+import { join } from "node:path"
 import { Schema } from "effect"
 import { type Cost, costOf } from "../cost.ts"
 import { linkModels } from "../engines.ts"
@@ -128,7 +129,7 @@ const measureLoad = async ({ load, latency, reply, plan }: Load): Promise<Realti
     const service = await startService(upstream.line)
     const key = await register(service.api)
     const driver = (wanted: Plan) => {
-      const script = new URL("driver.ts", import.meta.url).pathname
+      const script = join(import.meta.dir, "driver.ts")
       return startProgram([script, JSON.stringify(wanted)], {}, (line) => line === "ready")
     }
     const url = `${service.api.replace("http", "ws")}/realtime`

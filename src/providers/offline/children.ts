@@ -66,22 +66,25 @@ export const ffmpegCommand = (startFfmpeg: StartFfmpeg, args: ReadonlyArray<stri
   },
 })
 
-/** Kills the child, if it still runs, and waits for its end when the scope closes. */
-const scopedChild = ({ name, start }: Program, input: Input) =>
-  Effect.acquireRelease(
-    Effect.sync(() => start(input)),
-    ({ kill }) => Effect.promise(kill),
+/**
+ * Kills the child, if it still runs, and waits for its end when the scope closes. A program that cannot be started has
+ * failed too: it was removed, or the machine has no process left.
+ */
+const scopedChild = ({ name, start }: Program, input: Input) => {
+  const failed = (cause: unknown) => new ProgramFailed({ program: name, reason: `${cause}` })
+  return Effect.acquireRelease(Effect.try({ try: () => start(input), catch: failed }), ({ kill }) =>
+    Effect.promise(kill),
   ).pipe(
     Effect.map(({ stdout, failure }) => {
       // After an interruption nothing awaits it.
       failure.catch(() => undefined)
-      const succeeded = Effect.flatMap(
-        Effect.promise(() => failure),
-        (reason) => (reason === undefined ? Effect.void : new ProgramFailed({ program: name, reason })),
+      const succeeded = Effect.flatMap(Effect.tryPromise({ try: () => failure, catch: failed }), (reason) =>
+        reason === undefined ? Effect.void : failed(reason),
       )
       return { stdout, succeeded }
     }),
   )
+}
 
 /**
  * Runs programs as a pipeline. The first one reads `input`, and each other one the output of the one before. `use` takes

@@ -40,12 +40,21 @@ export const makeHearing = Effect.fn("Hearing.make")(function* (options: {
         ? programName
         : "none"
 
-  const withPocketsphinx = (bytes: Uint8Array, language: string) =>
-    language === "" || programLanguages.includes(language)
+  /** Why pocketsphinx cannot take over from an engine that failed. Without an engine it always hears. */
+  const cannotTakeOver = (language: string) => {
+    if (language !== "" && !programLanguages.includes(language))
+      return `does not know the language "${language}"`
+    return Option.isSome(engine) && !pocketsphinx.isInstalled ? "is not installed" : undefined
+  }
+
+  const withPocketsphinx = (bytes: Uint8Array, language: string) => {
+    const reason = cannotTakeOver(language)
+    return reason === undefined
       ? Effect.mapError(pocketsphinx.transcribe(bytes), (error) =>
           wrongAnswer("stt", error._tag === "ProgramFailed" ? `pocketsphinx: ${error.reason}` : error._tag),
         )
-      : wrongAnswer("stt", `engine: failed, and ${programName} does not know the language "${language}"`)
+      : wrongAnswer("stt", `engine: failed, and ${programName} ${reason}`)
+  }
 
   const transcribe: Transcribe = Effect.fn("Hearing.transcribe")(function* (
     { bytes },

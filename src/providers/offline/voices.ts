@@ -27,13 +27,17 @@ const timbres = new Map<string, Timbre>([
   ["verse", { variant: "edward", pitch: 60 }],
 ])
 
-/** Scripts that (nearly) name their language. Kana comes before Han: Japanese text has both. */
+/**
+ * Scripts and letters that (nearly) name their language. The first match counts: Japanese text has kana and Han, Urdu text
+ * has Persian letters too.
+ */
 const scripts: ReadonlyArray<readonly [language: string, script: RegExp]> = [
   ["ja", /[\p{Script=Hiragana}\p{Script=Katakana}]/u],
   ["cmn", /\p{Script=Han}/u],
   ["ko", /\p{Script=Hangul}/u],
   ["uk", /[іїєґ]/iu],
   ["ru", /\p{Script=Cyrillic}/u],
+  ["ur", /[ٹڈڑںے]/u],
   ["fa", /[پچژگ]/u],
   ["ar", /\p{Script=Arabic}/u],
   ["he", /\p{Script=Hebrew}/u],
@@ -49,6 +53,10 @@ const scripts: ReadonlyArray<readonly [language: string, script: RegExp]> = [
   ["el", /\p{Script=Greek}/u],
   ["ka", /\p{Script=Georgian}/u],
   ["hy", /\p{Script=Armenian}/u],
+  ["am", /\p{Script=Ethiopic}/u],
+  ["my", /\p{Script=Myanmar}/u],
+  ["or", /\p{Script=Oriya}/u],
+  ["si", /\p{Script=Sinhala}/u],
 ]
 
 /** Small words and letters that tell the languages in Latin script apart; English wins where none is ahead. */

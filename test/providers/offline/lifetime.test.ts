@@ -103,13 +103,13 @@ describe("a machine without the programs", () => {
   const ffmpegPath = Bun.which("ffmpeg") ?? "ffmpeg"
 
   const without = async <A>(
-    use: (own: Awaited<ReturnType<typeof start>>) => Promise<A>,
+    use: (own: Awaited<ReturnType<typeof start>>, searchPath: string) => Promise<A>,
     ...but: ReadonlyArray<string>
   ): Promise<A> => {
     const searchPath = mkdtempSync(join(tmpdir(), "no-programs-"))
     for (const program of but) symlinkSync(Bun.which(program) ?? "", join(searchPath, program))
     const own = await start({ ffmpegPath, searchPath })
-    return use(own).finally(async () => {
+    return use(own, searchPath).finally(async () => {
       await own.stop()
       rmSync(searchPath, { recursive: true })
     })
@@ -139,6 +139,35 @@ describe("a machine without the programs", () => {
       }
     }, program),
   )
+
+  const reasonOf = (failing: Promise<unknown>) =>
+    failing.then(
+      () => "nothing failed",
+      (failure: unknown) => `${failure}`,
+    )
+  const programs = ["flite", "espeak-ng", "pocketsphinx_batch"]
+
+  test("one that is removed while the service runs fails its requests", () =>
+    without(
+      async (own, searchPath) => {
+        for (const program of programs) rmSync(join(searchPath, program))
+        const tone = Int16Array.from({ length: 16_000 }, (_, index) => 8000 * Math.sin(index / 5))
+        expect(await reasonOf(own.hear(tone))).toMatch(/ProviderUnusable: .*"stt".*pocketsphinx.*ENOENT/s)
+        for (const text of ["Hello there.", "Guten Tag, wie geht es Ihnen?"]) {
+          expect(await reasonOf(own.speak(text))).toMatch(/ProviderUnusable: .*"tts".*ENOENT/s)
+        }
+      },
+      ...programs,
+    ))
+
+  test("an ffmpeg that is removed fails its requests", async () => {
+    const link = join(mkdtempSync(join(tmpdir(), "no-programs-")), "ffmpeg")
+    symlinkSync(ffmpegPath, link)
+    const own = await start({ ffmpegPath: link })
+    rmSync(link)
+    expect(await reasonOf(own.speak("Hello there."))).toMatch(/ProviderUnusable: .*"tts".*ffmpeg/s)
+    await own.stop()
+  })
 
   test("does not start without ffmpeg, and says so", async () => {
     const exit = await Effect.runPromiseExit(
