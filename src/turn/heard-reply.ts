@@ -129,4 +129,4 @@ export const wholeMessages = (state: TurnState): ReadonlyArray<HeardMessage> => 
 export const isHeard = (state: TurnState, upTo: HeardUpTo): boolean =>
   "delivered" in upTo
     ? state.output.streaming && Option.exists(state.firstOutput, (seq) => seq <= upTo.delivered)
-    : state.isSent || Option.isSome(state.firstOutput)
+    : roundsOf(state).some(({ isSent }) => isSent) || Option.isSome(state.firstOutput)
