@@ -7,6 +7,7 @@ import { ApiKey } from "../accounts/model.ts"
 import { Exported } from "../conversation/export.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
 import { ApiKeyId, SessionId, Time, Timings, TurnId, Usage, UserId } from "../schema.ts"
+import { RealtimeSession } from "./realtime-session.ts"
 
 const text = (description: string) => Schema.String.annotations({ description })
 
@@ -184,6 +185,7 @@ export const components = {
   MessagePage,
   Timings,
   Usage,
+  RealtimeSession,
   Turn: TurnResponse,
   Error: ErrorBody,
 } as const

@@ -1,5 +1,5 @@
 import { Schema } from "effect"
-import { JsonObject } from "../schema.ts"
+import { RealtimeSession } from "./realtime-session.ts"
 
 /** The query of a handshake. Unknown models are accepted: stock clients name the model that they are configured with. */
 export const ConnectQuery = Schema.Struct({
@@ -32,14 +32,6 @@ const seconds = Schema.Int.pipe(Schema.between(10, 7200)).annotations({
   description: "How long connections can be opened with the secret. Open ones last longer.",
 })
 
-const anObject = { message: () => ({ message: "must be an object", override: true }) }
-
-/** As it came: a decoded copy would lose a field `__proto__`, which is refused. */
-const SessionConfig = JsonObject.annotations({
-  ...anObject,
-  description: "The configuration of the sessions, as in the event `session.update`.",
-})
-
 /** The body of a request for a client secret, in OpenAI's form. */
 export const ClientSecretRequest = Schema.Struct({
   expires_after: Schema.optional(
@@ -52,7 +44,8 @@ export const ClientSecretRequest = Schema.Struct({
       seconds: Schema.optional(seconds),
     }).annotations({ message: () => "must be an object" }),
   ),
-  session: Schema.optional(SessionConfig),
+  /** As it came: a decoded copy would lose a field `__proto__`, which is refused. */
+  session: Schema.optional(RealtimeSession),
 }).annotations({ message: () => "must be an object" })
 
 /** A field that the body does not have is refused: it would have no effect, and a page relies on what it has set. */
@@ -65,8 +58,6 @@ export const clientSecretRequest = Schema.standardSchemaV1(ClientSecretRequest, 
 export const ClientSecret = Schema.Struct({
   value: Schema.String.annotations({ description: "The secret. The service shows it only once." }),
   expires_at: Schema.Int.annotations({ description: "When it expires, in Unix seconds." }),
-  session: Schema.Record({ key: Schema.String, value: Schema.Unknown }).annotations({
-    description:
-      "The configuration of the sessions that it opens. `id` names the secret, not a session: each connection shows the id and `expires_at` of its own session in `session.created`.",
-  }),
+  /** Also its `id` and `object`. */
+  session: RealtimeSession,
 })

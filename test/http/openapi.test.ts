@@ -3,8 +3,10 @@ import { createConfig, lintFromString } from "@redocly/openapi-core"
 import type { Browser } from "playwright-core"
 import { makeDocument } from "../../src/http/openapi/document.ts"
 import { makeExamples } from "../../src/http/openapi/failures.ts"
+import { clientEventTypes } from "../../src/realtime/protocol/client-events.ts"
 import { startBrowser } from "../page/browser.ts"
 import { makeFakeRealtime } from "../support/fake-realtime.ts"
+import { serverEvents } from "../support/realtime-events.ts"
 import { type Service, startService } from "../support/service.ts"
 import { type Contract, readContract } from "./contract.ts"
 
@@ -96,6 +98,23 @@ describe("/docs", () => {
       asked: [],
     })
     await page.close()
+  })
+
+  test("describes the events and the session of Realtime", async () => {
+    const text = await (await fetch(new URL("/docs", service.url))).text()
+    const section = (id: string) => text.split(`<section id="${id}">`)[1]?.split("</section>")[0] ?? ""
+    const connect = section("connectRealtime")
+    expect(connect).toContain(
+      '<a href="https://developers.openai.com/api/docs/guides/realtime-conversations">OpenAI\'s guide</a>',
+    )
+    for (const type of [...clientEventTypes, ...serverEvents.map(({ type }) => type)]) {
+      expect(connect).toContain(`<code>${type}</code>`)
+    }
+    // Of the request, and of the response.
+    expect(section("createClientSecret").split('<a href="#schema-RealtimeSession">')).toHaveLength(3)
+    for (const field of ["instructions", "silence_duration_ms", "expires_at"]) {
+      expect(section("schema-RealtimeSession")).toContain(`<code>${field}</code>`)
+    }
   })
 
   test("has no script and loads nothing", async () => {

@@ -21,10 +21,24 @@ const textOf = (part: Part): string => {
 export const html = (strings: TemplateStringsArray, ...parts: ReadonlyArray<Part>): Html =>
   new Html(String.raw({ raw: strings }, ...parts.map(textOf)))
 
-const bold = (text: string): ReadonlyArray<Html> =>
-  text.split("**").map((part, index) => (index % 2 === 0 ? html`${part}` : html`<b>${part}</b>`))
+/** `split` gives the text before a link, its own text, its address, and so on. */
+const linked = (text: string): ReadonlyArray<Html> =>
+  text
+    .split(/\[([^\]]+)\]\((https:[^)]+)\)/)
+    .flatMap((part, index, parts) =>
+      index % 3 === 0
+        ? [html`${part}`]
+        : index % 3 === 1
+          ? [html`<a href="${parts[index + 1]}">${part}</a>`]
+          : [],
+    )
 
-/** A sentence with `code` and **bold** words. */
+const bold = (text: string): ReadonlyArray<Html> =>
+  text
+    .split("**")
+    .map((part, index) => (index % 2 === 0 ? html`${linked(part)}` : html`<b>${linked(part)}</b>`))
+
+/** A sentence with `code`, **bold** words and [links](https://example.com). */
 export const inline = (text: string): ReadonlyArray<Html> =>
   text.split("`").map((part, index) => (index % 2 === 0 ? html`${bold(part)}` : code(part)))
 

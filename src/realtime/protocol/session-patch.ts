@@ -82,7 +82,8 @@ const Tracing = Schema.Union(
   }),
 )
 
-const SessionPatch = Schema.Struct({
+/** The fields of a session that a client sets. Absent ones stay as they are. */
+export const SessionPatch = Schema.Struct({
   type: maybe(Schema.Literal("realtime", "transcription")),
   model: maybe(text(256)),
   instructions: maybe(Instructions),
@@ -98,7 +99,6 @@ const SessionPatch = Schema.Struct({
   parallel_tool_calls: maybe(Schema.Boolean),
   reasoning: maybeNull(Reasoning),
 })
-/** The fields of a session that a client sets. Absent ones stay as they are. */
 export type SessionPatch = typeof SessionPatch.Type
 
 const decode = makeDecoder(SessionPatch)
