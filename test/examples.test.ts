@@ -18,6 +18,7 @@ beforeAll(async () => {
   service = await startTurns()
   browser = await startBrowser()
 })
+beforeEach(() => service.reset())
 afterAll(async () => {
   await browser?.close()
   await service?.stop()
@@ -66,7 +67,6 @@ for (const program of [
 
 describe("examples/realtime.mjs", () => {
   const program = ["node", `${root}examples/realtime.mjs`]
-  beforeEach(() => service.reset())
 
   /** Of a WAV at 24 kHz. */
   const secondsOf = (path: string) => (Bun.file(path).size - 44) / 48_000
