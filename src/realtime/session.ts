@@ -14,6 +14,7 @@ import { VoiceActivity } from "../vad/voice-activity.ts"
 import { type Actor, costOf, type Message, makeActor } from "./actor.ts"
 import type { Farewell } from "./connection-limits.ts"
 import { type Inbox, makeInbox } from "./inbox.ts"
+import { makeLinger } from "./linger.ts"
 import { makeListener } from "./listening.ts"
 import type { Wire } from "./outbox.ts"
 import type { ProtocolError } from "./protocol/errors.ts"
@@ -23,7 +24,7 @@ import { updateConfig } from "./protocol/update-config.ts"
 import { makeSettings } from "./settings.ts"
 import { makeStoredSession } from "./stored-session.ts"
 import { makeTakeovers, sessionDeleted } from "./takeovers.ts"
-import { makeLinger, makeWrites } from "./writes.ts"
+import { makeWrites } from "./writes.ts"
 
 /** What a handshake asks for. */
 export interface RealtimeRequest {

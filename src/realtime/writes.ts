@@ -5,7 +5,6 @@ import {
   Duration,
   Effect,
   FiberId,
-  FiberSet,
   Mailbox,
   Option,
   Schedule,
@@ -17,6 +16,7 @@ import { SessionBusy } from "../conversation/stored-turn.ts"
 import { DatabaseUnavailable } from "../db/errors.ts"
 import type { ItemId } from "../schema.ts"
 import type { UnsavedItems } from "../turn/request.ts"
+import { closeTimeout, type Linger } from "./linger.ts"
 
 /** Writes that may wait for the database before no more items of the client are taken. */
 const maxWaiting = 10_000
@@ -35,9 +35,6 @@ const databaseTimeout = Duration.seconds(10)
 
 /** How much longer it waits while they wait for other turns of the session: 30 s in all, as a turn waits for those ahead. */
 const queueTimeout = Duration.seconds(20)
-
-/** How long the end of a connection waits for its last writes. */
-const closeTimeout = Duration.seconds(5)
 
 /** How long the writes go on after that, while nobody waits for them. */
 const lingerTimeout = Duration.minutes(1)
@@ -115,18 +112,6 @@ const takeBatch = (queue: Array<Write>): ReadonlyArray<Write> => {
   }
   return queue.splice(0, size)
 }
-
-/** Runs an effect that outlives its connection. */
-export type Linger = (effect: Effect.Effect<void>) => Effect.Effect<void>
-
-/** For writes that outlive their connections. The end of the scope waits for them as long as for those of a connection. */
-export const makeLinger: Effect.Effect<Linger, never, Scope.Scope> = Effect.gen(function* () {
-  const lingering = yield* FiberSet.make<void>()
-  yield* Effect.addFinalizer(() =>
-    FiberSet.awaitEmpty(lingering).pipe(Effect.timeoutOption(closeTimeout), Effect.interruptible),
-  )
-  return (effect) => Effect.asVoid(FiberSet.run(lingering, Effect.interruptible(effect)))
-})
 
 export interface WritesOptions {
   readonly linger: Linger

@@ -3,7 +3,8 @@ import { Effect, Either, Exit, Fiber, Logger, Option, Scope, TestClock } from "e
 import { newItem } from "../../src/conversation/item.ts"
 import { SessionNotFound } from "../../src/conversation/model.ts"
 import { DatabaseUnavailable } from "../../src/db/errors.ts"
-import { type ItemWrite, makeLinger, makeWrites, type SaveItems } from "../../src/realtime/writes.ts"
+import { makeLinger } from "../../src/realtime/linger.ts"
+import { type ItemWrite, makeWrites, type SaveItems } from "../../src/realtime/writes.ts"
 import { ItemId, newId } from "../../src/schema.ts"
 import { effectTest } from "../support/effect.ts"
 
