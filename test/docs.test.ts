@@ -12,6 +12,7 @@ import {
   type ServiceProcess,
   sourceFile,
   startProcess,
+  withoutOptimizer,
 } from "./support/process.ts"
 
 // A page runs up to ten commands, each a process, on a machine that may be busy.
@@ -74,6 +75,7 @@ const runScript = async (path: string) => {
       LOG_DIR: "",
       PORT: "0",
       VOICE_AGENT_URL: url,
+      ...withoutOptimizer,
     },
     stdout: "pipe",
     stderr: "pipe",

@@ -1,5 +1,16 @@
 import { afterAll, describe, expect, test } from "bun:test"
-import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, renameSync, statSync } from "node:fs"
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+} from "node:fs"
 import { rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -22,7 +33,7 @@ import {
   TestContext,
 } from "effect"
 import { joinEmbedded, startEmbedded } from "../../src/db/embedded.ts"
-import { serverFolder } from "../../src/db/embedded-home.ts"
+import { linkOrCopy, serverFolder } from "../../src/db/embedded-home.ts"
 
 const asRoot = process.getuid?.() === 0
 /** The user `nobody`, for tests of an ordinary user when the tests run as root. */
@@ -269,6 +280,33 @@ describe("the embedded database", () => {
       ),
     )
     expect(command).toStartWith(`${folder}/postgresql-`)
+  })
+})
+
+describe("the programs for another user", () => {
+  /** The link count of a file of `from` after it is linked or copied, and the target of its relative link. */
+  const place = async (from: string) => {
+    folders.push(from)
+    const to = mkdtempSync(join(tmpdir(), "voice-agent-db-"))
+    folders.push(to)
+    mkdirSync(join(from, "native"))
+    await Bun.write(join(from, "native/program"), "#!/bin/sh\n")
+    symlinkSync("program", join(from, "native/link"))
+    await run(linkOrCopy(join(from, "native"), join(to, "native")))
+    expect(await Bun.file(join(to, "native/program")).text()).toBe("#!/bin/sh\n")
+    expect(readlinkSync(join(to, "native/link"))).toBe("program")
+    expect(readdirSync(join(to, "native")).toSorted()).toEqual(["link", "program"])
+    return statSync(join(to, "native/program")).nlink
+  }
+
+  test("are hard links", async () => {
+    expect(await place(mkdtempSync(join(tmpdir(), "voice-agent-db-")))).toBe(2)
+  })
+
+  const otherDisk = "/dev/shm"
+  const isAnother = existsSync(otherDisk) && statSync(otherDisk).dev !== statSync(tmpdir()).dev
+  test.if(isAnother)("are copies from another file system", async () => {
+    expect(await place(mkdtempSync(join(otherDisk, "voice-agent-db-")))).toBe(1)
   })
 })
 

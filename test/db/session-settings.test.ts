@@ -137,21 +137,43 @@ const settings: ReadonlyArray<readonly [string, Readonly<Record<string, string>>
   ["plans", { plan_cache_mode: "force_generic_plan", enable_seqscan: "off", jit: "off" }],
 ]
 
+const all = new Map(settings)
+const merged = (...names: ReadonlyArray<string>) =>
+  [
+    names.join(", "),
+    Object.fromEntries(names.flatMap((name) => Object.entries(all.get(name) ?? {}))),
+  ] as const
+
+/** The same settings in three starts, for what hands them on in another way. No name is in two of a start. */
+const together = [
+  merged("DateStyle German", "serializable transactions", "search_path", "deferrable, row security"),
+  merged("DateStyle SQL", "repeatable read", "plans"),
+  merged("DateStyle Postgres", "formats", "time limits"),
+]
+
 const targets = [
-  ["a database", () => database.sql`select current_database() as name`, "database", () => database.url, true],
-  ["a role", () => database.sql`select current_user as name`, "role", () => database.url, true],
+  [
+    "a database",
+    () => database.sql`select current_database() as name`,
+    "database",
+    () => database.url,
+    true,
+    settings,
+  ],
+  ["a role", () => database.sql`select current_user as name`, "role", () => database.url, true, together],
   [
     "a database behind PgBouncer",
     () => database.sql`select current_database() as name`,
     "database",
     () => bouncer.url,
     pgbouncerProgram !== null,
+    together,
   ],
 ] as const
 
-describe.each(targets)("settings of %s", (_, named, kind, url, isHere) => {
+describe.each(targets)("settings of %s", (_, named, kind, url, isHere, given) => {
   // Without PgBouncer there is nothing to test: apt-get install pgbouncer.
-  test.skipIf(!isHere).each(settings)("%s", async (_, values) => {
+  test.skipIf(!isHere).each(given)("%s", async (_, values) => {
     const [{ name }] = await named()
     // Those of a role are for this database, as other tests use the role too.
     const [{ current }] = await database.sql`select current_database() as current`

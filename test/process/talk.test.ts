@@ -4,7 +4,7 @@ import { statSync } from "node:fs"
 import { chmod } from "node:fs/promises"
 import { join } from "node:path"
 import { Schema } from "effect"
-import { cleanUpProcesses, mainFile, newFolder } from "../support/process.ts"
+import { cleanUpProcesses, mainFile, newFolder, withoutOptimizer } from "../support/process.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT, fail } from "../support/upstream.ts"
 import { silence, wavOf } from "../support/wav.ts"
@@ -42,7 +42,13 @@ const run = async (
 ) => {
   const child = Bun.spawn([process.execPath, mainFile, ...args], {
     cwd: home,
-    env: { PATH: process.env.PATH ?? "", XDG_STATE_HOME: home, VOICE_AGENT_URL: url, ...env },
+    env: {
+      PATH: process.env.PATH ?? "",
+      XDG_STATE_HOME: home,
+      VOICE_AGENT_URL: url,
+      ...withoutOptimizer,
+      ...env,
+    },
     stdin: enterAfter === undefined && stdin === undefined ? "ignore" : "pipe",
     stdout: "pipe",
     stderr: "pipe",

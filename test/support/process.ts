@@ -51,6 +51,12 @@ export const sourceFile = join(import.meta.dir, "../../src/main.ts")
 /** The service in one file, which starts faster, where `bun run check` has built it. */
 export const mainFile = process.env.TEST_PROGRAM || sourceFile
 
+/**
+ * Code runs without the tiers of JavaScriptCore that compile it again, optimized. For the seconds that a process of a test
+ * lives, that takes a third of its CPU time: 0.27 s for a start of the service instead of 0.42 s.
+ */
+export const withoutOptimizer = { BUN_JSC_useDFGJIT: "0" }
+
 /** The longest wait for a line of output, on a busy machine. */
 const timeoutMs = 20_000
 
@@ -99,6 +105,7 @@ export const startProcess = ({
       LOG_DIR: "",
       // Most processes decode nothing that needs an ffmpeg, and each start of one costs 0.06 s of CPU.
       FFMPEG_WARM: "0",
+      ...withoutOptimizer,
       ...withoutLimits,
       ...env,
     },

@@ -27,7 +27,8 @@ beforeAll(async () => {
 afterAll(() => engines?.stop())
 
 const samplesOf = async (path: string) => {
-  const bytes = await ffmpeg(["-i", path, "-ac", "1", "-ar", `${rate}`, "-f", "s16le", "pipe:1"])
+  const file = await Bun.file(path).bytes()
+  const bytes = await ffmpeg(["-i", "pipe:0", "-ac", "1", "-ar", `${rate}`, "-f", "s16le", "pipe:1"], file)
   return new Int16Array(bytes.slice().buffer)
 }
 const question = new URL("../../../examples/question.wav", import.meta.url).pathname

@@ -11,7 +11,8 @@ import { childPids, type RunningEngines, start } from "./engines.ts"
 const question = new URL("../../../examples/question.wav", import.meta.url).pathname
 
 const speech = async () => {
-  const bytes = await ffmpeg(["-i", question, "-ac", "1", "-ar", "16000", "-f", "s16le", "pipe:1"])
+  const file = await Bun.file(question).bytes()
+  const bytes = await ffmpeg(["-i", "pipe:0", "-ac", "1", "-ar", "16000", "-f", "s16le", "pipe:1"], file)
   return new Int16Array(bytes.slice().buffer)
 }
 
