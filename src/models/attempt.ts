@@ -56,6 +56,12 @@ export const cutOff = (location: Location, reason: string) =>
     true,
   )
 
+/** A transfer that broke, by what was thrown: Bun's messages are for programmers, and quote the whole URL. */
+export const brokeOff = (location: Location, cause: unknown) =>
+  location.url.startsWith("file:")
+    ? refused(location, `the file cannot be read (${codeOf(cause)})`)
+    : cutOff(location, codeOf(cause))
+
 /** The server answers, but not with the file. */
 export const refused = (location: Location, reason: string, isRetryable = false) =>
   failed(

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url"
 import { Duration, Effect, Option, Schedule, ScheduleDecision, ScheduleInterval } from "effect"
-import { AttemptFailed, cutOff, refused, wrongBytes } from "./attempt.ts"
+import { AttemptFailed, brokeOff, cutOff, refused, wrongBytes } from "./attempt.ts"
 import type { DownloadError } from "./errors.ts"
 import { complete, type Digest, discard, findKept, type Kept, noteOrigin, openWriter } from "./partial.ts"
 import { request } from "./request.ts"
@@ -162,10 +162,7 @@ export const download = (
           signal,
         ),
       {
-        failure: (cause) =>
-          cause instanceof AttemptFailed
-            ? cause
-            : cutOff(location, cause instanceof Error ? cause.message : `${cause}`),
+        failure: (cause) => (cause instanceof AttemptFailed ? cause : brokeOff(location, cause)),
         stall: (seconds) => cutOff(location, `nothing arrived for ${seconds} s`),
       },
     ).pipe(

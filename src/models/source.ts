@@ -35,11 +35,11 @@ export const ofHub = ({ hub }: Origins, { repository, revision, path }: HubSourc
   advice: `set HF_ENDPOINT to a mirror of Hugging Face, ${offline}`,
 })
 
-export const ofUrl = (url: string): Location => ({ url, advice: `check the network, ${offline}` })
+export const ofUrl = (url: string): Location => ({ url, advice: offline })
 
 export const ofFile = (path: string): Location => ({
   url: pathToFileURL(path).href,
-  advice: "check the folder",
+  advice: "and the folder",
 })
 
 /** The file `NAME/VERSION/PATH` below `--from`. */
@@ -47,7 +47,7 @@ export const ofMirror = (from: string, path: string): Location => ({
   ...(/^https?:\/\//i.test(from)
     ? { url: `${from.replace(/\/+$/, "")}/${path}` }
     : ofFile(resolve(from, path))),
-  advice: "check --from",
+  advice: "or choose another source with --from",
 })
 
 /** Where files come from, by the environment. */

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { Effect, Either, Fiber, Redacted } from "effect"
 import { sha256 } from "../../src/hash.ts"
+import { brokeOff } from "../../src/models/attempt.ts"
 import { download, type Target } from "../../src/models/download.ts"
 import type { Location } from "../../src/models/source.ts"
 import { fastClock } from "../support/fast-clock.ts"
@@ -117,6 +118,15 @@ describe("whole", () => {
     expect(missing.error?.message).toContain("a file #1x: there is no such file")
   })
 
+  test("a local file that cannot be read is refused", () => {
+    const denied = Object.assign(new Error("EACCES: permission denied, open '/mnt/file'"), { code: "EACCES" })
+    const { error, isRetryable } = brokeOff({ url: "file:///mnt/file", advice: "or use --from" }, denied)
+    expect([error._tag, isRetryable]).toEqual(["SourceRefused", false])
+    expect(error.message).toBe(
+      "/mnt/file: the file cannot be read (EACCES). Check the address, or use --from.",
+    )
+  })
+
   test("an unknown hash is returned", async () => {
     const target = {
       ...targetIn(tempFolder("models")),
@@ -160,7 +170,9 @@ describe("resume", () => {
     server.script.push(...Array.from({ length: 20 }, () => cutAfter(10)))
     const { error, requests } = await run(target)
     expect(error?._tag).toBe("SourceUnreachable")
-    expect(error?.message).toContain("Run the command again; it goes on where it stopped.")
+    expect(error?.message).toMatch(
+      /^The download of [\d.:]+\/file broke off: \w+\. Run the command again; it goes on where it stopped\.$/,
+    )
     expect(requests.length).toBeLessThan(8)
     expect(namesIn(target)).toEqual(["file.download", "file.etag"])
   })

@@ -250,7 +250,7 @@ describe("from", () => {
     expect((await run({ from: folder })).error?._tag).toBe("WrongBytes")
     const { error } = await run({ from: "/nowhere" })
     expect(error?.message).toBe(
-      "/nowhere/small/1/encoder.onnx: there is no such file. Check the address, check --from.",
+      "/nowhere/small/1/encoder.onnx: there is no such file. Check the address, or choose another source with --from.",
     )
   })
 

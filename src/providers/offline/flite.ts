@@ -1,3 +1,5 @@
+import { WAV_HEADER_BYTES } from "../../audio/wav.ts"
+
 /** A voice of flite, and the gain in dB that makes it as loud as espeak-ng: about -19 LUFS. */
 export interface FliteVoice {
   readonly name: "slt" | "rms"
@@ -40,3 +42,9 @@ export const forFlite = (text: string): string | undefined => {
     .replace(/[\p{Cc}\p{Z}]+/gu, " ")
   return /^[ -~]*$/.test(plain) && /[A-Za-z0-9]/.test(plain) ? plain : undefined
 }
+
+/** Whether a WAV of flite has all samples that its header counts: on a full disk flite writes a part, and reports success. */
+export const isWhole = (wav: Uint8Array): boolean =>
+  wav.length > WAV_HEADER_BYTES &&
+  new DataView(wav.buffer, wav.byteOffset).getUint32(WAV_HEADER_BYTES - 4, true) ===
+    wav.length - WAV_HEADER_BYTES

@@ -7,8 +7,8 @@ import type { StartFfmpeg } from "../../ffmpeg/sandbox.ts"
 import { primaryLanguage } from "../../text/language.ts"
 import { wrongAnswer } from "../errors.ts"
 import type { Synthesizer } from "../synthesizer.ts"
-import { command, ffmpegCommand, pipeline, type TakeSlot } from "./children.ts"
-import { type FliteVoice, fliteVoice } from "./flite.ts"
+import { command, ffmpegCommand, ProgramFailed, pipeline, type TakeSlot } from "./children.ts"
+import { type FliteVoice, fliteVoice, isWhole } from "./flite.ts"
 import type { ModelEngine } from "./model-engine.ts"
 import { makeModelVoice } from "./model-voice.ts"
 import { type ModelPart, spokenParts } from "./spoken-parts.ts"
@@ -89,20 +89,38 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
     const folder = yield* files.makeTempDirectoryScoped({ prefix: "voice-agent-speaking-" })
     const file = `${folder}/speech.wav`
     yield* pipeline([command(program, ["-voice", name, "-f", "-", "-o", file])], bytesOf(text))
-    return yield* files.readFile(file)
+    const wav = yield* files.readFile(file)
+    if (isWhole(wav)) return wav
+    return yield* new ProgramFailed({
+      program: "flite",
+      reason: "a part of its speech is missing; is TMPDIR full?",
+    })
   }, Effect.scoped)
-
-  const speakFlite = Effect.fnUntraced(function* (text: string, { voice, format }: Sound, use: Use) {
-    const { name, gain } = fliteVoice(voice)
-    const wav = yield* runFlite(programs.flite ?? "flite", text, name)
-    yield* pipeline([toFormat(wavFromPipe, format, gain)], [wav], use)
-  })
 
   const speakEspeak = (text: string, language: string, { voice, format }: Sound, use: Use) => {
     const voiced = ["--stdin", "--stdout", "-b", "1", ...voiceOptions(language, voice)]
     const synthesizer = command(programs.espeak ?? "espeak-ng", voiced)
     return pipeline([synthesizer, toFormat(wavFromPipe, format)], bytesOf(text), use)
   }
+
+  /** Flite gives its speech as a whole: where it fails, none of it was heard, and espeak-ng takes the text over. */
+  const speakFlite = Effect.fnUntraced(function* (text: string, sound: Sound, use: Use) {
+    const { name, gain } = fliteVoice(sound.voice)
+    const wav = yield* Effect.asSome(runFlite(programs.flite ?? "flite", text, name)).pipe(
+      Effect.catchAll((error) => {
+        if (espeak === null) return Effect.fail(error)
+        const reason = error._tag === "ProgramFailed" ? error.reason : error.message
+        return Effect.logWarning("speaking.flite_failed").pipe(
+          Effect.annotateLogs({ reason }),
+          Effect.as(Option.none<Uint8Array>()),
+        )
+      }),
+    )
+    yield* Option.match(wav, {
+      onNone: () => speakEspeak(text, "en-us", sound, use),
+      onSome: (bytes) => pipeline([toFormat(wavFromPipe, sound.format, gain)], [bytes], use),
+    })
+  })
 
   const speakModel = (
     { speak }: ModelVoice,
