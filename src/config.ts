@@ -44,6 +44,7 @@ const all = Config.all({
   registration,
   ...variables.database,
   ...variables.encryption,
+  ...variables.mcp,
   outbound: Config.all(variables.outbound),
   ...variables.server,
   ...variables.log,

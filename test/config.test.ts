@@ -61,6 +61,7 @@ const defaults = {
   dataDir: ".data",
   encryptionKey: Option.none(),
   encryptionPreviousKeys: Redacted.make([]),
+  mcpStdioServers: Redacted.make({}),
   outbound: { allowedNetworks: [], blockedNetworks: [], isHttpAllowed: false },
   port: 3000,
   host: "0.0.0.0",

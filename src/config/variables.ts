@@ -24,6 +24,7 @@ import {
   whole,
 } from "./checks.ts"
 import { environment, shared, stageVariables } from "./stages.ts"
+import { noStdioServers, stdioServers } from "./stdio-servers.ts"
 import { computed, emptyMeansNone, optional, type Section, variable } from "./variable.ts"
 
 export const breaker = {
@@ -380,6 +381,15 @@ export const encryption = {
   }),
 }
 
+export const mcp = {
+  mcpStdioServers: computed("MCP_STDIO_SERVERS", stdioServers, {
+    default: noStdioServers,
+    unset: "none",
+    description:
+      "The programs that the service may start as MCP servers, by their names in agents, as in the files of other MCP clients. Agents of every user can use them, and they run as the service's user.",
+  }),
+}
+
 export const outbound = {
   allowedNetworks: computed("OUTBOUND_ALLOWED_NETWORKS", networks, {
     default: [],
@@ -470,6 +480,7 @@ export const sections: ReadonlyArray<Section> = [
     text: "They apply to addresses that users name.",
     variables: outbound,
   },
+  { title: "MCP servers", variables: mcp },
   { title: "Server", variables: { environment, ...server } },
   { title: "Logs, traces and metrics", variables: { ...log, ...otlp } },
 ]

@@ -42,6 +42,17 @@ export type OutboundError =
   | AnswerUnreadable
   | OutboundTimeout
 
+export const isOutboundError = (cause: unknown): cause is OutboundError =>
+  [
+    UrlRefused,
+    AddressRefused,
+    HostNotFound,
+    ConnectionFailed,
+    RedirectRefused,
+    AnswerUnreadable,
+    OutboundTimeout,
+  ].some((error) => cause instanceof error)
+
 const connectionFailed = {
   connect: "The server cannot be reached.",
   tls: "The certificate of the server is not valid for its name.",

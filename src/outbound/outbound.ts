@@ -3,16 +3,7 @@ import { Context, Duration, Effect, Layer } from "effect"
 import { Settings } from "../config.ts"
 import { type AddressRules, makeAddressCheck } from "./address.ts"
 import { bodyError, boundedStream, readUpTo } from "./body.ts"
-import {
-  AddressRefused,
-  AnswerUnreadable,
-  ConnectionFailed,
-  HostNotFound,
-  type OutboundError,
-  OutboundTimeout,
-  RedirectRefused,
-  UrlRefused,
-} from "./errors.ts"
+import { isOutboundError, type OutboundError, OutboundTimeout, RedirectRefused } from "./errors.ts"
 import { decodedBody, exchange } from "./exchange.ts"
 import { isRedirect, maxRedirects, type OutboundRequest, redirected } from "./redirect.ts"
 import { findTarget, type Resolve, resolveHost } from "./target.ts"
@@ -53,17 +44,6 @@ const headersOf = ({ headers }: IncomingMessage): Headers => {
   }
   return copy
 }
-
-const isOutboundError = (cause: unknown): cause is OutboundError =>
-  [
-    UrlRefused,
-    AddressRefused,
-    HostNotFound,
-    ConnectionFailed,
-    RedirectRefused,
-    AnswerUnreadable,
-    OutboundTimeout,
-  ].some((error) => cause instanceof error)
 
 /**
  * Requests to addresses that users name: tools, MCP servers, webhooks. Only public addresses are called, and those that the

@@ -1,4 +1,4 @@
-import { type Effect, type Option, Redacted } from "effect"
+import { Effect, Either, Option, Redacted } from "effect"
 
 /** Reads a secret that the owner of a tool has stored. None if there is none of that name. */
 export type ReadSecret = (name: string) => Effect.Effect<Option.Option<Redacted.Redacted>>
@@ -9,13 +9,26 @@ const reference = /\{\{\s*secret:([A-Za-z][\w-]{0,63})\s*\}\}/g
 export const secretNames = (text: string): ReadonlyArray<string> =>
   Array.from(text.matchAll(reference), ([, name = ""]) => name)
 
+export type Secrets = ReadonlyMap<string, Redacted.Redacted>
+
+/** The secrets that texts refer to. Left is the name of one that is missing. */
+export const readSecrets = Effect.fnUntraced(function* (texts: ReadonlyArray<string>, read: ReadSecret) {
+  const secrets = new Map<string, Redacted.Redacted>()
+  for (const name of new Set(texts.flatMap(secretNames))) {
+    const secret = yield* read(name)
+    if (Option.isNone(secret)) return Either.left(name)
+    secrets.set(name, secret.value)
+  }
+  return Either.right<Secrets>(secrets)
+})
+
 /** The text without its references. */
 export const withoutReferences = (text: string): string => text.replace(reference, "")
 
 /** The text with the secrets in the place of their references. A missing secret leaves nothing. */
 export const insertSecrets = (
   text: string,
-  secrets: ReadonlyMap<string, Redacted.Redacted>,
+  secrets: Secrets,
   encode: (value: string) => string = (value) => value,
 ): string =>
   text.replace(reference, (_, name: string) => {

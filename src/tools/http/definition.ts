@@ -11,7 +11,7 @@ const ToolName = Schema.String.pipe(
 )
 
 /** Characters of a JSON Schema. It is part of every request to the model. */
-const maxSchemaLength = 16_384
+export const maxSchemaLength = 16_384
 
 /** The JSON Schema of a tool's arguments, which are an object. */
 const ToolParameters = Schema.Record({ key: Schema.String, value: Schema.Unknown }).pipe(
@@ -55,7 +55,7 @@ const headerFault = (name: string, value: string): Option.Option<string> => {
 }
 
 /** Headers of requests to a server that a user names. A value may refer to a secret: `Bearer {{secret:NAME}}`. */
-const ToolHeaders = Schema.Record({ key: Schema.String, value: Schema.String }).pipe(
+export const ToolHeaders = Schema.Record({ key: Schema.String, value: Schema.String }).pipe(
   Schema.filter((headers) =>
     Object.entries(headers).flatMap(([name, value]) =>
       Option.match(headerFault(name, value), {
@@ -67,7 +67,7 @@ const ToolHeaders = Schema.Record({ key: Schema.String, value: Schema.String }).
 )
 
 /** Bytes of UTF-8. What the model reads of a result costs tokens, and time before the next word. */
-const defaultResultBytes = 16_384
+export const defaultResultBytes = 16_384
 
 /** Seconds. The user waits in silence, or hears a filler sentence. */
 const defaultTimeout = 10

@@ -4,10 +4,10 @@ import type { Outbound, OutboundAnswer } from "../../outbound/outbound.ts"
 import type { OutboundRequest } from "../../outbound/redirect.ts"
 import { parseRetryAfter } from "../../providers/openai/retry-after.ts"
 import type { RunnableTool, ToolAnswer, ToolInvocation } from "../runnable.ts"
-import { type ReadSecret, removeSecrets } from "../secrets.ts"
+import { type ReadSecret, readSecrets, removeSecrets } from "../secrets.ts"
 import { bodyText, boundText } from "./answer.ts"
 import type { HttpTool } from "./definition.ts"
-import { secretsOf, toRequest } from "./request.ts"
+import { toRequest } from "./request.ts"
 
 /**
  * Bytes of an answer that are read, ten times what a tool may pass on: JSON and HTML become shorter as text. An
@@ -112,16 +112,11 @@ export const makeHttpTool = (
   { outbound, readSecret }: { readonly outbound: typeof Outbound.Service; readonly readSecret: ReadSecret },
 ): RunnableTool => {
   const run = Effect.fn("HttpTool.run")(function* (invocation: ToolInvocation) {
-    const names = secretsOf(definition)
-    const found = yield* Effect.forEach(names, (name) =>
-      Effect.map(
-        readSecret(name),
-        Option.map((secret) => [name, secret] as const),
-      ),
-    )
-    const missing = names.find((_, index) => Option.isNone(found[index] ?? Option.none()))
-    if (missing !== undefined) return failed(`The tool needs the secret ${missing}. Its owner has to set it.`)
-    const secrets = new Map(found.flatMap(Option.toArray))
+    const found = yield* readSecrets([definition.url, ...Object.values(definition.headers)], readSecret)
+    if (Either.isLeft(found)) {
+      return failed(`The tool needs the secret ${found.left}. Its owner has to set it.`)
+    }
+    const secrets = found.right
     const { arguments: values, idempotencyKey } = invocation
     const request = toRequest(definition, { values, idempotencyKey }, secrets)
     if (Either.isLeft(request)) return failed(request.left)

@@ -1,15 +1,10 @@
-import { Either, Predicate, Record, type Redacted } from "effect"
+import { Either, Predicate, Record } from "effect"
 import type { OutboundRequest } from "../../outbound/redirect.ts"
-import { insertSecrets, secretNames } from "../secrets.ts"
+import { insertSecrets, type Secrets } from "../secrets.ts"
 import type { HttpTool } from "./definition.ts"
 import { renderUrl, urlArguments } from "./url-template.ts"
 
 type Arguments = Readonly<Record<string, unknown>>
-
-/** The names of the secrets that a tool needs. */
-export const secretsOf = ({ url, headers }: HttpTool): ReadonlyArray<string> => [
-  ...new Set([url, ...Object.values(headers)].flatMap(secretNames)),
-]
 
 /**
  * The arguments that the schema declares; all, where it allows others. A model could otherwise add parameters that the owner
@@ -27,10 +22,7 @@ const defaultHeaders = {
 }
 
 /** As `fetch`, in lower case: a header of the tool replaces a default one. */
-const headersOf = (
-  { headers }: HttpTool,
-  secrets: ReadonlyMap<string, Redacted.Redacted>,
-): Readonly<Record<string, string>> =>
+const headersOf = ({ headers }: HttpTool, secrets: Secrets): Readonly<Record<string, string>> =>
   Object.fromEntries(
     Object.entries(headers).map(([name, value]) => [name.toLowerCase(), insertSecrets(value, secrets)]),
   )
@@ -41,7 +33,7 @@ const isHeaderValue = (value: string) => /^[\t\x20-\x7e\x80-\xff]*$/.test(value)
 export const toRequest = (
   tool: HttpTool,
   { values, idempotencyKey }: { readonly values: Arguments; readonly idempotencyKey: string },
-  secrets: ReadonlyMap<string, Redacted.Redacted>,
+  secrets: Secrets,
 ): Either.Either<OutboundRequest, string> => {
   const used = urlArguments(tool.url)
   const given = declared(tool, values)

@@ -1,5 +1,5 @@
-import { Either, Option, type Redacted } from "effect"
-import { insertSecrets, secretNames, withoutReferences } from "../secrets.ts"
+import { Either, Option } from "effect"
+import { insertSecrets, type Secrets, secretNames, withoutReferences } from "../secrets.ts"
 
 type Arguments = Readonly<Record<string, unknown>>
 
@@ -59,11 +59,7 @@ const renderPath = (template: string, values: Arguments): Either.Either<string, 
 }
 
 /** One query parameter. None without its argument; several for a list. */
-const renderPair = (
-  template: string,
-  values: Arguments,
-  secrets: ReadonlyMap<string, Redacted.Redacted>,
-): ReadonlyArray<string> => {
+const renderPair = (template: string, values: Arguments, secrets: Secrets): ReadonlyArray<string> => {
   const [name] = namesIn(withoutReferences(template))
   const value = name === undefined ? "" : values[name]
   if (isMissing(value)) return []
@@ -87,7 +83,7 @@ const namesOf = (pairs: ReadonlyArray<string>) => pairs.map((pair) => pair.split
 export const renderUrl = (
   template: string,
   values: Arguments,
-  secrets: ReadonlyMap<string, Redacted.Redacted>,
+  secrets: Secrets,
   more: Arguments = {},
 ): Either.Either<string, string> => {
   const origin = originOf(template)

@@ -1,0 +1,67 @@
+import { Schema } from "effect"
+import { explainOutbound, type OutboundError } from "../../outbound/errors.ts"
+
+/**
+ * `unavailable`: no connection; nothing was sent. `program`: it cannot be started. `outbound`: a request failed, see `outbound`. `status`: the server's answer has
+ * this HTTP status. `closed`: the connection ended during the call. `timeout`: no answer in time. `refused`: the server answered with
+ * an error. `unexpected`: the server broke the protocol.
+ */
+const kinds = [
+  "unavailable",
+  "program",
+  "outbound",
+  "status",
+  "closed",
+  "timeout",
+  "refused",
+  "unexpected",
+] as const
+
+/** A server did not do what it was asked. */
+export class McpFailed extends Schema.TaggedError<McpFailed>()("McpFailed", {
+  kind: Schema.Literal(...kinds),
+  /** The server's words of `refused`; of `status`, the number. For the model only, since they may have anything in them. */
+  words: Schema.optional(Schema.String),
+}) {
+  /** Of `outbound`. */
+  outbound?: OutboundError
+}
+
+export const outboundFailed = (outbound: OutboundError): McpFailed =>
+  Object.assign(new McpFailed({ kind: "outbound" }), { outbound })
+
+/** For the model: names no address. */
+export const explainMcp = ({ kind, words = "", outbound }: McpFailed): string => {
+  switch (kind) {
+    case "unavailable":
+    case "program":
+      return "Its MCP server cannot be used right now."
+    case "outbound":
+      return outbound === undefined ? "Its MCP server cannot be reached." : explainOutbound(outbound)
+    case "status":
+      return `Its MCP server answered with status ${words}.`
+    case "closed":
+      return "The connection to its MCP server ended before the answer did."
+    case "timeout":
+      return "Its MCP server did not answer in time."
+    case "refused":
+      return `Its MCP server refused the call: ${words}`
+    case "unexpected":
+      return "Its MCP server sent something that is not valid MCP."
+  }
+}
+
+/** For the log: without the server's words. */
+export const mcpReason = ({ kind, words = "", outbound }: McpFailed): string => {
+  if (kind === "status") return `status ${words}`
+  if (outbound === undefined) return kind
+  return "phase" in outbound ? `${outbound._tag} ${outbound.phase}` : outbound._tag
+}
+
+/** The call may have been carried out. */
+export const isOutcomeUnknown = ({ kind, outbound }: McpFailed): boolean => {
+  if (kind === "closed" || kind === "timeout" || kind === "unexpected") return true
+  return (
+    outbound !== undefined && "phase" in outbound && (outbound.phase === "cut" || outbound.phase === "answer")
+  )
+}

@@ -1,0 +1,82 @@
+import { Duration, Effect, Option, type Redacted, type Scope } from "effect"
+import { boundText } from "../http/answer.ts"
+import { maxSchemaLength } from "../http/definition.ts"
+import type { RunnableTool, ToolAnswer, ToolInvocation } from "../runnable.ts"
+import { removeSecrets } from "../secrets.ts"
+import type { McpConnection } from "./connection.ts"
+import { resultText } from "./content.ts"
+import type { McpServer } from "./definition.ts"
+import { explainMcp, isOutcomeUnknown, McpFailed, mcpReason } from "./errors.ts"
+import { prefixedName } from "./names.ts"
+import type { McpTool } from "./session.ts"
+
+/** Of one server, so that a request to the model has room for its other parts. OpenAI allows 128. */
+const maxTools = 128
+
+/** Characters of a description. */
+const maxDescription = 4096
+
+const failed = (failure: McpFailed): ToolAnswer => ({
+  output: `The tool failed. ${explainMcp(failure)}${isOutcomeUnknown(failure) ? " Whether the call was carried out is unknown." : ""}`,
+  isError: true,
+})
+
+interface Parts {
+  readonly server: McpServer
+  /** Interrupting the call releases the connection. Fails if there can be no connection. */
+  readonly connection: Effect.Effect<McpConnection, McpFailed, Scope.Scope>
+  /** None of them may be in an answer. */
+  readonly secrets: ReadonlyArray<Redacted.Redacted>
+}
+
+const makeMcpTool = (
+  { server, connection, secrets }: Parts,
+  { name, description, parameters }: McpTool,
+): RunnableTool => {
+  const prefixed = prefixedName(server.name, name)
+  const run = Effect.fn("McpTool.run")(
+    function* ({ arguments: values, idempotencyKey }: ToolInvocation) {
+      const { call } = yield* connection
+      return resultText(yield* call({ name, arguments: values, idempotencyKey }))
+    },
+    Effect.scoped,
+    Effect.timeoutFail({
+      duration: Duration.seconds(server.timeoutSeconds),
+      onTimeout: () => new McpFailed({ kind: "timeout" }),
+    }),
+    Effect.catchAll((failure) =>
+      Effect.logWarning("tool.mcp_failed").pipe(
+        Effect.annotateLogs({ tool: prefixed, reason: mcpReason(failure) }),
+        Effect.as(failed(failure)),
+      ),
+    ),
+    Effect.map(({ output, isError }) => ({
+      output: boundText(removeSecrets(output, secrets), server.maxResultBytes),
+      isError,
+    })),
+  )
+  return {
+    tool: {
+      name: prefixed,
+      description: Option.map(Option.fromNullable(description), (text) => text.slice(0, maxDescription)),
+      parameters,
+    },
+    isIdempotent: server.idempotentTools.includes(name),
+    timeout: Duration.seconds(server.timeoutSeconds),
+    run,
+  }
+}
+
+/** The tools of a server that its agent allows. Left out are those with a huge schema, and a second one of a name. */
+export const makeMcpTools = (parts: Parts, tools: ReadonlyArray<McpTool>): ReadonlyArray<RunnableTool> => {
+  const { tools: allowed } = parts.server
+  const usable = tools.filter(
+    ({ name, parameters }) =>
+      (allowed?.includes(name) ?? true) && JSON.stringify(parameters).length <= maxSchemaLength,
+  )
+  const byName = new Map<string, RunnableTool>()
+  for (const tool of usable.map((each) => makeMcpTool(parts, each))) {
+    if (!byName.has(tool.tool.name)) byName.set(tool.tool.name, tool)
+  }
+  return [...byName.values()].slice(0, maxTools)
+}

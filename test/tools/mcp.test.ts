@@ -1,0 +1,332 @@
+import { afterAll, expect, test } from "bun:test"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { ConfigProvider, Effect, Fiber, Layer, ManagedRuntime, Option, Redacted, Schema } from "effect"
+import { Settings } from "../../src/config.ts"
+import { makeOutbound, Outbound } from "../../src/outbound/outbound.ts"
+import { processExists } from "../../src/process.ts"
+import { newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
+import { McpServer } from "../../src/tools/mcp/definition.ts"
+import { McpServers } from "../../src/tools/mcp/mcp-servers.ts"
+import type { RunnableTool } from "../../src/tools/runnable.ts"
+import { startMcpHttpServer } from "../support/mcp-http-server.ts"
+import { tempFolder } from "../support/temp-folders.ts"
+
+const script = join(import.meta.dir, "../support/mcp-stdio-server.ts")
+const program = (...args: ReadonlyArray<string>) => ({ command: process.execPath, args: [script, ...args] })
+
+const programs = {
+  works: { ...program(), env: { MCP_TEST: "set" } },
+  hang: program("hang"),
+  exit: program("exit"),
+  missing: { command: "/nowhere/mcp" },
+}
+
+const makeRuntime = (servers: string = JSON.stringify(programs)) =>
+  ManagedRuntime.make(
+    McpServers.layer.pipe(
+      Layer.provide(
+        Layer.succeed(
+          Outbound,
+          makeOutbound({ allowedNetworks: ["127.0.0.1"], blockedNetworks: [], isHttpAllowed: false }),
+        ),
+      ),
+      Layer.provide(Settings.layer),
+      Layer.provide(
+        Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["MCP_STDIO_SERVERS", servers]]))),
+      ),
+    ),
+  )
+
+const runtime = makeRuntime()
+afterAll(() => runtime.dispose())
+
+const httpServers: Array<{ readonly stop: () => Promise<void> }> = []
+afterAll(() => Promise.all(httpServers.map(({ stop }) => stop())))
+
+const startHttp = (protocol: Parameters<typeof startMcpHttpServer>[0]["protocol"]) => {
+  const server = startMcpHttpServer({ protocol })
+  httpServers.push(server)
+  return server
+}
+
+const secrets: Readonly<Record<string, string>> = { KEY: "k-123456" }
+
+const toolsOf = (server: object) =>
+  Effect.flatMap(McpServers, ({ toolsOf }) =>
+    toolsOf(Schema.decodeUnknownSync(McpServer)({ type: "mcp", name: "s", ...server }), (name) =>
+      Effect.succeed(Option.map(Option.fromNullable(secrets[name]), Redacted.make)),
+    ),
+  )
+
+const list = (server: object, on = runtime) => on.runPromise(toolsOf(server))
+
+const invoke = (
+  tools: ReadonlyArray<RunnableTool>,
+  name: string,
+  values: Readonly<Record<string, unknown>> = {},
+  idempotencyKey = "key-1",
+) => {
+  const found = tools.find(({ tool }) => tool.name === `s__${name}`)
+  if (found === undefined) throw new Error(`There is no tool ${name}.`)
+  return found.run({
+    callId: "call_1",
+    idempotencyKey,
+    arguments: values,
+    userId: newId(UserId),
+    sessionId: newId(SessionId),
+    turnId: newId(TurnId),
+  })
+}
+
+const call = (...args: Parameters<typeof invoke>) => runtime.runPromise(invoke(...args))
+const unknown = "Whether the call was carried out is unknown."
+const closed = `The tool failed. The connection to its MCP server ended before the answer did. ${unknown}`
+
+const eventually = async <A>(read: () => Promise<A>, is: (value: A) => boolean): Promise<A> => {
+  for (;;) {
+    const value = await read()
+    if (is(value)) return value
+    await Bun.sleep(20)
+  }
+}
+
+test.each([
+  ["stdio", () => ({ program: "works" })],
+  ["HTTP with sessions", () => ({ url: startHttp("sessions").url })],
+  ["HTTP with JSON answers", () => ({ url: startHttp("json").url })],
+  ["HTTP of 2026", () => ({ url: startHttp("modern").url })],
+] as const)("calls: %s", async (_, server) => {
+  const tools = await list({ ...server(), maxResultBytes: 100 })
+  const echo = tools.find(({ tool }) => tool.name === "s__echo")
+  expect(echo?.tool).toMatchObject({
+    description: Option.some("Says it again."),
+    parameters: { type: "object", properties: { text: { type: "string" } }, required: ["text"] },
+  })
+  expect(await call(tools, "echo", { text: "hällo" })).toEqual({ output: "hällo", isError: false })
+  expect(await call(tools, "count", {}, "key-2")).toEqual({ output: "key-2", isError: false })
+  expect(await call(tools, "fails")).toEqual({ output: "no such order", isError: true })
+  expect(await call(tools, "throws")).toEqual({ output: "broken inside", isError: true })
+  expect(await call(tools, "empty")).toEqual({
+    output: "The tool succeeded with an empty answer.",
+    isError: false,
+  })
+  expect(await call(tools, "structured")).toEqual({ output: '{"degrees":21}', isError: false })
+  expect(await call(tools, "name_with_dots")).toEqual({ output: "named", isError: false })
+  expect((await call(tools, "big")).output).toBe(`${"ü".repeat(50)}\n[The rest of the answer was left out.]`)
+  const wrong = await call(tools, "echo", { text: 7 })
+  expect(wrong.isError).toBe(true)
+})
+
+test("content that is no text is named", async () => {
+  const tools = await list({ program: "works" })
+  expect((await call(tools, "mixed")).output.split("\n")).toEqual([
+    "see",
+    "[image of type image/png, left out]",
+    "[audio of type audio/wav, left out]",
+    "inside",
+    "[resource file:///b.bin of type a/b, left out]",
+    "[resource c: file:///c.txt]",
+  ])
+})
+
+test("filters, idempotent tools and time-outs", async () => {
+  const tools = await list({
+    program: "works",
+    tools: ["echo", "hangs", "none"],
+    idempotentTools: ["echo"],
+    timeoutSeconds: 0.2,
+  })
+  expect(tools.map(({ tool, isIdempotent }) => [tool.name, isIdempotent])).toEqual([
+    ["s__echo", true],
+    ["s__hangs", false],
+  ])
+  expect(await call(tools, "hangs")).toEqual({
+    output: `The tool failed. Its MCP server did not answer in time. ${unknown}`,
+    isError: true,
+  })
+  expect((await call(tools, "echo", { text: "still there" })).output).toBe("still there")
+})
+
+test("one process, in its own environment, until the service stops", async () => {
+  const own = makeRuntime()
+  const many = await Promise.all([1, 2, 3].map(() => list({ program: "works" }, own)))
+  const answers = await Promise.all(many.map((tools) => own.runPromise(invoke(tools, "pid"))))
+  const [first] = answers
+  expect(answers.map(({ output }) => output)).toEqual(Array.from({ length: 3 }, () => first?.output ?? ""))
+  expect(first?.output).toEndWith(" set")
+  const pid = Number.parseInt(first?.output ?? "", 10)
+  expect(processExists(pid)).toBe(true)
+  await own.dispose()
+  await eventually(
+    () => Promise.resolve(processExists(pid)),
+    (exists) => !exists,
+  )
+})
+
+test("a program that dies in a call", async () => {
+  const own = makeRuntime()
+  const tools = await list({ program: "works" }, own)
+  const pid = () => own.runPromise(invoke(tools, "pid"))
+  const before = await pid()
+  expect(await own.runPromise(invoke(tools, "dies"))).toEqual({ output: closed, isError: true })
+  const after = await pid()
+  expect(after.isError).toBe(false)
+  expect(after.output).not.toBe(before.output)
+  await own.dispose()
+})
+
+test("programs that cannot be used", async () => {
+  for (const name of ["exit", "missing", "unknown"]) expect(await list({ program: name })).toEqual([])
+  // Waits a while for the first connection, and never again.
+  expect(await list({ program: "hang" })).toEqual([])
+})
+
+test("a changed list of tools", async () => {
+  for (const server of [{ program: "works" }, { url: startHttp("sessions").url }]) {
+    const own = makeRuntime()
+    const tools = await list(server, own)
+    const changing = (tools: ReadonlyArray<RunnableTool>) =>
+      tools.find(({ tool }) => tool.name === "s__changing")?.tool
+    expect(changing(tools)).toMatchObject({ parameters: { properties: { one: {} } } })
+    await own.runPromise(invoke(tools, "change"))
+    const later = await eventually(
+      () => list(server, own),
+      (found) => Option.isSome(changing(found)?.description ?? Option.none()),
+    )
+    expect(changing(later)).toMatchObject({
+      description: Option.some("Version 2"),
+      parameters: { properties: { two: {} } },
+    })
+    await own.dispose()
+  }
+})
+
+test("an interruption cancels the call", async () => {
+  const tools = await list({ program: "works" })
+  const fiber = runtime.runFork(invoke(tools, "hangs"))
+  await runtime.runPromise(Effect.sleep("50 millis"))
+  await runtime.runPromise(Fiber.interrupt(fiber))
+  expect((await call(tools, "echo", { text: "a" })).output).toBe("a")
+})
+
+test("headers with secrets", async () => {
+  const server = startHttp("sessions")
+  const tools = await list({
+    url: `${server.url}?token={{secret:KEY}}`,
+    headers: { authorization: "Bearer {{secret:KEY}}" },
+  })
+  expect(server.requests.every((headers) => headers.get("authorization") === "Bearer k-123456")).toBe(true)
+  expect((await call(tools, "echo", { text: "k-123456" })).output).toBe("[secret]")
+  expect(await list({ url: server.url, headers: { a: "{{secret:NONE}}" } })).toEqual([])
+})
+
+test("a server that has forgotten the session gets the call once, in a new one", async () => {
+  const server = startHttp("sessions")
+  const tools = await list({ url: server.url })
+  await call(tools, "count", {}, "before")
+  server.forget()
+  expect(await call(tools, "count", {}, "after")).toEqual({ output: "after", isError: false })
+  expect(server.counted).toEqual(["before", "after"])
+})
+
+test.each(["sessions", "json", "modern"] as const)(
+  "an HTTP server that dies in a call: %s",
+  async (protocol) => {
+    const server = startHttp(protocol)
+    const tools = await list({ url: server.url })
+    const found = await call(tools, "dies")
+    expect(found).toMatchObject({ isError: true })
+    expect(found.output).toEndWith(unknown)
+    const next = await call(tools, "echo", { text: "a" })
+    expect(next).toMatchObject({ isError: true })
+    expect(next.output).not.toContain("127.0.0.1")
+  },
+)
+
+test("a stream that ends without the answer", async () => {
+  const server = startHttp("sessions")
+  const tools = await list({ url: server.url })
+  const ends = (body: string) => new Response(body, { headers: { "content-type": "text/event-stream" } })
+  for (const body of ["", ": nothing\n\n", 'data: {"jsonrpc":"2.0","method":"notifications/message"}\n\n']) {
+    server.answer(() => ends(body))
+    expect(await call(tools, "count")).toEqual({ output: closed, isError: true })
+    server.answer(undefined)
+    expect(await call(tools, "echo", { text: "again" })).toEqual({ output: "again", isError: false })
+  }
+  expect(server.counted).toEqual([])
+})
+
+test("answers that are no MCP", async () => {
+  const server = startHttp("sessions")
+  const tools = await list({ url: server.url, timeoutSeconds: 2 })
+  const json = (body: string, status = 200) =>
+    new Response(body, { status, headers: { "content-type": "application/json" } })
+  const cases = [
+    [
+      () => json("no json"),
+      `The tool failed. Its MCP server sent something that is not valid MCP. ${unknown}`,
+    ],
+    [
+      () => new Response("page", { headers: { "content-type": "text/html" } }),
+      `The tool failed. Its MCP server sent something that is not valid MCP. ${unknown}`,
+    ],
+    [() => json("{}", 401), "The tool failed. Its MCP server answered with status 401."],
+    [() => json("secret details", 500), "The tool failed. Its MCP server answered with status 500."],
+  ] as const
+  for (const [answer, output] of cases) {
+    server.answer(answer)
+    expect(await call(tools, "echo", { text: "a" })).toEqual({ output, isError: true })
+  }
+  server.answer(async (request) => {
+    if (request.method !== "POST") return json("{}")
+    const { id } = Schema.decodeUnknownSync(Schema.Struct({ id: Schema.Unknown }))(await request.json())
+    return json(JSON.stringify({ jsonrpc: "2.0", id, error: { code: -32602, message: "text is missing" } }))
+  })
+  expect((await call(tools, "echo")).output).toBe(
+    "The tool failed. Its MCP server refused the call: text is missing",
+  )
+})
+
+test("an HTTP server that cannot be used", async () => {
+  const server = startHttp("sessions")
+  const inner = server.url.replace("127.0.0.1", "127.0.0.2")
+  for (const url of [inner, "https://10.0.0.1/mcp"]) {
+    expect(await list({ url })).toEqual([])
+  }
+  expect(server.requests).toEqual([])
+  server.answer((request) => Response.redirect(inner.replace("/mcp", `/${new URL(request.url).pathname}`)))
+  expect(await list({ url: server.url })).toEqual([])
+})
+
+test("MCP_STDIO_SERVERS as a file of another client", async () => {
+  const file = join(tempFolder("mcp"), "mcp.json")
+  writeFileSync(file, JSON.stringify({ mcpServers: { works: program() } }))
+  const own = makeRuntime(file)
+  const tools = await list({ program: "works" }, own)
+  expect((await own.runPromise(invoke(tools, "pid"))).output).toEndWith(" unset")
+  await own.dispose()
+  for (const servers of ["no file", '{"a":{}}', "[]", `{"a":{"command":"x","args":"y"}}`]) {
+    const wrong = makeRuntime(servers)
+    await expect(list({ program: "works" }, wrong)).rejects.toThrow("MCP_STDIO_SERVERS must be JSON")
+    await wrong.dispose()
+  }
+})
+
+test.each([
+  ["url", {}],
+  ["url", { url: "https://a.test/", program: "b" }],
+  ["url", { url: "https://a.test/{b}" }],
+  ["url", { url: "ftp://a.test/" }],
+  ["url", { url: "https://{{secret:A}}/" }],
+  ["name", { name: "a b", url: "https://a.test/" }],
+  ["headers.host", { url: "https://a.test/", headers: { host: "b" } }],
+] as const)("a fault in %s #%#", (field, definition) => {
+  const decode = () => Schema.decodeUnknownSync(McpServer)({ type: "mcp", name: "s", ...definition })
+  expect(decode).toThrow()
+  try {
+    decode()
+  } catch (error) {
+    for (const part of field.split(".")) expect(`${error}`).toContain(`["${part}"]`)
+  }
+})
