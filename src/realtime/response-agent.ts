@@ -21,7 +21,7 @@ export const responseAgent =
       })),
       toolChoice:
         typeof config.tool_choice === "string" ? config.tool_choice : { name: config.tool_choice.name },
-      parallelToolCalls: true,
+      parallelToolCalls: config.parallel_tool_calls ?? true,
     },
     speaking: { ...agent.speaking, voice: config.audio.output.voice },
   })
