@@ -16,9 +16,11 @@ export class ExitWith extends Schema.TaggedError<ExitWith>()("ExitWith", { code:
 export const isServe = (args: ReadonlyArray<string>) =>
   args.length === 0 || (args.length === 1 && args[0] === "serve")
 
-const opening = (args: ReadonlyArray<string>) => {
-  if (args[0] === "migrate") return "The database was not migrated"
-  return isServe(args) ? "The service did not start" : "The command failed"
+/** What did not happen. A command that fails with a sentence of its own needs no other one. */
+const opening = (args: ReadonlyArray<string>, isDefect: boolean) => {
+  if (args[0] === "migrate") return "The database was not migrated. "
+  if (isServe(args)) return "The service did not start. "
+  return isDefect ? "The command failed. " : ""
 }
 
 const explain = (error: unknown) => {
@@ -32,7 +34,7 @@ export const reportFailure = (args: ReadonlyArray<string>) => (cause: Cause.Caus
   if (Cause.isInterruptedOnly(cause) || failures.some(Predicate.isTagged("ExitWith"))) return Effect.void
   const reason = failures.length > 0 ? failures.map(explain).join(" ") : Cause.pretty(cause)
   return Effect.flatMap(failures.some(ConfigError.isConfigError) ? hints : Effect.succeed(""), (hints) =>
-    Console.error(`${opening(args)}. ${reason}${hints}`),
+    Console.error(`${opening(args, failures.length === 0)}${reason}${hints}`),
   )
 }
 

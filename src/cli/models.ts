@@ -4,6 +4,7 @@ import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
 import { Effect } from "effect"
+import { mirrorFault } from "../models/source.ts"
 import { json } from "./print.ts"
 
 /** The manifest is loaded only for a command that needs it: not for --help. */
@@ -57,8 +58,14 @@ const pull = Command.make(
     from: Options.text("from").pipe(
       Options.withPseudoName("FOLDER|URL"),
       Options.withDescription(
-        "A folder or URL with a copy of another machine's folder of models, in place of the internet",
+        "A folder, or an http, https or file URL, with a copy of another machine's folder of models, in place of the internet",
       ),
+      Options.mapEffect((from) => {
+        const fault = mirrorFault(from)
+        return fault === undefined
+          ? Effect.succeed(from)
+          : Effect.fail(ValidationError.invalidValue(HelpDoc.p(fault)))
+      }),
       Options.optional,
     ),
     yes: Options.boolean("yes").pipe(

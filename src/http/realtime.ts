@@ -140,7 +140,7 @@ export const realtimeRoutes = Effect.gen(function* () {
     { expires_after, session = { type: "realtime" } }: typeof ClientSecretRequest.Type,
   ) {
     const seconds = expires_after?.seconds ?? defaultSecretSeconds
-    const config = yield* configure(session)
+    const { config } = yield* configure(session)
     const { id, value, expiresAt } = yield* secrets.create(user, { seconds, session })
     const created = {
       value: Redacted.value(value),

@@ -42,11 +42,28 @@ export const ofFile = (path: string): Location => ({
   advice: "and the folder",
 })
 
+/** What `--from` may be: any folder, or a URL of one of these schemes. */
+const mirrorUrl = /^(?:https?|file):\/\//i
+const anyUrl = /^[a-z][a-z0-9+.-]*:\/\//i
+
+const isUsable = (from: string) => {
+  if (from.trim() === "") return false
+  if (!anyUrl.test(from)) return true
+  if (!mirrorUrl.test(from) || !URL.canParse(from)) return false
+  // In file://mnt/models, mnt is the name of a server.
+  const { protocol, hostname } = new URL(from)
+  return protocol !== "file:" || hostname === ""
+}
+
+/** Why `--from` cannot be used; undefined if it can. */
+export const mirrorFault = (from: string): string | undefined =>
+  isUsable(from)
+    ? undefined
+    : "--from must be a folder, or an http, https or file URL, such as /mnt/models or file:///mnt/models."
+
 /** The file `NAME/VERSION/PATH` below `--from`. */
 export const ofMirror = (from: string, path: string): Location => ({
-  ...(/^https?:\/\//i.test(from)
-    ? { url: `${from.replace(/\/+$/, "")}/${path}` }
-    : ofFile(resolve(from, path))),
+  ...(mirrorUrl.test(from) ? { url: `${from.replace(/\/+$/, "")}/${path}` } : ofFile(resolve(from, path))),
   advice: "or choose another source with --from",
 })
 

@@ -12,6 +12,7 @@ import { type Heard, type MoreAudio, makeHearing, type Transcribed } from "./hea
 import { makeItems } from "./items.ts"
 import type { Listener } from "./listener.ts"
 import type { Wire } from "./outbox.ts"
+import type { AgentFacts } from "./protocol/session-config.ts"
 import { makeRequests } from "./requests.ts"
 import { makeResponding } from "./responding.ts"
 import type { ResponseReport } from "./response-turn.ts"
@@ -62,6 +63,8 @@ export interface ActorOptions {
   /** The items of earlier connections. */
   readonly restored: ReadonlyArray<Item>
   readonly settings: SessionSettings
+  /** What the client was shown of the session's agent. */
+  readonly agentFacts: AgentFacts
   readonly hearing: Agent["hearing"]
   /** Answers begin during the last silence. */
   readonly speculates: boolean
@@ -132,6 +135,7 @@ export const makeActor = (options: ActorOptions): Actor => {
     session,
     writes,
     items,
+    agentFacts: options.agentFacts,
     wire,
     now,
     fork,

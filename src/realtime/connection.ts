@@ -8,7 +8,7 @@ import {
   overLimit,
 } from "./connection-limits.ts"
 import { makeOutbox, makeWire, type OutboxSocket, type Wire } from "./outbox.ts"
-import type { ServerEvent } from "./protocol/server-events.ts"
+import { errorEvent } from "./protocol/errors.ts"
 import type { RealtimeSession } from "./session.ts"
 
 /** The part of Bun's ServerWebSocket that a connection needs. */
@@ -32,11 +32,11 @@ const closeTimeout = 5000
 /** Pings without any sign of life after which a client counts as gone. */
 const unansweredPings = 2.5
 
-const errorEvent = (
+const refusal = (
   code: string,
   message: string,
   type: "invalid_request_error" | "server_error" = "invalid_request_error",
-): ServerEvent => ({ type: "error", error: { type, code, message, param: null, event_id: null } })
+) => errorEvent({ type, code, message })
 
 /** One socket, from its handshake to its end. Plain functions: they run for every message. */
 export interface Connection {
@@ -117,7 +117,7 @@ export const makeConnection = (user: SignedIn, limits: ConnectionLimits, now: ()
     session?.stop()
     closeCode = close
     isClosing = true
-    wire.send(errorEvent(code, message, type))
+    wire.send(refusal(code, message, type))
     outbox.close(close, code)
     finish(reason)
   }
@@ -128,7 +128,7 @@ export const makeConnection = (user: SignedIn, limits: ConnectionLimits, now: ()
     if (endedAt !== undefined) return
     if (typeof data !== "string") {
       wire.send(
-        errorEvent(
+        refusal(
           "invalid_event",
           "Binary messages are not supported. Send each event as JSON text, and audio as base64 in input_audio_buffer.append.",
         ),

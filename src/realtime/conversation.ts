@@ -29,15 +29,10 @@ export interface Conversation {
   readonly items: ReadonlyArray<ConversationItem>
 }
 
-export const emptyConversation: Conversation = { items: [] }
-
 const indexOf = ({ items }: Conversation, id: string) => items.findIndex(({ item }) => item.id === id)
 
 export const findItem = (conversation: Conversation, id: string): ConversationItem | undefined =>
   conversation.items.find(({ item }) => item.id === id)
-
-/** The id of the newest item; null for an empty conversation. */
-export const lastId = ({ items }: Conversation): string | null => items.at(-1)?.item.id ?? null
 
 /** The length of what an item says, in UTF-16 units. */
 export const charactersOf = (item: Item): number => {

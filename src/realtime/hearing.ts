@@ -9,7 +9,7 @@ import { bytesPerSecondOf, type InputAudio, makeInputAudio, readBase64 } from ".
 import { isMeant } from "./interruption.ts"
 import type { Items } from "./items.ts"
 import type { HeardEvent, Listener } from "./listener.ts"
-import { type ProtocolError, protocolErrors } from "./protocol/errors.ts"
+import { errorEvent, type ProtocolError, protocolErrors } from "./protocol/errors.ts"
 import type { ServerEvent } from "./protocol/server-events.ts"
 import type { AudioFormat, SessionConfig } from "./protocol/session-config.ts"
 import type { HeardText, HearError } from "./utterance.ts"
@@ -155,7 +155,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
       })
     } else {
       // Nothing else would say why there is no answer.
-      send({ type: "error", error: { ...error, param: null, event_id: null } })
+      send(errorEvent(error))
     }
     answers.note({ _tag: "Transcribed", result: "failed" })
   }

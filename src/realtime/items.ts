@@ -13,7 +13,6 @@ import {
   deleteItem,
   findItem,
   insertItem,
-  lastId,
   neighboursOf,
   retrieveItem,
   truncated,
@@ -44,8 +43,6 @@ export interface ItemsOptions {
 
 /** The items of a connection's conversation: in memory for the client, in the database for the model. Plain functions. */
 export interface Items {
-  readonly lastId: () => string | null
-  readonly find: (id: string) => ConversationItem | undefined
   /** Adds an item of the client. Returns the item. */
   readonly create: (given: ClientItem, after: string | undefined) => Either.Either<Item, ProtocolError>
   readonly retrieve: (id: string) => Either.Either<void, ProtocolError>
@@ -62,8 +59,6 @@ export interface Items {
   readonly addTranscript: (id: string, transcript: string, audioSeconds: number) => boolean
   /** Adds an item of a response. Returns the id of the item before it. */
   readonly addOutput: (item: Item) => string | null
-  /** The audio of an item that is being sent, in ms. */
-  readonly setAudio: (id: string, audioMs: number) => void
   readonly finishOutput: (item: Item, audioMs: number, isStored: boolean) => void
   /** The turn that speaks an item, for its truncations. */
   readonly setTurn: (id: ItemId, turn: Turn) => void
@@ -91,8 +86,6 @@ export const makeItems = ({ userId, session, restored, stored, writes, send }: I
   }
 
   return {
-    lastId: () => lastId(conversation),
-    find: (id) => findItem(conversation, id),
     create: (given, after) => {
       const item = shownItem(given)
       const length = charactersOf(item)
@@ -172,9 +165,6 @@ export const makeItems = ({ userId, session, restored, stored, writes, send }: I
       const { conversation: next, previousItemId } = appendItem(conversation, entry)
       conversation = next
       return previousItemId
-    },
-    setAudio: (id, audioMs) => {
-      conversation = updateItem(conversation, id, (found) => ({ ...found, audioMs }))
     },
     finishOutput: (item, audioMs, isItemStored) => {
       conversation = updateItem(conversation, item.id, (found) => ({

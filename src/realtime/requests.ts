@@ -6,7 +6,7 @@ import { bytesPerSecondOf, readBase64, speechFrom } from "./input-audio.ts"
 import { textOf } from "./item-shapes.ts"
 import type { Items } from "./items.ts"
 import { type ClientEvent, readClientEvent } from "./protocol/client-events.ts"
-import { causedBy, invalidRequest, type ProtocolError } from "./protocol/errors.ts"
+import { causedBy, errorEvent, invalidRequest, type ProtocolError } from "./protocol/errors.ts"
 import type { ServerEvent } from "./protocol/server-events.ts"
 import type { Responding } from "./responding.ts"
 import type { SessionSettings } from "./settings.ts"
@@ -31,12 +31,6 @@ const harmlessEvents: ReadonlySet<string> = new Set([
   "input_audio_buffer.append",
   "conversation.item.retrieve",
 ])
-
-/** The `error` event of a refusal. */
-const errorEvent = ({ type, code, message, param, eventId }: ProtocolError): ServerEvent => ({
-  type: "error",
-  error: { type, code, message, param, event_id: eventId },
-})
 
 /** Handles the messages of a client, one after the other. What is refused changes nothing and gets one `error` event. */
 export const makeRequests = (options: RequestsOptions): ((message: string) => void) => {

@@ -11,6 +11,7 @@ import type { Turn, Turns } from "../turn/turns.ts"
 import type { ResponseError } from "./failures.ts"
 import type { Wire } from "./outbox.ts"
 import type { ResponseConfig } from "./protocol/response.ts"
+import type { AgentFacts } from "./protocol/session-config.ts"
 import { responseAgent } from "./response-agent.ts"
 import type { StoredSession } from "./stored-session.ts"
 import type { Writes } from "./writes.ts"
@@ -38,6 +39,8 @@ export interface ResponseTurnOptions {
   readonly admission: Admission["Type"]
   readonly writes: Writes
   readonly session: StoredSession
+  /** What the client was shown of the session's agent. */
+  readonly agentFacts: AgentFacts
   readonly wire: Wire
   readonly report: (report: ResponseReport) => void
 }
@@ -81,7 +84,7 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
     },
     idempotencyKey: Option.none(),
     uploadMs: 0,
-    agent: responseAgent(config, note),
+    agent: responseAgent(config, options.agentFacts, note),
     context,
     unsaved,
     itemIds: Option.some({ user: newId(ItemId), assistant: messageId }),

@@ -1,4 +1,4 @@
-import { Cause, Context, Duration, Effect, Either, Fiber, FiberSet, Layer, Option, type Scope } from "effect"
+import { Cause, Context, Duration, Effect, Fiber, FiberSet, Layer, Option, type Scope } from "effect"
 import type { SignedIn } from "../accounts/model.ts"
 import { type Agent, Agents } from "../agent/agent.ts"
 import { Settings } from "../config.ts"
@@ -6,8 +6,10 @@ import { SessionItems } from "../conversation/session-items.ts"
 import { Sessions } from "../conversation/sessions.ts"
 import { Admission } from "../limits/admission.ts"
 import { RateLimits } from "../limits/rate-limits.ts"
+import { LanguageModel } from "../providers/language-model.ts"
+import { Synthesizer } from "../providers/synthesizer.ts"
 import { Transcriber } from "../providers/transcriber.ts"
-import { newId, SessionId, TurnId } from "../schema.ts"
+import { newId, SessionId, type Stage, TurnId } from "../schema.ts"
 import type { TurnError } from "../turn/errors.ts"
 import { Turns } from "../turn/turns.ts"
 import { VoiceActivity } from "../vad/voice-activity.ts"
@@ -19,12 +21,20 @@ import { makeListener } from "./listening.ts"
 import type { Wire } from "./outbox.ts"
 import type { ProtocolError } from "./protocol/errors.ts"
 import { type AgentFacts, defaultConfig, type SessionConfig } from "./protocol/session-config.ts"
-import { readSessionPatch } from "./protocol/session-patch.ts"
+import { readSessionPatch, type SessionPatch } from "./protocol/session-patch.ts"
 import { updateConfig } from "./protocol/update-config.ts"
 import { makeSettings } from "./settings.ts"
 import { makeStoredSession } from "./stored-session.ts"
 import { makeTakeovers, sessionDeleted } from "./takeovers.ts"
 import { makeWrites } from "./writes.ts"
+
+/** The `session` of a client secret. */
+export interface SecretConfig {
+  /** What it sets, as it was read. */
+  readonly patch: SessionPatch
+  /** The whole configuration that sessions with it begin with. */
+  readonly config: SessionConfig
+}
 
 /** What a handshake asks for. */
 export interface RealtimeRequest {
@@ -32,8 +42,8 @@ export interface RealtimeRequest {
   /** The stored session to continue, as the client sent it. None: a new one. */
   readonly sessionId: Option.Option<string>
   readonly intent: "conversation" | "transcription"
-  /** That of the client secret of the handshake. None: an API key opened the connection. */
-  readonly config: Option.Option<SessionConfig>
+  /** The settings of the client secret of the handshake. None: an API key opened the connection. */
+  readonly config: Option.Option<SecretConfig>
   /** Events sent before the handshake ends reach the client right after it. */
   readonly wire: Wire
 }
@@ -54,11 +64,15 @@ const restoredItems = 200
 /** Items with audio of one connection that are transcribed at a time. */
 const parallelItems = 2
 
-const factsOf = ({ instructions, hearing, thinking, speaking }: Agent): AgentFacts => ({
-  model: thinking.model,
+/** What clients are shown of an agent. `names`: of the engines that serve in the place of its models and its voice. */
+const factsOf = (
+  { instructions, hearing, thinking }: Agent,
+  names: { readonly stt: string; readonly llm: string; readonly tts: string },
+): AgentFacts => ({
+  model: names.llm,
   instructions,
-  voice: speaking.voice,
-  transcriptionModel: hearing.model,
+  voice: names.tts,
+  transcriptionModel: names.stt,
   ...Option.match(hearing.language, { onNone: () => ({}), onSome: (language) => ({ language }) }),
   ...Option.match(thinking.maxTokens, {
     onNone: () => ({}),
@@ -94,11 +108,8 @@ const run = (inbox: Inbox<Message>, actor: Actor, wire: Wire) =>
 export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions")<
   RealtimeSessions,
   {
-    /**
-     * The whole configuration that sessions with this `session` of a client secret begin with. Another version or
-     * configuration of the service may have taken what this one refuses.
-     */
-    readonly configure: (session: unknown) => Either.Either<SessionConfig, ProtocolError>
+    /** Reads the `session` of a client secret. Another version of the service may have taken what this one refuses. */
+    readonly configure: (session: unknown) => Effect.Effect<SecretConfig, ProtocolError>
     /** Its failure refuses the handshake. The end of the scope ends everything that the session started. */
     readonly open: (request: RealtimeRequest) => Effect.Effect<RealtimeSession, TurnError, Scope.Scope>
   }
@@ -106,44 +117,71 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
   static readonly layer = Layer.scoped(
     RealtimeSessions,
     Effect.gen(function* () {
-      const { configured } = yield* Agents
-      const { realtimeSession, realtimeVoices, realtimeSpeculative, interruption } = yield* Settings
+      const agents = yield* Agents
+      const settingsOfService = yield* Settings
+      const { realtimeSession, realtimeVoices, realtimeSpeculative, interruption } = settingsOfService
+      const ports = { stt: yield* Transcriber, llm: yield* LanguageModel, tts: yield* Synthesizer }
       const sessions = yield* Sessions
       const stored = yield* SessionItems
       const turns = yield* Turns
       const admission = yield* Admission
       const limits = yield* RateLimits
-      const transcriber = yield* Transcriber
+      const transcriber = ports.stt
       const voiceActivity = yield* VoiceActivity
       const linger = yield* makeLinger
       const takeovers = yield* makeTakeovers
-      const agentFacts = factsOf(configured)
-      const facts = {
-        voices: [configured.speaking.voice, ...realtimeVoices],
-        transcriptionModel: configured.hearing.model,
-      }
+
+      /** The configured name, or that of the offline engine that serves in its place. */
+      const nameOf = (stage: Stage, configured: string) =>
+        settingsOfService[stage].engine === "offline" ? ports[stage].model : Effect.succeed(configured)
+
+      const factsNow = ({ hearing, thinking, speaking }: Agent) =>
+        Effect.all({
+          stt: nameOf("stt", hearing.model),
+          llm: nameOf("llm", thinking.model),
+          tts: nameOf("tts", speaking.voice),
+        })
+
+      /** What sessions of an agent begin with, and what their updates depend on. */
+      const beginningOf = (agent: Agent) =>
+        Effect.map(factsNow(agent), (names) => {
+          const agentFacts = factsOf(agent, names)
+          const facts = {
+            voices: [agentFacts.voice, agent.speaking.voice, ...realtimeVoices],
+            transcriptionModel: agentFacts.transcriptionModel,
+          }
+          const configOf = (patch: SessionPatch) =>
+            updateConfig(defaultConfig(agentFacts, patch.type), patch, { ...facts, hasAudio: false })
+          return { facts, agentFacts, configOf }
+        })
 
       const configure = (session: unknown) =>
-        Either.flatMap(readSessionPatch(session), (patch) =>
-          updateConfig(defaultConfig(agentFacts, patch.type), patch, { ...facts, hasAudio: false }),
-        )
-
-      const configOf = ({ intent, config }: RealtimeRequest) =>
-        Option.getOrElse(config, () =>
-          defaultConfig(agentFacts, intent === "transcription" ? intent : "realtime"),
-        )
+        Effect.gen(function* () {
+          const patch = yield* readSessionPatch(session)
+          const { configOf } = yield* beginningOf(agents.configured)
+          return { patch, config: yield* configOf(patch) }
+        })
 
       const open = Effect.fn("RealtimeSessions.open")(function* (request: RealtimeRequest) {
         const { user, wire } = request
         const { send } = wire
         const clock = yield* Effect.clock
         const now = () => clock.unsafeCurrentTimeMillis()
-        const config = configOf(request)
         const session = yield* Option.match(request.sessionId, {
           onNone: () => Effect.succeed({ id: newId(SessionId), isNew: true }),
           onSome: (id) => sessions.rejoin(user.id, id),
         })
         yield* Effect.annotateLogsScoped({ sessionId: session.id })
+        const agent = yield* agents.resolve(session.id)
+        const { facts, agentFacts, configOf } = yield* beginningOf(agent)
+        const config = yield* Option.match(request.config, {
+          onNone: () =>
+            Effect.succeed(
+              defaultConfig(agentFacts, request.intent === "transcription" ? request.intent : "realtime"),
+            ),
+          // It was read with the configured agent, whose names alone differ.
+          onSome: ({ patch }) => Effect.orDie(configOf(patch)),
+        })
         const conversation = makeStoredSession(user.id, session, stored)
         // The last to end: the connection has saved all that it has by then.
         yield* takeovers.take(
@@ -163,9 +201,9 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           facts,
           send,
         })
-        const language = () => languageOf(settings.config(), configured)
+        const language = () => languageOf(settings.config(), agent)
         const hearing = {
-          ...configured.hearing,
+          ...agent.hearing,
           get language() {
             return language()
           },
@@ -189,6 +227,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           session: conversation,
           restored: earlier,
           settings,
+          agentFacts,
           hearing,
           speculates: realtimeSpeculative,
           wire,

@@ -309,7 +309,9 @@ describe("client secrets", () => {
       const client = await connectRealtime(service.url, secret, options)
       await client.event(0)
       client.socket.close()
-      expect(fake.opened.at(-1)?.config).toMatchObject({ value: { instructions: "Hi \u0000 there" } })
+      expect(fake.opened.at(-1)?.config).toMatchObject({
+        value: { patch: { instructions: "Hi \u0000 there" } },
+      })
     }
   })
 

@@ -1,11 +1,12 @@
 import { afterAll, beforeEach, describe, expect, test } from "bun:test"
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
+import { pathToFileURL } from "node:url"
 import { Effect, Either, Option } from "effect"
 import { sha256 } from "../../src/hash.ts"
 import type { FileModel, ModelFile } from "../../src/models/manifest.ts"
 import { type Progress, pull } from "../../src/models/pull.ts"
-import { originsOf } from "../../src/models/source.ts"
+import { mirrorFault, originsOf } from "../../src/models/source.ts"
 import { folderOf, installed, verifyFiles } from "../../src/models/store.ts"
 import { fastClock } from "../support/fast-clock.ts"
 import { cutAfter, type FileServer, startFileServer, status } from "../support/file-server.ts"
@@ -241,11 +242,31 @@ describe("unknown hashes", () => {
 })
 
 describe("from", () => {
+  test.each([
+    ...[
+      "/mnt/models",
+      "models",
+      "./a:b",
+      "C:\\models",
+      "file:///mnt/models",
+      "FILE:///mnt",
+      "https://x.example/m",
+    ].map((from) => [from, true] as const),
+    ...["", " ", "ftp://x/m", "s3://bucket/m", "file://mnt/models", "http://", "hf://x"].map(
+      (from) => [from, false] as const,
+    ),
+  ])("%p can be used: %p", (from, isUsable) => {
+    expect(mirrorFault(from) === undefined).toBe(isUsable)
+  })
+
   test("a folder", async () => {
     const { folder } = await run()
     server.files.clear()
     const { isWell, requests } = await run({ from: folder })
     expect([isWell, requests]).toEqual([true, []])
+    for (const url of [pathToFileURL(folder).href, `${pathToFileURL(folder).href}/`]) {
+      expect((await run({ from: url })).isWell).toBe(true)
+    }
     writeFileSync(join(folder, "small/1/encoder.onnx"), bytesOf(200_000, 9))
     expect((await run({ from: folder })).error?._tag).toBe("WrongBytes")
     const { error } = await run({ from: "/nowhere" })

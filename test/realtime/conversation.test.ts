@@ -6,10 +6,8 @@ import {
   type ConversationItem,
   checkTruncation,
   deleteItem,
-  emptyConversation,
   findItem,
   insertItem,
-  lastId,
   maxItems,
   neighboursOf,
   retrieveItem,
@@ -20,6 +18,8 @@ import type { Item } from "../../src/realtime/protocol/server-items.ts"
 import { ItemId, newId } from "../../src/schema.ts"
 
 const SEED = 22
+
+const emptyConversation: Conversation = { items: [] }
 
 const base = { object: "realtime.item", status: "completed" } as const
 
@@ -163,7 +163,7 @@ describe("bounds", () => {
     for (let at = 0; at < maxItems + 5; at++)
       conversation = appendItem(conversation, said(`i${at}`)).conversation
     expect(conversation.items).toHaveLength(maxItems)
-    expect(lastId(conversation)).toBe(`i${maxItems + 4}`)
+    expect(conversation.items.at(-1)?.item.id).toBe(`i${maxItems + 4}`)
     expect(codeOf(retrieveItem(conversation, "i4"))).toStartWith("item_retrieve_invalid_item_id")
   })
 
@@ -222,7 +222,7 @@ test("any operations keep the order and the lengths of a list", () => {
           conversation = updateItem(conversation, each.id, (found) => truncated(found, each.ms, ""))
         }
         expect(idsOf(conversation)).toEqual(model.map((known) => known.id))
-        expect(lastId(conversation)).toBe(model.at(-1)?.id ?? null)
+        expect(conversation.items.at(-1)?.item.id).toBe(model.at(-1)?.id)
       }
     }),
     { seed: SEED },

@@ -1,5 +1,5 @@
 import { describe, expect } from "bun:test"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { effectTest } from "../support/effect.ts"
 import { sentences } from "../support/fake-turns.ts"
 import { makeSession, pcm, shape } from "../support/realtime-session.ts"
@@ -706,3 +706,82 @@ effectTest(
     yield* session.pass(1000)
   }),
 )
+
+describe("the agent of the session", () => {
+  const own = {
+    instructions: "You are a pirate.",
+    speaking: { model: "mouth", voice: "rough", maxCharacters: Option.none() },
+  }
+  const withKey = { OPENAI_API_KEY: "sk-test" }
+
+  effectTest(
+    "is shown and answers, with what the client sets",
+    Effect.gen(function* () {
+      const session = yield* makeSession({ agent: own, env: withKey })
+      expect(session.of("session.created")).toMatchObject([
+        { session: { instructions: "You are a pirate.", audio: { output: { voice: "rough" } } } },
+      ])
+      yield* session.send(say("Hi."), respond)
+      yield* session.send(update({ instructions: "Be brief." }), say("And now?"), respond)
+      expect(session.prompts.map(({ prompt }) => prompt.instructions)).toEqual([
+        "You are a pirate.",
+        "Be brief.",
+      ])
+      expect(new Set(session.spoken.map(({ voice }) => voice))).toEqual(new Set(["rough"]))
+    }),
+  )
+
+  effectTest(
+    "is the base of a client secret's session",
+    Effect.gen(function* () {
+      const config = { type: "realtime", max_output_tokens: 77, tools: [] }
+      const session = yield* makeSession({ agent: own, env: withKey, config })
+      expect(session.of("session.created")).toMatchObject([
+        { session: { instructions: "You are a pirate.", max_output_tokens: 77 } },
+      ])
+    }),
+  )
+
+  effectTest(
+    "has the names of its models with a key, and those of the engines without one",
+    Effect.gen(function* () {
+      const names = ({ session }: { readonly session: unknown }) => session
+      const hosted = yield* makeSession({ env: withKey })
+      yield* hosted.send(update({ audio: { input: { transcription: {} } } }))
+      expect(hosted.of("session.updated").map(names)).toMatchObject([
+        {
+          model: "brain",
+          audio: { input: { transcription: { model: "ears" } }, output: { voice: "calm" } },
+        },
+      ])
+      const offline = yield* makeSession()
+      yield* offline.send(update({ audio: { input: { transcription: {} } } }), say("Hi."), respond)
+      expect(offline.of("session.updated").map(names)).toMatchObject([
+        {
+          model: "fake",
+          audio: { input: { transcription: { model: "fake" } }, output: { voice: "fake" } },
+        },
+      ])
+      // The engine gets the configured voice, not its own name.
+      expect(new Set(offline.spoken.map(({ voice }) => voice))).toEqual(new Set(["calm"]))
+    }),
+  )
+
+  effectTest(
+    "calls several tools at once unless the client says no",
+    Effect.gen(function* () {
+      const tools = [{ type: "function", name: "look" }]
+      const session = yield* makeSession()
+      yield* session.send(update({ tools }), say("Hi."), respond)
+      yield* session.send({ ...respond, response: { parallel_tool_calls: false } })
+      yield* session.send(update({ parallel_tool_calls: false }), respond)
+      yield* session.send({ ...respond, response: { parallel_tool_calls: true } })
+      expect(session.prompts.map(({ prompt }) => prompt.parallelToolCalls)).toEqual([
+        true,
+        false,
+        false,
+        true,
+      ])
+    }),
+  )
+})

@@ -47,11 +47,14 @@ export const makeFakeRealtime = (): FakeRealtime => {
     layer: Layer.succeed(RealtimeSessions, {
       configure: (session) =>
         Either.flatMap(readSessionPatch(session), (patch) =>
-          updateConfig(defaultConfig(facts, patch.type), patch, {
-            hasAudio: false,
-            voices: ["alloy"],
-            transcriptionModel: "stt",
-          }),
+          Either.map(
+            updateConfig(defaultConfig(facts, patch.type), patch, {
+              hasAudio: false,
+              voices: ["alloy"],
+              transcriptionModel: "stt",
+            }),
+            (config) => ({ patch, config }),
+          ),
         ),
       open: (request) =>
         Effect.gen(function* () {

@@ -69,6 +69,8 @@ export interface FakeScript {
   readonly hears?: ReadonlyArray<FakeTranscript>
   readonly thinks?: ReadonlyArray<FakeRound>
   readonly speaks?: ReadonlyArray<FakeSpeech>
+  /** What the agent of the session has otherwise than the configured one. */
+  readonly agent?: Partial<Agent>
   readonly history?: ReadonlyArray<Item>
   /** Resolves when no earlier turn is running. */
   readonly ready?: Effect.Effect<void, SessionBusy | DatabaseError>
@@ -183,7 +185,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     cancel: () => unused,
     endDeleted: () => unused,
   })
-  const own = { ...agent, acting: { ...agent.acting, tools: script.tools ?? [] } }
+  const own = { ...agent, ...script.agent, acting: { ...agent.acting, tools: script.tools ?? [] } }
   const layer = Turns.layer.pipe(
     Layer.provide(
       Layer.mergeAll(

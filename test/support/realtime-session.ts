@@ -12,6 +12,8 @@ import { DatabaseUnavailable } from "../../src/db/errors.ts"
 import { nextEvents } from "../../src/event-loop.ts"
 import { Admission, Overloaded } from "../../src/limits/admission.ts"
 import { RateLimited, RateLimits } from "../../src/limits/rate-limits.ts"
+import { LanguageModel } from "../../src/providers/language-model.ts"
+import { Synthesizer } from "../../src/providers/synthesizer.ts"
 import { type FakeTranscript, Transcriber } from "../../src/providers/transcriber.ts"
 import type { Wire } from "../../src/realtime/outbox.ts"
 import type { ServerEvent } from "../../src/realtime/protocol/server-events.ts"
@@ -115,8 +117,13 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
       speculate: (request) => Effect.zipLeft(fake.turns.speculate(request), storing(request)),
     }),
     transcriber.layer,
+    LanguageModel.layerFake(),
+    Synthesizer.layerFake(),
     VoiceActivity.layerFake,
-    Layer.succeed(Agents, { configured: agent, resolve: () => Effect.succeed(agent) }),
+    Layer.succeed(Agents, {
+      configured: agent,
+      resolve: () => Effect.succeed({ ...agent, ...script.agent }),
+    }),
     Layer.succeed(SessionItems, {
       append: (_user, { isNew }, items, { usage, place, onEntered }) =>
         Effect.suspend(() => {

@@ -1,4 +1,8 @@
 import { Data } from "effect"
+import type { ServerEvent } from "./server-events.ts"
+
+/** Of OpenAI's API. */
+type ErrorType = "invalid_request_error" | "rate_limit_error" | "server_error"
 
 /** A refusal of a client event. It becomes the `error` event and leaves the connection usable. */
 export class ProtocolError extends Data.TaggedError("ProtocolError")<{
@@ -10,6 +14,24 @@ export class ProtocolError extends Data.TaggedError("ProtocolError")<{
   /** The `event_id` of the client event that caused the error. Clients match their requests by it. */
   readonly eventId: string | null
 }> {}
+
+/** The `error` event of an error. What is not known is null. */
+export const errorEvent = (
+  error: Pick<ProtocolError, "code" | "message"> & {
+    readonly type: ErrorType
+    readonly param?: string | null
+    readonly eventId?: string | null
+  },
+): Extract<ServerEvent, { readonly type: "error" }> => ({
+  type: "error",
+  error: {
+    type: error.type,
+    code: error.code,
+    message: error.message,
+    param: error.param ?? null,
+    event_id: error.eventId ?? null,
+  },
+})
 
 /** The same error, as caused by the client event with this id. */
 export const causedBy = (error: ProtocolError, eventId: string | null): ProtocolError =>

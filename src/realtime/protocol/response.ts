@@ -19,8 +19,8 @@ import { makeDecoder } from "./issues.ts"
 import { checkInputItem, InputItem } from "./items.ts"
 import { isObject } from "./json.ts"
 import type { OutputConfig, RealtimeConfig } from "./session-config.ts"
-import { checkTools, keepToolChoice, resolveToolChoice } from "./tools.ts"
-import { chooseVoice, toFormat, toModalities, type UpdateFacts } from "./update-config.ts"
+import { checkTools } from "./tools.ts"
+import { mergeAnswer, mergeOutput, type UpdateFacts } from "./update-config.ts"
 
 const ResponseParams = Schema.Struct({
   instructions: maybe(Instructions),
@@ -62,7 +62,12 @@ export const readResponseParams = (value: unknown): Either.Either<ResponseParams
 export interface ResponseConfig
   extends Pick<
     RealtimeConfig,
-    "instructions" | "output_modalities" | "tools" | "tool_choice" | "max_output_tokens"
+    | "instructions"
+    | "output_modalities"
+    | "tools"
+    | "tool_choice"
+    | "max_output_tokens"
+    | "parallel_tool_calls"
   > {
   readonly audio: { readonly output: Pick<OutputConfig, "format" | "voice"> }
   /** Shown in `response.created` and `response.done` as it came. */
@@ -80,31 +85,15 @@ export const responseConfig = (
   facts: UpdateFacts,
 ): Either.Either<ResponseConfig, ProtocolError> =>
   Either.gen(function* () {
-    const tools = params.tools ?? session.tools
-    const output = params.audio?.output ?? {}
     const inConversation = params.conversation !== "none"
+    const output = yield* mergeOutput(session.audio.output, params.audio?.output ?? {}, {
+      ...facts,
+      // Out of band, nothing else is heard: another voice is no change of the conversation's.
+      hasAudio: facts.hasAudio && inConversation,
+    })
     return {
-      instructions: params.instructions ?? session.instructions,
-      output_modalities:
-        params.output_modalities === undefined
-          ? session.output_modalities
-          : toModalities(params.output_modalities),
-      audio: {
-        output: {
-          format: output.format === undefined ? session.audio.output.format : toFormat(output.format),
-          // Out of band, nothing else is heard: another voice is no change of the conversation's.
-          voice: yield* chooseVoice(output.voice, session.audio.output.voice, {
-            ...facts,
-            hasAudio: facts.hasAudio && inConversation,
-          }),
-        },
-      },
-      tools,
-      tool_choice:
-        params.tool_choice === undefined
-          ? keepToolChoice(session.tool_choice, tools)
-          : yield* resolveToolChoice(params.tool_choice, tools, "response.tool_choice"),
-      max_output_tokens: params.max_output_tokens ?? session.max_output_tokens,
+      ...(yield* mergeAnswer(session, params, "response")),
+      audio: { output },
       metadata: params.metadata ?? null,
       inConversation,
       ...(params.input === undefined ? {} : { input: params.input }),

@@ -67,6 +67,8 @@ export interface RealtimeConfig {
   readonly audio: { readonly input: InputConfig; readonly output: OutputConfig }
   readonly tools: ReadonlyArray<Tool>
   readonly tool_choice: ToolChoice
+  /** Absent: true. */
+  readonly parallel_tool_calls?: boolean
   readonly max_output_tokens: number | "inf"
   /** Always "auto": the server drops the oldest turns from the prompt by its own limits. */
   readonly truncation: "auto"
@@ -74,7 +76,6 @@ export interface RealtimeConfig {
   readonly include: NonNullable<SessionPatch["include"]> | null
   readonly tracing: NonNullable<SessionPatch["tracing"]> | null
   readonly prompt: NonNullable<SessionPatch["prompt"]> | null
-  readonly parallel_tool_calls?: boolean
   readonly reasoning?: NonNullable<SessionPatch["reasoning"]> | null
 }
 

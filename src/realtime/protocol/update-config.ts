@@ -28,11 +28,11 @@ type Result<A> = Either.Either<A, ProtocolError>
 type InputPatch = NonNullable<NonNullable<SessionPatch["audio"]>["input"]>
 type OutputPatch = NonNullable<NonNullable<SessionPatch["audio"]>["output"]>
 
-export const toFormat = (format: typeof FormatPatch.Type): AudioFormat =>
+const toFormat = (format: typeof FormatPatch.Type): AudioFormat =>
   format.type === "audio/pcm" ? { type: format.type, rate: 24_000 } : { type: format.type }
 
 /** The voice in force: the one asked for if a client may choose it. */
-export const chooseVoice = (
+const chooseVoice = (
   asked: typeof Voice.Type | undefined,
   current: string,
   facts: UpdateFacts,
@@ -133,16 +133,49 @@ const mergeInput = (current: InputConfig, patch: InputPatch, facts: UpdateFacts)
   }))
 }
 
-const mergeOutput = (current: OutputConfig, patch: OutputPatch, facts: UpdateFacts): Result<OutputConfig> =>
+/** The settings of a session that a single response may have otherwise. */
+type AnswerConfig = Pick<
+  RealtimeConfig,
+  "instructions" | "output_modalities" | "tools" | "tool_choice" | "max_output_tokens" | "parallel_tool_calls"
+>
+type AnswerPatch = Pick<SessionPatch, keyof AnswerConfig>
+
+/** `path`: where the patch stands in its event. */
+export const mergeAnswer = (
+  current: AnswerConfig,
+  patch: AnswerPatch,
+  path: "session" | "response",
+): Result<AnswerConfig> => {
+  const tools = patch.tools ?? current.tools
+  const choice =
+    patch.tool_choice === undefined
+      ? Either.right(keepToolChoice(current.tool_choice, tools))
+      : resolveToolChoice(patch.tool_choice, tools, `${path}.tool_choice`)
+  const { parallel_tool_calls = current.parallel_tool_calls, output_modalities: modalities } = patch
+  return Either.map(choice, (tool_choice) => ({
+    instructions: patch.instructions ?? current.instructions,
+    output_modalities:
+      modalities === undefined
+        ? current.output_modalities
+        : modalities.includes("text")
+          ? ["text"]
+          : ["audio"],
+    tools,
+    tool_choice,
+    max_output_tokens: patch.max_output_tokens ?? current.max_output_tokens,
+    ...(parallel_tool_calls === undefined ? {} : { parallel_tool_calls }),
+  }))
+}
+
+export const mergeOutput = (
+  current: Pick<OutputConfig, "format" | "voice">,
+  patch: Pick<OutputPatch, "format" | "voice">,
+  facts: UpdateFacts,
+): Result<Pick<OutputConfig, "format" | "voice">> =>
   Either.map(chooseVoice(patch.voice, current.voice, facts), (voice) => ({
     format: patch.format === undefined ? current.format : toFormat(patch.format),
     voice,
-    speed: 1,
   }))
-
-export const toModalities = (
-  asked: ReadonlyArray<"audio" | "text">,
-): readonly ["audio"] | readonly ["text"] => (asked.includes("text") ? ["text"] : ["audio"])
 
 const updateRealtime = (
   config: RealtimeConfig,
@@ -150,31 +183,22 @@ const updateRealtime = (
   facts: UpdateFacts,
 ): Result<RealtimeConfig> =>
   Either.gen(function* () {
-    const tools = patch.tools ?? config.tools
-    const { parallel_tool_calls = config.parallel_tool_calls, reasoning = config.reasoning } = patch
+    const { reasoning = config.reasoning } = patch
     return {
       type: "realtime",
       model: config.model,
-      instructions: patch.instructions ?? config.instructions,
-      output_modalities:
-        patch.output_modalities === undefined
-          ? config.output_modalities
-          : toModalities(patch.output_modalities),
+      ...(yield* mergeAnswer(config, patch, "session")),
       audio: {
         input: yield* mergeInput(config.audio.input, patch.audio?.input ?? {}, facts),
-        output: yield* mergeOutput(config.audio.output, patch.audio?.output ?? {}, facts),
+        output: {
+          ...(yield* mergeOutput(config.audio.output, patch.audio?.output ?? {}, facts)),
+          speed: 1,
+        },
       },
-      tools,
-      tool_choice:
-        patch.tool_choice === undefined
-          ? keepToolChoice(config.tool_choice, tools)
-          : yield* resolveToolChoice(patch.tool_choice, tools, "session.tool_choice"),
-      max_output_tokens: patch.max_output_tokens ?? config.max_output_tokens,
       truncation: "auto",
       include: patch.include === undefined ? config.include : patch.include,
       tracing: patch.tracing === undefined ? config.tracing : patch.tracing,
       prompt: patch.prompt === undefined ? config.prompt : patch.prompt,
-      ...(parallel_tool_calls === undefined ? {} : { parallel_tool_calls }),
       ...(reasoning === undefined ? {} : { reasoning }),
     }
   })
