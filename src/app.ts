@@ -2,6 +2,7 @@ import * as BunContext from "@effect/platform-bun/BunContext"
 import { Layer } from "effect"
 import { ClientSecrets } from "./accounts/client-secrets.ts"
 import { Keys } from "./accounts/keys.ts"
+import { Memories } from "./accounts/memories.ts"
 import { Users } from "./accounts/users.ts"
 import { Agents } from "./agent/agent.ts"
 import * as DotEnv from "./config/dotenv.ts"
@@ -41,7 +42,10 @@ const providers = Providers.layer.pipe(
   Layer.provideMerge(Layer.merge(Postgres.layer, Ffmpeg.layer)),
 )
 
-const account = Layer.provideMerge(AccountExport.layer, Layer.merge(Keys.layer, ClientSecrets.layer))
+const account = Layer.provideMerge(
+  AccountExport.layer,
+  Layer.mergeAll(Keys.layer, ClientSecrets.layer, Memories.layer),
+)
 
 /** What a test may replace. */
 const replaceable = { realtimeSessions: RealtimeSessions.layer, serviceTools: ServiceTools.layer }
@@ -54,6 +58,7 @@ export const layerWith = ({ realtimeSessions, serviceTools }: typeof replaceable
     Layer.provideMerge(RunningTurns.layer),
     Layer.provideMerge(Status.layer),
     Layer.provideMerge(Layer.mergeAll(Ledger.layer, KeyedTurns.layer, ToolCalls.layer)),
+    Layer.provideMerge(Layer.provide(Agents.layer, serviceTools)),
     Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
     Layer.provideMerge(
       Layer.mergeAll(
@@ -62,7 +67,6 @@ export const layerWith = ({ realtimeSessions, serviceTools }: typeof replaceable
         DecodingSlots.layer,
         ConversionSlots.layer,
         Uploads.layer,
-        Layer.provide(Agents.layer, serviceTools),
         VoiceActivity.layer,
       ),
     ),

@@ -24,6 +24,9 @@ export class TooManyClientSecrets extends Schema.TaggedError<TooManyClientSecret
   max: Schema.Number,
 }) {}
 
+/** The user has no such memory. */
+export class MemoryNotFound extends Schema.TaggedError<MemoryNotFound>()("MemoryNotFound", {}) {}
+
 /** REGISTRATION is closed: only the operator creates users. */
 export class RegistrationClosed extends Schema.TaggedError<RegistrationClosed>()("RegistrationClosed", {}) {}
 
@@ -41,5 +44,6 @@ export type AccountError =
   | LastApiKey
   | TooManyApiKeys
   | TooManyClientSecrets
+  | MemoryNotFound
   | RegistrationClosed
   | InvalidRegistrationToken

@@ -17,6 +17,7 @@ export type ErrorCode =
   | "LAST_API_KEY"
   | "TOO_MANY_API_KEYS"
   | "TOO_MANY_CLIENT_SECRETS"
+  | "MEMORY_NOT_FOUND"
   | "EMAIL_TAKEN"
   | "VALIDATION_ERROR"
   | "INVALID_AUDIO"

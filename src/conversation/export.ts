@@ -2,6 +2,7 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { ClientSecrets } from "../accounts/client-secrets.ts"
 import { Keys } from "../accounts/keys.ts"
+import { Memories, Memory } from "../accounts/memories.ts"
 import { ApiKey, ClientSecret, type User } from "../accounts/model.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
@@ -41,6 +42,7 @@ export const Exported = Schema.Struct({
   exportedAt: Time,
   user: Schema.Struct({ userId: UserId, email: Schema.String, createdAt: Time }),
   keys: Schema.Array(ApiKey),
+  memories: Schema.Array(Memory),
   clientSecrets: Schema.Array(ClientSecret),
   sessions: Schema.Array(
     Schema.Struct({
@@ -58,6 +60,7 @@ const jsonOf = <A, I>(schema: Schema.Schema<A, I>) => {
   return (row: unknown) => JSON.stringify(encode(row))
 }
 const keyJson = jsonOf(ApiKey)
+const memoryJson = jsonOf(Memory)
 const secretJson = jsonOf(ClientSecret)
 const sessionJson = jsonOf(ExportedSession)
 const messageJson = jsonOf(Message)
@@ -103,7 +106,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
   AccountExport,
   {
     /**
-     * `{exportedAt, user, keys, clientSecrets, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
+     * `{exportedAt, user, keys, memories, clientSecrets, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
      * pages, however slowly the client reads. Turns that are taken meanwhile may be missing.
      */
     readonly of: (user: User) => Effect.Effect<Stream.Stream<Uint8Array, DatabaseError>, DatabaseError>
@@ -115,6 +118,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
       const sql = yield* SqlClient.SqlClient
       const keys = yield* Keys
       const secrets = yield* ClientSecrets
+      const memories = yield* Memories
 
       const messages = (sessionId: SessionId, open: string) =>
         listOf({
@@ -207,11 +211,12 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
       const of = Effect.fn("AccountExport.of")(function* (user: User) {
         // The first query runs before the response begins, so that an unavailable database gives a 503.
         const own = yield* keys.list(user.id)
+        const remembered = yield* memories.list(user.id)
         const head = {
           exportedAt: new Date(),
           user: { userId: user.id, email: user.email, createdAt: user.createdAt },
         }
-        const start = `${JSON.stringify(head).slice(0, -1)},"keys":[${own.map(keyJson).join(",")}]`
+        const start = `${JSON.stringify(head).slice(0, -1)},"keys":[${own.map(keyJson).join(",")}],"memories":[${remembered.map(memoryJson).join(",")}]`
         return Stream.make(start).pipe(
           Stream.concat(clientSecrets(user.id)),
           Stream.concat(sessions(user.id)),

@@ -3,6 +3,7 @@
  * client's model (`bun run generate`) all come from these.
  */
 import { Schema, Struct } from "effect"
+import { Memory } from "../accounts/memories.ts"
 import { ApiKey } from "../accounts/model.ts"
 import { Exported } from "../conversation/export.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
@@ -75,6 +76,10 @@ const ListedApiKey = Schema.Struct({
 })
 
 export const ApiKeyList = Schema.Struct({ keys: Schema.Array(ListedApiKey) })
+
+export const MemoryList = Schema.Struct({ memories: Schema.Array(Memory) }).annotations({
+  description: "What agents remember of the user, oldest first.",
+})
 
 export const SessionCreated = Schema.Struct({ sessionId: SessionId, createdAt: Time })
 
@@ -175,6 +180,8 @@ export const components = {
   ListedApiKey,
   ApiKeyList,
   NewApiKey,
+  Memory,
+  MemoryList,
   Export: Exported,
   Session,
   SessionDetails,

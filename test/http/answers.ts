@@ -96,6 +96,7 @@ export const Exported = Schema.Struct({
   exportedAt: Time,
   user: Account,
   keys: Schema.Array(ApiKeyList.fields.keys.value.omit("current")),
+  memories: Schema.Array(Schema.Struct({ id: Schema.UUID, text: Schema.String, createdAt: Time })),
   clientSecrets: Schema.Array(
     Schema.Struct({ id: Schema.UUID, createdAt: Time, expiresAt: Time, session: Schema.Unknown }),
   ),
