@@ -2,6 +2,7 @@ import * as BunContext from "@effect/platform-bun/BunContext"
 import { Layer } from "effect"
 import { ClientSecrets } from "./accounts/client-secrets.ts"
 import { Keys } from "./accounts/keys.ts"
+import { Secrets } from "./accounts/secrets.ts"
 import { Users } from "./accounts/users.ts"
 import { Agents } from "./agent/agent.ts"
 import * as DotEnv from "./config/dotenv.ts"
@@ -15,6 +16,7 @@ import { RunningTurns } from "./conversation/running-turns.ts"
 import { SessionItems } from "./conversation/session-items.ts"
 import { Sessions } from "./conversation/sessions.ts"
 import { ToolCalls } from "./conversation/tool-calls.ts"
+import { Encryption } from "./db/encryption.ts"
 import * as Postgres from "./db/postgres.ts"
 import { Ffmpeg } from "./ffmpeg/ffmpeg.ts"
 import { HttpServer } from "./http/server.ts"
@@ -41,7 +43,10 @@ const providers = Providers.layer.pipe(
   Layer.provideMerge(Layer.merge(Postgres.layer, Ffmpeg.layer)),
 )
 
-const account = Layer.provideMerge(AccountExport.layer, Layer.merge(Keys.layer, ClientSecrets.layer))
+const account = Layer.provideMerge(
+  AccountExport.layer,
+  Layer.mergeAll(Keys.layer, ClientSecrets.layer, Layer.provide(Secrets.layer, Encryption.layer)),
+)
 
 /** What a test may replace. */
 const replaceable = { realtimeSessions: RealtimeSessions.layer, serviceTools: ServiceTools.layer }

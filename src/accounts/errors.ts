@@ -24,6 +24,13 @@ export class TooManyClientSecrets extends Schema.TaggedError<TooManyClientSecret
   max: Schema.Number,
 }) {}
 
+/** The user has no such secret of a tool. */
+export class SecretNotFound extends Schema.TaggedError<SecretNotFound>()("SecretNotFound", {}) {}
+
+export class TooManySecrets extends Schema.TaggedError<TooManySecrets>()("TooManySecrets", {
+  max: Schema.Number,
+}) {}
+
 /** REGISTRATION is closed: only the operator creates users. */
 export class RegistrationClosed extends Schema.TaggedError<RegistrationClosed>()("RegistrationClosed", {}) {}
 
@@ -41,5 +48,7 @@ export type AccountError =
   | LastApiKey
   | TooManyApiKeys
   | TooManyClientSecrets
+  | SecretNotFound
+  | TooManySecrets
   | RegistrationClosed
   | InvalidRegistrationToken

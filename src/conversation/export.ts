@@ -2,7 +2,8 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { ClientSecrets } from "../accounts/client-secrets.ts"
 import { Keys } from "../accounts/keys.ts"
-import { ApiKey, ClientSecret, type User } from "../accounts/model.ts"
+import { ApiKey, ClientSecret, Secret, type User } from "../accounts/model.ts"
+import { Secrets } from "../accounts/secrets.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { findAll } from "../db/rows.ts"
@@ -41,6 +42,8 @@ export const Exported = Schema.Struct({
   exportedAt: Time,
   user: Schema.Struct({ userId: UserId, email: Schema.String, createdAt: Time }),
   keys: Schema.Array(ApiKey),
+  /** Without their values. */
+  secrets: Schema.Array(Secret),
   clientSecrets: Schema.Array(ClientSecret),
   sessions: Schema.Array(
     Schema.Struct({
@@ -58,7 +61,8 @@ const jsonOf = <A, I>(schema: Schema.Schema<A, I>) => {
   return (row: unknown) => JSON.stringify(encode(row))
 }
 const keyJson = jsonOf(ApiKey)
-const secretJson = jsonOf(ClientSecret)
+const secretJson = jsonOf(Secret)
+const clientSecretJson = jsonOf(ClientSecret)
 const sessionJson = jsonOf(ExportedSession)
 const messageJson = jsonOf(Message)
 const itemJson = jsonOf(ExportedItem)
@@ -103,7 +107,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
   AccountExport,
   {
     /**
-     * `{exportedAt, user, keys, clientSecrets, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
+     * `{exportedAt, user, keys, secrets, clientSecrets, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
      * pages, however slowly the client reads. Turns that are taken meanwhile may be missing.
      */
     readonly of: (user: User) => Effect.Effect<Stream.Stream<Uint8Array, DatabaseError>, DatabaseError>
@@ -114,7 +118,8 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const keys = yield* Keys
-      const secrets = yield* ClientSecrets
+      const clientSecretsOf = yield* ClientSecrets
+      const secrets = yield* Secrets
 
       const messages = (sessionId: SessionId, open: string) =>
         listOf({
@@ -153,8 +158,8 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
         listOf({
           open: `,"clientSecrets":[`,
           size: secretsPageSize,
-          page: (after) => secrets.page(userId, after, secretsPageSize),
-          json: secretJson,
+          page: (after) => clientSecretsOf.page(userId, after, secretsPageSize),
+          json: clientSecretJson,
           close: `],"sessions":[`,
         })
 
@@ -207,11 +212,12 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
       const of = Effect.fn("AccountExport.of")(function* (user: User) {
         // The first query runs before the response begins, so that an unavailable database gives a 503.
         const own = yield* keys.list(user.id)
+        const stored = yield* secrets.list(user.id)
         const head = {
           exportedAt: new Date(),
           user: { userId: user.id, email: user.email, createdAt: user.createdAt },
         }
-        const start = `${JSON.stringify(head).slice(0, -1)},"keys":[${own.map(keyJson).join(",")}]`
+        const start = `${JSON.stringify(head).slice(0, -1)},"keys":[${own.map(keyJson).join(",")}],"secrets":[${stored.map(secretJson).join(",")}]`
         return Stream.make(start).pipe(
           Stream.concat(clientSecrets(user.id)),
           Stream.concat(sessions(user.id)),

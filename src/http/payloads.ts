@@ -3,7 +3,7 @@
  * client's model (`bun run generate`) all come from these.
  */
 import { Schema, Struct } from "effect"
-import { ApiKey } from "../accounts/model.ts"
+import { ApiKey, Secret } from "../accounts/model.ts"
 import { Exported } from "../conversation/export.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
 import { ApiKeyId, SessionId, Time, Timings, TurnId, Usage, UserId } from "../schema.ts"
@@ -75,6 +75,10 @@ const ListedApiKey = Schema.Struct({
 })
 
 export const ApiKeyList = Schema.Struct({ keys: Schema.Array(ListedApiKey) })
+
+export const OneSecret = Schema.Struct({ secret: Secret })
+
+export const SecretList = Schema.Struct({ secrets: Schema.Array(Secret) })
 
 export const SessionCreated = Schema.Struct({ sessionId: SessionId, createdAt: Time })
 

@@ -16,6 +16,7 @@ import { pageRoutes } from "./page.ts"
 import { clientLeft, defect } from "./problems.ts"
 import { realtimeRoutes } from "./realtime.ts"
 import { endSpan, pathOf, registerRequest, requestInfo } from "./run.ts"
+import { secretsRoutes } from "./secrets.ts"
 import { securityHeaders } from "./security-headers.ts"
 import { sessionsRoutes } from "./sessions.ts"
 import type { Answers } from "./streaming.ts"
@@ -120,6 +121,7 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, state: Readonly<S
         .use(yield* healthRoutes)
         .use(yield* usersRoutes)
         .use(yield* accountRoutes(answers))
+        .use(yield* secretsRoutes)
         .use(yield* sessionsRoutes)
         .use(yield* conversationRoutes(answers))
         .use(realtime),

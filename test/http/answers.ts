@@ -96,6 +96,9 @@ export const Exported = Schema.Struct({
   exportedAt: Time,
   user: Account,
   keys: Schema.Array(ApiKeyList.fields.keys.value.omit("current")),
+  secrets: Schema.Array(
+    Schema.Struct({ name: Schema.String, createdAt: Schema.String, updatedAt: Schema.String }),
+  ),
   clientSecrets: Schema.Array(
     Schema.Struct({ id: Schema.UUID, createdAt: Time, expiresAt: Time, session: Schema.Unknown }),
   ),

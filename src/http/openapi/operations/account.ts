@@ -41,7 +41,7 @@ export const exportAll = describe({
   id: "exportAccount",
   summary: "Export all data",
   description:
-    "Streams a JSON file with the account, its keys, its sessions with their messages, and its turns. The file contains no API key and no audio.",
+    "Streams a JSON file with the account, its keys, the names of its secrets, its sessions with their messages, and its turns. The file contains no API key and no audio.",
   answers: [
     {
       status: 200,
@@ -51,6 +51,7 @@ export const exportAll = describe({
         exportedAt: "2026-02-01T09:00:00.000Z",
         user: account,
         keys: [key],
+        secrets: [],
         clientSecrets: [],
         sessions: [],
         turns: [],
