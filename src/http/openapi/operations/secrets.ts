@@ -49,5 +49,5 @@ export const remove = describe({
   description: "Tools that refer to it fail from their next call on.",
   path,
   answers: [{ status: 204, description: "The secret is deleted." }],
-  failures: ["SecretNotFound", "ConstraintViolated"],
+  failures: ["SecretNotFound"],
 })
