@@ -3,6 +3,7 @@ import { Layer } from "effect"
 import { ClientSecrets } from "./accounts/client-secrets.ts"
 import { Keys } from "./accounts/keys.ts"
 import { Memories } from "./accounts/memories.ts"
+import { Secrets } from "./accounts/secrets.ts"
 import { Users } from "./accounts/users.ts"
 import { Agents } from "./agent/agent.ts"
 import * as DotEnv from "./config/dotenv.ts"
@@ -16,6 +17,7 @@ import { RunningTurns } from "./conversation/running-turns.ts"
 import { SessionItems } from "./conversation/session-items.ts"
 import { Sessions } from "./conversation/sessions.ts"
 import { ToolCalls } from "./conversation/tool-calls.ts"
+import { Encryption } from "./db/encryption.ts"
 import * as Postgres from "./db/postgres.ts"
 import { Ffmpeg } from "./ffmpeg/ffmpeg.ts"
 import { HttpServer } from "./http/server.ts"
@@ -44,7 +46,12 @@ const providers = Providers.layer.pipe(
 
 const account = Layer.provideMerge(
   AccountExport.layer,
-  Layer.mergeAll(Keys.layer, ClientSecrets.layer, Memories.layer),
+  Layer.mergeAll(
+    Keys.layer,
+    ClientSecrets.layer,
+    Memories.layer,
+    Layer.provide(Secrets.layer, Encryption.layer),
+  ),
 )
 
 /** What a test may replace. */

@@ -26,6 +26,12 @@ export class TooManyClientSecrets extends Schema.TaggedError<TooManyClientSecret
 
 /** The user has no such memory. */
 export class MemoryNotFound extends Schema.TaggedError<MemoryNotFound>()("MemoryNotFound", {}) {}
+/** The user has no such secret of a tool. */
+export class SecretNotFound extends Schema.TaggedError<SecretNotFound>()("SecretNotFound", {}) {}
+
+export class TooManySecrets extends Schema.TaggedError<TooManySecrets>()("TooManySecrets", {
+  max: Schema.Number,
+}) {}
 
 /** REGISTRATION is closed: only the operator creates users. */
 export class RegistrationClosed extends Schema.TaggedError<RegistrationClosed>()("RegistrationClosed", {}) {}
@@ -45,5 +51,7 @@ export type AccountError =
   | TooManyApiKeys
   | TooManyClientSecrets
   | MemoryNotFound
+  | SecretNotFound
+  | TooManySecrets
   | RegistrationClosed
   | InvalidRegistrationToken

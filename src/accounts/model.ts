@@ -33,6 +33,28 @@ export const ClientSecret = Schema.Struct({
 })
 export type ClientSecret = typeof ClientSecret.Type
 
+/** A secret of tools as its owner sees it, without its value. */
+export const Secret = Schema.Struct({ name: Schema.String, createdAt: Time, updatedAt: Time })
+export type Secret = typeof Secret.Type
+
+/** As tools refer to it: `{{secret:NAME}}`. */
+export const SecretName = Schema.String.pipe(
+  Schema.pattern(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/, {
+    message: () => "must have 1 to 64 letters, digits, _ or -, and begin with a letter",
+  }),
+)
+
+const secretValue = "must be a string of 1 to 4096 characters, without control characters"
+
+/** The body of a request that stores a secret. No header can have control characters. */
+export const SecretValue = Schema.Struct({
+  value: Schema.String.pipe(
+    Schema.filter((value) => /^\P{Cc}{1,4096}$/u.test(value), {
+      jsonSchema: { type: "string", minLength: 1, maxLength: 4096 },
+    }),
+  ).annotations({ message: () => ({ message: secretValue, override: true }) }),
+}).annotations({ message: () => "must be an object" })
+
 /** The same as the column's default in migrations/. */
 export const defaultKeyName = "API key"
 

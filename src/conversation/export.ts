@@ -3,7 +3,8 @@ import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { ClientSecrets } from "../accounts/client-secrets.ts"
 import { Keys } from "../accounts/keys.ts"
 import { Memories, Memory } from "../accounts/memories.ts"
-import { ApiKey, ClientSecret, type User } from "../accounts/model.ts"
+import { ApiKey, ClientSecret, Secret, type User } from "../accounts/model.ts"
+import { Secrets } from "../accounts/secrets.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { findAll } from "../db/rows.ts"
@@ -43,6 +44,8 @@ export const Exported = Schema.Struct({
   user: Schema.Struct({ userId: UserId, email: Schema.String, createdAt: Time }),
   keys: Schema.Array(ApiKey),
   memories: Schema.Array(Memory),
+  /** Without their values. */
+  secrets: Schema.Array(Secret),
   clientSecrets: Schema.Array(ClientSecret),
   sessions: Schema.Array(
     Schema.Struct({
@@ -61,7 +64,8 @@ const jsonOf = <A, I>(schema: Schema.Schema<A, I>) => {
 }
 const keyJson = jsonOf(ApiKey)
 const memoryJson = jsonOf(Memory)
-const secretJson = jsonOf(ClientSecret)
+const secretJson = jsonOf(Secret)
+const clientSecretJson = jsonOf(ClientSecret)
 const sessionJson = jsonOf(ExportedSession)
 const messageJson = jsonOf(Message)
 const itemJson = jsonOf(ExportedItem)
@@ -106,7 +110,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
   AccountExport,
   {
     /**
-     * `{exportedAt, user, keys, memories, clientSecrets, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
+     * `{exportedAt, user, keys, memories, secrets, clientSecrets, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
      * pages, however slowly the client reads. Turns that are taken meanwhile may be missing.
      */
     readonly of: (user: User) => Effect.Effect<Stream.Stream<Uint8Array, DatabaseError>, DatabaseError>
@@ -117,8 +121,9 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const keys = yield* Keys
-      const secrets = yield* ClientSecrets
+      const clientSecretsOf = yield* ClientSecrets
       const memories = yield* Memories
+      const secrets = yield* Secrets
 
       const messages = (sessionId: SessionId, open: string) =>
         listOf({
@@ -157,8 +162,8 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
         listOf({
           open: `,"clientSecrets":[`,
           size: secretsPageSize,
-          page: (after) => secrets.page(userId, after, secretsPageSize),
-          json: secretJson,
+          page: (after) => clientSecretsOf.page(userId, after, secretsPageSize),
+          json: clientSecretJson,
           close: `],"sessions":[`,
         })
 
@@ -212,11 +217,17 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
         // The first query runs before the response begins, so that an unavailable database gives a 503.
         const own = yield* keys.list(user.id)
         const remembered = yield* memories.list(user.id)
+        const stored = yield* secrets.list(user.id)
         const head = {
           exportedAt: new Date(),
           user: { userId: user.id, email: user.email, createdAt: user.createdAt },
         }
-        const start = `${JSON.stringify(head).slice(0, -1)},"keys":[${own.map(keyJson).join(",")}],"memories":[${remembered.map(memoryJson).join(",")}]`
+        const start = [
+          JSON.stringify(head).slice(0, -1),
+          `"keys":[${own.map(keyJson).join(",")}]`,
+          `"memories":[${remembered.map(memoryJson).join(",")}]`,
+          `"secrets":[${stored.map(secretJson).join(",")}]`,
+        ].join(",")
         return Stream.make(start).pipe(
           Stream.concat(clientSecrets(user.id)),
           Stream.concat(sessions(user.id)),

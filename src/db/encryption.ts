@@ -6,10 +6,10 @@ import { parseEncryptionKey } from "../config/encryption-key.ts"
 import { Settings } from "../config.ts"
 import { sha256 } from "../hash.ts"
 
-/** The key cannot be read or made. `message` says what to do. */
+/** The key cannot be read or made. */
 export class EncryptionUnavailable extends Schema.TaggedError<EncryptionUnavailable>()(
   "EncryptionUnavailable",
-  { message: Schema.String },
+  { reason: Schema.String },
 ) {}
 
 /** A stored value cannot be decrypted. `key`: with none of the keys of this process; `value`: it was changed. */
@@ -99,7 +99,7 @@ const withFile = <A>(use: () => A) =>
     try: use,
     catch: (error) =>
       new EncryptionUnavailable({
-        message: `The key that encrypts stored secrets cannot be used: ${error instanceof Error ? error.message : error}. Set ENCRYPTION_KEY, or make DATA_DIR writable for this user.`,
+        reason: `${error instanceof Error ? error.message : error}. Set ENCRYPTION_KEY, or make DATA_DIR writable.`,
       }),
   })
 

@@ -2,6 +2,7 @@ import { Schema } from "effect"
 import type { AccountError } from "../accounts/errors.ts"
 import type { UnknownPosition } from "../conversation/model.ts"
 import type { TurnNotFound } from "../conversation/stored-turn.ts"
+import type { EncryptionUnavailable } from "../db/encryption.ts"
 import type { TooManyTurns } from "../limits/admission.ts"
 import type { RateLimited } from "../limits/rate-limits.ts"
 import type { TooManyConnections } from "../realtime/sockets.ts"
@@ -76,6 +77,7 @@ export class RealtimeUnsupported extends Schema.TaggedError<RealtimeUnsupported>
 export type AppError =
   | TurnError
   | AccountError
+  | EncryptionUnavailable
   | UnknownPosition
   | TurnNotFound
   | TooManyTurns

@@ -4,7 +4,7 @@
  */
 import { Schema, Struct } from "effect"
 import { Memory } from "../accounts/memories.ts"
-import { ApiKey } from "../accounts/model.ts"
+import { ApiKey, Secret } from "../accounts/model.ts"
 import { Exported } from "../conversation/export.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
 import { ApiKeyId, SessionId, Time, Timings, TurnId, Usage, UserId } from "../schema.ts"
@@ -80,6 +80,9 @@ export const ApiKeyList = Schema.Struct({ keys: Schema.Array(ListedApiKey) })
 export const MemoryList = Schema.Struct({ memories: Schema.Array(Memory) }).annotations({
   description: "What agents remember of the user, oldest first.",
 })
+export const OneSecret = Schema.Struct({ secret: Secret })
+
+export const SecretList = Schema.Struct({ secrets: Schema.Array(Secret) })
 
 export const SessionCreated = Schema.Struct({ sessionId: SessionId, createdAt: Time })
 

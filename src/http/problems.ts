@@ -76,6 +76,15 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       "TOO_MANY_CLIENT_SECRETS",
       `You have ${max} client secrets that have not expired. Let some expire, or create them with fewer seconds.`,
     ),
+  SecretNotFound: () => problem(404, "SECRET_NOT_FOUND", "You have no secret of this name."),
+  TooManySecrets: ({ max }) =>
+    problem(409, "TOO_MANY_SECRETS", `You already have ${max} secrets. Delete one first.`),
+  EncryptionUnavailable: () =>
+    problem(
+      500,
+      "ENCRYPTION_UNAVAILABLE",
+      "Secrets cannot be stored on this server at the moment. Tell the operator.",
+    ),
   EmailTaken: () =>
     problem(
       409,

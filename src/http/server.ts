@@ -17,6 +17,7 @@ import { pageRoutes } from "./page.ts"
 import { clientLeft, defect } from "./problems.ts"
 import { realtimeRoutes } from "./realtime.ts"
 import { endSpan, pathOf, registerRequest, requestInfo } from "./run.ts"
+import { secretsRoutes } from "./secrets.ts"
 import { securityHeaders } from "./security-headers.ts"
 import { sessionsRoutes } from "./sessions.ts"
 import type { Answers } from "./streaming.ts"
@@ -122,6 +123,7 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, state: Readonly<S
         .use(yield* usersRoutes)
         .use(yield* accountRoutes(answers))
         .use(yield* memoryRoutes)
+        .use(yield* secretsRoutes)
         .use(yield* sessionsRoutes)
         .use(yield* conversationRoutes(answers))
         .use(realtime),

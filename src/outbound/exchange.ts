@@ -74,7 +74,15 @@ export const exchange = (
         clearTimeout(timer)
       })
     })
-    request.once("response", resolve)
+    request.once("response", (message) => {
+      // Without it, a connection that breaks before the body is read would end the process.
+      message.on("error", () => {})
+      resolve(message)
+    })
+    request.once("upgrade", (_, socket) => {
+      socket.destroy()
+      reject(new ConnectionFailed({ phase: "cut" }))
+    })
     // Errors after the head come here too; the body has them as well.
     request.on("error", (error) => {
       clearTimeout(timer)

@@ -1,6 +1,6 @@
 import { Effect, Either, Option, Redacted } from "effect"
 
-/** Reads a secret that the owner of a tool has stored. None if there is none of that name. */
+/** Reads a secret that the owner of a tool has stored. None if it cannot be had; the log says why. */
 export type ReadSecret = (name: string) => Effect.Effect<Option.Option<Redacted.Redacted>>
 
 const reference = /\{\{\s*secret:([A-Za-z][\w-]{0,63})\s*\}\}/g

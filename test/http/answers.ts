@@ -97,6 +97,9 @@ export const Exported = Schema.Struct({
   user: Account,
   keys: Schema.Array(ApiKeyList.fields.keys.value.omit("current")),
   memories: Schema.Array(Schema.Struct({ id: Schema.UUID, text: Schema.String, createdAt: Time })),
+  secrets: Schema.Array(
+    Schema.Struct({ name: Schema.String, createdAt: Schema.String, updatedAt: Schema.String }),
+  ),
   clientSecrets: Schema.Array(
     Schema.Struct({ id: Schema.UUID, createdAt: Time, expiresAt: Time, session: Schema.Unknown }),
   ),

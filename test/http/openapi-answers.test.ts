@@ -16,6 +16,8 @@ import { type Contract, readContract } from "./contract.ts"
 
 setDefaultTimeout(60_000)
 
+const encryptionKey = Buffer.alloc(32, 1).toString("base64")
+
 let service: TurnService
 let contract: Contract
 let ask: Asking["ask"]
@@ -30,6 +32,7 @@ beforeAll(async () => {
       MAX_AUDIO_SIZE_MB: "0.5",
       MAX_AUDIO_DURATION_SECONDS: "5",
       RATE_LIMIT_REQUESTS_PER_MINUTE: "100000",
+      ENCRYPTION_KEY: encryptionKey,
     },
   })
   contract = await readContract(service.url)
@@ -75,6 +78,18 @@ describe("successes", () => {
     await expectOutcome("listApiKeys", 200, { key: own })
     await expectOutcome("exportAccount", 200, { key: own })
     await expectOutcome("deleteAccount", 204, { key: own, body: json({ email: mail }) })
+  })
+
+  test("secrets of tools", async () => {
+    const own = await service.register()
+    await expectOutcome("putSecret", 201, { key: own, id: "KEY" })
+    await expectOutcome("putSecret", 200, { key: own, id: "KEY" })
+    await expectOutcome("listSecrets", 200, { key: own })
+    await service.database.sql`insert into secrets (user_id, name, value)
+      select user_id, 'S' || n, '' from secrets, generate_series(1, 99) n where name = 'KEY'`
+    await expectOutcome("putSecret", "TOO_MANY_SECRETS", { key: own, id: "MORE" })
+    await expectOutcome("deleteSecret", 204, { key: own, id: "KEY" })
+    await expectOutcome("deleteSecret", "SECRET_NOT_FOUND", { key: own, id: "KEY" })
   })
 
   test("sessions", async () => {
@@ -400,25 +415,32 @@ describe("the database", () => {
   })
 
   test("rejects a row", async () => {
-    const at = await startTurns()
+    const at = await startTurns({ env: { ENCRYPTION_KEY: encryptionKey } })
     const { sql } = at.database
     const own = await at.register()
     const session = await openSession(at, own, recording)
     const made = read(Made, await contract.check("createApiKey", await ask("createApiKey", { at, key: own })))
     // Existing rows stay valid; every new or changed row is refused.
-    for (const table of ["users", "api_keys", "client_secrets", "sessions", "items"]) {
+    for (const table of ["users", "api_keys", "client_secrets", "secrets", "sessions", "items"]) {
       await sql.unsafe(`alter table ${table} add constraint refused check (false) not valid`)
     }
     await sql.unsafe("create table holders (id uuid references sessions)")
     await sql`insert into holders values (${session.id})`
     for (const { id } of contract.having("400 DATABASE_ERROR")) {
-      const inPath = id.endsWith("ApiKey") ? made.id : session.id
+      const inPath = id.endsWith("ApiKey") ? made.id : id === "putSecret" ? "KEY" : session.id
       const me = await contract.check("getAccount", await ask("getAccount", { at, key: own }))
       const mail = read(Schema.Struct({ email: Schema.String }), me).email
       const body = id === "deleteAccount" ? { body: json({ email: mail }) } : {}
       const accept = { accept: "application/json" }
       await expectOutcome(id, "DATABASE_ERROR", { at, key: own, id: inPath, headers: accept, ...body })
     }
+    await at.stop()
+  })
+
+  test("is there, but no key for secrets", async () => {
+    // A file in the place of the folder.
+    const at = await startTurns({ env: { DATA_DIR: import.meta.path } })
+    await expectOutcome("putSecret", "ENCRYPTION_UNAVAILABLE", { at, key: await at.register(), id: "KEY" })
     await at.stop()
   })
 

@@ -121,6 +121,16 @@ test.each(["localhost", "localhost.", "inner.test", "a.inner.test."])("refused n
   expect(server.requests).toEqual([])
 })
 
+test("the system's own names for this machine", async () => {
+  const { resolve: _, own: __, ...rules } = { ...local, allowedNetworks: [] }
+  for (const url of ["https://localhost/", "https://localhost./", "https://LOCALHOST:8443/"]) {
+    const found = await Effect.runPromise(
+      Effect.flip(makeOutbound(rules).request({ url, method: "GET", headers: {} }, limits)),
+    )
+    expect(found).toMatchObject({ _tag: "AddressRefused" })
+  }
+})
+
 test("a name is resolved once, and its checked address is called", async () => {
   const server = await start((out) => out.end("checked"))
   let lookups = 0
@@ -269,6 +279,7 @@ test.each([
   ["half a head", "HTTP/1.1 200 OK\r\nContent-Le"],
   ["an endless head", `HTTP/1.1 200 OK\r\nx: ${"a".repeat(100_000)}\r\n\r\n`],
   ["nothing", ""],
+  ["another protocol", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nabc"],
 ])("cut: %s", async (_, text) => {
   const server = await startRaw((socket) => socket.end(text))
   expect(await failure({ url: server.url })).toMatchObject({ _tag: "ConnectionFailed", phase: "cut" })
@@ -384,4 +395,19 @@ test("fetch: a stream that its reader leaves, or aborts", async () => {
   controller.abort()
   await expect(text).rejects.toBeDefined()
   await aborted.hungUp
+})
+
+test("fetch: a connection that breaks before its reader reads", async () => {
+  for (const head of ["Content-Length: 100", "Content-Encoding: gzip\r\nContent-Length: 100"]) {
+    const server = await startRaw((socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\n${head}\r\n\r\nabc`)
+      setTimeout(() => socket.resetAndDestroy(), 20)
+    })
+    const answer = await makeOutbound(local).fetch(server.url)
+    await server.hungUp
+    await Bun.sleep(50)
+    await expect(answer.text()).rejects.toMatchObject({
+      _tag: expect.stringMatching(/ConnectionFailed|AnswerUnreadable/),
+    })
+  }
 })

@@ -7,8 +7,10 @@ import {
   LastApiKey,
   MemoryNotFound,
   RegistrationClosed,
+  SecretNotFound,
   TooManyApiKeys,
   TooManyClientSecrets,
+  TooManySecrets,
 } from "../../accounts/errors.ts"
 import { AudioTooLong, AudioTooShort, InvalidAudio, NoSpeechDetected } from "../../audio/errors.ts"
 import type { Settings } from "../../config.ts"
@@ -19,6 +21,7 @@ import {
   TurnCancelled,
   TurnNotFound,
 } from "../../conversation/stored-turn.ts"
+import { EncryptionUnavailable } from "../../db/encryption.ts"
 import { ConstraintViolated, DatabaseUnavailable } from "../../db/errors.ts"
 import { Overloaded, TooManyTurns } from "../../limits/admission.ts"
 import { RateLimited } from "../../limits/rate-limits.ts"
@@ -89,6 +92,9 @@ export const makeExamples = ({
   TooManyApiKeys: [new TooManyApiKeys({ max: 20 })],
   TooManyClientSecrets: [new TooManyClientSecrets({ max: 1000 })],
   MemoryNotFound: [new MemoryNotFound()],
+  SecretNotFound: [new SecretNotFound()],
+  TooManySecrets: [new TooManySecrets({ max: 100 })],
+  EncryptionUnavailable: [new EncryptionUnavailable({ reason: "an example" })],
   EmailTaken: [new EmailTaken()],
   ValidationFailed: [new ValidationFailed({ message: "body: must be an object" })],
   UnknownPosition: [new UnknownPosition({ field: "cursor" })],

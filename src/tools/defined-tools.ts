@@ -1,0 +1,71 @@
+import { Context, Effect, Layer, Option, Schema } from "effect"
+import { Secrets } from "../accounts/secrets.ts"
+import { Outbound } from "../outbound/outbound.ts"
+import type { UserId } from "../schema.ts"
+import { HttpTool } from "./http/definition.ts"
+import { makeHttpTool } from "./http/http-tool.ts"
+import { McpServer } from "./mcp/definition.ts"
+import { McpServers } from "./mcp/mcp-servers.ts"
+import type { RunnableTool } from "./runnable.ts"
+import type { ReadSecret } from "./secrets.ts"
+
+/** What the owner of an agent defines: one tool, or a server with several. Agents embed it. */
+export const ToolDefinition = Schema.Union(HttpTool, McpServer)
+export type ToolDefinition = typeof ToolDefinition.Type
+
+/** Makes the tools that agents define. */
+export class DefinedTools extends Context.Tag("voice-agent/DefinedTools")<
+  DefinedTools,
+  {
+    /** The tools for one turn, in the order of their definitions; of two with one name, the first. Uses the owner's secrets. */
+    readonly of: (
+      owner: UserId,
+      definitions: ReadonlyArray<ToolDefinition>,
+    ) => Effect.Effect<ReadonlyArray<RunnableTool>>
+  }
+>() {
+  static readonly layer = Layer.effect(
+    DefinedTools,
+    Effect.gen(function* () {
+      const outbound = yield* Outbound
+      const servers = yield* McpServers
+      const secrets = yield* Secrets
+
+      const readerOf =
+        (owner: UserId): ReadSecret =>
+        (name) =>
+          secrets
+            .read(owner, name)
+            .pipe(
+              Effect.catchAll((error) =>
+                Effect.logWarning("secret.unavailable").pipe(
+                  Effect.annotateLogs({ reason: error._tag }),
+                  Effect.as(Option.none()),
+                ),
+              ),
+            )
+
+      const of = Effect.fn("DefinedTools.of")(function* (
+        owner: UserId,
+        definitions: ReadonlyArray<ToolDefinition>,
+      ) {
+        const readSecret = readerOf(owner)
+        const made = yield* Effect.forEach(
+          definitions,
+          (definition) =>
+            definition.type === "http"
+              ? Effect.succeed([makeHttpTool(definition, { outbound, readSecret })])
+              : servers.toolsOf(definition, readSecret),
+          // Each server may take a while to connect.
+          { concurrency: "unbounded" },
+        )
+        const tools = made.flat()
+        return tools.filter(
+          ({ tool: { name } }, at) => tools.findIndex(({ tool }) => tool.name === name) === at,
+        )
+      })
+
+      return { of }
+    }),
+  ).pipe(Layer.provide(McpServers.layer), Layer.provide(Outbound.layer))
+}
