@@ -145,6 +145,29 @@ export const verifyFiles = ({ model, folder, pins }: InstalledModel): Effect.Eff
     { discard: true },
   )
 
+/**
+ * The folder of the first complete copy whose hashes are right. A damaged copy does not hide a good one in a later folder.
+ * Fails with the damage of the first copy if there is no good one.
+ */
+export const verifiedFolder = Effect.fnUntraced(function* (
+  library: Pick<Library, "folders">,
+  model: FileModel,
+) {
+  const copies = (yield* Effect.forEach(library.folders, (folder) =>
+    installedModel({ folders: [folder] }, model),
+  )).flatMap(Option.toArray)
+  const missing = new ModelDamaged({
+    model: model.name,
+    file: model.files[0].path,
+    message: `The model ${model.name} is not complete any more. Run: ./voice-agent models pull ${model.name}`,
+  })
+  const [first, ...others] = copies.map((copy) => Effect.as(verifyFiles(copy), copy.folder))
+  if (first === undefined) return yield* missing
+  return yield* Effect.catchAll(first, (damage) =>
+    Effect.mapError(Effect.firstSuccessOf([Effect.fail(damage), ...others]), () => damage),
+  )
+})
+
 /** The name of a file's hash among the pins. */
 export const pinOf = ({ name, version }: FileModel, { path }: ModelFile): string =>
   `${name}/${version}/${path}`

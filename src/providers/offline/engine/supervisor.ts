@@ -33,15 +33,17 @@ const maxMegabytes = 32
 
 const megabytesOf = ({ length }: Uint8Array) => Math.min(maxMegabytes, Math.ceil(length / 1024 ** 2))
 
+type Files = Readonly<Record<string, string>>
+
 export interface EngineOptions {
   /** For the log. */
   readonly name: string
-  /** Runs before every start. Fails if the engine cannot run. */
-  readonly check: Effect.Effect<void, EngineFailed>
+  /** Runs before every start. Fails if the engine cannot run. May give the paths of good copies, to load instead of `files`. */
+  readonly check: Effect.Effect<Files | void, EngineFailed>
   readonly start: () => EngineProcess
   readonly loader: string
   /** Of the model, by the loader's names; absolute paths. */
-  readonly files: Readonly<Record<string, string>>
+  readonly files: Files
   /**
    * How long the longest step of a run on these bytes may take, on a slow machine. The process sends a frame after each
    * step. Default and maximum: 24 s.
@@ -68,11 +70,11 @@ export interface Engine {
 
 /** Runs one process to its end, and fails with the reason. */
 const serve = (
-  { check, start, loader, files, recordings = [] }: EngineOptions,
+  { check, start, loader, files: usual, recordings = [] }: EngineOptions,
   onReady: (process: EngineProcess, requests: Requests) => Effect.Effect<void>,
 ) =>
   Effect.gen(function* () {
-    yield* check
+    const files = (yield* check) ?? usual
     const process = yield* Effect.acquireRelease(Effect.sync(start), ({ kill }) => Effect.promise(kill))
     const requests = makeRequests(process.send)
     yield* Effect.addFinalizer(() => Effect.sync(() => requests.failAll("the engine was stopped")))
