@@ -3,7 +3,8 @@ import { join, resolve } from "node:path"
 import { Duration, Effect, Option, Schedule } from "effect"
 import { lockFile } from "../file-lock.ts"
 import { hashFile } from "../hash.ts"
-import { ModelDamaged, StoreUnusable, UnknownModel } from "./errors.ts"
+import { ofDisk } from "./attempt.ts"
+import { type DownloadError, ModelDamaged, UnknownModel } from "./errors.ts"
 import {
   type FileModel,
   findFileModel,
@@ -193,18 +194,12 @@ export const removeModel = Effect.fn("models.remove")(function* (
   return true
 }, Effect.scoped)
 
-/** Runs an action on the folder of the models. Fails if the folder cannot be used. */
+/** Runs an action on the folder of the models. Fails if the folder cannot be used, or its disk is full. */
 export const inStore = <A>(
   folder: string,
   action: (signal: AbortSignal) => Promise<A>,
-): Effect.Effect<A, StoreUnusable> =>
-  Effect.tryPromise({
-    try: action,
-    catch: (cause) =>
-      new StoreUnusable({
-        message: `The folder ${folder} cannot be used: ${cause instanceof Error ? cause.message : cause}. Make it writable for this user, or set DATA_DIR to another folder.`,
-      }),
-  })
+): Effect.Effect<A, DownloadError> =>
+  Effect.tryPromise({ try: action, catch: (cause) => ofDisk(folder, cause).error })
 
 /**
  * Holds the lock of the store until the scope closes; creates the folder if there is none. While another process holds the

@@ -8,6 +8,7 @@ import {
   allInstalled,
   folderOf,
   includedFolder,
+  inStore,
   installed,
   libraryOf,
   modelsFolder,
@@ -179,4 +180,15 @@ describe("a damaged copy", () => {
     const none = await folderIn({ folders: [tempFolder("models"), tempFolder("models")], manifest: [model] })
     expect(Either.isLeft(none) && none.left.message).toContain("Run: ./voice-agent models pull small")
   })
+})
+
+test.each([
+  ["ENOSPC", "DiskFull", "Free space there"],
+  ["EDQUOT", "DiskFull", "Free space there"],
+  ["EROFS", "StoreUnusable", "Make it writable"],
+])("a folder that answers %s", async (code, tag, advice) => {
+  const full = inStore("/models", () => Promise.reject(Object.assign(new Error(code), { code })))
+  const error = await Effect.runPromise(Effect.flip(full))
+  expect(error._tag).toBe(tag)
+  expect(error.message).toContain(advice)
 })

@@ -39,7 +39,7 @@ export interface EngineOptions {
   /** For the log. */
   readonly name: string
   /** Runs before every start. Fails if the engine cannot run. May give the paths of good copies, to load instead of `files`. */
-  readonly check: Effect.Effect<Files | void, EngineFailed>
+  readonly check: Effect.Effect<void, EngineFailed> | Effect.Effect<Files, EngineFailed>
   readonly start: () => EngineProcess
   readonly loader: string
   /** Of the model, by the loader's names; absolute paths. */
