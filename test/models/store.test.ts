@@ -189,6 +189,6 @@ test.each([
 ])("a folder that answers %s", async (code, tag, advice) => {
   const full = inStore("/models", () => Promise.reject(Object.assign(new Error(code), { code })))
   const error = await Effect.runPromise(Effect.flip(full))
-  expect(error._tag).toBe(tag)
+  expect<string>(error._tag).toBe(tag)
   expect(error.message).toContain(advice)
 })
