@@ -32,6 +32,9 @@ export interface TurnService extends Service {
   readonly reset: () => void
 }
 
+/** Between two looks of `until`, in ms. Most of what tests wait for comes at once, and a look may ask the database. */
+const [firstPause, longestPause] = [2, 20]
+
 /** Polls for the first truthy value. Rejects after `timeoutMs` with `what`. */
 export const until = async <T>(
   look: () => T | Promise<T>,
@@ -39,13 +42,13 @@ export const until = async <T>(
   timeoutMs = 20_000,
 ): Promise<T> => {
   const deadline = performance.now() + timeoutMs
-  for (;;) {
+  for (let pause = firstPause; ; pause = Math.min(longestPause, pause * 1.5)) {
     const found = await look()
     if (found) return found
     if (performance.now() > deadline) {
       throw new Error(`waited ${timeoutMs / 1000} s in vain for ${typeof what === "string" ? what : what()}`)
     }
-    await Bun.sleep(3)
+    await Bun.sleep(pause)
   }
 }
 
