@@ -31,6 +31,20 @@ const ExportedTurn = Schema.Struct({
   // Unchecked: a shape that an earlier version wrote must not fail the export.
   timings: Schema.Unknown,
   usage: Schema.Unknown,
+  /** What a turn that did not complete had written and called, as long as a retry may ask for it. */
+  rounds: Schema.Array(
+    Schema.Struct({
+      transcript: Schema.NullOr(Schema.String),
+      text: Schema.String,
+      calls: Schema.Array(
+        Schema.Struct({
+          name: Schema.String,
+          arguments: Schema.String,
+          output: Schema.NullOr(Schema.String),
+        }),
+      ),
+    }),
+  ),
   createdAt: Time,
   endedAt: Schema.NullOr(Time),
 })
@@ -167,6 +181,14 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
           close: `],"sessions":[`,
         })
 
+      const roundsOfTurn = sql`coalesce((
+        select jsonb_agg(jsonb_build_object('transcript', transcript, 'text', text, 'calls', coalesce((
+            select jsonb_agg(jsonb_build_object('name', name, 'arguments', arguments, 'output', output) order by place)
+            from tool_calls where tool_calls.turn_id = turns.id and tool_calls.round = turn_rounds.round
+          ), '[]')) order by round)
+        from turn_rounds where turn_id = turns.id
+      ), '[]')`
+
       const turns = (userId: UserId) =>
         listOf({
           open: `],"turns":[`,
@@ -174,7 +196,8 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
             query(
               findAll(
                 TurnRow,
-                sql`select sequence, id, session_id, state, transcript, response, timings, usage, created_at, ended_at
+                sql`select sequence, id, session_id, state, transcript, response, timings, usage, created_at, ended_at,
+                    ${roundsOfTurn} as rounds
                   from turns where user_id = ${userId} and sequence > ${after}
                     and coalesce(idempotency_key, '') not like ${takeoverKeys}
                   order by sequence limit ${pageSize}`,

@@ -13,6 +13,7 @@ import {
   deleteItem,
   findItem,
   insertItem,
+  maxItems,
   neighboursOf,
   retrieveItem,
   truncated,
@@ -62,6 +63,8 @@ export interface Items {
   readonly finishOutput: (item: Item, audioMs: number, isStored: boolean) => void
   /** The turn that speaks an item, for its truncations. */
   readonly setTurn: (id: ItemId, turn: Turn) => void
+  /** A call of the service's own tool. It is no item that clients see, but a stock client deletes it as one. */
+  readonly addServedCall: (id: ItemId) => void
   /** Cuts what is stored of a reply, by our own estimate: the client may still say better. */
   readonly setHeard: (id: string, upTo: HeardUpTo) => void
   /** The items of a response's own context. `param`: their field. */
@@ -72,6 +75,7 @@ export interface Items {
 
 export const makeItems = ({ userId, session, restored, stored, writes, send }: ItemsOptions): Items => {
   let conversation: Conversation = { items: restored.flatMap(restoredItem) }
+  const served = new Map<string, ItemId>()
   const replies = makeReplies({ userId, restored, stored, writes })
 
   const write = (id: string, audioSeconds: number) => {
@@ -109,13 +113,20 @@ export const makeItems = ({ userId, session, restored, stored, writes, send }: I
       Either.map(retrieveItem(conversation, id), ({ item }) =>
         send({ type: "conversation.item.retrieved", item }),
       ),
-    remove: (id) =>
-      Either.map(deleteItem(conversation, id), ({ conversation: left, deleted }) => {
+    remove: (id) => {
+      const call = served.get(id)
+      if (call !== undefined) {
+        served.delete(id)
+        writes.change((onEntered) => session.remove(call, onEntered))
+        return Either.right(send({ type: "conversation.item.deleted", item_id: id }))
+      }
+      return Either.map(deleteItem(conversation, id), ({ conversation: left, deleted }) => {
         conversation = left
         replies.forget(id)
         if (deleted.isStored) writes.change((onEntered) => session.remove(deleted.itemId, onEntered))
         send({ type: "conversation.item.deleted", item_id: id })
-      }),
+      })
+    },
     truncate: (itemId, contentIndex, audioEndMs) =>
       Either.map(checkTruncation(conversation, { itemId, contentIndex, audioEndMs }), (found) => {
         conversation = updateItem(conversation, itemId, () =>
@@ -173,6 +184,11 @@ export const makeItems = ({ userId, session, restored, stored, writes, send }: I
         audioMs,
         isStored: isItemStored,
       }))
+    },
+    addServedCall: (id) => {
+      served.set(id, id)
+      const [oldest] = served.keys()
+      if (served.size > maxItems && oldest !== undefined) served.delete(oldest)
     },
     setTurn: replies.add,
     setHeard: replies.setHeard,

@@ -181,6 +181,7 @@ export const makeResponding = (options: RespondingOptions): Responding => {
         to.hasOutput = true
         const { itemId, callId, name, by } = event
         const _tag = by === "client" ? "ToolCall" : "ServedCall"
+        if (by === "service" && to.order.config.inConversation) items.addServedCall(itemId)
         return to.response.output({ _tag, itemId, callId, name, arguments: event.arguments })
       }
       case "ToolReturned": {

@@ -2,6 +2,7 @@ import { Cause, Duration, Effect, Either, Option } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import type { RecordedCall, RecordedRound } from "../conversation/rounds.ts"
 import type { ToolCalls } from "../conversation/tool-calls.ts"
+import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import type { ToolCall } from "../providers/tools.ts"
 import { ItemId, newId, type SessionId, type TurnId, type UserId } from "../schema.ts"
 import { answers, bounded } from "../tools/answers.ts"
@@ -69,25 +70,28 @@ const run = (context: CallingContext, prepared: Prepared, { itemId, callId, name
     )
   }).pipe(Effect.withSpan("tool", { attributes: { tool: name } }))
 
-const settle = Effect.fnUntraced(function* (
-  context: CallingContext,
+/** Runs a call, and keeps what came back. A result that is there is kept, also if the turn ends at that moment. */
+const settle = (
+  { log, record }: CallingContext,
   call: RecordedCall,
   running: Effect.Effect<{ readonly answer: ToolAnswer; readonly outcome: string }>,
-) {
-  const { log, record } = context
-  const startedAt = log.now()
-  const { answer, outcome } = yield* running
-  const { output, isError } = bounded(answer)
-  const result = { itemId: newId(ItemId), output, isError }
-  yield* Effect.annotateLogs(Effect.logInfo("tool.called"), {
-    tool: call.name,
-    outcome,
-    ms: log.now() - startedAt,
-    outputLength: output.length,
-  })
-  yield* record.finish(call.itemId, result)
-  log.push({ _tag: "ToolReturned", callId: call.callId, ...result })
-})
+) =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const startedAt = log.now()
+      const { answer, outcome } = yield* restore(running)
+      const { output, isError } = bounded(answer)
+      const result = { itemId: newId(ItemId), output, isError }
+      log.push({ _tag: "ToolReturned", callId: call.callId, ...result })
+      yield* Effect.annotateLogs(Effect.logInfo("tool.called"), {
+        tool: call.name,
+        outcome,
+        ms: log.now() - startedAt,
+        outputLength: output.length,
+      })
+      yield* uninterruptibleWithTimeout(record.finish(call.itemId, result))
+    }),
+  )
 
 const settleAll = <A, E>(
   { log }: CallingContext,

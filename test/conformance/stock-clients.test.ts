@@ -51,11 +51,16 @@ beforeEach(() => {
   service.reset()
   service.upstream.default("llm", ({ messages }) => {
     const last = messages.at(-1)
-    if (last?.role === "tool") return { text: "It is sunny in Paris." }
+    if (last?.role === "tool") {
+      return { text: `${last.content}`.includes("UTC") ? "It is noon." : "It is sunny in Paris." }
+    }
     // What nobody heard is not in the prompt, so the questions around it are one message.
     const text = `${last?.content}`.split("\n").at(-1) ?? ""
     if (text.includes("weather")) {
       return { toolCalls: [{ id: "call_1", name: "weather", arguments: '{"city":"Paris"}' }] }
+    }
+    if (text.includes("time")) {
+      return { text: "Let me see.", toolCalls: [{ id: "call_2", name: "current_time", arguments: "{}" }] }
     }
     return text.includes("story") ? { text: story, chunkDelayMs: 5 } : { text: "All right." }
   })
@@ -158,6 +163,10 @@ test("@openai/agents-realtime", async () => {
     typed("What is the weather in Paris?"),
     { type: "function_call", output: "sunny" },
     said("assistant", "It is sunny in Paris."),
+    typed("What time is it?"),
+    said("assistant", "Let me see."),
+    { type: "mcp_call", output: expect.stringContaining("UTC") },
+    said("assistant", "It is noon."),
     typed("Tell me a story."),
     cut,
     said("user", "Hello, can you hear me?"),

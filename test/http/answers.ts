@@ -88,6 +88,19 @@ const ExportedTurn = Schema.Struct({
   response: Schema.NullOr(Schema.String),
   timings: Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.Number })),
   usage: Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.Number })),
+  rounds: Schema.Array(
+    Schema.Struct({
+      transcript: Schema.NullOr(Schema.String),
+      text: Schema.String,
+      calls: Schema.Array(
+        Schema.Struct({
+          name: Schema.String,
+          arguments: Schema.String,
+          output: Schema.NullOr(Schema.String),
+        }),
+      ),
+    }),
+  ),
   createdAt: Time,
   endedAt: KeyTime,
 })

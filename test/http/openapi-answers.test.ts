@@ -92,6 +92,21 @@ describe("successes", () => {
     await expectOutcome("deleteSecret", "SECRET_NOT_FOUND", { key: own, id: "KEY" })
   })
 
+  test("memories", async () => {
+    const own = await service.register()
+    const me = read(
+      Schema.Struct({ userId: Schema.String }),
+      await expectOutcome("getAccount", 200, { key: own }),
+    )
+    const id = crypto.randomUUID()
+    await service.database
+      .sql`insert into memories (id, user_id, text) values (${id}, ${me.userId}, 'Likes tea.')`
+    expect(await expectOutcome("listMemories", 200, { key: own })).toMatchObject({ memories: [{ id }] })
+    await expectOutcome("deleteMemory", 204, { key: own, id })
+    await expectOutcome("deleteMemory", "MEMORY_NOT_FOUND", { key: own, id })
+    await expectOutcome("deleteMemories", 204, { key: own })
+  })
+
   test("sessions", async () => {
     const id = await newSession()
     await expectOutcome("takeTextTurn", 200, { key, id })

@@ -108,6 +108,20 @@ test("a retry with the same key takes the transcript, the call and its result", 
   expect(failed.status).toBeGreaterThanOrEqual(500)
   await failed.bytes()
   expect(invocations).toHaveLength(1)
+  const exported = await (await service.call("GET", "/users/me/export", { key: user })).json()
+  expect(exported).toMatchObject({
+    turns: expect.arrayContaining([
+      expect.objectContaining({
+        rounds: [
+          {
+            transcript: expect.any(String),
+            text: words,
+            calls: [{ name: "weather", arguments: '{"city":"Oslo"}', output: "Sunny in Oslo." }],
+          },
+        ],
+      }),
+    ]),
+  })
   const calls = { stt: service.upstream.calls("stt").length, llm: service.upstream.calls("llm").length }
 
   service.upstream.script("llm", [{ text: reply }])

@@ -100,6 +100,23 @@ describe("a response with a tool of the service", () => {
   )
 
   effectTest(
+    "can be told to forget the call, as a stock client does",
+    Effect.gen(function* () {
+      const session = yield* makeSession({ thinks, tools: [makeTool()] })
+      yield* session.send(say("How is Oslo?"), respond)
+      yield* session.pass(1000)
+      const [, call] = session.of("response.done")[0]?.response.output ?? []
+      const forget = { type: "conversation.item.delete", item_id: call?.id }
+      yield* session.send(forget)
+      yield* session.pass(1000)
+      expect(session.of("conversation.item.deleted")).toMatchObject([{ item_id: call?.id }])
+      expect(session.removed.map((id) => `${id}`)).toEqual([`${call?.id}`])
+      yield* session.send(forget)
+      expect(session.of("error")).toHaveLength(1)
+    }),
+  )
+
+  effectTest(
     "is cut by the time of one message",
     Effect.gen(function* () {
       const session = yield* makeSession({

@@ -77,6 +77,12 @@ const converse = async () => {
   await next(from, "response.done", 2)
 
   from = mark()
+  session.sendMessage("What time is it?")
+  // The service runs this call: the client asks for no further response.
+  await next(from, "response.done")
+  await new Promise((resolve) => setTimeout(resolve, 500))
+
+  from = mark()
   session.sendMessage("Tell me a story.")
   await next(from, "response.output_audio.delta", 3)
   await new Promise((resolve) => setTimeout(resolve, 2000))
