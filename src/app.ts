@@ -2,6 +2,7 @@ import * as BunContext from "@effect/platform-bun/BunContext"
 import { Layer } from "effect"
 import { ClientSecrets } from "./accounts/client-secrets.ts"
 import { Keys } from "./accounts/keys.ts"
+import { Memories } from "./accounts/memories.ts"
 import { Secrets } from "./accounts/secrets.ts"
 import { Users } from "./accounts/users.ts"
 import { Agents } from "./agent/agent.ts"
@@ -45,7 +46,12 @@ const providers = Providers.layer.pipe(
 
 const account = Layer.provideMerge(
   AccountExport.layer,
-  Layer.mergeAll(Keys.layer, ClientSecrets.layer, Layer.provide(Secrets.layer, Encryption.layer)),
+  Layer.mergeAll(
+    Keys.layer,
+    ClientSecrets.layer,
+    Memories.layer,
+    Layer.provide(Secrets.layer, Encryption.layer),
+  ),
 )
 
 /** What a test may replace. */
@@ -59,6 +65,7 @@ export const layerWith = ({ realtimeSessions, serviceTools }: typeof replaceable
     Layer.provideMerge(RunningTurns.layer),
     Layer.provideMerge(Status.layer),
     Layer.provideMerge(Layer.mergeAll(Ledger.layer, KeyedTurns.layer, ToolCalls.layer)),
+    Layer.provideMerge(Layer.provide(Agents.layer, serviceTools)),
     Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
     Layer.provideMerge(
       Layer.mergeAll(
@@ -67,7 +74,6 @@ export const layerWith = ({ realtimeSessions, serviceTools }: typeof replaceable
         DecodingSlots.layer,
         ConversionSlots.layer,
         Uploads.layer,
-        Layer.provide(Agents.layer, serviceTools),
         VoiceActivity.layer,
       ),
     ),

@@ -13,6 +13,8 @@ export const TurnId = id("TurnId")
 export type TurnId = typeof TurnId.Type
 export const ItemId = id("ItemId")
 export type ItemId = typeof ItemId.Type
+export const MemoryId = id("MemoryId")
+export type MemoryId = typeof MemoryId.Type
 
 /** The id that a client sent, in lower case. None if the text is not a UUID. */
 export const parseId = <Id extends string>(

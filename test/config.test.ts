@@ -99,6 +99,13 @@ const defaults = {
   realtimePing: Duration.seconds(20),
   realtimeMessageBytes: 21 * 1024 * 1024,
   realtimeQueueBytes: 8 * 1024 * 1024,
+  tools: {
+    builtIn: ["time"],
+    maxRounds: 8,
+    callTimeout: Duration.seconds(20),
+    fillerAfter: Duration.seconds(1.2),
+    filler: Option.none(),
+  },
   uploadSpace: Option.none(),
   clientTimeout: Duration.seconds(60),
 }
@@ -190,6 +197,23 @@ const variables: Record<
     wrong: [["-2", "1001"], "a whole number from 0 to 1000"],
   },
   CONTEXT_TOKENS: { right: ["0", { contextTokens: 0 }], wrong: [["-2"], "a whole number from 0 to 1000000"] },
+  BUILT_IN_TOOLS: {
+    right: ["memory, Time", { tools: { builtIn: ["memory", "time"] } }],
+    wrong: [["clock", "time;memory", "time,"], "a comma-separated list of time, memory, or none"],
+  },
+  TOOL_MAX_ROUNDS: {
+    right: ["2", { tools: { maxRounds: 2 } }],
+    wrong: [["1", "51"], "a whole number from 2 to 50"],
+  },
+  TOOL_TIMEOUT_SECONDS: {
+    right: ["5", { tools: { callTimeout: Duration.seconds(5) } }],
+    wrong: [["0"], "a number from 0.1 to 600"],
+  },
+  TOOL_FILLER_SECONDS: {
+    right: ["0", { tools: { fillerAfter: Duration.zero } }],
+    wrong: [["-1", "61"], "a number from 0 to 60"],
+  },
+  TOOL_FILLER: { right: ["Hold on.", { tools: { filler: Option.some("Hold on.") } }] },
   BREAKER_FAILURES: {
     right: ["0", { breakerFailures: 0 }],
     wrong: [["-1", "1001"], "a whole number from 0 to 1000"],

@@ -30,6 +30,8 @@ export class SecretNotFound extends Schema.TaggedError<SecretNotFound>()("Secret
 export class TooManySecrets extends Schema.TaggedError<TooManySecrets>()("TooManySecrets", {
   max: Schema.Number,
 }) {}
+/** The user has no such memory. */
+export class MemoryNotFound extends Schema.TaggedError<MemoryNotFound>()("MemoryNotFound", {}) {}
 
 /** REGISTRATION is closed: only the operator creates users. */
 export class RegistrationClosed extends Schema.TaggedError<RegistrationClosed>()("RegistrationClosed", {}) {}
@@ -50,5 +52,6 @@ export type AccountError =
   | TooManyClientSecrets
   | SecretNotFound
   | TooManySecrets
+  | MemoryNotFound
   | RegistrationClosed
   | InvalidRegistrationToken

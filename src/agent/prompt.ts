@@ -93,6 +93,7 @@ const offerOf = ({ calling, acting }: Agent, round: number): ToolOffer => {
     ...calling,
     tools: [...own, ...calling.tools],
     toolChoice: isLast ? "none" : round === 0 ? toolChoice : later,
+    isOptional: calling.tools.length === 0 && acting.tools.every(({ isOptional = false }) => isOptional),
   }
 }
 

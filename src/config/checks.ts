@@ -170,6 +170,12 @@ export const voices: Check<ReadonlyArray<string>> = {
   mustBe: "a comma-separated list of voices such as alloy, nova",
 }
 
+/** A list of these words, or `none`. */
+export const someOf = <const A extends string>(...values: ReadonlyArray<A>): Check<ReadonlyArray<A>> => ({
+  parse: (text) => (text.toLowerCase() === "none" ? Option.some([]) : list(oneOf(...values).parse)(text)),
+  mustBe: `a comma-separated list of ${values.join(", ")}, or none`,
+})
+
 export const headerName: Check<string> = {
   parse: (text) => Option.liftPredicate(text, (name) => /^[\w-]+$/.test(name)),
   mustBe: "the name of a header such as api-key",

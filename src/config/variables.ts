@@ -17,6 +17,7 @@ import {
   orNone,
   seconds,
   secret,
+  someOf,
   text,
   timeout,
   voices,
@@ -140,6 +141,11 @@ export const conversation = {
 }
 
 export const tools = {
+  builtIn: variable("BUILT_IN_TOOLS", someOf("time", "memory"), {
+    default: "time",
+    description:
+      "The built-in tools: `time` gives the date and the time, `memory` remembers facts about a user for later conversations.",
+  }),
   maxRounds: variable("TOOL_MAX_ROUNDS", whole(2, 50), {
     default: 8,
     description:

@@ -2,6 +2,7 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { ClientSecrets } from "../accounts/client-secrets.ts"
 import { Keys } from "../accounts/keys.ts"
+import { Memories, Memory } from "../accounts/memories.ts"
 import { ApiKey, ClientSecret, Secret, type User } from "../accounts/model.ts"
 import { Secrets } from "../accounts/secrets.ts"
 import type { DatabaseError } from "../db/errors.ts"
@@ -44,6 +45,7 @@ export const Exported = Schema.Struct({
   keys: Schema.Array(ApiKey),
   /** Without their values. */
   secrets: Schema.Array(Secret),
+  memories: Schema.Array(Memory),
   clientSecrets: Schema.Array(ClientSecret),
   sessions: Schema.Array(
     Schema.Struct({
@@ -61,6 +63,7 @@ const jsonOf = <A, I>(schema: Schema.Schema<A, I>) => {
   return (row: unknown) => JSON.stringify(encode(row))
 }
 const keyJson = jsonOf(ApiKey)
+const memoryJson = jsonOf(Memory)
 const secretJson = jsonOf(Secret)
 const clientSecretJson = jsonOf(ClientSecret)
 const sessionJson = jsonOf(ExportedSession)
@@ -107,7 +110,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
   AccountExport,
   {
     /**
-     * `{exportedAt, user, keys, secrets, clientSecrets, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
+     * `{exportedAt, user, keys, secrets, memories, clientSecrets, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
      * pages, however slowly the client reads. Turns that are taken meanwhile may be missing.
      */
     readonly of: (user: User) => Effect.Effect<Stream.Stream<Uint8Array, DatabaseError>, DatabaseError>
@@ -120,6 +123,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
       const keys = yield* Keys
       const clientSecretsOf = yield* ClientSecrets
       const secrets = yield* Secrets
+      const memories = yield* Memories
 
       const messages = (sessionId: SessionId, open: string) =>
         listOf({
@@ -213,11 +217,16 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
         // The first query runs before the response begins, so that an unavailable database gives a 503.
         const own = yield* keys.list(user.id)
         const stored = yield* secrets.list(user.id)
+        const remembered = yield* memories.list(user.id)
         const head = {
           exportedAt: new Date(),
           user: { userId: user.id, email: user.email, createdAt: user.createdAt },
         }
-        const start = `${JSON.stringify(head).slice(0, -1)},"keys":[${own.map(keyJson).join(",")}],"secrets":[${stored.map(secretJson).join(",")}]`
+        const start = [
+          `${JSON.stringify(head).slice(0, -1)},"keys":[${own.map(keyJson).join(",")}]`,
+          `"secrets":[${stored.map(secretJson).join(",")}]`,
+          `"memories":[${remembered.map(memoryJson).join(",")}]`,
+        ].join(",")
         return Stream.make(start).pipe(
           Stream.concat(clientSecrets(user.id)),
           Stream.concat(sessions(user.id)),

@@ -3,6 +3,7 @@
  * client's model (`bun run generate`) all come from these.
  */
 import { Schema, Struct } from "effect"
+import { Memory } from "../accounts/memories.ts"
 import { ApiKey, Secret } from "../accounts/model.ts"
 import { Exported } from "../conversation/export.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
@@ -79,6 +80,10 @@ export const ApiKeyList = Schema.Struct({ keys: Schema.Array(ListedApiKey) })
 export const OneSecret = Schema.Struct({ secret: Secret })
 
 export const SecretList = Schema.Struct({ secrets: Schema.Array(Secret) })
+
+export const MemoryList = Schema.Struct({ memories: Schema.Array(Memory) }).annotations({
+  description: "What agents remember of the user, oldest first.",
+})
 
 export const SessionCreated = Schema.Struct({ sessionId: SessionId, createdAt: Time })
 
@@ -179,6 +184,8 @@ export const components = {
   ListedApiKey,
   ApiKeyList,
   NewApiKey,
+  Memory,
+  MemoryList,
   Export: Exported,
   Session,
   SessionDetails,

@@ -173,6 +173,7 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     problem(405, "METHOD_NOT_ALLOWED", `This path supports ${allowed.join(", ")}.`, {
       headers: { allow: allowed.join(", ") },
     }),
+  MemoryNotFound: () => problem(404, "MEMORY_NOT_FOUND", "There is no such memory."),
   SessionNotFound: () => problem(404, "SESSION_NOT_FOUND", "There is no such session."),
   SessionExpired: () =>
     problem(

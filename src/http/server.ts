@@ -10,6 +10,7 @@ import { crossOrigin } from "./cross-origin.ts"
 import { healthRoutes } from "./health.ts"
 import { requireHost } from "./host.ts"
 import { idleTimeout } from "./idle.ts"
+import { memoryRoutes } from "./memories.ts"
 import { problemOf, unknownRoute } from "./on-error.ts"
 import { documentRoutes } from "./openapi/routes.ts"
 import { pageRoutes } from "./page.ts"
@@ -122,6 +123,7 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, state: Readonly<S
         .use(yield* usersRoutes)
         .use(yield* accountRoutes(answers))
         .use(yield* secretsRoutes)
+        .use(yield* memoryRoutes)
         .use(yield* sessionsRoutes)
         .use(yield* conversationRoutes(answers))
         .use(realtime),

@@ -18,6 +18,8 @@ export interface ToolOffer {
   readonly toolChoice: ToolChoice
   /** False: one call in a round at most. */
   readonly parallelToolCalls: boolean
+  /** True: a model or a server that supports no tools is asked without them. Otherwise the round fails. */
+  readonly isOptional?: boolean
 }
 
 export const noTools: ToolOffer = { tools: [], toolChoice: "auto", parallelToolCalls: true }

@@ -27,6 +27,8 @@ export interface RunnableTool {
   readonly tool: Tool
   /** True: a call whose outcome is unknown may be made again. */
   readonly isIdempotent: boolean
+  /** True: where a model or its server supports no tools, the agent answers without this one. */
+  readonly isOptional?: boolean
   /** How long one call may take. The agent's own limit counts too. */
   readonly timeout: Duration.Duration
   /** Is interrupted at the time-out and when the turn ends. A defect is told to the model as a failure without details. */

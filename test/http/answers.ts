@@ -99,6 +99,7 @@ export const Exported = Schema.Struct({
   secrets: Schema.Array(
     Schema.Struct({ name: Schema.String, createdAt: Schema.String, updatedAt: Schema.String }),
   ),
+  memories: Schema.Array(Schema.Struct({ id: Schema.UUID, text: Schema.String, createdAt: Time })),
   clientSecrets: Schema.Array(
     Schema.Struct({ id: Schema.UUID, createdAt: Time, expiresAt: Time, session: Schema.Unknown }),
   ),

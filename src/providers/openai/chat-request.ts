@@ -88,6 +88,13 @@ const messagesOf = (prompt: Prompt): Optional => {
   return choices.filter((_, at) => written[at] !== written[at + 1])
 }
 
+/** "gemma3 does not support tools", "tool calling is not supported with this model", and what vLLM and llama.cpp require. */
+export const lacksTools: ReadonlyArray<RegExp> = [
+  /(?:not|n['’]t|un)\s*support[^.]{0,40}\b(?:tools?\b|functions?\b|function.?call)/i,
+  /(?:\btools?|tool.?(?:us|call)\w*|function.?call\w*)\b["'\x60]?[^.]{0,40}(?:not|n['’]t)\b[^.]{0,20}(?:support|enabl|permit|allow|availab)/i,
+  /requires? --(?:jinja|enable-auto-tool-choice)|no (?:endpoints?|providers?)[^.]{0,40}support tool/i,
+]
+
 const wireTool = ({ name, description, parameters }: Tool) => ({
   type: "function",
   function: {
@@ -104,19 +111,30 @@ const choiceField = (value: unknown, word: string, isLast: boolean): Choice => (
   lesson: { parameter: "tool_choice", value: word },
 })
 
+/** Without its tools a request would be another one, so a refusal of them fails it, unless they are optional. */
+const toolsField = (tools: ReadonlyArray<Tool>, isOptional: boolean): Choice => {
+  const written = tools.map(wireTool)
+  if (!isOptional) return field("tools", written, [])
+  return {
+    ...field("tools", written),
+    lesson: { parameter: "tools", value: "optional" },
+    sayings: lacksTools,
+    // Some servers say so with a 404 or a 500.
+    statuses: [400, 404, 422, 500],
+  }
+}
+
 /**
- * A request without the tools would be another one, so a refusal of them fails it. `auto` is what every server does by
+ * `auto` is what every server does by
  * itself. Some servers take `any` for `required`. A named tool is the only one that is sent: where it is the only one,
  * `required` means it too.
  */
 const toolsOf = (prompt: Prompt): ReadonlyArray<Optional> => {
-  const { tools, toolChoice, parallelToolCalls, messages } = prompt
+  const { tools, toolChoice, parallelToolCalls, messages, isOptional = false } = prompt
   if (toolChoice === "none") {
     // Some servers require the tools where the messages have calls of them. Calls in the answer are dropped.
     const hasCalls = messages.some(({ role }) => role === "tool")
-    return hasCalls && tools.length > 0
-      ? [[field("tools", tools.map(wireTool), [])], [field("tool_choice", "none")]]
-      : []
+    return hasCalls && tools.length > 0 ? [[toolsField(tools, false)], [field("tool_choice", "none")]] : []
   }
   const callable = callableTools(prompt)
   if (callable.length === 0) return []
@@ -126,7 +144,7 @@ const toolsOf = (prompt: Prompt): ReadonlyArray<Optional> => {
       ? []
       : [choiceField({ type: "function", function: { name: toolChoice.name } }, "function", false)]
   return [
-    [field("tools", callable.map(wireTool), [])],
+    [toolsField(callable, isOptional)],
     ...(toolChoice === "auto" ? [] : [[...named, ...required]]),
     // The calls beyond the first are dropped in any case.
     ...(parallelToolCalls ? [] : [[field("parallel_tool_calls", false)]]),

@@ -3,7 +3,7 @@ import { finalAnswer, type ProviderError } from "../errors.ts"
 import { type LanguageModel, ModelEvent, type Prompt } from "../language-model.ts"
 import { readEach } from "../read-each.ts"
 import { callableTools } from "../tools.ts"
-import { chatFields } from "./chat-request.ts"
+import { chatFields, lacksTools } from "./chat-request.ts"
 import type { OpenAiClient } from "./client.ts"
 import { makeCompletion } from "./completion.ts"
 import { toProviderError } from "./errors.ts"
@@ -19,13 +19,6 @@ async function* eventsOf({ body }: Response, { split, hasEnded }: ReturnType<typ
     }
   }
 }
-
-/** "gemma3 does not support tools", "tool calling is not supported with this model", and what vLLM and llama.cpp require. */
-const lacksTools = [
-  /(?:not|n['’]t|un)\s*support[^.]{0,40}\b(?:tools?\b|functions?\b|function.?call)/i,
-  /(?:\btools?|tool.?(?:us|call)\w*|function.?call\w*)\b["'\x60]?[^.]{0,40}(?:not|n['’]t)\b[^.]{0,20}(?:support|enabl|permit|allow|availab)/i,
-  /requires? --(?:jinja|enable-auto-tool-choice)|no (?:endpoints?|providers?)[^.]{0,40}support tool/i,
-]
 
 /** Some servers say so with a 404 or a 500. */
 const toError =

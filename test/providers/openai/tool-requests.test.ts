@@ -234,7 +234,7 @@ describe("a server", () => {
   const say = (status: number, message: string): Said => ({ status, body: { error: { message } } })
   const has = (text: string) => (asked: Asked) => JSON.stringify(asked.fields.messages).includes(text)
 
-  test.each([
+  const withoutTools: ReadonlyArray<readonly [number, object]> = [
     [400, { error: { message: "registry.ollama.ai/library/gemma3:latest does not support tools" } }],
     [
       400,
@@ -256,10 +256,21 @@ describe("a server", () => {
       },
     ],
     [400, { error: { message: "This model does not support function calling." } }],
-  ])("without tools says so: %d %j", async (status, body) => {
+  ]
+  test.each(withoutTools)("without tools says so: %d %j", async (status, body) => {
     const { ask } = start(({ fields }) => ("tools" in fields ? { status, body } : undefined))
     expect(await ask(offered)).toMatchObject({ kind: "no-tools", retryable: false })
     expect(await ask(plain)).toBe(reply)
+  })
+
+  test.each(withoutTools)("without tools answers without optional ones: %d %j", async (status, body) => {
+    const { ask, asked } = start(({ fields }) => ("tools" in fields ? { status, body } : undefined))
+    expect(await ask({ ...offered, isOptional: true })).toBe(reply)
+    expect(asked).toHaveLength(2)
+    // And it is learned, for optional tools alone.
+    expect(await ask({ ...offered, isOptional: true })).toBe(reply)
+    expect(asked).toHaveLength(3)
+    expect(await ask(offered)).toMatchObject({ kind: "no-tools" })
   })
 
   test("that refuses one tool's schema says why", async () => {

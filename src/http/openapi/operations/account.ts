@@ -41,7 +41,7 @@ export const exportAll = describe({
   id: "exportAccount",
   summary: "Export all data",
   description:
-    "Streams a JSON file with the account, its keys, the names of its secrets, its sessions with their messages, and its turns. The file contains no API key and no audio.",
+    "Streams a JSON file with the account, its keys, the names of its secrets, its memories, its sessions with their messages, and its turns. The file contains no API key and no audio.",
   answers: [
     {
       status: 200,
@@ -52,6 +52,7 @@ export const exportAll = describe({
         user: account,
         keys: [key],
         secrets: [],
+        memories: [],
         clientSecrets: [],
         sessions: [],
         turns: [],
