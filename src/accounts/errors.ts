@@ -24,14 +24,14 @@ export class TooManyClientSecrets extends Schema.TaggedError<TooManyClientSecret
   max: Schema.Number,
 }) {}
 
+/** The user has no such memory. */
+export class MemoryNotFound extends Schema.TaggedError<MemoryNotFound>()("MemoryNotFound", {}) {}
 /** The user has no such secret of a tool. */
 export class SecretNotFound extends Schema.TaggedError<SecretNotFound>()("SecretNotFound", {}) {}
 
 export class TooManySecrets extends Schema.TaggedError<TooManySecrets>()("TooManySecrets", {
   max: Schema.Number,
 }) {}
-/** The user has no such memory. */
-export class MemoryNotFound extends Schema.TaggedError<MemoryNotFound>()("MemoryNotFound", {}) {}
 
 /** REGISTRATION is closed: only the operator creates users. */
 export class RegistrationClosed extends Schema.TaggedError<RegistrationClosed>()("RegistrationClosed", {}) {}
@@ -50,8 +50,8 @@ export type AccountError =
   | LastApiKey
   | TooManyApiKeys
   | TooManyClientSecrets
+  | MemoryNotFound
   | SecretNotFound
   | TooManySecrets
-  | MemoryNotFound
   | RegistrationClosed
   | InvalidRegistrationToken

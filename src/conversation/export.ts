@@ -43,9 +43,9 @@ export const Exported = Schema.Struct({
   exportedAt: Time,
   user: Schema.Struct({ userId: UserId, email: Schema.String, createdAt: Time }),
   keys: Schema.Array(ApiKey),
+  memories: Schema.Array(Memory),
   /** Without their values. */
   secrets: Schema.Array(Secret),
-  memories: Schema.Array(Memory),
   clientSecrets: Schema.Array(ClientSecret),
   sessions: Schema.Array(
     Schema.Struct({
@@ -110,7 +110,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
   AccountExport,
   {
     /**
-     * `{exportedAt, user, keys, secrets, memories, clientSecrets, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
+     * `{exportedAt, user, keys, memories, secrets, clientSecrets, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
      * pages, however slowly the client reads. Turns that are taken meanwhile may be missing.
      */
     readonly of: (user: User) => Effect.Effect<Stream.Stream<Uint8Array, DatabaseError>, DatabaseError>
@@ -122,8 +122,8 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
       const sql = yield* SqlClient.SqlClient
       const keys = yield* Keys
       const clientSecretsOf = yield* ClientSecrets
-      const secrets = yield* Secrets
       const memories = yield* Memories
+      const secrets = yield* Secrets
 
       const messages = (sessionId: SessionId, open: string) =>
         listOf({
@@ -216,16 +216,17 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
       const of = Effect.fn("AccountExport.of")(function* (user: User) {
         // The first query runs before the response begins, so that an unavailable database gives a 503.
         const own = yield* keys.list(user.id)
-        const stored = yield* secrets.list(user.id)
         const remembered = yield* memories.list(user.id)
+        const stored = yield* secrets.list(user.id)
         const head = {
           exportedAt: new Date(),
           user: { userId: user.id, email: user.email, createdAt: user.createdAt },
         }
         const start = [
-          `${JSON.stringify(head).slice(0, -1)},"keys":[${own.map(keyJson).join(",")}]`,
-          `"secrets":[${stored.map(secretJson).join(",")}]`,
+          JSON.stringify(head).slice(0, -1),
+          `"keys":[${own.map(keyJson).join(",")}]`,
           `"memories":[${remembered.map(memoryJson).join(",")}]`,
+          `"secrets":[${stored.map(secretJson).join(",")}]`,
         ].join(",")
         return Stream.make(start).pipe(
           Stream.concat(clientSecrets(user.id)),

@@ -1,19 +1,17 @@
 import { resolve } from "node:path"
 import { Either } from "effect"
+import { type Limits, limited, startConfined, tailOf } from "./confined.ts"
 
-/**
- * Limit on ffmpeg's writable memory, in bytes. Measured with the largest recordings of every format (25 MB or five
- * minutes, covers of 20 MB, phone videos): 91 MB with Debian 13's 7.1, 43 MB with Debian 12's 5.1, 19 MB with a static
- * build. Nearly all of that is used at the start.
- */
-const maxDataBytes = 256 * 1024 ** 2
-/**
- * Limit on ffmpeg's address space, libraries included, in bytes. The same builds use 299 MB, 267 MB and 83 MB. It matters
- * on kernels that count only the heap as data (Linux before 4.7, gVisor).
- */
-const maxAddressBytes = 1024 ** 3
-/** ffmpeg opens 4 files at a time, libraries included. */
-const maxOpenFiles = 64
+/** Measured with the largest recordings of every format: 25 MB or five minutes, covers of 20 MB, phone videos. */
+const limits: Limits = {
+  // 91 MB with Debian 13's 7.1, 43 MB with Debian 12's 5.1, 19 MB with a static build, nearly all of it at the start.
+  dataBytes: 256 * 1024 ** 2,
+  // The same builds use 299 MB, 267 MB and 83 MB.
+  addressBytes: 1024 ** 3,
+  fileBytes: 0,
+  // It opens 4 at a time.
+  openFiles: 64,
+}
 
 export interface FfmpegBounds {
   /** The path of prlimit, which sets the memory and file limits. Null if the machine has none, as macOS. */
@@ -24,26 +22,13 @@ export interface FfmpegBounds {
 
 export const hostBounds = (): FfmpegBounds => ({ prlimit: Bun.which("prlimit"), cpuSeconds: 20 })
 
-/**
- * The command of every ffmpeg. prlimit sets the limits and replaces itself with ffmpeg. No file can grow beyond 0 bytes.
- * The number of processes has no limit, because that limit is per user and would include the service itself.
- */
-const sandboxedCommand = (
-  ffmpegPath: string,
-  { prlimit, cpuSeconds }: FfmpegBounds,
-): ReadonlyArray<string> => [
-  ...(prlimit === null
-    ? []
-    : [
-        prlimit,
-        `--data=${maxDataBytes}`,
-        `--as=${maxAddressBytes}`,
-        ...["--fsize=0", "--core=0", `--nofile=${maxOpenFiles}`, "--"],
-      ]),
-  // Absolute, because ffmpeg runs in another folder and without a PATH.
-  resolve(Bun.which(ffmpegPath) ?? ffmpegPath),
-  ...["-nostdin", "-hide_banner", "-v", "error", "-timelimit", `${cpuSeconds}`, "-filter_threads", "1"],
-]
+/** The command of every ffmpeg. It limits its CPU time by itself, and says so. */
+const sandboxedCommand = (ffmpegPath: string, { prlimit, cpuSeconds }: FfmpegBounds): ReadonlyArray<string> =>
+  limited(prlimit, limits, [
+    // Absolute, because ffmpeg runs in another folder and without a PATH.
+    resolve(Bun.which(ffmpegPath) ?? ffmpegPath),
+    ...["-nostdin", "-hide_banner", "-v", "error", "-timelimit", `${cpuSeconds}`, "-filter_threads", "1"],
+  ])
 
 /** Why an ffmpeg did not succeed. */
 export type FfmpegFailure =
@@ -67,27 +52,12 @@ export interface FfmpegProcess {
 
 export type StartFfmpeg = (args: ReadonlyArray<string>) => FfmpegProcess
 
-/**
- * Returns the one function that starts ffmpeg: with limits, without environment variables, in a session of its own. The
- * caller must kill what it starts. It throws if no process can be started.
- *
- * `cwd` is `/`: tmp cleaners never delete it, and an unprivileged process cannot create files there.
- */
+/** Returns the one function that starts ffmpeg: see `startConfined`. */
 export const makeStartFfmpeg = (ffmpegPath: string, bounds = hostBounds()): StartFfmpeg => {
   const command = sandboxedCommand(ffmpegPath, bounds)
 
   return (args) => {
-    const child = Bun.spawn([...command, ...args], {
-      stdio: ["pipe", "pipe", "pipe"],
-      env: {},
-      cwd: "/",
-      // A Ctrl-C goes to the terminal's process group, and running turns may finish. If the service is killed, the pipes
-      // close, and ffmpeg exits.
-      detached: true,
-      // The id of the group stays reserved while a process is in it, so this kills only what ffmpeg started.
-      onExit: ({ pid }) => killGroup(pid),
-    })
-    const isAlive = () => child.exitCode === null && child.signalCode === null
+    const { child, isAlive, kill } = startConfined([...command, ...args])
     return {
       pid: child.pid,
       stdin: child.stdin,
@@ -104,27 +74,9 @@ export const makeStartFfmpeg = (ffmpegPath: string, bounds = hostBounds()): Star
         if (cpuSeconds >= bounds.cpuSeconds / 2) return Either.left({ _tag: "TooSlow", message })
         return Either.left(child.signalCode === "SIGKILL" ? { _tag: "Killed" } : { _tag: "Failed", message })
       },
-      kill: async () => {
-        if (isAlive()) killGroup(child.pid)
-        await child.exited
-      },
+      kill,
     }
   }
-}
-
-const killGroup = (pid: number) => {
-  try {
-    process.kill(-pid, "SIGKILL")
-  } catch {
-    // The group has no processes left.
-  }
-}
-
-/** The last 500 characters of standard error. For a broken file, ffmpeg may log a line for each frame. */
-const tailOf = async (stderr: ReadableStream<Uint8Array<ArrayBuffer>>) => {
-  let tail = ""
-  for await (const text of stderr.pipeThrough(new TextDecoderStream())) tail = `${tail}${text}`.slice(-500)
-  return tail
 }
 
 /** Writes all chunks at the speed of the reader. Returns early if the process stops reading: `ended` tells why. */

@@ -77,13 +77,12 @@ const ListedApiKey = Schema.Struct({
 
 export const ApiKeyList = Schema.Struct({ keys: Schema.Array(ListedApiKey) })
 
-export const OneSecret = Schema.Struct({ secret: Secret })
-
-export const SecretList = Schema.Struct({ secrets: Schema.Array(Secret) })
-
 export const MemoryList = Schema.Struct({ memories: Schema.Array(Memory) }).annotations({
   description: "What agents remember of the user, oldest first.",
 })
+export const OneSecret = Schema.Struct({ secret: Secret })
+
+export const SecretList = Schema.Struct({ secrets: Schema.Array(Secret) })
 
 export const SessionCreated = Schema.Struct({ sessionId: SessionId, createdAt: Time })
 

@@ -122,8 +122,8 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, state: Readonly<S
         .use(yield* healthRoutes)
         .use(yield* usersRoutes)
         .use(yield* accountRoutes(answers))
-        .use(yield* secretsRoutes)
         .use(yield* memoryRoutes)
+        .use(yield* secretsRoutes)
         .use(yield* sessionsRoutes)
         .use(yield* conversationRoutes(answers))
         .use(realtime),

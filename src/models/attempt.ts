@@ -89,7 +89,7 @@ export const ofDisk = (path: string, cause: unknown) => {
   }
   return failed(
     new StoreUnusable({
-      message: `${path} cannot be written (${code}). Make the folder writable for this user, or set DATA_DIR to another one.`,
+      message: `${path} cannot be written (${code}). Make it writable for this user, or set DATA_DIR to another folder.`,
     }),
     false,
   )

@@ -2,6 +2,7 @@ import { Data, Duration, Effect, Option, Schema } from "effect"
 import { defaultOllamaUrl, ollamaAddress } from "../config/checks.ts"
 import { SourceRefused, SourceUnreachable } from "./errors.ts"
 import type { ChatModel } from "./manifest.ts"
+import { listOllama } from "./ollama-list.ts"
 import { transfer } from "./transfer.ts"
 
 /** Ollama reports nothing while it hashes a file of gigabytes, on a slow disk for minutes. */
@@ -14,15 +15,11 @@ const stallTimeout = Duration.minutes(5)
 export const ollamaUrl = (host: string | undefined = process.env.OLLAMA_HOST): string =>
   Option.getOrElse(ollamaAddress.parse(host?.trim() ?? ""), () => defaultOllamaUrl)
 
-const Tags = Schema.Struct({ models: Schema.Array(Schema.Struct({ name: Schema.String })) })
-
-/** The models that Ollama has; None if no Ollama answers within 2 s. */
+/** The names of the models that Ollama has; None if no Ollama answers within 2 s. */
 export const ollamaModels = (url: string): Effect.Effect<Option.Option<ReadonlyArray<string>>> =>
-  Effect.tryPromise(async (signal) => (await fetch(`${url}/api/tags`, { signal })).json()).pipe(
-    Effect.flatMap(Schema.decodeUnknown(Tags)),
-    Effect.map(({ models }) => models.map(({ name }) => name)),
-    Effect.timeout("2 seconds"),
-    Effect.option,
+  Effect.map(
+    listOllama(url, "2 seconds"),
+    Option.map((models) => models.map(({ name }) => name)),
   )
 
 /** How Ollama is installed on this machine: the end of a sentence. */

@@ -3,7 +3,8 @@ import { join, resolve } from "node:path"
 import { Duration, Effect, Option, Schedule } from "effect"
 import { lockFile } from "../file-lock.ts"
 import { hashFile } from "../hash.ts"
-import { ModelDamaged, StoreUnusable, UnknownModel } from "./errors.ts"
+import { ofDisk } from "./attempt.ts"
+import { type DownloadError, ModelDamaged, UnknownModel } from "./errors.ts"
 import {
   type FileModel,
   findFileModel,
@@ -145,6 +146,29 @@ export const verifyFiles = ({ model, folder, pins }: InstalledModel): Effect.Eff
     { discard: true },
   )
 
+/**
+ * The folder of the first complete copy whose hashes are right. A damaged copy does not hide a good one in a later folder.
+ * Fails with the damage of the first copy if there is no good one.
+ */
+export const verifiedFolder = Effect.fnUntraced(function* (
+  library: Pick<Library, "folders">,
+  model: FileModel,
+) {
+  const copies = (yield* Effect.forEach(library.folders, (folder) =>
+    installedModel({ folders: [folder] }, model),
+  )).flatMap(Option.toArray)
+  const missing = new ModelDamaged({
+    model: model.name,
+    file: model.files[0].path,
+    message: `The model ${model.name} is not complete any more. Run: ./voice-agent models pull ${model.name}`,
+  })
+  const [first, ...others] = copies.map((copy) => Effect.as(verifyFiles(copy), copy.folder))
+  if (first === undefined) return yield* missing
+  return yield* Effect.catchAll(first, (damage) =>
+    Effect.mapError(Effect.firstSuccessOf([Effect.fail(damage), ...others]), () => damage),
+  )
+})
+
 /** The name of a file's hash among the pins. */
 export const pinOf = ({ name, version }: FileModel, { path }: ModelFile): string =>
   `${name}/${version}/${path}`
@@ -170,18 +194,12 @@ export const removeModel = Effect.fn("models.remove")(function* (
   return true
 }, Effect.scoped)
 
-/** Runs an action on the folder of the models. Fails if the folder cannot be used. */
+/** Runs an action on the folder of the models. Fails if the folder cannot be used, or its disk is full. */
 export const inStore = <A>(
   folder: string,
   action: (signal: AbortSignal) => Promise<A>,
-): Effect.Effect<A, StoreUnusable> =>
-  Effect.tryPromise({
-    try: action,
-    catch: (cause) =>
-      new StoreUnusable({
-        message: `The folder ${folder} cannot be used: ${cause instanceof Error ? cause.message : cause}. Make it writable for this user, or set DATA_DIR to another folder.`,
-      }),
-  })
+): Effect.Effect<A, DownloadError> =>
+  Effect.tryPromise({ try: action, catch: (cause) => ofDisk(folder, cause).error })
 
 /**
  * Holds the lock of the store until the scope closes; creates the folder if there is none. While another process holds the

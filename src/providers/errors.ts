@@ -51,6 +51,7 @@ export class ProviderRefusedRequest extends Schema.TaggedError<ProviderRefusedRe
  * - `empty`: nothing in it. It may be chance, so it gets one more try.
  * - `endless`: the answer was larger than what is read.
  * - `no-model`, `no-credit`, `refused-field`: the provider's 404, 402 or spent quota, and 422.
+ * - `no-recognizer`, `no-voice`: no offline engine on this machine hears, or speaks the text.
  */
 export const UnusableKind = Schema.Literal(
   "declined",
@@ -65,6 +66,8 @@ export const UnusableKind = Schema.Literal(
   "no-model",
   "no-credit",
   "refused-field",
+  "no-recognizer",
+  "no-voice",
 )
 export type UnusableKind = typeof UnusableKind.Type
 
@@ -85,9 +88,14 @@ export type ProviderError =
   | ProviderRefusedRequest
   | ProviderUnusable
 
+/** Whether another try may get a better answer. Default: true. */
+export interface MayRetry {
+  readonly isRetryable?: boolean
+}
+
 /** The answer is not what the request asked for: HTML for audio, cut-off JSON, a stream without its end mark. */
-export const wrongAnswer = (stage: Stage, reason: string) =>
-  new ProviderUnusable({ stage, reason, retryable: true, retryAfter: Option.none() })
+export const wrongAnswer = (stage: Stage, reason: string, { isRetryable = true }: MayRetry = {}) =>
+  new ProviderUnusable({ stage, reason, retryable: isRetryable, retryAfter: Option.none() })
 
 export const emptyAnswer = (stage: Stage) =>
   new ProviderUnusable({
@@ -112,13 +120,8 @@ export const unknownTool = () =>
 export const finalAnswer = (stage: Stage, kind: UnusableKind, reason: string) =>
   new ProviderUnusable({ stage, kind, reason, retryable: false, retryAfter: Option.none() })
 
-export const timedOut = (stage: Stage, after: Duration.Duration, retryable = true) =>
-  new ProviderUnusable({
-    stage,
-    reason: `no answer within ${Duration.toSeconds(after)} s`,
-    retryable,
-    retryAfter: Option.none(),
-  })
+export const timedOut = (stage: Stage, after: Duration.Duration, options: MayRetry = {}) =>
+  wrongAnswer(stage, `no answer within ${Duration.toSeconds(after)} s`, options)
 
 /** The server gave signs of life until the end, but no text. */
 export const stillThinking = (stage: Stage, after: Duration.Duration) =>

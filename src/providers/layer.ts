@@ -3,6 +3,7 @@ import { type ServerSettings, Settings } from "../config.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { libraryOf } from "../models/store.ts"
 import { Stage } from "../schema.ts"
+import { asPause } from "./attempt.ts"
 import { cleanReplies, LanguageModel } from "./language-model.ts"
 import { Lessons } from "./lessons.ts"
 import { makeOfflineEngines, offlineAdvice } from "./offline/engines.ts"
@@ -22,10 +23,10 @@ type Speak = Synthesizer["Type"]["speak"]
 
 const makeTranscriber = ({ attempt, ...state }: Servers<Transcribe>): Transcriber["Type"] => ({
   transcribe: Effect.fn("Transcriber.transcribe")((speech, options) =>
-    attempt(options, (transcribe, its, onProgress, onLife) =>
+    attempt(options, (transcribe, its, onProgress, onLife, onPause) =>
       Effect.suspend(() => {
         options.onRequest?.()
-        return transcribe(speech, { ...its, onLife }, onProgress)
+        return transcribe(speech, { ...its, onLife, onPause }, onProgress)
       }),
     ).pipe(
       Effect.retry(retryPolicy()),
@@ -53,12 +54,9 @@ const makeSynthesizer = ({ attempt, ...state }: Servers<Speak>): Synthesizer["Ty
     attempt(options, (speak, its, onProgress, onLife, onPause) =>
       Effect.suspend(() => {
         options.onRequest?.(text)
-        const conversionSlot = Effect.sync(() => onPause(true)).pipe(
-          Effect.zipRight(its.conversionSlot ?? Effect.void),
-          Effect.ensuring(Effect.sync(() => onPause(false))),
-        )
+        const conversionSlot = asPause(onPause)(its.conversionSlot ?? Effect.void)
         // A cut at a place without words may split a surrogate pair.
-        return speak(text.toWellFormed(), { ...its, conversionSlot, onLife }, () => {
+        return speak(text.toWellFormed(), { ...its, conversionSlot, onLife, onPause }, () => {
           const take = open()
           return (audio) => {
             const isPlayable = take(audio)

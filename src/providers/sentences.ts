@@ -40,5 +40,9 @@ export const unusable = (stage: Stage, kind: UnusableKind): string => {
       return `${provider} has no credit left for this server. Tell the operator to check the account's balance and limits.`
     case "refused-field":
       return `${provider} refused a field of the request. Tell the operator to check the settings that begin with ${stage.toUpperCase()}_; the log names the field.`
+    case "no-recognizer":
+      return "This server has no speech recognition that works. Tell the operator to run ./voice-agent models pull --default, and to start the service again."
+    case "no-voice":
+      return "This server has no voice that can speak this text. Tell the operator to install flite and espeak-ng, or to run ./voice-agent models pull --tts, and to start the service again."
   }
 }

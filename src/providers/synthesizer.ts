@@ -20,6 +20,8 @@ export interface SpeakOptions {
   readonly onRequest?: (text: string) => void
   /** Called for a sign of life before the answer: the server refused a field, and is asked without it. */
   readonly onLife?: () => void
+  /** Called when the attempt starts to wait for this service, and when that wait ends: see `Attempt`. */
+  readonly onPause?: (isPaused: boolean) => void
 }
 
 /**

@@ -96,10 +96,10 @@ export const Exported = Schema.Struct({
   exportedAt: Time,
   user: Account,
   keys: Schema.Array(ApiKeyList.fields.keys.value.omit("current")),
+  memories: Schema.Array(Schema.Struct({ id: Schema.UUID, text: Schema.String, createdAt: Time })),
   secrets: Schema.Array(
     Schema.Struct({ name: Schema.String, createdAt: Schema.String, updatedAt: Schema.String }),
   ),
-  memories: Schema.Array(Schema.Struct({ id: Schema.UUID, text: Schema.String, createdAt: Time })),
   clientSecrets: Schema.Array(
     Schema.Struct({ id: Schema.UUID, createdAt: Time, expiresAt: Time, session: Schema.Unknown }),
   ),

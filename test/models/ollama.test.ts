@@ -141,3 +141,31 @@ test("OLLAMA_HOST in every form", () => {
     expect(ollamaUrl(host)).toBe(expected)
   }
 })
+
+describe("a list", () => {
+  const namesOf = async (answer: () => Response) => {
+    const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: answer })
+    const found = await Effect.runPromise(ollamaModels(`http://127.0.0.1:${server.port}`))
+    await server.stop(true)
+    return Option.getOrUndefined(found)
+  }
+
+  test.each<[string, unknown, ReadonlyArray<string>]>([
+    ["null", { models: null }, []],
+    ["an odd entry", { models: [{ name: "llama3.2:3b" }, { nom: 1 }, null, 2] }, ["llama3.2:3b"]],
+  ])("with %s", async (_, list, names) => {
+    expect(await namesOf(() => Response.json(list))).toEqual([...names])
+  })
+
+  test.each<[string, () => Response]>([
+    ["an error", () => Response.json({ models: [{ name: "a" }] }, { status: 500 })],
+    ["a redirect", () => Response.redirect(`${url}/api/tags`)],
+    ["another JSON", () => Response.json([])],
+  ])("of %s is no list", async (_, answer) => {
+    expect(await namesOf(answer)).toBeUndefined()
+  })
+
+  test("of Ollama's cloud is not asked for", async () => {
+    expect(await Effect.runPromise(ollamaModels("https://ollama.com"))).toEqual(Option.none())
+  })
+})

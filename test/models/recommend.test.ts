@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test"
 import { manifest } from "../../src/models/manifest.ts"
 import { recommended } from "../../src/models/recommend.ts"
+import { chooseChatModel, thinksFirst } from "../../src/providers/offline/chat-model.ts"
 
 const names = (cores: number, gigabytes: number, language = "en") =>
   recommended(manifest, {
@@ -11,7 +12,7 @@ const names = (cores: number, gigabytes: number, language = "en") =>
 
 test("by cores and memory", () => {
   expect(names(1, 0.5)).toEqual(["silero-vad", "moonshine-tiny-en"])
-  expect(names(2, 4)).toEqual(["silero-vad", "moonshine-base-en", "supertonic-3", "qwen3.5-2b"])
+  expect(names(2, 4)).toEqual(["silero-vad", "moonshine-base-en", "supertonic-3", "qwen2.5-1.5b-instruct"])
   expect(names(8, 16)).toEqual(["silero-vad", "parakeet-tdt-0.6b-v3", "supertonic-3", "qwen3-4b-instruct"])
 })
 
@@ -33,5 +34,17 @@ test("by language", () => {
   expect(names(2, 4, "de")[1]).toBe("whisper-base")
   expect(names(8, 16, "ja").slice(1, 3)).toEqual(["whisper-small", "supertonic-3"])
   // No voice knows Thai.
-  expect(names(2, 4, "th")).toEqual(["silero-vad", "whisper-base", "qwen3.5-2b"])
+  expect(names(2, 4, "th")).toEqual(["silero-vad", "whisper-base", "qwen2.5-1.5b-instruct"])
+})
+
+test("a recommended chat model does not think first, and wins among smaller ones", () => {
+  for (const model of manifest) {
+    if (model.role !== "llm") continue
+    const listed = [
+      { name: model.ollama, size: model.size },
+      { name: "llama3.2:1b", size: model.size / 2 },
+    ]
+    expect(thinksFirst(listed, model.ollama)).toBe(false)
+    expect(chooseChatModel(listed, "gpt-3.5-turbo")).toBe(model.ollama)
+  }
 })

@@ -8,11 +8,13 @@ import {
   allInstalled,
   folderOf,
   includedFolder,
+  inStore,
   installed,
   libraryOf,
   modelsFolder,
   presentModels,
   removeModel,
+  verifiedFolder,
   verifyFiles,
 } from "../../src/models/store.ts"
 import { bytesOf, fileOf, modelOf } from "../support/models.ts"
@@ -146,4 +148,47 @@ describe("store", () => {
     expect(modelsFolder("/data")).toBe("/data/models")
     expect(Option.isSome(findFileModel(library.manifest, "moonshine-tiny-en"))).toBe(true)
   })
+})
+
+describe("a damaged copy", () => {
+  const copies = (first: Uint8Array, second: Uint8Array) => {
+    const { library, own } = withModel()
+    const other = folderOf(library.folders[1], model)
+    mkdirSync(join(other, "sub"), { recursive: true })
+    writeFileSync(join(other, "sub/tokens.txt"), tokens)
+    writeFileSync(join(own, "encoder.onnx"), first)
+    writeFileSync(join(other, "encoder.onnx"), second)
+    return { library, own, other }
+  }
+  const wrong = bytesOf(1000, 3)
+  const folderIn = (library: ReturnType<typeof withModel>["library"]) =>
+    Effect.runPromise(Effect.either(verifiedFolder(library, model)))
+
+  test("does not hide a good one", async () => {
+    const { library, other } = copies(wrong, encoder)
+    expect(await folderIn(library)).toEqual(Either.right(other))
+  })
+
+  test("behind a good one is not looked at", async () => {
+    const { library, own } = copies(encoder, wrong)
+    expect(await folderIn(library)).toEqual(Either.right(own))
+  })
+
+  test("and another one, or none at all, fail with what to do", async () => {
+    const two = await folderIn(copies(wrong, wrong).library)
+    expect(Either.isLeft(two) && two.left.message).toContain("encoder.onnx has another SHA-256")
+    const none = await folderIn({ folders: [tempFolder("models"), tempFolder("models")], manifest: [model] })
+    expect(Either.isLeft(none) && none.left.message).toContain("Run: ./voice-agent models pull small")
+  })
+})
+
+test.each([
+  ["ENOSPC", "DiskFull", "Free space there"],
+  ["EDQUOT", "DiskFull", "Free space there"],
+  ["EROFS", "StoreUnusable", "Make it writable"],
+])("a folder that answers %s", async (code, tag, advice) => {
+  const full = inStore("/models", () => Promise.reject(Object.assign(new Error(code), { code })))
+  const error = await Effect.runPromise(Effect.flip(full))
+  expect<string>(error._tag).toBe(tag)
+  expect(error.message).toContain(advice)
 })

@@ -207,7 +207,7 @@ describe("pull", () => {
   })
 
   test("a chat model needs Ollama", async () => {
-    const { code, stderr } = await models(["pull", "qwen3.5-2b", "--yes"])
+    const { code, stderr } = await models(["pull", "qwen2.5-1.5b-instruct", "--yes"])
     expect(code).toBe(1)
     expect(stderr).toContain("Ollama does not answer at http://127.0.0.1:1.")
   })
@@ -283,6 +283,6 @@ describe("remove", () => {
     expect(existsSync(join(cwd, ".data/models/silero-vad"))).toBe(false)
     const { code, stdout } = await models(["remove", "silero-vad", "--json"], { cwd })
     expect([code, JSON.parse(stdout)]).toEqual([0, { model: "silero-vad", isRemoved: false }])
-    expect(await models(["remove", "qwen3.5-2b"], { cwd })).toMatchObject({ code: 1 })
+    expect(await models(["remove", "qwen2.5-1.5b-instruct"], { cwd })).toMatchObject({ code: 1 })
   })
 })

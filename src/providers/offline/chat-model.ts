@@ -1,22 +1,4 @@
-import { Schema } from "effect"
-
-/** A model of Ollama's list. Older versions name neither capabilities nor remote hosts. */
-export const ListedModel = Schema.Struct({
-  name: Schema.String,
-  /** In bytes. */
-  size: Schema.optionalWith(Schema.Number, { default: () => 0 }),
-  /** Set for models that run on ollama.com: the conversation would leave this machine. */
-  remote_host: Schema.optional(Schema.NullOr(Schema.String)),
-  capabilities: Schema.optional(Schema.NullOr(Schema.Array(Schema.String))),
-  details: Schema.optional(
-    Schema.NullOr(
-      Schema.Struct({
-        family: Schema.optional(Schema.NullOr(Schema.String)),
-      }),
-    ),
-  ),
-})
-type ListedModel = typeof ListedModel.Type
+import type { ListedModel } from "../../models/ollama-list.ts"
 
 /** `hf.co/owner/Llama-3.2-3B-GGUF:latest` is `llama-3.2-3b-gguf`. */
 const plain = (name: string) => (name.split("/").at(-1) ?? name).toLowerCase().replace(/:latest$/, "")
@@ -42,11 +24,14 @@ const coders = /cod(e|er|estral)|devstral|sql/
 const talkers =
   /instruct|chat|[-_]it([-_:]|$)|^(llama|gemma|mi(ni)?stral|mixtral|qwen-?2|phi|granite|olmo|smollm|command|aya|hermes|dolphin|vicuna|zephyr|falcon|exaone|tulu)/
 
+const thinks = ({ name, capabilities }: ListedModel): boolean =>
+  thinkers.test(plain(name)) || (capabilities?.includes("thinking") === true && !/instruct/.test(plain(name)))
+
 /** The lower, the better for spoken conversation. */
-const rankOf = ({ name, capabilities }: ListedModel): number => {
-  const id = plain(name)
+const rankOf = (model: ListedModel): number => {
+  const id = plain(model.name)
   if (coders.test(id)) return 3
-  if (thinkers.test(id) || (capabilities?.includes("thinking") && !/instruct/.test(id))) return 2
+  if (thinks(model)) return 2
   return talkers.test(id) ? 0 : 1
 }
 
@@ -75,3 +60,7 @@ export const chooseChatModel = (
   )
   return (exact ?? best)?.name
 }
+
+/** Whether the model with this name thinks before it answers, unless it is told not to. */
+export const thinksFirst = (models: ReadonlyArray<ListedModel>, name: string): boolean =>
+  models.some((model) => model.name === name && thinks(model))

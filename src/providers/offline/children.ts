@@ -1,21 +1,35 @@
 import { availableParallelism } from "node:os"
+import { resolve } from "node:path"
 import { Data, Effect, Either, type Scope } from "effect"
+import { type Limits, limited, startConfined, tailOf } from "../../ffmpeg/confined.ts"
 import { feed, type StartFfmpeg } from "../../ffmpeg/sandbox.ts"
+import type { Stage } from "../../schema.ts"
+import { wrongAnswer } from "../errors.ts"
 import { readEach } from "../read-each.ts"
 
-/** A program ended with an error. `reason` is the end of its standard error. */
-export class ProgramFailed extends Data.TaggedError("ProgramFailed")<{
-  readonly program: string
+/** Why a program failed, for the log: the end of its standard error, or how it ended. */
+interface Failure {
   readonly reason: string
-}> {}
+  /** Something else killed it: the kernel, if the machine has no memory left. Otherwise it would fail again. */
+  readonly wasKilled: boolean
+}
+
+/** A program ended with an error. */
+export class ProgramFailed extends Data.TaggedError("ProgramFailed")<
+  Failure & { readonly program: string }
+> {}
+
+/** The error of a stage. A program that fails by itself would do so again. */
+export const fromProgram = (stage: Stage, { program, reason, wasKilled }: ProgramFailed) =>
+  wrongAnswer(stage, `${program}: ${reason}`, { isRetryable: wasKilled })
 
 /** The standard input of a program: complete, or as a stream. */
 type Input = ReadonlyArray<Uint8Array> | ReadableStream<Uint8Array>
 
 interface Child {
   readonly stdout: ReadableStream<Uint8Array>
-  /** Resolves once the program has ended: with the reason of its failure, or undefined. */
-  readonly failure: Promise<string | undefined>
+  /** Resolves once the program has ended: with its failure, or undefined. */
+  readonly failure: Promise<Failure | undefined>
   /** Resolves once the program has exited. */
   readonly kill: () => Promise<unknown>
 }
@@ -26,22 +40,36 @@ export interface Program {
   readonly start: (input: Input) => Child
 }
 
-/** A program and its arguments. */
+/** Of flite, espeak-ng and pocketsphinx, which use up to 270 MB: flite for 4 minutes of speech in one sentence. */
+const limits = {
+  dataBytes: 512 * 1024 ** 2,
+  addressBytes: 1024 ** 3,
+  // flite writes 2 MB a minute.
+  fileBytes: 64 * 1024 ** 2,
+  openFiles: 64,
+  // 15 times what pocketsphinx takes for its longest part, measured on a slow machine.
+  cpuSeconds: 60,
+} satisfies Limits
+
+/** A program and its arguments. Within limits, if the machine has `prlimit`. */
 export const command = (name: string, args: ReadonlyArray<string>): Program => ({
   name,
   start: (input) => {
-    // No environment: it holds keys, and these programs read the input of strangers.
-    const child = Bun.spawn([name, ...args], { stdio: ["pipe", "pipe", "pipe"], env: {} })
-    const ended = Promise.all([new Response(child.stderr).text(), child.exited, feed(child.stdin, input)])
+    const path = resolve(Bun.which(name) ?? name)
+    const { child, kill } = startConfined(limited(Bun.which("prlimit"), limits, [path, ...args]))
+    const ended = Promise.all([tailOf(child.stderr), child.exited, feed(child.stdin, input)])
     return {
       stdout: child.stdout,
-      failure: ended.then(([stderr, code]) =>
-        code === 0 ? undefined : stderr.slice(-500) || `exit code ${code}`,
-      ),
-      kill: () => {
-        child.kill("SIGKILL")
-        return child.exited
-      },
+      failure: ended.then(([stderr, code]) => {
+        if (code === 0) return undefined
+        // In microseconds. The kernel counts the limit in ticks, up to a sixth more than this figure: hence the half.
+        const cpuTime = Number(child.resourceUsage()?.cpuTime.total ?? 0)
+        return {
+          reason: stderr.trim() || `ended with ${child.signalCode ?? code}`,
+          wasKilled: child.signalCode === "SIGKILL" && cpuTime < (limits.cpuSeconds * 1e6) / 2,
+        }
+      }),
+      kill,
     }
   },
 })
@@ -57,9 +85,10 @@ export const ffmpegCommand = (startFfmpeg: StartFfmpeg, args: ReadonlyArray<stri
       failure: ended.then(([ending]) =>
         Either.isRight(ending)
           ? undefined
-          : "message" in ending.left
-            ? ending.left.message
-            : ending.left._tag,
+          : {
+              reason: "message" in ending.left ? ending.left.message : ending.left._tag,
+              wasKilled: ending.left._tag === "Killed",
+            },
       ),
       kill: child.kill,
     }
@@ -71,15 +100,16 @@ export const ffmpegCommand = (startFfmpeg: StartFfmpeg, args: ReadonlyArray<stri
  * failed too: it was removed, or the machine has no process left.
  */
 const scopedChild = ({ name, start }: Program, input: Input) => {
-  const failed = (cause: unknown) => new ProgramFailed({ program: name, reason: `${cause}` })
+  const failed = (cause: unknown) =>
+    new ProgramFailed({ program: name, reason: `${cause}`, wasKilled: false })
   return Effect.acquireRelease(Effect.try({ try: () => start(input), catch: failed }), ({ kill }) =>
     Effect.promise(kill),
   ).pipe(
     Effect.map(({ stdout, failure }) => {
       // After an interruption nothing awaits it.
       failure.catch(() => undefined)
-      const succeeded = Effect.flatMap(Effect.tryPromise({ try: () => failure, catch: failed }), (reason) =>
-        reason === undefined ? Effect.void : failed(reason),
+      const succeeded = Effect.flatMap(Effect.tryPromise({ try: () => failure, catch: failed }), (own) =>
+        own === undefined ? Effect.void : new ProgramFailed({ program: name, ...own }),
       )
       return { stdout, succeeded }
     }),
@@ -106,7 +136,7 @@ export const pipeline = Effect.fn("Children.pipeline")(function* (
   yield* readEach(
     () => Promise.resolve(stdout),
     use,
-    (cause) => new ProgramFailed({ program: name, reason: `${cause}` }),
+    (cause) => new ProgramFailed({ program: name, reason: `${cause}`, wasKilled: false }),
   )
   yield* Effect.forEach(running, ({ succeeded }) => succeeded, { discard: true })
 }, Effect.scoped)

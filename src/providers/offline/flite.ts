@@ -30,18 +30,23 @@ const signs: ReadonlyArray<readonly [RegExp, string]> = [
   [/×/g, " times "],
 ]
 
-/**
- * The text as flite reads it: in ASCII, with letters of foreign words without their accents. Undefined if that loses a
- * letter or a sign, or if no word is in it.
- */
-export const forFlite = (text: string): string | undefined => {
-  const said = signs.reduce((given, [sign, word]) => given.replace(sign, word), text)
-  const plain = said
+/** The text in ASCII, with letters of foreign words without their accents. Other letters and signs stay. */
+const inAscii = (text: string): string =>
+  signs
+    .reduce((given, [sign, word]) => given.replace(sign, word), text)
     .normalize("NFKD")
     .replace(/\p{M}/gu, "")
     .replace(/[\p{Cc}\p{Z}]+/gu, " ")
+
+/** The text, if flite reads all of it. Undefined if it would lose a letter or a sign, or if no word is in it. */
+export const forFlite = (text: string): string | undefined => {
+  const plain = inAscii(text)
   return /^[ -~]*$/.test(plain) && /[A-Za-z0-9]/.test(plain) ? plain : undefined
 }
+
+/** What flite reads of a text that nothing else speaks: the rest is left out. Undefined if no word is left. */
+export const partForFlite = (text: string): string | undefined =>
+  forFlite(inAscii(text).replace(/[^ -~]+/g, " "))
 
 /** Whether a WAV of flite has all samples that its header counts: on a full disk flite writes a part, and reports success. */
 export const isWhole = (wav: Uint8Array): boolean =>

@@ -1,11 +1,12 @@
 import { Effect, Option } from "effect"
 import { primaryLanguage } from "../../text/language.ts"
-import { ProviderRefusedRequest, wrongAnswer } from "../errors.ts"
+import { asPause } from "../attempt.ts"
+import { finalAnswer, ProviderRefusedRequest, wrongAnswer } from "../errors.ts"
 import type { Transcribe } from "../transcriber.ts"
-import type { TakeSlot } from "./children.ts"
+import { fromProgram, type TakeSlot } from "./children.ts"
 import { makeEngine } from "./engine/supervisor.ts"
 import { knowsLanguage, type ModelEngine } from "./model-engine.ts"
-import { makePocketsphinx } from "./pocketsphinx.ts"
+import { makePocketsphinx, type Watch } from "./pocketsphinx.ts"
 import { programName } from "./recognizer.ts"
 
 /** The languages of pocketsphinx. */
@@ -40,38 +41,49 @@ export const makeHearing = Effect.fn("Hearing.make")(function* (options: {
         ? programName
         : "none"
 
-  /** Why pocketsphinx cannot take over from an engine that failed. Without an engine it always hears. */
-  const cannotTakeOver = (language: string) => {
-    if (language !== "" && !programLanguages.includes(language))
-      return `does not know the language "${language}"`
-    return Option.isSome(engine) && !pocketsphinx.isInstalled ? "is not installed" : undefined
-  }
-
-  const withPocketsphinx = (bytes: Uint8Array, language: string) => {
-    const reason = cannotTakeOver(language)
-    return reason === undefined
-      ? Effect.mapError(pocketsphinx.transcribe(bytes), (error) =>
-          wrongAnswer("stt", error._tag === "ProgramFailed" ? `pocketsphinx: ${error.reason}` : error._tag),
-        )
-      : wrongAnswer("stt", `engine: failed, and ${programName} ${reason}`)
+  /** `reason`: why the recognizer in its engine does not hear. */
+  const withPocketsphinx = (
+    bytes: Uint8Array,
+    language: string,
+    watch: Watch,
+    reason = `${programName} does not know the language "${language}"`,
+  ) => {
+    if (language !== "" && !programLanguages.includes(language)) {
+      return wrongAnswer("stt", `engine: ${reason}`, { isRetryable: false })
+    }
+    return pocketsphinx.transcribe(bytes, watch).pipe(
+      Effect.catchTags({
+        NotInstalled: () => finalAnswer("stt", "no-recognizer", `no ${programName}, engine: ${reason}`),
+        ProgramFailed: (error) => fromProgram("stt", error),
+      }),
+      Effect.catchAll((error) =>
+        "stage" in error ? error : wrongAnswer("stt", `${programName}: ${error.message}`),
+      ),
+    )
   }
 
   const transcribe: Transcribe = Effect.fn("Hearing.transcribe")(function* (
     { bytes },
-    { language: given },
+    { language: given, onPause },
     onProgress,
   ) {
     const other = Option.filter(given, (code) => !knowsLanguage(languages, code))
     if (Option.isSome(other)) return yield* unsupported(other.value, languages)
     const language = Option.match(given, { onNone: () => "", onSome: primaryLanguage })
+    const watch = { onProgress, onPause }
     const text = yield* Option.match(usable(), {
-      onNone: () => withPocketsphinx(bytes, language),
+      onNone: () => withPocketsphinx(bytes, language, watch),
       onSome: ({ run, isUsable }) =>
-        run(bytes, { language }, onProgress).pipe(
+        // The engine has a limit of its own for each of its steps. A request waits for those of others too.
+        asPause(onPause)(run(bytes, { language }, onProgress)).pipe(
           Effect.map((text) => new TextDecoder().decode(text)),
-          Effect.catchAll(({ reason }) =>
-            isUsable() ? wrongAnswer("stt", `engine: ${reason}`) : withPocketsphinx(bytes, language),
-          ),
+          Effect.catchTags({
+            EngineFailed: ({ reason }) =>
+              isUsable()
+                ? wrongAnswer("stt", `engine: ${reason}`)
+                : withPocketsphinx(bytes, language, watch, reason),
+            RunFailed: ({ reason }) => withPocketsphinx(bytes, language, watch, reason),
+          }),
         ),
     })
     return { text }

@@ -4,11 +4,11 @@ import { Duration, Effect, Option, Schema } from "effect"
 import { bytesPerSecond } from "../../audio/pcm.ts"
 import { type FileModel, isFileModel, type Loader } from "../../models/manifest.ts"
 import {
+  allInstalled,
   type InstalledModel,
-  installedModel,
   type Library,
   storeOf,
-  verifyFiles,
+  verifiedFolder,
 } from "../../models/store.ts"
 import { primaryLanguage } from "../../text/language.ts"
 import { modelFiles } from "./engine/model-files.ts"
@@ -36,11 +36,6 @@ export interface ModelEngine {
 export const knowsLanguage = (languages: ReadonlyArray<string>, language: string): boolean =>
   languages.includes(primaryLanguage(language))
 
-const pathsOf = ({ model, folder }: InstalledModel): Readonly<Record<string, string>> =>
-  Object.fromEntries(
-    Object.entries(modelFiles[model.loader]).map(([role, path]) => [role, join(folder, path)]),
-  )
-
 /** Recordings of voices: `DATA_DIR/voices/NAME.wav`. */
 const recordingsFolder = (library: Library): string => join(storeOf(library), "../voices")
 
@@ -53,9 +48,21 @@ const findRecordings = (library: Library): Effect.Effect<ReadonlyArray<string>> 
 /** The loaders whose voices are recordings. */
 const clones: ReadonlySet<Loader> = new Set(["pocket"])
 
-const verified = (models: ReadonlyArray<InstalledModel>) =>
-  Effect.forEach(models, verifyFiles, { discard: true }).pipe(
-    Effect.mapError(({ message }) => new EngineFailed({ reason: message })),
+/** The paths of files by the loaders' names. */
+const pathsOf = (model: FileModel, folder: string): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries(modelFiles[model.loader]).map(([role, path]) => [role, join(folder, path)]),
+  )
+
+/** The paths in copies whose hashes are right. */
+const verifiedPaths = (library: Library, models: ReadonlyArray<InstalledModel>) =>
+  Effect.forEach(models, ({ model }) =>
+    Effect.map(verifiedFolder(library, model), (folder) => pathsOf(model, folder)),
+  ).pipe(
+    Effect.mapBoth({
+      onSuccess: (paths): Readonly<Record<string, string>> => Object.assign({}, ...paths),
+      onFailure: ({ message }) => new EngineFailed({ reason: message }),
+    }),
   )
 
 /** The longest step takes 15 s of speech; a recognizer hears windows of that length, a voice speaks one sentence. */
@@ -93,11 +100,11 @@ const engineOf = Effect.fnUntraced(function* (
     voices: clones.has(loader) ? recordings.map((file) => file.replace(/\.wav$/i, "")) : voices,
     engine: {
       name,
-      check: verified([...helpers, found]),
+      check: verifiedPaths(library, [...helpers, found]),
       start: startEngineProcess,
       loader,
       longestStep: longestSteps[role],
-      files: Object.assign({}, ...[...helpers, found].map(pathsOf)),
+      files: Object.assign({}, ...[...helpers, found].map(({ model, folder }) => pathsOf(model, folder))),
       recordings: recordings.map((file) => join(recordingsFolder(library), file)),
     },
   }
@@ -110,15 +117,11 @@ const engineOf = Effect.fnUntraced(function* (
  */
 export const findEngines = Effect.fn("findEngines")(function* (library: Library, role: "stt" | "tts") {
   if (Option.isNone(findSherpa())) return []
-  const of = (which: FileModel["role"]) =>
-    Effect.forEach(
-      library.manifest.filter((model) => isFileModel(model) && model.role === which).filter(isFileModel),
-      (model) => installedModel(library, model),
-    )
-  const [detector] = (yield* of("vad")).flatMap(Option.toArray)
-  if (role === "stt" && detector === undefined) return []
-  const helpers = role === "stt" && detector !== undefined ? [detector] : []
-  const found = (yield* of(role)).flatMap(Option.toArray)
+  const installed = yield* allInstalled(library)
+  const detector = installed.find(({ model }) => model.role === "vad")
+  const helpers = role === "tts" ? [] : detector === undefined ? undefined : [detector]
+  if (helpers === undefined) return []
+  const found = installed.filter(({ model }) => model.role === role)
   const engines = yield* Effect.forEach(found, (each) => engineOf(library, each, helpers, role))
   return engines.flatMap(Option.toArray)
 })
@@ -136,7 +139,7 @@ const missing = (library: Library, { name, role, loader }: FileModel, variable: 
 }
 
 /**
- * The engine that the settings name, or else the best one by `isBetter`. A name that is no model of the role, such as the
+ * The engine that the settings name, or else the one that `best` chooses. A name that is no model of the role, such as the
  * default one of a hosted model, chooses nothing. Fails if the model that is named cannot be used here.
  */
 export const chooseEngine = Effect.fnUntraced(function* (

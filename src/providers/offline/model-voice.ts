@@ -9,7 +9,8 @@ export const makeModelVoice = Effect.fn("ModelVoice.make")(function* (found: Mod
 
   /**
    * Speaks the texts, one after the other, while `made` runs: `wav` is one WAV of unknown length at the model's rate,
-   * which ends with it.
+   * which ends with it. `made` gives the number of texts that were spoken: it ends early before one that the model cannot
+   * speak, and fails with RunFailed if that is the first one, or if a part of it was spoken.
    */
   const speak = (
     texts: ReadonlyArray<string>,
@@ -25,15 +26,21 @@ export const makeModelVoice = Effect.fn("ModelVoice.make")(function* (found: Mod
       },
     })
     const options = { language, speaker: speakerOf(found, voice) }
-    const speakText = (text: string, index: number) => {
+    const speakText = (text: string, isFirst: boolean) => {
       let parts = 0
-      return run(new TextEncoder().encode(text), options, (part) => {
+      const spoken = run(new TextEncoder().encode(text), options, (part) => {
         parts += 1
         // The first part of each text is the header of a WAV.
-        if (index === 0 || parts > 1) controller?.enqueue(part)
+        if (isFirst || parts > 1) controller?.enqueue(part)
       })
+      return Effect.as(spoken, true).pipe(
+        Effect.catchTag("RunFailed", (error) => (isFirst || parts > 1 ? error : Effect.succeed(false))),
+      )
     }
-    const made = Effect.forEach(texts, speakText, { discard: true }).pipe(
+    const made = Effect.gen(function* () {
+      for (const [index, text] of texts.entries()) if (!(yield* speakText(text, index === 0))) return index
+      return texts.length
+    }).pipe(
       Effect.onExit((exit) =>
         Effect.sync(() => {
           if (Exit.isSuccess(exit)) controller?.close()

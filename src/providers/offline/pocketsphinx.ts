@@ -1,7 +1,11 @@
+import { availableParallelism } from "node:os"
 import * as FileSystem from "@effect/platform/FileSystem"
-import { Effect } from "effect"
-import { bytesPerSecond } from "../../audio/pcm.ts"
+import { Data, Effect } from "effect"
+import { bytesPerSecond, toSamples } from "../../audio/pcm.ts"
+import { tempFolder } from "../../temp-folder.ts"
+import { asPause } from "../attempt.ts"
 import { command, pipeline, type TakeSlot } from "./children.ts"
+import { windowsOf } from "./engine/windows.ts"
 
 /**
  * Silence put before and after the speech, in ms. Measured on 51 recordings of people: the share of wrong words
@@ -12,7 +16,16 @@ const paddingMs = 400
 /** A peak under this (-46 dB of full scale) is a quiet room: the recognizer would hear words in its noise. */
 const silentPeak = 164
 
-const cannotHear = "I sent some speech, but this server has no speech recognition installed."
+/** The program is not on this machine. */
+export class NotInstalled extends Data.TaggedError("NotInstalled") {}
+
+/** What a caller learns of a request. */
+export interface Watch {
+  /** Called after each part of a recording. */
+  readonly onProgress: () => void
+  /** See `Attempt`. */
+  readonly onPause?: ((isPaused: boolean) => void) | undefined
+}
 
 const peakOf = (samples: Uint8Array): number => {
   const view = new DataView(samples.buffer, samples.byteOffset, samples.byteLength)
@@ -46,6 +59,7 @@ export const makePocketsphinx = Effect.fn("Pocketsphinx.make")(function* (option
   readonly takeSlot: TakeSlot
 }) {
   const files = yield* FileSystem.FileSystem
+  const ownFolder = Effect.provideService(tempFolder, FileSystem.FileSystem, files)
   const recognizer = Bun.which("pocketsphinx_batch", { PATH: options.searchPath })
 
   /**
@@ -54,7 +68,7 @@ export const makePocketsphinx = Effect.fn("Pocketsphinx.make")(function* (option
    * pocketsphinx 0.8 and of 5, finds its model by itself in both, and reads files only (a socket is no file).
    */
   const recognize = Effect.fn("Pocketsphinx.recognize")(function* (program: string, samples: Uint8Array) {
-    const folder = yield* files.makeTempDirectoryScoped({ prefix: "voice-agent-hearing-" })
+    const folder = yield* ownFolder
     yield* files.writeFile(`${folder}/speech.raw`, padded(samples))
     yield* files.writeFileString(`${folder}/list`, "speech\n")
     const input = ["-adcin", "yes", "-cepdir", folder, "-cepext", ".raw", "-ctl", `${folder}/list`]
@@ -64,12 +78,37 @@ export const makePocketsphinx = Effect.fn("Pocketsphinx.make")(function* (option
     return line.replace(/\(speech [^)]*\)\s*$/, "")
   })
 
-  /** The words in 16 kHz mono samples as a sentence. "" in silence. */
-  const transcribe = Effect.fn("Pocketsphinx.transcribe")(function* (samples: Uint8Array) {
-    yield* options.takeSlot
-    if (peakOf(samples) < silentPeak) return ""
-    return recognizer === null ? cannotHear : asSentence(yield* recognize(recognizer, samples))
-  }, Effect.scoped)
+  const hearPart = (program: string, samples: Uint8Array, { onProgress, onPause }: Watch) =>
+    asPause(onPause)(options.takeSlot).pipe(
+      Effect.zipRight(recognize(program, samples)),
+      Effect.scoped,
+      Effect.tap(() => onProgress()),
+    )
+
+  /**
+   * The words in 16 kHz mono samples as a sentence. "" in silence. Takes 0.3 s per second of speech, so a long recording is
+   * heard in parts: see `windowsOf`. Others take turns with them.
+   */
+  const transcribe = Effect.fn("Pocketsphinx.transcribe")(function* (
+    bytes: Uint8Array,
+    watch: Watch = { onProgress: () => undefined },
+  ) {
+    if (peakOf(bytes) < silentPeak) return ""
+    if (recognizer === null) return yield* new NotInstalled()
+    const samples = toSamples(bytes)
+    const parts = windowsOf([{ start: 0, end: samples.length }], samples)
+    const heard = yield* Effect.forEach(
+      parts,
+      ({ start, end }) => hearPart(recognizer, bytes.subarray(2 * start, 2 * end), watch),
+      { concurrency: availableParallelism() },
+    )
+    return asSentence(
+      heard
+        .map((words) => words.trim())
+        .filter((words) => words !== "")
+        .join(" "),
+    )
+  })
 
   return { isInstalled: recognizer !== null, transcribe } as const
 })

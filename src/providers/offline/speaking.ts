@@ -1,30 +1,34 @@
 import * as FileSystem from "@effect/platform/FileSystem"
-import { Duration, Effect, Option } from "effect"
+import { Effect, Option } from "effect"
 import type { SpokenFormat } from "../../audio/speech-joiner.ts"
 import { encodedMp3 } from "../../audio/speech-output.ts"
 import { outputArgs } from "../../ffmpeg/convert.ts"
 import type { StartFfmpeg } from "../../ffmpeg/sandbox.ts"
+import { tempFolder } from "../../temp-folder.ts"
 import { primaryLanguage } from "../../text/language.ts"
-import { wrongAnswer } from "../errors.ts"
-import type { Synthesizer } from "../synthesizer.ts"
-import { command, ffmpegCommand, ProgramFailed, pipeline, type TakeSlot } from "./children.ts"
+import { asPause } from "../attempt.ts"
+import { finalAnswer, wrongAnswer } from "../errors.ts"
+import type { SpeakOptions, Synthesizer } from "../synthesizer.ts"
+import { command, ffmpegCommand, fromProgram, ProgramFailed, pipeline, type TakeSlot } from "./children.ts"
 import { type FliteVoice, fliteVoice, isWhole } from "./flite.ts"
 import type { ModelEngine } from "./model-engine.ts"
 import { makeModelVoice } from "./model-voice.ts"
-import { type ModelPart, spokenParts } from "./spoken-parts.ts"
+import { isProgramPart, type ModelPart, type ProgramPart, spokenParts } from "./spoken-parts.ts"
 import { voiceOptions } from "./voices.ts"
 
 /** In seconds. espeak-ng reads some text (an ellipsis) as silence; it still has to give some audio. */
 const shortest = 0.25
 
-/** Without a program that speaks: a soft pulsing tone, a third of a second for each word. */
-const tone = (text: string) => {
-  const seconds = Math.min(60, Math.max(0.5, text.split(/\s+/).length / 3))
-  const source = `sine=frequency=330:sample_rate=24000:duration=${seconds}`
-  return ["-f", "lavfi", "-i", `${source},tremolo=f=3:d=0.9,volume=2`]
-}
+/** For a text without a word. It is padded to the shortest length. */
+const silence = ["-f", "lavfi", "-i", "anullsrc=r=24000:cl=mono:d=0.1"]
 
-const wavFromPipe = ["-protocol_whitelist", "pipe", "-f", "wav", "-i", "pipe:0"]
+const hasWord = (text: string) => /[\p{L}\p{N}]/u.test(text)
+
+/** Nothing is probed: ffmpeg would give no sound before it has 2.4 s of it (measured), instead of 0.8 s. */
+const wavFromPipe = [
+  ...["-protocol_whitelist", "pipe", "-probesize", "32", "-analyzeduration", "0"],
+  ...["-f", "wav", "-i", "pipe:0"],
+]
 
 type ModelVoice = Effect.Effect.Success<ReturnType<typeof makeModelVoice>>
 
@@ -33,6 +37,7 @@ type Use = (audio: Uint8Array) => void
 interface Sound {
   readonly voice: string
   readonly format: SpokenFormat
+  readonly onPause: SpeakOptions["onPause"] | undefined
 }
 
 const bytesOf = (text: string) => [new TextEncoder().encode(text)]
@@ -45,10 +50,10 @@ export interface SpeakingOptions {
   readonly language: Option.Option<string>
 }
 
-/** A model on a slow machine takes some seconds for its longest part, and one after a restart has to load first. */
-const modelTimeout = Duration.seconds(30)
-
-/** The model for its languages, flite for other English, espeak-ng for the rest, and a tone without any of them. */
+/**
+ * The model for its languages, flite for other English, and espeak-ng for the rest. What the model cannot speak is left to
+ * the programs. A text that none of them speaks fails.
+ */
 export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
   readonly startFfmpeg: StartFfmpeg
   readonly searchPath: string
@@ -59,6 +64,7 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
   const model = yield* Effect.transposeMapOption(options.voice, makeModelVoice)
   const usable = () => Option.filter(model, ({ isUsable }) => isUsable())
   const files = yield* FileSystem.FileSystem
+  const ownFolder = Effect.provideService(tempFolder, FileSystem.FileSystem, files)
   const espeak = Bun.which("espeak-ng", { PATH: options.searchPath })
   const isEspeakOnly = options.wish.model === "espeak-ng" && espeak !== null
   const programs = {
@@ -86,14 +92,14 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
     text: string,
     name: FliteVoice["name"],
   ) {
-    const folder = yield* files.makeTempDirectoryScoped({ prefix: "voice-agent-speaking-" })
-    const file = `${folder}/speech.wav`
+    const file = `${yield* ownFolder}/speech.wav`
     yield* pipeline([command(program, ["-voice", name, "-f", "-", "-o", file])], bytesOf(text))
     const wav = yield* files.readFile(file)
     if (isWhole(wav)) return wav
     return yield* new ProgramFailed({
       program: "flite",
       reason: "a part of its speech is missing; is TMPDIR full?",
+      wasKilled: false,
     })
   }, Effect.scoped)
 
@@ -122,60 +128,108 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
     })
   })
 
-  const speakModel = (
-    { speak }: ModelVoice,
-    { texts, language }: ModelPart,
-    { voice, format }: Sound,
-    use: Use,
-  ) => {
-    const { wav, made } = speak(texts, { language, voice })
-    return Effect.all([made, pipeline([toFormat(wavFromPipe, format)], wav, use)], {
-      concurrency: "unbounded",
-      discard: true,
-    })
-  }
-
-  const speakParts = Effect.fnUntraced(function* (
-    text: string,
-    model: Option.Option<ModelVoice>,
+  const speakPrograms = Effect.fnUntraced(function* (
+    parts: ReadonlyArray<ProgramPart>,
     sound: Sound,
     use: Use,
   ) {
-    const languages = Option.match(model, { onNone: () => [], onSome: ({ languages }) => languages })
-    const parts = spokenParts(text, { ...has, languages, ...usual })
     for (const part of parts) {
-      if (part.engine === "flite") yield* speakFlite(part.text, sound, use)
-      if (part.engine === "espeak-ng") yield* speakEspeak(part.text, part.language, sound, use)
-      if (part.engine === "model" && Option.isSome(model)) {
-        yield* speakModel(model.value, part, sound, use)
-      }
+      yield* part.engine === "flite"
+        ? speakFlite(part.text, sound, use)
+        : speakEspeak(part.text, part.language, sound, use)
     }
-    if (parts.length === 0) yield* pipeline([toFormat(tone(text), sound.format)], [], use)
+  })
+
+  /** The parts of a text for the programs. Fails if none of them speaks it. */
+  const programParts = (text: string) => {
+    const parts = spokenParts(text, { ...has, ...usual }).filter(isProgramPart)
+    return parts.length === 0 && hasWord(text)
+      ? finalAnswer("tts", "no-voice", "no voice is installed that can speak the text")
+      : Effect.succeed(parts)
+  }
+
+  /** Without sound, what the programs cannot speak fails before it. */
+  const speakByPrograms = (text: string, sound: Sound, use: Use) =>
+    Effect.flatMap(programParts(text), (parts) =>
+      parts.length === 0
+        ? pipeline([toFormat(silence, sound.format)], [], use)
+        : speakPrograms(parts, sound, use),
+    )
+
+  /** The number of texts that the model spoke, all or those before one that it cannot speak. */
+  const speakTexts = (
+    { speak }: ModelVoice,
+    { texts, language }: ModelPart,
+    { voice, format, onPause }: Sound,
+    use: Use,
+  ) => {
+    const { wav, made } = speak(texts, { language, voice })
+    let received = 0
+    const counted = (audio: Uint8Array) => {
+      received += audio.length
+      use(audio)
+    }
+    return Effect.all(
+      // The engine has a limit of its own for each of its steps. A text waits for those of others too.
+      [asPause(onPause)(made), pipeline([toFormat(wavFromPipe, format)], wav, counted)],
+      { concurrency: "unbounded" },
+    ).pipe(
+      Effect.map(([spoken]) => spoken),
+      Effect.catchTag("RunFailed", (error) => (received === 0 ? Effect.succeed(0) : error)),
+    )
+  }
+
+  const speakModel = Effect.fnUntraced(function* (
+    model: ModelVoice,
+    part: ModelPart,
+    sound: Sound,
+    use: Use,
+  ) {
+    let texts = part.texts
+    while (texts.length > 0) {
+      const spoken = yield* speakTexts(model, { ...part, texts }, sound, use)
+      const failed = texts[spoken]
+      if (failed !== undefined) yield* speakByPrograms(failed, sound, use)
+      texts = texts.slice(spoken + 1)
+    }
+  })
+
+  const speakByAll = Effect.fnUntraced(function* (model: ModelVoice, text: string, sound: Sound, use: Use) {
+    const parts = spokenParts(text, { ...has, languages: model.languages, ...usual })
+    if (parts.length === 0) return yield* speakByPrograms(text, sound, use)
+    for (const part of parts) {
+      yield* part.engine === "model" ? speakModel(model, part, sound, use) : speakPrograms([part], sound, use)
+    }
   })
 
   const speak: Synthesizer["Type"]["speak"] = Effect.fn("Speaking.speak")(
-    function* (text, { voice, output: { format } }, open) {
-      yield* options.takeSlot
+    function* (text, { voice, output: { format }, onPause }, open) {
+      yield* asPause(onPause)(options.takeSlot)
       const take = open()
       let received = 0
       const use = (audio: Uint8Array) => {
         received += audio.length
         take(audio)
       }
-      const sound = { voice, format }
-      yield* speakParts(text, usable(), sound, use).pipe(
-        // A model that fails for good leaves the text to the programs, if none of it was heard.
-        Effect.catchIf(
-          (error) => error._tag === "EngineFailed" && received === 0 && Option.isNone(usable()),
-          () => speakParts(text, Option.none(), sound, use),
-        ),
-      )
+      const sound = { voice, format, onPause }
+      yield* Option.match(usable(), {
+        onNone: () => speakByPrograms(text, sound, use),
+        onSome: (model) =>
+          // A model that fails for good leaves the text to the programs, if none of it was heard.
+          Effect.catchIf(
+            speakByAll(model, text, sound, use),
+            (error) => error._tag === "EngineFailed" && received === 0 && Option.isNone(usable()),
+            () => speakByPrograms(text, sound, use),
+          ),
+      })
       if (received === 0) return yield* wrongAnswer("tts", "no audio in it")
     },
     Effect.scoped,
     Effect.catchTags({
       EngineFailed: ({ reason }) => wrongAnswer("tts", `engine: ${reason}`),
-      ProgramFailed: ({ program, reason }) => wrongAnswer("tts", `${program}: ${reason}`),
+      RunFailed: ({ reason }) => wrongAnswer("tts", `engine: ${reason}`, { isRetryable: false }),
+      ProgramFailed: (error) => fromProgram("tts", error),
+      TempFolderUnusable: ({ message }) => wrongAnswer("tts", message),
       SystemError: ({ method, reason }) => wrongAnswer("tts", `${method}: ${reason}`),
       BadArgument: ({ method }) => wrongAnswer("tts", method),
     }),
@@ -185,8 +239,6 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
   return {
     /** The name of what speaks the next request. */
     engine: () => Option.match(usable(), { onNone: () => program, onSome: ({ name }) => name }),
-    /** To the first audio. None: that of the settings. */
-    timeout: Option.isSome(model) ? modelTimeout : undefined,
     speak,
   }
 })

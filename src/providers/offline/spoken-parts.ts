@@ -1,6 +1,6 @@
 import { partsOf } from "../../text/break-points.ts"
 import { sentencesOf } from "../../text/sentence-end.ts"
-import { forFlite } from "./flite.ts"
+import { forFlite, partForFlite } from "./flite.ts"
 import { isInLatin, languageOf } from "./voices.ts"
 
 /** What a model speaks, one text after the other. */
@@ -12,11 +12,13 @@ export interface ModelPart {
 }
 
 /** What one program speaks in one go. */
-type ProgramPart =
+export type ProgramPart =
   | { readonly engine: "flite"; readonly text: string }
   | { readonly engine: "espeak-ng"; readonly text: string; readonly language: string }
 
 export type SpokenPart = ModelPart | ProgramPart
+
+export const isProgramPart = (part: SpokenPart): part is ProgramPart => part.engine !== "model"
 
 /** The programs that can speak. */
 interface Programs {
@@ -53,7 +55,8 @@ const forModel = (
 /** Flite speaks English; without espeak-ng also other text in Latin letters. Undefined: neither can speak it. */
 const forProgram = (text: string, around: string, { flite, espeak }: Programs): ProgramPart | undefined => {
   const language = languageOf(text, around)
-  const plain = flite && (language === "en-us" || !espeak) ? forFlite(text) : undefined
+  const whole = flite && (language === "en-us" || !espeak) ? forFlite(text) : undefined
+  const plain = whole ?? (flite && !espeak ? partForFlite(text) : undefined)
   if (plain !== undefined) return { engine: "flite", text: plain }
   return espeak ? { engine: "espeak-ng", text, language } : undefined
 }

@@ -60,12 +60,22 @@ export const makeThinking = Effect.fn("Thinking.make")(function* (
   const { found } = search.value
   if (OllamaSearch.$is("NoModel")(found)) {
     yield* Effect.logWarning("provider.ollama_without_model").pipe(
-      Effect.annotateLogs({ hint: "Run `ollama pull llama3.2`, and start the service again." }),
+      Effect.annotateLogs({ hint: "Run `./voice-agent models pull --llm`, and start the service again." }),
     )
   }
   if (!OllamaSearch.$is("Found")(found)) return talker
-  const { model, baseUrl } = found
-  const client = makeClient({ ...llm, engine: "compatible", baseUrl: Option.some(baseUrl), model }, lessons)
+  const { model, baseUrl, thinks = false } = found
+  const client = makeClient(
+    {
+      ...llm,
+      engine: "compatible",
+      baseUrl: Option.some(baseUrl),
+      model,
+      // Ollama turns thinking on by default: silence to the user, and it uses up the tokens of the answer.
+      extraBody: thinks ? { reasoning_effort: "none", ...llm.extraBody } : llm.extraBody,
+    },
+    lessons,
+  )
   const generate = generateWith(client)
   const thinking: Thinking = {
     generate: (prompt, options, on) => generate(prompt, { ...options, model }, on),

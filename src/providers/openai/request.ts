@@ -64,6 +64,9 @@ export const transcriptionForm = (
   return form
 }
 
+/** Ollama before 0.12 knows no `none`: "invalid reasoning value". */
+const effortRefused = [/\b(?:reasoning|think(?:ing)?) value/i]
+
 /** The further fields of the configuration. They replace those of the same name. */
 export const withSettings = (
   optionals: ReadonlyArray<Optional>,
@@ -75,7 +78,11 @@ export const withSettings = (
     ...optionals.filter((choices) => !choices.some(isReplaced)),
     // An operator may have put a secret there.
     ...Object.entries(extraBody).map(([name, value]) => [
-      { ...field(name, value), lesson: { parameter: name, value: Redacted.make(value) } },
+      {
+        ...field(name, value),
+        lesson: { parameter: name, value: Redacted.make(value) },
+        sayings: name === "reasoning_effort" ? effortRefused : [],
+      },
     ]),
   ].map((choices) =>
     choices.filter(

@@ -2,8 +2,9 @@ import { afterAll, describe, expect, test } from "bun:test"
 import { chmodSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
-import { Cause, Effect, Exit, Option } from "effect"
+import { Cause, Effect, Exit, Option, Runtime } from "effect"
 import { hostBounds } from "../../../src/ffmpeg/sandbox.ts"
+import { command, pipeline } from "../../../src/providers/offline/children.ts"
 import { makeOfflineEngines } from "../../../src/providers/offline/engines.ts"
 import { talker } from "../../../src/providers/offline/thinking.ts"
 import { setTmpdir } from "../../support/turns.ts"
@@ -18,7 +19,7 @@ afterAll(() => {
   restoreTmpdir()
   rmSync(folder, { recursive: true })
 })
-const leftBehind = () => readdirSync(folder).filter((name) => /^voice-agent-(hearing|speaking)-/.test(name))
+const leftBehind = () => readdirSync(folder).filter((name) => name.startsWith("voice-agent-"))
 
 describe("nothing outlives its request", () => {
   const long = "This is a rather long sentence that takes a while to be spoken by anyone. ".repeat(40)
@@ -46,6 +47,8 @@ describe("nothing outlives its request", () => {
     const controller = new AbortController()
     const heard = engines().hear(audio, controller.signal)
     expect(await eventually(() => children().some((line) => line.includes("pocketsphinx")))).toBe(true)
+    // So that a start after a kill -9 removes it.
+    expect(leftBehind()[0]).toStartWith(`voice-agent-${process.pid}-`)
     controller.abort()
     await expect(heard).rejects.toThrow()
     expect(children()).toEqual([])
@@ -87,6 +90,32 @@ describe("nothing outlives its request", () => {
   })
 })
 
+test.skipIf(hostBounds().prlimit === null)("the programs are confined", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "voice-agent-test-"))
+  const path = join(folder, "espeak-ng")
+  const limits = "ulimit -t; ulimit -d; ulimit -f; ulimit -n; ulimit -c"
+  await Bun.write(path, `#!/bin/sh\ncat > /dev/null; pwd; env | grep -c KEY; ${limits}; ps -o pgid= -p $$\n`)
+  chmodSync(path, 0o755)
+  process.env.SOME_KEY = "secret"
+  const said: Array<string> = []
+  const run = pipeline([command(path, [])], [], (bytes) => said.push(new TextDecoder().decode(bytes)))
+  await Effect.runPromise(run)
+  delete process.env.SOME_KEY
+  rmSync(folder, { recursive: true })
+  const [cwd, keys, cpu, data, file, open, core, group] = said.join("").split("\n")
+  expect([cwd, keys, cpu, data, open, core]).toEqual(["/", "0", "60", `${512 * 1024}`, "64", "0"])
+  expect(Number(file)).toBeGreaterThan(0)
+  const own = Bun.spawnSync(["ps", "-o", "pgid=", "-p", `${process.pid}`]).stdout.toString()
+  expect(Number(group)).not.toBe(Number(own))
+})
+
+test("a program that fails by itself is not asked again, and one that is killed is", async () => {
+  const failed = (script: string) =>
+    Effect.runPromise(Effect.flip(pipeline([command("sh", ["-c", script])], [])))
+  expect(await failed("echo broken >&2; exit 3")).toMatchObject({ reason: "broken", wasKilled: false })
+  expect(await failed("kill -9 $$")).toMatchObject({ reason: "ended with SIGKILL", wasKilled: true })
+})
+
 test.skipIf(hostBounds().prlimit === null)("ffmpeg is confined as the one that decodes uploads", async () => {
   const folder = mkdtempSync(join(tmpdir(), "voice-agent-test-"))
   const ffmpegPath = join(folder, "ffmpeg")
@@ -98,6 +127,14 @@ test.skipIf(hostBounds().prlimit === null)("ffmpeg is confined as the one that d
   rmSync(folder, { recursive: true })
   expect(said.split("\n")).toEqual(["/", "64", `${256 * 1024}`, ""])
 })
+
+/** The error of a promise of the engines. */
+const failureOf = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => undefined,
+    (error: unknown) =>
+      Runtime.isFiberFailure(error) ? Cause.squash(error[Runtime.FiberFailureCauseId]) : error,
+  )
 
 describe("a machine without the programs", () => {
   const ffmpegPath = Bun.which("ffmpeg") ?? "ffmpeg"
@@ -115,26 +152,50 @@ describe("a machine without the programs", () => {
     })
   }
 
-  test("says that it cannot hear, and still tells silence from sound", () =>
+  const tone = Int16Array.from({ length: 16_000 }, (_, index) => 8000 * Math.sin(index / 5))
+
+  test("fails where it cannot hear, and makes up no words", () =>
     without(async (own) => {
       expect(own.names.stt()).toBe("none")
-      const tone = Int16Array.from({ length: 16_000 }, (_, index) => 8000 * Math.sin(index / 5))
-      expect(await own.hear(tone)).toContain("no speech recognition")
+      expect(await failureOf(own.hear(tone))).toMatchObject({ kind: "no-recognizer", retryable: false })
       expect(await own.hear(new Int16Array(16_000))).toBe("")
     }))
 
-  test("speaks in tones, as long as the words would take", () =>
+  test.each(["Hello there.", "Добрый день.", "42", "你好", "e\u0301"])(
+    "fails where it cannot speak %j",
+    (text) =>
+      without(async (own) => {
+        expect(own.names.tts()).toBe("none")
+        expect(await failureOf(own.speak(text))).toMatchObject({ kind: "no-voice", retryable: false })
+      }),
+  )
+
+  test.each(["flite", "espeak-ng", ""])("a text without words is silence: %s", (program) =>
+    without(
+      async (own) => {
+        for (const text of ["", "…", "。", "\u0000"]) {
+          const pcm = await samples(await own.speak(text), "pcm")
+          expect(pcm.length / 24_000).toBeWithin(0.2, 1)
+        }
+      },
+      ...(program === "" ? [] : [program]),
+    ),
+  )
+
+  test("flite alone leaves out what it cannot speak, and fails where that is all", () =>
     without(async (own) => {
-      expect(own.names.tts()).toBe("none")
-      const pcm = await samples(await own.speak("one two three four five six"), "pcm")
-      expect(pcm.length / 24_000).toBeWithin(1.9, 2.2)
-      expect(peakOf(pcm)).toBeGreaterThan(1000)
-    }))
+      for (const text of ["About ½ cup → now.", "Hello 😀!", "It is called Добрый день."]) {
+        expect(peakOf(await samples(await own.speak(text), "pcm"))).toBeGreaterThan(1000)
+      }
+      for (const text of ["Добрый день.", "你好。"]) {
+        expect(await failureOf(own.speak(text))).toMatchObject({ kind: "no-voice" })
+      }
+    }, "flite"))
 
   test.each(["flite", "espeak-ng"])("speaks with %s alone", (program) =>
     without(async (own) => {
       expect(own.names.tts()).toBe(program)
-      for (const text of ["Hello there. How are you?", "Guten Tag, wie geht es Ihnen?", "Добрый день."]) {
+      for (const text of ["Hello there. How are you?", "Guten Tag, wie geht es Ihnen?"]) {
         expect(peakOf(await samples(await own.speak(text), "pcm"))).toBeGreaterThan(1000)
       }
     }, program),

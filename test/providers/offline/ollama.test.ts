@@ -88,6 +88,46 @@ test("finds a model", async () => {
   expect(await find()).toEqual(OllamaSearch.Found({ model: "llama3.2:3b", baseUrl: `${ollama.url}/v1` }))
 })
 
+test.each([
+  ["qwen3:8b", undefined, "none"],
+  ["own", ["completion", "thinking"], "none"],
+  ["qwen3:4b-instruct", ["completion", "thinking"], undefined],
+  ["llama3.2:3b", undefined, undefined],
+])("%s with %j is asked with reasoning_effort %s", async (name, capabilities, effort) => {
+  const bodies: Array<unknown> = []
+  const tags = () => Response.json({ models: [{ name, size: gb, capabilities }] })
+  const server = Bun.serve({
+    port: 0,
+    routes: {
+      "/api/tags": tags,
+      "/v1/chat/completions": async (request) => {
+        bodies.push(await request.json())
+        if (bodies.length === 1 && effort !== undefined) {
+          const message = 'invalid reasoning value: \'none\' (must be "high", "medium" or "low")'
+          return Response.json({ error: { message } }, { status: 400 })
+        }
+        return Response.json({ choices: [{ message: { content: "Hello." }, finish_reason: "stop" }] })
+      },
+    },
+  })
+  const url = `http://127.0.0.1:${server.port}`
+  await Effect.gen(function* () {
+    const settings = {
+      llm: { ...serverSettings(url), engine: "offline" as const, fallback: Option.none() },
+      ollama: true,
+      ollamaUrl: Option.some(url),
+    }
+    const { generate } = yield* makeThinking(settings, yield* Lessons)
+    const prompt = { instructions: "", messages: [{ role: "user", content: "Hi." }], ...noTools } as const
+    const common = { turnId: newId(TurnId), model: "m", maxTokens: Option.none(), temperature: Option.none() }
+    yield* generate(prompt, common, () => undefined)
+  }).pipe(Effect.provide(Lessons.layerMemory), Effect.runPromise)
+  await server.stop(true)
+  expect(bodies[0]).toMatchObject(effort === undefined ? { model: name } : { reasoning_effort: effort })
+  // An older Ollama, which refuses the value, is asked without it.
+  expect(bodies.at(-1)).not.toHaveProperty("reasoning_effort")
+})
+
 test.each<[string, () => Response]>([
   ["no models", () => listOf()],
   ["null for no models", () => Response.json({ models: null })],

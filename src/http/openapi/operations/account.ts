@@ -41,7 +41,7 @@ export const exportAll = describe({
   id: "exportAccount",
   summary: "Export all data",
   description:
-    "Streams a JSON file with the account, its keys, the names of its secrets, its memories, its sessions with their messages, and its turns. The file contains no API key and no audio.",
+    "Streams a JSON file with the account, its keys, its memories, the names of its secrets, its sessions with their messages, and its turns. The file contains no API key and no audio.",
   answers: [
     {
       status: 200,
@@ -51,8 +51,8 @@ export const exportAll = describe({
         exportedAt: "2026-02-01T09:00:00.000Z",
         user: account,
         keys: [key],
-        secrets: [],
         memories: [],
+        secrets: [],
         clientSecrets: [],
         sessions: [],
         turns: [],

@@ -1,10 +1,13 @@
 import { Data, Effect, Either } from "effect"
 import type { Frame } from "./frame.ts"
 
-/** The engine gave no result. `reason` is for the log. */
+/** The process of the engine ended, or does not run. Another try may reach the next one. `reason` is for the log. */
 export class EngineFailed extends Data.TaggedError("EngineFailed")<{ readonly reason: string }> {}
 
-type Answer = Either.Either<Uint8Array, EngineFailed>
+/** The engine runs, and could not do this request. Another try would fail in the same way. `reason` is for the log. */
+export class RunFailed extends Data.TaggedError("RunFailed")<{ readonly reason: string }> {}
+
+type Answer = Either.Either<Uint8Array, EngineFailed | RunFailed>
 
 /** Called for each sign of life, with the part of the result that it brings. A plain function: it runs once per frame. */
 export type OnProgress = (part: Uint8Array) => void
@@ -19,7 +22,7 @@ export interface Requests {
       readonly patienceMs: number
       readonly onProgress?: OnProgress | undefined
     },
-  ) => Effect.Effect<Uint8Array, EngineFailed>
+  ) => Effect.Effect<Uint8Array, EngineFailed | RunFailed>
   /** To be called with every frame from the process. */
   readonly receive: (frame: Frame) => void
   /** Fails all requests, and later ones, with the first reason that it is given. */
@@ -36,14 +39,14 @@ interface Waiting {
   readonly onProgress: OnProgress
 }
 
-const fail = (reason: string): Answer => Either.left(new EngineFailed({ reason }))
+const ended = (reason: string): Answer => Either.left(new EngineFailed({ reason }))
 
 export const makeRequests = (send: (frame: Frame) => void): Requests => {
   const waiting = new Map<number, Waiting>()
   /** The patience of each. */
   const unanswered = new Map<number, number>()
   let lastId = 0
-  let ended: string | undefined
+  let endReason: string | undefined
 
   const settle = (id: number, answer: Answer) => {
     unanswered.delete(id)
@@ -53,8 +56,8 @@ export const makeRequests = (send: (frame: Frame) => void): Requests => {
 
   return {
     request: (frame, { patienceMs, onProgress = () => undefined }) =>
-      Effect.async<Uint8Array, EngineFailed>((resume) => {
-        if (ended !== undefined) return resume(fail(ended))
+      Effect.async<Uint8Array, EngineFailed | RunFailed>((resume) => {
+        if (endReason !== undefined) return resume(ended(endReason))
         lastId += 1
         const id = lastId
         waiting.set(id, { resume, onProgress })
@@ -68,11 +71,11 @@ export const makeRequests = (send: (frame: Frame) => void): Requests => {
     receive: ({ kind, id, note = "", bytes = new Uint8Array() }) => {
       if (kind === "progress") waiting.get(id)?.onProgress(bytes)
       if (kind === "done") settle(id, Either.right(bytes))
-      if (kind === "failed") settle(id, fail(note))
+      if (kind === "failed") settle(id, Either.left(new RunFailed({ reason: note })))
     },
     failAll: (reason) => {
-      ended ??= reason
-      for (const id of [...unanswered.keys()]) settle(id, fail(reason))
+      endReason ??= reason
+      for (const id of [...unanswered.keys()]) settle(id, ended(reason))
     },
     patienceMs: () => Math.max(0, ...unanswered.values()),
   }

@@ -1,7 +1,7 @@
 import { Deferred, Duration, Effect, Exit, type Scope } from "effect"
 import { readEach } from "../../read-each.ts"
 import type { EngineProcess } from "./process.ts"
-import { EngineFailed, makeRequests, type OnProgress, type Requests } from "./requests.ts"
+import { EngineFailed, makeRequests, type OnProgress, type Requests, type RunFailed } from "./requests.ts"
 import { encodeOptions, type RunOptions } from "./run-options.ts"
 
 /** Of the model. A slow machine takes 3 s for Moonshine tiny, of 28 MB; the largest model has 670 MB. */
@@ -33,15 +33,17 @@ const maxMegabytes = 32
 
 const megabytesOf = ({ length }: Uint8Array) => Math.min(maxMegabytes, Math.ceil(length / 1024 ** 2))
 
+type Files = Readonly<Record<string, string>>
+
 export interface EngineOptions {
   /** For the log. */
   readonly name: string
-  /** Runs before every start. Fails if the engine cannot run. */
-  readonly check: Effect.Effect<void, EngineFailed>
+  /** Runs before every start. Fails if the engine cannot run. May give the paths of good copies, to load instead of `files`. */
+  readonly check: Effect.Effect<void, EngineFailed> | Effect.Effect<Files, EngineFailed>
   readonly start: () => EngineProcess
   readonly loader: string
   /** Of the model, by the loader's names; absolute paths. */
-  readonly files: Readonly<Record<string, string>>
+  readonly files: Files
   /**
    * How long the longest step of a run on these bytes may take, on a slow machine. The process sends a frame after each
    * step. Default and maximum: 24 s.
@@ -53,25 +55,26 @@ export interface EngineOptions {
 
 export interface Engine {
   /**
-   * Runs the model on bytes. Waits for an engine that starts, and for earlier requests if there are many. Fails if the
-   * process ends before it answers, or the engine has failed. Interruption cancels the run.
+   * Runs the model on bytes. Waits for an engine that starts, and for earlier requests if there are many. Fails with
+   * EngineFailed if the process ends before it answers, is stuck, or the engine has failed, and with RunFailed if the
+   * model cannot do it. Interruption cancels the run. The caller needs no time-out.
    */
   readonly run: (
     bytes: Uint8Array,
     options?: RunOptions,
     onProgress?: OnProgress,
-  ) => Effect.Effect<Uint8Array, EngineFailed>
+  ) => Effect.Effect<Uint8Array, EngineFailed | RunFailed>
   /** False after repeated failures: `run` fails at once, until the engine runs again. */
   readonly isUsable: () => boolean
 }
 
 /** Runs one process to its end, and fails with the reason. */
 const serve = (
-  { check, start, loader, files, recordings = [] }: EngineOptions,
+  { check, start, loader, files: usual, recordings = [] }: EngineOptions,
   onReady: (process: EngineProcess, requests: Requests) => Effect.Effect<void>,
 ) =>
   Effect.gen(function* () {
-    yield* check
+    const files = (yield* check) ?? usual
     const process = yield* Effect.acquireRelease(Effect.sync(start), ({ kill }) => Effect.promise(kill))
     const requests = makeRequests(process.send)
     yield* Effect.addFinalizer(() => Effect.sync(() => requests.failAll("the engine was stopped")))
@@ -98,7 +101,7 @@ const serve = (
         { patienceMs: Duration.toMillis(loadTimeout) },
       ),
       { duration: loadTimeout, onTimeout: () => new EngineFailed({ reason: "did not load in time" }) },
-    )
+    ).pipe(Effect.catchTag("RunFailed", ({ reason }) => new EngineFailed({ reason })))
     const watch = Effect.gen(function* () {
       while (requests.patienceMs() === 0 || quietMs < requests.patienceMs()) {
         yield* Effect.sleep(checkEvery)
@@ -120,7 +123,7 @@ const serve = (
 export const makeEngine = Effect.fn("Engine.make")(function* (
   options: EngineOptions,
 ): Effect.fn.Return<Engine, never, Scope.Scope> {
-  const { longestStep = () => stuckAfter } = options
+  const { name, longestStep = () => stuckAfter } = options
   const permits = yield* Effect.makeSemaphore(maxMegabytes)
   const starting = Deferred.make<Requests, EngineFailed>()
   let current = yield* starting
@@ -141,7 +144,7 @@ export const makeEngine = Effect.fn("Engine.make")(function* (
   const onReady = Effect.fnUntraced(function* ({ pid }: EngineProcess, requests: Requests) {
     live = requests
     yield* settle(Exit.succeed(requests))
-    yield* Effect.annotateLogs(Effect.logInfo("engine.ready"), { engine: options.name, pid })
+    yield* Effect.annotateLogs(Effect.logInfo("engine.ready"), { engine: name, pid })
   })
   const onFailure = Effect.fnUntraced(function* (error: EngineFailed) {
     failures += 1
@@ -151,7 +154,7 @@ export const makeEngine = Effect.fn("Engine.make")(function* (
     live?.failAll(error.reason)
     const log = hasFailed ? Effect.logError("engine.failed") : Effect.logWarning("engine.failed")
     yield* Effect.annotateLogs(log, {
-      engine: options.name,
+      engine: name,
       reason: error.reason,
       failures,
       retryMs: Duration.toMillis(pauseAfter(failures)),
@@ -173,7 +176,11 @@ export const makeEngine = Effect.fn("Engine.make")(function* (
       const { request } = yield* Deferred.await(current)
       const patienceMs = Math.min(Duration.toMillis(longestStep(bytes)), Duration.toMillis(stuckAfter))
       const frame = { kind: "run", note: encodeOptions(options), bytes } as const
-      const result = yield* request(frame, { patienceMs, onProgress })
+      const result = yield* Effect.tapErrorTag(
+        request(frame, { patienceMs, onProgress }),
+        "RunFailed",
+        ({ reason }) => Effect.annotateLogs(Effect.logWarning("engine.run_failed"), { engine: name, reason }),
+      )
       failures = 0
       return result
     },

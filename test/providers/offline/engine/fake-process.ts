@@ -13,8 +13,14 @@ export interface FakeProcess {
   readonly isDead: () => boolean
 }
 
-/** Answers `load` at once unless `loads` is false, and nothing else. */
-export const makeFakeProcess = ({ loads = true } = {}): FakeProcess => {
+interface FakeOptions {
+  /** Whether `load` is answered at once. Default: true. */
+  readonly loads?: boolean
+  /** The answers to a run, written at once. None by default. */
+  readonly answer?: (run: Frame) => ReadonlyArray<Frame>
+}
+
+export const makeFakeProcess = ({ loads = true, answer = () => [] }: FakeOptions = {}): FakeProcess => {
   const sent: Array<Frame> = []
   const ended = Promise.withResolvers<string>()
   let isDead = false
@@ -38,6 +44,7 @@ export const makeFakeProcess = ({ loads = true } = {}): FakeProcess => {
       send: (frame) => {
         sent.push(frame)
         if (frame.kind === "load" && loads) write({ kind: "done", id: frame.id })
+        if (frame.kind === "run") for (const each of answer(frame)) write(each)
       },
       frames,
       ended: ended.promise,

@@ -1,6 +1,6 @@
 import { describe, expect } from "bun:test"
 import { Duration, Effect, Either, Exit, Fiber, HashMap, Logger, LogLevel, Scope, TestClock } from "effect"
-import { EngineFailed } from "../../../../src/providers/offline/engine/requests.ts"
+import { EngineFailed, type RunFailed } from "../../../../src/providers/offline/engine/requests.ts"
 import { type EngineOptions, makeEngine } from "../../../../src/providers/offline/engine/supervisor.ts"
 import { effectTest } from "../../../support/effect.ts"
 import { until } from "../../../support/turns.ts"
@@ -62,7 +62,7 @@ const make = Effect.fnUntraced(function* (
 })
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
-const reasonOf = (result: Either.Either<Uint8Array, EngineFailed>) =>
+const reasonOf = (result: Either.Either<Uint8Array, EngineFailed | RunFailed>) =>
   Either.match(result, { onLeft: ({ reason }) => reason, onRight: text })
 
 effectTest(
