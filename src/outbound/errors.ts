@@ -53,6 +53,12 @@ export const isOutboundError = (cause: unknown): cause is OutboundError =>
     OutboundTimeout,
   ].some((error) => cause instanceof error)
 
+/** The request may have arrived, so its effect is unknown. False if it was certainly not sent. */
+export const mayHaveArrived = (error: OutboundError): boolean =>
+  error._tag === "AnswerUnreadable" ||
+  (error._tag === "ConnectionFailed" && error.phase === "cut") ||
+  (error._tag === "OutboundTimeout" && error.phase === "answer")
+
 const connectionFailed = {
   connect: "The server cannot be reached.",
   tls: "The certificate of the server is not valid for its name.",

@@ -56,6 +56,8 @@ export const exchange = (
     const request = isTls
       ? requestHttps({
           ...options,
+          // Whatever NODE_TLS_REJECT_UNAUTHORIZED says: it may be meant for a server of the operator's own.
+          rejectUnauthorized: true,
           ...(isIP(host) === 0 ? { servername: host } : {}),
           ...(ca === undefined ? {} : { ca }),
         })

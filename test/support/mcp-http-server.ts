@@ -8,6 +8,8 @@ export interface McpHttpServer {
   readonly requests: ReadonlyArray<Headers>
   /** The idempotency keys of all calls of `count`. */
   readonly counted: ReadonlyArray<unknown>
+  /** Resolves when a call of `hangs` is cancelled. */
+  readonly cancelled: Promise<void>
   /** Forgets all sessions, as a restart does. */
   readonly forget: () => void
   /** Answers every request with this. */
@@ -22,6 +24,7 @@ export const startMcpHttpServer = ({
 }): McpHttpServer => {
   const requests: Array<Headers> = []
   const counted: Array<unknown> = []
+  const { promise: cancelled, resolve: onCancel } = Promise.withResolvers<void>()
   const sessions = new Map<string, WebStandardStreamableHTTPServerTransport>()
   let instead: ((request: Request) => Response | Promise<Response>) | undefined
   const make = () =>
@@ -30,6 +33,7 @@ export const startMcpHttpServer = ({
         void server.stop(true)
       },
       onCount: (key) => counted.push(key),
+      onCancel,
     })
   const modern = createMcpHandler(make)
 
@@ -64,6 +68,7 @@ export const startMcpHttpServer = ({
     url: `http://127.0.0.1:${server.port}/mcp`,
     requests,
     counted,
+    cancelled,
     forget: () => sessions.clear(),
     answer: (given) => {
       instead = given

@@ -7,11 +7,13 @@ export interface McpToolsOptions {
   readonly die: () => void
   /** Sees every call of `count`. */
   readonly onCount?: (idempotencyKey: unknown) => void
+  /** A call of `hangs` was cancelled. */
+  readonly onCancel?: () => void
 }
 
 const text = (text: string) => ({ content: [{ type: "text" as const, text }] })
 
-export const makeMcpTools = ({ die, onCount }: McpToolsOptions): McpServer => {
+export const makeMcpTools = ({ die, onCount, onCancel }: McpToolsOptions): McpServer => {
   const server = new McpServer({ name: "test", version: "1.0.0" })
   const none = z.object({})
   server.registerTool(
@@ -48,7 +50,11 @@ export const makeMcpTools = ({ die, onCount }: McpToolsOptions): McpServer => {
     { inputSchema: none, outputSchema: z.object({ degrees: z.number() }) },
     () => ({ content: [], structuredContent: { degrees: 21 } }),
   )
-  server.registerTool("hangs", { inputSchema: none }, () => new Promise<never>(() => undefined))
+  server.registerTool("hangs", { inputSchema: none }, (_, { mcpReq }) => {
+    mcpReq.signal.addEventListener("abort", () => onCancel?.())
+    return new Promise<never>(() => undefined)
+  })
+  server.registerTool("huge", { inputSchema: none }, () => text("a".repeat(12 * 1024 ** 2)))
   server.registerTool("dies", { inputSchema: none }, () => {
     die()
     return new Promise<never>(() => undefined)

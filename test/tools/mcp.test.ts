@@ -19,6 +19,7 @@ const programs = {
   works: { ...program(), env: { MCP_TEST: "set" } },
   hang: program("hang"),
   exit: program("exit"),
+  noise: program("noise"),
   missing: { command: "/nowhere/mcp" },
 }
 
@@ -202,12 +203,54 @@ test("a changed list of tools", async () => {
   }
 })
 
-test("an interruption cancels the call", async () => {
-  const tools = await list({ program: "works" })
+test.each(["sessions", "modern"] as const)("an interruption cancels the call: %s", async (protocol) => {
+  const server = startHttp(protocol)
+  const tools = await list({ url: server.url })
+  const before = server.requests.length
   const fiber = runtime.runFork(invoke(tools, "hangs"))
-  await runtime.runPromise(Effect.sleep("50 millis"))
+  await eventually(
+    () => Promise.resolve(server.requests.length),
+    (count) => count > before,
+  )
   await runtime.runPromise(Fiber.interrupt(fiber))
+  await server.cancelled
   expect((await call(tools, "echo", { text: "a" })).output).toBe("a")
+})
+
+test("calls at the same time", async () => {
+  for (const server of [{ program: "works" }, { url: startHttp("sessions").url }]) {
+    const tools = await list(server)
+    const texts = Array.from({ length: 20 }, (_, index) => `${index}`)
+    const found = await Promise.all(texts.map((text) => call(tools, "echo", { text })))
+    expect(found.map(({ output }) => output)).toEqual(texts)
+  }
+})
+
+test("a program that writes other things, too", async () => {
+  const tools = await list({ program: "noise" })
+  expect((await call(tools, "echo", { text: "a" })).output).toBe("a")
+})
+
+test("a result of 12 MB", async () => {
+  for (const server of [
+    { program: "works" },
+    { url: startHttp("sessions").url },
+    { url: startHttp("json").url },
+  ]) {
+    const tools = await list({ ...server, timeoutSeconds: 5 })
+    const found = await call(tools, "huge")
+    expect(found).toMatchObject({ isError: true })
+    expect(found.output).toEndWith(unknown)
+    expect((await call(tools, "echo", { text: "a" })).output).toBe("a")
+  }
+})
+
+test("an HTTP server that does not answer at the start", async () => {
+  const server = startHttp("sessions")
+  const own = makeRuntime()
+  server.answer(() => new Promise<never>(() => undefined))
+  expect(await list({ url: server.url }, own)).toEqual([])
+  await own.dispose()
 })
 
 test("headers with secrets", async () => {

@@ -1,5 +1,10 @@
 import { Duration, Effect, Either, Option, Schedule } from "effect"
-import { explainOutbound, type OutboundError, OutboundTimeout } from "../../outbound/errors.ts"
+import {
+  explainOutbound,
+  mayHaveArrived,
+  type OutboundError,
+  OutboundTimeout,
+} from "../../outbound/errors.ts"
 import type { Outbound, OutboundAnswer } from "../../outbound/outbound.ts"
 import type { OutboundRequest } from "../../outbound/redirect.ts"
 import { parseRetryAfter } from "../../providers/openai/retry-after.ts"
@@ -71,16 +76,9 @@ const send = (
   })
 }
 
-/** A request that may have arrived, and changed something. */
-const isUnknown = (error: OutboundError, { method }: HttpTool) =>
-  method !== "GET" &&
-  (error._tag === "AnswerUnreadable" ||
-    (error._tag === "ConnectionFailed" && error.phase === "cut") ||
-    (error._tag === "OutboundTimeout" && error.phase === "answer"))
-
 const failure = (error: OutboundError, tool: HttpTool): ToolAnswer =>
   failed(
-    `The tool failed. ${explainOutbound(error)}${isUnknown(error, tool) ? " Whether the call was carried out is unknown." : ""}`,
+    `The tool failed. ${explainOutbound(error)}${tool.method !== "GET" && mayHaveArrived(error) ? " Whether the call was carried out is unknown." : ""}`,
   )
 
 /** What the model is told of an answer. `clean` removes the secrets of the tool. */

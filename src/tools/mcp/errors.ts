@@ -1,5 +1,5 @@
 import { Schema } from "effect"
-import { explainOutbound, type OutboundError } from "../../outbound/errors.ts"
+import { explainOutbound, mayHaveArrived, type OutboundError } from "../../outbound/errors.ts"
 
 /**
  * `unavailable`: no connection; nothing was sent. `program`: it cannot be started. `outbound`: a request failed, see `outbound`. `status`: the server's answer has
@@ -59,9 +59,8 @@ export const mcpReason = ({ kind, words = "", outbound }: McpFailed): string => 
 }
 
 /** The call may have been carried out. */
-export const isOutcomeUnknown = ({ kind, outbound }: McpFailed): boolean => {
-  if (kind === "closed" || kind === "timeout" || kind === "unexpected") return true
-  return (
-    outbound !== undefined && "phase" in outbound && (outbound.phase === "cut" || outbound.phase === "answer")
-  )
-}
+export const isOutcomeUnknown = ({ kind, outbound }: McpFailed): boolean =>
+  kind === "closed" ||
+  kind === "timeout" ||
+  kind === "unexpected" ||
+  (outbound !== undefined && mayHaveArrived(outbound))
