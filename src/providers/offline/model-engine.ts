@@ -138,8 +138,9 @@ const missing = ({ name, role }: FileModel, variable: string) => {
 }
 
 /**
- * The engine that the settings name, or else the one that `best` chooses of those in the order of the manifest. A name that is no model of the role, such as the
- * default one of a hosted model, chooses nothing. Fails if the model that is named cannot be used here.
+ * The engine that the settings name, or else the one that `best` chooses of those in the order of the manifest. A name that
+ * is no model of the role, such as the default one of a hosted model, chooses nothing. Fails if the model that is named
+ * cannot be used here.
  */
 export const chooseEngine = Effect.fnUntraced(function* (
   library: Library,
