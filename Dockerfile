@@ -40,7 +40,7 @@ ENV NODE_ENV=production \
 # From what changes least to what changes most; owned by root, so that the service cannot change its own code.
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=models /app/models models
-COPY LICENSE NOTICE package.json ./
+COPY LICENSE NOTICE package.json voice-agent ./
 COPY migrations migrations
 COPY src src
 

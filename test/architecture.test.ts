@@ -122,3 +122,14 @@ test("only the ledger writes turns and items", () => {
     "src/conversation/ledger.ts",
   ])
 })
+
+test("tests wait for what they expect of a promise", async () => {
+  const forgotten: Array<string> = []
+  const promised =
+    /(?<!\b(?:await|return|=>|void) )\bexpect\((?:(?!\bexpect\()[\s\S])*?\)\s*\.(?:rejects|resolves)\b/g
+  for (const path of new Bun.Glob("test/**/*.ts").scanSync()) {
+    const found = (await Bun.file(path).text()).match(promised) ?? []
+    forgotten.push(...found.map((text) => `${path}: ${text.slice(0, 80)}`))
+  }
+  expect(forgotten).toEqual([])
+})

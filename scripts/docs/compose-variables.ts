@@ -16,7 +16,7 @@ export const composeVariables = [
       },
       {
         name: "LOCAL_LLM_MODEL",
-        default: "llama3.2:3b",
+        default: "qwen3:4b-instruct",
         description: "The model of the Ollama library that the profile `local` downloads.",
       },
     ],

@@ -5,20 +5,17 @@ import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
 import { Effect } from "effect"
 import { mirrorFault } from "../models/source.ts"
+import { isLanguage } from "../text/language.ts"
 import { json } from "./print.ts"
 
 /** The manifest is loaded only for a command that needs it: not for --help. */
 const maintenance = Effect.promise(() => import("./models/maintain.ts"))
 
-/** Whether the code is one of ISO 639-1 that CLDR has a name for. */
-const isLanguage = (code: string) =>
-  /^[a-z]{2}$/.test(code) &&
-  new Intl.DisplayNames("en", { type: "language", fallback: "none" }).of(code) !== undefined
-
 const language = Options.text("language").pipe(
   Options.withPseudoName("CODE"),
-  Options.withDefault("en"),
-  Options.withDescription("What is spoken, as an ISO 639-1 code, for the recommendation. Default: en"),
+  Options.withDescription(
+    "What is spoken, as an ISO 639-1 code, for the recommendation. Default: STT_LANGUAGE, or en",
+  ),
   Options.mapEffect((code) =>
     isLanguage(code.toLowerCase())
       ? Effect.succeed(code.toLowerCase())
@@ -26,6 +23,7 @@ const language = Options.text("language").pipe(
           ValidationError.invalidValue(HelpDoc.p("--language must be an ISO 639-1 code such as en or de.")),
         ),
   ),
+  Options.optional,
 )
 const name = Args.text({ name: "NAME" }).pipe(Args.withDescription("The name of a model"))
 const names = Args.repeated(name)

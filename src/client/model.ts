@@ -290,6 +290,8 @@ export interface ProviderCheck {
   readonly engine: Open<"openai" | "compatible" | "offline">
   /** The name of the model, or of the offline engine that serves now. */
   readonly model?: string | undefined
+  /** What would serve the stage better than the offline engine. Commands are in backticks. */
+  readonly advice?: string | undefined
 }
 
 const readProviderCheck: Reader<ProviderCheck> = (value) => {
@@ -298,6 +300,7 @@ const readProviderCheck: Reader<ProviderCheck> = (value) => {
     status: field("status", text),
     engine: field("engine", text),
     model: field("model", optional(text)),
+    advice: field("advice", optional(text)),
   }
 }
 

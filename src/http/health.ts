@@ -1,5 +1,5 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Duration, Effect, Schema } from "effect"
+import { Duration, Effect, Option, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../config.ts"
 import { query } from "../db/postgres.ts"
@@ -20,6 +20,7 @@ const databaseTimeout = Duration.seconds(2)
 const ok = { status: "ok" } as const
 const unavailable = { status: "unavailable" } as const
 const failing = { status: "failing" } as const
+const noAdvice: Effect.Effect<Option.Option<string>> = Effect.succeedNone
 
 const encodeHealth = Schema.encodeSync(Health)
 const encodeReadiness = Schema.encodeSync(Readiness)
@@ -39,8 +40,13 @@ export const healthRoutes = Effect.gen(function* () {
   const ffmpeg = Effect.sync(() => (isInstalled(ffmpegPath) ? ok : unavailable))
   const ports = { stt: yield* Transcriber, llm: yield* LanguageModel, tts: yield* Synthesizer }
   const provider = Effect.fnUntraced(function* (stage: Stage) {
-    const { isDown, model } = ports[stage]
-    return { ...((yield* isDown) ? failing : ok), engine: settings[stage].engine, model: yield* model }
+    const { isDown, model, advice = noAdvice } = ports[stage]
+    return {
+      ...((yield* isDown) ? failing : ok),
+      engine: settings[stage].engine,
+      model: yield* model,
+      advice: Option.getOrUndefined(yield* advice),
+    }
   })
 
   const voiceActivity = yield* VoiceActivity

@@ -27,6 +27,9 @@ const ProviderCheck = Schema.Struct({
   }),
   engine: Schema.Literal("openai", "compatible", "offline"),
   model: Schema.optional(text("The name of the model, or of the offline engine that serves now.")),
+  advice: Schema.optional(
+    text("What would serve the stage better than the offline engine. Commands are in backticks."),
+  ),
 })
 
 export const Readiness = Schema.Struct({

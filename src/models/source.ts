@@ -61,9 +61,17 @@ export const mirrorFault = (from: string): string | undefined =>
     ? undefined
     : "--from must be a folder, or an http, https or file URL, such as /mnt/models or file:///mnt/models."
 
+/** The query of an address, such as a signature, stays behind the path. */
+const below = (base: string, path: string): string => {
+  const url = new URL(base)
+  url.pathname = `${url.pathname.replace(/\/+$/, "")}/${path}`
+  url.hash = ""
+  return url.href
+}
+
 /** The file `NAME/VERSION/PATH` below `--from`. */
 export const ofMirror = (from: string, path: string): Location => ({
-  ...(mirrorUrl.test(from) ? { url: `${from.replace(/\/+$/, "")}/${path}` } : ofFile(resolve(from, path))),
+  ...(mirrorUrl.test(from) ? { url: below(from, path) } : ofFile(resolve(from, path))),
   advice: "or choose another source with --from",
 })
 

@@ -92,22 +92,12 @@ const showEngines = async () => {
   ])
   const nameOf = (model = "an offline engine") => plainNames.get(model) ?? model
   const list = offline.map((stage) => `${nameOf(checks[stage].model)} ${stageNames[stage]}`).join(", ")
-  const advice: Array<Node | string> = []
-  if (checks.llm.model === "talker") {
-    const command = make("code", {}, "ollama pull llama3.2")
-    advice.push(" For real answers, run ", command, " and restart, or set OPENAI_API_KEY.")
-  }
-  if (checks.stt.model === "pocketsphinx" || checks.stt.model === "none") {
-    const command = make("code", {}, "./voice-agent models pull --default")
-    advice.push(" For better hearing, run ", command, " and restart.")
-  }
-  const isProgram = offline.includes("tts") && /(flite|espeak-ng)$/.test(checks.tts.model ?? "")
-  if (advice.length === 0 && isProgram) {
-    const command = make("code", {}, "./voice-agent models pull --tts")
-    advice.push(" For a better voice, run ", command, " and restart.")
-  }
-  if (advice.length === 0) advice.push(" For better ones, set OPENAI_API_KEY.")
-  engines.replaceChildren(`On this machine without a key: ${list}.`, ...advice)
+  const where = offline.length === 3 ? "On this machine without a key" : "On this machine"
+  const advice = offline.flatMap((stage) => checks[stage].advice ?? [])
+  const sentences = [`${where}: ${list}.`, ...advice, "For OpenAI's engines, set OPENAI_API_KEY."]
+  // Commands are between backticks.
+  const parts = sentences.join(" ").split("`")
+  engines.replaceChildren(...parts.map((text, at) => (at % 2 === 1 ? make("code", {}, text) : text)))
 }
 
 const signIn = watchSignIn((entered) => {

@@ -179,6 +179,8 @@ export class LanguageModel extends Context.Tag("voice-agent/LanguageModel")<
     readonly isDown: Effect.Effect<boolean>
     /** The name of the model, or of the offline engine, that serves this stage now. */
     readonly model: Effect.Effect<string>
+    /** What would serve this stage better than the offline engine: a sentence for the operator, commands in backticks. */
+    readonly advice?: Effect.Effect<Option.Option<string>>
   }
 >() {
   /** A fake for tests, and the calls that it gets. Each call takes the next round; the last round repeats. */

@@ -1,4 +1,4 @@
-import { Context, Duration, Effect, Layer } from "effect"
+import { Context, Duration, Effect, Layer, Option } from "effect"
 import { type ServerSettings, Settings } from "../config.ts"
 import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
 import { libraryOf } from "../models/store.ts"
@@ -6,7 +6,8 @@ import { Stage } from "../schema.ts"
 import { asPause } from "./attempt.ts"
 import { cleanReplies, LanguageModel } from "./language-model.ts"
 import { Lessons } from "./lessons.ts"
-import { makeOfflineEngines, offlineAdvice } from "./offline/engines.ts"
+import { withKeyAdvice } from "./offline/advice.ts"
+import { makeOfflineEngines } from "./offline/engines.ts"
 import { makeThinking } from "./offline/thinking.ts"
 import { makeOpenThinkers } from "./open-thinkers.ts"
 import { makeClient, type OpenAiClient } from "./openai/client.ts"
@@ -80,6 +81,7 @@ const startOfflineEngines = Effect.fnUntraced(function* (
     stages,
     ffmpegPath: settings.ffmpegPath,
     thinking,
+    ollama: settings.ollama,
     library: libraryOf(settings.dataDir),
     hearing: { model: settings.stt.model, language: settings.sttLanguage },
     speaking: { model: settings.tts.model, language: settings.sttLanguage },
@@ -87,7 +89,7 @@ const startOfflineEngines = Effect.fnUntraced(function* (
   const doing = { stt: "hearing", llm: "thinking", tts: "speaking" } as const
   yield* Effect.logWarning("provider.offline").pipe(
     Effect.annotateLogs({
-      hint: offlineAdvice(stages),
+      hint: withKeyAdvice(stages.flatMap((stage) => Option.toArray(engines.advice[stage]()))),
       stages: stages.join(","),
       ...Object.fromEntries(stages.map((stage) => [doing[stage], engines.names[stage]()])),
     }),
@@ -116,6 +118,7 @@ export const layer = Layer.scopedContext(
             ? Effect.map(engines, (own) => ({
                 call: offline(own),
                 model: own.names[stage],
+                advice: own.advice[stage],
                 timeout: own.timeouts[stage],
                 // Ollama is a server of its own, which may be silent for long.
                 isSupervised: stage !== "llm",

@@ -27,6 +27,8 @@ export interface Servers<Call> {
   readonly isDown: Effect.Effect<boolean>
   /** The model of the first server, or the name of its offline engine. */
   readonly model: Effect.Effect<string>
+  /** What would serve the stage better than the offline engine of the first server: a sentence for the operator. */
+  readonly advice: Effect.Effect<Option.Option<string>>
 }
 
 /** What is known of a server once it can be called. */
@@ -34,6 +36,7 @@ interface Connected<Call> {
   readonly call: Call
   /** Without it, the model of the settings. An offline engine may change while the service runs. */
   readonly model?: () => string
+  readonly advice?: () => Option.Option<string>
   /** Without it, that of the settings. */
   readonly timeout?: Duration.Duration | undefined
   /**
@@ -56,13 +59,14 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
 ) {
   const makeServer = Effect.fnUntraced(function* (server: ServerSettings) {
     const connected = yield* connect(server)
-    const { call, model = () => server.model, timeout = server.timeout, isSupervised = false } = connected
+    const { call, model = () => server.model, advice = Option.none } = connected
+    const { timeout = server.timeout, isSupervised = false } = connected
     const redact = redactor(server)
     const { guard, isOpen } = makeBreaker(stage, isSupervised ? noBreaker : breakerSettings)
     const limit = withTimeout(stage, timeout, thinkingTimeout, { isRetryable: !isSupervised })
     const attempt = <A>(turnId: TurnId, request: (call: Call) => Attempt<A>) =>
       guard(turnId, (...callbacks) => Effect.mapError(limit(request(call))(...callbacks), redact))
-    return { attempt, isOpen, settings: server, model: Effect.sync(model) }
+    return { attempt, isOpen, settings: server, model: Effect.sync(model), advice: Effect.sync(advice) }
   })
   const first = yield* makeServer(settings)
   const fallback = yield* Effect.transposeMapOption(settings.fallback, makeServer)
@@ -96,5 +100,5 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
     onNone: () => first.isOpen,
     onSome: ({ isOpen }) => Effect.zipWith(first.isOpen, isOpen, (one, other) => one && other),
   })
-  return { attempt, isDown, model: first.model } satisfies Servers<Call>
+  return { attempt, isDown, model: first.model, advice: first.advice } satisfies Servers<Call>
 })

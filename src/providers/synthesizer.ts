@@ -1,4 +1,4 @@
-import { Context, Effect, Layer, type Scope } from "effect"
+import { Context, Effect, Layer, type Option, type Scope } from "effect"
 import type { SpeechOutput } from "../audio/speech-output.ts"
 import type { TurnId } from "../schema.ts"
 import type { ProviderError } from "./errors.ts"
@@ -58,6 +58,8 @@ export class Synthesizer extends Context.Tag("voice-agent/Synthesizer")<
     readonly isDown: Effect.Effect<boolean>
     /** The name of the model, or of the offline engine, that serves this stage now. */
     readonly model: Effect.Effect<string>
+    /** What would serve this stage better than the offline engine: a sentence for the operator, commands in backticks. */
+    readonly advice?: Effect.Effect<Option.Option<string>>
   }
 >() {
   /** A fake for tests, and the calls that it gets. Each call takes the next speech; the last speech repeats. */

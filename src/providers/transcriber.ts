@@ -57,6 +57,8 @@ export class Transcriber extends Context.Tag("voice-agent/Transcriber")<
     readonly isDown: Effect.Effect<boolean>
     /** The name of the model, or of the offline engine, that serves this stage now. */
     readonly model: Effect.Effect<string>
+    /** What would serve this stage better than the offline engine: a sentence for the operator, commands in backticks. */
+    readonly advice?: Effect.Effect<Option.Option<string>>
   }
 >() {
   /** A fake for tests, and the calls that it gets. Each call takes the next step; the last step repeats. */

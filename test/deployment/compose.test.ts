@@ -1,7 +1,11 @@
 import { expect, test } from "bun:test"
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { ConfigProvider, Duration, Effect, Layer, Option } from "effect"
 import { Settings } from "../../src/config.ts"
-import { api, db, main, ollama, ollamaModel, variablesIn } from "./compose.ts"
+import { isFileModel, manifest } from "../../src/models/manifest.ts"
+import { api, db, main, ollama, ollamaModel, type Service, speechModels, variablesIn } from "./compose.ts"
 
 const seconds = (text = "") => {
   const [, count] = /^(\d+)s$/.exec(text) ?? []
@@ -63,6 +67,61 @@ test("the profile local has a model before the service looks for it", () => {
   expect([ollamaModel.restart, ollama.healthcheck]).toEqual(["no", expect.anything()])
   expect([...variablesIn(`${ollamaModel.environment.MODEL}`).keys()]).toEqual(["LOCAL_LLM_MODEL"])
   expect(ollama.volumes).toEqual(["ollama:/root/.ollama"])
+  expect(manifest.some((model) => !isFileModel(model) && model.ollama === localModel)).toBe(true)
+})
+
+const [localModel = ""] = variablesIn(`${ollamaModel.environment.MODEL}`).get("LOCAL_LLM_MODEL") ?? []
+
+test("the profile local has the speech models for the volume of the service", () => {
+  expect(api.depends_on["speech-models"]).toEqual({
+    condition: "service_completed_successfully",
+    required: false,
+  })
+  expect(speechModels).toMatchObject({ build: api.build, profiles: ["local"], restart: "no" })
+  expect(speechModels.environment.DATA_DIR).toBe(`${api.environment.DATA_DIR}`)
+  expect(api.volumes).toContain(`${speechModels.volumes[0]}`)
+  expect(Object.keys(api.environment)).toContain("STT_LANGUAGE")
+  expect(Object.keys(speechModels.environment)).toContain("STT_LANGUAGE")
+})
+
+/** Runs the command of a service with a program in place of `ollama` and `./voice-agent`; what it was called with. */
+const runWith = async ({ entrypoint = [], command = [] }: Service, program: string) => {
+  const folder = mkdtempSync(join(tmpdir(), "compose-"))
+  for (const name of ["ollama", "voice-agent"]) {
+    await Bun.write(join(folder, name), `#!/bin/sh\necho "$*" >> calls\n${program}\n`)
+    chmodSync(join(folder, name), 0o755)
+  }
+  const args = [...entrypoint, ...command].map((text) => text.replaceAll("$$", "$"))
+  const shell = Bun.spawn(args, {
+    cwd: folder,
+    env: { PATH: `${folder}:${process.env.PATH}`, MODEL: localModel },
+    stdout: "pipe",
+  })
+  const said = await new Response(shell.stdout).text()
+  const code = await shell.exited
+  const calls = readFileSync(join(folder, "calls"), "utf8").trim().split("\n")
+  rmSync(folder, { recursive: true })
+  return { code, said, calls }
+}
+
+test("a failed download does not keep the service from starting", async () => {
+  for (const each of [ollamaModel, speechModels]) {
+    const { code, said } = await runWith(each, "exit 1")
+    expect([code, said]).toEqual([0, expect.stringContaining("The service starts without")])
+  }
+  const noMemory = await runWith(ollamaModel, '[ "$1" != run ]')
+  expect([noMemory.code, noMemory.said]).toEqual([0, expect.stringContaining(localModel)])
+})
+
+test("a model that is there is loaded, and a missing one downloaded first", async () => {
+  expect(await runWith(ollamaModel, "exit 0")).toEqual({
+    code: 0,
+    said: "",
+    calls: [`show ${localModel}`, `run ${localModel}`],
+  })
+  const missing = await runWith(ollamaModel, '[ "$1" != show ]')
+  expect(missing.calls).toEqual([`show ${localModel}`, `pull ${localModel}`, `run ${localModel}`])
+  expect((await runWith(speechModels, "exit 0")).calls).toEqual(["models pull --stt --tts --yes"])
 })
 
 test("service and Ollama agree on its address", () => {
@@ -84,7 +143,7 @@ test("no proxy stands before Ollama and the host", () => {
 })
 
 test("containers run with the least privilege", () => {
-  for (const { cap_drop, security_opt } of [api, db]) {
+  for (const { cap_drop, security_opt } of [api, db, speechModels]) {
     expect(cap_drop).toEqual(["ALL"])
     expect(security_opt).toEqual(["no-new-privileges:true"])
   }

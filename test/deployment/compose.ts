@@ -68,6 +68,7 @@ export const api = service("api")
 export const db = service("db")
 export const ollama = service("ollama")
 export const ollamaModel = service("ollama-model")
+export const speechModels = service("speech-models")
 
 /** The variables in compose files, with their defaults: `${NAME:-default}`. */
 export const variablesIn = (text: string): ReadonlyMap<string, ReadonlyArray<string>> => {

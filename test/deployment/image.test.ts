@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test"
+import { statSync } from "node:fs"
 import { relative } from "node:path"
 import { Schema } from "effect"
 import manifest from "../../package.json"
@@ -74,6 +75,11 @@ describe("the image", () => {
     // The working folder is /app.
     expect(all("COPY")).toContain("--from=models /app/models models")
     expect(relative(root.pathname, includedFolder)).toBe("models")
+  })
+
+  test("has the command line that messages name", () => {
+    expect(copied).toContain("voice-agent")
+    expect(statSync(new URL("voice-agent", root)).mode & 0o111).toBe(0o111)
   })
 
   test("has every file that src reads", async () => {

@@ -22,6 +22,7 @@ const Check = Schema.Struct({
   status: Schema.Literal("ok", "unavailable", "degraded"),
   engine: Schema.optional(Schema.String),
   model: Schema.optional(Schema.String),
+  advice: Schema.optional(Schema.String),
 })
 const Readiness = Schema.Struct({
   status: Schema.Literal("ready", "unavailable"),
@@ -123,6 +124,7 @@ test("GET /ready names the stages on the offline engines", async () => {
         status: "ok",
         engine: "offline",
         model: expect.stringMatching(/^(moonshine|pocketsphinx|none)/),
+        advice: expect.stringContaining("./voice-agent models pull"),
       },
       llm: { status: "ok", engine: "compatible", model: "gpt-3.5-turbo" },
       tts: { status: "ok", engine: "offline", model: expect.stringMatching(/^(flite|espeak-ng|none)$/) },

@@ -6,7 +6,7 @@ import { Effect, Either, Option } from "effect"
 import { sha256 } from "../../src/hash.ts"
 import type { FileModel, ModelFile } from "../../src/models/manifest.ts"
 import { type Progress, pull } from "../../src/models/pull.ts"
-import { mirrorFault, originsOf } from "../../src/models/source.ts"
+import { mirrorFault, ofMirror, originsOf } from "../../src/models/source.ts"
 import { folderOf, installed, verifyFiles } from "../../src/models/store.ts"
 import { fastClock } from "../support/fast-clock.ts"
 import { cutAfter, type FileServer, startFileServer, status } from "../support/file-server.ts"
@@ -273,6 +273,19 @@ describe("from", () => {
     expect(error?.message).toBe(
       "/nowhere/small/1/encoder.onnx: there is no such file. Check the address, or choose another source with --from.",
     )
+  })
+
+  test.each([
+    ["https://x.example", "https://x.example/small/1/a.onnx"],
+    ["https://x.example/m/", "https://x.example/m/small/1/a.onnx"],
+    ["https://x.example/m?sig=a%2Fb", "https://x.example/m/small/1/a.onnx?sig=a%2Fb"],
+    ["https://x.example/m/?a=1#top", "https://x.example/m/small/1/a.onnx?a=1"],
+    ["https://me:secret@x.example/m", "https://me:secret@x.example/m/small/1/a.onnx"],
+    ["FILE:///mnt/my%20models/", "file:///mnt/my%20models/small/1/a.onnx"],
+    ["/mnt/my models", "file:///mnt/my%20models/small/1/a.onnx"],
+    ["/mnt/what?", "file:///mnt/what%3F/small/1/a.onnx"],
+  ])("the files below %s", (from, url) => {
+    expect(ofMirror(from, "small/1/a.onnx").url).toBe(url)
   })
 
   test("a URL", async () => {

@@ -185,26 +185,30 @@ test("keyboard only, with a visible focus", async () => {
 })
 
 const hosted = { engine: "openai", model: "gpt" }
-const offline = (model: string) => ({ engine: "offline", model })
+const offline = (model: string, advice?: string) => ({ engine: "offline", model, advice })
 
 test.each([
   [
-    "hearing and speaking",
-    { stt: offline("moonshine-tiny-en"), llm: hosted, tts: offline("flite") },
-    "moonshine-tiny-en hears, flite speaks. For a better voice, run ./voice-agent models pull --tts and restart.",
-    ["./voice-agent models pull --tts"],
+    "one",
+    { stt: offline("moonshine-tiny-en"), llm: hosted, tts: hosted },
+    "On this machine: moonshine-tiny-en hears. For OpenAI's engines, set OPENAI_API_KEY.",
+    [],
   ],
   [
-    "all, the least",
-    { stt: offline("pocketsphinx"), llm: offline("talker"), tts: offline("flite") },
-    "pocketsphinx hears, a built-in talker answers, flite speaks. For real answers, run ollama pull llama3.2 and restart, or set OPENAI_API_KEY. For better hearing, run ./voice-agent models pull --default and restart.",
-    ["ollama pull llama3.2", "./voice-agent models pull --default"],
+    "all, with advice",
+    {
+      stt: offline("none", "First run `a`."),
+      llm: offline("talker", "Then `b --c` and `d`."),
+      tts: offline("flite"),
+    },
+    "On this machine without a key: nothing hears, a built-in talker answers, flite speaks. First run a. Then b --c and d. For OpenAI's engines, set OPENAI_API_KEY.",
+    ["a", "b --c", "d"],
   ],
   [
-    "the voice alone",
-    { stt: hosted, llm: hosted, tts: offline("<b>espeak-ng") },
-    "<b>espeak-ng speaks. For a better voice, run ./voice-agent models pull --tts and restart.",
-    ["./voice-agent models pull --tts"],
+    "words that look like HTML",
+    { stt: hosted, llm: hosted, tts: offline("<b>espeak-ng", "`<i>`") },
+    "On this machine: <b>espeak-ng speaks. <i> For OpenAI's engines, set OPENAI_API_KEY.",
+    ["<i>"],
   ],
 ])("shows the stages on offline engines: %s", async (_, stages, text, commands) => {
   const { page, close } = await visit(browser, service)
@@ -215,7 +219,7 @@ test.each([
     route.fulfill({ json: { status: "ready", checks: Object.fromEntries(checks) } }),
   )
   await register(page)
-  await page.getByText(`On this machine without a key: ${text}`, { exact: true }).waitFor()
+  await page.getByText(text, { exact: true }).waitFor()
   expect(await page.locator("#engines code").allTextContents()).toEqual(commands)
   await close()
 })

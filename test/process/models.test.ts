@@ -143,6 +143,22 @@ describe("list", () => {
     })
   })
 
+  test("STT_LANGUAGE is the language, if --language does not say another", async () => {
+    for (const [setting, language] of [
+      ["de", "de"],
+      ["fr_FR", "fr"],
+      ["DE-ch", "de"],
+      ["", "en"],
+      ["german", "en"],
+    ] as const) {
+      const { stdout } = await models(["list"], { env: { STT_LANGUAGE: setting } })
+      expect(stdout).toContain(`and the language "${language}".`)
+    }
+    const env = { STT_LANGUAGE: "zu" }
+    expect((await models(["list", "--language", "de"], { env })).stdout).toContain('the language "de".')
+    expect((await models(["pull", "--stt", "--yes"], { env })).stderr).toContain("understands Zulu")
+  })
+
   test("wrong usage", async () => {
     for (const code of ["xx", "zz", "d"]) {
       expect(await models(["list", "--language", code])).toMatchObject({ code: 2, stdout: "" })

@@ -1,16 +1,26 @@
 import { Array as Arr, Console, Effect, Option } from "effect"
 import { hostResources } from "../../capacity.ts"
-import { database } from "../../config/variables.ts"
+import { database, sttOptions } from "../../config/variables.ts"
 import { isFileModel, type Model, manifest, sizeOf } from "../../models/manifest.ts"
 import { ollamaModels, ollamaUrl } from "../../models/ollama.ts"
 import { type Role, recommended } from "../../models/recommend.ts"
 import { installed, libraryOf } from "../../models/store.ts"
+import { isLanguage, primaryLanguage } from "../../text/language.ts"
 import { CommandFailed } from "../exit-code.ts"
 
 export const failed = ({ message }: { readonly message: string }) => new CommandFailed({ message })
 
 /** DATA_DIR alone, so that models can be installed before anything else is configured. */
 export const library = Effect.map(database.dataDir, libraryOf)
+
+/** The language (ISO 639-1) to recommend for: the given one, or that of STT_LANGUAGE, or English. */
+export const spokenLanguage = (given: Option.Option<string>) =>
+  Effect.map(sttOptions.sttLanguage, (setting) =>
+    Option.getOrElse(
+      Option.orElse(given, () => Option.filter(Option.map(setting, primaryLanguage), isLanguage)),
+      () => "en",
+    ),
+  )
 
 /** Another process holds the lock. */
 export const sayWaiting = Console.error(

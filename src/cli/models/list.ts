@@ -2,7 +2,15 @@ import { Console, Effect, Option } from "effect"
 import { hostResources } from "../../capacity.ts"
 import { type Model, manifest, sizeOf } from "../../models/manifest.ts"
 import { print } from "../print.ts"
-import { installedFolders, recommendedHere, roles, sizeText, table, withoutRecognizer } from "./common.ts"
+import {
+  installedFolders,
+  recommendedHere,
+  roles,
+  sizeText,
+  spokenLanguage,
+  table,
+  withoutRecognizer,
+} from "./common.ts"
 
 const languagesText = ({ languages }: Model) => {
   if (languages.length === 0) return "any"
@@ -10,7 +18,8 @@ const languagesText = ({ languages }: Model) => {
 }
 
 /** Prints all models, with what is installed and what is recommended. */
-export const list = Effect.fnUntraced(function* (language: string, json: boolean) {
+export const list = Effect.fnUntraced(function* (given: Option.Option<string>, json: boolean) {
+  const language = yield* spokenLanguage(given)
   const folders = yield* installedFolders
   const host = hostResources()
   const best = recommendedHere(language, roles)

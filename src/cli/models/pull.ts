@@ -17,14 +17,15 @@ import {
   roles,
   sayWaiting,
   sizeText,
+  spokenLanguage,
   table,
   withoutRecognizer,
 } from "./common.ts"
 import { makeProgressPrinter, type ProgressPrinter } from "./progress.ts"
 
-interface PullOptions {
+interface Given {
   readonly names: ReadonlyArray<string>
-  readonly language: string
+  readonly language: Option.Option<string>
   readonly isDefault: boolean
   readonly stt: boolean
   readonly tts: boolean
@@ -33,6 +34,8 @@ interface PullOptions {
   readonly yes: boolean
   readonly json: boolean
 }
+
+type PullOptions = Omit<Given, "language"> & { readonly language: string }
 
 /** The models that are named, or recommended for the roles that are asked for. */
 const choose = ({ names, language, isDefault, stt, tts, llm }: PullOptions) => {
@@ -117,7 +120,7 @@ const pullModel = Effect.fnUntraced(function* (
     onWait: sayWaiting,
   }).pipe(Effect.ensuring(Effect.sync(end)), Effect.mapError(failed))
   const lines = [
-    isNew ? `Installed ${name} in ${folder}.` : `${name} is installed in ${folder}.`,
+    isNew ? `Installed ${name} in ${folder}. ${model.description}` : `${name} is installed in ${folder}.`,
     ...pinned.map(
       (file) =>
         `The SHA-256 of ${file} is not known to this version. The hash of this download is kept, and later downloads must have the same.`,
@@ -127,7 +130,8 @@ const pullModel = Effect.fnUntraced(function* (
 })
 
 /** Downloads models. Installed ones are checked, and mended. */
-export const pull = Effect.fnUntraced(function* (options: PullOptions) {
+export const pull = Effect.fnUntraced(function* (given: Given) {
+  const options = { ...given, language: yield* spokenLanguage(given.language) }
   const chosen = yield* choose(options)
   yield* sayMissing(chosen, options)
   const models = yield* withoutOllama(chosen, options)
@@ -138,5 +142,8 @@ export const pull = Effect.fnUntraced(function* (options: PullOptions) {
   const printer = makeProgressPrinter(kind, (text) => process.stdout.write(text))
   for (const model of models) {
     yield* isFileModel(model) ? pullModel(model, options, printer) : pullChat(model, options, printer)
+  }
+  if (missing.length > 0 && !options.json) {
+    yield* Console.log("The service uses a new model after its next start.")
   }
 })

@@ -3,6 +3,7 @@ import { Effect, Option, Schema } from "effect"
 import { makeStartFfmpeg } from "../../ffmpeg/sandbox.ts"
 import type { Library } from "../../models/store.ts"
 import type { Stage } from "../../schema.ts"
+import { hearingAdvice, speakingAdvice, thinkingAdvice } from "./advice.ts"
 import { makeSlots } from "./children.ts"
 import { makeHearing } from "./hearing.ts"
 import { findVoice } from "./pulled-voice.ts"
@@ -14,12 +15,6 @@ import type { Thinking } from "./thinking.ts"
 export class OfflineEnginesFailed extends Schema.TaggedError<OfflineEnginesFailed>()("OfflineEnginesFailed", {
   message: Schema.String,
 }) {}
-
-/** How to get better engines for the stages that run on the offline ones. */
-export const offlineAdvice = (stages: ReadonlyArray<Stage>): string =>
-  stages.includes("llm")
-    ? "For better engines, set OPENAI_API_KEY, or run Ollama for the language model."
-    : "For better engines, set OPENAI_API_KEY."
 
 /**
  * The three stages on this machine. The child processes of a request end with it, and the scope closes after
@@ -37,6 +32,8 @@ export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* ({
   /** Where the models of the engines are. */
   readonly library: Library
   readonly thinking: Thinking
+  /** OLLAMA: whether a local Ollama is looked for. */
+  readonly ollama?: boolean
   readonly searchPath?: string
 }) {
   const searchPath = options.searchPath ?? process.env.PATH ?? ""
@@ -58,12 +55,22 @@ export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* ({
     voice,
     wish: options.speaking,
   })
+  const names = { stt: hearing.engine, llm: () => options.thinking.name, tts: speaking.engine }
+  const { language } = options.hearing
   return {
     transcribe: hearing.transcribe,
     generate: options.thinking.generate,
     speak: speaking.speak,
     /** The names of what hears, thinks and speaks now. */
-    names: { stt: hearing.engine, llm: () => options.thinking.name, tts: speaking.engine },
+    names,
+    /** What would serve each stage better now: sentences for the operator. */
+    advice: {
+      stt: () =>
+        hearingAdvice({ name: names.stt(), wish: options.hearing.model, language, installed: recognizer }),
+      llm: () => thinkingAdvice(names.llm(), { ollama: options.ollama ?? true }),
+      tts: () =>
+        speakingAdvice({ name: names.tts(), wish: options.speaking.model, language, installed: voice }),
+    },
     /** Of one attempt. Undefined: that of the settings. */
     timeouts: { stt: undefined, llm: options.thinking.timeout, tts: undefined },
   }

@@ -1,5 +1,5 @@
 import { readdir } from "node:fs/promises"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { Duration, Effect, Option, Schema } from "effect"
 import { bytesPerSecond } from "../../audio/pcm.ts"
 import { type FileModel, isFileModel, type Loader } from "../../models/manifest.ts"
@@ -36,17 +36,21 @@ export interface ModelEngine {
 export const knowsLanguage = (languages: ReadonlyArray<string>, language: string): boolean =>
   languages.includes(primaryLanguage(language))
 
-/** Recordings of voices: `DATA_DIR/voices/NAME.wav`. */
-const recordingsFolder = (library: Library): string => join(storeOf(library), "../voices")
-
-const findRecordings = (library: Library): Effect.Effect<ReadonlyArray<string>> =>
-  Effect.promise(async () => {
-    const names = await readdir(recordingsFolder(library)).catch((): ReadonlyArray<string> => [])
-    return names.filter((name) => /^[^.].*\.wav$/i.test(name)).toSorted()
-  })
-
-/** The loaders whose voices are recordings. */
+/** The loaders whose voices are recordings: `voices/NAME.wav` of the model. */
 const clones: ReadonlySet<Loader> = new Set(["pocket"])
+
+/** The recordings of DATA_DIR/voices, or else those of the model. The operator's own stand for all other voices. */
+const findRecordings = (
+  library: Library,
+  { model, folder }: InstalledModel,
+): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.promise(async () => {
+    const own = join(storeOf(library), "../voices")
+    const names = await readdir(own).catch((): ReadonlyArray<string> => [])
+    const recordings = names.filter((name) => /^[^.].*\.wav$/i.test(name)).toSorted()
+    if (recordings.length > 0) return recordings.map((name) => join(own, name))
+    return model.files.flatMap(({ path }) => (path.startsWith("voices/") ? [join(folder, path)] : []))
+  })
 
 /** The paths of files by the loaders' names. */
 const pathsOf = (model: FileModel, folder: string): Readonly<Record<string, string>> =>
@@ -92,12 +96,12 @@ const engineOf = Effect.fnUntraced(function* (
   helpers: ReadonlyArray<InstalledModel>,
   role: "stt" | "tts",
 ) {
-  const { name, languages, loader, voices = [] } = found.model
-  const recordings = clones.has(loader) ? yield* findRecordings(library) : []
+  const { name, languages, loader, voices } = found.model
+  const recordings = clones.has(loader) ? yield* findRecordings(library, found) : []
   const engine: ModelEngine = {
     name,
     languages,
-    voices: clones.has(loader) ? recordings.map((file) => file.replace(/\.wav$/i, "")) : voices,
+    voices: voices ?? recordings.map((path) => basename(path).replace(/\.wav$/i, "")),
     engine: {
       name,
       check: verifiedPaths(library, [...helpers, found]),
@@ -105,42 +109,38 @@ const engineOf = Effect.fnUntraced(function* (
       loader,
       longestStep: longestSteps[role],
       files: Object.assign({}, ...[...helpers, found].map(({ model, folder }) => pathsOf(model, folder))),
-      recordings: recordings.map((file) => join(recordingsFolder(library), file)),
+      recordings,
     },
   }
-  return clones.has(loader) && recordings.length === 0 ? Option.none() : Option.some(engine)
+  return engine
 })
 
 /**
  * The installed models of the role that can run here, in the order of the manifest. A recognizer needs the detector of
- * speech too, and a model that clones voices a recording. Their files are checked when they start.
+ * speech too. Their files are checked when they start.
  */
 export const findEngines = Effect.fn("findEngines")(function* (library: Library, role: "stt" | "tts") {
   if (Option.isNone(findSherpa())) return []
-  const installed = yield* allInstalled(library)
-  const detector = installed.find(({ model }) => model.role === "vad")
-  const helpers = role === "tts" ? [] : detector === undefined ? undefined : [detector]
-  if (helpers === undefined) return []
-  const found = installed.filter(({ model }) => model.role === role)
-  const engines = yield* Effect.forEach(found, (each) => engineOf(library, each, helpers, role))
-  return engines.flatMap(Option.toArray)
+  const all = yield* allInstalled(library)
+  const of = (which: FileModel["role"]) => all.filter(({ model }) => model.role === which)
+  const helpers = role === "stt" ? of("vad").slice(0, 1) : []
+  if (role === "stt" && helpers.length === 0) return []
+  return yield* Effect.forEach(of(role), (each) => engineOf(library, each, helpers, role))
 })
 
 /** Why the model that the settings name is not among the engines. */
-const missing = (library: Library, { name, role, loader }: FileModel, variable: string) => {
+const missing = ({ name, role }: FileModel, variable: string) => {
   if (Option.isNone(findSherpa())) {
     return `${variable}=${name} needs the optional npm package sherpa-onnx-node, which is not installed for this platform. Run bun install, or remove ${variable}.`
   }
   const names = role === "stt" ? `silero-vad ${name}` : name
-  const recording = clones.has(loader)
-    ? ` It speaks with the voice of a recording: put one into ${recordingsFolder(library)} as NAME.wav.`
-    : ""
-  return `${variable} is ${name}, which is not complete here. Run: ./voice-agent models pull ${names}.${recording}`
+  return `${variable} is ${name}, which is not complete here. Run: ./voice-agent models pull ${names}`
 }
 
 /**
- * The engine that the settings name, or else the one that `best` chooses. A name that is no model of the role, such as the
- * default one of a hosted model, chooses nothing. Fails if the model that is named cannot be used here.
+ * The engine that the settings name, or else the one that `best` chooses of those in the order of the manifest. A name that
+ * is no model of the role, such as the default one of a hosted model, chooses nothing. Fails if the model that is named
+ * cannot be used here.
  */
 export const chooseEngine = Effect.fnUntraced(function* (
   library: Library,
@@ -156,6 +156,6 @@ export const chooseEngine = Effect.fnUntraced(function* (
   const found = engines.find((engine) => engine.name === name)
   const variable = role === "stt" ? "STT_MODEL" : "TTS_MODEL"
   return found === undefined
-    ? yield* new ModelMissing({ message: missing(library, named, variable) })
+    ? yield* new ModelMissing({ message: missing(named, variable) })
     : Option.some(found)
 })

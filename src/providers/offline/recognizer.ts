@@ -14,8 +14,8 @@ export interface HearingOptions {
 export const programName = "pocketsphinx"
 
 /**
- * The recognizer that hears. Of those that know the language it is the first one of the manifest. Without a language it is one of many
- * languages, if there is one. Without one that knows the language it is the first one, which refuses it.
+ * The recognizer that hears: of those that know the language, the first one of the manifest. Without a language, it is one
+ * of many languages, if there is one. Where none knows the language, it is the first one, which refuses it.
  */
 export const findRecognizer = Effect.fn("findRecognizer")(function* (
   library: Library,

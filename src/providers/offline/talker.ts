@@ -1,3 +1,5 @@
+import { toldName } from "./told-name.ts"
+
 export interface Message {
   readonly role: string
   readonly content: string
@@ -5,6 +7,8 @@ export interface Message {
 
 /** What a rule sees of the conversation. */
 interface Turn {
+  /** As it was said. */
+  readonly text: string
   /** Lower case, without punctuation, contractions written out, one space between words. */
   readonly words: string
   /** What the user said before this turn, oldest first. */
@@ -31,12 +35,8 @@ const advice =
 const whatItIs = "I am the built-in talker of this voice agent: a few rules, and no language model."
 const whatItCan = "I can remember your name, repeat what you said, and tell the time and the date."
 
-const nameIn = (text: string): string | undefined => {
-  const [, name] = /(?:^| )(?:my name is|call me) ([^ ]+)/.exec(wordsOf(text)) ?? []
-  return name === undefined ? undefined : name.charAt(0).toUpperCase() + name.slice(1)
-}
-
-const isQuestion = (words: string) => /^(what|who|do|does|can|could|is|why|how) /.test(words)
+const isQuestion = (words: string) =>
+  /^(what|who|when|where|which|do|does|did|can|could|will|would|should|is|are|was|why|how) /.test(words)
 
 const quoted = (text: string): string => text.trim().replaceAll('"', "'")
 
@@ -46,9 +46,22 @@ const when =
   (turn) =>
     pattern.test(turn.words) ? answer(turn) : undefined
 
+/** What is to be said, of "Repeat after me: hello world" and "Can you say hello?". */
+const sayable =
+  /^(?:(?:please|now|just|ok|okay|can you|could you|will you|would you)[\s,]+)*(?:repeat|say)(?:\s+after me|\s+the words?|\s+the following)*[\s:,-]+(.+)$/isu
+
+/** "Say something" and "repeat that" name nothing to say. */
+const unsaid = /^(?:it|that|this|something|anything|nothing|again|more|please|what|after me)\b/i
+
+const toRepeat = (text: string): string | undefined => {
+  const [, said = ""] = sayable.exec(text.trim()) ?? []
+  const words = said.replace(/[,\s]+please[.!?\s]*$/i, "").replace(/^["“”'‘’\s]+|["“”'‘’.!?\s]+$/g, "")
+  return words === "" || unsaid.test(words) ? undefined : `${words.charAt(0).toUpperCase()}${words.slice(1)}.`
+}
+
 const rules: readonly Rule[] = [
-  ({ words }) => {
-    const name = isQuestion(words) ? undefined : nameIn(words)
+  ({ text, words }) => {
+    const name = isQuestion(words) ? undefined : toldName(text)
     return name === undefined
       ? undefined
       : `Nice to meet you, ${name}. I will remember your name in this conversation.`
@@ -56,7 +69,7 @@ const rules: readonly Rule[] = [
   when(/\b(what is my name|who am i|(know|remember|say|tell me) my name)\b/, ({ said }) => {
     const name = said
       .filter((text) => !isQuestion(wordsOf(text)))
-      .map(nameIn)
+      .map(toldName)
       .findLast((told) => told !== undefined)
     return name === undefined ? "You have not told me your name yet." : `Your name is ${name}.`
   }),
@@ -83,7 +96,11 @@ const rules: readonly Rule[] = [
     ({ now }) =>
       `Today is ${now.toLocaleDateString("en-US", { weekday: "long", year: "numeric", month: "long", day: "numeric" })}.`,
   ),
-  when(/\b(your name|(who|what) are you|what can you do|help)\b/, () => `${whatItIs} ${whatItCan} ${advice}`),
+  ({ text }) => toRepeat(text),
+  when(
+    /\b((what is|tell me|know|say|have) your name|(who|what) are you|what can you do)\b|^((please|can you|could you|i need|i need some) )?help( me| us)?( please)?$/,
+    () => `${whatItIs} ${whatItCan} ${advice}`,
+  ),
   when(
     /^(hello|hi|hey|good (morning|afternoon|evening))( there)?$/,
     () => `Hello! ${whatItIs} Tell me your name, or ask me the time.`,
@@ -112,7 +129,7 @@ export const reply = (messages: readonly Message[], now: Date): string => {
       // A message of calls alone has no words.
       .filter((message) => message.role === role && message.content !== "")
       .map((message) => message.content)
-  const turn: Turn = { words, said: before("user"), answered: before("assistant"), now }
+  const turn: Turn = { text, words, said: before("user"), answered: before("assistant"), now }
   for (const rule of rules) {
     const answer = rule(turn)
     if (answer !== undefined) return answer

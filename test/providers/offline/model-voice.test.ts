@@ -223,59 +223,74 @@ describe.skipIf(!hasEngines)("TTS_MODEL", () => {
   test("a model that is not installed stops the start", async () => {
     const library = { folders: ["/nowhere"] as const, manifest }
     await expect(start({ ffmpegPath: "ffmpeg", library, ...speaking("supertonic-3") })).rejects.toThrow(
-      "TTS_MODEL is supertonic-3, which is not complete here. Run: ./voice-agent models pull supertonic-3.",
+      "TTS_MODEL is supertonic-3, which is not complete here. Run: ./voice-agent models pull supertonic-3",
     )
   })
 })
 
-test("voices of the manifest have names", () => {
-  for (const model of manifest) {
-    if (model.role !== "tts" || model.loader !== "supertonic") continue
-    expect(speakerOf({ voices: model.voices ?? [] }, "onyx")).toBeGreaterThan(4)
+test("every voice of the manifest speaks without more, and by a woman and a man", () => {
+  const models = manifest.filter(isFileModel).filter(({ role }) => role === "tts")
+  expect(models.length).toBeGreaterThan(1)
+  for (const { files, voices } of models) {
+    const recordings = files.flatMap(({ path }) => /^voices\/(.*)\.wav$/.exec(path)?.[1] ?? [])
+    const names = voices ?? recordings
+    expect(names.length).toBeGreaterThan(1)
+    expect(names[speakerOf({ voices: names }, "onyx")]).toStartWith("M")
+    expect(names[speakerOf({ voices: names }, "alloy")]).toStartWith("F")
   }
+})
+
+test("a voice under a plain licence is among them", () => {
+  const plain = ["MIT", "Apache-2.0", "CC-BY-4.0", "CC0-1.0"]
+  const voices = manifest.filter(({ role, licence }) => role === "tts" && plain.includes(licence))
+  expect(voices.length).toBeGreaterThan(0)
 })
 
 describe.skipIf(!hasEngines)("a voice of recordings", () => {
   /** A library with recordings whose loudest samples are these, of 1. */
-  const cloning = async (recordings: Readonly<Record<string, number>>) => {
+  const cloning = async (
+    recordings: Readonly<Record<string, number>>,
+    included: Record<string, number> = {},
+  ) => {
+    const own = Object.entries(included).map(([name, peak]) => [`voices/${name}`, recordingOf(peak)] as const)
+    const contents = { ...pocket(), ...Object.fromEntries(own) }
     const library = await libraryWith([
-      { name: "pocket-tts-en", loader: "pocket", role: "tts", languages: ["en"], contents: pocket() },
+      { name: "pocket-tts-en", loader: "pocket", role: "tts", languages: ["en"], contents },
     ])
     for (const [name, peak] of Object.entries(recordings)) {
-      const pcm = Int16Array.from({ length: 24_000 }, (_, at) => (at % 24 === 0 ? peak * 32_767 : 0))
-      const shape = { sampleRate: 24_000, channels: 1, bitsPerSample: 16 }
-      const header = wavHeader({ ...shape, dataBytes: 2 * pcm.length })
-      const path = join(library.folders[0], "../voices", name)
-      await Bun.write(path, Buffer.concat([header, new Uint8Array(pcm.buffer)]))
+      await Bun.write(join(library.folders[0], "../voices", name), recordingOf(peak))
     }
     return library
   }
 
-  test("speaks as the recording of the name, and otherwise as the first one", async () => {
-    const library = await cloning({ "low.wav": 0.3, "high.WAV": 0.8, ".hidden.wav": 0.1, "notes.txt": 0 })
+  const recordingOf = (peak: number) => {
+    const pcm = Int16Array.from({ length: 24_000 }, (_, at) => (at % 24 === 0 ? peak * 32_767 : 0))
+    const shape = { sampleRate: 24_000, channels: 1, bitsPerSample: 16 }
+    return Buffer.concat([wavHeader({ ...shape, dataBytes: 2 * pcm.length }), new Uint8Array(pcm.buffer)])
+  }
+
+  const expectVoices = async (library: Library, voices: Readonly<Record<string, number>>) => {
     const engines = await start({ ffmpegPath: "ffmpeg", library })
     expect(engines.names.tts()).toBe("pocket-tts-en")
-    for (const [voice, hz] of [
-      ["low", 300],
-      ["LOW", 300],
-      ["high", 800],
-      ["alloy", 800],
-      ["2", 300],
-    ] as const) {
+    for (const [voice, hz] of Object.entries(voices)) {
       expect((await speaks(engines, "Hello there.", voice)).hz).toBeWithin(hz - 40, hz + 40)
     }
     await engines.stop()
+  }
+
+  test("speaks as the recording of the name, and otherwise as the first one", async () => {
+    const library = await cloning({ "low.wav": 0.3, "high.WAV": 0.8, ".hidden.wav": 0.1, "notes.txt": 0 })
+    await expectVoices(library, { low: 300, LOW: 300, high: 800, alloy: 800, "2": 300 })
   })
 
-  test("does not speak without one", async () => {
-    const library = await cloning({})
-    const engines = await start({ ffmpegPath: "ffmpeg", library })
-    expect(engines.names.tts()).not.toBe("pocket-tts-en")
-    await engines.stop()
-    const speaking = { model: "pocket-tts-en", language: Option.none() }
-    await expect(start({ ffmpegPath: "ffmpeg", library, speaking })).rejects.toThrow(
-      /It speaks with the voice of a recording: put one into \S+\/voices as NAME\.wav\.$/,
-    )
+  test("speaks as the recordings of the model where there is no other", async () => {
+    const library = await cloning({}, { "F1.wav": 0.8, "M1.wav": 0.3 })
+    await expectVoices(library, { F1: 800, m1: 300, alloy: 800, onyx: 300, nobody: 800 })
+  })
+
+  test("recordings of the operator replace those of the model", async () => {
+    const library = await cloning({ "me.wav": 0.5 }, { "F1.wav": 0.8, "M1.wav": 0.3 })
+    await expectVoices(library, { me: 500, alloy: 500, onyx: 500, F1: 500 })
   })
 
   test("a recording that is no WAV leaves the speech to the programs", async () => {

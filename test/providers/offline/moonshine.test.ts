@@ -103,7 +103,7 @@ describe.skipIf(!hasRecognizer)("hearing", () => {
   test("another language is refused", async () => {
     const samples = await samplesOf(question)
     for (const language of ["de", "zh-CN", "fr_FR"]) {
-      expect(engines.hear(samples, undefined, language)).rejects.toThrow(
+      await expect(engines.hear(samples, undefined, language)).rejects.toThrow(
         `does not know the language "${language}"`,
       )
     }

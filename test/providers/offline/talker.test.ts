@@ -39,6 +39,70 @@ describe("the offline talker", () => {
     expect(say("My name is Ann.", "Call me Bea.", "who am i")).toBe("Your name is Bea.")
   })
 
+  test.each([
+    ["My name is Ann.", "Ann"],
+    ["my name is robert i like tea", "Robert"],
+    ["Hi, my name’s Zoë!", "Zoë"],
+    ["My name is... Bob", "Bob"],
+    ["Call me Al, please.", "Al"],
+    ["I don't like tea. Call me Bea.", "Bea"],
+    ["Don't worry, just call me O'Neil.", "O'Neil"],
+    ["I am Peter.", "Peter"],
+    ["Hello, I'm Susan, and I like tea.", "Susan"],
+    ["I’m Jean-Luc Picard.", "Jean-Luc"],
+  ])("%s tells the name %s", (said, name) => {
+    expect(say(said)).toStartWith(`Nice to meet you, ${name}.`)
+  })
+
+  test.each([
+    "Don't call me Bob.",
+    "Please do not call me Bob.",
+    "You can't call me Bob.",
+    "Never call me Bob!",
+    "Nobody may call me Bob.",
+    "My name is not important.",
+    "My name isn't Bob.",
+    "I do not think that my name is Bob.",
+    "My name is hard to spell.",
+    "My name is on the list.",
+    "Call me back later.",
+    "Call me tomorrow.",
+    "Call me a taxi.",
+    "Call me when you are ready.",
+    "I am tired.",
+    "I am German.",
+    "I am American.",
+    "I'm OK.",
+    "I am Here.",
+    "I am Peter's brother.",
+  ])("%s tells no name", (said) => {
+    expect(say(said)).not.toContain("Nice to meet you")
+    expect(say(said, "What is my name?")).toBe("You have not told me your name yet.")
+  })
+
+  test.each([
+    ["Repeat after me: hello world", "Hello world."],
+    ["Say hello world.", "Hello world."],
+    ["Can you say good night?", "Good night."],
+    ["Please repeat: “The cat sat.”", "The cat sat."],
+    ["Could you please say thank you, please?", "Thank you."],
+  ])("%s", (asked, answer) => {
+    expect(say(asked)).toBe(answer)
+  })
+
+  test.each([
+    "Say something.",
+    "Can you help my brother with his homework?",
+    "I like your name.",
+    "It helps.",
+  ])("%s has no rule", (said) => {
+    expect(say(said)).toStartWith("I heard:")
+  })
+
+  test.each(["Help!", "Can you help me, please?", "I need help."])("%s", (said) => {
+    expect(say(said)).toContain("built-in talker")
+  })
+
   test("a question tells no name", () => {
     expect(say("Do you know what my name is today?")).not.toContain("Nice to meet you")
     expect(say("My name is Ann.", "Why is my name is Bob wrong?", "What is my name?")).toBe(

@@ -70,8 +70,8 @@ const detect = async (detector: Vad, samples: Int16Array, start: number, signal:
 }
 
 /**
- * Puts Silero VAD, whose file is `detector`, before a model. The result transcribes 16 kHz mono samples. Requests take turns by blocks of the
- * detector and by windows of the recognizer, so that a short one does not wait for the whole of a long one.
+ * Puts Silero VAD, the file `detectorFile`, before a model. The result transcribes 16 kHz mono samples. Requests take turns
+ * by blocks of the detector and by windows of the recognizer, so that a short one does not wait for the whole of a long one.
  */
 export const makeHear = async (detectorFile: string, { transcribe, parallel }: SpeechModel) => {
   const { Vad } = await import("sherpa-onnx-node")

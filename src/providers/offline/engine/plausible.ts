@@ -38,8 +38,8 @@ const withoutLoops = (text: string): string => {
 }
 
 /**
- * What a person, with this many tokens a second at most, can have said in so many seconds: the decoder of a small model may write until its end mark fails to
- * come, or one phrase again and again.
+ * The part of a transcript that a person can have said in so many seconds, at this many tokens a second at most. The decoder
+ * of a small model may miss its end, or write one phrase again and again.
  */
 export const plausible = (
   tokens: ReadonlyArray<string>,

@@ -58,12 +58,10 @@ const speakWith = (
     })
 }
 
-/** Seconds between two texts, as sherpa-onnx puts between the parts of a long one: Supertonic's speech has no silence around it. */
+/** Seconds between two texts, as sherpa-onnx has between the parts of a long one: Supertonic puts no silence around its speech. */
 const sentencePause = 0.3
 
-/**
- * Supertonic. It takes 5 steps by default; 8 sound a little better where there is the time. Its makers' usual speed is 1.05.
- */
+/** Supertonic. It takes 5 steps by default, and 8 sound a little better. Its makers' usual speed is 1.05. */
 export const loadSupertonic = async (files: (role: string) => string): Promise<Speak> => {
   const tts = await create({
     supertonic: {

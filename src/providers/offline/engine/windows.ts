@@ -32,7 +32,8 @@ const quietestIn = (samples: Int16Array, from: number, to: number): number => {
 
 /**
  * What the recognizer hears of a recording: every span of speech with 200 ms around it, or up to the middle of the pause
- * between two, and at most 15 s long. Longer speech is cut where it is quietest. No word is in two windows.
+ * between two, and at most 15 s long. Longer speech is cut where it is quietest. No sound is in two
+ * windows, but a cut in speech without a pause may go through a word.
  */
 export const windowsOf = (speech: ReadonlyArray<Span>, samples: Int16Array): ReadonlyArray<Span> =>
   speech.flatMap(({ start, end }, index) => {

@@ -44,5 +44,5 @@ test.each([
   ["a note beyond the frame", "\x09\0\0\0\x01\0\0\0\0\x05\0\0\0"],
   ["too short", "\x03\0\0\0abc"],
 ])("%s is no frame", async (_, printed) => {
-  expect(read([Buffer.from(printed, "latin1")])).rejects.toThrow("not a frame")
+  await expect(read([Buffer.from(printed, "latin1")])).rejects.toThrow("not a frame")
 })
