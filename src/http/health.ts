@@ -19,7 +19,6 @@ const databaseTimeout = Duration.seconds(2)
 
 const ok = { status: "ok" } as const
 const unavailable = { status: "unavailable" } as const
-const failing = { status: "failing" } as const
 
 const encodeHealth = Schema.encodeSync(Health)
 const encodeReadiness = Schema.encodeSync(Readiness)
@@ -39,8 +38,8 @@ export const healthRoutes = Effect.gen(function* () {
   const ffmpeg = Effect.sync(() => (isInstalled(ffmpegPath) ? ok : unavailable))
   const ports = { stt: yield* Transcriber, llm: yield* LanguageModel, tts: yield* Synthesizer }
   const provider = Effect.fnUntraced(function* (stage: Stage) {
-    const { isDown, model } = ports[stage]
-    return { ...((yield* isDown) ? failing : ok), engine: settings[stage].engine, model: yield* model }
+    const { status, model } = ports[stage]
+    return { status: yield* status, engine: settings[stage].engine, model: yield* model }
   })
 
   const voiceActivity = yield* VoiceActivity

@@ -116,6 +116,7 @@ export const layer = Layer.scopedContext(
             ? Effect.map(engines, (own) => ({
                 call: offline(own),
                 model: own.names[stage],
+                status: own.statuses[stage],
                 timeout: own.timeouts[stage],
                 // Ollama is a server of its own, which may be silent for long.
                 isSupervised: stage !== "llm",

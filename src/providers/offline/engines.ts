@@ -64,6 +64,8 @@ export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* ({
     speak: speaking.speak,
     /** The names of what hears, thinks and speaks now. */
     names: { stt: hearing.engine, llm: () => options.thinking.name, tts: speaking.engine },
+    /** How they fare. */
+    statuses: { stt: hearing.status, llm: () => "ok" as const, tts: speaking.status },
     /** Of one attempt. Undefined: that of the settings. */
     timeouts: { stt: undefined, llm: options.thinking.timeout, tts: undefined },
   }
