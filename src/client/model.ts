@@ -285,8 +285,8 @@ const readCheck: Reader<Check> = (value) => {
 }
 
 export interface ProviderCheck {
-  /** `failing`: several requests in a row failed, and the service has paused calls to the provider. */
-  readonly status: Open<"ok" | "failing">
+  /** `degraded`: the first provider or engine failed, and its fallback or another engine serves. `failing`: no engine can serve, or several requests in a row failed and the service has paused calls to the provider. */
+  readonly status: Open<"ok" | "degraded" | "failing">
   readonly engine: Open<"openai" | "compatible" | "offline">
   /** The name of the model, or of the offline engine that serves now. */
   readonly model?: string | undefined

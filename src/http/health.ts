@@ -19,7 +19,6 @@ const databaseTimeout = Duration.seconds(2)
 
 const ok = { status: "ok" } as const
 const unavailable = { status: "unavailable" } as const
-const failing = { status: "failing" } as const
 const noAdvice: Effect.Effect<Option.Option<string>> = Effect.succeedNone
 
 const encodeHealth = Schema.encodeSync(Health)
@@ -40,9 +39,9 @@ export const healthRoutes = Effect.gen(function* () {
   const ffmpeg = Effect.sync(() => (isInstalled(ffmpegPath) ? ok : unavailable))
   const ports = { stt: yield* Transcriber, llm: yield* LanguageModel, tts: yield* Synthesizer }
   const provider = Effect.fnUntraced(function* (stage: Stage) {
-    const { isDown, model, advice = noAdvice } = ports[stage]
+    const { status, model, advice = noAdvice } = ports[stage]
     return {
-      ...((yield* isDown) ? failing : ok),
+      status: yield* status,
       engine: settings[stage].engine,
       model: yield* model,
       advice: Option.getOrUndefined(yield* advice),

@@ -7,6 +7,7 @@ import { Memory } from "../accounts/memories.ts"
 import { ApiKey, Secret } from "../accounts/model.ts"
 import { Exported } from "../conversation/export.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
+import { StageStatus } from "../providers/status.ts"
 import { ApiKeyId, SessionId, Time, Timings, TurnId, Usage, UserId } from "../schema.ts"
 import { RealtimeSession } from "./realtime-session.ts"
 
@@ -21,9 +22,9 @@ export const Health = Schema.Struct({
 const Check = Schema.Struct({ status: Schema.Literal("ok", "unavailable") })
 
 const ProviderCheck = Schema.Struct({
-  status: Schema.Literal("ok", "failing").annotations({
+  status: StageStatus.annotations({
     description:
-      "`failing`: several requests in a row failed, and the service has paused calls to the provider.",
+      "`degraded`: the first provider or engine failed, and its fallback or another engine serves. `failing`: no engine can serve, or several requests in a row failed and the service has paused calls to the provider.",
   }),
   engine: Schema.Literal("openai", "compatible", "offline"),
   model: Schema.optional(text("The name of the model, or of the offline engine that serves now.")),

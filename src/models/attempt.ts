@@ -1,4 +1,4 @@
-import { Data, type Duration, Option } from "effect"
+import { Data, Duration, Option } from "effect"
 import {
   DiskFull,
   type DownloadError,
@@ -12,6 +12,8 @@ import type { Location } from "./source.ts"
 /** Why one attempt at a download ended. */
 export class AttemptFailed extends Data.TaggedError("AttemptFailed")<{
   readonly error: DownloadError
+  /** What went wrong, for the progress. */
+  readonly reason: string
   readonly isRetryable: boolean
   /** The server's Retry-After. */
   readonly retryAfter: Option.Option<Duration.Duration>
@@ -21,8 +23,15 @@ export class AttemptFailed extends Data.TaggedError("AttemptFailed")<{
   readonly hasAnswer: boolean
 }> {}
 
-const failed = (error: DownloadError, isRetryable: boolean) =>
-  new AttemptFailed({ error, isRetryable, retryAfter: Option.none(), hasGained: false, hasAnswer: true })
+const failed = (error: DownloadError, isRetryable: boolean, reason = "") =>
+  new AttemptFailed({
+    error,
+    reason,
+    isRetryable,
+    retryAfter: Option.none(),
+    hasGained: false,
+    hasAnswer: true,
+  })
 
 /** A location for people: no credentials, no query. */
 const nameOf = ({ url }: Location): string => {
@@ -39,13 +48,16 @@ const codeOf = (cause: unknown): string => {
 }
 
 /** No connection, or one that broke. */
-export const unreachable = (location: Location, cause: unknown) =>
-  failed(
+export const unreachable = (location: Location, cause: unknown) => {
+  const reason = `could not be reached (${codeOf(cause)})`
+  return failed(
     new SourceUnreachable({
-      message: `${hostOf(location)} could not be reached (${codeOf(cause)}). Check the network, ${location.advice}.`,
+      message: `${hostOf(location)} ${reason}. Check the network, ${location.advice}.`,
     }),
     true,
+    `${hostOf(location)} ${reason}`,
   )
+}
 
 /** The connection ended before the file. */
 export const cutOff = (location: Location, reason: string) =>
@@ -54,6 +66,7 @@ export const cutOff = (location: Location, reason: string) =>
       message: `The download of ${nameOf(location)} broke off: ${reason}. Run the command again; it goes on where it stopped.`,
     }),
     true,
+    reason,
   )
 
 /** A transfer that broke, by what was thrown: Bun's messages are for programmers, and quote the whole URL. */
@@ -63,11 +76,35 @@ export const brokeOff = (location: Location, cause: unknown) =>
     : cutOff(location, codeOf(cause))
 
 /** The server answers, but not with the file. */
-export const refused = (location: Location, reason: string, isRetryable = false) =>
+export const refused = (location: Location, reason: string) =>
   failed(
     new SourceRefused({ message: `${nameOf(location)}: ${reason}. Check the address, ${location.advice}.` }),
-    isRetryable,
+    false,
   )
+
+/** A time for people, rounded up. */
+const timeText = (time: Duration.Duration): string => {
+  if (Duration.greaterThan(time, Duration.days(1))) return "more than a day"
+  const [count, unit] = Duration.lessThan(time, Duration.minutes(2))
+    ? [Duration.toSeconds(time), "second"]
+    : Duration.lessThan(time, Duration.hours(2))
+      ? [Duration.toMinutes(time), "minute"]
+      : [Duration.toHours(time), "hour"]
+  const whole = Math.ceil(count)
+  return `${whole} ${unit}${whole === 1 ? "" : "s"}`
+}
+
+/** The server answers that it cannot send the file now. */
+export const busy = (location: Location, status: number, retryAfter: Option.Option<Duration.Duration>) => {
+  const what = status === 429 ? "gets too many requests" : "has trouble"
+  const wait = Option.match(retryAfter, {
+    onNone: () => "",
+    onSome: (time) => ` and asks to wait ${timeText(time)}`,
+  })
+  const reason = `the server ${what} (status ${status})${wait}`
+  const message = `${nameOf(location)}: ${reason}. Run the command again later, ${location.advice}.`
+  return new AttemptFailed({ ...failed(new SourceRefused({ message }), true, reason), retryAfter })
+}
 
 /** The bytes are not those of the manifest. Worth a retry only if some of them were from an earlier attempt. */
 export const wrongBytes = (location: Location, how: string, isRetryable = false) =>
@@ -76,6 +113,7 @@ export const wrongBytes = (location: Location, how: string, isRetryable = false)
       message: `${nameOf(location)} ${how}, so it was not installed. Try again later, or use another source with --from.`,
     }),
     isRetryable,
+    how,
   )
 
 /** The reason of a failure of the disk. */

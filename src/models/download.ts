@@ -19,10 +19,14 @@ export interface Target {
 /** Called with the bytes that the file has so far, once per chunk. */
 export type OnProgress = (received: number) => void
 
+/** Called before the pause after a failed attempt. */
+export type OnPause = (reason: string, seconds: number) => void
+
 /** Attempts in a row that bring no progress, after which a source is given up. */
 const maxFailures = 5
 /** The same, of a server that has never answered: most likely there is no network. */
 const maxUnanswered = 2
+/** All pauses in a row. A server that asks for more is given up at once. */
 const maxPause = Duration.seconds(60)
 /** How long a server may send nothing: hubs take up to 10 s for the first byte of a large file. */
 const stallTimeout = Duration.seconds(30)
@@ -30,27 +34,31 @@ const stallTimeout = Duration.seconds(30)
 const leastProgress = 64 * 1024
 
 /**
- * 1 s, 2 s, 4 s, 8 s after failures without progress, or the server's Retry-After up to a minute; and up to 20 % more, but
- * not less, than the server asked for.
+ * Pauses of 1 s, 2 s, 4 s, 8 s after failures without progress, or as long as the server asks for; and up to 20 % more.
+ * Together they last a minute at most.
  */
-const retryPolicy: Schedule.Schedule<AttemptFailed, AttemptFailed> = Schedule.makeWithState(
-  0,
-  (now: number, failure: AttemptFailed, failures: number) => {
-    const inRow = failure.hasGained ? 1 : failures + 1
-    const pause = Duration.max(
-      Duration.seconds(2 ** (inRow - 1)),
-      Duration.min(
+const retryPolicy = (onPause: OnPause): Schedule.Schedule<AttemptFailed, AttemptFailed> =>
+  Schedule.makeWithState(
+    { failures: 0, pauses: Duration.zero },
+    (now: number, failure: AttemptFailed, before: { failures: number; pauses: Duration.Duration }) => {
+      const earlier = failure.hasGained ? { failures: 0, pauses: Duration.zero } : before
+      const failures = earlier.failures + 1
+      const pause = Duration.max(
+        Duration.seconds(2 ** (failures - 1)),
         Option.getOrElse(failure.retryAfter, () => Duration.zero),
-        maxPause,
-      ),
-    )
-    const decision =
-      failure.isRetryable && inRow < (failure.hasAnswer ? maxFailures : maxUnanswered)
+      )
+      const pauses = Duration.sum(earlier.pauses, pause)
+      const isWorth =
+        failure.isRetryable &&
+        failures < (failure.hasAnswer ? maxFailures : maxUnanswered) &&
+        Duration.lessThanOrEqualTo(pauses, maxPause)
+      if (isWorth) onPause(failure.reason, Math.ceil(Duration.toSeconds(pause)))
+      const decision = isWorth
         ? ScheduleDecision.continueWith(ScheduleInterval.after(now + Duration.toMillis(pause)))
         : ScheduleDecision.done
-    return Effect.succeed([inRow, failure, decision] as const)
-  },
-).pipe(Schedule.jitteredWith({ min: 1, max: 1.2 }))
+      return Effect.succeed([{ failures, pauses }, failure, decision] as const)
+    },
+  ).pipe(Schedule.jitteredWith({ min: 1, max: 1.2 }))
 
 /** Opens a source behind the bytes that are kept, or at its start. */
 const open = async (location: Location, kept: Kept, signal: AbortSignal) => {
@@ -141,6 +149,7 @@ export const download = (
   location: Location,
   target: Target,
   onProgress: OnProgress,
+  onPause: OnPause = () => undefined,
 ): Effect.Effect<string, DownloadError> => {
   let best = 0
   let hasAnswer = false
@@ -173,5 +182,5 @@ export const download = (
       }),
     )
   })
-  return Effect.mapError(Effect.retry(once, retryPolicy), ({ error }) => error)
+  return Effect.mapError(Effect.retry(once, retryPolicy(onPause)), ({ error }) => error)
 }

@@ -21,6 +21,8 @@ export interface Obtaining {
   readonly origins: Origins
   /** Called with the bytes of each download, once per chunk. */
   readonly onProgress: (item: string, received: number, size: number) => void
+  /** Called before the pause after a failed attempt. */
+  readonly onPause: (item: string, reason: string, seconds: number) => void
 }
 
 /** Packages are kept in the partial folder, so that an interrupted download goes on. They are not published. */
@@ -123,7 +125,7 @@ export const obtain = Effect.fnUntraced(function* (
   { path, size, sha256, sources }: ModelFile,
   pinned: string | undefined,
 ) {
-  const { model, part, origins, onProgress } = obtaining
+  const { model, part, origins, onProgress, onPause } = obtaining
   const target: Target = {
     path: join(part, path),
     size,
@@ -135,7 +137,12 @@ export const obtain = Effect.fnUntraced(function* (
   const fetchFile: Fetch = (location, target) =>
     Effect.zipRight(
       onDisk(target.path, () => mkdir(dirname(target.path), { recursive: true })),
-      download(location, target, (received) => onProgress(basename(target.path), received, target.size)),
+      download(
+        location,
+        target,
+        (received) => onProgress(basename(target.path), received, target.size),
+        (reason, seconds) => onPause(basename(target.path), reason, seconds),
+      ),
     )
   return yield* Option.match(origins.from, {
     onNone: () => fromFirst(sources.map((source) => fromSource(source, obtaining, target, fetchFile))),

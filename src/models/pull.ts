@@ -28,11 +28,21 @@ export interface Progress {
   readonly size: number
 }
 
+/** A download that failed, and is tried again. */
+export interface Pause {
+  readonly model: string
+  readonly item: string
+  readonly reason: string
+  /** Until the next attempt. */
+  readonly seconds: number
+}
+
 export interface PullOptions {
   readonly library: Library
   readonly origins: Origins
   /** A plain function, because it is called once per chunk. */
   readonly onProgress: (progress: Progress) => void
+  readonly onPause?: (pause: Pause) => void
   /** Runs once if another process holds the lock. */
   readonly onWait: Effect.Effect<void>
 }
@@ -85,7 +95,7 @@ const findWell = Effect.fnUntraced(function* (library: Library, model: FileModel
  * Two calls at once wait for one another, also those of two processes.
  */
 export const pull = Effect.fn("models.pull")(function* (model: FileModel, options: PullOptions) {
-  const { library, origins, onProgress, onWait } = options
+  const { library, origins, onProgress, onPause, onWait } = options
   const store = storeOf(library)
   const early = yield* findWell(library, model)
   if (Option.isSome(early)) return early.value
@@ -115,6 +125,7 @@ export const pull = Effect.fn("models.pull")(function* (model: FileModel, option
     part,
     origins,
     onProgress: (item, received, size) => onProgress({ model: model.name, item, received, size }),
+    onPause: (item, reason, seconds) => onPause?.({ model: model.name, item, reason, seconds }),
   }
   const pins = yield* obtainAll(obtaining, yield* inStore(store, () => readPins(store)))
   yield* inStore(store, async () => {

@@ -1,5 +1,5 @@
 import { Duration, Option, Redacted } from "effect"
-import { AttemptFailed, refused, unreachable } from "./attempt.ts"
+import { busy, refused, unreachable } from "./attempt.ts"
 import type { Location } from "./source.ts"
 
 /** As many as browsers follow at least. */
@@ -24,12 +24,12 @@ const authorizationOf = ({ url, authorization }: Location): string | undefined =
   return `Basic ${btoa(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`)}`
 }
 
-/** `Retry-After` in seconds or as a date. */
+/** `Retry-After` in seconds or as a date. None if it is past. */
 const retryAfterOf = (answer: Response): Option.Option<Duration.Duration> => {
   const text = answer.headers.get("retry-after")
   if (text === null) return Option.none()
   const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now()
-  return Number.isNaN(ms) ? Option.none() : Option.some(Duration.millis(Math.max(0, ms)))
+  return ms > 0 ? Option.some(Duration.millis(ms)) : Option.none()
 }
 
 const isTransient = (status: number) => status === 408 || status === 425 || status === 429 || status >= 500
@@ -67,8 +67,9 @@ export const request = async (
     if (status === 200 || status === 206 || status === 416) return answer
     await answer.body?.cancel()
     if (status < 300 || status >= 400 || status === 304) {
-      const failure = refused(location, explain(status), isTransient(status))
-      throw new AttemptFailed({ ...failure, retryAfter: retryAfterOf(answer) })
+      throw isTransient(status)
+        ? busy(location, status, retryAfterOf(answer))
+        : refused(location, explain(status))
     }
     url = targetOf(location, url, answer)
   }

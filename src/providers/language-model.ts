@@ -4,6 +4,7 @@ import { emptyAnswer, finalAnswer, type ProviderError, unknownTool } from "./err
 import { makeScript, wait } from "./fake.ts"
 import { makeOpenThinkers, type OpenThinkers } from "./open-thinkers.ts"
 import { makeReplyText } from "./reply-text.ts"
+import type { StageStatus } from "./status.ts"
 import { callableTools, type ToolCall, type ToolOffer, usableCalls } from "./tools.ts"
 
 /**
@@ -175,8 +176,7 @@ export class LanguageModel extends Context.Tag("voice-agent/LanguageModel")<
      * part of the answer: see `retryPolicy`.
      */
     readonly generate: Generate
-    /** True while the circuit breaker keeps requests from every server of this stage. */
-    readonly isDown: Effect.Effect<boolean>
+    readonly status: Effect.Effect<StageStatus>
     /** The name of the model, or of the offline engine, that serves this stage now. */
     readonly model: Effect.Effect<string>
     /** What would serve this stage better than the offline engine: a sentence for the operator, commands in backticks. */
@@ -205,7 +205,7 @@ export class LanguageModel extends Context.Tag("voice-agent/LanguageModel")<
           on(ModelEvent.End({ reason: end }))
         }),
       ),
-      isDown: Effect.succeed(false),
+      status: Effect.succeed("ok" as const),
       model: Effect.succeed("fake"),
     })
     return { layer, calls }

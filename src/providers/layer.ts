@@ -119,6 +119,7 @@ export const layer = Layer.scopedContext(
                 call: offline(own),
                 model: own.names[stage],
                 advice: own.advice[stage],
+                status: own.statuses[stage],
                 timeout: own.timeouts[stage],
                 // Ollama is a server of its own, which may be silent for long.
                 isSupervised: stage !== "llm",

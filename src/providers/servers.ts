@@ -6,6 +6,7 @@ import { type BreakerSettings, makeBreaker } from "./breaker.ts"
 import type { ProviderError } from "./errors.ts"
 import { withFallback } from "./fallback.ts"
 import { redactor } from "./redact.ts"
+import type { StageStatus } from "./status.ts"
 import { withTimeout } from "./timeout.ts"
 
 interface Options {
@@ -24,7 +25,7 @@ export interface Servers<Call> {
       ...callbacks: Parameters<Attempt<A>>
     ) => Effect.Effect<A, ProviderError>,
   ) => Effect.Effect<A, ProviderError>
-  readonly isDown: Effect.Effect<boolean>
+  readonly status: Effect.Effect<StageStatus>
   /** The model of the first server, or the name of its offline engine. */
   readonly model: Effect.Effect<string>
   /** What would serve the stage better than the offline engine of the first server: a sentence for the operator. */
@@ -37,6 +38,8 @@ interface Connected<Call> {
   /** Without it, the model of the settings. An offline engine may change while the service runs. */
   readonly model?: () => string
   readonly advice?: () => Option.Option<string>
+  /** Without it, that of the circuit breaker alone. */
+  readonly status?: () => StageStatus
   /** Without it, that of the settings. */
   readonly timeout?: Duration.Duration | undefined
   /**
@@ -60,13 +63,14 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
   const makeServer = Effect.fnUntraced(function* (server: ServerSettings) {
     const connected = yield* connect(server)
     const { call, model = () => server.model, advice = Option.none } = connected
-    const { timeout = server.timeout, isSupervised = false } = connected
+    const { timeout = server.timeout, isSupervised = false, status: statusOf = () => "ok" } = connected
     const redact = redactor(server)
     const { guard, isOpen } = makeBreaker(stage, isSupervised ? noBreaker : breakerSettings)
     const limit = withTimeout(stage, timeout, thinkingTimeout, { isRetryable: !isSupervised })
     const attempt = <A>(turnId: TurnId, request: (call: Call) => Attempt<A>) =>
       guard(turnId, (...callbacks) => Effect.mapError(limit(request(call))(...callbacks), redact))
-    return { attempt, isOpen, settings: server, model: Effect.sync(model), advice: Effect.sync(advice) }
+    const status = Effect.map(isOpen, (refuses): StageStatus => (refuses ? "failing" : statusOf()))
+    return { attempt, status, settings: server, model: Effect.sync(model), advice: Effect.sync(advice) }
   })
   const first = yield* makeServer(settings)
   const fallback = yield* Effect.transposeMapOption(settings.fallback, makeServer)
@@ -96,9 +100,12 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
     const ignore = () => undefined
     return tried(ignore, ignore, ignore)
   }
-  const isDown = Option.match(fallback, {
-    onNone: () => first.isOpen,
-    onSome: ({ isOpen }) => Effect.zipWith(first.isOpen, isOpen, (one, other) => one && other),
+  const status = Option.match(fallback, {
+    onNone: () => first.status,
+    onSome: (second) =>
+      Effect.zipWith(first.status, second.status, (one, other) =>
+        one !== "failing" || other === "failing" ? one : "degraded",
+      ),
   })
-  return { attempt, isDown, model: first.model, advice: first.advice } satisfies Servers<Call>
+  return { attempt, status, model: first.model, advice: first.advice } satisfies Servers<Call>
 })

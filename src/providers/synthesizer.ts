@@ -3,6 +3,7 @@ import type { SpeechOutput } from "../audio/speech-output.ts"
 import type { TurnId } from "../schema.ts"
 import type { ProviderError } from "./errors.ts"
 import { makeScript, wait } from "./fake.ts"
+import type { StageStatus } from "./status.ts"
 
 export interface SpeakOptions {
   /** The turn of the request. The circuit breaker counts the failures of one turn together. */
@@ -54,8 +55,7 @@ export class Synthesizer extends Context.Tag("voice-agent/Synthesizer")<
       options: SpeakOptions,
       open: () => OnAudio,
     ) => Effect.Effect<void, ProviderError>
-    /** True while the circuit breaker keeps requests from every server of this stage. */
-    readonly isDown: Effect.Effect<boolean>
+    readonly status: Effect.Effect<StageStatus>
     /** The name of the model, or of the offline engine, that serves this stage now. */
     readonly model: Effect.Effect<string>
     /** What would serve this stage better than the offline engine: a sentence for the operator, commands in backticks. */
@@ -78,7 +78,7 @@ export class Synthesizer extends Context.Tag("voice-agent/Synthesizer")<
         }
         if (fail !== undefined) return yield* fail
       }),
-      isDown: Effect.succeed(false),
+      status: Effect.succeed("ok" as const),
       model: Effect.succeed("fake"),
     })
     return { layer, calls }

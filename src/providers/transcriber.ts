@@ -3,6 +3,7 @@ import type { Pcm16k } from "../audio/pcm.ts"
 import type { TurnId } from "../schema.ts"
 import type { ProviderError } from "./errors.ts"
 import { makeScript, wait } from "./fake.ts"
+import type { StageStatus } from "./status.ts"
 
 /** The recognizer's answer. An empty `text` means that it heard no speech; that is not a failure. */
 export interface Transcript {
@@ -53,8 +54,7 @@ export class Transcriber extends Context.Tag("voice-agent/Transcriber")<
       speech: Pcm16k,
       options: TranscribeOptions,
     ) => Effect.Effect<Transcript, ProviderError>
-    /** True while the circuit breaker keeps requests from every server of this stage. */
-    readonly isDown: Effect.Effect<boolean>
+    readonly status: Effect.Effect<StageStatus>
     /** The name of the model, or of the offline engine, that serves this stage now. */
     readonly model: Effect.Effect<string>
     /** What would serve this stage better than the offline engine: a sentence for the operator, commands in backticks. */
@@ -73,7 +73,7 @@ export class Transcriber extends Context.Tag("voice-agent/Transcriber")<
         yield* wait(afterMs)
         return fail === undefined ? { text } : yield* fail
       }),
-      isDown: Effect.succeed(false),
+      status: Effect.succeed("ok" as const),
       model: Effect.succeed("fake"),
     })
     return { layer, calls }

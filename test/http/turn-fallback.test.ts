@@ -93,6 +93,8 @@ test("the breaker skips a dead server; /ready names a dead second", async () => 
   service.upstream.default("stt", fail.status(500))
   for (let turn = 0; turn < 6; turn++) expect((await converse()).status).toBe(200)
   expect(service.upstream.calls("stt")).toHaveLength(4)
+  // /ready is cached for a second.
+  await until(async () => (await readiness()).checks.stt.status === "degraded", "a stage on its fallback")
 
   second.default("stt", fail.status(500))
   for (let turn = 0; turn < 4; turn++) {
@@ -102,7 +104,6 @@ test("the breaker skips a dead server; /ready names a dead second", async () => 
   }
   expect(service.upstream.calls("stt")).toHaveLength(4)
   expect(second.calls("stt").filter(({ outcome }) => outcome === "failed")).toHaveLength(4)
-  // /ready is cached for a second.
   await until(async () => (await readiness()).checks.stt.status === "failing", "a stage that is said to fail")
   expect(await readiness()).toMatchObject({ status: "ready", checks: { llm: { status: "ok" } } })
 })

@@ -51,13 +51,17 @@ const locationOf = (path = "/file", more: Partial<Location> = {}): Location => (
 /** Downloads on a clock that makes pauses of seconds short. Returns the error, or nothing. */
 const run = async (target: Target, location = locationOf(), onProgress = (_: number) => {}) => {
   const before = server.requests.length
+  const pauses: Array<string> = []
   const result = await Effect.runPromise(
-    Effect.either(download(location, target, onProgress)).pipe(Effect.withClock(fastClock(200))),
+    Effect.either(
+      download(location, target, onProgress, (reason, seconds) => pauses.push(`${reason}: ${seconds} s`)),
+    ).pipe(Effect.withClock(fastClock(200))),
   )
   return {
     error: Either.isLeft(result) ? result.left : undefined,
     hash: Either.isRight(result) ? result.right : undefined,
     requests: server.requests.slice(before),
+    pauses,
   }
 }
 
@@ -371,9 +375,39 @@ describe("refusals", () => {
 
   test("trouble without end", async () => {
     server.script.push(...Array.from({ length: 20 }, () => status(503)))
-    const { error, requests } = await run(targetIn(tempFolder("models")))
+    const { error, requests, pauses } = await run(targetIn(tempFolder("models")))
     expect([error?._tag, requests.length]).toEqual(["SourceRefused", 5])
+    expect(error?.message).toEndWith(
+      "/file: the server has trouble (status 503). Run the command again later, set a mirror.",
+    )
+    expect(pauses).toEqual([1, 2, 4, 8].map((s) => `the server has trouble (status 503): ${s} s`))
     server.script.length = 0
+  })
+
+  test.each([
+    [429, "20", "gets too many requests (status 429) and asks to wait 20 seconds", [20, 20, 20]],
+    [429, "60", "gets too many requests (status 429) and asks to wait 60 seconds", [60]],
+    [503, "61", "has trouble (status 503) and asks to wait 61 seconds", []],
+    [503, "300", "has trouble (status 503) and asks to wait 5 minutes", []],
+    [429, "5401", "gets too many requests (status 429) and asks to wait 91 minutes", []],
+    [429, "36000", "gets too many requests (status 429) and asks to wait 10 hours", []],
+    [429, "9".repeat(20), "gets too many requests (status 429) and asks to wait more than a day", []],
+    [429, "9".repeat(400), "gets too many requests (status 429) and asks to wait more than a day", []],
+    [
+      429,
+      "Fri, 31 Dec 2999 23:59:59 GMT",
+      "gets too many requests (status 429) and asks to wait more than a day",
+      [],
+    ],
+    [429, "soon", "gets too many requests (status 429)", [1, 2, 4, 8]],
+    [429, "-5", "gets too many requests (status 429)", [1, 2, 4, 8]],
+    [503, "0", "has trouble (status 503)", [1, 2, 4, 8]],
+  ])("status %d with Retry-After: %s", async (code, retryAfter, said, waits) => {
+    server.script.push(...Array.from({ length: 20 }, () => status(code, { "retry-after": retryAfter })))
+    const { error, requests, pauses } = await run(targetIn(tempFolder("models")))
+    expect(error?.message).toEndWith(`/file: the server ${said}. Run the command again later, set a mirror.`)
+    expect(requests.length).toBe(waits.length + 1)
+    expect(pauses).toEqual(waits.map((seconds) => `the server ${said}: ${seconds} s`))
   })
 
   test("a server that falls silent", async () => {

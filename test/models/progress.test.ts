@@ -38,6 +38,19 @@ test("one changing line on a terminal", () => {
   ])
 })
 
+test("a pause before another attempt", () => {
+  const pause = { model: "small", item: "file", reason: "the server has trouble (status 503)", seconds: 4 }
+  const printed = (kind: "terminal" | "lines" | "json") => {
+    const written: Array<string> = []
+    makeProgressPrinter(kind, (text) => written.push(text)).onPause(pause)
+    return written.join("")
+  }
+  const line = "small  file  the server has trouble (status 503): next attempt in 4 s"
+  expect(printed("terminal")).toBe(`\r${line}\x1b[K`)
+  expect(printed("lines")).toBe(`${line}\n`)
+  expect(JSON.parse(printed("json"))).toEqual({ event: "pause", ...pause })
+})
+
 test("JSON", () => {
   const written: Array<string> = []
   makeProgressPrinter("json", (text) => written.push(text)).onProgress(at(0))

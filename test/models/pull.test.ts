@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url"
 import { Effect, Either, Option } from "effect"
 import { sha256 } from "../../src/hash.ts"
 import type { FileModel, ModelFile } from "../../src/models/manifest.ts"
-import { type Progress, pull } from "../../src/models/pull.ts"
+import { type Pause, type Progress, pull } from "../../src/models/pull.ts"
 import { mirrorFault, ofMirror, originsOf } from "../../src/models/source.ts"
 import { folderOf, installed, verifyFiles } from "../../src/models/store.ts"
 import { fastClock } from "../support/fast-clock.ts"
@@ -45,18 +45,20 @@ interface Given {
   readonly included?: string
   readonly from?: string
   readonly onProgress?: (progress: Progress) => void
+  readonly onPause?: (pause: Pause) => void
 }
 
 /** Installs a model into a new store. */
 const run = async (given: Given = {}) => {
   const { model: wanted = model, folder = tempFolder("models"), from, onProgress = () => {} } = given
+  const { onPause = () => {} } = given
   const { included = join(folder, "none") } = given
   const library = { folders: [folder, included], manifest: [wanted] } as const
   const before = server.requests.length
   const npm = { registry: `${server.url}/npm/`, [`//${new URL(server.url).host}/npm/:_authToken`]: "secret" }
   const origins = originsOf(npm, Option.fromNullable(from))
   const result = await Effect.runPromise(
-    Effect.either(pull(wanted, { library, origins, onProgress, onWait: Effect.void })).pipe(
+    Effect.either(pull(wanted, { library, origins, onProgress, onPause, onWait: Effect.void })).pipe(
       Effect.withClock(fastClock(200)),
     ),
   )
@@ -183,6 +185,14 @@ describe("pull", () => {
     await run({ onProgress: (progress) => seen.push(progress) })
     expect(seen.at(-1)).toEqual({ model: "small", item: "tokens.txt", received: 10, size: 10 })
     expect(seen.some(({ item, received }) => item === "encoder.onnx" && received === 200_000)).toBe(true)
+  })
+
+  test("reports pauses", async () => {
+    const seen: Array<Pause> = []
+    server.script.push(status(503))
+    const { isWell } = await run({ onPause: (pause) => seen.push(pause) })
+    const reason = "the server has trouble (status 503)"
+    expect([isWell, seen]).toEqual([true, [{ model: "small", item: "encoder.onnx", reason, seconds: 1 }]])
   })
 
   test("needs space", async () => {

@@ -43,7 +43,7 @@ const make = Effect.fnUntraced(function* (
       call(model, onProgress),
     ),
   )
-  return { ask, asked, isDown: servers.isDown }
+  return { ask, asked, status: servers.status }
 })
 
 const broken = wrongAnswer("llm", "scripted")
@@ -111,21 +111,21 @@ describe("the fallback", () => {
   )
 
   effectTest(
-    "is asked alone while the breaker of the first server is open; down is both",
+    "is asked alone while the breaker of the first server is open; failing is both",
     Effect.gen(function* () {
       let isWell = true
       const second: Answer = (onProgress) => (isWell ? well(onProgress) : Effect.fail(broken))
-      const { ask, asked, isDown } = yield* make(fail(broken), second, { breakerFailures: 2 })
+      const { ask, asked, status } = yield* make(fail(broken), second, { breakerFailures: 2 })
       yield* ask
       yield* ask
       asked.length = 0
       yield* ask
       expect(asked).toEqual(["second large"])
-      expect(yield* isDown).toBe(false)
+      expect(yield* status).toBe("degraded")
       isWell = false
       yield* Effect.exit(ask)
       yield* Effect.exit(ask)
-      expect(yield* isDown).toBe(true)
+      expect(yield* status).toBe("failing")
     }),
   )
 })
@@ -134,14 +134,14 @@ describe("a supervised server", () => {
   effectTest(
     "has no circuit breaker, and its fallback has one",
     Effect.gen(function* () {
-      const { ask, asked, isDown } = yield* make(fail(broken), fail(broken), {
+      const { ask, asked, status } = yield* make(fail(broken), fail(broken), {
         breakerFailures: 2,
         isSupervised: true,
       })
       for (let turn = 0; turn < 5; turn++) yield* Effect.flip(ask)
       expect(asked.filter((request) => request.startsWith("first")).length).toBe(5)
       expect(asked.filter((request) => request.startsWith("second")).length).toBe(2)
-      expect(yield* isDown).toBe(false)
+      expect(yield* status).toBe("ok")
     }),
   )
 

@@ -253,7 +253,7 @@ effectTest(
     // The fake transcriber keeps what it was given.
     const forgetful = Layer.succeed(Transcriber, {
       transcribe: () => Effect.succeed({ text: "Hello." }),
-      isDown: Effect.succeed(false),
+      status: Effect.succeed("ok" as const),
       model: Effect.succeed("ears"),
     })
     const transcriber = Context.get(yield* Layer.build(forgetful), Transcriber)

@@ -45,7 +45,7 @@ describe.skipIf(Either.isLeft(silero) || Option.isNone(recognizer) || !hasLibriV
               Effect.catchAll(({ reason }) => wrongAnswer("stt", reason)),
             )
           },
-          isDown: Effect.succeed(false),
+          status: Effect.succeed("ok" as const),
           model: Effect.succeed("moonshine"),
         }
         const done = Promise.withResolvers<void>()

@@ -35,7 +35,7 @@ const speakBy = Effect.fnUntraced(function* ({ delays, failing = [] }: Server, f
     }),
   )
   const synthesizer: Synthesizer["Type"] = {
-    isDown: Effect.succeed(false),
+    status: Effect.succeed("ok" as const),
     model: Effect.succeed("m"),
     speak: (text, { conversionSlot = Effect.void }, open) =>
       Effect.gen(function* () {

@@ -110,13 +110,14 @@ const pullChat = Effect.fnUntraced(function* (
 const pullModel = Effect.fnUntraced(function* (
   model: FileModel,
   { from, json }: PullOptions,
-  { onProgress, end }: ProgressPrinter,
+  { onProgress, onPause, end }: ProgressPrinter,
 ) {
   const { name } = model
   const { folder, isNew, pinned } = yield* pullFiles(model, {
     library: yield* library,
     origins: originsOf(yield* Effect.promise(() => npmSettings()), from),
     onProgress,
+    onPause,
     onWait: sayWaiting,
   }).pipe(Effect.ensuring(Effect.sync(end)), Effect.mapError(failed))
   const lines = [

@@ -63,6 +63,8 @@ export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* ({
     speak: speaking.speak,
     /** The names of what hears, thinks and speaks now. */
     names,
+    /** How they fare. */
+    statuses: { stt: hearing.status, llm: () => "ok" as const, tts: speaking.status },
     /** What would serve each stage better now: sentences for the operator. */
     advice: {
       stt: () =>

@@ -2,6 +2,7 @@ import { Effect, Option } from "effect"
 import { primaryLanguage } from "../../text/language.ts"
 import { asPause } from "../attempt.ts"
 import { finalAnswer, ProviderRefusedRequest, wrongAnswer } from "../errors.ts"
+import { offlineStatus } from "../status.ts"
 import type { Transcribe } from "../transcriber.ts"
 import { fromProgram, type TakeSlot } from "./children.ts"
 import { makeEngine } from "./engine/supervisor.ts"
@@ -89,5 +90,8 @@ export const makeHearing = Effect.fn("Hearing.make")(function* (options: {
     return { text }
   })
 
-  return { engine: engineName, transcribe }
+  /** A failed recognizer serves again once its engine runs. Without one, pocketsphinx is the first choice. */
+  const status = () => offlineStatus(engineName(), Option.isSome(engine) && Option.isNone(usable()))
+
+  return { engine: engineName, status, transcribe }
 })

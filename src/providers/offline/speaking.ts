@@ -8,6 +8,7 @@ import { tempFolder } from "../../temp-folder.ts"
 import { primaryLanguage } from "../../text/language.ts"
 import { asPause } from "../attempt.ts"
 import { finalAnswer, wrongAnswer } from "../errors.ts"
+import { offlineStatus } from "../status.ts"
 import type { SpeakOptions, Synthesizer } from "../synthesizer.ts"
 import { command, ffmpegCommand, fromProgram, ProgramFailed, pipeline, type TakeSlot } from "./children.ts"
 import { type FliteVoice, fliteVoice, isWhole } from "./flite.ts"
@@ -236,9 +237,12 @@ export const makeSpeaking = Effect.fn("Speaking.make")(function* (options: {
   )
 
   const program = has.flite ? "flite" : has.espeak ? "espeak-ng" : "none"
+  const engineName = () => Option.match(usable(), { onNone: () => program, onSome: ({ name }) => name })
   return {
     /** The name of what speaks the next request. */
-    engine: () => Option.match(usable(), { onNone: () => program, onSome: ({ name }) => name }),
+    engine: engineName,
+    /** A failed model speaks again once its engine runs. Without one, a program is the first choice. */
+    status: () => offlineStatus(engineName(), Option.isSome(model) && Option.isNone(usable())),
     speak,
   }
 })

@@ -63,7 +63,7 @@ describe.skipIf(!hasRecognizer)("a killed engine", () => {
       process.kill(Number(pid), "SIGKILL")
       const heard = yield* Fiber.join(turns)
       expect(heard.filter(Either.isRight).length).toBe(12)
-      expect(yield* transcriber.isDown).toBe(false)
+      expect(yield* transcriber.status).toBe("ok")
     })
     await main.pipe(
       Effect.provide(layer),

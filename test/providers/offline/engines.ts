@@ -82,7 +82,7 @@ export const start = async (options: Options) => {
     return Buffer.concat(chunks)
   }
   const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))
-  return { hear, think, speak, stop, names: engines.names }
+  return { hear, think, speak, stop, names: engines.names, statuses: engines.statuses }
 }
 export type RunningEngines = Awaited<ReturnType<typeof start>>
 

@@ -16,7 +16,7 @@ const loud = pcm16k(
 /** What comes of a second of sound, after the engine has failed twice. */
 const hearWithout = (searchPath: string, language: Option.Option<string>) =>
   Effect.gen(function* () {
-    const { engine, transcribe } = yield* makeHearing({
+    const { engine, status, transcribe } = yield* makeHearing({
       searchPath,
       takeSlot: Effect.void,
       recognizer: Option.some({
@@ -34,8 +34,9 @@ const hearWithout = (searchPath: string, language: Option.Option<string>) =>
     })
     const options = { turnId: newId(TurnId), model: "any", language }
     const heard = yield* Effect.fork(Effect.either(transcribe(loud, options, () => undefined)))
+    expect(status()).toBe("ok")
     yield* TestClock.adjust("200 millis")
-    return { engine: engine(), result: yield* Fiber.join(heard) }
+    return { engine: engine(), status: status(), result: yield* Fiber.join(heard) }
   }).pipe(Effect.provide(BunFileSystem.layer))
 
 describe("a recognizer that failed", () => {
@@ -43,8 +44,8 @@ describe("a recognizer that failed", () => {
     "without pocketsphinx is an error, and no words of the user",
     Effect.gen(function* () {
       for (const language of [Option.none(), Option.some("en"), Option.some("en-GB")]) {
-        const { engine, result } = yield* hearWithout("/nowhere", language)
-        expect(engine).toBe("none")
+        const { engine, status, result } = yield* hearWithout("/nowhere", language)
+        expect([engine, status]).toEqual(["none", "failing"])
         expect(Either.flip(result).pipe(Either.getOrThrow)).toMatchObject({
           _tag: "ProviderUnusable",
           stage: "stt",
@@ -57,7 +58,8 @@ describe("a recognizer that failed", () => {
   effectTest(
     "in a language that pocketsphinx does not know is an error",
     Effect.gen(function* () {
-      const { result } = yield* hearWithout(process.env.PATH ?? "", Option.some("de"))
+      const { engine, status, result } = yield* hearWithout(process.env.PATH ?? "", Option.some("de"))
+      expect([engine, status]).toEqual(["pocketsphinx", "degraded"])
       expect(Either.flip(result).pipe(Either.getOrThrow)).toMatchObject({
         reason: 'engine: failed, and pocketsphinx does not know the language "de"',
       })

@@ -133,10 +133,11 @@ describe.skipIf(!hasEngines)("a voice that fails", () => {
     if (model === undefined) throw new Error("no voice")
     return join(folderOf(library.folders[0], model), file)
   }
-  const programsSpeak = async (library: Library) => {
+  const programsSpeak = async (library: Library, status: "ok" | "degraded") => {
     const engines = await start({ ffmpegPath: "ffmpeg", library })
     expect(peakOf(await samples(await engines.speak("Hello there."), "pcm"))).toBeGreaterThan(1000)
     expect(engines.names.tts()).toBeOneOf(["flite", "espeak-ng", "none"])
+    expect(engines.statuses.tts()).toBe(engines.names.tts() === "none" ? "failing" : status)
     await engines.stop()
   }
   const long = "This is a sentence of some words. ".repeat(8)
@@ -184,7 +185,7 @@ describe.skipIf(!hasEngines)("a voice that fails", () => {
     async (file) => {
       const library = await fake()
       await truncate(pathOf(library, file), 30)
-      await programsSpeak(library)
+      await programsSpeak(library, "ok")
     },
   )
 
@@ -194,7 +195,7 @@ describe.skipIf(!hasEngines)("a voice that fails", () => {
     const bytes = await Bun.file(path).bytes()
     bytes[50] = (bytes[50] ?? 0) ^ 1
     await Bun.write(path, bytes)
-    await programsSpeak(library)
+    await programsSpeak(library, "degraded")
   })
 
   test("one with wrong bytes ends its process only", async () => {
@@ -202,7 +203,7 @@ describe.skipIf(!hasEngines)("a voice that fails", () => {
     const library = await libraryWith([
       { name: "wrong", loader: "supertonic", role: "tts", voices, contents: wrong },
     ])
-    await programsSpeak(library)
+    await programsSpeak(library, "degraded")
   })
 })
 

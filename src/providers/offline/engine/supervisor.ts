@@ -28,10 +28,14 @@ const pauseAfter = (failures: number): Duration.Duration =>
     ? firstPause
     : Duration.min(Duration.times(failedPause, 2 ** (failures - maxFailures)), longestPause)
 
-/** Bytes that are in the process at a time, so that its memory is bounded: three recordings of 5 minutes. */
-const maxMegabytes = 32
+/**
+ * Bytes of a long request: 33 s of speech. Long ones are in the process one at a time, so that the first is done as soon as if
+ * it were alone, and its memory is bounded. Short ones pass them.
+ */
+const longFrom = 1024 ** 2
 
-const megabytesOf = ({ length }: Uint8Array) => Math.min(maxMegabytes, Math.ceil(length / 1024 ** 2))
+/** Short requests that are in the process at a time. */
+const maxShort = 32
 
 type Files = Readonly<Record<string, string>>
 
@@ -55,9 +59,10 @@ export interface EngineOptions {
 
 export interface Engine {
   /**
-   * Runs the model on bytes. Waits for an engine that starts, and for earlier requests if there are many. Fails with
-   * EngineFailed if the process ends before it answers, is stuck, or the engine has failed, and with RunFailed if the
-   * model cannot do it. Interruption cancels the run. The caller needs no time-out.
+   * Runs the model on bytes. Waits for an engine that starts. A long request waits for earlier long ones, a short one only
+   * for earlier short ones, if there are many: see `longFrom`. Fails with EngineFailed if the process ends before it
+   * answers, is stuck, or the engine has failed, and with RunFailed if the model cannot do it. Interruption cancels the run.
+   * The caller needs no time-out.
    */
   readonly run: (
     bytes: Uint8Array,
@@ -124,7 +129,8 @@ export const makeEngine = Effect.fn("Engine.make")(function* (
   options: EngineOptions,
 ): Effect.fn.Return<Engine, never, Scope.Scope> {
   const { name, longestStep = () => stuckAfter } = options
-  const permits = yield* Effect.makeSemaphore(maxMegabytes)
+  const long = yield* Effect.makeSemaphore(1)
+  const short = yield* Effect.makeSemaphore(maxShort)
   const starting = Deferred.make<Requests, EngineFailed>()
   let current = yield* starting
   let failures = 0
@@ -184,7 +190,7 @@ export const makeEngine = Effect.fn("Engine.make")(function* (
       failures = 0
       return result
     },
-    (running, bytes) => permits.withPermits(megabytesOf(bytes))(running),
+    (running, { length }) => (length >= longFrom ? long : short).withPermits(1)(running),
   )
   return { run, isUsable: () => isUsable }
 })

@@ -156,22 +156,51 @@ effectTest(
 )
 
 effectTest(
-  "runs beyond the memory limit wait",
+  "long runs go one at a time in their order, short ones at once",
   Effect.gen(function* () {
     const { engine, awaitRuns, runs, answer } = yield* make()
-    const long = new Uint8Array(20 * 1024 ** 2)
-    const all = yield* Effect.fork(
-      Effect.forEach([long, long, long], (bytes) => engine.run(bytes), {
-        concurrency: "unbounded",
-        discard: true,
-      }),
-    )
-    for (const count of [1, 2, 3]) {
-      yield* awaitRuns(count)
-      yield* Effect.promise(() => Bun.sleep(5))
-      expect(runs().length).toBe(count)
-      answer(runs()[count - 1]?.id ?? 0, "")
+    const bytesOf = (name: string, length: number) => {
+      const bytes = new Uint8Array(length)
+      bytes.set(new TextEncoder().encode(name))
+      return bytes
     }
+    const run = (name: string, length: number) => Effect.fork(engine.run(bytesOf(name, length)))
+    const names = () => runs().map(({ bytes = new Uint8Array() }) => text(bytes.subarray(0, 2)))
+    const long = yield* Effect.forEach(["L1", "L2", "L3", "L4"], (name) => run(name, 9_600_000))
+    const short = yield* Effect.forEach(["S1", "S2", "S3"], (name) => run(name, 320_000))
+    yield* awaitRuns(4)
+    expect(names()).toEqual(["L1", "S1", "S2", "S3"])
+    // One that gave up is skipped.
+    yield* Effect.forEach(long.slice(1, 2), Fiber.interrupt)
+    for (const { id } of runs()) answer(id, "")
+    yield* awaitRuns(5)
+    expect(names().at(-1)).toBe("L3")
+    yield* run("S4", 1000)
+    yield* awaitRuns(6)
+    for (const { id } of runs().slice(4)) answer(id, "")
+    yield* awaitRuns(7)
+    expect(names().slice(4)).toEqual(["L3", "S4", "L4"])
+    answer(runs().at(-1)?.id ?? 0, "")
+    yield* Fiber.joinAll([...long.slice(0, 1), ...long.slice(2), ...short])
+  }),
+)
+
+effectTest(
+  "many short runs go in parts",
+  Effect.gen(function* () {
+    const { run, awaitRuns, runs, answer } = yield* make()
+    const all = yield* Effect.fork(
+      Effect.all(
+        Array.from({ length: 40 }, () => run()),
+        { concurrency: "unbounded" },
+      ),
+    )
+    yield* awaitRuns(32)
+    answer(runs()[0]?.id ?? 0, "")
+    yield* awaitRuns(33)
+    for (const { id } of runs().slice(1)) answer(id, "")
+    yield* awaitRuns(40)
+    for (const { id } of runs().slice(33)) answer(id, "")
     yield* Fiber.join(all)
   }),
 )
