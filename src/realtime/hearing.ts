@@ -17,10 +17,18 @@ import type { HeardText, HearError } from "./utterance.ts"
 /** The end of a transcription. */
 export interface Transcribed {
   readonly _tag: "Transcribed"
-  readonly id: string
   readonly exit: Exit.Exit<HeardText, HearError>
-  /** The speech has cut a reply. */
+  /** What was known of the speech when it ended. */
+  readonly speech: Speech
+}
+
+/** Speech that makes an item. */
+interface Speech {
+  readonly id: string
+  /** It has cut a reply. */
   readonly isInterruption: boolean
+  /** The words of it that deltas have sent. */
+  readonly sent: string
 }
 
 /** The rest of the audio of one event. The listener hears a long one in pieces, between which other connections get their turn. */
@@ -78,6 +86,11 @@ export interface Hearing {
  */
 const bufferedMs = (ms: number) => (ms < 100 ? ms : 0)
 
+/** Speech of the connection's own audio. */
+type SpeechHeard = Speech & { readonly id: ItemId }
+
+const newSpeech = (isInterruption: boolean): SpeechHeard => ({ id: newId(ItemId), isInterruption, sent: "" })
+
 export const makeHearing = (options: HearingOptions): Hearing => {
   const { items, answers, listener, config, language, send, now, fork, report, postpone, count } = options
   let format: AudioFormat = config().audio.input.format
@@ -87,14 +100,26 @@ export const makeHearing = (options: HearingOptions): Hearing => {
   /** When the buffer was last emptied. */
   let emptiedMs = 0
   /** The item of the speech that is being heard. */
-  let speech: { readonly id: ItemId; readonly isInterruption: boolean } | undefined
+  let speech: SpeechHeard | undefined
 
   const ms = () => earlierMs + input.ms()
   const detection = () => config().audio.input.turn_detection
   const isTranscription = () => config().type === "transcription"
   const hasTranscripts = () => config().audio.input.transcription !== null
 
-  const run = (id: string, transcript: Effect.Effect<HeardText, HearError>, isInterruption: boolean) => {
+  /** Sends what `text` has more than the words that were sent. Returns all that were sent. */
+  const sendWords = ({ id, sent }: Speech, text: string): string => {
+    if (!hasTranscripts() || text.length <= sent.length) return sent
+    send({
+      type: "conversation.item.input_audio_transcription.delta",
+      item_id: id,
+      content_index: 0,
+      delta: text.slice(sent.length),
+    })
+    return text
+  }
+
+  const run = (ended: Speech, transcript: Effect.Effect<HeardText, HearError>) => {
     const startedAt = now()
     fork(
       Effect.exit(transcript).pipe(
@@ -103,32 +128,32 @@ export const makeHearing = (options: HearingOptions): Hearing => {
         ),
         Effect.tap((exit) =>
           Effect.annotateLogs(Effect.logInfo("realtime.transcribed"), {
-            itemId: id,
+            itemId: ended.id,
             ms: now() - startedAt,
             ok: Exit.isSuccess(exit),
             ...(Exit.isSuccess(exit) ? { seconds: exit.value.seconds, length: exit.value.text.length } : {}),
           }),
         ),
-        Effect.map((exit) => report({ _tag: "Transcribed", id, exit, isInterruption })),
+        Effect.map((exit) => report({ _tag: "Transcribed", exit, speech: ended })),
       ),
     )
   }
 
   const onCommitted = (event: Extract<HeardEvent, { readonly _tag: "Committed" }>) => {
-    const { id, isInterruption } = speech ?? { id: newId(ItemId), isInterruption: false }
+    const ended = speech ?? newSpeech(false)
     speech = undefined
     const createsResponse =
       event.by !== "client" && !isTranscription() && detection()?.create_response === true
-    items.addSpeech(id)
+    items.addSpeech(ended.id)
     answers.note({ _tag: "Committed", createsResponse })
-    run(id, event.transcript, isInterruption)
+    run(ended, event.transcript)
   }
 
   const onSpeechStarted = ({
     startMs,
     isInterruption,
   }: Extract<HeardEvent, { readonly _tag: "SpeechStarted" }>) => {
-    speech = { id: newId(ItemId), isInterruption }
+    speech = newSpeech(isInterruption)
     send({
       type: "input_audio_buffer.speech_started",
       item_id: speech.id,
@@ -200,6 +225,9 @@ export const makeHearing = (options: HearingOptions): Hearing => {
         case "Committed":
           emptiedMs = ms()
           return onCommitted(event)
+        case "Words":
+          if (speech !== undefined) speech = { ...speech, sent: sendWords(speech, event.text) }
+          return
         case "MaybeOver": {
           const { turn_detection: detection } = config().audio.input
           const isWanted = options.speculates && detection?.create_response === true && !isTranscription()
@@ -215,12 +243,14 @@ export const makeHearing = (options: HearingOptions): Hearing => {
           return answers.unexpect()
       }
     },
-    takeTranscript: ({ id, exit, isInterruption }) => {
+    takeTranscript: ({ exit, speech: ended }) => {
+      const { id, isInterruption } = ended
       if (Exit.isFailure(exit)) return onFailed(id, failureOf(exit.cause))
       const { text, seconds } = exit.value
       answers.unexpect(text)
       const isKept = items.addTranscript(id, text, seconds)
       if (isKept && hasTranscripts()) {
+        sendWords(ended, text)
         send({
           type: "conversation.item.input_audio_transcription.completed",
           item_id: id,
@@ -235,7 +265,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
     },
     transcribe: (id, transcript) => {
       answers.note({ _tag: "Committed", createsResponse: false })
-      run(id, Effect.zipRight(count, transcript), false)
+      run({ id, isInterruption: false, sent: "" }, Effect.zipRight(count, transcript))
     },
     timeOut: (silenceMs) => {
       const id = newId(ItemId)

@@ -16,6 +16,8 @@ export type HeardEvent =
       readonly by: "client" | "turn_detection" | "limit"
       readonly transcript: Effect.Effect<HeardText, HearError>
     }
+  /** All words of announced speech that are certain so far. */
+  | { readonly _tag: "Words"; readonly text: string }
   /** A pause in announced speech, whose words so far may be all of it. */
   | { readonly _tag: "MaybeOver"; readonly text: string }
   /** The speech goes on after a pause. */

@@ -54,6 +54,8 @@ interface Current {
   isHeld: boolean
   /** `SpeechStarted` has told of it. */
   isAnnounced: boolean
+  /** The words that `Words` has told of. */
+  told: string
   voicedMs: number
   /** The voiced time after which its words are counted without a pause. */
   nextCountMs: number
@@ -102,6 +104,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
       }),
       isHeld,
       isAnnounced: false,
+      told: "",
       voicedMs: 0,
       nextCountMs: firstCountMs,
       endedMs: undefined,
@@ -116,6 +119,14 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
     speech.isAnnounced = true
     const startMs = speech.utterance.start / samplesPerMs
     on({ _tag: "SpeechStarted", startMs, isInterruption: isPlaying })
+    tellWords(speech)
+  }
+
+  const tellWords = (speech: Current) => {
+    const text = speech.utterance.certain()
+    if (!speech.isAnnounced || text === speech.told) return
+    speech.told = text
+    on({ _tag: "Words", text })
   }
 
   /** `end`: in samples. */
@@ -168,6 +179,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
 
   const onSettled = (speech: Current) => {
     if (speech !== current) return
+    tellWords(speech)
     const transcript = speech.utterance.soFar()
     speech.completeness = transcript === undefined ? undefined : completenessOf(transcript)
     if (speech.isHeld) return judge(speech)
@@ -204,6 +216,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
       current.completeness = undefined
       if (!current.isHeld && detection !== null) on({ _tag: "Resumed" })
       current.utterance.resume(toSamples(event.atMs))
+      tellWords(current)
     }
     if (event._tag === "SpeechStopped") onStopped(current, event.endMs)
   }

@@ -268,6 +268,14 @@ export const makeResponding = (options: RespondingOptions): Responding => {
         case "TurnEvents":
           for (const event of given.events) output(found, event)
           return false
+        case "LimitTaken": {
+          const { limit, remaining, resetSeconds: reset_seconds } = given.left
+          wire.send({
+            type: "rate_limits.updated",
+            rate_limits: [{ name: "requests", limit, remaining, reset_seconds }],
+          })
+          return false
+        }
         case "TurnEnded":
           if (Exit.isSuccess(given.exit)) {
             sendAudio(found, found.audio.flush())

@@ -1,7 +1,7 @@
 import { type Chunk, Deferred, Effect, type Exit, FiberId, Option, Stream } from "effect"
 import type { NewItem } from "../conversation/item.ts"
 import type { Admission } from "../limits/admission.ts"
-import type { RateLimits } from "../limits/rate-limits.ts"
+import type { RateLimited, RateLimits } from "../limits/rate-limits.ts"
 import { ItemId, newId, TurnId, type UserId } from "../schema.ts"
 import type { TurnEvent } from "../turn/events.ts"
 import { forkJoin } from "../turn/fork.ts"
@@ -30,7 +30,16 @@ export interface ResponseOrder {
 export type ResponseReport =
   | { readonly _tag: "TurnBegan"; readonly id: TurnId; readonly turn: Turn }
   | { readonly _tag: "TurnEvents"; readonly id: TurnId; readonly events: Chunk.Chunk<TurnEvent> }
+  /** What is left of the user's limit, of which the response took one, or which refused it. */
+  | { readonly _tag: "LimitTaken"; readonly id: TurnId; readonly left: LimitLeft }
   | { readonly _tag: "TurnEnded"; readonly id: TurnId; readonly exit: Exit.Exit<void, ResponseError> }
+
+/** `resetSeconds`: until the whole limit is available again, or until the next response is allowed. */
+export interface LimitLeft {
+  readonly limit: number
+  readonly remaining: number
+  readonly resetSeconds: number
+}
 
 export interface ResponseTurnOptions {
   readonly userId: UserId
@@ -90,10 +99,25 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
     itemIds: Option.some({ user: newId(ItemId), assistant: messageId }),
   })
 
-  /** What a turn needs before it begins. `as`: what it counts as. A refusal does not wait for the writes. */
-  const admitted = (written: Written, as: "turns" | "requests") =>
+  /** Counts a response in the user's limit. */
+  const countTurn = (id: TurnId) => {
+    const tell = (left: LimitLeft) => Effect.sync(() => report({ _tag: "LimitTaken", id, left }))
+    return limits.take("turns", userId).pipe(
+      Effect.tap((quota) =>
+        Effect.transposeMapOption(quota, ({ policy: { limit }, remaining, secondsToWhole }) =>
+          tell({ limit, remaining, resetSeconds: secondsToWhole }),
+        ),
+      ),
+      Effect.tapError(({ policy: { limit }, retryAfter }) =>
+        tell({ limit, remaining: 0, resetSeconds: retryAfter }),
+      ),
+    )
+  }
+
+  /** What a turn needs before it begins. `counted` counts it. A refusal does not wait for the writes. */
+  const admitted = (written: Written, counted: Effect.Effect<unknown, RateLimited>) =>
     Effect.map(
-      Effect.all([forkJoin(written), limits.take(as, userId), admission.acquire(userId)], {
+      Effect.all([forkJoin(written), counted, admission.acquire(userId)], {
         concurrency: "unbounded",
       }),
       ([unsaved]) => unsaved,
@@ -113,7 +137,10 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
   const take = (order: ResponseOrder, messageId: ItemId, written: Written, turnId = order.id) =>
     Effect.gen(function* () {
       // The first write of the session may end only now.
-      const request = { ...requestOf(order, messageId, yield* admitted(written, "turns")), turnId }
+      const request = {
+        ...requestOf(order, messageId, yield* admitted(written, countTurn(order.id))),
+        turnId,
+      }
       const turn = yield* order.config.inConversation ? turns.begin(request) : turns.aside(request)
       yield* follow(order.id, turn)
     }).pipe(Effect.scoped)
@@ -129,14 +156,14 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
       const adopted = Deferred.unsafeMake<Written>(FiberId.none)
       let isReal = false
       const early = Effect.gen(function* () {
-        const unsaved = yield* admitted(before, "requests")
+        const unsaved = yield* admitted(before, limits.take("requests", userId))
         const { turn, adopt } = yield* turns.speculate(
           requestOf(order, messageId, { ...unsaved, items: [...unsaved.items, said] }),
         )
         const [now] = yield* Effect.all(
           [
             forkJoin(Effect.flatten(Deferred.await(adopted))),
-            Effect.zipRight(Deferred.await(adopted), limits.take("turns", userId)),
+            Effect.zipRight(Deferred.await(adopted), countTurn(order.id)),
           ],
           { concurrency: "unbounded" },
         )

@@ -1,4 +1,4 @@
-import { Effect, Exit, Fiber, FiberId } from "effect"
+import { Array as Arr, Effect, Exit, Fiber, FiberId, Predicate } from "effect"
 import { type Pcm16k, pcm16k, sampleRate } from "../audio/pcm.ts"
 import { rejectSilence } from "../audio/silence.ts"
 import type { RateLimited } from "../limits/rate-limits.ts"
@@ -40,6 +40,8 @@ export interface Utterance {
   readonly peek: (at: number) => void
   /** The transcript so far. Undefined before the first segment, while one is being transcribed, and after a failure. */
   readonly soFar: () => string | undefined
+  /** The transcript so far that later audio does not change. It only grows. */
+  readonly certain: () => string
   /** Whether a segment is being transcribed. */
   readonly isPending: () => boolean
   /** The whole transcript. `hasMore`: there may be speech after the last pause. */
@@ -71,6 +73,11 @@ const joinTexts = (texts: ReadonlyArray<string>): string =>
       const seam = joined.slice(-1) + text.slice(0, 1)
       return joined === "" || isUnspaced(seam) ? joined + text : `${joined} ${text}`
     }, "")
+
+const textOf = ({ result }: Segment): string | undefined => {
+  const exit = result()
+  return exit !== undefined && Exit.isSuccess(exit) ? exit.value.text : undefined
+}
 
 const isWorthAnother = ({ _tag }: HearError) => _tag !== "ProviderRefusedRequest" && _tag !== "RateLimited"
 
@@ -143,13 +150,11 @@ export const makeUtterance = (
     soFar: () => {
       const isPeek = open === undefined && peeked?.from === cut && peeked.result() !== undefined
       const segments = isPeek && peeked !== undefined ? [...kept, peeked] : all()
-      const texts = segments.map(({ result }) => {
-        const exit = result()
-        return exit !== undefined && Exit.isSuccess(exit) ? exit.value.text : undefined
-      })
+      const texts = segments.map(textOf)
       const known = texts.filter((text) => text !== undefined)
       return texts.length > 0 && known.length === texts.length ? joinTexts(known) : undefined
     },
+    certain: () => joinTexts(Arr.takeWhile(kept.map(textOf), Predicate.isNotUndefined)),
     isPending: () => all().some(({ result }) => result() === undefined),
     finish: (end, hasMore) => {
       peeked?.fiber.unsafeInterruptAsFork(FiberId.none)

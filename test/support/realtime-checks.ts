@@ -32,8 +32,25 @@ export const checkResponses = (events: ReadonlyArray<ServerEvent>): void => {
   expect([...open.keys()]).toEqual([])
 }
 
+/** The pieces of each transcript make the whole that follows them, and nothing comes after it. */
+const checkWords = (events: ReadonlyArray<ServerEvent>): void => {
+  const words = new Map<string, string>()
+  const ended = new Set<string>()
+  for (const each of events) {
+    if (each.type === "conversation.item.input_audio_transcription.delta") {
+      expect(ended.has(each.item_id)).toBe(false)
+      words.set(each.item_id, `${words.get(each.item_id) ?? ""}${each.delta}`)
+    }
+    if (each.type === "conversation.item.input_audio_transcription.completed") {
+      expect(words.get(each.item_id) ?? "").toBe(each.transcript)
+      ended.add(each.item_id)
+    }
+  }
+}
+
 /** Every commit ends in one transcript or failure, unless its item was deleted. */
 export const checkTranscripts = (events: ReadonlyArray<ServerEvent>): void => {
+  checkWords(events)
   const deleted = new Set(
     events.flatMap((each) => (each.type === "conversation.item.deleted" ? [each.item_id] : [])),
   )

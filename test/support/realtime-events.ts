@@ -144,6 +144,9 @@ const events: {
   ],
   "conversation.item.truncated": [{ type: "conversation.item.truncated", ...ofContent, audio_end_ms: 0 }],
   "conversation.item.deleted": [{ type: "conversation.item.deleted", ...ofItem }],
+  "conversation.item.input_audio_transcription.delta": [
+    { type: "conversation.item.input_audio_transcription.delta", ...ofContent, delta: "Hello" },
+  ],
   "conversation.item.input_audio_transcription.completed": [
     {
       type: "conversation.item.input_audio_transcription.completed",
@@ -168,6 +171,12 @@ const events: {
   ],
   "input_audio_buffer.timeout_triggered": [
     { type: "input_audio_buffer.timeout_triggered", ...ofItem, audio_start_ms: 0, audio_end_ms: 6_000 },
+  ],
+  "rate_limits.updated": [
+    {
+      type: "rate_limits.updated",
+      rate_limits: [{ name: "requests", limit: 60, remaining: 59, reset_seconds: 1 }],
+    },
   ],
   "response.created": [
     { type: "response.created", response: response({}) },

@@ -11,7 +11,7 @@ import { Sessions } from "../../src/conversation/sessions.ts"
 import { DatabaseUnavailable } from "../../src/db/errors.ts"
 import { nextEvents } from "../../src/event-loop.ts"
 import { Admission, Overloaded } from "../../src/limits/admission.ts"
-import { RateLimited, RateLimits } from "../../src/limits/rate-limits.ts"
+import { type Quota, RateLimited, RateLimits } from "../../src/limits/rate-limits.ts"
 import { LanguageModel } from "../../src/providers/language-model.ts"
 import { Synthesizer } from "../../src/providers/synthesizer.ts"
 import { type FakeTranscript, Transcriber } from "../../src/providers/transcriber.ts"
@@ -35,6 +35,8 @@ export interface SessionScript extends FakeScript {
   readonly writesThatFail?: number
   /** What refuses the next responses, one each. */
   readonly refusals?: ReadonlyArray<"rate limit" | "overloaded">
+  /** What is left of the user's limit of turns. None: there is no limit. */
+  readonly quota?: Quota
 }
 
 /** An item that the session has stored. */
@@ -171,9 +173,10 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
       size: unused,
     }),
     Layer.succeed(RateLimits, {
-      take: () =>
+      take: (what) =>
         Effect.suspend(() => {
-          if (refusals[0] !== "rate limit") return Effect.succeedNone
+          if (refusals[0] !== "rate limit")
+            return Effect.succeed(what === "turns" ? Option.fromNullable(script.quota) : Option.none())
           refusals.shift()
           return rateLimited
         }),

@@ -106,6 +106,8 @@ interface Fields {
   "conversation.item.retrieved": { readonly item: Item }
   "conversation.item.truncated": OfContent & { readonly audio_end_ms: number }
   "conversation.item.deleted": OfItem
+  /** Text that no later event changes: the deltas of an item add up to the transcript in `completed`. */
+  "conversation.item.input_audio_transcription.delta": OfContent & { readonly delta: string }
   "conversation.item.input_audio_transcription.completed": OfContent & {
     readonly transcript: string
     readonly usage: { readonly type: "duration"; readonly seconds: number }
@@ -121,6 +123,15 @@ interface Fields {
   "input_audio_buffer.timeout_triggered": OfItem & {
     readonly audio_start_ms: number
     readonly audio_end_ms: number
+  }
+  /** After `response.created`. The names are OpenAI's: a stock client drops an event with another one. */
+  "rate_limits.updated": {
+    readonly rate_limits: ReadonlyArray<{
+      readonly name: "requests"
+      readonly limit: number
+      readonly remaining: number
+      readonly reset_seconds: number
+    }>
   }
   "response.created": { readonly response: ResponseObject }
   "response.done": { readonly response: ResponseObject }
