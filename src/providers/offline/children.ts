@@ -55,8 +55,10 @@ const limits = {
 export const command = (name: string, args: ReadonlyArray<string>): Program => ({
   name,
   start: (input) => {
-    const path = resolve(Bun.which(name) ?? name)
-    const { child, kill } = startConfined(limited(Bun.which("prlimit"), limits, [path, ...args]))
+    const path = Bun.which(name)
+    // prlimit would start, and fail with a sentence of its own.
+    if (path === null) throw new Error(`ENOENT: ${name} is not a program here`)
+    const { child, kill } = startConfined(limited(Bun.which("prlimit"), limits, [resolve(path), ...args]))
     const ended = Promise.all([tailOf(child.stderr), child.exited, feed(child.stdin, input)])
     return {
       stdout: child.stdout,

@@ -42,19 +42,17 @@ export const makeHearing = Effect.fn("Hearing.make")(function* (options: {
         ? programName
         : "none"
 
-  /** `reason`: why the recognizer in its engine does not hear. */
-  const withPocketsphinx = (
-    bytes: Uint8Array,
-    language: string,
-    watch: Watch,
-    reason = `${programName} does not know the language "${language}"`,
-  ) => {
+  const engineFailed = Option.isSome(engine) ? "engine: failed, and " : ""
+
+  const withPocketsphinx = (bytes: Uint8Array, language: string, watch: Watch) => {
     if (language !== "" && !programLanguages.includes(language)) {
-      return wrongAnswer("stt", `engine: ${reason}`, { isRetryable: false })
+      const reason = `${engineFailed}${programName} does not know the language "${language}"`
+      return wrongAnswer("stt", reason, { isRetryable: false })
     }
     return pocketsphinx.transcribe(bytes, watch).pipe(
       Effect.catchTags({
-        NotInstalled: () => finalAnswer("stt", "no-recognizer", `no ${programName}, engine: ${reason}`),
+        NotInstalled: () =>
+          finalAnswer("stt", "no-recognizer", `${engineFailed}${programName} is not installed`),
         ProgramFailed: (error) => fromProgram("stt", error),
       }),
       Effect.catchAll((error) =>
@@ -80,10 +78,8 @@ export const makeHearing = Effect.fn("Hearing.make")(function* (options: {
           Effect.map((text) => new TextDecoder().decode(text)),
           Effect.catchTags({
             EngineFailed: ({ reason }) =>
-              isUsable()
-                ? wrongAnswer("stt", `engine: ${reason}`)
-                : withPocketsphinx(bytes, language, watch, reason),
-            RunFailed: ({ reason }) => withPocketsphinx(bytes, language, watch, reason),
+              isUsable() ? wrongAnswer("stt", `engine: ${reason}`) : withPocketsphinx(bytes, language, watch),
+            RunFailed: () => withPocketsphinx(bytes, language, watch),
           }),
         ),
     })

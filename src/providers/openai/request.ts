@@ -64,8 +64,11 @@ export const transcriptionForm = (
   return form
 }
 
-/** Ollama before 0.12 knows no `none`: "invalid reasoning value". */
-const effortRefused = [/\b(?:reasoning|think(?:ing)?) value/i]
+/** Ollama refuses an effort in other words: "invalid reasoning value", and "think value "none" is not supported" with a 500. */
+const furtherField = (name: string, value: unknown): Choice =>
+  name === "reasoning_effort"
+    ? { ...field(name, value), sayings: [/\b(?:reasoning|think(?:ing)?) value/i], statuses: [400, 422, 500] }
+    : field(name, value)
 
 /** The further fields of the configuration. They replace those of the same name. */
 export const withSettings = (
@@ -78,11 +81,7 @@ export const withSettings = (
     ...optionals.filter((choices) => !choices.some(isReplaced)),
     // An operator may have put a secret there.
     ...Object.entries(extraBody).map(([name, value]) => [
-      {
-        ...field(name, value),
-        lesson: { parameter: name, value: Redacted.make(value) },
-        sayings: name === "reasoning_effort" ? effortRefused : [],
-      },
+      { ...furtherField(name, value), lesson: { parameter: name, value: Redacted.make(value) } },
     ]),
   ].map((choices) =>
     choices.filter(

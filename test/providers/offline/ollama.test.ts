@@ -89,11 +89,11 @@ test("finds a model", async () => {
 })
 
 test.each([
-  ["qwen3:8b", undefined, "none"],
-  ["own", ["completion", "thinking"], "none"],
-  ["qwen3:4b-instruct", ["completion", "thinking"], undefined],
-  ["llama3.2:3b", undefined, undefined],
-])("%s with %j is asked with reasoning_effort %s", async (name, capabilities, effort) => {
+  ["qwen3:8b", undefined, "none", 400, 'invalid reasoning value: \'none\' (must be "high" or "low")'],
+  ["own", ["completion", "thinking"], "none", 500, 'think value "none" is not supported for this model'],
+  ["qwen3:4b-instruct", ["completion", "thinking"], undefined, 400, ""],
+  ["llama3.2:3b", undefined, undefined, 400, ""],
+])("%s with %j is asked with reasoning_effort %s", async (name, capabilities, effort, status, message) => {
   const bodies: Array<unknown> = []
   const tags = () => Response.json({ models: [{ name, size: gb, capabilities }] })
   const server = Bun.serve({
@@ -103,8 +103,7 @@ test.each([
       "/v1/chat/completions": async (request) => {
         bodies.push(await request.json())
         if (bodies.length === 1 && effort !== undefined) {
-          const message = 'invalid reasoning value: \'none\' (must be "high", "medium" or "low")'
-          return Response.json({ error: { message } }, { status: 400 })
+          return Response.json({ error: { message } }, { status })
         }
         return Response.json({ choices: [{ message: { content: "Hello." }, finish_reason: "stop" }] })
       },
