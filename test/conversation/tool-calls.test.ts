@@ -231,8 +231,9 @@ effectTest(
   Effect.gen(function* () {
     const ledger = yield* Ledger
     const { turn } = yield* cutOff("killed")
-    const taken = yield* Effect.all(
-      [1, 2, 3].map(() => ledger.continueTurn(turn.id, { ...turn, id: newId(TurnId) })),
+    const taken = yield* Effect.forEach(
+      [1, 2, 3],
+      () => ledger.continueTurn(turn.id, { ...turn, id: newId(TurnId) }),
       { concurrency: "unbounded" },
     )
     expect(taken.filter(Option.isSome)).toHaveLength(1)

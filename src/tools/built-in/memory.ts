@@ -20,7 +20,7 @@ const wordsOf = (text: string) => text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ??
 const textOf = (value: unknown) => (typeof value === "string" ? value.trim() : "")
 
 const orFailed = (effect: Effect.Effect<ToolAnswer, DatabaseError>) =>
-  Effect.catchAll(effect, () => Effect.succeed(failed("The memory is not available at the moment.")))
+  Effect.orElseSucceed(effect, () => failed("The memory is not available at the moment."))
 
 const common = { isIdempotent: true, timeout: Duration.seconds(10) }
 
