@@ -15,13 +15,13 @@ export interface Verdict {
   readonly verdict: "met" | "not met" | "not measured"
 }
 
-interface Budget {
+export interface Budget<M> {
   readonly what: string
   /** The figure may be so much at most, or must be so much at least. */
   readonly limit: { readonly atMost: number } | { readonly atLeast: number }
   readonly show: (value: number) => string
   /** Undefined where this run did not measure it. */
-  readonly figure: (measured: Measured) => number | undefined
+  readonly figure: (measured: M) => number | undefined
 }
 
 const inRow =
@@ -50,7 +50,7 @@ const ms = (value: number) => `${value.toFixed(1)} ms`
 const overFloor = ({ firstByteMs, floors }: Figures) => firstByteMs.p50 - floors.pipelinedMs
 const timesFloor = ({ firstByteMs, floors }: Figures) => firstByteMs.p50 / floors.pipelinedMs
 
-const overFloorAtMost = (recording: Load["recording"], atMost: number): Budget => ({
+const overFloorAtMost = (recording: Load["recording"], atMost: number): Budget<Measured> => ({
   what: `First byte over the floor: ${recording}, 1 client, median`,
   limit: { atMost },
   show: ms,
@@ -58,14 +58,14 @@ const overFloorAtMost = (recording: Load["recording"], atMost: number): Budget =
 })
 
 /** On two cores. */
-const timesFloorAtMost = (recording: Load["recording"], together: boolean): Budget => ({
+const timesFloorAtMost = (recording: Load["recording"], together: boolean): Budget<Measured> => ({
   what: `First byte over the floor: ${recording}, 32 clients${together ? " together" : ""}, median`,
   limit: { atMost: 1.15 },
   show: (value) => `${value.toFixed(3)} x`,
   figure: inRow(paced(recording, 32, together), timesFloor),
 })
 
-const ownCpuAtMost = (name: string, load: Load): Budget => ({
+const ownCpuAtMost = (name: string, load: Load): Budget<Measured> => ({
   what: `Own CPU per turn: ${name}`,
   limit: { atMost: 30 },
   show: ms,
@@ -73,7 +73,7 @@ const ownCpuAtMost = (name: string, load: Load): Budget => ({
 })
 
 /** What this project promises of its speed and size. */
-const budgets: ReadonlyArray<Budget> = [
+const budgets: ReadonlyArray<Budget<Measured>> = [
   overFloorAtMost("WAV", 25),
   overFloorAtMost("WebM", 60),
   timesFloorAtMost("WAV", false),
@@ -104,7 +104,7 @@ const budgets: ReadonlyArray<Budget> = [
 ]
 
 /** Each budget with its figure, and whether it is met by the very number, not by the rounded one. */
-export const verdictsOf = (measured: Measured): ReadonlyArray<Verdict> =>
+export const judge = <M>(budgets: ReadonlyArray<Budget<M>>, measured: M): ReadonlyArray<Verdict> =>
   budgets.map(({ what, limit, show, figure }) => {
     const value = figure(measured)
     const [word, bound] = "atMost" in limit ? ["at most", limit.atMost] : ["at least", limit.atLeast]
@@ -116,3 +116,5 @@ export const verdictsOf = (measured: Measured): ReadonlyArray<Verdict> =>
       verdict: value === undefined ? "not measured" : holds(value) ? "met" : "not met",
     }
   })
+
+export const verdictsOf = (measured: Measured): ReadonlyArray<Verdict> => judge(budgets, measured)

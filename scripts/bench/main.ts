@@ -5,8 +5,8 @@
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import { runCommand } from "./command.ts"
-import { measureHearing, measureTurns } from "./engines.ts"
-import { enginesSection, hearingTable, turnsTable } from "./engines-report.ts"
+import { measureHearing, measureSilero, measureSpeaking, measureTurns, turnEngines } from "./engines.ts"
+import { enginesSection, enginesVerdicts, hearingTable, speakingTable, turnsTable } from "./engines-report.ts"
 import type { Figures } from "./figures.ts"
 import { busyShare, describeMachine } from "./machine.ts"
 import { type Options, readOptions, usage } from "./options.ts"
@@ -33,10 +33,14 @@ const benchEngines = async ({ write }: Options) => {
   const othersBefore = await busyShare()
   const hearing = await measureHearing()
   console.log(hearingTable(hearing))
+  const speaking = await measureSpeaking()
+  console.log(`\n${speakingTable(speaking)}`)
+  const sileroMb = await measureSilero()
   const turns = await measureTurns(offlineClients, offlineTurns)
   console.log(`\n${turnsTable(turns)}`)
-  const report = { machine, othersBefore, othersAfter: await busyShare(), hearing, turns }
-  console.log(`\nMeanwhile ${text.describeOthers(report)}`)
+  const measured = { hearing, speaking, sileroMb, engines: turnEngines, turns }
+  const report = { machine, othersBefore, othersAfter: await busyShare(), ...measured }
+  console.log(`\n${enginesVerdicts(report)}\n\nMeanwhile ${text.describeOthers(report)}`)
   if (!write) return 0
   await writeSection("engines", enginesSection(report), "benchmarks.md")
   console.log("\nWritten: docs/benchmarks.md")
