@@ -76,7 +76,7 @@ export const llmOptions = {
     default: true,
     unset: "on",
     description:
-      "Looks for a local Ollama with a chat model at start, and uses it, where the language model would run on the offline engines.",
+      "Looks for a local Ollama with a chat model, at start and then until one is found, and uses it, where the language model would run on the offline engines.",
   }),
   ollamaUrl: optional("OLLAMA_HOST", ollamaAddress, {
     unset: "127.0.0.1:11434",

@@ -125,6 +125,14 @@ export const ofDisk = (path: string, cause: unknown) => {
       false,
     )
   }
+  if (code === "ENOTDIR" || code === "EEXIST" || code === "EISDIR") {
+    return failed(
+      new StoreUnusable({
+        message: `${path} cannot be used (${code}): a file or a link that leads nowhere is in the place of a folder, or a folder in that of a file. Move it away, or set DATA_DIR to another folder.`,
+      }),
+      false,
+    )
+  }
   return failed(
     new StoreUnusable({
       message: `${path} cannot be written (${code}). Make it writable for this user, or set DATA_DIR to another folder.`,

@@ -17,10 +17,7 @@ export const ollamaUrl = (host: string | undefined = process.env.OLLAMA_HOST): s
 
 /** The names of the models that Ollama has; None if no Ollama answers within 2 s. */
 export const ollamaModels = (url: string): Effect.Effect<Option.Option<ReadonlyArray<string>>> =>
-  Effect.map(
-    listOllama(url, "2 seconds"),
-    Option.map((models) => models.map(({ name }) => name)),
-  )
+  Effect.option(Effect.map(listOllama(url, "2 seconds"), (models) => models.map(({ name }) => name)))
 
 /** How Ollama is installed on this machine: the end of a sentence. */
 const installAdvice =

@@ -522,7 +522,7 @@ describe("disk", () => {
     writeFileSync(join(folder, "in"), "")
     const { error } = await run(targetIn(join(folder, "in")))
     expect(error?._tag).toBe("StoreUnusable")
-    expect(error?.message).toContain("cannot be written (ENOTDIR)")
+    expect(error?.message).toMatch(/cannot be used \(ENOTDIR\): .* Move it away/)
     mkdirSync(join(folder, "taken/file.download"), { recursive: true })
     expect((await run(targetIn(join(folder, "taken")))).error?._tag).toBe("StoreUnusable")
   })

@@ -1,5 +1,5 @@
 import { afterAll, beforeEach, describe, expect, test } from "bun:test"
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { Effect, Either, Option } from "effect"
@@ -211,6 +211,14 @@ describe("pull", () => {
     const { error } = await run({ folder: join(folder, "file") })
     expect(error?._tag).toBe("StoreUnusable")
     expect(error?.message).toContain("set DATA_DIR to another folder")
+    expect(error?.message).toContain("Move it away")
+  })
+
+  test("a link that leads nowhere is no folder", async () => {
+    const folder = tempFolder("models")
+    symlinkSync("/nowhere/models", join(folder, "models"))
+    const { error } = await run({ folder: join(folder, "models") })
+    expect(error?.message).toMatch(/models cannot be used \(EEXIST\): .* Move it away/)
   })
 
   test("two at once", async () => {

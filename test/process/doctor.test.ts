@@ -347,8 +347,8 @@ describe("doctor", () => {
     expect(await of({ OLLAMA_HOST: "127.0.0.1:1" }, "ollama")).toEqual({
       check: "ollama",
       state: "warning",
-      found: "Ollama does not answer at 127.0.0.1:1; the talker answers",
-      advice: "Start it with ollama serve, or correct OLLAMA_HOST.",
+      found: "127.0.0.1:1 does not answer; the talker answers",
+      advice: "Start Ollama with ollama serve, or correct OLLAMA_HOST.",
     })
     const ollama = startOllama()
     expect(await of({ OLLAMA_HOST: ollama.url }, "ollama")).toMatchObject({

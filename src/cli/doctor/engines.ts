@@ -139,14 +139,14 @@ const checkOllama = Effect.fn("doctor.ollama")(function* (settings: Settings["Ty
         pull("--llm"),
       ),
     ],
-    Absent: () =>
-      Option.isNone(settings.ollamaUrl)
+    Absent: ({ reason, isOther }) =>
+      Option.isNone(settings.ollamaUrl) && !isOther
         ? [talks]
         : [
             warning(
               "ollama",
-              `Ollama does not answer at ${where}; the talker answers`,
-              "Start it with ollama serve, or correct OLLAMA_HOST.",
+              `${where} ${reason}; the talker answers`,
+              "Start Ollama with ollama serve, or correct OLLAMA_HOST.",
             ),
           ],
   })

@@ -55,7 +55,7 @@ export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* ({
     voice,
     wish: options.speaking,
   })
-  const names = { stt: hearing.engine, llm: () => options.thinking.name, tts: speaking.engine }
+  const names = { stt: hearing.engine, llm: options.thinking.name, tts: speaking.engine }
   const { language } = options.hearing
   return {
     transcribe: hearing.transcribe,
@@ -64,7 +64,7 @@ export const makeOfflineEngines = Effect.fn("OfflineEngines.make")(function* ({
     /** The names of what hears, thinks and speaks now. */
     names,
     /** How they fare. */
-    statuses: { stt: hearing.status, llm: () => "ok" as const, tts: speaking.status },
+    statuses: { stt: hearing.status, llm: options.thinking.status, tts: speaking.status },
     /** What would serve each stage better now: sentences for the operator. */
     advice: {
       stt: () =>

@@ -4,7 +4,7 @@ import { Data, Effect } from "effect"
 import { bytesPerSecond, toSamples } from "../../audio/pcm.ts"
 import { tempFolder } from "../../temp-folder.ts"
 import { asPause } from "../attempt.ts"
-import { command, pipeline, type TakeSlot } from "./children.ts"
+import { command, ProgramFailed, pipeline, type TakeSlot } from "./children.ts"
 import { windowsOf } from "./engine/windows.ts"
 
 /**
@@ -75,7 +75,10 @@ export const makePocketsphinx = Effect.fn("Pocketsphinx.make")(function* (option
     const output = ["-hyp", `${folder}/heard`, "-logfn", "/dev/null"]
     yield* pipeline([command(program, [...input, "-remove_noise", "yes", ...output])], [])
     const line = yield* files.readFileString(`${folder}/heard`)
-    return line.replace(/\(speech [^)]*\)\s*$/, "")
+    // It ends each result with the name of its recording. On a full disk it writes an empty file, and succeeds.
+    const [, words] = /^(.*)\(speech [^)]*\)\s*$/s.exec(line) ?? []
+    if (words !== undefined) return words
+    return yield* new ProgramFailed({ program: "pocketsphinx", reason: "wrote no result", wasKilled: false })
   })
 
   const hearPart = (program: string, samples: Uint8Array, { onProgress, onPause }: Watch) =>

@@ -1,5 +1,5 @@
-import { afterEach, beforeEach, expect, test } from "bun:test"
-import { Effect, Option } from "effect"
+import { afterEach, beforeEach, describe, expect, test } from "bun:test"
+import { Effect, Fiber, HashMap, Logger, Option, TestClock } from "effect"
 import { cleanReplies, ModelEvent } from "../../../src/providers/language-model.ts"
 import { Lessons } from "../../../src/providers/lessons.ts"
 import { chooseChatModel } from "../../../src/providers/offline/chat-model.ts"
@@ -7,9 +7,11 @@ import { findOllama, OllamaSearch } from "../../../src/providers/offline/ollama.
 import { makeThinking } from "../../../src/providers/offline/thinking.ts"
 import { noTools } from "../../../src/providers/tools.ts"
 import { newId, TurnId } from "../../../src/schema.ts"
+import { effectTest } from "../../support/effect.ts"
 import { fastClock } from "../../support/fast-clock.ts"
 import { listOf, type Ollama, startOllama } from "../../support/ollama.ts"
 import { serverSettings } from "../../support/openai-client.ts"
+import { until } from "../../support/turns.ts"
 
 const gb = 1e9
 const choose = (models: Parameters<typeof chooseChatModel>[0], preferred = "gpt-3.5-turbo") => {
@@ -82,7 +84,7 @@ beforeEach(() => {
 afterEach(() => ollama.stop())
 
 const find = (url = ollama.url) =>
-  Effect.runPromise(findOllama(url, "gpt-3.5-turbo").pipe(Effect.withClock(fastClock(10))))
+  Effect.runPromise(findOllama(url, "gpt-3.5-turbo", "1 second").pipe(Effect.withClock(fastClock(10))))
 
 test("finds a model", async () => {
   expect(await find()).toEqual(OllamaSearch.Found({ model: "llama3.2:3b", baseUrl: `${ollama.url}/v1` }))
@@ -120,7 +122,7 @@ test.each([
     const prompt = { instructions: "", messages: [{ role: "user", content: "Hi." }], ...noTools } as const
     const common = { turnId: newId(TurnId), model: "m", maxTokens: Option.none(), temperature: Option.none() }
     yield* generate(prompt, common, () => undefined)
-  }).pipe(Effect.provide(Lessons.layerMemory), Effect.runPromise)
+  }).pipe(Effect.scoped, Effect.provide(Lessons.layerMemory), Effect.runPromise)
   await server.stop(true)
   expect(bodies[0]).toMatchObject(effort === undefined ? { model: name } : { reasoning_effort: effort })
   // An older Ollama, which refuses the value, is asked without it.
@@ -137,27 +139,164 @@ test.each<[string, () => Response]>([
   expect(await find()).toEqual(OllamaSearch.NoModel())
 })
 
-test.each<[string, () => Response | Promise<Response>]>([
-  ["a page", () => new Response("<html>", { headers: { "content-type": "text/html" } })],
-  ["cut-off JSON", () => new Response('{"models":[{"name":"llama3.2')],
-  ["another JSON", () => Response.json({ data: [] })],
-  ["an array", () => Response.json([])],
-  ["a 404", () => new Response("no", { status: 404 })],
-  ["a 500", () => Response.json({ models: [{ name: "llama3.2" }] }, { status: 500 })],
-  ["a redirect", () => Response.redirect("http://127.0.0.1:1/")],
-  ["silence", () => new Promise<Response>(() => undefined)],
+test.each<[string, string, boolean, () => Response | Promise<Response>]>([
+  [
+    "a page",
+    "answers with something else than a list of models",
+    true,
+    () => new Response("<html>", { headers: { "content-type": "text/html" } }),
+  ],
+  [
+    "cut-off JSON",
+    "answers with something else than a list of models",
+    true,
+    () => new Response('{"models":[{"name":"llama3.2'),
+  ],
+  [
+    "deep JSON",
+    "answers with something else than a list of models",
+    true,
+    () => new Response("[".repeat(3_000_000)),
+  ],
+  [
+    "another JSON",
+    "answers with something else than a list of models",
+    true,
+    () => Response.json({ data: [] }),
+  ],
+  ["an array", "answers with something else than a list of models", true, () => Response.json([])],
+  ["a 404", "answers with status 404", true, () => new Response("no", { status: 404 })],
+  [
+    "a 500",
+    "answers with status 500",
+    true,
+    () => Response.json({ models: [{ name: "llama3.2" }] }, { status: 500 }),
+  ],
+  ["a redirect", "answers with status 302", true, () => Response.redirect("http://127.0.0.1:1/")],
+  ["silence", "does not answer in time", false, () => new Promise<Response>(() => undefined)],
   [
     "a list without an end",
+    "does not answer in time",
+    false,
     () => new Response(new ReadableStream({ start: (c) => c.enqueue('{"models":[') })),
   ],
-])("%s is no Ollama", async (_, tags) => {
+  [
+    "a flood",
+    "sends more than a list of models",
+    true,
+    () => new Response(new ReadableStream({ pull: (c) => c.enqueue(" ".repeat(1024 ** 2)) })),
+  ],
+])("%s is no Ollama", async (_, reason, isOther, tags) => {
   ollama.tags = tags
-  expect(await find()).toEqual(OllamaSearch.Absent())
+  expect(await find()).toEqual(OllamaSearch.Absent({ reason, isOther }))
 })
 
 test("nothing at the address, and Ollama's cloud, are no Ollama", async () => {
-  expect(await find("http://127.0.0.1:1")).toEqual(OllamaSearch.Absent())
-  expect(await find("https://ollama.com")).toEqual(OllamaSearch.Absent())
+  expect(await find("http://127.0.0.1:1")).toEqual(
+    OllamaSearch.Absent({ reason: "does not answer", isOther: false }),
+  )
+  expect(await find("https://ollama.com")).toMatchObject({ _tag: "Absent", isOther: true })
+})
+
+test("a name that cannot be shown is not chosen", async () => {
+  const well = `hf.co/${"o".repeat(80)}/${"m".repeat(80)}:Q4_K_M`
+  for (const name of [`llama${"a".repeat(200_000)}`, "llama3.2\u001b[31m\n:3b", "llama\u202e", ""]) {
+    ollama.tags = () => listOf(name)
+    expect(await find()).toEqual(OllamaSearch.NoModel())
+    ollama.tags = () => listOf(name, well)
+    expect(await find()).toMatchObject({ model: well })
+  }
+})
+
+describe("the search in the background", () => {
+  /** The thinking of a service that starts now, and its log. */
+  const start = Effect.fnUntraced(function* () {
+    const { url } = ollama
+    const lines: Array<string> = []
+    const logger = Logger.make(({ message, annotations }) => {
+      const details = HashMap.values(HashMap.removeMany(annotations, ["hint"]))
+      lines.push([message, ...details].flat().join(" "))
+    })
+    const settings = {
+      llm: { ...serverSettings(url), engine: "offline" as const, fallback: Option.none() },
+      ollama: true,
+      ollamaUrl: Option.some(url),
+    }
+    const thinking = yield* makeThinking(settings, yield* Lessons).pipe(
+      Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+    )
+    const searched = (times: number) =>
+      Effect.promise(() => until(() => ollama.searches() === times, `${times} searches`))
+    const becomes = (name: string) => Effect.promise(() => until(() => thinking.name() === name, name))
+    const state = () => `${thinking.name()} ${thinking.status()}`
+    return { thinking, lines, searched, becomes, state }
+  })
+
+  effectTest(
+    "takes an Ollama that was slow at the start",
+    Effect.gen(function* () {
+      const slow = Promise.withResolvers<void>()
+      ollama.tags = () => slow.promise.then(() => listOf("llama3.2:3b"))
+      const starting = yield* Effect.fork(start())
+      yield* Effect.promise(() => until(() => ollama.searches() === 1, "a search"))
+      yield* TestClock.adjust("1 second")
+      const { lines, searched, becomes, state } = yield* Fiber.join(starting)
+      expect(state()).toBe("talker degraded")
+      expect(lines).toEqual(["provider.ollama_absent does not answer in time"])
+      yield* searched(2)
+      yield* TestClock.adjust("500 millis")
+      slow.resolve()
+      yield* becomes("ollama/llama3.2:3b")
+      expect(state()).toBe("ollama/llama3.2:3b ok")
+      expect(lines.slice(1)).toEqual(["provider.ollama_found ollama/llama3.2:3b"])
+      yield* TestClock.adjust("1 hour")
+      yield* Effect.promise(() => Bun.sleep(5))
+      expect(ollama.searches()).toBe(2)
+    }).pipe(Effect.scoped, Effect.provide(Lessons.layerMemory)),
+  )
+
+  effectTest(
+    "says once what is wrong, and goes on",
+    Effect.gen(function* () {
+      ollama.tags = () => new Response("no", { status: 503 })
+      const { lines, searched, becomes } = yield* start()
+      yield* searched(2)
+      for (const [times, pause] of [
+        [3, "1 second"],
+        [4, "2 seconds"],
+        [5, "4 seconds"],
+        [6, "8 seconds"],
+        [7, "16 seconds"],
+        [8, "30 seconds"],
+        [9, "30 seconds"],
+      ] as const) {
+        yield* Effect.promise(() => Bun.sleep(5))
+        yield* TestClock.adjust(pause)
+        yield* searched(times)
+      }
+      expect(lines).toEqual(["provider.ollama_absent answers with status 503"])
+      ollama.tags = () => listOf("nomic-embed-text:latest")
+      yield* Effect.promise(() => Bun.sleep(5))
+      yield* TestClock.adjust("30 seconds")
+      yield* searched(10)
+      yield* Effect.promise(() => until(() => lines.length === 2, "a line"))
+      expect(lines[1]).toBe("provider.ollama_without_model")
+      ollama.tags = () => listOf("llama3.2:3b")
+      yield* TestClock.adjust("30 seconds")
+      yield* becomes("ollama/llama3.2:3b")
+    }).pipe(Effect.scoped, Effect.provide(Lessons.layerMemory)),
+  )
+
+  effectTest(
+    "ends with the service",
+    Effect.gen(function* () {
+      ollama.tags = () => listOf()
+      yield* Effect.scoped(Effect.flatMap(start(), ({ searched }) => searched(2)))
+      yield* TestClock.adjust("1 hour")
+      yield* Effect.promise(() => Bun.sleep(5))
+      expect(ollama.searches()).toBe(2)
+    }).pipe(Effect.provide(Lessons.layerMemory)),
+  )
 })
 
 test("its model is offered tools, and calls them", async () => {
@@ -185,7 +324,7 @@ test("its model is offered tools, and calls them", async () => {
       temperature: Option.none(),
     }
     yield* cleanReplies(generate)(prompt, options, (event) => events.push(event))
-  }).pipe(Effect.provide(Lessons.layerMemory), Effect.runPromise)
+  }).pipe(Effect.scoped, Effect.provide(Lessons.layerMemory), Effect.runPromise)
   expect(events.filter(ModelEvent.$is("ToolCall"))).toEqual([
     ModelEvent.ToolCall({ callId: "call_0", name: "look", arguments: "{}" }),
     ModelEvent.ToolCall({ callId: "call_1", name: "look", arguments: "{}" }),

@@ -18,6 +18,7 @@ beforeAll(async () => {
 export PATH=${process.env.PATH}
 while [ $# -gt 0 ]; do case $1 in -cepdir) in=$2;; -hyp) out=$2;; esac; shift; done
 first=$(od -An -t d2 -j 12800 -N 2 $in/speech.raw | tr -d ' ')
+[ "$first" = 7000 ] && { : > $out; exit 0; }
 echo "part $first $(wc -c < $in/speech.raw) (speech -1)" > $out
 `,
   )
@@ -61,6 +62,14 @@ const counting = (seconds: number) =>
   Int16Array.from({ length: seconds * rate }, (_, at) =>
     at % rate > 0.5 * rate && at % rate < 0.6 * rate ? 0 : 1000 + Math.floor(at / rate),
   )
+
+test("an empty result is a failure, and no silence", async () => {
+  const failure = await hear(new Int16Array(rate).fill(7000)).then(
+    () => "",
+    (error: unknown) => `${error}`,
+  )
+  expect(failure).toContain("ProgramFailed")
+})
 
 test("a recording of 15 s is one part", async () => {
   const { parts, progress } = await hear(counting(15))
