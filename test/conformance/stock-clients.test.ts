@@ -38,7 +38,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
   certificate = await selfSigned(folder, "front")
   await record()
-  service = await startTurns()
+  service = await startTurns({ env: { RATE_LIMIT_TURNS_PER_MINUTE: "1000" } })
   front = await startTlsFront(service.url, certificate)
   key = await service.register()
 })
@@ -206,6 +206,51 @@ test.skipIf(!existsSync(join(livekit, "node_modules")))(
       left: 2,
       history: 1,
     })
+    await left()
+  },
+  60_000,
+)
+
+const python = join(import.meta.dir, "python")
+const venv = join(python, ".venv/bin/python")
+
+const PythonReport = Schema.Struct({
+  conversation: Schema.Struct({ ...Session, invalid: Schema.Array(Schema.String) }).pipe(
+    Schema.extend(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
+  ),
+  transcription: Schema.Struct({ ...Session, invalid: Schema.Array(Schema.String), heard: Schema.String }),
+  secret: Schema.Struct({
+    ...Session,
+    invalid: Schema.Array(Schema.String),
+    instructions: Schema.String,
+  }),
+})
+
+// CI installs its packages; see python/client.py.
+test.skipIf(!existsSync(venv))(
+  "openai, in Python",
+  async () => {
+    const { conversation, transcription, secret } = await runReporting(
+      [venv, join(python, "client.py")],
+      { URL: service.url.replace("/api", ""), KEY: key, UTTERANCE: recording("short") },
+      PythonReport,
+    )
+    const heard = "Hello, can you hear me?"
+    expect(conversation).toMatchObject({
+      errors: [],
+      invalid: [],
+      words: heard,
+      heard,
+      limit: "requests",
+      answer: "All right.",
+      arguments: '{"city":"Paris"}',
+      told: "It is sunny in Paris.",
+      cut: ["cancelled", "turn_detected", "completed"],
+      aside: ["completed", null],
+      cancelled: "client_cancelled",
+    })
+    expect(transcription).toMatchObject({ errors: [], invalid: [], heard })
+    expect(secret).toMatchObject({ errors: [], invalid: [], instructions: "Rhyme." })
     await left()
   },
   60_000,

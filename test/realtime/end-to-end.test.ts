@@ -92,6 +92,7 @@ test("a voice turn, saved as a turn of HTTP is", async () => {
     "input_audio_buffer.committed",
     "conversation.item.added",
     "conversation.item.done",
+    "conversation.item.input_audio_transcription.delta",
     "conversation.item.input_audio_transcription.completed",
     "response.created",
     "response.output_item.added",

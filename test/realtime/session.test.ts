@@ -19,6 +19,7 @@ const userItem = [
   "input_audio_buffer.committed",
   "conversation.item.added",
   "conversation.item.done",
+  "conversation.item.input_audio_transcription.delta",
   "conversation.item.input_audio_transcription.completed",
 ]
 const spokenResponse = [
