@@ -49,14 +49,18 @@ const toolsMs = (state: TurnState, now: number): number => {
 export const timeLeft = (log: TurnLog, timeout: Duration.Duration): number =>
   log.state().beganAt + Duration.toMillis(timeout) + toolsMs(log.state(), log.now()) - log.now()
 
-/** How often a deadline looks again while tools run, in ms. */
+/** How often a deadline looks whether tools still run, in ms. */
 const lookAgain = 250
 
 /** Fails when the turn has no output at the end of its time; never ends otherwise. */
 export const deadline = Effect.fnUntraced(function* (log: TurnLog, timeout: Duration.Duration) {
-  while (timeLeft(log, timeout) > 0) {
-    const leftMs = timeLeft(log, timeout)
-    yield* Effect.sleep(isRunning(log.state(), "tools") ? Math.max(leftMs, lookAgain) : leftMs)
+  yield* Effect.sleep(timeLeft(log, timeout))
+  // The time of tools that was waited for after that.
+  let waited = 0
+  while (isRunning(log.state(), "tools") || log.state().toolsMs > waited) {
+    const more = log.state().toolsMs - waited
+    waited += more
+    yield* Effect.sleep(Math.max(more, lookAgain))
   }
   const state = log.state()
   return yield* Option.isSome(state.firstOutput) ? Effect.never : overdue(state, timeout, log.now())
