@@ -49,7 +49,8 @@ describe("a recognizer that failed", () => {
         expect(Either.flip(result).pipe(Either.getOrThrow)).toMatchObject({
           _tag: "ProviderUnusable",
           stage: "stt",
-          reason: "engine: failed, and pocketsphinx is not installed",
+          kind: "no-recognizer",
+          reason: "no pocketsphinx, engine: damaged",
         })
       }
     }),
@@ -61,7 +62,8 @@ describe("a recognizer that failed", () => {
       const { engine, status, result } = yield* hearWithout(process.env.PATH ?? "", Option.some("de"))
       expect([engine, status]).toEqual(["pocketsphinx", "degraded"])
       expect(Either.flip(result).pipe(Either.getOrThrow)).toMatchObject({
-        reason: 'engine: failed, and pocketsphinx does not know the language "de"',
+        stage: "stt",
+        reason: "engine: damaged",
       })
     }),
   )
