@@ -85,7 +85,7 @@ export const thinkingAdvice = (
   if (name !== "talker") return Option.none()
   return Option.some(
     ollama
-      ? "For real answers, run `./voice-agent models pull --llm`, which needs Ollama, and restart."
+      ? "For real answers, run `./voice-agent models pull --llm`, which needs Ollama."
       : "For real answers, set OPENAI_API_KEY, or remove OLLAMA=off and run Ollama.",
   )
 }
