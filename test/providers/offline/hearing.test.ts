@@ -50,7 +50,7 @@ describe("a recognizer that failed", () => {
           _tag: "ProviderUnusable",
           stage: "stt",
           kind: "no-recognizer",
-          reason: "no pocketsphinx, engine: damaged",
+          reason: "engine: failed, and pocketsphinx is not installed",
         })
       }
     }),
@@ -63,7 +63,7 @@ describe("a recognizer that failed", () => {
       expect([engine, status]).toEqual(["pocketsphinx", "degraded"])
       expect(Either.flip(result).pipe(Either.getOrThrow)).toMatchObject({
         stage: "stt",
-        reason: "engine: damaged",
+        reason: 'engine: failed, and pocketsphinx does not know the language "de"',
       })
     }),
   )
