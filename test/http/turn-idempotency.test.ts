@@ -242,7 +242,7 @@ test("a deleted session: the retry is a new turn", async () => {
   expect(again.isReplay).toBeNull()
   expect(again.sessionId).not.toBe(sessionId)
   expect(await stored(again.turnId)).toEqual(whole)
-  await expect(first.then((answer) => answer.bytes())).rejects.toThrow()
+  await expectProblem(await first, { status: 404, code: "SESSION_NOT_FOUND" })
 })
 
 describe("a turn that fails frees its key", () => {

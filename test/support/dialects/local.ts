@@ -58,7 +58,7 @@ export const local: Readonly<Record<string, ReadonlyArray<Dialect>>> = {
     {
       hasKeys: false,
       routes: { models, llm },
-      models: { object: "list", data: [{ id: "llama3.2:latest", object: "model", owned_by: "library" }] },
+      models: { object: "list", data: [{ id: "qwen3:4b-instruct", object: "model", owned_by: "library" }] },
     },
   ],
   "LM Studio": [
