@@ -5,7 +5,8 @@ import { Keys } from "./accounts/keys.ts"
 import { Memories } from "./accounts/memories.ts"
 import { Secrets } from "./accounts/secrets.ts"
 import { Users } from "./accounts/users.ts"
-import { Agents } from "./agent/agent.ts"
+import { Agents } from "./agent/agents.ts"
+import { StoredAgents } from "./agent/stored-agents.ts"
 import * as DotEnv from "./config/dotenv.ts"
 import { Settings } from "./config.ts"
 import * as CleanUp from "./conversation/clean-up.ts"
@@ -35,6 +36,7 @@ import { RealtimeSockets } from "./realtime/sockets.ts"
 import * as Status from "./status.ts"
 import * as Telemetry from "./telemetry.ts"
 import * as TempFolder from "./temp-folder.ts"
+import { DefinedTools } from "./tools/defined-tools.ts"
 import { ServiceTools } from "./tools/service-tools.ts"
 import { Turns } from "./turn/turns.ts"
 import { VoiceActivity } from "./vad/voice-activity.ts"
@@ -54,6 +56,8 @@ const account = Layer.provideMerge(
   ),
 )
 
+const agents = Layer.merge(Layer.provide(Agents.layer, DefinedTools.layer), StoredAgents.layer)
+
 /** What a test may replace. */
 const replaceable = { realtimeSessions: RealtimeSessions.layer, serviceTools: ServiceTools.layer }
 
@@ -65,7 +69,7 @@ export const layerWith = ({ realtimeSessions, serviceTools }: typeof replaceable
     Layer.provideMerge(RunningTurns.layer),
     Layer.provideMerge(Status.layer),
     Layer.provideMerge(Layer.mergeAll(Ledger.layer, KeyedTurns.layer, ToolCalls.layer)),
-    Layer.provideMerge(Layer.provide(Agents.layer, serviceTools)),
+    Layer.provideMerge(Layer.provide(agents, serviceTools)),
     Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
     Layer.provideMerge(
       Layer.mergeAll(

@@ -34,6 +34,7 @@ const all = Config.all({
   tts: stage("TTS", variables.tts),
   ...variables.ttsOptions,
   ...variables.conversation,
+  agents: Config.all(variables.agents),
   tools: Config.all(variables.tools),
   ...variables.audio,
   interruption: Config.all(variables.interruption),

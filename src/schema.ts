@@ -15,6 +15,8 @@ export const ItemId = id("ItemId")
 export type ItemId = typeof ItemId.Type
 export const MemoryId = id("MemoryId")
 export type MemoryId = typeof MemoryId.Type
+export const AgentId = id("AgentId")
+export type AgentId = typeof AgentId.Type
 
 /** The id that a client sent, in lower case. None if the text is not a UUID. */
 export const parseId = <Id extends string>(

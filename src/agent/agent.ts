@@ -1,14 +1,13 @@
-import { Context, Duration, Effect, Layer, Option } from "effect"
-import { Settings } from "../config.ts"
-import { noTools, type ToolOffer } from "../providers/tools.ts"
-import type { SessionId } from "../schema.ts"
+import type { Duration, Option } from "effect"
+import type { ToolOffer } from "../providers/tools.ts"
 import type { RunnableTool } from "../tools/runnable.ts"
-import { ServiceTools } from "../tools/service-tools.ts"
 
 /** The assistant that answers a turn. Resolved once per turn and passed to each stage; no stage reads global settings. */
 export interface Agent {
   /** The system prompt. Empty: none is sent. */
   readonly instructions: string
+  /** What it says first in a new conversation. None: it waits for the user. */
+  readonly greeting: Option.Option<string>
   readonly hearing: {
     readonly model: string
     /** ISO 639-1. None: the recognizer detects the language. */
@@ -16,6 +15,8 @@ export interface Agent {
     /** A recording with no 60 ms above this level is rejected as silent, in dB below full scale; 0 disables the check. */
     readonly silenceDbfs: number
     readonly maxSeconds: number
+    /** Names and terms that the recognizer should expect. */
+    readonly keyTerms: ReadonlyArray<string>
   }
   readonly thinking: {
     readonly model: string
@@ -50,55 +51,4 @@ export interface Agent {
   readonly history: { readonly maxItems: number; readonly maxTokens: number }
   /** From the end of the upload to the first audio, or to the first text of a reply that is not spoken. */
   readonly firstOutputTimeout: Duration.Duration
-}
-
-export class Agents extends Context.Tag("voice-agent/Agents")<
-  Agents,
-  {
-    /** The agent that answers in this session. */
-    readonly resolve: (sessionId: SessionId) => Effect.Effect<Agent>
-    /** The agent of the configuration. */
-    readonly configured: Agent
-  }
->() {
-  static readonly layer = Layer.effect(
-    Agents,
-    Effect.gen(function* () {
-      const settings = yield* Settings
-      const { tools } = yield* ServiceTools
-      const { maxRounds, callTimeout, fillerAfter, filler } = settings.tools
-      const configured: Agent = {
-        instructions: Option.getOrElse(settings.systemPrompt, () => ""),
-        hearing: {
-          model: settings.stt.model,
-          language: settings.sttLanguage,
-          silenceDbfs: settings.silenceDbfs,
-          maxSeconds: settings.maxAudioSeconds,
-        },
-        thinking: {
-          model: settings.llm.model,
-          temperature: settings.llmTemperature,
-          maxTokens: settings.llmMaxTokens,
-        },
-        calling: noTools,
-        acting: {
-          tools,
-          maxRounds,
-          timeout: callTimeout,
-          filler: {
-            after: Option.liftPredicate(fillerAfter, Duration.greaterThan(Duration.zero)),
-            sentence: filler,
-          },
-        },
-        speaking: {
-          model: settings.tts.model,
-          voice: settings.ttsVoice,
-          maxCharacters: settings.ttsMaxCharacters,
-        },
-        history: { maxItems: settings.contextMessages, maxTokens: settings.contextTokens },
-        firstOutputTimeout: settings.turnTimeout,
-      }
-      return { configured, resolve: () => Effect.succeed(configured) }
-    }),
-  )
 }

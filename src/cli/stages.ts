@@ -1,7 +1,7 @@
 import { resolve } from "node:path"
 import * as BunContext from "@effect/platform-bun/BunContext"
 import { Effect, Layer, Option, Stream } from "effect"
-import { Agents } from "../agent/agent.ts"
+import { configuredAgent } from "../agent/configured.ts"
 import type { SpokenFormat } from "../audio/speech-joiner.ts"
 import { makeSpeechOutput } from "../audio/speech-output.ts"
 import { Settings } from "../config.ts"
@@ -15,7 +15,6 @@ import { Transcriber } from "../providers/transcriber.ts"
 import { newId, TurnId, UserId } from "../schema.ts"
 import * as Telemetry from "../telemetry.ts"
 import { toSegments } from "../text/segments.ts"
-import { ServiceTools } from "../tools/service-tools.ts"
 import type { TurnError } from "../turn/errors.ts"
 import { hear } from "../turn/hear.ts"
 import { makeFromFile } from "../turn/input.ts"
@@ -33,11 +32,7 @@ const settings = Layer.effect(
 const providers = Providers.layer.pipe(Layer.provide(Lessons.layerMemory), Layer.provideMerge(Ffmpeg.layer))
 
 /** What a single stage of a turn needs: neither the database nor the port. */
-export const layer = Layer.mergeAll(
-  providers,
-  DecodingSlots.layer,
-  Layer.provide(Agents.layer, ServiceTools.layerOf([])),
-).pipe(
+export const layer = Layer.mergeAll(providers, DecodingSlots.layer).pipe(
   Layer.provideMerge(Telemetry.onlyErrors),
   Layer.provideMerge(settings),
   Layer.provideMerge(BunContext.layer),
@@ -47,7 +42,7 @@ export const layer = Layer.mergeAll(
 export const transcribeFile = Effect.fnUntraced(function* (path: string) {
   const transcriber = yield* Transcriber
   const fromFile = yield* makeFromFile
-  const { configured: agent } = yield* Agents
+  const agent = configuredAgent(yield* Settings, [])
   const log = yield* makeTurnLog({
     output: { format: "none", streamsText: false, streaming: false },
     keepsAudio: false,
@@ -63,7 +58,7 @@ export const transcribeFile = Effect.fnUntraced(function* (path: string) {
 /** The speech of a text, segment by segment as a reply is spoken. Empty if nothing in the text can be spoken. */
 export const speakText = Effect.fnUntraced(function* (text: string, format: SpokenFormat) {
   const synthesizer = yield* Synthesizer
-  const { configured } = yield* Agents
+  const configured = configuredAgent(yield* Settings, [])
   const chunks: Array<Uint8Array> = []
   yield* speak(
     toSegments(Stream.make(text), configured.speaking.maxCharacters),

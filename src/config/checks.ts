@@ -165,8 +165,13 @@ export const encryptionKeys: Check<Redacted.Redacted<ReadonlyArray<Uint8Array>>>
   isSecret: true,
 }
 
-export const voices: Check<ReadonlyArray<string>> = {
+export const names: Check<ReadonlyArray<string>> = {
   parse: list((part) => Option.liftPredicate(part, (name) => name !== "")),
+  mustBe: "a comma-separated list of names such as gpt-4o, gpt-4o-mini",
+}
+
+export const voices: Check<ReadonlyArray<string>> = {
+  parse: names.parse,
   mustBe: "a comma-separated list of voices such as alloy, nova",
 }
 

@@ -9,6 +9,7 @@ import {
   kilobytesPerSecond,
   megabytes,
   minutes,
+  names,
   networks,
   number,
   ollamaAddress,
@@ -163,6 +164,32 @@ export const tools = {
   filler: optional("TOOL_FILLER", text, {
     unset: "one in the language of the conversation",
     description: "That sentence, for conversations in every language.",
+  }),
+}
+
+export const agents = {
+  sttModels: computed("AGENT_STT_MODELS", names, {
+    default: [],
+    unset: "none",
+    description:
+      "Models for speech recognition that agents of users may choose besides the configured one, separated by commas.",
+  }),
+  llmModels: computed("AGENT_LLM_MODELS", names, {
+    default: [],
+    unset: "none",
+    description:
+      "Language models that agents of users may choose besides the configured one, separated by commas.",
+  }),
+  ttsModels: computed("AGENT_TTS_MODELS", names, {
+    default: [],
+    unset: "none",
+    description:
+      "Models for speech synthesis that agents of users may choose besides the configured one, separated by commas.",
+  }),
+  voices: computed("AGENT_VOICES", names, {
+    default: [],
+    unset: "none",
+    description: "Voices that agents of users may choose besides the configured one, separated by commas.",
   }),
 }
 
@@ -472,6 +499,7 @@ export const sections: ReadonlyArray<Section> = [
   { title: "Language model", variables: { ...llm, ...llmOptions } },
   { title: "Text to speech", variables: { ...tts, ...ttsOptions } },
   { title: "Conversation", variables: conversation },
+  { title: "Agents of users", variables: agents },
   { title: "Tools", variables: tools },
   { title: "Recordings and uploads", variables: audio },
   { title: "Interruptions of a spoken reply", variables: interruption },

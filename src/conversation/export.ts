@@ -8,17 +8,36 @@ import { Secrets } from "../accounts/secrets.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { findAll } from "../db/rows.ts"
-import { ItemId, SessionId, Time, TurnId, UserId } from "../schema.ts"
+import { AgentId, ItemId, SessionId, Time, TurnId, UserId } from "../schema.ts"
 import { ItemPayload } from "./item.ts"
 import { takeoverKeys } from "./ledger-takeovers.ts"
 import { Message, Session } from "./model.ts"
+import { agentShown } from "./sessions.ts"
 
 /** Rows in memory at a time, of sessions (at most 16 KB each) and of one session's messages. */
 const pageSize = 200
 /** Client secrets in memory at a time: their sessions have 128 KB at most. */
 const secretsPageSize = 10
+/** Definitions of agents have 64 KB at most. */
+const definitionsPageSize = 20
 
-const ExportedSession = Session.pick("id", "title", "metadata", "createdAt", "lastActivityAt")
+const ExportedSession = Session.pick(
+  "id",
+  "title",
+  "metadata",
+  "agentId",
+  "agentVersion",
+  "createdAt",
+  "lastActivityAt",
+)
+
+/** A version of an agent. Unchecked, as an earlier version of the service may have written it. */
+const ExportedAgent = Schema.Struct({
+  id: AgentId,
+  version: Schema.Int,
+  definition: Schema.Unknown,
+  createdAt: Time,
+})
 
 /** Without the audio that is kept for 24 h for idempotent retries. */
 const ExportedTurn = Schema.Struct({
@@ -61,6 +80,8 @@ export const Exported = Schema.Struct({
   /** Without their values. */
   secrets: Schema.Array(Secret),
   clientSecrets: Schema.Array(ClientSecret),
+  /** All versions that are kept. */
+  agents: Schema.Array(ExportedAgent),
   sessions: Schema.Array(
     Schema.Struct({
       ...ExportedSession.fields,
@@ -80,6 +101,7 @@ const keyJson = jsonOf(ApiKey)
 const memoryJson = jsonOf(Memory)
 const secretJson = jsonOf(Secret)
 const clientSecretJson = jsonOf(ClientSecret)
+const agentJson = jsonOf(ExportedAgent)
 const sessionJson = jsonOf(ExportedSession)
 const messageJson = jsonOf(Message)
 const itemJson = jsonOf(ExportedItem)
@@ -124,7 +146,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
   AccountExport,
   {
     /**
-     * `{exportedAt, user, keys, memories, secrets, clientSecrets, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
+     * `{exportedAt, user, keys, memories, secrets, clientSecrets, agents, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
      * pages, however slowly the client reads. Turns that are taken meanwhile may be missing.
      */
     readonly of: (user: User) => Effect.Effect<Stream.Stream<Uint8Array, DatabaseError>, DatabaseError>
@@ -178,7 +200,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
           size: secretsPageSize,
           page: (after) => clientSecretsOf.page(userId, after, secretsPageSize),
           json: clientSecretJson,
-          close: `],"sessions":[`,
+          close: "]",
         })
 
       const roundsOfTurn = sql`coalesce((
@@ -188,6 +210,31 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
           ), '[]')) order by round)
         from turn_rounds where turn_id = turns.id
       ), '[]')`
+      /** Ordered by agent: the position is the agent's id and the version. */
+      const agents = (userId: UserId) =>
+        Stream.paginateEffect({ id: firstId, version: 0 }, (after) =>
+          Effect.map(
+            query(
+              findAll(
+                ExportedAgent,
+                sql`select v.agent_id as id, v.version, v.definition, v.created_at
+                  from agent_versions v join agents a on a.id = v.agent_id
+                  where a.user_id = ${userId} and (v.agent_id, v.version) > (${after.id}::uuid, ${after.version}::int)
+                  order by v.agent_id, v.version limit ${definitionsPageSize}`,
+              ),
+            ),
+            (rows) => [
+              rows,
+              Option.fromNullable(rows.length < definitionsPageSize ? undefined : rows.at(-1)),
+            ],
+          ),
+        ).pipe(
+          Stream.flattenIterables,
+          Stream.zipWithIndex,
+          Stream.map(([agent, index]) => `${index === 0 ? "" : ","}${agentJson(agent)}`),
+          (list) =>
+            Stream.concat(Stream.make(`,"agents":[`), Stream.concat(list, Stream.make(`],"sessions":[`))),
+        )
 
       const turns = (userId: UserId) =>
         listOf({
@@ -214,7 +261,8 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
             query(
               findAll(
                 SessionRow,
-                sql`select created_at::text as position, id, title, metadata, created_at, last_activity_at
+                sql`select created_at::text as position, id, title, metadata, created_at, last_activity_at,
+                    ${agentShown(sql)}
                   from sessions where user_id = ${userId}
                     and (created_at, id) > (${after.position}::timestamptz, ${after.id}::uuid)
                   order by created_at, id limit ${pageSize}`,
@@ -253,6 +301,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
         ].join(",")
         return Stream.make(start).pipe(
           Stream.concat(clientSecrets(user.id)),
+          Stream.concat(agents(user.id)),
           Stream.concat(sessions(user.id)),
           Stream.concat(turns(user.id)),
           Stream.encodeText,

@@ -12,6 +12,7 @@ import { makeTakeovers, type SessionHolder } from "./ledger-takeovers.ts"
 import { type ItemNotFound, SessionNotFound } from "./model.ts"
 import type { ContinuedWork } from "./rounds.ts"
 import {
+  agentColumns,
   type EndedTurn,
   type EndingTurn,
   type NewTurn,
@@ -150,12 +151,14 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
           key: null,
           contentHash: null,
         }))
+        const { agentId, agentVersion } = agentColumns(turn.agent ?? turn.session.agent)
         return findFirst(
           Position,
           sql`insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until, is_aside,
-              is_speculative)
+              is_speculative, agent_id, agent_version)
             select ${turn.id}::uuid, ${turn.userId}::uuid, ${turn.session.id}::uuid, ${key}, ${contentHash}, ${nextLease},
-              ${turn.isAside}::boolean, ${turn.isSpeculative ?? false}::boolean
+              ${turn.isAside}::boolean, ${turn.isSpeculative ?? false}::boolean,
+              ${agentId}::uuid, ${agentVersion}::int
             from (select pg_advisory_xact_lock(hashtextextended(${turn.session.id}::text, 0))) as in_order
             where ${turn.session.isNew}::boolean or exists (select 1 from sessions where id = ${turn.session.id})
             on conflict do nothing
@@ -261,7 +264,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         const isSessionAdded = session.isNew && (turn.items.length > 0 || transcript + response !== "")
         const isCompleted = state === "completed"
         const speech = Option.getOrNull(turn.speech)
-        const sessionAdded = sql`insert into sessions ${sql.insert({ id: session.id, userId })} on conflict (id) do nothing`
+        const sessionAdded = sql`insert into sessions ${sql.insert({ id: session.id, userId, ...agentColumns(session.agent) })} on conflict (id) do nothing`
         // A turn that was taken for dead may have lost its key; then no retry can ask for its speech.
         const closed = sql`update turns set ${sql.update({
           ...ended,

@@ -1,5 +1,5 @@
 import { Schema } from "effect"
-import { ItemId, JsonObject, SessionId, Time, TurnId, UserId } from "../schema.ts"
+import { AgentId, ItemId, JsonObject, SessionId, Time, TurnId, UserId } from "../schema.ts"
 import { Role } from "./item.ts"
 
 /** Why PostgreSQL cannot store a text; undefined if it can. */
@@ -46,6 +46,13 @@ export const Session = Schema.Struct({
   userId: UserId,
   title: Schema.NullOr(Schema.String),
   metadata: JsonObject,
+  agentId: Schema.Union(Schema.Literal("default"), AgentId).annotations({
+    description: "The agent that answers. `default` is that of the operator.",
+  }),
+  agentVersion: Schema.NullOr(Schema.Union(Schema.Int, Schema.Literal("latest"))).annotations({
+    description:
+      "The agent's version. `latest`: the newest one, at each turn. Null for the operator's agent.",
+  }),
   createdAt: Time,
   lastActivityAt: Time,
   expired: Schema.Boolean.annotations({
@@ -61,6 +68,19 @@ export const SessionDetails = Schema.Struct({
     Schema.NullOr(Title).annotations({ description: "At most 200 characters. Null removes the title." }),
   ),
   metadata: Schema.optional(Metadata.annotations({ description: "Replaces the whole metadata." })),
+  agentId: Schema.optional(
+    Schema.String.annotations({
+      message: () => "must be the id of an agent, or default",
+      description: "The agent that answers: one of yours, or `default` for that of the operator.",
+    }),
+  ),
+  agentVersion: Schema.optional(
+    Schema.Union(Schema.Literal("latest"), Schema.Int.pipe(Schema.between(1, 2_147_483_647))).annotations({
+      message: () => ({ message: "must be the number of a version, or latest", override: true }),
+      description:
+        "A version of that agent, or `latest` for the newest one at each turn. The version that is the newest now by default.",
+    }),
+  ),
 }).annotations({ message: () => "must be an object" })
 export type SessionDetails = typeof SessionDetails.Type
 

@@ -5,9 +5,9 @@ import { Settings } from "../config.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst, findOne } from "../db/rows.ts"
-import { newId, parseId, SessionId, type UserId } from "../schema.ts"
+import { AgentId, newId, parseId, SessionId, type UserId } from "../schema.ts"
 import { Session, type SessionDetails, SessionExpired, SessionNotFound, UnknownPosition } from "./model.ts"
-import type { TurnSession } from "./stored-turn.ts"
+import { agentColumns, agentOfColumns, type SessionAgent, type TurnSession } from "./stored-turn.ts"
 
 export interface SessionPage {
   readonly limit: number
@@ -28,13 +28,27 @@ const Cursor = Schema.parseJson(Schema.Tuple(Schema.String.pipe(Schema.pattern(/
 
 const ListedSession = Schema.Struct({ ...Session.fields, position: Schema.String })
 
-const Joinable = Schema.Struct({ isStored: Schema.Boolean })
+const Joinable = Schema.Struct({
+  isStored: Schema.Boolean,
+  agentId: Schema.NullOr(AgentId),
+  agentVersion: Schema.NullOr(Schema.Int),
+})
+
+/** The columns of a session's agent, as clients see them. */
+export const agentShown = (sql: SqlClient.SqlClient) => sql`coalesce(agent_id::text, 'default') as agent_id,
+  case when agent_id is not null then coalesce(to_jsonb(agent_version), '"latest"') end as agent_version`
+
+/** What is set on a session. An absent field stays as it is. */
+export interface SessionChanges extends Pick<SessionDetails, "title" | "metadata"> {
+  /** None: that of the configuration. */
+  readonly agent?: Option.Option<SessionAgent>
+}
 
 /** The sessions of users. An `id` is the text that a client sent; a session of another user is not found. */
 export class Sessions extends Context.Tag("voice-agent/Sessions")<
   Sessions,
   {
-    readonly create: (userId: UserId, details: SessionDetails) => Effect.Effect<Session, DatabaseError>
+    readonly create: (userId: UserId, details: SessionChanges) => Effect.Effect<Session, DatabaseError>
     /** Most recent activity first. */
     readonly list: (
       userId: UserId,
@@ -44,7 +58,7 @@ export class Sessions extends Context.Tag("voice-agent/Sessions")<
     readonly update: (
       userId: UserId,
       id: string,
-      details: SessionDetails,
+      details: SessionChanges,
     ) => Effect.Effect<Session, SessionNotFound | DatabaseError>
     /** Deletes a session with its items and turns. */
     readonly remove: (userId: UserId, id: string) => Effect.Effect<void, SessionNotFound | DatabaseError>
@@ -68,18 +82,20 @@ export class Sessions extends Context.Tag("voice-agent/Sessions")<
       const { sessionTimeout } = yield* Settings
       const timeout = sql`make_interval(secs => ${Duration.toSeconds(sessionTimeout)})`
       const columns = sql`id, user_id, title, metadata, created_at, last_activity_at,
-        last_activity_at < now() - ${timeout} as expired`
+        last_activity_at < now() - ${timeout} as expired,
+        ${agentShown(sql)}`
       const orNotFound = Effect.mapError(() => new SessionNotFound())
       const owned = (userId: UserId, id: string) =>
         orNotFound(
           Effect.map(parseId(SessionId, id), (parsed) => sql`id = ${parsed} and user_id = ${userId}`),
         )
-      const assigned = ({ title, metadata }: SessionDetails) => ({
+      const assigned = ({ title, metadata, agent }: SessionChanges) => ({
+        ...(agent === undefined ? {} : agentColumns(agent)),
         ...(title === undefined ? {} : { title }),
         ...(metadata === undefined ? {} : { metadata: pg.json(metadata) }),
       })
 
-      const create = Effect.fn("Sessions.create")((userId: UserId, details: SessionDetails) => {
+      const create = Effect.fn("Sessions.create")((userId: UserId, details: SessionChanges) => {
         const values = sql.insert({ userId, ...assigned(details) })
         return transaction(sql, findOne(Session, sql`insert into sessions ${values} returning ${columns}`))
       })
@@ -122,7 +138,7 @@ export class Sessions extends Context.Tag("voice-agent/Sessions")<
       const update = Effect.fn("Sessions.update")(function* (
         userId: UserId,
         id: string,
-        details: SessionDetails,
+        details: SessionChanges,
       ) {
         const where = yield* owned(userId, id)
         const values = assigned(details)
@@ -145,17 +161,23 @@ export class Sessions extends Context.Tag("voice-agent/Sessions")<
         const found = yield* query(
           findFirst(
             Joinable,
-            sql`select true as is_stored from sessions where id = ${id.value} and user_id = ${userId}
+            sql`select true as is_stored, agent_id, agent_version from sessions where id = ${id.value} and user_id = ${userId}
                 and last_activity_at >= now() - ${timeout}
               union all
-              select false from turns where session_id = ${id.value} and user_id = ${userId} and state = 'running'
-                and lease_until > now() and not exists (select 1 from sessions where id = ${id.value})
+              (select false, agent_id, agent_version from turns
+                where session_id = ${id.value} and user_id = ${userId} and state = 'running' and lease_until > now()
+                  and not exists (select 1 from sessions where id = ${id.value})
+                order by sequence)
               limit 1`,
           ),
         )
         return Option.match(found, {
           onNone: () => fresh,
-          onSome: ({ isStored }): TurnSession => ({ id: id.value, isNew: !isStored }),
+          onSome: ({ isStored, ...columns }): TurnSession => ({
+            id: id.value,
+            isNew: !isStored,
+            agent: agentOfColumns(columns),
+          }),
         })
       })
 

@@ -1,13 +1,38 @@
-import { type Option, Schema } from "effect"
-import { SessionId, SpeechFormat, Timings, TurnId, Usage, type UserId } from "../schema.ts"
+import { Option, Schema } from "effect"
+import { type AgentId, SessionId, SpeechFormat, Timings, TurnId, Usage, type UserId } from "../schema.ts"
 import type { NewItem } from "./item.ts"
+
+/** An agent that a user defined. */
+export interface SessionAgent {
+  readonly id: AgentId
+  /** None: the newest one, at each turn. */
+  readonly version: Option.Option<number>
+}
 
 /** The session that a turn belongs to. */
 export interface TurnSession {
   readonly id: SessionId
   /** True if the session may have no row yet: it is then created when the turn is saved. */
   readonly isNew: boolean
+  /** None, or absent: the agent of the configuration. */
+  readonly agent?: Option.Option<SessionAgent>
 }
+
+/** The columns `agent_id` and `agent_version` of an agent. */
+export const agentColumns = (agent: Option.Option<SessionAgent> = Option.none()) => ({
+  agentId: Option.getOrNull(Option.map(agent, ({ id }) => id)),
+  agentVersion: Option.getOrNull(Option.flatMap(agent, ({ version }) => version)),
+})
+
+/** The agent of such columns. */
+export const agentOfColumns = (row: {
+  readonly agentId: AgentId | null
+  readonly agentVersion: number | null
+}): Option.Option<SessionAgent> =>
+  Option.map(Option.fromNullable(row.agentId), (id) => ({
+    id,
+    version: Option.fromNullable(row.agentVersion),
+  }))
 
 /** Identifies a repeated request: the client's key, and the SHA-256 of the input in hex. */
 export interface Idempotency {
@@ -23,6 +48,8 @@ export interface NewTurn {
   readonly idempotency: Option.Option<Idempotency>
   /** True for a turn that adds nothing to the conversation: later turns of the session do not wait for it. */
   readonly isAside: boolean
+  /** The agent that answers. Absent: that of the session. */
+  readonly agent?: Option.Option<SessionAgent>
   /** True for an aside that may become a turn of the conversation: it waits for the turns ahead as one. */
   readonly isSpeculative?: boolean
   /** Turns ahead that it does not wait for. */

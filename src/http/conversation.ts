@@ -21,18 +21,26 @@ import { receiveUpload } from "./upload.ts"
 /** About as many characters as five minutes of speech have, the default limit of a recording. */
 const longestText = 4096
 
-const SaidText = Schema.standardSchemaV1(
-  Schema.Struct({
-    text: Schema.Trim.annotations({ message: () => "must be a string" }).pipe(
-      Schema.filter(
-        (text) =>
-          (text !== "" && [...text].length <= longestText) || `must have 1 to ${longestText} characters`,
-        { jsonSchema: { type: "string", minLength: 1, maxLength: longestText } },
-      ),
-      Schema.filter(storable),
+const Said = Schema.Struct({
+  text: Schema.Trim.annotations({ message: () => "must be a string" }).pipe(
+    Schema.filter(
+      (text) =>
+        (text !== "" && [...text].length <= longestText) || `must have 1 to ${longestText} characters`,
+      { jsonSchema: { type: "string", minLength: 1, maxLength: longestText } },
     ),
-  }).annotations({ message: () => ({ message: "must be an object", override: false }) }),
-)
+    Schema.filter(storable),
+  ),
+  agentId: Schema.optionalWith(
+    Schema.String.annotations({
+      message: () => "must be the id of an agent, or default",
+      description:
+        "The agent that answers this turn: one of yours, or `default`. That of the session by default.",
+    }),
+    { as: "Option" },
+  ),
+}).annotations({ message: () => ({ message: "must be an object", override: false }) })
+
+const SaidText = Schema.standardSchemaV1(Said)
 
 const Spoken = Schema.standardSchemaV1(
   Schema.Struct({
@@ -66,18 +74,22 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
   /** Reads an upload. It holds no slot while it arrives, which may be slow. */
   const readRecording = (request: Request, userId: UserId) => (slot: SlotOptions) =>
     admission.admit(userId, receiveUpload({ request, userId }, uploads, settings), slot).pipe(
-      Effect.map(({ upload, sessionId }) => ({
+      Effect.map(({ upload, sessionId, agentId }) => ({
         input: fromFile(upload),
+        agentId,
         target: SessionTarget.Preferred({ sessionId }),
       })),
       Effect.provideService(FileSystem.FileSystem, fs),
     )
 
-  const readText = (text: string, sessionId: string, userId: UserId) => (slot: SlotOptions) =>
-    Effect.as(admission.acquire(userId, slot), {
-      input: fromText(text),
-      target: SessionTarget.Required({ sessionId }),
-    })
+  const readText =
+    ({ text, agentId }: typeof Said.Type, sessionId: string, userId: UserId) =>
+    (slot: SlotOptions) =>
+      Effect.as(admission.acquire(userId, slot), {
+        input: fromText(text),
+        agentId,
+        target: SessionTarget.Required({ sessionId }),
+      })
 
   const answer = (
     { request, server, user }: Pick<TurnCall, "request" | "server"> & { readonly user: SignedIn },
@@ -107,7 +119,7 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
     .post(
       "/sessions/:id/messages",
       ({ request, user, server, params, query, body }) =>
-        answer({ request, user, server }, query.audio === "true", readText(body.text, params.id, user.id)),
+        answer({ request, user, server }, query.audio === "true", readText(body, params.id, user.id)),
       { body: SaidText, query: Spoken, detail: operations.say },
     )
 })

@@ -13,6 +13,7 @@ const exposed = [
   "RateLimit",
   "Server-Timing",
   "Idempotent-Replayed",
+  "ETag",
 ].join(", ")
 
 /** Request headers of the API. */
@@ -20,6 +21,7 @@ const ownHeaders = [
   "Authorization",
   "Content-Type",
   "Idempotency-Key",
+  "If-Match",
   "X-Registration-Token",
   "X-Request-Id",
 ]
@@ -41,7 +43,7 @@ const monitoringHeaders = [
 
 /** The response to a preflight: allowed methods and headers, and for how many seconds a browser may cache it. */
 const preflight = {
-  "access-control-allow-methods": "GET, POST, PATCH, DELETE",
+  "access-control-allow-methods": "GET, POST, PUT, PATCH, DELETE",
   "access-control-allow-headers": [...ownHeaders, ...monitoringHeaders].join(", "),
   "access-control-max-age": "600",
 }

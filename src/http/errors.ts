@@ -1,5 +1,12 @@
 import { Schema } from "effect"
 import type { AccountError } from "../accounts/errors.ts"
+import type {
+  AgentChanged,
+  AgentInvalid,
+  AgentNameTaken,
+  AgentReadOnly,
+  TooManyAgents,
+} from "../agent/errors.ts"
 import type { UnknownPosition } from "../conversation/model.ts"
 import type { TurnNotFound } from "../conversation/stored-turn.ts"
 import type { EncryptionUnavailable } from "../db/encryption.ts"
@@ -77,6 +84,11 @@ export class RealtimeUnsupported extends Schema.TaggedError<RealtimeUnsupported>
 export type AppError =
   | TurnError
   | AccountError
+  | AgentChanged
+  | AgentInvalid
+  | AgentNameTaken
+  | AgentReadOnly
+  | TooManyAgents
   | EncryptionUnavailable
   | UnknownPosition
   | TurnNotFound

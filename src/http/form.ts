@@ -52,6 +52,7 @@ const makeBusboy = (type: string) => {
 
 export interface Form {
   readonly sessionId: Option.Option<string>
+  readonly agentId: Option.Option<string>
   /** The first part named audio. */
   readonly audio: Option.Option<{ readonly hasFileName: boolean }>
   readonly hasOtherField: boolean
@@ -67,7 +68,12 @@ export const makeFormParser = (type: string, onAudio: (piece: Uint8Array) => voi
   const made = makeBusboy(type)
   if (made === undefined) throw malformedBoundary
   const { busboy, withoutPadding } = made
-  let form: Form = { sessionId: Option.none(), audio: Option.none(), hasOtherField: false }
+  let form: Form = {
+    sessionId: Option.none(),
+    agentId: Option.none(),
+    audio: Option.none(),
+    hasOtherField: false,
+  }
   let hasPart = false
   let hasTooManyParts = false
   busboy.on("file", (_, content, fileName) => {
@@ -80,7 +86,9 @@ export const makeFormParser = (type: string, onAudio: (piece: Uint8Array) => voi
   })
   busboy.on("field", (name, value) => {
     hasPart = true
-    if (name === "sessionId") form = { ...form, sessionId: Option.liftPredicate(value, (id) => id !== "") }
+    const given = Option.liftPredicate(value, (id) => id !== "")
+    if (name === "sessionId") form = { ...form, sessionId: given }
+    else if (name === "agentId") form = { ...form, agentId: given }
     else form = { ...form, hasOtherField: true }
   })
   busboy.on("partsLimit", () => {

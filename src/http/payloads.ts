@@ -5,10 +5,12 @@
 import { Schema, Struct } from "effect"
 import { Memory } from "../accounts/memories.ts"
 import { ApiKey, Secret } from "../accounts/model.ts"
+import { AgentDefinition, agentFields } from "../agent/definition.ts"
 import { Exported } from "../conversation/export.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
 import { StageStatus } from "../providers/status.ts"
-import { ApiKeyId, SessionId, Time, Timings, TurnId, Usage, UserId } from "../schema.ts"
+import { AgentId, ApiKeyId, JsonObject, SessionId, Time, Timings, TurnId, Usage, UserId } from "../schema.ts"
+import { toJsonSchema } from "./openapi/json-schema.ts"
 import { RealtimeSession } from "./realtime-session.ts"
 
 const text = (description: string) => Schema.String.annotations({ description })
@@ -87,6 +89,39 @@ export const MemoryList = Schema.Struct({ memories: Schema.Array(Memory) }).anno
 export const OneSecret = Schema.Struct({ secret: Secret })
 
 export const SecretList = Schema.Struct({ secrets: Schema.Array(Secret) })
+
+const AgentKey = {
+  id: Schema.Union(Schema.Literal("default"), AgentId),
+  version: Schema.NullOr(Schema.Int).annotations({
+    description: "Each change adds one. Null for the operator's agent, `default`.",
+  }),
+}
+const AgentTimes = { createdAt: Schema.NullOr(Time), updatedAt: Schema.NullOr(Time) }
+
+/** For the document: the service shows definitions as they are stored. */
+const Agent = Schema.Struct({ ...AgentKey, ...agentFields, ...AgentTimes })
+
+export const OneAgent = Schema.Struct({ agent: Agent })
+
+export const AgentList = Schema.Struct({
+  agents: Schema.Array(Schema.Struct({ ...AgentKey, name: Schema.String, ...AgentTimes })),
+})
+
+export const AgentVersions = Schema.Struct({
+  versions: Schema.Array(Schema.Struct({ version: Schema.Int, ...agentFields, createdAt: Time })),
+})
+
+/** The body of a request that creates an agent. src/agent validates it. */
+export const NewAgent = JsonObject.annotations({ jsonSchema: toJsonSchema(AgentDefinition) })
+
+/** The body of a request that changes one. */
+export const AgentChanges = JsonObject.annotations({
+  jsonSchema: {
+    type: "object",
+    description:
+      "The fields of an agent that change, each as a whole. Null removes a field. With `version`, the change is made only if that is the newest version.",
+  },
+})
 
 export const SessionCreated = Schema.Struct({ sessionId: SessionId, createdAt: Time })
 
@@ -190,6 +225,10 @@ export const components = {
   Memory,
   MemoryList,
   Export: Exported,
+  Agent,
+  OneAgent,
+  AgentList,
+  AgentVersions,
   Session,
   SessionDetails,
   SessionCreated,

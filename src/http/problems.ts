@@ -79,6 +79,36 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
   SecretNotFound: () => problem(404, "SECRET_NOT_FOUND", "You have no secret of this name."),
   TooManySecrets: ({ max }) =>
     problem(409, "TOO_MANY_SECRETS", `You already have ${max} secrets. Delete one first.`),
+  AgentNotFound: () => problem(404, "AGENT_NOT_FOUND", "You have no such agent, or it has no such version."),
+  AgentDeleted: () =>
+    problem(
+      409,
+      "AGENT_DELETED",
+      "The agent of this session was deleted. Give the session another agent, or create a new session.",
+    ),
+  AgentChanged: ({ version }) =>
+    problem(
+      409,
+      "AGENT_CHANGED",
+      `The agent has changed: its newest version is ${version}. Read it again, and repeat the change on that version.`,
+    ),
+  AgentReadOnly: () =>
+    problem(
+      403,
+      "AGENT_READ_ONLY",
+      "The operator's agent cannot be changed here. Create an agent of your own.",
+    ),
+  AgentNameTaken: () =>
+    problem(409, "AGENT_NAME_TAKEN", "You already have an agent of this name. Choose another name."),
+  TooManyAgents: ({ max }) =>
+    problem(409, "TOO_MANY_AGENTS", `You already have ${max} agents. Delete one first.`),
+  AgentInvalid: ({ field, reason }) => problem(400, "VALIDATION_ERROR", `${field}: ${reason}`),
+  MetadataMissing: ({ name }) =>
+    problem(
+      400,
+      "VALIDATION_ERROR",
+      `metadata.${name}: the agent needs this text in the session's metadata. Set it, or give {{${name}}} a fallback in the agent.`,
+    ),
   EncryptionUnavailable: () =>
     problem(
       500,
@@ -191,7 +221,7 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     problem(
       422,
       "IDEMPOTENCY_KEY_REUSED",
-      "This Idempotency-Key was already used for a different turn. Use a new key for each turn.",
+      "This Idempotency-Key was already used for a different request. Use a new key for each request.",
     ),
   TurnCancelled: () => problem(409, "TURN_CANCELLED", "The turn was cancelled."),
   TurnNotFound: () => problem(404, "TURN_NOT_FOUND", "There is no such turn."),

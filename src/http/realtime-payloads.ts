@@ -14,6 +14,13 @@ export const ConnectQuery = Schema.Struct({
     }),
     { as: "Option" },
   ),
+  agent: Schema.optionalWith(
+    Schema.String.annotations({
+      description:
+        "The agent of a new session: the id of one of yours, or `default`. A continued session keeps its own.",
+    }),
+    { as: "Option" },
+  ),
   intent: Schema.optionalWith(
     Schema.Literal("conversation", "transcription").annotations({
       message: () => ({ message: "must be conversation or transcription", override: true }),

@@ -124,6 +124,7 @@ export const realtimeRoutes = Effect.gen(function* () {
         sessions.open({
           user,
           sessionId: query.session_id,
+          agentId: query.agent,
           intent: Option.getOrElse(query.intent, () => "conversation" as const),
           config,
           wire,

@@ -4,6 +4,7 @@ import { Settings } from "../config.ts"
 import { countRequest } from "../metrics.ts"
 import { RealtimeSockets } from "../realtime/sockets.ts"
 import { accountRoutes } from "./account.ts"
+import { agentsRoutes } from "./agents.ts"
 import { makeClientAddress } from "./client-address.ts"
 import { conversationRoutes } from "./conversation.ts"
 import { crossOrigin } from "./cross-origin.ts"
@@ -124,6 +125,7 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, state: Readonly<S
         .use(yield* accountRoutes(answers))
         .use(yield* memoryRoutes)
         .use(yield* secretsRoutes)
+        .use(yield* agentsRoutes)
         .use(yield* sessionsRoutes)
         .use(yield* conversationRoutes(answers))
         .use(realtime),

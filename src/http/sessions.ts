@@ -1,35 +1,21 @@
 import { Effect, Option, Schema } from "effect"
 import { Elysia } from "elysia"
+import { Agents } from "../agent/agents.ts"
+import { configuredId } from "../agent/configured.ts"
 import { History } from "../conversation/history.ts"
-import { SessionDetails } from "../conversation/model.ts"
+import { SessionDetails, type SessionNotFound } from "../conversation/model.ts"
 import { RunningTurns } from "../conversation/running-turns.ts"
 import { Sessions } from "../conversation/sessions.ts"
+import type { DatabaseError } from "../db/errors.ts"
 import type { UserId } from "../schema.ts"
 import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
 import * as operations from "./openapi/operations/sessions.ts"
 import { MessagePage, OneSession, SessionCreated, SessionPage } from "./payloads.ts"
+import { wholeNumber } from "./query.ts"
 import { makeRun } from "./run.ts"
 
 const defaultLimit = 20
-
-/** A query parameter from 1 to `max`. */
-const limit = (max: number) =>
-  Schema.optionalWith(
-    Schema.compose(
-      Schema.String.pipe(
-        Schema.pattern(/^\d+$/, {
-          jsonSchema: { type: "integer", minimum: 1, maximum: max, default: defaultLimit },
-        }),
-      ),
-      Schema.NumberFromString,
-    ).pipe(
-      Schema.between(1, max, {
-        message: () => ({ message: `must be a whole number from 1 to ${max}`, override: true }),
-      }),
-    ),
-    { default: () => defaultLimit },
-  )
 
 const Cursor = Schema.String.annotations({
   message: () => "must be the nextCursor of an earlier page",
@@ -41,11 +27,17 @@ const Before = Schema.UUID.annotations({
 })
 
 const listQuery = Schema.standardSchemaV1(
-  Schema.Struct({ limit: limit(100), cursor: Schema.optionalWith(Cursor, { as: "Option" }) }),
+  Schema.Struct({
+    limit: wholeNumber(100, defaultLimit),
+    cursor: Schema.optionalWith(Cursor, { as: "Option" }),
+  }),
 )
 
 const messagesQuery = Schema.standardSchemaV1(
-  Schema.Struct({ limit: limit(200), before: Schema.optionalWith(Before, { as: "Option" }) }),
+  Schema.Struct({
+    limit: wholeNumber(200, defaultLimit),
+    before: Schema.optionalWith(Before, { as: "Option" }),
+  }),
 )
 
 const body = Schema.standardSchemaV1(SessionDetails)
@@ -61,6 +53,36 @@ export const sessionsRoutes = Effect.gen(function* () {
   const sessions = yield* Sessions
   const history = yield* History
   const turns = yield* RunningTurns
+  const agents = yield* Agents
+
+  /** The agent that the details name. `current`: the agent of the session, for a change of the version alone. */
+  const chosen = (
+    userId: UserId,
+    { agentId, agentVersion }: SessionDetails,
+    current: Effect.Effect<string, SessionNotFound | DatabaseError>,
+  ) =>
+    agentId === undefined && agentVersion === undefined
+      ? Effect.succeed({})
+      : Effect.flatMap(agentId === undefined ? current : Effect.succeed(agentId), (id) =>
+          Effect.map(agents.choose(userId, { id, version: Option.fromNullable(agentVersion) }), (agent) => ({
+            agent,
+          })),
+        )
+
+  const created = (userId: UserId, details: SessionDetails) =>
+    Effect.flatMap(chosen(userId, details, Effect.succeed(configuredId)), (agent) =>
+      sessions.create(userId, { ...details, ...agent }),
+    )
+
+  const updated = (userId: UserId, id: string, details: SessionDetails) =>
+    Effect.flatMap(
+      chosen(
+        userId,
+        details,
+        Effect.map(sessions.get(userId, id), ({ agentId }) => agentId),
+      ),
+      (agent) => sessions.update(userId, id, { ...details, ...agent }),
+    )
 
   const remove = (userId: UserId, id: string) =>
     Effect.zipRight(sessions.remove(userId, id), turns.endDeleted(id))
@@ -109,7 +131,7 @@ export const sessionsRoutes = Effect.gen(function* () {
       ({ request, user, body }) =>
         run(
           request,
-          Effect.map(sessions.create(user.id, body), ({ id, createdAt }) =>
+          Effect.map(created(user.id, body), ({ id, createdAt }) =>
             Response.json(encodeCreated({ sessionId: id, createdAt }), { status: 201 }),
           ),
         ),
@@ -120,7 +142,7 @@ export const sessionsRoutes = Effect.gen(function* () {
       ({ request, user, params, body }) =>
         run(
           request,
-          Effect.map(sessions.update(user.id, params.id, body), (session) => encodeSession({ session })),
+          Effect.map(updated(user.id, params.id, body), (session) => encodeSession({ session })),
         ),
       { body, detail: operations.update },
     )

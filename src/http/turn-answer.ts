@@ -8,22 +8,11 @@ import { type SessionTarget, usualTurn } from "../turn/request.ts"
 import { Turns } from "../turn/turns.ts"
 import { negotiate } from "./accept.ts"
 import { type AppError, ValidationFailed } from "./errors.ts"
+import { idempotencyKey } from "./idempotency-key.ts"
 import { hangUp, withoutIdleTimeout } from "./idle.ts"
 import { renderings } from "./renderings.ts"
 import { requestInfo } from "./run.ts"
 import { type Answers, runsOn, streamed } from "./streaming.ts"
-
-/** 255 characters is Stripe's limit. Visible ASCII fits in every log and header. */
-const isKey = (key: string) => /^[!-~]{1,255}$/.test(key)
-
-const idempotencyKey = (request: Request) =>
-  Effect.transposeOption(
-    Option.map(Option.fromNullable(request.headers.get("idempotency-key")), (key) =>
-      isKey(key)
-        ? Effect.succeed(key)
-        : new ValidationFailed({ message: "Idempotency-Key: must be 1 to 255 visible ASCII characters" }),
-    ),
-  )
 
 /** The output of a reply that is not spoken. A streaming client gets its text as the model writes it. */
 const unspoken = (output: OutputOptions): OutputOptions => ({ ...output, format: "none", streamsText: true })
@@ -37,7 +26,11 @@ export interface TurnCall {
   /** Reads the input of the request and takes a slot for the turn. */
   readonly read: (
     slot: SlotOptions,
-  ) => Effect.Effect<{ readonly input: Input; readonly target: SessionTarget }, AppError, Scope.Scope>
+  ) => Effect.Effect<
+    { readonly input: Input; readonly target: SessionTarget; readonly agentId: Option.Option<string> },
+    AppError,
+    Scope.Scope
+  >
 }
 
 /** A turn over HTTP: negotiate the rendering, read the input, begin the turn, render its events. */
@@ -57,7 +50,7 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
 
     /** `response`: the scope of the response. It may close after the scope of the turn. */
     const rendered = Effect.fnUntraced(function* (response: Scope.Scope) {
-      const { input, target } = yield* read({ alsoHeldBy: response })
+      const { input, target, agentId } = yield* read({ alsoHeldBy: response })
       const turn = yield* turns.begin({
         turnId: newId(TurnId),
         userId,
@@ -67,6 +60,7 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
         idempotencyKey: key,
         uploadMs: performance.now() - requestInfo(request).startedAt,
         ...usualTurn,
+        agentId,
       })
       return yield* render(turn)
     })

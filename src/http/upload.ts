@@ -76,7 +76,7 @@ export const receiveUpload = Effect.fn("receiveUpload")(function* (
     (receiving) => Effect.scoped(Effect.zipRight(uploads.arrive(userId), receiving)),
   )
   const upload: Upload = { path, bytes: form.bytes, sha256: form.sha256 }
-  return { upload, sessionId: form.sessionId }
+  return { upload, sessionId: form.sessionId, agentId: form.agentId }
 })
 
 interface FormSource {
@@ -136,5 +136,5 @@ const readForm = async ({ request, type, file, maxBytes, quota, progress, signal
   const form = await parser.end()
   await flush()
   requireAudio(form, start, bytes)
-  return { bytes, sha256: hash.digest("hex"), sessionId: form.sessionId }
+  return { bytes, sha256: hash.digest("hex"), sessionId: form.sessionId, agentId: form.agentId }
 }

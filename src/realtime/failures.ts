@@ -88,6 +88,14 @@ const toFailure = (error: ResponseError): Failure => {
         "session_busy",
         "Earlier turns of this session are still running. Wait until they end, or cancel them.",
       )
+    case "AgentNotFound":
+    case "AgentDeleted":
+      return invalid("agent_deleted", "The agent of this conversation was deleted. Connect again.")
+    case "MetadataMissing":
+      return invalid(
+        "metadata_missing",
+        `The agent needs the text ${error.name} in the metadata of the session. Set it, and try again.`,
+      )
     case "InvalidAudio":
     case "AudioTooShort":
     case "AudioTooLong":

@@ -93,6 +93,7 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
     },
     idempotencyKey: Option.none(),
     uploadMs: 0,
+    agentId: Option.none(),
     agent: responseAgent(config, options.agentFacts, note),
     context,
     unsaved,

@@ -1,15 +1,17 @@
 import { Cause, Context, Duration, Effect, Fiber, FiberSet, Layer, Option, type Scope } from "effect"
 import type { SignedIn } from "../accounts/model.ts"
-import { type Agent, Agents } from "../agent/agent.ts"
+import type { Agent } from "../agent/agent.ts"
+import { Agents } from "../agent/agents.ts"
 import { Settings } from "../config.ts"
 import { SessionItems } from "../conversation/session-items.ts"
 import { Sessions } from "../conversation/sessions.ts"
+import type { TurnSession } from "../conversation/stored-turn.ts"
 import { Admission } from "../limits/admission.ts"
 import { RateLimits } from "../limits/rate-limits.ts"
 import { LanguageModel } from "../providers/language-model.ts"
 import { Synthesizer } from "../providers/synthesizer.ts"
 import { Transcriber } from "../providers/transcriber.ts"
-import { newId, SessionId, type Stage, TurnId } from "../schema.ts"
+import { newId, SessionId, type Stage, TurnId, type UserId } from "../schema.ts"
 import type { TurnError } from "../turn/errors.ts"
 import { Turns } from "../turn/turns.ts"
 import { VoiceActivity } from "../vad/voice-activity.ts"
@@ -42,6 +44,8 @@ export interface RealtimeRequest {
   /** The stored session to continue, as the client sent it. None: a new one. */
   readonly sessionId: Option.Option<string>
   readonly intent: "conversation" | "transcription"
+  /** The agent of a new session, as the client sent it. None: that of the configuration. */
+  readonly agentId: Option.Option<string>
   /** The settings of the client secret of the handshake. None: an API key opened the connection. */
   readonly config: Option.Option<SecretConfig>
   /** Events sent before the handshake ends reach the client right after it. */
@@ -66,13 +70,19 @@ const parallelItems = 2
 
 /** What clients are shown of an agent. `names`: of the engines that serve in the place of its models and its voice. */
 const factsOf = (
-  { instructions, hearing, thinking }: Agent,
+  { instructions, hearing, thinking, calling }: Agent,
   names: { readonly stt: string; readonly llm: string; readonly tts: string },
 ): AgentFacts => ({
   model: names.llm,
   instructions,
   voice: names.tts,
   transcriptionModel: names.stt,
+  tools: calling.tools.map(({ name, description, parameters }) => ({
+    type: "function",
+    name,
+    ...Option.match(description, { onNone: () => ({}), onSome: (description) => ({ description }) }),
+    parameters,
+  })),
   ...Option.match(hearing.language, { onNone: () => ({}), onSome: (language) => ({ language }) }),
   ...Option.match(thinking.maxTokens, {
     onNone: () => ({}),
@@ -162,17 +172,27 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           return { patch, config: yield* configOf(patch) }
         })
 
+      const newSession = (userId: UserId, agentId: Option.Option<string>) =>
+        Effect.map(
+          Effect.transposeMapOption(agentId, (id) => agents.choose(userId, { id, version: Option.none() })),
+          (agent): TurnSession => ({ id: newId(SessionId), isNew: true, agent: Option.flatten(agent) }),
+        )
+
       const open = Effect.fn("RealtimeSessions.open")(function* (request: RealtimeRequest) {
         const { user, wire } = request
         const { send } = wire
         const clock = yield* Effect.clock
         const now = () => clock.unsafeCurrentTimeMillis()
         const session = yield* Option.match(request.sessionId, {
-          onNone: () => Effect.succeed({ id: newId(SessionId), isNew: true }),
+          onNone: () => newSession(user.id, request.agentId),
           onSome: (id) => sessions.rejoin(user.id, id),
         })
         yield* Effect.annotateLogsScoped({ sessionId: session.id })
-        const agent = yield* agents.resolve(session.id)
+        const agent = yield* agents.resolve({
+          userId: user.id,
+          sessionId: session.id,
+          agent: session.agent ?? Option.none(),
+        })
         const { facts, agentFacts, configOf } = yield* beginningOf(agent)
         const config = yield* Option.match(request.config, {
           onNone: () =>

@@ -17,11 +17,12 @@ export interface StoredSession {
 
 export const makeStoredSession = (
   userId: UserId,
-  { id, isNew }: TurnSession,
+  session: TurnSession,
   stored: SessionItems["Type"],
 ): StoredSession => {
-  let isStored = !isNew
-  const target = () => ({ id, isNew: !isStored })
+  const { id } = session
+  let isStored = !session.isNew
+  const target = () => ({ ...session, isNew: !isStored })
   const confirm = () => {
     isStored = true
   }

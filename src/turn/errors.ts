@@ -1,3 +1,4 @@
+import type { AgentUnavailable } from "../agent/errors.ts"
 import type { AudioTooLong, AudioTooShort, InvalidAudio, NoSpeechDetected } from "../audio/errors.ts"
 import type { SessionExpired, SessionNotFound } from "../conversation/model.ts"
 import type { IdempotencyKeyReused, SessionBusy, TurnCancelled } from "../conversation/stored-turn.ts"
@@ -7,6 +8,7 @@ import type { ProviderError } from "../providers/errors.ts"
 
 /** All that a turn can fail with. */
 export type TurnError =
+  | AgentUnavailable
   | InvalidAudio
   | AudioTooShort
   | AudioTooLong

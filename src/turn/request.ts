@@ -38,7 +38,9 @@ export interface TurnRequest {
   readonly idempotencyKey: Option.Option<string>
   /** From the request's headers to the last byte of the input, in ms. */
   readonly uploadMs: number
-  /** The agent of this turn, made from that of its session. */
+  /** The agent that the client names for this turn, as it sent it; a new session keeps it. None: that of the session. */
+  readonly agentId: Option.Option<string>
+  /** The agent of this turn, made from the one that answers. */
   readonly agent: (ofSession: Agent) => Agent
   /** The conversation that the model sees in place of the session's. It is not shortened. */
   readonly context: Option.Option<ReadonlyArray<NewItem>>
@@ -50,6 +52,7 @@ export interface TurnRequest {
 
 /** For a front door whose turns are answered by their session's agent, from its history. */
 export const usualTurn = {
+  agentId: Option.none<string>(),
   agent: identity<Agent>,
   context: Option.none(),
   unsaved: { items: [], saved: Effect.void },

@@ -1,11 +1,17 @@
 import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Option, type Scope, Stream } from "effect"
-import { Agents } from "../agent/agent.ts"
+import { Agents } from "../agent/agents.ts"
 import { History } from "../conversation/history.ts"
 import { Ledger } from "../conversation/ledger.ts"
 import { RunningTurns } from "../conversation/running-turns.ts"
 import { appendingTurn } from "../conversation/session-items.ts"
 import { Sessions } from "../conversation/sessions.ts"
-import type { SessionBusy, StoredTurn, TurnEnd } from "../conversation/stored-turn.ts"
+import type {
+  SessionAgent,
+  SessionBusy,
+  StoredTurn,
+  TurnEnd,
+  TurnSession,
+} from "../conversation/stored-turn.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { countSpeculation, countTurn } from "../metrics.ts"
 import { ItemId, newId } from "../schema.ts"
@@ -57,6 +63,8 @@ interface Ending {
   readonly outcome: string
   readonly saved: Effect.Effect<Option.Option<TurnEnd>>
 }
+
+const idOf = ({ id }: SessionAgent) => id
 
 const outcomeOf = (exit: Exit.Exit<Option.Option<HeardUpTo>, TurnError>) =>
   Exit.match(exit, {
@@ -177,6 +185,24 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         return { outcome, saved } satisfies Ending
       })
 
+      /** The agent that answers a turn. A session without turns keeps it. */
+      const assign = Effect.fnUntraced(function* (
+        { userId, agentId }: TurnRequest,
+        { agent: ofSession, ...session }: TurnSession,
+      ) {
+        const own = Option.getOrElse(Option.fromNullable(ofSession), () => Option.none())
+        const named = yield* Effect.transposeMapOption(agentId, (id) =>
+          agents.choose(userId, { id, version: Option.none() }),
+        )
+        const other = Option.filter(
+          named,
+          (chosen) =>
+            Option.map(chosen, idOf).pipe(Option.getOrNull) !== Option.getOrNull(Option.map(own, idOf)),
+        )
+        const answering = Option.getOrElse(other, () => own)
+        return { session: { ...session, agent: ofSession === undefined ? answering : own }, answering }
+      })
+
       const start = Effect.fnUntraced(function* (request: TurnRequest, kind: TurnKind) {
         const { turnId, userId, input, output, target, idempotencyKey } = request
         yield* Effect.annotateLogsScoped({ turnId })
@@ -195,19 +221,22 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         const earlier = yield* Effect.transposeMapOption(idempotency, (key) => running.answered(userId, key))
         const answer = Option.flatten(earlier)
         if (Option.isSome(answer)) return yield* replayed(answer.value)
-        const session = yield* SessionTarget.$match(target, {
+        const joined = yield* SessionTarget.$match(target, {
           Preferred: ({ sessionId }) => sessions.join(userId, sessionId),
           Required: ({ sessionId }) => sessions.rejoin(userId, sessionId),
           Joined: ({ session }) => Effect.succeed(session),
         })
+        const { session, answering } = yield* assign(request, joined)
         yield* Effect.annotateLogsScoped({ sessionId: session.id })
         log.push({ _tag: "Started", sessionId: session.id, turnId, replayOf: Option.none() })
         const interruption = yield* Deferred.make<HeardUpTo>()
         const newIds = () => ({ user: newId(ItemId), assistant: newId(ItemId) })
         const items = Option.getOrElse(request.itemIds, newIds)
-        const agent = request.agent(yield* agents.resolve(session.id))
+        const agent = request.agent(
+          yield* agents.resolve({ userId, sessionId: session.id, agent: answering }),
+        )
         const standing = makeStanding(kind, request.unsaved)
-        const queued = { id: turnId, userId, session, idempotency }
+        const queued = { id: turnId, userId, session, idempotency, agent: answering }
         const runTurn = (turn: RunningTurn, restore: typeof Effect.interruptible) =>
           run(turn, { cancelled, interrupted: Deferred.await(interruption) }, restore)
         // A claim that failed or was interrupted may still have opened the turn.

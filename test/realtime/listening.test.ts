@@ -201,7 +201,13 @@ effectTest(
 effectTest(
   "an utterance that is too long is committed by itself, and the next one follows",
   Effect.gen(function* () {
-    const hearing = { model: "ears", language: Option.some("en"), silenceDbfs: -60, maxSeconds: 2 }
+    const hearing = {
+      model: "ears",
+      language: Option.some("en"),
+      silenceDbfs: -60,
+      maxSeconds: 2,
+      keyTerms: [],
+    }
     const { hear, events, tags } = yield* makeFakeListener({ hearing })
     hear(voice(100))
     expect(tags().slice(0, 4)).toEqual(["SpeechStarted", "SpeechStopped", "Committed", "SpeechStarted"])

@@ -24,7 +24,7 @@ export interface OpenedSession extends RealtimeRequest {
   readonly messages: Array<string>
 }
 
-const facts = { model: "llm", instructions: "", voice: "alloy", transcriptionModel: "stt" }
+const facts = { model: "llm", instructions: "", voice: "alloy", transcriptionModel: "stt", tools: [] }
 
 const echo = (delta: string): ServerEvent => ({
   type: "response.output_text.delta",

@@ -3,6 +3,7 @@ import {
   Context,
   Duration,
   Effect,
+  Either,
   Exit,
   FiberRef,
   Layer,
@@ -12,7 +13,9 @@ import {
   Stream,
   Struct,
 } from "effect"
-import { type Agent, Agents } from "../../src/agent/agent.ts"
+import type { Agent } from "../../src/agent/agent.ts"
+import { Agents } from "../../src/agent/agents.ts"
+import { AgentInvalid } from "../../src/agent/errors.ts"
 import { pcm16k } from "../../src/audio/pcm.ts"
 import { History } from "../../src/conversation/history.ts"
 import type { Item, NewItem } from "../../src/conversation/item.ts"
@@ -51,7 +54,8 @@ export const loud = fromPcm(pcm16k(new Uint8Array(32_000).map((_, at) => (at % 6
 
 export const agent: Agent = {
   instructions: "Be brief.",
-  hearing: { model: "ears", language: Option.some("en"), silenceDbfs: -60, maxSeconds: 10 },
+  greeting: Option.none(),
+  hearing: { model: "ears", language: Option.some("en"), silenceDbfs: -60, maxSeconds: 10, keyTerms: [] },
   thinking: { model: "brain", temperature: Option.some(0.5), maxTokens: Option.some(50) },
   calling: noTools,
   acting: {
@@ -195,7 +199,12 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
         transcriber.layer,
         model.layer,
         synthesizer.layer,
-        Layer.succeed(Agents, { configured: own, resolve: () => Effect.succeed(own) }),
+        Layer.succeed(Agents, {
+          configured: own,
+          read: () => Either.left(new AgentInvalid({ field: "body", reason: "is not read here" })),
+          choose: () => Effect.succeedNone,
+          resolve: () => Effect.succeed(own),
+        }),
         Layer.succeed(History, {
           messages: () => unused,
           newest: () => Effect.succeed(script.history ?? []),

@@ -35,7 +35,7 @@ export const makeFakeListener = Effect.fnUntraced(function* (
     on: (event) => events.push(event),
     voiceActivity: Context.get(context, VoiceActivity),
     transcriber: Context.get(context, Transcriber),
-    hearing: { model: "ears", language: Option.some("en"), silenceDbfs: -60, maxSeconds: 60 },
+    hearing: { model: "ears", language: Option.some("en"), silenceDbfs: -60, maxSeconds: 60, keyTerms: [] },
     interruption: { minMs: 200, maxBackchannelMs: 500, minWords: 0 },
     turnDetection: serverVad,
     count: Effect.void,

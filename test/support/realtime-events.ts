@@ -8,6 +8,7 @@ export const agentFacts: AgentFacts = {
   instructions: "Be brief.",
   voice: "alloy",
   transcriptionModel: "whisper-1",
+  tools: [],
 }
 
 const object = "realtime.item"

@@ -1,6 +1,7 @@
 /** A Realtime session on the test clock: the ports, the database and the socket are fakes, everything else is as in production. */
-import { Clock, ConfigProvider, Context, Effect, Layer, Option, TestClock } from "effect"
-import { Agents } from "../../src/agent/agent.ts"
+import { Clock, ConfigProvider, Context, Effect, Either, Layer, Option, TestClock } from "effect"
+import { Agents } from "../../src/agent/agents.ts"
+import { AgentInvalid } from "../../src/agent/errors.ts"
 import { Settings } from "../../src/config.ts"
 import type { Item, NewItem } from "../../src/conversation/item.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
@@ -124,6 +125,8 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     VoiceActivity.layerFake,
     Layer.succeed(Agents, {
       configured: agent,
+      read: () => Either.left(new AgentInvalid({ field: "body", reason: "is not read here" })),
+      choose: () => Effect.succeedNone,
       resolve: () => Effect.succeed({ ...agent, ...script.agent }),
     }),
     Layer.succeed(SessionItems, {
@@ -213,6 +216,7 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     user: { id: newId(UserId), email: "user@example.com", createdAt: new Date(0), keyId: newId(ApiKeyId) },
     // A session with a history is continued.
     sessionId: script.history === undefined ? Option.none() : Option.some("earlier"),
+    agentId: Option.none(),
     intent: script.intent ?? "conversation",
     config: yield* Effect.transposeMapOption(Option.fromNullable(script.config), sessions.configure),
     wire,

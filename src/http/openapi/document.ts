@@ -59,13 +59,17 @@ const headerParameter = ({ name, description, schema }: HeaderParameter) => ({
 })
 
 const parametersOf = (path: string, query: JsonSchema | undefined, { described }: Operation) => [
-  ...[...path.matchAll(/:(\w+)/g)].map(([, name = ""]) => ({
-    name,
-    in: "path",
-    required: true,
-    description: described.path?.[name],
-    schema: { type: "string", format: "uuid" },
-  })),
+  ...[...path.matchAll(/:(\w+)/g)].map(([, name = ""]) => {
+    const given = described.path?.[name]
+    return {
+      name,
+      in: "path",
+      required: true,
+      ...(typeof given === "object"
+        ? given
+        : { description: given, schema: { type: "string", format: "uuid" } }),
+    }
+  }),
   ...(query === undefined ? [] : propertiesOf(query)).map(([name, { description, ...schema }]) => ({
     name,
     in: "query",

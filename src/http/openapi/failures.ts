@@ -12,6 +12,16 @@ import {
   TooManyClientSecrets,
   TooManySecrets,
 } from "../../accounts/errors.ts"
+import {
+  AgentChanged,
+  AgentDeleted,
+  AgentInvalid,
+  AgentNameTaken,
+  AgentNotFound,
+  AgentReadOnly,
+  MetadataMissing,
+  TooManyAgents,
+} from "../../agent/errors.ts"
 import { AudioTooLong, AudioTooShort, InvalidAudio, NoSpeechDetected } from "../../audio/errors.ts"
 import type { Settings } from "../../config.ts"
 import { SessionExpired, SessionNotFound, UnknownPosition } from "../../conversation/model.ts"
@@ -95,6 +105,14 @@ export const makeExamples = ({
   SecretNotFound: [new SecretNotFound()],
   TooManySecrets: [new TooManySecrets({ max: 100 })],
   EncryptionUnavailable: [new EncryptionUnavailable({ reason: "an example" })],
+  AgentNotFound: [new AgentNotFound()],
+  AgentDeleted: [new AgentDeleted()],
+  AgentChanged: [new AgentChanged({ version: 4 })],
+  AgentReadOnly: [new AgentReadOnly()],
+  AgentNameTaken: [new AgentNameTaken()],
+  TooManyAgents: [new TooManyAgents({ max: 100 })],
+  AgentInvalid: [new AgentInvalid({ field: "llm.model", reason: "must be gpt-4o-mini" })],
+  MetadataMissing: [new MetadataMissing({ name: "customer" })],
   EmailTaken: [new EmailTaken()],
   ValidationFailed: [new ValidationFailed({ message: "body: must be an object" })],
   UnknownPosition: [new UnknownPosition({ field: "cursor" })],

@@ -10,6 +10,8 @@ export const tags = {
   Realtime:
     "A WebSocket that listens all the time, replies at once and can be interrupted. It speaks OpenAI's Realtime protocol.",
   Sessions: "A session is a conversation: its messages in order, which are the context of its next turn.",
+  Agents:
+    "An agent answers turns: with its instructions, models, voice and tools. A change adds a version; a session keeps the version that it began with.",
   Account: "The account, its API keys, and its stored data.",
   Access: "Register, and check an API key. These operations need no API key.",
   Health: "For load balancers and monitors. These operations need no API key.",
@@ -45,8 +47,10 @@ interface Described {
   readonly isPublic?: boolean
   /** The rate limit that counts its requests. */
   readonly countedAs?: Exclude<Limited, "wrongKeys">
-  /** Descriptions of the path parameters. */
-  readonly path?: Readonly<Record<string, string>>
+  /** Descriptions of the path parameters. One without a schema is a UUID. */
+  readonly path?: Readonly<
+    Record<string, string | { readonly description: string; readonly schema: JsonSchema }>
+  >
   readonly headers?: ReadonlyArray<HeaderParameter>
   /** The body, if the route reads it itself. Otherwise the route's own Schema describes it. */
   readonly body?: Readonly<Record<string, Content>>

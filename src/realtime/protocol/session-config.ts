@@ -89,7 +89,7 @@ export interface TranscriptionSessionConfig {
 /** The configuration in force, complete, as `session.created` and `session.updated` show it. */
 export type SessionConfig = RealtimeConfig | TranscriptionSessionConfig
 
-/** What the defaults of a session take from the configured agent. */
+/** What the defaults of a session take from the session's agent. */
 export interface AgentFacts {
   readonly model: string
   readonly instructions: string
@@ -99,6 +99,8 @@ export interface AgentFacts {
   readonly language?: string
   /** Absent: the server of the language model decides. */
   readonly maxOutputTokens?: number
+  /** Those that the client runs. */
+  readonly tools: RealtimeConfig["tools"]
 }
 
 export const defaultVad: ServerVad = {
@@ -140,7 +142,7 @@ export const defaultConfig = (facts: AgentFacts, type: SessionConfig["type"] = "
     instructions: facts.instructions,
     output_modalities: ["audio"],
     audio: { input, output: { format: pcm, voice: facts.voice, speed: 1 } },
-    tools: [],
+    tools: facts.tools,
     tool_choice: "auto",
     // The limit of the session; 4096 is the highest that the protocol can show.
     max_output_tokens:

@@ -4,7 +4,7 @@ import { withoutReferences } from "../secrets.ts"
 import { urlArguments, urlTemplateFault } from "./url-template.ts"
 
 /** As OpenAI and most other servers accept names. */
-const ToolName = Schema.String.pipe(
+export const ToolName = Schema.String.pipe(
   Schema.pattern(/^[a-zA-Z0-9_-]{1,64}$/, {
     message: () => "must have 1 to 64 letters, digits, _ or -",
   }),
@@ -27,6 +27,17 @@ const ToolParameters = Schema.Record({ key: Schema.String, value: Schema.Unknown
       : `must have at most ${maxSchemaLength} characters as JSON`,
   ),
 )
+
+/** What the model is told of a tool. */
+export const ToolDescription = Schema.optionalWith(Schema.String.pipe(Schema.maxLength(4096)), {
+  exact: true,
+})
+
+/** No arguments by default. */
+export const OptionalToolParameters = Schema.optionalWith(ToolParameters, {
+  exact: true,
+  default: () => ({ type: "object", properties: {} }),
+})
 
 /** Headers that belong to the connection or to this service, and those that would change what the server receives. */
 const ownHeaders = [
@@ -81,11 +92,8 @@ const Method = Schema.Literal("GET", "POST", "PUT", "PATCH", "DELETE").annotatio
 export const HttpTool = Schema.Struct({
   type: Schema.Literal("http"),
   name: ToolName,
-  description: Schema.optionalWith(Schema.String.pipe(Schema.maxLength(4096)), { exact: true }),
-  parameters: Schema.optionalWith(ToolParameters, {
-    exact: true,
-    default: () => ({ type: "object", properties: {} }),
-  }),
+  description: ToolDescription,
+  parameters: OptionalToolParameters,
   method: Schema.optionalWith(Method, {
     exact: true,
     default: () => "GET",

@@ -15,6 +15,7 @@ const agent: AgentFacts = {
   instructions: "Be brief.",
   voice: "alloy",
   transcriptionModel: "whisper-1",
+  tools: [],
 }
 const facts = { hasAudio: false, voices: ["alloy", "ash"], transcriptionModel: "whisper-1" }
 const fresh = defaultConfig(agent)

@@ -8,6 +8,8 @@ const session = {
   userId: "0b6ad0f4-8a5c-4a4e-8f3b-7d5a1b7d0e11",
   title: "Holiday",
   metadata: { device: "kitchen" },
+  agentId: "default",
+  agentVersion: null,
   createdAt: "2026-01-31T12:00:00.000Z",
   lastActivityAt: "2026-01-31T12:05:00.000Z",
   expired: false,

@@ -1,0 +1,126 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import { Context, Effect, type Either, Layer, Option, Schema } from "effect"
+import { Settings } from "../config.ts"
+import type { SessionAgent } from "../conversation/stored-turn.ts"
+import type { DatabaseError } from "../db/errors.ts"
+import { query } from "../db/postgres.ts"
+import { findFirst } from "../db/rows.ts"
+import { AgentId, JsonObject, parseId, type SessionId, type UserId } from "../schema.ts"
+import { DefinedTools } from "../tools/defined-tools.ts"
+import { ServiceTools } from "../tools/service-tools.ts"
+import type { Agent } from "./agent.ts"
+import { configuredAgent, configuredId } from "./configured.ts"
+import { AgentDefinition, type AgentTool } from "./definition.ts"
+import { AgentDeleted, type AgentInvalid, AgentNotFound, type AgentUnavailable } from "./errors.ts"
+import { operatorOf } from "./operator.ts"
+import { readDefinition, type StoredDefinition } from "./read-definition.ts"
+import { applyDefinition } from "./resolve.ts"
+
+const Known = Schema.Struct({ id: AgentId, version: Schema.Int })
+
+const Resolved = Schema.Struct({ definition: JsonObject, metadata: Schema.NullOr(JsonObject) })
+
+const decode = Schema.decodeUnknown(AgentDefinition)
+
+/** What a client says of the agent of a session or a turn. */
+export interface AgentChoice {
+  /** As the client sent it: `default`, or the id of one of the user's agents. */
+  readonly id: string
+  /** None: the version that is the newest now. `latest`: the newest one, at each turn. */
+  readonly version: Option.Option<number | "latest">
+}
+
+export class Agents extends Context.Tag("voice-agent/Agents")<
+  Agents,
+  {
+    /** The agent of the configuration. */
+    readonly configured: Agent
+    /** The definition that a client sent, if the operator allows it. */
+    readonly read: (input: unknown) => Either.Either<StoredDefinition, AgentInvalid>
+    /** The agent that a client names. None: that of the configuration. */
+    readonly choose: (
+      userId: UserId,
+      choice: AgentChoice,
+    ) => Effect.Effect<Option.Option<SessionAgent>, AgentNotFound | DatabaseError>
+    /**
+     * The agent that answers, for a session. The first turn with a server of tools waits up to 2 s for it. `agent`: None is that
+     * of the configuration.
+     */
+    readonly resolve: (answering: {
+      readonly userId: UserId
+      readonly sessionId: SessionId
+      readonly agent: Option.Option<SessionAgent>
+    }) => Effect.Effect<Agent, AgentUnavailable | DatabaseError>
+  }
+>() {
+  static readonly layer = Layer.effect(
+    Agents,
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const settings = yield* Settings
+      const { tools: builtIn } = yield* ServiceTools
+      const defined = yield* DefinedTools
+      const configured = configuredAgent(settings, builtIn)
+      const operator = operatorOf(settings, builtIn)
+
+      const choose = Effect.fn("Agents.choose")(function* (
+        userId: UserId,
+        { id: text, version }: AgentChoice,
+      ) {
+        if (text === configuredId) {
+          return yield* Option.isSome(version) ? new AgentNotFound() : Effect.succeedNone
+        }
+        const id = yield* Effect.mapError(parseId(AgentId, text), () => new AgentNotFound())
+        const wanted = Option.getOrNull(Option.filter(version, (version) => version !== "latest"))
+        const known = yield* query(
+          findFirst(
+            Known,
+            sql`select a.id, v.version from agents a join agent_versions v
+                on v.agent_id = a.id and v.version = coalesce(${wanted}::bigint, a.version)
+              where a.id = ${id} and a.user_id = ${userId}`,
+          ),
+        )
+        if (Option.isNone(known)) return yield* new AgentNotFound()
+        return Option.some<SessionAgent>({
+          id,
+          version: Option.contains(version, "latest") ? Option.none() : Option.some(known.value.version),
+        })
+      })
+
+      const toolsOf = Effect.fnUntraced(function* (owner: UserId, tools: ReadonlyArray<AgentTool>) {
+        const own = yield* defined.of(
+          owner,
+          tools.filter((tool) => tool.type === "http" || tool.type === "mcp"),
+        )
+        const names = tools.flatMap((tool) => (tool.type === "builtin" ? [tool.name] : []))
+        return [...own, ...builtIn.filter(({ tool }) => names.includes(tool.name))]
+      })
+
+      const resolve: Agents["Type"]["resolve"] = Effect.fn("Agents.resolve")(function* ({
+        userId,
+        sessionId,
+        agent,
+      }) {
+        if (Option.isNone(agent)) return configured
+        const { id, version } = agent.value
+        const found = yield* query(
+          findFirst(
+            Resolved,
+            sql`select v.definition, s.metadata
+                from agents a
+                join agent_versions v on v.agent_id = a.id and v.version = coalesce(${Option.getOrNull(version)}::int, a.version)
+                left join sessions s on s.id = ${sessionId} and s.user_id = ${userId}
+                where a.id = ${id} and a.user_id = ${userId}`,
+          ),
+        )
+        if (Option.isNone(found)) return yield* new AgentDeleted()
+        // It was checked when it was saved.
+        const definition = yield* Effect.orDie(decode(found.value.definition))
+        const tools = yield* toolsOf(userId, definition.tools)
+        return yield* applyDefinition(definition, found.value.metadata ?? {}, { configured, operator, tools })
+      })
+
+      return { configured, read: (input) => readDefinition(input, operator), choose, resolve }
+    }),
+  )
+}

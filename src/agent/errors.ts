@@ -1,0 +1,38 @@
+import { Schema } from "effect"
+
+/** The agent or its version does not exist, or it belongs to another user; a caller cannot tell which. */
+export class AgentNotFound extends Schema.TaggedError<AgentNotFound>()("AgentNotFound", {}) {}
+
+/** The agent of the session was deleted. */
+export class AgentDeleted extends Schema.TaggedError<AgentDeleted>()("AgentDeleted", {}) {}
+
+/** The agent has another version than the one that the change is meant for. */
+export class AgentChanged extends Schema.TaggedError<AgentChanged>()("AgentChanged", {
+  version: Schema.Number,
+}) {}
+
+/** The agent of the configuration: the operator changes it. */
+export class AgentReadOnly extends Schema.TaggedError<AgentReadOnly>()("AgentReadOnly", {}) {}
+
+/** Another agent of the user has this name. */
+export class AgentNameTaken extends Schema.TaggedError<AgentNameTaken>()("AgentNameTaken", {}) {}
+
+export class TooManyAgents extends Schema.TaggedError<TooManyAgents>()("TooManyAgents", {
+  max: Schema.Number,
+}) {}
+
+/** A field of a definition that this service does not take. */
+export class AgentInvalid extends Schema.TaggedError<AgentInvalid>()("AgentInvalid", {
+  /** By dotted path. */
+  field: Schema.String,
+  /** A sentence without its beginning. */
+  reason: Schema.String,
+}) {}
+
+/** The instructions or the greeting of an agent need a value that the metadata of the session does not have. */
+export class MetadataMissing extends Schema.TaggedError<MetadataMissing>()("MetadataMissing", {
+  name: Schema.String,
+}) {}
+
+/** What the agent of a turn can fail with. */
+export type AgentUnavailable = AgentNotFound | AgentDeleted | MetadataMissing

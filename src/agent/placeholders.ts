@@ -1,0 +1,60 @@
+import { Either } from "effect"
+
+/** Values of `{{name}}` in texts of an agent: the metadata of the session. */
+type Values = Readonly<Record<string, unknown>>
+
+/** `{{name}}`, or `{{name | fallback}}`. Other braces, such as those of secrets, stay as they are. */
+const placeholder = /\{\{[ \t]*([A-Za-z_][A-Za-z0-9_.-]{0,63})[ \t]*(?:\|[ \t]*([^{}\r\n]*?)[ \t]*)?\}\}/g
+
+/** Of a value, in UTF-16 units. A name or a summary of a customer fits; a text with instructions of its own hardly does. */
+const maxLength = 1000
+
+/**
+ * The value in one line: control characters, line ends and invisible characters (those of tags and of directions can hide
+ * words) become spaces. Joiners are a part of words in Persian and Hindi, and of emoji.
+ */
+const inOneLine = (value: string) =>
+  value
+    .toWellFormed()
+    .replace(/(?:(?![\u200c\u200d])[\p{C}\p{Z}])+/gu, " ")
+    .trim()
+    .slice(0, maxLength)
+    .toWellFormed()
+
+/** None for values that are no plain text: lists and objects would bring a structure of their own. */
+const textOf = (value: unknown): string | undefined => {
+  if (typeof value === "string") return inOneLine(value)
+  return typeof value === "number" || typeof value === "boolean" ? `${value}` : undefined
+}
+
+const fill = (
+  text: string,
+  values: Values,
+  write: (value: string) => string,
+): Either.Either<string, string> => {
+  let missing: string | undefined
+  const filled = text.replace(placeholder, (_, name: string, fallback: string | undefined) => {
+    const value = Object.hasOwn(values, name) ? textOf(values[name]) : undefined
+    if (value !== undefined && value !== "") return write(value)
+    if (fallback !== undefined) return fallback
+    missing ??= name
+    return ""
+  })
+  return missing === undefined ? Either.right(filled) : Either.left(missing)
+}
+
+/**
+ * The instructions with the values. Each value is in quotation marks, as JSON: it cannot end its quotation, begin a line, or
+ * close a tag, so it stays recognizable as data. Left is the name of a value that is missing.
+ */
+export const fillInstructions = (text: string, values: Values): Either.Either<string, string> =>
+  fill(text, values, (value) =>
+    JSON.stringify(value).replace(
+      /[<>`]/g,
+      (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    ),
+  )
+
+/** A text that is spoken, with the values as words: without the characters that Markdown and markup are made of. */
+export const fillSpoken = (text: string, values: Values): Either.Either<string, string> =>
+  fill(text, values, (value) => inOneLine(value.replace(/[<>`*_#[\]{}|\\]+/g, " ")))
