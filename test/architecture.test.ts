@@ -23,6 +23,7 @@ const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "capacity",
     "config",
     "db",
+    "decode-issues",
     "event-loop",
     "file-lock",
     "hash",

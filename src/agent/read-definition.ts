@@ -1,34 +1,58 @@
 import { Either, Option, ParseResult, Schema } from "effect"
+import { faultsOf, jsonSchemaOf, kindsOfAst, literalsOf } from "../decode-issues.ts"
 import { AgentDefinition, agentFields } from "./definition.ts"
 import { AgentInvalid } from "./errors.ts"
 import { type Operator, refusalOf } from "./operator.ts"
 
-const decode = Schema.decodeUnknownEither(AgentDefinition, { onExcessProperty: "error" })
+const decode = ParseResult.decodeUnknownEither(AgentDefinition, { onExcessProperty: "error" })
 const encode = Schema.encodeSync(AgentDefinition)
 
 /** A definition as it is stored and shown: JSON, with its defaults. */
 export type StoredDefinition = typeof AgentDefinition.Encoded
 
-const unexpected = (path: ReadonlyArray<PropertyKey>) =>
+type Fault = ReturnType<typeof faultsOf>[number]
+
+const notAField = (path: Fault["path"]) =>
   path.length > 1
     ? "is not a field here"
     : `is not a field of an agent; the fields are ${Object.keys(agentFields).join(", ")}`
 
-const faultOf = (error: ParseResult.ParseError): AgentInvalid => {
-  const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
-  const path = issue?.path ?? []
-  const reasons = {
-    Unexpected: unexpected(path),
-    Missing: "is missing",
-  } as const
-  const tag = issue?._tag
-  return new AgentInvalid({
-    field: path.length === 0 ? "body" : path.map(String).join("."),
-    reason:
-      tag === "Unexpected" || tag === "Missing"
-        ? reasons[tag]
-        : (issue?.message ?? "is not valid").slice(0, 300),
-  })
+const listed = (values: ReadonlyArray<unknown>) => [...new Set(values)].map(String).join(" or ")
+
+/** The bounds of a value, for those without a sentence of their own. */
+const boundsOf = ({ minimum, maximum, maxLength, maxItems, pattern }: Readonly<Record<string, unknown>>) => {
+  if (maximum !== undefined) return `must be a number from ${minimum ?? 0} to ${maximum}`
+  if (maxLength !== undefined) return `must have at most ${maxLength} characters`
+  if (maxItems !== undefined) return `must have at most ${maxItems} items`
+  return pattern === undefined ? "is not valid" : `must match ${pattern}`
+}
+
+/** `faults`: the field does not fit one of these, which are alternatives. */
+const explain = (first: Fault, faults: ReadonlyArray<Fault>): AgentInvalid => {
+  const { leaf } = first
+  const invalid = (reason: string, more: Fault["path"] = []) => {
+    const path = [...first.path, ...more].map(String).join(".")
+    return new AgentInvalid({ field: path === "" ? "body" : path, reason })
+  }
+  if (leaf._tag === "Missing") return invalid("is missing")
+  if (leaf._tag === "Unexpected") return invalid(notAField(first.path))
+  if (leaf._tag === "Refinement") {
+    const [issue] = ParseResult.ArrayFormatter.formatIssueSync(leaf)
+    // Effect's own sentences show types of the code, and all of the value.
+    const own = issue === undefined || issue.message.startsWith("Expected ") ? undefined : issue
+    return own === undefined ? invalid(boundsOf(jsonSchemaOf(leaf.ast))) : invalid(own.message, own.path)
+  }
+  const asts = faults.flatMap((each) => (each.leaf._tag === "Type" ? [each.leaf.ast] : []))
+  const literals = asts.flatMap(literalsOf)
+  return invalid(`must be ${listed(literals.length > 0 ? literals : asts.flatMap(kindsOfAst))}`)
+}
+
+const faultOf = (issue: ParseResult.ParseIssue): AgentInvalid => {
+  const faults = faultsOf(issue, [])
+  const [first] = faults
+  return first === undefined
+    ? new AgentInvalid({ field: "body", reason: "is not the definition of an agent" })
+    : explain(first, faults)
 }
 
 /** The definition that a client sent, if it is one and the operator allows it. */
@@ -36,7 +60,12 @@ export const readDefinition = (
   input: unknown,
   operator: Operator,
 ): Either.Either<StoredDefinition, AgentInvalid> =>
-  Either.mapLeft(decode(input), faultOf).pipe(
+  // Effect makes a string of the discriminator `type` of a tool, which throws for {"toString": null}.
+  Either.try(() => decode(input)).pipe(
+    Either.mapLeft(
+      () => new AgentInvalid({ field: "tools", reason: "must have a string as the type of each" }),
+    ),
+    Either.flatMap(Either.mapLeft(faultOf)),
     Either.flatMap((definition) =>
       Option.match(refusalOf(definition, operator), {
         onNone: () => Either.right(encode(definition)),
