@@ -76,11 +76,12 @@ const isNull = ({ type }: JsonSchema) => type === "null"
 const translate = (schema: JsonSchema): { readonly type: string; readonly reader: string } => {
   const { $ref, anyOf, enum: values, type, items } = schema
   if (typeof $ref === "string") return { type: nameOf($ref), reader: `read${nameOf($ref)}` }
-  const [value, other, ...more] = objects(anyOf)
-  if (value !== undefined && other !== undefined && isNull(other) && more.length === 0) {
-    const inner = translate(value)
+  const members = objects(anyOf)
+  if (members.some(isNull)) {
+    const inner = translateAny(members.filter((member) => !isNull(member)))
     return { type: `${inner.type} | null`, reader: `orNull(${inner.reader})` }
   }
+  if (members.length > 0) return translateAny(members)
   if (Array.isArray(values)) {
     return { type: `Open<${values.map((each) => JSON.stringify(each)).join(" | ")}>`, reader: "text" }
   }
@@ -95,6 +96,19 @@ const translate = (schema: JsonSchema): { readonly type: string; readonly reader
   if (type === "boolean") return { type: "boolean", reader: "boolean" }
   if (type === "object") return { type: "Readonly<Record<string, unknown>>", reader: "object" }
   throw new Error(`the client's model has no translation of ${JSON.stringify(schema)}`)
+}
+
+/** One of several schemas. */
+const translateAny = (members: ReadonlyArray<JsonSchema>): ReturnType<typeof translate> => {
+  const each = members.map(translate)
+  const [types, readers] = [each.map(({ type }) => type), each.map(({ reader }) => reader)].map((all) => [
+    ...new Set(all),
+  ])
+  const [only = "", ...others] = readers ?? []
+  return {
+    type: (types ?? []).join(" | "),
+    reader: others.length === 0 ? only : `anyOf(${[only, ...others].join(", ")})`,
+  }
 }
 
 const docOf = ({ description }: JsonSchema) =>
@@ -134,7 +148,17 @@ const errorCodes = () => {
   return [...new Set(problems.map(({ code }) => JSON.stringify(code)))]
 }
 
-const combinators = ["boolean", "fieldsOf", "listOf", "number", "object", "optional", "orNull", "text"]
+const combinators = [
+  "anyOf",
+  "boolean",
+  "fieldsOf",
+  "listOf",
+  "number",
+  "object",
+  "optional",
+  "orNull",
+  "text",
+]
 
 /** biome's formatting, so that the file passes the lint as it is written. */
 const formatted = async (source: string) => {

@@ -37,7 +37,7 @@ const upTo = (min: number, max: number) =>
   )
 
 /** A function that the client runs. */
-export const ClientTool = Schema.Struct({
+const ClientTool = Schema.Struct({
   type: Schema.Literal("client"),
   name: ToolName,
   description: ToolDescription,
@@ -45,12 +45,12 @@ export const ClientTool = Schema.Struct({
 })
 
 /** A tool that the service brings along. */
-export const BuiltInTool = Schema.Struct({
+const BuiltInTool = Schema.Struct({
   type: Schema.Literal("builtin"),
   name: ToolName.annotations({ description: "One that the operator has turned on." }),
 })
 
-export const AgentTool = Schema.Union(...ToolDefinition.members, ClientTool, BuiltInTool)
+const AgentTool = Schema.Union(...ToolDefinition.members, ClientTool, BuiltInTool)
 export type AgentTool = typeof AgentTool.Type
 
 /** In characters of JSON. Bounds a page of versions. */

@@ -8,7 +8,7 @@ import type { Operator } from "./operator.ts"
 import { fillInstructions, fillSpoken } from "./placeholders.ts"
 
 /** The tools that the client runs. */
-export const clientTools = (tools: ReadonlyArray<AgentTool>): ToolOffer["tools"] =>
+const clientTools = (tools: ReadonlyArray<AgentTool>): ToolOffer["tools"] =>
   tools.flatMap((tool) =>
     tool.type === "client"
       ? [

@@ -27,6 +27,22 @@ export const optional =
   (value) =>
     value === undefined ? undefined : read(value)
 
+/** The first of the readers that takes the value. */
+export const anyOf =
+  <Values extends ReadonlyArray<unknown>>(
+    ...readers: { readonly [At in keyof Values]: Reader<Values[At]> }
+  ): Reader<Values[number]> =>
+  (value) => {
+    for (const read of readers) {
+      try {
+        return read(value)
+      } catch (error) {
+        if (!(error instanceof VoiceAgentError)) throw error
+      }
+    }
+    return expected("another value")
+  }
+
 export const listOf =
   <A>(read: Reader<A>): Reader<ReadonlyArray<A>> =>
   (value) =>

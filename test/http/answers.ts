@@ -53,6 +53,8 @@ export const Session = Schema.Struct({
   userId: Schema.UUID,
   title: Schema.NullOr(Schema.String),
   metadata: Schema.Record({ key: Schema.String, value: Schema.Unknown }),
+  agentId: Schema.String,
+  agentVersion: Schema.NullOr(Schema.Union(Schema.Int, Schema.Literal("latest"))),
   createdAt: Time,
   lastActivityAt: Time,
   expired: Schema.Boolean,
@@ -115,6 +117,9 @@ export const Exported = Schema.Struct({
   ),
   clientSecrets: Schema.Array(
     Schema.Struct({ id: Schema.UUID, createdAt: Time, expiresAt: Time, session: Schema.Unknown }),
+  ),
+  agents: Schema.Array(
+    Schema.Struct({ id: Schema.UUID, version: Schema.Int, definition: Schema.Unknown, createdAt: Time }),
   ),
   sessions: Schema.Array(
     Schema.Struct({

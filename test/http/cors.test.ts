@@ -18,7 +18,7 @@ afterAll(async () => {
 })
 
 const exposed =
-  "X-Session-Id, X-Turn-Id, X-Transcript, X-Transcript-Truncated, X-Response, X-Response-Truncated, X-Request-Id, Retry-After, RateLimit-Policy, RateLimit, Server-Timing, Idempotent-Replayed"
+  "X-Session-Id, X-Turn-Id, X-Transcript, X-Transcript-Truncated, X-Response, X-Response-Truncated, X-Request-Id, Retry-After, RateLimit-Policy, RateLimit, Server-Timing, Idempotent-Replayed, ETag"
 
 /** Every kind of response: with and without a body, and errors before, in and after the routes. */
 const calls: ReadonlyArray<readonly [method: string, path: string, status: number]> = [
@@ -65,9 +65,9 @@ const crossOriginOf = ({ headers }: Response) =>
   Object.fromEntries([...headers].filter(([name]) => name.startsWith("access-control-") || name === "vary"))
 
 const permissions = {
-  "access-control-allow-methods": "GET, POST, PATCH, DELETE",
+  "access-control-allow-methods": "GET, POST, PUT, PATCH, DELETE",
   "access-control-allow-headers": expect.stringMatching(
-    /^Authorization, Content-Type, Idempotency-Key, X-Registration-Token, X-Request-Id, traceparent, /,
+    /^Authorization, Content-Type, Idempotency-Key, If-Match, X-Registration-Token, X-Request-Id, traceparent, /,
   ),
   "access-control-max-age": "600",
 }

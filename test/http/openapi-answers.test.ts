@@ -107,6 +107,27 @@ describe("successes", () => {
     await expectOutcome("deleteMemories", 204, { key: own })
   })
 
+  test("agents", async () => {
+    const own = await service.register()
+    const body = json({ name: "A", greeting: "Hello." })
+    const made = await expectOutcome("createAgent", 201, { key: own, body })
+    const { id } = read(Schema.Struct({ agent: Schema.Struct({ id: Schema.String }) }), made).agent
+    await expectOutcome("createAgent", "AGENT_NAME_TAKEN", { key: own, body })
+    await expectOutcome("createAgent", "VALIDATION_ERROR", { key: own, body: json({ name: "" }) })
+    await expectOutcome("listAgents", 200, { key: own })
+    for (const each of [id, "default"]) await expectOutcome("getAgent", 200, { key: own, id: each })
+    await expectOutcome("updateAgent", 200, { key: own, id, body: json({ greeting: "Good day." }) })
+    await expectOutcome("updateAgent", "AGENT_CHANGED", { key: own, id, body: json({ version: 1 }) })
+    await expectOutcome("updateAgent", "AGENT_READ_ONLY", { key: own, id: "default", body: json({}) })
+    await expectOutcome("listAgentVersions", 200, { key: own, id })
+    await service.database.sql`insert into agents (id, user_id, name)
+      select gen_random_uuid(), user_id, 'N' || n from agents, generate_series(1, 99) n where id = ${id}`
+    await expectOutcome("createAgent", "TOO_MANY_AGENTS", { key: own, body: json({ name: "B" }) })
+    await expectOutcome("deleteAgent", 204, { key: own, id })
+    await expectOutcome("deleteAgent", "AGENT_NOT_FOUND", { key: own, id })
+    await expectOutcome("deleteAgent", "AGENT_READ_ONLY", { key: own, id: "default" })
+  })
+
   test("sessions", async () => {
     const id = await newSession()
     await expectOutcome("takeTextTurn", 200, { key, id })

@@ -54,6 +54,7 @@ export const exportAll = describe({
         memories: [],
         secrets: [],
         clientSecrets: [],
+        agents: [],
         sessions: [],
         turns: [],
       }),
