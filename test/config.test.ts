@@ -74,6 +74,7 @@ const defaults = {
   ffmpegWarm: 2,
   maxAudioBytes: 25 * 1024 * 1024,
   maxAudioSeconds: 300,
+  agents: { sttModels: [], llmModels: [], ttsModels: [], voices: [] },
   interruption: { minMs: 200, minWords: 0, maxBackchannelMs: 600 },
   maxTurns: defaultMaxTurns(hostResources()),
   maxTurnsPerUser: 4,
@@ -181,6 +182,22 @@ const variables: Record<
   TTS_TIMEOUT_SECONDS: {
     right: ["3", { tts: { timeout: Duration.seconds(3) } }],
     wrong: [["x"], "a number"],
+  },
+  AGENT_STT_MODELS: {
+    right: [" a, b ", { agents: { sttModels: ["a", "b"] } }],
+    wrong: [["a,,b"], "a comma-separated list of names such as gpt-4o, gpt-4o-mini"],
+  },
+  AGENT_LLM_MODELS: {
+    right: [" a, b ", { agents: { llmModels: ["a", "b"] } }],
+    wrong: [["a,,b"], "a comma-separated list of names such as gpt-4o, gpt-4o-mini"],
+  },
+  AGENT_TTS_MODELS: {
+    right: [" a, b ", { agents: { ttsModels: ["a", "b"] } }],
+    wrong: [["a,,b"], "a comma-separated list of names such as gpt-4o, gpt-4o-mini"],
+  },
+  AGENT_VOICES: {
+    right: [" a, b ", { agents: { voices: ["a", "b"] } }],
+    wrong: [["a,,b"], "a comma-separated list of names such as gpt-4o, gpt-4o-mini"],
   },
   TTS_VOICE: { right: ["nova", { ttsVoice: "nova" }] },
   TTS_MAX_CHARACTERS: {
