@@ -1,5 +1,5 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Context, Effect, Layer, Option, Schema } from "effect"
+import { Array as Arr, Context, Effect, Layer, Option, Order, Schema } from "effect"
 import { type Idempotency, IdempotencyKeyReused } from "../conversation/stored-turn.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
@@ -36,6 +36,8 @@ type ListedAgent = typeof ListedAgent.Type
 const VersionRow = Schema.Struct({ version: Schema.Int, definition: JsonObject, createdAt: Time })
 
 const Earlier = Schema.Struct({ id: AgentId, contentHash: Schema.NullOr(Schema.String) })
+
+const byName = Order.mapInput(Order.string, ({ name }: ListedAgent) => name.toLowerCase())
 
 const isSame = (one: unknown, other: unknown) => JSON.stringify(one) === JSON.stringify(other)
 
@@ -89,9 +91,10 @@ export class StoredAgents extends Context.Tag("voice-agent/StoredAgents")<
       const found = (userId: UserId, id: AgentId) =>
         findFirst(
           AgentRow,
-          sql`select a.id, a.version, v.definition, a.created_at, a.updated_at
-            from agents a join agent_versions v on v.agent_id = a.id and v.version = a.version
-            where a.id = ${id} and a.user_id = ${userId}`,
+          sql`select id, version, created_at, updated_at, (
+              select definition from agent_versions v where v.agent_id = a.id and v.version = a.version
+            ) as definition
+            from agents a where id = ${id} and user_id = ${userId}`,
         )
 
       const isNameTaken = (userId: UserId, name: string, id: AgentId) =>
@@ -151,12 +154,14 @@ export class StoredAgents extends Context.Tag("voice-agent/StoredAgents")<
       )
 
       const list = Effect.fn("StoredAgents.list")((userId: UserId) =>
-        query(
-          findAll(
-            ListedAgent,
-            sql`select id, name, version, created_at, updated_at from agents
-              where user_id = ${userId} order by lower(name), id`,
+        Effect.map(
+          query(
+            findAll(
+              ListedAgent,
+              sql`select id, name, version, created_at, updated_at from agents where user_id = ${userId}`,
+            ),
           ),
+          Arr.sort(byName),
         ),
       )
 

@@ -71,6 +71,8 @@ const ExportedTurn = Schema.Struct({
 /** An item of another type than `message`: what the agent called, what came back, and summaries. */
 const ExportedItem = Schema.Struct({ id: ItemId, turnId: TurnId, payload: ItemPayload, createdAt: Time })
 
+const AgentKey = Schema.Struct({ id: AgentId })
+
 /** The exported document. */
 export const Exported = Schema.Struct({
   exportedAt: Time,
@@ -210,25 +212,28 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
           ), '[]')) order by round)
         from turn_rounds where turn_id = turns.id
       ), '[]')`
-      /** Ordered by agent: the position is the agent's id and the version. */
-      const agents = (userId: UserId) =>
-        Stream.paginateEffect({ id: firstId, version: 0 }, (after) =>
+      const versionsOf = (id: AgentId) =>
+        Stream.paginateEffect(0, (after) =>
           Effect.map(
             query(
               findAll(
                 ExportedAgent,
-                sql`select v.agent_id as id, v.version, v.definition, v.created_at
-                  from agent_versions v join agents a on a.id = v.agent_id
-                  where a.user_id = ${userId} and (v.agent_id, v.version) > (${after.id}::uuid, ${after.version}::int)
-                  order by v.agent_id, v.version limit ${definitionsPageSize}`,
+                sql`select agent_id as id, version, definition, created_at from agent_versions
+                  where agent_id = ${id} and version > ${after} order by version limit ${definitionsPageSize}`,
               ),
             ),
             (rows) => [
               rows,
-              Option.fromNullable(rows.length < definitionsPageSize ? undefined : rows.at(-1)),
+              Option.fromNullable(rows.length < definitionsPageSize ? undefined : rows.at(-1)?.version),
             ],
           ),
+        )
+
+      const agents = (userId: UserId) =>
+        Stream.fromIterableEffect(
+          query(findAll(AgentKey, sql`select id from agents where user_id = ${userId}`)),
         ).pipe(
+          Stream.flatMap(({ id }) => versionsOf(id)),
           Stream.flattenIterables,
           Stream.zipWithIndex,
           Stream.map(([agent, index]) => `${index === 0 ? "" : ","}${agentJson(agent)}`),

@@ -35,6 +35,8 @@ beforeAll(async () => {
     select gen_random_uuid(), user_id, id, case title when '3' then 'failed' else 'completed' end,
       case title when '4' then 'key' end, last_activity_at, last_activity_at from sessions;
     insert into turn_rounds (turn_id, round, message_id, text) select id, 0, gen_random_uuid(), '' from turns;
+    insert into agents (id, user_id, name) select md5(email || n)::uuid, id, n from users, generate_series(1, 5) n;
+    insert into agent_versions (agent_id, version, definition) select id, n, '{"name": "A"}' from agents, generate_series(1, 3) n;
     analyze;`)
 })
 afterAll(async () => {
@@ -58,6 +60,8 @@ interface Plan {
 const Explained = Schema.Struct({ "QUERY PLAN": Schema.Tuple(Schema.Struct({ Plan })) })
 
 const nodes = (plan: Plan): ReadonlyArray<Plan> => [plan, ...(plan.Plans ?? []).flatMap(nodes)]
+
+const SessionId = Schema.Struct({ sessionId: Schema.String })
 
 /** How the server would carry a statement out that it knows nothing of the parameters of. */
 const planOf = async (statement: string, sql: ReservedSQL) => {
@@ -83,9 +87,20 @@ describe("every query of the service", () => {
       expect(answer.ok).toBe(true)
       return answer
     }
-    const { sessionId } = Schema.decodeUnknownSync(Schema.Struct({ sessionId: Schema.String }))(
+    const { sessionId } = Schema.decodeUnknownSync(SessionId)(
       await (await call("POST", "/sessions", { title: "Mine" })).json(),
     )
+    const { agent } = Schema.decodeUnknownSync(
+      Schema.Struct({ agent: Schema.Struct({ id: Schema.String }) }),
+    )(await (await call("POST", "/agents", { name: "Ada" })).json())
+    await call("PATCH", `/agents/${agent.id}`, { greeting: "Hello." })
+    await call("GET", "/agents")
+    await call("GET", `/agents/${agent.id}/versions`)
+    const own = await (await call("POST", "/sessions", { agentId: agent.id })).json()
+    await call("POST", `/sessions/${Schema.decodeUnknownSync(SessionId)(own).sessionId}/messages`, {
+      text: "Hi",
+    })
+    await call("DELETE", `/agents/${agent.id}`)
     await call("POST", "/sessions")
     await call("POST", "/auth/login", { apiKey: key })
     const { nextCursor } = Schema.decodeUnknownSync(Schema.Struct({ nextCursor: Schema.String }))(
@@ -116,7 +131,7 @@ describe("every query of the service", () => {
     await call("GET", "/ready")
     statements = [...new Set(proxy.statements())].filter(
       (statement) =>
-        /\b(sessions|items|users|turns|api_keys|client_secrets)\b/.test(statement) &&
+        /\b(sessions|items|users|turns|api_keys|client_secrets|agents)\b/.test(statement) &&
         !/^\s*(create|--)/i.test(statement),
     )
     sql = await database.sql.reserve()
@@ -142,7 +157,7 @@ describe("every query of the service", () => {
     }
     const made: ReadonlyArray<{ readonly name: string }> = await database.sql`
       select c.relname as name from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
-      where t.relname in ('users', 'sessions', 'items', 'turns', 'api_keys', 'client_secrets') and not i.indisunique`
+      where t.relname in ('users', 'sessions', 'items', 'turns', 'api_keys', 'client_secrets', 'agents') and not i.indisunique`
     expect(made.map(({ name }) => name).filter((name) => !used.has(name))).toEqual([])
   })
 })

@@ -52,6 +52,10 @@ const newSession = async (by = key) => {
   const made = await expectOutcome("createSession", 201, { key: by })
   return read(Schema.Struct({ sessionId: Schema.String }), made).sessionId
 }
+const newAgent = async (options: Parameters<Asking["ask"]>[1]) => {
+  const made = await expectOutcome("createAgent", 201, options)
+  return read(Schema.Struct({ agent: Schema.Struct({ id: Schema.String }) }), made).agent.id
+}
 const newKey = async (by = key, name = "one more") =>
   read(Made, await expectOutcome("createApiKey", 201, { key: by, body: json({ name }) }))
 
@@ -110,8 +114,15 @@ describe("successes", () => {
   test("agents", async () => {
     const own = await service.register()
     const body = json({ name: "A", greeting: "Hello." })
-    const made = await expectOutcome("createAgent", 201, { key: own, body })
-    const { id } = read(Schema.Struct({ agent: Schema.Struct({ id: Schema.String }) }), made).agent
+    const headers = { "idempotency-key": "one" }
+    const id = await newAgent({ key: own, body, headers })
+    await expectOutcome("createAgent", "IDEMPOTENCY_KEY_REUSED", {
+      key: own,
+      body: json({ name: "C" }),
+      headers,
+    })
+    await newAgent({ key: own, body: json({ name: "B" }) })
+    await expectOutcome("updateAgent", "AGENT_NAME_TAKEN", { key: own, id, body: json({ name: "b" }) })
     await expectOutcome("createAgent", "AGENT_NAME_TAKEN", { key: own, body })
     await expectOutcome("createAgent", "VALIDATION_ERROR", { key: own, body: json({ name: "" }) })
     await expectOutcome("listAgents", 200, { key: own })
@@ -121,10 +132,9 @@ describe("successes", () => {
     await expectOutcome("updateAgent", "AGENT_READ_ONLY", { key: own, id: "default", body: json({}) })
     await expectOutcome("listAgentVersions", 200, { key: own, id })
     await service.database.sql`insert into agents (id, user_id, name)
-      select gen_random_uuid(), user_id, 'N' || n from agents, generate_series(1, 99) n where id = ${id}`
-    await expectOutcome("createAgent", "TOO_MANY_AGENTS", { key: own, body: json({ name: "B" }) })
+      select gen_random_uuid(), user_id, 'N' || n from agents, generate_series(1, 98) n where id = ${id}`
+    await expectOutcome("createAgent", "TOO_MANY_AGENTS", { key: own, body: json({ name: "D" }) })
     await expectOutcome("deleteAgent", 204, { key: own, id })
-    await expectOutcome("deleteAgent", "AGENT_NOT_FOUND", { key: own, id })
     await expectOutcome("deleteAgent", "AGENT_READ_ONLY", { key: own, id: "default" })
   })
 
@@ -281,6 +291,37 @@ describe("not found and conflicts", () => {
       id,
       body: json({ graceSeconds: 60 }),
     })
+  })
+
+  test("of agents", async () => {
+    for (const { id } of contract.having("404 AGENT_NOT_FOUND")) {
+      const agentId = crypto.randomUUID()
+      const form = formOf(recording)
+      form.append("agentId", agentId)
+      const body = id === "takeTurn" ? form : json({ agentId, text: "Hello" })
+      const session = /Session|Turn/.test(id) ? { id: await newSession() } : {}
+      await expectOutcome(id, "AGENT_NOT_FOUND", {
+        key,
+        ...session,
+        ...(id === "connectRealtime"
+          ? { query: `?agent=${agentId}` }
+          : /^get|^list|^delete/.test(id)
+            ? {}
+            : { body }),
+      })
+    }
+    const own = await service.register()
+    const agentId = await newAgent({ key: own, body: json({ name: "A" }) })
+    const session = await newSession(own)
+    await expectOutcome("updateSession", 200, { key: own, id: session, body: json({ agentId }) })
+    await expectOutcome("deleteAgent", 204, { key: own, id: agentId })
+    const form = formOf(recording)
+    form.append("sessionId", session)
+    for (const { id } of contract.having("409 AGENT_DELETED")) {
+      const body = id === "takeTurn" ? { body: form } : {}
+      const query = id === "connectRealtime" ? { query: `?session_id=${session}` } : {}
+      await expectOutcome(id, "AGENT_DELETED", { key: own, id: session, ...body, ...query })
+    }
   })
 
   test("of sessions", async () => {
@@ -456,17 +497,23 @@ describe("the database", () => {
     const own = await at.register()
     const session = await openSession(at, own, recording)
     const made = read(Made, await contract.check("createApiKey", await ask("createApiKey", { at, key: own })))
+    const agent = await newAgent({ at, key: own, body: json({ name: "A" }) })
     // Existing rows stay valid; every new or changed row is refused.
-    for (const table of ["users", "api_keys", "client_secrets", "secrets", "sessions", "items"]) {
+    for (const table of ["users", "api_keys", "client_secrets", "secrets", "agents", "sessions", "items"]) {
       await sql.unsafe(`alter table ${table} add constraint refused check (false) not valid`)
     }
     await sql.unsafe("create table holders (id uuid references sessions)")
     await sql`insert into holders values (${session.id})`
+    const inPaths: Readonly<Record<string, string>> = { putSecret: "KEY", updateAgent: agent }
     for (const { id } of contract.having("400 DATABASE_ERROR")) {
-      const inPath = id.endsWith("ApiKey") ? made.id : id === "putSecret" ? "KEY" : session.id
+      const inPath = id.endsWith("ApiKey") ? made.id : (inPaths[id] ?? session.id)
       const me = await contract.check("getAccount", await ask("getAccount", { at, key: own }))
       const mail = read(Schema.Struct({ email: Schema.String }), me).email
-      const body = id === "deleteAccount" ? { body: json({ email: mail }) } : {}
+      const bodies: Readonly<Record<string, unknown>> = {
+        deleteAccount: { email: mail },
+        updateAgent: { greeting: "Good day." },
+      }
+      const body = id in bodies ? { body: json(bodies[id]) } : {}
       const accept = { accept: "application/json" }
       await expectOutcome(id, "DATABASE_ERROR", { at, key: own, id: inPath, headers: accept, ...body })
     }

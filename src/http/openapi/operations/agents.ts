@@ -1,6 +1,7 @@
 import { AgentInvalid } from "../../../agent/errors.ts"
 import { ValidationFailed } from "../../errors.ts"
 import { AgentList, AgentVersions, OneAgent } from "../../payloads.ts"
+import { idempotencyKey } from "../headers.ts"
 import { describe, json } from "../operation.ts"
 
 export const wrongVersion =
@@ -64,9 +65,8 @@ export const create = describe({
     "What the definition leaves out is as the operator has it. With an `Idempotency-Key`, a repeated request returns the agent of the first one.",
   headers: [
     {
-      name: "Idempotency-Key",
-      description: "1 to 255 visible ASCII characters, chosen by the client.",
-      schema: { type: "string", minLength: 1, maxLength: 255 },
+      ...idempotencyKey,
+      description: "A repeated request with the same key returns the agent of the first.",
     },
   ],
   example: definition,
@@ -129,7 +129,7 @@ export const remove = describe({
     "Deletes the agent with its versions for good. Its sessions stay readable, and take turns again once they have another agent.",
   path,
   answers: [{ status: 204, description: "The agent is deleted." }],
-  failures: ["AgentNotFound", "AgentReadOnly", "ConstraintViolated"],
+  failures: ["AgentNotFound", "AgentReadOnly"],
 })
 
 export const versions = describe({

@@ -42,7 +42,7 @@ export const create = describe({
       content: json(SessionCreated, { sessionId: session.id, createdAt: session.createdAt }),
     },
   ],
-  failures: [wrongTitle, "ConstraintViolated"],
+  failures: [wrongTitle, "AgentNotFound", "ConstraintViolated"],
 })
 
 export const list = describe({
@@ -78,7 +78,7 @@ export const update = describe({
   path,
   example: details,
   answers: [{ status: 200, description: "The session.", content: json(OneSession, { session }) }],
-  failures: [wrongTitle, "SessionNotFound", "ConstraintViolated"],
+  failures: [wrongTitle, "SessionNotFound", "AgentNotFound", "ConstraintViolated"],
 })
 
 export const remove = describe({

@@ -84,6 +84,9 @@ const turnErrors = [
   "ProviderRefusedKey",
   "SessionNotFound",
   "SessionBusy",
+  "AgentNotFound",
+  "AgentDeleted",
+  "MetadataMissing",
   "TurnCancelled",
   "IdempotencyKeyReused",
   "TooManyTurns",
@@ -115,6 +118,11 @@ export const converse = describe({
             type: "string",
             description:
               "The session to continue. An id that is missing, unknown or expired opens a new session. X-Session-Id returns the turn's session.",
+          },
+          agentId: {
+            type: "string",
+            description:
+              "The agent that answers this turn: the id of one of yours, or `default`. A new session keeps it. That of the session by default.",
           },
         },
       },
