@@ -35,6 +35,8 @@ beforeAll(async () => {
     select gen_random_uuid(), user_id, id, case title when '3' then 'failed' else 'completed' end,
       case title when '4' then 'key' end, last_activity_at, last_activity_at from sessions;
     insert into turn_rounds (turn_id, round, message_id, text) select id, 0, gen_random_uuid(), '' from turns;
+    insert into tool_calls (id, turn_id, round, place, call_id, name, arguments, run_by)
+    select gen_random_uuid(), turn_id, round, 0, 'call', 'tool', '{}', 'service' from turn_rounds;
     insert into agents (id, user_id, name) select md5(email || n)::uuid, id, n from users, generate_series(1, 5) n;
     insert into agent_versions (agent_id, version, definition) select id, n, '{"name": "A"}' from agents, generate_series(1, 3) n;
     analyze;`)
