@@ -129,8 +129,8 @@ Silero, which finds the speech in live audio for all Realtime connections, takes
 
 Whole turns without a key, with the third of these readings (5.3 s) as WAV: ${report.engines.stt} hears, ${report.engines.tts} speaks.
 Times are from sending the request, in which the recording is sent at once; memory is resident, and the engine is the
-processes that stay. Of the service's event loop, a timer of 2 ms was late by so much at most, which on a busy machine includes other
-programs' time, and its thread was busy for so long at most between two ticks:
+processes that stay. *loop late*: the most by which a 2 ms timer was late; other programs' time counts too. *loop busy*: the longest
+CPU time between two ticks.
 
 ${turnsTable(report.turns)}
 
