@@ -17,7 +17,8 @@ export const composeVariables = [
       {
         name: "LOCAL_LLM_MODEL",
         default: "qwen3:4b-instruct",
-        description: "The model of the Ollama library that the profile `local` downloads.",
+        description:
+          "The model of the Ollama library that the profile `local` downloads. For two cores: `qwen2.5:1.5b`.",
       },
     ],
   },

@@ -80,12 +80,16 @@ test("the profile local has the speech models for the volume of the service", ()
   expect(speechModels).toMatchObject({ build: api.build, profiles: ["local"], restart: "no" })
   expect(speechModels.environment.DATA_DIR).toBe(`${api.environment.DATA_DIR}`)
   expect(api.volumes).toContain(`${speechModels.volumes[0]}`)
-  expect(Object.keys(api.environment)).toContain("STT_LANGUAGE")
-  expect(Object.keys(speechModels.environment)).toContain("STT_LANGUAGE")
+  for (const name of ["STT_LANGUAGE", "STT_MODEL", "TTS_MODEL"])
+    expect(Object.keys(speechModels.environment)).toContain(name)
 })
 
 /** Runs the command of a service with a program in place of `ollama` and `./voice-agent`; what it was called with. */
-const runWith = async ({ entrypoint = [], command = [] }: Service, program: string) => {
+const runWith = async (
+  { entrypoint = [], command = [] }: Service,
+  program: string,
+  names: Record<string, string> = {},
+) => {
   const folder = mkdtempSync(join(tmpdir(), "compose-"))
   for (const name of ["ollama", "voice-agent"]) {
     await Bun.write(join(folder, name), `#!/bin/sh\necho "$*" >> calls\n${program}\n`)
@@ -94,7 +98,7 @@ const runWith = async ({ entrypoint = [], command = [] }: Service, program: stri
   const args = [...entrypoint, ...command].map((text) => text.replaceAll("$$", "$"))
   const shell = Bun.spawn(args, {
     cwd: folder,
-    env: { PATH: `${folder}:${process.env.PATH}`, MODEL: localModel },
+    env: { PATH: `${folder}:${process.env.PATH}`, MODEL: localModel, ...names },
     stdout: "pipe",
   })
   const said = await new Response(shell.stdout).text()
@@ -121,7 +125,30 @@ test("a model that is there is loaded, and a missing one downloaded first", asyn
   })
   const missing = await runWith(ollamaModel, '[ "$1" != show ]')
   expect(missing.calls).toEqual([`show ${localModel}`, `pull ${localModel}`, `run ${localModel}`])
-  expect((await runWith(speechModels, "exit 0")).calls).toEqual(["models pull --stt --tts --yes"])
+})
+
+test.each([
+  ["", "", "--stt", "--tts"],
+  ["whisper-1", "tts-1", "--stt", "--tts"],
+  ["whisper", "pocket-tts", "--stt", "--tts"],
+  ["whisper-base", "", "silero-vad whisper-base", "--tts"],
+  ["whisper-1", "pocket-tts-en", "--stt", "pocket-tts-en"],
+])("the speech models of STT_MODEL=%s and TTS_MODEL=%s", async (STT_MODEL, TTS_MODEL, hearing, voice) => {
+  const list = manifest.map((model) => JSON.stringify({ name: model.name, role: model.role })).join("\n")
+  const program = `[ "$2" = pull ] || cat << END\n${list}\nEND`
+  const expected = {
+    calls: ["models list --json", `models pull ${hearing} --yes`, `models pull ${voice} --yes`],
+  }
+  expect(await runWith(speechModels, program, { STT_MODEL, TTS_MODEL })).toMatchObject({
+    ...expected,
+    said: "",
+  })
+  const failing = `${program}\ncase "$*" in *pull*"${hearing}"*) exit 1;; esac`
+  expect(await runWith(speechModels, failing, { STT_MODEL, TTS_MODEL })).toMatchObject({
+    ...expected,
+    code: 0,
+    said: expect.stringContaining("The service starts without"),
+  })
 })
 
 test("service and Ollama agree on its address", () => {
