@@ -81,7 +81,7 @@ const voice = makeVoice(
 
 const stageNames = { stt: "hears", llm: "answers", tts: "speaks" } as const
 
-/** Shows which engines serve the stages that run on this machine, and the way to better ones. */
+/** Shows which engines serve the stages that run on this machine. The way to better ones is shown on demand. */
 const showEngines = async () => {
   const { checks } = await client.ready()
   const offline = (["stt", "llm", "tts"] as const).filter((stage) => checks[stage].engine === "offline")
@@ -94,10 +94,13 @@ const showEngines = async () => {
   const list = offline.map((stage) => `${nameOf(checks[stage].model)} ${stageNames[stage]}`).join(", ")
   const where = offline.length === 3 ? "On this machine without a key" : "On this machine"
   const advice = offline.flatMap((stage) => checks[stage].advice ?? [])
-  const sentences = [`${where}: ${list}.`, ...advice, "For OpenAI's engines, set OPENAI_API_KEY."]
+  byId("engines-now", HTMLElement).textContent = `${where}: ${list}.`
+  const sentences = [...advice, "For OpenAI's engines, set OPENAI_API_KEY."]
   // Commands are between backticks.
   const parts = sentences.join(" ").split("`")
-  engines.replaceChildren(...parts.map((text, at) => (at % 2 === 1 ? make("code", {}, text) : text)))
+  byId("engines-how", HTMLElement).replaceChildren(
+    ...parts.map((text, at) => (at % 2 === 1 ? make("code", {}, text) : text)),
+  )
 }
 
 const signIn = watchSignIn((entered) => {

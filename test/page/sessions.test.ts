@@ -191,7 +191,7 @@ test.each([
   [
     "one",
     { stt: offline("moonshine-tiny-en"), llm: hosted, tts: hosted },
-    "On this machine: moonshine-tiny-en hears. For OpenAI's engines, set OPENAI_API_KEY.",
+    "On this machine: moonshine-tiny-en hears.|For OpenAI's engines, set OPENAI_API_KEY.",
     [],
   ],
   [
@@ -201,13 +201,13 @@ test.each([
       llm: offline("talker", "Then `b --c` and `d`."),
       tts: offline("flite"),
     },
-    "On this machine without a key: nothing hears, a built-in talker answers, flite speaks. First run a. Then b --c and d. For OpenAI's engines, set OPENAI_API_KEY.",
+    "On this machine without a key: nothing hears, a built-in talker answers, flite speaks.|First run a. Then b --c and d. For OpenAI's engines, set OPENAI_API_KEY.",
     ["a", "b --c", "d"],
   ],
   [
     "words that look like HTML",
     { stt: hosted, llm: hosted, tts: offline("<b>espeak-ng", "`<i>`") },
-    "On this machine: <b>espeak-ng speaks. <i> For OpenAI's engines, set OPENAI_API_KEY.",
+    "On this machine: <b>espeak-ng speaks.|<i> For OpenAI's engines, set OPENAI_API_KEY.",
     ["<i>"],
   ],
 ])("shows the stages on offline engines: %s", async (_, stages, text, commands) => {
@@ -219,7 +219,12 @@ test.each([
     route.fulfill({ json: { status: "ready", checks: Object.fromEntries(checks) } }),
   )
   await register(page)
-  await page.getByText(text, { exact: true }).waitFor()
+  const [now = "", how = ""] = text.split("|")
+  const note = page.locator("#engines")
+  await note.getByText(now, { exact: true }).waitFor()
+  expect(await note.locator("p").isVisible()).toBe(false)
+  await note.locator("summary").click()
+  await note.getByText(how, { exact: true }).waitFor()
   expect(await page.locator("#engines code").allTextContents()).toEqual(commands)
   await close()
 })
