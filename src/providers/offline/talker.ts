@@ -105,6 +105,19 @@ const rules: readonly Rule[] = [
     /^(hello|hi|hey|good (morning|afternoon|evening))( there)?$/,
     () => `Hello! ${whatItIs} Tell me your name, or ask me the time.`,
   ),
+  when(
+    /^((ok|okay|thanks|thank you|well|and) )*(good ?-?bye|bye( |-)?bye|bye|good night|see you( later| soon| tomorrow)?)( now)?$/,
+    () => "Goodbye!",
+  ),
+  when(
+    /^((ok|okay|great|good|well|no|yes) )*(thanks|thank you|many thanks)( (very|so) much| a lot| again)?( (that is|that was) (all|it|great))?$/,
+    () => "You are welcome.",
+  ),
+  when(
+    /^(how|where|can|could) .*\b((get|find|have|use) (a better|a nicer|another)|change (your|the)) voice$/,
+    () =>
+      "For a better voice, run voice-agent models pull --tts on the machine of this service, and restart it.",
+  ),
 ]
 
 /** The longest part of what was heard that is said back, in words. */

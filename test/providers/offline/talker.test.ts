@@ -99,6 +99,47 @@ describe("the offline talker", () => {
     expect(say(said)).toStartWith("I heard:")
   })
 
+  test.each([
+    "Thank you.",
+    "Thanks!",
+    "Okay, thank you very much.",
+    "Thanks a lot, that is all.",
+    "Many thanks",
+  ])("%s", (said) => {
+    expect(say(said)).toBe("You are welcome.")
+  })
+
+  test.each([
+    "Goodbye.",
+    "Bye!",
+    "Bye bye",
+    "Okay, good bye.",
+    "See you later!",
+    "Thanks, bye.",
+    "Good night.",
+  ])("%s", (said) => {
+    expect(say(said)).toBe("Goodbye!")
+  })
+
+  test.each([
+    "How do I get a better voice?",
+    "Where can I find a better voice?",
+    "Can I get another voice?",
+    "How can I change your voice?",
+  ])("%s", (said) => {
+    expect(say(said)).toMatch(/^For a better voice, run voice-agent models pull --tts/)
+  })
+
+  test.each([
+    "Thank the teacher for me.",
+    "Should I write a thank you note?",
+    "When did they say goodbye?",
+    "Her voice got better.",
+    "What does see you later mean?",
+  ])("%s has no rule", (said) => {
+    expect(say(said)).toStartWith("I heard:")
+  })
+
   test.each(["Help!", "Can you help me, please?", "I need help."])("%s", (said) => {
     expect(say(said)).toContain("built-in talker")
   })
