@@ -60,10 +60,11 @@ await run(
 )
 await rm(folder, { recursive: true })
 
-const lines = turns.flatMap(({ transcript, response }) => [
+const lines = turns.flatMap(({ transcript, response }, at) => [
+  ...(at === 0 ? [] : [">"]),
   `> **You:** ${transcript}`,
   ">",
   `> **Voice Agent:** ${response}`,
 ])
-await writeSection("recording", lines.join("\n>\n").replaceAll(">\n>\n>", ">"), "../README.md")
+await writeSection("recording", lines.join("\n"), "../README.md")
 console.log(lines.join("\n"))
