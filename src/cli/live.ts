@@ -54,6 +54,15 @@ const makeTranscript = (json: boolean, sessionId: () => string | undefined) => {
         process.stdout.write(`${JSON.stringify({ sessionId: sessionId(), ...exchange, isComplete })}\n`)
       exchange = { transcript: "", response: "" }
     },
+    fails: ({ code, message }: VoiceAgentError) => {
+      if (json) {
+        const error = { code, message }
+        process.stdout.write(
+          `${JSON.stringify({ sessionId: sessionId(), ...exchange, isComplete: false, error })}\n`,
+        )
+      }
+      exchange = { transcript: "", response: "" }
+    },
   }
 }
 
@@ -75,6 +84,7 @@ export const talkLive = Effect.fnUntraced(function* (options: LiveOptions) {
   let hasSession = false
   // A session without words is not stored.
   let hasWords = false
+  let hasFailed = false
 
   const listener: RealtimeListener = {
     onState: (state) => {
@@ -102,7 +112,11 @@ export const talkLive = Effect.fnUntraced(function* (options: LiveOptions) {
       voice?.end()
       transcript.ends(isComplete)
     },
-    onError: ({ message }) => transcript.note(message),
+    onError: (error) => {
+      hasFailed = true
+      transcript.note(describe(error))
+      transcript.fails(error)
+    },
     onClosed: closed.resolve,
   }
   const realtime = yield* Effect.acquireRelease(
@@ -146,9 +160,13 @@ export const talkLive = Effect.fnUntraced(function* (options: LiveOptions) {
     Effect.promise(() => closed.promise),
     (error) => (error === undefined ? Effect.void : new CommandFailed({ message: describe(error) })),
   )
+  const recordings = Effect.gen(function* () {
+    yield* Effect.forEach(paths, recording, { discard: true })
+    if (hasFailed) return yield* new CommandFailed({ message: "Not every recording was answered." })
+  })
   const spoken =
     paths.length > 0
-      ? Effect.forEach(paths, recording, { discard: true })
+      ? recordings
       : Effect.raceFirst(
           microphone,
           Effect.promise((signal) => enterPressed(signal)),

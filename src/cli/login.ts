@@ -3,6 +3,7 @@ import * as Options from "@effect/cli/Options"
 import * as Prompt from "@effect/cli/Prompt"
 import { Config, Effect, Option, Redacted } from "effect"
 import { makeClient } from "../client/client.ts"
+import { sha256 } from "../hash.ts"
 import { accountOptions, call, identify } from "./account.ts"
 import { CommandFailed } from "./exit-code.ts"
 import { json, print } from "./print.ts"
@@ -49,7 +50,9 @@ export const login = Command.make("login", { url, email, key, json }, (options) 
     const stored = yield* recall(url)
     // The service would refuse another user's session.
     const session =
-      stored.email === email && stored.sessionId !== undefined ? { sessionId: stored.sessionId } : {}
+      stored.email === email && stored.sessionId !== undefined
+        ? { sessionId: stored.sessionId, sessionKey: sha256(apiKey) }
+        : {}
     yield* remember(url, { apiKey, email, ...session })
     yield* print(options.json, [`Stored the API key of ${email} at ${url}.`], { url, userId, email })
   }),

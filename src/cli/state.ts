@@ -2,6 +2,7 @@ import { chmod, mkdir, rename } from "node:fs/promises"
 import { homedir } from "node:os"
 import { dirname, join } from "node:path"
 import { Effect, Option, Schema } from "effect"
+import { sha256 } from "../hash.ts"
 import { CommandFailed } from "./exit-code.ts"
 
 /** Stored per service between two commands. */
@@ -9,6 +10,8 @@ const Account = Schema.Struct({
   apiKey: Schema.optional(Schema.String),
   email: Schema.optional(Schema.String),
   sessionId: Schema.optional(Schema.String),
+  /** SHA-256 of the key that the session was used with. None: that of the stored key. */
+  sessionKey: Schema.optional(Schema.String),
 })
 export type Account = typeof Account.Type
 
@@ -34,6 +37,15 @@ export const recall = (url: string) =>
   )
 
 /** Written atomically, and readable by this user only, because it contains a key. */
+/** The session to continue with a key. The service would refuse another user's. */
+export const sessionOf = ({ sessionId, sessionKey, apiKey: stored }: Account, apiKey: string) => {
+  const isOwn = sessionKey === undefined ? stored === apiKey : sessionKey === sha256(apiKey)
+  return isOwn ? sessionId : undefined
+}
+
+export const rememberSession = (url: string, apiKey: string, sessionId: string) =>
+  Effect.flatMap(recall(url), (known) => remember(url, { ...known, sessionId, sessionKey: sha256(apiKey) }))
+
 export const remember = (url: string, account: Account) =>
   Effect.gen(function* () {
     const { services } = yield* read

@@ -10,7 +10,7 @@ import { record } from "./microphone.ts"
 import { startPlayer } from "./player.ts"
 import { json, withoutControls, writeOutput } from "./print.ts"
 import { recording } from "./recording.ts"
-import { recall, remember } from "./state.ts"
+import { rememberSession, sessionOf } from "./state.ts"
 
 const files = recording.pipe(
   Args.repeated,
@@ -117,15 +117,14 @@ const numbered = (path: string, index: number) =>
 export const talk = Command.make("talk", options, (input) =>
   Effect.gen(function* () {
     const { url, apiKey, account } = yield* identify(input)
-    let sessionId = input.isNew ? undefined : account.sessionId
+    let sessionId = input.isNew ? undefined : sessionOf(account, apiKey)
     if (input.live) {
       if (Option.isSome(input.output)) {
         return yield* new CommandFailed({
           message: "--output does not work with --live. Leave out one of them.",
         })
       }
-      const keep = (id: string) =>
-        Effect.flatMap(recall(url), (known) => remember(url, { ...known, sessionId: id }))
+      const keep = (id: string) => rememberSession(url, apiKey, id)
       return yield* talkLive({ url, apiKey, sessionId, paths: input.files, json: input.json, remember: keep })
     }
     const one = Effect.fnUntraced(function* (path: string, index: number) {
@@ -133,7 +132,7 @@ export const talk = Command.make("talk", options, (input) =>
       const turn = yield* takeTurn({ path, url, apiKey, sessionId, output, json: input.json })
       sessionId = turn.sessionId
       // Stored before playback ends, so that stopping the playback keeps the session.
-      yield* remember(url, { ...(yield* recall(url)), sessionId })
+      yield* rememberSession(url, apiKey, turn.sessionId)
       yield* turn.heard
     }, Effect.scoped)
     const paths = input.files.length > 0 ? input.files : [yield* record]

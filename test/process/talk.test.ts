@@ -112,6 +112,16 @@ describe("talk", () => {
     expect((service.upstream.calls("llm")[1]?.request.messages ?? []).length).toBeGreaterThan(2)
   })
 
+  test("continues no session of another key", async () => {
+    const home = newFolder()
+    const [one, other] = [await service.register(), await service.register()]
+    const [first] = await turns([question, "--key", one], { home })
+    const [second] = await turns([question, "--key", other], { home })
+    const [third] = await turns([followUp], { home, env: { VOICE_AGENT_KEY: other } })
+    expect(second?.sessionId).not.toBe(first?.sessionId ?? "")
+    expect(third?.sessionId).toBe(second?.sessionId ?? "")
+  })
+
   test("prints the turn live with timings, and saves the audio", async () => {
     const home = newFolder()
     const output = join(home, "answer.mp3")
@@ -228,6 +238,25 @@ describe("talk", () => {
     expect(stdout).toStartWith(`You:   ${DEFAULT_TRANSCRIPT}\nReply: This is a sentence`)
     expect(stderr).toContain("Wear headphones")
     expect(Bun.file(join(home, "played")).size).toBeGreaterThan(50_000)
+  })
+
+  test("--live: a reply that fails ends with exit code 1", async () => {
+    const key = await service.register()
+    service.upstream.script("llm", [fail.unauthorized(), fail.unauthorized()])
+    const asJson = await run(["talk", "--live", question, "--json", "--key", key])
+    expect({ code: asJson.code, error: JSON.parse(asJson.stdout) }).toEqual({
+      code: 1,
+      error: {
+        sessionId: expect.any(String),
+        transcript: DEFAULT_TRANSCRIPT,
+        response: "",
+        isComplete: false,
+        error: { code: expect.any(String), message: expect.any(String) },
+      },
+    })
+    const shown = await run(["talk", "--live", question, "--key", key])
+    expect(shown).toMatchObject({ code: 1, stdout: `You:   ${DEFAULT_TRANSCRIPT}\n` })
+    expect(shown.stderr).toEndWith("Not every recording was answered.\n")
   })
 
   test("--live: problems in one line", async () => {

@@ -1,9 +1,14 @@
 import { Effect, Logger, LogLevel, Option } from "effect"
 import type { Settings } from "../../config.ts"
 import { libraryOf } from "../../models/store.ts"
-import { hearingAdvice, speakingAdvice, thinkingAdvice } from "../../providers/offline/advice.ts"
+import {
+  hearingAdvice,
+  otherLanguage,
+  speakingAdvice,
+  thinkingAdvice,
+} from "../../providers/offline/advice.ts"
 import { makeEngine } from "../../providers/offline/engine/supervisor.ts"
-import { knowsLanguage, type ModelEngine } from "../../providers/offline/model-engine.ts"
+import type { ModelEngine } from "../../providers/offline/model-engine.ts"
 import { OllamaSearch } from "../../providers/offline/ollama.ts"
 import { findVoice } from "../../providers/offline/pulled-voice.ts"
 import { findRecognizer } from "../../providers/offline/recognizer.ts"
@@ -90,16 +95,9 @@ const checkHearing = Effect.fn("doctor.hearing")(
       const advice = hearingAdvice({ name, wish: stt.model, language: sttLanguage, installed })
       return [programsServe("hearing", found, advice), checkProgram("pocketsphinx")]
     }
-    const { languages } = installed.value
-    const other = Option.filter(sttLanguage, (language) => !knowsLanguage(languages, language))
+    const other = otherLanguage({ ...installed.value, wish: stt.model, language: sttLanguage })
     return Option.isSome(other)
-      ? [
-          problem(
-            "hearing",
-            `${installed.value.name} knows ${languages.join(", ")}, and STT_LANGUAGE is "${other.value}"`,
-            `${pull(`--stt --language ${other.value}`)}, or set OPENAI_API_KEY.`,
-          ),
-        ]
+      ? [problem("hearing", other.value.fault, withoutMarks(other.value.advice))]
       : [yield* checkModel("hearing", installed.value, "pocketsphinx hears")]
   },
   Effect.catchTag("ModelMissing", ({ message }) =>

@@ -1,6 +1,8 @@
 import { Option } from "effect"
 import { manifest } from "../../models/manifest.ts"
+import { primaryLanguage } from "../../text/language.ts"
 import { knowsLanguage, type ModelEngine } from "./model-engine.ts"
+import { programLanguages, programName } from "./recognizer.ts"
 import { findSherpa } from "./sherpa.ts"
 
 /** What serves the stage of hearing or speaking. */
@@ -22,6 +24,36 @@ const missingPackage =
 
 const notRunning = (name: string) => `${name} does not run. \`./voice-agent doctor\` says why.`
 
+/** What to do about a recognizer that does not know the language of STT_LANGUAGE. Commands are in backticks. */
+export const otherLanguage = ({
+  name,
+  languages,
+  wish,
+  language,
+}: {
+  readonly name: string
+  readonly languages: ReadonlyArray<string>
+  /** STT_MODEL. */
+  readonly wish: string
+  /** STT_LANGUAGE. */
+  readonly language: Option.Option<string>
+}): Option.Option<{ readonly fault: string; readonly advice: string }> =>
+  Option.map(
+    Option.filter(language, (code) => !knowsLanguage(languages, code)),
+    (code) => {
+      const pull = `\`./voice-agent models pull --stt --language ${primaryLanguage(code)}\``
+      const canBePulled = manifest.some(
+        (model) => model.role === "stt" && knowsLanguage(model.languages, code),
+      )
+      const advice = !canBePulled
+        ? "No offline engine knows it: set OPENAI_API_KEY, or STT_BASE_URL to a server that does."
+        : wish === name
+          ? `Remove STT_MODEL, run ${pull} and restart.`
+          : `Run ${pull} and restart.`
+      return { fault: `${name} knows ${languages.join(", ")}, and STT_LANGUAGE is "${code}"`, advice }
+    },
+  )
+
 const hasRunner = () => Option.isSome(findSherpa())
 
 /** How recordings are understood better, or what the recognizer cannot understand. Commands are in backticks. */
@@ -32,6 +64,13 @@ export const hearingAdvice = ({
   installed,
   canRunModels = hasRunner(),
 }: Serving): Option.Option<string> => {
+  const recognizer = Option.orElse(installed, () =>
+    name === programName ? Option.some({ name, languages: programLanguages }) : Option.none(),
+  )
+  const other = Option.flatMap(recognizer, (serving) => otherLanguage({ ...serving, wish, language }))
+  if (Option.isSome(other) && canRunModels) {
+    return Option.some(`${other.value.fault}. ${other.value.advice}`)
+  }
   if (Option.isSome(installed)) {
     const { name: model, languages } = installed.value
     if (name !== model) return Option.some(notRunning(model))

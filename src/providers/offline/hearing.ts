@@ -8,10 +8,7 @@ import { fromProgram, type TakeSlot } from "./children.ts"
 import { makeEngine } from "./engine/supervisor.ts"
 import { knowsLanguage, type ModelEngine } from "./model-engine.ts"
 import { makePocketsphinx, type Watch } from "./pocketsphinx.ts"
-import { programName } from "./recognizer.ts"
-
-/** The languages of pocketsphinx. */
-const programLanguages = ["en"]
+import { programLanguages, programName } from "./recognizer.ts"
 
 const unsupported = (language: string, known: ReadonlyArray<string>) =>
   new ProviderRefusedRequest({

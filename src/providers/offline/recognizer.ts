@@ -12,6 +12,8 @@ export interface HearingOptions {
 
 /** The recognizer of the system, which is a program and no model. */
 export const programName = "pocketsphinx"
+/** ISO 639-1. */
+export const programLanguages: ReadonlyArray<string> = ["en"]
 
 /**
  * The recognizer that hears: of those that know the language, the first one of the manifest. Without a language, it is one

@@ -23,7 +23,37 @@ test.each<[string, Serving, string]>([
   ["no model", serving({ name: "pocketsphinx" }), "`./voice-agent models pull --default`"],
   ["nothing at all", serving({ name: "none" }), "`./voice-agent models pull --default`"],
   ["English", serving({ name: "none", language: Option.some("en-GB") }), "pull --default`"],
-  ["another language", serving({ name: "pocketsphinx", language: german }), "pull --stt`"],
+  ["no recognizer for another language", serving({ name: "none", language: german }), "pull --stt`"],
+  [
+    "a program without the language",
+    serving({ name: "pocketsphinx", language: german }),
+    'pocketsphinx knows en, and STT_LANGUAGE is "de". Run `./voice-agent models pull --stt --language de` and restart.',
+  ],
+  [
+    "a model without the language",
+    serving({ name: "moonshine-tiny-en", installed: moonshine, language: Option.some("de-AT") }),
+    'moonshine-tiny-en knows en, and STT_LANGUAGE is "de-AT". Run `./voice-agent models pull --stt --language de` and restart.',
+  ],
+  [
+    "a model of the settings without the language",
+    serving({
+      name: "moonshine-tiny-en",
+      wish: "moonshine-tiny-en",
+      installed: moonshine,
+      language: german,
+    }),
+    "Remove STT_MODEL, run `./voice-agent models pull --stt --language de` and restart.",
+  ],
+  [
+    "a program of the settings without the language",
+    serving({ name: "pocketsphinx", wish: "pocketsphinx", language: german }),
+    "Remove STT_MODEL,",
+  ],
+  [
+    "a language that no model knows",
+    serving({ name: "moonshine-tiny-en", installed: moonshine, language: Option.some("xh") }),
+    "No offline engine knows it: set OPENAI_API_KEY",
+  ],
   ["no package", serving({ name: "pocketsphinx", canRunModels: false }), "sherpa-onnx-node"],
   ["a model that fails", serving({ name: "pocketsphinx", installed: moonshine }), "`./voice-agent doctor`"],
   ["English only", serving({ name: "moonshine-tiny-en", installed: moonshine }), "understands English only"],
