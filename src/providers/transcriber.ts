@@ -16,6 +16,8 @@ export interface TranscribeOptions {
   readonly model: string
   /** ISO 639-1. None: the recognizer detects the language. */
   readonly language: Option.Option<string>
+  /** Names and terms to expect. A recognizer without a use for them ignores them. */
+  readonly keyTerms?: ReadonlyArray<string>
   /** Called for each request to a server: retries and those to the fallback are paid for too. */
   readonly onRequest?: () => void
   /** Called for a sign of life before the answer: the server refused a field, and is asked without it. */

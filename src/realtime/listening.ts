@@ -89,7 +89,8 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
       return Fiber.join(counting)
     })
     // The circuit breaker counts the failures of an utterance together.
-    const options = { turnId: newId(TurnId), model: hearing.model, language: hearing.language }
+    const { model, language, keyTerms } = hearing
+    const options = { turnId: newId(TurnId), model, language, keyTerms }
     const opened: Current = {
       utterance: makeUtterance(start, {
         audio: kept.slice,

@@ -25,12 +25,12 @@ export const hear = Effect.fn("hear")(function* (
   const { source } = utterance
   if (utterance._tag === "Text") return { text: utterance.text, source }
   const { pcm } = utterance
-  const { language, model, silenceDbfs } = agent.hearing
+  const { language, model, keyTerms, silenceDbfs } = agent.hearing
   yield* rejectSilence(pcm, silenceDbfs)
   const onRequest = () => log.push({ _tag: "Used", usage: { audioSeconds: pcm.seconds } })
   const { text } = yield* log.stage(
     "stt",
-    transcriber.transcribe(pcm, { turnId, model, language, onRequest }),
+    transcriber.transcribe(pcm, { turnId, model, language, keyTerms, onRequest }),
   )
   return hasWords(text) ? { text, source } : yield* new NoSpeechDetected()
 })

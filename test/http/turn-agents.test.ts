@@ -80,6 +80,10 @@ test("the definition answers", async () => {
   expect(llm()).toMatchObject({ model: "gpt-4o", temperature: 0.1 })
   expect([llm()?.max_tokens, llm()?.max_completion_tokens]).toContain(60)
   expect(instructions()).toBe("You are Ada.")
+  expect(service.upstream.calls("stt").at(-1)?.request).toMatchObject({
+    language: "de",
+    prompt: "Belvédère, Ada",
+  })
   expect(service.upstream.calls("tts").at(-1)?.request).toMatchObject({ voice: "nova" })
   const { sessionId } = Schema.decodeUnknownSync(SessionId)(await answer.json())
   expect(await session(sessionId)).toMatchObject({ session: { agentId: id, agentVersion: 1 } })

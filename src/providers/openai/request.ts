@@ -28,15 +28,34 @@ export const optional = <A>(
 /** Only `verbose_json` has segments. OpenAI's models after Whisper do not know it. */
 const defaultFormat = (model: string) => (/whisper/i.test(model) ? "verbose_json" : "json")
 
+/** Characters of a prompt. Whisper reads the last 224 tokens of it alone. */
+const maxPrompt = 600
+
+/** A prompt of the terms, the first ones first where there is no room for all. Recognizers take its spelling over. */
+export const promptOf = (keyTerms: ReadonlyArray<string>): string => {
+  let prompt = ""
+  for (const term of keyTerms) {
+    const longer = prompt === "" ? term : `${prompt}, ${term}`
+    if (longer.length > maxPrompt) break
+    prompt = longer
+  }
+  return prompt
+}
+
 /** `format`: as configured; None: by the model. */
 export const transcriptionFields = (
-  { model, language }: TranscribeOptions,
+  { model, language, keyTerms = [] }: TranscribeOptions,
   format: Option.Option<string>,
 ): ReadonlyArray<Optional> => {
+  const prompt = Option.liftPredicate(promptOf(keyTerms), (text) => text !== "")
   const formats = new Set([Option.getOrElse(format, () => defaultFormat(model)), "json"])
   return [
     [...formats].map((word) => wordField("response_format", word)),
     ...optional(language, (code) => [field("language", code)]),
+    // The lesson has none of the user's words.
+    ...optional(prompt, (text) => [
+      { ...field("prompt", text), lesson: { parameter: "prompt", value: "key terms" } },
+    ]),
   ]
 }
 

@@ -2,7 +2,7 @@ import { Effect, Option } from "effect"
 import type { Transcriber } from "../transcriber.ts"
 import type { OpenAiClient } from "./client.ts"
 import { toProviderError } from "./errors.ts"
-import { transcriptionFields, transcriptionForm } from "./request.ts"
+import { promptOf, transcriptionFields, transcriptionForm } from "./request.ts"
 import { readTranscript } from "./transcript.ts"
 
 export const transcribeWith =
@@ -30,6 +30,9 @@ export const transcribeWith =
     }).pipe(
       Effect.flatMap(({ body, contentType }) => {
         const transcript = readTranscript(body, contentType)
-        return typeof transcript === "string" ? Effect.succeed({ text: transcript }) : Effect.fail(transcript)
+        if (typeof transcript !== "string") return Effect.fail(transcript)
+        // Of a recording without words, Whisper repeats its prompt.
+        const isEcho = transcript !== "" && transcript.replace(/\.$/, "") === promptOf(options.keyTerms ?? [])
+        return Effect.succeed({ text: isEcho ? "" : transcript })
       }),
     )

@@ -61,8 +61,8 @@ const start = (
   }
   /** The signs of life, by stage. */
   const alive: Array<string> = []
-  const transcribe = (language = Option.some("de")) => {
-    const options = { turnId, model: "whisper-x", language, onLife: () => alive.push("stt") }
+  const transcribe = (language = Option.some("de"), keyTerms: ReadonlyArray<string> = []) => {
+    const options = { turnId, model: "whisper-x", language, keyTerms, onLife: () => alive.push("stt") }
     return Effect.runPromiseExit(transcribeWith(client)(pcm16k(new Uint8Array(3200)), options))
   }
   const speak = () =>
@@ -622,6 +622,29 @@ describe("a transcription", () => {
     await transcribe(Option.some("en"))
     expect(asked[2]?.fields.language).toBe("en")
     expect(asked).toHaveLength(3)
+  })
+
+  test("has the key terms as its prompt, as many as fit", async () => {
+    const { transcribe, asked } = start(() => undefined)
+    await transcribe(Option.some("de"), ["Belvédère", "Ada"])
+    expect(asked.at(-1)?.fields.prompt).toBe("Belvédère, Ada")
+    await transcribe(Option.some("de"), ["a".repeat(590), "b".repeat(20), "c"])
+    expect(asked.at(-1)?.fields.prompt).toBe("a".repeat(590))
+  })
+
+  test("that refuses one prompt is asked without any", async () => {
+    const { transcribe, asked } = start(({ fields }) =>
+      "prompt" in fields ? { status: 422, body: { detail: "prompt: not supported" } } : undefined,
+    )
+    for (const term of ["Ada", "Grace"]) await transcribe(Option.some("de"), [term])
+    expect(asked.map(({ fields }) => fields.prompt)).toEqual(["Ada", undefined, undefined])
+  })
+
+  test("that repeats the prompt has heard nothing", async () => {
+    const { transcribe } = start(() => undefined)
+    expect(await transcribe(Option.some("de"), [transcript.replace(/\.$/, "")])).toEqual(
+      Exit.succeed({ text: "" }),
+    )
   })
 
   test("that is too short keeps its language", async () => {
