@@ -216,6 +216,37 @@ describe("pull", () => {
     )
   })
 
+  test("goes on after a failure, and lists what failed", async () => {
+    const env = { npm_config_registry: "http://127.0.0.1:1", HF_ENDPOINT: "http://127.0.0.1:1" }
+    const names = ["silero-vad", "supertonic-3"]
+    const { code, stderr } = await models(["pull", ...names, "--yes"], { env })
+    expect(code).toBe(1)
+    for (const name of names) expect(stderr).toContain(`${name}: 127.0.0.1:1 could not be reached`)
+    expect(stderr).toEndWith(`Not installed: ${names.join(", ")}.\n`)
+  })
+
+  test("a recognizer brings the detector of speech", async () => {
+    const { stdout } = await models(["pull", "moonshine-tiny-en"], { env: registry })
+    expect(stdout).toContain("silero-vad")
+  })
+
+  test("refuses options that contradict each other", async () => {
+    for (const args of [["--llm"], ["qwen2.5-1.5b-instruct"]]) {
+      const { code, stderr } = await models(["pull", ...args, "--from", newFolder(), "--yes"])
+      expect([code, stderr]).toEqual([
+        1,
+        "Ollama downloads language models itself, and --from has none. Pull them without --from.\n",
+      ])
+    }
+    for (const role of ["--llm", "--stt", "--tts"]) {
+      const { code, stderr } = await models(["pull", "--default", role, "--yes"])
+      expect([code, stderr]).toEqual([
+        1,
+        "--default does not work with --stt, --tts or --llm. Leave out one of them.\n",
+      ])
+    }
+  })
+
   test("asks before it downloads", async () => {
     const { code, stdout, stderr } = await models(["pull", "silero-vad"], { env: registry })
     expect([code, stderr]).toEqual([1, "Nothing was downloaded. Add --yes to accept the licences.\n"])
@@ -286,6 +317,13 @@ test("doctor finds damage", async () => {
         "Repair it with ./voice-agent models pull silero-vad, or delete it with ./voice-agent models remove silero-vad.",
     },
   ])
+})
+
+test("verify of a model that does not exist", async () => {
+  expect(await models(["verify", "nope"])).toMatchObject({
+    code: 1,
+    stderr: 'There is no model "nope". ./voice-agent models lists them.\n',
+  })
 })
 
 describe("remove", () => {

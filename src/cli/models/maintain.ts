@@ -8,6 +8,7 @@ import { failed, find, library, sayWaiting } from "./common.ts"
 /** Hashes the named models, or all that are installed. */
 export const verify = Effect.fnUntraced(function* (names: ReadonlyArray<string>, json: boolean) {
   const present = yield* Effect.flatMap(library, presentModels)
+  yield* Effect.forEach(names, find, { discard: true })
   const named = yield* Effect.forEach(names, (name) =>
     Effect.mapError(
       Arr.findFirst(present, ({ model }) => model.name === name),

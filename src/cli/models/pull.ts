@@ -1,5 +1,5 @@
 import * as Prompt from "@effect/cli/Prompt"
-import { Array as Arr, Console, Effect, Option } from "effect"
+import { Array as Arr, Console, Effect, Either, Option } from "effect"
 import { type ChatModel, type FileModel, isFileModel, type Model, manifest } from "../../models/manifest.ts"
 import { noOllama, ollamaModels, ollamaUrl, pullChatModel } from "../../models/ollama.ts"
 import { pull as pullFiles } from "../../models/pull.ts"
@@ -37,9 +37,16 @@ interface Given {
 
 type PullOptions = Omit<Given, "language"> & { readonly language: string }
 
+/** A recognizer does not run without the detector of speech. */
+const withDetector = (models: ReadonlyArray<Model>): ReadonlyArray<Model> => {
+  const needsDetector =
+    models.some(({ role }) => role === "stt") && !models.some(({ role }) => role === "vad")
+  return needsDetector ? [...manifest.filter(({ role }) => role === "vad").slice(0, 1), ...models] : models
+}
+
 /** The models that are named, or recommended for the roles that are asked for. */
 const choose = ({ names, language, isDefault, stt, tts, llm }: PullOptions) => {
-  if (names.length > 0) return Effect.forEach(Arr.dedupe(names), find)
+  if (names.length > 0) return Effect.map(Effect.forEach(Arr.dedupe(names), find), withDetector)
   if (isDefault) return Effect.succeed(manifest.filter((model) => isFileModel(model) && model.isDefault))
   const asked: Record<Role, boolean> = { vad: stt, stt, tts, llm }
   const some = roles.filter((role) => asked[role])
@@ -130,8 +137,20 @@ const pullModel = Effect.fnUntraced(function* (
   yield* print(json, lines, { event: "installed", model: name, folder, isNew, pinned })
 })
 
+/** Options that contradict each other. */
+const conflictOf = ({ names, isDefault, stt, tts, llm, from }: Given): string | undefined => {
+  const isChat = names.some((name) => manifest.some((model) => model.name === name && !isFileModel(model)))
+  if (Option.isSome(from) && (llm || isChat))
+    return "Ollama downloads language models itself, and --from has none. Pull them without --from."
+  if (isDefault && (stt || tts || llm))
+    return "--default does not work with --stt, --tts or --llm. Leave out one of them."
+  return undefined
+}
+
 /** Downloads models. Installed ones are checked, and mended. */
 export const pull = Effect.fnUntraced(function* (given: Given) {
+  const conflict = conflictOf(given)
+  if (conflict !== undefined) return yield* new CommandFailed({ message: conflict })
   const options = { ...given, language: yield* spokenLanguage(given.language) }
   const chosen = yield* choose(options)
   yield* sayMissing(chosen, options)
@@ -141,10 +160,23 @@ export const pull = Effect.fnUntraced(function* (given: Given) {
   if (missing.length > 0) yield* confirm(missing, options)
   const kind = options.json ? "json" : process.stdout.isTTY ? "terminal" : "lines"
   const printer = makeProgressPrinter(kind, (text) => process.stdout.write(text))
+  const failures: Array<string> = []
   for (const model of models) {
-    yield* isFileModel(model) ? pullModel(model, options, printer) : pullChat(model, options, printer)
+    const result = yield* isFileModel(model)
+      ? Effect.either(pullModel(model, options, printer))
+      : Effect.either(pullChat(model, options, printer))
+    if (Either.isRight(result)) continue
+    const { message } = result.left
+    failures.push(model.name)
+    // The next download can have another source.
+    if (options.json) yield* print(true, [], { event: "failed", model: model.name, message })
+    if (models.length > 1) yield* Console.error(`${model.name}: ${message}`)
+    else return yield* Effect.fail(result.left)
   }
-  if (missing.length > 0 && !options.json) {
+  if (missing.some(({ name }) => !failures.includes(name)) && !options.json) {
     yield* Console.log("The service uses a new model after its next start.")
+  }
+  if (failures.length > 0) {
+    return yield* new CommandFailed({ message: `Not installed: ${failures.join(", ")}.` })
   }
 })
