@@ -129,12 +129,11 @@ export const findEngines = Effect.fn("findEngines")(function* (library: Library,
 })
 
 /** Why the model that the settings name is not among the engines. */
-const missing = ({ name, role }: FileModel, variable: string) => {
+const missing = ({ name }: FileModel, variable: string) => {
   if (Option.isNone(findSherpa())) {
     return `${variable}=${name} needs the optional npm package sherpa-onnx-node, which is not installed for this platform. Run bun install, or remove ${variable}.`
   }
-  const names = role === "stt" ? `silero-vad ${name}` : name
-  return `${variable} is ${name}, which is not complete here. Run: ./voice-agent models pull ${names}`
+  return `${variable} is ${name}, which is not installed. Run: ./voice-agent models pull ${name}`
 }
 
 /**

@@ -225,7 +225,7 @@ describe.skipIf(!hasEngines)("TTS_MODEL", () => {
   test("a model that is not installed stops the start", async () => {
     const library = { folders: ["/nowhere"] as const, manifest }
     await expect(start({ ffmpegPath: "ffmpeg", library, ...speaking("supertonic-3") })).rejects.toThrow(
-      "TTS_MODEL is supertonic-3, which is not complete here. Run: ./voice-agent models pull supertonic-3",
+      "TTS_MODEL is supertonic-3, which is not installed. Run: ./voice-agent models pull supertonic-3",
     )
   })
 })

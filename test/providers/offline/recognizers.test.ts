@@ -124,7 +124,7 @@ describe.skipIf(!hasDetector)("the choice", () => {
     const library = { folders: [(await libraryWith([])).folders[0]] as const, manifest: real.manifest }
     const hearing = { model: "parakeet-tdt-0.6b-v3", language: Option.none() }
     await expect(start({ ffmpegPath: "ffmpeg", library, hearing })).rejects.toThrow(
-      "STT_MODEL is parakeet-tdt-0.6b-v3, which is not complete here. Run: ./voice-agent models pull silero-vad parakeet-tdt-0.6b-v3",
+      "STT_MODEL is parakeet-tdt-0.6b-v3, which is not installed. Run: ./voice-agent models pull parakeet-tdt-0.6b-v3",
     )
   })
 
