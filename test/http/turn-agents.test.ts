@@ -82,7 +82,7 @@ test("the definition answers", async () => {
   expect(instructions()).toBe("You are Ada.")
   expect(service.upstream.calls("stt").at(-1)?.request).toMatchObject({
     language: "de",
-    prompt: "Belvédère, Ada",
+    fields: { prompt: "Belvédère, Ada" },
   })
   expect(service.upstream.calls("tts").at(-1)?.request).toMatchObject({ voice: "nova" })
   const { sessionId } = Schema.decodeUnknownSync(SessionId)(await answer.json())
