@@ -34,5 +34,8 @@ export class MetadataMissing extends Schema.TaggedError<MetadataMissing>()("Meta
   name: Schema.String,
 }) {}
 
+/** The agent has no greeting to say. */
+export class NoGreeting extends Schema.TaggedError<NoGreeting>()("NoGreeting", {}) {}
+
 /** What the agent of a turn can fail with. */
-export type AgentUnavailable = AgentNotFound | AgentDeleted | MetadataMissing
+export type AgentUnavailable = AgentNotFound | AgentDeleted | MetadataMissing | NoGreeting

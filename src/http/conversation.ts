@@ -1,5 +1,5 @@
 import * as FileSystem from "@effect/platform/FileSystem"
-import { Effect, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { Elysia } from "elysia"
 import type { SignedIn } from "../accounts/model.ts"
 import { Settings } from "../config.ts"
@@ -8,7 +8,7 @@ import { RunningTurns } from "../conversation/running-turns.ts"
 import { Admission, type SlotOptions } from "../limits/admission.ts"
 import { Uploads } from "../limits/uploads.ts"
 import type { UserId } from "../schema.ts"
-import { fromText, makeFromFile } from "../turn/input.ts"
+import { fromConversation, fromText, makeFromFile } from "../turn/input.ts"
 import { SessionTarget } from "../turn/request.ts"
 import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
@@ -77,6 +77,7 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
       Effect.map(({ upload, sessionId, agentId }) => ({
         input: fromFile(upload),
         agentId,
+        reply: "model" as const,
         target: SessionTarget.Preferred({ sessionId }),
       })),
       Effect.provideService(FileSystem.FileSystem, fs),
@@ -88,8 +89,17 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
       Effect.as(admission.acquire(userId, slot), {
         input: fromText(text),
         agentId,
+        reply: "model" as const,
         target: SessionTarget.Required({ sessionId }),
       })
+
+  const greet = (sessionId: string, userId: UserId) => (slot: SlotOptions) =>
+    Effect.as(admission.acquire(userId, slot), {
+      input: fromConversation,
+      agentId: Option.none(),
+      reply: "greeting" as const,
+      target: SessionTarget.Required({ sessionId }),
+    })
 
   const answer = (
     { request, server, user }: Pick<TurnCall, "request" | "server"> & { readonly user: SignedIn },
@@ -114,6 +124,12 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
       ({ request, user, server }) => answer({ request, user, server }, true, readRecording(request, user.id)),
       // The handler reads the body itself, as it arrives.
       { parse: () => null, detail: operations.converse },
+    )
+    .post(
+      "/sessions/:id/greeting",
+      ({ request, user, server, params, query }) =>
+        answer({ request, user, server }, query.audio === "true", greet(params.id, user.id)),
+      { parse: () => null, query: Spoken, detail: operations.greet },
     )
     .use(yield* formOrJsonBody())
     .post(

@@ -67,13 +67,15 @@ const toErrorEvent = (cause: Cause.Cause<TurnError>): Stream.Stream<SseEvent, Tu
 /** Seconds without an event after which a comment is sent: proxies close a silent connection after 30 s or more. */
 const commentAfterSeconds = 10
 
+const startsResponse = ({ _tag }: TurnEvent) => _tag === "Heard" || _tag === "RoundStarted"
+
 /** The event on the wire. `id` counts from 1. */
 const encode = ({ event, data }: SseEvent, id: number) =>
   `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
 
 /**
- * The turn as server-sent events. The response starts with the transcript: a failure before it has an HTTP status, and a
- * later failure is the last event.
+ * The turn as server-sent events. The response starts with the transcript, or with the reply of a turn that hears nothing: a
+ * failure before it has an HTTP status, and a later failure is the last event.
  */
 export const asEvents =
   (headersOf: (state: TurnState) => Record<string, string>) =>
@@ -82,7 +84,7 @@ export const asEvents =
     state,
   }: Pick<Turn, "events" | "state">): Effect.Effect<Rendered<TurnError>, TurnError, Scope.Scope> =>
     Effect.gen(function* () {
-      const [before, rest] = yield* splitBefore(events, ({ _tag }) => _tag === "Heard")
+      const [before, rest] = yield* splitBefore(events, startsResponse)
       let lastId = 0
       let silentSeconds = 0
       const lines = Stream.fromIterable(before).pipe(

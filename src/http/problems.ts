@@ -86,6 +86,7 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       "AGENT_DELETED",
       "The agent of this session was deleted. Give the session another agent, or create a new session.",
     ),
+  NoGreeting: () => problem(409, "NO_GREETING", "The agent has no greeting. Set one, or begin with a turn."),
   AgentChanged: ({ version }) =>
     problem(
       409,

@@ -3,8 +3,7 @@ import { Settings } from "../config.ts"
 import type { SlotOptions } from "../limits/admission.ts"
 import { newId, TurnId, type UserId } from "../schema.ts"
 import type { OutputOptions } from "../turn/events.ts"
-import type { Input } from "../turn/input.ts"
-import { type SessionTarget, usualTurn } from "../turn/request.ts"
+import { type TurnRequest, usualTurn } from "../turn/request.ts"
 import { Turns } from "../turn/turns.ts"
 import { negotiate } from "./accept.ts"
 import { type AppError, ValidationFailed } from "./errors.ts"
@@ -26,11 +25,7 @@ export interface TurnCall {
   /** Reads the input of the request and takes a slot for the turn. */
   readonly read: (
     slot: SlotOptions,
-  ) => Effect.Effect<
-    { readonly input: Input; readonly target: SessionTarget; readonly agentId: Option.Option<string> },
-    AppError,
-    Scope.Scope
-  >
+  ) => Effect.Effect<Pick<TurnRequest, "input" | "target" | "agentId" | "reply">, AppError, Scope.Scope>
 }
 
 /** A turn over HTTP: negotiate the rendering, read the input, begin the turn, render its events. */
@@ -50,17 +45,15 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
 
     /** `response`: the scope of the response. It may close after the scope of the turn. */
     const rendered = Effect.fnUntraced(function* (response: Scope.Scope) {
-      const { input, target, agentId } = yield* read({ alsoHeldBy: response })
+      const asked = yield* read({ alsoHeldBy: response })
       const turn = yield* turns.begin({
         turnId: newId(TurnId),
         userId,
-        target,
-        input,
         output: isSpoken ? output : unspoken(output),
         idempotencyKey: key,
         uploadMs: performance.now() - requestInfo(request).startedAt,
         ...usualTurn,
-        agentId,
+        ...asked,
       })
       return yield* render(turn)
     })

@@ -31,6 +31,8 @@ export type Message =
   | ResponseReport
   /** The client has played the last reply. */
   | { readonly _tag: "Played"; readonly ring: number }
+  /** The client had time to set up its session. */
+  | { readonly _tag: "Greet"; readonly ring: number }
   /** The user has said nothing for `idle_timeout_ms` since then. */
   | { readonly _tag: "Silent"; readonly ring: number }
   /** `waitsFor`: what runs until `done`. No other response begins. */
@@ -54,6 +56,9 @@ type Close = Extract<Message, { readonly _tag: "Close" }>
 /** How long the end of a connection waits for the transcripts of what the user said. */
 const lastWordsTimeout = Duration.seconds(10)
 
+/** For the first `session.update` of a client, in ms. Clients send it as soon as they have `session.created`. */
+const setUpMs = 500
+
 /** Prompts in a row that the user's silence causes. */
 const maxUnanswered = 3
 
@@ -66,6 +71,8 @@ export interface ActorOptions {
   /** What the client was shown of the session's agent. */
   readonly agentFacts: AgentFacts
   readonly hearing: Agent["hearing"]
+  /** The agent speaks first, unless something else happens before. */
+  readonly greets: boolean
   /** Answers begin during the last silence. */
   readonly speculates: boolean
   readonly wire: Wire
@@ -118,6 +125,7 @@ export const makeActor = (options: ActorOptions): Actor => {
   let closing: ReadonlyArray<Close> = []
 
   const played = makeTimer(fork, (ring) => offer({ _tag: "Played", ring }))
+  const greeting = makeTimer(fork, (ring) => offer({ _tag: "Greet", ring }))
   const silence = makeTimer(fork, (ring) => offer({ _tag: "Silent", ring }))
 
   const items = makeItems({
@@ -208,6 +216,12 @@ export const makeActor = (options: ActorOptions): Actor => {
     if (isSilent && idleTimeout() !== before) awaitSilence()
   }
 
+  if (options.greets) greeting.set(setUpMs)
+
+  const onGreet = () => {
+    if (items.isEmpty() && answers.isIdle()) answers.greet()
+  }
+
   const onPlayed = () => {
     responding.played()
     awaitSilence()
@@ -234,6 +248,8 @@ export const makeActor = (options: ActorOptions): Actor => {
         return hearing.takeTranscript(message)
       case "Played":
         return played.isDue(message.ring) ? onPlayed() : undefined
+      case "Greet":
+        return greeting.isDue(message.ring) ? onGreet() : undefined
       case "Silent":
         return silence.isDue(message.ring) ? onSilent() : undefined
       case "Close":

@@ -49,6 +49,8 @@ export interface Answers {
   readonly interrupt: () => void
   /** Answers the user's silence of `ms`. */
   readonly breakSilence: (ms: number) => void
+  /** Says the greeting of the agent. */
+  readonly greet: () => void
   /** The speech so far may be all: if a response would follow it, begins to work on that. */
   readonly expect: (said: NewItem, text: string) => void
   /** What was expected is not so: drops the work on the response to it, unless the transcript is that `text`. */
@@ -86,10 +88,14 @@ export const makeAnswers = ({ responding, items, config, facts }: AnswersOptions
     answering = step(answering, { _tag: "ResponseStarted" })
   }
 
-  const ownOrder = (session: RealtimeConfig, note: Option.Option<string>) =>
+  const ownOrder = (
+    session: RealtimeConfig,
+    note: Option.Option<string>,
+    reply: ResponseOrder["reply"] = "model",
+  ) =>
     Either.map(
       responseConfig(session, {}, facts()),
-      (own): ResponseOrder => ({ id: newId(TurnId), config: own, context: Option.none(), note }),
+      (own): ResponseOrder => ({ id: newId(TurnId), config: own, context: Option.none(), note, reply }),
     )
 
   /** Makes a response of our own. */
@@ -151,7 +157,10 @@ export const makeAnswers = ({ responding, items, config, facts }: AnswersOptions
         if (refused !== undefined) return yield* Either.left(refused)
         const context =
           wanted.input === undefined ? Option.none() : Option.some(yield* items.contextOf(wanted.input))
-        waiting = [...waiting, { id: newId(TurnId), config: wanted, context, note: Option.none() }]
+        waiting = [
+          ...waiting,
+          { id: newId(TurnId), config: wanted, context, note: Option.none(), reply: "model" },
+        ]
         return settle()
       }),
     cancel: (responseId) => {
@@ -184,6 +193,12 @@ export const makeAnswers = ({ responding, items, config, facts }: AnswersOptions
     },
     unexpect: (text) => {
       if (text === undefined || text !== expected?.text) unexpect()
+    },
+    greet: () => {
+      const session = config()
+      if (isClosed || session.type === "transcription") return
+      const order = ownOrder(session, Option.none(), "greeting")
+      if (Either.isRight(order)) begin(order.right)
     },
     breakSilence: (ms) => answer(Option.some(silenceNote(ms))),
     take: (report) => {

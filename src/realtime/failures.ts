@@ -96,6 +96,7 @@ const toFailure = (error: ResponseError): Failure => {
         "metadata_missing",
         `The agent needs the text ${error.name} in the metadata of the session. Set it, and try again.`,
       )
+    case "NoGreeting":
     case "InvalidAudio":
     case "AudioTooShort":
     case "AudioTooLong":

@@ -48,6 +48,7 @@ export interface Items {
   readonly create: (given: ClientItem, after: string | undefined) => Either.Either<Item, ProtocolError>
   readonly retrieve: (id: string) => Either.Either<void, ProtocolError>
   readonly remove: (id: string) => Either.Either<void, ProtocolError>
+  readonly isEmpty: () => boolean
   /** Cuts the reply `itemId` at `audioEndMs`, in ms of its audio. */
   readonly truncate: (
     itemId: string,
@@ -90,6 +91,7 @@ export const makeItems = ({ userId, session, restored, stored, writes, send }: I
   }
 
   return {
+    isEmpty: () => conversation.items.length === 0,
     create: (given, after) => {
       const item = shownItem(given)
       const length = charactersOf(item)

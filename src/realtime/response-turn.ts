@@ -24,6 +24,7 @@ export interface ResponseOrder {
   readonly context: Option.Option<ReadonlyArray<NewItem>>
   /** What the model is told besides, in a sentence. */
   readonly note: Option.Option<string>
+  readonly reply: TurnRequest["reply"]
 }
 
 /** What the fiber of a response reports to the session. */
@@ -78,7 +79,7 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
   const { userId, turns, limits, admission, writes, session, wire, report } = options
 
   const requestOf = (
-    { id, config, context, note }: ResponseOrder,
+    { id, config, context, note, reply }: ResponseOrder,
     messageId: ItemId,
     unsaved: UnsavedItems,
   ): TurnRequest => ({
@@ -94,6 +95,7 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
     idempotencyKey: Option.none(),
     uploadMs: 0,
     agentId: Option.none(),
+    reply,
     agent: responseAgent(config, options.agentFacts, note),
     context,
     unsaved,

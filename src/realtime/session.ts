@@ -249,6 +249,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           settings,
           agentFacts,
           hearing,
+          greets: earlier.length === 0 && Option.isSome(agent.greeting),
           speculates: realtimeSpeculative,
           wire,
           listener,

@@ -1,5 +1,6 @@
 import { Effect, Option } from "effect"
 import type { Agent } from "../agent/agent.ts"
+import { NoGreeting } from "../agent/errors.ts"
 import { makePrompt } from "../agent/prompt.ts"
 import { History } from "../conversation/history.ts"
 import type { NewItem } from "../conversation/item.ts"
@@ -20,6 +21,7 @@ import { hear } from "./hear.ts"
 import type { TurnLog } from "./log.ts"
 import { reply } from "./reply.ts"
 import { saveCompleted, type TurnIdentity } from "./saving.ts"
+import { scriptedModel } from "./scripted-model.ts"
 import type { Standing } from "./standing.ts"
 import { replyOf, transcriptOf } from "./state.ts"
 import { finalTimings } from "./timings.ts"
@@ -108,6 +110,12 @@ export const makePipeline = Effect.gen(function* () {
       ),
     )
 
+  /** What writes the reply. */
+  const writerOf = ({ request, agent }: RunningTurn) =>
+    request.reply === "model"
+      ? Effect.succeed(model)
+      : Effect.mapBoth(agent.greeting, { onFailure: () => new NoGreeting(), onSuccess: scriptedModel })
+
   return Effect.fn("turn")(function* (turn: RunningTurn) {
     const { request, session, agent, log, standing } = turn
     const { turnId, userId, input } = request
@@ -131,8 +139,9 @@ export const makePipeline = Effect.gen(function* () {
       const prompt = makePrompt({ ...agent, history: limits }, earlier, transcript)
       const conversionSlot = log.timed("conversionSlot", conversionSlots.acquire(userId))
       if (Option.isSome(turn.continued)) yield* continueRounds(calling, turn.continued.value.rounds)
+      const thinking = yield* writerOf(turn)
       yield* reply(
-        { model, synthesizer },
+        { model: thinking, synthesizer },
         { ...calling, prompt, messageId: turn.items.assistant, conversionSlot },
       )
       yield* standing.adopted

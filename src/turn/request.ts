@@ -40,6 +40,8 @@ export interface TurnRequest {
   readonly uploadMs: number
   /** The agent that the client names for this turn, as it sent it; a new session keeps it. None: that of the session. */
   readonly agentId: Option.Option<string>
+  /** `greeting`: the agent says its greeting. The model is not asked. */
+  readonly reply: "model" | "greeting"
   /** The agent of this turn, made from the one that answers. */
   readonly agent: (ofSession: Agent) => Agent
   /** The conversation that the model sees in place of the session's. It is not shortened. */
@@ -53,6 +55,7 @@ export interface TurnRequest {
 /** For a front door whose turns are answered by their session's agent, from its history. */
 export const usualTurn = {
   agentId: Option.none<string>(),
+  reply: "model",
   agent: identity<Agent>,
   context: Option.none(),
   unsaved: { items: [], saved: Effect.void },

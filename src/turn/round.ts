@@ -17,7 +17,7 @@ import { writtenLength } from "./state.ts"
 
 /** The ports of a reply. */
 export interface Ports {
-  readonly model: LanguageModel["Type"]
+  readonly model: Pick<LanguageModel["Type"], "generate">
   readonly synthesizer: Synthesizer["Type"]
 }
 

@@ -56,6 +56,16 @@ const newAgent = async (options: Parameters<Asking["ask"]>[1]) => {
   const made = await expectOutcome("createAgent", 201, options)
   return read(Schema.Struct({ agent: Schema.Struct({ id: Schema.String }) }), made).agent.id
 }
+/** A session whose agent has a greeting. */
+const greetingSession = async (by = key, at = service) => {
+  const agentId = await newAgent({
+    at,
+    key: by,
+    body: json({ name: crypto.randomUUID(), greeting: "Hello." }),
+  })
+  const made = await expectOutcome("createSession", 201, { at, key: by, body: json({ agentId }) })
+  return read(Schema.Struct({ sessionId: Schema.String }), made).sessionId
+}
 const newKey = async (by = key, name = "one more") =>
   read(Made, await expectOutcome("createApiKey", 201, { key: by, body: json({ name }) }))
 
@@ -167,6 +177,18 @@ describe("successes", () => {
     })
   })
 
+  test("greetings", async () => {
+    const id = await greetingSession()
+    for (const accept of ["audio/mpeg", "audio/wav", "audio/pcm", "application/json", "text/event-stream"]) {
+      await expectOutcome("takeGreeting", 200, { key, id, headers: { accept } })
+    }
+    const headers = { accept: "application/json", "idempotency-key": crypto.randomUUID() }
+    await expectOutcome("takeGreeting", 200, { key, id, headers })
+    await expectOutcome("takeGreeting", "IDEMPOTENCY_KEY_REUSED", { key, id, headers, query: "?audio=false" })
+    await expectOutcome("takeGreeting", "NO_GREETING", { key, id: await newSession() })
+    await expectOutcome("takeGreeting", "NOT_ACCEPTABLE", { key, id, headers: { accept: "image/png" } })
+  })
+
   test("a turn without audio", async () => {
     const id = await newSession()
     for (const accept of ["application/json", "text/event-stream"]) {
@@ -227,7 +249,8 @@ describe("a rejected body", () => {
     const id = await newSession()
     for (const { id: operation, method } of contract.having("400 VALIDATION_ERROR")) {
       const body = operation === "takeTurn" ? new FormData() : "[]"
-      const wrong = method === "GET" ? { query: "?limit=0&intent=talk" } : { body }
+      const isByQuery = method === "GET" || operation === "takeGreeting"
+      const wrong = isByQuery ? { query: "?limit=0&intent=talk&audio=loud" } : { body }
       await expectOutcome(operation, "VALIDATION_ERROR", { key, id, ...wrong })
     }
     await expectOutcome("listSessions", "VALIDATION_ERROR", { key, query: "?cursor=x" })
@@ -332,7 +355,9 @@ describe("not found and conflicts", () => {
     const id = await newSession()
     await service.database
       .sql`update sessions set last_activity_at = now() - interval '1 day' where id = ${id}`
-    await expectOutcome("takeTextTurn", "SESSION_EXPIRED", { key, id })
+    for (const turn of ["takeTextTurn", "takeGreeting"]) {
+      await expectOutcome(turn, "SESSION_EXPIRED", { key, id })
+    }
     await expectOutcome("connectRealtime", "SESSION_EXPIRED", { key, query: `?session_id=${id}` })
   })
 
@@ -365,6 +390,16 @@ describe("not found and conflicts", () => {
     expect(await contract.check("takeTurn", await answerOf(gone.client))).toMatchObject({
       error: "SESSION_NOT_FOUND",
     })
+  })
+
+  test("of a greeting", async () => {
+    const id = await greetingSession()
+    service.upstream.script("tts", [fail.hang()])
+    const answer = ask("takeGreeting", { key, id, headers: { accept: "application/json" } })
+    await service.upstream.waitFor(() => service.upstream.calls("tts")[0])
+    const [turn] = await service.database.sql`select id from turns where session_id = ${id}`
+    await expectOutcome("cancelTurn", 204, { key, id: turn.id })
+    expect(await contract.check("takeGreeting", await answer)).toMatchObject({ error: "TURN_CANCELLED" })
   })
 
   test("of a text turn", async () => {
@@ -404,6 +439,7 @@ describe("not found and conflicts", () => {
     const waiting = [
       session.take().then((answer) => contract.check("takeTurn", answer)),
       expectOutcome("takeTextTurn", "SESSION_BUSY", { at, key: own, id: session.id }),
+      expectOutcome("takeGreeting", "SESSION_BUSY", { at, key: own, id: session.id }),
     ]
     for (const body of await Promise.all(waiting)) expect(body).toMatchObject({ error: "SESSION_BUSY" })
     first.leave()
@@ -478,6 +514,16 @@ describe("a provider", () => {
   })
 })
 
+test.each([
+  ["INVALID_REQUEST", fail.badRequest()],
+  ["RATE_LIMIT_EXCEEDED", fail.rateLimited(60)],
+  ["INVALID_OPENAI_KEY", fail.unauthorized()],
+  ["TTS_FAILED", fail.notFound()],
+] as const)("a greeting that cannot be spoken: %s", async (code, step) => {
+  service.upstream.script("tts", [step])
+  await expectOutcome("takeGreeting", code, { key, id: await greetingSession() })
+})
+
 describe("the database", () => {
   test("is unavailable", async () => {
     const database = await makeDatabase()
@@ -498,13 +544,18 @@ describe("the database", () => {
     const session = await openSession(at, own, recording)
     const made = read(Made, await contract.check("createApiKey", await ask("createApiKey", { at, key: own })))
     const agent = await newAgent({ at, key: own, body: json({ name: "A" }) })
+    const greeting = await greetingSession(own, at)
     // Existing rows stay valid; every new or changed row is refused.
     for (const table of ["users", "api_keys", "client_secrets", "secrets", "agents", "sessions", "items"]) {
       await sql.unsafe(`alter table ${table} add constraint refused check (false) not valid`)
     }
     await sql.unsafe("create table holders (id uuid references sessions)")
     await sql`insert into holders values (${session.id})`
-    const inPaths: Readonly<Record<string, string>> = { putSecret: "KEY", updateAgent: agent }
+    const inPaths: Readonly<Record<string, string>> = {
+      putSecret: "KEY",
+      updateAgent: agent,
+      takeGreeting: greeting,
+    }
     for (const { id } of contract.having("400 DATABASE_ERROR")) {
       const inPath = id.endsWith("ApiKey") ? made.id : (inPaths[id] ?? session.id)
       const me = await contract.check("getAccount", await ask("getAccount", { at, key: own }))

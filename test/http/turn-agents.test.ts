@@ -80,7 +80,7 @@ test("the definition answers", async () => {
   expect(llm()).toMatchObject({ model: "gpt-4o", temperature: 0.1 })
   expect([llm()?.max_tokens, llm()?.max_completion_tokens]).toContain(60)
   expect(instructions()).toBe("You are Ada.")
-  expect(service.upstream.calls("stt").at(-1)?.request).toMatchObject({
+  expect(service.upstream.calls("stt").at(-1)?.request.fields).toMatchObject({
     language: "de",
     fields: { prompt: "Belvédère, Ada" },
   })
@@ -177,6 +177,31 @@ test("an HTTP tool with a secret", async () => {
   const answer = await say(await opened({ agentId: id }))
   expect([answer.status, await answer.json()]).toMatchObject([200, { response: "Done." }])
   expect(orders.requests.at(-1)).toMatchObject({ headers: { authorization: "Bearer k-123456" } })
+})
+
+test("the greeting is a turn of the session", async () => {
+  const id = await made({ greeting: "Hello {{guest | there}}. How can I help you?" })
+  const open = await opened({ agentId: id, metadata: { guest: "*Ada*" } })
+  const greet = (accept: string, query = "") =>
+    service.call("POST", `/sessions/${open}/greeting${query}`, { key, headers: { accept } })
+  const greeting = "Hello Ada. How can I help you?"
+  const whole = await greet("application/json")
+  expect([whole.status, await whole.json()]).toMatchObject([
+    200,
+    { transcript: "", response: greeting, usage: { inputTokens: 0, outputTokens: 0 } },
+  ])
+  const events = await (await greet("text/event-stream", "?audio=false")).text()
+  expect(events.match(/^event: .*/gm)).toEqual([
+    "event: turn.started",
+    "event: reply.delta",
+    "event: turn.completed",
+  ])
+  expect((await (await greet("audio/mpeg")).bytes()).length).toBeGreaterThan(1000)
+  expect(service.upstream.calls("llm")).toEqual([])
+  expect((await say(open)).status).toBe(200)
+  expect(llm()?.messages.find(({ role }) => role === "assistant")?.content).toContain(greeting)
+  const silent = await service.call("POST", `/sessions/${await opened({})}/greeting`, { key })
+  await expectProblem(silent, { status: 409, code: "NO_GREETING", message: /no greeting/ })
 })
 
 test("a retry gets the answer of the agent that gave it", async () => {

@@ -20,6 +20,7 @@ import {
   AgentNotFound,
   AgentReadOnly,
   MetadataMissing,
+  NoGreeting,
   TooManyAgents,
 } from "../../agent/errors.ts"
 import { AudioTooLong, AudioTooShort, InvalidAudio, NoSpeechDetected } from "../../audio/errors.ts"
@@ -107,6 +108,7 @@ export const makeExamples = ({
   EncryptionUnavailable: [new EncryptionUnavailable({ reason: "an example" })],
   AgentNotFound: [new AgentNotFound()],
   AgentDeleted: [new AgentDeleted()],
+  NoGreeting: [new NoGreeting()],
   AgentChanged: [new AgentChanged({ version: 4 })],
   AgentReadOnly: [new AgentReadOnly()],
   AgentNameTaken: [new AgentNameTaken()],

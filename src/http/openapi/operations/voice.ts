@@ -84,7 +84,6 @@ const turnErrors = [
   "ProviderRefusedKey",
   "SessionNotFound",
   "SessionBusy",
-  "AgentNotFound",
   "AgentDeleted",
   "MetadataMissing",
   "TurnCancelled",
@@ -141,6 +140,7 @@ export const converse = describe({
     "RequestTimeout",
     "UploadTooSlow",
     "ProviderUnusable",
+    "AgentNotFound",
     ...turnErrors,
   ],
 })
@@ -159,7 +159,27 @@ export const say = describe({
   failures: [
     new ValidationFailed({ message: "text: must have 1 to 4096 characters" }),
     "SessionExpired",
+    "AgentNotFound",
     wrongAnswer("llm", "an example"),
+    wrongAnswer("tts", "an example"),
+    ...turnErrors,
+  ],
+})
+
+export const greet = describe({
+  id: "takeGreeting",
+  tag: "Voice",
+  countedAs: "turns",
+  summary: "Let the agent greet",
+  description:
+    "A turn without an input: the agent says the greeting that it has, and the model is not asked. The session must exist and must not be expired.",
+  path: { id: "The session's id." },
+  headers: [idempotencyKey],
+  answers: [rendered],
+  failures: [
+    new ValidationFailed({ message: "audio: must be true or false" }),
+    "SessionExpired",
+    "NoGreeting",
     wrongAnswer("tts", "an example"),
     ...turnErrors,
   ],
