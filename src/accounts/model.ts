@@ -1,5 +1,5 @@
 import { Duration, Schema } from "effect"
-import { ApiKeyId, Time, UserId } from "../schema.ts"
+import { AgentId, ApiKeyId, Time, UserId } from "../schema.ts"
 
 export const User = Schema.Struct({ id: UserId, email: Schema.String, createdAt: Time })
 export type User = typeof User.Type
@@ -30,6 +30,9 @@ export const ClientSecret = Schema.Struct({
   createdAt: Time,
   expiresAt: Time,
   session: Schema.Unknown.annotations({ description: "The session configuration that it is bound to." }),
+  agentId: Schema.NullOr(AgentId).annotations({
+    description: "The agent of the sessions that it opens. Null: that of the operator.",
+  }),
 })
 export type ClientSecret = typeof ClientSecret.Type
 

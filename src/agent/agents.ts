@@ -68,7 +68,9 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
         { id: text, version }: AgentChoice,
       ) {
         if (text === configuredId) {
-          return yield* Option.isSome(version) ? new AgentNotFound() : Effect.succeedNone
+          return yield* Option.exists(version, (version) => version !== "latest")
+            ? new AgentNotFound()
+            : Effect.succeedNone
         }
         const id = yield* Effect.mapError(parseId(AgentId, text), () => new AgentNotFound())
         const wanted = Option.getOrNull(Option.filter(version, (version) => version !== "latest"))

@@ -51,6 +51,13 @@ export const ClientSecretRequest = Schema.Struct({
       seconds: Schema.optional(seconds),
     }).annotations({ message: () => "must be an object" }),
   ),
+  agent: Schema.optional(
+    Schema.String.annotations({
+      message: () => ({ message: "must be the id of an agent, or default", override: true }),
+      description:
+        "The agent of new sessions: the id of one of yours, or `default`. Connections with the secret cannot choose another.",
+    }),
+  ),
   /** As it came: a decoded copy would lose a field `__proto__`, which is refused. */
   session: Schema.optional(RealtimeSession),
 }).annotations({ message: () => "must be an object" })

@@ -1,14 +1,17 @@
-import { Effect, Option, Redacted, Schema } from "effect"
+import { Effect, identity, Option, Redacted, Schema } from "effect"
 import { Elysia } from "elysia"
 import { isClientSecret } from "../accounts/api-key.ts"
 import { ClientSecrets } from "../accounts/client-secrets.ts"
 import { Keys } from "../accounts/keys.ts"
 import type { SignedIn } from "../accounts/model.ts"
+import { Agents } from "../agent/agents.ts"
 import { Settings } from "../config.ts"
+import type { SessionAgent } from "../conversation/stored-turn.ts"
 import type { SocketHandlers } from "../realtime/connection.ts"
 import { plannedSession } from "../realtime/protocol/server-events.ts"
 import { RealtimeSessions } from "../realtime/session.ts"
 import { RealtimeSockets } from "../realtime/sockets.ts"
+import type { AgentId } from "../schema.ts"
 import { bearer, makeAuthenticate, signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
 import { allowsSocket } from "./cross-origin.ts"
@@ -62,37 +65,44 @@ export const realtimeRoutes = Effect.gen(function* () {
   const { corsOrigins } = yield* Settings
   const authenticate = yield* makeAuthenticate
   const keys = yield* Keys
+  const agents = yield* Agents
   const secrets = yield* ClientSecrets
   const sessions = yield* RealtimeSessions
   const sockets = yield* RealtimeSockets
 
-  const configure = (session: unknown) =>
-    Effect.mapError(
-      sessions.configure(session),
+  /** `explain`: what is said of a session that is refused. */
+  const configure = (
+    session: unknown,
+    owner: Parameters<typeof sessions.configure>[1],
+    explain: (reason: string) => string,
+  ) =>
+    Effect.catchTag(
+      sessions.configure(session, owner),
+      "ProtocolError",
       ({ param, message }) =>
         new ValidationFailed({
-          message: param === null || message.includes(param) ? message : `${param}: ${message}`,
+          message: explain(param === null || message.includes(param) ? message : `${param}: ${message}`),
         }),
     )
 
   /** A secret may be older than this version or its settings, which may refuse what its session has. */
-  const configureOld = (session: unknown) =>
-    Effect.mapError(
-      configure(session),
-      ({ message }) =>
-        new ValidationFailed({
-          message: `The server no longer supports the session of this client secret: ${message} Create another secret with your API key.`,
-        }),
-    )
+  const noLongerSupported = (reason: string) =>
+    `The server no longer supports the session of this client secret: ${reason} Create another secret with your API key.`
+
+  /** Of a secret, the version of its agent is the newest one when a connection is opened. */
+  const newestOf = (id: AgentId): SessionAgent => ({ id, version: Option.none() })
 
   /** The owner of an API key or a client secret, and the configuration that the secret is bound to. */
   const lookUp = (credential: Redacted.Redacted) =>
     isClientSecret(credential)
-      ? Effect.map(secrets.authenticate(credential), ({ session, ...user }) => ({
+      ? Effect.map(secrets.authenticate(credential), ({ session, agentId, ...user }) => ({
           ...user,
-          session: Option.some(session),
+          secret: Option.some({ session, agentId }),
         }))
-      : Effect.map(keys.authenticate(credential), (user) => ({ ...user, session: Option.none<unknown>() }))
+      : Effect.map(keys.authenticate(credential), (user) => ({
+          ...user,
+          secret: Option.none<{ readonly session: unknown; readonly agentId: Option.Option<AgentId> }>(),
+        }))
 
   const connect = Effect.fn("realtime.connect")(function* (
     request: Request,
@@ -105,11 +115,15 @@ export const realtimeRoutes = Effect.gen(function* () {
     if (!allowsSocket(corsOrigins, { origin: headers.get("origin"), host: headers.get("host") })) {
       return yield* new OriginNotAllowed()
     }
-    const { session, ...user } = yield* authenticate(request, set, "requests", keyOf(request), lookUp)
-    const config = yield* Option.match(session, {
-      onNone: () => Effect.succeedNone,
-      onSome: (session) => Effect.asSome(configureOld(session)),
-    })
+    const { secret, ...user } = yield* authenticate(request, set, "requests", keyOf(request), lookUp)
+    if (Option.isSome(secret) && Option.isSome(query.agent)) {
+      return yield* new ValidationFailed({
+        message: "agent: a client secret has its agent; name it when you create the secret",
+      })
+    }
+    const config = yield* Effect.transposeMapOption(secret, ({ session, agentId }) =>
+      configure(session, { userId: user.id, agent: Option.map(agentId, newestOf) }, noLongerSupported),
+    )
     const upgrade = (handlers: SocketHandlers) =>
       server.upgrade(request, {
         headers: {
@@ -124,7 +138,7 @@ export const realtimeRoutes = Effect.gen(function* () {
         sessions.open({
           user,
           sessionId: query.session_id,
-          agentId: query.agent,
+          agentId: Option.orElse(query.agent, () => Option.flatMap(secret, ({ agentId }) => agentId)),
           intent: Option.getOrElse(query.intent, () => "conversation" as const),
           config,
           wire,
@@ -138,11 +152,18 @@ export const realtimeRoutes = Effect.gen(function* () {
 
   const createSecret = Effect.fn("realtime.createSecret")(function* (
     user: SignedIn,
-    { expires_after, session = { type: "realtime" } }: typeof ClientSecretRequest.Type,
+    { expires_after, agent: agentId, session = { type: "realtime" } }: typeof ClientSecretRequest.Type,
   ) {
     const seconds = expires_after?.seconds ?? defaultSecretSeconds
-    const { config } = yield* configure(session)
-    const { id, value, expiresAt } = yield* secrets.create(user, { seconds, session })
+    const agent = yield* Effect.transposeMapOption(Option.fromNullable(agentId), (id) =>
+      agents.choose(user.id, { id, version: Option.some("latest") }),
+    ).pipe(Effect.map(Option.flatten))
+    const { config } = yield* configure(session, { userId: user.id, agent }, identity)
+    const { id, value, expiresAt } = yield* secrets.create(user, {
+      seconds,
+      session,
+      agentId: Option.map(agent, ({ id }) => id),
+    })
     const created = {
       value: Redacted.value(value),
       expires_at: Math.floor(expiresAt.getTime() / 1000),

@@ -5,7 +5,7 @@ import { Agents } from "../agent/agents.ts"
 import { Settings } from "../config.ts"
 import { SessionItems } from "../conversation/session-items.ts"
 import { Sessions } from "../conversation/sessions.ts"
-import type { TurnSession } from "../conversation/stored-turn.ts"
+import type { SessionAgent, TurnSession } from "../conversation/stored-turn.ts"
 import { Admission } from "../limits/admission.ts"
 import { RateLimits } from "../limits/rate-limits.ts"
 import { LanguageModel } from "../providers/language-model.ts"
@@ -119,7 +119,10 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
   RealtimeSessions,
   {
     /** Reads the `session` of a client secret. Another version of the service may have taken what this one refuses. */
-    readonly configure: (session: unknown) => Effect.Effect<SecretConfig, ProtocolError>
+    readonly configure: (
+      session: unknown,
+      owner: { readonly userId: UserId; readonly agent: Option.Option<SessionAgent> },
+    ) => Effect.Effect<SecretConfig, ProtocolError | TurnError>
     /** Its failure refuses the handshake. The end of the scope ends everything that the session started. */
     readonly open: (request: RealtimeRequest) => Effect.Effect<RealtimeSession, TurnError, Scope.Scope>
   }
@@ -165,10 +168,12 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           return { facts, agentFacts, configOf }
         })
 
-      const configure = (session: unknown) =>
+      const configure: RealtimeSessions["Type"]["configure"] = (session, owner) =>
         Effect.gen(function* () {
           const patch = yield* readSessionPatch(session)
-          const { configOf } = yield* beginningOf(agents.configured)
+          // A new session, without metadata.
+          const agent = yield* agents.resolve({ ...owner, sessionId: newId(SessionId) })
+          const { configOf } = yield* beginningOf(agent)
           return { patch, config: yield* configOf(patch) }
         })
 
@@ -199,7 +204,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
             Effect.succeed(
               defaultConfig(agentFacts, request.intent === "transcription" ? request.intent : "realtime"),
             ),
-          // It was read with the configured agent, whose names alone differ.
+          // It was read with the same agent, or with one whose names alone differ.
           onSome: ({ patch }) => Effect.orDie(configOf(patch)),
         })
         const conversation = makeStoredSession(user.id, session, stored)

@@ -116,7 +116,13 @@ export const Exported = Schema.Struct({
     Schema.Struct({ name: Schema.String, createdAt: Schema.String, updatedAt: Schema.String }),
   ),
   clientSecrets: Schema.Array(
-    Schema.Struct({ id: Schema.UUID, createdAt: Time, expiresAt: Time, session: Schema.Unknown }),
+    Schema.Struct({
+      id: Schema.UUID,
+      createdAt: Time,
+      expiresAt: Time,
+      session: Schema.Unknown,
+      agentId: Schema.NullOr(Schema.UUID),
+    }),
   ),
   agents: Schema.Array(
     Schema.Struct({ id: Schema.UUID, version: Schema.Int, definition: Schema.Unknown, createdAt: Time }),

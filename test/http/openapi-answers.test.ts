@@ -321,7 +321,8 @@ describe("not found and conflicts", () => {
       const agentId = crypto.randomUUID()
       const form = formOf(recording)
       form.append("agentId", agentId)
-      const body = id === "takeTurn" ? form : json({ agentId, text: "Hello" })
+      const wanted = id === "createClientSecret" ? { agent: agentId } : { agentId, text: "Hello" }
+      const body = id === "takeTurn" ? form : json(wanted)
       const session = /Session|Turn/.test(id) ? { id: await newSession() } : {}
       await expectOutcome(id, "AGENT_NOT_FOUND", {
         key,

@@ -218,7 +218,9 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     sessionId: script.history === undefined ? Option.none() : Option.some("earlier"),
     agentId: Option.none(),
     intent: script.intent ?? "conversation",
-    config: yield* Effect.transposeMapOption(Option.fromNullable(script.config), sessions.configure),
+    config: yield* Effect.transposeMapOption(Option.fromNullable(script.config), (config) =>
+      sessions.configure(config, { userId: newId(UserId), agent: Option.none() }),
+    ),
     wire,
   })
 

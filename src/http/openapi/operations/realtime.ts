@@ -106,6 +106,8 @@ export const createSecret = describe({
   ],
   failures: [
     new ValidationFailed({ message: "expires_after.seconds: must be a whole number from 10 to 7200" }),
+    "AgentNotFound",
+    "MetadataMissing",
     "TooManyClientSecrets",
     "ConstraintViolated",
   ],
