@@ -19,9 +19,11 @@ export const modelFile = join(import.meta.dir, "../../src/client/model.ts")
 const { Check, ProviderCheck, Readiness, Registered, LoggedIn, Timings, Usage } = components
 const { Session, SessionDetails, SessionPage, SessionCreated, OneSession } = components
 const { Message, MessagePage } = components
+const { AgentTool, AgentDefinition, Agent, OneAgent, ListedAgent, AgentList, AgentVersion, AgentVersions } =
+  components
 
 /** The payloads that the client sends; it reads all the others. */
-const requests: Readonly<Record<string, Schema.Schema.All>> = { SessionDetails }
+const requests: Readonly<Record<string, Schema.Schema.All>> = { SessionDetails, AgentDefinition }
 
 const responses: Readonly<Record<string, Schema.Schema.All>> = {
   Timings,
@@ -43,6 +45,13 @@ const responses: Readonly<Record<string, Schema.Schema.All>> = {
   Readiness,
   Registered,
   LoggedIn,
+  AgentTool,
+  Agent,
+  OneAgent,
+  ListedAgent,
+  AgentList,
+  AgentVersion,
+  AgentVersions,
 }
 
 const schemas = Object.entries({ ...requests, ...responses }).map(
@@ -90,6 +99,12 @@ const translate = (schema: JsonSchema): { readonly type: string; readonly reader
     return { type: `ReadonlyArray<${inner.type}>`, reader: `listOf(${inner.reader})` }
   }
   const fields = fieldsOf(schema)
+  if (fields?.length === 0 && isObject(schema.additionalProperties)) {
+    const { type } = schema.additionalProperties
+    return type === "string"
+      ? { type: "Readonly<Record<string, string>>", reader: "recordOf(text)" }
+      : { type: "Readonly<Record<string, unknown>>", reader: "object" }
+  }
   if (fields !== undefined) return { type: bodyOf(fields), reader: readerOf(fields) }
   if (type === "string") return { type: "string", reader: "text" }
   if (type === "integer" || type === "number") return { type: "number", reader: "number" }
@@ -98,8 +113,33 @@ const translate = (schema: JsonSchema): { readonly type: string; readonly reader
   throw new Error(`the client's model has no translation of ${JSON.stringify(schema)}`)
 }
 
+/** The one value that the schema's `type` may have, as in a union of objects that have different ones. */
+const kindOf = (schema: JsonSchema): string | undefined => {
+  const { properties } = schema
+  const kind = isObject(properties) && isObject(properties.type) ? properties.type.enum : undefined
+  return Array.isArray(kind) && kind.length === 1 && typeof kind[0] === "string" ? kind[0] : undefined
+}
+
+/** A union of objects that differ in their `type`. */
+const translateKinds = (members: ReadonlyArray<JsonSchema>): ReturnType<typeof translate> => {
+  const each = members.map((member) => {
+    const kind = JSON.stringify(kindOf(member))
+    const { type, reader } = translate(member)
+    return {
+      type: type.replace(/readonly type: Open<[^>]*>/, `readonly type: ${kind}`),
+      reader: `${kind}: ${reader.replace(/type: field\("type", text\)/, `type: ${kind} as const`)}`,
+    }
+  })
+  return {
+    type: each.map(({ type }) => type).join(" | "),
+    reader: `byType({ ${each.map(({ reader }) => reader).join(", ")} })`,
+  }
+}
+
 /** One of several schemas. */
 const translateAny = (members: ReadonlyArray<JsonSchema>): ReturnType<typeof translate> => {
+  if (members.length > 1 && members.every((member) => kindOf(member) !== undefined))
+    return translateKinds(members)
   const each = members.map(translate)
   const [types, readers] = [each.map(({ type }) => type), each.map(({ reader }) => reader)].map((all) => [
     ...new Set(all),
@@ -131,7 +171,16 @@ const readerOf = (fields: ReadonlyArray<Field>): string => {
 }
 
 const declarationOf = ([name, schema]: readonly [string, JsonSchema]) => {
-  const fields = fieldsOf(partsWithReferences(schema, namesBySchema)) ?? []
+  const parts = partsWithReferences(schema, namesBySchema)
+  const fields = fieldsOf(parts)
+  if (fields === undefined) {
+    const { type, reader } = translate(parts)
+    return {
+      name,
+      type: `${docOf(schema)}export type ${name} = ${type}\n`,
+      reader: `const read${name}: Reader<${name}> = ${reader}\n`,
+    }
+  }
   const type = `${docOf(schema)}export interface ${name} ${bodyOf(fields)}\n`
   return { name, type, reader: `const read${name}: Reader<${name}> = ${readerOf(fields)}\n` }
 }
@@ -151,12 +200,14 @@ const errorCodes = () => {
 const combinators = [
   "anyOf",
   "boolean",
+  "byType",
   "fieldsOf",
   "listOf",
   "number",
   "object",
   "optional",
   "orNull",
+  "recordOf",
   "text",
 ]
 

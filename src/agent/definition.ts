@@ -50,7 +50,8 @@ const BuiltInTool = Schema.Struct({
   name: ToolName.annotations({ description: "One that the operator has turned on." }),
 })
 
-const AgentTool = Schema.Union(...ToolDefinition.members, ClientTool, BuiltInTool)
+/** What an agent can do. */
+export const AgentTool = Schema.Union(...ToolDefinition.members, ClientTool, BuiltInTool)
 export type AgentTool = typeof AgentTool.Type
 
 /** In characters of JSON. Bounds a page of versions. */

@@ -8,6 +8,7 @@
  * Every call fails with a VoiceAgentError, whose `code` names the reason. Transient errors (a lost connection, a busy
  * or starting service) are retried where a retry is safe.
  */
+import { type Agents, makeAgents } from "./agents.ts"
 import { type ConverseOptions, converse, type Turn } from "./converse.ts"
 import { responseMs, startIdleTimeout } from "./idle-timeout.ts"
 import {
@@ -27,11 +28,13 @@ import {
   type SessionDetails,
   type SessionPage,
 } from "./model.ts"
-import { errorOf, parse, type Reader } from "./read.ts"
+import { errorOf, nothing, parse } from "./read.ts"
 import { type Realtime, type RealtimeOptions, readClientSecret, realtime } from "./realtime.ts"
+import { type Call, queryOf } from "./request.ts"
 import { isTransient, type RetryOptions, retrying } from "./retry.ts"
 import { type Fetch, readText, sendByFetch } from "./transport.ts"
 
+export type { AgentChanges, Agents } from "./agents.ts"
 export type { ConverseOptions, Turn } from "./converse.ts"
 export type { Started, TurnListener } from "./deduplicate.ts"
 export { type Code, type KnownCode, VoiceAgentError } from "./errors.ts"
@@ -71,31 +74,13 @@ export interface Client {
       page?: { readonly limit?: number; readonly before?: string },
     ) => Promise<ReadonlyArray<Message>>
   }
+  readonly agents: Agents
   /** Runs one turn from a recording or a text, and delivers the reply as it arrives. */
   readonly converse: (input: Blob | string, options?: ConverseOptions) => Promise<Turn>
   /** Starts a spoken conversation without turns to send. See `RealtimeOptions`. */
   readonly realtime: (options?: RealtimeOptions) => Realtime
   /** Cancels a running turn. */
   readonly cancel: (turnId: string) => Promise<void>
-}
-
-interface Request<A> {
-  readonly body?: unknown
-  readonly read: Reader<A>
-  /** Whether sending the request twice is safe. Default: true for every method but POST. */
-  readonly isIdempotent?: boolean
-  /** A status besides 2xx whose body is a result. */
-  readonly expectedStatus?: number
-}
-
-/** For responses without a body. */
-const nothing: Reader<undefined> = () => undefined
-
-const queryOf = (parameters: Readonly<Record<string, string | number | undefined>>) => {
-  const given = Object.entries(parameters).flatMap(([name, value]) =>
-    value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],
-  )
-  return given.length === 0 ? "" : `?${given.join("&")}`
 }
 
 /** The API's address, without a trailing slash. */
@@ -108,15 +93,19 @@ export const makeClient = ({ baseUrl, apiKey, fetch, ...retry }: ClientOptions):
   const headers: Record<string, string> = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }
   const never = new AbortController().signal
 
-  const call = <A>(method: string, path: string, request: Request<A>): Promise<A> => {
-    const { body, read, isIdempotent = method !== "POST", expectedStatus } = request
+  const call: Call = (method, path, request) => {
+    const { body, read, isIdempotent = method !== "POST", expectedStatus, headers: more = {} } = request
     const attempt = async () => {
       const timeout = startIdleTimeout(responseMs)
       try {
         const { status, header, text } = await send({
           method,
           url: `${url}${path}`,
-          headers: { ...headers, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+          headers: {
+            ...headers,
+            ...more,
+            ...(body === undefined ? {} : { "content-type": "application/json" }),
+          },
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),
           signal: timeout.signal,
         })
@@ -136,14 +125,15 @@ export const makeClient = ({ baseUrl, apiKey, fetch, ...retry }: ClientOptions):
     call("POST", "/sessions", { body: details, read: readSessionCreated })
   const getSession = async (id: string) =>
     (await call("GET", sessionPath(id), { read: readOneSession })).session
-  const createSecret = () => call("POST", "/realtime/client_secrets", { body: {}, read: readClientSecret })
+  const createSecret = (agent: string | undefined) =>
+    call("POST", "/realtime/client_secrets", { body: { agent }, read: readClientSecret })
   const cancel = (turnId: string) =>
     call("DELETE", `/voice/turns/${encodeURIComponent(turnId)}`, { read: nothing })
   const service = {
     url,
     send,
     headers,
-    createSession: async () => (await createSession()).sessionId,
+    createSession: async (details: SessionDetails) => (await createSession(details)).sessionId,
     cancel,
   }
 
@@ -163,6 +153,7 @@ export const makeClient = ({ baseUrl, apiKey, fetch, ...retry }: ClientOptions):
         (await call("GET", `${sessionPath(id)}/messages${queryOf({ ...page })}`, { read: readMessagePage }))
           .messages,
     },
+    agents: makeAgents(call),
     converse: (input, options = {}) => converse(service, input, { ...retry, ...options }),
     realtime: (options = {}) => realtime({ url, createSecret, getSession }, options),
     cancel,

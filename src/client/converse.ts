@@ -12,6 +12,7 @@ import {
   type TurnCompleted,
   type TurnStarted,
 } from "./model.ts"
+import { newKey } from "./new-key.ts"
 import { errorOf, parse } from "./read.ts"
 import { isTransient, type RetryOptions, retrying } from "./retry.ts"
 import { eventsOf, type ServerEvent } from "./server-sent-events.ts"
@@ -27,6 +28,8 @@ export interface ConverseOptions extends TurnListener, RetryOptions {
    * expired; a text fails instead. `onStarted` receives the session's id.
    */
   readonly sessionId?: string | undefined
+  /** The agent that answers this turn: the id of one of yours, or `default`. A new session keeps it. */
+  readonly agentId?: string | undefined
   /** Ends the turn, on the service too. */
   readonly signal?: AbortSignal | undefined
   /** Works in browsers only. Starts from zero with each retry. */
@@ -40,15 +43,9 @@ export interface Service {
   readonly url: string
   readonly send: Send
   readonly headers: Readonly<Record<string, string>>
-  readonly createSession: () => Promise<string>
+  readonly createSession: (details: { readonly agentId?: string | undefined }) => Promise<string>
   readonly cancel: (turnId: string) => Promise<void>
 }
-
-/** Not crypto.randomUUID: pages on a plain http:// address do not have it. */
-const newKey = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join(
-    "",
-  )
 
 /** Delivers an event's data. Returns the result when the turn has completed. */
 const deliver = ({ event, data }: ServerEvent, delivery: Delivery): TurnCompleted | undefined => {
@@ -85,7 +82,7 @@ const lingerMs = 90_000
  * soon as its id is known.
  */
 export const converse = (service: Service, input: Blob | string, options: ConverseOptions): Promise<Turn> => {
-  const { signal, onUploadProgress, idempotencyKey = newKey() } = options
+  const { agentId, signal, onUploadProgress, idempotencyKey = newKey() } = options
   const headers = { ...service.headers, accept: "text/event-stream", "idempotency-key": idempotencyKey }
   const delivery = exactlyOnce(options)
   const ending = new AbortController()
@@ -137,15 +134,16 @@ export const converse = (service: Service, input: Blob | string, options: Conver
   const requestOf = async () => {
     if (typeof input === "string") {
       // Kept for the retries: the same Idempotency-Key belongs to the same session.
-      sessionId ??= await service.createSession()
+      sessionId ??= await service.createSession({ agentId })
       return {
         url: `${service.url}/sessions/${encodeURIComponent(sessionId)}/messages`,
         headers: { ...headers, "content-type": "application/json" },
-        body: JSON.stringify({ text: input }),
+        body: JSON.stringify({ text: input, agentId }),
       }
     }
     const body = new FormData()
     if (sessionId !== undefined) body.append("sessionId", sessionId)
+    if (agentId !== undefined) body.append("agentId", agentId)
     body.append("audio", input, "recording")
     return { url: `${service.url}/voice/conversation`, headers, body }
   }

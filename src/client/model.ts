@@ -5,6 +5,7 @@
 import {
   anyOf,
   boolean,
+  byType,
   fieldsOf,
   listOf,
   number,
@@ -12,6 +13,7 @@ import {
   optional,
   orNull,
   type Reader,
+  recordOf,
   text,
 } from "./read.ts"
 
@@ -79,6 +81,54 @@ export interface SessionDetails {
   readonly agentId?: string | undefined
   /** A version of that agent, or `latest` for the newest one at each turn. The version that is the newest now by default. */
   readonly agentVersion?: Open<"latest"> | number | undefined
+}
+
+export interface AgentDefinition {
+  readonly name: string
+  readonly instructions?: string | undefined
+  readonly greeting?: string | undefined
+  /** ISO 639-1. One: recordings are transcribed as this language. Several: it is detected. */
+  readonly languages?: ReadonlyArray<string> | undefined
+  /** Speech to text. */
+  readonly stt?:
+    | {
+        readonly model?: string | undefined
+      }
+    | undefined
+  /** The language model. */
+  readonly llm?:
+    | {
+        readonly model?: string | undefined
+        /** From 0 to 2. */
+        readonly temperature?: number | undefined
+      }
+    | undefined
+  /** Text to speech. */
+  readonly tts?:
+    | {
+        readonly model?: string | undefined
+        readonly voice?: string | undefined
+      }
+    | undefined
+  /** Bounds below the operator's. */
+  readonly limits?:
+    | {
+        /** Of a reply. At most the operator's LLM_MAX_TOKENS. */
+        readonly replyTokens?: number | undefined
+        /** At most the operator's CONTEXT_MESSAGES. */
+        readonly contextMessages?: number | undefined
+        /** At most the operator's CONTEXT_TOKENS. */
+        readonly contextTokens?: number | undefined
+        /** At most the operator's TOOL_MAX_ROUNDS. */
+        readonly toolRounds?: number | undefined
+        /** Of one call. At most the operator's TOOL_TIMEOUT_SECONDS. */
+        readonly toolSeconds?: number | undefined
+      }
+    | undefined
+  /** What the agent can do. */
+  readonly tools?: ReadonlyArray<AgentTool> | undefined
+  /** Names and terms that the recognizer should expect. */
+  readonly keyTerms?: ReadonlyArray<string> | undefined
 }
 
 /** How long the parts of a turn took, in milliseconds. */
@@ -394,4 +444,337 @@ export interface LoggedIn {
 export const readLoggedIn: Reader<LoggedIn> = (value) => {
   const field = fieldsOf(value)
   return { token: field("token", text), userId: field("userId", text), email: field("email", text) }
+}
+
+export type AgentTool =
+  | {
+      readonly type: "http"
+      readonly name: string
+      readonly description?: string | undefined
+      readonly parameters?: Readonly<Record<string, unknown>> | undefined
+      /** Arguments that the URL does not use are the query of GET and DELETE, and a JSON body otherwise. */
+      readonly method?: Open<"GET" | "POST" | "PUT" | "PATCH" | "DELETE"> | undefined
+      readonly url: string
+      readonly headers?: Readonly<Record<string, string>> | undefined
+      readonly timeoutSeconds?: number | undefined
+      /** True: the request may be repeated, also after its outcome was lost. Each repetition has the same `Idempotency-Key`. */
+      readonly isIdempotent?: boolean | undefined
+      readonly maxResultBytes?: number | undefined
+    }
+  | {
+      readonly type: "mcp"
+      /** Its tools are called `name__tool`. */
+      readonly name: string
+      readonly url?: string | undefined
+      readonly headers?: Readonly<Record<string, string>> | undefined
+      readonly program?: string | undefined
+      readonly tools?: ReadonlyArray<string> | undefined
+      /** Those of its tools that may be called again after their outcome was lost. */
+      readonly idempotentTools?: ReadonlyArray<string> | undefined
+      readonly timeoutSeconds?: number | undefined
+      readonly maxResultBytes?: number | undefined
+    }
+  | {
+      readonly type: "client"
+      readonly name: string
+      readonly description?: string | undefined
+      readonly parameters?: Readonly<Record<string, unknown>> | undefined
+    }
+  | {
+      readonly type: "builtin"
+      /** One that the operator has turned on. */
+      readonly name: string
+    }
+
+const readAgentTool: Reader<AgentTool> = byType({
+  http: (value) => {
+    const field = fieldsOf(value)
+    return {
+      type: "http" as const,
+      name: field("name", text),
+      description: field("description", optional(text)),
+      parameters: field("parameters", optional(object)),
+      method: field("method", optional(text)),
+      url: field("url", text),
+      headers: field("headers", optional(recordOf(text))),
+      timeoutSeconds: field("timeoutSeconds", optional(number)),
+      isIdempotent: field("isIdempotent", optional(boolean)),
+      maxResultBytes: field("maxResultBytes", optional(number)),
+    }
+  },
+  mcp: (value) => {
+    const field = fieldsOf(value)
+    return {
+      type: "mcp" as const,
+      name: field("name", text),
+      url: field("url", optional(text)),
+      headers: field("headers", optional(recordOf(text))),
+      program: field("program", optional(text)),
+      tools: field("tools", optional(listOf(text))),
+      idempotentTools: field("idempotentTools", optional(listOf(text))),
+      timeoutSeconds: field("timeoutSeconds", optional(number)),
+      maxResultBytes: field("maxResultBytes", optional(number)),
+    }
+  },
+  client: (value) => {
+    const field = fieldsOf(value)
+    return {
+      type: "client" as const,
+      name: field("name", text),
+      description: field("description", optional(text)),
+      parameters: field("parameters", optional(object)),
+    }
+  },
+  builtin: (value) => {
+    const field = fieldsOf(value)
+    return { type: "builtin" as const, name: field("name", text) }
+  },
+})
+
+export interface Agent {
+  readonly id: Open<"default"> | string
+  /** Each change adds one. Null for the operator's agent, `default`. */
+  readonly version: number | null
+  readonly name: string
+  readonly instructions?: string | undefined
+  readonly greeting?: string | undefined
+  /** ISO 639-1. One: recordings are transcribed as this language. Several: it is detected. */
+  readonly languages?: ReadonlyArray<string> | undefined
+  /** Speech to text. */
+  readonly stt?:
+    | {
+        readonly model?: string | undefined
+      }
+    | undefined
+  /** The language model. */
+  readonly llm?:
+    | {
+        readonly model?: string | undefined
+        /** From 0 to 2. */
+        readonly temperature?: number | undefined
+      }
+    | undefined
+  /** Text to speech. */
+  readonly tts?:
+    | {
+        readonly model?: string | undefined
+        readonly voice?: string | undefined
+      }
+    | undefined
+  /** Bounds below the operator's. */
+  readonly limits?:
+    | {
+        /** Of a reply. At most the operator's LLM_MAX_TOKENS. */
+        readonly replyTokens?: number | undefined
+        /** At most the operator's CONTEXT_MESSAGES. */
+        readonly contextMessages?: number | undefined
+        /** At most the operator's CONTEXT_TOKENS. */
+        readonly contextTokens?: number | undefined
+        /** At most the operator's TOOL_MAX_ROUNDS. */
+        readonly toolRounds?: number | undefined
+        /** Of one call. At most the operator's TOOL_TIMEOUT_SECONDS. */
+        readonly toolSeconds?: number | undefined
+      }
+    | undefined
+  /** What the agent can do. */
+  readonly tools?: ReadonlyArray<AgentTool> | undefined
+  /** Names and terms that the recognizer should expect. */
+  readonly keyTerms?: ReadonlyArray<string> | undefined
+  readonly createdAt: string | null
+  readonly updatedAt: string | null
+}
+
+const readAgent: Reader<Agent> = (value) => {
+  const field = fieldsOf(value)
+  return {
+    id: field("id", text),
+    version: field("version", orNull(number)),
+    name: field("name", text),
+    instructions: field("instructions", optional(text)),
+    greeting: field("greeting", optional(text)),
+    languages: field("languages", optional(listOf(text))),
+    stt: field(
+      "stt",
+      optional((value) => {
+        const field = fieldsOf(value)
+        return { model: field("model", optional(text)) }
+      }),
+    ),
+    llm: field(
+      "llm",
+      optional((value) => {
+        const field = fieldsOf(value)
+        return { model: field("model", optional(text)), temperature: field("temperature", optional(number)) }
+      }),
+    ),
+    tts: field(
+      "tts",
+      optional((value) => {
+        const field = fieldsOf(value)
+        return { model: field("model", optional(text)), voice: field("voice", optional(text)) }
+      }),
+    ),
+    limits: field(
+      "limits",
+      optional((value) => {
+        const field = fieldsOf(value)
+        return {
+          replyTokens: field("replyTokens", optional(number)),
+          contextMessages: field("contextMessages", optional(number)),
+          contextTokens: field("contextTokens", optional(number)),
+          toolRounds: field("toolRounds", optional(number)),
+          toolSeconds: field("toolSeconds", optional(number)),
+        }
+      }),
+    ),
+    tools: field("tools", optional(listOf(readAgentTool))),
+    keyTerms: field("keyTerms", optional(listOf(text))),
+    createdAt: field("createdAt", orNull(text)),
+    updatedAt: field("updatedAt", orNull(text)),
+  }
+}
+
+export interface OneAgent {
+  readonly agent: Agent
+}
+
+export const readOneAgent: Reader<OneAgent> = (value) => {
+  const field = fieldsOf(value)
+  return { agent: field("agent", readAgent) }
+}
+
+export interface ListedAgent {
+  readonly id: Open<"default"> | string
+  /** Each change adds one. Null for the operator's agent, `default`. */
+  readonly version: number | null
+  readonly name: string
+  readonly createdAt: string | null
+  readonly updatedAt: string | null
+}
+
+const readListedAgent: Reader<ListedAgent> = (value) => {
+  const field = fieldsOf(value)
+  return {
+    id: field("id", text),
+    version: field("version", orNull(number)),
+    name: field("name", text),
+    createdAt: field("createdAt", orNull(text)),
+    updatedAt: field("updatedAt", orNull(text)),
+  }
+}
+
+export interface AgentList {
+  readonly agents: ReadonlyArray<ListedAgent>
+}
+
+export const readAgentList: Reader<AgentList> = (value) => {
+  const field = fieldsOf(value)
+  return { agents: field("agents", listOf(readListedAgent)) }
+}
+
+export interface AgentVersion {
+  readonly version: number
+  readonly name: string
+  readonly instructions?: string | undefined
+  readonly greeting?: string | undefined
+  /** ISO 639-1. One: recordings are transcribed as this language. Several: it is detected. */
+  readonly languages?: ReadonlyArray<string> | undefined
+  /** Speech to text. */
+  readonly stt?:
+    | {
+        readonly model?: string | undefined
+      }
+    | undefined
+  /** The language model. */
+  readonly llm?:
+    | {
+        readonly model?: string | undefined
+        /** From 0 to 2. */
+        readonly temperature?: number | undefined
+      }
+    | undefined
+  /** Text to speech. */
+  readonly tts?:
+    | {
+        readonly model?: string | undefined
+        readonly voice?: string | undefined
+      }
+    | undefined
+  /** Bounds below the operator's. */
+  readonly limits?:
+    | {
+        /** Of a reply. At most the operator's LLM_MAX_TOKENS. */
+        readonly replyTokens?: number | undefined
+        /** At most the operator's CONTEXT_MESSAGES. */
+        readonly contextMessages?: number | undefined
+        /** At most the operator's CONTEXT_TOKENS. */
+        readonly contextTokens?: number | undefined
+        /** At most the operator's TOOL_MAX_ROUNDS. */
+        readonly toolRounds?: number | undefined
+        /** Of one call. At most the operator's TOOL_TIMEOUT_SECONDS. */
+        readonly toolSeconds?: number | undefined
+      }
+    | undefined
+  /** What the agent can do. */
+  readonly tools?: ReadonlyArray<AgentTool> | undefined
+  /** Names and terms that the recognizer should expect. */
+  readonly keyTerms?: ReadonlyArray<string> | undefined
+  readonly createdAt: string
+}
+
+const readAgentVersion: Reader<AgentVersion> = (value) => {
+  const field = fieldsOf(value)
+  return {
+    version: field("version", number),
+    name: field("name", text),
+    instructions: field("instructions", optional(text)),
+    greeting: field("greeting", optional(text)),
+    languages: field("languages", optional(listOf(text))),
+    stt: field(
+      "stt",
+      optional((value) => {
+        const field = fieldsOf(value)
+        return { model: field("model", optional(text)) }
+      }),
+    ),
+    llm: field(
+      "llm",
+      optional((value) => {
+        const field = fieldsOf(value)
+        return { model: field("model", optional(text)), temperature: field("temperature", optional(number)) }
+      }),
+    ),
+    tts: field(
+      "tts",
+      optional((value) => {
+        const field = fieldsOf(value)
+        return { model: field("model", optional(text)), voice: field("voice", optional(text)) }
+      }),
+    ),
+    limits: field(
+      "limits",
+      optional((value) => {
+        const field = fieldsOf(value)
+        return {
+          replyTokens: field("replyTokens", optional(number)),
+          contextMessages: field("contextMessages", optional(number)),
+          contextTokens: field("contextTokens", optional(number)),
+          toolRounds: field("toolRounds", optional(number)),
+          toolSeconds: field("toolSeconds", optional(number)),
+        }
+      }),
+    ),
+    tools: field("tools", optional(listOf(readAgentTool))),
+    keyTerms: field("keyTerms", optional(listOf(text))),
+    createdAt: field("createdAt", text),
+  }
+}
+
+export interface AgentVersions {
+  readonly versions: ReadonlyArray<AgentVersion>
+}
+
+export const readAgentVersions: Reader<AgentVersions> = (value) => {
+  const field = fieldsOf(value)
+  return { versions: field("versions", listOf(readAgentVersion)) }
 }

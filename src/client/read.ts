@@ -10,6 +10,8 @@ const expected = (what: string): never => {
   throw badAnswer(`${what} was expected`)
 }
 
+/** For responses without a body. */
+export const nothing: Reader<undefined> = () => undefined
 export const text: Reader<string> = (value) => (typeof value === "string" ? value : expected("a string"))
 export const number: Reader<number> = (value) => (typeof value === "number" ? value : expected("a number"))
 export const boolean: Reader<boolean> = (value) =>
@@ -42,6 +44,25 @@ export const anyOf =
     }
     return expected("another value")
   }
+
+/** Reads an object by its `type`. */
+export const byType =
+  <Kinds extends Readonly<Record<string, unknown>>>(
+    readers: {
+      readonly [Type in keyof Kinds]: Reader<Kinds[Type]>
+    },
+  ): Reader<Kinds[keyof Kinds]> =>
+  (value) => {
+    const isKnown = (type: unknown): type is keyof Kinds =>
+      typeof type === "string" && Object.hasOwn(readers, type)
+    const { type } = object(value)
+    return isKnown(type) ? readers[type](value) : expected("an object of a known type")
+  }
+
+export const recordOf =
+  <A>(read: Reader<A>): Reader<Readonly<Record<string, A>>> =>
+  (value) =>
+    Object.fromEntries(Object.entries(object(value)).map(([name, each]) => [name, read(each)]))
 
 export const listOf =
   <A>(read: Reader<A>): Reader<ReadonlyArray<A>> =>

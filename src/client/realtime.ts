@@ -7,6 +7,8 @@ import { appendEvent, messageText, type RealtimeEvent, readEvent } from "./realt
 export interface RealtimeOptions extends RealtimeListener {
   /** The session to continue. Without one, the conversation opens a new session: `onSession` receives its id. */
   readonly sessionId?: string | undefined
+  /** The agent of a new session: the id of one of yours, or `default`. Not with `secret`, which has its own. */
+  readonly agentId?: string | undefined
   /** Settings of the session in the form of the event `session.update`, such as `{ instructions: "…" }`. */
   readonly session?: Readonly<Record<string, unknown>> | undefined
   /**
@@ -48,7 +50,7 @@ export interface Realtime {
 export interface RealtimeService {
   /** Of the API, without a slash at the end. */
   readonly url: string
-  readonly createSecret: () => Promise<ClientSecret>
+  readonly createSecret: (agentId: string | undefined) => Promise<ClientSecret>
   readonly getSession: (id: string) => Promise<{ readonly expired: boolean }>
 }
 
@@ -94,13 +96,13 @@ const makeKeptAudio = () => {
   }
 }
 
-const makeCredential = (service: RealtimeService, secret: RealtimeOptions["secret"]) => {
+const makeCredential = (service: RealtimeService, { secret, agentId }: RealtimeOptions) => {
   let known: ClientSecret | undefined
   return {
     get: async () => {
       if (secret !== undefined) return secret()
       if (known === undefined || known.expiresAt * 1000 - secretMarginMs < Date.now()) {
-        known = await service.createSecret()
+        known = await service.createSecret(agentId)
       }
       return known.value
     },
@@ -119,7 +121,7 @@ const sessionLost = (code: "SESSION_NOT_FOUND" | "SESSION_EXPIRED") =>
 
 /** Starts a conversation. It connects at once, and again when the connection is lost. */
 export const realtime = (service: RealtimeService, options: RealtimeOptions): Realtime => {
-  const credential = makeCredential(service, options.secret)
+  const credential = makeCredential(service, options)
   const kept = makeKeptAudio()
   /** Events that wait for a connection. */
   const waiting: Array<object> = []

@@ -5,7 +5,7 @@
 import { Schema, Struct } from "effect"
 import { Memory } from "../accounts/memories.ts"
 import { ApiKey, Secret } from "../accounts/model.ts"
-import { AgentDefinition, agentFields } from "../agent/definition.ts"
+import { AgentDefinition, AgentTool, agentFields } from "../agent/definition.ts"
 import { Exported } from "../conversation/export.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
 import { StageStatus } from "../providers/status.ts"
@@ -103,13 +103,13 @@ const Agent = Schema.Struct({ ...AgentKey, ...agentFields, ...AgentTimes })
 
 export const OneAgent = Schema.Struct({ agent: Agent })
 
-export const AgentList = Schema.Struct({
-  agents: Schema.Array(Schema.Struct({ ...AgentKey, name: Schema.String, ...AgentTimes })),
-})
+const ListedAgent = Schema.Struct({ ...AgentKey, name: Schema.String, ...AgentTimes })
 
-export const AgentVersions = Schema.Struct({
-  versions: Schema.Array(Schema.Struct({ version: Schema.Int, ...agentFields, createdAt: Time })),
-})
+export const AgentList = Schema.Struct({ agents: Schema.Array(ListedAgent) })
+
+const AgentVersion = Schema.Struct({ version: Schema.Int, ...agentFields, createdAt: Time })
+
+export const AgentVersions = Schema.Struct({ versions: Schema.Array(AgentVersion) })
 
 /** The body of a request that creates an agent. src/agent validates it. */
 export const NewAgent = JsonObject.annotations({ jsonSchema: toJsonSchema(AgentDefinition) })
@@ -225,9 +225,13 @@ export const components = {
   Memory,
   MemoryList,
   Export: Exported,
+  AgentTool,
+  AgentDefinition,
   Agent,
   OneAgent,
+  ListedAgent,
   AgentList,
+  AgentVersion,
   AgentVersions,
   Session,
   SessionDetails,
