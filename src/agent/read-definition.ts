@@ -55,21 +55,27 @@ const faultOf = (issue: ParseResult.ParseIssue): AgentInvalid => {
     : explain(first, faults)
 }
 
-/** The definition that a client sent, if it is one and the operator allows it. */
-export const readDefinition = (
-  input: unknown,
-  operator: Operator,
-): Either.Either<StoredDefinition, AgentInvalid> =>
+const decoded = (input: unknown): Either.Either<AgentDefinition, AgentInvalid> =>
   // Effect makes a string of the discriminator `type` of a tool, which throws for {"toString": null}.
   Either.try(() => decode(input)).pipe(
     Either.mapLeft(
       () => new AgentInvalid({ field: "tools", reason: "must have a string as the type of each" }),
     ),
     Either.flatMap(Either.mapLeft(faultOf)),
-    Either.flatMap((definition) =>
-      Option.match(refusalOf(definition, operator), {
-        onNone: () => Either.right(encode(definition)),
-        onSome: Either.left,
-      }),
-    ),
+  )
+
+/** A definition, with its defaults, if it is one. */
+export const parseDefinition = (input: unknown): Either.Either<StoredDefinition, AgentInvalid> =>
+  Either.map(decoded(input), (definition) => encode(definition))
+
+/** The definition that a client sent, if it is one and the operator allows it. */
+export const readDefinition = (
+  input: unknown,
+  operator: Operator,
+): Either.Either<StoredDefinition, AgentInvalid> =>
+  Either.flatMap(decoded(input), (definition) =>
+    Option.match(refusalOf(definition, operator), {
+      onNone: () => Either.right(encode(definition)),
+      onSome: Either.left,
+    }),
   )

@@ -5,6 +5,7 @@ import * as ValidationError from "@effect/cli/ValidationError"
 import * as BunContext from "@effect/platform-bun/BunContext"
 import { Console, Effect, HashMap, Layer } from "effect"
 import { version } from "../../package.json"
+import { agents } from "./agents.ts"
 import { doctor } from "./doctor.ts"
 import { ExitWith } from "./exit-code.ts"
 import { withPlainHelp } from "./help.ts"
@@ -32,6 +33,7 @@ const root = Command.make("voice-agent", {}, () => serve).pipe(
     serveCommand,
     migrateCommand,
     users,
+    agents,
     models,
     doctor,
     talk,
@@ -48,6 +50,7 @@ const names = namesOf(root)
 /** The commands that have commands of their own. */
 const groups = new Map([
   ["users", namesOf(users)],
+  ["agents", namesOf(agents)],
   ["models", namesOf(models)],
 ])
 
@@ -70,14 +73,14 @@ const unknownCommand = (name: string, known: ReadonlyArray<string>) =>
 const rootOptions = ["--help", "-h", "--version", "--completions"]
 
 /**
- * `help` before a command, or after a group, prints help as `--help` does, and so does `users` alone. `models` alone lists
- * the models.
+ * `help` before a command, or after a group, prints help as `--help` does, and so do `users` and `agents` alone. `models`
+ * alone lists the models.
  */
 const withDefaults = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
   const [name = "", next, ...more] = args
   if (name === "help") return [...args.slice(1), "--help"]
   if (!groups.has(name)) return args
-  if (next === "help" || (next === undefined && name === "users")) return [name, ...more, "--help"]
+  if (next === "help" || (next === undefined && name !== "models")) return [name, ...more, "--help"]
   const isCommand = next === "--help" || next === "-h" || next?.startsWith("-") === false
   return name === "models" && !isCommand ? [name, "list", ...args.slice(1)] : args
 }

@@ -21,7 +21,7 @@ const plainHelp = (text: string, parents: ReadonlyArray<string>): string => {
   return known
     .replace(/^voice-agent\n\n/, "")
     .replace(usage, (_, command: string) => `$ ${[...parents, command].join(" ").trimEnd()}`)
-    .replace(/^(\$ voice-agent(?: users| models)?)$(?=[\s\S]*^COMMANDS$)/m, "$1 [COMMAND]")
+    .replace(/^(\$ voice-agent(?: users| agents| models)?)$(?=[\s\S]*^COMMANDS$)/m, "$1 [COMMAND]")
     .replace(stockSentence, "")
     .replace(/^ {2}- (.+?) {2,}(\S.*)$/gm, "  $1\n      $2")
     .replace(/^(\S.*)\n\n(?= {2}\S)/gm, "$1\n")

@@ -1,0 +1,141 @@
+import { Effect, Either } from "effect"
+import { agentFields } from "../../agent/definition.ts"
+import { parseDefinition, type StoredDefinition } from "../../agent/read-definition.ts"
+import { type Agent, type Client, makeClient } from "../../client/client.ts"
+import { type AccountOptions, call, identify } from "../account.ts"
+import { CommandFailed } from "../exit-code.ts"
+import { print } from "../print.ts"
+import { diffLines } from "./diff.ts"
+import { type AgentFile, keyOf, readFiles, textOf, writeFiles } from "./files.ts"
+
+interface FolderOptions extends AccountOptions {
+  readonly folder: string
+  readonly json: boolean
+}
+
+/** The definition of an agent of the service, with the fields in their usual order. */
+const definitionOf = (agent: Agent): Effect.Effect<StoredDefinition, CommandFailed> => {
+  const given: Readonly<Record<string, unknown>> = { ...agent }
+  const fields = Object.keys(agentFields).flatMap((name) =>
+    given[name] === undefined ? [] : [[name, given[name]] as const],
+  )
+  return Either.mapLeft(
+    // The client reads fields that are absent as undefined.
+    parseDefinition(JSON.parse(JSON.stringify(Object.fromEntries(fields)))),
+    ({ field, reason }) =>
+      new CommandFailed({
+        message: `The agent ${agent.name} of the service has a field that this version does not know: ${field}: ${reason}`,
+      }),
+  )
+}
+
+const ownAgents = (client: Client, url: string) =>
+  Effect.map(
+    call(() => client.agents.list(), url),
+    (all) => all.filter(({ id }) => id !== "default"),
+  )
+
+const read = (client: Client, id: string, url: string) =>
+  Effect.flatMap(
+    call(() => client.agents.get(id), url),
+    (agent) => Effect.map(definitionOf(agent), (definition) => ({ agent, definition })),
+  )
+
+/** Writes the agents of the service into files. */
+export const exportAgents = Effect.fnUntraced(function* (options: FolderOptions) {
+  const { url, apiKey } = yield* identify(options)
+  const client = makeClient({ baseUrl: url, apiKey })
+  const own = yield* ownAgents(client, url)
+  const known = yield* Effect.forEach(own, ({ id }) => read(client, id, url))
+  const files = yield* writeFiles(
+    options.folder,
+    known.map(({ definition }) => definition),
+  )
+  for (const { path, name, isChanged } of files) {
+    yield* print(options.json, [`${isChanged ? "Wrote" : "Same "} ${path}: ${name}`], {
+      path,
+      name,
+      isChanged,
+    })
+  }
+  if (files.length === 0 && !options.json) yield* print(false, ["There are no agents to export."], {})
+})
+
+export interface ApplyOptions extends FolderOptions {
+  readonly isDry: boolean
+  readonly isPruning: boolean
+}
+
+type Outcome = "created" | "changed" | "unchanged" | "deleted" | "without a file"
+
+const markOf: Readonly<Record<Outcome, string>> = {
+  created: "+",
+  changed: "~",
+  unchanged: "=",
+  deleted: "-",
+  "without a file": "?",
+}
+
+/** Null for the fields that the definition does not have: they are removed. */
+const changesTo = (definition: StoredDefinition) => ({
+  ...Object.fromEntries(Object.keys(agentFields).map((name) => [name, null])),
+  ...definition,
+})
+
+/** Makes the agents of the service as the files are. */
+export const applyAgents = Effect.fnUntraced(function* (options: ApplyOptions) {
+  const { isDry, isPruning } = options
+  const files = yield* readFiles(options.folder)
+  const { url, apiKey } = yield* identify(options)
+  const client = makeClient({ baseUrl: url, apiKey })
+  const own = yield* ownAgents(client, url)
+  const counts = new Map<Outcome, number>()
+
+  const tell = (outcome: Outcome, name: string, diff: ReadonlyArray<string>, more: object = {}) => {
+    counts.set(outcome, (counts.get(outcome) ?? 0) + 1)
+    return print(
+      options.json,
+      [`${markOf[outcome]} ${name}: ${outcome}`, ...diff.map((line) => `    ${line}`)],
+      { name, outcome, isDry, ...more },
+    )
+  }
+
+  /** The error names the file. */
+  const ofFile = <A>({ path }: AgentFile, request: () => Promise<A>) =>
+    Effect.mapError(
+      call(request, url),
+      ({ message }) => new CommandFailed({ message: `${path}: ${message}` }),
+    )
+
+  const applyOne = Effect.fnUntraced(function* (file: AgentFile) {
+    const { definition } = file
+    const known = own.find((agent) => keyOf(agent) === keyOf(definition))
+    if (known === undefined) {
+      if (!isDry) yield* ofFile(file, () => client.agents.create(definition))
+      return yield* tell("created", definition.name, diffLines("", textOf(definition)))
+    }
+    const { agent, definition: before } = yield* read(client, known.id, url)
+    const diff = diffLines(textOf(before), textOf(definition))
+    if (diff.length === 0) return yield* tell("unchanged", definition.name, [])
+    const { version } = agent
+    const changes = { ...changesTo(definition), ...(version === null ? {} : { version }) }
+    if (!isDry) yield* ofFile(file, () => client.agents.update(agent.id, changes))
+    return yield* tell("changed", definition.name, diff)
+  })
+
+  yield* Effect.forEach(files, applyOne, { discard: true })
+  for (const agent of own) {
+    if (files.some(({ definition }) => keyOf(definition) === keyOf(agent))) continue
+    if (isPruning && !isDry) yield* call(() => client.agents.delete(agent.id), url)
+    yield* tell(isPruning ? "deleted" : "without a file", agent.name, [])
+  }
+  const summary = [...counts].map(([outcome, count]) => `${count} ${outcome}`).join(", ")
+  if (options.json) return
+  yield* print(
+    false,
+    [
+      `${isDry ? "Nothing was changed. It would be: " : ""}${summary === "" ? "There are no agents" : summary}.`,
+    ],
+    {},
+  )
+})
