@@ -67,7 +67,7 @@ export const makeLive = (context: () => TurnContext, onBegin: () => void): Live 
     sound: AudioContext,
     ended: AbortSignal,
   ): ((analyser: AnalyserNode | undefined) => void) => {
-    const { client, conversation, display, replay, onTurn } = context()
+    const { client, conversation, display, replay, agentId, onTurn } = context()
     const speaker = makeSpeaker(sound)
     const turns = makeLiveTurns({
       list: conversation,
@@ -98,6 +98,7 @@ export const makeLive = (context: () => TurnContext, onBegin: () => void): Live 
     const connect = (sessionId: string | undefined): Realtime =>
       client.realtime({
         sessionId,
+        agentId,
         playedMs: speaker.playedMs,
         onState: showState,
         onSession: () => {

@@ -1,5 +1,7 @@
 /** The page: the signed-in user, the list of conversations, and the open conversation. */
 import { type Client, makeClient, type Session, type Turn } from "../client/client.ts"
+import { makeAgentChoice } from "./agent-choice.ts"
+import { makeAgentsDialog, operatorsAgent } from "./agents.ts"
 import { makeConversation } from "./conversation.ts"
 import { makeDisplay } from "./display.ts"
 import { button, byId, make } from "./dom.ts"
@@ -29,6 +31,7 @@ const open = async (session: Session | undefined) => {
   voice.stop()
   display.clearNotice()
   title.textContent = session === undefined ? newTitle : (session.title ?? "Untitled")
+  choice.show(session?.agentId ?? operatorsAgent)
   sessions.mark(session?.id)
   await conversation.open(client, session?.id)
   if (session?.expired) {
@@ -40,6 +43,27 @@ const sessions = makeSessionList(() => client, {
   onOpen: (session) => open(session).catch(display.fail),
   onDeleted: (id) => {
     if (id === conversation.sessionId()) open(undefined).catch(display.fail)
+  },
+  onFailure: display.fail,
+})
+
+/** The next turn has another agent. A hands-free connection keeps its own, so it ends. */
+const choice = makeAgentChoice((agentId) => {
+  voice.stop()
+  const id = conversation.sessionId()
+  if (id !== undefined) client.sessions.update(id, { agentId }).catch(display.fail)
+})
+
+const agents = makeAgentsDialog(() => client, {
+  onChanged: (all) => choice.offer(all),
+  onTry: (id) => {
+    open(undefined)
+      .then(() => {
+        choice.show(id)
+        sessions.closeSide()
+        button("talk").focus()
+      })
+      .catch(display.fail)
   },
   onFailure: display.fail,
 })
@@ -62,6 +86,7 @@ const signOut = () => {
   client = makeClient({ baseUrl })
   app.hidden = true
   sessions.close()
+  agents.close()
   signIn.show()
 }
 
@@ -72,6 +97,7 @@ const voice = makeVoice(
     display,
     player,
     replay,
+    agentId: choice.id(),
     // The turn is complete: a failed title or list is not its failure.
     onTurn: (turn) => nameSession(turn).catch(() => undefined),
     onSignIn: signOut,
@@ -110,6 +136,7 @@ const signIn = watchSignIn((entered) => {
   app.hidden = false
   open(undefined).catch(display.fail)
   sessions.refresh().catch(display.fail)
+  agents.refresh().catch(display.fail)
   showEngines().catch(() => undefined)
   button("talk").focus()
 })

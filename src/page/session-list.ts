@@ -1,4 +1,5 @@
 import type { Client, Session } from "../client/client.ts"
+import { confirmDelete } from "./confirm.ts"
 import { button, byId, icon, make } from "./dom.ts"
 
 /** Sessions per page. */
@@ -16,6 +17,8 @@ export interface SessionList {
   readonly refresh: () => Promise<void>
   /** Marks the open session. */
   readonly mark: (sessionId: string | undefined) => void
+  /** On small screens, where the list covers the conversation. */
+  readonly closeSide: () => void
   readonly close: () => void
 }
 
@@ -34,27 +37,11 @@ const ago = (time: string): string => {
 const nameOf = ({ title }: Session) => title ?? "Untitled"
 
 /** Asks before deleting. */
-const confirmDelete = (session: Session): Promise<boolean> => {
-  const dialog = byId("confirm", HTMLDialogElement)
-  byId("confirm-text", HTMLElement).textContent =
-    `“${nameOf(session)}” and all of its messages will be deleted for good.`
-  const yes = button("confirm-yes")
-  const no = button("confirm-no")
-  return new Promise((resolve) => {
-    const ends = new AbortController()
-    const listen = { signal: ends.signal }
-    const answer = (isYes: boolean) => () => {
-      ends.abort()
-      dialog.close()
-      resolve(isYes)
-    }
-    yes.addEventListener("click", answer(true), listen)
-    no.addEventListener("click", answer(false), listen)
-    dialog.addEventListener("close", answer(false), listen)
-    dialog.showModal()
-    no.focus()
-  })
-}
+const confirm = (session: Session) =>
+  confirmDelete(
+    "Delete this conversation?",
+    `“${nameOf(session)}” and all of its messages will be deleted for good.`,
+  )
 
 /** The list of conversations. A drawer on small screens. */
 export const makeSessionList = (client: () => Client, events: SessionListEvents): SessionList => {
@@ -81,7 +68,7 @@ export const makeSessionList = (client: () => Client, events: SessionListEvents)
   }
 
   const remove = async (session: Session) => {
-    if (!(await confirmDelete(session))) return
+    if (!(await confirm(session))) return
     await client().sessions.delete(session.id)
     sessions = sessions.filter(({ id }) => id !== session.id)
     show()
@@ -145,6 +132,7 @@ export const makeSessionList = (client: () => Client, events: SessionListEvents)
       marked = id
       show()
     },
+    closeSide: () => showSide(false),
     close: () => {
       sessions = []
       cursor = null

@@ -12,6 +12,8 @@ export interface TurnContext {
   readonly display: Display
   readonly player: HTMLAudioElement
   readonly replay: Replay
+  /** The agent of a new conversation. */
+  readonly agentId: string
   /** The turn is saved. */
   readonly onTurn: (turn: Pick<Turn, "sessionId" | "transcript">) => void
   readonly onSignIn: () => void
@@ -70,6 +72,7 @@ export const takeTurn = (
   const run = async () => {
     const turn = await client.converse(recorded.sound, {
       sessionId: requestedSession,
+      ...(requestedSession === undefined ? { agentId: context.agentId } : {}),
       idempotencyKey: recorded.key,
       signal: controller.signal,
       onUploadProgress: ({ sent, total }) => {
