@@ -63,6 +63,7 @@ export const makeAgentsDialog = (client: () => Client, events: AgentsEvents): Ag
         return make("li", {}, open)
       }),
     )
+    list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" })
   }
 
   const refresh = async () => {
@@ -151,11 +152,11 @@ export const makeAgentsDialog = (client: () => Client, events: AgentsEvents): Ag
   })
   copy.addEventListener("click", () => {
     if (defaults === undefined || shown === undefined) return
-    const { tts, llm, ...own } = shown
+    const { name, tts, llm, ...own } = shown
     // The operator's models and voice are what an agent has without its own.
     const stages = shown.id === operatorsAgent ? {} : { tts, llm }
     show(undefined, defaults)
-    form.show({ ...own, ...stages, id: "", name: `${shown.name} copy` }, defaults)
+    form.show({ ...own, ...stages, id: "", name: `${name} copy` }, defaults)
     byId("agent-name", HTMLInputElement).select()
   })
   button("open-agents").addEventListener("click", () => open().catch(events.onFailure))

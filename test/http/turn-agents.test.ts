@@ -18,6 +18,7 @@ beforeAll(async () => {
     env: {
       AGENT_LLM_MODELS: "gpt-4o",
       AGENT_VOICES: "nova",
+      BUILT_IN_TOOLS: "time",
       OUTBOUND_ALLOWED_NETWORKS: "127.0.0.1",
       ENCRYPTION_KEY: Buffer.alloc(32, 1).toString("base64"),
     },
@@ -82,7 +83,7 @@ test("the definition answers", async () => {
   expect(instructions()).toBe("You are Ada.")
   expect(service.upstream.calls("stt").at(-1)?.request.fields).toMatchObject({
     language: "de",
-    fields: { prompt: "Belvédère, Ada" },
+    prompt: "Belvédère, Ada",
   })
   expect(service.upstream.calls("tts").at(-1)?.request).toMatchObject({ voice: "nova" })
   const { sessionId } = Schema.decodeUnknownSync(SessionId)(await answer.json())
@@ -177,6 +178,21 @@ test("an HTTP tool with a secret", async () => {
   const answer = await say(await opened({ agentId: id }))
   expect([answer.status, await answer.json()]).toMatchObject([200, { response: "Done." }])
   expect(orders.requests.at(-1)).toMatchObject({ headers: { authorization: "Bearer k-123456" } })
+})
+
+test("built-in tools are those that the agent names", async () => {
+  const names = () => llm()?.tools?.map((tool) => tool.function.name) ?? []
+  const name = "current_time"
+  for (const [tools, offered] of [
+    [[], []],
+    [[{ type: "builtin", name }], [name]],
+  ] as const) {
+    const id = await made({ name: `With ${tools.length}`, tools })
+    expect((await say(await opened({ agentId: id }))).status).toBe(200)
+    expect(names()).toEqual([...offered])
+  }
+  expect((await say(await opened({}))).status).toBe(200)
+  expect(names()).toEqual([name])
 })
 
 test("the greeting is a turn of the session", async () => {
