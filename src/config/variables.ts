@@ -154,7 +154,7 @@ export const tools = {
   }),
   callTimeout: variable("TOOL_TIMEOUT_SECONDS", timeout, {
     default: 20,
-    description: "The time limit of one tool call. The model is told of a call that takes longer.",
+    description: "The time limit of one tool call. After it, the model learns that the call took too long.",
   }),
   fillerAfter: variable("TOOL_FILLER_SECONDS", seconds(0, 60), {
     default: 1.2,

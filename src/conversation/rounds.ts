@@ -39,7 +39,7 @@ export interface RecordedWork {
 
 /** The work of a turn that another one with the same Idempotency-Key continues. */
 export interface ContinuedWork extends RecordedWork {
-  /** The turn whose saved items, if there are any, the new one's will replace. */
+  /** The earlier turn. The items of the new one replace those that it saved. */
   readonly replaces: TurnId
 }
 

@@ -50,7 +50,7 @@ const manualDetection: TurnDetection = {
 /** The utterance that is being heard. */
 interface Current {
   readonly utterance: Utterance
-  /** True: nothing is told of it before it is judged, because a reply is being played. */
+  /** True: a reply is being played, so the speech has no event before it is judged. */
   isHeld: boolean
   /** `SpeechStarted` has told of it. */
   isAnnounced: boolean

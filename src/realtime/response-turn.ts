@@ -22,7 +22,7 @@ export interface ResponseOrder {
   readonly config: ResponseConfig
   /** Replaces the conversation in the prompt. */
   readonly context: Option.Option<ReadonlyArray<NewItem>>
-  /** What the model is told besides, in a sentence. */
+  /** A further sentence for the model. */
   readonly note: Option.Option<string>
   readonly reply: TurnRequest["reply"]
 }

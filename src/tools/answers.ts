@@ -6,7 +6,7 @@ export const unknownOutcome = "No result of this call has arrived. Whether it wa
 
 const failure = (output: string): ToolAnswer => ({ output, isError: true })
 
-/** What the model is told of calls that the service could not carry out, or not to their end. */
+/** The texts for the model of calls that the service could not make, or not finish. */
 export const answers = {
   unknown: failure(unknownOutcome),
   timedOut: (timeout: Duration.Duration): ToolAnswer =>

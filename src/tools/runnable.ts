@@ -15,7 +15,7 @@ export interface ToolInvocation {
   readonly turnId: TurnId
 }
 
-/** What the model is told. A failure is an answer too. */
+/** The text for the model. A failure is an answer too. */
 export interface ToolAnswer {
   /** A tool bounds its own output. Beyond `longestOutput` it is cut. */
   readonly output: string

@@ -64,7 +64,7 @@ export const command = (name: string, args: ReadonlyArray<string>): Program => (
       stdout: child.stdout,
       failure: ended.then(([stderr, code]) => {
         if (code === 0) return undefined
-        // In microseconds. The kernel counts the limit in ticks, up to a sixth more than this figure: hence the half.
+        // In microseconds. The kernel counts the limit in ticks, up to a sixth more than this figure, so it gets half.
         const cpuTime = Number(child.resourceUsage()?.cpuTime.total ?? 0)
         return {
           reason: stderr.trim() || `ended with ${child.signalCode ?? code}`,

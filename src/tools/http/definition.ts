@@ -28,7 +28,7 @@ const ToolParameters = Schema.Record({ key: Schema.String, value: Schema.Unknown
   ),
 )
 
-/** What the model is told of a tool. */
+/** What the model reads about a tool. */
 export const ToolDescription = Schema.optionalWith(Schema.String.pipe(Schema.maxLength(4096)), {
   exact: true,
 })

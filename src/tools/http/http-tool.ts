@@ -81,7 +81,7 @@ const failure = (error: OutboundError, tool: HttpTool): ToolAnswer =>
     `The tool failed. ${explainOutbound(error)}${tool.method !== "GET" && mayHaveArrived(error) ? " Whether the call was carried out is unknown." : ""}`,
   )
 
-/** What the model is told of an answer. `clean` removes the secrets of the tool. */
+/** The text for the model that an answer becomes. `clean` removes the secrets of the tool. */
 const success = (
   { status, headers, bytes, isCut }: OutboundAnswer,
   { maxResultBytes }: HttpTool,
