@@ -1,11 +1,11 @@
 /** `talk` and `login` as processes, with a running service. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { statSync } from "node:fs"
+import { existsSync, statSync } from "node:fs"
 import { chmod } from "node:fs/promises"
 import { join } from "node:path"
 import { Schema } from "effect"
 import { cleanUpProcesses, mainFile, newFolder, withoutOptimizer } from "../support/process.ts"
-import { startTurns, type TurnService } from "../support/turns.ts"
+import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT, fail } from "../support/upstream.ts"
 import { silence, wavOf } from "../support/wav.ts"
 
@@ -32,13 +32,15 @@ interface Options {
   readonly env?: Record<string, string>
   /** Presses Enter after this text on stderr. */
   readonly enterAfter?: string
+  /** And not before this file exists. */
+  readonly enterWithFile?: string
   /** The whole of its stdin. */
   readonly stdin?: string
 }
 
 const run = async (
   args: ReadonlyArray<string>,
-  { home = newFolder(), env = {}, enterAfter, stdin }: Options = {},
+  { home = newFolder(), env = {}, enterAfter, enterWithFile, stdin }: Options = {},
 ) => {
   const child = Bun.spawn([process.execPath, mainFile, ...args], {
     cwd: home,
@@ -64,6 +66,7 @@ const run = async (
       said += text
       if (isEntered || enterAfter === undefined || !said.includes(enterAfter)) continue
       isEntered = true
+      if (enterWithFile !== undefined) await until(() => existsSync(enterWithFile), enterWithFile)
       child.stdin?.write("\n")
       child.stdin?.flush()
     }
@@ -178,7 +181,12 @@ describe("talk", () => {
     const bin = newFolder()
     const programs = {
       // Like sox: the file is the last argument, and is complete after an interrupt.
-      rec: `for file; do :; done\ntrap 'cp "${question}" "$file"; exit 0' INT\nwhile :; do sleep 0.05; done`,
+      rec: [
+        "for file; do :; done",
+        `trap 'cp "${question}" "$file"; exit 0' INT`,
+        `touch "${home}/recording"`,
+        "while :; do sleep 0.05; done",
+      ].join("\n"),
       ffplay: `cat > "${home}/played"`,
     }
     for (const [name, script] of Object.entries(programs)) {
@@ -189,6 +197,8 @@ describe("talk", () => {
       home,
       env: { PATH: `${bin}:${process.env.PATH}` },
       enterAfter: "Press Enter to stop.",
+      // An interrupt before the trap would end the shell.
+      enterWithFile: join(home, "recording"),
     })
     expect(code).toBe(0)
     expect(stdout).toContain(`You:   ${DEFAULT_TRANSCRIPT}\n`)
