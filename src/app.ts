@@ -29,6 +29,7 @@ import { DecodingSlots } from "./limits/decoding-slots.ts"
 import { RateLimits } from "./limits/rate-limits.ts"
 import { Uploads } from "./limits/uploads.ts"
 import * as Otlp from "./otlp.ts"
+import * as Prometheus from "./prometheus.ts"
 import * as Providers from "./providers/layer.ts"
 import { Lessons } from "./providers/lessons.ts"
 import { RealtimeSessions } from "./realtime/session.ts"
@@ -84,7 +85,7 @@ export const layerWith = ({ realtimeSessions, serviceTools }: typeof replaceable
     Layer.provideMerge(TempFolder.layer),
     Layer.provideMerge(Telemetry.lastLine),
     Layer.provideMerge(DotEnv.layer),
-    Layer.provideMerge(Otlp.layer),
+    Layer.provideMerge(Layer.merge(Otlp.layer, Prometheus.layer)),
     Layer.provideMerge(Telemetry.layer),
     Layer.provideMerge(Settings.layer),
     Layer.provideMerge(BunContext.layer),

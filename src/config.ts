@@ -50,6 +50,7 @@ const all = Config.all({
   ...variables.server,
   ...variables.log,
   otlp: Config.all(variables.otlp),
+  metrics: Config.all(variables.metrics),
 })
 
 /** The settings of the service, read from the environment once at start. Fails with ConfigError. */

@@ -54,6 +54,35 @@ const responseTimes = Metric.histogram(
   "How long the parts of a Realtime response took",
 ).pipe(Metric.tagged("unit", "ms"))
 
+const providerRequests = Metric.counter("voice_agent.provider.requests", {
+  description: "Requests to providers by stage, server and outcome",
+  incremental: true,
+})
+const providerTimes = Metric.histogram(
+  "voice_agent.provider.time",
+  boundaries,
+  "How long requests to providers took",
+).pipe(Metric.tagged("unit", "ms"))
+const stageStatus = Metric.gauge("voice_agent.stage.status", {
+  description: "1 for the status that a stage has now, 0 for the others",
+})
+
+const runningTurns = Metric.gauge("voice_agent.turns.running", { description: "Turns that have a slot" })
+const waitingTurns = Metric.gauge("voice_agent.turns.waiting", {
+  description: "Turns that wait for a slot",
+})
+const openUploads = Metric.gauge("voice_agent.uploads.open", { description: "Uploads that arrive" })
+const uploadSpace = Metric.gauge("voice_agent.uploads.size", {
+  description: "The space of recordings on disk",
+}).pipe(Metric.tagged("unit", "By"))
+const residentMemory = Metric.gauge("voice_agent.process.memory", {
+  description: "The memory that the system gave to the process",
+}).pipe(Metric.tagged("unit", "By"))
+const cpuTime = Metric.counter("voice_agent.process.cpu", {
+  description: "CPU time of the process, in seconds",
+  incremental: true,
+})
+
 export const countRequest = (method: string, status: number) => {
   const withMethod = Metric.tagged(requests, "http.request.method", method)
   return Metric.increment(Metric.tagged(withMethod, "http.response.status_code", `${status}`))
@@ -73,6 +102,63 @@ export const countSpeculation = (
       Metric.incrementBy(Metric.tagged(droppedUsage, "unit", "input tokens"), inputTokens),
       Metric.incrementBy(Metric.tagged(droppedUsage, "unit", "output tokens"), outputTokens),
       Metric.incrementBy(Metric.tagged(droppedUsage, "unit", "characters spoken"), charactersSpoken),
+    ],
+    { discard: true },
+  )
+
+/** Counts and times a request to a provider. `outcome`: `ok`, `cancelled`, or what was wrong with the answer. */
+export const recordProviderRequest = ({
+  stage,
+  server,
+  outcome,
+  ms,
+}: {
+  readonly stage: string
+  readonly server: "first" | "fallback"
+  readonly outcome: string
+  readonly ms: number
+}) => {
+  const requests = Metric.tagged(Metric.tagged(providerRequests, "stage", stage), "server", server)
+  const times = Metric.tagged(Metric.tagged(providerTimes, "stage", stage), "server", server)
+  return Effect.zipRight(
+    Metric.increment(Metric.tagged(requests, "outcome", outcome)),
+    Metric.update(times, ms),
+  )
+}
+
+/** What the process is doing now. */
+export interface Load {
+  readonly turns: number
+  readonly waiting: number
+  readonly uploads: number
+  readonly uploadBytes: number
+  readonly residentBytes: number
+  /** Since the last record. */
+  readonly cpuSeconds: number
+  /** By stage, such as `llm`: `ok`, `degraded` or `failing`. */
+  readonly stages: Readonly<Record<string, string>>
+}
+
+const statuses = ["ok", "degraded", "failing"]
+
+/** Records the load of the process. */
+export const recordLoad = (load: Load) =>
+  Effect.all(
+    [
+      Metric.set(runningTurns, load.turns),
+      Metric.set(waitingTurns, load.waiting),
+      Metric.set(openUploads, load.uploads),
+      Metric.set(uploadSpace, load.uploadBytes),
+      Metric.set(residentMemory, load.residentBytes),
+      Metric.incrementBy(cpuTime, load.cpuSeconds),
+      ...Object.entries(load.stages).flatMap(([stage, now]) =>
+        statuses.map((status) =>
+          Metric.set(
+            Metric.tagged(Metric.tagged(stageStatus, "stage", stage), "status", status),
+            status === now ? 1 : 0,
+          ),
+        ),
+      ),
     ],
     { discard: true },
   )

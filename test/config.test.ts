@@ -87,6 +87,7 @@ const defaults = {
   breakerFailures: 5,
   breakerPause: Duration.seconds(10),
   silenceDbfs: -60,
+  metrics: { port: Option.none(), host: "127.0.0.1" },
   otlp: { endpoint: Option.none(), headers: Redacted.make({}), serviceName: "voice-agent" },
   uploadTimeout: Duration.seconds(120),
   uploadMinRate: 1024,

@@ -104,16 +104,45 @@ test("a turn joins the client's trace, with a span per stage", () => {
     identify: "hear",
     "Ffmpeg.decode": "hear",
     "Transcriber.transcribe": "hear",
+    "transcribe whisper-1": "Transcriber.transcribe",
     "History.forPrompt": "turn",
     reply: "turn",
     "LanguageModel.generate": "reply",
+    "chat gpt-3.5-turbo": "LanguageModel.generate",
     speak: "reply",
     "Synthesizer.speak": "speak",
+    "speak tts-1": "Synthesizer.speak",
     saveCompleted: "turn",
     "Ledger.save": "saveCompleted",
   })
   const [turn] = trace.filter(({ name }) => name === "turn")
   expect(turn?.attributes.map(({ key }) => key)).toEqual(expect.arrayContaining(["turnId", "sessionId"]))
+})
+
+test("a request to a model is a span by OpenTelemetry's conventions", () => {
+  const [chat] = spans().filter(
+    ({ name, traceId }) => name === "chat gpt-3.5-turbo" && traceId === caller.traceId,
+  )
+  const attributes = Object.fromEntries(
+    (chat?.attributes ?? []).map(({ key, value: { stringValue, intValue } }) => [
+      key,
+      stringValue ?? Number(intValue),
+    ]),
+  )
+  expect(attributes).toMatchObject({
+    "gen_ai.operation.name": "chat",
+    "gen_ai.request.model": "gpt-3.5-turbo",
+    "gen_ai.provider.name": "127.0.0.1",
+    "server.address": "127.0.0.1",
+    "server.port": expect.any(Number),
+    "gen_ai.usage.input_tokens": expect.any(Number),
+    "gen_ai.usage.output_tokens": expect.any(Number),
+  })
+  const failed = spans().filter(({ name, status }) => name === "chat gpt-3.5-turbo" && status.code === 2)
+  expect(failed.flatMap((span) => span.attributes)).toContainEqual({
+    key: "error.type",
+    value: { stringValue: "refused_request" },
+  })
 })
 
 test("a request without traceparent starts a trace of its own", () => {

@@ -492,6 +492,18 @@ export const otlp = {
   }),
 }
 
+/** Of the endpoint that Prometheus reads. */
+export const metrics = {
+  port: optional("METRICS_PORT", whole(0, 65_535), {
+    unset: "no metrics for Prometheus",
+    description: "The port on which Prometheus reads `/metrics`. 0 is a free port.",
+  }),
+  host: variable("METRICS_HOST", text, {
+    default: "127.0.0.1",
+    description: "The address of that port. Metrics need no key: keep the port off the internet.",
+  }),
+}
+
 /** All variables, in the order of .env.example and docs/reference/configuration.md. */
 export const sections: ReadonlyArray<Section> = [
   { title: "Providers", variables: { ...shared, ...breaker } },
@@ -516,5 +528,5 @@ export const sections: ReadonlyArray<Section> = [
   },
   { title: "MCP servers", variables: mcp },
   { title: "Server", variables: { environment, ...server } },
-  { title: "Logs, traces and metrics", variables: { ...log, ...otlp } },
+  { title: "Logs, traces and metrics", variables: { ...log, ...otlp, ...metrics } },
 ]

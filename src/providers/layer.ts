@@ -40,10 +40,20 @@ const makeTranscriber = ({ attempt, ...state }: Servers<Transcribe>): Transcribe
 const makeLanguageModel = ({ attempt, ...state }: Servers<Generate>): LanguageModel["Type"] => ({
   generate: Effect.fn("LanguageModel.generate")((prompt, options, on) =>
     attempt(options, (generate, its, onProgress, onLife) =>
-      generate(prompt, its, (event) => {
-        on(event)
-        if (event._tag === "Text" || event._tag === "ToolCall") onProgress()
-        else onLife()
+      Effect.suspend(() => {
+        const seen: Record<string, unknown> = {}
+        return Effect.ensuring(
+          generate(prompt, its, (event) => {
+            on(event)
+            if (event._tag === "Text" || event._tag === "ToolCall") onProgress()
+            else onLife()
+            if (event._tag === "Usage") {
+              seen["gen_ai.usage.input_tokens"] = event.inputTokens
+              seen["gen_ai.usage.output_tokens"] = event.outputTokens
+            } else if (event._tag === "End") seen["gen_ai.response.finish_reasons"] = [event.reason]
+          }),
+          Effect.suspend(() => Effect.annotateCurrentSpan(seen)),
+        )
       }),
     ),
   ),

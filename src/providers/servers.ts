@@ -5,6 +5,7 @@ import type { Attempt } from "./attempt.ts"
 import { type BreakerSettings, makeBreaker } from "./breaker.ts"
 import type { ProviderError } from "./errors.ts"
 import { withFallback } from "./fallback.ts"
+import { observed } from "./observed.ts"
 import { redactor } from "./redact.ts"
 import type { StageStatus } from "./status.ts"
 import { withTimeout } from "./timeout.ts"
@@ -60,20 +61,28 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
   /** How long signs of life break the silence. */
   thinkingTimeout = settings.timeout,
 ) {
-  const makeServer = Effect.fnUntraced(function* (server: ServerSettings) {
+  const makeServer = Effect.fnUntraced(function* (server: ServerSettings, role: "first" | "fallback") {
     const connected = yield* connect(server)
     const { call, model = () => server.model, advice = Option.none } = connected
     const { timeout = server.timeout, isSupervised = false, status: statusOf = () => "ok" } = connected
     const redact = redactor(server)
     const { guard, isOpen } = makeBreaker(stage, isSupervised ? noBreaker : breakerSettings)
     const limit = withTimeout(stage, timeout, thinkingTimeout, { isRetryable: !isSupervised })
-    const attempt = <A>(turnId: TurnId, request: (call: Call) => Attempt<A>) =>
-      guard(turnId, (...callbacks) => Effect.mapError(limit(request(call))(...callbacks), redact))
+    const observe = observed(stage, server, role)
+    const attempt = <A>({ turnId, model: asked }: Options, request: (call: Call) => Attempt<A>) =>
+      guard(turnId, (...callbacks) =>
+        observe(
+          server.engine === "offline" ? model() : asked,
+          Effect.mapError(limit(request(call))(...callbacks), redact),
+        ),
+      )
     const status = Effect.map(isOpen, (refuses): StageStatus => (refuses ? "failing" : statusOf()))
     return { attempt, status, settings: server, model: Effect.sync(model), advice: Effect.sync(advice) }
   })
-  const first = yield* makeServer(settings)
-  const fallback = yield* Effect.transposeMapOption(settings.fallback, makeServer)
+  const first = yield* makeServer(settings, "first")
+  const fallback = yield* Effect.transposeMapOption(settings.fallback, (server) =>
+    makeServer(server, "fallback"),
+  )
 
   const attempt: Servers<Call>["attempt"] = <A, O extends Options>(
     options: O,
@@ -88,13 +97,14 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
       (call: Call): Attempt<A> =>
       (...callbacks) =>
         request(call, its, ...callbacks)
-    const firstTry = first.attempt(options.turnId, requestWith(options))
+    const firstTry = first.attempt(options, requestWith(options))
     const tried = Option.match(fallback, {
       onNone: () => firstTry,
       onSome: (second) => {
         // Without a model of its own, the fallback has that of the first server in its settings.
         const model = second.settings.model === first.settings.model ? options.model : second.settings.model
-        return withFallback(firstTry, second.attempt(options.turnId, requestWith({ ...options, model })))
+        const its = { ...options, model }
+        return withFallback(firstTry, second.attempt(its, requestWith(its)))
       },
     })
     const ignore = () => undefined

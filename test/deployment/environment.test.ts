@@ -107,6 +107,7 @@ test("docker-compose.yml sets only what its container needs", () => {
     DATA_DIR: "/app/data",
     LOG_DIR: "/app/logs",
     FFMPEG_PATH: "ffmpeg",
+    METRICS_HOST: "0.0.0.0",
     DATABASE_URL: `postgres://voice_agent:${interpolated("POSTGRES_PASSWORD", "voicepass")}@db:5432/voice_agent`,
     OFFLINE_ENGINES: interpolated("OFFLINE_ENGINES", "true"),
     OLLAMA_HOST: interpolated("OLLAMA_HOST", "http://ollama.voice-agent.internal:11434"),

@@ -1,5 +1,5 @@
 import { describe, expect } from "bun:test"
-import { Duration, Effect, Exit, Fiber, Option, TestClock } from "effect"
+import { Cause, Duration, Effect, Exit, Fiber, Option, TestClock } from "effect"
 import {
   type ProviderError,
   ProviderRateLimited,
@@ -46,6 +46,9 @@ const make = Effect.fnUntraced(function* (
   return { ask, asked, status: servers.status }
 })
 
+/** In a span, Effect wraps errors. */
+const unwrapped = <A>(exit: Exit.Exit<A, ProviderError>) => Exit.mapError(exit, Cause.originalError)
+
 const broken = wrongAnswer("llm", "scripted")
 const fail = (error: ProviderError) => () => Effect.fail(error)
 const well: Answer = () => Effect.succeed("the second's")
@@ -86,7 +89,7 @@ describe("the fallback", () => {
       yield* TestClock.adjust("99 millis")
       expect(yield* Fiber.poll(fiber)).toEqual(Option.none())
       yield* TestClock.adjust("1 millis")
-      expect(yield* fiber.await).toEqual(Exit.fail(timedOut("llm", Duration.millis(100))))
+      expect(unwrapped(yield* fiber.await)).toEqual(Exit.fail(timedOut("llm", Duration.millis(100))))
     }),
   )
 
@@ -95,7 +98,7 @@ describe("the fallback", () => {
     Effect.gen(function* () {
       const breaksOff: Answer = (onProgress) => Effect.zipRight(Effect.sync(onProgress), Effect.fail(broken))
       const { ask, asked } = yield* make(breaksOff, well)
-      expect(yield* Effect.exit(ask)).toEqual(Exit.fail(broken))
+      expect(unwrapped(yield* Effect.exit(ask))).toEqual(Exit.fail(broken))
       expect(asked).toEqual(["first large"])
     }),
   )
@@ -105,7 +108,7 @@ describe("the fallback", () => {
     Effect.gen(function* () {
       const refused = new ProviderRefusedRequest({ stage: "llm", message: "No." })
       const { ask, asked } = yield* make(fail(refused), well)
-      expect(yield* Effect.exit(ask)).toEqual(Exit.fail(refused))
+      expect(unwrapped(yield* Effect.exit(ask))).toEqual(Exit.fail(refused))
       expect(asked).toEqual(["first large"])
     }),
   )
@@ -161,7 +164,7 @@ describe("a supervised server", () => {
       const both = yield* Effect.fork(Effect.flip(ask))
       yield* TestClock.adjust("1 seconds")
       expect(yield* Fiber.join(error)).toMatchObject({ reason: "no answer within 0.1 s", retryable: false })
-      expect(yield* Fiber.join(both)).toEqual(broken)
+      expect(Cause.originalError(yield* Fiber.join(both))).toEqual(broken)
     }),
   )
 })
