@@ -229,7 +229,9 @@ test("docs/ names only variables that exist", async () => {
     "HF_ENDPOINT",
     "OLLAMA_HOST",
   ]
+  const monitoring = await Bun.file(join(root, "docs/monitoring/compose.yml")).text()
   const known = new Set([
+    ...[...monitoring.matchAll(/\$\{([A-Z_]+)/g)].map(([, name]) => name),
     ...[...example.matchAll(/^#?([A-Z][A-Z0-9_]+)=/gm)].map(([, name]) => name),
     ...[...source.matchAll(/"([A-Z][A-Z0-9_]+)"/g)].map(([, name]) => name),
     ...others,
