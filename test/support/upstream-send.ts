@@ -27,6 +27,7 @@ const perform = async (
 ): Promise<Outcome> => {
   const { lost } = exchange
   const { breakOff } = step
+  if (step.after !== undefined) await Promise.race([step.after, lostOf(lost)])
   await sleep(step.delayMs, lost)
   if (breakOff !== undefined && breakOff.after === undefined) return giveUp(exchange, breakOff)
 
@@ -100,6 +101,12 @@ const giveUp = async (exchange: Exchange, { how, after }: BreakOff): Promise<Out
 }
 
 /** Beside a fast clock it is prolonged as the sleeps of that clock are: a timeout must not come before a shorter delay. */
+const lostOf = (lost: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    if (lost.aborted) resolve()
+    else lost.addEventListener("abort", () => resolve(), { once: true })
+  })
+
 const sleep = (ms = 0, lost: AbortSignal) =>
   ms <= 0 || lost.aborted
     ? undefined

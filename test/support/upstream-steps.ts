@@ -30,6 +30,8 @@ export interface Step {
   /** The speech's very bytes. Their Content-Type is that of the request, unless `headers` has another. */
   readonly audio?: Uint8Array
 
+  /** Nothing is answered before it resolves. */
+  readonly after?: Promise<void>
   /** From the whole request to the status line. */
   readonly delayMs?: number
   /** From the status line to the body's first byte. */
