@@ -2,10 +2,21 @@ import { expect, test } from "bun:test"
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { ConfigProvider, Duration, Effect, Layer, Option } from "effect"
+import { ConfigProvider, Duration, Effect, Layer, Option, Schema } from "effect"
 import { Settings } from "../../src/config.ts"
 import { isFileModel, manifest } from "../../src/models/manifest.ts"
 import { api, db, main, ollama, ollamaModel, type Service, speechModels, variablesIn } from "./compose.ts"
+
+const Overlay = Schema.Struct({
+  services: Schema.Record({
+    key: Schema.String,
+    value: Schema.Struct({
+      image: Schema.optional(Schema.String),
+      volumes: Schema.optional(Schema.Array(Schema.String)),
+    }),
+  }),
+  volumes: Schema.Record({ key: Schema.String, value: Schema.Null }),
+})
 
 const seconds = (text = "") => {
   const [, count] = /^(\d+)s$/.exec(text) ?? []
@@ -189,4 +200,35 @@ test("/tmp has room for several of the largest uploads", () => {
 test("every image is pinned to a version", () => {
   const images = Object.values(main.services).map(({ image }) => image)
   expect(images.filter((image) => image !== undefined && !/:v?\d+/.test(image))).toEqual([])
+})
+
+/** The files that are used together with docker-compose.yml. */
+test.each(["docs/scaling/compose.yml", "docs/monitoring/compose.yml"])(
+  "%s names files that exist",
+  async (name) => {
+    const root = new URL("../../", import.meta.url)
+    const text = await Bun.file(new URL(name, root)).text()
+    const paths = [...text.matchAll(/^ +- (\.\/[^:]+):/gm)].map(([, path = ""]) => path)
+    expect(paths.length).toBeGreaterThan(0)
+    for (const path of paths)
+      expect([path, await Bun.file(new URL(path, root)).exists()]).toEqual([path, true])
+    const { services, volumes } = Schema.decodeUnknownSync(Overlay)(
+      // Compose's own tag for "take away what the first file has".
+      Bun.YAML.parse(text.replace("!reset []", "[]")),
+    )
+    expect(services.api).toBeDefined()
+    for (const [service, { image, volumes: mounts = [] }] of Object.entries(services)) {
+      if (service !== "api") expect(image).toMatch(/^[\w./-]+:v?\d+\.\d+\.\d+/)
+      const named = mounts.filter((mount) => !mount.startsWith(".")).map((mount) => mount.split(":")[0])
+      expect(named.filter((volume) => volume === undefined || !(volume in volumes))).toEqual([])
+    }
+  },
+)
+
+test("three processes have fewer connections than PostgreSQL", async () => {
+  const text = await Bun.file(new URL("../../docs/scaling/compose.yml", import.meta.url)).text()
+  const replicas = Number(/replicas: (\d+)/.exec(text)?.[1])
+  expect(replicas).toBe(3)
+  // PostgreSQL's own default of max_connections, without those for its administrator.
+  expect(replicas * settings.databasePoolSize).toBeLessThan(97)
 })

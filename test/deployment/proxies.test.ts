@@ -137,14 +137,28 @@ describe.skipIf(Bun.which("nginx") === null)("nginx", () => {
   test("passes WebSocket upgrades", () => connects(url))
 })
 
-describe.skipIf(Bun.which("caddy") === null)("Caddy", () => {
+const caddyfile = await Bun.file(new URL("../../docs/scaling/Caddyfile", import.meta.url)).text()
+
+describe.skipIf(Bun.which("caddy") === null).each([
+  [
+    "Caddy",
+    (url: string) => blockOf("caddy").replace("voice.example.com", url).replace("127.0.0.1:3000", host),
+  ],
+  [
+    "Caddy in front of several processes",
+    (url: string) =>
+      caddyfile
+        .replace("{$SITE::80}", url)
+        .replace("name api", "name localhost")
+        .replace("port 3000", `port ${new URL(service.url).port}`),
+  ],
+] as const)("%s", (_, siteAt) => {
   let url: string
 
   beforeAll(async () => {
     url = `http://127.0.0.1:${await freePort()}`
-    const site = blockOf("caddy").replace("voice.example.com", url).replace("127.0.0.1:3000", host)
     const config = join(newFolder(), "Caddyfile")
-    await Bun.write(config, `{\n\tadmin off\n}\n${site}`)
+    await Bun.write(config, `{\n\tadmin off\n}\n${siteAt(url)}`)
     expect(run(["caddy", "validate", "--adapter", "caddyfile", "--config", config])).toEqual(accepted)
     await start(["caddy", "run", "--adapter", "caddyfile", "--config", config], url)
   })
@@ -197,6 +211,7 @@ test("both have the limits of the service", () => {
   // 25 MB of audio in a form.
   expect(nginx).toContain("client_max_body_size 26m;")
   expect(caddy).toContain("max_size 26MiB")
+  expect(caddyfile).toContain("max_size 26MiB")
   // More than the 90 s that a response may take to its first byte.
   expect(nginx).toContain("proxy_read_timeout 120s;")
   expect(caddy).toContain("response_header_timeout 120s")
