@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 
 /** CPU and memory of a process and its children so far, from /proc (Linux). */
 export interface Cost {
@@ -13,10 +13,30 @@ export interface Cost {
 /** Linux's USER_HZ: the unit of CPU times in /proc, in ms. */
 const tickMs = 10
 
+/** The fields of /proc/PID/stat after the program's name, which is in brackets and may contain spaces. */
+const statOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? []
+
+/** The process that started this one. */
+export const parentOf = (pid: number): number => Number(statOf(pid)[1])
+
+/** CPU of a process and of all its children, ended or running, in ms. */
+export const familyCpuMs = (pid: number): number => {
+  const children = readdirSync("/proc")
+    .map(Number)
+    .filter((each) => {
+      try {
+        return each > 0 && parentOf(each) === pid
+      } catch {
+        // It has ended.
+        return false
+      }
+    })
+  const { ownMs, childrenMs } = costOf(pid)
+  return children.reduce((sum, child) => sum + costOf(child).ownMs, ownMs + childrenMs)
+}
+
 export const costOf = (pid: number): Cost => {
-  // The second field is the program's name in brackets, which may contain spaces.
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ").map(Number) ?? []
-  const [user = 0, system = 0, childUser = 0, childSystem = 0] = fields.slice(11, 15)
+  const [user = 0, system = 0, childUser = 0, childSystem = 0] = statOf(pid).slice(11, 15).map(Number)
   const resident = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0"
   return {
     ownMs: (user + system) * tickMs,

@@ -20,8 +20,8 @@ export const startPostgres = async (): Promise<PostgresServer> => {
   return startOwnPostgres()
 }
 
-/** A server whose configuration the test may change. */
-export const startOwnPostgres = async (): Promise<PostgresServer> => {
+/** A server whose configuration the test may change. `isDurable`: it waits for the disk, as in production. */
+export const startOwnPostgres = async ({ isDurable = false } = {}): Promise<PostgresServer> => {
   const dataDir = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
   const scope = Effect.runSync(Scope.make())
   const stop = async () => {
@@ -38,7 +38,7 @@ export const startOwnPostgres = async (): Promise<PostgresServer> => {
         Logger.withMinimumLogLevel(LogLevel.Warning),
       ),
     )
-    await withoutFsync(url)
+    if (!isDurable) await withoutFsync(url)
     return { url, stop }
   } catch (error) {
     await stop()

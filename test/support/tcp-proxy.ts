@@ -7,6 +7,8 @@ export interface TcpProxy {
   /** The SQL of each statement since the start or the last `forget`, in order. */
   readonly statements: () => ReadonlyArray<string>
   readonly forget: () => void
+  /** Bytes to and from the database since the start or the last `forget`, with those of the protocol. */
+  readonly bytes: () => number
   /** The number of open connections. */
   readonly connections: () => number
   /** Ends every connection, and each new one, until `restore`. */
@@ -41,6 +43,7 @@ export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
   const silent = new WeakSet<Socket>()
   let delayMs = 0
   const statements: Array<string> = []
+  let passedBytes = 0
   let refused = 0
   let processIdsAreInvented = false
   /** Data that waits for the end of a stall. */
@@ -71,6 +74,7 @@ export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
     let answerIsLost = false
     const pass = (to: Socket, bytes: Buffer) => {
       if (silent.has(client)) return
+      passedBytes += bytes.length
       if (way === "stalled") held.push(() => to.write(bytes))
       else if (delayMs > 0) setTimeout(() => to.write(bytes), delayMs)
       else to.write(bytes)
@@ -104,7 +108,9 @@ export const startTcpProxy = async (databaseUrl: string): Promise<TcpProxy> => {
     statements: () => statements,
     forget: () => {
       statements.length = 0
+      passedBytes = 0
     },
+    bytes: () => passedBytes,
     connections: () => open.size,
     cut: () => {
       way = "cut"
