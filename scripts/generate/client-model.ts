@@ -6,7 +6,9 @@ import { type JsonSchema, partsWithReferences, toJsonSchema } from "../../src/ht
 import {
   AudioChunk,
   components,
+  OpenToolCalls,
   ReplyDelta,
+  ToolCall,
   Transcript,
   TurnCompleted,
   TurnFailed,
@@ -32,6 +34,8 @@ const responses: Readonly<Record<string, Schema.Schema.All>> = {
   Transcript,
   ReplyDelta,
   AudioChunk,
+  ToolCall,
+  OpenToolCalls,
   TurnCompleted,
   TurnFailed,
   Session,

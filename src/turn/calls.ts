@@ -31,7 +31,28 @@ type Prepared = Either.Either<
   ToolAnswer
 >
 
-const prepare = ({ acting }: Agent, { name, ...call }: ToolCall): Prepared =>
+const clientToolOf = ({ calling }: Agent, { name }: Pick<ToolCall, "name">) =>
+  calling.tools.find((tool) => tool.name === name)
+
+/**
+ * Whether the service answers a call: of one of its own tools, or of the client's with arguments that do not fit, if these are
+ * checked.
+ */
+export const isAnsweredHere = (agent: Agent, call: ToolCall): boolean => {
+  const clientTool = clientToolOf(agent, call)
+  if (clientTool === undefined) return agent.acting.tools.some(({ tool }) => tool.name === call.name)
+  return agent.calling.checksArguments === true && Either.isLeft(readArguments(clientTool, call.arguments))
+}
+
+const prepare = (agent: Agent, { name, ...call }: ToolCall): Prepared => {
+  const clientTool = clientToolOf(agent, { name })
+  return clientTool === undefined
+    ? prepareOwn(agent, { name, ...call })
+    : // Only a call that does not fit comes here.
+      Either.flatMap(readArguments(clientTool, call.arguments), () => Either.left(answers.gone(name)))
+}
+
+const prepareOwn = ({ acting }: Agent, { name, ...call }: ToolCall): Prepared =>
   Either.flatMap(
     Either.fromNullable(
       acting.tools.find(({ tool }) => tool.name === name),
@@ -122,12 +143,13 @@ export const makeCalls = Effect.fn("makeCalls")(function* (
       result: Option.none(),
     }),
   )
-  const { heard, round: current } = log.state()
+  const { heard, brought, round: current } = log.state()
   yield* record.begin({
     turnId,
     round: round.number,
     messageId: round.messageId,
     transcript: Option.map(heard, ({ transcript }) => transcript),
+    brought,
     text: current.text,
     calls: [...current.calls, ...own],
   })

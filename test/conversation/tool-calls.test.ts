@@ -63,6 +63,7 @@ const roundOf = (turnId: TurnId, round: number, ...calls: ReadonlyArray<Recorded
   turnId,
   round,
   transcript: Option.some("How is Oslo?"),
+  brought: [],
   messageId: newId(ItemId),
   text: round === 0 ? "Let me see." : "",
   calls,
