@@ -17,6 +17,7 @@ export interface GivenResult {
   readonly callId: string
   /** As the model reads it. */
   readonly output: string
+  readonly isError: boolean
 }
 
 /** The results are not those of the turn's open calls. `field`: of the request's body. */

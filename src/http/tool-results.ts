@@ -48,5 +48,5 @@ const textOf = (output: unknown): string =>
 export const givenResults = ({ results }: typeof ToolResults.Type): ReadonlyArray<GivenResult> =>
   results.map(({ callId, output, isError = false }) => {
     const answer = isError ? answers.clientFailed(textOf(output)) : { output: textOf(output), isError }
-    return { callId, output: bounded(answer).output }
+    return { callId, ...bounded(answer) }
   })

@@ -3,6 +3,7 @@ import type { Agent } from "../agent/agent.ts"
 import type { RecordedCall, RecordedRound } from "../conversation/rounds.ts"
 import type { ToolCalls } from "../conversation/tool-calls.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
+import { countToolCall } from "../metrics.ts"
 import type { ToolCall } from "../providers/tools.ts"
 import { ItemId, newId, type SessionId, type TurnId, type UserId } from "../schema.ts"
 import { answers, bounded } from "../tools/answers.ts"
@@ -65,27 +66,34 @@ const prepareOwn = ({ acting }: Agent, { name, ...call }: ToolCall): Prepared =>
       })),
   )
 
+type Outcome = Parameters<typeof countToolCall>[1]
+
+const kindOf = (agent: Agent, { name }: RecordedCall) =>
+  clientToolOf(agent, { name }) === undefined
+    ? (agent.acting.tools.find(({ tool }) => tool.name === name)?.kind ?? "builtin")
+    : "client"
+
 /** Makes one call. A tool that fails, or takes too long, is an answer. */
 const run = (context: CallingContext, prepared: Prepared, { itemId, callId, name }: RecordedCall) =>
   Effect.gen(function* () {
-    if (Either.isLeft(prepared)) return { answer: prepared.left, outcome: "refused" }
+    if (Either.isLeft(prepared)) return { answer: prepared.left, outcome: "refused" as const }
     const { tool, arguments: args } = prepared.right
     const { userId, sessionId, turnId, agent } = context
     const timeout = Duration.min(tool.timeout, agent.acting.timeout)
     const invocation = { callId, idempotencyKey: itemId, arguments: args, userId, sessionId, turnId }
     return yield* tool.run(invocation).pipe(
-      Effect.map((answer) => ({ answer, outcome: answer.isError ? "failed" : "ok" })),
+      Effect.map((answer) => ({ answer, outcome: answer.isError ? ("failed" as const) : ("ok" as const) })),
       Effect.timeoutTo({
         duration: timeout,
         onSuccess: (done) => done,
-        onTimeout: () => ({ answer: answers.timedOut(timeout), outcome: "timed_out" }),
+        onTimeout: () => ({ answer: answers.timedOut(timeout), outcome: "timed_out" as const }),
       }),
       Effect.catchAllCause((cause) =>
         Cause.isInterrupted(cause)
           ? Effect.failCause(cause)
           : Effect.as(Effect.annotateLogs(Effect.logError("tool.defect", cause), { tool: name }), {
               answer: answers.failed,
-              outcome: "failed",
+              outcome: "failed" as const,
             }),
       ),
     )
@@ -93,9 +101,9 @@ const run = (context: CallingContext, prepared: Prepared, { itemId, callId, name
 
 /** Runs a call, and keeps what came back. A result that is there is kept, also if the turn ends at that moment. */
 const settle = (
-  { log, record }: CallingContext,
+  { log, record, agent }: CallingContext,
   call: RecordedCall,
-  running: Effect.Effect<{ readonly answer: ToolAnswer; readonly outcome: string }>,
+  running: Effect.Effect<{ readonly answer: ToolAnswer; readonly outcome: Outcome }>,
 ) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
@@ -110,6 +118,7 @@ const settle = (
         ms: log.now() - startedAt,
         outputLength: output.length,
       })
+      yield* countToolCall(kindOf(agent, call), outcome)
       yield* uninterruptibleWithTimeout(record.finish(call.itemId, result))
     }),
   )
@@ -185,7 +194,7 @@ export const continueRounds = Effect.fn("continueRounds")(function* (
   yield* settleAll(context, open, (call) => {
     const prepared = prepare(context.agent, call)
     const mayRun = Either.isLeft(prepared) || prepared.right.tool.isIdempotent
-    const unknown = Effect.succeed({ answer: answers.unknown, outcome: "unknown" })
+    const unknown = Effect.succeed({ answer: answers.unknown, outcome: "unknown" as const })
     return settle(context, call, mayRun ? run(context, prepared, call) : unknown)
   })
 })

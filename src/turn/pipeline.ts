@@ -11,7 +11,7 @@ import type { QueueTicket } from "../conversation/running-turns.ts"
 import { ToolCalls } from "../conversation/tool-calls.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { ConversionSlots } from "../limits/conversion-slots.ts"
-import { recordTimings } from "../metrics.ts"
+import { countToolCall, recordTimings } from "../metrics.ts"
 import { LanguageModel } from "../providers/language-model.ts"
 import { Synthesizer } from "../providers/synthesizer.ts"
 import { Transcriber } from "../providers/transcriber.ts"
@@ -25,7 +25,7 @@ import { reply } from "./reply.ts"
 import { saveCompleted, type TurnIdentity } from "./saving.ts"
 import { scriptedModel } from "./scripted-model.ts"
 import type { Standing } from "./standing.ts"
-import { replyOf, transcriptOf } from "./state.ts"
+import { clientCalls, replyOf, transcriptOf } from "./state.ts"
 import { finalTimings } from "./timings.ts"
 
 /** A turn that is in the queue of its session, or is entering it. */
@@ -52,6 +52,9 @@ const complete = (log: TurnLog) =>
     const timings = finalTimings(state)
     const source = Option.map(state.heard, ({ source }) => source)
     return recordTimings({ ...timings }).pipe(
+      Effect.zipRight(
+        Effect.forEach(clientCalls(state), () => countToolCall("client", "asked"), { discard: true }),
+      ),
       Effect.zipRight(Effect.logInfo("turn.completed")),
       Effect.annotateLogs({
         ...Option.getOrElse(source, () => ({})),
@@ -73,7 +76,7 @@ export const makePipeline = Effect.gen(function* () {
   const history = yield* History
   const ledger = yield* Ledger
   const record = yield* ToolCalls
-  const clientCalls = yield* ClientCalls
+  const callsOfClients = yield* ClientCalls
 
   const readHistory = ({ request, session, agent, standing, continued, log }: RunningTurn) => {
     const { maxItems } = agent.history
@@ -93,20 +96,15 @@ export const makePipeline = Effect.gen(function* () {
   const takeResults = ({ request, session, continued, log }: RunningTurn) =>
     Option.match(request.input.hear === undefined ? request.input.results : Option.none(), {
       onNone: () => Effect.void,
-      onSome: ({ turnId, results }) =>
-        Effect.map(
-          clientCalls.accept(
-            session.id,
-            turnId,
-            results,
-            Option.map(continued, ({ replaces }) => replaces),
-          ),
-          (added) =>
-            log.push({
-              _tag: "ResultsBrought",
-              results: added.map((result) => ({ ...result, itemId: newId(ItemId) })),
-            }),
-        ),
+      onSome: Effect.fnUntraced(function* ({ turnId, results }) {
+        const replaced = Option.map(continued, ({ replaces }) => replaces)
+        const added = yield* callsOfClients.accept(session.id, turnId, results, replaced)
+        log.push({
+          _tag: "ResultsBrought",
+          results: added.map(({ callId, output }) => ({ itemId: newId(ItemId), callId, output })),
+        })
+        for (const { isError } of added) yield* countToolCall("client", isError ? "failed" : "ok")
+      }),
     })
 
   /**
