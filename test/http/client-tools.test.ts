@@ -1,8 +1,26 @@
 /** Tools that the client runs, in turns over HTTP. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
-import { Duration, Effect, Option, Schema } from "effect"
+import { Duration, Effect, Option } from "effect"
 import type { RunnableTool } from "../../src/tools/runnable.ts"
 import { wav16k } from "../support/audio.ts"
+import {
+  asks,
+  back,
+  type DoorAgent,
+  front,
+  json,
+  makeDoorAgent,
+  newKey,
+  noCalls,
+  opened,
+  readTurn,
+  reply,
+  shownBack,
+  shownFront,
+  sse,
+  toldFront,
+  words,
+} from "../support/door-agent.ts"
 import { eventsIn } from "../support/events.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { fail, type Step } from "../support/upstream.ts"
@@ -21,8 +39,7 @@ const weather: RunnableTool = {
 }
 
 let service: TurnService
-let key = ""
-let agentId = ""
+let user: DoorAgent
 let recording = new Blob([])
 beforeAll(async () => {
   service = await startTurns({ tools: [weather], env: { BUILT_IN_TOOLS: "none" } })
@@ -30,114 +47,31 @@ beforeAll(async () => {
 })
 afterAll(() => service.stop())
 
-const Ids = Schema.Struct({ agent: Schema.Struct({ id: Schema.String }) })
-const door = {
-  type: "client",
-  name: "open_door",
-  description: "Opens a door.",
-  parameters: {
-    type: "object",
-    properties: { door: { type: "string", enum: ["front", "back"] } },
-    required: ["door"],
-  },
-}
-const makeAgent = async (more: object = {}) => {
-  const answer = await service.call("POST", "/agents", {
-    key,
-    body: { name: "Doors", tools: [door, { type: "builtin", name: "weather" }], ...more },
-  })
-  expect([answer.status, await answer.clone().text()]).toEqual([201, expect.any(String)])
-  return Schema.decodeUnknownSync(Ids)(await answer.json()).agent.id
-}
 beforeEach(async () => {
   service.reset()
   weatherCalls = 0
-  key = await service.register()
-  agentId = await makeAgent()
+  user = await makeDoorAgent(service, [{ type: "builtin", name: "weather" }])
 })
 afterEach(async () => {
   expect(service.upstream.refusals()).toEqual([])
   await service.nothingLeft()
 })
 
-const words = "Let me open it."
-const reply = "The door is open."
-const front = { id: "call_1", name: "open_door", arguments: '{"door":"front"}' }
-const back = { id: "call_2", name: "open_door", arguments: '{"door":"back"}' }
-const shownFront = { callId: "call_1", name: "open_door", arguments: '{"door":"front"}' }
-const shownBack = { callId: "call_2", name: "open_door", arguments: '{"door":"back"}' }
-const asks: Step = { text: words, toolCalls: [front] }
-
-const Turn = Schema.Struct({
-  sessionId: Schema.String,
-  turnId: Schema.String,
-  transcript: Schema.String,
-  response: Schema.String,
-  toolCalls: Schema.Array(
-    Schema.Struct({ callId: Schema.String, name: Schema.String, arguments: Schema.String }),
-  ),
-})
-const readTurn = async (answer: Response) => {
-  expect([answer.status, await answer.clone().text()]).toEqual([200, expect.any(String)])
-  return Schema.decodeUnknownSync(Turn)(await answer.json())
-}
-const newSession = async (agent = agentId) => {
-  const answer = await service.call("POST", "/sessions", { key, body: { agentId: agent } })
-  return Schema.decodeUnknownSync(Schema.Struct({ sessionId: Schema.String }))(await answer.json()).sessionId
-}
-const json = { accept: "application/json" }
-const sse = { accept: "text/event-stream" }
-const say = (sessionId: string, headers: Record<string, string> = json, more: object = {}) =>
-  service.call("POST", `/sessions/${sessionId}/messages?audio=false`, {
-    key,
-    body: { text: "Open the front door.", ...more },
-    headers,
-  })
-const bring = (
-  turnId: string,
-  results: unknown,
-  headers: Record<string, string> = json,
-  query = "?audio=false",
-  as = key,
-) =>
-  service.call("POST", `/voice/turns/${turnId}/tool-results${query}`, {
-    key: as,
-    body: { results },
-    headers,
-  })
-const opened = [{ callId: "call_1", output: "open" }]
-const openCalls = async (sessionId: string) => {
-  const answer = await service.call("GET", `/sessions/${sessionId}/tool-calls`, { key })
-  return answer.json()
-}
-const lastPrompt = () =>
-  (service.upstream.calls("llm").at(-1)?.request.messages ?? [])
-    .slice(1)
-    .map(({ role, content, tool_calls: calls = [] }) =>
-      [`${role}: ${content ?? ""}`, ...calls.map((call) => call.function.arguments)].join(" "),
-    )
-const toldFront = `assistant: ${words} ${shownFront.arguments}`
-const newKey = () => ({ "idempotency-key": crypto.randomUUID() })
-
-/** A turn that waits for its client. */
-const asked = async (step: Step = asks, sessionId?: string) => {
-  service.upstream.script("llm", [step])
-  return readTurn(await say(sessionId ?? (await newSession())))
-}
-
 describe("a turn that calls a client's tool", () => {
   test("shows the call in JSON, and takes the result", async () => {
     service.upstream.script("llm", [asks, { text: reply }])
-    const turn = await readTurn(await say(await newSession()))
+    const turn = await readTurn(await user.say(await user.newSession()))
     expect(turn).toMatchObject({ response: words, toolCalls: [shownFront] })
-    expect(await openCalls(turn.sessionId)).toEqual({ turnId: turn.turnId, toolCalls: [shownFront] })
-    const next = await readTurn(await bring(turn.turnId, [{ callId: "call_1", output: { isOpen: true } }]))
+    expect(await user.openCalls(turn.sessionId)).toEqual({ turnId: turn.turnId, toolCalls: [shownFront] })
+    const next = await readTurn(
+      await user.bring(turn.turnId, [{ callId: "call_1", output: { isOpen: true } }]),
+    )
     expect(next).toMatchObject({ sessionId: turn.sessionId, transcript: "", response: reply, toolCalls: [] })
-    expect(lastPrompt()).toEqual(["user: Open the front door.", toldFront, 'tool: {"isOpen":true}'])
-    expect(await openCalls(turn.sessionId)).toEqual({ turnId: null, toolCalls: [] })
+    expect(user.lastPrompt()).toEqual(["user: Open the front door.", toldFront, 'tool: {"isOpen":true}'])
+    expect(await user.openCalls(turn.sessionId)).toEqual(noCalls)
     // Both turns are in the history.
-    expect((await say(turn.sessionId)).status).toBe(200)
-    expect(lastPrompt()).toEqual([
+    expect((await user.say(turn.sessionId)).status).toBe(200)
+    expect(user.lastPrompt()).toEqual([
       "user: Open the front door.",
       toldFront,
       'tool: {"isOpen":true}',
@@ -148,7 +82,7 @@ describe("a turn that calls a client's tool", () => {
 
   test("shows the call as an event, when it is known and at the end", async () => {
     service.upstream.script("llm", [asks, { text: reply }])
-    const answer = await say(await newSession(), sse)
+    const answer = await user.say(await user.newSession(), { headers: sse })
     const turnId = answer.headers.get("x-turn-id") ?? ""
     const first = eventsIn(await answer.bytes())
     expect(first.map(({ event }) => event).filter((name) => name !== "reply.delta")).toEqual([
@@ -159,7 +93,7 @@ describe("a turn that calls a client's tool", () => {
     ])
     expect(first.find(({ event }) => event === "tool_call")?.data).toEqual(shownFront)
     expect(first.at(-1)?.data).toMatchObject({ response: words, toolCalls: [shownFront] })
-    const next = eventsIn(await (await bring(turnId, opened, sse)).bytes())
+    const next = eventsIn(await (await user.bring(turnId, opened, { headers: sse })).bytes())
     expect(next.map(({ event }) => event).filter((name) => name !== "reply.delta")).toEqual([
       "turn.started",
       "turn.completed",
@@ -170,30 +104,30 @@ describe("a turn that calls a client's tool", () => {
   test("is spoken, and so is the reply", async () => {
     service.upstream.script("llm", [asks, { text: reply }])
     const form = new FormData()
-    form.append("agentId", agentId)
+    form.append("agentId", user.agentId)
     form.append("audio", recording, "recording")
     const answer = await fetch(`${service.url}/voice/conversation`, {
       method: "POST",
-      headers: { authorization: `Bearer ${key}`, accept: "audio/mpeg" },
+      headers: { authorization: `Bearer ${user.key}`, accept: "audio/mpeg" },
       body: form,
     })
     expect((await answer.bytes()).length).toBeGreaterThan(1000)
     const sessionId = answer.headers.get("x-session-id") ?? ""
     const turnId = answer.headers.get("x-turn-id") ?? ""
     // An audio response shows no calls.
-    expect(await openCalls(sessionId)).toEqual({ turnId, toolCalls: [shownFront] })
-    const next = await bring(turnId, opened, { accept: "audio/wav" }, "")
+    expect(await user.openCalls(sessionId)).toEqual({ turnId, toolCalls: [shownFront] })
+    const next = await user.bring(turnId, opened, { headers: { accept: "audio/wav" }, isSpoken: true })
     expect([next.status, next.headers.get("content-type")]).toEqual([200, "audio/wav"])
     expect((await next.bytes()).length).toBeGreaterThan(1000)
   })
 
   test("without words has a response, too", async () => {
     const silent = { text: "", toolCalls: [front] }
-    const turn = await asked(silent)
+    const turn = await user.asked(silent)
     expect(turn).toMatchObject({ response: "", toolCalls: [shownFront] })
     service.upstream.script("llm", [silent])
     const answer = await service.call("POST", `/sessions/${turn.sessionId}/messages`, {
-      key,
+      key: user.key,
       body: { text: "Again." },
       headers: { accept: "audio/mpeg" },
     })
@@ -204,17 +138,17 @@ describe("a turn that calls a client's tool", () => {
   test("and one of the service runs that one, and ends with the other", async () => {
     const sunny = { id: "call_w", name: "weather", arguments: "{}" }
     service.upstream.script("llm", [{ text: words, toolCalls: [sunny, front] }, { text: reply }])
-    const turn = await readTurn(await say(await newSession()))
+    const turn = await readTurn(await user.say(await user.newSession()))
     expect(turn.toolCalls).toEqual([shownFront])
     expect(weatherCalls).toBe(1)
-    expect(await openCalls(turn.sessionId)).toEqual({ turnId: turn.turnId, toolCalls: [shownFront] })
-    await expectProblem(await bring(turn.turnId, [{ callId: "call_w", output: "" }]), {
+    expect(await user.openCalls(turn.sessionId)).toEqual({ turnId: turn.turnId, toolCalls: [shownFront] })
+    await expectProblem(await user.bring(turn.turnId, [{ callId: "call_w", output: "" }]), {
       status: 422,
       code: "TOOL_RESULTS_MISMATCH",
       message: /^results\.0\.callId: /,
     })
-    expect((await bring(turn.turnId, opened)).status).toBe(200)
-    const told = lastPrompt()
+    expect((await user.bring(turn.turnId, opened)).status).toBe(200)
+    const told = user.lastPrompt()
     expect(told).toContain("tool: Sunny.")
     expect(told).toContain("tool: open")
   })
@@ -225,24 +159,24 @@ describe("a turn that calls a client's tool", () => {
         { text: "", toolCalls: [{ ...front, arguments: written }] },
         { text: "", toolCalls: [{ ...front, id: "call_x" }] },
       ])
-      const turn = await readTurn(await say(await newSession()))
+      const turn = await readTurn(await user.say(await user.newSession()))
       expect(turn.toolCalls).toEqual([{ ...shownFront, callId: "call_x" }])
-      expect(lastPrompt().at(-1)).toMatch(/^tool: The arguments/)
-      expect(await openCalls(turn.sessionId)).toMatchObject({ toolCalls: [{ callId: "call_x" }] })
+      expect(user.lastPrompt().at(-1)).toMatch(/^tool: The arguments/)
+      expect(await user.openCalls(turn.sessionId)).toMatchObject({ toolCalls: [{ callId: "call_x" }] })
     }
   })
 })
 
 describe("results", () => {
   test("may lead to further calls, up to the limit of rounds", async () => {
-    const limited = await makeAgent({ name: "Limited", limits: { toolRounds: 3 } })
-    const session = await newSession(limited)
+    const limited = await user.makeAgent({ name: "Limited", limits: { toolRounds: 3 } })
+    const session = await user.newSession(limited)
     const call = (id: string): Step => ({ text: "", toolCalls: [{ ...front, id }] })
     service.upstream.script("llm", [call("a"), call("b"), { text: reply }])
-    const first = await readTurn(await say(session))
-    const second = await readTurn(await bring(first.turnId, [{ callId: "a", output: "" }]))
+    const first = await readTurn(await user.say(session))
+    const second = await readTurn(await user.bring(first.turnId, [{ callId: "a", output: "" }]))
     expect(second.toolCalls.map(({ callId }) => callId)).toEqual(["b"])
-    const third = await readTurn(await bring(second.turnId, [{ callId: "b", output: "" }]))
+    const third = await readTurn(await user.bring(second.turnId, [{ callId: "b", output: "" }]))
     expect(third).toMatchObject({ response: reply, toolCalls: [] })
     expect(service.upstream.calls("llm").map(({ request }) => request.tool_choice)).toEqual([
       undefined,
@@ -251,14 +185,14 @@ describe("results", () => {
     ])
     // The user's next words begin another chain.
     service.upstream.script("llm", [call("c")])
-    expect(await readTurn(await say(session))).toMatchObject({ toolCalls: [{ callId: "c" }] })
+    expect(await readTurn(await user.say(session))).toMatchObject({ toolCalls: [{ callId: "c" }] })
   })
 
   test("are texts, JSON or failures", async () => {
     const said = async (result: object) => {
-      const turn = await asked()
-      expect((await bring(turn.turnId, [{ callId: "call_1", ...result }])).status).toBe(200)
-      return lastPrompt().at(-1)
+      const turn = await user.asked()
+      expect((await user.bring(turn.turnId, [{ callId: "call_1", ...result }])).status).toBe(200)
+      return user.lastPrompt().at(-1)
     }
     expect(await said({ output: "It\0 is open\ud800." })).toBe("tool: It is open\ufffd.")
     expect(await said({ output: 5 })).toBe("tool: 5")
@@ -272,9 +206,9 @@ describe("results", () => {
   })
 
   test("that are no results are refused with the field", async () => {
-    const { turnId } = await asked()
+    const { turnId } = await user.asked()
     const refused = async (results: unknown, message: RegExp) =>
-      expectProblem(await bring(turnId, results), { status: 400, code: "VALIDATION_ERROR", message })
+      expectProblem(await user.bring(turnId, results), { status: 400, code: "VALIDATION_ERROR", message })
     await refused(undefined, /^results: /)
     await refused("open", /^results: /)
     await refused([], /^results: /)
@@ -291,75 +225,79 @@ describe("results", () => {
   })
 
   test("have to be those of all calls", async () => {
-    const { turnId, sessionId } = await asked({ text: words, toolCalls: [front, back] })
+    const { turnId, sessionId } = await user.asked({ text: words, toolCalls: [front, back] })
     const refused = async (results: unknown, message: RegExp) =>
-      expectProblem(await bring(turnId, results), { status: 422, code: "TOOL_RESULTS_MISMATCH", message })
+      expectProblem(await user.bring(turnId, results), {
+        status: 422,
+        code: "TOOL_RESULTS_MISMATCH",
+        message,
+      })
     await refused(opened, /^results: the call call_2 has no result/)
     await refused([...opened, { callId: "call_3", output: "" }], /^results\.1\.callId: /)
     expect(service.upstream.calls("llm")).toHaveLength(1)
-    expect(await openCalls(sessionId)).toEqual({ turnId, toolCalls: [shownFront, shownBack] })
+    expect(await user.openCalls(sessionId)).toEqual({ turnId, toolCalls: [shownFront, shownBack] })
     const all = [{ callId: "call_2", output: "B" }, ...opened]
-    expect((await bring(turnId, all)).status).toBe(200)
-    expect(lastPrompt().slice(-2)).toEqual(["tool: open", "tool: B"])
+    expect((await user.bring(turnId, all)).status).toBe(200)
+    expect(user.lastPrompt().slice(-2)).toEqual(["tool: open", "tool: B"])
   })
 
   test("belong to a turn of their user", async () => {
-    const { turnId } = await asked()
+    const { turnId } = await user.asked()
     const other = await service.register()
     const missing = { status: 404, code: "TURN_NOT_FOUND" }
-    await expectProblem(await bring(turnId, opened, json, "", other), missing)
-    await expectProblem(await bring("x", opened), missing)
-    await expectProblem(await bring(crypto.randomUUID(), opened), missing)
-    const calls = await service.call("GET", `/sessions/${(await asked()).sessionId}/tool-calls`, {
+    await expectProblem(await user.bring(turnId, opened, {}, other), missing)
+    await expectProblem(await user.bring("x", opened), missing)
+    await expectProblem(await user.bring(crypto.randomUUID(), opened), missing)
+    const calls = await service.call("GET", `/sessions/${(await user.asked()).sessionId}/tool-calls`, {
       key: other,
     })
     await expectProblem(calls, { status: 404, code: "SESSION_NOT_FOUND" })
   })
 
   test("come once", async () => {
-    const { turnId } = await asked()
-    expect((await bring(turnId, opened)).status).toBe(200)
+    const { turnId } = await user.asked()
+    expect((await user.bring(turnId, opened)).status).toBe(200)
     const answered = { status: 409, code: "TOOL_CALL_ANSWERED", message: /^The call call_1 / }
-    await expectProblem(await bring(turnId, opened), answered)
-    await expectProblem(await bring(turnId, [{ callId: "call_1", output: "shut" }]), answered)
+    await expectProblem(await user.bring(turnId, opened), answered)
+    await expectProblem(await user.bring(turnId, [{ callId: "call_1", output: "shut" }]), answered)
   })
 
   test("come before the conversation goes on", async () => {
-    const turn = await asked()
+    const turn = await user.asked()
     service.upstream.script("llm", [{ text: "Hm." }])
-    await readTurn(await say(turn.sessionId))
-    expect(lastPrompt()[2]).toContain("unknown")
-    expect(await openCalls(turn.sessionId)).toEqual({ turnId: null, toolCalls: [] })
-    await expectProblem(await bring(turn.turnId, opened), { status: 409, code: "TOOL_CALLS_CLOSED" })
+    await readTurn(await user.say(turn.sessionId))
+    expect(user.lastPrompt()[2]).toContain("unknown")
+    expect(await user.openCalls(turn.sessionId)).toEqual(noCalls)
+    await expectProblem(await user.bring(turn.turnId, opened), { status: 409, code: "TOOL_CALLS_CLOSED" })
   })
 
   test("are taken by the agent that called", async () => {
-    const other = await makeAgent({ name: "Other", instructions: "You are the doorman." })
-    const plain = await newSession("default")
+    const other = await user.makeAgent({ name: "Other", instructions: "You are the doorman." })
+    const plain = await user.newSession("default")
     service.upstream.script("llm", [asks, { text: reply }])
-    const turn = await readTurn(await say(plain, json, { agentId: other }))
-    await service.call("PATCH", `/agents/${other}`, { key, body: { instructions: "You are new." } })
-    expect((await bring(turn.turnId, opened)).status).toBe(200)
+    const turn = await readTurn(await user.say(plain, {}, { agentId: other }))
+    await service.call("PATCH", `/agents/${other}`, { key: user.key, body: { instructions: "You are new." } })
+    expect((await user.bring(turn.turnId, opened)).status).toBe(200)
     expect(service.upstream.calls("llm").at(-1)?.request.messages[0]?.content).toBe("You are the doorman.")
   })
 
   test("of a deleted session have no turn", async () => {
-    const turn = await asked()
-    await service.call("DELETE", `/sessions/${turn.sessionId}`, { key })
-    await expectProblem(await bring(turn.turnId, opened), { status: 404, code: "TURN_NOT_FOUND" })
+    const turn = await user.asked()
+    await service.call("DELETE", `/sessions/${turn.sessionId}`, { key: user.key })
+    await expectProblem(await user.bring(turn.turnId, opened), { status: 404, code: "TURN_NOT_FOUND" })
   })
 })
 
 describe("exactly once", () => {
   test("a replay shows the same calls", async () => {
     const headers = newKey()
-    const session = await newSession()
+    const session = await user.newSession()
     service.upstream.script("llm", [{ text: words, toolCalls: [front, back] }])
-    const first = await readTurn(await say(session, { ...json, ...headers }))
-    const again = await say(session, { ...json, ...headers })
+    const first = await readTurn(await user.say(session, { headers: { ...json, ...headers } }))
+    const again = await user.say(session, { headers: { ...json, ...headers } })
     expect(again.headers.get("idempotent-replayed")).toBe("true")
     expect(await readTurn(again)).toEqual(first)
-    const events = eventsIn(await (await say(session, { ...sse, ...headers })).bytes())
+    const events = eventsIn(await (await user.say(session, { headers: { ...sse, ...headers } })).bytes())
     expect(events.filter(({ event }) => event === "tool_call").map(({ data }) => data)).toEqual([
       shownFront,
       shownBack,
@@ -368,27 +306,32 @@ describe("exactly once", () => {
   })
 
   test("a repeated request replays the reply", async () => {
-    const turn = await asked()
+    const turn = await user.asked()
     service.upstream.script("llm", [{ text: reply }])
     const headers = { ...json, ...newKey() }
-    const first = await readTurn(await bring(turn.turnId, opened, headers))
-    const again = await bring(turn.turnId, opened, headers)
+    const first = await readTurn(await user.bring(turn.turnId, opened, { headers }))
+    const again = await user.bring(turn.turnId, opened, { headers })
     expect(again.headers.get("idempotent-replayed")).toBe("true")
     expect(await readTurn(again)).toEqual(first)
-    const events = eventsIn(await (await bring(turn.turnId, opened, { ...headers, ...sse })).bytes())
+    const events = eventsIn(
+      await (await user.bring(turn.turnId, opened, { headers: { ...headers, ...sse } })).bytes(),
+    )
     expect(events.map(({ event }) => event)).toEqual(["turn.started", "reply.delta", "turn.completed"])
     const reused = { status: 422, code: "IDEMPOTENCY_KEY_REUSED" }
-    await expectProblem(await bring(turn.turnId, [{ callId: "call_1", output: "shut" }], headers), reused)
+    await expectProblem(
+      await user.bring(turn.turnId, [{ callId: "call_1", output: "shut" }], { headers }),
+      reused,
+    )
     expect(service.upstream.calls("llm")).toHaveLength(2)
   })
 
   test("two requests at once begin one turn", async () => {
     for (const headers of [newKey(), undefined]) {
-      const turn = await asked()
+      const turn = await user.asked()
       service.upstream.script("llm", [{ text: reply }])
       const before = service.upstream.calls("llm").length
       const answers = await Promise.all(
-        [1, 2, 3].map(() => bring(turn.turnId, opened, { ...json, ...headers })),
+        [1, 2, 3].map(() => user.bring(turn.turnId, opened, { headers: { ...json, ...headers } })),
       )
       const statuses = answers.map(({ status }) => status).toSorted()
       expect(statuses).toEqual(headers === undefined ? [200, 409, 409] : [200, 200, 200])
@@ -402,22 +345,24 @@ describe("exactly once", () => {
 
   test("a reply that failed is made again with the same results", async () => {
     for (const headers of [newKey(), {}]) {
-      const turn = await asked()
+      const turn = await user.asked()
       service.upstream.script("llm", [fail.status(400)])
-      const failed = await bring(turn.turnId, opened, { ...json, ...headers })
+      const failed = await user.bring(turn.turnId, opened, { headers: { ...json, ...headers } })
       expect(failed.status).toBeGreaterThanOrEqual(400)
       await failed.bytes()
       // The results are kept, so that the tool need not run again.
-      expect(await openCalls(turn.sessionId)).toEqual({ turnId: null, toolCalls: [] })
-      await expectProblem(await bring(turn.turnId, [{ callId: "call_1", output: "shut" }]), {
+      expect(await user.openCalls(turn.sessionId)).toEqual(noCalls)
+      await expectProblem(await user.bring(turn.turnId, [{ callId: "call_1", output: "shut" }]), {
         status: 409,
         code: "TOOL_CALL_ANSWERED",
       })
       service.upstream.script("llm", [{ text: reply }])
-      expect(await readTurn(await bring(turn.turnId, opened, { ...json, ...headers }))).toMatchObject({
+      expect(
+        await readTurn(await user.bring(turn.turnId, opened, { headers: { ...json, ...headers } })),
+      ).toMatchObject({
         response: reply,
       })
-      expect(lastPrompt()).toEqual(["user: Open the front door.", toldFront, "tool: open"])
+      expect(user.lastPrompt()).toEqual(["user: Open the front door.", toldFront, "tool: open"])
     }
   })
 })
