@@ -157,9 +157,7 @@ test("within the reply: the part is kept, and the same results are answered agai
   const turn = await user.asked()
   const long = "This is a sentence of a long reply. ".repeat(20)
   service.upstream.script("llm", [{ text: long, chunkDelayMs: 20 }])
-  await leaveAfter("id: 30\n", (signal) =>
-    user.bring(turn.turnId, opened, { headers: sse, signal }),
-  )
+  await leaveAfter("id: 30\n", (signal) => user.bring(turn.turnId, opened, { headers: sse, signal }))
   await service.nothingLeft()
   service.upstream.script("llm", [{ text: reply }])
   expect(await readTurn(await user.bring(turn.turnId, opened))).toMatchObject({ response: reply })

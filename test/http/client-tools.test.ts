@@ -1,6 +1,6 @@
 /** Tools that the client runs, in turns over HTTP. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test"
-import { Duration, Effect, Option } from "effect"
+import { Duration, Effect, Metric, Option } from "effect"
 import type { RunnableTool } from "../../src/tools/runnable.ts"
 import { wav16k } from "../support/audio.ts"
 import {
@@ -285,6 +285,40 @@ describe("results", () => {
     const turn = await user.asked()
     await service.call("DELETE", `/sessions/${turn.sessionId}`, { key: user.key })
     await expectProblem(await user.bring(turn.turnId, opened), { status: 404, code: "TURN_NOT_FOUND" })
+  })
+})
+
+test("calls are counted by kind and outcome", async () => {
+  const counts = () =>
+    Object.fromEntries(
+      [...Metric.unsafeSnapshot()].flatMap(({ metricKey: { name, tags }, metricState }) =>
+        name === "voice_agent.tool_calls" && "count" in metricState
+          ? [
+              [
+                tags
+                  .map(({ value }) => value)
+                  .toSorted()
+                  .join(" "),
+                Number(metricState.count),
+              ],
+            ]
+          : [],
+      ),
+    )
+  const before = counts()
+  const sunny = { id: "call_w", name: "weather", arguments: "{}" }
+  const turn = await user.asked({ text: words, toolCalls: [sunny, front, { ...back, arguments: "{}" }] })
+  await readTurn(await user.bring(turn.turnId, [{ callId: "call_1", output: "", isError: true }]))
+  const after = counts()
+  const added = Object.entries(after).flatMap(([tags, count]) => {
+    const more = count - (before[tags] ?? 0)
+    return more === 0 ? [] : [[tags, more]]
+  })
+  expect(Object.fromEntries(added)).toEqual({
+    "builtin ok": 1,
+    "client refused": 1,
+    "asked client": 1,
+    "client failed": 1,
   })
 })
 
