@@ -58,6 +58,9 @@ const responses: Readonly<Record<string, Schema.Schema.All>> = {
   AgentVersions,
 }
 
+/** Parts of other payloads that are payloads, too. */
+const events = ["ToolCall"]
+
 const schemas = Object.entries({ ...requests, ...responses }).map(
   ([name, schema]) => [name, toJsonSchema(schema)] as const,
 )
@@ -233,6 +236,7 @@ export const makeClientModel = async (): Promise<string> => {
   const all = schemas.map(declarationOf)
   /** A reader that only other readers call. */
   const isInner = (name: string) =>
+    !events.includes(name) &&
     all.some((other) => other.name !== name && new RegExp(`\\bread${name}\\b`).test(other.reader))
   const declarations = all
     .map(({ name, type, reader }) => {

@@ -3,8 +3,10 @@ import { type Delivery, exactlyOnce, type TurnListener } from "./deduplicate.ts"
 import { aborted, badAnswer, networkLost, VoiceAgentError } from "./errors.ts"
 import { type IdleTimeout, silenceMs, startIdleTimeout, turnStartMs } from "./idle-timeout.ts"
 import {
+  type OpenToolCalls,
   readAudioChunk,
   readReplyDelta,
+  readToolCall,
   readTranscript,
   readTurnCompleted,
   readTurnFailed,
@@ -16,11 +18,15 @@ import { newKey } from "./new-key.ts"
 import { errorOf, parse } from "./read.ts"
 import { isTransient, type RetryOptions, retrying } from "./retry.ts"
 import { eventsOf, type ServerEvent } from "./server-sent-events.ts"
+import { runCall, type ToolFunctions, type ToolResult } from "./tools.ts"
 import { type HttpResponse, readText, type Send } from "./transport.ts"
 import { sendByXhr, type UploadProgress } from "./upload-progress.ts"
 
-/** A completed turn. Both of its messages are saved. */
-export interface Turn extends TurnStarted, TurnCompleted {}
+/** A completed turn. All of it is saved. */
+export interface Turn extends TurnStarted, TurnCompleted {
+  /** The turns before this one that called tools of the client, oldest first. */
+  readonly earlier: ReadonlyArray<Turn>
+}
 
 export interface ConverseOptions extends TurnListener, RetryOptions {
   /**
@@ -36,6 +42,19 @@ export interface ConverseOptions extends TurnListener, RetryOptions {
   readonly onUploadProgress?: ((progress: UploadProgress) => void) | undefined
   /** Identifies the turn across retries: 1 to 255 visible ASCII characters. Random by default. */
   readonly idempotencyKey?: string | undefined
+  /**
+   * The functions of the tools that the agent's definition leaves to the client. They run once their turn is complete, and
+   * their results begin the next turn, until the reply is whole. Without them, the turn ends with its `toolCalls`.
+   */
+  readonly tools?: ToolFunctions | undefined
+}
+
+/** What a turn begins with: a recording, a text, or the results of the calls of the turn before. */
+type TurnInput = Blob | string | ResultsInput
+
+interface ResultsInput {
+  readonly turnId: string
+  readonly results: ReadonlyArray<ToolResult>
 }
 
 /** The parts of the client that a turn uses. */
@@ -45,6 +64,7 @@ export interface Service {
   readonly headers: Readonly<Record<string, string>>
   readonly createSession: (details: { readonly agentId?: string | undefined }) => Promise<string>
   readonly cancel: (turnId: string) => Promise<void>
+  readonly openCalls: (sessionId: string) => Promise<OpenToolCalls>
 }
 
 /** Delivers an event's data. Returns the result when the turn has completed. */
@@ -61,6 +81,9 @@ const deliver = ({ event, data }: ServerEvent, delivery: Delivery): TurnComplete
       delivery.audio(decodeBase64(base64), format)
       return undefined
     }
+    case "tool_call":
+      delivery.toolCall(parse(data, readToolCall))
+      return undefined
     case "turn.completed":
       return parse(data, readTurnCompleted)
     case "error": {
@@ -76,12 +99,17 @@ const deliver = ({ event, data }: ServerEvent, delivery: Delivery): TurnComplete
 /** How long an aborted turn without an id stays connected. By then it has sent audio or failed. */
 const lingerMs = 90_000
 
+/** A turn, and whether the service had completed it before this request. */
+interface TakenTurn extends TurnStarted, TurnCompleted {
+  readonly isReplayed: boolean
+}
+
 /**
  * Runs one turn. After a lost connection it sends the request again with the same Idempotency-Key, and the turn
  * continues where it broke off. `signal` rejects the returned promise at once, and cancels the turn on the service as
  * soon as its id is known.
  */
-export const converse = (service: Service, input: Blob | string, options: ConverseOptions): Promise<Turn> => {
+const takeTurn = (service: Service, input: TurnInput, options: ConverseOptions): Promise<TakenTurn> => {
   const { agentId, signal, onUploadProgress, idempotencyKey = newKey() } = options
   const headers = { ...service.headers, accept: "text/event-stream", "idempotency-key": idempotencyKey }
   const delivery = exactlyOnce(options)
@@ -112,7 +140,10 @@ export const converse = (service: Service, input: Blob | string, options: Conver
     return started
   }
 
-  const read = async ({ status, header, text }: HttpResponse, { restart }: IdleTimeout): Promise<Turn> => {
+  const read = async (
+    { status, header, text }: HttpResponse,
+    { restart }: IdleTimeout,
+  ): Promise<TakenTurn> => {
     if (status !== 200) throw errorOf(status, await readText(text), header)
     let started: TurnStarted | undefined
     const chunks = async function* () {
@@ -126,7 +157,9 @@ export const converse = (service: Service, input: Blob | string, options: Conver
       else if (started === undefined) throw badAnswer(`its first event is "${event.event}"`)
       if (isAborted) throw aborted(signal?.reason)
       const completed = deliver(event, delivery)
-      if (completed !== undefined && started !== undefined) return { ...started, ...completed }
+      if (completed !== undefined && started !== undefined) {
+        return { ...started, ...completed, isReplayed: header("idempotent-replayed") === "true" }
+      }
     }
     throw networkLost("the response ended before the turn did")
   }
@@ -139,6 +172,13 @@ export const converse = (service: Service, input: Blob | string, options: Conver
         url: `${service.url}/sessions/${encodeURIComponent(sessionId)}/messages`,
         headers: { ...headers, "content-type": "application/json" },
         body: JSON.stringify({ text: input, agentId }),
+      }
+    }
+    if (!(input instanceof Blob)) {
+      return {
+        url: `${service.url}/voice/turns/${encodeURIComponent(input.turnId)}/tool-results`,
+        headers: { ...headers, "content-type": "application/json" },
+        body: JSON.stringify({ results: input.results }),
       }
     }
     const body = new FormData()
@@ -177,3 +217,51 @@ export const converse = (service: Service, input: Blob | string, options: Conver
     })
   })
 }
+
+/** More than the rounds of tools that a service allows. */
+const maxFollowUps = 50
+
+/** Rejects when the signal aborts, whatever becomes of the promise. */
+const unlessAborted = <A>(signal: AbortSignal, promise: Promise<A>): Promise<A> =>
+  new Promise((resolve, reject) => {
+    const stop = () => reject(aborted(signal.reason))
+    if (signal.aborted) return stop()
+    signal.addEventListener("abort", stop, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop))
+  })
+
+/** A turn, and those that follow from its calls. */
+const follow = async (service: Service, input: TurnInput, options: ConverseOptions): Promise<Turn> => {
+  const { tools, signal = new AbortController().signal } = options
+  const earlier: Array<Turn> = []
+  let next = input
+  for (;;) {
+    const { isReplayed, ...turn } = await takeTurn(
+      service,
+      next,
+      earlier.length === 0 ? options : { ...options, idempotencyKey: undefined, onUploadProgress: undefined },
+    )
+    const whole = { ...turn, earlier: [...earlier] }
+    if (tools === undefined || turn.toolCalls.length === 0 || earlier.length >= maxFollowUps) return whole
+    // An earlier run of the program may have brought their results.
+    const open = isReplayed ? await unlessAborted(signal, service.openCalls(turn.sessionId)) : turn
+    if (open.turnId !== turn.turnId) return whole
+    const results = await unlessAborted(
+      signal,
+      Promise.all(open.toolCalls.map((call) => runCall(tools, call, signal))),
+    )
+    earlier.push({ ...turn, earlier: [] })
+    next = { turnId: turn.turnId, results }
+  }
+}
+
+export const converse = (service: Service, input: Blob | string, options: ConverseOptions): Promise<Turn> =>
+  follow(service, input, options)
+
+/** Brings results of calls, for a client that runs its tools itself. */
+export const bringResults = (
+  service: Service,
+  turnId: string,
+  results: ReadonlyArray<ToolResult>,
+  options: ConverseOptions,
+): Promise<Turn> => follow(service, { turnId, results }, options)

@@ -242,7 +242,7 @@ export interface ToolCall {
   readonly arguments: string
 }
 
-const readToolCall: Reader<ToolCall> = (value) => {
+export const readToolCall: Reader<ToolCall> = (value) => {
   const field = fieldsOf(value)
   return { callId: field("callId", text), name: field("name", text), arguments: field("arguments", text) }
 }
