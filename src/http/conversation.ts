@@ -111,8 +111,8 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
   const readResults =
     (body: typeof ToolResults.Type, turnId: string, userId: UserId) => (slot: SlotOptions) =>
       Effect.gen(function* () {
-        const { id, sessionId, agent } = yield* clientCalls.turn(userId, turnId)
         yield* admission.acquire(userId, slot)
+        const { id, sessionId, agent } = yield* clientCalls.turn(userId, turnId)
         return {
           input: fromResults(id, givenResults(body)),
           agentId: Option.some(Option.match(agent, { onNone: () => configuredId, onSome: ({ id }) => id })),
