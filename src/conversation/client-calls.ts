@@ -16,7 +16,7 @@ import { ItemPayload } from "./item.ts"
 import { SessionNotFound } from "./model.ts"
 import { agentOfColumns, type SessionAgent, TurnNotFound, TurnState } from "./stored-turn.ts"
 
-/** Items read from a turn's first call on: far more than the calls of a turn and their results. */
+/** Items read from a turn's first call on, or at the end of a session: far more than a turn's calls and their results. */
 const maxItems = 1000
 
 const TurnRow = Schema.Struct({
@@ -109,9 +109,11 @@ export class ClientCalls extends Context.Tag("voice-agent/ClientCalls")<
         const last = yield* query(
           findFirst(
             CalledTurn,
-            sql`select turn_id from items
-              where session_id = ${id} and type = 'tool_call' and payload ->> 'runBy' is null
-              order by sequence desc limit 1`,
+            sql`select turn_id from (
+                select turn_id, type, payload, sequence from items where session_id = ${id}
+                order by sequence desc limit ${maxItems}
+              ) as latest
+              where type = 'tool_call' and payload ->> 'runBy' is null order by sequence desc limit 1`,
           ),
         )
         const none: OpenCalls = { turnId: Option.none(), calls: [] }

@@ -43,7 +43,7 @@ export class KeyedTurns extends Context.Tag("voice-agent/KeyedTurns")<
             StoredTurn,
             sql`select id, session_id, transcript, response, speech, speech_format, timings, usage, coalesce((
                 select jsonb_agg(jsonb_build_object('itemId', id, 'callId', payload ->> 'callId', 'name', payload ->> 'name',
-                  'arguments', payload ->> 'arguments') order by sequence)
+                  'arguments', payload ->> 'arguments', 'sequence', sequence))
                 from items where session_id = turns.session_id and turn_id = turns.id and type = 'tool_call'
                   and payload ->> 'runBy' is null
               ), '[]') as calls

@@ -116,9 +116,16 @@ export const StoredTurn = Schema.Struct({
   sessionId: SessionId,
   transcript: Schema.String,
   response: Schema.String,
-  /** The calls that it left to the client. */
+  /** The calls that it left to the client, in any order. */
   calls: Schema.Array(
-    Schema.Struct({ itemId: ItemId, callId: Schema.String, name: Schema.String, arguments: Schema.String }),
+    Schema.Struct({
+      itemId: ItemId,
+      callId: Schema.String,
+      name: Schema.String,
+      arguments: Schema.String,
+      /** Their order. */
+      sequence: Schema.Number,
+    }),
   ),
   speech: Schema.Uint8ArrayFromSelf,
   speechFormat: SpeechFormat,

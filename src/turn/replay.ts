@@ -39,7 +39,8 @@ export const makeReplay = Effect.gen(function* () {
       log.push({ _tag: "Audio", bytes, ms: joiner.push(bytes).ms + joiner.endSegment().ms })
     }
     log.push({ _tag: "SpokenTo", text: response.length, ms: log.state().audioMs })
-    for (const call of calls) log.push({ ...call, _tag: "ToolCalled", by: "client" })
+    const inOrder = calls.toSorted((a, b) => a.sequence - b.sequence)
+    for (const { sequence: _, ...call } of inOrder) log.push({ ...call, _tag: "ToolCalled", by: "client" })
     log.push({ _tag: "Used", usage })
     log.push({ _tag: "Completed" })
     yield* log.end
