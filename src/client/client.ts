@@ -9,7 +9,7 @@
  * or starting service) are retried where a retry is safe.
  */
 import { type Agents, makeAgents } from "./agents.ts"
-import { bringResults, type ConverseOptions, converse, type Turn } from "./converse.ts"
+import { bringResults, converse, type Turn } from "./converse.ts"
 import { responseMs, startIdleTimeout } from "./idle-timeout.ts"
 import {
   type LoggedIn,
@@ -34,17 +34,19 @@ import { errorOf, nothing, parse } from "./read.ts"
 import { type Realtime, type RealtimeOptions, readClientSecret, realtime } from "./realtime.ts"
 import { type Call, queryOf } from "./request.ts"
 import { isTransient, type RetryOptions, retrying } from "./retry.ts"
+import type { ConverseOptions } from "./take-turn.ts"
 import type { ToolResult } from "./tools.ts"
 import { type Fetch, readText, sendByFetch } from "./transport.ts"
 
 export type { AgentChanges, Agents } from "./agents.ts"
-export type { ConverseOptions, Turn } from "./converse.ts"
+export type { Turn } from "./converse.ts"
 export type { Started, TurnListener } from "./deduplicate.ts"
 export { type Code, type KnownCode, VoiceAgentError } from "./errors.ts"
 export type * from "./model.ts"
 export type { Realtime, RealtimeOptions } from "./realtime.ts"
 export type { RealtimeSocket, RealtimeSocketClass } from "./realtime-connection.ts"
 export type { RealtimeListener, RealtimeState } from "./realtime-dialogue.ts"
+export type { ConverseOptions } from "./take-turn.ts"
 export type { ToolContext, ToolFunction, ToolFunctions, ToolResult } from "./tools.ts"
 export type { Fetch } from "./transport.ts"
 export type { UploadProgress } from "./upload-progress.ts"
