@@ -52,8 +52,8 @@ export const cutMessages = (state: TurnState, upTo: HeardUpTo): ReadonlyArray<He
   }))
 
 /**
- * The items that a turn adds: the user's message, or the results that it began with; then, of each round, the part of its message that the client
- * heard, its calls and their results. A round that is only calls has no message.
+ * The items that a turn adds: the user's message, or the results that it began with; then, of each round, the part of its
+ * message that the client heard, its calls and their results. A round that is only calls has no message.
  */
 const itemsOf = (
   turn: TurnIdentity,
@@ -114,11 +114,11 @@ export const saveCompleted = Effect.fn("saveCompleted")(
 )
 
 /**
- * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely, and
- * the calls that it made, with the results that have arrived, and those that the client has brought. If the client left and got nothing, the turn's lease ran out,
- * or its session was deleted, only the usage is saved. A reply
- * that the user interrupted is saved even if none of it was heard: see `Turn.truncate`. Returns how the turn ended:
- * `completed` if the answer to an earlier save was lost, but the save was carried out. May be repeated.
+ * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely, the calls
+ * that it made, with the results that have arrived, and the results that the client has brought. If the client left and got
+ * nothing, the turn's lease ran out, or its session was deleted, only the usage is saved. A reply that the user interrupted is
+ * saved even if none of it was heard: see `Turn.truncate`. Returns how the turn ended: `completed` if the answer to an earlier
+ * save was lost, but the save was carried out. May be repeated.
  */
 export const saveCutShort = Effect.fn("saveCutShort")(
   (
