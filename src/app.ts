@@ -10,6 +10,7 @@ import { StoredAgents } from "./agent/stored-agents.ts"
 import * as DotEnv from "./config/dotenv.ts"
 import { Settings } from "./config.ts"
 import * as CleanUp from "./conversation/clean-up.ts"
+import { ClientCalls } from "./conversation/client-calls.ts"
 import { AccountExport } from "./conversation/export.ts"
 import { History } from "./conversation/history.ts"
 import { KeyedTurns } from "./conversation/keyed-turns.ts"
@@ -69,7 +70,7 @@ export const layerWith = ({ realtimeSessions, serviceTools }: typeof replaceable
     Layer.provideMerge(Layer.merge(Turns.layer, SessionItems.layer)),
     Layer.provideMerge(RunningTurns.layer),
     Layer.provideMerge(Status.layer),
-    Layer.provideMerge(Layer.mergeAll(Ledger.layer, KeyedTurns.layer, ToolCalls.layer)),
+    Layer.provideMerge(Layer.mergeAll(Ledger.layer, KeyedTurns.layer, ToolCalls.layer, ClientCalls.layer)),
     Layer.provideMerge(Layer.provide(agents, serviceTools)),
     Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
     Layer.provideMerge(

@@ -23,6 +23,11 @@ const retries = Metric.counter("voice_agent.retries", {
   incremental: true,
 })
 
+const toolCalls = Metric.counter("voice_agent.tool_calls", {
+  description: "Calls of tools by kind and outcome",
+  incremental: true,
+})
+
 const speculations = Metric.counter("voice_agent.speculations", {
   description: "Answers that began before the end of speech, by outcome",
   incremental: true,
@@ -164,6 +169,12 @@ export const recordLoad = (load: Load) =>
   )
 
 export const countRetry = (stage: string) => Metric.increment(Metric.tagged(retries, "stage", stage))
+
+/** Counts a call of a tool. A call that is left to the client counts as `asked`, and its result once more. */
+export const countToolCall = (
+  kind: "builtin" | "http" | "mcp" | "client",
+  outcome: "ok" | "failed" | "timed_out" | "refused" | "unknown" | "asked",
+) => Metric.increment(Metric.tagged(Metric.tagged(toolCalls, "kind", kind), "outcome", outcome))
 
 /** Counts a Realtime connection that ended, with the bytes that it received (in) and sent (out). */
 export const countConnection = ({

@@ -6,7 +6,9 @@ import { type JsonSchema, partsWithReferences, toJsonSchema } from "../../src/ht
 import {
   AudioChunk,
   components,
+  OpenToolCalls,
   ReplyDelta,
+  ToolCall,
   Transcript,
   TurnCompleted,
   TurnFailed,
@@ -32,6 +34,8 @@ const responses: Readonly<Record<string, Schema.Schema.All>> = {
   Transcript,
   ReplyDelta,
   AudioChunk,
+  ToolCall,
+  OpenToolCalls,
   TurnCompleted,
   TurnFailed,
   Session,
@@ -53,6 +57,9 @@ const responses: Readonly<Record<string, Schema.Schema.All>> = {
   AgentVersion,
   AgentVersions,
 }
+
+/** Parts of other payloads that are payloads, too. */
+const events = ["ToolCall"]
 
 const schemas = Object.entries({ ...requests, ...responses }).map(
   ([name, schema]) => [name, toJsonSchema(schema)] as const,
@@ -229,6 +236,7 @@ export const makeClientModel = async (): Promise<string> => {
   const all = schemas.map(declarationOf)
   /** A reader that only other readers call. */
   const isInner = (name: string) =>
+    !events.includes(name) &&
     all.some((other) => other.name !== name && new RegExp(`\\bread${name}\\b`).test(other.reader))
   const declarations = all
     .map(({ name, type, reader }) => {

@@ -80,12 +80,18 @@ export const makePrompt = (
   }
 }
 
+/** How often the model has called tools since the user's last words. */
+export const roundsSinceUser = ({ messages }: Prompt): number =>
+  messages
+    .slice(messages.findLastIndex(({ role }) => role === "user") + 1)
+    .filter((message) => message.role === "assistant" && message.toolCalls !== undefined).length
+
 /** What the model may call in a round. A choice that forces a call holds for the first one: it would never end. */
 const offerOf = ({ calling, acting }: Agent, round: number): ToolOffer => {
   const own = acting.tools
     .map(({ tool }) => tool)
     .filter(({ name }) => !calling.tools.some((tool) => tool.name === name))
-  if (own.length === 0) return calling
+  if (own.length === 0 && (round === 0 || calling.tools.length === 0)) return calling
   const { toolChoice } = calling
   const isLast = round + 1 >= acting.maxRounds
   const later = toolChoice === "none" ? "none" : "auto"
@@ -97,11 +103,16 @@ const offerOf = ({ calling, acting }: Agent, round: number): ToolOffer => {
   }
 }
 
-/** The prompt of the next round, after the rounds `before` of the same turn. */
+/**
+ * The prompt of the next round, after the rounds `before` of the same turn.
+ *
+ * @param earlierRounds Rounds of turns before that count, too.
+ */
 export const promptOfRound = (
   agent: Agent,
   prompt: Prompt,
   before: ReadonlyArray<{ readonly text: string; readonly calls: ReadonlyArray<PromptItem> }>,
+  earlierRounds = 0,
 ): Prompt => {
   const said = (text: string): PromptItem => ({
     payload: { type: "message", role: "assistant", text },
@@ -111,7 +122,7 @@ export const promptOfRound = (
   return {
     ...prompt,
     messages: [...prompt.messages, ...messages],
-    ...offerOf(agent, before.length),
+    ...offerOf(agent, earlierRounds + before.length),
   }
 }
 

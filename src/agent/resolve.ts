@@ -90,7 +90,7 @@ export const applyDefinition = Effect.fnUntraced(function* (
         onSome: (most) => Option.some(lesser(limits.replyTokens, most)),
       }),
     },
-    calling: { ...configured.calling, tools: clientTools(definition.tools) },
+    calling: { ...configured.calling, tools: clientTools(definition.tools), checksArguments: true },
     acting: {
       ...acting,
       tools,

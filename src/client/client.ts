@@ -9,16 +9,18 @@
  * or starting service) are retried where a retry is safe.
  */
 import { type Agents, makeAgents } from "./agents.ts"
-import { type ConverseOptions, converse, type Turn } from "./converse.ts"
+import { bringResults, converse, type Turn } from "./converse.ts"
 import { responseMs, startIdleTimeout } from "./idle-timeout.ts"
 import {
   type LoggedIn,
   type Message,
+  type OpenToolCalls,
   type Readiness,
   type Registered,
   readLoggedIn,
   readMessagePage,
   readOneSession,
+  readOpenToolCalls,
   readReadiness,
   readRegistered,
   readSessionCreated,
@@ -32,16 +34,20 @@ import { errorOf, nothing, parse } from "./read.ts"
 import { type Realtime, type RealtimeOptions, readClientSecret, realtime } from "./realtime.ts"
 import { type Call, queryOf } from "./request.ts"
 import { isTransient, type RetryOptions, retrying } from "./retry.ts"
+import type { ConverseOptions } from "./take-turn.ts"
+import type { ToolResult } from "./tools.ts"
 import { type Fetch, readText, sendByFetch } from "./transport.ts"
 
 export type { AgentChanges, Agents } from "./agents.ts"
-export type { ConverseOptions, Turn } from "./converse.ts"
+export type { Turn } from "./converse.ts"
 export type { Started, TurnListener } from "./deduplicate.ts"
 export { type Code, type KnownCode, VoiceAgentError } from "./errors.ts"
 export type * from "./model.ts"
 export type { Realtime, RealtimeOptions } from "./realtime.ts"
 export type { RealtimeSocket, RealtimeSocketClass } from "./realtime-connection.ts"
 export type { RealtimeListener, RealtimeState } from "./realtime-dialogue.ts"
+export type { ConverseOptions } from "./take-turn.ts"
+export type { ToolContext, ToolFunction, ToolFunctions, ToolResult } from "./tools.ts"
 export type { Fetch } from "./transport.ts"
 export type { UploadProgress } from "./upload-progress.ts"
 
@@ -73,10 +79,20 @@ export interface Client {
       id: string,
       page?: { readonly limit?: number; readonly before?: string },
     ) => Promise<ReadonlyArray<Message>>
+    /** The calls that wait for results, such as those of a turn whose answer was lost. */
+    readonly toolCalls: (id: string) => Promise<OpenToolCalls>
   }
   readonly agents: Agents
   /** Runs one turn from a recording or a text, and delivers the reply as it arrives. */
   readonly converse: (input: Blob | string, options?: ConverseOptions) => Promise<Turn>
+  /**
+   * Brings the results of all calls of a turn, and delivers the reply as it arrives. `converse` with `tools` does so by itself.
+   */
+  readonly toolResults: (
+    turnId: string,
+    results: ReadonlyArray<ToolResult>,
+    options?: Omit<ConverseOptions, "sessionId" | "agentId" | "onUploadProgress">,
+  ) => Promise<Turn>
   /** Starts a spoken conversation without turns to send. See `RealtimeOptions`. */
   readonly realtime: (options?: RealtimeOptions) => Realtime
   /** Cancels a running turn. */
@@ -129,7 +145,9 @@ export const makeClient = ({ baseUrl, apiKey, fetch, ...retry }: ClientOptions):
     call("POST", "/realtime/client_secrets", { body: { agent }, read: readClientSecret })
   const cancel = (turnId: string) =>
     call("DELETE", `/voice/turns/${encodeURIComponent(turnId)}`, { read: nothing })
+  const openCalls = (id: string) => call("GET", `${sessionPath(id)}/tool-calls`, { read: readOpenToolCalls })
   const service = {
+    openCalls,
     url,
     send,
     headers,
@@ -152,9 +170,12 @@ export const makeClient = ({ baseUrl, apiKey, fetch, ...retry }: ClientOptions):
       messages: async (id, page = {}) =>
         (await call("GET", `${sessionPath(id)}/messages${queryOf({ ...page })}`, { read: readMessagePage }))
           .messages,
+      toolCalls: openCalls,
     },
     agents: makeAgents(call),
     converse: (input, options = {}) => converse(service, input, { ...retry, ...options }),
+    toolResults: (turnId, results, options = {}) =>
+      bringResults(service, turnId, results, { ...retry, ...options }),
     realtime: (options = {}) => realtime({ url, createSecret, getSession }, options),
     cancel,
   }

@@ -1,4 +1,4 @@
-import type { TurnStarted } from "./model.ts"
+import type { ToolCall, TurnStarted } from "./model.ts"
 
 export interface Started extends TurnStarted {
   /** True when the service lost the turn and runs it again. Discard the text and audio received so far. */
@@ -13,6 +13,8 @@ export interface TurnListener {
   readonly onText?: ((text: string) => void) | undefined
   /** Receives the next bytes of the spoken reply. A turn's chunks form one continuous file of `format` ("mp3"). */
   readonly onAudio?: ((bytes: Uint8Array<ArrayBuffer>, format: string) => void) | undefined
+  /** The agent calls a tool of the client. Run it only once the turn is complete: the call is saved then. */
+  readonly onToolCall?: ((call: ToolCall) => void) | undefined
 }
 
 /**
@@ -26,6 +28,7 @@ export const exactlyOnce = (listener: TurnListener) => {
   let textReceived = 0
   const audioDelivered = new Map<string, number>()
   const audioReceived = new Map<string, number>()
+  const calls = new Set<string>()
 
   return {
     /** A response begins. */
@@ -35,6 +38,7 @@ export const exactlyOnce = (listener: TurnListener) => {
         hasTranscript = false
         textDelivered = 0
         audioDelivered.clear()
+        calls.clear()
       }
       textReceived = 0
       audioReceived.clear()
@@ -60,6 +64,11 @@ export const exactlyOnce = (listener: TurnListener) => {
       audioReceived.set(format, received + bytes.length)
       audioDelivered.set(format, Math.max(delivered, received + bytes.length))
       if (fresh.length > 0) listener.onAudio?.(fresh, format)
+    },
+    toolCall: (call: ToolCall) => {
+      if (calls.has(call.callId)) return
+      calls.add(call.callId)
+      listener.onToolCall?.(call)
     },
   }
 }

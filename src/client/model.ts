@@ -61,6 +61,9 @@ export type ErrorCode =
   | "SESSION_EXPIRED"
   | "SESSION_BUSY"
   | "IDEMPOTENCY_KEY_REUSED"
+  | "TOOL_RESULTS_MISMATCH"
+  | "TOOL_CALL_ANSWERED"
+  | "TOOL_CALLS_CLOSED"
   | "TURN_CANCELLED"
   | "TURN_NOT_FOUND"
   | "OVERLOADED"
@@ -229,12 +232,41 @@ export const readAudioChunk: Reader<AudioChunk> = (value) => {
   return { base64: field("base64", text), format: field("format", text) }
 }
 
+/** A call of a tool that the client runs. */
+export interface ToolCall {
+  /** Names the call in its result. */
+  readonly callId: string
+  /** The name of the tool. */
+  readonly name: string
+  /** A JSON object, as a text. */
+  readonly arguments: string
+}
+
+export const readToolCall: Reader<ToolCall> = (value) => {
+  const field = fieldsOf(value)
+  return { callId: field("callId", text), name: field("name", text), arguments: field("arguments", text) }
+}
+
+/** The calls of a session that wait for the results of the client. */
+export interface OpenToolCalls {
+  /** The turn that takes the results. Null: no call is open. */
+  readonly turnId: string | null
+  readonly toolCalls: ReadonlyArray<ToolCall>
+}
+
+export const readOpenToolCalls: Reader<OpenToolCalls> = (value) => {
+  const field = fieldsOf(value)
+  return { turnId: field("turnId", orNull(text)), toolCalls: field("toolCalls", listOf(readToolCall)) }
+}
+
 /** The turn is saved. */
 export interface TurnCompleted {
-  /** What the user said. */
+  /** What the user said. Empty for a turn that begins with tool results. */
   readonly transcript: string
   /** The reply, as the model wrote it. */
   readonly response: string
+  /** The calls that the client has to answer: the reply follows its tool results. Empty: the reply is whole. */
+  readonly toolCalls: ReadonlyArray<ToolCall>
   readonly timings: Timings
   readonly usage: Usage
 }
@@ -244,6 +276,7 @@ export const readTurnCompleted: Reader<TurnCompleted> = (value) => {
   return {
     transcript: field("transcript", text),
     response: field("response", text),
+    toolCalls: field("toolCalls", listOf(readToolCall)),
     timings: field("timings", readTimings),
     usage: field("usage", readUsage),
   }

@@ -1,4 +1,5 @@
 import { VoiceAgentError } from "./errors.ts"
+import type { ToolCall } from "./model.ts"
 import type { RealtimeEvent } from "./realtime-events.ts"
 import { makeReplies, type Played } from "./realtime-replies.ts"
 
@@ -37,6 +38,8 @@ export interface RealtimeListener {
   readonly onReplyEnd?:
     | ((end: { readonly itemId: string | undefined; readonly isComplete: boolean }) => void)
     | undefined
+  /** The agent calls a tool of the client. `tools` runs those that have a function. */
+  readonly onToolCall?: ((call: ToolCall) => void) | undefined
   /** Something failed, and the conversation goes on. The reason of its end is in `onClosed`. */
   readonly onError?: ((error: VoiceAgentError) => void) | undefined
   /** Called once. Undefined after `close`. */
@@ -72,6 +75,8 @@ export interface Dialogue {
   readonly interrupt: () => void
   readonly close: () => void
   readonly state: () => RealtimeState
+  /** The user speaks, or a response is being made or about to be. */
+  readonly isBusy: () => boolean
 }
 
 export const makeDialogue = ({ listener, playedMs, send, now }: DialogueOptions): Dialogue => {
@@ -87,13 +92,14 @@ export const makeDialogue = ({ listener, playedMs, send, now }: DialogueOptions)
   let answerDueAt = 0
   let look: ReturnType<typeof setTimeout> | undefined
 
+  const isThinking = () => utterances.size > 0 || responding !== undefined || now() < answerDueAt
+
   const next = (): RealtimeState => {
     if (isClosed) return "closed"
     if (!isConnected) return "connecting"
     if (isHearing) return "hearing"
     if (replies.isSpeaking()) return "speaking"
-    const isThinking = utterances.size > 0 || responding !== undefined || now() < answerDueAt
-    return isThinking ? "thinking" : "listening"
+    return isThinking() ? "thinking" : "listening"
   }
 
   const update = () => {
@@ -219,5 +225,6 @@ export const makeDialogue = ({ listener, playedMs, send, now }: DialogueOptions)
       update()
     },
     state: () => state,
+    isBusy: () => isHearing || isThinking(),
   }
 }

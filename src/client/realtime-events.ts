@@ -1,6 +1,7 @@
 /** The events of the Realtime protocol that the client uses. */
 import { decodeBase64, encodeBase64 } from "./base64.ts"
 import { badAnswer } from "./errors.ts"
+import type { ToolCall } from "./model.ts"
 import { boolean, fieldsOf, listOf, object, optional, orNull, parse, type Reader, text } from "./read.ts"
 
 interface Failure {
@@ -28,6 +29,8 @@ export type RealtimeEvent =
       readonly type: "responseDone"
       readonly responseId: string
       readonly isComplete: boolean
+      /** Its calls of tools of the client. */
+      readonly calls: ReadonlyArray<ToolCall>
       /** Undefined unless the response failed. */
       readonly failure: Failure | undefined
     }
@@ -59,12 +62,20 @@ const readInterrupts: Reader<boolean> = (session) => {
 
 const readText: Reader<string> = (part) => fieldsOf(part)("text", optional(text)) ?? ""
 
+/** The call that an item is. */
+const readCall: Reader<ReadonlyArray<ToolCall>> = (item) => {
+  const field = fieldsOf(item)
+  if (field("type", optional(text)) !== "function_call") return []
+  return [{ callId: field("call_id", text), name: field("name", text), arguments: field("arguments", text) }]
+}
+
 const readResponse = (value: unknown): Omit<RealtimeEvent & { type: "responseDone" }, "type"> => {
   const field = fieldsOf(value)
   const details = field("status_details", optional(orNull(object))) ?? {}
   return {
     responseId: field("id", text),
     isComplete: field("status", text) === "completed",
+    calls: (field("output", optional(listOf(readCall))) ?? []).flat(),
     failure: fieldsOf(details)("error", optional(readFailure)),
   }
 }

@@ -1,8 +1,15 @@
 import { VoiceAgentError } from "./errors.ts"
 import { fieldsOf, number, type Reader, text } from "./read.ts"
 import { type Connection, connect, type RealtimeSocketClass } from "./realtime-connection.ts"
-import { makeDialogue, type RealtimeListener, type RealtimeState } from "./realtime-dialogue.ts"
+import {
+  type Dialogue,
+  makeDialogue,
+  type RealtimeListener,
+  type RealtimeState,
+} from "./realtime-dialogue.ts"
 import { appendEvent, messageText, type RealtimeEvent, readEvent } from "./realtime-events.ts"
+import { makeToolRunner } from "./realtime-tools.ts"
+import type { ToolFunctions } from "./tools.ts"
 
 export interface RealtimeOptions extends RealtimeListener {
   /** The session to continue. Without one, the conversation opens a new session: `onSession` receives its id. */
@@ -11,6 +18,8 @@ export interface RealtimeOptions extends RealtimeListener {
   readonly agentId?: string | undefined
   /** Settings of the session in the form of the event `session.update`, such as `{ instructions: "…" }`. */
   readonly session?: Readonly<Record<string, unknown>> | undefined
+  /** The functions of the tools that the agent's definition, or `session`, leaves to the client. */
+  readonly tools?: ToolFunctions | undefined
   /**
    * How much of an item's audio has been played, in ms. It decides what the agent knows to be heard after an interruption.
    * Without it, audio counts as played in real time from its arrival on.
@@ -140,8 +149,19 @@ export const realtime = (service: RealtimeService, options: RealtimeOptions): Re
   const send = (event: object) => {
     if (!(isReady && connection.send(JSON.stringify(event)))) waiting.push(event)
   }
-  const dialogue = makeDialogue({
-    listener: options,
+  const toolRunner = makeToolRunner({
+    tools: options.tools ?? {},
+    send: (event) => send(event),
+    isBusy: () => dialogue.isBusy(),
+  })
+  const dialogue: Dialogue = makeDialogue({
+    listener: {
+      ...options,
+      onState: (state) => {
+        options.onState?.(state)
+        toolRunner.settle()
+      },
+    },
     playedMs: options.playedMs,
     send,
     now: () => performance.now(),
@@ -170,6 +190,12 @@ export const realtime = (service: RealtimeService, options: RealtimeOptions): Re
       return connection.end(new VoiceAgentError(event.failure))
     }
     dialogue.take(event)
+    if (event.type === "responseCreated") toolRunner.answered()
+    if (event.type === "responseDone") {
+      for (const call of event.calls) options.onToolCall?.(call)
+      if (options.tools !== undefined) toolRunner.run(event.calls)
+    }
+    toolRunner.settle()
   }
 
   const connection: Connection = connect({
@@ -203,6 +229,7 @@ export const realtime = (service: RealtimeService, options: RealtimeOptions): Re
       dialogue.lose()
     },
     onEnd: (error) => {
+      toolRunner.close()
       dialogue.close()
       options.onClosed?.(error)
     },
@@ -226,6 +253,7 @@ export const realtime = (service: RealtimeService, options: RealtimeOptions): Re
     },
     close: () => {
       if (dialogue.state() === "closed") return
+      toolRunner.close()
       dialogue.close()
       connection.close()
       options.onClosed?.(undefined)

@@ -54,6 +54,8 @@ const ExportedTurn = Schema.Struct({
   rounds: Schema.Array(
     Schema.Struct({
       transcript: Schema.NullOr(Schema.String),
+      /** What the client brought of the calls of the turn before. */
+      results: Schema.Array(Schema.Struct({ callId: Schema.String, output: Schema.String })),
       text: Schema.String,
       calls: Schema.Array(
         Schema.Struct({
@@ -206,7 +208,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
         })
 
       const roundsOfTurn = sql`coalesce((
-        select jsonb_agg(jsonb_build_object('transcript', transcript, 'text', text, 'calls', coalesce((
+        select jsonb_agg(jsonb_build_object('transcript', transcript, 'results', brought, 'text', text, 'calls', coalesce((
             select jsonb_agg(jsonb_build_object('name', name, 'arguments', arguments, 'output', output) order by place)
             from tool_calls where tool_calls.turn_id = turns.id and tool_calls.round = turn_rounds.round
           ), '[]')) order by round)

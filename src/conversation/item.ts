@@ -7,12 +7,13 @@ export const Role = Schema.Literal("user", "assistant", "system")
 export const ItemPayload = Schema.Union(
   /** An assistant's `text` is what the client heard of it. */
   Schema.Struct({ type: Schema.Literal("message"), role: Role, text: Schema.String }),
-  /** `arguments` is the text that the model wrote; it may be invalid JSON. */
+  /** `arguments` is the text that the model wrote; it may be invalid JSON. Without `runBy`, the client runs the tool. */
   Schema.Struct({
     type: Schema.Literal("tool_call"),
     callId: Schema.String,
     name: Schema.String,
     arguments: Schema.String,
+    runBy: Schema.optionalWith(Schema.Literal("service"), { exact: true }),
   }),
   Schema.Struct({ type: Schema.Literal("tool_result"), callId: Schema.String, output: Schema.String }),
   /** Replaces the items before it in the model's prompt. */

@@ -9,7 +9,7 @@ import { keyExpiry } from "./keyed-turns.ts"
 import type { makeItemWrites } from "./ledger-items.ts"
 import { takeoverKeys } from "./ledger-takeovers.ts"
 import { readWork } from "./recorded-work.ts"
-import { type ContinuedWork, callItems, type RecordedWork } from "./rounds.ts"
+import { type ContinuedWork, callItems, type RecordedWork, resultItem } from "./rounds.ts"
 import { type NewTurn, TurnState } from "./stored-turn.ts"
 
 /** How long after its lease a turn is marked as failed by the clean-up. */
@@ -26,8 +26,9 @@ const DeadTurn = Schema.Struct({ id: TurnId, sessionId: SessionId, key: Schema.N
 const Released = Schema.Struct({ state: TurnState, continues: Schema.NullOr(TurnId) })
 
 /** What a dead turn adds to its conversation. How much of its words was heard is not known. */
-const itemsOf = ({ transcript, rounds }: RecordedWork): ReadonlyArray<NewItem> => [
+const itemsOf = ({ transcript, brought, rounds }: RecordedWork): ReadonlyArray<NewItem> => [
   ...Option.toArray(transcript).map((text) => newItem({ type: "message", role: "user", text })),
+  ...brought.map(resultItem),
   ...rounds.flatMap(({ messageId, text, calls }) => [
     ...(text === ""
       ? []
@@ -88,7 +89,7 @@ export const makeExpiry = (
       yield* sql`update turns set continues = ${replaces} where id = ${turn.id}`
       yield* sql`update turn_rounds set turn_id = ${turn.id} where turn_id = ${from}`
       const work = yield* readWork(sql, turn.id)
-      const none: RecordedWork = { transcript: Option.none(), rounds: [] }
+      const none: RecordedWork = { transcript: Option.none(), brought: [], rounds: [] }
       const continued: ContinuedWork = { ...Option.getOrElse(work, () => none), replaces }
       return Option.some({ position: position.value, work: continued })
     })

@@ -8,6 +8,7 @@ import type { RecordedCall, RecordedWork } from "./rounds.ts"
 const RoundRow = Schema.Struct({
   round: Schema.Number,
   transcript: Schema.NullOr(Schema.String),
+  brought: Schema.Array(Schema.Struct({ itemId: ItemId, callId: Schema.String, output: Schema.String })),
   messageId: ItemId,
   text: Schema.String,
 })
@@ -41,7 +42,7 @@ export const readWork = Effect.fn("readWork")(function* (sql: SqlClient.SqlClien
   const rounds = yield* query(
     findAll(
       RoundRow,
-      sql`select round, transcript, message_id, text from turn_rounds where turn_id = ${turnId} order by round`,
+      sql`select round, transcript, brought, message_id, text from turn_rounds where turn_id = ${turnId} order by round`,
     ),
   )
   if (!Arr.isNonEmptyReadonlyArray(rounds)) return Option.none()
@@ -54,6 +55,7 @@ export const readWork = Effect.fn("readWork")(function* (sql: SqlClient.SqlClien
   )
   return Option.some<RecordedWork>({
     transcript: Option.fromNullable(rounds[0].transcript),
+    brought: rounds[0].brought,
     rounds: rounds.map(({ round, messageId, text }) => ({
       messageId,
       text,

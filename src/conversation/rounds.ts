@@ -30,10 +30,23 @@ export interface RecordedRound {
   readonly calls: ReadonlyArray<RecordedCall>
 }
 
-/** What a turn that was cut off had done. */
-export interface RecordedWork {
-  /** None: the turn had no input. */
+/** What came back of a call that an earlier turn left to the client. */
+export interface BroughtResult {
+  /** Of the result's item. */
+  readonly itemId: ItemId
+  readonly callId: string
+  readonly output: string
+}
+
+/** What a turn began with. */
+export interface RecordedInput {
+  /** None: the user said nothing. */
   readonly transcript: Option.Option<string>
+  readonly brought: ReadonlyArray<BroughtResult>
+}
+
+/** What a turn that was cut off had done. */
+export interface RecordedWork extends RecordedInput {
   readonly rounds: ReadonlyArray<RecordedRound>
 }
 
@@ -43,8 +56,19 @@ export interface ContinuedWork extends RecordedWork {
   readonly replaces: TurnId
 }
 
-const callItem = ({ itemId, callId, name, arguments: args }: RecordedCall): NewItem => ({
-  ...newItem({ type: "tool_call", callId, name, arguments: args }),
+const callItem = ({ itemId, by, callId, name, arguments: args }: RecordedCall): NewItem => ({
+  ...newItem({
+    type: "tool_call",
+    callId,
+    name,
+    arguments: args,
+    ...(by === "service" ? { runBy: by } : {}),
+  }),
+  id: itemId,
+})
+
+export const resultItem = ({ itemId, callId, output }: BroughtResult): NewItem => ({
+  ...newItem({ type: "tool_result", callId, output }),
   id: itemId,
 })
 
@@ -52,9 +76,6 @@ const callItem = ({ itemId, callId, name, arguments: args }: RecordedCall): NewI
 export const callItems = (calls: ReadonlyArray<RecordedCall>): ReadonlyArray<NewItem> => [
   ...calls.map(callItem),
   ...calls.flatMap(({ callId, result }) =>
-    Option.toArray(result).map(({ itemId, output }) => ({
-      ...newItem({ type: "tool_result", callId, output }),
-      id: itemId,
-    })),
+    Option.toArray(result).map(({ itemId, output }) => resultItem({ itemId, callId, output })),
   ),
 ]

@@ -1,5 +1,14 @@
 import { Option, Schema } from "effect"
-import { type AgentId, SessionId, SpeechFormat, Timings, TurnId, Usage, type UserId } from "../schema.ts"
+import {
+  type AgentId,
+  ItemId,
+  SessionId,
+  SpeechFormat,
+  Timings,
+  TurnId,
+  Usage,
+  type UserId,
+} from "../schema.ts"
 import type { NewItem } from "./item.ts"
 
 /** An agent that a user defined. */
@@ -107,6 +116,17 @@ export const StoredTurn = Schema.Struct({
   sessionId: SessionId,
   transcript: Schema.String,
   response: Schema.String,
+  /** The calls that it left to the client, in any order. */
+  calls: Schema.Array(
+    Schema.Struct({
+      itemId: ItemId,
+      callId: Schema.String,
+      name: Schema.String,
+      arguments: Schema.String,
+      /** Their order. */
+      sequence: Schema.Number,
+    }),
+  ),
   speech: Schema.Uint8ArrayFromSelf,
   speechFormat: SpeechFormat,
   timings: Timings,

@@ -6,16 +6,14 @@ import { findFirst } from "../db/rows.ts"
 import type { ItemId, TurnId } from "../schema.ts"
 import { toStorable } from "./item.ts"
 import { SessionNotFound } from "./model.ts"
-import type { CallResult, RecordedCall, RecordedRound } from "./rounds.ts"
+import type { CallResult, RecordedCall, RecordedInput, RecordedRound } from "./rounds.ts"
 import { TurnCancelled, TurnLost } from "./stored-turn.ts"
 
 /** A round whose calls are about to be made. */
-export interface BegunRound extends RecordedRound {
+export interface BegunRound extends RecordedRound, RecordedInput {
   readonly turnId: TurnId
   /** From 0. */
   readonly round: number
-  /** None: the turn has no input. */
-  readonly transcript: Option.Option<string>
 }
 
 const Refused = Schema.Struct({ isCancelled: Schema.Boolean })
@@ -66,7 +64,14 @@ export class ToolCalls extends Context.Tag("voice-agent/ToolCalls")<
         const allowed = sql`select 1 from turns where id = ${turnId} and state = 'running'
           and lease_until > clock_timestamp() and not cancel_requested for share`
         const transcript = Option.getOrNull(Option.map(begun.transcript, storable))
-        const row = { turnId, round, transcript, messageId: begun.messageId, text: storable(begun.text) }
+        const row = {
+          turnId,
+          round,
+          transcript,
+          brought: JSON.stringify(begun.brought),
+          messageId: begun.messageId,
+          text: storable(begun.text),
+        }
         const rows = calls.map(({ itemId, callId, name, by, result, ...call }, place) => ({
           id: itemId,
           turnId,

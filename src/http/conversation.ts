@@ -2,19 +2,22 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Option, Schema } from "effect"
 import { Elysia } from "elysia"
 import type { SignedIn } from "../accounts/model.ts"
+import { configuredId } from "../agent/configured.ts"
 import { Settings } from "../config.ts"
+import { ClientCalls } from "../conversation/client-calls.ts"
 import { storable } from "../conversation/model.ts"
 import { RunningTurns } from "../conversation/running-turns.ts"
 import { Admission, type SlotOptions } from "../limits/admission.ts"
 import { Uploads } from "../limits/uploads.ts"
 import type { UserId } from "../schema.ts"
-import { fromConversation, fromText, makeFromFile } from "../turn/input.ts"
+import { fromConversation, fromResults, fromText, makeFromFile } from "../turn/input.ts"
 import { SessionTarget } from "../turn/request.ts"
 import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
 import * as operations from "./openapi/operations/voice.ts"
 import { makeRun } from "./run.ts"
 import type { Answers } from "./streaming.ts"
+import { givenResults, ToolResults } from "./tool-results.ts"
 import { makeTurnAnswer, type TurnCall } from "./turn-answer.ts"
 import { receiveUpload } from "./upload.ts"
 
@@ -42,6 +45,8 @@ const Said = Schema.Struct({
 
 const SaidText = Schema.standardSchemaV1(Said)
 
+const ToolResultsBody = Schema.standardSchemaV1(ToolResults)
+
 const Spoken = Schema.standardSchemaV1(
   Schema.Struct({
     audio: Schema.optionalWith(
@@ -65,6 +70,7 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
   const run = yield* makeRun
   const answerTurn = yield* makeTurnAnswer(answers)
   const running = yield* RunningTurns
+  const clientCalls = yield* ClientCalls
   const admission = yield* Admission
   const uploads = yield* Uploads
   const fromFile = yield* makeFromFile
@@ -100,6 +106,23 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
       reply: "greeting" as const,
       target: SessionTarget.Required({ sessionId }),
     })
+
+  /** The results of a turn's calls begin the next turn of its session, by the same agent. */
+  const readResults =
+    (body: typeof ToolResults.Type, turnId: string, userId: UserId) => (slot: SlotOptions) =>
+      Effect.gen(function* () {
+        yield* admission.acquire(userId, slot)
+        const { id, sessionId, agent } = yield* clientCalls.turn(userId, turnId)
+        return {
+          input: fromResults(id, givenResults(body)),
+          agentId: Option.some(Option.match(agent, { onNone: () => configuredId, onSome: ({ id }) => id })),
+          agentVersion: Option.map(agent, ({ version }) =>
+            Option.getOrElse(version, () => "latest" as const),
+          ),
+          reply: "model" as const,
+          target: SessionTarget.Required({ sessionId }),
+        }
+      })
 
   const answer = (
     { request, server, user }: Pick<TurnCall, "request" | "server"> & { readonly user: SignedIn },
@@ -137,5 +160,11 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
       ({ request, user, server, params, query, body }) =>
         answer({ request, user, server }, query.audio === "true", readText(body, params.id, user.id)),
       { body: SaidText, query: Spoken, detail: operations.say },
+    )
+    .post(
+      "/voice/turns/:turnId/tool-results",
+      ({ request, user, server, params, query, body }) =>
+        answer({ request, user, server }, query.audio === "true", readResults(body, params.turnId, user.id)),
+      { body: ToolResultsBody, query: Spoken, detail: operations.bringResults },
     )
 })

@@ -4,7 +4,7 @@ import type { TurnEvent } from "../turn/events.ts"
 import { betweenRounds, replyOf, type TurnState, transcriptOf } from "../turn/state.ts"
 import { finalTimings } from "../turn/timings.ts"
 import type { Turn } from "../turn/turns.ts"
-import type { SseEvent } from "./payloads.ts"
+import { type SseEvent, shownCalls } from "./payloads.ts"
 import { defect, toProblem } from "./problems.ts"
 import { logBreak, type Rendered, splitBefore } from "./streaming.ts"
 
@@ -38,11 +38,18 @@ const toSse = (event: TurnEvent, state: () => TurnState): Option.Option<SseEvent
         event: "audio",
         data: { base64: Buffer.from(event.bytes).toString("base64"), format: "mp3" },
       })
+    case "ToolCalled": {
+      const { by, callId, name, arguments: args } = event
+      return by === "service"
+        ? Option.none()
+        : Option.some({ event: "tool_call", data: { callId, name, arguments: args } })
+    }
     case "Completed": {
       const { usage } = state()
       const data = {
         transcript: transcriptOf(state()),
         response: replyOf(state()),
+        toolCalls: shownCalls(state()),
         timings: finalTimings(state()),
         usage,
       }
@@ -67,14 +74,14 @@ const toErrorEvent = (cause: Cause.Cause<TurnError>): Stream.Stream<SseEvent, Tu
 /** Seconds without an event after which a comment is sent: proxies close a silent connection after 30 s or more. */
 const commentAfterSeconds = 10
 
-const startsResponse = ({ _tag }: TurnEvent) => _tag === "Heard" || _tag === "RoundStarted"
+const startsResponse = ({ _tag }: TurnEvent) => _tag !== "Started"
 
 /** The event on the wire. `id` counts from 1. */
 const encode = ({ event, data }: SseEvent, id: number) =>
   `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
 
 /**
- * The turn as server-sent events. The response starts with the transcript, or with the reply of a turn that hears nothing: a
+ * The turn as server-sent events. The response starts with the transcript, or with the reply of a turn that hears nothing. A
  * failure before it has an HTTP status, and a later failure is the last event.
  */
 export const asEvents =

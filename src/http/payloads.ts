@@ -10,6 +10,7 @@ import { Exported } from "../conversation/export.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
 import { StageStatus } from "../providers/status.ts"
 import { AgentId, ApiKeyId, JsonObject, SessionId, Time, Timings, TurnId, Usage, UserId } from "../schema.ts"
+import { clientCalls, type TurnState } from "../turn/state.ts"
 import { toJsonSchema } from "./openapi/json-schema.ts"
 import { RealtimeSession } from "./realtime-session.ts"
 
@@ -154,9 +155,28 @@ export const AudioChunk = Audio.annotations({
   description: "The next bytes of the spoken reply. A turn's chunks form one continuous file.",
 })
 
+export const ToolCall = Schema.Struct({
+  callId: text("Names the call in its result."),
+  name: text("The name of the tool."),
+  arguments: text("A JSON object, as a text."),
+}).annotations({ description: "A call of a tool that the client runs." })
+
+const ToolCalls = Schema.Array(ToolCall).annotations({
+  description:
+    "The calls that the client has to answer: the reply follows its tool results. Empty: the reply is whole.",
+})
+
+export const OpenToolCalls = Schema.Struct({
+  turnId: Schema.NullOr(TurnId).annotations({
+    description: "The turn that takes the results. Null: no call is open.",
+  }),
+  toolCalls: Schema.Array(ToolCall),
+}).annotations({ description: "The calls of a session that wait for the results of the client." })
+
 export const TurnCompleted = Schema.Struct({
-  transcript: text("What the user said."),
+  transcript: text("What the user said. Empty for a turn that begins with tool results."),
   response: text("The reply, as the model wrote it."),
+  toolCalls: ToolCalls,
   timings: Timings,
   usage: Usage,
 }).annotations({ description: "The turn is saved." })
@@ -172,6 +192,7 @@ export const sseEvents = {
   transcript: Transcript,
   "reply.delta": ReplyDelta,
   audio: AudioChunk,
+  tool_call: ToolCall,
   "turn.completed": TurnCompleted,
   error: TurnFailed,
 } as const
@@ -182,11 +203,16 @@ export type SseEvent = {
   readonly [Name in keyof Events]: { readonly event: Name; readonly data: Events[Name]["Type"] }
 }[keyof Events]
 
+/** The calls that a turn leaves to its client, as clients see them. */
+export const shownCalls = (state: TurnState): ReadonlyArray<typeof ToolCall.Type> =>
+  clientCalls(state).map(({ callId, name, arguments: args }) => ({ callId, name, arguments: args }))
+
 /** A whole turn, as `application/json`. */
 export const TurnResponse = Schema.Struct({
   ...TurnStarted.fields,
   transcript: TurnCompleted.fields.transcript,
   response: TurnCompleted.fields.response,
+  toolCalls: ToolCalls,
   audio: Schema.NullOr(Audio).annotations({
     description:
       "The whole spoken reply. Null if the request asked for text only, or if the reply has nothing to speak.",
@@ -240,6 +266,8 @@ export const components = {
   SessionPage,
   Message,
   MessagePage,
+  ToolCall,
+  OpenToolCalls,
   Timings,
   Usage,
   RealtimeSession,

@@ -224,6 +224,19 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       "IDEMPOTENCY_KEY_REUSED",
       "This Idempotency-Key was already used for a different request. Use a new key for each request.",
     ),
+  ToolResultsMismatch: ({ field, reason }) => problem(422, "TOOL_RESULTS_MISMATCH", `${field}: ${reason}.`),
+  ToolCallAnswered: ({ callId }) =>
+    problem(
+      409,
+      "TOOL_CALL_ANSWERED",
+      `The call ${callId} already has a result. Read the session's messages for what the agent made of it.`,
+    ),
+  ToolCallsClosed: () =>
+    problem(
+      409,
+      "TOOL_CALLS_CLOSED",
+      "The conversation has gone on without these results, and the agent knows that there are none. Send what they say as a message.",
+    ),
   TurnCancelled: () => problem(409, "TURN_CANCELLED", "The turn was cancelled."),
   TurnNotFound: () => problem(404, "TURN_NOT_FOUND", "There is no such turn."),
   Overloaded: ({ retryAfter }) =>

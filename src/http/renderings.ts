@@ -10,7 +10,7 @@ import { finalTimings, timingsOf } from "../turn/timings.ts"
 import type { Turn } from "../turn/turns.ts"
 import type { MediaType } from "./accept.ts"
 import { asEvents } from "./event-stream.ts"
-import { serverTiming, type TurnResponse } from "./payloads.ts"
+import { serverTiming, shownCalls, type TurnResponse } from "./payloads.ts"
 import { type Rendered, splitBefore } from "./streaming.ts"
 
 type Rendering = (
@@ -98,6 +98,7 @@ const asJson: Rendering = (turn) =>
       turnId,
       transcript: transcriptOf(state),
       response: replyOf(state),
+      toolCalls: shownCalls(state),
       audio: audio.length === 0 ? null : { format: "mp3", base64: audio.toString("base64") },
       timings: finalTimings(state),
       usage: state.usage,

@@ -2,6 +2,7 @@ import { Effect, Option, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Agents } from "../agent/agents.ts"
 import { configuredId } from "../agent/configured.ts"
+import { ClientCalls } from "../conversation/client-calls.ts"
 import { History } from "../conversation/history.ts"
 import { SessionDetails, type SessionNotFound } from "../conversation/model.ts"
 import { RunningTurns } from "../conversation/running-turns.ts"
@@ -11,7 +12,7 @@ import type { UserId } from "../schema.ts"
 import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
 import * as operations from "./openapi/operations/sessions.ts"
-import { MessagePage, OneSession, SessionCreated, SessionPage } from "./payloads.ts"
+import { MessagePage, OneSession, OpenToolCalls, SessionCreated, SessionPage } from "./payloads.ts"
 import { wholeNumber } from "./query.ts"
 import { makeRun } from "./run.ts"
 
@@ -45,6 +46,7 @@ const body = Schema.standardSchemaV1(SessionDetails)
 const encodePage = Schema.encodeSync(SessionPage)
 const encodeSession = Schema.encodeSync(OneSession)
 const encodeCreated = Schema.encodeSync(SessionCreated)
+const encodeCalls = Schema.encodeSync(OpenToolCalls)
 const encodeMessages = Schema.encodeSync(MessagePage)
 
 /** Sessions and their messages. */
@@ -54,6 +56,7 @@ export const sessionsRoutes = Effect.gen(function* () {
   const history = yield* History
   const turns = yield* RunningTurns
   const agents = yield* Agents
+  const clientCalls = yield* ClientCalls
 
   /** The agent that the details name. `current`: the agent of the session, for a change of the version alone. */
   const chosen = (
@@ -124,6 +127,17 @@ export const sessionsRoutes = Effect.gen(function* () {
           Effect.map(history.messages(user.id, params.id, query), (messages) => encodeMessages({ messages })),
         ),
       { query: messagesQuery, detail: operations.messages },
+    )
+    .get(
+      "/:id/tool-calls",
+      ({ request, user, params }) =>
+        run(
+          request,
+          Effect.map(clientCalls.open(user.id, params.id), ({ turnId, calls }) =>
+            encodeCalls({ turnId: Option.getOrNull(turnId), toolCalls: calls }),
+          ),
+        ),
+      { detail: operations.toolCalls },
     )
     .use(yield* formOrJsonBody())
     .post(

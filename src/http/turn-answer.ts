@@ -25,7 +25,11 @@ export interface TurnCall {
   /** Reads the input of the request and takes a slot for the turn. */
   readonly read: (
     slot: SlotOptions,
-  ) => Effect.Effect<Pick<TurnRequest, "input" | "target" | "agentId" | "reply">, AppError, Scope.Scope>
+  ) => Effect.Effect<
+    Pick<TurnRequest, "input" | "target" | "agentId" | "reply"> & Partial<Pick<TurnRequest, "agentVersion">>,
+    AppError,
+    Scope.Scope
+  >
 }
 
 /** A turn over HTTP: negotiate the rendering, read the input, begin the turn, render its events. */

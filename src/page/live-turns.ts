@@ -1,3 +1,4 @@
+import type { ToolCall } from "../client/client.ts"
 import { type LiveMoments, liveTimesOf, type TurnTimes } from "./waterfall-spans.ts"
 import { wavOf } from "./wav.ts"
 
@@ -6,6 +7,7 @@ interface View {
   readonly waits: (text: string) => void
   readonly says: (transcript: string) => void
   readonly adds: (text: string) => void
+  readonly calls: (call: Pick<ToolCall, "name" | "arguments">) => void
   readonly interrupts: () => void
   readonly completes: (times: TurnTimes | undefined, onPlay: (() => void) | undefined) => void
 }
@@ -26,6 +28,8 @@ export interface LiveTurns {
   readonly adds: (itemId: string, text: string) => void
   /** Audio of a reply arrives: 24 kHz mono. */
   readonly sounds: (itemId: string, samples: Int16Array<ArrayBuffer>) => void
+  /** The newest reply calls a tool. */
+  readonly calls: (call: ToolCall) => void
   /** `playedMs`: of the reply's audio. */
   readonly interrupts: (itemId: string, playedMs: number) => void
   readonly ends: (itemId: string | undefined, isComplete: boolean) => void
@@ -150,6 +154,10 @@ export const makeLiveTurns = <V extends View>({ list, onPlay, onTurn }: LiveTurn
       const known = turn.speech.find((each) => each.itemId === itemId)
       if (known === undefined) turn.speech.push({ itemId, samples: [samples], playedMs: undefined })
       else known.samples.push(samples)
+    },
+    calls: (call) => {
+      last ??= beginWithoutWords()
+      last.view.calls(call)
     },
     interrupts: (itemId, playedMs) => {
       const turn = replies.get(itemId)

@@ -121,6 +121,7 @@ export const makeLive = (context: () => TurnContext, onBegin: () => void): Live 
           speaker.stop()
           turns.interrupts(itemId, playedMs)
         },
+        onToolCall: turns.calls,
         onReplyEnd: ({ itemId, isComplete }) => {
           if (itemId !== undefined) speaker.end(itemId)
           turns.ends(itemId, isComplete)

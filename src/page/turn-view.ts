@@ -1,3 +1,4 @@
+import type { ToolCall } from "../client/client.ts"
 import { icon, make } from "./dom.ts"
 import { waterfall } from "./waterfall.ts"
 import type { TurnTimes } from "./waterfall-spans.ts"
@@ -16,6 +17,8 @@ export interface TurnView {
   readonly reply: () => string
   /** Clears the reply. */
   readonly restarts: () => void
+  /** Shows a call of a tool that the page would have to run. */
+  readonly calls: (call: Pick<ToolCall, "name" | "arguments">) => void
   readonly interrupts: () => void
   /** Shows how long it took, and a button that plays the reply again. A second call replaces them. */
   readonly completes: (times: TurnTimes | undefined, onPlay: (() => void) | undefined) => void
@@ -62,8 +65,14 @@ export const makeTurnView = (): TurnView => {
     },
     reply: () => text,
     restarts: () => {
+      for (const old of element.querySelectorAll(".call")) old.remove()
       text = ""
       show()
+    },
+    calls: ({ name, arguments: args }) => {
+      delete element.dataset.waits
+      const what = make("code", {}, `${name}(${args})`)
+      foot.before(make("p", { class: "call" }, "The agent called ", what, ". This page runs no tools."))
     },
     interrupts: () => {
       delete element.dataset.waits

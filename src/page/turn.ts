@@ -96,6 +96,7 @@ export const takeTurn = (
         display.announce(`You said: ${text}`)
       },
       onText: view.adds,
+      onToolCall: view.calls,
       onAudio: (bytes) => {
         speech.push(bytes)
         playback.push(bytes)

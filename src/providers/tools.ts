@@ -18,6 +18,8 @@ export interface ToolOffer {
   readonly toolChoice: ToolChoice
   /** False: one call in a round at most. */
   readonly parallelToolCalls: boolean
+  /** True: a call of the client's tools whose arguments do not fit does not reach the client: the model is told. */
+  readonly checksArguments?: boolean
   /** True: a model or a server that supports no tools is asked without them. Otherwise the round fails. */
   readonly isOptional?: boolean
 }

@@ -103,6 +103,9 @@ const toFailure = (error: ResponseError): Failure => {
     case "NoSpeechDetected":
     case "IdempotencyKeyReused":
     case "TurnCancelled":
+    case "ToolResultsMismatch":
+    case "ToolCallAnswered":
+    case "ToolCallsClosed":
       return defect
   }
 }

@@ -95,6 +95,7 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
     idempotencyKey: Option.none(),
     uploadMs: 0,
     agentId: Option.none(),
+    agentVersion: Option.none(),
     reply,
     agent: responseAgent(config, options.agentFacts, note),
     context,

@@ -16,6 +16,9 @@ export const answers = {
   failed: failure("The tool failed. Whether the call was carried out is unknown."),
   gone: (name: string): ToolAnswer =>
     failure(`The tool ${name} is not available any more. No call was made.`),
+  /** `output`: the client's own words. */
+  clientFailed: (output: string): ToolAnswer =>
+    failure(output.trim() === "" ? "The tool failed." : `The tool failed: ${output}`),
   notAnObject: failure(
     "The arguments are not a JSON object. No call was made. Call again with a JSON object.",
   ),

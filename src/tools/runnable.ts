@@ -25,6 +25,8 @@ export interface ToolAnswer {
 /** A tool that the service runs. */
 export interface RunnableTool {
   readonly tool: Tool
+  /** For the metrics. Absent: a tool that the service brings along. */
+  readonly kind?: "http" | "mcp"
   /** True: a call whose outcome is unknown may be made again. */
   readonly isIdempotent: boolean
   /** True: where a model or its server supports no tools, the agent answers without this one. */

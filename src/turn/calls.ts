@@ -3,6 +3,7 @@ import type { Agent } from "../agent/agent.ts"
 import type { RecordedCall, RecordedRound } from "../conversation/rounds.ts"
 import type { ToolCalls } from "../conversation/tool-calls.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
+import { countToolCall } from "../metrics.ts"
 import type { ToolCall } from "../providers/tools.ts"
 import { ItemId, newId, type SessionId, type TurnId, type UserId } from "../schema.ts"
 import { answers, bounded } from "../tools/answers.ts"
@@ -31,7 +32,28 @@ type Prepared = Either.Either<
   ToolAnswer
 >
 
-const prepare = ({ acting }: Agent, { name, ...call }: ToolCall): Prepared =>
+const clientToolOf = ({ calling }: Agent, { name }: Pick<ToolCall, "name">) =>
+  calling.tools.find((tool) => tool.name === name)
+
+/**
+ * Whether the service answers a call: of one of its own tools, or of the client's with arguments that do not fit, if these are
+ * checked.
+ */
+export const isAnsweredHere = (agent: Agent, call: ToolCall): boolean => {
+  const clientTool = clientToolOf(agent, call)
+  if (clientTool === undefined) return agent.acting.tools.some(({ tool }) => tool.name === call.name)
+  return agent.calling.checksArguments === true && Either.isLeft(readArguments(clientTool, call.arguments))
+}
+
+const prepare = (agent: Agent, { name, ...call }: ToolCall): Prepared => {
+  const clientTool = clientToolOf(agent, { name })
+  return clientTool === undefined
+    ? prepareOwn(agent, { name, ...call })
+    : // Only a call that does not fit comes here.
+      Either.flatMap(readArguments(clientTool, call.arguments), () => Either.left(answers.gone(name)))
+}
+
+const prepareOwn = ({ acting }: Agent, { name, ...call }: ToolCall): Prepared =>
   Either.flatMap(
     Either.fromNullable(
       acting.tools.find(({ tool }) => tool.name === name),
@@ -44,27 +66,34 @@ const prepare = ({ acting }: Agent, { name, ...call }: ToolCall): Prepared =>
       })),
   )
 
+type Outcome = Parameters<typeof countToolCall>[1]
+
+const kindOf = (agent: Agent, { name }: RecordedCall) =>
+  clientToolOf(agent, { name }) === undefined
+    ? (agent.acting.tools.find(({ tool }) => tool.name === name)?.kind ?? "builtin")
+    : "client"
+
 /** Makes one call. A tool that fails, or takes too long, is an answer. */
 const run = (context: CallingContext, prepared: Prepared, { itemId, callId, name }: RecordedCall) =>
   Effect.gen(function* () {
-    if (Either.isLeft(prepared)) return { answer: prepared.left, outcome: "refused" }
+    if (Either.isLeft(prepared)) return { answer: prepared.left, outcome: "refused" as const }
     const { tool, arguments: args } = prepared.right
     const { userId, sessionId, turnId, agent } = context
     const timeout = Duration.min(tool.timeout, agent.acting.timeout)
     const invocation = { callId, idempotencyKey: itemId, arguments: args, userId, sessionId, turnId }
     return yield* tool.run(invocation).pipe(
-      Effect.map((answer) => ({ answer, outcome: answer.isError ? "failed" : "ok" })),
+      Effect.map((answer) => ({ answer, outcome: answer.isError ? ("failed" as const) : ("ok" as const) })),
       Effect.timeoutTo({
         duration: timeout,
         onSuccess: (done) => done,
-        onTimeout: () => ({ answer: answers.timedOut(timeout), outcome: "timed_out" }),
+        onTimeout: () => ({ answer: answers.timedOut(timeout), outcome: "timed_out" as const }),
       }),
       Effect.catchAllCause((cause) =>
         Cause.isInterrupted(cause)
           ? Effect.failCause(cause)
           : Effect.as(Effect.annotateLogs(Effect.logError("tool.defect", cause), { tool: name }), {
               answer: answers.failed,
-              outcome: "failed",
+              outcome: "failed" as const,
             }),
       ),
     )
@@ -72,9 +101,9 @@ const run = (context: CallingContext, prepared: Prepared, { itemId, callId, name
 
 /** Runs a call, and keeps what came back. A result that is there is kept, also if the turn ends at that moment. */
 const settle = (
-  { log, record }: CallingContext,
+  { log, record, agent }: CallingContext,
   call: RecordedCall,
-  running: Effect.Effect<{ readonly answer: ToolAnswer; readonly outcome: string }>,
+  running: Effect.Effect<{ readonly answer: ToolAnswer; readonly outcome: Outcome }>,
 ) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
@@ -89,6 +118,7 @@ const settle = (
         ms: log.now() - startedAt,
         outputLength: output.length,
       })
+      yield* countToolCall(kindOf(agent, call), outcome)
       yield* uninterruptibleWithTimeout(record.finish(call.itemId, result))
     }),
   )
@@ -122,12 +152,13 @@ export const makeCalls = Effect.fn("makeCalls")(function* (
       result: Option.none(),
     }),
   )
-  const { heard, round: current } = log.state()
+  const { heard, brought, round: current } = log.state()
   yield* record.begin({
     turnId,
     round: round.number,
     messageId: round.messageId,
     transcript: Option.map(heard, ({ transcript }) => transcript),
+    brought,
     text: current.text,
     calls: [...current.calls, ...own],
   })
@@ -163,7 +194,7 @@ export const continueRounds = Effect.fn("continueRounds")(function* (
   yield* settleAll(context, open, (call) => {
     const prepared = prepare(context.agent, call)
     const mayRun = Either.isLeft(prepared) || prepared.right.tool.isIdempotent
-    const unknown = Effect.succeed({ answer: answers.unknown, outcome: "unknown" })
+    const unknown = Effect.succeed({ answer: answers.unknown, outcome: "unknown" as const })
     return settle(context, call, mayRun ? run(context, prepared, call) : unknown)
   })
 })

@@ -1,5 +1,6 @@
 import type { AgentUnavailable } from "../agent/errors.ts"
 import type { AudioTooLong, AudioTooShort, InvalidAudio, NoSpeechDetected } from "../audio/errors.ts"
+import type { CallsRefusal } from "../conversation/call-results.ts"
 import type { SessionExpired, SessionNotFound } from "../conversation/model.ts"
 import type { IdempotencyKeyReused, SessionBusy, TurnCancelled } from "../conversation/stored-turn.ts"
 import type { DatabaseError } from "../db/errors.ts"
@@ -20,4 +21,5 @@ export type TurnError =
   | SessionBusy
   | IdempotencyKeyReused
   | TurnCancelled
+  | CallsRefusal
   | DatabaseError

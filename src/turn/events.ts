@@ -1,5 +1,5 @@
 import type { Option } from "effect"
-import type { CallResult, RecordedCall } from "../conversation/rounds.ts"
+import type { BroughtResult, CallResult, RecordedCall } from "../conversation/rounds.ts"
 import type { EndReason } from "../providers/language-model.ts"
 import type { ToolCall } from "../providers/tools.ts"
 import type { ItemId, SessionId, SpeechFormat, Timings, TurnId, Usage } from "../schema.ts"
@@ -50,6 +50,8 @@ export type TurnEvent = { readonly seq: number; readonly at: number } & (
   | { readonly _tag: "StageStarted"; readonly stage: TurnStage }
   | { readonly _tag: "StageEnded"; readonly stage: TurnStage; readonly ok: boolean }
   | { readonly _tag: "Heard"; readonly text: string; readonly source: Source }
+  /** The results of the client's calls that the turn begins with, in place of words. Without those that are saved. */
+  | { readonly _tag: "ResultsBrought"; readonly results: ReadonlyArray<BroughtResult> }
   /**
    * A try of a model round begins; rounds count from 0. With the number of the current round, the text, the calls and the
    * audio of its earlier try are dropped. A client that streams gets the beginnings after the first round.
@@ -62,8 +64,8 @@ export type TurnEvent = { readonly seq: number; readonly at: number } & (
   | { readonly _tag: "Retracted" }
   | { readonly _tag: "TextDelta"; readonly text: string }
   /**
-   * The model called a tool, with all arguments. A client runs its own tools, and brings the results as items. A call that
-   * the service runs is recorded by now.
+   * The model called a tool, with all arguments. A client runs its own tools, and brings the results to the next turn. A call
+   * that the service runs is recorded by now.
    */
   | ({ readonly _tag: "ToolCalled" } & Pick<RecordedCall, "itemId" | "by"> & ToolCall)
   /** A call that the service ran has its result. */

@@ -1,13 +1,14 @@
-import { Data, Effect, type Scope } from "effect"
+import { Data, Effect, Option, type Scope } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import { type AudioFile, identify } from "../audio/container.ts"
 import type { AudioTooLong, AudioTooShort, InvalidAudio } from "../audio/errors.ts"
 import { checkDuration, type Pcm16k } from "../audio/pcm.ts"
+import type { GivenResult } from "../conversation/call-results.ts"
 import { Ffmpeg, needsFfmpeg } from "../ffmpeg/ffmpeg.ts"
 import { sha256 } from "../hash.ts"
 import { Overloaded } from "../limits/admission.ts"
 import { DecodingSlots } from "../limits/decoding-slots.ts"
-import type { UserId } from "../schema.ts"
+import type { TurnId, UserId } from "../schema.ts"
 import type { OutputOptions, Source } from "./events.ts"
 import type { TurnLog } from "./log.ts"
 
@@ -44,12 +45,28 @@ export interface Input {
 export interface ConversationInput {
   readonly fingerprint: Input["fingerprint"]
   readonly hear: undefined
+  /** What came back of the calls that a turn left to its client: the conversation ends with it. */
+  readonly results: Option.Option<{
+    readonly turnId: TurnId
+    readonly results: ReadonlyArray<GivenResult>
+  }>
 }
 
 export const fromConversation: ConversationInput = {
   fingerprint: ({ format }) => sha256(`${format === "none"}`),
   hear: undefined,
+  results: Option.none(),
 }
+
+/** What a client's tools gave, for the calls of this turn. */
+export const fromResults = (turnId: TurnId, results: ReadonlyArray<GivenResult>): ConversationInput => ({
+  fingerprint: ({ format }) =>
+    sha256(
+      JSON.stringify([format === "none", turnId, results.map(({ callId, output }) => [callId, output])]),
+    ),
+  hear: undefined,
+  results: Option.some({ turnId, results }),
+})
 
 /** A recording in any accepted container. ffmpeg decodes it unless it is 16 kHz mono 16-bit PCM already. */
 export const makeFromFile = Effect.gen(function* () {

@@ -1,19 +1,21 @@
 import { Effect, Option } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import { NoGreeting } from "../agent/errors.ts"
-import { makePrompt } from "../agent/prompt.ts"
+import { makePrompt, roundsSinceUser } from "../agent/prompt.ts"
+import { ClientCalls } from "../conversation/client-calls.ts"
 import { History } from "../conversation/history.ts"
 import type { NewItem } from "../conversation/item.ts"
 import { Ledger } from "../conversation/ledger.ts"
-import type { ContinuedWork } from "../conversation/rounds.ts"
+import { type ContinuedWork, resultItem } from "../conversation/rounds.ts"
 import type { QueueTicket } from "../conversation/running-turns.ts"
 import { ToolCalls } from "../conversation/tool-calls.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { ConversionSlots } from "../limits/conversion-slots.ts"
-import { recordTimings } from "../metrics.ts"
+import { countToolCall, recordTimings } from "../metrics.ts"
 import { LanguageModel } from "../providers/language-model.ts"
 import { Synthesizer } from "../providers/synthesizer.ts"
 import { Transcriber } from "../providers/transcriber.ts"
+import { ItemId, newId } from "../schema.ts"
 import { continueRounds } from "./calls.ts"
 import { deadline } from "./deadline.ts"
 import { forkJoin, runUntil } from "./fork.ts"
@@ -23,7 +25,7 @@ import { reply } from "./reply.ts"
 import { saveCompleted, type TurnIdentity } from "./saving.ts"
 import { scriptedModel } from "./scripted-model.ts"
 import type { Standing } from "./standing.ts"
-import { replyOf, transcriptOf } from "./state.ts"
+import { clientCalls, replyOf, transcriptOf } from "./state.ts"
 import { finalTimings } from "./timings.ts"
 
 /** A turn that is in the queue of its session, or is entering it. */
@@ -50,6 +52,9 @@ const complete = (log: TurnLog) =>
     const timings = finalTimings(state)
     const source = Option.map(state.heard, ({ source }) => source)
     return recordTimings({ ...timings }).pipe(
+      Effect.zipRight(
+        Effect.forEach(clientCalls(state), () => countToolCall("client", "asked"), { discard: true }),
+      ),
       Effect.zipRight(Effect.logInfo("turn.completed")),
       Effect.annotateLogs({
         ...Option.getOrElse(source, () => ({})),
@@ -71,8 +76,9 @@ export const makePipeline = Effect.gen(function* () {
   const history = yield* History
   const ledger = yield* Ledger
   const record = yield* ToolCalls
+  const callsOfClients = yield* ClientCalls
 
-  const readHistory = ({ request, session, agent, standing, continued }: RunningTurn) => {
+  const readHistory = ({ request, session, agent, standing, continued, log }: RunningTurn) => {
     const { maxItems } = agent.history
     // A turn without an input answers the items, so it reads the question even if the agent sees no history.
     const load = maxItems === 0 && request.input.hear !== undefined ? history.newest : history.forPrompt
@@ -80,10 +86,26 @@ export const makePipeline = Effect.gen(function* () {
       Effect.tap(load(session.id, maxItems), (saved) => Effect.sync(() => standing.noteHistory(saved))),
       (saved): ReadonlyArray<NewItem> => [
         ...saved.filter(({ turnId }) => !Option.exists(continued, ({ replaces }) => replaces === turnId)),
+        ...log.state().brought.map(resultItem),
         ...request.unsaved.items.filter((item) => !saved.some(({ id }) => id === item.id)),
       ],
     )
   }
+
+  /** Takes the results that the client has brought. Only now is it known whether the calls still wait for them. */
+  const takeResults = ({ request, session, continued, log }: RunningTurn) =>
+    Option.match(request.input.hear === undefined ? request.input.results : Option.none(), {
+      onNone: () => Effect.void,
+      onSome: Effect.fnUntraced(function* ({ turnId, results }) {
+        const replaced = Option.map(continued, ({ replaces }) => replaces)
+        const added = yield* callsOfClients.accept(session.id, turnId, results, replaced)
+        log.push({
+          _tag: "ResultsBrought",
+          results: added.map(({ callId, output }) => ({ itemId: newId(ItemId), callId, output })),
+        })
+        for (const { isError } of added) yield* countToolCall("client", isError ? "failed" : "ok")
+      }),
+    })
 
   /**
    * The conversation before this turn. Waits until the earlier turns of the session have ended. What those of a dead process
@@ -95,7 +117,13 @@ export const makePipeline = Effect.gen(function* () {
       turn.log.timed(
         "history",
         Option.match(turn.request.context, {
-          onNone: () => Effect.zipRight(ledger.recover(turn.session.id), readHistory(turn)),
+          onNone: () =>
+            ledger
+              .recover(turn.session.id)
+              .pipe(
+                Effect.zipRight(takeResults(turn)),
+                Effect.zipRight(Effect.suspend(() => readHistory(turn))),
+              ),
           onSome: Effect.succeed,
         }),
       ),
@@ -137,12 +165,15 @@ export const makePipeline = Effect.gen(function* () {
       const transcript = Option.map(heard, ({ text }) => text)
       const limits = Option.isSome(request.context) ? unlimited : agent.history
       const prompt = makePrompt({ ...agent, history: limits }, earlier, transcript)
+      // The rounds of a chain of turns count together: a client that runs every call must not go on for ever.
+      const earlierRounds =
+        input.hear === undefined && Option.isSome(input.results) ? roundsSinceUser(prompt) : 0
       const conversionSlot = log.timed("conversionSlot", conversionSlots.acquire(userId))
       if (Option.isSome(turn.continued)) yield* continueRounds(calling, turn.continued.value.rounds)
       const thinking = yield* writerOf(turn)
       yield* reply(
         { model: thinking, synthesizer },
-        { ...calling, prompt, messageId: turn.items.assistant, conversionSlot },
+        { ...calling, prompt, earlierRounds, messageId: turn.items.assistant, conversionSlot },
       )
       yield* standing.adopted
       yield* standing.saved

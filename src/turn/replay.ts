@@ -24,11 +24,11 @@ export const makeReplay = Effect.gen(function* () {
   const slots = yield* DecodingSlots
 
   return Effect.fn("replay")(function* (stored: StoredTurn, { userId, output, uploadMs }: TurnRequest) {
-    const { id: turnId, sessionId, transcript, response, speech, speechFormat, usage } = stored
+    const { id: turnId, sessionId, transcript, response, calls, speech, speechFormat, usage } = stored
     yield* Effect.annotateLogs(Effect.logInfo("turn.replayed"), { turnId, sessionId })
     const log = yield* makeTurnLog({ output, keepsAudio: !output.streaming, uploadMs })
     log.push({ _tag: "Started", sessionId, turnId, replayOf: Option.some(timingsHad(stored)) })
-    log.push({ _tag: "Heard", text: transcript, source: { bytes: 0, type: "replay" } })
+    if (transcript !== "") log.push({ _tag: "Heard", text: transcript, source: { bytes: 0, type: "replay" } })
     log.push({ _tag: "TextDelta", text: response })
     if (speechFormat !== "none" && output.format !== "none" && speech.length > 0) {
       const bytes =
@@ -39,6 +39,8 @@ export const makeReplay = Effect.gen(function* () {
       log.push({ _tag: "Audio", bytes, ms: joiner.push(bytes).ms + joiner.endSegment().ms })
     }
     log.push({ _tag: "SpokenTo", text: response.length, ms: log.state().audioMs })
+    const inOrder = calls.toSorted((a, b) => a.sequence - b.sequence)
+    for (const { sequence: _, ...call } of inOrder) log.push({ ...call, _tag: "ToolCalled", by: "client" })
     log.push({ _tag: "Used", usage })
     log.push({ _tag: "Completed" })
     yield* log.end

@@ -6,7 +6,7 @@ import type { Prompt } from "../providers/language-model.ts"
 import { retryPolicy } from "../providers/retry.ts"
 import type { ToolCall } from "../providers/tools.ts"
 import { ItemId, newId } from "../schema.ts"
-import { type CallingContext, makeCalls } from "./calls.ts"
+import { type CallingContext, isAnsweredHere, makeCalls } from "./calls.ts"
 import { timeLeft } from "./deadline.ts"
 import { fillSilence } from "./filler.ts"
 import { forkJoin } from "./fork.ts"
@@ -16,6 +16,8 @@ import { roundsOf } from "./state.ts"
 interface ReplyContext extends CallingContext, Pick<SpeechContext, "conversionSlot"> {
   /** Of the first round. */
   readonly prompt: Prompt
+  /** Rounds of the turns before that called tools for the same words of the user. */
+  readonly earlierRounds: number
   /** Of the first round's message. */
   readonly messageId: ItemId
 }
@@ -38,8 +40,6 @@ const playRound = (
   round: { readonly number: number; readonly messageId: ItemId },
 ) =>
   Effect.gen(function* () {
-    const isOwn = (name: string) => context.agent.acting.tools.some(({ tool }) => tool.name === name)
-    const isClients = (name: string) => context.agent.calling.tools.some((tool) => tool.name === name)
     const written = yield* Deferred.make<ReadonlyArray<ToolCall>>()
     const returned = yield* Deferred.make<void>()
     const speaking = tryRound(ports, {
@@ -47,7 +47,7 @@ const playRound = (
       prompt,
       round: round.number,
       messageId: round.messageId,
-      isOwn: (name) => isOwn(name) && !isClients(name),
+      isOwn: (call) => isAnsweredHere(context.agent, call),
       onCalls: (calls) => Deferred.unsafeDone(written, Effect.succeed(calls)),
     }).pipe(
       Effect.retry(retryOf(context)),
@@ -66,7 +66,7 @@ const playRound = (
  * try of a round are dropped. The rounds that the log has already are not played again.
  */
 export const reply = Effect.fn("reply")(function* (ports: Ports, context: ReplyContext) {
-  const { agent, log, prompt } = context
+  const { agent, log, prompt, earlierRounds } = context
   const { format } = log.state().output
   const speechOutput = format === "none" ? Option.none() : Option.some(makeSpeechOutput(format))
   const isOver = () => {
@@ -85,6 +85,7 @@ export const reply = Effect.fn("reply")(function* (ports: Ports, context: ReplyC
         agent,
         prompt,
         before.map(({ text, calls }) => ({ text, calls: callItems(calls) })),
+        earlierRounds,
       ),
       { number, messageId },
     )

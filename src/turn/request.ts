@@ -40,6 +40,8 @@ export interface TurnRequest {
   readonly uploadMs: number
   /** The agent that the client names for this turn, as it sent it; a new session keeps it. None: that of the session. */
   readonly agentId: Option.Option<string>
+  /** Of that agent, unless it is the session's own. None: the newest version. */
+  readonly agentVersion: Option.Option<number | "latest">
   /** `greeting`: the agent says its greeting. The model is not asked. */
   readonly reply: "model" | "greeting"
   /** The agent of this turn, made from the one that answers. */
@@ -55,6 +57,7 @@ export interface TurnRequest {
 /** For a front door whose turns are answered by their session's agent, from its history. */
 export const usualTurn = {
   agentId: Option.none<string>(),
+  agentVersion: Option.none<number | "latest">(),
   reply: "model",
   agent: identity<Agent>,
   context: Option.none(),

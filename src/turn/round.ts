@@ -38,9 +38,9 @@ interface RoundContext extends SpeechContext {
   /** Of the round's message. */
   readonly messageId: ItemId
   readonly prompt: Prompt
-  /** Whether the service runs the tool with this name. */
-  readonly isOwn: (name: string) => boolean
-  /** Called at the end of the model's answer, with its calls of the service's tools. A plain function. */
+  /** Whether the service answers the call. */
+  readonly isOwn: (call: ToolCall) => boolean
+  /** Called at the end of the model's answer, with the calls that the service answers. A plain function. */
   readonly onCalls: (calls: ReadonlyArray<ToolCall>) => void
 }
 
@@ -104,7 +104,7 @@ const generate = ({ model }: Ports, context: RoundContext, { onText, onRetract }
         if (event._tag === "Retract") onRetract()
         if (event._tag === "ToolCall") {
           calls += event.name + event.arguments
-          if (isOwn(event.name)) own.push(event)
+          if (isOwn(event)) own.push(event)
           else log.push({ ...event, _tag: "ToolCalled", itemId: newId(ItemId), by: "client" })
         }
         if (event._tag !== "Text") return

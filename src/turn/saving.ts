@@ -3,7 +3,7 @@ import { type NewItem, newItem } from "../conversation/item.ts"
 import type { Ledger } from "../conversation/ledger.ts"
 import type { HeardPart } from "../conversation/ledger-items.ts"
 import type { SessionNotFound } from "../conversation/model.ts"
-import { callItems, type RecordedCall } from "../conversation/rounds.ts"
+import { callItems, type RecordedCall, resultItem } from "../conversation/rounds.ts"
 import { type TurnCancelled, type TurnEnd, TurnLost, type TurnSession } from "../conversation/stored-turn.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
@@ -52,8 +52,8 @@ export const cutMessages = (state: TurnState, upTo: HeardUpTo): ReadonlyArray<He
   }))
 
 /**
- * The items that a turn adds: the user's message, if it had one; then, of each round, the part of its message that the client
- * heard, its calls and their results. A round that is only calls has no message.
+ * The items that a turn adds: the user's message, or the results that it began with; then, of each round, the part of its
+ * message that the client heard, its calls and their results. A round that is only calls has no message.
  */
 const itemsOf = (
   turn: TurnIdentity,
@@ -64,6 +64,7 @@ const itemsOf = (
   if (turn.isAside) return []
   return [
     ...Option.toArray(Option.map(state.heard, ({ transcript }) => userItem(turn, transcript))),
+    ...state.brought.map(resultItem),
     ...roundsOf(state).flatMap((round) => [
       ...heard
         .filter((message) => message.round === round)
@@ -113,11 +114,11 @@ export const saveCompleted = Effect.fn("saveCompleted")(
 )
 
 /**
- * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely, and
- * the calls that it made, with the results that have arrived. If the client left and got nothing, the turn's lease ran out,
- * or its session was deleted, only the usage is saved. A reply
- * that the user interrupted is saved even if none of it was heard: see `Turn.truncate`. Returns how the turn ended:
- * `completed` if the answer to an earlier save was lost, but the save was carried out. May be repeated.
+ * Saves a turn that was cut short or failed, with the reply up to the last segment that the client heard completely, the calls
+ * that it made, with the results that have arrived, and the results that the client has brought. If the client left and got
+ * nothing, the turn's lease ran out, or its session was deleted, only the usage is saved. A reply that the user interrupted is
+ * saved even if none of it was heard: see `Turn.truncate`. Returns how the turn ended: `completed` if the answer to an earlier
+ * save was lost, but the save was carried out. May be repeated.
  */
 export const saveCutShort = Effect.fn("saveCutShort")(
   (
@@ -134,7 +135,9 @@ export const saveCutShort = Effect.fn("saveCutShort")(
     const hasReply = isHeard(state, upTo)
     const calls = (round: Round) => callsMade(state, round)
     const hasCalls = roundsOf(state).some((round) => calls(round).length > 0)
-    if (!hasReply && !hasWords && !hasCalls) return uninterruptibleWithTimeout(failed)
+    // The client may not know any more what came back, and must not run the tool again.
+    const hasResults = state.brought.length > 0
+    if (!hasReply && !hasWords && !hasCalls && !hasResults) return uninterruptibleWithTimeout(failed)
     const saved = ledger.save({
       ...endedTurn(turn, state),
       state: ending,

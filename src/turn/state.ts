@@ -1,5 +1,5 @@
 import { Chunk, Option } from "effect"
-import type { RecordedCall } from "../conversation/rounds.ts"
+import type { BroughtResult, RecordedCall } from "../conversation/rounds.ts"
 import type { EndReason } from "../providers/language-model.ts"
 import { type ItemId, noUsage, type SessionId, type Timings, type TurnId, type Usage } from "../schema.ts"
 import type { OutputOptions, Source, TurnEvent, TurnStage } from "./events.ts"
@@ -77,6 +77,8 @@ export interface TurnState extends Progress {
   readonly replayOf: Option.Option<Partial<Timings>>
   readonly stages: Readonly<Partial<Record<TurnStage, StageTimes>>>
   readonly heard: Option.Option<{ readonly transcript: string; readonly source: Source }>
+  /** What the turn began with, apart from words. */
+  readonly brought: ReadonlyArray<BroughtResult>
   /** The rounds before the current one, oldest first. */
   readonly earlier: ReadonlyArray<Round>
   readonly round: Round
@@ -129,6 +131,7 @@ export const initialState = (begin: {
   replayOf: Option.none(),
   stages: {},
   heard: Option.none(),
+  brought: [],
   earlier: [],
   round: newRound({ start: { text: 0, ms: 0 }, startedAt: begin.beganAt }, Option.none()),
   before: noProgress,
@@ -226,6 +229,8 @@ export const step = (state: TurnState, event: TurnEvent): TurnState => {
     }
     case "Heard":
       return { ...state, heard: Option.some({ transcript: event.text, source: event.source }) }
+    case "ResultsBrought":
+      return { ...state, brought: event.results }
     case "RoundStarted": {
       if (event.round > state.earlier.length) return nextRound(state, event.messageId, at)
       const { llm: _, ...stages } = state.stages
@@ -305,6 +310,10 @@ export const step = (state: TurnState, event: TurnEvent): TurnState => {
 }
 
 export const roundsOf = ({ earlier, round }: TurnState): ReadonlyArray<Round> => [...earlier, round]
+
+/** The calls that a turn leaves to its client. */
+export const clientCalls = (state: TurnState): ReadonlyArray<RecordedCall> =>
+  roundsOf(state).flatMap(({ calls }) => calls.filter(({ by }) => by === "client"))
 
 /**
  * The calls of a round of a turn that is cut short: those that the service began, and those of the client if it streams,

@@ -1,5 +1,6 @@
 import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Option, type Scope, Stream } from "effect"
 import { Agents } from "../agent/agents.ts"
+import { configuredId } from "../agent/configured.ts"
 import { History } from "../conversation/history.ts"
 import { Ledger } from "../conversation/ledger.ts"
 import { RunningTurns } from "../conversation/running-turns.ts"
@@ -187,12 +188,14 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
 
       /** The agent that answers a turn. A session without turns keeps it. */
       const assign = Effect.fnUntraced(function* (
-        { userId, agentId }: TurnRequest,
+        { userId, agentId, agentVersion: version }: TurnRequest,
         { agent: ofSession, ...session }: TurnSession,
       ) {
         const own = Option.getOrElse(Option.fromNullable(ofSession), () => Option.none())
-        const named = yield* Effect.transposeMapOption(agentId, (id) =>
-          agents.choose(userId, { id, version: Option.none() }),
+        const ownId: string = Option.match(own, { onNone: () => configuredId, onSome: idOf })
+        const named = yield* Effect.transposeMapOption(
+          Option.filter(agentId, (id) => id !== ownId),
+          (id) => agents.choose(userId, { id, version }),
         )
         const other = Option.filter(
           named,

@@ -40,7 +40,7 @@ const turn: Step = () => {
     ["from.the.future", {}],
     ["reply.delta", { text: "Yes." }],
     ["audio", { base64: btoa("\0\xff"), format: "mp3" }],
-    ["turn.completed", { transcript: "Hi", response: "Yes.", timings: times, usage }],
+    ["turn.completed", { transcript: "Hi", response: "Yes.", toolCalls: [], timings: times, usage }],
   ]
   return new Response(
     events.map(([name, data]) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`).join(""),

@@ -103,6 +103,15 @@ describe("every query of the service", () => {
       text: "Hi",
     })
     await call("DELETE", `/agents/${agent.id}`)
+    const tools = [{ type: "client", name: "open_door" }]
+    const doors = await (await call("POST", "/agents", { name: "Doors", tools })).json()
+    service.upstream.script("llm", [{ toolCalls: [{ id: "call_1", name: "open_door", arguments: "{}" }] }])
+    const visited = await call("POST", "/sessions", { agentId: Object(doors).agent.id })
+    const visit = Schema.decodeUnknownSync(SessionId)(await visited.json())
+    await (await call("POST", `/sessions/${visit.sessionId}/messages`, { text: "Hi" })).bytes()
+    const open: unknown = await (await call("GET", `/sessions/${visit.sessionId}/tool-calls`)).json()
+    const results = [{ callId: "call_1", output: "" }]
+    await (await call("POST", `/voice/turns/${Object(open).turnId}/tool-results`, { results })).bytes()
     await call("POST", "/sessions")
     await call("POST", "/auth/login", { apiKey: key })
     const { nextCursor } = Schema.decodeUnknownSync(Schema.Struct({ nextCursor: Schema.String }))(

@@ -63,6 +63,7 @@ const roundOf = (turnId: TurnId, round: number, ...calls: ReadonlyArray<Recorded
   turnId,
   round,
   transcript: Option.some("How is Oslo?"),
+  brought: [],
   messageId: newId(ItemId),
   text: round === 0 ? "Let me see." : "",
   calls,
@@ -283,6 +284,36 @@ effectTest(
     expect(yield* shown(turn.session.id)).toEqual([])
     expect(yield* stateOf(turn.id)).toEqual({ state: "failed", key: null, rounds: 0 })
   }).pipe(Effect.provide(parts)),
+)
+
+effectTest(
+  "the results that a turn began with outlive it",
+  Effect.gen(function* () {
+    const running = yield* RunningTurns
+    const [ledger, record] = [yield* Ledger, yield* ToolCalls]
+    for (const isKeyed of [true, false]) {
+      const turn = yield* newTurn(isKeyed ? Option.some(key) : Option.none())
+      yield* ledger.open(turn)
+      const brought = [{ itemId: newId(ItemId), callId: "call_0", output: "open" }]
+      yield* record.begin({
+        ...roundOf(turn.id, 0, callOf("call_1")),
+        transcript: Option.none(),
+        brought,
+      })
+      yield* kill(turn.id)
+      if (isKeyed) {
+        const claim = yield* running.claim({ ...turn, id: newId(TurnId) })
+        expect(claim).toMatchObject({ continued: Option.some({ transcript: Option.none(), brought }) })
+        continue
+      }
+      yield* ledger.recover(turn.session.id)
+      expect(yield* shown(turn.session.id)).toEqual([
+        "tool_result open",
+        "message Let me see. (cut)",
+        "tool_call call_1",
+      ])
+    }
+  }).pipe(Effect.scoped, Effect.provide(parts)),
 )
 
 effectTest(

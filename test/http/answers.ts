@@ -93,6 +93,7 @@ const ExportedTurn = Schema.Struct({
   rounds: Schema.Array(
     Schema.Struct({
       transcript: Schema.NullOr(Schema.String),
+      results: Schema.Array(Schema.Struct({ callId: Schema.String, output: Schema.String })),
       text: Schema.String,
       calls: Schema.Array(
         Schema.Struct({

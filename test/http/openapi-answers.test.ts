@@ -66,6 +66,29 @@ const greetingSession = async (by = key, at = service) => {
   const made = await expectOutcome("createSession", 201, { at, key: by, body: json({ agentId }) })
   return read(Schema.Struct({ sessionId: Schema.String }), made).sessionId
 }
+/** A turn with a call for its client, which the example of the document answers. */
+const callingTurn = async (by = key, at = service, sessionId?: string) => {
+  const agentId = await newAgent({
+    at,
+    key: by,
+    body: json({ name: crypto.randomUUID(), tools: [{ type: "client", name: "open_door" }] }),
+  })
+  const made =
+    sessionId === undefined
+      ? await expectOutcome("createSession", 201, { at, key: by, body: json({ agentId }) })
+      : { sessionId }
+  const session = read(Schema.Struct({ sessionId: Schema.String }), made).sessionId
+  at.upstream.script("llm", [{ text: "", toolCalls: [{ id: "call_1", name: "open_door", arguments: "{}" }] }])
+  const turn = await expectOutcome("takeTextTurn", 200, {
+    at,
+    key: by,
+    id: session,
+    headers: { accept: "application/json" },
+    body: json({ text: "Open it.", agentId }),
+  })
+  const { turnId } = read(Schema.Struct({ turnId: Schema.String }), turn)
+  return { id: turnId, session, agentId }
+}
 const newKey = async (by = key, name = "one more") =>
   read(Made, await expectOutcome("createApiKey", 201, { key: by, body: json({ name }) }))
 
@@ -187,6 +210,31 @@ describe("successes", () => {
     await expectOutcome("takeGreeting", "IDEMPOTENCY_KEY_REUSED", { key, id, headers, query: "?audio=false" })
     await expectOutcome("takeGreeting", "NO_GREETING", { key, id: await newSession() })
     await expectOutcome("takeGreeting", "NOT_ACCEPTABLE", { key, id, headers: { accept: "image/png" } })
+  })
+
+  test("tool results", async () => {
+    for (const accept of ["audio/mpeg", "audio/wav", "audio/pcm", "application/json", "text/event-stream"]) {
+      const { id, session } = await callingTurn()
+      await expectOutcome("listOpenToolCalls", 200, { key, id: session })
+      await expectOutcome("bringToolResults", 200, { key, id, headers: { accept } })
+      await expectOutcome("bringToolResults", "TOOL_CALL_ANSWERED", { key, id })
+    }
+    const { id, session } = await callingTurn()
+    await expectOutcome("bringToolResults", "NOT_ACCEPTABLE", { key, id, headers: { accept: "image/png" } })
+    const others = json({ results: [{ callId: "call_2", output: "" }] })
+    await expectOutcome("bringToolResults", "TOOL_RESULTS_MISMATCH", { key, id, body: others })
+    await expectOutcome("takeTextTurn", 200, { key, id: session })
+    await expectOutcome("bringToolResults", "TOOL_CALLS_CLOSED", { key, id })
+    await expectOutcome("bringToolResults", "TURN_NOT_FOUND", { key })
+    const keyed = await callingTurn()
+    const headers = { accept: "application/json", "idempotency-key": crypto.randomUUID() }
+    await expectOutcome("bringToolResults", 200, { key, id: keyed.id, headers })
+    await expectOutcome("bringToolResults", "IDEMPOTENCY_KEY_REUSED", {
+      key,
+      id: keyed.id,
+      headers,
+      body: others,
+    })
   })
 
   test("a turn without audio", async () => {
@@ -318,6 +366,7 @@ describe("not found and conflicts", () => {
 
   test("of agents", async () => {
     for (const { id } of contract.having("404 AGENT_NOT_FOUND")) {
+      if (id === "bringToolResults") continue
       const agentId = crypto.randomUUID()
       const form = formOf(recording)
       form.append("agentId", agentId)
@@ -342,6 +391,7 @@ describe("not found and conflicts", () => {
     const form = formOf(recording)
     form.append("sessionId", session)
     for (const { id } of contract.having("409 AGENT_DELETED")) {
+      if (id === "bringToolResults") continue
       const body = id === "takeTurn" ? { body: form } : {}
       const query = id === "connectRealtime" ? { query: `?session_id=${session}` } : {}
       await expectOutcome(id, "AGENT_DELETED", { key: own, id: session, ...body, ...query })
@@ -351,7 +401,8 @@ describe("not found and conflicts", () => {
   test("of sessions", async () => {
     for (const { id } of contract.having("404 SESSION_NOT_FOUND")) {
       const query = id === "connectRealtime" ? `?session_id=${crypto.randomUUID()}` : ""
-      if (id !== "takeTurn") await expectOutcome(id, "SESSION_NOT_FOUND", { key, query })
+      if (id !== "takeTurn" && id !== "bringToolResults")
+        await expectOutcome(id, "SESSION_NOT_FOUND", { key, query })
     }
     const id = await newSession()
     await service.database
@@ -403,6 +454,34 @@ describe("not found and conflicts", () => {
     expect(await contract.check("takeGreeting", await answer)).toMatchObject({ error: "TURN_CANCELLED" })
   })
 
+  test("of tool results", async () => {
+    const gone = await callingTurn()
+    await expectOutcome("deleteAgent", 204, { key, id: gone.agentId })
+    await expectOutcome("bringToolResults", "AGENT_DELETED", { key, id: gone.id })
+    const guest = await callingTurn(key, service, await newSession())
+    await expectOutcome("deleteAgent", 204, { key, id: guest.agentId })
+    await expectOutcome("bringToolResults", "AGENT_NOT_FOUND", { key, id: guest.id })
+    const old = await callingTurn()
+    await service.database
+      .sql`update sessions set last_activity_at = now() - interval '1 day' where id = ${old.session}`
+    await expectOutcome("bringToolResults", "SESSION_EXPIRED", { key, id: old.id })
+
+    for (const [end, code] of [
+      ["cancelTurn", "TURN_CANCELLED"],
+      ["deleteSession", "SESSION_NOT_FOUND"],
+    ] as const) {
+      const { id, session } = await callingTurn()
+      service.reset()
+      service.upstream.script("llm", [fail.hang()])
+      const answer = ask("bringToolResults", { key, id, headers: { accept: "application/json" } })
+      await service.upstream.waitFor(() => service.upstream.calls("llm")[0])
+      const [turn] = await service.database.sql`select id from turns where session_id = ${session}
+        order by sequence desc limit 1`
+      await expectOutcome(end, 204, { key, id: end === "cancelTurn" ? turn.id : session })
+      expect(await contract.check("bringToolResults", await answer)).toMatchObject({ error: code })
+    }
+  })
+
   test("of a text turn", async () => {
     const { session, client } = await hold()
     client.leave()
@@ -434,6 +513,8 @@ describe("not found and conflicts", () => {
     const at = await startTurns({ speed: 10, env: patient })
     const own = await at.register()
     const session = await openSession(at, own, recording)
+    const called = await callingTurn(own, at, session.id)
+    at.upstream.reset()
     at.upstream.script("llm", [fail.hang()])
     const first = await session.begin()
     await at.upstream.waitFor(() => at.upstream.calls("llm")[0])
@@ -441,6 +522,7 @@ describe("not found and conflicts", () => {
       session.take().then((answer) => contract.check("takeTurn", answer)),
       expectOutcome("takeTextTurn", "SESSION_BUSY", { at, key: own, id: session.id }),
       expectOutcome("takeGreeting", "SESSION_BUSY", { at, key: own, id: session.id }),
+      expectOutcome("bringToolResults", "SESSION_BUSY", { at, key: own, id: called.id }),
     ]
     for (const body of await Promise.all(waiting)) expect(body).toMatchObject({ error: "SESSION_BUSY" })
     first.leave()
@@ -512,6 +594,10 @@ describe("a provider", () => {
       service.upstream.script(stage, [step])
       await expectOutcome(turn, code, { key, id })
     }
+    if (stage === "stt") return
+    const called = await callingTurn()
+    service.upstream.script(stage, [step])
+    await expectOutcome("bringToolResults", code, { key, id: called.id })
   })
 })
 
@@ -546,6 +632,7 @@ describe("the database", () => {
     const made = read(Made, await contract.check("createApiKey", await ask("createApiKey", { at, key: own })))
     const agent = await newAgent({ at, key: own, body: json({ name: "A" }) })
     const greeting = await greetingSession(own, at)
+    const called = await callingTurn(own, at)
     // Existing rows stay valid; every new or changed row is refused.
     for (const table of ["users", "api_keys", "client_secrets", "secrets", "agents", "sessions", "items"]) {
       await sql.unsafe(`alter table ${table} add constraint refused check (false) not valid`)
@@ -556,6 +643,7 @@ describe("the database", () => {
       putSecret: "KEY",
       updateAgent: agent,
       takeGreeting: greeting,
+      bringToolResults: called.id,
     }
     for (const { id } of contract.having("400 DATABASE_ERROR")) {
       const inPath = id.endsWith("ApiKey") ? made.id : (inPaths[id] ?? session.id)

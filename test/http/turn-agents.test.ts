@@ -4,6 +4,7 @@ import { Schema } from "effect"
 import { wav16k } from "../support/audio.ts"
 import { startToolServer, type ToolServer } from "../support/tool-server.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
+import { fail } from "../support/upstream.ts"
 import { expectProblem } from "./answers.ts"
 
 let orders: ToolServer
@@ -218,6 +219,22 @@ test("the greeting is a turn of the session", async () => {
   expect(llm()?.messages.find(({ role }) => role === "assistant")?.content).toContain(greeting)
   const silent = await service.call("POST", `/sessions/${await opened({})}/greeting`, { key })
   await expectProblem(silent, { status: 409, code: "NO_GREETING", message: /no greeting/ })
+})
+
+test("the events of a greeting begin with its words, before it is spoken", async () => {
+  const id = await made({ greeting: "Hello. How can I help you?" })
+  service.upstream.script("tts", [fail.hang()])
+  const leaving = new AbortController()
+  const answer = await fetch(`${service.url}/sessions/${await opened({ agentId: id })}/greeting`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, accept: "text/event-stream" },
+    signal: leaving.signal,
+  })
+  const reader = answer.body?.getReader()
+  let read = ""
+  while (!read.includes("reply.delta")) read += new TextDecoder().decode((await reader?.read())?.value)
+  expect(read).toStartWith("id: 1\nevent: turn.started\n")
+  leaving.abort()
 })
 
 test("a retry gets the answer of the agent that gave it", async () => {

@@ -68,6 +68,7 @@ describe("the events of a turn", () => {
     expect(events.at(-1)?.data).toEqual({
       transcript: DEFAULT_TRANSCRIPT,
       response: DEFAULT_REPLY,
+      toolCalls: [],
       timings: { ...timings, firstAudio: MS, total: MS },
       usage: { audioSeconds: 2, inputTokens: MS, outputTokens: MS, charactersSpoken: MS },
     })
@@ -92,6 +93,7 @@ describe("the events of a turn", () => {
     expect(last?.data).toEqual({
       transcript: said.transcript,
       response: said.response,
+      toolCalls: [],
       timings: said.timings,
       usage: said.usage,
     })

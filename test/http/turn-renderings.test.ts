@@ -178,6 +178,7 @@ describe("one turn", () => {
       turnId: answer.headers.get("x-turn-id"),
       transcript: "How is the weather?",
       response: REPLY,
+      toolCalls: [],
       audio: { format: "mp3", base64: expect.any(String) },
       timings: {
         upload: ms,

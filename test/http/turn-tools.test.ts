@@ -115,6 +115,7 @@ test("a retry with the same key takes the transcript, the call and its result", 
         rounds: [
           {
             transcript: expect.any(String),
+            results: [],
             text: words,
             calls: [{ name: "weather", arguments: '{"city":"Oslo"}', output: "Sunny in Oslo." }],
           },

@@ -111,3 +111,24 @@ test("an agent of another program can be tried", async () => {
   )
   await close()
 })
+
+test("a call of an agent's tool is shown, because the page runs none", async () => {
+  const { page, close } = await visit(browser, service)
+  const client = makeClient({ baseUrl: service.url, apiKey: await register(page) })
+  await client.agents.create({ name: "Doors", tools: [{ type: "client", name: "open_door" }] })
+  await page.reload()
+  await page.locator("#talk").waitFor()
+  await open(page)
+  await page.locator("#agent-list button", { hasText: "Doors" }).click()
+  await press(page, "Try it")
+  await page.locator("#agents").waitFor({ state: "hidden" })
+  const toolCalls = [{ id: "call_1", name: "open_door", arguments: '{"door":"<b>front</b>"}' }]
+  service.upstream.script("llm", [{ text: "Yes.", toolCalls }])
+  await speak(page)
+  await page.locator(".call").waitFor()
+  expect(await page.locator(".call").textContent()).toBe(
+    'The agent called open_door({"door":"<b>front</b>"}). This page runs no tools.',
+  )
+  await reaches(page, "idle")
+  await close()
+})

@@ -6,6 +6,7 @@ import type { TurnTimes } from "../../src/page/waterfall-spans.ts"
 interface Shown {
   said: string
   reply: string
+  called: string
   isInterrupted: boolean
   times: TurnTimes | undefined
   play: (() => void) | undefined
@@ -16,7 +17,14 @@ const makePage = () => {
   const timed: Array<number> = []
   const played: Array<Blob> = []
   const begin = () => {
-    const turn: Shown = { said: "", reply: "", isInterrupted: false, times: undefined, play: undefined }
+    const turn: Shown = {
+      said: "",
+      reply: "",
+      called: "",
+      isInterrupted: false,
+      times: undefined,
+      play: undefined,
+    }
     shown.push(turn)
     return {
       turn,
@@ -26,6 +34,9 @@ const makePage = () => {
       },
       adds: (more: string) => {
         turn.reply += more
+      },
+      calls: ({ name }: { readonly name: string }) => {
+        turn.called += name
       },
       interrupts: () => {
         turn.isInterrupted = true
@@ -160,4 +171,17 @@ test("a reply without a question, and one without audio, have no waterfall", () 
     [undefined, true],
   ])
   expect(timed).toEqual([])
+})
+
+test("a reply that calls a tool", () => {
+  const { shown, turns } = makePage()
+  const call = { callId: "call_1", name: "open_door", arguments: "{}" }
+  turns.hears({ itemId: "u1" })
+  turns.says("u1", "Open it.")
+  turns.ends(undefined, true)
+  turns.calls(call)
+  expect(shown).toMatchObject([{ said: "Open it.", reply: "", called: "open_door" }])
+  const { shown: unasked, turns: greeting } = makePage()
+  greeting.calls(call)
+  expect(unasked).toMatchObject([{ said: "", called: "open_door" }])
 })

@@ -27,8 +27,24 @@ let upstream: Upstream
 let user = ""
 let asked = 0
 
+/** The model's answer to "Door N": a call of the client's tool, then a round with a call of the service's, then a text. */
+const answerDoor = ({ messages }: LlmRequest, number: string) => {
+  const at = messages.findLastIndex(({ role }) => role === "user")
+  const round = messages.slice(at).filter(({ tool_calls }) => tool_calls !== undefined).length
+  if (round === 0) return { toolCalls: [{ id: `door_${number}`, name: "open_door", arguments: "{}" }] }
+  if (round === 1) {
+    const label = JSON.stringify({ label: `door-${number}` })
+    return { text: "Two.", toolCalls: [{ id: `count_${number}`, name: "count", arguments: label }] }
+  }
+  return { text: `Door ${number} is open.` }
+}
+
 /** The model's answer to question N: two rounds with calls, whose labels begin with N, then a text. */
-const answerOf = ({ messages }: LlmRequest) => {
+const answerOf = (request: LlmRequest) => {
+  const { messages } = request
+  const last = messages.findLast(({ role }) => role === "user")
+  const door = /Door (\d+)/.exec(`${last?.content}`)?.[1]
+  if (door !== undefined) return answerDoor(request, door)
   const at = messages.findLastIndex(
     ({ role, content }) => role === "user" && /Question \d+/.test(`${content}`),
   )
@@ -100,9 +116,51 @@ const send = async (url: string, { sessionId, text, accept, key }: Turn) => {
   }
 }
 
-const newSession = async (url: string): Promise<string> => {
-  const { sessionId } = (await (await call(url, "/sessions", {})).json()) as { readonly sessionId: string }
+const newSession = async (url: string, details = {}): Promise<string> => {
+  const answer = await call(url, "/sessions", details)
+  const { sessionId } = (await answer.json()) as { readonly sessionId: string }
   return sessionId
+}
+
+const doorAgent = {
+  name: "Doors",
+  tools: [
+    { type: "client", name: "open_door" },
+    { type: "builtin", name: "count" },
+  ],
+}
+
+interface Visit {
+  readonly sessionId: string
+  readonly text: string
+  readonly keys: readonly [string, string]
+  /** The ids of the calls that reached the client at the end of a turn. */
+  readonly seen: Set<string>
+}
+
+const newVisit = (sessionId: string): Visit => {
+  asked += 1
+  const keys = [crypto.randomUUID(), crypto.randomUUID()] as const
+  return { sessionId, text: `Door ${asked}`, keys, seen: new Set() }
+}
+
+interface VisitAnswer {
+  readonly turnId: string
+  readonly response: string
+  readonly toolCalls: ReadonlyArray<{ readonly callId: string }>
+}
+
+/** A client that runs its tool, and brings the result: the last answer. Undefined if a connection broke. */
+const visit = async (url: string, { sessionId, text, keys, seen }: Visit) => {
+  const post = async (path: string, body: object, key: string) => {
+    const answer = await call(url, path, body, { accept: "application/json", "idempotency-key": key })
+    expect([answer.status, await answer.clone().text()]).toEqual([200, expect.any(String)])
+    return (await answer.json()) as VisitAnswer
+  }
+  const first = await post(`/sessions/${sessionId}/messages`, { text }, keys[0])
+  for (const { callId } of first.toolCalls) seen.add(callId)
+  const results = first.toolCalls.map(({ callId }) => ({ callId, output: `opened ${callId}` }))
+  return post(`/voice/turns/${first.turnId}/tool-results`, { results }, keys[1])
 }
 
 /** The calls that were made: tool, label, key. */
@@ -127,14 +185,15 @@ const expectOnce = () => {
   }
 }
 
-/** Every call of a saved turn was recorded; of a completed turn it has its result, too. */
+/** Every call that the service made in a saved turn was recorded; of a completed turn it has its result, too. */
 const expectResults = async () => {
   const rows = await database.sql`
     select turns.id, state, calls.payload ->> 'callId' as call_id, (
         select count(*)::int from items as results where results.turn_id = turns.id and results.type = 'tool_result'
           and results.payload ->> 'callId' = calls.payload ->> 'callId'
       ) as results
-    from turns join items as calls on calls.turn_id = turns.id and calls.type = 'tool_call'`
+    from turns join items as calls on calls.turn_id = turns.id and calls.type = 'tool_call'
+      and calls.payload ->> 'runBy' = 'service'`
   const wrong = [...rows].filter(({ state: end, results }) =>
     end === "completed" ? results !== 1 : results > 1,
   )
@@ -153,6 +212,10 @@ test.if(process.platform === "linux")(
     let url = await service.url()
     const registered = await call(url, "/users/register", { email: "ada@example.com" })
     user = ((await registered.json()) as { readonly apiKey: string }).apiKey
+    const { agent } = (await (await call(url, "/agents", doorAgent)).json()) as {
+      readonly agent: { readonly id: string }
+    }
+    const agentId = agent.id
     for (let kill = 1; kill <= kills; kill++) {
       const shared = await newSession(url)
       const turns = [
@@ -161,11 +224,17 @@ test.if(process.platform === "linux")(
         newTurn(await newSession(url), "text/event-stream", true),
         newTurn(await newSession(url), "audio/mpeg", true),
       ]
+      const doors = [
+        newVisit(await newSession(url, { agentId })),
+        newVisit(await newSession(url, { agentId })),
+      ]
       const under = turns.map((turn) => send(url, turn))
+      const visiting = doors.map((each) => visit(url, each).catch(() => undefined))
       await Bun.sleep(random() * 1300)
       service.signal("SIGKILL")
       expect(await service.ended).toBe("SIGKILL")
       const answers = await Promise.all(under)
+      await Promise.all(visiting)
       figures.clean += answers.filter((answer) => answer?.status === 200).length
       figures.cut += answers.filter((answer) => answer === undefined).length
 
@@ -183,6 +252,14 @@ test.if(process.platform === "linux")(
         expect(again?.status).toBe(200)
         if (turn.accept === "application/json") expect(again?.body).toContain(`${turn.text} is answered.`)
         if (turn.accept === "text/event-stream") expect(again?.body).toContain("turn.completed")
+      }
+      for (const each of doors) {
+        const { response } = await visit(url, each)
+        expect(response).toContain(`${each.text} is open.`)
+        expect([...each.seen]).toHaveLength(1)
+        const rows = await database.sql`select payload ->> 'output' as output from items
+          where session_id = ${each.sessionId} and type = 'tool_result' order by sequence`
+        expect([...rows].map(({ output }) => output)[0]).toBe(`opened ${[...each.seen][0]}`)
       }
       figures.unknown = upstream
         .calls("llm")

@@ -17,6 +17,8 @@ import type { Agent } from "../../src/agent/agent.ts"
 import { Agents } from "../../src/agent/agents.ts"
 import { AgentInvalid } from "../../src/agent/errors.ts"
 import { pcm16k } from "../../src/audio/pcm.ts"
+import { resultsToAdd } from "../../src/conversation/call-results.ts"
+import { ClientCalls } from "../../src/conversation/client-calls.ts"
 import { History } from "../../src/conversation/history.ts"
 import type { Item, NewItem } from "../../src/conversation/item.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
@@ -209,6 +211,21 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
           messages: () => unused,
           newest: () => Effect.succeed(script.history ?? []),
           forPrompt: () => Effect.succeed(script.history ?? []),
+        }),
+        Layer.succeed(ClientCalls, {
+          turn: () => unused,
+          open: () => unused,
+          accept: (_session, turnId, results) =>
+            Effect.suspend(() =>
+              Either.match(
+                resultsToAdd(
+                  (script.history ?? []).map((item) => ({ ...item, state: "completed" as const })),
+                  turnId,
+                  results,
+                ),
+                { onLeft: Effect.fail, onRight: Effect.succeed },
+              ),
+            ),
         }),
         Layer.succeed(Sessions, {
           join: () => Effect.succeed({ id: newId(SessionId), isNew: true }),

@@ -1,9 +1,11 @@
 import { describe, expect } from "bun:test"
 import { Cause, Duration, Effect, Exit, Fiber, Option, TestClock } from "effect"
-import type { newItem } from "../../src/conversation/item.ts"
+import { newItem } from "../../src/conversation/item.ts"
 import { wrongAnswer } from "../../src/providers/errors.ts"
 import { noTools } from "../../src/providers/tools.ts"
+import { newId, TurnId } from "../../src/schema.ts"
 import type { RunnableTool, ToolAnswer, ToolInvocation } from "../../src/tools/runnable.ts"
+import { fromResults } from "../../src/turn/input.ts"
 import type { TurnRequest } from "../../src/turn/request.ts"
 import { replyOf } from "../../src/turn/state.ts"
 import { effectTest } from "../support/effect.ts"
@@ -427,6 +429,93 @@ describe("a client's tool", () => {
         ["open_door", "client"],
         ["weather", "service"],
       ])
+    }),
+  )
+
+  const callingTurn = newId(TurnId)
+  const history = [
+    newItem({ type: "message", role: "user", text: "Open it." }),
+    newItem({ type: "tool_call", ...door }),
+  ].map((item) => ({ ...item, turnId: callingTurn, createdAt: new Date(0) }))
+  const results = (output = "open") =>
+    fromResults(callingTurn, [{ callId: door.callId, output, isError: false }])
+
+  effectTest(
+    "has its results at the beginning of the next turn",
+    Effect.gen(function* () {
+      const request = withTools([makeTool().tool], { input: results() })
+      const { saved, prompts, failure, recorded, tags, turn } = yield* run({ ...asked, history }, request)
+      expect(failure).toBeUndefined()
+      expect(tags()).toEqual([
+        "Started",
+        "TextDelta",
+        "ToolCalled",
+        "ToolReturned",
+        "Audio",
+        "RoundStarted",
+        "TextDelta",
+        "Audio",
+        "Completed",
+      ])
+      expect(prompts[0]?.prompt.messages).toEqual([
+        { role: "user", content: "Open it." },
+        { role: "assistant", content: "", toolCalls: [door] },
+        { role: "tool", callId: door.callId, content: "open" },
+      ])
+      expect(shown(saved[0]?.items)).toEqual([
+        result(door, "open"),
+        `assistant: ${words}`,
+        call(oslo),
+        result(oslo),
+        `assistant: ${answer}`,
+      ])
+      // They outlive the process.
+      expect(recorded).toMatchObject([
+        { transcript: Option.none(), brought: [{ callId: door.callId, output: "open" }] },
+      ])
+      expect(recorded[0]?.brought[0]?.itemId).toBe(saved[0]?.items[0]?.id)
+      expect(saved[0]).toMatchObject({ transcript: "", response: `${words} ${answer}` })
+      expect(turn.state().brought).toHaveLength(1)
+    }),
+  )
+
+  effectTest(
+    "that calls again and again comes to the limit of rounds",
+    Effect.gen(function* () {
+      const request = withTools([makeTool().tool], { input: results(), acting: { maxRounds: 3 } })
+      const { prompts } = yield* run(
+        { thinks: [{ calls: [oslo] }, { chunks: [{ text: answer }] }], history },
+        request,
+      )
+      expect(prompts.map(({ prompt }) => prompt.toolChoice)).toEqual(["auto", "none"])
+    }),
+  )
+
+  effectTest(
+    "keeps its results if the reply fails",
+    Effect.gen(function* () {
+      const { saved, failure, failed } = yield* run(
+        { thinks: [{ fail: wrongAnswer("llm", "broken off") }], history },
+        withTools([], { input: results() }),
+      )
+      expect(failure).toMatchObject({ stage: "llm" })
+      expect(saved[0]).toMatchObject({ state: "interrupted", response: "" })
+      expect(shown(saved[0]?.items)).toEqual([result(door, "open")])
+      expect(failed).toEqual([])
+    }),
+  )
+
+  effectTest(
+    "whose result comes too late begins no turn",
+    Effect.gen(function* () {
+      const later = newItem({ type: "message", role: "user", text: "Hello?" })
+      const { saved, prompts, failure } = yield* run(
+        { history: [...history, { ...later, turnId: newId(TurnId), createdAt: new Date(0) }] },
+        withTools([], { input: results() }),
+      )
+      expect(failure).toMatchObject({ _tag: "ToolCallsClosed" })
+      expect(prompts).toEqual([])
+      expect(saved).toEqual([])
     }),
   )
 

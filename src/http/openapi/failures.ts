@@ -25,6 +25,7 @@ import {
 } from "../../agent/errors.ts"
 import { AudioTooLong, AudioTooShort, InvalidAudio, NoSpeechDetected } from "../../audio/errors.ts"
 import type { Settings } from "../../config.ts"
+import { ToolCallAnswered, ToolCallsClosed, ToolResultsMismatch } from "../../conversation/call-results.ts"
 import { SessionExpired, SessionNotFound, UnknownPosition } from "../../conversation/model.ts"
 import {
   IdempotencyKeyReused,
@@ -139,6 +140,14 @@ export const makeExamples = ({
   SessionExpired: [new SessionExpired()],
   SessionBusy: [new SessionBusy()],
   IdempotencyKeyReused: [new IdempotencyKeyReused()],
+  ToolResultsMismatch: [
+    new ToolResultsMismatch({
+      field: "results.0.callId",
+      reason: "the turn has no such call for its client",
+    }),
+  ],
+  ToolCallAnswered: [new ToolCallAnswered({ callId: "call_1" })],
+  ToolCallsClosed: [new ToolCallsClosed()],
   TurnCancelled: [new TurnCancelled()],
   TurnNotFound: [new TurnNotFound()],
   Overloaded: [new Overloaded({ reason: "turns", retryAfter: 2 })],

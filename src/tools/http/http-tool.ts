@@ -134,6 +134,7 @@ export const makeHttpTool = (
       description: Option.fromNullable(definition.description),
       parameters: definition.parameters,
     },
+    kind: "http",
     isIdempotent: definition.isIdempotent,
     timeout: Duration.seconds(definition.timeoutSeconds),
     run,

@@ -61,6 +61,7 @@ const makeMcpTool = (
       description: Option.map(Option.fromNullable(description), (text) => text.slice(0, maxDescription)),
       parameters,
     },
+    kind: "mcp",
     isIdempotent: server.idempotentTools.includes(name),
     timeout: Duration.seconds(server.timeoutSeconds),
     run,

@@ -1,6 +1,6 @@
 import { UnknownPosition } from "../../../conversation/model.ts"
 import { ValidationFailed } from "../../errors.ts"
-import { MessagePage, OneSession, SessionCreated, SessionPage } from "../../payloads.ts"
+import { MessagePage, OneSession, OpenToolCalls, SessionCreated, SessionPage } from "../../payloads.ts"
 import { describe, json } from "../operation.ts"
 
 const session = {
@@ -101,4 +101,24 @@ export const messages = describe({
     { status: 200, description: "The messages.", content: json(MessagePage, { messages: [message] }) },
   ],
   failures: [wrongLimit(200), new UnknownPosition({ field: "before" }), "SessionNotFound"],
+})
+
+export const toolCalls = describe({
+  ...inSessions,
+  id: "listOpenToolCalls",
+  summary: "List open tool calls",
+  description:
+    "The calls of the newest turn that wait for results of the client, such as one that lost the turn's answer. Calls that a later turn has passed over are closed.",
+  path,
+  answers: [
+    {
+      status: 200,
+      description: "The open calls.",
+      content: json(OpenToolCalls, {
+        turnId: "d3c2b1a0-8e7f-4c6d-9a5b-4a3928170655",
+        toolCalls: [{ callId: "call_1", name: "open_door", arguments: '{"door":"front"}' }],
+      }),
+    },
+  ],
+  failures: ["SessionNotFound"],
 })

@@ -20,7 +20,7 @@ const eventStream = {
   schema: {
     type: "string",
     description: `Server-sent events. Each has an id that counts from 1, a name, and JSON data. \`x-events\` has the schema of the data
-by event name. \`turn.started\` and \`transcript\` come first, then \`reply.delta\` and \`audio\` in any order. The last event
+by event name. \`turn.started\` and \`transcript\` come first, then \`reply.delta\`, \`audio\` and \`tool_call\` in any order. The last event
 is \`turn.completed\`, which means that the turn is saved, or \`error\`. After 10 seconds without an event, the service
 sends a comment.`,
     contentMediaType: "text/event-stream",
@@ -33,7 +33,7 @@ sends a comment.`,
     event(2, "transcript", { text: transcript }),
     event(3, "reply.delta", { text: response }),
     event(4, "audio", { base64: "SUQzBAAA", format: "mp3" }),
-    event(5, "turn.completed", { transcript, response, timings, usage }),
+    event(5, "turn.completed", { transcript, response, toolCalls: [], timings, usage }),
   ].join(""),
 }
 
@@ -67,6 +67,7 @@ const rendered: Answer = {
         turnId,
         transcript,
         response,
+        toolCalls: [],
         audio: { format: "mp3", base64: "SUQzBAAA" },
         timings,
         usage,
@@ -180,6 +181,31 @@ export const greet = describe({
     new ValidationFailed({ message: "audio: must be true or false" }),
     "SessionExpired",
     "NoGreeting",
+    wrongAnswer("tts", "an example"),
+    ...turnErrors,
+  ],
+})
+
+export const bringResults = describe({
+  id: "bringToolResults",
+  tag: "Voice",
+  countedAs: "turns",
+  summary: "Bring the results of tools",
+  description:
+    "Takes the results of all calls that the turn left to its client. They begin the next turn of the session: the agent goes on, and may call tools again.",
+  path: { turnId: "The turn that made the calls, from X-Turn-Id or `turn.started`." },
+  headers: [idempotencyKey],
+  example: { results: [{ callId: "call_1", output: { opened: true } }] },
+  answers: [rendered],
+  failures: [
+    new ValidationFailed({ message: "results: must have 1 to 128 results" }),
+    "TurnNotFound",
+    "ToolResultsMismatch",
+    "ToolCallAnswered",
+    "ToolCallsClosed",
+    "SessionExpired",
+    "AgentNotFound",
+    wrongAnswer("llm", "an example"),
     wrongAnswer("tts", "an example"),
     ...turnErrors,
   ],
