@@ -22,7 +22,7 @@ export const summaryTokens = (maxTokens: number): Option.Option<number> =>
 
 const cutMark = " …"
 
-/** The text in at most `tokens`, cut at the end of a sentence, a line or a word. */
+/** The text in at most `tokens`, cut at the end of a sentence, a line or a word if there is one in its second half. */
 const shortened = (text: string, tokens: number): string => {
   const most = tokens * charactersPerToken
   if (text.length <= most) return text
@@ -30,7 +30,7 @@ const shortened = (text: string, tokens: number): string => {
   const [whole] = /^.*(?:[.!?]\s|[。！？\n])/su.exec(start) ?? [""]
   const [words] = /^.*\s/su.exec(start) ?? [""]
   const cut = [whole, words].find(({ length }) => length > most / 2) ?? start
-  return `${cut.trimEnd().toWellFormed()}${cutMark}`
+  return `${cut.replace(/[\ud800-\udbff]$/, "").trimEnd()}${cutMark}`
 }
 
 /** What a model wrote, as a summary for a history of `maxTokens`. None: it is empty. */
