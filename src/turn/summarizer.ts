@@ -1,25 +1,18 @@
 import { Cause, Clock, Duration, Effect, FiberSet, Option } from "effect"
-import { exceeds, promptTokens } from "../agent/prompt.ts"
-import { planSummary, type SummaryPlan } from "../agent/summary-plan.ts"
-import { toSummary } from "../agent/summary-text.ts"
+import { exceeds } from "../agent/prompt.ts"
+import { planSummary } from "../agent/summary-plan.ts"
 import type { TurnEnd } from "../conversation/stored-turn.ts"
 import { Summaries } from "../conversation/summaries.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
-import {
-  detailFields,
-  emptyAnswer,
-  finalAnswer,
-  type ProviderError,
-  reasonOf,
-  timedOut,
-} from "../providers/errors.ts"
-import { type EndReason, LanguageModel } from "../providers/language-model.ts"
+import { countSummary } from "../metrics.ts"
+import { detailFields, type ProviderError, reasonOf } from "../providers/errors.ts"
+import { LanguageModel } from "../providers/language-model.ts"
 import { talker } from "../providers/offline/thinking.ts"
-import { estimateTokens } from "../providers/tokens.ts"
 import type { SessionId } from "../schema.ts"
 import type { RunningTurn } from "./pipeline.ts"
 import { itemsAtMost } from "./saving.ts"
+import { writeSummary } from "./write-summary.ts"
 
 /** Requests of this process at the same time. */
 const maxAtOnce = 2
@@ -27,58 +20,28 @@ const maxAtOnce = 2
 /** Sessions that wait for their summary. One beyond that gets its summary after a later turn. */
 const maxWaiting = 1000
 
-/** Requests after one turn. A session from before there were summaries needs several. */
+/** Requests after one turn. A conversation from before there were summaries needs several. */
 const maxRequests = 5
 
 /** The newest items that are read, as a multiple of what the model sees, and at least. */
 const readAhead = { times: 2, least: 200 }
 
-/** Of one request; half of the lease. */
-const requestTimeout = Duration.seconds(60)
-
-/** What is read of an answer, in UTF-16 units. The summary is a part of it. */
-const longestAnswer = 100_000
-
 /** How long a shutdown waits until other processes may make the summary. */
 const releaseTimeout = Duration.seconds(1)
 
-/** One request for a summary. */
-const write = (
-  model: LanguageModel["Type"],
-  { request, agent }: RunningTurn,
-  { prompt, tokens }: SummaryPlan,
-) =>
-  Effect.suspend(() => {
-    // With a smaller limit, a model that thinks would not come to its answer.
-    const maxTokens = Option.map(agent.thinking.maxTokens, (most) => Math.max(most, 2 * tokens))
-    let text = ""
-    let reason: EndReason = "stop"
-    let counted: { readonly inputTokens: number; readonly outputTokens: number } | undefined
-    const options = { turnId: request.turnId, ...agent.thinking, maxTokens }
-    const written = model.generate(prompt, options, (event) => {
-      if (event._tag === "Text" && text.length < longestAnswer) text += event.text
-      if (event._tag === "Retract") text = ""
-      if (event._tag === "End") reason = event.reason
-      if (event._tag === "Usage") counted = event
-    })
-    const summary = Effect.suspend(() => {
-      if (reason === "refused" || reason === "filtered") {
-        return Effect.fail(finalAnswer("llm", "declined", "the model declined to summarize"))
-      }
-      const { inputTokens, outputTokens } = counted ?? {
-        inputTokens: promptTokens(prompt),
-        outputTokens: estimateTokens(text),
-      }
-      return Option.match(toSummary(text, agent.history.maxTokens), {
-        onNone: () => Effect.fail(emptyAnswer("llm")),
-        onSome: (summary) => Effect.succeed({ text: summary, usage: { inputTokens, outputTokens } }),
-      })
-    })
-    return written.pipe(
-      Effect.timeoutFail({ duration: requestTimeout, onTimeout: () => timedOut("llm", requestTimeout) }),
-      Effect.zipRight(summary),
-    )
-  })
+const logFailure = (cause: Cause.Cause<ProviderError | DatabaseError>) => {
+  if (Cause.isInterruptedOnly(cause)) return Effect.void
+  const failure = Option.getOrUndefined(Cause.failureOption(cause))
+  const logged =
+    failure !== undefined && "stage" in failure
+      ? // A provider's own sentence may quote the conversation.
+        Effect.annotateLogs(Effect.logWarning("summary.failed"), {
+          reason: reasonOf(failure),
+          ...detailFields(failure.details),
+        })
+      : Effect.logWarning("summary.failed", cause)
+  return Effect.zipRight(countSummary("failed"), logged)
+}
 
 /**
  * Summarizes conversations that are longer than the model sees, in the background. Returns what is called at the end of a
@@ -99,43 +62,34 @@ export const makeSummarizer = Effect.gen(function* () {
     if (Option.isNone(begun)) return false
     const { lease, plan } = begun.value
     const startedAt = yield* Clock.currentTimeMillis
-    const made = yield* write(model, turn, plan).pipe(
-      Effect.flatMap(({ text, usage }) => {
-        const save = summaries.save(lease, text, usage)
-        return Effect.zipWith(save, Clock.currentTimeMillis, (isSaved, now) => ({
-          isSaved,
-          ms: now - startedAt,
-          items: plan.covers,
-          ...usage,
-        }))
-      }),
-      Effect.tap((made) => Effect.annotateLogs(Effect.logInfo("summary.made"), made)),
-      Effect.onError(() =>
-        Effect.ignore(uninterruptibleWithTimeout(Effect.timeout(summaries.release(lease), releaseTimeout))),
+    const released = uninterruptibleWithTimeout(Effect.timeout(summaries.release(lease), releaseTimeout))
+    const isSaved = yield* writeSummary(model, turn, plan).pipe(
+      Effect.flatMap(({ text, usage }) =>
+        Effect.tap(summaries.save(lease, text, usage), (isSaved) =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            Effect.annotateLogs(Effect.logInfo("summary.made"), {
+              items: plan.covers,
+              ms: now - startedAt,
+              ...usage,
+              saved: isSaved,
+            }),
+          ),
+        ),
       ),
+      Effect.onError(() => Effect.ignore(released)),
     )
-    return made.isSaved && !plan.isLast
+    yield* countSummary(isSaved ? "saved" : "outdated")
+    return isSaved && !plan.isLast
   })
 
   const summarize = Effect.fn("Summarizer.summarize")(function* (turn: RunningTurn) {
     // Its rules would make nonsense of a summary.
     if ((yield* model.model) === talker.name()) return
     for (let requests = 0; requests < maxRequests; requests += 1) {
-      if (!(yield* summarizePart(turn))) return
+      const isMoreDue = yield* summarizePart(turn)
+      if (!isMoreDue) return
     }
   })
-
-  const logFailure = (cause: Cause.Cause<ProviderError | DatabaseError>) => {
-    if (Cause.isInterruptedOnly(cause)) return Effect.void
-    const failure = Option.getOrUndefined(Cause.failureOption(cause))
-    // A provider's own sentence may quote the conversation.
-    return failure !== undefined && "stage" in failure
-      ? Effect.annotateLogs(Effect.logWarning("summary.failed"), {
-          reason: reasonOf(failure),
-          ...detailFields(failure.details),
-        })
-      : Effect.logWarning("summary.failed", cause)
-  }
 
   return (turn: RunningTurn, saved: Effect.Effect<Option.Option<TurnEnd>>) =>
     Effect.suspend(() => {
