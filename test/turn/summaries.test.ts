@@ -3,7 +3,6 @@ import * as BunContext from "@effect/platform-bun/BunContext"
 import {
   ConfigProvider,
   Context,
-  Deferred,
   Effect,
   Either,
   Exit,
@@ -12,6 +11,7 @@ import {
   Logger,
   Option,
   Scope,
+  Stream,
   TestClock,
 } from "effect"
 import type { Agent } from "../../src/agent/agent.ts"
@@ -44,13 +44,14 @@ import { Synthesizer } from "../../src/providers/synthesizer.ts"
 import { noTools } from "../../src/providers/tools.ts"
 import { Transcriber } from "../../src/providers/transcriber.ts"
 import { ItemId, newId, SessionId, UserId } from "../../src/schema.ts"
+import type { TurnError } from "../../src/turn/errors.ts"
 import type { OutputOptions } from "../../src/turn/events.ts"
 import { fromText } from "../../src/turn/input.ts"
 import { SessionTarget } from "../../src/turn/request.ts"
-import { Turns } from "../../src/turn/turns.ts"
+import { type Turn, Turns } from "../../src/turn/turns.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
-import { agent, converse, requestOf, streamed, tenth, textOf } from "../support/fake-turns.ts"
+import { agent, converse, requestOf, streamed, tenth } from "../support/fake-turns.ts"
 import { until } from "../support/turns.ts"
 
 let database: TestDatabase
@@ -77,6 +78,7 @@ interface Script {
   readonly engine?: string
 }
 
+const noPrompt: Prompt = { instructions: "", messages: [], ...noTools }
 const isForSummary = ({ instructions }: Prompt) => instructions.startsWith("You keep the notes")
 const text = (prompt: Prompt) => prompt.messages.map(({ content }) => content).join("\n")
 
@@ -208,8 +210,10 @@ const newSession = Effect.fnUntraced(function* (service: Service) {
     return found
   })
   const summary = Effect.map(row, (found): unknown => found?.summary)
-  const untilRow = (is: (found: { isBusy: boolean; summary: unknown; after: number }) => boolean, what: string) =>
-    Effect.promise(() => until(async () => is(await Effect.runPromise(row)), what))
+  const untilRow = (
+    is: (found: { isBusy: boolean; summary: unknown; after: number }) => boolean,
+    what: string,
+  ) => Effect.promise(() => until(async () => is(await Effect.runPromise(row)), what))
   return {
     ...{ id, userId, say, request, summary },
     summarized: untilRow(({ summary, isBusy }) => summary !== null && !isBusy, "a summary"),
@@ -252,4 +256,254 @@ effectTest(
     for (const prompt of service.requests) expect(promptTokens(prompt)).toBeLessThan(1500)
   }),
   120_000,
+)
+
+/** Turns until the history of 4 items is too long. */
+const small = { maxItems: 4, maxTokens: 1000 }
+const fill = (session: Effect.Effect.Success<ReturnType<typeof newSession>>) =>
+  Effect.forEach(["a", "b", "c"], (said) => session.say(said), { discard: true })
+
+describe("a summary that takes 30 s", () => {
+  const slow = { history: small, summarize: () => ({ text: "The notes.", afterMs: 30_000 }) }
+
+  effectTest(
+    "delays neither the turn before it nor the next one",
+    Effect.gen(function* () {
+      const service = yield* startTurns(slow)
+      const session = yield* newSession(service)
+      yield* fill(session)
+      yield* Effect.promise(() => until(() => service.requests.length === 1, "a request for a summary"))
+      // The clock stands still.
+      const { tags } = yield* session.say("d", streamed)
+      expect(tags()).toContain("Audio")
+      expect(tags().at(-1)).toBe("Completed")
+      expect(yield* session.summary).toBeNull()
+      // Not a second one meanwhile.
+      yield* session.say("e")
+      expect(service.requests).toHaveLength(1)
+      yield* TestClock.adjust(30_000)
+      yield* session.summarized
+      yield* session.say("f")
+      expect(text(service.prompts.at(-1) ?? noPrompt)).toContain("The notes.")
+    }),
+  )
+
+  effectTest(
+    "ends with the service, and its session is free",
+    Effect.gen(function* () {
+      const service = yield* startTurns(slow)
+      const session = yield* newSession(service)
+      yield* fill(session)
+      yield* Effect.promise(() => until(() => service.requests.length === 1, "a request for a summary"))
+      yield* service.stop
+      yield* session.idle
+      expect(yield* session.summary).toBeNull()
+      expect(service.events("summary.failed")).toEqual([])
+    }),
+  )
+
+  effectTest(
+    "of six sessions runs in two of them at a time",
+    Effect.gen(function* () {
+      const service = yield* startTurns(slow)
+      const sessions = yield* Effect.all(Array.from({ length: 6 }, () => newSession(service)))
+      yield* Effect.forEach(sessions, fill, { concurrency: "unbounded" })
+      for (const count of [2, 4, 6]) {
+        yield* Effect.promise(() => until(() => service.requests.length === count, `${count} requests`))
+        yield* TestClock.adjust(30_000)
+      }
+      yield* Effect.forEach(sessions, ({ summarized }) => summarized)
+      expect(service.mostRunning()).toBe(2)
+    }),
+  )
+})
+
+effectTest(
+  "a session has one summary at a time in two processes",
+  Effect.gen(function* () {
+    const slow = { history: small, summarize: () => ({ text: "The notes.", afterMs: 30_000 }) }
+    const [one, two] = [yield* startTurns(slow), yield* startTurns(slow)]
+    const session = yield* newSession(one)
+    yield* fill(session)
+    yield* Effect.promise(() => until(() => one.requests.length === 1, "a request for a summary"))
+    const turn = yield* converse(two.turns, session.request("d"))
+    yield* Fiber.join(turn.end)
+    yield* TestClock.adjust(30_000)
+    yield* session.summarized
+    expect(two.requests).toEqual([])
+  }),
+)
+
+effectTest(
+  "a failure is logged without what was said, and the next turn tries again",
+  Effect.gen(function* () {
+    const failures: ReadonlyArray<readonly [Answer, reason: string]> = [
+      [{ text: "", fail: wrongAnswer("llm", "broken") }, "broken"],
+      [{ text: " " }, emptyAnswer("llm").reason],
+      [{ text: "I can't.", end: "refused" }, "the model declined to summarize"],
+      [{ text: "The", end: "filtered" }, "the model declined to summarize"],
+      [{ text: "late", afterMs: 61_000 }, "no answer within 60 s"],
+    ]
+    const answers = [...failures.map(([answer]) => answer), { text: "The notes." }]
+    const service = yield* startTurns({
+      history: small,
+      summarize: () => answers.shift() ?? { text: "more" },
+    })
+    const session = yield* newSession(service)
+    yield* fill(session)
+    for (const at of failures.keys()) {
+      yield* Effect.promise(() => until(() => service.requests.length === at + 1, "a request"))
+      if (failures[at]?.[0].afterMs !== undefined) yield* TestClock.adjust(60_000)
+      yield* Effect.promise(() =>
+        until(() => service.events("summary.failed").length === at + 1, "a failure"),
+      )
+      yield* session.idle
+      expect(yield* session.summary).toBeNull()
+      yield* session.say("d")
+    }
+    yield* session.summarized
+    const logged = service.events("summary.failed")
+    expect(logged.map(({ reason }) => reason)).toEqual(failures.map(([, reason]) => reason))
+    for (const fields of logged) expect(fields).toMatchObject({ sessionId: session.id })
+  }),
+)
+
+effectTest(
+  "its usage is stored with it, and its length is bounded",
+  Effect.gen(function* () {
+    const counted = { inputTokens: 321, outputTokens: 45 }
+    const service = yield* startTurns({
+      history: { ...small, maxTokens: 400 },
+      summarize: () => ({ text: "Her name is Ada. ".repeat(100), usage: counted, end: "length" }),
+    })
+    const session = yield* newSession(service)
+    yield* fill(session)
+    yield* session.summarized
+    expect(yield* session.summary).toEqual({
+      text: `${"Her name is Ada. ".repeat(23)}…`,
+      usage: counted,
+    })
+    expect(service.events("summary.made")).toMatchObject([{ items: 4, saved: true, ...counted }])
+    // Twice what the summary needs, at least: the model may think.
+    expect(service.requests[0]?.maxTokens).toEqual(Option.some(200))
+
+    const uncounted = yield* startTurns({ history: small, thinking: { maxTokens: Option.none() } })
+    const other = yield* newSession(uncounted)
+    yield* fill(other)
+    yield* other.summarized
+    expect(yield* other.summary).toMatchObject({
+      usage: { inputTokens: promptTokens(uncounted.requests[0] ?? noPrompt), outputTokens: 3 },
+    })
+    expect(uncounted.requests[0]?.maxTokens).toEqual(Option.none())
+  }),
+)
+
+effectTest(
+  "an interrupted turn begins a summary, too",
+  Effect.gen(function* () {
+    const service = yield* startTurns({
+      history: small,
+      reply: (prompt) => ({ text: "I see.", afterMs: text(prompt).endsWith("c") ? 60_000 : 0 }),
+    })
+    const session = yield* newSession(service)
+    yield* session.say("a")
+    yield* session.say("b")
+    const cut = yield* converse(service.turns, session.request("c", streamed))
+    yield* Effect.promise(() => until(() => service.prompts.length === 3, "a third prompt"))
+    yield* cut.turn.interrupt({ playedMs: 0 })
+    yield* session.summarized
+    yield* session.say("d")
+    expect(text(service.prompts[3] ?? noPrompt)).toEndWith("The notes.\nc\nd")
+  }),
+)
+
+effectTest(
+  "no summary is made where none is wanted",
+  Effect.gen(function* () {
+    const scripts: ReadonlyArray<Script> = [
+      // The built-in talker does not understand what it would summarize.
+      { history: small, engine: "talker" },
+      { history: { ...small, isSummarized: false } },
+      { history: { ...small, maxItems: 0 } },
+      { history: { maxItems: 10 } },
+    ]
+    for (const script of scripts) {
+      const service = yield* startTurns(script)
+      const session = yield* newSession(service)
+      yield* fill(session)
+      // It would have begun by then.
+      yield* session.say("d")
+      yield* session.say("e")
+      yield* service.stop
+      expect(service.requests).toEqual([])
+    }
+  }),
+)
+
+effectTest(
+  "turns outside the conversation, and with a context of their own, begin none",
+  Effect.gen(function* () {
+    const service = yield* startTurns({ history: { ...small, isSummarized: true }, engine: "talker" })
+    const session = yield* newSession(service)
+    yield* fill(session)
+    yield* service.stop
+    const later = yield* startTurns({ history: small })
+    const run = (turn: Effect.Effect<Turn, TurnError, Scope.Scope>) =>
+      Effect.scoped(Effect.flatMap(turn, ({ events }) => Stream.runDrain(events)))
+    const context = Option.some([newItem({ type: "message", role: "user", text: "x" })])
+    yield* run(later.turns.aside(session.request("d")))
+    yield* run(later.turns.begin({ ...session.request("e"), context }))
+    const usual = session.request("f")
+    yield* run(later.turns.begin(usual))
+    yield* session.summarized
+    expect(later.events("summary.made").map(({ turnId }) => turnId)).toEqual([usual.turnId])
+  }),
+)
+
+effectTest(
+  "after a change of what it stands for it is made anew",
+  Effect.gen(function* () {
+    const service = yield* startTurns({
+      history: small,
+      summarize: (prompt) => ({ text: `Of: ${text(prompt).split("\n").length - 2} entries.` }),
+    })
+    const session = yield* newSession(service)
+    yield* fill(session)
+    yield* session.summarized
+    expect(yield* session.summary).toMatchObject({ text: "Of: 4 entries." })
+    const [first] = yield* service.history.newest(session.id, 100)
+    yield* service.ledger.removeItem(session.userId, session.id, first?.id ?? newId(ItemId))
+    expect(yield* session.summary).toBeNull()
+    yield* session.say("d")
+    yield* session.summarized
+    // A b B c C, without d D. The earlier summary is not among them.
+    expect(yield* session.summary).toMatchObject({ text: "Of: 5 entries." })
+  }),
+)
+
+effectTest(
+  "a long conversation from before there were summaries takes several requests",
+  Effect.gen(function* () {
+    const service = yield* startTurns({ summarize: keepFacts })
+    const session = yield* newSession(service)
+    yield* session.say("a")
+    yield* Effect.promise(
+      () => database.sql`insert into items (session_id, turn_id, type, payload)
+        select ${session.id}, gen_random_uuid(), 'message',
+          jsonb_build_object('role', 'user', 'text', 'fact x' || n / 10 * 10 || ' is so ' || repeat('z', 390))
+        from generate_series(1, 300) n`,
+    )
+    yield* session.say("b")
+    yield* Effect.promise(() => until(() => service.events("summary.made").length === 5, "five summaries"))
+    yield* session.idle
+    // About 28 items in each request.
+    expect(service.requests).toHaveLength(5)
+    yield* session.say("c")
+    yield* session.fits(20)
+    yield* session.say("d")
+    const seen = text(service.prompts.at(-1) ?? noPrompt)
+    // The newest 200 items were read.
+    for (const n of [110, 150, 200, 250, 290, 300]) expect(seen).toContain(`fact x${n} is so`)
+    expect(seen).not.toContain("fact x90 ")
+  }),
 )
