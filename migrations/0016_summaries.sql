@@ -1,8 +1,9 @@
 -- Summaries of the older part of long conversations. A summary is an item. Its `sequence` is that of the last item that it
 -- stands for. It is removed when an item up to there changes.
 --
--- Processes of earlier versions may run during the update: they show a summary to the model, and make none. Writes to `items`
--- wait for the index: it reads the table once and has no entries.
+-- Processes of earlier versions may run during the update. They make no summaries, and keep one whose items they change.
+--
+-- Writes to `items` wait for the index. Building it reads the table once; it has no entries yet.
 
 alter table sessions
   -- Of the process that makes a summary. A change of an item that it has read ends the lease.

@@ -9,7 +9,7 @@ import { sinceSummary } from "./history.ts"
 import { type Item, toStorable } from "./item.ts"
 
 /** How long a process may work on a summary before another one takes the session. */
-export const summaryLease = Duration.minutes(2)
+const summaryLease = Duration.minutes(2)
 
 const Lease = Schema.Struct({ summaryUpTo: Schema.String })
 

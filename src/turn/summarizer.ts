@@ -12,10 +12,10 @@ import { talker } from "../providers/offline/thinking.ts"
 import type { SessionId } from "../schema.ts"
 import type { RunningTurn } from "./pipeline.ts"
 import { itemsAtMost } from "./saving.ts"
-import { writeSummary } from "./write-summary.ts"
+import { type SummarizedTurn, writeSummary } from "./write-summary.ts"
 
-/** Requests of this process at the same time. */
-const maxAtOnce = 2
+/** Requests of this process at the same time: few, because turns of other sessions need the same servers. */
+const maxAtOnce = 4
 
 /** Sessions that wait for their summary. One beyond that gets its summary after a later turn. */
 const maxWaiting = 1000
@@ -55,10 +55,10 @@ export const makeSummarizer = Effect.gen(function* () {
   const waiting = new Set<SessionId>()
 
   /** One summary. True: the conversation needs another one. */
-  const summarizePart = Effect.fnUntraced(function* (turn: RunningTurn) {
+  const summarizePart = Effect.fnUntraced(function* (turn: SummarizedTurn) {
     const { history } = turn.agent
     const limit = Math.max(readAhead.least, readAhead.times * history.maxItems)
-    const begun = yield* summaries.begin(turn.session.id, limit, (found) => planSummary(found, history))
+    const begun = yield* summaries.begin(turn.sessionId, limit, (found) => planSummary(found, history))
     if (Option.isNone(begun)) return false
     const { lease, plan } = begun.value
     const startedAt = yield* Clock.currentTimeMillis
@@ -82,7 +82,7 @@ export const makeSummarizer = Effect.gen(function* () {
     return isSaved && !plan.isLast
   })
 
-  const summarize = Effect.fn("Summarizer.summarize")(function* (turn: RunningTurn) {
+  const summarize = Effect.fn("Summarizer.summarize")(function* (turn: SummarizedTurn) {
     // Its rules would make nonsense of a summary.
     if ((yield* model.model) === talker.name()) return
     for (let requests = 0; requests < maxRequests; requests += 1) {
@@ -91,13 +91,15 @@ export const makeSummarizer = Effect.gen(function* () {
     }
   })
 
-  return (turn: RunningTurn, saved: Effect.Effect<Option.Option<TurnEnd>>) =>
+  return (ended: RunningTurn, saved: Effect.Effect<Option.Option<TurnEnd>>) =>
     Effect.suspend(() => {
-      const { agent, session, standing, log, request } = turn
-      const known = [...standing.history(), ...request.unsaved.items, ...itemsAtMost(turn, log.state())]
-      const isDue = agent.history.isSummarized && !turn.isAside && exceeds(known, agent.history)
+      const { agent, session, standing, log, request } = ended
+      const known = [...standing.history(), ...request.unsaved.items, ...itemsAtMost(ended, log.state())]
+      const isDue = agent.history.isSummarized && !ended.isAside && exceeds(known, agent.history)
       if (!isDue || waiting.has(session.id) || waiting.size >= maxWaiting) return Effect.void
       waiting.add(session.id)
+      // Not all of the turn, which has its audio.
+      const turn: SummarizedTurn = { turnId: request.turnId, sessionId: session.id, agent }
       return saved.pipe(
         Effect.flatMap((end) =>
           Option.isNone(end) || end.value === "failed" ? Effect.void : slots.withPermits(1)(summarize(turn)),

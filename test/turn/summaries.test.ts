@@ -303,17 +303,17 @@ describe("a summary that takes 30 s", () => {
   )
 
   effectTest(
-    "of six sessions runs in two of them at a time",
+    "of ten sessions runs in four of them at a time",
     Effect.gen(function* () {
       const service = yield* startTurns(slow)
-      const sessions = yield* Effect.all(Array.from({ length: 6 }, () => newSession(service)))
+      const sessions = yield* Effect.all(Array.from({ length: 10 }, () => newSession(service)))
       yield* Effect.forEach(sessions, fill, { concurrency: "unbounded" })
-      for (const count of [2, 4, 6]) {
+      for (const count of [4, 8, 10]) {
         yield* Effect.promise(() => until(() => service.requests.length === count, `${count} requests`))
         yield* TestClock.adjust(30_000)
       }
       yield* Effect.forEach(sessions, ({ summarized }) => summarized)
-      expect(service.mostRunning()).toBe(2)
+      expect(service.mostRunning()).toBe(4)
     }),
   )
 })
