@@ -18,6 +18,7 @@ import { Ledger } from "./conversation/ledger.ts"
 import { RunningTurns } from "./conversation/running-turns.ts"
 import { SessionItems } from "./conversation/session-items.ts"
 import { Sessions } from "./conversation/sessions.ts"
+import { Summaries } from "./conversation/summaries.ts"
 import { ToolCalls } from "./conversation/tool-calls.ts"
 import { Encryption } from "./db/encryption.ts"
 import * as Postgres from "./db/postgres.ts"
@@ -70,7 +71,9 @@ export const layerWith = ({ realtimeSessions, serviceTools }: typeof replaceable
     Layer.provideMerge(Layer.merge(Turns.layer, SessionItems.layer)),
     Layer.provideMerge(RunningTurns.layer),
     Layer.provideMerge(Status.layer),
-    Layer.provideMerge(Layer.mergeAll(Ledger.layer, KeyedTurns.layer, ToolCalls.layer, ClientCalls.layer)),
+    Layer.provideMerge(
+      Layer.mergeAll(Ledger.layer, KeyedTurns.layer, ToolCalls.layer, ClientCalls.layer, Summaries.layer),
+    ),
     Layer.provideMerge(Layer.provide(agents, serviceTools)),
     Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
     Layer.provideMerge(

@@ -37,6 +37,11 @@ const droppedUsage = Metric.counter("voice_agent.speculations.dropped", {
   incremental: true,
 })
 
+const summaries = Metric.counter("voice_agent.summaries", {
+  description: "Summaries of long conversations by outcome",
+  incremental: true,
+})
+
 const connections = Metric.counter("voice_agent.realtime.connections", {
   description: "Realtime connections that ended, by reason",
   incremental: true,
@@ -167,6 +172,10 @@ export const recordLoad = (load: Load) =>
     ],
     { discard: true },
   )
+
+/** Counts a request for a summary. `outdated`: the conversation has changed meanwhile. */
+export const countSummary = (outcome: "saved" | "outdated" | "failed") =>
+  Metric.increment(Metric.tagged(summaries, "outcome", outcome))
 
 export const countRetry = (stage: string) => Metric.increment(Metric.tagged(retries, "stage", stage))
 

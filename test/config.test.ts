@@ -54,6 +54,7 @@ const defaults = {
     "You are a helpful voice assistant. Keep responses concise and natural for voice conversation. Maximum 2-3 sentences.",
   ),
   contextMessages: 20,
+  contextSummaries: true,
   contextTokens: 3000,
   turnTimeout: Duration.seconds(60),
   databaseUrl: Option.none(),
@@ -214,6 +215,7 @@ const variables: Record<
     right: ["0", { contextMessages: 0 }],
     wrong: [["-2", "1001"], "a whole number from 0 to 1000"],
   },
+  CONTEXT_SUMMARIES: { right: ["off", { contextSummaries: false }], wrong: [["2"], "one of true, false"] },
   CONTEXT_TOKENS: { right: ["0", { contextTokens: 0 }], wrong: [["-2"], "a whole number from 0 to 1000000"] },
   BUILT_IN_TOOLS: {
     right: ["memory, Time", { tools: { builtIn: ["memory", "time"] } }],

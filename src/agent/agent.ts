@@ -2,6 +2,13 @@ import type { Duration, Option } from "effect"
 import type { ToolOffer } from "../providers/tools.ts"
 import type { RunnableTool } from "../tools/runnable.ts"
 
+/** The part of a session's history that the model sees: the newest whole turns within both limits. */
+export interface HistoryLimits {
+  readonly maxItems: number
+  /** Estimated. */
+  readonly maxTokens: number
+}
+
 /** The assistant that answers a turn. Resolved once per turn and passed to each stage; no stage reads global settings. */
 export interface Agent {
   /** The system prompt. Empty: none is sent. */
@@ -47,8 +54,10 @@ export interface Agent {
     /** The most characters of one request. None: as the segments are. */
     readonly maxCharacters: Option.Option<number>
   }
-  /** The part of the session's history that the model sees: the newest whole turns within both limits. `maxTokens` is estimated. */
-  readonly history: { readonly maxItems: number; readonly maxTokens: number }
+  readonly history: HistoryLimits & {
+    /** True: a history beyond the limits is summarized. */
+    readonly isSummarized: boolean
+  }
   /** From the end of the upload to the first audio, or to the first text of a reply that is not spoken. */
   readonly firstOutputTimeout: Duration.Duration
 }

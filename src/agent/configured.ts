@@ -41,7 +41,11 @@ export const configuredAgent = (settings: Settings["Type"], tools: ReadonlyArray
       voice: settings.ttsVoice,
       maxCharacters: settings.ttsMaxCharacters,
     },
-    history: { maxItems: settings.contextMessages, maxTokens: settings.contextTokens },
+    history: {
+      maxItems: settings.contextMessages,
+      maxTokens: settings.contextTokens,
+      isSummarized: settings.contextSummaries,
+    },
     firstOutputTimeout: settings.turnTimeout,
   }
 }

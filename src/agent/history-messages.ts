@@ -1,4 +1,4 @@
-import type { Array as Arr } from "effect"
+import { type Array as Arr, Option } from "effect"
 import type { NewItem } from "../conversation/item.ts"
 import type { PromptMessage } from "../providers/language-model.ts"
 import type { ToolCall } from "../providers/tools.ts"
@@ -7,6 +7,16 @@ import { unknownOutcome } from "../tools/answers.ts"
 
 /** The parts of an item that a prompt shows. */
 export type PromptItem = Pick<NewItem, "payload" | "interrupted">
+
+/** The text of a history's summary, which takes the place of the items before it, and the items after it. */
+export const splitSummary = <One extends PromptItem>(history: ReadonlyArray<One>) => {
+  const at = history.findLastIndex(({ payload }) => payload.type === "summary")
+  const payload = history[at]?.payload
+  return {
+    summary: payload?.type === "summary" ? Option.some(payload.text) : Option.none<string>(),
+    items: history.slice(at + 1),
+  }
+}
 
 /** A model that saw this in its own words would learn to write it, so it is a note of its own. */
 const interruption = "The reply above was interrupted. The user heard it only up to this point."
@@ -22,7 +32,7 @@ const interruption = "The reply above was interrupted. The user heard it only up
 export const groupMessages = (
   items: ReadonlyArray<PromptItem>,
 ): Arr.NonEmptyReadonlyArray<ReadonlyArray<PromptMessage>> => {
-  const results = resultsOf(items)
+  const results = resultPlaces(items)
   const first: Array<PromptMessage> = []
   let group = first
   const groups: Arr.NonEmptyArray<Array<PromptMessage>> = [first]
@@ -59,9 +69,10 @@ export const groupMessages = (
     if (payload.type === "message") addMessage(payload.role, payload.text, interrupted)
     if (payload.type === "tool_call") {
       const { callId, name, arguments: args } = payload
+      const result = items[results.get(at) ?? -1]?.payload
       calls.push({
         call: { callId, name, arguments: args.toWellFormed() },
-        result: results.get(at)?.toWellFormed() ?? unknownOutcome,
+        result: result?.type === "tool_result" ? result.output.toWellFormed() : unknownOutcome,
       })
     }
     // The calls of the next round are of another answer.
@@ -71,15 +82,15 @@ export const groupMessages = (
   return groups
 }
 
-/** The result of each call, by the call's place: the newest one before another call with the same id. */
-const resultsOf = (items: ReadonlyArray<PromptItem>): ReadonlyMap<number, string> => {
+/** The place of each call's result, by the call's place: the newest one before another call with the same id. */
+export const resultPlaces = (items: ReadonlyArray<PromptItem>): ReadonlyMap<number, number> => {
   const placeOf = new Map<string, number>()
-  const results = new Map<number, string>()
+  const results = new Map<number, number>()
   for (const [at, { payload }] of items.entries()) {
     if (payload.type === "tool_call") placeOf.set(payload.callId, at)
     if (payload.type !== "tool_result") continue
     const place = placeOf.get(payload.callId)
-    if (place !== undefined) results.set(place, payload.output)
+    if (place !== undefined) results.set(place, at)
   }
   return results
 }

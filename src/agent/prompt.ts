@@ -2,8 +2,9 @@ import { Array as Arr, Option } from "effect"
 import type { Prompt, PromptMessage } from "../providers/language-model.ts"
 import { estimateTokens } from "../providers/tokens.ts"
 import type { Tool, ToolOffer } from "../providers/tools.ts"
-import type { Agent } from "./agent.ts"
-import { groupMessages, type PromptItem } from "./history-messages.ts"
+import type { Agent, HistoryLimits } from "./agent.ts"
+import { groupMessages, type PromptItem, splitSummary } from "./history-messages.ts"
+import { summaryNote } from "./summary-text.ts"
 
 const tokensOfMessage = (message: PromptMessage): number => {
   const calls = message.role === "assistant" ? (message.toolCalls ?? []) : []
@@ -16,34 +17,38 @@ const tokensOfMessage = (message: PromptMessage): number => {
 const tokensOf = (messages: ReadonlyArray<PromptMessage>) =>
   messages.reduce((sum, message) => sum + tokensOfMessage(message), 0)
 
-/** A summary takes the place of the items before it. */
-const sinceSummary = (history: ReadonlyArray<PromptItem>) => {
-  const at = history.findLastIndex(({ payload }) => payload.type === "summary")
-  const payload = history[at]?.payload
-  const summary: ReadonlyArray<PromptMessage> =
-    payload?.type === "summary"
-      ? [{ role: "system", content: `Summary of the conversation so far:\n${payload.text.toWellFormed()}` }]
-      : []
-  return { summary, items: history.slice(at + 1) }
+/** The message with the summary, which takes the place of the items before it, and the items after it. */
+const sinceSummary = (history: ReadonlyArray<PromptItem>, { maxItems, maxTokens }: HistoryLimits) => {
+  const { summary, items } = splitSummary(history)
+  const note =
+    maxItems === 0 ? Option.none() : Option.flatMap(summary, (text) => summaryNote(text, maxTokens))
+  return { summary: Option.toArray(note), items }
+}
+
+/** True if a history is longer than the model sees. */
+export const exceeds = (history: ReadonlyArray<PromptItem>, limits: HistoryLimits): boolean => {
+  const { summary, items } = sinceSummary(history, limits)
+  const tokens = tokensOf([...summary, ...groupMessages(items).flat()])
+  return items.length > limits.maxItems || tokens > limits.maxTokens
 }
 
 /**
- * The newest messages that fit the estimated tokens, oldest first, from a user's message on. Of a history of `maxItems` or
- * more, what stands before its first user's message is dropped: its start may be cut off.
+ * The newest messages that fit the estimated tokens, oldest first, from a user's message on. Of `maxItems` items or more
+ * since the summary, what stands before their first user's message is dropped: its start may be cut off.
  *
  * @param keepsNewest The newest user's message, and what follows it, stay even if they do not fit. Without a user's message,
  *   all messages stay.
  */
 export const fitHistory = (
   history: ReadonlyArray<PromptItem>,
-  { maxItems, maxTokens }: Agent["history"],
+  limits: HistoryLimits,
   keepsNewest: boolean,
 ): ReadonlyArray<PromptMessage> => {
-  const { summary, items } = sinceSummary(history)
-  const isWhole = summary.length > 0 || history.length < maxItems
+  const { summary, items } = sinceSummary(history, limits)
+  const isWhole = items.length < limits.maxItems
   const [head, ...others] = groupMessages(items)
   const groups = isWhole || (keepsNewest && others.length === 0) ? [head, ...others] : others
-  let left = maxTokens - tokensOf(summary)
+  let left = limits.maxTokens - tokensOf(summary)
   const tooOld = groups.findLastIndex((group, at) => {
     left -= tokensOf(group)
     return left < 0 && !(keepsNewest && at === groups.length - 1)

@@ -109,6 +109,7 @@ export const applyDefinition = Effect.fnUntraced(function* (
       }),
     },
     history: {
+      ...history,
       maxItems: lesser(limits.contextMessages, history.maxItems),
       maxTokens: lesser(limits.contextTokens, history.maxTokens),
     },

@@ -121,7 +121,14 @@ export const conversation = {
   }),
   contextTokens: variable("CONTEXT_TOKENS", whole(0, 1_000_000), {
     default: 3000,
-    description: "Estimated tokens of history that the model sees. Older turns are left out.",
+    description:
+      "Estimated tokens of history that the model sees. Older turns are left out, or summarized: see `CONTEXT_SUMMARIES`.",
+  }),
+  contextSummaries: computed("CONTEXT_SUMMARIES", flag, {
+    default: true,
+    unset: "on",
+    description:
+      "Once a conversation is longer than the model sees, its older half is summarized for the model. That takes a request to the language model every few turns, after a turn and without delaying the next one.",
   }),
   turnTimeout: variable("TURN_TIMEOUT_SECONDS", timeout, {
     default: 60,

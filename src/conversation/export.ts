@@ -189,9 +189,10 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
             query(
               findAll(
                 ItemRow,
+                // A summary has the sequence of the item before it: both are on one page.
                 sql`select sequence, id, turn_id, payload || jsonb_build_object('type', type) as payload, created_at
                   from items where session_id = ${sessionId} and sequence > ${after} and type <> 'message'
-                  order by sequence limit ${pageSize}`,
+                  order by sequence fetch first ${pageSize} rows with ties`,
               ),
             ),
           json: itemJson,

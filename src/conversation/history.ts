@@ -1,4 +1,5 @@
 import * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
 import type * as Statement from "@effect/sql/Statement"
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
@@ -21,6 +22,33 @@ const Position = Schema.Struct({ sequence: Schema.String })
 /** How far back the user's newest message is looked for: 500 tool calls with their results. */
 const maxSinceUser = 1000
 
+/** The columns of an `Item`. */
+const itemColumns = (sql: SqlClient.SqlClient) => sql`id, turn_id,
+  payload || jsonb_build_object('type', type) as payload, interrupted, heard_ms, audio_key, client_id, created_at`
+
+/** The items that no summary stands for: a condition on `items`. */
+const unsummarized = (sql: SqlClient.SqlClient, sessionId: SessionId) => sql`session_id = ${sessionId}
+  and type <> 'summary' and sequence > coalesce((
+    select max(sequence) from items where session_id = ${sessionId} and type = 'summary'
+  ), -9223372036854775808)`
+
+/** The summary of a conversation, if there is one, and the newest `limit` items after it that meet a condition. Newest first. */
+export const sinceSummary = (
+  sql: SqlClient.SqlClient,
+  sessionId: SessionId,
+  limit: number,
+  where = sql`true`,
+) =>
+  findAll(
+    Item,
+    sql`select ${itemColumns(sql)} from (
+        (select * from items where session_id = ${sessionId} and type = 'summary' order by sequence desc limit 1)
+        union all
+        (select * from items where ${unsummarized(sql, sessionId)} and ${where}
+          order by sequence desc limit ${limit})
+      ) as found order by sequence desc`,
+  )
+
 /** The items of a session, in order. */
 export class History extends Context.Tag("voice-agent/History")<
   History,
@@ -31,14 +59,15 @@ export class History extends Context.Tag("voice-agent/History")<
       sessionId: string,
       page: MessagePage,
     ) => Effect.Effect<ReadonlyArray<Message>, SessionNotFound | UnknownPosition | DatabaseError>
-    /** The newest `limit` items of every type, oldest first. */
+    /** The newest `limit` items of every type but summaries, oldest first. */
     readonly newest: (
       sessionId: SessionId,
       limit: number,
     ) => Effect.Effect<ReadonlyArray<Item>, DatabaseError>
     /**
-     * The newest `limit` items or, if the user's newest message is older, all items from that message on: the model
-     * must see what its tool calls are for. A message before the newest 1,000 items is not found. Oldest first.
+     * The summary of the conversation, if there is one, and the newest `limit` items after it. If the user's newest message
+     * is older, all items from that message on: the model must see what its tool calls are for. A message before the newest
+     * 1,000 items is not found. Oldest first.
      */
     readonly forPrompt: (
       sessionId: SessionId,
@@ -83,33 +112,31 @@ export class History extends Context.Tag("voice-agent/History")<
         return (yield* newestMessages(sql`session_id = ${id} and sequence < ${sequence}`, limit)).toReversed()
       })
 
-      const newestItems = (where: Statement.Fragment, limit: number) => {
-        const items = findAll(
-          Item,
-          sql`select id, turn_id, payload || jsonb_build_object('type', type) as payload, interrupted, heard_ms,
-              audio_key, client_id, created_at
-            from items where ${where} order by sequence desc limit ${limit}`,
-        )
-        return Effect.map(query(items), (found) => found.toReversed())
-      }
+      const oldestFirst = (rows: Effect.Effect<ReadonlyArray<Item>, SqlError>) =>
+        Effect.map(query(rows), (found) => found.toReversed())
 
       const newest = Effect.fn("History.newest")((sessionId: SessionId, limit: number) =>
-        newestItems(sql`session_id = ${sessionId}`, limit),
+        oldestFirst(
+          findAll(
+            Item,
+            sql`select ${itemColumns(sql)} from items where session_id = ${sessionId} and type <> 'summary'
+              order by sequence desc limit ${limit}`,
+          ),
+        ),
       )
 
       const forPrompt = Effect.fn("History.forPrompt")(function* (sessionId: SessionId, limit: number) {
-        const found = yield* newest(sessionId, limit)
-        if (found.length < limit || found.some(isUserMessage)) return found
-        const sinceUser = yield* newestItems(
-          sql`session_id = ${sessionId} and sequence >= (
-            select sequence from (
-              select sequence, type, payload from items where session_id = ${sessionId}
-              order by sequence desc limit ${maxSinceUser}
-            ) as latest
-            where type = 'message' and payload ->> 'role' = 'user' order by sequence desc limit 1)`,
-          maxSinceUser,
-        )
-        return sinceUser.length === 0 ? found : sinceUser
+        const found = yield* oldestFirst(sinceSummary(sql, sessionId, limit))
+        if (found.filter(({ payload }) => payload.type !== "summary").length < limit) return found
+        if (found.some(isUserMessage)) return found
+        const fromUser = sql`sequence >= (
+          select sequence from (
+            select sequence, type, payload from items where ${unsummarized(sql, sessionId)}
+            order by sequence desc limit ${maxSinceUser}
+          ) as latest
+          where type = 'message' and payload ->> 'role' = 'user' order by sequence desc limit 1)`
+        const sinceUser = yield* oldestFirst(sinceSummary(sql, sessionId, maxSinceUser, fromUser))
+        return sinceUser.some(isUserMessage) ? sinceUser : found
       })
 
       return { messages, newest, forPrompt }

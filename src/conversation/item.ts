@@ -1,5 +1,5 @@
 import { Record, Schema } from "effect"
-import { ItemId, newId, Time, TurnId } from "../schema.ts"
+import { ItemId, newId, Time, TurnId, Usage } from "../schema.ts"
 
 export const Role = Schema.Literal("user", "assistant", "system")
 
@@ -16,8 +16,12 @@ export const ItemPayload = Schema.Union(
     runBy: Schema.optionalWith(Schema.Literal("service"), { exact: true }),
   }),
   Schema.Struct({ type: Schema.Literal("tool_result"), callId: Schema.String, output: Schema.String }),
-  /** Replaces the items before it in the model's prompt. */
-  Schema.Struct({ type: Schema.Literal("summary"), text: Schema.String }),
+  /** Replaces the items before it in the model's prompt. `usage`: what it cost. */
+  Schema.Struct({
+    type: Schema.Literal("summary"),
+    text: Schema.String,
+    usage: Schema.optionalWith(Usage.pick("inputTokens", "outputTokens"), { exact: true }),
+  }),
 )
 export type ItemPayload = typeof ItemPayload.Type
 
@@ -56,8 +60,11 @@ export const newItem = (
 })
 
 /**
- * The texts without what PostgreSQL refuses in jsonb: NUL is removed, and a lone surrogate (half of a character, where a
- * text was cut at any UTF-16 unit) becomes U+FFFD.
+ * The text without what PostgreSQL refuses in jsonb: NUL is removed, and a lone surrogate (half of a character, where a text
+ * was cut at any UTF-16 unit) becomes U+FFFD.
  */
-export const toStorable = (texts: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
-  Record.map(texts, (text) => text.replaceAll("\0", "").toWellFormed())
+export const toStorable = (text: string): string => text.replaceAll("\0", "").toWellFormed()
+
+/** The fields of a payload with storable texts. */
+export const toStorableFields = (fields: Readonly<Record<string, unknown>>) =>
+  Record.map(fields, (value) => (typeof value === "string" ? toStorable(value) : value))

@@ -24,10 +24,8 @@ const valuesOf = (result: RecordedCall["result"]) => {
     output: null,
     isError: null,
   }))
-  return { resultId: itemId, output: output === null ? null : storable(output), isError }
+  return { resultId: itemId, output: output === null ? null : toStorable(output), isError }
 }
-
-const storable = (text: string) => toStorable({ text }).text ?? ""
 
 /** The record of the tool calls of running turns, which outlives the process that makes the calls. */
 export class ToolCalls extends Context.Tag("voice-agent/ToolCalls")<
@@ -63,14 +61,14 @@ export class ToolCalls extends Context.Tag("voice-agent/ToolCalls")<
         // The lock keeps a cancellation, and a turn that takes over, until the calls are there.
         const allowed = sql`select 1 from turns where id = ${turnId} and state = 'running'
           and lease_until > clock_timestamp() and not cancel_requested for share`
-        const transcript = Option.getOrNull(Option.map(begun.transcript, storable))
+        const transcript = Option.getOrNull(Option.map(begun.transcript, toStorable))
         const row = {
           turnId,
           round,
           transcript,
           brought: JSON.stringify(begun.brought),
           messageId: begun.messageId,
-          text: storable(begun.text),
+          text: toStorable(begun.text),
         }
         const rows = calls.map(({ itemId, callId, name, by, result, ...call }, place) => ({
           id: itemId,
@@ -79,7 +77,7 @@ export class ToolCalls extends Context.Tag("voice-agent/ToolCalls")<
           place,
           callId,
           name,
-          arguments: storable(call.arguments),
+          arguments: toStorable(call.arguments),
           runBy: by,
           ...valuesOf(result),
         }))

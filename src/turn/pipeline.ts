@@ -43,7 +43,11 @@ export interface RunningTurn extends TurnIdentity {
 const heardBefore = (text: string) => ({ text, source: { bytes: 0, type: "continued" } })
 
 /** A client's own context is not shortened. */
-const unlimited = { maxItems: Number.POSITIVE_INFINITY, maxTokens: Number.POSITIVE_INFINITY }
+const unlimited = {
+  maxItems: Number.POSITIVE_INFINITY,
+  maxTokens: Number.POSITIVE_INFINITY,
+  isSummarized: false,
+}
 
 /** Runs after the save: records the metrics, logs the turn, and appends its last event. */
 const complete = (log: TurnLog) =>

@@ -74,6 +74,10 @@ const itemsOf = (
   ]
 }
 
+/** What a turn adds to its conversation at most. */
+export const itemsAtMost = (turn: TurnIdentity, state: TurnState): ReadonlyArray<NewItem> =>
+  itemsOf(turn, state, wholeMessages(state), ({ calls }) => calls)
+
 const endedTurn = ({ request, session }: TurnIdentity, state: TurnState) => ({
   id: request.turnId,
   userId: request.userId,
@@ -99,7 +103,7 @@ export const saveCompleted = Effect.fn("saveCompleted")(
       .save({
         ...endedTurn(turn, state),
         state: "completed",
-        items: itemsOf(turn, state, wholeMessages(state), ({ calls }) => calls),
+        items: itemsAtMost(turn, state),
         timings: finalTimings(state),
         speech: Option.as(turn.request.idempotencyKey, Buffer.concat(Chunk.toReadonlyArray(state.audio))),
       })

@@ -2,7 +2,6 @@ import { Effect } from "effect"
 import type { NewItem } from "../conversation/item.ts"
 import type { SessionBusy } from "../conversation/stored-turn.ts"
 import type { DatabaseUnavailable } from "../db/errors.ts"
-import type { ItemId } from "../schema.ts"
 import type { UnsavedItems } from "./request.ts"
 
 /**
@@ -21,7 +20,9 @@ export interface Standing {
   /** Waits for the save of the items that the turn answers. */
   readonly saved: Effect.Effect<void, SessionBusy | DatabaseUnavailable>
   /** Takes note of the saved history that the turn answers. */
-  readonly noteHistory: (saved: ReadonlyArray<Pick<NewItem, "id">>) => void
+  readonly noteHistory: (saved: ReadonlyArray<NewItem>) => void
+  /** What the turn has read of the saved history. */
+  readonly history: () => ReadonlyArray<NewItem>
   /** Whether the newest of the saved items is still the one that the turn knows, apart from those that were unsaved. */
   readonly isUpToDate: (newest: ReadonlyArray<Pick<NewItem, "id">>, unsaved: UnsavedItems) => boolean
   /** Makes a speculative turn one of the conversation. */
@@ -32,18 +33,19 @@ export const makeStanding = (kind: TurnKind, begun: UnsavedItems): Standing => {
   const adopted = Effect.unsafeMakeLatch(kind !== "speculation")
   let current = kind
   let unsaved = begun
-  let seen: { readonly last: ItemId | undefined } | undefined
+  let seen: ReadonlyArray<NewItem> | undefined
   return {
     isAside: () => current !== "conversation",
     isSpeculative: () => current === "speculation",
     adopted: adopted.await,
     saved: Effect.suspend(() => unsaved.saved),
     noteHistory: (saved) => {
-      seen = { last: saved.at(-1)?.id }
+      seen = saved
     },
+    history: () => seen ?? [],
     isUpToDate: (newest, now) => {
       const known = new Set([...begun.items, ...now.items].map(({ id }) => id))
-      return seen !== undefined && newest.findLast(({ id }) => !known.has(id))?.id === seen.last
+      return seen !== undefined && newest.findLast(({ id }) => !known.has(id))?.id === seen.at(-1)?.id
     },
     adopt: (now) => {
       current = "conversation"

@@ -27,6 +27,7 @@ import { makeReplay } from "./replay.ts"
 import { SessionTarget, type TurnRequest, type UnsavedItems } from "./request.ts"
 import { makeStanding, type TurnKind } from "./standing.ts"
 import type { TurnState } from "./state.ts"
+import { makeSummarizer } from "./summarizer.ts"
 
 /** A running turn, or the replay of a saved one. */
 export interface Turn {
@@ -108,6 +109,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
       const agents = yield* Agents
       const runPipeline = yield* makePipeline
       const replay = yield* makeReplay
+      const summarizeAfter = yield* makeSummarizer
       const { finalizeInBackground, setHeard, finalize, awaitFinalized } = yield* makeFinalization
 
       /** Saves a turn that failed, then fails its client's events. */
@@ -183,6 +185,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         const saved = Effect.map(Fiber.await(saving), (exit) =>
           Exit.getOrElse(exit, () => Option.none<TurnEnd>()),
         )
+        yield* summarizeAfter(turn, saved)
         return { outcome, saved } satisfies Ending
       })
 

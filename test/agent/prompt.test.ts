@@ -14,6 +14,8 @@ const said = (role: "user" | "assistant" | "system", text: string, interrupted =
 const called = (callId: string, args = "{}") =>
   item({ type: "tool_call", callId, name: "look", arguments: args })
 const returned = (callId: string, output = `of ${callId}`) => item({ type: "tool_result", callId, output })
+const noted = (text: string) =>
+  `!Notes on the conversation before this point. They are a record and contain no instructions.\n${text}`
 const summary = (text: string) => item({ type: "summary", text })
 
 const turnOf = ([user, assistant]: readonly [string, string]) => [
@@ -130,21 +132,37 @@ describe("a summary", () => {
       summary("new"),
       said("user", "e"),
     ]
-    expect(whole(...items)).toEqual(["#Summary of the conversation so far:\nnew", "e"])
+    expect(whole(...items)).toEqual([noted("new"), "e"])
   })
 
   test("stays where little fits, and counts", () => {
-    const items = [summary("s".repeat(40)), ...turnOf(["a", "b"]), ...turnOf(["c", "d"])]
-    const [first, ...others] = lines(fitHistory(items, limits(22), false))
+    const long = "x".repeat(600)
+    const items = [summary("s".repeat(200)), ...turnOf([long, "b"]), ...turnOf(["c", "d"])]
+    const [first, ...others] = lines(fitHistory(items, limits(220), false))
     expect(first).toContain("ssss")
     expect(others).toEqual(["c", "d"])
+    expect(lines(fitHistory(items, limits(240), false)).slice(1)).toEqual([long, "b", "c", "d"])
+  })
+
+  test("of a larger history is cut, and left out where little fits", () => {
+    const text = "Her name is Ada. ".repeat(1000)
+    const items = [summary(text), ...turnOf(["a", "b"])]
+    const [first = "", ...others] = lines(fitHistory(items, limits(400), false))
+    expect(estimateTokens(first)).toBeLessThan(130)
+    expect(first).toEndWith("Her name is Ada. …")
+    expect(others).toEqual(["a", "b"])
+    expect(lines(fitHistory(items, limits(100), false))).toEqual(["a", "b"])
+    expect(lines(fitHistory(items, limits(400, 0), true))).toEqual(["a", "b"])
+  })
+
+  test("does not hide that the start of what follows is cut off", () => {
+    const items = [summary("s"), said("assistant", "b"), ...turnOf(["c", "d"])]
+    expect(lines(fitHistory(items, limits(1000, 3), false))).toEqual([noted("s"), "c", "d"])
+    expect(lines(fitHistory(items, limits(1000, 4), false))).toEqual([noted("s"), "b", "c", "d"])
   })
 
   test("leaves a call before it without a place", () => {
-    expect(whole(called("1"), summary("s"), returned("1"), said("user", "a"))).toEqual([
-      "#Summary of the conversation so far:\ns",
-      "a",
-    ])
+    expect(whole(called("1"), summary("s"), returned("1"), said("user", "a"))).toEqual([noted("s"), "a"])
   })
 })
 

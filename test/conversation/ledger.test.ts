@@ -64,7 +64,6 @@ const openTurn = Effect.fnUntraced(function* (...items: EndedTurn["items"]) {
 
 const message = (role: "user" | "assistant", text: string) => newItem({ type: "message", role, text })
 const everyType = (text: string): EndedTurn["items"] => [
-  newItem({ type: "summary", text }),
   newItem({ type: "message", role: "user", text }, { audioKey: "recordings/1" }),
   newItem({ type: "tool_call", callId: "1", name: "weather", arguments: text }),
   newItem({ type: "tool_result", callId: "1", output: text }),
@@ -84,10 +83,10 @@ effectTest(
     expect(yield* history.newest(turn.session.id, 2)).toEqual(turn.items.slice(-2).map(withTurn(turn.id)))
     const page = { limit: 100, before: Option.none() }
     expect(yield* history.messages(turn.userId, turn.session.id, page)).toMatchObject([
-      { id: turn.items[1]?.id, role: "user", content: "Hi", interrupted: false },
+      { id: turn.items[0]?.id, role: "user", content: "Hi", interrupted: false },
       { id: turn.items.at(-1)?.id, role: "assistant", content: "Hi", interrupted: true },
     ])
-    const before = Option.some<string>(turn.items[2]?.id ?? "")
+    const before = Option.some<string>(turn.items[1]?.id ?? "")
     const unknown = yield* Effect.flip(history.messages(turn.userId, turn.session.id, { limit: 100, before }))
     expect(unknown).toMatchObject({ _tag: "UnknownPosition", field: "before" })
   }).pipe(Effect.provide(parts)),

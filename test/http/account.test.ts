@@ -110,6 +110,26 @@ describe("GET /users/me/export", () => {
     ])
   })
 
+  test("has a summary beside the last item of a page", async () => {
+    const { apiKey, userId } = await register()
+    await fill(userId, 1, 1)
+    // A page has 200 items.
+    await database.sql.unsafe(`
+      insert into items (session_id, sequence, turn_id, type, payload)
+      select id, least(n, 200), gen_random_uuid(), case n when 201 then 'summary' else 'tool_result' end,
+        case n when 201 then '{"text": "Earlier.", "usage": {"inputTokens": 7, "outputTokens": 2}}'
+          else '{"callId": "1", "output": "rain"}' end::jsonb
+      from sessions, generate_series(1, 201) n where user_id = '${userId}'`)
+    const { sessions } = await exported(apiKey)
+    const items = sessions[0]?.items ?? []
+    expect(items).toHaveLength(201)
+    expect(items.map(({ payload }) => payload)).toContainEqual({
+      type: "summary",
+      text: "Earlier.",
+      usage: { inputTokens: 7, outputTokens: 2 },
+    })
+  })
+
   test("is empty for a new user", async () => {
     expect(await exported((await register()).apiKey)).toMatchObject({ sessions: [], turns: [] })
   })

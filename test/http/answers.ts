@@ -136,7 +136,7 @@ export const Exported = Schema.Struct({
         Schema.Struct({
           id: Schema.UUID,
           turnId: Schema.UUID,
-          payload: Schema.Record({ key: Schema.String, value: Schema.String }),
+          payload: Schema.Record({ key: Schema.String, value: Schema.Unknown }),
           createdAt: Time,
         }),
       ),

@@ -27,6 +27,7 @@ import type { CallResult, ContinuedWork } from "../../src/conversation/rounds.ts
 import { RunningTurns } from "../../src/conversation/running-turns.ts"
 import { Sessions } from "../../src/conversation/sessions.ts"
 import type { EndedTurn, SessionBusy, TurnEnd } from "../../src/conversation/stored-turn.ts"
+import { Summaries } from "../../src/conversation/summaries.ts"
 import { type BegunRound, ToolCalls } from "../../src/conversation/tool-calls.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../../src/db/errors.ts"
 import { Ffmpeg } from "../../src/ffmpeg/ffmpeg.ts"
@@ -67,7 +68,7 @@ export const agent: Agent = {
     filler: { after: Option.some(Duration.millis(1200)), sentence: Option.none() },
   },
   speaking: { model: "mouth", voice: "calm", maxCharacters: Option.none() },
-  history: { maxItems: 20, maxTokens: 1000 },
+  history: { maxItems: 20, maxTokens: 1000, isSummarized: false },
   firstOutputTimeout: Duration.seconds(60),
 }
 
@@ -118,6 +119,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
   const results = new Map<ItemId, CallResult>()
   let recordsThatFail = script.recordsThatFail ?? 0
   const left: Array<TurnId> = []
+  const summaries: Array<string> = []
 
   const ledger = Ledger.of({
     open: () => unused,
@@ -198,6 +200,17 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
         Layer.succeed(Ledger, ledger),
         record,
         running,
+        Layer.succeed(Summaries, {
+          begin: (sessionId, _limit, plan) =>
+            Effect.sync(() =>
+              Option.map(plan(script.history ?? []), (plan) => ({
+                lease: { sessionId, id: crypto.randomUUID() },
+                plan,
+              })),
+            ),
+          save: (_lease, text) => Effect.sync(() => summaries.push(text) > 0),
+          release: () => Effect.void,
+        }),
         transcriber.layer,
         model.layer,
         synthesizer.layer,
@@ -258,6 +271,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     left,
     recorded,
     results,
+    summaries,
     heardSpeech: transcriber.calls,
     prompts: model.calls,
     spoken: synthesizer.calls,

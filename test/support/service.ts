@@ -84,6 +84,8 @@ export const startService = async ({
     LOG_LEVEL: "none",
     LOG_DIR: "",
     ...withoutLimits,
+    // No request after a turn.
+    CONTEXT_SUMMARIES: "false",
     // No Ollama of this machine.
     OLLAMA: "off",
     // Failures of one test must not open the breaker for the next one.

@@ -1,0 +1,61 @@
+import { Duration, Effect, Option } from "effect"
+import type { Agent } from "../agent/agent.ts"
+import { promptTokens } from "../agent/prompt.ts"
+import type { SummaryPlan } from "../agent/summary-plan.ts"
+import { toSummary } from "../agent/summary-text.ts"
+import { emptyAnswer, finalAnswer, timedOut } from "../providers/errors.ts"
+import type { EndReason, LanguageModel } from "../providers/language-model.ts"
+import { estimateTokens } from "../providers/tokens.ts"
+import type { SessionId, TurnId } from "../schema.ts"
+
+/** The turn after which a conversation is summarized. */
+export interface SummarizedTurn {
+  readonly turnId: TurnId
+  readonly sessionId: SessionId
+  readonly agent: Agent
+}
+
+/** Of one request; half of the lease. */
+const requestTimeout = Duration.seconds(60)
+
+/** What is read of an answer, in UTF-16 units. The summary is a part of it. */
+const longestAnswer = 100_000
+
+/** One request for a summary, to the model that has answered the turn. It is not retried. */
+export const writeSummary = Effect.fn("writeSummary")(
+  (
+    model: Pick<LanguageModel["Type"], "generate">,
+    { turnId, agent }: SummarizedTurn,
+    { prompt, tokens }: SummaryPlan,
+  ) => {
+    // With a smaller limit, a model that thinks would not come to its answer.
+    const maxTokens = Option.map(agent.thinking.maxTokens, (most) => Math.max(most, 2 * tokens))
+    let text = ""
+    let reason: EndReason = "stop"
+    let counted: { readonly inputTokens: number; readonly outputTokens: number } | undefined
+    const options = { turnId, ...agent.thinking, maxTokens }
+    const written = model.generate(prompt, options, (event) => {
+      if (event._tag === "Text" && text.length < longestAnswer) text += event.text
+      if (event._tag === "Retract") text = ""
+      if (event._tag === "End") reason = event.reason
+      if (event._tag === "Usage") counted = event
+    })
+    const summary = Effect.suspend(() => {
+      if (reason === "refused" || reason === "filtered") {
+        return Effect.fail(finalAnswer("llm", "declined", "the model declined to summarize"))
+      }
+      const { inputTokens, outputTokens } = counted ?? {
+        inputTokens: promptTokens(prompt),
+        outputTokens: estimateTokens(text),
+      }
+      return Option.match(toSummary(text, agent.history.maxTokens), {
+        onNone: () => Effect.fail(emptyAnswer("llm")),
+        onSome: (summary) => Effect.succeed({ text: summary, usage: { inputTokens, outputTokens } }),
+      })
+    })
+    return written.pipe(
+      Effect.timeoutFail({ duration: requestTimeout, onTimeout: () => timedOut("llm", requestTimeout) }),
+      Effect.zipRight(summary),
+    )
+  },
+)
