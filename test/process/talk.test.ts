@@ -142,9 +142,12 @@ describe("talk", () => {
   test("prints the turn live with timings, and saves the audio", async () => {
     const home = newFolder()
     const output = join(home, "answer.mp3")
-    const { code, stdout, stderr } = await runProcess(["talk", question, "--email", newEmail(), "-o", output], {
-      home,
-    })
+    const { code, stdout, stderr } = await runProcess(
+      ["talk", question, "--email", newEmail(), "-o", output],
+      {
+        home,
+      },
+    )
     expect({ code, stdout }).toEqual({
       code: 0,
       stdout: `You:   ${DEFAULT_TRANSCRIPT}\nReply: ${DEFAULT_REPLY}\n`,

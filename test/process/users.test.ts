@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { Schema } from "effect"
-import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { runCommand, runProcess, stopCommands } from "../support/commands.ts"
+import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
 
 let database: TestDatabase
