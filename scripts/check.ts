@@ -16,8 +16,8 @@ const { runTests } = await import("./check/tests.ts")
 const { changedTests, sqlTests } = await import("./check/select.ts")
 
 const steps = given.includes(sqlFlag) ? [] : ["lint", "types"]
-const codes = await Promise.all(steps.map((step) => run([bun, "run", step])))
-const broken = codes.filter((code) => code !== 0).length
+// Beside the tests, which wait for processes and timers at times.
+const checks = Promise.all(steps.map((step) => run([bun, "run", step])))
 
 const files = given.includes(changedFlag)
   ? await changedTests()
@@ -29,6 +29,7 @@ const { code, passed, failed } = nothingToTest
   ? { code: 0, passed: 0, failed: 0 }
   : await runTests([...passedOn, ...files])
 
+const broken = (await checks).filter((code) => code !== 0).length
 const good = code === 0 && broken === 0 && (passed > 0 || nothingToTest)
 console.log(
   good

@@ -14,6 +14,7 @@ import {
   startProcess,
   withoutOptimizer,
 } from "./support/process.ts"
+import { startUpstream, type Upstream } from "./support/upstream.ts"
 
 // A page runs up to ten commands, each a process, on a machine that may be busy.
 setDefaultTimeout(120_000)
@@ -33,16 +34,22 @@ const source = await Promise.all(
 ).then((texts) => texts.join("\n"))
 
 let database: TestDatabase
+let upstream: Upstream
 let service: ServiceProcess
 let url: string
 
 beforeAll(async () => {
   database = await makeDatabase()
-  service = startProcess({ env: { DATABASE_URL: database.url, OFFLINE_ENGINES: "on" } })
+  // A scripted provider, because the offline engines need a second of CPU for each turn.
+  upstream = await startUpstream()
+  service = startProcess({
+    env: { DATABASE_URL: database.url, OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: upstream.baseUrl },
+  })
   url = await service.url()
 })
 afterAll(async () => {
   await cleanUpProcesses()
+  await upstream.stop()
   await database.drop()
 })
 

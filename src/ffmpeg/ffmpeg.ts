@@ -10,6 +10,7 @@ import { Settings } from "../config.ts"
 import { makeStartConversion, type StartConversion } from "./convert.ts"
 import { type DecoderOptions, startDecoder } from "./decoder.ts"
 import { directWav, readSamples } from "./direct-wav.ts"
+import { isOfWholeFile } from "./failures.ts"
 import { probeFfmpeg } from "./probe.ts"
 import { type FfmpegFailure, hostBounds, makeStartFfmpeg } from "./sandbox.ts"
 import { makeWarmDecoders } from "./warm-decoders.ts"
@@ -47,11 +48,15 @@ const failure = Match.typeTags<FfmpegFailure>()({
   Killed: () => new FfmpegKilled(),
 })
 
-/** False if another track may be tried: this one was at fault, not the time or the machine. */
-const hasSound = (decoded: Either.Either<Uint8Array, FfmpegFailure>) =>
+type Decoded = Either.Either<Uint8Array, FfmpegFailure>
+
+const hasSound = (decoded: Decoded) => Either.isRight(decoded) && decoded.right.length > 0
+
+/** Whether another track may be better: this one was at fault, not the time, the machine or the whole file. */
+const mayHaveBetterTrack = (decoded: Decoded) =>
   Either.match(decoded, {
-    onLeft: ({ _tag }) => _tag !== "Failed",
-    onRight: ({ length }) => length > 0,
+    onLeft: (failure) => failure._tag === "Failed" && !isOfWholeFile(failure.message),
+    onRight: ({ length }) => length === 0,
   })
 
 /** The settings of the same names. */
@@ -102,12 +107,12 @@ const makeFfmpeg = Effect.fnUntraced(function* ({ ffmpegPath, ffmpegWarm, maxAud
   /** The first track that can be decoded. Without one, what became of the first. */
   const decodeTracks = Effect.fnUntraced(function* (recording: Recording) {
     const first = yield* decodeTrack(recording, 0)
-    if (hasSound(first) || !severalTracks.includes(recording.demuxer)) return first
-    for (let track = 1; track < maxTracks; track++) {
-      const other = yield* decodeTrack(recording, track)
-      if (Either.isRight(other) && hasSound(other)) return other
+    if (!severalTracks.includes(recording.demuxer)) return first
+    let last = first
+    for (let track = 1; track < maxTracks && mayHaveBetterTrack(last); track++) {
+      last = yield* decodeTrack(recording, track)
     }
-    return first
+    return hasSound(last) ? last : first
   })
 
   const decodeByFfmpeg = Effect.fnUntraced(function* (recording: Recording) {

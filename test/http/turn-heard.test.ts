@@ -231,6 +231,34 @@ describe("an audio track is", () => {
     expect(await (await send(file)).json()).toMatchObject({ error: "INVALID_AUDIO" })
     expect(service.ffmpegs()).toHaveLength(3)
   })
+
+  const one = (name: string, ...args: ReadonlyArray<string>) =>
+    ffmpegToFile(["-i", "pipe:0", ...args], name, mono)
+  const cut = (file: Uint8Array) => file.subarray(0, Math.floor(file.length / 2))
+  const picture = ["-f", "lavfi", "-i", "color=s=64x64:d=1", "-map", "1"]
+  test.each([
+    ["an MP4 without its index", async () => cut(await one("a.mp4", "-c:a", "aac")), 1],
+    [
+      "a streamable MP4 without most of it",
+      async () => (await one("a.mp4", "-movflags", "+faststart")).subarray(0, 300),
+      1,
+    ],
+    ["a WebM without most of it", async () => (await one("a.webm", "-c:a", "libopus")).subarray(0, 40), 1],
+    ["an MP4 without sound", () => one("a.mp4", ...picture, "-c:v", "mpeg4"), 1],
+    ["a Matroska without sound", () => one("a.mkv", ...picture, "-c:v", "mpeg4"), 1],
+    [
+      "a Matroska with one unknown track",
+      async () => {
+        const file = Buffer.from(await one("a.mka", "-c:a", "flac"))
+        file.write("A_ZZZZ", file.indexOf("A_FLAC"))
+        return file
+      },
+      2,
+    ],
+  ])("not looked for in vain: %s", async (_, make, starts) => {
+    expect(await (await send(await make())).json()).toMatchObject({ error: "INVALID_AUDIO" })
+    expect(service.ffmpegs()).toHaveLength(starts)
+  })
 })
 
 describe("too short", () => {

@@ -81,8 +81,12 @@ const kinds: ReadonlyArray<readonly [string, string]> = [
   ["PCM 16 kHz", "AIFF"],
 ]
 
+/** MP3 and samples with every kind. The other renderings are made of these two. */
+const some = kinds.slice(1, 4)
+const kindsOf: Readonly<Record<string, typeof kinds>> = { "audio/mpeg": kinds, "audio/pcm": kinds }
+
 describe.each(renderings)("as %s", (accept) => {
-  test.each(kinds)("%s, then %s", async (first, then) => {
+  test.each(kindsOf[accept] ?? some)("%s, then %s", async (first, then) => {
     service.upstream.script("tts", [
       await spoken(first, 1, { chunkBytes: 777 }),
       await spoken(then, 2, { chunkBytes: 1313 }),

@@ -68,7 +68,10 @@ test("create, try, change and delete an agent", async () => {
   await reaches(page, "idle")
   expect(instructions()).not.toBe("You are Ada.")
 
+  // Another one first, so that the version shows when the form of this one is there.
   await open(page)
+  await page.locator("#agent-list button", { hasText: "Default" }).click()
+  await page.getByText("The operator’s agent.").waitFor()
   await page.locator("#agent-list button", { hasText: "Ada" }).click()
   await page.getByText("Version 1.").waitFor()
   await page.getByLabel("Greeting").fill("Hello.")

@@ -3,7 +3,7 @@
  * for a screenshot of each state.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
-import axe, { type AxeResults } from "axe-core"
+import axe, { type AxeResults, type RunOptions } from "axe-core"
 import type { Browser, Page } from "playwright-core"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { notice, reaches, startBrowser, visit } from "./browser.ts"
@@ -12,7 +12,7 @@ import { notice, reaches, startBrowser, visit } from "./browser.ts"
 setDefaultTimeout(120_000)
 
 /** The browser's `window`, with axe. */
-declare const window: { readonly axe: { readonly run: () => Promise<AxeResults> } }
+declare const window: { readonly axe: { readonly run: (options?: RunOptions) => Promise<AxeResults> } }
 
 const folder = process.env.SCREENSHOTS
 
@@ -34,10 +34,21 @@ const replies = [
   "Light clothes and good shoes, since the hills are steep. Take a thin jacket along for when the sun goes down. And leave room in your bag: you will pass more bakeries than you can resist.",
 ]
 
+/** Of every rule in the light theme, and of the one about colours in the dark theme. */
 const violations = async (page: Page) => {
-  const { violations } = await page.evaluate(() => window.axe.run())
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`)
+  const colours: RunOptions = { runOnly: ["color-contrast"] }
+  const light = await page.evaluate(() => window.axe.run())
+  await page.emulateMedia({ colorScheme: "dark" })
+  const dark = await page.evaluate((options) => window.axe.run(options), colours)
+  await page.emulateMedia({ colorScheme: "light" })
+  return [light, dark].flatMap(({ violations }, at) =>
+    violations.map(
+      ({ id, nodes }) => `${id}${at === 1 ? " (dark)" : ""}: ${nodes.map(({ target }) => target).join(", ")}`,
+    ),
+  )
 }
+
+const themes = ["light", "dark"] as const
 
 const views = [
   { name: "desktop", viewport: { width: 1280, height: 800 } },
@@ -45,104 +56,106 @@ const views = [
 ] as const
 
 for (const { name, ...view } of views) {
-  for (const theme of ["light", "dark"] as const) {
-    test(`on a ${name}, ${theme}`, async () => {
-      service.reset()
-      service.upstream.latency({
-        sttMs: 320,
-        llmFirstTokenMs: 240,
-        llmTokensPerSecond: 25,
-        ttsFirstByteMs: 210,
-      })
-      const { page, close } = await visit(browser, service, { ...view, colorScheme: theme, expected: /40\d/ })
-      const found: Array<string> = []
-      const look = async (state: string) => {
-        if (folder !== undefined) await page.screenshot({ path: `${folder}/${name}-${theme}-${state}.png` })
-        found.push(...(await violations(page)).map((each) => `${state}: ${each}`))
-      }
-      await page.evaluate(axe.source)
-      await page.locator("#email").waitFor()
-      await look("1 sign-in")
-      await page.getByLabel("Your key").fill("sk_wrong")
-      await page.getByRole("button", { name: "Sign in" }).click()
-      await page.locator("#sign-in-problem", { hasText: "not valid" }).waitFor()
-      await look("2 wrong key")
-      await page.getByLabel("Your e-mail").fill(`${crypto.randomUUID().slice(0, 8)}@example.com`)
-      await page.getByRole("button", { name: "Get a key" }).click()
-      await page.locator("#new-key[open]").waitFor()
-      await look("3 new key")
-      await page.getByRole("button", { name: "Start talking" }).click()
-      await page.locator("#talk").waitFor()
-      await look("4 empty")
-
-      for (const [at, reply] of replies.entries()) {
-        // Only the second reply is looked at while it plays.
-        service.upstream.default("tts", { seconds: at === 1 ? 1.5 : 0.5 })
-        service.upstream.script("stt", [{ text: said[at] ?? "", ...(at === 1 ? { delayMs: 1200 } : {}) }])
-        service.upstream.script("llm", [{ text: reply }])
-        await page.keyboard.down(" ")
-        await reaches(page, "listening")
-        await page.waitForTimeout(1000)
-        if (at === 1) await look("5 listening")
-        await page.keyboard.up(" ")
-        if (at === 1) {
-          await reaches(page, "thinking")
-          await look("6 thinking")
-        }
-        if (at === 1) {
-          await reaches(page, "speaking")
-          await look("7 speaking")
-        } else {
-          await page.locator(".reply", { hasText: reply }).waitFor()
-        }
-        await reaches(page, "idle")
-      }
-      await page.locator(".session").waitFor({ state: "attached" })
-      await look("8 done")
-
-      // The fake microphone repeats the question without a pause.
-      await page.locator("#live").click()
-      await reaches(page, "hearing")
-      await look("9 hands-free")
-      await page.keyboard.press("Escape")
-      await reaches(page, "idle")
-
-      await page
-        .locator("#file")
-        .setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: Buffer.from("none") })
-      expect(await notice(page)).toMatch(/not a recording/)
-      await look("10 notice")
-      if (name === "phone") {
-        await page.getByRole("button", { name: "Conversations" }).click()
-        await page.locator("#side[data-open]").waitFor()
-        await look("11 list")
-      }
-      if (name === "desktop") await page.getByRole("button", { name: "Agents" }).click()
-      else await page.locator("#open-agents").click()
-      await page.locator("#agents[open]").waitFor()
-      await look("13 operator's agent")
-      await page.getByRole("button", { name: "New agent" }).click()
-      await page.getByLabel("Name", { exact: true }).fill("Concierge")
-      await page
-        .getByLabel("Instructions")
-        .fill("You are the concierge of a hotel. The guest is {{guest | a guest}}. Answer in one sentence.")
-      await page.getByLabel("Greeting").fill("Good morning. How can I help you?")
-      await page.getByText("Languages, voice, models and tools").click()
-      await page.getByLabel("Language model").fill("gpt-5")
-      await page.getByRole("button", { name: "Save" }).click()
-      await page.locator("#agent-problem", { hasText: "llm.model" }).waitFor()
-      await look("14 wrong agent")
-      await page.getByLabel("Language model").fill("")
-      await page.getByRole("button", { name: "Save" }).click()
-      await page.getByText("Version 1.").waitFor()
-      await look("15 agent")
-      await page.getByRole("button", { name: "Close", exact: true }).click()
-      await page.locator(".drop-session").click()
-      await page.locator("#confirm[open]").waitFor()
-      await look("12 delete")
-      expect(found).toEqual([])
-      expect(await page.evaluate("document.documentElement.scrollWidth <= innerWidth")).toBe(true)
-      await close()
+  test(`on a ${name}`, async () => {
+    service.reset()
+    service.upstream.latency({
+      sttMs: 320,
+      llmFirstTokenMs: 240,
+      llmTokensPerSecond: 25,
+      ttsFirstByteMs: 210,
     })
-  }
+    const { page, close } = await visit(browser, service, { ...view, colorScheme: "light", expected: /40\d/ })
+    const found: Array<string> = []
+    const look = async (state: string) => {
+      for (const theme of folder === undefined ? [] : themes) {
+        await page.emulateMedia({ colorScheme: theme })
+        await page.screenshot({ path: `${folder}/${name}-${theme}-${state}.png` })
+      }
+      await page.emulateMedia({ colorScheme: "light" })
+      found.push(...(await violations(page)).map((each) => `${state}: ${each}`))
+    }
+    await page.evaluate(axe.source)
+    await page.locator("#email").waitFor()
+    await look("1 sign-in")
+    await page.getByLabel("Your key").fill("sk_wrong")
+    await page.getByRole("button", { name: "Sign in" }).click()
+    await page.locator("#sign-in-problem", { hasText: "not valid" }).waitFor()
+    await look("2 wrong key")
+    await page.getByLabel("Your e-mail").fill(`${crypto.randomUUID().slice(0, 8)}@example.com`)
+    await page.getByRole("button", { name: "Get a key" }).click()
+    await page.locator("#new-key[open]").waitFor()
+    await look("3 new key")
+    await page.getByRole("button", { name: "Start talking" }).click()
+    await page.locator("#talk").waitFor()
+    await look("4 empty")
+
+    for (const [at, reply] of replies.entries()) {
+      // Only the second reply is looked at while it plays.
+      service.upstream.default("tts", { seconds: at === 1 ? 1.5 : 0.5 })
+      service.upstream.script("stt", [{ text: said[at] ?? "", ...(at === 1 ? { delayMs: 1200 } : {}) }])
+      service.upstream.script("llm", [{ text: reply }])
+      await page.keyboard.down(" ")
+      await reaches(page, "listening")
+      await page.waitForTimeout(1000)
+      if (at === 1) await look("5 listening")
+      await page.keyboard.up(" ")
+      if (at === 1) {
+        await reaches(page, "thinking")
+        await look("6 thinking")
+      }
+      if (at === 1) {
+        await reaches(page, "speaking")
+        await look("7 speaking")
+      } else {
+        await page.locator(".reply", { hasText: reply }).waitFor()
+      }
+      await reaches(page, "idle")
+    }
+    await page.locator(".session").waitFor({ state: "attached" })
+    await look("8 done")
+
+    // The fake microphone repeats the question without a pause.
+    await page.locator("#live").click()
+    await reaches(page, "hearing")
+    await look("9 hands-free")
+    await page.keyboard.press("Escape")
+    await reaches(page, "idle")
+
+    await page
+      .locator("#file")
+      .setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: Buffer.from("none") })
+    expect(await notice(page)).toMatch(/not a recording/)
+    await look("10 notice")
+    if (name === "phone") {
+      await page.getByRole("button", { name: "Conversations" }).click()
+      await page.locator("#side[data-open]").waitFor()
+      await look("11 list")
+    }
+    if (name === "desktop") await page.getByRole("button", { name: "Agents" }).click()
+    else await page.locator("#open-agents").click()
+    await page.locator("#agents[open]").waitFor()
+    await look("13 operator's agent")
+    await page.getByRole("button", { name: "New agent" }).click()
+    await page.getByLabel("Name", { exact: true }).fill("Concierge")
+    await page
+      .getByLabel("Instructions")
+      .fill("You are the concierge of a hotel. The guest is {{guest | a guest}}. Answer in one sentence.")
+    await page.getByLabel("Greeting").fill("Good morning. How can I help you?")
+    await page.getByText("Languages, voice, models and tools").click()
+    await page.getByLabel("Language model").fill("gpt-5")
+    await page.getByRole("button", { name: "Save" }).click()
+    await page.locator("#agent-problem", { hasText: "llm.model" }).waitFor()
+    await look("14 wrong agent")
+    await page.getByLabel("Language model").fill("")
+    await page.getByRole("button", { name: "Save" }).click()
+    await page.getByText("Version 1.").waitFor()
+    await look("15 agent")
+    await page.getByRole("button", { name: "Close", exact: true }).click()
+    await page.locator(".drop-session").click()
+    await page.locator("#confirm[open]").waitFor()
+    await look("12 delete")
+    expect(found).toEqual([])
+    expect(await page.evaluate("document.documentElement.scrollWidth <= innerWidth")).toBe(true)
+    await close()
+  })
 }

@@ -1,9 +1,10 @@
-/** `agents export` and `agents apply` as processes, with a running service. */
+/** `agents export` and `agents apply`, with a running service. */
 import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test"
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Client, makeClient } from "../../src/client/client.ts"
-import { cleanUpProcesses, mainFile, newFolder, withoutOptimizer } from "../support/process.ts"
+import { runCommand, stopCommands } from "../support/commands.ts"
+import { cleanUpProcesses, newFolder } from "../support/process.ts"
 import { type Service, startService } from "../support/service.ts"
 
 setDefaultTimeout(60_000)
@@ -20,26 +21,18 @@ beforeEach(async () => {
 })
 afterAll(async () => {
   await service.stop()
+  await stopCommands()
   await cleanUpProcesses()
 })
 
-const run = async (...args: ReadonlyArray<string>) => {
-  const child = Bun.spawn([process.execPath, mainFile, "agents", ...args], {
-    cwd: newFolder(),
+const run = (...args: ReadonlyArray<string>) =>
+  runCommand(["agents", ...args], {
     env: {
-      PATH: process.env.PATH ?? "",
       XDG_STATE_HOME: newFolder(),
       VOICE_AGENT_URL: service.url.replace("/api/v1", ""),
       VOICE_AGENT_KEY: key,
-      ...withoutOptimizer,
     },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
   })
-  const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
-  return { code, stdout, stderr }
-}
 const write = (folder: string, name: string, content: unknown) =>
   writeFileSync(join(folder, name), typeof content === "string" ? content : JSON.stringify(content))
 const names = async () => (await client.agents.list()).map(({ name }) => name)

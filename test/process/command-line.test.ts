@@ -4,16 +4,17 @@ import { symlinkSync } from "node:fs"
 import { chmod } from "node:fs/promises"
 import { join } from "node:path"
 import { bin, packageManager, version } from "../../package.json"
-import { cleanUpProcesses, mainFile, newFolder, sourceFile, startProcess } from "../support/process.ts"
+import { runCommand, runProcess, stopCommands } from "../support/commands.ts"
+import { cleanUpProcesses, mainFile, newFolder, sourceFile } from "../support/process.ts"
 
-afterAll(cleanUpProcesses)
+afterAll(async () => {
+  await stopCommands()
+  await cleanUpProcesses()
+})
 
-const run = async (args: ReadonlyArray<string>) => {
-  // Help works with any environment.
-  const child = startProcess({ args: [mainFile, ...args], env: { PORT: "wrong" } })
-  const code = await child.ended
-  return { code, stdout: child.stdout(), stderr: child.stderr() }
-}
+/** Help works with any environment. */
+const env = { PORT: "wrong" }
+const run = (args: ReadonlyArray<string>) => runCommand(args, { env })
 
 const commands = ["serve", "migrate", "users", "doctor", "talk", "login", "transcribe", "say"]
 
@@ -32,6 +33,7 @@ test.each(commands)("%s --help prints the usage", async (command) => {
 
 test("--version", async () => {
   expect(await run(["--version"])).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" })
+  expect(await runProcess(["--version"], { env })).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" })
 })
 
 test.each(["bash", "zsh", "fish"])("the completion for %s knows the commands", async (shell) => {

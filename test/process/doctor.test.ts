@@ -3,10 +3,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { chmodSync, cpSync, existsSync, symlinkSync } from "node:fs"
 import { join } from "node:path"
 import { Option, Schema } from "effect"
+import { runCommand, runProcess, stopCommands } from "../support/commands.ts"
 import { makeDatabase, makeEmptyDatabase, type TestDatabase } from "../support/database.ts"
 import { hasRecognizer, recognizer } from "../support/offline-models.ts"
 import { listOf, startOllama } from "../support/ollama.ts"
-import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
+import { cleanUpProcesses, newFolder, startProcess } from "../support/process.ts"
 
 let database: TestDatabase
 
@@ -30,8 +31,7 @@ const provider = Bun.serve({
 const baseUrl = `${provider.url.href}v1`
 
 const migrate = async (url: string) => {
-  const migration = startProcess({ env: { DATABASE_URL: url }, args: [mainFile, "migrate"] })
-  expect(await migration.ended).toBe(0)
+  expect(await runProcess(["migrate"], { env: { DATABASE_URL: url } })).toMatchObject({ code: 0 })
 }
 
 beforeAll(async () => {
@@ -42,6 +42,7 @@ afterEach(() => {
   asked = []
 })
 afterAll(async () => {
+  await stopCommands()
   await cleanUpProcesses()
   await database.drop()
   await provider.stop(true)
@@ -68,15 +69,15 @@ interface Place {
 
 const onProvider = () => ({ DATABASE_URL: database.url, OPENAI_API_KEY: "sk-test", OPENAI_BASE_URL: baseUrl })
 
-const doctor = async ({ env = {}, cwd }: Place = {}) => {
-  const process = startProcess({
+const doctor = async ({ env = {}, ...place }: Place = {}) => {
+  // Bun looks for programs in the PATH that its process started with.
+  const run = env.PATH === undefined ? runCommand : runProcess
+  const { code, stdout, stderr } = await run(["doctor", "--json"], {
     env: { ...onProvider(), ...env },
-    args: [mainFile, "doctor", "--json"],
-    ...(cwd === undefined ? {} : { cwd }),
+    ...place,
   })
-  const code = await process.ended
-  expect(process.stderr()).toBe("")
-  const { ok, checks: all } = Schema.decodeSync(Report)(process.stdout())
+  expect(stderr).toBe("")
+  const { ok, checks: all } = Schema.decodeSync(Report)(stdout)
   // It depends on this checkout whether a model is installed, but not for the test about that.
   const checks = all.filter(({ check }) => check !== "vad")
   const vad = all.find(({ check }) => check === "vad")
@@ -121,14 +122,13 @@ describe("doctor", () => {
   })
 
   test("prints problems with advice", async () => {
-    const process = startProcess({
+    const { code, stdout } = await runProcess(["doctor"], {
       env: { ...onProvider(), FFMPEG_PATH: "/no/ffmpeg" },
-      args: [mainFile, "doctor"],
     })
-    expect(await process.ended).toBe(1)
-    expect(process.stdout()).toMatch(/^problem {2}ffmpeg {7}there is no "\/no\/ffmpeg"\n {22}Install it \(/m)
-    expect(process.stdout()).toMatch(/^ok {7}database {5}PostgreSQL \d+\S* at \S+, schema up to date$/m)
-    expect(process.stdout()).not.toContain("\u001b")
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/^problem {2}ffmpeg {7}there is no "\/no\/ffmpeg"\n {22}Install it \(/m)
+    expect(stdout).toMatch(/^ok {7}database {5}PostgreSQL \d+\S* at \S+, schema up to date$/m)
+    expect(stdout).not.toContain("\u001b")
   })
 
   test("reports only the invalid settings", async () => {

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path"
 import { Option } from "effect"
 import { sha256 } from "../../src/hash.ts"
 import { findFileModel, manifest } from "../../src/models/manifest.ts"
+import { runCommand, stopCommands } from "../support/commands.ts"
 import { type FileServer, instead, stallAfter, startFileServer } from "../support/file-server.ts"
 import { bytesOf } from "../support/models.ts"
 import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
@@ -12,6 +13,7 @@ import { tempFolder } from "../support/temp-folders.ts"
 const bytes = bytesOf(400_000)
 const server: FileServer = await startFileServer({ "/encoder": bytes })
 afterAll(async () => {
+  await stopCommands()
   await cleanUpProcesses()
   await server.stop()
 })
@@ -71,13 +73,8 @@ interface Given {
 }
 
 const models = async (args: ReadonlyArray<string>, { cwd = newFolder(), env = {} }: Given = {}) => {
-  const command = startProcess({
-    args: [mainFile, "models", ...args],
-    cwd,
-    env: { OLLAMA_HOST: "127.0.0.1:1", NODE_ENV: "production", ...env },
-  })
-  const code = await command.ended
-  return { code, cwd, stdout: command.stdout(), stderr: command.stderr() }
+  const all = { OLLAMA_HOST: "127.0.0.1:1", NODE_ENV: "production", ...env }
+  return { cwd, ...(await runCommand(["models", ...args], { cwd, env: all })) }
 }
 
 const vad = Option.getOrThrow(findFileModel(manifest, "silero-vad"))
@@ -301,13 +298,11 @@ describe("verify", () => {
 test("doctor finds damage", async () => {
   const cwd = newFolder()
   plant(cwd)
-  const command = startProcess({
-    args: [mainFile, "doctor", "--json"],
+  const { stdout } = await runCommand(["doctor", "--json"], {
     cwd,
     env: { OFFLINE_ENGINES: "on", DATABASE_URL: "postgres://127.0.0.1:1/none" },
   })
-  await command.ended
-  const { checks }: { checks: ReadonlyArray<Record<string, string>> } = JSON.parse(command.stdout())
+  const { checks }: { checks: ReadonlyArray<Record<string, string>> } = JSON.parse(stdout)
   expect(checks.filter(({ check }) => check === "model")).toEqual([
     {
       check: "model",

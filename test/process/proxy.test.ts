@@ -90,31 +90,37 @@ const turn = async (env: Record<string, string>, say = sayRecording) => {
 }
 
 describe("with a proxy for everything", () => {
-  test.each(["localhost", "127.0.0.1", "127.1.2.3", "[::1]", "0.0.0.0"])(
-    "%s is reached directly",
-    async (host) => {
+  test.each([[{}], [{ NO_PROXY: "" }], [{ NO_PROXY: "example.com" }], [{ no_proxy: "example.com" }]])(
+    "and %j, every name of this machine is reached directly",
+    async (noProxy) => {
       const proxy = await startForwardProxy()
-      for (const noProxy of [
-        {},
-        { NO_PROXY: "" },
-        { NO_PROXY: "example.com" },
-        { no_proxy: "example.com" },
-      ]) {
-        asked = []
-        const doctor = startProcess({
-          args: [mainFile, "doctor", "--json"],
-          env: {
-            DATABASE_URL: database.url,
-            OPENAI_API_KEY: "sk-test",
-            OPENAI_BASE_URL: `http://${host}:${local.port}/v1`,
-            HTTP_PROXY: proxy.url,
-            HTTPS_PROXY: proxy.url,
-            ...noProxy,
-          },
-        })
-        await doctor.ended
-        expect(asked).toEqual(Array(3).fill("/v1/models"))
+      asked = []
+      // One doctor asks at every name.
+      const at = (host: string) => `http://${host}:${local.port}/${host.replaceAll(/\W/g, "-")}/v1`
+      const urls = {
+        STT_BASE_URL: at("localhost"),
+        LLM_BASE_URL: at("127.0.0.1"),
+        TTS_BASE_URL: at("127.1.2.3"),
+        STT_FALLBACK_BASE_URL: at("[::1]"),
+        LLM_FALLBACK_BASE_URL: at("0.0.0.0"),
       }
+      const doctor = startProcess({
+        args: [mainFile, "doctor", "--json"],
+        env: {
+          DATABASE_URL: database.url,
+          OPENAI_API_KEY: "sk-test",
+          ...urls,
+          HTTP_PROXY: proxy.url,
+          HTTPS_PROXY: proxy.url,
+          ...noProxy,
+        },
+      })
+      await doctor.ended
+      expect(asked.toSorted()).toEqual(
+        Object.values(urls)
+          .map((url) => `${new URL(url).pathname}/models`)
+          .toSorted(),
+      )
       expect(proxy.requests()).toEqual([])
       proxy.stop()
     },

@@ -2,19 +2,22 @@
 import { afterAll, describe, expect, test } from "bun:test"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
+import { runCommand, stopCommands } from "../support/commands.ts"
+import { cleanUpProcesses, newFolder } from "../support/process.ts"
 
-afterAll(cleanUpProcesses)
+afterAll(async () => {
+  await stopCommands()
+  await cleanUpProcesses()
+})
 
 const question = new URL("../../examples/question.wav", import.meta.url).pathname
 const offline = { OFFLINE_ENGINES: "on" }
 
 const run = async (args: ReadonlyArray<string>, env: Record<string, string> = offline, cwd = newFolder()) => {
-  const child = startProcess({ args: [mainFile, ...args], env, cwd })
-  const code = await child.ended
+  const result = await runCommand(args, { env, cwd })
   // Neither command needs a database.
   expect(existsSync(join(cwd, ".data"))).toBe(false)
-  return { code, stdout: child.stdout(), stderr: child.stderr() }
+  return result
 }
 
 describe("transcribe", () => {

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { ConfigProvider, Effect, Fiber, Layer, Option, TestClock, TestContext } from "effect"
 import { migrationsOnly } from "../../src/app.ts"
 import { makeDatabase, makeEmptyDatabase, type TestDatabase } from "../support/database.ts"
-import { cleanUpProcesses, newFolder, sourceFile, startProcess } from "../support/process.ts"
+import { cleanUpProcesses, mainFile, newFolder, sourceFile, startProcess } from "../support/process.ts"
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -187,13 +187,13 @@ describe("a start", () => {
       `# copied from the example\nDATABASE_URL=${database.url}\nLOG_LEVEL=loud\nSTT_LANGUAGE=\nNODE_ENV=production\n`,
     )
     const environment = { LOG_LEVEL: "info" }
-    const args = [sourceFile]
+    const args = [mainFile]
     const wrong = startProcess({ cwd, args })
     const keyless = startProcess({ cwd, args, env: environment })
     const right = startProcess({
       cwd,
       env: { ...environment, NODE_ENV: "test" },
-      args: [sourceFile, "migrate"],
+      args: [mainFile, "migrate"],
     })
     expect(await Promise.all([wrong.ended, keyless.ended, right.ended])).toEqual([1, 1, 0])
     expect(wrong.stderr()).toContain(
@@ -206,7 +206,7 @@ describe("a start", () => {
 test("migrate updates the schema and exits, twice", async () => {
   const empty = await makeEmptyDatabase()
   const migrate = async () => {
-    const migration = startProcess({ env: { DATABASE_URL: empty.url }, args: [sourceFile, "migrate"] })
+    const migration = startProcess({ env: { DATABASE_URL: empty.url }, args: [mainFile, "migrate"] })
     expect(await migration.ended).toBe(0)
     expect(migration.stderr()).toBe("")
     return migration.stdout()
@@ -220,7 +220,7 @@ test("migrate updates the schema and exits, twice", async () => {
 })
 
 test("--help prints the usage with invalid settings", async () => {
-  const help = startProcess({ env: { PORT: "wrong" }, args: [sourceFile, "--help"] })
+  const help = startProcess({ env: { PORT: "wrong" }, args: [mainFile, "--help"] })
   expect(await help.ended).toBe(0)
   expect(help.stdout()).toContain("migrate")
   expect(help.stderr()).toBe("")

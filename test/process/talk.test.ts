@@ -4,6 +4,7 @@ import { existsSync, statSync } from "node:fs"
 import { chmod } from "node:fs/promises"
 import { join } from "node:path"
 import { Schema } from "effect"
+import { runCommand, stopCommands } from "../support/commands.ts"
 import { cleanUpProcesses, mainFile, newFolder, withoutOptimizer } from "../support/process.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT, fail } from "../support/upstream.ts"
@@ -23,6 +24,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await service.stop()
+  await stopCommands()
   await cleanUpProcesses()
 })
 
@@ -30,6 +32,9 @@ interface Options {
   /** The folder of its state. */
   readonly home?: string
   readonly env?: Record<string, string>
+}
+
+interface Input extends Options {
   /** Presses Enter after this text on stderr. */
   readonly enterAfter?: string
   /** And not before this file exists. */
@@ -38,9 +43,18 @@ interface Options {
   readonly stdin?: string
 }
 
-const run = async (
+const run = async (args: ReadonlyArray<string>, { home = newFolder(), env = {} }: Options = {}) => ({
+  home,
+  ...(await runCommand(args, {
+    cwd: home,
+    env: { XDG_STATE_HOME: home, VOICE_AGENT_URL: url, ...env },
+  })),
+})
+
+/** The same as a process of its own. */
+const runProcess = async (
   args: ReadonlyArray<string>,
-  { home = newFolder(), env = {}, enterAfter, enterWithFile, stdin }: Options = {},
+  { home = newFolder(), env = {}, enterAfter, enterWithFile, stdin }: Input = {},
 ) => {
   const child = Bun.spawn([process.execPath, mainFile, ...args], {
     cwd: home,
@@ -128,9 +142,12 @@ describe("talk", () => {
   test("prints the turn live with timings, and saves the audio", async () => {
     const home = newFolder()
     const output = join(home, "answer.mp3")
-    const { code, stdout, stderr } = await run(["talk", question, "--email", newEmail(), "-o", output], {
-      home,
-    })
+    const { code, stdout, stderr } = await runProcess(
+      ["talk", question, "--email", newEmail(), "-o", output],
+      {
+        home,
+      },
+    )
     expect({ code, stdout }).toEqual({
       code: 0,
       stdout: `You:   ${DEFAULT_TRANSCRIPT}\nReply: ${DEFAULT_REPLY}\n`,
@@ -193,7 +210,7 @@ describe("talk", () => {
       await Bun.write(join(bin, name), `#!/bin/sh\n${script}\n`)
       await chmod(join(bin, name), 0o755)
     }
-    const { code, stdout } = await run(["talk", "--email", newEmail()], {
+    const { code, stdout } = await runProcess(["talk", "--email", newEmail()], {
       home,
       env: { PATH: `${bin}:${process.env.PATH}` },
       enterAfter: "Press Enter to stop.",
@@ -207,7 +224,7 @@ describe("talk", () => {
 
   test("--live answers a recording as it is spoken, and continues its session", async () => {
     const home = newFolder()
-    const shown = await run(["talk", "--live", question, "--email", newEmail()], { home })
+    const shown = await runProcess(["talk", "--live", question, "--email", newEmail()], { home })
     expect(shown).toMatchObject({
       code: 0,
       stdout: `You:   ${DEFAULT_TRANSCRIPT}\nReply: ${DEFAULT_REPLY}\n`,
@@ -239,7 +256,7 @@ describe("talk", () => {
       await Bun.write(join(bin, name), `#!/bin/sh\n${script}\n`)
       await chmod(join(bin, name), 0o755)
     }
-    const { code, stdout, stderr } = await run(["talk", "--live", "--email", newEmail()], {
+    const { code, stdout, stderr } = await runProcess(["talk", "--live", "--email", newEmail()], {
       home,
       env: { PATH: `${bin}:${process.env.PATH}` },
       enterAfter: "interrupted after",
@@ -337,13 +354,13 @@ describe("login", () => {
   test("reads a key from its stdin", async () => {
     const home = newFolder()
     const key = await service.register()
-    const { code, stderr } = await run(["login"], { home, stdin: `${key}\n` })
+    const { code, stderr } = await runProcess(["login"], { home, stdin: `${key}\n` })
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
     expect(await turns([question], { home })).toHaveLength(1)
   })
 
   test.each(["", "\n"])("without a terminal and a key, fails at once (stdin: %j)", async (stdin) => {
-    const { code, stderr } = await run(["login"], { stdin })
+    const { code, stderr } = await runProcess(["login"], { stdin })
     expect(code).toBe(1)
     expect(stderr).toContain("There is no API key on the standard input. Run login in a terminal")
   })

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { Schema } from "effect"
+import { runCommand, runProcess, stopCommands } from "../support/commands.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { cleanUpProcesses, mainFile, newFolder, startProcess } from "../support/process.ts"
 
@@ -8,30 +9,29 @@ beforeAll(async () => {
   database = await makeDatabase()
 })
 afterAll(async () => {
+  await stopCommands()
   await cleanUpProcesses()
   await database.drop()
 })
 
-/** For tests of several processes, which take half a second each to start, on a busy machine. */
+/** On a busy machine. */
 const timeoutMs = 30_000
 
 interface Place {
   readonly cwd?: string
   readonly env?: Record<string, string>
+  /** Starts a process for it. */
+  readonly isProcess?: boolean
 }
 
-const users = async (
+const users = (
   args: ReadonlyArray<string>,
-  { cwd, env = { DATABASE_URL: database.url } }: Place = {},
-) => {
-  const command = startProcess({
+  { env = { DATABASE_URL: database.url }, isProcess = false, ...place }: Place = {},
+) =>
+  (isProcess ? runProcess : runCommand)(["users", ...args], {
+    ...place,
     env: { OPENAI_API_KEY: "sk-test", ...env },
-    args: [mainFile, "users", ...args],
-    ...(cwd === undefined ? {} : { cwd }),
   })
-  const code = await command.ended
-  return { code, stdout: command.stdout(), stderr: command.stderr() }
-}
 /** The JSON lines of a command. */
 const lines = async <A, I>(schema: Schema.Schema<A, I>, args: ReadonlyArray<string>, place?: Place) => {
   const { code, stdout, stderr } = await users([...args, "--json"], place)
@@ -70,8 +70,8 @@ const works = async (apiKey: string) => {
   )
 }
 /** Expects a failed command: one sentence on stderr, after wrong arguments also where to find help, no other output. */
-const refusal = async (args: ReadonlyArray<string>, code: number) => {
-  const answer = await users(args)
+const refusal = async (args: ReadonlyArray<string>, code: number, place?: Place) => {
+  const answer = await users(args, place)
   expect(answer).toMatchObject({ code, stdout: "" })
   const [, ...further] = answer.stderr.trimEnd().split("\n")
   expect(further.every((line) => line.startsWith("See ./voice-agent users "))).toBe(true)
@@ -220,7 +220,7 @@ describe("users", () => {
     async () => {
       const url = new URL(database.url)
       url.pathname = "/nowhere"
-      const { code, stderr } = await users(["list"], { env: { DATABASE_URL: url.href } })
+      const { code, stderr } = await users(["list"], { isProcess: true, env: { DATABASE_URL: url.href } })
       expect(code).toBe(1)
       expect(stderr).toMatch(/^The database refused the connection .*\n$/)
     },
@@ -231,7 +231,7 @@ describe("users", () => {
 test(
   "users and migrate work on the embedded database beside the service",
   async () => {
-    const place = { cwd: newFolder(), env: { OFFLINE_ENGINES: "on" } }
+    const place = { cwd: newFolder(), env: { OFFLINE_ENGINES: "on" }, isProcess: true }
     const before = await create(undefined, place)
     const service = startProcess(place)
     const url = await service.url()

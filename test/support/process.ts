@@ -85,6 +85,24 @@ export const parseLog = (text: string): ReadonlyArray<LogRecord> =>
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line))
 
+/** The environment of a process of the tests. */
+export const processEnvironment = (
+  env: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> => ({
+  // No Ollama of this machine.
+  OLLAMA: "off",
+  PATH: process.env.PATH ?? "",
+  HOME: tmpdir(),
+  HOST: "127.0.0.1",
+  PORT: "0",
+  LOG_DIR: "",
+  // Most processes decode nothing that needs an ffmpeg, and each start of one costs 0.06 s of CPU.
+  FFMPEG_WARM: "0",
+  ...withoutOptimizer,
+  ...withoutLimits,
+  ...env,
+})
+
 export const startProcess = ({
   env = {},
   args = [mainFile],
@@ -95,20 +113,7 @@ export const startProcess = ({
   let over = false
   const child = Bun.spawn([process.execPath, ...args], {
     cwd,
-    env: {
-      // No Ollama of this machine.
-      OLLAMA: "off",
-      PATH: process.env.PATH ?? "",
-      HOME: tmpdir(),
-      HOST: "127.0.0.1",
-      PORT: "0",
-      LOG_DIR: "",
-      // Most processes decode nothing that needs an ffmpeg, and each start of one costs 0.06 s of CPU.
-      FFMPEG_WARM: "0",
-      ...withoutOptimizer,
-      ...withoutLimits,
-      ...env,
-    },
+    env: { ...processEnvironment(env) },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

@@ -44,7 +44,7 @@ const question = async (times: number) =>
 
 describe.skipIf(!hasRecognizer)("a killed engine", () => {
   test("with 12 turns in it: all turns are heard", async () => {
-    const speech = await question(6)
+    const speech = await question(2)
     const main = Effect.gen(function* () {
       const transcriber = yield* Transcriber
       const hear = Effect.suspend(() =>

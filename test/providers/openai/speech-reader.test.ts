@@ -68,11 +68,14 @@ describe.each(["mp3", "pcm"] as const)("for %s", (format) => {
     expect(Math.abs(heard.seconds - spoken.seconds)).toBeLessThan(codecSlack)
   })
 
-  /** Each file gets one of them: its first bytes decide. */
+  /** Each file gets one of them, for one of the outputs: its first bytes decide. */
   const wrongTypes = ["", "application/octet-stream", "audio/mpeg", "audio/pcm", "text/plain", "audio/wav"]
   const files = encodings.filter(({ type, name }) => !/pcm|L16/.test(type) && name !== "µ-law")
-  const wrong = files.map((each, i) => [each.name, wrongTypes[i % wrongTypes.length] ?? "", each] as const)
-  test.each(wrong)("%s as %p", async (_, type, { encode }) => {
+  const wrong = files.map(
+    (each, i) => [each.name, wrongTypes[(i >> 1) % wrongTypes.length] ?? "", each] as const,
+  )
+  const own = wrong.filter((_, i) => (i % 2 === 0) === (format === "mp3"))
+  test.each(own)("%s as %p", async (_, type, { encode }) => {
     const body = await encode(await pcm)
     const { bytes, problems } = await read(format, [{ type, body, size: 7 }])
     expect(problems).toEqual([undefined])
