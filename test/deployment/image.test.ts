@@ -33,7 +33,7 @@ describe("the image", () => {
   test("is Debian with the pinned Bun and the packages", () => {
     const images = all("FROM").map((text) => text.split(" ")[0])
     expect(images[0]).toBe(`oven/${manifest.packageManager.replace("@", ":")}-slim`)
-    expect(images.slice(1)).toEqual(["base", "base", "base"])
+    expect(images.slice(1)).toEqual(["base", "base", "base", "base"])
     expect(last("LABEL")).toContain(`base.name="docker.io/${images[0]}"`)
   })
 
@@ -67,6 +67,41 @@ describe("the image", () => {
       }
     }
     expect([...missing]).toEqual([])
+  })
+
+  test("has an ffmpeg with what the service asks of it", async () => {
+    const configure = all("RUN").find((text) => text.includes("./configure")) ?? ""
+    const enabled = (what: string) =>
+      (new RegExp(`--enable-${what}="?([^" ]+)`).exec(configure)?.[1] ?? "")
+        .split(",")
+        .map((pattern) => new Bun.Glob(pattern))
+    const missing = (what: string, names: Iterable<string>) => {
+      const globs = enabled(what)
+      return [...names].filter((name) => !globs.some((glob) => glob.match(name)))
+    }
+    const source = (
+      await Promise.all(Array.from(new Bun.Glob("src/{audio,ffmpeg}/*.ts").scanSync(root.pathname), textOf))
+    ).join("\n")
+    const found = (pattern: RegExp) =>
+      new Set(
+        [...source.matchAll(pattern)].flatMap(([, name = ""]) => name.split(/[^a-z0-9_]+/)).filter(Boolean),
+      )
+    // A format without a header is called pcm_s16le by configure, and s16le by ffmpeg.
+    const raw = /^(?:[su]\d+|f\d+)[bl]e$|^(?:mu|a)law$/
+    const demuxers = [...found(/demuxer: ((?:"\w+"(?: \| )?)+)/g), ...found(/type Demuxer = (.*)/g)]
+    expect(demuxers.length).toBeGreaterThan(10)
+    expect(
+      missing(
+        "demuxer",
+        demuxers.map((name) => (raw.test(name) ? `pcm_${name}` : name)),
+      ),
+    ).toEqual([])
+    expect(missing("encoder", found(/"-c:a",\s*"(\w+)"/g))).toEqual([])
+    expect(
+      missing("protocol", found(/protocol_whitelist", (.*)\]/g).intersection(new Set(["file", "pipe"]))),
+    ).toEqual([])
+    expect(missing("filter", ["aresample", ...found(/"-af", "(\w+)=/g)])).toEqual([])
+    expect(all("COPY")).toContain("--from=ffmpeg /source/ffmpeg /usr/local/bin/ffmpeg")
   })
 
   test("has the models where the service looks for them", () => {
