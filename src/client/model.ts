@@ -67,6 +67,7 @@ export type ErrorCode =
   | "TURN_CANCELLED"
   | "TURN_NOT_FOUND"
   | "OVERLOADED"
+  | "QUOTA_EXCEEDED"
   | "INVALID_OPENAI_KEY"
   | "INVALID_REQUEST"
   | "STT_FAILED"
@@ -168,7 +169,7 @@ const readTimings: Reader<Timings> = (value) => {
   }
 }
 
-/** What a turn consumed. */
+/** What a turn consumed, and what that cost. */
 export interface Usage {
   /** The length of the recording, in seconds. */
   readonly audioSeconds: number
@@ -178,6 +179,10 @@ export interface Usage {
   readonly outputTokens: number
   /** Characters sent to speech synthesis. */
   readonly charactersSpoken: number
+  /** What the turn cost, by the operator's prices when it ran. Null if a model without a price answered. */
+  readonly cost: number | null
+  /** The currency of the cost, as an ISO 4217 code. */
+  readonly currency: string
 }
 
 const readUsage: Reader<Usage> = (value) => {
@@ -187,6 +192,8 @@ const readUsage: Reader<Usage> = (value) => {
     inputTokens: field("inputTokens", number),
     outputTokens: field("outputTokens", number),
     charactersSpoken: field("charactersSpoken", number),
+    cost: field("cost", orNull(number)),
+    currency: field("currency", text),
   }
 }
 

@@ -9,7 +9,17 @@ import { AgentDefinition, AgentTool, agentFields } from "../agent/definition.ts"
 import { Exported } from "../conversation/export.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
 import { StageStatus } from "../providers/status.ts"
-import { AgentId, ApiKeyId, JsonObject, SessionId, Time, Timings, TurnId, Usage, UserId } from "../schema.ts"
+import {
+  AgentId,
+  ApiKeyId,
+  JsonObject,
+  PricedUsage,
+  SessionId,
+  Time,
+  Timings,
+  TurnId,
+  UserId,
+} from "../schema.ts"
 import { clientCalls, type TurnState } from "../turn/state.ts"
 import { toJsonSchema } from "./openapi/json-schema.ts"
 import { RealtimeSession } from "./realtime-session.ts"
@@ -178,7 +188,7 @@ export const TurnCompleted = Schema.Struct({
   response: text("The reply, as the model wrote it."),
   toolCalls: ToolCalls,
   timings: Timings,
-  usage: Usage,
+  usage: PricedUsage,
 }).annotations({ description: "The turn is saved." })
 
 export const TurnFailed = Schema.Struct({
@@ -218,7 +228,7 @@ export const TurnResponse = Schema.Struct({
       "The whole spoken reply. Null if the request asked for text only, or if the reply has nothing to speak.",
   }),
   timings: Timings,
-  usage: Usage,
+  usage: PricedUsage,
 })
 export type TurnResponse = typeof TurnResponse.Type
 
@@ -269,7 +279,7 @@ export const components = {
   ToolCall,
   OpenToolCalls,
   Timings,
-  Usage,
+  Usage: PricedUsage,
   RealtimeSession,
   Turn: TurnResponse,
   Error: ErrorBody,

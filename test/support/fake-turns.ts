@@ -19,6 +19,7 @@ import { AgentInvalid } from "../../src/agent/errors.ts"
 import { pcm16k } from "../../src/audio/pcm.ts"
 import { resultsToAdd } from "../../src/conversation/call-results.ts"
 import { ClientCalls } from "../../src/conversation/client-calls.ts"
+import { noPrices, type PriceTable } from "../../src/config/prices.ts"
 import { History } from "../../src/conversation/history.ts"
 import type { Item, NewItem } from "../../src/conversation/item.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
@@ -43,6 +44,7 @@ import type { OutputOptions, TurnEvent } from "../../src/turn/events.ts"
 import { fromPcm, fromText } from "../../src/turn/input.ts"
 import { SessionTarget, type TurnRequest, usualTurn } from "../../src/turn/request.ts"
 import { Turns } from "../../src/turn/turns.ts"
+import { Spending } from "../../src/usage/spending.ts"
 
 /** Each is long enough to be a segment of its own: the second segment takes 60 characters. */
 export const sentences = [
@@ -89,6 +91,9 @@ export interface FakeScript {
   readonly recordsThatFail?: number
   /** How long a turn waits until it is in the queue of its session. */
   readonly claimMs?: number
+  readonly prices?: PriceTable
+  /** Whether the user may spend more. */
+  readonly mayPay?: Spending["Type"]["check"]
   /** How long a save takes. */
   readonly saveMs?: number
   /** How long it takes to cut a saved reply. */
@@ -255,6 +260,11 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
           startConversion: () => {
             throw new Error("not used by these tests")
           },
+        }),
+        Layer.succeed(Spending, {
+          prices: script.prices ?? noPrices,
+          check: script.mayPay ?? (() => Effect.void),
+          month: () => unused,
         }),
         Layer.succeed(DecodingSlots, { withSlot: (_, effect) => effect }),
         ConversionSlots.layer,
