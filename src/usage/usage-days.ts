@@ -51,7 +51,7 @@ const sums = {
 const Sums = Schema.Struct(sums)
 /** `group`: a day, the id of an agent or `default`, or the id of a key or nothing. */
 const Group = Schema.Struct({ group: Schema.String, name: Schema.NullOr(Schema.String), ...sums })
-const Today = Schema.Struct({ first: Schema.String, today: Schema.String })
+const Today = Schema.Struct({ today: Schema.String })
 
 /** Null if there was usage, but none of a known price. */
 const shown = ({ costNanos, ...counts }: typeof Sums.Type) => ({
@@ -80,8 +80,7 @@ export class UsageDays extends Context.Tag("voice-agent/UsageDays")<
       range: UsageRange,
       page: UsagePage,
     ) => Effect.Effect<Option.Option<UsageList>, DatabaseError>
-    /** From the first day of this month until today. */
-    readonly thisMonth: Effect.Effect<UsageRange, DatabaseError>
+    readonly today: Effect.Effect<string, DatabaseError>
     /** Adds what was consumed outside of turns. */
     readonly add: (payer: Payer, consumed: Consumed) => Effect.Effect<void, DatabaseError>
   }
@@ -154,19 +153,15 @@ export class UsageDays extends Context.Tag("voice-agent/UsageDays")<
         })
       })
 
-      const thisMonth = query(
-        findOne(
-          Today,
-          sql`select date_trunc('month', now() at time zone 'UTC')::date::text as first,
-            (now() at time zone 'UTC')::date::text as today`,
-        ),
-      ).pipe(Effect.map(({ first, today }) => ({ from: first, to: today })))
+      const today = query(findOne(Today, sql`select (now() at time zone 'UTC')::date::text as today`)).pipe(
+        Effect.map(({ today }) => today),
+      )
 
       const add = Effect.fn("UsageDays.add")((payer: Payer, consumed: Consumed) =>
         Effect.asVoid(query(addUsageOf(sql, pg, payer, consumed))),
       )
 
-      return { list, thisMonth, add }
+      return { list, today, add }
     }),
   )
 }

@@ -196,7 +196,7 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     }),
     Layer.succeed(UsageDays, {
       list: () => unused,
-      thisMonth: unused,
+      today: unused,
       add: (_, consumed) => Effect.sync(() => void charged.push(consumed)),
     }),
     Layer.provide(

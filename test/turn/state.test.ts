@@ -28,15 +28,13 @@ const stage = fc
     ([stage, isStart]): NewTurnEvent =>
       isStart ? { _tag: "StageStarted", stage } : { _tag: "StageEnded", stage, ok: true },
   )
-const used = fc
-  .nat(9)
-  .map(
-    (n): NewTurnEvent => ({
-      _tag: "Used",
-      usage: { inputTokens: n, outputTokens: 1 },
-      bill: freeBill(noPrices),
-    }),
-  )
+const used = fc.nat(9).map(
+  (n): NewTurnEvent => ({
+    _tag: "Used",
+    usage: { inputTokens: n, outputTokens: 1 },
+    bill: freeBill(noPrices),
+  }),
+)
 const messageIds = Array.from({ length: 61 }, () => newId(ItemId))
 const messageIdOf = (round: number) => messageIds[round] ?? newId(ItemId)
 const roundStarted = (round: number): NewTurnEvent => ({
