@@ -165,7 +165,9 @@ const UsageEntry = Schema.Struct({
   ...UsageSums,
 })
 
-const UsageTotal = Schema.Struct(UsageSums)
+const UsageTotal = Schema.Struct(UsageSums).annotations({
+  description: "The sums of all entries, of other pages too.",
+})
 
 const UsageMonth = Schema.Struct({
   limit: Schema.NullOr(Schema.Number).annotations({
@@ -173,15 +175,15 @@ const UsageMonth = Schema.Struct({
   }),
   spent: Schema.Number.annotations({ description: "What those of this month have cost so far." }),
   resetsAt: Time.annotations({ description: "When the next month begins." }),
-})
+}).annotations({ description: "The user's monthly limit." })
 
 export const UsageReport = Schema.Struct({
   from: text("The first day."),
   to: text("The last day. It is included."),
   currency: text("The currency of all amounts, as an ISO 4217 code."),
   entries: Schema.Array(UsageEntry),
-  total: UsageTotal.annotations({ description: "The sums of all entries, of other pages too." }),
-  month: UsageMonth.annotations({ description: "The user's monthly limit." }),
+  total: UsageTotal,
+  month: UsageMonth,
   nextCursor: Schema.NullOr(Schema.String).annotations({
     description: "The cursor of the next page. Null on the last page.",
   }),

@@ -144,6 +144,15 @@ describe("successes", () => {
     await expectOutcome("deleteMemories", 204, { key: own })
   })
 
+  test("usage", async () => {
+    const own = await service.register()
+    await expectOutcome("takeTurn", 200, { key: own })
+    const query = "?from=2020-01-01&group_by=key"
+    expect(await expectOutcome("getUsage", 200, { key: own, query })).toMatchObject({
+      entries: [{ turns: 1 }],
+    })
+  })
+
   test("agents", async () => {
     const own = await service.register()
     const body = json({ name: "A", greeting: "Hello." })
@@ -282,6 +291,19 @@ describe("authentication failures", () => {
     await expectOfAll("429 RATE_LIMIT_EXCEEDED", { at, key: own, id })
     await at.stop()
   })
+})
+
+test("over a monthly limit", async () => {
+  const at = await startTurns({ env: { MONTHLY_LIMIT: "0" } })
+  const key = await at.register()
+  const { agent } = Schema.decodeUnknownSync(Schema.Struct({ agent: Schema.Struct({ id: Schema.String }) }))(
+    await (await at.call("POST", "/agents", { key, body: { name: "Host", greeting: "Hello." } })).json(),
+  )
+  const { sessionId: id } = Schema.decodeUnknownSync(Schema.Struct({ sessionId: Schema.String }))(
+    await (await at.call("POST", "/sessions", { key, body: { agentId: agent.id } })).json(),
+  )
+  await expectOfAll("429 QUOTA_EXCEEDED", { at, key, id })
+  await at.stop()
 })
 
 describe("a rejected body", () => {
