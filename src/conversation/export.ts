@@ -156,12 +156,14 @@ const listOf = <Row extends typeof Position.Type, E>(options: {
   readonly open: string
   /** Rows of a full page. */
   readonly size?: number
+  /** Below the position of every row. */
+  readonly first?: string
   readonly page: (after: string) => Effect.Effect<ReadonlyArray<Row>, E>
   readonly json: (row: unknown) => string
   readonly close: string
 }): Stream.Stream<string, E> =>
   Stream.paginateEffect(Option.none<string>(), (after) =>
-    Effect.map(options.page(Option.getOrElse(after, () => firstPosition)), (rows) => {
+    Effect.map(options.page(Option.getOrElse(after, () => options.first ?? firstPosition)), (rows) => {
       const last = rows.length < (options.size ?? pageSize) ? undefined : rows.at(-1)
       const start = Option.isNone(after) ? options.open : rows.length > 0 ? "," : ""
       const text = `${start}${rows.map(options.json).join(",")}${last === undefined ? options.close : ""}`
@@ -291,16 +293,17 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
       const usage = (userId: UserId) =>
         listOf({
           open: `,"usage":[`,
+          first: "-infinity",
           page: (after) =>
             query(
               findAll(
                 UsageRow,
-                sql`select extract(epoch from day)::bigint::text as sequence, day::text as day, agent_id, key_id, currency,
+                sql`select day::text as sequence, day::text as day, agent_id, key_id, currency,
                     turns::float8 as turns, unpriced::float8 as unpriced, audio_seconds,
                     input_tokens::float8 as input_tokens, output_tokens::float8 as output_tokens,
                     characters_spoken::float8 as characters_spoken, cost_nanos / 1e9::float8 as cost
-                  from usage_days where user_id = ${userId} and extract(epoch from day) > ${after}::numeric
-                  order by day fetch first ${pageSize} rows with ties`,
+                  from usage_days where user_id = ${userId} and day > ${after}::date
+                  order by user_id, usage_days.day fetch first ${pageSize} rows with ties`,
               ),
             ),
           json: usageJson,
