@@ -72,16 +72,13 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
     const { guard, isOpen } = makeBreaker(stage, isSupervised ? noBreaker : breakerSettings)
     const limit = withTimeout(stage, timeout, thinkingTimeout, { isRetryable: !isSupervised })
     const observe = observed(stage, server, role)
-    const attempt = <A>({ turnId, model: asked }: Options, request: (call: Call) => Attempt<A>) =>
-      guard(turnId, (...callbacks) =>
-        observe(
-          server.engine === "offline" ? model() : asked,
-          Effect.mapError(limit(request(call))(...callbacks), redact),
-        ),
-      )
-    const status = Effect.map(isOpen, (refuses): StageStatus => (refuses ? "failing" : statusOf()))
     const servedBy = (asked: string): Served =>
       server.engine === "offline" ? { model: model(), isLocal: true } : { model: asked, isLocal: false }
+    const attempt = <A>({ turnId, model: asked }: Options, request: (call: Call) => Attempt<A>) =>
+      guard(turnId, (...callbacks) =>
+        observe(servedBy(asked).model, Effect.mapError(limit(request(call))(...callbacks), redact)),
+      )
+    const status = Effect.map(isOpen, (refuses): StageStatus => (refuses ? "failing" : statusOf()))
     return {
       attempt,
       status,
