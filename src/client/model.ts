@@ -861,6 +861,7 @@ const readUsageEntry: Reader<UsageEntry> = (value) => {
   }
 }
 
+/** The sums of all entries, of other pages too. */
 export interface UsageTotal {
   /** Turns that ended. What runs is counted when it ends. */
   readonly turns: number
@@ -878,7 +879,7 @@ export interface UsageTotal {
   readonly cost: number | null
 }
 
-export const readUsageTotal: Reader<UsageTotal> = (value) => {
+const readUsageTotal: Reader<UsageTotal> = (value) => {
   const field = fieldsOf(value)
   return {
     turns: field("turns", number),
@@ -891,6 +892,7 @@ export const readUsageTotal: Reader<UsageTotal> = (value) => {
   }
 }
 
+/** The user's monthly limit. */
 export interface UsageMonth {
   /** What the turns of a calendar month in UTC may cost. Null: as much as they do. */
   readonly limit: number | null
@@ -899,7 +901,7 @@ export interface UsageMonth {
   readonly resetsAt: string
 }
 
-export const readUsageMonth: Reader<UsageMonth> = (value) => {
+const readUsageMonth: Reader<UsageMonth> = (value) => {
   const field = fieldsOf(value)
   return {
     limit: field("limit", orNull(number)),
@@ -916,31 +918,8 @@ export interface UsageReport {
   /** The currency of all amounts, as an ISO 4217 code. */
   readonly currency: string
   readonly entries: ReadonlyArray<UsageEntry>
-  /** The sums of all entries, of other pages too. */
-  readonly total: {
-    /** Turns that ended. What runs is counted when it ends. */
-    readonly turns: number
-    /** How many of them, and of transcriptions of live speech, have an unknown cost. */
-    readonly unpriced: number
-    /** Audio that was transcribed, in seconds. */
-    readonly audioSeconds: number
-    /** Tokens of prompts. */
-    readonly inputTokens: number
-    /** Tokens of replies. */
-    readonly outputTokens: number
-    /** Characters sent to speech synthesis. */
-    readonly charactersSpoken: number
-    /** What that cost, without what is unpriced. Null if none of it has a known cost. */
-    readonly cost: number | null
-  }
-  /** The user's monthly limit. */
-  readonly month: {
-    /** What the turns of a calendar month in UTC may cost. Null: as much as they do. */
-    readonly limit: number | null
-    /** What those of this month have cost so far. */
-    readonly spent: number
-    readonly resetsAt: string
-  }
+  readonly total: UsageTotal
+  readonly month: UsageMonth
   /** The cursor of the next page. Null on the last page. */
   readonly nextCursor: string | null
 }
@@ -952,26 +931,8 @@ export const readUsageReport: Reader<UsageReport> = (value) => {
     to: field("to", text),
     currency: field("currency", text),
     entries: field("entries", listOf(readUsageEntry)),
-    total: field("total", (value) => {
-      const field = fieldsOf(value)
-      return {
-        turns: field("turns", number),
-        unpriced: field("unpriced", number),
-        audioSeconds: field("audioSeconds", number),
-        inputTokens: field("inputTokens", number),
-        outputTokens: field("outputTokens", number),
-        charactersSpoken: field("charactersSpoken", number),
-        cost: field("cost", orNull(number)),
-      }
-    }),
-    month: field("month", (value) => {
-      const field = fieldsOf(value)
-      return {
-        limit: field("limit", orNull(number)),
-        spent: field("spent", number),
-        resetsAt: field("resetsAt", text),
-      }
-    }),
+    total: field("total", readUsageTotal),
+    month: field("month", readUsageMonth),
     nextCursor: field("nextCursor", orNull(text)),
   }
 }
