@@ -1,8 +1,8 @@
 import { Option, Schema } from "effect"
 import {
   type AgentId,
-  ItemId,
   type ApiKeyId,
+  ItemId,
   SessionId,
   SpeechFormat,
   Timings,
