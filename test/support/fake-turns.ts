@@ -45,6 +45,7 @@ import { fromPcm, fromText } from "../../src/turn/input.ts"
 import { SessionTarget, type TurnRequest, usualTurn } from "../../src/turn/request.ts"
 import { Turns } from "../../src/turn/turns.ts"
 import { Spending } from "../../src/usage/spending.ts"
+import { UsageDays } from "../../src/usage/usage-days.ts"
 
 /** Each is long enough to be a segment of its own: the second segment takes 60 characters. */
 export const sentences = [
@@ -261,6 +262,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
             throw new Error("not used by these tests")
           },
         }),
+        Layer.succeed(UsageDays, { list: () => unused, today: unused, add: () => Effect.void }),
         Layer.succeed(Spending, {
           prices: script.prices ?? noPrices,
           check: script.mayPay ?? (() => Effect.void),

@@ -51,6 +51,7 @@ import { fromText } from "../../src/turn/input.ts"
 import { SessionTarget } from "../../src/turn/request.ts"
 import { type Turn, Turns } from "../../src/turn/turns.ts"
 import { Spending } from "../../src/usage/spending.ts"
+import { UsageDays } from "../../src/usage/usage-days.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
 import { agent, converse, requestOf, streamed, tenth } from "../support/fake-turns.ts"
@@ -135,7 +136,7 @@ const startTurns = Effect.fnUntraced(function* ({
     Layer.provideMerge(
       Layer.mergeAll(Ledger.layer, KeyedTurns.layer, ToolCalls.layer, ClientCalls.layer, Summaries.layer),
     ),
-    Layer.provideMerge(Layer.mergeAll(History.layer, Sessions.layer, Spending.layer)),
+    Layer.provideMerge(Layer.mergeAll(History.layer, Sessions.layer, Spending.layer, UsageDays.layer)),
     Layer.provide(
       Layer.mergeAll(
         Layer.succeed(LanguageModel, model),
