@@ -42,6 +42,8 @@ import * as TempFolder from "./temp-folder.ts"
 import { DefinedTools } from "./tools/defined-tools.ts"
 import { ServiceTools } from "./tools/service-tools.ts"
 import { Turns } from "./turn/turns.ts"
+import { Spending } from "./usage/spending.ts"
+import { UsageDays } from "./usage/usage-days.ts"
 import { VoiceActivity } from "./vad/voice-activity.ts"
 
 const providers = Providers.layer.pipe(
@@ -75,7 +77,17 @@ export const layerWith = ({ realtimeSessions, serviceTools }: typeof replaceable
       Layer.mergeAll(Ledger.layer, KeyedTurns.layer, ToolCalls.layer, ClientCalls.layer, Summaries.layer),
     ),
     Layer.provideMerge(Layer.provide(agents, serviceTools)),
-    Layer.provideMerge(Layer.mergeAll(Users.layer, account, Sessions.layer, History.layer, RateLimits.layer)),
+    Layer.provideMerge(
+      Layer.mergeAll(
+        Users.layer,
+        account,
+        Sessions.layer,
+        History.layer,
+        RateLimits.layer,
+        Spending.layer,
+        UsageDays.layer,
+      ),
+    ),
     Layer.provideMerge(
       Layer.mergeAll(
         providers,

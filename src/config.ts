@@ -41,6 +41,7 @@ const all = Config.all({
   ...variables.concurrency,
   ...variables.realtime,
   rateLimits: Config.all(variables.rateLimits),
+  usage: Config.all(variables.usage),
   trustedProxies: variables.trustedProxies,
   registration,
   ...variables.database,

@@ -74,6 +74,20 @@ export const Usage = Schema.Struct({
 }).annotations({ description: "What a turn consumed." })
 export type Usage = typeof Usage.Type
 
+/** What a turn consumed, and what that cost. */
+export const PricedUsage = Schema.Struct({
+  ...Usage.fields,
+  cost: Schema.NullOr(Schema.Number).annotations({
+    description:
+      "What the turn cost, by the operator's prices when it ran. Null if a model without a price answered.",
+    examples: [0.00123],
+  }),
+  currency: Schema.String.annotations({
+    description: "The currency of the cost, as an ISO 4217 code.",
+    examples: ["USD"],
+  }),
+}).annotations({ description: "What a turn consumed, and what that cost." })
+
 export const noUsage: Usage = { audioSeconds: 0, inputTokens: 0, outputTokens: 0, charactersSpoken: 0 }
 
 /** Not a `Schema.Record`, which copies the object and loses a member named `__proto__`. */

@@ -109,6 +109,7 @@ const defaults = {
     fillerAfter: Duration.seconds(1.2),
     filler: Option.none(),
   },
+  usage: { prices: { currency: "USD", models: {} }, monthlyLimit: Option.none() },
   uploadSpace: Option.none(),
   clientTimeout: Duration.seconds(60),
 }
@@ -170,6 +171,17 @@ const variables: Record<
   LLM_MAX_TOKENS: {
     right: ["1", { llmMaxTokens: Option.some(1) }],
     wrong: [["0", "1.5", "many"], "a whole number from 1 to 100000, or none"],
+  },
+  PRICES: {
+    right: [
+      '{"currency":"EUR","models":{"tts-1":{"perMillionCharacters":15}}}',
+      { usage: { prices: { currency: "EUR", models: { "tts-1": { perMillionCharacters: 15 } } } } },
+    ],
+    wrong: [["{}", "/nowhere/prices.json", '{"models":{"tts-1":{"perCharacter":1}}}'], "JSON such as"],
+  },
+  MONTHLY_LIMIT: {
+    right: ["2.5", { usage: { monthlyLimit: Option.some(2.5) } }],
+    wrong: [["-1", "5 USD", "Infinity"], "a number from 0 to 1000000000, or none"],
   },
   OLLAMA: { right: ["off", { ollama: false }], wrong: [["maybe"], "one of true, false"] },
   OLLAMA_HOST: {

@@ -21,6 +21,7 @@ export const modelFile = join(import.meta.dir, "../../src/client/model.ts")
 const { Check, ProviderCheck, Readiness, Registered, LoggedIn, Timings, Usage } = components
 const { Session, SessionDetails, SessionPage, SessionCreated, OneSession } = components
 const { Message, MessagePage } = components
+const { UsageEntry, UsageTotal, UsageMonth, UsageReport } = components
 const { AgentTool, AgentDefinition, Agent, OneAgent, ListedAgent, AgentList, AgentVersion, AgentVersions } =
   components
 
@@ -56,6 +57,10 @@ const responses: Readonly<Record<string, Schema.Schema.All>> = {
   AgentList,
   AgentVersion,
   AgentVersions,
+  UsageEntry,
+  UsageTotal,
+  UsageMonth,
+  UsageReport,
 }
 
 /** Parts of other payloads that are payloads, too. */

@@ -4,6 +4,10 @@ import { AgentId, ApiKeyId, Time, UserId } from "../schema.ts"
 export const User = Schema.Struct({ id: UserId, email: Schema.String, createdAt: Time })
 export type User = typeof User.Type
 
+/** `monthlyLimit`: in the currency of PRICES. Null: that of the configuration; Infinity: none. */
+export const LimitedUser = Schema.Struct({ ...User.fields, monthlyLimit: Schema.NullOr(Schema.Number) })
+export type LimitedUser = typeof LimitedUser.Type
+
 /** A user, and the key of the request. */
 export const SignedIn = Schema.Struct({ ...User.fields, keyId: ApiKeyId })
 export type SignedIn = typeof SignedIn.Type

@@ -1,12 +1,12 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Context, Effect, Layer, type Redacted } from "effect"
+import { Context, Effect, Layer, Option, type Redacted } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction, uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
 import { ApiKeyId, newId, UserId } from "../schema.ts"
 import { makeApiKey } from "./api-key.ts"
 import { EmailTaken, UserNotFound } from "./errors.ts"
-import { defaultKeyName, User } from "./model.ts"
+import { defaultKeyName, LimitedUser, User } from "./model.ts"
 
 /** Sessions per DELETE: with a few thousand messages each, well within the 10 s of a statement. */
 const sessionsPerDelete = 20
@@ -27,7 +27,15 @@ export class Users extends Context.Tag("voice-agent/Users")<
     readonly register: (email: string) => Effect.Effect<NewUser, EmailTaken | DatabaseError>
     readonly find: (email: string) => Effect.Effect<User, UserNotFound | DatabaseError>
     /** The users with an address after `after`, ordered by address; "" starts the list. Empty at the end. */
-    readonly list: (after: string) => Effect.Effect<ReadonlyArray<User>, DatabaseError>
+    readonly list: (after: string) => Effect.Effect<ReadonlyArray<LimitedUser>, DatabaseError>
+    /**
+     * Sets what the user's turns may cost in a calendar month, in the currency of PRICES. Infinity: as much as they do. None:
+     * as the configuration has it.
+     */
+    readonly setMonthlyLimit: (
+      userId: UserId,
+      amount: Option.Option<number>,
+    ) => Effect.Effect<void, UserNotFound | DatabaseError>
     /** Deletes a user and everything stored of them. Uninterruptible. May be repeated after a failure. */
     readonly remove: (userId: UserId) => Effect.Effect<void, DatabaseError>
   }
@@ -66,11 +74,29 @@ export class Users extends Context.Tag("voice-agent/Users")<
       const list = Effect.fn("Users.list")((after: string) =>
         query(
           findAll(
-            User,
-            sql`select ${columns} from users
+            LimitedUser,
+            sql`select ${columns}, amount as monthly_limit from users left join monthly_limits on user_id = id
               where lower(email) > lower(${after}) order by lower(email) limit ${pageSize}`,
           ),
         ),
+      )
+
+      const setMonthlyLimit = Effect.fn("Users.setMonthlyLimit")(
+        (
+          userId: UserId,
+          amount: Option.Option<number>,
+        ): Effect.Effect<void, UserNotFound | DatabaseError> => {
+          const changed = Option.match(amount, {
+            onNone: () => sql`delete from monthly_limits where user_id = ${userId}`,
+            onSome: (
+              value,
+            ) => sql`insert into monthly_limits (user_id, amount) values (${userId}, ${value}::float8)
+              on conflict (user_id) do update set amount = excluded.amount`,
+          })
+          return Effect.asVoid(
+            Effect.catchTag(query(changed), "ConstraintViolated", () => new UserNotFound()),
+          )
+        },
       )
 
       /** In several transactions: deleting years of sessions in one statement could exceed its time limit. */
@@ -90,7 +116,7 @@ export class Users extends Context.Tag("voice-agent/Users")<
         ),
       )
 
-      return { register, find, list, remove }
+      return { register, find, list, setMonthlyLimit, remove }
     }),
   )
 }

@@ -3,7 +3,7 @@ import * as Command from "@effect/cli/Command"
 import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as Options from "@effect/cli/Options"
 import * as ValidationError from "@effect/cli/ValidationError"
-import { Effect, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { Email, normalEmail } from "../accounts/email.ts"
 import { KeyName } from "../accounts/model.ts"
 import { json } from "./print.ts"
@@ -14,6 +14,12 @@ const anyEmail = Args.text({ name: "EMAIL" }).pipe(
   Args.withDescription("The e-mail address of the user"),
   Args.map(normalEmail),
 )
+/** None: `default`. Infinity: `none`. */
+const readLimit = (text: string): Option.Option<Option.Option<number>> => {
+  if (text === "default") return Option.some(Option.none())
+  if (text === "none") return Option.some(Option.some(Number.POSITIVE_INFINITY))
+  return /^\d+(\.\d+)?$/.test(text) ? Option.some(Option.some(Number(text))) : Option.none()
+}
 const newEmail = Args.mapEffect(anyEmail, (email) =>
   Effect.mapError(Schema.decode(Email)(email), invalid(`"${email}" is not an e-mail address.`)),
 )
@@ -51,13 +57,25 @@ const revoke = Command.make("revoke", { email: anyEmail, keyId, json }, ({ email
   Effect.flatMap(actions, ({ revoke }) => revoke(email, keyId, json)),
 ).pipe(Command.withDescription("Revoke one API key of a user, or all of them"))
 
+const amount = Args.text({ name: "AMOUNT" }).pipe(
+  Args.withDescription(
+    "A number of the currency of PRICES, none for no limit, or default for that of MONTHLY_LIMIT",
+  ),
+  Args.mapEffect((text) =>
+    Effect.mapError(readLimit(text), invalid(`"${text}" is not a number from 0, none or default.`)),
+  ),
+)
+const limit = Command.make("limit", { email: anyEmail, amount, json }, ({ email, amount, json }) =>
+  Effect.flatMap(actions, ({ limit }) => limit(email, amount, json)),
+).pipe(Command.withDescription("Set what the turns of a user may cost in a calendar month"))
+
 const remove = Command.make("delete", { email: anyEmail, json }, ({ email, json }) =>
   Effect.flatMap(actions, ({ remove }) => remove(email, json)),
 ).pipe(Command.withDescription("Delete a user with all their data"))
 
 export const users = Command.make("users").pipe(
   Command.withDescription(
-    "Create, list and delete users, and replace lost API keys. It may be used while the service runs.",
+    "Create, list and delete users, limit their costs, and replace lost API keys. It may be used while the service runs.",
   ),
-  Command.withSubcommands([create, list, rotate, revoke, remove]),
+  Command.withSubcommands([create, list, rotate, revoke, limit, remove]),
 )

@@ -25,10 +25,12 @@ import {
   readRegistered,
   readSessionCreated,
   readSessionPage,
+  readUsageReport,
   type Session,
   type SessionCreated,
   type SessionDetails,
   type SessionPage,
+  type UsageReport,
 } from "./model.ts"
 import { errorOf, nothing, parse } from "./read.ts"
 import { type Realtime, type RealtimeOptions, readClientSecret, realtime } from "./realtime.ts"
@@ -60,6 +62,17 @@ export interface ClientOptions extends RetryOptions {
   readonly fetch?: Fetch | undefined
 }
 
+export interface UsageOptions {
+  /** The first day and the last, such as `2026-01-31`. */
+  readonly from?: string | undefined
+  readonly to?: string | undefined
+  /** What the entries are. Default: days. */
+  readonly groupBy?: "day" | "agent" | "key" | undefined
+  /** 1 to 366, 100 by default. */
+  readonly limit?: number | undefined
+  readonly cursor?: string | undefined
+}
+
 export interface Client {
   /** Creates a user. The response is the only one that contains the API key. */
   readonly register: (email: string) => Promise<Registered>
@@ -83,6 +96,8 @@ export interface Client {
     readonly toolCalls: (id: string) => Promise<OpenToolCalls>
   }
   readonly agents: Agents
+  /** What your turns consumed and cost, in days of UTC. By default the days of this month. */
+  readonly usage: (options?: UsageOptions) => Promise<UsageReport>
   /** Runs one turn from a recording or a text, and delivers the reply as it arrives. */
   readonly converse: (input: Blob | string, options?: ConverseOptions) => Promise<Turn>
   /**
@@ -173,6 +188,8 @@ export const makeClient = ({ baseUrl, apiKey, fetch, ...retry }: ClientOptions):
       toolCalls: openCalls,
     },
     agents: makeAgents(call),
+    usage: ({ groupBy, ...page } = {}) =>
+      call("GET", `/usage${queryOf({ ...page, group_by: groupBy })}`, { read: readUsageReport }),
     converse: (input, options = {}) => converse(service, input, { ...retry, ...options }),
     toolResults: (turnId, results, options = {}) =>
       bringResults(service, turnId, results, { ...retry, ...options }),

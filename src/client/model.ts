@@ -67,6 +67,7 @@ export type ErrorCode =
   | "TURN_CANCELLED"
   | "TURN_NOT_FOUND"
   | "OVERLOADED"
+  | "QUOTA_EXCEEDED"
   | "INVALID_OPENAI_KEY"
   | "INVALID_REQUEST"
   | "STT_FAILED"
@@ -168,7 +169,7 @@ const readTimings: Reader<Timings> = (value) => {
   }
 }
 
-/** What a turn consumed. */
+/** What a turn consumed, and what that cost. */
 export interface Usage {
   /** The length of the recording, in seconds. */
   readonly audioSeconds: number
@@ -178,6 +179,10 @@ export interface Usage {
   readonly outputTokens: number
   /** Characters sent to speech synthesis. */
   readonly charactersSpoken: number
+  /** What the turn cost, by the operator's prices when it ran. Null if a model without a price answered. */
+  readonly cost: number | null
+  /** The currency of the cost, as an ISO 4217 code. */
+  readonly currency: string
 }
 
 const readUsage: Reader<Usage> = (value) => {
@@ -187,6 +192,8 @@ const readUsage: Reader<Usage> = (value) => {
     inputTokens: field("inputTokens", number),
     outputTokens: field("outputTokens", number),
     charactersSpoken: field("charactersSpoken", number),
+    cost: field("cost", orNull(number)),
+    currency: field("currency", text),
   }
 }
 
@@ -810,4 +817,122 @@ export interface AgentVersions {
 export const readAgentVersions: Reader<AgentVersions> = (value) => {
   const field = fieldsOf(value)
   return { versions: field("versions", listOf(readAgentVersion)) }
+}
+
+export interface UsageEntry {
+  /** The day in UTC, such as 2026-01-31, where days are asked for. */
+  readonly day?: string | undefined
+  /** The agent that answered, where agents are asked for. */
+  readonly agentId?: Open<"default"> | string | undefined
+  /** The API key of the requests, where keys are asked for. Null: not known. */
+  readonly keyId?: string | null | undefined
+  /** The name of the agent or the key. Null: that of the operator, or it was deleted. */
+  readonly name?: string | null | undefined
+  /** Turns that ended. What runs is counted when it ends. */
+  readonly turns: number
+  /** How many of them, and of transcriptions of live speech, have an unknown cost. */
+  readonly unpriced: number
+  /** Audio that was transcribed, in seconds. */
+  readonly audioSeconds: number
+  /** Tokens of prompts. */
+  readonly inputTokens: number
+  /** Tokens of replies. */
+  readonly outputTokens: number
+  /** Characters sent to speech synthesis. */
+  readonly charactersSpoken: number
+  /** What that cost, without what is unpriced. Null if none of it has a known cost. */
+  readonly cost: number | null
+}
+
+const readUsageEntry: Reader<UsageEntry> = (value) => {
+  const field = fieldsOf(value)
+  return {
+    day: field("day", optional(text)),
+    agentId: field("agentId", optional(text)),
+    keyId: field("keyId", optional(orNull(text))),
+    name: field("name", optional(orNull(text))),
+    turns: field("turns", number),
+    unpriced: field("unpriced", number),
+    audioSeconds: field("audioSeconds", number),
+    inputTokens: field("inputTokens", number),
+    outputTokens: field("outputTokens", number),
+    charactersSpoken: field("charactersSpoken", number),
+    cost: field("cost", orNull(number)),
+  }
+}
+
+/** The sums of all entries, of other pages too. */
+export interface UsageTotal {
+  /** Turns that ended. What runs is counted when it ends. */
+  readonly turns: number
+  /** How many of them, and of transcriptions of live speech, have an unknown cost. */
+  readonly unpriced: number
+  /** Audio that was transcribed, in seconds. */
+  readonly audioSeconds: number
+  /** Tokens of prompts. */
+  readonly inputTokens: number
+  /** Tokens of replies. */
+  readonly outputTokens: number
+  /** Characters sent to speech synthesis. */
+  readonly charactersSpoken: number
+  /** What that cost, without what is unpriced. Null if none of it has a known cost. */
+  readonly cost: number | null
+}
+
+const readUsageTotal: Reader<UsageTotal> = (value) => {
+  const field = fieldsOf(value)
+  return {
+    turns: field("turns", number),
+    unpriced: field("unpriced", number),
+    audioSeconds: field("audioSeconds", number),
+    inputTokens: field("inputTokens", number),
+    outputTokens: field("outputTokens", number),
+    charactersSpoken: field("charactersSpoken", number),
+    cost: field("cost", orNull(number)),
+  }
+}
+
+/** The user's monthly limit. */
+export interface UsageMonth {
+  /** What the turns of a calendar month in UTC may cost. Null: as much as they do. */
+  readonly limit: number | null
+  /** What those of this month have cost so far. */
+  readonly spent: number
+  readonly resetsAt: string
+}
+
+const readUsageMonth: Reader<UsageMonth> = (value) => {
+  const field = fieldsOf(value)
+  return {
+    limit: field("limit", orNull(number)),
+    spent: field("spent", number),
+    resetsAt: field("resetsAt", text),
+  }
+}
+
+export interface UsageReport {
+  /** The first day. */
+  readonly from: string
+  /** The last day. It is included. */
+  readonly to: string
+  /** The currency of all amounts, as an ISO 4217 code. */
+  readonly currency: string
+  readonly entries: ReadonlyArray<UsageEntry>
+  readonly total: UsageTotal
+  readonly month: UsageMonth
+  /** The cursor of the next page. Null on the last page. */
+  readonly nextCursor: string | null
+}
+
+export const readUsageReport: Reader<UsageReport> = (value) => {
+  const field = fieldsOf(value)
+  return {
+    from: field("from", text),
+    to: field("to", text),
+    currency: field("currency", text),
+    entries: field("entries", listOf(readUsageEntry)),
+    total: field("total", readUsageTotal),
+    month: field("month", readUsageMonth),
+    nextCursor: field("nextCursor", orNull(text)),
+  }
 }

@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs"
-import { Either, Option, Redacted, Schema } from "effect"
+import { Option, Redacted, Schema } from "effect"
 import type { Check } from "./checks.ts"
+import { jsonOrFile } from "./json-or-file.ts"
 
 const StdioServers = Schema.Record({
   key: Schema.String,
@@ -28,8 +28,6 @@ const Wrapped = Schema.transform(
 
 const decode = Schema.decodeOption(Schema.parseJson(Schema.Union(Wrapped, StdioServers)))
 
-const readFile = (path: string) => Option.getRight(Either.try(() => readFileSync(path, "utf8")))
-
 type StdioServers = typeof StdioServers.Type
 
 export const noStdioServers: Redacted.Redacted<StdioServers> = Redacted.make({})
@@ -38,7 +36,7 @@ export const noStdioServers: Redacted.Redacted<StdioServers> = Redacted.make({})
 export const stdioServers: Check<Redacted.Redacted<StdioServers>> = {
   parse: (text) =>
     Option.map(
-      Option.flatMap(text.startsWith("{") ? Option.some(text) : readFile(text), (json) => decode(json)),
+      Option.flatMap(jsonOrFile(text), (json) => decode(json)),
       Redacted.make,
     ),
   mustBe: 'JSON such as {"files":{"command":"mcp-files","args":["/srv"]}}, or the path of a file with it',

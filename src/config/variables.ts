@@ -25,6 +25,7 @@ import {
   webUrl,
   whole,
 } from "./checks.ts"
+import { noPrices, prices } from "./prices.ts"
 import { environment, shared, stageVariables } from "./stages.ts"
 import { noStdioServers, stdioServers } from "./stdio-servers.ts"
 import { computed, emptyMeansNone, optional, type Section, variable } from "./variable.ts"
@@ -372,6 +373,20 @@ export const rateLimits = {
   }),
 }
 
+export const usage = {
+  prices: computed("PRICES", prices, {
+    default: noPrices,
+    unset: "no prices",
+    description:
+      "What models cost, for the cost of turns and for monthly limits. A model that is missing has an unknown cost. The offline engines cost nothing.",
+  }),
+  monthlyLimit: variable("MONTHLY_LIMIT", orNone(number(0, 1_000_000_000)), {
+    default: "none",
+    description:
+      "What the turns of one user may cost in a calendar month in UTC, in the currency of `PRICES`. `./voice-agent users limit` sets another limit for one user. `none` sets no limit.",
+  }),
+}
+
 export const trustedProxies = computed("TRUSTED_PROXIES", networks, {
   default: [],
   unset: "none",
@@ -525,6 +540,7 @@ export const sections: ReadonlyArray<Section> = [
   { title: "Concurrency", variables: concurrency },
   { title: "Realtime", variables: realtime },
   { title: "Rate limits", text: "0 turns a limit off.", variables: { ...rateLimits, trustedProxies } },
+  { title: "Usage and cost", variables: usage },
   { title: "Registration", variables: registration },
   { title: "Database", variables: database },
   { title: "Secrets of tools", variables: encryption },

@@ -8,7 +8,7 @@ import { Secrets } from "../accounts/secrets.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { findAll } from "../db/rows.ts"
-import { AgentId, ItemId, SessionId, Time, TurnId, UserId } from "../schema.ts"
+import { AgentId, ApiKeyId, ItemId, SessionId, Time, TurnId, UserId } from "../schema.ts"
 import { ItemPayload } from "./item.ts"
 import { takeoverKeys } from "./ledger-takeovers.ts"
 import { Message, Session } from "./model.ts"
@@ -50,6 +50,12 @@ const ExportedTurn = Schema.Struct({
   // Unchecked: a shape that an earlier version wrote must not fail the export.
   timings: Schema.Unknown,
   usage: Schema.Unknown,
+  /** What answered, and what each model used. */
+  models: Schema.Unknown,
+  /** As it was priced when the turn ran. Null: unknown. */
+  cost: Schema.NullOr(Schema.Number),
+  currency: Schema.NullOr(Schema.String),
+  keyId: Schema.NullOr(ApiKeyId),
   /** What a turn that did not complete had written and called, as long as a retry may ask for it. */
   rounds: Schema.Array(
     Schema.Struct({
@@ -68,6 +74,21 @@ const ExportedTurn = Schema.Struct({
   ),
   createdAt: Time,
   endedAt: Schema.NullOr(Time),
+})
+
+/** The sums of a day. They outlive its turns. */
+const ExportedUsage = Schema.Struct({
+  day: Schema.String,
+  agentId: Schema.NullOr(AgentId),
+  keyId: Schema.NullOr(ApiKeyId),
+  currency: Schema.NullOr(Schema.String),
+  turns: Schema.Number,
+  unpriced: Schema.Number,
+  audioSeconds: Schema.Number,
+  inputTokens: Schema.Number,
+  outputTokens: Schema.Number,
+  charactersSpoken: Schema.Number,
+  cost: Schema.Number,
 })
 
 /** An item of another type than `message`: what the agent called, what came back, and summaries. */
@@ -94,6 +115,7 @@ export const Exported = Schema.Struct({
     }),
   ),
   turns: Schema.Array(ExportedTurn),
+  usage: Schema.Array(ExportedUsage),
 })
 
 /** Encodes the fields of `schema` as JSON, without the row's other columns. */
@@ -110,6 +132,7 @@ const sessionJson = jsonOf(ExportedSession)
 const messageJson = jsonOf(Message)
 const itemJson = jsonOf(ExportedItem)
 const turnJson = jsonOf(ExportedTurn)
+const usageJson = jsonOf(ExportedUsage)
 
 const SessionRow = Schema.Struct({
   ...ExportedSession.fields,
@@ -121,6 +144,7 @@ const Position = Schema.Struct({ sequence: Schema.String })
 const MessageRow = Schema.Struct({ ...Message.fields, ...Position.fields })
 const ItemRow = Schema.Struct({ ...ExportedItem.fields, ...Position.fields })
 const TurnRow = Schema.Struct({ ...ExportedTurn.fields, ...Position.fields })
+const UsageRow = Schema.Struct({ ...ExportedUsage.fields, ...Position.fields })
 
 /** Below the position of every row. An item inserted at the start of its conversation may be below 0. */
 const firstPosition = "-9223372036854775808"
@@ -132,12 +156,14 @@ const listOf = <Row extends typeof Position.Type, E>(options: {
   readonly open: string
   /** Rows of a full page. */
   readonly size?: number
+  /** Below the position of every row. */
+  readonly first?: string
   readonly page: (after: string) => Effect.Effect<ReadonlyArray<Row>, E>
   readonly json: (row: unknown) => string
   readonly close: string
 }): Stream.Stream<string, E> =>
   Stream.paginateEffect(Option.none<string>(), (after) =>
-    Effect.map(options.page(Option.getOrElse(after, () => firstPosition)), (rows) => {
+    Effect.map(options.page(Option.getOrElse(after, () => options.first ?? firstPosition)), (rows) => {
       const last = rows.length < (options.size ?? pageSize) ? undefined : rows.at(-1)
       const start = Option.isNone(after) ? options.open : rows.length > 0 ? "," : ""
       const text = `${start}${rows.map(options.json).join(",")}${last === undefined ? options.close : ""}`
@@ -150,7 +176,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
   AccountExport,
   {
     /**
-     * `{exportedAt, user, keys, memories, secrets, clientSecrets, agents, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
+     * `{exportedAt, user, keys, memories, secrets, clientSecrets, agents, sessions: [{…, messages, items}], turns, usage}` in UTF-8. Holds no database connection between two
      * pages, however slowly the client reads. Turns that are taken meanwhile may be missing.
      */
     readonly of: (user: User) => Effect.Effect<Stream.Stream<Uint8Array, DatabaseError>, DatabaseError>
@@ -251,7 +277,8 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
             query(
               findAll(
                 TurnRow,
-                sql`select sequence, id, session_id, state, transcript, response, timings, usage, created_at, ended_at,
+                sql`select sequence, id, session_id, state, transcript, response, timings, usage, models,
+                    cost_nanos / 1e9::float8 as cost, currency, key_id, created_at, ended_at,
                     ${roundsOfTurn} as rounds
                   from turns where user_id = ${userId} and sequence > ${after}
                     and coalesce(idempotency_key, '') not like ${takeoverKeys}
@@ -259,6 +286,27 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
               ),
             ),
           json: turnJson,
+          close: "]",
+        })
+
+      /** A page has whole days: rows of a day have no order of their own. */
+      const usage = (userId: UserId) =>
+        listOf({
+          open: `,"usage":[`,
+          first: "-infinity",
+          page: (after) =>
+            query(
+              findAll(
+                UsageRow,
+                sql`select day::text as sequence, day::text as day, agent_id, key_id, currency,
+                    turns::float8 as turns, unpriced::float8 as unpriced, audio_seconds,
+                    input_tokens::float8 as input_tokens, output_tokens::float8 as output_tokens,
+                    characters_spoken::float8 as characters_spoken, cost_nanos / 1e9::float8 as cost
+                  from usage_days where user_id = ${userId} and day > ${after}::date
+                  order by user_id, usage_days.day fetch first ${pageSize} rows with ties`,
+              ),
+            ),
+          json: usageJson,
           close: "]}",
         })
 
@@ -312,6 +360,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
           Stream.concat(agents(user.id)),
           Stream.concat(sessions(user.id)),
           Stream.concat(turns(user.id)),
+          Stream.concat(usage(user.id)),
           Stream.encodeText,
         )
       })

@@ -41,7 +41,8 @@ export class KeyedTurns extends Context.Tag("voice-agent/KeyedTurns")<
         query(
           findFirst(
             StoredTurn,
-            sql`select id, session_id, transcript, response, speech, speech_format, timings, usage, coalesce((
+            sql`select id, session_id, transcript, response, speech, speech_format, timings, usage,
+                cost_nanos::float8 as cost_nanos, currency, coalesce((
                 select jsonb_agg(jsonb_build_object('itemId', id, 'callId', payload ->> 'callId', 'name', payload ->> 'name',
                   'arguments', payload ->> 'arguments', 'sequence', sequence))
                 from items where session_id = turns.session_id and turn_id = turns.id and type = 'tool_call'

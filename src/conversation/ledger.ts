@@ -5,7 +5,9 @@ import { Array as Arr, Context, Duration, Effect, Layer, Option, Schema } from "
 import { ConstraintViolated, type DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
-import { type ItemId, type SessionId, type Timings, TurnId, type Usage, type UserId } from "../schema.ts"
+import { type ItemId, type SessionId, TurnId, type UserId } from "../schema.ts"
+import { isUsed, wholeNanos } from "../usage/bill.ts"
+import { addUsageOf } from "../usage/usage-days.ts"
 import { ended, makeExpiry } from "./ledger-expiry.ts"
 import { type HeardPart, type ItemPlace, makeItemWrites } from "./ledger-items.ts"
 import { makeTakeovers, type SessionHolder } from "./ledger-takeovers.ts"
@@ -15,6 +17,7 @@ import {
   agentColumns,
   type EndedTurn,
   type EndingTurn,
+  type FailedTurn,
   type NewTurn,
   TurnCancelled,
   type TurnEnd,
@@ -73,14 +76,11 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
       turn: EndedTurn,
     ) => Effect.Effect<TurnEnd, SessionNotFound | TurnCancelled | TurnLost | DatabaseError>
     /**
-     * Ends a turn whose client heard nothing, and frees its Idempotency-Key. A turn without usage is deleted. Returns how
-     * the turn ended, which is the end of an earlier save if there was one.
+     * Ends a turn whose client heard nothing, and frees its Idempotency-Key. A turn without usage is deleted. What a turn
+     * used that is deleted, or that another process took for dead, counts too. Returns how the turn ended, which is the end
+     * of an earlier save if there was one.
      */
-    readonly fail: (turn: {
-      readonly id: TurnId
-      readonly timings: Partial<Timings>
-      readonly usage: Usage
-    }) => Effect.Effect<TurnEnd, DatabaseError>
+    readonly fail: (turn: FailedTurn) => Effect.Effect<TurnEnd, DatabaseError>
     /** Sets a saved assistant message to the part that the client heard. */
     readonly truncate: (
       userId: UserId,
@@ -155,10 +155,10 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         return findFirst(
           Position,
           sql`insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until, is_aside,
-              is_speculative, agent_id, agent_version)
+              is_speculative, agent_id, agent_version, key_id)
             select ${turn.id}::uuid, ${turn.userId}::uuid, ${turn.session.id}::uuid, ${key}, ${contentHash}, ${nextLease},
               ${turn.isAside}::boolean, ${turn.isSpeculative ?? false}::boolean,
-              ${agentId}::uuid, ${agentVersion}::int
+              ${agentId}::uuid, ${agentVersion}::int, ${turn.keyId ?? null}::uuid
             from (select pg_advisory_xact_lock(hashtextextended(${turn.session.id}::text, 0))) as in_order
             where ${turn.session.isNew}::boolean or exists (select 1 from sessions where id = ${turn.session.id})
             on conflict do nothing
@@ -258,6 +258,15 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         return state === "running" || state === "failed" ? yield* new TurnLost() : state
       })
 
+      const paid = ({ timings, usage, bill }: Pick<EndedTurn, "timings" | "usage" | "bill">) => ({
+        timings: pg.json(timings),
+        usage: pg.json(usage),
+        // The driver would write a list as an array of PostgreSQL.
+        models: bill === undefined ? null : JSON.stringify(bill.models),
+        costNanos: bill === undefined ? null : wholeNanos(bill),
+        currency: bill?.currency ?? null,
+      })
+
       const saveWith = <E>(turn: EndedTurn, addItems: Effect.Effect<void, E | SqlError>) => {
         const { id, userId, session, state, transcript, response } = turn
         // Also for a text without an item, of an aside: it ends with its session.
@@ -272,8 +281,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
           transcript,
           response,
           speechFormat: turn.speechFormat,
-          timings: pg.json(turn.timings),
-          usage: pg.json(turn.usage),
+          ...paid(turn),
         })}, speech = case when idempotency_key is not null then ${speech}::bytea end,
           ${speech === null ? sql`${expiry.keyFreedWithoutRounds},` : sql``} ended_at = now()
           where id = ${id} and state = 'running' and lease_until > clock_timestamp()
@@ -308,16 +316,21 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         saveWith(turn, items.add(turn.session.id, turn.id, turn.items, place)),
       )
 
-      const fail: Ledger["Type"]["fail"] = Effect.fn("Ledger.fail")(function* ({ id, timings, usage }) {
-        const failed = {
-          ...ended,
-          state: "failed",
-          timings: pg.json(timings),
-          usage: pg.json(usage),
+      /** Counts what a turn used that its row does not have: another process took it for dead, or the row is gone. */
+      const countLate = ({ payer, ...turn }: FailedTurn, hasRow: boolean) => {
+        if (hasRow) {
+          return query(sql`update turns set ${sql.update(paid(turn))}
+            where id = ${turn.id} and state <> 'running' and usage is null`)
         }
-        const cost = Object.values(usage).some((amount) => amount > 0)
+        return payer === undefined ? Effect.void : query(addUsageOf(sql, pg, payer, turn))
+      }
+
+      const fail: Ledger["Type"]["fail"] = Effect.fn("Ledger.fail")(function* (turn) {
+        const { id } = turn
+        const hasCost = isUsed(turn.usage)
+        const failed = { ...ended, state: "failed", ...paid(turn) }
         const closed = query(
-          cost
+          hasCost
             ? sql`update turns set ${sql.update(failed)}, ${expiry.keyFreedWithoutRounds}, ended_at = now()
                 where id = ${id} and state = 'running' returning 1`
             : sql`delete from turns where id = ${id} and state = 'running' returning 1`,
@@ -328,6 +341,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         }
         // A statement of its own: the one above may have waited for the COMMIT of a save, which it cannot see.
         const found = yield* query(findFirst(Ended, sql`select state from turns where id = ${id}`))
+        if (hasCost) yield* countLate(turn, Option.isSome(found))
         const state = Option.isSome(found) ? found.value.state : "failed"
         return state === "running" ? "failed" : state
       })

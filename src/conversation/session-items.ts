@@ -1,18 +1,32 @@
 import { type Array as Arr, Context, Effect, Layer, Option, Schedule } from "effect"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
-import { type ItemId, newId, noUsage, type SessionId, TurnId, type Usage, type UserId } from "../schema.ts"
+import {
+  type ApiKeyId,
+  type ItemId,
+  newId,
+  noUsage,
+  type SessionId,
+  TurnId,
+  type Usage,
+  type UserId,
+} from "../schema.ts"
+import type { Bill } from "../usage/bill.ts"
 import { History } from "./history.ts"
 import type { Item, NewItem } from "./item.ts"
 import { Ledger } from "./ledger.ts"
 import type { HeardPart, ItemPlace } from "./ledger-items.ts"
 import type { ItemNotFound, SessionNotFound } from "./model.ts"
 import { RunningTurns } from "./running-turns.ts"
-import type { TurnCancelled, TurnSession } from "./stored-turn.ts"
+import type { NewTurn, TurnCancelled, TurnSession } from "./stored-turn.ts"
 
 interface AppendOptions {
   /** What the items cost, such as the transcription of speech. */
   readonly usage: Partial<Usage>
+  /** Absent: what that costs is unknown. */
+  readonly bill?: Bill
+  /** The API key of the client. Absent: not known. */
+  readonly keyId?: ApiKeyId | undefined
   readonly place: ItemPlace
   /** Called once no later turn of the session can come before the items. A plain function. */
   readonly onEntered?: () => void
@@ -67,7 +81,7 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
 
       /** Runs `change` as a turn of the session: after the turns ahead, however long they take, and before later ones. */
       const inOrder = <A, E>(
-        turn: { readonly id: TurnId; readonly userId: UserId; readonly session: TurnSession },
+        turn: Pick<NewTurn, "id" | "userId" | "session" | "keyId">,
         change: Effect.Effect<A, E | DatabaseError>,
         onEntered: () => void,
       ) =>
@@ -100,9 +114,9 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
           userId: UserId,
           session: TurnSession,
           items: Arr.NonEmptyReadonlyArray<NewItem>,
-          { usage, place, onEntered = () => {} }: AppendOptions,
+          { usage, bill, keyId, place, onEntered = () => {} }: AppendOptions,
         ) => {
-          const turn = { id: appendingTurn(items[0]), userId, session }
+          const turn = { id: appendingTurn(items[0]), userId, session, keyId }
           const saved = ledger.saveAt(place, {
             ...turn,
             items,
@@ -113,6 +127,7 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
             speechFormat: "none",
             timings: {},
             usage: { ...noUsage, ...usage },
+            bill,
           })
           return inOrder(turn, saved, onEntered).pipe(
             // An earlier try may have left a turn whose lease ran out. It is gone after the failure.

@@ -1,6 +1,7 @@
 import { Option, Schema } from "effect"
 import {
   type AgentId,
+  type ApiKeyId,
   ItemId,
   SessionId,
   SpeechFormat,
@@ -9,6 +10,8 @@ import {
   Usage,
   type UserId,
 } from "../schema.ts"
+import type { Bill } from "../usage/bill.ts"
+import type { Payer } from "../usage/usage-days.ts"
 import type { NewItem } from "./item.ts"
 
 /** An agent that a user defined. */
@@ -59,6 +62,8 @@ export interface NewTurn {
   readonly isAside: boolean
   /** The agent that answers. Absent: that of the session. */
   readonly agent?: Option.Option<SessionAgent>
+  /** The API key of the request. Absent: not known. */
+  readonly keyId?: ApiKeyId | undefined
   /** True for an aside that may become a turn of the conversation: it waits for the turns ahead as one. */
   readonly isSpeculative?: boolean
   /** Turns ahead that it does not wait for. */
@@ -86,6 +91,14 @@ export interface EndedTurn {
   readonly speechFormat: SpeechFormat
   readonly timings: Partial<Timings>
   readonly usage: Usage
+  /** Absent: what the usage costs is unknown. */
+  readonly bill?: Bill | undefined
+}
+
+/** A turn whose client heard nothing. */
+export interface FailedTurn extends Pick<EndedTurn, "id" | "timings" | "usage" | "bill"> {
+  /** Who pays for what it used, also if it was deleted with its session. Absent: it used nothing. */
+  readonly payer?: Payer
 }
 
 /**
@@ -131,6 +144,9 @@ export const StoredTurn = Schema.Struct({
   speechFormat: SpeechFormat,
   timings: Timings,
   usage: Usage,
+  /** In billionths of the currency. Null: unknown. */
+  costNanos: Schema.NullOr(Schema.Number),
+  currency: Schema.NullOr(Schema.String),
 })
 export type StoredTurn = typeof StoredTurn.Type
 

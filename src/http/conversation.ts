@@ -1,7 +1,6 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Option, Schema } from "effect"
 import { Elysia } from "elysia"
-import type { SignedIn } from "../accounts/model.ts"
 import { configuredId } from "../agent/configured.ts"
 import { Settings } from "../config.ts"
 import { ClientCalls } from "../conversation/client-calls.ts"
@@ -125,10 +124,10 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
       })
 
   const answer = (
-    { request, server, user }: Pick<TurnCall, "request" | "server"> & { readonly user: SignedIn },
+    { request, server, user }: Pick<TurnCall, "request" | "server" | "user">,
     isSpoken: boolean,
     read: TurnCall["read"],
-  ) => run(request, answerTurn({ request, server, userId: user.id, isSpoken, read }))
+  ) => run(request, answerTurn({ request, server, user, isSpoken, read }))
 
   const cancelling = new Elysia()
     .use(yield* signedIn("requests"))

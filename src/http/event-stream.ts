@@ -4,6 +4,7 @@ import type { TurnEvent } from "../turn/events.ts"
 import { betweenRounds, replyOf, type TurnState, transcriptOf } from "../turn/state.ts"
 import { finalTimings } from "../turn/timings.ts"
 import type { Turn } from "../turn/turns.ts"
+import { withCost } from "../usage/bill.ts"
 import { type SseEvent, shownCalls } from "./payloads.ts"
 import { defect, toProblem } from "./problems.ts"
 import { logBreak, type Rendered, splitBefore } from "./streaming.ts"
@@ -45,13 +46,12 @@ const toSse = (event: TurnEvent, state: () => TurnState): Option.Option<SseEvent
         : Option.some({ event: "tool_call", data: { callId, name, arguments: args } })
     }
     case "Completed": {
-      const { usage } = state()
       const data = {
         transcript: transcriptOf(state()),
         response: replyOf(state()),
         toolCalls: shownCalls(state()),
         timings: finalTimings(state()),
-        usage,
+        usage: withCost(state()),
       }
       return Option.some({ event: "turn.completed", data })
     }

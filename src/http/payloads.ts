@@ -9,12 +9,23 @@ import { AgentDefinition, AgentTool, agentFields } from "../agent/definition.ts"
 import { Exported } from "../conversation/export.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
 import { StageStatus } from "../providers/status.ts"
-import { AgentId, ApiKeyId, JsonObject, SessionId, Time, Timings, TurnId, Usage, UserId } from "../schema.ts"
+import {
+  AgentId,
+  ApiKeyId,
+  JsonObject,
+  PricedUsage,
+  SessionId,
+  Time,
+  Timings,
+  TurnId,
+  UserId,
+} from "../schema.ts"
 import { clientCalls, type TurnState } from "../turn/state.ts"
 import { toJsonSchema } from "./openapi/json-schema.ts"
 import { RealtimeSession } from "./realtime-session.ts"
 
 const text = (description: string) => Schema.String.annotations({ description })
+const count = (description: string) => Schema.NonNegativeInt.annotations({ description })
 
 export const Health = Schema.Struct({
   status: Schema.Literal("ok"),
@@ -124,6 +135,60 @@ export const AgentChanges = JsonObject.annotations({
   },
 })
 
+const UsageSums = {
+  turns: count("Turns that ended. What runs is counted when it ends."),
+  unpriced: count("How many of them, and of transcriptions of live speech, have an unknown cost."),
+  audioSeconds: Schema.Number.annotations({ description: "Audio that was transcribed, in seconds." }),
+  inputTokens: count("Tokens of prompts."),
+  outputTokens: count("Tokens of replies."),
+  charactersSpoken: count("Characters sent to speech synthesis."),
+  cost: Schema.NullOr(Schema.Number).annotations({
+    description: "What that cost, without what is unpriced. Null if none of it has a known cost.",
+  }),
+}
+
+const UsageEntry = Schema.Struct({
+  day: Schema.optional(text("The day in UTC, such as 2026-01-31, where days are asked for.")),
+  agentId: Schema.optional(
+    AgentKey.id.annotations({ description: "The agent that answered, where agents are asked for." }),
+  ),
+  keyId: Schema.optional(
+    Schema.NullOr(ApiKeyId).annotations({
+      description: "The API key of the requests, where keys are asked for. Null: not known.",
+    }),
+  ),
+  name: Schema.optional(
+    Schema.NullOr(Schema.String).annotations({
+      description: "The name of the agent or the key. Null: that of the operator, or it was deleted.",
+    }),
+  ),
+  ...UsageSums,
+})
+
+const UsageTotal = Schema.Struct(UsageSums).annotations({
+  description: "The sums of all entries, of other pages too.",
+})
+
+const UsageMonth = Schema.Struct({
+  limit: Schema.NullOr(Schema.Number).annotations({
+    description: "What the turns of a calendar month in UTC may cost. Null: as much as they do.",
+  }),
+  spent: Schema.Number.annotations({ description: "What those of this month have cost so far." }),
+  resetsAt: Time.annotations({ description: "When the next month begins." }),
+}).annotations({ description: "The user's monthly limit." })
+
+export const UsageReport = Schema.Struct({
+  from: text("The first day."),
+  to: text("The last day. It is included."),
+  currency: text("The currency of all amounts, as an ISO 4217 code."),
+  entries: Schema.Array(UsageEntry),
+  total: UsageTotal,
+  month: UsageMonth,
+  nextCursor: Schema.NullOr(Schema.String).annotations({
+    description: "The cursor of the next page. Null on the last page.",
+  }),
+})
+
 export const SessionCreated = Schema.Struct({ sessionId: SessionId, createdAt: Time })
 
 export const OneSession = Schema.Struct({ session: Session })
@@ -178,7 +243,7 @@ export const TurnCompleted = Schema.Struct({
   response: text("The reply, as the model wrote it."),
   toolCalls: ToolCalls,
   timings: Timings,
-  usage: Usage,
+  usage: PricedUsage,
 }).annotations({ description: "The turn is saved." })
 
 export const TurnFailed = Schema.Struct({
@@ -218,7 +283,7 @@ export const TurnResponse = Schema.Struct({
       "The whole spoken reply. Null if the request asked for text only, or if the reply has nothing to speak.",
   }),
   timings: Timings,
-  usage: Usage,
+  usage: PricedUsage,
 })
 export type TurnResponse = typeof TurnResponse.Type
 
@@ -269,7 +334,11 @@ export const components = {
   ToolCall,
   OpenToolCalls,
   Timings,
-  Usage,
+  Usage: PricedUsage,
+  UsageEntry,
+  UsageTotal,
+  UsageMonth,
+  UsageReport,
   RealtimeSession,
   Turn: TurnResponse,
   Error: ErrorBody,

@@ -239,6 +239,13 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     ),
   TurnCancelled: () => problem(409, "TURN_CANCELLED", "The turn was cancelled."),
   TurnNotFound: () => problem(404, "TURN_NOT_FOUND", "There is no such turn."),
+  QuotaExceeded: ({ limit, currency, resetsAt, retryAfter }) =>
+    problem(
+      429,
+      "QUOTA_EXCEEDED",
+      `Your monthly limit of ${limit} ${currency} is used up. It begins anew at ${resetsAt.toISOString()}. For a higher limit, ask the operator.`,
+      { retryAfter },
+    ),
   Overloaded: ({ retryAfter }) =>
     problem(503, "OVERLOADED", "The server is at capacity. Please try again shortly.", {
       retryAfter,

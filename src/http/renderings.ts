@@ -8,6 +8,7 @@ import type { OutputOptions, TurnEvent } from "../turn/events.ts"
 import { replyOf, type TurnState, transcriptOf } from "../turn/state.ts"
 import { finalTimings, timingsOf } from "../turn/timings.ts"
 import type { Turn } from "../turn/turns.ts"
+import { withCost } from "../usage/bill.ts"
 import type { MediaType } from "./accept.ts"
 import { asEvents } from "./event-stream.ts"
 import { serverTiming, shownCalls, type TurnResponse } from "./payloads.ts"
@@ -101,7 +102,7 @@ const asJson: Rendering = (turn) =>
       toolCalls: shownCalls(state),
       audio: audio.length === 0 ? null : { format: "mp3", base64: audio.toString("base64") },
       timings: finalTimings(state),
-      usage: state.usage,
+      usage: withCost(state),
     }
     return {
       headers: { ...headersOf(state), ...transcriptHeaders(state), "content-type": "application/json" },

@@ -22,6 +22,7 @@ import { secretsRoutes } from "./secrets.ts"
 import { securityHeaders } from "./security-headers.ts"
 import { sessionsRoutes } from "./sessions.ts"
 import type { Answers } from "./streaming.ts"
+import { usageRoutes } from "./usage.ts"
 import { usersRoutes } from "./users.ts"
 
 /** The port could not be opened. */
@@ -126,6 +127,7 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, state: Readonly<S
         .use(yield* memoryRoutes)
         .use(yield* secretsRoutes)
         .use(yield* agentsRoutes)
+        .use(yield* usageRoutes)
         .use(yield* sessionsRoutes)
         .use(yield* conversationRoutes(answers))
         .use(realtime),

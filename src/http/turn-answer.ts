@@ -1,7 +1,8 @@
 import { Effect, Option, type Scope } from "effect"
+import type { SignedIn } from "../accounts/model.ts"
 import { Settings } from "../config.ts"
 import type { SlotOptions } from "../limits/admission.ts"
-import { newId, TurnId, type UserId } from "../schema.ts"
+import { newId, TurnId } from "../schema.ts"
 import type { OutputOptions } from "../turn/events.ts"
 import { type TurnRequest, usualTurn } from "../turn/request.ts"
 import { Turns } from "../turn/turns.ts"
@@ -19,7 +20,7 @@ const unspoken = (output: OutputOptions): OutputOptions => ({ ...output, format:
 export interface TurnCall {
   readonly request: Request
   readonly server: Bun.Server<unknown> | null
-  readonly userId: UserId
+  readonly user: SignedIn
   /** False: the reply is text only. */
   readonly isSpoken: boolean
   /** Reads the input of the request and takes a slot for the turn. */
@@ -37,7 +38,7 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
   const turns = yield* Turns
   const { clientTimeout } = yield* Settings
 
-  return Effect.fnUntraced(function* ({ request, server, userId, isSpoken, read }: TurnCall) {
+  return Effect.fnUntraced(function* ({ request, server, user, isSpoken, read }: TurnCall) {
     const type = yield* negotiate(request.headers.get("accept"))
     if (!isSpoken && type.startsWith("audio/")) {
       return yield* new ValidationFailed({
@@ -52,7 +53,8 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
       const asked = yield* read({ alsoHeldBy: response })
       const turn = yield* turns.begin({
         turnId: newId(TurnId),
-        userId,
+        userId: user.id,
+        keyId: user.keyId,
         output: isSpoken ? output : unspoken(output),
         idempotencyKey: key,
         uploadMs: performance.now() - requestInfo(request).startedAt,

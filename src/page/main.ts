@@ -8,6 +8,7 @@ import { button, byId, make } from "./dom.ts"
 import { makeReplay } from "./replay.ts"
 import { makeSessionList } from "./session-list.ts"
 import { type Account, baseUrl, copyText, forgetKey, watchSignIn } from "./sign-in.ts"
+import { makeUsageDialog } from "./usage.ts"
 import { makeVoice } from "./voice.ts"
 
 const app = byId("app", HTMLElement)
@@ -68,6 +69,8 @@ const agents = makeAgentsDialog(() => client, {
   onFailure: display.fail,
 })
 
+const usage = makeUsageDialog(() => client, display.fail)
+
 /** Gives a conversation without a title the first words of its first turn. */
 const nameSession = async ({ sessionId, transcript }: Pick<Turn, "sessionId" | "transcript">) => {
   const session = await client.sessions.get(sessionId)
@@ -87,6 +90,7 @@ const signOut = () => {
   app.hidden = true
   sessions.close()
   agents.close()
+  usage.close()
   signIn.show()
 }
 

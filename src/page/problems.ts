@@ -65,6 +65,10 @@ const known: { readonly [code in KnownCode]?: Problem } = {
     next: "Try again in a moment.",
     remedy: "send again",
   },
+  QUOTA_EXCEEDED: {
+    what: "You have used up your limit of this month.",
+    next: "Wait for the next month, or ask the operator for a higher limit.",
+  },
   INTERNAL_SERVER_ERROR: {
     what: "Something went wrong in the service.",
     next: ownFault,

@@ -4,6 +4,7 @@ import { emptyAnswer, finalAnswer, type ProviderError, unknownTool } from "./err
 import { makeScript, wait } from "./fake.ts"
 import { makeOpenThinkers, type OpenThinkers } from "./open-thinkers.ts"
 import { makeReplyText } from "./reply-text.ts"
+import type { Served } from "./served.ts"
 import type { StageStatus } from "./status.ts"
 import { callableTools, type ToolCall, type ToolOffer, usableCalls } from "./tools.ts"
 
@@ -54,6 +55,8 @@ export interface GenerateOptions {
   readonly maxTokens: Option.Option<number>
   /** None: the server's own. */
   readonly temperature: Option.Option<number>
+  /** Called for each request to a server: what the first one has begun is paid for besides the answer of the fallback. */
+  readonly onRequest?: (served: Served) => void
 }
 
 /** One try of one round. Succeeds after `End`. */
@@ -191,6 +194,7 @@ export class LanguageModel extends Context.Tag("voice-agent/LanguageModel")<
       generate: cleanReplies(
         Effect.fnUntraced(function* (prompt, options, on) {
           calls.push({ ...options, prompt })
+          options.onRequest?.({ model: options.model, isLocal: false })
           const { chunks = [], calls: called = [], usage, end = "stop", fail } = next()
           for (const { afterMs, text } of chunks) {
             yield* wait(afterMs)

@@ -25,10 +25,7 @@ type Speak = Synthesizer["Type"]["speak"]
 const makeTranscriber = ({ attempt, ...state }: Servers<Transcribe>): Transcriber["Type"] => ({
   transcribe: Effect.fn("Transcriber.transcribe")((speech, options) =>
     attempt(options, (transcribe, its, onProgress, onLife, onPause) =>
-      Effect.suspend(() => {
-        options.onRequest?.()
-        return transcribe(speech, { ...its, onLife, onPause }, onProgress)
-      }),
+      transcribe(speech, { ...its, onLife, onPause }, onProgress),
     ).pipe(
       Effect.retry(retryPolicy()),
       Effect.map(({ text }) => ({ text: text.toWellFormed() })),
@@ -62,9 +59,9 @@ const makeLanguageModel = ({ attempt, ...state }: Servers<Generate>): LanguageMo
 
 const makeSynthesizer = ({ attempt, ...state }: Servers<Speak>): Synthesizer["Type"] => ({
   speak: Effect.fn("Synthesizer.speak")((text, options, open) =>
-    attempt(options, (speak, its, onProgress, onLife, onPause) =>
-      Effect.suspend(() => {
-        options.onRequest?.(text)
+    attempt(
+      { ...options, onRequest: (served) => options.onRequest?.(served, text) },
+      (speak, its, onProgress, onLife, onPause) => {
         const conversionSlot = asPause(onPause)(its.conversionSlot ?? Effect.void)
         // A cut at a place without words may split a surrogate pair.
         return speak(text.toWellFormed(), { ...its, conversionSlot, onLife, onPause }, () => {
@@ -75,7 +72,7 @@ const makeSynthesizer = ({ attempt, ...state }: Servers<Speak>): Synthesizer["Ty
             return isPlayable
           }
         })
-      }),
+      },
     ),
   ),
   ...state,

@@ -7,12 +7,15 @@ import type { ProviderError } from "./errors.ts"
 import { withFallback } from "./fallback.ts"
 import { observed } from "./observed.ts"
 import { redactor } from "./redact.ts"
+import type { Served } from "./served.ts"
 import type { StageStatus } from "./status.ts"
 import { withTimeout } from "./timeout.ts"
 
 interface Options {
   readonly turnId: TurnId
   readonly model: string
+  /** Called before each request to a server. */
+  readonly onRequest?: (served: Served) => void
 }
 
 /** The servers of one stage. `Call` is the function of the stage's port. */
@@ -69,15 +72,21 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
     const { guard, isOpen } = makeBreaker(stage, isSupervised ? noBreaker : breakerSettings)
     const limit = withTimeout(stage, timeout, thinkingTimeout, { isRetryable: !isSupervised })
     const observe = observed(stage, server, role)
+    const servedBy = (asked: string): Served =>
+      server.engine === "offline" ? { model: model(), isLocal: true } : { model: asked, isLocal: false }
     const attempt = <A>({ turnId, model: asked }: Options, request: (call: Call) => Attempt<A>) =>
       guard(turnId, (...callbacks) =>
-        observe(
-          server.engine === "offline" ? model() : asked,
-          Effect.mapError(limit(request(call))(...callbacks), redact),
-        ),
+        observe(servedBy(asked).model, Effect.mapError(limit(request(call))(...callbacks), redact)),
       )
     const status = Effect.map(isOpen, (refuses): StageStatus => (refuses ? "failing" : statusOf()))
-    return { attempt, status, settings: server, model: Effect.sync(model), advice: Effect.sync(advice) }
+    return {
+      attempt,
+      status,
+      settings: server,
+      servedBy,
+      model: Effect.sync(model),
+      advice: Effect.sync(advice),
+    }
   })
   const first = yield* makeServer(settings, "first")
   const fallback = yield* Effect.transposeMapOption(settings.fallback, (server) =>
@@ -92,19 +101,22 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
       ...callbacks: Parameters<Attempt<A>>
     ) => Effect.Effect<A, ProviderError>,
   ) => {
-    const requestWith =
-      (its: O) =>
+    const requestOf =
+      ({ servedBy }: typeof first, its: O) =>
       (call: Call): Attempt<A> =>
       (...callbacks) =>
-        request(call, its, ...callbacks)
-    const firstTry = first.attempt(options, requestWith(options))
+        Effect.suspend(() => {
+          its.onRequest?.(servedBy(its.model))
+          return request(call, its, ...callbacks)
+        })
+    const firstTry = first.attempt(options, requestOf(first, options))
     const tried = Option.match(fallback, {
       onNone: () => firstTry,
       onSome: (second) => {
         // Without a model of its own, the fallback has that of the first server in its settings.
         const model = second.settings.model === first.settings.model ? options.model : second.settings.model
         const its = { ...options, model }
-        return withFallback(firstTry, second.attempt(its, requestWith(its)))
+        return withFallback(firstTry, second.attempt(its, requestOf(second, its)))
       },
     })
     const ignore = () => undefined

@@ -3,6 +3,7 @@ import type { SpeechOutput } from "../audio/speech-output.ts"
 import type { TurnId } from "../schema.ts"
 import type { ProviderError } from "./errors.ts"
 import { makeScript, wait } from "./fake.ts"
+import type { Served } from "./served.ts"
 import type { StageStatus } from "./status.ts"
 
 export interface SpeakOptions {
@@ -18,7 +19,7 @@ export interface SpeakOptions {
    */
   readonly conversionSlot?: Effect.Effect<void, never, Scope.Scope>
   /** Called with the text of each request to a server: the request to the fallback is paid for too. */
-  readonly onRequest?: (text: string) => void
+  readonly onRequest?: (served: Served, text: string) => void
   /** Called for a sign of life before the answer: the server refused a field, and is asked without it. */
   readonly onLife?: () => void
   /** Called when the attempt starts to wait for this service, and when that wait ends: see `Attempt`. */
@@ -69,7 +70,7 @@ export class Synthesizer extends Context.Tag("voice-agent/Synthesizer")<
     const layer = Layer.succeed(Synthesizer, {
       speak: Effect.fnUntraced(function* (text, options, open) {
         calls.push({ ...options, text })
-        options.onRequest?.(text)
+        options.onRequest?.({ model: options.model, isLocal: false }, text)
         const { chunks = [], fail } = next()
         const take = open()
         for (const { afterMs, bytes } of chunks) {

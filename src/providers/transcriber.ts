@@ -3,6 +3,7 @@ import type { Pcm16k } from "../audio/pcm.ts"
 import type { TurnId } from "../schema.ts"
 import type { ProviderError } from "./errors.ts"
 import { makeScript, wait } from "./fake.ts"
+import type { Served } from "./served.ts"
 import type { StageStatus } from "./status.ts"
 
 /** The recognizer's answer. An empty `text` means that it heard no speech; that is not a failure. */
@@ -19,7 +20,7 @@ export interface TranscribeOptions {
   /** Names and terms to expect. A recognizer without a use for them ignores them. */
   readonly keyTerms?: ReadonlyArray<string>
   /** Called for each request to a server: retries and those to the fallback are paid for too. */
-  readonly onRequest?: () => void
+  readonly onRequest?: (served: Served) => void
   /** Called for a sign of life before the answer: the server refused a field, and is asked without it. */
   readonly onLife?: () => void
   /** Called when the attempt starts to wait for this service, and when that wait ends: see `Attempt`. */
@@ -70,7 +71,7 @@ export class Transcriber extends Context.Tag("voice-agent/Transcriber")<
     const layer = Layer.succeed(Transcriber, {
       transcribe: Effect.fnUntraced(function* (speech, options) {
         calls.push({ ...options, speech })
-        options.onRequest?.()
+        options.onRequest?.({ model: options.model, isLocal: false })
         const { afterMs, text = "Hello.", fail } = next()
         yield* wait(afterMs)
         return fail === undefined ? { text } : yield* fail

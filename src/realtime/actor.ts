@@ -1,12 +1,13 @@
 import { Cause, Deferred, Duration, Effect, Exit, type Fiber, Option } from "effect"
+import type { SignedIn } from "../accounts/model.ts"
 import type { Agent } from "../agent/agent.ts"
 import type { Pcm16k } from "../audio/pcm.ts"
 import type { Item } from "../conversation/item.ts"
 import type { SessionItems } from "../conversation/session-items.ts"
 import type { Admission } from "../limits/admission.ts"
-import type { RateLimited, RateLimits } from "../limits/rate-limits.ts"
-import type { UserId } from "../schema.ts"
+import type { RateLimits } from "../limits/rate-limits.ts"
 import type { Turns } from "../turn/turns.ts"
+import type { Meter } from "../usage/bill.ts"
 import { makeAnswers } from "./answers.ts"
 import { type Heard, type MoreAudio, makeHearing, type Transcribed } from "./hearing.ts"
 import { makeItems } from "./items.ts"
@@ -19,7 +20,7 @@ import type { ResponseReport } from "./response-turn.ts"
 import type { SessionSettings } from "./settings.ts"
 import type { StoredSession } from "./stored-session.ts"
 import { makeTimer } from "./timer.ts"
-import type { HeardText, HearError } from "./utterance.ts"
+import type { HeardText, HearError, Refusal } from "./utterance.ts"
 import type { Writes } from "./writes.ts"
 
 /** All that happens to a session, in the order in which it takes it. */
@@ -63,7 +64,7 @@ const setUpMs = 500
 const maxUnanswered = 3
 
 export interface ActorOptions {
-  readonly userId: UserId
+  readonly user: Pick<SignedIn, "id" | "keyId">
   readonly session: StoredSession
   /** The items of earlier connections. */
   readonly restored: ReadonlyArray<Item>
@@ -89,7 +90,11 @@ export interface ActorOptions {
   /** Transcribes speech that came in one piece. */
   readonly transcribe: (speech: Pcm16k) => Effect.Effect<HeardText, HearError>
   /** Counts speech that is to be transcribed in the user's rate limits. */
-  readonly count: Effect.Effect<unknown, RateLimited>
+  readonly count: Effect.Effect<unknown, Refusal>
+  /** What transcriptions consume. */
+  readonly meter: Meter
+  /** Counts what the meter has. */
+  readonly charge: Effect.Effect<void>
   /** ISO 639-1. None: the recognizer detects the language. */
   readonly language: () => Option.Option<string>
   /** ms since 1970. */
@@ -119,7 +124,7 @@ const isSessionGone = ({ exit }: Extract<ResponseReport, { readonly _tag: "TurnE
   Option.exists(Cause.failureOption(exit.cause), ({ _tag }) => _tag === "SessionNotFound")
 
 export const makeActor = (options: ActorOptions): Actor => {
-  const { userId, session, settings, wire, listener, writes, services, now, fork, offer } = options
+  const { user, session, settings, wire, listener, writes, services, now, fork, offer } = options
   const { config, facts } = settings
   const { send } = wire
   let closing: ReadonlyArray<Close> = []
@@ -129,7 +134,8 @@ export const makeActor = (options: ActorOptions): Actor => {
   const silence = makeTimer(fork, (ring) => offer({ _tag: "Silent", ring }))
 
   const items = makeItems({
-    userId,
+    userId: user.id,
+    meter: options.meter,
     session,
     restored: options.restored,
     stored: services.stored,
@@ -138,7 +144,7 @@ export const makeActor = (options: ActorOptions): Actor => {
   })
   const responding = makeResponding({
     ...services,
-    userId,
+    user,
     conversationId: session.target().id,
     session,
     writes,
@@ -171,6 +177,7 @@ export const makeActor = (options: ActorOptions): Actor => {
     report: offer,
     postpone: options.offerNext,
     count: options.count,
+    charge: () => fork(options.charge),
   })
   const handleClient = makeRequests({
     settings,

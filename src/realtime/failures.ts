@@ -68,6 +68,12 @@ const toFailure = (error: ResponseError): Failure => {
       return limited(
         `Too many ${error.policy.name}: ${error.policy.limit} a minute are allowed. Please try again in ${error.retryAfter} s.`,
       )
+    case "QuotaExceeded":
+      return {
+        type: "rate_limit_error",
+        code: "quota_exceeded",
+        message: `Your monthly limit of ${error.limit} ${error.currency} is used up. It begins anew at ${error.resetsAt.toISOString()}.`,
+      }
     case "TooManyTurns":
       return limited(`You have ${error.most} turns in progress, the maximum per user. Wait until one ends.`)
     case "Overloaded":

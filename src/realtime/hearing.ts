@@ -1,6 +1,5 @@
 import { Effect, Either, Exit, type Option } from "effect"
 import { newItem } from "../conversation/item.ts"
-import type { RateLimited } from "../limits/rate-limits.ts"
 import { recordTranscription } from "../metrics.ts"
 import { ItemId, newId } from "../schema.ts"
 import type { Answers } from "./answers.ts"
@@ -12,7 +11,7 @@ import type { HeardEvent, Listener } from "./listener.ts"
 import { errorEvent, type ProtocolError, protocolErrors } from "./protocol/errors.ts"
 import type { ServerEvent } from "./protocol/server-events.ts"
 import type { AudioFormat, SessionConfig } from "./protocol/session-config.ts"
-import type { HeardText, HearError } from "./utterance.ts"
+import type { HeardText, HearError, Refusal } from "./utterance.ts"
 
 /** The end of a transcription. */
 export interface Transcribed {
@@ -60,7 +59,9 @@ export interface HearingOptions {
   /** Calls `takeAudio` with it before anything that comes later. */
   readonly postpone: (rest: MoreAudio) => void
   /** Counts the speech of an item that the client adds, before it is transcribed. */
-  readonly count: Effect.Effect<unknown, RateLimited>
+  readonly count: Effect.Effect<unknown, Refusal>
+  /** Counts what transcriptions consumed that no item is stored for. */
+  readonly charge: () => void
 }
 
 /** What the user says on one connection. Plain functions, called by the session alone, one after the other. */
@@ -92,7 +93,8 @@ type SpeechHeard = Speech & { readonly id: ItemId }
 const newSpeech = (isInterruption: boolean): SpeechHeard => ({ id: newId(ItemId), isInterruption, sent: "" })
 
 export const makeHearing = (options: HearingOptions): Hearing => {
-  const { items, answers, listener, config, language, send, now, fork, report, postpone, count } = options
+  const { items, answers, listener, config, language, send, now, fork, report, postpone, count, charge } =
+    options
   let format: AudioFormat = config().audio.input.format
   let input: InputAudio = makeInputAudio(format)
   /** Milliseconds of audio in earlier formats. */
@@ -245,10 +247,15 @@ export const makeHearing = (options: HearingOptions): Hearing => {
     },
     takeTranscript: ({ exit, speech: ended }) => {
       const { id, isInterruption } = ended
-      if (Exit.isFailure(exit)) return onFailed(id, failureOf(exit.cause))
+      if (Exit.isFailure(exit)) {
+        charge()
+        return onFailed(id, failureOf(exit.cause))
+      }
       const { text, seconds } = exit.value
       answers.unexpect(text)
-      const isKept = items.addTranscript(id, text, seconds)
+      const isKept = items.addTranscript(id, text)
+      // What is stored has it already.
+      charge()
       if (isKept && hasTranscripts()) {
         sendWords(ended, text)
         send({
@@ -277,7 +284,7 @@ export const makeHearing = (options: HearingOptions): Hearing => {
         audio_end_ms: Math.round(end),
       })
       items.addSpeech(id)
-      items.addTranscript(id, "", 0)
+      items.addTranscript(id, "")
       answers.breakSilence(silenceMs)
     },
   }

@@ -4,6 +4,7 @@ import type { SessionItems } from "../conversation/session-items.ts"
 import { ItemId, newId, type UserId } from "../schema.ts"
 import type { HeardUpTo } from "../turn/heard-reply.ts"
 import type { Turn } from "../turn/turns.ts"
+import type { Consumed, Meter } from "../usage/bill.ts"
 import {
   appendItem,
   type Conversation,
@@ -40,6 +41,8 @@ export interface ItemsOptions {
   readonly stored: SessionItems["Type"]
   readonly writes: Writes
   readonly send: (event: ServerEvent) => void
+  /** What transcriptions consumed: stored with the next transcript. */
+  readonly meter: Meter
 }
 
 /** The items of a connection's conversation: in memory for the client, in the database for the model. Plain functions. */
@@ -58,7 +61,7 @@ export interface Items {
   /** Sends committed, added and done of the user's speech, which is not transcribed yet. */
   readonly addSpeech: (id: ItemId) => void
   /** Keeps the transcript of the user's speech. False: the client has deleted the item. */
-  readonly addTranscript: (id: string, transcript: string, audioSeconds: number) => boolean
+  readonly addTranscript: (id: string, transcript: string) => boolean
   /** Adds an item of a response. Returns the id of the item before it. */
   readonly addOutput: (item: Item) => string | null
   readonly finishOutput: (item: Item, audioMs: number, isStored: boolean) => void
@@ -74,17 +77,25 @@ export interface Items {
   ) => Either.Either<ReadonlyArray<NewItem>, ProtocolError>
 }
 
-export const makeItems = ({ userId, session, restored, stored, writes, send }: ItemsOptions): Items => {
+export const makeItems = ({
+  userId,
+  session,
+  restored,
+  stored,
+  writes,
+  send,
+  meter,
+}: ItemsOptions): Items => {
   let conversation: Conversation = { items: restored.flatMap(restoredItem) }
   const served = new Map<string, ItemId>()
   const replies = makeReplies({ userId, restored, stored, writes })
 
-  const write = (id: string, audioSeconds: number) => {
+  const write = (id: string, consumed?: Consumed) => {
     const found = findItem(conversation, id)
     if (found === undefined) return
     writes.append({
       item: storableItem(found),
-      audioSeconds,
+      consumed,
       place: () => neighboursOf(conversation, found.itemId, writes.isBehind),
     })
     conversation = updateItem(conversation, id, (entry) => ({ ...entry, isStored: true }))
@@ -104,7 +115,7 @@ export const makeItems = ({ userId, session, restored, stored, writes, send }: I
         conversation = inserted.conversation
         // Speech is stored with its transcript.
         const isSpeech = item.type === "message" && textOf(item) === ""
-        if (!isSpeech) write(item.id, 0)
+        if (!isSpeech) write(item.id)
         const { previousItemId: previous_item_id } = inserted
         send({ type: "conversation.item.added", previous_item_id, item })
         send({ type: "conversation.item.done", previous_item_id, item })
@@ -159,7 +170,7 @@ export const makeItems = ({ userId, session, restored, stored, writes, send }: I
       send({ type: "conversation.item.added", previous_item_id, item })
       send({ type: "conversation.item.done", previous_item_id, item })
     },
-    addTranscript: (id, transcript, audioSeconds) => {
+    addTranscript: (id, transcript) => {
       const found = findItem(conversation, id)
       if (found === undefined || found.item.type !== "message") return false
       const { item } = found
@@ -170,7 +181,7 @@ export const makeItems = ({ userId, session, restored, stored, writes, send }: I
           content: item.content.map((part) => (part.type === "input_audio" ? { ...part, transcript } : part)),
         },
       }))
-      if (transcript !== "") write(id, audioSeconds)
+      if (transcript !== "") write(id, meter.take())
       return true
     },
     addOutput: (item) => {

@@ -1,7 +1,6 @@
 import { Effect, Fiber, FiberSet, type Scope } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import { sampleRate } from "../audio/pcm.ts"
-import type { RateLimited } from "../limits/rate-limits.ts"
 import type { Transcriber } from "../providers/transcriber.ts"
 import { newId, TurnId } from "../schema.ts"
 import type { VoiceActivity } from "../vad/voice-activity.ts"
@@ -11,7 +10,7 @@ import { type InterruptionSettings, interrupts, isMeant } from "./interruption.t
 import { makeKeptAudio } from "./kept-audio.ts"
 import type { HeardEvent, Listener } from "./listener.ts"
 import type { TurnDetection } from "./turn-detection.ts"
-import { makeUtterance, type Utterance } from "./utterance.ts"
+import { makeUtterance, type Refusal, type Utterance } from "./utterance.ts"
 
 export interface ListenerOptions {
   readonly on: (event: HeardEvent) => void
@@ -21,7 +20,7 @@ export interface ListenerOptions {
   readonly interruption: InterruptionSettings
   readonly turnDetection: TurnDetection | null
   /** Counts an utterance, once, before a recognizer gets any of it. */
-  readonly count: Effect.Effect<unknown, RateLimited>
+  readonly count: Effect.Effect<unknown, Refusal>
 }
 
 /** OpenAI's rule for a commit. */
@@ -83,7 +82,7 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
   let isPlaying = false
 
   const open = (start: number, isHeld: boolean): Current => {
-    let counting: Fiber.RuntimeFiber<unknown, RateLimited> | undefined
+    let counting: Fiber.RuntimeFiber<unknown, Refusal> | undefined
     const counted = Effect.suspend(() => {
       counting ??= fork(count)
       return Fiber.join(counting)

@@ -1,8 +1,9 @@
 import { type Chunk, Deferred, Effect, type Exit, FiberId, Option, Stream } from "effect"
+import type { SignedIn } from "../accounts/model.ts"
 import type { NewItem } from "../conversation/item.ts"
 import type { Admission } from "../limits/admission.ts"
 import type { RateLimited, RateLimits } from "../limits/rate-limits.ts"
-import { ItemId, newId, TurnId, type UserId } from "../schema.ts"
+import { ItemId, newId, TurnId } from "../schema.ts"
 import type { TurnEvent } from "../turn/events.ts"
 import { forkJoin } from "../turn/fork.ts"
 import { fromConversation } from "../turn/input.ts"
@@ -43,7 +44,7 @@ export interface LimitLeft {
 }
 
 export interface ResponseTurnOptions {
-  readonly userId: UserId
+  readonly user: Pick<SignedIn, "id" | "keyId">
   readonly turns: Turns["Type"]
   readonly limits: RateLimits["Type"]
   readonly admission: Admission["Type"]
@@ -76,7 +77,8 @@ type Written = ReturnType<Writes["written"]>
 const unawaited: Written = Effect.succeed({ items: [], saved: Effect.void })
 
 export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns => {
-  const { userId, turns, limits, admission, writes, session, wire, report } = options
+  const { id: userId, keyId } = options.user
+  const { turns, limits, admission, writes, session, wire, report } = options
 
   const requestOf = (
     { id, config, context, note, reply }: ResponseOrder,
@@ -85,6 +87,7 @@ export const makeResponseTurns = (options: ResponseTurnOptions): ResponseTurns =
   ): TurnRequest => ({
     turnId: id,
     userId,
+    keyId,
     target: SessionTarget.Joined({ session: session.target() }),
     input: fromConversation,
     output: {

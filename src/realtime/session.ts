@@ -9,11 +9,15 @@ import type { SessionAgent, TurnSession } from "../conversation/stored-turn.ts"
 import { Admission } from "../limits/admission.ts"
 import { RateLimits } from "../limits/rate-limits.ts"
 import { LanguageModel } from "../providers/language-model.ts"
+import type { Served } from "../providers/served.ts"
 import { Synthesizer } from "../providers/synthesizer.ts"
 import { Transcriber } from "../providers/transcriber.ts"
-import { newId, SessionId, type Stage, TurnId, type UserId } from "../schema.ts"
+import { newId, noUsage, SessionId, type Stage, TurnId, type UserId } from "../schema.ts"
 import type { TurnError } from "../turn/errors.ts"
 import { Turns } from "../turn/turns.ts"
+import { isUsed, type Meter, makeMeter } from "../usage/bill.ts"
+import { Spending } from "../usage/spending.ts"
+import { type Payer, UsageDays } from "../usage/usage-days.ts"
 import { VoiceActivity } from "../vad/voice-activity.ts"
 import { type Actor, costOf, type Message, makeActor } from "./actor.ts"
 import type { Farewell } from "./connection-limits.ts"
@@ -139,10 +143,32 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
       const turns = yield* Turns
       const admission = yield* Admission
       const limits = yield* RateLimits
-      const transcriber = ports.stt
+      const spending = yield* Spending
+      const days = yield* UsageDays
       const voiceActivity = yield* VoiceActivity
       const linger = yield* makeLinger
       const takeovers = yield* makeTakeovers
+
+      /** Without the database the user may be heard: what is said is saved later. */
+      const mayPay = (userId: UserId) =>
+        Effect.catchTags(spending.check(userId), {
+          DatabaseUnavailable: () => Effect.void,
+          ConstraintViolated: () => Effect.void,
+        })
+
+      /** Counts what the meter has. What cannot be counted stays in it. */
+      const chargeOf = (meter: Meter, payer: Payer) =>
+        Effect.suspend(() => {
+          const consumed = meter.take()
+          return isUsed(consumed.usage)
+            ? Effect.catchAllCause(days.add(payer, consumed), (cause) =>
+                Effect.zipRight(
+                  Effect.sync(() => meter.giveBack(consumed)),
+                  Effect.logWarning("usage.not_counted", cause),
+                ),
+              )
+            : Effect.void
+        }).pipe(Effect.uninterruptible)
 
       /** The configured name, or that of the offline engine that serves in its place. */
       const nameOf = (stage: Stage, configured: string) =>
@@ -207,7 +233,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           // It was read with the same agent, or with one whose names alone differ.
           onSome: ({ patch }) => Effect.orDie(configOf(patch)),
         })
-        const conversation = makeStoredSession(user.id, session, stored)
+        const conversation = makeStoredSession(user, session, stored)
         // The last to end: the connection has saved all that it has by then.
         yield* takeovers.take(
           { userId: user.id, session: conversation, end: wire.end },
@@ -234,9 +260,23 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           },
         }
         // It costs as much as a turn where no response follows, which would count as one.
-        const count = Effect.suspend(() =>
+        const taken = Effect.suspend(() =>
           limits.take(settings.config().type === "transcription" ? "turns" : "requests", user.id),
         )
+        const count = Effect.zipRight(mayPay(user.id), taken)
+        const meter = makeMeter(spending.prices)
+        const transcriber: Transcriber["Type"] = {
+          ...ports.stt,
+          transcribe: (speech, options) => {
+            const usage = { ...noUsage, audioSeconds: speech.seconds }
+            const onRequest = (served: Served) => meter.add({ ...served, stage: "stt", usage })
+            return ports.stt.transcribe(speech, { ...options, onRequest })
+          },
+        }
+        const agentId = Option.getOrUndefined(Option.map(session.agent ?? Option.none(), ({ id }) => id))
+        const charge = chargeOf(meter, { userId: user.id, keyId: user.keyId, agentId })
+        // What was transcribed until the end.
+        yield* Effect.addFinalizer(() => charge)
         const listener = yield* makeListener({
           on: (event) => inbox.add({ _tag: "Heard", event }),
           voiceActivity,
@@ -248,7 +288,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
         })
         const permits = yield* Effect.makeSemaphore(parallelItems)
         const actor = makeActor({
-          userId: user.id,
+          user,
           session: conversation,
           restored: earlier,
           settings,
@@ -269,6 +309,8 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
               ({ text }) => ({ text, seconds: speech.seconds }),
             ),
           count,
+          meter,
+          charge,
           language,
           now,
           fork: yield* FiberSet.makeRuntime<never, void>(),

@@ -1,7 +1,9 @@
 import { Effect } from "effect"
+import type { SignedIn } from "../accounts/model.ts"
 import type { SessionItems } from "../conversation/session-items.ts"
 import type { TurnSession } from "../conversation/stored-turn.ts"
-import type { ItemId, UserId } from "../schema.ts"
+import type { ItemId } from "../schema.ts"
+import { addConsumed } from "../usage/bill.ts"
 import type { SaveItems, WriteError } from "./writes.ts"
 
 /** The stored session of a connection. */
@@ -16,7 +18,7 @@ export interface StoredSession {
 }
 
 export const makeStoredSession = (
-  userId: UserId,
+  { id: userId, keyId }: Pick<SignedIn, "id" | "keyId">,
   session: TurnSession,
   stored: SessionItems["Type"],
 ): StoredSession => {
@@ -32,10 +34,12 @@ export const makeStoredSession = (
     append: (items, onEntered) => {
       const [first, ...others] = items
       const last = others.at(-1) ?? first
-      const audioSeconds = items.reduce((sum, { audioSeconds }) => sum + audioSeconds, 0)
+      const consumed = items.flatMap(({ consumed }) => (consumed === undefined ? [] : [consumed]))
+      const [some, ...more] = consumed
       return Effect.suspend(() =>
         stored.append(userId, target(), [first.item, ...others.map(({ item }) => item)], {
-          usage: { audioSeconds },
+          ...(some === undefined ? { usage: {} } : more.reduce(addConsumed, some)),
+          keyId,
           place: () => ({ earlier: first.place().earlier, later: last.place().later }),
           onEntered,
         }),

@@ -5,9 +5,13 @@ import type { RateLimited } from "../limits/rate-limits.ts"
 import type { ProviderError } from "../providers/errors.ts"
 import { isUnspaced } from "../text/characters.ts"
 import { hasWords } from "../text/remarks.ts"
+import type { QuotaExceeded } from "../usage/spending.ts"
 
 /** The utterance could not be transcribed, or the user may have no more transcribed now. */
-export type HearError = ProviderError | RateLimited
+export type HearError = ProviderError | Refusal
+
+/** Why nothing of the user's is transcribed now. */
+export type Refusal = RateLimited | QuotaExceeded
 
 export interface HeardText {
   /** Empty if there was no speech. */
@@ -79,7 +83,8 @@ const textOf = ({ result }: Segment): string | undefined => {
   return exit !== undefined && Exit.isSuccess(exit) ? exit.value.text : undefined
 }
 
-const isWorthAnother = ({ _tag }: HearError) => _tag !== "ProviderRefusedRequest" && _tag !== "RateLimited"
+const isWorthAnother = ({ _tag }: HearError) =>
+  _tag !== "ProviderRefusedRequest" && _tag !== "RateLimited" && _tag !== "QuotaExceeded"
 
 export const makeUtterance = (
   start: number,

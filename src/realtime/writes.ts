@@ -16,6 +16,7 @@ import { SessionBusy } from "../conversation/stored-turn.ts"
 import { DatabaseUnavailable } from "../db/errors.ts"
 import type { ItemId } from "../schema.ts"
 import type { UnsavedItems } from "../turn/request.ts"
+import type { Consumed } from "../usage/bill.ts"
 import { closeTimeout, type Linger } from "./linger.ts"
 
 /** Writes that may wait for the database before no more items of the client are taken. */
@@ -42,8 +43,8 @@ const lingerTimeout = Duration.minutes(1)
 /** An item to save. */
 export interface ItemWrite {
   readonly item: NewItem
-  /** Of speech that was transcribed for it. */
-  readonly audioSeconds: number
+  /** By the transcription of speech. */
+  readonly consumed?: Consumed | undefined
   /** Its place, without the items that wait behind it. */
   readonly place: () => Neighbours
 }

@@ -6,6 +6,7 @@ import type { IdempotencyKeyReused, SessionBusy, TurnCancelled } from "../conver
 import type { DatabaseError } from "../db/errors.ts"
 import type { Overloaded } from "../limits/admission.ts"
 import type { ProviderError } from "../providers/errors.ts"
+import type { QuotaExceeded } from "../usage/spending.ts"
 
 /** All that a turn can fail with. */
 export type TurnError =
@@ -22,4 +23,5 @@ export type TurnError =
   | IdempotencyKeyReused
   | TurnCancelled
   | CallsRefusal
+  | QuotaExceeded
   | DatabaseError

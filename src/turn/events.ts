@@ -3,6 +3,7 @@ import type { BroughtResult, CallResult, RecordedCall } from "../conversation/ro
 import type { EndReason } from "../providers/language-model.ts"
 import type { ToolCall } from "../providers/tools.ts"
 import type { ItemId, SessionId, SpeechFormat, Timings, TurnId, Usage } from "../schema.ts"
+import type { Bill } from "../usage/bill.ts"
 
 /** A timed part of a turn. `decodingSlot`, `turnOrder`, `conversionSlot` and `tools` are waits; the others do work. */
 export type TurnStage =
@@ -76,8 +77,8 @@ export type TurnEvent = { readonly seq: number; readonly at: number } & (
   | { readonly _tag: "Audio"; readonly bytes: Uint8Array; readonly ms: number }
   /** All audio up to `text` (UTF-16 units of the text of all rounds) was sent; `ms` is the playing time of all audio by then. */
   | { readonly _tag: "SpokenTo"; readonly text: number; readonly ms: number }
-  /** Adds to the usage of the turn. */
-  | { readonly _tag: "Used"; readonly usage: Partial<Usage> }
+  /** Adds to the usage of the turn, and to what it costs. */
+  | { readonly _tag: "Used"; readonly usage: Partial<Usage>; readonly bill: Bill }
   /** The turn is saved. */
   | { readonly _tag: "Completed" }
   /** The turn was interrupted. */

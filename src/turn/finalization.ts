@@ -1,4 +1,4 @@
-import { Duration, Effect, Exit, Fiber, FiberSet, Option, Schedule } from "effect"
+import { Duration, Effect, Exit, Fiber, FiberSet, Option, Schedule, Struct } from "effect"
 import { Ledger } from "../conversation/ledger.ts"
 import type { TurnEnd } from "../conversation/stored-turn.ts"
 import type { DatabaseError } from "../db/errors.ts"
@@ -74,7 +74,12 @@ export const makeFinalization = Effect.gen(function* () {
         Effect.zipRight(
           Effect.suspend(() =>
             turn.standing.isSpeculative()
-              ? ledger.fail({ id: turn.request.turnId, timings: {}, usage: turn.log.state().usage })
+              ? ledger.fail({
+                  id: turn.request.turnId,
+                  timings: {},
+                  ...Struct.pick(turn.log.state(), "usage", "bill"),
+                  payer: turn.payer,
+                })
               : saveCutShort(ledger, turn, turn.log.state(), upTo, ending),
           ),
         ),

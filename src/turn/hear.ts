@@ -2,6 +2,7 @@ import { Effect } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import { NoSpeechDetected } from "../audio/errors.ts"
 import { rejectSilence } from "../audio/silence.ts"
+import type { Served } from "../providers/served.ts"
 import type { Transcriber } from "../providers/transcriber.ts"
 import type { TurnId, UserId } from "../schema.ts"
 import { hasWords } from "../text/remarks.ts"
@@ -27,7 +28,7 @@ export const hear = Effect.fn("hear")(function* (
   const { pcm } = utterance
   const { language, model, keyTerms, silenceDbfs } = agent.hearing
   yield* rejectSilence(pcm, silenceDbfs)
-  const onRequest = () => log.push({ _tag: "Used", usage: { audioSeconds: pcm.seconds } })
+  const onRequest = (served: Served) => log.used("stt", served, { audioSeconds: pcm.seconds })
   const { text } = yield* log.stage(
     "stt",
     transcriber.transcribe(pcm, { turnId, model, language, keyTerms, onRequest }),

@@ -1,4 +1,8 @@
 import { type Cause, Chunk, Effect, Mailbox, Option, Stream } from "effect"
+import { noPrices, type PriceTable } from "../config/prices.ts"
+import type { Served } from "../providers/served.ts"
+import { noUsage, type Stage, type Usage } from "../schema.ts"
+import { addUsage, billOf, freeBill } from "../usage/bill.ts"
 import type { TurnError } from "./errors.ts"
 import type { NewTurnEvent, TurnEvent, TurnStage } from "./events.ts"
 import { initialState, step, type TurnState } from "./state.ts"
@@ -9,6 +13,8 @@ const maxWaitingEvents = 16
 /** The event log of one turn: the one record of it. Everything else reads its state or its events. */
 export interface TurnLog {
   readonly state: () => TurnState
+  /** Adds what a request to a model used, and what that costs. `served`: undefined if no model was asked. */
+  readonly used: (stage: Stage, served: Served | undefined, usage: Partial<Usage>) => void
   /** The time of the log's clock, in ms since 1970. */
   readonly now: () => number
   /** Adds an event and offers it to the client. If too many events wait for the client, waits until it takes them. */
@@ -55,15 +61,18 @@ const isOffered = ({ output }: TurnState, event: NewTurnEvent): boolean => {
   }
 }
 
-export const makeTurnLog = (
-  begin: Omit<Parameters<typeof initialState>[0], "beganAt">,
-): Effect.Effect<TurnLog> =>
+interface NewLog extends Omit<Parameters<typeof initialState>[0], "beganAt" | "currency"> {
+  /** Without them, what models cost is unknown. */
+  readonly prices?: PriceTable
+}
+
+export const makeTurnLog = ({ prices = noPrices, ...begin }: NewLog): Effect.Effect<TurnLog> =>
   Effect.gen(function* () {
     const clock = yield* Effect.clock
     const now = () => clock.unsafeCurrentTimeMillis()
     const waiting = yield* Mailbox.make<TurnEvent, TurnError>()
     const room = Effect.unsafeMakeLatch(true)
-    let state = initialState({ ...begin, beganAt: now() })
+    let state = initialState({ ...begin, beganAt: now(), currency: prices.currency })
     let offered = 0
     let taken = 0
     let delivered = 0
@@ -74,6 +83,14 @@ export const makeTurnLog = (
       const numbered: TurnEvent = { ...event, seq: offered, at: now() }
       state = step(state, numbered)
       if (isForClient) waiting.unsafeOffer(numbered)
+    }
+
+    const used: TurnLog["used"] = (stage, served, usage) => {
+      const bill =
+        served === undefined
+          ? freeBill(prices)
+          : billOf(prices, { ...served, stage, usage: addUsage(noUsage, usage) })
+      push({ _tag: "Used", usage, bill })
     }
 
     const append = (event: NewTurnEvent) =>
@@ -116,6 +133,7 @@ export const makeTurnLog = (
 
     return {
       state: () => state,
+      used,
       now,
       append,
       push,

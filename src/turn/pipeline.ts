@@ -16,6 +16,7 @@ import { LanguageModel } from "../providers/language-model.ts"
 import { Synthesizer } from "../providers/synthesizer.ts"
 import { Transcriber } from "../providers/transcriber.ts"
 import { ItemId, newId } from "../schema.ts"
+import { Spending } from "../usage/spending.ts"
 import { continueRounds } from "./calls.ts"
 import { deadline } from "./deadline.ts"
 import { forkJoin, runUntil } from "./fork.ts"
@@ -81,6 +82,7 @@ export const makePipeline = Effect.gen(function* () {
   const ledger = yield* Ledger
   const record = yield* ToolCalls
   const callsOfClients = yield* ClientCalls
+  const spending = yield* Spending
 
   const readHistory = ({ request, session, agent, standing, continued, log }: RunningTurn) => {
     const { maxItems } = agent.history
@@ -162,7 +164,8 @@ export const makePipeline = Effect.gen(function* () {
             : Effect.asSome(hear(transcriber, input, { turnId, userId, agent, log })),
         onSome: ({ transcript }) => Effect.succeed(Option.map(transcript, heardBefore)),
       })
-      const [heard, earlier] = yield* Effect.all([forkJoin(hearing), forkJoin(loadHistory(turn))], {
+      const allowed = Effect.zipRight(spending.check(userId), hearing)
+      const [heard, earlier] = yield* Effect.all([forkJoin(allowed), forkJoin(loadHistory(turn))], {
         concurrency: 2,
       })
       if (Option.isSome(heard)) yield* log.append({ _tag: "Heard", ...heard.value })

@@ -3,7 +3,7 @@ import type { Agent } from "../agent/agent.ts"
 import type { NewItem } from "../conversation/item.ts"
 import type { SessionBusy, TurnSession } from "../conversation/stored-turn.ts"
 import type { DatabaseUnavailable } from "../db/errors.ts"
-import type { ItemId, TurnId, UserId } from "../schema.ts"
+import type { ApiKeyId, ItemId, TurnId, UserId } from "../schema.ts"
 import type { OutputOptions } from "./events.ts"
 import type { ConversationInput, Input } from "./input.ts"
 
@@ -30,6 +30,8 @@ export interface UnsavedItems {
 export interface TurnRequest {
   readonly turnId: TurnId
   readonly userId: UserId
+  /** The API key of the client. Absent: not known. */
+  readonly keyId?: ApiKeyId | undefined
   readonly target: SessionTarget
   /** The user's words, or nothing: the agent then answers the conversation as it stands. */
   readonly input: Input | ConversationInput

@@ -4,6 +4,7 @@ import { promptTokens } from "../agent/prompt.ts"
 import type { SpeechOutput } from "../audio/speech-output.ts"
 import type { ProviderError } from "../providers/errors.ts"
 import type { EndReason, LanguageModel, Prompt } from "../providers/language-model.ts"
+import type { Served } from "../providers/served.ts"
 import type { Synthesizer } from "../providers/synthesizer.ts"
 import { estimateTokens } from "../providers/tokens.ts"
 import type { ToolCall } from "../providers/tools.ts"
@@ -90,12 +91,30 @@ const generate = ({ model }: Ports, context: RoundContext, { onText, onRetract }
     let removed = 0
     let reason: EndReason | undefined
     let counted: { readonly inputTokens: number; readonly outputTokens: number } | undefined
+    let served: Served | undefined
+    /** Counts what the request used, if its model has begun. */
+    const count = () => {
+      if (!hasBegun) return
+      const estimated = () => ({
+        inputTokens: promptTokens(prompt),
+        outputTokens: estimateTokens(written + calls),
+      })
+      log.used("llm", served, counted ?? estimated())
+      hasBegun = false
+      counted = undefined
+    }
+    const onRequest = (by: Served) => {
+      count()
+      served = by
+    }
     log.push({ _tag: "StageStarted", stage: "llm" })
     return model
-      .generate(prompt, { turnId, ...agent.thinking }, (event) => {
+      .generate(prompt, { turnId, ...agent.thinking, onRequest }, (event) => {
         // A server that only keeps the connection open charges nothing.
         hasBegun ||= event._tag !== "Alive" || event.isThinking
-        if (event._tag === "Usage") counted = event
+        if (event._tag === "Usage") {
+          counted = { inputTokens: event.inputTokens, outputTokens: event.outputTokens }
+        }
         if (event._tag === "Removed") removed = event.characters
         if (event._tag === "End") {
           reason = event.reason
@@ -114,11 +133,7 @@ const generate = ({ model }: Ports, context: RoundContext, { onText, onRetract }
       })
       .pipe(
         Effect.onExit(({ _tag }) => {
-          const { inputTokens, outputTokens } = counted ?? {
-            inputTokens: promptTokens(prompt),
-            outputTokens: estimateTokens(written + calls),
-          }
-          if (hasBegun) log.push({ _tag: "Used", usage: { inputTokens, outputTokens } })
+          count()
           const ok = _tag === "Success"
           log.push({ _tag: "StageEnded", stage: "llm", ok })
           return logStage("llm", context, startedAt, ok, { charactersRemoved: removed, reason })
@@ -161,7 +176,8 @@ export const speakSegments = <E>(
           }),
         ),
       )
-      const onRequest = (text: string) => log.push({ _tag: "Used", usage: { charactersSpoken: text.length } })
+      const onRequest = (served: Served, text: string) =>
+        log.used("tts", served, { charactersSpoken: text.length })
       return speak(
         requested,
         synthesizer,

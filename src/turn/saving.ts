@@ -8,6 +8,7 @@ import { type TurnCancelled, type TurnEnd, TurnLost, type TurnSession } from "..
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import type { ItemId } from "../schema.ts"
+import type { Payer } from "../usage/usage-days.ts"
 import { type HeardMessage, type HeardUpTo, heardMessages, isHeard, wholeMessages } from "./heard-reply.ts"
 import type { TurnRequest } from "./request.ts"
 import { callsMade, type Round, replyOf, roundsOf, type TurnState, transcriptOf } from "./state.ts"
@@ -21,6 +22,7 @@ export interface TurnIdentity {
   readonly isAside: boolean
   /** The ids of the user's message and of the first round's. */
   readonly items: { readonly user: ItemId; readonly assistant: ItemId }
+  readonly payer: Payer
 }
 
 const userItem = ({ items }: TurnIdentity, text: string): NewItem => ({
@@ -86,6 +88,7 @@ const endedTurn = ({ request, session }: TurnIdentity, state: TurnState) => ({
   response: replyOf(state),
   timings: timingsOf(state),
   usage: state.usage,
+  bill: state.bill,
   speechFormat: state.output.format,
 })
 
@@ -132,8 +135,8 @@ export const saveCutShort = Effect.fn("saveCutShort")(
     upTo: HeardUpTo,
     ending: "interrupted" | "cancelled",
   ): Effect.Effect<TurnEnd, TurnCancelled | DatabaseError> => {
-    const { timings, usage } = endedTurn(turn, state)
-    const failed = ledger.fail({ id: turn.request.turnId, timings, usage })
+    const { id, timings, usage, bill } = endedTurn(turn, state)
+    const failed = ledger.fail({ id, timings, usage, bill, payer: turn.payer })
     // A user who interrupts has still said something. A client that left may say it again.
     const hasWords = "playedMs" in upTo && Option.isSome(state.heard)
     const hasReply = isHeard(state, upTo)

@@ -1,7 +1,8 @@
-import { Chunk, Option } from "effect"
+import { Chunk, Option, Struct } from "effect"
 import type { BroughtResult, RecordedCall } from "../conversation/rounds.ts"
 import type { EndReason } from "../providers/language-model.ts"
 import { type ItemId, noUsage, type SessionId, type Timings, type TurnId, type Usage } from "../schema.ts"
+import { addBills, addUsage, type Bill, freeBill } from "../usage/bill.ts"
 import type { OutputOptions, Source, TurnEvent, TurnStage } from "./events.ts"
 
 interface StageTimes {
@@ -87,6 +88,7 @@ export interface TurnState extends Progress {
   /** How long the turn waited for tools that it runs, in ms. Without a wait that goes on. */
   readonly toolsMs: number
   readonly usage: Usage
+  readonly bill: Bill
   readonly isSaved: boolean
 }
 
@@ -124,8 +126,9 @@ export const initialState = (begin: {
   readonly keepsAudio: boolean
   readonly beganAt: number
   readonly uploadMs: number
+  readonly currency: string
 }): TurnState => ({
-  ...begin,
+  ...Struct.omit(begin, "currency"),
   ...noProgress,
   ids: Option.none(),
   replayOf: Option.none(),
@@ -137,14 +140,8 @@ export const initialState = (begin: {
   before: noProgress,
   toolsMs: 0,
   usage: noUsage,
+  bill: freeBill(begin),
   isSaved: false,
-})
-
-const addUsage = (usage: Usage, more: Partial<Usage>): Usage => ({
-  audioSeconds: usage.audioSeconds + (more.audioSeconds ?? 0),
-  inputTokens: usage.inputTokens + (more.inputTokens ?? 0),
-  outputTokens: usage.outputTokens + (more.outputTokens ?? 0),
-  charactersSpoken: usage.charactersSpoken + (more.charactersSpoken ?? 0),
 })
 
 const orFirst = <A>(known: Option.Option<A>, now: A): Option.Option<A> =>
@@ -302,7 +299,11 @@ export const step = (state: TurnState, event: TurnEvent): TurnState => {
         lastSpokenAt: Option.some(at),
       }
     case "Used":
-      return { ...state, usage: addUsage(state.usage, event.usage) }
+      return {
+        ...state,
+        usage: addUsage(state.usage, event.usage),
+        bill: addBills(state.bill, event.bill),
+      }
     case "Completed":
     case "Interrupted":
       return { ...state, isSaved: true }

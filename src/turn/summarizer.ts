@@ -10,6 +10,9 @@ import { detailFields, type ProviderError, reasonOf } from "../providers/errors.
 import { LanguageModel } from "../providers/language-model.ts"
 import { talker } from "../providers/offline/thinking.ts"
 import type { SessionId } from "../schema.ts"
+import { isUsed, makeMeter } from "../usage/bill.ts"
+import { Spending } from "../usage/spending.ts"
+import { UsageDays } from "../usage/usage-days.ts"
 import type { RunningTurn } from "./pipeline.ts"
 import { itemsAtMost } from "./saving.ts"
 import { type SummarizedTurn, writeSummary } from "./write-summary.ts"
@@ -50,6 +53,8 @@ const logFailure = (cause: Cause.Cause<ProviderError | DatabaseError>) => {
 export const makeSummarizer = Effect.gen(function* () {
   const summaries = yield* Summaries
   const model = yield* LanguageModel
+  const spending = yield* Spending
+  const days = yield* UsageDays
   const inBackground = yield* FiberSet.make<void>()
   const slots = yield* Effect.makeSemaphore(maxAtOnce)
   const waiting = new Set<SessionId>()
@@ -58,12 +63,22 @@ export const makeSummarizer = Effect.gen(function* () {
   const summarizePart = Effect.fnUntraced(function* (turn: SummarizedTurn) {
     const { history } = turn.agent
     const limit = Math.max(readAhead.least, readAhead.times * history.maxItems)
+    yield* spending.check(turn.payer.userId)
     const begun = yield* summaries.begin(turn.sessionId, limit, (found) => planSummary(found, history))
     if (Option.isNone(begun)) return false
     const { lease, plan } = begun.value
     const startedAt = yield* Clock.currentTimeMillis
     const released = uninterruptibleWithTimeout(Effect.timeout(summaries.release(lease), releaseTimeout))
-    const isSaved = yield* writeSummary(model, turn, plan).pipe(
+    const meter = makeMeter(spending.prices)
+    const charged = Effect.suspend(() => {
+      const consumed = meter.take()
+      return isUsed(consumed.usage) ? days.add(turn.payer, consumed) : Effect.void
+    }).pipe(
+      Effect.catchAllCause((cause) => Effect.logWarning("usage.not_counted", cause)),
+      uninterruptibleWithTimeout,
+    )
+    const isSaved = yield* writeSummary(model, turn, plan, meter).pipe(
+      Effect.ensuring(charged),
       Effect.flatMap(({ text, usage }) =>
         Effect.tap(summaries.save(lease, text, usage), (isSaved) =>
           Effect.flatMap(Clock.currentTimeMillis, (now) =>
@@ -99,11 +114,17 @@ export const makeSummarizer = Effect.gen(function* () {
       if (!isDue || waiting.has(session.id) || waiting.size >= maxWaiting) return Effect.void
       waiting.add(session.id)
       // Not all of the turn, which has its audio.
-      const turn: SummarizedTurn = { turnId: request.turnId, sessionId: session.id, agent }
+      const turn: SummarizedTurn = {
+        turnId: request.turnId,
+        sessionId: session.id,
+        agent,
+        payer: ended.payer,
+      }
       return saved.pipe(
         Effect.flatMap((end) =>
           Option.isNone(end) || end.value === "failed" ? Effect.void : slots.withPermits(1)(summarize(turn)),
         ),
+        Effect.catchTag("QuotaExceeded", () => Effect.void),
         Effect.catchAllCause(logFailure),
         Effect.ensuring(Effect.sync(() => waiting.delete(session.id))),
         Effect.interruptible,

@@ -16,6 +16,7 @@ import type {
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { countSpeculation, countTurn } from "../metrics.ts"
 import { ItemId, newId } from "../schema.ts"
+import { Spending } from "../usage/spending.ts"
 import type { TurnError } from "./errors.ts"
 import type { TurnEvent } from "./events.ts"
 import { makeFinalization } from "./finalization.ts"
@@ -107,6 +108,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
       const ledger = yield* Ledger
       const history = yield* History
       const agents = yield* Agents
+      const { prices } = yield* Spending
       const runPipeline = yield* makePipeline
       const replay = yield* makeReplay
       const summarizeAfter = yield* makeSummarizer
@@ -216,6 +218,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           output,
           keepsAudio: Option.isSome(idempotencyKey) || !output.streaming,
           uploadMs: request.uploadMs,
+          prices,
         })
         const cancelled = yield* running.register(turnId)
         const idempotency = Option.map(idempotencyKey, (key) => ({
@@ -242,12 +245,14 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           yield* agents.resolve({ userId, sessionId: session.id, agent: answering }),
         )
         const standing = makeStanding(kind, request.unsaved)
-        const queued = { id: turnId, userId, session, idempotency, agent: answering }
+        const { keyId } = request
+        const queued = { id: turnId, userId, session, idempotency, agent: answering, keyId }
+        const payer = { userId, keyId, agentId: Option.getOrUndefined(Option.map(answering, idOf)) }
         const runTurn = (turn: RunningTurn, restore: typeof Effect.interruptible) =>
           run(turn, { cancelled, interrupted: Deferred.await(interruption) }, restore)
         // A claim that failed or was interrupted may still have opened the turn.
         const unclaimed = Effect.suspend(() =>
-          ledger.fail({ id: turnId, timings: {}, usage: log.state().usage }),
+          ledger.fail({ id: turnId, timings: {}, usage: log.state().usage, bill: log.state().bill, payer }),
         )
         // Every turn that entered its session's queue gets the fiber that ends it.
         const claimed = yield* Effect.uninterruptibleMask((restore) =>
@@ -272,6 +277,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
               standing,
               agent,
               items,
+              payer,
               ticket: claim.ticket,
               continued: claim.continued,
               log,

@@ -5,14 +5,19 @@ import type { SummaryPlan } from "../agent/summary-plan.ts"
 import { toSummary } from "../agent/summary-text.ts"
 import { emptyAnswer, finalAnswer, timedOut } from "../providers/errors.ts"
 import type { EndReason, LanguageModel } from "../providers/language-model.ts"
+import type { Served } from "../providers/served.ts"
 import { estimateTokens } from "../providers/tokens.ts"
-import type { SessionId, TurnId } from "../schema.ts"
+import { noUsage, type SessionId, type TurnId } from "../schema.ts"
+import type { Meter } from "../usage/bill.ts"
+import type { Payer } from "../usage/usage-days.ts"
 
 /** The turn after which a conversation is summarized. */
 export interface SummarizedTurn {
   readonly turnId: TurnId
   readonly sessionId: SessionId
   readonly agent: Agent
+  /** Who pays for the summary. */
+  readonly payer: Payer
 }
 
 /** Of one request; half of the lease. */
@@ -21,20 +26,38 @@ const requestTimeout = Duration.seconds(60)
 /** What is read of an answer, in UTF-16 units. The summary is a part of it. */
 const longestAnswer = 100_000
 
-/** One request for a summary, to the model that has answered the turn. It is not retried. */
+/**
+ * One request for a summary, to the model that has answered the turn. It is not retried. What it used is added to the meter,
+ * also if it fails.
+ */
 export const writeSummary = Effect.fn("writeSummary")(
   (
     model: Pick<LanguageModel["Type"], "generate">,
     { turnId, agent }: SummarizedTurn,
     { prompt, tokens }: SummaryPlan,
+    meter: Pick<Meter, "add">,
   ) => {
     // With a smaller limit, a model that thinks would not come to its answer.
     const maxTokens = Option.map(agent.thinking.maxTokens, (most) => Math.max(most, 2 * tokens))
     let text = ""
     let reason: EndReason = "stop"
     let counted: { readonly inputTokens: number; readonly outputTokens: number } | undefined
-    const options = { turnId, ...agent.thinking, maxTokens }
+    let served: Served | undefined
+    let hasBegun = false
+    const usageOf = () => counted ?? { inputTokens: promptTokens(prompt), outputTokens: estimateTokens(text) }
+    const count = () => {
+      if (served === undefined || !hasBegun) return
+      const { inputTokens, outputTokens } = usageOf()
+      meter.add({ ...served, stage: "llm", usage: { ...noUsage, inputTokens, outputTokens } })
+      hasBegun = false
+    }
+    const onRequest = (by: Served) => {
+      count()
+      served = by
+    }
+    const options = { turnId, ...agent.thinking, maxTokens, onRequest }
     const written = model.generate(prompt, options, (event) => {
+      hasBegun ||= event._tag !== "Alive" || event.isThinking
       if (event._tag === "Text" && text.length < longestAnswer) text += event.text
       if (event._tag === "Retract") text = ""
       if (event._tag === "End") reason = event.reason
@@ -44,10 +67,7 @@ export const writeSummary = Effect.fn("writeSummary")(
       if (reason === "refused" || reason === "filtered") {
         return Effect.fail(finalAnswer("llm", "declined", "the model declined to summarize"))
       }
-      const { inputTokens, outputTokens } = counted ?? {
-        inputTokens: promptTokens(prompt),
-        outputTokens: estimateTokens(text),
-      }
+      const { inputTokens, outputTokens } = usageOf()
       return Option.match(toSummary(text, agent.history.maxTokens), {
         onNone: () => Effect.fail(emptyAnswer("llm")),
         onSome: (summary) => Effect.succeed({ text: summary, usage: { inputTokens, outputTokens } }),
@@ -55,6 +75,7 @@ export const writeSummary = Effect.fn("writeSummary")(
     })
     return written.pipe(
       Effect.timeoutFail({ duration: requestTimeout, onTimeout: () => timedOut("llm", requestTimeout) }),
+      Effect.ensuring(Effect.sync(count)),
       Effect.zipRight(summary),
     )
   },

@@ -33,7 +33,8 @@ const turn: Step = () => {
     firstAudio: 1,
     total: 1,
   }
-  const usage = { audioSeconds: 1, inputTokens: 1, outputTokens: 1, charactersSpoken: 1 }
+  const counts = { audioSeconds: 1, inputTokens: 1, outputTokens: 1, charactersSpoken: 1 }
+  const usage = { ...counts, cost: null, currency: "USD" }
   const events: ReadonlyArray<readonly [name: string, data: unknown]> = [
     ["turn.started", { sessionId: "s", turnId: "t" }],
     ["transcript", { text: "Hi" }],

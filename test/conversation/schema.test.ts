@@ -34,6 +34,7 @@ beforeAll(async () => {
     insert into turns (id, user_id, session_id, state, idempotency_key, created_at, ended_at)
     select gen_random_uuid(), user_id, id, case title when '3' then 'failed' else 'completed' end,
       case title when '4' then 'key' end, last_activity_at, last_activity_at from sessions;
+    insert into usage_days select u.id, current_date - n, null, null, 'USD', 1, 0, 1, 1, 1, 1, 1 from users u, generate_series(1, 10) n;
     insert into turn_rounds (turn_id, round, message_id, text) select id, 0, gen_random_uuid(), '' from turns;
     insert into tool_calls (id, turn_id, round, place, call_id, name, arguments, run_by)
     select gen_random_uuid(), turn_id, round, 0, 'call', 'tool', '{}', 'service' from turn_rounds;

@@ -70,7 +70,7 @@ describe("GET /users/me/export", () => {
     expect(answer.headers.get("content-type")).toBe("application/json")
     expect(answer.headers.get("content-disposition")).toBe('attachment; filename="voice-agent-export.json"')
     expect(answer.headers.get("cache-control")).toBe("no-store")
-    const { user, keys, sessions, turns } = await readAs(Exported, answer)
+    const { user, keys, sessions, turns, usage } = await readAs(Exported, answer)
     expect(user).toMatchObject({ userId: mine.userId, email: mine.email })
     expect(keys).toMatchObject([{ name: "API key", prefix: mine.apiKey.slice(0, 7) }])
     expect(sessions.map(({ id }) => id)).toEqual([first, second])
@@ -86,7 +86,12 @@ describe("GET /users/me/export", () => {
       transcript: sessions[0]?.messages[0]?.content,
       timings: { total: expect.any(Number) },
       usage: { audioSeconds: expect.any(Number) },
+      cost: null,
+      keyId: keys[0]?.id,
     })
+    const stages = turns[0]?.models?.map((use) => use instanceof Object && Reflect.get(use, "stage"))
+    expect(stages?.toSorted()).toEqual(["llm", "stt", "tts"])
+    expect(usage).toMatchObject([{ keyId: keys[0]?.id, agentId: null, turns: 2, unpriced: 2, cost: 0 }])
   })
 
   test("has every type of item, in the order of the conversation", async () => {

@@ -90,6 +90,10 @@ const ExportedTurn = Schema.Struct({
   response: Schema.NullOr(Schema.String),
   timings: Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.Number })),
   usage: Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.Number })),
+  models: Schema.NullOr(Schema.Array(Schema.Unknown)),
+  cost: Schema.NullOr(Schema.Number),
+  currency: Schema.NullOr(Schema.String),
+  keyId: Schema.NullOr(Schema.UUID),
   rounds: Schema.Array(
     Schema.Struct({
       transcript: Schema.NullOr(Schema.String),
@@ -143,6 +147,21 @@ export const Exported = Schema.Struct({
     }),
   ),
   turns: Schema.Array(ExportedTurn),
+  usage: Schema.Array(
+    Schema.Struct({
+      day: Schema.String,
+      agentId: Schema.NullOr(Schema.UUID),
+      keyId: Schema.NullOr(Schema.UUID),
+      currency: Schema.NullOr(Schema.String),
+      turns: Schema.Number,
+      unpriced: Schema.Number,
+      audioSeconds: Schema.Number,
+      inputTokens: Schema.Number,
+      outputTokens: Schema.Number,
+      charactersSpoken: Schema.Number,
+      cost: Schema.Number,
+    }),
+  ),
 })
 
 const Problem = Schema.Struct({

@@ -144,6 +144,15 @@ describe("successes", () => {
     await expectOutcome("deleteMemories", 204, { key: own })
   })
 
+  test("usage", async () => {
+    const own = await service.register()
+    await expectOutcome("takeTurn", 200, { key: own })
+    const query = "?from=2020-01-01&group_by=key"
+    expect(await expectOutcome("getUsage", 200, { key: own, query })).toMatchObject({
+      entries: [{ turns: 1 }],
+    })
+  })
+
   test("agents", async () => {
     const own = await service.register()
     const body = json({ name: "A", greeting: "Hello." })
@@ -221,6 +230,9 @@ describe("successes", () => {
     }
     const { id, session } = await callingTurn()
     await expectOutcome("bringToolResults", "NOT_ACCEPTABLE", { key, id, headers: { accept: "image/png" } })
+    await service.database.sql`insert into monthly_limits select id, 0 from users`
+    await expectOutcome("bringToolResults", "QUOTA_EXCEEDED", { key, id })
+    await service.database.sql`delete from monthly_limits`
     const others = json({ results: [{ callId: "call_2", output: "" }] })
     await expectOutcome("bringToolResults", "TOOL_RESULTS_MISMATCH", { key, id, body: others })
     await expectOutcome("takeTextTurn", 200, { key, id: session })
@@ -282,6 +294,23 @@ describe("authentication failures", () => {
     await expectOfAll("429 RATE_LIMIT_EXCEEDED", { at, key: own, id })
     await at.stop()
   })
+})
+
+test("over a monthly limit", async () => {
+  const at = await startTurns({ env: { MONTHLY_LIMIT: "0" } })
+  const key = await at.register()
+  const { agent } = Schema.decodeUnknownSync(Schema.Struct({ agent: Schema.Struct({ id: Schema.String }) }))(
+    await (await at.call("POST", "/agents", { key, body: { name: "Host", greeting: "Hello." } })).json(),
+  )
+  const { sessionId: id } = Schema.decodeUnknownSync(Schema.Struct({ sessionId: Schema.String }))(
+    await (await at.call("POST", "/sessions", { key, body: { agentId: agent.id } })).json(),
+  )
+  for (const operation of contract.having("429 QUOTA_EXCEEDED")) {
+    // It needs a turn with open calls: see "tool results".
+    if (operation.id !== "bringToolResults")
+      await expectOutcome(operation.id, "QUOTA_EXCEEDED", { at, key, id })
+  }
+  await at.stop()
 })
 
 describe("a rejected body", () => {

@@ -70,7 +70,14 @@ describe("the events of a turn", () => {
       response: DEFAULT_REPLY,
       toolCalls: [],
       timings: { ...timings, firstAudio: MS, total: MS },
-      usage: { audioSeconds: 2, inputTokens: MS, outputTokens: MS, charactersSpoken: MS },
+      usage: {
+        audioSeconds: 2,
+        inputTokens: MS,
+        outputTokens: MS,
+        charactersSpoken: MS,
+        cost: null,
+        currency: "USD",
+      },
     })
     expect(events.filter(({ event }) => event === "reply.delta").length).toBeGreaterThan(5)
     expect(writtenIn(events)).toBe(DEFAULT_REPLY)
@@ -95,7 +102,7 @@ describe("the events of a turn", () => {
       response: said.response,
       toolCalls: [],
       timings: said.timings,
-      usage: said.usage,
+      usage: { ...said.usage, cost: null, currency: "USD" },
     })
     // Without an Idempotency-Key the audio is not kept.
     expect({ state, speech }).toEqual({ state: "completed", speech: null })

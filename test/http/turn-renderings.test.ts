@@ -195,6 +195,8 @@ describe("one turn", () => {
         inputTokens: expect.any(Number),
         outputTokens: expect.any(Number),
         charactersSpoken: REPLY.length - 1,
+        cost: null,
+        currency: "USD",
       },
     })
     const { audio, timings } = Schema.decodeUnknownSync(Measured)(body)

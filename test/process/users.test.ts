@@ -165,6 +165,32 @@ describe("users", () => {
   )
 
   test(
+    "limit sets what a month may cost",
+    async () => {
+      const { email, userId } = await create()
+      const limitOf = async () => {
+        const listed = await lines(Schema.Struct({ userId: Schema.String, monthlyLimit: Schema.Unknown }), [
+          "list",
+        ])
+        return listed.find((user) => user.userId === userId)?.monthlyLimit
+      }
+      expect(await limitOf()).toBe("default")
+      const { code, stdout } = await users(["limit", email, "2.50"])
+      expect({ code, stdout }).toEqual({ code: 0, stdout: `The monthly limit of ${email} is 2.5 now.\n` })
+      expect(await limitOf()).toBe(2.5)
+      expect((await users(["list"])).stdout).toContain("  monthly limit 2.5\n")
+      for (const amount of ["0", "none", "default"]) {
+        await users(["limit", email, amount])
+        expect(await limitOf()).toBe(amount === "0" ? 0 : amount)
+      }
+      for (const wrong of ["-1", "5 USD", "Infinity", "1e3", ""])
+        await refusal(["limit", email, "--", wrong], 2)
+      expect(await refusal(["limit", newEmail(), "1"], 1)).toContain("no user")
+    },
+    timeoutMs,
+  )
+
+  test(
     "delete removes everything of the user",
     async () => {
       const { email, userId } = await create()

@@ -8,6 +8,7 @@ import {
   timedOut,
   wrongAnswer,
 } from "../../src/providers/errors.ts"
+import type { Served } from "../../src/providers/served.ts"
 import { makeServers } from "../../src/providers/servers.ts"
 import { newId, TurnId } from "../../src/schema.ts"
 import { effectTest } from "../support/effect.ts"
@@ -25,6 +26,7 @@ const make = Effect.fnUntraced(function* (
   { fallbackModel = "small", breakerFailures = 0, isSupervised = false } = {},
 ) {
   const asked: Array<string> = []
+  const served: Array<Served> = []
   const servers = yield* makeServers(
     "llm",
     { ...server("first", "small"), fallback: Option.some(server("second", fallbackModel)) },
@@ -39,11 +41,12 @@ const make = Effect.fnUntraced(function* (
     },
   )
   const ask = Effect.suspend(() =>
-    servers.attempt({ turnId: newId(TurnId), model: "large" }, (call, { model }, onProgress) =>
-      call(model, onProgress),
+    servers.attempt(
+      { turnId: newId(TurnId), model: "large", onRequest: (by: Served) => void served.push(by) },
+      (call, { model }, onProgress) => call(model, onProgress),
     ),
   )
-  return { ask, asked, status: servers.status }
+  return { ask, asked, served, status: servers.status }
 })
 
 /** In a span, Effect wraps errors. */
@@ -68,6 +71,18 @@ describe("the fallback", () => {
       }),
     )
   }
+
+  effectTest(
+    "and the first server are named to who pays, each before its request",
+    Effect.gen(function* () {
+      const { ask, served } = yield* make(fail(broken), well, { fallbackModel: "tiny" })
+      yield* ask
+      expect(served).toEqual([
+        { model: "large", isLocal: false },
+        { model: "tiny", isLocal: false },
+      ])
+    }),
+  )
 
   effectTest(
     "is asked for its own model, where it has one",

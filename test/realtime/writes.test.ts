@@ -88,7 +88,6 @@ effectTest(
 /** An item of a conversation that has `later` behind it. */
 const item = (text: string, later: ReadonlyArray<ItemId> = []): ItemWrite => ({
   item: newItem({ type: "message", role: "user", text }),
-  audioSeconds: 0,
   place: () => ({ earlier: [], later }),
 })
 

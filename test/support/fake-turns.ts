@@ -17,6 +17,7 @@ import type { Agent } from "../../src/agent/agent.ts"
 import { Agents } from "../../src/agent/agents.ts"
 import { AgentInvalid } from "../../src/agent/errors.ts"
 import { pcm16k } from "../../src/audio/pcm.ts"
+import { noPrices, type PriceTable } from "../../src/config/prices.ts"
 import { resultsToAdd } from "../../src/conversation/call-results.ts"
 import { ClientCalls } from "../../src/conversation/client-calls.ts"
 import { History } from "../../src/conversation/history.ts"
@@ -43,6 +44,8 @@ import type { OutputOptions, TurnEvent } from "../../src/turn/events.ts"
 import { fromPcm, fromText } from "../../src/turn/input.ts"
 import { SessionTarget, type TurnRequest, usualTurn } from "../../src/turn/request.ts"
 import { Turns } from "../../src/turn/turns.ts"
+import { Spending } from "../../src/usage/spending.ts"
+import { UsageDays } from "../../src/usage/usage-days.ts"
 
 /** Each is long enough to be a segment of its own: the second segment takes 60 characters. */
 export const sentences = [
@@ -89,6 +92,9 @@ export interface FakeScript {
   readonly recordsThatFail?: number
   /** How long a turn waits until it is in the queue of its session. */
   readonly claimMs?: number
+  readonly prices?: PriceTable
+  /** Whether the user may spend more. */
+  readonly mayPay?: Spending["Type"]["check"]
   /** How long a save takes. */
   readonly saveMs?: number
   /** How long it takes to cut a saved reply. */
@@ -255,6 +261,12 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
           startConversion: () => {
             throw new Error("not used by these tests")
           },
+        }),
+        Layer.succeed(UsageDays, { list: () => unused, today: unused, add: () => Effect.void }),
+        Layer.succeed(Spending, {
+          prices: script.prices ?? noPrices,
+          check: script.mayPay ?? (() => Effect.void),
+          month: () => unused,
         }),
         Layer.succeed(DecodingSlots, { withSlot: (_, effect) => effect }),
         ConversionSlots.layer,

@@ -2,6 +2,7 @@
 import { Clock, ConfigProvider, Context, Effect, Either, Layer, Option, TestClock } from "effect"
 import { Agents } from "../../src/agent/agents.ts"
 import { AgentInvalid } from "../../src/agent/errors.ts"
+import { noPrices } from "../../src/config/prices.ts"
 import { Settings } from "../../src/config.ts"
 import type { Item, NewItem } from "../../src/conversation/item.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
@@ -22,6 +23,9 @@ import { RealtimeSessions } from "../../src/realtime/session.ts"
 import { ApiKeyId, type ItemId, newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import type { TurnRequest } from "../../src/turn/request.ts"
 import { Turns } from "../../src/turn/turns.ts"
+import type { Consumed } from "../../src/usage/bill.ts"
+import { Spending } from "../../src/usage/spending.ts"
+import { UsageDays } from "../../src/usage/usage-days.ts"
 import { VoiceActivity } from "../../src/vad/voice-activity.ts"
 import { agent, type FakeScript, makeFakeTurns } from "./fake-turns.ts"
 
@@ -61,6 +65,7 @@ export const pcm = (ms: number, isLoud: boolean): Buffer => {
 export const makeSession = Effect.fnUntraced(function* (script: SessionScript = {}) {
   const stored: Array<StoredItem> = []
   const removed: Array<ItemId> = []
+  const charged: Array<Consumed> = []
   const cut: Array<HeardPart & { readonly id: ItemId }> = []
   let writesThatFail = script.writesThatFail ?? 0
   /** The session was deleted: each statement finds that. */
@@ -184,6 +189,16 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
           return rateLimited
         }),
     }),
+    Layer.succeed(Spending, {
+      prices: script.prices ?? noPrices,
+      check: script.mayPay ?? (() => Effect.void),
+      month: () => unused,
+    }),
+    Layer.succeed(UsageDays, {
+      list: () => unused,
+      today: unused,
+      add: (_, consumed) => Effect.sync(() => void charged.push(consumed)),
+    }),
     Layer.provide(
       Settings.layer,
       Layer.setConfigProvider(
@@ -256,6 +271,7 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     session,
     stored,
     removed,
+    charged,
     cut,
     transcribed: transcriber.calls,
     closed,

@@ -19,7 +19,7 @@ const heard: Timed = [9, { _tag: "Heard", text: "Hi", source: { bytes: 1, type: 
 const stateOf = (events: ReadonlyArray<Timed>) =>
   events.reduce(
     (state, [at, event]) => step(state, { ...event, at, seq: 0 }),
-    initialState({ output, keepsAudio: false, beganAt: 0, uploadMs: 0 }),
+    initialState({ output, keepsAudio: false, beganAt: 0, uploadMs: 0, currency: "USD" }),
   )
 
 /** What a turn of 60 s is answered with, from what happened before: the ms of its events. */

@@ -1,16 +1,18 @@
 import { describe, expect, test } from "bun:test"
 import { Chunk, FastCheck as fc, Option } from "effect"
+import { noPrices } from "../../src/config/prices.ts"
 import { ItemId, newId, SessionId, TurnId } from "../../src/schema.ts"
 import type { NewTurnEvent, OutputOptions } from "../../src/turn/events.ts"
 import { type HeardUpTo, heardMessages, heardText, isHeard } from "../../src/turn/heard-reply.ts"
 import { initialState, replyOf, roundsOf, step, type TurnState } from "../../src/turn/state.ts"
 import { finalTimings, timingsOf } from "../../src/turn/timings.ts"
+import { freeBill } from "../../src/usage/bill.ts"
 import { heardReply } from "../support/heard.ts"
 
 const spoken: OutputOptions = { format: "mp3", streamsText: true, streaming: true }
 
 const begin = (output = spoken, keepsAudio = false) =>
-  initialState({ output, keepsAudio, beganAt: 1000, uploadMs: 5 })
+  initialState({ output, keepsAudio, beganAt: 1000, uploadMs: 5, currency: "USD" })
 
 /** Folds events as the log does: an event every 10 ms, each offered to the client. */
 const fold = (events: ReadonlyArray<NewTurnEvent>, from: TurnState = begin()): TurnState =>
@@ -26,9 +28,13 @@ const stage = fc
     ([stage, isStart]): NewTurnEvent =>
       isStart ? { _tag: "StageStarted", stage } : { _tag: "StageEnded", stage, ok: true },
   )
-const used = fc
-  .nat(9)
-  .map((n): NewTurnEvent => ({ _tag: "Used", usage: { inputTokens: n, outputTokens: 1 } }))
+const used = fc.nat(9).map(
+  (n): NewTurnEvent => ({
+    _tag: "Used",
+    usage: { inputTokens: n, outputTokens: 1 },
+    bill: freeBill(noPrices),
+  }),
+)
 const messageIds = Array.from({ length: 61 }, () => newId(ItemId))
 const messageIdOf = (round: number) => messageIds[round] ?? newId(ItemId)
 const roundStarted = (round: number): NewTurnEvent => ({
@@ -470,7 +476,7 @@ describe("a reply of several rounds", () => {
       { _tag: "RoundEnded", reason: "tools" },
       roundStarted(1),
       { _tag: "StageStarted", stage: "llm" },
-      { _tag: "Used", usage: {} },
+      { _tag: "Used", usage: {}, bill: freeBill(noPrices) },
       { _tag: "TextDelta", text: "Hi." },
       { _tag: "StageStarted", stage: "tts" },
       audio(100),

@@ -50,6 +50,8 @@ import type { OutputOptions } from "../../src/turn/events.ts"
 import { fromText } from "../../src/turn/input.ts"
 import { SessionTarget } from "../../src/turn/request.ts"
 import { type Turn, Turns } from "../../src/turn/turns.ts"
+import { Spending } from "../../src/usage/spending.ts"
+import { UsageDays } from "../../src/usage/usage-days.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
 import { agent, converse, requestOf, streamed, tenth } from "../support/fake-turns.ts"
@@ -134,7 +136,7 @@ const startTurns = Effect.fnUntraced(function* ({
     Layer.provideMerge(
       Layer.mergeAll(Ledger.layer, KeyedTurns.layer, ToolCalls.layer, ClientCalls.layer, Summaries.layer),
     ),
-    Layer.provideMerge(Layer.merge(History.layer, Sessions.layer)),
+    Layer.provideMerge(Layer.mergeAll(History.layer, Sessions.layer, Spending.layer, UsageDays.layer)),
     Layer.provide(
       Layer.mergeAll(
         Layer.succeed(LanguageModel, model),

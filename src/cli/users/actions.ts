@@ -1,4 +1,4 @@
-import { Array as Arr, Effect, type Option, Redacted, Schema } from "effect"
+import { Array as Arr, Effect, Option, Redacted, Schema } from "effect"
 import {
   ApiKeyNotFound,
   type EmailTaken,
@@ -7,7 +7,7 @@ import {
   type UserNotFound,
 } from "../../accounts/errors.ts"
 import { Keys, type NewApiKey } from "../../accounts/keys.ts"
-import { ApiKey, type User } from "../../accounts/model.ts"
+import { ApiKey, type LimitedUser, type User } from "../../accounts/model.ts"
 import { Users } from "../../accounts/users.ts"
 import { administration } from "../../app.ts"
 import type { DatabaseError } from "../../db/errors.ts"
@@ -62,17 +62,26 @@ const lineOf = (key: ApiKey) => {
 
 const encodeKey = Schema.encodeSync(ApiKey)
 
+const limitName = (limit: number | null) => (limit === null ? "default" : limitText(limit))
+const limitText = (limit: number) => (limit === Number.POSITIVE_INFINITY ? "none" : limit)
+
+const userLine = ({ id, email, createdAt, monthlyLimit }: LimitedUser) => {
+  const limit = monthlyLimit === null ? "" : `  monthly limit ${limitText(monthlyLimit)}`
+  return `${email}  ${id}  since ${createdAt.toISOString()}${limit}`
+}
+
 export const list = (json: boolean) =>
   administer(
     Effect.gen(function* () {
       const users = yield* Users
       const keys = yield* Keys
-      const printUser = ({ id, email, createdAt }: User) =>
+      const printUser = ({ id, email, createdAt, monthlyLimit }: LimitedUser) =>
         Effect.flatMap(keys.list(id), (owned) =>
-          print(json, [`${email}  ${id}  since ${createdAt.toISOString()}`, ...owned.map(lineOf)], {
+          print(json, [userLine({ id, email, createdAt, monthlyLimit }), ...owned.map(lineOf)], {
             userId: id,
             email,
             createdAt,
+            monthlyLimit: limitName(monthlyLimit),
             keys: owned.map((key) => encodeKey(key)),
           }),
         )
@@ -117,6 +126,21 @@ export const revoke = (email: string, keyId: Option.Option<string>, json: boolea
         userId: user.id,
         email: user.email,
         revoked,
+      })
+    }),
+  )
+
+export const limit = (email: string, amount: Option.Option<number>, json: boolean) =>
+  administer(
+    Effect.gen(function* () {
+      const user = yield* find(email)
+      const users = yield* Users
+      yield* users.setMonthlyLimit(user.id, amount)
+      const monthlyLimit = limitName(Option.getOrNull(amount))
+      yield* print(json, [`The monthly limit of ${user.email} is ${monthlyLimit} now.`], {
+        userId: user.id,
+        email: user.email,
+        monthlyLimit,
       })
     }),
   )

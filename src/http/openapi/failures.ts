@@ -46,6 +46,7 @@ import {
   wrongAnswer,
 } from "../../providers/errors.ts"
 import { TooManyConnections } from "../../realtime/sockets.ts"
+import { QuotaExceeded } from "../../usage/spending.ts"
 import { mediaTypes } from "../accept.ts"
 import {
   type AppError,
@@ -153,6 +154,14 @@ export const makeExamples = ({
   Overloaded: [new Overloaded({ reason: "turns", retryAfter: 2 })],
   TooManyTurns: [new TooManyTurns({ most: maxTurnsPerUser || 4, retryAfter: 2 })],
   RateLimited: [rateLimited.requests],
+  QuotaExceeded: [
+    new QuotaExceeded({
+      limit: 10,
+      currency: "USD",
+      resetsAt: new Date("2026-02-01T00:00:00Z"),
+      retryAfter: 86_400,
+    }),
+  ],
   ProviderRateLimited: [new ProviderRateLimited({ stage: "llm", retryAfter: Option.none() })],
   ProviderRefusedKey: [new ProviderRefusedKey({ stage: "llm" })],
   ProviderRefusedRequest: [

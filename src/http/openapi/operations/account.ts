@@ -57,6 +57,7 @@ export const exportAll = describe({
         agents: [],
         sessions: [],
         turns: [],
+        usage: [],
       }),
     },
   ],

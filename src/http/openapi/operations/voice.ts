@@ -1,5 +1,5 @@
 import { wrongAnswer } from "../../../providers/errors.ts"
-import { Timings, Usage } from "../../../schema.ts"
+import { PricedUsage, Timings } from "../../../schema.ts"
 import { ValidationFailed } from "../../errors.ts"
 import { sseEvents, TurnResponse } from "../../payloads.ts"
 import { idempotencyKey } from "../headers.ts"
@@ -11,7 +11,7 @@ const turnId = "d3c2b1a0-8e7f-4c6d-9a5b-4a3928170655"
 const transcript = "Hello, my name is Ada."
 const response = "Nice to meet you, Ada."
 const timings = exampleOf(Timings)
-const usage = exampleOf(Usage)
+const usage = exampleOf(PricedUsage)
 
 const event = (id: number, name: keyof typeof sseEvents, data: unknown) =>
   `id: ${id}\nevent: ${name}\ndata: ${JSON.stringify(data)}\n\n`
@@ -90,6 +90,7 @@ const turnErrors = [
   "TurnCancelled",
   "IdempotencyKeyReused",
   "TooManyTurns",
+  "QuotaExceeded",
   "Overloaded",
   "ConstraintViolated",
 ] as const

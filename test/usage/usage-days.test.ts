@@ -1,0 +1,81 @@
+import { expect, test } from "bun:test"
+import { readdir } from "node:fs/promises"
+import { join } from "node:path"
+import { SQL } from "bun"
+import { makeDatabase, makeEmptyDatabase } from "../support/database.ts"
+
+const folder = join(import.meta.dir, "../../migrations")
+const isOlder = (file: string) => file < "0014"
+
+/** A turn as versions without costs end it. */
+const rows = `
+  (1, 'completed', false, 'Hi.', '{"audioSeconds": 1.5, "inputTokens": 3, "outputTokens": 2, "charactersSpoken": 3}'),
+  (2, 'completed', false, '', '{"audioSeconds": 2, "inputTokens": 0, "outputTokens": 0, "charactersSpoken": 0}'),
+  (3, 'completed', false, '', '{"audioSeconds": 0, "inputTokens": 0, "outputTokens": 0, "charactersSpoken": 0}'),
+  (4, 'completed', false, 'Hello.', '{}'),
+  (5, 'failed', false, null, '{"audioSeconds": 4}'),
+  (6, 'failed', true, null, '{"outputTokens": 5}'),
+  (7, 'interrupted', false, 'Hm', '{"inputTokens": "many", "outputTokens": -7, "charactersSpoken": 1}'),
+  (8, 'cancelled', false, null, null)`
+const given = `(values ${rows}) as given (n, state, early, response, usage)`
+const expected = {
+  turns: 4,
+  unpriced: 5,
+  audio_seconds: 7.5,
+  input_tokens: 3,
+  output_tokens: 7,
+  characters_spoken: 4,
+  cost_nanos: 0,
+}
+const sums = (sql: SQL) => sql`
+  select sum(turns)::int as turns, sum(unpriced)::int as unpriced, sum(audio_seconds) as audio_seconds,
+    sum(input_tokens)::int as input_tokens, sum(output_tokens)::int as output_tokens,
+    sum(characters_spoken)::int as characters_spoken, sum(cost_nanos)::int as cost_nanos from usage_days`
+
+test("the migration sums the turns of before as their end does now", async () => {
+  const before = await makeEmptyDatabase()
+  const files = (await readdir(folder)).toSorted()
+  const run = async (file: string) => before.sql.unsafe(await Bun.file(join(folder, file)).text())
+  for (const file of files.filter(isOlder)) await run(file)
+  const fill = `
+    insert into users (email) values ('ada@example.com');
+    insert into turns (id, user_id, session_id, lease_until, is_speculative, response)
+    select md5(n::text)::uuid, users.id, gen_random_uuid(), now() + interval '1 minute', early, response from users, ${given};
+    update turns set state = given.state, lease_until = null, usage = given.usage::jsonb, ended_at = now()
+    from ${given} where id = md5(n::text)::uuid`
+  await before.sql.unsafe(fill)
+  for (const file of files.filter((each) => !isOlder(each))) await run(file)
+  const after = await makeDatabase()
+  await after.sql.unsafe(fill)
+  for (const { sql } of [before, after]) expect([...(await sums(sql))]).toEqual([expected])
+  await before.drop()
+  await after.drop()
+})
+
+test("turns of a user that end at the same time are all counted", async () => {
+  const database = await makeDatabase()
+  const sql = new SQL(database.url, { max: 8 })
+  const [{ id: user }] = await sql`insert into users (email) values ('ada@example.com') returning id`
+  const turns: ReadonlyArray<{ readonly id: string }> = await sql`
+    insert into turns (id, user_id, session_id, lease_until)
+    select gen_random_uuid(), ${user}, gen_random_uuid(), now() + interval '1 minute' from generate_series(1, 200) returning id`
+  await Promise.all(
+    turns.map(
+      ({
+        id,
+      }) => sql`update turns set state = 'completed', lease_until = null, response = 'Hi', usage = '{"inputTokens": 2}',
+        cost_nanos = 3, currency = 'USD' where id = ${id}`,
+    ),
+  )
+  expect([...(await sums(sql))]).toMatchObject([
+    { turns: 200, unpriced: 0, input_tokens: 400, cost_nanos: 600 },
+  ])
+  // A row that is written again counts once.
+  await sql`update turns set usage = '{"inputTokens": 9}', response = 'Hello'`
+  expect([...(await sums(sql))]).toMatchObject([{ turns: 200, input_tokens: 400 }])
+  await sql`delete from users`
+  await sql`select add_usage(${user}::uuid, null::uuid, null::uuid, 'USD', 1, '{"inputTokens": 2}', 3)`
+  expect(await sql`select 1 from usage_days`).toHaveLength(0)
+  await sql.close()
+  await database.drop()
+})
