@@ -9,6 +9,9 @@ import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { findAll } from "../db/rows.ts"
 import { AgentId, ItemId, SessionId, Time, TurnId, UserId } from "../schema.ts"
+import { DeliveryLog } from "../webhooks/delivery-log.ts"
+import { Delivery, Webhook } from "../webhooks/model.ts"
+import { Webhooks } from "../webhooks/webhooks.ts"
 import { ItemPayload } from "./item.ts"
 import { takeoverKeys } from "./ledger-takeovers.ts"
 import { Message, Session } from "./model.ts"
@@ -73,6 +76,8 @@ const ExportedTurn = Schema.Struct({
 /** An item of another type than `message`: what the agent called, what came back, and summaries. */
 const ExportedItem = Schema.Struct({ id: ItemId, turnId: TurnId, payload: ItemPayload, createdAt: Time })
 
+const ExportedDelivery = Schema.Struct({ webhookId: Schema.UUID, ...Delivery.fields })
+
 const AgentKey = Schema.Struct({ id: AgentId })
 
 /** The exported document. */
@@ -86,6 +91,9 @@ export const Exported = Schema.Struct({
   clientSecrets: Schema.Array(ClientSecret),
   /** All versions that are kept. */
   agents: Schema.Array(ExportedAgent),
+  /** Without their secrets. */
+  webhooks: Schema.Array(Webhook),
+  webhookDeliveries: Schema.Array(ExportedDelivery),
   sessions: Schema.Array(
     Schema.Struct({
       ...ExportedSession.fields,
@@ -106,6 +114,8 @@ const memoryJson = jsonOf(Memory)
 const secretJson = jsonOf(Secret)
 const clientSecretJson = jsonOf(ClientSecret)
 const agentJson = jsonOf(ExportedAgent)
+const webhookJson = jsonOf(Webhook)
+const deliveryJson = jsonOf(ExportedDelivery)
 const sessionJson = jsonOf(ExportedSession)
 const messageJson = jsonOf(Message)
 const itemJson = jsonOf(ExportedItem)
@@ -150,7 +160,8 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
   AccountExport,
   {
     /**
-     * `{exportedAt, user, keys, memories, secrets, clientSecrets, agents, sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
+     * `{exportedAt, user, keys, memories, secrets, webhooks, clientSecrets, webhookDeliveries, agents,
+     * sessions: [{…, messages, items}], turns}` in UTF-8. Holds no database connection between two
      * pages, however slowly the client reads. Turns that are taken meanwhile may be missing.
      */
     readonly of: (user: User) => Effect.Effect<Stream.Stream<Uint8Array, DatabaseError>, DatabaseError>
@@ -164,6 +175,8 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
       const clientSecretsOf = yield* ClientSecrets
       const memories = yield* Memories
       const secrets = yield* Secrets
+      const webhooks = yield* Webhooks
+      const deliveries = yield* DeliveryLog
 
       const messages = (sessionId: SessionId, open: string) =>
         listOf({
@@ -205,6 +218,14 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
           size: secretsPageSize,
           page: (after) => clientSecretsOf.page(userId, after, secretsPageSize),
           json: clientSecretJson,
+          close: "]",
+        })
+
+      const webhookDeliveries = (userId: UserId) =>
+        listOf({
+          open: `,"webhookDeliveries":[`,
+          page: (after) => deliveries.page(userId, after, pageSize),
+          json: deliveryJson,
           close: "]",
         })
 
@@ -297,6 +318,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
         const own = yield* keys.list(user.id)
         const remembered = yield* memories.list(user.id)
         const stored = yield* secrets.list(user.id)
+        const endpoints = yield* webhooks.list(user.id)
         const head = {
           exportedAt: new Date(),
           user: { userId: user.id, email: user.email, createdAt: user.createdAt },
@@ -306,9 +328,11 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
           `"keys":[${own.map(keyJson).join(",")}]`,
           `"memories":[${remembered.map(memoryJson).join(",")}]`,
           `"secrets":[${stored.map(secretJson).join(",")}]`,
+          `"webhooks":[${endpoints.map(webhookJson).join(",")}]`,
         ].join(",")
         return Stream.make(start).pipe(
           Stream.concat(clientSecrets(user.id)),
+          Stream.concat(webhookDeliveries(user.id)),
           Stream.concat(agents(user.id)),
           Stream.concat(sessions(user.id)),
           Stream.concat(turns(user.id)),

@@ -11,6 +11,7 @@ import { Message, Session, SessionDetails } from "../conversation/model.ts"
 import { StageStatus } from "../providers/status.ts"
 import { AgentId, ApiKeyId, JsonObject, SessionId, Time, Timings, TurnId, Usage, UserId } from "../schema.ts"
 import { clientCalls, type TurnState } from "../turn/state.ts"
+import { Delivery, NewWebhook, Webhook, WebhookChanges } from "../webhooks/model.ts"
 import { toJsonSchema } from "./openapi/json-schema.ts"
 import { RealtimeSession } from "./realtime-session.ts"
 
@@ -122,6 +123,23 @@ export const AgentChanges = JsonObject.annotations({
     description:
       "The fields of an agent that change, each as a whole. Null removes a field. With `version`, the change is made only if that is the newest version.",
   },
+})
+
+export const OneWebhook = Schema.Struct({ webhook: Webhook })
+
+export const WebhookList = Schema.Struct({ webhooks: Schema.Array(Webhook) })
+
+export const WebhookCreated = Schema.Struct({
+  webhook: Webhook,
+  secret: text("The secret that signs what is sent. The service shows it only once."),
+})
+
+export const OneDelivery = Schema.Struct({ delivery: Delivery })
+
+export const DeliveryList = Schema.Struct({ deliveries: Schema.Array(Delivery) })
+
+export const Replayed = Schema.Struct({
+  replayed: Schema.Int.annotations({ description: "The number of deliveries that are sent again." }),
 })
 
 export const SessionCreated = Schema.Struct({ sessionId: SessionId, createdAt: Time })
@@ -259,6 +277,16 @@ export const components = {
   AgentList,
   AgentVersion,
   AgentVersions,
+  NewWebhook,
+  WebhookChanges,
+  Webhook,
+  OneWebhook,
+  WebhookList,
+  WebhookCreated,
+  Delivery,
+  OneDelivery,
+  DeliveryList,
+  Replayed,
   Session,
   SessionDetails,
   SessionCreated,

@@ -23,6 +23,7 @@ import { securityHeaders } from "./security-headers.ts"
 import { sessionsRoutes } from "./sessions.ts"
 import type { Answers } from "./streaming.ts"
 import { usersRoutes } from "./users.ts"
+import { webhooksRoutes } from "./webhooks.ts"
 
 /** The port could not be opened. */
 export class ServerNotStarted extends Schema.TaggedError<ServerNotStarted>()("ServerNotStarted", {
@@ -126,6 +127,7 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, state: Readonly<S
         .use(yield* memoryRoutes)
         .use(yield* secretsRoutes)
         .use(yield* agentsRoutes)
+        .use(yield* webhooksRoutes)
         .use(yield* sessionsRoutes)
         .use(yield* conversationRoutes(answers))
         .use(realtime),
