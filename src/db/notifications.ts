@@ -24,7 +24,13 @@ export const makeNotifications = (config: ClientConfig): Notifications["Type"] =
       Effect.acquireRelease(
         Effect.tryPromise({
           try: async () => {
-            const client = new ServiceClient({ ...config, keepAlive: true })
+            const client = new ServiceClient({
+              ...config,
+              // The pool hides it from enumeration.
+              password: config.password,
+              // Finds out that the server is gone although this side only waits.
+              keepAlive: true,
+            })
             client.on("error", (cause) => emit.fail(lost(cause)))
             client.on("end", () => emit.fail(lost("it was closed")))
             client.on("notification", () => emit.single(undefined))

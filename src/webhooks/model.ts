@@ -14,7 +14,7 @@ const maxUrlLength = 2048
 /** What can be judged without the address of the host: that is checked at each request. */
 const urlFault = (text: string): string | undefined => {
   if (text.length > maxUrlLength) return `must have at most ${maxUrlLength} characters`
-  if (!URL.canParse(text) || /\p{Cc}/u.test(text)) return "must be a URL"
+  if (!URL.canParse(text) || !text.isWellFormed() || /\p{Cc}/u.test(text)) return "must be a URL"
   const { protocol, username, password, hash } = new URL(text)
   if (protocol !== "https:" && protocol !== "http:") return "must start with https://"
   if (username !== "" || password !== "") return "must have no user name and password"

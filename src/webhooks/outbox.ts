@@ -5,7 +5,7 @@ type Sql = SqlClient.SqlClient
 
 /** A time as JSON has it, whatever the time zone of the database. */
 export const isoTime = (sql: Sql, time: Fragment) =>
-  sql`to_char(${time} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
+  sql`to_char((${time}) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
 
 /** What a statement that ends turns returns of each, for `withTurnEvents`. */
 export const endedColumns = (sql: Sql) =>

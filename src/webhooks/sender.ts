@@ -138,6 +138,7 @@ export const layer = Layer.scopedDiscard(
     const listen = yield* Effect.cached(
       notifications.listen("webhook_deliveries").pipe(
         Stream.runForEach(() => signal.wake),
+        Effect.tapErrorCause((cause) => Effect.logWarning("webhook.notifications_lost", cause)),
         Effect.retry(Schedule.spaced(lookInterval)),
         Effect.forkScoped,
       ),
