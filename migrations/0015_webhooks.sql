@@ -24,6 +24,9 @@ create table webhooks (
 -- A user's webhooks; also serves the cascade from users.
 create index webhooks_of_user on webhooks (user_id, created_at);
 
+-- Those that are told of expired sessions, which the service looks for by itself.
+create index webhooks_of_expiry on webhooks (id) where enabled and 'session.expired' = any (events);
+
 create table webhook_deliveries (
   -- The header webhook-id.
   id uuid primary key default gen_random_uuid(),
@@ -52,10 +55,8 @@ create table webhook_deliveries (
   check ((state = 'pending') = (next_attempt_at is not null))
 );
 
--- The deliveries of a webhook that are due.
+-- The webhooks with pending deliveries, and of each those that are due.
 create index webhook_deliveries_due on webhook_deliveries (webhook_id, next_attempt_at) where state = 'pending';
--- When the next one is due.
-create index webhook_deliveries_next on webhook_deliveries (next_attempt_at) where state = 'pending';
 -- The log of a webhook; also serves the cascade from webhooks.
 create index webhook_deliveries_log on webhook_deliveries (webhook_id, sequence);
 -- The clean-up's search for old ones.

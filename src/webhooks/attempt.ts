@@ -1,6 +1,6 @@
 import { Clock, Duration, Effect, Option } from "effect"
 import { Encryption } from "../db/encryption.ts"
-import { explainOutbound, type OutboundError } from "../outbound/errors.ts"
+import { explainOutbound, isOutboundError } from "../outbound/errors.ts"
 import { Outbound, type OutboundAnswer } from "../outbound/outbound.ts"
 import { parseRetryAfter } from "../providers/openai/retry-after.ts"
 import { type Claimed, DeliveryQueue } from "./delivery-queue.ts"
@@ -30,12 +30,7 @@ const unanswered = (error: string): Attempt => ({
   retryAfter: Option.none(),
 })
 
-const bodyOf = ({ type, occurredAt, data, transcripts, transcript, response }: Claimed) =>
-  JSON.stringify({
-    type,
-    timestamp: occurredAt.toISOString(),
-    data: { ...data, ...(transcripts && type.startsWith("turn.") ? { transcript, response } : {}) },
-  })
+const nothingSaid = { transcript: null, response: null }
 
 /** The beginning of an answer, as PostgreSQL can store it. */
 const beginning = (bytes: Uint8Array) =>
@@ -66,10 +61,19 @@ export const makeAttempts = Effect.gen(function* () {
     return secret
   })
 
+  const bodyOf = Effect.fnUntraced(function* (delivery: Claimed) {
+    const { type, occurredAt, data, transcripts } = delivery
+    const words =
+      transcripts && type.startsWith("turn.")
+        ? Option.getOrElse(yield* queue.words(delivery), () => nothingSaid)
+        : {}
+    return JSON.stringify({ type, timestamp: occurredAt.toISOString(), data: { ...data, ...words } })
+  })
+
   return Effect.fn("Webhooks.attempt")(
     function* (delivery: Claimed) {
       const secret = yield* secretOf(delivery)
-      const body = bodyOf(delivery)
+      const body = yield* bodyOf(delivery)
       const seconds = Math.floor((yield* Clock.currentTimeMillis) / 1000)
       const headers = {
         "content-type": "application/json",
@@ -96,6 +100,6 @@ export const makeAttempts = Effect.gen(function* () {
           Effect.as(unanswered("The secret cannot be decrypted at the moment.")),
         ),
     }),
-    Effect.catchAll((error: OutboundError) => Effect.succeed(unanswered(explainOutbound(error)))),
+    Effect.catchIf(isOutboundError, (error) => Effect.succeed(unanswered(explainOutbound(error)))),
   )
 })

@@ -20,7 +20,7 @@ const attemptsPerWebhook = { working: 4, failing: 1 }
 const failingFor = Duration.days(3)
 
 /** An attempt of this process, and what it sends. */
-export const Claimed = Schema.Struct({
+const Claimed = Schema.Struct({
   id: DeliveryId,
   webhookId: WebhookId,
   /** Of the attempt. */
@@ -35,8 +35,6 @@ export const Claimed = Schema.Struct({
   attempts: Schema.Int,
   /** Whether the webhook asks for what was said. */
   transcripts: Schema.Boolean,
-  transcript: Schema.NullOr(Schema.String),
-  response: Schema.NullOr(Schema.String),
 })
 export type Claimed = typeof Claimed.Type
 
@@ -50,6 +48,12 @@ export interface Outcome {
 }
 
 export type DisabledReason = "gone" | "failing"
+
+/** What was said in a turn. */
+const Words = Schema.Struct({
+  transcript: Schema.NullOr(Schema.String),
+  response: Schema.NullOr(Schema.String),
+})
 
 const Upcoming = Schema.Struct({ isUsed: Schema.Boolean, seconds: Schema.NullOr(Schema.Number) })
 const Failing = Schema.Struct({ isFailing: Schema.Boolean })
@@ -69,6 +73,8 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
      * outcome of an attempt that was taken for lost counts no more.
      */
     readonly record: (attempt: Claimed, outcome: Outcome) => Effect.Effect<boolean, DatabaseError>
+    /** What was said in the turn that a delivery tells of. None if it is deleted. */
+    readonly words: (attempt: Claimed) => Effect.Effect<Option.Option<typeof Words.Type>, DatabaseError>
     /** Leaves an attempt that was not finished to any process, at once. */
     readonly giveBack: (attempt: Claimed) => Effect.Effect<void, DatabaseError>
     /** Returns false if it is disabled already, or gone. */
@@ -89,33 +95,40 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
       const after = (duration: Duration.Duration) =>
         sql`now() + make_interval(secs => ${Duration.toSeconds(duration)})`
 
+      /** The webhooks with pending deliveries: one step in the index for each, however many it has. */
+      const waiting = sql`waiting as (
+          (select webhook_id from webhook_deliveries where state = 'pending' order by webhook_id limit 1)
+          union all
+          select (
+            select next.webhook_id from webhook_deliveries as next
+            where state = 'pending' and next.webhook_id > waiting.webhook_id order by next.webhook_id limit 1
+          ) from waiting where webhook_id is not null
+        )`
+
       const claim = Effect.fn("DeliveryQueue.claim")(
         (limit: number, running: ReadonlyMap<WebhookId, number>) =>
           query(
             findAll(
               Claimed,
-              sql`update webhook_deliveries as d
-              set attempts = attempts + 1, claim = gen_random_uuid(), attempted_at = now(), next_attempt_at = ${after(lease)}
-              from (
-                select due.id from webhooks
+              sql`with recursive ${waiting}, chosen as (
+                select due.id, url, secret, transcripts from waiting
+                -- The limits keep the planner from reading whole tables.
+                cross join lateral (select * from webhooks where id = waiting.webhook_id and enabled limit 1) as webhook
                 cross join lateral (
                   select id, next_attempt_at from webhook_deliveries
-                  where webhook_id = webhooks.id and state = 'pending' and next_attempt_at <= now()
-                  order by next_attempt_at, sequence
+                  where webhook_id = webhook.id and state = 'pending' and next_attempt_at <= now()
+                  order by next_attempt_at
                   limit greatest(0, case when failing_since is null then ${attemptsPerWebhook.working}::int
                     else ${attemptsPerWebhook.failing}::int end
-                    - coalesce((${JSON.stringify(Object.fromEntries(running))}::jsonb ->> webhooks.id::text)::int, 0))
+                    - coalesce((${JSON.stringify(Object.fromEntries(running))}::jsonb ->> webhook.id::text)::int, 0))
                   for update skip locked
                 ) as due
-                where enabled
                 order by next_attempt_at limit ${limit}
-              ) as chosen, webhooks as w
-              where d.id = chosen.id and w.id = d.webhook_id
-              returning d.id, webhook_id, claim, url, secret, type, occurred_at, data, attempts, transcripts,
-                case when transcripts and type like 'turn.%' then
-                  (select transcript from turns where turns.id = (data ->> 'turnId')::uuid) end as transcript,
-                case when transcripts and type like 'turn.%' then
-                  (select response from turns where turns.id = (data ->> 'turnId')::uuid) end as response`,
+              )
+              update webhook_deliveries as d
+              set attempts = attempts + 1, claim = gen_random_uuid(), attempted_at = now(), next_attempt_at = ${after(lease)}
+              from chosen where d.id = chosen.id
+              returning d.id, webhook_id, claim, url, secret, type, occurred_at, data, attempts, transcripts`,
             ),
           ),
       )
@@ -151,6 +164,12 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
         return Option.exists(failing, ({ isFailing }) => isFailing)
       })
 
+      const words = Effect.fn("DeliveryQueue.words")(({ data }: Claimed) =>
+        query(
+          findFirst(Words, sql`select transcript, response from turns where id = ${`${data.turnId}`}::uuid`),
+        ),
+      )
+
       const giveBack = Effect.fn("DeliveryQueue.giveBack")(({ id, claim }: Claimed) =>
         Effect.asVoid(
           query(sql`update webhook_deliveries
@@ -185,10 +204,14 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
       const upcoming = query(
         findOne(
           Upcoming,
-          sql`select exists (select 1 from webhooks where enabled) as is_used,
-            extract(epoch from (
-              select min(next_attempt_at) from webhook_deliveries where state = 'pending' and next_attempt_at > now()
-            ) - now())::float8 as seconds`,
+          sql`with recursive ${waiting}
+            select (select id from webhooks order by id limit 1) is not null as is_used,
+              extract(epoch from min(next_attempt_at) - now())::float8 as seconds
+            from waiting cross join lateral (
+              select next_attempt_at from webhook_deliveries
+              where webhook_id = waiting.webhook_id and state = 'pending' and next_attempt_at > now()
+              order by next_attempt_at limit 1
+            ) as next`,
         ),
       ).pipe(
         Effect.map(({ isUsed, seconds }) => ({
@@ -198,7 +221,7 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
         Effect.withSpan("DeliveryQueue.upcoming"),
       )
 
-      return { claim, record, giveBack, disable, renewSecret, upcoming }
+      return { claim, record, words, giveBack, disable, renewSecret, upcoming }
     }),
   )
 }

@@ -1,7 +1,7 @@
 import { Array as Arr, Schema } from "effect"
 import { DeliveryId, iso8601, isTime, Time, WebhookId } from "../schema.ts"
 
-export const EventType = Schema.Literal("turn.completed", "turn.failed", "session.expired", "tool.called")
+const EventType = Schema.Literal("turn.completed", "turn.failed", "session.expired", "tool.called")
 
 /** The type of the event that a user sends as a test. */
 export const testType = "webhook.test"
