@@ -23,9 +23,16 @@ const { Session, SessionDetails, SessionPage, SessionCreated, OneSession } = com
 const { Message, MessagePage } = components
 const { AgentTool, AgentDefinition, Agent, OneAgent, ListedAgent, AgentList, AgentVersion, AgentVersions } =
   components
+const { NewWebhook, WebhookChanges, Webhook, OneWebhook, WebhookList, WebhookCreated } = components
+const { Delivery, OneDelivery, DeliveryList, Replayed } = components
 
 /** The payloads that the client sends; it reads all the others. */
-const requests: Readonly<Record<string, Schema.Schema.All>> = { SessionDetails, AgentDefinition }
+const requests: Readonly<Record<string, Schema.Schema.All>> = {
+  SessionDetails,
+  AgentDefinition,
+  NewWebhook,
+  WebhookChanges,
+}
 
 const responses: Readonly<Record<string, Schema.Schema.All>> = {
   Timings,
@@ -56,6 +63,14 @@ const responses: Readonly<Record<string, Schema.Schema.All>> = {
   AgentList,
   AgentVersion,
   AgentVersions,
+  Webhook,
+  OneWebhook,
+  WebhookList,
+  WebhookCreated,
+  Delivery,
+  OneDelivery,
+  DeliveryList,
+  Replayed,
 }
 
 /** Parts of other payloads that are payloads, too. */

@@ -22,22 +22,29 @@ const urlFault = (text: string): string | undefined => {
 }
 
 const Url = Schema.String.annotations({ message: () => "must be a string" }).pipe(
-  Schema.filter(urlFault, { jsonSchema: { type: "string", format: "uri", maxLength: maxUrlLength } }),
-  Schema.annotations({
-    description:
-      "Where events are sent to: `https://`. The rules for outgoing requests apply at each attempt. Redirects are not followed.",
+  Schema.filter(urlFault, {
+    jsonSchema: {
+      type: "string",
+      format: "uri",
+      maxLength: maxUrlLength,
+      description:
+        "Where events are sent to: `https://`. The rules for outgoing requests apply at each attempt. Redirects are not followed.",
+    },
   }),
 )
 
+const wrongEvents = `must be a list of ${everyEvent.join(", ")}`
+
 const Events = Schema.Array(Schema.String).pipe(
   Schema.filter((events) => events.length > 0 && events.every(Schema.is(EventType)), {
-    message: () => ({ message: `must be a list of ${everyEvent.join(", ")}`, override: true }),
-    jsonSchema: { type: "array", minItems: 1, items: { type: "string", enum: [...everyEvent] } },
+    jsonSchema: {
+      type: "array",
+      minItems: 1,
+      items: { type: "string", enum: [...everyEvent] },
+      description: "The types of the events that are sent.",
+    },
   }),
-  Schema.annotations({
-    message: () => ({ message: `must be a list of ${everyEvent.join(", ")}`, override: true }),
-    description: "The types of the events that are sent.",
-  }),
+  Schema.annotations({ message: () => ({ message: wrongEvents, override: true }) }),
 )
 
 const flag = (description: string) =>
