@@ -52,7 +52,8 @@ export const makeWebhooks = (call: Call): Webhooks => {
     delete: (id) => call("DELETE", path(id), { read: nothing }),
     test: async (id) => (await call("POST", `${path(id)}/test`, { read: readOneDelivery })).delivery,
     deliveries: async (id, page = {}) =>
-      (await call("GET", `${path(id)}/deliveries${queryOf({ ...page })}`, { read: readDeliveryList })).deliveries,
+      (await call("GET", `${path(id)}/deliveries${queryOf({ ...page })}`, { read: readDeliveryList }))
+        .deliveries,
     replay: async (id, deliveryId) =>
       (
         await call("POST", `${path(id)}/deliveries/${encodeURIComponent(deliveryId)}/replay`, {

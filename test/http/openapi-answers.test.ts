@@ -663,7 +663,16 @@ describe("the database", () => {
     const greeting = await greetingSession(own, at)
     const called = await callingTurn(own, at)
     // Existing rows stay valid; every new or changed row is refused.
-    const refusing = ["users", "api_keys", "client_secrets", "secrets", "agents", "webhooks", "sessions", "items"]
+    const refusing = [
+      "users",
+      "api_keys",
+      "client_secrets",
+      "secrets",
+      "agents",
+      "webhooks",
+      "sessions",
+      "items",
+    ]
     for (const table of refusing) {
       await sql.unsafe(`alter table ${table} add constraint refused check (false) not valid`)
     }

@@ -4,7 +4,13 @@ import { makeDatabase } from "../support/database.ts"
 import { cleanUpProcesses, startProcess } from "../support/process.ts"
 import { startService } from "../support/service.ts"
 import { until } from "../support/turns.ts"
-import { createWebhook, deliveriesOf, startEndpoint, verified, webhookEnv } from "../support/webhook-endpoint.ts"
+import {
+  createWebhook,
+  deliveriesOf,
+  startEndpoint,
+  verified,
+  webhookEnv,
+} from "../support/webhook-endpoint.ts"
 
 const cleanUps: Array<() => Promise<void>> = []
 afterEach(async () => {
@@ -38,7 +44,10 @@ const start = async (url: string) => {
   ) =>
     fetch(`${address}${path}`, {
       method,
-      headers: { "content-type": "application/json", ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) },
+      headers: {
+        "content-type": "application/json",
+        ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
   return { ...service, call }
@@ -56,7 +65,9 @@ test("several processes send each delivery once", async () => {
   if (service === undefined) throw new Error("no service")
   const server = await endpoint((out) => setTimeout(() => out.writeHead(204).end(), 5))
   const key = await service.register()
-  const webhooks = await Promise.all(Array.from({ length: 5 }, () => createWebhook(service, key, { url: server.url })))
+  const webhooks = await Promise.all(
+    Array.from({ length: 5 }, () => createWebhook(service, key, { url: server.url })),
+  )
   const all = 300
   await database.sql`insert into webhook_deliveries (webhook_id, type, data)
     select id, 'turn.completed', '{}' from webhooks, generate_series(1, ${all / webhooks.length}::int)`
@@ -111,7 +122,8 @@ test("a process that stops gives back what hangs, at once", async () => {
   await until(() => server.requests.length === 1, "the request")
   first.signal("SIGTERM")
   expect(await first.ended).toBe(0)
-  const [row] = await database.sql`select state, attempts, next_attempt_at <= now() as is_due from webhook_deliveries`
+  const [row] =
+    await database.sql`select state, attempts, next_attempt_at <= now() as is_due from webhook_deliveries`
   expect(row).toEqual({ state: "pending", attempts: 0, is_due: true })
 })
 
@@ -129,7 +141,14 @@ test("the log has ids and outcomes, and neither the URL nor the answer", async (
   await service.says(/webhook\.disabled/)
   const lines = service.records().filter(({ event }) => `${event}`.startsWith("webhook."))
   expect(lines).toMatchObject([
-    { event: "webhook.attempt_failed", level: "warn", webhookId: id, type: "webhook.test", status: 500, attempt: 1 },
+    {
+      event: "webhook.attempt_failed",
+      level: "warn",
+      webhookId: id,
+      type: "webhook.test",
+      status: 500,
+      attempt: 1,
+    },
     { event: "webhook.attempt_failed", status: 410 },
     { event: "webhook.disabled", level: "warn", webhookId: id, reason: "gone" },
   ])
