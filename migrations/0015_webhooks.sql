@@ -22,7 +22,7 @@ create table webhooks (
 );
 
 -- A user's webhooks; also serves the cascade from users.
-create index webhooks_of_user on webhooks (user_id, created_at);
+create index webhooks_of_user on webhooks (user_id, created_at, id);
 
 -- Those that are told of expired sessions, which the service looks for by itself.
 create index webhooks_of_expiry on webhooks (id) where enabled and 'session.expired' = any (events);

@@ -8,7 +8,7 @@ import { Secrets } from "../accounts/secrets.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { findAll } from "../db/rows.ts"
-import { AgentId, ItemId, SessionId, Time, TurnId, UserId } from "../schema.ts"
+import { AgentId, ItemId, SessionId, Time, TurnId, UserId, type WebhookId } from "../schema.ts"
 import { DeliveryLog } from "../webhooks/delivery-log.ts"
 import { Delivery, Webhook } from "../webhooks/model.ts"
 import { Webhooks } from "../webhooks/webhooks.ts"
@@ -221,13 +221,23 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
           close: "]",
         })
 
-      const webhookDeliveries = (userId: UserId) =>
-        listOf({
-          open: `,"webhookDeliveries":[`,
-          page: (after) => deliveries.page(userId, after, pageSize),
-          json: deliveryJson,
-          close: "]",
-        })
+      const deliveriesOf = (id: WebhookId) =>
+        Stream.paginateEffect(firstPosition, (after) =>
+          Effect.map(deliveries.page(id, after, pageSize), (rows) => [
+            rows,
+            Option.fromNullable(rows.length < pageSize ? undefined : rows.at(-1)?.sequence),
+          ]),
+        )
+
+      const webhookDeliveries = (endpoints: ReadonlyArray<Webhook>) =>
+        Stream.fromIterable(endpoints).pipe(
+          Stream.flatMap(({ id }) => deliveriesOf(id)),
+          Stream.flattenIterables,
+          Stream.zipWithIndex,
+          Stream.map(([delivery, index]) => `${index === 0 ? "" : ","}${deliveryJson(delivery)}`),
+          (list) =>
+            Stream.concat(Stream.make(`,"webhookDeliveries":[`), Stream.concat(list, Stream.make("]"))),
+        )
 
       const roundsOfTurn = sql`coalesce((
         select jsonb_agg(jsonb_build_object('transcript', transcript, 'results', brought, 'text', text, 'calls', coalesce((
@@ -332,7 +342,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
         ].join(",")
         return Stream.make(start).pipe(
           Stream.concat(clientSecrets(user.id)),
-          Stream.concat(webhookDeliveries(user.id)),
+          Stream.concat(webhookDeliveries(endpoints)),
           Stream.concat(agents(user.id)),
           Stream.concat(sessions(user.id)),
           Stream.concat(turns(user.id)),

@@ -59,9 +59,9 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
       userId: UserId,
       webhookId: string,
     ) => Effect.Effect<Delivery, WebhookNotFound | WebhookDisabled | DatabaseError>
-    /** The user's next `limit` deliveries after the position `after`, oldest first, for the export. */
+    /** The next `limit` deliveries of a webhook after the position `after`, oldest first, for the export. */
     readonly page: (
-      userId: UserId,
+      webhookId: WebhookId,
       after: string,
       limit: number,
     ) => Effect.Effect<ReadonlyArray<typeof LoggedDelivery.Type>, DatabaseError>
@@ -164,12 +164,12 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
         return sent
       })
 
-      const page = Effect.fn("DeliveryLog.page")((userId: UserId, after: string, limit: number) =>
+      const page = Effect.fn("DeliveryLog.page")((webhookId: WebhookId, after: string, limit: number) =>
         query(
           findAll(
             LoggedDelivery,
             sql`select ${columns}, webhook_id, sequence from webhook_deliveries
-              where webhook_id in (select id from webhooks where user_id = ${userId}) and sequence > ${after}
+              where webhook_id = ${webhookId} and sequence > ${after}
               order by sequence limit ${limit}`,
           ),
         ),
