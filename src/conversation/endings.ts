@@ -39,6 +39,8 @@ export const layer = Layer.scopedDiscard(
   Effect.flatMap(Ledger, (ledger) => Effect.zipRight(ledger.endDead, recordExpiredSessions)).pipe(
     Effect.catchAllCause((cause) => Effect.logWarning("cleanup.endings_not_checked", cause)),
     Effect.repeat(Schedule.spaced(interval)),
+    // The clean-up looks at the start: a server that has few connections must not have to serve both and the first requests.
+    Effect.delay(interval),
     Effect.forkScoped,
   ),
 )

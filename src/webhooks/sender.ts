@@ -150,6 +150,8 @@ export const layer = Layer.scopedDiscard(
       ),
       Effect.flatMap(signal.wait),
       Effect.forever,
+      // The first requests go before what has waited for the start.
+      Effect.delay(shortestPause),
       Effect.forkScoped,
     )
   }),

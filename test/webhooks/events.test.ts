@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect } from "bun:test"
 import * as BunContext from "@effect/platform-bun/BunContext"
-import { ConfigProvider, Effect, Layer, Logger, Option } from "effect"
+import { ConfigProvider, Effect, Layer, Logger, Option, TestClock } from "effect"
 import { Settings } from "../../src/config.ts"
 import * as CleanUp from "../../src/conversation/clean-up.ts"
 import * as Endings from "../../src/conversation/endings.ts"
@@ -317,7 +317,7 @@ const idle = (user: Effect.Effect.Success<typeof addUser>, minutes: number, webh
 const look = (done: () => Promise<unknown>) =>
   Effect.scoped(
     Effect.zipRight(
-      Layer.build(Endings.layer),
+      Effect.zipRight(Layer.build(Endings.layer), TestClock.adjust("30 seconds")),
       Effect.promise(() => until(done, "the look")),
     ),
   )

@@ -254,7 +254,7 @@ effectTest(
       add(`${n}`)
     }
     yield* start
-    yield* TestClock.adjust("500 millis")
+    yield* TestClock.adjust("1500 millis")
     expect(sent).toHaveLength(64)
     yield* TestClock.adjust("4 seconds")
     expect(rows.every(({ state }) => state === "delivered")).toBe(true)
@@ -281,7 +281,7 @@ effectTest(
     const { start, add, sent } = yield* makeSender({ recordsThatFail: 5 })
     const row = add("a")
     yield* start
-    yield* TestClock.adjust("3 seconds")
+    yield* TestClock.adjust("5 seconds")
     expect(row.state).toBe("delivered")
     expect(sent).toHaveLength(1)
   }),
