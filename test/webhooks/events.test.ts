@@ -206,7 +206,7 @@ const killedInCall = Effect.fnUntraced(function* (seconds: number) {
     messageId: newId(ItemId),
     text: "",
   }
-  yield* record.begin({ ...round, calls: [done, open] })
+  yield* record.begin({ ...round, brought: [], calls: [done, open] })
   const result = { itemId: newId(ItemId), output: "Sunny.", isError: false }
   yield* record.finish(done.itemId, result)
   yield* record.finish(done.itemId, { ...result, output: "Rain.", isError: true })
