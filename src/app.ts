@@ -11,6 +11,7 @@ import * as DotEnv from "./config/dotenv.ts"
 import { Settings } from "./config.ts"
 import * as CleanUp from "./conversation/clean-up.ts"
 import { ClientCalls } from "./conversation/client-calls.ts"
+import * as Endings from "./conversation/endings.ts"
 import { AccountExport } from "./conversation/export.ts"
 import { History } from "./conversation/history.ts"
 import { KeyedTurns } from "./conversation/keyed-turns.ts"
@@ -31,6 +32,7 @@ import { DecodingSlots } from "./limits/decoding-slots.ts"
 import { RateLimits } from "./limits/rate-limits.ts"
 import { Uploads } from "./limits/uploads.ts"
 import * as Otlp from "./otlp.ts"
+import { Outbound } from "./outbound/outbound.ts"
 import * as Prometheus from "./prometheus.ts"
 import * as Providers from "./providers/layer.ts"
 import { Lessons } from "./providers/lessons.ts"
@@ -45,10 +47,20 @@ import { Turns } from "./turn/turns.ts"
 import { Spending } from "./usage/spending.ts"
 import { UsageDays } from "./usage/usage-days.ts"
 import { VoiceActivity } from "./vad/voice-activity.ts"
+import { DeliveryLog } from "./webhooks/delivery-log.ts"
+import { DeliveryQueue } from "./webhooks/delivery-queue.ts"
+import * as Sender from "./webhooks/sender.ts"
+import { WebhookSignal } from "./webhooks/signal.ts"
+import { Webhooks } from "./webhooks/webhooks.ts"
 
 const providers = Providers.layer.pipe(
   Layer.provide(Lessons.layer),
   Layer.provideMerge(Layer.merge(Postgres.layer, Ffmpeg.layer)),
+)
+
+const webhooks = DeliveryLog.layer.pipe(
+  Layer.provideMerge(Layer.provide(Webhooks.layer, Encryption.layer)),
+  Layer.provideMerge(Layer.merge(WebhookSignal.layer, DeliveryQueue.layer)),
 )
 
 const account = Layer.provideMerge(
@@ -58,6 +70,7 @@ const account = Layer.provideMerge(
     ClientSecrets.layer,
     Memories.layer,
     Layer.provide(Secrets.layer, Encryption.layer),
+    webhooks,
   ),
 )
 
@@ -68,7 +81,8 @@ const replaceable = { realtimeSessions: RealtimeSessions.layer, serviceTools: Se
 
 /** Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. */
 export const layerWith = ({ realtimeSessions, serviceTools }: typeof replaceable) =>
-  Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.layer), CleanUp.layer).pipe(
+  Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.layer), CleanUp.layer, Endings.layer).pipe(
+    Layer.provideMerge(Layer.provide(Sender.layer, Layer.merge(Outbound.layer, Encryption.layer))),
     Layer.provideMerge(Layer.merge(realtimeSessions, RealtimeSockets.layer)),
     Layer.provideMerge(Layer.merge(Turns.layer, SessionItems.layer)),
     Layer.provideMerge(RunningTurns.layer),

@@ -17,6 +17,10 @@ export const MemoryId = id("MemoryId")
 export type MemoryId = typeof MemoryId.Type
 export const AgentId = id("AgentId")
 export type AgentId = typeof AgentId.Type
+export const WebhookId = id("WebhookId")
+export type WebhookId = typeof WebhookId.Type
+export const DeliveryId = id("DeliveryId")
+export type DeliveryId = typeof DeliveryId.Type
 
 /** The id that a client sent, in lower case. None if the text is not a UUID. */
 export const parseId = <Id extends string>(
@@ -30,6 +34,16 @@ export const newId = <Id>(schema: { readonly make: (text: string) => Id }): Id =
 
 /** A time; in JSON as ISO 8601 in UTC. */
 export const Time = Schema.Date.annotations({ jsonSchema: { type: "string", format: "date-time" } })
+
+/** A day, or a time with its zone: without one, two servers could read two different times. */
+export const iso8601 = /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d))?$/
+
+/** A text of that form that is a time. Some engines read 30 February as 2 March. */
+export const isTime = (text: string): boolean => {
+  const [, day] = iso8601.exec(text) ?? []
+  const isDay = !Number.isNaN(Date.parse(day ?? "")) && new Date(`${day}`).toISOString().startsWith(`${day}`)
+  return isDay && !Number.isNaN(Date.parse(text))
+}
 
 /** The three stages of a turn that call a provider: speech to text, language model, text to speech. */
 export const Stage = Schema.Literal("stt", "llm", "tts")

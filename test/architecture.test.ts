@@ -15,7 +15,7 @@ const layers: ReadonlyArray<ReadonlyArray<string>> = [
   ["turn"],
   ["agent", "tools"],
   ["conversation", "status"],
-  ["accounts", "limits", "usage"],
+  ["accounts", "limits", "usage", "webhooks"],
   ["providers", "vad"],
   ["models"],
   ["ffmpeg", "text", "audio", "outbound"],

@@ -24,9 +24,16 @@ const { Message, MessagePage } = components
 const { UsageEntry, UsageTotal, UsageMonth, UsageReport } = components
 const { AgentTool, AgentDefinition, Agent, OneAgent, ListedAgent, AgentList, AgentVersion, AgentVersions } =
   components
+const { NewWebhook, WebhookChanges, Webhook, OneWebhook, WebhookList, WebhookCreated } = components
+const { Delivery, OneDelivery, DeliveryList, Replayed } = components
 
 /** The payloads that the client sends; it reads all the others. */
-const requests: Readonly<Record<string, Schema.Schema.All>> = { SessionDetails, AgentDefinition }
+const requests: Readonly<Record<string, Schema.Schema.All>> = {
+  SessionDetails,
+  AgentDefinition,
+  NewWebhook,
+  WebhookChanges,
+}
 
 const responses: Readonly<Record<string, Schema.Schema.All>> = {
   Timings,
@@ -61,6 +68,14 @@ const responses: Readonly<Record<string, Schema.Schema.All>> = {
   UsageTotal,
   UsageMonth,
   UsageReport,
+  Webhook,
+  OneWebhook,
+  WebhookList,
+  WebhookCreated,
+  Delivery,
+  OneDelivery,
+  DeliveryList,
+  Replayed,
 }
 
 /** Parts of other payloads that are payloads, too. */

@@ -1,5 +1,5 @@
 import { Duration, Schema } from "effect"
-import { AgentId, ApiKeyId, Time, UserId } from "../schema.ts"
+import { AgentId, ApiKeyId, iso8601, isTime, Time, UserId } from "../schema.ts"
 
 export const User = Schema.Struct({ id: UserId, email: Schema.String, createdAt: Time })
 export type User = typeof User.Type
@@ -76,17 +76,8 @@ export const KeyName = Schema.Trim.pipe(
   }),
 )
 
-/** A day, or a time with its zone: without one, two servers could read two different times. */
-const iso8601 = /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d))?$/
-
 const FutureTime = Schema.String.pipe(
-  Schema.filter((text) => {
-    const [, day] = iso8601.exec(text) ?? []
-    // Some engines read 30 February as 2 March.
-    const isDay =
-      !Number.isNaN(Date.parse(day ?? "")) && new Date(`${day}`).toISOString().startsWith(`${day}`)
-    return isDay && Date.parse(text) > Date.now()
-  }),
+  Schema.filter((text) => isTime(text) && Date.parse(text) > Date.now()),
   Schema.transform(Schema.DateFromSelf, {
     strict: true,
     decode: (text) => new Date(text),

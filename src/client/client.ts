@@ -39,6 +39,7 @@ import { isTransient, type RetryOptions, retrying } from "./retry.ts"
 import type { ConverseOptions } from "./take-turn.ts"
 import type { ToolResult } from "./tools.ts"
 import { type Fetch, readText, sendByFetch } from "./transport.ts"
+import { makeWebhooks, type Webhooks } from "./webhooks.ts"
 
 export type { AgentChanges, Agents } from "./agents.ts"
 export type { Turn } from "./converse.ts"
@@ -52,6 +53,7 @@ export type { ConverseOptions } from "./take-turn.ts"
 export type { ToolContext, ToolFunction, ToolFunctions, ToolResult } from "./tools.ts"
 export type { Fetch } from "./transport.ts"
 export type { UploadProgress } from "./upload-progress.ts"
+export type { Webhooks } from "./webhooks.ts"
 
 export interface ClientOptions extends RetryOptions {
   /** The service's address: `http://localhost:3000`, with or without `/api/v1`. */
@@ -98,6 +100,7 @@ export interface Client {
   readonly agents: Agents
   /** What your turns consumed and cost, in days of UTC. By default the days of this month. */
   readonly usage: (options?: UsageOptions) => Promise<UsageReport>
+  readonly webhooks: Webhooks
   /** Runs one turn from a recording or a text, and delivers the reply as it arrives. */
   readonly converse: (input: Blob | string, options?: ConverseOptions) => Promise<Turn>
   /**
@@ -190,6 +193,7 @@ export const makeClient = ({ baseUrl, apiKey, fetch, ...retry }: ClientOptions):
     agents: makeAgents(call),
     usage: ({ groupBy, ...page } = {}) =>
       call("GET", `/usage${queryOf({ ...page, group_by: groupBy })}`, { read: readUsageReport }),
+    webhooks: makeWebhooks(call),
     converse: (input, options = {}) => converse(service, input, { ...retry, ...options }),
     toolResults: (turnId, results, options = {}) =>
       bringResults(service, turnId, results, { ...retry, ...options }),

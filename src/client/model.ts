@@ -42,6 +42,10 @@ export type ErrorCode =
   | "AGENT_NAME_TAKEN"
   | "TOO_MANY_AGENTS"
   | "VALIDATION_ERROR"
+  | "WEBHOOK_NOT_FOUND"
+  | "DELIVERY_NOT_FOUND"
+  | "TOO_MANY_WEBHOOKS"
+  | "WEBHOOK_DISABLED"
   | "EMAIL_TAKEN"
   | "INVALID_AUDIO"
   | "AUDIO_TOO_LARGE"
@@ -133,6 +137,30 @@ export interface AgentDefinition {
   readonly tools?: ReadonlyArray<AgentTool> | undefined
   /** Names and terms that the recognizer should expect. */
   readonly keyTerms?: ReadonlyArray<string> | undefined
+}
+
+export interface NewWebhook {
+  /** Where events are sent to: `https://`. The rules for outgoing requests apply at each attempt. Redirects are not followed. */
+  readonly url: string
+  /** The types of the events that are sent. */
+  readonly events: ReadonlyArray<Open<"turn.completed" | "turn.failed" | "session.expired" | "tool.called">>
+  /** Events of turns have what was said, as `transcript` and `response`. False by default. */
+  readonly transcripts?: boolean | undefined
+  /** Events are recorded and sent. True by default. */
+  readonly enabled?: boolean | undefined
+}
+
+export interface WebhookChanges {
+  /** Where events are sent to: `https://`. The rules for outgoing requests apply at each attempt. Redirects are not followed. */
+  readonly url?: string | undefined
+  /** The types of the events that are sent. */
+  readonly events?:
+    | ReadonlyArray<Open<"turn.completed" | "turn.failed" | "session.expired" | "tool.called">>
+    | undefined
+  /** Events of turns have what was said, as `transcript` and `response`. False by default. */
+  readonly transcripts?: boolean | undefined
+  /** Events are recorded and sent. True by default. */
+  readonly enabled?: boolean | undefined
 }
 
 /** How long the parts of a turn took, in milliseconds. */
@@ -935,4 +963,129 @@ export const readUsageReport: Reader<UsageReport> = (value) => {
     month: field("month", readUsageMonth),
     nextCursor: field("nextCursor", orNull(text)),
   }
+}
+
+export interface Webhook {
+  readonly id: string
+  readonly url: string
+  readonly events: ReadonlyArray<string>
+  readonly transcripts: boolean
+  readonly enabled: boolean
+  /** Why the service disabled it. `gone`: the endpoint answered 410. `failing`: every attempt failed for 3 days. Otherwise null. */
+  readonly disabledReason: Open<"gone" | "failing"> | null
+  /** The first failed attempt after the last one that succeeded. Null after a success. */
+  readonly failingSince: string | null
+  readonly createdAt: string
+  readonly updatedAt: string
+}
+
+const readWebhook: Reader<Webhook> = (value) => {
+  const field = fieldsOf(value)
+  return {
+    id: field("id", text),
+    url: field("url", text),
+    events: field("events", listOf(text)),
+    transcripts: field("transcripts", boolean),
+    enabled: field("enabled", boolean),
+    disabledReason: field("disabledReason", orNull(text)),
+    failingSince: field("failingSince", orNull(text)),
+    createdAt: field("createdAt", text),
+    updatedAt: field("updatedAt", text),
+  }
+}
+
+export interface OneWebhook {
+  readonly webhook: Webhook
+}
+
+export const readOneWebhook: Reader<OneWebhook> = (value) => {
+  const field = fieldsOf(value)
+  return { webhook: field("webhook", readWebhook) }
+}
+
+export interface WebhookList {
+  readonly webhooks: ReadonlyArray<Webhook>
+}
+
+export const readWebhookList: Reader<WebhookList> = (value) => {
+  const field = fieldsOf(value)
+  return { webhooks: field("webhooks", listOf(readWebhook)) }
+}
+
+export interface WebhookCreated {
+  readonly webhook: Webhook
+  /** The secret that signs what is sent. The service shows it only once. */
+  readonly secret: string
+}
+
+export const readWebhookCreated: Reader<WebhookCreated> = (value) => {
+  const field = fieldsOf(value)
+  return { webhook: field("webhook", readWebhook), secret: field("secret", text) }
+}
+
+export interface Delivery {
+  /** The same as in the header `webhook-id`, in every attempt and replay. */
+  readonly id: string
+  readonly type: string
+  readonly occurredAt: string
+  /** As sent, without what was said. */
+  readonly data: Readonly<Record<string, unknown>>
+  /** `failed`: no other attempt follows, unless it is replayed. */
+  readonly state: Open<"pending" | "delivered" | "failed">
+  readonly attempts: number
+  /** The time of the last attempt. */
+  readonly attemptedAt: string | null
+  /** Null if none follows. */
+  readonly nextAttemptAt: string | null
+  /** The status of the last answer. */
+  readonly status: number | null
+  /** The first 500 characters of the last answer. */
+  readonly answer: string | null
+  /** Why the last attempt has no answer, or why none was made. */
+  readonly error: string | null
+}
+
+const readDelivery: Reader<Delivery> = (value) => {
+  const field = fieldsOf(value)
+  return {
+    id: field("id", text),
+    type: field("type", text),
+    occurredAt: field("occurredAt", text),
+    data: field("data", object),
+    state: field("state", text),
+    attempts: field("attempts", number),
+    attemptedAt: field("attemptedAt", orNull(text)),
+    nextAttemptAt: field("nextAttemptAt", orNull(text)),
+    status: field("status", orNull(number)),
+    answer: field("answer", orNull(text)),
+    error: field("error", orNull(text)),
+  }
+}
+
+export interface OneDelivery {
+  readonly delivery: Delivery
+}
+
+export const readOneDelivery: Reader<OneDelivery> = (value) => {
+  const field = fieldsOf(value)
+  return { delivery: field("delivery", readDelivery) }
+}
+
+export interface DeliveryList {
+  readonly deliveries: ReadonlyArray<Delivery>
+}
+
+export const readDeliveryList: Reader<DeliveryList> = (value) => {
+  const field = fieldsOf(value)
+  return { deliveries: field("deliveries", listOf(readDelivery)) }
+}
+
+export interface Replayed {
+  /** The number of deliveries that are sent again. */
+  readonly replayed: number
+}
+
+export const readReplayed: Reader<Replayed> = (value) => {
+  const field = fieldsOf(value)
+  return { replayed: field("replayed", number) }
 }

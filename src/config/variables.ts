@@ -426,7 +426,7 @@ export const encryption = {
   encryptionKey: optional("ENCRYPTION_KEY", encryptionKey, {
     unset: "the file `encryption.key` in DATA_DIR, which is made for the first secret",
     description:
-      "The key that encrypts the secrets of tools in the database: 32 random bytes in base64, such as `openssl rand -base64 32` writes. All processes of one database need the same.",
+      "The key that encrypts the secrets of tools and webhooks in the database: 32 random bytes in base64, such as `openssl rand -base64 32` writes. All processes of one database need the same.",
   }),
   encryptionPreviousKeys: computed("ENCRYPTION_PREVIOUS_KEYS", encryptionKeys, {
     default: Redacted.make([]),
@@ -450,18 +450,18 @@ export const outbound = {
     default: [],
     unset: "none",
     description:
-      "Addresses and networks of your own that tools may call, separated by commas. Others that are not public are refused, and so are those that this machine is in. Tools may call the ones listed here on every port and without TLS.",
+      "Addresses and networks of your own that tools and webhooks may call, separated by commas. Others that are not public are refused, and so are those that this machine is in. The ones listed here may be called on every port and without TLS.",
   }),
   blockedNetworks: computed("OUTBOUND_BLOCKED_NETWORKS", networks, {
     default: [],
     unset: "none",
     description:
-      "Addresses and networks that tools may never call, separated by commas, such as public ones of your own.",
+      "Addresses and networks that tools and webhooks may never call, separated by commas, such as public ones of your own.",
   }),
   isHttpAllowed: variable("OUTBOUND_HTTP", flag, {
     default: "off",
     description:
-      "Lets tools call public servers by `http://`. What they send and receive can then be read and changed on its way.",
+      "Lets tools and webhooks call public servers by `http://`. What they send and receive can then be read and changed on its way.",
   }),
 }
 
@@ -543,9 +543,9 @@ export const sections: ReadonlyArray<Section> = [
   { title: "Usage and cost", variables: usage },
   { title: "Registration", variables: registration },
   { title: "Database", variables: database },
-  { title: "Secrets of tools", variables: encryption },
+  { title: "Secrets of tools and webhooks", variables: encryption },
   {
-    title: "Requests of tools",
+    title: "Requests of tools and webhooks",
     text: "They apply to addresses that users name.",
     variables: outbound,
   },

@@ -8,7 +8,10 @@ import { Secrets } from "../accounts/secrets.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { findAll } from "../db/rows.ts"
-import { AgentId, ApiKeyId, ItemId, SessionId, Time, TurnId, UserId } from "../schema.ts"
+import { AgentId, ApiKeyId, ItemId, SessionId, Time, TurnId, UserId, type WebhookId } from "../schema.ts"
+import { DeliveryLog } from "../webhooks/delivery-log.ts"
+import { Delivery, Webhook } from "../webhooks/model.ts"
+import { Webhooks } from "../webhooks/webhooks.ts"
 import { ItemPayload } from "./item.ts"
 import { takeoverKeys } from "./ledger-takeovers.ts"
 import { Message, Session } from "./model.ts"
@@ -94,6 +97,8 @@ const ExportedUsage = Schema.Struct({
 /** An item of another type than `message`: what the agent called, what came back, and summaries. */
 const ExportedItem = Schema.Struct({ id: ItemId, turnId: TurnId, payload: ItemPayload, createdAt: Time })
 
+const ExportedDelivery = Schema.Struct({ webhookId: Schema.UUID, ...Delivery.fields })
+
 const AgentKey = Schema.Struct({ id: AgentId })
 
 /** The exported document. */
@@ -107,6 +112,9 @@ export const Exported = Schema.Struct({
   clientSecrets: Schema.Array(ClientSecret),
   /** All versions that are kept. */
   agents: Schema.Array(ExportedAgent),
+  /** Without their secrets. */
+  webhooks: Schema.Array(Webhook),
+  webhookDeliveries: Schema.Array(ExportedDelivery),
   sessions: Schema.Array(
     Schema.Struct({
       ...ExportedSession.fields,
@@ -128,6 +136,8 @@ const memoryJson = jsonOf(Memory)
 const secretJson = jsonOf(Secret)
 const clientSecretJson = jsonOf(ClientSecret)
 const agentJson = jsonOf(ExportedAgent)
+const webhookJson = jsonOf(Webhook)
+const deliveryJson = jsonOf(ExportedDelivery)
 const sessionJson = jsonOf(ExportedSession)
 const messageJson = jsonOf(Message)
 const itemJson = jsonOf(ExportedItem)
@@ -176,7 +186,8 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
   AccountExport,
   {
     /**
-     * `{exportedAt, user, keys, memories, secrets, clientSecrets, agents, sessions: [{…, messages, items}], turns, usage}` in UTF-8. Holds no database connection between two
+     * `{exportedAt, user, keys, memories, secrets, webhooks, clientSecrets, webhookDeliveries, agents,
+     * sessions: [{…, messages, items}], turns, usage}` in UTF-8. Holds no database connection between two
      * pages, however slowly the client reads. Turns that are taken meanwhile may be missing.
      */
     readonly of: (user: User) => Effect.Effect<Stream.Stream<Uint8Array, DatabaseError>, DatabaseError>
@@ -190,6 +201,8 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
       const clientSecretsOf = yield* ClientSecrets
       const memories = yield* Memories
       const secrets = yield* Secrets
+      const webhooks = yield* Webhooks
+      const deliveries = yield* DeliveryLog
 
       const messages = (sessionId: SessionId, open: string) =>
         listOf({
@@ -233,6 +246,24 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
           json: clientSecretJson,
           close: "]",
         })
+
+      const deliveriesOf = (id: WebhookId) =>
+        Stream.paginateEffect(firstPosition, (after) =>
+          Effect.map(deliveries.page(id, after, pageSize), (rows) => [
+            rows,
+            Option.fromNullable(rows.length < pageSize ? undefined : rows.at(-1)?.sequence),
+          ]),
+        )
+
+      const webhookDeliveries = (endpoints: ReadonlyArray<Webhook>) =>
+        Stream.fromIterable(endpoints).pipe(
+          Stream.flatMap(({ id }) => deliveriesOf(id)),
+          Stream.flattenIterables,
+          Stream.zipWithIndex,
+          Stream.map(([delivery, index]) => `${index === 0 ? "" : ","}${deliveryJson(delivery)}`),
+          (list) =>
+            Stream.concat(Stream.make(`,"webhookDeliveries":[`), Stream.concat(list, Stream.make("]"))),
+        )
 
       const roundsOfTurn = sql`coalesce((
         select jsonb_agg(jsonb_build_object('transcript', transcript, 'results', brought, 'text', text, 'calls', coalesce((
@@ -345,6 +376,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
         const own = yield* keys.list(user.id)
         const remembered = yield* memories.list(user.id)
         const stored = yield* secrets.list(user.id)
+        const endpoints = yield* webhooks.list(user.id)
         const head = {
           exportedAt: new Date(),
           user: { userId: user.id, email: user.email, createdAt: user.createdAt },
@@ -354,9 +386,11 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
           `"keys":[${own.map(keyJson).join(",")}]`,
           `"memories":[${remembered.map(memoryJson).join(",")}]`,
           `"secrets":[${stored.map(secretJson).join(",")}]`,
+          `"webhooks":[${endpoints.map(webhookJson).join(",")}]`,
         ].join(",")
         return Stream.make(start).pipe(
           Stream.concat(clientSecrets(user.id)),
+          Stream.concat(webhookDeliveries(endpoints)),
           Stream.concat(agents(user.id)),
           Stream.concat(sessions(user.id)),
           Stream.concat(turns(user.id)),

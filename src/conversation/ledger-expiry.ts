@@ -4,6 +4,7 @@ import { Duration, Effect, Option, Schema } from "effect"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
 import { SessionId, TurnId } from "../schema.ts"
+import { endedColumns, withTurnEvents } from "../webhooks/outbox.ts"
 import { type NewItem, newItem } from "./item.ts"
 import { keyExpiry } from "./keyed-turns.ts"
 import type { makeItemWrites } from "./ledger-items.ts"
@@ -72,11 +73,17 @@ export const makeExpiry = (
   const continueTurn = Effect.fn("Ledger.continueTurn")((from: TurnId, turn: NewTurn) => {
     const released = findFirst(
       Released,
-      sql`update turns set ${sql.update({ ...ended, ...keyFreed })},
+      withTurnEvents(
+        sql,
+        sql`update turns set ${sql.update({ ...ended, ...keyFreed })},
           state = case when state = 'running' then 'failed' else state end, ended_at = coalesce(ended_at, now())
         where id = ${from} and idempotency_key is not null and state <> 'completed'
           and (state <> 'running' or lease_until <= clock_timestamp())
-        returning state, continues`,
+        returning ${endedColumns(sql)}`,
+        "lost",
+        // The end of any other turn was told of when it came.
+        sql`ended_at = now()`,
+      ),
     )
     const all = Effect.gen(function* () {
       const old = yield* released
@@ -104,8 +111,12 @@ export const makeExpiry = (
       const response = work.value.rounds.map(({ text }) => text).join(" ")
       const closed = findFirst(
         Released,
-        sql`update turns set ${sql.update({ ...ended, state: "interrupted", transcript, response })}, ended_at = now()
-          where id = ${id} and ${isDead} returning state, continues`,
+        withTurnEvents(
+          sql,
+          sql`update turns set ${sql.update({ ...ended, state: "interrupted", transcript, response })}, ended_at = now()
+            where id = ${id} and ${isDead} returning ${endedColumns(sql)}`,
+          "lost",
+        ),
       )
       const saved = yield* closed
       if (Option.isNone(saved)) return
@@ -127,18 +138,25 @@ export const makeExpiry = (
     recoverAll(findAll(DeadTurn, sql`${deadTurns} and session_id = ${sessionId} order by sequence`)),
   )
 
-  const expire = Effect.fn("Ledger.expire")(function* (retention: Option.Option<Duration.Duration>) {
-    const secondsOf = Duration.toSeconds
+  const endDead = Effect.gen(function* () {
     const isLongDead = sql`state = 'running'
-      and lease_until < now() - make_interval(secs => ${secondsOf(deadAfter)})`
+      and lease_until < now() - make_interval(secs => ${Duration.toSeconds(deadAfter)})`
     yield* recoverAll(findAll(DeadTurn, sql`${deadTurns} and ${isLongDead} order by session_id, sequence`))
-    const dead =
-      yield* sql`update turns set ${sql.update({ ...ended, state: "failed" })}, ${keyFreedWithoutRounds}, ended_at = now()
-        where ${isLongDead} returning 1`
+    const dead = yield* withTurnEvents(
+      sql,
+      sql`update turns set ${sql.update({ ...ended, state: "failed" })}, ${keyFreedWithoutRounds}, ended_at = now()
+        where ${isLongDead} returning ${endedColumns(sql)}`,
+      "lost",
+    )
+    return dead.length
+  }).pipe(Effect.withSpan("Ledger.endDead"))
+
+  const expire = Effect.fn("Ledger.expire")(function* (retention: Option.Option<Duration.Duration>) {
+    const dead = yield* endDead
     const failed = Option.isNone(retention)
       ? []
       : yield* sql`delete from turns where state = 'failed'
-          and ended_at < now() - make_interval(secs => ${secondsOf(retention.value)}) returning 1`
+          and ended_at < now() - make_interval(secs => ${Duration.toSeconds(retention.value)}) returning 1`
     // No Realtime connection lasts as long.
     yield* sql`delete from turns where idempotency_key like ${takeoverKeys} and created_at < ${keyExpiry(sql)}`
     const keys = yield* findAll(
@@ -147,8 +165,8 @@ export const makeExpiry = (
         where idempotency_key is not null and created_at < ${keyExpiry(sql)} returning id`,
     )
     yield* Effect.forEach(keys, ({ id }) => dropRounds(id), { discard: true })
-    return { dead: dead.length, failed: failed.length, keys: keys.length }
+    return { dead, failed: failed.length, keys: keys.length }
   })
 
-  return { freeKey, continueTurn, recover, expire, keyFreedWithoutRounds, dropRounds }
+  return { freeKey, continueTurn, recover, endDead, expire, keyFreedWithoutRounds, dropRounds }
 }

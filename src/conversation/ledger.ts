@@ -8,6 +8,7 @@ import { findAll, findFirst } from "../db/rows.ts"
 import { type ItemId, type SessionId, TurnId, type UserId } from "../schema.ts"
 import { isUsed, wholeNanos } from "../usage/bill.ts"
 import { addUsageOf } from "../usage/usage-days.ts"
+import { endedColumns, withTurnEvents } from "../webhooks/outbox.ts"
 import { ended, makeExpiry } from "./ledger-expiry.ts"
 import { type HeardPart, type ItemPlace, makeItemWrites } from "./ledger-items.ts"
 import { makeTakeovers, type SessionHolder } from "./ledger-takeovers.ts"
@@ -124,7 +125,11 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
      */
     readonly recover: (sessionId: SessionId) => Effect.Effect<void, DatabaseError>
     /**
-     * Marks turns without a process as failed, or saves what they have done with tools. Deletes failed turns that ended longer ago than `retention`. Removes
+     * Marks turns as failed whose process is gone for a minute, or saves what they have done with tools. Returns their number.
+     */
+    readonly endDead: Effect.Effect<number, SqlError | DatabaseError>
+    /**
+     * `endDead`. Deletes failed turns that ended longer ago than `retention`. Removes
      * Idempotency-Keys after 24 h, with the speech stored for them. Returns the number of each. May take minutes on a
      * large database.
      */
@@ -155,10 +160,10 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         return findFirst(
           Position,
           sql`insert into turns (id, user_id, session_id, idempotency_key, content_hash, lease_until, is_aside,
-              is_speculative, agent_id, agent_version, key_id)
+              is_speculative, agent_id, agent_version, key_id, has_reply)
             select ${turn.id}::uuid, ${turn.userId}::uuid, ${turn.session.id}::uuid, ${key}, ${contentHash}, ${nextLease},
               ${turn.isAside}::boolean, ${turn.isSpeculative ?? false}::boolean,
-              ${agentId}::uuid, ${agentVersion}::int, ${turn.keyId ?? null}::uuid
+              ${agentId}::uuid, ${agentVersion}::int, ${turn.keyId ?? null}::uuid, ${turn.hasReply ?? true}::boolean
             from (select pg_advisory_xact_lock(hashtextextended(${turn.session.id}::text, 0))) as in_order
             where ${turn.session.isNew}::boolean or exists (select 1 from sessions where id = ${turn.session.id})
             on conflict do nothing
@@ -286,7 +291,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
           ${speech === null ? sql`${expiry.keyFreedWithoutRounds},` : sql``} ended_at = now()
           where id = ${id} and state = 'running' and lease_until > clock_timestamp()
             and ${isCompleted ? sql`not cancel_requested` : sql`true`}
-          returning continues`
+          returning ${endedColumns(sql)}`
         // Locks the user's row, the session's, then the turn's: the order in which a deletion locks them, which rules out
         // a deadlock. The lock of an existing session is enough: its user cannot be deleted before it.
         const userLocked = sql`select 1 from users where id = ${userId} for key share`
@@ -294,7 +299,10 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         const all = Effect.gen(function* () {
           if (isSessionAdded) yield* userLocked
           if ((yield* sessionLocked).length === 0 && !session.isNew) return yield* new SessionNotFound()
-          const saved = yield* findFirst(Closed, closed)
+          const saved = yield* findFirst(
+            Closed,
+            withTurnEvents(sql, closed, turn.isFailure === true ? "failed" : "completed"),
+          )
           if (Option.isNone(saved)) return yield* earlierEnd(id)
           if (isSessionAdded) yield* sessionAdded
           if (saved.value.continues !== null) yield* items.removeOf(saved.value.continues)
@@ -330,10 +338,14 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         const hasCost = isUsed(turn.usage)
         const failed = { ...ended, state: "failed", ...paid(turn) }
         const closed = query(
-          hasCost
-            ? sql`update turns set ${sql.update(failed)}, ${expiry.keyFreedWithoutRounds}, ended_at = now()
-                where id = ${id} and state = 'running' returning 1`
-            : sql`delete from turns where id = ${id} and state = 'running' returning 1`,
+          withTurnEvents(
+            sql,
+            hasCost
+              ? sql`update turns set ${sql.update(failed)}, ${expiry.keyFreedWithoutRounds}, ended_at = now()
+                  where id = ${id} and state = 'running' returning ${endedColumns(sql)}`
+              : sql`delete from turns where id = ${id} and state = 'running' returning ${endedColumns(sql)}`,
+            "failed",
+          ),
         )
         if ((yield* closed).length > 0) {
           yield* query(expiry.dropRounds(id))
@@ -378,6 +390,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         freeKey: expiry.freeKey,
         continueTurn: expiry.continueTurn,
         recover: expiry.recover,
+        endDead: expiry.endDead,
         expire: expiry.expire,
         ...makeTakeovers(sql, pg),
       }

@@ -88,7 +88,12 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
             const ended = yield* running.register(turn.id)
-            const ticket = yield* running.enter({ ...turn, idempotency: Option.none(), isAside: false })
+            const ticket = yield* running.enter({
+              ...turn,
+              idempotency: Option.none(),
+              isAside: false,
+              hasReply: false,
+            })
             const ready = Effect.retry(ticket.ready, { while: ({ _tag }) => _tag === "SessionBusy" })
             const isAway = (error: E | DatabaseError) => error instanceof DatabaseUnavailable
             yield* Effect.forkScoped(Effect.map(ticket.issued, (isIssued) => isIssued && onEntered()))

@@ -66,6 +66,8 @@ export interface NewTurn {
   readonly keyId?: ApiKeyId | undefined
   /** True for an aside that may become a turn of the conversation: it waits for the turns ahead as one. */
   readonly isSpeculative?: boolean
+  /** False for a turn that only changes the items of its conversation. Absent: true. */
+  readonly hasReply?: boolean
   /** Turns ahead that it does not wait for. */
   readonly besides?: ReadonlyArray<TurnId>
 }
@@ -81,6 +83,8 @@ export interface EndedTurn {
   readonly userId: UserId
   readonly session: TurnSession
   readonly state: Exclude<TurnEnd, "failed">
+  /** True: its client got an error, after a part of the reply. Absent: false. */
+  readonly isFailure?: boolean
   /** What the turn adds to the conversation, in order. A session is created with its first items only. */
   readonly items: ReadonlyArray<NewItem>
   readonly transcript: string

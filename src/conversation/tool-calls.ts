@@ -4,6 +4,7 @@ import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findFirst } from "../db/rows.ts"
 import type { ItemId, TurnId } from "../schema.ts"
+import { withToolEvent } from "../webhooks/outbox.ts"
 import { toStorable } from "./item.ts"
 import { SessionNotFound } from "./model.ts"
 import type { CallResult, RecordedCall, RecordedInput, RecordedRound } from "./rounds.ts"
@@ -38,7 +39,7 @@ export class ToolCalls extends Context.Tag("voice-agent/ToolCalls")<
     readonly begin: (
       round: BegunRound,
     ) => Effect.Effect<void, SessionNotFound | TurnCancelled | DatabaseError>
-    /** Records what came back of the call with this item. */
+    /** Records what came back of the call with this item. The first result stays. */
     readonly finish: (call: ItemId, result: CallResult) => Effect.Effect<void, DatabaseError>
   }
 >() {
@@ -91,8 +92,13 @@ export class ToolCalls extends Context.Tag("voice-agent/ToolCalls")<
 
       const finish = Effect.fn("ToolCalls.finish")((call: ItemId, result: CallResult) =>
         Effect.asVoid(
-          query(sql`update tool_calls set ${sql.update(valuesOf(Option.some(result)))}, ended_at = now()
-            where id = ${call}`),
+          query(
+            withToolEvent(
+              sql,
+              sql`update tool_calls set ${sql.update(valuesOf(Option.some(result)))}, ended_at = now()
+                where id = ${call} and result_id is null returning *`,
+            ),
+          ),
         ),
       )
 

@@ -18,6 +18,7 @@ import {
   translateSqlError,
 } from "./errors.ts"
 import { migrate } from "./migrations.ts"
+import { makeNotifications, Notifications } from "./notifications.ts"
 import { makePool } from "./pool.ts"
 import { problemOf, readServer } from "./server.ts"
 import { type Target, targetOf } from "./target.ts"
@@ -26,12 +27,16 @@ import { type Target, targetOf } from "./target.ts"
 const startTimeout = Duration.seconds(30)
 
 const connect = (settings: Settings["Type"], target: Target) =>
-  PgClient.layerFromPool({
-    acquire: makePool({ target, size: settings.databasePoolSize }),
-    transformResultNames: Str.snakeToCamel,
-    transformQueryNames: Str.camelToSnake,
-    transformJson: false,
-  }).pipe(
+  Layer.unwrapScoped(
+    Effect.map(makePool({ target, size: settings.databasePoolSize }), (pool) =>
+      PgClient.layerFromPool({
+        acquire: Effect.succeed(pool),
+        transformResultNames: Str.snakeToCamel,
+        transformQueryNames: Str.camelToSnake,
+        transformJson: false,
+      }).pipe(Layer.merge(Layer.succeed(Notifications, makeNotifications(pool.options)))),
+    ),
+  ).pipe(
     Layer.tapError((error) => (isDatabaseAway(error) ? Effect.logInfo("database.waiting") : Effect.void)),
     Layer.retry(
       Schedule.spaced("500 millis").pipe(Schedule.upTo(startTimeout), Schedule.whileInput(isDatabaseAway)),

@@ -14,6 +14,7 @@ import type { TooManyTurns } from "../limits/admission.ts"
 import type { RateLimited } from "../limits/rate-limits.ts"
 import type { TooManyConnections } from "../realtime/sockets.ts"
 import type { TurnError } from "../turn/errors.ts"
+import type { WebhookError } from "../webhooks/errors.ts"
 
 /** The Authorization header is missing or has another scheme than Bearer. */
 export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {}) {}
@@ -90,6 +91,7 @@ export type AppError =
   | AgentReadOnly
   | TooManyAgents
   | EncryptionUnavailable
+  | WebhookError
   | UnknownPosition
   | TurnNotFound
   | TooManyTurns

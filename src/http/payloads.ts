@@ -21,6 +21,7 @@ import {
   UserId,
 } from "../schema.ts"
 import { clientCalls, type TurnState } from "../turn/state.ts"
+import { Delivery, NewWebhook, Webhook, WebhookChanges } from "../webhooks/model.ts"
 import { toJsonSchema } from "./openapi/json-schema.ts"
 import { RealtimeSession } from "./realtime-session.ts"
 
@@ -189,6 +190,23 @@ export const UsageReport = Schema.Struct({
   }),
 })
 
+export const OneWebhook = Schema.Struct({ webhook: Webhook })
+
+export const WebhookList = Schema.Struct({ webhooks: Schema.Array(Webhook) })
+
+export const WebhookCreated = Schema.Struct({
+  webhook: Webhook,
+  secret: text("The secret that signs what is sent. The service shows it only once."),
+})
+
+export const OneDelivery = Schema.Struct({ delivery: Delivery })
+
+export const DeliveryList = Schema.Struct({ deliveries: Schema.Array(Delivery) })
+
+export const Replayed = Schema.Struct({
+  replayed: Schema.Int.annotations({ description: "The number of deliveries that are sent again." }),
+})
+
 export const SessionCreated = Schema.Struct({ sessionId: SessionId, createdAt: Time })
 
 export const OneSession = Schema.Struct({ session: Session })
@@ -324,6 +342,16 @@ export const components = {
   AgentList,
   AgentVersion,
   AgentVersions,
+  NewWebhook,
+  WebhookChanges,
+  Webhook,
+  OneWebhook,
+  WebhookList,
+  WebhookCreated,
+  Delivery,
+  OneDelivery,
+  DeliveryList,
+  Replayed,
   Session,
   SessionDetails,
   SessionCreated,

@@ -116,6 +116,17 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       "ENCRYPTION_UNAVAILABLE",
       "Secrets cannot be stored on this server at the moment. Tell the operator.",
     ),
+  WebhookNotFound: () => problem(404, "WEBHOOK_NOT_FOUND", "You have no such webhook."),
+  DeliveryNotFound: () =>
+    problem(
+      404,
+      "DELIVERY_NOT_FOUND",
+      "The webhook has no such delivery. Deliveries are kept for 7 days after their end.",
+    ),
+  TooManyWebhooks: ({ max }) =>
+    problem(409, "TOO_MANY_WEBHOOKS", `You already have ${max} webhooks. Delete one first.`),
+  WebhookDisabled: () =>
+    problem(409, "WEBHOOK_DISABLED", "The webhook is disabled. Set enabled to true first."),
   EmailTaken: () =>
     problem(
       409,

@@ -24,6 +24,7 @@ import { sessionsRoutes } from "./sessions.ts"
 import type { Answers } from "./streaming.ts"
 import { usageRoutes } from "./usage.ts"
 import { usersRoutes } from "./users.ts"
+import { webhooksRoutes } from "./webhooks.ts"
 
 /** The port could not be opened. */
 export class ServerNotStarted extends Schema.TaggedError<ServerNotStarted>()("ServerNotStarted", {
@@ -128,6 +129,7 @@ const makeApp = Effect.fnUntraced(function* (answers: Answers, state: Readonly<S
         .use(yield* secretsRoutes)
         .use(yield* agentsRoutes)
         .use(yield* usageRoutes)
+        .use(yield* webhooksRoutes)
         .use(yield* sessionsRoutes)
         .use(yield* conversationRoutes(answers))
         .use(realtime),

@@ -28,6 +28,12 @@ export interface OutboundOptions extends AddressRules {
   readonly ca?: string
 }
 
+interface RequestLimits {
+  readonly timeout: Duration.Duration
+  readonly maxBytes: number
+  readonly redirect?: "follow" | "manual"
+}
+
 /** A server that takes longer is not there, and the user waits. */
 const defaultConnectTimeout = Duration.seconds(5)
 
@@ -53,10 +59,13 @@ const headersOf = ({ headers }: IncomingMessage): Headers => {
 export class Outbound extends Context.Tag("voice-agent/Outbound")<
   Outbound,
   {
-    /** Reads at most `maxBytes` of the body, after decompression. Interruption ends the connection. */
+    /**
+     * Reads at most `maxBytes` of the body, after decompression. Interruption ends the connection. `redirect`: as of `fetch`;
+     * `manual` returns the answer that redirects.
+     */
     readonly request: (
       request: OutboundRequest,
-      limits: { readonly timeout: Duration.Duration; readonly maxBytes: number },
+      limits: RequestLimits,
     ) => Effect.Effect<OutboundAnswer, OutboundError>
     /**
      * For SDKs. Rejects with an OutboundError. The body of the answer fails after 8 MB. A body to send is a text. Its
@@ -100,13 +109,10 @@ export const makeOutbound = (options: OutboundOptions): typeof Outbound.Service 
   }
 
   const request = Effect.fn("Outbound.request")(
-    (
-      outgoing: OutboundRequest,
-      { timeout, maxBytes }: { readonly timeout: Duration.Duration; readonly maxBytes: number },
-    ) =>
+    (outgoing: OutboundRequest, { timeout, maxBytes, redirect = "follow" }: RequestLimits) =>
       Effect.tryPromise({
         try: async (signal): Promise<OutboundAnswer> => {
-          const message = await follow(outgoing, signal)
+          const message = await follow(outgoing, signal, redirect)
           const { statusCode: status = 0 } = message
           return { status, headers: headersOf(message), ...(await readUpTo(decodedBody(message), maxBytes)) }
         },

@@ -7,7 +7,7 @@ import type { TurnError } from "./errors.ts"
 import { type HeardUpTo, heardMessages, wholeMessages } from "./heard-reply.ts"
 import type { TurnLog } from "./log.ts"
 import type { RunningTurn } from "./pipeline.ts"
-import { cutMessages, heardPartOf, messageIdOf, saveCutShort } from "./saving.ts"
+import { cutMessages, type EarlyEnding, heardPartOf, messageIdOf, saveCutShort } from "./saving.ts"
 
 /** How long a failed response waits until the turn's end is saved, so that an immediate retry does not find it running. */
 const finalizeTimeout = Duration.seconds(2)
@@ -65,7 +65,7 @@ export const makeFinalization = Effect.gen(function* () {
   const finalize = (
     turn: RunningTurn,
     upTo: HeardUpTo,
-    ending: "interrupted" | "cancelled",
+    ending: EarlyEnding,
     onCompleted: Effect.Effect<void, DatabaseError>,
   ) =>
     finalizeInBackground(

@@ -14,6 +14,9 @@ import type { TurnRequest } from "./request.ts"
 import { callsMade, type Round, replyOf, roundsOf, type TurnState, transcriptOf } from "./state.ts"
 import { finalTimings, timingsOf } from "./timings.ts"
 
+/** How a turn ended early. `failed`: its client got an error; what it heard before is saved as interrupted. */
+export type EarlyEnding = "interrupted" | "cancelled" | "failed"
+
 /** What identifies a turn's rows. */
 export interface TurnIdentity {
   readonly request: TurnRequest
@@ -133,7 +136,7 @@ export const saveCutShort = Effect.fn("saveCutShort")(
     turn: TurnIdentity,
     state: TurnState,
     upTo: HeardUpTo,
-    ending: "interrupted" | "cancelled",
+    ending: EarlyEnding,
   ): Effect.Effect<TurnEnd, TurnCancelled | DatabaseError> => {
     const { id, timings, usage, bill } = endedTurn(turn, state)
     const failed = ledger.fail({ id, timings, usage, bill, payer: turn.payer })
@@ -147,7 +150,8 @@ export const saveCutShort = Effect.fn("saveCutShort")(
     if (!hasReply && !hasWords && !hasCalls && !hasResults) return uninterruptibleWithTimeout(failed)
     const saved = ledger.save({
       ...endedTurn(turn, state),
-      state: ending,
+      state: ending === "cancelled" ? ending : "interrupted",
+      isFailure: ending === "failed",
       items: itemsOf(turn, state, hasReply ? cutMessages(state, upTo) : [], calls),
       speech: Option.none(),
     })

@@ -119,7 +119,10 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         const { log } = turn
         yield* log.drop
         const failure = Option.map(Cause.failureOption(cause), ({ _tag }) => _tag)
-        const ending = Option.contains(failure, "TurnCancelled") ? "cancelled" : "interrupted"
+        const ending = Option.match(failure, {
+          onNone: () => "interrupted" as const,
+          onSome: (tag) => (tag === "TurnCancelled" ? "cancelled" : "failed"),
+        })
         const upTo = { delivered: log.delivered() }
         const isAway = Option.contains(failure, "DatabaseUnavailable")
         // If the save got no answer but was carried out, a client that stayed may retry and get all of the reply.

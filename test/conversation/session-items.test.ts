@@ -295,7 +295,7 @@ liveTest(
       [/^COMMIT/, "after"],
       [/^COMMIT/, "before"],
       [/^insert into "?items/, "after"],
-      [/^update turns set/, "before"],
+      [/^with ended as \(update turns set/, "before"],
     ] as const) {
       for (const times of [1, 2, 3, 4, 5]) {
         const { userId, append, texts } = yield* newSession(process)

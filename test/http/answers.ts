@@ -132,6 +132,8 @@ export const Exported = Schema.Struct({
   agents: Schema.Array(
     Schema.Struct({ id: Schema.UUID, version: Schema.Int, definition: Schema.Unknown, createdAt: Time }),
   ),
+  webhooks: Schema.Array(Schema.Struct({ id: Schema.UUID })),
+  webhookDeliveries: Schema.Array(Schema.Struct({ id: Schema.UUID })),
   sessions: Schema.Array(
     Schema.Struct({
       ...Session.omit("userId", "expired").fields,

@@ -9,6 +9,8 @@ export interface Ask {
   readonly key?: string
   /** Replaces the id in the path. */
   readonly id?: string
+  /** Replaces the second id in the path. */
+  readonly innerId?: string
   readonly query?: string
   readonly headers?: Record<string, string>
   /** Replaces the document's example. */
@@ -39,7 +41,11 @@ export const makeAsking = (contract: Contract, service: Service, recording: Uint
     const json = content?.["application/json"]
     const example = json === undefined ? formOf(audio) : JSON.stringify(json.example)
     const body = options.body ?? (content === undefined ? undefined : example)
-    return fetch(`${at.url}${path.replace(/\{\w+\}/, options.id ?? crypto.randomUUID())}${query}`, {
+    const filled = [options.id, options.innerId].reduce<string>(
+      (left, id) => left.replace(/\{\w+\}/, id ?? crypto.randomUUID()),
+      path,
+    )
+    return fetch(`${at.url}${filled}${query}`, {
       method,
       headers: {
         ...(options.key === undefined ? {} : { authorization: `Bearer ${options.key}` }),

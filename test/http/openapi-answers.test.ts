@@ -89,6 +89,12 @@ const callingTurn = async (by = key, at = service, sessionId?: string) => {
   const { turnId } = read(Schema.Struct({ turnId: Schema.String }), turn)
   return { id: turnId, session, agentId }
 }
+const newWebhook = async (options: Parameters<Asking["ask"]>[1]) => {
+  // Not called: the address is the machine's own.
+  const body = json({ url: "https://127.0.0.1/", events: ["turn.completed"] })
+  const made = await expectOutcome("createWebhook", 201, { body, ...options })
+  return read(Schema.Struct({ webhook: Schema.Struct({ id: Schema.String }) }), made).webhook.id
+}
 const newKey = async (by = key, name = "one more") =>
   read(Made, await expectOutcome("createApiKey", 201, { key: by, body: json({ name }) }))
 
@@ -127,6 +133,28 @@ describe("successes", () => {
     await expectOutcome("putSecret", "TOO_MANY_SECRETS", { key: own, id: "MORE" })
     await expectOutcome("deleteSecret", 204, { key: own, id: "KEY" })
     await expectOutcome("deleteSecret", "SECRET_NOT_FOUND", { key: own, id: "KEY" })
+  })
+
+  test("webhooks", async () => {
+    const own = await service.register()
+    const id = await newWebhook({ key: own })
+    await expectOutcome("listWebhooks", 200, { key: own })
+    await expectOutcome("getWebhook", 200, { key: own, id })
+    const sent = await expectOutcome("testWebhook", 202, { key: own, id })
+    const { delivery } = read(Schema.Struct({ delivery: Schema.Struct({ id: Schema.String }) }), sent)
+    await expectOutcome("listDeliveries", 200, { key: own, id })
+    await expectOutcome("replayDelivery", 202, { key: own, id, innerId: delivery.id })
+    await expectOutcome("replayDelivery", "DELIVERY_NOT_FOUND", { key: own, id })
+    await expectOutcome("replayDeliveries", 202, { key: own, id })
+    await expectOutcome("updateWebhook", 200, { key: own, id, body: json({ enabled: false }) })
+    for (const each of ["testWebhook", "replayDelivery", "replayDeliveries"]) {
+      await expectOutcome(each, "WEBHOOK_DISABLED", { key: own, id })
+    }
+    await service.database.sql`insert into webhooks (id, user_id, url, events, secret)
+      select gen_random_uuid(), user_id, url, events, '' from webhooks, generate_series(1, 19) n where id = ${id}`
+    await expectOutcome("createWebhook", "TOO_MANY_WEBHOOKS", { key: own })
+    await expectOutcome("deleteWebhook", 204, { key: own, id })
+    await expectOfAll("404 WEBHOOK_NOT_FOUND", { key: own, id })
   })
 
   test("memories", async () => {
@@ -660,10 +688,21 @@ describe("the database", () => {
     const session = await openSession(at, own, recording)
     const made = read(Made, await contract.check("createApiKey", await ask("createApiKey", { at, key: own })))
     const agent = await newAgent({ at, key: own, body: json({ name: "A" }) })
+    const webhook = await newWebhook({ at, key: own })
     const greeting = await greetingSession(own, at)
     const called = await callingTurn(own, at)
     // Existing rows stay valid; every new or changed row is refused.
-    for (const table of ["users", "api_keys", "client_secrets", "secrets", "agents", "sessions", "items"]) {
+    const refusing = [
+      "users",
+      "api_keys",
+      "client_secrets",
+      "secrets",
+      "agents",
+      "webhooks",
+      "sessions",
+      "items",
+    ]
+    for (const table of refusing) {
       await sql.unsafe(`alter table ${table} add constraint refused check (false) not valid`)
     }
     await sql.unsafe("create table holders (id uuid references sessions)")
@@ -671,6 +710,7 @@ describe("the database", () => {
     const inPaths: Readonly<Record<string, string>> = {
       putSecret: "KEY",
       updateAgent: agent,
+      updateWebhook: webhook,
       takeGreeting: greeting,
       bringToolResults: called.id,
     }
@@ -692,7 +732,9 @@ describe("the database", () => {
   test("is there, but no key for secrets", async () => {
     // A file in the place of the folder.
     const at = await startTurns({ env: { DATA_DIR: import.meta.path } })
-    await expectOutcome("putSecret", "ENCRYPTION_UNAVAILABLE", { at, key: await at.register(), id: "KEY" })
+    const own = await at.register()
+    await expectOutcome("putSecret", "ENCRYPTION_UNAVAILABLE", { at, key: own, id: "KEY" })
+    await expectOutcome("createWebhook", "ENCRYPTION_UNAVAILABLE", { at, key: own })
     await at.stop()
   })
 

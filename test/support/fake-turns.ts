@@ -168,6 +168,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
     freeKey: () => unused,
     continueTurn: () => unused,
     recover: () => Effect.void,
+    endDead: unused,
     expire: () => unused,
     takeOver: () => unused,
     endedSessions: () => unused,

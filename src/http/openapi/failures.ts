@@ -47,6 +47,7 @@ import {
 } from "../../providers/errors.ts"
 import { TooManyConnections } from "../../realtime/sockets.ts"
 import { QuotaExceeded } from "../../usage/spending.ts"
+import { DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound } from "../../webhooks/errors.ts"
 import { mediaTypes } from "../accept.ts"
 import {
   type AppError,
@@ -117,6 +118,10 @@ export const makeExamples = ({
   TooManyAgents: [new TooManyAgents({ max: 100 })],
   AgentInvalid: [new AgentInvalid({ field: "llm.model", reason: "must be gpt-4o-mini" })],
   MetadataMissing: [new MetadataMissing({ name: "customer" })],
+  WebhookNotFound: [new WebhookNotFound()],
+  DeliveryNotFound: [new DeliveryNotFound()],
+  TooManyWebhooks: [new TooManyWebhooks({ max: 20 })],
+  WebhookDisabled: [new WebhookDisabled()],
   EmailTaken: [new EmailTaken()],
   ValidationFailed: [new ValidationFailed({ message: "body: must be an object" })],
   UnknownPosition: [new UnknownPosition({ field: "cursor" })],

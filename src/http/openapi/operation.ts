@@ -12,6 +12,8 @@ export const tags = {
   Sessions: "A session is a conversation: its messages in order, which are the context of its next turn.",
   Agents:
     "An agent answers turns: with its instructions, models, voice and tools. A change adds a version; a session keeps the version that it began with.",
+  Webhooks:
+    "A webhook is a URL of yours that the service tells of events. What it sends is signed by Standard Webhooks.",
   Account: "The account, its API keys, and its stored data.",
   Access: "Register, and check an API key. These operations need no API key.",
   Health: "For load balancers and monitors. These operations need no API key.",

@@ -41,7 +41,7 @@ export const exportAll = describe({
   id: "exportAccount",
   summary: "Export all data",
   description:
-    "Streams a JSON file with the account, its keys, its memories, the names of its secrets, its sessions with their messages, and its turns. The file contains no API key and no audio.",
+    "Streams a JSON file with the account, its keys, its memories, the names of its secrets, its webhooks with their deliveries, its sessions with their messages, and its turns. The file contains no API key and no audio.",
   answers: [
     {
       status: 200,
@@ -53,7 +53,9 @@ export const exportAll = describe({
         keys: [key],
         memories: [],
         secrets: [],
+        webhooks: [],
         clientSecrets: [],
+        webhookDeliveries: [],
         agents: [],
         sessions: [],
         turns: [],

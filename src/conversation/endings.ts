@@ -1,0 +1,46 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import { Duration, Effect, Layer, Schedule } from "effect"
+import { Settings } from "../config.ts"
+import { query } from "../db/postgres.ts"
+import { isoTime } from "../webhooks/outbox.ts"
+import { Ledger } from "./ledger.ts"
+
+/** Webhooks learn of such an end so much later at most, and a minute after the lease of a turn. */
+const interval = Duration.seconds(30)
+
+/**
+ * Records events for the sessions that expired since the last time, in any process. A session whose turn ends after that is
+ * active again, and may expire once more.
+ */
+const recordExpiredSessions = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const { sessionTimeout } = yield* Settings
+  const timeout = sql`make_interval(secs => ${Duration.toSeconds(sessionTimeout)})`
+  yield* query(sql`with due as (
+      select id, user_id, sessions_checked_at from webhooks where enabled and 'session.expired' = any (events)
+      for no key update skip locked
+    ), told as (
+      insert into webhook_deliveries (webhook_id, type, occurred_at, data)
+      select due.id, 'session.expired', last_activity_at + ${timeout}, jsonb_build_object(
+          'sessionId', sessions.id,
+          'agentId', coalesce(agent_id::text, 'default'),
+          'agentVersion', agent_version,
+          'lastActivityAt', ${isoTime(sql, sql`last_activity_at`)},
+          'expiredAt', ${isoTime(sql, sql`last_activity_at + ${timeout}`)}
+        )
+      from due join sessions on sessions.user_id = due.user_id
+        and last_activity_at >= sessions_checked_at - ${timeout} and last_activity_at < now() - ${timeout}
+    )
+    update webhooks set sessions_checked_at = now() from due where webhooks.id = due.id`)
+})
+
+/** Notices what ends without a request: turns whose process is gone, and sessions that are idle for too long. */
+export const layer = Layer.scopedDiscard(
+  Effect.flatMap(Ledger, (ledger) => Effect.zipRight(ledger.endDead, recordExpiredSessions)).pipe(
+    Effect.catchAllCause((cause) => Effect.logWarning("cleanup.endings_not_checked", cause)),
+    Effect.repeat(Schedule.spaced(interval)),
+    // The clean-up looks at the start: a server that has few connections must not have to serve both and the first requests.
+    Effect.delay(interval),
+    Effect.forkScoped,
+  ),
+)

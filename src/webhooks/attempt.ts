@@ -1,0 +1,105 @@
+import { Clock, Duration, Effect, Option } from "effect"
+import { Encryption } from "../db/encryption.ts"
+import { explainOutbound, isOutboundError } from "../outbound/errors.ts"
+import { Outbound, type OutboundAnswer } from "../outbound/outbound.ts"
+import { parseRetryAfter } from "../providers/openai/retry-after.ts"
+import { type Claimed, DeliveryQueue } from "./delivery-queue.ts"
+import { signedHeaders } from "./signature.ts"
+import { secretContext } from "./webhooks.ts"
+
+/** For the whole request. An endpoint that works longer answers first. */
+const timeout = Duration.seconds(15)
+
+/** Characters of an answer that the log keeps. */
+const answerLength = 500
+
+/** What came of one request. */
+export interface Attempt {
+  readonly verdict: "delivered" | "gone" | "failed"
+  readonly status: number | null
+  readonly answer: string | null
+  readonly error: string | null
+  readonly retryAfter: Option.Option<Duration.Duration>
+}
+
+const unanswered = (error: string): Attempt => ({
+  verdict: "failed",
+  status: null,
+  answer: null,
+  error,
+  retryAfter: Option.none(),
+})
+
+const nothingSaid = { transcript: null, response: null }
+
+/** The beginning of an answer, as PostgreSQL can store it. */
+const beginning = (bytes: Uint8Array) =>
+  new TextDecoder().decode(bytes).replaceAll("\0", "").slice(0, answerLength).toWellFormed()
+
+const judge = ({ status, headers, bytes }: OutboundAnswer): Attempt => ({
+  verdict: status >= 200 && status < 300 ? "delivered" : status === 410 ? "gone" : "failed",
+  status,
+  answer: beginning(bytes),
+  error: null,
+  retryAfter: parseRetryAfter(headers, false),
+})
+
+/** Makes one request of a delivery. What goes wrong is a failed attempt. */
+export const makeAttempts = Effect.gen(function* () {
+  const outbound = yield* Outbound
+  const queue = yield* DeliveryQueue
+  const { decrypt, encrypt, isCurrent } = yield* Encryption
+
+  const secretOf = Effect.fnUntraced(function* (delivery: Claimed) {
+    const context = secretContext(delivery.webhookId)
+    const secret = yield* decrypt(delivery.secret, context)
+    if (!(yield* isCurrent(delivery.secret))) {
+      const renewed = Effect.flatMap(encrypt(secret, context), (value) => queue.renewSecret(delivery, value))
+      // The message is signed all the same.
+      yield* Effect.ignore(renewed)
+    }
+    return secret
+  })
+
+  const bodyOf = Effect.fnUntraced(function* (delivery: Claimed) {
+    const { type, occurredAt, data, transcripts } = delivery
+    const words =
+      transcripts && type.startsWith("turn.")
+        ? Option.getOrElse(yield* queue.words(delivery), () => nothingSaid)
+        : {}
+    return JSON.stringify({ type, timestamp: occurredAt.toISOString(), data: { ...data, ...words } })
+  })
+
+  return Effect.fn("Webhooks.attempt")(
+    function* (delivery: Claimed) {
+      const secret = yield* secretOf(delivery)
+      const body = yield* bodyOf(delivery)
+      const seconds = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+      const headers = {
+        "content-type": "application/json",
+        "user-agent": "voice-agent",
+        ...signedHeaders(secret, { id: delivery.id, seconds, body }),
+      }
+      return yield* outbound
+        .request(
+          { url: delivery.url, method: "POST", headers, body },
+          // UTF-8 takes up to 4 bytes a character. A redirect would lose the signature, or the body.
+          { timeout, maxBytes: 4 * answerLength, redirect: "manual" },
+        )
+        .pipe(Effect.map(judge))
+    },
+    Effect.catchTags({
+      NotDecryptable: ({ reason }) =>
+        Effect.logError("secret.not_decryptable").pipe(
+          Effect.annotateLogs({ reason }),
+          Effect.as(unanswered("The secret cannot be decrypted. Create another webhook.")),
+        ),
+      EncryptionUnavailable: ({ reason }) =>
+        Effect.logError("secret.unavailable").pipe(
+          Effect.annotateLogs({ reason }),
+          Effect.as(unanswered("The secret cannot be decrypted at the moment.")),
+        ),
+    }),
+    Effect.catchIf(isOutboundError, (error) => Effect.succeed(unanswered(explainOutbound(error)))),
+  )
+})

@@ -1,0 +1,181 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import type { DatabaseError } from "../db/errors.ts"
+import { query, transaction } from "../db/postgres.ts"
+import { findAll, findFirst, findOne } from "../db/rows.ts"
+import { DeliveryId, parseId, type UserId, type WebhookId } from "../schema.ts"
+import { DeliveryNotFound, WebhookDisabled, type WebhookNotFound } from "./errors.ts"
+import { Delivery, type DeliveryState, type ReplayRange, testType } from "./model.ts"
+import { WebhookSignal } from "./signal.ts"
+import { Webhooks } from "./webhooks.ts"
+
+/** How long a delivery stays in the log after its end. */
+export const deliveryRetention = Duration.days(7)
+
+/** Deliveries of one replay, so that it takes no longer than a statement may. */
+const maxReplayed = 10_000
+
+const Count = Schema.Struct({ count: Schema.Int })
+
+/** A delivery with its position in the log, and the webhook that it belongs to. */
+const LoggedDelivery = Schema.Struct({
+  ...Delivery.fields,
+  webhookId: Schema.UUID,
+  sequence: Schema.String,
+})
+
+interface DeliveryPage {
+  readonly limit: number
+  /** The id of a delivery: only earlier ones. */
+  readonly before: Option.Option<string>
+  readonly state: Option.Option<typeof DeliveryState.Type>
+}
+
+/** What was sent to webhooks, and what is to be sent. Ids are the texts that a client sent. */
+export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
+  DeliveryLog,
+  {
+    /** Latest first. */
+    readonly list: (
+      userId: UserId,
+      webhookId: string,
+      page: DeliveryPage,
+    ) => Effect.Effect<ReadonlyArray<Delivery>, WebhookNotFound | DatabaseError>
+    /** Sends a delivery once more, at once, with all of its retries. */
+    readonly replay: (
+      userId: UserId,
+      webhookId: string,
+      deliveryId: string,
+    ) => Effect.Effect<Delivery, WebhookNotFound | DeliveryNotFound | WebhookDisabled | DatabaseError>
+    /** The same for the deliveries of events in a range of time, the oldest 10,000 at most. Returns their number. */
+    readonly replayAll: (
+      userId: UserId,
+      webhookId: string,
+      range: ReplayRange,
+    ) => Effect.Effect<number, WebhookNotFound | WebhookDisabled | DatabaseError>
+    /** Sends an event that tells of nothing. */
+    readonly test: (
+      userId: UserId,
+      webhookId: string,
+    ) => Effect.Effect<Delivery, WebhookNotFound | WebhookDisabled | DatabaseError>
+    /** The next `limit` deliveries of a webhook after the position `after`, oldest first, for the export. */
+    readonly page: (
+      webhookId: WebhookId,
+      after: string,
+      limit: number,
+    ) => Effect.Effect<ReadonlyArray<typeof LoggedDelivery.Type>, DatabaseError>
+  }
+>() {
+  static readonly layer = Layer.effect(
+    DeliveryLog,
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const pg = yield* PgClient.PgClient
+      const webhooks = yield* Webhooks
+      const signal = yield* WebhookSignal
+      const columns = sql`id, type, occurred_at, data, state, attempts, attempted_at, next_attempt_at, status, answer, error`
+      // A new series of attempts. The outcome of one that still runs does not count.
+      const again = sql`state = 'pending', attempts = 0, next_attempt_at = now(), claim = null, ended_at = null`
+
+      const enabled = Effect.fnUntraced(function* (userId: UserId, webhookId: string) {
+        const webhook = yield* webhooks.get(userId, webhookId)
+        if (!webhook.enabled) return yield* new WebhookDisabled()
+        return webhook.id
+      })
+
+      const positionOf = (webhookId: WebhookId, id: string) =>
+        sql`(select sequence from webhook_deliveries where webhook_id = ${webhookId} and id = ${id}::uuid)`
+
+      const list = Effect.fn("DeliveryLog.list")(function* (
+        userId: UserId,
+        webhookId: string,
+        { limit, before, state }: DeliveryPage,
+      ) {
+        const { id } = yield* webhooks.get(userId, webhookId)
+        return yield* query(
+          findAll(
+            Delivery,
+            sql`select ${columns} from webhook_deliveries
+              where webhook_id = ${id}
+                and ${Option.match(before, { onNone: () => sql`true`, onSome: (at) => sql`sequence < ${positionOf(id, at)}` })}
+                and ${Option.match(state, { onNone: () => sql`true`, onSome: (state) => sql`state = ${state}` })}
+              order by sequence desc limit ${limit}`,
+          ),
+        )
+      })
+
+      const replay = Effect.fn("DeliveryLog.replay")(function* (
+        userId: UserId,
+        webhookId: string,
+        deliveryId: string,
+      ) {
+        const webhook = yield* enabled(userId, webhookId)
+        const id = yield* Effect.mapError(parseId(DeliveryId, deliveryId), () => new DeliveryNotFound())
+        const replayed = yield* transaction(
+          sql,
+          findFirst(
+            Delivery,
+            sql`update webhook_deliveries set ${again} where id = ${id} and webhook_id = ${webhook} returning ${columns}`,
+          ),
+        )
+        if (Option.isNone(replayed)) return yield* new DeliveryNotFound()
+        yield* signal.wake
+        return replayed.value
+      })
+
+      const replayAll = Effect.fn("DeliveryLog.replayAll")(function* (
+        userId: UserId,
+        webhookId: string,
+        { from, to, state }: ReplayRange,
+      ) {
+        const webhook = yield* enabled(userId, webhookId)
+        const replayed = yield* transaction(
+          sql,
+          findOne(
+            Count,
+            sql`with chosen as (
+                select id from webhook_deliveries
+                where webhook_id = ${webhook} and state = ${state} and occurred_at >= ${from}
+                  and occurred_at < ${Option.getOrElse(to, () => new Date())} and type <> ${testType}
+                order by sequence limit ${maxReplayed}
+                for update
+              ), replayed as (
+                update webhook_deliveries set ${again} where id in (select id from chosen) returning 1
+              )
+              select count(*)::int as count from replayed`,
+          ),
+        )
+        yield* signal.wake
+        return replayed.count
+      })
+
+      const test = Effect.fn("DeliveryLog.test")(function* (userId: UserId, webhookId: string) {
+        const webhook = yield* enabled(userId, webhookId)
+        const sent = yield* transaction(
+          sql,
+          findOne(
+            Delivery,
+            sql`insert into webhook_deliveries ${sql.insert({ webhookId: webhook, type: testType, data: pg.json({ webhookId: webhook }) })}
+              returning ${columns}`,
+          ),
+        )
+        yield* signal.wake
+        return sent
+      })
+
+      const page = Effect.fn("DeliveryLog.page")((webhookId: WebhookId, after: string, limit: number) =>
+        query(
+          findAll(
+            LoggedDelivery,
+            sql`select ${columns}, webhook_id, sequence from webhook_deliveries
+              where webhook_id = ${webhookId} and sequence > ${after}
+              order by sequence limit ${limit}`,
+          ),
+        ),
+      )
+
+      return { list, replay, replayAll, test, page }
+    }),
+  )
+}

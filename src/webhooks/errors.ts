@@ -1,0 +1,16 @@
+import { Schema } from "effect"
+
+/** The user has no such webhook. */
+export class WebhookNotFound extends Schema.TaggedError<WebhookNotFound>()("WebhookNotFound", {}) {}
+
+/** The webhook has no such delivery, or it is no longer kept. */
+export class DeliveryNotFound extends Schema.TaggedError<DeliveryNotFound>()("DeliveryNotFound", {}) {}
+
+export class TooManyWebhooks extends Schema.TaggedError<TooManyWebhooks>()("TooManyWebhooks", {
+  max: Schema.Number,
+}) {}
+
+/** Nothing is sent to it. */
+export class WebhookDisabled extends Schema.TaggedError<WebhookDisabled>()("WebhookDisabled", {}) {}
+
+export type WebhookError = WebhookNotFound | DeliveryNotFound | TooManyWebhooks | WebhookDisabled

@@ -1,0 +1,29 @@
+import { createHmac, randomBytes } from "node:crypto"
+import { Redacted } from "effect"
+
+/** As Standard Webhooks writes secrets: the rest is base64. */
+const prefix = "whsec_"
+
+/** Bytes. Standard Webhooks asks for 24 to 64; more than the 32 of a SHA-256 add nothing. */
+const secretBytes = 32
+
+export const makeSecret = (): Redacted.Redacted =>
+  Redacted.make(`${prefix}${randomBytes(secretBytes).toString("base64")}`)
+
+/**
+ * The headers of a signed message, by Standard Webhooks 1.0. `id` is the same in every attempt. The time is that of the attempt,
+ * in seconds since 1970, so that a receiver can refuse what was recorded and is sent again later.
+ */
+export const signedHeaders = (
+  secret: Redacted.Redacted,
+  message: { readonly id: string; readonly seconds: number; readonly body: string },
+): Readonly<Record<string, string>> => {
+  const { id, seconds, body } = message
+  const key = Buffer.from(Redacted.value(secret).slice(prefix.length), "base64")
+  const signature = createHmac("sha256", key).update(`${id}.${seconds}.${body}`).digest("base64")
+  return {
+    "webhook-id": id,
+    "webhook-timestamp": `${seconds}`,
+    "webhook-signature": `v1,${signature}`,
+  }
+}

@@ -1,0 +1,152 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import { Context, Effect, Layer, Option, type Redacted, Schema } from "effect"
+import { Encryption, type EncryptionUnavailable } from "../db/encryption.ts"
+import type { DatabaseError } from "../db/errors.ts"
+import { query, transaction } from "../db/postgres.ts"
+import { findAll, findFirst } from "../db/rows.ts"
+import { newId, parseId, type UserId, WebhookId } from "../schema.ts"
+import { endPending } from "./end-pending.ts"
+import { TooManyWebhooks, WebhookNotFound } from "./errors.ts"
+import { type NewWebhook, orderedEvents, Webhook, type WebhookChanges } from "./model.ts"
+import { WebhookSignal } from "./signal.ts"
+import { makeSecret } from "./signature.ts"
+
+/** Webhooks per user. Each costs a row per event. */
+const maxStored = 20
+
+const Found = Schema.Struct({ id: WebhookId })
+
+/** Binds a secret to its row: it cannot be decrypted in the place of another one. */
+export const secretContext = (id: WebhookId) => `webhook ${id}`
+
+/** The webhooks of users. An `id` is the text that a client sent. */
+export class Webhooks extends Context.Tag("voice-agent/Webhooks")<
+  Webhooks,
+  {
+    /** The secret is in no other result. */
+    readonly create: (
+      userId: UserId,
+      webhook: NewWebhook,
+    ) => Effect.Effect<
+      { readonly webhook: Webhook; readonly secret: Redacted.Redacted },
+      TooManyWebhooks | EncryptionUnavailable | DatabaseError
+    >
+    /** In the order of their creation. */
+    readonly list: (userId: UserId) => Effect.Effect<ReadonlyArray<Webhook>, DatabaseError>
+    readonly get: (userId: UserId, id: string) => Effect.Effect<Webhook, WebhookNotFound | DatabaseError>
+    /** Disabling one ends its pending deliveries as failed. Enabling it forgets its failures. */
+    readonly update: (
+      userId: UserId,
+      id: string,
+      changes: WebhookChanges,
+    ) => Effect.Effect<Webhook, WebhookNotFound | DatabaseError>
+    /** With its deliveries. */
+    readonly remove: (userId: UserId, id: string) => Effect.Effect<void, WebhookNotFound | DatabaseError>
+  }
+>() {
+  static readonly layer = Layer.effect(
+    Webhooks,
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const { encrypt } = yield* Encryption
+      const signal = yield* WebhookSignal
+      const columns = sql`id, url, events, transcripts, enabled, disabled_reason, failing_since, created_at, updated_at`
+      const orNotFound = Effect.mapError(() => new WebhookNotFound())
+      const owned = (userId: UserId, id: string) =>
+        orNotFound(
+          Effect.map(parseId(WebhookId, id), (parsed) => sql`id = ${parsed} and user_id = ${userId}`),
+        )
+      const listOf = (events: ReadonlyArray<string>) =>
+        sql`string_to_array(${orderedEvents(events).join()}, ',')`
+
+      const create = Effect.fn("Webhooks.create")(function* (
+        userId: UserId,
+        { url, events, transcripts = false, enabled = true }: NewWebhook,
+      ) {
+        const id = newId(WebhookId)
+        const secret = makeSecret()
+        const stored = yield* encrypt(secret, secretContext(id))
+        // The lock puts requests of one user in order, so that none passes the limit.
+        const created = Effect.zipRight(
+          sql`select 1 from users where id = ${userId} for no key update`,
+          findFirst(
+            Webhook,
+            sql`insert into webhooks (id, user_id, url, events, secret, transcripts, enabled)
+              select ${id}::uuid, ${userId}::uuid, ${url}, ${listOf(events)}, ${stored}, ${transcripts}::boolean,
+                ${enabled}::boolean
+              where (select count(*) from webhooks where user_id = ${userId}) < ${maxStored}
+              returning ${columns}`,
+          ),
+        )
+        const webhook = yield* transaction(sql, created)
+        if (Option.isNone(webhook)) return yield* new TooManyWebhooks({ max: maxStored })
+        yield* signal.wake
+        return { webhook: webhook.value, secret }
+      })
+
+      const list = Effect.fn("Webhooks.list")((userId: UserId) =>
+        query(
+          findAll(
+            Webhook,
+            sql`select ${columns} from webhooks where user_id = ${userId} order by created_at, id`,
+          ),
+        ),
+      )
+
+      const get = Effect.fn("Webhooks.get")(function* (userId: UserId, id: string) {
+        const where = yield* owned(userId, id)
+        return yield* orNotFound(
+          yield* query(findFirst(Webhook, sql`select ${columns} from webhooks where ${where}`)),
+        )
+      })
+
+      const update = Effect.fn("Webhooks.update")(function* (
+        userId: UserId,
+        id: string,
+        { url, events, transcripts, enabled }: WebhookChanges,
+      ) {
+        const where = yield* owned(userId, id)
+        const set = [
+          ...(url === undefined ? [] : [sql`url = ${url}`]),
+          ...(transcripts === undefined ? [] : [sql`transcripts = ${transcripts}`]),
+          ...(events === undefined
+            ? []
+            : [
+                sql`events = ${listOf(events)}`,
+                // A new subscription is not told of sessions that expired before it.
+                sql`sessions_checked_at = case when enabled and 'session.expired' = any (events) then sessions_checked_at
+                  else now() end`,
+              ]),
+          ...(enabled === undefined ? [] : [sql`enabled = ${enabled}`, sql`disabled_reason = null`]),
+        ]
+        const enabling = sql`update webhooks set failing_since = null, sessions_checked_at = now()
+          where ${where} and not enabled`
+        const changed = Effect.gen(function* () {
+          if (enabled === true) yield* enabling
+          const row = yield* findFirst(
+            Webhook,
+            sql`update webhooks set ${sql.csv(set)}, updated_at = now() where ${where} returning ${columns}`,
+          )
+          if (enabled === false)
+            yield* Effect.transposeMapOption(row, (webhook) => endPending(sql, webhook.id))
+          return row
+        })
+        if (set.length === 0) return yield* get(userId, id)
+        const webhook = yield* orNotFound(yield* transaction(sql, changed))
+        yield* signal.wake
+        return webhook
+      })
+
+      const remove = Effect.fn("Webhooks.remove")(function* (userId: UserId, id: string) {
+        const where = yield* owned(userId, id)
+        const removed = yield* transaction(
+          sql,
+          findFirst(Found, sql`delete from webhooks where ${where} returning id`),
+        )
+        yield* orNotFound(removed)
+      })
+
+      return { create, list, get, update, remove }
+    }),
+  )
+}

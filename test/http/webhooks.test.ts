@@ -1,0 +1,308 @@
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import { Schema } from "effect"
+import { type Service, startService } from "../support/service.ts"
+import { startEndpoint, webhookEnv } from "../support/webhook-endpoint.ts"
+import { Account, expectProblem, readAs } from "./answers.ts"
+
+let service: Service
+beforeAll(async () => {
+  service = await startService({ env: webhookEnv })
+})
+afterAll(() => service.stop())
+
+const Webhook = Schema.Struct({
+  id: Schema.UUID,
+  url: Schema.String,
+  events: Schema.Array(Schema.String),
+  transcripts: Schema.Boolean,
+  enabled: Schema.Boolean,
+  disabledReason: Schema.Null,
+  failingSince: Schema.Null,
+  createdAt: Schema.String,
+  updatedAt: Schema.String,
+})
+const One = Schema.Struct({ webhook: Webhook })
+const Created = Schema.Struct({ webhook: Webhook, secret: Schema.String })
+const List = Schema.Struct({ webhooks: Schema.Array(Webhook) })
+const Deliveries = Schema.Struct({
+  deliveries: Schema.Array(
+    Schema.Struct({
+      id: Schema.UUID,
+      type: Schema.String,
+      occurredAt: Schema.String,
+      data: Schema.Record({ key: Schema.String, value: Schema.Unknown }),
+      state: Schema.String,
+      attempts: Schema.Int,
+      attemptedAt: Schema.NullOr(Schema.String),
+      nextAttemptAt: Schema.NullOr(Schema.String),
+      status: Schema.NullOr(Schema.Int),
+      answer: Schema.NullOr(Schema.String),
+      error: Schema.NullOr(Schema.String),
+    }),
+  ),
+})
+
+const Logged = Schema.Struct({
+  webhookDeliveries: Schema.Array(Schema.Struct({ data: Schema.Struct({ n: Schema.Int }) })),
+})
+
+const url = "https://example.com/hook?a=1"
+const body = { url, events: ["turn.failed", "turn.completed", "turn.failed"] }
+const create = (key: string, fields: object = {}) =>
+  service.call("POST", "/webhooks", { key, body: { ...body, ...fields } })
+const list = async (key: string) =>
+  (await readAs(List, await service.call("GET", "/webhooks", { key }))).webhooks
+const unknown = { status: 404, code: "WEBHOOK_NOT_FOUND" }
+
+test("the secret is shown once, and stored encrypted", async () => {
+  const key = await service.register()
+  const answer = await create(key)
+  expect(answer.status).toBe(201)
+  expect(answer.headers.get("cache-control")).toBe("no-store")
+  const { webhook, secret } = await readAs(Created, answer)
+  expect(answer.headers.get("location")).toBe(`/api/v1/webhooks/${webhook.id}`)
+  expect(secret).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/)
+  expect(webhook).toMatchObject({
+    url,
+    events: ["turn.completed", "turn.failed"],
+    transcripts: false,
+    enabled: true,
+    updatedAt: webhook.createdAt,
+  })
+  expect(await list(key)).toEqual([webhook])
+  const got = await service.call("GET", `/webhooks/${webhook.id}`, { key })
+  expect(await readAs(One, got)).toEqual({ webhook })
+  const stored = JSON.stringify(await service.database.sql`select * from webhooks where id = ${webhook.id}`)
+  const exported = await (await service.call("GET", "/users/me/export", { key })).text()
+  for (const text of [stored, exported]) {
+    expect(text).toContain(webhook.id)
+    expect(text).not.toContain(secret)
+    expect(text).not.toContain(secret.slice("whsec_".length))
+  }
+  expect(JSON.parse(exported)).toMatchObject({ webhooks: [webhook], webhookDeliveries: [] })
+})
+
+test("fields that are not in a change stay", async () => {
+  const key = await service.register()
+  const { webhook } = await readAs(Created, await create(key))
+  const change = async (fields: object) =>
+    (await readAs(One, await service.call("PATCH", `/webhooks/${webhook.id}`, { key, body: fields }))).webhook
+  expect(await change({})).toEqual(webhook)
+  expect(await change({ transcripts: true })).toMatchObject({
+    url,
+    events: webhook.events,
+    transcripts: true,
+  })
+  expect(await change({ url: "https://example.org/" })).toMatchObject({
+    url: "https://example.org/",
+    enabled: true,
+  })
+  const events = ["tool.called", "session.expired"]
+  expect(await change({ events, enabled: false })).toMatchObject({
+    events: events.toReversed(),
+    enabled: false,
+  })
+  expect(await change({ id: crypto.randomUUID(), secret: "x" })).toMatchObject({
+    id: webhook.id,
+    enabled: false,
+  })
+})
+
+test("of one user only", async () => {
+  const [mine, theirs] = [await service.register(), await service.register()]
+  const { webhook } = await readAs(Created, await create(theirs))
+  const delivery = await service.database.sql`
+    insert into webhook_deliveries (webhook_id, type, data, state, next_attempt_at)
+    values (${webhook.id}, 'turn.completed', '{}', 'delivered', null) returning id`
+  for (const id of [webhook.id, crypto.randomUUID(), "1", "%00"]) {
+    const path = `/webhooks/${id}`
+    await expectProblem(await service.call("GET", path, { key: mine }), unknown)
+    await expectProblem(await service.call("PATCH", path, { key: mine, body: { enabled: false } }), unknown)
+    await expectProblem(await service.call("DELETE", path, { key: mine }), unknown)
+    await expectProblem(await service.call("POST", `${path}/test`, { key: mine }), unknown)
+    await expectProblem(await service.call("GET", `${path}/deliveries`, { key: mine }), unknown)
+    const range = { from: "2020-01-01" }
+    await expectProblem(await service.call("POST", `${path}/replay`, { key: mine, body: range }), unknown)
+    const replay = `${path}/deliveries/${delivery[0].id}/replay`
+    await expectProblem(await service.call("POST", replay, { key: mine }), unknown)
+  }
+  const own = (await readAs(Created, await create(mine))).webhook.id
+  await expectProblem(
+    await service.call("POST", `/webhooks/${own}/deliveries/${delivery[0].id}/replay`, { key: mine }),
+    { status: 404, code: "DELIVERY_NOT_FOUND" },
+  )
+  expect(await list(theirs)).toEqual([webhook])
+  expect((await service.call("GET", "/webhooks")).status).toBe(401)
+  expect((await service.call("DELETE", `/webhooks/${webhook.id}`, { key: theirs })).status).toBe(204)
+  expect(await list(theirs)).toEqual([])
+  expect(
+    await service.database.sql`select 1 from webhook_deliveries where webhook_id = ${webhook.id}`,
+  ).toHaveLength(0)
+})
+
+test("end with their user", async () => {
+  const key = await service.register()
+  const { webhook } = await readAs(Created, await create(key))
+  await service.database.sql`insert into webhook_deliveries (webhook_id, type, data)
+    select ${webhook.id}, 'turn.completed', '{}' from generate_series(1, 3)`
+  const { email } = await readAs(Account, await service.call("GET", "/users/me", { key }))
+  expect((await service.call("DELETE", "/users/me", { key, body: { email } })).status).toBe(204)
+  expect(await service.database.sql`select 1 from webhooks where id = ${webhook.id}`).toHaveLength(0)
+})
+
+test("20 at most, also at once", async () => {
+  const key = await service.register()
+  const answers = await Promise.all(Array.from({ length: 24 }, () => create(key)))
+  expect(answers.filter(({ status }) => status === 201)).toHaveLength(20)
+  await expectProblem(await create(key), { status: 409, code: "TOO_MANY_WEBHOOKS" })
+  expect(await list(key)).toHaveLength(20)
+})
+
+const wrong: ReadonlyArray<readonly [name: string, fields: object, message: RegExp]> = [
+  ["no url", { url: undefined }, /^url: is missing/],
+  ["no text", { url: 7 }, /^url: must be a string/],
+  ["no URL", { url: "example.com/hook" }, /^url: must be a URL/],
+  ["another scheme", { url: "ftp://example.com" }, /^url: must start with https:/],
+  ["javascript", { url: "javascript:alert(1)" }, /^url: must start with https:/],
+  ["a password", { url: "https://a:b@example.com" }, /^url: must have no user name and password/],
+  ["a fragment", { url: "https://example.com/#a" }, /^url: must have no fragment/],
+  ["a NUL", { url: "https://example.com/\0" }, /^url: must be a URL/],
+  ["a line break", { url: "https://example.com/\r\nhost: a" }, /^url: must be a URL/],
+  [
+    "a long URL",
+    { url: `https://example.com/${"a".repeat(2048)}` },
+    /^url: must have at most 2048 characters/,
+  ],
+  ["half a character", { url: "https://example.com/\ud800" }, /^url: must be a URL/],
+  ["no events", { events: [] }, /^events: must be a list of turn.completed, /],
+  ["another event", { events: ["turn.completed", "turn.started"] }, /^events: must be a list of/],
+  ["events in a text", { events: "turn.completed" }, /^events: must be a list of/],
+  ["null", { events: null }, /^events: must be a list of/],
+  ["a text for a flag", { enabled: "yes" }, /^enabled: must be true or false/],
+  ["a number for a flag", { transcripts: 1 }, /^transcripts: must be true or false/],
+]
+test.each(wrong)("refuses %s", async (_, fields, message) => {
+  const key = await service.register()
+  await expectProblem(await create(key, fields), { status: 400, code: "VALIDATION_ERROR", message })
+  const { webhook } = await readAs(Created, await create(key))
+  if (Object.values(fields).includes(undefined)) return
+  const changed = await service.call("PATCH", `/webhooks/${webhook.id}`, { key, body: fields })
+  await expectProblem(changed, { status: 400, code: "VALIDATION_ERROR", message })
+  expect(await list(key)).toEqual([webhook])
+})
+
+/** A webhook with deliveries of these states, a minute apart, the oldest first. */
+const withLog = async (states: ReadonlyArray<string>, address = url) => {
+  const key = await service.register()
+  const { webhook } = await readAs(Created, await create(key, { url: address }))
+  await service.database.sql`
+    insert into webhook_deliveries (webhook_id, type, data, state, next_attempt_at, occurred_at, ended_at, attempts)
+    select ${webhook.id}, 'turn.completed', jsonb_build_object('n', n), state,
+      case when state = 'pending' then now() + interval '1 hour' end, timestamptz '2026-01-01 00:00Z' + n * interval '1 minute',
+      case when state <> 'pending' then now() end, 10
+    from string_to_table(${states.join()}, ',') with ordinality as given (state, n) order by n`
+  const path = `/webhooks/${webhook.id}`
+  const read = async (query = "") =>
+    (await readAs(Deliveries, await service.call("GET", `${path}/deliveries${query}`, { key }))).deliveries
+  const numbers = async (query = "") => (await read(query)).map(({ data }) => data.n)
+  return { key, path, read, numbers }
+}
+
+test("the log has pages, latest first", async () => {
+  const { read, numbers } = await withLog(
+    Array.from({ length: 45 }, (_, n) => (n % 3 === 0 ? "failed" : "delivered")),
+  )
+  expect(await numbers()).toEqual(Array.from({ length: 20 }, (_, n) => 45 - n))
+  const [, , third] = await read("?limit=3")
+  expect(await numbers(`?limit=2&before=${third?.id}`)).toEqual([42, 41])
+  expect(await numbers("?state=failed&limit=4")).toEqual([43, 40, 37, 34])
+  expect(await numbers(`?before=${crypto.randomUUID()}`)).toEqual([])
+  expect(await numbers("?state=pending")).toEqual([])
+})
+
+test.each(["?limit=0", "?limit=101", "?before=1", "?state=lost"])("refuses %s", async (query) => {
+  const { key, path } = await withLog([])
+  const answer = await service.call("GET", `${path}/deliveries${query}`, { key })
+  await expectProblem(answer, { status: 400, code: "VALIDATION_ERROR" })
+})
+
+test("a replay sends a delivery again, whatever its state", async () => {
+  const endpoint = await startEndpoint()
+  const { key, path, read } = await withLog(["failed", "delivered", "pending"], endpoint.url)
+  const before = await read()
+  for (const { id } of before) {
+    const answer = await service.call("POST", `${path}/deliveries/${id}/replay`, { key })
+    expect(answer.status).toBe(202)
+    expect(await answer.json()).toMatchObject({ delivery: { id, state: "pending", attempts: 0 } })
+  }
+  const over = async () => (await read("?state=delivered")).length === 3
+  while (!(await over())) await Bun.sleep(5)
+  expect(endpoint.requests.map(({ headers }) => headers["webhook-id"]).toSorted()).toEqual(
+    before.map(({ id }) => id).toSorted(),
+  )
+  await endpoint.stop()
+})
+
+test("a range is replayed by the time of the events", async () => {
+  const { key, path, numbers } = await withLog([
+    "failed",
+    "failed",
+    "delivered",
+    "failed",
+    "pending",
+    "failed",
+  ])
+  const replay = async (range: object) => {
+    const answer = await service.call("POST", `${path}/replay`, { key, body: range })
+    expect(answer.status).toBe(202)
+    return answer.json()
+  }
+  expect(await replay({ from: "2026-01-01T00:02:00Z", to: "2026-01-01T00:06:00Z" })).toEqual({ replayed: 2 })
+  expect(await numbers("?state=failed")).not.toContain(2)
+  expect(await replay({ from: "2026-01-01T01:03:00+01:00", state: "delivered" })).toEqual({ replayed: 1 })
+  expect(await replay({ from: "2026-01-01", to: "2026-01-01T00:02:00Z" })).toEqual({ replayed: 1 })
+  expect(await replay({ from: "2030-01-01" })).toEqual({ replayed: 0 })
+})
+
+test.each([
+  {},
+  { from: "yesterday" },
+  { from: "2026-02-30" },
+  { from: "2026-01-01T00:00" },
+  { from: 1 },
+  { from: "2026-01-01", state: "pending" },
+])("refuses the range %j", async (range) => {
+  const { key, path } = await withLog([])
+  await expectProblem(await service.call("POST", `${path}/replay`, { key, body: range }), {
+    status: 400,
+    code: "VALIDATION_ERROR",
+  })
+})
+
+test("a disabled webhook ends what is pending, and replays nothing", async () => {
+  const { key, path, read } = await withLog(["pending", "delivered"])
+  await service.call("PATCH", path, { key, body: { enabled: false } })
+  const [, pending] = await read()
+  expect(pending).toMatchObject({ state: "failed", nextAttemptAt: null, error: "The webhook was disabled." })
+  const disabled = { status: 409, code: "WEBHOOK_DISABLED" }
+  await expectProblem(await service.call("POST", `${path}/test`, { key }), disabled)
+  await expectProblem(
+    await service.call("POST", `${path}/deliveries/${pending?.id}/replay`, { key }),
+    disabled,
+  )
+  await expectProblem(
+    await service.call("POST", `${path}/replay`, { key, body: { from: "2020-01-01" } }),
+    disabled,
+  )
+})
+
+test("the export has the log page by page", async () => {
+  for (const count of [1, 200, 201]) {
+    const { key } = await withLog(Array.from({ length: count }, () => "failed"))
+    const exported = await service.call("GET", "/users/me/export", { key })
+    const { webhookDeliveries } = Schema.decodeUnknownSync(Logged)(await exported.json())
+    expect(webhookDeliveries.map(({ data }) => data.n)).toEqual(
+      Array.from({ length: count }, (_, n) => n + 1),
+    )
+  }
+})
