@@ -110,7 +110,7 @@ const newSession = Effect.fnUntraced(function* (letters: string) {
       ledger.continueTurn(first.id, second),
       save(second.id, [user(letter), assistant("new")]),
     )
-    return replace
+    return { replace }
   })
   for (const letter of letters) yield* say(letter)
 
@@ -296,12 +296,12 @@ effectTest(
   "a turn that is replaced takes its summary along",
   Effect.gen(function* () {
     const session = yield* newSession("a")
-    const replaceB = yield* session.sayInTwoTries("b")
-    const replaceC = yield* session.sayInTwoTries("c")
+    const b = yield* session.sayInTwoTries("b")
+    const c = yield* session.sayInTwoTries("c")
     yield* session.summarize("B", "sum")
-    yield* replaceC
+    yield* c.replace
     expect(yield* session.prompt()).toBe("sum c new")
-    yield* replaceB
+    yield* b.replace
     expect(yield* session.prompt()).toBe("a A c new b new")
   }),
 )

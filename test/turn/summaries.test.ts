@@ -205,7 +205,7 @@ const newSession = Effect.fnUntraced(function* (service: Service) {
     yield* Fiber.join(turn.end)
     return turn
   })
-  const row = Effect.promise(async () => {
+  const readRow = async () => {
     const [found] = await database.sql`
       select summary_lease is not null as "isBusy",
         (select payload from items where session_id = ${id} and type = 'summary') as summary,
@@ -213,12 +213,13 @@ const newSession = Effect.fnUntraced(function* (service: Service) {
           (select max(sequence) from items where session_id = ${id} and type = 'summary'), -1)) as "after"
       from sessions where id = ${id}`
     return found
-  })
+  }
+  const row = Effect.promise(readRow)
   const summary = Effect.map(row, (found): unknown => found?.summary)
   const untilRow = (
     is: (found: { isBusy: boolean; summary: unknown; after: number }) => boolean,
     what: string,
-  ) => Effect.promise(() => until(async () => is(await Effect.runPromise(row)), what))
+  ) => Effect.promise(() => until(async () => is(await readRow()), what))
   return {
     ...{ id, userId, say, request, summary },
     summarized: untilRow(({ summary, isBusy }) => summary !== null && !isBusy, "a summary"),
