@@ -93,6 +93,15 @@ const cpuTime = Metric.counter("voice_agent.process.cpu", {
   incremental: true,
 })
 
+const costs = Metric.counter("voice_agent.cost", {
+  description: "What turns cost, by currency",
+  incremental: true,
+})
+const webhookAttempts = Metric.counter("voice_agent.webhook_attempts", {
+  description: "Attempts to deliver an event to a webhook, by outcome",
+  incremental: true,
+})
+
 export const countRequest = (method: string, status: number) => {
   const withMethod = Metric.tagged(requests, "http.request.method", method)
   return Metric.increment(Metric.tagged(withMethod, "http.response.status_code", `${status}`))
@@ -100,6 +109,14 @@ export const countRequest = (method: string, status: number) => {
 
 /** `outcome`: `completed`, `interrupted`, `defect`, or the name of the error. */
 export const countTurn = (outcome: string) => Metric.increment(Metric.tagged(turns, "outcome", outcome))
+
+/** Adds what a turn cost, in units of the currency. */
+export const countCost = (currency: string, cost: number) =>
+  Metric.incrementBy(Metric.tagged(costs, "currency", currency), cost)
+
+/** `outcome`: `delivered`; `gone`: the endpoint wants no more; `failed`. */
+export const countWebhookAttempt = (outcome: string) =>
+  Metric.increment(Metric.tagged(webhookAttempts, "outcome", outcome))
 
 /** Counts a turn that began on speculation. `dropped`: nobody heard it, and it cost these tokens and characters. */
 export const countSpeculation = (

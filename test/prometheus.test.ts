@@ -11,6 +11,16 @@ import { speechLike, wavOf } from "./support/wav.ts"
 
 const words = { transcript: "hushheard", reply: "hushreply" }
 
+/** A turn costs 2 for its recording of a second, and nothing else. */
+const prices = {
+  currency: "EUR",
+  models: {
+    "whisper-1": { perAudioMinute: 120 },
+    "gpt-3.5-turbo": { perMillionInputTokens: 0, perMillionOutputTokens: 0 },
+    "tts-1": { perMillionCharacters: 0 },
+  },
+}
+
 let database: TestDatabase
 let upstream: Upstream
 let service: ServiceProcess
@@ -20,7 +30,7 @@ beforeAll(async () => {
   upstream = await startUpstream()
   upstream.default("stt", { text: words.transcript })
   upstream.default("llm", { text: `I ${words.reply}.` })
-  service = startService({ METRICS_PORT: "0" })
+  service = startService({ METRICS_PORT: "0", PRICES: JSON.stringify(prices) })
   const url = await service.url()
   const [, found = ""] = await service.says(/"metrics\.listening".*"url":"([^"]+)"/)
   metricsUrl = found
@@ -98,6 +108,7 @@ test("counts turns, requests to providers and retries", async () => {
   expect(sampleOf(text, "voice_agent_provider_time_count", { stage: "stt" })).toBe(3)
   expect(sampleOf(text, "voice_agent_retries_total", { stage: "stt" })).toBe(1)
   expect(sampleOf(text, "voice_agent_turn_time_bucket", { part: "firstAudio", le: "+Inf" })).toBe(1)
+  expect(sampleOf(text, "voice_agent_cost_total", { currency: "EUR" })).toBeGreaterThanOrEqual(2)
   expect(sampleOf(text, "target_info", { service_name: "voice-agent" })).toBe(1)
 })
 
@@ -199,7 +210,7 @@ test("the parser finds what is no PromQL", () => {
 })
 
 /** What appears only after the first event of its kind. test/otlp.test.ts and docs/guides/operating.md have them. */
-const later = /^voice_agent_realtime_/
+const later = /^voice_agent_(realtime|tool_calls|webhook)_/
 
 test("queries ask for metrics that the service has", async () => {
   const names = new Set([...(await read()).matchAll(/^(voice_agent_\w+)/gm)].map(([, name]) => name))

@@ -1,6 +1,7 @@
 import { Duration, Effect, FiberSet, Layer, Option, Schedule, Stream } from "effect"
 import { Notifications } from "../db/notifications.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
+import { countWebhookAttempt } from "../metrics.ts"
 import type { WebhookId } from "../schema.ts"
 import { type Attempt, makeAttempts } from "./attempt.ts"
 import { type Claimed, DeliveryQueue, type DisabledReason, type Outcome } from "./delivery-queue.ts"
@@ -47,6 +48,7 @@ const makeDelivery = Effect.gen(function* () {
   const finish = Effect.fnUntraced(function* (delivery: Claimed, attempt: Attempt) {
     const outcome = yield* outcomeOf(delivery, attempt)
     const isFailing = yield* Effect.retry(queue.record(delivery, outcome), recordSchedule)
+    yield* countWebhookAttempt(attempt.verdict)
     if (attempt.verdict === "gone") yield* disable(delivery, "gone")
     else if (isFailing) yield* disable(delivery, "failing")
   })
