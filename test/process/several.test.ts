@@ -61,6 +61,7 @@ describe.each(["directly", "through PgBouncer"])("%s", (way) => {
         OPENAI_BASE_URL: upstream.baseUrl,
         DATABASE_URL: pooler?.url ?? database.url,
         BREAKER_FAILURES: "0",
+        CONTEXT_SUMMARIES: "false",
       },
     })
 
