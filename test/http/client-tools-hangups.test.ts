@@ -18,6 +18,7 @@ import {
   toldFront,
   words,
 } from "../support/door-agent.ts"
+import { noTurnRuns } from "../support/sessions.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { fail, type Step } from "../support/upstream.ts"
 
@@ -35,6 +36,12 @@ afterEach(async () => {
   expect(service.upstream.refusals()).toEqual([])
   await service.nothingLeft()
 })
+
+/** A client that has left does not see the end of its turn. */
+const ended = async () => {
+  await noTurnRuns(service)
+  await service.nothingLeft()
+}
 
 /** Far beyond the end of a test. */
 const slow = { delayMs: 600_000 }
@@ -67,7 +74,7 @@ const leaveWhenAsked = async (send: (signal: AbortSignal) => Promise<Response>) 
   await service.upstream.waitFor(() => service.upstream.calls("llm").length > before, "a request")
   leaving.abort()
   await sent
-  await service.nothingLeft()
+  await ended()
 }
 
 const turnIdOf = (answer: Response) => answer.headers.get("x-turn-id") ?? ""
@@ -95,7 +102,7 @@ test("behind the call, before the end of the turn: the call is open", async () =
   const answer = await leaveAfter("tool_call", (signal) =>
     user.say(session, { headers: sse, isSpoken: true, signal }),
   )
-  await service.nothingLeft()
+  await ended()
   expect(await user.openCalls(session)).toEqual({ turnId: turnIdOf(answer), toolCalls: [shownFront] })
   service.upstream.script("llm", [{ text: reply }])
   expect(await readTurn(await user.bring(turnIdOf(answer), opened))).toMatchObject({ response: reply })
@@ -158,7 +165,7 @@ test("within the reply: the part is kept, and the same results are answered agai
   const long = "This is a sentence of a long reply. ".repeat(20)
   service.upstream.script("llm", [{ text: long, chunkDelayMs: 20 }])
   await leaveAfter("id: 30\n", (signal) => user.bring(turn.turnId, opened, { headers: sse, signal }))
-  await service.nothingLeft()
+  await ended()
   service.upstream.script("llm", [{ text: reply }])
   expect(await readTurn(await user.bring(turn.turnId, opened))).toMatchObject({ response: reply })
   const [, , told, part] = user.lastPrompt()
