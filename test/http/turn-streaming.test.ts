@@ -170,7 +170,7 @@ describe("failures before any audio are retried", () => {
     const failing = once(/number 1/, step)
     service.upstream.script("llm", [{ text: reply }])
     service.upstream.default("tts", (request) =>
-      /number 0/.test(request.input) ? { ...brief, chunkBytes: 1500, chunkDelayMs: 200 } : failing(request),
+      /number 0/.test(request.input) ? { ...brief, chunkBytes: 1500, chunkDelayMs: 120 } : failing(request),
     )
     const answer = await converse()
     await expectSpoken(await answer.bytes(), reply)
