@@ -27,8 +27,8 @@ RUN cd /source \
     --enable-libmp3lame --enable-zlib --enable-protocol=file,pipe \
     --enable-demuxer="aac,aiff,au,caf,flac,matroska,mov,mp3,ogg,pcm_*,wav" \
     --enable-muxer=mp3,pcm_s16le,wav --enable-encoder=libmp3lame,pcm_s16le \
-    --enable-decoder="aac*,ac3*,adpcm_*,alac,als,amr*,ape,atrac*,cook,dca,eac3,flac,g72*,gsm*,mlp,mp1*,mp2,mp2float,mp3*,opus,pcm_*,qcelp,qdm2,ra_*,speex,truehd,tta,vorbis,wavpack,wma*" \
-    --enable-parser="aac*,ac3,amr,dca,flac,gsm,mlp,mpegaudio,opus,vorbis" \
+    --enable-decoder="aac*,ac3*,adpcm_*,alac,amr*,eac3,flac,g72*,gsm*,mp1*,mp2*,mp3*,opus,pcm_*,speex,vorbis" \
+    --enable-parser="aac*,ac3,amr,flac,gsm,mpegaudio,opus,vorbis" \
     --enable-filter=aformat,anull,aresample,asetpts,atrim \
   && make -j"$(nproc)" ffmpeg && strip ffmpeg
 

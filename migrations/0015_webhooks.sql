@@ -1,4 +1,4 @@
--- Endpoints of users that are told of events, and the events to send to them. A delivery is written in the transaction of what
+-- Endpoints of users for events, and the events to send to them. A delivery is written in the transaction of what
 -- it tells of.
 
 create table webhooks (
@@ -15,7 +15,7 @@ create table webhooks (
   disabled_reason text check (disabled_reason in ('gone', 'failing')),
   -- The first failure after the last success. Null: the last attempt succeeded.
   failing_since timestamptz,
-  -- The sessions that expired until then are told of.
+  -- Up to then, expired sessions have their events.
   sessions_checked_at timestamptz not null default now(),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
@@ -24,7 +24,7 @@ create table webhooks (
 -- A user's webhooks; also serves the cascade from users.
 create index webhooks_of_user on webhooks (user_id, created_at, id);
 
--- Those that are told of expired sessions, which the service looks for by itself.
+-- Those with events of expired sessions, which the service looks for by itself.
 create index webhooks_of_expiry on webhooks (id) where enabled and 'session.expired' = any (events);
 
 create table webhook_deliveries (
@@ -75,5 +75,5 @@ create trigger webhook_deliveries_announce
   for each row when (new.next_attempt_at <= now())
   execute function announce_webhook_delivery();
 
--- False for a turn that only changes the items of its conversation: no webhook is told of it.
+-- False for a turn that only changes the items of its conversation: it has no event.
 alter table turns add column has_reply boolean not null default true;

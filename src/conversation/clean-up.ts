@@ -6,8 +6,8 @@ import { Ledger } from "./ledger.ts"
 
 /**
  * Deletes sessions without an item after 24 h without activity and, if SESSION_RETENTION_DAYS is above 0, every session
- * after so many days without activity, with its turns. Deletes full rate-limit allowances and expired client secrets, and deliveries to webhooks that ended 7 days ago. Ends the turns of processes that
- * are gone and frees Idempotency-Keys. Returns the number of each. May run in several processes at once.
+ * after so many days without activity, with its turns. Deletes full rate-limit allowances, expired client secrets, and
+ * deliveries to webhooks that ended 7 days ago. Ends the turns of processes that are gone and frees Idempotency-Keys. Returns the number of each. May run in several processes at once.
  */
 export const cleanUp = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient

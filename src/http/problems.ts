@@ -254,7 +254,7 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     problem(
       429,
       "QUOTA_EXCEEDED",
-      `Your monthly limit of ${limit} ${currency} is used up. It begins anew at ${resetsAt.toISOString()}. For a higher limit, ask the operator.`,
+      `Your monthly limit of ${limit} ${currency} is used up. It resets at ${resetsAt.toISOString()}. For a higher limit, ask the operator.`,
       { retryAfter },
     ),
   Overloaded: ({ retryAfter }) =>

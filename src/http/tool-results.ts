@@ -12,7 +12,7 @@ const ToolResult = Schema.Struct({
   }),
   output: Schema.Unknown.pipe(Schema.filter((value) => value !== undefined || "is missing")).annotations({
     description:
-      "What the model is told: a text, or any JSON. Of more than 100,000 characters the model gets the beginning.",
+      "The result for the model: a text, or any JSON. Of more than 100,000 characters the model gets the beginning.",
   }),
   isError: Schema.optional(
     Schema.Boolean.annotations({

@@ -72,7 +72,7 @@ const toFailure = (error: ResponseError): Failure => {
       return {
         type: "rate_limit_error",
         code: "quota_exceeded",
-        message: `Your monthly limit of ${error.limit} ${error.currency} is used up. It begins anew at ${error.resetsAt.toISOString()}.`,
+        message: `Your monthly limit of ${error.limit} ${error.currency} is used up. It resets at ${error.resetsAt.toISOString()}. For a higher limit, ask the operator.`,
       }
     case "TooManyTurns":
       return limited(`You have ${error.most} turns in progress, the maximum per user. Wait until one ends.`)
