@@ -41,7 +41,7 @@ test("assets are cached forever under hashed names", async () => {
     const text = await answer.text()
     expect(path).toContain(Bun.hash(text).toString(36))
     // A small page: a first visit costs less than a photo.
-    expect(text.length).toBeLessThan(70_000)
+    expect(text.length).toBeLessThan(80_000)
     expect(text).not.toMatch(/https?:\/\/(?!www\.w3\.org|localhost)\w/)
   }
 })

@@ -12,7 +12,8 @@ const exceeded = new QuotaExceeded({
   resetsAt: new Date("2026-02-01T00:00:00Z"),
   retryAfter: 60,
 })
-const sentence = "Your monthly limit of 5 USD is used up. It begins anew at 2026-02-01T00:00:00.000Z."
+const sentence =
+  "Your monthly limit of 5 USD is used up. It resets at 2026-02-01T00:00:00.000Z. For a higher limit, ask the operator."
 const transcribing = {
   type: "session.update",
   session: { type: "realtime", audio: { input: { transcription: { model: "ears" } } } },
