@@ -18,7 +18,11 @@ import { applyDefinition } from "./resolve.ts"
 
 const Known = Schema.Struct({ id: AgentId, version: Schema.Int })
 
-const Resolved = Schema.Struct({ definition: JsonObject, metadata: Schema.NullOr(JsonObject) })
+const Resolved = Schema.Struct({
+  version: Schema.Int,
+  definition: JsonObject,
+  metadata: Schema.NullOr(JsonObject),
+})
 
 const decode = Schema.decodeUnknown(AgentDefinition)
 
@@ -108,7 +112,7 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
         const found = yield* query(
           findFirst(
             Resolved,
-            sql`select v.definition, s.metadata
+            sql`select v.version, v.definition, s.metadata
                 from agents a
                 join agent_versions v on v.agent_id = a.id and v.version = coalesce(${Option.getOrNull(version)}::int, a.version)
                 left join sessions s on s.id = ${sessionId} and s.user_id = ${userId}
@@ -119,7 +123,12 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
         // It was checked when it was saved.
         const definition = yield* Effect.orDie(decode(found.value.definition))
         const tools = yield* toolsOf(userId, definition.tools)
-        return yield* applyDefinition(definition, found.value.metadata ?? {}, { configured, operator, tools })
+        const origin: SessionAgent = { id, version: Option.some(found.value.version) }
+        return yield* applyDefinition(definition, found.value.metadata ?? {}, {
+          configured: { ...configured, origin: Option.some(origin) },
+          operator,
+          tools,
+        })
       })
 
       return { configured, read: (input) => readDefinition(input, operator), choose, resolve }

@@ -237,6 +237,21 @@ test("the events of a greeting begin with its words, before it is spoken", async
   leaving.abort()
 })
 
+test("the export says which version answered each turn", async () => {
+  const id = await made({ instructions: "One." })
+  const newest = await opened({ agentId: id, agentVersion: "latest" })
+  const pinned = await opened({ agentId: id })
+  await say(newest)
+  await change(id, { instructions: "Two." })
+  for (const session of [newest, pinned]) await say(session)
+  await say(await opened({}), { agentId: id })
+  await say(newest, { agentId: "default" })
+  const exported = await (await service.call("GET", "/users/me/export", { key })).json()
+  const of = (agentVersion: number | null) => ({ agentId: agentVersion === null ? null : id, agentVersion })
+  expect(exported).toMatchObject({ turns: [of(1), of(2), of(1), of(2), of(null)] })
+  expect(await session(newest)).toMatchObject({ session: { agentVersion: "latest" } })
+})
+
 test("a retry gets the answer of the agent that gave it", async () => {
   const id = await made({ instructions: "One." })
   const open = await opened({ agentId: id, agentVersion: "latest" })
