@@ -1,5 +1,5 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Context, Effect, type Either, Layer, Option, Schema } from "effect"
+import { Context, Effect, Either, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
 import type { SessionAgent } from "../conversation/stored-turn.ts"
 import type { DatabaseError } from "../db/errors.ts"
@@ -10,10 +10,16 @@ import { DefinedTools } from "../tools/defined-tools.ts"
 import { ServiceTools } from "../tools/service-tools.ts"
 import type { Agent } from "./agent.ts"
 import { configuredAgent, configuredId } from "./configured.ts"
-import { AgentDefinition, type AgentTool } from "./definition.ts"
-import { AgentDeleted, type AgentInvalid, AgentNotFound, type AgentUnavailable } from "./errors.ts"
+import type { AgentTool } from "./definition.ts"
+import {
+  AgentDeleted,
+  type AgentInvalid,
+  AgentNotFound,
+  AgentOutdated,
+  type AgentUnavailable,
+} from "./errors.ts"
 import { operatorOf } from "./operator.ts"
-import { readDefinition, type StoredDefinition } from "./read-definition.ts"
+import { readDefinition, readStored, type StoredDefinition } from "./read-definition.ts"
 import { applyDefinition } from "./resolve.ts"
 
 const Known = Schema.Struct({ id: AgentId, version: Schema.Int })
@@ -23,8 +29,6 @@ const Resolved = Schema.Struct({
   definition: JsonObject,
   metadata: Schema.NullOr(JsonObject),
 })
-
-const decode = Schema.decodeUnknown(AgentDefinition)
 
 /** What a client says of the agent of a session or a turn. */
 export interface AgentChoice {
@@ -120,10 +124,12 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
           ),
         )
         if (Option.isNone(found)) return yield* new AgentDeleted()
-        // It was checked when it was saved.
-        const definition = yield* Effect.orDie(decode(found.value.definition))
+        const { version: answering } = found.value
+        const outdated = ({ field, reason }: AgentInvalid) =>
+          new AgentOutdated({ agentId: id, version: answering, field, reason })
+        const definition = yield* Either.mapLeft(readStored(found.value.definition), outdated)
         const tools = yield* toolsOf(userId, definition.tools)
-        const origin: SessionAgent = { id, version: Option.some(found.value.version) }
+        const origin: SessionAgent = { id, version: Option.some(answering) }
         return yield* applyDefinition(definition, found.value.metadata ?? {}, {
           configured: { ...configured, origin: Option.some(origin) },
           operator,
