@@ -251,9 +251,9 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           yield* agents.resolve({ userId, sessionId: session.id, agent: answering }),
         )
         const standing = makeStanding(kind, request.unsaved)
-          const { keyId } = request
-          const queued = { id: turnId, userId, session, idempotency, agent: agent.origin, keyId }
-          const payer = { userId, keyId, agentId: Option.getOrUndefined(Option.map(answering, idOf)) }
+        const { keyId } = request
+        const queued = { id: turnId, userId, session, idempotency, agent: agent.origin, keyId }
+        const payer = { userId, keyId, agentId: Option.getOrUndefined(Option.map(answering, idOf)) }
         const runTurn = (turn: RunningTurn, restore: typeof Effect.interruptible) =>
           run(turn, { cancelled, interrupted: Deferred.await(interruption) }, restore)
         // A claim that failed or was interrupted may still have opened the turn.
