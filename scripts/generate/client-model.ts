@@ -25,6 +25,7 @@ const { UsageEntry, UsageTotal, UsageMonth, UsageReport } = components
 const { AgentTool, AgentDefinition, Agent, OneAgent, ListedAgent, AgentList, AgentVersion, AgentVersions } =
   components
 const { NewWebhook, WebhookChanges, Webhook, OneWebhook, WebhookList, WebhookCreated } = components
+const { Memory, MemoryList, Secret, OneSecret, SecretList } = components
 const { Delivery, OneDelivery, DeliveryList, Replayed } = components
 
 /** The payloads that the client sends; it reads all the others. */
@@ -64,6 +65,11 @@ const responses: Readonly<Record<string, Schema.Schema.All>> = {
   AgentList,
   AgentVersion,
   AgentVersions,
+  Memory,
+  MemoryList,
+  Secret,
+  OneSecret,
+  SecretList,
   UsageEntry,
   UsageTotal,
   UsageMonth,

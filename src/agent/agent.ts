@@ -1,4 +1,5 @@
 import type { Duration, Option } from "effect"
+import type { SessionAgent } from "../conversation/stored-turn.ts"
 import type { ToolOffer } from "../providers/tools.ts"
 import type { RunnableTool } from "../tools/runnable.ts"
 
@@ -11,6 +12,8 @@ export interface HistoryLimits {
 
 /** The assistant that answers a turn. Resolved once per turn and passed to each stage; no stage reads global settings. */
 export interface Agent {
+  /** The stored agent, with its version, that this is made from. None: the agent of the configuration. */
+  readonly origin: Option.Option<SessionAgent>
   /** The system prompt. Empty: none is sent. */
   readonly instructions: string
   /** What it says first in a new conversation. None: it waits for the user. */

@@ -1,5 +1,5 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Context, Effect, type Either, Layer, Option, Schema } from "effect"
+import { Context, Effect, Either, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
 import type { SessionAgent } from "../conversation/stored-turn.ts"
 import type { DatabaseError } from "../db/errors.ts"
@@ -10,17 +10,25 @@ import { DefinedTools } from "../tools/defined-tools.ts"
 import { ServiceTools } from "../tools/service-tools.ts"
 import type { Agent } from "./agent.ts"
 import { configuredAgent, configuredId } from "./configured.ts"
-import { AgentDefinition, type AgentTool } from "./definition.ts"
-import { AgentDeleted, type AgentInvalid, AgentNotFound, type AgentUnavailable } from "./errors.ts"
+import type { AgentTool } from "./definition.ts"
+import {
+  AgentDeleted,
+  type AgentInvalid,
+  AgentNotFound,
+  AgentOutdated,
+  type AgentUnavailable,
+} from "./errors.ts"
 import { operatorOf } from "./operator.ts"
-import { readDefinition, type StoredDefinition } from "./read-definition.ts"
+import { readDefinition, readStored, type StoredDefinition } from "./read-definition.ts"
 import { applyDefinition } from "./resolve.ts"
 
 const Known = Schema.Struct({ id: AgentId, version: Schema.Int })
 
-const Resolved = Schema.Struct({ definition: JsonObject, metadata: Schema.NullOr(JsonObject) })
-
-const decode = Schema.decodeUnknown(AgentDefinition)
+const Resolved = Schema.Struct({
+  version: Schema.Int,
+  definition: JsonObject,
+  metadata: Schema.NullOr(JsonObject),
+})
 
 /** What a client says of the agent of a session or a turn. */
 export interface AgentChoice {
@@ -108,7 +116,7 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
         const found = yield* query(
           findFirst(
             Resolved,
-            sql`select v.definition, s.metadata
+            sql`select v.version, v.definition, s.metadata
                 from agents a
                 join agent_versions v on v.agent_id = a.id and v.version = coalesce(${Option.getOrNull(version)}::int, a.version)
                 left join sessions s on s.id = ${sessionId} and s.user_id = ${userId}
@@ -116,10 +124,17 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
           ),
         )
         if (Option.isNone(found)) return yield* new AgentDeleted()
-        // It was checked when it was saved.
-        const definition = yield* Effect.orDie(decode(found.value.definition))
+        const { version: answering } = found.value
+        const outdated = ({ field, reason }: AgentInvalid) =>
+          new AgentOutdated({ agentId: id, version: answering, field, reason })
+        const definition = yield* Either.mapLeft(readStored(found.value.definition), outdated)
         const tools = yield* toolsOf(userId, definition.tools)
-        return yield* applyDefinition(definition, found.value.metadata ?? {}, { configured, operator, tools })
+        const origin: SessionAgent = { id, version: Option.some(answering) }
+        return yield* applyDefinition(definition, found.value.metadata ?? {}, {
+          configured: { ...configured, origin: Option.some(origin) },
+          operator,
+          tools,
+        })
       })
 
       return { configured, read: (input) => readDefinition(input, operator), choose, resolve }

@@ -12,6 +12,7 @@ export const configuredId = "default" as const
 export const configuredAgent = (settings: Settings["Type"], tools: ReadonlyArray<RunnableTool>): Agent => {
   const { maxRounds, callTimeout, fillerAfter, filler } = settings.tools
   return {
+    origin: Option.none(),
     instructions: Option.getOrElse(settings.systemPrompt, () => ""),
     greeting: Option.none(),
     hearing: {

@@ -29,6 +29,15 @@ export class AgentInvalid extends Schema.TaggedError<AgentInvalid>()("AgentInval
   reason: Schema.String,
 }) {}
 
+/** An earlier version of the service took this definition, and this one does not. */
+export class AgentOutdated extends Schema.TaggedError<AgentOutdated>()("AgentOutdated", {
+  agentId: Schema.String,
+  version: Schema.Number,
+  /** As of AgentInvalid. */
+  field: Schema.String,
+  reason: Schema.String,
+}) {}
+
 /** The instructions or the greeting of an agent need a value that the metadata of the session does not have. */
 export class MetadataMissing extends Schema.TaggedError<MetadataMissing>()("MetadataMissing", {
   name: Schema.String,
@@ -38,4 +47,4 @@ export class MetadataMissing extends Schema.TaggedError<MetadataMissing>()("Meta
 export class NoGreeting extends Schema.TaggedError<NoGreeting>()("NoGreeting", {}) {}
 
 /** What the agent of a turn can fail with. */
-export type AgentUnavailable = AgentNotFound | AgentDeleted | MetadataMissing | NoGreeting
+export type AgentUnavailable = AgentNotFound | AgentDeleted | AgentOutdated | MetadataMissing | NoGreeting

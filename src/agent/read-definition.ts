@@ -4,7 +4,7 @@ import { AgentDefinition, agentFields } from "./definition.ts"
 import { AgentInvalid } from "./errors.ts"
 import { type Operator, refusalOf } from "./operator.ts"
 
-const decode = ParseResult.decodeUnknownEither(AgentDefinition, { onExcessProperty: "error" })
+const decode = ParseResult.decodeUnknownEither(AgentDefinition)
 const encode = Schema.encodeSync(AgentDefinition)
 
 /** A definition as it is stored and shown: JSON, with its defaults. */
@@ -55,14 +55,21 @@ const faultOf = (issue: ParseResult.ParseIssue): AgentInvalid => {
     : explain(first, faults)
 }
 
-const decoded = (input: unknown): Either.Either<AgentDefinition, AgentInvalid> =>
+const decoded = (
+  input: unknown,
+  onExcessProperty: "error" | "ignore" = "error",
+): Either.Either<AgentDefinition, AgentInvalid> =>
   // Effect makes a string of the discriminator `type` of a tool, which throws for {"toString": null}.
-  Either.try(() => decode(input)).pipe(
+  Either.try(() => decode(input, { onExcessProperty })).pipe(
     Either.mapLeft(
       () => new AgentInvalid({ field: "tools", reason: "must have a string as the type of each" }),
     ),
     Either.flatMap(Either.mapLeft(faultOf)),
   )
+
+/** A definition that was stored. It may have fields that a later version of the service has added. */
+export const readStored = (input: unknown): Either.Either<AgentDefinition, AgentInvalid> =>
+  decoded(input, "ignore")
 
 /** A definition, with its defaults, if it is one. */
 export const parseDefinition = (input: unknown): Either.Either<StoredDefinition, AgentInvalid> =>

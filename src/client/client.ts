@@ -39,6 +39,7 @@ import { isTransient, type RetryOptions, retrying } from "./retry.ts"
 import type { ConverseOptions } from "./take-turn.ts"
 import type { ToolResult } from "./tools.ts"
 import { type Fetch, readText, sendByFetch } from "./transport.ts"
+import { type Memories, makeMemories, makeSecrets, type Secrets } from "./user-data.ts"
 import { makeWebhooks, type Webhooks } from "./webhooks.ts"
 
 export type { AgentChanges, Agents } from "./agents.ts"
@@ -53,6 +54,7 @@ export type { ConverseOptions } from "./take-turn.ts"
 export type { ToolContext, ToolFunction, ToolFunctions, ToolResult } from "./tools.ts"
 export type { Fetch } from "./transport.ts"
 export type { UploadProgress } from "./upload-progress.ts"
+export type { Memories, Secrets } from "./user-data.ts"
 export type { Webhooks } from "./webhooks.ts"
 
 export interface ClientOptions extends RetryOptions {
@@ -98,6 +100,8 @@ export interface Client {
     readonly toolCalls: (id: string) => Promise<OpenToolCalls>
   }
   readonly agents: Agents
+  readonly secrets: Secrets
+  readonly memories: Memories
   /** What your turns consumed and cost, in days of UTC. By default the days of this month. */
   readonly usage: (options?: UsageOptions) => Promise<UsageReport>
   readonly webhooks: Webhooks
@@ -191,6 +195,8 @@ export const makeClient = ({ baseUrl, apiKey, fetch, ...retry }: ClientOptions):
       toolCalls: openCalls,
     },
     agents: makeAgents(call),
+    secrets: makeSecrets(call),
+    memories: makeMemories(call),
     usage: ({ groupBy, ...page } = {}) =>
       call("GET", `/usage${queryOf({ ...page, group_by: groupBy })}`, { read: readUsageReport }),
     webhooks: makeWebhooks(call),

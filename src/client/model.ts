@@ -36,6 +36,7 @@ export type ErrorCode =
   | "ENCRYPTION_UNAVAILABLE"
   | "AGENT_NOT_FOUND"
   | "AGENT_DELETED"
+  | "AGENT_OUTDATED"
   | "NO_GREETING"
   | "AGENT_CHANGED"
   | "AGENT_READ_ONLY"
@@ -845,6 +846,60 @@ export interface AgentVersions {
 export const readAgentVersions: Reader<AgentVersions> = (value) => {
   const field = fieldsOf(value)
   return { versions: field("versions", listOf(readAgentVersion)) }
+}
+
+export interface Memory {
+  readonly id: string
+  readonly text: string
+  readonly createdAt: string
+}
+
+const readMemory: Reader<Memory> = (value) => {
+  const field = fieldsOf(value)
+  return { id: field("id", text), text: field("text", text), createdAt: field("createdAt", text) }
+}
+
+/** What agents remember of the user, oldest first. */
+export interface MemoryList {
+  readonly memories: ReadonlyArray<Memory>
+}
+
+export const readMemoryList: Reader<MemoryList> = (value) => {
+  const field = fieldsOf(value)
+  return { memories: field("memories", listOf(readMemory)) }
+}
+
+export interface Secret {
+  readonly name: string
+  readonly createdAt: string
+  readonly updatedAt: string
+}
+
+const readSecret: Reader<Secret> = (value) => {
+  const field = fieldsOf(value)
+  return {
+    name: field("name", text),
+    createdAt: field("createdAt", text),
+    updatedAt: field("updatedAt", text),
+  }
+}
+
+export interface OneSecret {
+  readonly secret: Secret
+}
+
+export const readOneSecret: Reader<OneSecret> = (value) => {
+  const field = fieldsOf(value)
+  return { secret: field("secret", readSecret) }
+}
+
+export interface SecretList {
+  readonly secrets: ReadonlyArray<Secret>
+}
+
+export const readSecretList: Reader<SecretList> = (value) => {
+  const field = fieldsOf(value)
+  return { secrets: field("secrets", listOf(readSecret)) }
 }
 
 export interface UsageEntry {

@@ -47,6 +47,9 @@ const ExportedTurn = Schema.Struct({
   id: TurnId,
   sessionId: SessionId,
   state: Schema.String,
+  /** The agent that answered, if it was one of the user's. Turns of earlier versions of the service may have no version. */
+  agentId: Schema.NullOr(AgentId),
+  agentVersion: Schema.NullOr(Schema.Int),
   transcript: Schema.NullOr(Schema.String),
   /** As the model wrote it. The messages hold the part that was heard. */
   response: Schema.NullOr(Schema.String),
@@ -308,8 +311,8 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
             query(
               findAll(
                 TurnRow,
-                sql`select sequence, id, session_id, state, transcript, response, timings, usage, models,
-                    cost_nanos / 1e9::float8 as cost, currency, key_id, created_at, ended_at,
+                sql`select sequence, id, session_id, state, agent_id, agent_version, transcript, response, timings, usage,
+                    models, cost_nanos / 1e9::float8 as cost, currency, key_id, created_at, ended_at,
                     ${roundsOfTurn} as rounds
                   from turns where user_id = ${userId} and sequence > ${after}
                     and coalesce(idempotency_key, '') not like ${takeoverKeys}

@@ -86,6 +86,12 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       "AGENT_DELETED",
       "The agent of this session was deleted. Give the session another agent, or create a new session.",
     ),
+  AgentOutdated: ({ agentId, version, field, reason }) =>
+    problem(
+      409,
+      "AGENT_OUTDATED",
+      `Version ${version} of the agent ${agentId} was made for an earlier version of this service, and does not work with this one. ${field}: ${reason}. Change this field of the agent, and let the session have its newest version.`,
+    ),
   NoGreeting: () => problem(409, "NO_GREETING", "The agent has no greeting. Set one, or begin with a turn."),
   AgentChanged: ({ version }) =>
     problem(

@@ -97,6 +97,11 @@ const toFailure = (error: ResponseError): Failure => {
     case "AgentNotFound":
     case "AgentDeleted":
       return invalid("agent_deleted", "The agent of this conversation was deleted. Connect again.")
+    case "AgentOutdated":
+      return invalid(
+        "agent_outdated",
+        `The agent of this conversation does not work with this version of the service. ${error.field}: ${error.reason}. Change this field of the agent, and connect again.`,
+      )
     case "MetadataMissing":
       return invalid(
         "metadata_missing",

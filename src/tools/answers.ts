@@ -22,6 +22,9 @@ export const answers = {
   notAnObject: failure(
     "The arguments are not a JSON object. No call was made. Call again with a JSON object.",
   ),
+  uncheckable: failure(
+    "The arguments are too long to check against the tool's schema. No call was made. Call again with shorter arguments.",
+  ),
   /** `problems`: what is wrong with the arguments, a sentence each. */
   wrongArguments: (problems: ReadonlyArray<string>): ToolAnswer =>
     failure(`The arguments do not fit the tool's schema. No call was made.\n${problems.join("\n")}`),

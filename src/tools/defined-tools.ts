@@ -55,7 +55,7 @@ export class DefinedTools extends Context.Tag("voice-agent/DefinedTools")<
           (definition) =>
             definition.type === "http"
               ? Effect.succeed([makeHttpTool(definition, { outbound, readSecret })])
-              : servers.toolsOf(definition, readSecret),
+              : servers.toolsOf(owner, definition, readSecret),
           // Each server may take a while to connect.
           { concurrency: "unbounded" },
         )

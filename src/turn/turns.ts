@@ -252,7 +252,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         )
         const standing = makeStanding(kind, request.unsaved)
         const { keyId } = request
-        const queued = { id: turnId, userId, session, idempotency, agent: answering, keyId }
+        const queued = { id: turnId, userId, session, idempotency, agent: agent.origin, keyId }
         const payer = { userId, keyId, agentId: Option.getOrUndefined(Option.map(answering, idOf)) }
         const runTurn = (turn: RunningTurn, restore: typeof Effect.interruptible) =>
           run(turn, { cancelled, interrupted: Deferred.await(interruption) }, restore)

@@ -85,6 +85,8 @@ const message = MessageList.fields.messages.value
 const ExportedTurn = Schema.Struct({
   id: Schema.UUID,
   sessionId: Schema.UUID,
+  agentId: Schema.NullOr(Schema.UUID),
+  agentVersion: Schema.NullOr(Schema.Int),
   state: Schema.String,
   transcript: Schema.NullOr(Schema.String),
   response: Schema.NullOr(Schema.String),

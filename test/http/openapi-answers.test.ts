@@ -98,6 +98,10 @@ const newWebhook = async (options: Parameters<Asking["ask"]>[1]) => {
 const newKey = async (by = key, name = "one more") =>
   read(Made, await expectOutcome("createApiKey", 201, { key: by, body: json({ name }) }))
 
+/** As if an earlier version of the service had stored it. */
+const outdate = (agentId: string) =>
+  service.database.sql`update agent_versions set definition = '{"name": 7}' where agent_id = ${agentId}`
+
 describe("successes", () => {
   test("registration and login", async () => {
     await expectOutcome("getHealth", 200)
@@ -444,15 +448,20 @@ describe("not found and conflicts", () => {
     const agentId = await newAgent({ key: own, body: json({ name: "A" }) })
     const session = await newSession(own)
     await expectOutcome("updateSession", 200, { key: own, id: session, body: json({ agentId }) })
-    await expectOutcome("deleteAgent", 204, { key: own, id: agentId })
     const form = formOf(recording)
     form.append("sessionId", session)
-    for (const { id } of contract.having("409 AGENT_DELETED")) {
-      if (id === "bringToolResults") continue
-      const body = id === "takeTurn" ? { body: form } : {}
-      const query = id === "connectRealtime" ? { query: `?session_id=${session}` } : {}
-      await expectOutcome(id, "AGENT_DELETED", { key: own, id: session, ...body, ...query })
+    const expectEverywhere = async (code: string) => {
+      for (const { id } of contract.having(`409 ${code}`)) {
+        if (id === "bringToolResults") continue
+        const body = id === "takeTurn" ? { body: form } : {}
+        const query = id === "connectRealtime" ? { query: `?session_id=${session}` } : {}
+        await expectOutcome(id, code, { key: own, id: session, ...body, ...query })
+      }
     }
+    await outdate(agentId)
+    await expectEverywhere("AGENT_OUTDATED")
+    await expectOutcome("deleteAgent", 204, { key: own, id: agentId })
+    await expectEverywhere("AGENT_DELETED")
   })
 
   test("of sessions", async () => {
@@ -513,6 +522,8 @@ describe("not found and conflicts", () => {
 
   test("of tool results", async () => {
     const gone = await callingTurn()
+    await outdate(gone.agentId)
+    await expectOutcome("bringToolResults", "AGENT_OUTDATED", { key, id: gone.id })
     await expectOutcome("deleteAgent", 204, { key, id: gone.agentId })
     await expectOutcome("bringToolResults", "AGENT_DELETED", { key, id: gone.id })
     const guest = await callingTurn(key, service, await newSession())

@@ -237,6 +237,67 @@ test("the events of a greeting begin with its words, before it is spoken", async
   leaving.abort()
 })
 
+test("the export says which version answered each turn", async () => {
+  const id = await made({ instructions: "One." })
+  const newest = await opened({ agentId: id, agentVersion: "latest" })
+  const pinned = await opened({ agentId: id })
+  await say(newest)
+  await change(id, { instructions: "Two." })
+  for (const session of [newest, pinned]) await say(session)
+  await say(await opened({}), { agentId: id })
+  await say(newest, { agentId: "default" })
+  const exported = await (await service.call("GET", "/users/me/export", { key })).json()
+  const of = (agentVersion: number | null) => ({ agentId: agentVersion === null ? null : id, agentVersion })
+  expect(exported).toMatchObject({ turns: [of(1), of(2), of(1), of(2), of(null)] })
+  expect(await session(newest)).toMatchObject({ session: { agentVersion: "latest" } })
+})
+
+test("a definition that the service does not take any more", async () => {
+  const id = await made({ name: "Old", instructions: "One." })
+  await made({ name: "Other" })
+  const open = await opened({ agentId: id })
+  const outdated = (definition: object) =>
+    service.database.sql`update agent_versions set definition = ${definition}::json where agent_id = ${id}`
+  for (const [definition, field] of [
+    [{ name: "Old", keyTerms: ["a".repeat(101)] }, "keyTerms.0"],
+    [{ name: "Old", tools: [{ type: "http", name: "a", url: "ftp://example.com" }] }, "tools.0.url"],
+    [{ name: "Old", tools: [{ type: "gone", name: "a" }] }, "tools.0.type"],
+    [{ name: "Old", tools: [{ type: { toString: null } }] }, "tools"],
+    [{ instructions: 7 }, "name"],
+  ] as const) {
+    await outdated(definition)
+    const refused = await say(open)
+    const message = await expectProblem(refused, {
+      status: 409,
+      code: "AGENT_OUTDATED",
+      message: /Version 1/,
+    })
+    expect(message).toContain(id)
+    expect(message).toContain(`${field}: `)
+  }
+  const list = await (await service.call("GET", "/agents", { key })).json()
+  expect(list).toMatchObject({ agents: [{ name: "Default" }, { name: "Old" }, { name: "Other" }] })
+  expect((await service.call("GET", `/agents/${id}`, { key })).status).toBe(200)
+  expect((await service.call("GET", `/agents/${id}/versions`, { key })).status).toBe(200)
+  await outdated({ name: "Old", keyTerms: ["a".repeat(101)] })
+  const unchanged = await service.call("PATCH", `/agents/${id}`, { key, body: { instructions: "Two." } })
+  await expectProblem(unchanged, { status: 400, code: "VALIDATION_ERROR", message: /^keyTerms.0: / })
+  await change(id, { keyTerms: ["a"] })
+  expect((await service.call("PATCH", `/sessions/${open}`, { key, body: { agentVersion: 2 } })).status).toBe(
+    200,
+  )
+  expect((await say(open)).status).toBe(200)
+})
+
+test("a field of a later version of the service is left out", async () => {
+  const id = await made({})
+  const definition = { name: "A", instructions: "One.", later: 1 }
+  await service.database
+    .sql`update agent_versions set definition = ${definition}::json where agent_id = ${id}`
+  expect((await say(await opened({ agentId: id }))).status).toBe(200)
+  expect(instructions()).toBe("One.")
+})
+
 test("a retry gets the answer of the agent that gave it", async () => {
   const id = await made({ instructions: "One." })
   const open = await opened({ agentId: id, agentVersion: "latest" })

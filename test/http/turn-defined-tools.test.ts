@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:te
 import { ConfigProvider, Effect, Layer, ManagedRuntime, Redacted, Schema } from "effect"
 import { Settings } from "../../src/config.ts"
 import { makeOutbound, Outbound } from "../../src/outbound/outbound.ts"
+import { newId, UserId } from "../../src/schema.ts"
 import { HttpTool } from "../../src/tools/http/definition.ts"
 import { makeHttpTool } from "../../src/tools/http/http-tool.ts"
 import { McpServer } from "../../src/tools/mcp/definition.ts"
@@ -47,7 +48,11 @@ beforeAll(async () => {
   )
   const others = await servers.runPromise(
     Effect.flatMap(McpServers, ({ toolsOf }) =>
-      toolsOf(Schema.decodeUnknownSync(McpServer)({ type: "mcp", name: "shop", url: mcp.url }), readSecret),
+      toolsOf(
+        newId(UserId),
+        Schema.decodeUnknownSync(McpServer)({ type: "mcp", name: "shop", url: mcp.url }),
+        readSecret,
+      ),
     ),
   )
   service = await startTurns({ tools: [order, ...others] })

@@ -72,6 +72,7 @@ export const agent: Agent = {
   },
   speaking: { model: "mouth", voice: "calm", maxCharacters: Option.none() },
   history: { maxItems: 20, maxTokens: 1000, isSummarized: false },
+  origin: Option.none(),
   firstOutputTimeout: Duration.seconds(60),
 }
 

@@ -51,11 +51,12 @@ const startHttp = (protocol: Parameters<typeof startMcpHttpServer>[0]["protocol"
   return server
 }
 
+const owner = newId(UserId)
 const secrets: Readonly<Record<string, string>> = { KEY: "k-123456" }
 
 const toolsOf = (server: object) =>
   Effect.flatMap(McpServers, ({ toolsOf }) =>
-    toolsOf(Schema.decodeUnknownSync(McpServer)({ type: "mcp", name: "s", ...server }), (name) =>
+    toolsOf(owner, Schema.decodeUnknownSync(McpServer)({ type: "mcp", name: "s", ...server }), (name) =>
       Effect.succeed(Option.map(Option.fromNullable(secrets[name]), Redacted.make)),
     ),
   )

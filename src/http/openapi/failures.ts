@@ -18,6 +18,7 @@ import {
   AgentInvalid,
   AgentNameTaken,
   AgentNotFound,
+  AgentOutdated,
   AgentReadOnly,
   MetadataMissing,
   NoGreeting,
@@ -111,6 +112,14 @@ export const makeExamples = ({
   EncryptionUnavailable: [new EncryptionUnavailable({ reason: "an example" })],
   AgentNotFound: [new AgentNotFound()],
   AgentDeleted: [new AgentDeleted()],
+  AgentOutdated: [
+    new AgentOutdated({
+      agentId: "5d0f7c1e-6f0f-4c36-9d5e-0a3b1f6a7c22",
+      version: 3,
+      field: "tools.0.url",
+      reason: "must have at most 4096 characters",
+    }),
+  ],
   NoGreeting: [new NoGreeting()],
   AgentChanged: [new AgentChanged({ version: 4 })],
   AgentReadOnly: [new AgentReadOnly()],

@@ -134,7 +134,8 @@ export const makeConnection = Effect.fn("McpConnection.make")(function* (
         Effect.catchAll(onFailure),
         Effect.zipRight(Effect.suspend(() => Effect.sleep(pauseAfter(failures)))),
       ),
-    ),
+      // Also where the caller cannot be interrupted while it opens the connection.
+    ).pipe(Effect.interruptible),
   )
   yield* Effect.addFinalizer(() => settle(Exit.fail(new McpFailed({ kind: "unavailable" }))))
 

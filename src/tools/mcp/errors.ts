@@ -2,11 +2,12 @@ import { Schema } from "effect"
 import { explainOutbound, mayHaveArrived, type OutboundError } from "../../outbound/errors.ts"
 
 /**
- * `unavailable`: no connection; nothing was sent. `program`: it cannot be started. `outbound`: a request failed, see `outbound`. `status`: the server's answer has
+ * `unavailable`: no connection; nothing was sent. `capacity`: too many connections are in use; nothing was sent. `program`: it cannot be started. `outbound`: a request failed, see `outbound`. `status`: the server's answer has
  * this HTTP status. `closed`: the connection ended during the call. `timeout`: no answer in time. `refused`: the server answered with
  * an error. `unexpected`: the server broke the protocol.
  */
 const kinds = [
+  "capacity",
   "unavailable",
   "program",
   "outbound",
@@ -33,6 +34,8 @@ export const outboundFailed = (outbound: OutboundError): McpFailed =>
 /** For the model: names no address. */
 export const explainMcp = ({ kind, words = "", outbound }: McpFailed): string => {
   switch (kind) {
+    case "capacity":
+      return "Too many MCP servers are in use at the same time. The call can be made again later."
     case "unavailable":
     case "program":
       return "Its MCP server cannot be used right now."

@@ -1,51 +1,22 @@
-import {
-  Context,
-  Duration,
-  Effect,
-  Either,
-  Equal,
-  Hash,
-  Layer,
-  Option,
-  RcMap,
-  Record,
-  Redacted,
-} from "effect"
+import { Context, Effect, Either, Layer, Option, Record, Redacted } from "effect"
 import { Settings } from "../../config.ts"
 import { sha256 } from "../../hash.ts"
 import { Outbound } from "../../outbound/outbound.ts"
+import type { UserId } from "../../schema.ts"
 import { renderUrl } from "../http/url-template.ts"
 import type { RunnableTool } from "../runnable.ts"
 import { insertSecrets, type ReadSecret, readSecrets, type Secrets } from "../secrets.ts"
-import { makeConnection } from "./connection.ts"
+import { type McpConnection, makeConnection } from "./connection.ts"
+import { makeConnections } from "./connections.ts"
 import type { McpServer } from "./definition.ts"
-import { McpFailed } from "./errors.ts"
 import { makeMcpTools } from "./mcp-tool.ts"
 import type { McpTarget } from "./session.ts"
 
-/** A connection without calls ends after this time. The program of a stdio server ends with it. */
-const idleTimeToLive = Duration.minutes(10)
+/** 256 connections, each a process or a stream that stays open, and 32 for the servers of one user, as one agent may have. */
+const limits = { max: 256, maxPerUser: 32 }
 
-/** Connections of all users at the same time. Each may be a process, or a stream that stays open. */
-const maxConnections = 256
-
-/** Equal for all agents that have the same server, headers and secrets. */
-class Place implements Equal.Equal {
-  readonly name: string
-  readonly target: McpTarget
-  readonly #id: string
-  constructor(name: string, target: McpTarget) {
-    this.name = name
-    this.target = target
-    this.#id = sha256(JSON.stringify(target))
-  }
-  [Hash.symbol]() {
-    return Hash.string(this.#id)
-  }
-  [Equal.symbol](that: unknown) {
-    return that instanceof Place && that.#id === this.#id
-  }
-}
+/** The same for all agents that have the same server, headers and secrets. */
+const keyOf = (target: McpTarget) => sha256(JSON.stringify(target))
 
 /** MCP servers of agents. One connection to a server is shared by all turns that use it. */
 export class McpServers extends Context.Tag("voice-agent/McpServers")<
@@ -53,9 +24,10 @@ export class McpServers extends Context.Tag("voice-agent/McpServers")<
   {
     /**
      * The tools that a server offers now. Empty while it cannot be reached, and without its secrets or its program. Waits up to
-     * 2 s for the first connection.
+     * 2 s for the first connection. New connections count for the owner of the agent; programs are the operator's.
      */
     readonly toolsOf: (
+      owner: UserId,
       server: McpServer,
       readSecret: ReadSecret,
     ) => Effect.Effect<ReadonlyArray<RunnableTool>>
@@ -66,11 +38,7 @@ export class McpServers extends Context.Tag("voice-agent/McpServers")<
     Effect.gen(function* () {
       const { fetch } = yield* Outbound
       const programs = Redacted.value((yield* Settings).mcpStdioServers)
-      const connections = yield* RcMap.make({
-        lookup: (place: Place) => makeConnection(place, fetch),
-        idleTimeToLive,
-        capacity: maxConnections,
-      })
+      const connections = yield* makeConnections<McpConnection>(limits)
 
       const targetOf = (
         { url, program = "", headers }: McpServer,
@@ -96,15 +64,20 @@ export class McpServers extends Context.Tag("voice-agent/McpServers")<
           Effect.as<ReadonlyArray<RunnableTool>>([]),
         )
 
-      const toolsOf = Effect.fn("McpServers.toolsOf")(function* (server: McpServer, readSecret: ReadSecret) {
+      const toolsOf = Effect.fn("McpServers.toolsOf")(function* (
+        owner: UserId,
+        server: McpServer,
+        readSecret: ReadSecret,
+      ) {
         const secrets = yield* readSecrets([server.url ?? "", ...Object.values(server.headers)], readSecret)
         if (Either.isLeft(secrets)) return yield* unusable(server, "secret")
         const target = targetOf(server, secrets.right)
         if (Option.isNone(target)) return yield* unusable(server, "program")
-        const place = new Place(server.name, target.value)
-        const connection = Effect.mapError(
-          RcMap.get(connections, place),
-          () => new McpFailed({ kind: "unavailable" }),
+        const place = { name: server.name, target: target.value }
+        const connection = connections.get(
+          keyOf(place.target),
+          place.target.kind === "stdio" ? undefined : owner,
+          makeConnection(place, fetch),
         )
         const found = yield* Effect.flatMap(connection, ({ tools }) => tools).pipe(
           Effect.scoped,

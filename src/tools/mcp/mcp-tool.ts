@@ -1,4 +1,5 @@
-import { Duration, Effect, Option, type Redacted, type Scope } from "effect"
+import { Duration, Effect, Either, Option, type Redacted, type Scope } from "effect"
+import { isTooDeep } from "../../providers/json.ts"
 import { boundText } from "../http/answer.ts"
 import { maxSchemaLength } from "../http/definition.ts"
 import type { RunnableTool, ToolAnswer, ToolInvocation } from "../runnable.ts"
@@ -68,12 +69,18 @@ const makeMcpTool = (
   }
 }
 
-/** The tools of a server that its agent allows. Left out are those with a huge schema, and a second one of a name. */
+/** A schema that a request to the model can have. Foreign JSON may be nested so deep that it cannot be written. */
+const isUsable = (schema: McpTool["parameters"]) =>
+  Either.match(
+    Either.try(() => JSON.stringify(schema)),
+    { onLeft: () => false, onRight: (json) => json.length <= maxSchemaLength && !isTooDeep(json) },
+  )
+
+/** The tools of a server that its agent allows. Left out are those with a huge or deep schema, and a second one of a name. */
 export const makeMcpTools = (parts: Parts, tools: ReadonlyArray<McpTool>): ReadonlyArray<RunnableTool> => {
   const { tools: allowed } = parts.server
   const usable = tools.filter(
-    ({ name, parameters }) =>
-      (allowed?.includes(name) ?? true) && JSON.stringify(parameters).length <= maxSchemaLength,
+    ({ name, parameters }) => (allowed?.includes(name) ?? true) && isUsable(parameters),
   )
   const byName = new Map<string, RunnableTool>()
   for (const tool of usable.map((each) => makeMcpTool(parts, each))) {

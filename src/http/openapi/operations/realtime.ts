@@ -70,6 +70,7 @@ explains the events. \`docs/reference/realtime.md\` in the source of this servic
     "SessionExpired",
     "AgentNotFound",
     "AgentDeleted",
+    "AgentOutdated",
     "MetadataMissing",
     "TooManyConnections",
     "Overloaded",

@@ -86,6 +86,7 @@ const turnErrors = [
   "SessionNotFound",
   "SessionBusy",
   "AgentDeleted",
+  "AgentOutdated",
   "MetadataMissing",
   "TurnCancelled",
   "IdempotencyKeyReused",
