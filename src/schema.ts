@@ -32,6 +32,15 @@ export const parseId = <Id extends string>(
 export const newId = <Id>(schema: { readonly make: (text: string) => Id }): Id =>
   schema.make(crypto.randomUUID())
 
+/** A position in a list that is none of it: a cursor, or the id of an entry that is not there, or not any more. */
+export class UnknownPosition extends Schema.TaggedError<UnknownPosition>()("UnknownPosition", {
+  /** The parameter. */
+  field: Schema.Literal("cursor", "before"),
+  is: Schema.Literal("cursor", "message id", "delivery id"),
+}) {
+  static readonly cursor = () => new UnknownPosition({ field: "cursor", is: "cursor" })
+}
+
 /** A time; in JSON as ISO 8601 in UTC. */
 export const Time = Schema.Date.annotations({ jsonSchema: { type: "string", format: "date-time" } })
 

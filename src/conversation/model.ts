@@ -103,8 +103,3 @@ export class SessionExpired extends Schema.TaggedError<SessionExpired>()("Sessio
 
 /** The item does not exist, belongs to another user, or is not an assistant message; a caller cannot tell which. */
 export class ItemNotFound extends Schema.TaggedError<ItemNotFound>()("ItemNotFound", {}) {}
-
-/** A cursor or message id that does not come from this list. */
-export class UnknownPosition extends Schema.TaggedError<UnknownPosition>()("UnknownPosition", {
-  field: Schema.String,
-}) {}

@@ -5,8 +5,8 @@ import { Settings } from "../config.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst, findOne } from "../db/rows.ts"
-import { AgentId, newId, parseId, SessionId, type UserId } from "../schema.ts"
-import { Session, type SessionDetails, SessionExpired, SessionNotFound, UnknownPosition } from "./model.ts"
+import { AgentId, newId, parseId, SessionId, UnknownPosition, type UserId } from "../schema.ts"
+import { Session, type SessionDetails, SessionExpired, SessionNotFound } from "./model.ts"
 import { agentColumns, agentOfColumns, type SessionAgent, type TurnSession } from "./stored-turn.ts"
 
 export interface SessionPage {
@@ -104,7 +104,7 @@ export class Sessions extends Context.Tag("voice-agent/Sessions")<
         const after = yield* Effect.transposeMapOption(page.cursor, (cursor) =>
           Effect.mapError(
             Effect.flatMap(Encoding.decodeBase64UrlString(cursor), Schema.decode(Cursor)),
-            () => new UnknownPosition({ field: "cursor" }),
+            UnknownPosition.cursor,
           ),
         )
         const where = Option.match(after, {

@@ -1,7 +1,6 @@
 import { Effect, Option, Schema, Struct } from "effect"
 import { Elysia } from "elysia"
 import { configuredId } from "../agent/configured.ts"
-import { UnknownPosition } from "../conversation/model.ts"
 import { AgentId, ApiKeyId, parseId, type UserId } from "../schema.ts"
 import { Spending } from "../usage/spending.ts"
 import { UsageDays, UsageGroup, type UsageList } from "../usage/usage-days.ts"
@@ -82,12 +81,7 @@ export const usageRoutes = Effect.gen(function* () {
     const from = Option.getOrElse(query.from, () => `${to.slice(0, 7)}-01`)
     if (from > to) return yield* new ValidationFailed({ message: operations.wrongRange })
     const groupBy = query.group_by
-    const found = yield* days.list(
-      userId,
-      { from, to },
-      { groupBy, ...Struct.pick(query, "limit", "cursor") },
-    )
-    const list = yield* Effect.mapError(found, () => new UnknownPosition({ field: "cursor" }))
+    const list = yield* days.list(userId, { from, to }, { groupBy, ...Struct.pick(query, "limit", "cursor") })
     const { limit, spent, resetsAt } = yield* spending.month(userId)
     return encode({
       from,

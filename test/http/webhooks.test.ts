@@ -216,7 +216,6 @@ test("the log has pages, latest first", async () => {
   const [, , third] = await read("?limit=3")
   expect(await numbers(`?limit=2&before=${third?.id}`)).toEqual([42, 41])
   expect(await numbers("?state=failed&limit=4")).toEqual([43, 40, 37, 34])
-  expect(await numbers(`?before=${crypto.randomUUID()}`)).toEqual([])
   expect(await numbers("?state=pending")).toEqual([])
 })
 
@@ -224,6 +223,24 @@ test.each(["?limit=0", "?limit=101", "?before=1", "?state=lost"])("refuses %s", 
   const { key, path } = await withLog([])
   const answer = await service.call("GET", `${path}/deliveries${query}`, { key })
   await expectProblem(answer, { status: 400, code: "VALIDATION_ERROR" })
+})
+
+test("`before` must be a delivery of this webhook", async () => {
+  const { key, path, read } = await withLog(["failed", "failed"])
+  const other = await withLog(["failed"])
+  const [[latest], [foreign]] = [await read(), await other.read()]
+  const ask = (id: string | undefined) =>
+    service.call("GET", `${path}/deliveries?before=${id}&state=failed`, { key })
+  const refused = {
+    status: 400,
+    code: "VALIDATION_ERROR",
+    message: "before: not a delivery id returned by this endpoint.",
+  }
+  await expectProblem(await ask(crypto.randomUUID()), refused)
+  await expectProblem(await ask(foreign?.id), refused)
+  expect((await ask(latest?.id.toUpperCase())).status).toBe(200)
+  await service.database.sql`delete from webhook_deliveries where id = ${latest?.id ?? ""}`
+  await expectProblem(await ask(latest?.id), refused)
 })
 
 test("a replay sends a delivery again, whatever its state", async () => {
