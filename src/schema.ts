@@ -17,6 +17,10 @@ export const MemoryId = id("MemoryId")
 export type MemoryId = typeof MemoryId.Type
 export const AgentId = id("AgentId")
 export type AgentId = typeof AgentId.Type
+/** The id of the agent of the configuration. */
+export const configuredId = "default" as const
+/** The id of an agent as clients see it. */
+export const ShownAgentId = Schema.Union(Schema.Literal(configuredId), AgentId)
 export const WebhookId = id("WebhookId")
 export type WebhookId = typeof WebhookId.Type
 export const DeliveryId = id("DeliveryId")

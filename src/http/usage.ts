@@ -1,7 +1,6 @@
 import { Effect, Option, Schema, Struct } from "effect"
 import { Elysia } from "elysia"
-import { configuredId } from "../agent/configured.ts"
-import { AgentId, ApiKeyId, parseId, type UserId } from "../schema.ts"
+import { AgentId, ApiKeyId, configuredId, parseId, type UserId } from "../schema.ts"
 import { Spending } from "../usage/spending.ts"
 import { UsageDays, UsageGroup, type UsageList } from "../usage/usage-days.ts"
 import { signedIn } from "./auth.ts"

@@ -5,7 +5,7 @@ import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst, findOne } from "../db/rows.ts"
 import { DeliveryId, Time, WebhookId } from "../schema.ts"
 import { endPending } from "./end-pending.ts"
-import { testType } from "./model.ts"
+import { testType } from "./events.ts"
 
 /**
  * How long an attempt belongs to its process. It takes 15 s at most, and its outcome is recorded within 20 s; after that the

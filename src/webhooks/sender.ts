@@ -5,7 +5,7 @@ import { countWebhookAttempt } from "../metrics.ts"
 import type { WebhookId } from "../schema.ts"
 import { type Attempt, makeAttempts } from "./attempt.ts"
 import { type Claimed, DeliveryQueue, type DisabledReason, type Outcome } from "./delivery-queue.ts"
-import { testType } from "./model.ts"
+import { testType } from "./events.ts"
 import { pauseAfter } from "./retry.ts"
 import { WebhookSignal } from "./signal.ts"
 

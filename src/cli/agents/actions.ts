@@ -2,6 +2,7 @@ import { Effect, Either } from "effect"
 import { agentFields } from "../../agent/definition.ts"
 import { parseDefinition, type StoredDefinition } from "../../agent/read-definition.ts"
 import { type Agent, type Client, makeClient } from "../../client/client.ts"
+import { configuredId } from "../../schema.ts"
 import { type AccountOptions, call, identify } from "../account.ts"
 import { CommandFailed } from "../exit-code.ts"
 import { print } from "../print.ts"
@@ -32,7 +33,7 @@ const definitionOf = (agent: Agent): Effect.Effect<StoredDefinition, CommandFail
 const ownAgents = (client: Client, url: string) =>
   Effect.map(
     call(() => client.agents.list(), url),
-    (all) => all.filter(({ id }) => id !== "default"),
+    (all) => all.filter(({ id }) => id !== configuredId),
   )
 
 const read = (client: Client, id: string, url: string) =>
