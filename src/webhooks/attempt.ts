@@ -1,5 +1,5 @@
 import { Clock, Duration, Effect, Option } from "effect"
-import { Encryption } from "../db/encryption.ts"
+import { Encryption, readAndRenew } from "../db/encryption.ts"
 import { explainOutbound, isOutboundError } from "../outbound/errors.ts"
 import { Outbound, type OutboundAnswer } from "../outbound/outbound.ts"
 import { parseRetryAfter } from "../providers/openai/retry-after.ts"
@@ -48,18 +48,14 @@ const judge = ({ status, headers, bytes }: OutboundAnswer): Attempt => ({
 export const makeAttempts = Effect.gen(function* () {
   const outbound = yield* Outbound
   const queue = yield* DeliveryQueue
-  const { decrypt, encrypt, isCurrent } = yield* Encryption
+  const encryption = yield* Encryption
 
-  const secretOf = Effect.fnUntraced(function* (delivery: Claimed) {
-    const context = secretContext(delivery.webhookId)
-    const secret = yield* decrypt(delivery.secret, context)
-    if (!(yield* isCurrent(delivery.secret))) {
-      const renewed = Effect.flatMap(encrypt(secret, context), (value) => queue.renewSecret(delivery, value))
-      // The message is signed all the same.
-      yield* Effect.ignore(renewed)
-    }
-    return secret
-  })
+  const secretOf = (delivery: Claimed) =>
+    readAndRenew(
+      encryption,
+      { stored: delivery.secret, context: secretContext(delivery.webhookId) },
+      (renewed) => queue.renewSecret(delivery, renewed),
+    )
 
   const bodyOf = Effect.fnUntraced(function* (delivery: Claimed) {
     const { type, occurredAt, data, transcripts } = delivery
@@ -89,16 +85,10 @@ export const makeAttempts = Effect.gen(function* () {
         .pipe(Effect.map(judge))
     },
     Effect.catchTags({
-      NotDecryptable: ({ reason }) =>
-        Effect.logError("secret.not_decryptable").pipe(
-          Effect.annotateLogs({ reason }),
-          Effect.as(unanswered("The secret cannot be decrypted. Create another webhook.")),
-        ),
-      EncryptionUnavailable: ({ reason }) =>
-        Effect.logError("secret.unavailable").pipe(
-          Effect.annotateLogs({ reason }),
-          Effect.as(unanswered("The secret cannot be decrypted at the moment.")),
-        ),
+      NotDecryptable: () =>
+        Effect.succeed(unanswered("The secret cannot be decrypted. Create another webhook.")),
+      EncryptionUnavailable: () =>
+        Effect.succeed(unanswered("The secret cannot be decrypted at the moment.")),
     }),
     Effect.catchIf(isOutboundError, (error) => Effect.succeed(unanswered(explainOutbound(error)))),
   )
