@@ -51,11 +51,16 @@ export const Time = Schema.Date.annotations({ jsonSchema: { type: "string", form
 /** A day, or a time with its zone: without one, two servers could read two different times. */
 export const iso8601 = /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d))?$/
 
-/** A text of that form that is a time. Some engines read 30 February as 2 March. */
+/** A day such as 2026-01-31. Some engines read 30 February as 2 March. */
+export const isDay = (text: string): boolean =>
+  /^\d{4}-\d\d-\d\d$/.test(text) &&
+  !Number.isNaN(Date.parse(text)) &&
+  new Date(text).toISOString().startsWith(text)
+
+/** A text of that form that is a time. */
 export const isTime = (text: string): boolean => {
-  const [, day] = iso8601.exec(text) ?? []
-  const isDay = !Number.isNaN(Date.parse(day ?? "")) && new Date(`${day}`).toISOString().startsWith(`${day}`)
-  return isDay && !Number.isNaN(Date.parse(text))
+  const [, day = ""] = iso8601.exec(text) ?? []
+  return isDay(day) && !Number.isNaN(Date.parse(text))
 }
 
 /** The three stages of a turn that call a provider: speech to text, language model, text to speech. */

@@ -1,6 +1,6 @@
 import { Effect, Option, Schema, Struct } from "effect"
 import { Elysia } from "elysia"
-import { AgentId, ApiKeyId, configuredId, parseId, type UserId } from "../schema.ts"
+import { AgentId, ApiKeyId, configuredId, isDay, parseId, type UserId } from "../schema.ts"
 import { Spending } from "../usage/spending.ts"
 import { UsageDays, UsageGroup, type UsageList } from "../usage/usage-days.ts"
 import { signedIn } from "./auth.ts"
@@ -10,17 +10,10 @@ import { UsageReport } from "./payloads.ts"
 import { wholeNumber } from "./query.ts"
 import { makeRun } from "./run.ts"
 
-/** Some engines read 30 February as 2 March. */
-const isDay = (text: string) =>
-  /^\d{4}-\d{2}-\d{2}$/.test(text) &&
-  text > "0001" &&
-  !Number.isNaN(Date.parse(text)) &&
-  new Date(text).toISOString().startsWith(text)
-
 const day = (description: string) =>
   Schema.optionalWith(
     Schema.String.pipe(
-      Schema.filter((text) => isDay(text) || "must be a day such as 2026-01-31", {
+      Schema.filter((text) => (isDay(text) && text > "0001") || "must be a day such as 2026-01-31", {
         jsonSchema: { type: "string", format: "date" },
       }),
     ).annotations({ description }),
