@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { Schema } from "effect"
 import { type Service, startService } from "../support/service.ts"
+import { until } from "../support/turns.ts"
 import { startEndpoint, webhookEnv } from "../support/webhook-endpoint.ts"
 import { Account, expectProblem, readAs } from "./answers.ts"
 
@@ -253,7 +254,7 @@ test("a replay sends a delivery again, whatever its state", async () => {
     expect(await answer.json()).toMatchObject({ delivery: { id, state: "pending", attempts: 0 } })
   }
   const over = async () => (await read("?state=delivered")).length === 3
-  while (!(await over())) await Bun.sleep(5)
+  await until(over, "the deliveries")
   expect(endpoint.requests.map(({ headers }) => headers["webhook-id"]).toSorted()).toEqual(
     before.map(({ id }) => id).toSorted(),
   )
