@@ -3,6 +3,8 @@ import { Encryption, readAndRenew } from "../db/encryption.ts"
 import { explainOutbound, isOutboundError } from "../outbound/errors.ts"
 import { Outbound, type OutboundAnswer } from "../outbound/outbound.ts"
 import { parseRetryAfter } from "../outbound/retry-after.ts"
+import { beginning } from "../text/bounds.ts"
+import { toStorable } from "../text/well-formed.ts"
 import { type Claimed, DeliveryQueue } from "./delivery-queue.ts"
 import { signedHeaders } from "./signature.ts"
 import { secretContext } from "./webhooks.ts"
@@ -32,14 +34,10 @@ const unanswered = (error: string): Attempt => ({
 
 const nothingSaid = { transcript: null, response: null }
 
-/** The beginning of an answer, as PostgreSQL can store it. */
-const beginning = (bytes: Uint8Array) =>
-  new TextDecoder().decode(bytes).replaceAll("\0", "").slice(0, answerLength).toWellFormed()
-
 const judge = ({ status, headers, bytes }: OutboundAnswer): Attempt => ({
   verdict: status >= 200 && status < 300 ? "delivered" : status === 410 ? "gone" : "failed",
   status,
-  answer: beginning(bytes),
+  answer: beginning(toStorable(new TextDecoder().decode(bytes)), answerLength),
   error: null,
   retryAfter: parseRetryAfter(headers, false),
 })
