@@ -163,6 +163,6 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
       "/voice/turns/:turnId/tool-results",
       ({ request, user, server, params, query, body }) =>
         answer({ request, user, server }, query.audio === "true", readResults(body, params.turnId, user.id)),
-      { body: ToolResultsBody, query: Spoken, detail: operations.bringResults },
+      { body: ToolResultsBody, query: Spoken, detail: operations.submitResults },
     )
 })

@@ -23,7 +23,7 @@ const day = (description: string) =>
 const Query = Schema.Struct({
   from: day("The first day, in UTC. By default the first of the month of `to`."),
   to: day("The last day, in UTC. By default today."),
-  group_by: Schema.optionalWith(
+  groupBy: Schema.optionalWith(
     UsageGroup.annotations({
       description: "What the entries are: days, agents or API keys.",
       message: () => ({ message: "must be day, agent or key", override: true }),
@@ -72,7 +72,7 @@ export const usageRoutes = Effect.gen(function* () {
     const to = yield* Option.match(query.to, { onNone: () => days.today, onSome: Effect.succeed })
     const from = Option.getOrElse(query.from, () => `${to.slice(0, 7)}-01`)
     if (from > to) return yield* new ValidationFailed({ message: operations.wrongRange })
-    const groupBy = query.group_by
+    const { groupBy } = query
     const list = yield* days.list(userId, { from, to }, { groupBy, ...Struct.pick(query, "limit", "cursor") })
     const { limit, spent, resetsAt } = yield* spending.month(userId)
     return encode({
