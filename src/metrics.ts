@@ -115,7 +115,7 @@ export const countCost = (currency: string, cost: number) =>
   Metric.incrementBy(Metric.tagged(costs, "currency", currency), cost)
 
 /** `outcome`: `delivered`; `gone`: the endpoint wants no more; `failed`. */
-export const countWebhookAttempt = (outcome: string) =>
+export const countWebhookAttempt = (outcome: "delivered" | "gone" | "failed") =>
   Metric.increment(Metric.tagged(webhookAttempts, "outcome", outcome))
 
 /** Counts a turn that began on speculation. `dropped`: nobody heard it, and it cost these tokens and characters. */

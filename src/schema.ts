@@ -17,6 +17,10 @@ export const MemoryId = id("MemoryId")
 export type MemoryId = typeof MemoryId.Type
 export const AgentId = id("AgentId")
 export type AgentId = typeof AgentId.Type
+/** The id of the agent of the configuration. */
+export const configuredId = "default" as const
+/** The id of an agent as clients see it. */
+export const ShownAgentId = Schema.Union(Schema.Literal(configuredId), AgentId)
 export const WebhookId = id("WebhookId")
 export type WebhookId = typeof WebhookId.Type
 export const DeliveryId = id("DeliveryId")
@@ -32,17 +36,31 @@ export const parseId = <Id extends string>(
 export const newId = <Id>(schema: { readonly make: (text: string) => Id }): Id =>
   schema.make(crypto.randomUUID())
 
+/** A position in a list that is none of it: a cursor, or the id of an entry that is not there, or not any more. */
+export class UnknownPosition extends Schema.TaggedError<UnknownPosition>()("UnknownPosition", {
+  /** The parameter. */
+  field: Schema.Literal("cursor", "before"),
+  is: Schema.Literal("cursor", "message id", "delivery id"),
+}) {
+  static readonly cursor = () => new UnknownPosition({ field: "cursor", is: "cursor" })
+}
+
 /** A time; in JSON as ISO 8601 in UTC. */
 export const Time = Schema.Date.annotations({ jsonSchema: { type: "string", format: "date-time" } })
 
 /** A day, or a time with its zone: without one, two servers could read two different times. */
 export const iso8601 = /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d))?$/
 
-/** A text of that form that is a time. Some engines read 30 February as 2 March. */
+/** A day such as 2026-01-31. Some engines read 30 February as 2 March. */
+export const isDay = (text: string): boolean =>
+  /^\d{4}-\d\d-\d\d$/.test(text) &&
+  !Number.isNaN(Date.parse(text)) &&
+  new Date(text).toISOString().startsWith(text)
+
+/** A text of that form that is a time. */
 export const isTime = (text: string): boolean => {
-  const [, day] = iso8601.exec(text) ?? []
-  const isDay = !Number.isNaN(Date.parse(day ?? "")) && new Date(`${day}`).toISOString().startsWith(`${day}`)
-  return isDay && !Number.isNaN(Date.parse(text))
+  const [, day = ""] = iso8601.exec(text) ?? []
+  return isDay(day) && !Number.isNaN(Date.parse(text))
 }
 
 /** The three stages of a turn that call a provider: speech to text, language model, text to speech. */

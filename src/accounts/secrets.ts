@@ -1,6 +1,6 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { Context, Effect, Layer, Option, type Redacted, Schema } from "effect"
-import { Encryption, type EncryptionUnavailable } from "../db/encryption.ts"
+import { Encryption, type EncryptionUnavailable, readAndRenew } from "../db/encryption.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
@@ -41,7 +41,7 @@ export class Secrets extends Context.Tag("voice-agent/Secrets")<
     Secrets,
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      const { encrypt, decrypt, isCurrent } = yield* Encryption
+      const encryption = yield* Encryption
       const columns = sql`name, created_at, updated_at`
 
       const put = Effect.fn("Secrets.put")(function* (
@@ -49,7 +49,7 @@ export class Secrets extends Context.Tag("voice-agent/Secrets")<
         name: string,
         value: Redacted.Redacted,
       ) {
-        const stored = yield* encrypt(value, contextOf(userId, name))
+        const stored = yield* encryption.encrypt(value, contextOf(userId, name))
         const written = yield* transaction(
           sql,
           findFirst(
@@ -77,40 +77,23 @@ export class Secrets extends Context.Tag("voice-agent/Secrets")<
         if (removed.length === 0) return yield* new SecretNotFound()
       })
 
-      /** A value that was replaced meanwhile stays. */
-      const renew = Effect.fnUntraced(function* (
-        userId: UserId,
-        name: string,
-        { stored, secret }: { readonly stored: string; readonly secret: Redacted.Redacted },
-      ) {
-        const renewed = yield* encrypt(secret, contextOf(userId, name))
-        yield* transaction(
-          sql,
-          sql`update secrets set value = ${renewed}
-            where user_id = ${userId} and name = ${name} and value = ${stored}`,
-        )
-      })
-
       const read = Effect.fn("Secrets.read")(function* (userId: UserId, name: string) {
         const found = yield* query(
           findFirst(Stored, sql`select value from secrets where user_id = ${userId} and name = ${name}`),
         )
         if (Option.isNone(found)) return Option.none()
         const { value: stored } = found.value
-        const secret = yield* decrypt(stored, contextOf(userId, name)).pipe(
+        // A value that was replaced meanwhile stays.
+        const renew = (renewed: string) =>
+          transaction(
+            sql,
+            sql`update secrets set value = ${renewed}
+              where user_id = ${userId} and name = ${name} and value = ${stored}`,
+          )
+        return yield* readAndRenew(encryption, { stored, context: contextOf(userId, name) }, renew).pipe(
           Effect.asSome,
-          Effect.catchTag("NotDecryptable", ({ reason }) =>
-            Effect.logError("secret.not_decryptable").pipe(
-              Effect.annotateLogs({ reason }),
-              Effect.as(Option.none()),
-            ),
-          ),
+          Effect.catchTag("NotDecryptable", () => Effect.succeedNone),
         )
-        if (Option.isSome(secret) && !(yield* isCurrent(stored))) {
-          // The tool has its secret all the same.
-          yield* Effect.ignore(renew(userId, name, { stored, secret: secret.value }))
-        }
-        return secret
       })
 
       return { put, list, remove, read }

@@ -5,11 +5,11 @@ import type { SessionAgent } from "../conversation/stored-turn.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { findFirst } from "../db/rows.ts"
-import { AgentId, JsonObject, parseId, type SessionId, type UserId } from "../schema.ts"
+import { AgentId, configuredId, JsonObject, parseId, type SessionId, type UserId } from "../schema.ts"
 import { DefinedTools } from "../tools/defined-tools.ts"
 import { ServiceTools } from "../tools/service-tools.ts"
 import type { Agent } from "./agent.ts"
-import { configuredAgent, configuredId } from "./configured.ts"
+import { configuredAgent } from "./configured.ts"
 import type { AgentTool } from "./definition.ts"
 import {
   AgentDeleted,

@@ -5,9 +5,6 @@ import type { RunnableTool } from "../tools/runnable.ts"
 import type { Agent } from "./agent.ts"
 import type { StoredDefinition } from "./read-definition.ts"
 
-/** The id of the agent of the configuration. */
-export const configuredId = "default" as const
-
 /** The agent of the configuration, which answers in sessions without one of their own. */
 export const configuredAgent = (settings: Settings["Type"], tools: ReadonlyArray<RunnableTool>): Agent => {
   const { maxRounds, callTimeout, fillerAfter, filler } = settings.tools

@@ -1,6 +1,6 @@
 import { Option } from "effect"
 import type { Prompt } from "../providers/language-model.ts"
-import { estimateTokens } from "../providers/tokens.ts"
+import { charactersPerToken, estimateTokens } from "../providers/tokens.ts"
 import type { HistoryLimits } from "./agent.ts"
 import { type PromptItem, resultPlaces, splitSummary } from "./history-messages.ts"
 import { exceeds } from "./prompt.ts"
@@ -89,12 +89,12 @@ export const planSummary = (
   if (wanted === undefined) return Option.none()
 
   const most = clamp(maxTokens, smallestRequest, largestRequest)
-  const asked = sumsOf(sizes.map((size) => Math.min(size, longestEntry / 4)))
+  const asked = sumsOf(sizes.map((size) => Math.min(size, longestEntry / charactersPerToken)))
   const fits = (cut: number) => (asked[cut] ?? 0) <= most
   const covers = cuts.findLast((cut) => cut <= wanted && fits(cut)) ?? cuts[0] ?? wanted
   const longest = fits(covers)
     ? longestEntry
-    : clamp(Math.floor((most * 4) / covers), shortestEntry, longestEntry)
+    : clamp(Math.floor((most * charactersPerToken) / covers), shortestEntry, longestEntry)
   return Option.some({
     covers,
     isLast: covers === wanted,

@@ -1,20 +1,15 @@
 import { Option } from "effect"
 import type { Prompt } from "../providers/language-model.ts"
 import { noTools } from "../providers/tools.ts"
+import { middleLeftOut } from "../text/bounds.ts"
 import { withoutMarkup } from "../text/machine-markup.ts"
 import { type PromptItem, resultPlaces } from "./history-messages.ts"
-
-const middleLeftOut = (text: string, most: number): string => {
-  if (text.length <= most) return text
-  const half = Math.floor(most / 2)
-  return `${text.slice(0, half)} … ${text.slice(-half)}`.toWellFormed()
-}
 
 /** The entries of the conversation. JSON, so that no text can pass for the end of its entry or for another one. */
 const entriesOf = (items: ReadonlyArray<PromptItem>, longest: number): ReadonlyArray<object> => {
   const results = resultPlaces(items)
   const answered = new Set(results.values())
-  const short = (text: string) => middleLeftOut(text.toWellFormed(), longest)
+  const short = (text: string) => middleLeftOut(text, longest)
   const entryOf = ({ payload, interrupted }: PromptItem, at: number): ReadonlyArray<object> => {
     switch (payload.type) {
       case "message": {

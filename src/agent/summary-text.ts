@@ -1,5 +1,7 @@
 import { Option } from "effect"
 import type { PromptMessage } from "../providers/language-model.ts"
+import { charactersPerToken } from "../providers/tokens.ts"
+import { shortened } from "../text/bounds.ts"
 
 /** A part of the history that leaves three quarters to the newest turns. */
 const shareOfHistory = 1 / 4
@@ -10,9 +12,6 @@ const longestSummary = 1000
 /** Below this, a summary has no room for facts. */
 const shortestSummary = 50
 
-/** As `estimateTokens` counts. */
-const charactersPerToken = 4
-
 /** How long a summary may be in a history of `maxTokens`, in estimated tokens. None: too little is left for one. */
 export const summaryTokens = (maxTokens: number): Option.Option<number> =>
   Option.liftPredicate(
@@ -20,23 +19,10 @@ export const summaryTokens = (maxTokens: number): Option.Option<number> =>
     (tokens) => tokens >= shortestSummary,
   )
 
-const cutMark = " …"
-
-/** The text in at most `tokens`, cut at the end of a sentence, a line or a word if there is one in its second half. */
-const shortened = (text: string, tokens: number): string => {
-  const most = tokens * charactersPerToken
-  if (text.length <= most) return text
-  const start = text.slice(0, most - cutMark.length)
-  const [whole] = /^.*(?:[.!?]\s|[。！？\n])/su.exec(start) ?? [""]
-  const [words] = /^.*\s/su.exec(start) ?? [""]
-  const cut = [whole, words].find(({ length }) => length > most / 2) ?? start
-  return `${cut.replace(/[\ud800-\udbff]$/, "").trimEnd()}${cutMark}`
-}
-
 /** What a model wrote, as a summary for a history of `maxTokens`. None: it is empty. */
 export const toSummary = (written: string, maxTokens: number): Option.Option<string> =>
   Option.filter(
-    Option.map(summaryTokens(maxTokens), (tokens) => shortened(written.trim(), tokens)),
+    Option.map(summaryTokens(maxTokens), (tokens) => shortened(written.trim(), tokens * charactersPerToken)),
     (text) => text !== "",
   )
 

@@ -9,7 +9,7 @@
  * or starting service) are retried where a retry is safe.
  */
 import { type Agents, makeAgents } from "./agents.ts"
-import { bringResults, converse, type Turn } from "./converse.ts"
+import { converse, submitResults, type Turn } from "./converse.ts"
 import { responseMs, startIdleTimeout } from "./idle-timeout.ts"
 import {
   type LoggedIn,
@@ -108,9 +108,9 @@ export interface Client {
   /** Runs one turn from a recording or a text, and delivers the reply as it arrives. */
   readonly converse: (input: Blob | string, options?: ConverseOptions) => Promise<Turn>
   /**
-   * Brings the results of all calls of a turn, and delivers the reply as it arrives. `converse` with `tools` does so by itself.
+   * Submits the results of all calls of a turn, and delivers the reply as it arrives. `converse` with `tools` does so by itself.
    */
-  readonly toolResults: (
+  readonly submitToolResults: (
     turnId: string,
     results: ReadonlyArray<ToolResult>,
     options?: Omit<ConverseOptions, "sessionId" | "agentId" | "onUploadProgress">,
@@ -197,12 +197,11 @@ export const makeClient = ({ baseUrl, apiKey, fetch, ...retry }: ClientOptions):
     agents: makeAgents(call),
     secrets: makeSecrets(call),
     memories: makeMemories(call),
-    usage: ({ groupBy, ...page } = {}) =>
-      call("GET", `/usage${queryOf({ ...page, group_by: groupBy })}`, { read: readUsageReport }),
+    usage: (query = {}) => call("GET", `/usage${queryOf({ ...query })}`, { read: readUsageReport }),
     webhooks: makeWebhooks(call),
     converse: (input, options = {}) => converse(service, input, { ...retry, ...options }),
-    toolResults: (turnId, results, options = {}) =>
-      bringResults(service, turnId, results, { ...retry, ...options }),
+    submitToolResults: (turnId, results, options = {}) =>
+      submitResults(service, turnId, results, { ...retry, ...options }),
     realtime: (options = {}) => realtime({ url, createSecret, getSession }, options),
     cancel,
   }

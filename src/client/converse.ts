@@ -34,7 +34,7 @@ const follow = async (service: Service, input: TurnInput, options: ConverseOptio
     )
     const whole = { ...turn, earlier: [...earlier] }
     if (tools === undefined || turn.toolCalls.length === 0 || earlier.length >= maxFollowUps) return whole
-    // An earlier run of the program may have brought their results.
+    // An earlier run of the program may have submitted their results.
     const open = isReplayed ? await unlessAborted(signal, service.openCalls(turn.sessionId)) : turn
     if (open.turnId !== turn.turnId) return whole
     const results = await unlessAborted(
@@ -49,8 +49,8 @@ const follow = async (service: Service, input: TurnInput, options: ConverseOptio
 export const converse = (service: Service, input: Blob | string, options: ConverseOptions): Promise<Turn> =>
   follow(service, input, options)
 
-/** Brings results of calls, for a client that runs its tools itself. */
-export const bringResults = (
+/** Submits results of calls, for a client that runs its tools itself. */
+export const submitResults = (
   service: Service,
   turnId: string,
   results: ReadonlyArray<ToolResult>,

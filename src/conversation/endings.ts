@@ -2,7 +2,8 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import { Duration, Effect, Layer, Schedule } from "effect"
 import { Settings } from "../config.ts"
 import { query } from "../db/postgres.ts"
-import { isoTime } from "../webhooks/outbox.ts"
+import { isoTime } from "../db/shown.ts"
+import { agentFields, recordEvents } from "../webhooks/outbox.ts"
 import { Ledger } from "./ledger.ts"
 
 /** Webhooks learn of such an end so much later at most, and a minute after the lease of a turn. */
@@ -16,21 +17,22 @@ const recordExpiredSessions = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const { sessionTimeout } = yield* Settings
   const timeout = sql`make_interval(secs => ${Duration.toSeconds(sessionTimeout)})`
+  const told = recordEvents(sql, "session.expired", {
+    from: sql`sessions`,
+    userId: sql`sessions.user_id`,
+    webhooks: sql`due`,
+    where: sql`last_activity_at >= sessions_checked_at - ${timeout} and last_activity_at < now() - ${timeout}`,
+    occurredAt: sql`last_activity_at + ${timeout}`,
+    data: {
+      sessionId: sql`sessions.id`,
+      ...agentFields(sql),
+      lastActivityAt: isoTime(sql, sql`last_activity_at`),
+      expiredAt: isoTime(sql, sql`last_activity_at + ${timeout}`),
+    },
+  })
   yield* query(sql`with due as (
-      select id, user_id, sessions_checked_at from webhooks where enabled and 'session.expired' = any (events)
-      for no key update skip locked
-    ), told as (
-      insert into webhook_deliveries (webhook_id, type, occurred_at, data)
-      select due.id, 'session.expired', last_activity_at + ${timeout}, jsonb_build_object(
-          'sessionId', sessions.id,
-          'agentId', coalesce(agent_id::text, 'default'),
-          'agentVersion', agent_version,
-          'lastActivityAt', ${isoTime(sql, sql`last_activity_at`)},
-          'expiredAt', ${isoTime(sql, sql`last_activity_at + ${timeout}`)}
-        )
-      from due join sessions on sessions.user_id = due.user_id
-        and last_activity_at >= sessions_checked_at - ${timeout} and last_activity_at < now() - ${timeout}
-    )
+      select * from webhooks where enabled and 'session.expired' = any (events) for no key update skip locked
+    ), told as (${told})
     update webhooks set sessions_checked_at = now() from due where webhooks.id = due.id`)
 })
 

@@ -8,7 +8,7 @@ import { Secrets } from "../accounts/secrets.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { findAll } from "../db/rows.ts"
-import { AgentId, ApiKeyId, ItemId, SessionId, Time, TurnId, UserId, type WebhookId } from "../schema.ts"
+import { AgentId, ApiKeyId, ItemId, SessionId, Time, TurnId, UserId } from "../schema.ts"
 import { DeliveryLog } from "../webhooks/delivery-log.ts"
 import { Delivery, Webhook } from "../webhooks/model.ts"
 import { Webhooks } from "../webhooks/webhooks.ts"
@@ -164,24 +164,40 @@ const firstPosition = "-9223372036854775808"
 /** Sorts before every other id. */
 const firstId = "00000000-0000-0000-0000-000000000000"
 
-/** A JSON list of the rows of all pages, between `open` and `close`; one string per page. */
-const listOf = <Row extends typeof Position.Type, E>(options: {
-  readonly open: string
+/** The pages of a list, one after the other. */
+const pagesOf = <Row, At, E>(options: {
+  /** Below the position of every row. */
+  readonly first: At
+  /** The position of a row: the next page begins after that of the last one. */
+  readonly at: (row: Row) => At
   /** Rows of a full page. */
   readonly size?: number
-  /** Below the position of every row. */
-  readonly first?: string
-  readonly page: (after: string) => Effect.Effect<ReadonlyArray<Row>, E>
+  readonly page: (after: At) => Effect.Effect<ReadonlyArray<Row>, E>
+}): Stream.Stream<ReadonlyArray<Row>, E> =>
+  Stream.paginateEffect(options.first, (after) =>
+    Effect.map(options.page(after), (rows) => [
+      rows,
+      Option.map(
+        Option.fromNullable(rows.length < (options.size ?? pageSize) ? undefined : rows.at(-1)),
+        options.at,
+      ),
+    ]),
+  )
+
+const bySequence = { first: firstPosition, at: ({ sequence }: typeof Position.Type) => sequence }
+
+/** A JSON list of the rows of all pages, between `open` and `close`. */
+const listOf = <E>(options: {
+  readonly open: string
+  readonly pages: Stream.Stream<ReadonlyArray<unknown>, E>
   readonly json: (row: unknown) => string
   readonly close: string
 }): Stream.Stream<string, E> =>
-  Stream.paginateEffect(Option.none<string>(), (after) =>
-    Effect.map(options.page(Option.getOrElse(after, () => options.first ?? firstPosition)), (rows) => {
-      const last = rows.length < (options.size ?? pageSize) ? undefined : rows.at(-1)
-      const start = Option.isNone(after) ? options.open : rows.length > 0 ? "," : ""
-      const text = `${start}${rows.map(options.json).join(",")}${last === undefined ? options.close : ""}`
-      return [text, last === undefined ? Option.none() : Option.some(Option.some(last.sequence))]
-    }),
+  options.pages.pipe(
+    Stream.filter((rows) => rows.length > 0),
+    Stream.zipWithIndex,
+    Stream.map(([rows, index]) => `${index === 0 ? "" : ","}${rows.map(options.json).join(",")}`),
+    (list) => Stream.concat(Stream.make(options.open), Stream.concat(list, Stream.make(options.close))),
   )
 
 /** Everything stored of a user, as one JSON document, streamed page by page. */
@@ -210,16 +226,19 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
       const messages = (sessionId: SessionId, open: string) =>
         listOf({
           open,
-          page: (after) =>
-            query(
-              findAll(
-                MessageRow,
-                sql`select sequence, id, turn_id, payload ->> 'role' as role, payload ->> 'text' as content,
+          pages: pagesOf({
+            ...bySequence,
+            page: (after) =>
+              query(
+                findAll(
+                  MessageRow,
+                  sql`select sequence, id, turn_id, payload ->> 'role' as role, payload ->> 'text' as content,
                     interrupted, created_at
                   from items where session_id = ${sessionId} and sequence > ${after} and type = 'message'
                   order by sequence limit ${pageSize}`,
+                ),
               ),
-            ),
+          }),
           json: messageJson,
           close: "]",
         })
@@ -227,16 +246,19 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
       const otherItems = (sessionId: SessionId) =>
         listOf({
           open: `,"items":[`,
-          page: (after) =>
-            query(
-              findAll(
-                ItemRow,
-                // A summary has the sequence of the item before it: both are on one page.
-                sql`select sequence, id, turn_id, payload || jsonb_build_object('type', type) as payload, created_at
+          pages: pagesOf({
+            ...bySequence,
+            page: (after) =>
+              query(
+                findAll(
+                  ItemRow,
+                  // A summary has the sequence of the item before it: both are on one page.
+                  sql`select sequence, id, turn_id, payload || jsonb_build_object('type', type) as payload, created_at
                   from items where session_id = ${sessionId} and sequence > ${after} and type <> 'message'
                   order by sequence fetch first ${pageSize} rows with ties`,
+                ),
               ),
-            ),
+          }),
           json: itemJson,
           close: "]}",
         })
@@ -244,29 +266,24 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
       const clientSecrets = (userId: UserId) =>
         listOf({
           open: `,"clientSecrets":[`,
-          size: secretsPageSize,
-          page: (after) => clientSecretsOf.page(userId, after, secretsPageSize),
+          pages: pagesOf({
+            ...bySequence,
+            size: secretsPageSize,
+            page: (after) => clientSecretsOf.page(userId, after, secretsPageSize),
+          }),
           json: clientSecretJson,
           close: "]",
         })
 
-      const deliveriesOf = (id: WebhookId) =>
-        Stream.paginateEffect(firstPosition, (after) =>
-          Effect.map(deliveries.page(id, after, pageSize), (rows) => [
-            rows,
-            Option.fromNullable(rows.length < pageSize ? undefined : rows.at(-1)?.sequence),
-          ]),
-        )
-
       const webhookDeliveries = (endpoints: ReadonlyArray<Webhook>) =>
-        Stream.fromIterable(endpoints).pipe(
-          Stream.flatMap(({ id }) => deliveriesOf(id)),
-          Stream.flattenIterables,
-          Stream.zipWithIndex,
-          Stream.map(([delivery, index]) => `${index === 0 ? "" : ","}${deliveryJson(delivery)}`),
-          (list) =>
-            Stream.concat(Stream.make(`,"webhookDeliveries":[`), Stream.concat(list, Stream.make("]"))),
-        )
+        listOf({
+          open: `,"webhookDeliveries":[`,
+          pages: Stream.flatMap(Stream.fromIterable(endpoints), ({ id }) =>
+            pagesOf({ ...bySequence, page: (after) => deliveries.page(id, after, pageSize) }),
+          ),
+          json: deliveryJson,
+          close: "]",
+        })
 
       const roundsOfTurn = sql`coalesce((
         select jsonb_agg(jsonb_build_object('transcript', transcript, 'results', brought, 'text', text, 'calls', coalesce((
@@ -276,8 +293,11 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
         from turn_rounds where turn_id = turns.id
       ), '[]')`
       const versionsOf = (id: AgentId) =>
-        Stream.paginateEffect(0, (after) =>
-          Effect.map(
+        pagesOf({
+          first: 0,
+          at: ({ version }: typeof ExportedAgent.Type) => version,
+          size: definitionsPageSize,
+          page: (after) =>
             query(
               findAll(
                 ExportedAgent,
@@ -285,40 +305,36 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
                   where agent_id = ${id} and version > ${after} order by version limit ${definitionsPageSize}`,
               ),
             ),
-            (rows) => [
-              rows,
-              Option.fromNullable(rows.length < definitionsPageSize ? undefined : rows.at(-1)?.version),
-            ],
-          ),
-        )
+        })
 
       const agents = (userId: UserId) =>
-        Stream.fromIterableEffect(
-          query(findAll(AgentKey, sql`select id from agents where user_id = ${userId}`)),
-        ).pipe(
-          Stream.flatMap(({ id }) => versionsOf(id)),
-          Stream.flattenIterables,
-          Stream.zipWithIndex,
-          Stream.map(([agent, index]) => `${index === 0 ? "" : ","}${agentJson(agent)}`),
-          (list) =>
-            Stream.concat(Stream.make(`,"agents":[`), Stream.concat(list, Stream.make(`],"sessions":[`))),
-        )
+        listOf({
+          open: `,"agents":[`,
+          pages: Stream.fromIterableEffect(
+            query(findAll(AgentKey, sql`select id from agents where user_id = ${userId}`)),
+          ).pipe(Stream.flatMap(({ id }) => versionsOf(id))),
+          json: agentJson,
+          close: "]",
+        })
 
       const turns = (userId: UserId) =>
         listOf({
-          open: `],"turns":[`,
-          page: (after) =>
-            query(
-              findAll(
-                TurnRow,
-                sql`select sequence, id, session_id, state, agent_id, agent_version, transcript, response, timings, usage,
+          open: `,"turns":[`,
+          pages: pagesOf({
+            ...bySequence,
+            page: (after) =>
+              query(
+                findAll(
+                  TurnRow,
+                  sql`select sequence, id, session_id, state, agent_id, agent_version, transcript, response, timings, usage,
                     models, cost_nanos / 1e9::float8 as cost, currency, key_id, created_at, ended_at,
                     ${roundsOfTurn} as rounds
                   from turns where user_id = ${userId} and sequence > ${after}
                     and coalesce(idempotency_key, '') not like ${takeoverKeys}
                   order by sequence limit ${pageSize}`,
+                ),
               ),
-            ),
+          }),
           json: turnJson,
           close: "]",
         })
@@ -327,27 +343,32 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
       const usage = (userId: UserId) =>
         listOf({
           open: `,"usage":[`,
-          first: "-infinity",
-          page: (after) =>
-            query(
-              findAll(
-                UsageRow,
-                sql`select day::text as sequence, day::text as day, agent_id, key_id, currency,
+          pages: pagesOf({
+            ...bySequence,
+            first: "-infinity",
+            page: (after) =>
+              query(
+                findAll(
+                  UsageRow,
+                  sql`select day::text as sequence, day::text as day, agent_id, key_id, currency,
                     turns::float8 as turns, unpriced::float8 as unpriced, audio_seconds,
                     input_tokens::float8 as input_tokens, output_tokens::float8 as output_tokens,
                     characters_spoken::float8 as characters_spoken, cost_nanos / 1e9::float8 as cost
                   from usage_days where user_id = ${userId} and day > ${after}::date
                   order by user_id, usage_days.day fetch first ${pageSize} rows with ties`,
+                ),
               ),
-            ),
+          }),
           json: usageJson,
           close: "]}",
         })
 
       /** Ordered by creation: the order by last activity may change between two pages. */
       const sessions = (userId: UserId) =>
-        Stream.paginateEffect({ position: "-infinity", id: firstId }, (after) =>
-          Effect.map(
+        pagesOf({
+          first: { position: "-infinity", id: firstId },
+          at: (row: typeof SessionRow.Type): { readonly position: string; readonly id: string } => row,
+          page: (after) =>
             query(
               findAll(
                 SessionRow,
@@ -358,9 +379,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
                   order by created_at, id limit ${pageSize}`,
               ),
             ),
-            (rows) => [rows, Option.fromNullable(rows.length < pageSize ? undefined : rows.at(-1))],
-          ),
-        ).pipe(
+        }).pipe(
           Stream.flattenIterables,
           Stream.zipWithIndex,
           Stream.flatMap(([session, index]) =>
@@ -372,6 +391,7 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
               otherItems(session.id),
             ),
           ),
+          (list) => Stream.concat(Stream.make(`,"sessions":[`), Stream.concat(list, Stream.make("]"))),
         )
 
       const of = Effect.fn("AccountExport.of")(function* (user: User) {

@@ -5,9 +5,9 @@ import { Context, Effect, Layer, Option, Schema } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
-import { parseId, SessionId, type UserId } from "../schema.ts"
+import { parseId, SessionId, UnknownPosition, type UserId } from "../schema.ts"
 import { Item } from "./item.ts"
-import { Message, SessionNotFound, UnknownPosition } from "./model.ts"
+import { Message, SessionNotFound } from "./model.ts"
 
 export interface MessagePage {
   readonly limit: number
@@ -107,7 +107,7 @@ export class History extends Context.Tag("voice-agent/History")<
               where id = ${before.value} and session_id = ${id} and type = 'message'`,
           ),
         )
-        if (Option.isNone(position)) return yield* new UnknownPosition({ field: "before" })
+        if (Option.isNone(position)) return yield* new UnknownPosition({ field: "before", is: "message id" })
         const { sequence } = position.value
         return (yield* newestMessages(sql`session_id = ${id} and sequence < ${sequence}`, limit)).toReversed()
       })

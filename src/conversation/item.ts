@@ -1,5 +1,6 @@
 import { Record, Schema } from "effect"
 import { ItemId, newId, Time, TurnId, Usage } from "../schema.ts"
+import { toStorable } from "../text/well-formed.ts"
 
 export const Role = Schema.Literal("user", "assistant", "system")
 
@@ -58,12 +59,6 @@ export const newItem = (
   clientId: null,
   ...details,
 })
-
-/**
- * The text without what PostgreSQL refuses in jsonb: NUL is removed, and a lone surrogate (half of a character, where a text
- * was cut at any UTF-16 unit) becomes U+FFFD.
- */
-export const toStorable = (text: string): string => text.replaceAll("\0", "").toWellFormed()
 
 /** The fields of a payload with storable texts. */
 export const toStorableFields = (fields: Readonly<Record<string, unknown>>) =>

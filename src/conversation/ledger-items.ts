@@ -5,7 +5,8 @@ import { Effect, Option, Schema } from "effect"
 import { transaction } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
 import { ItemId, SessionId, type TurnId, type UserId } from "../schema.ts"
-import { type NewItem, toStorable, toStorableFields } from "./item.ts"
+import { toStorable } from "../text/well-formed.ts"
+import { type NewItem, toStorableFields } from "./item.ts"
 import { ItemNotFound } from "./model.ts"
 
 /**

@@ -1,5 +1,5 @@
 import { Schema } from "effect"
-import { AgentId, ItemId, JsonObject, SessionId, Time, TurnId, UserId } from "../schema.ts"
+import { ItemId, JsonObject, SessionId, ShownAgentId, Time, TurnId, UserId } from "../schema.ts"
 import { Role } from "./item.ts"
 
 /** Why PostgreSQL cannot store a text; undefined if it can. */
@@ -46,7 +46,7 @@ export const Session = Schema.Struct({
   userId: UserId,
   title: Schema.NullOr(Schema.String),
   metadata: JsonObject,
-  agentId: Schema.Union(Schema.Literal("default"), AgentId).annotations({
+  agentId: ShownAgentId.annotations({
     description: "The agent that answers. `default` is that of the operator.",
   }),
   agentVersion: Schema.NullOr(Schema.Union(Schema.Int, Schema.Literal("latest"))).annotations({
@@ -103,8 +103,3 @@ export class SessionExpired extends Schema.TaggedError<SessionExpired>()("Sessio
 
 /** The item does not exist, belongs to another user, or is not an assistant message; a caller cannot tell which. */
 export class ItemNotFound extends Schema.TaggedError<ItemNotFound>()("ItemNotFound", {}) {}
-
-/** A cursor or message id that does not come from this list. */
-export class UnknownPosition extends Schema.TaggedError<UnknownPosition>()("UnknownPosition", {
-  field: Schema.String,
-}) {}

@@ -5,8 +5,9 @@ import { Settings } from "../config.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst, findOne } from "../db/rows.ts"
-import { AgentId, newId, parseId, SessionId, type UserId } from "../schema.ts"
-import { Session, type SessionDetails, SessionExpired, SessionNotFound, UnknownPosition } from "./model.ts"
+import { shownAgentId } from "../db/shown.ts"
+import { AgentId, newId, parseId, SessionId, UnknownPosition, type UserId } from "../schema.ts"
+import { Session, type SessionDetails, SessionExpired, SessionNotFound } from "./model.ts"
 import { agentColumns, agentOfColumns, type SessionAgent, type TurnSession } from "./stored-turn.ts"
 
 export interface SessionPage {
@@ -35,7 +36,7 @@ const Joinable = Schema.Struct({
 })
 
 /** The columns of a session's agent, as clients see them. */
-export const agentShown = (sql: SqlClient.SqlClient) => sql`coalesce(agent_id::text, 'default') as agent_id,
+export const agentShown = (sql: SqlClient.SqlClient) => sql`${shownAgentId(sql)} as agent_id,
   case when agent_id is not null then coalesce(to_jsonb(agent_version), '"latest"') end as agent_version`
 
 /** What is set on a session. An absent field stays as it is. */
@@ -104,7 +105,7 @@ export class Sessions extends Context.Tag("voice-agent/Sessions")<
         const after = yield* Effect.transposeMapOption(page.cursor, (cursor) =>
           Effect.mapError(
             Effect.flatMap(Encoding.decodeBase64UrlString(cursor), Schema.decode(Cursor)),
-            () => new UnknownPosition({ field: "cursor" }),
+            UnknownPosition.cursor,
           ),
         )
         const where = Option.match(after, {

@@ -5,8 +5,9 @@ import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findFirst } from "../db/rows.ts"
 import { ItemId, newId, type SessionId, type Usage } from "../schema.ts"
+import { toStorable } from "../text/well-formed.ts"
 import { sinceSummary } from "./history.ts"
-import { type Item, toStorable } from "./item.ts"
+import type { Item } from "./item.ts"
 
 /** How long a process may work on a summary before another one takes the session. */
 const summaryLease = Duration.minutes(2)

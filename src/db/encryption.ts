@@ -161,3 +161,25 @@ export class Encryption extends Context.Tag("voice-agent/Encryption")<
     }),
   )
 }
+
+/**
+ * Decrypts a stored value, and logs why it cannot. `renew` stores a value of an earlier key as it is encrypted with the newest
+ * one. If that fails, the secret is read all the same, and renewed the next time.
+ */
+export const readAndRenew = Effect.fn("Encryption.readAndRenew")(
+  function* <E>(
+    { encrypt, decrypt, isCurrent }: Encryption["Type"],
+    { stored, context }: { readonly stored: string; readonly context: string },
+    renew: (renewed: string) => Effect.Effect<unknown, E>,
+  ) {
+    const secret = yield* decrypt(stored, context)
+    if (!(yield* isCurrent(stored))) yield* Effect.ignore(Effect.flatMap(encrypt(secret, context), renew))
+    return secret
+  },
+  Effect.tapErrorTag("NotDecryptable", ({ reason }) =>
+    Effect.annotateLogs(Effect.logError("secret.not_decryptable"), { reason }),
+  ),
+  Effect.tapErrorTag("EncryptionUnavailable", ({ reason }) =>
+    Effect.annotateLogs(Effect.logWarning("secret.unavailable"), { reason }),
+  ),
+)

@@ -1,14 +1,13 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Option, Schema } from "effect"
 import { Elysia } from "elysia"
-import { configuredId } from "../agent/configured.ts"
 import { Settings } from "../config.ts"
 import { ClientCalls } from "../conversation/client-calls.ts"
 import { storable } from "../conversation/model.ts"
 import { RunningTurns } from "../conversation/running-turns.ts"
 import { Admission, type SlotOptions } from "../limits/admission.ts"
 import { Uploads } from "../limits/uploads.ts"
-import type { UserId } from "../schema.ts"
+import { configuredId, type UserId } from "../schema.ts"
 import { fromConversation, fromResults, fromText, makeFromFile } from "../turn/input.ts"
 import { SessionTarget } from "../turn/request.ts"
 import { signedIn } from "./auth.ts"
@@ -164,6 +163,6 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
       "/voice/turns/:turnId/tool-results",
       ({ request, user, server, params, query, body }) =>
         answer({ request, user, server }, query.audio === "true", readResults(body, params.turnId, user.id)),
-      { body: ToolResultsBody, query: Spoken, detail: operations.bringResults },
+      { body: ToolResultsBody, query: Spoken, detail: operations.submitResults },
     )
 })

@@ -7,12 +7,12 @@ import type {
   AgentReadOnly,
   TooManyAgents,
 } from "../agent/errors.ts"
-import type { UnknownPosition } from "../conversation/model.ts"
 import type { TurnNotFound } from "../conversation/stored-turn.ts"
 import type { EncryptionUnavailable } from "../db/encryption.ts"
 import type { TooManyTurns } from "../limits/admission.ts"
 import type { RateLimited } from "../limits/rate-limits.ts"
 import type { TooManyConnections } from "../realtime/sockets.ts"
+import type { UnknownPosition } from "../schema.ts"
 import type { TurnError } from "../turn/errors.ts"
 import type { WebhookError } from "../webhooks/errors.ts"
 

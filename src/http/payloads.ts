@@ -10,11 +10,11 @@ import { Exported } from "../conversation/export.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
 import { StageStatus } from "../providers/status.ts"
 import {
-  AgentId,
   ApiKeyId,
   JsonObject,
   PricedUsage,
   SessionId,
+  ShownAgentId,
   Time,
   Timings,
   TurnId,
@@ -104,7 +104,7 @@ export const OneSecret = Schema.Struct({ secret: Secret })
 export const SecretList = Schema.Struct({ secrets: Schema.Array(Secret) })
 
 const AgentKey = {
-  id: Schema.Union(Schema.Literal("default"), AgentId),
+  id: ShownAgentId,
   version: Schema.NullOr(Schema.Int).annotations({
     description: "Each change adds one. Null for the operator's agent, `default`.",
   }),

@@ -140,12 +140,8 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
       "This e-mail address is already registered. Use the API key from its registration.",
     ),
   ValidationFailed: ({ message }) => problem(400, "VALIDATION_ERROR", message),
-  UnknownPosition: ({ field }) =>
-    problem(
-      400,
-      "VALIDATION_ERROR",
-      `${field}: not a ${field === "cursor" ? "cursor" : "message id"} returned by this endpoint.`,
-    ),
+  UnknownPosition: ({ field, is }) =>
+    problem(400, "VALIDATION_ERROR", `${field}: not a ${is} returned by this endpoint.`),
   InvalidAudio: ({ isTooSlow }) =>
     problem(
       400,

@@ -1,8 +1,6 @@
 import { Effect, Option, Schema, Struct } from "effect"
 import { Elysia } from "elysia"
-import { configuredId } from "../agent/configured.ts"
-import { UnknownPosition } from "../conversation/model.ts"
-import { AgentId, ApiKeyId, parseId, type UserId } from "../schema.ts"
+import { AgentId, ApiKeyId, configuredId, isDay, parseId, type UserId } from "../schema.ts"
 import { Spending } from "../usage/spending.ts"
 import { UsageDays, UsageGroup, type UsageList } from "../usage/usage-days.ts"
 import { signedIn } from "./auth.ts"
@@ -12,17 +10,10 @@ import { UsageReport } from "./payloads.ts"
 import { wholeNumber } from "./query.ts"
 import { makeRun } from "./run.ts"
 
-/** Some engines read 30 February as 2 March. */
-const isDay = (text: string) =>
-  /^\d{4}-\d{2}-\d{2}$/.test(text) &&
-  text > "0001" &&
-  !Number.isNaN(Date.parse(text)) &&
-  new Date(text).toISOString().startsWith(text)
-
 const day = (description: string) =>
   Schema.optionalWith(
     Schema.String.pipe(
-      Schema.filter((text) => isDay(text) || "must be a day such as 2026-01-31", {
+      Schema.filter((text) => (isDay(text) && text > "0001") || "must be a day such as 2026-01-31", {
         jsonSchema: { type: "string", format: "date" },
       }),
     ).annotations({ description }),
@@ -32,7 +23,7 @@ const day = (description: string) =>
 const Query = Schema.Struct({
   from: day("The first day, in UTC. By default the first of the month of `to`."),
   to: day("The last day, in UTC. By default today."),
-  group_by: Schema.optionalWith(
+  groupBy: Schema.optionalWith(
     UsageGroup.annotations({
       description: "What the entries are: days, agents or API keys.",
       message: () => ({ message: "must be day, agent or key", override: true }),
@@ -81,13 +72,8 @@ export const usageRoutes = Effect.gen(function* () {
     const to = yield* Option.match(query.to, { onNone: () => days.today, onSome: Effect.succeed })
     const from = Option.getOrElse(query.from, () => `${to.slice(0, 7)}-01`)
     if (from > to) return yield* new ValidationFailed({ message: operations.wrongRange })
-    const groupBy = query.group_by
-    const found = yield* days.list(
-      userId,
-      { from, to },
-      { groupBy, ...Struct.pick(query, "limit", "cursor") },
-    )
-    const list = yield* Effect.mapError(found, () => new UnknownPosition({ field: "cursor" }))
+    const { groupBy } = query
+    const list = yield* days.list(userId, { from, to }, { groupBy, ...Struct.pick(query, "limit", "cursor") })
     const { limit, spent, resetsAt } = yield* spending.month(userId)
     return encode({
       from,

@@ -1,2 +1,4 @@
-/** About 4 characters a token in English, fewer in other languages. */
-export const estimateTokens = (text: string): number => Math.ceil(text.length / 4)
+/** About as many as in English; fewer in other languages. */
+export const charactersPerToken = 4
+
+export const estimateTokens = (text: string): number => Math.ceil(text.length / charactersPerToken)

@@ -14,6 +14,8 @@ export const pairSurrogates = (half: string, chunk: string): PairedText => {
     : [all.toWellFormed(), ""]
 }
 
-/** At most `length` UTF-16 units of a text. No surrogate pair is cut in two. */
-export const shortened = (text: string, length: number): string =>
-  pairSurrogates("", text.slice(0, length))[0]
+/**
+ * The text without what PostgreSQL refuses in jsonb: NUL is removed, and a lone surrogate (half of a character, where a text
+ * was cut at any UTF-16 unit) becomes U+FFFD.
+ */
+export const toStorable = (text: string): string => text.replaceAll("\0", "").toWellFormed()

@@ -1,4 +1,6 @@
 import { Duration } from "effect"
+import { beginning } from "../text/bounds.ts"
+import { toStorable } from "../text/well-formed.ts"
 import { longestOutput, type ToolAnswer } from "./runnable.ts"
 
 /** In the place of a result that is not there. The call may have been carried out, so the model must not repeat it blindly. */
@@ -32,6 +34,6 @@ export const answers = {
 
 /** The answer with an output that fits into a prompt, in characters that PostgreSQL and JSON take. */
 export const bounded = ({ output, isError }: ToolAnswer): ToolAnswer => {
-  const text = output.slice(0, longestOutput).replaceAll("\0", "").toWellFormed()
+  const text = toStorable(beginning(output, longestOutput))
   return { output: output.length > longestOutput ? `${text}\n[The rest is cut off.]` : text, isError }
 }

@@ -34,16 +34,15 @@ export class DefinedTools extends Context.Tag("voice-agent/DefinedTools")<
       const readerOf =
         (owner: UserId): ReadSecret =>
         (name) =>
-          secrets
-            .read(owner, name)
-            .pipe(
-              Effect.catchAll((error) =>
-                Effect.logWarning("secret.unavailable").pipe(
-                  Effect.annotateLogs({ reason: error._tag }),
-                  Effect.as(Option.none()),
-                ),
+          secrets.read(owner, name).pipe(
+            Effect.catchTag("EncryptionUnavailable", () => Effect.succeedNone),
+            Effect.catchAll((error) =>
+              Effect.logWarning("secret.unavailable").pipe(
+                Effect.annotateLogs({ reason: error._tag }),
+                Effect.as(Option.none()),
               ),
-            )
+            ),
+          )
 
       const of = Effect.fn("DefinedTools.of")(function* (
         owner: UserId,

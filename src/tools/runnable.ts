@@ -22,6 +22,9 @@ export interface ToolAnswer {
   readonly isError: boolean
 }
 
+/** What came of a call. `refused`: it was not made. `unknown`: the turn had begun it before, and nobody knows. */
+export type ToolOutcome = "ok" | "failed" | "timed_out" | "refused" | "unknown"
+
 /** A tool that the service runs. */
 export interface RunnableTool {
   readonly tool: Tool

@@ -8,7 +8,7 @@ import type { ToolCall } from "../providers/tools.ts"
 import { ItemId, newId, type SessionId, type TurnId, type UserId } from "../schema.ts"
 import { answers, bounded } from "../tools/answers.ts"
 import { readArguments } from "../tools/arguments.ts"
-import type { RunnableTool, ToolAnswer } from "../tools/runnable.ts"
+import type { RunnableTool, ToolAnswer, ToolOutcome } from "../tools/runnable.ts"
 import type { TurnLog } from "./log.ts"
 import { writtenLength } from "./state.ts"
 
@@ -66,8 +66,6 @@ const prepareOwn = ({ acting }: Agent, { name, ...call }: ToolCall): Prepared =>
       })),
   )
 
-type Outcome = Parameters<typeof countToolCall>[1]
-
 const kindOf = (agent: Agent, { name }: RecordedCall) =>
   clientToolOf(agent, { name }) === undefined
     ? (agent.acting.tools.find(({ tool }) => tool.name === name)?.kind ?? "builtin")
@@ -103,7 +101,7 @@ const run = (context: CallingContext, prepared: Prepared, { itemId, callId, name
 const settle = (
   { log, record, agent }: CallingContext,
   call: RecordedCall,
-  running: Effect.Effect<{ readonly answer: ToolAnswer; readonly outcome: Outcome }>,
+  running: Effect.Effect<{ readonly answer: ToolAnswer; readonly outcome: ToolOutcome }>,
 ) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {

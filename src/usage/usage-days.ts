@@ -5,7 +5,7 @@ import { Settings } from "../config.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { findAll, findOne } from "../db/rows.ts"
-import type { AgentId, ApiKeyId, Usage, UserId } from "../schema.ts"
+import { type AgentId, type ApiKeyId, UnknownPosition, type Usage, type UserId } from "../schema.ts"
 import { amountOf, type Bill, type Consumed, wholeNanos } from "./bill.ts"
 
 /** Whose usage it is, and what it is counted by. Absent: the agent of the configuration, and no known key. */
@@ -74,12 +74,12 @@ const isGroup = (text: string) => /^[\da-z-]{0,36}$/.test(text)
 export class UsageDays extends Context.Tag("voice-agent/UsageDays")<
   UsageDays,
   {
-    /** The sums of a user's turns, in ascending order of what they are grouped by. None: the cursor is not one. */
+    /** The sums of a user's turns, in ascending order of what they are grouped by. */
     readonly list: (
       userId: UserId,
       range: UsageRange,
       page: UsagePage,
-    ) => Effect.Effect<Option.Option<UsageList>, DatabaseError>
+    ) => Effect.Effect<UsageList, UnknownPosition | DatabaseError>
     readonly today: Effect.Effect<string, DatabaseError>
     /** Adds what was consumed outside of turns. */
     readonly add: (payer: Payer, consumed: Consumed) => Effect.Effect<void, DatabaseError>
@@ -121,12 +121,15 @@ export class UsageDays extends Context.Tag("voice-agent/UsageDays")<
         range: UsageRange,
         { groupBy, limit, cursor }: UsagePage,
       ) {
-        const after = Option.map(cursor, (text) =>
-          Option.filter(Option.getRight(Encoding.decodeBase64UrlString(text)), isGroup),
+        const after = yield* Effect.transposeMapOption(cursor, (text) =>
+          Effect.filterOrFail(
+            Effect.mapError(Encoding.decodeBase64UrlString(text), UnknownPosition.cursor),
+            isGroup,
+            UnknownPosition.cursor,
+          ),
         )
-        if (Option.isSome(after) && Option.isNone(after.value)) return Option.none()
         const { text, name } = groups[groupBy]
-        const later = Option.match(Option.flatten(after), {
+        const later = Option.match(after, {
           onNone: () => sql`true`,
           onSome: (last) => sql`${text} > ${last}`,
         })
@@ -144,13 +147,13 @@ export class UsageDays extends Context.Tag("voice-agent/UsageDays")<
           ),
         )
         const last = rows.length > limit ? rows[limit - 1] : undefined
-        return Option.some<UsageList>({
+        return {
           groups: rows
             .slice(0, limit)
             .map(({ group, name, ...counts }) => ({ group, name, ...shown(counts) })),
           total: shown(total),
           nextCursor: Option.map(Option.fromNullable(last), ({ group }) => Encoding.encodeBase64Url(group)),
-        })
+        }
       })
 
       const today = query(findOne(Today, sql`select (now() at time zone 'UTC')::date::text as today`)).pipe(

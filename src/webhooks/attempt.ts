@@ -1,8 +1,10 @@
 import { Clock, Duration, Effect, Option } from "effect"
-import { Encryption } from "../db/encryption.ts"
+import { Encryption, readAndRenew } from "../db/encryption.ts"
 import { explainOutbound, isOutboundError } from "../outbound/errors.ts"
 import { Outbound, type OutboundAnswer } from "../outbound/outbound.ts"
-import { parseRetryAfter } from "../providers/openai/retry-after.ts"
+import { parseRetryAfter } from "../outbound/retry-after.ts"
+import { beginning } from "../text/bounds.ts"
+import { toStorable } from "../text/well-formed.ts"
 import { type Claimed, DeliveryQueue } from "./delivery-queue.ts"
 import { signedHeaders } from "./signature.ts"
 import { secretContext } from "./webhooks.ts"
@@ -32,14 +34,10 @@ const unanswered = (error: string): Attempt => ({
 
 const nothingSaid = { transcript: null, response: null }
 
-/** The beginning of an answer, as PostgreSQL can store it. */
-const beginning = (bytes: Uint8Array) =>
-  new TextDecoder().decode(bytes).replaceAll("\0", "").slice(0, answerLength).toWellFormed()
-
 const judge = ({ status, headers, bytes }: OutboundAnswer): Attempt => ({
   verdict: status >= 200 && status < 300 ? "delivered" : status === 410 ? "gone" : "failed",
   status,
-  answer: beginning(bytes),
+  answer: beginning(toStorable(new TextDecoder().decode(bytes)), answerLength),
   error: null,
   retryAfter: parseRetryAfter(headers, false),
 })
@@ -48,18 +46,14 @@ const judge = ({ status, headers, bytes }: OutboundAnswer): Attempt => ({
 export const makeAttempts = Effect.gen(function* () {
   const outbound = yield* Outbound
   const queue = yield* DeliveryQueue
-  const { decrypt, encrypt, isCurrent } = yield* Encryption
+  const encryption = yield* Encryption
 
-  const secretOf = Effect.fnUntraced(function* (delivery: Claimed) {
-    const context = secretContext(delivery.webhookId)
-    const secret = yield* decrypt(delivery.secret, context)
-    if (!(yield* isCurrent(delivery.secret))) {
-      const renewed = Effect.flatMap(encrypt(secret, context), (value) => queue.renewSecret(delivery, value))
-      // The message is signed all the same.
-      yield* Effect.ignore(renewed)
-    }
-    return secret
-  })
+  const secretOf = (delivery: Claimed) =>
+    readAndRenew(
+      encryption,
+      { stored: delivery.secret, context: secretContext(delivery.webhookId) },
+      (renewed) => queue.renewSecret(delivery, renewed),
+    )
 
   const bodyOf = Effect.fnUntraced(function* (delivery: Claimed) {
     const { type, occurredAt, data, transcripts } = delivery
@@ -89,16 +83,10 @@ export const makeAttempts = Effect.gen(function* () {
         .pipe(Effect.map(judge))
     },
     Effect.catchTags({
-      NotDecryptable: ({ reason }) =>
-        Effect.logError("secret.not_decryptable").pipe(
-          Effect.annotateLogs({ reason }),
-          Effect.as(unanswered("The secret cannot be decrypted. Create another webhook.")),
-        ),
-      EncryptionUnavailable: ({ reason }) =>
-        Effect.logError("secret.unavailable").pipe(
-          Effect.annotateLogs({ reason }),
-          Effect.as(unanswered("The secret cannot be decrypted at the moment.")),
-        ),
+      NotDecryptable: () =>
+        Effect.succeed(unanswered("The secret cannot be decrypted. Create another webhook.")),
+      EncryptionUnavailable: () =>
+        Effect.succeed(unanswered("The secret cannot be decrypted at the moment.")),
     }),
     Effect.catchIf(isOutboundError, (error) => Effect.succeed(unanswered(explainOutbound(error)))),
   )

@@ -4,9 +4,10 @@ import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst, findOne } from "../db/rows.ts"
-import { DeliveryId, parseId, type UserId, type WebhookId } from "../schema.ts"
+import { DeliveryId, parseId, UnknownPosition, type UserId, type WebhookId } from "../schema.ts"
 import { DeliveryNotFound, WebhookDisabled, type WebhookNotFound } from "./errors.ts"
-import { Delivery, type DeliveryState, type ReplayRange, testType } from "./model.ts"
+import { testType } from "./events.ts"
+import { Delivery, type DeliveryState, type ReplayRange } from "./model.ts"
 import { WebhookSignal } from "./signal.ts"
 import { Webhooks } from "./webhooks.ts"
 
@@ -16,6 +17,7 @@ export const deliveryRetention = Duration.days(7)
 /** Deliveries of one replay, so that it takes no longer than a statement may. */
 const maxReplayed = 10_000
 
+const Position = Schema.Struct({ sequence: Schema.String })
 const Count = Schema.Struct({ count: Schema.Int })
 
 /** A delivery with its position in the log, and the webhook that it belongs to. */
@@ -41,7 +43,7 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
       userId: UserId,
       webhookId: string,
       page: DeliveryPage,
-    ) => Effect.Effect<ReadonlyArray<Delivery>, WebhookNotFound | DatabaseError>
+    ) => Effect.Effect<ReadonlyArray<Delivery>, WebhookNotFound | UnknownPosition | DatabaseError>
     /** Sends a delivery once more, at once, with all of its retries. */
     readonly replay: (
       userId: UserId,
@@ -84,8 +86,18 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
         return webhook.id
       })
 
-      const positionOf = (webhookId: WebhookId, id: string) =>
-        sql`(select sequence from webhook_deliveries where webhook_id = ${webhookId} and id = ${id}::uuid)`
+      const positionOf = Effect.fnUntraced(function* (webhookId: WebhookId, id: string) {
+        const found = yield* query(
+          findFirst(
+            Position,
+            sql`select sequence from webhook_deliveries where webhook_id = ${webhookId} and id = ${id}::uuid`,
+          ),
+        )
+        return yield* Effect.mapError(
+          found,
+          () => new UnknownPosition({ field: "before", is: "delivery id" }),
+        )
+      })
 
       const list = Effect.fn("DeliveryLog.list")(function* (
         userId: UserId,
@@ -93,12 +105,13 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
         { limit, before, state }: DeliveryPage,
       ) {
         const { id } = yield* webhooks.get(userId, webhookId)
+        const position = yield* Effect.transposeMapOption(before, (delivery) => positionOf(id, delivery))
         return yield* query(
           findAll(
             Delivery,
             sql`select ${columns} from webhook_deliveries
               where webhook_id = ${id}
-                and ${Option.match(before, { onNone: () => sql`true`, onSome: (at) => sql`sequence < ${positionOf(id, at)}` })}
+                and ${Option.match(position, { onNone: () => sql`true`, onSome: ({ sequence }) => sql`sequence < ${sequence}` })}
                 and ${Option.match(state, { onNone: () => sql`true`, onSome: (state) => sql`state = ${state}` })}
               order by sequence desc limit ${limit}`,
           ),

@@ -5,7 +5,7 @@ import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst, findOne } from "../db/rows.ts"
 import { DeliveryId, Time, WebhookId } from "../schema.ts"
 import { endPending } from "./end-pending.ts"
-import { testType } from "./model.ts"
+import { testType } from "./events.ts"
 
 /**
  * How long an attempt belongs to its process. It takes 15 s at most, and its outcome is recorded within 20 s; after that the
@@ -38,12 +38,12 @@ const Claimed = Schema.Struct({
 })
 export type Claimed = typeof Claimed.Type
 
-/** What came of an attempt. */
-export interface Outcome {
+/** What came of an attempt, and what follows. */
+export interface AttemptRecord {
   readonly status: number | null
   readonly answer: string | null
   readonly error: string | null
-  /** What follows: nothing, or another attempt after so long. */
+  /** Nothing, or another attempt after so long. */
   readonly then: "delivered" | "failed" | Duration.Duration
 }
 
@@ -72,7 +72,7 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
      * Records what came of an attempt. Returns true if it failed and the webhook has failed for 3 days. May be repeated. The
      * outcome of an attempt that was taken for lost counts no more.
      */
-    readonly record: (attempt: Claimed, outcome: Outcome) => Effect.Effect<boolean, DatabaseError>
+    readonly record: (attempt: Claimed, record: AttemptRecord) => Effect.Effect<boolean, DatabaseError>
     /** What was said in the turn that a delivery tells of. None if it is deleted. */
     readonly words: (attempt: Claimed) => Effect.Effect<Option.Option<typeof Words.Type>, DatabaseError>
     /** Leaves an attempt that was not finished to any process, at once. */
@@ -135,7 +135,7 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
 
       const record = Effect.fn("DeliveryQueue.record")(function* (
         { id, claim, webhookId, type }: Claimed,
-        { status, answer, error, then }: Outcome,
+        { status, answer, error, then }: AttemptRecord,
       ) {
         const isOver = then === "delivered" || then === "failed"
         yield* query(sql`update webhook_deliveries set ${sql.update({ status, answer, error })},

@@ -1,10 +1,6 @@
 import { Array as Arr, Schema } from "effect"
 import { DeliveryId, iso8601, isTime, Time, WebhookId } from "../schema.ts"
-
-const EventType = Schema.Literal("turn.completed", "turn.failed", "session.expired", "tool.called")
-
-/** The type of the event that a user sends as a test. */
-export const testType = "webhook.test"
+import { EventType } from "./events.ts"
 
 const everyEvent = EventType.literals
 

@@ -1,26 +1,51 @@
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type { Fragment, Statement } from "@effect/sql/Statement"
+import { isoTime, shownAgentId } from "../db/shown.ts"
+import type { EventType, FailureReason, RecordedField } from "./events.ts"
 
 type Sql = SqlClient.SqlClient
 
-/** A time as JSON has it, whatever the time zone of the database. */
-export const isoTime = (sql: Sql, time: Fragment) =>
-  sql`to_char((${time}) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
+/**
+ * A statement that records an event of each row of `from`, for the webhooks of its user that ask for such events. It can be a
+ * part of the statement that makes the rows: both happen, or none.
+ */
+export const recordEvents = <Type extends EventType>(
+  sql: Sql,
+  type: Type,
+  event: {
+    readonly from: Fragment
+    /** Of a row. */
+    readonly userId: Fragment
+    readonly where?: Fragment
+    /** Now by default. */
+    readonly occurredAt?: Fragment
+    readonly data: Readonly<Record<RecordedField<Type>, Fragment>>
+    /** The only webhooks that count; rows of `webhooks`. */
+    readonly webhooks?: Fragment
+  },
+) => {
+  const { from, userId, where = sql`true`, occurredAt = sql`now()`, webhooks = sql`webhooks` } = event
+  const data = Object.entries<Fragment>(event.data).map(([name, value]) => sql`${name}::text, ${value}`)
+  return sql`insert into webhook_deliveries (webhook_id, type, occurred_at, data)
+    select webhook.id, ${type}, ${occurredAt}, jsonb_build_object(${sql.csv(data)})
+    from ${from} join ${webhooks} as webhook on webhook.user_id = ${userId}
+    where webhook.enabled and ${type} = any (webhook.events) and ${where}`
+}
+
+/** The fields of an agent, from the columns `agent_id` and `agent_version`. */
+export const agentFields = (sql: Sql) => ({ agentId: shownAgentId(sql), agentVersion: sql`agent_version` })
 
 /** What a statement that ends turns returns of each, for `withTurnEvents`. */
 export const endedColumns = (sql: Sql) =>
   sql`id, user_id, session_id, agent_id, agent_version, state, created_at, ended_at, continues, is_aside, is_speculative,
     has_reply`
 
-/**
- * How turns end. `failed`: by an error, or because the client left before it heard anything. `lost`: the process of the turn
- * ended.
- */
-export type TurnOutcome = "completed" | "failed" | "lost"
+/** How turns end. `failed` also if the client left before it heard anything. `lost`: the process of the turn ended. */
+export type TurnOutcome = "completed" | typeof FailureReason.Type
 
 /**
- * A statement that ends turns, and records the events of webhooks with them: both happen, or none. It returns the
- * `endedColumns` of each turn. `isTold`: a condition on these columns.
+ * A statement that ends turns, and records the events of webhooks with them. It returns the `endedColumns` of each turn.
+ * `isTold`: a condition on these columns.
  */
 export const withTurnEvents = (
   sql: Sql,
@@ -28,43 +53,43 @@ export const withTurnEvents = (
   outcome: TurnOutcome,
   isTold: Fragment = sql`true`,
 ) => {
-  const type = outcome === "completed" ? "turn.completed" : "turn.failed"
-  const reason =
-    outcome === "completed" ? sql`'{}'::jsonb` : sql`jsonb_build_object('reason', ${outcome}::text)`
-  return sql`with ended as (${statement}),
-    told as (
-      insert into webhook_deliveries (webhook_id, type, data)
-      select webhooks.id, ${type}, jsonb_build_object(
-          'turnId', ended.id,
-          'sessionId', session_id,
-          'agentId', coalesce(agent_id::text, 'default'),
-          'agentVersion', agent_version,
-          -- A row that is deleted says that the turn runs.
-          'status', case when state = 'running' then 'failed' else state end,
-          'startedAt', ${isoTime(sql, sql`ended.created_at`)},
-          'endedAt', ${isoTime(sql, sql`coalesce(ended_at, now())`)}
-        ) || ${reason}
-      from ended join webhooks on webhooks.user_id = ended.user_id
-      where webhooks.enabled and ${type} = any (webhooks.events) and has_reply
-        -- An answer that began too early and was dropped.
-        and not (is_aside and is_speculative) and ${isTold}
-    )
-    select * from ended`
+  const rows = {
+    from: sql`ended`,
+    userId: sql`ended.user_id`,
+    // Without an answer that began too early and was dropped.
+    where: sql`has_reply and not (is_aside and is_speculative) and ${isTold}`,
+  }
+  const data = {
+    turnId: sql`ended.id`,
+    sessionId: sql`session_id`,
+    ...agentFields(sql),
+    // A row that is deleted says that the turn runs.
+    status: sql`case when state = 'running' then 'failed' else state end`,
+    startedAt: isoTime(sql, sql`ended.created_at`),
+    endedAt: isoTime(sql, sql`coalesce(ended_at, now())`),
+  }
+  const told =
+    outcome === "completed"
+      ? recordEvents(sql, "turn.completed", { ...rows, data })
+      : recordEvents(sql, "turn.failed", { ...rows, data: { ...data, reason: sql`${outcome}::text` } })
+  return sql`with ended as (${statement}), told as (${told}) select * from ended`
 }
 
 /** A statement that records the outcome of a tool call, with the event of it. It has to return the whole row of tool_calls. */
-export const withToolEvent = (sql: Sql, statement: Statement<unknown> | Fragment) =>
-  sql`with called as (${statement})
-    insert into webhook_deliveries (webhook_id, type, data)
-    select webhooks.id, 'tool.called', jsonb_build_object(
-        'turnId', turns.id,
-        'sessionId', session_id,
-        'itemId', called.id,
-        'callId', call_id,
-        'tool', called.name,
-        'isError', is_error,
-        'startedAt', ${isoTime(sql, sql`called.started_at`)},
-        'endedAt', ${isoTime(sql, sql`called.ended_at`)}
-      )
-    from called join turns on turns.id = turn_id join webhooks on webhooks.user_id = turns.user_id
-    where webhooks.enabled and 'tool.called' = any (webhooks.events)`
+export const withToolEvent = (sql: Sql, statement: Statement<unknown> | Fragment) => {
+  const told = recordEvents(sql, "tool.called", {
+    from: sql`called join turns on turns.id = turn_id`,
+    userId: sql`turns.user_id`,
+    data: {
+      turnId: sql`turns.id`,
+      sessionId: sql`session_id`,
+      itemId: sql`called.id`,
+      callId: sql`call_id`,
+      tool: sql`called.name`,
+      isError: sql`is_error`,
+      startedAt: isoTime(sql, sql`called.started_at`),
+      endedAt: isoTime(sql, sql`called.ended_at`),
+    },
+  })
+  return sql`with called as (${statement}) ${told}`
+}

@@ -4,8 +4,8 @@ import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { countWebhookAttempt } from "../metrics.ts"
 import type { WebhookId } from "../schema.ts"
 import { type Attempt, makeAttempts } from "./attempt.ts"
-import { type Claimed, DeliveryQueue, type DisabledReason, type Outcome } from "./delivery-queue.ts"
-import { testType } from "./model.ts"
+import { type AttemptRecord, type Claimed, DeliveryQueue, type DisabledReason } from "./delivery-queue.ts"
+import { testType } from "./events.ts"
 import { pauseAfter } from "./retry.ts"
 import { WebhookSignal } from "./signal.ts"
 
@@ -35,20 +35,20 @@ const makeDelivery = Effect.gen(function* () {
     }
   })
 
-  const outcomeOf = Effect.fnUntraced(function* (
+  const recordOf = Effect.fnUntraced(function* (
     { type, attempts }: Claimed,
     { verdict, retryAfter, status, answer, error }: Attempt,
   ) {
     const isRetried = verdict === "failed" && type !== testType
     const pause = isRetried ? yield* pauseAfter(attempts, retryAfter) : Option.none()
     const then = verdict === "delivered" ? verdict : Option.getOrElse(pause, () => "failed" as const)
-    return { status, answer, error, then } satisfies Outcome
+    return { status, answer, error, then } satisfies AttemptRecord
   })
 
   const finish = Effect.fnUntraced(function* (delivery: Claimed, attempt: Attempt) {
-    const outcome = yield* outcomeOf(delivery, attempt)
-    const isFailing = yield* Effect.retry(queue.record(delivery, outcome), recordSchedule)
     yield* countWebhookAttempt(attempt.verdict)
+    const record = yield* recordOf(delivery, attempt)
+    const isFailing = yield* Effect.retry(queue.record(delivery, record), recordSchedule)
     if (attempt.verdict === "gone") yield* disable(delivery, "gone")
     else if (isFailing) yield* disable(delivery, "failing")
   })

@@ -155,8 +155,8 @@ describe("a turn with functions", () => {
       turnId: turn.turnId,
       toolCalls: [shownFront],
     })
-    expect(await client.toolResults(turn.turnId, opened)).toMatchObject({ response: reply })
-    expect((await failure(client.toolResults(turn.turnId, opened))).code).toBe("TOOL_CALL_ANSWERED")
+    expect(await client.submitToolResults(turn.turnId, opened)).toMatchObject({ response: reply })
+    expect((await failure(client.submitToolResults(turn.turnId, opened))).code).toBe("TOOL_CALL_ANSWERED")
   })
 })
 

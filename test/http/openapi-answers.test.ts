@@ -179,7 +179,7 @@ describe("successes", () => {
   test("usage", async () => {
     const own = await service.register()
     await expectOutcome("takeTurn", 200, { key: own })
-    const query = "?from=2020-01-01&group_by=key"
+    const query = "?from=2020-01-01&groupBy=key"
     expect(await expectOutcome("getUsage", 200, { key: own, query })).toMatchObject({
       entries: [{ turns: 1 }],
     })
@@ -257,23 +257,23 @@ describe("successes", () => {
     for (const accept of ["audio/mpeg", "audio/wav", "audio/pcm", "application/json", "text/event-stream"]) {
       const { id, session } = await callingTurn()
       await expectOutcome("listOpenToolCalls", 200, { key, id: session })
-      await expectOutcome("bringToolResults", 200, { key, id, headers: { accept } })
-      await expectOutcome("bringToolResults", "TOOL_CALL_ANSWERED", { key, id })
+      await expectOutcome("submitToolResults", 200, { key, id, headers: { accept } })
+      await expectOutcome("submitToolResults", "TOOL_CALL_ANSWERED", { key, id })
     }
     const { id, session } = await callingTurn()
-    await expectOutcome("bringToolResults", "NOT_ACCEPTABLE", { key, id, headers: { accept: "image/png" } })
+    await expectOutcome("submitToolResults", "NOT_ACCEPTABLE", { key, id, headers: { accept: "image/png" } })
     await service.database.sql`insert into monthly_limits select id, 0 from users`
-    await expectOutcome("bringToolResults", "QUOTA_EXCEEDED", { key, id })
+    await expectOutcome("submitToolResults", "QUOTA_EXCEEDED", { key, id })
     await service.database.sql`delete from monthly_limits`
     const others = json({ results: [{ callId: "call_2", output: "" }] })
-    await expectOutcome("bringToolResults", "TOOL_RESULTS_MISMATCH", { key, id, body: others })
+    await expectOutcome("submitToolResults", "TOOL_RESULTS_MISMATCH", { key, id, body: others })
     await expectOutcome("takeTextTurn", 200, { key, id: session })
-    await expectOutcome("bringToolResults", "TOOL_CALLS_CLOSED", { key, id })
-    await expectOutcome("bringToolResults", "TURN_NOT_FOUND", { key })
+    await expectOutcome("submitToolResults", "TOOL_CALLS_CLOSED", { key, id })
+    await expectOutcome("submitToolResults", "TURN_NOT_FOUND", { key })
     const keyed = await callingTurn()
     const headers = { accept: "application/json", "idempotency-key": crypto.randomUUID() }
-    await expectOutcome("bringToolResults", 200, { key, id: keyed.id, headers })
-    await expectOutcome("bringToolResults", "IDEMPOTENCY_KEY_REUSED", {
+    await expectOutcome("submitToolResults", 200, { key, id: keyed.id, headers })
+    await expectOutcome("submitToolResults", "IDEMPOTENCY_KEY_REUSED", {
       key,
       id: keyed.id,
       headers,
@@ -339,7 +339,7 @@ test("over a monthly limit", async () => {
   )
   for (const operation of contract.having("429 QUOTA_EXCEEDED")) {
     // It needs a turn with open calls: see "tool results".
-    if (operation.id !== "bringToolResults")
+    if (operation.id !== "submitToolResults")
       await expectOutcome(operation.id, "QUOTA_EXCEEDED", { at, key, id })
   }
   await at.stop()
@@ -427,7 +427,7 @@ describe("not found and conflicts", () => {
 
   test("of agents", async () => {
     for (const { id } of contract.having("404 AGENT_NOT_FOUND")) {
-      if (id === "bringToolResults") continue
+      if (id === "submitToolResults") continue
       const agentId = crypto.randomUUID()
       const form = formOf(recording)
       form.append("agentId", agentId)
@@ -452,7 +452,7 @@ describe("not found and conflicts", () => {
     form.append("sessionId", session)
     const expectEverywhere = async (code: string) => {
       for (const { id } of contract.having(`409 ${code}`)) {
-        if (id === "bringToolResults") continue
+        if (id === "submitToolResults") continue
         const body = id === "takeTurn" ? { body: form } : {}
         const query = id === "connectRealtime" ? { query: `?session_id=${session}` } : {}
         await expectOutcome(id, code, { key: own, id: session, ...body, ...query })
@@ -467,7 +467,7 @@ describe("not found and conflicts", () => {
   test("of sessions", async () => {
     for (const { id } of contract.having("404 SESSION_NOT_FOUND")) {
       const query = id === "connectRealtime" ? `?session_id=${crypto.randomUUID()}` : ""
-      if (id !== "takeTurn" && id !== "bringToolResults")
+      if (id !== "takeTurn" && id !== "submitToolResults")
         await expectOutcome(id, "SESSION_NOT_FOUND", { key, query })
     }
     const id = await newSession()
@@ -523,16 +523,16 @@ describe("not found and conflicts", () => {
   test("of tool results", async () => {
     const gone = await callingTurn()
     await outdate(gone.agentId)
-    await expectOutcome("bringToolResults", "AGENT_OUTDATED", { key, id: gone.id })
+    await expectOutcome("submitToolResults", "AGENT_OUTDATED", { key, id: gone.id })
     await expectOutcome("deleteAgent", 204, { key, id: gone.agentId })
-    await expectOutcome("bringToolResults", "AGENT_DELETED", { key, id: gone.id })
+    await expectOutcome("submitToolResults", "AGENT_DELETED", { key, id: gone.id })
     const guest = await callingTurn(key, service, await newSession())
     await expectOutcome("deleteAgent", 204, { key, id: guest.agentId })
-    await expectOutcome("bringToolResults", "AGENT_NOT_FOUND", { key, id: guest.id })
+    await expectOutcome("submitToolResults", "AGENT_NOT_FOUND", { key, id: guest.id })
     const old = await callingTurn()
     await service.database
       .sql`update sessions set last_activity_at = now() - interval '1 day' where id = ${old.session}`
-    await expectOutcome("bringToolResults", "SESSION_EXPIRED", { key, id: old.id })
+    await expectOutcome("submitToolResults", "SESSION_EXPIRED", { key, id: old.id })
 
     for (const [end, code] of [
       ["cancelTurn", "TURN_CANCELLED"],
@@ -541,12 +541,12 @@ describe("not found and conflicts", () => {
       const { id, session } = await callingTurn()
       service.reset()
       service.upstream.script("llm", [fail.hang()])
-      const answer = ask("bringToolResults", { key, id, headers: { accept: "application/json" } })
+      const answer = ask("submitToolResults", { key, id, headers: { accept: "application/json" } })
       await service.upstream.waitFor(() => service.upstream.calls("llm")[0])
       const [turn] = await service.database.sql`select id from turns where session_id = ${session}
         order by sequence desc limit 1`
       await expectOutcome(end, 204, { key, id: end === "cancelTurn" ? turn.id : session })
-      expect(await contract.check("bringToolResults", await answer)).toMatchObject({ error: code })
+      expect(await contract.check("submitToolResults", await answer)).toMatchObject({ error: code })
     }
   })
 
@@ -590,7 +590,7 @@ describe("not found and conflicts", () => {
       session.take().then((answer) => contract.check("takeTurn", answer)),
       expectOutcome("takeTextTurn", "SESSION_BUSY", { at, key: own, id: session.id }),
       expectOutcome("takeGreeting", "SESSION_BUSY", { at, key: own, id: session.id }),
-      expectOutcome("bringToolResults", "SESSION_BUSY", { at, key: own, id: called.id }),
+      expectOutcome("submitToolResults", "SESSION_BUSY", { at, key: own, id: called.id }),
     ]
     for (const body of await Promise.all(waiting)) expect(body).toMatchObject({ error: "SESSION_BUSY" })
     first.leave()
@@ -665,7 +665,7 @@ describe("a provider", () => {
     if (stage === "stt") return
     const called = await callingTurn()
     service.upstream.script(stage, [step])
-    await expectOutcome("bringToolResults", code, { key, id: called.id })
+    await expectOutcome("submitToolResults", code, { key, id: called.id })
   })
 })
 
@@ -723,7 +723,7 @@ describe("the database", () => {
       updateAgent: agent,
       updateWebhook: webhook,
       takeGreeting: greeting,
-      bringToolResults: called.id,
+      submitToolResults: called.id,
     }
     for (const { id } of contract.having("400 DATABASE_ERROR")) {
       const inPath = id.endsWith("ApiKey") ? made.id : (inPaths[id] ?? session.id)

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { createConfig, lintFromString } from "@redocly/openapi-core"
+import { Schema } from "effect"
 import type { Browser } from "playwright-core"
 import { makeDocument } from "../../src/http/openapi/document.ts"
 import { makeExamples } from "../../src/http/openapi/failures.ts"
@@ -12,6 +13,19 @@ import { type Contract, readContract } from "./contract.ts"
 
 // Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(60_000)
+
+const Webhooks = Schema.Struct({
+  webhooks: Schema.Record({
+    key: Schema.String,
+    value: Schema.Struct({
+      post: Schema.Struct({
+        requestBody: Schema.Struct({
+          content: Schema.Struct({ "application/json": Schema.Struct({ schema: Schema.Unknown }) }),
+        }),
+      }),
+    }),
+  }),
+})
 
 let service: Service
 let contract: Contract
@@ -57,6 +71,26 @@ describe("the document", () => {
     })
     const route = { method: "GET", path: "/api/v1/secret", hooks: {} }
     expect(() => makeDocument([route], examples)).toThrow("GET /api/v1/secret is not described")
+  })
+
+  test("has every event of webhooks, and no other", async () => {
+    const answer = await service.call("POST", "/webhooks", {
+      key: await service.register(),
+      body: { url: "https://example.com", events: [] },
+    })
+    const { message } = Schema.decodeUnknownSync(Schema.Struct({ message: Schema.String }))(
+      await answer.json(),
+    )
+    const [, types = ""] = /must be a list of (.*)/.exec(message) ?? []
+    const { webhooks } = Schema.decodeUnknownSync(Webhooks)(contract.raw)
+    expect(Object.keys(webhooks).toSorted()).toEqual([...types.split(", "), "webhook.test"].toSorted())
+    for (const [type, { post }] of Object.entries(webhooks)) {
+      const { schema } = post.requestBody.content["application/json"]
+      expect(schema).toMatchObject({
+        required: ["type", "timestamp", "data"],
+        properties: { type: { enum: [type] }, data: { type: "object" } },
+      })
+    }
   })
 
   test("has unique operation ids and the API's address", () => {

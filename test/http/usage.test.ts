@@ -195,7 +195,7 @@ describe("GET /usage", () => {
     expect(days.entries).toMatchObject([{ day: today, turns: 2, unpriced: 0 }])
     expect(days.total.cost).toBeCloseTo(sum, 9)
     expect(days.month).toMatchObject({ limit: 1000, spent: days.total.cost })
-    const agents = await report("?group_by=agent")
+    const agents = await report("?groupBy=agent")
     expect(
       agents.entries.map(({ agentId, name, cost }) => ({ agentId: `${agentId}`, name: name ?? null, cost })),
     ).toEqual(
@@ -204,7 +204,7 @@ describe("GET /usage", () => {
         { agentId: "default", name: null, cost: first.usage.cost },
       ].toSorted((one, two) => (one.agentId < two.agentId ? -1 : 1)),
     )
-    const keys = await report("?group_by=key")
+    const keys = await report("?groupBy=key")
     expect(keys.entries.find(({ keyId }) => keyId === other.id)).toMatchObject({
       name: "Phone",
       turns: 1,
@@ -247,7 +247,7 @@ describe("GET /usage", () => {
     ["to=yesterday", /^to: must be a day/],
     ["to=0000-01-01", /^to: must be a day/],
     ["from=2026-02-02&to=2026-02-01", /^from: must not be later than to/],
-    ["group_by=model", /^group_by: must be day, agent or key/],
+    ["groupBy=model", /^groupBy: must be day, agent or key/],
     ["limit=0", /^limit: /],
     ["limit=367", /^limit: /],
     ["cursor=%00", /^cursor: /],

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { Schema } from "effect"
 import { type Service, startService } from "../support/service.ts"
+import { until } from "../support/turns.ts"
 import { startEndpoint, webhookEnv } from "../support/webhook-endpoint.ts"
 import { Account, expectProblem, readAs } from "./answers.ts"
 
@@ -216,7 +217,6 @@ test("the log has pages, latest first", async () => {
   const [, , third] = await read("?limit=3")
   expect(await numbers(`?limit=2&before=${third?.id}`)).toEqual([42, 41])
   expect(await numbers("?state=failed&limit=4")).toEqual([43, 40, 37, 34])
-  expect(await numbers(`?before=${crypto.randomUUID()}`)).toEqual([])
   expect(await numbers("?state=pending")).toEqual([])
 })
 
@@ -224,6 +224,24 @@ test.each(["?limit=0", "?limit=101", "?before=1", "?state=lost"])("refuses %s", 
   const { key, path } = await withLog([])
   const answer = await service.call("GET", `${path}/deliveries${query}`, { key })
   await expectProblem(answer, { status: 400, code: "VALIDATION_ERROR" })
+})
+
+test("`before` must be a delivery of this webhook", async () => {
+  const { key, path, read } = await withLog(["failed", "failed"])
+  const other = await withLog(["failed"])
+  const [[latest], [foreign]] = [await read(), await other.read()]
+  const ask = (id: string | undefined) =>
+    service.call("GET", `${path}/deliveries?before=${id}&state=failed`, { key })
+  const refused = {
+    status: 400,
+    code: "VALIDATION_ERROR",
+    message: "before: not a delivery id returned by this endpoint.",
+  }
+  await expectProblem(await ask(crypto.randomUUID()), refused)
+  await expectProblem(await ask(foreign?.id), refused)
+  expect((await ask(latest?.id.toUpperCase())).status).toBe(200)
+  await service.database.sql`delete from webhook_deliveries where id = ${latest?.id ?? ""}`
+  await expectProblem(await ask(latest?.id), refused)
 })
 
 test("a replay sends a delivery again, whatever its state", async () => {
@@ -236,7 +254,7 @@ test("a replay sends a delivery again, whatever its state", async () => {
     expect(await answer.json()).toMatchObject({ delivery: { id, state: "pending", attempts: 0 } })
   }
   const over = async () => (await read("?state=delivered")).length === 3
-  while (!(await over())) await Bun.sleep(5)
+  await until(over, "the deliveries")
   expect(endpoint.requests.map(({ headers }) => headers["webhook-id"]).toSorted()).toEqual(
     before.map(({ id }) => id).toSorted(),
   )

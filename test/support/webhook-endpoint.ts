@@ -1,6 +1,7 @@
 /** A webhook's endpoint over real HTTP, and the API calls around it. */
 import { Schema } from "effect"
 import { Webhook } from "standardwebhooks"
+import { events } from "../../src/webhooks/events.ts"
 import type { Service } from "./service.ts"
 import { startToolServer, type ToolRequest } from "./tool-server.ts"
 
@@ -12,9 +13,16 @@ export const webhookEnv = {
 
 const Data = Schema.Record({ key: Schema.String, value: Schema.Unknown })
 
-const readEvent = Schema.decodeUnknownSync(
-  Schema.Struct({ type: Schema.String, timestamp: Schema.String, data: Data }),
-)
+const AnyEvent = Schema.Struct({ type: Schema.String, timestamp: Schema.String, data: Data })
+const documented = Schema.decodeUnknownSync(Schema.Union(...Object.values(events)), {
+  onExcessProperty: "error",
+})
+
+/** Throws for what is no event, or has a field that is not documented. */
+export const readEvent = (body: unknown): typeof AnyEvent.Type => {
+  documented(body)
+  return Schema.decodeUnknownSync(AnyEvent)(body)
+}
 
 /** Throws if the message is not signed with the secret. */
 export const verified = (secret: string, { body, headers }: ToolRequest) => {

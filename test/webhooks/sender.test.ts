@@ -22,10 +22,10 @@ import { type OutboundError, OutboundTimeout } from "../../src/outbound/errors.t
 import { Outbound, type OutboundAnswer } from "../../src/outbound/outbound.ts"
 import { DeliveryId, newId, WebhookId } from "../../src/schema.ts"
 import {
+  type AttemptRecord,
   type Claimed,
   DeliveryQueue,
   type DisabledReason,
-  type Outcome,
 } from "../../src/webhooks/delivery-queue.ts"
 import * as Sender from "../../src/webhooks/sender.ts"
 import { WebhookSignal } from "../../src/webhooks/signal.ts"
@@ -59,7 +59,7 @@ const makeSender = Effect.fnUntraced(function* (
 ) {
   yield* Effect.locallyScoped(FiberRef.currentMinimumLogLevel, LogLevel.None)
   const rows: Array<Row> = []
-  const outcomes: Array<Outcome> = []
+  const outcomes: Array<AttemptRecord> = []
   const disabled: Array<DisabledReason> = []
   const sent: Array<{ readonly at: number; readonly url: string; readonly id: string }> = []
   const endpoints = new Map<string, Endpoint>()

@@ -2,6 +2,7 @@ import { Effect, Either } from "effect"
 import { agentFields } from "../../agent/definition.ts"
 import { parseDefinition, type StoredDefinition } from "../../agent/read-definition.ts"
 import { type Agent, type Client, makeClient } from "../../client/client.ts"
+import { configuredId } from "../../schema.ts"
 import { type AccountOptions, call, identify } from "../account.ts"
 import { CommandFailed } from "../exit-code.ts"
 import { print } from "../print.ts"
@@ -32,7 +33,7 @@ const definitionOf = (agent: Agent): Effect.Effect<StoredDefinition, CommandFail
 const ownAgents = (client: Client, url: string) =>
   Effect.map(
     call(() => client.agents.list(), url),
-    (all) => all.filter(({ id }) => id !== "default"),
+    (all) => all.filter(({ id }) => id !== configuredId),
   )
 
 const read = (client: Client, id: string, url: string) =>
@@ -66,9 +67,9 @@ export interface ApplyOptions extends FolderOptions {
   readonly isPruning: boolean
 }
 
-type Outcome = "created" | "changed" | "unchanged" | "deleted" | "without a file"
+type Change = "created" | "changed" | "unchanged" | "deleted" | "without a file"
 
-const markOf: Readonly<Record<Outcome, string>> = {
+const markOf: Readonly<Record<Change, string>> = {
   created: "+",
   changed: "~",
   unchanged: "=",
@@ -89,14 +90,14 @@ export const applyAgents = Effect.fnUntraced(function* (options: ApplyOptions) {
   const { url, apiKey } = yield* identify(options)
   const client = makeClient({ baseUrl: url, apiKey })
   const own = yield* ownAgents(client, url)
-  const counts = new Map<Outcome, number>()
+  const counts = new Map<Change, number>()
 
-  const tell = (outcome: Outcome, name: string, diff: ReadonlyArray<string>, more: object = {}) => {
-    counts.set(outcome, (counts.get(outcome) ?? 0) + 1)
+  const tell = (change: Change, name: string, diff: ReadonlyArray<string>, more: object = {}) => {
+    counts.set(change, (counts.get(change) ?? 0) + 1)
     return print(
       options.json,
-      [`${markOf[outcome]} ${name}: ${outcome}`, ...diff.map((line) => `    ${line}`)],
-      { name, outcome, isDry, ...more },
+      [`${markOf[change]} ${name}: ${change}`, ...diff.map((line) => `    ${line}`)],
+      { name, outcome: change, isDry, ...more },
     )
   }
 
@@ -129,7 +130,7 @@ export const applyAgents = Effect.fnUntraced(function* (options: ApplyOptions) {
     if (isPruning && !isDry) yield* call(() => client.agents.delete(agent.id), url)
     yield* tell(isPruning ? "deleted" : "without a file", agent.name, [])
   }
-  const summary = [...counts].map(([outcome, count]) => `${count} ${outcome}`).join(", ")
+  const summary = [...counts].map(([change, count]) => `${count} ${change}`).join(", ")
   if (options.json) return
   yield* print(
     false,

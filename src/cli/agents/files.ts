@@ -1,5 +1,5 @@
 import { mkdir, readdir } from "node:fs/promises"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { Effect, Either } from "effect"
 import { parseDefinition, type StoredDefinition } from "../../agent/read-definition.ts"
 import { CommandFailed } from "../exit-code.ts"
@@ -46,7 +46,7 @@ export const readFiles = Effect.fnUntraced(function* (folder: string) {
   return files
 })
 
-/** A file name of letters, digits and dashes that no other file has. */
+/** A file name of letters, digits and dashes that no other file has. `taken`: in lower case, as some disks compare names. */
 const fileName = (name: string, taken: ReadonlySet<string>): string => {
   const slug =
     name
@@ -71,11 +71,10 @@ export const writeFiles = Effect.fnUntraced(function* (
     catch: () => failed(`${folder} cannot be made.`),
   })
   const known = new Map((yield* readFiles(folder)).map((file) => [keyOf(file.definition), file.path]))
-  const taken = new Set([...known.values()].map((path) => path.slice(folder.length).replace(/^\/+/, "")))
+  const taken = new Set([...known.values()].map((path) => basename(path).toLowerCase()))
   return yield* Effect.forEach(definitions, (definition) => {
-    const name = fileName(definition.name, taken)
-    const path = known.get(keyOf(definition)) ?? join(folder, name)
-    taken.add(name)
+    const path = known.get(keyOf(definition)) ?? join(folder, fileName(definition.name, taken))
+    taken.add(basename(path))
     return Effect.tryPromise({
       try: async () => {
         const text = textOf(definition)

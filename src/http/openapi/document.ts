@@ -5,8 +5,9 @@ import { components } from "../payloads.ts"
 import type { Examples } from "./failures.ts"
 import { answerHeaders, requestId } from "./headers.ts"
 import { type JsonSchema, partsWithReferences, toJsonSchema, withReferences } from "./json-schema.ts"
-import { type HeaderParameter, Operation, tags } from "./operation.ts"
+import { headerParameter, Operation, tags } from "./operation.ts"
 import { bodyOf, responsesOf } from "./responses.ts"
+import { webhooks } from "./webhooks.ts"
 
 /** The parts of an Elysia route that the document needs. */
 export interface Route {
@@ -50,13 +51,6 @@ const propertiesOf = (schema: JsonSchema): ReadonlyArray<readonly [name: string,
 
 const isRequired = (schema: JsonSchema, name: string) =>
   Array.isArray(schema.required) && schema.required.includes(name)
-
-const headerParameter = ({ name, description, schema }: HeaderParameter) => ({
-  name,
-  in: "header",
-  description,
-  schema,
-})
 
 const parametersOf = (path: string, query: JsonSchema | undefined, { described }: Operation) => [
   ...[...path.matchAll(/:(\w+)/g)].map(([, name = ""]) => {
@@ -160,6 +154,7 @@ export const makeDocument = (routes: ReadonlyArray<Route>, examples: Examples): 
     security: [{ apiKey: [] }],
     tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
     paths: withReferences(paths, namesBySchema),
+    webhooks: withReferences(webhooks, namesBySchema),
     components: {
       schemas: Object.fromEntries(
         named.map(([name, schema]) => [name, partsWithReferences(schema, namesBySchema)]),

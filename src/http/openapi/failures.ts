@@ -27,7 +27,7 @@ import {
 import { AudioTooLong, AudioTooShort, InvalidAudio, NoSpeechDetected } from "../../audio/errors.ts"
 import type { Settings } from "../../config.ts"
 import { ToolCallAnswered, ToolCallsClosed, ToolResultsMismatch } from "../../conversation/call-results.ts"
-import { SessionExpired, SessionNotFound, UnknownPosition } from "../../conversation/model.ts"
+import { SessionExpired, SessionNotFound } from "../../conversation/model.ts"
 import {
   IdempotencyKeyReused,
   SessionBusy,
@@ -47,6 +47,7 @@ import {
   wrongAnswer,
 } from "../../providers/errors.ts"
 import { TooManyConnections } from "../../realtime/sockets.ts"
+import { UnknownPosition } from "../../schema.ts"
 import { QuotaExceeded } from "../../usage/spending.ts"
 import { DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound } from "../../webhooks/errors.ts"
 import { mediaTypes } from "../accept.ts"
@@ -133,7 +134,7 @@ export const makeExamples = ({
   WebhookDisabled: [new WebhookDisabled()],
   EmailTaken: [new EmailTaken()],
   ValidationFailed: [new ValidationFailed({ message: "body: must be an object" })],
-  UnknownPosition: [new UnknownPosition({ field: "cursor" })],
+  UnknownPosition: [UnknownPosition.cursor()],
   InvalidAudio: [new InvalidAudio({ reason: "an example" })],
   AudioTooLarge: [new AudioTooLarge({ maxBytes: maxAudioBytes })],
   AudioTooShort: [new AudioTooShort({ minSeconds: 0.1 })],

@@ -39,6 +39,14 @@ export interface HeaderParameter {
   readonly schema: JsonSchema
 }
 
+/** The parameter as OpenAPI writes it. */
+export const headerParameter = ({ name, description, schema }: HeaderParameter) => ({
+  name,
+  in: "header",
+  description,
+  schema,
+})
+
 interface Described {
   /** The operationId, which generated clients use as the name. */
   readonly id: string

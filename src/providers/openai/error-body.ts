@@ -1,5 +1,5 @@
 import { Option, Predicate } from "effect"
-import { shortened } from "../../text/well-formed.ts"
+import { beginning } from "../../text/bounds.ts"
 import type { ProviderDetails } from "../errors.ts"
 import { parseJson } from "../json.ts"
 
@@ -51,7 +51,7 @@ const sentence = (text: string): string | undefined => {
   const clean = text.replace(/\p{Cc}+/gu, " ").trim()
   return clean.startsWith("<") || !/\p{L}/u.test(clean) || /^(?:null|none|undefined)$/i.test(clean)
     ? undefined
-    : shortened(clean, MAX_MESSAGE)
+    : beginning(clean, MAX_MESSAGE)
 }
 
 /** A name, not a sentence: names quote no speech, so the log may have them. */
@@ -129,7 +129,7 @@ const read = (body: unknown, name: string, depth: number): ErrorBody => {
     ...withMessage(
       inner.message === undefined || path === undefined
         ? inner.message
-        : shortened(`${path.replace(/^(?:body|query)\./, "")}: ${inner.message}`, MAX_MESSAGE),
+        : beginning(`${path.replace(/^(?:body|query)\./, "")}: ${inner.message}`, MAX_MESSAGE),
     ),
     ...(status === undefined ? {} : { status }),
     details: {

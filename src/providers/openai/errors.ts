@@ -1,5 +1,6 @@
 import { type Duration, Option } from "effect"
 import { APIError } from "openai"
+import { parseRetryAfter } from "../../outbound/retry-after.ts"
 import type { Stage } from "../../schema.ts"
 import {
   finalAnswer,
@@ -14,7 +15,6 @@ import {
 } from "../errors.ts"
 import { type ErrorBody, readErrorBody } from "./error-body.ts"
 import { AnswerTooLarge } from "./fetch.ts"
-import { parseRetryAfter } from "./retry-after.ts"
 
 /** Translates what the SDK throws. An error without a status never reached a working server. */
 export const toProviderError =

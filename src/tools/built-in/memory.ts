@@ -2,6 +2,7 @@ import { Duration, Effect, Option } from "effect"
 import { Memories, type Memory, maxMemories, maxMemoryLength } from "../../accounts/memories.ts"
 import type { DatabaseError } from "../../db/errors.ts"
 import { MemoryId } from "../../schema.ts"
+import { toStorable } from "../../text/well-formed.ts"
 import type { RunnableTool, ToolAnswer } from "../runnable.ts"
 
 const done = (output: string): ToolAnswer => ({ output, isError: false })
@@ -47,7 +48,7 @@ export const makeMemoryTools = Effect.map(Memories, (memories): ReadonlyArray<Ru
       },
     },
     run: ({ userId, idempotencyKey, arguments: given }) => {
-      const text = textOf(given.text).replaceAll("\0", "").toWellFormed()
+      const text = toStorable(textOf(given.text))
       if (text === "") return Effect.succeed(failed("The text is empty. Nothing was remembered."))
       return orFailed(
         Effect.map(memories.add(userId, MemoryId.make(idempotencyKey), text), (result) =>

@@ -7,7 +7,7 @@ import {
 } from "../../outbound/errors.ts"
 import type { Outbound, OutboundAnswer } from "../../outbound/outbound.ts"
 import type { OutboundRequest } from "../../outbound/redirect.ts"
-import { parseRetryAfter } from "../../providers/openai/retry-after.ts"
+import { parseRetryAfter } from "../../outbound/retry-after.ts"
 import type { RunnableTool, ToolAnswer, ToolInvocation } from "../runnable.ts"
 import { type ReadSecret, readSecrets, removeSecrets } from "../secrets.ts"
 import { bodyText, boundText } from "./answer.ts"

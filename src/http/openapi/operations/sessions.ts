@@ -1,4 +1,4 @@
-import { UnknownPosition } from "../../../conversation/model.ts"
+import { UnknownPosition } from "../../../schema.ts"
 import { ValidationFailed } from "../../errors.ts"
 import { MessagePage, OneSession, OpenToolCalls, SessionCreated, SessionPage } from "../../payloads.ts"
 import { describe, json } from "../operation.ts"
@@ -100,7 +100,7 @@ export const messages = describe({
   answers: [
     { status: 200, description: "The messages.", content: json(MessagePage, { messages: [message] }) },
   ],
-  failures: [wrongLimit(200), new UnknownPosition({ field: "before" }), "SessionNotFound"],
+  failures: [wrongLimit(200), new UnknownPosition({ field: "before", is: "message id" }), "SessionNotFound"],
 })
 
 export const toolCalls = describe({

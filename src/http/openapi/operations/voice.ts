@@ -188,11 +188,11 @@ export const greet = describe({
   ],
 })
 
-export const bringResults = describe({
-  id: "bringToolResults",
+export const submitResults = describe({
+  id: "submitToolResults",
   tag: "Voice",
   countedAs: "turns",
-  summary: "Bring the results of tools",
+  summary: "Submit the results of tools",
   description:
     "Takes the results of all calls that the turn left to its client. They begin the next turn of the session: the agent goes on, and may call tools again.",
   path: { turnId: "The turn that made the calls, from X-Turn-Id or `turn.started`." },

@@ -1,3 +1,4 @@
+import { UnknownPosition } from "../../../schema.ts"
 import {
   DeliveryList,
   OneDelivery,
@@ -130,7 +131,7 @@ export const deliveries = describe({
       content: json(DeliveryList, { deliveries: [delivery] }),
     },
   ],
-  failures: ["WebhookNotFound"],
+  failures: [new UnknownPosition({ field: "before", is: "delivery id" }), "WebhookNotFound"],
 })
 
 export const replay = describe({
