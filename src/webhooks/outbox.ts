@@ -45,9 +45,8 @@ export const withTurnEvents = (
           'endedAt', ${isoTime(sql, sql`coalesce(ended_at, now())`)}
         ) || ${reason}
       from ended join webhooks on webhooks.user_id = ended.user_id
-      where webhooks.enabled and ${type} = any (webhooks.events) and has_reply
-        -- An answer that began too early and was dropped.
-        and not (is_aside and is_speculative) and ${isTold}
+      where webhooks.enabled and ${type} = any (webhooks.events)
+        and is_turn(has_reply, is_aside, is_speculative) and ${isTold}
     )
     select * from ended`
 }
