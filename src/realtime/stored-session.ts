@@ -3,7 +3,7 @@ import type { SessionItems } from "../conversation/session-items.ts"
 import type { TurnSession } from "../conversation/stored-turn.ts"
 import type { ItemId } from "../schema.ts"
 import { addConsumed, type Meter } from "../usage/bill.ts"
-import { countConsumed } from "../usage/charge.ts"
+import { countConsumed, countCostOf } from "../usage/charge.ts"
 import type { Payer } from "../usage/usage-days.ts"
 import type { DropItems, ItemWrite, SaveItems, WriteError } from "./writes.ts"
 
@@ -52,7 +52,13 @@ export const makeStoredSession = (
           place: () => ({ earlier: first.place().earlier, later: last.place().later }),
           onEntered,
         }),
-      ).pipe(Effect.tap(() => Effect.sync(confirm)))
+      ).pipe(
+        Effect.tap(() => Effect.sync(confirm)),
+        Effect.tap(() => {
+          const consumed = consumedBy(items)
+          return consumed === undefined ? Effect.void : countCostOf(consumed.bill)
+        }),
+      )
     },
     giveUp: (items) => {
       const consumed = consumedBy(items)
