@@ -46,7 +46,7 @@ create table usage_days (
   -- Null: no prices were known.
   currency text,
   turns bigint not null,
-  -- Turns, and transcriptions outside of turns, whose cost is unknown.
+  -- Turns, and summaries and transcriptions outside of turns, whose cost is unknown.
   unpriced bigint not null,
   audio_seconds double precision not null,
   input_tokens bigint not null,
