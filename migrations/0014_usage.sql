@@ -3,7 +3,16 @@
 -- Processes of earlier versions may run during the update. They leave the new columns null: their turns count in usage_days
 -- with an unknown cost.
 --
--- The table `turns` is locked for a moment only, and read once to fill usage_days.
+-- What is locked here stays locked until the COMMIT of all migrations of the update: statements on it wait. Filling usage_days
+-- reads the table `turns` once. Measured on two busy cores: 3 s for a million turns.
+
+-- What this migration and the later ones of the same update lock, in the order of a turn's save: one that runs now would
+-- otherwise wait for `turns`, and hold `sessions`, which a later migration needs. The locks are no stronger than those need:
+-- requests read the user and the history, and refer to the user.
+lock table users in share row exclusive mode;
+lock table sessions, turns in access exclusive mode;
+lock table items in share mode;
+lock table turn_rounds in access exclusive mode;
 
 alter table turns
   -- The API key of the request. No foreign key: the row outlives the key.
@@ -13,10 +22,12 @@ alter table turns
   -- Billionths of the currency, as the turn was priced when it ran. Null: unknown.
   add column cost_nanos bigint,
   -- ISO 4217.
-  add column currency text;
+  add column currency text,
+  -- False for a turn that only changes the items of its conversation: items that a client adds, speech without an answer.
+  add column has_reply boolean not null default true;
 
--- Users with another limit than that of the configuration. A table of its own: a new column of `users` would wait for turns that
--- are being saved, which wait for `turns`.
+-- Users with another limit than that of the configuration. A table of its own: a new column of `users` would need a stronger
+-- lock, which every request waits for.
 create table monthly_limits (
   user_id uuid primary key references users (id) on delete cascade,
   -- In the currency of the configuration. Infinity: no limit.
@@ -35,7 +46,7 @@ create table usage_days (
   -- Null: no prices were known.
   currency text,
   turns bigint not null,
-  -- Turns, and transcriptions outside of turns, whose cost is unknown.
+  -- Turns, and summaries and transcriptions outside of turns, whose cost is unknown.
   unpriced bigint not null,
   audio_seconds double precision not null,
   input_tokens bigint not null,
@@ -84,15 +95,11 @@ create function add_usage(
     cost_nanos = mine.cost_nanos + excluded.cost_nanos
 $$;
 
--- Items that a client added and speech that was transcribed are no turns of their own; neither is a dropped beginning of an
--- answer. What they consumed counts.
-create function is_turn(ended turns) returns boolean language sql immutable as $$
-  select case
-    when ended.state = 'completed' then
-      coalesce(ended.response, '') <> ''
-      or usage_amount(ended.usage, 'inputTokens') + usage_amount(ended.usage, 'outputTokens') > 0
-    else not (ended.state = 'failed' and ended.is_speculative)
-  end
+-- What counts as a turn, and what webhooks are told of: neither a change of items nor an answer that began too early and was
+-- dropped. What those consumed counts.
+create function is_turn(has_reply boolean, is_aside boolean, is_speculative boolean)
+returns boolean language sql immutable as $$
+  select has_reply and not (is_aside and is_speculative)
 $$;
 
 create function has_usage(usage jsonb) returns boolean language sql immutable as $$
@@ -101,9 +108,11 @@ create function has_usage(usage jsonb) returns boolean language sql immutable as
 $$;
 
 create function count_usage() returns trigger language plpgsql as $$
+declare
+  counts boolean := is_turn(new.has_reply, new.is_aside, new.is_speculative);
 begin
-  if is_turn(new) or has_usage(new.usage) then
-    perform add_usage(new.user_id, new.agent_id, new.key_id, new.currency, is_turn(new)::integer, new.usage,
+  if counts or has_usage(new.usage) then
+    perform add_usage(new.user_id, new.agent_id, new.key_id, new.currency, counts::integer, new.usage,
       case when has_usage(new.usage) then new.cost_nanos else 0 end);
   end if;
   return null;
@@ -117,7 +126,8 @@ create constraint trigger turns_count_usage
   for each row when (old.usage is null and new.usage is not null)
   execute function count_usage();
 
--- The turns of before, by the rules of the functions above. Measured on two busy cores: 3 s for a million turns.
+-- The turns of before, by the rules of the functions above. They do not say whether they have a reply: one that completed
+-- without text and tokens has none.
 insert into usage_days (user_id, day, agent_id, key_id, currency, turns, unpriced, audio_seconds, input_tokens,
   output_tokens, characters_spoken, cost_nanos)
 select user_id, day, agent_id, null, null, count(*) filter (where is_turn), count(*) filter (where has_usage),
@@ -125,10 +135,10 @@ select user_id, day, agent_id, null, null, count(*) filter (where is_turn), coun
 from (
   select user_id, day, agent_id, audio_seconds, input_tokens, output_tokens, characters_spoken,
     audio_seconds + input_tokens + output_tokens + characters_spoken > 0 as has_usage,
-    case when state = 'completed' then coalesce(response, '') <> '' or input_tokens + output_tokens > 0
-      else not (state = 'failed' and is_speculative) end as is_turn
+    is_turn(state <> 'completed' or coalesce(response, '') <> '' or input_tokens + output_tokens > 0,
+      is_aside, is_speculative) as is_turn
   from (
-    select user_id, agent_id, state, response, is_speculative,
+    select user_id, agent_id, state, response, is_aside, is_speculative,
       (coalesce(ended_at, created_at) at time zone 'UTC')::date as day,
       case when jsonb_typeof(usage -> 'audioSeconds') = 'number'
         then greatest((usage ->> 'audioSeconds')::float8, 0) else 0 end as audio_seconds,

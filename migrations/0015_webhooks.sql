@@ -74,6 +74,3 @@ create trigger webhook_deliveries_announce
   after insert or update of next_attempt_at on webhook_deliveries
   for each row when (new.next_attempt_at <= now())
   execute function announce_webhook_delivery();
-
--- False for a turn that only changes the items of its conversation: it has no event.
-alter table turns add column has_reply boolean not null default true;

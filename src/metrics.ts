@@ -94,7 +94,7 @@ const cpuTime = Metric.counter("voice_agent.process.cpu", {
 })
 
 const costs = Metric.counter("voice_agent.cost", {
-  description: "What turns cost, by currency",
+  description: "What models cost, by currency",
   incremental: true,
 })
 const webhookAttempts = Metric.counter("voice_agent.webhook_attempts", {
@@ -110,7 +110,7 @@ export const countRequest = (method: string, status: number) => {
 /** `outcome`: `completed`, `interrupted`, `defect`, or the name of the error. */
 export const countTurn = (outcome: string) => Metric.increment(Metric.tagged(turns, "outcome", outcome))
 
-/** Adds what a turn cost, in units of the currency. */
+/** Adds a cost, in units of the currency. */
 export const countCost = (currency: string, cost: number) =>
   Metric.incrementBy(Metric.tagged(costs, "currency", currency), cost)
 

@@ -913,7 +913,7 @@ export interface UsageEntry {
   readonly name?: string | null | undefined
   /** Turns that ended. What runs is counted when it ends. */
   readonly turns: number
-  /** How many of them, and of transcriptions of live speech, have an unknown cost. */
+  /** The turns, the summaries and the transcriptions of live speech whose cost is unknown, or was in another currency. It may exceed `turns`. */
   readonly unpriced: number
   /** Audio that was transcribed, in seconds. */
   readonly audioSeconds: number
@@ -948,7 +948,7 @@ const readUsageEntry: Reader<UsageEntry> = (value) => {
 export interface UsageTotal {
   /** Turns that ended. What runs is counted when it ends. */
   readonly turns: number
-  /** How many of them, and of transcriptions of live speech, have an unknown cost. */
+  /** The turns, the summaries and the transcriptions of live speech whose cost is unknown, or was in another currency. It may exceed `turns`. */
   readonly unpriced: number
   /** Audio that was transcribed, in seconds. */
   readonly audioSeconds: number

@@ -7,7 +7,7 @@ import { ApiKey, ClientSecret, Secret, type User } from "../accounts/model.ts"
 import { Secrets } from "../accounts/secrets.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
-import { findAll } from "../db/rows.ts"
+import { findAll, findOne } from "../db/rows.ts"
 import { AgentId, ApiKeyId, ItemId, SessionId, Time, TurnId, UserId } from "../schema.ts"
 import { DeliveryLog } from "../webhooks/delivery-log.ts"
 import { Delivery, Webhook } from "../webhooks/model.ts"
@@ -104,10 +104,19 @@ const ExportedDelivery = Schema.Struct({ webhookId: Schema.UUID, ...Delivery.fie
 
 const AgentKey = Schema.Struct({ id: AgentId })
 
+const MonthlyLimit = Schema.Union(Schema.Number, Schema.Literal("none", "default"))
+const LimitRow = Schema.Struct({ monthlyLimit: MonthlyLimit })
+
 /** The exported document. */
 export const Exported = Schema.Struct({
   exportedAt: Time,
-  user: Schema.Struct({ userId: UserId, email: Schema.String, createdAt: Time }),
+  user: Schema.Struct({
+    userId: UserId,
+    email: Schema.String,
+    createdAt: Time,
+    /** In the currency of the configuration. `default`: that of the configuration. */
+    monthlyLimit: MonthlyLimit,
+  }),
   keys: Schema.Array(ApiKey),
   memories: Schema.Array(Memory),
   /** Without their values. */
@@ -400,9 +409,17 @@ export class AccountExport extends Context.Tag("voice-agent/AccountExport")<
         const remembered = yield* memories.list(user.id)
         const stored = yield* secrets.list(user.id)
         const endpoints = yield* webhooks.list(user.id)
+        const { monthlyLimit } = yield* query(
+          findOne(
+            LimitRow,
+            sql`select case when amount = 'infinity' then '"none"' else coalesce(to_jsonb(amount), '"default"') end
+                as monthly_limit
+              from (select 1) as one left join monthly_limits on user_id = ${user.id}`,
+          ),
+        )
         const head = {
           exportedAt: new Date(),
-          user: { userId: user.id, email: user.email, createdAt: user.createdAt },
+          user: { userId: user.id, email: user.email, createdAt: user.createdAt, monthlyLimit },
         }
         const start = [
           JSON.stringify(head).slice(0, -1),

@@ -330,7 +330,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
           return query(sql`update turns set ${sql.update(paid(turn))}
             where id = ${turn.id} and state <> 'running' and usage is null`)
         }
-        return payer === undefined ? Effect.void : query(addUsageOf(sql, pg, payer, turn))
+        return payer === undefined ? Effect.void : transaction(sql, addUsageOf(sql, pg, payer, turn))
       }
 
       const fail: Ledger["Type"]["fail"] = Effect.fn("Ledger.fail")(function* (turn) {

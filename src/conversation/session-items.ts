@@ -11,7 +11,8 @@ import {
   type Usage,
   type UserId,
 } from "../schema.ts"
-import type { Bill } from "../usage/bill.ts"
+import type { Bill, Consumed } from "../usage/bill.ts"
+import type { Payer } from "../usage/usage-days.ts"
 import { History } from "./history.ts"
 import type { Item, NewItem } from "./item.ts"
 import { Ledger } from "./ledger.ts"
@@ -52,6 +53,15 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
       items: Arr.NonEmptyReadonlyArray<NewItem>,
       options: AppendOptions,
     ) => Effect.Effect<void, SessionNotFound | TurnCancelled | DatabaseError>
+    /**
+     * Counts what items cost that are not saved, by the first item of their `append`. Counts nothing if an earlier call saved
+     * them after all, and ends one that still runs.
+     */
+    readonly giveUp: (
+      first: Pick<NewItem, "id">,
+      payer: Payer,
+      consumed: Consumed,
+    ) => Effect.Effect<void, DatabaseError>
     /** Removes an item. The text of a reply stays in the row of its turn. `onEntered` as for `append`. */
     readonly remove: (
       userId: UserId,
@@ -152,7 +162,12 @@ export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
         },
       )
 
-      return { append, remove, truncate: ledger.truncate, newest: history.newest }
+      const giveUp = Effect.fn("SessionItems.giveUp")(
+        (first: Pick<NewItem, "id">, payer: Payer, consumed: Consumed) =>
+          Effect.asVoid(ledger.fail({ id: appendingTurn(first), timings: {}, payer, ...consumed })),
+      )
+
+      return { append, giveUp, remove, truncate: ledger.truncate, newest: history.newest }
     }),
   )
 }

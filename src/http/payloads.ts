@@ -138,7 +138,9 @@ export const AgentChanges = JsonObject.annotations({
 
 const UsageSums = {
   turns: count("Turns that ended. What runs is counted when it ends."),
-  unpriced: count("How many of them, and of transcriptions of live speech, have an unknown cost."),
+  unpriced: count(
+    "The turns, the summaries and the transcriptions of live speech whose cost is unknown, or was in another currency. It may exceed `turns`.",
+  ),
   audioSeconds: Schema.Number.annotations({ description: "Audio that was transcribed, in seconds." }),
   inputTokens: count("Tokens of prompts."),
   outputTokens: count("Tokens of replies."),

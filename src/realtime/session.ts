@@ -15,9 +15,10 @@ import { Transcriber } from "../providers/transcriber.ts"
 import { newId, noUsage, SessionId, type Stage, TurnId, type UserId } from "../schema.ts"
 import type { TurnError } from "../turn/errors.ts"
 import { Turns } from "../turn/turns.ts"
-import { isUsed, type Meter, makeMeter } from "../usage/bill.ts"
+import { makeMeter } from "../usage/bill.ts"
+import { charge } from "../usage/charge.ts"
 import { Spending } from "../usage/spending.ts"
-import { type Payer, UsageDays } from "../usage/usage-days.ts"
+import { UsageDays } from "../usage/usage-days.ts"
 import { VoiceActivity } from "../vad/voice-activity.ts"
 import { type Actor, costOf, type Message, makeActor } from "./actor.ts"
 import type { Farewell } from "./connection-limits.ts"
@@ -156,20 +157,6 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           ConstraintViolated: () => Effect.void,
         })
 
-      /** Counts what the meter has. What cannot be counted stays in it. */
-      const chargeOf = (meter: Meter, payer: Payer) =>
-        Effect.suspend(() => {
-          const consumed = meter.take()
-          return isUsed(consumed.usage)
-            ? Effect.catchAllCause(days.add(payer, consumed), (cause) =>
-                Effect.zipRight(
-                  Effect.sync(() => meter.giveBack(consumed)),
-                  Effect.logWarning("usage.not_counted", cause),
-                ),
-              )
-            : Effect.void
-        }).pipe(Effect.uninterruptible)
-
       /** The configured name, or that of the offline engine that serves in its place. */
       const nameOf = (stage: Stage, configured: string) =>
         settingsOfService[stage].engine === "offline" ? ports[stage].model : Effect.succeed(configured)
@@ -233,7 +220,10 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           // It was read with the same agent, or with one whose names alone differ.
           onSome: ({ patch }) => Effect.orDie(configOf(patch)),
         })
-        const conversation = makeStoredSession(user, session, stored)
+        const meter = makeMeter(spending.prices)
+        const agentId = Option.getOrUndefined(Option.map(session.agent ?? Option.none(), ({ id }) => id))
+        const payer = { userId: user.id, keyId: user.keyId, agentId }
+        const conversation = makeStoredSession(payer, session, stored, meter)
         // The last to end: the connection has saved all that it has by then.
         yield* takeovers.take(
           { userId: user.id, session: conversation, end: wire.end },
@@ -244,7 +234,12 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
         const onSessionGone = () => wire.end(sessionDeleted)
         const inbox = yield* makeInbox(costOf)
         // It saves what the parts below still add at their end.
-        const writes = yield* makeWrites({ linger, save: conversation.append, onSessionGone })
+        const writes = yield* makeWrites({
+          linger,
+          save: conversation.append,
+          onDropped: conversation.giveUp,
+          onSessionGone,
+        })
         const settings = makeSettings({
           id: session.id,
           expiresAt: Math.floor((now() + Duration.toMillis(realtimeSession)) / 1000),
@@ -264,7 +259,6 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
           limits.take(settings.config().type === "transcription" ? "turns" : "requests", user.id),
         )
         const count = Effect.zipRight(mayPay(user.id), taken)
-        const meter = makeMeter(spending.prices)
         const transcriber: Transcriber["Type"] = {
           ...ports.stt,
           transcribe: (speech, options) => {
@@ -273,10 +267,9 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
             return ports.stt.transcribe(speech, { ...options, onRequest })
           },
         }
-        const agentId = Option.getOrUndefined(Option.map(session.agent ?? Option.none(), ({ id }) => id))
-        const charge = chargeOf(meter, { userId: user.id, keyId: user.keyId, agentId })
+        const charging = Effect.asVoid(charge(meter, (consumed) => days.add(payer, consumed)))
         // What was transcribed until the end.
-        yield* Effect.addFinalizer(() => charge)
+        yield* Effect.addFinalizer(() => charging)
         const listener = yield* makeListener({
           on: (event) => inbox.add({ _tag: "Heard", event }),
           voiceActivity,
@@ -310,7 +303,7 @@ export class RealtimeSessions extends Context.Tag("voice-agent/RealtimeSessions"
             ),
           count,
           meter,
-          charge,
+          charge: charging,
           language,
           now,
           fork: yield* FiberSet.makeRuntime<never, void>(),

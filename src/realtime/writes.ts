@@ -1,5 +1,5 @@
 import {
-  type Array as Arr,
+  Array as Arr,
   Cause,
   Deferred,
   Duration,
@@ -14,6 +14,7 @@ import type { NewItem } from "../conversation/item.ts"
 import type { Neighbours } from "../conversation/ledger-items.ts"
 import { SessionBusy } from "../conversation/stored-turn.ts"
 import { DatabaseUnavailable } from "../db/errors.ts"
+import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import type { ItemId } from "../schema.ts"
 import type { UnsavedItems } from "../turn/request.ts"
 import type { Consumed } from "../usage/bill.ts"
@@ -81,6 +82,9 @@ export interface WriteError {
   readonly _tag: string
 }
 
+/** What is done about items that are not saved: what they cost counts all the same. */
+export type DropItems = (items: Arr.NonEmptyReadonlyArray<ItemWrite>) => Effect.Effect<void>
+
 interface Write {
   /** Undefined if it does something else than to add an item. */
   readonly item: ItemWrite | undefined
@@ -101,6 +105,10 @@ const end = ({ entered, ended }: Write) => {
   Deferred.unsafeDone(ended, Effect.void)
 }
 
+/** The items that the writes add. */
+const itemsOf = (writes: Iterable<Write>): ReadonlyArray<ItemWrite> =>
+  [...writes].flatMap(({ item }) => (item === undefined ? [] : [item]))
+
 const isAtEnd = ({ item }: Write) => item !== undefined && item.place().later.length === 0
 
 /** Takes the writes from the queue that are carried out together: one, or items at the end of the conversation. */
@@ -117,6 +125,8 @@ const takeBatch = (queue: Array<Write>): ReadonlyArray<Write> => {
 export interface WritesOptions {
   readonly linger: Linger
   readonly save: SaveItems
+  /** Called with the items of one `save`, or with items that were in none. */
+  readonly onDropped: DropItems
   /** A write found that the session was deleted. */
   readonly onSessionGone: () => void
 }
@@ -125,6 +135,7 @@ export interface WritesOptions {
 export const makeWrites = Effect.fnUntraced(function* ({
   linger,
   save,
+  onDropped,
   onSessionGone,
 }: WritesOptions): Effect.fn.Return<Writes, never, Scope.Scope> {
   const added = yield* Mailbox.make<Write>()
@@ -146,9 +157,12 @@ export const makeWrites = Effect.fnUntraced(function* ({
     end(write)
   }
 
+  const dropItems = ([first, ...others]: ReadonlyArray<ItemWrite>) =>
+    first === undefined ? Effect.void : onDropped([first, ...others])
+
   const carryOut = (batch: ReadonlyArray<Write>) =>
     Effect.suspend(() => {
-      const items = batch.flatMap(({ item }) => (item === undefined ? [] : [item.item]))
+      const items = itemsOf(batch).map(({ item }) => item)
       for (const write of batch) write.batch = items
       const onEntered = () => {
         isQueued = true
@@ -165,7 +179,10 @@ export const makeWrites = Effect.fnUntraced(function* ({
         Effect.catchAllCause((cause) => {
           if (Cause.isInterruptedOnly(cause)) return Effect.void
           const isGone = Option.exists(Cause.failureOption(cause), ({ _tag }) => _tag === "SessionNotFound")
-          return isGone ? Effect.sync(onSessionGone) : Effect.logWarning("realtime.write_failed", cause)
+          return Effect.zipRight(
+            isGone ? Effect.sync(onSessionGone) : Effect.logWarning("realtime.write_failed", cause),
+            dropItems(itemsOf(batch)),
+          )
         }),
       )
     })
@@ -188,9 +205,15 @@ export const makeWrites = Effect.fnUntraced(function* ({
     const count = waiting.size
     // The end of a turn waits for them.
     waiting.forEach(end)
-    return count === 0
-      ? Effect.void
-      : Effect.annotateLogs(Effect.logWarning("realtime.writes_dropped"), { count })
+    if (count === 0) return Effect.void
+    const [untried, tried] = Arr.partition([...waiting], ({ batch }) => batch.length > 0)
+    return Effect.annotateLogs(Effect.logWarning("realtime.writes_dropped"), { count }).pipe(
+      Effect.zipRight(
+        Effect.all([dropItems(itemsOf(tried)), dropItems(itemsOf(untried))], { concurrency: 2 }),
+      ),
+      Effect.timeoutOption(closeTimeout),
+      uninterruptibleWithTimeout,
+    )
   })
   const rest = worker.await.pipe(
     Effect.timeoutOption(lingerTimeout),
@@ -222,7 +245,7 @@ export const makeWrites = Effect.fnUntraced(function* ({
     enqueue({ item: undefined, characters: 0, run: (_, onEntered) => write(onEntered) })
 
   const saveBatch: Write["run"] = (batch, onEntered) => {
-    const [first, ...others] = batch.flatMap(({ item }) => (item === undefined ? [] : [item]))
+    const [first, ...others] = itemsOf(batch)
     return first === undefined ? Effect.void : save([first, ...others], onEntered)
   }
 

@@ -6,11 +6,11 @@ import type { ProviderError } from "../providers/errors.ts"
 import type { EndReason, LanguageModel, Prompt } from "../providers/language-model.ts"
 import type { Served } from "../providers/served.ts"
 import type { Synthesizer } from "../providers/synthesizer.ts"
-import { estimateTokens } from "../providers/tokens.ts"
 import type { ToolCall } from "../providers/tools.ts"
 import { ItemId, newId, type TurnId } from "../schema.ts"
 import type { Segment } from "../text/segmenter.ts"
 import { toSegments } from "../text/segments.ts"
+import { makeRequestMeter } from "../usage/request-meter.ts"
 import { runUntil } from "./fork.ts"
 import type { TurnLog } from "./log.ts"
 import { speak } from "./speak.ts"
@@ -85,36 +85,16 @@ const generate = ({ model }: Ports, context: RoundContext, { onText, onRetract }
     const { turnId, agent, prompt, log, isOwn, onCalls } = context
     const startedAt = log.now()
     const own: Array<ToolCall> = []
-    let written = ""
-    let calls = ""
-    let hasBegun = false
     let removed = 0
     let reason: EndReason | undefined
-    let counted: { readonly inputTokens: number; readonly outputTokens: number } | undefined
-    let served: Served | undefined
-    /** Counts what the request used, if its model has begun. */
-    const count = () => {
-      if (!hasBegun) return
-      const estimated = () => ({
-        inputTokens: promptTokens(prompt),
-        outputTokens: estimateTokens(written + calls),
-      })
-      log.used("llm", served, counted ?? estimated())
-      hasBegun = false
-      counted = undefined
-    }
-    const onRequest = (by: Served) => {
-      count()
-      served = by
-    }
+    const meter = makeRequestMeter(
+      () => promptTokens(prompt),
+      (served, tokens) => log.used("llm", served, tokens),
+    )
     log.push({ _tag: "StageStarted", stage: "llm" })
     return model
-      .generate(prompt, { turnId, ...agent.thinking, onRequest }, (event) => {
-        // A server that only keeps the connection open charges nothing.
-        hasBegun ||= event._tag !== "Alive" || event.isThinking
-        if (event._tag === "Usage") {
-          counted = { inputTokens: event.inputTokens, outputTokens: event.outputTokens }
-        }
+      .generate(prompt, { turnId, ...agent.thinking, onRequest: meter.onRequest }, (event) => {
+        meter.onEvent(event)
         if (event._tag === "Removed") removed = event.characters
         if (event._tag === "End") {
           reason = event.reason
@@ -122,18 +102,16 @@ const generate = ({ model }: Ports, context: RoundContext, { onText, onRetract }
         }
         if (event._tag === "Retract") onRetract()
         if (event._tag === "ToolCall") {
-          calls += event.name + event.arguments
           if (isOwn(event)) own.push(event)
           else log.push({ ...event, _tag: "ToolCalled", itemId: newId(ItemId), by: "client" })
         }
         if (event._tag !== "Text") return
-        written += event.text
         log.push({ _tag: "TextDelta", text: event.text })
         onText(event.text)
       })
       .pipe(
         Effect.onExit(({ _tag }) => {
-          count()
+          meter.end()
           const ok = _tag === "Success"
           log.push({ _tag: "StageEnded", stage: "llm", ok })
           return logStage("llm", context, startedAt, ok, { charactersRemoved: removed, reason })

@@ -10,7 +10,8 @@ import { detailFields, type ProviderError, reasonOf } from "../providers/errors.
 import { LanguageModel } from "../providers/language-model.ts"
 import { talker } from "../providers/offline/thinking.ts"
 import type { SessionId } from "../schema.ts"
-import { isUsed, makeMeter } from "../usage/bill.ts"
+import { type Meter, makeMeter } from "../usage/bill.ts"
+import { charge } from "../usage/charge.ts"
 import { Spending } from "../usage/spending.ts"
 import { UsageDays } from "../usage/usage-days.ts"
 import type { RunningTurn } from "./pipeline.ts"
@@ -58,6 +59,8 @@ export const makeSummarizer = Effect.gen(function* () {
   const inBackground = yield* FiberSet.make<void>()
   const slots = yield* Effect.makeSemaphore(maxAtOnce)
   const waiting = new Set<SessionId>()
+  /** What summaries used that could not be counted: it is counted with the next summary of the session. */
+  const unpaid = new Map<SessionId, Meter>()
 
   /** One summary. True: the conversation needs another one. */
   const summarizePart = Effect.fnUntraced(function* (turn: SummarizedTurn) {
@@ -69,13 +72,13 @@ export const makeSummarizer = Effect.gen(function* () {
     const { lease, plan } = begun.value
     const startedAt = yield* Clock.currentTimeMillis
     const released = uninterruptibleWithTimeout(Effect.timeout(summaries.release(lease), releaseTimeout))
-    const meter = makeMeter(spending.prices)
-    const charged = Effect.suspend(() => {
-      const consumed = meter.take()
-      return isUsed(consumed.usage) ? days.add(turn.payer, consumed) : Effect.void
-    }).pipe(
-      Effect.catchAllCause((cause) => Effect.logWarning("usage.not_counted", cause)),
-      uninterruptibleWithTimeout,
+    const meter = unpaid.get(turn.sessionId) ?? makeMeter(spending.prices)
+    const charged = Effect.map(
+      charge(meter, (consumed) => days.add(turn.payer, consumed)),
+      (isPaid) => {
+        if (isPaid) unpaid.delete(turn.sessionId)
+        else if (unpaid.size < maxWaiting) unpaid.set(turn.sessionId, meter)
+      },
     )
     const isSaved = yield* writeSummary(model, turn, plan, meter).pipe(
       Effect.ensuring(charged),

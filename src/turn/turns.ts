@@ -13,9 +13,9 @@ import type {
   TurnSession,
 } from "../conversation/stored-turn.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
-import { countCost, countSpeculation, countTurn } from "../metrics.ts"
+import { countSpeculation, countTurn } from "../metrics.ts"
 import { configuredId, ItemId, newId } from "../schema.ts"
-import { amountOf } from "../usage/bill.ts"
+import { countCostOf } from "../usage/charge.ts"
 import { Spending } from "../usage/spending.ts"
 import type { TurnError } from "./errors.ts"
 import type { TurnEvent } from "./events.ts"
@@ -172,9 +172,8 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         const isComplete = turn.log.state().isSaved
         const isDropped = turn.standing.isSpeculative()
         const outcome = isComplete ? "completed" : isDropped ? "dropped" : outcomeOf(exit)
-        const { nanos, currency } = turn.log.state().bill
         yield* countTurn(outcome)
-        if (nanos !== null) yield* countCost(currency, amountOf(nanos))
+        yield* countCostOf(turn.log.state().bill)
         if (isDropped) {
           const { usage } = turn.log.state()
           yield* Effect.annotateLogs(Effect.logInfo("turn.speculation_dropped"), usage)

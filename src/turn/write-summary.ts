@@ -5,10 +5,9 @@ import type { SummaryPlan } from "../agent/summary-plan.ts"
 import { toSummary } from "../agent/summary-text.ts"
 import { emptyAnswer, finalAnswer, timedOut } from "../providers/errors.ts"
 import type { EndReason, LanguageModel } from "../providers/language-model.ts"
-import type { Served } from "../providers/served.ts"
-import { estimateTokens } from "../providers/tokens.ts"
 import { noUsage, type SessionId, type TurnId } from "../schema.ts"
 import type { Meter } from "../usage/bill.ts"
+import { makeRequestMeter } from "../usage/request-meter.ts"
 import type { Payer } from "../usage/usage-days.ts"
 
 /** The turn after which a conversation is summarized. */
@@ -41,41 +40,31 @@ export const writeSummary = Effect.fn("writeSummary")(
     const maxTokens = Option.map(agent.thinking.maxTokens, (most) => Math.max(most, 2 * tokens))
     let text = ""
     let reason: EndReason = "stop"
-    let counted: { readonly inputTokens: number; readonly outputTokens: number } | undefined
-    let served: Served | undefined
-    let hasBegun = false
-    const usageOf = () => counted ?? { inputTokens: promptTokens(prompt), outputTokens: estimateTokens(text) }
-    const count = () => {
-      if (served === undefined || !hasBegun) return
-      const { inputTokens, outputTokens } = usageOf()
-      meter.add({ ...served, stage: "llm", usage: { ...noUsage, inputTokens, outputTokens } })
-      hasBegun = false
-    }
-    const onRequest = (by: Served) => {
-      count()
-      served = by
-    }
-    const options = { turnId, ...agent.thinking, maxTokens, onRequest }
+    const requests = makeRequestMeter(
+      () => promptTokens(prompt),
+      (served, tokens) => {
+        if (served !== undefined) meter.add({ ...served, stage: "llm", usage: { ...noUsage, ...tokens } })
+      },
+    )
+    const options = { turnId, ...agent.thinking, maxTokens, onRequest: requests.onRequest }
     const written = model.generate(prompt, options, (event) => {
-      hasBegun ||= event._tag !== "Alive" || event.isThinking
+      requests.onEvent(event)
       if (event._tag === "Text" && text.length < longestAnswer) text += event.text
       if (event._tag === "Retract") text = ""
       if (event._tag === "End") reason = event.reason
-      if (event._tag === "Usage") counted = event
     })
     const summary = Effect.suspend(() => {
       if (reason === "refused" || reason === "filtered") {
         return Effect.fail(finalAnswer("llm", "declined", "the model declined to summarize"))
       }
-      const { inputTokens, outputTokens } = usageOf()
       return Option.match(toSummary(text, agent.history.maxTokens), {
         onNone: () => Effect.fail(emptyAnswer("llm")),
-        onSome: (summary) => Effect.succeed({ text: summary, usage: { inputTokens, outputTokens } }),
+        onSome: (summary) => Effect.succeed({ text: summary, usage: requests.tokens() }),
       })
     })
     return written.pipe(
       Effect.timeoutFail({ duration: requestTimeout, onTimeout: () => timedOut("llm", requestTimeout) }),
-      Effect.ensuring(Effect.sync(count)),
+      Effect.ensuring(Effect.sync(requests.end)),
       Effect.zipRight(summary),
     )
   },

@@ -41,7 +41,7 @@ export class Spending extends Context.Tag("voice-agent/Spending")<
     readonly prices: PriceTable
     /**
      * Fails if the user has spent the limit. What runs by then is not counted, so that a user passes the limit by the cost of
-     * the turns that run at the same time, at most.
+     * the turns, summaries and transcriptions that run at the same time, at most.
      */
     readonly check: (userId: UserId) => Effect.Effect<void, QuotaExceeded | DatabaseError>
     readonly month: (userId: UserId) => Effect.Effect<Month, DatabaseError>

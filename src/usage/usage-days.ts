@@ -3,7 +3,7 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import { Context, Effect, Encoding, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
 import type { DatabaseError } from "../db/errors.ts"
-import { query } from "../db/postgres.ts"
+import { query, transaction } from "../db/postgres.ts"
 import { findAll, findOne } from "../db/rows.ts"
 import { type AgentId, type ApiKeyId, UnknownPosition, type Usage, type UserId } from "../schema.ts"
 import { amountOf, type Bill, type Consumed, wholeNanos } from "./bill.ts"
@@ -15,7 +15,7 @@ export interface Payer {
   readonly keyId?: ApiKeyId | undefined
 }
 
-/** The statement that adds to the sums of today what has no turn of its own. */
+/** The statement that adds to the sums of today what has no turn of its own. Each run of it counts: not for `query`. */
 export const addUsageOf = (
   sql: SqlClient.SqlClient,
   pg: PgClient.PgClient,
@@ -81,7 +81,7 @@ export class UsageDays extends Context.Tag("voice-agent/UsageDays")<
       page: UsagePage,
     ) => Effect.Effect<UsageList, UnknownPosition | DatabaseError>
     readonly today: Effect.Effect<string, DatabaseError>
-    /** Adds what was consumed outside of turns. */
+    /** Adds what was consumed outside of turns. Fails also if only the answer to the COMMIT was lost. */
     readonly add: (payer: Payer, consumed: Consumed) => Effect.Effect<void, DatabaseError>
   }
 >() {
@@ -161,7 +161,7 @@ export class UsageDays extends Context.Tag("voice-agent/UsageDays")<
       )
 
       const add = Effect.fn("UsageDays.add")((payer: Payer, consumed: Consumed) =>
-        Effect.asVoid(query(addUsageOf(sql, pg, payer, consumed))),
+        Effect.asVoid(transaction(sql, addUsageOf(sql, pg, payer, consumed))),
       )
 
       return { list, today, add }

@@ -107,7 +107,9 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
 
       const claim = Effect.fn("DeliveryQueue.claim")(
         (limit: number, running: ReadonlyMap<WebhookId, number>) =>
-          query(
+          // Not `query`: a repeat would leave the deliveries of the first try to nobody for as long as the lease.
+          transaction(
+            sql,
             findAll(
               Claimed,
               sql`with recursive ${waiting}, chosen as (

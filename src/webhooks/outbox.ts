@@ -57,7 +57,7 @@ export const withTurnEvents = (
     from: sql`ended`,
     userId: sql`ended.user_id`,
     // Without an answer that began too early and was dropped.
-    where: sql`has_reply and not (is_aside and is_speculative) and ${isTold}`,
+    where: sql`is_turn(has_reply, is_aside, is_speculative) and ${isTold}`,
   }
   const data = {
     turnId: sql`ended.id`,

@@ -7,7 +7,7 @@ import { type NewItem, newItem } from "../../src/conversation/item.ts"
 import { KeyedTurns } from "../../src/conversation/keyed-turns.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
 import { RunningTurns } from "../../src/conversation/running-turns.ts"
-import { SessionItems } from "../../src/conversation/session-items.ts"
+import { appendingTurn, SessionItems } from "../../src/conversation/session-items.ts"
 import * as Postgres from "../../src/db/postgres.ts"
 import { ItemId, newId, noUsage, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
@@ -310,6 +310,32 @@ liveTest(
         expect(proxy.statements().filter((sent) => statement.test(sent)).length).toBeGreaterThan(1)
         proxy.forget()
       }
+    }
+  }),
+)
+
+liveTest(
+  "giveUp counts what items cost once, saved or not",
+  Effect.gen(function* () {
+    const process = yield* startProcess()
+    const usage = { audioSeconds: 2, inputTokens: 0, outputTokens: 0, charactersSpoken: 0 }
+    const consumed = { usage, bill: { models: [], nanos: 7, currency: "USD" } }
+    const sums = (userId: UserId) =>
+      Effect.promise(async () => [
+        ...(await database.sql`select turns::int as turns, audio_seconds as seconds, cost_nanos::int as nanos
+          from usage_days where user_id = ${userId}`),
+      ])
+    const once = [{ turns: 0, seconds: 2, nanos: 7 }]
+    for (const before of ["saved", "running", "unknown"] as const) {
+      const { userId, session, append } = yield* newSession(process)
+      const item = user("1")
+      if (before === "saved") yield* append([item], { ...consumed, place: "end" })
+      if (before === "running") {
+        const turn = { id: appendingTurn(item), userId, session, idempotency: Option.none(), isAside: false }
+        yield* process.ledger.open({ ...turn, hasReply: false })
+      }
+      yield* process.items.giveUp(item, { userId }, consumed)
+      expect([before, yield* sums(userId)]).toEqual([before, once])
     }
   }),
 )

@@ -1,10 +1,13 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test"
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
+import { SQL } from "bun"
 import { ConfigProvider, Effect, Exit, Layer } from "effect"
 import { migrationsOnly } from "../../src/app.ts"
 import { makeEmptyDatabase, type TestDatabase } from "../support/database.ts"
 import { cleanUpProcesses, mainFile, startProcess } from "../support/process.ts"
+import { until } from "../support/turns.ts"
+import { migrateTo } from "./older-schema.ts"
 
 let database: TestDatabase
 beforeEach(async () => {
@@ -85,6 +88,75 @@ test("an older version runs on a newer schema and logs it", async () => {
   expect((await fetch(`${url}/api/v1/ready`)).status).toBe(200)
   older.signal("SIGTERM")
   expect(await older.ended).toBe(0)
+})
+
+describe("a process of the version before", () => {
+  const [user, session, turn] = [crypto.randomUUID(), crypto.randomUUID(), crypto.randomUUID()]
+  const append = `insert into items (session_id, turn_id, type, payload)
+    values ('${session}', '${turn}', 'message', '{"role": "user", "text": "Hi"}')`
+
+  /** Transactions in parts: the migration begins after the first part. */
+  const transactions: ReadonlyArray<readonly [string, string, ReadonlyArray<string>]> = [
+    [
+      "saves a turn",
+      `select 1 from sessions where id = '${session}' for key share`,
+      [
+        `update turns set state = 'completed', usage = '{"inputTokens": 1}', lease_until = null where id = '${turn}'`,
+        append,
+        `delete from turn_rounds where turn_id = '${turn}'`,
+      ],
+    ],
+    [
+      "saves a turn of a new session",
+      `select 1 from users, (select 1 from sessions for key share) as held where id = '${user}' for key share`,
+      [
+        `update turns set state = 'completed', usage = '{"inputTokens": 1}', lease_until = null where id = '${turn}'`,
+        `insert into sessions (user_id) values ('${user}')`,
+        append,
+      ],
+    ],
+    [
+      "records a round",
+      `select 1 from turns where id = '${turn}' for share`,
+      [
+        `insert into turn_rounds (turn_id, round, message_id, text) values ('${turn}', 0, gen_random_uuid(), '')`,
+      ],
+    ],
+    [
+      "deletes a user",
+      `update users set email = 'of-nobody@example.com' where id = '${user}'`,
+      [`delete from users where id = '${user}'`],
+    ],
+  ]
+
+  test.each(transactions)("%s while another one migrates", async (_, first, rest) => {
+    await migrateTo(database.sql, 13)
+    await database.sql`insert into users (id, email) values (${user}, 'ada@example.com')`
+    await database.sql`insert into sessions (id, user_id) values (${session}, ${user})`
+    await database.sql`insert into turns (id, user_id, session_id, lease_until)
+      values (${turn}, ${user}, ${session}, now() + interval '1 minute')`
+    const older = new SQL(database.url, { max: 1 })
+    let migrated: Promise<Exit.Exit<unknown, unknown>> | undefined
+    await older.begin(async (tx) => {
+      await tx.unsafe(first)
+      migrated = migrate()
+      await until(
+        async () =>
+          (
+            await database.sql`select 1 from pg_locks join pg_database on pg_database.oid = database
+            where datname = current_database() and not granted`
+          ).length > 0,
+        "a migration that waits for the transaction",
+      )
+      for (const statement of rest) await tx.unsafe(statement)
+    })
+    const [{ deadlocks }] = await database.sql`
+      select deadlocks::int as deadlocks from pg_stat_database where datname = current_database()`
+    expect(Exit.isSuccess((await migrated) ?? Exit.void)).toBe(true)
+    expect(deadlocks).toBe(0)
+    expect(await done()).toEqual(files)
+    await older.close()
+  })
 })
 
 describe("a migration that fails", () => {

@@ -91,6 +91,7 @@ describe("GET /users/me/export", () => {
     })
     const stages = turns[0]?.models?.map((use) => use instanceof Object && Reflect.get(use, "stage"))
     expect(stages?.toSorted()).toEqual(["llm", "stt", "tts"])
+    expect(user.monthlyLimit).toBe("default")
     expect(usage).toMatchObject([{ keyId: keys[0]?.id, agentId: null, turns: 2, unpriced: 2, cost: 0 }])
   })
 
@@ -165,6 +166,21 @@ describe("GET /users/me/export", () => {
   })
 
   // A page has 200 messages: one less, full pages, and one more.
+  test.each([
+    [5, 5],
+    [Number.POSITIVE_INFINITY, "none"],
+  ] as const)("has the monthly limit %d of the user, and the agents of turns", async (amount, shown) => {
+    const { userId, apiKey } = await register()
+    const agentId = crypto.randomUUID()
+    await database.sql`insert into monthly_limits values (${userId}, ${amount})`
+    await database.sql`insert into turns (id, user_id, session_id, state, ended_at, agent_id, agent_version)
+      values (gen_random_uuid(), ${userId}, gen_random_uuid(), 'completed', now(), ${agentId}, 3)`
+    expect(await exported(apiKey)).toMatchObject({
+      user: { monthlyLimit: shown },
+      turns: [{ agentId, agentVersion: 3 }],
+    })
+  })
+
   test.each([1, 199, 200, 201, 400])("is complete with %d sessions, messages and turns", async (count) => {
     const { apiKey, userId } = await register()
     await fill(userId, count, 1)

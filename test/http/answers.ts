@@ -116,7 +116,10 @@ const ExportedTurn = Schema.Struct({
 
 export const Exported = Schema.Struct({
   exportedAt: Time,
-  user: Account,
+  user: Schema.Struct({
+    ...Account.fields,
+    monthlyLimit: Schema.Union(Schema.Number, Schema.Literal("none", "default")),
+  }),
   keys: Schema.Array(ApiKeyList.fields.keys.value.omit("current")),
   memories: Schema.Array(Schema.Struct({ id: Schema.UUID, text: Schema.String, createdAt: Time })),
   secrets: Schema.Array(

@@ -91,4 +91,24 @@ describe("what transcriptions consume", () => {
       expect(session.charged.reduce((sum, { usage }) => sum + usage.audioSeconds, 0)).toBeCloseTo(seconds, 6)
     }),
   )
+
+  for (const [what, writesThatFail] of [
+    ["the database is away", 1_000_000],
+    ["the session was deleted", 0],
+  ] as const) {
+    effectTest(
+      `counts if its item is not stored: ${what}`,
+      Effect.gen(function* () {
+        const transcripts = [{ text: "Hello there." }]
+        const session = yield* makeSession({ prices, transcripts, writesThatFail })
+        if (writesThatFail === 0) session.deleteSession()
+        yield* session.speak(1000)
+        yield* session.pause()
+        yield* session.pass(70_000)
+        expect(session.stored).toEqual([])
+        expect(session.charged).toHaveLength(1)
+        expect(session.charged[0]?.usage.audioSeconds).toBeGreaterThan(0.9)
+      }),
+    )
+  }
 })

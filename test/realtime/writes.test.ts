@@ -4,7 +4,7 @@ import { newItem } from "../../src/conversation/item.ts"
 import { SessionNotFound } from "../../src/conversation/model.ts"
 import { DatabaseUnavailable } from "../../src/db/errors.ts"
 import { makeLinger } from "../../src/realtime/linger.ts"
-import { type ItemWrite, makeWrites, type SaveItems } from "../../src/realtime/writes.ts"
+import { type DropItems, type ItemWrite, makeWrites, type SaveItems } from "../../src/realtime/writes.ts"
 import { ItemId, newId } from "../../src/schema.ts"
 import { effectTest } from "../support/effect.ts"
 
@@ -23,11 +23,17 @@ const makeConnectionWrites = Effect.gen(function* () {
       saves.push(items.length)
       return database.isThere ? Effect.void : away
     })
+  /** The texts of items that were dropped together. */
+  const dropped: Array<ReadonlyArray<string>> = []
+  const onDropped: DropItems = (items) =>
+    Effect.sync(() => {
+      dropped.push(items.map(({ item }) => (item.payload.type === "message" ? item.payload.text : "")))
+    })
   let gone = 0
   const onSessionGone = () => {
     gone += 1
   }
-  const writes = yield* Scope.extend(makeWrites({ linger, save, onSessionGone }), scope)
+  const writes = yield* Scope.extend(makeWrites({ linger, save, onDropped, onSessionGone }), scope)
   const written: Array<number> = []
   const settle = Effect.repeatN(Effect.yieldNow(), 50)
   return {
@@ -35,6 +41,7 @@ const makeConnectionWrites = Effect.gen(function* () {
     database,
     writes,
     saves,
+    dropped,
     gone: () => gone,
     add: (at: number) =>
       writes.add(Effect.suspend(() => (database.isThere ? Effect.sync(() => void written.push(at)) : away))),
@@ -183,5 +190,30 @@ effectTest(
     writes.add(new SessionNotFound())
     yield* pass(0)
     expect(gone()).toBe(1)
+  }),
+)
+
+effectTest(
+  "items that are not saved are given up: those of one save, and those that were in none",
+  Effect.gen(function* () {
+    const { writes, saves, dropped, database, hangUp, pass } = yield* makeConnectionWrites
+    writes.append(item("a"))
+    writes.append(item("b"))
+    yield* pass(0)
+    writes.append(item("c"))
+    yield* pass(61)
+    expect(dropped).toEqual([["a", "b"]])
+    yield* pass(0)
+    writes.append(item("d", [newId(ItemId)]))
+    yield* hangUp
+    yield* pass(5)
+    yield* pass(50)
+    expect(dropped).toEqual([["a", "b"]])
+    yield* pass(15)
+    expect(dropped.slice(1).toSorted()).toEqual([["c"], ["d"]])
+    expect(saves.slice(-1)).toEqual([1])
+    database.isThere = true
+    yield* pass(5)
+    expect(dropped).toHaveLength(3)
   }),
 )

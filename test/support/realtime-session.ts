@@ -146,6 +146,7 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
             }
           })
         }),
+      giveUp: (_first, _payer, consumed) => Effect.sync(() => void charged.push(consumed)),
       remove: (_user, _session, id) => write(() => void removed.push(id)),
       truncate: (_user, id, heard) =>
         Effect.catchTag(

@@ -63,6 +63,11 @@ beforeAll(async () => {
 })
 afterAll(() => database.drop())
 
+const prices = {
+  currency: "USD",
+  models: { brain: { perMillionInputTokens: 1, perMillionOutputTokens: 10 } },
+}
+
 /** What the model answers to a prompt. */
 interface Answer {
   readonly text: string
@@ -97,8 +102,9 @@ const startTurns = Effect.fnUntraced(function* ({
   let running = 0
   let mostRunning = 0
   const model = LanguageModel.of({
-    generate: cleanReplies((prompt, { maxTokens }, on) =>
+    generate: cleanReplies((prompt, { maxTokens, onRequest }, on) =>
       Effect.gen(function* () {
+        onRequest?.({ model: "brain", isLocal: false })
         const forSummary = isForSummary(prompt)
         if (forSummary) requests.push({ ...prompt, maxTokens })
         else prompts.push(prompt)
@@ -124,7 +130,20 @@ const startTurns = Effect.fnUntraced(function* ({
   const env = new Map([
     ["DATABASE_URL", database.url],
     ["OPENAI_API_KEY", "sk-test"],
+    ["PRICES", JSON.stringify(prices)],
   ])
+  /** Users who may spend no more, as often as they were refused. */
+  const refused: Array<UserId> = []
+  const spending = Layer.effect(
+    Spending,
+    Effect.map(Spending, (its) => ({
+      ...its,
+      check: (userId: UserId) =>
+        Effect.tapErrorTag(its.check(userId), "QuotaExceeded", () =>
+          Effect.sync(() => void refused.push(userId)),
+        ),
+    })),
+  ).pipe(Layer.provide(Spending.layer))
   const logger = Logger.replace(
     Logger.defaultLogger,
     Logger.make(({ message, annotations }) => {
@@ -136,7 +155,7 @@ const startTurns = Effect.fnUntraced(function* ({
     Layer.provideMerge(
       Layer.mergeAll(Ledger.layer, KeyedTurns.layer, ToolCalls.layer, ClientCalls.layer, Summaries.layer),
     ),
-    Layer.provideMerge(Layer.mergeAll(History.layer, Sessions.layer, Spending.layer, UsageDays.layer)),
+    Layer.provideMerge(Layer.mergeAll(History.layer, Sessions.layer, spending, UsageDays.layer)),
     Layer.provide(
       Layer.mergeAll(
         Layer.succeed(LanguageModel, model),
@@ -174,6 +193,7 @@ const startTurns = Effect.fnUntraced(function* ({
     history: Context.get(context, History),
     prompts,
     requests,
+    refused,
     events: (event: string) => logs.filter(([logged]) => logged === event).map(([, fields]) => fields),
     mostRunning: () => mostRunning,
     stop: Scope.close(scope, Exit.void),
@@ -445,6 +465,96 @@ effectTest(
     }
   }),
 )
+
+/** What the user has spent, in billionths of the currency, with the number of turns. */
+const spentBy = ({ userId }: { readonly userId: UserId }) =>
+  Effect.promise(async () => {
+    const [found] = await database.sql`select sum(turns)::int as turns, sum(cost_nanos)::int as nanos
+      from usage_days where user_id = ${userId}`
+    return found
+  })
+
+describe("the cost of a summary", () => {
+  const usage = { inputTokens: 1000, outputTokens: 100 }
+  /** Of one request. */
+  const nanos = 2_000_000
+  const reply = () => ({ text: "I see.", usage })
+
+  effectTest(
+    "is charged, and is no turn",
+    Effect.gen(function* () {
+      const service = yield* startTurns({ history: small, reply, summarize: reply })
+      const session = yield* newSession(service)
+      yield* fill(session)
+      yield* session.summarized
+      expect(service.requests).toHaveLength(1)
+      expect(yield* spentBy(session)).toEqual({ turns: 3, nanos: 4 * nanos })
+    }),
+  )
+
+  effectTest(
+    "is charged if it fails",
+    Effect.gen(function* () {
+      const summarize = () => ({ text: "I cannot.", end: "refused" as const, usage })
+      const service = yield* startTurns({ history: small, reply, summarize })
+      const session = yield* newSession(service)
+      yield* fill(session)
+      yield* Effect.promise(() => until(() => service.events("summary.failed").length === 1, "the failure"))
+      expect(yield* spentBy(session)).toEqual({ turns: 3, nanos: 4 * nanos })
+    }),
+  )
+
+  effectTest(
+    "that cannot be charged is charged with the next one",
+    Effect.gen(function* () {
+      const service = yield* startTurns({ history: small, reply, summarize: reply })
+      const session = yield* newSession(service)
+      yield* Effect.promise(
+        () =>
+          database.sql`alter function add_usage(uuid, uuid, uuid, text, integer, jsonb, bigint) rename to adds`,
+      )
+      yield* Effect.promise(
+        () => database.sql`create function add_usage(uuid, uuid, uuid, text, c integer, jsonb, bigint) returns void
+          language plpgsql as $$ begin
+            if c = 0 then raise 'not now' using errcode = 'check_violation'; end if;
+            perform adds($1, $2, $3, $4, c, $6, $7);
+          end $$`,
+      )
+      yield* fill(session)
+      yield* session.summarized
+      expect(yield* spentBy(session)).toEqual({ turns: 3, nanos: 3 * nanos })
+      expect(service.events("usage.not_counted")).toHaveLength(1)
+      yield* Effect.promise(
+        () => database.sql`drop function add_usage(uuid, uuid, uuid, text, integer, jsonb, bigint)`,
+      )
+      yield* Effect.promise(
+        () =>
+          database.sql`alter function adds(uuid, uuid, uuid, text, integer, jsonb, bigint) rename to add_usage`,
+      )
+      for (const said of ["d", "e", "f"]) yield* session.say(said)
+      yield* Effect.promise(() => until(() => service.requests.length === 2, "a second summary"))
+      yield* session.fits(4)
+      expect(yield* spentBy(session)).toEqual({ turns: 6, nanos: 8 * nanos })
+    }),
+  )
+
+  effectTest(
+    "is not paid over the limit",
+    Effect.gen(function* () {
+      const service = yield* startTurns({ history: small, reply })
+      const session = yield* newSession(service)
+      // The third turn may begin, and uses the limit up.
+      yield* Effect.promise(
+        () => database.sql`insert into monthly_limits values (${session.userId}, ${(2.5 * nanos) / 1e9})`,
+      )
+      yield* fill(session)
+      yield* Effect.promise(() => until(() => service.refused.length === 1, "a refusal"))
+      yield* service.stop
+      expect(service.requests).toEqual([])
+      expect(yield* spentBy(session)).toEqual({ turns: 3, nanos: 3 * nanos })
+    }),
+  )
+})
 
 effectTest(
   "turns outside the conversation, and with a context of their own, begin none",

@@ -7,23 +7,25 @@ import { makeDatabase, makeEmptyDatabase } from "../support/database.ts"
 const folder = join(import.meta.dir, "../../migrations")
 const isOlder = (file: string) => file < "0014"
 
-/** A turn as versions without costs end it. */
+/** Turns as versions without costs end them. `early`: an answer that begins before its turn. `aside`: it was not adopted. */
 const rows = `
-  (1, 'completed', false, 'Hi.', '{"audioSeconds": 1.5, "inputTokens": 3, "outputTokens": 2, "charactersSpoken": 3}'),
-  (2, 'completed', false, '', '{"audioSeconds": 2, "inputTokens": 0, "outputTokens": 0, "charactersSpoken": 0}'),
-  (3, 'completed', false, '', '{"audioSeconds": 0, "inputTokens": 0, "outputTokens": 0, "charactersSpoken": 0}'),
-  (4, 'completed', false, 'Hello.', '{}'),
-  (5, 'failed', false, null, '{"audioSeconds": 4}'),
-  (6, 'failed', true, null, '{"outputTokens": 5}'),
-  (7, 'interrupted', false, 'Hm', '{"inputTokens": "many", "outputTokens": -7, "charactersSpoken": 1}'),
-  (8, 'cancelled', false, null, null)`
-const given = `(values ${rows}) as given (n, state, early, response, usage)`
+  (1, 'completed', true, false, false, 'Hi.', '{"audioSeconds": 1.5, "inputTokens": 3, "outputTokens": 2, "charactersSpoken": 3}'),
+  (2, 'completed', false, false, false, '', '{"audioSeconds": 2, "inputTokens": 0, "outputTokens": 0, "charactersSpoken": 0}'),
+  (3, 'completed', false, false, false, '', '{"audioSeconds": 0, "inputTokens": 0, "outputTokens": 0, "charactersSpoken": 0}'),
+  (4, 'completed', true, false, false, 'Hello.', '{}'),
+  (5, 'failed', true, false, false, null, '{"audioSeconds": 4}'),
+  (6, 'failed', true, true, true, null, '{"outputTokens": 5}'),
+  (7, 'interrupted', true, false, false, 'Hm', '{"inputTokens": "many", "outputTokens": -7, "charactersSpoken": 1}'),
+  (8, 'cancelled', true, false, false, null, null),
+  (9, 'failed', true, true, false, null, '{"outputTokens": 6}'),
+  (10, 'completed', true, false, true, 'A title', '{"outputTokens": 1}')`
+const given = `(values ${rows}) as given (n, state, replies, early, aside, response, usage)`
 const expected = {
-  turns: 4,
-  unpriced: 5,
+  turns: 6,
+  unpriced: 7,
   audio_seconds: 7.5,
   input_tokens: 3,
-  output_tokens: 7,
+  output_tokens: 14,
   characters_spoken: 4,
   cost_nanos: 0,
 }
@@ -37,16 +39,17 @@ test("the migration sums the turns of before as their end does now", async () =>
   const files = (await readdir(folder)).toSorted()
   const run = async (file: string) => before.sql.unsafe(await Bun.file(join(folder, file)).text())
   for (const file of files.filter(isOlder)) await run(file)
-  const fill = `
+  const fill = (more: Record<string, string>) => `
     insert into users (email) values ('ada@example.com');
-    insert into turns (id, user_id, session_id, lease_until, is_speculative, response)
-    select md5(n::text)::uuid, users.id, gen_random_uuid(), now() + interval '1 minute', early, response from users, ${given};
+    insert into turns (${["id, user_id, session_id, lease_until, is_speculative, is_aside, response", ...Object.keys(more)].join()})
+    select ${["md5(n::text)::uuid, users.id, gen_random_uuid(), now() + interval '1 minute', early, aside, response", ...Object.values(more)].join()}
+    from users, ${given};
     update turns set state = given.state, lease_until = null, usage = given.usage::jsonb, ended_at = now()
     from ${given} where id = md5(n::text)::uuid`
-  await before.sql.unsafe(fill)
+  await before.sql.unsafe(fill({}))
   for (const file of files.filter((each) => !isOlder(each))) await run(file)
   const after = await makeDatabase()
-  await after.sql.unsafe(fill)
+  await after.sql.unsafe(fill({ has_reply: "replies" }))
   for (const { sql } of [before, after]) expect([...(await sums(sql))]).toEqual([expected])
   await before.drop()
   await after.drop()

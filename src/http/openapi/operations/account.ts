@@ -49,7 +49,7 @@ export const exportAll = describe({
       headers: ["Cache-Control", "Content-Disposition"],
       content: json(Exported, {
         exportedAt: "2026-02-01T09:00:00.000Z",
-        user: account,
+        user: { ...account, monthlyLimit: "default" },
         keys: [key],
         memories: [],
         secrets: [],
