@@ -65,10 +65,6 @@ const known: { readonly [code in KnownCode]?: Problem } = {
     next: "Try again in a moment.",
     remedy: "send again",
   },
-  QUOTA_EXCEEDED: {
-    what: "You have used up your limit of this month.",
-    next: "Wait for the next month, or ask the operator for a higher limit.",
-  },
   INTERNAL_SERVER_ERROR: {
     what: "Something went wrong in the service.",
     next: ownFault,
@@ -83,6 +79,8 @@ const fromService = ({ code, message, retryAfter, requestId }: VoiceAgentError):
     const wait = retryAfter === undefined || retryAfter < 2 ? "a moment" : `${Math.ceil(retryAfter)} seconds`
     return { what: "You sent too many requests.", next: `Try again in ${wait}.`, remedy: "send again" }
   }
+  // The service says what the limit is, when it resets, and whom to ask.
+  if (code === "QUOTA_EXCEEDED") return { what: message, next: "" }
   const problem = isKnown(code) ? known[code] : undefined
   const reference = requestId === undefined ? "" : ` (Request ${requestId}.)`
   return problem ?? { what: message, next: `Try again.${reference}` }

@@ -1,6 +1,6 @@
 /** Browsers without a feature, refused permissions, and files. */
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
-import type { Browser } from "playwright-core"
+import type { Browser, Page } from "playwright-core"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY } from "../support/upstream.ts"
 import { speechLike, wavOf } from "../support/wav.ts"
@@ -201,5 +201,67 @@ test("an error of the service in plain words", async () => {
   service.upstream.script("stt", [{ error: { status: 401, message: "no" } }])
   await speak(page)
   expect(await notice(page)).toMatch(/refused the service’s own key.*operator/)
+  await close()
+})
+
+describe("a limit", () => {
+  const watch = (page: Page) => {
+    let sent = 0
+    page.on("request", (request) => {
+      if (request.url().endsWith("/voice/conversation")) sent += 1
+    })
+    return () => sent
+  }
+  const send = (page: Page) =>
+    page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: wav(2) })
+
+  test("of the month is named, and nothing is sent again", async () => {
+    const email = `${crypto.randomUUID()}@example.com`
+    const { page, close } = await visit(browser, service, { expected: /429/ })
+    await register(page, email)
+    await service.database.sql`insert into monthly_limits select id, 0.5 from users where email = ${email}`
+    await service.database.sql`insert into usage_days
+      select id, (now() at time zone 'UTC')::date, null, null, 'USD', 1, 0, 1, 1, 1, 1, 6e8 from users where email = ${email}`
+    const sent = watch(page)
+    await send(page)
+    const now = new Date()
+    const resets = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1)).toISOString()
+    expect(await notice(page)).toBe(
+      `Your monthly limit of 0.5 USD is used up. It resets at ${resets}. For a higher limit, ask the operator.`,
+    )
+    expect(sent()).toBe(1)
+    expect(await page.locator("#notice .remedy").count()).toBe(0)
+    expect(await page.locator(".turn").count()).toBe(0)
+    await reaches(page, "idle")
+    await close()
+  })
+
+  test("with a long Retry-After is not tried again", async () => {
+    const { page, close } = await visit(browser, service, { expected: /429/ })
+    await register(page)
+    const sent = watch(page)
+    await page.route("**/voice/conversation", (route) =>
+      route.fulfill({
+        status: 429,
+        headers: { "retry-after": "45" },
+        json: { error: "RATE_LIMIT_EXCEEDED", message: "Too many.", requestId: "r" },
+      }),
+    )
+    await send(page)
+    expect(await notice(page)).toBe("You sent too many requests. Try again in 45 seconds.")
+    expect(sent()).toBe(1)
+    await close()
+  })
+})
+
+test("Stop before there is a transcript leaves no turn", async () => {
+  const { page, close } = await visit(browser, service)
+  await register(page)
+  service.upstream.script("stt", [{ text: "Never mind.", delayMs: 5000 }])
+  await page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: wav(2) })
+  await page.locator(".waiting", { hasText: "Transcribing…" }).waitFor()
+  await page.locator("#stop").click()
+  await reaches(page, "idle")
+  expect(await page.locator(".turn").count()).toBe(0)
   await close()
 })
