@@ -1,6 +1,8 @@
 /** Browsers without a feature, refused permissions, and files. */
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import type { Browser, Page } from "playwright-core"
+import { makeClient, VoiceAgentError } from "../../src/client/client.ts"
+import { problemOf, realtimeProblemOf } from "../../src/page/problems.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY } from "../support/upstream.ts"
 import { speechLike, wavOf } from "../support/wav.ts"
@@ -264,4 +266,35 @@ test("Stop before there is a transcript leaves no turn", async () => {
   await reaches(page, "idle")
   expect(await page.locator(".turn").count()).toBe(0)
   await close()
+})
+
+test("an agent that needs metadata: says what to do, not to try again", async () => {
+  const { page, close } = await visit(browser, service, { expected: /400/ })
+  const apiKey = await register(page)
+  const client = makeClient({ baseUrl: service.url, apiKey })
+  await client.agents.create({ name: "Desk", instructions: "You talk to {{customer}}." })
+  await page.reload()
+  await page.locator("#agent").selectOption({ label: "Desk" })
+  await page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: wav(2) })
+  expect(await notice(page)).toBe(
+    "This agent needs a value for {{customer}}, and this page cannot send one. " +
+      "Open Agents and write a fallback, such as {{customer | friend}}. Or choose another agent.",
+  )
+  expect(await page.locator(".turn").count()).toBe(0)
+  await close()
+})
+
+test("problems in words", () => {
+  const failed = (status: number | undefined, code: string, message: string) =>
+    problemOf(new VoiceAgentError({ code, message, status, requestId: "r-1" }))
+  expect(failed(400, "VALIDATION_ERROR", "voice: unknown.").next).toBe("(Request r-1.)")
+  expect(failed(404, "AGENT_NOT_FOUND", "There is no such agent.").next).toBe("(Request r-1.)")
+  expect(failed(500, "FROM_THE_FUTURE", "It broke.").next).toBe("Try again. (Request r-1.)")
+  expect(failed(429, "FROM_THE_FUTURE", "Too much.").next).toBe("Try again. (Request r-1.)")
+  const missing = { code: "metadata_missing", message: "The agent needs the text customer in the metadata." }
+  expect(realtimeProblemOf(new VoiceAgentError(missing)).next).toContain("{{customer | friend}}")
+  expect(realtimeProblemOf(new VoiceAgentError({ code: "x", message: "Wait." }))).toEqual({
+    what: "Wait.",
+    next: "",
+  })
 })
