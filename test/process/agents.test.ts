@@ -1,6 +1,6 @@
 /** `agents export` and `agents apply`, with a running service. */
 import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test"
-import { readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Client, makeClient } from "../../src/client/client.ts"
 import { runCommand, stopCommands } from "../support/commands.ts"
@@ -98,6 +98,40 @@ test("an export is applied without a change, and keeps the names of files", asyn
   )
   expect((await run("export", folder)).stdout).not.toContain("Wrote")
   expect((await run("apply", folder)).stdout).toEndWith("3 unchanged.\n")
+})
+
+test("an export removes what it wrote for an agent that has another name now", async () => {
+  const agent = await client.agents.create({ name: "Concierge", instructions: "Help." })
+  await client.agents.create({ name: "Ada" })
+  const folder = newFolder()
+  await run("export", folder)
+  write(folder, "mine.json", { name: "Mine" })
+  write(folder, "edited.json", { name: "Concierge", instructions: "Help more." })
+  await client.agents.update(agent.id, { name: "Concierge 2" })
+  // Two files of one name are no folder of agents.
+  expect((await run("export", folder)).code).toBe(1)
+  rmSync(join(folder, "edited.json"))
+
+  const { code, stdout } = await run("export", folder)
+  expect(code).toBe(0)
+  expect(stdout).toContain(
+    `Removed ${join(folder, "concierge.json")}: the agent Concierge is called Concierge 2 now.\n`,
+  )
+  expect(stdout).toContain(`Kept  ${join(folder, "mine.json")}: there is no agent Mine.`)
+  expect(readdirSync(folder).toSorted()).toEqual(["ada.json", "concierge-2.json", "mine.json"])
+
+  // A file that somebody changed stays.
+  write(folder, "edited.json", { name: "Concierge", instructions: "Help more." })
+  const again = await run("export", folder, "--json")
+  const lines = again.stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line))
+  expect(lines.filter(({ hasAgent }) => hasAgent === false).map(({ name }) => name)).toEqual([
+    "Concierge",
+    "Mine",
+  ])
+  expect(readdirSync(folder)).toContain("edited.json")
 })
 
 test("what is wrong is named, and nothing is changed before that", async () => {
