@@ -48,7 +48,10 @@ test("files are applied, and a second time changes nothing", async () => {
   const dry = await run("apply", folder, "--dry-run")
   expect([dry.code, dry.stderr]).toEqual([0, ""])
   expect(dry.stdout).toMatch(/^\+ Ada: created\n(.*\n)*.*\+ {3}"instructions": "You are Ada\."/)
-  expect(dry.stdout).toEndWith("Nothing was changed. It would be: 2 created.\n")
+  expect(dry.stdout).toEndWith(
+    "Nothing was changed. It would be: 2 created.\n" +
+      "The service checks the values of fields, such as models and voices, only when they are applied.\n",
+  )
   expect(await names()).toEqual(["Default"])
 
   expect((await run("apply", folder)).stdout).toEndWith("2 created.\n")
@@ -153,7 +156,9 @@ test("what is wrong is named, and nothing is changed before that", async () => {
   const { code, stderr } = await run("apply", folder)
   expect([code, stderr]).toEqual([
     1,
-    expect.stringContaining("b.json: VALIDATION_ERROR: llm.model: must be gpt-3.5-turbo"),
+    expect.stringMatching(
+      /b\.json: VALIDATION_ERROR: llm\.model: must be gpt-3\.5-turbo.* Before it: 1 created\./,
+    ),
   ])
   const missing = await run("apply", join(folder, "none"))
   expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining("none cannot be read")])

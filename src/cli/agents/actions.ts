@@ -147,11 +147,23 @@ export const applyAgents = Effect.fnUntraced(function* (options: ApplyOptions) {
     )
   }
 
-  /** The error names the file. */
+  /** What was done so far, or would be. */
+  const done = () =>
+    [...counts].flatMap(([outcome, count]) =>
+      outcome === "unchanged" || outcome === "without a file" ? [] : [`${count} ${outcome}`],
+    )
+
+  /** The error names the file, and what was done before it. */
   const ofFile = <A>({ path }: AgentFile, request: () => Promise<A>) =>
     Effect.mapError(
       call(request, url),
-      ({ message }) => new CommandFailed({ message: `${path}: ${message}` }),
+      ({ message }) =>
+        new CommandFailed({
+          message: [
+            `${path}: ${message}`,
+            ...(done().length > 0 ? [`Before it: ${done().join(", ")}.`] : []),
+          ].join(" "),
+        }),
     )
 
   const applyOne = Effect.fnUntraced(function* (file: AgentFile) {
@@ -182,6 +194,9 @@ export const applyAgents = Effect.fnUntraced(function* (options: ApplyOptions) {
     false,
     [
       `${isDry ? "Nothing was changed. It would be: " : ""}${summary === "" ? "There are no agents" : summary}.`,
+      ...(isDry && done().length > 0
+        ? ["The service checks the values of fields, such as models and voices, only when they are applied."]
+        : []),
     ],
     {},
   )
