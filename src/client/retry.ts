@@ -13,8 +13,9 @@ const longestWaitSeconds = 30
 /** Proxies send these while the service starts. Not 500: the service has retried its provider already. */
 const transientStatuses = new Set([408, 429, 502, 503, 504])
 
-/** Whether the same request may succeed soon. */
+/** Whether the same request may succeed soon. A monthly limit (429) is used up until a person has read of it. */
 export const isTransient = ({ code, status, retryAfter = 0 }: VoiceAgentError): boolean =>
+  code !== "QUOTA_EXCEEDED" &&
   retryAfter <= longestWaitSeconds &&
   (code === "NETWORK_LOST" ||
     code === "SESSION_BUSY" ||

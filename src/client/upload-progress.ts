@@ -29,9 +29,19 @@ interface Xhr {
   onabort: (() => void) | null
   open: (method: string, url: string) => void
   setRequestHeader: (name: string, value: string) => void
-  getResponseHeader: (name: string) => string | null
+  getAllResponseHeaders: () => string
   send: (body?: FormData | string) => void
   abort: () => void
+}
+
+/** From lines `name: value`. */
+const headersOf = (lines: string): Headers => {
+  const headers = new Headers()
+  for (const line of lines.split("\r\n")) {
+    const colon = line.indexOf(":")
+    if (colon > 0) headers.append(line.slice(0, colon).trim(), line.slice(colon + 1).trim())
+  }
+  return headers
 }
 
 const isXhr = (value: unknown): value is new () => Xhr => typeof value === "function"
@@ -96,7 +106,9 @@ export const sendByXhr = (onProgress: (progress: UploadProgress) => void): Send 
       xhr.onreadystatechange = () => {
         // 2: HEADERS_RECEIVED.
         if (xhr.readyState !== 2) return
-        resolve({ status: xhr.status, header: (name) => xhr.getResponseHeader(name), text: text() })
+        // Read now: `abort`, which ends `text`, clears the headers.
+        const given = headersOf(xhr.getAllResponseHeaders())
+        resolve({ status: xhr.status, header: (name) => given.get(name), text: text() })
       }
       xhr.onprogress = bell.ring
       xhr.onload = become("complete")

@@ -107,7 +107,7 @@ export const makeDisplay = (): Display => {
     close.addEventListener("click", () => {
       notice.hidden = true
     })
-    const parts: Array<Node> = [make("p", {}, make("strong", {}, what), ` ${next}`)]
+    const parts: Array<Node> = [make("p", {}, make("strong", {}, what), next === "" ? "" : ` ${next}`)]
     if (remedy !== undefined && onRemedy !== undefined) {
       const act = make("button", { type: "button", class: "remedy" }, remedies[remedy])
       act.addEventListener("click", onRemedy)

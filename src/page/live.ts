@@ -5,6 +5,7 @@ import type { State } from "./display.ts"
 import { button } from "./dom.ts"
 import { makeLiveTurns } from "./live-turns.ts"
 import { openMicrophone, restMicrophone } from "./microphone.ts"
+import { realtimeProblemOf } from "./problems.ts"
 import { hearMicrophone, startSound } from "./sound.ts"
 import { makeSpeaker } from "./speaker.ts"
 import { newSession, type TurnContext } from "./turn.ts"
@@ -126,8 +127,7 @@ export const makeLive = (context: () => TurnContext, onBegin: () => void): Live 
           if (itemId !== undefined) speaker.end(itemId)
           turns.ends(itemId, isComplete)
         },
-        // The service says what to do.
-        onError: ({ message }) => display.notice({ what: message, next: "" }),
+        onError: (error) => display.notice(realtimeProblemOf(error)),
         onClosed: (error) => {
           if (ended.aborted || error === undefined) return
           const isGone = error.code === "SESSION_NOT_FOUND" || error.code === "SESSION_EXPIRED"

@@ -1,4 +1,4 @@
-import type { Problem } from "./problems.ts"
+import { type Problem, ProblemError } from "./problems.ts"
 
 const orFile = "You can also send a recording from a file."
 
@@ -20,11 +20,9 @@ const problems = {
 } as const satisfies Record<string, Problem>
 
 /** The reason for a missing recording. */
-export class MicrophoneProblem extends Error {
-  readonly problem: Problem
+class MicrophoneProblem extends ProblemError {
   constructor(kind: keyof typeof problems, cause?: unknown) {
-    super(problems[kind].what, { cause })
-    this.problem = problems[kind]
+    super(problems[kind], cause)
   }
 }
 

@@ -1,5 +1,4 @@
 import { type KnownCode, VoiceAgentError } from "../client/client.ts"
-import { MicrophoneProblem } from "./microphone.ts"
 
 /** An error in words: what went wrong, and what to do next. */
 export interface Problem {
@@ -9,9 +8,24 @@ export interface Problem {
   readonly remedy?: "send again" | "sign in" | undefined
 }
 
+/** An error with its words. */
+export class ProblemError extends Error {
+  readonly problem: Problem
+  constructor(problem: Problem, cause?: unknown) {
+    super(problem.what, { cause })
+    this.problem = problem
+  }
+}
+
 const sayAgain = "Hold the button and say it again."
 const otherFile = "Send a WAV, MP3, WebM, OGG, FLAC or M4A file."
 const ownFault = "This is the service’s fault, not yours. If it continues, tell the operator."
+
+/** The page sets no metadata of a session, so a placeholder needs a fallback. */
+const missingMetadata = (name: string): Problem => ({
+  what: `This agent needs a value for {{${name}}}, and this page cannot send one.`,
+  next: `Open Agents and write a fallback, such as {{${name} | friend}}. Or choose another agent.`,
+})
 
 const known: { readonly [code in KnownCode]?: Problem } = {
   NETWORK_LOST: {
@@ -65,10 +79,6 @@ const known: { readonly [code in KnownCode]?: Problem } = {
     next: "Try again in a moment.",
     remedy: "send again",
   },
-  QUOTA_EXCEEDED: {
-    what: "You have used up your limit of this month.",
-    next: "Wait for the next month, or ask the operator for a higher limit.",
-  },
   INTERNAL_SERVER_ERROR: {
     what: "Something went wrong in the service.",
     next: ownFault,
@@ -78,19 +88,31 @@ const known: { readonly [code in KnownCode]?: Problem } = {
 
 const isKnown = (code: string): code is KnownCode => Object.hasOwn(known, code)
 
-const fromService = ({ code, message, retryAfter, requestId }: VoiceAgentError): Problem => {
+const fromService = (error: VoiceAgentError): Problem => {
+  const { code, message, status, retryAfter, requestId } = error
   if (code === "RATE_LIMIT_EXCEEDED") {
     const wait = retryAfter === undefined || retryAfter < 2 ? "a moment" : `${Math.ceil(retryAfter)} seconds`
     return { what: "You sent too many requests.", next: `Try again in ${wait}.`, remedy: "send again" }
   }
+  // The service says what the limit is, when it resets, and whom to ask.
+  if (code === "QUOTA_EXCEEDED") return { what: message, next: "" }
+  const placeholder = /^metadata\.([^:]+): .*\{\{/.exec(message)?.[1]
+  if (code === "VALIDATION_ERROR" && placeholder !== undefined) return missingMetadata(placeholder)
   const problem = isKnown(code) ? known[code] : undefined
   const reference = requestId === undefined ? "" : ` (Request ${requestId}.)`
-  return problem ?? { what: message, next: `Try again.${reference}` }
+  const isWrong = status !== undefined && status >= 400 && status < 500 && status !== 408 && status !== 429
+  return problem ?? { what: message, next: `${isWrong ? "" : "Try again."}${reference}`.trim() }
 }
+
+/** An error of a connected hands-free conversation. The service says what to do, except where the page cannot do it. */
+export const realtimeProblemOf = ({ code, message }: VoiceAgentError): Problem =>
+  code === "metadata_missing"
+    ? missingMetadata(/\btext (\w+)/.exec(message)?.[1] ?? "name")
+    : { what: message, next: "" }
 
 /** An error in words. For an unknown error, its own message. */
 export const problemOf = (error: unknown): Problem => {
   if (error instanceof VoiceAgentError) return fromService(error)
-  if (error instanceof MicrophoneProblem) return error.problem
+  if (error instanceof ProblemError) return error.problem
   return { what: error instanceof Error ? error.message : `${error}`, next: "Reload the page." }
 }

@@ -11,6 +11,8 @@ export interface TurnView {
   /** Shows the upload's progress, 0 to 1. */
   readonly uploads: (share: number) => void
   readonly says: (transcript: string) => void
+  /** There is no transcript yet. */
+  readonly isWaiting: () => boolean
   /** Appends to the reply. */
   readonly adds: (text: string) => void
   /** The reply so far. */
@@ -58,6 +60,7 @@ export const makeTurnView = (): TurnView => {
       said.replaceChildren(transcript)
       element.dataset.waits = "reply"
     },
+    isWaiting: () => waiting.parentElement !== null,
     adds: (more) => {
       delete element.dataset.waits
       text += more

@@ -137,7 +137,9 @@ export const takeTurn = (
       playback.stop()
       if (wasHeard) return
       if (!isAnswered) controller.abort()
-      view.interrupts()
+      // Cancelled before its words are known: nothing of it is stored.
+      if (view.isWaiting()) conversation.remove(view)
+      else view.interrupts()
     },
   }
 }

@@ -1,12 +1,11 @@
 import type { Client, UsageEntry, UsageReport } from "../client/client.ts"
 import { button, byId, draw, make } from "./dom.ts"
 
-/** Size of the drawing, in its own units. */
-const width = 640
-const height = 150
-const floor = height - 20
-/** A day without a bar is not seen as one: each has this height at least, if anything was used. */
+/** A smaller bar is not seen as one: each day with usage has this height at least, in per cent of the drawing. */
 const leastBar = 2
+
+/** Of a bar, in days. */
+const barWidth = 0.72
 
 const dayMs = 86_400_000
 const isoDay = (ms: number) => new Date(ms).toISOString().slice(0, 10)
@@ -39,55 +38,64 @@ const measure = ({ entries, currency }: UsageReport) => {
   return hasCosts
     ? {
         name: "Cost by day",
-        of: ({ cost }: UsageEntry) => cost ?? 0,
+        of: ({ cost }: UsageEntry) => cost,
         say: (value: number) => money(value, currency),
       }
     : { name: "Turns by day", of: ({ turns }: UsageEntry) => turns, say: turnsOf }
 }
 
-/** A bar for each day. Its label says the most; the table has the numbers. */
+/**
+ * A bar for each day with usage. A day whose cost is not known has a low bar in another colour. The texts stand outside the
+ * drawing, which takes the width of the dialog. Its label says the most; the table has the numbers.
+ */
 const plot = (report: UsageReport): Node => {
   const { name, of, say } = measure(report)
-  const values = new Map(report.entries.map((entry) => [entry.day, of(entry)]))
   const first = Date.parse(report.from)
-  const days = Array.from({ length: (Date.parse(report.to) - first) / dayMs + 1 }, (_, at) =>
-    isoDay(first + at * dayMs),
-  )
-  const most = Math.max(0, ...values.values())
-  const step = width / days.length
-  const bars = days.map((day, at) => {
-    const value = values.get(day) ?? 0
-    const tall = most === 0 || value === 0 ? 0 : Math.max(leastBar, (value / most) * (floor - 16))
-    return draw(
-      "rect",
-      {
-        class: "bar",
-        x: (at * step + step * 0.14).toFixed(1),
-        y: (floor - tall).toFixed(1),
-        width: (step * 0.72).toFixed(1),
-        height: tall.toFixed(1),
-        rx: "2",
-      },
-      draw("title", {}, `${day}: ${say(value)}`),
-    )
+  const days = (Date.parse(report.to) - first) / dayMs + 1
+  const most = Math.max(0, ...report.entries.map((entry) => of(entry) ?? 0))
+  const bars = report.entries.flatMap((entry) => {
+    const value = of(entry)
+    if (entry.day === undefined || value === 0) return []
+    const tall = Math.max(leastBar, (100 * (value ?? 0)) / most)
+    const at = (Date.parse(entry.day) - first) / dayMs
+    return [
+      draw(
+        "rect",
+        {
+          class: value === null ? "usage-bar unpriced" : "usage-bar",
+          x: `${at + (1 - barWidth) / 2}`,
+          y: (100 - tall).toFixed(2),
+          width: `${barWidth}`,
+          height: tall.toFixed(2),
+        },
+        draw("title", {}, `${entry.day}: ${value === null ? "cost unknown" : say(value)}`),
+      ),
+    ]
   })
-  const marks = days.flatMap((_, at) =>
-    at % 7 === 0
-      ? [draw("text", { class: "mark", x: ((at + 0.5) * step).toFixed(1), y: `${height - 4}` }, `${at + 1}`)]
-      : [],
-  )
-  return draw(
-    "svg",
-    {
-      class: "bars",
-      viewBox: `0 0 ${width} ${height}`,
-      role: "img",
-      "aria-label": `${name}. At most ${say(most)}.`,
-    },
-    draw("path", { class: "floor", d: `M0 ${floor}H${width}` }),
-    ...bars,
-    ...marks,
-    draw("text", { class: "most", x: "0", y: "11" }, say(most)),
+  const marks = Array.from({ length: Math.ceil(days / 7) }, (_, week) => {
+    const mark = make("span", { class: "usage-mark" }, `${week * 7 + 1}`)
+    mark.style.left = `${(100 * (week * 7 + 0.5)) / days}%`
+    return mark
+  })
+  return make(
+    "div",
+    { class: "usage-plot" },
+    make("p", { class: "usage-most", "aria-hidden": "true" }, say(most)),
+    draw(
+      "svg",
+      {
+        class: "usage-bars",
+        viewBox: `0 0 ${days} 100`,
+        preserveAspectRatio: "none",
+        role: "img",
+        "aria-label": `${name}. At most ${say(most)}.`,
+      },
+      ...bars,
+    ),
+    make("div", { class: "usage-marks", "aria-hidden": "true" }, ...marks),
+    ...(report.entries.some((entry) => of(entry) === null)
+      ? [make("p", {}, "A low grey bar: a day whose cost is not known.")]
+      : []),
   )
 }
 
@@ -115,7 +123,7 @@ const table = ({ entries, currency }: UsageReport): Node =>
   )
 
 const sentences = ({ total, month, currency }: UsageReport, isCurrent: boolean): string => {
-  const all = `${turnsOf(total.turns)}, ${money(total.cost, currency)}.`
+  const all = `${turnsOf(total.turns)}, ${total.cost === null ? "cost unknown" : money(total.cost, currency)}.`
   const unpriced =
     total.unpriced === 0 || total.cost === null ? "" : ` ${total.unpriced} without a known cost.`
   const limit =

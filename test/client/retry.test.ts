@@ -94,6 +94,8 @@ describe("retries", () => {
     ["422", problem(422, "IDEMPOTENCY_KEY_REUSED")],
     ["500, after the service's own retries", problem(500, "STT_FAILED")],
     ["429 with a long Retry-After", problem(429, "RATE_LIMIT_EXCEEDED", { "retry-after": "31" })],
+    ["a monthly limit", problem(429, "QUOTA_EXCEEDED", { "retry-after": "1" })],
+    ["a monthly limit behind a proxy", problem(429, "QUOTA_EXCEEDED")],
   ]
   for (const [name, step] of never) {
     test(`not after ${name}`, async () => {

@@ -27,6 +27,13 @@ const cases = [
   { name: "another secret", headers: sign(now(), makeSecret()), body, isRight: false },
   { name: "another id", headers: { ...sign(), "webhook-id": "2" }, body, isRight: false },
   { name: "no signature", headers: { ...sign(), "webhook-signature": "" }, body, isRight: false },
+  ...["webhook-id", "webhook-timestamp", "webhook-signature"].map((header) => ({
+    name: `without ${header}`,
+    headers: Object.fromEntries(Object.entries(sign()).filter(([name]) => name !== header)),
+    body,
+    isRight: false,
+  })),
+  { name: "no number", headers: { ...sign(), "webhook-timestamp": "now" }, body, isRight: false },
   {
     name: "another version",
     headers: { ...sign(), "webhook-signature": good.replace("v1", "v2") },

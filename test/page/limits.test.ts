@@ -1,6 +1,8 @@
 /** Browsers without a feature, refused permissions, and files. */
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
-import type { Browser } from "playwright-core"
+import type { Browser, Page } from "playwright-core"
+import { makeClient, VoiceAgentError } from "../../src/client/client.ts"
+import { problemOf, realtimeProblemOf } from "../../src/page/problems.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY } from "../support/upstream.ts"
 import { speechLike, wavOf } from "../support/wav.ts"
@@ -202,4 +204,97 @@ test("an error of the service in plain words", async () => {
   await speak(page)
   expect(await notice(page)).toMatch(/refused the service’s own key.*operator/)
   await close()
+})
+
+describe("a limit", () => {
+  const watch = (page: Page) => {
+    let sent = 0
+    page.on("request", (request) => {
+      if (request.url().endsWith("/voice/conversation")) sent += 1
+    })
+    return () => sent
+  }
+  const send = (page: Page) =>
+    page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: wav(2) })
+
+  test("of the month is named, and nothing is sent again", async () => {
+    const email = `${crypto.randomUUID()}@example.com`
+    const { page, close } = await visit(browser, service, { expected: /429/ })
+    await register(page, email)
+    await service.database.sql`insert into monthly_limits select id, 0.5 from users where email = ${email}`
+    await service.database.sql`insert into usage_days
+      select id, (now() at time zone 'UTC')::date, null, null, 'USD', 1, 0, 1, 1, 1, 1, 6e8 from users where email = ${email}`
+    const sent = watch(page)
+    await send(page)
+    const now = new Date()
+    const resets = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1)).toISOString()
+    expect(await notice(page)).toBe(
+      `Your monthly limit of 0.5 USD is used up. It resets at ${resets}. For a higher limit, ask the operator.`,
+    )
+    expect(sent()).toBe(1)
+    expect(await page.locator("#notice .remedy").count()).toBe(0)
+    expect(await page.locator(".turn").count()).toBe(0)
+    await reaches(page, "idle")
+    await close()
+  })
+
+  test("with a long Retry-After is not tried again", async () => {
+    const { page, close } = await visit(browser, service, { expected: /429/ })
+    await register(page)
+    const sent = watch(page)
+    await page.route("**/voice/conversation", (route) =>
+      route.fulfill({
+        status: 429,
+        headers: { "retry-after": "45" },
+        json: { error: "RATE_LIMIT_EXCEEDED", message: "Too many.", requestId: "r" },
+      }),
+    )
+    await send(page)
+    expect(await notice(page)).toBe("You sent too many requests. Try again in 45 seconds.")
+    expect(sent()).toBe(1)
+    await close()
+  })
+})
+
+test("Stop before there is a transcript leaves no turn", async () => {
+  const { page, close } = await visit(browser, service)
+  await register(page)
+  service.upstream.script("stt", [{ text: "Never mind.", delayMs: 5000 }])
+  await page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: wav(2) })
+  await page.locator(".waiting", { hasText: "Transcribing…" }).waitFor()
+  await page.locator("#stop").click()
+  await reaches(page, "idle")
+  expect(await page.locator(".turn").count()).toBe(0)
+  await close()
+})
+
+test("an agent that needs metadata: says what to do, not to try again", async () => {
+  const { page, close } = await visit(browser, service, { expected: /400/ })
+  const apiKey = await register(page)
+  const client = makeClient({ baseUrl: service.url, apiKey })
+  await client.agents.create({ name: "Desk", instructions: "You talk to {{customer}}." })
+  await page.reload()
+  await page.locator("#agent").selectOption({ label: "Desk" })
+  await page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: wav(2) })
+  expect(await notice(page)).toBe(
+    "This agent needs a value for {{customer}}, and this page cannot send one. " +
+      "Open Agents and write a fallback, such as {{customer | friend}}. Or choose another agent.",
+  )
+  expect(await page.locator(".turn").count()).toBe(0)
+  await close()
+})
+
+test("problems in words", () => {
+  const failed = (status: number | undefined, code: string, message: string) =>
+    problemOf(new VoiceAgentError({ code, message, status, requestId: "r-1" }))
+  expect(failed(400, "VALIDATION_ERROR", "voice: unknown.").next).toBe("(Request r-1.)")
+  expect(failed(404, "AGENT_NOT_FOUND", "There is no such agent.").next).toBe("(Request r-1.)")
+  expect(failed(500, "FROM_THE_FUTURE", "It broke.").next).toBe("Try again. (Request r-1.)")
+  expect(failed(429, "FROM_THE_FUTURE", "Too much.").next).toBe("Try again. (Request r-1.)")
+  const missing = { code: "metadata_missing", message: "The agent needs the text customer in the metadata." }
+  expect(realtimeProblemOf(new VoiceAgentError(missing)).next).toContain("{{customer | friend}}")
+  expect(realtimeProblemOf(new VoiceAgentError({ code: "x", message: "Wait." }))).toEqual({
+    what: "Wait.",
+    next: "",
+  })
 })

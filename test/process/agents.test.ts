@@ -1,6 +1,6 @@
 /** `agents export` and `agents apply`, with a running service. */
 import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test"
-import { readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Client, makeClient } from "../../src/client/client.ts"
 import { runCommand, stopCommands } from "../support/commands.ts"
@@ -48,7 +48,10 @@ test("files are applied, and a second time changes nothing", async () => {
   const dry = await run("apply", folder, "--dry-run")
   expect([dry.code, dry.stderr]).toEqual([0, ""])
   expect(dry.stdout).toMatch(/^\+ Ada: created\n(.*\n)*.*\+ {3}"instructions": "You are Ada\."/)
-  expect(dry.stdout).toEndWith("Nothing was changed. It would be: 2 created.\n")
+  expect(dry.stdout).toEndWith(
+    "Nothing was changed. It would be: 2 created.\n" +
+      "The service checks the values of fields, such as models and voices, only when they are applied.\n",
+  )
   expect(await names()).toEqual(["Default"])
 
   expect((await run("apply", folder)).stdout).toEndWith("2 created.\n")
@@ -100,6 +103,40 @@ test("an export is applied without a change, and keeps the names of files", asyn
   expect((await run("apply", folder)).stdout).toEndWith("3 unchanged.\n")
 })
 
+test("an export removes what it wrote for an agent that has another name now", async () => {
+  const agent = await client.agents.create({ name: "Concierge", instructions: "Help." })
+  await client.agents.create({ name: "Ada" })
+  const folder = newFolder()
+  await run("export", folder)
+  write(folder, "mine.json", { name: "Mine" })
+  write(folder, "edited.json", { name: "Concierge", instructions: "Help more." })
+  await client.agents.update(agent.id, { name: "Concierge 2" })
+  // Two files of one name are no folder of agents.
+  expect((await run("export", folder)).code).toBe(1)
+  rmSync(join(folder, "edited.json"))
+
+  const { code, stdout } = await run("export", folder)
+  expect(code).toBe(0)
+  expect(stdout).toContain(
+    `Removed ${join(folder, "concierge.json")}: the agent Concierge is called Concierge 2 now.\n`,
+  )
+  expect(stdout).toContain(`Kept  ${join(folder, "mine.json")}: there is no agent Mine.`)
+  expect(readdirSync(folder).toSorted()).toEqual(["ada.json", "concierge-2.json", "mine.json"])
+
+  // A file that somebody changed stays.
+  write(folder, "edited.json", { name: "Concierge", instructions: "Help more." })
+  const again = await run("export", folder, "--json")
+  const lines = again.stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line))
+  expect(lines.filter(({ hasAgent }) => hasAgent === false).map(({ name }) => name)).toEqual([
+    "Concierge",
+    "Mine",
+  ])
+  expect(readdirSync(folder)).toContain("edited.json")
+})
+
 test("what is wrong is named, and nothing is changed before that", async () => {
   const folder = newFolder()
   write(folder, "a.json", { name: "Good" })
@@ -119,7 +156,9 @@ test("what is wrong is named, and nothing is changed before that", async () => {
   const { code, stderr } = await run("apply", folder)
   expect([code, stderr]).toEqual([
     1,
-    expect.stringContaining("b.json: VALIDATION_ERROR: llm.model: must be gpt-3.5-turbo"),
+    expect.stringMatching(
+      /b\.json: VALIDATION_ERROR: llm\.model: must be gpt-3\.5-turbo.* Before it: 1 created\./,
+    ),
   ])
   const missing = await run("apply", join(folder, "none"))
   expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining("none cannot be read")])

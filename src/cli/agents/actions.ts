@@ -1,13 +1,13 @@
-import { Effect, Either } from "effect"
+import { Effect, Either, Option } from "effect"
 import { agentFields } from "../../agent/definition.ts"
 import { parseDefinition, type StoredDefinition } from "../../agent/read-definition.ts"
-import { type Agent, type Client, makeClient } from "../../client/client.ts"
+import { type Agent, type AgentVersion, type Client, makeClient } from "../../client/client.ts"
 import { configuredId } from "../../schema.ts"
 import { type AccountOptions, call, identify } from "../account.ts"
 import { CommandFailed } from "../exit-code.ts"
 import { print } from "../print.ts"
 import { diffLines } from "./diff.ts"
-import { type AgentFile, keyOf, readFiles, textOf, writeFiles } from "./files.ts"
+import { type AgentFile, keyOf, readFiles, removeFile, textOf, writeFiles } from "./files.ts"
 
 interface FolderOptions extends AccountOptions {
   readonly folder: string
@@ -15,7 +15,7 @@ interface FolderOptions extends AccountOptions {
 }
 
 /** The definition of an agent of the service, with the fields in their usual order. */
-const definitionOf = (agent: Agent): Effect.Effect<StoredDefinition, CommandFailed> => {
+const definitionOf = (agent: Agent | AgentVersion): Effect.Effect<StoredDefinition, CommandFailed> => {
   const given: Readonly<Record<string, unknown>> = { ...agent }
   const fields = Object.keys(agentFields).flatMap((name) =>
     given[name] === undefined ? [] : [[name, given[name]] as const],
@@ -42,6 +42,51 @@ const read = (client: Client, id: string, url: string) =>
     (agent) => Effect.map(definitionOf(agent), (definition) => ({ agent, definition })),
   )
 
+/** Of an agent, newest first: the most that the service lists. */
+const mostVersions = 100
+
+/** The agent that once was as in the file, if its versions show it. */
+const formerly = Effect.fnUntraced(function* (
+  client: Client,
+  url: string,
+  { definition }: AgentFile,
+  own: ReadonlyArray<Agent>,
+) {
+  for (const agent of own) {
+    const versions = yield* call(() => client.agents.versions(agent.id, { limit: mostVersions }), url)
+    for (const version of versions.filter((each) => keyOf(each) === keyOf(definition))) {
+      if (textOf(yield* definitionOf(version)) === textOf(definition)) return Option.some(agent)
+    }
+  }
+  return Option.none<Agent>()
+})
+
+/**
+ * Removes the files of agents that have another name now, as an export wrote them: `apply` would create these agents again.
+ * Names the other files without an agent.
+ */
+const removeRenamed = Effect.fnUntraced(function* (
+  client: Client,
+  options: FolderOptions,
+  url: string,
+  own: ReadonlyArray<Agent>,
+) {
+  for (const file of yield* readFiles(options.folder)) {
+    const { path, definition } = file
+    const { name } = definition
+    if (own.some((agent) => keyOf(agent) === keyOf(definition))) continue
+    const agent = Option.getOrUndefined(yield* formerly(client, url, file, own))
+    if (agent === undefined) {
+      const line = `Kept  ${path}: there is no agent ${name}. \`apply\` creates it, unless you delete the file.`
+      yield* print(options.json, [line], { path, name, isChanged: false, hasAgent: false })
+      continue
+    }
+    yield* removeFile(path)
+    const line = `Removed ${path}: the agent ${name} is called ${agent.name} now.`
+    yield* print(options.json, [line], { path, name, isChanged: true, isRemoved: true })
+  }
+})
+
 /** Writes the agents of the service into files. */
 export const exportAgents = Effect.fnUntraced(function* (options: FolderOptions) {
   const { url, apiKey } = yield* identify(options)
@@ -60,6 +105,7 @@ export const exportAgents = Effect.fnUntraced(function* (options: FolderOptions)
     })
   }
   if (files.length === 0 && !options.json) yield* print(false, ["There are no agents to export."], {})
+  yield* removeRenamed(client, options, url, own)
 })
 
 export interface ApplyOptions extends FolderOptions {
@@ -101,11 +147,23 @@ export const applyAgents = Effect.fnUntraced(function* (options: ApplyOptions) {
     )
   }
 
-  /** The error names the file. */
+  /** What was done so far, or would be. */
+  const done = () =>
+    [...counts].flatMap(([outcome, count]) =>
+      outcome === "unchanged" || outcome === "without a file" ? [] : [`${count} ${outcome}`],
+    )
+
+  /** The error names the file, and what was done before it. */
   const ofFile = <A>({ path }: AgentFile, request: () => Promise<A>) =>
     Effect.mapError(
       call(request, url),
-      ({ message }) => new CommandFailed({ message: `${path}: ${message}` }),
+      ({ message }) =>
+        new CommandFailed({
+          message: [
+            `${path}: ${message}`,
+            ...(done().length > 0 ? [`Before it: ${done().join(", ")}.`] : []),
+          ].join(" "),
+        }),
     )
 
   const applyOne = Effect.fnUntraced(function* (file: AgentFile) {
@@ -136,6 +194,9 @@ export const applyAgents = Effect.fnUntraced(function* (options: ApplyOptions) {
     false,
     [
       `${isDry ? "Nothing was changed. It would be: " : ""}${summary === "" ? "There are no agents" : summary}.`,
+      ...(isDry && done().length > 0
+        ? ["The service checks the values of fields, such as models and voices, only when they are applied."]
+        : []),
     ],
     {},
   )

@@ -1,4 +1,4 @@
-import { mkdir, readdir } from "node:fs/promises"
+import { mkdir, readdir, rm } from "node:fs/promises"
 import { basename, join } from "node:path"
 import { Effect, Either } from "effect"
 import { parseDefinition, type StoredDefinition } from "../../agent/read-definition.ts"
@@ -45,6 +45,9 @@ export const readFiles = Effect.fnUntraced(function* (folder: string) {
   }
   return files
 })
+
+export const removeFile = (path: string) =>
+  Effect.tryPromise({ try: () => rm(path), catch: () => failed(`${path} cannot be removed.`) })
 
 /** A file name of letters, digits and dashes that no other file has. `taken`: in lower case, as some disks compare names. */
 const fileName = (name: string, taken: ReadonlySet<string>): string => {
