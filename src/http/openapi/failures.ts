@@ -127,7 +127,7 @@ export const makeExamples = ({
   AgentNameTaken: [new AgentNameTaken()],
   TooManyAgents: [new TooManyAgents({ max: 100 })],
   AgentInvalid: [new AgentInvalid({ field: "llm.model", reason: "must be gpt-4o-mini" })],
-  MetadataMissing: [new MetadataMissing({ name: "customer" })],
+  MetadataMissing: [new MetadataMissing({ name: "customer", field: "instructions" })],
   WebhookNotFound: [new WebhookNotFound()],
   DeliveryNotFound: [new DeliveryNotFound()],
   TooManyWebhooks: [new TooManyWebhooks({ max: 20 })],
