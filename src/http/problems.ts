@@ -131,6 +131,7 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     ),
   TooManyWebhooks: ({ max }) =>
     problem(409, "TOO_MANY_WEBHOOKS", `You already have ${max} webhooks. Delete one first.`),
+  WebhookUrlRefused: ({ reason }) => problem(400, "VALIDATION_ERROR", `url: ${reason}.`),
   WebhookDisabled: () =>
     problem(409, "WEBHOOK_DISABLED", "The webhook is disabled. Set enabled to true first."),
   EmailTaken: () =>
