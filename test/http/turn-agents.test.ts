@@ -221,6 +221,20 @@ test("the greeting is a turn of the session", async () => {
   await expectProblem(silent, { status: 409, code: "NO_GREETING", message: /no greeting/ })
 })
 
+test("tools at addresses that are not called", async () => {
+  const url = "http://10.0.0.1:4102/mcp"
+  for (const tool of [
+    { type: "http", name: "x", url },
+    { type: "mcp", name: "x", url },
+  ]) {
+    await expectProblem(await service.call("POST", "/agents", { key, body: { name: "A", tools: [tool] } }), {
+      status: 400,
+      code: "VALIDATION_ERROR",
+      message: /^tools\.0\.url: has an address that is not public.*OUTBOUND_ALLOWED_NETWORKS/,
+    })
+  }
+})
+
 test("a value that only the greeting needs", async () => {
   const id = await made({ instructions: "{{guest | a guest}}", greeting: "Hello {{guest}}." })
   const open = await opened({ agentId: id })
