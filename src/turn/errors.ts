@@ -30,6 +30,7 @@ export type TurnError =
 const codes = {
   AgentNotFound: "AGENT_NOT_FOUND",
   AgentDeleted: "AGENT_DELETED",
+  AgentOutdated: "AGENT_OUTDATED",
   MetadataMissing: "VALIDATION_ERROR",
   NoGreeting: "NO_GREETING",
   InvalidAudio: "INVALID_AUDIO",
@@ -62,6 +63,7 @@ export const codeOf = (error: TurnError): string =>
 const refusals: ReadonlyArray<TurnError["_tag"]> = [
   "AgentNotFound",
   "AgentDeleted",
+  "AgentOutdated",
   "MetadataMissing",
   "NoGreeting",
   "QuotaExceeded",

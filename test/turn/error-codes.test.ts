@@ -13,6 +13,7 @@ test("codes in events are those of problems", () => {
   const errors = [
     ...all.AgentNotFound,
     ...all.AgentDeleted,
+    ...all.AgentOutdated,
     ...all.MetadataMissing,
     ...all.NoGreeting,
     ...all.InvalidAudio,
