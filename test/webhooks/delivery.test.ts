@@ -272,7 +272,9 @@ test.each([
   "https://2130706434/hook",
 ])("an inner address is not called: %s", async (url) => {
   const key = await service.register()
-  const { id } = await createWebhook(service, key, { url })
+  // A name may lead there later; a URL that was stored before these were refused does so, too.
+  const { id } = await createWebhook(service, key, { url: "https://example.com" })
+  await service.database.sql`update webhooks set url = ${url} where id = ${id}`
   await service.call("POST", `/webhooks/${id}/test`, { key })
   const delivery = await until(
     async () => (await deliveriesOf(service, key, id)).find(isOver),

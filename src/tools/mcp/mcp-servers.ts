@@ -11,8 +11,8 @@ import { insertSecrets, type ReadSecret, readSecrets, type Secrets } from "../se
 import { type McpConnection, makeConnection } from "./connection.ts"
 import { makeConnections } from "./connections.ts"
 import type { McpServer } from "./definition.ts"
-import { makeMcpTools } from "./mcp-tool.ts"
 import { McpFailed } from "./errors.ts"
+import { makeMcpTools } from "./mcp-tool.ts"
 import type { McpTarget } from "./session.ts"
 
 /** 256 connections, each a process or a stream that stays open, and 32 for the servers of one user, as one agent may have. */
