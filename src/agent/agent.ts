@@ -1,7 +1,8 @@
-import type { Duration, Option } from "effect"
+import type { Duration, Either, Option } from "effect"
 import type { SessionAgent } from "../conversation/stored-turn.ts"
 import type { ToolOffer } from "../providers/tools.ts"
 import type { RunnableTool } from "../tools/runnable.ts"
+import type { MetadataMissing } from "./errors.ts"
 
 /** The part of a session's history that the model sees: the newest whole turns within both limits. */
 export interface HistoryLimits {
@@ -16,8 +17,8 @@ export interface Agent {
   readonly origin: Option.Option<SessionAgent>
   /** The system prompt. Empty: none is sent. */
   readonly instructions: string
-  /** What it says first in a new conversation. None: it waits for the user. */
-  readonly greeting: Option.Option<string>
+  /** What it says first in a new conversation. None: it waits for the user. Left: it cannot be said in this session. */
+  readonly greeting: Option.Option<Either.Either<string, MetadataMissing>>
   readonly hearing: {
     readonly model: string
     /** ISO 639-1. None: the recognizer detects the language. */

@@ -38,9 +38,11 @@ export class AgentOutdated extends Schema.TaggedError<AgentOutdated>()("AgentOut
   reason: Schema.String,
 }) {}
 
-/** The instructions or the greeting of an agent need a value that the metadata of the session does not have. */
+/** A text of an agent needs a value that the metadata of the session does not have. */
 export class MetadataMissing extends Schema.TaggedError<MetadataMissing>()("MetadataMissing", {
   name: Schema.String,
+  /** The text that has the placeholder. */
+  field: Schema.Literal("instructions", "greeting"),
 }) {}
 
 /** The agent has no greeting to say. */

@@ -1,5 +1,7 @@
 import { Duration, Option, Record, Redacted } from "effect"
 import type { Settings } from "../config.ts"
+import { makeUrlCheck } from "../outbound/target.ts"
+import { originOf } from "../tools/http/url-template.ts"
 import type { RunnableTool } from "../tools/runnable.ts"
 import type { AgentDefinition, AgentTool } from "./definition.ts"
 import { AgentInvalid } from "./errors.ts"
@@ -14,6 +16,8 @@ export interface Operator {
   readonly builtIn: ReadonlyArray<string>
   /** The programs that may be started as MCP servers. */
   readonly programs: ReadonlyArray<string>
+  /** What is wrong with the URL of a tool. */
+  readonly urlFault: (url: string) => Option.Option<string>
   readonly replyTokens: Option.Option<number>
   readonly contextMessages: number
   readonly contextTokens: number
@@ -29,6 +33,7 @@ export const operatorOf = (settings: Settings["Type"], tools: ReadonlyArray<Runn
   voices: [settings.ttsVoice, ...settings.agents.voices],
   builtIn: tools.map(({ tool }) => tool.name),
   programs: Record.keys(Redacted.value(settings.mcpStdioServers)),
+  urlFault: makeUrlCheck(settings.outbound),
   replyTokens: settings.llmMaxTokens,
   contextMessages: settings.contextMessages,
   contextTokens: settings.contextTokens,
@@ -81,6 +86,14 @@ export const refusalOf = (
     ["limits.contextTokens", atMost(limits.contextTokens, operator.contextTokens, "CONTEXT_TOKENS")],
     ["limits.toolRounds", atMost(limits.toolRounds, operator.toolRounds, "TOOL_MAX_ROUNDS")],
     ["limits.toolSeconds", atMost(limits.toolSeconds, operator.toolSeconds, "TOOL_TIMEOUT_SECONDS")],
+    ...tools.map(
+      (tool, at): Fault => [
+        `tools.${at}.url`,
+        (tool.type === "http" || tool.type === "mcp") && tool.url !== undefined
+          ? operator.urlFault(originOf(tool.url))
+          : Option.none(),
+      ],
+    ),
     ...tools.map(
       (tool, at): Fault => [
         `tools.${at}.${tool.type === "mcp" ? "program" : "name"}`,

@@ -1,4 +1,4 @@
-import { Duration, Effect, Option } from "effect"
+import { Duration, Effect, Either, Option } from "effect"
 import type { ToolOffer } from "../providers/tools.ts"
 import type { RunnableTool } from "../tools/runnable.ts"
 import type { Agent } from "./agent.ts"
@@ -55,20 +55,29 @@ export const applyDefinition = Effect.fnUntraced(function* (
   },
 ) {
   const { stt, llm, tts, limits = {}, languages } = definition
-  const missing = (name: string) => new MetadataMissing({ name })
   const instructions =
     definition.instructions === undefined
       ? configured.instructions
-      : yield* Effect.mapError(fillInstructions(definition.instructions, metadata), missing)
-  const greeting = yield* Effect.transposeMapOption(Option.fromNullable(definition.greeting), (text) =>
-    Effect.mapError(fillSpoken(text, metadata), missing),
+      : yield* Effect.mapError(
+          fillInstructions(definition.instructions, metadata),
+          (name) => new MetadataMissing({ name, field: "instructions" }),
+        )
+  // Most turns do not say it, so a value that it alone needs may be missing in them.
+  const greeting = Option.map(Option.fromNullable(definition.greeting), (text) =>
+    Either.mapLeft(fillSpoken(text, metadata), (name) => new MetadataMissing({ name, field: "greeting" })),
   )
   const { hearing, thinking, speaking, acting, history } = configured
   const [only, ...others] = languages
   const agent: Agent = {
     ...configured,
     instructions,
-    greeting: Option.filter(greeting, (text) => text.trim() !== ""),
+    greeting: Option.filter(
+      greeting,
+      Either.match({
+        onLeft: () => true,
+        onRight: (text) => text.trim() !== "",
+      }),
+    ),
     hearing: {
       ...hearing,
       model: yield* chosen("stt.model", stt?.model, {

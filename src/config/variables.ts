@@ -441,7 +441,7 @@ export const mcp = {
     default: noStdioServers,
     unset: "none",
     description:
-      "The programs that the service may start as MCP servers, by their names in agents, as in the files of other MCP clients. Agents of every user can use them, and they run as the service's user.",
+      "The programs that the service may start as MCP servers, by their names in agents, as in the files of other MCP clients. Agents of every user can use them, and they run as the service's user. Each starts in its `cwd`, or in an empty folder.",
   }),
 }
 

@@ -82,7 +82,7 @@ export const makeExpiry = (
         returning ${endedColumns(sql)}`,
         "lost",
         // The end of any other turn was told of when it came.
-        sql`ended_at = now()`,
+        { isTold: sql`ended_at = now()` },
       ),
     )
     const all = Effect.gen(function* () {

@@ -301,7 +301,9 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
           if ((yield* sessionLocked).length === 0 && !session.isNew) return yield* new SessionNotFound()
           const saved = yield* findFirst(
             Closed,
-            withTurnEvents(sql, closed, turn.isFailure === true ? "failed" : "completed"),
+            withTurnEvents(sql, closed, turn.isFailure === true ? "failed" : "completed", {
+              code: turn.code,
+            }),
           )
           if (Option.isNone(saved)) return yield* earlierEnd(id)
           if (isSessionAdded) yield* sessionAdded
@@ -345,6 +347,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
                   where id = ${id} and state = 'running' returning ${endedColumns(sql)}`
               : sql`delete from turns where id = ${id} and state = 'running' returning ${endedColumns(sql)}`,
             "failed",
+            { code: turn.code, isTold: sql`${turn.isRefused !== true}::boolean` },
           ),
         )
         if ((yield* closed).length > 0) {

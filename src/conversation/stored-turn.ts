@@ -85,6 +85,8 @@ export interface EndedTurn {
   readonly state: Exclude<TurnEnd, "failed">
   /** True: its client got an error, after a part of the reply. Absent: false. */
   readonly isFailure?: boolean
+  /** The code of that error. */
+  readonly code?: string | undefined
   /** What the turn adds to the conversation, in order. A session is created with its first items only. */
   readonly items: ReadonlyArray<NewItem>
   readonly transcript: string
@@ -103,6 +105,10 @@ export interface EndedTurn {
 export interface FailedTurn extends Pick<EndedTurn, "id" | "timings" | "usage" | "bill"> {
   /** Who pays for what it used, also if it was deleted with its session. Absent: it used nothing. */
   readonly payer?: Payer
+  /** The code of the error, for the event of webhooks. Absent: it failed without one. */
+  readonly code?: string | undefined
+  /** It was refused before anything of it ran, so it has no event. */
+  readonly isRefused?: boolean
 }
 
 /**

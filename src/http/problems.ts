@@ -110,11 +110,11 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
   TooManyAgents: ({ max }) =>
     problem(409, "TOO_MANY_AGENTS", `You already have ${max} agents. Delete one first.`),
   AgentInvalid: ({ field, reason }) => problem(400, "VALIDATION_ERROR", `${field}: ${reason}`),
-  MetadataMissing: ({ name }) =>
+  MetadataMissing: ({ name, field }) =>
     problem(
       400,
       "VALIDATION_ERROR",
-      `metadata.${name}: the agent needs this text in the session's metadata. Set it, or give {{${name}}} a fallback in the agent.`,
+      `metadata.${name}: the ${field} of the agent needs this text in the session's metadata. Set it, or write {{${name} | a fallback}} in the ${field}.`,
     ),
   EncryptionUnavailable: () =>
     problem(
@@ -131,6 +131,7 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     ),
   TooManyWebhooks: ({ max }) =>
     problem(409, "TOO_MANY_WEBHOOKS", `You already have ${max} webhooks. Delete one first.`),
+  WebhookUrlRefused: ({ reason }) => problem(400, "VALIDATION_ERROR", `url: ${reason}.`),
   WebhookDisabled: () =>
     problem(409, "WEBHOOK_DISABLED", "The webhook is disabled. Set enabled to true first."),
   EmailTaken: () =>

@@ -4,7 +4,10 @@ import { Schema } from "effect"
 export class UrlRefused extends Schema.TaggedError<UrlRefused>()("UrlRefused", { reason: Schema.String }) {}
 
 /** The host resolves to no address that this service calls. It is not named: it would tell of the operator's network. */
-export class AddressRefused extends Schema.TaggedError<AddressRefused>()("AddressRefused", {}) {}
+export class AddressRefused extends Schema.TaggedError<AddressRefused>()("AddressRefused", {}) {
+  /** For the operator's log only. */
+  addresses: ReadonlyArray<string> = []
+}
 
 /** No address of the host is known. */
 export class HostNotFound extends Schema.TaggedError<HostNotFound>()("HostNotFound", {}) {}
@@ -85,4 +88,12 @@ export const explainOutbound = (error: OutboundError): string => {
         ? `The server cannot be reached within ${error.seconds} s.`
         : `The server did not answer within ${error.seconds} s.`
   }
+}
+
+/** For the operator's log, with what to set. */
+export const outboundReason = (error: OutboundError): string => {
+  if (error._tag === "AddressRefused") {
+    return `AddressRefused ${error.addresses.join(", ")} (see OUTBOUND_ALLOWED_NETWORKS)`
+  }
+  return "phase" in error ? `${error._tag} ${error.phase}` : error._tag
 }

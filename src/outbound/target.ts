@@ -1,7 +1,7 @@
 import { promises as dns } from "node:dns"
 import { isIP } from "node:net"
 import { Either, Option } from "effect"
-import type { Reach } from "./address.ts"
+import { type AddressRules, makeAddressCheck, type Reach } from "./address.ts"
 import { AddressRefused, HostNotFound, OutboundTimeout, UrlRefused } from "./errors.ts"
 
 /** All addresses of a host. Rejects if there are none. */
@@ -67,20 +67,51 @@ const lookUp = async (
   }
 }
 
+const hostOf = ({ hostname }: URL) => hostname.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "")
+
+/** The addresses of a host that are known without a look-up (RFC 6761, section 6.3). */
+const knownAddresses = (host: string): ReadonlyArray<string> => {
+  if (isIP(host) !== 0) return [host]
+  return /(^|\.)localhost$/i.test(host) ? ["127.0.0.1", "::1"] : []
+}
+
+/**
+ * What is certain of a URL before it is called: completes the sentence "url …". None if it may be called, or if that depends on
+ * the addresses of its host.
+ */
+export const makeUrlCheck = (rules: AddressRules & { readonly isHttpAllowed: boolean }) => {
+  const reachOf = makeAddressCheck(rules)
+  return (text: string): Option.Option<string> => {
+    if (!URL.canParse(text)) return Option.none()
+    const url = new URL(text)
+    const reaches = knownAddresses(hostOf(url)).map(reachOf)
+    if (reaches.some((reach) => Option.contains(reach, "allowed"))) return Option.none()
+    if (reaches.length > 0 && reaches.every(Option.isNone)) {
+      return Option.some(
+        "has an address that is not public, so it is not called; the operator allows it with OUTBOUND_ALLOWED_NETWORKS",
+      )
+    }
+    // Its host may have an address in a network of the operator's, which may be called in every way.
+    if (reaches.length === 0 && rules.allowedNetworks.length > 0) return Option.none()
+    if (url.protocol === "http:" && !rules.isHttpAllowed) return Option.some("must start with https://")
+    return isWebPort(url) ? Option.none() : Option.some("must have port 80, 443, or one from 1024")
+  }
+}
+
 /**
  * Finds where a URL leads. Rejects with UrlRefused, AddressRefused, HostNotFound, OutboundTimeout or the reason of the
  * abort.
  */
 export const findTarget = async (text: string, rules: TargetRules, signal: AbortSignal): Promise<Target> => {
   const url = Either.getOrThrowWith(parseTargetUrl(text), (error) => error)
-  const host = url.hostname.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "")
+  const host = hostOf(url)
   const found = isIP(host) === 0 ? await lookUp(host, rules, signal) : [host]
   const addressesOf = (reach: Reach) =>
     found.filter((address) => Option.contains(rules.reachOf(address), reach))
   const allowed = addressesOf("allowed")
   if (allowed.length > 0) return { url, host, addresses: allowed }
   const addresses = addressesOf("public")
-  if (addresses.length === 0) throw new AddressRefused()
+  if (addresses.length === 0) throw Object.assign(new AddressRefused(), { addresses: found })
   if (url.protocol === "http:" && !rules.isHttpAllowed) {
     throw new UrlRefused({ reason: "must start with https://" })
   }

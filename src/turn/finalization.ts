@@ -7,7 +7,14 @@ import type { TurnError } from "./errors.ts"
 import { type HeardUpTo, heardMessages, wholeMessages } from "./heard-reply.ts"
 import type { TurnLog } from "./log.ts"
 import type { RunningTurn } from "./pipeline.ts"
-import { cutMessages, type EarlyEnding, heardPartOf, messageIdOf, saveCutShort } from "./saving.ts"
+import {
+  cutMessages,
+  type EarlyEnding,
+  heardPartOf,
+  messageIdOf,
+  saveCutShort,
+  type TurnFailure,
+} from "./saving.ts"
 
 /** How long a failed response waits until the turn's end is saved, so that an immediate retry does not find it running. */
 const finalizeTimeout = Duration.seconds(2)
@@ -67,6 +74,7 @@ export const makeFinalization = Effect.gen(function* () {
     upTo: HeardUpTo,
     ending: EarlyEnding,
     onCompleted: Effect.Effect<void, DatabaseError>,
+    failure: TurnFailure = {},
   ) =>
     finalizeInBackground(
       turn.ticket.issued.pipe(
@@ -80,7 +88,7 @@ export const makeFinalization = Effect.gen(function* () {
                   ...Struct.pick(turn.log.state(), "usage", "bill"),
                   payer: turn.payer,
                 })
-              : saveCutShort(ledger, turn, turn.log.state(), upTo, ending),
+              : saveCutShort(ledger, turn, turn.log.state(), upTo, ending, failure),
           ),
         ),
         Effect.tap((end) => (end === "completed" ? onCompleted : Effect.void)),

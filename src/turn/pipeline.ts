@@ -148,7 +148,7 @@ export const makePipeline = Effect.gen(function* () {
   const writerOf = ({ request, agent }: RunningTurn) =>
     request.reply === "model"
       ? Effect.succeed(model)
-      : Effect.mapBoth(agent.greeting, { onFailure: () => new NoGreeting(), onSuccess: scriptedModel })
+      : Effect.map(Effect.flatten(Effect.mapError(agent.greeting, () => new NoGreeting())), scriptedModel)
 
   return Effect.fn("turn")(function* (turn: RunningTurn) {
     const { request, session, agent, log, standing } = turn

@@ -4,7 +4,13 @@ import type { Ledger } from "../conversation/ledger.ts"
 import type { HeardPart } from "../conversation/ledger-items.ts"
 import type { SessionNotFound } from "../conversation/model.ts"
 import { callItems, type RecordedCall, resultItem } from "../conversation/rounds.ts"
-import { type TurnCancelled, type TurnEnd, TurnLost, type TurnSession } from "../conversation/stored-turn.ts"
+import {
+  type FailedTurn,
+  type TurnCancelled,
+  type TurnEnd,
+  TurnLost,
+  type TurnSession,
+} from "../conversation/stored-turn.ts"
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import type { ItemId } from "../schema.ts"
@@ -16,6 +22,9 @@ import { finalTimings, timingsOf } from "./timings.ts"
 
 /** How a turn ended early. `failed`: its client got an error; what it heard before is saved as interrupted. */
 export type EarlyEnding = "interrupted" | "cancelled" | "failed"
+
+/** What webhooks are told of a failure. */
+export type TurnFailure = Pick<FailedTurn, "code" | "isRefused">
 
 /** What identifies a turn's rows. */
 export interface TurnIdentity {
@@ -137,9 +146,10 @@ export const saveCutShort = Effect.fn("saveCutShort")(
     state: TurnState,
     upTo: HeardUpTo,
     ending: EarlyEnding,
+    failure: TurnFailure = {},
   ): Effect.Effect<TurnEnd, TurnCancelled | DatabaseError> => {
     const { id, timings, usage, bill } = endedTurn(turn, state)
-    const failed = ledger.fail({ id, timings, usage, bill, payer: turn.payer })
+    const failed = ledger.fail({ id, timings, usage, bill, payer: turn.payer, ...failure })
     // A user who interrupts has still said something. A client that left may say it again.
     const hasWords = "playedMs" in upTo && Option.isSome(state.heard)
     const hasReply = isHeard(state, upTo)
@@ -152,6 +162,7 @@ export const saveCutShort = Effect.fn("saveCutShort")(
       ...endedTurn(turn, state),
       state: ending === "cancelled" ? ending : "interrupted",
       isFailure: ending === "failed",
+      code: failure.code,
       items: itemsOf(turn, state, hasReply ? cutMessages(state, upTo) : [], calls),
       speech: Option.none(),
     })

@@ -17,7 +17,7 @@ import { countSpeculation, countTurn } from "../metrics.ts"
 import { configuredId, ItemId, newId } from "../schema.ts"
 import { countCostOf } from "../usage/charge.ts"
 import { Spending } from "../usage/spending.ts"
-import type { TurnError } from "./errors.ts"
+import { codeOf, isRefusal, type TurnError } from "./errors.ts"
 import type { TurnEvent } from "./events.ts"
 import { makeFinalization } from "./finalization.ts"
 import { runUntil } from "./fork.ts"
@@ -26,6 +26,7 @@ import { makeTurnLog, type TurnLog } from "./log.ts"
 import { makePipeline, type RunningTurn } from "./pipeline.ts"
 import { makeReplay } from "./replay.ts"
 import { SessionTarget, type TurnRequest, type UnsavedItems } from "./request.ts"
+import type { TurnFailure } from "./saving.ts"
 import { makeStanding, type TurnKind } from "./standing.ts"
 import type { TurnState } from "./state.ts"
 import { makeSummarizer } from "./summarizer.ts"
@@ -68,6 +69,13 @@ interface Ending {
 }
 
 const idOf = ({ id }: SessionAgent) => id
+
+/** A client that left has no error. */
+const failureOf = (cause: Cause.Cause<TurnError>): TurnFailure =>
+  Option.match(Cause.failureOption(cause), {
+    onSome: (error) => ({ code: codeOf(error), isRefused: isRefusal(error) }),
+    onNone: () => (Cause.isInterruptedOnly(cause) ? {} : { code: "INTERNAL_SERVER_ERROR" }),
+  })
 
 const outcomeOf = (exit: Exit.Exit<Option.Option<HeardUpTo>, TurnError>) =>
   Exit.match(exit, {
@@ -132,6 +140,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           upTo,
           ending,
           mayRetry ? Effect.void : setHeard(turn, upTo, true),
+          failureOf(cause),
         )
         // Without a database the save cannot end soon, so the client gets the error at once.
         if (!isAway) yield* awaitFinalized(saving)
@@ -256,7 +265,14 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           run(turn, { cancelled, interrupted: Deferred.await(interruption) }, restore)
         // A claim that failed or was interrupted may still have opened the turn.
         const unclaimed = Effect.suspend(() =>
-          ledger.fail({ id: turnId, timings: {}, usage: log.state().usage, bill: log.state().bill, payer }),
+          ledger.fail({
+            id: turnId,
+            timings: {},
+            usage: log.state().usage,
+            bill: log.state().bill,
+            payer,
+            isRefused: true,
+          }),
         )
         // Every turn that entered its session's queue gets the fiber that ends it.
         const claimed = yield* Effect.uninterruptibleMask((restore) =>

@@ -13,4 +13,14 @@ export class TooManyWebhooks extends Schema.TaggedError<TooManyWebhooks>()("TooM
 /** Nothing is sent to it. */
 export class WebhookDisabled extends Schema.TaggedError<WebhookDisabled>()("WebhookDisabled", {}) {}
 
-export type WebhookError = WebhookNotFound | DeliveryNotFound | TooManyWebhooks | WebhookDisabled
+/** The URL of a webhook that this service would never call. `reason` completes "url: …". */
+export class WebhookUrlRefused extends Schema.TaggedError<WebhookUrlRefused>()("WebhookUrlRefused", {
+  reason: Schema.String,
+}) {}
+
+export type WebhookError =
+  | WebhookUrlRefused
+  | WebhookNotFound
+  | DeliveryNotFound
+  | TooManyWebhooks
+  | WebhookDisabled

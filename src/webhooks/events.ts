@@ -43,6 +43,9 @@ const eventData = {
       description:
         "`failed`: an error, or the client left before it heard anything. `lost`: the process of the turn ended.",
     }),
+    code: Schema.NullOr(Schema.String).annotations({
+      description: "Of the error, as in the list of errors. Null after a turn that failed without one.",
+    }),
     ...words,
   }).annotations({ description: "A turn failed." }),
   "session.expired": Schema.Struct({

@@ -45,13 +45,13 @@ export type TurnOutcome = "completed" | typeof FailureReason.Type
 
 /**
  * A statement that ends turns, and records the events of webhooks with them. It returns the `endedColumns` of each turn.
- * `isTold`: a condition on these columns.
+ * `isTold`: a condition on these columns. `code`: of the error, as in docs/reference/errors.md.
  */
 export const withTurnEvents = (
   sql: Sql,
   statement: Statement<unknown> | Fragment,
   outcome: TurnOutcome,
-  isTold: Fragment = sql`true`,
+  { isTold = sql`true`, code }: { readonly isTold?: Fragment; readonly code?: string | undefined } = {},
 ) => {
   const rows = {
     from: sql`ended`,
@@ -71,7 +71,10 @@ export const withTurnEvents = (
   const told =
     outcome === "completed"
       ? recordEvents(sql, "turn.completed", { ...rows, data })
-      : recordEvents(sql, "turn.failed", { ...rows, data: { ...data, reason: sql`${outcome}::text` } })
+      : recordEvents(sql, "turn.failed", {
+          ...rows,
+          data: { ...data, reason: sql`${outcome}::text`, code: sql`${code ?? null}::text` },
+        })
   return sql`with ended as (${statement}), told as (${told}) select * from ended`
 }
 

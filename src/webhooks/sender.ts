@@ -73,7 +73,7 @@ const makeDelivery = Effect.gen(function* () {
         Effect.onInterrupt(() => uninterruptibleWithTimeout(Effect.ignore(queue.giveBack(delivery)))),
         Effect.flatMap(([took, made]) =>
           uninterruptibleWithTimeout(
-            Effect.zipRight(log(delivery, made, Duration.toMillis(took)), finish(delivery, made)),
+            Effect.zipRight(log(delivery, made, Math.round(Duration.toMillis(took))), finish(delivery, made)),
           ),
         ),
       ),

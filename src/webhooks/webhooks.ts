@@ -1,12 +1,14 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { Context, Effect, Layer, Option, type Redacted, Schema } from "effect"
+import { Settings } from "../config.ts"
 import { Encryption, type EncryptionUnavailable } from "../db/encryption.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
+import { makeUrlCheck } from "../outbound/target.ts"
 import { newId, parseId, type UserId, WebhookId } from "../schema.ts"
 import { endPending } from "./end-pending.ts"
-import { TooManyWebhooks, WebhookNotFound } from "./errors.ts"
+import { TooManyWebhooks, WebhookNotFound, WebhookUrlRefused } from "./errors.ts"
 import { type NewWebhook, orderedEvents, Webhook, type WebhookChanges } from "./model.ts"
 import { WebhookSignal } from "./signal.ts"
 import { makeSecret } from "./signature.ts"
@@ -29,7 +31,7 @@ export class Webhooks extends Context.Tag("voice-agent/Webhooks")<
       webhook: NewWebhook,
     ) => Effect.Effect<
       { readonly webhook: Webhook; readonly secret: Redacted.Redacted },
-      TooManyWebhooks | EncryptionUnavailable | DatabaseError
+      TooManyWebhooks | WebhookUrlRefused | EncryptionUnavailable | DatabaseError
     >
     /** In the order of their creation. */
     readonly list: (userId: UserId) => Effect.Effect<ReadonlyArray<Webhook>, DatabaseError>
@@ -39,7 +41,7 @@ export class Webhooks extends Context.Tag("voice-agent/Webhooks")<
       userId: UserId,
       id: string,
       changes: WebhookChanges,
-    ) => Effect.Effect<Webhook, WebhookNotFound | DatabaseError>
+    ) => Effect.Effect<Webhook, WebhookNotFound | WebhookUrlRefused | DatabaseError>
     /** With its deliveries. */
     readonly remove: (userId: UserId, id: string) => Effect.Effect<void, WebhookNotFound | DatabaseError>
   }
@@ -50,6 +52,12 @@ export class Webhooks extends Context.Tag("voice-agent/Webhooks")<
       const sql = yield* SqlClient.SqlClient
       const { encrypt } = yield* Encryption
       const signal = yield* WebhookSignal
+      const faultOf = makeUrlCheck((yield* Settings).outbound)
+      const checkUrl = (url: string) =>
+        Option.match(faultOf(url), {
+          onNone: () => Effect.void,
+          onSome: (reason) => new WebhookUrlRefused({ reason }),
+        })
       const columns = sql`id, url, events, transcripts, enabled, disabled_reason, failing_since, created_at, updated_at`
       const orNotFound = Effect.mapError(() => new WebhookNotFound())
       const owned = (userId: UserId, id: string) =>
@@ -63,6 +71,7 @@ export class Webhooks extends Context.Tag("voice-agent/Webhooks")<
         userId: UserId,
         { url, events, transcripts = false, enabled = true }: NewWebhook,
       ) {
+        yield* checkUrl(url)
         const id = newId(WebhookId)
         const secret = makeSecret()
         const stored = yield* encrypt(secret, secretContext(id))
@@ -105,6 +114,7 @@ export class Webhooks extends Context.Tag("voice-agent/Webhooks")<
         id: string,
         { url, events, transcripts, enabled }: WebhookChanges,
       ) {
+        if (url !== undefined) yield* checkUrl(url)
         const where = yield* owned(userId, id)
         const set = [
           ...(url === undefined ? [] : [sql`url = ${url}`]),

@@ -72,6 +72,17 @@ test("a new session has the agent, greets and continues with it", async () => {
   await end(again)
 })
 
+test("a greeting without its value fails alone", async () => {
+  const id = await made({ name: "Greeting", greeting: "Hello {{guest}}." })
+  const client = await connectRealtime(service.url, key, { query: `?agent=${id}` })
+  expect(await done(client)).toMatchObject({
+    response: { status: "failed", status_details: { error: { code: "metadata_missing" } } },
+  })
+  client.send({ type: "response.create", response: { output_modalities: ["text"] } })
+  expect(await done(client, 2)).toMatchObject({ response: { status: "completed" } })
+  await end(client)
+})
+
 test("a client secret has its agent", async () => {
   const create = (body: object) => service.call("POST", "/realtime/client_secrets", { key, body })
   const answer = await create({ agent: agentId })

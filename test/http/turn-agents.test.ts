@@ -221,6 +221,43 @@ test("the greeting is a turn of the session", async () => {
   await expectProblem(silent, { status: 409, code: "NO_GREETING", message: /no greeting/ })
 })
 
+test("tools at addresses that are not called", async () => {
+  const url = "http://10.0.0.1:4102/mcp"
+  for (const tool of [
+    { type: "http", name: "x", url },
+    { type: "mcp", name: "x", url },
+  ]) {
+    await expectProblem(await service.call("POST", "/agents", { key, body: { name: "A", tools: [tool] } }), {
+      status: 400,
+      code: "VALIDATION_ERROR",
+      message: /^tools\.0\.url: has an address that is not public.*OUTBOUND_ALLOWED_NETWORKS/,
+    })
+  }
+})
+
+test("a value that only the greeting needs", async () => {
+  const id = await made({ instructions: "{{guest | a guest}}", greeting: "Hello {{guest}}." })
+  const open = await opened({ agentId: id })
+  expect((await say(open)).status).toBe(200)
+  const greet = () =>
+    service.call("POST", `/sessions/${open}/greeting`, { key, headers: { accept: "application/json" } })
+  await expectProblem(await greet(), {
+    status: 400,
+    code: "VALIDATION_ERROR",
+    message:
+      /^metadata\.guest: the greeting of the agent needs .* \{\{guest \| a fallback\}\} in the greeting\.$/,
+  })
+  await service.call("PATCH", `/sessions/${open}`, { key, body: { metadata: { guest: "Ada" } } })
+  expect(await (await greet()).json()).toMatchObject({ response: "Hello Ada." })
+
+  const needing = await made({ name: "Needing", instructions: "{{guest}}", greeting: "Hello {{guest}}." })
+  await expectProblem(await say(await opened({ agentId: needing })), {
+    status: 400,
+    code: "VALIDATION_ERROR",
+    message: /^metadata\.guest: the instructions of the agent/,
+  })
+})
+
 test("the events of a greeting begin with its words, before it is spoken", async () => {
   const id = await made({ greeting: "Hello. How can I help you?" })
   service.upstream.script("tts", [fail.hang()])

@@ -1,5 +1,6 @@
 /** HTTP tools and MCP servers in turns of the service. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test"
+import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
 import { ConfigProvider, Effect, Layer, ManagedRuntime, Redacted, Schema } from "effect"
 import { Settings } from "../../src/config.ts"
 import { makeOutbound, Outbound } from "../../src/outbound/outbound.ts"
@@ -18,6 +19,7 @@ const servers = ManagedRuntime.make(
   McpServers.layer.pipe(
     Layer.provide(Layer.succeed(Outbound, outbound)),
     Layer.provide(Settings.layer),
+    Layer.provide(BunFileSystem.layer),
     Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map()))),
   ),
 )

@@ -164,6 +164,8 @@ const wrong: ReadonlyArray<readonly [name: string, fields: object, message: RegE
   ["no text", { url: 7 }, /^url: must be a string/],
   ["no URL", { url: "example.com/hook" }, /^url: must be a URL/],
   ["another scheme", { url: "ftp://example.com" }, /^url: must start with https:/],
+  ["an inner address", { url: "https://10.0.0.1/hook" }, /^url: has an address that is not public/],
+  ["without TLS", { url: "http://93.184.216.34" }, /^url: must start with https:/],
   ["javascript", { url: "javascript:alert(1)" }, /^url: must start with https:/],
   ["a password", { url: "https://a:b@example.com" }, /^url: must have no user name and password/],
   ["a fragment", { url: "https://example.com/#a" }, /^url: must have no fragment/],

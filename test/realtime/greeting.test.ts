@@ -1,10 +1,10 @@
 import { describe, expect } from "bun:test"
-import { Effect, Option } from "effect"
+import { Effect, Either, Option } from "effect"
 import { effectTest } from "../support/effect.ts"
 import { makeSession } from "../support/realtime-session.ts"
 
 const greeting = "Good morning."
-const agent = { greeting: Option.some(greeting) }
+const agent = { greeting: Option.some(Either.right(greeting)) }
 const say = {
   type: "conversation.item.create",
   item: { type: "message", role: "user", content: [{ type: "input_text", text: "Hi" }] },

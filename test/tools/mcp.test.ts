@@ -1,6 +1,7 @@
 import { afterAll, expect, test } from "bun:test"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
+import * as BunFileSystem from "@effect/platform-bun/BunFileSystem"
 import { ConfigProvider, Effect, Fiber, Layer, ManagedRuntime, Option, Redacted, Schema } from "effect"
 import { Settings } from "../../src/config.ts"
 import { makeOutbound, Outbound } from "../../src/outbound/outbound.ts"
@@ -16,6 +17,7 @@ const script = join(import.meta.dir, "../support/mcp-stdio-server.ts")
 const program = (...args: ReadonlyArray<string>) => ({ command: process.execPath, args: [script, ...args] })
 
 const programs = {
+  bare: program(),
   works: { ...program(), env: { MCP_TEST: "set" } },
   hang: program("hang"),
   exit: program("exit"),
@@ -33,6 +35,7 @@ const makeRuntime = (servers: string = JSON.stringify(programs)) =>
         ),
       ),
       Layer.provide(Settings.layer),
+      Layer.provide(BunFileSystem.layer),
       Layer.provide(
         Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["MCP_STDIO_SERVERS", servers]]))),
       ),
@@ -118,6 +121,25 @@ test.each([
   expect((await call(tools, "big")).output).toBe(`${"ü".repeat(50)}\n[The rest of the answer was left out.]`)
   const wrong = await call(tools, "echo", { text: 7 })
   expect(wrong.isError).toBe(true)
+})
+
+test("programs do not read the service's .env", async () => {
+  const folder = tempFolder("service")
+  writeFileSync(join(folder, ".env"), "MCP_TEST=leaked\n")
+  writeFileSync(join(folder, ".env.local"), "MCP_TEST=leaked\n")
+  const servers = JSON.stringify({ bare: programs.bare, placed: { ...programs.bare, cwd: folder } })
+  const own = makeRuntime(servers)
+  const before = process.cwd()
+  process.chdir(folder)
+  try {
+    const read = async (name: string) =>
+      (await own.runPromise(invoke(await list({ program: name }, own), "pid"))).output.split(" ")[1]
+    expect(await read("bare")).toBe("unset")
+    expect(await read("placed")).toBe("leaked")
+  } finally {
+    process.chdir(before)
+    await own.dispose()
+  }
 })
 
 test("content that is no text is named", async () => {

@@ -39,7 +39,9 @@ describe("a user who may spend no more", () => {
       expect(turn.failure).toMatchObject({ _tag: "QuotaExceeded", limit: 5 })
       expect([turn.heardSpeech, turn.prompts, turn.spoken]).toEqual([[], [], []])
       expect(turn.tags()).toEqual(["Started"])
-      expect(turn.failed).toMatchObject([{ usage: { audioSeconds: 0, inputTokens: 0 }, bill: { nanos: 0 } }])
+      expect(turn.failed).toMatchObject([
+        { usage: { audioSeconds: 0, inputTokens: 0 }, bill: { nanos: 0 }, isRefused: true },
+      ])
     }),
   )
 

@@ -151,6 +151,29 @@ effectTest(
 )
 
 effectTest(
+  "a failed turn has its error's code, and a refused one has no event",
+  Effect.gen(function* () {
+    const ledger = yield* Ledger
+    const user = yield* addUser
+    const [failed, refused, cut] = [newTurn(user), newTurn(user), newTurn(user)]
+    for (const turn of [failed, refused, cut]) yield* ledger.open(turn)
+    yield* ledger.fail({ id: failed.id, timings: {}, usage: paid, code: "LLM_FAILED" })
+    yield* ledger.fail({
+      id: refused.id,
+      timings: {},
+      usage: noUsage,
+      code: "QUOTA_EXCEEDED",
+      isRefused: true,
+    })
+    yield* ledger.save(endOf(cut, "interrupted", { isFailure: true, code: "TTS_FAILED" }))
+    expect(yield* eventsOf(user)).toMatchObject([
+      { type: "turn.failed", turnId: failed.id, reason: "failed", code: "LLM_FAILED" },
+      { type: "turn.failed", turnId: cut.id, reason: "failed", code: "TTS_FAILED" },
+    ])
+  }).pipe(Effect.provide(parts)),
+)
+
+effectTest(
   "no event without its turn's save",
   Effect.gen(function* () {
     const ledger = yield* Ledger

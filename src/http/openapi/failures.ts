@@ -49,7 +49,13 @@ import {
 import { TooManyConnections } from "../../realtime/sockets.ts"
 import { UnknownPosition } from "../../schema.ts"
 import { QuotaExceeded } from "../../usage/spending.ts"
-import { DeliveryNotFound, TooManyWebhooks, WebhookDisabled, WebhookNotFound } from "../../webhooks/errors.ts"
+import {
+  DeliveryNotFound,
+  TooManyWebhooks,
+  WebhookDisabled,
+  WebhookNotFound,
+  WebhookUrlRefused,
+} from "../../webhooks/errors.ts"
 import { mediaTypes } from "../accept.ts"
 import {
   type AppError,
@@ -127,11 +133,12 @@ export const makeExamples = ({
   AgentNameTaken: [new AgentNameTaken()],
   TooManyAgents: [new TooManyAgents({ max: 100 })],
   AgentInvalid: [new AgentInvalid({ field: "llm.model", reason: "must be gpt-4o-mini" })],
-  MetadataMissing: [new MetadataMissing({ name: "customer" })],
+  MetadataMissing: [new MetadataMissing({ name: "customer", field: "instructions" })],
   WebhookNotFound: [new WebhookNotFound()],
   DeliveryNotFound: [new DeliveryNotFound()],
   TooManyWebhooks: [new TooManyWebhooks({ max: 20 })],
   WebhookDisabled: [new WebhookDisabled()],
+  WebhookUrlRefused: [new WebhookUrlRefused({ reason: "must start with https://" })],
   EmailTaken: [new EmailTaken()],
   ValidationFailed: [new ValidationFailed({ message: "body: must be an object" })],
   UnknownPosition: [UnknownPosition.cursor()],

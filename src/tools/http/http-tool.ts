@@ -4,6 +4,7 @@ import {
   mayHaveArrived,
   type OutboundError,
   OutboundTimeout,
+  outboundReason,
 } from "../../outbound/errors.ts"
 import type { Outbound, OutboundAnswer } from "../../outbound/outbound.ts"
 import type { OutboundRequest } from "../../outbound/redirect.ts"
@@ -102,8 +103,6 @@ const success = (
   })
 }
 
-const reasonOf = (error: OutboundError) => ("phase" in error ? `${error._tag} ${error.phase}` : error._tag)
-
 /** A tool that calls an HTTP server. Its failures are answers that name no secret and no address. */
 export const makeHttpTool = (
   definition: HttpTool,
@@ -122,7 +121,7 @@ export const makeHttpTool = (
       Effect.map((answer) => success(answer, definition, (text) => removeSecrets(text, secrets.values()))),
       Effect.catchAll((error) =>
         Effect.logWarning("tool.http_failed").pipe(
-          Effect.annotateLogs({ tool: definition.name, reason: reasonOf(error) }),
+          Effect.annotateLogs({ tool: definition.name, reason: outboundReason(error) }),
           Effect.as(failure(error, definition)),
         ),
       ),

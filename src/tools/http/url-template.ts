@@ -10,7 +10,8 @@ const namesIn = (text: string) => Array.from(text.matchAll(placeholder), ([, nam
 /** The arguments that a URL template uses, as `{name}`. */
 export const urlArguments = (template: string): ReadonlyArray<string> => namesIn(withoutReferences(template))
 
-const originOf = (template: string) => /^https?:\/\/[^/?#\\]+/i.exec(template)?.[0] ?? ""
+/** The scheme, host and port. Empty if there are none. */
+export const originOf = (template: string) => /^https?:\/\/[^/?#\\]+/i.exec(template)?.[0] ?? ""
 
 /** What is wrong with a URL template. None if nothing is. The sentence follows the name of its field. */
 export const urlTemplateFault = (template: string): Option.Option<string> => {

@@ -59,10 +59,17 @@ interface Live {
   readonly abandon: () => void
 }
 
+/** What a connection needs of the service. */
+export interface McpSurroundings {
+  readonly fetch: typeof Outbound.Service.fetch
+  /** An empty folder for a program, until the scope closes. */
+  readonly emptyFolder: Effect.Effect<string, McpFailed, Scope.Scope>
+}
+
 /** Connects in the background, and keeps the connection until the scope closes. `name` is for the log. */
 export const makeConnection = Effect.fn("McpConnection.make")(function* (
   { name, target }: { readonly name: string; readonly target: McpTarget },
-  fetch: typeof Outbound.Service.fetch,
+  { fetch, emptyFolder }: McpSurroundings,
 ): Effect.fn.Return<McpConnection, never, Scope.Scope> {
   let current = yield* Deferred.make<Live, McpFailed>()
   let tools: ReadonlyArray<McpTool> = []
@@ -95,9 +102,12 @@ export const makeConnection = Effect.fn("McpConnection.make")(function* (
   const serve = Effect.gen(function* () {
     const { makeSession } = yield* Effect.promise(() => import("./session.ts"))
     const { promise: ended, resolve: abandon } = Promise.withResolvers<void>()
+    // Bun, for one, reads `.env` in the folder that it starts in. A new folder for each start: cleaners of TMPDIR remove old ones.
+    const placed =
+      target.kind === "stdio" && target.cwd === undefined ? { ...target, cwd: yield* emptyFolder } : target
     const session = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        makeSession(target, fetch, {
+        makeSession(placed, fetch, {
           tools: (changed) => {
             tools = changed
           },

@@ -1,5 +1,5 @@
 import { Schema } from "effect"
-import { explainOutbound, mayHaveArrived, type OutboundError } from "../../outbound/errors.ts"
+import { explainOutbound, mayHaveArrived, type OutboundError, outboundReason } from "../../outbound/errors.ts"
 
 /**
  * `unavailable`: no connection; nothing was sent. `capacity`: too many connections are in use; nothing was sent. `program`: it cannot be started. `outbound`: a request failed, see `outbound`. `status`: the server's answer has
@@ -57,8 +57,7 @@ export const explainMcp = ({ kind, words = "", outbound }: McpFailed): string =>
 /** For the log: without the server's words. */
 export const mcpReason = ({ kind, words = "", outbound }: McpFailed): string => {
   if (kind === "status") return `status ${words}`
-  if (outbound === undefined) return kind
-  return "phase" in outbound ? `${outbound._tag} ${outbound.phase}` : outbound._tag
+  return outbound === undefined ? kind : outboundReason(outbound)
 }
 
 /** The call may have been carried out. */

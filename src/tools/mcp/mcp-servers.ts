@@ -1,14 +1,17 @@
+import * as FileSystem from "@effect/platform/FileSystem"
 import { Context, Effect, Either, Layer, Option, Record, Redacted } from "effect"
 import { Settings } from "../../config.ts"
 import { sha256 } from "../../hash.ts"
 import { Outbound } from "../../outbound/outbound.ts"
 import type { UserId } from "../../schema.ts"
+import { tempFolder } from "../../temp-folder.ts"
 import { renderUrl } from "../http/url-template.ts"
 import type { RunnableTool } from "../runnable.ts"
 import { insertSecrets, type ReadSecret, readSecrets, type Secrets } from "../secrets.ts"
 import { type McpConnection, makeConnection } from "./connection.ts"
 import { makeConnections } from "./connections.ts"
 import type { McpServer } from "./definition.ts"
+import { McpFailed } from "./errors.ts"
 import { makeMcpTools } from "./mcp-tool.ts"
 import type { McpTarget } from "./session.ts"
 
@@ -38,6 +41,10 @@ export class McpServers extends Context.Tag("voice-agent/McpServers")<
     Effect.gen(function* () {
       const { fetch } = yield* Outbound
       const programs = Redacted.value((yield* Settings).mcpStdioServers)
+      const emptyFolder = tempFolder.pipe(
+        Effect.provideService(FileSystem.FileSystem, yield* FileSystem.FileSystem),
+        Effect.mapError(() => new McpFailed({ kind: "program" })),
+      )
       const connections = yield* makeConnections<McpConnection>(limits)
 
       const targetOf = (
@@ -77,7 +84,7 @@ export class McpServers extends Context.Tag("voice-agent/McpServers")<
         const connection = connections.get(
           keyOf(place.target),
           place.target.kind === "stdio" ? undefined : owner,
-          makeConnection(place, fetch),
+          makeConnection(place, { fetch, emptyFolder }),
         )
         const found = yield* Effect.flatMap(connection, ({ tools }) => tools).pipe(
           Effect.scoped,

@@ -64,7 +64,7 @@ export const create = describe({
       content: json(WebhookCreated, { webhook, secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" }),
     },
   ],
-  failures: ["TooManyWebhooks", "EncryptionUnavailable", "ConstraintViolated"],
+  failures: ["TooManyWebhooks", "WebhookUrlRefused", "EncryptionUnavailable", "ConstraintViolated"],
 })
 
 export const list = describe({
@@ -95,7 +95,7 @@ export const update = describe({
   path,
   example: { events: webhook.events, enabled: true },
   answers: [{ status: 200, description: "The webhook.", content: json(OneWebhook, { webhook }) }],
-  failures: ["WebhookNotFound", "ConstraintViolated"],
+  failures: ["WebhookNotFound", "WebhookUrlRefused", "ConstraintViolated"],
 })
 
 export const remove = describe({
