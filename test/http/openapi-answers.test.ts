@@ -90,8 +90,8 @@ const callingTurn = async (by = key, at = service, sessionId?: string) => {
   return { id: turnId, session, agentId }
 }
 const newWebhook = async (options: Parameters<Asking["ask"]>[1]) => {
-  // Not called: the address is the machine's own.
-  const body = json({ url: "https://127.0.0.1/", events: ["turn.completed"] })
+  // Not called: no such name exists.
+  const body = json({ url: "https://webhook.invalid/", events: ["turn.completed"] })
   const made = await expectOutcome("createWebhook", 201, { body, ...options })
   return read(Schema.Struct({ webhook: Schema.Struct({ id: Schema.String }) }), made).webhook.id
 }

@@ -110,6 +110,8 @@ test("the waterfall, and Play again while the page listens", async () => {
     expect(number).toMatch(/^\d+(\.\d)? m?s$|^ms$/)
   }
   await heard()
+  // A word may be heard as two where the machine stalls.
+  const heardBefore = service.upstream.calls("stt").length
 
   await page.locator(".again").click()
   await reaches(page, "replaying")
@@ -126,7 +128,7 @@ test("the waterfall, and Play again while the page listens", async () => {
   await page.locator("#talk").click()
   await reaches(page, "ready")
   expect(await page.locator(".tag").count()).toBe(0)
-  expect(service.upstream.calls("stt")).toHaveLength(1)
+  expect(service.upstream.calls("stt")).toHaveLength(heardBefore)
   await say("word")
   await page.locator(".turn:nth-child(2) .again").waitFor()
 
