@@ -116,6 +116,10 @@ export const layer = Layer.scopedDiscard(
 
     /** Until the next look at the queue. */
     const look = Effect.gen(function* () {
+      const { isUsed, next } = yield* queue.upcoming
+      // A service without webhooks has nothing to send, and needs no transaction to know it.
+      if (!isUsed) return lookInterval
+      yield* listen
       const free = maxAttempts - (yield* FiberSet.size(attempts))
       // What was taken must not get lost between the answer of the database and the start.
       const taken =
@@ -125,8 +129,6 @@ export const layer = Layer.scopedDiscard(
               Effect.tap(uninterruptibleWithTimeout(queue.claim(free, running)), Effect.forEach(start)),
             )
       if (free > 0 && taken.length === free) return Duration.zero
-      const { isUsed, next } = yield* queue.upcoming
-      if (isUsed) yield* listen
       return Duration.min(
         lookInterval,
         Duration.max(
