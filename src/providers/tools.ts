@@ -60,7 +60,7 @@ const nameOf = (name: string, tools: ReadonlyArray<Tool>): Option.Option<string>
 /** JSON that a server encoded twice, that stands in a code fence, or that comes after a placeholder: `{}{"city":"Oslo"}`. */
 const repairs: ReadonlyArray<(text: string) => string> = [
   (text) => Option.getOrElse(Option.filter(parseJson(text), Predicate.isString), () => text),
-  (text) => text.replace(/^```\w*\s*|\s*```$/g, ""),
+  (text) => text.replace(/^```\w*|```$/g, "").trim(),
   (text) => text.replace(/^(?:\{\s*\})+/, ""),
   // The same arguments twice.
   (text) =>
