@@ -57,9 +57,9 @@ const startHttp = (protocol: Parameters<typeof startMcpHttpServer>[0]["protocol"
 const owner = newId(UserId)
 const secrets: Readonly<Record<string, string>> = { KEY: "k-123456" }
 
-const toolsOf = (server: object) =>
+const toolsOf = (server: object, of = owner) =>
   Effect.flatMap(McpServers, ({ toolsOf }) =>
-    toolsOf(owner, Schema.decodeUnknownSync(McpServer)({ type: "mcp", name: "s", ...server }), (name) =>
+    toolsOf(of, Schema.decodeUnknownSync(McpServer)({ type: "mcp", name: "s", ...server }), (name) =>
       Effect.succeed(Option.map(Option.fromNullable(secrets[name]), Redacted.make)),
     ),
   )
@@ -186,6 +186,32 @@ test("one process, in its own environment, until the service stops", async () =>
     () => Promise.resolve(processExists(pid)),
     (exists) => !exists,
   )
+})
+
+test("two users share no session and no process", async () => {
+  const own = makeRuntime()
+  const server = startHttp("sessions")
+  const users = [newId(UserId), newId(UserId)]
+  const sessionsOf = (from: number) =>
+    new Set(server.requests.slice(from).flatMap((headers) => headers.get("mcp-session-id") ?? []))
+  const used: Array<ReadonlySet<string>> = []
+  for (const user of users) {
+    const from = server.requests.length
+    const tools = await own.runPromise(toolsOf({ url: server.url }, user))
+    expect(await own.runPromise(invoke(tools, "count"))).toMatchObject({ isError: false })
+    used.push(sessionsOf(from))
+  }
+  const [one = new Set(), other = new Set()] = used
+  expect([one.size, other.size]).toEqual([1, 1])
+  expect(one.isDisjointFrom(other)).toBe(true)
+  const pids = await Promise.all(
+    users.map(async (user) => {
+      const tools = await own.runPromise(toolsOf({ program: "works" }, user))
+      return (await own.runPromise(invoke(tools, "pid"))).output
+    }),
+  )
+  expect(new Set(pids).size).toBe(2)
+  await own.dispose()
 })
 
 test("a program that dies in a call", async () => {
