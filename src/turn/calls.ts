@@ -36,12 +36,12 @@ const clientToolOf = ({ calling }: Agent, { name }: Pick<ToolCall, "name">) =>
   calling.tools.find((tool) => tool.name === name)
 
 /**
- * Whether the service answers a call: of one of its own tools, or of the client's with arguments that do not fit, if these are
- * checked.
+ * Whether the service answers a call: of one of its own tools, of one that is gone, or of the client's with arguments that do not
+ * fit, if these are checked.
  */
 export const isAnsweredHere = (agent: Agent, call: ToolCall): boolean => {
   const clientTool = clientToolOf(agent, call)
-  if (clientTool === undefined) return agent.acting.tools.some(({ tool }) => tool.name === call.name)
+  if (clientTool === undefined) return true
   return agent.calling.checksArguments === true && Either.isLeft(readArguments(clientTool, call.arguments))
 }
 

@@ -241,6 +241,33 @@ describe("a turn with a tool of the service", () => {
 
 describe("a call that is not made", () => {
   effectTest(
+    "because its tool is gone is told to the model",
+    Effect.gen(function* () {
+      const other = makeTool({ name: "other" })
+      for (const tools of [[], [other.tool]]) {
+        const past = { turnId: newId(TurnId), createdAt: new Date(0) }
+        const earlier = [
+          { ...past, ...newItem({ type: "message", role: "user", text: "And in Rome?" }) },
+          { ...past, ...newItem({ type: "tool_call", ...rome }) },
+          { ...past, ...newItem({ type: "tool_result", callId: rome.callId, output: "Rain." }) },
+        ]
+        const { saved, failure, prompts } = yield* run(
+          { history: earlier, thinks: [{ calls: [oslo] }, { chunks: [{ text: answer }] }] },
+          withTools(tools),
+        )
+        expect(failure).toBeUndefined()
+        expect(shown(saved[0]?.items)).toEqual([
+          question,
+          call(oslo),
+          expect.stringContaining("weather is not available any more"),
+          `assistant: ${answer}`,
+        ])
+        expect(prompts[1]?.prompt.messages.at(-1)).toMatchObject({ role: "tool", callId: oslo.callId })
+      }
+    }),
+  )
+
+  effectTest(
     "for wrong arguments is told to the model",
     Effect.gen(function* () {
       for (const [written, says] of [
