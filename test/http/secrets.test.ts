@@ -179,3 +179,10 @@ test("a key file that cannot be used", async () => {
   expect(await names(key)).toEqual([])
   await broken.stop()
 })
+
+test("parallel requests do not pass the limit", async () => {
+  const key = await service.register()
+  const answers = await Promise.all(Array.from({ length: 150 }, (_, at) => put(key, `S${at}`, "v")))
+  expect(answers.filter(({ status }) => status === 201)).toHaveLength(100)
+  expect(await names(key)).toHaveLength(100)
+})
