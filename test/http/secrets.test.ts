@@ -130,7 +130,7 @@ test.each(["1A", "a b", "a.b", "ü", "a".repeat(65), "%00"])("a wrong name: %s",
   await expectProblem(await remove(key, encodeURI(name)), { status: 404, code: "SECRET_NOT_FOUND" })
 })
 
-test.each(["", "a\nb", "a\0b", "\u007f", "x".repeat(4097), 7, null])("a wrong value: %j", async (value) => {
+test.each(["", "\ud800", "a\nb", "a\0b", "\u007f", "x".repeat(4097), 7, null])("a wrong value: %j", async (value) => {
   const key = await service.register()
   await expectProblem(await put(key, "KEY", value), {
     status: 400,

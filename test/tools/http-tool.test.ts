@@ -98,6 +98,19 @@ test.each(["%2e%2e", "..%2f..", "..\\..", "../admin", "{{secret:KEY}}", "{id}", 
   },
 )
 
+test("an argument with the name of a method of objects", async () => {
+  const { url, requests } = await echo()
+  for (const name of ["constructor", "toString", "hasOwnProperty", "valueOf", "__proto__"]) {
+    const parameters = { type: "object", additionalProperties: true }
+    expect(await call({ parameters, url: `${url}/u/{${name}}/x` }, {})).toEqual({
+      output: `The argument ${name} is missing.`,
+      isError: true,
+    })
+    expect((await call({ parameters, url: `${url}/u?a={${name}}` }, {})).output).toBe("GET /u")
+  }
+  expect(requests).toHaveLength(5)
+})
+
 test("a JSON body", async () => {
   const { url, requests } = await echo()
   const definition = { ...properties("id", "text"), url: `${url}/{id}`, method: "POST" }
