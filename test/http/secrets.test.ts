@@ -130,15 +130,18 @@ test.each(["1A", "a b", "a.b", "ü", "a".repeat(65), "%00"])("a wrong name: %s",
   await expectProblem(await remove(key, encodeURI(name)), { status: 404, code: "SECRET_NOT_FOUND" })
 })
 
-test.each(["", "\ud800", "a\nb", "a\0b", "\u007f", "x".repeat(4097), 7, null])("a wrong value: %j", async (value) => {
-  const key = await service.register()
-  await expectProblem(await put(key, "KEY", value), {
-    status: 400,
-    code: "VALIDATION_ERROR",
-    message: /^value: must be a string of 1 to 4096 characters/,
-  })
-  expect(await names(key)).toEqual([])
-})
+test.each(["", "\ud800", "a\nb", "a\0b", "\u007f", "x".repeat(4097), 7, null])(
+  "a wrong value: %j",
+  async (value) => {
+    const key = await service.register()
+    await expectProblem(await put(key, "KEY", value), {
+      status: 400,
+      code: "VALIDATION_ERROR",
+      message: /^value: must be a string of 1 to 4096 characters/,
+    })
+    expect(await names(key)).toEqual([])
+  },
+)
 
 test("no value", async () => {
   const key = await service.register()

@@ -227,6 +227,21 @@ test("a long answer is cut", async () => {
   expect((await call({ url })).output).toBe("ü".repeat(100))
 })
 
+test("the beginning of a long page is converted", async () => {
+  const left = "[The rest of the answer was left out.]"
+  const page = (length: number) => `<p>a</p>${"<i>".repeat(length / 3)}<p>b</p>`
+  for (const [length, said] of [
+    [9000, "a\nb"],
+    [300_000, `a\n${left}`],
+    [1_500_000, `a\n${left}`],
+  ] as const) {
+    const { url } = await start((out) =>
+      out.writeHead(200, { "content-type": "text/html" }).end(page(length)),
+    )
+    expect((await call({ url })).output).toBe(said)
+  }
+})
+
 test("100 MB", async () => {
   let sent = 0
   const chunk = Buffer.alloc(65_536, "a")
