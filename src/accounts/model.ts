@@ -51,7 +51,7 @@ export const SecretName = Schema.String.pipe(
   }),
 )
 
-const secretValue = "must be a string of 1 to 4096 whole characters, without control characters"
+const secretValue = "must be a string of 1 to 4096 characters, without control characters"
 
 /** The body of a request that stores a secret. No header can have control characters. */
 export const SecretValue = Schema.Struct({
