@@ -56,7 +56,7 @@ const secretValue = "must be a string of 1 to 4096 characters, without control c
 /** The body of a request that stores a secret. No header can have control characters. */
 export const SecretValue = Schema.Struct({
   value: Schema.String.pipe(
-    Schema.filter((value) => /^\P{Cc}{1,4096}$/u.test(value), {
+    Schema.filter((value) => /^[^\p{Cc}\p{Cs}]{1,4096}$/u.test(value), {
       jsonSchema: { type: "string", minLength: 1, maxLength: 4096 },
     }),
   ).annotations({ message: () => ({ message: secretValue, override: true }) }),

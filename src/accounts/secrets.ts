@@ -50,9 +50,10 @@ export class Secrets extends Context.Tag("voice-agent/Secrets")<
         value: Redacted.Redacted,
       ) {
         const stored = yield* encryption.encrypt(value, contextOf(userId, name))
-        const written = yield* transaction(
-          sql,
-          findFirst(
+        const all = Effect.gen(function* () {
+          // Two requests at once must not pass the limit together.
+          yield* sql`select 1 from users where id = ${userId} for no key update`
+          return yield* findFirst(
             Written,
             sql`insert into secrets (user_id, name, value)
               select ${userId}, ${name}, ${stored}
@@ -60,8 +61,9 @@ export class Secrets extends Context.Tag("voice-agent/Secrets")<
                 or (select count(*) from secrets where user_id = ${userId}) < ${maxStored}
               on conflict (user_id, name) do update set value = excluded.value, updated_at = now()
               returning ${columns}, xmax = 0 as is_new`,
-          ),
-        )
+          )
+        })
+        const written = yield* transaction(sql, all)
         return yield* Effect.mapError(written, () => new TooManySecrets({ max: maxStored }))
       })
 

@@ -3,8 +3,11 @@ import { Either } from "effect"
 /** Values of `{{name}}` in texts of an agent: the metadata of the session. */
 type Values = Readonly<Record<string, unknown>>
 
-/** `{{name}}`, or `{{name | fallback}}`. Other braces, such as those of secrets, stay as they are. */
-const placeholder = /\{\{[ \t]*([A-Za-z_][A-Za-z0-9_.-]{0,63})[ \t]*(?:\|[ \t]*([^{}\r\n]*?)[ \t]*)?\}\}/g
+/**
+ * `{{name}}`, or `{{name | fallback}}`. Other braces, such as those of secrets, stay as they are. The fallback is trimmed in code:
+ * white space that two quantifiers share takes quadratic time and more.
+ */
+const placeholder = /\{\{[ \t]*([A-Za-z_][A-Za-z0-9_.-]{0,63})[ \t]*(?:\|([^{}\r\n]*))?\}\}/g
 
 /** Of a value, in UTF-16 units. A name or a summary of a customer fits; a text with instructions of its own hardly does. */
 const maxLength = 1000
@@ -36,7 +39,7 @@ const fill = (
   const filled = text.replace(placeholder, (_, name: string, fallback: string | undefined) => {
     const value = Object.hasOwn(values, name) ? textOf(values[name]) : undefined
     if (value !== undefined && value !== "") return write(value)
-    if (fallback !== undefined) return fallback
+    if (fallback !== undefined) return fallback.trim()
     missing ??= name
     return ""
   })

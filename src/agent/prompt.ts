@@ -96,7 +96,7 @@ const offerOf = ({ calling, acting }: Agent, round: number): ToolOffer => {
   const own = acting.tools
     .map(({ tool }) => tool)
     .filter(({ name }) => !calling.tools.some((tool) => tool.name === name))
-  if (own.length === 0 && (round === 0 || calling.tools.length === 0)) return calling
+  if (own.length === 0 && round === 0) return calling
   const { toolChoice } = calling
   const isLast = round + 1 >= acting.maxRounds
   const later = toolChoice === "none" ? "none" : "auto"

@@ -8,7 +8,8 @@ export const storable = (text: string) => {
   return text.isWellFormed() ? undefined : "must not contain half a character (a lone surrogate)"
 }
 
-const flawWithin = (value: unknown): string | undefined => {
+/** The same of a JSON value, with all texts and names in it. */
+export const flawWithin = (value: unknown): string | undefined => {
   if (typeof value === "string") return storable(value)
   // JSON.parse reads 1e400 as infinity, and JSON.stringify writes that as null.
   if (typeof value === "number" && !Number.isFinite(value)) return "must not contain a number over 1.8e308"

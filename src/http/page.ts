@@ -84,8 +84,8 @@ const respond = (request: Request, { content, type, etag, cacheControl, headers 
   const isUnchanged =
     request.headers
       .get("if-none-match")
-      ?.split(/\s*,\s*/)
-      .includes(etag) ?? false
+      ?.split(",")
+      .some((tag) => tag.trim() === etag) ?? false
   return new Response(isUnchanged ? null : content, {
     status: isUnchanged ? 304 : 200,
     headers: {

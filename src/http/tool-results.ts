@@ -1,9 +1,7 @@
 import { Predicate, Schema } from "effect"
 import type { GivenResult } from "../conversation/call-results.ts"
 import { answers, bounded } from "../tools/answers.ts"
-
-/** Of one turn. A round of a model has a few calls. */
-const maxResults = 128
+import { maxRoundCalls } from "../turn/calls.ts"
 
 const ToolResult = Schema.Struct({
   callId: Schema.String.annotations({
@@ -28,9 +26,9 @@ export const ToolResults = Schema.Struct({
     .annotations({ message: () => ({ message: "must be a list of results", override: false }) })
     .pipe(
       Schema.filter((results) =>
-        results.length >= 1 && results.length <= maxResults
+        results.length >= 1 && results.length <= maxRoundCalls
           ? undefined
-          : `must have 1 to ${maxResults} results`,
+          : `must have 1 to ${maxRoundCalls} results`,
       ),
       Schema.filter((results) => {
         const at = results.findIndex(

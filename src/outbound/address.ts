@@ -28,6 +28,10 @@ const reached = (canonical: string): string => {
     : canonical
 }
 
+/** Where a connection to an unspecified address arrives, in Linux and in macOS. */
+const loopback = ["127.0.0.1", "::1"]
+const isUnspecified = (canonical: string) => ipaddr.parse(canonical).range() === "unspecified"
+
 /** False for private, loopback, link-local, multicast and reserved addresses (IANA's special-purpose registries). */
 const isPublic = (canonical: string): boolean => {
   const address = ipaddr.parse(canonical)
@@ -54,7 +58,8 @@ export const makeAddressCheck = (
   return (text) =>
     Option.flatMap(canonicalAddress(text), (canonical): Option.Option<Reach> => {
       const address = reached(canonical)
-      if (isBlocked(address) || isBlocked(canonical)) return Option.none()
+      const all = [address, canonical, ...(isUnspecified(address) ? loopback : [])]
+      if (all.some(isBlocked)) return Option.none()
       if (isAllowed(address) || isAllowed(canonical)) return Option.some("allowed")
       return isPublic(address) && !makeNetworks(own())(address) ? Option.some("public") : Option.none()
     })

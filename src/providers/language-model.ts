@@ -95,14 +95,12 @@ const withoutContent = ({ reason, hasThought, hasWritten, hasCalled, mayCall }: 
   return hasWritten ? finalAnswer("llm", "tools", "nothing but markup for machines") : emptyAnswer("llm")
 }
 
-const callIdsOf = ({ messages }: Prompt) =>
-  messages.flatMap((message) =>
-    message.role === "assistant" ? (message.toolCalls ?? []).map(({ callId }) => callId) : [],
-  )
+const callsOf = ({ messages }: Prompt) =>
+  messages.flatMap((message) => (message.role === "assistant" ? (message.toolCalls ?? []) : []))
 
 /**
- * The answers of one server, as the port describes them: text for people, calls of the tools that are offered, and an error
- * where there is neither. Stands between a server and everything else. Calls are passed on when the answer is whole: one
+ * The answers of one server, as the port describes them: text for people, calls of tools that are offered or were called before, and
+ * an error where there is neither. Stands between a server and everything else. Calls are passed on when the answer is whole: one
  * that breaks off is repeated, and its calls with it.
  */
 export const cleanReplies =
@@ -143,7 +141,7 @@ export const cleanReplies =
         if (!isOpenThinker) openThinkers.note(model, false)
         if (removed > 0) on(ModelEvent.Removed({ characters: removed }))
         const isCut = reason === "length" || reason === "filtered"
-        const usable = usableCalls(prompt, calls, isCut, callIdsOf(prompt))
+        const usable = usableCalls(prompt, calls, isCut, callsOf(prompt))
         if (!hasText && usable.length === 0) {
           const hasCalled = calls.length > 0
           const mayCall = callableTools(prompt).length > 0

@@ -60,7 +60,7 @@ const nameOf = (name: string, tools: ReadonlyArray<Tool>): Option.Option<string>
 /** JSON that a server encoded twice, that stands in a code fence, or that comes after a placeholder: `{}{"city":"Oslo"}`. */
 const repairs: ReadonlyArray<(text: string) => string> = [
   (text) => Option.getOrElse(Option.filter(parseJson(text), Predicate.isString), () => text),
-  (text) => text.replace(/^```\w*\s*|\s*```$/g, ""),
+  (text) => text.replace(/^```\w*|```$/g, "").trim(),
   (text) => text.replace(/^(?:\{\s*\})+/, ""),
   // The same arguments twice.
   (text) =>
@@ -80,27 +80,32 @@ const argumentsOf = (written: string): string => {
 export const newCallId = (): string => `call_${crypto.randomUUID().replaceAll("-", "")}`
 
 /**
- * The calls that can be carried out, with the names and the ids of this side. Left out are calls of a tool that is not
- * offered, all but the first if one is allowed, and, of an answer that was cut, calls that are not whole.
+ * The calls that can be answered, with the names and the ids of this side. Left out are calls of a tool that is not
+ * offered, all but the first if one is allowed, and, of an answer that was cut, calls that are not whole. A tool that was called
+ * before and is not offered any more counts: a model that repeats its earlier calls must read that the tool is gone.
  *
  * @param isCut The answer ended at a limit.
- * @param takenIds The ids of earlier calls. Some servers count the calls of each answer from 0.
+ * @param earlier The earlier calls in the prompt. Some servers count the ids of each answer from 0.
  */
 export const usableCalls = (
   offer: ToolOffer,
   calls: ReadonlyArray<ToolCall>,
   isCut: boolean,
-  takenIds: Iterable<string>,
+  earlier: ReadonlyArray<ToolCall>,
 ): ReadonlyArray<ToolCall> => {
   const tools = callableTools(offer)
-  const taken = new Set(takenIds)
+  const taken = new Set(earlier.map(({ callId }) => callId))
+  const isGone = (name: string) =>
+    typeof offer.toolChoice === "string" &&
+    offer.toolChoice !== "none" &&
+    earlier.some((call) => call.name === name)
   const idOf = (id: string) => {
     const callId = /^[a-zA-Z0-9_-]{1,64}$/.test(id) && !taken.has(id) ? id : newCallId()
     taken.add(callId)
     return callId
   }
   const usable = calls.flatMap((call) => {
-    const name = nameOf(call.name, tools)
+    const name = Option.orElse(nameOf(call.name, tools), () => Option.liftPredicate(call.name, isGone))
     if (Option.isNone(name) || (isCut && !isObject(call.arguments))) return []
     return [{ callId: idOf(call.callId), name: name.value, arguments: argumentsOf(call.arguments) }]
   })

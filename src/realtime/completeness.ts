@@ -9,7 +9,7 @@ export type Completeness = "complete" | "unclear" | "incomplete"
 const hasWord = /[\p{L}\p{N}]/u
 
 /** A person who trails off is not done: an ellipsis, a comma, a dash, an opening mark. */
-const openEnd = /(?:\.{2,}|[…,;:、،，；：–—-]|[([{«“¿¡])["'”’»]*$/u
+const openEnd = /(?:\.{2}|[…,;:、،，；：–—-]|[([{«“¿¡])["'”’»]*$/u
 
 /** Words that a sentence does not end with: conjunctions, articles, prepositions and sounds of hesitation. */
 const openWords: ReadonlySet<string> = new Set(
@@ -49,6 +49,6 @@ export const completenessOf = (transcript: string): Completeness => {
   if (openEnd.test(text)) return "incomplete"
   const ending = endingOf(text)
   if (ending !== "open") return ending === "sentence" ? "complete" : "incomplete"
-  const last = /[\p{L}\p{M}'’]+$/u.exec(text)?.[0] ?? ""
+  const last = /(?<![\p{L}\p{M}'’])[\p{L}\p{M}'’]+$/u.exec(text)?.[0] ?? ""
   return openWords.has(last.toLowerCase()) ? "incomplete" : "unclear"
 }

@@ -18,6 +18,11 @@ export const answers = {
   failed: failure("The tool failed. Whether the call was carried out is unknown."),
   gone: (name: string): ToolAnswer =>
     failure(`The tool ${name} is not available any more. No call was made.`),
+  /** `most`: calls of one answer of the model. */
+  tooMany: (most: number): ToolAnswer =>
+    failure(
+      `An answer may have ${most} calls at most. This call was not made. Call again in your next answer if it is needed.`,
+    ),
   /** `output`: the client's own words. */
   clientFailed: (output: string): ToolAnswer =>
     failure(output.trim() === "" ? "The tool failed." : `The tool failed: ${output}`),

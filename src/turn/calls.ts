@@ -15,6 +15,9 @@ import { writtenLength } from "./state.ts"
 /** Calls of one round that run at the same time. */
 const maxParallelCalls = 8
 
+/** Calls of one round that are made, by the service and the client. A request with a client's results has as many at most. */
+export const maxRoundCalls = 128
+
 export interface CallingContext {
   readonly turnId: TurnId
   readonly userId: UserId
@@ -36,12 +39,12 @@ const clientToolOf = ({ calling }: Agent, { name }: Pick<ToolCall, "name">) =>
   calling.tools.find((tool) => tool.name === name)
 
 /**
- * Whether the service answers a call: of one of its own tools, or of the client's with arguments that do not fit, if these are
- * checked.
+ * Whether the service answers a call: of one of its own tools, of one that is gone, or of the client's with arguments that do not
+ * fit, if these are checked.
  */
 export const isAnsweredHere = (agent: Agent, call: ToolCall): boolean => {
   const clientTool = clientToolOf(agent, call)
-  if (clientTool === undefined) return agent.acting.tools.some(({ tool }) => tool.name === call.name)
+  if (clientTool === undefined) return true
   return agent.calling.checksArguments === true && Either.isLeft(readArguments(clientTool, call.arguments))
 }
 
@@ -65,6 +68,14 @@ const prepareOwn = ({ acting }: Agent, { name, ...call }: ToolCall): Prepared =>
         arguments: args,
       })),
   )
+
+const tooMany: Prepared = Either.left(answers.tooMany(maxRoundCalls))
+
+/** Whether a call of a round is beyond the bound. The calls of the client come first. */
+const surplusOf = (calls: ReadonlyArray<RecordedCall>) => {
+  const surplus = new Set(calls.slice(maxRoundCalls).map(({ itemId }) => itemId))
+  return ({ itemId }: RecordedCall) => surplus.has(itemId)
+}
 
 const kindOf = (agent: Agent, { name }: RecordedCall) =>
   clientToolOf(agent, { name }) === undefined
@@ -163,9 +174,11 @@ export const makeCalls = Effect.fn("makeCalls")(function* (
   for (const { itemId, callId, name, arguments: args } of own) {
     log.push({ _tag: "ToolCalled", itemId, by: "service", callId, name, arguments: args })
   }
-  yield* settleAll(context, own, (call) =>
-    settle(context, call, run(context, prepare(context.agent, call), call)),
-  )
+  const isSurplus = surplusOf([...current.calls, ...own])
+  yield* settleAll(context, own, (call) => {
+    const prepared = isSurplus(call) ? tooMany : prepare(context.agent, call)
+    return settle(context, call, run(context, prepared, call))
+  })
 })
 
 /**
@@ -188,9 +201,11 @@ export const continueRounds = Effect.fn("continueRounds")(function* (
     // Its speech is not paid for again: the client gets that of the rounds to come.
     log.push({ _tag: "SpokenTo", text: writtenLength(log.state()), ms: log.state().audioMs })
   }
-  const open = log.state().round.calls.filter(({ by, result }) => by === "service" && Option.isNone(result))
+  const { calls } = log.state().round
+  const isSurplus = surplusOf(calls)
+  const open = calls.filter(({ by, result }) => by === "service" && Option.isNone(result))
   yield* settleAll(context, open, (call) => {
-    const prepared = prepare(context.agent, call)
+    const prepared = isSurplus(call) ? tooMany : prepare(context.agent, call)
     const mayRun = Either.isLeft(prepared) || prepared.right.tool.isIdempotent
     const unknown = Effect.succeed({ answer: answers.unknown, outcome: "unknown" as const })
     return settle(context, call, mayRun ? run(context, prepared, call) : unknown)

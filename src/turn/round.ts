@@ -11,6 +11,7 @@ import { ItemId, newId, type TurnId } from "../schema.ts"
 import type { Segment } from "../text/segmenter.ts"
 import { toSegments } from "../text/segments.ts"
 import { makeRequestMeter } from "../usage/request-meter.ts"
+import { maxRoundCalls } from "./calls.ts"
 import { runUntil } from "./fork.ts"
 import type { TurnLog } from "./log.ts"
 import { speak } from "./speak.ts"
@@ -85,6 +86,7 @@ const generate = ({ model }: Ports, context: RoundContext, { onText, onRetract }
     const { turnId, agent, prompt, log, isOwn, onCalls } = context
     const startedAt = log.now()
     const own: Array<ToolCall> = []
+    let called = 0
     let removed = 0
     let reason: EndReason | undefined
     const meter = makeRequestMeter(
@@ -102,7 +104,9 @@ const generate = ({ model }: Ports, context: RoundContext, { onText, onRetract }
         }
         if (event._tag === "Retract") onRetract()
         if (event._tag === "ToolCall") {
-          if (isOwn(event)) own.push(event)
+          called += 1
+          // A call beyond the bound is not made: the service says so.
+          if (called > maxRoundCalls || isOwn(event)) own.push(event)
           else log.push({ ...event, _tag: "ToolCalled", itemId: newId(ItemId), by: "client" })
         }
         if (event._tag !== "Text") return

@@ -59,3 +59,18 @@ test("a spoken value is words", () => {
   expect(spoken("Hello {{name}}!", {})).toBe("missing name")
   expect(spoken("{{a}}", { a: "x".repeat(5000) })).toHaveLength(1000)
 })
+
+test("long texts that are almost a placeholder take no time", () => {
+  const length = 32_768
+  const texts = ["{{a|", "{{a|x", "{{a", "{{", "{{a | "].flatMap((start) =>
+    [" ", "\t", "a", "|", ".", "{{a|"].flatMap((part) =>
+      ["", "x", "}", "\n"].map((end) => start + part.repeat((length - start.length) / part.length) + end),
+    ),
+  )
+  for (const text of texts) {
+    expect(filled(text, {})).toBe(text)
+    expect(spoken(text, {})).toBe(text)
+  }
+  expect(filled(`{{a|${" ".repeat(length)}}}`, {})).toBe("")
+  expect(filled(`{{a|${" ".repeat(length)}x y${"\t".repeat(length)}}}`, {})).toBe("x y")
+})

@@ -130,15 +130,18 @@ test.each(["1A", "a b", "a.b", "ü", "a".repeat(65), "%00"])("a wrong name: %s",
   await expectProblem(await remove(key, encodeURI(name)), { status: 404, code: "SECRET_NOT_FOUND" })
 })
 
-test.each(["", "a\nb", "a\0b", "\u007f", "x".repeat(4097), 7, null])("a wrong value: %j", async (value) => {
-  const key = await service.register()
-  await expectProblem(await put(key, "KEY", value), {
-    status: 400,
-    code: "VALIDATION_ERROR",
-    message: /^value: must be a string of 1 to 4096 characters/,
-  })
-  expect(await names(key)).toEqual([])
-})
+test.each(["", "\ud800", "a\nb", "a\0b", "\u007f", "x".repeat(4097), 7, null])(
+  "a wrong value: %j",
+  async (value) => {
+    const key = await service.register()
+    await expectProblem(await put(key, "KEY", value), {
+      status: 400,
+      code: "VALIDATION_ERROR",
+      message: /^value: must be a string of 1 to 4096 characters/,
+    })
+    expect(await names(key)).toEqual([])
+  },
+)
 
 test("no value", async () => {
   const key = await service.register()
@@ -178,4 +181,11 @@ test("a key file that cannot be used", async () => {
   await expectProblem(await put(key, "KEY", "x", broken), { status: 500, code: "ENCRYPTION_UNAVAILABLE" })
   expect(await names(key)).toEqual([])
   await broken.stop()
+})
+
+test("parallel requests do not pass the limit", async () => {
+  const key = await service.register()
+  const answers = await Promise.all(Array.from({ length: 150 }, (_, at) => put(key, `S${at}`, "v")))
+  expect(answers.filter(({ status }) => status === 201)).toHaveLength(100)
+  expect(await names(key)).toHaveLength(100)
 })

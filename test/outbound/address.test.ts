@@ -69,6 +69,17 @@ test.each([
   ["nothing", ""],
 ])("refused: %s %s", (_, address) => expect(judge(address)).toBe("refused"))
 
+test.each(["0.0.0.0", "0.1.2.3", "::", "::ffff:0.0.0.0", "64:ff9b::"])(
+  "%s is loopback for a block",
+  (address) => {
+    const allowedNetworks = ["0.0.0.0/0", "::/0"]
+    expect(judge(address, { allowedNetworks })).toBe("allowed")
+    expect(judge(address, { allowedNetworks, blockedNetworks: ["127.0.0.0/8"] })).toBe("refused")
+    expect(judge(address, { allowedNetworks, blockedNetworks: ["::1"] })).toBe("refused")
+    expect(judge(address, { allowedNetworks, blockedNetworks: ["10.0.0.0/8"] })).toBe("allowed")
+  },
+)
+
 test("allowed networks", () => {
   const rules = { allowedNetworks: ["10.1.0.0/16", "127.0.0.1", "fd00:1::/32"] }
   expect(judge("10.1.2.3", rules)).toBe("allowed")

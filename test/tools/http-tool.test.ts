@@ -98,6 +98,19 @@ test.each(["%2e%2e", "..%2f..", "..\\..", "../admin", "{{secret:KEY}}", "{id}", 
   },
 )
 
+test("an argument with the name of a method of objects", async () => {
+  const { url, requests } = await echo()
+  for (const name of ["constructor", "toString", "hasOwnProperty", "valueOf", "__proto__"]) {
+    const parameters = { type: "object", additionalProperties: true }
+    expect(await call({ parameters, url: `${url}/u/{${name}}/x` }, {})).toEqual({
+      output: `The argument ${name} is missing.`,
+      isError: true,
+    })
+    expect((await call({ parameters, url: `${url}/u?a={${name}}` }, {})).output).toBe("GET /u")
+  }
+  expect(requests).toHaveLength(5)
+})
+
 test("a JSON body", async () => {
   const { url, requests } = await echo()
   const definition = { ...properties("id", "text"), url: `${url}/{id}`, method: "POST" }
@@ -212,6 +225,21 @@ test("a long answer is cut", async () => {
   const found = await call({ url, maxResultBytes: 11 })
   expect(found).toEqual({ output: "üüüüü\n[The rest of the answer was left out.]", isError: false })
   expect((await call({ url })).output).toBe("ü".repeat(100))
+})
+
+test("the beginning of a long page is converted", async () => {
+  const left = "[The rest of the answer was left out.]"
+  const page = (length: number) => `<p>a</p>${"<i>".repeat(length / 3)}<p>b</p>`
+  for (const [length, said] of [
+    [9000, "a\nb"],
+    [300_000, `a\n${left}`],
+    [1_500_000, `a\n${left}`],
+  ] as const) {
+    const { url } = await start((out) =>
+      out.writeHead(200, { "content-type": "text/html" }).end(page(length)),
+    )
+    expect((await call({ url })).output).toBe(said)
+  }
 })
 
 test("100 MB", async () => {

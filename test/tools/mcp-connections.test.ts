@@ -4,7 +4,7 @@ import { newId, UserId } from "../../src/schema.ts"
 import { makeConnections } from "../../src/tools/mcp/connections.ts"
 import { effectTest } from "../support/effect.ts"
 
-const [ada, bob] = [newId(UserId), newId(UserId)]
+const [ada, bob, cem] = [newId(UserId), newId(UserId), newId(UserId)]
 
 /** Three connections, two of a user. */
 const make = Effect.gen(function* () {
@@ -21,12 +21,12 @@ const make = Effect.gen(function* () {
           open.splice(open.indexOf(key), 1)
         }),
     )
-  const get = (key: string, owner: UserId | undefined) => connections.get(key, owner, opening(key))
+  const get = (key: string, owner: UserId) => connections.get(key, owner, opening(key))
   /** Uses it for a moment, and lets a second pass. */
-  const use = (key: string, owner: UserId | undefined) =>
+  const use = (key: string, owner: UserId) =>
     Effect.zipLeft(Effect.exit(Effect.scoped(get(key, owner))), TestClock.adjust("1 second"))
   /** Uses it until the scope closes. */
-  const hold = (key: string, owner: UserId | undefined) =>
+  const hold = (key: string, owner: UserId) =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       yield* Scope.extend(get(key, owner), scope)
@@ -42,7 +42,7 @@ effectTest(
   Effect.gen(function* () {
     const { open, use, hold } = yield* make
     const { end } = yield* hold("a", ada)
-    yield* use("a", bob)
+    yield* use("a", ada)
     yield* TestClock.adjust("1 hour")
     expect(open).toEqual(["a"])
     yield* end
@@ -79,17 +79,27 @@ effectTest(
 )
 
 effectTest(
-  "the longest idle one makes room, also for the operator's",
+  "two users never share one",
+  Effect.gen(function* () {
+    const { open, use } = yield* make
+    yield* use("a", ada)
+    yield* use("a", bob)
+    yield* use("a", ada)
+    expect(open).toEqual(["a", "a"])
+  }).pipe(Effect.scoped),
+)
+
+effectTest(
+  "the longest idle one of all makes room",
   Effect.gen(function* () {
     const { open, use, hold } = yield* make
     yield* hold("a", ada)
     yield* use("b", bob)
     yield* use("c", bob)
-    yield* use("program", undefined)
-    expect(open).toEqual(["a", "c", "program"])
+    yield* use("d", cem)
+    expect(open).toEqual(["a", "c", "d"])
     yield* hold("c", bob)
-    yield* hold("program", undefined)
-    expect(yield* use("d", bob)).toMatchObject(refused)
-    expect(yield* use("other program", undefined)).toMatchObject(refused)
+    yield* hold("d", cem)
+    expect(yield* use("e", cem)).toMatchObject(refused)
   }).pipe(Effect.scoped),
 )

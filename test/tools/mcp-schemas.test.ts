@@ -25,7 +25,7 @@ test("tools with a huge or deep schema are left out", () => {
   const tools = Object.entries(schemas).map(([name, parameters]) => ({
     name,
     description: undefined,
-    parameters,
+    parameters: { ...parameters, type: "object" as const },
   }))
   expect(makeMcpTools(parts, tools).map(({ tool }) => tool.name)).toEqual(["s__usual", "s__levels"])
 })

@@ -57,9 +57,9 @@ const startHttp = (protocol: Parameters<typeof startMcpHttpServer>[0]["protocol"
 const owner = newId(UserId)
 const secrets: Readonly<Record<string, string>> = { KEY: "k-123456" }
 
-const toolsOf = (server: object) =>
+const toolsOf = (server: object, of = owner) =>
   Effect.flatMap(McpServers, ({ toolsOf }) =>
-    toolsOf(owner, Schema.decodeUnknownSync(McpServer)({ type: "mcp", name: "s", ...server }), (name) =>
+    toolsOf(of, Schema.decodeUnknownSync(McpServer)({ type: "mcp", name: "s", ...server }), (name) =>
       Effect.succeed(Option.map(Option.fromNullable(secrets[name]), Redacted.make)),
     ),
   )
@@ -186,6 +186,32 @@ test("one process, in its own environment, until the service stops", async () =>
     () => Promise.resolve(processExists(pid)),
     (exists) => !exists,
   )
+})
+
+test("two users share no session and no process", async () => {
+  const own = makeRuntime()
+  const server = startHttp("sessions")
+  const users = [newId(UserId), newId(UserId)]
+  const sessionsOf = (from: number) =>
+    new Set(server.requests.slice(from).flatMap((headers) => headers.get("mcp-session-id") ?? []))
+  const used: Array<ReadonlySet<string>> = []
+  for (const user of users) {
+    const from = server.requests.length
+    const tools = await own.runPromise(toolsOf({ url: server.url }, user))
+    expect(await own.runPromise(invoke(tools, "count"))).toMatchObject({ isError: false })
+    used.push(sessionsOf(from))
+  }
+  const [one = new Set(), other = new Set()] = used
+  expect([one.size, other.size]).toEqual([1, 1])
+  expect(one.isDisjointFrom(other)).toBe(true)
+  const pids = await Promise.all(
+    users.map(async (user) => {
+      const tools = await own.runPromise(toolsOf({ program: "works" }, user))
+      return (await own.runPromise(invoke(tools, "pid"))).output
+    }),
+  )
+  expect(new Set(pids).size).toBe(2)
+  await own.dispose()
 })
 
 test("a program that dies in a call", async () => {
@@ -352,6 +378,83 @@ test("answers that are no MCP", async () => {
   expect((await call(tools, "echo")).output).toBe(
     "The tool failed. Its MCP server refused the call: text is missing",
   )
+})
+
+/** An MCP server that lists these pages of tools. The cursor is the number of the page. */
+const startLister = (pageOf: (page: number) => { readonly tools: unknown; readonly isLast: boolean }) => {
+  const server = startHttp("json")
+  const pages: Array<number> = []
+  server.answer(async (request) => {
+    if (request.method !== "POST") return new Response("", { status: 405 })
+    const { id, method, params } = Schema.decodeUnknownSync(
+      Schema.Struct({
+        id: Schema.optional(Schema.Unknown),
+        method: Schema.String,
+        params: Schema.optional(Schema.Struct({ cursor: Schema.optional(Schema.String) })),
+      }),
+    )(await request.json())
+    if (id === undefined) return new Response(null, { status: 202 })
+    const answer = (result: object) => Response.json({ jsonrpc: "2.0", id, result })
+    if (method === "initialize") {
+      const serverInfo = { name: "x", version: "1" }
+      return answer({ protocolVersion: "2025-06-18", capabilities: { tools: {} }, serverInfo })
+    }
+    if (method !== "tools/list") {
+      return Response.json({ jsonrpc: "2.0", id, error: { code: -32_601, message: "no" } })
+    }
+    const page = Number(params?.cursor ?? 1)
+    pages.push(page)
+    const { tools, isLast } = pageOf(page)
+    return answer({ tools, ...(isLast ? {} : { nextCursor: `${page + 1}` }) })
+  })
+  return { url: server.url, pages }
+}
+
+const named = (name: unknown, more: object = {}) => ({ name, inputSchema: { type: "object" }, ...more })
+const namesOf = async (url: string) => (await list({ url })).map(({ tool }) => tool.name)
+
+test("a malformed tool takes no other with it", async () => {
+  const { url } = startLister(() => ({
+    tools: [
+      named("a"),
+      named(5),
+      named(""),
+      named("b", { description: 5 }),
+      named("c", { inputSchema: null }),
+      named("d", { inputSchema: { type: "string" } }),
+      named("e", { inputSchema: [] }),
+      { name: "f" },
+      null,
+      "g",
+      [],
+      named("z", { description: "The last.", title: 7, annotations: "none", outputSchema: 1 }),
+    ],
+    isLast: true,
+  }))
+  expect(await namesOf(url)).toEqual(["s__a", "s__z"])
+})
+
+test("a list without end is read up to its bounds", async () => {
+  const small = startLister((page) => ({ tools: [named(`t${page}`)], isLast: false }))
+  expect(await namesOf(small.url)).toHaveLength(16)
+  expect(small.pages).toHaveLength(16)
+
+  const many = startLister((page) => ({
+    tools: Array.from({ length: 600 }, (_, at) => named(`t${page}_${at}`)),
+    isLast: false,
+  }))
+  expect(await namesOf(many.url)).toHaveLength(128)
+  expect(many.pages).toEqual([1, 2])
+
+  const long = startLister((page) => ({
+    tools: [named(`t${page}`, { title: "x".repeat(900_000) })],
+    isLast: false,
+  }))
+  expect(await namesOf(long.url)).toEqual(["s__t1", "s__t2"])
+  expect(long.pages).toEqual([1, 2, 3])
+
+  const tooLong = startLister(() => ({ tools: [named("t", { title: "x".repeat(3e6) })], isLast: true }))
+  expect(await namesOf(tooLong.url)).toEqual([])
 })
 
 test("an HTTP server that cannot be used", async () => {

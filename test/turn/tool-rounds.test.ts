@@ -7,7 +7,7 @@ import { newId, TurnId } from "../../src/schema.ts"
 import type { RunnableTool, ToolAnswer, ToolInvocation } from "../../src/tools/runnable.ts"
 import { fromResults } from "../../src/turn/input.ts"
 import type { TurnRequest } from "../../src/turn/request.ts"
-import { replyOf } from "../../src/turn/state.ts"
+import { clientCalls, replyOf } from "../../src/turn/state.ts"
 import { effectTest } from "../support/effect.ts"
 import {
   agent,
@@ -240,6 +240,74 @@ describe("a turn with a tool of the service", () => {
 })
 
 describe("a call that is not made", () => {
+  effectTest(
+    "because the round has too many is told to the model",
+    Effect.gen(function* () {
+      const calls = Array.from({ length: 200 }, (_, at) => ({ ...oslo, callId: `call_${at}` }))
+      const tool = makeTool()
+      const { saved, failure } = yield* run(
+        { thinks: [{ calls }, { chunks: [{ text: answer }] }] },
+        withTools([tool.tool]),
+      )
+      expect(failure).toBeUndefined()
+      expect(tool.invocations).toHaveLength(128)
+      const results = (saved[0]?.items ?? []).flatMap(({ payload }) =>
+        payload.type === "tool_result" ? [payload] : [],
+      )
+      expect(results).toHaveLength(200)
+      const refused = results.filter(({ output }) => output.includes("128 calls at most"))
+      expect(refused.map(({ callId }) => callId)).toEqual(calls.slice(128).map(({ callId }) => callId))
+    }),
+  )
+
+  effectTest(
+    "because the client would have too many is answered by the service",
+    Effect.gen(function* () {
+      const calls = Array.from({ length: 140 }, (_, at) => ({ ...oslo, callId: `call_${at}` }))
+      const request = requestOf({})
+      const { saved, failure, turn } = yield* run(
+        { thinks: [{ calls }] },
+        {
+          ...request,
+          agent: (own) => ({
+            ...request.agent(own),
+            calling: { ...noTools, tools: [{ name: "weather", description: Option.none(), parameters }] },
+          }),
+        },
+      )
+      expect(failure).toBeUndefined()
+      expect(clientCalls(turn.state())).toHaveLength(128)
+      expect(shown(saved[0]?.items).filter((text) => text.includes("128 calls at most"))).toHaveLength(12)
+    }),
+  )
+
+  effectTest(
+    "because its tool is gone is told to the model",
+    Effect.gen(function* () {
+      const other = makeTool({ name: "other" })
+      for (const tools of [[], [other.tool]]) {
+        const past = { turnId: newId(TurnId), createdAt: new Date(0) }
+        const earlier = [
+          { ...past, ...newItem({ type: "message", role: "user", text: "And in Rome?" }) },
+          { ...past, ...newItem({ type: "tool_call", ...rome }) },
+          { ...past, ...newItem({ type: "tool_result", callId: rome.callId, output: "Rain." }) },
+        ]
+        const { saved, failure, prompts } = yield* run(
+          { history: earlier, thinks: [{ calls: [oslo] }, { chunks: [{ text: answer }] }] },
+          withTools(tools),
+        )
+        expect(failure).toBeUndefined()
+        expect(shown(saved[0]?.items)).toEqual([
+          question,
+          call(oslo),
+          expect.stringContaining("weather is not available any more"),
+          `assistant: ${answer}`,
+        ])
+        expect(prompts[1]?.prompt.messages.at(-1)).toMatchObject({ role: "tool", callId: oslo.callId })
+      }
+    }),
+  )
+
   effectTest(
     "for wrong arguments is told to the model",
     Effect.gen(function* () {

@@ -55,7 +55,10 @@ const unsaid = /^(?:it|that|this|something|anything|nothing|again|more|please|wh
 
 const toRepeat = (text: string): string | undefined => {
   const [, said = ""] = sayable.exec(text.trim()) ?? []
-  const words = said.replace(/[,\s]+please[.!?\s]*$/i, "").replace(/^["“”'‘’\s]+|["“”'‘’.!?\s]+$/g, "")
+  const words = said
+    .replace(/(?<![,\s])[,\s]+please[.!?\s]*$/i, "")
+    .replace(/^["“”'‘’\s]+/, "")
+    .replace(/(?<!["“”'‘’.!?\s])["“”'‘’.!?\s]+$/, "")
   return words === "" || unsaid.test(words) ? undefined : `${words.charAt(0).toUpperCase()}${words.slice(1)}.`
 }
 

@@ -9,7 +9,7 @@ const noNames = new Set(
   whenever where whether which who whose why with without written wrong yes yet you your yours`.split(/\s+/),
 )
 
-const negation = /\b(?:not|never|no one|nobody|cannot|stop|\p{L}+n't)\b/u
+const negation = /(?:\b(?:not|never|no one|nobody|cannot|stop)|\p{L}n't)\b/u
 
 /** Behind a word that is no name: "my name is hard to spell". */
 const goesOn = /^ (?:to|for|with|of|as|when|if|in|on|at|than|because)\b/
@@ -32,7 +32,7 @@ const capitalized = (word: string) => word.charAt(0).toUpperCase() + word.slice(
 
 /** Of "My name is Ann" and "Call me Ann", in any letter case: a recognizer may write small letters only. */
 const given = (text: string): string | undefined => {
-  const found = /\b(?:my name(?: is|'s)|call me)(?:[\s:,…-]|\.{2,})+([\p{L}'-]+)/iu.exec(text)
+  const found = /\b(?:my name(?: is|'s)|call me)(?:[\s:,…-]|\.{2,}(?!\.))+([\p{L}'-]+)/iu.exec(text)
   if (found === null) return undefined
   const [all, name = ""] = found
   const clause =

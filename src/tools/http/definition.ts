@@ -1,4 +1,5 @@
 import { Option, Predicate, Schema } from "effect"
+import { flawWithin, storable } from "../../conversation/model.ts"
 import { longestOutput } from "../runnable.ts"
 import { withoutReferences } from "../secrets.ts"
 import { urlArguments, urlTemplateFault } from "./url-template.ts"
@@ -26,12 +27,16 @@ const ToolParameters = Schema.Record({ key: Schema.String, value: Schema.Unknown
       ? undefined
       : `must have at most ${maxSchemaLength} characters as JSON`,
   ),
+  Schema.filter(flawWithin),
 )
 
 /** What the model reads about a tool. */
-export const ToolDescription = Schema.optionalWith(Schema.String.pipe(Schema.maxLength(4096)), {
-  exact: true,
-})
+export const ToolDescription = Schema.optionalWith(
+  Schema.String.pipe(Schema.maxLength(4096), Schema.filter(storable)),
+  {
+    exact: true,
+  },
+)
 
 /** No arguments by default. */
 export const OptionalToolParameters = Schema.optionalWith(ToolParameters, {
@@ -103,6 +108,7 @@ export const HttpTool = Schema.Struct({
   }),
   url: Schema.String.pipe(
     Schema.maxLength(4096),
+    Schema.filter(storable),
     Schema.filter((template) => Option.getOrUndefined(urlTemplateFault(template))),
   ).annotations({
     description:

@@ -47,13 +47,17 @@ const urlValue = (value: unknown): string => {
   return encodeURIComponent(text.toWellFormed())
 }
 
+/** A name such as `constructor` is no argument unless the model wrote it. */
+const own = (values: Arguments, name: string): unknown =>
+  Object.hasOwn(values, name) ? values[name] : undefined
+
 const isMissing = (value: unknown) => value === undefined || value === null
 
 /** The path, or what to tell the model. */
 const renderPath = (template: string, values: Arguments): Either.Either<string, string> => {
-  const missing = namesIn(template).find((name) => isMissing(values[name]) || values[name] === "")
+  const missing = namesIn(template).find((name) => isMissing(own(values, name)) || own(values, name) === "")
   if (missing !== undefined) return Either.left(`The argument ${missing} is missing.`)
-  const path = template.replace(placeholder, (_, name: string) => urlValue(values[name]))
+  const path = template.replace(placeholder, (_, name: string) => urlValue(own(values, name)))
   // A segment of dots would lead to another path than the owner of the tool allows.
   const isUnsafe = path.split("/").some((segment) => segment === "." || segment === "..")
   return isUnsafe ? Either.left('An argument may not be "." or "..".') : Either.right(path)
@@ -62,7 +66,7 @@ const renderPath = (template: string, values: Arguments): Either.Either<string, 
 /** One query parameter. None without its argument; several for a list. */
 const renderPair = (template: string, values: Arguments, secrets: Secrets): ReadonlyArray<string> => {
   const [name] = namesIn(withoutReferences(template))
-  const value = name === undefined ? "" : values[name]
+  const value = name === undefined ? "" : own(values, name)
   if (isMissing(value)) return []
   return (Array.isArray(value) ? value : [value]).map((each) =>
     insertSecrets(

@@ -13,8 +13,7 @@ export interface ConnectionLimits {
 }
 
 interface Entry<A> {
-  /** Undefined: the connection is the operator's. */
-  readonly owner: UserId | undefined
+  readonly owner: UserId
   readonly connection: A
   readonly scope: Scope.CloseableScope
   uses: number
@@ -22,15 +21,15 @@ interface Entry<A> {
   usedAt: number
 }
 
-/** What is opened once, is shared while it is used, and is kept for a while. */
+/** What is opened once for a user, is shared while it is used, and is kept for a while. Users never share one: servers keep data by it. */
 export interface Connections<A> {
   /**
-   * The connection of a key, until the scope closes. The one that was unused for longest makes room for a new one; if all are in use,
-   * fails with `capacity`. `owner`: whom a new one counts for.
+   * The owner's connection of a key, until the scope closes. The one that was unused for longest makes room for a new one; if all are
+   * in use, fails with `capacity`.
    */
   readonly get: (
     key: string,
-    owner: UserId | undefined,
+    owner: UserId,
     open: Effect.Effect<A, never, Scope.Scope>,
   ) => Effect.Effect<A, McpFailed, Scope.Scope>
 }
@@ -44,8 +43,8 @@ export const makeConnections = Effect.fnUntraced(function* <A>({
   const oneAtATime = yield* Effect.makeSemaphore(1)
 
   /** In the background: a server may take its time to end a session. */
-  const close = (key: string, { scope }: Entry<A>) => {
-    entries.delete(key)
+  const close = (place: string, { scope }: Entry<A>) => {
+    entries.delete(place)
     return Effect.forkIn(Scope.close(scope, Exit.void), whole)
   }
 
@@ -63,19 +62,19 @@ export const makeConnections = Effect.fnUntraced(function* <A>({
 
   const opened = Effect.fnUntraced(function* (
     key: string,
-    owner: UserId | undefined,
+    owner: UserId,
     open: Effect.Effect<A, never, Scope.Scope>,
   ) {
-    const known = entries.get(key)
+    const place = `${owner} ${key}`
+    const known = entries.get(place)
     if (known !== undefined) return known
     const hasRoom =
-      (owner === undefined || (yield* makeRoom(maxPerUser, (entry) => entry.owner === owner))) &&
-      (yield* makeRoom(max, () => true))
+      (yield* makeRoom(maxPerUser, (entry) => entry.owner === owner)) && (yield* makeRoom(max, () => true))
     if (!hasRoom) return yield* new McpFailed({ kind: "capacity" })
     const scope = yield* Scope.fork(whole, ExecutionStrategy.sequential)
     const connection = yield* Scope.extend(open, scope)
     const entry: Entry<A> = { owner, connection, scope, uses: 0, usedAt: 0 }
-    entries.set(key, entry)
+    entries.set(place, entry)
     return entry
   })
 
@@ -98,8 +97,8 @@ export const makeConnections = Effect.fnUntraced(function* <A>({
 
   const closeIdle = Effect.gen(function* () {
     const before = (yield* Clock.currentTimeMillis) - Duration.toMillis(idleTimeToLive)
-    for (const [key, entry] of [...entries]) {
-      if (entry.uses === 0 && entry.usedAt <= before) yield* close(key, entry)
+    for (const [place, entry] of [...entries]) {
+      if (entry.uses === 0 && entry.usedAt <= before) yield* close(place, entry)
     }
   }).pipe(oneAtATime.withPermits(1))
   yield* Effect.forkScoped(Effect.repeat(closeIdle, Schedule.spaced(Duration.seconds(30))))

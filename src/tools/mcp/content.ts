@@ -1,3 +1,4 @@
+import { leftOut } from "../http/answer.ts"
 import type { ToolAnswer } from "../runnable.ts"
 import type { McpResult } from "./session.ts"
 
@@ -22,9 +23,13 @@ const blockText = (block: Content): string => {
   }
 }
 
-/** The text of a result, not bounded. Structured content counts if there is no other: servers repeat it as text. */
+/** Of one result. A tool that answers pages or rows has a few. */
+const maxBlocks = 1000
+
+/** The text of a result. Its blocks are bounded, their length is not. Structured content counts if there is no other: servers repeat it as text. */
 export const resultText = ({ content, structured, isError }: McpResult): ToolAnswer => {
-  const text = content.map(blockText).join("\n").trim()
+  const rest = content.length > maxBlocks ? [leftOut] : []
+  const text = [...content.slice(0, maxBlocks).map(blockText), ...rest].join("\n").trim()
   if (text !== "") return { output: text, isError }
   if (structured !== undefined) return { output: JSON.stringify(structured), isError }
   return {

@@ -18,16 +18,16 @@ import type { McpTarget } from "./session.ts"
 /** 256 connections, each a process or a stream that stays open, and 32 for the servers of one user, as one agent may have. */
 const limits = { max: 256, maxPerUser: 32 }
 
-/** The same for all agents that have the same server, headers and secrets. */
+/** The same for all agents of a user that have the same server, headers and secrets. */
 const keyOf = (target: McpTarget) => sha256(JSON.stringify(target))
 
-/** MCP servers of agents. One connection to a server is shared by all turns that use it. */
+/** MCP servers of agents. One connection to a server is shared by all turns of a user that use it. */
 export class McpServers extends Context.Tag("voice-agent/McpServers")<
   McpServers,
   {
     /**
      * The tools that a server offers now. Empty while it cannot be reached, and without its secrets or its program. Waits up to
-     * 2 s for the first connection. New connections count for the owner of the agent; programs are the operator's.
+     * 2 s for the first connection. A connection, or a program's process, is of the owner of the agent only.
      */
     readonly toolsOf: (
       owner: UserId,
@@ -83,7 +83,7 @@ export class McpServers extends Context.Tag("voice-agent/McpServers")<
         const place = { name: server.name, target: target.value }
         const connection = connections.get(
           keyOf(place.target),
-          place.target.kind === "stdio" ? undefined : owner,
+          owner,
           makeConnection(place, { fetch, emptyFolder }),
         )
         const found = yield* Effect.flatMap(connection, ({ tools }) => tools).pipe(

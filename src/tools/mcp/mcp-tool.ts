@@ -79,12 +79,12 @@ const isUsable = (schema: McpTool["parameters"]) =>
 /** The tools of a server that its agent allows. Left out are those with a huge or deep schema, and a second one of a name. */
 export const makeMcpTools = (parts: Parts, tools: ReadonlyArray<McpTool>): ReadonlyArray<RunnableTool> => {
   const { tools: allowed } = parts.server
-  const usable = tools.filter(
-    ({ name, parameters }) => (allowed?.includes(name) ?? true) && isUsable(parameters),
-  )
   const byName = new Map<string, RunnableTool>()
-  for (const tool of usable.map((each) => makeMcpTool(parts, each))) {
-    if (!byName.has(tool.tool.name)) byName.set(tool.tool.name, tool)
+  for (const tool of tools) {
+    if (byName.size === maxTools) break
+    if (!(allowed?.includes(tool.name) ?? true) || !isUsable(tool.parameters)) continue
+    const made = makeMcpTool(parts, tool)
+    if (!byName.has(made.tool.name)) byName.set(made.tool.name, made)
   }
-  return [...byName.values()].slice(0, maxTools)
+  return [...byName.values()]
 }

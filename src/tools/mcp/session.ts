@@ -6,13 +6,13 @@ import {
   SdkErrorCode,
   SdkHttpError,
   StreamableHTTPClientTransport,
-  type Tool,
 } from "@modelcontextprotocol/client"
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio"
 import { version } from "../../../package.json"
 import { isOutboundError } from "../../outbound/errors.ts"
 import type { Outbound } from "../../outbound/outbound.ts"
 import { McpFailed, outboundFailed } from "./errors.ts"
+import { makeToolList } from "./tool-list.ts"
 
 /** Only this file imports the SDK. It is loaded with the first server: that takes 8 MB of memory and 0.2 s. */
 
@@ -31,7 +31,7 @@ export type McpTarget =
 export interface McpTool {
   readonly name: string
   readonly description: string | undefined
-  readonly parameters: Readonly<Record<string, unknown>>
+  readonly parameters: Readonly<Record<string, unknown>> & { readonly type: "object" }
 }
 
 export interface McpCall {
@@ -59,17 +59,8 @@ export interface McpSession {
 /** Of `initialize` and of each page of tools, in ms. Programs that a package manager starts take seconds. */
 const openTimeout = 20_000
 
-/** Pages of a list of tools, of at most 8 MB each. */
-const maxPages = 16
-
 /** The end of a call is the caller's: its signal. The SDK would end calls after a minute. */
 const callTimeout = 10 * 60_000
-
-const toTool = ({ name, description, inputSchema }: Tool): McpTool => ({
-  name,
-  description,
-  parameters: inputSchema,
-})
 
 /** Of the error that stands for the end of a stream, see `withStreamEnds`. */
 const streamEnded = -32_099
@@ -148,34 +139,52 @@ export const makeSession = (
   fetch: typeof Outbound.Service.fetch,
   on: { readonly tools: (tools: ReadonlyArray<McpTool>) => void; readonly closed: () => void },
 ): McpSession => {
-  const transport = transportOf(target, fetch)
-  let known: ReadonlyArray<Tool> = []
-  const learn = (tools: ReadonlyArray<Tool>) => {
-    known = tools
-    return tools.map(toTool)
-  }
+  const list = makeToolList(fetch)
+  const transport = transportOf(target, list.fetch)
+  let known: ReadonlyArray<McpTool> = []
   const client = new Client(
     { name: "voice-agent", version },
     {
-      listMaxPages: maxPages,
       // A probe of stdio would start the program twice.
       ...(target.kind === "http" ? { versionNegotiation: { mode: "auto" } } : {}),
-      listChanged: {
-        tools: { onChanged: (_, tools) => tools !== null && on.tools(learn(tools)) },
-      },
+      // The SDK would list without bounds, and refuse a whole list for one tool.
+      listChanged: { tools: { autoRefresh: false, onChanged: () => void refresh() } },
     },
   )
   client.onclose = on.closed
 
+  const learn = async (options: { readonly signal?: AbortSignal; readonly timeout: number }) => {
+    known =
+      client.getServerCapabilities()?.tools === undefined
+        ? []
+        : await list.read((params, schema) =>
+            client.request({ method: "tools/list", params }, schema, options),
+          )
+    return known
+  }
+
   const open = async (signal: AbortSignal) => {
     const options = { signal, timeout: openTimeout }
     await client.connect(transport, options)
-    const { tools } = await client.listTools({}, options)
-    return learn(tools)
+    return learn(options)
+  }
+
+  let isRefreshing = false
+  let isStale = false
+  /** One list at a time. A change while it is read counts for the next one. A list that fails leaves the known tools. */
+  const refresh = async () => {
+    isStale = true
+    if (isRefreshing) return
+    isRefreshing = true
+    while (isStale) {
+      isStale = false
+      await learn({ timeout: openTimeout }).then(on.tools, () => undefined)
+    }
+    isRefreshing = false
   }
 
   const call = async ({ name, arguments: values, idempotencyKey }: McpCall, signal: AbortSignal) => {
-    const inputSchema = known.find((tool) => tool.name === name)?.inputSchema
+    const inputSchema = known.find((tool) => tool.name === name)?.parameters
     const { content, structuredContent, isError } = await client.callTool(
       { name, arguments: { ...values }, _meta: { "voice-agent/idempotency-key": idempotencyKey } },
       {

@@ -75,6 +75,8 @@ describe("the offline talker", () => {
     "I'm OK.",
     "I am Here.",
     "I am Peter's brother.",
+    `My name is ${".".repeat(32_768)}!`,
+    `My name is ${".. ".repeat(10_000)}!`,
   ])("%s tells no name", (said) => {
     expect(say(said)).not.toContain("Nice to meet you")
     expect(say(said, "What is my name?")).toBe("You have not told me your name yet.")

@@ -1,0 +1,92 @@
+import { Option, Schema } from "effect"
+import { AnswerUnreadable } from "../../outbound/errors.ts"
+import type { Outbound } from "../../outbound/outbound.ts"
+import { parseJson } from "../../providers/json.ts"
+import type { McpTool } from "./session.ts"
+
+/** Of one list. An agent is offered 128 of a server at most, which its filter may choose from more. */
+const maxTools = 1000
+const maxPages = 16
+
+/** Of all pages of one list together: parsing 2 MB takes about 20 ms. */
+const maxListBytes = 2 * 1024 ** 2
+
+/** The tools are checked one by one, so that a malformed one takes no other with it. */
+const Page = Schema.standardSchemaV1(
+  Schema.Struct({
+    tools: Schema.Array(Schema.Unknown),
+    nextCursor: Schema.optional(Schema.NullOr(Schema.String)),
+  }),
+)
+
+const ListedTool = Schema.Struct({
+  name: Schema.NonEmptyString,
+  description: Schema.optional(Schema.String),
+  inputSchema: Schema.Struct(
+    { type: Schema.Literal("object") },
+    Schema.Record({ key: Schema.String, value: Schema.Unknown }),
+  ),
+})
+
+const decodeTool = Schema.decodeUnknownOption(ListedTool)
+
+const toTool = (listed: unknown): Option.Option<McpTool> =>
+  Option.map(decodeTool(listed), ({ name, description, inputSchema }) => ({
+    name,
+    description,
+    parameters: inputSchema,
+  }))
+
+const Listing = Schema.Struct({ method: Schema.Literal("tools/list") })
+
+/** Whether the body of a request asks for a page of tools. */
+const isListing = (body: unknown): boolean =>
+  typeof body === "string" &&
+  body.includes("tools/list") &&
+  Option.exists(parseJson(body), Schema.is(Listing))
+
+type RequestPage = (params: { readonly cursor?: string }, schema: typeof Page) => Promise<typeof Page.Type>
+
+/**
+ * Reads the tools of a server, within bounds: a server may answer pages without end. `fetch` is for its requests. Malformed tools
+ * are left out, and so is what stands beyond the bounds.
+ */
+export const makeToolList = (fetch: typeof Outbound.Service.fetch) => {
+  let bytesLeft = maxListBytes
+
+  const boundedFetch: typeof Outbound.Service.fetch = async (url, init) => {
+    const response = await fetch(url, init)
+    if (response.body === null || !isListing(init?.body)) return response
+    const counted = response.body.pipeThrough(
+      new TransformStream<Uint8Array, Uint8Array>({
+        transform: (chunk, controller) => {
+          bytesLeft -= chunk.length
+          if (bytesLeft >= 0) controller.enqueue(chunk)
+          else controller.error(new AnswerUnreadable({ reason: `is longer than ${maxListBytes} bytes` }))
+        },
+      }),
+    )
+    return new Response(counted, response)
+  }
+
+  const read = async (request: RequestPage): Promise<ReadonlyArray<McpTool>> => {
+    bytesLeft = maxListBytes
+    const tools: Array<McpTool> = []
+    let cursor: string | undefined
+    for (let page = 0; page < maxPages && tools.length < maxTools; page += 1) {
+      const found = await request(cursor === undefined ? {} : { cursor }, Page).catch((error) => {
+        if (page === 0 || bytesLeft >= 0) throw error
+        return { tools: [], nextCursor: undefined }
+      })
+      for (const listed of found.tools.slice(0, maxTools - tools.length)) {
+        const tool = toTool(listed)
+        if (Option.isSome(tool)) tools.push(tool.value)
+      }
+      if (typeof found.nextCursor !== "string") break
+      cursor = found.nextCursor
+    }
+    return tools
+  }
+
+  return { fetch: boundedFetch, read }
+}
