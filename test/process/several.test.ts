@@ -15,8 +15,12 @@ const Registered = Schema.Struct({ apiKey: Schema.String })
 const Created = Schema.Struct({ sessionId: Schema.String })
 const Reply = Schema.Struct({ turnId: Schema.String, response: Schema.String })
 
-const json = async <A, I>(answer: Response, schema: Schema.Schema<A, I>) =>
-  Schema.decodeUnknownSync(schema)(await answer.json())
+/** The body of a good answer. Throws one that is not good, whole, so that a failure says what the service said. */
+const json = async <A, I>(answer: Response, schema: Schema.Schema<A, I>) => {
+  const text = await answer.text()
+  if (!answer.ok) throw new Error(`${answer.status}: ${text}`)
+  return Schema.decodeUnknownSync(schema)(JSON.parse(text))
+}
 
 const replyTo = (question: string) => `${question} is answered.`
 
