@@ -100,8 +100,12 @@ export const addBills = (bill: Bill, more: Bill): Bill => ({
   currency: bill.currency,
 })
 
-/** In whole billionths. Null: unknown. */
-export const wholeNanos = ({ nanos }: Bill): number | null => (nanos === null ? null : Math.round(nanos))
+/** What a bigint holds of billionths, rounded down to what a number does. */
+const maxNanos = 9e18
+
+/** In whole billionths, of a bigint. Null: unknown. */
+export const wholeNanos = ({ nanos }: Bill): number | null =>
+  nanos === null ? null : Math.min(Math.round(nanos), maxNanos)
 
 /** Billionths as an amount of the currency. */
 export const amountOf = (nanos: number): number => nanos / unit
