@@ -3,8 +3,9 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import { Context, Effect, Encoding, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
 import type { DatabaseError } from "../db/errors.ts"
-import { query, transaction } from "../db/postgres.ts"
+import { query } from "../db/postgres.ts"
 import { findAll, findOne } from "../db/rows.ts"
+import { transactionOnce } from "../db/transaction-once.ts"
 import { type AgentId, type ApiKeyId, UnknownPosition, type Usage, type UserId } from "../schema.ts"
 import { amountOf, type Bill, type Consumed, wholeNanos } from "./bill.ts"
 
@@ -81,7 +82,7 @@ export class UsageDays extends Context.Tag("voice-agent/UsageDays")<
       page: UsagePage,
     ) => Effect.Effect<UsageList, UnknownPosition | DatabaseError>
     readonly today: Effect.Effect<string, DatabaseError>
-    /** Adds what was consumed outside of turns. Fails also if only the answer to the COMMIT was lost. */
+    /** Adds what was consumed outside of turns. */
     readonly add: (payer: Payer, consumed: Consumed) => Effect.Effect<void, DatabaseError>
   }
 >() {
@@ -161,7 +162,7 @@ export class UsageDays extends Context.Tag("voice-agent/UsageDays")<
       )
 
       const add = Effect.fn("UsageDays.add")((payer: Payer, consumed: Consumed) =>
-        Effect.asVoid(transaction(sql, addUsageOf(sql, pg, payer, consumed))),
+        transactionOnce(sql, addUsageOf(sql, pg, payer, consumed)),
       )
 
       return { list, today, add }
