@@ -84,8 +84,9 @@ export const makeTurnLog = ({ prices = noPrices, ...begin }: NewLog): Effect.Eff
       if (isForClient) waiting.unsafeOffer(numbered)
     }
 
-    const used: TurnLog["used"] = (by, usage) => {
-      push({ _tag: "Used", usage, bill: billOf(prices, { ...by, usage: addUsage(noUsage, usage) }) })
+    const used: TurnLog["used"] = (by, used) => {
+      const usage = addUsage(noUsage, used)
+      push({ _tag: "Used", consumed: { usage, bill: billOf(prices, { ...by, usage }) } })
     }
 
     const append = (event: NewTurnEvent) =>

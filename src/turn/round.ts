@@ -58,14 +58,14 @@ const logStage = (
   model: { readonly charactersRemoved?: number; readonly reason?: EndReason | undefined } = {},
 ) =>
   Effect.suspend(() => {
-    const { round, usage } = log.state()
+    const { round, consumed } = log.state()
     const { firstTokenAt, firstSpeechAt } = round
     const since = (at: typeof firstTokenAt) =>
       at._tag === "Some" && at.value >= startedAt ? at.value - startedAt : undefined
     const first =
       stage === "llm"
         ? { ttftMs: since(firstTokenAt), ...model }
-        : { ttfbMs: since(firstSpeechAt), charactersSpoken: usage.charactersSpoken }
+        : { ttfbMs: since(firstSpeechAt), charactersSpoken: consumed.usage.charactersSpoken }
     return Effect.annotateLogs(Effect.logInfo("turn.stage"), {
       stage,
       ms: log.now() - startedAt,
