@@ -5,8 +5,12 @@ import { jsonOrFile } from "./json-or-file.ts"
 /** Far above any price of today in any currency, so that the sums of a month stay numbers. */
 const maxAmount = 1_000_000_000
 
+/** Characters of a wrong value in an error. */
+const maxShown = 100
+
 /** JSON has no Infinity, but numbers that are read as one. */
-const shown = (value: unknown) => (typeof value === "number" ? `${value}` : JSON.stringify(value))
+const shown = (value: unknown) =>
+  typeof value === "number" ? `${value}` : JSON.stringify(value).slice(0, maxShown)
 
 const must = (be: string) => ({
   message: ({ actual }: ParseResult.ParseIssue) => ({
@@ -94,7 +98,7 @@ const sentenceOf = ({ _tag, path, message }: ParseResult.ArrayFormatterIssue): s
 
 const read = (text: string): Either.Either<PriceTable, string> =>
   Option.match(jsonOrFile(text), {
-    onNone: () => Either.left(`there is no file ${JSON.stringify(text)} that can be read`),
+    onNone: () => Either.left(`there is no file ${shown(text)} that can be read`),
     onSome: (json) =>
       Either.mapLeft(decode(json), (error) => {
         const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)

@@ -1,4 +1,5 @@
 import * as SqlClient from "@effect/sql/SqlClient"
+import type * as Statement from "@effect/sql/Statement"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { Context, Effect, Encoding, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
@@ -93,11 +94,15 @@ export class UsageDays extends Context.Tag("voice-agent/UsageDays")<
       const pg = yield* PgClient.PgClient
       const { currency } = (yield* Settings).usage.prices
 
+      // JSON has no greater whole number that every client reads.
+      const whole = (sum: Statement.Fragment) =>
+        sql`least(${sum}, ${Number.MAX_SAFE_INTEGER}::bigint)::float8`
       // What was priced in another currency has no cost in this one.
       const columns = sql`sum(turns)::float8 as turns,
         sum(case when currency = ${currency} then unpriced else greatest(turns, unpriced) end)::float8 as unpriced,
-        sum(audio_seconds)::float8 as audio_seconds, sum(input_tokens)::float8 as input_tokens,
-        sum(output_tokens)::float8 as output_tokens, sum(characters_spoken)::float8 as characters_spoken,
+        sum(audio_seconds)::float8 as audio_seconds, ${whole(sql`sum(input_tokens)`)} as input_tokens,
+        ${whole(sql`sum(output_tokens)`)} as output_tokens,
+        ${whole(sql`sum(characters_spoken)`)} as characters_spoken,
         coalesce(sum(cost_nanos) filter (where currency = ${currency}), 0)::float8 as cost_nanos`
       const noSums = { turns: 0, unpriced: 0, audioSeconds: 0, costNanos: 0 }
       const nothing = { ...noSums, inputTokens: 0, outputTokens: 0, charactersSpoken: 0 }

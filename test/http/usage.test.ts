@@ -251,6 +251,20 @@ describe("GET /usage", () => {
     expect((await report("?to=2026-01-02")).from).toBe("2026-01-01")
   })
 
+  test("shows sums of any size", async () => {
+    const id = await userOf(key)
+    const most = "9223372036854775807"
+    await service.database.sql`insert into usage_days
+      select ${id}, date '2025-12-30' + n, null, null, 'EUR', 1, 0, 1e300, ${most}::bigint, ${most}::bigint, ${most}::bigint, ${most}::bigint
+      from generate_series(0, 1) as n`
+    const { entries, total } = await report("?from=2025-12-30&to=2025-12-31")
+    const counts = { inputTokens: Number.MAX_SAFE_INTEGER, charactersSpoken: Number.MAX_SAFE_INTEGER }
+    expect(entries).toMatchObject([counts, counts])
+    expect(total).toMatchObject({ ...counts, turns: 2 })
+    expect(total.cost).toBeGreaterThan(1e10)
+    expect((await service.call("GET", "/users/me/export", { key })).status).toBe(200)
+  })
+
   test.each([
     ["from=2026-02-30", /^from: must be a day/],
     ["to=yesterday", /^to: must be a day/],
