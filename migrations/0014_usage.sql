@@ -31,7 +31,7 @@ alter table turns
 create table monthly_limits (
   user_id uuid primary key references users (id) on delete cascade,
   -- In the currency of the configuration. Infinity: no limit.
-  amount double precision not null check (amount >= 0)
+  amount double precision not null check (amount >= 0 and amount <> 'NaN')
 );
 
 -- The sums of each day, in UTC, in which turns ended. They outlive turns and sessions, and go with their user. No foreign key:
@@ -70,12 +70,20 @@ create trigger users_delete_usage
   referencing old table as gone
   for each statement execute function delete_usage_of_users();
 
--- 0 for what is missing or no number: an earlier version may have written it.
+-- 0 for what is missing or no number: an earlier version may have written it. At most what JSON clients read exactly: the counts
+-- are those of providers, and no count may fail the save of a turn.
 create function usage_amount(usage jsonb, name text) returns numeric language sql immutable as $$
-  select case when jsonb_typeof(usage -> name) = 'number' then greatest((usage ->> name)::numeric, 0) else 0 end
+  select case when jsonb_typeof(usage -> name) = 'number'
+    then least(greatest((usage ->> name)::numeric, 0), 9007199254740991) else 0 end
 $$;
 
--- Adds to the sums of today. `usage`: as in turns. `cost`: billionths of the currency; null: unknown.
+-- A sum that does not fit stays at the greatest bigint.
+create function add_bounded(one bigint, other bigint) returns bigint language sql immutable as $$
+  select least(one::numeric + other, 9223372036854775807)::bigint
+$$;
+
+-- Adds to the sums of today. `usage`: as in turns. `cost`: billionths of the currency; null: unknown. Adds nothing for a user who
+-- is being deleted. It does not wait for the deletion, which waits for the turn.
 create function add_usage(
   owner uuid, agent uuid, key uuid, money text, count_of_turns integer, usage jsonb, cost bigint
 ) returns void language sql as $$
@@ -84,15 +92,15 @@ create function add_usage(
   select id, (now() at time zone 'UTC')::date, agent, key, money, count_of_turns, (cost is null)::integer,
     usage_amount(usage, 'audioSeconds'), usage_amount(usage, 'inputTokens'), usage_amount(usage, 'outputTokens'),
     usage_amount(usage, 'charactersSpoken'), coalesce(cost, 0)
-  from users where id = owner
+  from (select id from users where id = owner for key share skip locked) as payer
   on conflict on constraint usage_days_key do update set
     turns = mine.turns + excluded.turns,
     unpriced = mine.unpriced + excluded.unpriced,
     audio_seconds = mine.audio_seconds + excluded.audio_seconds,
-    input_tokens = mine.input_tokens + excluded.input_tokens,
-    output_tokens = mine.output_tokens + excluded.output_tokens,
-    characters_spoken = mine.characters_spoken + excluded.characters_spoken,
-    cost_nanos = mine.cost_nanos + excluded.cost_nanos
+    input_tokens = add_bounded(mine.input_tokens, excluded.input_tokens),
+    output_tokens = add_bounded(mine.output_tokens, excluded.output_tokens),
+    characters_spoken = add_bounded(mine.characters_spoken, excluded.characters_spoken),
+    cost_nanos = add_bounded(mine.cost_nanos, excluded.cost_nanos)
 $$;
 
 -- What counts as a turn, and what webhooks are told of: neither a change of items nor an answer that began too early and was
@@ -141,13 +149,13 @@ from (
     select user_id, agent_id, state, response, is_aside, is_speculative,
       (coalesce(ended_at, created_at) at time zone 'UTC')::date as day,
       case when jsonb_typeof(usage -> 'audioSeconds') = 'number'
-        then greatest((usage ->> 'audioSeconds')::float8, 0) else 0 end as audio_seconds,
+        then least(greatest((usage ->> 'audioSeconds')::numeric, 0), 9007199254740991)::float8 else 0 end as audio_seconds,
       case when jsonb_typeof(usage -> 'inputTokens') = 'number'
-        then greatest((usage ->> 'inputTokens')::float8, 0) else 0 end as input_tokens,
+        then least(greatest((usage ->> 'inputTokens')::numeric, 0), 9007199254740991)::float8 else 0 end as input_tokens,
       case when jsonb_typeof(usage -> 'outputTokens') = 'number'
-        then greatest((usage ->> 'outputTokens')::float8, 0) else 0 end as output_tokens,
+        then least(greatest((usage ->> 'outputTokens')::numeric, 0), 9007199254740991)::float8 else 0 end as output_tokens,
       case when jsonb_typeof(usage -> 'charactersSpoken') = 'number'
-        then greatest((usage ->> 'charactersSpoken')::float8, 0) else 0 end as characters_spoken
+        then least(greatest((usage ->> 'charactersSpoken')::numeric, 0), 9007199254740991)::float8 else 0 end as characters_spoken
     from turns
     where state <> 'running' and usage is not null
     -- Otherwise each amount is read from the JSON for each of its uses.

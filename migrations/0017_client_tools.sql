@@ -2,6 +2,6 @@
 --
 -- Processes of earlier versions may run during the update: their rounds have the default.
 
--- The results that the turn began with: [{itemId, callId, output}]. The same in every round of a turn.
+-- The results that the turn began with: [{itemId, callId, output}]. In the row of the first round; empty in the others.
 alter table turn_rounds add column brought jsonb not null default '[]'
   constraint turn_rounds_brought_check check (jsonb_typeof(brought) = 'array');

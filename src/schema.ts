@@ -98,10 +98,10 @@ export const Usage = Schema.Struct({
     examples: [2.1],
   }),
   inputTokens: count(
-    "Tokens of the prompt. Estimated at 4 characters a token where the provider sends no count.",
+    "Tokens of the prompts that were sent. Estimated at 4 characters a token where the provider sends no count.",
     61,
   ),
-  outputTokens: count("Tokens of the reply, counted or estimated in the same way.", 8),
+  outputTokens: count("Tokens that the model wrote, counted or estimated in the same way.", 8),
   charactersSpoken: count("Characters sent to speech synthesis.", 22),
 }).annotations({ description: "What a turn consumed." })
 export type Usage = typeof Usage.Type

@@ -177,7 +177,10 @@ const variables: Record<
       '{"currency":"EUR","models":{"tts-1":{"perMillionCharacters":15}}}',
       { usage: { prices: { currency: "EUR", models: { "tts-1": { perMillionCharacters: 15 } } } } },
     ],
-    wrong: [["{}", "/nowhere/prices.json", '{"models":{"tts-1":{"perCharacter":1}}}'], "JSON such as"],
+    wrong: [
+      ["{}", "/nowhere/prices.json", '{"models":{"tts-1":{"perCharacter":1}}}'],
+      "a table of prices as JSON, or the path of a file with it, but ",
+    ],
   },
   MONTHLY_LIMIT: {
     right: ["2.5", { usage: { monthlyLimit: Option.some(2.5) } }],

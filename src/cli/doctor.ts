@@ -19,6 +19,7 @@ const checks = Effect.gen(function* () {
     { checkModelFiles },
     { checkFolders },
     { checkPort },
+    { checkPrices },
   ] = yield* Effect.promise(() =>
     Promise.all([
       import("./doctor/ffmpeg.ts"),
@@ -29,6 +30,7 @@ const checks = Effect.gen(function* () {
       import("./doctor/model-files.ts"),
       import("./doctor/folders.ts"),
       import("./doctor/port.ts"),
+      import("./doctor/prices.ts"),
     ]),
   )
   const settings = yield* Settings
@@ -43,7 +45,8 @@ const checks = Effect.gen(function* () {
   const engines = yield* checkEngines(settings)
   const voice = yield* checkVoiceActivity(settings)
   const models = yield* checkModelFiles(settings)
-  const findings = [ffmpeg, finding, ...providers, ...engines, voice, ...models, ...folders, port]
+  const parts = [ffmpeg, finding, ...providers, ...engines, voice, ...models, ...folders, port]
+  const findings = [...parts, ...checkPrices(settings)]
   return [...findings, checkClock(findings)]
 })
 

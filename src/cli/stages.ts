@@ -52,7 +52,7 @@ export const transcribeFile = Effect.fnUntraced(function* (path: string) {
   const input = fromFile({ path: resolve(path), bytes: Bun.file(path).size, sha256: "" })
   const speaker = { turnId: newId(TurnId), userId: newId(UserId), agent, log }
   const { text } = yield* hear(transcriber, input, speaker)
-  return { text, seconds: log.state().usage.audioSeconds }
+  return { text, seconds: log.state().consumed.usage.audioSeconds }
 }, Effect.scoped)
 
 /** The speech of a text, segment by segment as a reply is spoken. Empty if nothing in the text can be spoken. */

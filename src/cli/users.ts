@@ -6,6 +6,7 @@ import * as ValidationError from "@effect/cli/ValidationError"
 import { Effect, Option, Schema } from "effect"
 import { Email, normalEmail } from "../accounts/email.ts"
 import { KeyName } from "../accounts/model.ts"
+import { limitAmount } from "../config/checks.ts"
 import { json } from "./print.ts"
 
 const invalid = (message: string) => () => HelpDoc.p(message)
@@ -18,7 +19,7 @@ const anyEmail = Args.text({ name: "EMAIL" }).pipe(
 const readLimit = (text: string): Option.Option<Option.Option<number>> => {
   if (text === "default") return Option.some(Option.none())
   if (text === "none") return Option.some(Option.some(Number.POSITIVE_INFINITY))
-  return /^\d+(\.\d+)?$/.test(text) ? Option.some(Option.some(Number(text))) : Option.none()
+  return /^\d+(\.\d+)?$/.test(text) ? Option.map(limitAmount.parse(text), Option.some) : Option.none()
 }
 const newEmail = Args.mapEffect(anyEmail, (email) =>
   Effect.mapError(Schema.decode(Email)(email), invalid(`"${email}" is not an e-mail address.`)),
@@ -62,7 +63,7 @@ const amount = Args.text({ name: "AMOUNT" }).pipe(
     "A number of the currency of PRICES, none for no limit, or default for that of MONTHLY_LIMIT",
   ),
   Args.mapEffect((text) =>
-    Effect.mapError(readLimit(text), invalid(`"${text}" is not a number from 0, none or default.`)),
+    Effect.mapError(readLimit(text), invalid(`"${text}" is not ${limitAmount.mustBe}, none or default.`)),
   ),
 )
 const limit = Command.make("limit", { email: anyEmail, amount, json }, ({ email, amount, json }) =>

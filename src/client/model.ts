@@ -202,9 +202,9 @@ const readTimings: Reader<Timings> = (value) => {
 export interface Usage {
   /** The length of the recording, in seconds. */
   readonly audioSeconds: number
-  /** Tokens of the prompt. Estimated at 4 characters a token where the provider sends no count. */
+  /** Tokens of the prompts that were sent. Estimated at 4 characters a token where the provider sends no count. */
   readonly inputTokens: number
-  /** Tokens of the reply, counted or estimated in the same way. */
+  /** Tokens that the model wrote, counted or estimated in the same way. */
   readonly outputTokens: number
   /** Characters sent to speech synthesis. */
   readonly charactersSpoken: number

@@ -8,6 +8,8 @@ export interface Check<A> {
   /** Completes the sentence "NAME must be …", and is the type in docs/reference/configuration.md. */
   readonly mustBe: string
   readonly unit?: string
+  /** Completes the sentence "NAME must be …, but …" for a text that `parse` refuses. Without it, the text is quoted. */
+  readonly explain?: (text: string) => string
   /** Whole sentences behind the error: what to do, if the kind of value does not tell. */
   readonly advice?: string
   /** A secret, or a value that can contain one, is not quoted in an error: logs keep what a start prints. */
@@ -47,6 +49,9 @@ const numeric = (
 
 export const number = (least: number, most: number) =>
   numeric(least, most, { name: "number", isValid: () => true })
+
+/** Of money that a user may spend. */
+export const limitAmount = number(0, 1_000_000_000)
 
 export const whole = (least: number, most: number) =>
   numeric(least, most, { name: "whole number", isValid: Number.isInteger })

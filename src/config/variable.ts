@@ -42,7 +42,8 @@ const document = <A>(
 
 const parse = <A>(name: string, check: Check<A>, text: string) =>
   Either.fromOption(check.parse(text), () => {
-    const value = check.isSecret === true ? "" : `, but it is ${JSON.stringify(text.slice(0, 100))}`
+    const found = check.explain?.(text) ?? `it is ${JSON.stringify(text.slice(0, 100))}`
+    const value = check.isSecret === true ? "" : `, but ${found}`
     const advice = check.advice === undefined ? "" : ` ${check.advice}`
     return ConfigError.InvalidData([name], `${name} must be ${check.mustBe}${value}.${advice}`)
   })

@@ -7,6 +7,7 @@ import {
   flag,
   headerList,
   kilobytesPerSecond,
+  limitAmount,
   megabytes,
   minutes,
   names,
@@ -378,9 +379,9 @@ export const usage = {
     default: noPrices,
     unset: "no prices",
     description:
-      "What models cost, for the cost of turns and for monthly limits. A model that is missing has an unknown cost. The offline engines cost nothing.",
+      'What models cost, for the cost of turns and for monthly limits. A model that is missing has an unknown cost. The offline engines cost nothing. For example: `{"models":{"tts-1":{"perMillionCharacters":15}}}`.',
   }),
-  monthlyLimit: variable("MONTHLY_LIMIT", orNone(number(0, 1_000_000_000)), {
+  monthlyLimit: variable("MONTHLY_LIMIT", orNone(limitAmount), {
     default: "none",
     description:
       "What the turns of one user may cost in a calendar month in UTC, in the currency of `PRICES`. `./voice-agent users limit` sets another limit for one user. `none` sets no limit.",

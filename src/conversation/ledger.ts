@@ -5,6 +5,7 @@ import { Array as Arr, Context, Duration, Effect, Layer, Option, Schema } from "
 import { ConstraintViolated, type DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
+import { transactionOnce } from "../db/transaction-once.ts"
 import { type ItemId, type SessionId, TurnId, type UserId } from "../schema.ts"
 import { isUsed, wholeNanos } from "../usage/bill.ts"
 import { addUsageOf } from "../usage/usage-days.ts"
@@ -332,7 +333,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
           return query(sql`update turns set ${sql.update(paid(turn))}
             where id = ${turn.id} and state <> 'running' and usage is null`)
         }
-        return payer === undefined ? Effect.void : transaction(sql, addUsageOf(sql, pg, payer, turn))
+        return payer === undefined ? Effect.void : transactionOnce(sql, addUsageOf(sql, pg, payer, turn))
       }
 
       const fail: Ledger["Type"]["fail"] = Effect.fn("Ledger.fail")(function* (turn) {

@@ -67,7 +67,8 @@ export class ToolCalls extends Context.Tag("voice-agent/ToolCalls")<
           turnId,
           round,
           transcript,
-          brought: JSON.stringify(begun.brought),
+          // Once for the turn. Every turn with rounds has the first one.
+          brought: JSON.stringify(round === 0 ? begun.brought : []),
           messageId: begun.messageId,
           text: toStorable(begun.text),
         }

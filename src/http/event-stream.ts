@@ -51,7 +51,7 @@ const toSse = (event: TurnEvent, state: () => TurnState): Option.Option<SseEvent
         response: replyOf(state()),
         toolCalls: shownCalls(state()),
         timings: finalTimings(state()),
-        usage: withCost(state()),
+        usage: withCost(state().consumed),
       }
       return Option.some({ event: "turn.completed", data })
     }

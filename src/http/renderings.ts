@@ -102,7 +102,7 @@ const asJson: Rendering = (turn) =>
       toolCalls: shownCalls(state),
       audio: audio.length === 0 ? null : { format: "mp3", base64: audio.toString("base64") },
       timings: finalTimings(state),
-      usage: withCost(state),
+      usage: withCost(state.consumed),
     }
     return {
       headers: { ...headersOf(state), ...transcriptHeaders(state), "content-type": "application/json" },

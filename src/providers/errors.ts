@@ -79,6 +79,8 @@ export class ProviderUnusable extends Schema.TaggedError<ProviderUnusable>()("Pr
   retryable: Schema.Boolean,
   retryAfter,
   kind: Schema.optionalWith(UnusableKind, { exact: true }),
+  /** The server answered with an error, or could not be reached, so that no model has run. Absent: unknown. */
+  isUnserved: Schema.optionalWith(Schema.Boolean, { exact: true }),
   details,
 }) {}
 
@@ -87,6 +89,13 @@ export type ProviderError =
   | ProviderRefusedKey
   | ProviderRefusedRequest
   | ProviderUnusable
+
+/** The error of a server that refused the request, or could not be reached. */
+export const asUnserved = (error: ProviderUnusable) => new ProviderUnusable({ ...error, isUnserved: true })
+
+/** True: the server did not accept the request. False: its model may have run, whatever became of the answer. */
+export const isUnserved = (error: ProviderError): boolean =>
+  error._tag === "ProviderUnusable" ? error.isUnserved === true : true
 
 /** Whether another try may get a better answer. Default: true. */
 export interface MayRetry {

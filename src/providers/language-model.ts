@@ -57,6 +57,10 @@ export interface GenerateOptions {
   readonly temperature: Option.Option<number>
   /** Called for each request to a server: what the first one has begun is paid for besides the answer of the fallback. */
   readonly onRequest?: (served: Served) => void
+  /** Called if the server has refused the newest request. */
+  readonly onUnserved?: () => void
+  /** Called with the number of UTF-16 units that the model has just written: also of thinking, and of calls that are not whole. */
+  readonly onWritten?: (characters: number) => void
 }
 
 /** One try of one round. Succeeds after `End`. */
@@ -127,6 +131,7 @@ export const cleanReplies =
       const generated = generate(prompt, options, (event) => {
         if (event._tag === "Text") {
           hasWritten ||= event.text.trim() !== ""
+          options.onWritten?.(event.text.length)
           return text.add(event.text)
         }
         if (event._tag === "End") reason = event.reason
@@ -200,6 +205,7 @@ export class LanguageModel extends Context.Tag("voice-agent/LanguageModel")<
           }
           for (const { afterMs, ...call } of called) {
             yield* wait(afterMs)
+            options.onWritten?.(call.name.length + call.arguments.length)
             on(ModelEvent.ToolCall(call))
           }
           if (fail !== undefined) return yield* fail

@@ -3,7 +3,7 @@ import type { ServerSettings, StageSettings } from "../config.ts"
 import type { Stage, TurnId } from "../schema.ts"
 import type { Attempt } from "./attempt.ts"
 import { type BreakerSettings, makeBreaker } from "./breaker.ts"
-import type { ProviderError } from "./errors.ts"
+import { isUnserved, type ProviderError } from "./errors.ts"
 import { withFallback } from "./fallback.ts"
 import { observed } from "./observed.ts"
 import { redactor } from "./redact.ts"
@@ -16,6 +16,8 @@ interface Options {
   readonly model: string
   /** Called before each request to a server. */
   readonly onRequest?: (served: Served) => void
+  /** Called if the server has refused the newest request: nobody is paid for it. */
+  readonly onUnserved?: () => void
 }
 
 /** The servers of one stage. `Call` is the function of the stage's port. */
@@ -107,7 +109,11 @@ export const makeServers = Effect.fnUntraced(function* <Call, E, R>(
       (...callbacks) =>
         Effect.suspend(() => {
           its.onRequest?.(servedBy(its.model))
-          return request(call, its, ...callbacks)
+          return Effect.tapError(request(call, its, ...callbacks), (error) =>
+            Effect.sync(() => {
+              if (isUnserved(error)) its.onUnserved?.()
+            }),
+          )
         })
     const firstTry = first.attempt(options, requestOf(first, options))
     const tried = Option.match(fallback, {

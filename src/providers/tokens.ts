@@ -1,4 +1,5 @@
 /** About as many as in English; fewer in other languages. */
 export const charactersPerToken = 4
 
-export const estimateTokens = (text: string): number => Math.ceil(text.length / charactersPerToken)
+export const estimateTokens = ({ length }: { readonly length: number }): number =>
+  Math.ceil(length / charactersPerToken)

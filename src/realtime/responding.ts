@@ -199,7 +199,7 @@ export const makeResponding = (options: RespondingOptions): Responding => {
   const finish = (done: Running, end: ResponseEnd) => {
     running.delete(done.order.id)
     if (current === done) current = undefined
-    done.response.end(end, done.turn?.state().usage ?? noUsage)
+    done.response.end(end, done.turn?.state().consumed.usage ?? noUsage)
     fork(logDone(done, end._tag, now()))
   }
 

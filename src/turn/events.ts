@@ -2,8 +2,8 @@ import type { Option } from "effect"
 import type { BroughtResult, CallResult, RecordedCall } from "../conversation/rounds.ts"
 import type { EndReason } from "../providers/language-model.ts"
 import type { ToolCall } from "../providers/tools.ts"
-import type { ItemId, SessionId, SpeechFormat, Timings, TurnId, Usage } from "../schema.ts"
-import type { Bill } from "../usage/bill.ts"
+import type { ItemId, SessionId, SpeechFormat, Timings, TurnId } from "../schema.ts"
+import type { Consumed } from "../usage/bill.ts"
 
 /** A timed part of a turn. `decodingSlot`, `turnOrder`, `conversionSlot` and `tools` are waits; the others do work. */
 export type TurnStage =
@@ -78,7 +78,7 @@ export type TurnEvent = { readonly seq: number; readonly at: number } & (
   /** All audio up to `text` (UTF-16 units of the text of all rounds) was sent; `ms` is the playing time of all audio by then. */
   | { readonly _tag: "SpokenTo"; readonly text: number; readonly ms: number }
   /** Adds to the usage of the turn, and to what it costs. */
-  | { readonly _tag: "Used"; readonly usage: Partial<Usage>; readonly bill: Bill }
+  | { readonly _tag: "Used"; readonly consumed: Consumed }
   /** The turn is saved. */
   | { readonly _tag: "Completed" }
   /** The turn was interrupted. */

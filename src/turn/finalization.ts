@@ -1,4 +1,4 @@
-import { Duration, Effect, Exit, Fiber, FiberSet, Option, Schedule, Struct } from "effect"
+import { Duration, Effect, Exit, Fiber, FiberSet, Option, Schedule } from "effect"
 import { Ledger } from "../conversation/ledger.ts"
 import type { TurnEnd } from "../conversation/stored-turn.ts"
 import type { DatabaseError } from "../db/errors.ts"
@@ -85,7 +85,7 @@ export const makeFinalization = Effect.gen(function* () {
               ? ledger.fail({
                   id: turn.request.turnId,
                   timings: {},
-                  ...Struct.pick(turn.log.state(), "usage", "bill"),
+                  ...turn.log.state().consumed,
                   payer: turn.payer,
                 })
               : saveCutShort(ledger, turn, turn.log.state(), upTo, ending, failure),

@@ -28,7 +28,7 @@ export const hear = Effect.fn("hear")(function* (
   const { pcm } = utterance
   const { language, model, keyTerms, silenceDbfs } = agent.hearing
   yield* rejectSilence(pcm, silenceDbfs)
-  const onRequest = (served: Served) => log.used("stt", served, { audioSeconds: pcm.seconds })
+  const onRequest = (served: Served) => log.used({ ...served, stage: "stt" }, { audioSeconds: pcm.seconds })
   const { text } = yield* log.stage(
     "stt",
     transcriber.transcribe(pcm, { turnId, model, language, keyTerms, onRequest }),

@@ -1,8 +1,7 @@
 import { type Cause, Chunk, Effect, Mailbox, Option, Stream } from "effect"
 import { noPrices, type PriceTable } from "../config/prices.ts"
-import type { Served } from "../providers/served.ts"
-import { noUsage, type Stage, type Usage } from "../schema.ts"
-import { addUsage, billOf, freeBill } from "../usage/bill.ts"
+import { noUsage, type Usage } from "../schema.ts"
+import { addUsage, billOf, type ModelUse } from "../usage/bill.ts"
 import type { TurnError } from "./errors.ts"
 import type { NewTurnEvent, TurnEvent, TurnStage } from "./events.ts"
 import { initialState, step, type TurnState } from "./state.ts"
@@ -13,8 +12,8 @@ const maxWaitingEvents = 16
 /** The event log of one turn: the one record of it. Everything else reads its state or its events. */
 export interface TurnLog {
   readonly state: () => TurnState
-  /** Adds what a request to a model used, and what that costs. `served`: undefined if no model was asked. */
-  readonly used: (stage: Stage, served: Served | undefined, usage: Partial<Usage>) => void
+  /** Adds what a request to a model used, and what that costs. */
+  readonly used: (by: Omit<ModelUse, "usage">, usage: Partial<Usage>) => void
   /** The time of the log's clock, in ms since 1970. */
   readonly now: () => number
   /** Adds an event and offers it to the client. If too many events wait for the client, waits until it takes them. */
@@ -85,12 +84,9 @@ export const makeTurnLog = ({ prices = noPrices, ...begin }: NewLog): Effect.Eff
       if (isForClient) waiting.unsafeOffer(numbered)
     }
 
-    const used: TurnLog["used"] = (stage, served, usage) => {
-      const bill =
-        served === undefined
-          ? freeBill(prices)
-          : billOf(prices, { ...served, stage, usage: addUsage(noUsage, usage) })
-      push({ _tag: "Used", usage, bill })
+    const used: TurnLog["used"] = (by, used) => {
+      const usage = addUsage(noUsage, used)
+      push({ _tag: "Used", consumed: { usage, bill: billOf(prices, { ...by, usage }) } })
     }
 
     const append = (event: NewTurnEvent) =>

@@ -57,7 +57,7 @@ export const makeReplay = Effect.gen(function* () {
     log.push({ _tag: "SpokenTo", text: response.length, ms: log.state().audioMs })
     const inOrder = calls.toSorted((a, b) => a.sequence - b.sequence)
     for (const { sequence: _, ...call } of inOrder) log.push({ ...call, _tag: "ToolCalled", by: "client" })
-    log.push({ _tag: "Used", usage, bill: billOfStored(stored, prices) })
+    log.push({ _tag: "Used", consumed: { usage, bill: billOfStored(stored, prices) } })
     log.push({ _tag: "Completed" })
     yield* log.end
     return log

@@ -58,14 +58,14 @@ const logStage = (
   model: { readonly charactersRemoved?: number; readonly reason?: EndReason | undefined } = {},
 ) =>
   Effect.suspend(() => {
-    const { round, usage } = log.state()
+    const { round, consumed } = log.state()
     const { firstTokenAt, firstSpeechAt } = round
     const since = (at: typeof firstTokenAt) =>
       at._tag === "Some" && at.value >= startedAt ? at.value - startedAt : undefined
     const first =
       stage === "llm"
         ? { ttftMs: since(firstTokenAt), ...model }
-        : { ttfbMs: since(firstSpeechAt), charactersSpoken: usage.charactersSpoken }
+        : { ttfbMs: since(firstSpeechAt), charactersSpoken: consumed.usage.charactersSpoken }
     return Effect.annotateLogs(Effect.logInfo("turn.stage"), {
       stage,
       ms: log.now() - startedAt,
@@ -89,13 +89,10 @@ const generate = ({ model }: Ports, context: RoundContext, { onText, onRetract }
     let called = 0
     let removed = 0
     let reason: EndReason | undefined
-    const meter = makeRequestMeter(
-      () => promptTokens(prompt),
-      (served, tokens) => log.used("llm", served, tokens),
-    )
+    const meter = makeRequestMeter(() => promptTokens(prompt), log.used)
     log.push({ _tag: "StageStarted", stage: "llm" })
     return model
-      .generate(prompt, { turnId, ...agent.thinking, onRequest: meter.onRequest }, (event) => {
+      .generate(prompt, { turnId, ...agent.thinking, ...meter.watch }, (event) => {
         meter.onEvent(event)
         if (event._tag === "Removed") removed = event.characters
         if (event._tag === "End") {
@@ -159,7 +156,7 @@ export const speakSegments = <E>(
         ),
       )
       const onRequest = (served: Served, text: string) =>
-        log.used("tts", served, { charactersSpoken: text.length })
+        log.used({ ...served, stage: "tts" }, { charactersSpoken: text.length })
       return speak(
         requested,
         synthesizer,

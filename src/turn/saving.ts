@@ -99,8 +99,7 @@ const endedTurn = ({ request, session }: TurnIdentity, state: TurnState) => ({
   transcript: transcriptOf(state),
   response: replyOf(state),
   timings: timingsOf(state),
-  usage: state.usage,
-  bill: state.bill,
+  ...state.consumed,
   speechFormat: state.output.format,
 })
 
@@ -148,8 +147,8 @@ export const saveCutShort = Effect.fn("saveCutShort")(
     ending: EarlyEnding,
     failure: TurnFailure = {},
   ): Effect.Effect<TurnEnd, TurnCancelled | DatabaseError> => {
-    const { id, timings, usage, bill } = endedTurn(turn, state)
-    const failed = ledger.fail({ id, timings, usage, bill, payer: turn.payer, ...failure })
+    const { id, timings } = endedTurn(turn, state)
+    const failed = ledger.fail({ id, timings, ...state.consumed, payer: turn.payer, ...failure })
     // A user who interrupts has still said something. A client that left may say it again.
     const hasWords = "playedMs" in upTo && Option.isSome(state.heard)
     const hasReply = isHeard(state, upTo)

@@ -1,8 +1,8 @@
 import { Chunk, Option, Struct } from "effect"
 import type { BroughtResult, RecordedCall } from "../conversation/rounds.ts"
 import type { EndReason } from "../providers/language-model.ts"
-import { type ItemId, noUsage, type SessionId, type Timings, type TurnId, type Usage } from "../schema.ts"
-import { addBills, addUsage, type Bill, freeBill } from "../usage/bill.ts"
+import { type ItemId, noUsage, type SessionId, type Timings, type TurnId } from "../schema.ts"
+import { addConsumed, type Consumed, freeBill } from "../usage/bill.ts"
 import type { OutputOptions, Source, TurnEvent, TurnStage } from "./events.ts"
 
 interface StageTimes {
@@ -87,8 +87,7 @@ export interface TurnState extends Progress {
   readonly before: Progress
   /** How long the turn waited for tools that it runs, in ms. Without a wait that goes on. */
   readonly toolsMs: number
-  readonly usage: Usage
-  readonly bill: Bill
+  readonly consumed: Consumed
   readonly isSaved: boolean
 }
 
@@ -139,8 +138,7 @@ export const initialState = (begin: {
   round: newRound({ start: { text: 0, ms: 0 }, startedAt: begin.beganAt }, Option.none()),
   before: noProgress,
   toolsMs: 0,
-  usage: noUsage,
-  bill: freeBill(begin),
+  consumed: { usage: noUsage, bill: freeBill(begin) },
   isSaved: false,
 })
 
@@ -299,11 +297,7 @@ export const step = (state: TurnState, event: TurnEvent): TurnState => {
         lastSpokenAt: Option.some(at),
       }
     case "Used":
-      return {
-        ...state,
-        usage: addUsage(state.usage, event.usage),
-        bill: addBills(state.bill, event.bill),
-      }
+      return { ...state, consumed: addConsumed(state.consumed, event.consumed) }
     case "Completed":
     case "Interrupted":
       return { ...state, isSaved: true }

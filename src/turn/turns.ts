@@ -182,9 +182,9 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
         const isDropped = turn.standing.isSpeculative()
         const outcome = isComplete ? "completed" : isDropped ? "dropped" : outcomeOf(exit)
         yield* countTurn(outcome)
-        yield* countCostOf(turn.log.state().bill)
+        yield* countCostOf(turn.log.state().consumed.bill)
         if (isDropped) {
-          const { usage } = turn.log.state()
+          const { usage } = turn.log.state().consumed
           yield* Effect.annotateLogs(Effect.logInfo("turn.speculation_dropped"), usage)
           yield* countSpeculation("dropped", usage)
         }
@@ -268,8 +268,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           ledger.fail({
             id: turnId,
             timings: {},
-            usage: log.state().usage,
-            bill: log.state().bill,
+            ...log.state().consumed,
             payer,
             isRefused: true,
           }),

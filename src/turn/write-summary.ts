@@ -42,11 +42,9 @@ export const writeSummary = Effect.fn("writeSummary")(
     let reason: EndReason = "stop"
     const requests = makeRequestMeter(
       () => promptTokens(prompt),
-      (served, tokens) => {
-        if (served !== undefined) meter.add({ ...served, stage: "llm", usage: { ...noUsage, ...tokens } })
-      },
+      (by, tokens) => meter.add({ ...by, usage: { ...noUsage, ...tokens } }),
     )
-    const options = { turnId, ...agent.thinking, maxTokens, onRequest: requests.onRequest }
+    const options = { turnId, ...agent.thinking, maxTokens, ...requests.watch }
     const written = model.generate(prompt, options, (event) => {
       requests.onEvent(event)
       if (event._tag === "Text" && text.length < longestAnswer) text += event.text

@@ -7,6 +7,8 @@ import { noUsage, type Stage, type Usage } from "../schema.ts"
 export interface ModelUse extends Served {
   readonly stage: Stage
   readonly usage: Usage
+  /** True: the server did not count all of it. */
+  readonly isEstimated?: boolean
 }
 
 /** What a turn costs, as it was priced when it ran, and what it used. */
@@ -80,11 +82,15 @@ export const billOf = ({ currency, models }: PriceTable, use: ModelUse): Bill =>
 const isSame = (one: ModelUse, other: ModelUse) =>
   one.stage === other.stage && one.model === other.model && one.isLocal === other.isLocal
 
+const addSame = (one: ModelUse, other: ModelUse): ModelUse => ({
+  ...one,
+  usage: addUsage(one.usage, other.usage),
+  ...(other.isEstimated === true ? { isEstimated: true } : {}),
+})
+
 const addUse = (uses: ReadonlyArray<ModelUse>, use: ModelUse): ReadonlyArray<ModelUse> => {
   const at = uses.findIndex((each) => isSame(each, use))
-  return at < 0
-    ? [...uses, use]
-    : uses.map((each, place) => (place === at ? { ...each, usage: addUsage(each.usage, use.usage) } : each))
+  return at < 0 ? [...uses, use] : uses.map((each, place) => (place === at ? addSame(each, use) : each))
 }
 
 /** Both bills in one, with one entry for each model of a stage. */
@@ -94,8 +100,12 @@ export const addBills = (bill: Bill, more: Bill): Bill => ({
   currency: bill.currency,
 })
 
-/** In whole billionths. Null: unknown. */
-export const wholeNanos = ({ nanos }: Bill): number | null => (nanos === null ? null : Math.round(nanos))
+/** What a bigint holds of billionths, rounded down to what a number does. */
+const maxNanos = 9e18
+
+/** In whole billionths, of a bigint. Null: unknown. */
+export const wholeNanos = ({ nanos }: Bill): number | null =>
+  nanos === null ? null : Math.min(Math.round(nanos), maxNanos)
 
 /** Billionths as an amount of the currency. */
 export const amountOf = (nanos: number): number => nanos / unit

@@ -1,56 +1,67 @@
-import type { ModelEvent } from "../providers/language-model.ts"
+import type { GenerateOptions, ModelEvent } from "../providers/language-model.ts"
 import type { Served } from "../providers/served.ts"
 import { estimateTokens } from "../providers/tokens.ts"
 import type { Usage } from "../schema.ts"
+import type { ModelUse } from "./bill.ts"
 
 export type Tokens = Pick<Usage, "inputTokens" | "outputTokens">
 
 /** Counts the tokens of each request for an answer: of the fallback's apart from those of the server before it. Plain functions. */
 export interface RequestMeter {
-  /** A request begins. */
-  readonly onRequest: (served: Served) => void
+  /** What the model is asked with. */
+  readonly watch: Required<Pick<GenerateOptions, "onRequest" | "onUnserved" | "onWritten">>
   readonly onEvent: (event: ModelEvent) => void
-  /** The last request has ended. */
+  /** The last request has ended, or nobody waits for it any more. */
   readonly end: () => void
-  /** Of the newest request: as its server counts them, or estimated. */
+  /** Of the newest request. */
   readonly tokens: () => Tokens
 }
 
 /**
- * `promptTokens`: the estimate for the prompt. `onUsed` is called for each request whose model has begun; `served`: undefined if
- * the model names no server.
+ * `promptTokens`: the estimate for the prompt. `onUsed` is called for each request that its server did not refuse: the server
+ * reads the prompt, and is paid for it, also if nobody waits for the answer. What the server has not counted by the end of
+ * the request is estimated.
  */
 export const makeRequestMeter = (
   promptTokens: () => number,
-  onUsed: (served: Served | undefined, tokens: Tokens) => void,
+  onUsed: (by: Omit<ModelUse, "usage">, tokens: Tokens) => void,
 ): RequestMeter => {
   let served: Served | undefined
-  let hasBegun = false
   let counted: Tokens | undefined
-  let written = ""
-  const tokens = () => counted ?? { inputTokens: promptTokens(), outputTokens: estimateTokens(written) }
+  /** UTF-16 units since the server's last count. */
+  let uncounted = 0
+  const tokens = () => ({
+    inputTokens: counted?.inputTokens ?? promptTokens(),
+    outputTokens: (counted?.outputTokens ?? 0) + estimateTokens({ length: uncounted }),
+  })
   const end = () => {
-    if (!hasBegun) return
-    hasBegun = false
-    onUsed(served, tokens())
+    if (served === undefined) return
+    const isCounted = counted !== undefined && uncounted === 0
+    onUsed({ ...served, stage: "llm", ...(isCounted ? {} : { isEstimated: true }) }, tokens())
+    served = undefined
   }
   return {
     tokens,
     end,
-    onRequest: (by) => {
-      end()
-      served = by
-      counted = undefined
-      written = ""
+    watch: {
+      onRequest: (by) => {
+        end()
+        served = by
+        counted = undefined
+        uncounted = 0
+      },
+      onUnserved: () => {
+        // An error that comes after a part of the answer is no refusal.
+        if (counted === undefined && uncounted === 0) served = undefined
+      },
+      onWritten: (characters) => {
+        uncounted += characters
+      },
     },
     onEvent: (event) => {
-      // A server that only keeps the connection open charges nothing.
-      hasBegun ||= event._tag !== "Alive" || event.isThinking
-      if (event._tag === "Text") written += event.text
-      if (event._tag === "ToolCall") written += event.name + event.arguments
-      if (event._tag === "Usage") {
-        counted = { inputTokens: event.inputTokens, outputTokens: event.outputTokens }
-      }
+      if (event._tag !== "Usage") return
+      counted = { inputTokens: event.inputTokens, outputTokens: event.outputTokens }
+      uncounted = 0
     },
   }
 }

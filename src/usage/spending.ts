@@ -7,6 +7,7 @@ import { query } from "../db/postgres.ts"
 import { findOne } from "../db/rows.ts"
 import { Time, type UserId } from "../schema.ts"
 import { amountOf } from "./bill.ts"
+import { unpricedModels } from "./unpriced.ts"
 
 /** The user's turns of this month cost as much as they may. */
 export class QuotaExceeded extends Schema.TaggedError<QuotaExceeded>()("QuotaExceeded", {
@@ -51,7 +52,12 @@ export class Spending extends Context.Tag("voice-agent/Spending")<
     Spending,
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      const { prices, monthlyLimit } = (yield* Settings).usage
+      const settings = yield* Settings
+      const { prices, monthlyLimit } = settings.usage
+      yield* Option.match(unpricedModels(settings), {
+        onNone: () => Effect.void,
+        onSome: (fields) => Effect.annotateLogs(Effect.logWarning("usage.unpriced_models"), fields),
+      })
       const { currency } = prices
       const month = sql`date_trunc('month', now() at time zone 'UTC')`
       const next = sql`(${month} + interval '1 month') at time zone 'UTC'`

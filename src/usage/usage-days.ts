@@ -1,10 +1,12 @@
 import * as SqlClient from "@effect/sql/SqlClient"
+import type * as Statement from "@effect/sql/Statement"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { Context, Effect, Encoding, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
 import type { DatabaseError } from "../db/errors.ts"
-import { query, transaction } from "../db/postgres.ts"
+import { query } from "../db/postgres.ts"
 import { findAll, findOne } from "../db/rows.ts"
+import { transactionOnce } from "../db/transaction-once.ts"
 import { type AgentId, type ApiKeyId, UnknownPosition, type Usage, type UserId } from "../schema.ts"
 import { amountOf, type Bill, type Consumed, wholeNanos } from "./bill.ts"
 
@@ -81,7 +83,7 @@ export class UsageDays extends Context.Tag("voice-agent/UsageDays")<
       page: UsagePage,
     ) => Effect.Effect<UsageList, UnknownPosition | DatabaseError>
     readonly today: Effect.Effect<string, DatabaseError>
-    /** Adds what was consumed outside of turns. Fails also if only the answer to the COMMIT was lost. */
+    /** Adds what was consumed outside of turns. */
     readonly add: (payer: Payer, consumed: Consumed) => Effect.Effect<void, DatabaseError>
   }
 >() {
@@ -92,11 +94,15 @@ export class UsageDays extends Context.Tag("voice-agent/UsageDays")<
       const pg = yield* PgClient.PgClient
       const { currency } = (yield* Settings).usage.prices
 
+      // JSON has no greater whole number that every client reads.
+      const whole = (sum: Statement.Fragment) =>
+        sql`least(${sum}, ${Number.MAX_SAFE_INTEGER}::bigint)::float8`
       // What was priced in another currency has no cost in this one.
       const columns = sql`sum(turns)::float8 as turns,
         sum(case when currency = ${currency} then unpriced else greatest(turns, unpriced) end)::float8 as unpriced,
-        sum(audio_seconds)::float8 as audio_seconds, sum(input_tokens)::float8 as input_tokens,
-        sum(output_tokens)::float8 as output_tokens, sum(characters_spoken)::float8 as characters_spoken,
+        sum(audio_seconds)::float8 as audio_seconds, ${whole(sql`sum(input_tokens)`)} as input_tokens,
+        ${whole(sql`sum(output_tokens)`)} as output_tokens,
+        ${whole(sql`sum(characters_spoken)`)} as characters_spoken,
         coalesce(sum(cost_nanos) filter (where currency = ${currency}), 0)::float8 as cost_nanos`
       const noSums = { turns: 0, unpriced: 0, audioSeconds: 0, costNanos: 0 }
       const nothing = { ...noSums, inputTokens: 0, outputTokens: 0, charactersSpoken: 0 }
@@ -161,7 +167,7 @@ export class UsageDays extends Context.Tag("voice-agent/UsageDays")<
       )
 
       const add = Effect.fn("UsageDays.add")((payer: Payer, consumed: Consumed) =>
-        Effect.asVoid(transaction(sql, addUsageOf(sql, pg, payer, consumed))),
+        transactionOnce(sql, addUsageOf(sql, pg, payer, consumed)),
       )
 
       return { list, today, add }

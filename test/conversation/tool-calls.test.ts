@@ -300,6 +300,14 @@ effectTest(
         transcript: Option.none(),
         brought,
       })
+      yield* record.begin({
+        ...roundOf(turn.id, 1, callOf(`call_2 ${isKeyed}`)),
+        transcript: Option.none(),
+        brought,
+      })
+      const rows = () => database.sql`select jsonb_array_length(brought) as brought from turn_rounds
+        where turn_id = ${turn.id} order by round`
+      expect([...(yield* Effect.promise(rows))]).toEqual([{ brought: 1 }, { brought: 0 }])
       yield* kill(turn.id)
       if (isKeyed) {
         const claim = yield* running.claim({ ...turn, id: newId(TurnId) })
@@ -311,6 +319,7 @@ effectTest(
         "tool_result open",
         "message Let me see. (cut)",
         "tool_call call_1",
+        "tool_call call_2 false",
       ])
     }
   }).pipe(Effect.scoped, Effect.provide(parts)),

@@ -136,7 +136,11 @@ describe("a turn", () => {
     await service.upstream.waitFor(() => service.upstream.calls("llm")[0], "a request to the model")
     leaving.abort()
     await left
-    expect(await settled()).toMatchObject({ total: { turns: 1, audioSeconds: 2, cost: 0.0002 } })
+    const { total } = await settled()
+    expect(total).toMatchObject({ turns: 1, audioSeconds: 2, outputTokens: 0 })
+    // The model has read the prompt.
+    expect(total.inputTokens).toBeGreaterThan(0)
+    expect(total.cost).toBeCloseTo(0.0002 + (total.inputTokens * 500) / 1e6, 9)
   })
 
   test("that is deleted while it runs counts", async () => {
@@ -148,7 +152,9 @@ describe("a turn", () => {
     await cut
     const { total } = await settled()
     expect(total.audioSeconds).toBe(2 * usage.audioSeconds)
-    expect(total.cost).toBeCloseTo((usage.cost ?? 0) + 0.0002, 9)
+    const unanswered = total.inputTokens - usage.inputTokens
+    expect(unanswered).toBeGreaterThan(0)
+    expect(total.cost).toBeCloseTo((usage.cost ?? 0) + 0.0002 + (unanswered * 500) / 1e6, 9)
   })
 
   test("that another process took for dead counts", async () => {
@@ -245,6 +251,20 @@ describe("GET /usage", () => {
     expect((await report("?to=2026-01-02")).from).toBe("2026-01-01")
   })
 
+  test("shows sums of any size", async () => {
+    const id = await userOf(key)
+    const most = "9223372036854775807"
+    await service.database.sql`insert into usage_days
+      select ${id}, date '2025-12-30' + n, null, null, 'EUR', 1, 0, 1e300, ${most}::bigint, ${most}::bigint, ${most}::bigint, ${most}::bigint
+      from generate_series(0, 1) as n`
+    const { entries, total } = await report("?from=2025-12-30&to=2025-12-31")
+    const counts = { inputTokens: Number.MAX_SAFE_INTEGER, charactersSpoken: Number.MAX_SAFE_INTEGER }
+    expect(entries).toMatchObject([counts, counts])
+    expect(total).toMatchObject({ ...counts, turns: 2 })
+    expect(total.cost).toBeGreaterThan(1e10)
+    expect((await service.call("GET", "/users/me/export", { key })).status).toBe(200)
+  })
+
   test.each([
     ["from=2026-02-30", /^from: must be a day/],
     ["to=yesterday", /^to: must be a day/],
@@ -310,6 +330,19 @@ describe("a monthly limit", () => {
     const { month, total } = await settled()
     expect(total.turns).toBe(4)
     expect(month.spent).toBeLessThanOrEqual(cost * 4.001)
+  })
+
+  test("is used up by prompts whose answers nobody waits for", async () => {
+    // More than the recordings of four turns cost.
+    await setLimit(0.001)
+    service.upstream.default("llm", fail.hang())
+    const leaving = new AbortController()
+    const left = service.converse(key, audio, { signal: leaving.signal }).catch(() => undefined)
+    await service.upstream.waitFor(() => service.upstream.calls("llm")[0], "a request to the model")
+    leaving.abort()
+    await left
+    expect((await settled()).month.spent).toBeGreaterThan(0.001)
+    await expectExceeded(await service.converse(key, audio))
   })
 
   test("of 0 refuses all turns", async () => {

@@ -131,6 +131,19 @@ describe("doctor", () => {
     expect(stdout).not.toContain("\u001b")
   })
 
+  test("warns of a limit without prices", async () => {
+    expect(await complaints({ env: { MONTHLY_LIMIT: "5" } })).toEqual({
+      ok: true,
+      said: [
+        {
+          check: "prices",
+          state: "warning",
+          found: "no price for whisper-1 (stt), gpt-3.5-turbo (llm), tts-1 (tts)",
+        },
+      ],
+    })
+  })
+
   test("reports only the invalid settings", async () => {
     expect(await complaints({ env: { PORT: "http" } })).toEqual(problem("settings", /PORT must be .*"http"/))
   })

@@ -1,6 +1,7 @@
 import { describe, expect } from "bun:test"
 import { Cause, Duration, Effect, Exit, Fiber, Option, TestClock } from "effect"
 import {
+  asUnserved,
   type ProviderError,
   ProviderRateLimited,
   ProviderRefusedKey,
@@ -27,6 +28,7 @@ const make = Effect.fnUntraced(function* (
 ) {
   const asked: Array<string> = []
   const served: Array<Served> = []
+  const refusals: Array<string | undefined> = []
   const servers = yield* makeServers(
     "llm",
     { ...server("first", "small"), fallback: Option.some(server("second", fallbackModel)) },
@@ -42,11 +44,16 @@ const make = Effect.fnUntraced(function* (
   )
   const ask = Effect.suspend(() =>
     servers.attempt(
-      { turnId: newId(TurnId), model: "large", onRequest: (by: Served) => void served.push(by) },
+      {
+        turnId: newId(TurnId),
+        model: "large",
+        onRequest: (by: Served) => void served.push(by),
+        onUnserved: () => void refusals.push(served.at(-1)?.model),
+      },
       (call, { model }, onProgress) => call(model, onProgress),
     ),
   )
-  return { ask, asked, served, status: servers.status }
+  return { ask, asked, served, refusals, status: servers.status }
 })
 
 /** In a span, Effect wraps errors. */
@@ -81,6 +88,24 @@ describe("the fallback", () => {
         { model: "large", isLocal: false },
         { model: "tiny", isLocal: false },
       ])
+    }),
+  )
+
+  effectTest(
+    "is paid with the first server, unless one refused the request",
+    Effect.gen(function* () {
+      const refused = new ProviderRateLimited({ stage: "llm", retryAfter: Option.none() })
+      const one = yield* make(fail(refused), well, { fallbackModel: "tiny" })
+      yield* one.ask
+      expect(one.refusals).toEqual(["large"])
+      const other = yield* make(fail(broken), fail(asUnserved(broken)), { fallbackModel: "tiny" })
+      yield* Effect.exit(other.ask)
+      expect(other.refusals).toEqual(["tiny"])
+      const slow = yield* make(() => Effect.never, well)
+      const answer = yield* Effect.fork(slow.ask)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(answer)
+      expect(slow.refusals).toEqual([])
     }),
   )
 

@@ -2,6 +2,7 @@ import { expect } from "bun:test"
 import { Cause, Chunk, Effect, Exit, Fiber, Option, Stream, TestClock } from "effect"
 import { NoSpeechDetected } from "../../src/audio/errors.ts"
 import { noPrices } from "../../src/config/prices.ts"
+import { noUsage } from "../../src/schema.ts"
 import type { NewTurnEvent, OutputOptions } from "../../src/turn/events.ts"
 import { makeTurnLog } from "../../src/turn/log.ts"
 import { freeBill } from "../../src/usage/bill.ts"
@@ -21,7 +22,7 @@ const everything: ReadonlyArray<NewTurnEvent> = [
   text,
   audio,
   { _tag: "SpokenTo", text: 2, ms: 10 },
-  { _tag: "Used", usage: { inputTokens: 1 }, bill: freeBill(noPrices) },
+  { _tag: "Used", consumed: { usage: { ...noUsage, inputTokens: 1 }, bill: freeBill(noPrices) } },
   { _tag: "Completed" },
 ]
 

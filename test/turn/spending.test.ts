@@ -1,7 +1,8 @@
 import { describe, expect } from "bun:test"
-import { Cause, Effect, Exit, Fiber, Option, TestClock } from "effect"
+import { Cause, Effect, Exit, Fiber, Option, Scope, TestClock } from "effect"
 import type { PriceTable } from "../../src/config/prices.ts"
 import { wrongAnswer } from "../../src/providers/errors.ts"
+import { noUsage } from "../../src/schema.ts"
 import { QuotaExceeded } from "../../src/usage/spending.ts"
 import { effectTest } from "../support/effect.ts"
 import { converse, type FakeScript, loud, makeFakeTurns, requestOf } from "../support/fake-turns.ts"
@@ -88,6 +89,31 @@ describe("the bill of a turn", () => {
         heardNanos + (tokens?.inputTokens ?? 0) * 1000 + (tokens?.outputTokens ?? 0) * 10_000,
         3,
       )
+    }),
+  )
+
+  effectTest(
+    "has the prompt of an answer that nobody waited for",
+    Effect.gen(function* () {
+      const silent = [{ chunks: [{ afterMs: Number.POSITIVE_INFINITY, text: "Hello." }] }]
+      const estimated = [{ stage: "llm", model: "brain", isEstimated: true }]
+      const left = yield* makeFakeTurns({ prices, thinks: silent })
+      const call = yield* converse(left.turns, requestOf())
+      yield* TestClock.adjust("1 second")
+      yield* call.leave
+      const early = yield* makeFakeTurns({ prices, thinks: silent })
+      const scope = yield* Scope.make()
+      yield* Scope.extend(early.turns.speculate(requestOf()), scope)
+      yield* TestClock.adjust("1 second")
+      yield* Scope.close(scope, Exit.void)
+      for (const { failed, prompts } of [left, early]) {
+        expect(prompts).toHaveLength(1)
+        const [{ usage, bill } = { usage: noUsage, bill: undefined }] = failed
+        expect(usage.inputTokens).toBeGreaterThan(0)
+        expect(usage.outputTokens).toBe(0)
+        expect(bill?.nanos).toBe(usage.inputTokens * 1000)
+        expect(bill?.models).toMatchObject(estimated)
+      }
     }),
   )
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { Chunk, FastCheck as fc, Option } from "effect"
 import { noPrices } from "../../src/config/prices.ts"
-import { ItemId, newId, SessionId, TurnId } from "../../src/schema.ts"
+import { ItemId, newId, noUsage, SessionId, TurnId } from "../../src/schema.ts"
 import type { NewTurnEvent, OutputOptions } from "../../src/turn/events.ts"
 import { type HeardUpTo, heardMessages, heardText, isHeard } from "../../src/turn/heard-reply.ts"
 import { initialState, replyOf, roundsOf, step, type TurnState } from "../../src/turn/state.ts"
@@ -31,8 +31,7 @@ const stage = fc
 const used = fc.nat(9).map(
   (n): NewTurnEvent => ({
     _tag: "Used",
-    usage: { inputTokens: n, outputTokens: 1 },
-    bill: freeBill(noPrices),
+    consumed: { usage: { ...noUsage, inputTokens: n, outputTokens: 1 }, bill: freeBill(noPrices) },
   }),
 )
 const messageIds = Array.from({ length: 61 }, () => newId(ItemId))
@@ -112,9 +111,9 @@ describe("step", () => {
     fc.assert(
       fc.property(walks, (events) => {
         const inputs = events.flatMap((event) =>
-          event._tag === "Used" ? [event.usage.inputTokens ?? 0] : [],
+          event._tag === "Used" ? [event.consumed.usage.inputTokens] : [],
         )
-        expect(fold(events).usage.inputTokens).toBe(inputs.reduce((sum, n) => sum + n, 0))
+        expect(fold(events).consumed.usage.inputTokens).toBe(inputs.reduce((sum, n) => sum + n, 0))
       }),
     )
   })
@@ -476,7 +475,7 @@ describe("a reply of several rounds", () => {
       { _tag: "RoundEnded", reason: "tools" },
       roundStarted(1),
       { _tag: "StageStarted", stage: "llm" },
-      { _tag: "Used", usage: {}, bill: freeBill(noPrices) },
+      { _tag: "Used", consumed: { usage: noUsage, bill: freeBill(noPrices) } },
       { _tag: "TextDelta", text: "Hi." },
       { _tag: "StageStarted", stage: "tts" },
       audio(100),

@@ -315,15 +315,18 @@ describe("a summary that takes 30 s", () => {
   )
 
   effectTest(
-    "ends with the service, and its session is free",
+    "ends with the service, its session is free, and its prompt is paid",
     Effect.gen(function* () {
       const service = yield* startTurns(slow)
       const session = yield* newSession(service)
       yield* fill(session)
       yield* Effect.promise(() => until(() => service.requests.length === 1, "a request for a summary"))
+      const before = yield* spentBy(session)
       yield* service.stop
       yield* session.idle
       expect(yield* session.summary).toBeNull()
+      const nanos = before.nanos + 1000 * promptTokens(service.requests[0] ?? noPrompt)
+      expect(yield* spentBy(session)).toEqual({ ...before, nanos })
       expect(service.events("summary.failed")).toEqual([])
     }),
   )

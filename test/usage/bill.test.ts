@@ -2,7 +2,7 @@ import { expect, test } from "bun:test"
 import { Option } from "effect"
 import { type PriceTable, prices } from "../../src/config/prices.ts"
 import { noUsage, type Stage, type Usage } from "../../src/schema.ts"
-import { addBills, billOf, freeBill, makeMeter, withCost } from "../../src/usage/bill.ts"
+import { addBills, billOf, freeBill, makeMeter, wholeNanos, withCost } from "../../src/usage/bill.ts"
 
 const table: PriceTable = {
   currency: "EUR",
@@ -107,22 +107,44 @@ test("a table of prices, as JSON or as a file", async () => {
   await Bun.file(file).delete()
 })
 
+const ofA = 'of the model "a" must be a number from 0 to 1000000000, but it is'
 test.each([
-  ["no JSON", "{"],
-  ["a missing file", "/nowhere/prices.json"],
-  ["no models", {}],
-  ["a currency that is none", { currency: "dollars", models: {} }],
+  ["{", "it is no valid JSON"],
+  ["{} x", "it is no valid JSON"],
+  ["/nowhere/prices.json", 'there is no file "/nowhere/prices.json" that can be read'],
+  [{}, "models is missing"],
+  [{ models: [] }, "models must be an object"],
+  [{ models: { a: 1 } }, 'the model "a" must be an object'],
+  [{ currency: "dollars", models: {} }, 'currency must be an ISO 4217 code such as USD, but it is "dollars"'],
+  [{ models: { a: { perToken: 1 } } }, /^perToken of the model "a" is no price. The prices are perMillion/],
+  [{ model: {}, models: {} }, "model is no field. The fields are currency and models"],
+  [{ models: { "": { perAudioMinute: 1 } } }, "the name of a model is empty"],
+  [{ models: { a: { perAudioMinute: -1 } } }, `perAudioMinute ${ofA} -1`],
+  [{ models: { a: { perAudioMinute: "0.006" } } }, `perAudioMinute ${ofA} "0.006"`],
+  [{ models: { a: { perMillionCharacters: null } } }, `perMillionCharacters ${ofA} null`],
+  [{ models: { a: { perMillionCharacters: 1e10 } } }, `perMillionCharacters ${ofA} 10000000000`],
+  ['{"models":{"a":{"perAudioMinute":1e999}}}', `perAudioMinute ${ofA} Infinity`],
+  [{ models: { a: {} } }, 'the model "a" has no price'],
+  [{ models: { a: { perMillionInputTokens: 1 } } }, 'the model "a" has no perMillionOutputTokens'],
   [
-    "a field that does not exist",
-    { models: { a: { perMillionInputTokens: 1, perMillionOutputTokens: 1, perToken: 1 } } },
+    { models: { a: { perAudioMinute: 1, perAudioSecond: 1 } } },
+    'the model "a" has both perAudioMinute and perAudioSecond',
   ],
-  ["a field beside the models", { model: {}, models: {} }],
-  ["a negative price", { models: { a: { perAudioMinute: -1 } } }],
-  ["a price that is text", { models: { a: { perAudioMinute: "0.006" } } }],
-  ["one price of tokens", { models: { a: { perMillionInputTokens: 1 } } }],
-  ["two prices of audio", { models: { a: { perAudioMinute: 1, perAudioSecond: 1 } } }],
-  ["a price that is null", { models: { a: { perMillionCharacters: null } } }],
-  ["an infinite price", '{"models":{"a":{"perAudioMinute":1e999}}}'],
-])("no table of prices: %s", (_, json) => {
+])("no table of prices: %j", (json, fault) => {
   expect(parsed(json)).toEqual(Option.none())
+  const explained = prices.explain?.(typeof json === "string" ? json : JSON.stringify(json))
+  if (typeof fault === "string") expect(explained).toBe(fault)
+  else expect(explained).toMatch(fault)
+})
+
+test("a fault of a file names the file", async () => {
+  const file = `${process.env.TMPDIR ?? "/tmp"}/prices-${crypto.randomUUID()}.json`
+  await Bun.write(file, JSON.stringify({ models: { a: {} } }))
+  expect(prices.explain?.(file)).toBe(`the model "a" has no price (in ${file})`)
+  await Bun.file(file).delete()
+})
+
+test("a cost that no bigint holds is the greatest one", () => {
+  expect(wholeNanos({ models: [], nanos: 1e30, currency: "USD" })).toBe(9e18)
+  expect(BigInt(9e18)).toBeLessThan(2n ** 63n)
 })

@@ -3,47 +3,73 @@ import { ModelEvent } from "../../src/providers/language-model.ts"
 import { makeRequestMeter, type Tokens } from "../../src/usage/request-meter.ts"
 
 const start = () => {
-  const used: Array<readonly [string | undefined, Tokens]> = []
+  const used: Array<readonly [model: string, Tokens, isEstimated: boolean]> = []
   const meter = makeRequestMeter(
     () => 100,
-    (served, tokens) => used.push([served?.model, tokens]),
+    ({ model, isEstimated = false }, tokens) => used.push([model, tokens, isEstimated]),
   )
-  return { ...meter, used, request: (model: string) => meter.onRequest({ model, isLocal: false }) }
+  const { onRequest, onUnserved, onWritten } = meter.watch
+  const request = (model: string) => onRequest({ model, isLocal: false })
+  return { ...meter, used, request, onUnserved, onWritten }
 }
-const writes = (text: string) => ModelEvent.Text({ text })
+const counts = (inputTokens: number, outputTokens: number) => ModelEvent.Usage({ inputTokens, outputTokens })
 
 test("the fallback is not counted with the tokens of the server before it", () => {
-  const { used, request, onEvent, end, tokens } = start()
+  const { used, request, onWritten, onEvent, end, tokens } = start()
   request("first")
-  onEvent(writes("12345678"))
-  onEvent(ModelEvent.Usage({ inputTokens: 900, outputTokens: 90 }))
+  onWritten(8)
+  onEvent(counts(900, 90))
   request("second")
-  onEvent(writes("1234"))
+  onWritten(4)
   end()
   end()
   expect(used).toEqual([
-    ["first", { inputTokens: 900, outputTokens: 90 }],
-    ["second", { inputTokens: 100, outputTokens: 1 }],
+    ["first", { inputTokens: 900, outputTokens: 90 }, false],
+    ["second", { inputTokens: 100, outputTokens: 1 }, true],
   ])
   expect(tokens()).toEqual({ inputTokens: 100, outputTokens: 1 })
 })
 
-test("a request whose model has not begun is free", () => {
+test("a prompt counts once it is sent, also without an answer", () => {
   const { used, request, onEvent, end } = start()
-  request("refuses")
-  request("is busy")
-  onEvent(ModelEvent.Alive({ isThinking: false }))
-  request("thinks")
-  onEvent(ModelEvent.Alive({ isThinking: true }))
   end()
-  expect(used).toEqual([["thinks", { inputTokens: 100, outputTokens: 0 }]])
+  request("is left")
+  request("is slow")
+  onEvent(ModelEvent.Alive({ isThinking: false }))
+  end()
+  expect(used).toEqual([
+    ["is left", { inputTokens: 100, outputTokens: 0 }, true],
+    ["is slow", { inputTokens: 100, outputTokens: 0 }, true],
+  ])
 })
 
-test("what the model retracts and its calls are paid", () => {
-  const { used, onEvent, end } = start()
-  onEvent(writes("1234"))
-  onEvent(ModelEvent.Retract())
-  onEvent(ModelEvent.ToolCall({ callId: "1", name: "door", arguments: "{}  " }))
+test("a request that is refused is free", () => {
+  const { used, request, onUnserved, onWritten, onEvent, end } = start()
+  request("is busy")
+  onUnserved()
+  request("has no credit")
+  onUnserved()
   end()
-  expect(used).toEqual([[undefined, { inputTokens: 100, outputTokens: 3 }]])
+  expect(used).toEqual([])
+  request("breaks off")
+  onWritten(1)
+  onUnserved()
+  request("breaks off after its count")
+  onEvent(counts(7, 0))
+  onUnserved()
+  end()
+  expect(used).toEqual([
+    ["breaks off", { inputTokens: 100, outputTokens: 1 }, true],
+    ["breaks off after its count", { inputTokens: 7, outputTokens: 0 }, false],
+  ])
+})
+
+test("what is written after the server's count is estimated", () => {
+  const { used, request, onWritten, onEvent, end } = start()
+  request("counts early")
+  onWritten(400)
+  onEvent(counts(7, 3))
+  onWritten(40)
+  end()
+  expect(used).toEqual([["counts early", { inputTokens: 7, outputTokens: 13 }, true]])
 })

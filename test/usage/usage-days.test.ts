@@ -3,6 +3,7 @@ import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import { SQL } from "bun"
 import { makeDatabase, makeEmptyDatabase } from "../support/database.ts"
+import { until } from "../support/turns.ts"
 
 const folder = join(import.meta.dir, "../../migrations")
 const isOlder = (file: string) => file < "0014"
@@ -81,4 +82,81 @@ test("turns of a user that end at the same time are all counted", async () => {
   expect(await sql`select 1 from usage_days`).toHaveLength(0)
   await sql.close()
   await database.drop()
+})
+
+test("no count of a provider and no price fails the end of a turn", async () => {
+  const { sql, drop } = await makeDatabase()
+  const [{ id: user }] = await sql`insert into users (email) values ('ada@example.com') returning id`
+  const most = "9223372036854775807"
+  const counts = [
+    `{"inputTokens": ${"9".repeat(400)}, "outputTokens": 1e300, "charactersSpoken": 9e18, "audioSeconds": 1e400}`,
+    '{"inputTokens": -1e300, "outputTokens": -5, "charactersSpoken": -0.4, "audioSeconds": -1}',
+    '{"inputTokens": "many", "outputTokens": null, "charactersSpoken": [], "audioSeconds": {}}',
+  ]
+  for (const usage of [...counts, ...counts]) {
+    const [{ id }] = await sql`insert into turns (id, user_id, session_id, lease_until)
+      values (gen_random_uuid(), ${user}, gen_random_uuid(), now() + interval '1 minute') returning id`
+    await sql`update turns set state = 'completed', lease_until = null, response = 'Hi', usage = ${usage}::text::jsonb,
+      cost_nanos = ${most}::bigint, currency = 'USD' where id = ${id}`
+  }
+  const [row] = await sql`select turns::int, input_tokens::text as input, output_tokens::text as output,
+    cost_nanos::text as cost, audio_seconds > 1e15 as hears from usage_days`
+  expect(row).toEqual({
+    turns: 6,
+    input: `${2n * 9007199254740991n}`,
+    output: `${2n * 9007199254740991n}`,
+    cost: most,
+    hears: true,
+  })
+  await sql`update usage_days set input_tokens = ${most}::bigint`
+  await sql`select add_usage(${user}::uuid, null::uuid, null::uuid, 'USD', 1, '{"inputTokens": 2}', 3)`
+  expect([...(await sql`select input_tokens::text as input from usage_days`)]).toEqual([{ input: most }])
+  await drop()
+})
+
+test("nothing is counted for a user who is being deleted, and nothing waits", async () => {
+  const database = await makeDatabase()
+  const other = new SQL(database.url, { max: 1 })
+  const { sql } = database
+  const addUser = async () =>
+    (await sql`insert into users (email) values (gen_random_uuid() || '@example.com') returning id`)[0].id
+  const count = (user: string, by: SQL) =>
+    by`select add_usage(${user}::uuid, null::uuid, null::uuid, 'USD', 1, '{"inputTokens": 2}', 3)`
+  const rows = (user: string) => sql`select 1 from usage_days where user_id = ${user}`
+  // The deletion is first.
+  const first = await addUser()
+  await other.begin(async (deleting) => {
+    await deleting`delete from users where id = ${first}`
+    await count(first, sql)
+  })
+  expect(await rows(first)).toHaveLength(0)
+  // The usage is first.
+  const second = await addUser()
+  const deleted = Promise.withResolvers<unknown>()
+  await other.begin(async (counting) => {
+    await count(second, counting)
+    deleted.resolve(sql`delete from users where id = ${second}`.then((gone) => gone))
+    await until(
+      async () =>
+        (
+          await sql`select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like 'delete from users%'`
+        ).length > 0,
+      "a deletion that waits",
+    )
+  })
+  await deleted.promise
+  expect(await rows(second)).toHaveLength(0)
+  await other.close()
+  await database.drop()
+})
+
+test.each(["NaN", "-1", "-Infinity"])("a monthly limit of %s is refused", async (amount) => {
+  const { sql, drop } = await makeDatabase()
+  await sql`insert into users (email) values ('ada@example.com')`
+  const set = sql`insert into monthly_limits select id, ${amount}::float8 from users`.then(
+    () => "set",
+    (error: Error) => error.message,
+  )
+  expect(await set).toContain("check constraint")
+  await drop()
 })

@@ -6,10 +6,12 @@ import { reportedError } from "./errors.ts"
 import { makeEventData } from "./event-data.ts"
 import { makeToolCallReader } from "./tool-call-reader.ts"
 
+/** Of one request. No model reads or writes as many: a server that says more counts in another way. */
+const maxTokens = 100_000_000
+
 /** Compatible servers count in other ways, or not at all. */
-const isUsage = Schema.is(
-  Schema.Struct({ prompt_tokens: Schema.NonNegativeInt, completion_tokens: Schema.NonNegativeInt }),
-)
+const TokenCount = Schema.Int.pipe(Schema.between(0, maxTokens))
+const isUsage = Schema.is(Schema.Struct({ prompt_tokens: TokenCount, completion_tokens: TokenCount }))
 const hasReasoningTokens = Schema.is(
   Schema.Struct({
     completion_tokens_details: Schema.Struct({ reasoning_tokens: Schema.Number.pipe(Schema.positive()) }),
@@ -30,15 +32,26 @@ interface Words {
   readonly text: string
   readonly refusal: string
   readonly isThinking: boolean
+  /** UTF-16 units of the thinking. */
+  readonly thought: number
 }
 
-const noWords: Words = { text: "", refusal: "", isThinking: false }
+const noWords: Words = { text: "", refusal: "", isThinking: false, thought: 0 }
 
 const joined = (parts: ReadonlyArray<Words>): Words => ({
   text: parts.map(({ text }) => text).join(""),
   refusal: parts.map(({ refusal }) => refusal).join(""),
   isThinking: parts.some(({ isThinking }) => isThinking),
+  thought: parts.reduce((sum, { thought }) => sum + thought, 0),
 })
+
+/** UTF-16 units of thinking in any of its shapes. */
+const lengthOf = (thought: unknown): number => {
+  if (typeof thought === "string") return thought.length
+  if (Array.isArray(thought)) return thought.reduce<number>((sum, part) => sum + lengthOf(part), 0)
+  if (!Predicate.isRecord(thought)) return 0
+  return lengthOf([thought.text, thought.thinking, thought.reasoning, thought.summary])
+}
 
 /** `content` is a string or a list of parts. What is neither has no meaning. */
 const wordsOf = (content: unknown): Words => {
@@ -47,7 +60,9 @@ const wordsOf = (content: unknown): Words => {
   if (!Predicate.isRecord(content)) return noWords
   const { type, text, refusal } = content
   if (type === "refusal" && typeof refusal === "string") return { ...noWords, refusal }
-  if (typeof type === "string" && /think|reason/i.test(type)) return { ...noWords, isThinking: true }
+  if (typeof type === "string" && /think|reason/i.test(type)) {
+    return { ...noWords, isThinking: true, thought: lengthOf(content) }
+  }
   return (type === undefined || type === "text" || type === "output_text") && typeof text === "string"
     ? { ...noWords, text }
     : noWords
@@ -63,6 +78,8 @@ const wordsIn = (part: Readonly<Record<string, unknown>>): Words => {
     text: words.text,
     refusal: words.refusal + (typeof refusal === "string" ? refusal : ""),
     isThinking: words.isThinking || THINKING_FIELDS.some((field) => isFilled(part[field])),
+    // The fields have the same thinking.
+    thought: Math.max(words.thought, ...THINKING_FIELDS.map((field) => lengthOf(part[field]))),
   }
 }
 
@@ -77,7 +94,11 @@ const thinking = ModelEvent.Alive({ isThinking: true })
  * is shows in its first character, since the Content-Type is often wrong. Servers send chunks of many shapes: what has no
  * meaning is skipped.
  */
-export const makeCompletion = (on: (event: ModelEvent) => void) => {
+export const makeCompletion = (
+  on: (event: ModelEvent) => void,
+  /** Called with the length of what comes as no text at once: thinking, and calls. */
+  onWritten: (characters: number) => void = () => undefined,
+) => {
   const decoder = new TextDecoder()
   let kind: "unknown" | "events" | "json" | "html" = "unknown"
   let document = ""
@@ -97,10 +118,13 @@ export const makeCompletion = (on: (event: ModelEvent) => void) => {
     if (!Predicate.isRecord(part)) return
     if (hasCall(part)) {
       callSource ??= name
-      if (callSource === name) toolCalls.read(part)
+      if (callSource === name) onWritten(toolCalls.read(part))
     }
-    const { text, refusal, isThinking } = wordsIn(part)
-    if (isThinking) on(thinking)
+    const { text, refusal, isThinking, thought } = wordsIn(part)
+    if (isThinking) {
+      onWritten(thought)
+      on(thinking)
+    }
     if (text + refusal === "") return
     source ??= name
     if (source !== name) return

@@ -3,6 +3,7 @@ import { APIError } from "openai"
 import { parseRetryAfter } from "../../outbound/retry-after.ts"
 import type { Stage } from "../../schema.ts"
 import {
+  asUnserved,
   finalAnswer,
   type ProviderDetails,
   type ProviderError,
@@ -16,6 +17,10 @@ import {
 import { type ErrorBody, readErrorBody } from "./error-body.ts"
 import { AnswerTooLarge } from "./fetch.ts"
 
+/** Codes of a connection that did not come about. After others the server may have got the request. */
+const UNREACHED =
+  /^(?:ECONNREFUSED|ConnectionRefused|FailedToOpenSocket|ENOTFOUND|EAI_\w+|EHOSTUNREACH|ENETUNREACH|\w*CERT\w*)$/
+
 /** Translates what the SDK throws. An error without a status never reached a working server. */
 export const toProviderError =
   (stage: Stage) =>
@@ -25,7 +30,9 @@ export const toProviderError =
       return finalAnswer(stage, "endless", "an answer larger than 16 MB")
     }
     if (!(cause instanceof APIError) || cause.status === undefined) {
-      return wrongAnswer(stage, describe(cause))
+      const reason = describe(cause)
+      const error = wrongAnswer(stage, reason)
+      return UNREACHED.test(reason) ? asUnserved(error) : error
     }
     const { status, headers } = cause
     return fromStatus(stage, status, bodyOf(cause), parseRetryAfter(headers, status === 429))
@@ -107,7 +114,7 @@ const fromStatus = (
   const isSpent = status === 402 || ([400, 403, 429].includes(status) && isNamed(details, SPENT))
   const reason = `status ${status}`
   const final = (kind: UnusableKind) =>
-    new ProviderUnusable({ stage, kind, reason, retryable: false, retryAfter: Option.none(), details })
+    new ProviderUnusable({ ...asUnserved(finalAnswer(stage, kind, reason)), details })
   if (isSpent) return final("no-credit")
   if ([400, 404, 422].includes(status) && refusesKey(body)) return new ProviderRefusedKey({ stage, details })
   switch (status) {
@@ -124,7 +131,7 @@ const fromStatus = (
       return new ProviderRateLimited({ stage, retryAfter, details })
     default: {
       const retryable = status >= 500 || status === 408 || status === 409
-      return new ProviderUnusable({ stage, reason, retryable, retryAfter, details })
+      return new ProviderUnusable({ stage, reason, retryable, retryAfter, isUnserved: true, details })
     }
   }
 }

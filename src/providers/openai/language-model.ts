@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import { finalAnswer, type ProviderError } from "../errors.ts"
+import { asUnserved, finalAnswer, type ProviderError } from "../errors.ts"
 import { type LanguageModel, ModelEvent, type Prompt } from "../language-model.ts"
 import { readEach } from "../read-each.ts"
 import { callableTools } from "../tools.ts"
@@ -27,7 +27,7 @@ const toError =
     const error = toProviderError("llm")(cause)
     const words = callableTools(prompt).length === 0 ? [] : (refusalOf(cause)?.words ?? [])
     return words.some((text) => lacksTools.some((saying) => saying.test(text)))
-      ? finalAnswer("llm", "no-tools", "the model or its server supports no tools")
+      ? asUnserved(finalAnswer("llm", "no-tools", "the model or its server supports no tools"))
       : error
   }
 
@@ -36,7 +36,7 @@ export const generateWith =
   (client: OpenAiClient): LanguageModel["Type"]["generate"] =>
   (prompt, options, on) =>
     Effect.suspend(() => {
-      const completion = makeCompletion(on)
+      const completion = makeCompletion(on, options.onWritten)
       const answer = readEach(
         async (signal) =>
           eventsOf(

@@ -32,9 +32,10 @@ const isWhole = (json: string) => Option.exists(parseJson(json), Predicate.isRec
  */
 export const makeToolCallReader = () => {
   const drafts: Array<Draft> = []
+  let written = 0
 
-  const begin = (index: number | undefined, id: string, name: string): Draft => {
-    const draft = { index, id, name, arguments: "" }
+  const begin = (index: number | undefined, id: string): Draft => {
+    const draft = { index, id, name: "", arguments: "" }
     drafts.push(draft)
     return draft
   }
@@ -64,21 +65,28 @@ export const makeToolCallReader = () => {
     const name = textOf(called.name)
     const args = argumentsOf(called)
     if (id === "" && name === "" && args === "") return
-    const draft = continued(index, id, name) ?? begin(index, id, name)
+    const draft = continued(index, id, name) ?? begin(index, id)
     if (draft.id === "") draft.id = id
-    if (draft.name === "") draft.name = name
+    if (draft.name === "") {
+      draft.name = name
+      written += name.length
+    }
     // Some servers repeat a whole call at the end.
-    if (!(args === draft.arguments && isWhole(args))) draft.arguments += args
+    if (args === draft.arguments && isWhole(args)) return
+    draft.arguments += args
+    written += args.length
   }
 
   return {
-    /** Reads the calls of a `delta` or a `message`. */
-    read: ({ tool_calls, function_call }: Readonly<Record<string, unknown>>) => {
+    /** Reads the calls of a `delta` or a `message`. Returns how many UTF-16 units of names and arguments they add. */
+    read: ({ tool_calls, function_call }: Readonly<Record<string, unknown>>): number => {
+      const before = written
       const hasCalls = Array.isArray(tool_calls) ? tool_calls.length > 0 : Predicate.isRecord(tool_calls)
       if (Array.isArray(tool_calls)) for (const piece of tool_calls) add(piece)
       else add(tool_calls)
       // The API before `tool_calls`. A server that sends both means one call.
       if (!hasCalls && drafts.every(({ index, id }) => index === undefined && id === "")) add(function_call)
+      return written - before
     },
     calls: (): ReadonlyArray<ToolCall> =>
       drafts.map(({ id, name, arguments: args }) => ({ callId: id, name, arguments: args })),

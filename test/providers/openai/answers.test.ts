@@ -166,6 +166,40 @@ describe("the model's answer", () => {
     }
   })
 
+  const thinking = (reasoning: string) => delta({ reasoning_content: reasoning, reasoning })
+  const called = (name: string | undefined, args: string) =>
+    delta({ tool_calls: [{ index: 0, function: { name, arguments: args } }] })
+  test.each([
+    ["text", [yes], 4],
+    ["hidden thinking", [delta({ content: "<think>1234</think>" })], 19],
+    ["thinking in two fields", [thinking("1234"), thinking("56")], 6],
+    ["thinking in details", [delta({ reasoning_details: [{ type: "reasoning.text", text: "12345" }] })], 5],
+    [
+      "thinking in parts",
+      [delta({ content: [{ type: "thinking", thinking: [{ type: "text", text: "123" }] }] })],
+      3,
+    ],
+    ["a call that is not whole", [called("door", ""), called(undefined, '{"a"')], 8],
+    ["a call with its arguments as an object", [delta({ function_call: { name: "x", arguments: {} } })], 3],
+  ])("is counted as it is written: %s", async (_, chunks, expected) => {
+    const written: Array<number> = []
+    const watched = { ...options, onWritten: (characters: number) => void written.push(characters) }
+    // Without its end.
+    upstream.script("llm", [raw(data(...chunks))])
+    await Effect.runPromiseExit(cleanReplies(generateWith(client))(prompt, watched, () => undefined))
+    expect(written.reduce((sum, characters) => sum + characters, 0)).toBe(expected)
+  })
+
+  test.each([-1, 1.5, "many", 100_000_001, 1e300])("with a wrong count of %s has none", async (count) => {
+    for (const usage of [
+      { prompt_tokens: count, completion_tokens: 1 },
+      { prompt_tokens: 1, completion_tokens: count },
+    ]) {
+      const { events } = await run(stream(yes, { ...stop, usage }))
+      expect(events.filter(ModelEvent.$is("Usage"))).toEqual([])
+    }
+  })
+
   test("after white space that keeps the connection open is read", () => {
     const events: Array<ModelEvent> = []
     const completion = makeCompletion((event) => events.push(event))

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { Duration, Option } from "effect"
 import OpenAI from "openai"
+import { isUnserved, timedOut } from "../../../src/providers/errors.ts"
 import { toProviderError } from "../../../src/providers/openai/errors.ts"
 import { providerFetch } from "../../../src/providers/openai/fetch.ts"
 
@@ -32,6 +33,34 @@ test.each([
   ["one of ours where it is no sentence", { message: { a: 1 } }, "The provider refused the request."],
 ])("a refused request says %s", (_, error, message) => {
   expect(answered(400, error)).toMatchObject({ message })
+})
+
+test("a server that refuses is known from one that may have answered", async () => {
+  for (const status of [400, 401, 402, 404, 413, 422, 429, 500, 503]) {
+    expect([status, isUnserved(answered(status))]).toEqual([status, true])
+  }
+  const requested = async (url: string) =>
+    fetch(url, { method: "POST", body: "{}" }).then(
+      () => undefined,
+      (cause: unknown) => toProviderError("llm")(new OpenAI.APIConnectionError({ cause: asError(cause) })),
+    )
+  const asError = (cause: unknown) => (cause instanceof Error ? cause : undefined)
+  const closing = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { data: (socket) => void socket.end() },
+  })
+  const port = closing.port
+  const lost = await requested(`http://127.0.0.1:${port}`)
+  closing.stop(true)
+  const unreached = await requested(`http://127.0.0.1:${port}`)
+  const unknown = await requested("http://nowhere.invalid")
+  expect([lost, unreached, unknown].map((error) => error !== undefined && isUnserved(error))).toEqual([
+    false,
+    true,
+    true,
+  ])
+  expect(isUnserved(timedOut("llm", Duration.seconds(1)))).toBe(false)
 })
 
 /** An answer whose body is `text`, over the SDK. */
