@@ -1,6 +1,13 @@
 import type { Verdict } from "../budgets.ts"
 import { median } from "../statistics.ts"
 import type { Sample } from "./sample.ts"
+import { slopeOf } from "./slope.ts"
+
+/** A sample under load. */
+export interface LoadSample extends Sample {
+  /** Turns of the load until then. */
+  readonly taken: number
+}
 
 /** The observations of a run. */
 export interface Seen {
@@ -8,7 +15,7 @@ export interface Seen {
   readonly before: Sample
   readonly after: Sample
   /** One sample a second during the load. */
-  readonly during: ReadonlyArray<Sample>
+  readonly during: ReadonlyArray<LoadSample>
   /** Turns during the load, including those that failed. */
   readonly turns: number
   /** Unexpected responses, and inconsistencies in the stored data. */
@@ -34,6 +41,39 @@ const mostGrowth = 0.1
  * turn left something behind, the second figure would be seven times the first.
  */
 const mostHeld = 0.25
+
+/** Until so many turns are taken the runtime compiles, and pools grow. */
+const warmUpTurns = 10_000
+
+/** In bytes: whatever is left of a turn, such as its id in a map, is larger. */
+const leastPerTurn = 100
+
+/** With so many errors of its own a slope is more than noise. */
+const certain = 3
+
+/** What must not grow with the number of turns, in MB. */
+const sizes: ReadonlyArray<readonly [what: string, of: (sample: Sample) => number]> = [
+  ["Resident memory", ({ residentMb }) => residentMb],
+  ["Heap and external memory", ({ heapMb, externalMb }) => heapMb + externalMb],
+  ["Memory of child processes", ({ childrenMb }) => childrenMb],
+]
+
+/** Growth by turns after the warm-up. A shorter run has no such rows. */
+const slopes = (during: ReadonlyArray<LoadSample>): ReadonlyArray<Verdict> => {
+  const warm = during.filter(({ taken }) => taken >= warmUpTurns)
+  return sizes.flatMap(([what, of]) => {
+    const slope = slopeOf(warm.map((sample) => ({ taken: sample.taken, value: of(sample) })))
+    if (slope === undefined) return []
+    const [perTurn, error] = [slope.perTurn, slope.error].map((mb) => mb * 1024 * 1024)
+    if (perTurn === undefined || error === undefined) return []
+    return verdict(
+      `${what}, growth after ${warmUpTurns} turns`,
+      `at most ${leastPerTurn} bytes a turn, or ${certain} of its errors`,
+      `${perTurn.toFixed(0)} ± ${error.toFixed(0)} bytes a turn`,
+      perTurn <= Math.max(leastPerTurn, certain * error),
+    )
+  })
+}
 
 /** FFMPEG_WARM: ffmpeg processes that wait for the next recording. */
 const warmFfmpegs = 2
@@ -65,6 +105,7 @@ export const counted: ReadonlyArray<readonly [name: keyof Sample, what: string]>
   ["otherChildren", "Child processes other than ffmpeg"],
   ["clients", "Connections of clients"],
   ["upstream", "Connections to the provider"],
+  ["tools", "Connections to tools"],
   ["database", "Connections to the database"],
   ["tempFiles", "Temporary files"],
   ["fibers", "Fibers"],
@@ -89,6 +130,7 @@ export const verdictsOf = (seen: Seen): ReadonlyArray<Verdict> => {
       after.heapMb + after.externalMb,
       mostHeld,
     ),
+    ...slopes(during),
     ...counted.map(([name, what]) =>
       verdict(
         `${what}, at rest`,
