@@ -7,6 +7,7 @@ import { parentOf } from "../cost.ts"
 import { arrive } from "../load.ts"
 import { type Probed, startProbe } from "../probing.ts"
 import {
+  ffmpegOf,
   isClosed,
   type Program,
   pause,
@@ -57,7 +58,7 @@ const settingsOf = ({ isFast, ffmpeg }: Options) => {
     BREAKER_FAILURES: "0",
     MAX_AUDIO_SIZE_MB: `${maxAudioMb}`,
     ...toolSettings,
-    ...(ffmpeg === undefined ? {} : { FFMPEG_PATH: ffmpeg }),
+    ...ffmpegOf(ffmpeg),
   }
 }
 
