@@ -1,6 +1,7 @@
 import { describeOthers, type Others, plainTable, verdictTable } from "../report.ts"
 import { median } from "../statistics.ts"
 import { drawMemory, type Level } from "./chart.ts"
+import { grownTypes } from "./objects.ts"
 import type { Run } from "./run.ts"
 import type { Sample } from "./sample.ts"
 import { early, late, verdictsOf, windowOf } from "./verdict.ts"
@@ -93,6 +94,11 @@ ${wrong.length === 0 ? "" : `\nFailures:\n\n${[...new Set(wrong)].map((what) => 
 ![The service's memory over the time of the load](soak-memory.svg)
 
 ${levelsTable(run)}
+
+${plainTable(
+  ["objects at rest", "before", "after"],
+  grownTypes(run.objects).map(({ type, before, after }) => [type, `${before}`, `${after}`]),
+)}
 
 ${visitsTable(run)}`
 }

@@ -20,11 +20,11 @@ import { makeAccounts } from "./account.ts"
 import { makeInputs } from "./inputs.ts"
 import { firstOfAll, type Kind, makeMix, type Visit } from "./mix.ts"
 import type { Options } from "./options.ts"
-import { makeSampler, type Sample } from "./sample.ts"
+import { collectGarbage, makeSampler, type Sample } from "./sample.ts"
 import type { Outcome } from "./scenario.ts"
 import { inconsistencies } from "./stored.ts"
 import { toolSettings } from "./tools.ts"
-import type { LoadSample, Seen } from "./verdict.ts"
+import { type LoadSample, lowest, type Seen } from "./verdict.ts"
 import { maxAudioMb, runVisit } from "./visits.ts"
 
 /** What became of the visits of one kind. */
@@ -96,6 +96,9 @@ const describeSample = (sample: LoadSample) =>
     `${sample.ffmpegs} ffmpeg, ${sample.otherChildren} other children, ${sample.tempFiles} temporary files, ${sample.fibers} fibers`,
   ].join("; ")
 
+/** At rest the service still asks the database for work, every few seconds, with fibers for a moment. */
+const [restSamples, restSampleMs] = [5, 500]
+
 const note = (visits: Map<Kind, Visited>, { kind, ends }: Outcome) => {
   const visited = visits.get(kind) ?? { times: 0, ends: new Map() }
   visited.times += 1
@@ -116,12 +119,16 @@ export const soak = async (options: Options, tell: (line: string) => void): Prom
     await turnVacuumOn(database.sql)
     const first = await startUpstream(options)
     const [baseUrl = "", toolUrl = ""] = first.line.split(" ")
-    const service = await startService(baseUrl, {
-      ...settingsOf(options),
-      DATABASE_URL: database.url,
-      DATA_DIR: data,
-      TMPDIR: folder,
-    })
+    const service = await startService(
+      baseUrl,
+      {
+        ...settingsOf(options),
+        DATABASE_URL: database.url,
+        DATA_DIR: data,
+        TMPDIR: folder,
+      },
+      ["--preload", "./scripts/bench/soak/heap-probe.ts"],
+    )
     const ports = { own: portOf(service.api), upstream: portOf(baseUrl), tools: portOf(toolUrl) }
     const postgres = await postgresOf(database.sql)
     const sample = makeSampler({ service, ports, folder, postgres })
@@ -150,7 +157,13 @@ export const soak = async (options: Options, tell: (line: string) => void): Prom
       await upstream.stop()
       tell(`At rest for ${options.restMs / 1000} s`)
       await pause(options.restMs)
-      return sample()
+      const objects = await collectGarbage(service)
+      const samples: Array<Sample> = []
+      for (let taken = 0; taken < restSamples; taken += 1) {
+        samples.push(await sample())
+        await pause(restSampleMs)
+      }
+      return { objects, sample: lowest(samples) }
     }
     await Promise.all(firstOfAll().map(visit))
     const before = await rest(first)
@@ -188,9 +201,10 @@ export const soak = async (options: Options, tell: (line: string) => void): Prom
     const after = await rest(upstream)
     return {
       started,
-      before,
+      before: before.sample,
       during,
-      after,
+      after: after.sample,
+      objects: { before: before.objects, after: after.objects },
       visits,
       wrong: [...wrong, ...users.wrong],
       inconsistencies: await inconsistencies(database.sql, users.answered()),

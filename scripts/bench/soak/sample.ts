@@ -2,6 +2,7 @@ import { readdirSync } from "node:fs"
 import { Schema } from "effect"
 import { costOf } from "../cost.ts"
 import type { Service } from "../programs.ts"
+import type { Objects } from "./objects.ts"
 import { childrenOf, connectionsOf, openFiles, type Ports, proportionalMb } from "./proc.ts"
 
 /** What the service holds at one moment, as seen by the system and by the service itself. */
@@ -42,6 +43,20 @@ const Status = Schema.parseJson(
 )
 
 const isStatus = (line: string) => line.includes('"event":"server.status"')
+
+const Heap = Schema.parseJson(
+  Schema.Struct({
+    event: Schema.Literal("soak.heap"),
+    objects: Schema.Record({ key: Schema.String, value: Schema.Number }),
+  }),
+)
+
+/** Collects the service's garbage, so that the next sample is without it. Returns the objects that are left. */
+export const collectGarbage = async ({ pid, says }: Service): Promise<Objects> => {
+  const said = says((line) => line.includes('"event":"soak.heap"'))
+  process.kill(pid, "SIGURG")
+  return Schema.decodeUnknownSync(Heap)(await said).objects
+}
 
 export interface Watched {
   readonly service: Service
