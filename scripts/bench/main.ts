@@ -88,7 +88,7 @@ First byte at best: ${text.describeFloors(floors)}
   }
   const { idleMb, after, timed } = await runPaced(options, printing(pacedColumns))
   console.log("\nWith an upstream that answers at once:\n")
-  await runAtOnce(reply, printing(atOnceColumns))
+  await runAtOnce(options, printing(atOnceColumns))
 
   const othersAfter = await busyShare()
 

@@ -8,6 +8,8 @@ export interface Options {
   readonly least: { readonly turns: number; readonly ms: number }
   readonly latency: Latency
   readonly reply: string
+  /** The service's ffmpeg: the one of the image cannot make the recordings of the clients. */
+  readonly ffmpeg: string | undefined
   /** Whether the results are written to docs. */
   readonly write: boolean
   /** Measures the offline engines instead. */
@@ -28,7 +30,8 @@ export const usage = `Usage: bun run bench [options]
   --llm-tokens-per-second 60   its rate after that,
   --tts-first-byte-ms 400      time to the first byte of speech,
   --tts-real-time-factor 8     its rate after that, as a multiple of the speed at which it plays
-  --reply "…"                  the reply of the model (three sentences, 60 tokens)`
+  --reply "…"                  the reply of the model (three sentences, 60 tokens)
+  --ffmpeg PATH                the ffmpeg of the service (default: the first one in PATH)`
 
 /** Throws an error with a sentence if an option is unknown or wrong. */
 export const readOptions = (args: ReadonlyArray<string>): Options => {
@@ -43,6 +46,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options => {
       turns: text("20"),
       seconds: text("6"),
       reply: text(defaultReply),
+      ffmpeg: { type: "string" },
       "stt-ms": text(`${hosted.sttMs}`),
       "llm-first-token-ms": text(`${hosted.llmFirstTokenMs}`),
       "llm-tokens-per-second": text(`${hosted.llmTokensPerSecond}`),
@@ -71,6 +75,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options => {
     clients: values.clients.split(",").map((count) => whole("clients", count)),
     least: { turns: whole("turns", values.turns), ms: number("seconds", values.seconds, 0) * 1000 },
     reply: values.reply,
+    ffmpeg: values.ffmpeg,
     latency: {
       sttMs: duration("stt-ms"),
       llmFirstTokenMs: duration("llm-first-token-ms"),

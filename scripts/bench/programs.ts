@@ -163,6 +163,10 @@ export interface Service extends Program {
   readonly api: string
 }
 
+/** The setting of another ffmpeg. */
+export const ffmpegOf = (path: string | undefined): Record<string, string> =>
+  path === undefined ? {} : { FFMPEG_PATH: path }
+
 /** Starts the service as in production, on the embedded PostgreSQL and without limits. `env` overrides. */
 export const startService = async (
   upstreamUrl: string,

@@ -98,7 +98,8 @@ byte may take 1.15 times the floor ("x"). A turn may cost 30 ms of CPU, so that 
 
 Two kinds of limits are hard to meet:
 
-- **WebM, 32 clients together**: 32 ffmpeg processes start at the same instant, and each needs 65 ms of CPU. They queue for two cores.
+- **WebM, 32 clients together**: 32 ffmpeg processes start at the same instant. Each needs 60 ms of CPU with Debian's ffmpeg, and
+  [13 ms with that of the image](decisions/one-ffmpeg-per-recording.md). They queue for two cores.
 - **Own CPU with the upstream's latency**: with few turns a second, Bun has not yet compiled the hot code, and each chunk of speech
   wakes the process separately. The row with an upstream at once shows the cost of a turn in a warm process.
 

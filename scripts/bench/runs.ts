@@ -5,7 +5,7 @@ import { type Figures, type Floors, figuresOf, type Load, type Meter } from "./f
 import { atOnce, floorMs, type Latency, sequentialFloorMs, speechMs } from "./latency.ts"
 import { type Taken, takeSteadily, takeTogether } from "./load.ts"
 import type { Options } from "./options.ts"
-import { register, type Service, startService, startUpstream, stopAll } from "./programs.ts"
+import { ffmpegOf, register, type Service, startService, startUpstream, stopAll } from "./programs.ts"
 import { makeRecordings } from "./recordings.ts"
 import { median } from "./statistics.ts"
 import { medianTurn } from "./waterfall.ts"
@@ -27,10 +27,13 @@ export const floorsOf = (latency: Latency, reply: string): Floors => ({
 })
 
 /** Ends both programs after `use`, also if it fails. */
-const withBench = async <A>(latency: Latency, reply: string, use: (bench: Bench) => Promise<A>) => {
+const withBench = async <A>(
+  { latency, reply, ffmpeg }: Pick<Options, "latency" | "reply" | "ffmpeg">,
+  use: (bench: Bench) => Promise<A>,
+) => {
   try {
     const upstream = await startUpstream(latency, reply)
-    const service = await startService(upstream.line)
+    const service = await startService(upstream.line, ffmpegOf(ffmpeg))
     const { WAV, WebM } = await makeRecordings()
     const common = { api: service.api, key: await register(service.api), speechMs: speechMs(reply) }
     const read = (): Meter => {
@@ -66,7 +69,7 @@ export interface PacedRun {
 
 /** All rows with the upstream's latency. `onRow` gets each row as it is measured. */
 export const runPaced = (options: Options, onRow: (row: Figures) => void): Promise<PacedRun> =>
-  withBench(options.latency, options.reply, async ({ service, speakers, measure }) => {
+  withBench(options, async ({ service, speakers, measure }) => {
     await Bun.sleep(restMs)
     const idleMb = costOf(service.pid).residentMb
     const timed: Array<Timings> = []
@@ -102,8 +105,8 @@ export const runPaced = (options: Options, onRow: (row: Figures) => void): Promi
 const atOnceClients = [1, 32]
 const atOnceLeast = { turns: 50, ms: 3000 }
 
-export const runAtOnce = (reply: string, onRow: (row: Figures) => void): Promise<void> =>
-  withBench(atOnce, reply, async ({ speakers, measure }) => {
+export const runAtOnce = (options: Options, onRow: (row: Figures) => void): Promise<void> =>
+  withBench({ ...options, latency: atOnce }, async ({ speakers, measure }) => {
     for (const recording of recordings) {
       const turn = () => takeTurn(speakers[recording])
       await takeTogether(32, recording === "WAV" ? 8 : 2, turn)

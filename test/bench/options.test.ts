@@ -9,6 +9,7 @@ describe("the options of the bench", () => {
       least: { turns: 20, ms: 6000 },
       latency: hosted,
       reply: defaultReply,
+      ffmpeg: undefined,
       write: false,
       engines: false,
       realtime: false,
@@ -39,12 +40,15 @@ describe("the options of the bench", () => {
       "--write",
       "--reply",
       "Yes.",
+      "--ffmpeg",
+      "/opt/ffmpeg",
     ])
     expect(options).toMatchObject({
       clients: [1, 8],
       least: { turns: 3, ms: 500 },
       write: true,
       reply: "Yes.",
+      ffmpeg: "/opt/ffmpeg",
     })
   })
 

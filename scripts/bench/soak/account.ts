@@ -7,6 +7,8 @@ export interface Account {
   readonly email: string
   /** The session of the last saved turn. */
   sessionId: string | undefined
+  /** The id of its agent, once one is made. */
+  agent?: Promise<string>
   /** Ids of completed turns. */
   readonly answered: Set<string>
   visits: number
@@ -48,12 +50,14 @@ export const call = async (
   method: string,
   path: string,
   body?: Readonly<Record<string, unknown>>,
+  accept = "*/*",
 ): Promise<Answered> => {
   const answer = await fetch(`${api}${path}`, {
     method,
     headers: {
       // A kept-alive connection would count as a leak.
       connection: "close",
+      accept,
       ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
       ...(body === undefined ? {} : { "content-type": "application/json" }),
     },

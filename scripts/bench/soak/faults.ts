@@ -28,8 +28,21 @@ export const markOfWav = (bytes: number): number => Math.round((bytes / 32_000 -
 
 export const markOfText = (text: string): number => Number(/\bmark (\d+)\b/i.exec(text)?.[1] ?? 0)
 
-/** The transcript of a turn with this mark. */
-export const questionOf = (mark: number): string => `With mark ${mark} I ask what there is to see.`
+/** A provider whose speech takes seconds: time to disconnect, or to interrupt it. It never fails. */
+export const slowMark = plans.findIndex((plan) => plan?.stage === "tts" && plan.how === "slow")
+
+/** The mark of a Realtime utterance, whose length depends on the detection of speech: the language of its session. */
+const marksOfLanguages: Readonly<Record<string, number>> = { en: 0, de: slowMark }
+
+export const markOfSpeech = (language: string | undefined, bytes: number): number =>
+  marksOfLanguages[language ?? ""] ?? markOfWav(bytes)
+
+/** The transcript of a turn with this mark. With a tool, the model calls it. */
+export const questionOf = (mark: number, tool?: string): string =>
+  `With mark ${mark} I ask what there is to see.${tool === undefined ? "" : ` Use ${tool}.`}`
+
+/** The tool that a question asks for. */
+export const toolOfText = (text: string): string | undefined => /\bUse (\w+)\./.exec(text)?.[1]
 
 /** Two sentences, each with the mark, because each is a speech request of its own. */
 export const replyOf = (mark: number): string =>

@@ -3,21 +3,26 @@ import { plans } from "./faults.ts"
 
 /** What clients do: the share in percent, and the number of turns. A refused upload is not a turn. */
 export const kinds = {
-  "whole turn": { share: 38, turns: 1 },
-  "fault at the provider": { share: 13, turns: 1 },
+  "whole turn": { share: 30, turns: 1 },
+  "fault at the provider": { share: 10, turns: 1 },
   "disconnect during the upload": { share: 5, turns: 1 },
   "disconnect before the response": { share: 6, turns: 1 },
   "disconnect during the response": { share: 6, turns: 1 },
-  "client that stops reading": { share: 4, turns: 1 },
+  "client that stops reading": { share: 3, turns: 1 },
   "concurrent turns of a session": { share: 4, turns: 3 },
-  "retry with an Idempotency-Key": { share: 5, turns: 2 },
+  "retry with an Idempotency-Key": { share: 6, turns: 2 },
   "cancelled turn": { share: 4, turns: 1 },
-  "invalid file": { share: 5, turns: 0 },
+  "invalid file": { share: 4, turns: 0 },
   "wrong key": { share: 2, turns: 0 },
   "upload too large": { share: 1, turns: 0 },
-  "life of a session": { share: 4, turns: 1 },
+  "life of a session": { share: 3, turns: 1 },
   "account deleted during a turn": { share: 2, turns: 1 },
   export: { share: 1, turns: 0 },
+  "tool of the service": { share: 4, turns: 1 },
+  "tool of the client": { share: 2, turns: 2 },
+  "Realtime conversation": { share: 4, turns: 4 },
+  "Realtime disconnect during a reply": { share: 2, turns: 1 },
+  "Realtime interruption": { share: 1, turns: 2 },
 } as const
 
 export type Kind = keyof typeof kinds

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 
 export interface ProcessStat {
+  readonly pid: number
   readonly name: string
   readonly parent: number
   /** Ended, but its exit code was not read yet. */
@@ -13,7 +14,12 @@ export const parseStat = (text: string): ProcessStat => {
   const open = text.indexOf("(")
   const close = text.lastIndexOf(")")
   const [state = "", parent = ""] = text.slice(close + 2).split(" ")
-  return { name: text.slice(open + 1, close), parent: Number(parent), isZombie: state === "Z" }
+  return {
+    pid: Number.parseInt(text, 10),
+    name: text.slice(open + 1, close),
+    parent: Number(parent),
+    isZombie: state === "Z",
+  }
 }
 
 export interface Connection {
@@ -47,13 +53,16 @@ export interface Ports {
   /** The port of the service. */
   readonly own: number
   readonly upstream: number
+  /** Of the server of the agents' tools. */
+  readonly tools: number
 }
 
-export type Peer = "client" | "upstream" | "database"
+export type Peer = "client" | "upstream" | "tools" | "database"
 
 /** The kind of the other end. The service has no other connections. */
-export const peerOf = ({ localPort, remotePort }: Connection, { own, upstream }: Ports): Peer => {
+export const peerOf = ({ localPort, remotePort }: Connection, { own, upstream, tools }: Ports): Peer => {
   if (localPort === own) return "client"
+  if (remotePort === tools) return "tools"
   return remotePort === upstream ? "upstream" : "database"
 }
 
@@ -76,6 +85,13 @@ export const childrenOf = (pid: number): ReadonlyArray<ProcessStat> =>
     .flatMap((other) => orNone(() => [parseStat(readFileSync(`/proc/${other}/stat`, "utf8"))], []))
     .filter(({ parent }) => parent === pid)
 
+/** The memory of a process in MB, in which a shared page counts in parts. NaN if it has ended or is another user's. */
+export const proportionalMb = (pid: number): number =>
+  orNone(() => {
+    const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8")
+    return Number(/^Pss:\s+(\d+) kB/m.exec(text)?.[1]) / 1024
+  }, Number.NaN)
+
 /** The connections among these files, by the kind of the other end. */
 export const connectionsOf = (
   pid: number,
@@ -83,7 +99,7 @@ export const connectionsOf = (
   ports: Ports,
 ): Readonly<Record<Peer, number>> => {
   const own = new Set(files.map(socketInode))
-  const counts = { client: 0, upstream: 0, database: 0 }
+  const counts = { client: 0, upstream: 0, tools: 0, database: 0 }
   for (const table of ["tcp", "tcp6"]) {
     const text = orNone(() => readFileSync(`/proc/${pid}/net/${table}`, "utf8"), "")
     for (const each of parseTcp(text)) if (own.has(each.inode)) counts[peerOf(each, ports)] += 1

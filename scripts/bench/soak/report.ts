@@ -1,7 +1,7 @@
 import { describeOthers, type Others, plainTable, verdictTable } from "../report.ts"
 import { median } from "../statistics.ts"
 import { drawMemory, type Level } from "./chart.ts"
-import { kinds } from "./mix.ts"
+import { grownTypes } from "./objects.ts"
 import type { Run } from "./run.ts"
 import type { Sample } from "./sample.ts"
 import { early, late, verdictsOf, windowOf } from "./verdict.ts"
@@ -19,11 +19,14 @@ const rows: ReadonlyArray<readonly [name: keyof Sample, what: string]> = [
   ["residentMb", "resident memory, MB"],
   ["heapMb", "heap, MB, with garbage"],
   ["externalMb", "external memory, MB"],
+  ["childrenMb", "memory of child processes, MB"],
+  ["postgresMb", "memory of PostgreSQL, MB"],
   ["files", "open files"],
   ["ffmpegs", "ffmpeg processes, including up to 2 that wait"],
   ["otherChildren", "other child processes"],
   ["clients", "connections of clients"],
   ["upstream", "connections to the provider"],
+  ["tools", "connections to tools"],
   ["database", "connections to the database"],
   ["tempFiles", "temporary files and folders"],
   ["fibers", "fibers"],
@@ -42,17 +45,12 @@ const levelsTable = ({ started, before, during, after }: Run): string =>
   )
 
 /** The number of visits of each kind, and how their requests ended. */
-const visitsTable = ({ outcomes }: Run): string =>
+const visitsTable = ({ visits }: Run): string =>
   plainTable(
     ["visit", "times", "how its requests ended"],
-    Object.keys(kinds).map((kind) => {
-      const those = outcomes.filter((each) => each.kind === kind)
-      const ends = Map.groupBy(
-        those.flatMap(({ ends }) => ends),
-        (end) => end,
-      )
-      const sorted = [...ends].toSorted(([, a], [, b]) => b.length - a.length)
-      return [kind, `${those.length}`, sorted.map(([end, { length }]) => `${end} ${length}`).join(", ")]
+    [...visits].map(([kind, { times, ends }]) => {
+      const sorted = [...ends].toSorted(([, a], [, b]) => b - a)
+      return [kind, `${times}`, sorted.map(([end, count]) => `${end} ${count}`).join(", ")]
     }),
   )
 
@@ -96,6 +94,11 @@ ${wrong.length === 0 ? "" : `\nFailures:\n\n${[...new Set(wrong)].map((what) => 
 ![The service's memory over the time of the load](soak-memory.svg)
 
 ${levelsTable(run)}
+
+${plainTable(
+  ["objects at rest", "before", "after"],
+  grownTypes(run.objects).map(({ type, before, after }) => [type, `${before}`, `${after}`]),
+)}
 
 ${visitsTable(run)}`
 }

@@ -30,12 +30,16 @@ export const requestOf = (
 ): TurnRequest => {
   const common = { authorization: `Bearer ${key}`, accept, ...headers }
   if (input === "text") {
-    const body = Buffer.from(JSON.stringify({ text: questionOf(mark) }))
-    const line = `POST /api/v1/sessions/${sessionId}/messages`
-    const type = "application/json"
-    return { head: head(line, { ...common, "content-type": type, "content-length": `${body.length}` }), body }
+    return jsonRequest(`/sessions/${sessionId}/messages`, { text: questionOf(mark) }, common)
   }
   return formOf(recordings[input][mark] ?? new Uint8Array(), sessionId, common)
+}
+
+/** A turn whose request is JSON. `path`: behind /api/v1. */
+export const jsonRequest = (path: string, sent: object, headers: Record<string, string>): TurnRequest => {
+  const body = Buffer.from(JSON.stringify(sent))
+  const more = { "content-type": "application/json", "content-length": `${body.length}` }
+  return { head: head(`POST /api/v1${path}`, { ...headers, ...more }), body }
 }
 
 /** A recording as a multipart form. */

@@ -1,49 +1,11 @@
 /** What each kind of visit does, and which results are wrong. */
-import type { RawAnswer } from "../../../test/support/raw-http.ts"
 import { type Account, call, closeAccount, openAccount, openSession } from "./account.ts"
 import { plannedCodes, plans } from "./faults.ts"
-import type { Inputs } from "./inputs.ts"
 import { type Kind, kinds, type Visit } from "./mix.ts"
-import { askOf, endOf, formOf, send, type TurnRequest, waitFor } from "./turn.ts"
-
-/** The result of a visit. */
-export interface Outcome {
-  readonly kind: Kind
-  readonly turns: number
-  /** How each request ended. */
-  readonly ends: ReadonlyArray<string>
-  /** Sentences on what must not be. */
-  readonly wrong: ReadonlyArray<string>
-}
-
-interface Place {
-  readonly api: string
-  readonly inputs: Inputs
-}
-
-type Scenario = (place: Place, account: Account, visit: Visit) => Promise<Pick<Outcome, "ends" | "wrong">>
-
-/** Records a completed turn, and the session that the account continues. */
-const recordTurn = (account: Account, { headers }: RawAnswer) => {
-  const id = headers.get("x-turn-id")
-  if (id !== null) account.answered.add(id)
-  account.sessionId = headers.get("x-session-id") ?? account.sessionId
-}
-
-const oneOf = (ends: ReadonlyArray<string>, allowed: ReadonlyArray<string>) => ({
-  ends,
-  wrong: ends.filter((end) => !allowed.includes(end)),
-})
-
-/** Sends a turn and reads its response to the end. */
-const runTurn = async ({ api }: Place, account: Account, visit: Visit, request: TurnRequest) => {
-  const client = await send(api, request)
-  const answer = await waitFor(client)
-  client.leave()
-  const end = endOf(answer, visit.accept)
-  if (end === "whole") recordTurn(account, answer)
-  return { end, answer }
-}
+import { type Outcome, oneOf, type Place, recordTurn, runTurn, type Scenario } from "./scenario.ts"
+import { conversation, interrupts, leavesReply } from "./talks.ts"
+import { usesClientTool, usesServedTool } from "./tool-turns.ts"
+import { askOf, endOf, formOf, send, waitFor } from "./turn.ts"
 
 const whole: Scenario = async (place, account, visit) => {
   const { end } = await runTurn(place, account, visit, await askOf(place.api, place.inputs, account, visit))
@@ -181,11 +143,12 @@ const tooLarge: Scenario = async (place, account, visit) => {
   return oneOf([(await runTurn(place, account, visit, request)).end], ["400 AUDIO_TOO_LARGE"])
 }
 
-const sessionLife: Scenario = async ({ api, inputs }, account, visit) => {
+const sessionLife: Scenario = async (place, account, visit) => {
+  const { api } = place
   const sessionId = await openSession(api, account)
   const path = `/sessions/${sessionId}`
   const one = { ...account, sessionId, answered: new Set<string>() }
-  const { ends, wrong } = await whole({ api, inputs }, one, { ...visit, continuesSession: true })
+  const { ends, wrong } = await whole(place, one, { ...visit, continuesSession: true })
   const steps: ReadonlyArray<
     readonly [method: string, path: string, status: number, body?: Record<string, string>]
   > = [
@@ -245,6 +208,11 @@ const scenarios: { readonly [kind in Kind]: Scenario } = {
   "life of a session": sessionLife,
   "account deleted during a turn": leavesForGood,
   export: exported,
+  "tool of the service": usesServedTool,
+  "tool of the client": usesClientTool,
+  "Realtime conversation": conversation,
+  "Realtime disconnect during a reply": leavesReply,
+  "Realtime interruption": interrupts,
 }
 
 /** Runs a visit. Never rejects: a request without a response is a result. */

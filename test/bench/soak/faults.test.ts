@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { PCGRandom } from "effect/Utils"
 import {
+  markOfSpeech,
   markOfText,
   markOfWav,
   plannedCodes,
@@ -9,6 +10,7 @@ import {
   replyOf,
   secondsOf,
   stepOf,
+  toolOfText,
 } from "../../../scripts/bench/soak/faults.ts"
 import { makeInputs } from "../../../scripts/bench/soak/inputs.ts"
 import { decode } from "../../support/ffmpeg.ts"
@@ -49,6 +51,18 @@ const scenarios = (stage: "stt" | "llm" | "tts", mark: number) => {
 }
 
 const isWell = (step: object) => Object.keys(step).every((name) => name === "text")
+
+test("a Realtime utterance has the mark of its language", () => {
+  expect(markOfSpeech("en", 123_456)).toBe(0)
+  expect(plans[markOfSpeech("de", 123_456)]).toEqual({ stage: "tts", how: "slow" })
+  expect(markOfSpeech(undefined, secondsOf(3) * 32_000)).toBe(3)
+})
+
+test("a question names the tool", () => {
+  expect(toolOfText(questionOf(0, "open_door"))).toBe("open_door")
+  expect(markOfText(questionOf(3, "open_door"))).toBe(3)
+  for (const mark of marks) expect(toolOfText(questionOf(mark))).toBeUndefined()
+})
 
 describe("a call", () => {
   test("of a turn without a fault succeeds in every stage", () => {

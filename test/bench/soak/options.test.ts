@@ -7,6 +7,9 @@ describe("the options of the soak", () => {
     expect(options).toMatchObject({
       length: { ms: 600_000 },
       perSecond: 16,
+      mostAtATime: 64,
+      isFast: false,
+      every: 500,
       restMs: 40_000,
       write: false,
     })
@@ -20,8 +23,19 @@ describe("the options of the soak", () => {
   })
 
   test("set the other options", () => {
-    const options = readOptions(["1", "--per-second=4", "--seed", "7", "--rest-seconds", "5", "--write"])
-    expect(options).toEqual({ length: { ms: 60_000 }, perSecond: 4, seed: 7, restMs: 5000, write: true })
+    const fast = ["--fast", "--at-a-time", "8", "--every", "100", "--ffmpeg", "/opt/ffmpeg"]
+    const rest = ["--seed", "7", "--rest-seconds", "5", "--write"]
+    expect(readOptions(["1", "--per-second=4", ...fast, ...rest])).toEqual({
+      length: { ms: 60_000 },
+      perSecond: 4,
+      mostAtATime: 8,
+      isFast: true,
+      ffmpeg: "/opt/ffmpeg",
+      every: 100,
+      seed: 7,
+      restMs: 5000,
+      write: true,
+    })
   })
 
   for (const [wrong, sentence] of [
@@ -31,6 +45,8 @@ describe("the options of the soak", () => {
     [["1", "--turns", "5"], "Give either minutes or --turns."],
     [["--turns", "1.5"], "--turns must be a whole number."],
     [["--seed", "x"], "--seed must be a number from 1."],
+    [["--at-a-time", "1.5"], "--at-a-time must be a whole number."],
+    [["--every", "0"], "--every must be a number from 1."],
     [["--per-second", "0"], "--per-second must be a number from 0.1."],
     [["--turn", "1"], "--turn"],
   ] as const) {

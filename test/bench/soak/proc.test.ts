@@ -6,12 +6,14 @@ import {
   parseStat,
   parseTcp,
   peerOf,
+  proportionalMb,
   socketInode,
 } from "../../../scripts/bench/soak/proc.ts"
 
 describe("/proc/PID/stat", () => {
   test("has its name, its parent and its state", () => {
     expect(parseStat("8662 (ffmpeg) S 7142 8662 8662 0 -1 4194560")).toEqual({
+      pid: 8662,
       name: "ffmpeg",
       parent: 7142,
       isZombie: false,
@@ -23,7 +25,12 @@ describe("/proc/PID/stat", () => {
   })
 
   test("may have spaces and brackets in the name", () => {
-    expect(parseStat("9 (a) b (c)) R 4 9 9")).toEqual({ name: "a) b (c)", parent: 4, isZombie: false })
+    expect(parseStat("9 (a) b (c)) R 4 9 9")).toEqual({
+      pid: 9,
+      name: "a) b (c)",
+      parent: 4,
+      isZombie: false,
+    })
   })
 })
 
@@ -47,11 +54,16 @@ describe("/proc/net/tcp", () => {
   })
 
   test("tells the peer", () => {
-    expect(connections.map((each) => peerOf(each, { own: 8080, upstream: 9000 }))).toEqual([
+    expect(connections.map((each) => peerOf(each, { own: 8080, upstream: 9000, tools: 9001 }))).toEqual([
       "client",
       "upstream",
       "database",
     ])
+  })
+
+  test("tells the server of tools", () => {
+    const ports = { own: 8080, upstream: 5432, tools: 9000 }
+    expect(connections.map((each) => peerOf(each, ports))).toEqual(["client", "tools", "upstream"])
   })
 
   test("may be empty", () => {
@@ -77,12 +89,19 @@ describe("this process", () => {
     })
     const files = openFiles(process.pid)
     expect(files.length).toBeGreaterThan(before)
-    const asUpstream = connectionsOf(process.pid, files, { own: 1, upstream: server.port })
+    const asUpstream = connectionsOf(process.pid, files, { own: 1, upstream: server.port, tools: 2 })
     expect(asUpstream.upstream).toBe(1)
     // This process has the other end too: that of the server.
-    expect(connectionsOf(process.pid, files, { own: server.port, upstream: 1 }).client).toBe(1)
-    expect(connectionsOf(process.pid, [], { own: server.port, upstream: 1 }).client).toBe(0)
+    expect(connectionsOf(process.pid, files, { own: server.port, upstream: 1, tools: 2 }).client).toBe(1)
+    expect(connectionsOf(process.pid, [], { own: server.port, upstream: 1, tools: 2 }).client).toBe(0)
     socket.end()
+  })
+
+  test("its memory", () => {
+    const mb = proportionalMb(process.pid)
+    expect(mb).toBeGreaterThan(1)
+    expect(mb).toBeLessThanOrEqual(process.memoryUsage().rss / 1024 / 1024)
+    expect(proportionalMb(2 ** 30)).toBeNaN()
   })
 
   test("its children while they live", async () => {

@@ -62,9 +62,21 @@ test("reports messages of failed or missing turns", async () => {
   expect(await found()).toEqual(["4 messages without their turn"])
 })
 
-test("reports a completed turn without messages", async () => {
+test("reports a completed turn without items", async () => {
   await turn("completed")
-  expect(await found()).toEqual(["1 completed without messages"])
+  expect(await found()).toEqual(["1 completed without items"])
+})
+
+test("knows turns of agents and of Realtime", async () => {
+  await service.database.sql`update sessions set metadata = '{"soak": "agent"}'`
+  await say(await turn("completed"), "user")
+  await say(await turn("completed"), "assistant", "assistant")
+  await say(await turn("completed"), "user", "assistant", "assistant")
+  const takeover = await turn("completed")
+  await service.database.sql`update turns set is_aside = true where id = ${takeover}`
+  expect(await found()).toEqual([])
+  await say(await turn("completed"), "assistant", "user")
+  expect(await found()).toEqual(["1 without a question and one answer"])
 })
 
 test("reports a heard answer that was not saved whole", async () => {

@@ -1,15 +1,25 @@
 import { describe, expect, test } from "bun:test"
 import type { Sample } from "../../../scripts/bench/soak/sample.ts"
-import { isGood, type Seen, verdictsOf, windowOf } from "../../../scripts/bench/soak/verdict.ts"
+import {
+  isGood,
+  type LoadSample,
+  lowest,
+  type Seen,
+  verdictsOf,
+  windowOf,
+} from "../../../scripts/bench/soak/verdict.ts"
 
 const sample = (changed: Partial<Sample> = {}): Sample => ({
   seconds: 0,
   residentMb: 150,
+  childrenMb: 60,
+  postgresMb: 100,
   files: 17,
   ffmpegs: 2,
   otherChildren: 0,
   clients: 0,
   upstream: 0,
+  tools: 0,
   database: 0,
   tempFiles: 0,
   heapMb: 33,
@@ -19,11 +29,13 @@ const sample = (changed: Partial<Sample> = {}): Sample => ({
   ...changed,
 })
 
-const at = (residentMb: number, count = 10) => Array.from({ length: count }, () => sample({ residentMb }))
+const at = (residentMb: number, count = 10): ReadonlyArray<LoadSample> =>
+  Array.from({ length: count }, () => ({ ...sample({ residentMb }), taken: 0 }))
 
 const seen = (changed: Partial<Seen> = {}): Seen => ({
   before: sample(),
   after: sample(),
+  objects: { before: {}, after: {} },
   during: at(200, 100),
   turns: 1000,
   wrong: [],
@@ -68,12 +80,45 @@ describe("memory under load", () => {
   })
 })
 
+describe("growth after 10,000 turns", () => {
+  /** Garbage of up to 100 MB, and this many bytes of growth a turn. */
+  const load = (bytes: number, of: "residentMb" | "externalMb" | "childrenMb") =>
+    Array.from({ length: 1000 }, (_, at): LoadSample => {
+      const taken = at * 100
+      const garbage = (at * 37) % 100
+      return {
+        ...sample({ residentMb: 900 + garbage, heapMb: 200 + garbage }),
+        [of]: 900 + garbage + (bytes * taken) / 1024 / 1024,
+        taken,
+      }
+    })
+
+  test("is noise", () => expect(missed({ during: load(0, "residentMb") })).toEqual([]))
+  test("is a leak of 200 bytes", () =>
+    expect(missed({ during: load(200, "residentMb") })).toEqual([
+      "Resident memory, growth after 10000 turns",
+    ]))
+  test("may be outside the heap, or in a child", () => {
+    expect(missed({ during: load(200, "externalMb") })).toEqual([
+      "Heap and external memory, growth after 10000 turns",
+    ])
+    expect(missed({ during: load(200, "childrenMb") })).toEqual([
+      "Memory of child processes, growth after 10000 turns",
+    ])
+  })
+  test("is not known of a short run", () => {
+    const budgets = verdictsOf(seen({ during: load(0, "residentMb").slice(0, 110) }))
+    expect(budgets.filter(({ budget }) => budget.includes("growth"))).toEqual([])
+  })
+})
+
 describe("at rest", () => {
   for (const name of [
     "files",
     "otherChildren",
     "clients",
     "upstream",
+    "tools",
     "database",
     "tempFiles",
     "fibers",
@@ -93,9 +138,27 @@ describe("at rest", () => {
   })
 
   test("the heap includes external memory", () => {
-    const what = "Heap and external memory at rest, before and after"
-    expect(missed({ after: sample({ heapMb: 46, externalMb: 19 }) })).toEqual([])
-    expect(missed({ after: sample({ heapMb: 33, externalMb: 33 }) })).toEqual([what])
+    const what = "Heap and external memory at rest without garbage, before and after"
+    expect(missed({ after: sample({ heapMb: 73, externalMb: 19 }) })).toEqual([])
+    expect(missed({ after: sample({ heapMb: 33, externalMb: 60 }) })).toEqual([what])
+  })
+
+  test("objects may be compiled code, not of turns", () => {
+    const what = "Objects in the heap at rest, other than code: more than before"
+    const before = { Object: 30_000, FunctionCodeBlock: 4000, Promise: 10 }
+    expect(missed({ objects: { before, after: { Object: 30_550, FunctionCodeBlock: 9000 } } })).toEqual([])
+    expect(missed({ objects: { before, after: { Object: 30_500, Promise: 61 } } })).toEqual([what])
+    expect(missed({ objects: { before, after: { Object: 30_000, Timer: 551 } } })).toEqual([what])
+  })
+
+  test("a count for a moment is not one", () => {
+    const samples = [
+      sample({ fibers: 5, residentMb: 1 }),
+      sample({ fibers: 3 }),
+      sample({ fibers: 4, files: 18 }),
+    ]
+    expect(lowest(samples)).toEqual(sample({ fibers: 3 }))
+    expect(() => lowest([])).toThrow("There are no samples.")
   })
 })
 
