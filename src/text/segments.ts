@@ -1,4 +1,4 @@
-import { Effect, Exit, Mailbox, Option, type Scope, Stream } from "effect"
+import { Chunk, Effect, Exit, Mailbox, Option, type Scope, Stream } from "effect"
 import { spokenLength } from "./break-points.ts"
 import {
   finish,
@@ -107,19 +107,9 @@ export const makeSegmentQueue = <E>(
       isTimed = false
     })
     yield* Effect.forkScoped(Effect.forever(timer))
-    let arrived = ""
-    const take = () => {
-      if (arrived !== "") on({ _tag: "Text", text: arrived })
-      arrived = ""
-    }
     return {
-      push: (text) => {
-        // The tokens of one packet are cut together: of two short sentences, the first segment has both.
-        if (arrived === "") queueMicrotask(take)
-        arrived += text
-      },
+      push: (text) => on({ _tag: "Text", text }),
       end: (exit) => {
-        take()
         if (Exit.isSuccess(exit)) on({ _tag: "End" })
         released.unsafeDone(Exit.asVoid(exit))
       },
@@ -138,7 +128,9 @@ export const toSegments = <E, R>(
   Stream.unwrapScoped(
     Effect.gen(function* () {
       const { push, end, segments } = yield* makeSegmentQueue<E>(maxCharacters)
-      const reading = Stream.runForEach(tokens, (text) => Effect.sync(() => push(text)))
+      const reading = Stream.runForEachChunk(tokens, (chunk) =>
+        Effect.sync(() => push(Chunk.join(chunk, ""))),
+      )
       yield* Effect.forkScoped(Effect.onExit(reading, (exit) => Effect.sync(() => end(exit))))
       return segments
     }),
