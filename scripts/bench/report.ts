@@ -123,6 +123,16 @@ This shows the service's own time, and how many turns the cores can carry.
 
 ${atOnceTable(report)}
 
+## The first turns
+
+Bun compiles functions with their first calls, so the first turns of a process cost more. In production, the service rehearses
+three turns in the background when it listens, against a provider in its own process: nothing is sent to a real one, saved or
+logged. \`bun run bench --start --write\` measures the start, the first turns with an upstream that answers at once, and a
+service with nothing to do.
+
+<!-- start: begin -->
+<!-- start: end -->
+
 ## Without a key
 
 The [offline engines](guides/providers.md#offline-engines), measured by \`bun run bench --engines --write\`.
@@ -148,6 +158,7 @@ bun run bench            # prints the tables
 bun run bench --write    # and writes this page and its picture
 bun run bench --engines  # the offline engines
 bun run bench --realtime # Realtime connections
+bun run bench --start    # the start, the first turns, and nothing to do
 bun run bench --help     # other latencies, numbers of clients and durations
 \`\`\`
 `
