@@ -99,8 +99,9 @@ byte may take 1.15 times the floor ("x"). A turn may cost 30 ms of CPU, so that 
 Two kinds of limits are hard to meet:
 
 - **WebM, 32 clients together**: 32 ffmpeg processes start at the same instant, and each needs 65 ms of CPU. They queue for two cores.
-- **Own CPU with the upstream's latency**: with few turns a second, Bun has not yet compiled the hot code, and each chunk of speech
-  wakes the process separately. The row with an upstream at once shows the cost of a turn in a warm process.
+- **Own CPU with the upstream's latency**: with few turns a second, Bun has not yet compiled the hot code, and each token and each
+  chunk of speech wakes the process separately. A plain proxy that sends the same requests and passes the bytes on takes about 28 ms
+  a turn for one client, and 9 ms for 32. The row with an upstream at once shows the cost of a turn in a warm process.
 
 ${budgetTable(report)}
 
