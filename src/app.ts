@@ -25,6 +25,7 @@ import { Encryption } from "./db/encryption.ts"
 import * as Postgres from "./db/postgres.ts"
 import { Ffmpeg } from "./ffmpeg/ffmpeg.ts"
 import { HttpServer } from "./http/server.ts"
+import * as WarmUp from "./http/warm-up.ts"
 import { WrongKeys } from "./http/wrong-keys.ts"
 import { Admission } from "./limits/admission.ts"
 import { ConversionSlots } from "./limits/conversion-slots.ts"
@@ -81,7 +82,11 @@ const replaceable = { realtimeSessions: RealtimeSessions.layer, serviceTools: Se
 
 /** Every part of the service, each on the parts below it. Built from the bottom up, stopped from the top down. */
 export const layerWith = ({ realtimeSessions, serviceTools }: typeof replaceable) =>
-  Layer.mergeAll(Layer.provide(HttpServer.layer, WrongKeys.layer), CleanUp.layer, Endings.layer).pipe(
+  Layer.mergeAll(
+    WarmUp.layer.pipe(Layer.provideMerge(HttpServer.layer), Layer.provide(WrongKeys.layer)),
+    CleanUp.layer,
+    Endings.layer,
+  ).pipe(
     Layer.provideMerge(Layer.provide(Sender.layer, Layer.merge(Outbound.layer, Encryption.layer))),
     Layer.provideMerge(Layer.merge(realtimeSessions, RealtimeSockets.layer)),
     Layer.provideMerge(Layer.merge(Turns.layer, SessionItems.layer)),

@@ -190,6 +190,9 @@ const onStderr = (level: LogLevel.LogLevel) =>
 export const onlyWarnings = onStderr(LogLevel.Warning)
 export const onlyErrors = onStderr(LogLevel.Error)
 
+/** Without log lines. */
+export const silently = Logger.withMinimumLogLevel(LogLevel.None)
+
 /** The last log line of a service that started: everything but the log has stopped. */
 export const lastLine = Layer.scopedDiscard(
   Effect.addFinalizer((exit) =>

@@ -36,6 +36,7 @@ const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "schema",
     "telemetry",
     "temp-folder",
+    "watch",
   ],
 ]
 

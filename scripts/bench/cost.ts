@@ -19,9 +19,8 @@ const statOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, "utf8").split(
 /** The process that started this one. */
 export const parentOf = (pid: number): number => Number(statOf(pid)[1])
 
-/** CPU of a process and of all its children, ended or running, in ms. */
-export const familyCpuMs = (pid: number): number => {
-  const children = readdirSync("/proc")
+const childrenOf = (pid: number): ReadonlyArray<number> =>
+  readdirSync("/proc")
     .map(Number)
     .filter((each) => {
       try {
@@ -31,8 +30,17 @@ export const familyCpuMs = (pid: number): number => {
         return false
       }
     })
+
+/** CPU of a process and of all its children, ended or running, in ms. */
+export const familyCpuMs = (pid: number): number => {
   const { ownMs, childrenMs } = costOf(pid)
-  return children.reduce((sum, child) => sum + costOf(child).ownMs, ownMs + childrenMs)
+  return childrenOf(pid).reduce((sum, child) => sum + costOf(child).ownMs, ownMs + childrenMs)
+}
+
+/** CPU of a process and of all processes below it, ended or running, in ms. */
+export const treeCpuMs = (pid: number): number => {
+  const { ownMs, childrenMs } = costOf(pid)
+  return childrenOf(pid).reduce((sum, child) => sum + treeCpuMs(child), ownMs + childrenMs)
 }
 
 export const costOf = (pid: number): Cost => {

@@ -16,6 +16,8 @@ import { realtimeSection, realtimeTables } from "./realtime/report.ts"
 import * as text from "./report.ts"
 import { floorsOf, runAtOnce, runPaced } from "./runs.ts"
 import { docs, replaceSection, sectionOf, writeSection } from "./section.ts"
+import { measureStart } from "./start.ts"
+import { startSection, startTable, startVerdicts } from "./start-report.ts"
 import { drawWaterfall } from "./svg.ts"
 import { atOnceColumns, type Column, headOf, pacedColumns, rowOf } from "./table.ts"
 import { sequentialLane, turnLane } from "./waterfall.ts"
@@ -63,9 +65,24 @@ const benchRealtime = async ({ write }: Options) => {
   return 0
 }
 
+const benchStart = async ({ write }: Options) => {
+  const machine = describeMachine()
+  const othersBefore = await busyShare()
+  const figures = await measureStart()
+  const report = { machine, othersBefore, othersAfter: await busyShare(), figures }
+  console.log(
+    `${startTable(figures)}\n\n${startVerdicts(figures)}\n\nMeanwhile ${text.describeOthers(report)}`,
+  )
+  if (!write) return 0
+  await writeSection("start", startSection(report), "benchmarks.md")
+  console.log("\nWritten: docs/benchmarks.md")
+  return 0
+}
+
 const bench = async (options: Options, command: string) => {
   if (options.engines) return benchEngines(options)
   if (options.realtime) return benchRealtime(options)
+  if (options.start) return benchStart(options)
   const { latency, reply } = options
   const machine = describeMachine()
   const othersBefore = await busyShare()
@@ -109,7 +126,7 @@ ${text.budgetTable(results)}`)
   await Bun.write(join(docs, "turn-waterfall.svg"), drawWaterfall("The stages of one spoken turn", lanes))
   const page = Bun.file(join(docs, "benchmarks.md"))
   const before = (await page.exists()) ? await page.text() : ""
-  const sections = ["engines", "realtime"]
+  const sections = ["start", "engines", "realtime"]
   await page.write(
     sections.reduce(
       (written, name) => replaceSection(written, name, sectionOf(before, name)),

@@ -16,6 +16,8 @@ export interface Options {
   readonly engines: boolean
   /** Measures Realtime connections instead. */
   readonly realtime: boolean
+  /** Measures the start, the first turns and a service with nothing to do instead. */
+  readonly start: boolean
 }
 
 export const usage = `Usage: bun run bench [options]
@@ -23,6 +25,7 @@ export const usage = `Usage: bun run bench [options]
   --write                      write docs/benchmarks.md and docs/turn-waterfall.svg
   --engines                    measure the offline engines instead, which need no upstream
   --realtime                   measure Realtime connections instead, with loads and an upstream of their own
+  --start                      measure the start, the first turns and a service with nothing to do instead
   --clients 1,16,32,64         numbers of concurrent clients
   --turns 20, --seconds 6      the least that a row measures
   --stt-ms 600                 the upstream: time to the transcript,
@@ -42,6 +45,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options => {
       write: { type: "boolean", default: false },
       engines: { type: "boolean", default: false },
       realtime: { type: "boolean", default: false },
+      start: { type: "boolean", default: false },
       clients: text("1,16,32,64"),
       turns: text("20"),
       seconds: text("6"),
@@ -72,6 +76,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options => {
     write: values.write,
     engines: values.engines,
     realtime: values.realtime,
+    start: values.start,
     clients: values.clients.split(",").map((count) => whole("clients", count)),
     least: { turns: whole("turns", values.turns), ms: number("seconds", values.seconds, 0) * 1000 },
     reply: values.reply,

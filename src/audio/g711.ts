@@ -45,9 +45,15 @@ const compressTable = (levels: Int16Array): Uint8Array => {
   return table
 }
 
-const compressions: Readonly<Record<G711, Uint8Array>> = {
-  pcmu: compressTable(expansions.pcmu),
-  pcma: compressTable(expansions.pcma),
+/** Made with the first use: that takes 10 ms, and few services send G.711. */
+const compressions = new Map<G711, Uint8Array>()
+
+const compressionOf = (law: G711): Uint8Array => {
+  const known = compressions.get(law)
+  if (known !== undefined) return known
+  const table = compressTable(expansions[law])
+  compressions.set(law, table)
+  return table
 }
 
 /** The 16-bit samples of G.711 bytes. */
@@ -60,7 +66,7 @@ export const decodeG711 = (law: G711, bytes: Uint8Array): Int16Array => {
 
 /** The G.711 bytes of 16-bit samples, each the nearest that the law has. */
 export const encodeG711 = (law: G711, samples: Int16Array): Uint8Array => {
-  const table = compressions[law]
+  const table = compressionOf(law)
   const bytes = new Uint8Array(samples.length)
   for (let n = 0; n < samples.length; n++) bytes[n] = table[(samples[n] ?? 0) & 0xffff] ?? 0
   return bytes

@@ -64,7 +64,11 @@ export const speakText = Effect.fnUntraced(function* (text: string, format: Spok
     toSegments(Stream.make(text), configured.speaking.maxCharacters),
     synthesizer,
     { turnId: newId(TurnId), output: makeSpeechOutput(format), streaming: false, ...configured.speaking },
-    { onAudio: (bytes) => Effect.sync(() => chunks.push(bytes)), onSegmentDone: () => Effect.void },
+    {
+      onAudio: (bytes) => Effect.sync(() => chunks.push(bytes)),
+      aheadMs: () => 0,
+      onSegmentDone: () => Effect.void,
+    },
   )
   return Buffer.concat(chunks)
 })

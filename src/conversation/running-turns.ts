@@ -2,6 +2,7 @@ import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Option, Schedu
 import { type DatabaseError, DatabaseUnavailable } from "../db/errors.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { parseId, SessionId, TurnId, type UserId } from "../schema.ts"
+import { watchWhile } from "../watch.ts"
 import { KeyedTurns } from "./keyed-turns.ts"
 import { Ledger } from "./ledger.ts"
 import { SessionNotFound } from "./model.ts"
@@ -125,14 +126,16 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
       const queued = () =>
         [...running].flatMap(([id, { sessionId }]) => (sessionId === undefined ? [] : [id]))
 
-      yield* Effect.suspend(() => {
-        const ids = queued()
-        return ids.length === 0 ? Effect.succeed([]) : ledger.renew(ids)
-      }).pipe(
-        Effect.flatMap((ending) => Effect.forEach(ending, end)),
-        Effect.catchAllCause((cause) => Effect.logWarning("turn.lease_renewal_failed", cause)),
-        Effect.repeat(Schedule.spaced(heartbeat)),
-        Effect.forkScoped,
+      const watchTurns = yield* watchWhile(
+        () => running.size > 0,
+        heartbeat,
+        Effect.suspend(() => {
+          const ids = queued()
+          return ids.length === 0 ? Effect.succeed([]) : ledger.renew(ids)
+        }).pipe(
+          Effect.flatMap((ending) => Effect.forEach(ending, end)),
+          Effect.catchAllCause((cause) => Effect.logWarning("turn.lease_renewal_failed", cause)),
+        ),
       )
 
       const register = Effect.fn("RunningTurns.register")((id: TurnId) =>
@@ -144,6 +147,7 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
               sessionId: undefined,
             }
             running.set(id, turn)
+            watchTurns()
             return turn
           }),
           () => leave(id),

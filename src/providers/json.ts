@@ -5,8 +5,8 @@ const MAX_DEPTH = 64
 
 const QUOTE = 34
 const BACKSLASH = 92
-const OPENING = [91, 123]
-const CLOSING = [93, 125]
+const isOpening = (code: number) => code === 91 || code === 123
+const isClosing = (code: number) => code === 93 || code === 125
 
 /** Counts the levels of JSON that comes in pieces. Linear, without recursion. */
 export const makeJsonDepth = () => {
@@ -23,8 +23,8 @@ export const makeJsonDepth = () => {
         else if (isString && code === BACKSLASH) isEscape = true
         else if (code === QUOTE) isString = !isString
         else if (isString) continue
-        else if (OPENING.includes(code)) depth += 1
-        else if (CLOSING.includes(code)) depth -= 1
+        else if (isOpening(code)) depth += 1
+        else if (isClosing(code)) depth -= 1
         deepest = Math.max(deepest, depth)
       }
       return deepest
@@ -34,8 +34,20 @@ export const makeJsonDepth = () => {
   }
 }
 
-/** True for JSON with more than 64 levels of lists and objects. */
-export const isTooDeep = (json: string): boolean => makeJsonDepth().push(json) > MAX_DEPTH
+/** Whether the text has more than `most` of these characters. */
+const hasMoreThan = (most: number, character: string, text: string) => {
+  let at = -1
+  for (let count = 0; count <= most; count += 1) {
+    at = text.indexOf(character, at + 1)
+    if (at < 0) return false
+  }
+  return true
+}
+
+/** True for JSON with more than 64 levels of lists and objects. Few brackets, as in one event of a model, make few levels. */
+export const isTooDeep = (json: string): boolean =>
+  (hasMoreThan(MAX_DEPTH / 2, "{", json) || hasMoreThan(MAX_DEPTH / 2, "[", json)) &&
+  makeJsonDepth().push(json) > MAX_DEPTH
 
 const parse = Option.liftThrowable((text: string): unknown => JSON.parse(text))
 

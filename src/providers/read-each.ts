@@ -1,4 +1,4 @@
-import { Effect, Either } from "effect"
+import { Effect } from "effect"
 
 /**
  * Passes each element of an answer to `use` as it arrives. Plain JavaScript inside one promise, since it runs once per
@@ -16,8 +16,11 @@ export const readEach = <A, E>(
     const read = async () => {
       for await (const element of await open(signal)) {
         if (signal.aborted) break
-        const used = Either.try(() => use(element))
-        if (Either.isLeft(used)) return Effect.die(used.left)
+        try {
+          use(element)
+        } catch (error) {
+          return Effect.die(error)
+        }
       }
       return Effect.void
     }

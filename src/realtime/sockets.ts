@@ -9,7 +9,6 @@ import {
   FiberSet,
   Layer,
   Option,
-  Schedule,
   Schema,
   type Scope,
 } from "effect"
@@ -19,6 +18,7 @@ import { Settings } from "../config.ts"
 import { limitOf, Overloaded } from "../limits/admission.ts"
 import { makeFairSemaphore } from "../limits/fair-semaphore.ts"
 import { countConnection, recordOpenConnections } from "../metrics.ts"
+import { watchWhile } from "../watch.ts"
 import { type Connection, makeConnection, type SocketHandlers } from "./connection.ts"
 import type { Wire } from "./outbox.ts"
 import type { RealtimeSession } from "./session.ts"
@@ -99,6 +99,35 @@ export class RealtimeSockets extends Context.Tag("voice-agent/RealtimeSockets")<
       const fibers = yield* FiberSet.make<void>()
       let isDraining = false
 
+      /** A defect of one connection ends that one, and not the checks of the others. */
+      const check = (connection: Connection) =>
+        Effect.catchAllCause(Effect.sync(connection.check), (cause) =>
+          Effect.logError("realtime.defect", cause).pipe(
+            Effect.zipRight(Effect.sync(() => connection.terminate("defect"))),
+            Effect.catchAllCause(() => Effect.void),
+          ),
+        )
+
+      const isOpen = () => connections.size > 0
+      const watchClients = yield* watchWhile(
+        isOpen,
+        checkInterval,
+        Effect.suspend(() => Effect.forEach([...connections], check, { discard: true })),
+      )
+
+      const endRevoked = Effect.gen(function* () {
+        const checked = [...connections]
+        if (checked.length === 0) return
+        const valid = yield* keys.validOf([...new Set(checked.map(({ user }) => user.keyId))])
+        for (const connection of checked) if (!valid.has(connection.user.keyId)) connection.end(revoked)
+      })
+
+      const watchKeys = yield* watchWhile(
+        isOpen,
+        keyCheckInterval,
+        Effect.catchAllCause(endRevoked, (cause) => Effect.logWarning("realtime.keys_not_checked", cause)),
+      )
+
       const place = ({ id }: SignedIn) =>
         Effect.acquireRelease(
           places
@@ -134,7 +163,12 @@ export class RealtimeSockets extends Context.Tag("voice-agent/RealtimeSockets")<
         Effect.gen(function* () {
           yield* place(connection.user)
           yield* Effect.acquireRelease(
-            Effect.suspend(() => recordOpenConnections(connections.add(connection).size)),
+            Effect.suspend(() => {
+              connections.add(connection)
+              watchClients()
+              watchKeys()
+              return recordOpenConnections(connections.size)
+            }),
             () =>
               Effect.suspend(() => {
                 connections.delete(connection)
@@ -213,33 +247,6 @@ export class RealtimeSockets extends Context.Tag("voice-agent/RealtimeSockets")<
         // A session that is still opening ends by this alone.
         yield* Effect.timeoutOption(Fiber.interruptAll([...fibers]), releaseTimeout)
       })
-
-      /** A defect of one connection ends that one, and not the checks of the others. */
-      const check = (connection: Connection) =>
-        Effect.catchAllCause(Effect.sync(connection.check), (cause) =>
-          Effect.logError("realtime.defect", cause).pipe(
-            Effect.zipRight(Effect.sync(() => connection.terminate("defect"))),
-            Effect.catchAllCause(() => Effect.void),
-          ),
-        )
-
-      yield* Effect.suspend(() => Effect.forEach([...connections], check, { discard: true })).pipe(
-        Effect.repeat(Schedule.spaced(checkInterval)),
-        Effect.forkScoped,
-      )
-
-      const endRevoked = Effect.gen(function* () {
-        const checked = [...connections]
-        if (checked.length === 0) return
-        const valid = yield* keys.validOf([...new Set(checked.map(({ user }) => user.keyId))])
-        for (const connection of checked) if (!valid.has(connection.user.keyId)) connection.end(revoked)
-      })
-
-      yield* endRevoked.pipe(
-        Effect.catchAllCause((cause) => Effect.logWarning("realtime.keys_not_checked", cause)),
-        Effect.repeat(Schedule.spaced(keyCheckInterval)),
-        Effect.forkScoped,
-      )
 
       const size = Effect.sync(() => ({ connections: connections.size, users: places.size().users }))
 

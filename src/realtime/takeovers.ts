@@ -2,6 +2,7 @@ import { Deferred, Duration, Effect, FiberId, Option, Schedule, type Scope } fro
 import { Ledger } from "../conversation/ledger.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import type { SessionId, UserId } from "../schema.ts"
+import { watchWhile } from "../watch.ts"
 import type { Farewell } from "./connection-limits.ts"
 import type { StoredSession } from "./stored-session.ts"
 
@@ -79,10 +80,10 @@ export const makeTakeovers: Effect.Effect<Takeovers, never, Ledger | Scope.Scope
     }
   })
 
-  yield* check.pipe(
-    Effect.catchAllCause((cause) => Effect.logWarning("realtime.sessions_not_checked", cause)),
-    Effect.repeat(Schedule.spaced(checkInterval)),
-    Effect.forkScoped,
+  const watchSessions = yield* watchWhile(
+    () => held.size > 0,
+    checkInterval,
+    Effect.catchAllCause(check, (cause) => Effect.logWarning("realtime.sessions_not_checked", cause)),
   )
 
   /** Waits for the turns of a connection in another process. */
@@ -101,6 +102,7 @@ export const makeTakeovers: Effect.Effect<Takeovers, never, Ledger | Scope.Scope
         const before = held.get(id)
         const mine: Held = { ...holder, position, released: Deferred.unsafeMake<void>(FiberId.none) }
         held.set(id, mine)
+        watchSessions()
         return { mine, before }
       }),
       ({ mine }) =>

@@ -1,4 +1,4 @@
-import { Chunk, Clock, Effect, Option, Stream } from "effect"
+import { Chunk, Effect, Exit, Mailbox, Option, type Scope, Stream } from "effect"
 import { spokenLength } from "./break-points.ts"
 import {
   finish,
@@ -63,47 +63,75 @@ const advance = (pace: Pace, event: Event, now: number): readonly [Pace, Readonl
   ]
 }
 
+/** Cuts a text that comes in tokens. The functions are plain, since `push` runs once per token. */
+export interface SegmentQueue<E> {
+  /** Takes the next token. */
+  readonly push: (text: string) => void
+  /** Releases all text after a success. A failure follows the segments that were complete before it. */
+  readonly end: (exit: Exit.Exit<unknown, E>) => void
+  /** Can be read once. */
+  readonly segments: Stream.Stream<Segment, E>
+}
+
 /**
- * Cuts a stream of tokens into segments to speak. The first segment is the first sentence; later ones are whole sentences
+ * Cuts tokens into segments to speak. The first segment is the first sentence; later ones are whole sentences
  * of about 200 characters. A segment is emitted with the token that completes it. A sentence that does not end is cut at
- * a word once the released speech is about to run out. Order and text are unchanged, and a failure of the tokens follows
- * the segments that were complete before it. No segment speaks more than `maxCharacters` UTF-16 units.
- *
- * The tokens are read as they arrive, even if the segments are consumed slowly: the model never waits for the voice.
+ * a word once the released speech is about to run out. Order and text are unchanged. No segment speaks more than
+ * `maxCharacters` UTF-16 units.
+ */
+export const makeSegmentQueue = <E>(
+  maxCharacters: Option.Option<number> = Option.none(),
+): Effect.Effect<SegmentQueue<E>, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const clock = yield* Effect.clock
+    const released = yield* Mailbox.make<Segment, E>()
+    const isPending = Effect.unsafeMakeLatch(false)
+    const limit = Option.getOrElse(maxCharacters, () => initialState.limit)
+    let pace: Pace = { segmenter: { ...initialState, limit }, waitingSince: 0, spokenUntil: 0 }
+    let isTimed = false
+    const on = (event: Event) => {
+      const [next, segments] = advance(pace, event, clock.unsafeCurrentTimeMillis())
+      pace = next
+      if (segments.length > 0) released.unsafeOfferAll(segments)
+      if (isTimed || !hasPendingText(pace.segmenter)) return
+      isTimed = true
+      isPending.unsafeOpen()
+    }
+    const timer = Effect.gen(function* () {
+      yield* isPending.await
+      while (hasPendingText(pace.segmenter)) {
+        yield* Effect.sleep(Math.max(RETRY_MS, dueAt(pace) - clock.unsafeCurrentTimeMillis()))
+        on({ _tag: "Tick" })
+      }
+      isPending.unsafeClose()
+      isTimed = false
+    })
+    yield* Effect.forkScoped(Effect.forever(timer))
+    return {
+      push: (text) => on({ _tag: "Text", text }),
+      end: (exit) => {
+        if (Exit.isSuccess(exit)) on({ _tag: "End" })
+        released.unsafeDone(Exit.asVoid(exit))
+      },
+      segments: Mailbox.toStream(released),
+    } satisfies SegmentQueue<E>
+  })
+
+/**
+ * Cuts a stream of tokens as `makeSegmentQueue` does. The tokens are read as they arrive, even if the segments are consumed
+ * slowly.
  */
 export const toSegments = <E, R>(
   tokens: Stream.Stream<string, E, R>,
-  maxCharacters: Option.Option<number> = Option.none(),
+  maxCharacters?: Option.Option<number>,
 ): Stream.Stream<Segment, E, R> =>
-  Stream.asyncPush<Segment, E, R>(
-    Effect.fnUntraced(function* (emit) {
-      const scope = yield* Effect.scope
-      const limit = Option.getOrElse(maxCharacters, () => initialState.limit)
-      let pace: Pace = { segmenter: { ...initialState, limit }, waitingSince: 0, spokenUntil: 0 }
-      let isTimed = false
-      const on = (event: Event): Effect.Effect<unknown> =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          const [next, segments] = advance(pace, event, now)
-          pace = next
-          if (segments.length > 0) emit.array(segments)
-          if (isTimed || !hasPendingText(pace.segmenter)) return Effect.void
-          isTimed = true
-          return Effect.forkIn(timer, scope)
-        })
-      const timer = Effect.gen(function* () {
-        while (hasPendingText(pace.segmenter)) {
-          const now = yield* Clock.currentTimeMillis
-          yield* Effect.sleep(Math.max(RETRY_MS, dueAt(pace) - now))
-          yield* on({ _tag: "Tick" })
-        }
-        isTimed = false
-      })
-      yield* tokens.pipe(
-        Stream.runForEachChunk((chunk) => on({ _tag: "Text", text: Chunk.join(chunk, "") })),
-        Effect.zipRight(on({ _tag: "End" })),
-        Effect.matchCause({ onFailure: emit.halt, onSuccess: emit.end }),
-        Effect.forkScoped,
+  Stream.unwrapScoped(
+    Effect.gen(function* () {
+      const { push, end, segments } = yield* makeSegmentQueue<E>(maxCharacters)
+      const reading = Stream.runForEachChunk(tokens, (chunk) =>
+        Effect.sync(() => push(Chunk.join(chunk, ""))),
       )
+      yield* Effect.forkScoped(Effect.onExit(reading, (exit) => Effect.sync(() => end(exit))))
+      return segments
     }),
-    { bufferSize: "unbounded" },
   )

@@ -1,4 +1,4 @@
-import { Deferred, Effect, Mailbox, Option, type Scope, Stream } from "effect"
+import { Deferred, Effect, Option, type Scope, Stream } from "effect"
 import type { Agent } from "../agent/agent.ts"
 import { promptTokens } from "../agent/prompt.ts"
 import type { SpeechOutput } from "../audio/speech-output.ts"
@@ -9,7 +9,7 @@ import type { Synthesizer } from "../providers/synthesizer.ts"
 import type { ToolCall } from "../providers/tools.ts"
 import { ItemId, newId, type TurnId } from "../schema.ts"
 import type { Segment } from "../text/segmenter.ts"
-import { toSegments } from "../text/segments.ts"
+import { makeSegmentQueue, type SegmentQueue } from "../text/segments.ts"
 import { makeRequestMeter } from "../usage/request-meter.ts"
 import { maxRoundCalls } from "./calls.ts"
 import { runUntil } from "./fork.ts"
@@ -124,10 +124,7 @@ const generate = ({ model }: Ports, context: RoundContext, { onText, onRetract }
 /** A segment, and the position of its end in the text of all rounds, in UTF-16 units. */
 type PlacedSegment = Segment & { readonly end: number }
 
-const placed = <E, R>(
-  segments: Stream.Stream<Segment, E, R>,
-  begin: number,
-): Stream.Stream<PlacedSegment, E, R> =>
+const placed = <E>(segments: Stream.Stream<Segment, E>, begin: number): Stream.Stream<PlacedSegment, E> =>
   Stream.mapAccum(segments, begin, (start, segment) => {
     const end = start + segment.text.length
     return [end, { ...segment, end }]
@@ -163,6 +160,7 @@ export const speakSegments = <E>(
         { turnId, output, streaming, onRequest, conversionSlot, ...agent.speaking },
         {
           onAudio: (bytes, ms) => log.append({ _tag: "Audio", bytes, ms }),
+          aheadMs: () => log.state().playsUntil - log.now(),
           onSegmentDone: ({ end }) => log.append({ _tag: "SpokenTo", text: end, ms: log.state().audioMs }),
         },
       ).pipe(
@@ -184,16 +182,9 @@ export const speakSegments = <E>(
   })
 
 /** Speaks the texts, or only marks them as delivered if the reply is not spoken. */
-const deliver = (
-  ports: Ports,
-  context: RoundContext,
-  texts: Mailbox.ReadonlyMailbox<string, ProviderError>,
-) => {
+const deliver = (ports: Ports, context: RoundContext, queue: SegmentQueue<ProviderError>) => {
   const { log } = context
-  const segments = placed(
-    toSegments(Mailbox.toStream(texts), context.agent.speaking.maxCharacters),
-    log.state().round.start.text,
-  )
+  const segments = placed(queue.segments, log.state().round.start.text)
   return Option.isNone(context.speechOutput)
     ? Stream.runForEach(segments, ({ end }) => log.append({ _tag: "SpokenTo", text: end, ms: 0 }))
     : speakSegments(ports, context, segments)
@@ -204,15 +195,15 @@ export const tryRound = (ports: Ports, context: RoundContext) =>
   Effect.gen(function* () {
     const { log, round, messageId } = context
     log.push({ _tag: "RoundStarted", round, messageId })
-    /** A model retracts its text once in a try at most. What comes after that has a mailbox of its own. */
-    const first = yield* Mailbox.make<string, ProviderError>()
-    const second = yield* Mailbox.make<string, ProviderError>()
+    /** A model retracts its text once in a try at most. What comes after that has a queue of its own. */
+    const first = yield* makeSegmentQueue<ProviderError>(context.agent.speaking.maxCharacters)
+    const second = yield* makeSegmentQueue<ProviderError>(context.agent.speaking.maxCharacters)
     let texts = first
     const retracted = yield* Deferred.make<void>()
     /** Fails when the model fails and the round can be retried: the speech of this try is then dropped at once. */
     const broken = yield* Deferred.make<never, ProviderError>()
     const generating = generate(ports, context, {
-      onText: (text) => texts.unsafeOffer(text),
+      onText: (text) => texts.push(text),
       onRetract: () => {
         // What the client got cannot be taken back: its audio goes on.
         const { isSent } = log.state().round
@@ -225,7 +216,12 @@ export const tryRound = (ports: Ports, context: RoundContext) =>
       Effect.tapError((error) => (log.state().round.isSent ? Effect.void : Deferred.fail(broken, error))),
     )
     yield* Effect.forkScoped(
-      Effect.onExit(generating, (exit) => Effect.zipRight(first.done(exit), second.done(exit))),
+      Effect.onExit(generating, (exit) =>
+        Effect.sync(() => {
+          first.end(exit)
+          second.end(exit)
+        }),
+      ),
     )
     const untilRetracted = runUntil(deliver(ports, context, first), Deferred.await(retracted))
     const delivering = Effect.flatMap(Effect.exit(untilRetracted), (exit) =>

@@ -1,5 +1,5 @@
 import { type Chunk, Effect, Fiber, Mailbox, Stream } from "effect"
-import { makeSpeechJoiner } from "../audio/speech-joiner.ts"
+import { type JoinedAudio, makeSpeechJoiner, type SpeechJoiner } from "../audio/speech-joiner.ts"
 import { type ProviderError, wrongAnswer } from "../providers/errors.ts"
 import { retryPolicy } from "../providers/retry.ts"
 import type { SpeakOptions, Synthesizer } from "../providers/synthesizer.ts"
@@ -8,16 +8,32 @@ import type { Segment } from "../text/segmenter.ts"
 /** Segments whose speech is requested ahead of the one that is being sent. */
 const segmentsAhead = 2
 
+/** The longest time for which audio is gathered, in ms. */
+const longestGatheringMs = 100
+/** The least time that is worth a timer, in ms. */
+const leastGatheringMs = 20
+
+/**
+ * How long to gather audio that arrives, in ms: a tenth of what the client has still to play. To pass on each chunk by itself
+ * costs more CPU than all else in a turn, and a client that has enough to play notices no difference.
+ */
+const gatheringMs = (aheadMs: number) => {
+  const ms = Math.min(longestGatheringMs, aheadMs / 10)
+  return ms < leastGatheringMs ? 0 : ms
+}
+
 interface SpeechHandlers<S> {
   /** `ms`: the playing time of the bytes. */
   readonly onAudio: (bytes: Uint8Array, ms: number) => Effect.Effect<unknown>
+  /** How much of the audio so far the client has still to play, in ms. */
+  readonly aheadMs: () => number
   /** Runs after all audio of the segment was passed to `onAudio`. */
   readonly onSegmentDone: (segment: S) => Effect.Effect<unknown>
 }
 
 export interface SpeechOptions extends SpeakOptions {
   /**
-   * True: audio is passed on as it arrives. False: a segment is passed on once all of it has arrived, so that a segment
+   * True: audio is passed on as it arrives, in larger pieces once the client is ahead. False: a segment is passed on once all of it has arrived, so that a segment
    * that fails can be requested again.
    */
   readonly streaming: boolean
@@ -31,7 +47,7 @@ export const speak = Effect.fn("speak")(function* <S extends Segment, E, R>(
   segments: Stream.Stream<S, E, R>,
   synthesizer: Synthesizer["Type"],
   options: SpeechOptions,
-  { onAudio, onSegmentDone }: SpeechHandlers<S>,
+  { onAudio, aheadMs, onSegmentDone }: SpeechHandlers<S>,
 ) {
   // The mailbox holds one requested segment; one more waits to enter it.
   const ahead = yield* Mailbox.make<RequestedSegment<S>, E>({ capacity: segmentsAhead - 1 })
@@ -49,16 +65,22 @@ export const speak = Effect.fn("speak")(function* <S extends Segment, E, R>(
   )
   yield* Effect.forkScoped(Mailbox.into(requestAll, ahead))
   const joiner = makeSpeechJoiner(options.output.format)
-  yield* drain(ahead.takeN(1), ({ segment, whole, take }) =>
-    Effect.gen(function* () {
-      if (!options.streaming) yield* whole
-      const send = ({ bytes, ms }: ReturnType<typeof joiner.push>) =>
-        bytes.length === 0 ? Effect.void : onAudio(bytes, ms)
-      yield* drain(take(), (bytes) => send(joiner.push(bytes)))
-      yield* send(joiner.endSegment())
-      yield* onSegmentDone(segment)
-    }),
-  )
+  const send = ({ bytes, ms }: JoinedAudio) => (bytes.length === 0 ? Effect.void : onAudio(bytes, ms))
+  const passOn = Effect.fnUntraced(function* ({ segment, whole, take, gather }: RequestedSegment<S>) {
+    if (!options.streaming) yield* whole
+    yield* drain(take(), (chunks) => {
+      const sent = Effect.forEach(joined(chunks, joiner), send, { discard: true })
+      return options.streaming
+        ? Effect.zipRight(
+            sent,
+            gather(() => gatheringMs(aheadMs())),
+          )
+        : sent
+    })
+    yield* send(joiner.endSegment())
+    yield* onSegmentDone(segment)
+  })
+  yield* drain(ahead.takeN(1), (requested) => Effect.forEach(requested, passOn, { discard: true }))
 }, Effect.scoped)
 
 /** A segment whose speech was requested. */
@@ -68,6 +90,8 @@ interface RequestedSegment<S> {
   readonly whole: Effect.Effect<unknown>
   /** Starts to take the audio. Audio that was taken is not requested again. */
   readonly take: () => Take<Uint8Array, ProviderError>
+  /** Waits so many ms, or until all audio has arrived. */
+  readonly gather: (ms: () => number) => Effect.Effect<void>
 }
 
 /** Requests a segment's speech now. A failed try is repeated unless some of its audio may have been taken. */
@@ -103,22 +127,68 @@ const request = Effect.fnUntraced(function* <S extends Segment>(
     }),
     Effect.retry(retryPolicy(() => !(isTaken && hasAudio))),
   )
-  const fetching = yield* Effect.forkScoped(Mailbox.into(fetch, arrived))
+  let hasEnded = false
+  const gathered = Effect.unsafeMakeLatch(false)
+  const fetching = yield* Mailbox.into(fetch, arrived).pipe(
+    Effect.ensuring(
+      Effect.sync(() => {
+        hasEnded = true
+        gathered.unsafeOpen()
+      }),
+    ),
+    Effect.forkScoped,
+  )
+  /** A fiber and a latch: a race would start two fibers each time, and interrupt one of them. */
+  const gather = (ms: () => number) =>
+    Effect.suspend(() => {
+      const most = ms()
+      if (hasEnded || most === 0) return Effect.void
+      gathered.unsafeClose()
+      return Effect.zipRight(Effect.fork(Effect.zipRight(Effect.sleep(most), gathered.open)), gathered.await)
+    })
   const take = () => {
     isTaken = true
     return arrived.takeAll
   }
-  return { segment, whole: Fiber.await(fetching), take } satisfies RequestedSegment<S>
+  return { segment, whole: Fiber.await(fetching), take, gather } satisfies RequestedSegment<S>
 })
 
 type Take<A, E> = Effect.Effect<readonly [batch: Chunk.Chunk<A>, done: boolean], E>
 
-/** Passes every element of a mailbox to `use`, in order, until the mailbox is done. */
-const drain = <A, E, E2, R>(take: Take<A, E>, use: (element: A) => Effect.Effect<unknown, E2, R>) =>
+/** Passes what a mailbox holds to `use`, in order, until the mailbox is done. */
+const drain = <A, E, E2, R>(
+  take: Take<A, E>,
+  use: (batch: Chunk.Chunk<A>) => Effect.Effect<unknown, E2, R>,
+) =>
   Effect.gen(function* () {
     for (let isDone = false; !isDone; ) {
       const [batch, done] = yield* take
-      for (const element of batch) yield* use(element)
+      yield* use(batch)
       isDone = done
     }
   })
+
+/** The most that is joined into one piece, in bytes. A slow client has only so many pieces waiting for it. */
+const mostJoinedBytes = 16 * 1024
+
+/** The chunks through the joiner, in few pieces. */
+const joined = (chunks: Chunk.Chunk<Uint8Array>, joiner: SpeechJoiner): ReadonlyArray<JoinedAudio> => {
+  const pieces: Array<JoinedAudio> = []
+  let parts: Array<Uint8Array> = []
+  let [length, ms] = [0, 0]
+  const close = () => {
+    const [first] = parts
+    if (first !== undefined) pieces.push({ bytes: parts.length === 1 ? first : Buffer.concat(parts), ms })
+    parts = []
+    ;[length, ms] = [0, 0]
+  }
+  for (const chunk of chunks) {
+    const next = joiner.push(chunk)
+    if (length + next.bytes.length > mostJoinedBytes) close()
+    parts.push(next.bytes)
+    length += next.bytes.length
+    ms += next.ms
+  }
+  close()
+  return pieces
+}

@@ -13,6 +13,7 @@ describe("the options of the bench", () => {
       write: false,
       engines: false,
       realtime: false,
+      start: false,
     })
   })
 

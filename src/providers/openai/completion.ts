@@ -141,6 +141,8 @@ export const makeCompletion = (
   }
 
   const readUsage = (usage: unknown) => {
+    // Most chunks have none.
+    if (!Predicate.isRecord(usage)) return
     if (isUsage(usage)) {
       on(ModelEvent.Usage({ inputTokens: usage.prompt_tokens, outputTokens: usage.completion_tokens }))
     }
@@ -200,14 +202,10 @@ export const makeCompletion = (
   }
 
   return {
-    /** The events in the next bytes. An empty one if there are none: a comment is a sign of life too. */
-    split: (bytes: Uint8Array): ReadonlyArray<string> => {
-      const found = split(decoder.decode(bytes, { stream: true }))
-      return found.length === 0 ? [""] : found
-    },
-    read: (event: string) => {
+    /** Takes the next bytes. They are a sign of life also without an event, as a comment. */
+    push: (bytes: Uint8Array) => {
       on(alive)
-      readEvent(event)
+      for (const event of split(decoder.decode(bytes, { stream: true }))) readEvent(event)
     },
     /** Nothing more is read. */
     hasEnded: () => isDone || failure !== undefined,

@@ -14,18 +14,25 @@ export const makeEventData = () => {
   /** True after a CR at the end of the text: a LF that follows belongs to it. */
   let isAfterCr = false
   let data: string | undefined
+  /** How much of `data` `depth` has seen, in UTF-16 units. */
+  let seen = 0
   let depth = makeJsonDepth()
   let whole: Array<string> = []
 
   const dispatch = () => {
     if (data !== undefined) whole.push(data)
+    if (seen > 0) depth = makeJsonDepth()
     data = undefined
-    depth = makeJsonDepth()
+    seen = 0
   }
 
   /** By its brackets, as the lines arrive: to parse it after each line would take quadratic time. */
-  const isWhole = (json: string) =>
-    /^\s*[{[]/.test(json) ? depth.isClosed() : json.length <= MAX_SCALAR && Option.isSome(parseJson(json))
+  const isWhole = (json: string) => {
+    if (!/^\s*[{[]/.test(json)) return json.length <= MAX_SCALAR && Option.isSome(parseJson(json))
+    depth.push(json.slice(seen))
+    seen = json.length
+    return depth.isClosed()
+  }
 
   const readLine = (line: string) => {
     if (line === "") return dispatch()
@@ -33,7 +40,6 @@ export const makeEventData = () => {
     const value = line.slice(line.startsWith("data: ") ? 6 : 5)
     // Some servers send no blank line between their events.
     if (data !== undefined && isWhole(data)) dispatch()
-    depth.push(value)
     data = data === undefined ? value : `${data}\n${value}`
   }
 

@@ -20,10 +20,7 @@ const endWaitMs = 100
 export class AnswerTooLarge extends Error {}
 
 /**
- * `fetch` for the SDK. It limits the size of answers, and reads event streams to their end. The SDK stops reading a stream
- * at its `[DONE]`, but the end of the HTTP body often follows in a packet of its own. A body that is cancelled before its
- * end costs the connection, and the next request would begin with a new TCP and TLS handshake: two round trips or more. So
- * the rest is read, if it comes soon.
+ * `fetch` for the SDK. An error is read here, a whole answer by `chunksOf`.
  *
  * Bun's pool keeps 64 idle connections, each for 300 s (measured on 1.4.5). No connection is opened ahead of its request:
  * `fetch.preconnect` of Bun 1.4.5 throws for every URL on the default port of its scheme, such as api.openai.com, and a
@@ -31,10 +28,7 @@ export class AnswerTooLarge extends Error {}
  */
 export const providerFetch = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
   const answer = await fetch(input, init)
-  if (answer.body === null) return answer
-  if (!answer.ok) return new Response(await errorText(bounded(answer.body, leave, maxErrorBytes)), answer)
-  const isEvents = answer.headers.get("content-type")?.startsWith("text/event-stream") ?? false
-  return new Response(bounded(answer.body, isEvents ? readToItsEnd : leave), answer)
+  return answer.ok || answer.body === null ? answer : new Response(await errorText(answer), answer)
 }
 
 /**
@@ -42,18 +36,16 @@ export const providerFetch = async (input: string | URL | Request, init?: Reques
  * JSON that is nested too deep is left out: the SDK writes it again, by recursion. A body that is cut off must not hide the
  * status.
  */
-const errorText = async (body: ReadableStream<Uint8Array>): Promise<string> => {
-  const text = await new Response(body).text().catch(() => "")
+const errorText = async (answer: Response): Promise<string> => {
+  const text = await textOf(answer, maxErrorBytes).catch(() => "")
   if (isTooDeep(text)) return ""
   return Option.getOrElse(Option.filter(parseJson(text), Predicate.isString), () => text)
 }
 
 interface Reader {
-  readonly read: () => Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>
+  readonly read: () => Promise<{ readonly done: boolean }>
   readonly cancel: () => Promise<void>
 }
-
-const leave = (reader: Reader) => reader.cancel()
 
 /** Resolves at the end of the body, or after `endWaitMs`. */
 const readToItsEnd = async (reader: Reader) => {
@@ -65,27 +57,47 @@ const readToItsEnd = async (reader: Reader) => {
   }
 }
 
-/** The same bytes, up to `most`. Calls `onLeft` if its reader cancels before the end. */
-const bounded = (
-  body: ReadableStream<Uint8Array>,
-  onLeft: (reader: Reader) => Promise<void>,
+/**
+ * The body of an answer, chunk by chunk, up to `most` bytes: a larger one throws AnswerTooLarge. It ends early after a chunk
+ * for which `isOver` is true.
+ *
+ * An event stream is then read to its end. The end of the HTTP body often follows the `[DONE]` in a packet of its own, and a
+ * body that is cancelled before its end costs the connection: the next request would begin with a new TCP and TLS handshake,
+ * two round trips or more. So the rest is read, if it comes soon.
+ */
+export async function* chunksOf(
+  { body, headers }: Response,
+  isOver: () => boolean = () => false,
   most = maxAnswerBytes,
-) => {
+): AsyncGenerator<Uint8Array, void, void> {
+  if (body === null) return
   const reader = body.getReader()
   let received = 0
-  return new ReadableStream<Uint8Array>(
-    {
-      pull: async (controller) => {
-        const { done, value } = await reader.read()
-        if (done) return controller.close()
-        received += value.length
-        if (received <= most) return controller.enqueue(value)
-        await reader.cancel()
+  let isWhole = false
+  let isEvents = headers.get("content-type")?.startsWith("text/event-stream") ?? false
+  try {
+    while (!isOver()) {
+      const { done, value } = await reader.read()
+      if (done) {
+        isWhole = true
+        return
+      }
+      received += value.length
+      if (received > most) {
+        isEvents = false
         throw new AnswerTooLarge()
-      },
-      cancel: () => onLeft(reader),
-    },
-    // Reads from the body only on demand.
-    { highWaterMark: 0 },
-  )
+      }
+      yield value
+    }
+  } finally {
+    // What is wrong with the rest of an answer is no error of the answer.
+    if (!isWhole) await (isEvents ? readToItsEnd(reader) : reader.cancel()).catch(() => undefined)
+  }
+}
+
+/** The whole body as text, up to `most` bytes. */
+export const textOf = async (answer: Response, most = maxAnswerBytes): Promise<string> => {
+  const chunks: Array<Uint8Array> = []
+  for await (const chunk of chunksOf(answer, undefined, most)) chunks.push(chunk)
+  return new TextDecoder().decode(Buffer.concat(chunks))
 }

@@ -7,18 +7,8 @@ import { chatFields, lacksTools } from "./chat-request.ts"
 import type { OpenAiClient } from "./client.ts"
 import { makeCompletion } from "./completion.ts"
 import { toProviderError } from "./errors.ts"
+import { chunksOf } from "./fetch.ts"
 import { refusalOf } from "./refusal.ts"
-
-/** The events of a body until the answer has ended, one by one: a packet may hold many, and the first one is spoken first. */
-async function* eventsOf({ body }: Response, { split, hasEnded }: ReturnType<typeof makeCompletion>) {
-  if (body === null) return
-  for await (const bytes of body) {
-    for (const event of split(bytes)) {
-      yield event
-      if (hasEnded()) return
-    }
-  }
-}
 
 /** Some servers say so with a 404 or a 500. */
 const toError =
@@ -39,7 +29,7 @@ export const generateWith =
       const completion = makeCompletion(on, options.onWritten)
       const answer = readEach(
         async (signal) =>
-          eventsOf(
+          chunksOf(
             await client.adapted(
               "llm",
               options.model,
@@ -54,9 +44,9 @@ export const generateWith =
                   .asResponse(),
               () => on(ModelEvent.Alive({ isThinking: false })),
             ),
-            completion,
+            completion.hasEnded,
           ),
-        completion.read,
+        completion.push,
         toError(prompt),
       )
       return Effect.flatMap(answer, () => {

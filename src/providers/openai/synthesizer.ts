@@ -8,6 +8,7 @@ import { readEach } from "../read-each.ts"
 import type { Synthesizer } from "../synthesizer.ts"
 import type { OpenAiClient } from "./client.ts"
 import { toProviderError } from "./errors.ts"
+import { chunksOf } from "./fetch.ts"
 import type { Choice } from "./refusal.ts"
 import { wordField } from "./request.ts"
 import { makeSpeechReader, type SpeechReader } from "./speech-reader.ts"
@@ -77,9 +78,9 @@ export const speakWith =
         if (answer.body === null) throw wrongAnswer("tts", "no audio in it")
         const type = parseMediaType(answer.headers.get("content-type"))
         reader = makeSpeechReader({ type, requested, characters: text.length }, output, startInSlot, take)
-        return answer.body
+        return chunksOf(answer)
       }
-      yield* readEach(request, (chunk: Uint8Array) => reader?.write(chunk), toProviderError("tts")).pipe(
+      yield* readEach(request, (chunk) => reader?.write(chunk), toProviderError("tts")).pipe(
         Effect.zipRight(Effect.promise(async () => reader?.end())),
         Effect.flatMap((problem) => (problem === undefined ? Effect.void : Effect.fail(problem))),
         Effect.ensuring(Effect.promise(async () => reader?.kill())),

@@ -2,6 +2,7 @@ import { Effect, Option } from "effect"
 import type { Transcriber } from "../transcriber.ts"
 import type { OpenAiClient } from "./client.ts"
 import { toProviderError } from "./errors.ts"
+import { textOf } from "./fetch.ts"
 import { promptOf, transcriptionFields, transcriptionForm } from "./request.ts"
 import { readTranscript } from "./transcript.ts"
 
@@ -24,7 +25,7 @@ export const transcribeWith =
               .asResponse(),
           options.onLife,
         )
-        return { body: await answer.text(), contentType: answer.headers.get("content-type") ?? "" }
+        return { body: await textOf(answer), contentType: answer.headers.get("content-type") ?? "" }
       },
       catch: toProviderError("stt"),
     }).pipe(
