@@ -78,7 +78,9 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
       const signal = yield* WebhookSignal
       const columns = sql`id, type, occurred_at, data, state, attempts, attempted_at, next_attempt_at, status, answer, error`
       // A new series of attempts. The outcome of one that still runs does not count.
-      const again = sql`state = 'pending', attempts = 0, next_attempt_at = now(), claim = null, ended_at = null`
+      const again = (userId: UserId) =>
+        sql`state = 'pending', attempts = 0, next_attempt_at = now(), queued_for = ${userId}, is_replay = true, claim = null,
+          ended_at = null`
 
       const enabled = Effect.fnUntraced(function* (userId: UserId, webhookId: string) {
         const webhook = yield* webhooks.get(userId, webhookId)
@@ -129,7 +131,7 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
           sql,
           findFirst(
             Delivery,
-            sql`update webhook_deliveries set ${again} where id = ${id} and webhook_id = ${webhook} returning ${columns}`,
+            sql`update webhook_deliveries set ${again(userId)} where id = ${id} and webhook_id = ${webhook} returning ${columns}`,
           ),
         )
         if (Option.isNone(replayed)) return yield* new DeliveryNotFound()
@@ -154,7 +156,7 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
                 order by sequence limit ${maxReplayed}
                 for update
               ), replayed as (
-                update webhook_deliveries set ${again} where id in (select id from chosen) returning 1
+                update webhook_deliveries set ${again(userId)} where id in (select id from chosen) returning 1
               )
               select count(*)::int as count from replayed`,
           ),
@@ -169,7 +171,7 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
           sql,
           findOne(
             Delivery,
-            sql`insert into webhook_deliveries ${sql.insert({ webhookId: webhook, type: testType, data: pg.json({ webhookId: webhook }) })}
+            sql`insert into webhook_deliveries ${sql.insert({ webhookId: webhook, queuedFor: userId, type: testType, data: pg.json({ webhookId: webhook }) })}
               returning ${columns}`,
           ),
         )

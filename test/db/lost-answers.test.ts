@@ -86,7 +86,11 @@ test.each(counting)("what is used %s counts once, whichever answer is lost", asy
 })
 
 test("a claim whose answer is lost leaves the deliveries as they were", async () => {
-  const claim = Effect.flatMap(DeliveryQueue, (queue) => queue.claim(10, new Map()))
+  const claim = Effect.gen(function* () {
+    const queue = yield* DeliveryQueue
+    yield* queue.look
+    return (yield* queue.claim(10, [])).taken
+  })
   await database.sql`insert into webhooks (id, user_id, url, events, secret)
     values (gen_random_uuid(), ${await addUser()}, 'https://example.com', '{turn.completed}', '')`
   await database.sql`insert into webhook_deliveries (webhook_id, type, data)

@@ -12,15 +12,13 @@ import {
   Queue,
   Redacted,
   Ref,
-  Stream,
   TestClock,
 } from "effect"
 import { Encryption } from "../../src/db/encryption.ts"
 import { DatabaseUnavailable } from "../../src/db/errors.ts"
-import { Notifications } from "../../src/db/notifications.ts"
 import { type OutboundError, OutboundTimeout } from "../../src/outbound/errors.ts"
 import { Outbound, type OutboundAnswer } from "../../src/outbound/outbound.ts"
-import { DeliveryId, newId, WebhookId } from "../../src/schema.ts"
+import { DeliveryId, newId, UserId, WebhookId } from "../../src/schema.ts"
 import {
   type AttemptRecord,
   type Claimed,
@@ -68,22 +66,26 @@ const makeSender = Effect.fnUntraced(function* (
   let recordsThatFail = options.recordsThatFail ?? 0
 
   const queue = DeliveryQueue.of({
-    claim: (limit, running) =>
+    look: Effect.map(Clock.currentTimeMillis, (now) => {
+      looks += 1
+      return rows.some(({ state, dueAt }) => state === "pending" && dueAt <= now)
+    }),
+    claim: (free, running) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        looks += 1
         const taken: Array<Claimed> = []
-        const counts = new Map(running)
+        const counts = new Map<WebhookId, number>()
+        for (const { webhookId } of running) counts.set(webhookId, (counts.get(webhookId) ?? 0) + 1)
         for (const row of rows) {
           const { webhookId } = row.delivery
           const count = counts.get(webhookId) ?? 0
-          if (row.state !== "pending" || row.dueAt > now || count >= 4 || taken.length === limit) continue
+          if (row.state !== "pending" || row.dueAt > now || count >= 4 || taken.length === free) continue
           counts.set(webhookId, count + 1)
           row.attempts += 1
           row.claim = randomUUID()
           row.dueAt = now + 60_000
           taken.push({ ...row.delivery, attempts: row.attempts, claim: row.claim })
         }
-        return taken
+        return { taken, isContended: false }
       }),
     record: ({ claim }, outcome) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) => {
@@ -105,15 +107,6 @@ const makeSender = Effect.fnUntraced(function* (
       }),
     disable: (_, reason) => Effect.sync(() => disabled.push(reason) > 0),
     renewSecret: () => Effect.void,
-    upcoming: Effect.map(Clock.currentTimeMillis, (now) => {
-      const next = rows.flatMap(({ state, dueAt }) =>
-        state === "pending" && dueAt > now ? [dueAt - now] : [],
-      )
-      return {
-        isUsed: true,
-        next: next.length === 0 ? Option.none() : Option.some(Duration.millis(Math.min(...next))),
-      }
-    }),
   })
   const outbound = Outbound.of({
     request: ({ url, headers }, { timeout }) =>
@@ -130,14 +123,13 @@ const makeSender = Effect.fnUntraced(function* (
   })
   const calls = yield* Queue.sliding<void>(1)
   const wake = Effect.asVoid(Queue.offer(calls, undefined))
-  const onDemand = Layer.succeed(WebhookSignal, { wake, wait: () => Queue.take(calls) })
+  const onDemand = Layer.succeed(WebhookSignal, { wake, wakeIf: () => wake, wait: () => Queue.take(calls) })
   const layer = Sender.layer.pipe(
     Layer.provide(options.looksOnDemand === true ? onDemand : WebhookSignal.layer),
     Layer.provide(
       Layer.mergeAll(
         Layer.succeed(DeliveryQueue, queue),
         Layer.succeed(Outbound, outbound),
-        Layer.succeed(Notifications, { listen: () => Stream.never }),
         Layer.succeed(Encryption, {
           encrypt: () => Effect.succeed("sealed"),
           decrypt: () => Effect.succeed(Redacted.make("whsec_c2VjcmV0")),
@@ -157,9 +149,11 @@ const makeSender = Effect.fnUntraced(function* (
     const delivery: Claimed = {
       id: newId(DeliveryId),
       webhookId,
+      userId: newId(UserId),
       claim: randomUUID(),
       url,
       secret: "sealed",
+      oldSecrets: [],
       type: "turn.completed",
       occurredAt: new Date(0),
       data: {},
@@ -263,15 +257,15 @@ effectTest(
 )
 
 effectTest(
-  "an idle sender looks every 10 s",
+  "an idle sender looks every second",
   Effect.gen(function* () {
     const { start, looks } = yield* makeSender()
     yield* start
     yield* TestClock.adjust("1 millis")
     const first = looks()
     yield* TestClock.adjust("10 minutes")
-    expect(looks() - first).toBeLessThanOrEqual(61)
-    expect(looks() - first).toBeGreaterThanOrEqual(59)
+    expect(looks() - first).toBeLessThanOrEqual(601)
+    expect(looks() - first).toBeGreaterThanOrEqual(599)
   }),
 )
 
