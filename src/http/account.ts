@@ -4,7 +4,7 @@ import { keyNotice } from "../accounts/api-key.ts"
 import { isSameEmail } from "../accounts/email.ts"
 import { ApiKeyNotFound } from "../accounts/errors.ts"
 import { type NewApiKey as CreatedKey, Keys } from "../accounts/keys.ts"
-import { KeyDetails, Rotation } from "../accounts/model.ts"
+import { KeyDetails, KeyRotation } from "../accounts/model.ts"
 import { Users } from "../accounts/users.ts"
 import { Settings } from "../config.ts"
 import { AccountExport } from "../conversation/export.ts"
@@ -116,7 +116,7 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
             newKeyResponse,
           ),
         ),
-      { body: Schema.standardSchemaV1(Rotation), detail: operations.rotateKey },
+      { body: Schema.standardSchemaV1(KeyRotation), detail: operations.rotateKey },
     )
     .delete(
       "",

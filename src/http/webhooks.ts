@@ -1,7 +1,7 @@
 import { Effect, Redacted, Schema } from "effect"
 import { Elysia } from "elysia"
 import { DeliveryLog } from "../webhooks/delivery-log.ts"
-import { DeliveryState, NewWebhook, ReplayRange, WebhookChanges } from "../webhooks/model.ts"
+import { DeliveryState, NewWebhook, ReplayRange, SecretRotation, WebhookChanges } from "../webhooks/model.ts"
 import { Webhooks } from "../webhooks/webhooks.ts"
 import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
@@ -125,6 +125,17 @@ export const webhooksRoutes = Effect.gen(function* () {
           Effect.map(webhooks.update(user.id, params.id, body), (webhook) => encodeWebhook({ webhook })),
         ),
       { body: Schema.standardSchemaV1(WebhookChanges), detail: operations.update },
+    )
+    .post(
+      "/:id/rotate-secret",
+      ({ request, user, params, body }) =>
+        run(
+          request,
+          Effect.map(webhooks.rotateSecret(user.id, params.id, body.graceSeconds), ({ webhook, secret }) =>
+            Response.json(encodeCreated({ webhook, secret: Redacted.value(secret) }), { headers: noStore }),
+          ),
+        ),
+      { body: Schema.standardSchemaV1(SecretRotation), detail: operations.rotateSecret },
     )
     .post(
       "/:id/replay",

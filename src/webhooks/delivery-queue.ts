@@ -159,7 +159,7 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
               returning delivery.id, webhook_id, user_id, claim, url, secret, type, occurred_at, data, attempts, transcripts,
                 array(
                   select old.secret from webhook_old_secrets as old
-                  where old.webhook_id = webhook.id and old.expires_at > now() order by old.expires_at desc
+                  where old.webhook_id = webhook.id and old.expires_at > now()
                 ) as old_secrets`,
           ),
         )

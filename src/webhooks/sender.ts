@@ -54,7 +54,7 @@ const makeDelivery = Effect.gen(function* () {
     else if (isFailing) yield* disable(delivery, "failing")
   })
 
-  const log = (delivery: Claimed, { verdict, status, error }: Attempt, ms: number) =>
+  const log = (delivery: Claimed, { verdict, status, reason }: Attempt, ms: number) =>
     Effect.annotateLogs(
       verdict === "delivered"
         ? Effect.logInfo("webhook.delivered")
@@ -64,7 +64,7 @@ const makeDelivery = Effect.gen(function* () {
         attempt: delivery.attempts,
         ms,
         ...(status === null ? {} : { status }),
-        ...(error === null ? {} : { reason: error }),
+        ...(reason === null ? {} : { reason }),
       },
     )
 

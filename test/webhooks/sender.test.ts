@@ -8,7 +8,6 @@ import {
   FiberRef,
   Layer,
   LogLevel,
-  Option,
   Queue,
   Redacted,
   Ref,
