@@ -45,11 +45,7 @@ const readJson = (text: string): Either.Either<unknown, ValidationFailed> => {
     catch: () => invalid("The body is not valid JSON."),
   })
   // Every body of the API is an object. Not left to the Schemas: one with defaults would answer in terms of its implementation.
-  return Either.filterOrLeft(
-    read,
-    Predicate.isRecord,
-    () => invalid("body: must be an object"),
-  )
+  return Either.filterOrLeft(read, Predicate.isRecord, () => invalid("body: must be an object"))
 }
 
 /** Reads the body, up to the limit. */

@@ -50,6 +50,8 @@ const answer = (status: number, headers: Record<string, string> = {}): OutboundA
 const makeSender = Effect.fnUntraced(function* (
   options: {
     readonly recordsThatFail?: number
+    /** So often another process is faster. */
+    readonly claimsThatLose?: number
     /** It looks at the queue when the test says so: each sleep that ends on the test clock takes 10 ms of real time. */
     readonly looksOnDemand?: boolean
   } = {},
@@ -62,6 +64,7 @@ const makeSender = Effect.fnUntraced(function* (
   const endpoints = new Map<string, Endpoint>()
   const given: Array<DeliveryId> = []
   let looks = 0
+  let claimsThatLose = options.claimsThatLose ?? 0
   let recordsThatFail = options.recordsThatFail ?? 0
 
   const queue = DeliveryQueue.of({
@@ -71,6 +74,8 @@ const makeSender = Effect.fnUntraced(function* (
     }),
     claim: (free, running) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
+        claimsThatLose -= 1
+        if (claimsThatLose >= 0) return { taken: [], isContended: true }
         const taken: Array<Claimed> = []
         const counts = new Map<WebhookId, number>()
         for (const { webhookId } of running) counts.set(webhookId, (counts.get(webhookId) ?? 0) + 1)
@@ -252,6 +257,31 @@ effectTest(
     yield* TestClock.adjust("4 seconds")
     expect(rows.every(({ state }) => state === "delivered")).toBe(true)
     expect(sent).toHaveLength(200)
+  }),
+)
+
+effectTest(
+  "what another process recorded is sent within a second",
+  Effect.gen(function* () {
+    const { start, add } = yield* makeSender()
+    yield* start
+    yield* TestClock.adjust("90 seconds")
+    const row = add("a")
+    yield* TestClock.adjust("1 second")
+    expect(row.state).toBe("delivered")
+  }),
+)
+
+effectTest(
+  "a sender that loses a race looks again soon",
+  Effect.gen(function* () {
+    const { start, add } = yield* makeSender({ claimsThatLose: 3 })
+    const row = add("a")
+    yield* start
+    yield* TestClock.adjust("1 second")
+    expect(row.state).toBe("pending")
+    yield* TestClock.adjust("150 millis")
+    expect(row.state).toBe("delivered")
   }),
 )
 
