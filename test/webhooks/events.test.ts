@@ -448,6 +448,24 @@ effectTest(
 )
 
 effectTest(
+  "the clean-up deletes expired secrets",
+  Effect.gen(function* () {
+    const user = yield* addUser
+    yield* Effect.promise(
+      () => database.sql`insert into webhook_old_secrets (webhook_id, secret, expires_at)
+        select id, secret, now() + hours * interval '1 hour' from webhooks, (values ('a', -0.1), ('b', 0.1)) as given (secret, hours)
+        where user_id = ${user.userId}`,
+    )
+    expect(yield* CleanUp.cleanUp).toMatchObject({ webhookSecrets: 1 })
+    const left = yield* Effect.promise(
+      () => database.sql`select old.secret from webhook_old_secrets as old join webhooks on webhooks.id = webhook_id
+        where user_id = ${user.userId}`,
+    )
+    expect([...left]).toEqual([{ secret: "b" }])
+  }).pipe(Effect.provide(parts)),
+)
+
+effectTest(
   "the clean-up deletes deliveries 7 days after their end",
   Effect.gen(function* () {
     const user = yield* addUser
