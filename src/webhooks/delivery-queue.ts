@@ -6,7 +6,7 @@ import { findAll, findFirst, findOne } from "../db/rows.ts"
 import { DeliveryId, Time, UserId, WebhookId } from "../schema.ts"
 import { endPending } from "./end-pending.ts"
 import { testType } from "./events.ts"
-import { chooseInTurn, type RunningAttempt } from "./in-turn.ts"
+import { Chosen, chooseInTurn, type RunningAttempt } from "./in-turn.ts"
 
 /**
  * How long an attempt belongs to its process. It takes 15 s at most, and its outcome is recorded within 20 s; after that the
@@ -63,7 +63,6 @@ const Words = Schema.Struct({
 })
 
 const Due = Schema.Struct({ isDue: Schema.Boolean })
-const Chosen = Schema.Struct({ userId: UserId, id: DeliveryId })
 const Failing = Schema.Struct({ isFailing: Schema.Boolean })
 const Disabled = Schema.Struct({ id: WebhookId })
 
@@ -134,10 +133,24 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
         free: number,
         running: ReadonlyArray<RunningAttempt>,
       ) {
-        const chosen = yield* query(findAll(Chosen, chooseInTurn(sql, { free, running, after: last })))
-        const latest = chosen.at(-1)
-        if (latest === undefined) return { taken: [], isContended: false }
-        last = latest.userId
+        const choose = (options: Parameters<typeof chooseInTurn>[1]) =>
+          query(findAll(Chosen, chooseInTurn(sql, options)))
+        const first = yield* choose({ free, running, after: last, each: 1 })
+        if (first.length === 0) return { taken: [], isContended: false }
+        last = first.at(-1)?.userId ?? last
+        const left = free - first.length
+        // Everyone is served: what is left is for those that have more.
+        const more =
+          left > 0 && first.some(({ hasMore }) => hasMore)
+            ? yield* choose({
+                free: left,
+                running: [...running, ...first],
+                after: last,
+                each: left,
+                except: first.map(({ id }) => id),
+              })
+            : []
+        const chosen = [...first, ...more]
         // Not `query`: a repeat would leave the deliveries of the first try to nobody for as long as the lease.
         const taken = yield* transaction(
           sql,

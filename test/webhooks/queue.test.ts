@@ -106,6 +106,16 @@ test("everyone is served before anyone is served again", async () => {
   }
 })
 
+test("with as many users as free attempts, everyone gets one", async () => {
+  const users = await Promise.all(Array.from({ length: 12 }, () => addUser(1, 4)))
+  const taken = await here.take(10)
+  expect(taken).toHaveLength(10)
+  expect(new Set(taken.map(({ userId }) => userId)).size).toBe(10)
+  // Those who wait come first in the next round, before anyone's second.
+  const next = await here.take(2)
+  expect(users.filter(({ id }) => [...taken, ...next].some(({ userId }) => userId === id))).toHaveLength(12)
+})
+
 test("a webhook gets 4, one that fails gets 1, and a disabled one none", async () => {
   const [working, failing, disabled] = [
     await addUser(2, 50),
