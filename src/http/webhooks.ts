@@ -5,6 +5,7 @@ import { DeliveryState, NewWebhook, ReplayRange, SecretRotation, WebhookChanges 
 import { Webhooks } from "../webhooks/webhooks.ts"
 import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
+import { noBody, noContent } from "./no-body.ts"
 import * as operations from "./openapi/operations/webhooks.ts"
 import { DeliveryList, OneDelivery, OneWebhook, Replayed, WebhookCreated, WebhookList } from "./payloads.ts"
 import { wholeNumber } from "./query.ts"
@@ -66,10 +67,8 @@ export const webhooksRoutes = Effect.gen(function* () {
     )
     .delete(
       "/:id",
-      ({ request, user, params }) =>
-        run(request, Effect.as(webhooks.remove(user.id, params.id), new Response(null, { status: 204 }))),
-      // Otherwise Elysia parses an unexpected body, and refuses what it cannot parse.
-      { parse: () => null, detail: operations.remove },
+      ({ request, user, params }) => run(request, Effect.map(webhooks.remove(user.id, params.id), noContent)),
+      { ...noBody, detail: operations.remove },
     )
     .get(
       "/:id/deliveries",
@@ -89,7 +88,7 @@ export const webhooksRoutes = Effect.gen(function* () {
             Response.json(encodeDelivery({ delivery }), { status: 202 }),
           ),
         ),
-      { parse: () => null, detail: operations.test },
+      { ...noBody, detail: operations.test },
     )
     .post(
       "/:id/deliveries/:deliveryId/replay",
@@ -100,7 +99,7 @@ export const webhooksRoutes = Effect.gen(function* () {
             Response.json(encodeDelivery({ delivery }), { status: 202 }),
           ),
         ),
-      { parse: () => null, detail: operations.replay },
+      { ...noBody, detail: operations.replay },
     )
     .use(yield* formOrJsonBody())
     .post(
