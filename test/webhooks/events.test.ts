@@ -453,7 +453,7 @@ effectTest(
     const user = yield* addUser
     yield* Effect.promise(
       () => database.sql`insert into webhook_old_secrets (webhook_id, secret, expires_at)
-        select id, secret, now() + hours * interval '1 hour' from webhooks, (values ('a', -0.1), ('b', 0.1)) as given (secret, hours)
+        select id, given.secret, now() + hours * interval '1 hour' from webhooks, (values ('a', -0.1), ('b', 0.1)) as given (secret, hours)
         where user_id = ${user.userId}`,
     )
     expect(yield* CleanUp.cleanUp).toMatchObject({ webhookSecrets: 1 })
