@@ -27,6 +27,20 @@ create index webhooks_of_user on webhooks (user_id, created_at, id);
 -- Those with events of expired sessions, which the service looks for by itself.
 create index webhooks_of_expiry on webhooks (id) where enabled and 'session.expired' = any (events);
 
+-- Secrets that a newer one replaced. They sign too, so that an endpoint can learn the new one in the meantime.
+create table webhook_old_secrets (
+  id uuid primary key default gen_random_uuid(),
+  webhook_id uuid not null references webhooks (id) on delete cascade,
+  -- As in webhooks.
+  secret text not null,
+  expires_at timestamptz not null
+);
+
+-- A webhook's old secrets; also serves the cascade from webhooks.
+create index webhook_old_secrets_of_webhook on webhook_old_secrets (webhook_id, expires_at);
+-- The clean-up's search for expired ones.
+create index webhook_old_secrets_expired on webhook_old_secrets (expires_at);
+
 create table webhook_deliveries (
   -- The header webhook-id.
   id uuid primary key default gen_random_uuid(),
@@ -41,6 +55,10 @@ create table webhook_deliveries (
   attempts integer not null default 0,
   -- When the next attempt is due; during an attempt, when another process may make it. Null: none follows.
   next_attempt_at timestamptz default now(),
+  -- The user in whose turn it is sent, while the next attempt is due. Null: not due, as far as a process has noticed.
+  queued_for uuid,
+  -- Sent again on demand: new events go first.
+  is_replay boolean not null default false,
   -- The attempt that is being made.
   claim uuid,
   -- Of the last attempt.
@@ -52,25 +70,19 @@ create table webhook_deliveries (
   -- Why there was no answer, or no attempt.
   error text,
   ended_at timestamptz,
-  check ((state = 'pending') = (next_attempt_at is not null))
+  check ((state = 'pending') = (next_attempt_at is not null)),
+  check (queued_for is null or state = 'pending')
 );
 
--- The webhooks with pending deliveries, and of each those that are due.
-create index webhook_deliveries_due on webhook_deliveries (webhook_id, next_attempt_at) where state = 'pending';
+-- Whose turn it is, and what is sent first of each webhook.
+create index webhook_deliveries_queue on webhook_deliveries (queued_for, webhook_id, is_replay, next_attempt_at)
+  where queued_for is not null;
+-- What becomes due later.
+create index webhook_deliveries_later on webhook_deliveries (next_attempt_at)
+  where state = 'pending' and queued_for is null;
+-- A user's replays, which are bounded.
+create index webhook_deliveries_replays on webhook_deliveries (webhook_id) where state = 'pending' and is_replay;
 -- The log of a webhook; also serves the cascade from webhooks.
 create index webhook_deliveries_log on webhook_deliveries (webhook_id, sequence);
 -- The clean-up's search for old ones.
 create index webhook_deliveries_ended on webhook_deliveries (ended_at) where state <> 'pending';
-
-create function announce_webhook_delivery() returns trigger language plpgsql as $$
-begin
-  -- The same text each time: PostgreSQL then sends one notification per transaction.
-  perform pg_notify('webhook_deliveries', 'due');
-  return null;
-end
-$$;
-
-create trigger webhook_deliveries_announce
-  after insert or update of next_attempt_at on webhook_deliveries
-  for each row when (new.next_attempt_at <= now())
-  execute function announce_webhook_delivery();

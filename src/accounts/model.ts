@@ -104,21 +104,26 @@ export type KeyDetails = typeof KeyDetails.Type
 
 const maxGraceSeconds = Duration.toSeconds(Duration.days(7))
 
-/** The body of a rotation. `graceSeconds`: how long the old key stays valid. A form sends it as text. */
-export const Rotation = Schema.Struct({
-  graceSeconds: Schema.optionalWith(
-    Schema.Union(Schema.Number, Schema.NumberFromString)
-      .pipe(Schema.between(0, maxGraceSeconds))
-      .annotations({
-        message: () => ({ message: `must be a number from 0 to ${maxGraceSeconds}`, override: true }),
-        jsonSchema: {
-          type: "number",
-          description: "How long the old key stays valid, in seconds.",
-          minimum: 0,
-          maximum: maxGraceSeconds,
-          default: 0,
-        },
-      }),
-    { default: () => 0 },
-  ),
-}).annotations({ message: () => "must be an object" })
+/**
+ * The body of a rotation. `graceSeconds`: how long the old one stays valid; `byDefault` without it. A form sends it as text.
+ */
+export const rotationOf = (old: string, byDefault: number) =>
+  Schema.Struct({
+    graceSeconds: Schema.optionalWith(
+      Schema.Union(Schema.Number, Schema.NumberFromString)
+        .pipe(Schema.between(0, maxGraceSeconds))
+        .annotations({
+          message: () => ({ message: `must be a number from 0 to ${maxGraceSeconds}`, override: true }),
+          jsonSchema: {
+            type: "number",
+            description: `How long the old ${old} stays valid, in seconds.`,
+            minimum: 0,
+            maximum: maxGraceSeconds,
+            default: byDefault,
+          },
+        }),
+      { default: () => byDefault },
+    ),
+  }).annotations({ message: () => "must be an object" })
+
+export const KeyRotation = rotationOf("key", 0)

@@ -46,6 +46,8 @@ export type ErrorCode =
   | "WEBHOOK_NOT_FOUND"
   | "DELIVERY_NOT_FOUND"
   | "TOO_MANY_WEBHOOKS"
+  | "TOO_MANY_WEBHOOK_SECRETS"
+  | "TOO_MANY_REPLAYS"
   | "WEBHOOK_DISABLED"
   | "EMAIL_TAKEN"
   | "INVALID_AUDIO"
@@ -1030,6 +1032,8 @@ export interface Webhook {
   readonly disabledReason: Open<"gone" | "failing"> | null
   /** The first failed attempt after the last one that succeeded. Null after a success. */
   readonly failingSince: string | null
+  /** Until then, secrets that were rotated sign too. Null: only the newest one signs. */
+  readonly oldSecretsExpireAt: string | null
   readonly createdAt: string
   readonly updatedAt: string
 }
@@ -1044,6 +1048,7 @@ const readWebhook: Reader<Webhook> = (value) => {
     enabled: field("enabled", boolean),
     disabledReason: field("disabledReason", orNull(text)),
     failingSince: field("failingSince", orNull(text)),
+    oldSecretsExpireAt: field("oldSecretsExpireAt", orNull(text)),
     createdAt: field("createdAt", text),
     updatedAt: field("updatedAt", text),
   }

@@ -20,6 +20,11 @@ export interface Webhooks {
   /** The result is the only one that has the secret. */
   readonly create: (webhook: NewWebhook) => Promise<WebhookCreated>
   readonly update: (id: string, changes: WebhookChanges) => Promise<Webhook>
+  /**
+   * Makes a new secret. The old one signs too for `graceSeconds`: 86,400 by default, 604,800 at most; 0: no longer. The result
+   * is the only one that has the secret.
+   */
+  readonly rotateSecret: (id: string, options?: { readonly graceSeconds?: number }) => Promise<WebhookCreated>
   readonly delete: (id: string) => Promise<void>
   /** Sends an event of the type `webhook.test`, once. */
   readonly test: (id: string) => Promise<Delivery>
@@ -49,6 +54,8 @@ export const makeWebhooks = (call: Call): Webhooks => {
     create: (webhook) => call("POST", "/webhooks", { body: webhook, read: readWebhookCreated }),
     update: async (id, changes) =>
       (await call("PATCH", path(id), { body: changes, read: readOneWebhook })).webhook,
+    rotateSecret: (id, options = {}) =>
+      call("POST", `${path(id)}/rotate-secret`, { body: options, read: readWebhookCreated }),
     delete: (id) => call("DELETE", path(id), { read: nothing }),
     test: async (id) => (await call("POST", `${path(id)}/test`, { read: readOneDelivery })).delivery,
     deliveries: async (id, page = {}) =>

@@ -6,8 +6,9 @@ import { Ledger } from "./ledger.ts"
 
 /**
  * Deletes sessions without an item after 24 h without activity and, if SESSION_RETENTION_DAYS is above 0, every session
- * after so many days without activity, with its turns. Deletes full rate-limit allowances, expired client secrets, and
- * deliveries to webhooks that ended 7 days ago. Ends the turns of processes that are gone and frees Idempotency-Keys. Returns the number of each. May run in several processes at once.
+ * after so many days without activity, with its turns. Deletes full rate-limit allowances, expired client secrets, expired
+ * secrets of webhooks, and deliveries to webhooks that ended 7 days ago. Ends the turns of processes that are gone and frees
+ * Idempotency-Keys. Returns the number of each. May run in several processes at once.
  */
 export const cleanUp = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -20,6 +21,7 @@ export const cleanUp = Effect.gen(function* () {
   const turns = yield* ledger.expire(retention)
   const limits = yield* sql`delete from rate_limits where whole_at < now() returning 1`
   const secrets = yield* sql`delete from client_secrets where expires_at < now() returning 1`
+  const webhookSecrets = yield* sql`delete from webhook_old_secrets where expires_at < now() returning 1`
   const deliveries = yield* sql`delete from webhook_deliveries where state <> 'pending'
     and ended_at < now() - make_interval(secs => ${Duration.toSeconds(deliveryRetention)}) returning 1`
   const old = Option.isNone(retention)
@@ -30,6 +32,7 @@ export const cleanUp = Effect.gen(function* () {
     empty: empty.length,
     limits: limits.length,
     secrets: secrets.length,
+    webhookSecrets: webhookSecrets.length,
     deliveries: deliveries.length,
     old: old.length,
     ...turns,

@@ -10,6 +10,7 @@ import { type ItemId, type SessionId, TurnId, type UserId } from "../schema.ts"
 import { isUsed, wholeNanos } from "../usage/bill.ts"
 import { addUsageOf } from "../usage/usage-days.ts"
 import { endedColumns, withTurnEvents } from "../webhooks/outbox.ts"
+import { WebhookSignal } from "../webhooks/signal.ts"
 import { ended, makeExpiry } from "./ledger-expiry.ts"
 import { type HeardPart, type ItemPlace, makeItemWrites } from "./ledger-items.ts"
 import { makeTakeovers, type SessionHolder } from "./ledger-takeovers.ts"
@@ -35,7 +36,7 @@ const Turn = Schema.Struct({ id: TurnId })
 const Running = Schema.Struct({ isRunning: Schema.Boolean })
 const Renewed = Schema.Struct({ id: TurnId, isCancelled: Schema.Boolean, isLost: Schema.Boolean })
 const Refused = Schema.Struct({ state: TurnState, isCancelled: Schema.Boolean })
-const Closed = Schema.Struct({ continues: Schema.NullOr(TurnId) })
+const Closed = Schema.Struct({ continues: Schema.NullOr(TurnId), hasEvents: Schema.Boolean })
 const Ended = Schema.Struct({ state: TurnState })
 
 /** The key's name is from before migration 5, for version 0.1.0, which compares it too. */
@@ -147,6 +148,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const pg = yield* PgClient.PgClient
+      const { wakeIf } = yield* WebhookSignal
       const items = makeItemWrites(sql, pg)
       const nextLease = sql`now() + make_interval(secs => ${Duration.toSeconds(lease)})`
 
@@ -306,17 +308,17 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
               code: turn.code,
             }),
           )
-          if (Option.isNone(saved)) return yield* earlierEnd(id)
+          if (Option.isNone(saved)) return { end: yield* earlierEnd(id), hasEvents: false }
           if (isSessionAdded) yield* sessionAdded
           if (saved.value.continues !== null) yield* items.removeOf(saved.value.continues)
           if (turn.items.length > 0) yield* addItems
           yield* expiry.dropRounds(id)
-          return state
+          return { end: state, hasEvents: saved.value.hasEvents }
         })
-        return Effect.catchIf(
-          transaction(sql, all, { isRepeatable: true }),
-          isSessionGone,
-          () => new SessionNotFound(),
+        return transaction(sql, all, { isRepeatable: true }).pipe(
+          Effect.tap(({ hasEvents }) => wakeIf(hasEvents)),
+          Effect.map(({ end }) => end),
+          Effect.catchIf(isSessionGone, () => new SessionNotFound()),
         )
       }
 
@@ -340,7 +342,8 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         const { id } = turn
         const hasCost = isUsed(turn.usage)
         const failed = { ...ended, state: "failed", ...paid(turn) }
-        const closed = query(
+        const closed = findFirst(
+          Closed,
           withTurnEvents(
             sql,
             hasCost
@@ -351,7 +354,9 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
             { code: turn.code, isTold: sql`${turn.isRefused !== true}::boolean` },
           ),
         )
-        if ((yield* closed).length > 0) {
+        const saved = yield* query(closed)
+        if (Option.isSome(saved)) {
+          yield* wakeIf(saved.value.hasEvents)
           yield* query(expiry.dropRounds(id))
           return "failed"
         }
@@ -399,5 +404,6 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
         ...makeTakeovers(sql, pg),
       }
     }),
-  )
+    // The one that the sender waits for: a layer is built once, however often it is provided.
+  ).pipe(Layer.provide(WebhookSignal.layer))
 }

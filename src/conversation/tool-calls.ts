@@ -6,6 +6,7 @@ import { findFirst } from "../db/rows.ts"
 import type { ItemId, TurnId } from "../schema.ts"
 import { toStorable } from "../text/well-formed.ts"
 import { withToolEvent } from "../webhooks/outbox.ts"
+import { WebhookSignal } from "../webhooks/signal.ts"
 import { SessionNotFound } from "./model.ts"
 import type { CallResult, RecordedCall, RecordedInput, RecordedRound } from "./rounds.ts"
 import { TurnCancelled, TurnLost } from "./stored-turn.ts"
@@ -47,6 +48,7 @@ export class ToolCalls extends Context.Tag("voice-agent/ToolCalls")<
     ToolCalls,
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
+      const { wakeIf } = yield* WebhookSignal
 
       const refusal = Effect.fnUntraced(function* (turnId: TurnId) {
         const found = yield* findFirst(
@@ -92,18 +94,16 @@ export class ToolCalls extends Context.Tag("voice-agent/ToolCalls")<
       })
 
       const finish = Effect.fn("ToolCalls.finish")((call: ItemId, result: CallResult) =>
-        Effect.asVoid(
-          query(
-            withToolEvent(
-              sql,
-              sql`update tool_calls set ${sql.update(valuesOf(Option.some(result)))}, ended_at = now()
-                where id = ${call} and result_id is null returning *`,
-            ),
+        query(
+          withToolEvent(
+            sql,
+            sql`update tool_calls set ${sql.update(valuesOf(Option.some(result)))}, ended_at = now()
+              where id = ${call} and result_id is null returning *`,
           ),
-        ),
+        ).pipe(Effect.flatMap((deliveries) => wakeIf(deliveries.length > 0))),
       )
 
       return { begin, finish }
     }),
-  )
+  ).pipe(Layer.provide(WebhookSignal.layer))
 }

@@ -18,7 +18,6 @@ import {
   translateSqlError,
 } from "./errors.ts"
 import { migrate } from "./migrations.ts"
-import { makeNotifications, Notifications } from "./notifications.ts"
 import { makePool } from "./pool.ts"
 import { problemOf, readServer } from "./server.ts"
 import { type Target, targetOf } from "./target.ts"
@@ -34,7 +33,7 @@ const connect = (settings: Settings["Type"], target: Target) =>
         transformResultNames: Str.snakeToCamel,
         transformQueryNames: Str.camelToSnake,
         transformJson: false,
-      }).pipe(Layer.merge(Layer.succeed(Notifications, makeNotifications(pool.options)))),
+      }),
     ),
   ).pipe(
     Layer.tapError((error) => (isDatabaseAway(error) ? Effect.logInfo("database.waiting") : Effect.void)),

@@ -4,7 +4,7 @@ import { keyNotice } from "../accounts/api-key.ts"
 import { isSameEmail } from "../accounts/email.ts"
 import { ApiKeyNotFound } from "../accounts/errors.ts"
 import { type NewApiKey as CreatedKey, Keys } from "../accounts/keys.ts"
-import { KeyDetails, Rotation } from "../accounts/model.ts"
+import { KeyDetails, KeyRotation } from "../accounts/model.ts"
 import { Users } from "../accounts/users.ts"
 import { Settings } from "../config.ts"
 import { AccountExport } from "../conversation/export.ts"
@@ -13,6 +13,7 @@ import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
 import { ValidationFailed } from "./errors.ts"
 import { hangUp } from "./idle.ts"
+import { noBody, noContent } from "./no-body.ts"
 import * as operations from "./openapi/operations/account.ts"
 import { Account, ApiKeyList, NewApiKey } from "./payloads.ts"
 import { makeRun } from "./run.ts"
@@ -36,8 +37,6 @@ const newKeyResponse = ({ id, name, apiKey, expiresAt }: CreatedKey) =>
   })
 
 const keyIdOf = (text: string) => Effect.mapError(parseId(ApiKeyId, text), () => new ApiKeyNotFound())
-
-const noContent = () => new Response(null, { status: 204 })
 
 /** The signed-in user's account, API keys and export. */
 export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
@@ -97,8 +96,7 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
             noContent,
           ),
         ),
-      // Otherwise Elysia would parse an unused body, and refuse one that it cannot parse.
-      { parse: () => null, detail: operations.revokeKey },
+      { ...noBody, detail: operations.revokeKey },
     )
     .use(yield* formOrJsonBody())
     .post(
@@ -116,7 +114,7 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
             newKeyResponse,
           ),
         ),
-      { body: Schema.standardSchemaV1(Rotation), detail: operations.rotateKey },
+      { body: Schema.standardSchemaV1(KeyRotation), detail: operations.rotateKey },
     )
     .delete(
       "",

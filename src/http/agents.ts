@@ -11,6 +11,7 @@ import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
 import { ValidationFailed } from "./errors.ts"
 import { idempotencyKey } from "./idempotency-key.ts"
+import { noBody, noContent } from "./no-body.ts"
 import * as operations from "./openapi/operations/agents.ts"
 import { AgentChanges, NewAgent } from "./payloads.ts"
 import { wholeNumber } from "./query.ts"
@@ -115,9 +116,7 @@ export const agentsRoutes = Effect.gen(function* () {
   })
 
   const remove = (userId: UserId, id: string) =>
-    id === configuredId
-      ? new AgentReadOnly()
-      : Effect.as(stored.remove(userId, id), new Response(null, { status: 204 }))
+    id === configuredId ? new AgentReadOnly() : Effect.map(stored.remove(userId, id), noContent)
 
   const versions = (userId: UserId, id: string, page: Parameters<typeof stored.versions>[2]) =>
     id === configuredId
@@ -138,7 +137,7 @@ export const agentsRoutes = Effect.gen(function* () {
       { query: versionsQuery, detail: operations.versions },
     )
     .delete("/:id", ({ request, user, params }) => run(request, remove(user.id, params.id)), {
-      parse: () => null,
+      ...noBody,
       detail: operations.remove,
     })
     .use(yield* formOrJsonBody())

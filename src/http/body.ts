@@ -1,4 +1,4 @@
-import { Duration, Effect, Either } from "effect"
+import { Duration, Effect, Either, Predicate } from "effect"
 import { Elysia } from "elysia"
 import { excessOf, type JsonExcess } from "../text/json-bounds.ts"
 import { chunksOf, inTime } from "./chunks.ts"
@@ -40,10 +40,12 @@ const readForm = (text: string): Either.Either<unknown, ValidationFailed> =>
 const readJson = (text: string): Either.Either<unknown, ValidationFailed> => {
   const excess = excessOf(text, { depth: maxDepth, values: maxValues, length: text.length })
   if (excess !== undefined) return Either.left(invalid(refusals[excess]))
-  return Either.try({
+  const read = Either.try({
     try: (): unknown => JSON.parse(text),
     catch: () => invalid("The body is not valid JSON."),
   })
+  // Every body of the API is an object. Not left to the Schemas: one with defaults would answer in terms of its implementation.
+  return Either.filterOrLeft(read, Predicate.isRecord, () => invalid("body: must be an object"))
 }
 
 /** Reads the body, up to the limit. */

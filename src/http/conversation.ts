@@ -12,6 +12,7 @@ import { fromConversation, fromResults, fromText, makeFromFile } from "../turn/i
 import { SessionTarget } from "../turn/request.ts"
 import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
+import { noBody, noContent } from "./no-body.ts"
 import * as operations from "./openapi/operations/voice.ts"
 import { makeRun } from "./run.ts"
 import type { Answers } from "./streaming.ts"
@@ -133,8 +134,8 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
     .delete(
       "/voice/turns/:turnId",
       ({ request, user, params }) =>
-        run(request, Effect.as(running.cancel(user.id, params.turnId), new Response(null, { status: 204 }))),
-      { parse: () => null, detail: operations.cancel },
+        run(request, Effect.map(running.cancel(user.id, params.turnId), noContent)),
+      { ...noBody, detail: operations.cancel },
     )
 
   return new Elysia()
@@ -150,7 +151,7 @@ export const conversationRoutes = Effect.fnUntraced(function* (answers: Answers)
       "/sessions/:id/greeting",
       ({ request, user, server, params, query }) =>
         answer({ request, user, server }, query.audio === "true", greet(params.id, user.id)),
-      { parse: () => null, query: Spoken, detail: operations.greet },
+      { ...noBody, query: Spoken, detail: operations.greet },
     )
     .use(yield* formOrJsonBody())
     .post(

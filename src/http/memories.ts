@@ -2,41 +2,36 @@ import { Effect, Schema } from "effect"
 import { Elysia } from "elysia"
 import { Memories } from "../accounts/memories.ts"
 import { signedIn } from "./auth.ts"
+import { noBody, noContent } from "./no-body.ts"
 import * as operations from "./openapi/operations/memories.ts"
 import { MemoryList } from "./payloads.ts"
 import { makeRun } from "./run.ts"
 
 const encodeList = Schema.encodeSync(MemoryList)
 
-const noContent = () => new Response(null, { status: 204 })
-
 /** What agents remember of the signed-in user. */
 export const memoryRoutes = Effect.gen(function* () {
   const run = yield* makeRun
   const memories = yield* Memories
 
-  return (
-    new Elysia({ prefix: "/memories" })
-      .use(yield* signedIn("requests"))
-      .get(
-        "",
-        ({ request, user }) =>
-          run(
-            request,
-            Effect.map(memories.list(user.id), (list) => encodeList({ memories: list })),
-          ),
-        { detail: operations.list },
-      )
-      // Otherwise Elysia parses an unexpected body, and refuses what it cannot parse.
-      .delete("", ({ request, user }) => run(request, Effect.map(memories.removeAll(user.id), noContent)), {
-        parse: () => null,
-        detail: operations.removeAll,
-      })
-      .delete(
-        "/:id",
-        ({ request, user, params }) =>
-          run(request, Effect.map(memories.remove(user.id, params.id), noContent)),
-        { parse: () => null, detail: operations.remove },
-      )
-  )
+  return new Elysia({ prefix: "/memories" })
+    .use(yield* signedIn("requests"))
+    .get(
+      "",
+      ({ request, user }) =>
+        run(
+          request,
+          Effect.map(memories.list(user.id), (list) => encodeList({ memories: list })),
+        ),
+      { detail: operations.list },
+    )
+    .delete("", ({ request, user }) => run(request, Effect.map(memories.removeAll(user.id), noContent)), {
+      ...noBody,
+      detail: operations.removeAll,
+    })
+    .delete(
+      "/:id",
+      ({ request, user, params }) => run(request, Effect.map(memories.remove(user.id, params.id), noContent)),
+      { ...noBody, detail: operations.remove },
+    )
 })

@@ -131,6 +131,18 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     ),
   TooManyWebhooks: ({ max }) =>
     problem(409, "TOO_MANY_WEBHOOKS", `You already have ${max} webhooks. Delete one first.`),
+  TooManyWebhookSecrets: ({ max }) =>
+    problem(
+      409,
+      "TOO_MANY_WEBHOOK_SECRETS",
+      `${max} old secrets of the webhook still sign. Wait until one expires, or rotate with graceSeconds 0: then none of them signs.`,
+    ),
+  TooManyReplays: ({ max }) =>
+    problem(
+      409,
+      "TOO_MANY_REPLAYS",
+      `${max} replays of yours wait to be sent. Replay more when they are, or end those of a webhook: disable it.`,
+    ),
   WebhookUrlRefused: ({ reason }) => problem(400, "VALIDATION_ERROR", `url: ${reason}.`),
   WebhookDisabled: () =>
     problem(409, "WEBHOOK_DISABLED", "The webhook is disabled. Set enabled to true first."),

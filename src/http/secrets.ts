@@ -6,6 +6,7 @@ import { Secrets } from "../accounts/secrets.ts"
 import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
 import { ValidationFailed } from "./errors.ts"
+import { noBody, noContent } from "./no-body.ts"
 import * as operations from "./openapi/operations/secrets.ts"
 import { OneSecret, SecretList } from "./payloads.ts"
 import { makeRun } from "./run.ts"
@@ -40,10 +41,10 @@ export const secretsRoutes = Effect.gen(function* () {
         run(
           request,
           isName(params.name)
-            ? Effect.as(secrets.remove(user.id, params.name), new Response(null, { status: 204 }))
+            ? Effect.map(secrets.remove(user.id, params.name), noContent)
             : new SecretNotFound(),
         ),
-      { parse: () => null, detail: operations.remove },
+      { ...noBody, detail: operations.remove },
     )
     .use(yield* formOrJsonBody())
     .put(

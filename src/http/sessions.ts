@@ -10,6 +10,7 @@ import type { DatabaseError } from "../db/errors.ts"
 import { configuredId, type UserId } from "../schema.ts"
 import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
+import { noBody, noContent } from "./no-body.ts"
 import * as operations from "./openapi/operations/sessions.ts"
 import { MessagePage, OneSession, OpenToolCalls, SessionCreated, SessionPage } from "./payloads.ts"
 import { wholeNumber } from "./query.ts"
@@ -113,10 +114,8 @@ export const sessionsRoutes = Effect.gen(function* () {
     )
     .delete(
       "/:id",
-      ({ request, user, params }) =>
-        run(request, Effect.as(remove(user.id, params.id), new Response(null, { status: 204 }))),
-      // Otherwise Elysia parses an unexpected body, and refuses what it cannot parse.
-      { parse: () => null, detail: operations.remove },
+      ({ request, user, params }) => run(request, Effect.map(remove(user.id, params.id), noContent)),
+      { ...noBody, detail: operations.remove },
     )
     .get(
       "/:id/messages",

@@ -1,10 +1,11 @@
 import { Effect, Redacted, Schema } from "effect"
 import { Elysia } from "elysia"
 import { DeliveryLog } from "../webhooks/delivery-log.ts"
-import { DeliveryState, NewWebhook, ReplayRange, WebhookChanges } from "../webhooks/model.ts"
+import { DeliveryState, NewWebhook, ReplayRange, SecretRotation, WebhookChanges } from "../webhooks/model.ts"
 import { Webhooks } from "../webhooks/webhooks.ts"
 import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
+import { noBody, noContent } from "./no-body.ts"
 import * as operations from "./openapi/operations/webhooks.ts"
 import { DeliveryList, OneDelivery, OneWebhook, Replayed, WebhookCreated, WebhookList } from "./payloads.ts"
 import { wholeNumber } from "./query.ts"
@@ -66,10 +67,8 @@ export const webhooksRoutes = Effect.gen(function* () {
     )
     .delete(
       "/:id",
-      ({ request, user, params }) =>
-        run(request, Effect.as(webhooks.remove(user.id, params.id), new Response(null, { status: 204 }))),
-      // Otherwise Elysia parses an unexpected body, and refuses what it cannot parse.
-      { parse: () => null, detail: operations.remove },
+      ({ request, user, params }) => run(request, Effect.map(webhooks.remove(user.id, params.id), noContent)),
+      { ...noBody, detail: operations.remove },
     )
     .get(
       "/:id/deliveries",
@@ -89,7 +88,7 @@ export const webhooksRoutes = Effect.gen(function* () {
             Response.json(encodeDelivery({ delivery }), { status: 202 }),
           ),
         ),
-      { parse: () => null, detail: operations.test },
+      { ...noBody, detail: operations.test },
     )
     .post(
       "/:id/deliveries/:deliveryId/replay",
@@ -100,7 +99,7 @@ export const webhooksRoutes = Effect.gen(function* () {
             Response.json(encodeDelivery({ delivery }), { status: 202 }),
           ),
         ),
-      { parse: () => null, detail: operations.replay },
+      { ...noBody, detail: operations.replay },
     )
     .use(yield* formOrJsonBody())
     .post(
@@ -125,6 +124,17 @@ export const webhooksRoutes = Effect.gen(function* () {
           Effect.map(webhooks.update(user.id, params.id, body), (webhook) => encodeWebhook({ webhook })),
         ),
       { body: Schema.standardSchemaV1(WebhookChanges), detail: operations.update },
+    )
+    .post(
+      "/:id/rotate-secret",
+      ({ request, user, params, body }) =>
+        run(
+          request,
+          Effect.map(webhooks.rotateSecret(user.id, params.id, body.graceSeconds), ({ webhook, secret }) =>
+            Response.json(encodeCreated({ webhook, secret: Redacted.value(secret) }), { headers: noStore }),
+          ),
+        ),
+      { body: Schema.standardSchemaV1(SecretRotation), detail: operations.rotateSecret },
     )
     .post(
       "/:id/replay",

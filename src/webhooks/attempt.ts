@@ -1,6 +1,6 @@
-import { Clock, Duration, Effect, Option } from "effect"
+import { Array as Arr, Clock, Duration, Effect, Option } from "effect"
 import { Encryption, readAndRenew } from "../db/encryption.ts"
-import { explainOutbound, isOutboundError } from "../outbound/errors.ts"
+import { explainToOwner, isOutboundError, outboundReason } from "../outbound/errors.ts"
 import { Outbound, type OutboundAnswer } from "../outbound/outbound.ts"
 import { parseRetryAfter } from "../outbound/retry-after.ts"
 import { beginning } from "../text/bounds.ts"
@@ -21,14 +21,17 @@ export interface Attempt {
   readonly status: number | null
   readonly answer: string | null
   readonly error: string | null
+  /** `error` for the operator's log. */
+  readonly reason: string | null
   readonly retryAfter: Option.Option<Duration.Duration>
 }
 
-const unanswered = (error: string): Attempt => ({
+const unanswered = (error: string, reason = error): Attempt => ({
   verdict: "failed",
   status: null,
   answer: null,
   error,
+  reason,
   retryAfter: Option.none(),
 })
 
@@ -39,6 +42,7 @@ const judge = ({ status, headers, bytes }: OutboundAnswer): Attempt => ({
   status,
   answer: beginning(toStorable(new TextDecoder().decode(bytes)), answerLength),
   error: null,
+  reason: null,
   retryAfter: parseRetryAfter(headers, false),
 })
 
@@ -48,12 +52,17 @@ export const makeAttempts = Effect.gen(function* () {
   const queue = yield* DeliveryQueue
   const encryption = yield* Encryption
 
-  const secretOf = (delivery: Claimed) =>
-    readAndRenew(
-      encryption,
-      { stored: delivery.secret, context: secretContext(delivery.webhookId) },
-      (renewed) => queue.renewSecret(delivery, renewed),
+  const secretsOf = Effect.fnUntraced(function* (delivery: Claimed) {
+    const context = secretContext(delivery.webhookId)
+    const newest = yield* readAndRenew(encryption, { stored: delivery.secret, context }, (renewed) =>
+      queue.renewSecret(delivery, renewed),
     )
+    // One that cannot be read signs no more. It would have been deleted soon.
+    const old = yield* Effect.forEach(delivery.oldSecrets, (stored) =>
+      Effect.option(encryption.decrypt(stored, context)),
+    )
+    return [newest, ...Arr.getSomes(old)]
+  })
 
   const bodyOf = Effect.fnUntraced(function* (delivery: Claimed) {
     const { type, occurredAt, data, transcripts } = delivery
@@ -66,13 +75,13 @@ export const makeAttempts = Effect.gen(function* () {
 
   return Effect.fn("Webhooks.attempt")(
     function* (delivery: Claimed) {
-      const secret = yield* secretOf(delivery)
+      const secrets = yield* secretsOf(delivery)
       const body = yield* bodyOf(delivery)
       const seconds = Math.floor((yield* Clock.currentTimeMillis) / 1000)
       const headers = {
         "content-type": "application/json",
         "user-agent": "voice-agent",
-        ...signedHeaders(secret, { id: delivery.id, seconds, body }),
+        ...signedHeaders(secrets, { id: delivery.id, seconds, body }),
       }
       return yield* outbound
         .request(
@@ -88,6 +97,8 @@ export const makeAttempts = Effect.gen(function* () {
       EncryptionUnavailable: () =>
         Effect.succeed(unanswered("The secret cannot be decrypted at the moment.")),
     }),
-    Effect.catchIf(isOutboundError, (error) => Effect.succeed(unanswered(explainOutbound(error)))),
+    Effect.catchIf(isOutboundError, (error) =>
+      Effect.succeed(unanswered(explainToOwner(error), outboundReason(error))),
+    ),
   )
 })

@@ -5,7 +5,7 @@ import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst, findOne } from "../db/rows.ts"
 import { DeliveryId, parseId, UnknownPosition, type UserId, type WebhookId } from "../schema.ts"
-import { DeliveryNotFound, WebhookDisabled, type WebhookNotFound } from "./errors.ts"
+import { DeliveryNotFound, TooManyReplays, WebhookDisabled, type WebhookNotFound } from "./errors.ts"
 import { testType } from "./events.ts"
 import { Delivery, type DeliveryState, type ReplayRange } from "./model.ts"
 import { WebhookSignal } from "./signal.ts"
@@ -14,8 +14,11 @@ import { Webhooks } from "./webhooks.ts"
 /** How long a delivery stays in the log after its end. */
 export const deliveryRetention = Duration.days(7)
 
-/** Deliveries of one replay, so that it takes no longer than a statement may. */
-const maxReplayed = 10_000
+/**
+ * Replays of a user that may wait to be sent. They hold up nobody: users take turns, and new events go first. The bound is for
+ * the database, and for one replay to take no longer than a statement may.
+ */
+const maxReplays = 10_000
 
 const Position = Schema.Struct({ sequence: Schema.String })
 const Count = Schema.Struct({ count: Schema.Int })
@@ -50,12 +53,15 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
       webhookId: string,
       deliveryId: string,
     ) => Effect.Effect<Delivery, WebhookNotFound | DeliveryNotFound | WebhookDisabled | DatabaseError>
-    /** The same for the deliveries of events in a range of time, the oldest 10,000 at most. Returns their number. */
+    /**
+     * The same for the deliveries of events in a range of time, the oldest first, until 10,000 replays of the user wait to be
+     * sent. Returns their number.
+     */
     readonly replayAll: (
       userId: UserId,
       webhookId: string,
       range: ReplayRange,
-    ) => Effect.Effect<number, WebhookNotFound | WebhookDisabled | DatabaseError>
+    ) => Effect.Effect<number, WebhookNotFound | WebhookDisabled | TooManyReplays | DatabaseError>
     /** Sends an event that tells of nothing. */
     readonly test: (
       userId: UserId,
@@ -78,7 +84,9 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
       const signal = yield* WebhookSignal
       const columns = sql`id, type, occurred_at, data, state, attempts, attempted_at, next_attempt_at, status, answer, error`
       // A new series of attempts. The outcome of one that still runs does not count.
-      const again = sql`state = 'pending', attempts = 0, next_attempt_at = now(), claim = null, ended_at = null`
+      const again = (userId: UserId) =>
+        sql`state = 'pending', attempts = 0, next_attempt_at = now(), queued_for = ${userId}, is_replay = true, claim = null,
+          ended_at = null`
 
       const enabled = Effect.fnUntraced(function* (userId: UserId, webhookId: string) {
         const webhook = yield* webhooks.get(userId, webhookId)
@@ -129,7 +137,7 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
           sql,
           findFirst(
             Delivery,
-            sql`update webhook_deliveries set ${again} where id = ${id} and webhook_id = ${webhook} returning ${columns}`,
+            sql`update webhook_deliveries set ${again(userId)} where id = ${id} and webhook_id = ${webhook} returning ${columns}`,
           ),
         )
         if (Option.isNone(replayed)) return yield* new DeliveryNotFound()
@@ -143,24 +151,33 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
         { from, to, state }: ReplayRange,
       ) {
         const webhook = yield* enabled(userId, webhookId)
-        const replayed = yield* transaction(
-          sql,
-          findOne(
+        const waiting = findOne(
+          Count,
+          sql`select count(*)::int as count from webhooks join webhook_deliveries on webhook_id = webhooks.id
+            where user_id = ${userId} and state = 'pending' and is_replay`,
+        )
+        const replayed = Effect.gen(function* () {
+          // The lock puts requests of one user in order, so that none passes the limit.
+          yield* sql`select 1 from users where id = ${userId} for no key update`
+          const room = maxReplays - (yield* waiting).count
+          if (room <= 0) return yield* new TooManyReplays({ max: maxReplays })
+          return yield* findOne(
             Count,
             sql`with chosen as (
                 select id from webhook_deliveries
                 where webhook_id = ${webhook} and state = ${state} and occurred_at >= ${from}
                   and occurred_at < ${Option.getOrElse(to, () => new Date())} and type <> ${testType}
-                order by sequence limit ${maxReplayed}
+                order by sequence limit ${room}
                 for update
               ), replayed as (
-                update webhook_deliveries set ${again} where id in (select id from chosen) returning 1
+                update webhook_deliveries set ${again(userId)} where id in (select id from chosen) returning 1
               )
               select count(*)::int as count from replayed`,
-          ),
-        )
+          )
+        })
+        const { count } = yield* transaction(sql, replayed)
         yield* signal.wake
-        return replayed.count
+        return count
       })
 
       const test = Effect.fn("DeliveryLog.test")(function* (userId: UserId, webhookId: string) {
@@ -169,7 +186,7 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
           sql,
           findOne(
             Delivery,
-            sql`insert into webhook_deliveries ${sql.insert({ webhookId: webhook, type: testType, data: pg.json({ webhookId: webhook }) })}
+            sql`insert into webhook_deliveries ${sql.insert({ webhookId: webhook, queuedFor: userId, type: testType, data: pg.json({ webhookId: webhook }) })}
               returning ${columns}`,
           ),
         )

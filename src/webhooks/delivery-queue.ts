@@ -3,9 +3,10 @@ import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst, findOne } from "../db/rows.ts"
-import { DeliveryId, Time, WebhookId } from "../schema.ts"
+import { DeliveryId, Time, UserId, WebhookId } from "../schema.ts"
 import { endPending } from "./end-pending.ts"
 import { testType } from "./events.ts"
+import { Chosen, chooseInTurn, type RunningAttempt } from "./in-turn.ts"
 
 /**
  * How long an attempt belongs to its process. It takes 15 s at most, and its outcome is recorded within 20 s; after that the
@@ -13,8 +14,11 @@ import { testType } from "./events.ts"
  */
 const lease = Duration.minutes(1)
 
-/** Attempts of one process for one webhook at a time. A webhook that fails gets one: it must not hold up others. */
-const attemptsPerWebhook = { working: 4, failing: 1 }
+/** Deliveries that become due in one look, so that it takes milliseconds. */
+const maxQueued = 1000
+
+/** Before every user. */
+const noUser = "00000000-0000-0000-0000-000000000000"
 
 /** After such a time without a success, a webhook is disabled at its next failure. */
 const failingFor = Duration.days(3)
@@ -23,11 +27,14 @@ const failingFor = Duration.days(3)
 const Claimed = Schema.Struct({
   id: DeliveryId,
   webhookId: WebhookId,
+  userId: UserId,
   /** Of the attempt. */
   claim: Schema.UUID,
   url: Schema.String,
   /** Encrypted. */
   secret: Schema.String,
+  /** Encrypted. They sign too. */
+  oldSecrets: Schema.Array(Schema.String),
   type: Schema.String,
   occurredAt: Time,
   data: Schema.Record({ key: Schema.String, value: Schema.Unknown }),
@@ -55,7 +62,7 @@ const Words = Schema.Struct({
   response: Schema.NullOr(Schema.String),
 })
 
-const Upcoming = Schema.Struct({ isUsed: Schema.Boolean, seconds: Schema.NullOr(Schema.Number) })
+const Due = Schema.Struct({ isDue: Schema.Boolean })
 const Failing = Schema.Struct({ isFailing: Schema.Boolean })
 const Disabled = Schema.Struct({ id: WebhookId })
 
@@ -63,11 +70,19 @@ const Disabled = Schema.Struct({ id: WebhookId })
 export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
   DeliveryQueue,
   {
-    /** Takes up to `limit` attempts that are due. `running`: those of this process, by webhook. */
+    /** Queues what has become due. Returns whether anything is due. */
+    readonly look: Effect.Effect<boolean, DatabaseError>
+    /**
+     * Takes up to `free` attempts that are due, from users in turn. `running`: those of this process. `isContended`: another
+     * process was faster with some of them, so others may be due.
+     */
     readonly claim: (
-      limit: number,
-      running: ReadonlyMap<WebhookId, number>,
-    ) => Effect.Effect<ReadonlyArray<Claimed>, DatabaseError>
+      free: number,
+      running: ReadonlyArray<RunningAttempt>,
+    ) => Effect.Effect<
+      { readonly taken: ReadonlyArray<Claimed>; readonly isContended: boolean },
+      DatabaseError
+    >
     /**
      * Records what came of an attempt. Returns true if it failed and the webhook has failed for 3 days. May be repeated. The
      * outcome of an attempt that was taken for lost counts no more.
@@ -81,11 +96,6 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
     readonly disable: (id: WebhookId, reason: DisabledReason) => Effect.Effect<boolean, DatabaseError>
     /** Stores a secret that was encrypted with a newer key. */
     readonly renewSecret: (attempt: Claimed, renewed: string) => Effect.Effect<void, DatabaseError>
-    /** Whether there are webhooks at all, and how long until the next attempt is due that is not due now. */
-    readonly upcoming: Effect.Effect<
-      { readonly isUsed: boolean; readonly next: Option.Option<Duration.Duration> },
-      DatabaseError
-    >
   }
 >() {
   static readonly layer = Layer.effect(
@@ -95,45 +105,79 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
       const after = (duration: Duration.Duration) =>
         sql`now() + make_interval(secs => ${Duration.toSeconds(duration)})`
 
-      /** The webhooks with pending deliveries: one step in the index for each, however many it has. */
-      const waiting = sql`waiting as (
-          (select webhook_id from webhook_deliveries where state = 'pending' order by webhook_id limit 1)
-          union all
-          select (
-            select next.webhook_id from webhook_deliveries as next
-            where state = 'pending' and next.webhook_id > waiting.webhook_id order by next.webhook_id limit 1
-          ) from waiting where webhook_id is not null
-        )`
-
-      const claim = Effect.fn("DeliveryQueue.claim")(
-        (limit: number, running: ReadonlyMap<WebhookId, number>) =>
-          // Not `query`: a repeat would leave the deliveries of the first try to nobody for as long as the lease.
-          transaction(
-            sql,
-            findAll(
-              Claimed,
-              sql`with recursive ${waiting}, chosen as (
-                select due.id, url, secret, transcripts from waiting
-                -- The limits keep the planner from reading whole tables.
-                cross join lateral (select * from webhooks where id = waiting.webhook_id and enabled limit 1) as webhook
-                cross join lateral (
-                  select id, next_attempt_at from webhook_deliveries
-                  where webhook_id = webhook.id and state = 'pending' and next_attempt_at <= now()
-                  order by next_attempt_at
-                  limit greatest(0, case when failing_since is null then ${attemptsPerWebhook.working}::int
-                    else ${attemptsPerWebhook.failing}::int end
-                    - coalesce((${JSON.stringify(Object.fromEntries(running))}::jsonb ->> webhook.id::text)::int, 0))
-                  for update skip locked
-                ) as due
-                order by next_attempt_at limit ${limit}
-              )
-              update webhook_deliveries as d
-              set attempts = attempts + 1, claim = gen_random_uuid(), attempted_at = now(), next_attempt_at = ${after(lease)}
-              from chosen where d.id = chosen.id
-              returning d.id, webhook_id, claim, url, secret, type, occurred_at, data, attempts, transcripts`,
-            ),
-          ),
+      const look = query(
+        findOne(
+          Due,
+          sql`with queued as (
+              update webhook_deliveries as delivery set queued_for = webhook.user_id
+              from (
+                select id from webhook_deliveries
+                where state = 'pending' and queued_for is null and next_attempt_at <= now()
+                order by next_attempt_at limit ${maxQueued} for update skip locked
+              ) as due, webhooks as webhook
+              where delivery.id = due.id and webhook.id = delivery.webhook_id
+              returning 1
+            )
+            select exists (select from queued)
+              or exists (select from webhook_deliveries where queued_for is not null) as is_due`,
+        ),
+      ).pipe(
+        Effect.map(({ isDue }) => isDue),
+        Effect.withSpan("DeliveryQueue.look"),
       )
+
+      /** The user whose turn was the last one in this process. */
+      let last: string = noUser
+
+      const claim = Effect.fn("DeliveryQueue.claim")(function* (
+        free: number,
+        running: ReadonlyArray<RunningAttempt>,
+      ) {
+        const choose = (options: Parameters<typeof chooseInTurn>[1]) =>
+          query(findAll(Chosen, chooseInTurn(sql, options)))
+        const first = yield* choose({ free, running, after: last, each: 1 })
+        if (first.length === 0) return { taken: [], isContended: false }
+        last = first.at(-1)?.userId ?? last
+        const left = free - first.length
+        // Everyone is served: what is left is for those that have more.
+        const more =
+          left > 0 && first.some(({ hasMore }) => hasMore)
+            ? yield* choose({
+                free: left,
+                running: [...running, ...first],
+                after: last,
+                each: left,
+                except: first.map(({ id }) => id),
+              })
+            : []
+        const chosen = [...first, ...more]
+        // Not `query`: a repeat would leave the deliveries of the first try to nobody for as long as the lease.
+        const taken = yield* transaction(
+          sql,
+          findAll(
+            Claimed,
+            sql`with mine as (
+                select id from webhook_deliveries
+                where ${sql.in(
+                  "id",
+                  chosen.map(({ id }) => id),
+                )} and queued_for is not null
+                for update skip locked
+              )
+              update webhook_deliveries as delivery
+              set attempts = attempts + 1, claim = gen_random_uuid(), attempted_at = now(), queued_for = null,
+                next_attempt_at = ${after(lease)}
+              from mine, webhooks as webhook
+              where delivery.id = mine.id and webhook.id = delivery.webhook_id
+              returning delivery.id, webhook_id, user_id, claim, url, secret, type, occurred_at, data, attempts, transcripts,
+                array(
+                  select old.secret from webhook_old_secrets as old
+                  where old.webhook_id = webhook.id and old.expires_at > now()
+                ) as old_secrets`,
+          ),
+        )
+        return { taken, isContended: taken.length < chosen.length }
+      })
 
       const record = Effect.fn("DeliveryQueue.record")(function* (
         { id, claim, webhookId, type }: Claimed,
@@ -142,7 +186,7 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
         const isOver = then === "delivered" || then === "failed"
         yield* query(sql`update webhook_deliveries set ${sql.update({ status, answer, error })},
             state = ${isOver ? then : "pending"}, next_attempt_at = ${isOver ? null : after(then)},
-            ended_at = ${isOver ? sql`now()` : null}
+            queued_for = null, ended_at = ${isOver ? sql`now()` : null}
           where id = ${id} and claim = ${claim} ${then === "delivered" ? sql`` : sql`and state = 'pending'`}`)
         // A test tells of the setting up, not of the service that the webhook gives.
         if (type === testType) return false
@@ -172,10 +216,10 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
         ),
       )
 
-      const giveBack = Effect.fn("DeliveryQueue.giveBack")(({ id, claim }: Claimed) =>
+      const giveBack = Effect.fn("DeliveryQueue.giveBack")(({ id, claim, userId }: Claimed) =>
         Effect.asVoid(
           query(sql`update webhook_deliveries
-            set attempts = greatest(0, attempts - 1), next_attempt_at = now(), claim = null
+            set attempts = greatest(0, attempts - 1), next_attempt_at = now(), queued_for = ${userId}, claim = null
             where id = ${id} and claim = ${claim} and state = 'pending'`),
         ),
       )
@@ -203,27 +247,7 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
           ),
       )
 
-      const upcoming = query(
-        findOne(
-          Upcoming,
-          sql`with recursive ${waiting}
-            select (select id from webhooks order by id limit 1) is not null as is_used,
-              extract(epoch from min(next_attempt_at) - now())::float8 as seconds
-            from waiting cross join lateral (
-              select next_attempt_at from webhook_deliveries
-              where webhook_id = waiting.webhook_id and state = 'pending' and next_attempt_at > now()
-              order by next_attempt_at limit 1
-            ) as next`,
-        ),
-      ).pipe(
-        Effect.map(({ isUsed, seconds }) => ({
-          isUsed,
-          next: Option.map(Option.fromNullable(seconds), Duration.seconds),
-        })),
-        Effect.withSpan("DeliveryQueue.upcoming"),
-      )
-
-      return { claim, record, words, giveBack, disable, renewSecret, upcoming }
+      return { look, claim, record, words, giveBack, disable, renewSecret }
     }),
   )
 }

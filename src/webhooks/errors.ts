@@ -10,6 +10,17 @@ export class TooManyWebhooks extends Schema.TaggedError<TooManyWebhooks>()("TooM
   max: Schema.Number,
 }) {}
 
+/** So many old secrets of the webhook still sign. */
+export class TooManyWebhookSecrets extends Schema.TaggedError<TooManyWebhookSecrets>()(
+  "TooManyWebhookSecrets",
+  { max: Schema.Number },
+) {}
+
+/** So many replays of the user wait to be sent. */
+export class TooManyReplays extends Schema.TaggedError<TooManyReplays>()("TooManyReplays", {
+  max: Schema.Number,
+}) {}
+
 /** Nothing is sent to it. */
 export class WebhookDisabled extends Schema.TaggedError<WebhookDisabled>()("WebhookDisabled", {}) {}
 
@@ -23,4 +34,6 @@ export type WebhookError =
   | WebhookNotFound
   | DeliveryNotFound
   | TooManyWebhooks
+  | TooManyWebhookSecrets
+  | TooManyReplays
   | WebhookDisabled

@@ -1,4 +1,5 @@
-import { Array as Arr, Schema } from "effect"
+import { Array as Arr, Duration, Schema } from "effect"
+import { rotationOf } from "../accounts/model.ts"
 import { DeliveryId, iso8601, isTime, Time, WebhookId } from "../schema.ts"
 import { EventType } from "./events.ts"
 
@@ -67,6 +68,9 @@ export const WebhookChanges = Schema.Struct({
 }).annotations({ message: () => "must be an object" })
 export type WebhookChanges = typeof WebhookChanges.Type
 
+/** The body of a request for a new secret. */
+export const SecretRotation = rotationOf("secret", Duration.toSeconds(Duration.days(1)))
+
 /** As its user sees it, without the secret. */
 export const Webhook = Schema.Struct({
   id: WebhookId,
@@ -80,6 +84,9 @@ export const Webhook = Schema.Struct({
   }),
   failingSince: Schema.NullOr(Time).annotations({
     description: "The first failed attempt after the last one that succeeded. Null after a success.",
+  }),
+  oldSecretsExpireAt: Schema.NullOr(Time).annotations({
+    description: "Until then, secrets that were rotated sign too. Null: only the newest one signs.",
   }),
   createdAt: Time,
   updatedAt: Time,

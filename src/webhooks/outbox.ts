@@ -7,7 +7,7 @@ type Sql = SqlClient.SqlClient
 
 /**
  * A statement that records an event of each row of `from`, for the webhooks of its user that ask for such events. It can be a
- * part of the statement that makes the rows: both happen, or none.
+ * part of the statement that makes the rows: both happen, or none. It returns a row for each delivery.
  */
 export const recordEvents = <Type extends EventType>(
   sql: Sql,
@@ -26,10 +26,11 @@ export const recordEvents = <Type extends EventType>(
 ) => {
   const { from, userId, where = sql`true`, occurredAt = sql`now()`, webhooks = sql`webhooks` } = event
   const data = Object.entries<Fragment>(event.data).map(([name, value]) => sql`${name}::text, ${value}`)
-  return sql`insert into webhook_deliveries (webhook_id, type, occurred_at, data)
-    select webhook.id, ${type}, ${occurredAt}, jsonb_build_object(${sql.csv(data)})
+  return sql`insert into webhook_deliveries (webhook_id, queued_for, type, occurred_at, data)
+    select webhook.id, webhook.user_id, ${type}, ${occurredAt}, jsonb_build_object(${sql.csv(data)})
     from ${from} join ${webhooks} as webhook on webhook.user_id = ${userId}
-    where webhook.enabled and ${type} = any (webhook.events) and ${where}`
+    where webhook.enabled and ${type} = any (webhook.events) and ${where}
+    returning 1`
 }
 
 /** The fields of an agent, from the columns `agent_id` and `agent_version`. */
@@ -44,7 +45,8 @@ export const endedColumns = (sql: Sql) =>
 export type TurnOutcome = "completed" | typeof FailureReason.Type
 
 /**
- * A statement that ends turns, and records the events of webhooks with them. It returns the `endedColumns` of each turn.
+ * A statement that ends turns, and records the events of webhooks with them. It returns the `endedColumns` of each turn,
+ * and `has_events`: whether webhooks are told of any of them.
  * `isTold`: a condition on these columns. `code`: of the error, as in docs/reference/errors.md.
  */
 export const withTurnEvents = (
@@ -75,10 +77,13 @@ export const withTurnEvents = (
           ...rows,
           data: { ...data, reason: sql`${outcome}::text`, code: sql`${code ?? null}::text` },
         })
-  return sql`with ended as (${statement}), told as (${told}) select * from ended`
+  return sql`with ended as (${statement}), told as (${told}) select *, exists (select from told) as has_events from ended`
 }
 
-/** A statement that records the outcome of a tool call, with the event of it. It has to return the whole row of tool_calls. */
+/**
+ * A statement that records the outcome of a tool call, with the event of it: it returns a row for each delivery.
+ * `statement` has to return the whole row of tool_calls.
+ */
 export const withToolEvent = (sql: Sql, statement: Statement<unknown> | Fragment) => {
   const told = recordEvents(sql, "tool.called", {
     from: sql`called join turns on turns.id = turn_id`,

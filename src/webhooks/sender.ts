@@ -1,8 +1,6 @@
-import { Duration, Effect, FiberSet, Layer, Option, Schedule, Stream } from "effect"
-import { Notifications } from "../db/notifications.ts"
+import { Duration, Effect, FiberSet, Layer, Option, Schedule } from "effect"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
 import { countWebhookAttempt } from "../metrics.ts"
-import type { WebhookId } from "../schema.ts"
 import { type Attempt, makeAttempts } from "./attempt.ts"
 import { type AttemptRecord, type Claimed, DeliveryQueue, type DisabledReason } from "./delivery-queue.ts"
 import { testType } from "./events.ts"
@@ -12,11 +10,14 @@ import { WebhookSignal } from "./signal.ts"
 /** Attempts of this process at a time, most of which wait for answers. Each has a connection of its own. */
 const maxAttempts = 64
 
-/** The longest pause between two looks at the queue: a notification may be lost, and PgBouncer passes none on. */
-const lookInterval = Duration.seconds(10)
+/** Between two looks at the queue. What this process records is sent at once; what a process left that is gone waits so long. */
+const lookInterval = Duration.seconds(1)
 
-/** The shortest one: what is due and not taken waits for an attempt to end, or is taken by another process. */
-const shortestPause = Duration.seconds(1)
+/** After another process took what this one had chosen. */
+const contendedPause = Duration.millis(50)
+
+/** While the database is away. */
+const unavailablePause = Duration.seconds(10)
 
 /** How long the end of the service waits for the attempts that run. The rest is left to other processes. */
 const stopTimeout = Duration.seconds(5)
@@ -53,7 +54,7 @@ const makeDelivery = Effect.gen(function* () {
     else if (isFailing) yield* disable(delivery, "failing")
   })
 
-  const log = (delivery: Claimed, { verdict, status, error }: Attempt, ms: number) =>
+  const log = (delivery: Claimed, { verdict, status, reason }: Attempt, ms: number) =>
     Effect.annotateLogs(
       verdict === "delivered"
         ? Effect.logInfo("webhook.delivered")
@@ -63,7 +64,7 @@ const makeDelivery = Effect.gen(function* () {
         attempt: delivery.attempts,
         ms,
         ...(status === null ? {} : { status }),
-        ...(error === null ? {} : { reason: error }),
+        ...(reason === null ? {} : { reason }),
       },
     )
 
@@ -84,31 +85,25 @@ const makeDelivery = Effect.gen(function* () {
 })
 
 /**
- * Sends what is due, in every process of the service. It looks at the queue when something was recorded, when the next attempt
- * is due, and every 10 s.
+ * Sends what is due, in every process of the service. It looks at the queue when this process has recorded something, when an
+ * attempt has ended, and every second.
  */
 export const layer = Layer.scopedDiscard(
   Effect.gen(function* () {
     const queue = yield* DeliveryQueue
     const signal = yield* WebhookSignal
-    const notifications = yield* Notifications
     const deliver = yield* makeDelivery
-    const running = new Map<WebhookId, number>()
+    const running = new Set<Claimed>()
     const attempts = yield* FiberSet.make()
     yield* Effect.addFinalizer(() =>
       FiberSet.awaitEmpty(attempts).pipe(Effect.timeoutOption(stopTimeout), Effect.interruptible),
     )
 
-    const count = (id: WebhookId, by: number) => {
-      const left = (running.get(id) ?? 0) + by
-      if (left > 0) running.set(id, left)
-      else running.delete(id)
-    }
     const start = (delivery: Claimed) =>
       Effect.suspend(() => {
-        count(delivery.webhookId, 1)
+        running.add(delivery)
         const ended = Effect.zipRight(
-          Effect.sync(() => count(delivery.webhookId, -1)),
+          Effect.sync(() => running.delete(delivery)),
           signal.wake,
         )
         return FiberSet.run(attempts, Effect.ensuring(Effect.interruptible(deliver(delivery)), ended))
@@ -116,46 +111,26 @@ export const layer = Layer.scopedDiscard(
 
     /** Until the next look at the queue. */
     const look = Effect.gen(function* () {
-      const { isUsed, next } = yield* queue.upcoming
-      // A service without webhooks has nothing to send, and needs no transaction to know it.
-      if (!isUsed) return lookInterval
-      yield* listen
-      const free = maxAttempts - (yield* FiberSet.size(attempts))
+      const isDue = yield* queue.look
+      const free = maxAttempts - running.size
+      if (!isDue || free === 0) return lookInterval
       // What was taken must not get lost between the answer of the database and the start.
-      const taken =
-        free === 0
-          ? []
-          : yield* Effect.uninterruptible(
-              Effect.tap(uninterruptibleWithTimeout(queue.claim(free, running)), Effect.forEach(start)),
-            )
-      if (free > 0 && taken.length === free) return Duration.zero
-      return Duration.min(
-        lookInterval,
-        Duration.max(
-          shortestPause,
-          Option.getOrElse(next, () => lookInterval),
+      const { isContended } = yield* Effect.uninterruptible(
+        Effect.tap(uninterruptibleWithTimeout(queue.claim(free, [...running])), ({ taken }) =>
+          Effect.forEach(taken, start),
         ),
       )
+      return isContended ? contendedPause : lookInterval
     })
-
-    // Only a service with webhooks has a connection for this.
-    const listen = yield* Effect.cached(
-      notifications.listen("webhook_deliveries").pipe(
-        Stream.runForEach(() => signal.wake),
-        Effect.tapErrorCause((cause) => Effect.logWarning("webhook.notifications_lost", cause)),
-        Effect.retry(Schedule.spaced(lookInterval)),
-        Effect.forkScoped,
-      ),
-    )
 
     yield* look.pipe(
       Effect.catchAllCause((cause) =>
-        Effect.as(Effect.logWarning("webhook.queue_unavailable", cause), lookInterval),
+        Effect.as(Effect.logWarning("webhook.queue_unavailable", cause), unavailablePause),
       ),
       Effect.flatMap(signal.wait),
       Effect.forever,
       // The first requests go before what has waited for the start.
-      Effect.delay(shortestPause),
+      Effect.delay(lookInterval),
       Effect.forkScoped,
     )
   }),

@@ -8,13 +8,16 @@ import { findAll, findFirst } from "../db/rows.ts"
 import { makeUrlCheck } from "../outbound/target.ts"
 import { newId, parseId, type UserId, WebhookId } from "../schema.ts"
 import { endPending } from "./end-pending.ts"
-import { TooManyWebhooks, WebhookNotFound, WebhookUrlRefused } from "./errors.ts"
+import { TooManyWebhookSecrets, TooManyWebhooks, WebhookNotFound, WebhookUrlRefused } from "./errors.ts"
 import { type NewWebhook, orderedEvents, Webhook, type WebhookChanges } from "./model.ts"
 import { WebhookSignal } from "./signal.ts"
 import { makeSecret } from "./signature.ts"
 
 /** Webhooks per user. Each costs a row per event. */
 const maxStored = 20
+
+/** Old secrets of a webhook. Each adds a signature of 47 characters to a header. */
+const maxOldSecrets = 5
 
 const Found = Schema.Struct({ id: WebhookId })
 
@@ -42,6 +45,18 @@ export class Webhooks extends Context.Tag("voice-agent/Webhooks")<
       id: string,
       changes: WebhookChanges,
     ) => Effect.Effect<Webhook, WebhookNotFound | WebhookUrlRefused | DatabaseError>
+    /**
+     * Returns a new secret, which is in no other result. The old one signs too for so long; then the hourly clean-up deletes
+     * it. After 0 s, none of the old ones does.
+     */
+    readonly rotateSecret: (
+      userId: UserId,
+      id: string,
+      graceSeconds: number,
+    ) => Effect.Effect<
+      { readonly webhook: Webhook; readonly secret: Redacted.Redacted },
+      WebhookNotFound | TooManyWebhookSecrets | EncryptionUnavailable | DatabaseError
+    >
     /** With its deliveries. */
     readonly remove: (userId: UserId, id: string) => Effect.Effect<void, WebhookNotFound | DatabaseError>
   }
@@ -58,7 +73,9 @@ export class Webhooks extends Context.Tag("voice-agent/Webhooks")<
           onNone: () => Effect.void,
           onSome: (reason) => new WebhookUrlRefused({ reason }),
         })
-      const columns = sql`id, url, events, transcripts, enabled, disabled_reason, failing_since, created_at, updated_at`
+      const columns = sql`id, url, events, transcripts, enabled, disabled_reason, failing_since, created_at, updated_at,
+        (select max(expires_at) from webhook_old_secrets where webhook_id = webhooks.id and expires_at > now())
+          as old_secrets_expire_at`
       const orNotFound = Effect.mapError(() => new WebhookNotFound())
       const owned = (userId: UserId, id: string) =>
         orNotFound(
@@ -147,6 +164,36 @@ export class Webhooks extends Context.Tag("voice-agent/Webhooks")<
         return webhook
       })
 
+      const rotateSecret = Effect.fn("Webhooks.rotateSecret")(function* (
+        userId: UserId,
+        id: string,
+        graceSeconds: number,
+      ) {
+        const webhookId = yield* orNotFound(parseId(WebhookId, id))
+        const secret = makeSecret()
+        const stored = yield* encrypt(secret, secretContext(webhookId))
+        const rotated = Effect.gen(function* () {
+          // The lock puts rotations in order, so that no secret is lost between two.
+          const owner = sql`select 1 from webhooks where id = ${webhookId} and user_id = ${userId} for no key update`
+          if ((yield* owner).length === 0) return Option.none()
+          if (graceSeconds === 0) yield* sql`delete from webhook_old_secrets where webhook_id = ${webhookId}`
+          else {
+            const kept = yield* sql`insert into webhook_old_secrets (webhook_id, secret, expires_at)
+              select id, secret, now() + make_interval(secs => ${graceSeconds}) from webhooks
+              where id = ${webhookId} and ${maxOldSecrets} > (
+                select count(*) from webhook_old_secrets where webhook_id = ${webhookId} and expires_at > now()
+              ) returning 1`
+            if (kept.length === 0) return yield* new TooManyWebhookSecrets({ max: maxOldSecrets })
+          }
+          return yield* findFirst(
+            Webhook,
+            sql`update webhooks set secret = ${stored}, updated_at = now() where id = ${webhookId} returning ${columns}`,
+          )
+        })
+        const webhook = yield* orNotFound(yield* transaction(sql, rotated))
+        return { webhook, secret }
+      })
+
       const remove = Effect.fn("Webhooks.remove")(function* (userId: UserId, id: string) {
         const where = yield* owned(userId, id)
         const removed = yield* transaction(
@@ -156,7 +203,7 @@ export class Webhooks extends Context.Tag("voice-agent/Webhooks")<
         yield* orNotFound(removed)
       })
 
-      return { create, list, get, update, remove }
+      return { create, list, get, update, rotateSecret, remove }
     }),
   )
 }

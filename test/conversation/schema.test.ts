@@ -46,6 +46,8 @@ beforeAll(async () => {
     select id, 'turn.completed', '{}', case n when 1 then 'pending' else 'delivered' end,
       case n when 1 then now() + interval '1 hour' end, case when n > 1 then now() end
     from webhooks, generate_series(1, 10) n;
+    insert into webhook_old_secrets (webhook_id, secret, expires_at)
+    select id, '', now() + interval '1 day' from webhooks, generate_series(1, 3);
     analyze;`)
 })
 afterAll(async () => {
@@ -156,12 +158,13 @@ describe("every query of the service", () => {
     await call("GET", "/webhooks")
     await call("GET", `/webhooks/${webhook.id}/deliveries`)
     await call("POST", `/webhooks/${webhook.id}/replay`, { from: "2026-01-01" })
+    await call("POST", `/webhooks/${webhook.id}/rotate-secret`, { graceSeconds: 60 })
     await call("POST", `/webhooks/${webhook.id}/test`)
     await call("DELETE", "/users/me", { email })
     await call("GET", "/ready")
     statements = [...new Set(proxy.statements())].filter(
       (statement) =>
-        /\b(sessions|items|users|turns|api_keys|client_secrets|agents|webhooks|webhook_deliveries)\b/.test(
+        /\b(sessions|items|users|turns|api_keys|client_secrets|agents|webhooks|webhook_deliveries|webhook_old_secrets)\b/.test(
           statement,
         ) && !/^\s*(create|listen|--)/i.test(statement),
     )
@@ -175,7 +178,7 @@ describe("every query of the service", () => {
     for (const statement of statements) {
       const plan = await planOf(statement, sql)
       // What is due to webhooks is sorted, at most 4 deliveries of each, and what a user replays.
-      const isBounded = /^with (recursive waiting|chosen)/.test(statement)
+      const isBounded = /^with (recursive visited|chosen)/.test(statement)
       const scans = plan.filter((node) => (isBounded ? /Seq Scan/ : /Seq Scan|Sort/).test(node["Node Type"]))
       expect({ statement, scans }).toEqual({ statement, scans: [] })
     }
@@ -196,7 +199,7 @@ describe("every query of the service", () => {
     const made: ReadonlyArray<{ readonly name: string }> = await database.sql`
       select c.relname as name from pg_index i join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
       where t.relname in ('users', 'sessions', 'items', 'turns', 'api_keys', 'client_secrets', 'agents', 'webhooks',
-        'webhook_deliveries') and not i.indisunique`
+        'webhook_deliveries', 'webhook_old_secrets') and not i.indisunique`
     expect(made.map(({ name }) => name).filter((name) => !used.has(name))).toEqual([])
   })
 })

@@ -86,12 +86,16 @@ test.each(counting)("what is used %s counts once, whichever answer is lost", asy
 })
 
 test("a claim whose answer is lost leaves the deliveries as they were", async () => {
-  const claim = Effect.flatMap(DeliveryQueue, (queue) => queue.claim(10, new Map()))
+  const claim = Effect.gen(function* () {
+    const queue = yield* DeliveryQueue
+    yield* queue.look
+    return (yield* queue.claim(10, [])).taken
+  })
   await database.sql`insert into webhooks (id, user_id, url, events, secret)
     values (gen_random_uuid(), ${await addUser()}, 'https://example.com', '{turn.completed}', '')`
   await database.sql`insert into webhook_deliveries (webhook_id, type, data)
     select id, 'turn.completed', '{}' from webhooks`
-  proxy.breakOn(/update webhook_deliveries/, "after")
+  proxy.breakOn(/set attempts = attempts \+ 1/, "after")
   expect(Exit.isFailure(await runtime.runPromiseExit(claim))).toBe(true)
   const [row] =
     await database.sql`select attempts, claim, next_attempt_at <= now() as is_due from webhook_deliveries`

@@ -12,7 +12,7 @@ const exampleOf = (language: string) =>
 const secret = makeSecret()
 const body = '{"type":"webhook.test","data":{"text":"ü €"}}'
 const now = () => Math.floor(Date.now() / 1000)
-const sign = (seconds = now(), by = secret) => ({ ...signedHeaders(by, { id: "1", seconds, body }) })
+const sign = (seconds = now(), by = secret) => ({ ...signedHeaders([by], { id: "1", seconds, body }) })
 const { "webhook-signature": good = "" } = sign()
 
 const cases = [

@@ -162,6 +162,7 @@ const takers: ReadonlyArray<[string, string]> = [
   ["POST", "/auth/login"],
   ["POST", "/sessions"],
   ["PATCH", `/sessions/${crypto.randomUUID()}`],
+  ["POST", `/webhooks/${crypto.randomUUID()}/replay`],
 ]
 
 describe.each(takers)("the body of %s %s", (method, path) => {

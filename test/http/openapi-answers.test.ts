@@ -150,6 +150,14 @@ describe("successes", () => {
     await expectOutcome("replayDelivery", 202, { key: own, id, innerId: delivery.id })
     await expectOutcome("replayDelivery", "DELIVERY_NOT_FOUND", { key: own, id })
     await expectOutcome("replayDeliveries", 202, { key: own, id })
+    for (const _ of [1, 2, 3, 4, 5]) await expectOutcome("rotateWebhookSecret", 200, { key: own, id })
+    await expectOutcome("rotateWebhookSecret", "TOO_MANY_WEBHOOK_SECRETS", { key: own, id })
+    const wrong = json({ graceSeconds: -1 })
+    await expectOutcome("rotateWebhookSecret", "VALIDATION_ERROR", { key: own, id, body: wrong })
+    await service.database
+      .sql`insert into webhook_deliveries (webhook_id, type, data, is_replay, next_attempt_at)
+      select ${id}, 'turn.completed', '{}', true, now() + interval '1 hour' from generate_series(1, 10000)`
+    await expectOutcome("replayDeliveries", "TOO_MANY_REPLAYS", { key: own, id })
     await expectOutcome("updateWebhook", 200, { key: own, id, body: json({ enabled: false }) })
     for (const each of ["testWebhook", "replayDelivery", "replayDeliveries"]) {
       await expectOutcome(each, "WEBHOOK_DISABLED", { key: own, id })
@@ -746,6 +754,7 @@ describe("the database", () => {
     const own = await at.register()
     await expectOutcome("putSecret", "ENCRYPTION_UNAVAILABLE", { at, key: own, id: "KEY" })
     await expectOutcome("createWebhook", "ENCRYPTION_UNAVAILABLE", { at, key: own })
+    await expectOutcome("rotateWebhookSecret", "ENCRYPTION_UNAVAILABLE", { at, key: own })
     await at.stop()
   })
 

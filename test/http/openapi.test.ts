@@ -5,6 +5,7 @@ import type { Browser } from "playwright-core"
 import { makeDocument } from "../../src/http/openapi/document.ts"
 import { makeExamples } from "../../src/http/openapi/failures.ts"
 import { clientEventTypes } from "../../src/realtime/protocol/client-events.ts"
+import { EventType, testType } from "../../src/webhooks/events.ts"
 import { startBrowser } from "../page/browser.ts"
 import { makeFakeRealtime } from "../support/fake-realtime.ts"
 import { serverEvents } from "../support/realtime-events.ts"
@@ -119,6 +120,11 @@ describe("/docs", () => {
     for (const { id, path } of contract.operations) {
       const shown = page.locator(`section[id="${id}"]`)
       expect(await shown.locator(".route").textContent()).toContain(`/api/v1${path}`)
+    }
+    for (const type of [...EventType.literals, testType]) {
+      const shown = page.locator("section", { has: page.getByText(`The event ${type}`, { exact: true }) })
+      expect(await shown.locator(".route").textContent()).toContain("the URL of the webhook")
+      expect(await shown.textContent()).toContain("webhook-signature")
     }
     // No dangling links, and no escaped markup.
     const dangling = `[...document.querySelectorAll('a[href^="#"]')].map(({ hash }) => hash.slice(1))

@@ -19,6 +19,7 @@ const Webhook = Schema.Struct({
   enabled: Schema.Boolean,
   disabledReason: Schema.Null,
   failingSince: Schema.Null,
+  oldSecretsExpireAt: Schema.NullOr(Schema.String),
   createdAt: Schema.String,
   updatedAt: Schema.String,
 })
@@ -83,6 +84,78 @@ test("the secret is shown once, and stored encrypted", async () => {
   expect(JSON.parse(exported)).toMatchObject({ webhooks: [webhook], webhookDeliveries: [] })
 })
 
+const rotate = (key: string, id: string, body: unknown = {}) =>
+  service.call("POST", `/webhooks/${id}/rotate-secret`, { key, body })
+const hoursUntil = (time: string | null) => (Date.parse(`${time}`) - Date.now()) / 3_600_000
+
+test("a new secret is shown once, and stored encrypted like the old one", async () => {
+  const key = await service.register()
+  const { webhook, secret } = await readAs(Created, await create(key))
+  const answer = await rotate(key, webhook.id)
+  expect(answer.status).toBe(200)
+  expect(answer.headers.get("cache-control")).toBe("no-store")
+  const rotated = await readAs(Created, answer)
+  expect(rotated.secret).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/)
+  expect(rotated.secret).not.toBe(secret)
+  expect(Math.round(hoursUntil(rotated.webhook.oldSecretsExpireAt))).toBe(24)
+  expect(await list(key)).toEqual([rotated.webhook])
+  const rows = await service.database.sql`
+    select webhooks.secret, old.secret as old from webhooks join webhook_old_secrets as old on webhook_id = webhooks.id
+    where webhooks.id = ${webhook.id}`
+  expect(rows).toHaveLength(1)
+  const stored = JSON.stringify(rows)
+  const exported = await (await service.call("GET", "/users/me/export", { key })).text()
+  expect(JSON.parse(exported)).toMatchObject({ webhooks: [rotated.webhook] })
+  for (const text of [stored, exported]) {
+    for (const hidden of [secret, rotated.secret]) expect(text).not.toContain(hidden.slice("whsec_".length))
+  }
+  expect((await service.call("DELETE", `/webhooks/${webhook.id}`, { key })).status).toBe(204)
+  expect(
+    await service.database.sql`select 1 from webhook_old_secrets where webhook_id = ${webhook.id}`,
+  ).toHaveLength(0)
+})
+
+test("old secrets expire each in its time, at once with 0 s, and are 5 at most, also at once", async () => {
+  const key = await service.register()
+  const { webhook } = await readAs(Created, await create(key))
+  const expiry = async () => (await list(key))[0]?.oldSecretsExpireAt ?? null
+  expect((await rotate(key, webhook.id, { graceSeconds: 604_800 })).status).toBe(200)
+  expect((await rotate(key, webhook.id, { graceSeconds: 3600 })).status).toBe(200)
+  expect(Math.round(hoursUntil(await expiry()))).toBe(7 * 24)
+  const answers = await Promise.all(Array.from({ length: 6 }, () => rotate(key, webhook.id)))
+  expect(answers.filter(({ status }) => status === 200)).toHaveLength(3)
+  await expectProblem(await rotate(key, webhook.id), { status: 409, code: "TOO_MANY_WEBHOOK_SECRETS" })
+  const cut = await readAs(Created, await rotate(key, webhook.id, { graceSeconds: 0 }))
+  expect(cut.webhook.oldSecretsExpireAt).toBeNull()
+  expect((await rotate(key, webhook.id)).status).toBe(200)
+  await service.database
+    .sql`update webhook_old_secrets set expires_at = now() where webhook_id = ${webhook.id}`
+  expect(await expiry()).toBeNull()
+})
+
+test.each([
+  { graceSeconds: -1 },
+  { graceSeconds: 604_801 },
+  { graceSeconds: "soon" },
+  { graceSeconds: null },
+  "now",
+])("refuses the rotation %j", async (body) => {
+  const key = await service.register()
+  const { webhook } = await readAs(Created, await create(key))
+  await expectProblem(await rotate(key, webhook.id, body), { status: 400, code: "VALIDATION_ERROR" })
+  expect(await list(key)).toEqual([webhook])
+})
+
+test("a rotation needs no body", async () => {
+  const key = await service.register()
+  const { webhook } = await readAs(Created, await create(key))
+  const answer = await fetch(`${service.url}/webhooks/${webhook.id}/rotate-secret`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}` },
+  })
+  expect(answer.status).toBe(200)
+})
+
 test("fields that are not in a change stay", async () => {
   const key = await service.register()
   const { webhook } = await readAs(Created, await create(key))
@@ -121,6 +194,7 @@ test("of one user only", async () => {
     await expectProblem(await service.call("PATCH", path, { key: mine, body: { enabled: false } }), unknown)
     await expectProblem(await service.call("DELETE", path, { key: mine }), unknown)
     await expectProblem(await service.call("POST", `${path}/test`, { key: mine }), unknown)
+    await expectProblem(await service.call("POST", `${path}/rotate-secret`, { key: mine, body: {} }), unknown)
     await expectProblem(await service.call("GET", `${path}/deliveries`, { key: mine }), unknown)
     const range = { from: "2020-01-01" }
     await expectProblem(await service.call("POST", `${path}/replay`, { key: mine, body: range }), unknown)
@@ -282,6 +356,31 @@ test("a range is replayed by the time of the events", async () => {
   expect(await replay({ from: "2026-01-01T01:03:00+01:00", state: "delivered" })).toEqual({ replayed: 1 })
   expect(await replay({ from: "2026-01-01", to: "2026-01-01T00:02:00Z" })).toEqual({ replayed: 1 })
   expect(await replay({ from: "2030-01-01" })).toEqual({ replayed: 0 })
+})
+
+test("10,000 replays of a user wait at most, also at once", async () => {
+  const { key, path } = await withLog(["failed", "failed", "failed", "failed", "delivered"])
+  const [{ id }] = await service.database.sql`select id from webhooks where id = ${path.split("/")[2] ?? ""}`
+  // Of another webhook of the user, which replays more slowly.
+  const { webhook } = await readAs(Created, await create(key))
+  await service.database
+    .sql`insert into webhook_deliveries (webhook_id, type, data, is_replay, next_attempt_at)
+    select ${webhook.id}, 'turn.completed', '{}', true, now() + interval '1 hour' from generate_series(1, 9997)`
+  const replay = (body: object) => service.call("POST", `${path}/replay`, { key, body })
+  const answers = await Promise.all(Array.from({ length: 3 }, () => replay({ from: "2026-01-01" })))
+  const rows = await service.database.sql`
+    select count(*)::int as count from webhook_deliveries where webhook_id = ${id} and is_replay`
+  expect([...rows]).toEqual([{ count: 3 }])
+  const refused = answers.filter(({ status }) => status === 409)
+  expect(refused).toHaveLength(2)
+  await expectProblem(refused[0] ?? expect.unreachable(), { status: 409, code: "TOO_MANY_REPLAYS" })
+  // One by one is bounded by the rate limit.
+  const log = await (await service.call("GET", `${path}/deliveries?state=delivered`, { key })).json()
+  const [one] = Schema.decodeUnknownSync(Deliveries)(log).deliveries
+  const single = await service.call("POST", `${path}/deliveries/${one?.id}/replay`, { key })
+  expect(single.status).toBe(202)
+  await service.call("PATCH", `/webhooks/${webhook.id}`, { key, body: { enabled: false } })
+  expect(await (await replay({ from: "2026-01-01" })).json()).toEqual({ replayed: 1 })
 })
 
 test.each([

@@ -15,6 +15,7 @@ import {
 } from "../support/webhook-endpoint.ts"
 
 const One = Schema.Struct({ webhook: Schema.Record({ key: Schema.String, value: Schema.Unknown }) })
+const Sent = Schema.Struct({ delivery: Schema.Struct({ id: Schema.String }) })
 const Messages = Schema.Struct({ messages: Schema.Array(Schema.Struct({ content: Schema.String })) })
 
 let service: Service
@@ -92,6 +93,49 @@ test("a completed turn is sent, signed", async () => {
     "turnId",
   ])
   expect(() => verified(`whsec_${Buffer.alloc(32).toString("base64")}`, request)).toThrow()
+})
+
+test("after a rotation both secrets sign, until the old one expires", async () => {
+  const { server, key, secret, path, sendTest, logged } = await setUp()
+  const Rotated = Schema.Struct({ secret: Schema.String })
+  const rotate = async (body: object = {}) => {
+    const answer = await service.call("POST", `${path}/rotate-secret`, { key, body })
+    return Schema.decodeUnknownSync(Rotated)(await answer.json()).secret
+  }
+  /** Which of the secrets the next request is signed with. */
+  const signedBy = async (secrets: ReadonlyArray<string>) => {
+    const { delivery } = Schema.decodeUnknownSync(Sent)(await (await sendTest()).json())
+    await logged(({ id, state }) => id === delivery.id && state === "delivered")
+    const request = server.requests.at(-1) ?? expect.unreachable()
+    const isSigned = (each: string) => {
+      try {
+        return verified(each, request).type === "webhook.test"
+      } catch {
+        return false
+      }
+    }
+    expect(request.headers["webhook-signature"]?.split(" ")).toHaveLength(secrets.filter(isSigned).length)
+    return secrets.map(isSigned)
+  }
+  const second = await rotate()
+  expect(await signedBy([secret, second])).toEqual([true, true])
+  const third = await rotate({ graceSeconds: 3600 })
+  expect(await signedBy([secret, second, third])).toEqual([true, true, true])
+  await service.database.sql`update webhook_old_secrets set expires_at = now() where id in (
+    select id from webhook_old_secrets where webhook_id = ${path.split("/")[2] ?? ""} order by expires_at limit 1)`
+  expect(await signedBy([secret, second, third])).toEqual([true, false, true])
+  const fourth = await rotate({ graceSeconds: 0 })
+  expect(await signedBy([secret, second, third, fourth])).toEqual([false, false, false, true])
+})
+
+test("an old secret that cannot be read keeps no event back", async () => {
+  const { server, key, path, sendTest, logged } = await setUp()
+  await service.call("POST", `${path}/rotate-secret`, { key, body: {} })
+  await service.database
+    .sql`update webhook_old_secrets set secret = 'v1.0.0' where webhook_id = ${path.split("/")[2] ?? ""}`
+  await sendTest()
+  expect(await logged(isOver)).toMatchObject({ state: "delivered" })
+  expect(server.requests[0]?.headers["webhook-signature"]?.split(" ")).toHaveLength(1)
 })
 
 test("what was said is sent only on demand", async () => {
@@ -283,7 +327,8 @@ test.each([
   expect(delivery).toMatchObject({
     state: "failed",
     status: null,
-    error: "The address of the server is not public, so it is not called.",
+    error:
+      "The address of the server is not public, so it is not called. The operator allows it with OUTBOUND_ALLOWED_NETWORKS, unless OUTBOUND_BLOCKED_NETWORKS has it.",
   })
 })
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect } from "bun:test"
 import * as BunContext from "@effect/platform-bun/BunContext"
-import { ConfigProvider, Effect, Layer, Logger, Option, TestClock } from "effect"
+import { ConfigProvider, Duration, Effect, Fiber, Layer, Logger, Option, TestClock } from "effect"
 import { Settings } from "../../src/config.ts"
 import * as CleanUp from "../../src/conversation/clean-up.ts"
 import * as Endings from "../../src/conversation/endings.ts"
@@ -15,6 +15,7 @@ import type { EndedTurn, NewTurn } from "../../src/conversation/stored-turn.ts"
 import { ToolCalls } from "../../src/conversation/tool-calls.ts"
 import * as Postgres from "../../src/db/postgres.ts"
 import { ItemId, newId, noUsage, SessionId, TurnId, UserId } from "../../src/schema.ts"
+import { WebhookSignal } from "../../src/webhooks/signal.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
 import { until } from "../support/turns.ts"
@@ -35,6 +36,7 @@ const parts = Layer.suspend(() => {
   return SessionItems.layer.pipe(
     Layer.provideMerge(RunningTurns.layer),
     Layer.provideMerge(Layer.mergeAll(Ledger.layer, History.layer, KeyedTurns.layer, ToolCalls.layer)),
+    Layer.provideMerge(WebhookSignal.layer),
     Layer.provideMerge(Postgres.layer),
     Layer.provideMerge(Settings.layer),
     Layer.provide(BunContext.layer),
@@ -170,6 +172,43 @@ effectTest(
       { type: "turn.failed", turnId: failed.id, reason: "failed", code: "LLM_FAILED" },
       { type: "turn.failed", turnId: cut.id, reason: "failed", code: "TTS_FAILED" },
     ])
+  }).pipe(Effect.provide(parts)),
+)
+
+effectTest(
+  "the sender of the process wakes for events, and only for those",
+  Effect.gen(function* () {
+    const [ledger, record, signal] = [yield* Ledger, yield* ToolCalls, yield* WebhookSignal]
+    const [user, other] = [yield* addUser, yield* addUser]
+    yield* Effect.promise(() => database.sql`delete from webhooks where user_id = ${other.userId}`)
+    const sender = Effect.fork(signal.wait(Duration.days(1)))
+    const withTurn = Effect.fnUntraced(function* (of: typeof user) {
+      const turns = [newTurn(of), newTurn(of), newTurn(of)] as const
+      for (const turn of turns) yield* ledger.open(turn)
+      const call = callOf("call_1")
+      const round = {
+        turnId: turns[0].id,
+        round: 0,
+        transcript: Option.none(),
+        messageId: newId(ItemId),
+        text: "",
+      }
+      yield* record.begin({ ...round, brought: [], calls: [call] })
+      return [
+        record.finish(call.itemId, { itemId: newId(ItemId), output: "", isError: false }),
+        ledger.save(endOf(turns[0], "completed")),
+        ledger.fail({ id: turns[1].id, timings: {}, usage: paid }),
+        ledger.fail({ id: turns[2].id, timings: {}, usage: noUsage }),
+      ] as const
+    })
+    for (const end of yield* withTurn(user)) {
+      const woken = yield* sender
+      yield* end
+      yield* Fiber.join(woken)
+    }
+    const asleep = yield* sender
+    yield* Effect.all(yield* withTurn(other))
+    expect(yield* Fiber.poll(asleep)).toEqual(Option.none())
   }).pipe(Effect.provide(parts)),
 )
 
@@ -405,6 +444,24 @@ effectTest(
       { concurrency: "unbounded" },
     )
     expect(yield* eventsOf(user)).toHaveLength(1)
+  }).pipe(Effect.provide(parts)),
+)
+
+effectTest(
+  "the clean-up deletes expired secrets",
+  Effect.gen(function* () {
+    const user = yield* addUser
+    yield* Effect.promise(
+      () => database.sql`insert into webhook_old_secrets (webhook_id, secret, expires_at)
+        select id, given.secret, now() + hours * interval '1 hour' from webhooks, (values ('a', -0.1), ('b', 0.1)) as given (secret, hours)
+        where user_id = ${user.userId}`,
+    )
+    expect(yield* CleanUp.cleanUp).toMatchObject({ webhookSecrets: 1 })
+    const left = yield* Effect.promise(
+      () => database.sql`select old.secret from webhook_old_secrets as old join webhooks on webhooks.id = webhook_id
+        where user_id = ${user.userId}`,
+    )
+    expect([...left]).toEqual([{ secret: "b" }])
   }).pipe(Effect.provide(parts)),
 )
 

@@ -140,6 +140,11 @@ test("the log has ids and outcomes, and neither the URL nor the answer", async (
   status = 410
   await service.call("POST", `/webhooks/${id}/test`, { key })
   await service.says(/webhook\.disabled/)
+  // A name may lead to such an address after the webhook was created.
+  const inner = await createWebhook(service, key, { url: server.url })
+  await database.sql`update webhooks set url = 'https://10.0.0.1' where id = ${inner.id}`
+  await service.call("POST", `/webhooks/${inner.id}/test`, { key })
+  await service.says(/OUTBOUND_ALLOWED_NETWORKS/)
   const lines = service.records().filter(({ event }) => `${event}`.startsWith("webhook."))
   expect(lines).toMatchObject([
     {
@@ -152,6 +157,11 @@ test("the log has ids and outcomes, and neither the URL nor the answer", async (
     },
     { event: "webhook.attempt_failed", status: 410 },
     { event: "webhook.disabled", level: "warn", webhookId: id, reason: "gone" },
+    {
+      event: "webhook.attempt_failed",
+      webhookId: inner.id,
+      reason: "AddressRefused 10.0.0.1 (see OUTBOUND_ALLOWED_NETWORKS)",
+    },
   ])
   for (const secretText of ["private", "token=123", "an answer", secret]) {
     expect(service.stdout()).not.toContain(secretText)

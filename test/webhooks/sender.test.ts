@@ -8,19 +8,16 @@ import {
   FiberRef,
   Layer,
   LogLevel,
-  Option,
   Queue,
   Redacted,
   Ref,
-  Stream,
   TestClock,
 } from "effect"
 import { Encryption } from "../../src/db/encryption.ts"
 import { DatabaseUnavailable } from "../../src/db/errors.ts"
-import { Notifications } from "../../src/db/notifications.ts"
 import { type OutboundError, OutboundTimeout } from "../../src/outbound/errors.ts"
 import { Outbound, type OutboundAnswer } from "../../src/outbound/outbound.ts"
-import { DeliveryId, newId, WebhookId } from "../../src/schema.ts"
+import { DeliveryId, newId, UserId, WebhookId } from "../../src/schema.ts"
 import {
   type AttemptRecord,
   type Claimed,
@@ -53,6 +50,8 @@ const answer = (status: number, headers: Record<string, string> = {}): OutboundA
 const makeSender = Effect.fnUntraced(function* (
   options: {
     readonly recordsThatFail?: number
+    /** So often another process is faster. */
+    readonly claimsThatLose?: number
     /** It looks at the queue when the test says so: each sleep that ends on the test clock takes 10 ms of real time. */
     readonly looksOnDemand?: boolean
   } = {},
@@ -65,25 +64,32 @@ const makeSender = Effect.fnUntraced(function* (
   const endpoints = new Map<string, Endpoint>()
   const given: Array<DeliveryId> = []
   let looks = 0
+  let claimsThatLose = options.claimsThatLose ?? 0
   let recordsThatFail = options.recordsThatFail ?? 0
 
   const queue = DeliveryQueue.of({
-    claim: (limit, running) =>
+    look: Effect.map(Clock.currentTimeMillis, (now) => {
+      looks += 1
+      return rows.some(({ state, dueAt }) => state === "pending" && dueAt <= now)
+    }),
+    claim: (free, running) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        looks += 1
+        claimsThatLose -= 1
+        if (claimsThatLose >= 0) return { taken: [], isContended: true }
         const taken: Array<Claimed> = []
-        const counts = new Map(running)
+        const counts = new Map<WebhookId, number>()
+        for (const { webhookId } of running) counts.set(webhookId, (counts.get(webhookId) ?? 0) + 1)
         for (const row of rows) {
           const { webhookId } = row.delivery
           const count = counts.get(webhookId) ?? 0
-          if (row.state !== "pending" || row.dueAt > now || count >= 4 || taken.length === limit) continue
+          if (row.state !== "pending" || row.dueAt > now || count >= 4 || taken.length === free) continue
           counts.set(webhookId, count + 1)
           row.attempts += 1
           row.claim = randomUUID()
           row.dueAt = now + 60_000
           taken.push({ ...row.delivery, attempts: row.attempts, claim: row.claim })
         }
-        return taken
+        return { taken, isContended: false }
       }),
     record: ({ claim }, outcome) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) => {
@@ -105,15 +111,6 @@ const makeSender = Effect.fnUntraced(function* (
       }),
     disable: (_, reason) => Effect.sync(() => disabled.push(reason) > 0),
     renewSecret: () => Effect.void,
-    upcoming: Effect.map(Clock.currentTimeMillis, (now) => {
-      const next = rows.flatMap(({ state, dueAt }) =>
-        state === "pending" && dueAt > now ? [dueAt - now] : [],
-      )
-      return {
-        isUsed: true,
-        next: next.length === 0 ? Option.none() : Option.some(Duration.millis(Math.min(...next))),
-      }
-    }),
   })
   const outbound = Outbound.of({
     request: ({ url, headers }, { timeout }) =>
@@ -130,14 +127,13 @@ const makeSender = Effect.fnUntraced(function* (
   })
   const calls = yield* Queue.sliding<void>(1)
   const wake = Effect.asVoid(Queue.offer(calls, undefined))
-  const onDemand = Layer.succeed(WebhookSignal, { wake, wait: () => Queue.take(calls) })
+  const onDemand = Layer.succeed(WebhookSignal, { wake, wakeIf: () => wake, wait: () => Queue.take(calls) })
   const layer = Sender.layer.pipe(
     Layer.provide(options.looksOnDemand === true ? onDemand : WebhookSignal.layer),
     Layer.provide(
       Layer.mergeAll(
         Layer.succeed(DeliveryQueue, queue),
         Layer.succeed(Outbound, outbound),
-        Layer.succeed(Notifications, { listen: () => Stream.never }),
         Layer.succeed(Encryption, {
           encrypt: () => Effect.succeed("sealed"),
           decrypt: () => Effect.succeed(Redacted.make("whsec_c2VjcmV0")),
@@ -157,9 +153,11 @@ const makeSender = Effect.fnUntraced(function* (
     const delivery: Claimed = {
       id: newId(DeliveryId),
       webhookId,
+      userId: newId(UserId),
       claim: randomUUID(),
       url,
       secret: "sealed",
+      oldSecrets: [],
       type: "turn.completed",
       occurredAt: new Date(0),
       data: {},
@@ -263,13 +261,38 @@ effectTest(
 )
 
 effectTest(
-  "an idle sender looks every 10 s",
+  "what another process recorded is sent within a second",
+  Effect.gen(function* () {
+    const { start, add } = yield* makeSender()
+    yield* start
+    yield* TestClock.adjust("90 seconds")
+    const row = add("a")
+    yield* TestClock.adjust("1 second")
+    expect(row.state).toBe("delivered")
+  }),
+)
+
+effectTest(
+  "a sender that loses a race looks again soon",
+  Effect.gen(function* () {
+    const { start, add } = yield* makeSender({ claimsThatLose: 3 })
+    const row = add("a")
+    yield* start
+    yield* TestClock.adjust("1 second")
+    expect(row.state).toBe("pending")
+    yield* TestClock.adjust("150 millis")
+    expect(row.state).toBe("delivered")
+  }),
+)
+
+effectTest(
+  "an idle sender looks every second",
   Effect.gen(function* () {
     const { start, looks } = yield* makeSender()
     yield* start
     yield* TestClock.adjust("1 millis")
     const first = looks()
-    yield* TestClock.adjust("10 minutes")
+    yield* TestClock.adjust("1 minute")
     expect(looks() - first).toBeLessThanOrEqual(61)
     expect(looks() - first).toBeGreaterThanOrEqual(59)
   }),

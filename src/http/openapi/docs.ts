@@ -31,7 +31,11 @@ const OperationObject = Schema.Struct({
   parameters: Schema.Array(Schema.Union(Parameter, Schema.Struct({ $ref: text }))),
   requestBody: Schema.optional(Schema.Struct({ required: Schema.Boolean, content: by(Media) })),
   responses: by(
-    Schema.Struct({ description: text, headers: by(Schema.Unknown), content: Schema.optional(by(Media)) }),
+    Schema.Struct({
+      description: text,
+      headers: Schema.optional(by(Schema.Unknown)),
+      content: Schema.optional(by(Media)),
+    }),
   ),
 })
 
@@ -40,6 +44,7 @@ const Document = Schema.Struct({
   servers: Schema.Tuple(Schema.Struct({ url: text })),
   tags: Schema.Array(Schema.Struct({ name: text, description: text })),
   paths: by(by(OperationObject)),
+  webhooks: by(by(OperationObject)),
   components: Schema.Struct({
     schemas: by(Json),
     headers: by(Schema.Struct({ description: text, schema: Json })),
@@ -50,7 +55,7 @@ type Media = typeof Media.Type
 
 interface Endpoint {
   readonly method: string
-  readonly path: string
+  readonly url: Html
   readonly operation: Operation
 }
 
@@ -90,20 +95,18 @@ const responsesOf = ({ responses }: Operation) =>
   Object.entries(responses).map(
     ([
       status,
-      { description, headers, content = {} },
+      { description, headers = {}, content = {} },
     ]) => html`<details${status.startsWith("2") ? html` open` : ""}>
       <summary><b class="s${status.slice(0, 1)}">${status}</b> ${inline(description)}</summary>
-      <p class="headers">Headers: ${Object.keys(headers).map(headerLink)}</p>
+      ${Object.keys(headers).length === 0 ? undefined : html`<p class="headers">Headers: ${Object.keys(headers).map(headerLink)}</p>`}
       ${mediaOf(content)}
     </details>`,
   )
 
-const operationOf =
-  (base: string) =>
-  ({ method, path, operation }: Endpoint) =>
-    html`<section id="${operation.operationId}">
+const operationOf = ({ method, url, operation }: Endpoint) =>
+  html`<section id="${operation.operationId}">
     <h3>${operation.summary}</h3>
-    <p class="route"><b class="${method}">${method.toUpperCase()}</b> ${code(`${base}${path}`)}
+    <p class="route"><b class="${method}">${method.toUpperCase()}</b> ${url}
       ${operation.security === undefined ? undefined : html`<small>no API key</small>`}</p>
     ${prose(operation.description ?? "")}
     ${parametersOf(operation)}
@@ -117,21 +120,25 @@ const component = ([name, schema]: readonly [string, JsonSchema]) =>
 
 /** `order`: the operations' ids. */
 export const makeDocs = (document: unknown, order: ReadonlyArray<string>, styles: Html): string => {
-  const { info, servers, tags, paths, components } = Schema.decodeUnknownSync(Document)(document)
-  const endpoints = Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => ({ method, path, operation })),
-  )
+  const { info, servers, tags, paths, webhooks, components } = Schema.decodeUnknownSync(Document)(document)
+  const [{ url: base }] = servers
+  const endpointsOf = (all: typeof paths, urlOf: (path: string) => Html): ReadonlyArray<Endpoint> =>
+    Object.entries(all).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => ({ method, url: urlOf(path), operation })),
+    )
+  const positionOf = ({ operation }: Endpoint) => order.indexOf(operation.operationId)
+  const endpoints = [
+    ...endpointsOf(paths, (path) => code(`${base}${path}`)).toSorted((a, b) => positionOf(a) - positionOf(b)),
+    ...endpointsOf(webhooks, () => html`<i>the URL of the webhook</i>`),
+  ]
   const groups = tags.map((tag) => ({
     ...tag,
-    operations: endpoints
-      .filter(({ operation }) => operation.tags.includes(tag.name))
-      .toSorted((a, b) => order.indexOf(a.operation.operationId) - order.indexOf(b.operation.operationId)),
+    operations: endpoints.filter(({ operation }) => operation.tags.includes(tag.name)),
   }))
-  const [{ url }] = servers
   const link = ({ operation }: Endpoint) =>
     html`<li><a href="#${operation.operationId}">${operation.summary}</a></li>`
   const group = ({ name, description, operations }: (typeof groups)[number]) =>
-    html`<h2 id="${name}">${name}</h2>${prose(description)}${operations.map(operationOf(url))}`
+    html`<h2 id="${name}">${name}</h2>${prose(description)}${operations.map(operationOf)}`
   const header = ([name, { description, schema }]: readonly [
     string,
     { description: string; schema: JsonSchema },

@@ -51,6 +51,8 @@ import { UnknownPosition } from "../../schema.ts"
 import { QuotaExceeded } from "../../usage/spending.ts"
 import {
   DeliveryNotFound,
+  TooManyReplays,
+  TooManyWebhookSecrets,
   TooManyWebhooks,
   WebhookDisabled,
   WebhookNotFound,
@@ -137,6 +139,8 @@ export const makeExamples = ({
   WebhookNotFound: [new WebhookNotFound()],
   DeliveryNotFound: [new DeliveryNotFound()],
   TooManyWebhooks: [new TooManyWebhooks({ max: 20 })],
+  TooManyWebhookSecrets: [new TooManyWebhookSecrets({ max: 5 })],
+  TooManyReplays: [new TooManyReplays({ max: 10_000 })],
   WebhookDisabled: [new WebhookDisabled()],
   WebhookUrlRefused: [new WebhookUrlRefused({ reason: "must start with https://" })],
   EmailTaken: [new EmailTaken()],

@@ -1,4 +1,5 @@
 import { UnknownPosition } from "../../../schema.ts"
+import { ValidationFailed } from "../../errors.ts"
 import {
   DeliveryList,
   OneDelivery,
@@ -17,6 +18,7 @@ const webhook = {
   enabled: true,
   disabledReason: null,
   failingSince: null,
+  oldSecretsExpireAt: null,
   createdAt: "2026-01-31T12:00:00.000Z",
   updatedAt: "2026-01-31T12:00:00.000Z",
 }
@@ -98,6 +100,33 @@ export const update = describe({
   failures: ["WebhookNotFound", "WebhookUrlRefused", "ConstraintViolated"],
 })
 
+export const rotateSecret = describe({
+  ...inWebhooks,
+  id: "rotateWebhookSecret",
+  summary: "Rotate the secret of a webhook",
+  description:
+    "Makes a new secret. For `graceSeconds`, requests have the signatures of both, so that the endpoint can learn the new one. After 0 s, no earlier secret signs.",
+  path,
+  example: { graceSeconds: 86_400 },
+  answers: [
+    {
+      status: 200,
+      description: "The webhook, and its new secret.",
+      headers: ["Cache-Control"],
+      content: json(WebhookCreated, {
+        webhook: { ...webhook, oldSecretsExpireAt: "2026-02-01T12:00:00.000Z" },
+        secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+      }),
+    },
+  ],
+  failures: [
+    new ValidationFailed({ message: "graceSeconds: must be a number from 0 to 604800" }),
+    "WebhookNotFound",
+    "TooManyWebhookSecrets",
+    "EncryptionUnavailable",
+  ],
+})
+
 export const remove = describe({
   ...inWebhooks,
   id: "deleteWebhook",
@@ -152,9 +181,9 @@ export const replayAll = describe({
   id: "replayDeliveries",
   summary: "Replay a range of time",
   description:
-    "Sends the deliveries of the events of that time again that failed, or those that were delivered; the oldest 10,000 of them.",
+    "Sends the deliveries of the events of that time again that failed, or those that were delivered; the oldest first, until 10,000 replays of the user wait to be sent. New events go before them.",
   path,
   example: { from: "2026-02-01T00:00:00Z", to: "2026-02-02T00:00:00Z" },
   answers: [{ status: 202, description: "They are sent again.", content: json(Replayed, { replayed: 12 }) }],
-  failures: ["WebhookNotFound", "WebhookDisabled"],
+  failures: ["WebhookNotFound", "WebhookDisabled", "TooManyReplays"],
 })
