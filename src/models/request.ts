@@ -64,9 +64,7 @@ export const request = async (
     if (status === 200 || status === 206 || status === 416) return answer
     await answer.body?.cancel()
     if (status < 300 || status >= 400 || status === 304) {
-      throw isTransient(status)
-        ? busy(location, status, waitOf(answer))
-        : refused(location, explain(status))
+      throw isTransient(status) ? busy(location, status, waitOf(answer)) : refused(location, explain(status))
     }
     url = targetOf(location, url, answer)
   }

@@ -280,13 +280,14 @@ test("a program that writes other things, too", async () => {
   expect((await call(tools, "echo", { text: "a" })).output).toBe("a")
 })
 
-test("a result of 12 MB", async () => {
+test("a result of 1 MB and more", async () => {
   for (const server of [
     { program: "works" },
     { url: startHttp("sessions").url },
     { url: startHttp("json").url },
   ]) {
     const tools = await list({ ...server, timeoutSeconds: 5 })
+    expect((await call(tools, "large")).isError).toBe(false)
     const found = await call(tools, "huge")
     expect(found).toMatchObject({ isError: true })
     expect(found.output).toEndWith(unknown)
@@ -380,8 +381,11 @@ test("answers that are no MCP", async () => {
   )
 })
 
-/** An MCP server that lists these pages of tools. The cursor is the number of the page. */
-const startLister = (pageOf: (page: number) => { readonly tools: unknown; readonly isLast: boolean }) => {
+/** An MCP server that lists these pages of tools. The cursor is the number of the page. `content`: of the results of calls. */
+const startLister = (
+  pageOf: (page: number) => { readonly tools: unknown; readonly isLast: boolean },
+  content?: ReadonlyArray<unknown>,
+) => {
   const server = startHttp("json")
   const pages: Array<number> = []
   server.answer(async (request) => {
@@ -399,6 +403,7 @@ const startLister = (pageOf: (page: number) => { readonly tools: unknown; readon
       const serverInfo = { name: "x", version: "1" }
       return answer({ protocolVersion: "2025-06-18", capabilities: { tools: {} }, serverInfo })
     }
+    if (method === "tools/call" && content !== undefined) return answer({ content })
     if (method !== "tools/list") {
       return Response.json({ jsonrpc: "2.0", id, error: { code: -32_601, message: "no" } })
     }
@@ -498,4 +503,12 @@ test.each([
   } catch (error) {
     for (const part of field.split(".")) expect(`${error}`).toContain(`["${part}"]`)
   }
+})
+
+test("a result of wrong parts", async () => {
+  const wrong = Array.from({ length: 300_000 }, () => ({}))
+  const { url } = startLister(() => ({ tools: [named("a")], isLast: true }), wrong)
+  const { output, isError } = await call(await list({ url, maxResultBytes: 100_000 }), "a")
+  expect([output.split("\n").length, isError]).toEqual([1001, false])
+  expect(output).toStartWith("[content of an unknown type, left out]\n")
 })

@@ -5,7 +5,6 @@ import { maxSchemaLength } from "../http/definition.ts"
 import type { RunnableTool, ToolAnswer, ToolInvocation } from "../runnable.ts"
 import { removeSecrets } from "../secrets.ts"
 import type { McpConnection } from "./connection.ts"
-import { resultText } from "./content.ts"
 import type { McpServer } from "./definition.ts"
 import { explainMcp, isOutcomeUnknown, McpFailed, mcpReason } from "./errors.ts"
 import { prefixedName } from "./names.ts"
@@ -38,7 +37,7 @@ const makeMcpTool = (
   const run = Effect.fn("McpTool.run")(
     function* ({ arguments: values, idempotencyKey }: ToolInvocation) {
       const { call } = yield* connection
-      return resultText(yield* call({ name, arguments: values, idempotencyKey }))
+      return yield* call({ name, arguments: values, idempotencyKey })
     },
     Effect.scoped,
     Effect.timeoutFail({
