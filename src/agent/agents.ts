@@ -43,8 +43,11 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
   {
     /** The agent of the configuration. */
     readonly configured: Agent
-    /** The definition that a client sent, if the operator allows it. */
-    readonly read: (input: unknown) => Either.Either<StoredDefinition, AgentInvalid>
+    /** The definition that a client sent, if the operator allows it. `stored`: the one that it changes. */
+    readonly read: (
+      input: unknown,
+      stored?: Readonly<Record<string, unknown>>,
+    ) => Either.Either<StoredDefinition, AgentInvalid>
     /** The agent that a client names. None: that of the configuration. */
     readonly choose: (
       userId: UserId,
@@ -137,7 +140,7 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
         })
       })
 
-      return { configured, read: (input) => readDefinition(input, operator), choose, resolve }
+      return { configured, read: (input, stored) => readDefinition(input, operator, stored), choose, resolve }
     }),
   )
 }

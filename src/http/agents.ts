@@ -109,7 +109,7 @@ export const agentsRoutes = Effect.gen(function* () {
     const changes = withoutOwnFields(body)
     const row = yield* stored.update(userId, id, {
       expected,
-      change: (definition) => agents.read(merge(definition, changes)),
+      change: (definition) => agents.read(merge(definition, changes), definition),
     })
     return answer(row)
   })

@@ -22,8 +22,9 @@ export const readSecrets = Effect.fnUntraced(function* (texts: ReadonlyArray<str
   return Either.right<Secrets>(secrets)
 })
 
-/** The text without its references. */
-export const withoutReferences = (text: string): string => text.replace(reference, "")
+/** The text with spaces in the place of its references. */
+export const withoutReferences = (text: string): string =>
+  text.replace(reference, (all) => " ".repeat(all.length))
 
 /** The text with the secrets in the place of their references. A missing secret leaves nothing. */
 export const insertSecrets = (
