@@ -24,7 +24,14 @@ export const toolsOf = ({ calling, acting }: Tools): ReadonlyArray<CalledTool> =
 export const toolNamed = ({ calling, acting }: Tools, name: string): Option.Option<CalledTool> =>
   Option.orElse(
     Option.map(Option.fromNullable(calling.tools.find((tool) => tool.name === name)), ofClient),
-    () => Option.map(Option.fromNullable(acting.tools.find(({ tool }) => tool.name === name)), ofService),
+    () =>
+      Option.map(
+        Option.fromNullable(
+          acting.tools.find(({ tool }) => tool.name === name) ??
+            acting.tools.find(({ standsFor }) => standsFor !== undefined && name.startsWith(standsFor)),
+        ),
+        ofService,
+      ),
   )
 
 /** For the metrics. `unknown`: the agent has no such tool. */

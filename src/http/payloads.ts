@@ -114,7 +114,20 @@ const AgentTimes = { createdAt: Schema.NullOr(Time), updatedAt: Schema.NullOr(Ti
 /** For the document: the service shows definitions as they are stored. */
 const Agent = Schema.Struct({ ...AgentKey, ...agentFields, ...AgentTimes })
 
-export const OneAgent = Schema.Struct({ agent: Agent })
+const AgentWarning = Schema.Struct({
+  field: Schema.String.annotations({ description: "By dotted path, such as `tools.0`." }),
+  message: Schema.String,
+})
+
+export const OneAgent = Schema.Struct({
+  agent: Agent,
+  warnings: Schema.optional(
+    Schema.Array(AgentWarning).annotations({
+      description:
+        "What would fail in a turn now: a secret that is not set and, after a change, an MCP server that cannot be used. Absent if nothing would.",
+    }),
+  ),
+})
 
 const ListedAgent = Schema.Struct({ ...AgentKey, name: Schema.String, ...AgentTimes })
 

@@ -66,6 +66,10 @@ const toolsOf = (server: object, of = owner) =>
 
 const list = (server: object, on = runtime) => on.runPromise(toolsOf(server))
 
+/** Why a server has no tools. */
+const reasonOf = async (server: object, on = runtime) =>
+  (await on.runPromise(Effect.flip(toolsOf(server)))).kind
+
 const invoke = (
   tools: ReadonlyArray<RunnableTool>,
   name: string,
@@ -227,9 +231,10 @@ test("a program that dies in a call", async () => {
 })
 
 test("programs that cannot be used", async () => {
-  for (const name of ["exit", "missing", "unknown"]) expect(await list({ program: name })).toEqual([])
+  expect(await reasonOf({ program: "unknown" })).toBe("program")
+  for (const name of ["exit", "missing"]) expect(await reasonOf({ program: name })).toBe("unavailable")
   // Waits a while for the first connection, and never again.
-  expect(await list({ program: "hang" })).toEqual([])
+  expect(await reasonOf({ program: "hang" })).toBe("unavailable")
 })
 
 test("a changed list of tools", async () => {
@@ -299,7 +304,7 @@ test("an HTTP server that does not answer at the start", async () => {
   const server = startHttp("sessions")
   const own = makeRuntime()
   server.answer(() => new Promise<never>(() => undefined))
-  expect(await list({ url: server.url }, own)).toEqual([])
+  expect(await reasonOf({ url: server.url }, own)).toBe("unavailable")
   await own.dispose()
 })
 
@@ -311,7 +316,7 @@ test("headers with secrets", async () => {
   })
   expect(server.requests.every((headers) => headers.get("authorization") === "Bearer k-123456")).toBe(true)
   expect((await call(tools, "echo", { text: "k-123456" })).output).toBe("[secret]")
-  expect(await list({ url: server.url, headers: { a: "{{secret:NONE}}" } })).toEqual([])
+  expect(await reasonOf({ url: server.url, headers: { a: "{{secret:NONE}}" } })).toBe("secret")
 })
 
 test("a server that has forgotten the session gets the call once, in a new one", async () => {
@@ -459,18 +464,18 @@ test("a list without end is read up to its bounds", async () => {
   expect(long.pages).toEqual([1, 2, 3])
 
   const tooLong = startLister(() => ({ tools: [named("t", { title: "x".repeat(3e6) })], isLast: true }))
-  expect(await namesOf(tooLong.url)).toEqual([])
+  expect(await reasonOf({ url: tooLong.url })).toBe("unavailable")
 })
 
 test("an HTTP server that cannot be used", async () => {
   const server = startHttp("sessions")
   const inner = server.url.replace("127.0.0.1", "127.0.0.2")
   for (const url of [inner, "https://10.0.0.1/mcp"]) {
-    expect(await list({ url })).toEqual([])
+    expect(await reasonOf({ url })).toBe("unavailable")
   }
   expect(server.requests).toEqual([])
   server.answer((request) => Response.redirect(inner.replace("/mcp", `/${new URL(request.url).pathname}`)))
-  expect(await list({ url: server.url })).toEqual([])
+  expect(await reasonOf({ url: server.url })).toBe("unavailable")
 })
 
 test("MCP_STDIO_SERVERS as a file of another client", async () => {

@@ -25,8 +25,8 @@ const callWait = Duration.seconds(5)
 
 /** A server, by one connection that is opened again whenever it ends. */
 export interface McpConnection {
-  /** What the server offered last. Empty before the first connection. */
-  readonly tools: Effect.Effect<ReadonlyArray<McpTool>>
+  /** What the server offered last. Fails before the first connection. */
+  readonly tools: Effect.Effect<ReadonlyArray<McpTool>, McpFailed>
   /** Interruption tells the server that the call is cancelled. */
   readonly call: (call: McpCall) => Effect.Effect<ToolAnswer, McpFailed>
 }
@@ -172,7 +172,7 @@ export const makeConnection = Effect.fn("McpConnection.make")(function* (
   return {
     call,
     tools: Effect.suspend(() =>
-      tools.length > 0 ? Effect.succeed(tools) : Effect.as(Effect.ignore(waitFor(listWait)), undefined),
-    ).pipe(Effect.map(() => tools)),
+      tools.length > 0 ? Effect.succeed(tools) : Effect.map(waitFor(listWait), () => tools),
+    ),
   }
 })
