@@ -6,7 +6,7 @@ import { Schema, Struct } from "effect"
 import { Memory } from "../accounts/memories.ts"
 import { ApiKey, Secret } from "../accounts/model.ts"
 import { AgentDefinition, AgentTool, agentFields } from "../agent/definition.ts"
-import { Exported } from "../conversation/export.ts"
+import { Exported } from "../conversation/exported.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
 import { StageStatus } from "../providers/status.ts"
 import {

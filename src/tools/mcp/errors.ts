@@ -65,15 +65,15 @@ export const mcpReason = ({ kind, words = "", outbound }: McpFailed): string => 
   return outbound === undefined ? kind : outboundReason(outbound)
 }
 
+/** The call may have been carried out. */
+const isOutcomeUnknown = ({ kind, outbound }: McpFailed): boolean =>
+  kind === "closed" ||
+  kind === "timeout" ||
+  kind === "unexpected" ||
+  (outbound !== undefined && mayHaveArrived(outbound))
+
 /** A call, or a server that cannot be used at all, for the model. */
 export const mcpAnswer = (failure: McpFailed): ToolAnswer => ({
   output: `The tool failed. ${explainMcp(failure)}${isOutcomeUnknown(failure) ? " Whether the call was carried out is unknown." : ""}`,
   isError: true,
 })
-
-/** The call may have been carried out. */
-export const isOutcomeUnknown = ({ kind, outbound }: McpFailed): boolean =>
-  kind === "closed" ||
-  kind === "timeout" ||
-  kind === "unexpected" ||
-  (outbound !== undefined && mayHaveArrived(outbound))
