@@ -517,3 +517,13 @@ test("a result of wrong parts", async () => {
   expect([output.split("\n").length, isError]).toEqual([1001, false])
   expect(output).toStartWith("[content of an unknown type, left out]\n")
 })
+
+test("10,000 tools, whose names have spaces or collide", async () => {
+  const tools = Array.from({ length: 10_000 }, (_, at) =>
+    named(at % 2 === 0 ? `get it ${at}` : `get_it_${at - 1}`),
+  )
+  const { url } = startLister(() => ({ tools, isLast: true }))
+  const names = await namesOf(url)
+  expect([names.length, new Set(names).size]).toEqual([128, 128])
+  expect(names.slice(0, 2)).toEqual(["s__get_it_0", "s__get_it_2"])
+})
