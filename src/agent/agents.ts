@@ -1,5 +1,5 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Context, Effect, Either, Layer, Option, Schema } from "effect"
+import { Array as Arr, Context, Effect, Either, Layer, Option, Schema } from "effect"
 import { Settings } from "../config.ts"
 import type { SessionAgent } from "../conversation/stored-turn.ts"
 import type { DatabaseError } from "../db/errors.ts"
@@ -38,13 +38,29 @@ export interface AgentChoice {
   readonly version: Option.Option<number | "latest">
 }
 
+/** A part of an agent that would fail now. */
+export interface AgentWarning {
+  /** By dotted path. */
+  readonly field: string
+  readonly message: string
+}
+
 export class Agents extends Context.Tag("voice-agent/Agents")<
   Agents,
   {
     /** The agent of the configuration. */
     readonly configured: Agent
-    /** The definition that a client sent, if the operator allows it. */
-    readonly read: (input: unknown) => Either.Either<StoredDefinition, AgentInvalid>
+    /** The definition that a client sent, if the operator allows it. `stored`: the one that it changes. */
+    readonly read: (
+      input: unknown,
+      stored?: Readonly<Record<string, unknown>>,
+    ) => Either.Either<StoredDefinition, AgentInvalid>
+    /** What does not work of a definition now, by field. `connects`: as of `DefinedTools.fault`. */
+    readonly warnings: (
+      userId: UserId,
+      definition: unknown,
+      connects: boolean,
+    ) => Effect.Effect<ReadonlyArray<AgentWarning>>
     /** The agent that a client names. None: that of the configuration. */
     readonly choose: (
       userId: UserId,
@@ -106,6 +122,26 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
         return [...own, ...builtIn.filter(({ tool }) => names.includes(tool.name))]
       })
 
+      const warnings = Effect.fn("Agents.warnings")(function* (
+        userId: UserId,
+        input: unknown,
+        connects: boolean,
+      ) {
+        const tools = Either.match(readStored(input), { onLeft: () => [], onRight: ({ tools }) => tools })
+        const found = yield* Effect.forEach(
+          tools,
+          (tool, at) =>
+            tool.type === "http" || tool.type === "mcp"
+              ? Effect.map(
+                  defined.fault(userId, tool, connects),
+                  Option.map((message): AgentWarning => ({ field: `tools.${at}`, message })),
+                )
+              : Effect.succeedNone,
+          { concurrency: "unbounded" },
+        )
+        return Arr.getSomes(found)
+      })
+
       const resolve: Agents["Type"]["resolve"] = Effect.fn("Agents.resolve")(function* ({
         userId,
         sessionId,
@@ -137,7 +173,13 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
         })
       })
 
-      return { configured, read: (input) => readDefinition(input, operator), choose, resolve }
+      return {
+        configured,
+        read: (input, stored) => readDefinition(input, operator, stored),
+        warnings,
+        choose,
+        resolve,
+      }
     }),
   )
 }

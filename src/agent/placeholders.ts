@@ -1,13 +1,23 @@
-import { Either } from "effect"
+import { Either, Option } from "effect"
+import { placeIn, strayBraces } from "../text/braces.ts"
 
 /** Values of `{{name}}` in texts of an agent: the metadata of the session. */
 type Values = Readonly<Record<string, unknown>>
 
 /**
- * `{{name}}`, or `{{name | fallback}}`. Other braces, such as those of secrets, stay as they are. The fallback is trimmed in code:
+ * `{{name}}`, or `{{name | fallback}}`. Other braces of an agent that is stored stay as they are. The fallback is trimmed in code:
  * white space that two quantifiers share takes quadratic time and more.
  */
 const placeholder = /\{\{[ \t]*([A-Za-z_][A-Za-z0-9_.-]{0,63})[ \t]*(?:\|([^{}\r\n]*))?\}\}/g
+
+/** What is wrong with the placeholders of a text. None if nothing is. The sentence follows the name of its field. */
+export const placeholderFault = (text: string): Option.Option<string> =>
+  Option.map(strayBraces(text, placeholder), (at) => {
+    const allowed = text.startsWith("{{secret:", at)
+      ? "A secret may stand in the headers and the query of a tool only."
+      : "Write {{name}} or {{name | text}}; a name has up to 64 letters, digits, _, . or -, and begins with a letter or _."
+    return `has {{ at ${placeIn(text, at)} that begins no placeholder. ${allowed} For the characters themselves, write { { with a space.`
+  })
 
 /** Of a value, in UTF-16 units. A name or a summary of a customer fits; a text with instructions of its own hardly does. */
 const maxLength = 1000

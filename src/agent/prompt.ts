@@ -3,6 +3,7 @@ import type { Prompt, PromptMessage } from "../providers/language-model.ts"
 import { estimateTokens } from "../providers/tokens.ts"
 import type { Tool, ToolOffer } from "../providers/tools.ts"
 import type { Agent, HistoryLimits } from "./agent.ts"
+import { toolsOf } from "./called-tool.ts"
 import { groupMessages, type PromptItem, splitSummary } from "./history-messages.ts"
 import { summaryNote } from "./summary-text.ts"
 
@@ -93,18 +94,16 @@ export const roundsSinceUser = ({ messages }: Prompt): number =>
 
 /** What the model may call in a round. A choice that forces a call holds for the first one: it would never end. */
 const offerOf = ({ calling, acting }: Agent, round: number): ToolOffer => {
-  const own = acting.tools
-    .map(({ tool }) => tool)
-    .filter(({ name }) => !calling.tools.some((tool) => tool.name === name))
-  if (own.length === 0 && round === 0) return calling
+  const tools = toolsOf({ calling, acting })
+  if (round === 0 && tools.every(({ by }) => by === "client")) return calling
   const { toolChoice } = calling
   const isLast = round + 1 >= acting.maxRounds
   const later = toolChoice === "none" ? "none" : "auto"
   return {
     ...calling,
-    tools: [...own, ...calling.tools],
+    tools: tools.map(({ tool }) => tool),
     toolChoice: isLast ? "none" : round === 0 ? toolChoice : later,
-    isOptional: calling.tools.length === 0 && acting.tools.every(({ isOptional = false }) => isOptional),
+    isOptional: tools.every((each) => each.by === "service" && each.runnable.isOptional === true),
   }
 }
 

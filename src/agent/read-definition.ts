@@ -3,6 +3,7 @@ import { faultsOf, jsonSchemaOf, kindsOfAst, literalsOf } from "../decode-issues
 import { AgentDefinition, agentFields } from "./definition.ts"
 import { AgentInvalid } from "./errors.ts"
 import { type Operator, refusalOf } from "./operator.ts"
+import { placeholderFault } from "./placeholders.ts"
 
 const decode = ParseResult.decodeUnknownEither(AgentDefinition)
 const encode = Schema.encodeSync(AgentDefinition)
@@ -75,14 +76,34 @@ export const readStored = (input: unknown): Either.Either<AgentDefinition, Agent
 export const parseDefinition = (input: unknown): Either.Either<StoredDefinition, AgentInvalid> =>
   Either.map(decoded(input), (definition) => encode(definition))
 
-/** The definition that a client sent, if it is one and the operator allows it. */
+/** The first text with braces that begin no placeholder. */
+const textFault = (definition: AgentDefinition, stored: Readonly<Record<string, unknown>>) =>
+  Option.firstSomeOf(
+    (["instructions", "greeting"] as const).map((field) =>
+      Option.fromNullable(definition[field]).pipe(
+        Option.filter((text) => text !== stored[field]),
+        Option.flatMap(placeholderFault),
+        Option.map((reason) => new AgentInvalid({ field, reason })),
+      ),
+    ),
+  )
+
+/**
+ * The definition that a client sent, if it is one and the operator allows it.
+ *
+ * @param stored The definition before the change. Its texts may have braces that an earlier version of the service took.
+ */
 export const readDefinition = (
   input: unknown,
   operator: Operator,
+  stored: Readonly<Record<string, unknown>> = {},
 ): Either.Either<StoredDefinition, AgentInvalid> =>
   Either.flatMap(decoded(input), (definition) =>
-    Option.match(refusalOf(definition, operator), {
-      onNone: () => Either.right(encode(definition)),
-      onSome: Either.left,
-    }),
+    Option.match(
+      Option.orElse(textFault(definition, stored), () => refusalOf(definition, operator)),
+      {
+        onNone: () => Either.right(encode(definition)),
+        onSome: Either.left,
+      },
+    ),
   )

@@ -707,11 +707,30 @@ const readAgent: Reader<Agent> = (value) => {
 
 export interface OneAgent {
   readonly agent: Agent
+  /** What would fail in a turn now: a secret that is not set and, after a change, an MCP server that cannot be used. Absent if nothing would. */
+  readonly warnings?:
+    | ReadonlyArray<{
+        /** By dotted path, such as `tools.0`. */
+        readonly field: string
+        readonly message: string
+      }>
+    | undefined
 }
 
 export const readOneAgent: Reader<OneAgent> = (value) => {
   const field = fieldsOf(value)
-  return { agent: field("agent", readAgent) }
+  return {
+    agent: field("agent", readAgent),
+    warnings: field(
+      "warnings",
+      optional(
+        listOf((value) => {
+          const field = fieldsOf(value)
+          return { field: field("field", text), message: field("message", text) }
+        }),
+      ),
+    ),
+  }
 }
 
 export interface ListedAgent {

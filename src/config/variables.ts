@@ -442,7 +442,7 @@ export const mcp = {
     default: noStdioServers,
     unset: "none",
     description:
-      "The programs that the service may start as MCP servers, by their names in agents, as in the files of other MCP clients. Agents of every user can use them, and they run as the service's user. Each starts in its `cwd`, or in an empty folder.",
+      "The programs that the service may start as MCP servers, by their names in agents, as in the files of other MCP clients. Agents of every user can use them, and they run as the service's user. One process per user: 50 users whose agents name a program are 50 processes with the memory of each, which end after ten minutes without use. All users together have 256 at most. Each starts in its `cwd`, or in an empty folder.",
   }),
 }
 

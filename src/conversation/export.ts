@@ -1,5 +1,5 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
+import { Context, Effect, Layer, Schema, Stream } from "effect"
 import { ClientSecrets } from "../accounts/client-secrets.ts"
 import { Keys } from "../accounts/keys.ts"
 import { Memories, Memory } from "../accounts/memories.ts"
@@ -8,141 +8,32 @@ import { Secrets } from "../accounts/secrets.ts"
 import type { DatabaseError } from "../db/errors.ts"
 import { query } from "../db/postgres.ts"
 import { findAll, findOne } from "../db/rows.ts"
-import { AgentId, ApiKeyId, ItemId, SessionId, Time, TurnId, UserId } from "../schema.ts"
+import { AgentId, type SessionId, type UserId } from "../schema.ts"
 import { DeliveryLog } from "../webhooks/delivery-log.ts"
-import { Delivery, Webhook } from "../webhooks/model.ts"
+import { Webhook } from "../webhooks/model.ts"
 import { Webhooks } from "../webhooks/webhooks.ts"
-import { ItemPayload } from "./item.ts"
+import {
+  ExportedAgent,
+  ExportedDelivery,
+  ExportedItem,
+  ExportedSession,
+  ExportedTurn,
+  ExportedUsage,
+  MonthlyLimit,
+} from "./exported.ts"
+import { bySequence, jsonOf, listOf, Position, pageSize, pagesOf } from "./json-list.ts"
 import { takeoverKeys } from "./ledger-takeovers.ts"
-import { Message, Session } from "./model.ts"
+import { Message } from "./model.ts"
 import { agentShown } from "./sessions.ts"
 
-/** Rows in memory at a time, of sessions (at most 16 KB each) and of one session's messages. */
-const pageSize = 200
 /** Client secrets in memory at a time: their sessions have 128 KB at most. */
 const secretsPageSize = 10
 /** Definitions of agents have 64 KB at most. */
 const definitionsPageSize = 20
 
-const ExportedSession = Session.pick(
-  "id",
-  "title",
-  "metadata",
-  "agentId",
-  "agentVersion",
-  "createdAt",
-  "lastActivityAt",
-)
-
-/** A version of an agent. Unchecked, as an earlier version of the service may have written it. */
-const ExportedAgent = Schema.Struct({
-  id: AgentId,
-  version: Schema.Int,
-  definition: Schema.Unknown,
-  createdAt: Time,
-})
-
-/** Without the audio that is kept for 24 h for idempotent retries. */
-const ExportedTurn = Schema.Struct({
-  id: TurnId,
-  sessionId: SessionId,
-  state: Schema.String,
-  /** The agent that answered, if it was one of the user's. Turns of earlier versions of the service may have no version. */
-  agentId: Schema.NullOr(AgentId),
-  agentVersion: Schema.NullOr(Schema.Int),
-  transcript: Schema.NullOr(Schema.String),
-  /** As the model wrote it. The messages hold the part that was heard. */
-  response: Schema.NullOr(Schema.String),
-  // Unchecked: a shape that an earlier version wrote must not fail the export.
-  timings: Schema.Unknown,
-  usage: Schema.Unknown,
-  /** What answered, and what each model used. */
-  models: Schema.Unknown,
-  /** As it was priced when the turn ran. Null: unknown. */
-  cost: Schema.NullOr(Schema.Number),
-  currency: Schema.NullOr(Schema.String),
-  keyId: Schema.NullOr(ApiKeyId),
-  /** What a turn that did not complete had written and called, as long as a retry may ask for it. */
-  rounds: Schema.Array(
-    Schema.Struct({
-      transcript: Schema.NullOr(Schema.String),
-      /** What the client brought of the calls of the turn before. */
-      results: Schema.Array(Schema.Struct({ callId: Schema.String, output: Schema.String })),
-      text: Schema.String,
-      calls: Schema.Array(
-        Schema.Struct({
-          name: Schema.String,
-          arguments: Schema.String,
-          output: Schema.NullOr(Schema.String),
-        }),
-      ),
-    }),
-  ),
-  createdAt: Time,
-  endedAt: Schema.NullOr(Time),
-})
-
-/** The sums of a day. They outlive its turns. */
-const ExportedUsage = Schema.Struct({
-  day: Schema.String,
-  agentId: Schema.NullOr(AgentId),
-  keyId: Schema.NullOr(ApiKeyId),
-  currency: Schema.NullOr(Schema.String),
-  turns: Schema.Number,
-  unpriced: Schema.Number,
-  audioSeconds: Schema.Number,
-  inputTokens: Schema.Number,
-  outputTokens: Schema.Number,
-  charactersSpoken: Schema.Number,
-  cost: Schema.Number,
-})
-
-/** An item of another type than `message`: what the agent called, what came back, and summaries. */
-const ExportedItem = Schema.Struct({ id: ItemId, turnId: TurnId, payload: ItemPayload, createdAt: Time })
-
-const ExportedDelivery = Schema.Struct({ webhookId: Schema.UUID, ...Delivery.fields })
-
 const AgentKey = Schema.Struct({ id: AgentId })
-
-const MonthlyLimit = Schema.Union(Schema.Number, Schema.Literal("none", "default"))
 const LimitRow = Schema.Struct({ monthlyLimit: MonthlyLimit })
 
-/** The exported document. */
-export const Exported = Schema.Struct({
-  exportedAt: Time,
-  user: Schema.Struct({
-    userId: UserId,
-    email: Schema.String,
-    createdAt: Time,
-    /** In the currency of the configuration. `default`: that of the configuration. */
-    monthlyLimit: MonthlyLimit,
-  }),
-  keys: Schema.Array(ApiKey),
-  memories: Schema.Array(Memory),
-  /** Without their values. */
-  secrets: Schema.Array(Secret),
-  clientSecrets: Schema.Array(ClientSecret),
-  /** All versions that are kept. */
-  agents: Schema.Array(ExportedAgent),
-  /** Without their secrets. */
-  webhooks: Schema.Array(Webhook),
-  webhookDeliveries: Schema.Array(ExportedDelivery),
-  sessions: Schema.Array(
-    Schema.Struct({
-      ...ExportedSession.fields,
-      messages: Schema.Array(Message),
-      items: Schema.Array(ExportedItem),
-    }),
-  ),
-  turns: Schema.Array(ExportedTurn),
-  usage: Schema.Array(ExportedUsage),
-})
-
-/** Encodes the fields of `schema` as JSON, without the row's other columns. */
-const jsonOf = <A, I>(schema: Schema.Schema<A, I>) => {
-  const encode = Schema.encodeUnknownSync(schema)
-  return (row: unknown) => JSON.stringify(encode(row))
-}
 const keyJson = jsonOf(ApiKey)
 const memoryJson = jsonOf(Memory)
 const secretJson = jsonOf(Secret)
@@ -161,53 +52,13 @@ const SessionRow = Schema.Struct({
   /** `createdAt` in microseconds; a Date has milliseconds only. */
   position: Schema.String,
 })
-/** The next page of messages, items or turns begins after `sequence`. */
-const Position = Schema.Struct({ sequence: Schema.String })
 const MessageRow = Schema.Struct({ ...Message.fields, ...Position.fields })
 const ItemRow = Schema.Struct({ ...ExportedItem.fields, ...Position.fields })
 const TurnRow = Schema.Struct({ ...ExportedTurn.fields, ...Position.fields })
 const UsageRow = Schema.Struct({ ...ExportedUsage.fields, ...Position.fields })
 
-/** Below the position of every row. An item inserted at the start of its conversation may be below 0. */
-const firstPosition = "-9223372036854775808"
 /** Sorts before every other id. */
 const firstId = "00000000-0000-0000-0000-000000000000"
-
-/** The pages of a list, one after the other. */
-const pagesOf = <Row, At, E>(options: {
-  /** Below the position of every row. */
-  readonly first: At
-  /** The position of a row: the next page begins after that of the last one. */
-  readonly at: (row: Row) => At
-  /** Rows of a full page. */
-  readonly size?: number
-  readonly page: (after: At) => Effect.Effect<ReadonlyArray<Row>, E>
-}): Stream.Stream<ReadonlyArray<Row>, E> =>
-  Stream.paginateEffect(options.first, (after) =>
-    Effect.map(options.page(after), (rows) => [
-      rows,
-      Option.map(
-        Option.fromNullable(rows.length < (options.size ?? pageSize) ? undefined : rows.at(-1)),
-        options.at,
-      ),
-    ]),
-  )
-
-const bySequence = { first: firstPosition, at: ({ sequence }: typeof Position.Type) => sequence }
-
-/** A JSON list of the rows of all pages, between `open` and `close`. */
-const listOf = <E>(options: {
-  readonly open: string
-  readonly pages: Stream.Stream<ReadonlyArray<unknown>, E>
-  readonly json: (row: unknown) => string
-  readonly close: string
-}): Stream.Stream<string, E> =>
-  options.pages.pipe(
-    Stream.filter((rows) => rows.length > 0),
-    Stream.zipWithIndex,
-    Stream.map(([rows, index]) => `${index === 0 ? "" : ","}${rows.map(options.json).join(",")}`),
-    (list) => Stream.concat(Stream.make(options.open), Stream.concat(list, Stream.make(options.close))),
-  )
 
 /** Everything stored of a user, as one JSON document, streamed page by page. */
 export class AccountExport extends Context.Tag("voice-agent/AccountExport")<

@@ -23,11 +23,12 @@ type Json = Readonly<Record<string, unknown>>
 const withoutOwnFields = (body: Json): Json => Struct.omit(body, "id", "version", "createdAt", "updatedAt")
 
 const shown = ({ definition, id, version, createdAt, updatedAt }: AgentRow) => ({
-  agent: { id, version, ...definition, createdAt, updatedAt },
+  id,
+  version,
+  ...definition,
+  createdAt,
+  updatedAt,
 })
-
-const answer = (row: AgentRow, status = 200, headers: Readonly<Record<string, string>> = {}) =>
-  Response.json(shown(row), { status, headers: { etag: `"${row.version}"`, ...headers } })
 
 const shownConfigured = (configured: Agent) => ({
   agent: {
@@ -88,21 +89,38 @@ export const agentsRoutes = Effect.gen(function* () {
       ],
     }))
 
+  /** `isNew`: a change, after which servers of tools are tried. */
+  const answer = (
+    userId: UserId,
+    row: AgentRow,
+    isNew: boolean,
+    init: { readonly status?: number; readonly headers?: Readonly<Record<string, string>> } = {},
+  ) =>
+    Effect.map(agents.warnings(userId, row.definition, isNew), (warnings) =>
+      Response.json(
+        { agent: shown(row), ...(warnings.length === 0 ? {} : { warnings }) },
+        { ...init, headers: { etag: `"${row.version}"`, ...init.headers } },
+      ),
+    )
+
   const create = Effect.fnUntraced(function* (request: Request, userId: UserId, body: Json) {
     const key = yield* idempotencyKey(request)
     const definition = yield* agents.read(withoutOwnFields(body))
     const idempotency = Option.map(key, (key) => ({ key, contentHash: sha256(JSON.stringify(definition)) }))
     const { agent, isReplayed } = yield* stored.create(userId, definition, idempotency)
-    return answer(agent, 201, {
-      location: `/api/v1/agents/${agent.id}`,
-      ...(isReplayed ? { "idempotent-replayed": "true" } : {}),
+    return yield* answer(userId, agent, true, {
+      status: 201,
+      headers: {
+        location: `/api/v1/agents/${agent.id}`,
+        ...(isReplayed ? { "idempotent-replayed": "true" } : {}),
+      },
     })
   })
 
   const get = (userId: UserId, id: string) =>
     id === configuredId
       ? Effect.succeed(Response.json(shownConfigured(agents.configured)))
-      : Effect.map(stored.get(userId, id), (row) => answer(row))
+      : Effect.flatMap(stored.get(userId, id), (row) => answer(userId, row, false))
 
   const update = Effect.fnUntraced(function* (request: Request, userId: UserId, id: string, body: Json) {
     if (id === configuredId) return yield* new AgentReadOnly()
@@ -110,9 +128,9 @@ export const agentsRoutes = Effect.gen(function* () {
     const changes = withoutOwnFields(body)
     const row = yield* stored.update(userId, id, {
       expected,
-      change: (definition) => agents.read(merge(definition, changes)),
+      change: (definition) => agents.read(merge(definition, changes), definition),
     })
-    return answer(row)
+    return yield* answer(userId, row, true)
   })
 
   const remove = (userId: UserId, id: string) =>

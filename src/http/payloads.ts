@@ -6,7 +6,7 @@ import { Schema, Struct } from "effect"
 import { Memory } from "../accounts/memories.ts"
 import { ApiKey, Secret } from "../accounts/model.ts"
 import { AgentDefinition, AgentTool, agentFields } from "../agent/definition.ts"
-import { Exported } from "../conversation/export.ts"
+import { Exported } from "../conversation/exported.ts"
 import { Message, Session, SessionDetails } from "../conversation/model.ts"
 import { StageStatus } from "../providers/status.ts"
 import {
@@ -114,7 +114,20 @@ const AgentTimes = { createdAt: Schema.NullOr(Time), updatedAt: Schema.NullOr(Ti
 /** For the document: the service shows definitions as they are stored. */
 const Agent = Schema.Struct({ ...AgentKey, ...agentFields, ...AgentTimes })
 
-export const OneAgent = Schema.Struct({ agent: Agent })
+const AgentWarning = Schema.Struct({
+  field: Schema.String.annotations({ description: "By dotted path, such as `tools.0`." }),
+  message: Schema.String,
+})
+
+export const OneAgent = Schema.Struct({
+  agent: Agent,
+  warnings: Schema.optional(
+    Schema.Array(AgentWarning).annotations({
+      description:
+        "What would fail in a turn now: a secret that is not set and, after a change, an MCP server that cannot be used. Absent if nothing would.",
+    }),
+  ),
+})
 
 const ListedAgent = Schema.Struct({ ...AgentKey, name: Schema.String, ...AgentTimes })
 

@@ -82,9 +82,9 @@ export const refused = (location: Location, reason: string) =>
     false,
   )
 
-/** A time for people, rounded up. */
+/** A time for people, rounded up. The reader of Retry-After cuts it to a day. */
 const timeText = (time: Duration.Duration): string => {
-  if (Duration.greaterThan(time, Duration.days(1))) return "more than a day"
+  if (Duration.greaterThanOrEqualTo(time, Duration.days(1))) return "a day or more"
   const [count, unit] = Duration.lessThan(time, Duration.minutes(2))
     ? [Duration.toSeconds(time), "second"]
     : Duration.lessThan(time, Duration.hours(2))

@@ -1,4 +1,5 @@
 import { Duration, Option, Redacted } from "effect"
+import { parseRetryAfter } from "../outbound/retry-after.ts"
 import { busy, refused, unreachable } from "./attempt.ts"
 import type { Location } from "./source.ts"
 
@@ -24,13 +25,9 @@ const authorizationOf = ({ url, authorization }: Location): string | undefined =
   return `Basic ${btoa(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`)}`
 }
 
-/** `Retry-After` in seconds or as a date. None if it is past. */
-const retryAfterOf = (answer: Response): Option.Option<Duration.Duration> => {
-  const text = answer.headers.get("retry-after")
-  if (text === null) return Option.none()
-  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now()
-  return ms > 0 ? Option.some(Duration.millis(ms)) : Option.none()
-}
+/** None if the server does not ask to wait. */
+const waitOf = ({ headers }: Response) =>
+  Option.filter(parseRetryAfter(headers, false), Duration.greaterThan(Duration.zero))
 
 const isTransient = (status: number) => status === 408 || status === 425 || status === 429 || status >= 500
 
@@ -67,9 +64,7 @@ export const request = async (
     if (status === 200 || status === 206 || status === 416) return answer
     await answer.body?.cancel()
     if (status < 300 || status >= 400 || status === 304) {
-      throw isTransient(status)
-        ? busy(location, status, retryAfterOf(answer))
-        : refused(location, explain(status))
+      throw isTransient(status) ? busy(location, status, waitOf(answer)) : refused(location, explain(status))
     }
     url = targetOf(location, url, answer)
   }

@@ -45,7 +45,7 @@ export class ProviderRefusedRequest extends Schema.TaggedError<ProviderRefusedRe
  * - `declined`: the model or a content filter refused to answer, without a word.
  * - `thinking`, `thinking-time`: the model used up its answer, or LLM_THINKING_TIMEOUT_SECONDS, with thinking.
  * - `tools`: the model called a tool where none was offered, and said nothing.
- * - `unknown-tool`: it called a tool that is not among the offered ones. It may be chance, so it gets one more try.
+ * - `unknown-tool`: it called another tool than the one that it had to call. It may be chance, so it gets one more try.
  * - `cut-call`: its tool call was cut off at the limit of tokens.
  * - `no-tools`: the model or its server supports no tools.
  * - `empty`: nothing in it. It may be chance, so it gets one more try.
@@ -120,7 +120,7 @@ export const unknownTool = () =>
   new ProviderUnusable({
     stage: "llm",
     kind: "unknown-tool",
-    reason: "the model called a tool that is not offered",
+    reason: "the model called another tool than the one that it had to call",
     retryable: true,
     retryAfter: Option.none(),
   })

@@ -36,7 +36,7 @@ export type ModelEvent = Data.TaggedEnum<{
   Usage: { readonly inputTokens: number; readonly outputTokens: number }
   /** A sign of life without text: the model thinks, or its server keeps the connection open. */
   Alive: { readonly isThinking: boolean }
-  /** A whole call, after all text. A call of a tool that is not offered does not come. */
+  /** A whole call, after all text. A call of a tool that is not offered comes only in an answer that has nothing else. */
   ToolCall: ToolCall
   /** The text so far was the model's thinking and not its reply. */
   Retract: Record<never, never>
@@ -103,7 +103,7 @@ const callsOf = ({ messages }: Prompt) =>
   messages.flatMap((message) => (message.role === "assistant" ? (message.toolCalls ?? []) : []))
 
 /**
- * The answers of one server, as the port describes them: text for people, calls of tools that are offered or were called before, and
+ * The answers of one server, as the port describes them: text for people, calls, and
  * an error where there is neither. Stands between a server and everything else. Calls are passed on when the answer is whole: one
  * that breaks off is repeated, and its calls with it.
  */
@@ -146,7 +146,7 @@ export const cleanReplies =
         if (!isOpenThinker) openThinkers.note(model, false)
         if (removed > 0) on(ModelEvent.Removed({ characters: removed }))
         const isCut = reason === "length" || reason === "filtered"
-        const usable = usableCalls(prompt, calls, isCut, callsOf(prompt))
+        const usable = usableCalls(prompt, calls, { isCut, hasText, earlier: callsOf(prompt) })
         if (!hasText && usable.length === 0) {
           const hasCalled = calls.length > 0
           const mayCall = callableTools(prompt).length > 0

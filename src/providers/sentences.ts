@@ -25,7 +25,7 @@ export const unusable = (stage: Stage, kind: UnusableKind): string => {
     case "tools":
       return "The model called a tool and said nothing. Ask something else, or tell the operator to choose another LLM_MODEL."
     case "unknown-tool":
-      return "The model called a tool that it was not offered. Please try again."
+      return "The model called another tool than the one that it had to call. Please try again."
     case "cut-call":
       return "The model's tool call was longer than its limit. Ask for less, or tell the operator to raise LLM_MAX_TOKENS."
     case "no-tools":

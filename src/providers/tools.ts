@@ -1,4 +1,5 @@
 import { Option, Predicate } from "effect"
+import { sha256 } from "../hash.ts"
 import { parseJson } from "./json.ts"
 
 /** A function that the model may call. */
@@ -43,6 +44,17 @@ export const callableTools = ({ tools, toolChoice }: ToolOffer): ReadonlyArray<T
 
 const isObject = (json: string) => Option.exists(parseJson(json), Predicate.isRecord)
 
+/** As OpenAI and most other servers accept names of tools. */
+const maxNameLength = 64
+
+/** A name that servers accept. What a name cannot have becomes `_`; a long one ends in a hash. */
+export const toToolName = (name: string): string => {
+  const clean = name.replace(/[^a-zA-Z0-9_-]/g, "_")
+  return clean.length <= maxNameLength
+    ? clean
+    : `${clean.slice(0, maxNameLength - 9)}_${sha256(name).slice(0, 8)}`
+}
+
 /** Models write `functions.get_weather`, `default_api:get_weather` and other cases than those of the tool. */
 const bareName = (name: string) => (name.split(/[.:/]/).at(-1) ?? name).trim().toLowerCase()
 
@@ -53,7 +65,7 @@ const nameOf = (name: string, tools: ReadonlyArray<Tool>): Option.Option<string>
   const meant =
     name.trim() === "" && tools.length === 1
       ? only
-      : tools.find((tool) => bareName(tool.name) === bareName(name))
+      : tools.find((tool) => bareName(tool.name) === bareName(name) || tool.name === toToolName(name))
   return Option.map(Option.fromNullable(meant), (tool) => tool.name)
 }
 
@@ -79,35 +91,49 @@ const argumentsOf = (written: string): string => {
 /** An id for a call that came without one. */
 export const newCallId = (): string => `call_${crypto.randomUUID().replaceAll("-", "")}`
 
+/** A call without a name, where several tools are offered. */
+const namelessTool = "unknown"
+
+/** What is known of the answer that has the calls. */
+interface Answer {
+  /** The answer ended at a limit. */
+  readonly isCut: boolean
+  /** The answer has words, too. */
+  readonly hasText: boolean
+  /** The earlier calls in the prompt. Some servers count the ids of each answer from 0. */
+  readonly earlier: ReadonlyArray<ToolCall>
+}
+
 /**
  * The calls that can be answered, with the names and the ids of this side. Left out are calls of a tool that is not
  * offered, all but the first if one is allowed, and, of an answer that was cut, calls that are not whole. A tool that was called
- * before and is not offered any more counts: a model that repeats its earlier calls must read that the tool is gone.
- *
- * @param isCut The answer ended at a limit.
- * @param earlier The earlier calls in the prompt. Some servers count the ids of each answer from 0.
+ * before and is not offered any more counts: a model that repeats its earlier calls must read that the tool is gone. Of an answer
+ * that has nothing else, calls of tools that never were count too: the model must read that they are not there.
  */
 export const usableCalls = (
   offer: ToolOffer,
   calls: ReadonlyArray<ToolCall>,
-  isCut: boolean,
-  earlier: ReadonlyArray<ToolCall>,
+  { isCut, hasText, earlier }: Answer,
 ): ReadonlyArray<ToolCall> => {
   const tools = callableTools(offer)
   const taken = new Set(earlier.map(({ callId }) => callId))
-  const isGone = (name: string) =>
-    typeof offer.toolChoice === "string" &&
-    offer.toolChoice !== "none" &&
-    earlier.some((call) => call.name === name)
+  const mayCallAll = typeof offer.toolChoice === "string" && offer.toolChoice !== "none"
+  const isGone = (name: string) => mayCallAll && earlier.some((call) => call.name === name)
   const idOf = (id: string) => {
     const callId = /^[a-zA-Z0-9_-]{1,64}$/.test(id) && !taken.has(id) ? id : newCallId()
     taken.add(callId)
     return callId
   }
-  const usable = calls.flatMap((call) => {
-    const name = Option.orElse(nameOf(call.name, tools), () => Option.liftPredicate(call.name, isGone))
-    if (Option.isNone(name) || (isCut && !isObject(call.arguments))) return []
-    return [{ callId: idOf(call.callId), name: name.value, arguments: argumentsOf(call.arguments) }]
-  })
+  const named = (nameFor: (name: string) => Option.Option<string>) =>
+    calls.flatMap(({ callId, name, arguments: written }) => {
+      const known = nameFor(name)
+      if (Option.isNone(known) || (isCut && !isObject(written))) return []
+      return [{ callId: idOf(callId), name: known.value, arguments: argumentsOf(written) }]
+    })
+  const known = named((name) => Option.orElse(nameOf(name, tools), () => Option.liftPredicate(name, isGone)))
+  const usable =
+    known.length > 0 || hasText || !mayCallAll
+      ? known
+      : named((name) => Option.some(name.trim() === "" ? namelessTool : toToolName(name)))
   return offer.parallelToolCalls ? usable : usable.slice(0, 1)
 }

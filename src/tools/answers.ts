@@ -16,8 +16,8 @@ export const answers = {
       `The tool gave no result within ${Duration.toSeconds(timeout)} seconds. Whether the call was carried out is unknown.`,
     ),
   failed: failure("The tool failed. Whether the call was carried out is unknown."),
-  gone: (name: string): ToolAnswer =>
-    failure(`The tool ${name} is not available any more. No call was made.`),
+  /** A tool that was there once, or never. */
+  gone: (name: string): ToolAnswer => failure(`There is no tool ${name}. No call was made.`),
   /** `most`: calls of one answer of the model. */
   tooMany: (most: number): ToolAnswer =>
     failure(

@@ -10,7 +10,7 @@ const maxProblemLength = 300
 
 /**
  * The arguments that the model wrote, if they are a JSON object that fits the tool's schema; otherwise what the model is told.
- * Takes at most about 30 ms of a core, also with a schema that is made to take long. A schema that applies itself to the same value
+ * Takes at most about 20 ms of a core, also with a schema that is made to take long. A schema that applies itself to the same value
  * without end checks nothing.
  */
 export const readArguments = (

@@ -1,13 +1,15 @@
-import { Context, Effect, Layer, Option, Schema } from "effect"
+import { Context, Effect, Either, Layer, Option, Schema } from "effect"
 import { Secrets } from "../accounts/secrets.ts"
 import { Outbound } from "../outbound/outbound.ts"
 import type { UserId } from "../schema.ts"
 import { HttpTool } from "./http/definition.ts"
 import { makeHttpTool } from "./http/http-tool.ts"
 import { McpServer } from "./mcp/definition.ts"
+import { explainMcp, mcpReason } from "./mcp/errors.ts"
 import { McpServers } from "./mcp/mcp-servers.ts"
+import { makeStandIns } from "./mcp/stand-in.ts"
 import type { RunnableTool } from "./runnable.ts"
-import type { ReadSecret } from "./secrets.ts"
+import { missingSecret, type ReadSecret, readSecrets } from "./secrets.ts"
 
 /** What the owner of an agent defines: one tool, or a server with several. Agents embed it. */
 export const ToolDefinition = Schema.Union(HttpTool, McpServer)
@@ -17,11 +19,23 @@ export type ToolDefinition = typeof ToolDefinition.Type
 export class DefinedTools extends Context.Tag("voice-agent/DefinedTools")<
   DefinedTools,
   {
-    /** The tools for one turn, in the order of their definitions; of two with one name, the first. Uses the owner's secrets. */
+    /**
+     * The tools for one turn, in the order of their definitions; of two with one name, the first. Uses the owner's secrets. A server
+     * that cannot be used has stand-ins, and the log says why.
+     */
     readonly of: (
       owner: UserId,
       definitions: ReadonlyArray<ToolDefinition>,
     ) => Effect.Effect<ReadonlyArray<RunnableTool>>
+    /**
+     * Why a tool would fail now, as far as that is known without a call: a sentence for its owner. `connects`: also whether a server
+     * can be reached, which takes up to 2 s.
+     */
+    readonly fault: (
+      owner: UserId,
+      definition: ToolDefinition,
+      connects: boolean,
+    ) => Effect.Effect<Option.Option<string>>
   }
 >() {
   static readonly layer = Layer.effect(
@@ -44,6 +58,14 @@ export class DefinedTools extends Context.Tag("voice-agent/DefinedTools")<
             ),
           )
 
+      const ofServer = (owner: UserId, server: McpServer, readSecret: ReadSecret) =>
+        Effect.catchAll(servers.toolsOf(owner, server, readSecret), (failure) =>
+          Effect.logWarning("mcp.unusable").pipe(
+            Effect.annotateLogs({ server: server.name, reason: mcpReason(failure) }),
+            Effect.as(makeStandIns(server, failure)),
+          ),
+        )
+
       const of = Effect.fn("DefinedTools.of")(function* (
         owner: UserId,
         definitions: ReadonlyArray<ToolDefinition>,
@@ -54,7 +76,7 @@ export class DefinedTools extends Context.Tag("voice-agent/DefinedTools")<
           (definition) =>
             definition.type === "http"
               ? Effect.succeed([makeHttpTool(definition, { outbound, readSecret })])
-              : servers.toolsOf(owner, definition, readSecret),
+              : ofServer(owner, definition, readSecret),
           // Each server may take a while to connect.
           { concurrency: "unbounded" },
         )
@@ -64,7 +86,25 @@ export class DefinedTools extends Context.Tag("voice-agent/DefinedTools")<
         )
       })
 
-      return { of }
+      const fault = Effect.fn("DefinedTools.fault")(function* (
+        owner: UserId,
+        definition: ToolDefinition,
+        connects: boolean,
+      ) {
+        const readSecret = readerOf(owner)
+        const secrets = yield* readSecrets(
+          [definition.url ?? "", ...Object.values(definition.headers)],
+          readSecret,
+        )
+        if (Either.isLeft(secrets)) return Option.some(missingSecret(secrets.left))
+        if (definition.type === "http" || !connects) return Option.none()
+        return yield* Effect.match(servers.toolsOf(owner, definition, readSecret), {
+          onFailure: (failure) => Option.some(explainMcp(failure)),
+          onSuccess: () => Option.none(),
+        })
+      })
+
+      return { of, fault }
     }),
   ).pipe(Layer.provide(McpServers.layer), Layer.provide(Outbound.layer))
 }

@@ -30,6 +30,8 @@ export interface RunnableTool {
   readonly tool: Tool
   /** For the metrics. Absent: a tool that the service brings along. */
   readonly kind?: "http" | "mcp"
+  /** The beginning of the names of tools that are not there, for which it answers. */
+  readonly standsFor?: string
   /** True: a call whose outcome is unknown may be made again. */
   readonly isIdempotent: boolean
   /** True: where a model or its server supports no tools, the agent answers without this one. */

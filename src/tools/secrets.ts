@@ -22,8 +22,12 @@ export const readSecrets = Effect.fnUntraced(function* (texts: ReadonlyArray<str
   return Either.right<Secrets>(secrets)
 })
 
-/** The text without its references. */
-export const withoutReferences = (text: string): string => text.replace(reference, "")
+/** For the model and for the owner of a tool. */
+export const missingSecret = (name: string) => `The tool needs the secret ${name}. Its owner has to set it.`
+
+/** The text with spaces in the place of its references. */
+export const withoutReferences = (text: string): string =>
+  text.replace(reference, (all) => " ".repeat(all.length))
 
 /** The text with the secrets in the place of their references. A missing secret leaves nothing. */
 export const insertSecrets = (

@@ -1,5 +1,6 @@
 import { Cause, Duration, Effect, Either, Option } from "effect"
 import type { Agent } from "../agent/agent.ts"
+import { kindOf, toolNamed } from "../agent/called-tool.ts"
 import type { RecordedCall, RecordedRound } from "../conversation/rounds.ts"
 import type { ToolCalls } from "../conversation/tool-calls.ts"
 import { uninterruptibleWithTimeout } from "../db/postgres.ts"
@@ -35,39 +36,29 @@ type Prepared = Either.Either<
   ToolAnswer
 >
 
-const clientToolOf = ({ calling }: Agent, { name }: Pick<ToolCall, "name">) =>
-  calling.tools.find((tool) => tool.name === name)
-
 /**
- * Whether the service answers a call: of one of its own tools, of one that is gone, or of the client's with arguments that do not
+ * Whether the service answers a call: of one of its own tools, of one that is not there, or of the client's with arguments that do not
  * fit, if these are checked.
  */
-export const isAnsweredHere = (agent: Agent, call: ToolCall): boolean => {
-  const clientTool = clientToolOf(agent, call)
-  if (clientTool === undefined) return true
-  return agent.calling.checksArguments === true && Either.isLeft(readArguments(clientTool, call.arguments))
-}
+export const isAnsweredHere = (agent: Agent, { name, arguments: written }: ToolCall): boolean =>
+  Option.match(toolNamed(agent, name), {
+    onNone: () => true,
+    onSome: ({ by, tool }) =>
+      by === "service" ||
+      (agent.calling.checksArguments === true && Either.isLeft(readArguments(tool, written))),
+  })
 
-const prepare = (agent: Agent, { name, ...call }: ToolCall): Prepared => {
-  const clientTool = clientToolOf(agent, { name })
-  return clientTool === undefined
-    ? prepareOwn(agent, { name, ...call })
-    : // Only a call that does not fit comes here.
-      Either.flatMap(readArguments(clientTool, call.arguments), () => Either.left(answers.gone(name)))
-}
-
-const prepareOwn = ({ acting }: Agent, { name, ...call }: ToolCall): Prepared =>
-  Either.flatMap(
-    Either.fromNullable(
-      acting.tools.find(({ tool }) => tool.name === name),
-      () => answers.gone(name),
-    ),
-    (runnable) =>
-      Either.map(readArguments(runnable.tool, call.arguments), (args) => ({
-        tool: runnable,
-        arguments: args,
-      })),
-  )
+const prepare = (agent: Agent, { name, arguments: written }: ToolCall): Prepared =>
+  Option.match(toolNamed(agent, name), {
+    onNone: () => Either.left(answers.gone(name)),
+    onSome: (called) =>
+      Either.flatMap(readArguments(called.tool, written), (args) =>
+        called.by === "service"
+          ? Either.right({ tool: called.runnable, arguments: args })
+          : // Only a call of the client's that does not fit comes here.
+            Either.left(answers.gone(name)),
+      ),
+  })
 
 const tooMany: Prepared = Either.left(answers.tooMany(maxRoundCalls))
 
@@ -77,14 +68,14 @@ const surplusOf = (calls: ReadonlyArray<RecordedCall>) => {
   return ({ itemId }: RecordedCall) => surplus.has(itemId)
 }
 
-const kindOf = (agent: Agent, { name }: RecordedCall) =>
-  clientToolOf(agent, { name }) === undefined
-    ? (agent.acting.tools.find(({ tool }) => tool.name === name)?.kind ?? "builtin")
-    : "client"
+/** For the log and for traces: the name of a tool that is not there is the model's own text. */
+const labelOf = (agent: Agent, { name }: RecordedCall) =>
+  Option.isSome(toolNamed(agent, name)) ? name : "unknown"
 
 /** Makes one call. A tool that fails, or takes too long, is an answer. */
-const run = (context: CallingContext, prepared: Prepared, { itemId, callId, name }: RecordedCall) =>
+const run = (context: CallingContext, prepared: Prepared, call: RecordedCall) =>
   Effect.gen(function* () {
+    const { itemId, callId } = call
     if (Either.isLeft(prepared)) return { answer: prepared.left, outcome: "refused" as const }
     const { tool, arguments: args } = prepared.right
     const { userId, sessionId, turnId, agent } = context
@@ -100,13 +91,13 @@ const run = (context: CallingContext, prepared: Prepared, { itemId, callId, name
       Effect.catchAllCause((cause) =>
         Cause.isInterrupted(cause)
           ? Effect.failCause(cause)
-          : Effect.as(Effect.annotateLogs(Effect.logError("tool.defect", cause), { tool: name }), {
+          : Effect.as(Effect.annotateLogs(Effect.logError("tool.defect", cause), { tool: call.name }), {
               answer: answers.failed,
               outcome: "failed" as const,
             }),
       ),
     )
-  }).pipe(Effect.withSpan("tool", { attributes: { tool: name } }))
+  }).pipe(Effect.withSpan("tool", { attributes: { tool: labelOf(context.agent, call) } }))
 
 /** Runs a call, and keeps what came back. A result that is there is kept, also if the turn ends at that moment. */
 const settle = (
@@ -122,12 +113,12 @@ const settle = (
       const result = { itemId: newId(ItemId), output, isError }
       log.push({ _tag: "ToolReturned", callId: call.callId, ...result })
       yield* Effect.annotateLogs(Effect.logInfo("tool.called"), {
-        tool: call.name,
+        tool: labelOf(agent, call),
         outcome,
         ms: log.now() - startedAt,
         outputLength: output.length,
       })
-      yield* countToolCall(kindOf(agent, call), outcome)
+      yield* countToolCall(kindOf(toolNamed(agent, call.name)), outcome)
       yield* uninterruptibleWithTimeout(record.finish(call.itemId, result))
     }),
   )

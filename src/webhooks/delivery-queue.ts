@@ -62,7 +62,7 @@ const Words = Schema.Struct({
   response: Schema.NullOr(Schema.String),
 })
 
-const Due = Schema.Struct({ isDue: Schema.Boolean })
+const Look = Schema.Struct({ isDue: Schema.Boolean, isUsed: Schema.Boolean })
 const Failing = Schema.Struct({ isFailing: Schema.Boolean })
 const Disabled = Schema.Struct({ id: WebhookId })
 
@@ -70,8 +70,8 @@ const Disabled = Schema.Struct({ id: WebhookId })
 export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
   DeliveryQueue,
   {
-    /** Queues what has become due. Returns whether anything is due. */
-    readonly look: Effect.Effect<boolean, DatabaseError>
+    /** Queues what has become due. Returns whether anything is due, and whether there are webhooks at all. */
+    readonly look: Effect.Effect<typeof Look.Type, DatabaseError>
     /**
      * Takes up to `free` attempts that are due, from users in turn. `running`: those of this process. `isContended`: another
      * process was faster with some of them, so others may be due.
@@ -107,7 +107,7 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
 
       const look = query(
         findOne(
-          Due,
+          Look,
           sql`with queued as (
               update webhook_deliveries as delivery set queued_for = webhook.user_id
               from (
@@ -119,12 +119,10 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
               returning 1
             )
             select exists (select from queued)
-              or exists (select from webhook_deliveries where queued_for is not null) as is_due`,
+              or exists (select from webhook_deliveries where queued_for is not null) as is_due,
+              exists (select from webhooks) as is_used`,
         ),
-      ).pipe(
-        Effect.map(({ isDue }) => isDue),
-        Effect.withSpan("DeliveryQueue.look"),
-      )
+      ).pipe(Effect.withSpan("DeliveryQueue.look"))
 
       /** The user whose turn was the last one in this process. */
       let last: string = noUser

@@ -13,6 +13,9 @@ const maxAttempts = 64
 /** Between two looks at the queue. What this process records is sent at once; what a process left that is gone waits so long. */
 const lookInterval = Duration.seconds(1)
 
+/** The same while there are no webhooks at all: a look each second is the most of what an idle service costs. */
+const unusedInterval = Duration.seconds(30)
+
 /** After another process took what this one had chosen. */
 const contendedPause = Duration.millis(50)
 
@@ -86,7 +89,7 @@ const makeDelivery = Effect.gen(function* () {
 
 /**
  * Sends what is due, in every process of the service. It looks at the queue when this process has recorded something, when an
- * attempt has ended, and every second.
+ * attempt has ended, and every second while there are webhooks.
  */
 export const layer = Layer.scopedDiscard(
   Effect.gen(function* () {
@@ -111,7 +114,8 @@ export const layer = Layer.scopedDiscard(
 
     /** Until the next look at the queue. */
     const look = Effect.gen(function* () {
-      const isDue = yield* queue.look
+      const { isDue, isUsed } = yield* queue.look
+      if (!isUsed) return unusedInterval
       const free = maxAttempts - running.size
       if (!isDue || free === 0) return lookInterval
       // What was taken must not get lost between the answer of the database and the start.

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test"
-import { Either, FastCheck as fc } from "effect"
-import { fillInstructions, fillSpoken } from "../../src/agent/placeholders.ts"
+import { Either, FastCheck as fc, Option } from "effect"
+import { fillInstructions, fillSpoken, placeholderFault } from "../../src/agent/placeholders.ts"
 
 const filled = (text: string, values: Readonly<Record<string, unknown>>) =>
   Either.getOrElse(fillInstructions(text, values), (name) => `missing ${name}`)
@@ -69,8 +69,63 @@ test("long texts that are almost a placeholder take no time", () => {
   )
   for (const text of texts) {
     expect(filled(text, {})).toBe(text)
+    expect(Option.isSome(placeholderFault(text))).toBe(true)
     expect(spoken(text, {})).toBe(text)
   }
   expect(filled(`{{a|${" ".repeat(length)}}}`, {})).toBe("")
   expect(filled(`{{a|${" ".repeat(length)}x y${"\t".repeat(length)}}}`, {})).toBe("x y")
+})
+
+describe("placeholders of a new text", () => {
+  const faultOf = (text: string) => Option.getOrElse(placeholderFault(text), () => "none")
+
+  test.each([
+    "",
+    "Hello.",
+    "{{a}}",
+    "{{ a }}{{b | c}}",
+    "{a} }} {",
+    "a }}}} b",
+    "{{a}}}",
+    '{"a": {{a}}}',
+    "{ {a}",
+  ])("%j is taken", (text) => expect(faultOf(text)).toBe("none"))
+
+  test.each([
+    ["{{ x y }}", 1],
+    ["{{a}", 1],
+    ["{{a", 1],
+    ["{{1a}}", 1],
+    ["{{}}", 1],
+    ["{{ }}", 1],
+    ["{{", 1],
+    ["Hi {{ x y }}", 4],
+    ["{{a}} {{b c}}", 7],
+    ["{{a}}{{", 6],
+    ["{{{a}}}", 1],
+    ["{{{{a}}}}", 1],
+    ["{{a | {b} }}", 1],
+    ["{{a | b\n}}", 1],
+    ["{{\na\n}}", 1],
+    ["{{a\u00a0}}", 1],
+    ["{{é}}", 1],
+    ["{{-a}}", 1],
+    ["{{a+b}}", 1],
+    ["{{#if a}}", 1],
+    ["{{a}}, {{/if}}", 8],
+    [`{{${"a".repeat(65)}}}`, 1],
+    ["😀 {{ }}", 3],
+  ])("%j is refused", (text, at) => {
+    expect(faultOf(text)).toContain(` at character ${at}${text.includes("\n") ? "," : " that"}`)
+    expect(faultOf(text)).toContain("Write {{name}} or {{name | text}}")
+    expect(faultOf(text)).toContain("write { { with a space")
+  })
+
+  test("a place has its line", () => {
+    expect(faultOf("One\nTwo 😀 {{}}")).toContain("at character 11, line 2, column 7 that")
+  })
+
+  test("a secret", () => {
+    expect(faultOf("Key: {{secret:KEY}}")).toContain("in the headers and the query of a tool only")
+  })
 })

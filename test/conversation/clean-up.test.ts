@@ -1,12 +1,10 @@
 import { afterAll, beforeAll, beforeEach, expect } from "bun:test"
-import * as BunContext from "@effect/platform-bun/BunContext"
-import { ConfigProvider, Effect, Layer, Logger, Queue, TestClock } from "effect"
-import { Settings } from "../../src/config.ts"
+import { Effect, Layer, Logger, Queue, TestClock } from "effect"
 import * as CleanUp from "../../src/conversation/clean-up.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
-import * as Postgres from "../../src/db/postgres.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
+import { storedParts } from "../support/stored-parts.ts"
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -18,20 +16,11 @@ const run = (statement: string) => Effect.promise(() => database.sql.unsafe(stat
 
 /** A database as the service has it, with the given SESSION_RETENTION_DAYS. */
 const parts = (retentionDays?: string) =>
-  Layer.suspend(() => {
-    const env = new Map([
-      ["DATABASE_URL", database.url],
-      ["OPENAI_API_KEY", "sk-test"],
-      ...(retentionDays === undefined ? [] : [["SESSION_RETENTION_DAYS", retentionDays] as const]),
-    ])
-    return Ledger.layer.pipe(
-      Layer.provideMerge(Postgres.layer),
-      Layer.provideMerge(Settings.layer),
-      Layer.provideMerge(BunContext.layer),
-      Layer.provide(Logger.remove(Logger.defaultLogger)),
-      Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env))),
-    )
-  })
+  storedParts(
+    Ledger.layer,
+    () => database,
+    retentionDays === undefined ? {} : { SESSION_RETENTION_DAYS: retentionDays },
+  )
 
 /** Sessions by the name of what is in them, and the hours for which they are idle. */
 const insert = (...sessions: ReadonlyArray<readonly [said: "empty" | "said", idleHours: number]>) =>

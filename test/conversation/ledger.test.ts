@@ -1,15 +1,13 @@
 import { afterAll, beforeAll, expect } from "bun:test"
-import * as BunContext from "@effect/platform-bun/BunContext"
-import { ConfigProvider, Duration, Effect, Layer, Logger, Option } from "effect"
-import { Settings } from "../../src/config.ts"
+import { Duration, Effect, Layer, Option } from "effect"
 import { History } from "../../src/conversation/history.ts"
 import { type NewItem, newItem } from "../../src/conversation/item.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
 import type { EndedTurn } from "../../src/conversation/stored-turn.ts"
-import * as Postgres from "../../src/db/postgres.ts"
 import { ItemId, newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
+import { storedParts } from "../support/stored-parts.ts"
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -17,19 +15,7 @@ beforeAll(async () => {
 })
 afterAll(() => database.drop())
 
-const parts = Layer.suspend(() => {
-  const env = new Map([
-    ["DATABASE_URL", database.url],
-    ["OPENAI_API_KEY", "sk-test"],
-  ])
-  return Layer.merge(Ledger.layer, History.layer).pipe(
-    Layer.provide(Postgres.layer),
-    Layer.provide(Settings.layer),
-    Layer.provide(BunContext.layer),
-    Layer.provide(Logger.remove(Logger.defaultLogger)),
-    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env))),
-  )
-})
+const parts = storedParts(Layer.merge(Ledger.layer, History.layer), () => database)
 
 const addUser = Effect.promise(async () => {
   const [{ id }] = await database.sql`

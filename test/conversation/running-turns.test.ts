@@ -1,14 +1,12 @@
 import { afterAll, beforeAll, expect } from "bun:test"
-import * as BunContext from "@effect/platform-bun/BunContext"
-import { ConfigProvider, Effect, Fiber, Layer, Logger, Option } from "effect"
-import { Settings } from "../../src/config.ts"
+import { Effect, Fiber, Layer, Option } from "effect"
 import { KeyedTurns } from "../../src/conversation/keyed-turns.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
 import { RunningTurns } from "../../src/conversation/running-turns.ts"
-import * as Postgres from "../../src/db/postgres.ts"
 import { newId, SessionId, TurnId } from "../../src/schema.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
+import { storedParts } from "../support/stored-parts.ts"
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -17,20 +15,10 @@ beforeAll(async () => {
 afterAll(() => database.drop())
 
 /** As the service has it, on a database of its own. */
-const parts = Layer.suspend(() => {
-  const env = new Map([
-    ["DATABASE_URL", database.url],
-    ["OPENAI_API_KEY", "sk-test"],
-  ])
-  return RunningTurns.layer.pipe(
-    Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer)),
-    Layer.provide(Postgres.layer),
-    Layer.provide(Settings.layer),
-    Layer.provide(BunContext.layer),
-    Layer.provide(Logger.remove(Logger.defaultLogger)),
-    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env))),
-  )
-})
+const parts = storedParts(
+  RunningTurns.layer.pipe(Layer.provideMerge(Layer.merge(Ledger.layer, KeyedTurns.layer))),
+  () => database,
+)
 
 /** A turn of a new user, registered here; what it is told while it is so. */
 const begin = Effect.fnUntraced(function* (state: "running" | "completed") {

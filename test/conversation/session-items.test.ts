@@ -1,18 +1,16 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import * as BunContext from "@effect/platform-bun/BunContext"
-import { ConfigProvider, Context, Effect, Fiber, Layer, Logger, Option, type Scope, TestClock } from "effect"
-import { Settings } from "../../src/config.ts"
+import { Context, Effect, Fiber, Layer, Option, type Scope, TestClock } from "effect"
 import { History } from "../../src/conversation/history.ts"
 import { type NewItem, newItem } from "../../src/conversation/item.ts"
 import { KeyedTurns } from "../../src/conversation/keyed-turns.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
 import { RunningTurns } from "../../src/conversation/running-turns.ts"
 import { appendingTurn, SessionItems } from "../../src/conversation/session-items.ts"
-import * as Postgres from "../../src/db/postgres.ts"
 import { ItemId, newId, noUsage, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
 import { textOf } from "../support/fake-turns.ts"
+import { storedParts } from "../support/stored-parts.ts"
 import { startTcpProxy } from "../support/tcp-proxy.ts"
 
 /** On the real clock: another process notices the end of a turn by asking the database. */
@@ -27,18 +25,12 @@ afterAll(() => database.drop())
 
 /** The parts of one process of the service, on the test's database. */
 const startProcess = Effect.fnUntraced(function* (url = database.url) {
-  const env = new Map([
-    ["DATABASE_URL", url],
-    ["OPENAI_API_KEY", "sk-test"],
-  ])
-  const layer = SessionItems.layer.pipe(
-    Layer.provideMerge(RunningTurns.layer),
-    Layer.provideMerge(Layer.mergeAll(Ledger.layer, KeyedTurns.layer, History.layer)),
-    Layer.provide(Postgres.layer),
-    Layer.provide(Settings.layer),
-    Layer.provide(BunContext.layer),
-    Layer.provide(Logger.remove(Logger.defaultLogger)),
-    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env))),
+  const layer = storedParts(
+    SessionItems.layer.pipe(
+      Layer.provideMerge(RunningTurns.layer),
+      Layer.provideMerge(Layer.mergeAll(Ledger.layer, KeyedTurns.layer, History.layer)),
+    ),
+    () => ({ url }),
   )
   const context = yield* Layer.build(layer)
   return {

@@ -1,18 +1,16 @@
 import { afterAll, beforeAll, expect } from "bun:test"
-import * as BunContext from "@effect/platform-bun/BunContext"
-import { ConfigProvider, Context, Effect, Exit, Fiber, Layer, Logger, Option, Scope } from "effect"
-import { Settings } from "../../src/config.ts"
+import { Context, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
 import { History } from "../../src/conversation/history.ts"
 import { type NewItem, newItem } from "../../src/conversation/item.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
 import type { ItemPlace } from "../../src/conversation/ledger-items.ts"
 import { Summaries } from "../../src/conversation/summaries.ts"
 import { ToolCalls } from "../../src/conversation/tool-calls.ts"
-import * as Postgres from "../../src/db/postgres.ts"
 import { ItemId, newId, noUsage, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
 import { textOf } from "../support/fake-turns.ts"
+import { storedParts } from "../support/stored-parts.ts"
 import { until } from "../support/turns.ts"
 
 let database: TestDatabase
@@ -29,16 +27,9 @@ afterAll(async () => {
 
 /** The parts of one process of the service, on the test's database. */
 const startProcess = Effect.gen(function* () {
-  const env = new Map([
-    ["DATABASE_URL", database.url],
-    ["OPENAI_API_KEY", "sk-test"],
-  ])
-  const layer = Layer.mergeAll(Ledger.layer, History.layer, Summaries.layer, ToolCalls.layer).pipe(
-    Layer.provide(Postgres.layer),
-    Layer.provide(Settings.layer),
-    Layer.provide(BunContext.layer),
-    Layer.provide(Logger.remove(Logger.defaultLogger)),
-    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env))),
+  const layer = storedParts(
+    Layer.mergeAll(Ledger.layer, History.layer, Summaries.layer, ToolCalls.layer),
+    () => database,
   )
   const context = yield* Layer.build(layer)
   return {

@@ -1,12 +1,10 @@
 import { afterAll, beforeAll, expect } from "bun:test"
-import * as BunContext from "@effect/platform-bun/BunContext"
-import { ConfigProvider, Duration, Effect, Layer, Logger, Option } from "effect"
-import { Settings } from "../../src/config.ts"
+import { Duration, Effect, Option } from "effect"
 import { Ledger } from "../../src/conversation/ledger.ts"
-import * as Postgres from "../../src/db/postgres.ts"
 import { newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
+import { storedParts } from "../support/stored-parts.ts"
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -14,24 +12,7 @@ beforeAll(async () => {
 })
 afterAll(() => database.drop())
 
-const parts = Layer.suspend(() =>
-  Ledger.layer.pipe(
-    Layer.provide(Postgres.layer),
-    Layer.provide(Settings.layer),
-    Layer.provide(BunContext.layer),
-    Layer.provide(Logger.remove(Logger.defaultLogger)),
-    Layer.provide(
-      Layer.setConfigProvider(
-        ConfigProvider.fromMap(
-          new Map([
-            ["DATABASE_URL", database.url],
-            ["OPENAI_API_KEY", "sk-test"],
-          ]),
-        ),
-      ),
-    ),
-  ),
-)
+const parts = storedParts(Ledger.layer, () => database)
 
 const addUser = Effect.promise(async () => {
   const [{ id }] = await database.sql`

@@ -1,7 +1,5 @@
 import { afterAll, beforeAll, expect } from "bun:test"
-import * as BunContext from "@effect/platform-bun/BunContext"
-import { ConfigProvider, Effect, Layer, Logger, Option } from "effect"
-import { Settings } from "../../src/config.ts"
+import { Effect, Layer, Option } from "effect"
 import { History } from "../../src/conversation/history.ts"
 import { newItem } from "../../src/conversation/item.ts"
 import { KeyedTurns } from "../../src/conversation/keyed-turns.ts"
@@ -10,10 +8,10 @@ import type { CallResult, RecordedCall } from "../../src/conversation/rounds.ts"
 import { RunningTurns } from "../../src/conversation/running-turns.ts"
 import type { EndedTurn, NewTurn } from "../../src/conversation/stored-turn.ts"
 import { type BegunRound, ToolCalls } from "../../src/conversation/tool-calls.ts"
-import * as Postgres from "../../src/db/postgres.ts"
 import { ItemId, newId, noUsage, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
+import { storedParts } from "../support/stored-parts.ts"
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -21,20 +19,12 @@ beforeAll(async () => {
 })
 afterAll(() => database.drop())
 
-const parts = Layer.suspend(() => {
-  const env = new Map([
-    ["DATABASE_URL", database.url],
-    ["OPENAI_API_KEY", "sk-test"],
-  ])
-  return RunningTurns.layer.pipe(
+const parts = storedParts(
+  RunningTurns.layer.pipe(
     Layer.provideMerge(Layer.mergeAll(Ledger.layer, History.layer, KeyedTurns.layer, ToolCalls.layer)),
-    Layer.provide(Postgres.layer),
-    Layer.provide(Settings.layer),
-    Layer.provide(BunContext.layer),
-    Layer.provide(Logger.remove(Logger.defaultLogger)),
-    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env))),
-  )
-})
+  ),
+  () => database,
+)
 
 const key = { key: "k1", contentHash: "a".repeat(64) }
 

@@ -1,15 +1,13 @@
 import { afterEach, beforeEach, expect, test } from "bun:test"
-import * as BunContext from "@effect/platform-bun/BunContext"
-import { ConfigProvider, Effect, Layer, Logger, ManagedRuntime, Option } from "effect"
-import { Settings } from "../../src/config.ts"
+import { Effect, Layer, ManagedRuntime, Option } from "effect"
 import { History } from "../../src/conversation/history.ts"
 import { newItem } from "../../src/conversation/item.ts"
 import { Ledger } from "../../src/conversation/ledger.ts"
 import type { ItemPlace } from "../../src/conversation/ledger-items.ts"
 import type { EndedTurn, NewTurn } from "../../src/conversation/stored-turn.ts"
-import * as Postgres from "../../src/db/postgres.ts"
 import { newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import { makeEmptyDatabase, type TestDatabase } from "../support/database.ts"
+import { storedParts } from "../support/stored-parts.ts"
 import { until } from "../support/turns.ts"
 import { migrateTo } from "./older-schema.ts"
 import * as Older from "./version-0-1-0.ts"
@@ -27,19 +25,7 @@ afterEach(async () => {
 
 /** This version on the test's database. The first effect that it runs migrates the database. */
 const startNew = () => {
-  const env = new Map([
-    ["DATABASE_URL", database.url],
-    ["OPENAI_API_KEY", "sk-test"],
-  ])
-  const runtime = ManagedRuntime.make(
-    Layer.merge(Ledger.layer, History.layer).pipe(
-      Layer.provide(Postgres.layer),
-      Layer.provide(Settings.layer),
-      Layer.provide(BunContext.layer),
-      Layer.provide(Logger.remove(Logger.defaultLogger)),
-      Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env))),
-    ),
-  )
+  const runtime = ManagedRuntime.make(storedParts(Layer.merge(Ledger.layer, History.layer), () => database))
   cleanUps.push(() => runtime.dispose())
   const take = (turn: NewTurn, items: EndedTurn["items"], place: ItemPlace = "end") =>
     runtime.runPromise(

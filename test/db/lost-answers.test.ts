@@ -1,13 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import * as BunContext from "@effect/platform-bun/BunContext"
-import { ConfigProvider, Effect, Exit, Layer, Logger, ManagedRuntime } from "effect"
-import { Settings } from "../../src/config.ts"
+import { Effect, Exit, Layer, ManagedRuntime } from "effect"
 import { Ledger } from "../../src/conversation/ledger.ts"
-import * as Postgres from "../../src/db/postgres.ts"
 import { newId, TurnId, UserId } from "../../src/schema.ts"
 import { UsageDays } from "../../src/usage/usage-days.ts"
 import { DeliveryQueue } from "../../src/webhooks/delivery-queue.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
+import { storedParts } from "../support/stored-parts.ts"
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts"
 
 let database: TestDatabase
@@ -22,19 +20,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-const parts = Layer.suspend(() => {
-  const env = new Map([
-    ["DATABASE_URL", proxy.url],
-    ["OPENAI_API_KEY", "sk-test"],
-  ])
-  return Layer.mergeAll(Ledger.layer, UsageDays.layer, DeliveryQueue.layer).pipe(
-    Layer.provide(Postgres.layer),
-    Layer.provide(Settings.layer),
-    Layer.provide(BunContext.layer),
-    Layer.provide(Logger.remove(Logger.defaultLogger)),
-    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env))),
-  )
-})
+const parts = storedParts(Layer.mergeAll(Ledger.layer, UsageDays.layer, DeliveryQueue.layer), () => proxy)
 const runtime = ManagedRuntime.make(parts)
 
 const addUser = async () => {

@@ -100,3 +100,49 @@ test("a schema that changes between two turns", async () => {
   expect(told).toContain("must have the property two")
   expect((await say(session, ["shop__changing", { two: "a" }])).told).toBe("1")
 })
+
+const Warned = Schema.Struct({
+  agent: Schema.Struct({ id: Schema.String }),
+  warnings: Schema.optional(Schema.Array(Schema.Struct({ field: Schema.String, message: Schema.String }))),
+})
+const warned = async (method: "POST" | "PATCH" | "GET", path: string, body?: object) => {
+  const answer = await service.call(method, path, { key, ...(body === undefined ? {} : { body }) })
+  expect(answer.status).toBeLessThan(300)
+  return Schema.decodeUnknownSync(Warned)(await answer.json())
+}
+
+test("a server without its secret says so, until it has it", async () => {
+  const shop = { type: "mcp", name: "shop", url: mcp.url, headers: { authorization: "{{secret:SHOP}}" } }
+  const http = { type: "http", name: "order", url: mcp.url, headers: { authorization: "{{secret:SHOP}}" } }
+  const made = await warned("POST", "/agents", { name: "A", tools: [shop, http] })
+  const message = "The tool needs the secret SHOP. Its owner has to set it."
+  const missing = ["tools.0", "tools.1"].map((field) => ({ field, message }))
+  expect(made.warnings).toEqual(missing)
+  expect((await warned("GET", `/agents/${made.agent.id}`)).warnings).toEqual(missing)
+  const { sessionId } = Schema.decodeUnknownSync(SessionId)(
+    await (await service.call("POST", "/sessions", { key, body: { agentId: made.agent.id } })).json(),
+  )
+  const without = await say(sessionId, ["shop__echo", { text: "a" }])
+  expect(without.tools.map((tool) => tool.function.name)).toEqual(["shop__unavailable", "order"])
+  // The model knows the name of the tool from before.
+  expect(without.told).toBe(`The tool failed. ${message}`)
+  expect((await say(sessionId, ["order", {}])).told).toBe(message)
+
+  await service.call("PUT", "/users/me/secrets/SHOP", { key, body: { value: "s-123456" } })
+  expect((await warned("GET", `/agents/${made.agent.id}`)).warnings).toBeUndefined()
+  expect((await warned("PATCH", `/agents/${made.agent.id}`, {})).warnings).toBeUndefined()
+  expect((await say(sessionId, ["shop__echo", { text: "a" }])).told).toBe("a")
+  await service.call("DELETE", "/users/me/secrets/SHOP", { key })
+  expect((await warned("GET", `/agents/${made.agent.id}`)).warnings).toEqual(missing)
+  expect((await say(sessionId, ["order", {}])).told).toBe(message)
+})
+
+test("a server that cannot be reached is a warning of a change", async () => {
+  await mcp.stop()
+  const made = await warned("POST", "/agents", {
+    name: "A",
+    tools: [{ type: "mcp", name: "shop", url: mcp.url }],
+  })
+  expect(made.warnings).toEqual([{ field: "tools.0", message: "Its MCP server cannot be used right now." }])
+  expect((await warned("GET", `/agents/${made.agent.id}`)).warnings).toBeUndefined()
+})

@@ -93,6 +93,16 @@ test("a field that is wrong is named", async () => {
       },
       "tools.1.name: is the name of another tool",
     ],
+    [{ name: "A", instructions: "Hi {{a}}, {{ b c }}" }, "instructions: has {{ at character 11 that begins"],
+    [
+      { name: "A", instructions: "One.\nTwo {{}}" },
+      "instructions: has {{ at character 10, line 2, column 5 ",
+    ],
+    [{ name: "A", greeting: "Hi {{a}" }, "greeting: has {{ at character 4 that begins no placeholder. "],
+    [
+      { name: "A", tools: [{ ...http, url: `${http.url}?q={{1a}}` }] },
+      "tools.0.url: has a brace at character 28 ",
+    ],
     [{ name: "A", instructions: "\0" }, "instructions: must not contain a NUL"],
     [{ name: "A", keyTerms: [""] }, "keyTerms.0: must have 1 to 100 characters"],
     [{ name: "A", instructions: "x".repeat(32_769) }, "instructions: must have 0 to 32768 characters"],

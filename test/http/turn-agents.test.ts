@@ -326,6 +326,18 @@ test("a definition that the service does not take any more", async () => {
   expect((await say(open)).status).toBe(200)
 })
 
+test("a definition with braces from before they were checked", async () => {
+  const id = await made({ name: "Braces", instructions: "One." })
+  const open = await opened({ agentId: id })
+  const stored = { name: "Braces", instructions: "Say {{ x y }}.", greeting: "Hi {{a}" }
+  await service.database.sql`update agent_versions set definition = ${stored}::json where agent_id = ${id}`
+  expect((await say(open)).status).toBe(200)
+  await change(id, { languages: ["en"] })
+  const refused = await service.call("PATCH", `/agents/${id}`, { key, body: { instructions: "Say {{}}." } })
+  await expectProblem(refused, { status: 400, code: "VALIDATION_ERROR", message: /^instructions: / })
+  await change(id, { instructions: "Say {{x | y}}." })
+})
+
 test("a field of a later version of the service is left out", async () => {
   const id = await made({})
   const definition = { name: "A", instructions: "One.", later: 1 }

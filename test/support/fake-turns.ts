@@ -225,6 +225,7 @@ export const makeFakeTurns = Effect.fnUntraced(function* (script: FakeScript = {
         Layer.succeed(Agents, {
           configured: own,
           read: () => Either.left(new AgentInvalid({ field: "body", reason: "is not read here" })),
+          warnings: () => Effect.succeed([]),
           choose: () => Effect.succeedNone,
           resolve: () => Effect.succeed(own),
         }),

@@ -54,7 +54,8 @@ export const makeMcpTools = ({ die, onCount, onCancel }: McpToolsOptions): McpSe
     mcpReq.signal.addEventListener("abort", () => onCancel?.())
     return new Promise<never>(() => undefined)
   })
-  server.registerTool("huge", { inputSchema: none }, () => text("a".repeat(12 * 1024 ** 2)))
+  server.registerTool("huge", { inputSchema: none }, () => text("a".repeat(1024 ** 2)))
+  server.registerTool("large", { inputSchema: none }, () => text("a".repeat(1_000_000)))
   server.registerTool("dies", { inputSchema: none }, () => {
     die()
     return new Promise<never>(() => undefined)

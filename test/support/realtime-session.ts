@@ -131,6 +131,7 @@ export const makeSession = Effect.fnUntraced(function* (script: SessionScript = 
     Layer.succeed(Agents, {
       configured: agent,
       read: () => Either.left(new AgentInvalid({ field: "body", reason: "is not read here" })),
+      warnings: () => Effect.succeed([]),
       choose: () => Effect.succeedNone,
       resolve: () => Effect.succeed({ ...agent, ...script.agent }),
     }),

@@ -59,6 +59,26 @@ describe("costs little", () => {
     ).toContain(tooLong)
   })
 
+  test("formats of many texts", () => {
+    for (const [format, text] of [
+      ["uri", `http://${"xn--a.".repeat(300)}`],
+      ["email", "a".repeat(2000)],
+      ["time", `00:00:00.${"1".repeat(2000)}`],
+      ["date-time", "2026-01-01T00:00:00.000Z"],
+    ] as const) {
+      const list = ofA({ items: { format } })
+      expect(told(list, { a: many(20_000, () => text) })).toContain(tooLong)
+      expect(told(list, { a: many(100, () => text) })).not.toContain(tooLong)
+    }
+  })
+
+  test("many patterns with sets of Unicode", () => {
+    const schema = (length: number) =>
+      ofA({ allOf: many(length, (at) => ({ pattern: `(?i:\\p{L}\\P{Lu}${at})?` })) })
+    expect(told(schema(300), { a: "a" })).toContain(tooLong)
+    expect(told(schema(10), { a: "a" })).toBe("fits")
+  })
+
   test.each(["anyOf", "allOf", "oneOf"])("choices that multiply: %s", (keyword) => {
     const $defs = fields(
       25,

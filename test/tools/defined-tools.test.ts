@@ -1,7 +1,17 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { randomBytes } from "node:crypto"
 import * as BunContext from "@effect/platform-bun/BunContext"
-import { ConfigProvider, Effect, Either, Layer, ManagedRuntime, ParseResult, Redacted, Schema } from "effect"
+import {
+  ConfigProvider,
+  Effect,
+  Either,
+  Layer,
+  ManagedRuntime,
+  Option,
+  ParseResult,
+  Redacted,
+  Schema,
+} from "effect"
 import { Secrets } from "../../src/accounts/secrets.ts"
 import { Users } from "../../src/accounts/users.ts"
 import { Settings } from "../../src/config.ts"
@@ -9,6 +19,7 @@ import { Encryption } from "../../src/db/encryption.ts"
 import * as Postgres from "../../src/db/postgres.ts"
 import { newId, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import { DefinedTools, ToolDefinition } from "../../src/tools/defined-tools.ts"
+import type { RunnableTool } from "../../src/tools/runnable.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { startMcpHttpServer } from "../support/mcp-http-server.ts"
 import { startToolServer, type ToolServer } from "../support/tool-server.ts"
@@ -69,28 +80,77 @@ test("HTTP tools and MCP servers, in order, each name once", async () => {
     http("mcp__echo"),
     http("first", { method: "POST" }),
     { type: "mcp", name: "gone", url: "https://10.0.0.1/" },
-    { type: "mcp", name: "program", program: "unknown" },
+    { type: "mcp", name: "program", program: "unknown", tools: ["read", "write"] },
     http("last"),
   ])
-  expect(tools.map(({ tool }) => tool.name)).toEqual(["first", "mcp__echo", "mcp__count", "last"])
+  expect(tools.map(({ tool }) => tool.name)).toEqual([
+    "first",
+    "mcp__echo",
+    "mcp__count",
+    // In the place of what cannot be used.
+    "gone__unavailable",
+    "program__read",
+    "program__write",
+    "last",
+  ])
+  await mcp.stop()
+})
+
+const run = (tool: RunnableTool | undefined) =>
+  runtime.runPromise(
+    tool?.run({
+      callId: "call_1",
+      idempotencyKey: "key-1",
+      arguments: {},
+      // Whoever talks to the agent: its owner's secret counts.
+      userId: newId(UserId),
+      sessionId: newId(SessionId),
+      turnId: newId(TurnId),
+    }) ?? Effect.die("no tool"),
+  )
+
+const faultOf = (owner: UserId, definition: unknown, connects = true) =>
+  runtime.runPromise(
+    Effect.flatMap(DefinedTools, ({ fault }) =>
+      Effect.map(
+        Effect.forEach(decode([definition]), (one) => fault(owner, one, connects)),
+        ([found]) => Option.getOrElse(Option.flatten(Option.fromNullable(found)), () => "none"),
+      ),
+    ),
+  )
+
+test("what cannot be used says why, to the owner and to the model", async () => {
+  const mcp = startMcpHttpServer({ protocol: "json" })
+  const { userId } = await newUser()
+  const secret = "The tool needs the secret KEY. Its owner has to set it."
+  const headers = { authorization: "Bearer {{secret:KEY}}" }
+  const unavailable = "Its MCP server cannot be used right now."
+  const refusing = http("a").url
+  const cases = [
+    [{ type: "mcp", name: "m", url: mcp.url, headers }, secret],
+    [{ type: "mcp", name: "m", url: `${mcp.url}?key={{secret:KEY}}` }, secret],
+    [{ type: "mcp", name: "m", url: "https://10.0.0.1/" }, unavailable],
+    [{ type: "mcp", name: "m", url: refusing }, unavailable],
+    [{ type: "mcp", name: "m", program: "unknown" }, unavailable],
+  ] as const
+  for (const [definition, reason] of cases) {
+    expect(await faultOf(userId, definition)).toBe(reason)
+    expect(await faultOf(userId, definition, false)).toBe(reason === secret ? secret : "none")
+    const [tool] = await toolsOf(userId, [definition])
+    expect(tool).toMatchObject({ kind: "mcp", isOptional: true, standsFor: "m__" })
+    expect(await run(tool)).toEqual({ output: `The tool failed. ${reason}`, isError: true })
+  }
+  expect(await faultOf(userId, http("a", { headers }))).toBe(secret)
+  expect(await faultOf(userId, http("a"))).toBe("none")
+  expect(await faultOf(userId, { type: "mcp", name: "m", url: mcp.url })).toBe("none")
   await mcp.stop()
 })
 
 test("secrets of the owner, as they are at the call", async () => {
   const { userId } = await newUser()
   const [tool] = await toolsOf(userId, [http("a", { headers: { authorization: "Bearer {{secret:KEY}}" } })])
-  const call = () =>
-    runtime.runPromise(
-      tool?.run({
-        callId: "call_1",
-        idempotencyKey: "key-1",
-        arguments: {},
-        // Whoever talks to the agent: its owner's secret counts.
-        userId: newId(UserId),
-        sessionId: newId(SessionId),
-        turnId: newId(TurnId),
-      }) ?? Effect.die("no tool"),
-    )
+  const call = () => run(tool)
+  const before = server.requests.length
   const put = (value: string) =>
     runtime.runPromise(Effect.flatMap(Secrets, ({ put }) => put(userId, "KEY", Redacted.make(value))))
   expect(await call()).toMatchObject({
@@ -101,7 +161,7 @@ test("secrets of the owner, as they are at the call", async () => {
   await call()
   await put("two-123456")
   expect(await call()).toEqual({ output: "Bearer [secret]", isError: false })
-  expect(server.requests.map(({ headers }) => headers.authorization)).toEqual([
+  expect(server.requests.slice(before).map(({ headers }) => headers.authorization)).toEqual([
     "Bearer one-123456",
     "Bearer two-123456",
   ])

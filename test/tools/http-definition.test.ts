@@ -94,3 +94,20 @@ test("arguments beyond properties, where the schema allows them", () => {
   const parameters = { type: "object", additionalProperties: true }
   expect(faults({ ...minimal, parameters, url: "https://api.example.com/{anything}" })).toEqual([])
 })
+
+test.each(["{{ x y }}", "{{a}", "{{1a}}", "{{}}", "{{ }}", "{{a}}", "{{secret:1}}", "{{secret:}}"])(
+  "braces that are no placeholder: %s",
+  (braces) => {
+    expect(faults({ ...minimal, url: `https://api.example.com/?q=${braces}` })).toEqual([
+      expect.stringMatching(/^url: has a brace at character (28|31|32) that belongs to no \{argument\}/),
+    ])
+    expect(faults({ ...minimal, headers: { "x-a": `Bearer ${braces}` } })).toEqual([
+      expect.stringMatching(/^headers\.x-a: has \{\{ at character 8 that begins no \{\{secret:NAME\}\}/),
+    ])
+  },
+)
+
+test("braces beside a secret", () => {
+  const url = "https://api.example.com/?key={{secret:KEY}}&q={"
+  expect(faults({ ...minimal, url })).toEqual([expect.stringContaining("a brace at character 47 ")])
+})

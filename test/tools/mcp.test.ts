@@ -66,6 +66,10 @@ const toolsOf = (server: object, of = owner) =>
 
 const list = (server: object, on = runtime) => on.runPromise(toolsOf(server))
 
+/** Why a server has no tools. */
+const reasonOf = async (server: object, on = runtime) =>
+  (await on.runPromise(Effect.flip(toolsOf(server)))).kind
+
 const invoke = (
   tools: ReadonlyArray<RunnableTool>,
   name: string,
@@ -227,9 +231,10 @@ test("a program that dies in a call", async () => {
 })
 
 test("programs that cannot be used", async () => {
-  for (const name of ["exit", "missing", "unknown"]) expect(await list({ program: name })).toEqual([])
+  expect(await reasonOf({ program: "unknown" })).toBe("program")
+  for (const name of ["exit", "missing"]) expect(await reasonOf({ program: name })).toBe("unavailable")
   // Waits a while for the first connection, and never again.
-  expect(await list({ program: "hang" })).toEqual([])
+  expect(await reasonOf({ program: "hang" })).toBe("unavailable")
 })
 
 test("a changed list of tools", async () => {
@@ -280,13 +285,14 @@ test("a program that writes other things, too", async () => {
   expect((await call(tools, "echo", { text: "a" })).output).toBe("a")
 })
 
-test("a result of 12 MB", async () => {
+test("a result of 1 MB and more", async () => {
   for (const server of [
     { program: "works" },
     { url: startHttp("sessions").url },
     { url: startHttp("json").url },
   ]) {
     const tools = await list({ ...server, timeoutSeconds: 5 })
+    expect((await call(tools, "large")).isError).toBe(false)
     const found = await call(tools, "huge")
     expect(found).toMatchObject({ isError: true })
     expect(found.output).toEndWith(unknown)
@@ -298,7 +304,7 @@ test("an HTTP server that does not answer at the start", async () => {
   const server = startHttp("sessions")
   const own = makeRuntime()
   server.answer(() => new Promise<never>(() => undefined))
-  expect(await list({ url: server.url }, own)).toEqual([])
+  expect(await reasonOf({ url: server.url }, own)).toBe("unavailable")
   await own.dispose()
 })
 
@@ -310,7 +316,7 @@ test("headers with secrets", async () => {
   })
   expect(server.requests.every((headers) => headers.get("authorization") === "Bearer k-123456")).toBe(true)
   expect((await call(tools, "echo", { text: "k-123456" })).output).toBe("[secret]")
-  expect(await list({ url: server.url, headers: { a: "{{secret:NONE}}" } })).toEqual([])
+  expect(await reasonOf({ url: server.url, headers: { a: "{{secret:NONE}}" } })).toBe("secret")
 })
 
 test("a server that has forgotten the session gets the call once, in a new one", async () => {
@@ -380,8 +386,11 @@ test("answers that are no MCP", async () => {
   )
 })
 
-/** An MCP server that lists these pages of tools. The cursor is the number of the page. */
-const startLister = (pageOf: (page: number) => { readonly tools: unknown; readonly isLast: boolean }) => {
+/** An MCP server that lists these pages of tools. The cursor is the number of the page. `content`: of the results of calls. */
+const startLister = (
+  pageOf: (page: number) => { readonly tools: unknown; readonly isLast: boolean },
+  content?: ReadonlyArray<unknown>,
+) => {
   const server = startHttp("json")
   const pages: Array<number> = []
   server.answer(async (request) => {
@@ -399,6 +408,7 @@ const startLister = (pageOf: (page: number) => { readonly tools: unknown; readon
       const serverInfo = { name: "x", version: "1" }
       return answer({ protocolVersion: "2025-06-18", capabilities: { tools: {} }, serverInfo })
     }
+    if (method === "tools/call" && content !== undefined) return answer({ content })
     if (method !== "tools/list") {
       return Response.json({ jsonrpc: "2.0", id, error: { code: -32_601, message: "no" } })
     }
@@ -454,18 +464,18 @@ test("a list without end is read up to its bounds", async () => {
   expect(long.pages).toEqual([1, 2, 3])
 
   const tooLong = startLister(() => ({ tools: [named("t", { title: "x".repeat(3e6) })], isLast: true }))
-  expect(await namesOf(tooLong.url)).toEqual([])
+  expect(await reasonOf({ url: tooLong.url })).toBe("unavailable")
 })
 
 test("an HTTP server that cannot be used", async () => {
   const server = startHttp("sessions")
   const inner = server.url.replace("127.0.0.1", "127.0.0.2")
   for (const url of [inner, "https://10.0.0.1/mcp"]) {
-    expect(await list({ url })).toEqual([])
+    expect(await reasonOf({ url })).toBe("unavailable")
   }
   expect(server.requests).toEqual([])
   server.answer((request) => Response.redirect(inner.replace("/mcp", `/${new URL(request.url).pathname}`)))
-  expect(await list({ url: server.url })).toEqual([])
+  expect(await reasonOf({ url: server.url })).toBe("unavailable")
 })
 
 test("MCP_STDIO_SERVERS as a file of another client", async () => {
@@ -498,4 +508,22 @@ test.each([
   } catch (error) {
     for (const part of field.split(".")) expect(`${error}`).toContain(`["${part}"]`)
   }
+})
+
+test("a result of wrong parts", async () => {
+  const wrong = Array.from({ length: 300_000 }, () => ({}))
+  const { url } = startLister(() => ({ tools: [named("a")], isLast: true }), wrong)
+  const { output, isError } = await call(await list({ url, maxResultBytes: 100_000 }), "a")
+  expect([output.split("\n").length, isError]).toEqual([1001, false])
+  expect(output).toStartWith("[content of an unknown type, left out]\n")
+})
+
+test("10,000 tools, whose names have spaces or collide", async () => {
+  const tools = Array.from({ length: 10_000 }, (_, at) =>
+    named(at % 2 === 0 ? `get it ${at}` : `get_it_${at - 1}`),
+  )
+  const { url } = startLister(() => ({ tools, isLast: true }))
+  const names = await namesOf(url)
+  expect([names.length, new Set(names).size]).toEqual([128, 128])
+  expect(names.slice(0, 2)).toEqual(["s__get_it_0", "s__get_it_2"])
 })

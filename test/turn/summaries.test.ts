@@ -164,6 +164,7 @@ const startTurns = Effect.fnUntraced(function* ({
         Layer.succeed(Agents, {
           configured: own,
           read: () => Either.left(new AgentInvalid({ field: "body", reason: "is not read here" })),
+          warnings: () => Effect.succeed([]),
           choose: () => Effect.succeedNone,
           resolve: () => Effect.succeed(own),
         }),

@@ -176,12 +176,16 @@ describe("a round that fails", () => {
   )
 
   effectTest(
-    "with an unknown tool is tried once more",
+    "of another tool than the one that it must call is tried once more",
     Effect.gen(function* () {
       const unknown = { ...oslo, name: "launch" }
-      const twice = yield* run({ thinks: [{ calls: [unknown] }, { calls: [rome] }] })
+      const forced = {
+        ...requestOf({}),
+        agent: (own: typeof agent) => ({ ...own, calling: { ...calling, toolChoice: { name: "weather" } } }),
+      }
+      const twice = yield* run({ thinks: [{ calls: [unknown] }, { calls: [rome] }] }, forced)
       expect(callsIn(twice.events)).toMatchObject([rome])
-      const always = yield* run({ thinks: [{ calls: [unknown] }] })
+      const always = yield* run({ thinks: [{ calls: [unknown] }] }, forced)
       expect(always.prompts).toHaveLength(2)
       expect(always.failure).toMatchObject({ kind: "unknown-tool" })
       expect(always.saved).toEqual([])

@@ -300,11 +300,88 @@ describe("a call that is not made", () => {
         expect(shown(saved[0]?.items)).toEqual([
           question,
           call(oslo),
-          expect.stringContaining("weather is not available any more"),
+          expect.stringContaining("There is no tool weather."),
           `assistant: ${answer}`,
         ])
         expect(prompts[1]?.prompt.messages.at(-1)).toMatchObject({ role: "tool", callId: oslo.callId })
       }
+    }),
+  )
+
+  effectTest(
+    "because its tool never was is told to the model",
+    Effect.gen(function* () {
+      const long = "x".repeat(10_000)
+      for (const [name, called] of [
+        ["launch", "launch"],
+        ["", "unknown"],
+        ["fire the rockets!", "fire_the_rockets_"],
+        [long, expect.stringMatching(/^x{55}_[0-9a-f]{8}$/)],
+      ] as const) {
+        for (const tools of [[], [makeTool({ name: "one" }).tool, makeTool({ name: "two" }).tool]]) {
+          const { saved, failure, prompts } = yield* run(
+            {
+              thinks: [
+                {
+                  calls: [
+                    { ...oslo, name },
+                    { ...oslo, name },
+                  ],
+                },
+                { chunks: [{ text: answer }] },
+              ],
+            },
+            withTools(tools),
+          )
+          expect(failure).toBeUndefined()
+          const payloads = saved[0]?.items.map(({ payload }) => payload) ?? []
+          // Two calls with one id are two calls.
+          expect(new Set(payloads.map((payload) => "callId" in payload && payload.callId)).size).toBe(3)
+          expect(payloads.map(({ type }) => type)).toEqual([
+            "message",
+            "tool_call",
+            "tool_call",
+            "tool_result",
+            "tool_result",
+            "message",
+          ])
+          expect(payloads[1]).toMatchObject({ name: called })
+          expect(shown(saved[0]?.items)[3]).toContain("There is no tool")
+          expect(prompts[1]?.prompt.messages.at(-1)).toMatchObject({ role: "tool" })
+        }
+      }
+    }),
+  )
+
+  effectTest(
+    "1000 times in one answer is told to the model",
+    Effect.gen(function* () {
+      const calls = Array.from({ length: 1000 }, (_, at) => ({
+        ...oslo,
+        callId: `call_${at}`,
+        name: "launch",
+      }))
+      const { saved, failure } = yield* run(
+        { thinks: [{ calls }, { chunks: [{ text: answer }] }] },
+        withTools([]),
+      )
+      expect(failure).toBeUndefined()
+      const results = shown(saved[0]?.items).filter((text) => text.startsWith("result"))
+      expect([results.length, results.filter((text) => text.includes("no tool launch")).length]).toEqual([
+        1000, 128,
+      ])
+    }),
+  )
+
+  effectTest(
+    "in every round ends the turn after its last one",
+    Effect.gen(function* () {
+      const { failure, prompts } = yield* run(
+        { thinks: [{ calls: [{ ...oslo, name: "launch" }], end: "tools" }] },
+        withTools([makeTool().tool], { acting: { maxRounds: 3 } }),
+      )
+      expect(failure).toMatchObject({ kind: "tools" })
+      expect(prompts.map(({ prompt }) => prompt.toolChoice)).toEqual(["auto", "auto", "none"])
     }),
   )
 

@@ -1,7 +1,5 @@
 import { afterAll, beforeAll, expect } from "bun:test"
-import * as BunContext from "@effect/platform-bun/BunContext"
-import { ConfigProvider, Duration, Effect, Fiber, Layer, Logger, Option, TestClock } from "effect"
-import { Settings } from "../../src/config.ts"
+import { Duration, Effect, Fiber, Layer, Option, TestClock } from "effect"
 import * as CleanUp from "../../src/conversation/clean-up.ts"
 import * as Endings from "../../src/conversation/endings.ts"
 import { History } from "../../src/conversation/history.ts"
@@ -13,11 +11,11 @@ import { RunningTurns } from "../../src/conversation/running-turns.ts"
 import { SessionItems } from "../../src/conversation/session-items.ts"
 import type { EndedTurn, NewTurn } from "../../src/conversation/stored-turn.ts"
 import { ToolCalls } from "../../src/conversation/tool-calls.ts"
-import * as Postgres from "../../src/db/postgres.ts"
 import { ItemId, newId, noUsage, SessionId, TurnId, UserId } from "../../src/schema.ts"
 import { WebhookSignal } from "../../src/webhooks/signal.ts"
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
+import { storedParts } from "../support/stored-parts.ts"
 import { until } from "../support/turns.ts"
 import { readEvent } from "../support/webhook-endpoint.ts"
 
@@ -27,23 +25,15 @@ beforeAll(async () => {
 })
 afterAll(() => database.drop())
 
-const parts = Layer.suspend(() => {
-  const env = new Map([
-    ["DATABASE_URL", database.url],
-    ["OPENAI_API_KEY", "sk-test"],
-    ["SESSION_TIMEOUT_MINUTES", "30"],
-  ])
-  return SessionItems.layer.pipe(
+const parts = storedParts(
+  SessionItems.layer.pipe(
     Layer.provideMerge(RunningTurns.layer),
     Layer.provideMerge(Layer.mergeAll(Ledger.layer, History.layer, KeyedTurns.layer, ToolCalls.layer)),
     Layer.provideMerge(WebhookSignal.layer),
-    Layer.provideMerge(Postgres.layer),
-    Layer.provideMerge(Settings.layer),
-    Layer.provide(BunContext.layer),
-    Layer.provide(Logger.remove(Logger.defaultLogger)),
-    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env))),
-  )
-})
+  ),
+  () => database,
+  { SESSION_TIMEOUT_MINUTES: "30" },
+)
 
 const everyEvent = "{turn.completed,turn.failed,session.expired,tool.called}"
 

@@ -35,7 +35,7 @@ const makeProcess = () => {
       runtime.runPromise(
         Effect.gen(function* () {
           const queue = yield* DeliveryQueue
-          if (!(yield* queue.look)) return []
+          if (!(yield* queue.look).isDue) return []
           const { taken } = yield* queue.claim(free, running)
           running.push(...taken)
           return taken
@@ -43,7 +43,10 @@ const makeProcess = () => {
       ),
     claim: (free: number) =>
       runtime.runPromise(Effect.flatMap(DeliveryQueue, (queue) => queue.claim(free, []))),
-    look: () => runtime.runPromise(Effect.flatMap(DeliveryQueue, (queue) => queue.look)),
+    look: () =>
+      runtime.runPromise(
+        Effect.flatMap(DeliveryQueue, (queue) => Effect.map(queue.look, ({ isDue }) => isDue)),
+      ),
     end: (attempt: Claimed, then: "delivered" | Duration.Duration = "delivered") => {
       running.splice(running.indexOf(attempt), 1)
       const record = { status: 200, answer: "", error: null, then }

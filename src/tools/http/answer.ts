@@ -74,8 +74,29 @@ const htmlToText = (html: string): string => {
     .trim()
 }
 
-/** Removes the white space between the tokens of valid JSON. Parsing and writing it would change large numbers. */
-const minify = (json: string) => json.replace(/("[^"\\]*(?:\\.[^"\\]*)*")|\s+/g, "$1")
+const quote = 0x22
+const backslash = 0x5c
+const isSpace = (code: number) => code === 0x20 || (code >= 0x09 && code <= 0x0d)
+
+/**
+ * Removes the white space between the tokens of valid JSON. Parsing and writing it would change large numbers, and a regular expression
+ * takes 0.5 s for 1 MB of escaped quotation marks.
+ */
+export const minify = (json: string): string => {
+  let minified = ""
+  let begin = 0
+  let isInText = false
+  for (let at = 0; at < json.length; at += 1) {
+    const code = json.charCodeAt(at)
+    if (isInText && code === backslash) at += 1
+    else if (code === quote) isInText = !isInText
+    else if (!isInText && isSpace(code)) {
+      if (at > begin) minified += json.slice(begin, at)
+      begin = at + 1
+    }
+  }
+  return minified + json.slice(begin)
+}
 
 /** In the place of what a bounded answer does not have. */
 export const leftOut = "[The rest of the answer was left out.]"

@@ -1,5 +1,6 @@
 import { Option, Predicate, Schema } from "effect"
 import { flawWithin, storable } from "../../conversation/model.ts"
+import { placeIn } from "../../text/braces.ts"
 import { longestOutput } from "../runnable.ts"
 import { withoutReferences } from "../secrets.ts"
 import { urlArguments, urlTemplateFault } from "./url-template.ts"
@@ -66,7 +67,12 @@ const headerFault = (name: string, value: string): Option.Option<string> => {
     return Option.some("is set by the service; leave it out")
   }
   const literal = withoutReferences(value)
-  if (literal.includes("{{")) return Option.some("has braces that are no {{secret:NAME}}")
+  const braces = literal.indexOf("{{")
+  if (braces >= 0) {
+    return Option.some(
+      `has {{ at ${placeIn(value, braces)} that begins no {{secret:NAME}}; a name has up to 64 letters, digits, _ or -, and begins with a letter`,
+    )
+  }
   return /^[\t\x20-\x7e]*$/.test(literal) ? Option.none() : Option.some("must be visible ASCII characters")
 }
 

@@ -10,7 +10,7 @@ import type { Outbound, OutboundAnswer } from "../../outbound/outbound.ts"
 import type { OutboundRequest } from "../../outbound/redirect.ts"
 import { parseRetryAfter } from "../../outbound/retry-after.ts"
 import type { RunnableTool, ToolAnswer, ToolInvocation } from "../runnable.ts"
-import { type ReadSecret, readSecrets, removeSecrets } from "../secrets.ts"
+import { missingSecret, type ReadSecret, readSecrets, removeSecrets } from "../secrets.ts"
 import { bodyText, boundText } from "./answer.ts"
 import type { HttpTool } from "./definition.ts"
 import { toRequest } from "./request.ts"
@@ -111,7 +111,11 @@ export const makeHttpTool = (
   const run = Effect.fn("HttpTool.run")(function* (invocation: ToolInvocation) {
     const found = yield* readSecrets([definition.url, ...Object.values(definition.headers)], readSecret)
     if (Either.isLeft(found)) {
-      return failed(`The tool needs the secret ${found.left}. Its owner has to set it.`)
+      yield* Effect.annotateLogs(Effect.logWarning("tool.http_failed"), {
+        tool: definition.name,
+        reason: "secret",
+      })
+      return failed(missingSecret(found.left))
     }
     const secrets = found.right
     const { arguments: values, idempotencyKey } = invocation

@@ -1,4 +1,5 @@
 import { Either, Option } from "effect"
+import { placeIn } from "../../text/braces.ts"
 import { insertSecrets, type Secrets, secretNames, withoutReferences } from "../secrets.ts"
 
 type Arguments = Readonly<Record<string, unknown>>
@@ -22,8 +23,12 @@ export const urlTemplateFault = (template: string): Option.Option<string> => {
   const [path = "", query = ""] = splitQuery(rest)
   if (rest.includes("#")) return Option.some("must have no #")
   if (secretNames(path).length > 0) return Option.some("may refer to a secret in its query only")
-  if (/[{}]/.test(withoutReferences(rest).replace(placeholder, ""))) {
-    return Option.some("has a brace that belongs to no {argument} and no {{secret:NAME}}")
+  const literal = withoutReferences(template).replace(placeholder, (all) => " ".repeat(all.length))
+  const brace = literal.search(/[{}]/)
+  if (brace >= 0) {
+    return Option.some(
+      `has a brace at ${placeIn(template, brace)} that belongs to no {argument} and no {{secret:NAME}}; write a brace itself as %7B or %7D`,
+    )
   }
   if (query.split("&").some((pair) => namesIn(withoutReferences(pair)).length > 1)) {
     return Option.some("may have one {argument} in each query parameter")

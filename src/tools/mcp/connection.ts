@@ -1,7 +1,8 @@
 import { Deferred, Duration, Effect, Exit, type Scope } from "effect"
 import type { Outbound } from "../../outbound/outbound.ts"
+import type { ToolAnswer } from "../runnable.ts"
 import { McpFailed, mcpReason } from "./errors.ts"
-import type { McpCall, McpResult, McpSession, McpTarget, McpTool } from "./session.ts"
+import type { McpCall, McpSession, McpTarget, McpTool } from "./session.ts"
 
 /** Failures in a row, without a call between them that succeeded, after which nobody waits for the server. */
 const maxFailures = 2
@@ -24,10 +25,10 @@ const callWait = Duration.seconds(5)
 
 /** A server, by one connection that is opened again whenever it ends. */
 export interface McpConnection {
-  /** What the server offered last. Empty before the first connection. */
-  readonly tools: Effect.Effect<ReadonlyArray<McpTool>>
+  /** What the server offered last. Fails before the first connection. */
+  readonly tools: Effect.Effect<ReadonlyArray<McpTool>, McpFailed>
   /** Interruption tells the server that the call is cancelled. */
-  readonly call: (call: McpCall) => Effect.Effect<McpResult, McpFailed>
+  readonly call: (call: McpCall) => Effect.Effect<ToolAnswer, McpFailed>
 }
 
 const isFailure = (error: unknown): error is McpFailed => error instanceof McpFailed
@@ -171,7 +172,7 @@ export const makeConnection = Effect.fn("McpConnection.make")(function* (
   return {
     call,
     tools: Effect.suspend(() =>
-      tools.length > 0 ? Effect.succeed(tools) : Effect.as(Effect.ignore(waitFor(listWait)), undefined),
-    ).pipe(Effect.map(() => tools)),
+      tools.length > 0 ? Effect.succeed(tools) : Effect.map(waitFor(listWait), () => tools),
+    ),
   }
 })

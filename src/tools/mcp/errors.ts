@@ -1,12 +1,15 @@
 import { Schema } from "effect"
 import { explainOutbound, mayHaveArrived, type OutboundError, outboundReason } from "../../outbound/errors.ts"
+import type { ToolAnswer } from "../runnable.ts"
+import { missingSecret } from "../secrets.ts"
 
 /**
- * `unavailable`: no connection; nothing was sent. `capacity`: too many connections are in use; nothing was sent. `program`: it cannot be started. `outbound`: a request failed, see `outbound`. `status`: the server's answer has
+ * `secret`: one is not stored; nothing was sent. `unavailable`: no connection; nothing was sent. `capacity`: too many connections are in use; nothing was sent. `program`: it cannot be started. `outbound`: a request failed, see `outbound`. `status`: the server's answer has
  * this HTTP status. `closed`: the connection ended during the call. `timeout`: no answer in time. `refused`: the server answered with
  * an error. `unexpected`: the server broke the protocol.
  */
 const kinds = [
+  "secret",
   "capacity",
   "unavailable",
   "program",
@@ -21,7 +24,7 @@ const kinds = [
 /** A server did not do what it was asked. */
 export class McpFailed extends Schema.TaggedError<McpFailed>()("McpFailed", {
   kind: Schema.Literal(...kinds),
-  /** The server's words of `refused`; of `status`, the number. For the model only, since they may have anything in them. */
+  /** The name of the `secret`; the server's words of `refused`; of `status`, the number. For the model only, since they may have anything in them. */
   words: Schema.optional(Schema.String),
 }) {
   /** Of `outbound`. */
@@ -34,6 +37,8 @@ export const outboundFailed = (outbound: OutboundError): McpFailed =>
 /** For the model: names no address. */
 export const explainMcp = ({ kind, words = "", outbound }: McpFailed): string => {
   switch (kind) {
+    case "secret":
+      return missingSecret(words)
     case "capacity":
       return "Too many MCP servers are in use at the same time. The call can be made again later."
     case "unavailable":
@@ -61,8 +66,14 @@ export const mcpReason = ({ kind, words = "", outbound }: McpFailed): string => 
 }
 
 /** The call may have been carried out. */
-export const isOutcomeUnknown = ({ kind, outbound }: McpFailed): boolean =>
+const isOutcomeUnknown = ({ kind, outbound }: McpFailed): boolean =>
   kind === "closed" ||
   kind === "timeout" ||
   kind === "unexpected" ||
   (outbound !== undefined && mayHaveArrived(outbound))
+
+/** A call, or a server that cannot be used at all, for the model. */
+export const mcpAnswer = (failure: McpFailed): ToolAnswer => ({
+  output: `The tool failed. ${explainMcp(failure)}${isOutcomeUnknown(failure) ? " Whether the call was carried out is unknown." : ""}`,
+  isError: true,
+})

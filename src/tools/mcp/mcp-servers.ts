@@ -26,14 +26,14 @@ export class McpServers extends Context.Tag("voice-agent/McpServers")<
   McpServers,
   {
     /**
-     * The tools that a server offers now. Empty while it cannot be reached, and without its secrets or its program. Waits up to
+     * The tools that a server offers now. Fails while it cannot be reached, and without its secrets or its program. Waits up to
      * 2 s for the first connection. A connection, or a program's process, is of the owner of the agent only.
      */
     readonly toolsOf: (
       owner: UserId,
       server: McpServer,
       readSecret: ReadSecret,
-    ) => Effect.Effect<ReadonlyArray<RunnableTool>>
+    ) => Effect.Effect<ReadonlyArray<RunnableTool>, McpFailed>
   }
 >() {
   static readonly layer = Layer.scoped(
@@ -65,33 +65,23 @@ export class McpServers extends Context.Tag("voice-agent/McpServers")<
               headers: Record.map(headers, (value) => insertSecrets(value, secrets)),
             }))
 
-      const unusable = (server: McpServer, reason: string) =>
-        Effect.logWarning("mcp.unusable").pipe(
-          Effect.annotateLogs({ server: server.name, reason }),
-          Effect.as<ReadonlyArray<RunnableTool>>([]),
-        )
-
       const toolsOf = Effect.fn("McpServers.toolsOf")(function* (
         owner: UserId,
         server: McpServer,
         readSecret: ReadSecret,
       ) {
         const secrets = yield* readSecrets([server.url ?? "", ...Object.values(server.headers)], readSecret)
-        if (Either.isLeft(secrets)) return yield* unusable(server, "secret")
+        if (Either.isLeft(secrets)) return yield* new McpFailed({ kind: "secret", words: secrets.left })
         const target = targetOf(server, secrets.right)
-        if (Option.isNone(target)) return yield* unusable(server, "program")
+        if (Option.isNone(target)) return yield* new McpFailed({ kind: "program" })
         const place = { name: server.name, target: target.value }
         const connection = connections.get(
           keyOf(place.target),
           owner,
           makeConnection(place, { fetch, emptyFolder }),
         )
-        const found = yield* Effect.flatMap(connection, ({ tools }) => tools).pipe(
-          Effect.scoped,
-          Effect.option,
-        )
-        if (Option.isNone(found)) return yield* unusable(server, "capacity")
-        return makeMcpTools({ server, connection, secrets: [...secrets.right.values()] }, found.value)
+        const found = yield* Effect.scoped(Effect.flatMap(connection, ({ tools }) => tools))
+        return makeMcpTools({ server, connection, secrets: [...secrets.right.values()] }, found)
       })
 
       return { toolsOf }

@@ -2,12 +2,11 @@ import { Duration, Effect, Either, Option, type Redacted, type Scope } from "eff
 import { isTooDeep } from "../../providers/json.ts"
 import { boundText } from "../http/answer.ts"
 import { maxSchemaLength } from "../http/definition.ts"
-import type { RunnableTool, ToolAnswer, ToolInvocation } from "../runnable.ts"
+import type { RunnableTool, ToolInvocation } from "../runnable.ts"
 import { removeSecrets } from "../secrets.ts"
 import type { McpConnection } from "./connection.ts"
-import { resultText } from "./content.ts"
 import type { McpServer } from "./definition.ts"
-import { explainMcp, isOutcomeUnknown, McpFailed, mcpReason } from "./errors.ts"
+import { McpFailed, mcpAnswer, mcpReason } from "./errors.ts"
 import { prefixedName } from "./names.ts"
 import type { McpTool } from "./session.ts"
 
@@ -16,11 +15,6 @@ const maxTools = 128
 
 /** Characters of a description. */
 const maxDescription = 4096
-
-const failed = (failure: McpFailed): ToolAnswer => ({
-  output: `The tool failed. ${explainMcp(failure)}${isOutcomeUnknown(failure) ? " Whether the call was carried out is unknown." : ""}`,
-  isError: true,
-})
 
 interface Parts {
   readonly server: McpServer
@@ -38,7 +32,7 @@ const makeMcpTool = (
   const run = Effect.fn("McpTool.run")(
     function* ({ arguments: values, idempotencyKey }: ToolInvocation) {
       const { call } = yield* connection
-      return resultText(yield* call({ name, arguments: values, idempotencyKey }))
+      return yield* call({ name, arguments: values, idempotencyKey })
     },
     Effect.scoped,
     Effect.timeoutFail({
@@ -48,7 +42,7 @@ const makeMcpTool = (
     Effect.catchAll((failure) =>
       Effect.logWarning("tool.mcp_failed").pipe(
         Effect.annotateLogs({ tool: prefixed, reason: mcpReason(failure) }),
-        Effect.as(failed(failure)),
+        Effect.as(mcpAnswer(failure)),
       ),
     ),
     Effect.map(({ output, isError }) => ({

@@ -1,17 +1,20 @@
 import {
   Client,
-  type ContentBlock,
   ProtocolError,
   SdkError,
   SdkErrorCode,
   SdkHttpError,
   StreamableHTTPClientTransport,
+  type Transport,
 } from "@modelcontextprotocol/client"
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio"
 import { version } from "../../../package.json"
 import { isOutboundError } from "../../outbound/errors.ts"
 import type { Outbound } from "../../outbound/outbound.ts"
+import type { ToolAnswer } from "../runnable.ts"
+import { maxAnswerBytes } from "./answer-bound.ts"
 import { McpFailed, outboundFailed } from "./errors.ts"
+import { withPlainResult } from "./plain-result.ts"
 import { makeToolList } from "./tool-list.ts"
 
 /** Only this file imports the SDK. It is loaded with the first server: that takes 8 MB of memory and 0.2 s. */
@@ -40,18 +43,11 @@ export interface McpCall {
   readonly idempotencyKey: string
 }
 
-/** What a tool answered, as in the protocol. */
-export interface McpResult {
-  readonly content: ReadonlyArray<ContentBlock>
-  readonly structured: unknown
-  readonly isError: boolean
-}
-
 /** Promises reject with McpFailed. */
 export interface McpSession {
   /** Connects, and lists the tools. */
   readonly open: (signal: AbortSignal) => Promise<ReadonlyArray<McpTool>>
-  readonly call: (call: McpCall, signal: AbortSignal) => Promise<McpResult>
+  readonly call: (call: McpCall, signal: AbortSignal) => Promise<ToolAnswer>
   /** Ends the process of a stdio server. */
   readonly close: () => Promise<void>
 }
@@ -82,6 +78,18 @@ const withStreamEnds = (transport: StreamableHTTPClientTransport): StreamableHTT
     }
     return send(message, { onRequestStreamEnd, ...options })
   }
+  return transport
+}
+
+/** Passes the messages of a server on with plain results. The SDK sets `onmessage` when it connects. */
+const withPlainResults = <T extends Transport>(transport: T): T => {
+  let receive: Transport["onmessage"]
+  Object.defineProperty(transport, "onmessage", {
+    get: () => receive,
+    set: (given: typeof receive) => {
+      receive = given && ((message, extra) => given(withPlainResult(message), extra))
+    },
+  })
   return transport
 }
 
@@ -121,6 +129,7 @@ const transportOf = (target: McpTarget, fetch: typeof Outbound.Service.fetch) =>
       args: [...args],
       env: { ...env },
       stderr: "ignore",
+      maxBufferSize: maxAnswerBytes,
       ...(cwd === undefined ? {} : { cwd }),
     })
   }
@@ -140,7 +149,7 @@ export const makeSession = (
   on: { readonly tools: (tools: ReadonlyArray<McpTool>) => void; readonly closed: () => void },
 ): McpSession => {
   const list = makeToolList(fetch)
-  const transport = transportOf(target, list.fetch)
+  const transport = withPlainResults(transportOf(target, list.fetch))
   let known: ReadonlyArray<McpTool> = []
   const client = new Client(
     { name: "voice-agent", version },
@@ -185,7 +194,7 @@ export const makeSession = (
 
   const call = async ({ name, arguments: values, idempotencyKey }: McpCall, signal: AbortSignal) => {
     const inputSchema = known.find((tool) => tool.name === name)?.parameters
-    const { content, structuredContent, isError } = await client.callTool(
+    const { content, isError } = await client.callTool(
       { name, arguments: { ...values }, _meta: { "voice-agent/idempotency-key": idempotencyKey } },
       {
         signal,
@@ -194,7 +203,9 @@ export const makeSession = (
         ...(inputSchema === undefined ? {} : { toolDefinition: { name, inputSchema } }),
       },
     )
-    return { content, structured: structuredContent, isError: isError ?? false }
+    const [block] = content
+    if (block?.type !== "text") throw new McpFailed({ kind: "unexpected" })
+    return { output: block.text, isError: isError ?? false }
   }
 
   const close = async () => {

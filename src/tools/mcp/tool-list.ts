@@ -1,11 +1,11 @@
 import { Option, Schema } from "effect"
-import { AnswerUnreadable } from "../../outbound/errors.ts"
 import type { Outbound } from "../../outbound/outbound.ts"
 import { parseJson } from "../../providers/json.ts"
+import { countedBody, withBoundedAnswers } from "./answer-bound.ts"
 import type { McpTool } from "./session.ts"
 
 /** Of one list. An agent is offered 128 of a server at most, which its filter may choose from more. */
-const maxTools = 1000
+export const maxTools = 1000
 const maxPages = 16
 
 /** Of all pages of one list together: parsing 2 MB takes about 20 ms. */
@@ -48,25 +48,19 @@ const isListing = (body: unknown): boolean =>
 type RequestPage = (params: { readonly cursor?: string }, schema: typeof Page) => Promise<typeof Page.Type>
 
 /**
- * Reads the tools of a server, within bounds: a server may answer pages without end. `fetch` is for its requests. Malformed tools
+ * Reads the tools of a server, within bounds: a server may answer pages without end. `fetch` is for all its requests, and bounds their answers. Malformed tools
  * are left out, and so is what stands beyond the bounds.
  */
 export const makeToolList = (fetch: typeof Outbound.Service.fetch) => {
   let bytesLeft = maxListBytes
 
-  const boundedFetch: typeof Outbound.Service.fetch = async (url, init) => {
-    const response = await fetch(url, init)
-    if (response.body === null || !isListing(init?.body)) return response
-    const counted = response.body.pipeThrough(
-      new TransformStream<Uint8Array, Uint8Array>({
-        transform: (chunk, controller) => {
-          bytesLeft -= chunk.length
-          if (bytesLeft >= 0) controller.enqueue(chunk)
-          else controller.error(new AnswerUnreadable({ reason: `is longer than ${maxListBytes} bytes` }))
-        },
-      }),
-    )
-    return new Response(counted, response)
+  const boundedFetch = withBoundedAnswers(fetch)
+  const countingFetch: typeof Outbound.Service.fetch = async (url, init) => {
+    if (!isListing(init?.body)) return boundedFetch(url, init)
+    return countedBody(await fetch(url, init), maxListBytes, (chunk) => {
+      bytesLeft -= chunk.length
+      return maxListBytes - bytesLeft
+    })
   }
 
   const read = async (request: RequestPage): Promise<ReadonlyArray<McpTool>> => {
@@ -88,5 +82,5 @@ export const makeToolList = (fetch: typeof Outbound.Service.fetch) => {
     return tools
   }
 
-  return { fetch: boundedFetch, read }
+  return { fetch: countingFetch, read }
 }

@@ -1,7 +1,7 @@
 /** What one check may cost. A unit is about 0.1 µs of one core. 1000 objects with a pattern and two types each need 250,000. */
 const units = 300_000
 
-/** Bounds the work of one check, so that no schema of a user blocks the service: 0.2 s at worst. */
+/** Bounds the work of one check, so that no schema of a user blocks the service: about 20 ms at worst. */
 export interface Budget {
   /** False: nothing is left, and the check ends. */
   readonly spend: (cost: number) => boolean

@@ -8,9 +8,14 @@ const maxStates = 4000
 /** RE2 refuses nested counts whose product is larger. */
 const maxRepeats = 1000
 
-/** Units of the budget, as measured: of each pattern, of each of its states, of each match, and of each state and character. */
+/**
+ * Units of the budget, as measured: of each pattern, of each of its states, of each match, and of each state and character. A set
+ * of Unicode has hundreds of ranges, and with `i` each of them twice.
+ */
 const compileCost = 500
 const stateCost = 8
+const setStateCost = 24
+const unicodeSetCost = 1500
 const matchCost = 80
 const stepCost = 0.1
 
@@ -29,6 +34,13 @@ const statesOf = (pattern: string): number => {
     : pattern.length + counts.reduce((sum, count) => sum + count, 0)
 }
 
+const compileCostOf = (pattern: string, states: number): number => {
+  const ignoresCase = /\(\?\w*i/.test(pattern)
+  const unicodeSets = (pattern.match(/\\p/gi)?.length ?? 0) * (ignoresCase ? 2 : 1)
+  const hasSets = unicodeSets > 0 || ignoresCase || pattern.includes("[^")
+  return compileCost + unicodeSets * unicodeSetCost + states * (hasSets ? setStateCost : stateCost)
+}
+
 interface Compiled {
   readonly states: number
   readonly re: RE2JS
@@ -36,7 +48,7 @@ interface Compiled {
 
 const compile = (pattern: string, budget: Budget): Option.Option<Compiled> => {
   const states = statesOf(pattern)
-  if (states > maxStates || !budget.spend(compileCost + states * stateCost)) return Option.none()
+  if (states > maxStates || !budget.spend(compileCostOf(pattern, states))) return Option.none()
   return Option.map(
     Either.getRight(Either.try(() => RE2JS.compile(RE2JS.translateRegExp(pattern)))),
     (re) => ({ states, re }),

@@ -425,8 +425,18 @@ describe("the id of a call", () => {
 describe("an answer without a usable call", () => {
   const launch = pieces({ index: 0, id: "a", ...fn("launch", "{}") })
 
-  test("of an unknown tool may be chance", async () => {
-    expect((await run(launch)).failure).toMatchObject({ kind: "unknown-tool", retryable: true })
+  test("of an unknown tool is passed on", async () => {
+    expect(await run(launch)).toMatchObject({ calls: ["launch {}"], end: "tools", failure: undefined })
+  })
+
+  test.each([
+    ["", "unknown"],
+    ["send mail", "send_mail"],
+    ["naïve", "na_ve"],
+    ["x".repeat(10_000), expect.stringMatching(/^x{55}_[0-9a-f]{8}$/)],
+  ])("of a name that servers refuse has another one", async (name, known) => {
+    const { calls } = await run(pieces({ index: 0, id: "a", ...fn(name, "{}") }))
+    expect(calls.map((call) => call.split(" ")[0])).toEqual([known])
   })
 
   test("of an unknown tool with words is the words", async () => {
@@ -438,7 +448,7 @@ describe("an answer without a usable call", () => {
   })
 
   test.each([
-    ["no tools", noTools],
+    ["no tools that it may call", { ...noTools, toolChoice: "none" as const }],
     ["tools that must not be called", { ...prompt, toolChoice: "none" as const }],
   ])("where the model has %s", async (_, offer) => {
     const step = pieces({ index: 0, id: "a", ...fn("weather", oslo) })

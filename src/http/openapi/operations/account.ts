@@ -1,5 +1,5 @@
 import { keyNotice } from "../../../accounts/api-key.ts"
-import { Exported } from "../../../conversation/export.ts"
+import { Exported } from "../../../conversation/exported.ts"
 import { ValidationFailed } from "../../errors.ts"
 import { Account, ApiKeyList, NewApiKey } from "../../payloads.ts"
 import { describe, json } from "../operation.ts"

@@ -35,6 +35,9 @@ const listed = {
   updatedAt: "2026-02-01T08:30:00.000Z",
 }
 const agent = { ...definition, ...listed }
+const warnings = [
+  { field: "tools.0", message: "The tool needs the secret HOTEL_KEY. Its owner has to set it." },
+]
 const configured = {
   id: "default",
   version: null,
@@ -70,7 +73,7 @@ export const create = describe({
     },
   ],
   example: definition,
-  answers: [{ status: 201, description: `The agent. ${etag}`, content: json(OneAgent, { agent }) }],
+  answers: [{ status: 201, description: `The agent. ${etag}`, content: json(OneAgent, { agent, warnings }) }],
   failures: [invalid, "AgentNameTaken", "TooManyAgents", "IdempotencyKeyReused", "ConstraintViolated"],
 })
 
