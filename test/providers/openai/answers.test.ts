@@ -241,10 +241,18 @@ describe("the model's answer", () => {
     ["calls", stream(delta({ tool_calls: [call] }), delta({}, "tool_calls"))],
     ["calls that end with stop", stream(delta({ tool_calls: [call] }), stop)],
     ["an old call", stream(delta({ function_call: { name: "x" } }), stop)],
+    ["a document", raw(JSON.stringify({ choices: [{ message: { content: null, tool_calls: [call] } }] }))],
+  ])("with a tool call alone is that call, also where no tools are offered: %s", async (_, step) => {
+    const { events, end, failure } = await run(step)
+    expect(failure).toBeUndefined()
+    expect(events.filter(ModelEvent.$is("ToolCall"))).toMatchObject([{ name: "x" }])
+    expect(end).toBe("tools")
+  })
+
+  test.each([
     ["an end alone", stream(delta({}, "function_call"))],
     ["markup", stream(delta({ content: '<tool_call>{"name":"x"}</tool_call>' }), stop)],
-    ["a document", raw(JSON.stringify({ choices: [{ message: { content: null, tool_calls: [call] } }] }))],
-  ])("with a tool call alone gets no other try: %s", async (_, step) => {
+  ])("with a call that cannot be read gets no other try: %s", async (_, step) => {
     expect((await run(step)).failure).toMatchObject({ kind: "tools", retryable: false })
   })
 
