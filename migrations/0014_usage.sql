@@ -70,8 +70,8 @@ create trigger users_delete_usage
   referencing old table as gone
   for each statement execute function delete_usage_of_users();
 
--- 0 for what is missing or no number: an earlier version may have written it. At most what JSON clients read exactly: the counts
--- are those of providers, and no count may fail the save of a turn.
+-- 0 for what is missing or no number: an earlier version may have written it. At most what JSON clients read exactly: the
+-- counts are those of providers, and no count may fail the save of a turn.
 create function usage_amount(usage jsonb, name text) returns numeric language sql immutable as $$
   select case when jsonb_typeof(usage -> name) = 'number'
     then least(greatest((usage ->> name)::numeric, 0), 9007199254740991) else 0 end
@@ -82,8 +82,8 @@ create function add_bounded(one bigint, other bigint) returns bigint language sq
   select least(one::numeric + other, 9223372036854775807)::bigint
 $$;
 
--- Adds to the sums of today. `usage`: as in turns. `cost`: billionths of the currency; null: unknown. Adds nothing for a user who
--- is being deleted. It does not wait for the deletion, which waits for the turn.
+-- Adds to the sums of today. `usage`: as in turns. `cost`: billionths of the currency; null: unknown. Adds nothing for a user
+-- who is being deleted. It does not wait for the deletion, which waits for the turn.
 create function add_usage(
   owner uuid, agent uuid, key uuid, money text, count_of_turns integer, usage jsonb, cost bigint
 ) returns void language sql as $$

@@ -45,7 +45,9 @@ const turns: Array<Awaited<ReturnType<typeof takeTurn>>> = []
 for (const question of questions) turns.push(await takeTurn(question, turns[0]?.sessionId))
 await service.stop()
 
-/** Half a second follows each file. The questions' voice is softer than that of the replies: see src/providers/offline/flite.ts. */
+/**
+ * Half a second follows each file. The questions' voice is softer than that of the replies: see src/providers/offline/flite.ts.
+ */
 const files = turns.flatMap((turn) => turn.files)
 const prepared = files.map(
   (_, index) =>

@@ -196,7 +196,10 @@ export const countSummary = (outcome: "saved" | "outdated" | "failed") =>
 
 export const countRetry = (stage: string) => Metric.increment(Metric.tagged(retries, "stage", stage))
 
-/** Counts a call of a tool. `unknown` is a tool that the agent does not have. A call that is left to the client counts as `asked`, and its result once more. */
+/**
+ * Counts a call of a tool. `unknown` is a tool that the agent does not have. A call that is left to the client counts as
+ * `asked`, and its result once more.
+ */
 export const countToolCall = (
   kind: "builtin" | "http" | "mcp" | "client" | "unknown",
   outcome: "ok" | "failed" | "timed_out" | "refused" | "unknown" | "asked",

@@ -1,4 +1,6 @@
-/** Writes the client's model: a TypeScript interface and a reader for each payload, from the Schemas of src/http/payloads.ts. */
+/**
+ * Writes the client's model: a TypeScript interface and a reader for each payload, from the Schemas of src/http/payloads.ts.
+ */
 import { join } from "node:path"
 import { Predicate, type Schema } from "effect"
 import { makeExamples } from "../../src/http/openapi/failures.ts"

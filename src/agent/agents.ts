@@ -67,8 +67,8 @@ export class Agents extends Context.Tag("voice-agent/Agents")<
       choice: AgentChoice,
     ) => Effect.Effect<Option.Option<SessionAgent>, AgentNotFound | DatabaseError>
     /**
-     * The agent that answers, for a session. The first turn with a server of tools waits up to 2 s for it. `agent`: None is that
-     * of the configuration.
+     * The agent that answers, for a session. The first turn with a server of tools waits up to 2 s for it. `agent`: None is
+     * that of the configuration.
      */
     readonly resolve: (answering: {
       readonly userId: UserId

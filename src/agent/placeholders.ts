@@ -5,8 +5,8 @@ import { placeIn, strayBraces } from "../text/braces.ts"
 type Values = Readonly<Record<string, unknown>>
 
 /**
- * `{{name}}`, or `{{name | fallback}}`. Other braces of an agent that is stored stay as they are. The fallback is trimmed in code:
- * white space that two quantifiers share takes quadratic time and more.
+ * `{{name}}`, or `{{name | fallback}}`. Other braces of an agent that is stored stay as they are. The fallback is trimmed in
+ * code: white space that two quantifiers share takes quadratic time and more.
  */
 const placeholder = /\{\{[ \t]*([A-Za-z_][A-Za-z0-9_.-]{0,63})[ \t]*(?:\|([^{}\r\n]*))?\}\}/g
 

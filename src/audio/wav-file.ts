@@ -56,8 +56,8 @@ export const wavBounds = Effect.fnUntraced(function* (
 const swapBytes = 24 * 8192
 
 /**
- * A big-endian WAV of PCM or floats as a little-endian one, whose samples ffmpeg does not swap: its bytes in chunks. `end` is where
- * the file's samples end at the latest.
+ * A big-endian WAV of PCM or floats as a little-endian one, whose samples ffmpeg does not swap: its bytes in chunks. `end` is
+ * where the file's samples end at the latest.
  */
 export async function* littleEndian(path: string, wav: WavInfo, end: number) {
   const { dataOffset, dataBytes, bitsPerSample } = wav

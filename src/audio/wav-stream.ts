@@ -14,9 +14,9 @@ const nothing = new Uint8Array(0)
 const sizeOf = ({ dataBytes }: WavInfo) => (dataBytes >= UNKNOWN_FROM ? Number.POSITIVE_INFINITY : dataBytes)
 
 /**
- * Takes the samples out of a WAV that arrives in pieces. `first` is the header that starts it. A server that sends a WAV for each
- * sentence repeats the header: it is left out, if it has the same format. Where the header's size ends, chunks may
- * follow, which are left out; what is no chunk are samples, because the size is false.
+ * Takes the samples out of a WAV that arrives in pieces. `first` is the header that starts it. A server that sends a WAV for
+ * each sentence repeats the header: it is left out, if it has the same format. Where the header's size ends, chunks may follow,
+ * which are left out; what is no chunk are samples, because the size is false.
  */
 export const makeWavStream = (first: WavInfo) => {
   let carry: Uint8Array = nothing

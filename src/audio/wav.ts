@@ -16,7 +16,10 @@ export interface WavShape {
   readonly bitsPerSample: number
 }
 
-/** The 44-byte header of a WAV, by default of PCM: see `WavInfo.formatTag`. Without `dataBytes`, or with more than 4 GiB, its sizes are "unknown". */
+/**
+ * The 44-byte header of a WAV, by default of PCM: see `WavInfo.formatTag`. Without `dataBytes`, or with more than 4 GiB, its
+ * sizes are "unknown".
+ */
 export const wavHeader = (
   wav: WavShape & { readonly dataBytes?: number },
   formatTag = FORMAT_PCM,
@@ -96,9 +99,9 @@ export const chunkAt = (bytes: Uint8Array, at: number, little = true): Chunk | u
 }
 
 /**
- * Reads the header of a WAV. `bytes` is the file or its start, and `fileBytes` the size of the file. Chunks before the
- * samples (LIST, JUNK, bext) are skipped, and empty chunks of samples before the one that has them. A data size of 0, of 0xffffffff or beyond the end of the file means "to the end
- * of the file": a program that writes to a pipe cannot fill it in.
+ * Reads the header of a WAV. `bytes` is the file or its start, and `fileBytes` the size of the file. Chunks before the samples
+ * (LIST, JUNK, bext) are skipped, and empty chunks of samples before the one that has them. A data size of 0, of 0xffffffff or
+ * beyond the end of the file means "to the end of the file": a program that writes to a pipe cannot fill it in.
  */
 export const parseWav = (bytes: Uint8Array, fileBytes = bytes.length): Either.Either<WavInfo, WavProblem> => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)

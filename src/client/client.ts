@@ -108,7 +108,8 @@ export interface Client {
   /** Runs one turn from a recording or a text, and delivers the reply as it arrives. */
   readonly converse: (input: Blob | string, options?: ConverseOptions) => Promise<Turn>
   /**
-   * Submits the results of all calls of a turn, and delivers the reply as it arrives. `converse` with `tools` does so by itself.
+   * Submits the results of all calls of a turn, and delivers the reply as it arrives. `converse` with `tools` does so by
+   * itself.
    */
   readonly submitToolResults: (
     turnId: string,

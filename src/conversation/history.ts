@@ -32,7 +32,9 @@ const unsummarized = (sql: SqlClient.SqlClient, sessionId: SessionId) => sql`ses
     select max(sequence) from items where session_id = ${sessionId} and type = 'summary'
   ), -9223372036854775808)`
 
-/** The summary of a conversation, if there is one, and the newest `limit` items after it that meet a condition. Newest first. */
+/**
+ * The summary of a conversation, if there is one, and the newest `limit` items after it that meet a condition. Newest first.
+ */
 export const sinceSummary = (
   sql: SqlClient.SqlClient,
   sessionId: SessionId,

@@ -39,7 +39,9 @@ const retrySchedule = Schedule.spaced("500 millis").pipe(Schedule.upTo("5 second
 /** The turn that appends items: the same items are the same turn, so that a repeated call finds what an earlier one saved. */
 export const appendingTurn = ({ id }: Pick<NewItem, "id">): TurnId => TurnId.make(id)
 
-/** Changes of a conversation that no reply goes with. Each waits for the turns of its session that began before, in any process. */
+/**
+ * Changes of a conversation that no reply goes with. Each waits for the turns of its session that began before, in any process.
+ */
 export class SessionItems extends Context.Tag("voice-agent/SessionItems")<
   SessionItems,
   {

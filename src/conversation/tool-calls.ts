@@ -34,8 +34,8 @@ export class ToolCalls extends Context.Tag("voice-agent/ToolCalls")<
   ToolCalls,
   {
     /**
-     * Records a round with its calls. Only then may the calls be made. Fails if the turn may not go on: its lease ran out, or it
-     * was cancelled or deleted. May be repeated.
+     * Records a round with its calls. Only then may the calls be made. Fails if the turn may not go on: its lease ran out, or
+     * it was cancelled or deleted. May be repeated.
      */
     readonly begin: (
       round: BegunRound,

@@ -16,8 +16,8 @@ export interface Limits {
 }
 
 /**
- * The command within the limits: prlimit sets them and replaces itself with the program. Without a `prlimit` there are none. The number of
- * processes has no limit, because that limit is per user and would include the service itself.
+ * The command within the limits: prlimit sets them and replaces itself with the program. Without a `prlimit` there are none.
+ * The number of processes has no limit, because that limit is per user and would include the service itself.
  */
 export const limited = (
   prlimit: string | null,

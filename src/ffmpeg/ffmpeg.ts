@@ -174,9 +174,9 @@ export class Ffmpeg extends Context.Tag("voice-agent/Ffmpeg")<
   Ffmpeg,
   {
     /**
-     * Decodes the first audio track that can be decoded. Stops about one second after MAX_AUDIO_DURATION_SECONDS, which is enough for
-     * `checkDuration` to tell that the recording is too long. Fails with InvalidAudio if nothing decodes, or not within
-     * 20 s and the limits on CPU and memory.
+     * Decodes the first audio track that can be decoded. Stops about one second after MAX_AUDIO_DURATION_SECONDS, which is
+     * enough for `checkDuration` to tell that the recording is too long. Fails with InvalidAudio if nothing decodes, or not
+     * within 20 s and the limits on CPU and memory.
      */
     readonly decode: (recording: Recording) => Effect.Effect<Pcm16k, InvalidAudio | FfmpegKilled>
     /** Re-encodes speech that a joiner produced. Any failure is a defect. */

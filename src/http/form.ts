@@ -33,7 +33,10 @@ const isPartAFile = (name: string | undefined) => name === "audio"
  */
 const fileHwm = Number.MAX_SAFE_INTEGER
 
-/** The parser, and what removes the white space that it does not take. Undefined without a boundary, or with one that is longer than the library takes (252 bytes). */
+/**
+ * The parser, and what removes the white space that it does not take. Undefined without a boundary, or with one that is longer
+ * than the library takes (252 bytes).
+ */
 const makeBusboy = (type: string) => {
   try {
     const parsed = new MIMEType(type)

@@ -141,7 +141,7 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
     problem(
       409,
       "TOO_MANY_REPLAYS",
-      `${max} replays of yours wait to be sent. Replay more when they are, or end those of a webhook: disable it.`,
+      `You have ${max} replays that are not sent yet. Try again when some are sent, or disable a webhook to end its replays.`,
     ),
   WebhookUrlRefused: ({ reason }) => problem(400, "VALIDATION_ERROR", `url: ${reason}.`),
   WebhookDisabled: () =>

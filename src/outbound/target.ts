@@ -88,7 +88,7 @@ export const makeUrlCheck = (rules: AddressRules & { readonly isHttpAllowed: boo
     if (reaches.some((reach) => Option.contains(reach, "allowed"))) return Option.none()
     if (reaches.length > 0 && reaches.every(Option.isNone)) {
       return Option.some(
-        "has an address that is not public, so it is not called; the operator allows it with OUTBOUND_ALLOWED_NETWORKS",
+        "has an address that is not public, so it is not called; the operator can allow it with OUTBOUND_ALLOWED_NETWORKS",
       )
     }
     // Its host may have an address in a network of the operator's, which may be called in every way.

@@ -59,7 +59,9 @@ export interface GenerateOptions {
   readonly onRequest?: (served: Served) => void
   /** Called if the server has refused the newest request. */
   readonly onUnserved?: () => void
-  /** Called with the number of UTF-16 units that the model has just written: also of thinking, and of calls that are not whole. */
+  /**
+   * Called with the number of UTF-16 units that the model has just written: also of thinking, and of calls that are not whole.
+   */
   readonly onWritten?: (characters: number) => void
 }
 
@@ -103,9 +105,9 @@ const callsOf = ({ messages }: Prompt) =>
   messages.flatMap((message) => (message.role === "assistant" ? (message.toolCalls ?? []) : []))
 
 /**
- * The answers of one server, as the port describes them: text for people, calls, and
- * an error where there is neither. Stands between a server and everything else. Calls are passed on when the answer is whole: one
- * that breaks off is repeated, and its calls with it.
+ * The answers of one server, as the port describes them: text for people, calls, and an error where there is neither. Stands
+ * between a server and everything else. Calls are passed on when the answer is whole: one that breaks off is repeated, and its
+ * calls with it.
  */
 export const cleanReplies =
   (generate: Generate, openThinkers: OpenThinkers = makeOpenThinkers()): Generate =>
@@ -177,9 +179,9 @@ export class LanguageModel extends Context.Tag("voice-agent/LanguageModel")<
   LanguageModel,
   {
     /**
-     * One try of one round. `on` runs once per token, so it is a plain function. Succeeds after `End`; an answer
-     * without it, or without text and calls, fails. The text has no markup for machines and no half surrogates. The caller retries, because only the caller knows whether the client got a
-     * part of the answer: see `retryPolicy`.
+     * One try of one round. `on` runs once per token, so it is a plain function. Succeeds after `End`; an answer without it, or
+     * without text and calls, fails. The text has no markup for machines and no half surrogates. The caller retries, because
+     * only the caller knows whether the client got a part of the answer: see `retryPolicy`.
      */
     readonly generate: Generate
     readonly status: Effect.Effect<StageStatus>

@@ -25,8 +25,8 @@ const maxRetries = (error: ProviderError) =>
   error._tag === "ProviderUnusable" && (error.kind === "empty" || error.kind === "unknown-tool") ? 1 : 2
 
 /**
- * The one retry policy: at most 2 tries after the first (1 after an empty answer or an unknown tool), after 1 s then 2 s
- * (± 20 %), or after the provider's Retry-After if that is longer. `mayRetry` is called before each retry. Each retry logs a warning.
+ * The one retry policy: at most 2 tries after the first (1 after an empty answer or an unknown tool), after 1 s then 2 s (± 20
+ * %), or after the provider's Retry-After if that is longer. `mayRetry` is called before each retry. Each retry logs a warning.
  */
 export const retryPolicy = (
   mayRetry: (error: ProviderError) => boolean = () => true,

@@ -28,7 +28,8 @@ export interface SpeakOptions {
 
 /**
  * Takes a chunk of audio as it arrives; a plain function, since it runs once per chunk. Returns whether the chunk completed
- * audio that can be played. Until the first `true`, the fallback server may be tried, and the time-out is that of the first byte.
+ * audio that can be played. Until the first `true`, the fallback server may be tried, and the time-out is that of the first
+ * byte.
  */
 export type OnAudio = (audio: Uint8Array) => boolean
 

@@ -105,10 +105,10 @@ interface Answer {
 }
 
 /**
- * The calls that can be answered, with the names and the ids of this side. Left out are calls of a tool that is not
- * offered, all but the first if one is allowed, and, of an answer that was cut, calls that are not whole. A tool that was called
- * before and is not offered any more counts: a model that repeats its earlier calls must read that the tool is gone. Of an answer
- * that has nothing else, calls of tools that never were count too: the model must read that they are not there.
+ * The calls that can be answered, with the names and the ids of this side. Left out are calls of a tool that is not offered,
+ * all but the first if one is allowed, and, of an answer that was cut, calls that are not whole. A tool that was called before
+ * and is not offered any more counts: a model that repeats its earlier calls must read that the tool is gone. Of an answer that
+ * has nothing else, calls of tools that do not exist count too: the model must read so.
  */
 export const usableCalls = (
   offer: ToolOffer,

@@ -30,7 +30,9 @@ interface Speech {
   readonly sent: string
 }
 
-/** The rest of the audio of one event. The listener hears a long one in pieces, between which other connections get their turn. */
+/**
+ * The rest of the audio of one event. The listener hears a long one in pieces, between which other connections get their turn.
+ */
 export interface MoreAudio {
   readonly _tag: "MoreAudio"
   readonly bytes: Uint8Array

@@ -170,7 +170,9 @@ export const makeListener = Effect.fn("Listener.make")(function* ({
     if (!isSpeech && isOver && !utterance.isPending()) abandon()
   }
 
-  /** Unbroken speech has no pause at which its words are known. The times double, so that no more than twice its audio is heard. */
+  /**
+   * Unbroken speech has no pause at which its words are known. The times double, so that no more than twice its audio is heard.
+   */
   const countWords = (speech: Current) => {
     if (!isPlaying || interruption.minWords === 0 || speech.voicedMs < speech.nextCountMs) return
     speech.nextCountMs = 2 * speech.voicedMs

@@ -6,7 +6,9 @@ import { type HeardUpTo, heardOfSaved, heardText } from "../turn/heard-reply.ts"
 import type { Turn } from "../turn/turns.ts"
 import type { Writes } from "./writes.ts"
 
-/** Replies whose spoken positions are kept, for a truncation that comes late. The item of an older one is cut in memory alone. */
+/**
+ * Replies whose spoken positions are kept, for a truncation that comes late. The item of an older one is cut in memory alone.
+ */
 const maxReplies = 100
 
 /** The replies of a conversation that can still be cut to what was heard. Plain functions. */

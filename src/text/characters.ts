@@ -23,7 +23,10 @@ const INVISIBLE =
 /** Letters and digits in a style ("𝐛𝐨𝐥𝐝"), which Unicode has for mathematics. Voices skip them, or spell their names. */
 const STYLED = /[\u{1D400}-\u{1D7FF}]/gu
 
-/** `text` without characters that have no sound, with plain letters, and with \n as its only line break. Never longer than `text`. */
+/**
+ * `text` without characters that have no sound, with plain letters, and with \n as its only line break. Never longer than
+ * `text`.
+ */
 export const withoutInvisible = (text: string): string =>
   text
     .replace(MARKED, "")

@@ -16,7 +16,7 @@ export const answers = {
       `The tool gave no result within ${Duration.toSeconds(timeout)} seconds. Whether the call was carried out is unknown.`,
     ),
   failed: failure("The tool failed. Whether the call was carried out is unknown."),
-  /** A tool that was there once, or never. */
+  /** A tool that does not exist, or not any more. */
   gone: (name: string): ToolAnswer => failure(`There is no tool ${name}. No call was made.`),
   /** `most`: calls of one answer of the model. */
   tooMany: (most: number): ToolAnswer =>

@@ -10,8 +10,8 @@ const maxProblemLength = 300
 
 /**
  * The arguments that the model wrote, if they are a JSON object that fits the tool's schema; otherwise what the model is told.
- * Takes at most about 20 ms of a core, also with a schema that is made to take long. A schema that applies itself to the same value
- * without end checks nothing.
+ * Takes at most about 20 ms of a core, also with a schema that is made to take long. A schema that applies itself to the same
+ * value without end checks nothing.
  */
 export const readArguments = (
   tool: Tool,

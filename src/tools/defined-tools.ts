@@ -20,16 +20,16 @@ export class DefinedTools extends Context.Tag("voice-agent/DefinedTools")<
   DefinedTools,
   {
     /**
-     * The tools for one turn, in the order of their definitions; of two with one name, the first. Uses the owner's secrets. A server
-     * that cannot be used has stand-ins, and the log says why.
+     * The tools for one turn, in the order of their definitions; of two with one name, the first. Uses the owner's secrets. A
+     * server that cannot be used has stand-ins, and the log says why.
      */
     readonly of: (
       owner: UserId,
       definitions: ReadonlyArray<ToolDefinition>,
     ) => Effect.Effect<ReadonlyArray<RunnableTool>>
     /**
-     * Why a tool would fail now, as far as that is known without a call: a sentence for its owner. `connects`: also whether a server
-     * can be reached, which takes up to 2 s.
+     * Why a tool would fail now, as far as that is known without a call: a sentence for its owner. `connects`: also whether a
+     * server can be reached, which takes up to 2 s.
      */
     readonly fault: (
       owner: UserId,

@@ -37,8 +37,8 @@ type Prepared = Either.Either<
 >
 
 /**
- * Whether the service answers a call: of one of its own tools, of one that is not there, or of the client's with arguments that do not
- * fit, if these are checked.
+ * Whether the service answers a call: of one of its own tools, of one that is not there, or of the client's with arguments that
+ * do not fit, if these are checked.
  */
 export const isAnsweredHere = (agent: Agent, { name, arguments: written }: ToolCall): boolean =>
   Option.match(toolNamed(agent, name), {

@@ -75,7 +75,9 @@ export type TurnEvent = { readonly seq: number; readonly at: number } & (
   | { readonly _tag: "RoundEnded"; readonly reason: EndReason }
   /** `ms`: the playing time of the bytes. */
   | { readonly _tag: "Audio"; readonly bytes: Uint8Array; readonly ms: number }
-  /** All audio up to `text` (UTF-16 units of the text of all rounds) was sent; `ms` is the playing time of all audio by then. */
+  /**
+   * All audio up to `text` (UTF-16 units of the text of all rounds) was sent; `ms` is the playing time of all audio by then.
+   */
   | { readonly _tag: "SpokenTo"; readonly text: number; readonly ms: number }
   /** Adds to the usage of the turn, and to what it costs. */
   | { readonly _tag: "Used"; readonly consumed: Consumed }

@@ -98,7 +98,9 @@ export const heardMessages = (state: TurnState, upTo: HeardUpTo): ReadonlyArray<
   })
 }
 
-/** The part of a saved reply that was heard in the first `playedMs`: the positions within it are not saved, so it is one piece. */
+/**
+ * The part of a saved reply that was heard in the first `playedMs`: the positions within it are not saved, so it is one piece.
+ */
 export const heardOfSaved = (
   { text, ms }: Pick<HeardMessage, "text" | "ms">,
   playedMs: number,

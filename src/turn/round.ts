@@ -80,7 +80,9 @@ interface GenerateHandlers {
   readonly onRetract: () => void
 }
 
-/** One try of a model round. Adds its text and calls and, at its end, its usage to the event log; `onText` gets the text too. */
+/**
+ * One try of a model round. Adds its text and calls and, at its end, its usage to the event log; `onText` gets the text too.
+ */
 const generate = ({ model }: Ports, context: RoundContext, { onText, onRetract }: GenerateHandlers) =>
   Effect.suspend(() => {
     const { turnId, agent, prompt, log, isOwn, onCalls } = context

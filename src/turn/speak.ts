@@ -33,8 +33,8 @@ interface SpeechHandlers<S> {
 
 export interface SpeechOptions extends SpeakOptions {
   /**
-   * True: audio is passed on as it arrives, in larger pieces once the client is ahead. False: a segment is passed on once all of it has arrived, so that a segment
-   * that fails can be requested again.
+   * True: audio is passed on as it arrives, in larger pieces once the client is ahead. False: a segment is passed on once all
+   * of it has arrived, so that a segment that fails can be requested again.
    */
   readonly streaming: boolean
 }

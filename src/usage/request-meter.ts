@@ -6,7 +6,9 @@ import type { ModelUse } from "./bill.ts"
 
 export type Tokens = Pick<Usage, "inputTokens" | "outputTokens">
 
-/** Counts the tokens of each request for an answer: of the fallback's apart from those of the server before it. Plain functions. */
+/**
+ * Counts the tokens of each request for an answer: of the fallback's apart from those of the server before it. Plain functions.
+ */
 export interface RequestMeter {
   /** What the model is asked with. */
   readonly watch: Required<Pick<GenerateOptions, "onRequest" | "onUnserved" | "onWritten">>

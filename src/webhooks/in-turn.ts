@@ -29,9 +29,10 @@ export const Chosen = Schema.Struct({
 /**
  * A statement that chooses up to `free` due deliveries besides `except`, as rows of `Chosen`. It locks nothing.
  *
- * Users take turns: it begins with the user after `after`, and goes round once; a turn is `each` deliveries at most. Nobody gets more attempts of this process than
- * are left for others, as with the dynamic limit of limits/fair-permits.ts: one user alone gets a half. Of a user's webhooks,
- * those with the fewest attempts under way go first; of a webhook, new events go before replays.
+ * Users take turns: it begins with the user after `after`, and goes round once; a turn is `each` deliveries at most. Nobody
+ * gets more attempts of this process than are left for others, as with the dynamic limit of limits/fair-permits.ts: one user
+ * alone gets a half. Of a user's webhooks, those with the fewest attempts under way go first; of a webhook, new events go
+ * before replays.
  *
  * It takes a few steps in an index for each user and webhook that it visits, and ends when `free` are found.
  */

@@ -17,8 +17,8 @@ const pauses = [
 const jitter = 0.1
 
 /**
- * The pause before the next attempt, after `attempts` of them. A longer `Retry-After` wins; its reader bounds it to a day. None:
- * there is no other attempt.
+ * The pause before the next attempt, after `attempts` of them. A longer `Retry-After` wins; its reader bounds it to a day.
+ * None: there is no other attempt.
  */
 export const pauseAfter = (
   attempts: number,

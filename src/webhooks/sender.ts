@@ -10,7 +10,9 @@ import { WebhookSignal } from "./signal.ts"
 /** Attempts of this process at a time, most of which wait for answers. Each has a connection of its own. */
 const maxAttempts = 64
 
-/** Between two looks at the queue. What this process records is sent at once; what a process left that is gone waits so long. */
+/**
+ * Between two looks at the queue. What this process records is sent at once; what a process left that is gone waits so long.
+ */
 const lookInterval = Duration.seconds(1)
 
 /** The same while there are no webhooks at all: a look each second is the most of what an idle service costs. */

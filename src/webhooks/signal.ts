@@ -1,8 +1,8 @@
 import { Context, type Duration, Effect, Layer, Queue } from "effect"
 
 /**
- * Wakes the sender of this process. No notification of the database: PostgreSQL commits the transactions that send one after the
- * other, those of all users.
+ * Wakes the sender of this process. No notification of the database: PostgreSQL commits the transactions that send one after
+ * the other, those of all users.
  */
 export class WebhookSignal extends Context.Tag("voice-agent/WebhookSignal")<
   WebhookSignal,

@@ -16,8 +16,8 @@ const signatureOf = (secret: Redacted.Redacted, signed: string) => {
 }
 
 /**
- * The headers of a message that each of `secrets` signs, by Standard Webhooks 1.0. `id` is the same in every attempt. The time is that of the attempt,
- * in seconds since 1970, so that a receiver can refuse what was recorded and is sent again later.
+ * The headers of a message that each of `secrets` signs, by Standard Webhooks 1.0. `id` is the same in every attempt. The time
+ * is that of the attempt, in seconds since 1970, so that a receiver can refuse what was recorded and is sent again later.
  */
 export const signedHeaders = (
   secrets: ReadonlyArray<Redacted.Redacted>,

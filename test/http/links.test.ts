@@ -1,4 +1,6 @@
-/** Every link leads somewhere: of the pages that the service serves, at the root and behind a proxy's sub-path, and of the docs. */
+/**
+ * Every link leads somewhere: of the pages that the service serves, at the root and behind a proxy's sub-path, and of the docs.
+ */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import type { Browser } from "playwright-core"
 import { register, startBrowser, visit } from "../page/browser.ts"

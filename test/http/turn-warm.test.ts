@@ -47,7 +47,8 @@ describe.each(["close", "reset"] as const)("a client that disconnects by %s", (h
   test("during decoding: ends it, keeps the warm ones", async () => {
     const [first = 0] = service.ffmpegs()
     process.kill(first, "SIGSTOP")
-    // The test cannot see when the decoder is taken. A client that disconnects too early leaves it warm, and the next one tries again.
+    // The test cannot see when the decoder is taken. A client that disconnects too early leaves it warm, and the next one tries
+    // again.
     const leaves = async () => {
       const client = await service.converseRaw(key, recording)
       await until(isUploaded, "the whole recording")

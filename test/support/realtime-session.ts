@@ -1,4 +1,6 @@
-/** A Realtime session on the test clock: the ports, the database and the socket are fakes, everything else is as in production. */
+/**
+ * A Realtime session on the test clock: the ports, the database and the socket are fakes, everything else is as in production.
+ */
 import { Clock, ConfigProvider, Context, Effect, Either, Layer, Option, TestClock } from "effect"
 import { Agents } from "../../src/agent/agents.ts"
 import { AgentInvalid } from "../../src/agent/errors.ts"

@@ -328,7 +328,7 @@ test.each([
     state: "failed",
     status: null,
     error:
-      "The address of the server is not public, so it is not called. The operator allows it with OUTBOUND_ALLOWED_NETWORKS, unless OUTBOUND_BLOCKED_NETWORKS has it.",
+      "The address of the server is not public, so it is not called. The operator can allow it with OUTBOUND_ALLOWED_NETWORKS, unless OUTBOUND_BLOCKED_NETWORKS has it.",
   })
 })
 

@@ -26,7 +26,9 @@ export interface Refusal {
   readonly words: ReadonlyArray<string>
 }
 
-/** What the SDK threw for a status of the server; undefined for every other failure. A body that is no JSON is in its message. */
+/**
+ * What the SDK threw for a status of the server; undefined for every other failure. A body that is no JSON is in its message.
+ */
 export const refusalOf = (cause: unknown): Refusal | undefined => {
   if (!(cause instanceof APIError) || typeof cause.status !== "number") return undefined
   const { pointers, words } = readErrorBody(cause.error ?? cause.message)

@@ -26,8 +26,8 @@ const indexOf = (value: unknown): number | undefined => {
 const isWhole = (json: string) => Option.exists(parseJson(json), Predicate.isRecord)
 
 /**
- * Assembles the tool calls of one answer. OpenAI sends a call's index in every piece, its id and its name in the first one,
- * and its arguments as text. Other servers leave out the index, send 0 for every call, leave out the id or repeat it, repeat the
+ * Assembles the tool calls of one answer. OpenAI sends a call's index in every piece, its id and its name in the first one, and
+ * its arguments as text. Other servers leave out the index, send 0 for every call, leave out the id or repeat it, repeat the
  * name, send a call in one piece, or the arguments as an object.
  */
 export const makeToolCallReader = () => {

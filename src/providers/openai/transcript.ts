@@ -114,8 +114,8 @@ const DOCUMENT =
   /^(?:\{\s*"\w+"\s*:|<(?:!doctype|!--|\?xml|html|head|body|title|meta|script|center|div|h\d|p)\b|(?:event:.*\n)?data:\s*[{[]\s*["{])/i
 
 /**
- * The transcript in the body of an answer: JSON of several servers, events, plain text, SRT, WebVTT or TSV. What it is shows in the body,
- * since its Content-Type is often wrong. Returns the error of a body without a transcript.
+ * The transcript in the body of an answer: JSON of several servers, events, plain text, SRT, WebVTT or TSV. What it is shows in
+ * the body, since its Content-Type is often wrong. Returns the error of a body without a transcript.
  */
 export const readTranscript = (given: string, contentType: string) => {
   const body = given

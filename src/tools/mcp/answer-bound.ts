@@ -4,8 +4,8 @@ import type { Outbound } from "../../outbound/outbound.ts"
 type Fetch = typeof Outbound.Service.fetch
 
 /**
- * Bytes of one answer of a server: of a body, of an event of a stream, or of a line of a program. The SDK reads each at once; 1 MB takes
- * it up to 0.1 s. As much as is read of an answer to an HTTP tool.
+ * Bytes of one answer of a server: of a body, of an event of a stream, or of a line of a program. The SDK reads each at once; 1
+ * MB takes it up to 0.1 s. As much as is read of an answer to an HTTP tool.
  */
 export const maxAnswerBytes = 1024 * 1024
 

@@ -103,7 +103,8 @@ export const makeConnection = Effect.fn("McpConnection.make")(function* (
   const serve = Effect.gen(function* () {
     const { makeSession } = yield* Effect.promise(() => import("./session.ts"))
     const { promise: ended, resolve: abandon } = Promise.withResolvers<void>()
-    // Bun, for one, reads `.env` in the folder that it starts in. A new folder for each start: cleaners of TMPDIR remove old ones.
+    // Bun, for one, reads `.env` in the folder that it starts in. A new folder for each start: cleaners of TMPDIR remove old
+    // ones.
     const placed =
       target.kind === "stdio" && target.cwd === undefined ? { ...target, cwd: yield* emptyFolder } : target
     const session = yield* Effect.acquireRelease(

@@ -21,11 +21,14 @@ interface Entry<A> {
   usedAt: number
 }
 
-/** What is opened once for a user, is shared while it is used, and is kept for a while. Users never share one: servers keep data by it. */
+/**
+ * What is opened once for a user, is shared while it is used, and is kept for a while. Users never share one: servers keep data
+ * by it.
+ */
 export interface Connections<A> {
   /**
-   * The owner's connection of a key, until the scope closes. The one that was unused for longest makes room for a new one; if all are
-   * in use, fails with `capacity`.
+   * The owner's connection of a key, until the scope closes. The one that was unused for longest makes room for a new one; if
+   * all are in use, fails with `capacity`.
    */
   readonly get: (
     key: string,

@@ -45,8 +45,8 @@ const textOf = (block: unknown): string =>
 const maxBlocks = 1000
 
 /**
- * What the model reads of a result of `tools/call`, as the server sent it. None if it is no such result. Its blocks are bounded, their
- * length is not. Structured content counts if there is no other: servers repeat it as text.
+ * What the model reads of a result of `tools/call`, as the server sent it. None if it is no such result. Its blocks are
+ * bounded, their length is not. Structured content counts if there is no other: servers repeat it as text.
  */
 export const resultText = (result: Readonly<Record<string, unknown>>): Option.Option<ToolAnswer> => {
   const { content, structuredContent } = result

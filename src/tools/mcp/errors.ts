@@ -4,9 +4,10 @@ import type { ToolAnswer } from "../runnable.ts"
 import { missingSecret } from "../secrets.ts"
 
 /**
- * `secret`: one is not stored; nothing was sent. `unavailable`: no connection; nothing was sent. `capacity`: too many connections are in use; nothing was sent. `program`: it cannot be started. `outbound`: a request failed, see `outbound`. `status`: the server's answer has
- * this HTTP status. `closed`: the connection ended during the call. `timeout`: no answer in time. `refused`: the server answered with
- * an error. `unexpected`: the server broke the protocol.
+ * `secret`: one is not stored; nothing was sent. `unavailable`: no connection; nothing was sent. `capacity`: too many
+ * connections are in use; nothing was sent. `program`: it cannot be started. `outbound`: a request failed, see `outbound`.
+ * `status`: the server's answer has this HTTP status. `closed`: the connection ended during the call. `timeout`: no answer in
+ * time. `refused`: the server answered with an error. `unexpected`: the server broke the protocol.
  */
 const kinds = [
   "secret",
@@ -24,7 +25,10 @@ const kinds = [
 /** A server did not do what it was asked. */
 export class McpFailed extends Schema.TaggedError<McpFailed>()("McpFailed", {
   kind: Schema.Literal(...kinds),
-  /** The name of the `secret`; the server's words of `refused`; of `status`, the number. For the model only, since they may have anything in them. */
+  /**
+   * The name of the `secret`; the server's words of `refused`; of `status`, the number. For the model only, since they may have
+   * anything in them.
+   */
   words: Schema.optional(Schema.String),
 }) {
   /** Of `outbound`. */

@@ -8,9 +8,9 @@ import { prefixedName } from "./names.ts"
 const unavailable = "unavailable"
 
 /**
- * Tools in the place of those of a server that cannot be used in this turn: the model would otherwise not know that there are any,
- * and could make their results up. One for each tool that the agent names; one for all, if it names none. A call fails with the reason,
- * also one of a tool that the model knows from before.
+ * Tools in the place of those of a server that cannot be used in this turn: the model would otherwise not know that there are
+ * any, and could make their results up. One for each tool that the agent names; one for all, if it names none. A call fails
+ * with the reason, also one of a tool that the model knows from before.
  */
 export const makeStandIns = (
   { name: server, tools = [unavailable] }: McpServer,

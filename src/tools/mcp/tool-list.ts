@@ -48,8 +48,8 @@ const isListing = (body: unknown): boolean =>
 type RequestPage = (params: { readonly cursor?: string }, schema: typeof Page) => Promise<typeof Page.Type>
 
 /**
- * Reads the tools of a server, within bounds: a server may answer pages without end. `fetch` is for all its requests, and bounds their answers. Malformed tools
- * are left out, and so is what stands beyond the bounds.
+ * Reads the tools of a server, within bounds: a server may answer pages without end. `fetch` is for all its requests, and
+ * bounds their answers. Malformed tools are left out, and so is what stands beyond the bounds.
  */
 export const makeToolList = (fetch: typeof Outbound.Service.fetch) => {
   let bytesLeft = maxListBytes

@@ -56,8 +56,8 @@ const sizeOf = (value: unknown) => {
 const isValid = ({ problems }: Verdict) => problems.length === 0
 
 /**
- * Checks a value against a JSON Schema: 2020-12, and the older `items`, `additionalItems` and `dependencies`. The work is bounded
- * whatever the schema and the value. A keyword that refers to nothing, or whose own value is wrong, checks nothing.
+ * Checks a value against a JSON Schema: 2020-12, and the older `items`, `additionalItems` and `dependencies`. The work is
+ * bounded whatever the schema and the value. A keyword that refers to nothing, or whose own value is wrong, checks nothing.
  *
  * @param instance Is nested at most 64 levels deep.
  */

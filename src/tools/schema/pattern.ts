@@ -9,8 +9,8 @@ const maxStates = 4000
 const maxRepeats = 1000
 
 /**
- * Units of the budget, as measured: of each pattern, of each of its states, of each match, and of each state and character. A set
- * of Unicode has hundreds of ranges, and with `i` each of them twice.
+ * Units of the budget, as measured: of each pattern, of each of its states, of each match, and of each state and character. A
+ * set of Unicode has hundreds of ranges, and with `i` each of them twice.
  */
 const compileCost = 500
 const stateCost = 8
@@ -56,8 +56,8 @@ const compile = (pattern: string, budget: Budget): Option.Option<Compiled> => {
 }
 
 /**
- * Matches the patterns of one schema, in linear time. Undefined for a pattern that cannot be matched so: one with a look-around,
- * a back-reference or more than 4000 states, and one that is no pattern. Undefined also if the budget is spent.
+ * Matches the patterns of one schema, in linear time. Undefined for a pattern that cannot be matched so: one with a
+ * look-around, a back-reference or more than 4000 states, and one that is no pattern. Undefined also if the budget is spent.
  */
 export const makePatterns = (budget: Budget): ((pattern: string, text: string) => boolean | undefined) => {
   const known = new Map<string, Option.Option<Compiled>>()

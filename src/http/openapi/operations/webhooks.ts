@@ -181,7 +181,7 @@ export const replayAll = describe({
   id: "replayDeliveries",
   summary: "Replay a range of time",
   description:
-    "Sends the deliveries of the events of that time again that failed, or those that were delivered; the oldest first, until 10,000 replays of the user wait to be sent. New events go before them.",
+    "Replays the events of a range of time: those that failed, or those that were delivered. The oldest go first. At most 10,000 replays of a user wait. New events go before them.",
   path,
   example: { from: "2026-02-01T00:00:00Z", to: "2026-02-02T00:00:00Z" },
   answers: [{ status: 202, description: "They are sent again.", content: json(Replayed, { replayed: 12 }) }],

@@ -58,7 +58,9 @@ const speakWith = (
     })
 }
 
-/** Seconds between two texts, as sherpa-onnx has between the parts of a long one: Supertonic puts no silence around its speech. */
+/**
+ * Seconds between two texts, as sherpa-onnx has between the parts of a long one: Supertonic puts no silence around its speech.
+ */
 const sentencePause = 0.3
 
 /** Supertonic. It takes 5 steps by default, and 8 sound a little better. Its makers' usual speed is 1.05. */
