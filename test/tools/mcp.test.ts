@@ -64,7 +64,9 @@ const toolsOf = (server: object, of = owner) =>
     ),
   )
 
-const list = (server: object, on = runtime) => on.runPromise(toolsOf(server))
+/** Waits for a program that a busy machine starts slowly. */
+const list = (server: object, on = runtime, of = owner) =>
+  on.runPromise(Effect.retry(toolsOf(server, of), { while: ({ kind }) => kind === "unavailable", times: 10 }))
 
 /** Why a server has no tools. */
 const reasonOf = async (server: object, on = runtime) =>
@@ -201,7 +203,7 @@ test("two users share no session and no process", async () => {
   const used: Array<ReadonlySet<string>> = []
   for (const user of users) {
     const from = server.requests.length
-    const tools = await own.runPromise(toolsOf({ url: server.url }, user))
+    const tools = await list({ url: server.url }, own, user)
     expect(await own.runPromise(invoke(tools, "count"))).toMatchObject({ isError: false })
     used.push(sessionsOf(from))
   }
@@ -210,7 +212,7 @@ test("two users share no session and no process", async () => {
   expect(one.isDisjointFrom(other)).toBe(true)
   const pids = await Promise.all(
     users.map(async (user) => {
-      const tools = await own.runPromise(toolsOf({ program: "works" }, user))
+      const tools = await list({ program: "works" }, own, user)
       return (await own.runPromise(invoke(tools, "pid"))).output
     }),
   )
