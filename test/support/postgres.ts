@@ -7,6 +7,7 @@ import { SQL } from "bun"
 import { Effect, Exit, Logger, LogLevel, Redacted, Scope } from "effect"
 import { startEmbedded } from "../../src/db/embedded.ts"
 import { serverFolder } from "../../src/db/embedded-home.ts"
+import { makeMemoryTablespace } from "./memory-tablespace.ts"
 
 export interface PostgresServer {
   readonly url: string
@@ -24,8 +25,10 @@ export const startPostgres = async (): Promise<PostgresServer> => {
 export const startOwnPostgres = async ({ isDurable = false } = {}): Promise<PostgresServer> => {
   const dataDir = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
   const scope = Effect.runSync(Scope.make())
+  let removeTablespace = async () => {}
   const stop = async () => {
     await Effect.runPromise(Scope.close(scope, Exit.void))
+    await removeTablespace()
     // For root, the folder of the server is outside `dataDir`.
     for (const folder of [serverFolder(dataDir), dataDir]) await rm(folder, { recursive: true, force: true })
   }
@@ -38,7 +41,7 @@ export const startOwnPostgres = async ({ isDurable = false } = {}): Promise<Post
         Logger.withMinimumLogLevel(LogLevel.Warning),
       ),
     )
-    if (!isDurable) await withoutCare(url)
+    if (!isDurable) removeTablespace = await withoutCare(url)
     return { url, stop }
   } catch (error) {
     await stop()
@@ -65,5 +68,7 @@ const withoutCare = async (url: string) => {
     await admin.unsafe(`alter system set ${setting} = '${value}'`)
   }
   await admin.unsafe("select pg_reload_conf()")
+  const removeTablespace = await makeMemoryTablespace(admin)
   await admin.close()
+  return removeTablespace
 }

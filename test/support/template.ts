@@ -3,6 +3,7 @@ import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import { SQL } from "bun"
 import { ConfigProvider, Effect, Layer } from "effect"
+import { memoryTablespace } from "./memory-tablespace.ts"
 
 const folder = join(import.meta.dir, "../../migrations")
 
@@ -29,7 +30,10 @@ export const makeTemplate = async (serverUrl: string): Promise<string> => {
     if (await isThere()) return name
     // A killed process leaves a template without the mark.
     await admin.unsafe(`drop database if exists ${name} with (force)`)
-    await admin.unsafe(`create database ${name}`)
+    const [memory] = await admin`select 1 from pg_tablespace where spcname = ${memoryTablespace}`
+    await admin.unsafe(
+      `create database ${name} ${memory === undefined ? "" : `tablespace ${memoryTablespace}`}`,
+    )
     const url = new URL(serverUrl)
     url.pathname = `/${name}`
     await migrate(url.href)
