@@ -132,7 +132,7 @@ export const layer = layerWith(replaceable)
 export const administration = Layer.mergeAll(Users.layer, Keys.layer).pipe(
   Layer.provide(Postgres.layerBeside),
   Layer.provideMerge(Telemetry.onlyWarnings),
-  Layer.provide(Settings.layer),
+  Layer.provideMerge(Settings.layer),
   Layer.provide(BunContext.layer),
 )
 
