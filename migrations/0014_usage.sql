@@ -139,7 +139,7 @@ create constraint trigger turns_count_usage
 insert into usage_days (user_id, day, agent_id, key_id, currency, turns, unpriced, audio_seconds, input_tokens,
   output_tokens, characters_spoken, cost_nanos)
 select user_id, day, agent_id, null, null, count(*) filter (where is_turn), count(*) filter (where has_usage),
-  sum(audio_seconds), sum(input_tokens), sum(output_tokens), sum(characters_spoken), 0
+  sum(audio_seconds), least(sum(input_tokens), most), least(sum(output_tokens), most), least(sum(characters_spoken), most), 0
 from (
   select user_id, day, agent_id, audio_seconds, input_tokens, output_tokens, characters_spoken,
     audio_seconds + input_tokens + output_tokens + characters_spoken > 0 as has_usage,
@@ -162,5 +162,7 @@ from (
     offset 0
   ) as amounts
 ) as ended
+-- The greatest double precision that fits a bigint: a sum that does not fit stays there.
+cross join (select 9223372036854774784::float8 as most) as bound
 where is_turn or has_usage
-group by user_id, day, agent_id;
+group by user_id, day, agent_id, most;

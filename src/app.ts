@@ -25,7 +25,6 @@ import { Encryption } from "./db/encryption.ts"
 import * as Postgres from "./db/postgres.ts"
 import { Ffmpeg } from "./ffmpeg/ffmpeg.ts"
 import { HttpServer } from "./http/server.ts"
-import * as WarmUp from "./http/warm-up.ts"
 import { WrongKeys } from "./http/wrong-keys.ts"
 import { Admission } from "./limits/admission.ts"
 import { ConversionSlots } from "./limits/conversion-slots.ts"
@@ -48,6 +47,7 @@ import { Turns } from "./turn/turns.ts"
 import { Spending } from "./usage/spending.ts"
 import { UsageDays } from "./usage/usage-days.ts"
 import { VoiceActivity } from "./vad/voice-activity.ts"
+import * as WarmUp from "./warm-up.ts"
 import { DeliveryLog } from "./webhooks/delivery-log.ts"
 import { DeliveryQueue } from "./webhooks/delivery-queue.ts"
 import * as Sender from "./webhooks/sender.ts"
@@ -132,7 +132,7 @@ export const layer = layerWith(replaceable)
 export const administration = Layer.mergeAll(Users.layer, Keys.layer).pipe(
   Layer.provide(Postgres.layerBeside),
   Layer.provideMerge(Telemetry.onlyWarnings),
-  Layer.provide(Settings.layer),
+  Layer.provideMerge(Settings.layer),
   Layer.provide(BunContext.layer),
 )
 

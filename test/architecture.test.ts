@@ -9,7 +9,7 @@ import { graphOf, readSources } from "../scripts/check/imports.ts"
 const layers: ReadonlyArray<ReadonlyArray<string>> = [
   ["main"],
   ["cli"],
-  ["app"],
+  ["app", "warm-up"],
   ["http"],
   ["realtime"],
   ["turn"],

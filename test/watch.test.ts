@@ -9,7 +9,11 @@ const watched = Effect.gen(function* () {
   const check = Effect.sync(() => {
     checks += 1
   })
-  const begin = yield* watchWhile(() => things > 0, Duration.seconds(1), check)
+  const begin = yield* watchWhile(
+    () => things > 0,
+    () => Duration.seconds(1),
+    check,
+  )
   return {
     add: () => {
       things += 1

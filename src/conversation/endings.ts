@@ -1,13 +1,17 @@
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Duration, Effect, Layer, Schedule } from "effect"
+import { Duration, Effect, Layer, Schedule, Schema } from "effect"
 import { Settings } from "../config.ts"
 import { query } from "../db/postgres.ts"
+import { findOne } from "../db/rows.ts"
 import { isoTime } from "../db/shown.ts"
 import { agentFields, recordEvents } from "../webhooks/outbox.ts"
+import { WebhookSignal } from "../webhooks/signal.ts"
 import { Ledger } from "./ledger.ts"
 
 /** Webhooks learn of such an end so much later at most, and a minute after the lease of a turn. */
 const interval = Duration.seconds(30)
+
+const Recorded = Schema.Struct({ hasEvents: Schema.Boolean })
 
 /**
  * Records events for the sessions that expired since the last time, in any process. A session whose turn ends after that is
@@ -15,6 +19,7 @@ const interval = Duration.seconds(30)
  */
 const recordExpiredSessions = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const { wakeIf } = yield* WebhookSignal
   const { sessionTimeout } = yield* Settings
   const timeout = sql`make_interval(secs => ${Duration.toSeconds(sessionTimeout)})`
   const told = recordEvents(sql, "session.expired", {
@@ -30,10 +35,17 @@ const recordExpiredSessions = Effect.gen(function* () {
       expiredAt: isoTime(sql, sql`last_activity_at + ${timeout}`),
     },
   })
-  yield* query(sql`with due as (
-      select * from webhooks where enabled and 'session.expired' = any (events) for no key update skip locked
-    ), told as (${told})
-    update webhooks set sessions_checked_at = now() from due where webhooks.id = due.id`)
+  const recorded = findOne(
+    Recorded,
+    sql`with due as (
+        select * from webhooks where enabled and 'session.expired' = any (events) for no key update skip locked
+      ), told as (${told}), checked as (
+        update webhooks set sessions_checked_at = now() from due where webhooks.id = due.id
+      )
+      select exists (select from told) as has_events`,
+  )
+  const { hasEvents } = yield* query(recorded)
+  yield* wakeIf(hasEvents)
 })
 
 /** Notices what ends without a request: turns whose process is gone, and sessions that are idle for too long. */

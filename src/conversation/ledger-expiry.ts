@@ -5,6 +5,7 @@ import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst } from "../db/rows.ts"
 import { SessionId, TurnId } from "../schema.ts"
 import { endedColumns, withTurnEvents } from "../webhooks/outbox.ts"
+import type { WebhookSignal } from "../webhooks/signal.ts"
 import { type NewItem, newItem } from "./item.ts"
 import { keyExpiry } from "./keyed-turns.ts"
 import type { makeItemWrites } from "./ledger-items.ts"
@@ -24,7 +25,12 @@ const replayFreed = { ...keyFreed, speech: null, speechFormat: null }
 
 const Turn = Schema.Struct({ id: TurnId })
 const DeadTurn = Schema.Struct({ id: TurnId, sessionId: SessionId, key: Schema.NullOr(Schema.String) })
-const Released = Schema.Struct({ state: TurnState, continues: Schema.NullOr(TurnId) })
+const Released = Schema.Struct({
+  state: TurnState,
+  continues: Schema.NullOr(TurnId),
+  hasEvents: Schema.Boolean,
+})
+const Lost = Schema.Struct({ hasEvents: Schema.Boolean })
 
 /** What a dead turn adds to its conversation. How much of its words was heard is not known. */
 const itemsOf = ({ transcript, brought, rounds }: RecordedWork): ReadonlyArray<NewItem> => [
@@ -48,6 +54,7 @@ export const makeExpiry = (
   sql: SqlClient.SqlClient,
   items: Pick<ReturnType<typeof makeItemWrites>, "append" | "removeOf">,
   insert: (turn: NewTurn) => Effect.Effect<Option.Option<string>, SqlError>,
+  wakeIf: WebhookSignal["Type"]["wakeIf"],
 ) => {
   const isDead = sql`state = 'running' and lease_until <= clock_timestamp()`
 
@@ -87,26 +94,29 @@ export const makeExpiry = (
     )
     const all = Effect.gen(function* () {
       const old = yield* released
-      if (Option.isNone(old)) return Option.none()
+      if (Option.isNone(old)) return { continued: Option.none(), hasEvents: false }
       const position = yield* insert(turn)
       if (Option.isNone(position)) return yield* Effect.dieMessage("a key that was just freed is in use")
       // An end that saved items replaced those of the turn before it.
-      const { state, continues } = old.value
+      const { state, continues, hasEvents } = old.value
       const replaces = state === "failed" && continues !== null ? continues : from
       yield* sql`update turns set continues = ${replaces} where id = ${turn.id}`
       yield* sql`update turn_rounds set turn_id = ${turn.id} where turn_id = ${from}`
       const work = yield* readWork(sql, turn.id)
       const none: RecordedWork = { transcript: Option.none(), brought: [], rounds: [] }
       const continued: ContinuedWork = { ...Option.getOrElse(work, () => none), replaces }
-      return Option.some({ position: position.value, work: continued })
+      return { continued: Option.some({ position: position.value, work: continued }), hasEvents }
     })
-    return transaction(sql, all)
+    return transaction(sql, all).pipe(
+      Effect.tap(({ hasEvents }) => wakeIf(hasEvents)),
+      Effect.map(({ continued }) => continued),
+    )
   })
 
   const recoverTurn = ({ id, sessionId, key }: typeof DeadTurn.Type) =>
     Effect.gen(function* () {
       const work = yield* readWork(sql, id)
-      if (Option.isNone(work)) return
+      if (Option.isNone(work)) return false
       const transcript = Option.getOrElse(work.value.transcript, () => "")
       const response = work.value.rounds.map(({ text }) => text).join(" ")
       const closed = findFirst(
@@ -119,15 +129,18 @@ export const makeExpiry = (
         ),
       )
       const saved = yield* closed
-      if (Option.isNone(saved)) return
+      if (Option.isNone(saved)) return false
       if (saved.value.continues !== null) yield* items.removeOf(saved.value.continues)
       yield* items.append(sessionId, id, itemsOf(work.value))
       if (key === null) yield* dropRounds(id)
+      return saved.value.hasEvents
     })
 
   const recoverAll = (dead: Effect.Effect<ReadonlyArray<typeof DeadTurn.Type>, SqlError>) =>
     Effect.flatMap(query(dead), (turns) =>
-      Effect.forEach(turns, (turn) => transaction(sql, recoverTurn(turn)), { discard: true }),
+      Effect.forEach(turns, (turn) => Effect.flatMap(transaction(sql, recoverTurn(turn)), wakeIf), {
+        discard: true,
+      }),
     )
 
   const deadTurns = sql`select id, session_id, idempotency_key as key from turns
@@ -142,12 +155,16 @@ export const makeExpiry = (
     const isLongDead = sql`state = 'running'
       and lease_until < now() - make_interval(secs => ${Duration.toSeconds(deadAfter)})`
     yield* recoverAll(findAll(DeadTurn, sql`${deadTurns} and ${isLongDead} order by session_id, sequence`))
-    const dead = yield* withTurnEvents(
-      sql,
-      sql`update turns set ${sql.update({ ...ended, state: "failed" })}, ${keyFreedWithoutRounds}, ended_at = now()
-        where ${isLongDead} returning ${endedColumns(sql)}`,
-      "lost",
+    const dead = yield* findAll(
+      Lost,
+      withTurnEvents(
+        sql,
+        sql`update turns set ${sql.update({ ...ended, state: "failed" })}, ${keyFreedWithoutRounds}, ended_at = now()
+          where ${isLongDead} returning ${endedColumns(sql)}`,
+        "lost",
+      ),
     )
+    yield* wakeIf(dead.some(({ hasEvents }) => hasEvents))
     return dead.length
   }).pipe(Effect.withSpan("Ledger.endDead"))
 

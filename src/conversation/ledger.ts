@@ -173,7 +173,7 @@ export class Ledger extends Context.Tag("voice-agent/Ledger")<
             returning sequence`,
         ).pipe(Effect.map(Option.map(({ sequence }) => sequence)))
       }
-      const expiry = makeExpiry(sql, items, insert)
+      const expiry = makeExpiry(sql, items, insert, wakeIf)
 
       const open = Effect.fn("Ledger.open")((turn: NewTurn) => {
         // Inserted by an earlier try that was carried out, but not acknowledged.

@@ -128,7 +128,7 @@ export class RunningTurns extends Context.Tag("voice-agent/RunningTurns")<
 
       const watchTurns = yield* watchWhile(
         () => running.size > 0,
-        heartbeat,
+        () => heartbeat,
         Effect.suspend(() => {
           const ids = queued()
           return ids.length === 0 ? Effect.succeed([]) : ledger.renew(ids)

@@ -111,7 +111,7 @@ export class RealtimeSockets extends Context.Tag("voice-agent/RealtimeSockets")<
       const isOpen = () => connections.size > 0
       const watchClients = yield* watchWhile(
         isOpen,
-        checkInterval,
+        () => checkInterval,
         Effect.suspend(() => Effect.forEach([...connections], check, { discard: true })),
       )
 
@@ -124,7 +124,7 @@ export class RealtimeSockets extends Context.Tag("voice-agent/RealtimeSockets")<
 
       const watchKeys = yield* watchWhile(
         isOpen,
-        keyCheckInterval,
+        () => keyCheckInterval,
         Effect.catchAllCause(endRevoked, (cause) => Effect.logWarning("realtime.keys_not_checked", cause)),
       )
 

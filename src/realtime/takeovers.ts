@@ -82,7 +82,7 @@ export const makeTakeovers: Effect.Effect<Takeovers, never, Ledger | Scope.Scope
 
   const watchSessions = yield* watchWhile(
     () => held.size > 0,
-    checkInterval,
+    () => checkInterval,
     Effect.catchAllCause(check, (cause) => Effect.logWarning("realtime.sessions_not_checked", cause)),
   )
 

@@ -1,4 +1,5 @@
-import { Chunk, Effect, Exit, Mailbox, Option, type Scope, Stream } from "effect"
+import { Chunk, Duration, Effect, Exit, Mailbox, Option, type Scope, Stream } from "effect"
+import { watchWhile } from "../watch.ts"
 import { spokenLength } from "./break-points.ts"
 import {
   finish,
@@ -85,28 +86,20 @@ export const makeSegmentQueue = <E>(
   Effect.gen(function* () {
     const clock = yield* Effect.clock
     const released = yield* Mailbox.make<Segment, E>()
-    const isPending = Effect.unsafeMakeLatch(false)
     const limit = Option.getOrElse(maxCharacters, () => initialState.limit)
     let pace: Pace = { segmenter: { ...initialState, limit }, waitingSince: 0, spokenUntil: 0 }
-    let isTimed = false
+    const isPending = () => hasPendingText(pace.segmenter)
     const on = (event: Event) => {
       const [next, segments] = advance(pace, event, clock.unsafeCurrentTimeMillis())
       pace = next
       if (segments.length > 0) released.unsafeOfferAll(segments)
-      if (isTimed || !hasPendingText(pace.segmenter)) return
-      isTimed = true
-      isPending.unsafeOpen()
+      if (isPending()) startTimer()
     }
-    const timer = Effect.gen(function* () {
-      yield* isPending.await
-      while (hasPendingText(pace.segmenter)) {
-        yield* Effect.sleep(Math.max(RETRY_MS, dueAt(pace) - clock.unsafeCurrentTimeMillis()))
-        on({ _tag: "Tick" })
-      }
-      isPending.unsafeClose()
-      isTimed = false
-    })
-    yield* Effect.forkScoped(Effect.forever(timer))
+    const startTimer = yield* watchWhile(
+      isPending,
+      () => Duration.millis(Math.max(RETRY_MS, dueAt(pace) - clock.unsafeCurrentTimeMillis())),
+      Effect.sync(() => on({ _tag: "Tick" })),
+    )
     return {
       push: (text) => on({ _tag: "Text", text }),
       end: (exit) => {

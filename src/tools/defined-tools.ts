@@ -92,12 +92,8 @@ export class DefinedTools extends Context.Tag("voice-agent/DefinedTools")<
         connects: boolean,
       ) {
         const readSecret = readerOf(owner)
-        const secrets = yield* readSecrets(
-          [definition.url ?? "", ...Object.values(definition.headers)],
-          readSecret,
-        )
-        if (Either.isLeft(secrets)) return Option.some(missingSecret(secrets.left))
-        if (definition.type === "http" || !connects) return Option.none()
+        if (definition.type === "http" || !connects)
+          return Option.map(Either.getLeft(yield* readSecrets(definition, readSecret)), missingSecret)
         return yield* Effect.match(servers.toolsOf(owner, definition, readSecret), {
           onFailure: (failure) => Option.some(explainMcp(failure)),
           onSuccess: () => Option.none(),

@@ -11,8 +11,15 @@ export const secretNames = (text: string): ReadonlyArray<string> =>
 
 export type Secrets = ReadonlyMap<string, Redacted.Redacted>
 
-/** The secrets that texts refer to. Left is the name of one that is missing. */
-export const readSecrets = Effect.fnUntraced(function* (texts: ReadonlyArray<string>, read: ReadSecret) {
+/** What refers to secrets in the definition of a tool or of a server. */
+interface Referring {
+  readonly url?: string | undefined
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** The secrets that a definition refers to. Left is the name of one that is missing. */
+export const readSecrets = Effect.fnUntraced(function* ({ url = "", headers }: Referring, read: ReadSecret) {
+  const texts = [url, ...Object.values(headers)]
   const secrets = new Map<string, Redacted.Redacted>()
   for (const name of new Set(texts.flatMap(secretNames))) {
     const secret = yield* read(name)

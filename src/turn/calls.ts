@@ -68,9 +68,9 @@ const surplusOf = (calls: ReadonlyArray<RecordedCall>) => {
   return ({ itemId }: RecordedCall) => surplus.has(itemId)
 }
 
-/** For the log and for traces: the name of a tool that is not there is the model's own text. */
+/** For the log and for traces: the tool's own name. That of a call may be text of the model. */
 const labelOf = (agent: Agent, { name }: RecordedCall) =>
-  Option.isSome(toolNamed(agent, name)) ? name : "unknown"
+  Option.match(toolNamed(agent, name), { onNone: () => "unknown", onSome: ({ tool }) => tool.name })
 
 /** Makes one call. A tool that fails, or takes too long, is an answer. */
 const run = (context: CallingContext, prepared: Prepared, call: RecordedCall) =>
@@ -91,7 +91,7 @@ const run = (context: CallingContext, prepared: Prepared, call: RecordedCall) =>
       Effect.catchAllCause((cause) =>
         Cause.isInterrupted(cause)
           ? Effect.failCause(cause)
-          : Effect.as(Effect.annotateLogs(Effect.logError("tool.defect", cause), { tool: call.name }), {
+          : Effect.as(Effect.annotateLogs(Effect.logError("tool.defect", cause), { tool: tool.tool.name }), {
               answer: answers.failed,
               outcome: "failed" as const,
             }),

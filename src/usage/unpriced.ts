@@ -24,7 +24,7 @@ export const unpricedModels = (settings: UsageSettings) => {
   )
   if (models.length === 0) return Option.none()
   const effect = Option.isSome(monthlyLimit)
-    ? "What they cost does not count towards MONTHLY_LIMIT."
+    ? "What they cost does not count towards monthly limits."
     : "The cost of turns with them is unknown."
   return Option.some({
     models: models.join(", "),

@@ -92,8 +92,7 @@ export const makeAttempts = Effect.gen(function* () {
         .pipe(Effect.map(judge))
     },
     Effect.catchTags({
-      NotDecryptable: () =>
-        Effect.succeed(unanswered("The secret cannot be decrypted. Create another webhook.")),
+      NotDecryptable: () => Effect.succeed(unanswered("The secret cannot be decrypted. Rotate it.")),
       EncryptionUnavailable: () =>
         Effect.succeed(unanswered("The secret cannot be decrypted at the moment.")),
     }),

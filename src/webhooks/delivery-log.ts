@@ -88,10 +88,10 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
         sql`state = 'pending', attempts = 0, next_attempt_at = now(), queued_for = ${userId}, is_replay = true, claim = null,
           ended_at = null`
 
-      const enabled = Effect.fnUntraced(function* (userId: UserId, webhookId: string) {
-        const webhook = yield* webhooks.get(userId, webhookId)
-        if (!webhook.enabled) return yield* new WebhookDisabled()
-        return webhook.id
+      /** Part of a transaction: the lock keeps the webhook enabled until its COMMIT. Nothing may be pending at a disabled one. */
+      const requireEnabled = Effect.fnUntraced(function* (id: WebhookId) {
+        const enabled = yield* sql`select 1 from webhooks where id = ${id} and enabled for share`
+        if (enabled.length === 0) return yield* new WebhookDisabled()
       })
 
       const positionOf = Effect.fnUntraced(function* (webhookId: WebhookId, id: string) {
@@ -131,18 +131,19 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
         webhookId: string,
         deliveryId: string,
       ) {
-        const webhook = yield* enabled(userId, webhookId)
-        const id = yield* Effect.mapError(parseId(DeliveryId, deliveryId), () => new DeliveryNotFound())
-        const replayed = yield* transaction(
-          sql,
-          findFirst(
+        const { id: webhook } = yield* webhooks.get(userId, webhookId)
+        const replayed = Effect.gen(function* () {
+          yield* requireEnabled(webhook)
+          const id = yield* Effect.mapError(parseId(DeliveryId, deliveryId), () => new DeliveryNotFound())
+          return yield* findFirst(
             Delivery,
             sql`update webhook_deliveries set ${again(userId)} where id = ${id} and webhook_id = ${webhook} returning ${columns}`,
-          ),
-        )
-        if (Option.isNone(replayed)) return yield* new DeliveryNotFound()
+          )
+        })
+        const delivery = yield* transaction(sql, replayed)
+        if (Option.isNone(delivery)) return yield* new DeliveryNotFound()
         yield* signal.wake
-        return replayed.value
+        return delivery.value
       })
 
       const replayAll = Effect.fn("DeliveryLog.replayAll")(function* (
@@ -150,7 +151,7 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
         webhookId: string,
         { from, to, state }: ReplayRange,
       ) {
-        const webhook = yield* enabled(userId, webhookId)
+        const { id: webhook } = yield* webhooks.get(userId, webhookId)
         const waiting = findOne(
           Count,
           sql`select count(*)::int as count from webhooks join webhook_deliveries on webhook_id = webhooks.id
@@ -159,6 +160,7 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
         const replayed = Effect.gen(function* () {
           // The lock puts requests of one user in order, so that none passes the limit.
           yield* sql`select 1 from users where id = ${userId} for no key update`
+          yield* requireEnabled(webhook)
           const room = maxReplays - (yield* waiting).count
           if (room <= 0) return yield* new TooManyReplays({ max: maxReplays })
           return yield* findOne(
@@ -181,17 +183,15 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
       })
 
       const test = Effect.fn("DeliveryLog.test")(function* (userId: UserId, webhookId: string) {
-        const webhook = yield* enabled(userId, webhookId)
-        const sent = yield* transaction(
-          sql,
-          findOne(
-            Delivery,
-            sql`insert into webhook_deliveries ${sql.insert({ webhookId: webhook, queuedFor: userId, type: testType, data: pg.json({ webhookId: webhook }) })}
-              returning ${columns}`,
-          ),
+        const { id: webhook } = yield* webhooks.get(userId, webhookId)
+        const sent = findOne(
+          Delivery,
+          sql`insert into webhook_deliveries ${sql.insert({ webhookId: webhook, queuedFor: userId, type: testType, data: pg.json({ webhookId: webhook }) })}
+            returning ${columns}`,
         )
+        const delivery = yield* transaction(sql, Effect.zipRight(requireEnabled(webhook), sent))
         yield* signal.wake
-        return sent
+        return delivery
       })
 
       const page = Effect.fn("DeliveryLog.page")((webhookId: WebhookId, after: string, limit: number) =>

@@ -4,7 +4,7 @@ import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst, findOne } from "../db/rows.ts"
 import { DeliveryId, Time, UserId, WebhookId } from "../schema.ts"
-import { endPending } from "./end-pending.ts"
+import { endPending, endQueuedOfDisabled } from "./end-pending.ts"
 import { testType } from "./events.ts"
 import { Chosen, chooseInTurn, type RunningAttempt } from "./in-turn.ts"
 
@@ -134,7 +134,11 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
         const choose = (options: Parameters<typeof chooseInTurn>[1]) =>
           query(findAll(Chosen, chooseInTurn(sql, options)))
         const first = yield* choose({ free, running, after: last, each: 1 })
-        if (first.length === 0) return { taken: [], isContended: false }
+        if (first.length === 0) {
+          // Otherwise it would be due for ever.
+          yield* query(endQueuedOfDisabled(sql))
+          return { taken: [], isContended: false }
+        }
         last = first.at(-1)?.userId ?? last
         const left = free - first.length
         // Everyone is served: what is left is for those that have more.

@@ -147,9 +147,13 @@ export class Webhooks extends Context.Tag("voice-agent/Webhooks")<
           ...(enabled === undefined ? [] : [sql`enabled = ${enabled}`, sql`disabled_reason = null`]),
         ]
         const enabling = sql`update webhooks set failing_since = null, sessions_checked_at = now()
-          where ${where} and not enabled`
+          where ${where} and not enabled returning id`
         const changed = Effect.gen(function* () {
-          if (enabled === true) yield* enabling
+          if (enabled === true) {
+            // What was recorded as it was disabled is not sent late.
+            const webhook = yield* findFirst(Found, enabling)
+            yield* Effect.transposeMapOption(webhook, ({ id }) => endPending(sql, id))
+          }
           const row = yield* findFirst(
             Webhook,
             sql`update webhooks set ${sql.csv(set)}, updated_at = now() where ${where} returning ${columns}`,

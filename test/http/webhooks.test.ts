@@ -415,6 +415,44 @@ test("a disabled webhook ends what is pending, and replays nothing", async () =>
   )
 })
 
+test.each([
+  ["a replay", (id: string) => ({ path: `/deliveries/${id}/replay` })],
+  ["a replay of a range", () => ({ path: "/replay", body: { from: "2020-01-01" } })],
+  ["a test", () => ({ path: "/test" })],
+] as const)("%s waits for a change that disables the webhook", async (_, request) => {
+  const { key, path, read } = await withLog(["delivered"])
+  const [delivery] = await read()
+  const { path: action, ...options } = request(delivery?.id ?? expect.unreachable())
+  const change = await service.database.sql.reserve()
+  await change`begin`
+  await change`update webhooks set enabled = false where id = ${path.replace("/webhooks/", "")}`
+  const answer = service.call("POST", `${path}${action}`, { key, ...options })
+  const isWaiting = async () => {
+    const waiting = await service.database.sql`select 1 from pg_stat_activity
+      where datname = current_database() and application_name = 'voice-agent' and wait_event_type = 'Lock'`
+    return waiting.length > 0
+  }
+  await until(isWaiting, "the wait for the lock")
+  await change`commit`
+  change.release()
+  await expectProblem(await answer, { status: 409, code: "WEBHOOK_DISABLED" })
+  expect(await read()).toMatchObject([{ state: "delivered" }])
+})
+
+test("what was pending at a disabled webhook is not sent late", async () => {
+  const { key, path, read } = await withLog([])
+  await service.call("PATCH", path, { key, body: { enabled: false } })
+  await service.database.sql`insert into webhook_deliveries (webhook_id, type, data, next_attempt_at)
+    values (${path.replace("/webhooks/", "")}, 'turn.completed', '{}', now() + interval '1 hour')`
+  expect((await service.call("PATCH", path, { key, body: { enabled: true } })).status).toBe(200)
+  expect(await read()).toMatchObject([{ state: "failed", error: "The webhook was disabled." }])
+  await service.database
+    .sql`update webhook_deliveries set state = 'pending', next_attempt_at = now() + interval '1 hour'
+    where webhook_id = ${path.replace("/webhooks/", "")}`
+  expect((await service.call("PATCH", path, { key, body: { enabled: true } })).status).toBe(200)
+  expect(await read()).toMatchObject([{ state: "pending" }])
+})
+
 test("the export has the log page by page", async () => {
   for (const count of [1, 200, 201]) {
     const { key } = await withLog(Array.from({ length: count }, () => "failed"))

@@ -1,6 +1,6 @@
 /**
- * Kills the service (`kill -9`) at random moments of turns with tools. TOOL_KILLS is the number of kills (6); KILL_SEED
- * repeats a run.
+ * Kills the service (`kill -9`) at random moments of turns with tools, spread over their length. TOOL_KILLS is the number of
+ * kills (4); KILL_SEED repeats a run.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { existsSync, readFileSync } from "node:fs"
@@ -10,7 +10,7 @@ import { cleanUpProcesses, newFolder, startProcess } from "../support/process.ts
 import { startUpstream, type Upstream } from "../support/upstream.ts"
 import type { LlmRequest } from "../support/upstream-requests.ts"
 
-const kills = Number(process.env.TOOL_KILLS ?? 6)
+const kills = Number(process.env.TOOL_KILLS ?? 4)
 const seed = Number(process.env.KILL_SEED ?? Date.now() % 2 ** 31)
 
 /** Park and Miller's generator: the same seed, the same kills. */
@@ -19,6 +19,9 @@ const random = () => {
   state = (state * 48271) % 2147483647
   return state / 2147483647
 }
+
+/** How long the turns take, in ms. */
+const turnMs = 1300
 
 const cwd = newFolder()
 const countFile = join(cwd, "counted")
@@ -230,7 +233,7 @@ test.if(process.platform === "linux")(
       ]
       const under = turns.map((turn) => send(url, turn))
       const visiting = doors.map((each) => visit(url, each).catch(() => undefined))
-      await Bun.sleep(random() * 1300)
+      await Bun.sleep(((kill - 1 + random()) / kills) * turnMs)
       service.signal("SIGKILL")
       expect(await service.ended).toBe("SIGKILL")
       const answers = await Promise.all(under)

@@ -175,12 +175,15 @@ describe("users", () => {
         return listed.find((user) => user.userId === userId)?.monthlyLimit
       }
       expect(await limitOf()).toBe("default")
-      const { code, stdout } = await users(["limit", email, "2.50"])
+      const { code, stdout, stderr } = await users(["limit", email, "2.50"])
       expect({ code, stdout }).toEqual({ code: 0, stdout: `The monthly limit of ${email} is 2.5 now.\n` })
+      expect(stderr).toMatch(
+        /^No price for .+\(stt\).+ Set PRICES; .+ does not count towards monthly limits\.\n$/,
+      )
       expect(await limitOf()).toBe(2.5)
       expect((await users(["list"])).stdout).toContain("  monthly limit 2.5\n")
       for (const amount of ["0", "none", "default"]) {
-        await users(["limit", email, amount])
+        expect((await users(["limit", email, amount])).stderr === "").toBe(amount !== "0")
         expect(await limitOf()).toBe(amount === "0" ? 0 : amount)
       }
       for (const wrong of ["-1", "5 USD", "Infinity", "1e3", "", "9".repeat(400)])

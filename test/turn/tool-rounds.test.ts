@@ -1,5 +1,18 @@
 import { describe, expect } from "bun:test"
-import { Cause, Duration, Effect, Exit, Fiber, Option, TestClock } from "effect"
+import {
+  Cause,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  FiberRef,
+  HashMap,
+  HashSet,
+  Logger,
+  LogLevel,
+  Option,
+  TestClock,
+} from "effect"
 import { newItem } from "../../src/conversation/item.ts"
 import { wrongAnswer } from "../../src/providers/errors.ts"
 import { noTools } from "../../src/providers/tools.ts"
@@ -221,6 +234,37 @@ describe("a turn with a tool of the service", () => {
       expect(tool.invocations).toHaveLength(2)
       expect(prompts.map(({ prompt }) => prompt.toolChoice)).toEqual(["auto", "auto", "none"])
       expect(shown(saved[0]?.items).at(-1)).toBe(`assistant: ${answer}`)
+    }),
+  )
+
+  effectTest(
+    "logs the names of tools, and no name that the model makes up",
+    Effect.gen(function* () {
+      const logged: Array<unknown> = []
+      const logger = Logger.make(({ message, annotations }) => {
+        if (`${message}`.startsWith("tool."))
+          logged.push(Option.getOrUndefined(HashMap.get(annotations, "tool")))
+      })
+      yield* Effect.locallyScopedWith(FiberRef.currentLoggers, () => HashSet.make(logger))
+      const standIn = { ...makeTool({ name: "shop__unavailable" }).tool, standsFor: "shop__" }
+      const broken = makeTool({}, Effect.die("a defect")).tool
+      for (const [tool, name, label] of [
+        [standIn, "shop__unavailable", "shop__unavailable"],
+        [standIn, "shop__my card is 4111", "shop__unavailable"],
+        [{ ...broken, standsFor: "weather" }, "weather of my secret", "weather"],
+        [standIn, "my secret", "unknown"],
+      ] as const) {
+        logged.length = 0
+        const { turns } = yield* makeFakeTurns({
+          thinks: [{ calls: [{ ...oslo, name }] }, { chunks: [{ text: answer }] }],
+        })
+        yield* Effect.locallyScoped(FiberRef.currentMinimumLogLevel, LogLevel.Info)
+        const { end } = yield* converse(turns, withTools([tool]))
+        yield* TestClock.adjust("1 minute")
+        yield* Fiber.join(end)
+        expect(logged.length).toBeGreaterThan(0)
+        expect(new Set(logged)).toEqual(new Set([label]))
+      }
     }),
   )
 

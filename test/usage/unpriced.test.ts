@@ -38,7 +38,7 @@ test.each([
 test("what to do is said", async () => {
   const without = await Effect.runPromise(found({ MONTHLY_LIMIT: "5" }))
   expect(without?.hint).toStartWith("Set PRICES; ")
-  expect(without?.hint).toEndWith("does not count towards MONTHLY_LIMIT.")
+  expect(without?.hint).toEndWith("does not count towards monthly limits.")
   const some = await Effect.runPromise(found(table({ brain: tokens })))
   expect(some?.hint).toStartWith("Add their prices to PRICES; ")
   expect(some?.hint).toEndWith("is unknown.")

@@ -48,7 +48,24 @@ test("the migration sums the turns of before as their end does now", async () =>
     update turns set state = given.state, lease_until = null, usage = given.usage::jsonb, ended_at = now()
     from ${given} where id = md5(n::text)::uuid`
   await before.sql.unsafe(fill({}))
+  // Each counts as much as a turn can. Their sums do not fit.
+  const [{ id: greatest }] = await before.sql`
+    with owner as (insert into users (email) values ('bob@example.com') returning id), used as (
+      insert into turns (id, user_id, session_id, state, usage)
+      select gen_random_uuid(), id, gen_random_uuid(), 'failed',
+        '{"inputTokens": 1e300, "outputTokens": 1e16, "charactersSpoken": 1e16, "audioSeconds": 1e300}'
+      from owner, generate_series(1, 1100))
+    select id from owner`
   for (const file of files.filter((each) => !isOlder(each))) await run(file)
+  const [bounded] = await before.sql`delete from usage_days where user_id = ${greatest}
+    returning input_tokens, output_tokens, characters_spoken, turns::int`
+  const most = "9223372036854774784"
+  expect(bounded).toMatchObject({
+    input_tokens: most,
+    output_tokens: most,
+    characters_spoken: most,
+    turns: 1100,
+  })
   const after = await makeDatabase()
   await after.sql.unsafe(fill({ has_reply: "replies" }))
   for (const { sql } of [before, after]) expect([...(await sums(sql))]).toEqual([expected])

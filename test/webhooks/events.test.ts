@@ -171,7 +171,9 @@ effectTest(
     const [ledger, record, signal] = [yield* Ledger, yield* ToolCalls, yield* WebhookSignal]
     const [user, other] = [yield* addUser, yield* addUser]
     yield* Effect.promise(() => database.sql`delete from webhooks where user_id = ${other.userId}`)
-    const sender = Effect.fork(signal.wait(Duration.days(1)))
+    // After the calls that came before.
+    const drained = Effect.zipRight(TestClock.adjust("1 seconds"), signal.wait(Duration.zero))
+    const sender = Effect.zipRight(drained, Effect.fork(signal.wait(Duration.days(1))))
     const withTurn = Effect.fnUntraced(function* (of: typeof user) {
       const turns = [newTurn(of), newTurn(of), newTurn(of)] as const
       for (const turn of turns) yield* ledger.open(turn)
@@ -196,8 +198,33 @@ effectTest(
       yield* end
       yield* Fiber.join(woken)
     }
+    // Without a request: dead turns of each kind, and sessions that expire.
+    const lost = newTurn(user)
+    yield* ledger.open(lost)
+    yield* kill(lost.id, 61)
+    const [dead, recovered, continued] = [
+      yield* killedInCall(61),
+      yield* killedInCall(1),
+      yield* killedInCall(1),
+    ]
+    const idling = yield* addUser
+    yield* idle(idling, 31)
+    const retry = { ...newTurn(continued.user), idempotency: continued.turn.idempotency }
+    for (const end of [
+      ledger.endDead,
+      ledger.recover(recovered.user.session.id),
+      ledger.continueTurn(continued.turn.id, retry),
+      look(checked(idling)),
+    ]) {
+      const woken = yield* sender
+      yield* end
+      yield* Fiber.join(woken)
+    }
+    expect(yield* eventsOf(dead.user)).toHaveLength(2)
     const asleep = yield* sender
     yield* Effect.all(yield* withTurn(other))
+    yield* ledger.endDead
+    yield* look(checked(idling))
     expect(yield* Fiber.poll(asleep)).toEqual(Option.none())
   }).pipe(Effect.provide(parts)),
 )

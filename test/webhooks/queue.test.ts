@@ -131,6 +131,29 @@ test("a webhook gets 4, one that fails gets 1, and a disabled one none", async (
   expect(await here.take()).toEqual([])
 })
 
+test("what was recorded as its webhook was disabled ends", async () => {
+  const [user, other] = [await addUser(1, 0), await addUser(1, 0)]
+  const [webhook = expect.unreachable(), used = expect.unreachable()] = [...user.webhooks, ...other.webhooks]
+  const turn = await database.sql.reserve()
+  await turn`begin`
+  await turn`insert into webhook_deliveries (webhook_id, queued_for, type, data)
+    values (${webhook}, ${user.id}, 'turn.completed', '{}')`
+  await database.sql`update webhooks set enabled = false where id = ${webhook}`
+  await turn`commit`
+  turn.release()
+  // As a process left it that had noticed that it is due.
+  await add(webhook, 1)
+  await add(used, 1)
+  const [attempt = expect.unreachable()] = await here.take()
+  expect(attempt.webhookId).toBe(used)
+  await here.end(attempt)
+  expect(await here.take()).toEqual([])
+  expect(await here.look()).toBe(false)
+  const rows = await database.sql`select state, error from webhook_deliveries where webhook_id = ${webhook}`
+  const ended = { state: "failed", error: "The webhook was disabled." }
+  expect([...rows]).toEqual([ended, ended])
+})
+
 test("of a user's webhooks, the idle one goes first", async () => {
   const user = await addUser(2, 0)
   const [busy = expect.unreachable(), idle = expect.unreachable()] = user.webhooks

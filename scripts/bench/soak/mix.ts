@@ -20,7 +20,7 @@ export const kinds = {
   export: { share: 1, turns: 0 },
   "tool of the service": { share: 4, turns: 1 },
   "tool of the client": { share: 2, turns: 2 },
-  "Realtime conversation": { share: 4, turns: 4 },
+  "Realtime conversation": { share: 4, turns: 5 },
   "Realtime disconnect during a reply": { share: 2, turns: 1 },
   "Realtime interruption": { share: 1, turns: 2 },
 } as const

@@ -59,16 +59,17 @@ const endOf = (seen: Seen) => {
 const responded = async (talk: Talk, count: number) =>
   endOf(await talk.until(`response ${count}`, (seen) => seen.count(done) >= count))
 
-/** Ends the connection also after a failure, which is a result. */
+/** Ends the connection also after a failure, which is a result, also one to connect. */
 const talking = (use: (talk: Talk, visit: Parameters<Scenario>[2]) => ReturnType<Scenario>): Scenario => {
   return async (place, account, visit) => {
-    const talk = await connect(place, account)
+    let talk: Talk | undefined
     try {
+      talk = await connect(place, account)
       return await use(talk, visit)
     } catch (error) {
       return { ends: ["failed"], wrong: [`${error instanceof Error ? error.message : error}`] }
     } finally {
-      await talk.leave(visit.when < 0.5 ? "close" : "reset")
+      await talk?.leave(visit.when < 0.5 ? "close" : "reset")
     }
   }
 }

@@ -1,4 +1,4 @@
-import { Array as Arr, Effect, Option, Redacted, Schema } from "effect"
+import { Array as Arr, Console, Effect, Option, Redacted, Schema } from "effect"
 import {
   ApiKeyNotFound,
   type EmailTaken,
@@ -10,8 +10,10 @@ import { Keys, type NewApiKey } from "../../accounts/keys.ts"
 import { ApiKey, type LimitedUser, type User } from "../../accounts/model.ts"
 import { Users } from "../../accounts/users.ts"
 import { administration } from "../../app.ts"
+import { Settings } from "../../config.ts"
 import type { DatabaseError } from "../../db/errors.ts"
 import { ApiKeyId, parseId } from "../../schema.ts"
+import { unpricedModels } from "../../usage/unpriced.ts"
 import { CommandFailed } from "../exit-code.ts"
 import { print } from "../print.ts"
 
@@ -28,7 +30,7 @@ const sentences: Record<Failure["_tag"], string> = {
 }
 
 /** Runs an action on the database, also while the service runs. */
-const administer = <A>(action: Effect.Effect<A, Failure, Users | Keys>) =>
+const administer = <A>(action: Effect.Effect<A, Failure, Users | Keys | Settings>) =>
   action.pipe(
     Effect.mapError(({ _tag }) => new CommandFailed({ message: sentences[_tag] })),
     Effect.provide(administration),
@@ -133,6 +135,7 @@ export const revoke = (email: string, keyId: Option.Option<string>, json: boolea
 export const limit = (email: string, amount: Option.Option<number>, json: boolean) =>
   administer(
     Effect.gen(function* () {
+      const settings = yield* Settings
       const user = yield* find(email)
       const users = yield* Users
       yield* users.setMonthlyLimit(user.id, amount)
@@ -142,6 +145,10 @@ export const limit = (email: string, amount: Option.Option<number>, json: boolea
         email: user.email,
         monthlyLimit,
       })
+      const monthly = Option.filter(amount, Number.isFinite)
+      const unpriced = unpricedModels({ ...settings, usage: { ...settings.usage, monthlyLimit: monthly } })
+      if (Option.isSome(monthly) && Option.isSome(unpriced))
+        yield* Console.error(`No price for ${unpriced.value.models}. ${unpriced.value.hint}`)
     }),
   )
 

@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import { Elysia } from "elysia"
 import { Settings } from "../../config.ts"
 import { sha256 } from "../../hash.ts"
@@ -18,6 +18,12 @@ const contentSecurity = (styles: string) =>
     "form-action 'none'",
   ].join("; ")
 
+/** The result of the first run that succeeds. One that fails, or whose client leaves, is not kept: the next one starts anew. */
+const keepSuccess = <A, E, R>(make: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.cachedInvalidateWithTTL(make, Duration.infinity), ([kept, forget]) =>
+    Effect.onError(kept, () => forget),
+  )
+
 /**
  * The OpenAPI document and its HTML page. They are loaded and made with the first request: by then all routes exist, and the
  * start of the service takes 0.1 s less.
@@ -25,7 +31,7 @@ const contentSecurity = (styles: string) =>
 export const documentRoutes = Effect.fnUntraced(function* (routes: () => ReadonlyArray<Route>) {
   const run = yield* makeRun
   const settings = yield* Settings
-  const document = yield* Effect.cached(
+  const document = yield* keepSuccess(
     Effect.promise(async () => {
       const [{ makeDocument }, { makeExamples }] = await Promise.all([
         import("./document.ts"),
@@ -34,8 +40,8 @@ export const documentRoutes = Effect.fnUntraced(function* (routes: () => Readonl
       return makeDocument(routes(), makeExamples(settings))
     }),
   )
-  const json = yield* Effect.cached(Effect.map(document, (made) => JSON.stringify(made)))
-  const docs = yield* Effect.cached(
+  const json = yield* keepSuccess(Effect.map(document, (made) => JSON.stringify(made)))
+  const docs = yield* keepSuccess(
     Effect.gen(function* () {
       const [styles, { makeDocs }, { operationIds }, { Html }] = yield* Effect.promise(() =>
         Promise.all([

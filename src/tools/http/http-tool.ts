@@ -109,7 +109,7 @@ export const makeHttpTool = (
   { outbound, readSecret }: { readonly outbound: typeof Outbound.Service; readonly readSecret: ReadSecret },
 ): RunnableTool => {
   const run = Effect.fn("HttpTool.run")(function* (invocation: ToolInvocation) {
-    const found = yield* readSecrets([definition.url, ...Object.values(definition.headers)], readSecret)
+    const found = yield* readSecrets(definition, readSecret)
     if (Either.isLeft(found)) {
       yield* Effect.annotateLogs(Effect.logWarning("tool.http_failed"), {
         tool: definition.name,

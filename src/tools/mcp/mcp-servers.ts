@@ -70,7 +70,7 @@ export class McpServers extends Context.Tag("voice-agent/McpServers")<
         server: McpServer,
         readSecret: ReadSecret,
       ) {
-        const secrets = yield* readSecrets([server.url ?? "", ...Object.values(server.headers)], readSecret)
+        const secrets = yield* readSecrets(server, readSecret)
         if (Either.isLeft(secrets)) return yield* new McpFailed({ kind: "secret", words: secrets.left })
         const target = targetOf(server, secrets.right)
         if (Option.isNone(target)) return yield* new McpFailed({ kind: "program" })

@@ -1,27 +1,27 @@
 import { Duration, Effect, Layer, Option, Redacted, Stream } from "effect"
-import { Keys } from "../accounts/keys.ts"
-import { configuredAgent } from "../agent/configured.ts"
-import { makePrompt } from "../agent/prompt.ts"
-import { pcm16k } from "../audio/pcm.ts"
-import { shortSilence } from "../audio/quiet.ts"
-import { Settings } from "../config.ts"
-import { History } from "../conversation/history.ts"
-import { Ledger } from "../conversation/ledger.ts"
-import { ToolCalls } from "../conversation/tool-calls.ts"
-import { Ffmpeg } from "../ffmpeg/ffmpeg.ts"
-import { cleanReplies } from "../providers/language-model.ts"
-import { Lessons } from "../providers/lessons.ts"
-import { makeClient } from "../providers/openai/client.ts"
-import { generateWith } from "../providers/openai/language-model.ts"
-import { speakWith } from "../providers/openai/synthesizer.ts"
-import { transcribeWith } from "../providers/openai/transcriber.ts"
-import { ItemId, newId, SessionId, Stage, TurnId, UserId } from "../schema.ts"
-import * as Telemetry from "../telemetry.ts"
-import { makeTurnLog } from "../turn/log.ts"
-import { reply } from "../turn/reply.ts"
-import { Spending } from "../usage/spending.ts"
-import { renderings } from "./renderings.ts"
-import { HttpServer } from "./server.ts"
+import { Keys } from "./accounts/keys.ts"
+import { configuredAgent } from "./agent/configured.ts"
+import { makePrompt } from "./agent/prompt.ts"
+import { pcm16k } from "./audio/pcm.ts"
+import { shortSilence } from "./audio/quiet.ts"
+import { Settings } from "./config.ts"
+import { History } from "./conversation/history.ts"
+import { Ledger } from "./conversation/ledger.ts"
+import { ToolCalls } from "./conversation/tool-calls.ts"
+import { Ffmpeg } from "./ffmpeg/ffmpeg.ts"
+import { renderings } from "./http/renderings.ts"
+import { HttpServer } from "./http/server.ts"
+import { cleanReplies } from "./providers/language-model.ts"
+import { Lessons } from "./providers/lessons.ts"
+import { makeClient } from "./providers/openai/client.ts"
+import { generateWith } from "./providers/openai/language-model.ts"
+import { speakWith } from "./providers/openai/synthesizer.ts"
+import { transcribeWith } from "./providers/openai/transcriber.ts"
+import { ItemId, newId, SessionId, Stage, TurnId, UserId } from "./schema.ts"
+import * as Telemetry from "./telemetry.ts"
+import { makeTurnLog } from "./turn/log.ts"
+import { reply } from "./turn/reply.ts"
+import { Spending } from "./usage/spending.ts"
 
 /** Turns that are rehearsed. The first one costs four times as much as the third, and later ones hardly less than that. */
 const rehearsals = 3
@@ -133,7 +133,14 @@ const rehearse = Effect.gen(function* () {
     yield* Stream.runDrain(body)
   }).pipe(Effect.scoped)
   yield* Effect.replicateEffect(rehearsal, rehearsals, { discard: true })
-}).pipe(Effect.scoped, Effect.timeout("10 seconds"), Telemetry.silently)
+}).pipe(
+  Effect.scoped,
+  // For a hang only: on a machine with much else to do it takes seconds.
+  Effect.timeout("1 minute"),
+  Telemetry.silently,
+  // Operators count the turns in their traces.
+  Effect.withTracerEnabled(false),
+)
 
 /** Rehearses turns in the background, once the service listens. For production only: a developer restarts often. */
 export const layer = Layer.scopedDiscard(
