@@ -1,4 +1,4 @@
-import { Duration, Effect, Layer, Option, Redacted, Stream } from "effect"
+import { Duration, Effect, Layer, Option, Redacted } from "effect"
 import { Keys } from "../accounts/keys.ts"
 import { configuredAgent } from "../agent/configured.ts"
 import { makePrompt } from "../agent/prompt.ts"
@@ -19,6 +19,7 @@ import { ItemId, newId, SessionId, Stage, TurnId, UserId } from "../schema.ts"
 import * as Telemetry from "../telemetry.ts"
 import { makeTurnLog } from "../turn/log.ts"
 import { reply } from "../turn/reply.ts"
+import { drain } from "../turn/take.ts"
 import { Spending } from "../usage/spending.ts"
 import { renderings } from "./renderings.ts"
 import { HttpServer } from "./server.ts"
@@ -129,8 +130,8 @@ const rehearse = Effect.gen(function* () {
       Effect.onError(log.fail),
       Effect.forkScoped,
     )
-    const { body } = yield* render({ events: log.events, state: log.state })
-    yield* Stream.runDrain(body)
+    const { body } = yield* render({ take: log.take, state: log.state })
+    yield* drain(body, () => Effect.void)
   }).pipe(Effect.scoped)
   yield* Effect.replicateEffect(rehearsal, rehearsals, { discard: true })
 }).pipe(Effect.scoped, Effect.timeout("10 seconds"), Telemetry.silently)

@@ -4,6 +4,7 @@ import { type ProviderError, wrongAnswer } from "../providers/errors.ts"
 import { retryPolicy } from "../providers/retry.ts"
 import type { SpeakOptions, Synthesizer } from "../providers/synthesizer.ts"
 import type { Segment } from "../text/segmenter.ts"
+import { drain, type Take } from "./take.ts"
 
 /** Segments whose speech is requested ahead of the one that is being sent. */
 const segmentsAhead = 2
@@ -152,21 +153,6 @@ const request = Effect.fnUntraced(function* <S extends Segment>(
   }
   return { segment, whole: Fiber.await(fetching), take, gather } satisfies RequestedSegment<S>
 })
-
-type Take<A, E> = Effect.Effect<readonly [batch: Chunk.Chunk<A>, done: boolean], E>
-
-/** Passes what a mailbox holds to `use`, in order, until the mailbox is done. */
-const drain = <A, E, E2, R>(
-  take: Take<A, E>,
-  use: (batch: Chunk.Chunk<A>) => Effect.Effect<unknown, E2, R>,
-) =>
-  Effect.gen(function* () {
-    for (let isDone = false; !isDone; ) {
-      const [batch, done] = yield* take
-      yield* use(batch)
-      isDone = done
-    }
-  })
 
 /** The most that is joined into one piece, in bytes. A slow client has only so many pieces waiting for it. */
 const mostJoinedBytes = 16 * 1024
