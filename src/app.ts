@@ -1,5 +1,5 @@
 import * as BunContext from "@effect/platform-bun/BunContext"
-import { Layer } from "effect"
+import { Layer, RuntimeFlags } from "effect"
 import { ClientSecrets } from "./accounts/client-secrets.ts"
 import { Keys } from "./accounts/keys.ts"
 import { Memories } from "./accounts/memories.ts"
@@ -123,7 +123,8 @@ export const layerWith = ({ realtimeSessions, serviceTools }: typeof replaceable
     Layer.provideMerge(Layer.merge(Otlp.layer, Prometheus.layer)),
     Layer.provideMerge(Telemetry.layer),
     Layer.provideMerge(Settings.layer),
-    Layer.provideMerge(BunContext.layer),
+    // Effect's own counts of fibers cost time with every fiber, and nobody reads them.
+    Layer.provideMerge(Layer.merge(BunContext.layer, RuntimeFlags.disableRuntimeMetrics)),
   )
 
 export const layer = layerWith(replaceable)

@@ -128,9 +128,9 @@ ${atOnceTable(report)}
 ## The first turns
 
 Bun compiles functions with their first calls, so the first turns of a process cost more. In production, the service rehearses
-three turns in the background when it listens, against a provider in its own process: nothing is sent to a real one, saved or
-logged. \`bun run bench --start --write\` measures the start, the first turns with an upstream that answers at once, and a
-service with nothing to do.
+three turns in the background when it listens, with their upload and their response, against a provider in its own process:
+nothing is sent to a real one, saved or logged. \`bun run bench --start --write\` measures the start, the first turns with an
+upstream that answers at once, and a service with nothing to do.
 
 <!-- start: begin -->
 <!-- start: end -->

@@ -33,9 +33,9 @@ const confirmed = (data: Uint8Array, at: number, frame: Mp3Frame, ending: boolea
 /**
  * Joins MP3 segments at frame boundaries. Drops tags, index frames, junk, and frames whose format is not that of the
  * stream's first frame: a segment in another format yields no bytes. A frame that needs bytes from before its segment,
- * or from before a hole in it, is silenced.
+ * or from before a hole in it, is silenced. `formatOf` gets the first frame's format and returns that of the stream.
  */
-export const makeMp3Joiner = () => {
+export const makeMp3Joiner = (formatOf: (found: Mp3Format) => Mp3Format = (found) => found) => {
   let stream: Mp3Format | undefined
   // The current segment.
   let format: Mp3Format | undefined
@@ -50,7 +50,7 @@ export const makeMp3Joiner = () => {
     format = frame
     inStep = true
     if (isIndexFrame(data, at, frame)) return false
-    stream ??= frame
+    stream ??= formatOf(frame)
     if (!sameFormat(frame, stream)) return false
     if (reservoirBytes(data, at, frame) > reservoir) silenceFrame(data, at, frame)
     reservoir = Math.min(RESERVOIR_MAX, reservoir + mainDataBytes(frame))

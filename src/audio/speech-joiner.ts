@@ -12,7 +12,7 @@ export interface JoinedAudio {
   readonly ms: number
 }
 
-/** Joins the audio of a reply's segments, in order, into one continuous stream. One joiner serves one reply. */
+/** Joins the audio of segments, in order, into one continuous stream. */
 export interface SpeechJoiner {
   /** Takes a chunk of the current segment and returns what is complete. No later call changes the result. */
   readonly push: (chunk: Uint8Array) => JoinedAudio
@@ -20,5 +20,8 @@ export interface SpeechJoiner {
   readonly endSegment: () => JoinedAudio
 }
 
-export const makeSpeechJoiner = (format: SpokenFormat): SpeechJoiner =>
-  format === "mp3" ? makeMp3Joiner() : makePcmJoiner()
+/** `mp3`: as `makeMp3Joiner` takes it. Joiners that share it make parts of one stream. */
+export const makeSpeechJoiner = (
+  format: SpokenFormat,
+  mp3?: Parameters<typeof makeMp3Joiner>[0],
+): SpeechJoiner => (format === "mp3" ? makeMp3Joiner(mp3) : makePcmJoiner())

@@ -9,6 +9,7 @@ import { Users } from "../accounts/users.ts"
 import { Settings } from "../config.ts"
 import { AccountExport } from "../conversation/export.ts"
 import { ApiKeyId, parseId } from "../schema.ts"
+import { takeOf } from "../turn/take.ts"
 import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
 import { ValidationFailed } from "./errors.ts"
@@ -61,9 +62,9 @@ export const accountRoutes = Effect.fnUntraced(function* ({ open }: Answers) {
               signal: request.signal,
               timeout: clientTimeout,
               hangUp: hangUp(server, request),
-              open,
             },
-            Effect.map(exports.of(user), (body) => ({
+            open,
+            Effect.map(Effect.flatMap(exports.of(user), takeOf), (body) => ({
               headers: {
                 ...noStore,
                 "content-type": "application/json",

@@ -1,13 +1,14 @@
-import { Cause, Effect, Option, type Scope, Stream } from "effect"
+import { Cause, Chunk, Effect, type Exit, Option, type Scope } from "effect"
 import type { TurnError } from "../turn/errors.ts"
 import type { TurnEvent } from "../turn/events.ts"
 import { betweenRounds, replyOf, type TurnState, transcriptOf } from "../turn/state.ts"
+import type { Take } from "../turn/take.ts"
 import { finalTimings } from "../turn/timings.ts"
 import type { Turn } from "../turn/turns.ts"
 import { withCost } from "../usage/bill.ts"
 import { type SseEvent, shownCalls } from "./payloads.ts"
 import { defect, toProblem } from "./problems.ts"
-import { logBreak, type Rendered, splitBefore } from "./streaming.ts"
+import { logBreak, type Rendered, splitBefore, takeFirst } from "./streaming.ts"
 
 /**
  * The server-sent events of a turn's events, in order. None for events that the client does not get. The texts of two rounds
@@ -60,15 +61,14 @@ const toSse = (event: TurnEvent, state: () => TurnState): Option.Option<SseEvent
   }
 }
 
-/** The last event of a failed turn. After an interruption the client is gone, so the stream fails instead. */
-const toErrorEvent = (cause: Cause.Cause<TurnError>): Stream.Stream<SseEvent, TurnError> => {
-  if (Cause.isInterruptedOnly(cause)) return Stream.failCause(cause)
+/** The last event of a failed turn. After an interruption the client is gone, so there is none. */
+const toErrorEvent = (cause: Cause.Cause<TurnError>): Effect.Effect<SseEvent, TurnError> => {
+  if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause)
   const { code, message } = Option.match(Cause.failureOption(cause), {
     onSome: toProblem,
     onNone: () => defect(Cause.squash(cause), "production"),
   })
-  const event: SseEvent = { event: "error", data: { error: code, message } }
-  return Stream.concat(Stream.drain(Stream.fromEffect(logBreak(cause))), Stream.make(event))
+  return Effect.as(logBreak(cause), { event: "error", data: { error: code, message } })
 }
 
 /** Seconds without an event after which a comment is sent: proxies close a silent connection after 30 s or more. */
@@ -77,8 +77,49 @@ const commentAfterSeconds = 10
 const startsResponse = ({ _tag }: TurnEvent) => _tag !== "Started"
 
 /** The event on the wire. `id` counts from 1. */
-const encode = ({ event, data }: SseEvent, id: number) =>
-  `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
+const encode = ({ event, data }: SseEvent, id: number): Uint8Array =>
+  Buffer.from(`id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
+
+const comment = Chunk.of<Uint8Array>(Buffer.from(": the turn goes on\n\n"))
+
+/** Adds a comment after every `commentAfterSeconds` without an event. One fiber waits for all events. */
+const withComments = <E>(
+  take: Take<Uint8Array, E>,
+): Effect.Effect<Take<Uint8Array, E>, never, Scope.Scope> => {
+  const asked = Effect.unsafeMakeLatch(false)
+  const answered = Effect.unsafeMakeLatch(false)
+  let taken: Exit.Exit<readonly [batch: Chunk.Chunk<Uint8Array>, isDone: boolean], E> | undefined
+  let isTaking = false
+  let silentSeconds = 0
+  const taking = Effect.andThen(asked.await, asked.close).pipe(
+    Effect.zipRight(Effect.exit(take)),
+    Effect.flatMap((exit) => {
+      taken = exit
+      return answered.open
+    }),
+  )
+  const ticking = Effect.sync(() => {
+    silentSeconds += 1
+    if (silentSeconds % commentAfterSeconds === 0) answered.unsafeOpen()
+  })
+  const next = Effect.suspend(() => {
+    if (!isTaking) asked.unsafeOpen()
+    isTaking = true
+    return Effect.flatMap(answered.await, () => {
+      answered.unsafeClose()
+      if (taken === undefined) return Effect.succeed([comment, false] as const)
+      const exit = taken
+      taken = undefined
+      isTaking = false
+      silentSeconds = 0
+      return exit
+    })
+  })
+  return Effect.forkScoped(Effect.forever(taking)).pipe(
+    Effect.zipRight(Effect.forkScoped(Effect.forever(Effect.delay(ticking, "1 second")))),
+    Effect.as(next),
+  )
+}
 
 /**
  * The turn as server-sent events. The response starts with the transcript, or with the reply of a turn that hears nothing. A
@@ -87,33 +128,27 @@ const encode = ({ event, data }: SseEvent, id: number) =>
 export const asEvents =
   (headersOf: (state: TurnState) => Record<string, string>) =>
   ({
-    events,
+    take,
     state,
-  }: Pick<Turn, "events" | "state">): Effect.Effect<Rendered<TurnError>, TurnError, Scope.Scope> =>
+  }: Pick<Turn, "take" | "state">): Effect.Effect<Rendered<TurnError>, TurnError, Scope.Scope> =>
     Effect.gen(function* () {
-      const [before, rest] = yield* splitBefore(events, startsResponse)
+      const [before, rest] = yield* splitBefore(take, startsResponse)
+      const toSse = makeToSse(state)
       let lastId = 0
-      let silentSeconds = 0
-      const lines = Stream.fromIterable(before).pipe(
-        Stream.concat(rest),
-        Stream.filterMap(makeToSse(state)),
-        Stream.catchAllCause(toErrorEvent),
-        Stream.map((event) => {
-          lastId += 1
-          silentSeconds = 0
-          return encode(event, lastId)
-        }),
+      const line = (event: SseEvent) => {
+        lastId += 1
+        return encode(event, lastId)
+      }
+      const lines = (batch: Chunk.Chunk<TurnEvent>) => Chunk.map(Chunk.filterMap(batch, toSse), line)
+      const taking: Take<Uint8Array, TurnError> = rest.pipe(
+        Effect.map(([batch, isDone]) => [lines(batch), isDone] as const),
+        Effect.catchAllCause((cause) =>
+          Effect.map(toErrorEvent(cause), (event) => [Chunk.of(line(event)), true] as const),
+        ),
       )
-      const comments = Stream.tick("1 second").pipe(
-        Stream.drop(1),
-        Stream.filter(() => {
-          silentSeconds += 1
-          return silentSeconds % commentAfterSeconds === 0
-        }),
-        Stream.as(": the turn goes on\n\n"),
-      )
+      const first = lines(before)
       return {
         headers: { ...headersOf(state()), "content-type": "text/event-stream; charset=utf-8" },
-        body: Stream.encodeText(Stream.merge(lines, comments, { haltStrategy: "left" })),
+        body: takeFirst([first, false], yield* withComments(taking)),
       }
     })

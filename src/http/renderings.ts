@@ -1,4 +1,4 @@
-import { Chunk, Effect, Option, type Scope, Stream } from "effect"
+import { Chunk, Effect, Option, type Scope } from "effect"
 import { shortSilence } from "../audio/quiet.ts"
 import type { SpokenFormat } from "../audio/speech-joiner.ts"
 import { wavHeader } from "../audio/wav.ts"
@@ -6,6 +6,7 @@ import { TurnCancelled } from "../conversation/stored-turn.ts"
 import type { TurnError } from "../turn/errors.ts"
 import type { OutputOptions, TurnEvent } from "../turn/events.ts"
 import { replyOf, type TurnState, transcriptOf } from "../turn/state.ts"
+import { drain, type Take } from "../turn/take.ts"
 import { finalTimings, timingsOf } from "../turn/timings.ts"
 import type { Turn } from "../turn/turns.ts"
 import { withCost } from "../usage/bill.ts"
@@ -15,7 +16,7 @@ import { serverTiming, shownCalls, type TurnResponse } from "./payloads.ts"
 import { type Rendered, splitBefore } from "./streaming.ts"
 
 type Rendering = (
-  turn: Pick<Turn, "events" | "state">,
+  turn: Pick<Turn, "take" | "state">,
 ) => Effect.Effect<Rendered<TurnError>, TurnError, Scope.Scope>
 
 /** The longest text in a header, in bytes as encoded: proxies refuse responses with more than 4 to 8 KB of headers. */
@@ -54,9 +55,20 @@ const textHeaders = (name: string, text: string): Record<string, string> => {
 
 const transcriptHeaders = (state: TurnState) => textHeaders("x-transcript", transcriptOf(state))
 
-const nothing = new Uint8Array(0)
-
 const audioOf = (event: TurnEvent) => (event._tag === "Audio" ? Option.some(event.bytes) : Option.none())
+
+/** `start`, if it has any bytes, and the audio of the events. */
+const audioAfter = <E>(start: Uint8Array, take: Take<TurnEvent, E>): Take<Uint8Array, E> => {
+  let before = start.length === 0 ? Chunk.empty<Uint8Array>() : Chunk.of(start)
+  return Effect.map(take, ([batch, isDone]) => {
+    const audio = Chunk.appendAll(before, Chunk.filterMap(batch, audioOf))
+    before = Chunk.empty()
+    return [audio, isDone]
+  })
+}
+
+const takeOnce = (...parts: ReadonlyArray<Uint8Array>): Take<Uint8Array, never> =>
+  Effect.succeed([Chunk.fromIterable(parts.filter(({ length }) => length > 0)), true])
 
 /**
  * Audio as it arrives. The response starts with the first audio, so a failure before it has an HTTP status. A reply that
@@ -66,11 +78,11 @@ const asAudio =
   (
     contentType: string,
     { format }: { readonly format: SpokenFormat },
-    start: Uint8Array = nothing,
+    start: Uint8Array = new Uint8Array(0),
   ): Rendering =>
   (turn) =>
     Effect.gen(function* () {
-      const [, rest] = yield* splitBefore(turn.events, ({ _tag }) => _tag === "Audio")
+      const [, rest] = yield* splitBefore(turn.take, ({ _tag }) => _tag === "Audio")
       const state = turn.state()
       const isSpoken = Option.isSome(state.firstAudioAt)
       return {
@@ -80,17 +92,14 @@ const asAudio =
           ...(isSpoken ? {} : textHeaders("x-response", replyOf(state))),
           "content-type": contentType,
         },
-        body: Stream.concat(
-          Stream.make(start),
-          isSpoken ? Stream.filterMap(rest, audioOf) : Stream.make(shortSilence(format)),
-        ),
+        body: isSpoken ? audioAfter(start, rest) : takeOnce(start, shortSilence(format)),
       }
     })
 
 /** The whole turn in one JSON document, once it is saved. */
 const asJson: Rendering = (turn) =>
   Effect.gen(function* () {
-    yield* Stream.runDrain(turn.events)
+    yield* drain(turn.take, () => Effect.void)
     const state = turn.state()
     const { sessionId, turnId } = yield* Effect.orDie(state.ids)
     const audio = Buffer.concat(Chunk.toReadonlyArray(state.audio))
@@ -106,20 +115,21 @@ const asJson: Rendering = (turn) =>
     }
     return {
       headers: { ...headersOf(state), ...transcriptHeaders(state), "content-type": "application/json" },
-      body: Stream.make(new TextEncoder().encode(JSON.stringify(response))),
+      body: takeOnce(new TextEncoder().encode(JSON.stringify(response))),
     }
   })
 
 /** The events of a turn that is not interrupted: a response that lacks a part of the reply must not end like a whole one. */
-const uninterrupted = (events: Turn["events"]): Turn["events"] =>
-  Stream.mapChunksEffect(events, (chunk) =>
-    Chunk.some(chunk, ({ _tag }) => _tag === "Interrupted") ? new TurnCancelled() : Effect.succeed(chunk),
+const uninterrupted = (take: Turn["take"]): Turn["take"] =>
+  Effect.filterOrFail(
+    take,
+    ([batch]) => !Chunk.some(batch, ({ _tag }) => _tag === "Interrupted"),
+    () => new TurnCancelled(),
   )
 
 const rendering = (output: OutputOptions, render: Rendering) => ({
   output,
-  render: ({ events, state }: Pick<Turn, "events" | "state">) =>
-    render({ events: uninterrupted(events), state }),
+  render: ({ take, state }: Pick<Turn, "take" | "state">) => render({ take: uninterrupted(take), state }),
 })
 
 const mp3 = { format: "mp3", streamsText: false, streaming: true } as const satisfies OutputOptions

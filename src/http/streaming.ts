@@ -1,24 +1,13 @@
-import {
-  Cause,
-  Chunk,
-  Deferred,
-  Duration,
-  Effect,
-  Exit,
-  FiberSet,
-  Mailbox,
-  Option,
-  Runtime,
-  Scope,
-  Stream,
-} from "effect"
+import { Cause, Chunk, Deferred, Effect, Exit, Fiber, FiberSet, Mailbox, Option, type Scope } from "effect"
 
 import { detailFields, type ProviderDetails } from "../providers/errors.ts"
+import { drain, type Take } from "../turn/take.ts"
+import { type BodyWriter, type Client, makeBodyWriter } from "./body-writer.ts"
 
-/** A response whose body is a stream that may still be running. */
+/** A response whose body may still grow. */
 export interface Rendered<E> {
   readonly headers: Record<string, string>
-  readonly body: Stream.Stream<Uint8Array, E>
+  readonly body: Take<Uint8Array, E>
 }
 
 interface Failure {
@@ -30,29 +19,35 @@ interface Failure {
 }
 
 /**
- * Waits for the first element that satisfies `isFirst`. Returns the elements before it, and the stream of it and all later
- * ones. Without such an element `rest` is empty. Not `Stream.peel`, which turns a failure after its sink into a defect.
+ * Waits for the first element that satisfies `isFirst`. Returns the elements before it, and what takes it and all later ones.
+ * Without such an element `rest` is empty.
  */
 export const splitBefore = <A, E>(
-  stream: Stream.Stream<A, E>,
+  take: Take<A, E>,
   isFirst: (element: A) => boolean,
-): Effect.Effect<readonly [before: Chunk.Chunk<A>, rest: Stream.Stream<A, E>], E, Scope.Scope> =>
+): Effect.Effect<readonly [before: Chunk.Chunk<A>, rest: Take<A, E>], E> =>
   Effect.gen(function* () {
-    const pull = yield* Stream.toPull(stream)
-    const next = Effect.catchAll(
-      Effect.asSome(pull),
-      Option.match({ onNone: () => Effect.succeedNone, onSome: (error: E) => Effect.fail(error) }),
-    )
     let before = Chunk.empty<A>()
     for (;;) {
-      const chunk = yield* next
-      if (Option.isNone(chunk)) return [before, Stream.empty]
-      const [others, found] = Chunk.splitWhere(chunk.value, isFirst)
+      const [batch, isDone] = yield* take
+      const [others, found] = Chunk.splitWhere(batch, isFirst)
       before = Chunk.appendAll(before, others)
-      if (Chunk.isEmpty(found)) continue
-      return [before, Stream.concat(Stream.fromChunk(found), Stream.repeatEffectChunkOption(pull))]
+      if (isDone || Chunk.isNonEmpty(found)) return [before, takeFirst([found, isDone], take)]
     }
   })
+
+/** Takes `first`, and then what `take` does. */
+export const takeFirst = <A, E>(
+  first: readonly [batch: Chunk.Chunk<A>, isDone: boolean],
+  take: Take<A, E>,
+): Take<A, E> => {
+  let isTaken = false
+  return Effect.suspend(() => {
+    if (isTaken) return take
+    isTaken = true
+    return Effect.succeed(first)
+  })
+}
 
 /** The responses that are running, so that a shutdown can wait for them. */
 export interface Answers {
@@ -62,36 +57,37 @@ export interface Answers {
   readonly unattended: FiberSet.FiberSet
 }
 
-/** The client of one response. */
-interface Client {
-  /** Aborts when the client disconnects. */
-  readonly signal: AbortSignal
-  /** A client that reads nothing for this long counts as disconnected. */
-  readonly timeout: Duration.Duration
-  /** Closes the connection, after a failure or when the client stops reading. */
-  readonly hangUp: () => void
-  /** `Answers.open`. */
-  readonly open: FiberSet.FiberSet
-}
-
 /**
  * Starts the response before its body is complete. Everything that `make` acquires is released when the body ends or fails
- * and when the client disconnects. A body that fails is reset, never ended cleanly.
+ * and when the client disconnects. A body that fails is reset, never ended cleanly. One fiber runs all of it: a fiber for
+ * each chunk would cost more than the chunk.
  */
 export const streamed = <E extends Failure>(
   client: Client,
+  open: Answers["open"],
   make: Effect.Effect<Rendered<E>, E, Scope.Scope>,
 ): Effect.Effect<Response, E> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      const scope = yield* Scope.make()
-      const closed = yield* Deferred.make<void>()
-      yield* FiberSet.run(client.open, Effect.interruptible(Deferred.await(closed)))
-      yield* Scope.addFinalizer(scope, Deferred.succeed(closed, undefined))
-      const { headers, body } = yield* restore(Scope.extend(make, scope)).pipe(
-        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
+      const response = yield* Deferred.make<Response, E>()
+      let writer: BodyWriter | undefined
+      const respond = Effect.gen(function* () {
+        const { headers, body } = yield* make
+        writer = yield* makeBodyWriter(client)
+        yield* Deferred.succeed(response, new Response(writer.readable, { headers }))
+        yield* Effect.tapErrorCause(writer.write(body), logBreak)
+      })
+      const fiber = yield* respond.pipe(
+        Effect.scoped,
+        Effect.interruptible,
+        Effect.exit,
+        Effect.flatMap((exit) => {
+          writer?.end(exit)
+          return Exit.isFailure(exit) ? Deferred.failCause(response, exit.cause) : Effect.void
+        }),
+        FiberSet.run(open),
       )
-      return new Response(yield* readable(body, scope, client), { headers })
+      return yield* Effect.onInterrupt(restore(Deferred.await(response)), () => Fiber.interrupt(fiber))
     }),
   )
 
@@ -113,8 +109,8 @@ export const runsOn = <E extends Failure>(
       Effect.flatMap(({ headers, body }) =>
         Effect.gen(function* () {
           const bytes = yield* Mailbox.make<Uint8Array, E>()
-          yield* Deferred.succeed(rendered, { headers, body: Mailbox.toStream(bytes) })
-          yield* Mailbox.into(logged(Stream.runForEach(body, (each) => bytes.offer(each))), bytes)
+          yield* Deferred.succeed(rendered, { headers, body: bytes.takeAll })
+          yield* Mailbox.into(logged(drain(body, (batch) => bytes.offerAll(batch))), bytes)
         }),
       ),
       Effect.scoped,
@@ -125,51 +121,6 @@ export const runsOn = <E extends Failure>(
       FiberSet.run(fibers),
     )
     return yield* Deferred.await(rendered)
-  })
-
-/**
- * The body as a ReadableStream. Not `Stream.toReadableStream`, which learns of a disconnect from `cancel` only: Bun does
- * not always call it, and the pending pull would wait forever. Here the request's signal ends the body as well.
- */
-const readable = <E extends Failure>(
-  body: Stream.Stream<Uint8Array, E>,
-  scope: Scope.CloseableScope,
-  { signal, timeout, hangUp }: Client,
-) =>
-  Effect.gen(function* () {
-    const logged = Stream.tapErrorCause(body, logBreak)
-    const chunks = yield* Scope.extend(Stream.toPull(logged), scope)
-    const next = Effect.repeat(chunks, { until: Chunk.isNonEmpty })
-    const run = Runtime.runPromiseExit(yield* Effect.runtime())
-    let stalled: ReturnType<typeof setTimeout> | undefined
-    const release = async () => {
-      clearTimeout(stalled)
-      await run(Scope.close(scope, Exit.void))
-    }
-    if (signal.aborted) yield* Scope.close(scope, Exit.void)
-    else signal.addEventListener("abort", release, { once: true })
-
-    return new ReadableStream<Uint8Array>({
-      pull: async (controller) => {
-        clearTimeout(stalled)
-        const exit = await run(next, { signal })
-        if (Exit.isSuccess(exit)) {
-          for (const bytes of exit.value) controller.enqueue(bytes)
-          stalled = setTimeout(() => {
-            void release().then(hangUp)
-            controller.error(new Error("the client reads nothing"))
-          }, Duration.toMillis(timeout))
-          return
-        }
-        await release()
-        signal.removeEventListener("abort", release)
-        const hasEnded = Option.exists(Cause.failureOption(exit.cause), Option.isNone)
-        if (hasEnded) return controller.close()
-        controller.error(new Error("the response failed"))
-        return hangUp()
-      },
-      cancel: release,
-    })
   })
 
 /** Logs the name of the failure only: a provider's message may quote the conversation. A disconnect is not a failure. */

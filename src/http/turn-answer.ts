@@ -68,10 +68,10 @@ export const makeTurnAnswer = Effect.fnUntraced(function* ({ open, unattended }:
       signal: request.signal,
       timeout: clientTimeout,
       hangUp: hangUp(server, request),
-      open,
     }
     return yield* streamed(
       client,
+      open,
       Effect.gen(function* () {
         yield* withoutIdleTimeout(server, request)
         const turn = rendered(yield* Effect.scope)

@@ -5,6 +5,7 @@ import { addUsage, billOf, type ModelUse } from "../usage/bill.ts"
 import type { TurnError } from "./errors.ts"
 import type { NewTurnEvent, TurnEvent, TurnStage } from "./events.ts"
 import { initialState, step, type TurnState } from "./state.ts"
+import type { Take } from "./take.ts"
 
 /** Events that may wait for a slow client. With more, `append` makes the turn wait. */
 const maxWaitingEvents = 16
@@ -29,7 +30,9 @@ export interface TurnLog {
    * before. Events that it just took may still wait for a slow connection.
    */
   readonly delivered: () => number
-  /** The client's events. Can be read once. */
+  /** Takes the client's events. */
+  readonly take: Take<TurnEvent, TurnError>
+  /** The same events. They can be read once, in one of both ways. */
   readonly events: Stream.Stream<TurnEvent, TurnError>
   /** Ends the client's events after those that wait. */
   readonly end: Effect.Effect<void>
@@ -136,6 +139,7 @@ export const makeTurnLog = ({ prices = noPrices, ...begin }: NewLog): Effect.Eff
       timed,
       stage,
       delivered: () => delivered,
+      take,
       events: Stream.fromPull(
         Effect.sync(() => {
           let isDone = false

@@ -19,7 +19,7 @@ import { ItemId, newId } from "../schema.ts"
 import { Spending } from "../usage/spending.ts"
 import { continueRounds } from "./calls.ts"
 import { deadline } from "./deadline.ts"
-import { forkJoin, runUntil } from "./fork.ts"
+import { runBoth, runUntil } from "./fork.ts"
 import { hear } from "./hear.ts"
 import type { TurnLog } from "./log.ts"
 import { reply } from "./reply.ts"
@@ -165,9 +165,7 @@ export const makePipeline = Effect.gen(function* () {
         onSome: ({ transcript }) => Effect.succeed(Option.map(transcript, heardBefore)),
       })
       const allowed = Effect.zipRight(spending.check(userId), hearing)
-      const [heard, earlier] = yield* Effect.all([forkJoin(allowed), forkJoin(loadHistory(turn))], {
-        concurrency: 2,
-      })
+      const [heard, earlier] = yield* runBoth(allowed, loadHistory(turn))
       if (Option.isSome(heard)) yield* log.append({ _tag: "Heard", ...heard.value })
       const transcript = Option.map(heard, ({ text }) => text)
       const limits = Option.isSome(request.context) ? unlimited : agent.history

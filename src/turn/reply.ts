@@ -9,7 +9,7 @@ import { ItemId, newId } from "../schema.ts"
 import { type CallingContext, isAnsweredHere, makeCalls } from "./calls.ts"
 import { timeLeft } from "./deadline.ts"
 import { fillSilence } from "./filler.ts"
-import { forkJoin } from "./fork.ts"
+import { runBoth } from "./fork.ts"
 import { type Ports, type SpeechContext, tryRound } from "./round.ts"
 import { roundsOf } from "./state.ts"
 
@@ -57,7 +57,7 @@ const playRound = (
       Effect.flatMap((calls) => makeCalls(context, calls, round)),
       Effect.zipRight(Deferred.succeed(returned, undefined)),
     )
-    yield* Effect.all([forkJoin(speaking), forkJoin(calling)], { concurrency: 2, discard: true })
+    yield* runBoth(speaking, calling)
   })
 
 /**

@@ -1,9 +1,10 @@
 import { type Chunk, Effect, Fiber, Mailbox, Stream } from "effect"
-import { type JoinedAudio, makeSpeechJoiner, type SpeechJoiner } from "../audio/speech-joiner.ts"
+import { type JoinedAudio, makeSpeechJoiner } from "../audio/speech-joiner.ts"
 import { type ProviderError, wrongAnswer } from "../providers/errors.ts"
 import { retryPolicy } from "../providers/retry.ts"
 import type { SpeakOptions, Synthesizer } from "../providers/synthesizer.ts"
 import type { Segment } from "../text/segmenter.ts"
+import { drain, type Take } from "./take.ts"
 
 /** Segments whose speech is requested ahead of the one that is being sent. */
 const segmentsAhead = 2
@@ -51,47 +52,69 @@ export const speak = Effect.fn("speak")(function* <S extends Segment, E, R>(
 ) {
   // The mailbox holds one requested segment; one more waits to enter it.
   const ahead = yield* Mailbox.make<RequestedSegment<S>, E>({ capacity: segmentsAhead - 1 })
+  const gathering = yield* makeGathering
   // In order: a later segment never holds a slot that an earlier one waits for.
   let earlier: Effect.Effect<unknown> = Effect.void
   const requestAll = segments.pipe(
     Stream.filter(({ spoken }) => spoken !== ""),
     Stream.runForEach((segment) => {
       const conversionSlot = Effect.zipRight(earlier, options.conversionSlot ?? Effect.void)
-      return Effect.flatMap(request(synthesizer, segment, { ...options, conversionSlot }), (requested) => {
-        earlier = requested.whole
-        return ahead.offer(requested)
-      })
+      return Effect.flatMap(
+        request(synthesizer, segment, { ...options, conversionSlot }, gathering.end),
+        (requested) => {
+          earlier = requested.whole
+          return ahead.offer(requested)
+        },
+      )
     }),
   )
   yield* Effect.forkScoped(Mailbox.into(requestAll, ahead))
-  const joiner = makeSpeechJoiner(options.output.format)
-  const send = ({ bytes, ms }: JoinedAudio) => (bytes.length === 0 ? Effect.void : onAudio(bytes, ms))
-  const passOn = Effect.fnUntraced(function* ({ segment, whole, take, gather }: RequestedSegment<S>) {
+  const passOn = Effect.fnUntraced(function* ({ segment, whole, take, hasEnded }: RequestedSegment<S>) {
     if (!options.streaming) yield* whole
-    yield* drain(take(), (chunks) => {
-      const sent = Effect.forEach(joined(chunks, joiner), send, { discard: true })
-      return options.streaming
-        ? Effect.zipRight(
-            sent,
-            gather(() => gatheringMs(aheadMs())),
-          )
-        : sent
-    })
-    yield* send(joiner.endSegment())
+    for (let isDone = false; !isDone; ) {
+      const [pieces, done] = yield* take()
+      for (const { bytes, ms } of joined(pieces)) yield* onAudio(bytes, ms)
+      isDone = done
+      const ms = isDone || hasEnded() || !options.streaming ? 0 : gatheringMs(aheadMs())
+      if (ms > 0) yield* gathering.wait(ms)
+    }
     yield* onSegmentDone(segment)
   })
   yield* drain(ahead.takeN(1), (requested) => Effect.forEach(requested, passOn, { discard: true }))
 }, Effect.scoped)
+
+/** Waits while audio gathers. One fiber for all waits of a reply: a race would start two for each. */
+const makeGathering = Effect.gen(function* () {
+  const begun = Effect.unsafeMakeLatch(false)
+  const ended = Effect.unsafeMakeLatch(false)
+  let length = 0
+  const timer = Effect.flatMap(begun.await, () => {
+    begun.unsafeClose()
+    return Effect.zipRight(Effect.sleep(length), ended.open)
+  })
+  yield* Effect.forkScoped(Effect.forever(timer))
+  return {
+    /** Waits so many ms, or until `end` is called. The timer of a wait that was ended may end a later one early. */
+    wait: (ms: number) =>
+      Effect.suspend(() => {
+        length = ms
+        ended.unsafeClose()
+        begun.unsafeOpen()
+        return ended.await
+      }),
+    end: () => ended.unsafeOpen(),
+  }
+})
 
 /** A segment whose speech was requested. */
 interface RequestedSegment<S> {
   readonly segment: S
   /** Resolves once all audio has arrived, or the last try has failed. */
   readonly whole: Effect.Effect<unknown>
+  /** Whether that is so. */
+  readonly hasEnded: () => boolean
   /** Starts to take the audio. Audio that was taken is not requested again. */
-  readonly take: () => Take<Uint8Array, ProviderError>
-  /** Waits so many ms, or until all audio has arrived. */
-  readonly gather: (ms: () => number) => Effect.Effect<void>
+  readonly take: () => Take<JoinedAudio, ProviderError>
 }
 
 /** Requests a segment's speech now. A failed try is repeated unless some of its audio may have been taken. */
@@ -99,20 +122,24 @@ const request = Effect.fnUntraced(function* <S extends Segment>(
   synthesizer: Synthesizer["Type"],
   segment: S,
   options: SpeechOptions,
+  /** Called once all audio has arrived, or the last try has failed. */
+  onEnd: () => void,
 ) {
-  const arrived = yield* Mailbox.make<Uint8Array, ProviderError>()
+  const { output } = options
+  const arrived = yield* Mailbox.make<JoinedAudio, ProviderError>()
   let isTaken = false
   let hasAudio = false
   const fetch = Effect.suspend(() => {
     // The audio of a fallback server does not continue that of the first, so each server gets its own joiner.
-    let joiner = makeSpeechJoiner(options.output.format)
-    const keep = ({ bytes }: ReturnType<typeof joiner.push>) => {
-      if (bytes.length === 0) return false
+    const makeJoiner = () => makeSpeechJoiner(output.format, output.format === "mp3" ? output.mp3 : undefined)
+    let joiner = makeJoiner()
+    const keep = (audio: JoinedAudio) => {
+      if (audio.bytes.length === 0) return false
       hasAudio = true
-      return arrived.unsafeOffer(bytes)
+      return arrived.unsafeOffer(audio)
     }
     const open = () => {
-      joiner = makeSpeechJoiner(options.output.format)
+      joiner = makeJoiner()
       return (chunk: Uint8Array) => keep(joiner.push(chunk))
     }
     return Effect.flatMap(synthesizer.speak(segment.spoken, options, open), () => {
@@ -128,51 +155,32 @@ const request = Effect.fnUntraced(function* <S extends Segment>(
     Effect.retry(retryPolicy(() => !(isTaken && hasAudio))),
   )
   let hasEnded = false
-  const gathered = Effect.unsafeMakeLatch(false)
   const fetching = yield* Mailbox.into(fetch, arrived).pipe(
     Effect.ensuring(
       Effect.sync(() => {
         hasEnded = true
-        gathered.unsafeOpen()
+        onEnd()
       }),
     ),
     Effect.forkScoped,
   )
-  /** A fiber and a latch: a race would start two fibers each time, and interrupt one of them. */
-  const gather = (ms: () => number) =>
-    Effect.suspend(() => {
-      const most = ms()
-      if (hasEnded || most === 0) return Effect.void
-      gathered.unsafeClose()
-      return Effect.zipRight(Effect.fork(Effect.zipRight(Effect.sleep(most), gathered.open)), gathered.await)
-    })
   const take = () => {
     isTaken = true
     return arrived.takeAll
   }
-  return { segment, whole: Fiber.await(fetching), take, gather } satisfies RequestedSegment<S>
+  return {
+    segment,
+    whole: Fiber.await(fetching),
+    hasEnded: () => hasEnded,
+    take,
+  } satisfies RequestedSegment<S>
 })
-
-type Take<A, E> = Effect.Effect<readonly [batch: Chunk.Chunk<A>, done: boolean], E>
-
-/** Passes what a mailbox holds to `use`, in order, until the mailbox is done. */
-const drain = <A, E, E2, R>(
-  take: Take<A, E>,
-  use: (batch: Chunk.Chunk<A>) => Effect.Effect<unknown, E2, R>,
-) =>
-  Effect.gen(function* () {
-    for (let isDone = false; !isDone; ) {
-      const [batch, done] = yield* take
-      yield* use(batch)
-      isDone = done
-    }
-  })
 
 /** The most that is joined into one piece, in bytes. A slow client has only so many pieces waiting for it. */
 const mostJoinedBytes = 16 * 1024
 
-/** The chunks through the joiner, in few pieces. */
-const joined = (chunks: Chunk.Chunk<Uint8Array>, joiner: SpeechJoiner): ReadonlyArray<JoinedAudio> => {
+/** The audio in few pieces. */
+const joined = (audio: Chunk.Chunk<JoinedAudio>): ReadonlyArray<JoinedAudio> => {
   const pieces: Array<JoinedAudio> = []
   let parts: Array<Uint8Array> = []
   let [length, ms] = [0, 0]
@@ -182,8 +190,7 @@ const joined = (chunks: Chunk.Chunk<Uint8Array>, joiner: SpeechJoiner): Readonly
     parts = []
     ;[length, ms] = [0, 0]
   }
-  for (const chunk of chunks) {
-    const next = joiner.push(chunk)
+  for (const next of audio) {
     if (length + next.bytes.length > mostJoinedBytes) close()
     parts.push(next.bytes)
     length += next.bytes.length

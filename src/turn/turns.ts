@@ -30,11 +30,14 @@ import type { TurnFailure } from "./saving.ts"
 import { makeStanding, type TurnKind } from "./standing.ts"
 import type { TurnState } from "./state.ts"
 import { makeSummarizer } from "./summarizer.ts"
+import type { Take } from "./take.ts"
 
 /** A running turn, or the replay of a saved one. */
 export interface Turn {
   /** The client's events, live. The last one is Completed or Interrupted, or the stream fails. Can be read once. */
   readonly events: Stream.Stream<TurnEvent, TurnError>
+  /** Takes the same events: for who writes them on. They can be read once, in one of both ways. */
+  readonly take: Take<TurnEvent, TurnError>
   /** The fold of all events so far. */
   readonly state: () => TurnState
   /**
@@ -335,7 +338,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
           yield* countSpeculation("used")
           return true
         })
-        return { turn: { events: log.events, state: log.state, interrupt, truncate }, adopt }
+        return { turn: { events: log.events, take: log.take, state: log.state, interrupt, truncate }, adopt }
       })
 
       const begin = (request: TurnRequest) => Effect.map(start(request, "conversation"), ({ turn }) => turn)
@@ -353,6 +356,7 @@ export class Turns extends Context.Tag("voice-agent/Turns")<
 const replayedTurn = (log: TurnLog): SpeculativeTurn => ({
   turn: {
     events: log.events,
+    take: log.take,
     state: log.state,
     interrupt: () => Effect.void,
     truncate: () => Effect.void,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { FastCheck } from "effect"
 import { makeMp3Joiner } from "../../src/audio/mp3.ts"
-import { frameAt, isIndexFrame, tagAt } from "../../src/audio/mp3-frame.ts"
+import { frameAt, isIndexFrame, type Mp3Format, tagAt } from "../../src/audio/mp3-frame.ts"
 import type { SpeechJoiner } from "../../src/audio/speech-joiner.ts"
 import { decode, ffmpeg, ffmpegToFile } from "../support/ffmpeg.ts"
 
@@ -338,6 +338,19 @@ describe("a segment of another format", () => {
       expect((await decode(concat(first.joined, last.joined))).log).toBe("")
     })
   }
+
+  test("is held back by every joiner that shares the format of the stream", async () => {
+    const [a, b] = await fixtures
+    let first: Mp3Format | undefined
+    const shared = () =>
+      makeMp3Joiner((found) => {
+        first ??= found
+        return first
+      })
+    expect(join(shared(), [a]).joined.length).toBeGreaterThan(0)
+    expect(join(shared(), [await tone(440, 0.5, "-ar", "16000", "-ac", "1")]).joined).toHaveLength(0)
+    expect(join(shared(), [b]).joined).toEqual(joinAll(b).joined)
+  })
 })
 
 describe("for any bytes", () => {

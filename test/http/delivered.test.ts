@@ -40,9 +40,9 @@ for (const type of ["audio/mpeg", "audio/wav", "audio/pcm", "text/event-stream"]
         signal: AbortSignal.any([]),
         timeout: Duration.minutes(1),
         hangUp: () => undefined,
-        open: yield* FiberSet.make(),
       }
-      const { body } = yield* streamed(client, render({ events: log.events, state: log.state }))
+      const rendered = render({ take: log.take, state: log.state })
+      const { body } = yield* streamed(client, yield* FiberSet.make(), rendered)
       if (body === null) throw new Error("the response has no body")
       const reader = body.getReader()
       let read = new Uint8Array()

@@ -1,8 +1,9 @@
 import { expect } from "bun:test"
-import { Effect, Fiber, Option, Ref, Stream, TestClock } from "effect"
+import { Effect, Fiber, Option, Ref, TestClock } from "effect"
 import { asEvents } from "../../src/http/event-stream.ts"
 import { newId, SessionId, TurnId } from "../../src/schema.ts"
 import { makeTurnLog } from "../../src/turn/log.ts"
+import { drain } from "../../src/turn/take.ts"
 import { effectTest } from "../support/effect.ts"
 import { commentsIn, eventsIn } from "../support/events.ts"
 
@@ -19,7 +20,7 @@ const begun = Effect.gen(function* () {
   const { body } = yield* asEvents(() => ({}))(log)
   const sent = yield* Ref.make<Uint8Array>(new Uint8Array())
   const reading = yield* Effect.fork(
-    Stream.runForEach(body, (bytes) => Ref.update(sent, (before) => Buffer.concat([before, bytes]))),
+    drain(body, (batch) => Ref.update(sent, (before) => Buffer.concat([before, ...batch]))),
   )
   const heard = (text: string) => log.append({ _tag: "TextDelta", text })
   /** The text sent until the stream waits. */

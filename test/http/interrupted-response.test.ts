@@ -1,9 +1,10 @@
 import { describe, expect } from "bun:test"
-import { Effect, Fiber, Option, Stream } from "effect"
+import { Effect, Fiber, Option } from "effect"
 import { renderings } from "../../src/http/renderings.ts"
 import { newId, SessionId, TurnId } from "../../src/schema.ts"
 import type { NewTurnEvent } from "../../src/turn/events.ts"
 import { makeTurnLog } from "../../src/turn/log.ts"
+import { drain } from "../../src/turn/take.ts"
 import { effectTest } from "../support/effect.ts"
 import { eventsIn } from "../support/events.ts"
 
@@ -20,7 +21,7 @@ const interrupted = Effect.fnUntraced(function* (
   const ids = { sessionId: newId(SessionId), turnId: newId(TurnId) }
   log.push({ _tag: "Started", ...ids, replayOf: Option.none() })
   for (const event of events) log.push(event)
-  const rendered = yield* Effect.fork(render({ events: log.events, state: log.state }))
+  const rendered = yield* Effect.fork(render({ take: log.take, state: log.state }))
   // The response starts before the interruption.
   yield* Effect.yieldNow()
   log.push({ _tag: "Interrupted" })
@@ -36,7 +37,7 @@ describe("a turn that is interrupted", () => {
         const early = yield* Effect.flip(yield* interrupted(type, heard))
         expect(early).toMatchObject({ _tag: "TurnCancelled" })
         const { body } = yield* yield* interrupted(type, heard, audio)
-        expect(yield* Effect.flip(Stream.runDrain(body))).toMatchObject({ _tag: "TurnCancelled" })
+        expect(yield* Effect.flip(drain(body, () => Effect.void))).toMatchObject({ _tag: "TurnCancelled" })
       }),
     )
   }
@@ -53,8 +54,9 @@ describe("a turn that is interrupted", () => {
     "text/event-stream: ends with an error",
     Effect.gen(function* () {
       const { body } = yield* yield* interrupted("text/event-stream", heard, audio)
-      const bytes = yield* Stream.runFold(body, Buffer.alloc(0), (all, each) => Buffer.concat([all, each]))
-      const events = eventsIn(bytes)
+      const parts: Array<Uint8Array> = []
+      yield* drain(body, (batch) => Effect.sync(() => parts.push(...batch)))
+      const events = eventsIn(Buffer.concat(parts))
       expect(events.map(({ event }) => event)).toEqual(["turn.started", "transcript", "audio", "error"])
       expect(events.at(-1)?.data).toMatchObject({ error: "TURN_CANCELLED" })
     }),
