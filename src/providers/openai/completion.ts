@@ -203,13 +203,9 @@ export const makeCompletion = (
 
   return {
     /** Takes the next bytes. They are a sign of life also without an event, as a comment. */
-    push: (bytes: Uint8Array, signal: AbortSignal) => {
+    push: (bytes: Uint8Array) => {
       on(alive)
-      for (const event of split(decoder.decode(bytes, { stream: true }))) {
-        // A packet may hold many. The first one can be the last that somebody waits for.
-        if (signal.aborted) return
-        readEvent(event)
-      }
+      for (const event of split(decoder.decode(bytes, { stream: true }))) readEvent(event)
     },
     /** Nothing more is read. */
     hasEnded: () => isDone || failure !== undefined,

@@ -21,7 +21,6 @@ afterAll(() => upstream.stop())
 beforeEach(() => upstream.reset())
 
 const turnId = newId(TurnId)
-const noSignal = new AbortController().signal
 const failureOf = <A, E>(exit: Exit.Exit<A, E>) =>
   Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
 
@@ -205,29 +204,17 @@ describe("the model's answer", () => {
     const events: Array<ModelEvent> = []
     const completion = makeCompletion((event) => events.push(event))
     const bytes = new TextEncoder().encode(" \r\n\t".repeat(250))
-    for (let n = 0; n < 4000; n += 1) completion.push(bytes, noSignal)
+    for (let n = 0; n < 4000; n += 1) completion.push(bytes)
     // Each is a sign of life.
     expect(events.length).toBe(4000)
-    completion.push(new TextEncoder().encode(JSON.stringify(message("Yes."))), noSignal)
+    completion.push(new TextEncoder().encode(JSON.stringify(message("Yes."))))
     expect(completion.finish()).toBeUndefined()
     expect(events).toContainEqual(ModelEvent.Text({ text: "Yes." }))
   })
 
-  test("in one packet is read up to the interruption", () => {
-    const interruption = new AbortController()
-    let texts = 0
-    const completion = makeCompletion(({ _tag }) => {
-      if (_tag !== "Text") return
-      texts += 1
-      interruption.abort()
-    })
-    completion.push(new TextEncoder().encode(data(yes, yes, stop, "[DONE]")), interruption.signal)
-    expect(texts).toBe(1)
-  })
-
   test("that is HTML is read no further", () => {
     const completion = makeCompletion(() => undefined)
-    completion.push(new TextEncoder().encode("\n <html>"), noSignal)
+    completion.push(new TextEncoder().encode("\n <html>"))
     expect(completion.hasEnded()).toBe(true)
     expect(completion.finish()).toMatchObject({ reason: "HTML where the answer should be" })
   })
