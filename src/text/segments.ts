@@ -85,19 +85,21 @@ export const makeSegmentQueue = <E>(
 ): Effect.Effect<SegmentQueue<E>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const clock = yield* Effect.clock
+    // No wall clock: a correction that sets it back by an hour would hold the sentence for so long.
+    const now = () => Number(clock.unsafeCurrentTimeNanos()) / 1e6
     const released = yield* Mailbox.make<Segment, E>()
     const limit = Option.getOrElse(maxCharacters, () => initialState.limit)
     let pace: Pace = { segmenter: { ...initialState, limit }, waitingSince: 0, spokenUntil: 0 }
     const isPending = () => hasPendingText(pace.segmenter)
     const on = (event: Event) => {
-      const [next, segments] = advance(pace, event, clock.unsafeCurrentTimeMillis())
+      const [next, segments] = advance(pace, event, now())
       pace = next
       if (segments.length > 0) released.unsafeOfferAll(segments)
       if (isPending()) startTimer()
     }
     const startTimer = yield* watchWhile(
       isPending,
-      () => Duration.millis(Math.max(RETRY_MS, dueAt(pace) - clock.unsafeCurrentTimeMillis())),
+      () => Duration.millis(Math.max(RETRY_MS, dueAt(pace) - now())),
       Effect.sync(() => on({ _tag: "Tick" })),
     )
     return {

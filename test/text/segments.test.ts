@@ -1,6 +1,7 @@
 import { describe, expect } from "bun:test"
 import {
   Chunk,
+  Clock,
   Deferred,
   Duration,
   Effect,
@@ -123,6 +124,28 @@ describe("the timer", () => {
       yield* say("is.")
       yield* pass(700)
       expect(yield* heard).toEqual(["The capital of France is", "Paris."])
+    }),
+  )
+
+  effectTest(
+    "does not wait longer where the wall clock is set back",
+    Effect.gen(function* () {
+      const clock = yield* Effect.clock
+      let setBackMs = 0
+      const wrong: Clock.Clock = {
+        [Clock.ClockTypeId]: Clock.ClockTypeId,
+        sleep: (wait) => clock.sleep(wait),
+        currentTimeMillis: Effect.sync(() => wrong.unsafeCurrentTimeMillis()),
+        currentTimeNanos: clock.currentTimeNanos,
+        unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() - setBackMs,
+        unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
+      }
+      const { say, pass, heard } = yield* Effect.withClock(conversation, wrong)
+      yield* say("The capital of France", " is Par")
+      setBackMs = 3_600_000
+      yield* say(" I")
+      yield* pass(800)
+      expect(yield* heard).toEqual(["The capital of France is Par"])
     }),
   )
 
