@@ -91,7 +91,7 @@ export const explainOutbound = (error: OutboundError): string => {
   }
 }
 
-/** For the owner of a webhook, with what the operator can set. */
+/** For the owner of a webhook or an MCP server, with what the operator can set. */
 export const explainToOwner = (error: OutboundError): string =>
   error._tag === "AddressRefused"
     ? `${explainOutbound(error)} The operator can allow it with OUTBOUND_ALLOWED_NETWORKS, unless OUTBOUND_BLOCKED_NETWORKS has it.`

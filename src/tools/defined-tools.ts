@@ -5,11 +5,11 @@ import type { UserId } from "../schema.ts"
 import { HttpTool } from "./http/definition.ts"
 import { makeHttpTool } from "./http/http-tool.ts"
 import { McpServer } from "./mcp/definition.ts"
-import { explainMcp, mcpReason } from "./mcp/errors.ts"
+import { explainMcpToOwner, mcpReason } from "./mcp/errors.ts"
 import { McpServers } from "./mcp/mcp-servers.ts"
 import { makeStandIns } from "./mcp/stand-in.ts"
 import type { RunnableTool } from "./runnable.ts"
-import { missingSecret, type ReadSecret, readSecrets } from "./secrets.ts"
+import { type ReadSecret, readSecrets, secretToSet } from "./secrets.ts"
 
 /** What the owner of an agent defines: one tool, or a server with several. Agents embed it. */
 export const ToolDefinition = Schema.Union(HttpTool, McpServer)
@@ -93,9 +93,9 @@ export class DefinedTools extends Context.Tag("voice-agent/DefinedTools")<
       ) {
         const readSecret = readerOf(owner)
         if (definition.type === "http" || !connects)
-          return Option.map(Either.getLeft(yield* readSecrets(definition, readSecret)), missingSecret)
+          return Option.map(Either.getLeft(yield* readSecrets(definition, readSecret)), secretToSet)
         return yield* Effect.match(servers.toolsOf(owner, definition, readSecret), {
-          onFailure: (failure) => Option.some(explainMcp(failure)),
+          onFailure: (failure) => Option.some(explainMcpToOwner(failure)),
           onSuccess: () => Option.none(),
         })
       })

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test"
 import { ConnectionFailed, HostNotFound, OutboundTimeout, UrlRefused } from "../../src/outbound/errors.ts"
-import { McpFailed, mcpReason } from "../../src/tools/mcp/errors.ts"
+import { explainMcpToOwner, McpFailed, mcpReason, unavailable } from "../../src/tools/mcp/errors.ts"
 import { makeSession } from "../../src/tools/mcp/session.ts"
 
 const target = { kind: "http", url: "https://mcp.test/", headers: {} } as const
@@ -35,3 +35,23 @@ test.each([
 ] as const)("an answer that is no MCP: %s", async (reason, answer) =>
   expect(await reasonOf(() => Promise.resolve(answer()))).toBe(reason),
 )
+
+test.each([
+  [new McpFailed({ kind: "program" }), "The program of its MCP server cannot be started."],
+  [new McpFailed({ kind: "closed" }), "ended before it had answered."],
+  [new McpFailed({ kind: "status", words: "404" }), "answered with status 404. Check the URL of the tool."],
+  [
+    new McpFailed({ kind: "status", words: "401" }),
+    "status 401. Check the headers and the secrets of the tool.",
+  ],
+  [new McpFailed({ kind: "status", words: "503" }), "status 503. Ask the operator of that server."],
+  [new McpFailed({ kind: "unexpected" }), "Check that the URL is that of an MCP server"],
+  [undefined, "Its MCP server has not answered yet."],
+])("the owner reads why the last try failed #%#", (reason, sentence) =>
+  expect(explainMcpToOwner(unavailable(reason))).toContain(sentence),
+)
+
+test("the owner does not read the words of a server", () => {
+  const refused = new McpFailed({ kind: "refused", words: "no Bearer s-123456" })
+  expect(explainMcpToOwner(unavailable(refused))).not.toContain("s-123456")
+})

@@ -73,7 +73,7 @@ export class McpServers extends Context.Tag("voice-agent/McpServers")<
         const secrets = yield* readSecrets(server, readSecret)
         if (Either.isLeft(secrets)) return yield* new McpFailed({ kind: "secret", words: secrets.left })
         const target = targetOf(server, secrets.right)
-        if (Option.isNone(target)) return yield* new McpFailed({ kind: "program" })
+        if (Option.isNone(target)) return yield* new McpFailed({ kind: "program", words: server.program })
         const place = { name: server.name, target: target.value }
         const connection = connections.get(
           keyOf(place.target),
