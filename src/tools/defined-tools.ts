@@ -8,6 +8,7 @@ import { McpServer } from "./mcp/definition.ts"
 import { explainMcpToOwner, mcpReason } from "./mcp/errors.ts"
 import { McpServers } from "./mcp/mcp-servers.ts"
 import { makeStandIns } from "./mcp/stand-in.ts"
+import { unknownTools } from "./mcp/unknown-tools.ts"
 import type { RunnableTool } from "./runnable.ts"
 import { type ReadSecret, readSecrets, secretToSet } from "./secrets.ts"
 
@@ -29,7 +30,7 @@ export class DefinedTools extends Context.Tag("voice-agent/DefinedTools")<
     ) => Effect.Effect<ReadonlyArray<RunnableTool>>
     /**
      * Why a tool would fail now, as far as that is known without a call: a sentence for its owner. `connects`: also whether a
-     * server can be reached, which takes up to 2 s.
+     * server can be reached, which takes up to 2 s, and has the tools that the agent names.
      */
     readonly fault: (
       owner: UserId,
@@ -94,9 +95,9 @@ export class DefinedTools extends Context.Tag("voice-agent/DefinedTools")<
         const readSecret = readerOf(owner)
         if (definition.type === "http" || !connects)
           return Option.map(Either.getLeft(yield* readSecrets(definition, readSecret)), secretToSet)
-        return yield* Effect.match(servers.toolsOf(owner, definition, readSecret), {
+        return yield* Effect.match(servers.namesOf(owner, definition, readSecret), {
           onFailure: (failure) => Option.some(explainMcpToOwner(failure)),
-          onSuccess: () => Option.none(),
+          onSuccess: (names) => unknownTools(definition, names),
         })
       })
 

@@ -151,6 +151,9 @@ test("what cannot be used says why, to the owner and to the model", async () => 
   expect(await faultOf(userId, http("a", { headers }))).toBe(toSet)
   expect(await faultOf(userId, http("a"))).toBe("none")
   expect(await faultOf(userId, { type: "mcp", name: "m", url: mcp.url })).toBe("none")
+  expect(await faultOf(userId, { type: "mcp", name: "m", url: mcp.url, tools: ["echoo", "echo"] })).toMatch(
+    /^Its MCP server has no tool called echoo. It has .*\becho\b/,
+  )
   await mcp.stop()
 })
 
