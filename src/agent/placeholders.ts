@@ -10,12 +10,22 @@ type Values = Readonly<Record<string, unknown>>
  */
 const placeholder = /\{\{[ \t]*([A-Za-z_][A-Za-z0-9_.-]{0,63})[ \t]*(?:\|([^{}\r\n]*))?\}\}/g
 
+/** The beginning of a placeholder with a fallback, whatever the fallback is. */
+const withFallback = /\{\{[ \t]*[A-Za-z_][A-Za-z0-9_.-]{0,63}[ \t]*\|/y
+
+const hasFallback = (text: string, at: number) => {
+  withFallback.lastIndex = at
+  return withFallback.test(text)
+}
+
 /** What is wrong with the placeholders of a text. None if nothing is. The sentence follows the name of its field. */
 export const placeholderFault = (text: string): Option.Option<string> =>
   Option.map(strayBraces(text, placeholder), (at) => {
     const allowed = text.startsWith("{{secret:", at)
       ? "A secret may stand in the headers and the query of a tool only."
-      : "Write {{name}} or {{name | text}}; a name has up to 64 letters, digits, _, . or -, and begins with a letter or _."
+      : hasFallback(text, at)
+        ? "A fallback is one line without braces, and ends with }}: {{name | text}}."
+        : "Write {{name}} or {{name | text}}; a name has up to 64 letters, digits, _, . or -, and begins with a letter or _."
     return `has {{ at ${placeIn(text, at)} that begins no placeholder. ${allowed} For the characters themselves, write { { with a space.`
   })
 

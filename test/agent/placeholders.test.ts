@@ -104,8 +104,6 @@ describe("placeholders of a new text", () => {
     ["{{a}}{{", 6],
     ["{{{a}}}", 1],
     ["{{{{a}}}}", 1],
-    ["{{a | {b} }}", 1],
-    ["{{a | b\n}}", 1],
     ["{{\na\n}}", 1],
     ["{{a\u00a0}}", 1],
     ["{{é}}", 1],
@@ -119,6 +117,19 @@ describe("placeholders of a new text", () => {
     expect(faultOf(text)).toContain(` at character ${at}${text.includes("\n") ? "," : " that"}`)
     expect(faultOf(text)).toContain("Write {{name}} or {{name | text}}")
     expect(faultOf(text)).toContain("write { { with a space")
+  })
+
+  test.each([
+    "{{guest|a {x} b}}",
+    "{{guest | {b} }}",
+    "{{guest | a\nb}}",
+    "{{guest | a\r\n}}",
+    "{{ guest|a }",
+    "{{guest | {{name}} }}",
+    "{{guest |",
+  ])("the fallback of %j is refused", (text) => {
+    expect(faultOf(`Hi ${text}`)).toContain("has {{ at character 4")
+    expect(faultOf(`Hi ${text}`)).toContain("A fallback is one line without braces")
   })
 
   test("a place has its line", () => {
