@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test"
 import { Either, FastCheck as fc, Option } from "effect"
+import { MetadataMissing } from "../../src/agent/errors.ts"
 import { fillInstructions, fillSpoken, placeholderFault } from "../../src/agent/placeholders.ts"
 
 const filled = (text: string, values: Readonly<Record<string, unknown>>) =>
-  Either.getOrElse(fillInstructions(text, values), (name) => `missing ${name}`)
+  Either.getOrElse(fillInstructions(text, values), ({ name }) => `missing ${name}`)
 const spoken = (text: string, values: Readonly<Record<string, unknown>>) =>
-  Either.getOrElse(fillSpoken(text, values), (name) => `missing ${name}`)
+  Either.getOrElse(fillSpoken(text, values), ({ name }) => `missing ${name}`)
 
 describe("instructions", () => {
   const cases: ReadonlyArray<readonly [string, Readonly<Record<string, unknown>>, string]> = [
@@ -51,6 +52,31 @@ describe("instructions", () => {
       }),
     )
   })
+})
+
+test.each([
+  [undefined, "nothing"],
+  [null, "nothing"],
+  ["", "an empty text"],
+  [" \n\u200b", "an empty text"],
+  [["x"], "a list"],
+  [[], "a list"],
+  [{ text: "x" }, "an object"],
+] as const)("a text that needs a value finds %j", (value, found) => {
+  const needed = Either.left({ name: "name", found })
+  expect(fillInstructions("{{name}}", { name: value })).toEqual(needed)
+  expect(fillSpoken("{{name}}", { name: value })).toEqual(needed)
+})
+
+test("an error says which values count", () => {
+  const list = new MetadataMissing({ name: "a", field: "instructions", found: "a list" })
+  expect(list.explanation).toBe(
+    "the instructions of the agent need this value in the metadata of the session: a text, a number, true or false, not a list",
+  )
+  const nothing = new MetadataMissing({ name: "a", field: "greeting", found: "nothing" })
+  expect(nothing.explanation).toBe(
+    "the greeting of the agent needs this value in the metadata of the session: a text, a number, true or false",
+  )
 })
 
 test("a spoken value is words", () => {
