@@ -59,7 +59,7 @@ test("a field that is wrong is named", async () => {
     [{ name: "A", instruction: "x" }, "instruction: is not a field of an agent; the fields are name, "],
     [
       { name: "A", llm: { modle: "x" } },
-      "llm.modle: is not a field here; the fields are model, temperature.",
+      "llm.modle: is not a field here; the fields are model, temperature",
     ],
     [{ name: "A", llm: { model: "gpt-5" } }, "llm.model: must be gpt-3.5-turbo, gpt-4o, gpt-4o-mini; "],
     [{ name: "A", tts: { voice: "onyx" } }, "tts.voice: must be alloy, nova; "],
