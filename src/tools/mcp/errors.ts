@@ -51,7 +51,7 @@ export const unavailable = (reason: McpFailed | undefined): McpFailed =>
   Object.assign(new McpFailed({ kind: "unavailable" }), reason === undefined ? {} : { reason })
 
 /** For the model: names no address. */
-export const explainMcp = ({ kind, words = "", outbound }: McpFailed): string => {
+const explainMcp = ({ kind, words = "", outbound }: McpFailed): string => {
   switch (kind) {
     case "secret":
       return missingSecret(words)
@@ -88,7 +88,7 @@ export const explainMcpToOwner = (failure: McpFailed): string => {
       return secretToSet(words)
     case "unavailable":
       return reason === undefined
-        ? "Its MCP server has not answered yet. If it stays so, check the URL of the tool."
+        ? "Its MCP server has not answered yet. If it stays so, check its URL or its program."
         : explainMcpToOwner(reason)
     case "program":
       return words === ""
