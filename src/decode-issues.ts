@@ -6,6 +6,8 @@ type Leaf = Exclude<ParseResult.ParseIssue, ParseResult.Pointer | ParseResult.Co
 interface Found {
   readonly path: Path
   readonly leaf: Leaf
+  /** The names of all fields of the object that has the field. */
+  readonly fields: ReadonlyArray<string>
 }
 
 const isMissing = (issue: ParseResult.ParseIssue): boolean =>
@@ -25,18 +27,25 @@ const issuesOf = ({ ast, issues }: ParseResult.Composite): ReadonlyArray<ParseRe
   return all.some(isOfMember) ? all.filter((each) => isOfMember(each) || !isMissing(each)) : all
 }
 
-const leavesOf = (issue: ParseResult.ParseIssue, path: Path): ReadonlyArray<Found> => {
+const fieldsOfAst = (ast: AST.AST): ReadonlyArray<string> =>
+  AST.isTypeLiteral(ast) ? ast.propertySignatures.map(({ name }) => String(name)) : []
+
+const leavesOf = (
+  issue: ParseResult.ParseIssue,
+  path: Path,
+  fields: ReadonlyArray<string> = [],
+): ReadonlyArray<Found> => {
   switch (issue._tag) {
     case "Pointer":
-      return leavesOf(issue.issue, [...path, ...[issue.path].flat()])
+      return leavesOf(issue.issue, [...path, ...[issue.path].flat()], fields)
     case "Composite":
-      return issuesOf(issue).flatMap((each) => leavesOf(each, path))
+      return issuesOf(issue).flatMap((each) => leavesOf(each, path, fieldsOfAst(issue.ast)))
     case "Refinement":
-      return issue.kind === "From" ? leavesOf(issue.issue, path) : [{ path, leaf: issue }]
+      return issue.kind === "From" ? leavesOf(issue.issue, path, fields) : [{ path, leaf: issue, fields }]
     case "Transformation":
-      return leavesOf(issue.issue, path)
+      return leavesOf(issue.issue, path, fields)
     default:
-      return [{ path, leaf: issue }]
+      return [{ path, leaf: issue, fields }]
   }
 }
 

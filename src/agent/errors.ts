@@ -43,7 +43,17 @@ export class MetadataMissing extends Schema.TaggedError<MetadataMissing>()("Meta
   name: Schema.String,
   /** The text that has the placeholder. */
   field: Schema.Literal("instructions", "greeting"),
-}) {}
+  /** In the metadata. */
+  found: Schema.Literal("nothing", "an empty text", "a list", "an object"),
+}) {
+  /** A sentence for the client. */
+  get explanation(): string {
+    const subject =
+      this.field === "greeting" ? "the greeting of the agent needs" : "the instructions of the agent need"
+    const found = this.found === "nothing" ? "" : `, not ${this.found}`
+    return `${subject} this value in the metadata of the session: a text, a number, true or false${found}`
+  }
+}
 
 /** The agent has no greeting to say. */
 export class NoGreeting extends Schema.TaggedError<NoGreeting>()("NoGreeting", {}) {}

@@ -1,6 +1,6 @@
 import { Either, Option, ParseResult, Schema } from "effect"
 import { faultsOf, jsonSchemaOf, kindsOfAst, literalsOf } from "../decode-issues.ts"
-import { AgentDefinition, agentFields } from "./definition.ts"
+import { AgentDefinition } from "./definition.ts"
 import { AgentInvalid } from "./errors.ts"
 import { type Operator, refusalOf } from "./operator.ts"
 import { placeholderFault } from "./placeholders.ts"
@@ -13,10 +13,8 @@ export type StoredDefinition = typeof AgentDefinition.Encoded
 
 type Fault = ReturnType<typeof faultsOf>[number]
 
-const notAField = (path: Fault["path"]) =>
-  path.length > 1
-    ? "is not a field here"
-    : `is not a field of an agent; the fields are ${Object.keys(agentFields).join(", ")}`
+const notAField = ({ path, fields }: Fault) =>
+  `is not a field ${path.length > 1 ? "here" : "of an agent"}; the fields are ${fields.join(", ")}`
 
 const listed = (values: ReadonlyArray<unknown>) => [...new Set(values)].map(String).join(" or ")
 
@@ -36,7 +34,7 @@ const explain = (first: Fault, faults: ReadonlyArray<Fault>): AgentInvalid => {
     return new AgentInvalid({ field: path === "" ? "body" : path, reason })
   }
   if (leaf._tag === "Missing") return invalid("is missing")
-  if (leaf._tag === "Unexpected") return invalid(notAField(first.path))
+  if (leaf._tag === "Unexpected") return invalid(notAField(first))
   if (leaf._tag === "Refinement") {
     const [issue] = ParseResult.ArrayFormatter.formatIssueSync(leaf)
     // Effect's own sentences show types of the code, and all of the value.

@@ -60,11 +60,14 @@ export const applyDefinition = Effect.fnUntraced(function* (
       ? configured.instructions
       : yield* Effect.mapError(
           fillInstructions(definition.instructions, metadata),
-          (name) => new MetadataMissing({ name, field: "instructions" }),
+          (needed) => new MetadataMissing({ ...needed, field: "instructions" }),
         )
   // Most turns do not say it, so a value that it alone needs may be missing in them.
   const greeting = Option.map(Option.fromNullable(definition.greeting), (text) =>
-    Either.mapLeft(fillSpoken(text, metadata), (name) => new MetadataMissing({ name, field: "greeting" })),
+    Either.mapLeft(
+      fillSpoken(text, metadata),
+      (needed) => new MetadataMissing({ ...needed, field: "greeting" }),
+    ),
   )
   const { hearing, thinking, speaking, acting, history } = configured
   const [only, ...others] = languages

@@ -3,6 +3,7 @@ import {
   type AgentDefinition,
   type AgentVersion,
   type ListedAgent,
+  type OneAgent,
   readAgentList,
   readAgentVersions,
   readOneAgent,
@@ -17,13 +18,19 @@ export type AgentChanges = { readonly [Field in keyof AgentDefinition]?: AgentDe
   readonly version?: number | undefined
 }
 
+/** `warnings`: what would fail in a turn now. Absent if nothing would. */
+export type WarnedAgent = Agent & Pick<OneAgent, "warnings">
+
+const withWarnings = ({ agent, warnings }: OneAgent): WarnedAgent =>
+  warnings === undefined ? agent : { ...agent, warnings }
+
 export interface Agents {
   /** That of the operator, `default`, and yours by name. */
   readonly list: () => Promise<ReadonlyArray<ListedAgent>>
-  readonly get: (id: string) => Promise<Agent>
-  readonly create: (definition: AgentDefinition) => Promise<Agent>
+  readonly get: (id: string) => Promise<WarnedAgent>
+  readonly create: (definition: AgentDefinition) => Promise<WarnedAgent>
   /** Adds a version. Each field replaces the earlier one as a whole. */
-  readonly update: (id: string, changes: AgentChanges) => Promise<Agent>
+  readonly update: (id: string, changes: AgentChanges) => Promise<WarnedAgent>
   readonly delete: (id: string) => Promise<void>
   /** Newest first. `limit`: 1 to 100, 20 by default. `before`: a version. */
   readonly versions: (
@@ -36,14 +43,14 @@ export const makeAgents = (call: Call): Agents => {
   const path = (id: string) => `/agents/${encodeURIComponent(id)}`
   return {
     list: async () => (await call("GET", "/agents", { read: readAgentList })).agents,
-    get: async (id) => (await call("GET", path(id), { read: readOneAgent })).agent,
+    get: async (id) => withWarnings(await call("GET", path(id), { read: readOneAgent })),
     create: async (definition) => {
       const headers = { "idempotency-key": newKey() }
       const request = { body: definition, headers, isIdempotent: true, read: readOneAgent }
-      return (await call("POST", "/agents", request)).agent
+      return withWarnings(await call("POST", "/agents", request))
     },
     update: async (id, changes) =>
-      (await call("PATCH", path(id), { body: changes, read: readOneAgent })).agent,
+      withWarnings(await call("PATCH", path(id), { body: changes, read: readOneAgent })),
     delete: (id) => call("DELETE", path(id), { read: nothing }),
     versions: async (id, page = {}) =>
       (await call("GET", `${path(id)}/versions${queryOf({ ...page })}`, { read: readAgentVersions }))

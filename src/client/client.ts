@@ -42,7 +42,7 @@ import { type Fetch, readText, sendByFetch } from "./transport.ts"
 import { type Memories, makeMemories, makeSecrets, type Secrets } from "./user-data.ts"
 import { makeWebhooks, type Webhooks } from "./webhooks.ts"
 
-export type { AgentChanges, Agents } from "./agents.ts"
+export type { AgentChanges, Agents, WarnedAgent } from "./agents.ts"
 export type { Turn } from "./converse.ts"
 export type { Started, TurnListener } from "./deduplicate.ts"
 export { type Code, type KnownCode, VoiceAgentError } from "./errors.ts"

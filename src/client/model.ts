@@ -707,7 +707,7 @@ const readAgent: Reader<Agent> = (value) => {
 
 export interface OneAgent {
   readonly agent: Agent
-  /** What would fail in a turn now: a secret that is not set and, after a change, an MCP server that cannot be used. Absent if nothing would. */
+  /** What would fail in a turn now: a secret that is not set and, after a change, an MCP server that cannot be used or lacks a tool that the agent names. Absent if nothing would. */
   readonly warnings?:
     | ReadonlyArray<{
         /** By dotted path, such as `tools.0`. */

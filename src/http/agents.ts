@@ -19,8 +19,9 @@ import { makeRun } from "./run.ts"
 
 type Json = Readonly<Record<string, unknown>>
 
-/** A client may send back what it has read. */
-const withoutOwnFields = (body: Json): Json => Struct.omit(body, "id", "version", "createdAt", "updatedAt")
+/** A client may send back what it has read. `warnings`: as the client of the project has them. */
+const withoutOwnFields = (body: Json): Json =>
+  Struct.omit(body, "id", "version", "createdAt", "updatedAt", "warnings")
 
 const shown = ({ definition, id, version, createdAt, updatedAt }: AgentRow) => ({
   id,

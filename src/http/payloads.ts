@@ -124,7 +124,7 @@ export const OneAgent = Schema.Struct({
   warnings: Schema.optional(
     Schema.Array(AgentWarning).annotations({
       description:
-        "What would fail in a turn now: a secret that is not set and, after a change, an MCP server that cannot be used. Absent if nothing would.",
+        "What would fail in a turn now: a secret that is not set and, after a change, an MCP server that cannot be used or lacks a tool that the agent names. Absent if nothing would.",
     }),
   ),
 })

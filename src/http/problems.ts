@@ -110,11 +110,11 @@ export const toProblem: (error: AppError) => Problem = Match.typeTags<AppError>(
   TooManyAgents: ({ max }) =>
     problem(409, "TOO_MANY_AGENTS", `You already have ${max} agents. Delete one first.`),
   AgentInvalid: ({ field, reason }) => problem(400, "VALIDATION_ERROR", `${field}: ${reason}`),
-  MetadataMissing: ({ name, field }) =>
+  MetadataMissing: ({ name, field, explanation }) =>
     problem(
       400,
       "VALIDATION_ERROR",
-      `metadata.${name}: the ${field} of the agent needs this text in the session's metadata. Set it, or write {{${name} | a fallback}} in the ${field}.`,
+      `metadata.${name}: ${explanation}. Set it, or write {{${name} | a fallback}} in the ${field}.`,
     ),
   EncryptionUnavailable: () =>
     problem(

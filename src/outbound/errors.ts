@@ -13,11 +13,11 @@ export class AddressRefused extends Schema.TaggedError<AddressRefused>()("Addres
 export class HostNotFound extends Schema.TaggedError<HostNotFound>()("HostNotFound", {}) {}
 
 /**
- * `connect`: the server cannot be reached. `tls`: its certificate is not valid for the host. Nothing was sent in both cases.
- * `cut`: the connection ended before the answer did.
+ * `connect`: the server cannot be reached. `handshake`: it does not speak TLS, or ends the handshake. `tls`: its
+ * certificate is not valid. Nothing was sent in these cases. `cut`: the connection ended before the answer did.
  */
 export class ConnectionFailed extends Schema.TaggedError<ConnectionFailed>()("ConnectionFailed", {
-  phase: Schema.Literal("connect", "tls", "cut"),
+  phase: Schema.Literal("connect", "handshake", "tls", "cut"),
 }) {}
 
 /** A redirect is not followed. `reason` completes "The server redirects …". */
@@ -64,7 +64,8 @@ export const mayHaveArrived = (error: OutboundError): boolean =>
 
 const connectionFailed = {
   connect: "The server cannot be reached.",
-  tls: "The certificate of the server is not valid for its name.",
+  handshake: "The server does not speak TLS at this port, or ended the handshake.",
+  tls: "The certificate of the server is not valid: it has expired, names another host, or no trusted authority has signed it.",
   cut: "The connection to the server ended before its answer did.",
 } as const
 
@@ -90,7 +91,7 @@ export const explainOutbound = (error: OutboundError): string => {
   }
 }
 
-/** For the owner of a webhook, with what the operator can set. */
+/** For the owner of a webhook or an MCP server, with what the operator can set. */
 export const explainToOwner = (error: OutboundError): string =>
   error._tag === "AddressRefused"
     ? `${explainOutbound(error)} The operator can allow it with OUTBOUND_ALLOWED_NETWORKS, unless OUTBOUND_BLOCKED_NETWORKS has it.`

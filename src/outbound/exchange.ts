@@ -26,6 +26,12 @@ const lookupOf =
     else done(null, first.address, first.family)
   }
 
+type Phase = ConnectionFailed["phase"]
+
+/** Codes of errors before the handshake has ended that are not of a certificate: BoringSSL's own, and those of the socket. */
+const isHandshake = (error: Error) =>
+  "code" in error && /^(?:ERR_SSL_|ERR_SOCKET_|ECONN|EPIPE$|EPROTO$)/.test(`${error.code}`)
+
 /**
  * Sends one request, and resolves when the head of the answer is there. The abort of the signal ends the connection, also
  * while the body is read. Rejects with ConnectionFailed, OutboundTimeout or the reason of the abort.
@@ -41,7 +47,7 @@ export const exchange = (
 ): Promise<IncomingMessage> =>
   new Promise((resolve, reject) => {
     const isTls = url.protocol === "https:"
-    let phase: "connect" | "tls" | "cut" = "connect"
+    let phase: Phase = "connect"
     const options = {
       method,
       host,
@@ -88,8 +94,9 @@ export const exchange = (
     // Errors after the head come here too; the body has them as well.
     request.on("error", (error) => {
       clearTimeout(timer)
+      const reached: Phase = phase === "tls" && isHandshake(error) ? "handshake" : phase
       if (signal.aborted) reject(signal.reason)
-      else reject(error instanceof OutboundTimeout ? error : new ConnectionFailed({ phase }))
+      else reject(error instanceof OutboundTimeout ? error : new ConnectionFailed({ phase: reached }))
     })
     request.end(body)
   })

@@ -1,4 +1,10 @@
-import { type Agent, type Client, type ListedAgent, VoiceAgentError } from "../client/client.ts"
+import {
+  type Agent,
+  type Client,
+  type ListedAgent,
+  VoiceAgentError,
+  type WarnedAgent,
+} from "../client/client.ts"
 import { FormProblem, makeAgentForm } from "./agent-form.ts"
 import { confirmDelete } from "./confirm.ts"
 import { button, byId, make } from "./dom.ts"
@@ -38,11 +44,18 @@ const messageOf = (error: unknown) => {
   return fieldOf(error) === undefined ? `${what} ${next}` : what
 }
 
+/** One line for each. Empty without any. */
+const textOfWarnings = ({ warnings = [] }: Pick<WarnedAgent, "warnings">) =>
+  warnings.length === 0
+    ? ""
+    : ["Not all of it works now.", ...warnings.map(({ field, message }) => `${field}: ${message}`)].join("\n")
+
 export const makeAgentsDialog = (client: () => Client, events: AgentsEvents): AgentsDialog => {
   const dialog = byId("agents", HTMLDialogElement)
   const list = byId("agent-list", HTMLUListElement)
   const element = byId("agent-form", HTMLFormElement)
   const note = byId("agent-note", HTMLElement)
+  const warnings = byId("agent-warnings", HTMLElement)
   const problem = byId("agent-problem", HTMLElement)
   const form = makeAgentForm(element)
   const [save, drop, copy] = [button("save-agent"), button("delete-agent"), button("copy-agent")]
@@ -77,9 +90,10 @@ export const makeAgentsDialog = (client: () => Client, events: AgentsEvents): Ag
     form.mark(fieldOf(error))
   }
 
-  const show = (agent: Agent | undefined, from: Agent) => {
+  const show = (agent: WarnedAgent | undefined, from: Agent) => {
     shown = agent
     problem.textContent = ""
+    warnings.textContent = textOfWarnings(agent ?? {})
     form.mark(undefined)
     form.show(agent, from)
     const isOperators = agent?.id === operatorsAgent
@@ -104,6 +118,7 @@ export const makeAgentsDialog = (client: () => Client, events: AgentsEvents): Ag
   /** Saves what the form has, and returns the agent. */
   const store = async (): Promise<Agent> => {
     problem.textContent = ""
+    warnings.textContent = ""
     form.mark(undefined)
     const { name, ...changes } = form.read(shown)
     const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== null))

@@ -105,7 +105,7 @@ const toFailure = (error: ResponseError): Failure => {
     case "MetadataMissing":
       return invalid(
         "metadata_missing",
-        `The ${error.field} of the agent needs the text ${error.name} in the metadata of the session. Set it, and try again.`,
+        `metadata.${error.name}: ${error.explanation}. Set it, and try again.`,
       )
     case "NoGreeting":
     case "InvalidAudio":

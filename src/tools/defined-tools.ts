@@ -5,11 +5,12 @@ import type { UserId } from "../schema.ts"
 import { HttpTool } from "./http/definition.ts"
 import { makeHttpTool } from "./http/http-tool.ts"
 import { McpServer } from "./mcp/definition.ts"
-import { explainMcp, mcpReason } from "./mcp/errors.ts"
+import { explainMcpToOwner, mcpReason } from "./mcp/errors.ts"
 import { McpServers } from "./mcp/mcp-servers.ts"
 import { makeStandIns } from "./mcp/stand-in.ts"
+import { unknownTools } from "./mcp/unknown-tools.ts"
 import type { RunnableTool } from "./runnable.ts"
-import { missingSecret, type ReadSecret, readSecrets } from "./secrets.ts"
+import { type ReadSecret, readSecrets, secretToSet } from "./secrets.ts"
 
 /** What the owner of an agent defines: one tool, or a server with several. Agents embed it. */
 export const ToolDefinition = Schema.Union(HttpTool, McpServer)
@@ -29,7 +30,7 @@ export class DefinedTools extends Context.Tag("voice-agent/DefinedTools")<
     ) => Effect.Effect<ReadonlyArray<RunnableTool>>
     /**
      * Why a tool would fail now, as far as that is known without a call: a sentence for its owner. `connects`: also whether a
-     * server can be reached, which takes up to 2 s.
+     * server can be reached, which takes up to 2 s, and has the tools that the agent names.
      */
     readonly fault: (
       owner: UserId,
@@ -93,10 +94,10 @@ export class DefinedTools extends Context.Tag("voice-agent/DefinedTools")<
       ) {
         const readSecret = readerOf(owner)
         if (definition.type === "http" || !connects)
-          return Option.map(Either.getLeft(yield* readSecrets(definition, readSecret)), missingSecret)
-        return yield* Effect.match(servers.toolsOf(owner, definition, readSecret), {
-          onFailure: (failure) => Option.some(explainMcp(failure)),
-          onSuccess: () => Option.none(),
+          return Option.map(Either.getLeft(yield* readSecrets(definition, readSecret)), secretToSet)
+        return yield* Effect.match(servers.namesOf(owner, definition, readSecret), {
+          onFailure: (failure) => Option.some(explainMcpToOwner(failure)),
+          onSuccess: (names) => unknownTools(definition, names),
         })
       })
 

@@ -29,8 +29,12 @@ export const readSecrets = Effect.fnUntraced(function* ({ url = "", headers }: R
   return Either.right<Secrets>(secrets)
 })
 
-/** For the model and for the owner of a tool. */
+/** For the model. */
 export const missingSecret = (name: string) => `The tool needs the secret ${name}. Its owner has to set it.`
+
+/** For the owner of a tool. */
+export const secretToSet = (name: string) =>
+  `The tool needs the secret ${name}. Set it with PUT /users/me/secrets/${name}.`
 
 /** The text with spaces in the place of its references. */
 export const withoutReferences = (text: string): string =>

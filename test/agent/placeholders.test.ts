@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test"
 import { Either, FastCheck as fc, Option } from "effect"
+import { MetadataMissing } from "../../src/agent/errors.ts"
 import { fillInstructions, fillSpoken, placeholderFault } from "../../src/agent/placeholders.ts"
 
 const filled = (text: string, values: Readonly<Record<string, unknown>>) =>
-  Either.getOrElse(fillInstructions(text, values), (name) => `missing ${name}`)
+  Either.getOrElse(fillInstructions(text, values), ({ name }) => `missing ${name}`)
 const spoken = (text: string, values: Readonly<Record<string, unknown>>) =>
-  Either.getOrElse(fillSpoken(text, values), (name) => `missing ${name}`)
+  Either.getOrElse(fillSpoken(text, values), ({ name }) => `missing ${name}`)
 
 describe("instructions", () => {
   const cases: ReadonlyArray<readonly [string, Readonly<Record<string, unknown>>, string]> = [
@@ -51,6 +52,31 @@ describe("instructions", () => {
       }),
     )
   })
+})
+
+test.each([
+  [undefined, "nothing"],
+  [null, "nothing"],
+  ["", "an empty text"],
+  [" \n\u200b", "an empty text"],
+  [["x"], "a list"],
+  [[], "a list"],
+  [{ text: "x" }, "an object"],
+] as const)("a text that needs a value finds %j", (value, found) => {
+  const needed = Either.left({ name: "name", found })
+  expect(fillInstructions("{{name}}", { name: value })).toEqual(needed)
+  expect(fillSpoken("{{name}}", { name: value })).toEqual(needed)
+})
+
+test("an error says which values count", () => {
+  const list = new MetadataMissing({ name: "a", field: "instructions", found: "a list" })
+  expect(list.explanation).toBe(
+    "the instructions of the agent need this value in the metadata of the session: a text, a number, true or false, not a list",
+  )
+  const nothing = new MetadataMissing({ name: "a", field: "greeting", found: "nothing" })
+  expect(nothing.explanation).toBe(
+    "the greeting of the agent needs this value in the metadata of the session: a text, a number, true or false",
+  )
 })
 
 test("a spoken value is words", () => {
@@ -104,8 +130,6 @@ describe("placeholders of a new text", () => {
     ["{{a}}{{", 6],
     ["{{{a}}}", 1],
     ["{{{{a}}}}", 1],
-    ["{{a | {b} }}", 1],
-    ["{{a | b\n}}", 1],
     ["{{\na\n}}", 1],
     ["{{a\u00a0}}", 1],
     ["{{é}}", 1],
@@ -119,6 +143,19 @@ describe("placeholders of a new text", () => {
     expect(faultOf(text)).toContain(` at character ${at}${text.includes("\n") ? "," : " that"}`)
     expect(faultOf(text)).toContain("Write {{name}} or {{name | text}}")
     expect(faultOf(text)).toContain("write { { with a space")
+  })
+
+  test.each([
+    "{{guest|a {x} b}}",
+    "{{guest | {b} }}",
+    "{{guest | a\nb}}",
+    "{{guest | a\r\n}}",
+    "{{ guest|a }",
+    "{{guest | {{name}} }}",
+    "{{guest |",
+  ])("the fallback of %j is refused", (text) => {
+    expect(faultOf(`Hi ${text}`)).toContain("has {{ at character 4")
+    expect(faultOf(`Hi ${text}`)).toContain("A fallback is one line without braces")
   })
 
   test("a place has its line", () => {

@@ -37,7 +37,11 @@ test("create, read, change, list and delete", async () => {
   } as const
   const made = await agents.create(definition)
   expect(made).toMatchObject({ ...definition, version: 1 })
-  expect(await agents.get(made.id)).toEqual(made)
+  // A change also tries the MCP server.
+  const { warnings, ...agent } = made
+  const toSet = { field: "tools.0", message: expect.stringContaining("the secret KEY") }
+  expect(warnings?.[0]).toEqual(toSet)
+  expect(await agents.get(made.id)).toEqual({ ...agent, warnings: [toSet] })
   const changed = await agents.update(made.id, { ...made, instructions: null, version: 1 })
   expect([changed.version, changed.instructions, changed.tools]).toEqual([2, undefined, made.tools])
   await expect(agents.update(made.id, { greeting: "Hello.", version: 1 })).rejects.toMatchObject({

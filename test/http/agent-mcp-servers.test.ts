@@ -116,7 +116,8 @@ test("a server without its secret says so, until it has it", async () => {
   const http = { type: "http", name: "order", url: mcp.url, headers: { authorization: "{{secret:SHOP}}" } }
   const made = await warned("POST", "/agents", { name: "A", tools: [shop, http] })
   const message = "The tool needs the secret SHOP. Its owner has to set it."
-  const missing = ["tools.0", "tools.1"].map((field) => ({ field, message }))
+  const toSet = "The tool needs the secret SHOP. Set it with PUT /users/me/secrets/SHOP."
+  const missing = ["tools.0", "tools.1"].map((field) => ({ field, message: toSet }))
   expect(made.warnings).toEqual(missing)
   expect((await warned("GET", `/agents/${made.agent.id}`)).warnings).toEqual(missing)
   const { sessionId } = Schema.decodeUnknownSync(SessionId)(
@@ -143,6 +144,7 @@ test("a server that cannot be reached is a warning of a change", async () => {
     name: "A",
     tools: [{ type: "mcp", name: "shop", url: mcp.url }],
   })
-  expect(made.warnings).toEqual([{ field: "tools.0", message: "Its MCP server cannot be used right now." }])
+  const message = "Its MCP server cannot be used. The server cannot be reached."
+  expect(made.warnings).toEqual([{ field: "tools.0", message }])
   expect((await warned("GET", `/agents/${made.agent.id}`)).warnings).toBeUndefined()
 })

@@ -57,7 +57,7 @@ test("a field that is wrong is named", async () => {
     [{}, "name: is missing"],
     [{ name: "" }, "name: must have 1 to 100 characters"],
     [{ name: "A", instruction: "x" }, "instruction: is not a field of an agent; the fields are name, "],
-    [{ name: "A", llm: { modle: "x" } }, "llm.modle: is not a field here"],
+    [{ name: "A", llm: { modle: "x" } }, "llm.modle: is not a field here; the fields are model, temperature"],
     [{ name: "A", llm: { model: "gpt-5" } }, "llm.model: must be gpt-3.5-turbo, gpt-4o, gpt-4o-mini; "],
     [{ name: "A", tts: { voice: "onyx" } }, "tts.voice: must be alloy, nova; "],
     [{ name: "A", limits: { replyTokens: 501 } }, "limits.replyTokens: must be at most 500"],

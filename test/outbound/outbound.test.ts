@@ -1,7 +1,9 @@
 import { afterAll, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
+import type { Socket } from "node:net"
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib"
 import { Duration, Effect, Either, Fiber } from "effect"
+import { explainOutbound, mayHaveArrived } from "../../src/outbound/errors.ts"
 import { makeOutbound, type OutboundOptions } from "../../src/outbound/outbound.ts"
 import type { OutboundRequest } from "../../src/outbound/redirect.ts"
 import { selfSigned, signedBy } from "../support/certificates.ts"
@@ -254,15 +256,24 @@ test("certificates", async () => {
   expect(await failure({ url: `https://tool.test:${old.port}/` }, trusted)).toMatchObject(refused)
   expect(server.requests).toHaveLength(2)
   expect(old.requests).toHaveLength(0)
-  // A server that speaks no TLS, and one that is silent.
-  const plain = await start((out) => out.end("plain"))
-  expect(await failure({ url: `https://tool.test:${plain.port}/` })).toMatchObject({
-    _tag: "ConnectionFailed",
-  })
   const silent = await startRaw(() => undefined)
   expect(
     await failure({ url: `https://tool.test:${silent.port}/` }, { connectTimeout: Duration.millis(100) }),
   ).toMatchObject({ _tag: "OutboundTimeout", phase: "connect" })
+})
+
+test.each([
+  ["HTTP", (socket: Socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n")],
+  ["SMTP", (socket: Socket) => socket.write("220 mail.test\r\n")],
+  ["nothing, and closes", (socket: Socket) => socket.end()],
+  ["nothing, and resets", (socket: Socket) => socket.resetAndDestroy()],
+  ["a TLS alert", (socket: Socket) => socket.end(Buffer.from([21, 3, 3, 0, 2, 2, 40]))],
+])("a port without TLS speaks %s", async (_, speak) => {
+  const server = await startRaw(speak)
+  const error = await failure({ url: `https://tool.test:${server.port}/` })
+  expect(error).toMatchObject({ _tag: "ConnectionFailed", phase: "handshake" })
+  expect(explainOutbound(error)).toBe("The server does not speak TLS at this port, or ended the handshake.")
+  expect(mayHaveArrived(error)).toBe(false)
 })
 
 test("nobody listens", async () => {

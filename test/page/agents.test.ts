@@ -89,8 +89,13 @@ test("create, try, change and delete an agent", async () => {
 
   await press(page, "Copy")
   expect(await page.getByLabel("Name", { exact: true }).inputValue()).toBe("Ada copy")
+  const order = { type: "http", name: "order", url: "https://example.com/", headers: { key: "{{secret:K}}" } }
+  await page.getByLabel("Tools").fill(JSON.stringify([order]))
   await press(page, "Save")
   await page.getByText("Version 1.").waitFor()
+  await page
+    .locator("#agent-warnings", { hasText: "tools.0: The tool needs the secret K. Set it with PUT" })
+    .waitFor()
   await press(page, "Delete")
   await page.locator("#confirm-yes").click()
   await page.getByText("The operator’s agent.").waitFor()

@@ -42,7 +42,9 @@ test("files are applied, and a second time changes nothing", async () => {
   write(folder, "one.json", { name: "Ada", instructions: "You are Ada." })
   write(folder, "two.json", {
     name: "Grace",
-    tools: [{ type: "http", name: "order", url: "https://example.com" }],
+    tools: [
+      { type: "http", name: "order", url: "https://example.com", headers: { key: "{{secret:ORDERS}}" } },
+    ],
   })
   write(folder, "notes.txt", "not an agent")
   const dry = await run("apply", folder, "--dry-run")
@@ -54,9 +56,13 @@ test("files are applied, and a second time changes nothing", async () => {
   )
   expect(await names()).toEqual(["Default"])
 
-  expect((await run("apply", folder)).stdout).toEndWith("2 created.\n")
+  const message = "The tool needs the secret ORDERS. Set it with PUT /users/me/secrets/ORDERS."
+  expect(dry.stdout).not.toContain(message)
+  expect((await run("apply", folder)).stdout).toEndWith(`\n  ! tools.0: ${message}\n2 created.\n`)
   expect(await names()).toEqual(["Default", "Ada", "Grace"])
-  expect((await run("apply", folder)).stdout).toBe("= Ada: unchanged\n= Grace: unchanged\n2 unchanged.\n")
+  expect((await run("apply", folder)).stdout).toBe(
+    `= Ada: unchanged\n= Grace: unchanged\n  ! tools.0: ${message}\n2 unchanged.\n`,
+  )
 
   write(folder, "one.json", { name: "Ada", greeting: "Hello." })
   const changed = await run("apply", folder, "--json")
@@ -67,7 +73,12 @@ test("files are applied, and a second time changes nothing", async () => {
       .map((line) => JSON.parse(line)),
   ).toEqual([
     { name: "Ada", outcome: "changed", isDry: false },
-    { name: "Grace", outcome: "unchanged", isDry: false },
+    {
+      name: "Grace",
+      outcome: "unchanged",
+      isDry: false,
+      warnings: [{ field: "tools.0", message }],
+    },
   ])
   const [, ada] = await client.agents.list()
   const read = await client.agents.get(ada?.id ?? "")

@@ -123,26 +123,37 @@ test("what cannot be used says why, to the owner and to the model", async () => 
   const mcp = startMcpHttpServer({ protocol: "json" })
   const { userId } = await newUser()
   const secret = "The tool needs the secret KEY. Its owner has to set it."
+  const toSet = "The tool needs the secret KEY. Set it with PUT /users/me/secrets/KEY."
   const headers = { authorization: "Bearer {{secret:KEY}}" }
   const unavailable = "Its MCP server cannot be used right now."
-  const refusing = http("a").url
+  const gone = startMcpHttpServer({ protocol: "json" })
+  await gone.stop()
   const cases = [
-    [{ type: "mcp", name: "m", url: mcp.url, headers }, secret],
-    [{ type: "mcp", name: "m", url: `${mcp.url}?key={{secret:KEY}}` }, secret],
-    [{ type: "mcp", name: "m", url: "https://10.0.0.1/" }, unavailable],
-    [{ type: "mcp", name: "m", url: refusing }, unavailable],
-    [{ type: "mcp", name: "m", program: "unknown" }, unavailable],
+    [{ type: "mcp", name: "m", url: mcp.url, headers }, secret, toSet],
+    [{ type: "mcp", name: "m", url: `${mcp.url}?key={{secret:KEY}}` }, secret, toSet],
+    [{ type: "mcp", name: "m", url: "https://10.0.0.1/" }, unavailable, "OUTBOUND_ALLOWED_NETWORKS"],
+    [{ type: "mcp", name: "m", url: http("a").url }, unavailable, "sent something that is not valid MCP"],
+    [{ type: "mcp", name: "m", url: gone.url }, unavailable, "The server cannot be reached."],
+    [
+      { type: "mcp", name: "m", url: "https://a.invalid/" },
+      unavailable,
+      "The name of the server is unknown.",
+    ],
+    [{ type: "mcp", name: "m", program: "unknown" }, unavailable, "has no MCP server called unknown"],
   ] as const
-  for (const [definition, reason] of cases) {
-    expect(await faultOf(userId, definition)).toBe(reason)
-    expect(await faultOf(userId, definition, false)).toBe(reason === secret ? secret : "none")
+  for (const [definition, reason, fault] of cases) {
+    expect(await faultOf(userId, definition)).toContain(fault)
+    expect(await faultOf(userId, definition, false)).toBe(fault === toSet ? toSet : "none")
     const [tool] = await toolsOf(userId, [definition])
     expect(tool).toMatchObject({ kind: "mcp", isOptional: true, standsFor: "m__" })
     expect(await run(tool)).toEqual({ output: `The tool failed. ${reason}`, isError: true })
   }
-  expect(await faultOf(userId, http("a", { headers }))).toBe(secret)
+  expect(await faultOf(userId, http("a", { headers }))).toBe(toSet)
   expect(await faultOf(userId, http("a"))).toBe("none")
   expect(await faultOf(userId, { type: "mcp", name: "m", url: mcp.url })).toBe("none")
+  expect(await faultOf(userId, { type: "mcp", name: "m", url: mcp.url, tools: ["echoo", "echo"] })).toMatch(
+    /^Its MCP server has no tool called echoo. It has .*\becho\b/,
+  )
   await mcp.stop()
 })
 

@@ -107,6 +107,21 @@ test.each(["{{ x y }}", "{{a}", "{{1a}}", "{{}}", "{{ }}", "{{a}}", "{{secret:1}
   },
 )
 
+test.each(["{secret:K}", "{ secret:K }", "{Secret: K}", "{secret:K}}", "%{secret:K}", "{secret:}"])(
+  "a secret with single braces: %s",
+  (braces) => {
+    expect(faults({ ...minimal, headers: { "x-a": `Bearer {{secret:K}} ${braces}` } })).toEqual([
+      expect.stringMatching(
+        /^headers\.x-a: has \{ at character 2[12], .* with two braces, as \{\{secret:NAME\}\}$/,
+      ),
+    ])
+  },
+)
+
+test.each(['{"secret":"a"}', "{ab12-34}", "secret:K", "{}"])("braces that are text: %s", (value) =>
+  expect(faults({ ...minimal, headers: { "x-a": value } })).toEqual([]),
+)
+
 test("braces beside a secret", () => {
   const url = "https://api.example.com/?key={{secret:KEY}}&q={"
   expect(faults({ ...minimal, url })).toEqual([expect.stringContaining("a brace at character 47 ")])

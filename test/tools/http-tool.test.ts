@@ -286,7 +286,10 @@ test("faults are told to the model, without addresses", async () => {
       { url: hangs.url, timeoutSeconds: 0.1, method: "PUT" },
       `The tool failed. The server did not answer within 0.1 s.${unknown}`,
     ],
-    [{ url: tls.url }, "The tool failed. The certificate of the server is not valid for its name."],
+    [
+      { url: tls.url },
+      "The tool failed. The certificate of the server is not valid: it has expired, names another host, or no trusted authority has signed it.",
+    ],
   ] as const
   const blocked = { allowedNetworks: ["127.0.0.1"], resolve: () => Promise.resolve(["127.0.0.9"]) }
   for (const [definition, output] of cases) {

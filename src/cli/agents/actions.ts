@@ -1,11 +1,17 @@
 import { Effect, Either, Option } from "effect"
 import { agentFields } from "../../agent/definition.ts"
 import { parseDefinition, type StoredDefinition } from "../../agent/read-definition.ts"
-import { type Agent, type AgentVersion, type Client, makeClient } from "../../client/client.ts"
+import {
+  type Agent,
+  type AgentVersion,
+  type Client,
+  makeClient,
+  type WarnedAgent,
+} from "../../client/client.ts"
 import { configuredId } from "../../schema.ts"
 import { type AccountOptions, call, identify } from "../account.ts"
 import { CommandFailed } from "../exit-code.ts"
-import { print } from "../print.ts"
+import { print, withoutControls } from "../print.ts"
 import { diffLines } from "./diff.ts"
 import { type AgentFile, keyOf, readFiles, removeFile, textOf, writeFiles } from "./files.ts"
 
@@ -138,12 +144,18 @@ export const applyAgents = Effect.fnUntraced(function* (options: ApplyOptions) {
   const own = yield* ownAgents(client, url)
   const counts = new Map<Change, number>()
 
-  const tell = (change: Change, name: string, diff: ReadonlyArray<string>, more: object = {}) => {
+  /** `agent`: as the service has it now. */
+  const tell = (change: Change, name: string, diff: ReadonlyArray<string>, agent?: WarnedAgent) => {
     counts.set(change, (counts.get(change) ?? 0) + 1)
+    const { warnings = [] } = agent ?? {}
     return print(
       options.json,
-      [`${markOf[change]} ${name}: ${change}`, ...diff.map((line) => `    ${line}`)],
-      { name, outcome: change, isDry, ...more },
+      [
+        `${markOf[change]} ${name}: ${change}`,
+        ...diff.map((line) => `    ${line}`),
+        ...warnings.map(({ field, message }) => `  ! ${field}: ${withoutControls(message)}`),
+      ],
+      { name, outcome: change, isDry, ...(warnings.length === 0 ? {} : { warnings }) },
     )
   }
 
@@ -170,16 +182,16 @@ export const applyAgents = Effect.fnUntraced(function* (options: ApplyOptions) {
     const { definition } = file
     const known = own.find((agent) => keyOf(agent) === keyOf(definition))
     if (known === undefined) {
-      if (!isDry) yield* ofFile(file, () => client.agents.create(definition))
-      return yield* tell("created", definition.name, diffLines("", textOf(definition)))
+      const made = isDry ? undefined : yield* ofFile(file, () => client.agents.create(definition))
+      return yield* tell("created", definition.name, diffLines("", textOf(definition)), made)
     }
     const { agent, definition: before } = yield* read(client, known.id, url)
     const diff = diffLines(textOf(before), textOf(definition))
-    if (diff.length === 0) return yield* tell("unchanged", definition.name, [])
+    if (diff.length === 0) return yield* tell("unchanged", definition.name, [], agent)
     const { version } = agent
     const changes = { ...changesTo(definition), ...(version === null ? {} : { version }) }
-    if (!isDry) yield* ofFile(file, () => client.agents.update(agent.id, changes))
-    return yield* tell("changed", definition.name, diff)
+    const changed = isDry ? undefined : yield* ofFile(file, () => client.agents.update(agent.id, changes))
+    return yield* tell("changed", definition.name, diff, changed)
   })
 
   yield* Effect.forEach(files, applyOne, { discard: true })

@@ -135,7 +135,7 @@ export const makeExamples = ({
   AgentNameTaken: [new AgentNameTaken()],
   TooManyAgents: [new TooManyAgents({ max: 100 })],
   AgentInvalid: [new AgentInvalid({ field: "llm.model", reason: "must be gpt-4o-mini" })],
-  MetadataMissing: [new MetadataMissing({ name: "customer", field: "instructions" })],
+  MetadataMissing: [new MetadataMissing({ name: "customer", field: "instructions", found: "nothing" })],
   WebhookNotFound: [new WebhookNotFound()],
   DeliveryNotFound: [new DeliveryNotFound()],
   TooManyWebhooks: [new TooManyWebhooks({ max: 20 })],

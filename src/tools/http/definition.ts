@@ -73,6 +73,13 @@ const headerFault = (name: string, value: string): Option.Option<string> => {
       `has {{ at ${placeIn(value, braces)} that begins no {{secret:NAME}}; a name has up to 64 letters, digits, _ or -, and begins with a letter`,
     )
   }
+  // Other single braces are ordinary text: JSON, or a GUID.
+  const single = literal.search(/\{\s*secret\s*:/i)
+  if (single >= 0) {
+    return Option.some(
+      `has { at ${placeIn(value, single)}, which would be sent as text; write a secret with two braces, as {{secret:NAME}}`,
+    )
+  }
   return /^[\t\x20-\x7e]*$/.test(literal) ? Option.none() : Option.some("must be visible ASCII characters")
 }
 

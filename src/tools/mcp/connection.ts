@@ -1,7 +1,7 @@
 import { Deferred, Duration, Effect, Exit, type Scope } from "effect"
 import type { Outbound } from "../../outbound/outbound.ts"
 import type { ToolAnswer } from "../runnable.ts"
-import { McpFailed, mcpReason } from "./errors.ts"
+import { McpFailed, mcpReason, unavailable } from "./errors.ts"
 import type { McpCall, McpSession, McpTarget, McpTool } from "./session.ts"
 
 /** Failures in a row, without a call between them that succeeded, after which nobody waits for the server. */
@@ -75,6 +75,7 @@ export const makeConnection = Effect.fn("McpConnection.make")(function* (
   let current = yield* Deferred.make<Live, McpFailed>()
   let tools: ReadonlyArray<McpTool> = []
   let failures = 0
+  let lastFailure: McpFailed | undefined
   let live: Live | undefined
 
   /** Calls that wait for the connection go on waiting. */
@@ -131,7 +132,8 @@ export const makeConnection = Effect.fn("McpConnection.make")(function* (
 
   const onFailure = Effect.fnUntraced(function* (failure: McpFailed) {
     failures += 1
-    yield* failures < maxFailures ? restarting : settle(Exit.fail(new McpFailed({ kind: "unavailable" })))
+    lastFailure = failure
+    yield* failures < maxFailures ? restarting : settle(Exit.fail(unavailable(failure)))
     yield* Effect.annotateLogs(Effect.logWarning("mcp.failed"), {
       server: name,
       reason: mcpReason(failure),
@@ -149,11 +151,11 @@ export const makeConnection = Effect.fn("McpConnection.make")(function* (
       // Also where the caller cannot be interrupted while it opens the connection.
     ).pipe(Effect.interruptible),
   )
-  yield* Effect.addFinalizer(() => settle(Exit.fail(new McpFailed({ kind: "unavailable" }))))
+  yield* Effect.addFinalizer(() => settle(Exit.fail(unavailable(lastFailure))))
 
   const waitFor = (wait: Duration.Duration) =>
     Effect.suspend(() => Deferred.await(current)).pipe(
-      Effect.timeoutFail({ duration: wait, onTimeout: () => new McpFailed({ kind: "unavailable" }) }),
+      Effect.timeoutFail({ duration: wait, onTimeout: () => unavailable(lastFailure) }),
     )
 
   const callOnce = Effect.fnUntraced(function* (call: McpCall) {

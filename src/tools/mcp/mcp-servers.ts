@@ -34,6 +34,12 @@ export class McpServers extends Context.Tag("voice-agent/McpServers")<
       server: McpServer,
       readSecret: ReadSecret,
     ) => Effect.Effect<ReadonlyArray<RunnableTool>, McpFailed>
+    /** The server's names of its tools, also of those that the agent does not allow. Waits and fails as `toolsOf`. */
+    readonly namesOf: (
+      owner: UserId,
+      server: McpServer,
+      readSecret: ReadSecret,
+    ) => Effect.Effect<ReadonlyArray<string>, McpFailed>
   }
 >() {
   static readonly layer = Layer.scoped(
@@ -65,7 +71,7 @@ export class McpServers extends Context.Tag("voice-agent/McpServers")<
               headers: Record.map(headers, (value) => insertSecrets(value, secrets)),
             }))
 
-      const toolsOf = Effect.fn("McpServers.toolsOf")(function* (
+      const connected = Effect.fnUntraced(function* (
         owner: UserId,
         server: McpServer,
         readSecret: ReadSecret,
@@ -73,7 +79,7 @@ export class McpServers extends Context.Tag("voice-agent/McpServers")<
         const secrets = yield* readSecrets(server, readSecret)
         if (Either.isLeft(secrets)) return yield* new McpFailed({ kind: "secret", words: secrets.left })
         const target = targetOf(server, secrets.right)
-        if (Option.isNone(target)) return yield* new McpFailed({ kind: "program" })
+        if (Option.isNone(target)) return yield* new McpFailed({ kind: "program", words: server.program })
         const place = { name: server.name, target: target.value }
         const connection = connections.get(
           keyOf(place.target),
@@ -81,10 +87,17 @@ export class McpServers extends Context.Tag("voice-agent/McpServers")<
           makeConnection(place, { fetch, emptyFolder }),
         )
         const found = yield* Effect.scoped(Effect.flatMap(connection, ({ tools }) => tools))
-        return makeMcpTools({ server, connection, secrets: [...secrets.right.values()] }, found)
+        return { parts: { server, connection, secrets: [...secrets.right.values()] }, found }
       })
 
-      return { toolsOf }
+      const toolsOf = Effect.fn("McpServers.toolsOf")((...of: Parameters<typeof connected>) =>
+        Effect.map(connected(...of), ({ parts, found }) => makeMcpTools(parts, found)),
+      )
+      const namesOf = Effect.fn("McpServers.namesOf")((...of: Parameters<typeof connected>) =>
+        Effect.map(connected(...of), ({ found }) => found.map(({ name }) => name)),
+      )
+
+      return { toolsOf, namesOf }
     }),
   )
 }

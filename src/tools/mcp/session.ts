@@ -9,7 +9,7 @@ import {
 } from "@modelcontextprotocol/client"
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio"
 import { version } from "../../../package.json"
-import { isOutboundError } from "../../outbound/errors.ts"
+import { isOutboundError, type OutboundError } from "../../outbound/errors.ts"
 import type { Outbound } from "../../outbound/outbound.ts"
 import type { ToolAnswer } from "../runnable.ts"
 import { maxAnswerBytes } from "./answer-bound.ts"
@@ -93,8 +93,15 @@ const withPlainResults = <T extends Transport>(transport: T): T => {
   return transport
 }
 
+/** The SDK wraps what `fetch` rejects with while it finds the version of the protocol. */
+const outboundCauseOf = (error: unknown): OutboundError | undefined => {
+  if (isOutboundError(error)) return error
+  return error instanceof Error && error.cause !== undefined ? outboundCauseOf(error.cause) : undefined
+}
+
 const failureOf = (error: unknown): McpFailed => {
-  if (isOutboundError(error)) return outboundFailed(error)
+  const outbound = outboundCauseOf(error)
+  if (outbound !== undefined) return outboundFailed(outbound)
   if (SdkHttpError.isInstance(error)) return new McpFailed({ kind: "status", words: `${error.status}` })
   if (ProtocolError.isInstance(error)) {
     return error.code === streamEnded

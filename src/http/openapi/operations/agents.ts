@@ -36,7 +36,10 @@ const listed = {
 }
 const agent = { ...definition, ...listed }
 const warnings = [
-  { field: "tools.0", message: "The tool needs the secret HOTEL_KEY. Its owner has to set it." },
+  {
+    field: "tools.0",
+    message: "The tool needs the secret HOTEL_KEY. Set it with PUT /users/me/secrets/HOTEL_KEY.",
+  },
 ]
 const configured = {
   id: "default",
