@@ -1,7 +1,14 @@
-import { Effect, Redacted, Schema } from "effect"
+import { Effect, Redacted, Schema, Struct } from "effect"
 import { Elysia } from "elysia"
 import { DeliveryLog } from "../webhooks/delivery-log.ts"
-import { DeliveryState, NewWebhook, ReplayRange, SecretRotation, WebhookChanges } from "../webhooks/model.ts"
+import {
+  DeliveryState,
+  NewWebhook,
+  ReplayRange,
+  SecretRotation,
+  Webhook,
+  WebhookChanges,
+} from "../webhooks/model.ts"
 import { Webhooks } from "../webhooks/webhooks.ts"
 import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
@@ -10,6 +17,7 @@ import * as operations from "./openapi/operations/webhooks.ts"
 import { DeliveryList, OneDelivery, OneWebhook, Replayed, WebhookCreated, WebhookList } from "./payloads.ts"
 import { wholeNumber } from "./query.ts"
 import { makeRun } from "./run.ts"
+import { strictBody } from "./strict-body.ts"
 import { noStore } from "./users.ts"
 
 const deliveriesQuery = Schema.standardSchemaV1(
@@ -31,6 +39,9 @@ const deliveriesQuery = Schema.standardSchemaV1(
     ),
   }),
 )
+
+const changeable: ReadonlyArray<string> = Struct.keys(WebhookChanges.fields)
+const readOnly = Struct.keys(Webhook.fields).filter((name) => !changeable.includes(name))
 
 const encodeCreated = Schema.encodeSync(WebhookCreated)
 const encodeWebhook = Schema.encodeSync(OneWebhook)
@@ -114,7 +125,7 @@ export const webhooksRoutes = Effect.gen(function* () {
             }),
           ),
         ),
-      { body: Schema.standardSchemaV1(NewWebhook), detail: operations.create },
+      { body: strictBody(NewWebhook), detail: operations.create },
     )
     .patch(
       "/:id",
@@ -123,7 +134,7 @@ export const webhooksRoutes = Effect.gen(function* () {
           request,
           Effect.map(webhooks.update(user.id, params.id, body), (webhook) => encodeWebhook({ webhook })),
         ),
-      { body: Schema.standardSchemaV1(WebhookChanges), detail: operations.update },
+      { body: strictBody(WebhookChanges, readOnly), detail: operations.update },
     )
     .post(
       "/:id/rotate-secret",
@@ -134,7 +145,7 @@ export const webhooksRoutes = Effect.gen(function* () {
             Response.json(encodeCreated({ webhook, secret: Redacted.value(secret) }), { headers: noStore }),
           ),
         ),
-      { body: Schema.standardSchemaV1(SecretRotation), detail: operations.rotateSecret },
+      { body: strictBody(SecretRotation), detail: operations.rotateSecret },
     )
     .post(
       "/:id/replay",
@@ -145,6 +156,6 @@ export const webhooksRoutes = Effect.gen(function* () {
             Response.json(encodeReplayed({ replayed }), { status: 202 }),
           ),
         ),
-      { body: Schema.standardSchemaV1(ReplayRange), detail: operations.replayAll },
+      { body: strictBody(ReplayRange), detail: operations.replayAll },
     )
 })

@@ -84,6 +84,20 @@ test("the secret is shown once, and stored encrypted", async () => {
   expect(JSON.parse(exported)).toMatchObject({ webhooks: [webhook], webhookDeliveries: [] })
 })
 
+test("a mistyped field is refused", async () => {
+  const key = await service.register()
+  await expectProblem(await create(key, { transcript: true }), {
+    status: 400,
+    code: "VALIDATION_ERROR",
+    message: /^transcript: is not a field here; the fields are url, events, transcripts, enabled$/,
+  })
+  expect(await list(key)).toEqual([])
+  const { webhook } = await readAs(Created, await create(key))
+  const asRead = { ...webhook, transcripts: true }
+  const changed = await service.call("PATCH", `/webhooks/${webhook.id}`, { key, body: asRead })
+  expect((await readAs(One, changed)).webhook.transcripts).toBe(true)
+})
+
 const rotate = (key: string, id: string, body: unknown = {}) =>
   service.call("POST", `/webhooks/${id}/rotate-secret`, { key, body })
 const hoursUntil = (time: string | null) => (Date.parse(`${time}`) - Date.now()) / 3_600_000
