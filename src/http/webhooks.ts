@@ -1,4 +1,4 @@
-import { Effect, Redacted, Schema, Struct } from "effect"
+import { Effect, Option, Redacted, Schema, Struct } from "effect"
 import { Elysia } from "elysia"
 import { DeliveryLog } from "../webhooks/delivery-log.ts"
 import {
@@ -12,6 +12,7 @@ import {
 import { Webhooks } from "../webhooks/webhooks.ts"
 import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
+import { ValidationFailed } from "./errors.ts"
 import { noBody, noContent } from "./no-body.ts"
 import * as operations from "./openapi/operations/webhooks.ts"
 import { DeliveryList, OneDelivery, OneWebhook, Replayed, WebhookCreated, WebhookList } from "./payloads.ts"
@@ -42,6 +43,11 @@ const deliveriesQuery = Schema.standardSchemaV1(
 
 const changeable: ReadonlyArray<string> = Struct.keys(WebhookChanges.fields)
 const readOnly = Struct.keys(Webhook.fields).filter((name) => !changeable.includes(name))
+
+const requireRange = ({ from, to }: ReplayRange) =>
+  from < Option.getOrElse(to, () => new Date())
+    ? Effect.void
+    : new ValidationFailed({ message: operations.wrongRange })
 
 const encodeCreated = Schema.encodeSync(WebhookCreated)
 const encodeWebhook = Schema.encodeSync(OneWebhook)
@@ -152,8 +158,9 @@ export const webhooksRoutes = Effect.gen(function* () {
       ({ request, user, params, body }) =>
         run(
           request,
-          Effect.map(log.replayAll(user.id, params.id, body), (replayed) =>
-            Response.json(encodeReplayed({ replayed }), { status: 202 }),
+          Effect.map(
+            Effect.zipRight(requireRange(body), log.replayAll(user.id, params.id, body)),
+            (replayed) => Response.json(encodeReplayed({ replayed }), { status: 202 }),
           ),
         ),
       { body: strictBody(ReplayRange), detail: operations.replayAll },
