@@ -277,6 +277,25 @@ describe("doctor", () => {
     expect((await complaints({})).said[0]?.found).toContain("answers with no list of models")
     answer = () => new Response("", { status: 404 })
     expect(await complaints({})).toEqual({ ok: true, said: [] })
+    const { checks } = await doctor({ env: { OPENAI_BASE_URL: provider.url.href } })
+    expect(checks.filter(({ state }) => state !== "ok")).toEqual(
+      ["stt", "llm", "tts"].map((check) => ({
+        check,
+        state: "warning",
+        found: `${provider.url.host} answers, but not at /models (404)`,
+        advice: "Check the path of OPENAI_BASE_URL. Most servers expect it to end in /v1.",
+      })),
+    )
+  })
+
+  test.each([
+    ["a model", allWell, /^Check LLM_FALLBACK_MODEL\./],
+    ["a path", () => new Response("<html>"), /^Check the path of LLM_FALLBACK_BASE_URL\./],
+    ["a key", () => new Response("", { status: 403 }), /^Set LLM_FALLBACK_API_KEY to /],
+  ])("the variable of a fallback: %s", async (_, wrong, advice) => {
+    answer = wrong
+    const { checks } = await doctor({ env: { LLM_FALLBACK_BASE_URL: baseUrl, LLM_FALLBACK_MODEL: "fb" } })
+    expect(checks.find(({ check }) => check === "llm fallback")?.advice).toMatch(advice)
   })
 
   test.each([
