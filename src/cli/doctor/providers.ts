@@ -63,7 +63,11 @@ const listModels = async ({
     }
     const unlisted = ok(check, `${host} answers; it lists no models, so the key is not checked`)
     if (status === 404 && !hasVersion(server, baseUrl)) {
-      return warning(check, `${host} answers, but not at ${new URL(modelsRouteOf(baseUrl)).pathname} (404)`, correctPath)
+      return warning(
+        check,
+        `${host} answers, but not at ${new URL(modelsRouteOf(baseUrl)).pathname} (404)`,
+        correctPath,
+      )
     }
     if (status === 404 || status === 405 || status === 501) return unlisted
     if (!answer.ok) {
@@ -76,11 +80,7 @@ const listModels = async ({
     const found = findModel(text, server.model)
     if (found === "no list") return unlisted
     if (found === "no JSON") {
-      return warning(
-        check,
-        `${host} answers with no list of models`,
-        correctPath,
-      )
+      return warning(check, `${host} answers with no list of models`, correctPath)
     }
     if (found === "not listed" && isAzure(server)) {
       return ok(check, `${host} accepts the key; it does not list deployments such as ${server.model}`)
