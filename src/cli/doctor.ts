@@ -36,7 +36,7 @@ const checks = Effect.gen(function* () {
   const settings = yield* Settings
   const database = yield* Effect.cached(checkDatabase(settings))
   const lessons = Effect.map(database, ({ lessons }) => lessons)
-  const [{ finding }, providers, folders, port] = yield* Effect.all(
+  const [{ finding, stored }, providers, folders, port] = yield* Effect.all(
     [database, checkProviders(settings, lessons), checkFolders(settings), checkPort(settings)],
     { concurrency: "unbounded" },
   )
@@ -45,7 +45,7 @@ const checks = Effect.gen(function* () {
   const engines = yield* checkEngines(settings)
   const voice = yield* checkVoiceActivity(settings)
   const models = yield* checkModelFiles(settings)
-  const parts = [ffmpeg, finding, ...providers, ...engines, voice, ...models, ...folders, port]
+  const parts = [ffmpeg, finding, ...stored, ...providers, ...engines, voice, ...models, ...folders, port]
   const findings = [...parts, ...checkPrices(settings)]
   return [...findings, checkClock(findings)]
 })

@@ -144,6 +144,29 @@ describe("doctor", () => {
     })
   })
 
+  test("warns of a lost key, and of costs in another currency", async () => {
+    const [user] = await database.sql`insert into users (email) values ('a@example.com') returning id`
+    await database.sql`insert into secrets (user_id, name, value) values (${user.id}, 'A', 'v1.0123456789abcdef.AAAA')`
+    await database.sql`insert into usage_days (user_id, day, currency, turns, unpriced, audio_seconds, input_tokens,
+        output_tokens, characters_spoken, cost_nanos)
+      values (${user.id}, (now() at time zone 'UTC')::date, 'EUR', 1, 0, 1, 1, 1, 1, 5)`
+    const models = {
+      "whisper-1": { perAudioMinute: 0 },
+      "gpt-3.5-turbo": { perMillionInputTokens: 0, perMillionOutputTokens: 0 },
+      "tts-1": { perMillionCharacters: 0 },
+    }
+    const { said } = await complaints({ env: { MONTHLY_LIMIT: "5", PRICES: JSON.stringify({ models }) } })
+    const lost = {
+      check: "encryption",
+      state: "warning" as const,
+      found: expect.stringMatching(/^the key of 1 stored secret /),
+    }
+    expect(said).toEqual([{ check: "limits", state: "warning", found: "this month has costs in EUR" }, lost])
+    expect((await complaints({})).said).toEqual([lost])
+    await database.sql`delete from usage_days`
+    await database.sql`delete from users`
+  })
+
   test("reports only the invalid settings", async () => {
     expect(await complaints({ env: { PORT: "http" } })).toEqual(problem("settings", /PORT must be .*"http"/))
   })
