@@ -20,6 +20,7 @@ const checks = Effect.gen(function* () {
     { checkFolders },
     { checkPort },
     { checkPrices },
+    { checkMcpPrograms },
   ] = yield* Effect.promise(() =>
     Promise.all([
       import("./doctor/ffmpeg.ts"),
@@ -31,6 +32,7 @@ const checks = Effect.gen(function* () {
       import("./doctor/folders.ts"),
       import("./doctor/port.ts"),
       import("./doctor/prices.ts"),
+      import("./doctor/mcp-programs.ts"),
     ]),
   )
   const settings = yield* Settings
@@ -46,7 +48,7 @@ const checks = Effect.gen(function* () {
   const voice = yield* checkVoiceActivity(settings)
   const models = yield* checkModelFiles(settings)
   const parts = [ffmpeg, finding, ...stored, ...providers, ...engines, voice, ...models, ...folders, port]
-  const findings = [...parts, ...checkPrices(settings)]
+  const findings = [...parts, ...checkPrices(settings), ...checkMcpPrograms(settings)]
   return [...findings, checkClock(findings)]
 })
 

@@ -167,6 +167,13 @@ describe("doctor", () => {
     await database.sql`delete from users`
   })
 
+  test("warns of missing programs of MCP servers", async () => {
+    const servers = { files: { command: "no-such-program", args: ["hush"] }, there: { command: "sh" } }
+    const { said } = await complaints({ env: { MCP_STDIO_SERVERS: JSON.stringify(servers) } })
+    const found = 'there is no program "no-such-program" for the MCP server "files"'
+    expect(said).toEqual([{ check: "mcp", state: "warning", found }])
+  })
+
   test("reports only the invalid settings", async () => {
     expect(await complaints({ env: { PORT: "http" } })).toEqual(problem("settings", /PORT must be .*"http"/))
   })

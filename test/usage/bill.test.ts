@@ -109,8 +109,8 @@ test("a table of prices, as JSON or as a file", async () => {
 
 const ofA = 'of the model "a" must be a number from 0 to 1000000000, but it is'
 test.each([
-  ["{", "it is no valid JSON"],
-  ["{} x", "it is no valid JSON"],
+  ["{", "it is no valid JSON: see line 1, column 2"],
+  ["{} x", "it is no valid JSON: see line 1, column 4"],
   ["/nowhere/prices.json", 'there is no file "/nowhere/prices.json" that can be read'],
   [{}, "models is missing"],
   [{ models: [] }, "models must be an object"],
