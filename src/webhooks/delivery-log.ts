@@ -55,8 +55,8 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
       deliveryId: string,
     ) => Effect.Effect<Delivery, WebhookNotFound | DeliveryNotFound | WebhookDisabled | DatabaseError>
     /**
-     * The same for the deliveries of events in a range of time, the oldest first, without pending ones that are due soon, until 10,000 replays of the user wait to be
-     * sent. Returns their number.
+     * The same for the deliveries of events in a range of time, the oldest first, without pending ones that are due soon, until
+     * 10,000 replays of the user wait to be sent. Returns their number.
      */
     readonly replayAll: (
       userId: UserId,
