@@ -7,6 +7,7 @@
  * Users with keyed turns and retries reach the old version, then both, then the new one, through a TCP balancer. The
  * second argument is an empty database; without it the embedded PostgreSQL has one. Exits with 1 if something was lost.
  */
+import { existsSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { SQL } from "bun"
 import { Schema } from "effect"
@@ -18,8 +19,26 @@ import { startUpstream } from "../test/support/upstream.ts"
 import { speechLike, wavOf } from "../test/support/wav.ts"
 
 const [oldCheckout, given] = process.argv.slice(2)
-if (oldCheckout === undefined) {
-  console.error("Usage: bun scripts/update.ts OLD_CHECKOUT [DATABASE_URL]")
+const usage = `Usage: bun scripts/update.ts OLD_CHECKOUT [DATABASE_URL]
+
+OLD_CHECKOUT   a folder with the earlier version, and its packages:
+               git worktree add --detach ../old v0.1.0 && (cd ../old && bun install --frozen-lockfile)
+DATABASE_URL   an empty database; without it the embedded PostgreSQL has one`
+if (oldCheckout === "--help" || oldCheckout === "-h") {
+  console.log(usage)
+  process.exit(0)
+}
+const oldMain = join(resolve(oldCheckout ?? ""), "src/main.ts")
+if (
+  oldCheckout === undefined ||
+  !existsSync(oldMain) ||
+  !existsSync(join(resolve(oldCheckout), "node_modules"))
+) {
+  if (oldCheckout !== undefined)
+    console.error(
+      `${resolve(oldCheckout)} has no src/main.ts, or no node_modules. Check it out and install it.\n`,
+    )
+  console.error(usage)
   process.exit(2)
 }
 
@@ -206,7 +225,7 @@ const check = async (sessions: ReadonlyArray<string>, asked: ReadonlyArray<Reado
 }
 
 try {
-  const old = start(join(resolve(oldCheckout), "src/main.ts"))
+  const old = start(oldMain)
   // Earlier versions name the event otherwise.
   const [, oldUrl = ""] = await old.says(/listening\b.*?(http:\/\/[\w.:[\]-]+)/)
   balancer.use([oldUrl])

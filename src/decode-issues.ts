@@ -107,3 +107,33 @@ const meant = (leaves: ReadonlyArray<Found>): ReadonlyArray<Found> => {
 /** What is wrong with the field that the sender meant. The first one has its path, below `prefix`. */
 export const faultsOf = (issue: ParseResult.ParseIssue, prefix: Path): ReadonlyArray<Found> =>
   meant(leavesOf(issue, prefix))
+
+/** The first field that the schema does not have, and those that it has beside it. None: the value is wrong otherwise. */
+export const unknownFieldOf = (
+  issue: ParseResult.ParseIssue,
+): Option.Option<{ readonly path: Path; readonly known: ReadonlyArray<string> }> => {
+  const find = (
+    at: ParseResult.ParseIssue,
+    path: Path,
+    known: ReadonlyArray<string>,
+  ): ReturnType<typeof unknownFieldOf> => {
+    switch (at._tag) {
+      case "Pointer":
+        return find(at.issue, [...path, ...[at.path].flat()], known)
+      case "Composite": {
+        const fields = AST.isTypeLiteral(at.ast)
+          ? at.ast.propertySignatures.map(({ name }) => String(name))
+          : []
+        return Option.firstSomeOf([at.issues].flat().map((each) => find(each, path, fields)))
+      }
+      case "Refinement":
+      case "Transformation":
+        return find(at.issue, path, known)
+      case "Unexpected":
+        return Option.some({ path, known })
+      default:
+        return Option.none()
+    }
+  }
+  return find(issue, [], [])
+}

@@ -20,6 +20,7 @@ const checks = Effect.gen(function* () {
     { checkFolders },
     { checkPort },
     { checkPrices },
+    { checkMcpPrograms },
   ] = yield* Effect.promise(() =>
     Promise.all([
       import("./doctor/ffmpeg.ts"),
@@ -31,12 +32,13 @@ const checks = Effect.gen(function* () {
       import("./doctor/folders.ts"),
       import("./doctor/port.ts"),
       import("./doctor/prices.ts"),
+      import("./doctor/mcp-programs.ts"),
     ]),
   )
   const settings = yield* Settings
   const database = yield* Effect.cached(checkDatabase(settings))
   const lessons = Effect.map(database, ({ lessons }) => lessons)
-  const [{ finding }, providers, folders, port] = yield* Effect.all(
+  const [{ finding, stored }, providers, folders, port] = yield* Effect.all(
     [database, checkProviders(settings, lessons), checkFolders(settings), checkPort(settings)],
     { concurrency: "unbounded" },
   )
@@ -45,8 +47,8 @@ const checks = Effect.gen(function* () {
   const engines = yield* checkEngines(settings)
   const voice = yield* checkVoiceActivity(settings)
   const models = yield* checkModelFiles(settings)
-  const parts = [ffmpeg, finding, ...providers, ...engines, voice, ...models, ...folders, port]
-  const findings = [...parts, ...checkPrices(settings)]
+  const parts = [ffmpeg, finding, ...stored, ...providers, ...engines, voice, ...models, ...folders, port]
+  const findings = [...parts, ...checkPrices(settings), ...checkMcpPrograms(settings)]
   return [...findings, checkClock(findings)]
 })
 

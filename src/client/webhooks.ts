@@ -42,7 +42,11 @@ export interface Webhooks {
   /** Sends the deliveries of the events of a time again; those that failed by default. Returns their number. */
   readonly replayAll: (
     id: string,
-    range: { readonly from: string; readonly to?: string; readonly state?: "failed" | "delivered" },
+    range: {
+      readonly from: string
+      readonly to?: string
+      readonly state?: "failed" | "delivered" | "pending"
+    },
   ) => Promise<number>
 }
 

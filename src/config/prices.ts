@@ -1,6 +1,6 @@
-import { Either, Option, ParseResult, Schema } from "effect"
+import { Either, ParseResult, Schema } from "effect"
 import type { Check } from "./checks.ts"
-import { jsonOrFile } from "./json-or-file.ts"
+import { readJsonOrFile } from "./json-or-file.ts"
 
 /** Far above any price of today in any currency, so that the sums of a month stay numbers. */
 const maxAmount = 1_000_000_000
@@ -71,9 +71,6 @@ export type PriceTable = typeof PriceTable.Type
 
 export const noPrices: PriceTable = { currency: "USD", models: {} }
 
-/** A wrong name is an error: a price that is never used would be noticed with the first bill. */
-const decode = Schema.decodeUnknownEither(Schema.parseJson(PriceTable), { onExcessProperty: "error" })
-
 const fieldNames = Object.keys(amounts).join(", ")
 
 /** What is wrong at a path of the table: [], [field], [models, name] or [models, name, field]. */
@@ -81,7 +78,7 @@ const sentenceOf = ({ _tag, path, message }: ParseResult.ArrayFormatterIssue): s
   const [field, model, price] = path.map(String)
   const ofModel = model === undefined ? "" : `the model ${JSON.stringify(model)}`
   const subject = price === undefined ? ofModel || field : `${price} of ${ofModel}`
-  if (subject === undefined) return _tag === "Type" ? "it is no JSON object" : "it is no valid JSON"
+  if (subject === undefined) return "it is no JSON object"
   switch (_tag) {
     case "Type":
       return `${subject} must be an object`
@@ -96,16 +93,11 @@ const sentenceOf = ({ _tag, path, message }: ParseResult.ArrayFormatterIssue): s
   }
 }
 
-const read = (text: string): Either.Either<PriceTable, string> =>
-  Option.match(jsonOrFile(text), {
-    onNone: () => Either.left(`there is no file ${shown(text)} that can be read`),
-    onSome: (json) =>
-      Either.mapLeft(decode(json), (error) => {
-        const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
-        const fault = issue === undefined ? "it is none" : sentenceOf(issue)
-        return json === text ? fault : `${fault} (in ${text})`
-      }),
-  })
+/** A wrong name is an error: a price that is never used would be noticed with the first bill. */
+const read = readJsonOrFile(PriceTable, (error) => {
+  const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
+  return issue === undefined ? "it is none" : sentenceOf(issue)
+})
 
 export const prices: Check<PriceTable> = {
   parse: (text) => Either.getRight(read(text)),

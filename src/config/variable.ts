@@ -43,7 +43,8 @@ const document = <A>(
 const parse = <A>(name: string, check: Check<A>, text: string) =>
   Either.fromOption(check.parse(text), () => {
     const found = check.explain?.(text) ?? `it is ${JSON.stringify(text.slice(0, 100))}`
-    const value = check.isSecret === true ? "" : `, but ${found}`
+    const isHidden = check.isSecret === true && check.explain === undefined
+    const value = isHidden ? "" : `, but ${found}`
     const advice = check.advice === undefined ? "" : ` ${check.advice}`
     return ConfigError.InvalidData([name], `${name} must be ${check.mustBe}${value}.${advice}`)
   })

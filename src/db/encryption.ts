@@ -103,6 +103,24 @@ const withFile = <A>(use: () => A) =>
       }),
   })
 
+/** The keys of the configuration and of the key file. The file is not made. */
+const keysOf = ({ encryptionKey, encryptionPreviousKeys, dataDir }: Settings["Type"]) => {
+  const path = join(resolve(dataDir), "encryption.key")
+  const given = Option.map(encryptionKey, (key) => keyOf(Redacted.value(key)))
+  const previous = Redacted.value(encryptionPreviousKeys).map(keyOf)
+  const all = Effect.map(
+    withFile(() => existingKey(path)),
+    (own) => [...Option.toArray(given), ...previous, ...Option.toArray(own)],
+  )
+  return { path, given, all }
+}
+
+/** The names of this process's keys, as stored values have them between their first two dots. */
+export const keyIds = (
+  settings: Settings["Type"],
+): Effect.Effect<ReadonlyArray<string>, EncryptionUnavailable> =>
+  Effect.map(keysOf(settings).all, (keys) => keys.map(({ id }) => id))
+
 /**
  * Encrypts the secrets that users store, with AES-256-GCM. `context` says what a value is for, such as the name of its row:
  * a value that is moved to another place cannot be decrypted there. A stored value names its key, so that a new key can be
@@ -125,19 +143,13 @@ export class Encryption extends Context.Tag("voice-agent/Encryption")<
 >() {
   static readonly layer = Layer.effect(
     Encryption,
-    Effect.map(Settings, ({ encryptionKey, encryptionPreviousKeys, dataDir }) => {
-      const path = join(resolve(dataDir), "encryption.key")
-      const given = Option.map(encryptionKey, (key) => keyOf(Redacted.value(key)))
-      const previous = Redacted.value(encryptionPreviousKeys).map(keyOf)
+    Effect.map(Settings, (settings) => {
+      const { path, given, all: keys } = keysOf(settings)
       // The file is made for the first secret: a service that stores none needs no writable DATA_DIR.
       const currentKey = Option.match(given, {
         onNone: () => withFile(() => obtainKey(path)),
         onSome: Effect.succeed,
       })
-      const keys = Effect.map(
-        withFile(() => existingKey(path)),
-        (own) => [...Option.toArray(given), ...previous, ...Option.toArray(own)],
-      )
 
       const encrypt = Effect.fn("Encryption.encrypt")((secret: Redacted.Redacted, context: string) =>
         Effect.map(currentKey, (key) => seal(key, Redacted.value(secret), context)),

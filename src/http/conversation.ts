@@ -16,6 +16,7 @@ import { noBody, noContent } from "./no-body.ts"
 import * as operations from "./openapi/operations/voice.ts"
 import { makeRun } from "./run.ts"
 import type { Answers } from "./streaming.ts"
+import { strictBody } from "./strict-body.ts"
 import { givenResults, ToolResults } from "./tool-results.ts"
 import { makeTurnAnswer, type TurnCall } from "./turn-answer.ts"
 import { receiveUpload } from "./upload.ts"
@@ -44,7 +45,7 @@ const Said = Schema.Struct({
 
 const SaidText = Schema.standardSchemaV1(Said)
 
-const ToolResultsBody = Schema.standardSchemaV1(ToolResults)
+const ToolResultsBody = strictBody(ToolResults)
 
 const Spoken = Schema.standardSchemaV1(
   Schema.Struct({

@@ -1,5 +1,6 @@
 import { Schema } from "effect"
 import { RealtimeSession } from "./realtime-session.ts"
+import { strictBody } from "./strict-body.ts"
 
 /** The query of a handshake. Unknown models are accepted: stock clients name the model that they are configured with. */
 export const ConnectQuery = Schema.Struct({
@@ -62,11 +63,7 @@ export const ClientSecretRequest = Schema.Struct({
   session: Schema.optional(RealtimeSession),
 }).annotations({ message: () => "must be an object" })
 
-/** A field that the body does not have is refused: it would have no effect, and a page relies on what it has set. */
-export const clientSecretRequest = Schema.standardSchemaV1(ClientSecretRequest, {
-  onExcessProperty: "error",
-  errors: "first",
-})
+export const clientSecretRequest = strictBody(ClientSecretRequest)
 
 /** A client secret, in OpenAI's form. */
 export const ClientSecret = Schema.Struct({

@@ -10,6 +10,7 @@ import { noBody, noContent } from "./no-body.ts"
 import * as operations from "./openapi/operations/secrets.ts"
 import { OneSecret, SecretList } from "./payloads.ts"
 import { makeRun } from "./run.ts"
+import { strictBody } from "./strict-body.ts"
 
 const encodeSecret = Schema.encodeSync(OneSecret)
 const encodeSecrets = Schema.encodeSync(SecretList)
@@ -59,6 +60,6 @@ export const secretsRoutes = Effect.gen(function* () {
             ({ isNew, ...secret }) => Response.json(encodeSecret({ secret }), { status: isNew ? 201 : 200 }),
           ),
         ),
-      { body: Schema.standardSchemaV1(SecretValue), detail: operations.put },
+      { body: strictBody(SecretValue), detail: operations.put },
     )
 })

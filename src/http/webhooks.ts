@@ -1,15 +1,24 @@
-import { Effect, Redacted, Schema } from "effect"
+import { Effect, Option, Redacted, Schema, Struct } from "effect"
 import { Elysia } from "elysia"
 import { DeliveryLog } from "../webhooks/delivery-log.ts"
-import { DeliveryState, NewWebhook, ReplayRange, SecretRotation, WebhookChanges } from "../webhooks/model.ts"
+import {
+  DeliveryState,
+  NewWebhook,
+  ReplayRange,
+  SecretRotation,
+  Webhook,
+  WebhookChanges,
+} from "../webhooks/model.ts"
 import { Webhooks } from "../webhooks/webhooks.ts"
 import { signedIn } from "./auth.ts"
 import { formOrJsonBody } from "./body.ts"
+import { ValidationFailed } from "./errors.ts"
 import { noBody, noContent } from "./no-body.ts"
 import * as operations from "./openapi/operations/webhooks.ts"
 import { DeliveryList, OneDelivery, OneWebhook, Replayed, WebhookCreated, WebhookList } from "./payloads.ts"
 import { wholeNumber } from "./query.ts"
 import { makeRun } from "./run.ts"
+import { strictBody } from "./strict-body.ts"
 import { noStore } from "./users.ts"
 
 const deliveriesQuery = Schema.standardSchemaV1(
@@ -31,6 +40,14 @@ const deliveriesQuery = Schema.standardSchemaV1(
     ),
   }),
 )
+
+const changeable: ReadonlyArray<string> = Struct.keys(WebhookChanges.fields)
+const readOnly = Struct.keys(Webhook.fields).filter((name) => !changeable.includes(name))
+
+const requireRange = ({ from, to }: ReplayRange) =>
+  from < Option.getOrElse(to, () => new Date())
+    ? Effect.void
+    : new ValidationFailed({ message: operations.wrongRange })
 
 const encodeCreated = Schema.encodeSync(WebhookCreated)
 const encodeWebhook = Schema.encodeSync(OneWebhook)
@@ -114,7 +131,7 @@ export const webhooksRoutes = Effect.gen(function* () {
             }),
           ),
         ),
-      { body: Schema.standardSchemaV1(NewWebhook), detail: operations.create },
+      { body: strictBody(NewWebhook), detail: operations.create },
     )
     .patch(
       "/:id",
@@ -123,7 +140,7 @@ export const webhooksRoutes = Effect.gen(function* () {
           request,
           Effect.map(webhooks.update(user.id, params.id, body), (webhook) => encodeWebhook({ webhook })),
         ),
-      { body: Schema.standardSchemaV1(WebhookChanges), detail: operations.update },
+      { body: strictBody(WebhookChanges, readOnly), detail: operations.update },
     )
     .post(
       "/:id/rotate-secret",
@@ -134,17 +151,18 @@ export const webhooksRoutes = Effect.gen(function* () {
             Response.json(encodeCreated({ webhook, secret: Redacted.value(secret) }), { headers: noStore }),
           ),
         ),
-      { body: Schema.standardSchemaV1(SecretRotation), detail: operations.rotateSecret },
+      { body: strictBody(SecretRotation), detail: operations.rotateSecret },
     )
     .post(
       "/:id/replay",
       ({ request, user, params, body }) =>
         run(
           request,
-          Effect.map(log.replayAll(user.id, params.id, body), (replayed) =>
-            Response.json(encodeReplayed({ replayed }), { status: 202 }),
+          Effect.map(
+            Effect.zipRight(requireRange(body), log.replayAll(user.id, params.id, body)),
+            (replayed) => Response.json(encodeReplayed({ replayed }), { status: 202 }),
           ),
         ),
-      { body: Schema.standardSchemaV1(ReplayRange), detail: operations.replayAll },
+      { body: strictBody(ReplayRange), detail: operations.replayAll },
     )
 })

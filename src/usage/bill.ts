@@ -107,13 +107,21 @@ const maxNanos = 9e18
 export const wholeNanos = ({ nanos }: Bill): number | null =>
   nanos === null ? null : Math.min(Math.round(nanos), maxNanos)
 
+/** In whole billionths: sums of binary fractions end in noise, such as 3.5919375000000002. */
+export const rounded = (sum: number): number => Number(sum.toFixed(9))
+
 /** Billionths as an amount of the currency. */
 export const amountOf = (nanos: number): number => nanos / unit
 
 /** The usage of a turn as clients see it, with its cost. */
 export const withCost = ({ usage, bill }: Consumed) => {
   const nanos = wholeNanos(bill)
-  return { ...usage, cost: nanos === null ? null : amountOf(nanos), currency: bill.currency }
+  return {
+    ...usage,
+    audioSeconds: rounded(usage.audioSeconds),
+    cost: nanos === null ? null : amountOf(nanos),
+    currency: bill.currency,
+  }
 }
 
 /** Collects what is consumed until it is taken. Plain functions. */

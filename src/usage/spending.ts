@@ -7,6 +7,7 @@ import { query } from "../db/postgres.ts"
 import { findOne } from "../db/rows.ts"
 import { Time, type UserId } from "../schema.ts"
 import { amountOf } from "./bill.ts"
+import { otherCurrencies } from "./other-currencies.ts"
 import { unpricedModels } from "./unpriced.ts"
 
 /** The user's turns of this month cost as much as they may. */
@@ -58,6 +59,15 @@ export class Spending extends Context.Tag("voice-agent/Spending")<
         onNone: () => Effect.void,
         onSome: (fields) => Effect.annotateLogs(Effect.logWarning("usage.unpriced_models"), fields),
       })
+      yield* Effect.ignore(
+        Effect.flatMap(
+          otherCurrencies(settings),
+          Option.match({
+            onNone: () => Effect.void,
+            onSome: (fields) => Effect.annotateLogs(Effect.logWarning("usage.other_currencies"), fields),
+          }),
+        ),
+      )
       const { currency } = prices
       const month = sql`date_trunc('month', now() at time zone 'UTC')`
       const next = sql`(${month} + interval '1 month') at time zone 'UTC'`

@@ -1,4 +1,5 @@
 import { Option } from "effect"
+import type { PriceTable } from "../config/prices.ts"
 import type { Settings } from "../config.ts"
 import { noUsage, Stage } from "../schema.ts"
 import { billOf } from "./bill.ts"
@@ -12,6 +13,24 @@ const modelsOf = (settings: UsageSettings, stage: Stage): ReadonlyArray<string> 
   return engine === "offline" ? others : [model, ...others, ...settings.agents[`${stage}Models`]]
 }
 
+/** The prices that each stage needs, as the table has them. */
+const needed = {
+  stt: "perAudioMinute",
+  llm: "perMillionInputTokens and perMillionOutputTokens",
+  tts: "perMillionCharacters",
+} as const
+
+/** The model, and why the table has no price for it, if that is not plain. */
+const describe = (models: PriceTable["models"], model: string, stage: Stage): string => {
+  const similar = Object.keys(models).find((name) => name.toLowerCase() === model.toLowerCase())
+  const reason = Object.hasOwn(models, model)
+    ? `: no ${needed[stage]}`
+    : similar === undefined
+      ? ""
+      : `: PRICES has ${similar}`
+  return `${model} (${stage}${reason})`
+}
+
 /** What an operator who set prices or a limit has to know. None: every model that may be used has a price for its stage. */
 export const unpricedModels = (settings: UsageSettings) => {
   const { prices, monthlyLimit } = settings.usage
@@ -20,7 +39,7 @@ export const unpricedModels = (settings: UsageSettings) => {
   const models = Stage.literals.flatMap((stage) =>
     [...new Set(modelsOf(settings, stage))]
       .filter((model) => billOf(prices, { stage, model, isLocal: false, usage: noUsage }).nanos === null)
-      .map((model) => `${model} (${stage})`),
+      .map((model) => describe(prices.models, model, stage)),
   )
   if (models.length === 0) return Option.none()
   const effect = Option.isSome(monthlyLimit)
@@ -28,6 +47,6 @@ export const unpricedModels = (settings: UsageSettings) => {
     : "The cost of turns with them is unknown."
   return Option.some({
     models: models.join(", "),
-    hint: `${hasPrices ? "Add their prices to PRICES" : "Set PRICES"}; 0 for a model that costs nothing. ${effect}`,
+    hint: `${hasPrices ? "Add their prices to PRICES" : "Set PRICES"}. A model that costs nothing has prices of 0. ${effect}`,
   })
 }

@@ -8,7 +8,7 @@ import { query } from "../db/postgres.ts"
 import { findAll, findOne } from "../db/rows.ts"
 import { transactionOnce } from "../db/transaction-once.ts"
 import { type AgentId, type ApiKeyId, UnknownPosition, type Usage, type UserId } from "../schema.ts"
-import { amountOf, type Bill, type Consumed, wholeNanos } from "./bill.ts"
+import { amountOf, type Bill, type Consumed, rounded, wholeNanos } from "./bill.ts"
 
 /** Whose usage it is, and what it is counted by. Absent: the agent of the configuration, and no known key. */
 export interface Payer {
@@ -58,6 +58,7 @@ const Today = Schema.Struct({ today: Schema.String })
 /** Null if there was usage, but none of a known price. */
 const shown = ({ costNanos, ...counts }: typeof Sums.Type) => ({
   ...counts,
+  audioSeconds: rounded(counts.audioSeconds),
   cost: costNanos === 0 && counts.unpriced > 0 ? null : amountOf(costNanos),
 })
 export type UsageSums = ReturnType<typeof shown>

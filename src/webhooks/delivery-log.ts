@@ -5,6 +5,7 @@ import type { DatabaseError } from "../db/errors.ts"
 import { query, transaction } from "../db/postgres.ts"
 import { findAll, findFirst, findOne } from "../db/rows.ts"
 import { DeliveryId, parseId, UnknownPosition, type UserId, type WebhookId } from "../schema.ts"
+import { lease } from "./delivery-queue.ts"
 import { DeliveryNotFound, TooManyReplays, WebhookDisabled, type WebhookNotFound } from "./errors.ts"
 import { testType } from "./events.ts"
 import { Delivery, type DeliveryState, type ReplayRange } from "./model.ts"
@@ -54,8 +55,8 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
       deliveryId: string,
     ) => Effect.Effect<Delivery, WebhookNotFound | DeliveryNotFound | WebhookDisabled | DatabaseError>
     /**
-     * The same for the deliveries of events in a range of time, the oldest first, until 10,000 replays of the user wait to be
-     * sent. Returns their number.
+     * The same for the deliveries of events in a range of time, the oldest first, without pending ones that are due soon, until
+     * 10,000 replays of the user wait to be sent. Returns their number.
      */
     readonly replayAll: (
       userId: UserId,
@@ -152,6 +153,11 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
         { from, to, state }: ReplayRange,
       ) {
         const { id: webhook } = yield* webhooks.get(userId, webhookId)
+        // What is due sooner may be under way, and would be sent twice.
+        const hurried =
+          state === "pending"
+            ? sql`and next_attempt_at > now() + make_interval(secs => ${Duration.toSeconds(lease)})`
+            : sql``
         const waiting = findOne(
           Count,
           sql`select count(*)::int as count from webhooks join webhook_deliveries on webhook_id = webhooks.id
@@ -169,6 +175,7 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
                 select id from webhook_deliveries
                 where webhook_id = ${webhook} and state = ${state} and occurred_at >= ${from}
                   and occurred_at < ${Option.getOrElse(to, () => new Date())} and type <> ${testType}
+                  ${hurried}
                 order by sequence limit ${room}
                 for update
               ), replayed as (

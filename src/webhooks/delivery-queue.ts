@@ -12,7 +12,7 @@ import { Chosen, chooseInTurn, type RunningAttempt } from "./in-turn.ts"
  * How long an attempt belongs to its process. It takes 15 s at most, and its outcome is recorded within 20 s; after that the
  * process counts as gone.
  */
-const lease = Duration.minutes(1)
+export const lease = Duration.minutes(1)
 
 /** Deliveries that become due in one look, so that it takes milliseconds. */
 const maxQueued = 1000

@@ -30,10 +30,25 @@ const Url = Schema.String.annotations({ message: () => "must be a string" }).pip
   }),
 )
 
-const wrongEvents = `must be a list of ${everyEvent.join(", ")}`
+const listedEvents = everyEvent.join(", ")
+const isEvent = Schema.is(EventType)
+
+/** Longer names are cut in the error. */
+const maxShownName = 40
+
+const eventsFault = (events: ReadonlyArray<string>): string | undefined => {
+  if (events.length === 0) return `must have at least one of ${listedEvents}`
+  const wrong = events.find((event) => !isEvent(event))
+  return wrong === undefined
+    ? undefined
+    : `${JSON.stringify([...wrong].slice(0, maxShownName).join(""))} is no event; the events are ${listedEvents}`
+}
 
 const Events = Schema.Array(Schema.String).pipe(
-  Schema.filter((events) => events.length > 0 && events.every(Schema.is(EventType)), {
+  Schema.annotations({
+    message: () => ({ message: `must be a list of ${listedEvents}`, override: true }),
+  }),
+  Schema.filter(eventsFault, {
     jsonSchema: {
       type: "array",
       minItems: 1,
@@ -41,7 +56,6 @@ const Events = Schema.Array(Schema.String).pipe(
       description: "The types of the events that are sent.",
     },
   }),
-  Schema.annotations({ message: () => ({ message: wrongEvents, override: true }) }),
 )
 
 const flag = (description: string) =>
@@ -139,9 +153,10 @@ export const ReplayRange = Schema.Struct({
   from: GivenTime("Of the event. A day or a time, in ISO 8601."),
   to: Schema.optionalWith(GivenTime("Only earlier events. Now by default."), { as: "Option" }),
   state: Schema.optionalWith(
-    Schema.Literal("failed", "delivered").annotations({
-      description: "Which deliveries are replayed.",
-      message: () => ({ message: "must be failed or delivered", override: true }),
+    DeliveryState.annotations({
+      description:
+        "Which deliveries are replayed. `pending`: those that failed and whose next attempt is over a minute away. They are sent at once.",
+      message: () => ({ message: "must be failed, delivered or pending", override: true }),
     }),
     { default: () => "failed" as const },
   ),

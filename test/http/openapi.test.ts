@@ -82,7 +82,7 @@ describe("the document", () => {
     const { message } = Schema.decodeUnknownSync(Schema.Struct({ message: Schema.String }))(
       await answer.json(),
     )
-    const [, types = ""] = /must be a list of (.*)/.exec(message) ?? []
+    const [, types = ""] = /must have at least one of (.*)/.exec(message) ?? []
     const { webhooks } = Schema.decodeUnknownSync(Webhooks)(contract.raw)
     expect(Object.keys(webhooks).toSorted()).toEqual([...types.split(", "), "webhook.test"].toSorted())
     for (const [type, { post }] of Object.entries(webhooks)) {

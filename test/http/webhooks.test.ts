@@ -84,6 +84,20 @@ test("the secret is shown once, and stored encrypted", async () => {
   expect(JSON.parse(exported)).toMatchObject({ webhooks: [webhook], webhookDeliveries: [] })
 })
 
+test("a mistyped field is refused", async () => {
+  const key = await service.register()
+  await expectProblem(await create(key, { transcript: true }), {
+    status: 400,
+    code: "VALIDATION_ERROR",
+    message: /^transcript: is not a field here; the fields are url, events, transcripts, enabled$/,
+  })
+  expect(await list(key)).toEqual([])
+  const { webhook } = await readAs(Created, await create(key))
+  const asRead = { ...webhook, transcripts: true }
+  const changed = await service.call("PATCH", `/webhooks/${webhook.id}`, { key, body: asRead })
+  expect((await readAs(One, changed)).webhook.transcripts).toBe(true)
+})
+
 const rotate = (key: string, id: string, body: unknown = {}) =>
   service.call("POST", `/webhooks/${id}/rotate-secret`, { key, body })
 const hoursUntil = (time: string | null) => (Date.parse(`${time}`) - Date.now()) / 3_600_000
@@ -176,7 +190,7 @@ test("fields that are not in a change stay", async () => {
     events: events.toReversed(),
     enabled: false,
   })
-  expect(await change({ id: crypto.randomUUID(), secret: "x" })).toMatchObject({
+  expect(await change({ id: crypto.randomUUID(), failingSince: null })).toMatchObject({
     id: webhook.id,
     enabled: false,
   })
@@ -251,8 +265,13 @@ const wrong: ReadonlyArray<readonly [name: string, fields: object, message: RegE
     /^url: must have at most 2048 characters/,
   ],
   ["half a character", { url: "https://example.com/\ud800" }, /^url: must be a URL/],
-  ["no events", { events: [] }, /^events: must be a list of turn.completed, /],
-  ["another event", { events: ["turn.completed", "turn.started"] }, /^events: must be a list of/],
+  ["no events", { events: [] }, /^events: must have at least one of turn.completed, /],
+  [
+    "another event",
+    { events: ["turn.completed", "turn.started"] },
+    /^events: "turn.started" is no event; the events are turn.completed, /,
+  ],
+  ["a number as event", { events: [1] }, /^events: must be a list of|^events.0: /],
   ["events in a text", { events: "turn.completed" }, /^events: must be a list of/],
   ["null", { events: null }, /^events: must be a list of/],
   ["a text for a flag", { enabled: "yes" }, /^enabled: must be true or false/],
@@ -355,7 +374,37 @@ test("a range is replayed by the time of the events", async () => {
   expect(await numbers("?state=failed")).not.toContain(2)
   expect(await replay({ from: "2026-01-01T01:03:00+01:00", state: "delivered" })).toEqual({ replayed: 1 })
   expect(await replay({ from: "2026-01-01", to: "2026-01-01T00:02:00Z" })).toEqual({ replayed: 1 })
-  expect(await replay({ from: "2030-01-01" })).toEqual({ replayed: 0 })
+  expect(await replay({ from: "2026-01-02" })).toEqual({ replayed: 0 })
+})
+
+test("a range of pending deliveries is hurried", async () => {
+  const endpoint = await startEndpoint()
+  const { key, path, read, numbers } = await withLog(
+    ["pending", "failed", "pending", "pending"],
+    endpoint.url,
+  )
+  // This one is due, so it may be under way.
+  await service.database.sql`update webhook_deliveries set next_attempt_at = now() + interval '50 seconds'
+    where webhook_id = ${path.split("/")[2] ?? ""} and data = '{"n":4}'`
+  const body = { from: "2026-01-01", state: "pending" }
+  const answer = await service.call("POST", `${path}/replay`, { key, body })
+  expect(await answer.json()).toEqual({ replayed: 2 })
+  await until(async () => (await read("?state=delivered")).length === 2, "the deliveries")
+  expect(await numbers("?state=delivered")).toEqual([3, 1])
+  await endpoint.stop()
+})
+
+test.each([
+  { from: "2026-01-02", to: "2026-01-01" },
+  { from: "2026-01-02", to: "2026-01-02" },
+  { from: "9999-01-01" },
+])("refuses the range %j", async (body) => {
+  const { key, path } = await withLog([])
+  await expectProblem(await service.call("POST", `${path}/replay`, { key, body }), {
+    status: 400,
+    code: "VALIDATION_ERROR",
+    message: /^to: must be after from/,
+  })
 })
 
 test("10,000 replays of a user wait at most, also at once", async () => {
@@ -389,7 +438,7 @@ test.each([
   { from: "2026-02-30" },
   { from: "2026-01-01T00:00" },
   { from: 1 },
-  { from: "2026-01-01", state: "pending" },
+  { from: "2026-01-01", state: "running" },
 ])("refuses the range %j", async (range) => {
   const { key, path } = await withLog([])
   await expectProblem(await service.call("POST", `${path}/replay`, { key, body: range }), {

@@ -144,6 +144,36 @@ describe("doctor", () => {
     })
   })
 
+  test("warns of a lost key, and of costs in another currency", async () => {
+    const [user] = await database.sql`insert into users (email) values ('a@example.com') returning id`
+    await database.sql`insert into secrets (user_id, name, value) values (${user.id}, 'A', 'v1.0123456789abcdef.AAAA')`
+    await database.sql`insert into usage_days (user_id, day, currency, turns, unpriced, audio_seconds, input_tokens,
+        output_tokens, characters_spoken, cost_nanos)
+      values (${user.id}, (now() at time zone 'UTC')::date, 'EUR', 1, 0, 1, 1, 1, 1, 5)`
+    const models = {
+      "whisper-1": { perAudioMinute: 0 },
+      "gpt-3.5-turbo": { perMillionInputTokens: 0, perMillionOutputTokens: 0 },
+      "tts-1": { perMillionCharacters: 0 },
+    }
+    const { said } = await complaints({ env: { MONTHLY_LIMIT: "5", PRICES: JSON.stringify({ models }) } })
+    const lost = {
+      check: "encryption",
+      state: "warning" as const,
+      found: expect.stringMatching(/^the key of 1 stored secret /),
+    }
+    expect(said).toEqual([{ check: "limits", state: "warning", found: "this month has costs in EUR" }, lost])
+    expect((await complaints({})).said).toEqual([lost])
+    await database.sql`delete from usage_days`
+    await database.sql`delete from users`
+  })
+
+  test("warns of missing programs of MCP servers", async () => {
+    const servers = { files: { command: "no-such-program", args: ["hush"] }, there: { command: "sh" } }
+    const { said } = await complaints({ env: { MCP_STDIO_SERVERS: JSON.stringify(servers) } })
+    const found = 'there is no program "no-such-program" for the MCP server "files"'
+    expect(said).toEqual([{ check: "mcp", state: "warning", found }])
+  })
+
   test("reports only the invalid settings", async () => {
     expect(await complaints({ env: { PORT: "http" } })).toEqual(problem("settings", /PORT must be .*"http"/))
   })
@@ -277,6 +307,25 @@ describe("doctor", () => {
     expect((await complaints({})).said[0]?.found).toContain("answers with no list of models")
     answer = () => new Response("", { status: 404 })
     expect(await complaints({})).toEqual({ ok: true, said: [] })
+    const { checks } = await doctor({ env: { OPENAI_BASE_URL: provider.url.href } })
+    expect(checks.filter(({ state }) => state !== "ok")).toEqual(
+      ["stt", "llm", "tts"].map((check) => ({
+        check,
+        state: "warning",
+        found: `${provider.url.host} answers, but not at /models (404)`,
+        advice: "Check the path of OPENAI_BASE_URL. Most servers expect it to end in /v1.",
+      })),
+    )
+  })
+
+  test.each([
+    ["a model", allWell, /^Check LLM_FALLBACK_MODEL\./],
+    ["a path", () => new Response("<html>"), /^Check the path of LLM_FALLBACK_BASE_URL\./],
+    ["a key", () => new Response("", { status: 403 }), /^Set LLM_FALLBACK_API_KEY to /],
+  ])("the variable of a fallback: %s", async (_, wrong, advice) => {
+    answer = wrong
+    const { checks } = await doctor({ env: { LLM_FALLBACK_BASE_URL: baseUrl, LLM_FALLBACK_MODEL: "fb" } })
+    expect(checks.find(({ check }) => check === "llm fallback")?.advice).toMatch(advice)
   })
 
   test.each([

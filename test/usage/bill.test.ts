@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test"
 import { Option } from "effect"
-import { type PriceTable, prices } from "../../src/config/prices.ts"
+import { noPrices, type PriceTable, prices } from "../../src/config/prices.ts"
 import { noUsage, type Stage, type Usage } from "../../src/schema.ts"
-import { addBills, billOf, freeBill, makeMeter, wholeNanos, withCost } from "../../src/usage/bill.ts"
+import { addBills, billOf, freeBill, makeMeter, rounded, wholeNanos, withCost } from "../../src/usage/bill.ts"
 
 const table: PriceTable = {
   currency: "EUR",
@@ -109,8 +109,8 @@ test("a table of prices, as JSON or as a file", async () => {
 
 const ofA = 'of the model "a" must be a number from 0 to 1000000000, but it is'
 test.each([
-  ["{", "it is no valid JSON"],
-  ["{} x", "it is no valid JSON"],
+  ["{", "it is no valid JSON: see line 1, column 2"],
+  ["{} x", "it is no valid JSON: see line 1, column 4"],
   ["/nowhere/prices.json", 'there is no file "/nowhere/prices.json" that can be read'],
   [{}, "models is missing"],
   [{ models: [] }, "models must be an object"],
@@ -147,4 +147,10 @@ test("a fault of a file names the file", async () => {
 test("a cost that no bigint holds is the greatest one", () => {
   expect(wholeNanos({ models: [], nanos: 1e30, currency: "USD" })).toBe(9e18)
   expect(BigInt(9e18)).toBeLessThan(2n ** 63n)
+})
+
+test("sums have no binary noise", () => {
+  const usage = { ...noUsage, audioSeconds: 3.5919375000000002 }
+  expect(withCost({ usage, bill: freeBill(noPrices) }).audioSeconds).toBe(3.5919375)
+  expect([0.1 + 0.2, 1e-10, 1e300].map(rounded)).toEqual([0.3, 0, 1e300])
 })

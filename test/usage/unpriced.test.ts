@@ -27,7 +27,13 @@ test.each([
   [{ ...table(most), MONTHLY_LIMIT: "5" }, undefined],
   [table({ brain: tokens }), "whisper-1 (stt), tts-1 (tts)"],
   // A price of another stage is no price.
-  [table({ ...most, "tts-1": { perAudioMinute: 1 } }), "tts-1 (tts)"],
+  [table({ ...most, "tts-1": { perAudioMinute: 1 } }), "tts-1 (tts: no perMillionCharacters)"],
+  [
+    table({ ...most, brain: { perAudioMinute: 1 } }),
+    "brain (llm: no perMillionInputTokens and perMillionOutputTokens)",
+  ],
+  [table({ ...most, "whisper-1": tokens }), "whisper-1 (stt: no perAudioMinute)"],
+  [{ ...table(most), LLM_MODEL: "Brain" }, "Brain (llm: PRICES has brain)"],
   [{ ...table(most), ...own }, "small (llm)"],
   [{ ...table(most), AGENT_LLM_MODELS: "large, brain", AGENT_TTS_MODELS: "hd" }, "large (llm), hd (tts)"],
   [{ MONTHLY_LIMIT: "5", OPENAI_API_KEY: "", OFFLINE_ENGINES: "on", AGENT_LLM_MODELS: "large" }, undefined],
@@ -37,9 +43,9 @@ test.each([
 
 test("what to do is said", async () => {
   const without = await Effect.runPromise(found({ MONTHLY_LIMIT: "5" }))
-  expect(without?.hint).toStartWith("Set PRICES; ")
+  expect(without?.hint).toStartWith("Set PRICES. ")
   expect(without?.hint).toEndWith("does not count towards monthly limits.")
   const some = await Effect.runPromise(found(table({ brain: tokens })))
-  expect(some?.hint).toStartWith("Add their prices to PRICES; ")
+  expect(some?.hint).toStartWith("Add their prices to PRICES. ")
   expect(some?.hint).toEndWith("is unknown.")
 })

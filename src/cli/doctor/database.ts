@@ -13,6 +13,7 @@ import { problemOf, readServer } from "../../db/server.ts"
 import { targetOf } from "../../db/target.ts"
 import { storedLessons } from "../../providers/lessons.ts"
 import { type Finding, messageOf, ok, problem, warning } from "./finding.ts"
+import { checkStored } from "./stored.ts"
 
 const check = "database"
 
@@ -49,16 +50,19 @@ const look = Effect.fnUntraced(function* (where: string) {
   return finding(ok(check, `${found}, schema up to date`))
 })
 
-/** The state of the database, and what the service learned about its providers. */
-const examine = (where: string) =>
+/** The state of the database, what the service learned about its providers, and what does not fit the settings. */
+const examine = (where: string, settings: Settings["Type"]) =>
   Effect.flatMap(look(where), (finding) =>
-    Effect.map(finding.state === "ok" ? storedLessons : Effect.succeed([]), (lessons) => ({
-      finding,
-      lessons,
-    })),
+    finding.state === "ok"
+      ? Effect.all({
+          finding: Effect.succeed(finding),
+          lessons: storedLessons,
+          stored: checkStored(settings),
+        })
+      : Effect.succeed(withoutLessons(finding)),
   )
 
-const withoutLessons = (finding: Finding) => ({ finding, lessons: [] })
+const withoutLessons = (finding: Finding) => ({ finding, lessons: [], stored: [] })
 
 const connection = (url: Redacted.Redacted) =>
   Layer.unwrapEffect(
@@ -85,13 +89,11 @@ const explain = (address: string) => (error: unknown) => {
 }
 
 /** Checks DATABASE_URL or the embedded server, without creating one. */
-export const checkDatabase = Effect.fn("doctor.database")(function* ({
-  databaseUrl,
-  dataDir,
-}: Settings["Type"]) {
+export const checkDatabase = Effect.fn("doctor.database")(function* (settings: Settings["Type"]) {
+  const { databaseUrl, dataDir } = settings
   if (Option.isSome(databaseUrl)) {
     const address = addressOf(databaseUrl.value)
-    return yield* examine(address).pipe(
+    return yield* examine(address, settings).pipe(
       Effect.provide(connection(databaseUrl.value)),
       Effect.timeout("10 seconds"),
       Effect.catchAll((error) => Effect.succeed(withoutLessons(explain(address)(error)))),
@@ -108,7 +110,7 @@ export const checkDatabase = Effect.fn("doctor.database")(function* ({
     }).pipe(Effect.map(withoutLessons))
   }
   return yield* Effect.flatMap(joinEmbedded({ dataDir: folder }), (url) =>
-    Effect.provide(examine(`${serverFolder(folder)}, embedded`), connection(url)),
+    Effect.provide(examine(`${serverFolder(folder)}, embedded`, settings), connection(url)),
   ).pipe(
     Effect.scoped,
     Effect.catchAll((error) =>

@@ -10,13 +10,33 @@ const timeoutMs = 5000
 
 type StoredLessons<R> = Effect.Effect<Parameters<typeof describeLessons>[0], never, R>
 
+/** What the variables of a server begin with: `LLM` or `LLM_FALLBACK`. */
+const prefixOf = (stage: Stage, isFallback: boolean) =>
+  `${stage.toUpperCase()}${isFallback ? "_FALLBACK" : ""}`
+
+interface Asked {
+  readonly check: string
+  readonly stage: Stage
+  readonly isFallback: boolean
+  readonly server: ServerSettings
+  readonly baseUrl: string
+  /** The variable with the base URL. None: it is OpenAI's. */
+  readonly urlVariable: Option.Option<string>
+}
+
+/** A path such as /v1, /v1beta/openai or /openai/deployments/gpt. */
+const hasVersion = (server: ServerSettings, baseUrl: string) =>
+  isAzure(server) || /\/v\d/.test(new URL(baseUrl).pathname)
+
 /** Requests the list of models, which is free at every provider. The key goes where the service would send it. */
-const listModels = async (
-  check: string,
-  stage: string,
-  server: ServerSettings,
-  baseUrl: string,
-): Promise<Finding> => {
+const listModels = async ({
+  check,
+  stage,
+  isFallback,
+  server,
+  baseUrl,
+  urlVariable,
+}: Asked): Promise<Finding> => {
   const { host } = new URL(baseUrl)
   const sentAt = Date.now()
   const answer = await fetch(modelsRouteOf(baseUrl), {
@@ -31,15 +51,24 @@ const listModels = async (
   const ahead = Number.isNaN(date) ? {} : { aheadMs: date + 500 - (sentAt + now) / 2 }
   const finding = (): Finding => {
     const { status } = answer
-    const name = stage.toUpperCase()
+    const name = prefixOf(stage, isFallback)
+    const urlName = Option.getOrElse(urlVariable, () => `${name}_BASE_URL`)
+    const correctPath = `Check the path of ${urlName}. Most servers expect it to end in /v1.`
     if (status === 401 || status === 403) {
       return problem(
         check,
         `${host} refuses the key (${status})`,
-        `Set OPENAI_API_KEY or ${name}_API_KEY to a valid key.`,
+        `Set ${isFallback ? "" : "OPENAI_API_KEY or "}${name}_API_KEY to a valid key.`,
       )
     }
     const unlisted = ok(check, `${host} answers; it lists no models, so the key is not checked`)
+    if (status === 404 && !hasVersion(server, baseUrl)) {
+      return warning(
+        check,
+        `${host} answers, but not at ${new URL(modelsRouteOf(baseUrl)).pathname} (404)`,
+        correctPath,
+      )
+    }
     if (status === 404 || status === 405 || status === 501) return unlisted
     if (!answer.ok) {
       return warning(
@@ -51,11 +80,7 @@ const listModels = async (
     const found = findModel(text, server.model)
     if (found === "no list") return unlisted
     if (found === "no JSON") {
-      return warning(
-        check,
-        `${host} answers with no list of models`,
-        `Check the path of ${name}_BASE_URL. Most servers expect it to end in /v1.`,
-      )
+      return warning(check, `${host} answers with no list of models`, correctPath)
     }
     if (found === "not listed" && isAzure(server)) {
       return ok(check, `${host} accepts the key; it does not list deployments such as ${server.model}`)
@@ -78,8 +103,7 @@ const withLessons = (finding: Finding, learned: string): Finding =>
 
 /** The variable that names the server. None: no variable, so it is OpenAI's. */
 const variableOf = (stage: Stage, isFallback: boolean): Effect.Effect<Option.Option<string>> => {
-  const prefix = stage.toUpperCase()
-  const names = isFallback ? [`${prefix}_FALLBACK_BASE_URL`] : [`${prefix}_BASE_URL`, "OPENAI_BASE_URL"]
+  const names = [`${prefixOf(stage, isFallback)}_BASE_URL`, ...(isFallback ? [] : ["OPENAI_BASE_URL"])]
   return Effect.map(
     Effect.filter(names, (name) =>
       Effect.match(Config.string(name), {
@@ -101,7 +125,10 @@ const checkServer = <R>(
     onNone: () => Effect.succeed([]),
     onSome: (baseUrl) => {
       const check = isFallback ? `${stage} fallback` : stage
-      return Effect.tryPromise(() => listModels(check, stage, server, baseUrl)).pipe(
+      return variableOf(stage, isFallback).pipe(
+        Effect.flatMap((urlVariable) =>
+          Effect.tryPromise(() => listModels({ check, stage, isFallback, server, baseUrl, urlVariable })),
+        ),
         Effect.catchAll(({ error }) => {
           const { host } = new URL(baseUrl)
           const isRefused = Predicate.hasProperty(error, "code") && error.code === "ECONNREFUSED"

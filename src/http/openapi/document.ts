@@ -26,9 +26,10 @@ messages in a session.
 operation lists its errors. In addition, an unknown path is 404 \`NOT_FOUND\`, and a method that a path does not support is
 405 \`METHOD_NOT_ALLOWED\` with the header \`Allow\`.
 
-**Conventions.** Every response has an \`X-Request-Id\`. Every GET also works as HEAD. Times are ISO 8601 in UTC. The service
-ignores unknown fields in a request body. Browsers can call the API from any origin, unless the operator sets
-\`CORS_ORIGIN\`.
+**Conventions.** Every response has an \`X-Request-Id\`. Every GET also works as HEAD. Times are ISO 8601 in UTC. In the bodies of
+requests about users, API keys and sessions, and of messages, the service ignores unknown fields. In those about agents, tool
+results, secrets, webhooks and Realtime client secrets, an unknown field is 400 \`VALIDATION_ERROR\`. Browsers can call the API from any
+origin, unless the operator sets \`CORS_ORIGIN\`.
 
 **Completed turns.** A response body that ends normally means that the turn is saved. For an event stream, it also ends
 without an \`error\` event. The connection of a turn that fails midway is reset.`

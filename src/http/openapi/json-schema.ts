@@ -7,7 +7,7 @@ export type JsonSchema = { readonly [key: string]: unknown }
 const isNoise = (key: string, value: unknown): boolean =>
   key === "$id" ||
   key === "title" ||
-  // The service ignores unknown fields, and a later version may send further ones.
+  // A later version may send further fields, and some requests may have them.
   (key === "additionalProperties" && value === false) ||
   (key === "description" && typeof value === "string" && /^an? /.test(value))
 

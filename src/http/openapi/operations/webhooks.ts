@@ -43,12 +43,30 @@ const delivery = {
   answer: "",
   error: null,
 } as const
-const pending = {
+/** A replay keeps what came of the last attempt until the next one ends. */
+const replayed = {
   ...delivery,
   state: "pending",
   attempts: 0,
   nextAttemptAt: "2026-02-01T09:00:00.000Z",
+  status: 503,
+  answer: "Down for maintenance",
 } as const
+const testDelivery = {
+  ...delivery,
+  type: "webhook.test",
+  data: { webhookId: webhook.id },
+  state: "pending",
+  attempts: 0,
+  attemptedAt: null,
+  nextAttemptAt: delivery.occurredAt,
+  status: null,
+  answer: null,
+} as const
+
+/** Of a replay. */
+export const wrongRange = "to: must be after from. It is now by default."
+
 const path = { id: "The webhook's id." }
 const inWebhooks = { tag: "Webhooks", countedAs: "requests" } as const
 
@@ -143,7 +161,9 @@ export const test = describe({
   summary: "Send a test event",
   description: "Sends an event of the type `webhook.test`, once. The delivery log shows what came of it.",
   path,
-  answers: [{ status: 202, description: "It is sent.", content: json(OneDelivery, { delivery: pending }) }],
+  answers: [
+    { status: 202, description: "It is sent.", content: json(OneDelivery, { delivery: testDelivery }) },
+  ],
   failures: ["WebhookNotFound", "WebhookDisabled"],
 })
 
@@ -171,7 +191,7 @@ export const replay = describe({
     "Sends it again at once, with the same `webhook-id` and all of its retries, whatever its state.",
   path: { ...path, deliveryId: "The delivery's id." },
   answers: [
-    { status: 202, description: "It is sent again.", content: json(OneDelivery, { delivery: pending }) },
+    { status: 202, description: "It is sent again.", content: json(OneDelivery, { delivery: replayed }) },
   ],
   failures: ["WebhookNotFound", "DeliveryNotFound", "WebhookDisabled"],
 })
@@ -181,9 +201,14 @@ export const replayAll = describe({
   id: "replayDeliveries",
   summary: "Replay a range of time",
   description:
-    "Replays the events of a range of time: those that failed, or those that were delivered. The oldest go first. At most 10,000 replays of a user wait. New events go before them.",
+    "Replays the events of a range of time: those that failed, those that were delivered, or those whose next attempt is over a minute away. The oldest go first. At most 10,000 replays of a user wait. New events go before them.",
   path,
   example: { from: "2026-02-01T00:00:00Z", to: "2026-02-02T00:00:00Z" },
   answers: [{ status: 202, description: "They are sent again.", content: json(Replayed, { replayed: 12 }) }],
-  failures: ["WebhookNotFound", "WebhookDisabled", "TooManyReplays"],
+  failures: [
+    new ValidationFailed({ message: wrongRange }),
+    "WebhookNotFound",
+    "WebhookDisabled",
+    "TooManyReplays",
+  ],
 })
