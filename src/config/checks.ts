@@ -8,7 +8,10 @@ export interface Check<A> {
   /** Completes the sentence "NAME must be …", and is the type in docs/reference/configuration.md. */
   readonly mustBe: string
   readonly unit?: string
-  /** Completes the sentence "NAME must be …, but …" for a text that `parse` refuses. Without it, the text is quoted. It quotes no secret. */
+  /**
+   * Completes the sentence "NAME must be …, but …" for a text that `parse` refuses. Without it, the text is quoted. It quotes
+   * no secret.
+   */
   readonly explain?: (text: string) => string
   /** Whole sentences behind the error: what to do, if the kind of value does not tell. */
   readonly advice?: string

@@ -89,7 +89,9 @@ export class DeliveryLog extends Context.Tag("voice-agent/DeliveryLog")<
         sql`state = 'pending', attempts = 0, next_attempt_at = now(), queued_for = ${userId}, is_replay = true, claim = null,
           ended_at = null`
 
-      /** Part of a transaction: the lock keeps the webhook enabled until its COMMIT. Nothing may be pending at a disabled one. */
+      /**
+       * Part of a transaction: the lock keeps the webhook enabled until its COMMIT. Nothing may be pending at a disabled one.
+       */
       const requireEnabled = Effect.fnUntraced(function* (id: WebhookId) {
         const enabled = yield* sql`select 1 from webhooks where id = ${id} and enabled for share`
         if (enabled.length === 0) return yield* new WebhookDisabled()

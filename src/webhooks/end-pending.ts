@@ -14,8 +14,8 @@ export const endPending = (sql: Sql, id: WebhookId) =>
 const maxEnded = 1000
 
 /**
- * Ends what is queued for disabled webhooks: events of transactions that began while the webhook was enabled, and committed after
- * its pending deliveries were ended.
+ * Ends what is queued for disabled webhooks: events of transactions that began while the webhook was enabled, and committed
+ * after its pending deliveries were ended.
  */
 export const endQueuedOfDisabled = (sql: Sql) =>
   sql`update webhook_deliveries set ${ended(sql)} where id in (
