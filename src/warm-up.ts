@@ -1,5 +1,5 @@
 import * as FileSystem from "@effect/platform/FileSystem"
-import { Duration, Effect, FiberSet, Layer, Option, Redacted } from "effect"
+import { Context, Duration, Effect, FiberSet, Layer, Option, Redacted } from "effect"
 import { Keys } from "./accounts/keys.ts"
 import { configuredAgent } from "./agent/configured.ts"
 import { makePrompt } from "./agent/prompt.ts"
@@ -98,7 +98,8 @@ const rehearse = Effect.gen(function* () {
   const lessons = yield* Lessons
   const [keys, history, ledger, spending] = [yield* Keys, yield* History, yield* Ledger, yield* Spending]
   const record = yield* ToolCalls
-  const uploads = yield* Uploads
+  // Its own, so that a rehearsal takes the place of no upload.
+  const uploads = Context.get(yield* Layer.build(Layer.fresh(Uploads.layer)), Uploads)
   const fromFile = yield* makeFromFile
   const fs = yield* FileSystem.FileSystem
   const run = yield* makeRun

@@ -164,15 +164,18 @@ export const makePipeline = Effect.gen(function* () {
             : Effect.asSome(hear(transcriber, input, { turnId, userId, agent, log })),
         onSome: ({ transcript }) => Effect.succeed(Option.map(transcript, heardBefore)),
       })
-      const allowed = Effect.zipRight(spending.check(userId), hearing)
-      const [heard, earlier] = yield* runBoth(allowed, loadHistory(turn))
+      const check = spending.check(userId)
+      const bringsResults = input.hear === undefined && Option.isSome(input.results)
+      const [heard, earlier] = yield* bringsResults
+        ? // What a refused turn has brought is not kept: the client may bring it again.
+          Effect.zipRight(check, runBoth(hearing, loadHistory(turn)))
+        : runBoth(Effect.zipRight(check, hearing), loadHistory(turn))
       if (Option.isSome(heard)) yield* log.append({ _tag: "Heard", ...heard.value })
       const transcript = Option.map(heard, ({ text }) => text)
       const limits = Option.isSome(request.context) ? unlimited : agent.history
       const prompt = makePrompt({ ...agent, history: limits }, earlier, transcript)
       // The rounds of a chain of turns count together: a client that runs every call must not go on for ever.
-      const earlierRounds =
-        input.hear === undefined && Option.isSome(input.results) ? roundsSinceUser(prompt) : 0
+      const earlierRounds = bringsResults ? roundsSinceUser(prompt) : 0
       const conversionSlot = log.timed("conversionSlot", conversionSlots.acquire(userId))
       if (Option.isSome(turn.continued)) yield* continueRounds(calling, turn.continued.value.rounds)
       const thinking = yield* writerOf(turn)

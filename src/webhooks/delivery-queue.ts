@@ -120,7 +120,7 @@ export class DeliveryQueue extends Context.Tag("voice-agent/DeliveryQueue")<
             )
             select exists (select from queued)
               or exists (select from webhook_deliveries where queued_for is not null) as is_due,
-              exists (select from webhooks) as is_used`,
+              (select id from webhooks order by id limit 1) is not null as is_used`,
         ),
       ).pipe(Effect.withSpan("DeliveryQueue.look"))
 

@@ -178,7 +178,7 @@ describe("users", () => {
       const { code, stdout, stderr } = await users(["limit", email, "2.50"])
       expect({ code, stdout }).toEqual({ code: 0, stdout: `The monthly limit of ${email} is 2.5 now.\n` })
       expect(stderr).toMatch(
-        /^No price for .+\(stt\).+ Set PRICES; .+ does not count towards monthly limits\.\n$/,
+        /^No price for .+\(stt\).+ Set PRICES\. .+ does not count towards monthly limits\.\n$/,
       )
       expect(await limitOf()).toBe(2.5)
       expect((await users(["list"])).stdout).toContain("  monthly limit 2.5\n")

@@ -22,7 +22,7 @@ export const usage = `Usage: bun run soak [minutes] [options]
 
   minutes             how long the load lasts (10)
   --turns 10000       instead of minutes: until this many turns have begun
-  --per-second 16     new visits a second; 100 visits are 119 turns
+  --per-second 16     new visits a second; 100 visits are 122 turns
   --at-a-time 64      visits that run at the same time, at most
   --fast              the provider answers at once; with --per-second 1000, as many visits as the machine carries
   --ffmpeg PATH       the ffmpeg of the service (default: the first one in PATH)
