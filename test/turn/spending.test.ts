@@ -1,8 +1,10 @@
 import { describe, expect } from "bun:test"
 import { Cause, Effect, Exit, Fiber, Option, Scope, TestClock } from "effect"
 import type { PriceTable } from "../../src/config/prices.ts"
+import { newItem } from "../../src/conversation/item.ts"
 import { wrongAnswer } from "../../src/providers/errors.ts"
-import { noUsage } from "../../src/schema.ts"
+import { newId, noUsage, TurnId } from "../../src/schema.ts"
+import { fromResults } from "../../src/turn/input.ts"
 import { QuotaExceeded } from "../../src/usage/spending.ts"
 import { effectTest } from "../support/effect.ts"
 import { converse, type FakeScript, loud, makeFakeTurns, requestOf } from "../support/fake-turns.ts"
@@ -43,6 +45,24 @@ describe("a user who may spend no more", () => {
       expect(turn.failed).toMatchObject([
         { usage: { audioSeconds: 0, inputTokens: 0 }, bill: { nanos: 0 }, isRefused: true },
       ])
+    }),
+  )
+
+  effectTest(
+    "keeps the results of tools for another try, also if the answer of the database takes a while",
+    Effect.gen(function* () {
+      const called = newId(TurnId)
+      const call = newItem({ type: "tool_call", callId: "door", name: "open_door", arguments: "{}" })
+      const turn = yield* run(
+        {
+          mayPay: () => Effect.delay(exceeded, "1 second"),
+          history: [{ ...call, turnId: called, createdAt: new Date(0) }],
+        },
+        requestOf({ input: fromResults(called, [{ callId: "door", output: "Open.", isError: false }]) }),
+      )
+      expect(turn.failure).toMatchObject({ _tag: "QuotaExceeded" })
+      expect(turn.saved).toEqual([])
+      expect(turn.failed).toMatchObject([{ isRefused: true }])
     }),
   )
 
