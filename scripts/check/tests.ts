@@ -13,8 +13,8 @@ import { buildProgram } from "./program.ts"
 /** In ms, for tests that set none. A preload's `setDefaultTimeout` would hold for a process's first file only. */
 const timeout = 60_000
 
-/** Three times as many as cores: much of the time, a test waits for a process, a timer or the sound of a page. */
-const workers = 3 * availableParallelism()
+/** Twice as many as cores: half of the time, a test waits for a process, a timer or the sound of a page. */
+const workers = 2 * availableParallelism()
 
 /** The time of each file on a past run. The slowest start first. `--update-timings` writes it. */
 const timings = "test/timings.json"
