@@ -29,7 +29,7 @@ RUN cd /source \
     --enable-muxer=mp3,pcm_s16le,wav --enable-encoder=libmp3lame,pcm_s16le \
     --enable-decoder="aac*,ac3*,adpcm_*,alac,amr*,eac3,flac,g72*,gsm*,mp1*,mp2*,mp3*,opus,pcm_*,speex,vorbis" \
     --enable-parser="aac*,ac3,amr,flac,gsm,mpegaudio,opus,vorbis" \
-    --enable-filter=aformat,anull,aresample,asetpts,atrim \
+    --enable-filter=aformat,anull,apad,aresample,asetpts,atrim,volume \
   && make -j"$(nproc)" ffmpeg && strip ffmpeg
 
 # The models of the offline recognizer. The cache keeps them when the source changes; the image gets those of this source
