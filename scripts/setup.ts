@@ -4,6 +4,7 @@
  */
 import { existsSync } from "node:fs"
 import { join, resolve } from "node:path"
+import { buildImageFfmpeg } from "./ffmpeg.ts"
 
 const root = join(import.meta.dir, "..")
 
@@ -128,4 +129,5 @@ export const setUp = async (purpose: "service" | "tests" = "service") => {
   await installPackages()
   await installModels()
   await installPrograms(purpose === "tests" ? [...programs, ...testPrograms] : programs)
+  if (purpose === "tests") await buildImageFfmpeg()
 }

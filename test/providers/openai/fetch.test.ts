@@ -17,7 +17,7 @@ afterEach(() => service.nothingLeft())
 
 const text = "This is a first sentence. And this is what comes after it."
 /** Its first sentence is asked for while the rest is still being written. */
-const slowly: Step = { text, chunkDelayMs: 5 }
+const slowly: Step = { text, chunkDelayMs: 20 }
 
 const calls = () => (["stt", "llm", "tts"] as const).map((stage) => service.upstream.calls(stage))
 
