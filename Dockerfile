@@ -74,7 +74,7 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=40s --retries=3 \
   CMD ["bun", "-e", "process.exit(await fetch(`http://127.0.0.1:${process.env.PORT || 3000}/api/v1/health`).then((answer) => (answer.ok ? 0 : 1), () => 1))"]
 
-CMD ["bun", "src/main.ts"]
+CMD ["./voice-agent"]
 
 LABEL org.opencontainers.image.title="voice-agent" \
   org.opencontainers.image.description="A self-hosted voice agent service: speech in, a spoken answer and a remembered conversation out." \

@@ -167,6 +167,17 @@ export interface Service extends Program {
 export const ffmpegOf = (path: string | undefined): Record<string, string> =>
   path === undefined ? {} : { FFMPEG_PATH: path }
 
+/** What the service's launcher sets for Bun. */
+const runtimeSettings = async (): Promise<Record<string, string>> => {
+  const launcher = await Bun.file(join(import.meta.dir, "../../voice-agent")).text()
+  return Object.fromEntries(
+    [...launcher.matchAll(/^export (\w+)="\$\{\1:-(\w+)\}"$/gm)].map(([, name = "", value = ""]) => [
+      name,
+      value,
+    ]),
+  )
+}
+
 /** Starts the service as in production, on the embedded PostgreSQL and without limits. `env` overrides. */
 export const startService = async (
   upstreamUrl: string,
@@ -187,6 +198,7 @@ export const startService = async (
       ...withoutLimits,
       // Ctrl-C should not wait for running turns.
       SHUTDOWN_TIMEOUT_SECONDS: "1",
+      ...(await runtimeSettings()),
       ...env,
     },
     (line) => line.includes("server.listening"),
