@@ -30,8 +30,8 @@ import { makeTurnLog } from "./turn/log.ts"
 import { reply } from "./turn/reply.ts"
 import { Spending } from "./usage/spending.ts"
 
-/** Turns that are rehearsed. The first one costs four times as much as the third, and later ones hardly less than that. */
-const rehearsals = 3
+/** Between two rehearsed turns, for other work. */
+const pause = Duration.millis(50)
 
 const words = "This is the first sentence. This is the second one, which is a little longer.".split(/(?<= )/)
 
@@ -90,7 +90,8 @@ const makeForm = () => {
 
 /**
  * Rehearses turns over HTTP: all that a turn does besides writing to the database. Bun compiles functions with their first
- * calls, and the first statements open connections: without this, the first user waits 0.1 s longer.
+ * calls, and the first statements open connections: without this, the first user waits 0.1 s longer. To write the rows of a
+ * turn in a transaction and take them back gained nothing more.
  */
 const rehearse = Effect.gen(function* () {
   const settings = yield* Settings
@@ -182,7 +183,9 @@ const rehearse = Effect.gen(function* () {
     const { length } = await response.bytes()
     if (!response.ok || length === 0) throw new Error(`The rehearsed turn failed with ${response.status}.`)
   })
-  yield* Effect.replicateEffect(send, rehearsals, { discard: true })
+  yield* Effect.replicateEffect(Effect.zipLeft(send, Effect.sleep(pause)), settings.warmUpTurns, {
+    discard: true,
+  })
 }).pipe(
   Effect.scoped,
   // For a hang only: on a machine with much else to do it takes seconds.
@@ -198,7 +201,7 @@ export const layer = Layer.scopedDiscard(
     yield* HttpServer
     const settings = yield* Settings
     const isOffline = Stage.literals.some((stage) => settings[stage].engine === "offline")
-    if (settings.environment !== "production" || isOffline) return
+    if (settings.environment !== "production" || isOffline || settings.warmUpTurns === 0) return
     yield* Effect.timed(rehearse).pipe(
       Effect.flatMap(([duration]) =>
         Effect.annotateLogs(Effect.logDebug("server.warmed_up"), {

@@ -67,6 +67,7 @@ const defaults = {
   port: 3000,
   host: "0.0.0.0",
   shutdownTimeout: Duration.seconds(30),
+  warmUpTurns: 25,
   registration: { mode: "open" },
   corsOrigins: ["*"],
   logLevel: "info",
@@ -278,6 +279,10 @@ const variables: Record<
   SHUTDOWN_TIMEOUT_SECONDS: {
     right: ["8", { shutdownTimeout: Duration.seconds(8) }],
     wrong: [["0"], "a number from 0.1 to 600"],
+  },
+  WARM_UP_TURNS: {
+    right: ["0", { warmUpTurns: 0 }],
+    wrong: [["-1", "101", "1.5"], "a whole number from 0 to 100"],
   },
   REGISTRATION: {
     right: ["Closed", { registration: { mode: "closed" } }],

@@ -30,6 +30,7 @@ test("rehearses turns without the provider, the log, traces, metrics and the dat
   const service = startProcess({
     env: {
       NODE_ENV: "production",
+      WARM_UP_TURNS: "5",
       LOG_LEVEL: "debug",
       DATABASE_URL: database.url,
       OPENAI_API_KEY: "sk-test",
@@ -43,7 +44,9 @@ test("rehearses turns without the provider, the log, traces, metrics and the dat
   const events = service.records().map(({ event }) => String(event))
   expect(events).toContain("server.warmed_up")
   expect(events.filter((event) => /^(?:turn|provider|request)\./.test(event))).toEqual([])
-  expect([...(await database.sql`select id from turns union all select id from users`)]).toEqual([])
+  expect([
+    ...(await database.sql`select id from turns union all select id from users union all select id from sessions`),
+  ]).toEqual([])
   service.signal("SIGTERM")
   expect(await service.ended).toBe(0)
   const names = exported.flatMap((body) => Array.from(body.matchAll(/"name":"([^"]+)"/g), ([, name]) => name))
