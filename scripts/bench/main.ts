@@ -83,7 +83,7 @@ const bench = async (options: Options, command: string) => {
   if (options.engines) return benchEngines(options)
   if (options.realtime) return benchRealtime(options)
   if (options.start) return benchStart(options)
-  const { latency, reply } = options
+  const { latency, reply, warmMs } = options
   const machine = describeMachine()
   const othersBefore = await busyShare()
   const floors = floorsOf(latency, reply)
@@ -109,7 +109,19 @@ First byte at best: ${text.describeFloors(floors)}
 
   const othersAfter = await busyShare()
 
-  const results = { machine, othersBefore, othersAfter, command, latency, reply, floors, rows, idleMb, after }
+  const results = {
+    machine,
+    othersBefore,
+    othersAfter,
+    command,
+    latency,
+    reply,
+    warmMs,
+    floors,
+    rows,
+    idleMb,
+    after,
+  }
   console.log(`
 ${text.pacedTable(results)}
 

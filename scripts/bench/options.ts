@@ -6,6 +6,8 @@ export interface Options {
   readonly clients: ReadonlyArray<number>
   /** The least that a row measures: turns, and time in ms. */
   readonly least: { readonly turns: number; readonly ms: number }
+  /** How long a load of many clients warms the process before the rows with the upstream's latency, in ms. */
+  readonly warmMs: number
   readonly latency: Latency
   readonly reply: string
   /** The service's ffmpeg: the one of the image cannot make the recordings of the clients. */
@@ -28,6 +30,7 @@ export const usage = `Usage: bun run bench [options]
   --start                      measure the start, the first turns and a service with nothing to do instead
   --clients 1,16,32,64         numbers of concurrent clients
   --turns 20, --seconds 6      the least that a row measures
+  --warm-seconds 90            how long 64 clients warm the service before the rows with the upstream's latency
   --stt-ms 600                 the upstream: time to the transcript,
   --llm-first-token-ms 350     time to the model's first token,
   --llm-tokens-per-second 60   its rate after that,
@@ -49,6 +52,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options => {
       clients: text("1,16,32,64"),
       turns: text("20"),
       seconds: text("6"),
+      "warm-seconds": text("90"),
       reply: text(defaultReply),
       ffmpeg: { type: "string" },
       "stt-ms": text(`${hosted.sttMs}`),
@@ -79,6 +83,7 @@ export const readOptions = (args: ReadonlyArray<string>): Options => {
     start: values.start,
     clients: values.clients.split(",").map((count) => whole("clients", count)),
     least: { turns: whole("turns", values.turns), ms: number("seconds", values.seconds, 0) * 1000 },
+    warmMs: number("warm-seconds", values["warm-seconds"], 0) * 1000,
     reply: values.reply,
     ffmpeg: values.ffmpeg,
     latency: {

@@ -17,6 +17,7 @@ export interface Report extends Measured, Others {
   readonly command: string
   readonly latency: Latency
   readonly reply: string
+  readonly warmMs: number
   readonly floors: Floors
   /** Resident memory in MB at rest after all turns with the paced upstream, and the number of these turns. */
   readonly after: { readonly residentMb: number; readonly turns: number }
@@ -94,15 +95,19 @@ The service, PostgreSQL, the upstream and the clients are processes on the same 
 
 The limits are targets of this project for a machine with two cores. "Over the floor" is what the service adds to the
 providers' time: at most 25 ms for a WAV, which needs no ffmpeg, and 60 ms for WebM, which needs one. With 32 clients the first
-byte may take 1.15 times the floor ("x"). A turn may cost 30 ms of CPU, so that one core carries about 30 turns a second.
+byte may take 1.15 times the floor ("x"). A turn may cost 30 ms of CPU, so that one core carries about 30 turns a second, and
+60 ms where a single client uses the process.
+
+Before the rows with the upstream's latency, 64 clients use the service for ${report.warmMs / 1000} s, because Bun compiles hot code for some
+thousand turns: the rows show a process that has worked for a while. [The first turns](#the-first-turns) cost more.
 
 Two kinds of limits are hard to meet:
 
 - **WebM, 32 clients together**: 32 ffmpeg processes start at the same instant. Each needs 60 ms of CPU with Debian's ffmpeg, and
   [13 ms with that of the image](decisions/one-ffmpeg-per-recording.md). They queue for two cores.
-- **Own CPU with the upstream's latency**: with few turns a second, Bun has not yet compiled the hot code, and each token and each
-  chunk of speech wakes the process separately. A plain proxy that sends the same requests and passes the bytes on takes about 28 ms
-  a turn for one client, and 9 ms for 32. The row with an upstream at once shows the cost of a turn in a warm process.
+- **Own CPU with one client**: each token and each chunk of speech wakes the process separately, 280 times a turn, and between
+  them the processor's caches are used by others. A plain proxy that sends the same requests and passes the bytes on takes about
+  28 ms a turn for one client, and 9 ms for 32.
 
 ${budgetTable(report)}
 
@@ -128,7 +133,7 @@ ${atOnceTable(report)}
 ## The first turns
 
 Bun compiles functions with their first calls, so the first turns of a process cost more. In production, the service rehearses
-three turns in the background when it listens, with their upload and their response, against a provider in its own process:
+25 turns in the background when it listens, with their upload and their response, against a provider in its own process:
 nothing is sent to a real one, saved or logged. \`bun run bench --start --write\` measures the start, the first turns with an
 upstream that answers at once, and a service with nothing to do.
 

@@ -57,6 +57,9 @@ const restMs = 3000
 /** Clients that send at the same instant, and the number of repetitions. */
 const together = { clients: 32, rounds: 2 }
 
+/** Bun goes on compiling for some thousand turns. In 90 s these clients take about 1,600. */
+const warmClients = 64
+
 /** Turns with timed stages, with one client. An odd number, so that the median is a real turn. */
 const timedTurns = 3
 
@@ -79,10 +82,13 @@ export const runPaced = (options: Options, onRow: (row: Figures) => void): Promi
         turns += 1
         return takeTurn(speakers[recording])
       }
-      // Warm-up: the runtime compiles the hot code within about a hundred turns.
+      // The first step of the warm-up: the clients of a row start over the time of a turn.
       const warm = await (recording === "WAV" ? takeTogether(64, 2, turn) : takeTogether(32, 1, turn))
       const spreadMs = median(warm.counted.filter(isHeard).map(({ lastByteMs }) => lastByteMs))
       if (Number.isNaN(spreadMs)) throw new Error(`All turns fail: ${JSON.stringify(warm.counted[0])}`)
+      if (recording === "WAV" && options.warmMs > 0) {
+        await takeSteadily({ clients: warmClients, spreadMs, least: { turns: 1, ms: options.warmMs } }, turn)
+      }
       for (const clients of options.clients) {
         const load: Load = { upstream: "paced", recording, clients, together: false }
         const steady = { clients, spreadMs: clients === 1 ? 0 : spreadMs, least: options.least }

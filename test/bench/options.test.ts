@@ -7,6 +7,7 @@ describe("the options of the bench", () => {
     expect(readOptions([])).toEqual({
       clients: [1, 16, 32, 64],
       least: { turns: 20, ms: 6000 },
+      warmMs: 90_000,
       latency: hosted,
       reply: defaultReply,
       ffmpeg: undefined,
