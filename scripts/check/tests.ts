@@ -69,7 +69,7 @@ export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> =>
           TEST_DATABASE_URL: server.url,
           TEST_PROGRAM: program,
           TEST_FIXTURES: fixtures,
-          // Bun gives back single pages of memory every 0.1 s, which costs each waiting process 2 % of a core.
+          // As the launcher has it.
           MIMALLOC_PURGE_HOLES_MIN_INTERVAL: "5000",
         },
         stdio: ["inherit", "inherit", "pipe"],
