@@ -67,7 +67,7 @@ const defaults = {
   port: 3000,
   host: "0.0.0.0",
   shutdownTimeout: Duration.seconds(30),
-  warmUpTurns: 25,
+  warmUpTurns: 3,
   registration: { mode: "open" },
   corsOrigins: ["*"],
   logLevel: "info",

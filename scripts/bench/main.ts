@@ -4,6 +4,7 @@
  */
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
+import { imageFfmpeg } from "../ffmpeg.ts"
 import { runCommand } from "./command.ts"
 import { measureHearing, measureSilero, measureSpeaking, measureTurns, turnEngines } from "./engines.ts"
 import { enginesSection, enginesVerdicts, hearingTable, speakingTable, turnsTable } from "./engines-report.ts"
@@ -79,7 +80,9 @@ const benchStart = async ({ write }: Options) => {
   return 0
 }
 
-const bench = async (options: Options, command: string) => {
+const bench = async (given: Options, command: string) => {
+  const built = await imageFfmpeg()
+  const options = { ...given, ffmpeg: given.ffmpeg ?? built }
   if (options.engines) return benchEngines(options)
   if (options.realtime) return benchRealtime(options)
   if (options.start) return benchStart(options)
@@ -117,6 +120,7 @@ First byte at best: ${text.describeFloors(floors)}
     latency,
     reply,
     warmMs,
+    ffmpeg: given.ffmpeg ?? (built === undefined ? "this machine's" : "that of the image"),
     floors,
     rows,
     idleMb,

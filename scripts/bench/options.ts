@@ -37,7 +37,8 @@ export const usage = `Usage: bun run bench [options]
   --tts-first-byte-ms 400      time to the first byte of speech,
   --tts-real-time-factor 8     its rate after that, as a multiple of the speed at which it plays
   --reply "…"                  the reply of the model (three sentences, 60 tokens)
-  --ffmpeg PATH                the ffmpeg of the service (default: the first one in PATH)`
+  --ffmpeg PATH                the ffmpeg of the service (default: that of the image where
+                               \`bun run check\` has built it, otherwise the first one in PATH)`
 
 /** Throws an error with a sentence if an option is unknown or wrong. */
 export const readOptions = (args: ReadonlyArray<string>): Options => {

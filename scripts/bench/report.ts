@@ -18,6 +18,8 @@ export interface Report extends Measured, Others {
   readonly latency: Latency
   readonly reply: string
   readonly warmMs: number
+  /** Which one the service used. */
+  readonly ffmpeg: string
   readonly floors: Floors
   /** Resident memory in MB at rest after all turns with the paced upstream, and the number of these turns. */
   readonly after: { readonly residentMb: number; readonly turns: number }
@@ -80,10 +82,11 @@ export const writeReport = (report: Report): string => `# Benchmarks
 
 Most of a turn's time is spent in the providers. The benchmark therefore runs the service against a scripted provider with known
 times, and measures what the service adds. \`${report.command}\` repeats the measurements and writes this page. It takes about
-five minutes, on Linux and on a quiet machine.
+seven minutes, on Linux and on a quiet machine.
 
 - Machine: ${report.machine}.
 - Other load: ${describeOthers(report)}.
+- ffmpeg: ${report.ffmpeg}.
 - The scripted upstream: ${describeLatency(report.latency)}.
 - Its reply: ${describeReply(report.reply)}.
 - The shortest possible time to the first byte of speech: ${describeFloors(report.floors)}.
@@ -133,9 +136,10 @@ ${atOnceTable(report)}
 ## The first turns
 
 Bun compiles functions with their first calls, so the first turns of a process cost more. In production, the service rehearses
-25 turns in the background when it listens, with their upload and their response, against a provider in its own process:
-nothing is sent to a real one, saved or logged. \`bun run bench --start --write\` measures the start, the first turns with an
-upstream that answers at once, and a service with nothing to do.
+three turns in the background when it listens, with their upload and their response, against a provider in its own process:
+nothing is sent to a real one, saved or logged. \`WARM_UP_TURNS=25\` halves the service's part of the first turn, and keeps 25 MB
+more. \`bun run bench --start --write\` measures the start, the first turns with an upstream that answers at once, and a service
+with nothing to do.
 
 <!-- start: begin -->
 <!-- start: end -->
