@@ -488,7 +488,7 @@ export const server = {
   warmUpTurns: variable("WARM_UP_TURNS", whole(0, 100), {
     default: 3,
     description:
-      "How many turns a process rehearses when it has started, so that the first users do not wait for code that is compiled. 25 take 2 s and 1 s of CPU, and halve the service's own part of the first turn; each keeps 1 MB of memory. No provider is asked. In production only.",
+      "How many turns a process rehearses when it has started, so that the first users do not wait for code that is compiled. No provider is asked. More of them gain little, and each keeps 1 MB of memory. In production only.",
   }),
 }
 
