@@ -69,8 +69,6 @@ export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> =>
           TEST_DATABASE_URL: server.url,
           TEST_PROGRAM: program,
           TEST_FIXTURES: fixtures,
-          // As the launcher has it.
-          MIMALLOC_PURGE_HOLES_MIN_INTERVAL: "5000",
         },
         stdio: ["inherit", "inherit", "pipe"],
       },
