@@ -41,14 +41,27 @@ export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> =>
   try {
     const folder = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
     resources.defer(() => rm(folder, { recursive: true, force: true }))
-    const program = await buildProgram(folder)
-    const server = await startPostgres()
-    resources.defer(server.stop)
-    await makeTemplate(server.url)
+    const starting = startPostgres()
+    // Also if another part fails before the server has started.
+    resources.defer(() =>
+      starting.then(
+        ({ stop }) => stop(),
+        () => undefined,
+      ),
+    )
+    const makeDatabases = async () => {
+      const { url } = await starting
+      await makeTemplate(url)
+      return url
+    }
     // Workers make the same fixtures.
     const fixtures = join(folder, "fixtures")
-    await mkdir(fixtures)
-    const programs = await writeQuickFfmpeg(join(folder, "bin"))
+    const [program, programs, database] = await Promise.all([
+      buildProgram(folder),
+      writeQuickFfmpeg(join(folder, "bin")),
+      makeDatabases(),
+      mkdir(fixtures),
+    ])
     const tests = Bun.spawn(
       [
         bun,
@@ -66,7 +79,7 @@ export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> =>
         env: {
           ...process.env,
           PATH: `${programs}:${process.env.PATH ?? ""}`,
-          TEST_DATABASE_URL: server.url,
+          TEST_DATABASE_URL: database,
           TEST_PROGRAM: program,
           TEST_FIXTURES: fixtures,
         },
