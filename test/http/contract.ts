@@ -1,6 +1,6 @@
 /** Checks a service's responses against its own OpenAPI document. */
 import { expect } from "bun:test"
-import { Ajv2020 } from "ajv/dist/2020.js"
+import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js"
 import addFormats from "ajv-formats"
 import { Predicate, Schema } from "effect"
 import { eventsIn } from "../support/events.ts"
@@ -90,8 +90,11 @@ export const readContract = async (url: string) => {
   const absolute = (schema: unknown): Json =>
     JSON.parse(JSON.stringify(closed(schema)).replaceAll('"#/components/', '"document#/components/'))
   ajv.addSchema({ $id: "document", components: { schemas: absolute(document.components.schemas) } })
+  // Compiling takes far longer than a check, and most responses share their schemas.
+  const compiled = new Map<unknown, ValidateFunction>()
   const flaws = (schema: unknown, value: unknown): string => {
-    const validate = ajv.compile(absolute(schema))
+    const validate = compiled.get(schema) ?? ajv.compile(absolute(schema))
+    compiled.set(schema, validate)
     return validate(value) ? "" : ajv.errorsText(validate.errors)
   }
 
