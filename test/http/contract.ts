@@ -84,17 +84,18 @@ export const readContract = async (url: string) => {
     })),
   )
 
-  const ajv = new Ajv2020({ strict: false, allErrors: true })
+  // A schema is checked a few times only: less time for its code, and one for all that are equal.
+  const ajv = new Ajv2020({ strict: false, allErrors: true, code: { optimize: false } })
   addFormats(ajv)
   // The references of all schemas point to this document.
   const absolute = (schema: unknown): Json =>
     JSON.parse(JSON.stringify(closed(schema)).replaceAll('"#/components/', '"document#/components/'))
   ajv.addSchema({ $id: "document", components: { schemas: absolute(document.components.schemas) } })
-  // Compiling takes far longer than a check, and most responses share their schemas.
-  const compiled = new Map<unknown, ValidateFunction>()
+  const compiled = new Map<string, ValidateFunction>()
   const flaws = (schema: unknown, value: unknown): string => {
-    const validate = compiled.get(schema) ?? ajv.compile(absolute(schema))
-    compiled.set(schema, validate)
+    const same = JSON.stringify(schema)
+    const validate = compiled.get(same) ?? ajv.compile(absolute(schema))
+    compiled.set(same, validate)
     return validate(value) ? "" : ajv.errorsText(validate.errors)
   }
 
