@@ -10,6 +10,7 @@ import { ItemId, newId, noUsage, SessionId, TurnId, UserId } from "../../src/sch
 import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { effectTest } from "../support/effect.ts"
 import { textOf } from "../support/fake-turns.ts"
+import { fastClock } from "../support/fast-clock.ts"
 import { storedParts } from "../support/stored-parts.ts"
 import { startTcpProxy } from "../support/tcp-proxy.ts"
 
@@ -303,7 +304,7 @@ liveTest(
         proxy.forget()
       }
     }
-  }),
+  }).pipe(Effect.withClock(fastClock(20))),
 )
 
 liveTest(

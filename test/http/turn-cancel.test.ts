@@ -274,15 +274,20 @@ describe("a cancellation during the save", () => {
   })
 
   test("in time, with nothing heard: 409, nothing saved", async () => {
+    // The answer comes when the statement times out, after 10 s of this clock.
+    const hasty = await startTurns({ database, speed: 5 })
     const letGo = await holdUp("for update")
-    const client = await beginSaving("application/json")
-    const cancelled = cancel((await newest())?.id)
+    const client = await session.begin("application/json", { by: hasty })
+    await waiting(1)
+    const cancelled = cancel((await newest())?.id, hasty)
     await expectProblem(problemOf(await client.answer()), { status: 409, code: "TURN_CANCELLED" })
     await letGo()
     expect((await cancelled).status).toBe(204)
     expect(await newest()).toMatchObject({ state: "failed" })
     expect(await session.messages()).toEqual([])
     client.leave()
+    await hasty.nothingLeft()
+    await hasty.stop()
   })
 })
 

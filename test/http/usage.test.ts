@@ -16,17 +16,25 @@ const prices = {
 }
 
 let service: TurnService
+/** A second process, where pauses and time-outs pass faster. */
+let hasty: TurnService
 let key: string
 let audio = new Blob()
 beforeAll(async () => {
-  service = await startTurns({ env: { PRICES: JSON.stringify(prices), MONTHLY_LIMIT: "1000" } })
+  const env = { PRICES: JSON.stringify(prices), MONTHLY_LIMIT: "1000" }
+  service = await startTurns({ env })
+  hasty = await startTurns({ database: service.database, speed: 10, env })
   audio = new Blob([await wav16k()])
 })
 beforeEach(async () => {
   service.reset()
+  hasty.reset()
   key = await service.register()
 })
-afterAll(() => service.stop())
+afterAll(async () => {
+  await hasty.stop()
+  await service.stop()
+})
 
 const Spent = Schema.Struct({
   sessionId: Schema.String,
@@ -115,13 +123,14 @@ describe("a turn", () => {
   })
 
   test("that fails counts what was paid, retries included", async () => {
-    service.upstream.script(
+    hasty.upstream.script(
       "tts",
       Array.from({ length: 10 }, () => fail.status(503)),
     )
-    expect((await service.converse(key, audio, { accept: "application/json" })).status).toBe(500)
+    expect((await hasty.converse(key, audio, { accept: "application/json" })).status).toBe(500)
+    await hasty.nothingLeft()
     const { total, month } = await settled()
-    const requests = service.upstream.calls("tts")
+    const requests = hasty.upstream.calls("tts")
     expect(requests.length).toBeGreaterThan(1)
     const characters = requests.reduce((sum, { request }) => sum + (request.input?.length ?? 0), 0)
     expect(total).toMatchObject({ turns: 1, unpriced: 0, charactersSpoken: characters })
@@ -158,9 +167,9 @@ describe("a turn", () => {
   })
 
   test("that another process took for dead counts", async () => {
-    service.upstream.script("llm", [fail.hang()])
-    const lost = service.converse(key, audio).catch(() => undefined)
-    await service.upstream.waitFor(() => service.upstream.calls("llm")[0], "a request to the model")
+    hasty.upstream.script("llm", [fail.hang()])
+    const lost = hasty.converse(key, audio).catch(() => undefined)
+    await hasty.upstream.waitFor(() => hasty.upstream.calls("llm")[0], "a request to the model")
     await service.database.sql`update turns set state = 'failed', lease_until = null, ended_at = now()
       where user_id = ${await userOf(key)}`
     await lost

@@ -261,7 +261,8 @@ describe("an interruption", () => {
       (client) => nth(client, "session.created"),
       async (client) => speak(client, utterance.subarray(0, 48_000)),
       async (client) => {
-        service.upstream.script("stt", [{ delayMs: 5000 }])
+        // The session ends behind the transcript.
+        service.upstream.script("stt", [{ delayMs: 1000 }])
         speak(client, utterance)
         await nth(client, "input_audio_buffer.committed")
       },
@@ -301,29 +302,32 @@ test("twenty connections in a row, each with a turn", async () => {
 
 test("a failure of each stage leaves the socket usable", async () => {
   const error = { error: { status: 500, message: "Scripted" } }
-  const client = await connect()
+  // For the pauses between the tries.
+  const hasty = await startTurns({ speed: 8 })
+  const client = await connectRealtime(hasty.url, await hasty.register())
   client.send(transcribed)
-  service.upstream.default("stt", error)
+  hasty.upstream.default("stt", error)
   speak(client, utterance)
   await nth(client, "conversation.item.input_audio_transcription.failed")
-  service.reset()
-  service.upstream.default("llm", error)
+  hasty.reset()
+  hasty.upstream.default("llm", error)
   speak(client, utterance)
   expect(await nth(client, "response.done")).toMatchObject({
     response: { status: "failed", status_details: { error: { code: "model_failed" } } },
   })
-  service.reset()
-  service.upstream.default("tts", error)
+  hasty.reset()
+  hasty.upstream.default("tts", error)
   client.send(respond)
   expect(await nth(client, "response.done", 2)).toMatchObject({
     response: { status: "failed", status_details: { error: { code: "speech_failed" } } },
   })
-  service.reset()
+  hasty.reset()
   client.send(respond)
   expect(await nth(client, "response.done", 3)).toMatchObject({ response: { status: "completed" } })
   expect(of(client, "error")).toEqual([])
-  await close(client)
-}, 60_000)
+  client.socket.close()
+  await hasty.stop()
+})
 
 test("G.711 in and out", async () => {
   const client = await connect()

@@ -7,17 +7,25 @@ import { startTurns, type TurnService, until } from "../support/turns.ts"
 let service: TurnService
 /** Another process of the service, as far as the database can tell. */
 let other: Service
+/** A third one, whose clock runs `speed` times faster. */
+let hasty: Service
+const speed = 8
 let key = ""
 beforeAll(async () => {
   service = await startTurns()
   other = await startService({ database: service.database })
+  hasty = await startService({ database: service.database, speed })
   key = await service.register()
 })
 afterAll(async () => {
+  await hasty.stop()
   await other.stop()
   await service.stop()
 })
-beforeEach(() => service.reset())
+beforeEach(() => {
+  service.reset()
+  hasty.upstream.reset()
+})
 
 const nth = (client: RealtimeClient, type: string, count = 1) =>
   until(
@@ -49,7 +57,7 @@ const sessionOf = async (client: RealtimeClient) =>
 const ended = async (client: RealtimeClient) => {
   client.socket.close()
   await until(
-    () => service.connections().connections + other.connections().connections === 0,
+    () => [service, other, hasty].every((each) => each.connections().connections === 0),
     "the sessions to end",
   )
 }
@@ -117,13 +125,15 @@ describe("a second connection to a session", () => {
   }, 60_000)
 
   test("connections to different sessions leave each other alone", async () => {
-    const [one, two] = [await connectRealtime(service.url, key), await connectRealtime(service.url, key)]
+    const connect = () => connectRealtime(hasty.url, key)
+    const [one, two] = [await connect(), await connect()]
     for (const client of [one, two]) {
       client.send(say("Hi."))
       client.send(respond)
       await nth(client, "response.done")
     }
-    await Bun.sleep(1500)
+    // More than one look at who has the session.
+    await Bun.sleep(1500 / speed)
     expect([...one.events, ...two.events].filter(({ type }) => type === "error")).toEqual([])
     one.socket.close()
     await ended(two)
@@ -132,19 +142,19 @@ describe("a second connection to a session", () => {
 
 describe("a turn of 14 s of the session", () => {
   test("makes a response wait, and not fail", async () => {
-    const client = await connectRealtime(service.url, key)
+    const client = await connectRealtime(hasty.url, key)
     const sessionId = await sessionOf(client)
     client.send(say("Hi."))
     client.send(respond)
     await nth(client, "response.done")
-    const late = { text: Array.from({ length: 60 }, () => "Word").join(" "), chunkDelayMs: 200 }
-    service.upstream.script("llm", [late, { text: "At last." }])
-    const turn = service.call("POST", `/sessions/${sessionId}/messages?audio=false`, {
+    const late = { text: Array.from({ length: 14 }, () => "Word").join(" "), chunkDelayMs: 1000 / speed }
+    hasty.upstream.script("llm", [late, { text: "At last." }])
+    const turn = hasty.call("POST", `/sessions/${sessionId}/messages?audio=false`, {
       key,
       body: { text: "Slow one." },
       headers: { accept: "application/json" },
     })
-    await until(() => service.upstream.calls("llm")[1], "the model's call of the turn")
+    await until(() => hasty.upstream.calls("llm")[1], "the model's call of the turn")
     client.send(say("One."))
     client.send(say("Two."))
     client.send(respond)

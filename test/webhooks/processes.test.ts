@@ -1,6 +1,6 @@
-import { afterAll, afterEach, expect, test } from "bun:test"
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test"
 import { Schema } from "effect"
-import { makeDatabase } from "../support/database.ts"
+import { makeDatabase, type TestDatabase } from "../support/database.ts"
 import { cleanUpProcesses, startProcess } from "../support/process.ts"
 import { startService } from "../support/service.ts"
 import { until } from "../support/turns.ts"
@@ -113,57 +113,64 @@ test("a process that is killed between the answer and its note sends once more",
   for (const request of server.requests) expect(verified(secret, request).type).toBe("webhook.test")
 })
 
-test("a process that stops gives back what hangs, at once", async () => {
-  const database = await freshDatabase()
-  const first = await start(database.url)
-  const server = await endpoint(() => undefined)
-  const key = await register(first)
-  const { id } = await createWebhook(first, key, { url: server.url })
-  await first.call("POST", `/webhooks/${id}/test`, { key })
-  await until(() => server.requests.length === 1, "the request")
-  first.signal("SIGTERM")
-  expect(await first.ended).toBe(0)
-  const [row] =
-    await database.sql`select state, attempts, next_attempt_at <= now() as is_due from webhook_deliveries`
-  expect(row).toEqual({ state: "pending", attempts: 0, is_due: true })
-})
+describe("one process", () => {
+  let database: TestDatabase
+  let service: Awaited<ReturnType<typeof start>>
+  beforeAll(async () => {
+    database = await makeDatabase()
+    service = await start(database.url)
+  })
+  afterAll(() => database.drop())
 
-test("the log has ids and outcomes, and neither the URL nor the answer", async () => {
-  const database = await freshDatabase()
-  const service = await start(database.url)
-  let status = 500
-  const server = await endpoint((out) => out.writeHead(status).end("an answer"))
-  const key = await register(service)
-  const { id, secret } = await createWebhook(service, key, { url: `${server.url}/private?token=123` })
-  await service.call("POST", `/webhooks/${id}/test`, { key })
-  await service.says(/webhook\.attempt_failed/)
-  status = 410
-  await service.call("POST", `/webhooks/${id}/test`, { key })
-  await service.says(/webhook\.disabled/)
-  // A name may lead to such an address after the webhook was created.
-  const inner = await createWebhook(service, key, { url: server.url })
-  await database.sql`update webhooks set url = 'https://10.0.0.1' where id = ${inner.id}`
-  await service.call("POST", `/webhooks/${inner.id}/test`, { key })
-  await service.says(/OUTBOUND_ALLOWED_NETWORKS/)
-  const lines = service.records().filter(({ event }) => `${event}`.startsWith("webhook."))
-  expect(lines).toMatchObject([
-    {
-      event: "webhook.attempt_failed",
-      level: "warn",
-      webhookId: id,
-      type: "webhook.test",
-      status: 500,
-      attempt: 1,
-    },
-    { event: "webhook.attempt_failed", status: 410 },
-    { event: "webhook.disabled", level: "warn", webhookId: id, reason: "gone" },
-    {
-      event: "webhook.attempt_failed",
-      webhookId: inner.id,
-      reason: "AddressRefused 10.0.0.1 (see OUTBOUND_ALLOWED_NETWORKS)",
-    },
-  ])
-  for (const secretText of ["private", "token=123", "an answer", secret]) {
-    expect(service.stdout()).not.toContain(secretText)
-  }
+  test("the log has ids and outcomes, and neither the URL nor the answer", async () => {
+    let status = 500
+    const server = await endpoint((out) => out.writeHead(status).end("an answer"))
+    const key = await register(service)
+    const { id, secret } = await createWebhook(service, key, { url: `${server.url}/private?token=123` })
+    await service.call("POST", `/webhooks/${id}/test`, { key })
+    await service.says(/webhook\.attempt_failed/)
+    status = 410
+    await service.call("POST", `/webhooks/${id}/test`, { key })
+    await service.says(/webhook\.disabled/)
+    // A name may lead to such an address after the webhook was created.
+    const inner = await createWebhook(service, key, { url: server.url })
+    await database.sql`update webhooks set url = 'https://10.0.0.1' where id = ${inner.id}`
+    await service.call("POST", `/webhooks/${inner.id}/test`, { key })
+    await service.says(/OUTBOUND_ALLOWED_NETWORKS/)
+    const lines = service.records().filter(({ event }) => `${event}`.startsWith("webhook."))
+    expect(lines).toMatchObject([
+      {
+        event: "webhook.attempt_failed",
+        level: "warn",
+        webhookId: id,
+        type: "webhook.test",
+        status: 500,
+        attempt: 1,
+      },
+      { event: "webhook.attempt_failed", status: 410 },
+      { event: "webhook.disabled", level: "warn", webhookId: id, reason: "gone" },
+      {
+        event: "webhook.attempt_failed",
+        webhookId: inner.id,
+        reason: "AddressRefused 10.0.0.1 (see OUTBOUND_ALLOWED_NETWORKS)",
+      },
+    ])
+    for (const secretText of ["private", "token=123", "an answer", secret]) {
+      expect(service.stdout()).not.toContain(secretText)
+    }
+  })
+
+  test("that stops gives back what hangs, at once", async () => {
+    const server = await endpoint(() => undefined)
+    const key = await register(service)
+    const { id } = await createWebhook(service, key, { url: server.url })
+    await service.call("POST", `/webhooks/${id}/test`, { key })
+    await until(() => server.requests.length === 1, "the request")
+    service.signal("SIGTERM")
+    expect(await service.ended).toBe(0)
+    const [row] =
+      await database.sql`select state, attempts, next_attempt_at <= now() as is_due from webhook_deliveries
+      where webhook_id = ${id}`
+    expect(row).toEqual({ state: "pending", attempts: 0, is_due: true })
+  })
 })
