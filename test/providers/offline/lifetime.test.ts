@@ -82,7 +82,8 @@ describe("nothing outlives its request", () => {
 
   test("the scope ends after what is under way", async () => {
     const own = await start({ ffmpegPath: "ffmpeg" })
-    const spoken = own.speak("Hello there.")
+    // Long enough to be seen at work on a busy machine.
+    const spoken = own.speak(long.slice(0, 600))
     expect(await eventually(() => children().length > 0)).toBe(true)
     await own.stop()
     expect(children()).toEqual([])
