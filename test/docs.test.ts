@@ -94,8 +94,17 @@ const runScript = async (path: string) => {
 
 describe("commands", () => {
   const checked = ["README.md", "docs/getting-started.md"]
+  /** Its commands speak in real time: they run beside those of the other pages. */
+  const spoken = "docs/guides/realtime.md"
+  let running: Promise<string> | undefined
+  beforeAll(() => {
+    running = runScript(spoken)
+    // The test of the page reports it.
+    running.catch(() => undefined)
+  })
 
-  test.each(withScript.filter((path) => !checked.includes(path)))("of %s run as they stand", async (path) => {
+  const others = withScript.filter((path) => ![...checked, spoken].includes(path))
+  test.each(others)("of %s run as they stand", async (path) => {
     await runScript(path)
   })
 
@@ -116,6 +125,11 @@ describe("commands", () => {
     for (const [, code, status] of errors) {
       expect(output).toMatch(new RegExp(`"error":"${code}".* \\(${status}\\)$`, "m"))
     }
+  })
+
+  test(`of ${spoken} run as they stand`, async () => {
+    expect(withScript).toContain(spoken)
+    await running
   })
 
   test("of package.json are named as they are", () => {

@@ -46,14 +46,19 @@ const start = async (url: string) => {
   return `${Option.getOrUndefined(Cause.failureOption(exit.cause)) ?? Cause.pretty(exit.cause)}`
 }
 
-const psqlProgram = Bun.which("psql")
+/** Debian's `psql` is a Perl script that looks for this one. */
+const ownPsql = [...new Bun.Glob("usr/lib/postgresql/*/bin/psql").scanSync({ cwd: "/", absolute: true })]
+const psqlProgram = ownPsql.at(-1) ?? Bun.which("psql")
+
+/** Without a certificate of the user. */
+const home = newFolder()
 
 /** What psql makes of the URL. */
-const psql = async (url: string) => {
+const psql = async (url: string, program: string) => {
   const ask =
     "select case when ssl then 'encrypted' else 'plain' end from pg_stat_ssl where pid = pg_backend_pid()"
-  const child = Bun.spawn([psqlProgram ?? "psql", "-XAtc", ask, url], {
-    env: { HOME: newFolder(), PATH: process.env.PATH ?? "" },
+  const child = Bun.spawn([program, "-XAtc", ask, url], {
+    env: { HOME: home, PATH: process.env.PATH ?? "" },
     stdout: "pipe",
     stderr: "ignore",
   })
@@ -81,10 +86,13 @@ describe.each(["good", "wrong host", "expired", "self-signed", "no TLS"])("a ser
     const expected: Record<string, string> = {}
     for (const mode of modes) {
       const url = postgres.url(`?${parametersOf(mode, root)}`)
-      const found = await start(url)
+      const [found, ofPsql] = await Promise.all([
+        start(url),
+        psqlProgram === null ? undefined : psql(url, psqlProgram),
+      ])
       expect(found).not.toContain("did not answer")
       outcomes[mode] = /^(encrypted|plain)$/.test(found) ? found : "fails"
-      if (psqlProgram !== null) expected[mode] = await psql(url)
+      if (ofPsql !== undefined) expected[mode] = ofPsql
     }
     if (psqlProgram !== null) expect(outcomes).toEqual(expected)
   })

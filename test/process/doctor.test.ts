@@ -31,7 +31,7 @@ const provider = Bun.serve({
 const baseUrl = `${provider.url.href}v1`
 
 const migrate = async (url: string) => {
-  expect(await runProcess(["migrate"], { env: { DATABASE_URL: url } })).toMatchObject({ code: 0 })
+  expect(await runCommand(["migrate"], { env: { DATABASE_URL: url } })).toMatchObject({ code: 0 })
 }
 
 beforeAll(async () => {

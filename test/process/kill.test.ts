@@ -19,7 +19,9 @@ import { startUpstream, type Upstream } from "../support/upstream.ts"
 
 const kills = Number(process.env.KILLS ?? 5)
 const seed = Number(process.env.KILL_SEED ?? Date.now() % 2 ** 31)
-/** Every so many kills, the test waits for the whole lease; otherwise it shortens the lease to half a second. */
+/** How long the turns take, in ms. The kills are spread over it. */
+const turnMs = 1300
+/** Every so many kills, the test waits for the whole lease; otherwise it shortens the lease to 100 ms. */
 const wholeLeaseEvery = 10
 /** In seconds, as in ledger.ts. */
 const lease = 15
@@ -30,7 +32,6 @@ const random = () => {
   state = (state * 48271) % 2147483647
   return state / 2147483647
 }
-const between = (low: number, high: number) => Math.round(low + random() * (high - low))
 
 const cwd = newFolder()
 const temporary = join(cwd, "tmp")
@@ -230,7 +231,7 @@ test.if(process.platform === "linux")(
 
       const turns = batch(sessionId)
       const under = turns.map((turn) => send(url, turn))
-      await Bun.sleep(between(0, 2200))
+      await Bun.sleep((((kill - 1) % 5) + random()) * (turnMs / 5))
       const children = processes().filter((each) => each.parent === service.pid && !isDatabase(each))
       const isWithDatabase = random() < 0.3
       const [database] = postmasters()
@@ -263,7 +264,7 @@ test.if(process.platform === "linux")(
 
       const isWholeLease = kill % wholeLeaseEvery === 0
       if (!isWholeLease) {
-        await sql`update turns set lease_until = least(lease_until, now() + interval '500 ms') where state = 'running'`
+        await sql`update turns set lease_until = least(lease_until, now() + interval '100 ms') where state = 'running'`
       }
       const history: ReadonlyArray<{ content: string }> = await sql`
         select content from messages where session_id = ${sessionId} order by sequence`

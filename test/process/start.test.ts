@@ -4,6 +4,7 @@ import { connect, createServer } from "node:net"
 import { join } from "node:path"
 import { ConfigProvider, Effect, Fiber, Layer, Option, TestClock, TestContext } from "effect"
 import { migrationsOnly } from "../../src/app.ts"
+import { runCommand, runProcess, stopCommands } from "../support/commands.ts"
 import { makeDatabase, makeEmptyDatabase, type TestDatabase } from "../support/database.ts"
 import { cleanUpProcesses, mainFile, newFolder, sourceFile, startProcess } from "../support/process.ts"
 
@@ -12,17 +13,19 @@ beforeAll(async () => {
   database = await makeDatabase()
 })
 afterAll(async () => {
+  await stopCommands()
   await cleanUpProcesses()
   await database.drop()
 })
 
 /** Expects a failed start: one line on stderr, exit code 1. */
-const refusal = async (env: Record<string, string>) => {
-  const failed = startProcess({ env: { DATABASE_URL: database.url, ...env } })
-  expect(await failed.ended).toBe(1)
-  expect(failed.stderr().trimEnd().split("\n")).toHaveLength(1)
-  expect(failed.stderr()).not.toContain("    at ")
-  return failed.stderr().trimEnd()
+const refusal = async (env: Record<string, string>, start = runCommand) => {
+  // As `src/main.ts` without an argument.
+  const { code, stderr } = await start([], { env: { DATABASE_URL: database.url, ...env } })
+  expect(code).toBe(1)
+  expect(stderr.trimEnd().split("\n")).toHaveLength(1)
+  expect(stderr).not.toContain("    at ")
+  return stderr.trimEnd()
 }
 
 describe("a start fails with one line", () => {
@@ -52,7 +55,9 @@ describe("a start fails with one line", () => {
     const first = startProcess({ env: { DATABASE_URL: database.url } })
     const url = await first.url()
     const { port } = new URL(url)
-    expect(await refusal({ PORT: port })).toContain(`http://127.0.0.1:${port} could not be opened`)
+    expect(await refusal({ PORT: port }, runProcess)).toContain(
+      `http://127.0.0.1:${port} could not be opened`,
+    )
     expect((await fetch(`${url}/api/v1/health`)).status).toBe(200)
     first.signal("SIGTERM")
     expect(await first.ended).toBe(0)

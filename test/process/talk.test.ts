@@ -222,7 +222,8 @@ describe("talk", () => {
     expect(Bun.file(join(home, "played")).size).toBeGreaterThan(5000)
   })
 
-  test("--live answers a recording as it is spoken, and continues its session", async () => {
+  // These wait, and ask the model for nothing or its usual reply: they run side by side.
+  test.concurrent("--live answers a recording as it is spoken, and continues its session", async () => {
     const home = newFolder()
     const shown = await runProcess(["talk", "--live", question, "--email", newEmail()], { home })
     expect(shown).toMatchObject({
@@ -239,6 +240,42 @@ describe("talk", () => {
     })
     const messages = service.upstream.calls("llm").at(-1)?.request.messages ?? []
     expect(messages.filter(({ role }) => role === "user")).toHaveLength(2)
+  })
+
+  test.concurrent("--live: problems in one line", async () => {
+    const silent = join(newFolder(), "silent.wav")
+    await Bun.write(silent, wavOf(silence(0.2)))
+    const nothing = runProcess(["talk", "--live", silent, "--key", await service.register()])
+    const output = await run(["talk", "--live", question, "-o", "a.mp3", "--key", await service.register()])
+    expect(output).toMatchObject({ code: 1, stderr: expect.stringContaining("--output does not work") })
+    const wrong = await run(["talk", "--live", question, "--key", "sk_wrong"])
+    expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining("INVALID_API_KEY") })
+    // It waits five seconds for words.
+    expect(await nothing).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("No speech was heard in"),
+    })
+  })
+
+  test.concurrent("reports problems in one line", async () => {
+    const keyless = await run(["talk", question])
+    expect(keyless).toMatchObject({ code: 1, stdout: "" })
+    expect(keyless.stderr).toContain("There is no API key for this service: register with --email")
+    const silent = await run(["talk", question, "--url", "http://127.0.0.1:1/"])
+    expect(silent).toMatchObject({ code: 1, stdout: "" })
+    expect(silent.stderr).toContain(
+      "Nothing answers at http://127.0.0.1:1. Start the service, or set another",
+    )
+    const wrong = await run(["talk", question], { env: { VOICE_AGENT_KEY: "sk_wrong" } })
+    expect(wrong.code).toBe(1)
+    expect(wrong.stderr).toContain("INVALID_API_KEY: ")
+    const nowhere = "http://127.0.0.1:1"
+    const away = await run(["talk", question, "--url", nowhere, "--key", "sk_any"])
+    expect(away.code).toBe(1)
+    expect(away.stderr).toContain(`Does it run at ${nowhere}?`)
+    const noFile = await run(["talk", "/no/such.wav"])
+    expect(noFile).toMatchObject({ code: 2, stdout: "" })
+    expect(noFile.stderr).toContain("/no/such.wav")
   })
 
   test("--live plays the reply, is interrupted, and ends by Enter", async () => {
@@ -270,7 +307,10 @@ describe("talk", () => {
   test("--live: a reply that fails ends with exit code 1", async () => {
     const key = await service.register()
     service.upstream.script("llm", [fail.unauthorized(), fail.unauthorized()])
-    const asJson = await run(["talk", "--live", question, "--json", "--key", key])
+    const [asJson, shown] = await Promise.all([
+      run(["talk", "--live", question, "--json", "--key", key]),
+      runProcess(["talk", "--live", question, "--key", key]),
+    ])
     expect({ code: asJson.code, error: JSON.parse(asJson.stdout) }).toEqual({
       code: 1,
       error: {
@@ -281,20 +321,8 @@ describe("talk", () => {
         error: { code: expect.any(String), message: expect.any(String) },
       },
     })
-    const shown = await run(["talk", "--live", question, "--key", key])
     expect(shown).toMatchObject({ code: 1, stdout: `You:   ${DEFAULT_TRANSCRIPT}\n` })
     expect(shown.stderr).toEndWith("Not every recording was answered.\n")
-  })
-
-  test("--live: problems in one line", async () => {
-    const output = await run(["talk", "--live", question, "-o", "a.mp3", "--key", await service.register()])
-    expect(output).toMatchObject({ code: 1, stderr: expect.stringContaining("--output does not work") })
-    const silent = join(newFolder(), "silent.wav")
-    await Bun.write(silent, wavOf(silence(0.2)))
-    const nothing = await run(["talk", "--live", silent, "--key", await service.register()])
-    expect(nothing).toMatchObject({ code: 1, stderr: expect.stringContaining("No speech was heard in") })
-    const wrong = await run(["talk", "--live", question, "--key", "sk_wrong"])
-    expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining("INVALID_API_KEY") })
   })
 
   test("Ctrl-C also ends the turn on the server", async () => {
@@ -317,27 +345,6 @@ describe("talk", () => {
     }
     expect(await child.exited).toBe(130)
     await service.nothingLeft()
-  })
-
-  test("reports problems in one line", async () => {
-    const keyless = await run(["talk", question])
-    expect(keyless).toMatchObject({ code: 1, stdout: "" })
-    expect(keyless.stderr).toContain("There is no API key for this service: register with --email")
-    const silent = await run(["talk", question, "--url", "http://127.0.0.1:1/"])
-    expect(silent).toMatchObject({ code: 1, stdout: "" })
-    expect(silent.stderr).toContain(
-      "Nothing answers at http://127.0.0.1:1. Start the service, or set another",
-    )
-    const wrong = await run(["talk", question], { env: { VOICE_AGENT_KEY: "sk_wrong" } })
-    expect(wrong.code).toBe(1)
-    expect(wrong.stderr).toContain("INVALID_API_KEY: ")
-    const nowhere = "http://127.0.0.1:1"
-    const away = await run(["talk", question, "--url", nowhere, "--key", "sk_any"])
-    expect(away.code).toBe(1)
-    expect(away.stderr).toContain(`Does it run at ${nowhere}?`)
-    const noFile = await run(["talk", "/no/such.wav"])
-    expect(noFile).toMatchObject({ code: 2, stdout: "" })
-    expect(noFile.stderr).toContain("/no/such.wav")
   })
 })
 

@@ -5,7 +5,8 @@
 import { format } from "node:util"
 import { Effect } from "effect"
 import { commandLine } from "../../src/cli/command-line.ts"
-import { reportFailure, teardown } from "../../src/cli/exit-code.ts"
+import { isServe, reportFailure, teardown } from "../../src/cli/exit-code.ts"
+import { serve } from "../../src/cli/serve.ts"
 import { bypassProxyForLoopback } from "../../src/config/loopback.ts"
 
 export interface CommandRequest {
@@ -45,7 +46,8 @@ const runCommand = async ({ args, env, cwd }: CommandRequest): Promise<CommandRe
   process.chdir(cwd)
   replaceEnvironment(env)
   Object.assign(said, { stdout: "", stderr: "" })
-  const exit = await Effect.runPromiseExit(Effect.tapErrorCause(commandLine(args), reportFailure(args)))
+  const program = isServe(args) ? serve : commandLine(args)
+  const exit = await Effect.runPromiseExit(Effect.tapErrorCause(program, reportFailure(args)))
   // Each command adds a listener.
   for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners("error")
   const ended = Promise.withResolvers<number>()

@@ -119,22 +119,22 @@ describe.skipIf(!hasRecognizer)("hearing", () => {
     expect(await engines.hear(samples)).toMatch(/my name is/i)
   })
 
-  test("twelve at once, and a short one does not wait for a long one", async () => {
+  test("six at once, and a short one does not wait for a long one", async () => {
     const samples = await samplesOf(question)
     const alone = await engines.hear(samples)
     const order: Array<string> = []
-    const long = engines.hear(joined(Array(10).fill(samples))).then((text) => {
+    const long = engines.hear(joined(Array(6).fill(samples))).then((text) => {
       order.push("long")
       return text
     })
-    const short = Array.from({ length: 12 }, () =>
+    const short = Array.from({ length: 6 }, () =>
       engines.hear(samples).then((text) => {
         order.push("short")
         return text
       }),
     )
-    expect(await Promise.all(short)).toEqual(Array(12).fill(alone))
-    expect((await long).match(/my name is/gi)?.length).toBe(10)
+    expect(await Promise.all(short)).toEqual(Array(6).fill(alone))
+    expect((await long).match(/my name is/gi)?.length).toBe(6)
     expect(order.at(-1)).toBe("long")
   }, 60_000)
 
@@ -171,17 +171,17 @@ describe.skipIf(!hasRecognizer || !hasLibriVox)("five readings of LibriVox", () 
     // With a silence of minutes, of which the recognizer hears nothing: speech of five minutes costs 10 s of CPU.
     const once = joined(clips)
     const long = new Int16Array(300 * rate)
-    for (const at of [0, 120 * rate, long.length - once.length]) long.set(once, at)
+    for (const at of [0, long.length - once.length]) long.set(once, at)
     const heard = await engines.hear(long)
-    expect(wordErrorRate(Array(3).fill(all).join(" "), heard)).toBeLessThanOrEqual(0.06)
+    expect(wordErrorRate(Array(2).fill(all).join(" "), heard)).toBeLessThanOrEqual(0.06)
   }, 120_000)
 
   test("without a pause", async () => {
-    // The silence between the words is removed, so that the speech of a minute has none to be cut at.
+    // The silence between the words is removed, so that longer speech than the recognizer hears at once has none to be cut at.
     const dense = joined(clips).filter((sample) => Math.abs(sample) > 100)
-    const heard = await engines.hear(joined([dense, dense]).subarray(0, 60 * rate))
-    const words = heard.split(" ")
-    expect(words.length).toBeWithin(60, 200)
+    expect(dense.length / rate).toBeGreaterThan(15)
+    const words = (await engines.hear(dense)).split(" ")
+    expect(words.length).toBeWithin(30, 100)
   }, 60_000)
 })
 
@@ -204,7 +204,9 @@ describe.skipIf(!hasRecognizer)("damaged models", () => {
     })
 
   const pocketsphinxHears = async (own: RunningEngines) => {
-    expect(await own.hear(await samplesOf(question))).not.toBe("")
+    const samples = await samplesOf(question)
+    // It takes longer than Moonshine for a second.
+    expect(await own.hear(samples.subarray(0, 1.2 * rate))).not.toBe("")
     expect(own.names.stt()).toBe("pocketsphinx")
   }
   const flipBit = async (path: string) => {

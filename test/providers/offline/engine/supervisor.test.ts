@@ -266,13 +266,14 @@ describe("a process that ends", () => {
     "again and again is tried ever more rarely",
     Effect.gen(function* () {
       const { awaitLine, awaitStart, last, started } = yield* make()
-      for (const [index, pause] of ["200 millis", "1 minutes", "2 minutes", "4 minutes"].entries()) {
+      const pauses = [Duration.millis(200), ...[1, 2, 4].map(Duration.minutes)]
+      for (const [index, pause] of pauses.entries()) {
         yield* awaitLine("INFO", index + 1)
         last().die("always")
         yield* index === 0 ? awaitLine("WARN") : awaitLine("ERROR", index)
-        yield* TestClock.adjust(pause === "200 millis" ? "199 millis" : "59 seconds")
+        yield* TestClock.adjust(Duration.subtract(pause, 1))
         expect(started.length).toBe(index + 1)
-        yield* TestClock.adjust("4 minutes")
+        yield* TestClock.adjust(1)
         yield* awaitStart(index + 2)
       }
     }),
@@ -317,7 +318,8 @@ describe("a process that hangs is replaced", () => {
     Effect.gen(function* () {
       const { run, awaitRuns, awaitLine, last } = yield* make(Effect.void, makeFakeProcess, { longestStep })
       yield* awaitLine("INFO")
-      yield* TestClock.adjust("1 hour")
+      // The watch looks each second, and each look takes the test clock 4 ms.
+      yield* TestClock.adjust("1 minute")
       expect(last().isDead()).toBe(false)
       const running = yield* Effect.fork(Effect.either(run("x".repeat(600))))
       yield* awaitRuns(1)
@@ -426,14 +428,14 @@ describe("a process that is stuck", () => {
       const running = yield* Effect.fork(run())
       yield* awaitRuns(1)
       const id = runs()[0]?.id ?? 0
-      for (let times = 0; times < 10; times++) {
+      for (let times = 0; times < 5; times++) {
         last().write({ kind: "progress", id })
         yield* Effect.promise(() => Bun.sleep(1))
         yield* TestClock.adjust("20 seconds")
       }
       answer(id, "late")
       expect(text(yield* Fiber.join(running))).toBe("late")
-      yield* TestClock.adjust("10 minutes")
+      yield* TestClock.adjust("1 minute")
       expect(last().isDead()).toBe(false)
     }),
   )
