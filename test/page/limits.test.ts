@@ -7,9 +7,11 @@ import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY } from "../support/upstream.ts"
 import { speechLike, wavOf } from "../support/wav.ts"
 import {
+  isRecorded,
   notice,
   reaches,
   register,
+  shows,
   sounds,
   speak,
   speakBriefly,
@@ -88,11 +90,10 @@ describe("no recording", () => {
     await register(page)
     await page.clock.install()
     await page.keyboard.down(" ")
-    await reaches(page, "listening")
-    await page.waitForTimeout(500)
+    await isRecorded(page)
     await page.clock.fastForward("04:59")
     expect(await notice(page)).toMatch(/at most five minutes/)
-    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await shows(page, ".reply", DEFAULT_REPLY)
     await page.keyboard.up(" ")
     await close()
   })
@@ -107,7 +108,7 @@ describe("other browsers", () => {
     })
     await register(page)
     await speak(page)
-    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await shows(page, ".reply", DEFAULT_REPLY)
     await reaches(page, "idle")
     await close()
   })
@@ -155,7 +156,7 @@ describe("a file", () => {
     await session.send("Network.emulateNetworkConditions", slow)
     await page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: wav(60) })
     await valueBetween(page, "progress", 0, 1)
-    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await shows(page, ".reply", DEFAULT_REPLY)
     await reaches(page, "idle")
     await close()
   })
@@ -172,9 +173,9 @@ describe("a file", () => {
       [...wav(1)],
     )
     await page.dispatchEvent("#log", "dragover", { dataTransfer: data })
-    await page.locator("#drop").waitFor()
+    await shows(page, "#drop")
     await page.dispatchEvent("#log", "drop", { dataTransfer: data })
-    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await shows(page, ".reply", DEFAULT_REPLY)
     await reaches(page, "idle")
     await close()
   })
@@ -261,7 +262,7 @@ test("Stop before there is a transcript leaves no turn", async () => {
   await register(page)
   service.upstream.script("stt", [{ text: "Never mind.", delayMs: 5000 }])
   await page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: wav(2) })
-  await page.locator(".waiting", { hasText: "Transcribing…" }).waitFor()
+  await shows(page, ".waiting", "Transcribing…")
   await page.locator("#stop").click()
   await reaches(page, "idle")
   expect(await page.locator(".turn").count()).toBe(0)

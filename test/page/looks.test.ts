@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import axe, { type AxeResults, type RunOptions } from "axe-core"
 import type { Browser, Page } from "playwright-core"
 import { startTurns, type TurnService } from "../support/turns.ts"
-import { notice, reaches, startBrowser, visit } from "./browser.ts"
+import { notice, reaches, shows, startBrowser, visit } from "./browser.ts"
 
 // Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(120_000)
@@ -75,18 +75,18 @@ for (const { name, ...view } of views) {
       found.push(...(await violations(page)).map((each) => `${state}: ${each}`))
     }
     await page.evaluate(axe.source)
-    await page.locator("#email").waitFor()
+    await shows(page, "#email")
     await look("1 sign-in")
     await page.getByLabel("Your key").fill("sk_wrong")
     await page.getByRole("button", { name: "Sign in" }).click()
-    await page.locator("#sign-in-problem", { hasText: "not valid" }).waitFor()
+    await shows(page, "#sign-in-problem", "not valid")
     await look("2 wrong key")
     await page.getByLabel("Your e-mail").fill(`${crypto.randomUUID().slice(0, 8)}@example.com`)
     await page.getByRole("button", { name: "Get a key" }).click()
-    await page.locator("#new-key[open]").waitFor()
+    await shows(page, "#new-key[open]")
     await look("3 new key")
     await page.getByRole("button", { name: "Start talking" }).click()
-    await page.locator("#talk").waitFor()
+    await shows(page, "#talk")
     await look("4 empty")
 
     for (const [at, reply] of replies.entries()) {
@@ -107,7 +107,7 @@ for (const { name, ...view } of views) {
         await reaches(page, "speaking")
         await look("7 speaking")
       } else {
-        await page.locator(".reply", { hasText: reply }).waitFor()
+        await shows(page, ".reply", reply)
       }
       await reaches(page, "idle")
     }
@@ -128,12 +128,12 @@ for (const { name, ...view } of views) {
     await look("10 notice")
     if (name === "phone") {
       await page.getByRole("button", { name: "Conversations" }).click()
-      await page.locator("#side[data-open]").waitFor()
+      await shows(page, "#side[data-open]")
       await look("11 list")
     }
     if (name === "desktop") await page.getByRole("button", { name: "Agents" }).click()
     else await page.locator("#open-agents").click()
-    await page.locator("#agents[open]").waitFor()
+    await shows(page, "#agents[open]")
     await look("13 operator's agent")
     await page.getByRole("button", { name: "New agent" }).click()
     await page.getByLabel("Name", { exact: true }).fill("Concierge")
@@ -144,7 +144,7 @@ for (const { name, ...view } of views) {
     await page.getByText("Languages, voice, models and tools").click()
     await page.getByLabel("Language model").fill("gpt-5")
     await page.getByRole("button", { name: "Save" }).click()
-    await page.locator("#agent-problem", { hasText: "llm.model" }).waitFor()
+    await shows(page, "#agent-problem", "llm.model")
     await look("14 wrong agent")
     await page.getByLabel("Language model").fill("")
     await page.getByRole("button", { name: "Save" }).click()
@@ -152,7 +152,7 @@ for (const { name, ...view } of views) {
     await look("15 agent")
     await page.getByRole("button", { name: "Close", exact: true }).click()
     await page.locator(".drop-session").click()
-    await page.locator("#confirm[open]").waitFor()
+    await shows(page, "#confirm[open]")
     await look("12 delete")
     expect(found).toEqual([])
     expect(await page.evaluate("document.documentElement.scrollWidth <= innerWidth")).toBe(true)

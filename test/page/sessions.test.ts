@@ -4,7 +4,18 @@ import { makeClient } from "../../src/client/client.ts"
 import { wav16k } from "../support/audio.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "../support/upstream.ts"
-import { notice, pageUrl, reaches, register, speak, speakBriefly, startBrowser, visit } from "./browser.ts"
+import {
+  isRecorded,
+  notice,
+  pageUrl,
+  reaches,
+  register,
+  shows,
+  speak,
+  speakBriefly,
+  startBrowser,
+  visit,
+} from "./browser.ts"
 
 // Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(60_000)
@@ -60,10 +71,10 @@ test("the key survives a reload, but not another tab or signing out", async () =
   expect(key).toMatch(/^sk_[0-9a-f]{64}$/)
   await page.route("**/auth/login", (route) => route.abort("connectionreset"))
   await page.reload()
-  await page.locator("#sign-in-problem", { hasText: "The connection was lost." }).waitFor()
+  await shows(page, "#sign-in-problem", "The connection was lost.")
   await page.unroute("**/auth/login")
   await page.reload()
-  await page.locator("#talk").waitFor()
+  await shows(page, "#talk")
   const other = await page.context().newPage()
   await other.goto(pageUrl(service))
   await other.getByLabel("Your e-mail").waitFor()
@@ -72,7 +83,7 @@ test("the key survives a reload, but not another tab or signing out", async () =
   await page.reload()
   await page.getByLabel("Your e-mail").waitFor()
   await signIn(page, key)
-  await page.locator("#talk").waitFor()
+  await shows(page, "#talk")
   await close()
 })
 
@@ -95,7 +106,7 @@ test("list, search, open, continue and delete conversations", async () => {
   await page.getByLabel("Search conversations").fill("")
 
   await page.getByRole("button", { name: "About <b>boats</b>", exact: false }).first().click()
-  await page.locator("h1", { hasText: "About <b>boats</b>" }).waitFor()
+  await shows(page, "h1", "About <b>boats</b>")
   await page.locator(".turn").nth(24).waitFor()
   await page.getByRole("button", { name: "Show earlier messages" }).click()
   await page.locator(".turn").nth(26).waitFor()
@@ -129,7 +140,7 @@ test("a conversation deleted elsewhere starts a new one", async () => {
   const { page, close } = await visit(browser, service, { expected: /404/ })
   const client = makeClient({ baseUrl: service.url, apiKey: await register(page) })
   await speak(page)
-  await page.locator(".session").waitFor()
+  await shows(page, ".session")
   await reaches(page, "idle")
   const { sessions } = await client.sessions.list()
   await client.sessions.delete(sessions[0]?.id ?? "")
@@ -146,16 +157,15 @@ test("keyboard only, with a visible focus", async () => {
   await focused().and(page.locator("#email")).waitFor()
   await page.keyboard.type(`${crypto.randomUUID()}@example.com`)
   await press("Enter")
-  await page.locator("#new-key[open]").waitFor()
+  await shows(page, "#new-key[open]")
   await press("Tab")
   await press("Enter")
   await focused().and(page.locator("#talk")).waitFor()
 
   await press("Enter")
-  await reaches(page, "listening")
-  await page.waitForTimeout(800)
+  await isRecorded(page)
   await press("Enter")
-  await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+  await shows(page, ".reply", DEFAULT_REPLY)
   await reaches(page, "idle")
 
   await page.locator(".session").focus()
