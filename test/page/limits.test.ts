@@ -152,9 +152,9 @@ describe("a file", () => {
     const session = await page.context().newCDPSession(page)
     await session.send("Network.enable")
     // Bytes a second.
-    const slow = { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 1_000_000 }
+    const slow = { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 500_000 }
     await session.send("Network.emulateNetworkConditions", slow)
-    await page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: wav(60) })
+    await page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: wav(12) })
     await valueBetween(page, "progress", 0, 1)
     await shows(page, ".reply", DEFAULT_REPLY)
     await reaches(page, "idle")

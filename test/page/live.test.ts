@@ -51,13 +51,15 @@ test("speaking, silence, an interruption in the middle of a word, and speaking a
   const { page, say, heard, events, sockets, asked, close } = await visitSpoken(browser, service)
   const key = await register(page)
   service.upstream.script("llm", [{ text: long }])
+  // Half a second for each sentence of the second reply.
+  service.upstream.default("tts", ({ input }) => (long.includes(input) ? {} : { seconds: 0.5 }))
   const control = page.getByRole("button", { name: "Hands-free", exact: true })
   expect(await control.getAttribute("aria-pressed")).toBe("false")
   await control.click()
   await reaches(page, "ready")
   expect(await control.getAttribute("aria-pressed")).toBe("true")
   expect(await page.locator("#spoken").textContent()).toBe("Hands-free is on. Speak at any time.")
-  await say("sentence")
+  await say("word")
   await reaches(page, "replying")
   await say("sentence")
   await shows(page, ".turn:nth-child(2) .reply", DEFAULT_REPLY)
@@ -94,8 +96,8 @@ test("speaking, silence, an interruption in the middle of a word, and speaking a
 test("the waterfall, and Play again while the page listens", async () => {
   const { page, say, heard, close } = await visitSpoken(browser, service)
   await register(page)
-  // It plays longer than the word that is said meanwhile.
-  service.upstream.script("llm", [{ text: "This is a sentence of a long reply. ".repeat(3).trim() }])
+  // Each of two sentences: the reply plays longer than the word that is said meanwhile.
+  service.upstream.default("tts", { seconds: 1.2 })
   await page.locator("#live").click()
   await reaches(page, "ready")
   await say("word")

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import axe, { type AxeResults, type RunOptions } from "axe-core"
 import type { Browser, Page } from "playwright-core"
 import { startTurns, type TurnService } from "../support/turns.ts"
-import { notice, reaches, shows, startBrowser, visit } from "./browser.ts"
+import { isRecorded, notice, reaches, shows, startBrowser, visit } from "./browser.ts"
 
 // Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(120_000)
@@ -36,8 +36,10 @@ const replies = [
 
 /** Of every rule in the light theme, and of the one about colours in the dark theme. */
 const violations = async (page: Page) => {
-  const colours: RunOptions = { runOnly: ["color-contrast"] }
-  const light = await page.evaluate(() => window.axe.run())
+  // axe does not describe the elements without a violation: half of its time.
+  const all: RunOptions = { resultTypes: ["violations"] }
+  const colours: RunOptions = { ...all, runOnly: ["color-contrast"] }
+  const light = await page.evaluate((options) => window.axe.run(options), all)
   await page.emulateMedia({ colorScheme: "dark" })
   const dark = await page.evaluate((options) => window.axe.run(options), colours)
   await page.emulateMedia({ colorScheme: "light" })
@@ -58,12 +60,15 @@ const views = [
 for (const { name, ...view } of views) {
   test(`on a ${name}`, async () => {
     service.reset()
-    service.upstream.latency({
-      sttMs: 320,
-      llmFirstTokenMs: 240,
-      llmTokensPerSecond: 25,
-      ttsFirstByteMs: 210,
-    })
+    // Screenshots show times as of real providers.
+    if (folder !== undefined) {
+      service.upstream.latency({
+        sttMs: 320,
+        llmFirstTokenMs: 240,
+        llmTokensPerSecond: 25,
+        ttsFirstByteMs: 210,
+      })
+    }
     const { page, close } = await visit(browser, service, { ...view, colorScheme: "light", expected: /40\d/ })
     const found: Array<string> = []
     const look = async (state: string) => {
@@ -90,25 +95,32 @@ for (const { name, ...view } of views) {
     await look("4 empty")
 
     for (const [at, reply] of replies.entries()) {
-      // Only the second reply is looked at while it plays.
-      service.upstream.default("tts", { seconds: at === 1 ? 1.5 : 0.5 })
-      service.upstream.script("stt", [{ text: said[at] ?? "", ...(at === 1 ? { delayMs: 1200 } : {}) }])
+      // Only the second reply is looked at while it is made and while it plays.
+      const isLast = at === 1
+      const looked = Promise.withResolvers<void>()
+      const heard = Promise.withResolvers<void>()
+      if (!isLast) {
+        looked.resolve()
+        heard.resolve()
+      }
+      service.upstream.default("tts", { seconds: 0.4 })
+      // Its first sentence, and the rest when that was looked at: the page speaks until then.
+      service.upstream.script("tts", [{ seconds: 0.4 }, { seconds: 0.4, after: heard.promise }])
+      service.upstream.script("stt", [{ text: said[at] ?? "", after: looked.promise }])
       service.upstream.script("llm", [{ text: reply }])
       await page.keyboard.down(" ")
-      await reaches(page, "listening")
-      await page.waitForTimeout(1000)
-      if (at === 1) await look("5 listening")
+      await isRecorded(page)
+      if (isLast) await look("5 listening")
       await page.keyboard.up(" ")
-      if (at === 1) {
+      if (isLast) {
         await reaches(page, "thinking")
         await look("6 thinking")
-      }
-      if (at === 1) {
+        looked.resolve()
         await reaches(page, "speaking")
         await look("7 speaking")
-      } else {
-        await shows(page, ".reply", reply)
+        heard.resolve()
       }
+      await shows(page, ".reply", reply)
       await reaches(page, "idle")
     }
     await page.locator(".session").waitFor({ state: "attached" })
