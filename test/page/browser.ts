@@ -124,6 +124,19 @@ export const shows = async (page: Page, selector: string, text = ""): Promise<vo
   )
 }
 
+/** Waits for an element while the page's clock runs ahead, for what the client tries again after seconds. */
+export const showsLater = async (page: Page, selector: string, text: string): Promise<void> => {
+  let isShown = false
+  const shown = shows(page, selector, text).finally(() => {
+    isShown = true
+  })
+  while (!isShown) {
+    await page.clock.fastForward(500)
+    await Bun.sleep(polling)
+  }
+  await shown
+}
+
 /** Waits for a state of the talk button. */
 export const reaches = (page: Page, state: string): Promise<void> =>
   shows(page, `#orb[data-state="${state}"]`)

@@ -1,8 +1,10 @@
 /** Browsers without a feature, refused permissions, and files. */
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { join } from "node:path"
 import type { Browser, Page } from "playwright-core"
 import { makeClient, VoiceAgentError } from "../../src/client/client.ts"
 import { problemOf, realtimeProblemOf } from "../../src/page/problems.ts"
+import { tempFolder } from "../support/temp-folders.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY } from "../support/upstream.ts"
 import { speechLike, wavOf } from "../support/wav.ts"
@@ -60,7 +62,7 @@ describe("no recording", () => {
     ["without MediaRecorder", { before: "delete window.MediaRecorder" }, /can’t record sound/],
   ]
   for (const [name, options, said] of cases) {
-    test(`${name}: explains it, and offers a file`, async () => {
+    test.concurrent(`${name}: explains it, and offers a file`, async () => {
       const { page, close } = await visit(browser, service, options)
       await register(page)
       await page.locator("#talk").click({ delay: 400 })
@@ -164,14 +166,11 @@ describe("a file", () => {
   test("dropped onto the page", async () => {
     const { page, close } = await visit(browser, service)
     await register(page)
-    const data = await page.evaluateHandle(
-      (bytes) => {
-        const transfer = new DataTransfer()
-        transfer.items.add(new File([Uint8Array.from(bytes)], "a.wav", { type: "audio/wav" }))
-        return transfer
-      },
-      [...wav(1)],
-    )
+    const data = await page.evaluateHandle((base64) => {
+      const transfer = new DataTransfer()
+      transfer.items.add(new File([Uint8Array.fromBase64(base64)], "a.wav", { type: "audio/wav" }))
+      return transfer
+    }, wav(1).toString("base64"))
     await page.dispatchEvent("#log", "dragover", { dataTransfer: data })
     await shows(page, "#drop")
     await page.dispatchEvent("#log", "drop", { dataTransfer: data })
@@ -189,7 +188,9 @@ describe("a file", () => {
     expect(await notice(page)).toBe(
       "This file is not a recording that can be read. Send a WAV, MP3, WebM, OGG, FLAC or M4A file.",
     )
-    await send(Buffer.alloc(25 * 1024 * 1024 + 1))
+    const large = join(tempFolder(), "a.wav")
+    await Bun.write(large, new Uint8Array(25 * 1024 * 1024 + 1))
+    await page.locator("#file").setInputFiles(large)
     expect(await notice(page)).toMatch(/^That file is over 25 MB/)
     await send(Buffer.alloc(0))
     expect(await notice(page)).toMatch(/^That file is empty/)

@@ -11,6 +11,7 @@ import {
   reaches,
   register,
   shows,
+  showsLater,
   speak,
   speakBriefly,
   startBrowser,
@@ -70,8 +71,9 @@ test("the key survives a reload, but not another tab or signing out", async () =
   const key = await register(page)
   expect(key).toMatch(/^sk_[0-9a-f]{64}$/)
   await page.route("**/auth/login", (route) => route.abort("connectionreset"))
+  await page.clock.install()
   await page.reload()
-  await shows(page, "#sign-in-problem", "The connection was lost.")
+  await showsLater(page, "#sign-in-problem", "The connection was lost.")
   await page.unroute("**/auth/login")
   await page.reload()
   await shows(page, "#talk")
@@ -92,7 +94,13 @@ test("list, search, open, continue and delete conversations", async () => {
   const client = makeClient({ baseUrl: service.url, apiKey })
   const recording = new Blob([new Uint8Array(await wav16k())])
   const { sessionId } = await client.sessions.create({ title: "About <b>boats</b>" })
-  for (let turn = 0; turn < 27; turn += 1) await client.converse(recording, { sessionId })
+  await client.converse(recording, { sessionId })
+  for (let turn = 1; turn < 27; turn += 1) {
+    const body = { text: DEFAULT_TRANSCRIPT, audio: false }
+    const answer = await service.call("POST", `/sessions/${sessionId}/messages`, { key: apiKey, body })
+    expect(answer.status).toBe(200)
+    await answer.text()
+  }
   await client.sessions.create({ title: "Trains" })
 
   const { page, close } = await visit(browser, service)
@@ -107,15 +115,14 @@ test("list, search, open, continue and delete conversations", async () => {
 
   await page.getByRole("button", { name: "About <b>boats</b>", exact: false }).first().click()
   await shows(page, "h1", "About <b>boats</b>")
-  await page.locator(".turn").nth(24).waitFor()
+  await shows(page, ".turn:nth-child(25)")
   await page.getByRole("button", { name: "Show earlier messages" }).click()
-  await page.locator(".turn").nth(26).waitFor()
+  await shows(page, ".turn:nth-child(27)")
   expect(await page.locator("#earlier").isVisible()).toBe(false)
   expect(new Set(await page.locator(".said").allTextContents())).toEqual(new Set([DEFAULT_TRANSCRIPT]))
   expect(new Set(await page.locator(".reply").allTextContents())).toEqual(new Set([DEFAULT_REPLY]))
-  service.upstream.default("tts", { seconds: 2 })
   await speak(page)
-  await page.locator(".turn").nth(27).waitFor()
+  await shows(page, ".turn:nth-child(28)")
   await reaches(page, "speaking")
   await reaches(page, "idle")
   expect(await client.sessions.messages(sessionId, { limit: 200 })).toHaveLength(56)

@@ -9,6 +9,7 @@ import {
   reaches,
   register,
   shows,
+  showsLater,
   sounds,
   speak,
   speakBriefly,
@@ -171,8 +172,9 @@ describe("talking", () => {
     const { page, close } = await visit(browser, service, { expected: /ERR_|Failed to load/ })
     await register(page)
     await page.route("**/voice/conversation", (route) => route.abort("connectionreset"), { times: 3 })
+    await page.clock.install()
     await speak(page)
-    await shows(page, "#notice", "The connection was lost.")
+    await showsLater(page, "#notice", "The connection was lost.")
     await page.getByRole("button", { name: "Send again" }).click()
     await shows(page, ".reply", DEFAULT_REPLY)
     await reaches(page, "idle")
