@@ -60,7 +60,7 @@ const views = [
 for (const { name, ...view } of views) {
   test(`on a ${name}`, async () => {
     service.reset()
-    // Screenshots show times as of real providers.
+    // The waterfall of a screenshot has times as of real providers, and that of the looks.
     if (folder !== undefined) {
       service.upstream.latency({
         sttMs: 320,
