@@ -44,22 +44,22 @@ for (const program of [
   const [interpreter, file] = program
   test(`examples/${file}`, async () => {
     const answer = `${newFolder()}/answer.mp3`
-    const { said, problem, code } = await run([interpreter, `${root}examples/${file}`, question, answer])
+    const talk = (recording: string, env?: Record<string, string>) =>
+      run([interpreter, `${root}examples/${file}`, recording, answer], env)
+    const [{ said, problem, code }, refused, missing, away] = await Promise.all([
+      talk(question),
+      talk(question, { VOICE_AGENT_KEY: "sk_wrong" }),
+      talk("no.wav"),
+      talk(question, { VOICE_AGENT_URL: "http://127.0.0.1:1" }),
+    ])
     expect({ problem, code }).toEqual({ problem: "", code: 0 })
     expect(said).toContain(`You:   ${DEFAULT_TRANSCRIPT}\n`)
     expect(said).toMatch(/session [0-9a-f-]{36}\n$/)
     expect(Bun.file(answer).size).toBeGreaterThan(5000)
-    const refused = await run([interpreter, `${root}examples/${file}`, question, answer], {
-      VOICE_AGENT_KEY: "sk_wrong",
-    })
     expect(refused.code).not.toBe(0)
     expect(refused.problem).toContain("INVALID_API_KEY")
-    const missing = await run([interpreter, `${root}examples/${file}`, "no.wav", answer])
     expect(missing.code).toBe(1)
     expect(missing.problem).toMatch(/^.*no\.wav.*\n$/)
-    const away = await run([interpreter, `${root}examples/${file}`, question, answer], {
-      VOICE_AGENT_URL: "http://127.0.0.1:1",
-    })
     expect(away.code).not.toBe(0)
     expect(away.problem.trimEnd().split("\n")).toHaveLength(1)
   })
@@ -72,6 +72,10 @@ describe("examples/realtime.mjs", () => {
   const secondsOf = (path: string) => (Bun.file(path).size - 44) / 48_000
   const spoken = () =>
     service.upstream.calls("tts").reduce((sum, { spoken }) => sum + (spoken?.samples ?? 0) / 24_000, 0)
+
+  // Half a second for each sentence of the usual reply: the example plays in real time.
+  const isUsual = (sentence: string) => DEFAULT_REPLY.includes(sentence.trim())
+  beforeEach(() => service.upstream.default("tts", ({ input }) => (isUsual(input) ? { seconds: 0.5 } : {})))
 
   test("one turn", async () => {
     const answer = `${newFolder()}/answer.wav`
@@ -105,22 +109,28 @@ describe("examples/realtime.mjs", () => {
   })
 
   test("errors in one line", async () => {
-    const refused = await run([...program, question], { VOICE_AGENT_KEY: "sk_wrong" })
+    const unreachable = (key: string) => ({
+      VOICE_AGENT_URL: "http://127.0.0.1:1",
+      ...(key === "" ? {} : { VOICE_AGENT_KEY: key }),
+    })
+    service.upstream.default("llm", fail.badRequest())
+    const [failed, refused, missing, text, ...unanswered] = await Promise.all([
+      run([...program, question]),
+      run([...program, question], { VOICE_AGENT_KEY: "sk_wrong" }),
+      run([...program, "no.wav"]),
+      run([...program, `${root}package.json`]),
+      run([...program, question], unreachable("")),
+      run([...program, question], unreachable("sk_any")),
+    ])
     expect(refused).toMatchObject({ code: 1, problem: expect.stringMatching(/^INVALID_API_KEY: .*\n$/) })
-    for (const key of ["", "sk_any"]) {
-      const env = { VOICE_AGENT_URL: "http://127.0.0.1:1", ...(key === "" ? {} : { VOICE_AGENT_KEY: key }) }
-      const away = await run([...program, question], env)
+    for (const away of unanswered) {
       expect(away).toMatchObject({
         code: 1,
         problem: expect.stringMatching(/cannot be reached: (?!undefined).+\n$/),
       })
     }
-    const missing = await run([...program, "no.wav"])
     expect(missing).toMatchObject({ code: 1, problem: "There is no file no.wav.\n" })
-    const text = await run([...program, `${root}package.json`])
     expect(text).toMatchObject({ code: 1, problem: expect.stringMatching(/cannot be decoded\.\n$/) })
-    service.upstream.default("llm", fail.badRequest())
-    const failed = await run([...program, question])
     expect(failed).toMatchObject({
       code: 1,
       problem: expect.stringMatching(/^provider_refused_request: .*\n$/),

@@ -83,7 +83,7 @@ afterAll(async () => {
   await cleanUpProcesses()
 })
 
-test.each(["nodenext", "bundler"])("types, moduleResolution %s", async (moduleResolution) => {
+test.concurrent.each(["nodenext", "bundler"])("types, moduleResolution %s", async (moduleResolution) => {
   const compilerOptions = {
     module: moduleResolution === "bundler" ? "esnext" : moduleResolution,
     moduleResolution,
@@ -99,15 +99,15 @@ test.each(["nodenext", "bundler"])("types, moduleResolution %s", async (moduleRe
   expect(await run([join(root, "node_modules/.bin/tsc"), "-p", file], project)).toBe("")
 })
 
-test("a turn under Node", async () => {
+test.concurrent("a turn under Node", async () => {
   expect(await run(["node", "--import", "./ws.mjs", "main.js"], project)).toBe(output)
 })
 
-test("a turn under Bun", async () => {
+test.concurrent("a turn under Bun", async () => {
   expect(await run([process.execPath, "main.ts"], project)).toBe(output)
 })
 
-test("a turn from a bundle for browsers", async () => {
+test.concurrent("a turn from a bundle for browsers", async () => {
   const outdir = join(project, "bundle")
   const { success } = await Bun.build({
     entrypoints: [join(project, "main.ts")],

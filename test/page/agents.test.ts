@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from
 import type { Browser, Page } from "playwright-core"
 import { makeClient } from "../../src/client/client.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
-import { reaches, register, speak, speakBriefly, startBrowser, visit } from "./browser.ts"
+import { reaches, register, shows, speak, speakBriefly, startBrowser, visit } from "./browser.ts"
 
 // Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(60_000)
@@ -21,10 +21,10 @@ afterAll(async () => {
 
 const open = async (page: Page) => {
   await page.getByRole("button", { name: "Agents" }).click()
-  await page.locator("#agents[open]").waitFor()
+  await shows(page, "#agents[open]")
 }
 const press = (page: Page, name: string) => page.getByRole("button", { name, exact: true }).click()
-const problem = (page: Page, hasText: string) => page.locator("#agent-problem", { hasText }).waitFor()
+const problem = (page: Page, text: string) => shows(page, "#agent-problem", text)
 const instructions = () => service.upstream.calls("llm").at(-1)?.request.messages[0]?.content
 
 test("create, try, change and delete an agent", async () => {
@@ -108,7 +108,7 @@ test("an agent of another program can be tried", async () => {
   const client = makeClient({ baseUrl: service.url, apiKey: await register(page) })
   await client.agents.create({ name: "Grace", greeting: "Good morning from Grace." })
   await page.reload()
-  await page.locator("#talk").waitFor()
+  await shows(page, "#talk")
   await open(page)
   await page.locator("#agent-list button", { hasText: "Grace" }).click()
   await page.getByText("Version 1.").waitFor()
@@ -125,7 +125,7 @@ test("a call of an agent's tool is shown, because the page runs none", async () 
   const client = makeClient({ baseUrl: service.url, apiKey: await register(page) })
   await client.agents.create({ name: "Doors", tools: [{ type: "client", name: "open_door" }] })
   await page.reload()
-  await page.locator("#talk").waitFor()
+  await shows(page, "#talk")
   await open(page)
   await page.locator("#agent-list button", { hasText: "Doors" }).click()
   await press(page, "Try it")
@@ -133,7 +133,7 @@ test("a call of an agent's tool is shown, because the page runs none", async () 
   const toolCalls = [{ id: "call_1", name: "open_door", arguments: '{"door":"<b>front</b>"}' }]
   service.upstream.script("llm", [{ text: "Yes.", toolCalls }])
   await speak(page)
-  await page.locator(".call").waitFor()
+  await shows(page, ".call")
   expect(await page.locator(".call").textContent()).toBe(
     'The agent called open_door({"door":"<b>front</b>"}). This page runs no tools.',
   )

@@ -8,7 +8,13 @@ import type { TurnService } from "../support/turns.ts"
 
 /** The browser's globals, for the functions that run there. */
 declare const window: { loudest: number; readonly player?: { readonly paused: boolean } }
-declare const document: { readonly querySelector: (selector: string) => { readonly value: number } | null }
+declare const document: {
+  readonly querySelector: (selector: string) => { readonly value: number } | null
+  readonly querySelectorAll: (selector: string) => Iterable<{
+    readonly textContent: string
+    readonly checkVisibility: () => boolean
+  }>
+}
 
 const question = new URL("../../examples/question.wav", import.meta.url).pathname
 
@@ -96,34 +102,70 @@ export const register = async (page: Page, email = `${crypto.randomUUID()}@examp
   await page.getByRole("button", { name: "Get a key" }).click()
   const key = (await page.locator("#new-key[open] #new-key-text").textContent()) ?? ""
   await page.getByRole("button", { name: "Start talking" }).click()
-  await page.locator("#talk").waitFor()
+  await shows(page, "#talk")
   return key
+}
+
+/** Between two looks at the page, in ms. */
+const polling = 20
+
+/**
+ * Waits for a visible element that contains a text. Playwright's `waitFor` looks only twice a second after a while: it
+ * would take longer, and miss a brief state.
+ */
+export const shows = async (page: Page, selector: string, text = ""): Promise<void> => {
+  await page.waitForFunction(
+    ([selector, text]) =>
+      [...document.querySelectorAll(selector)].some(
+        (element) => element.textContent.includes(text) && element.checkVisibility(),
+      ),
+    [selector, text] as const,
+    { polling },
+  )
+}
+
+/** Waits for an element while the page's clock runs ahead, for what the client tries again after seconds. */
+export const showsLater = async (page: Page, selector: string, text: string): Promise<void> => {
+  let isShown = false
+  const shown = shows(page, selector, text).finally(() => {
+    isShown = true
+  })
+  while (!isShown) {
+    await page.clock.fastForward(500)
+    await Bun.sleep(polling)
+  }
+  await shown
 }
 
 /** Waits for a state of the talk button. */
 export const reaches = (page: Page, state: string): Promise<void> =>
-  page.locator(`#orb[data-state="${state}"]`).waitFor()
+  shows(page, `#orb[data-state="${state}"]`)
 
-/** Half of what the default reply takes to play: Chromium uses half a core while it plays. For `beforeEach`. */
+/** A fraction of what the default reply takes to play: Chromium uses half a core while it plays. For `beforeEach`. */
 export const speakBriefly = (service: TurnService): void => {
   service.reset()
-  service.upstream.default("tts", { seconds: 0.7 })
+  service.upstream.default("tts", { seconds: 0.4 })
 }
 
-/** Longer than the shortest recording, in ms. */
-const phrase = 1200
+/** More than a press needs in order to be a recording, in ms. */
+const phrase = 400
+
+/** Waits for speech in the recording, of a length that is sent. */
+export const isRecorded = async (page: Page): Promise<void> => {
+  await reaches(page, "listening")
+  await Promise.all([page.waitForTimeout(phrase), valueBetween(page, "#level", 30, 101)])
+}
 
 /** Holds the space bar while the fake microphone plays. */
 export const speak = async (page: Page): Promise<void> => {
   await page.keyboard.down(" ")
-  await reaches(page, "listening")
-  await page.waitForTimeout(phrase)
+  await isRecorded(page)
   await page.keyboard.up(" ")
 }
 
 /** Waits until the page plays sound above a whisper, 0 to 1. */
 export const sounds = async (page: Page): Promise<void> => {
-  await page.waitForFunction(() => window.loudest > 0.05)
+  await page.waitForFunction(() => window.loudest > 0.05, undefined, { polling })
 }
 
 /** Forgets the sound played so far. */
@@ -134,7 +176,7 @@ export const forgetSound = (page: Page): Promise<unknown> =>
 
 /** Waits until the page plays nothing. */
 export const quiet = async (page: Page): Promise<void> => {
-  await page.waitForFunction(() => window.player?.paused)
+  await page.waitForFunction(() => window.player?.paused, undefined, { polling })
 }
 
 /** Waits for a value of a meter or progress bar. */
@@ -150,12 +192,12 @@ export const valueBetween = async (
       return value > low && value < high
     },
     [selector, low, high] as const,
+    { polling },
   )
 }
 
 /** The text of the notice. */
 export const notice = async (page: Page): Promise<string> => {
-  const shown = page.locator("#notice:not(:empty)")
-  await shown.waitFor()
-  return (await shown.locator("p").textContent()) ?? ""
+  await shows(page, "#notice:not(:empty)")
+  return (await page.locator("#notice p").textContent()) ?? ""
 }

@@ -1,15 +1,19 @@
 /** Browsers without a feature, refused permissions, and files. */
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { join } from "node:path"
 import type { Browser, Page } from "playwright-core"
 import { makeClient, VoiceAgentError } from "../../src/client/client.ts"
 import { problemOf, realtimeProblemOf } from "../../src/page/problems.ts"
+import { tempFolder } from "../support/temp-folders.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY } from "../support/upstream.ts"
 import { speechLike, wavOf } from "../support/wav.ts"
 import {
+  isRecorded,
   notice,
   reaches,
   register,
+  shows,
   sounds,
   speak,
   speakBriefly,
@@ -58,7 +62,7 @@ describe("no recording", () => {
     ["without MediaRecorder", { before: "delete window.MediaRecorder" }, /can’t record sound/],
   ]
   for (const [name, options, said] of cases) {
-    test(`${name}: explains it, and offers a file`, async () => {
+    test.concurrent(`${name}: explains it, and offers a file`, async () => {
       const { page, close } = await visit(browser, service, options)
       await register(page)
       await page.locator("#talk").click({ delay: 400 })
@@ -88,11 +92,10 @@ describe("no recording", () => {
     await register(page)
     await page.clock.install()
     await page.keyboard.down(" ")
-    await reaches(page, "listening")
-    await page.waitForTimeout(500)
+    await isRecorded(page)
     await page.clock.fastForward("04:59")
     expect(await notice(page)).toMatch(/at most five minutes/)
-    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await shows(page, ".reply", DEFAULT_REPLY)
     await page.keyboard.up(" ")
     await close()
   })
@@ -107,7 +110,7 @@ describe("other browsers", () => {
     })
     await register(page)
     await speak(page)
-    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await shows(page, ".reply", DEFAULT_REPLY)
     await reaches(page, "idle")
     await close()
   })
@@ -151,11 +154,11 @@ describe("a file", () => {
     const session = await page.context().newCDPSession(page)
     await session.send("Network.enable")
     // Bytes a second.
-    const slow = { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 1_000_000 }
+    const slow = { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 500_000 }
     await session.send("Network.emulateNetworkConditions", slow)
-    await page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: wav(60) })
+    await page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: wav(12) })
     await valueBetween(page, "progress", 0, 1)
-    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await shows(page, ".reply", DEFAULT_REPLY)
     await reaches(page, "idle")
     await close()
   })
@@ -163,18 +166,15 @@ describe("a file", () => {
   test("dropped onto the page", async () => {
     const { page, close } = await visit(browser, service)
     await register(page)
-    const data = await page.evaluateHandle(
-      (bytes) => {
-        const transfer = new DataTransfer()
-        transfer.items.add(new File([Uint8Array.from(bytes)], "a.wav", { type: "audio/wav" }))
-        return transfer
-      },
-      [...wav(1)],
-    )
+    const data = await page.evaluateHandle((base64) => {
+      const transfer = new DataTransfer()
+      transfer.items.add(new File([Uint8Array.fromBase64(base64)], "a.wav", { type: "audio/wav" }))
+      return transfer
+    }, wav(1).toString("base64"))
     await page.dispatchEvent("#log", "dragover", { dataTransfer: data })
-    await page.locator("#drop").waitFor()
+    await shows(page, "#drop")
     await page.dispatchEvent("#log", "drop", { dataTransfer: data })
-    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await shows(page, ".reply", DEFAULT_REPLY)
     await reaches(page, "idle")
     await close()
   })
@@ -188,7 +188,9 @@ describe("a file", () => {
     expect(await notice(page)).toBe(
       "This file is not a recording that can be read. Send a WAV, MP3, WebM, OGG, FLAC or M4A file.",
     )
-    await send(Buffer.alloc(25 * 1024 * 1024 + 1))
+    const large = join(tempFolder(), "a.wav")
+    await Bun.write(large, new Uint8Array(25 * 1024 * 1024 + 1))
+    await page.locator("#file").setInputFiles(large)
     expect(await notice(page)).toMatch(/^That file is over 25 MB/)
     await send(Buffer.alloc(0))
     expect(await notice(page)).toMatch(/^That file is empty/)
@@ -261,7 +263,7 @@ test("Stop before there is a transcript leaves no turn", async () => {
   await register(page)
   service.upstream.script("stt", [{ text: "Never mind.", delayMs: 5000 }])
   await page.locator("#file").setInputFiles({ name: "a.wav", mimeType: "audio/wav", buffer: wav(2) })
-  await page.locator(".waiting", { hasText: "Transcribing…" }).waitFor()
+  await shows(page, ".waiting", "Transcribing…")
   await page.locator("#stop").click()
   await reaches(page, "idle")
   expect(await page.locator(".turn").count()).toBe(0)

@@ -4,7 +4,7 @@ import type { Browser } from "playwright-core"
 import { startWire, type Wire } from "../client/wire.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "../support/upstream.ts"
-import { notice, reaches, register, startBrowser, visit } from "./browser.ts"
+import { notice, reaches, register, shows, startBrowser, visit } from "./browser.ts"
 import { visitSpoken } from "./spoken.ts"
 
 // Chromium needs seconds to start on a busy machine.
@@ -51,16 +51,18 @@ test("speaking, silence, an interruption in the middle of a word, and speaking a
   const { page, say, heard, events, sockets, asked, close } = await visitSpoken(browser, service)
   const key = await register(page)
   service.upstream.script("llm", [{ text: long }])
+  // Half a second for each sentence of the second reply.
+  service.upstream.default("tts", ({ input }) => (long.includes(input) ? {} : { seconds: 0.5 }))
   const control = page.getByRole("button", { name: "Hands-free", exact: true })
   expect(await control.getAttribute("aria-pressed")).toBe("false")
   await control.click()
   await reaches(page, "ready")
   expect(await control.getAttribute("aria-pressed")).toBe("true")
   expect(await page.locator("#spoken").textContent()).toBe("Hands-free is on. Speak at any time.")
-  await say("sentence")
+  await say("word")
   await reaches(page, "replying")
   await say("sentence")
-  await page.locator(".turn:nth-child(2) .reply", { hasText: DEFAULT_REPLY }).waitFor()
+  await shows(page, ".turn:nth-child(2) .reply", DEFAULT_REPLY)
   await reaches(page, "ready")
 
   const [cut, whole, ...more] = await heard()
@@ -94,12 +96,12 @@ test("speaking, silence, an interruption in the middle of a word, and speaking a
 test("the waterfall, and Play again while the page listens", async () => {
   const { page, say, heard, close } = await visitSpoken(browser, service)
   await register(page)
-  // It plays longer than the word that is said meanwhile.
-  service.upstream.script("llm", [{ text: "This is a sentence of a long reply. ".repeat(3).trim() }])
+  // Each of two sentences: the reply plays longer than the word that is said meanwhile.
+  service.upstream.default("tts", { seconds: 1.2 })
   await page.locator("#live").click()
   await reaches(page, "ready")
   await say("word")
-  await page.locator(".again").waitFor()
+  await shows(page, ".again")
   await reaches(page, "ready")
   expect(await page.locator(".waterfall caption").textContent()).toBe(
     "Duration of each stage, from the end of the speech",
@@ -130,7 +132,7 @@ test("the waterfall, and Play again while the page listens", async () => {
   expect(await page.locator(".tag").count()).toBe(0)
   expect(service.upstream.calls("stt")).toHaveLength(heardBefore)
   await say("word")
-  await page.locator(".turn:nth-child(2) .again").waitFor()
+  await shows(page, ".turn:nth-child(2) .again")
 
   await page.locator("#live").click()
   await reaches(page, "idle")
@@ -157,7 +159,7 @@ test("a lost network", async () => {
   const saying = say("word")
   wire.accept()
   await saying
-  await page.locator(".turn:nth-child(2) .reply", { hasText: brief }).waitFor()
+  await shows(page, ".turn:nth-child(2) .reply", brief)
   expect(await page.locator("#spoken").textContent()).toBe("Connected again.")
   expect(prompt()).toEqual([DEFAULT_TRANSCRIPT, brief, DEFAULT_TRANSCRIPT])
   const ids = events
@@ -185,7 +187,7 @@ test("a changed headset, in a background tab", async () => {
   await until(async () => (await asked()).length === 3, "the headset")
   await page.locator("#notice").waitFor({ state: "hidden" })
   await say("word")
-  await page.locator(".reply", { hasText: brief }).waitFor()
+  await shows(page, ".reply", brief)
   await until(() => service.upstream.calls("tts").length > 0, "the voice")
   await page.waitForTimeout(spokenSeconds(1) * 1000)
   const runs = await heard()

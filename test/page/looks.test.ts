@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import axe, { type AxeResults, type RunOptions } from "axe-core"
 import type { Browser, Page } from "playwright-core"
 import { startTurns, type TurnService } from "../support/turns.ts"
-import { notice, reaches, startBrowser, visit } from "./browser.ts"
+import { isRecorded, notice, reaches, shows, startBrowser, visit } from "./browser.ts"
 
 // Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(120_000)
@@ -36,8 +36,10 @@ const replies = [
 
 /** Of every rule in the light theme, and of the one about colours in the dark theme. */
 const violations = async (page: Page) => {
-  const colours: RunOptions = { runOnly: ["color-contrast"] }
-  const light = await page.evaluate(() => window.axe.run())
+  // axe does not describe the elements without a violation: half of its time.
+  const all: RunOptions = { resultTypes: ["violations"] }
+  const colours: RunOptions = { ...all, runOnly: ["color-contrast"] }
+  const light = await page.evaluate((options) => window.axe.run(options), all)
   await page.emulateMedia({ colorScheme: "dark" })
   const dark = await page.evaluate((options) => window.axe.run(options), colours)
   await page.emulateMedia({ colorScheme: "light" })
@@ -58,12 +60,15 @@ const views = [
 for (const { name, ...view } of views) {
   test(`on a ${name}`, async () => {
     service.reset()
-    service.upstream.latency({
-      sttMs: 320,
-      llmFirstTokenMs: 240,
-      llmTokensPerSecond: 25,
-      ttsFirstByteMs: 210,
-    })
+    // The waterfall of a screenshot has times as of real providers, and that of the looks.
+    if (folder !== undefined) {
+      service.upstream.latency({
+        sttMs: 320,
+        llmFirstTokenMs: 240,
+        llmTokensPerSecond: 25,
+        ttsFirstByteMs: 210,
+      })
+    }
     const { page, close } = await visit(browser, service, { ...view, colorScheme: "light", expected: /40\d/ })
     const found: Array<string> = []
     const look = async (state: string) => {
@@ -75,40 +80,47 @@ for (const { name, ...view } of views) {
       found.push(...(await violations(page)).map((each) => `${state}: ${each}`))
     }
     await page.evaluate(axe.source)
-    await page.locator("#email").waitFor()
+    await shows(page, "#email")
     await look("1 sign-in")
     await page.getByLabel("Your key").fill("sk_wrong")
     await page.getByRole("button", { name: "Sign in" }).click()
-    await page.locator("#sign-in-problem", { hasText: "not valid" }).waitFor()
+    await shows(page, "#sign-in-problem", "not valid")
     await look("2 wrong key")
     await page.getByLabel("Your e-mail").fill(`${crypto.randomUUID().slice(0, 8)}@example.com`)
     await page.getByRole("button", { name: "Get a key" }).click()
-    await page.locator("#new-key[open]").waitFor()
+    await shows(page, "#new-key[open]")
     await look("3 new key")
     await page.getByRole("button", { name: "Start talking" }).click()
-    await page.locator("#talk").waitFor()
+    await shows(page, "#talk")
     await look("4 empty")
 
     for (const [at, reply] of replies.entries()) {
-      // Only the second reply is looked at while it plays.
-      service.upstream.default("tts", { seconds: at === 1 ? 1.5 : 0.5 })
-      service.upstream.script("stt", [{ text: said[at] ?? "", ...(at === 1 ? { delayMs: 1200 } : {}) }])
+      // Only the second reply is looked at while it is made and while it plays.
+      const isLast = at === 1
+      const looked = Promise.withResolvers<void>()
+      const heard = Promise.withResolvers<void>()
+      if (!isLast) {
+        looked.resolve()
+        heard.resolve()
+      }
+      service.upstream.default("tts", { seconds: 0.4 })
+      // Its first sentence, and the rest when that was looked at: the page speaks until then.
+      service.upstream.script("tts", [{ seconds: 0.4 }, { seconds: 0.4, after: heard.promise }])
+      service.upstream.script("stt", [{ text: said[at] ?? "", after: looked.promise }])
       service.upstream.script("llm", [{ text: reply }])
       await page.keyboard.down(" ")
-      await reaches(page, "listening")
-      await page.waitForTimeout(1000)
-      if (at === 1) await look("5 listening")
+      await isRecorded(page)
+      if (isLast) await look("5 listening")
       await page.keyboard.up(" ")
-      if (at === 1) {
+      if (isLast) {
         await reaches(page, "thinking")
         await look("6 thinking")
-      }
-      if (at === 1) {
+        looked.resolve()
         await reaches(page, "speaking")
         await look("7 speaking")
-      } else {
-        await page.locator(".reply", { hasText: reply }).waitFor()
+        heard.resolve()
       }
+      await shows(page, ".reply", reply)
       await reaches(page, "idle")
     }
     await page.locator(".session").waitFor({ state: "attached" })
@@ -128,12 +140,12 @@ for (const { name, ...view } of views) {
     await look("10 notice")
     if (name === "phone") {
       await page.getByRole("button", { name: "Conversations" }).click()
-      await page.locator("#side[data-open]").waitFor()
+      await shows(page, "#side[data-open]")
       await look("11 list")
     }
     if (name === "desktop") await page.getByRole("button", { name: "Agents" }).click()
     else await page.locator("#open-agents").click()
-    await page.locator("#agents[open]").waitFor()
+    await shows(page, "#agents[open]")
     await look("13 operator's agent")
     await page.getByRole("button", { name: "New agent" }).click()
     await page.getByLabel("Name", { exact: true }).fill("Concierge")
@@ -144,7 +156,7 @@ for (const { name, ...view } of views) {
     await page.getByText("Languages, voice, models and tools").click()
     await page.getByLabel("Language model").fill("gpt-5")
     await page.getByRole("button", { name: "Save" }).click()
-    await page.locator("#agent-problem", { hasText: "llm.model" }).waitFor()
+    await shows(page, "#agent-problem", "llm.model")
     await look("14 wrong agent")
     await page.getByLabel("Language model").fill("")
     await page.getByRole("button", { name: "Save" }).click()
@@ -152,7 +164,7 @@ for (const { name, ...view } of views) {
     await look("15 agent")
     await page.getByRole("button", { name: "Close", exact: true }).click()
     await page.locator(".drop-session").click()
-    await page.locator("#confirm[open]").waitFor()
+    await shows(page, "#confirm[open]")
     await look("12 delete")
     expect(found).toEqual([])
     expect(await page.evaluate("document.documentElement.scrollWidth <= innerWidth")).toBe(true)

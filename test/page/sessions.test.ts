@@ -4,7 +4,19 @@ import { makeClient } from "../../src/client/client.ts"
 import { wav16k } from "../support/audio.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "../support/upstream.ts"
-import { notice, pageUrl, reaches, register, speak, speakBriefly, startBrowser, visit } from "./browser.ts"
+import {
+  isRecorded,
+  notice,
+  pageUrl,
+  reaches,
+  register,
+  shows,
+  showsLater,
+  speak,
+  speakBriefly,
+  startBrowser,
+  visit,
+} from "./browser.ts"
 
 // Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(60_000)
@@ -59,11 +71,12 @@ test("the key survives a reload, but not another tab or signing out", async () =
   const key = await register(page)
   expect(key).toMatch(/^sk_[0-9a-f]{64}$/)
   await page.route("**/auth/login", (route) => route.abort("connectionreset"))
+  await page.clock.install()
   await page.reload()
-  await page.locator("#sign-in-problem", { hasText: "The connection was lost." }).waitFor()
+  await showsLater(page, "#sign-in-problem", "The connection was lost.")
   await page.unroute("**/auth/login")
   await page.reload()
-  await page.locator("#talk").waitFor()
+  await shows(page, "#talk")
   const other = await page.context().newPage()
   await other.goto(pageUrl(service))
   await other.getByLabel("Your e-mail").waitFor()
@@ -72,7 +85,7 @@ test("the key survives a reload, but not another tab or signing out", async () =
   await page.reload()
   await page.getByLabel("Your e-mail").waitFor()
   await signIn(page, key)
-  await page.locator("#talk").waitFor()
+  await shows(page, "#talk")
   await close()
 })
 
@@ -81,7 +94,13 @@ test("list, search, open, continue and delete conversations", async () => {
   const client = makeClient({ baseUrl: service.url, apiKey })
   const recording = new Blob([new Uint8Array(await wav16k())])
   const { sessionId } = await client.sessions.create({ title: "About <b>boats</b>" })
-  for (let turn = 0; turn < 27; turn += 1) await client.converse(recording, { sessionId })
+  await client.converse(recording, { sessionId })
+  for (let turn = 1; turn < 27; turn += 1) {
+    const body = { text: DEFAULT_TRANSCRIPT, audio: false }
+    const answer = await service.call("POST", `/sessions/${sessionId}/messages`, { key: apiKey, body })
+    expect(answer.status).toBe(200)
+    await answer.text()
+  }
   await client.sessions.create({ title: "Trains" })
 
   const { page, close } = await visit(browser, service)
@@ -95,16 +114,15 @@ test("list, search, open, continue and delete conversations", async () => {
   await page.getByLabel("Search conversations").fill("")
 
   await page.getByRole("button", { name: "About <b>boats</b>", exact: false }).first().click()
-  await page.locator("h1", { hasText: "About <b>boats</b>" }).waitFor()
-  await page.locator(".turn").nth(24).waitFor()
+  await shows(page, "h1", "About <b>boats</b>")
+  await shows(page, ".turn:nth-child(25)")
   await page.getByRole("button", { name: "Show earlier messages" }).click()
-  await page.locator(".turn").nth(26).waitFor()
+  await shows(page, ".turn:nth-child(27)")
   expect(await page.locator("#earlier").isVisible()).toBe(false)
   expect(new Set(await page.locator(".said").allTextContents())).toEqual(new Set([DEFAULT_TRANSCRIPT]))
   expect(new Set(await page.locator(".reply").allTextContents())).toEqual(new Set([DEFAULT_REPLY]))
-  service.upstream.default("tts", { seconds: 2 })
   await speak(page)
-  await page.locator(".turn").nth(27).waitFor()
+  await shows(page, ".turn:nth-child(28)")
   await reaches(page, "speaking")
   await reaches(page, "idle")
   expect(await client.sessions.messages(sessionId, { limit: 200 })).toHaveLength(56)
@@ -129,7 +147,7 @@ test("a conversation deleted elsewhere starts a new one", async () => {
   const { page, close } = await visit(browser, service, { expected: /404/ })
   const client = makeClient({ baseUrl: service.url, apiKey: await register(page) })
   await speak(page)
-  await page.locator(".session").waitFor()
+  await shows(page, ".session")
   await reaches(page, "idle")
   const { sessions } = await client.sessions.list()
   await client.sessions.delete(sessions[0]?.id ?? "")
@@ -146,16 +164,15 @@ test("keyboard only, with a visible focus", async () => {
   await focused().and(page.locator("#email")).waitFor()
   await page.keyboard.type(`${crypto.randomUUID()}@example.com`)
   await press("Enter")
-  await page.locator("#new-key[open]").waitFor()
+  await shows(page, "#new-key[open]")
   await press("Tab")
   await press("Enter")
   await focused().and(page.locator("#talk")).waitFor()
 
   await press("Enter")
-  await reaches(page, "listening")
-  await page.waitForTimeout(800)
+  await isRecorded(page)
   await press("Enter")
-  await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+  await shows(page, ".reply", DEFAULT_REPLY)
   await reaches(page, "idle")
 
   await page.locator(".session").focus()

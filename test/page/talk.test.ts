@@ -4,14 +4,16 @@ import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "../support/upstream.ts"
 import {
   forgetSound,
+  isRecorded,
   quiet,
   reaches,
   register,
+  shows,
+  showsLater,
   sounds,
   speak,
   speakBriefly,
   startBrowser,
-  valueBetween,
   visit,
 } from "./browser.ts"
 
@@ -46,8 +48,8 @@ describe("talking", () => {
     const { page, close } = await visit(browser, service)
     await register(page)
     await speak(page)
-    await page.locator(".said", { hasText: DEFAULT_TRANSCRIPT }).waitFor()
-    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await shows(page, ".said", DEFAULT_TRANSCRIPT)
+    await shows(page, ".reply", DEFAULT_REPLY)
     await sounds(page)
     expect(heardLoudness()).toBeGreaterThan(0.05)
     await reaches(page, "idle")
@@ -66,7 +68,7 @@ describe("talking", () => {
     expect(await page.locator("#plot svg").getAttribute("aria-label")).toMatch(/turn by turn: \d/)
 
     await speak(page)
-    await page.locator(".turn:nth-child(2) .reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await shows(page, ".turn:nth-child(2) .reply", DEFAULT_REPLY)
     await reaches(page, "idle")
     const [, second] = service.upstream.calls("llm")
     expect(second?.request.messages.map(({ content }) => content).slice(1)).toEqual([
@@ -84,11 +86,9 @@ describe("talking", () => {
     await register(page)
     await page.locator("#talk").hover()
     await page.mouse.down()
-    await reaches(page, "listening")
-    await valueBetween(page, "#level", 30, 101)
-    await page.waitForTimeout(500)
+    await isRecorded(page)
     await page.mouse.up()
-    await page.locator(".again").waitFor()
+    await shows(page, ".again")
     await reaches(page, "idle")
     await forgetSound(page)
     await page.locator(".again").click()
@@ -107,10 +107,9 @@ describe("talking", () => {
     await page.keyboard.down(" ")
     await quiet(page)
     await until(() => service.upstream.calls("llm")[0]?.outcome === "aborted by client", "the model's end")
-    await reaches(page, "listening")
-    await page.waitForTimeout(800)
+    await isRecorded(page)
     await page.keyboard.up(" ")
-    await page.locator(".turn:nth-child(2) .reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await shows(page, ".turn:nth-child(2) .reply", DEFAULT_REPLY)
     expect(await page.locator(".turn:first-child .tag").textContent()).toBe("Interrupted")
     await reaches(page, "idle")
     await close()
@@ -126,7 +125,7 @@ describe("talking", () => {
     await speak(page)
     await reaches(page, "thinking")
     await speak(page)
-    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await shows(page, ".reply", DEFAULT_REPLY)
     await reaches(page, "idle")
     expect(await page.locator(".said").allTextContents()).not.toContain("Never mind.")
     await close()
@@ -161,7 +160,7 @@ describe("talking", () => {
       { text, chunkDelayMs: 30, breakOff: { how: "reset", after: { tokens: 8 } } },
     ])
     await speak(page)
-    await page.locator("#notice", { hasText: "No reply could be generated." }).waitFor()
+    await shows(page, "#notice", "No reply could be generated.")
     await sounds(page)
     await reaches(page, "idle")
     expect(await page.locator(".reply").textContent()).toStartWith("One sentence that was fine.")
@@ -173,10 +172,11 @@ describe("talking", () => {
     const { page, close } = await visit(browser, service, { expected: /ERR_|Failed to load/ })
     await register(page)
     await page.route("**/voice/conversation", (route) => route.abort("connectionreset"), { times: 3 })
+    await page.clock.install()
     await speak(page)
-    await page.locator("#notice", { hasText: "The connection was lost." }).waitFor()
+    await showsLater(page, "#notice", "The connection was lost.")
     await page.getByRole("button", { name: "Send again" }).click()
-    await page.locator(".reply", { hasText: DEFAULT_REPLY }).waitFor()
+    await shows(page, ".reply", DEFAULT_REPLY)
     await reaches(page, "idle")
     expect(await page.locator(".turn").count()).toBe(1)
     await close()

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import type { Browser, Locator } from "playwright-core"
 import { startTurns, type TurnService } from "../support/turns.ts"
-import { register, startBrowser, type VisitOptions, visit } from "./browser.ts"
+import { register, shows, startBrowser, type VisitOptions, visit } from "./browser.ts"
 
 // Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(60_000)
@@ -61,7 +61,7 @@ const schemes = ["light", "dark"] as const
 test.each(schemes)("the usage of a month, %s", async (colorScheme) => {
   const { page, close, email, press, show } = await open({ colorScheme })
   await show()
-  await page.locator("#usage-sum", { hasText: "0 turns, $0.00. Your limit is $25.00 a month." }).waitFor()
+  await shows(page, "#usage-sum", "0 turns, $0.00. Your limit is $25.00 a month.")
   expect(await page.locator("#usage-days *").count()).toBe(0)
   await press("Close")
 

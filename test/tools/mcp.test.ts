@@ -232,14 +232,23 @@ test("a program that dies in a call", async () => {
   await own.dispose()
 })
 
-test("programs that cannot be used", async () => {
+// Beside each other, because each waits for seconds.
+test.concurrent("programs that cannot be used", async () => {
   expect(await reasonOf({ program: "unknown" })).toBe("program")
   for (const name of ["exit", "missing"]) expect(await reasonOf({ program: name })).toBe("unavailable")
   // Waits a while for the first connection, and never again.
   expect(await reasonOf({ program: "hang" })).toBe("unavailable")
 })
 
-test("a changed list of tools", async () => {
+test.concurrent("an HTTP server that does not answer at the start", async () => {
+  const server = startHttp("sessions")
+  const own = makeRuntime()
+  server.answer(() => new Promise<never>(() => undefined))
+  expect(await reasonOf({ url: server.url }, own)).toBe("unavailable")
+  await own.dispose()
+})
+
+test.concurrent("a changed list of tools", async () => {
   for (const server of [{ program: "works" }, { url: startHttp("sessions").url }]) {
     const own = makeRuntime()
     const tools = await list(server, own)
@@ -300,14 +309,6 @@ test("a result of 1 MB and more", async () => {
     expect(found.output).toEndWith(unknown)
     expect((await call(tools, "echo", { text: "a" })).output).toBe("a")
   }
-})
-
-test("an HTTP server that does not answer at the start", async () => {
-  const server = startHttp("sessions")
-  const own = makeRuntime()
-  server.answer(() => new Promise<never>(() => undefined))
-  expect(await reasonOf({ url: server.url }, own)).toBe("unavailable")
-  await own.dispose()
 })
 
 test("headers with secrets", async () => {

@@ -1,6 +1,6 @@
 /** The real Silero on real audio, where its model and ONNX Runtime are installed. */
-import { describe, expect, test } from "bun:test"
-import { Effect, Either, Logger, LogLevel } from "effect"
+import { afterAll, describe, expect, test } from "bun:test"
+import { Effect, Either, Exit, Logger, LogLevel, Scope } from "effect"
 import { makeEngine } from "../../src/providers/offline/engine/supervisor.ts"
 import { type SpeechEvent, silentAt, step } from "../../src/realtime/endpointing.ts"
 import { frameSamples } from "../../src/vad/frame.ts"
@@ -92,11 +92,20 @@ const speechIn = (probabilities: ReadonlyArray<number>) =>
   })
 
 describe.skipIf(Either.isLeft(silero))("Silero", () => {
+  // One process for the tests that do not end it: each start loads the model.
+  const scope = Effect.runSync(Scope.make())
+  let shared: Promise<Effect.Effect.Success<typeof start>> | undefined
+  const started = Effect.promise(() => {
+    shared ??= run(Scope.extend(start, scope))
+    return shared
+  })
+  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+
   test("no speech in silence, noise, hum, tones, clicks, coughs and music", () =>
     run(
       Effect.scoped(
         Effect.gen(function* () {
-          const { detect } = yield* start
+          const { detect } = yield* started
           const sounds = Object.entries(noSpeech())
           const found = yield* Effect.forEach(sounds, ([, samples]) => detect(samples), {
             concurrency: "unbounded",
@@ -112,7 +121,7 @@ describe.skipIf(Either.isLeft(silero))("Silero", () => {
     run(
       Effect.scoped(
         Effect.gen(function* () {
-          const { detect } = yield* start
+          const { detect } = yield* started
           const samples = yield* Effect.promise(() => readSamples(question))
           const quiet = yield* Effect.promise(() => readSamples(question, "-20dB"))
           const clean = speechIn(yield* detect(padded(samples)))
@@ -137,7 +146,7 @@ describe.skipIf(Either.isLeft(silero))("Silero", () => {
     run(
       Effect.scoped(
         Effect.gen(function* () {
-          const { detect } = yield* start
+          const { detect } = yield* started
           const samples = padded(yield* Effect.promise(() => readSamples(question)))
           const alone = yield* detect(samples)
           const together = yield* Effect.forEach(
@@ -175,7 +184,7 @@ describe.skipIf(Either.isLeft(silero))("Silero", () => {
     run(
       Effect.scoped(
         Effect.gen(function* () {
-          const { detect } = yield* start
+          const { detect } = yield* started
           for (const { path } of yield* Effect.promise(readLibriVox)) {
             const samples = padded(yield* Effect.promise(() => readSamples(path)))
             for (const each of [samples, withNoise(samples, 10)]) {

@@ -113,7 +113,7 @@ const converse = async () => {
 
   from = mark()
   session.updateHistory((items) => items.slice(0, 2))
-  await next(from, "conversation.item.deleted", history.filter((item) => "role" in item).length - 2)
+  await next(from, "conversation.item.deleted", history.length - 2)
 
   session.close()
   transport.flush()
