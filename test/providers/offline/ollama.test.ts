@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test"
-import { Effect, Fiber, HashMap, Logger, Option, TestClock } from "effect"
+import { Chunk, Clock, Duration, Effect, Fiber, HashMap, Logger, Option, Runtime, TestClock } from "effect"
 import { cleanReplies, ModelEvent } from "../../../src/providers/language-model.ts"
 import { Lessons } from "../../../src/providers/lessons.ts"
 import { chooseChatModel } from "../../../src/providers/offline/chat-model.ts"
@@ -209,6 +209,15 @@ test("a name that cannot be shown is not chosen", async () => {
 })
 
 describe("the search in the background", () => {
+  /** Lets a pause of this length pass, once it has begun: the answer before it takes its own time. */
+  const passes = Effect.fnUntraced(function* (pause: Duration.DurationInput) {
+    const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(pause)
+    const runtime = yield* Effect.runtime<never>()
+    const sleeps = () => Runtime.runSync(runtime)(TestClock.sleeps())
+    yield* Effect.promise(() => until(() => Chunk.contains(sleeps(), end), `a pause of ${pause}`))
+    yield* TestClock.adjust(pause)
+  })
+
   /** The thinking of a service that starts now, and its log. */
   const start = Effect.fnUntraced(function* () {
     const { url } = ollama
@@ -270,19 +279,17 @@ describe("the search in the background", () => {
         [8, "30 seconds"],
         [9, "30 seconds"],
       ] as const) {
-        yield* Effect.promise(() => Bun.sleep(5))
-        yield* TestClock.adjust(pause)
+        yield* passes(pause)
         yield* searched(times)
       }
       expect(lines).toEqual(["provider.ollama_absent answers with status 503"])
       ollama.tags = () => listOf("nomic-embed-text:latest")
-      yield* Effect.promise(() => Bun.sleep(5))
-      yield* TestClock.adjust("30 seconds")
+      yield* passes("30 seconds")
       yield* searched(10)
       yield* Effect.promise(() => until(() => lines.length === 2, "a line"))
       expect(lines[1]).toBe("provider.ollama_without_model")
       ollama.tags = () => listOf("llama3.2:3b")
-      yield* TestClock.adjust("30 seconds")
+      yield* passes("30 seconds")
       yield* becomes("ollama/llama3.2:3b")
     }).pipe(Effect.scoped, Effect.provide(Lessons.layerMemory)),
   )
