@@ -23,14 +23,22 @@ export const sqlTests = async (): Promise<ReadonlyArray<string>> => {
 /** These test processes, the page and the bench programs. The statements that they reach are those of other tests. */
 const isAboutPrograms = /^test\/(?:bench|deployment|page|process\/(?!doctor|users))/
 
-/** Test files around what differs from `main`, or from HEAD where there is no `main`. */
+/** What a change is compared with: the first that exists. On `main` itself, what is not pushed is the change. */
+const bases = ["origin/main", "main", "HEAD"]
+
+/** Test files around what differs from the last common commit with `main`. Says how many. */
 export const changedTests = async (): Promise<ReadonlyArray<string>> => {
-  const [base = "HEAD"] = await git("merge-base", "main", "HEAD")
+  const found = await Promise.all(bases.map((base) => git("merge-base", base, "HEAD")))
+  const [base = "HEAD"] = found.flat()
   const changed = await Promise.all([
     git("diff", "--name-only", base),
     git("ls-files", "--others", "--exclude-standard"),
   ])
-  return testsAround(changed.flat(), await readSources(["src", "test", "scripts", "examples"]))
+  const sources = await readSources(["src", "test", "scripts", "examples"])
+  const tests = testsAround(changed.flat(), sources)
+  const all = [...sources.keys()].filter(isTest).length
+  console.log(`${tests.length} of ${all} test files are about what differs from ${base.slice(0, 8)}.`)
+  return tests
 }
 
 /** Every test that starts the service imports all of `src` through these files, so an import of them proves nothing. */

@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { Effect, Either, Fiber, TestClock } from "effect"
 import { needsFfmpeg } from "../../src/ffmpeg/ffmpeg.ts"
 import { hostBounds } from "../../src/ffmpeg/sandbox.ts"
+import { processExists } from "../../src/process.ts"
 import {
   chromiumWebm,
   flac,
@@ -18,7 +19,6 @@ import {
 import { startDecoding } from "../support/decoding.ts"
 import { effectTest } from "../support/effect.ts"
 import { ffmpeg, decode as plainDecode } from "../support/ffmpeg.ts"
-import { isAlive } from "../support/ffmpeg-witness.ts"
 import { until } from "../support/turns.ts"
 import { silence, speechLike, wavOf } from "../support/wav.ts"
 
@@ -33,7 +33,7 @@ const waitingAre = ({ waiting }: Decoding, ...demuxers: ReadonlyArray<string>) =
   waitFor(async () => (await waiting()) === demuxers.join(", "), `those for ${demuxers.join(", ")}`)
 /** Waits until there were this many starts, and the last one is alive. */
 const restarted = ({ starts }: Decoding, times: number) =>
-  waitFor(() => starts().length === times && isAlive(starts().at(-1) ?? 0), `${times} starts of ffmpeg`)
+  waitFor(() => starts().length === times && processExists(starts().at(-1) ?? 0), `${times} starts of ffmpeg`)
 
 /**
  * Samples of padding at the end of an MP3: less than a frame. Its Info frame gives the number, but ffmpeg uses it only in
@@ -117,7 +117,7 @@ describe("warm decoders", () => {
       expect(decoding.starts()).toEqual([first])
       process.kill(first, "SIGCONT")
       yield* Fiber.join(running)
-      expect(isAlive(first)).toBe(false)
+      expect(processExists(first)).toBe(false)
       yield* restarted(decoding, 2)
     }),
     timeout,
@@ -130,7 +130,7 @@ describe("warm decoders", () => {
       yield* restarted(decoding, 1)
       const [first = 0] = decoding.starts()
       process.kill(first, "SIGKILL")
-      yield* waitFor(() => !isAlive(first), "its end")
+      yield* waitFor(() => !processExists(first), "its end")
       expect(yield* decoding.decode(yield* made(webmOpus))).toHaveLength(64_000)
       yield* restarted(decoding, 3)
     }),
@@ -182,7 +182,7 @@ describe("a decoder with a recording", () => {
       const running = yield* Effect.fork(decoding.decode(yield* made(webmOpus)))
       yield* Effect.promise(() => Bun.sleep(50))
       yield* Fiber.interrupt(running)
-      expect(isAlive(first)).toBe(false)
+      expect(processExists(first)).toBe(false)
       yield* restarted(decoding, 2)
     }),
     timeout,
@@ -203,7 +203,7 @@ describe("a decoder with a recording", () => {
       expect(yield* Fiber.poll(running)).toMatchObject({ _tag: "None" })
       yield* TestClock.adjust("1 second")
       expect(Either.isLeft(yield* Fiber.join(running))).toBe(true)
-      expect(isAlive(first)).toBe(false)
+      expect(processExists(first)).toBe(false)
     }),
     timeout,
   )

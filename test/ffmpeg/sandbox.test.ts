@@ -10,7 +10,7 @@ import {
   hostBounds,
   makeStartFfmpeg,
 } from "../../src/ffmpeg/sandbox.ts"
-import { isAlive } from "../support/ffmpeg-witness.ts"
+import { processExists } from "../../src/process.ts"
 import { until } from "../support/turns.ts"
 
 let folder = ""
@@ -81,7 +81,7 @@ describe("every ffmpeg", () => {
   test("is killed with the processes that it started", async () => {
     const child = await withProcess("sleep 600 & echo $!; wait", async (started) => {
       const pid = Number(await firstLine(started))
-      expect(isAlive(pid)).toBe(true)
+      expect(processExists(pid)).toBe(true)
       return pid
     })
     await until(() => isGone(child), "its end")
@@ -99,7 +99,7 @@ describe("every ffmpeg", () => {
 
 /** Also true for a zombie whose new parent has not reaped it. */
 const isGone = (pid: number) => {
-  if (!isAlive(pid)) return true
+  if (!processExists(pid)) return true
   try {
     return /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))
   } catch {

@@ -210,7 +210,6 @@ const seed = Number(process.env.WALK_SEED ?? Date.now() % 2 ** 31)
 
 // The scripted provider refuses a call without its result, and a result without its call: `refusals` stays empty.
 test(`random steps never leave the model with half a call (WALK_SEED=${seed})`, async () => {
-  console.log(`WALK_SEED=${seed}`)
   const random = makeRandom(seed)
   let named = 0
   const answers: ReadonlyArray<() => Step> = [

@@ -3,10 +3,10 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { frameAt } from "../../src/audio/mp3-frame.ts"
+import { processExists } from "../../src/process.ts"
 import { wav16k } from "../support/audio.ts"
 import { corpusOf, makeFile } from "../support/corpus/corpus.ts"
 import type { Lures } from "../support/corpus/hand-made.ts"
-import { isAlive } from "../support/ffmpeg-witness.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { wavOf } from "../support/wav.ts"
 
@@ -52,7 +52,7 @@ afterAll(async () => {
   bait.stop(true)
   const all = service.ffmpegs()
   await service.stop()
-  expect(all.filter(isAlive)).toEqual([])
+  expect(all.filter(processExists)).toEqual([])
   await rm(folder, { recursive: true, force: true })
 })
 

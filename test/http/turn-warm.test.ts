@@ -2,8 +2,8 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:te
 import { readdirSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { processExists } from "../../src/process.ts"
 import { webmOpus } from "../support/audio.ts"
-import { isAlive } from "../support/ffmpeg-witness.ts"
 import { startTurns, type TurnService, until } from "../support/turns.ts"
 
 /** Turns that use warm ffmpeg processes. */
@@ -21,7 +21,7 @@ beforeEach(async () => {
 afterEach(async () => {
   const all = service.ffmpegs()
   await service.stop()
-  expect(all.filter(isAlive)).toEqual([])
+  expect(all.filter(processExists)).toEqual([])
 })
 
 /** The whole upload has arrived. */
@@ -39,7 +39,7 @@ test("a turn uses the warm ffmpeg; another is started", async () => {
   const answer = await converse()
   expect({ status: answer.status, bytes: (await answer.bytes()).length }).toMatchObject({ status: 200 })
   expect(service.upstream.calls("stt")).toHaveLength(1)
-  expect(isAlive(first)).toBe(false)
+  expect(processExists(first)).toBe(false)
   await until(() => service.ffmpegs().length === 2, "the next")
 })
 
@@ -55,7 +55,7 @@ describe.each(["close", "reset"] as const)("a client that disconnects by %s", (h
       await Bun.sleep(50)
       client.leave(how)
       await service.turnsInHand(0)
-      return !isAlive(first)
+      return !processExists(first)
     }
     await until(leaves, "its end")
     await until(() => service.ffmpegsAlive().length === 1, "the next")
@@ -67,7 +67,7 @@ describe.each(["close", "reset"] as const)("a client that disconnects by %s", (h
 test("a dead warm ffmpeg is replaced", async () => {
   const [first = 0] = service.ffmpegs()
   process.kill(first, "SIGKILL")
-  await until(() => !isAlive(first), "its end")
+  await until(() => !processExists(first), "its end")
   expect((await converse()).status).toBe(200)
 })
 

@@ -4,6 +4,7 @@
  */
 import { appendFileSync, chmodSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
+import { processExists } from "../../src/process.ts"
 
 export interface FfmpegWitness {
   /** For FFMPEG_PATH. */
@@ -48,13 +49,5 @@ exec $program "$@"
     for (const name of readdirSync(notes)) rmSync(join(notes, name), { force: true })
     hangs(false)
   }
-  return { path, starts, alive: () => starts().filter(isAlive), hangs, reset }
-}
-
-export const isAlive = (pid: number): boolean => {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
+  return { path, starts, alive: () => starts().filter(processExists), hangs, reset }
 }

@@ -2,6 +2,7 @@
 import { chown, mkdtemp, readdir, rm, stat, statfs } from "node:fs/promises"
 import { join } from "node:path"
 import type { SQL } from "bun"
+import { processExists } from "../../src/process.ts"
 
 /** Linux keeps its files in memory. Docker gives a container 64 MB of it, unless told otherwise. */
 const memory = "/dev/shm"
@@ -13,19 +14,12 @@ export const memoryTablespace = "test_memory"
 
 const prefix = "voice-agent-test-"
 
-const isAlive = (pid: number) => {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
-}
-
-/** The folders of processes that were killed. */
+/** The folders of processes that were killed, but for those of other users. */
 const removeLeftovers = async () => {
   for (const name of await readdir(memory)) {
-    const pid = Number(new RegExp(`^${prefix}(\\d+)-`).exec(name)?.[1] ?? Number.NaN)
-    if (pid > 0 && !isAlive(pid)) await rm(join(memory, name), { recursive: true, force: true })
+    const [, pid] = new RegExp(`^${prefix}(\\d+)-`).exec(name) ?? []
+    if (pid === undefined || processExists(Number(pid))) continue
+    await rm(join(memory, name), { recursive: true, force: true }).catch(() => undefined)
   }
 }
 

@@ -45,7 +45,7 @@ export const startOllama = (): Ollama => {
         for (const text of ollama.reply) controller.enqueue(chunk(text))
         if (ollama.breaksOff) {
           await Bun.sleep(20)
-          return controller.error(new Error("the runner has stopped"))
+          return controller.error()
         }
         for (const [n, name] of ollama.calls.entries()) controller.enqueue(call(name, n))
         controller.enqueue(chunk("", ollama.calls.length > 0 ? "tool_calls" : "stop"))
