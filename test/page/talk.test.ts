@@ -128,6 +128,12 @@ describe("talking", () => {
     await shows(page, ".reply", DEFAULT_REPLY)
     await reaches(page, "idle")
     expect(await page.locator(".said").allTextContents()).not.toContain("Never mind.")
+    // The page cancels the turn when it learns its id: after the transcript. Closed before, it would leave the turn running.
+    await service.nothingLeft()
+    const discarded = service.upstream
+      .calls("llm")
+      .filter(({ request }) => request.messages.at(-1)?.content === "Never mind.")
+    for (const { outcome } of discarded) expect(outcome).toBe("aborted by client")
     await close()
   })
 
