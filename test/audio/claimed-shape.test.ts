@@ -4,7 +4,7 @@ import { encodings, tone } from "../support/encoded-speech.ts"
 import { ffmpeg } from "../support/ffmpeg.ts"
 import { readSpeech } from "../support/speech-reader.ts"
 
-// The same as of test/providers/openai/speech-reader.test.ts, so that its files serve both.
+// The tone of test/providers/openai/speech-reader.test.ts: both use the same encoded files.
 const pcm = await tone(0.8, 3).pcm
 
 type Change = (bytes: Buffer, rate: number, channels: number) => void
@@ -88,7 +88,7 @@ test("a rate that is no number is the usual one", async () => {
   expect(bytes.equals(Buffer.from(pcm))).toBe(true)
 })
 
-/** Three times as long as the speech of two characters may be. */
+/** More than three times as long as speech of two characters may be. For MP3, a limit of bytes: 160 kbit/s exceed it. */
 const silence = (...args: ReadonlyArray<string>) =>
   ffmpeg(["-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", "200", ...args, "pipe:1"])
 

@@ -10,21 +10,21 @@ const lengths = [0.05, 0.31, 0.8]
 
 /** Tones as MP3 files, with the tags and the index frame that ffmpeg writes, from one run of it. */
 const tones = withTempDir(async (dir) => {
-  const files = rates.flatMap((rate) => lengths.map((seconds) => `${dir}/${rate}-${seconds}.mp3`))
+  const files = rates.flatMap((rate) =>
+    lengths.map((seconds, input) => ({ rate, input, path: `${dir}/${rate}-${seconds}.mp3` })),
+  )
   const inputs = lengths.flatMap((seconds) => ["-f", "lavfi", "-i", `sine=frequency=440:duration=${seconds}`])
-  const outputs = files.flatMap((file, at) => [
-    ...[
-      "-map",
-      `${at % lengths.length}:a`,
-      "-ar",
-      `${rates[Math.floor(at / lengths.length)]}`,
-      "-ac",
-      "1",
-      file,
-    ],
+  const outputs = files.flatMap(({ rate, input, path }) => [
+    "-map",
+    `${input}:a`,
+    "-ar",
+    `${rate}`,
+    "-ac",
+    "1",
+    path,
   ])
   await ffmpeg([...inputs, ...outputs])
-  return Promise.all(files.map((file) => Bun.file(file).bytes()))
+  return Promise.all(files.map(({ path }) => Bun.file(path).bytes()))
 })
 
 /** Cuts `segment` into chunks of the given sizes, which repeat. */

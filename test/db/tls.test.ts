@@ -50,7 +50,7 @@ const start = async (url: string) => {
 const ownPsql = [...new Bun.Glob("usr/lib/postgresql/*/bin/psql").scanSync({ cwd: "/", absolute: true })]
 const psqlProgram = ownPsql.at(-1) ?? Bun.which("psql")
 
-/** Without a certificate of the user. */
+/** An empty folder, so that psql finds no certificate of the user. */
 const home = newFolder()
 
 /** What psql makes of the URL. */

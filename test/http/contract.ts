@@ -84,18 +84,19 @@ export const readContract = async (url: string) => {
     })),
   )
 
-  // A schema is checked a few times only: less time for its code, and one for all that are equal.
+  // Each schema checks a few values only: optimizing its code costs more time than it saves.
   const ajv = new Ajv2020({ strict: false, allErrors: true, code: { optimize: false } })
   addFormats(ajv)
   // The references of all schemas point to this document.
   const absolute = (schema: unknown): Json =>
     JSON.parse(JSON.stringify(closed(schema)).replaceAll('"#/components/', '"document#/components/'))
   ajv.addSchema({ $id: "document", components: { schemas: absolute(document.components.schemas) } })
+  /** By their schema as JSON. */
   const compiled = new Map<string, ValidateFunction>()
   const flaws = (schema: unknown, value: unknown): string => {
-    const same = JSON.stringify(schema)
-    const validate = compiled.get(same) ?? ajv.compile(absolute(schema))
-    compiled.set(same, validate)
+    const json = JSON.stringify(schema)
+    const validate = compiled.get(json) ?? ajv.compile(absolute(schema))
+    compiled.set(json, validate)
     return validate(value) ? "" : ajv.errorsText(validate.errors)
   }
 

@@ -377,7 +377,7 @@ describe("a rejected body", () => {
     expectOfAll("413 PAYLOAD_TOO_LARGE", { key, body: "x".repeat(1024 ** 2 + 1) }))
 
   test("that is not sent", async () => {
-    const at = await startTurns({ speed: 50, env: { UPLOAD_TIMEOUT_SECONDS: "10" } })
+    const at = await startTurns({ speed: 20, env: { UPLOAD_TIMEOUT_SECONDS: "10" } })
     const own = await at.register()
     const send = async ({ id, method, path }: (typeof contract.operations)[number]) => {
       const client = await connectRaw(at.url)
@@ -586,7 +586,7 @@ describe("not found and conflicts", () => {
 
   test("of a busy session", async () => {
     const patient = { STT_TIMEOUT_SECONDS: "600", LLM_TIMEOUT_SECONDS: "600", TURN_TIMEOUT_SECONDS: "600" }
-    const at = await startTurns({ speed: 30, env: patient })
+    const at = await startTurns({ speed: 20, env: patient })
     const own = await at.register()
     const session = await openSession(at, own, recording)
     const called = await callingTurn(own, at, session.id)

@@ -4,7 +4,7 @@ import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { fail, type Stage, type Step } from "../support/upstream.ts"
 
 let service: TurnService
-/** Where the 10 s of a statement pass faster. */
+/** Another service, on whose clock the 10 s of a statement pass faster. */
 let hasty: TurnService
 let key = ""
 let speechWav: Uint8Array = new Uint8Array()

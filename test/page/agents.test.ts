@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from
 import type { Browser, Page } from "playwright-core"
 import { makeClient } from "../../src/client/client.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
-import { reaches, register, shows, speak, speakBriefly, startBrowser, visit } from "./browser.ts"
+import { converse, reaches, register, shows, speak, speakBriefly, startBrowser, visit } from "./browser.ts"
 
 // Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(60_000)
@@ -52,20 +52,18 @@ test("create, try, change and delete an agent", async () => {
   await press(page, "Try it")
   await page.locator("#agents").waitFor({ state: "hidden" })
 
-  await speak(page)
-  await reaches(page, "speaking")
-  await reaches(page, "idle")
+  await converse(page)
   expect(instructions()).toBe("You are Ada.")
   const [, ada] = await client.agents.list()
   const [session] = (await client.sessions.list()).sessions
   expect([ada?.name, session?.agentId]).toEqual(["Ada", ada?.id])
 
   // The open conversation goes on with another agent.
-  await page.getByLabel("Agent", { exact: true }).selectOption({ label: "Default" })
-  await page.waitForResponse((answer) => answer.request().method() === "PATCH")
-  await speak(page)
-  await reaches(page, "speaking")
-  await reaches(page, "idle")
+  await Promise.all([
+    page.waitForResponse((answer) => answer.request().method() === "PATCH"),
+    page.getByLabel("Agent", { exact: true }).selectOption({ label: "Default" }),
+  ])
+  await converse(page)
   expect(instructions()).not.toBe("You are Ada.")
 
   // Another one first, so that the version shows when the form of this one is there.

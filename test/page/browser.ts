@@ -124,12 +124,14 @@ export const shows = async (page: Page, selector: string, text = ""): Promise<vo
   )
 }
 
-/** Waits for an element while the page's clock runs ahead, for what the client tries again after seconds. */
+/** Waits for an element while the page's clock runs ahead: between its tries, the client pauses for seconds. */
 export const showsLater = async (page: Page, selector: string, text: string): Promise<void> => {
   let isShown = false
   const shown = shows(page, selector, text).finally(() => {
     isShown = true
   })
+  // A time-out is reported below, and not as unhandled.
+  shown.catch(() => undefined)
   while (!isShown) {
     await page.clock.fastForward(500)
     await Bun.sleep(polling)
@@ -147,11 +149,11 @@ export const speakBriefly = (service: TurnService): void => {
   service.upstream.default("tts", { seconds: 0.4 })
 }
 
-/** More than a press needs in order to be a recording, in ms. */
+/** A shorter press is no recording. In ms, with some to spare. */
 const phrase = 400
 
-/** Waits for speech in the recording, of a length that is sent. */
-export const isRecorded = async (page: Page): Promise<void> => {
+/** Waits until the recording has speech and is long enough to be sent. */
+export const records = async (page: Page): Promise<void> => {
   await reaches(page, "listening")
   await Promise.all([page.waitForTimeout(phrase), valueBetween(page, "#level", 30, 101)])
 }
@@ -159,8 +161,15 @@ export const isRecorded = async (page: Page): Promise<void> => {
 /** Holds the space bar while the fake microphone plays. */
 export const speak = async (page: Page): Promise<void> => {
   await page.keyboard.down(" ")
-  await isRecorded(page)
+  await records(page)
   await page.keyboard.up(" ")
+}
+
+/** Speaks, and waits for the end of the spoken reply. */
+export const converse = async (page: Page): Promise<void> => {
+  // Looked for from the start: on a busy machine, a brief reply ends before a later look.
+  await Promise.all([reaches(page, "speaking"), speak(page)])
+  await reaches(page, "idle")
 }
 
 /** Waits until the page plays sound above a whisper, 0 to 1. */

@@ -9,9 +9,9 @@ import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY } from "../support/upstream.ts"
 import { speechLike, wavOf } from "../support/wav.ts"
 import {
-  isRecorded,
   notice,
   reaches,
+  records,
   register,
   shows,
   sounds,
@@ -92,7 +92,7 @@ describe("no recording", () => {
     await register(page)
     await page.clock.install()
     await page.keyboard.down(" ")
-    await isRecorded(page)
+    await records(page)
     await page.clock.fastForward("04:59")
     expect(await notice(page)).toMatch(/at most five minutes/)
     await shows(page, ".reply", DEFAULT_REPLY)

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import axe, { type AxeResults, type RunOptions } from "axe-core"
 import type { Browser, Page } from "playwright-core"
 import { startTurns, type TurnService } from "../support/turns.ts"
-import { isRecorded, notice, reaches, shows, startBrowser, visit } from "./browser.ts"
+import { notice, reaches, records, shows, startBrowser, visit } from "./browser.ts"
 
 // Chromium needs seconds to start on a busy machine.
 setDefaultTimeout(120_000)
@@ -60,7 +60,7 @@ const views = [
 for (const { name, ...view } of views) {
   test(`on a ${name}`, async () => {
     service.reset()
-    // The waterfall of a screenshot has times as of real providers, and that of the looks.
+    // The waterfall of a screenshot shows the times of real providers.
     if (folder !== undefined) {
       service.upstream.latency({
         sttMs: 320,
@@ -109,7 +109,7 @@ for (const { name, ...view } of views) {
       service.upstream.script("stt", [{ text: said[at] ?? "", after: looked.promise }])
       service.upstream.script("llm", [{ text: reply }])
       await page.keyboard.down(" ")
-      await isRecorded(page)
+      await records(page)
       if (isLast) await look("5 listening")
       await page.keyboard.up(" ")
       if (isLast) {

@@ -5,10 +5,11 @@ import { wav16k } from "../support/audio.ts"
 import { startTurns, type TurnService } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "../support/upstream.ts"
 import {
-  isRecorded,
+  converse,
   notice,
   pageUrl,
   reaches,
+  records,
   register,
   shows,
   showsLater,
@@ -121,10 +122,8 @@ test("list, search, open, continue and delete conversations", async () => {
   expect(await page.locator("#earlier").isVisible()).toBe(false)
   expect(new Set(await page.locator(".said").allTextContents())).toEqual(new Set([DEFAULT_TRANSCRIPT]))
   expect(new Set(await page.locator(".reply").allTextContents())).toEqual(new Set([DEFAULT_REPLY]))
-  await speak(page)
+  await converse(page)
   await shows(page, ".turn:nth-child(28)")
-  await reaches(page, "speaking")
-  await reaches(page, "idle")
   expect(await client.sessions.messages(sessionId, { limit: 200 })).toHaveLength(56)
 
   await page.getByRole("button", { name: "New conversation" }).click()
@@ -170,7 +169,7 @@ test("keyboard only, with a visible focus", async () => {
   await focused().and(page.locator("#talk")).waitFor()
 
   await press("Enter")
-  await isRecorded(page)
+  await records(page)
   await press("Enter")
   await shows(page, ".reply", DEFAULT_REPLY)
   await reaches(page, "idle")

@@ -4,9 +4,9 @@ import { startTurns, type TurnService, until } from "../support/turns.ts"
 import { DEFAULT_REPLY, DEFAULT_TRANSCRIPT } from "../support/upstream.ts"
 import {
   forgetSound,
-  isRecorded,
   quiet,
   reaches,
+  records,
   register,
   shows,
   showsLater,
@@ -86,7 +86,7 @@ describe("talking", () => {
     await register(page)
     await page.locator("#talk").hover()
     await page.mouse.down()
-    await isRecorded(page)
+    await records(page)
     await page.mouse.up()
     await shows(page, ".again")
     await reaches(page, "idle")
@@ -107,7 +107,7 @@ describe("talking", () => {
     await page.keyboard.down(" ")
     await quiet(page)
     await until(() => service.upstream.calls("llm")[0]?.outcome === "aborted by client", "the model's end")
-    await isRecorded(page)
+    await records(page)
     await page.keyboard.up(" ")
     await shows(page, ".turn:nth-child(2) .reply", DEFAULT_REPLY)
     expect(await page.locator(".turn:first-child .tag").textContent()).toBe("Interrupted")
@@ -128,6 +128,12 @@ describe("talking", () => {
     await shows(page, ".reply", DEFAULT_REPLY)
     await reaches(page, "idle")
     expect(await page.locator(".said").allTextContents()).not.toContain("Never mind.")
+    // The page cancels the turn when it learns its id: after the transcript. Closed before, it would leave the turn running.
+    await service.nothingLeft()
+    const discarded = service.upstream
+      .calls("llm")
+      .filter(({ request }) => request.messages.at(-1)?.content === "Never mind.")
+    for (const { outcome } of discarded) expect(outcome).toBe("aborted by client")
     await close()
   })
 

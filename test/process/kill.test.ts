@@ -19,8 +19,10 @@ import { startUpstream, type Upstream } from "../support/upstream.ts"
 
 const kills = Number(process.env.KILLS ?? 5)
 const seed = Number(process.env.KILL_SEED ?? Date.now() % 2 ** 31)
-/** How long the turns take, in ms. The kills are spread over it. */
+/** How long the turns take, in ms. */
 const turnMs = 1300
+/** Each kill falls in the next part of the turns, so that a few kills reach all of their stages. */
+const parts = 5
 /** Every so many kills, the test waits for the whole lease; otherwise it shortens the lease to 100 ms. */
 const wholeLeaseEvery = 10
 /** In seconds, as in ledger.ts. */
@@ -231,7 +233,7 @@ test.if(process.platform === "linux")(
 
       const turns = batch(sessionId)
       const under = turns.map((turn) => send(url, turn))
-      await Bun.sleep((((kill - 1) % 5) + random()) * (turnMs / 5))
+      await Bun.sleep((((kill - 1) % parts) + random()) * (turnMs / parts))
       const children = processes().filter((each) => each.parent === service.pid && !isDatabase(each))
       const isWithDatabase = random() < 0.3
       const [database] = postmasters()

@@ -222,7 +222,7 @@ describe("talk", () => {
     expect(Bun.file(join(home, "played")).size).toBeGreaterThan(5000)
   })
 
-  // These wait, and ask the model for nothing or its usual reply: they run side by side.
+  // The next three run side by side: they wait for seconds, and script no answers of the providers.
   test.concurrent("--live answers a recording as it is spoken, and continues its session", async () => {
     const home = newFolder()
     const shown = await runProcess(["talk", "--live", question, "--email", newEmail()], { home })

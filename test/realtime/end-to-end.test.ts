@@ -261,7 +261,7 @@ describe("an interruption", () => {
       (client) => nth(client, "session.created"),
       async (client) => speak(client, utterance.subarray(0, 48_000)),
       async (client) => {
-        // The session ends behind the transcript.
+        // Short, because the session ends only after the transcript.
         service.upstream.script("stt", [{ delayMs: 1000 }])
         speak(client, utterance)
         await nth(client, "input_audio_buffer.committed")
@@ -302,7 +302,7 @@ test("twenty connections in a row, each with a turn", async () => {
 
 test("a failure of each stage leaves the socket usable", async () => {
   const error = { error: { status: 500, message: "Scripted" } }
-  // For the pauses between the tries.
+  // Its pauses between the tries of a stage are shorter.
   const hasty = await startTurns({ speed: 8 })
   const client = await connectRealtime(hasty.url, await hasty.register())
   client.send(transcribed)

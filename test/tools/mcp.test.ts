@@ -232,7 +232,7 @@ test("a program that dies in a call", async () => {
   await own.dispose()
 })
 
-// Beside each other, because each waits for seconds.
+// These run side by side, because each waits for seconds.
 test.concurrent("programs that cannot be used", async () => {
   expect(await reasonOf({ program: "unknown" })).toBe("program")
   for (const name of ["exit", "missing"]) expect(await reasonOf({ program: name })).toBe("unavailable")

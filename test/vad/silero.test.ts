@@ -103,64 +103,58 @@ describe.skipIf(Either.isLeft(silero))("Silero", () => {
 
   test("no speech in silence, noise, hum, tones, clicks, coughs and music", () =>
     run(
-      Effect.scoped(
-        Effect.gen(function* () {
-          const { detect } = yield* started
-          const sounds = Object.entries(noSpeech())
-          const found = yield* Effect.forEach(sounds, ([, samples]) => detect(samples), {
-            concurrency: "unbounded",
-          })
-          expect(found.map((each, at) => [sounds[at]?.[0], speechIn(each)])).toEqual(
-            sounds.map(([name]) => [name, []]),
-          )
-        }),
-      ),
+      Effect.gen(function* () {
+        const { detect } = yield* started
+        const sounds = Object.entries(noSpeech())
+        const found = yield* Effect.forEach(sounds, ([, samples]) => detect(samples), {
+          concurrency: "unbounded",
+        })
+        expect(found.map((each, at) => [sounds[at]?.[0], speechIn(each)])).toEqual(
+          sounds.map(([name]) => [name, []]),
+        )
+      }),
     ))
 
   test("a question: clean, in noise, quiet, and after a long silence", () =>
     run(
-      Effect.scoped(
-        Effect.gen(function* () {
-          const { detect } = yield* started
-          const samples = yield* Effect.promise(() => readSamples(question))
-          const quiet = yield* Effect.promise(() => readSamples(question, "-20dB"))
-          const clean = speechIn(yield* detect(padded(samples)))
-          const [startMs = 0, endMs = 0] = clean
-          const lengthMs = samples.length / 16
-          expect(clean.length).toBe(2)
-          expect([startMs > 650, startMs < 1100]).toEqual([true, true])
-          expect([endMs > lengthMs, endMs < 1000 + lengthMs + 600]).toEqual([true, true])
-          for (const other of [withNoise(padded(samples), 10), padded(quiet)]) {
-            const found = speechIn(yield* detect(other))
-            expect(found.length).toBe(2)
-            expect(Math.abs((found[0] ?? 0) - startMs)).toBeLessThan(150)
-          }
-          // Silence is not sent to Silero: what follows it begins as early.
-          const late = speechIn(yield* detect(padded(samples, 16_000 + 160 * frameSamples)))
-          expect(Math.abs((late[0] ?? 0) - 160 * 32 - startMs)).toBeLessThanOrEqual(32)
-        }),
-      ),
+      Effect.gen(function* () {
+        const { detect } = yield* started
+        const samples = yield* Effect.promise(() => readSamples(question))
+        const quiet = yield* Effect.promise(() => readSamples(question, "-20dB"))
+        const clean = speechIn(yield* detect(padded(samples)))
+        const [startMs = 0, endMs = 0] = clean
+        const lengthMs = samples.length / 16
+        expect(clean.length).toBe(2)
+        expect([startMs > 650, startMs < 1100]).toEqual([true, true])
+        expect([endMs > lengthMs, endMs < 1000 + lengthMs + 600]).toEqual([true, true])
+        for (const other of [withNoise(padded(samples), 10), padded(quiet)]) {
+          const found = speechIn(yield* detect(other))
+          expect(found.length).toBe(2)
+          expect(Math.abs((found[0] ?? 0) - startMs)).toBeLessThan(150)
+        }
+        // Silence is not sent to Silero: what follows it begins as early.
+        const late = speechIn(yield* detect(padded(samples, 16_000 + 160 * frameSamples)))
+        expect(Math.abs((late[0] ?? 0) - 160 * 32 - startMs)).toBeLessThanOrEqual(32)
+      }),
     ))
 
   test("many streams at once get what one gets alone", () =>
     run(
-      Effect.scoped(
-        Effect.gen(function* () {
-          const { detect } = yield* started
-          const samples = padded(yield* Effect.promise(() => readSamples(question)))
-          const alone = yield* detect(samples)
-          const together = yield* Effect.forEach(
-            Array.from({ length: 70 }, (_, at) => samples.subarray(at * frameSamples)),
-            (each) => detect(each),
-            { concurrency: "unbounded" },
-          )
-          const firsts = together[0] ?? []
-          expect(firsts.length).toBe(alone.length)
-          const apart = firsts.map((probability, at) => Math.abs(probability - (alone[at] ?? 0)))
-          expect(Math.max(...apart)).toBeLessThan(0.01)
-          expect(together.map((each) => speechIn(each).length)).toEqual(together.map(() => 2))
-        }),
-      ),
+      Effect.gen(function* () {
+        const { detect } = yield* started
+        const samples = padded(yield* Effect.promise(() => readSamples(question)))
+        const alone = yield* detect(samples)
+        const together = yield* Effect.forEach(
+          Array.from({ length: 70 }, (_, at) => samples.subarray(at * frameSamples)),
+          (each) => detect(each),
+          { concurrency: "unbounded" },
+        )
+        const firsts = together[0] ?? []
+        expect(firsts.length).toBe(alone.length)
+        const apart = firsts.map((probability, at) => Math.abs(probability - (alone[at] ?? 0)))
+        expect(Math.max(...apart)).toBeLessThan(0.01)
+        expect(together.map((each) => speechIn(each).length)).toEqual(together.map(() => 2))
+      }),
     ))
 
   test("a killed process is restarted, and the streams go on", () =>
@@ -182,20 +176,18 @@ describe.skipIf(Either.isLeft(silero))("Silero", () => {
 
   test.skipIf(!hasLibriVox)("each reading is one speech, also in noise", () =>
     run(
-      Effect.scoped(
-        Effect.gen(function* () {
-          const { detect } = yield* started
-          for (const { path } of yield* Effect.promise(readLibriVox)) {
-            const samples = padded(yield* Effect.promise(() => readSamples(path)))
-            for (const each of [samples, withNoise(samples, 10)]) {
-              const [startMs = 0, endMs = 0, ...more] = speechIn(yield* detect(each))
-              expect(more).toEqual([])
-              expect([startMs > 800, startMs < 1150]).toEqual([true, true])
-              expect(endMs).toBeGreaterThan(samples.length / 16 - 1000)
-            }
+      Effect.gen(function* () {
+        const { detect } = yield* started
+        for (const { path } of yield* Effect.promise(readLibriVox)) {
+          const samples = padded(yield* Effect.promise(() => readSamples(path)))
+          for (const each of [samples, withNoise(samples, 10)]) {
+            const [startMs = 0, endMs = 0, ...more] = speechIn(yield* detect(each))
+            expect(more).toEqual([])
+            expect([startMs > 800, startMs < 1150]).toEqual([true, true])
+            expect(endMs).toBeGreaterThan(samples.length / 16 - 1000)
           }
-        }),
-      ),
+        }
+      }),
     ),
   )
 })

@@ -177,7 +177,7 @@ describe.skipIf(!hasRecognizer || !hasLibriVox)("five readings of LibriVox", () 
   }, 120_000)
 
   test("without a pause", async () => {
-    // The silence between the words is removed, so that longer speech than the recognizer hears at once has none to be cut at.
+    // Without the silence between the words, speech that is too long for one run has no pause to be cut at.
     const dense = joined(clips).filter((sample) => Math.abs(sample) > 100)
     expect(dense.length / rate).toBeGreaterThan(15)
     const words = (await engines.hear(dense)).split(" ")
@@ -205,7 +205,7 @@ describe.skipIf(!hasRecognizer)("damaged models", () => {
 
   const pocketsphinxHears = async (own: RunningEngines) => {
     const samples = await samplesOf(question)
-    // It takes longer than Moonshine for a second.
+    // Not all of the question: Pocketsphinx is slower than Moonshine.
     expect(await own.hear(samples.subarray(0, 1.2 * rate))).not.toBe("")
     expect(own.names.stt()).toBe("pocketsphinx")
   }
