@@ -1,12 +1,12 @@
 /** Runs test files in parallel processes on one PostgreSQL server. */
-
-import { mkdir, mkdtemp, rm } from "node:fs/promises"
+import { mkdtempSync } from "node:fs"
+import { mkdir, rm } from "node:fs/promises"
 import { availableParallelism, tmpdir } from "node:os"
-
 import { join } from "node:path"
 import { startPostgres } from "../../test/support/postgres.ts"
 import { makeTemplate } from "../../test/support/template.ts"
 import { bun } from "../setup.ts"
+import { acquire, startGroup } from "./ending.ts"
 import { writeQuickFfmpeg } from "./ffmpeg.ts"
 import { buildProgram } from "./program.ts"
 
@@ -30,39 +30,32 @@ export interface Outcome {
 
 /** `bun test` with these arguments. Shows the output of failing tests and the totals. */
 export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> => {
-  const resources = new AsyncDisposableStack()
-  const child = { kill: () => {} }
-  const stop = async (signal: NodeJS.Signals) => {
-    child.kill()
-    await resources.disposeAsync()
-    process.exit(signal === "SIGINT" ? 130 : 143)
+  const folder = acquire(
+    () => mkdtempSync(join(tmpdir(), "voice-agent-test-")),
+    (path) => rm(path, { recursive: true, force: true }),
+  )
+  // Also if another part fails before the server has started.
+  const starting = acquire(startPostgres, (server) =>
+    server.then(
+      ({ stop }) => stop(),
+      () => undefined,
+    ),
+  )
+  const makeDatabases = async () => {
+    const { url } = await starting
+    await makeTemplate(url)
+    return url
   }
-  process.on("SIGINT", stop).on("SIGTERM", stop)
-  try {
-    const folder = await mkdtemp(join(tmpdir(), "voice-agent-test-"))
-    resources.defer(() => rm(folder, { recursive: true, force: true }))
-    const starting = startPostgres()
-    // Also if another part fails before the server has started.
-    resources.defer(() =>
-      starting.then(
-        ({ stop }) => stop(),
-        () => undefined,
-      ),
-    )
-    const makeDatabases = async () => {
-      const { url } = await starting
-      await makeTemplate(url)
-      return url
-    }
-    // Workers make the same fixtures.
-    const fixtures = join(folder, "fixtures")
-    const [program, programs, database] = await Promise.all([
-      buildProgram(folder),
-      writeQuickFfmpeg(join(folder, "bin")),
-      makeDatabases(),
-      mkdir(fixtures),
-    ])
-    const tests = Bun.spawn(
+  // Workers make the same fixtures.
+  const fixtures = join(folder, "fixtures")
+  const [program, programs, database] = await Promise.all([
+    buildProgram(folder),
+    writeQuickFfmpeg(join(folder, "bin")),
+    makeDatabases(),
+    mkdir(fixtures),
+  ])
+  const tests = startGroup((options) =>
+    Bun.spawn(
       [
         bun,
         "test",
@@ -83,18 +76,16 @@ export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> =>
           TEST_PROGRAM: program,
           TEST_FIXTURES: fixtures,
         },
-        stdio: ["inherit", "inherit", "pipe"],
+        stdio: ["ignore", "inherit", "pipe"],
+        ...options,
       },
-    )
-    child.kill = () => tests.kill("SIGTERM")
-    let output = ""
-    for await (const chunk of tests.stderr.pipeThrough(new TextDecoderStream())) {
-      process.stderr.write(chunk)
-      output += chunk
-    }
-    const count = (word: string) => Number(new RegExp(`^ *(\\d+) ${word}$`, "m").exec(output)?.[1] ?? 0)
-    return { code: await tests.exited, passed: count("pass"), failed: count("fail") }
-  } finally {
-    await resources.disposeAsync()
+    ),
+  )
+  let output = ""
+  for await (const chunk of tests.stderr.pipeThrough(new TextDecoderStream())) {
+    process.stderr.write(chunk)
+    output += chunk
   }
+  const count = (word: string) => Number(new RegExp(`^ *(\\d+) ${word}$`, "m").exec(output)?.[1] ?? 0)
+  return { code: await tests.exited, passed: count("pass"), failed: count("fail") }
 }
