@@ -42,9 +42,6 @@ export const endOnSignals = (): void => {
   }
 }
 
-/** The processes of a test stop their database in this time, in ms. */
-const longestStop = 15_000
-
 /** Zombies do not count: in a container, nothing may remove those whose parent has ended. */
 const isThere = (group: number) => {
   if (process.platform !== "linux") return accepts(group)
@@ -74,19 +71,23 @@ const accepts = (group: number, signal: NodeJS.Signals | 0 = 0) => {
   }
 }
 
-const endGroup = async (group: number) => {
-  for (const [signal, ms] of [["SIGTERM", longestStop] as const, ["SIGKILL", 1000] as const]) {
+const endGroup = async (group: number, grace: number) => {
+  for (const [signal, ms] of [["SIGTERM", grace] as const, ["SIGKILL", 1000] as const]) {
     if (!isThere(group)) return
     accepts(group, signal)
     for (const before = Date.now(); isThere(group) && Date.now() - before < ms; ) await sleep(20)
   }
 }
 
-/** Makes a subprocess with `options.detached`. The end of the check ends it and all that it has started. */
+/**
+ * Makes a subprocess with `options.detached`. The end of the check ends it and all that it has started: with SIGTERM, and after
+ * `grace` (in ms) with SIGKILL. The compiler does not end on SIGTERM.
+ */
 export const startGroup = <Child extends { readonly pid: number }>(
   start: (options: { readonly detached: true }) => Child,
+  { grace = 0 } = {},
 ): Child =>
   acquire(
     () => start({ detached: true }),
-    ({ pid }) => endGroup(pid),
+    ({ pid }) => endGroup(pid, grace),
   )

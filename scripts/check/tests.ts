@@ -22,6 +22,9 @@ const workers = 2 * availableParallelism()
 /** The time of each file on a past run. The slowest start first. `--update-timings` writes it. */
 const timings = "test/timings.json"
 
+/** The services of tests stop their database in this time, in ms. */
+const longestStop = 15_000
+
 export interface Outcome {
   readonly code: number
   readonly passed: number
@@ -54,32 +57,34 @@ export const runTests = async (args: ReadonlyArray<string>): Promise<Outcome> =>
     makeDatabases(),
     mkdir(fixtures),
   ])
-  const tests = startGroup((options) =>
-    Bun.spawn(
-      [
-        bun,
-        "test",
-        `--timeout=${timeout}`,
-        `--parallel=${workers}`,
-        // A worker loads the service once, not for each file: 30 % less CPU.
-        "--no-isolate",
-        `--timings=${timings}`,
-        "--only-failures",
-        ...args,
-      ],
-      {
-        cwd: join(import.meta.dir, "../.."),
-        env: {
-          ...process.env,
-          PATH: `${programs}:${process.env.PATH ?? ""}`,
-          TEST_DATABASE_URL: database,
-          TEST_PROGRAM: program,
-          TEST_FIXTURES: fixtures,
+  const tests = startGroup(
+    (options) =>
+      Bun.spawn(
+        [
+          bun,
+          "test",
+          `--timeout=${timeout}`,
+          `--parallel=${workers}`,
+          // A worker loads the service once, not for each file: 30 % less CPU.
+          "--no-isolate",
+          `--timings=${timings}`,
+          "--only-failures",
+          ...args,
+        ],
+        {
+          cwd: join(import.meta.dir, "../.."),
+          env: {
+            ...process.env,
+            PATH: `${programs}:${process.env.PATH ?? ""}`,
+            TEST_DATABASE_URL: database,
+            TEST_PROGRAM: program,
+            TEST_FIXTURES: fixtures,
+          },
+          stdio: ["ignore", "inherit", "pipe"],
+          ...options,
         },
-        stdio: ["ignore", "inherit", "pipe"],
-        ...options,
-      },
-    ),
+      ),
+    { grace: longestStop },
   )
   let output = ""
   for await (const chunk of tests.stderr.pipeThrough(new TextDecoderStream())) {
