@@ -3,13 +3,15 @@
  * `--changed` runs only the test files around what differs from `main`, `--sql` only tests that use PostgreSQL (and
  * no other check). Every other argument goes to `bun test`.
  */
-import { bun, run, setUp } from "./setup.ts"
+import { endCheck, endOnSignals, isSignalled, startGroup } from "./check/ending.ts"
+import { bun, root, setUp } from "./setup.ts"
 
 const changedFlag = "--changed"
 const sqlFlag = "--sql"
 const given = process.argv.slice(2)
 const passedOn = given.filter((argument) => argument !== changedFlag && argument !== sqlFlag)
 
+endOnSignals()
 await setUp("tests")
 // These import packages, which only `setUp` has installed.
 const { runTests } = await import("./check/tests.ts")
@@ -17,7 +19,14 @@ const { changedTests, sqlTests } = await import("./check/select.ts")
 
 const steps = given.includes(sqlFlag) ? [] : ["lint", "types"]
 // Beside the tests, which wait for processes and timers at times.
-const checks = Promise.all(steps.map((step) => run([bun, "run", step])))
+const checks = Promise.all(
+  steps.map(
+    (step) =>
+      startGroup((options) =>
+        Bun.spawn([bun, "run", step], { ...options, cwd: root, stdio: ["ignore", "inherit", "inherit"] }),
+      ).exited,
+  ),
+)
 
 const files = given.includes(changedFlag)
   ? await changedTests()
@@ -25,15 +34,18 @@ const files = given.includes(changedFlag)
     ? await sqlTests()
     : []
 const nothingToTest = given.includes(changedFlag) && files.length === 0
+const none = { code: 0, passed: 0, failed: 0 }
 const { code, passed, failed } = nothingToTest
-  ? { code: 0, passed: 0, failed: 0 }
-  : await runTests([...passedOn, ...files])
+  ? none
+  : await runTests([...passedOn, ...files]).catch((error) => {
+      if (!isSignalled()) console.error(`\nThe tests cannot start. ${error}`)
+      return { ...none, code: 1 }
+    })
 
 const broken = (await checks).filter((code) => code !== 0).length
 const good = code === 0 && broken === 0 && (passed > 0 || nothingToTest)
-console.log(
-  good
-    ? `\nAll good: ${steps.length} checks and ${passed} tests passed.`
-    : `\nNot good: ${broken} of ${steps.length} checks and ${failed} of ${passed + failed} tests failed.`,
-)
-process.exit(good ? 0 : 1)
+const verdict = good
+  ? `All good: ${steps.length} checks and ${passed} tests passed.`
+  : `Not good: ${broken} of ${steps.length} checks and ${failed} of ${passed + failed} tests failed.`
+if (!isSignalled()) console.log(`\n${verdict}`)
+await endCheck(good ? 0 : 1)

@@ -6,7 +6,8 @@ import { existsSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { buildImageFfmpeg } from "./ffmpeg.ts"
 
-const root = join(import.meta.dir, "..")
+/** The project's folder. */
+export const root = join(import.meta.dir, "..")
 
 /** The programs that the service starts, with their Debian packages. */
 const programs = [

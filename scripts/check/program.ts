@@ -5,6 +5,7 @@
 import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import type { BunPlugin } from "bun"
+import { startGroup } from "./ending.ts"
 
 const root = join(import.meta.dir, "../..")
 
@@ -39,9 +40,12 @@ const build = (folder: string) =>
  * one that has seen the checkout before its packages were installed does not find them.
  */
 export const buildProgram = async (folder: string): Promise<string> => {
-  const builder = Bun.spawn([process.execPath, import.meta.path, folder], {
-    stdio: ["ignore", "inherit", "inherit"],
-  })
+  const builder = startGroup((options) =>
+    Bun.spawn([process.execPath, import.meta.path, folder], {
+      ...options,
+      stdio: ["ignore", "inherit", "inherit"],
+    }),
+  )
   if ((await builder.exited) !== 0) throw new Error("src/main.ts cannot be built.")
   return join(folder, "main.js")
 }
