@@ -11,6 +11,15 @@ const sqlFlag = "--sql"
 const given = process.argv.slice(2)
 const passedOn = given.filter((argument) => argument !== changedFlag && argument !== sqlFlag)
 
+const testFiles = [...new Bun.Glob("test/**/*.test.ts").scanSync(root)]
+const unknown = passedOn.filter(
+  (name) => name.endsWith(".ts") && !testFiles.some((file) => file.includes(name.replace(/^\.\//, ""))),
+)
+if (unknown.length > 0) {
+  console.error(`There is no test file ${unknown.join(", ")}.`)
+  process.exit(1)
+}
+
 endOnSignals()
 await setUp("tests")
 // These import packages, which only `setUp` has installed.
