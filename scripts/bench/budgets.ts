@@ -103,6 +103,9 @@ const budgets: ReadonlyArray<Budget<Measured>> = [
   },
 ]
 
+/** In all tables. */
+export const verdictOf = (isMet: boolean) => (isMet ? "met" : "not met")
+
 /** Each budget with its figure, and whether it is met by the very number, not by the rounded one. */
 export const judge = <M>(budgets: ReadonlyArray<Budget<M>>, measured: M): ReadonlyArray<Verdict> =>
   budgets.map(({ what, limit, show, figure }) => {
@@ -113,7 +116,7 @@ export const judge = <M>(budgets: ReadonlyArray<Budget<M>>, measured: M): Readon
       budget: what,
       limit: `${word} ${show(bound)}`,
       figure: value === undefined ? "-" : show(value),
-      verdict: value === undefined ? "not measured" : holds(value) ? "met" : "not met",
+      verdict: value === undefined ? "not measured" : verdictOf(holds(value)),
     }
   })
 

@@ -104,13 +104,17 @@ byte may take 1.15 times the floor ("x"). A turn may cost 30 ms of CPU, so that 
 Before the rows with the upstream's latency, 64 clients use the service for ${report.warmMs / 1000} s, because Bun compiles hot code for some
 thousand turns: the rows show a process that has worked for a while. [The first turns](#the-first-turns) cost more.
 
-Two kinds of limits are hard to meet:
+These limits are hard to meet:
 
-- **WebM, 32 clients together**: 32 ffmpeg processes start at the same instant. Each needs 60 ms of CPU with Debian's ffmpeg, and
-  [13 ms with that of the image](decisions/one-ffmpeg-per-recording.md). They queue for two cores.
+- **WebM, 32 clients together**: 32 ffmpeg processes start at the same instant and queue for two cores. Each needs 8 to 9 ms of CPU
+  with the image's ffmpeg, and [60 ms with Debian's](decisions/one-ffmpeg-per-recording.md).
 - **Own CPU with one client**: each token and each chunk of speech wakes the process separately, 280 times a turn, and between
   them the processor's caches are used by others. A plain proxy that sends the same requests and passes the bytes on takes about
   28 ms a turn for one client, and 9 ms for 32.
+- **Own CPU with 32 clients**: Bun compiles hot code for some thousand turns, and this row comes before the process has taken so many.
+  A process of 4,000 turns takes 25.3 ms a turn.
+- **The first turn against later ones**: three turns are rehearsed at the start, up to the reply and without the writes to the
+  database. Bun compiles hot code only with more calls. [More rehearsals](#the-first-turns) gain little time and take memory.
 
 ${budgetTable(report)}
 

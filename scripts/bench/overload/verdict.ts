@@ -1,4 +1,4 @@
-import type { Verdict } from "../budgets.ts"
+import { type Verdict, verdictOf } from "../budgets.ts"
 import type { Figures } from "./figures.ts"
 
 /** The loads of one run. */
@@ -29,14 +29,14 @@ const atMost = (budget: string, value: number, bound: number, show: (value: numb
   budget,
   limit: `at most ${show(bound)}`,
   figure: show(value),
-  verdict: value <= bound ? "met" : "not met",
+  verdict: verdictOf(value <= bound),
 })
 
 const none = (budget: string, value: number): Verdict => ({
   budget,
   limit: "none",
   figure: `${value}`,
-  verdict: value === 0 ? "met" : "not met",
+  verdict: verdictOf(value === 0),
 })
 
 export const verdictsOf = ({ calm, full, over, afterwards }: Loads): ReadonlyArray<Verdict> => {

@@ -1,4 +1,4 @@
-import type { Verdict } from "../budgets.ts"
+import { type Verdict, verdictOf } from "../budgets.ts"
 import { median } from "../statistics.ts"
 import { type Compared, keptObjects } from "./objects.ts"
 import type { Sample } from "./sample.ts"
@@ -91,7 +91,7 @@ const verdict = (budget: string, limit: string, figure: string, holds: boolean):
   budget,
   limit,
   figure,
-  verdict: holds ? "met" : "not met",
+  verdict: verdictOf(holds),
 })
 
 const growth = (what: string, before: number, after: number, most: number) =>
