@@ -75,6 +75,8 @@ export const startTurns = async (options: ServiceOptions = {}): Promise<TurnServ
     ...openFiles(folder).map((path) => `open file ${path}`),
     ...(service.upstream.openCalls() > 0 ? [`${service.upstream.openCalls()} calls upstream`] : []),
     ...(await busyConnections(database)),
+    // A turn that ended early is saved in the background, after all that it used is released.
+    ...(await runningTurns(database)),
   ]
 
   return {
@@ -171,4 +173,10 @@ const busyConnections = async ({ sql }: TestDatabase): Promise<ReadonlyArray<str
     select state, query from pg_stat_activity
     where datname = current_database() and application_name = 'voice-agent' and state <> 'idle'`
   return rows.map(({ state, query }) => `database connection, ${state}: ${query}`)
+}
+
+const runningTurns = async ({ sql }: TestDatabase): Promise<ReadonlyArray<string>> => {
+  const rows: ReadonlyArray<{ readonly id: string }> = await sql`
+    select id from turns where state = 'running' and lease_until > now()`
+  return rows.map(({ id }) => `running turn ${id}`)
 }
