@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect } from "bun:test"
-import { Duration, Effect, Fiber, Layer, Option, TestClock } from "effect"
+import { Chunk, Clock, Duration, Effect, Fiber, Layer, Option, TestClock } from "effect"
 import * as CleanUp from "../../src/conversation/clean-up.ts"
 import * as Endings from "../../src/conversation/endings.ts"
 import { History } from "../../src/conversation/history.ts"
@@ -398,12 +398,18 @@ const idle = (user: Effect.Effect.Success<typeof addUser>, minutes: number, webh
   })
 /** One look of the layer, which repeats it every 30 s of the test clock. */
 const look = (done: () => Promise<unknown>) =>
-  Effect.scoped(
-    Effect.zipRight(
-      Effect.zipRight(Layer.build(Endings.layer), TestClock.adjust("30 seconds")),
-      Effect.promise(() => until(done, "the look")),
-    ),
-  )
+  Effect.gen(function* () {
+    yield* Layer.build(Endings.layer)
+    // Its fiber may begin its pause late.
+    const end = (yield* Clock.currentTimeMillis) + 30_000
+    const begun = Effect.map(
+      TestClock.sleeps(),
+      Chunk.some((sleep) => sleep >= end),
+    )
+    yield* Effect.repeat(Effect.zipLeft(begun, Effect.yieldNow()), { until: (isBegun) => isBegun })
+    yield* TestClock.adjust("30 seconds")
+    yield* Effect.promise(() => until(done, "the look"))
+  }).pipe(Effect.scoped)
 const checked =
   ({ userId }: { readonly userId: UserId }) =>
   async () => {
