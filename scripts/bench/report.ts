@@ -114,7 +114,7 @@ These limits are hard to meet:
 - **Own CPU with 32 clients**: Bun compiles hot code for some thousand turns, and this row comes before the process has taken so many.
   A process of 4,000 turns takes 25.3 ms a turn.
 - **The first turn against later ones**: three turns are rehearsed at the start, up to the reply and without the writes to the
-  database. Bun compiles hot code only with more calls. [More rehearsals](#the-first-turns) gain little time and take memory.
+  database. Bun compiles hot code only with more calls. [More rehearsals](#the-first-turns) of this kind gain little and take memory.
 
 ${budgetTable(report)}
 
