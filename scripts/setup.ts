@@ -42,7 +42,7 @@ type Program = (typeof programs | typeof testPrograms)[number]
 const isInstalled = ({ commands }: Program) => commands.some((command) => Bun.which(command) !== null)
 
 /** Runs a command in the project's folder with its output on the screen. Returns its exit code. */
-const run = (command: ReadonlyArray<string>, env: Record<string, string> = {}): Promise<number> =>
+export const run = (command: ReadonlyArray<string>, env: Record<string, string> = {}): Promise<number> =>
   Bun.spawn([...command], {
     cwd: root,
     env: { ...process.env, ...env },
